@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an ``mlcube.yaml`` says: the cube, its tasks and their parameters, as frozen values.
+
+The vocabulary and the defaults are MLCube's: https://mlcommons.github.io/mlcube/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+
+class ParameterType(Enum):
+    """Whether a parameter's path is a file or a directory."""
+
+    FILE = "file"
+    DIRECTORY = "directory"
+    UNKNOWN = "unknown"
+    """Not declared: decided by what exists at the path when the task runs."""
+
+
+class IO(Enum):
+    """Which way a parameter's data flows."""
+
+    INPUT = "input"
+    OUTPUT = "output"
+
+
+@attrs.frozen(kw_only=True)
+class Parameter:
+    """One input or output of a task, with the value that this invocation gives it."""
+
+    name: str
+    io: IO
+    value: str
+    """Path as written: relative to the workspace, absolute, ``~/…``, ``local:…`` or ``remote:…``."""
+    type: ParameterType = ParameterType.UNKNOWN
+    opts: str | None = None
+    """Mount options, ``ro`` or ``rw``."""
+    given: bool = False
+    """Whether the value came from the command line rather than from mlcube.yaml."""
+
+
+@attrs.frozen(kw_only=True)
+class Task:
+    """One entry of ``tasks:``. Inputs come before outputs, each in the order of the file."""
+
+    name: str
+    parameters: tuple[Parameter, ...] = ()
+    entrypoint: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Cube:
+    """One MLCube, interpolations resolved and ``-P`` overrides applied."""
+
+    name: str
+    root: Path
+    """Absolute directory that holds ``mlcube.yaml`` on this machine."""
+    file: Path
+    """Absolute path of the ``mlcube.yaml``."""
+    workspace: Path
+    """Absolute path of the workspace on this machine (``root/workspace`` unless told otherwise)."""
+    tasks: Mapping[str, Task]
+    description: str = ""
+    accelerator_count: Any = None
+    """``platform.accelerator_count`` as written; ``None`` when absent."""
+    settings: Mapping[str, Mapping[str, Any]]
+    """Platform sections that the file (or ``-P``) has: ``docker``, ``singularity``, …"""

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every error that a user can meet, each with its exit code.
+
+::
+
+    MLCubeRemoteError
+    ├── UsageError                     2    the command line, or a file it names, is wrong
+    │   ├── InventoryError             2    hosts.yaml
+    │   ├── CubeError                  2    mlcube.yaml
+    │   └── PlanError                  2    cube, task and host do not fit together
+    ├── HostError                           something about one host; carries its name
+    │   ├── ConnectError             120    no session could be had
+    │   │   ├── UnreachableError     120    name, route, port, timeout
+    │   │   ├── AuthenticationError  120    login refused
+    │   │   └── HostKeyError         120    key unknown, changed or revoked
+    │   ├── HostUnfitError           122    no usable shell, rsync, engine or permission
+    │   ├── ConfigureError           122    the image could not be pulled or built
+    │   ├── TransferError            121    sync or pull incomplete
+    │   ├── UnsafeContentError       118    what the host sent back was refused
+    │   ├── BusyError                117    workspace or host held by another run
+    │   ├── StateUnknownError        123    the connection was lost; the run may go on
+    │   └── TaskTimeoutError         124    the task ran out of its time
+    └── StoppedByUserError           130    Ctrl-C
+
+A message says what happened and what was expected; ``hint`` says what to do next. Exit codes
+are those of docs/reference/exit-codes.md. Only ``mlcube_remote.cli.main`` prints errors and exits.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class MLCubeRemoteError(Exception):
+    """Base of all errors that are not bugs.
+
+    Args:
+        message: One sentence: where, what was found, what was expected.
+        hint: The next step, often a command to copy.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class UsageError(MLCubeRemoteError):
+    """The command line, or a file that it names, is wrong; nothing was touched."""
+
+    exit_code = 2
+
+
+class InventoryError(UsageError):
+    """``hosts.yaml`` is wrong, or a host that was asked for is not in it."""
+
+
+class CubeError(UsageError):
+    """``mlcube.yaml`` is wrong."""
+
+
+class PlanError(UsageError):
+    """Cube, task, parameters and host do not fit together."""
+
+
+class HostError(MLCubeRemoteError):
+    """Something went wrong with one host; the others go on.
+
+    Args:
+        host: The host's inventory name.
+        message: What happened there (without the host's name, which is put in front).
+        hint: The next step.
+    """
+
+    def __init__(self, host: str, message: str, *, hint: str | None = None) -> None:
+        super().__init__(f"{host}: {message}", hint=hint)
+        self.host = host
+        self.reason = message
+
+
+class ConnectError(HostError):
+    """No SSH session could be had; nothing happened on the host."""
+
+    exit_code = 120
+
+
+class UnreachableError(ConnectError):
+    """The name does not resolve, or nothing answers at the address."""
+
+
+class AuthenticationError(ConnectError):
+    """The host answered and refused the login."""
+
+
+class HostKeyError(ConnectError):
+    """The host's key is unknown, changed or revoked; no login was tried."""
+
+
+class HostUnfitError(HostError):
+    """The host lacks what a run needs: a usable shell, rsync, an engine, a permission."""
+
+    exit_code = 122
+
+
+class ConfigureError(HostError):
+    """The image could not be pulled or built."""
+
+    exit_code = 122
+
+
+class TransferError(HostError):
+    """A sync or a pull did not complete."""
+
+    exit_code = 121
+
+
+class UnsafeContentError(HostError):
+    """What the host sent back was refused; nothing of it was put in place."""
+
+    exit_code = 118
+
+
+class BusyError(HostError):
+    """The workspace, or the host, is held by another run."""
+
+    exit_code = 117
+
+
+class StateUnknownError(HostError):
+    """The connection was lost after the task had started: it may go on there."""
+
+    exit_code = 123
+
+
+class TaskTimeoutError(HostError):
+    """The task ran out of the time it was given."""
+
+    exit_code = 124
+
+
+class StoppedByUserError(MLCubeRemoteError):
+    """The user interrupted the command."""
+
+    exit_code = 130
+
+    def __init__(self, message: str = "interrupted", *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``hosts.yaml`` and ssh_config become frozen ``Host`` values."""
