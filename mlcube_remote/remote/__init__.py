@@ -1,2 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The POSIX sh that runs on hosts, shipped as package data."""
+"""The POSIX sh that runs on hosts, shipped as package data.
+
+Hosts need nothing but ``/bin/sh`` and the usual tools: these texts reach them on the standard input
+of a shell. ``host.sh``, ``engine.sh`` and ``job.sh`` are a library of functions;
+``supervise.sh`` is the program that runs one job.
+"""
+
+from __future__ import annotations
+
+from functools import cache, lru_cache
+from importlib.resources import files
+
+_LIBRARY = ("host.sh", "engine.sh", "job.sh")
+
+
+@cache
+def library() -> str:
+    """Return the text that defines the functions a connection can call."""
+    return "".join(_read(name) for name in _LIBRARY)
+
+
+@cache
+def supervisor() -> str:
+    """Return the whole program that supervises a job: the library, then its main part."""
+    return library() + _read("supervise.sh")
+
+
+def _read(name: str) -> str:
+    return files(__name__).joinpath(name).read_text(encoding="utf-8")

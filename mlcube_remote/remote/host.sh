@@ -1,0 +1,124 @@
+# shellcheck shell=sh
+# SPDX-License-Identifier: Apache-2.0
+# What the host is and has. Answers are NUL-terminated "key=value" records, because a value may
+# hold anything but NUL. Every function is called in a subshell with stdin at /dev/null.
+
+mlcr_fact() {
+    printf '%s=%s\0' "$1" "$2"
+}
+
+# mlcr_expand PATH: print PATH with a leading "~/" replaced by the home directory.
+mlcr_expand() {
+    # shellcheck disable=SC2088 # a tilde as data
+    case $1 in
+    '~') printf '%s' "$HOME" ;;
+    '~/'*) printf '%s/%s' "${HOME%/}" "${1#'~/'}" ;;
+    *) printf '%s' "$1" ;;
+    esac
+}
+
+# mlcr_own_directory DIRECTORY: make sure that DIRECTORY exists and that nobody else can put
+# anything into it; otherwise say why not and fail.
+mlcr_own_directory() {
+    if [ -L "$1" ]; then
+        echo "$1 is a symbolic link; set remote_root to the directory it points to" >&2
+        return 1
+    fi
+    if [ ! -d "$1" ]; then
+        mkdir -p -- "$(dirname -- "$1")" && mkdir -m 0700 -- "$1" 2>/dev/null
+        if [ ! -d "$1" ]; then
+            mkdir -m 0700 -- "$1"
+            return 1
+        fi
+    fi
+    # ls -n is the portable way to learn owner and mode; stat(1) is not in POSIX.
+    mlcr_listing=$(ls -ldn -- "$1") || return 1
+    mlcr_mode=${mlcr_listing%% *}
+    # shellcheck disable=SC2086 # the words of the listing are wanted
+    set -- "$1" $mlcr_listing
+    if [ "$4" != "$(id -u)" ]; then
+        echo "$1 belongs to uid $4, not to you (uid $(id -u))" >&2
+        return 1
+    fi
+    case $mlcr_mode in
+    ?????w* | ????????w*)
+        echo "$1 can be written by others (mode $mlcr_mode); run: chmod go-w '$1'" >&2
+        return 1
+        ;;
+    esac
+    if ! [ -w "$1" ]; then
+        echo "$1 is not writable" >&2
+        return 1
+    fi
+}
+
+# mlcr_root_id ROOT: print a random word that stays with ROOT, so that a client notices when two
+# of its hosts are one machine, or share one file system.
+mlcr_root_id() {
+    if [ ! -s "$1/id" ]; then
+        (
+            set -C
+            od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$1/id"
+        ) 2>/dev/null
+    fi
+    cat -- "$1/id"
+}
+
+# mlcr_kind PATH: print f, d or - (nothing there).
+mlcr_kind() {
+    if [ -d "$1" ]; then
+        echo d
+    elif [ -e "$1" ]; then
+        echo f
+    else
+        echo -
+    fi
+}
+
+# mlcr_probe ROOT CUBE [PATH...]: prepare ROOT and, below it, the directory CUBE (empty: none),
+# and print what a run must know about the host; for each PATH, what is there.
+mlcr_probe() {
+    mlcr_root=$(mlcr_expand "$1")
+    mlcr_cube=$2
+    shift 2
+    mlcr_fact home "$HOME"
+    mlcr_fact root "$mlcr_root"
+    mlcr_fact user "$(id -un 2>/dev/null || id -u)"
+    mlcr_fact uid "$(id -u)"
+    mlcr_fact machine "$(uname -m)"
+    mlcr_fact now "$(date +%s)"
+    mlcr_own_directory "$mlcr_root" || return 3
+    for mlcr_room in cubes jobs images workspaces; do
+        mlcr_own_directory "$mlcr_root/$mlcr_room" || return 3
+    done
+    if [ -n "$mlcr_cube" ]; then
+        mlcr_own_directory "$mlcr_root/$mlcr_cube" || return 3
+    fi
+    mlcr_fact root_id "$(mlcr_root_id "$mlcr_root")"
+    mlcr_fact free_kib "$(df -Pk -- "$mlcr_root" | {
+        read -r _
+        read -r _ _ _ mlcr_free _
+        echo "$mlcr_free"
+    })"
+    if mlcr_rsync=$(rsync --version 2>/dev/null); then
+        # shellcheck disable=SC2086 # "rsync  version 3.2.7  protocol version 31": words are wanted
+        set -f && set -- "$@" && mlcr_fact rsync "$(mlcr_third $mlcr_rsync)" && set +f
+    else
+        mlcr_fact rsync ''
+    fi
+    for mlcr_path in "$@"; do
+        mlcr_path=$(mlcr_expand "$mlcr_path")
+        mlcr_fact kind "$(mlcr_kind "$mlcr_path")$mlcr_path"
+    done
+}
+
+mlcr_third() {
+    printf '%s' "$3"
+}
+
+# mlcr_mkdirs DIRECTORY...: make the directories that a task expects, readable as the user's own
+# files are (the tree above them is private).
+mlcr_mkdirs() {
+    umask 022
+    mkdir -p -- "$@"
+}
