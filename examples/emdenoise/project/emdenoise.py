@@ -150,9 +150,12 @@ def fetch_pairs(data: Data) -> dict[str, np.ndarray]:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, file)
             fetch(f"{data.url}/{name}", digest, path, data.timeout)
-            with h5py.File(path) as archive:
-                images = archive["images"][: data.images[part]]
-        images = images.reshape(images.shape[:3]).astype("f4")
+            try:
+                with h5py.File(path) as archive:
+                    images = archive["images"][: data.images[part]]
+                images = images.reshape(images.shape[:3]).astype("f4")
+            except (OSError, KeyError, ValueError) as error:
+                fail(3, f"{name}: no HDF5 file of images: {error}")
         top, left = ((length - data.size) // 2 for length in images.shape[1:])
         if min(top, left) < 0:
             fail(2, f"size is {data.size}, but the images of {name} are smaller")
