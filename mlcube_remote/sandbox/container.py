@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What to ask of Docker for one sandbox host: a value, and its words for ``docker run``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+
+from mlcube_remote.sandbox.engine import docker
+from mlcube_remote.sandbox.flavours import Engine, Flavour
+
+SOCKET = Path("/var/run/docker.sock")
+SSH_PORT = 22
+
+_NOBODYS_UID = 1999
+"""A user whom no machine has let into its socket's group, nor into its access list."""
+
+
+@attrs.frozen(kw_only=True)
+class Bind:
+    """A path of this machine, or a volume, inside the container."""
+
+    source: str
+    target: str
+    mode: str = "rw"
+
+
+@attrs.frozen(kw_only=True)
+class Container:
+    """One host as a container; nothing here exists yet."""
+
+    image: str
+    hostname: str
+    environment: Mapping[str, str]
+    binds: tuple[Bind, ...]
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    security_opt: tuple[str, ...] = ()
+    device_cgroup_rules: tuple[str, ...] = ()
+    cgroupns: str | None = None
+
+    def options(self) -> list[str]:
+        """Return the options of ``docker run`` for this host."""
+        words = ["--hostname", self.hostname, "--publish", f"127.0.0.1::{SSH_PORT}"]
+        for name, value in self.environment.items():
+            words += ["--env", f"{name}={value}"]
+        for bind in self.binds:
+            words += ["--volume", f"{bind.source}:{bind.target}:{bind.mode}"]
+        for option, values in (
+            ("--cap-add", self.cap_add),
+            ("--cap-drop", self.cap_drop),
+            ("--security-opt", self.security_opt),
+            ("--device-cgroup-rule", self.device_cgroup_rules),
+            ("--cgroupns", (self.cgroupns,) if self.cgroupns else ()),
+        ):
+            for value in values:
+                words += [option, value]
+        return words
+
+
+def ensure_home(flavour: Flavour, folder: Path, *, volume: str, label: str) -> Bind:
+    """Make the user's home, which the engine and the host know by the same path.
+
+    Args:
+        flavour: The kind of host; a tiny disk is a volume in memory, and others are *folder*.
+        folder: Where a home of ordinary size is.
+        volume: The name for a volume.
+        label: ``NAME=VALUE`` by which the volume is found again.
+
+    Raises:
+        SandboxError: The engine refused the volume.
+    """
+    if flavour.home_size is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        return Bind(source=str(folder), target=str(folder))
+    docker(
+        *("volume", "create", "--label", label, "--driver", "local"),
+        *("--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", f"o=size={flavour.home_size}"),
+        volume,
+    )
+    path = docker("volume", "inspect", "--format", "{{.Mountpoint}}", volume)
+    return Bind(source=volume, target=path)
+
+
+def describe(
+    flavour: Flavour, *, image: str, hostname: str, keys: Path, home: Bind, engine_volume: str
+) -> Container:
+    """Return the container that is a host of this *flavour*.
+
+    Args:
+        flavour: The kind of host.
+        image: Its image.
+        hostname: What the host calls itself.
+        keys: Folder with ``ssh_host_ed25519_key`` and ``authorized_keys``.
+        home: The user's home; the same path on both sides lets the shared engine find it.
+        engine_volume: Volume for the images of an engine of the host's own.
+    """
+    binds = [Bind(source=str(keys), target="/run/sandbox", mode="ro"), home]
+    if flavour.engine in (Engine.SHARED, Engine.FORBIDDEN):
+        binds.append(Bind(source=str(SOCKET), target=str(SOCKET)))
+    uid = _NOBODYS_UID if flavour.engine is Engine.FORBIDDEN else os.getuid() or 1000
+    environment = {
+        "SANDBOX_HOME": home.target,
+        "SANDBOX_UID": str(uid),
+        "SANDBOX_SHELL": flavour.login_shell,
+        "SANDBOX_ENGINE": flavour.engine.value,
+        "SANDBOX_WITHOUT": " ".join(flavour.without),
+        "SANDBOX_NOISY": "1" if flavour.is_noisy else "0",
+        "SANDBOX_SSHD": "\n".join(flavour.sshd_options),
+    }
+    host = Container(image=image, hostname=hostname, environment=environment, binds=tuple(binds))
+    return _with_engine(host, engine_volume) if flavour.engine is Engine.OWN else host
+
+
+def _with_engine(host: Container, volume: str) -> Container:
+    """Give the host what an engine inside it needs.
+
+    ``--privileged`` would say it shorter, but fails where the outer engine itself lacks a
+    capability, as on many small virtual machines.
+    """
+    return attrs.evolve(
+        host,
+        binds=(
+            *host.binds,
+            Bind(source="/sys/fs/cgroup", target="/sys/fs/cgroup"),
+            Bind(source=volume, target="/var/lib/docker"),
+        ),
+        cap_add=("ALL",),
+        cap_drop=("SYS_RESOURCE",),
+        security_opt=("seccomp=unconfined", "apparmor=unconfined", "systempaths=unconfined"),
+        device_cgroup_rules=("a *:* rwm",),
+        cgroupns="host",
+    )

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kinds of hosts that a sandbox can have, as data.
+
+A flavour says in what a host differs from the plain one. The first is what ``sandbox up`` gives;
+the others are the hosts that people really have and that tests must meet.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import attrs
+
+from mlcube_remote.sandbox.engine import SandboxError
+
+
+class Engine(Enum):
+    """Whose Docker engine a host uses."""
+
+    SHARED = "shared"
+    """This machine's, through its socket: hosts are cheap, and paths mean the same on both."""
+    FORBIDDEN = "forbidden"
+    """This machine's, but the user may not use the socket."""
+    OWN = "own"
+    """One of its own, inside."""
+    NONE = "none"
+
+
+@attrs.frozen(kw_only=True)
+class Flavour:
+    """One kind of host."""
+
+    name: str
+    engine: Engine = Engine.SHARED
+    login_shell: str = "/bin/bash"
+    """The user's login shell."""
+    without: tuple[str, ...] = ()
+    """Programs that the host lacks."""
+    is_noisy: bool = False
+    """Whether ``.bashrc`` prints on both streams."""
+    sshd_options: tuple[str, ...] = ()
+    """Lines for ``sshd_config``."""
+    home_size: str | None = None
+    """Size of the file system that the home is on, as mount(8) says it; ``None`` is the disk's."""
+
+
+FLAVOURS = {
+    flavour.name: flavour
+    for flavour in (
+        Flavour(name="docker"),
+        Flavour(name="nested", engine=Engine.OWN),
+        Flavour(name="dash", login_shell="/bin/dash"),
+        Flavour(name="fish", login_shell="/usr/bin/fish"),
+        Flavour(name="tcsh", login_shell="/bin/tcsh"),
+        Flavour(name="busybox", login_shell="/bin/busybox-sh"),
+        Flavour(name="noisy", is_noisy=True),
+        Flavour(name="no-rsync", without=("rsync",)),
+        Flavour(name="no-engine", engine=Engine.NONE, without=("docker",)),
+        Flavour(name="no-permission", engine=Engine.FORBIDDEN),
+        Flavour(name="one-session", sshd_options=("MaxSessions 1",)),
+        Flavour(name="one-startup", sshd_options=("MaxStartups 1:100:1",)),
+        Flavour(name="forced-command", sshd_options=('ForceCommand echo "no"',)),
+        Flavour(name="tiny-disk", home_size="24m"),
+    )
+}
+
+
+def named(name: str) -> Flavour:
+    """Return the flavour of that name.
+
+    Raises:
+        SandboxError: There is none.
+    """
+    try:
+        return FLAVOURS[name]
+    except KeyError:
+        raise SandboxError(
+            f"no sandbox host of kind {name!r}", hint=f"known are: {', '.join(FLAVOURS)}"
+        ) from None

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The images of sandbox hosts: built once, and again only when their recipe changes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+
+from mlcube_remote.sandbox import engine
+from mlcube_remote.sandbox.flavours import Engine, Flavour
+
+REPOSITORY = "mlcube-remote/sandbox"
+
+
+def ensure_image(flavour: Flavour, note: Callable[[str], None]) -> str:
+    """Return the name of the image for hosts of *flavour*, building it where it is absent.
+
+    The tag is a digest of the recipe, so an image that is present is the right one.
+
+    Args:
+        flavour: The kind of host.
+        note: Told in one line what takes long.
+
+    Raises:
+        SandboxError: An image could not be had.
+    """
+    host = _tag("host")
+    wanted = _tag("nested", host) if flavour.engine is Engine.OWN else host
+    if engine.is_present(wanted):
+        return wanted
+    if not engine.is_present(engine.BASE_IMAGE):
+        note(f"getting {engine.BASE_IMAGE} (once; under a minute)")
+        engine.ensure_base_image()
+    if not engine.is_present(host):
+        note("building the image of the SSH hosts (once; under a minute)")
+        engine.docker("build", "--tag", host, str(_recipe("host")))
+    if wanted != host:
+        note("building the image of hosts with their own engine (once; under a minute)")
+        recipe = str(_recipe("nested"))
+        engine.docker("build", "--build-arg", f"HOST_IMAGE={host}", "--tag", wanted, recipe)
+    return wanted
+
+
+def _recipe(name: str) -> Path:
+    return Path(str(resources.files("mlcube_remote.sandbox"))) / "images" / name
+
+
+def _tag(name: str, base: str = engine.BASE_IMAGE) -> str:
+    digest = hashlib.sha256(base.encode())
+    for part in sorted(_recipe(name).iterdir()):
+        digest.update(part.name.encode() + b"\0" + part.read_bytes() + b"\0")
+    return f"{REPOSITORY}-{name}:{digest.hexdigest()[:12]}"

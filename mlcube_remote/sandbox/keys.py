@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keys of a sandbox: one for the user, one for each host, and what known_hosts says of them."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from mlcube_remote.sandbox.engine import SandboxError, engine_hint
+
+_POLL = 0.02
+
+
+def ensure_key(path: Path) -> str:
+    """Return the public half of the ed25519 key at *path*, making the pair where it is absent.
+
+    Raises:
+        SandboxError: ``ssh-keygen`` is missing or refuses.
+    """
+    public = path.with_name(path.name + ".pub")
+    if not (path.exists() and public.exists()):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.unlink(missing_ok=True)
+        argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "sandbox", "-f", str(path)]
+        try:
+            done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            raise SandboxError("no ssh-keygen program on PATH", hint=engine_hint()) from None
+        if done.returncode != 0:
+            raise SandboxError(f"ssh-keygen: {done.stderr.strip()}")
+    return public.read_text().strip()
+
+
+def known_hosts_line(port: int, public_key: str) -> str:
+    """Return the known_hosts line of the host that is published at *port* of this machine."""
+    kind, key, *_comment = public_key.split()
+    return f"[127.0.0.1]:{port} {kind} {key}"
+
+
+def answers(port: int) -> bool:
+    """Return whether an SSH server greets at *port* of this machine."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
+            return connection.recv(4) == b"SSH-"
+    except OSError:
+        return False
+
+
+def wait_for_greeting(name: str, port: int, patience: float = 30.0) -> None:
+    """Return once an SSH server greets at *port*.
+
+    Raises:
+        SandboxError: None did within *patience* seconds.
+    """
+    deadline = time.monotonic() + patience
+    while not answers(port):
+        if time.monotonic() > deadline:
+            raise SandboxError(
+                f"{name}: no SSH server at 127.0.0.1:{port} after {patience:g} s",
+                hint="mlcube-remote sandbox down, then sandbox up again",
+            )
+        time.sleep(_POLL)

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Start, list and remove the hosts of a sandbox.
+
+A sandbox is the containers that carry its label, and a folder. Only what carries the label is
+ever stopped or removed, and only what these functions wrote is deleted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import attrs
+
+from mlcube_remote.sandbox import container, engine, flavours, images, keys, place
+from mlcube_remote.sandbox.engine import SandboxError, docker
+from mlcube_remote.sandbox.flavours import Engine, Flavour
+from mlcube_remote.sandbox.place import Place, Sandbox, SandboxHost
+
+LABEL = "org.mlcommons.mlcube-remote.sandbox"
+
+_AT_ONCE = 8
+_PUBLISHED = re.compile(r"127\.0\.0\.1:(\d+)->22/tcp")
+
+
+def _silent(_line: str) -> None:
+    """Say nothing."""
+
+
+@attrs.frozen(kw_only=True)
+class _Found:
+    """A container that carries the sandbox's label."""
+
+    container: str
+    host: str
+    flavour: str
+    image: str
+    port: int | None
+    """``None`` while it does not run."""
+    home: Path
+
+
+def up(
+    count: int = 2,
+    flavour: str = "docker",
+    *,
+    state_dir: Path | None = None,
+    note: Callable[[str], None] = _silent,
+) -> Sandbox:
+    """Leave the sandbox with *count* hosts of that flavour, ready to log in.
+
+    Hosts that run already stay as they are; others, and surplus ones, are removed.
+
+    Args:
+        count: How many hosts: ``sandbox1``, ``sandbox2`` and so on.
+        flavour: A name of :data:`mlcube_remote.sandbox.flavours.FLAVOURS`.
+        state_dir: Where the sandbox keeps its files; one folder is one sandbox.
+        note: Told in one line what takes long.
+
+    Raises:
+        SandboxError: No engine answers, an image cannot be had, or a host does not start.
+    """
+    if count < 1:
+        raise SandboxError(f"a sandbox has at least one host, not {count}")
+    kind = flavours.named(flavour)
+    where = _place(state_dir)
+    where.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _locked(where):
+        found = {each.host: each for each in _containers(where)}
+        image = images.ensure_image(kind, note)
+        names = [f"sandbox{number}" for number in range(1, count + 1)]
+        fit = {
+            name: each
+            for name, each in found.items()
+            if name in names and (each.flavour, each.image) == (flavour, image) and each.port
+        }
+        unfit = [each for name, each in found.items() if name not in fit]
+        if unfit:
+            note(f"removing {', '.join(each.host for each in unfit)}")
+            _remove(where, unfit)
+        missing = [name for name in names if name not in fit]
+        if missing:
+            note(f"starting {', '.join(missing)}")
+            _start(where, missing, kind, image)
+        return _publish(where)
+
+
+def status(*, state_dir: Path | None = None) -> Sandbox:
+    """Return the hosts that run now; none is no error.
+
+    Raises:
+        SandboxError: No engine answers.
+    """
+    where = _place(state_dir)
+    return Sandbox(id=where.id, inventory=where.inventory, hosts=_running(where))
+
+
+def down(*, state_dir: Path | None = None, note: Callable[[str], None] = _silent) -> None:
+    """Remove the hosts with all that is on them, and the sandbox's files.
+
+    Raises:
+        SandboxError: No engine answers, or a file refuses to go.
+    """
+    where = _place(state_dir)
+    if not where.root.exists():
+        _remove(where, _containers(where))
+        return
+    with _locked(where):
+        found = _containers(where)
+        if found:
+            note(f"removing {', '.join(sorted(each.host for each in found))}")
+        _remove(where, found)
+        _delete(where.hosts)
+        for path in (where.inventory, where.known_hosts, where.identity, where.lock):
+            path.unlink(missing_ok=True)
+        where.identity.with_name(where.identity.name + ".pub").unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # something of the user's own is in there: it stays
+        where.root.rmdir()
+
+
+def _place(state_dir: Path | None) -> Place:
+    return Place(state_dir.resolve()) if state_dir else place.default_place()
+
+
+@contextlib.contextmanager
+def _locked(where: Place) -> Iterator[None]:
+    """Let one process at a time change the sandbox; the others wait."""
+    with where.lock.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _containers(where: Place) -> list[_Found]:
+    fields = (
+        "{{.ID}}",
+        f'{{{{.Label "{LABEL}.host"}}}}',
+        f'{{{{.Label "{LABEL}.flavour"}}}}',
+        f'{{{{.Label "{LABEL}.home"}}}}',
+        "{{.Image}}",
+        "{{.Ports}}",
+    )
+    listing = docker(
+        *("ps", "--all", "--filter", f"label={LABEL}={where.id}"),
+        *("--format", "\t".join(fields)),
+        timeout=30,
+    )
+    found = []
+    for line in listing.splitlines():
+        identity, host, flavour, home, image, ports = line.split("\t")
+        published = _PUBLISHED.search(ports)
+        found.append(
+            _Found(
+                container=identity,
+                host=host,
+                flavour=flavour,
+                image=image,
+                port=int(published[1]) if published else None,
+                home=Path(home),
+            )
+        )
+    return found
+
+
+def _running(where: Place) -> tuple[SandboxHost, ...]:
+    hosts = [
+        SandboxHost(name=each.host, flavour=each.flavour, port=each.port, home=each.home)
+        for each in _containers(where)
+        if each.port
+    ]
+    return tuple(sorted(hosts, key=lambda host: (len(host.name), host.name)))
+
+
+def _start(where: Place, names: list[str], kind: Flavour, image: str) -> None:
+    public = keys.ensure_key(where.identity)
+
+    def start(name: str) -> None:
+        folder = where.keys(name)
+        keys.ensure_key(folder / "ssh_host_ed25519_key")
+        (folder / "authorized_keys").write_text(public + "\n")
+        volume = f"{_container_name(where, name)}-disk"
+        home = container.ensure_home(
+            kind, where.home(name), volume=volume, label=f"{LABEL}={where.id}"
+        )
+        host = container.describe(
+            kind, image=image, hostname=name, keys=folder, home=home, engine_volume=volume
+        )
+        if kind.engine is Engine.OWN:
+            docker("volume", "create", "--label", f"{LABEL}={where.id}", volume)
+        labels = {
+            LABEL: where.id,
+            f"{LABEL}.host": name,
+            f"{LABEL}.flavour": kind.name,
+            f"{LABEL}.home": home.target,
+        }
+        words = [word for label in labels.items() for word in ("--label", "=".join(label))]
+        identity = docker(
+            *("run", "--detach", "--name", _container_name(where, name)),
+            *words,
+            *host.options(),
+            image,
+        )
+        if kind.engine is Engine.OWN:
+            engine.wait_for_inner_engine(identity)
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(start, names))
+
+
+def _publish(where: Place) -> Sandbox:
+    """Write down how to reach the hosts once each of them greets."""
+    hosts = _running(where)
+    lines = [
+        keys.known_hosts_line(
+            host.port, keys.ensure_key(where.keys(host.name) / "ssh_host_ed25519_key")
+        )
+        for host in hosts
+    ]
+    place.write_whole(where.known_hosts, "".join(f"{line}\n" for line in lines))
+    place.write_inventory(where, hosts)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(lambda host: keys.wait_for_greeting(host.name, host.port), hosts))
+    return Sandbox(id=where.id, inventory=where.inventory, hosts=hosts)
+
+
+def _container_name(where: Place, host: str) -> str:
+    return f"mlcube-remote-{where.id}-{host}"
+
+
+def _remove(where: Place, found: list[_Found]) -> None:
+    if found:
+        docker("rm", "--force", "--volumes", *(each.container for each in found))
+    volumes = docker("volume", "ls", "--quiet", "--filter", f"label={LABEL}={where.id}").split()
+    used = {each.host for each in _containers(where)}
+    gone = [
+        volume for volume in volumes if volume.removesuffix("-disk").rpartition("-")[2] not in used
+    ]
+    if gone:
+        docker("volume", "rm", *gone)
+    for each in found:
+        _delete(where.hosts / each.host)
+
+
+def _delete(folder: Path) -> None:
+    """Delete *folder*, with files of root's that containers left in it."""
+    if not folder.exists():
+        return
+    with contextlib.suppress(PermissionError):
+        shutil.rmtree(folder)
+        return
+    docker(
+        *("run", "--rm", "--label", LABEL, "--network", "none"),
+        *("--volume", f"{folder.parent}:/sandbox", engine.BASE_IMAGE),
+        *("rm", "-rf", "--", f"/sandbox/{folder.name}"),
+    )
