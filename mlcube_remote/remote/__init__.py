@@ -8,7 +8,7 @@ of a shell. ``host.sh``, ``engine.sh`` and ``job.sh`` are a library of functions
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
+from functools import cache
 from importlib.resources import files
 
 _LIBRARY = ("host.sh", "engine.sh", "job.sh")

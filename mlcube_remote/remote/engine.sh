@@ -47,3 +47,12 @@ mlcr_in() {
     umask 022
     "$@"
 }
+
+# mlcr_version EXECUTABLE...: print the version of an engine that has no server.
+mlcr_version() {
+    if ! command -v "$1" >/dev/null 2>&1; then
+        echo "$1: not found" >&2
+        return 127
+    fi
+    mlcr_limited 30 "$@" --version
+}

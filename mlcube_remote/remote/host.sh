@@ -88,7 +88,7 @@ mlcr_probe() {
     mlcr_fact machine "$(uname -m)"
     mlcr_fact now "$(date +%s)"
     mlcr_own_directory "$mlcr_root" || return 3
-    for mlcr_room in cubes jobs images workspaces; do
+    for mlcr_room in cubes data images jobs workspaces; do
         mlcr_own_directory "$mlcr_root/$mlcr_room" || return 3
     done
     if [ -n "$mlcr_cube" ]; then
@@ -116,9 +116,19 @@ mlcr_third() {
     printf '%s' "$3"
 }
 
-# mlcr_mkdirs DIRECTORY...: make the directories that a task expects, readable as the user's own
-# files are (the tree above them is private).
-mlcr_mkdirs() {
+# mlcr_prepare COPIES [SOURCE TARGET]... DIRECTORY...: copy each of COPIES sources to its target
+# unless that exists, then make the directories that tasks expect; all of it readable as the user's
+# own files are (the tree above is private).
+mlcr_prepare() {
     umask 022
+    mlcr_copies=$1
+    shift
+    while [ "$mlcr_copies" -gt 0 ]; do
+        if [ ! -e "$2" ]; then
+            mkdir -p -- "$(dirname -- "$2")" && cp -Rp -- "$1" "$2" || return 1
+        fi
+        shift 2
+        mlcr_copies=$((mlcr_copies - 1))
+    done
     mkdir -p -- "$@"
 }

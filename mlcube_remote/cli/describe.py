@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``mlcube-remote describe``: what a cube can do."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from mlcube_remote.cli import options as shared
+
+
+@click.command()
+@shared.cube_options
+@click.option("--output", type=click.Choice(["text", "json"]), default="text")
+def describe(mlcube: str, overrides: tuple[str, ...], workspace: str | None, output: str) -> None:
+    """Show a cube: its tasks, parameters and platforms."""
+    from mlcube_remote.cube.load import load  # noqa: PLC0415 - imports omegaconf
+
+    cube = load(mlcube, overrides=overrides, workspace=workspace)
+    document = _document(cube)
+    if output == "json":
+        from mlcube_remote.ui.document import dump  # noqa: PLC0415
+
+        dump(document, sys.stdout)
+    else:
+        click.echo(_text(document))
+
+
+def _document(cube: Any) -> dict[str, Any]:
+    return {
+        "name": cube.name,
+        "description": cube.description,
+        "root": str(cube.root),
+        "workspace": str(cube.workspace),
+        "platforms": {
+            section: str(settings.get("image", "")) for section, settings in cube.settings.items()
+        },
+        "tasks": {
+            task.name: [
+                {
+                    "name": parameter.name,
+                    "io": parameter.io.value,
+                    "type": parameter.type.value,
+                    "value": parameter.value,
+                }
+                for parameter in task.parameters
+            ]
+            for task in cube.tasks.values()
+        },
+    }
+
+
+def _text(document: dict[str, Any]) -> str:
+    lines = [f"{document['name']}  {document['root']}"]
+    if document["description"]:
+        lines.append(document["description"])
+    lines.append(f"workspace: {document['workspace']}")
+    lines += [f"{section}: {image}" for section, image in document["platforms"].items()]
+    for task, parameters in document["tasks"].items():
+        lines += ["", f"task {task}"]
+        width = max((len(item["name"]) for item in parameters), default=0)
+        lines += [
+            f"  {item['io']:<6} {item['name']:<{width}}  {item['value']}  ({item['type']})"
+            for item in parameters
+        ]
+    return "\n".join(lines)

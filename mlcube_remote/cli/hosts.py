@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``mlcube-remote hosts``: what the inventory says, and whether it is true."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from mlcube_remote.cli import options as shared
+from mlcube_remote.cli.session import Logins, open_inventory, select_hosts
+
+
+@click.group()
+def hosts() -> None:
+    """List, show and check the hosts of the inventory."""
+
+
+_output_option = click.option(
+    "--output", type=click.Choice(["text", "json"]), default="text", help="How to print it."
+)
+
+
+@hosts.command("list")
+@shared.inventory_option
+@_output_option
+def list_hosts(inventory: str | None, output: str) -> None:
+    """List hosts and groups."""
+    from mlcube_remote.ui.hosts import hosts_document, hosts_text  # noqa: PLC0415
+
+    found = open_inventory(inventory)
+    if output == "json":
+        from mlcube_remote.ui.document import dump  # noqa: PLC0415
+
+        dump(hosts_document(found), sys.stdout)
+    else:
+        click.echo(hosts_text(found))
+
+
+@hosts.command("show")
+@click.argument("names", nargs=-1, required=True, metavar="HOSTS...")
+@shared.inventory_option
+@_output_option
+def show_hosts(names: tuple[str, ...], inventory: str | None, output: str) -> None:
+    """Show everything about hosts: what the inventory says, and how they would be reached."""
+    from mlcube_remote.inventory.sshconfig import resolve  # noqa: PLC0415
+    from mlcube_remote.ui.hosts import host_document, host_text  # noqa: PLC0415
+
+    found = open_inventory(inventory)
+    chosen = select_hosts(found, names)
+    shown = [(host, None if host.is_local else resolve(host, found)) for host in chosen]
+    if output == "json":
+        from mlcube_remote.ui.document import dump  # noqa: PLC0415
+
+        dump({"hosts": [host_document(*item) for item in shown]}, sys.stdout)
+    else:
+        click.echo("\n\n".join(host_text(*item) for item in shown))
+
+
+@hosts.command("check")
+@click.argument("names", nargs=-1, metavar="[HOSTS]...")
+@shared.host_options
+@click.option("--platform", metavar="NAME", help="The engine to ask for  [default: the host's]")
+@shared.login_options
+@_output_option
+def check_hosts(
+    names: tuple[str, ...], hosts: tuple[str, ...], inventory: str | None, **given: Any
+) -> int:
+    """Check that runs would work: login, host key, rsync, engine, permission, disk."""
+    from mlcube_remote.dispatch.checkup import check_all  # noqa: PLC0415
+    from mlcube_remote.ui.hosts import checkup_document, checkup_text  # noqa: PLC0415
+
+    found = open_inventory(inventory)
+    chosen = select_hosts(found, (*names, *hosts) or ("all",))
+    logins = Logins.ask(found, password=given["ask_password"], passphrase=given["ask_passphrase"])
+    checkups = check_all(chosen, logins.connect, platform=given["platform"])
+    if given["output"] == "json":
+        from mlcube_remote.ui.document import dump  # noqa: PLC0415
+
+        dump(checkup_document(checkups), sys.stdout)
+    else:
+        click.echo(checkup_text(checkups))
+    return max((checkup.exit_code for checkup in checkups), default=0)

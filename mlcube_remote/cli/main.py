@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ``mlcube-remote`` command: finds the subcommand, and is the one place that exits."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from mlcube_remote._version import __version__
+from mlcube_remote.errors import MLCubeRemoteError
+
+_COMMANDS = {
+    "run": ("mlcube_remote.cli.run", "Run tasks of a cube on one or many hosts."),
+    "configure": ("mlcube_remote.cli.run", "Send a cube to hosts and make its image ready there."),
+    "describe": ("mlcube_remote.cli.describe", "Show a cube: its tasks, parameters and platforms."),
+    "hosts": ("mlcube_remote.cli.hosts", "List, show and check the hosts of the inventory."),
+    "sandbox": ("mlcube_remote.cli.sandbox", "Throw-away SSH hosts on this machine, to try it on."),
+    "completion": ("mlcube_remote.cli.completion", "Print the shell completion script."),
+}
+
+
+class _LazyGroup(click.Group):
+    """Imports a subcommand only when it is asked for, so that ``--help`` is quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(_COMMANDS[cmd_name][0]), cmd_name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the nearest command for one that does not exist."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as problem:
+            from difflib import get_close_matches  # noqa: PLC0415 - only on a mistake
+
+            near = get_close_matches(args[0], _COMMANDS, 1)
+            if near:
+                problem.message += f" Did you mean '{near[0]}'?"
+            raise
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, about) for name, (_, about) in _COMMANDS.items()])
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start here: mlcube-remote run --host=NAME --task=TASK, in the directory of a cube.",
+)
+@click.version_option(__version__, prog_name="mlcube-remote")
+def cli() -> None:
+    """Run MLCube tasks on machines that you reach over SSH, as if they ran here."""
+
+
+def run(args: list[str] | None = None) -> int:
+    """Run the command line and return its exit code; errors come out as exceptions.
+
+    Raises:
+        MLCubeRemoteError: Something went wrong that the user should know.
+        click.ClickException: The command line could not be parsed.
+    """
+    result = cli.main(args=args, prog_name="mlcube-remote", standalone_mode=False)
+    return result if isinstance(result, int) else 0
+
+
+def main() -> NoReturn:
+    """Run the command line, print what went wrong, and exit."""
+    sys.exit(_main())
+
+
+def _main() -> int:
+    try:
+        return run()
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        return 130
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        return 130
+    except click.ClickException as problem:
+        problem.show()
+        return problem.exit_code
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`); there is nobody left to tell.
+        sys.stderr.close()
+        return 141
+    except MLCubeRemoteError as problem:
+        from mlcube_remote.ui.errors import print_error  # noqa: PLC0415 - only on an error
+
+        print_error(problem, sys.stderr)
+        return problem.exit_code
+    except Exception as problem:  # noqa: BLE001 - a bug: kept in a file, told in a line
+        from mlcube_remote.ui.errors import report_crash  # noqa: PLC0415
+
+        report_crash(problem, sys.stderr)
+        return 70

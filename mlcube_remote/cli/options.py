@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options that several commands share, under the names that ``mlcube`` has for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _together(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
+    def decorate(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+def _complete_hosts(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    from mlcube_remote.cli.session import open_inventory  # noqa: PLC0415 - only on completion
+    from mlcube_remote.errors import MLCubeRemoteError  # noqa: PLC0415
+
+    try:
+        inventory = open_inventory(ctx.params.get("inventory"), ctx.params.get("mlcube") or ".")
+    except MLCubeRemoteError:
+        return []
+    head, comma, last = incomplete.rpartition(",")
+    names = (*inventory.hosts, *inventory.groups, "all")
+    return [f"{head}{comma}{name}" for name in names if name.startswith(last)]
+
+
+def _complete_tasks(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    from mlcube_remote.cube.load import load  # noqa: PLC0415 - only on completion
+    from mlcube_remote.errors import MLCubeRemoteError  # noqa: PLC0415
+
+    try:
+        tasks = load(ctx.params.get("mlcube") or ".").tasks
+    except MLCubeRemoteError:
+        return []
+    head, comma, last = incomplete.rpartition(",")
+    return [f"{head}{comma}{name}" for name in tasks if name.startswith(last)]
+
+
+inventory_option = click.option(
+    "--inventory",
+    metavar="FILE",
+    help="Inventory of hosts  [default: $MLCUBE_REMOTE_INVENTORY, ./hosts.yaml, beside the cube, "
+    "then ~/.config/mlcube-remote/hosts.yaml]",
+)
+
+host_options = _together(
+    click.option(
+        "--host",
+        "-H",
+        "hosts",
+        multiple=True,
+        metavar="HOSTS",
+        shell_complete=_complete_hosts,
+        help="Names, groups, globs, ranges such as gpu[01-04], !exclusions; commas between.",
+    ),
+    inventory_option,
+)
+
+login_options = _together(
+    click.option("--ask-password", is_flag=True, help="Ask once for the login password."),
+    click.option("--ask-passphrase", is_flag=True, help="Ask once for the keys' passphrase."),
+)
+
+cube_options = _together(
+    click.option(
+        "--mlcube",
+        default=".",
+        metavar="PATH",
+        help="Directory of the cube, or its YAML file.",
+        show_default=True,
+    ),
+    click.option("-P", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting."),
+    click.option("--workspace", metavar="DIR", help="Another workspace than the cube's own."),
+)
+
+platform_options = _together(
+    click.option("--platform", metavar="NAME", help="docker, podman, singularity or apptainer."),
+    click.option("--network", metavar="NAME", help="Network of the container."),
+    click.option("--security", metavar="OPT", help="Security option of the container."),
+    click.option("--gpus", metavar="N", help="GPUs to hand over: 2, all, device=0,1."),
+    click.option("--memory", metavar="SIZE", help="Memory limit, such as 4g."),
+    click.option("--cpu", metavar="CPUS", help="CPUs that the container may use, such as 0-3."),
+    click.option("--mount", type=click.Choice(["ro", "rw"]), help="How inputs are mounted."),
+    click.option(
+        "--trust-cube",
+        is_flag=True,
+        help="Let mlcube.yaml itself ask the engine for privileges.",
+    ),
+)
+
+output_options = _together(
+    click.option("--quiet", "-q", is_flag=True, help="Only the tasks' output, and errors."),
+    click.option("--verbose", "-v", is_flag=True, help="More about what happens."),
+    click.option(
+        "--output",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        help="json: one document on stdout, everything else on stderr.",
+    ),
+)
+
+task_option = click.option(
+    "--task",
+    "tasks",
+    multiple=True,
+    metavar="TASKS",
+    shell_complete=_complete_tasks,
+    help="Tasks to run, in order; commas between.",
+)

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``hosts check``: would a run work there? Every failure comes with the command that mends it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import attrs
+
+from mlcube_remote.dispatch.preflight import engine_problem, probe, require_rsync
+from mlcube_remote.dispatch.rsync import readable_size
+from mlcube_remote.errors import (
+    AuthenticationError,
+    HostError,
+    HostKeyError,
+    HostUnfitError,
+    UnreachableError,
+)
+from mlcube_remote.inventory.model import Host
+from mlcube_remote.platforms import CONTAINER_ENGINES
+from mlcube_remote.transport.base import Connection
+
+LOW_DISK = 2 * 1000**3
+"""Bytes; with less free, most images would not fit."""
+
+
+@attrs.frozen(kw_only=True)
+class Check:
+    """One question to a host, and its answer."""
+
+    name: str
+    """``reachable``, ``host key``, ``login``, ``rsync``, …"""
+    passed: bool
+    detail: str
+    hint: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Checkup:
+    """All answers of one host; the first failed one usually hides what comes after it."""
+
+    host: str
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether a run would work there."""
+        return all(check.passed for check in self.checks)
+
+
+_CONNECTING = ("reachable", "host key", "login")
+_STOPPED_AT: tuple[tuple[type[HostError], str], ...] = (
+    (UnreachableError, "reachable"),
+    (HostKeyError, "host key"),
+    (AuthenticationError, "login"),
+)
+
+
+def check_all(
+    hosts: Iterable[Host],
+    connect: Callable[[Host], Connection],
+    *,
+    platform: str | None = None,
+    parallel: int = 32,
+) -> tuple[Checkup, ...]:
+    """Check hosts at once and return what each answered, in order.
+
+    Args:
+        hosts: What to check.
+        connect: Opens a connection.
+        platform: Which engine to ask for where the host's inventory entry does not say.
+        parallel: How many at a time.
+    """
+    todo = list(hosts)
+    with ThreadPoolExecutor(max(1, min(parallel, len(todo)))) as pool:
+        return tuple(pool.map(lambda host: check_host(host, connect, platform), todo))
+
+
+def check_host(
+    host: Host, connect: Callable[[Host], Connection], platform: str | None = None
+) -> Checkup:
+    """Check one host; never raises for what is wrong with it."""
+    checks: list[Check] = []
+    began = time.monotonic()
+    try:
+        connection = connect(host)
+    except HostError as problem:
+        return Checkup(host=host.name, checks=_refused(problem))
+    took = f"{(time.monotonic() - began) * 1000:.0f} ms"
+    checks += [Check(name=name, passed=True, detail="ok") for name in _CONNECTING]
+    checks[-1] = attrs.evolve(checks[-1], detail=f"ok, {took}")
+    with closing(connection):
+        try:
+            _ask(connection, host, platform or host.platform, checks)
+        except HostError as problem:
+            checks.append(
+                Check(name="shell", passed=False, detail=problem.reason, hint=problem.hint)
+            )
+    return Checkup(host=host.name, checks=tuple(checks))
+
+
+def _refused(problem: HostError) -> tuple[Check, ...]:
+    at = next(
+        (name for kind, name in _STOPPED_AT if isinstance(problem, kind)),
+        _CONNECTING[0],
+    )
+    passed = _CONNECTING[: _CONNECTING.index(at)]
+    return (
+        *(Check(name=name, passed=True, detail="ok") for name in passed),
+        Check(name=at, passed=False, detail=problem.reason, hint=problem.hint),
+    )
+
+
+def _ask(connection: Connection, host: Host, platform: str | None, checks: list[Check]) -> None:
+    try:
+        facts = probe(connection, remote_root=host.remote_root, cube_room="")
+    except HostUnfitError as problem:
+        checks.append(
+            Check(name="directory", passed=False, detail=problem.reason, hint=problem.hint)
+        )
+        return
+    checks.append(Check(name="directory", passed=True, detail=facts.root))
+    try:
+        require_rsync(connection, facts)
+        checks.append(Check(name="rsync", passed=True, detail=facts.rsync))
+    except HostUnfitError as problem:
+        checks.append(Check(name="rsync", passed=False, detail=problem.reason, hint=problem.hint))
+    checks.append(_engine(connection, host, platform or "docker"))
+    checks.append(
+        Check(
+            name="disk",
+            passed=facts.free >= LOW_DISK,
+            detail=f"{readable_size(facts.free)} free at {facts.root}",
+            hint=None
+            if facts.free >= LOW_DISK
+            else "free some space, or set remote_root to a larger disk",
+        )
+    )
+
+
+def _engine(connection: Connection, host: Host, platform: str) -> Check:
+    configured = str(host.settings.get(platform, {}).get(platform, platform))
+    engine = tuple(configured.split())
+    if platform in CONTAINER_ENGINES:
+        reply = connection.call("mlcr_engine", *engine)
+    else:
+        reply = connection.call("mlcr_version", *engine)
+    if reply.ok:
+        return Check(name="engine", passed=True, detail=f"{platform} {reply.text.strip()}")
+    problem = engine_problem(connection, platform, engine, reply)
+    return Check(name="engine", passed=False, detail=problem.reason, hint=problem.hint)

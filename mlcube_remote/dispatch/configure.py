@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Making sure that a host has the image: pull or build, as the command builder says."""
+
+from __future__ import annotations
+
+import collections
+import random
+import re
+import time
+
+from mlcube_remote.commands.model import Argv, TaskCommands
+from mlcube_remote.dispatch.events import Level, Stage
+from mlcube_remote.dispatch.journal import Journal
+from mlcube_remote.dispatch.paths import HostPaths
+from mlcube_remote.errors import ConfigureError
+from mlcube_remote.transport.base import Connection, Stream
+
+ATTEMPTS = 3
+"""How often a pull is tried when the registry or the way to it stumbles."""
+
+_PASSING = re.compile(
+    r"toomanyrequests|TLS handshake timeout|i/o timeout|connection reset|connection refused"
+    r"|unexpected EOF|temporarily unavailable|503 |502 |timeout exceeded",
+    re.IGNORECASE,
+)
+
+_TAIL = 15
+"""Lines of a failed build that its error repeats."""
+
+
+def configure(
+    connection: Connection, journal: Journal, paths: HostPaths, commands: TaskCommands
+) -> None:
+    """Run the configure commands of a cube, passing their output on.
+
+    Args:
+        connection: The host.
+        journal: Told what the engine says.
+        paths: The job's paths.
+        commands: As built; each of ``commands.configure`` is run in the cube's directory.
+
+    Raises:
+        ConfigureError: One of them failed; its last lines are in the message.
+    """
+    for argv in commands.configure:
+        _attempt(connection, journal, paths, commands, argv)
+
+
+def _attempt(
+    connection: Connection,
+    journal: Journal,
+    paths: HostPaths,
+    commands: TaskCommands,
+    argv: Argv,
+) -> None:
+    for attempt in range(1, ATTEMPTS + 1):
+        code, tail = _run(connection, journal, paths, argv)
+        if code == 0:
+            return
+        said = [line for line in tail if line.strip()]
+        pulling = "pull" in argv[: len(commands.engine) + 1]
+        passing = any(_PASSING.search(line) for line in said)
+        if not (pulling and passing and attempt < ATTEMPTS):
+            raise _failure(connection.name, commands, argv, code, said)
+        pause = 2.0**attempt * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, not a secret
+        journal.note(
+            Level.WARNING, f"pull failed ({said[-1].strip()}); trying again in {pause:.0f} s"
+        )
+        time.sleep(pause)
+
+
+def _run(
+    connection: Connection, journal: Journal, paths: HostPaths, argv: Argv
+) -> tuple[int, list[str]]:
+    tail: collections.deque[bytes] = collections.deque(maxlen=256)
+    pass_on = journal.output(Stage.CONFIGURE, None)
+
+    def keep(stream: Stream, data: bytes) -> None:
+        tail.append(data[-4096:])
+        pass_on(stream, data)
+
+    code = connection.stream("mlcr_in", paths.cube, *argv, sink=keep)
+    text = b"".join(tail).decode("utf-8", "replace").replace("\r", "\n")
+    return code, text.splitlines()[-_TAIL:]
+
+
+def _failure(
+    host: str, commands: TaskCommands, argv: Argv, code: int, said: list[str]
+) -> ConfigureError:
+    verb = argv[len(commands.engine)] if len(argv) > len(commands.engine) else argv[-1]
+    lines = "\n  ".join(line.rstrip() for line in said[-_TAIL:])
+    lowered = "\n".join(said).lower()
+    hint = None
+    if "pull access denied" in lowered or "unauthorized" in lowered or "denied:" in lowered:
+        hint = f"on {host}: log in to the registry ({' '.join(commands.engine)} login), or check "
+        hint += "the image's name"
+    elif "not found" in lowered or "manifest unknown" in lowered:
+        hint = "check the image's name, or let the host build it: "
+        hint += f"-P{commands.platform}.build_strategy=auto"
+    told = f":\n  {lines}" if lines else ""
+    return ConfigureError(
+        host, f"{verb} of image {commands.image} failed (status {code}){told}", hint=hint
+    )

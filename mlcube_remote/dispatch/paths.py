@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every path that a job has on its host, in one place."""
+
+from __future__ import annotations
+
+import posixpath
+from pathlib import Path
+
+import attrs
+
+from mlcube_remote.commands.model import Layout
+from mlcube_remote.cube.model import Cube
+from mlcube_remote.inventory.model import Host
+from mlcube_remote.runs.ids import slug
+
+
+@attrs.frozen(kw_only=True)
+class HostPaths:
+    """Paths on one host for one cube; DESIGN names them under "Paths and data"."""
+
+    root: str
+    """``remote_root``, absolute; before anybody logged in it may still begin with ``~/``."""
+    home: str
+    cube: str
+    """The mirrored cube (on ``local``: the cube itself)."""
+    workspace: str
+    job_dir: str
+
+    @property
+    def layout(self) -> Layout:
+        """What the command builder must know of the host."""
+        return Layout(root=self.cube, workspace=self.workspace, home=self.home)
+
+    def task_dir(self, number: int) -> str:
+        """Directory of the job's ``number``-th task, counted from 1."""
+        return f"{self.job_dir}/tasks/{number}"
+
+
+def cube_room(cube: Cube) -> str:
+    """Return the cube's directory below ``remote_root``."""
+    return f"cubes/{slug(cube.name or cube.root.name, of=str(cube.root))}"
+
+
+def workspace_room(cube: Cube) -> str:
+    """Return the workspace's directory below ``remote_root``.
+
+    A workspace inside the cube stays at its place in the mirror; another one has its own mirror.
+    """
+    if cube.workspace.is_relative_to(cube.root):
+        inside = cube.workspace.relative_to(cube.root)
+        return posixpath.normpath(posixpath.join(cube_room(cube), inside.as_posix()))
+    return f"workspaces/{slug(cube.workspace.name, of=str(cube.workspace))}"
+
+
+def data_room(path: Path) -> str:
+    """Return where a ``local:`` path of this machine lives below ``remote_root``."""
+    return f"data/{slug(path.name, of=str(path))}/{path.name}"
+
+
+def host_paths(host: Host, cube: Cube, run_id: str, *, root: str, home: str) -> HostPaths:
+    """Return the paths of a job.
+
+    Args:
+        host: Where the job runs.
+        cube: What it runs.
+        run_id: The run that the job belongs to.
+        root: ``remote_root`` as the host expanded it, or as written while nobody has asked it.
+        home: The user's home directory there, or ``~``.
+    """
+    job_dir = f"{root}/jobs/{run_id}-{slug(host.name, of=host.name)}"
+    if host.is_local:
+        return HostPaths(
+            root=root,
+            home=home,
+            cube=str(cube.root),
+            workspace=str(cube.workspace),
+            job_dir=job_dir,
+        )
+    return HostPaths(
+        root=root,
+        home=home,
+        cube=f"{root}/{cube_room(cube)}",
+        workspace=f"{root}/{workspace_room(cube)}",
+        job_dir=job_dir,
+    )

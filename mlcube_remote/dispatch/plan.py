@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From what was asked to what will be done: one job per host, checked before any is touched."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+
+from mlcube_remote.commands.build import build
+from mlcube_remote.commands.launch import launch_options
+from mlcube_remote.commands.model import Argv, KindOf, Options, PathKind, TaskCommands
+from mlcube_remote.cube.model import Cube
+from mlcube_remote.dispatch.paths import HostPaths, host_paths
+from mlcube_remote.dispatch.placement import (
+    Placed,
+    Where,
+    made_by_cube,
+    missing_inputs,
+    place,
+    replaced,
+)
+from mlcube_remote.errors import PlanError
+from mlcube_remote.inventory.model import Host
+from mlcube_remote.platforms import PLATFORMS
+from mlcube_remote.runs.ids import container_name
+from mlcube_remote.secret import Secret
+
+LABEL = "org.mlcommons.mlcube-remote"
+"""Prefix of our container labels; only what carries them is ever stopped or removed."""
+
+
+@attrs.frozen(kw_only=True)
+class Request:
+    """One ``run`` or ``configure`` command, as asked."""
+
+    cube: Cube
+    hosts: tuple[Host, ...]
+    tasks: tuple[str, ...]
+    run_id: str
+    platform: str | None = None
+    options: Options = Options()
+    env: Mapping[str, Secret] = attrs.field(factory=dict)
+    """Variables for the container, on top of each host's own."""
+    trust_cube: bool = False
+    """Whether mlcube.yaml may ask the engine for privileges."""
+    configure_only: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Job:
+    """The tasks of one cube on one host, in order."""
+
+    request: Request
+    host: Host
+    platform: str
+    results: Path | None
+    """Where outputs go when the run has several hosts; ``None``: into the workspace."""
+
+    @property
+    def env(self) -> Mapping[str, Secret]:
+        """All variables that the container gets by name; the command line's win."""
+        inherited = {
+            name: Secret(os.environ[name]) if value is None else value
+            for name, value in self.host.env.items()
+            if value is not None or name in os.environ
+        }
+        return {**inherited, **self.request.env}
+
+    def paths(self, *, root: str, home: str) -> HostPaths:
+        """Return the job's paths on its host, once that has told its own."""
+        return host_paths(self.host, self.request.cube, self.request.run_id, root=root, home=home)
+
+    def placed(self, root: str) -> dict[str, tuple[Placed, ...]]:
+        """Return task → parameters with the places of their data, for this ``remote_root``."""
+        cube = self.request.cube
+        return {
+            name: place(cube.tasks[name], cube, self.host, root=root) for name in self.request.tasks
+        }
+
+    def commands(
+        self, paths: HostPaths, kinds: Mapping[str, str]
+    ) -> tuple[tuple[str, TaskCommands], ...]:
+        """Return (task, commands) in order.
+
+        Args:
+            paths: The job's paths.
+            kinds: Absolute path on the host → ``f``, ``d`` or ``-`` where that is known; what is
+                in the cube is looked up here, since it is mirrored.
+        """
+        cube = self.request.cube
+        kind_of = _kind_of(cube, paths, kinds)
+        return tuple(
+            (
+                name,
+                build(
+                    cube,
+                    replaced(cube.tasks[name], placed),
+                    platform=self.platform,
+                    host_settings=self.host.settings,
+                    layout=paths.layout,
+                    options=self.request.options,
+                    kind_of=kind_of,
+                    trusted=self.request.trust_cube,
+                ),
+            )
+            for name, placed in self.placed(paths.root).items()
+        )
+
+    def launch(self, number: int, task: str, commands: TaskCommands, uid: str) -> Argv:
+        """Return the options that name, label and confine the ``number``-th task's container."""
+        run_id = self.request.run_id
+        return launch_options(
+            commands,
+            name=container_name(uid, run_id, number),
+            labels={
+                f"{LABEL}.run": run_id,
+                f"{LABEL}.host": self.host.name,
+                f"{LABEL}.task": task,
+                f"{LABEL}.owner": uid,
+            },
+            secrets=tuple(self.env),
+        )
+
+
+def _kind_of(cube: Cube, paths: HostPaths, kinds: Mapping[str, str]) -> KindOf:
+    mirrors = ((paths.workspace, cube.workspace), (paths.cube, cube.root))
+    told = {"f": PathKind.FILE, "d": PathKind.DIRECTORY}
+
+    def kind_of(path: str) -> PathKind | None:
+        for there, local in mirrors:
+            if path == there or path.startswith(there + "/"):
+                here = local / path[len(there) :].lstrip("/")
+                if here.is_dir():
+                    return PathKind.DIRECTORY
+                return PathKind.FILE if here.exists() else None
+        return told.get(kinds.get(path, "-"))
+
+    return kind_of
+
+
+def plan(request: Request) -> tuple[Job, ...]:
+    """Return one job per host, or say what does not fit; nothing is touched.
+
+    Raises:
+        PlanError: An input is missing, a host's platform does not fit the cube, results could
+            not be written, or several hosts would write one path here.
+        CubeError: mlcube.yaml asks for something that cannot be honoured.
+    """
+    several = len(request.hosts) > 1
+    jobs = tuple(
+        Job(
+            request=request,
+            host=host,
+            platform=choose_platform(request.platform or host.platform, request.cube, host),
+            results=_results(request, host) if several and not host.is_local else None,
+        )
+        for host in request.hosts
+    )
+    for job in jobs:
+        # Building the commands finds what does not fit before any host is asked.
+        job.commands(job.paths(root=job.host.remote_root, home="~"), {})
+    if not request.configure_only:
+        _require_inputs(jobs)
+        _require_writable(jobs, several=several)
+    return jobs
+
+
+def choose_platform(asked: str | None, cube: Cube, host: Host) -> str:
+    """Return the platform of a job: as asked, else what the cube has a section for.
+
+    Raises:
+        PlanError: There is no such platform, or the cube has no section that would serve it.
+    """
+    if asked is None:
+        for candidate in ("docker", "podman", "singularity", "apptainer"):
+            if candidate in cube.settings:
+                return candidate
+        raise PlanError(
+            f"{cube.file.name}: no section docker, podman, singularity or apptainer",
+            hint="add one, such as docker: {image: NAME}",
+        )
+    if asked not in PLATFORMS:
+        raise PlanError(
+            f"{host.name}: unknown platform {asked!r}",
+            hint=f"expected one of: {', '.join(PLATFORMS)}",
+        )
+    serving = {
+        "docker": ("docker", "podman"),
+        "podman": ("podman", "docker"),
+        "singularity": ("singularity", "apptainer", "docker"),
+        "apptainer": ("apptainer", "singularity", "docker"),
+    }[asked]
+    if not any(section in cube.settings for section in serving):
+        has = ", ".join(cube.settings) or "none"
+        raise PlanError(
+            f"{cube.file.name}: no section for {host.name}'s platform {asked} (it has: {has})",
+            hint=f"add a {asked}: section, or choose a platform with --platform",
+        )
+    return asked
+
+
+def _results(request: Request, host: Host) -> Path:
+    return request.cube.workspace.parent / "results" / request.run_id / host.name
+
+
+def _require_inputs(jobs: tuple[Job, ...]) -> None:
+    for job in jobs:
+        placed = job.placed(job.host.remote_root)
+        for task, item in missing_inputs(placed):
+            if not job.host.is_local and made_by_cube(item, job.request.cube):
+                continue
+            raise PlanError(
+                f"{job.request.cube.file.name}: {task}.{item.parameter.name}: "
+                f"input {item.local} does not exist",
+                hint=f"create it, or give another: {item.parameter.name}=PATH",
+            )
+
+
+def _require_writable(jobs: tuple[Job, ...], *, several: bool) -> None:
+    for job in jobs:
+        cube = job.request.cube
+        for items in job.placed(job.host.remote_root).values():
+            for item in items:
+                if not item.is_output or item.local is None:
+                    continue
+                if several and item.where is Where.CLIENT:
+                    raise PlanError(
+                        f"{item.parameter.name}: {len(jobs)} hosts would all write {item.local}",
+                        hint="give a path relative to the workspace: each host then has its own "
+                        "folder in results/",
+                    )
+                _require_writable_path(item.local if job.results is None else job.results, cube)
+
+
+def _require_writable_path(path: Path, cube: Cube) -> None:
+    existing = next(folder for folder in (path, *path.parents) if folder.exists())
+    if not os.access(existing, os.W_OK | (os.X_OK if existing.is_dir() else 0)):
+        raise PlanError(
+            f"{cube.file.name}: outputs cannot be written to {path}: {existing} is not writable",
+            hint=f"chmod u+w {existing}, or choose another --workspace",
+        )

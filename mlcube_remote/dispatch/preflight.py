@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a host is and has, asked once per job, and whether that will do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import attrs
+
+from mlcube_remote.dispatch.rsync import check_remote_version
+from mlcube_remote.errors import HostUnfitError
+from mlcube_remote.platforms import CONTAINER_ENGINES
+from mlcube_remote.transport.base import Connection, Reply
+
+_ARCHITECTURES: Mapping[str, str] = {
+    "x86_64": "amd64",
+    "amd64": "amd64",
+    "aarch64": "arm64",
+    "arm64": "arm64",
+    "armv7l": "arm",
+    "i686": "386",
+    "ppc64le": "ppc64le",
+    "riscv64": "riscv64",
+    "s390x": "s390x",
+}
+"""``uname -m`` to the names that images carry."""
+
+
+@attrs.frozen(kw_only=True)
+class Facts:
+    """What a host told of itself."""
+
+    home: str
+    root: str
+    """``remote_root``, absolute."""
+    user: str
+    uid: str
+    machine: str
+    """``uname -m``."""
+    root_id: str
+    """The same for two hosts that share one ``remote_root``."""
+    free: int
+    """Bytes free where ``remote_root`` is."""
+    rsync: str
+    """Version, or nothing where there is none."""
+    now: int
+    """The host's clock, seconds since the epoch."""
+    kinds: Mapping[str, str]
+    """Absolute path → ``f``, ``d`` or ``-``, for the paths that were asked about."""
+
+    @property
+    def architecture(self) -> str:
+        """The machine in the words of container images."""
+        return _ARCHITECTURES.get(self.machine, self.machine)
+
+
+def records(reply: Reply) -> list[tuple[str, str]]:
+    """Split an answer of the shell library into its (key, value) records."""
+    parts = reply.text.split("\0")[:-1]
+    return [(key, value) for key, _, value in (part.partition("=") for part in parts)]
+
+
+def probe(
+    connection: Connection, *, remote_root: str, cube_room: str, paths: Iterable[str] = ()
+) -> Facts:
+    """Prepare ``remote_root`` on the host and ask what the host is.
+
+    Args:
+        connection: The host.
+        remote_root: As in the inventory.
+        cube_room: Directory below it to make for the cube, or nothing.
+        paths: Absolute paths of which the kind is asked.
+
+    Raises:
+        HostUnfitError: ``remote_root`` cannot be used safely.
+    """
+    reply = connection.call("mlcr_probe", remote_root, cube_room, *paths)
+    if not reply.ok:
+        said = reply.stderr.decode("utf-8", "replace").strip() or f"status {reply.code}"
+        raise HostUnfitError(
+            connection.name,
+            f"remote_root cannot be used: {said.splitlines()[-1]}",
+            hint=f"mend it there, or set another remote_root for {connection.name}",
+        )
+    told = records(reply)
+    facts = dict(told)
+    kinds = {value[1:]: value[:1] for key, value in told if key == "kind"}
+    try:
+        return Facts(
+            home=facts["home"],
+            root=facts["root"],
+            user=facts["user"],
+            uid=facts["uid"],
+            machine=facts["machine"],
+            root_id=facts["root_id"],
+            free=int(facts["free_kib"] or 0) * 1024,
+            rsync=facts["rsync"],
+            now=int(facts["now"]),
+            kinds=kinds,
+        )
+    except (KeyError, ValueError) as problem:
+        raise HostUnfitError(
+            connection.name, f"told something unexpected of itself ({problem})"
+        ) from problem
+
+
+def require_rsync(connection: Connection, facts: Facts) -> None:
+    """Refuse a host without a usable rsync; see :func:`rsync.check_remote_version`."""
+    check_remote_version(connection.name, facts.rsync)
+
+
+@attrs.frozen
+class Image:
+    """Whether an image is on a host, and for which machine it was made."""
+
+    present: bool
+    architecture: str = ""
+
+
+def find_image(connection: Connection, platform: str, engine: tuple[str, ...], image: str) -> Image:
+    """Ask whether ``image`` is there.
+
+    Args:
+        connection: The host.
+        platform: ``docker``, ``podman``, ``singularity`` or ``apptainer``.
+        engine: The engine's executable, with what stands in front of it.
+        image: Name, or for Singularity and Apptainer the path of the SIF file.
+
+    Raises:
+        HostUnfitError: The engine is missing, does not run, or may not be used.
+    """
+    if platform not in CONTAINER_ENGINES:
+        return Image(connection.call("mlcr_kind", image).text.strip() == "f")
+    reply = connection.call("mlcr_image", image, *engine)
+    if reply.ok:
+        return Image(True, reply.text.strip().partition("/")[2])
+    said = reply.stderr.decode("utf-8", "replace").strip()
+    lowered = said.lower()
+    if "no such image" in lowered or "image not known" in lowered:
+        return Image(False)
+    raise engine_problem(connection, platform, engine, reply)
+
+
+def engine_problem(
+    connection: Connection, platform: str, engine: tuple[str, ...], reply: Reply
+) -> HostUnfitError:
+    """Say why an engine cannot be used, telling "missing", "no permission" and "not running"."""
+    host = connection.name
+    name = " ".join(engine)
+    said = reply.stderr.decode("utf-8", "replace").strip()
+    first = said.splitlines()[0] if said else f"status {reply.code}"
+    if reply.code == 127:
+        return HostUnfitError(
+            host,
+            f"{engine[0]} was not found there",
+            hint=f"install it on {host}, or set {platform}: {{{platform}: PATH}} in the inventory",
+        )
+    if reply.code == 124:
+        return HostUnfitError(
+            host, f"{name} did not answer within 30 s", hint=f"on {host}: systemctl status docker"
+        )
+    if "permission denied" in said.lower():
+        about = connection.call("mlcr_socket").text.strip().splitlines()
+        return HostUnfitError(
+            host,
+            f"you may not use {name} there: {'; '.join(about) or first}",
+            hint=f"on {host}: sudo usermod -aG docker $USER, then log in again "
+            f"(or set docker: {{docker: sudo docker}} in the inventory)",
+        )
+    if "cannot connect" in said.lower() or "daemon running" in said.lower():
+        return HostUnfitError(
+            host,
+            f"cannot talk to {name}: {first}",
+            hint=f"on {host}: sudo systemctl start docker",
+        )
+    if "sudo" in engine and ("password" in said.lower() or "terminal" in said.lower()):
+        return HostUnfitError(
+            host,
+            f"{name} asks for a password there: {first}",
+            hint=f"on {host}: allow it without one (sudoers, NOPASSWD), or join the docker group",
+        )
+    return HostUnfitError(host, f"{name} cannot be used: {first}")
+
+
+def require_architecture(
+    connection: Connection, facts: Facts, image: Image, name: str
+) -> str | None:
+    """Refuse an image made for another machine, unless the host emulates that one.
+
+    Returns:
+        A warning when the image will be emulated.
+
+    Raises:
+        HostUnfitError: The host cannot run the image.
+    """
+    if not image.architecture or image.architecture == facts.architecture:
+        return None
+    emulated = {"arm64": "aarch64", "amd64": "x86_64", "386": "i386"}.get(
+        image.architecture, image.architecture
+    )
+    binfmt = f"/proc/sys/fs/binfmt_misc/qemu-{emulated}"
+    if connection.call("mlcr_kind", binfmt).text.strip() == "f":
+        return (
+            f"image {name} is for {image.architecture}, this machine is {facts.architecture}: "
+            "it is emulated, and slow"
+        )
+    raise HostUnfitError(
+        connection.name,
+        f"image {name} is for {image.architecture}, the machine is {facts.architecture}",
+        hint="build or pull the image for this architecture "
+        "(mlcube-remote configure builds it on the host where there is a Dockerfile)",
+    )

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bringing outputs home: into a staging folder, checked, then renamed into place."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import attrs
+
+from mlcube_remote.cube.model import Cube, ParameterType
+from mlcube_remote.dispatch import staging
+from mlcube_remote.dispatch.outcome import PulledOutput
+from mlcube_remote.dispatch.paths import HostPaths, data_room
+from mlcube_remote.dispatch.placement import Placed, Where
+from mlcube_remote.dispatch.rsync import IO_TIMEOUT, Moved, check, moved
+from mlcube_remote.errors import TransferError, UnsafeContentError
+from mlcube_remote.transport.base import Connection
+
+_OPTIONS = (
+    "-rlt",
+    "--no-devices",
+    "--no-specials",
+    "--from0",
+    "--files-from=-",
+    # What a task did not make is noticed below, by name.
+    "--ignore-missing-args",
+    # Not to be confused with a name: rsync tells what it left out on standard output.
+    "--info=nonreg1,skip1",
+    f"--timeout={IO_TIMEOUT}",
+    "--stats",
+    "--no-human-readable",
+)
+
+_NONREGULAR = re.compile(rb'^skipping non-regular file "(.*)"$', re.MULTILINE)
+_OVER_SIZE = re.compile(rb"^(.*) is over max-size$", re.MULTILINE)
+
+_RESERVE = 64 * 1024 * 1024
+"""Bytes of local disk that a pull leaves free."""
+
+
+@attrs.frozen(kw_only=True)
+class Wanted:
+    """One output to bring home."""
+
+    task: str
+    name: str
+    path: str
+    """POSIX path below the folder it is pulled from."""
+    directory: bool | None
+
+
+@attrs.frozen(kw_only=True)
+class Folder:
+    """Outputs that share a folder there and a folder here, and so one rsync."""
+
+    remote: str
+    target: Path
+    basis: Path | None
+    """A folder here whose files save sending what has not changed."""
+    outputs: tuple[Wanted, ...]
+
+
+def folders(
+    cube: Cube,
+    placed: Iterable[tuple[str, Placed]],
+    paths: HostPaths,
+    *,
+    results: Path | None,
+) -> tuple[Folder, ...]:
+    """Return what to pull, and where it goes.
+
+    Args:
+        cube: The cube.
+        placed: (task, parameter) of the tasks that ran.
+        paths: The job's paths on its host.
+        results: Where this host's outputs go when the run had several hosts; ``None`` puts them
+            into the workspace, as a local run does.
+    """
+    in_cube: list[Wanted] = []
+    in_workspace: list[Wanted] = []
+    single: list[Folder] = []
+    for task, item in placed:
+        if not item.is_output or item.local is None or item.where is Where.HOST:
+            continue
+        if item.where is Where.CLIENT:
+            single.append(_single(task, item, paths))
+        elif item.local.is_relative_to(cube.workspace):
+            in_workspace.append(_wanted(task, item, cube.workspace))
+        else:
+            in_cube.append(_wanted(task, item, cube.root))
+    shared = (
+        (in_workspace, paths.workspace, cube.workspace, results),
+        (in_cube, paths.cube, cube.root, results and results / "cube"),
+    )
+    return (
+        *(
+            Folder(remote=remote, target=elsewhere or here, basis=here, outputs=tuple(outputs))
+            for outputs, remote, here, elsewhere in shared
+            if outputs
+        ),
+        *single,
+    )
+
+
+def _wanted(task: str, item: Placed, top: Path) -> Wanted:
+    assert item.local is not None  # noqa: S101 - callers have looked
+    return Wanted(
+        task=task,
+        name=item.parameter.name,
+        path=item.local.relative_to(top).as_posix(),
+        directory=_directory(item),
+    )
+
+
+def _single(task: str, item: Placed, paths: HostPaths) -> Folder:
+    assert item.local is not None  # noqa: S101 - callers have looked
+    remote = posixpath.join(paths.root, data_room(item.local))
+    return Folder(
+        remote=posixpath.dirname(remote),
+        target=item.local.parent,
+        basis=item.local.parent,
+        outputs=(_wanted(task, item, item.local.parent),),
+    )
+
+
+def _directory(item: Placed) -> bool | None:
+    if item.parameter.type is ParameterType.UNKNOWN:
+        return None
+    return item.is_directory
+
+
+@attrs.frozen(kw_only=True)
+class Pulled:
+    """What came home."""
+
+    moved: Moved
+    outputs: tuple[PulledOutput, ...]
+    missing: tuple[Wanted, ...]
+    """Declared, but not there: the task did not make it."""
+
+
+def fetch(
+    connection: Connection,
+    folder: Folder,
+    *,
+    progress: Callable[[str, float | None], None] | None = None,
+) -> Pulled:
+    """Pull one folder's outputs and put them in place.
+
+    Args:
+        connection: The host.
+        folder: What to pull.
+        progress: Told when there is something to tell.
+
+    Raises:
+        TransferError: They did not all arrive; what was here before is untouched.
+        UnsafeContentError: The host sent something that was not asked for or is not harmless.
+    """
+    host = connection.name
+    try:
+        folder.target.mkdir(parents=True, exist_ok=True)
+        room = Path(tempfile.mkdtemp(prefix=".mlcube-remote-pull-", dir=folder.target))
+    except OSError as problem:
+        raise TransferError(
+            host,
+            f"pull incomplete: {problem.filename}: {problem.strerror}",
+            hint="make the folder writable; the outputs are still on the host",
+        ) from problem
+    try:
+        if progress is not None:
+            progress(f"{len(folder.outputs)} outputs", None)
+        done = _transfer(connection, folder, room)
+        staging.check(host, room, _declared(folder))
+        missing = tuple(item for item in folder.outputs if not os.path.lexists(room / item.path))
+        staging.merge(host, room, folder.target)
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
+    arrived = tuple(
+        PulledOutput(task=item.task, name=item.name, path=folder.target / item.path)
+        for item in folder.outputs
+        if item not in missing
+    )
+    return Pulled(moved=done, outputs=arrived, missing=missing)
+
+
+def _declared(folder: Folder) -> tuple[staging.Declared, ...]:
+    return tuple(
+        staging.Declared(path=item.path, directory=item.directory) for item in folder.outputs
+    )
+
+
+def _transfer(connection: Connection, folder: Folder, room: Path) -> Moved:
+    basis = [f"--link-dest={folder.basis}"] if folder.basis and folder.basis.is_dir() else []
+    free = shutil.disk_usage(room).free
+    limit = max(free - _RESERVE, 0)
+    names = b"".join(os.fsencode(item.path) + b"\0" for item in folder.outputs)
+    result = connection.rsync(
+        [*_OPTIONS, f"--max-size={limit}", *basis, "--", f"host:{folder.remote}/", f"{room}/"],
+        stdin=names,
+    )
+    host = connection.name
+    if special := _NONREGULAR.search(result.stdout):
+        raise UnsafeContentError(
+            host,
+            f"refused what the host sent back: {_shown(special[1])} "
+            "is neither a file nor a directory",
+            hint="nothing of it was put in place",
+        )
+    if large := _OVER_SIZE.search(result.stdout):
+        raise TransferError(
+            host,
+            f"pull incomplete: {_shown(large[1])} is larger than the free disk here ({free:,} B)",
+            hint="free some space and pull again; the outputs are still on the host",
+        )
+    check(host, "pull", result)
+    return moved(result)
+
+
+def _shown(name: bytes) -> str:
+    return repr(os.fsdecode(name))

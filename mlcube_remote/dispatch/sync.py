@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sending a cube up: which trees, with which rules, and the rsync that does it.
+
+The mirror on the host becomes what the cube is here, except that results never go up and that
+nothing is deleted in the workspace, where the host keeps what its tasks made.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import attrs
+
+from mlcube_remote.cube.model import IO, Cube, ParameterType
+from mlcube_remote.dispatch.ignore import escape, exclude_path, filter_rules, read_patterns
+from mlcube_remote.dispatch.paths import HostPaths, data_room
+from mlcube_remote.dispatch.placement import Placed, Where
+from mlcube_remote.dispatch.rsync import IO_TIMEOUT, Moved, check, moved
+from mlcube_remote.transport.base import Connection
+
+_OPTIONS = (
+    "-rlpt",
+    # A link that leaves the tree would dangle there; what it points to goes in its place.
+    "--copy-unsafe-links",
+    "--chmod=Du+rwx,u+rw,ug-s,o-t",
+    "--delay-updates",
+    "--partial-dir=.mlcube-remote-partial",
+    f"--timeout={IO_TIMEOUT}",
+    "--stats",
+    "--no-human-readable",
+)
+
+
+@attrs.frozen(kw_only=True)
+class Tree:
+    """One directory (or file) of this machine and its mirror."""
+
+    local: Path
+    remote: str
+    rules: tuple[str, ...] = ()
+    """rsync filter rules, first match decides."""
+    mirror: bool = False
+    """Whether what is gone here is deleted there."""
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether the contents, rather than the thing itself, are sent."""
+        return self.local.is_dir()
+
+    def arguments(self) -> list[str]:
+        """Return the arguments of the rsync that brings the mirror up to date."""
+        filters = [f"--filter={rule}" for rule in self.rules]
+        delete = ["--delete-delay"] if self.mirror else []
+        slash = "/" if self.is_directory else ""
+        return [
+            *_OPTIONS,
+            *delete,
+            *filters,
+            "--",
+            f"{self.local}{slash}",
+            f"host:{self.remote}{slash}",
+        ]
+
+
+def trees(cube: Cube, placed: Iterable[Placed], paths: HostPaths) -> tuple[Tree, ...]:
+    """Return what must be sent for tasks whose parameters are ``placed``.
+
+    Args:
+        cube: The cube.
+        placed: The parameters of all tasks of the job, in the order they run.
+        paths: The job's paths on its host.
+    """
+    items = tuple(placed)
+    patterns = read_patterns(cube.root)
+    wanted = _needed_inputs(items)
+    result = [
+        Tree(
+            local=cube.root,
+            remote=paths.cube,
+            rules=(
+                *_output_rules(cube, cube.root, wanted),
+                *filter_rules(patterns),
+                *_results_rule(cube),
+                *_workspace_rule(cube),
+            ),
+            mirror=True,
+        )
+    ]
+    if not cube.workspace.is_relative_to(cube.root) and cube.workspace.is_dir():
+        rules = (*_output_rules(cube, cube.workspace, wanted), *filter_rules(()))
+        result.append(Tree(local=cube.workspace, remote=paths.workspace, rules=rules))
+    result += [
+        Tree(local=item.local, remote=posixpath.join(paths.root, data_room(item.local)))
+        for item in items
+        if item.where is Where.CLIENT and not item.is_output and item.local is not None
+    ]
+    return tuple(result)
+
+
+def _needed_inputs(placed: Iterable[Placed]) -> tuple[Path, ...]:
+    """Return the workspace paths that must go up: inputs that no earlier task makes."""
+    needed: list[Path] = []
+    made: list[Path] = []
+    for item in placed:
+        if item.where is not Where.WORKSPACE or item.local is None:
+            continue
+        if item.is_output:
+            made.append(item.local)
+        elif not any(item.local.is_relative_to(path) for path in made):
+            needed.append(item.local)
+    return tuple(needed)
+
+
+def _output_rules(cube: Cube, top: Path, wanted: Iterable[Path]) -> list[str]:
+    """Return rules that keep the cube's outputs here, but for those that are inputs now."""
+    kept = tuple(wanted)
+    rules: list[str] = []
+    for task in cube.tasks.values():
+        for parameter in task.parameters:
+            path = Path(os.path.normpath(cube.workspace / parameter.value))
+            if parameter.io is not IO.OUTPUT or parameter.value.startswith(("local:", "remote:")):
+                continue
+            if path == top or not path.is_relative_to(top):
+                continue
+            if any(need.is_relative_to(path) or path.is_relative_to(need) for need in kept):
+                continue
+            directory = parameter.type is ParameterType.DIRECTORY or path.is_dir()
+            rules.append(exclude_path(path.relative_to(top).as_posix(), directory=directory))
+    return list(dict.fromkeys(rules))
+
+
+def _results_rule(cube: Cube) -> list[str]:
+    results = cube.workspace.parent / "results"
+    if results == cube.root or not results.is_relative_to(cube.root):
+        return []
+    return [exclude_path(results.relative_to(cube.root).as_posix(), directory=True)]
+
+
+def _workspace_rule(cube: Cube) -> list[str]:
+    if cube.workspace == cube.root:
+        return ["P /**"]
+    if not cube.workspace.is_relative_to(cube.root):
+        return []
+    inside = escape(cube.workspace.relative_to(cube.root).as_posix())
+    return [f"P /{inside}/***"]
+
+
+def send(
+    connection: Connection,
+    tree: Tree,
+    *,
+    progress: Callable[[str, float | None], None] | None = None,
+) -> Moved:
+    """Bring one mirror up to date.
+
+    Args:
+        connection: The host.
+        tree: What to send.
+        progress: Told the state of a long transfer: a text and a fraction.
+
+    Raises:
+        TransferError: The mirror is not complete; nothing must run on it.
+    """
+    arguments = tree.arguments()
+    output = bytearray()
+
+    def read(data: bytes) -> None:
+        output.extend(data)
+        if progress is not None:
+            _report(data, progress)
+
+    result = connection.rsync(["--info=progress2", *arguments], on_stdout=read)
+    result = attrs.evolve(result, stdout=bytes(output))
+    check(connection.name, "sync", result)
+    return moved(result)
+
+
+def _report(data: bytes, progress: Callable[[str, float | None], None]) -> None:
+    """Read rsync's ``--info=progress2``: ``  1,234,567  42%  3.21MB/s    0:00:05``."""
+    line = data.replace(b"\r", b"\n").strip().rsplit(b"\n", 1)[-1]
+    words = line.split()
+    if len(words) >= 3 and words[1].endswith(b"%") and words[1][:-1].isdigit():
+        percent = int(words[1][:-1])
+        progress(f"{percent}% {words[2].decode('ascii', 'replace')}", percent / 100)

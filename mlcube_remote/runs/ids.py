@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names that must never collide: runs, jobs, containers, and a cube's directory on a host."""
+
+from __future__ import annotations
+
+import base64
+import getpass
+import hashlib
+import platform
+import re
+import secrets
+from datetime import datetime, timezone
+from functools import cache
+from pathlib import Path
+
+_RUN_ID = re.compile(r"\d{6}-\d{6}-[a-z2-7]{16}")
+
+
+def new_run_id() -> str:
+    """Return a new run id: the UTC time, for people, then 80 random bits.
+
+    It is safe in file names, container names and labels: ``261123-190233-k3j5h2g7x4q6w2ez``.
+    """
+    now = datetime.now(timezone.utc).strftime("%y%m%d-%H%M%S")
+    token = base64.b32encode(secrets.token_bytes(10)).decode().lower()
+    return f"{now}-{token}"
+
+
+def is_run_id(text: str) -> bool:
+    """Return whether ``text`` has the form of a run id."""
+    return _RUN_ID.fullmatch(text) is not None
+
+
+@cache
+def client_id() -> str:
+    """Return 12 hex digits that tell this user on this machine from all others.
+
+    Part of the name of a cube's directory on a host, so that two people, or one person's two
+    machines, never mirror different cubes into one directory.
+    """
+    machine = Path("/etc/machine-id")
+    identity = machine.read_text() if machine.is_file() else platform.node()
+    return _digest(f"{getpass.getuser()}\0{identity.strip()}")
+
+
+def slug(name: str, *, of: str) -> str:
+    """Return ``<name>-<hash>``: a readable directory name that belongs to ``of`` alone.
+
+    Args:
+        name: What people call it; anything outside ``[A-Za-z0-9._-]`` becomes ``_``.
+        of: What it stands for, such as the absolute path of a cube on this machine.
+    """
+    readable = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._-")[:40] or "cube"
+    return f"{readable}-{_digest(client_id(), of)}"
+
+
+def container_name(uid: str, run_id: str, number: int) -> str:
+    """Return the name of the container of a job's ``number``-th task (counted from 1)."""
+    return f"mlcr-{uid}-{run_id}-{number}"
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:12]

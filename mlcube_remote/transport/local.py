@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The host ``local``: the same shell library, without SSH."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from typing import IO
+
+import attrs
+
+from mlcube_remote.errors import HostError, HostUnfitError, StateUnknownError
+from mlcube_remote.inventory.model import Host
+from mlcube_remote.remote import library
+from mlcube_remote.transport import framing
+from mlcube_remote.transport.base import OutputSink, Reply, RsyncResult, Stream
+from mlcube_remote.transport.quoting import render_call
+
+_CHUNK = 64 * 1024
+
+
+@attrs.define
+class LocalConnection:
+    """Runs the shell library on this machine, a fresh ``/bin/sh`` for each call."""
+
+    host: Host
+    _running: set[subprocess.Popen[bytes]] = attrs.field(factory=set, init=False)
+
+    @property
+    def name(self) -> str:
+        """The host's inventory name."""
+        return self.host.name
+
+    def call(
+        self,
+        function: str,
+        *args: str,
+        env: Mapping[str, str] | None = None,
+        timeout: float = 60.0,
+    ) -> Reply:
+        """See :meth:`Connection.call <mlcube_remote.transport.base.Connection.call>`."""
+        collected: dict[Stream, bytearray] = {stream: bytearray() for stream in Stream}
+
+        def keep(stream: Stream, data: bytes) -> None:
+            collected[stream] += data
+            if len(collected[stream]) > framing.MAX_ANSWER:
+                raise HostError(self.name, f"{function} answered with more than 1 MiB")
+
+        code = self.stream(function, *args, sink=keep, env=env, timeout=timeout)
+        return Reply(code, bytes(collected[Stream.STDOUT]), bytes(collected[Stream.STDERR]))
+
+    def stream(
+        self,
+        function: str,
+        *args: str,
+        sink: OutputSink,
+        env: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> int:
+        """See :meth:`Connection.stream <mlcube_remote.transport.base.Connection.stream>`."""
+        script = b"umask 077\n" + library().encode() + render_call(function, args, env)
+        try:
+            process = subprocess.Popen(
+                ["/bin/sh", "-s"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        except OSError as problem:
+            raise HostUnfitError(self.name, f"/bin/sh cannot be started: {problem}") from problem
+        self._running.add(process)
+        try:
+            with process:
+                assert process.stdin is not None  # noqa: S101 - for the type checker
+                try:
+                    process.stdin.write(script + b" </dev/null\n")
+                    process.stdin.close()
+                except BrokenPipeError:
+                    pass
+                self._pump(process, sink, timeout)
+                return _shell_status(process.wait())
+        finally:
+            self._running.discard(process)
+
+    def _pump(
+        self, process: subprocess.Popen[bytes], sink: OutputSink, timeout: float | None
+    ) -> None:
+        with selectors.DefaultSelector() as selector:
+            pipes: tuple[tuple[IO[bytes] | None, Stream], ...] = (
+                (process.stdout, Stream.STDOUT),
+                (process.stderr, Stream.STDERR),
+            )
+            for pipe, stream in pipes:
+                assert pipe is not None  # noqa: S101 - for the type checker
+                selector.register(pipe, selectors.EVENT_READ, stream)
+            while selector.get_map():
+                ready = selector.select(timeout)
+                if not ready:
+                    process.kill()
+                    raise StateUnknownError(self.name, f"no answer within {timeout:.0f} s")
+                for key, _ in ready:
+                    data = os.read(key.fd, _CHUNK)
+                    if data:
+                        sink(key.data, data)
+                    else:
+                        selector.unregister(key.fileobj)
+
+    def rsync(
+        self,
+        args: Sequence[str],  # noqa: ARG002 - the protocol's
+        *,
+        stdin: bytes = b"",  # noqa: ARG002
+        on_stdout: Callable[[bytes], None] | None = None,  # noqa: ARG002
+    ) -> RsyncResult:
+        """Refused: jobs on this machine run in place."""
+        raise HostError(self.name, "nothing is copied on this machine: jobs run in place")
+
+    def close(self) -> None:
+        """End what still runs."""
+        for process in list(self._running):
+            process.terminate()
+
+
+def _shell_status(code: int) -> int:
+    return 128 - code if code < 0 else code
