@@ -9,7 +9,6 @@ from pathlib import Path
 
 import attrs
 
-from mlcube_remote.sandbox.engine import docker
 from mlcube_remote.sandbox.flavours import Engine, Flavour
 
 SOCKET = Path("/var/run/docker.sock")
@@ -61,30 +60,6 @@ class Container:
         return words
 
 
-def ensure_home(flavour: Flavour, folder: Path, *, volume: str, label: str) -> Bind:
-    """Make the user's home, which the engine and the host know by the same path.
-
-    Args:
-        flavour: The kind of host; a tiny disk is a volume in memory, and others are *folder*.
-        folder: Where a home of ordinary size is.
-        volume: The name for a volume.
-        label: ``NAME=VALUE`` by which the volume is found again.
-
-    Raises:
-        SandboxError: The engine refused the volume.
-    """
-    if flavour.home_size is None:
-        folder.mkdir(parents=True, exist_ok=True)
-        return Bind(source=str(folder), target=str(folder))
-    docker(
-        *("volume", "create", "--label", label, "--driver", "local"),
-        *("--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", f"o=size={flavour.home_size}"),
-        volume,
-    )
-    path = docker("volume", "inspect", "--format", "{{.Mountpoint}}", volume)
-    return Bind(source=volume, target=path)
-
-
 def describe(
     flavour: Flavour, *, image: str, hostname: str, keys: Path, home: Bind, engine_volume: str
 ) -> Container:
@@ -130,7 +105,7 @@ def _with_engine(host: Container, volume: str) -> Container:
         ),
         cap_add=("ALL",),
         cap_drop=("SYS_RESOURCE",),
-        security_opt=("seccomp=unconfined", "apparmor=unconfined", "systempaths=unconfined"),
+        security_opt=("seccomp=unconfined", "apparmor=unconfined"),
         device_cgroup_rules=("a *:* rwm",),
         cgroupns="host",
     )

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from mlcube_remote.sandbox.engine import SandboxError, engine_hint
 
+GREETING_PATIENCE = 30.0
+"""Seconds within which a fresh host greets."""
+
 _POLL = 0.02
 
 
@@ -48,17 +51,17 @@ def answers(port: int) -> bool:
         return False
 
 
-def wait_for_greeting(name: str, port: int, patience: float = 30.0) -> None:
+def wait_for_greeting(name: str, port: int) -> None:
     """Return once an SSH server greets at *port*.
 
     Raises:
-        SandboxError: None did within *patience* seconds.
+        SandboxError: None did within :data:`GREETING_PATIENCE` seconds.
     """
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + GREETING_PATIENCE
     while not answers(port):
         if time.monotonic() > deadline:
             raise SandboxError(
-                f"{name}: no SSH server at 127.0.0.1:{port} after {patience:g} s",
+                f"{name}: no SSH server at 127.0.0.1:{port} after {GREETING_PATIENCE:g} s",
                 hint="mlcube-remote sandbox down, then sandbox up again",
             )
         time.sleep(_POLL)

@@ -10,14 +10,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import attrs
 
-from mlcube_remote.sandbox import container, engine, flavours, images, keys, place
+from mlcube_remote.sandbox import container, engine, flavours, homes, images, keys, place
 from mlcube_remote.sandbox.engine import SandboxError, docker
 from mlcube_remote.sandbox.flavours import Engine, Flavour
 from mlcube_remote.sandbox.place import Place, Sandbox, SandboxHost
@@ -115,7 +114,7 @@ def down(*, state_dir: Path | None = None, note: Callable[[str], None] = _silent
         if found:
             note(f"removing {', '.join(sorted(each.host for each in found))}")
         _remove(where, found)
-        _delete(where.hosts)
+        homes.delete(where.hosts, label=LABEL)
         for path in (where.inventory, where.known_hosts, where.identity, where.lock):
             path.unlink(missing_ok=True)
         where.identity.with_name(where.identity.name + ".pub").unlink(missing_ok=True)
@@ -183,9 +182,7 @@ def _start(where: Place, names: list[str], kind: Flavour, image: str) -> None:
         keys.ensure_key(folder / "ssh_host_ed25519_key")
         (folder / "authorized_keys").write_text(public + "\n")
         volume = f"{_container_name(where, name)}-disk"
-        home = container.ensure_home(
-            kind, where.home(name), volume=volume, label=f"{LABEL}={where.id}"
-        )
+        home = homes.ensure(kind, where.home(name), volume=volume, label=f"{LABEL}={where.id}")
         host = container.describe(
             kind, image=image, hostname=name, keys=folder, home=home, engine_volume=volume
         )
@@ -242,18 +239,4 @@ def _remove(where: Place, found: list[_Found]) -> None:
     if gone:
         docker("volume", "rm", *gone)
     for each in found:
-        _delete(where.hosts / each.host)
-
-
-def _delete(folder: Path) -> None:
-    """Delete *folder*, with files of root's that containers left in it."""
-    if not folder.exists():
-        return
-    with contextlib.suppress(PermissionError):
-        shutil.rmtree(folder)
-        return
-    docker(
-        *("run", "--rm", "--label", LABEL, "--network", "none"),
-        *("--volume", f"{folder.parent}:/sandbox", engine.BASE_IMAGE),
-        *("rm", "-rf", "--", f"/sandbox/{folder.name}"),
-    )
+        homes.delete(where.hosts / each.host, label=LABEL)

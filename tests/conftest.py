@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What holds for every test: nothing of the person's own configuration shows through."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Read once, when testcontainers is imported: its clean-up container cannot be pulled where no
+# registry answers. The label of the session serves instead; see tests/integration/conftest.py.
+os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
+
+
+@pytest.fixture(autouse=True)
+def _no_personal_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep the person's inventory and state out of tests, and the tests' out of theirs."""
+    for name in ("MLCUBE_REMOTE_INVENTORY", "SSH_AUTH_SOCK"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "xdg" / name.removeprefix("XDG_").lower()))

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real SSH hosts for tests: the sandbox's images, started through testcontainers.
+
+    def test_greets(ssh_host: HostFactory) -> None:
+        host = ssh_host("fish", MaxSessions=1)
+
+Hosts last for the test session. The same words give the same host again; ``private=True`` gives a
+host that no other test sees, for tests that break it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import attrs
+import pytest
+import yaml
+from testcontainers.core.container import DockerContainer
+
+from mlcube_remote.sandbox import SandboxError, SandboxHost, container, homes, images, keys, place
+from mlcube_remote.sandbox.engine import docker, wait_for_inner_engine
+from mlcube_remote.sandbox.flavours import Engine, named
+from mlcube_remote.sandbox.place import Place
+
+LABEL = "org.mlcommons.mlcube-remote.test"
+
+
+@attrs.frozen
+class Executed:
+    """What a program said that ran on a host as root."""
+
+    exit_code: int
+    output: bytes
+
+
+@attrs.frozen(kw_only=True)
+class SshHost:
+    """A host that runs, with an inventory that knows it."""
+
+    name: str
+    place: Place
+    port: int
+    home: Path
+    container: DockerContainer
+
+    @property
+    def inventory(self) -> Path:
+        return self.place.inventory
+
+    def exec(self, argv: Sequence[str]) -> Executed:
+        """Run *argv* on the host as root, past sshd."""
+        exit_code, output = self.container.exec(list(argv))
+        assert exit_code is not None
+        return Executed(exit_code, output)
+
+
+class HostFactory(Protocol):
+    """Gives hosts; options of sshd are written as in sshd_config."""
+
+    def __call__(
+        self, flavour: str = "docker", /, *, private: bool = False, **sshd_options: object
+    ) -> SshHost: ...
+
+
+@pytest.fixture(scope="session")
+def engine() -> None:
+    """Need the Docker engine: no CI run passes because it was absent."""
+    try:
+        docker("info", timeout=30)
+    except SandboxError as problem:
+        if os.environ.get("CI"):
+            pytest.fail(f"{problem}; run: {problem.hint}")
+        pytest.skip(f"{problem}; run: {problem.hint}")
+
+
+@pytest.fixture(scope="session")
+def ssh_host(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostFactory]:
+    """Start hosts on demand; all of them go with the session."""
+    _sweep()
+    shared: dict[tuple[object, ...], SshHost] = {}
+    with contextlib.ExitStack() as stack:
+
+        def start(
+            flavour: str = "docker", /, *, private: bool = False, **sshd_options: object
+        ) -> SshHost:
+            options = tuple(f"{key} {value}" for key, value in sshd_options.items())
+            wanted = (flavour, *options)
+            if not private and wanted in shared:
+                return shared[wanted]
+            root = tmp_path_factory.mktemp(f"{flavour}-", numbered=True)
+            host = stack.enter_context(_running(flavour, options, Place(root)))
+            if not private:
+                shared[wanted] = host
+            return host
+
+        yield start
+
+
+@pytest.fixture
+def inventory_of(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes one inventory for several hosts, in the group "all_of_them"."""
+
+    def write(*hosts: SshHost) -> Path:
+        listed: dict[str, Any] = {}
+        for host in hosts:
+            listed.update(yaml.safe_load(host.inventory.read_text())["hosts"])
+        path = tmp_path / "hosts.yaml"
+        path.write_text(yaml.safe_dump({"hosts": listed, "groups": {"all_of_them": [*listed]}}))
+        return path
+
+    return write
+
+
+@contextlib.contextmanager
+def _running(flavour: str, options: tuple[str, ...], where: Place) -> Iterator[SshHost]:
+    kind = named(flavour)
+    kind = attrs.evolve(kind, sshd_options=(*options, *kind.sshd_options))
+    name = where.root.name
+    folder = where.keys(name)
+    host_key = keys.ensure_key(folder / "ssh_host_ed25519_key")
+    (folder / "authorized_keys").write_text(keys.ensure_key(where.identity) + "\n")
+    label = f"{LABEL}={os.getpid()}"
+    volume = f"mlcube-remote-test-{os.getpid()}-{name}-disk"
+    home = homes.ensure(kind, where.home(name), volume=volume, label=label)
+    if kind.engine is Engine.OWN:
+        docker("volume", "create", "--label", label, volume)
+    described = container.describe(
+        kind,
+        image=images.ensure_image(kind, print),
+        hostname=name,
+        keys=folder,
+        home=home,
+        engine_volume=volume,
+    )
+    try:
+        with _as_testcontainer(described) as started:
+            port = started.get_exposed_port(container.SSH_PORT)
+            keys.wait_for_greeting(name, port)
+            if kind.engine is Engine.OWN:
+                wait_for_inner_engine(started.get_container_id())
+            listed = SandboxHost(name=name, flavour=flavour, port=port, home=Path(home.target))
+            place.write_whole(where.known_hosts, keys.known_hosts_line(port, host_key) + "\n")
+            place.write_inventory(where, [listed])
+            yield SshHost(name=name, place=where, port=port, home=listed.home, container=started)
+    finally:
+        if docker("volume", "ls", "--quiet", "--filter", f"name={volume}"):
+            docker("volume", "rm", volume)
+        homes.delete(where.hosts, label=label)
+
+
+def _as_testcontainer(described: container.Container) -> DockerContainer:
+    started = DockerContainer(
+        described.image,
+        env=dict(described.environment),
+        volumes=[(bind.source, bind.target, bind.mode) for bind in described.binds],
+        hostname=described.hostname,
+        labels={LABEL: str(os.getpid())},
+        cap_add=list(described.cap_add),
+        cap_drop=list(described.cap_drop),
+        security_opt=list(described.security_opt),
+        device_cgroup_rules=list(described.device_cgroup_rules),
+        cgroupns=described.cgroupns,
+    )
+    return started.with_exposed_ports(container.SSH_PORT)
+
+
+def _sweep() -> None:
+    """Remove what test sessions left behind that were killed; living ones keep theirs."""
+    for kind, listing, remove in (
+        ("container", ("ps", "--all"), ("rm", "--force", "--volumes")),
+        ("volume", ("volume", "ls"), ("volume", "rm")),
+    ):
+        field = "{{.ID}}" if kind == "container" else "{{.Name}}"
+        lines = docker(
+            *listing, "--filter", f"label={LABEL}", "--format", f'{field} {{{{.Label "{LABEL}"}}}}'
+        )
+        for identity, session in (line.split() for line in lines.splitlines()):
+            if not Path("/proc", session).exists():
+                docker(*remove, identity)
