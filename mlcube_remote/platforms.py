@@ -29,6 +29,7 @@ class Kind(Enum):
     WORDS = "text, split into words as a shell would"
     PAIRS = "a mapping of names to values, or text split into words"
     CHOICE = "one of a few words"
+    SWITCH = "true or false"
 
 
 @attrs.frozen(kw_only=True)
@@ -121,7 +122,17 @@ _PODMAN_ONLY = (
 )
 
 
-def _sif(name: str) -> tuple[Setting, ...]:
+_VM_LIMITS = (
+    Setting(name="--vm-ram", kind=Kind.SCALAR, doc="Memory of a virtual machine; `--memory`."),
+    Setting(name="--vm-cpu", kind=Kind.SCALAR, doc="CPUs of a virtual machine; `--cpu`."),
+)
+_CGROUP_LIMITS = (
+    Setting(name="--memory", kind=Kind.SCALAR, doc="Memory limit; `--memory`."),
+    Setting(name="--cpuset-cpus", kind=Kind.SCALAR, doc="CPUs it may use; `--cpu`."),
+)
+
+
+def _sif(name: str, limits: tuple[Setting, ...]) -> tuple[Setting, ...]:
     return (
         Setting(
             name="image",
@@ -155,9 +166,8 @@ def _sif(name: str) -> tuple[Setting, ...]:
         ),
         Setting(name="--network", kind=Kind.SCALAR, doc="Network of the container; `--network`."),
         Setting(name="--security", kind=Kind.SCALAR, doc="Security option; `--security`."),
-        Setting(name="--nv", kind=Kind.SCALAR, doc="NVIDIA devices: `--nv`; `--gpus`."),
-        Setting(name="--vm-ram", kind=Kind.SCALAR, doc="Memory of a virtual machine; `--memory`."),
-        Setting(name="--vm-cpu", kind=Kind.SCALAR, doc="CPUs of a virtual machine; `--cpu`."),
+        Setting(name="--nv", kind=Kind.SWITCH, doc="Hand over NVIDIA devices; `--gpus`."),
+        *limits,
         Setting(
             name="--mount_opts",
             kind=Kind.CHOICE,
@@ -175,8 +185,8 @@ SETTINGS: Mapping[str, Mapping[str, Setting]] = MappingProxyType(
     {
         "docker": _by_name(_engine("docker")),
         "podman": _by_name(_engine("podman") + _PODMAN_ONLY),
-        "singularity": _by_name(_sif("singularity")),
-        "apptainer": _by_name(_sif("apptainer")),
+        "singularity": _by_name(_sif("singularity", _VM_LIMITS)),
+        "apptainer": _by_name(_sif("apptainer", _CGROUP_LIMITS)),
     }
 )
 """Section → key → setting, in the order of docs/platforms.md."""
@@ -203,7 +213,11 @@ def check_setting(section: str, key: str, value: Any) -> str | None:
     if setting.kind is Kind.PAIRS and isinstance(value, Mapping):
         return _check_pairs(value)
     is_good = isinstance(value, str) or (
-        setting.kind is Kind.SCALAR and isinstance(value, (int, float)) and value is not True
+        isinstance(value, bool)
+        if setting.kind is Kind.SWITCH
+        else setting.kind is Kind.SCALAR
+        and isinstance(value, (int, float))
+        and not isinstance(value, bool)
     )
     if not is_good:
         return f"expected {setting.kind.value}, got {_show(value)}"

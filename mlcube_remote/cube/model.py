@@ -6,12 +6,20 @@ The vocabulary and the defaults are MLCube's: https://mlcommons.github.io/mlcube
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import attrs
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+ROOT = "${runtime.root}"
+"""Stands in values for the cube's directory on the machine where the task runs."""
+WORKSPACE = "${runtime.workspace}"
+"""Stands in values for the workspace on the machine where the task runs."""
 
 
 class ParameterType(Enum):
@@ -37,7 +45,11 @@ class Parameter:
     name: str
     io: IO
     value: str
-    """Path as written: relative to the workspace, absolute, ``~/…``, ``local:…`` or ``remote:…``."""
+    """Path as written: relative to the workspace, absolute, ``~/…``, ``local:…`` or ``remote:…``.
+
+    May hold :data:`ROOT` or :data:`WORKSPACE`; a path that starts with the workspace is written
+    relative to it.
+    """
     type: ParameterType = ParameterType.UNKNOWN
     opts: str | None = None
     """Mount options, ``ro`` or ``rw``."""
@@ -56,7 +68,11 @@ class Task:
 
 @attrs.frozen(kw_only=True)
 class Cube:
-    """One MLCube, interpolations resolved and ``-P`` overrides applied."""
+    """One MLCube, interpolations resolved and ``-P`` overrides applied.
+
+    Where the file says ``${runtime.root}`` or ``${runtime.workspace}`` the values keep saying so:
+    only the machine where a task runs can fill them in.
+    """
 
     name: str
     root: Path
@@ -71,3 +87,15 @@ class Cube:
     """``platform.accelerator_count`` as written; ``None`` when absent."""
     settings: Mapping[str, Mapping[str, Any]]
     """Platform sections that the file (or ``-P``) has: ``docker``, ``singularity``, …"""
+    overrides: Mapping[str, Mapping[str, Any]] = NOTHING
+    """What of ``settings`` came by ``-P``, and is therefore the user's own word."""
+    locate: Callable[[tuple[str, ...]], str] | None = attrs.field(
+        default=None, eq=False, repr=False
+    )
+    """Key path → ``mlcube.yaml:12:3``; :meth:`where` is the way to ask."""
+
+    def where(self, *keys: str) -> str:
+        """Say where in the file (or that on the command line) a key stands, for messages."""
+        if len(keys) > 1 and keys[1] in self.overrides.get(keys[0], NOTHING):
+            return f"-P {'.'.join(keys)}"
+        return self.locate(keys) if self.locate else self.file.name

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Docker and Podman: how the image gets there, and how a task runs in it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import posixpath
+import shlex
+from collections.abc import Sequence
+
+from mlcube_remote.commands.model import Argv, ImageCommands, KindOf, Layout, PathKind
+from mlcube_remote.commands.mounts import Mount
+from mlcube_remote.commands.paths import fill_in
+from mlcube_remote.commands.settings import Settings
+from mlcube_remote.cube.model import Task
+from mlcube_remote.errors import PlanError
+
+_LIMITS = ("--network", "--security-opt", "--userns", "--memory", "--cpuset-cpus")
+
+
+def image_commands(settings: Settings, layout: Layout, kind_of: KindOf) -> ImageCommands:
+    """Return what pulls or builds the image.
+
+    Raises:
+        PlanError: A setting does not split into words.
+    """
+    engine = settings.words(settings.platform)
+    image = settings.text("image")
+    strategy = settings.text("build_strategy")
+    context = _inside(layout.root, settings.text("build_context"), layout)
+    recipe = _inside(context, settings.text("build_file"), layout)
+    if strategy == "pull" or kind_of(recipe) is not PathKind.FILE:
+        configure = (*engine, "pull", image)
+    else:
+        build_args = settings.pairs("build_args", "--build-arg")
+        configure = (*engine, "build", *build_args, "-t", image, "-f", recipe, context)
+    return ImageCommands(
+        platform=settings.platform,
+        image=image,
+        engine=engine,
+        probe=(*engine, "image", "inspect", "--format", "{{.Id}}", image),
+        cwd=layout.root,
+        configure=(configure,),
+        before_each_run=strategy == "always",
+    )
+
+
+def container(settings: Settings, task: Task, mounts: Sequence[Mount]) -> tuple[Argv, Argv]:
+    """Return what stands before and after the image in the container's command.
+
+    Raises:
+        PlanError: A setting does not split into words, or a path cannot be mounted.
+    """
+    entrypoint = shlex.split(task.entrypoint or "")
+    before = (
+        "run",
+        *settings.words("gpu_args" if _devices(settings) else "cpu_args"),
+        *settings.options(_LIMITS),
+        *_gpu_options(settings),
+        *((f"--entrypoint={entrypoint[0]}",) if entrypoint else ()),
+        *settings.pairs("env_args", "-e"),
+        *(word for mount in mounts for word in _volume(settings, mount)),
+    )
+    return before, tuple(entrypoint[1:]) if entrypoint else (task.name,)
+
+
+def _inside(directory: str, path: str, layout: Layout) -> str:
+    return posixpath.normpath(posixpath.join(directory, fill_in(path, layout)))
+
+
+def _devices(settings: Settings) -> str:
+    """Return what ``--gpus`` says, or ``platform.accelerator_count``; empty for no device."""
+    gpus = settings.values.get("--gpus")
+    wanted = settings.cube.accelerator_count if gpus is None else gpus
+    text = "" if wanted is None else str(wanted).strip()
+    return "" if text == "0" else text
+
+
+def _gpu_options(settings: Settings) -> Argv:
+    devices = _devices(settings)
+    if not devices:
+        return ()
+    if settings.platform == "docker":
+        return (f"--gpus={devices}",)
+    # Podman names devices through CDI; its own --gpus does nothing before version 5.
+    if devices.isdecimal():
+        names = [str(number) for number in range(int(devices))]
+    else:
+        names = devices.removeprefix("device=").split(",")
+    return tuple(f"--device=nvidia.com/gpu={name}" for name in names)
+
+
+def _volume(settings: Settings, mount: Mount) -> Argv:
+    label = str(settings.values.get("selinux") or "") if settings.platform == "podman" else ""
+    if ":" not in mount.source:
+        options = ",".join(option for option in (mount.opts, label) if option)
+        spec = f"{mount.source}:{mount.target}"
+        return ("--volume", f"{spec}:{options}" if options else spec)
+    # --volume has no way to write a colon; --mount has, as a line of CSV.
+    fields = ["type=bind", f"source={mount.source}", f"target={mount.target}"]
+    if mount.opts == "ro":
+        fields.append("readonly")
+    if label:
+        fields.append(f"relabel={'shared' if label == 'z' else 'private'}")
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(fields)
+    if settings.platform == "podman" and '"' in line.getvalue():
+        raise PlanError(f"podman cannot mount a path with both ':' and ',' or '\"': {mount.source}")
+    return ("--mount", line.getvalue())

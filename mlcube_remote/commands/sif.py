@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Singularity and Apptainer: where the SIF file comes from, and how a task runs in it.
+
+A cube without a ``singularity:`` section still runs: from ``Singularity.recipe`` where the cube
+has one, else from the image that its ``docker:`` section names.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+
+from mlcube_remote.commands.model import Argv, ImageCommands, KindOf, Layout, PathKind
+from mlcube_remote.commands.mounts import Mount
+from mlcube_remote.commands.paths import host_path
+from mlcube_remote.commands.settings import Settings
+from mlcube_remote.cube.model import NOTHING, Cube, Task
+from mlcube_remote.errors import PlanError
+
+_RECIPE = "Singularity.recipe"
+_is_uri = re.compile(r"[a-z][a-z-]*:").match
+_FLAGS = ("--network", "--security")
+_LIMITS = ("--vm-ram", "--vm-cpu", "--memory", "--cpuset-cpus")
+
+
+def image_commands(settings: Settings, layout: Layout, kind_of: KindOf) -> ImageCommands:
+    """Return what builds the SIF file; nothing where its recipe is missing.
+
+    Raises:
+        PlanError: A setting does not split into words.
+    """
+    engine = settings.words(settings.platform)
+    image_dir = host_path(settings.text("image_dir"), layout, base=layout.root)
+    image = host_path(settings.text("image"), layout, base=image_dir)
+    source = settings.text("build_file")
+    recipe = host_path(source, layout, base=layout.root)
+    configure = (*engine, "build", *settings.words("build_args"), image, source)
+    can_build = _is_uri(source) or kind_of(recipe) is PathKind.FILE
+    return ImageCommands(
+        platform=settings.platform,
+        image=image,
+        engine=engine,
+        probe=("test", "-f", image),
+        cwd=layout.root,
+        configure=(configure,) if can_build else (),
+        configure_directories=(posixpath.dirname(image),),
+        warnings=_warnings(settings),
+    )
+
+
+def container(
+    settings: Settings, task: Task, mounts: Sequence[Mount], gpus: str | None
+) -> tuple[Argv, Argv]:
+    """Return what stands before and after the image in the container's command.
+
+    Raises:
+        PlanError: A setting does not split into words, or a path cannot be mounted.
+    """
+    entrypoint = shlex.split(task.entrypoint or "")
+    switched_on = settings.values.get("--nv") not in (None, False)
+    uses_devices = switched_on if gpus is None else gpus != "0"
+    before = (
+        "exec" if entrypoint else "run",
+        *settings.words("run_args"),
+        *settings.options(_FLAGS),
+        *(("--nv",) if uses_devices else ()),
+        *settings.options(_LIMITS),
+        *(word for mount in mounts for word in ("--bind", _bind(settings, mount))),
+    )
+    return before, tuple(entrypoint) or (task.name,)
+
+
+def _warnings(settings: Settings) -> tuple[str, ...]:
+    return tuple(
+        f"{settings.platform} honours {option} only in a virtual machine (--vm); "
+        "the task runs without this limit"
+        for option in ("--vm-ram", "--vm-cpu")
+        if settings.values.get(option) is not None
+    )
+
+
+def derived(cube: Cube, layout: Layout, kind_of: KindOf) -> Mapping[str, str]:
+    """Return the settings that stand in where no section names a SIF image."""
+    if kind_of(posixpath.join(layout.root, _RECIPE)) is PathKind.FILE:
+        return {"image": _sif_name(_RECIPE), "build_file": _RECIPE}
+    docker = cube.settings.get("docker", NOTHING)
+    if not docker.get("image"):
+        return {}
+    source = f"docker://{docker['image']}"
+    if docker.get("tar_file"):
+        source = f"docker-archive:{docker['tar_file']}"
+    values = {"image": _sif_name(docker["image"]), "build_file": source}
+    if docker.get("run_args"):
+        values["run_args"] = docker["run_args"]
+    return values
+
+
+def environment_name(platform: str, name: str) -> str:
+    """Return the variable to set outside so that the container sees ``name`` inside."""
+    return f"{platform.upper()}ENV_{name}"
+
+
+def _sif_name(source: str) -> str:
+    return "".join(character for character in source if character.isalnum()) + ".sif"
+
+
+def _bind(settings: Settings, mount: Mount) -> str:
+    if ":" in mount.source or "," in mount.source:
+        raise PlanError(
+            f"{settings.platform} cannot mount a path with ':' or ',': {mount.source}",
+            hint="rename the directory, or reach it through a link without those characters",
+        )
+    return f"{mount.source}:{mount.target}" + (f":{mount.opts}" if mount.opts else "")
+
+
+def device_environment(platform: str, gpus: str | None) -> Mapping[str, str]:
+    """Return the variable that limits a task to some devices: ``--nv`` alone hands over all."""
+    if gpus in (None, "all"):
+        return {}
+    names = gpus.removeprefix("device=")
+    if gpus.isdecimal():
+        names = ",".join(str(number) for number in range(int(gpus)))
+    return {environment_name(platform, "CUDA_VISIBLE_DEVICES"): names}

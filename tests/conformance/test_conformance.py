@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Our commands against those recorded from the reference MLCube runners.
+
+The recordings are not part of this repository. The test runs where they are: in the folder that
+``MLCUBE_REMOTE_CONFORMANCE`` names, or in ``../shared/conformance`` beside the checkout.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlcube_remote.commands.build import build, build_image
+from mlcube_remote.commands.model import Layout, Options, PathKind, TaskCommands
+from mlcube_remote.cube.load import load, select_tasks
+from mlcube_remote.errors import MLCubeRemoteError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+FOLDER = Path(
+    os.environ.get("MLCUBE_REMOTE_CONFORMANCE", REPOSITORY.parent / "shared" / "conformance")
+)
+HOME = "/home/somebody"
+
+# Cases where ours differs on purpose; each stands in docs/platforms.md with its reason.
+# A listed case that passes fails the test (xfail is strict), and so does an unlisted difference.
+DELIBERATE = {
+    "-examples-chestxray-chexpert-prep-mlcube-docker-prepare-workspace-c2f8e6bd09",
+    "-examples-chestxray-chexpert-prep-mlcube-singularity-prepare-workspace-dca7a5e009",
+}
+
+# All cases with --workspace were recorded in one /ws, which kept what earlier cases had made there.
+LEFT_IN_WS = {"/ws/predictions", "/ws/labels", "/ws/input_data", "/ws/input_labels"}
+
+
+def recorded() -> dict[str, Any]:
+    path = FOLDER / "cases.json"
+    return dict(json.loads(path.read_bytes())) if path.exists() else {"cubes": {}, "cases": []}
+
+
+RECORDED = recorded()
+
+
+CASES = [
+    pytest.param(
+        case,
+        id=case["id"],
+        marks=[pytest.mark.xfail(reason="deliberate")] if case["id"] in DELIBERATE else [],
+    )
+    for case in RECORDED["cases"]
+]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "cube"
+
+
+def place(root: Path, case: dict[str, Any]) -> None:
+    root.mkdir()
+    (root / "mlcube.yaml").write_text(RECORDED["cubes"][case["source"]], encoding="utf-8")
+    for name in case["present"]:
+        path = root / name
+        is_directory = name.endswith("/") or any(
+            other.startswith(f"{name}/") for other in case["present"]
+        )
+        (path if is_directory else path.parent).mkdir(parents=True, exist_ok=True)
+        if not is_directory:
+            path.write_bytes(b"")
+    if case["platform"] == "singularity" and "workspace" not in case["options"]:
+        (root / "workspace" / ".image").mkdir(parents=True)  # the image existed already
+
+
+def kind_of(path: str) -> PathKind | None:
+    if path in LEFT_IN_WS or Path(path).is_dir():
+        return PathKind.DIRECTORY
+    return PathKind.FILE if Path(path).exists() else None
+
+
+def commands(case: dict[str, Any], root: Path) -> TaskCommands:
+    options = dict(case["options"])
+    cube = load(
+        root,
+        overrides=case["P"],
+        task_args=dict(arg.split("=", 1) for arg in case["task_args"]),
+        workspace=options.pop("workspace", None),
+        tasks=[case["task"]],
+    )
+    (task,) = select_tasks(cube, [case["task"]])
+    return build(
+        cube,
+        task,
+        platform=case["platform"],
+        host_settings={},
+        layout=Layout(root=str(cube.root), workspace=str(cube.workspace), home=HOME),
+        options=Options(**options),
+        kind_of=kind_of,
+    )
+
+
+def filled(argvs: list[list[str]], root: Path) -> list[list[str]]:
+    argvs = [[_fill(word, root) for word in argv] for argv in argvs]
+    # `cd ROOT ;` in front only names the working directory, which ours carries in `cwd`.
+    return [argv[3:] if argv[:1] == ["cd"] else argv for argv in argvs]
+
+
+def _fill(text: str, root: Path) -> str:
+    return text.replace("{root}", str(root)).replace("{home}", HOME)
+
+
+@pytest.mark.skipif(not RECORDED["cases"], reason=f"no recorded cases in {FOLDER}")
+@pytest.mark.parametrize("case", CASES)
+def test_commands_equal_those_of_the_reference(case: dict[str, Any], root: Path) -> None:
+    place(root, case)
+    if "run_error" in case:
+        with pytest.raises(MLCubeRemoteError) as refused:
+            commands(case, root)
+        assert refused.value.exit_code == 2
+        return
+    ours = commands(case, root)
+    assert [list(argv) for argv in ours.run] == filled(case["run"], root)
+    inside = [path for path in ours.creates if path.startswith(str(root))]
+    assert inside == sorted(_fill(path, root) for path in case["made"])
+
+
+@pytest.mark.skipif(not RECORDED["cases"], reason=f"no recorded cases in {FOLDER}")
+@pytest.mark.parametrize("case", RECORDED["cases"], ids=lambda case: case["id"])
+def test_configure_equals_that_of_the_reference(case: dict[str, Any], root: Path) -> None:
+    place(root, case)
+    cube = load(root, overrides=case["P"])
+    ours = build_image(
+        cube,
+        platform=case["platform"],
+        host_settings={},
+        layout=Layout(root=str(cube.root), workspace=str(cube.workspace), home=HOME),
+        kind_of=kind_of,
+    )
+    assert [list(argv) for argv in ours.configure] == filled(case["configure"], root)
+    assert ours.cwd == str(root)

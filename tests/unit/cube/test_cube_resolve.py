@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlcube_remote.cube.load import load
+from mlcube_remote.cube.resolve import resolve
+from mlcube_remote.errors import CubeError
+
+CUBE = """\
+name: x
+version: 1
+docker:
+  image: repo/${name}:${version}
+  cpu_args: --shm-size=2g
+  env_args: {A: a, ROOT: "${runtime.root}/r", WS: "${workspace}/w"}
+  build_args: {USER: "${oc.env:WHO}", OLD: "${env:WHO}", ELSE: "${oc.env:NOBODY,else}"}
+tasks:
+  go:
+    parameters:
+      inputs:
+        a: {default: "${runtime.workspace}/a/"}
+        b: {default: "${workspace}", type: directory}
+        c: {default: "${workspace}/"}
+        d: {default: "${workspace}x", type: file}
+        e: {default: "${runtime.root}/e", type: file}
+"""
+
+
+@pytest.fixture(autouse=True)
+def cube(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mlcube.yaml").write_text(CUBE, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WHO", "me")
+
+
+def test_interpolations_are_resolved_but_for_the_paths_of_the_host() -> None:
+    docker = load().settings["docker"]
+    assert docker["image"] == "repo/x:1"
+    assert docker["build_args"] == {"USER": "me", "OLD": "me", "ELSE": "else"}
+    assert docker["env_args"] == {
+        "A": "a",
+        "ROOT": "${runtime.root}/r",
+        "WS": "${runtime.workspace}/w",
+    }
+
+
+def test_paths_in_the_workspace_are_written_relative_to_it() -> None:
+    values = {item.name: item.value for item in load().tasks["go"].parameters}
+    assert values == {
+        "a": "a/",
+        "b": ".",
+        "c": "./",
+        "d": "${runtime.workspace}x",
+        "e": "${runtime.root}/e",
+    }
+
+
+OVERRIDES: list[Any] = [
+    (["version=2"], "image", "repo/x:2"),
+    (["docker.image=a=b c"], "image", "a=b c"),
+    (["docker.image=${name}"], "image", "x"),
+    (["docker.cpu_args="], "cpu_args", None),
+    (["docker.cpu_args=--gpus '\"device=1,3\"'"], "cpu_args", "--gpus '\"device=1,3\"'"),
+    (["docker.env_args={B: b}", "docker.env_args.C=1"], "env_args", {"B": "b", "C": 1}),
+    (["docker.docker=sudo docker"], "docker", "sudo docker"),
+    (["docker.docker=a", "docker.docker=b"], "docker", "b"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "key", "value"), OVERRIDES)
+def test_overrides_win_and_are_known_as_such(overrides: list[str], key: str, value: Any) -> None:
+    found = load(overrides=overrides)
+    actual: Any = found.settings["docker"].get(key)
+    if isinstance(value, dict):
+        assert value.items() <= actual.items()
+        assert found.overrides["docker"][key] == value
+    else:
+        assert actual == value
+        assert found.overrides.get("docker", {}).get(key) in {value, None}
+
+
+def test_override_adds_a_section_and_the_runner() -> None:
+    found = load(overrides=["singularity.image=x.sif", "runner.image=y"])
+    assert found.settings["singularity"] == {"image": "x.sif"}
+    assert found.overrides == {"singularity": {"image": "x.sif"}, "runner": {"image": "y"}}
+
+
+def test_override_of_a_parameter() -> None:
+    found = load(overrides=["tasks.go.parameters.inputs.a.default=z/"])
+    assert found.tasks["go"].parameters[0].value == "z/"
+
+
+WRONG: list[Any] = [
+    (["docker.image"], "-P docker.image: expected KEY=VALUE"),
+    (["=x"], "-P =x: expected KEY=VALUE"),
+    (["docker..image=x"], "expected KEY=VALUE with a dotted key"),
+    (["docker.image=x\0"], "-P docker.image: the value holds a NUL character"),
+    (["docker.image=[x"], "-P docker.image=[x: "),
+    (["docker.imag=x"], "-P docker.imag: docker.imag: unknown key (did you mean 'image'?)"),
+    (["dokcer.image=x"], "-P dokcer: unknown key (did you mean 'docker'?)"),
+    (["docker.image=5"], "-P docker.image: docker.image: expected text, got 5"),
+    (["tasks.goo.entrypoint=x"], "-P tasks.goo: unknown task (did you mean 'go'?)"),
+    (["docker.image=${nothing}"], "-P docker.image: docker.image: Interpolation key 'nothing'"),
+    (["docker.image=${oc.env:NOBODY}"], "Environment variable 'NOBODY' not found"),
+    (["docker=x"], "docker: expected a mapping, got 'x'"),
+    (["docker.image=${broken"], "docker.image"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "message"), WRONG)
+def test_wrong_overrides_are_said_in_one_line(overrides: list[str], message: str) -> None:
+    with pytest.raises(CubeError) as refused:
+        load(overrides=overrides)
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_unresolved_interpolation_is_named_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "mlcube.yaml").write_text(CUBE.replace("${version}", "${versoin}"))
+    with pytest.raises(CubeError, match=r"mlcube.yaml:4:3: docker.image: .*'versoin' not found"):
+        load()
+
+
+def test_value_that_must_be_given_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "mlcube.yaml").write_text(CUBE.replace("repo/${name}:${version}", "???"))
+    with pytest.raises(CubeError, match=r"mlcube.yaml:4:3: docker.image: Missing mandatory"):
+        load()
+    assert load(overrides=["docker.image=x"]).settings["docker"]["image"] == "x"
+
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(st.characters(exclude_characters="$?", exclude_categories=["Cs"]))
+)
+NAMES = st.text("abcdef", min_size=1)
+DATA = st.dictionaries(
+    NAMES,
+    st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(NAMES, inner)),
+)
+
+
+@settings(deadline=None)  # the first example imports OmegaConf
+@given(DATA)
+def test_omegaconf_changes_nothing_where_nothing_is_interpolated(data: dict[str, Any]) -> None:
+    plain, _ = resolve(data, [], str)
+    through_omegaconf, given_values = resolve(data, ["zz=1"], str)
+    assert given_values == {"zz": 1}
+    assert through_omegaconf == {**plain, "zz": 1}
