@@ -50,7 +50,7 @@ def docker(*arguments: str, stdin: bytes | None = None, timeout: float = _PATIEN
     if done.returncode != 0:
         words = (done.stderr or done.stdout).decode(errors="replace").strip()
         last = words.splitlines()[-1] if words else f"exit code {done.returncode}"
-        hint = engine_hint() if "docker daemon" in words else None
+        hint = engine_hint() if "docker daemon" in words.lower() else None
         raise SandboxError(f"docker {arguments[0]}: {last}", hint=hint)
     return done.stdout.decode(errors="replace").rstrip("\n")
 
