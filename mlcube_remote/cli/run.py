@@ -67,9 +67,7 @@ def run(**given: Any) -> int:
 @shared.output_options
 def configure(**given: Any) -> int:
     """Send a cube to hosts and pull or build its image there."""
-    return _execute(
-        {**given, "tasks": (), "env_names": (), "arguments": ()}, configure_only=True
-    )
+    return _execute({**given, "tasks": (), "env_names": (), "arguments": ()}, configure_only=True)
 
 
 def _execute(given: dict[str, Any], *, configure_only: bool) -> int:
@@ -118,7 +116,7 @@ def _execute(given: dict[str, Any], *, configure_only: bool) -> int:
 
 
 def _dry_run(request: Any, *, as_json: bool) -> int:
-    from mlcube_remote.dispatch.plan import dry_run  # noqa: PLC0415
+    from mlcube_remote.dispatch.dryrun import dry_run  # noqa: PLC0415
     from mlcube_remote.ui import document, dryrun  # noqa: PLC0415
 
     planned, notes = dry_run(request)

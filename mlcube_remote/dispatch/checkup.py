@@ -44,6 +44,8 @@ class Checkup:
 
     host: str
     checks: tuple[Check, ...]
+    exit_code: int = 0
+    """0, or what a run on the host would have ended with."""
 
     @property
     def passed(self) -> bool:
@@ -88,7 +90,7 @@ def check_host(
     try:
         connection = connect(host)
     except HostError as problem:
-        return Checkup(host=host.name, checks=_refused(problem))
+        return Checkup(host=host.name, checks=_refused(problem), exit_code=problem.exit_code)
     took = f"{(time.monotonic() - began) * 1000:.0f} ms"
     checks += [Check(name=name, passed=True, detail="ok") for name in _CONNECTING]
     checks[-1] = attrs.evolve(checks[-1], detail=f"ok, {took}")
@@ -99,7 +101,8 @@ def check_host(
             checks.append(
                 Check(name="shell", passed=False, detail=problem.reason, hint=problem.hint)
             )
-    return Checkup(host=host.name, checks=tuple(checks))
+    code = 0 if all(check.passed for check in checks) else HostUnfitError.exit_code
+    return Checkup(host=host.name, checks=tuple(checks), exit_code=code)
 
 
 def _refused(problem: HostError) -> tuple[Check, ...]:

@@ -11,7 +11,7 @@ import attrs
 from mlcube_remote.commands.model import Layout
 from mlcube_remote.cube.model import Cube
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.runs.ids import slug
+from mlcube_remote.runs.ids import job_id, slug
 
 
 @attrs.frozen(kw_only=True)
@@ -67,7 +67,7 @@ def host_paths(host: Host, cube: Cube, run_id: str, *, root: str, home: str) -> 
         root: ``remote_root`` as the host expanded it, or as written while nobody has asked it.
         home: The user's home directory there, or ``~``.
     """
-    job_dir = f"{root}/jobs/{run_id}-{slug(host.name, of=host.name)}"
+    job_dir = f"{root}/jobs/{job_id(run_id, host.name)}"
     if host.is_local:
         return HostPaths(
             root=root,

@@ -165,6 +165,7 @@ def _do(job: Job, run: Run, journal: Journal, reached: _Progress) -> None:
     with journal.stage(Stage.CONNECT):
         connection = run.connect(job.host, lambda text: journal.note(Level.INFO, text))
     with closing(connection):
+        connection.expect_channel()
         with run.stoppable(job.host.name, connection.close):
             facts = _probe(connection, job)
         with run.alone_in(facts.root_id, journal):
@@ -207,7 +208,7 @@ def _work(
         if job.request.configure_only:
             return
         _require_inputs_there(connection, job, paths)
-    starts = _starts(job, commands, facts)
+    starts = _starts(job, commands, facts, paths)
     try:
         _run_tasks(connection, job, run, journal, reached, paths, commands, starts)
     finally:
@@ -229,6 +230,7 @@ def _sync(
             find_image, connection, job.platform, commands.engine, commands.image
         )
         if not job.host.is_local:
+            connection.expect_channel()
             with journal.stage(Stage.SYNC) as notes:
                 placed = [item for items in job.placed(paths.root).values() for item in items]
                 notes.detail = _send_all(
@@ -294,19 +296,19 @@ def _require_inputs_there(connection: Connection, job: Job, paths: HostPaths) ->
 
 
 def _starts(
-    job: Job, commands: Sequence[tuple[str, TaskCommands]], facts: Facts
+    job: Job, commands: Sequence[tuple[str, TaskCommands]], facts: Facts, paths: HostPaths
 ) -> tuple[Start, ...]:
     secrets = tuple(job.env)
     starts = []
     for number, (task, built) in enumerate(commands, 1):
-        options = job.launch(number, task, built, facts.uid)
+        options = job.launch(number, task, built, uid=facts.uid, paths=paths)
         named = job.platform in CONTAINER_ENGINES
         starts.append(
             Start(
                 task=task,
                 argv=launched(built, options, secrets),
                 engine=built.engine,
-                container=container_name(facts.uid, job.request.run_id, number) if named else "",
+                container=container_name(facts.uid, job.id, number) if named else "",
             )
         )
     return tuple(starts)
@@ -337,6 +339,7 @@ def _run_tasks(
     with run.stoppable(job.host.name, lambda: _stop(connection, journal, paths)):
         for number, start in enumerate(starts, 1):
             with journal.stage(Stage.RUN, start.task) as notes:
+                connection.expect_channel()
                 verdict = follow(connection, paths, number, journal.output(Stage.RUN, start.task))
                 ended = judge(job.host.name, start, verdict)
                 reached.tasks.append(ended)

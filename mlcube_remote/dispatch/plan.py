@@ -25,7 +25,7 @@ from mlcube_remote.dispatch.placement import (
 from mlcube_remote.errors import PlanError
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.platforms import PLATFORMS
-from mlcube_remote.runs.ids import container_name
+from mlcube_remote.runs.ids import container_name, job_id
 from mlcube_remote.secret import Secret
 
 LABEL = "org.mlcommons.mlcube-remote"
@@ -58,6 +58,11 @@ class Job:
     platform: str
     results: Path | None
     """Where outputs go when the run has several hosts; ``None``: into the workspace."""
+
+    @property
+    def host_home(self) -> Path:
+        """The home directory, which is known beforehand only on this machine."""
+        return Path.home()
 
     @property
     def env(self) -> Mapping[str, Secret]:
@@ -109,12 +114,20 @@ class Job:
             for name, placed in self.placed(paths.root).items()
         )
 
-    def launch(self, number: int, task: str, commands: TaskCommands, uid: str) -> Argv:
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return job_id(self.request.run_id, self.host.name)
+
+    def launch(
+        self, number: int, task: str, commands: TaskCommands, *, uid: str, paths: HostPaths
+    ) -> Argv:
         """Return the options that name, label and confine the ``number``-th task's container."""
         run_id = self.request.run_id
         return launch_options(
             commands,
-            name=container_name(uid, run_id, number),
+            name=container_name(uid, self.id, number),
+            id_file=f"{paths.task_dir(number)}/cid",
             labels={
                 f"{LABEL}.run": run_id,
                 f"{LABEL}.host": self.host.name,
@@ -149,8 +162,20 @@ def plan(request: Request) -> tuple[Job, ...]:
             not be written, or several hosts would write one path here.
         CubeError: mlcube.yaml asks for something that cannot be honoured.
     """
+    jobs = make_jobs(request)
+    for job in jobs:
+        # Building the commands finds what does not fit before any host is asked.
+        job.commands(job.paths(root=job.host.remote_root, home="~"), {})
+    if not request.configure_only:
+        _require_inputs(jobs)
+        _require_writable(jobs, several=len(jobs) > 1)
+    return jobs
+
+
+def make_jobs(request: Request) -> tuple[Job, ...]:
+    """Return one job per host, nothing checked but the platform."""
     several = len(request.hosts) > 1
-    jobs = tuple(
+    return tuple(
         Job(
             request=request,
             host=host,
@@ -159,13 +184,6 @@ def plan(request: Request) -> tuple[Job, ...]:
         )
         for host in request.hosts
     )
-    for job in jobs:
-        # Building the commands finds what does not fit before any host is asked.
-        job.commands(job.paths(root=job.host.remote_root, home="~"), {})
-    if not request.configure_only:
-        _require_inputs(jobs)
-        _require_writable(jobs, several=several)
-    return jobs
 
 
 def choose_platform(asked: str | None, cube: Cube, host: Host) -> str:

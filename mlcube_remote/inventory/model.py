@@ -43,6 +43,8 @@ class Host:
     identity_file: tuple[str, ...] = ()
     """Private keys to offer, ``~`` not yet expanded; the agent's keys come first unless
     ssh_config says ``IdentitiesOnly``."""
+    known_hosts: str | None = None
+    """A known_hosts file for this host alone, instead of ssh_config's."""
     jump: str | None = None
     """``[user@]host[:port]``, comma-separated for several hops; a hop may be an inventory host."""
     host_keys: HostKeys = HostKeys.STRICT

@@ -17,39 +17,52 @@ mlcr_expand() {
     esac
 }
 
-# mlcr_own_directory DIRECTORY: make sure that DIRECTORY exists and that nobody else can put
-# anything into it; otherwise say why not and fail.
-mlcr_own_directory() {
-    if [ -L "$1" ]; then
-        echo "$1 is a symbolic link; set remote_root to the directory it points to" >&2
-        return 1
-    fi
-    if [ ! -d "$1" ]; then
-        mkdir -p -- "$(dirname -- "$1")" && mkdir -m 0700 -- "$1" 2>/dev/null
-        if [ ! -d "$1" ]; then
-            mkdir -m 0700 -- "$1"
+# mlcr_own_directories DIRECTORY...: make sure that each exists (in this order: parents first) and
+# that nobody else can put anything into it; otherwise say why not and fail. A run pays for every
+# process that is started here, so there is one ls for all of them.
+mlcr_own_directories() {
+    for mlcr_directory in "$@"; do
+        if [ -L "$mlcr_directory" ]; then
+            echo "$mlcr_directory is a symbolic link; set remote_root to what it points to" >&2
             return 1
         fi
-    fi
+        [ -d "$mlcr_directory" ] || mlcr_make_directory "$mlcr_directory" || return 1
+        if ! [ -w "$mlcr_directory" ]; then
+            echo "$mlcr_directory is not writable" >&2
+            return 1
+        fi
+    done
     # ls -n is the portable way to learn owner and mode; stat(1) is not in POSIX.
-    mlcr_listing=$(ls -ldn -- "$1") || return 1
-    mlcr_mode=${mlcr_listing%% *}
-    # shellcheck disable=SC2086 # the words of the listing are wanted
-    set -- "$1" $mlcr_listing
-    if [ "$4" != "$(id -u)" ]; then
-        echo "$1 belongs to uid $4, not to you (uid $(id -u))" >&2
-        return 1
-    fi
-    case $mlcr_mode in
-    ?????w* | ????????w*)
-        echo "$1 can be written by others (mode $mlcr_mode); run: chmod go-w '$1'" >&2
-        return 1
-        ;;
+    mlcr_uid=$(id -u)
+    # shellcheck disable=SC2012 # only its first fields are read
+    ls -ldn -- "$@" | {
+        while read -r mlcr_mode _ mlcr_owner mlcr_rest; do
+            case $mlcr_mode in
+            # A name with a newline continues on a line that is no listing.
+            d?????????*) ;;
+            *) continue ;;
+            esac
+            if [ "$mlcr_owner" != "$mlcr_uid" ]; then
+                echo "a directory belongs to uid $mlcr_owner, not to you (uid $mlcr_uid):" \
+                    "$mlcr_rest" >&2
+                return 1
+            fi
+            case $mlcr_mode in
+            ?????w* | ????????w*)
+                echo "a directory can be written by others ($mlcr_mode): $mlcr_rest;" \
+                    "run chmod go-w on it" >&2
+                return 1
+                ;;
+            esac
+        done
+    }
+}
+
+mlcr_make_directory() {
+    case $1 in
+    */*) [ -d "${1%/*}" ] || mkdir -p -- "${1%/*}" || return 1 ;;
     esac
-    if ! [ -w "$1" ]; then
-        echo "$1 is not writable" >&2
-        return 1
-    fi
+    mkdir -m 0700 -- "$1" 2>/dev/null || [ -d "$1" ] || mkdir -m 0700 -- "$1"
 }
 
 # mlcr_root_id ROOT: print a random word that stays with ROOT, so that a client notices when two
@@ -61,7 +74,8 @@ mlcr_root_id() {
             od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$1/id"
         ) 2>/dev/null
     fi
-    cat -- "$1/id"
+    read -r mlcr_line <"$1/id" || :
+    printf '%s' "$mlcr_line"
 }
 
 # mlcr_kind PATH: print f, d or - (nothing there).
@@ -87,13 +101,10 @@ mlcr_probe() {
     mlcr_fact uid "$(id -u)"
     mlcr_fact machine "$(uname -m)"
     mlcr_fact now "$(date +%s)"
-    mlcr_own_directory "$mlcr_root" || return 3
-    for mlcr_room in cubes data images jobs workspaces; do
-        mlcr_own_directory "$mlcr_root/$mlcr_room" || return 3
-    done
-    if [ -n "$mlcr_cube" ]; then
-        mlcr_own_directory "$mlcr_root/$mlcr_cube" || return 3
-    fi
+    set -- "${mlcr_cube:+$mlcr_root/$mlcr_cube}" "$@"
+    mlcr_own_directories "$mlcr_root" "$mlcr_root/cubes" "$mlcr_root/data" "$mlcr_root/images" \
+        "$mlcr_root/jobs" "$mlcr_root/workspaces" ${1:+"$1"} || return 3
+    shift
     mlcr_fact root_id "$(mlcr_root_id "$mlcr_root")"
     mlcr_fact free_kib "$(df -Pk -- "$mlcr_root" | {
         read -r _

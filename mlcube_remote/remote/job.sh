@@ -8,8 +8,10 @@
 #   tasks/N/command   the command of the Nth task, as one line of quoted words
 #   tasks/N/name      the task's name
 #   tasks/N/container name of its container; absent where the engine has none
+#   tasks/N/cid       the container's id, written by the engine
 #   tasks/N/engine    the engine's executable, as one line of quoted words
 #   tasks/N/stdout, stderr, started, finished, inspect
+#   tasks/N/alive     a pipe that the supervisor holds open until the task has ended
 #   tasks/N/exit.CODE the end; exit.pending until then (a rename needs no free disk space)
 
 # mlcr_starttime PID: print when the process started, in clock ticks since boot: with the pid and
@@ -53,6 +55,7 @@ mlcr_task() {
         : >"$mlcr_dir/stdout" &&
         : >"$mlcr_dir/stderr" &&
         : >"$mlcr_dir/exit.pending" &&
+        mkfifo -m 0600 -- "$mlcr_dir/alive" &&
         if [ -n "$6" ]; then printf '%s' "$6" >"$mlcr_dir/container"; fi
 }
 
@@ -104,28 +107,30 @@ mlcr_alive() {
 mlcr_follow() {
     mlcr_dir=$1/tasks/$2
     tail -c "+$(($3 + 1))" -f -- "$mlcr_dir/stdout" &
-    mlcr_tails=$!
+    mlcr_helpers=$!
     tail -c "+$(($4 + 1))" -f -- "$mlcr_dir/stderr" >&2 &
-    mlcr_tails="$mlcr_tails $!"
-    # shellcheck disable=SC2064,SC2086 # the pids of now, as words
-    trap "kill $mlcr_tails 2>/dev/null" EXIT
+    mlcr_helpers="$mlcr_helpers $!"
+    # Opening the pipe waits for the supervisor to come to the task, reading it for the task's end:
+    # nothing is polled, and nobody waits longer than need be.
+    (
+        exec >/dev/null 2>&1
+        mlcr_ended "$mlcr_dir" || exec cat -- "$mlcr_dir/alive"
+    ) &
+    mlcr_end=$!
+    # A supervisor that was killed, or had ended just before the pipe was opened, is found slowly.
+    (
+        exec >/dev/null 2>&1
+        while sleep 2 && ! mlcr_ended "$mlcr_dir" && mlcr_alive "$1"; do :; done
+        kill $mlcr_end
+    ) &
+    mlcr_helpers="$mlcr_helpers $!"
+    # shellcheck disable=SC2064 # the pids of now
+    trap "kill $mlcr_helpers $mlcr_end 2>/dev/null" EXIT
     trap 'exit 0' HUP TERM PIPE
-    mlcr_polls=0
-    # Short tasks deserve a quick end; a run of days must not cost the host anything.
-    while [ -e "$mlcr_dir/exit.pending" ]; do
-        mlcr_polls=$((mlcr_polls + 1))
-        if [ $mlcr_polls -lt 60 ]; then
-            sleep 0.05 2>/dev/null || sleep 1
-        elif [ $mlcr_polls -lt 300 ]; then
-            sleep 0.2 2>/dev/null || sleep 1
-        else
-            sleep 1
-        fi
-        [ $((mlcr_polls % 20)) -ne 0 ] || mlcr_alive "$1" || break
-    done
-    # shellcheck disable=SC2086
-    kill $mlcr_tails 2>/dev/null
-    wait
+    wait $mlcr_end
+    # shellcheck disable=SC2086 # pids, as words
+    kill $mlcr_helpers 2>/dev/null
+    return 0
 }
 
 # mlcr_bytes FILE OFFSET: print FILE from the byte at OFFSET on, half a mebibyte at the most.
@@ -133,8 +138,10 @@ mlcr_bytes() {
     tail -c "+$(($2 + 1))" -- "$1" | head -c 524288
 }
 
-mlcr_size() {
-    wc -c <"$1" | tr -d ' '
+# mlcr_line FILE: print the first line of FILE.
+mlcr_line() {
+    IFS= read -r mlcr_read <"$1" || :
+    printf '%s' "$mlcr_read"
 }
 
 # mlcr_verdict JOB N: print how the Nth task stands: its exit code ("pending" while it runs),
@@ -142,17 +149,33 @@ mlcr_size() {
 mlcr_verdict() {
     mlcr_dir=$1/tasks/$2
     mlcr_living=yes
-    mlcr_alive "$1" || mlcr_living=no
     for mlcr_exit in "$mlcr_dir"/exit.*; do
         mlcr_fact exit "${mlcr_exit##*/exit.}"
+        # Only for a task that has not ended does it matter.
+        [ "${mlcr_exit##*/exit.}" != pending ] || mlcr_alive "$1" || mlcr_living=no
     done
     mlcr_fact alive "$mlcr_living"
-    mlcr_fact stdout "$(mlcr_size "$mlcr_dir/stdout")"
-    mlcr_fact stderr "$(mlcr_size "$mlcr_dir/stderr")"
+    wc -c "$mlcr_dir/stdout" "$mlcr_dir/stderr" | {
+        read -r mlcr_size _
+        mlcr_fact stdout "$mlcr_size"
+        read -r mlcr_size _
+        mlcr_fact stderr "$mlcr_size"
+    }
     for mlcr_item in started finished inspect; do
-        [ ! -e "$mlcr_dir/$mlcr_item" ] || mlcr_fact "$mlcr_item" "$(cat -- "$mlcr_dir/$mlcr_item")"
+        [ ! -e "$mlcr_dir/$mlcr_item" ] || mlcr_fact "$mlcr_item" "$(mlcr_line "$mlcr_dir/$mlcr_item")"
     done
     [ ! -e "$1/stop" ] || mlcr_fact stop yes
+}
+
+# mlcr_await_id DIRECTORY: wait until the engine has told the container's id, or the task ended.
+mlcr_await_id() {
+    mlcr_waited=0
+    until [ -s "$1/cid" ] || mlcr_ended "$1"; do
+        [ $mlcr_waited -lt 30 ] || return 1
+        mlcr_waited=$((mlcr_waited + 1))
+        sleep 1
+    done
+    [ -s "$1/cid" ]
 }
 
 # mlcr_stop JOB GRACE: ask the job to stop: SIGTERM to what runs, SIGKILL after GRACE seconds.
@@ -165,7 +188,8 @@ mlcr_stop() {
             eval "set -- \"\$1\" \"\$2\" $(cat -- "$mlcr_dir/engine")"
             mlcr_grace=$2
             shift 2
-            "$@" stop -t "$mlcr_grace" -- "$(cat -- "$mlcr_dir/container")" >/dev/null
+            mlcr_await_id "$mlcr_dir" || return 1
+            "$@" stop -t "$mlcr_grace" -- "$(cat -- "$mlcr_dir/cid")" >/dev/null
         elif [ -s "$mlcr_dir/group" ]; then
             mlcr_stop_group "$mlcr_dir" "$2"
         fi

@@ -26,17 +26,19 @@ run() (
 # of "docker run" mixes the program's exit codes with the engine's own.
 inspect() (
     task=$1
+    [ -s "$task/cid" ] || return 0
     eval "set -- $(cat -- "$task/engine")"
     state=$(mlcr_limited 30 "$@" inspect --type container --format \
         '{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.Error}}' \
-        -- "$(cat -- "$task/container")" 2>/dev/null) && publish "$task/inspect" "$state"
+        -- "$(cat -- "$task/cid")" 2>/dev/null) && publish "$task/inspect" "$state"
 )
 
 # remove DIRECTORY: remove the container, whose log and state are kept by now.
 remove() (
     task=$1
+    [ -s "$task/cid" ] || return 0
     eval "set -- $(cat -- "$task/engine")"
-    "$@" rm -- "$(cat -- "$task/container")" >/dev/null 2>&1
+    "$@" rm -- "$(cat -- "$task/cid")" >/dev/null 2>&1
 )
 
 # supervise JOB
@@ -46,11 +48,13 @@ supervise() {
     while [ -d "$1/tasks/$number" ] && [ ! -e "$1/stop" ]; do
         task=$1/tasks/$number
         publish "$task/started" "$(date +%s)"
-        run "$task"
+        exec 9<>"$task/alive"
+        run "$task" 9>&-
         code=$?
         [ $code -eq 0 ] || [ ! -e "$task/container" ] || inspect "$task"
         publish "$task/finished" "$(date +%s)"
         mv -- "$task/exit.pending" "$task/exit.$code"
+        exec 9>&-
         [ ! -e "$task/container" ] || remove "$task"
         [ $code -eq 0 ] || break
         number=$((number + 1))

@@ -54,9 +54,17 @@ def slug(name: str, *, of: str) -> str:
     return f"{readable}-{_digest(client_id(), of)}"
 
 
-def container_name(uid: str, run_id: str, number: int) -> str:
-    """Return the name of the container of a job's ``number``-th task (counted from 1)."""
-    return f"mlcr-{uid}-{run_id}-{number}"
+def job_id(run_id: str, host: str) -> str:
+    """Return the id of a run's job on a host: what its directory and containers are called."""
+    return f"{run_id}-{slug(host, of=host)}"
+
+
+def container_name(uid: str, job: str, number: int) -> str:
+    """Return the name of the container of a job's ``number``-th task (counted from 1).
+
+    The job's id is part of it, not only the run's: two hosts may share one engine.
+    """
+    return f"mlcr-{uid}-{job}-{number}"
 
 
 def _digest(*parts: str) -> str:

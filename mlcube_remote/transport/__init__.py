@@ -39,6 +39,7 @@ def connect(
         return LocalConnection(host)
     # Paramiko takes a quarter of a second to import; --help and --dry-run never need it.
     from mlcube_remote.inventory.sshconfig import resolve  # noqa: PLC0415
+    from mlcube_remote.transport import libraries  # noqa: F401, PLC0415 - first of all
     from mlcube_remote.transport.auth import Credentials  # noqa: PLC0415
     from mlcube_remote.transport.ssh import SSHConnection  # noqa: PLC0415
 

@@ -129,6 +129,13 @@ class Connection(Protocol):
         """
         ...
 
+    def expect_channel(self) -> None:
+        """Open a channel ahead: the next :meth:`stream` or :meth:`rsync` will want one.
+
+        A login shell may take long to start; opened early, nobody waits for it.
+        """
+        ...
+
     def close(self) -> None:
         """End the session; safe to call twice."""
         ...

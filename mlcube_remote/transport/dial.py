@@ -7,7 +7,6 @@ Names, routes, ports and refusals each get their own words, and only what may pa
 from __future__ import annotations
 
 import errno
-import logging
 import random
 import socket
 import subprocess
@@ -36,9 +35,6 @@ WINDOW = 16 * 1024 * 1024
 """Bytes that may be under way on one channel; smaller windows halve the throughput."""
 
 PACKET = 128 * 1024
-
-logging.getLogger("paramiko").addHandler(logging.NullHandler())
-logging.getLogger("paramiko").propagate = False
 
 _gates: dict[tuple[str, int], threading.BoundedSemaphore] = defaultdict(
     lambda: threading.BoundedSemaphore(LOGINS_AT_ONCE)

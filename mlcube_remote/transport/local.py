@@ -117,6 +117,9 @@ class LocalConnection:
         """Refused: jobs on this machine run in place."""
         raise HostError(self.name, "nothing is copied on this machine: jobs run in place")
 
+    def expect_channel(self) -> None:
+        """Nothing to do: processes start quickly."""
+
     def close(self) -> None:
         """End what still runs."""
         for process in list(self._running):

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 
 import attrs
 import paramiko
@@ -34,6 +36,9 @@ class SSHConnection:
     host: Host
     _dialled: Dialled
     _liveness: Liveness
+    _ahead: queue.SimpleQueue[Future[ShellChannel]] = attrs.field(
+        factory=queue.SimpleQueue, init=False
+    )
     _control: ShellChannel | None = attrs.field(default=None, init=False)
     _control_lock: threading.RLock = attrs.field(factory=threading.RLock, init=False)
 
@@ -124,8 +129,9 @@ class SSHConnection:
     ) -> int:
         """See :meth:`Connection.stream <mlcube_remote.transport.base.Connection.stream>`."""
         text = render_call(function, args, env) + b" </dev/null\nexit $?\n"
-        shell = self._open_shell(library().encode() + text)
+        shell = self._take_shell()
         try:
+            shell.send(library().encode() + text)
             shell.end()
             shell.greet()
 
@@ -146,7 +152,34 @@ class SSHConnection:
         on_stdout: Callable[[bytes], None] | None = None,
     ) -> RsyncResult:
         """See :meth:`Connection.rsync <mlcube_remote.transport.base.Connection.rsync>`."""
-        return Relay(self._open_shell).run(args, stdin=stdin, on_stdout=on_stdout)
+        return Relay(self._take_shell).run(args, stdin=stdin, on_stdout=on_stdout)
+
+    def expect_channel(self) -> None:
+        """See :meth:`Connection.expect_channel
+        <mlcube_remote.transport.base.Connection.expect_channel>`.
+        """
+        opening: Future[ShellChannel] = Future()
+
+        def open_it() -> None:
+            try:
+                opening.set_result(self._open_shell())
+            except HostError as problem:
+                opening.set_exception(problem)
+
+        self._ahead.put(opening)
+        threading.Thread(target=open_it, name="mlcr-ahead", daemon=True).start()
+
+    def _take_shell(self) -> ShellChannel:
+        """Return a shell that was opened ahead, or a new one."""
+        try:
+            opening = self._ahead.get_nowait()
+        except queue.Empty:
+            return self._open_shell()
+        try:
+            shell = opening.result()
+        except HostError:
+            return self._open_shell()
+        return self._open_shell() if shell.channel.closed else shell
 
     def _open_shell(self, text: bytes = b"") -> ShellChannel:
         shell = ShellChannel(self.name, self._open_channel())

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What would be done, without a login: the commands of every host and task."""
+
+from __future__ import annotations
+
+import attrs
+
+from mlcube_remote.commands.model import Argv, TaskCommands
+from mlcube_remote.dispatch.plan import Job, Request, make_jobs
+from mlcube_remote.dispatch.sync import trees
+
+HOME = "~"
+"""Stands for the home directory of a host that nobody has asked."""
+
+
+@attrs.frozen(kw_only=True)
+class Planned:
+    """One task on one host."""
+
+    host: str
+    platform: str
+    task: str
+    commands: TaskCommands
+    launch: Argv
+    """What the launcher adds to the last of ``commands.run``."""
+
+
+def dry_run(request: Request) -> tuple[tuple[Planned, ...], dict[str, tuple[str, ...]]]:
+    """Plan a request and say what it comes to.
+
+    Returns:
+        One entry per host and task, in order, and notes per host: what would be sent, and warnings.
+
+    Raises:
+        PlanError: Something does not fit together.
+        CubeError: mlcube.yaml asks for something that cannot be honoured.
+    """
+    planned: list[Planned] = []
+    notes: dict[str, tuple[str, ...]] = {}
+    for job in make_jobs(request):
+        home = str(job.host_home) if job.host.is_local else HOME
+        paths = job.paths(root=job.host.remote_root, home=home)
+        commands = job.commands(paths, {})
+        planned += [
+            Planned(
+                host=job.host.name,
+                platform=job.platform,
+                task=task,
+                commands=built,
+                launch=job.launch(number, task, built, uid="UID", paths=paths),
+            )
+            for number, (task, built) in enumerate(commands, 1)
+        ]
+        warnings = [warning for _, built in commands for warning in built.warnings]
+        notes[job.host.name] = (*_transfers(job, root=job.host.remote_root, home=home), *warnings)
+    return tuple(planned), notes
+
+
+def _transfers(job: Job, *, root: str, home: str) -> tuple[str, ...]:
+    if job.host.is_local:
+        return ()
+    placed = [item for items in job.placed(root).values() for item in items]
+    return tuple(
+        f"sync {tree.local} to {tree.remote}"
+        for tree in trees(job.request.cube, placed, job.paths(root=root, home=home))
+    )

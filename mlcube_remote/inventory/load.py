@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading ``hosts.yaml``: ranges expanded, defaults applied, every mistake named with its line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NoReturn
+
+import attrs
+
+from mlcube_remote import yamlsource
+from mlcube_remote.errors import InventoryError
+from mlcube_remote.inventory import keys
+from mlcube_remote.inventory.model import LOCAL_HOST, Host, Inventory
+from mlcube_remote.inventory.ranges import expand, is_range, split_commas
+from mlcube_remote.platforms import PLATFORMS, SETTINGS, check_setting
+from mlcube_remote.yamlsource import Document, Key, nearest
+
+ALL = "all"
+"""The group that always exists: every host of the file."""
+
+_TOP = ("defaults", "hosts", "groups")
+
+
+def load(path: Path) -> Inventory:
+    """Read an inventory.
+
+    Raises:
+        InventoryError: The file is missing or wrong; the message names line, column and key.
+    """
+    return _Reader(yamlsource.load(path, error=InventoryError)).inventory()
+
+
+def empty() -> Inventory:
+    """Return the inventory of somebody who has none: only ``local``."""
+    return Inventory(hosts=MappingProxyType({"local": LOCAL_HOST}), groups=MappingProxyType({}))
+
+
+@attrs.frozen
+class _Reader:
+    document: Document
+
+    def fail(self, path: Iterable[Key], problem: str, hint: str | None = None) -> NoReturn:
+        raise InventoryError(f"{self.document.where(path)}: {problem}", hint=hint)
+
+    def inventory(self) -> Inventory:
+        top = self.mapping((), self.document.data)
+        for key in top:
+            if key not in _TOP:
+                self.unknown((key,), "", key, _TOP)
+        defaults = self.host(("defaults",), "defaults", top.get("defaults"), Host(name="defaults"))
+        hosts = self.hosts(top, defaults)
+        groups = self.groups(self.mapping(("groups",), top.get("groups")), hosts)
+        return Inventory(
+            hosts=MappingProxyType(hosts),
+            groups=MappingProxyType(groups),
+            path=self.document.path,
+            defaults=defaults,
+        )
+
+    def mapping(self, path: tuple[Key, ...], value: Any) -> Mapping[Any, Any]:
+        if value is None:
+            return {}
+        if not isinstance(value, Mapping):
+            where = f"{path[-1]}: " if path else ""
+            self.fail(path, f"{where}expected a mapping, got {keys.shown(value)}")
+        return value
+
+    def unknown(
+        self, path: tuple[Key, ...], owner: str, key: Key, known: Iterable[str]
+    ) -> NoReturn:
+        names = tuple(known)
+        meant = nearest(str(key), names)
+        suffix = f" (did you mean '{meant}'?)" if meant else f" (expected: {', '.join(names)})"
+        prefix = f"{owner}: " if owner else ""
+        self.fail(path, f"{prefix}unknown key '{key}'{suffix}")
+
+    def hosts(self, top: Mapping[Any, Any], defaults: Host) -> dict[str, Host]:
+        result: dict[str, Host] = {}
+        for written, given in self.mapping(("hosts",), top.get("hosts")).items():
+            path = ("hosts", written)
+            names = self.names(path, written)
+            addresses = self.addresses(path, given, names)
+            for index, name in enumerate(names):
+                if name in result:
+                    first = result[name].source
+                    self.fail(path, f"host '{name}' is there twice (first at {first})")
+                if name == ALL:
+                    self.fail(path, f"'{ALL}' stands for every host and cannot name one")
+                own = {**given, "address": addresses[index]} if addresses else given
+                base = attrs.evolve(LOCAL_HOST if name == "local" else defaults, name=name)
+                result[name] = self.host(path, name, own, base)
+        result.setdefault("local", LOCAL_HOST)
+        return result
+
+    def names(self, path: tuple[Key, ...], written: Key) -> tuple[str, ...]:
+        if not isinstance(written, str):
+            self.fail(path, f"expected a host's name, got {keys.shown(written)}; put it in quotes")
+        try:
+            names = expand(written)
+        except ValueError as problem:
+            self.fail(path, str(problem))
+        for name in names:
+            if not keys.NAME.fullmatch(name):
+                self.fail(
+                    path,
+                    f"expected a host's name of letters, digits, '.', '_' and '-', got {name!r}",
+                )
+        return names
+
+    def addresses(
+        self, path: tuple[Key, ...], given: Any, names: tuple[str, ...]
+    ) -> tuple[str, ...] | None:
+        """Return one address per name when the address, too, is a range."""
+        address = given.get("address") if isinstance(given, Mapping) else None
+        if not isinstance(address, str) or not is_range(address):
+            return None
+        try:
+            every = expand(address)
+        except ValueError as problem:
+            self.fail((*path, "address"), f"{path[-1]}: address: {problem}")
+        if len(every) != len(names):
+            self.fail(
+                (*path, "address"),
+                f"{path[-1]}: address: {len(every)} addresses for {len(names)} hosts",
+            )
+        return every
+
+    def host(self, path: tuple[Key, ...], name: str, given: Any, base: Host) -> Host:
+        values: dict[str, Any] = {}
+        settings = {section: dict(entries) for section, entries in base.settings.items()}
+        for key, value in self.mapping(path, given).items():
+            here = (*path, key)
+            if key in keys.FORBIDDEN:
+                self.fail(here, f"{name}: {key}: {keys.FORBIDDEN[key]}")
+            if key in PLATFORMS:
+                settings.setdefault(key, {}).update(self.section(here, name, key, value))
+                continue
+            if key not in keys.CHECKS:
+                self.unknown(here, name, key, (*keys.CHECKS, *PLATFORMS))
+            try:
+                values[key] = keys.CHECKS[key](value)
+            except ValueError as problem:
+                self.fail(here, f"{name}: {key}: {problem}")
+        for merged in ("labels", "env"):
+            if merged in values:
+                values[merged] = MappingProxyType({**getattr(base, merged), **values[merged]})
+        frozen = {section: MappingProxyType(entries) for section, entries in settings.items()}
+        return attrs.evolve(
+            base,
+            settings=MappingProxyType(frozen),
+            source=self.document.where(path),
+            **values,
+        )
+
+    def section(
+        self, path: tuple[Key, ...], name: str, section: str, value: Any
+    ) -> Mapping[str, Any]:
+        entries = self.mapping(path, value)
+        for key, setting in entries.items():
+            here = (*path, key)
+            if key not in SETTINGS[section]:
+                self.unknown(here, f"{name}: {section}", key, SETTINGS[section])
+            if problem := check_setting(section, key, setting):
+                self.fail(here, f"{name}: {section}.{key}: {problem}")
+        return entries
+
+    def groups(
+        self, given: Mapping[Any, Any], hosts: Mapping[str, Host]
+    ) -> dict[str, tuple[str, ...]]:
+        members = {
+            name: self.members(("groups", name), name, value, hosts, given)
+            for name, value in given.items()
+        }
+        result: dict[str, tuple[str, ...]] = {}
+
+        def resolve(name: str, above: tuple[str, ...]) -> tuple[str, ...]:
+            if name in above:
+                cycle = " → ".join((*above[above.index(name) :], name))
+                self.fail(("groups", name), f"groups contain each other: {cycle}")
+            if name not in result:
+                every = (
+                    (member,) if member in hosts else resolve(member, (*above, name))
+                    for member in members[name]
+                )
+                result[name] = tuple(dict.fromkeys(host for each in every for host in each))
+            return result[name]
+
+        for name in members:
+            resolve(name, ())
+        return {name: result[name] for name in members}
+
+    def members(
+        self,
+        path: tuple[Key, ...],
+        group: Key,
+        value: Any,
+        hosts: Mapping[str, Host],
+        groups: Mapping[Any, Any],
+    ) -> tuple[str, ...]:
+        if not isinstance(group, str) or not keys.NAME.fullmatch(group):
+            self.fail(path, f"expected a group's name, got {group!r}")
+        if group == ALL:
+            self.fail(path, f"'{ALL}' stands for every host and cannot be defined")
+        if group in hosts:
+            self.fail(path, f"'{group}' is a host already ({hosts[group].source})")
+        items = value if isinstance(value, list) else [value]
+        result: list[str] = []
+        for index, item in enumerate(items):
+            here = (*path, index) if isinstance(value, list) else path
+            if not isinstance(item, str):
+                self.fail(here, f"{group}: expected hosts or groups, got {keys.shown(item)}")
+            for part in split_commas(item):
+                try:
+                    names = expand(part)
+                except ValueError as problem:
+                    self.fail(here, f"{group}: {problem}")
+                for name in names:
+                    if name not in hosts and name not in groups:
+                        meant = nearest(name, (*hosts, *groups))
+                        suffix = f" (did you mean '{meant}'?)" if meant else ""
+                        self.fail(here, f"{group}: unknown host or group '{name}'{suffix}")
+                    result.append(name)
+        return tuple(result)

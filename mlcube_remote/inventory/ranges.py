@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names with bracket ranges: ``gpu[01-16]``, ``n[1,3,5-7]``, ``rack[1-2]node[01-04]``."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable
+
+LIMIT = 4096
+"""Names that one expression may stand for; more is a slip of the fingers."""
+
+_BRACKETS = re.compile(r"\[([^\[\]]*)\]")
+_PART = re.compile(r"(\d+)(?:-(\d+)(?::(\d+))?)?")
+
+
+def is_range(text: str) -> bool:
+    """Return whether ``text`` holds a bracket."""
+    return "[" in text or "]" in text
+
+
+def expand(text: str) -> tuple[str, ...]:
+    """Return the names that ``text`` stands for, in order; zeros in front are kept.
+
+    Raises:
+        ValueError: The brackets are not well-formed, a range is empty or there are too many names.
+    """
+    if _BRACKETS.sub("", text).count("[") or _BRACKETS.sub("", text).count("]"):
+        raise ValueError(f"{text!r}: brackets do not match, expected something like gpu[01-16]")
+    pieces = _BRACKETS.split(text)
+    choices: list[list[str]] = []
+    total = 1
+    for index, piece in enumerate(pieces):
+        choices.append([piece] if index % 2 == 0 else _numbers(piece, text))
+        total *= len(choices[-1])
+        if total > LIMIT:
+            raise ValueError(f"{text!r}: stands for more than {LIMIT} names")
+    return tuple("".join(parts) for parts in itertools.product(*choices))
+
+
+def _numbers(piece: str, text: str) -> list[str]:
+    numbers: list[str] = []
+    for part in piece.split(","):
+        match = _PART.fullmatch(part.strip())
+        if match is None:
+            raise ValueError(f"{text!r}: expected numbers in brackets, got {part.strip()!r}")
+        first, last, step = match[1], match[2] or match[1], int(match[3] or 1)
+        if step == 0 or int(last) < int(first):
+            raise ValueError(f"{text!r}: the range {part.strip()} is empty")
+        if int(last) - int(first) > LIMIT * step:
+            raise ValueError(f"{text!r}: stands for more than {LIMIT} names")
+        width = len(first) if first.startswith("0") or len(first) == len(last) else 0
+        numbers += [f"{n:0{width}d}" for n in range(int(first), int(last) + 1, step)]
+    return numbers
+
+
+def split_commas(text: str) -> list[str]:
+    """Split at the commas that are not inside brackets."""
+    parts = re.split(r",(?![^\[]*\])", text)
+    return [part.strip() for part in parts if part.strip()]
+
+
+def split_all(values: Iterable[str]) -> list[str]:
+    """Split each of several comma-separated texts."""
+    return [part for value in values for part in split_commas(value)]
