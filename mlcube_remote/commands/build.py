@@ -7,6 +7,7 @@ a network: what exists on the host is asked of ``kind_of``.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -189,9 +190,12 @@ def _check_name(settings: Settings, key: str) -> None:
 
 
 def _check_size(task: Task, argv: Argv) -> None:
-    sizes = [len(word.encode("utf-8", "surrogateescape")) for word in argv]
+    try:
+        sizes = [len(os.fsencode(word)) for word in argv]
+    except UnicodeEncodeError as error:
+        raise PlanError(f"task {task.name}: an argument is not text: {error.object!r}") from error
     if any("\0" in word for word in argv):
-        raise PlanError(f"task {task.name}: a parameter holds a NUL character")
+        raise PlanError(f"task {task.name}: an argument holds a NUL character")
     if max(sizes) > MAX_WORD:
         raise PlanError(
             f"task {task.name}: an argument of {max(sizes)} bytes is longer than the "

@@ -83,7 +83,7 @@ def _gpu_options(settings: Settings) -> Argv:
         return ()
     if settings.platform == "docker":
         return (f"--gpus={devices}",)
-    # Podman names devices through CDI; its own --gpus does nothing before version 5.
+    # Podman names devices through CDI; older versions accept --gpus and ignore it.
     if devices.isdecimal():
         names = [str(number) for number in range(int(devices))]
     else:

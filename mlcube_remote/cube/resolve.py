@@ -50,8 +50,15 @@ def resolve(
     from omegaconf.errors import OmegaConfBaseException  # noqa: PLC0415
 
     given = _parse_overrides(overrides)
+    written = {key: _each_text(value, _modernise) for key, value in data.items()}
+    for key, value in written.items():
+        try:
+            OmegaConf.create({key: value})
+        except OmegaConfBaseException as error:
+            path = _path_of(error) or (key,)
+            raise CubeError(f"{locate(path)}: {'.'.join(path)}: {_first_line(error)}") from error
     try:
-        merged = OmegaConf.merge(OmegaConf.create(_each_text(data, _modernise)), given)
+        merged = OmegaConf.merge(OmegaConf.create(written), given)
     except OmegaConfBaseException as error:
         raise CubeError(f"-P {' '.join(overrides)}: {_first_line(error)}") from error
     runtime = {"root": _ROOT_MARK, "workspace": _WORKSPACE_MARK}
@@ -59,15 +66,13 @@ def resolve(
     OmegaConf.update(merged, "workspace", _WORKSPACE_MARK, force_add=True)
     try:
         resolved = OmegaConf.to_container(merged, resolve=True, throw_on_missing=True)
-    except OmegaConfBaseException as error:
-        key = str(getattr(error, "full_key", "") or "")
-        path = tuple(key.split(".")) if key else ()
+    except (OmegaConfBaseException, RecursionError) as error:
+        path = _path_of(error)
         raise CubeError(
-            f"{locate(path)}: {key or 'interpolation'}: {_first_line(error)}",
+            f"{locate(path)}: {'.'.join(path) or 'interpolation'}: {_first_line(error)}",
             hint="define the name in mlcube.yaml, or give it with -P NAME=VALUE",
         ) from error
-    if not isinstance(resolved, dict):  # merge of two mappings is one
-        raise TypeError(resolved)
+    assert isinstance(resolved, dict)  # noqa: S101 - for mypy: mappings merge into a mapping
     for name in ("runtime", "workspace"):
         if name not in data:
             del resolved[name]
@@ -137,6 +142,12 @@ def _picked(full: Any, shape: Any) -> Any:
     if not isinstance(shape, dict) or not isinstance(full, dict):
         return full
     return {key: _picked(full[key], item) for key, item in shape.items() if key in full}
+
+
+def _path_of(error: Exception) -> tuple[str, ...]:
+    """Return the key that OmegaConf complains of, as a path."""
+    key = str(getattr(error, "full_key", "") or "")
+    return tuple(key.split(".")) if key else ()
 
 
 def _first_line(error: Exception) -> str:

@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlcube_remote.commands.build import MAX_WORD
+from mlcube_remote.commands.build import MAX_WORD, build_image
 from mlcube_remote.commands.model import Copy, Layout, Options, PathKind, TaskCommands
+from mlcube_remote.cube.load import load
 from mlcube_remote.errors import CubeError, PlanError
 
 Make = Callable[..., TaskCommands]
@@ -363,6 +365,26 @@ def test_sif_platforms(
     assert made.configure_directories == (made.image.rpartition("/")[0] or "/",)
 
 
+def test_sif_binds_carry_their_options(make: Make) -> None:
+    run = make(cube(inputs("a: {default: /x/, opts: ro}")), "singularity").run[-1]
+    assert run[2:4] == ("--bind", "/x:/mlcube_io0:ro")
+
+
+def test_image_can_be_configured_without_a_task(tmp_path: Path) -> None:
+    text = cube(outputs("o: of_unknown_type"), docker="image: i, build_strategy: auto")
+    (tmp_path / "mlcube.yaml").write_text(text, encoding="utf-8")
+    layout = Layout(root="/c", workspace="/c/workspace", home="/home/me")
+    image = build_image(
+        load(tmp_path),
+        platform="docker",
+        host_settings={"docker": {"docker": "sudo docker"}},
+        layout=layout,
+        kind_of={"/c/Dockerfile": FILE}.get,
+    )
+    build = ("sudo", "docker", "build", "-t", "i", "-f", "/c/Dockerfile", "/c")
+    assert image.configure == (build,)
+
+
 def test_engine_is_asked_for_the_image(make: Make) -> None:
     made = make(cube(docker="image: i, docker: sudo docker"))
     assert made.probe == ("sudo", "docker", "image", "inspect", "--format", "{{.Id}}", "i")
@@ -495,6 +517,23 @@ REFUSED: list[Any] = [
     ),
     pytest.param(
         cube(), "docker", {"host": {"docker": {"cpu_args": "'x"}}}, "No closing quot", id="quotes"
+    ),
+    pytest.param(
+        cube(),
+        "docker",
+        {"host": {"docker": {"env_args": {"A": "\ud800"}}}},
+        "an argument is not text",
+        id="half a character",
+    ),
+    pytest.param(
+        cube(),
+        "docker",
+        {"host": {"docker": {"env_args": {"A": "\0"}}}},
+        "an argument holds a NUL",
+        id="NUL from elsewhere",
+    ),
+    pytest.param(
+        "platform: {}\ntasks: {go: }\n", "singularity", {}, "names no image", id="no section"
     ),
     pytest.param(cube(), "docker", {"options": Options(mount="x")}, "--mount=x", id="mount"),
     pytest.param(cube(), "docker", {"options": Options(cpu="\0")}, "--cpu: the value", id="NUL"),

@@ -205,6 +205,7 @@ WRONG: list[Any] = [
         "mlcube.yaml:2:3: docker.imge: unknown key (did you mean 'image'?)",
     ),
     ("docker: {image: 5}\ntasks: {go: }\n", "docker.image: expected text, got 5"),
+    ("docker: {env_args: []}\ntasks: {go: }\n", "docker.env_args: expected a mapping of names"),
     ("docker: []\ntasks: {go: }\n", "docker: expected a mapping, got a list"),
     ("docker: {build_strategy: never}\ntasks: {go: }\n", "expected one of pull, auto, always"),
     ("docker: {zzz: 1}\ntasks: {go: }\n", "docker.zzz: unknown key"),

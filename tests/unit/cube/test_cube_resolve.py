@@ -127,6 +127,23 @@ def test_unresolved_interpolation_is_named_with_its_place(tmp_path: Path) -> Non
         load()
 
 
+BROKEN: list[Any] = [
+    ("${broken", "mlcube.yaml:4:3: docker.image: "),
+    ("${docker.image}", "mlcube.yaml:4:3: docker.image: "),
+    ("${nothing.at.all}", "mlcube.yaml:4:3: docker.image: Interpolation key"),
+    ("${unknown:x}", "mlcube.yaml:4:3: docker.image: Unsupported interpolation type unknown"),
+]
+
+
+@pytest.mark.parametrize(("image", "message"), BROKEN)
+def test_broken_interpolation_is_said_in_one_line(tmp_path: Path, image: str, message: str) -> None:
+    (tmp_path / "mlcube.yaml").write_text(CUBE.replace("repo/${name}:${version}", image))
+    with pytest.raises(CubeError) as refused:
+        load()
+    assert str(refused.value).startswith(message)
+    assert "\n" not in str(refused.value)
+
+
 def test_value_that_must_be_given_is_asked_for(tmp_path: Path) -> None:
     (tmp_path / "mlcube.yaml").write_text(CUBE.replace("repo/${name}:${version}", "???"))
     with pytest.raises(CubeError, match=r"mlcube.yaml:4:3: docker.image: Missing mandatory"):
