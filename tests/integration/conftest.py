@@ -22,7 +22,7 @@ import yaml
 from testcontainers.core.container import DockerContainer
 
 from mlcube_remote.sandbox import SandboxError, SandboxHost, container, homes, images, keys, place
-from mlcube_remote.sandbox.engine import docker, wait_for_inner_engine
+from mlcube_remote.sandbox.engine import docker, ensure_base_image, wait_for_inner_engine
 from mlcube_remote.sandbox.flavours import Engine, named
 from mlcube_remote.sandbox.place import Place
 
@@ -66,15 +66,16 @@ class HostFactory(Protocol):
     ) -> SshHost: ...
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", autouse=True)
 def engine() -> None:
-    """Need the Docker engine: no CI run passes because it was absent."""
+    """Need the Docker engine and the base image: no CI run passes because they were absent."""
     try:
         docker("info", timeout=30)
     except SandboxError as problem:
         if os.environ.get("CI"):
             pytest.fail(f"{problem}; run: {problem.hint}")
         pytest.skip(f"{problem}; run: {problem.hint}")
+    ensure_base_image()
 
 
 @pytest.fixture(scope="session")
