@@ -28,7 +28,7 @@ demo: .venv/installed engine ## Run two examples on throw-away SSH hosts on this
 	@echo
 	@echo 'Outputs of both hosts:  examples/hello_world/results/'
 	@echo 'Outputs of sandbox1:    examples/mnist/workspace/'
-	@echo 'Log in, or run your own:  $(MLCUBE_REMOTE) hosts list --inventory $(INVENTORY)'
+	@echo 'The hosts you have now:  $(MLCUBE_REMOTE) hosts list --inventory $(INVENTORY)'
 	@echo 'When you have seen enough:  $(MLCUBE_REMOTE) sandbox down'
 
 test: .venv/dev engine test-programs lint ## Everything that must hold: linters, then all tests
