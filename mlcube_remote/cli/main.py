@@ -45,7 +45,9 @@ class _LazyGroup(click.Group):
 
             near = get_close_matches(args[0], _COMMANDS, 1)
             if near:
-                problem.message += f" Did you mean '{near[0]}'?"
+                raise click.UsageError(
+                    f"No such command '{args[0]}'. Did you mean '{near[0]}'?", ctx
+                ) from problem
             raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import Any
 
@@ -159,7 +160,7 @@ def _dispatch(
         verbose=given["verbose"],
         json=as_json,
     )
-    with reporter:
+    with contextlib.closing(reporter):
         outcomes = run_all(
             jobs, Run(connect=logins.connect, sink=reporter.handle), parallel=given["parallel"]
         )

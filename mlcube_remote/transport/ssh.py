@@ -155,9 +155,7 @@ class SSHConnection:
         return Relay(self._take_shell).run(args, stdin=stdin, on_stdout=on_stdout)
 
     def expect_channel(self) -> None:
-        """See :meth:`Connection.expect_channel
-        <mlcube_remote.transport.base.Connection.expect_channel>`.
-        """
+        """Open a channel ahead, as :class:`~mlcube_remote.transport.base.Connection` says."""
         opening: Future[ShellChannel] = Future()
 
         def open_it() -> None:

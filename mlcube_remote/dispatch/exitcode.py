@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The exit code of a run; docs/reference/exit-codes.md explains them to users."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mlcube_remote.dispatch.outcome import JobOutcome, Status
+from mlcube_remote.errors import StoppedByUserError
+
+PRECEDENCE = (118, 123, 121, 120, 122, 117, 124)
+"""Of several kinds of trouble, the first of these is the one to look at first."""
+
+FAILED = 1
+
+
+def exit_code(outcomes: Sequence[JobOutcome]) -> int:
+    """Return what the process ends with.
+
+    One job: the exit code of its first task that failed, or of the error that ended it. Several:
+    the first kind of trouble by :data:`PRECEDENCE`, else 1 if anything failed.
+    """
+    codes = [_code(outcome) for outcome in outcomes]
+    if len(codes) == 1:
+        return codes[0]
+    if any(isinstance(outcome.error, StoppedByUserError) for outcome in outcomes):
+        return StoppedByUserError.exit_code
+    ours = {outcome.error.exit_code for outcome in outcomes if outcome.error is not None}
+    for code in PRECEDENCE:
+        if code in ours:
+            return code
+    return FAILED if any(codes) else 0
+
+
+def _code(outcome: JobOutcome) -> int:
+    if outcome.succeeded:
+        return 0
+    if outcome.error is not None:
+        return outcome.error.exit_code
+    for task in outcome.tasks:
+        if task.status is not Status.SUCCEEDED:
+            # A task that ended with 0 and still failed lacks an output.
+            return task.exit_code or FAILED
+    return FAILED

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ``mlcube-remote hosts`` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mlcube_remote.dispatch.checkup import Checkup
+from mlcube_remote.inventory.endpoint import Endpoint
+from mlcube_remote.inventory.model import Host, Inventory
+from mlcube_remote.ui.table import columns
+from mlcube_remote.ui.text import sanitise
+
+
+def hosts_text(inventory: Inventory) -> str:
+    """Return all hosts and groups as a table."""
+    groups = {
+        name: ",".join(group for group, names in inventory.groups.items() if name in names)
+        for name in inventory.hosts
+    }
+    rows = [
+        [
+            host.name,
+            "-" if host.is_local else (host.address or host.name),
+            host.user or "",
+            host.platform or "",
+            groups[host.name],
+            " ".join(f"{key}={value}" for key, value in host.labels.items()),
+        ]
+        for host in inventory.hosts.values()
+    ]
+    table = columns(["host", "address", "user", "platform", "groups", "labels"], rows)
+    where = f"{inventory.path}\n" if inventory.path else "no inventory; ssh_config's names work\n"
+    return where + table
+
+
+def hosts_document(inventory: Inventory) -> dict[str, Any]:
+    """Return all hosts and groups for programs."""
+    return {
+        "inventory": str(inventory.path) if inventory.path else None,
+        "hosts": [host_document(host, None) for host in inventory.hosts.values()],
+        "groups": {name: list(hosts) for name, hosts in inventory.groups.items()},
+    }
+
+
+def host_document(host: Host, endpoint: Endpoint | None) -> dict[str, Any]:
+    """Return everything about a host; variables are named, their values are not."""
+    document: dict[str, Any] = {
+        "name": host.name,
+        "connection": host.connection.value,
+        "address": host.address,
+        "port": host.port,
+        "user": host.user,
+        "host_keys": host.host_keys.value,
+        "remote_root": host.remote_root,
+        "platform": host.platform,
+        "labels": dict(host.labels),
+        "env": list(host.env),
+        "settings": {name: dict(section) for name, section in host.settings.items()},
+        "defined_at": host.source,
+    }
+    if endpoint is not None:
+        document |= {
+            "address": endpoint.hostname,
+            "port": endpoint.port,
+            "user": endpoint.user,
+            "identity_files": list(endpoint.identity_files),
+            "proxy_command": endpoint.proxy_command,
+            "jump": [f"{hop.user}@{hop.hostname}:{hop.port}" for hop in endpoint.proxy_jump],
+            "known_hosts": list(endpoint.user_known_hosts_files),
+        }
+    return document
+
+
+def host_text(host: Host, endpoint: Endpoint | None) -> str:
+    """Return everything about a host, a line each."""
+    document = host_document(host, endpoint)
+    lines = [document.pop("name")]
+    for key, value in document.items():
+        if value in (None, [], {}):
+            continue
+        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        lines.append(f"  {key}: {text}")
+    return "\n".join(lines)
+
+
+def checkup_text(checkups: Sequence[Checkup]) -> str:
+    """Return the answers of all hosts: what is wrong, and the command that mends it."""
+    blocks = []
+    for checkup in checkups:
+        width = max(len(check.name) for check in checkup.checks)
+        lines = [f"{checkup.host}: {'ok' if checkup.passed else 'NOT READY'}"]
+        for check in checkup.checks:
+            mark = "ok  " if check.passed else "FAIL"
+            lines.append(f"  {mark} {check.name:<{width}}  {sanitise(check.detail)}")
+            hints = (check.hint or "").splitlines()
+            lines += [f"       {'':<{width}}  → {sanitise(line)}" for line in hints]
+        blocks.append("\n".join(lines))
+    return "\n".join(blocks)
+
+
+def checkup_document(checkups: Sequence[Checkup]) -> dict[str, Any]:
+    """Return the answers of all hosts for programs."""
+    return {
+        "hosts": [
+            {
+                "host": checkup.host,
+                "ready": checkup.passed,
+                "checks": [
+                    {
+                        "name": check.name,
+                        "passed": check.passed,
+                        "detail": check.detail,
+                        "hint": check.hint,
+                    }
+                    for check in checkup.checks
+                ],
+            }
+            for checkup in checkups
+        ]
+    }

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run on a terminal: one line per host at the bottom, the tasks' output scrolling above."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from typing import TextIO
+
+import attrs
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from mlcube_remote.dispatch.events import (
+    Event,
+    JobFinished,
+    Level,
+    Note,
+    Output,
+    Stage,
+    StageFinished,
+    StageProgress,
+    StageStarted,
+)
+from mlcube_remote.transport.base import Stream
+from mlcube_remote.ui.text import LineAssembler, sanitise
+
+MANY = 20
+"""With more hosts than this, the display counts instead of listing."""
+
+REFRESHES = 8
+"""Per second: enough for a spinner, little enough for a laptop."""
+
+_COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_red")
+
+
+@attrs.define
+class _HostLine:
+    """What is known of one host."""
+
+    host: str
+    stage: Stage | None = None
+    task: str | None = None
+    detail: str = ""
+    since: float = 0.0
+    done: list[str] = attrs.field(factory=list)
+    result: str = ""
+    failed: bool = False
+
+
+@attrs.define(kw_only=True)
+class LiveReporter:
+    """See :class:`mlcube_remote.ui.reporter.Reporter`."""
+
+    hosts: tuple[str, ...]
+    verbose: bool
+    stream: TextIO
+    _lock: threading.RLock = attrs.field(factory=threading.RLock, init=False)
+    _lines: dict[str, _HostLine] = attrs.field(init=False)
+    _assemblers: dict[tuple[str, Stage, str | None, Stream], LineAssembler] = attrs.field(
+        factory=dict, init=False
+    )
+    _console: Console = attrs.field(init=False)
+    _live: Live = attrs.field(init=False)
+    _spinner: Spinner = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._lines = {host: _HostLine(host) for host in self.hosts}
+        self._console = Console(file=self.stream, highlight=False, markup=False, emoji=False)
+        self._spinner = Spinner("dots" if self._unicode else "line")
+        self._live = Live(
+            console=self._console,
+            refresh_per_second=REFRESHES,
+            get_renderable=self._render,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._live.start()
+
+    @property
+    def _unicode(self) -> bool:
+        return self._console.encoding.lower().startswith("utf")
+
+    def close(self) -> None:
+        """Show what is left and give the terminal back."""
+        with self._lock:
+            for key in list(self._assemblers):
+                self._finish(key)
+        self._live.stop()
+
+    def handle(self, event: Event) -> None:
+        """Show an event."""
+        with self._lock:
+            line = self._lines[event.host]
+            if isinstance(event, Output):
+                self._output(event)
+            elif isinstance(event, StageStarted):
+                line.stage, line.task, line.detail = event.stage, event.task, ""
+                line.since = time.monotonic()
+            elif isinstance(event, StageProgress):
+                line.detail = event.detail
+            elif isinstance(event, StageFinished):
+                self._flush(event.host)
+                line.done.append(f"{event.stage.value} {event.seconds:.1f}s")
+                line.stage = None
+            elif isinstance(event, JobFinished):
+                self._flush(event.host)
+                line.stage = None
+                line.failed = not event.outcome.succeeded
+                line.result = event.outcome.status.value
+            elif isinstance(event, Note):
+                self._note(event)
+
+    def _output(self, event: Output) -> None:
+        key = (event.host, event.stage, event.task, event.stream)
+        assembler = self._assemblers.setdefault(key, LineAssembler())
+        for text in assembler.feed(event.data):
+            self._print(event.host, text, dim=event.stage is not Stage.RUN)
+
+    def _flush(self, host: str) -> None:
+        for key in [key for key in self._assemblers if key[0] == host]:
+            self._finish(key)
+
+    def _finish(self, key: tuple[str, Stage, str | None, Stream]) -> None:
+        for text in self._assemblers.pop(key).finish():
+            self._print(key[0], text, dim=key[1] is not Stage.RUN)
+
+    def _print(self, host: str, text: str, *, dim: bool) -> None:
+        line = Text(no_wrap=False, overflow="fold")
+        if len(self.hosts) > 1:
+            width = min(max(map(len, self.hosts)), 24)
+            colour = _COLOURS[self.hosts.index(host) % len(_COLOURS)]
+            line.append(f"{host:<{width}} | ", style=colour)
+        line.append(sanitise(text), style="dim" if dim else "")
+        self._console.print(line, soft_wrap=True)
+
+    def _note(self, event: Note) -> None:
+        if event.level is Level.DEBUG and not self.verbose:
+            return
+        style = "yellow" if event.level is Level.WARNING else "dim"
+        word = "warning: " if event.level is Level.WARNING else ""
+        self._console.print(
+            Text(f"{word}{event.host}: {sanitise(event.text)}", style=style), soft_wrap=True
+        )
+
+    def _render(self) -> RenderableType:
+        with self._lock:
+            lines = [attrs.evolve(line) for line in self._lines.values()]
+        if len(lines) > MANY:
+            return self._counts(lines)
+        table = Table.grid(padding=(0, 1))
+        table.add_column(width=1)
+        table.add_column(no_wrap=True, max_width=24)
+        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        for line in lines:
+            table.add_row(self._mark(line), line.host, self._state(line))
+        return table
+
+    def _mark(self, line: _HostLine) -> RenderableType:
+        good, bad = ("✓", "✗") if self._unicode else ("+", "x")
+        if line.result:
+            return Text(bad, style="red") if line.failed else Text(good, style="green")
+        return self._spinner if line.stage is not None else Text("")
+
+    def _state(self, line: _HostLine) -> Text:
+        done = "  ".join(line.done)
+        if line.result:
+            return Text(f"{line.result}  {done}", style="red" if line.failed else "")
+        if line.stage is None:
+            return Text(done or "waiting", style="dim")
+        name = f"{line.stage.value} {line.task}" if line.task else line.stage.value
+        took = f"{time.monotonic() - line.since:.0f}s"
+        state = Text(f"{done}  " if done else "", style="dim")
+        state.append(f"{name} {took}", style="bold")
+        state.append(f"  {sanitise(line.detail)}" if line.detail else "")
+        return state
+
+    def _counts(self, lines: list[_HostLine]) -> RenderableType:
+        """Sum up many hosts: where they are, who is slowest, who failed."""
+        count = Counter(
+            line.result or (line.stage.value if line.stage else "waiting") for line in lines
+        )
+        rows = [Text(f"{len(lines)} hosts: " + "  ".join(f"{k} {n}" for k, n in count.items()))]
+        busy = [line for line in lines if line.stage is not None]
+        if busy:
+            slow = min(busy, key=lambda line: line.since)
+            rows.append(Text(f"slowest: {slow.host}: ", style="dim") + self._state(slow))
+        failed = [line.host for line in lines if line.failed]
+        if failed:
+            more = f" … {len(failed)} in all" if len(failed) > 8 else ""
+            rows.append(Text(f"failed: {', '.join(failed[:8])}{more}", style="red"))
+        for row in rows:
+            row.no_wrap, row.overflow = True, "ellipsis"
+        return Group(*rows)

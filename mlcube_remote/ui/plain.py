@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run as plain lines, for pipes, files and CI: stages on stderr, tasks' output on stdout."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import TextIO
+
+import attrs
+
+from mlcube_remote.dispatch.events import (
+    Event,
+    JobFinished,
+    Level,
+    Note,
+    Output,
+    Stage,
+    StageFinished,
+)
+from mlcube_remote.transport.base import Stream
+from mlcube_remote.ui.text import LineAssembler, sanitise
+
+StreamKey = tuple[str, Stage, "str | None", Stream]
+
+
+@attrs.define(kw_only=True)
+class PlainReporter:
+    """See :class:`mlcube_remote.ui.reporter.Reporter`."""
+
+    hosts: tuple[str, ...]
+    quiet: bool
+    verbose: bool
+    stdout: TextIO
+    stderr: TextIO
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+    _assemblers: dict[StreamKey, LineAssembler] = attrs.field(factory=dict, init=False)
+    _closed: bool = attrs.field(default=False, init=False)
+
+    def close(self) -> None:
+        """Show what is left and give the terminal back."""
+        with self._lock:
+            for key in list(self._assemblers):
+                self._finish(key)
+
+    def handle(self, event: Event) -> None:
+        """Show an event."""
+        with self._lock:
+            if isinstance(event, Output):
+                self._output(event)
+            elif isinstance(event, StageFinished):
+                self._flush(event.host)
+                self._stage(event)
+            elif isinstance(event, JobFinished):
+                self._flush(event.host)
+            elif isinstance(event, Note):
+                self._note(event)
+
+    def _output(self, event: Output) -> None:
+        ours = event.stage is not Stage.RUN
+        if ours and self.quiet:
+            return
+        target = self.stderr if ours or event.stream is Stream.STDERR else self.stdout
+        if len(self.hosts) == 1 and not ours and not target.isatty():
+            self._raw(target, event.data)
+            return
+        key = (event.host, event.stage, event.task, event.stream)
+        assembler = self._assemblers.setdefault(key, LineAssembler())
+        for line in assembler.feed(event.data):
+            self._line(target, event.host, line)
+
+    def _raw(self, target: TextIO, data: bytes) -> None:
+        """Pass a task's bytes on as they are: the reader may be a program."""
+        buffer = getattr(target, "buffer", None)
+        with self._gone():
+            if buffer is None:
+                target.write(data.decode("utf-8", "backslashreplace"))
+            else:
+                target.flush()
+                buffer.write(data)
+                buffer.flush()
+
+    def _line(self, target: TextIO, host: str, line: str) -> None:
+        prefix = f"{host} | " if len(self.hosts) > 1 else ""
+        with self._gone():
+            target.write(f"{prefix}{sanitise(line)}\n")
+            target.flush()
+
+    @contextlib.contextmanager
+    def _gone(self) -> Iterator[None]:
+        """Go on without a reader that has gone (``| head``): the run matters more."""
+        if self._closed:
+            yield
+            return
+        try:
+            yield
+        except BrokenPipeError:
+            self._closed = True
+
+    def _flush(self, host: str) -> None:
+        for key in [key for key in self._assemblers if key[0] == host]:
+            self._finish(key)
+
+    def _finish(self, key: StreamKey) -> None:
+        host, stage, _, stream = key
+        ours = stage is not Stage.RUN
+        target = self.stderr if ours or stream is Stream.STDERR else self.stdout
+        for line in self._assemblers.pop(key).finish():
+            self._line(target, host, line)
+
+    def _stage(self, event: StageFinished) -> None:
+        if self.quiet:
+            return
+        detail = sanitise(event.detail)
+        told = f" {detail}" if detail else " done"
+        self.stderr.write(f"{event.host}: {event.stage.value}:{told} ({event.seconds:.1f} s)\n")
+        self.stderr.flush()
+
+    def _note(self, event: Note) -> None:
+        if event.level is Level.DEBUG and not self.verbose:
+            return
+        if event.level is not Level.WARNING and self.quiet:
+            return
+        word = "warning: " if event.level is Level.WARNING else ""
+        self.stderr.write(f"{word}{event.host}: {sanitise(event.text)}\n")
+        self.stderr.flush()
