@@ -8,7 +8,7 @@ import random
 import re
 import time
 
-from mlcube_remote.commands.model import Argv, TaskCommands
+from mlcube_remote.commands.model import Argv, ImageCommands
 from mlcube_remote.dispatch.events import Level, Stage
 from mlcube_remote.dispatch.journal import Journal
 from mlcube_remote.dispatch.paths import HostPaths
@@ -29,7 +29,7 @@ _TAIL = 15
 
 
 def configure(
-    connection: Connection, journal: Journal, paths: HostPaths, commands: TaskCommands
+    connection: Connection, journal: Journal, paths: HostPaths, commands: ImageCommands
 ) -> None:
     """Run the configure commands of a cube, passing their output on.
 
@@ -42,6 +42,14 @@ def configure(
     Raises:
         ConfigureError: One of them failed; its last lines are in the message.
     """
+    if not commands.configure:
+        raise ConfigureError(
+            connection.name,
+            f"image {commands.image} is not there, and the cube has no recipe to make it from",
+            hint="copy the image there, or give the cube a recipe (see docs/platforms.md)",
+        )
+    if commands.configure_directories:
+        connection.call("mlcr_prepare", "0", *commands.configure_directories)
     for argv in commands.configure:
         _attempt(connection, journal, paths, commands, argv)
 
@@ -50,7 +58,7 @@ def _attempt(
     connection: Connection,
     journal: Journal,
     paths: HostPaths,
-    commands: TaskCommands,
+    commands: ImageCommands,
     argv: Argv,
 ) -> None:
     for attempt in range(1, ATTEMPTS + 1):
@@ -85,7 +93,7 @@ def _run(
 
 
 def _failure(
-    host: str, commands: TaskCommands, argv: Argv, code: int, said: list[str]
+    host: str, commands: ImageCommands, argv: Argv, code: int, said: list[str]
 ) -> ConfigureError:
     verb = argv[len(commands.engine)] if len(argv) > len(commands.engine) else argv[-1]
     lines = "\n  ".join(line.rstrip() for line in said[-_TAIL:])

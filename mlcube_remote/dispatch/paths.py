@@ -31,6 +31,13 @@ class HostPaths:
         """What the command builder must know of the host."""
         return Layout(root=self.cube, workspace=self.workspace, home=self.home)
 
+    def mirror(self, here: Path, cube: Cube) -> str:
+        """Return where a path of this machine, inside the cube or its workspace, is there."""
+        for top, there in ((cube.workspace, self.workspace), (cube.root, self.cube)):
+            if here.is_relative_to(top):
+                return posixpath.normpath(posixpath.join(there, here.relative_to(top).as_posix()))
+        raise ValueError(f"{here} is not mirrored")
+
     def task_dir(self, number: int) -> str:
         """Directory of the job's ``number``-th task, counted from 1."""
         return f"{self.job_dir}/tasks/{number}"

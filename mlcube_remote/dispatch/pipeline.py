@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +13,7 @@ from contextlib import closing, contextmanager
 import attrs
 
 from mlcube_remote.commands.launch import launched, secret_variable
-from mlcube_remote.commands.model import TaskCommands
+from mlcube_remote.commands.model import ImageCommands, TaskCommands
 from mlcube_remote.dispatch.configure import configure
 from mlcube_remote.dispatch.events import EventSink, Level, Stage
 from mlcube_remote.dispatch.journal import Journal
@@ -29,6 +30,7 @@ from mlcube_remote.dispatch.preflight import (
     require_rsync,
 )
 from mlcube_remote.dispatch.pull import Wanted, fetch, folders
+from mlcube_remote.dispatch.rsync import Moved
 from mlcube_remote.dispatch.sync import Tree, send, trees
 from mlcube_remote.dispatch.task import Start, follow, judge, launch
 from mlcube_remote.errors import (
@@ -197,13 +199,14 @@ def _work(
 ) -> None:
     paths = job.paths(root=facts.root, home=facts.home)
     commands = job.commands(paths, facts.kinds)
-    for _, built in commands:
-        for warning in built.warnings:
-            journal.note(Level.WARNING, warning)
+    needed = job.image_commands(paths)
+    warnings = (*needed.warnings, *(text for _, built in commands for text in built.warnings))
+    for warning in dict.fromkeys(warnings):
+        journal.note(Level.WARNING, warning)
     with run.stoppable(job.host.name, connection.close):
-        image = _sync(connection, job, journal, paths, commands[0][1], run)
+        image = _sync(connection, job, journal, paths, needed, run)
         run.check()
-        _configure(connection, job, journal, paths, facts, commands[0][1], image)
+        _configure(connection, job, journal, paths, facts, needed, image)
         run.check()
         if job.request.configure_only:
             return
@@ -221,7 +224,7 @@ def _sync(
     job: Job,
     journal: Journal,
     paths: HostPaths,
-    commands: TaskCommands,
+    commands: ImageCommands,
     run: Run,
 ) -> Image:
     """Bring the mirror up to date; meanwhile, ask whether the image is there."""
@@ -240,17 +243,21 @@ def _sync(
 
 
 def _send_all(connection: Connection, journal: Journal, all_trees: Sequence[Tree], run: Run) -> str:
-    files = size = 0
-    last = None
+    parents = [posixpath.dirname(tree.remote) for tree in all_trees if not tree.mirror]
+    if parents:
+        _make(connection, parents)
+    total = Moved(0, 0)
     for tree in all_trees:
         run.check()
-        last = send(
+        sent = send(
             connection,
             tree,
             progress=lambda detail, fraction: journal.progress(Stage.SYNC, detail, fraction),
         )
-        files, size = files + last.files, size + last.size
-    return str(attrs.evolve(last, files=files, size=size)) if last else ""
+        total = Moved(total.files + sent.moved.files, total.size + sent.moved.size)
+        for link in sent.left_out:
+            journal.note(Level.WARNING, f"not sent: {link} is a link that leaves the cube")
+    return str(total)
 
 
 def _configure(
@@ -259,10 +266,10 @@ def _configure(
     journal: Journal,
     paths: HostPaths,
     facts: Facts,
-    commands: TaskCommands,
+    commands: ImageCommands,
     image: Image,
 ) -> None:
-    always = job.request.configure_only or len(commands.run) > 1
+    always = job.request.configure_only or commands.before_each_run
     with journal.stage(Stage.CONFIGURE) as notes:
         if image.present and not always:
             notes.skipped, notes.detail = True, "image present"
@@ -285,7 +292,7 @@ def _require_inputs_there(connection: Connection, job: Job, paths: HostPaths) ->
                 continue
             if not made_by_cube(item, job.request.cube):
                 continue
-            there = f"{paths.workspace}/{value}".rstrip("/")
+            there = paths.mirror(item.local, job.request.cube)
             if connection.call("mlcr_kind", there).text.strip() == "-":
                 raise PlanError(
                     f"{job.host.name}: {task}.{item.parameter.name}: input {value!r} is neither "
@@ -353,7 +360,11 @@ def _prepare(connection: Connection, commands: Sequence[TaskCommands]) -> None:
     creates = list(dict.fromkeys(path for built in commands for path in built.directories))
     copies = list(dict.fromkeys(copy for built in commands for copy in built.copies))
     pairs = [path for copy in copies for path in (copy.source, copy.target)]
-    made = connection.call("mlcr_prepare", str(len(copies)), *pairs, *creates)
+    _make(connection, creates, pairs)
+
+
+def _make(connection: Connection, directories: Sequence[str], copies: Sequence[str] = ()) -> None:
+    made = connection.call("mlcr_prepare", str(len(copies) // 2), *copies, *directories)
     if not made.ok:
         said = made.stderr.decode("utf-8", "replace").strip()
         raise HostError(connection.name, f"the workspace could not be prepared there: {said}")

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import attrs
 
+from mlcube_remote.commands.model import Layout
+from mlcube_remote.commands.paths import fill_in, host_path
 from mlcube_remote.cube.model import IO, Cube, Parameter, ParameterType, Task
 from mlcube_remote.dispatch.paths import data_room
 from mlcube_remote.errors import PlanError
@@ -80,17 +82,34 @@ def _place(parameter: Parameter, task: Task, cube: Cube, host: Host, root: str) 
         return _with_value(parameter, path, Where.HOST, None)
     if value.startswith("local:"):
         return _place_client(parameter, task, cube, host, root)
-    if value.startswith(("/", "~/")) or value == "~":
-        local = Path(value).expanduser() if host.is_local else None
+    here = mirrored_path(value, cube)
+    if here is None:
+        local = Path(host_path(value, _here(cube))) if host.is_local else None
         return _with_value(parameter, value, Where.HOST, local)
-    local = Path(os.path.normpath(cube.workspace / value))
-    if not any(local.is_relative_to(mirrored) for mirrored in (cube.root, cube.workspace)):
+    if not any(here.is_relative_to(mirrored) for mirrored in (cube.root, cube.workspace)):
         raise PlanError(
             f"{_named(cube, task, parameter)}: {value!r} leaves the cube's directory",
-            hint=f"if the data is on this machine, write local:{local}; "
+            hint=f"if the data is on this machine, write local:{here}; "
             "if it is on the host, write its absolute path",
         )
-    return _with_value(parameter, value, Where.WORKSPACE, local)
+    return _with_value(parameter, value, Where.WORKSPACE, here)
+
+
+def _here(cube: Cube) -> Layout:
+    return Layout(root=str(cube.root), workspace=str(cube.workspace), home=str(Path.home()))
+
+
+def mirrored_path(value: str, cube: Cube) -> Path | None:
+    """Return the path on this machine that a value of mlcube.yaml means.
+
+    Returns:
+        ``None`` when it means a path of the host: absolute, below ``~`` or ``$HOME``, or with a
+        prefix of its own.
+    """
+    filled = fill_in(value, _here(cube))
+    if filled == value and value.startswith(("/", "~", "$HOME", "${HOME}", "local:", "remote:")):
+        return None
+    return Path(os.path.normpath(cube.workspace / filled))
 
 
 def _place_client(parameter: Parameter, task: Task, cube: Cube, host: Host, root: str) -> Placed:
@@ -144,9 +163,11 @@ def missing_inputs(
 def made_by_cube(item: Placed, cube: Cube) -> bool:
     """Return whether some task of the cube declares the input's path as an output."""
     outputs = (
-        Path(os.path.normpath(cube.workspace / parameter.value))
+        mirrored_path(parameter.value, cube)
         for task in cube.tasks.values()
         for parameter in task.parameters
         if parameter.io is IO.OUTPUT
     )
-    return item.local is not None and any(item.local.is_relative_to(path) for path in outputs)
+    return item.local is not None and any(
+        path is not None and item.local.is_relative_to(path) for path in outputs
+    )

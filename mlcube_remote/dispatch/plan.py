@@ -9,9 +9,16 @@ from pathlib import Path
 
 import attrs
 
-from mlcube_remote.commands.build import build
+from mlcube_remote.commands.build import build, build_image
 from mlcube_remote.commands.launch import launch_options
-from mlcube_remote.commands.model import Argv, KindOf, Options, PathKind, TaskCommands
+from mlcube_remote.commands.model import (
+    Argv,
+    ImageCommands,
+    KindOf,
+    Options,
+    PathKind,
+    TaskCommands,
+)
 from mlcube_remote.cube.model import Cube
 from mlcube_remote.dispatch.paths import HostPaths, host_paths
 from mlcube_remote.dispatch.placement import (
@@ -114,6 +121,18 @@ class Job:
             for name, placed in self.placed(paths.root).items()
         )
 
+    def image_commands(self, paths: HostPaths) -> ImageCommands:
+        """Return the commands that bring the image to the host, whatever the tasks."""
+        return build_image(
+            self.request.cube,
+            platform=self.platform,
+            host_settings=self.host.settings,
+            layout=paths.layout,
+            kind_of=_kind_of(self.request.cube, paths, {}),
+            options=self.request.options,
+            trusted=self.request.trust_cube,
+        )
+
     @property
     def id(self) -> str:
         """The job's id."""
@@ -165,7 +184,11 @@ def plan(request: Request) -> tuple[Job, ...]:
     jobs = make_jobs(request)
     for job in jobs:
         # Building the commands finds what does not fit before any host is asked.
-        job.commands(job.paths(root=job.host.remote_root, home="~"), {})
+        paths = job.paths(root=job.host.remote_root, home="~")
+        job.image_commands(paths)
+        job.commands(paths, {})
+        _require_context(job)
+        _require_links_inside(job)
     if not request.configure_only:
         _require_inputs(jobs)
         _require_writable(jobs, several=len(jobs) > 1)
@@ -235,6 +258,45 @@ def _require_inputs(jobs: tuple[Job, ...]) -> None:
                 f"input {item.local} does not exist",
                 hint=f"create it, or give another: {item.parameter.name}=PATH",
             )
+
+
+def _require_context(job: Job) -> None:
+    """Refuse to pull silently what would be built here: a build context that is not sent."""
+    if job.host.is_local:
+        return
+    settings = {
+        **job.host.settings.get(job.platform, {}),
+        **job.request.cube.settings.get(job.platform, {}),
+    }
+    context = str(settings.get("build_context", "."))
+    root = job.request.cube.root
+    here = Path(os.path.normpath(root / context))
+    builds = settings.get("build_strategy", "pull") != "pull"
+    if builds and not here.is_relative_to(root) and here.is_dir():
+        raise PlanError(
+            f"{job.request.cube.file.name}: {job.platform}.build_context: {context!r} is outside "
+            "the cube's directory, and so is not sent to hosts",
+            hint="move it into the cube, or push the image and use build_strategy: pull",
+        )
+
+
+def _require_links_inside(job: Job) -> None:
+    """Refuse inputs that are links out of the cube: the mirror would not have their data."""
+    if job.host.is_local:
+        return
+    cube = job.request.cube
+    inside = [Path(os.path.realpath(top)) for top in (cube.root, cube.workspace)]
+    for task, items in job.placed(job.host.remote_root).items():
+        for item in items:
+            if item.is_output or item.where is not Where.WORKSPACE or item.local is None:
+                continue
+            real = Path(os.path.realpath(item.local))
+            if real.exists() and not any(real.is_relative_to(top) for top in inside):
+                raise PlanError(
+                    f"{cube.file.name}: {task}.{item.parameter.name}: {item.local} is a link "
+                    f"that leaves the cube (to {real})",
+                    hint=f"say where the data is: {item.parameter.name}=local:{real}",
+                )
 
 
 def _require_writable(jobs: tuple[Job, ...], *, several: bool) -> None:

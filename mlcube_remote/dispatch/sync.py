@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -17,14 +18,14 @@ import attrs
 from mlcube_remote.cube.model import IO, Cube, ParameterType
 from mlcube_remote.dispatch.ignore import escape, exclude_path, filter_rules, read_patterns
 from mlcube_remote.dispatch.paths import HostPaths, data_room
-from mlcube_remote.dispatch.placement import Placed, Where
+from mlcube_remote.dispatch.placement import Placed, Where, mirrored_path
 from mlcube_remote.dispatch.rsync import IO_TIMEOUT, Moved, check, moved
 from mlcube_remote.transport.base import Connection
 
 _OPTIONS = (
     "-rlpt",
-    # A link that leaves the tree would dangle there; what it points to goes in its place.
-    "--copy-unsafe-links",
+    # A link that leaves the cube could lead to anything of the user's: it is named, not followed.
+    "--safe-links",
     "--chmod=Du+rwx,u+rw,ug-s,o-t",
     "--delay-updates",
     "--partial-dir=.mlcube-remote-partial",
@@ -32,6 +33,9 @@ _OPTIONS = (
     "--stats",
     "--no-human-readable",
 )
+
+
+_UNSAFE_LINK = re.compile(rb'^ignoring unsafe symlink "(.*?)" -> ', re.MULTILINE)
 
 
 @attrs.frozen(kw_only=True)
@@ -120,8 +124,8 @@ def _output_rules(cube: Cube, top: Path, wanted: Iterable[Path]) -> list[str]:
     rules: list[str] = []
     for task in cube.tasks.values():
         for parameter in task.parameters:
-            path = Path(os.path.normpath(cube.workspace / parameter.value))
-            if parameter.io is not IO.OUTPUT or parameter.value.startswith(("local:", "remote:")):
+            path = mirrored_path(parameter.value, cube)
+            if parameter.io is not IO.OUTPUT or path is None:
                 continue
             if path == top or not path.is_relative_to(top):
                 continue
@@ -148,12 +152,21 @@ def _workspace_rule(cube: Cube) -> list[str]:
     return [f"P /{inside}/***"]
 
 
+@attrs.frozen(kw_only=True)
+class Sent:
+    """What a transfer did."""
+
+    moved: Moved
+    left_out: tuple[str, ...]
+    """Links that lead out of the tree, which were not sent."""
+
+
 def send(
     connection: Connection,
     tree: Tree,
     *,
     progress: Callable[[str, float | None], None] | None = None,
-) -> Moved:
+) -> Sent:
     """Bring one mirror up to date.
 
     Args:
@@ -172,10 +185,11 @@ def send(
         if progress is not None:
             _report(data, progress)
 
-    result = connection.rsync(["--info=progress2", *arguments], on_stdout=read)
+    result = connection.rsync(["--info=progress2,symsafe1", *arguments], on_stdout=read)
     result = attrs.evolve(result, stdout=bytes(output))
     check(connection.name, "sync", result)
-    return moved(result)
+    left_out = tuple(os.fsdecode(link) for link in _UNSAFE_LINK.findall(result.stdout))
+    return Sent(moved=moved(result), left_out=left_out)
 
 
 def _report(data: bytes, progress: Callable[[str, float | None], None]) -> None:

@@ -22,7 +22,7 @@ _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2
 
 
 def sanitise(text: str) -> str:
-    """Return ``text`` without anything that a terminal would obey.
+    r"""Return ``text`` without anything that a terminal would obey.
 
     Escape sequences vanish; other control characters, and those that turn the direction of text
     around, become visible (``\\x07``). Tabs and newlines stay; lone surrogates, which stand for
