@@ -19,7 +19,8 @@
     │   ├── UnsafeContentError       118    what the host sent back was refused
     │   ├── BusyError                117    workspace or host held by another run
     │   ├── StateUnknownError        123    the connection was lost; the run may go on
-    │   └── TaskTimeoutError         124    the task ran out of its time
+    │   ├── TaskTimeoutError         124    the task ran out of its time
+    │   └── UnexpectedError           70    a bug of ours; the other hosts' results still count
     └── StoppedByUserError           130    Ctrl-C
 
 A message says what happened and what was expected; ``hint`` says what to do next. Exit codes
@@ -141,6 +142,12 @@ class TaskTimeoutError(HostError):
     """The task ran out of the time it was given."""
 
     exit_code = 124
+
+
+class UnexpectedError(HostError):
+    """A bug in mlcube-remote ended one host's job; its traceback is the ``__cause__``."""
+
+    exit_code = 70
 
 
 class StoppedByUserError(MLCubeRemoteError):

@@ -18,6 +18,7 @@ from mlcube_remote.cli.session import (
     split_arguments,
     split_names,
 )
+from mlcube_remote.errors import UnexpectedError
 
 _parallel_option = click.option(
     "--parallel",
@@ -150,7 +151,7 @@ def _dispatch(
     from mlcube_remote.dispatch.fanout import run_all  # noqa: PLC0415
     from mlcube_remote.dispatch.pipeline import Run  # noqa: PLC0415
     from mlcube_remote.ui.document import dump, run_document  # noqa: PLC0415
-    from mlcube_remote.ui.errors import print_error  # noqa: PLC0415
+    from mlcube_remote.ui.errors import print_error, report_crash  # noqa: PLC0415
     from mlcube_remote.ui.reporter import make_reporter  # noqa: PLC0415
     from mlcube_remote.ui.summary import print_summary  # noqa: PLC0415
 
@@ -170,6 +171,8 @@ def _dispatch(
     elif not given["quiet"]:
         print_summary(outcomes, sys.stderr)
     for outcome in outcomes:
-        if outcome.error is not None:
+        if isinstance(outcome.error, UnexpectedError) and outcome.error.__cause__ is not None:
+            report_crash(outcome.error.__cause__, sys.stderr)
+        elif outcome.error is not None:
             print_error(outcome.error, sys.stderr)
     return code

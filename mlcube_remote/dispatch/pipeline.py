@@ -39,6 +39,7 @@ from mlcube_remote.errors import (
     PlanError,
     StateUnknownError,
     StoppedByUserError,
+    UnexpectedError,
 )
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.platforms import CONTAINER_ENGINES
@@ -124,6 +125,9 @@ def run_job(job: Job, run: Run) -> JobOutcome:
     except MLCubeRemoteError as problem:
         # What a broken connection says is of no interest once the user has stopped the run.
         error = StoppedByUserError() if run.stopping.is_set() else problem
+    except Exception as bug:  # noqa: BLE001 - told with its traceback; other hosts go on
+        error = UnexpectedError(job.host.name, f"a bug in mlcube-remote: {bug!r}")
+        error.__cause__ = bug
     outcome = JobOutcome(
         host=job.host.name,
         platform=job.platform,

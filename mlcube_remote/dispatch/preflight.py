@@ -130,7 +130,7 @@ def find_image(connection: Connection, platform: str, engine: tuple[str, ...], i
         HostUnfitError: The engine is missing, does not run, or may not be used.
     """
     if platform not in CONTAINER_ENGINES:
-        return Image(connection.call("mlcr_kind", image).text.strip() == "f")
+        return _find_sif(connection, platform, engine, image)
     reply = connection.call("mlcr_image", image, *engine)
     if reply.ok:
         return Image(True, reply.text.strip().partition("/")[2])
@@ -139,6 +139,15 @@ def find_image(connection: Connection, platform: str, engine: tuple[str, ...], i
     if "no such image" in lowered or "image not known" in lowered:
         return Image(False)
     raise engine_problem(connection, platform, engine, reply)
+
+
+def _find_sif(
+    connection: Connection, platform: str, engine: tuple[str, ...], image: str
+) -> Image:
+    reply = connection.call("mlcr_sif", image, *engine)
+    if not reply.ok:
+        raise engine_problem(connection, platform, engine, reply)
+    return Image(reply.text.strip() == "f")
 
 
 def engine_problem(
