@@ -146,6 +146,8 @@ class _Reader:
             return "a ':' that begins no value here; quote the text, or check the indentation"
         if "could not determine a constructor" in said:
             return f"the tag {said.rpartition(' ')[2]} is not allowed here"
+        if "expected ',' or ']'" in said:
+            return f"is not YAML: {said}; put a name with brackets into quotes"
         return f"is not YAML: {said}"
 
     def _value(self, node: yaml.Node, path: tuple[Key, ...], depth: int) -> Any:
