@@ -3,19 +3,24 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import attrs
 import paramiko
 from paramiko.agent import AgentSSH
 
-from mlcube_remote.errors import AuthenticationError
+from mlcube_remote.errors import AuthenticationError, UnreachableError
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.secret import Secret
+from mlcube_remote.transport import keyfiles
+from mlcube_remote.transport.refusals import at
+
+_AGENT_TIMEOUT = 30.0
+"""Seconds for one answer of the agent, which may ask its user to confirm."""
 
 
 @attrs.frozen(kw_only=True)
@@ -33,9 +38,13 @@ class _Agent(AgentSSH):
     def __init__(self, path: str) -> None:
         super().__init__()
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.settimeout(10)
-        connection.connect(path)
-        self._connect(connection)  # type: ignore[attr-defined] # not in the stubs
+        try:
+            connection.settimeout(_AGENT_TIMEOUT)
+            connection.connect(path)
+            self._connect(connection)  # type: ignore[attr-defined] # not in the stubs
+        except BaseException:
+            connection.close()
+            raise
 
     def close(self) -> None:
         """Let go of the agent."""
@@ -55,27 +64,39 @@ class Login:
     host: str
     endpoint: Endpoint
     credentials: Credentials
-    note: Callable[[str], None]
     tried: list[str] = attrs.field(factory=list, init=False)
     skipped: list[str] = attrs.field(factory=list, init=False)
+    _accepted: tuple[str, ...] = attrs.field(default=(), init=False)
+    """The methods that the server said it would take."""
+    _is_halfway: bool = attrs.field(default=False, init=False)
+    """Whether the server took a key and wants something else on top."""
 
     def run(self, transport: paramiko.Transport) -> None:
         """Log in.
 
         Raises:
             AuthenticationError: Nothing that was offered was accepted.
+            UnreachableError: The server stopped answering.
         """
+        if self._offer_keys(transport) or self._offer_password(transport):
+            return
+        raise self._refused()
+
+    def _offer_keys(self, transport: paramiko.Transport) -> bool:
         agent = self._open_agent()
         try:
             for candidate in self._candidates(agent):
-                if self._try_key(transport, candidate):
-                    return
+                self.tried.append(candidate.origin)
+                login = partial(transport.auth_publickey, self.endpoint.user, candidate.key)
+                if self._attempt(transport, login):
+                    return True
+                if self._is_halfway or (self._accepted and "publickey" not in self._accepted):
+                    # More keys would only use up the tries that the server allows.
+                    break
         finally:
             if agent is not None:
                 agent.close()
-        if self._try_password(transport):
-            return
-        raise self._refused()
+        return False
 
     def _open_agent(self) -> _Agent | None:
         path = self.endpoint.identity_agent or os.environ.get("SSH_AUTH_SOCK")
@@ -88,86 +109,84 @@ class Login:
             return None
 
     def _candidates(self, agent: _Agent | None) -> Iterator[_Candidate]:
+        """Give keys as ssh does: the agent's that were asked for, its others, then files."""
         held = tuple(agent.get_keys()) if agent is not None else ()
-        wanted = {
-            blob: path
-            for path in self.endpoint.identity_files
-            if (blob := _public_blob(Path(path))) is not None
-        }
+        files = {path: keyfiles.public_blob(Path(path)) for path in self.endpoint.identity_files}
+        wanted = {blob: path for path, blob in files.items() if blob is not None}
         offered: set[bytes] = set()
         for key in sorted(held, key=lambda key: key.asbytes() not in wanted):
             blob = key.asbytes()
             if self.endpoint.identities_only and blob not in wanted:
                 continue
             offered.add(blob)
-            yield _Candidate(key, f"agent key {wanted.get(blob, key.get_name())}")
-        for path in self.endpoint.identity_files:
-            key_file = Path(path)
-            if _public_blob(key_file) in offered:
+            yield _Candidate(key, f"the agent's {wanted.get(blob, key.get_name())}")
+        for path, known in files.items():
+            if known in offered or not Path(path).is_file():
                 continue
-            if (loaded := self._load(key_file)) is not None and loaded.asbytes() not in offered:
+            try:
+                loaded = keyfiles.load(Path(path), self.credentials.passphrase)
+            except keyfiles.UnusableKeyError as problem:
+                self.skipped.append(f"{path} ({problem})")
+                continue
+            if loaded.asbytes() not in offered:
                 offered.add(loaded.asbytes())
                 yield _Candidate(loaded, path)
 
-    def _load(self, path: Path) -> paramiko.PKey | None:
-        if not path.is_file():
-            return None
-        passphrase = self.credentials.passphrase
-        password = passphrase.reveal() if passphrase is not None else None
-        problem = "not a private key that can be read"
-        for kind in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
-            try:
-                key = kind.from_private_key_file(str(path), password)
-            except paramiko.PasswordRequiredException:
-                problem = "encrypted; load it into the agent (ssh-add) or use --ask-passphrase"
-                break
-            except OSError as error:
-                problem = error.strerror or str(error)
-                break
-            except (paramiko.SSHException, ValueError):
-                continue
-            certificate = path.with_name(path.name + "-cert.pub")
-            if certificate.is_file():
-                key.load_certificate(str(certificate))
-            return key
-        self.skipped.append(f"{path} ({problem})")
-        return None
-
-    def _try_key(self, transport: paramiko.Transport, candidate: _Candidate) -> bool:
-        self.tried.append(candidate.origin)
-        return self._attempt(
-            transport, lambda: transport.auth_publickey(self.endpoint.user, candidate.key)
-        )
-
-    def _try_password(self, transport: paramiko.Transport) -> bool:
+    def _offer_password(self, transport: paramiko.Transport) -> bool:
         secret = self.credentials.password
         if secret is None:
             return False
-        self.tried.append("password")
-        if self._attempt(
-            transport,
-            lambda: transport.auth_password(self.endpoint.user, secret.reveal(), fallback=False),
-        ):
-            return True
 
         def answer(_title: str, _about: str, prompts: list[tuple[str, bool]]) -> list[str]:
             return [secret.reveal() for _ in prompts]
 
-        return self._attempt(
-            transport, lambda: transport.auth_interactive(self.endpoint.user, answer)
-        )
+        user = self.endpoint.user
+        methods: dict[str, Callable[[], list[str]]] = {
+            "password": lambda: transport.auth_password(user, secret.reveal(), fallback=False),
+            "keyboard-interactive": lambda: transport.auth_interactive(user, answer),
+        }
+        for name, login in methods.items():
+            if self._accepted and name not in self._accepted:
+                continue
+            self.tried.append(name)
+            if self._attempt(transport, login):
+                return True
+        return False
 
-    def _attempt(self, transport: paramiko.Transport, login: Callable[[], object]) -> bool:
+    def _attempt(self, transport: paramiko.Transport, login: Callable[[], list[str]]) -> bool:
         try:
-            login()
-        except paramiko.AuthenticationException:
+            further = login()
+        except paramiko.BadAuthenticationType as problem:
+            self._accepted = tuple(problem.allowed_types)
+            # Nothing was tried: the server does not know the method.
+            self.tried[-1] += " (not accepted there)"
+        except paramiko.SSHException as problem:
+            if "timeout" in str(problem).lower():
+                raise self._silent() from problem
             if not transport.is_active():
-                raise self._too_many() from None
-        except paramiko.SSHException:
-            if transport.is_active():
-                raise
-            raise self._too_many() from None
+                raise self._too_many() from problem
+            if not isinstance(problem, paramiko.AuthenticationException):
+                # The agent would not sign, or this client cannot use the key.
+                self.tried[-1] += f" ({problem})"
+        except (EOFError, OSError) as problem:
+            if not transport.is_active():
+                raise self._too_many() from problem
+            self.tried[-1] += f" ({problem})"
+        else:
+            if further:
+                self._accepted = tuple(further)
+                self._is_halfway = True
+                self.tried[-1] += " (taken, but not enough)"
         return bool(transport.is_authenticated())
+
+    def _silent(self) -> UnreachableError:
+        return UnreachableError(
+            self.host,
+            f"{at(self.endpoint)} did not answer the login within "
+            f"{self.endpoint.connect_timeout:g} s ({', '.join(self.tried)})",
+            hint="sshd there is overloaded, or waits for a name server or directory; "
+            "connect_timeout sets how long to wait",
+        )
 
     def _too_many(self) -> AuthenticationError:
         return AuthenticationError(
@@ -181,18 +200,11 @@ class Login:
     def _refused(self) -> AuthenticationError:
         tried = f"tried: {', '.join(self.tried)}" if self.tried else "there was nothing to try"
         skipped = f"; could not use: {', '.join(self.skipped)}" if self.skipped else ""
+        accepted = f"; the server takes: {', '.join(self._accepted)}" if self._accepted else ""
         port = f" -p {self.endpoint.port}" if self.endpoint.port != 22 else ""
         return AuthenticationError(
             self.host,
-            f"login as {self.endpoint.user} refused ({tried}{skipped})",
+            f"login as {self.endpoint.user} refused ({tried}{skipped}{accepted})",
             hint=f"let a key in: ssh-copy-id{port} {self.endpoint.user}@{self.endpoint.hostname}; "
             "or set user and identity_file, load the key with ssh-add, or use --ask-password",
         )
-
-
-def _public_blob(path: Path) -> bytes | None:
-    try:
-        words = path.with_name(path.name + ".pub").read_text().split()
-        return base64.b64decode(words[1])
-    except (OSError, ValueError, IndexError):
-        return None

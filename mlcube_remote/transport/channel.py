@@ -16,20 +16,28 @@ from mlcube_remote.transport.base import Stream
 
 _CHUNK = 256 * 1024
 
+_LONGEST_WAIT = 5.0
+"""Seconds until a channel is looked at again though nothing announced itself."""
+
 GREETING_TIMEOUT = 30.0
 """Seconds a login shell may take before ours answers."""
+
+Taker = Callable[[Stream, bytes], bool]
+"""Receives bytes of one stream; true ends the reading."""
 
 
 @attrs.define
 class ShellChannel:
     """A channel that runs ``/bin/sh -s``: text goes in, two streams of bytes come out.
 
-    Not for several threads at once, except that one may send while another reads.
+    What a login shell prints before ours starts is kept out of both streams. Not for several
+    threads at once, except that one may send while another reads.
     """
 
     host: str
     channel: paramiko.Channel
-    _greeting: framing.Greeting | None = attrs.field(default=None, init=False)
+    _greetings: dict[Stream, framing.Greeting] = attrs.field(factory=dict, init=False)
+    """The streams on which the login shell may still be heard."""
     _ahead: bytes = attrs.field(default=b"", init=False)
     noise: str = attrs.field(default="", init=False)
     """The first bytes that the login shell printed of its own, if it did."""
@@ -37,7 +45,7 @@ class ShellChannel:
     def begin(self, text: bytes = b"") -> None:
         """Start the shell and send the preamble, then ``text``, without waiting for an answer."""
         marker = framing.nonce()
-        self._greeting = framing.Greeting(marker)
+        self._greetings = {stream: framing.Greeting(marker) for stream in Stream}
         self.channel.exec_command(framing.COMMAND)
         self.send(framing.preamble(marker) + text)
 
@@ -51,7 +59,7 @@ class ShellChannel:
             self.channel.sendall(data)
         except OSError as problem:
             # A shell that ended early is noticed, with its reason, when its answer is read.
-            if self.channel.transport is None or not self.channel.transport.is_active():
+            if not self._is_connected():
                 raise self.lost() from problem
 
     def greet(self) -> None:
@@ -61,61 +69,84 @@ class ShellChannel:
             HostUnfitError: What runs there is no usable shell.
             StateUnknownError: The connection is gone.
         """
-        greeting = self._greeting
+        greeting = self._greetings.get(Stream.STDOUT)
         if greeting is None:
             return
-        rest: bytes | None = None
         complaint = bytearray()
 
         def take(stream: Stream, data: bytes) -> bool:
-            nonlocal rest
-            if stream is Stream.STDERR:
-                complaint.extend(data[:1024])
-                return False
-            rest = (rest + data) if rest is not None else greeting.feed(data)
-            return rest is not None
+            if stream is Stream.STDOUT:
+                self.push_back(data)
+            else:
+                complaint.extend(data[: max(0, 80 - len(complaint))])
+            return stream is Stream.STDOUT
 
+        late = ""
         try:
-            done = self.read(take, timeout=GREETING_TIMEOUT)
+            done = self._read(take, within=GREETING_TIMEOUT, stop_when_greeted=True)
         except framing.AnswerTooLargeError:
             done = False
-        if rest is None:
-            self._require_transport()
-            said = greeting.shown if greeting.noise else repr(bytes(complaint[:80]))[1:]
-            late = "" if done is False or self.channel.closed else "nothing in time, "
-            raise HostUnfitError(
-                self.host,
-                f"does not give a usable shell: {late}got {said}",
-                hint="a login shell that runs commands is needed: check ForceCommand, nologin and "
-                "what ~/.bashrc or ~/.cshrc executes for non-interactive sessions",
-            )
-        self.noise = greeting.shown if greeting.noise.strip() else ""
-        self._greeting, self._ahead = None, rest
+        except TimeoutError:
+            done, late = False, f"nothing within {GREETING_TIMEOUT:g} s, "
+        if done:
+            self.noise = greeting.shown if greeting.noise.strip() else ""
+            return
+        if not self._is_connected():
+            raise self.lost()
+        said = greeting.shown if greeting.noise else repr(bytes(complaint))[1:]
+        raise HostUnfitError(
+            self.host,
+            f"does not give a usable shell: {late}got {said}",
+            hint="a login shell that runs commands is needed: check ForceCommand, nologin and "
+            "what ~/.bashrc or ~/.cshrc executes for non-interactive sessions",
+        )
 
     def push_back(self, data: bytes) -> None:
         """Put bytes of standard output back, to be read again first."""
         self._ahead = data + self._ahead
 
-    def read(self, take: Callable[[Stream, bytes], bool], *, timeout: float | None = None) -> bool:
+    def read(
+        self, take: Taker, *, silence: float | None = None, within: float | None = None
+    ) -> bool:
         """Pass on what comes until ``take`` returns true or the shell has ended.
 
         Args:
-            take: Receives bytes of one stream; true ends the reading.
-            timeout: Seconds without a byte until the host counts as not answering.
+            take: Receives the bytes.
+            silence: Seconds without a byte until the host counts as not answering.
+            within: Seconds for all of it.
 
         Returns:
             Whether ``take`` ended it.
 
         Raises:
             StateUnknownError: Nothing came in time.
+            AnswerTooLargeError: The login shell's noise does not end.
         """
+        try:
+            return self._read(take, silence=silence, within=within)
+        except TimeoutError:
+            raise StateUnknownError(
+                self.host,
+                f"no answer within {within or silence:g} s",
+                hint="the host, or its engine, may hang; the connection itself is open",
+            ) from None
+
+    def _read(
+        self,
+        take: Taker,
+        *,
+        silence: float | None = None,
+        within: float | None = None,
+        stop_when_greeted: bool = False,
+    ) -> bool:
         if self._ahead:
             ahead, self._ahead = self._ahead, b""
             if take(Stream.STDOUT, ahead):
                 return True
         poller = select.poll()
         poller.register(self.channel.fileno(), select.POLLIN)
-        deadline = None if timeout is None else time.monotonic() + timeout
+        last = None if within is None else time.monotonic() + within
+        quiet = None if silence is None else time.monotonic() + silence
         while True:
             # Looked at before reading: what arrives with the end must not be missed.
             over = self.channel.eof_received or self.channel.closed
@@ -124,40 +155,76 @@ class ShellChannel:
                 (Stream.STDOUT, self.channel.recv_ready, self.channel.recv),
                 (Stream.STDERR, self.channel.recv_stderr_ready, self.channel.recv_stderr),
             ):
-                while ready():
-                    got = True
-                    if take(stream, receive(_CHUNK)):
-                        return True
+                if not ready():
+                    continue
+                got = True
+                data = self._past_greeting(stream, receive(_CHUNK))
+                if data and take(stream, data):
+                    return True
+                if stop_when_greeted and Stream.STDOUT not in self._greetings:
+                    return True
+            now = time.monotonic()
+            if last is not None and now > last:
+                raise TimeoutError
             if got:
-                deadline = None if timeout is None else time.monotonic() + timeout
+                quiet = None if silence is None else now + silence
                 continue
             if over:
+                self._tell_unheard(take)
                 return False
-            wait = 1000 if deadline is None else min(1.0, deadline - time.monotonic()) * 1000
-            if wait <= 0:
-                raise StateUnknownError(
-                    self.host,
-                    f"no answer within {timeout:g} s",
-                    hint="the host, or its engine, may hang; the connection itself is open",
-                )
-            poller.poll(wait)
+            if quiet is not None and now > quiet:
+                raise TimeoutError
+            ends = (end - now for end in (last, quiet) if end is not None)
+            poller.poll(min((_LONGEST_WAIT, *ends)) * 1000)
+
+    def _past_greeting(self, stream: Stream, data: bytes) -> bytes:
+        """Return what of ``data`` is not the login shell's."""
+        greeting = self._greetings.get(stream)
+        if greeting is None:
+            return data
+        rest = greeting.feed(data)
+        if rest is None:
+            return b""
+        del self._greetings[stream]
+        return rest
+
+    def _tell_unheard(self, take: Taker) -> None:
+        """Pass on what was said on stderr before the shell was ours, since it never came to be."""
+        greeting = self._greetings.pop(Stream.STDERR, None)
+        if greeting is not None and greeting.noise:
+            take(Stream.STDERR, bytes(greeting.noise))
 
     def end(self) -> None:
         """Tell the shell that no more text comes."""
         if not self.channel.closed:
             self.channel.shutdown_write()
 
+    def await_end(self, patience: float) -> None:
+        """End the shell and wait for its process, whose slot the server frees only then."""
+        self.end()
+        self.channel.status_event.wait(patience)
+        self.close()
+
     def status(self) -> int:
         """Return the exit status of the shell once it has ended.
 
         Raises:
-            StateUnknownError: None came: the connection broke, so nothing is known.
+            StateUnknownError: None came: the connection broke, or the shell was killed.
         """
         self.channel.status_event.wait(10)
         code = self.channel.exit_status
-        if code < 0:
+        if code >= 0:
+            return int(code)
+        if not self._is_connected():
             raise self.lost()
-        return int(code)
+        raise StateUnknownError(
+            self.host,
+            "the shell there ended without a status",
+            hint="it was killed, or sshd was: look at the host's log and its memory",
+        )
+
+    def _is_connected(self) -> bool:
+        return self.channel.transport is not None and self.channel.transport.is_active()
 
     def lost(self) -> StateUnknownError:
         """Return the error for a connection that broke."""
@@ -171,10 +238,6 @@ class ShellChannel:
             "connection lost",
             hint="what was started there may go on; run it again to see",
         )
-
-    def _require_transport(self) -> None:
-        if self.channel.transport is None or not self.channel.transport.is_active():
-            raise self.lost()
 
     def close(self) -> None:
         """Close the channel."""

@@ -8,6 +8,7 @@ a limit.
 
 from __future__ import annotations
 
+import re
 import secrets
 
 import attrs
@@ -18,14 +19,31 @@ MAX_ANSWER = 1024 * 1024
 MAX_NOISE = 256 * 1024
 """Bytes that a login shell may print before ours answers."""
 
+_MAX_STATUS_LINE = 16
+_STATUS = re.compile(rb"[0-9]{1,3}")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 COMMAND = "exec /bin/sh -s"
 """What every channel executes: the same words in every login shell there is."""
 
+SETTINGS = (
+    # Bash as /bin/sh takes over options and aliases that a login shell exports.
+    "set +efuvx\nunalias -a 2>/dev/null\n"
+    "umask 077\nunset ENV CDPATH TMOUT BASH_ENV GREP_OPTIONS\nLC_ALL=C\nexport LC_ALL\n"
+    f"PATH=${{PATH:+$PATH:}}{_PATH}\nexport PATH\n"
+).encode()
+"""Shell text that makes every host's shell behave alike."""
 
-class AnswerTooLargeError(Exception):
+
+class AnswerError(Exception):
+    """The other side does not keep to the framing; its words say how."""
+
+
+class AnswerTooLargeError(AnswerError):
     """The other side sent more than it may."""
+
+    def __init__(self) -> None:
+        super().__init__("more than 1 MiB")
 
 
 def nonce() -> bytes:
@@ -34,20 +52,52 @@ def nonce() -> bytes:
 
 
 def preamble(marker: bytes) -> bytes:
-    """Return the text that makes a shell ours: known settings, then the marker on stdout."""
-    return (
-        b"umask 077\nunset ENV CDPATH TMOUT BASH_ENV GREP_OPTIONS\nLC_ALL=C\n"
-        b"export LC_ALL\nPATH=${PATH:+$PATH:}" + _PATH.encode() + b"\nexport PATH\n"
-        b"printf '%s\\n' '" + marker + b"'\n"
-    )
+    """Return the text that makes a shell ours: known settings, then the marker on both streams."""
+    # In two parts, so that something that only echoes its input is not taken for a shell.
+    start, rest = marker[:5].decode(), marker[5:].decode()
+    return SETTINGS + (
+        f"printf '%s%s\\n' '{start}' '{rest}' >&2\nprintf '%s%s\\n' '{start}' '{rest}'\n"
+    ).encode("ascii")
 
 
 def framed(call: bytes, marker: bytes) -> bytes:
     """Return shell text that makes a call in a subshell and marks the end of its answer."""
     return (
         b"(\n" + call + b"\n) </dev/null\n"
-        b"printf '\\n%s %d\\n' '" + marker + b"' $?\nprintf '\\n%s\\n' '" + marker + b"' >&2\n"
+        b"printf '\\n%s %d\\n' '" + marker + b"' $?\nprintf '\\n%s \\n' '" + marker + b"' >&2\n"
     )
+
+
+@attrs.define
+class _Collected:
+    """The bytes of one stream up to the line that begins with the marker."""
+
+    ending: bytes
+    data: bytearray = attrs.field(factory=bytearray, init=False)
+    rest: bytes | None = attrs.field(default=None, init=False)
+    """What stands behind the marker on its line; ``None`` until that has come."""
+    _at: int = attrs.field(default=-1, init=False)
+
+    def feed(self, data: bytes) -> None:
+        if self.rest is not None:
+            # A process that the call left behind still writes; that is no part of the answer.
+            return
+        searched = max(0, len(self.data) - len(self.ending) + 1)
+        self.data += data
+        if self._at < 0:
+            self._at = self.data.find(self.ending, searched)
+        length = len(self.data) if self._at < 0 else self._at
+        if length > MAX_ANSWER + len(self.ending):
+            raise AnswerTooLargeError
+        if self._at < 0:
+            return
+        start = self._at + len(self.ending)
+        end = self.data.find(b"\n", start, start + _MAX_STATUS_LINE)
+        if end >= 0:
+            self.rest = bytes(self.data[start:end])
+            del self.data[self._at :]
+        elif len(self.data) - start >= _MAX_STATUS_LINE:
+            raise AnswerError("no status")
 
 
 @attrs.define
@@ -55,52 +105,54 @@ class Answer:
     """Collects one answer from two streams of bytes."""
 
     marker: bytes
-    stdout: bytearray = attrs.field(factory=bytearray)
-    stderr: bytearray = attrs.field(factory=bytearray)
-    _code: int | None = attrs.field(default=None, init=False)
-    _stderr_done: bool = attrs.field(default=False, init=False)
+    _out: _Collected = attrs.field(init=False)
+    _err: _Collected = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        ending = b"\n" + self.marker + b" "
+        self._out, self._err = _Collected(ending), _Collected(ending)
+
+    @property
+    def stdout(self) -> bytes:
+        """What the call wrote to standard output."""
+        return bytes(self._out.data)
+
+    @property
+    def stderr(self) -> bytes:
+        """What the call wrote to standard error."""
+        return bytes(self._err.data)
 
     def feed_stdout(self, data: bytes) -> None:
         """Take bytes of standard output.
 
         Raises:
-            AnswerTooLargeError: There are too many of them.
+            AnswerError: There are too many of them, or the status is none.
         """
-        searched = max(0, len(self.stdout) - len(self.marker) - 1)
-        self.stdout += data
-        at = self.stdout.find(b"\n" + self.marker + b" ", searched)
-        if at >= 0:
-            line, newline, _ = bytes(self.stdout[at + 1 :]).partition(b"\n")
-            if newline:
-                self._code = int(line.rpartition(b" ")[2])
-                del self.stdout[at:]
-        elif len(self.stdout) > MAX_ANSWER:
-            raise AnswerTooLargeError
+        self._out.feed(data)
+        if self._out.rest is not None and not (
+            _STATUS.fullmatch(self._out.rest) and int(self._out.rest) <= 255
+        ):
+            raise AnswerError(f"the status {self._out.rest!r}")
 
     def feed_stderr(self, data: bytes) -> None:
         """Take bytes of standard error.
 
         Raises:
-            AnswerTooLargeError: There are too many of them.
+            AnswerError: There are too many of them.
         """
-        searched = max(0, len(self.stderr) - len(self.marker) - 2)
-        self.stderr += data
-        at = self.stderr.find(b"\n" + self.marker + b"\n", searched)
-        if at >= 0:
-            self._stderr_done = True
-            del self.stderr[at:]
-        elif len(self.stderr) > MAX_ANSWER:
-            raise AnswerTooLargeError
+        self._err.feed(data)
 
     @property
     def code(self) -> int | None:
         """The call's status once both streams have ended."""
-        return self._code if self._stderr_done else None
+        if self._out.rest is None or self._err.rest is None:
+            return None
+        return int(self._out.rest)
 
 
 @attrs.define
 class Greeting:
-    """Waits for a shell's first marker; what comes before is the login shell's noise."""
+    """Waits for a stream's first marker; what comes before is the login shell's noise."""
 
     marker: bytes
     noise: bytearray = attrs.field(factory=bytearray)
@@ -113,11 +165,11 @@ class Greeting:
         """
         self.noise += data
         found, separator, rest = bytes(self.noise).partition(self.marker + b"\n")
+        if len(found) > MAX_NOISE:
+            raise AnswerTooLargeError
         if separator:
             self.noise[:] = found
             return rest
-        if len(self.noise) > MAX_NOISE:
-            raise AnswerTooLargeError
         return None
 
     @property

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import subprocess
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
@@ -46,9 +48,9 @@ class LocalConnection:
         def keep(stream: Stream, data: bytes) -> None:
             collected[stream] += data
             if len(collected[stream]) > framing.MAX_ANSWER:
-                raise HostError(self.name, f"{function} answered with more than 1 MiB")
+                raise HostUnfitError(self.name, f"answered {function} with more than 1 MiB")
 
-        code = self.stream(function, *args, sink=keep, env=env, timeout=timeout)
+        code = self._run(render_call(function, args, env), keep, within=timeout)
         return Reply(code, bytes(collected[Stream.STDOUT]), bytes(collected[Stream.STDERR]))
 
     def stream(
@@ -60,7 +62,16 @@ class LocalConnection:
         timeout: float | None = None,
     ) -> int:
         """See :meth:`Connection.stream <mlcube_remote.transport.base.Connection.stream>`."""
-        script = b"umask 077\n" + library().encode() + render_call(function, args, env)
+        return self._run(render_call(function, args, env), sink, silence=timeout)
+
+    def _run(
+        self,
+        text: bytes,
+        sink: OutputSink,
+        *,
+        silence: float | None = None,
+        within: float | None = None,
+    ) -> int:
         try:
             process = subprocess.Popen(
                 ["/bin/sh", "-s"],
@@ -73,20 +84,25 @@ class LocalConnection:
         self._running.add(process)
         try:
             with process:
-                assert process.stdin is not None  # noqa: S101 - for the type checker
                 try:
-                    process.stdin.write(script + b" </dev/null\n")
-                    process.stdin.close()
-                except BrokenPipeError:
-                    pass
-                self._pump(process, sink, timeout)
-                return _shell_status(process.wait())
+                    _feed(process, framing.SETTINGS + library().encode() + text + b" </dev/null\n")
+                    self._pump(process, sink, silence, within)
+                except BaseException:
+                    # Nobody reads on: it must not be waited for.
+                    process.kill()
+                    raise
+            return _shell_status(process.returncode)
         finally:
             self._running.discard(process)
 
     def _pump(
-        self, process: subprocess.Popen[bytes], sink: OutputSink, timeout: float | None
+        self,
+        process: subprocess.Popen[bytes],
+        sink: OutputSink,
+        silence: float | None,
+        within: float | None,
     ) -> None:
+        deadline = None if within is None else time.monotonic() + within
         with selectors.DefaultSelector() as selector:
             pipes: tuple[tuple[IO[bytes] | None, Stream], ...] = (
                 (process.stdout, Stream.STDOUT),
@@ -96,10 +112,10 @@ class LocalConnection:
                 assert pipe is not None  # noqa: S101 - for the type checker
                 selector.register(pipe, selectors.EVENT_READ, stream)
             while selector.get_map():
-                ready = selector.select(timeout)
+                wait = silence if deadline is None else deadline - time.monotonic()
+                ready = selector.select(wait) if wait is None or wait > 0 else []
                 if not ready:
-                    process.kill()
-                    raise StateUnknownError(self.name, f"no answer within {timeout:.0f} s")
+                    raise StateUnknownError(self.name, f"no answer within {within or silence:g} s")
                 for key, _ in ready:
                     data = os.read(key.fd, _CHUNK)
                     if data:
@@ -124,6 +140,13 @@ class LocalConnection:
         """End what still runs."""
         for process in list(self._running):
             process.terminate()
+
+
+def _feed(process: subprocess.Popen[bytes], text: bytes) -> None:
+    assert process.stdin is not None  # noqa: S101 - for the type checker
+    with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
+        # A shell that ends before it has read everything says why itself.
+        stdin.write(text)
 
 
 def _shell_status(code: int) -> int:

@@ -8,6 +8,7 @@ rsync needs no login of its own: no second host-key check, no second hop.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import selectors
@@ -21,7 +22,7 @@ from typing import IO
 
 import attrs
 
-from mlcube_remote.errors import HostError, UsageError
+from mlcube_remote.errors import HostError, HostUnfitError, UsageError
 from mlcube_remote.transport import framing
 from mlcube_remote.transport.base import RsyncResult, Stream
 from mlcube_remote.transport.channel import ShellChannel
@@ -29,23 +30,27 @@ from mlcube_remote.transport.quoting import quote_words
 
 _CHUNK = 128 * 1024
 _MAX_MESSAGES = 256 * 1024
-_FAILED = 255
+_START_TIMEOUT = 60.0
+_END_TIMEOUT = 15.0
+"""Seconds that the other side may go on once this side's rsync has ended."""
 
 
 def _remote_shell(descriptor: int) -> str:
     """Return the value of rsync's ``-e``, which rsync splits at spaces outside quotes."""
     words = (sys.executable, "-I", "-S", str(Path(__file__).with_name("rsh.py")), str(descriptor))
-    return " ".join(f'"{word}"' if " " in word else word for word in words)
+    # Within quotes a doubled quote stands for one.
+    return " ".join('"' + word.replace('"', '""') + '"' for word in words)
 
 
 @attrs.define
 class Relay:
     """One rsync over one channel."""
 
-    open_channel: Callable[[], ShellChannel]
+    open_shell: Callable[[], ShellChannel]
     messages: bytearray = attrs.field(factory=bytearray, init=False)
     """What the remote side wrote to its standard error, capped."""
     error: HostError | None = attrs.field(default=None, init=False)
+    _shell: ShellChannel | None = attrs.field(default=None, init=False)
 
     def run(
         self,
@@ -85,25 +90,26 @@ class Relay:
                 process.kill()
                 process.wait()
                 raise
+            serving.join(_END_TIMEOUT)
+            if self._shell is not None:
+                self._shell.close()
             serving.join()
         if self.error is not None:
             raise self.error
         return RsyncResult(process.returncode, stdout, bytes(self.messages) + stderr)
 
     def _serve(self, ours: socket.socket) -> None:
-        try:
-            # Opening the channel takes a while, and so does rsync's start: both at once.
-            shell = self.open_channel()
-        except HostError as problem:
-            self.error = problem
-            ours.close()
-            return
-        try:
-            self._carry(ours, shell)
-        except HostError as problem:
-            self.error = problem
-        finally:
-            shell.close()
+        # Whatever happens, closing the socket ends the helper, and with it rsync.
+        with ours:
+            try:
+                # Opening the channel takes a while, and so does rsync's start: both at once.
+                self._shell = self.open_shell()
+                try:
+                    self._carry(ours, self._shell)
+                finally:
+                    self._shell.close()
+            except HostError as problem:
+                self.error = problem
 
     def _carry(self, ours: socket.socket, shell: ShellChannel) -> None:
         request = _receive(ours)
@@ -117,23 +123,17 @@ class Relay:
             # Only once the shell has read its last line may the protocol's bytes follow.
             shell.send(line.encode("utf-8", "surrogateescape"))
             self._await(shell, marker)
-            sender = threading.Thread(
+            threading.Thread(
                 target=_pump_up, args=(descriptors[0], shell), name="mlcr-up", daemon=True
-            )
-            sender.start()
+            ).start()
             self._pump_down(shell, descriptors[1])
-            try:
-                code = shell.status()
-            except HostError as problem:
-                self.error, code = problem, _FAILED
+            code = shell.status()
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
-        try:
+        with contextlib.suppress(OSError):
+            # rsync may have ended already; its own status says how.
             ours.sendall(bytes([code & 0xFF]))
-        except OSError:
-            # rsync has ended already; its own status says how.
-            return
 
     def _await(self, shell: ShellChannel, marker: bytes) -> None:
         greeting = framing.Greeting(marker)
@@ -147,7 +147,12 @@ class Relay:
             rest = greeting.feed(data)
             return rest is not None
 
-        shell.read(take, timeout=60)
+        try:
+            shell.read(take, within=_START_TIMEOUT)
+        except framing.AnswerError as problem:
+            raise HostUnfitError(
+                shell.host, f"its shell talks instead of starting rsync: {greeting.shown}"
+            ) from problem
         if rest:
             shell.push_back(rest)
 
@@ -200,9 +205,10 @@ def _pump_up(descriptor: int, shell: ShellChannel) -> None:
     poller.register(own, select.POLLIN)
     try:
         while True:
-            poller.poll(1000)
-            if shell.channel.closed:
-                return
+            if not poller.poll(1000):
+                if shell.channel.closed:
+                    return
+                continue
             try:
                 data = os.read(own, _CHUNK)
             except BlockingIOError:

@@ -14,15 +14,19 @@ import sys
 def main() -> int:
     """Send descriptors 0 to 2 and the command; return the status that comes back."""
     owner = socket.socket(fileno=int(sys.argv[1]))
-    command = "\0".join(sys.argv[3:])
-    owner.sendall(len(os.fsencode(command)).to_bytes(4, "big"))
-    socket.send_fds(owner, [b"f"], [0, 1, 2])
-    owner.sendall(os.fsencode(command))
-    # The pipes must have one owner, or rsync would never see their end.
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nowhere, 0)
-    os.dup2(nowhere, 1)
-    status = owner.recv(1)
+    command = os.fsencode("\0".join(sys.argv[3:]))
+    try:
+        owner.sendall(len(command).to_bytes(4, "big"))
+        socket.send_fds(owner, [b"f"], [0, 1, 2])
+        owner.sendall(command)
+        # The pipes must have one owner, or rsync would never see their end.
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nowhere, 0)
+        os.dup2(nowhere, 1)
+        status = owner.recv(1)
+    except OSError:
+        # The connection's owner has given up, and says why itself.
+        return 255
     return status[0] if status else 255
 
 

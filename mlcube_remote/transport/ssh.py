@@ -3,14 +3,10 @@
 
 from __future__ import annotations
 
-import queue
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 
 import attrs
-import paramiko
 
 from mlcube_remote.errors import HostError, HostUnfitError
 from mlcube_remote.inventory.endpoint import Endpoint
@@ -20,13 +16,11 @@ from mlcube_remote.transport import framing
 from mlcube_remote.transport.auth import Credentials
 from mlcube_remote.transport.base import OutputSink, Reply, RsyncResult, Stream
 from mlcube_remote.transport.channel import ShellChannel
-from mlcube_remote.transport.dial import PACKET, WINDOW, Caller, Dialled, dial
+from mlcube_remote.transport.dial import Caller, Dialled, dial
 from mlcube_remote.transport.liveness import Liveness
 from mlcube_remote.transport.quoting import render_call
 from mlcube_remote.transport.relay import Relay
-
-_CHANNEL_PATIENCE = 15.0
-"""Seconds to wait for a channel that the server refuses while another one still ends."""
+from mlcube_remote.transport.sessions import OccupiedError, Sessions
 
 
 @attrs.define
@@ -36,11 +30,17 @@ class SSHConnection:
     host: Host
     _dialled: Dialled
     _liveness: Liveness
-    _ahead: queue.SimpleQueue[Future[ShellChannel]] = attrs.field(
-        factory=queue.SimpleQueue, init=False
-    )
+    _again: Callable[[], SSHConnection]
+    """Logs in once more."""
+    _note: Callable[[str], None]
+    _sessions: Sessions = attrs.field(init=False)
     _control: ShellChannel | None = attrs.field(default=None, init=False)
     _control_lock: threading.RLock = attrs.field(factory=threading.RLock, init=False)
+    _second: SSHConnection | None = attrs.field(default=None, init=False)
+    """For calls beside a stream, where the server allows one session per connection."""
+
+    def __attrs_post_init__(self) -> None:
+        self._sessions = Sessions(self.name, self._dialled.transport, self._release_control)
 
     @classmethod
     def open(
@@ -59,9 +59,11 @@ class SSHConnection:
             host=host.name, host_keys=host.host_keys, credentials=credentials, note=note
         )
         dialled = dial(endpoint, caller)
-        connection = cls(host, dialled, Liveness(dialled.transport, host.keepalive))
-        connection._liveness.start()
-        return connection
+        liveness = Liveness(dialled.transport, dialled.wire, host.keepalive)
+        liveness.start()
+        return cls(
+            host, dialled, liveness, lambda: cls.open(host, endpoint, credentials, note), note
+        )
 
     @property
     def name(self) -> str:
@@ -78,7 +80,10 @@ class SSHConnection:
         """See :meth:`Connection.call <mlcube_remote.transport.base.Connection.call>`."""
         text = render_call(function, args, env)
         with self._control_lock:
-            shell = self._control_shell()
+            try:
+                shell = self._control_shell()
+            except OccupiedError:
+                return self._beside().call(function, *args, env=env, timeout=timeout)
             try:
                 return self._exchange(shell, function, text, timeout)
             except HostError:
@@ -100,24 +105,40 @@ class SSHConnection:
             return answer.code is not None
 
         try:
-            shell.read(take, timeout=timeout)
-        except framing.AnswerTooLargeError as problem:
-            raise HostUnfitError(
-                self.name, f"answered {function} with more than 1 MiB; refused"
-            ) from problem
+            shell.read(take, within=timeout)
+        except framing.AnswerError as problem:
+            raise HostUnfitError(self.name, f"answered {function} with {problem}") from problem
         if answer.code is None:
             raise shell.lost()
-        return Reply(answer.code, bytes(answer.stdout), bytes(answer.stderr))
+        return Reply(answer.code, answer.stdout, answer.stderr)
 
     def _control_shell(self) -> ShellChannel:
         if self._control is None or self._control.channel.closed:
-            self._control = self._open_shell(library().encode())
+            self._control = self._sessions.open(library().encode(), is_brief=True)
         return self._control
 
     def _close_control(self) -> None:
         if self._control is not None:
             self._control.close()
             self._control = None
+
+    def _release_control(self) -> bool:
+        """Give up the control shell, whose session something else needs, unless it is at work."""
+        if not self._control_lock.acquire(blocking=False):
+            return False
+        try:
+            if self._control is not None:
+                self._control.await_end(5)
+                self._control = None
+        finally:
+            self._control_lock.release()
+        return True
+
+    def _beside(self) -> SSHConnection:
+        if self._second is None:
+            self._note("its sshd allows one session per connection: logging in once more")
+            self._second = self._again()
+        return self._second
 
     def stream(
         self,
@@ -129,20 +150,17 @@ class SSHConnection:
     ) -> int:
         """See :meth:`Connection.stream <mlcube_remote.transport.base.Connection.stream>`."""
         text = render_call(function, args, env) + b" </dev/null\nexit $?\n"
-        shell = self._take_shell()
-        try:
+
+        def take(stream: Stream, data: bytes) -> bool:
+            sink(stream, data)
+            return False
+
+        with self._sessions.lasting() as shell:
             shell.send(library().encode() + text)
             shell.end()
             shell.greet()
-
-            def take(stream: Stream, data: bytes) -> bool:
-                sink(stream, data)
-                return False
-
-            shell.read(take, timeout=timeout)
+            shell.read(take, silence=timeout)
             return shell.status()
-        finally:
-            shell.close()
 
     def rsync(
         self,
@@ -152,81 +170,15 @@ class SSHConnection:
         on_stdout: Callable[[bytes], None] | None = None,
     ) -> RsyncResult:
         """See :meth:`Connection.rsync <mlcube_remote.transport.base.Connection.rsync>`."""
-        return Relay(self._take_shell).run(args, stdin=stdin, on_stdout=on_stdout)
+        return Relay(self._sessions.take).run(args, stdin=stdin, on_stdout=on_stdout)
 
     def expect_channel(self) -> None:
-        """Open a channel ahead, as :class:`~mlcube_remote.transport.base.Connection` says."""
-        opening: Future[ShellChannel] = Future()
-
-        def open_it() -> None:
-            try:
-                opening.set_result(self._open_shell())
-            except HostError as problem:
-                opening.set_exception(problem)
-
-        self._ahead.put(opening)
-        threading.Thread(target=open_it, name="mlcr-ahead", daemon=True).start()
-
-    def _take_shell(self) -> ShellChannel:
-        """Return a shell that was opened ahead, or a new one."""
-        try:
-            opening = self._ahead.get_nowait()
-        except queue.Empty:
-            return self._open_shell()
-        try:
-            shell = opening.result()
-        except HostError:
-            return self._open_shell()
-        return self._open_shell() if shell.channel.closed else shell
-
-    def _open_shell(self, text: bytes = b"") -> ShellChannel:
-        shell = ShellChannel(self.name, self._open_channel())
-        try:
-            shell.begin(text)
-        except (paramiko.SSHException, EOFError) as problem:
-            shell.close()
-            if not self._dialled.transport.is_active():
-                raise shell.lost() from problem
-            raise HostUnfitError(
-                self.name,
-                f"refused to run a command: {problem}",
-                hint="the account must be allowed to run commands (see ForceCommand, nologin)",
-            ) from problem
-        return shell
-
-    def _open_channel(self) -> paramiko.Channel:
-        """Open a session, giving up the idle control shell where the server allows only one."""
-        deadline = time.monotonic() + _CHANNEL_PATIENCE
-        while True:
-            try:
-                return self._dialled.transport.open_session(
-                    window_size=WINDOW, max_packet_size=PACKET, timeout=60
-                )
-            except paramiko.ChannelException as problem:
-                self._make_room()
-                if time.monotonic() > deadline:
-                    raise HostUnfitError(
-                        self.name,
-                        f"allows no further session on this connection ({problem.text})",
-                        hint="raise MaxSessions in its sshd_config (the default is 10)",
-                    ) from problem
-                time.sleep(0.05)
-            except (paramiko.SSHException, EOFError, OSError) as problem:
-                raise ShellChannel.connection_lost(self.name) from problem
-
-    def _make_room(self) -> None:
-        if not self._control_lock.acquire(blocking=False):
-            return
-        try:
-            if self._control is not None and not self._control.channel.closed:
-                # The slot is free only once the shell's process has ended.
-                self._control.end()
-                self._control.read(lambda _stream, _data: False, timeout=5)
-            self._close_control()
-        finally:
-            self._control_lock.release()
+        """Open a channel ahead; see :class:`mlcube_remote.transport.base.Connection`."""
+        self._sessions.open_ahead()
 
     def close(self) -> None:
         """End the session."""
         self._liveness.stop()
         self._dialled.close()
+        if self._second is not None:
+            self._second.close()

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Private keys in files, and what can be known of them without their passphrase."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import struct
+from pathlib import Path
+
+import paramiko
+
+from mlcube_remote.secret import Secret
+
+_MAGIC = b"openssh-key-v1\0"
+_KINDS = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
+
+
+class UnusableKeyError(Exception):
+    """A key file that cannot be used; its words say why."""
+
+
+def public_blob(path: Path) -> bytes | None:
+    """Return the public part of the key in a file, or ``None`` where it cannot be known.
+
+    It stands in the clear in OpenSSH's own format, also when the key is encrypted; else in the
+    ``.pub`` file beside it. The file may also be a public key, whose private part an agent holds.
+    """
+    for file in (path, path.with_name(path.name + ".pub")):
+        try:
+            text = file.read_bytes()
+        except OSError:
+            continue
+        blob = _from_public(text) or _from_private(text)
+        if blob is not None:
+            return blob
+    return None
+
+
+def _from_public(text: bytes) -> bytes | None:
+    words = text.split(None, 2)
+    if len(words) < 2 or words[0].startswith(b"-"):
+        return None
+    try:
+        blob = base64.b64decode(words[1], validate=True)
+    except binascii.Error:
+        return None
+    return blob if blob[4 : 4 + len(words[0])] == words[0] else None
+
+
+def _from_private(text: bytes) -> bytes | None:
+    lines = [line.strip() for line in text.splitlines()]
+    try:
+        start = lines.index(b"-----BEGIN OPENSSH PRIVATE KEY-----") + 1
+        end = lines.index(b"-----END OPENSSH PRIVATE KEY-----")
+        rest = base64.b64decode(b"".join(lines[start:end]), validate=True)
+        if not rest.startswith(_MAGIC):
+            return None
+        rest = rest[len(_MAGIC) :]
+        for _ in ("cipher", "key derivation", "its options"):
+            _, rest = _string(rest)
+        # A count of keys, always one, comes before the public key.
+        return _string(rest[4:])[0]
+    except (ValueError, struct.error):
+        return None
+
+
+def _string(data: bytes) -> tuple[bytes, bytes]:
+    (length,) = struct.unpack_from(">I", data)
+    return data[4 : 4 + length], data[4 + length :]
+
+
+def load(path: Path, passphrase: Secret | None) -> paramiko.PKey:
+    """Read a private key, with its certificate when one is beside it.
+
+    Raises:
+        UnusableKeyError: It cannot be read, or not without another passphrase.
+    """
+    password = passphrase.reveal() if passphrase is not None else None
+    is_encrypted = False
+    for kind in _KINDS:
+        try:
+            key = kind.from_private_key_file(str(path), password)
+        except paramiko.PasswordRequiredException:
+            raise UnusableKeyError(
+                "encrypted; load it into the agent (ssh-add) or use --ask-passphrase"
+            ) from None
+        except OSError as problem:
+            raise UnusableKeyError(problem.strerror or str(problem)) from problem
+        except (paramiko.SSHException, ValueError, IndexError, struct.error) as problem:
+            # Said by each kind: wrong kind, damaged, or another passphrase, in no fixed words.
+            is_encrypted = is_encrypted or "assphrase" in str(problem) or "decrypt" in str(problem)
+            continue
+        certificate = path.with_name(path.name + "-cert.pub")
+        if certificate.is_file():
+            key.load_certificate(str(certificate))
+        return key
+    if is_encrypted and password is not None:
+        raise UnusableKeyError("the passphrase is not this key's")
+    raise UnusableKeyError("not a private key that can be read")
