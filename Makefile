@@ -2,15 +2,14 @@
 # Two commands matter: "make demo" and "make test". Both work on a fresh Debian or Ubuntu, as root
 # or with passwordless sudo, and on any machine that has Docker and Python 3.10 or later.
 
-PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; do \
-    $$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 MLCUBE_REMOTE := $(BIN)/mlcube-remote
 STATE := $(or $(XDG_STATE_HOME),$(HOME)/.local/state)
 INVENTORY := $(STATE)/mlcube-remote/sandbox/hosts.yaml
 AS_ROOT := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo -n)
 APT_INSTALL := $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends
-SHELL_FILES = $(shell find mlcube_remote tests examples benchmarks -name '*.sh') \
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --retries 3 --timeout 60
+SHELL_FILES = $(shell find mlcube_remote scripts tests examples benchmarks -name '*.sh') \
     mlcube_remote/sandbox/images/host/sandbox-host .ci/run
 
 # Programs that the tests run here, each with the Debian package that has it.
@@ -54,20 +53,20 @@ test-programs:
 	@missing=; for each in $(TEST_PROGRAMS); do \
 	    command -v "$${each%%=*}" >/dev/null 2>&1 || missing="$$missing $${each#*=}"; \
 	done; \
-	[ -z "$$missing" ] || { $(AS_ROOT) apt-get update -qq && $(APT_INSTALL) $$missing >/dev/null; }
+	[ -z "$$missing" ] && exit; \
+	command -v apt-get >/dev/null || { echo "the tests need, and are not here:$$missing" >&2; exit 1; }; \
+	$(AS_ROOT) apt-get update -qq && $(APT_INSTALL) $$missing >/dev/null
 
-# Debian's python3 comes without ensurepip, which stands in python3-venv.
-.venv/bin/python:
-	@[ -n "$(PYTHON)" ] || { echo 'Python 3.10 or later is needed; run: sudo apt-get install python3' >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { $(AS_ROOT) apt-get update -qq && $(APT_INSTALL) python3-venv >/dev/null; }
-	$(PYTHON) -m venv .venv
+# pip is the last thing that venv makes: a folder that an interrupt left half-made is made again.
+.venv/bin/pip:
+	PYTHON='$(PYTHON)' sh scripts/make_venv.sh .venv
 
-.venv/installed: .venv/bin/python setup.cfg
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+.venv/installed: setup.cfg | .venv/bin/pip
+	$(PIP_INSTALL) --editable .
 	@touch $@
 
-.venv/dev: .venv/bin/python setup.cfg
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+.venv/dev: setup.cfg | .venv/bin/pip
+	$(PIP_INSTALL) --editable '.[dev]'
 	@touch $@ .venv/installed
 
 clean: ## Remove the sandbox, the virtual environment and all caches

@@ -69,7 +69,8 @@ def ensure_base_image() -> None:
     if is_present(BASE_IMAGE):
         return
     try:
-        docker("pull", "--quiet", BASE_IMAGE, timeout=20)
+        # The engine itself gives a silent registry up within seconds; a slow one is waited for.
+        docker("pull", "--quiet", BASE_IMAGE)
     except SandboxError:
         _bootstrap(BASE_IMAGE)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,12 +22,18 @@ import pytest
 import yaml
 from testcontainers.core.container import DockerContainer
 
+from mlcube_remote import sandbox
+from mlcube_remote.inventory.load import load
+from mlcube_remote.inventory.model import Host
 from mlcube_remote.sandbox import SandboxError, SandboxHost, container, homes, images, keys, place
 from mlcube_remote.sandbox.engine import docker, ensure_base_image, wait_for_inner_engine
 from mlcube_remote.sandbox.flavours import Engine, named
 from mlcube_remote.sandbox.place import Place
 
 LABEL = "org.mlcommons.mlcube-remote.test"
+
+_OWN_SANDBOX = re.compile(r"/.+/sandbox-of-(\d+)(?=/)")
+"""The folder of a sandbox that a test brought up itself, with the session it was for."""
 
 
 @attrs.frozen
@@ -50,6 +57,11 @@ class SshHost:
     @property
     def inventory(self) -> Path:
         return self.place.inventory
+
+    @property
+    def host(self) -> Host:
+        """The host as its inventory describes it."""
+        return load(self.inventory).hosts[self.name]
 
     def exec(self, argv: Sequence[str]) -> Executed:
         """Run *argv* on the host as root, past sshd."""
@@ -75,13 +87,21 @@ def engine() -> None:
         if os.environ.get("CI"):
             pytest.fail(f"{problem}; run: {problem.hint}")
         pytest.skip(f"{problem}; run: {problem.hint}")
+    _sweep()
     ensure_base_image()
+
+
+@pytest.fixture
+def sandbox_folder(engine: None, tmp_path: Path) -> Iterator[Path]:
+    """Give the folder for a sandbox of the test's own, which is down when the test has ended."""
+    where = tmp_path / f"sandbox-of-{os.getpid()}"
+    yield where
+    sandbox.down(state_dir=where)
 
 
 @pytest.fixture(scope="session")
 def ssh_host(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostFactory]:
     """Start hosts on demand; all of them go with the session."""
-    _sweep()
     shared: dict[tuple[object, ...], SshHost] = {}
     with contextlib.ExitStack() as stack:
 
@@ -99,6 +119,12 @@ def ssh_host(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             return host
 
         yield start
+
+
+@pytest.fixture
+def sweep(engine: None) -> Callable[[], None]:
+    """Return the function that removes what killed sessions left behind."""
+    return _sweep
 
 
 @pytest.fixture
@@ -176,9 +202,20 @@ def _sweep() -> None:
         ("volume", ("volume", "ls"), ("volume", "rm")),
     ):
         field = "{{.ID}}" if kind == "container" else "{{.Name}}"
-        lines = docker(
-            *listing, "--filter", f"label={LABEL}", "--format", f'{field} {{{{.Label "{LABEL}"}}}}'
-        )
-        for identity, session in (line.split() for line in lines.splitlines()):
-            if not Path("/proc", session).exists():
+        for identity, session in _labelled(listing, field, LABEL):
+            if not _lives(session):
                 docker(*remove, identity)
+    for _identity, home in _labelled(("ps", "--all"), "{{.ID}}", f"{sandbox.LABEL}.home"):
+        owner = _OWN_SANDBOX.match(home)
+        if owner and not _lives(owner[1]):
+            sandbox.down(state_dir=Path(owner[0]))
+
+
+def _labelled(listing: Sequence[str], field: str, label: str) -> list[list[str]]:
+    shown = f'{field}\t{{{{.Label "{label}"}}}}'
+    lines = docker(*listing, "--filter", f"label={label}", "--format", shown).splitlines()
+    return [line.split("\t") for line in lines]
+
+
+def _lives(session: str) -> bool:
+    return Path("/proc", session).exists()

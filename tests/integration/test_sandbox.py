@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,21 +45,14 @@ def on(host: SshHost, *command: str) -> Completed:
     return ssh(host.inventory, host.name, *command)
 
 
-@pytest.fixture
-def state(engine: None, tmp_path: Path) -> Iterator[Path]:
-    where = tmp_path / "sandbox"
-    yield where
-    down(state_dir=where)
-
-
 def labelled(sandbox: Sandbox) -> list[str]:
     label = f"label={LABEL}={sandbox.id}"
     containers = docker("ps", "--all", "--quiet", "--filter", label).split()
     return containers + docker("volume", "ls", "--quiet", "--filter", label).split()
 
 
-def test_hosts_let_their_user_in_and_the_engine_finds_their_home(state: Path) -> None:
-    sandbox = up(2, state_dir=state)
+def test_hosts_let_their_user_in_and_the_engine_finds_their_home(sandbox_folder: Path) -> None:
+    sandbox = up(2, state_dir=sandbox_folder)
     for host in sandbox.hosts:
         done = ssh(
             sandbox.inventory,
@@ -70,67 +63,84 @@ def test_hosts_let_their_user_in_and_the_engine_finds_their_home(state: Path) ->
     assert [host.name for host in sandbox.hosts] == ["sandbox1", "sandbox2"]
 
 
-def test_up_again_changes_nothing(state: Path) -> None:
-    first = up(2, state_dir=state)
+def test_up_again_changes_nothing(sandbox_folder: Path) -> None:
+    first = up(2, state_dir=sandbox_folder)
     before = labelled(first)
     said: list[str] = []
-    assert up(2, state_dir=state, note=said.append) == first
+    assert up(2, state_dir=sandbox_folder, note=said.append) == first
     assert (labelled(first), said) == (before, [])
-    assert status(state_dir=state) == first
+    assert status(state_dir=sandbox_folder) == first
 
 
-def test_up_with_another_count_or_kind_replaces_what_does_not_fit(state: Path) -> None:
-    up(2, state_dir=state)
-    fewer = up(1, state_dir=state)
+def test_up_with_another_count_or_kind_replaces_what_does_not_fit(sandbox_folder: Path) -> None:
+    up(2, state_dir=sandbox_folder)
+    fewer = up(1, state_dir=sandbox_folder)
     assert [host.name for host in fewer.hosts] == ["sandbox1"]
     assert len(labelled(fewer)) == 1
-    other = up(1, "tiny-disk", state_dir=state)
+    other = up(1, "tiny-disk", state_dir=sandbox_folder)
     assert [host.flavour for host in other.hosts] == ["tiny-disk"]
     assert len(labelled(other)) == 2  # with its disk
 
 
-def test_up_replaces_a_host_that_was_stopped(state: Path) -> None:
-    sandbox = up(1, state_dir=state)
+def test_up_replaces_a_host_that_was_stopped(sandbox_folder: Path) -> None:
+    sandbox = up(1, state_dir=sandbox_folder)
     docker("kill", *labelled(sandbox))
-    assert status(state_dir=state).hosts == ()
-    again = up(1, state_dir=state)
+    assert status(state_dir=sandbox_folder).hosts == ()
+    again = up(1, state_dir=sandbox_folder)
     assert ssh(again.inventory, "sandbox1", "true").returncode == 0
 
 
-def test_down_removes_its_own_and_nothing_else(state: Path, tmp_path: Path) -> None:
+def test_down_removes_its_own_and_nothing_else(sandbox_folder: Path, tmp_path: Path) -> None:
     other = up(1, state_dir=tmp_path / "other")
     try:
-        sandbox = up(1, state_dir=state)
+        sandbox = up(1, state_dir=sandbox_folder)
         (sandbox.hosts[0].home / "deep").mkdir()
         said: list[str] = []
-        down(state_dir=state, note=said.append)
+        down(state_dir=sandbox_folder, note=said.append)
         assert said == ["removing sandbox1"]
         assert labelled(sandbox) == []
-        assert not state.exists()
+        assert not sandbox_folder.exists()
         assert len(labelled(other)) == 1
     finally:
         down(state_dir=tmp_path / "other")
 
 
-def test_down_keeps_a_file_that_is_not_the_sandboxs(state: Path) -> None:
-    up(1, state_dir=state)
-    (state / "notes.txt").write_text("mine")
-    down(state_dir=state)
-    assert [path.name for path in state.iterdir()] == ["notes.txt"]
+def test_down_keeps_a_file_that_is_not_the_sandboxs(sandbox_folder: Path) -> None:
+    up(1, state_dir=sandbox_folder)
+    (sandbox_folder / "notes.txt").write_text("mine")
+    down(state_dir=sandbox_folder)
+    assert [path.name for path in sandbox_folder.iterdir()] == ["notes.txt"]
 
 
-def test_down_without_a_sandbox_is_fine(state: Path) -> None:
-    down(state_dir=state)
-    assert status(state_dir=state).hosts == ()
+def test_down_removes_what_only_root_may(
+    sandbox_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = up(1, state_dir=sandbox_folder).hosts[0]
+    mounted = f"{host.home}:/io"
+    docker(
+        "run", "--rm", "--volume", mounted, BASE_IMAGE, "install", "-d", "-m", "0", "/io/of-root"
+    )
+
+    def refuse(_path: Path) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("mlcube_remote.sandbox.homes.shutil.rmtree", refuse)
+    down(state_dir=sandbox_folder)
+    assert not sandbox_folder.exists()
+
+
+def test_down_without_a_sandbox_is_fine(sandbox_folder: Path) -> None:
+    down(state_dir=sandbox_folder)
+    assert status(state_dir=sandbox_folder).hosts == ()
 
 
 def test_a_recipe_that_does_not_start_sshd_is_an_error(
-    state: Path, monkeypatch: pytest.MonkeyPatch
+    sandbox_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mlcube_remote.sandbox.keys.GREETING_PATIENCE", 0.3)
     monkeypatch.setattr("mlcube_remote.sandbox.keys.answers", lambda _port: False)
     with pytest.raises(SandboxError, match="sandbox1: no SSH server at"):
-        up(1, state_dir=state)
+        up(1, state_dir=sandbox_folder)
 
 
 @pytest.mark.parametrize("flavour", ["docker", "dash", "fish", "tcsh", "busybox", "noisy"])
@@ -198,6 +208,30 @@ def test_a_host_reaps_what_its_users_leave_running(ssh_host: HostFactory) -> Non
     assert on(host, "setsid sleep 0.1 >/dev/null 2>&1 </dev/null &").returncode == 0
     done = on(host, "sleep 0.5; ps -eo stat=")
     assert "Z" not in done.stdout
+
+
+def test_a_host_knows_how_it_is_reached(ssh_host: HostFactory) -> None:
+    made = ssh_host()
+    assert (made.host.name, made.host.address, made.host.port) == (
+        made.name,
+        "127.0.0.1",
+        made.port,
+    )
+    assert made.host.known_hosts == str(made.place.known_hosts)
+
+
+def test_what_a_killed_session_left_is_swept_and_nothing_else(
+    sandbox_folder: Path, tmp_path: Path, sweep: Callable[[], None]
+) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()  # a process number that nobody has now
+    kept, lost = up(1, state_dir=sandbox_folder), tmp_path / f"sandbox-of-{dead.pid}"
+    left = up(1, state_dir=lost)
+    volume = docker("volume", "create", "--label", f"org.mlcommons.mlcube-remote.test={dead.pid}")
+    sweep()
+    assert (labelled(left), lost.exists()) == ([], False)
+    assert len(labelled(kept)) == 1
+    assert volume not in docker("volume", "ls", "--quiet").split()
 
 
 def test_the_same_words_give_the_same_host(ssh_host: HostFactory) -> None:

@@ -3,70 +3,30 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
-
-import pytest
+from typing import TYPE_CHECKING
 
 from mlcube_remote.sandbox import engine
 
+if TYPE_CHECKING:
+    from tests.unit.sandbox.conftest import Machine
+
 SCRIPT = Path(engine.__file__).parent / "ensure_engine.sh"
 ROOT, USER = "echo 0", '[ "$1" = -u ] && echo 1000 || echo ada'
-WORKS, FAILS = "exit 0", "exit 1"
-
-
-class Machine:
-    """Programs on a PATH of their own, each of which writes down how it was called."""
-
-    def __init__(self, folder: Path) -> None:
-        self.bin = folder / "bin"
-        self.bin.mkdir()
-        self.log = folder / "log"
-        self.log.touch()
-        for name in ("tr", "tail", "sleep", "env", "true"):
-            (self.bin / name).symlink_to(f"/usr/bin/{name}")
-        (self.bin / "sh").symlink_to("/bin/sh")
-
-    def has(self, name: str, script: str = WORKS) -> Machine:
-        program = self.bin / name
-        program.write_text(f'#!/bin/sh\necho "{name} $*" >>{self.log}\n{script}\n')
-        program.chmod(0o755)
-        return self
-
-    def ensure(self) -> subprocess.CompletedProcess[str]:
-        # Nothing but this PATH is searched, whatever the machine that tests has in /usr/sbin.
-        text = SCRIPT.read_text().replace("$PATH:/usr/sbin:/sbin", "$PATH")
-        return subprocess.run(
-            ["/bin/sh", "-s"],
-            input=text,
-            env={"PATH": str(self.bin)},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=30,
-        )
-
-    @property
-    def calls(self) -> list[str]:
-        return self.log.read_text().splitlines()
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine(tmp_path)
+FAILS = "exit 1"
 
 
 def test_a_machine_that_has_everything_is_not_touched(machine: Machine) -> None:
     for name in ("docker", "rsync", "ssh", "apt-get", "service", "sudo"):
         machine.has(name)
     machine.has("id", USER)
-    assert machine.ensure().returncode == 0
+    assert machine.run(SCRIPT).returncode == 0
     assert {call.split()[0] for call in machine.calls} == {"docker"}
 
 
 def test_without_root_one_line_says_what_is_missing_and_what_to_run(machine: Machine) -> None:
     machine.has("id", USER).has("sudo", FAILS).has("ssh")
-    done = machine.ensure()
+    done = machine.run(SCRIPT)
     assert done.returncode == 1
     assert done.stderr.startswith(
         "ensure_engine: not here: rsync docker.io iptables debootstrap acl; run as root: sh "
@@ -78,7 +38,7 @@ def test_missing_packages_are_installed_and_the_engine_is_started(machine: Machi
     started = machine.bin.parent / "started"
     machine.has("id", ROOT).has("docker", f"[ -e {started} ]").has("service", f": >{started}")
     machine.has("apt-get").has("ssh")
-    done = machine.ensure()
+    done = machine.run(SCRIPT)
     assert (done.returncode, done.stderr) == (0, "")
     assert (
         "apt-get install -y -qq --no-install-recommends rsync docker.io iptables debootstrap"
@@ -88,7 +48,7 @@ def test_missing_packages_are_installed_and_the_engine_is_started(machine: Machi
 
 def test_only_rsync_is_installed_where_only_rsync_is_missing(machine: Machine) -> None:
     machine.has("id", ROOT).has("docker").has("apt-get").has("ssh")
-    assert machine.ensure().returncode == 0
+    assert machine.run(SCRIPT).returncode == 0
     assert "apt-get install -y -qq --no-install-recommends rsync" in machine.calls
 
 
@@ -99,7 +59,7 @@ def test_a_user_with_sudo_is_let_in_to_the_fresh_engine(machine: Machine) -> Non
     machine.has("usermod").has("setfacl", f": >{allowed}")
     for name in ("rsync", "ssh", "dockerd", "iptables", "debootstrap"):
         machine.has(name)
-    done = machine.ensure()
+    done = machine.run(SCRIPT)
     assert (done.returncode, done.stderr) == (0, "")
     assert "usermod -aG docker ada" in machine.calls
     assert "setfacl -m u:ada:rw /var/run/docker.sock" in machine.calls
@@ -108,6 +68,6 @@ def test_a_user_with_sudo_is_let_in_to_the_fresh_engine(machine: Machine) -> Non
 
 def test_a_machine_without_apt_is_told_where_docker_comes_from(machine: Machine) -> None:
     machine.has("id", ROOT)
-    done = machine.ensure()
+    done = machine.run(SCRIPT)
     assert done.returncode == 1
     assert "https://docs.docker.com/engine/install/" in done.stderr
