@@ -46,6 +46,9 @@ def render_call(function: str, args: Iterable[str], env: Mapping[str, str] | Non
     for name, value in (env or {}).items():
         if not _VARIABLE.fullmatch(name):
             raise ValueError(f"not a variable's name: {name!r}")
+        if "\0" in value:
+            # Not shown: it may be a secret.
+            raise ValueError(f"a NUL character cannot be passed on: variable {name}")
         lines.append(f"export {name}={quote_words([value])}\n")
     lines.append(f"{function} {quote_words(args)}")
     return "".join(lines).encode("utf-8", "surrogateescape")

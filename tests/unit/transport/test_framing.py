@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import itertools
+import subprocess
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlcube_remote.transport.framing import (
+    MAX_ANSWER,
+    MAX_NOISE,
+    Answer,
+    AnswerError,
+    AnswerTooLargeError,
+    Greeting,
+    framed,
+    nonce,
+    preamble,
+)
+
+MARKER = b"mlcr-0123456789abcdef"
+END = b"\n" + MARKER + b" 0\n"
+ERR_END = b"\n" + MARKER + b" \n"
+
+
+def _pieces(data: bytes, cuts: list[int]) -> list[bytes]:
+    edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
+    return [data[start:end] for start, end in itertools.pairwise(edges)]
+
+
+@given(
+    stdout=st.binary(max_size=200),
+    stderr=st.binary(max_size=200),
+    code=st.integers(0, 255),
+    cuts=st.lists(st.integers(0, 10**6), max_size=8),
+)
+def test_an_answer_arrives_whole_however_it_is_cut(
+    stdout: bytes, stderr: bytes, code: int, cuts: list[int]
+) -> None:
+    answer = Answer(MARKER)
+
+    for piece in _pieces(stderr + ERR_END, cuts):
+        answer.feed_stderr(piece)
+    for piece in _pieces(stdout + b"\n" + MARKER + f" {code}\n".encode(), cuts):
+        answer.feed_stdout(piece)
+
+    assert (answer.code, answer.stdout, answer.stderr) == (code, stdout, stderr)
+
+
+def test_an_answer_cut_at_every_byte_is_still_found() -> None:
+    data = b"out" + END
+    for cut in range(len(data) + 1):
+        answer = Answer(MARKER)
+        answer.feed_stdout(data[:cut])
+        answer.feed_stdout(data[cut:])
+        answer.feed_stderr(ERR_END)
+        assert (answer.code, answer.stdout) == (0, b"out"), cut
+
+
+def test_an_answer_waits_for_both_streams() -> None:
+    answer = Answer(MARKER)
+
+    answer.feed_stdout(b"out" + END)
+    assert answer.code is None
+    answer.feed_stderr(b"err" + ERR_END)
+
+    assert answer.code == 0
+
+
+def test_what_a_left_behind_process_writes_later_is_no_part_of_the_answer() -> None:
+    answer = Answer(MARKER)
+
+    answer.feed_stdout(b"out" + END + b"late")
+    answer.feed_stdout(b"later")
+    answer.feed_stderr(ERR_END)
+
+    assert answer.stdout == b"out"
+
+
+def test_an_answer_of_the_largest_size_is_taken() -> None:
+    answer = Answer(MARKER)
+
+    answer.feed_stdout(b"x" * MAX_ANSWER + END)
+    answer.feed_stderr(ERR_END)
+
+    assert len(answer.stdout) == MAX_ANSWER
+
+
+@pytest.mark.parametrize("stream", ["feed_stdout", "feed_stderr"])
+@pytest.mark.parametrize("chunk", [b"\0" * 65536, b"line\n" * 10000, b"\n" + MARKER[:-1] + b" 0\n"])
+def test_an_endless_answer_is_refused_before_it_fills_memory(stream: str, chunk: bytes) -> None:
+    feed = getattr(Answer(MARKER), stream)
+    for _ in range(MAX_ANSWER // len(chunk)):
+        feed(chunk)
+
+    with pytest.raises(AnswerTooLargeError, match="more than 1 MiB"):
+        feed(chunk * 2)
+
+
+@pytest.mark.parametrize("stream", ["feed_stdout", "feed_stderr"])
+def test_a_status_line_without_an_end_is_refused(stream: str) -> None:
+    answer = Answer(MARKER)
+
+    getattr(answer, stream)(b"\n" + MARKER + b" ")
+    with pytest.raises(AnswerError, match="no status"):
+        getattr(answer, stream)(b"0" * 100_000)
+
+
+@pytest.mark.parametrize("status", [b"", b"-1", b"256", b"x", b"1_0", b" 1", b"0x1", b"\xb2"])
+def test_a_status_that_is_none_is_refused(status: bytes) -> None:
+    answer = Answer(MARKER)
+
+    with pytest.raises(AnswerError, match="the status"):
+        answer.feed_stdout(b"\n" + MARKER + b" " + status + b"\n")
+
+
+def test_another_marker_is_only_output() -> None:
+    answer = Answer(MARKER)
+    fake = b"\nmlcr-ffffffffffffffff 0\n"
+
+    answer.feed_stdout(fake + END)
+    answer.feed_stderr(ERR_END)
+
+    assert answer.stdout == fake
+
+
+@given(noise=st.binary(max_size=100), cuts=st.lists(st.integers(0, 10**6), max_size=5))
+def test_a_greeting_parts_noise_from_what_follows(noise: bytes, cuts: list[int]) -> None:
+    greeting = Greeting(MARKER)
+
+    rest = b""
+    done = False
+    for piece in _pieces(noise + MARKER + b"\nrest", cuts):
+        if done:
+            rest += piece
+        elif (found := greeting.feed(piece)) is not None:
+            done, rest = True, found
+
+    assert (bytes(greeting.noise), rest) == (noise, b"rest")
+
+
+def test_endless_noise_is_refused() -> None:
+    greeting = Greeting(MARKER)
+
+    greeting.feed(b"x" * MAX_NOISE)
+
+    with pytest.raises(AnswerTooLargeError):
+        greeting.feed(b"x")
+
+
+def test_noise_is_shown_short_and_escaped() -> None:
+    greeting = Greeting(MARKER)
+
+    greeting.feed(b"\x1b[2Jhello" + b"x" * 1000)
+
+    assert greeting.shown.startswith("'\\x1b[2Jhello")
+    assert len(greeting.shown) < 120
+
+
+def test_markers_differ() -> None:
+    assert len({nonce() for _ in range(100)}) == 100
+
+
+def test_an_echo_of_the_text_is_not_taken_for_a_shell() -> None:
+    greeting = Greeting(MARKER)
+
+    assert greeting.feed(preamble(MARKER)) is None
+
+
+@pytest.mark.parametrize("shell", [["/bin/sh"], ["bash"], ["bash", "--posix"]])
+@pytest.mark.parametrize(
+    ("call", "code", "stdout", "stderr"),
+    [
+        (b"printf 'a\\n'; printf b >&2", 0, b"a\n", b"b"),
+        (b"exit 42", 42, b"", b""),
+        (b"set -e; false; echo never", 1, b"", b""),
+        (b"cat", 0, b"", b""),
+        (b"exec 1>&- 2>&-; exit 3", 3, b"", b""),
+        (b"cd /nowhere 2>/dev/null || echo no", 0, b"no\n", b""),
+    ],
+)
+def test_a_real_shell_keeps_to_the_framing(
+    shell: list[str], call: bytes, code: int, stdout: bytes, stderr: bytes
+) -> None:
+    first, second = Answer(b"mlcr-first"), Answer(b"mlcr-second")
+    script = preamble(b"mlcr-hello") + framed(call, first.marker)
+    script += framed(b"echo next", second.marker)
+
+    done = subprocess.run([*shell, "-s"], input=script, capture_output=True, check=True)
+
+    out = Greeting(b"mlcr-hello").feed(done.stdout)
+    err = Greeting(b"mlcr-hello").feed(done.stderr)
+    assert out is not None
+    assert err is not None
+    first.feed_stdout(out)
+    first.feed_stderr(err)
+    assert (first.code, first.stdout, first.stderr) == (code, stdout, stderr)
+    # The shell goes on, whatever the call did to its own.
+    assert b"next\n\nmlcr-second 0\n" in done.stdout
+
+
+@settings(deadline=None, max_examples=20)
+@given(data=st.binary(max_size=300).map(lambda data: data.replace(b"\0", b"")))
+def test_binary_output_survives_a_real_shell(data: bytes) -> None:
+    octal = "".join(f"\\{byte:03o}" for byte in data).encode()
+    answer = Answer(nonce())
+    script = framed(b"printf '" + octal + b"'", answer.marker)
+
+    done = subprocess.run(["/bin/sh", "-s"], input=script, capture_output=True, check=True)
+    answer.feed_stdout(done.stdout)
+    answer.feed_stderr(done.stderr)
+
+    assert (answer.code, answer.stdout) == (0, data)
+
+
+def test_the_settings_undo_what_a_login_shell_exported() -> None:
+    marker = b"mlcr-hello"
+    ask = (
+        b'umask; echo "$LC_ALL ${TMOUT-unset} ${ENV-unset} ${CDPATH-unset}"\n'
+        b'echo "$PATH"; echo $-\n'
+    )
+    done = subprocess.run(
+        ["bash", "-s"],
+        input=preamble(marker) + ask,
+        capture_output=True,
+        check=True,
+        env={
+            "PATH": "/weird",
+            "TMOUT": "1",
+            "ENV": "/x",
+            "CDPATH": "/",
+            "LC_ALL": "tr_TR.UTF-8",
+            "SHELLOPTS": "errexit:nounset:xtrace:verbose",
+        },
+        executable="/bin/bash",
+    )
+
+    rest = Greeting(marker).feed(done.stdout)
+    assert rest is not None
+    mask, settings_line, path, flags = rest.decode().splitlines()
+    assert mask == "0077"
+    assert settings_line == "C unset unset unset"
+    assert path.startswith("/weird:/usr/local/sbin:")
+    assert not set("euxv") & set(flags)
