@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import NoReturn
@@ -82,6 +83,13 @@ def main() -> NoReturn:
     sys.exit(_main())
 
 
+def _leave_at_once() -> NoReturn:
+    """End now: Python itself would wait for the threads that still talk to hosts."""
+    sys.stdout.flush()
+    click.echo("interrupted; what runs on hosts was asked to stop and may go on", err=True)
+    os._exit(130)
+
+
 def _main() -> int:
     try:
         return run()
@@ -89,8 +97,7 @@ def _main() -> int:
         click.echo("interrupted", err=True)
         return 130
     except KeyboardInterrupt:
-        click.echo("interrupted", err=True)
-        return 130
+        _leave_at_once()
     except click.ClickException as problem:
         problem.show()
         return problem.exit_code

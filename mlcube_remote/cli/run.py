@@ -149,7 +149,7 @@ def _dispatch(
 ) -> int:
     from mlcube_remote.dispatch.exitcode import exit_code  # noqa: PLC0415
     from mlcube_remote.dispatch.fanout import run_all  # noqa: PLC0415
-    from mlcube_remote.dispatch.pipeline import Run  # noqa: PLC0415
+    from mlcube_remote.dispatch.run import Run  # noqa: PLC0415
     from mlcube_remote.ui.document import dump, run_document  # noqa: PLC0415
     from mlcube_remote.ui.errors import print_error, report_crash  # noqa: PLC0415
     from mlcube_remote.ui.reporter import make_reporter  # noqa: PLC0415

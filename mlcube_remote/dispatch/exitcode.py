@@ -23,7 +23,7 @@ def exit_code(outcomes: Sequence[JobOutcome]) -> int:
     codes = [_code(outcome) for outcome in outcomes]
     if len(codes) == 1:
         return codes[0]
-    if any(isinstance(outcome.error, StoppedByUserError) for outcome in outcomes):
+    if StoppedByUserError.exit_code in codes:
         return StoppedByUserError.exit_code
     ours = {outcome.error.exit_code for outcome in outcomes if outcome.error is not None}
     for code in PRECEDENCE:
@@ -37,6 +37,8 @@ def _code(outcome: JobOutcome) -> int:
         return 0
     if outcome.error is not None:
         return outcome.error.exit_code
+    if outcome.status is Status.CANCELLED:
+        return StoppedByUserError.exit_code
     for task in outcome.tasks:
         if task.status is not Status.SUCCEEDED:
             # A task that ended with 0 and still failed lacks an output.

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from mlcube_remote.dispatch.outcome import JobOutcome
-from mlcube_remote.dispatch.pipeline import Run, run_job
+from mlcube_remote.dispatch.pipeline import run_job
 from mlcube_remote.dispatch.plan import Job
+from mlcube_remote.dispatch.run import Run
 
 DEFAULT_PARALLEL = 32
 """Hosts that are worked on at once."""

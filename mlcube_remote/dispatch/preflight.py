@@ -141,9 +141,7 @@ def find_image(connection: Connection, platform: str, engine: tuple[str, ...], i
     raise engine_problem(connection, platform, engine, reply)
 
 
-def _find_sif(
-    connection: Connection, platform: str, engine: tuple[str, ...], image: str
-) -> Image:
+def _find_sif(connection: Connection, platform: str, engine: tuple[str, ...], image: str) -> Image:
     reply = connection.call("mlcr_sif", image, *engine)
     if not reply.ok:
         raise engine_problem(connection, platform, engine, reply)

@@ -8,7 +8,7 @@ import posixpath
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import attrs
@@ -145,18 +145,12 @@ class Pulled:
     """Declared, but not there: the task did not make it."""
 
 
-def fetch(
-    connection: Connection,
-    folder: Folder,
-    *,
-    progress: Callable[[str, float | None], None] | None = None,
-) -> Pulled:
+def fetch(connection: Connection, folder: Folder) -> Pulled:
     """Pull one folder's outputs and put them in place.
 
     Args:
         connection: The host.
         folder: What to pull.
-        progress: Told when there is something to tell.
 
     Raises:
         TransferError: They did not all arrive; what was here before is untouched.
@@ -173,8 +167,6 @@ def fetch(
             hint="make the folder writable; the outputs are still on the host",
         ) from problem
     try:
-        if progress is not None:
-            progress(f"{len(folder.outputs)} outputs", None)
         done = _transfer(connection, folder, room)
         staging.check(host, room, _declared(folder))
         missing = tuple(item for item in folder.outputs if not os.path.lexists(room / item.path))

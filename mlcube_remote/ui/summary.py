@@ -36,6 +36,8 @@ def summary(outcomes: Sequence[JobOutcome]) -> str:
                 ]
             )
     parts = [columns(["host", "task", "result", "exit", *stages], rows)]
+    if reasons := _reasons(outcomes):
+        parts.append("\n".join(reasons))
     if outputs := _outputs(outcomes):
         parts.append("outputs:\n" + "\n".join(f"  {line}" for line in outputs))
     return "\n\n".join(parts)
@@ -44,7 +46,17 @@ def summary(outcomes: Sequence[JobOutcome]) -> str:
 def _result(outcome: JobOutcome, task: TaskOutcome | None) -> str:
     if task is None:
         return "ready" if outcome.succeeded else outcome.status.value
-    return f"{task.status.value}: {task.reason}" if task.reason else task.status.value
+    return task.status.value
+
+
+def _reasons(outcomes: Sequence[JobOutcome]) -> list[str]:
+    """Return why tasks ended as they did, where that is known; too long for a column."""
+    return [
+        f"{outcome.host}: {task.task}: {sanitise(task.reason)}"
+        for outcome in outcomes
+        for task in outcome.tasks
+        if task.reason
+    ]
 
 
 def _outputs(outcomes: Sequence[JobOutcome]) -> list[str]:
