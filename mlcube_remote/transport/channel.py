@@ -69,16 +69,13 @@ class ShellChannel:
             HostUnfitError: What runs there is no usable shell.
             StateUnknownError: The connection is gone.
         """
-        greeting = self._greetings.get(Stream.STDOUT)
-        if greeting is None:
+        heard = dict(self._greetings)
+        if Stream.STDOUT not in heard:
             return
-        complaint = bytearray()
 
         def take(stream: Stream, data: bytes) -> bool:
             if stream is Stream.STDOUT:
                 self.push_back(data)
-            else:
-                complaint.extend(data[: max(0, 80 - len(complaint))])
             return stream is Stream.STDOUT
 
         late = ""
@@ -89,14 +86,15 @@ class ShellChannel:
         except TimeoutError:
             done, late = False, f"nothing within {GREETING_TIMEOUT:g} s, "
         if done:
-            self.noise = greeting.shown if greeting.noise.strip() else ""
+            said = heard[Stream.STDOUT]
+            self.noise = said.shown if said.noise.strip() else ""
             return
         if not self._is_connected():
             raise self.lost()
-        said = greeting.shown if greeting.noise else repr(bytes(complaint))[1:]
+        said = heard[Stream.STDOUT] if heard[Stream.STDOUT].noise else heard[Stream.STDERR]
         raise HostUnfitError(
             self.host,
-            f"does not give a usable shell: {late}got {said}",
+            f"does not give a usable shell: {late}got {said.shown}",
             hint="a login shell that runs commands is needed: check ForceCommand, nologin and "
             "what ~/.bashrc or ~/.cshrc executes for non-interactive sessions",
         )

@@ -58,8 +58,7 @@ class HostKeyCheck:
 
     @_every.default
     def _read(self) -> tuple[KnownKey, ...]:
-        files = [file for file in (*self.user_files, *self.global_files) if file != "none"]
-        return read_known_hosts(files, self.note)
+        return read_known_hosts((*self._own_files, *self.global_files), self.note)
 
     @known.default
     def _select(self) -> tuple[KnownKey, ...]:
@@ -70,6 +69,11 @@ class HostKeyCheck:
         if self.alias or self.port == DEFAULT_PORT or any(not key.revoked for key in self.known):
             return ()
         return tuple(key for key in self._every if key.matches(self.hostname.lower()))
+
+    @property
+    def _own_files(self) -> tuple[str, ...]:
+        # "none" is ssh_config's word for having no such file.
+        return tuple(file for file in self.user_files if file != "none")
 
     @property
     def name(self) -> str:
@@ -101,7 +105,7 @@ class HostKeyCheck:
         self._refuse_revoked(key, self._bare)
         if any(known.blob == key.asbytes() for known in self._bare):
             return
-        if self.policy is HostKeys.ACCEPT_NEW and self.user_files:
+        if self.policy is HostKeys.ACCEPT_NEW and self._own_files:
             self._remember(key)
             return
         raise self._unknown(key)
@@ -136,7 +140,7 @@ class HostKeyCheck:
         return f"{self.name} {key.get_name()} {key.get_base64()}"
 
     def _unknown(self, key: paramiko.PKey) -> HostKeyError:
-        files = self.user_files or ("~/.ssh/known_hosts",)
+        files = self._own_files or ("~/.ssh/known_hosts",)
         return HostKeyError(
             self.host,
             f"its host key is unknown: {key.get_name()} {fingerprint(key.asbytes())}, and no line "
@@ -159,7 +163,7 @@ class HostKeyCheck:
 
     def _remember(self, key: paramiko.PKey) -> None:
         """Add the key, unless another connection has added one in the meantime."""
-        path = Path(self.user_files[0]).expanduser()
+        path = Path(self._own_files[0]).expanduser()
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)

@@ -30,6 +30,8 @@ from mlcube_remote.transport.quoting import quote_words
 
 _CHUNK = 128 * 1024
 _MAX_MESSAGES = 256 * 1024
+_LOOK_AGAIN = 0.5
+"""Seconds until rsync's process is looked at though it is silent."""
 _START_TIMEOUT = 60.0
 _END_TIMEOUT = 15.0
 """Seconds that the other side may go on once this side's rsync has ended."""
@@ -91,9 +93,11 @@ class Relay:
                 process.wait()
                 raise
             serving.join(_END_TIMEOUT)
-            if self._shell is not None:
+            if serving.is_alive() and self._shell is not None:
+                # rsync has given up, and its status says why; the other side only talks on.
                 self._shell.close()
-            serving.join()
+                serving.join()
+                self.error = None
         if self.error is not None:
             raise self.error
         return RsyncResult(process.returncode, stdout, bytes(self.messages) + stderr)
@@ -252,7 +256,11 @@ def _communicate(
             assert pipe is not None  # noqa: S101 - for the type checker
             selector.register(pipe, selectors.EVENT_READ, name)
         while selector.get_map():
-            for key, _ in selector.select():
+            ready = selector.select(_LOOK_AGAIN)
+            if not ready and process.poll() is not None:
+                # The remote shell has the same pipes, and may still wait for the host.
+                break
+            for key, _ in ready:
                 data = os.read(key.fd, _CHUNK)
                 if not data:
                     selector.unregister(key.fileobj)

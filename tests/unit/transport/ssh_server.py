@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An SSH server that does what a test wants, the hostile things too, on a loopback port.
+
+Real hosts are met in tests/integration; this one is for what no real sshd can be made to do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import paramiko
+
+from mlcube_remote.inventory.endpoint import Endpoint
+from mlcube_remote.inventory.model import Host, HostKeys
+from mlcube_remote.transport.auth import Credentials
+from mlcube_remote.transport.dial import Caller, Dialled, dial
+from mlcube_remote.transport.ssh import SSHConnection
+
+Session = Callable[[paramiko.Channel], None]
+"""Plays the shell of one session; the channel is closed when it returns."""
+
+_HELLO = re.compile(rb"printf '%s%s\\n' '(mlcr-)' '([0-9a-f]+)'\n")
+_MARKER = re.compile(rb"'\\n%s %d\\n' '(mlcr-[0-9a-f]+)'")
+
+
+def read_until(channel: paramiko.Channel, pattern: re.Pattern[bytes]) -> re.Match[bytes]:
+    """Read what the client sends until the pattern is in it."""
+    text = b""
+    while not (match := pattern.search(text)):
+        data = channel.recv(65536)
+        if not data:
+            raise EOFError
+        text += data
+    return match
+
+
+def greet(channel: paramiko.Channel) -> bytes:
+    """Behave as a good shell until the first call; return the marker that its answer needs."""
+    both = re.compile(_HELLO.pattern + rb"(?s:.*?)" + _MARKER.pattern)
+    match = read_until(channel, both)
+    hello = match[1] + match[2] + b"\n"
+    channel.sendall_stderr(hello)
+    channel.sendall(hello)
+    return match[3]
+
+
+def hang_up(channel: paramiko.Channel) -> None:
+    """Cut the whole connection."""
+    assert channel.transport is not None
+    channel.transport.close()
+
+
+class _Rules(paramiko.ServerInterface):
+    def __init__(self, server: SSHServer) -> None:
+        self.server = server
+
+    def get_allowed_auths(self, _username: str) -> str:
+        return ",".join(self.server.methods)
+
+    def check_auth_none(self, _username: str) -> int:
+        self.server.attempts.append("none")
+        return paramiko.common.AUTH_FAILED
+
+    def check_auth_publickey(self, _username: str, key: paramiko.PKey) -> int:
+        self.server.attempts.append(f"publickey {key.get_base64()}")
+        if key.asbytes() not in self.server.accepted:
+            return paramiko.common.AUTH_FAILED
+        if len(self.server.methods) > 1 and self.server.wants_all:
+            return paramiko.common.AUTH_PARTIALLY_SUCCESSFUL
+        return paramiko.common.AUTH_SUCCESSFUL
+
+    def check_auth_password(self, _username: str, password: str) -> int:
+        self.server.attempts.append("password")
+        is_right = password == self.server.password
+        return paramiko.common.AUTH_SUCCESSFUL if is_right else paramiko.common.AUTH_FAILED
+
+    def check_auth_interactive(
+        self, _username: str, _submethods: str
+    ) -> int | paramiko.server.InteractiveQuery:
+        self.server.attempts.append("keyboard-interactive")
+        return paramiko.server.InteractiveQuery("", "", ("Code: ", False))
+
+    def check_auth_interactive_response(self, responses: list[str]) -> int:
+        is_right = responses == [self.server.password]
+        return paramiko.common.AUTH_SUCCESSFUL if is_right else paramiko.common.AUTH_FAILED
+
+    def check_channel_request(self, _kind: str, _chanid: int) -> int:
+        return paramiko.common.OPEN_SUCCEEDED
+
+    def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
+        self.server.commands.append(command)
+        if self.server.session is None:
+            return False
+        # The reply to the request must be on its way before the session begins.
+        threading.Timer(0.05, self.server.play, (channel,)).start()
+        return True
+
+
+@attrs.define
+class SSHServer:
+    """Serves on a port of its own."""
+
+    keys: Sequence[paramiko.PKey]
+    """Host keys."""
+    session: Session | None = None
+    accepted: list[bytes] = attrs.field(factory=list)
+    """Public keys that may log in."""
+    methods: tuple[str, ...] = ("publickey",)
+    wants_all: bool = False
+    """Whether a password is wanted on top of a key."""
+    password: str | None = None
+    attempts: list[str] = attrs.field(factory=list, init=False)
+    """What was offered to log in."""
+    commands: list[bytes] = attrs.field(factory=list, init=False)
+    transports: list[paramiko.Transport] = attrs.field(factory=list, init=False)
+    _listener: socket.socket = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def port(self) -> int:
+        port = self._listener.getsockname()[1]
+        assert isinstance(port, int)
+        return port
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            transport = paramiko.Transport(sock)
+            for key in self.keys:
+                transport.add_server_key(key)
+            self.transports.append(transport)
+            with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
+                transport.start_server(server=_Rules(self), event=threading.Event())
+
+    def play(self, channel: paramiko.Channel) -> None:
+        assert self.session is not None
+        with contextlib.suppress(OSError, EOFError), contextlib.closing(channel):
+            self.session(channel)
+
+    def close(self) -> None:
+        # A thread in accept(2) is woken by shutdown, not by close.
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for transport in self.transports:
+            transport.close()
+
+
+Serve = Callable[..., SSHServer]
+"""Starts a server with a session and more of its attributes."""
+
+
+@attrs.define
+class Lab:
+    """A client's files, and what it takes to meet a server."""
+
+    folder: Path
+    client_key: paramiko.PKey
+    credentials: Credentials = Credentials()
+    notes: list[str] = attrs.field(factory=list, init=False)
+
+    @property
+    def identity(self) -> Path:
+        return self.folder / "id_client"
+
+    @property
+    def known_hosts(self) -> Path:
+        return self.folder / "known_hosts"
+
+    def endpoint(self, port: int, **more: Any) -> Endpoint:
+        plain = Endpoint(
+            hostname="127.0.0.1",
+            port=port,
+            user="me",
+            identity_files=(str(self.identity),),
+            identity_agent="none",
+            user_known_hosts_files=(str(self.known_hosts),),
+        )
+        return attrs.evolve(plain, **more)
+
+    def dial(self, server: SSHServer, policy: HostKeys = HostKeys.STRICT, **more: Any) -> Dialled:
+        """Log in without trusting the server beforehand."""
+        caller = Caller(
+            host="h1", host_keys=policy, credentials=self.credentials, note=self.notes.append
+        )
+        return dial(self.endpoint(server.port, **more), caller)
+
+    @contextlib.contextmanager
+    def connected(
+        self, server: SSHServer, *, keepalive: float = 0, via: int | None = None
+    ) -> Iterator[SSHConnection]:
+        """Log in, trusting the server; ``via`` is a port that leads to it."""
+        server.accepted.append(self.client_key.asbytes())
+        host = Host(name="h1", host_keys=HostKeys.ACCEPT_NEW, keepalive=keepalive)
+        connection = SSHConnection.open(
+            host, self.endpoint(via or server.port), Credentials(), self.notes.append
+        )
+        with contextlib.closing(connection):
+            yield connection

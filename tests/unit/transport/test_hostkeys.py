@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The host-key check against a server with several keys: ssh(1) is asked, and agrees."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import threading
+from pathlib import Path
+
+import paramiko
+import pytest
+
+from mlcube_remote.errors import AuthenticationError, HostKeyError
+from mlcube_remote.inventory.model import HostKeys
+from mlcube_remote.transport.hostkeys import HostKeyCheck, fingerprint
+from tests.unit.transport.ssh_server import Lab, Serve, SSHServer
+
+Keys = dict[str, paramiko.PKey]
+
+ACCEPTED, UNKNOWN, CHANGED, REVOKED = "accepted", "unknown", "changed", "revoked"
+
+# Verdict → known_hosts, with {PORT} and, for each key the server has or not, {NAME}.
+VARIANTS: dict[str, tuple[str, str]] = {
+    "plain": (ACCEPTED, "[127.0.0.1]:{PORT} {ed25519}"),
+    "empty": (UNKNOWN, ""),
+    "other port": (UNKNOWN, "[127.0.0.1]:1 {other}"),
+    "changed": (CHANGED, "[127.0.0.1]:{PORT} {other}"),
+    "only the second kind is known": (ACCEPTED, "[127.0.0.1]:{PORT} {ecdsa}"),
+    "only rsa is known": (ACCEPTED, "[127.0.0.1]:{PORT} {rsa}"),
+    "right and wrong": (ACCEPTED, "[127.0.0.1]:{PORT} {other}\n[127.0.0.1]:{PORT} {ed25519}"),
+    "usual port, same key": (ACCEPTED, "127.0.0.1 {ed25519}"),
+    "usual port, other key": (UNKNOWN, "127.0.0.1 {other}"),
+    "pattern": (ACCEPTED, "[127.0.0.*]:* {ed25519}"),
+    "negated": (UNKNOWN, "[127.0.0.1]:*,![127.0.0.1]:{PORT} {ed25519}"),
+    "revoked": (REVOKED, "@revoked * {ed25519}\n[127.0.0.1]:{PORT} {ed25519}"),
+    "another key revoked": (ACCEPTED, "@revoked * {other}\n[127.0.0.1]:{PORT} {ed25519}"),
+    "authority": (UNKNOWN, "@cert-authority * {ed25519}"),
+    "garbage": (ACCEPTED, "garbage\nx y z\n[127.0.0.1]:{PORT} {ed25519}\n@odd * {other}"),
+    "no line end, other names": (ACCEPTED, "a,[127.0.0.1]:{PORT},b {ed25519} comment"),
+}
+
+
+def _write(lab: Lab, server: SSHServer, keys: Keys, text: str) -> None:
+    lines = {name: f"{key.get_name()} {key.get_base64()}" for name, key in keys.items()}
+    lab.known_hosts.write_text(text.format(PORT=server.port, **lines))
+
+
+def _our_verdict(lab: Lab, server: SSHServer) -> str:
+    try:
+        lab.dial(server).close()
+    except HostKeyError as problem:
+        return next(word for word in (UNKNOWN, CHANGED, REVOKED) if word in str(problem).lower())
+    except AuthenticationError:
+        return ACCEPTED
+    raise AssertionError("nobody may log in here")
+
+
+def _verdict_of_ssh(lab: Lab, server: SSHServer) -> str:
+    options = {
+        "BatchMode": "yes",
+        "StrictHostKeyChecking": "yes",
+        "UserKnownHostsFile": str(lab.known_hosts),
+        "GlobalKnownHostsFile": "/dev/null",
+        "UpdateHostKeys": "no",
+        "IdentitiesOnly": "yes",
+        "IdentityAgent": "none",
+    }
+    argv = ["ssh", "-F", "/dev/null", "-p", str(server.port), "-i", str(lab.identity)]
+    for option in options.items():
+        argv += ["-o", "=".join(option)]
+    argv += ["me@127.0.0.1", "true"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    for words, verdict in {
+        "Permission denied": ACCEPTED,
+        "host key is known for": UNKNOWN,
+        "REVOKED": REVOKED,
+        "IDENTIFICATION HAS CHANGED": CHANGED,
+    }.items():
+        if words in done.stderr:
+            return verdict
+    raise AssertionError(done.stderr)
+
+
+@pytest.mark.parametrize(("expected", "text"), VARIANTS.values(), ids=VARIANTS)
+def test_the_verdict_is_that_of_ssh(
+    lab: Lab, serve: Serve, host_keys: Keys, expected: str, text: str
+) -> None:
+    server = serve(keys=[host_keys[name] for name in ("ed25519", "ecdsa", "rsa")])
+    _write(lab, server, host_keys, text)
+
+    ours = _our_verdict(lab, server)
+    tries = list(server.attempts)
+
+    assert (ours, _verdict_of_ssh(lab, server)) == (expected, expected)
+    # No login is tried before the key is known to be right.
+    assert bool(tries) is (expected == ACCEPTED)
+
+
+def test_an_unknown_key_is_told_with_the_ways_to_check_and_add_it(
+    lab: Lab, serve: Serve, host_keys: Keys
+) -> None:
+    server = serve()
+
+    with pytest.raises(HostKeyError) as caught:
+        lab.dial(server)
+
+    hint = caught.value.hint or ""
+    shown = fingerprint(host_keys["ed25519"].asbytes())
+    assert f"ssh-ed25519 {shown}, and no line for [127.0.0.1]:{server.port}" in str(caught.value)
+    assert f"ssh-keyscan -p {server.port} -t ed25519 127.0.0.1 | ssh-keygen -lf -" in hint
+    command = re.search(r"then add it: (echo .*)", hint)
+    assert command is not None
+    subprocess.run(["sh", "-c", command[1]], check=True)
+    assert _our_verdict(lab, server) == ACCEPTED
+
+
+@pytest.mark.parametrize("policy", HostKeys)
+def test_a_changed_key_is_refused_whatever_the_policy(
+    lab: Lab, serve: Serve, host_keys: Keys, policy: HostKeys
+) -> None:
+    server = serve()
+    _write(lab, server, host_keys, "# first\n[127.0.0.1]:{PORT} {other}\n")
+    before = lab.known_hosts.read_bytes()
+
+    with pytest.raises(HostKeyError) as caught:
+        lab.dial(server, policy)
+
+    text, hint = str(caught.value), caught.value.hint or ""
+    assert fingerprint(host_keys["ed25519"].asbytes()) in text
+    assert fingerprint(host_keys["other"].asbytes()) in text
+    assert f"({lab.known_hosts}:2)" in text
+    assert server.attempts == []
+    assert lab.known_hosts.read_bytes() == before
+    command = re.search(r"if it is right: (ssh-keygen .*)", hint)
+    assert command is not None
+    subprocess.run(["sh", "-c", command[1]], check=True, capture_output=True)
+    assert _our_verdict(lab, server) == UNKNOWN
+
+
+@pytest.mark.parametrize("names", ["*", "[127.0.0.1]:{PORT}", "127.0.0.1"])
+def test_a_revoked_key_is_refused_though_new_ones_are_accepted(
+    lab: Lab, serve: Serve, host_keys: Keys, names: str
+) -> None:
+    server = serve()
+    _write(lab, server, host_keys, f"@revoked {names} {{ed25519}}\n")
+
+    with pytest.raises(HostKeyError, match="is revoked"):
+        lab.dial(server, HostKeys.ACCEPT_NEW)
+    assert server.attempts == []
+
+
+def test_the_alias_is_looked_up_without_a_port(lab: Lab, serve: Serve, host_keys: Keys) -> None:
+    server = serve()
+    _write(lab, server, host_keys, "cluster {ed25519}\n")
+
+    with pytest.raises(HostKeyError, match="unknown"):
+        lab.dial(server)
+    with pytest.raises(AuthenticationError):
+        lab.dial(server, host_key_alias="Cluster")
+
+
+def test_global_files_count_and_the_users_come_first(
+    lab: Lab, serve: Serve, host_keys: Keys
+) -> None:
+    server = serve()
+    _write(lab, server, host_keys, "[127.0.0.1]:{PORT} {ed25519}\n")
+    system = str(lab.known_hosts)
+    own = str(lab.folder / "own")
+
+    with pytest.raises(AuthenticationError):
+        lab.dial(server, user_known_hosts_files=(own,), global_known_hosts_files=(system,))
+
+
+def _check(file: Path, notes: list[str]) -> HostKeyCheck:
+    return HostKeyCheck(
+        host="h1",
+        hostname="gpu01",
+        port=22,
+        policy=HostKeys.ACCEPT_NEW,
+        user_files=(str(file),),
+        note=notes.append,
+    )
+
+
+def test_a_new_key_is_written_down_once_and_told(tmp_path: Path, host_keys: Keys) -> None:
+    file = tmp_path / "new" / "known_hosts"
+    key = host_keys["ed25519"]
+    notes: list[str] = []
+
+    for _ in range(2):
+        _check(file, notes).verify(key)
+
+    assert file.read_text() == f"gpu01 ssh-ed25519 {key.get_base64()}\n"
+    assert file.stat().st_mode & 0o777 == 0o600
+    (note,) = notes
+    assert fingerprint(key.asbytes()) in note
+
+
+def test_a_file_without_a_line_end_gets_one(tmp_path: Path, host_keys: Keys) -> None:
+    file = tmp_path / "known_hosts"
+    file.write_text("# mine")
+
+    _check(file, []).verify(host_keys["ed25519"])
+
+    assert file.read_text().startswith("# mine\ngpu01 ssh-ed25519 ")
+
+
+def test_many_at_once_write_whole_lines_and_one_each(tmp_path: Path, host_keys: Keys) -> None:
+    file = tmp_path / "known_hosts"
+    checks = [_check(file, []) for _ in range(20)]
+    threads = [
+        threading.Thread(target=check.verify, args=(host_keys["ed25519"],)) for check in checks
+    ]
+
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(file.read_text().splitlines()) == 1
+
+
+def test_a_second_key_that_comes_at_the_same_time_is_refused(
+    tmp_path: Path, host_keys: Keys
+) -> None:
+    file = tmp_path / "known_hosts"
+    first, second = _check(file, []), _check(file, [])
+    first.verify(host_keys["ed25519"])
+
+    with pytest.raises(HostKeyError, match="CHANGED"):
+        second.verify(host_keys["other"])
+
+    assert len(file.read_text().splitlines()) == 1
+
+
+def test_a_key_that_cannot_be_written_down_is_refused(tmp_path: Path, host_keys: Keys) -> None:
+    with pytest.raises(HostKeyError, match="could not be written to"):
+        _check(tmp_path, []).verify(host_keys["ed25519"])
+
+
+def test_a_key_without_a_file_to_write_it_to_is_unknown(host_keys: Keys) -> None:
+    check = HostKeyCheck(
+        host="h1", hostname="gpu01", port=22, policy=HostKeys.ACCEPT_NEW, user_files=("none",)
+    )
+
+    with pytest.raises(HostKeyError, match="unknown"):
+        check.verify(host_keys["ed25519"])
+
+
+def test_sha1_signatures_are_not_asked_for(tmp_path: Path) -> None:
+    offered = ["ssh-ed25519", "rsa-sha2-512", "ssh-rsa", "ssh-dss"]
+
+    assert _check(tmp_path / "kh", []).preferred(offered) == ["ssh-ed25519", "rsa-sha2-512"]
