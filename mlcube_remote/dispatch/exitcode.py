@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from mlcube_remote.dispatch.outcome import JobOutcome, Status
 from mlcube_remote.errors import StoppedByUserError
 
-PRECEDENCE = (118, 123, 121, 120, 122, 117, 124, 70)
+PRECEDENCE = (118, 123, 121, 120, 122, 117, 124, 70, 2)
 """Of several kinds of trouble, the first of these is the one to look at first."""
 
 FAILED = 1

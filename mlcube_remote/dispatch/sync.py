@@ -35,7 +35,7 @@ _OPTIONS = (
 )
 
 
-_UNSAFE_LINK = re.compile(rb'^ignoring unsafe symlink "(.*?)" -> ', re.MULTILINE)
+_UNSAFE_LINK = re.compile(rb'(?:^|\r)ignoring unsafe symlink "(.*?)" -> ', re.MULTILINE)
 
 
 @attrs.frozen(kw_only=True)
@@ -185,7 +185,7 @@ def send(
         if progress is not None:
             _report(data, progress)
 
-    result = connection.rsync(["--info=progress2,symsafe1", *arguments], on_stdout=read)
+    result = connection.rsync(["--info=progress2,name1", *arguments], on_stdout=read)
     result = attrs.evolve(result, stdout=bytes(output))
     check(connection.name, "sync", result)
     left_out = tuple(os.fsdecode(link) for link in _UNSAFE_LINK.findall(result.stdout))
