@@ -127,8 +127,9 @@ class Relay:
             # Only once the shell has read its last line may the protocol's bytes follow.
             shell.send(line.encode("utf-8", "surrogateescape"))
             self._await(shell, marker)
+            # The thread's own copy: it may outlive this one, whose number is then another file's.
             threading.Thread(
-                target=_pump_up, args=(descriptors[0], shell), name="mlcr-up", daemon=True
+                target=_pump_up, args=(os.dup(descriptors[0]), shell), name="mlcr-up", daemon=True
             ).start()
             self._pump_down(shell, descriptors[1])
             code = shell.status()
@@ -203,10 +204,9 @@ def _exactly(ours: socket.socket, count: int) -> bytes | None:
 
 
 def _pump_up(descriptor: int, shell: ShellChannel) -> None:
-    """Send what rsync writes; rsync makes its descriptors non-blocking, so they are polled."""
-    own = os.dup(descriptor)
+    """Send what rsync writes, then close; rsync's descriptors do not block, so they are polled."""
     poller = select.poll()
-    poller.register(own, select.POLLIN)
+    poller.register(descriptor, select.POLLIN)
     try:
         while True:
             if not poller.poll(1000):
@@ -214,7 +214,7 @@ def _pump_up(descriptor: int, shell: ShellChannel) -> None:
                     return
                 continue
             try:
-                data = os.read(own, _CHUNK)
+                data = os.read(descriptor, _CHUNK)
             except BlockingIOError:
                 continue
             if not data:
@@ -225,7 +225,7 @@ def _pump_up(descriptor: int, shell: ShellChannel) -> None:
         # The reading side sees the broken connection too, and it reports it.
         return
     finally:
-        os.close(own)
+        os.close(descriptor)
 
 
 def _write_all(descriptor: int, data: bytes) -> bool:
