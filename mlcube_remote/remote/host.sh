@@ -26,7 +26,7 @@ mlcr_own_directories() {
             echo "$mlcr_directory is a symbolic link; set remote_root to what it points to" >&2
             return 1
         fi
-        [ -d "$mlcr_directory" ] || mlcr_make_directory "$mlcr_directory" || return 1
+        mlcr_make_directory "$mlcr_directory" || return 1
         if ! [ -w "$mlcr_directory" ]; then
             echo "$mlcr_directory is not writable" >&2
             return 1
@@ -62,7 +62,7 @@ mlcr_make_directory() {
     case $1 in
     */*) [ -d "${1%/*}" ] || mkdir -p -- "${1%/*}" || return 1 ;;
     esac
-    mkdir -m 0700 -- "$1" 2>/dev/null || [ -d "$1" ] || mkdir -m 0700 -- "$1"
+    [ -d "$1" ] || mkdir -m 0700 -- "$1" 2>/dev/null || [ -d "$1" ] || mkdir -m 0700 -- "$1"
 }
 
 # mlcr_root_id ROOT: print a random word that stays with ROOT, so that a client notices when two
@@ -101,10 +101,12 @@ mlcr_probe() {
     mlcr_fact uid "$(id -u)"
     mlcr_fact machine "$(uname -m)"
     mlcr_fact now "$(date +%s)"
-    set -- "${mlcr_cube:+$mlcr_root/$mlcr_cube}" "$@"
     mlcr_own_directories "$mlcr_root" "$mlcr_root/cubes" "$mlcr_root/data" "$mlcr_root/images" \
-        "$mlcr_root/jobs" "$mlcr_root/workspaces" ${1:+"$1"} || return 3
-    shift
+        "$mlcr_root/jobs" "$mlcr_root/workspaces" || return 3
+    # The mirror itself takes on the modes that the cube has here; nobody gets past cubes/.
+    if [ -n "$mlcr_cube" ]; then
+        mlcr_make_directory "$mlcr_root/$mlcr_cube" || return 3
+    fi
     mlcr_fact root_id "$(mlcr_root_id "$mlcr_root")"
     mlcr_fact free_kib "$(df -Pk -- "$mlcr_root" | {
         read -r _

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.tracked import copy_tracked
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
@@ -23,7 +24,7 @@ def test_the_tutorial_can_be_typed_from_top_to_bottom(tmp_path: Path) -> None:
     commands = _TESTED.findall((ROOT / "docs/tutorial/first-run.md").read_text())
     assert len(commands) >= 5
     clone = tmp_path / "clone"
-    shutil.copytree(ROOT / "examples", clone / "examples")
+    copy_tracked(ROOT / "examples", clone / "examples")
     state = tmp_path / "state"
     environment = {
         **os.environ,
