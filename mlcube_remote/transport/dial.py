@@ -114,7 +114,7 @@ def _hop(
     carriers.callback(transport.close)
     check = _key_check(hop, caller)
     try:
-        _exchange_keys(transport, hop, check)
+        key = _exchange_keys(transport, hop, check)
     except (paramiko.SSHException, EOFError, OSError) as problem:
         handshake = Handshake(
             host=caller.host,
@@ -123,7 +123,7 @@ def _hop(
             proxy_complaint=proxy.complaint() if proxy is not None else "",
         )
         raise handshake.explain(problem) from problem
-    check.verify(transport.get_remote_server_key())
+    check.verify(key)
     Login(caller.host, hop, caller.credentials).run(transport)
     return transport, wire
 
@@ -164,10 +164,14 @@ def _key_check(hop: Endpoint, caller: Caller) -> HostKeyCheck:
     )
 
 
-def _exchange_keys(transport: paramiko.Transport, hop: Endpoint, check: HostKeyCheck) -> None:
+def _exchange_keys(
+    transport: paramiko.Transport, hop: Endpoint, check: HostKeyCheck
+) -> paramiko.PKey:
     transport.banner_timeout = hop.connect_timeout
     transport.auth_timeout = hop.connect_timeout
     transport.handshake_timeout = hop.connect_timeout
     options = transport.get_security_options()
     options.key_types = check.preferred(options.key_types)
     transport.start_client(timeout=hop.connect_timeout)
+    # Where the time ran out, start_client only returns, and there is no key.
+    return transport.get_remote_server_key()

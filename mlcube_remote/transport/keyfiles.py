@@ -76,25 +76,38 @@ def load(path: Path, passphrase: Secret | None) -> paramiko.PKey:
     Raises:
         UnusableKeyError: It cannot be read, or not without another passphrase.
     """
-    password = passphrase.reveal() if passphrase is not None else None
-    is_encrypted = False
+    key = _parse(path, passphrase.reveal() if passphrase is not None else None)
+    if key is None:
+        raise UnusableKeyError(
+            "the passphrase is not this key's"
+            if passphrase is not None and _is_encrypted(path)
+            else "not a private key that can be read"
+        )
+    certificate = path.with_name(path.name + "-cert.pub")
+    if certificate.is_file():
+        key.load_certificate(str(certificate))
+    return key
+
+
+def _parse(path: Path, password: str | None) -> paramiko.PKey | None:
     for kind in _KINDS:
         try:
-            key = kind.from_private_key_file(str(path), password)
+            return kind.from_private_key_file(str(path), password)
         except paramiko.PasswordRequiredException:
             raise UnusableKeyError(
                 "encrypted; load it into the agent (ssh-add) or use --ask-passphrase"
             ) from None
         except OSError as problem:
             raise UnusableKeyError(problem.strerror or str(problem)) from problem
-        except (paramiko.SSHException, ValueError, IndexError, struct.error) as problem:
-            # Said by each kind: wrong kind, damaged, or another passphrase, in no fixed words.
-            is_encrypted = is_encrypted or "assphrase" in str(problem) or "decrypt" in str(problem)
+        except (paramiko.SSHException, ValueError, IndexError, struct.error):
+            # Another kind, damaged, or another passphrase: no words tell them apart.
             continue
-        certificate = path.with_name(path.name + "-cert.pub")
-        if certificate.is_file():
-            key.load_certificate(str(certificate))
-        return key
-    if is_encrypted and password is not None:
-        raise UnusableKeyError("the passphrase is not this key's")
-    raise UnusableKeyError("not a private key that can be read")
+    return None
+
+
+def _is_encrypted(path: Path) -> bool:
+    try:
+        _parse(path, None)
+    except UnusableKeyError:
+        return True
+    return False

@@ -135,13 +135,13 @@ class Handshake:
         if reason.startswith("Not allowed at this time"):
             return UnreachableError(
                 self.host,
-                f"{at(self.endpoint)} may be penalising this address: {reason!r}",
+                f"{at(self.endpoint)} may be penalising this address: '{reason}'",
                 hint="wait some minutes, then try once (sshd's PerSourcePenalties)",
             )
         if reason and not reason.startswith("Exceeded MaxStartups"):
             return UnreachableError(
                 self.host,
-                f"{at(self.endpoint)} is no SSH server: it said {reason!r}",
+                f"{at(self.endpoint)} is no SSH server: it said '{reason}'",
                 hint="check the port",
             )
         if not self.wire.is_ended:

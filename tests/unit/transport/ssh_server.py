@@ -159,6 +159,72 @@ class SSHServer:
             transport.close()
 
 
+@attrs.define
+class Tunnel:
+    """Leads to a port, until it is frozen: then nothing passes, and nobody is told.
+
+    The first ``refusals`` visitors are told ``refusal`` and turned away.
+    """
+
+    target: int
+    refusals: int = 0
+    refusal: bytes = b"Exceeded MaxStartups\r\n"
+    visitors: int = attrs.field(default=0, init=False)
+    _frozen: threading.Event = attrs.field(factory=threading.Event, init=False)
+    _listener: socket.socket = attrs.field(init=False)
+    _sockets: list[socket.socket] = attrs.field(factory=list, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def port(self) -> int:
+        port = self._listener.getsockname()[1]
+        assert isinstance(port, int)
+        return port
+
+    def freeze(self) -> None:
+        self._frozen.set()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            self._sockets.append(near)
+            self.visitors += 1
+            if self.visitors <= self.refusals:
+                threading.Thread(target=self._refuse, args=(near,), daemon=True).start()
+                continue
+            far = socket.create_connection(("127.0.0.1", self.target))
+            self._sockets.append(far)
+            for source, sink in ((near, far), (far, near)):
+                threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+
+    def _refuse(self, near: socket.socket) -> None:
+        with contextlib.suppress(OSError), near:
+            near.sendall(self.refusal)
+            near.shutdown(socket.SHUT_WR)
+            while near.recv(4096):
+                pass
+
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if self._frozen.is_set():
+                    return
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        for each in (self._listener, *self._sockets):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+
 Serve = Callable[..., SSHServer]
 """Starts a server with a session and more of its attributes."""
 
@@ -191,12 +257,15 @@ class Lab:
         )
         return attrs.evolve(plain, **more)
 
-    def dial(self, server: SSHServer, policy: HostKeys = HostKeys.STRICT, **more: Any) -> Dialled:
-        """Log in without trusting the server beforehand."""
+    def dial(
+        self, server: SSHServer | int, policy: HostKeys = HostKeys.STRICT, **more: Any
+    ) -> Dialled:
+        """Log in to a server, or to what listens at a port."""
+        port = server if isinstance(server, int) else server.port
         caller = Caller(
             host="h1", host_keys=policy, credentials=self.credentials, note=self.notes.append
         )
-        return dial(self.endpoint(server.port, **more), caller)
+        return dial(self.endpoint(port, **more), caller)
 
     @contextlib.contextmanager
     def connected(
