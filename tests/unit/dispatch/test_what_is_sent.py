@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which files go up: ignore patterns, outputs, results, and what rsync makes of the rules."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlcube_remote.cube.load import load
+from mlcube_remote.cube.model import Cube
+from mlcube_remote.dispatch.ignore import escape, exclude_path, filter_rules, read_patterns
+from mlcube_remote.dispatch.paths import host_paths
+from mlcube_remote.dispatch.placement import place
+from mlcube_remote.dispatch.sync import Tree, trees
+from mlcube_remote.errors import CubeError
+from mlcube_remote.inventory.model import Host
+
+HOST = Host(name="h")
+
+
+def sent_by_rsync(source: Path, rules: list[str]) -> set[str]:
+    """Return the files that rsync would send under these rules."""
+    filters = [f"--filter={rule}" for rule in rules]
+    argv = ["rsync", "-rl", "--dry-run", "--out-format=%n", *filters, f"{source}/", "/nowhere/"]
+    done = subprocess.run(argv, capture_output=True, check=True)
+    names = os.fsdecode(done.stdout).splitlines()
+    return {name for name in names if not name.endswith("/")}
+
+
+def make(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("x")
+
+
+FILES = ("a.py", "a.log", "logs/a.log", "logs/keep.log", "build/x", "src/build/y", "docs/b.txt")
+
+
+@pytest.mark.parametrize(
+    ("patterns", "left"),
+    [
+        ([], FILES),
+        (["# a comment", "", "  "], FILES),
+        (["*.log"], ("a.py", "build/x", "src/build/y", "docs/b.txt")),
+        (["*.log", "!keep.log"], ("a.py", "logs/keep.log", "build/x", "src/build/y", "docs/b.txt")),
+        (
+            ["/build/"],
+            ("a.py", "a.log", "logs/a.log", "logs/keep.log", "src/build/y", "docs/b.txt"),
+        ),
+        (["build/"], ("a.py", "a.log", "logs/a.log", "logs/keep.log", "docs/b.txt")),
+        (["src/build"], ("a.py", "a.log", "logs/a.log", "logs/keep.log", "build/x", "docs/b.txt")),
+        (["logs/*", "!logs/keep.log"], tuple(f for f in FILES if f != "logs/a.log")),
+        (["**/b.txt"], tuple(f for f in FILES if f != "docs/b.txt")),
+    ],
+)
+def test_patterns_mean_what_gitignore_means(
+    tmp_path: Path, patterns: list[str], left: tuple[str, ...]
+) -> None:
+    make(tmp_path, *FILES)
+    assert sent_by_rsync(tmp_path, filter_rules(patterns)) == set(left)
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    (tmp_path / ".git/info/exclude").write_text("\n".join(patterns))
+    kept = subprocess.run(
+        ["git", "ls-files", "--others", "--exclude-standard"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert set(kept) == set(left), "the same verdict as git's"
+
+
+def test_keys_and_histories_stay_unless_taken_back(tmp_path: Path) -> None:
+    make(tmp_path, ".git/config", ".ssh/id", ".env", "k/a.pem", "x/.netrc", "code.py")
+    assert sent_by_rsync(tmp_path, filter_rules([])) == {"code.py"}
+    assert sent_by_rsync(tmp_path, filter_rules(["!.env"])) == {"code.py", ".env"}
+
+
+_NAME = st.text(st.characters(exclude_characters="/\0\n\r", exclude_categories=["Cs"]), min_size=1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(name=_NAME.filter(lambda name: name not in (".", "..") and len(name.encode()) < 200))
+def test_a_path_excludes_itself_alone(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+    folder = tmp_path_factory.mktemp("tree")
+    for file in (name, f"other{name}", "plain"):
+        (folder / file).write_text("x")
+    argv = ["rsync", "-rl", f"--filter={exclude_path(name, directory=False)}"]
+    copy = tmp_path_factory.mktemp("copy")
+    subprocess.run([*argv, f"{folder}/", f"{copy}/"], check=True, capture_output=True)
+    assert set(os.listdir(copy)) == {f"other{name}", "plain"} - {name}
+
+
+def test_only_patterns_are_escaped() -> None:
+    assert escape("a\\b") == "a\\b"
+    assert escape("a[1]*\\?") == "a\\[1]\\*\\\\\\?"
+
+
+def test_an_unreadable_ignore_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".mlcubeignore").write_bytes(b"\xff")
+    with pytest.raises(CubeError, match="mlcubeignore: cannot be read"):
+        read_patterns(tmp_path)
+
+
+CUBE = """
+name: c
+docker: {image: x}
+tasks:
+  download:
+    parameters: {outputs: {data: data/, log: {type: file, default: logs/d.log}}}
+  train:
+    parameters:
+      inputs: {data: data/, config: {type: file, default: conf.yaml}}
+      outputs: {model: model/, metrics: {type: file, default: metrics/m.json}}
+  resume:
+    parameters: {inputs: {old: model/}, outputs: {model: model/}}
+"""
+
+
+@pytest.fixture
+def cube(tmp_path: Path) -> Cube:
+    root = tmp_path / "cube"
+    make(root, "code.py", "results/r/h/m.json", "workspace/conf.yaml", "workspace/data/d.bin")
+    make(root, "workspace/logs/d.log", "workspace/model/m.bin", "workspace/metrics/m.json")
+    (root / "mlcube.yaml").write_text(CUBE)
+    return load(root)
+
+
+def sent(cube: Cube, *tasks: str) -> set[str]:
+    root = "~/.mlcube-remote"
+    placed = [item for task in tasks for item in place(cube.tasks[task], cube, HOST, root=root)]
+    (tree,) = trees(cube, placed, host_paths(HOST, cube, "run", root=root, home="~"))
+    assert tree.mirror
+    return sent_by_rsync(tree.local, list(tree.rules))
+
+
+ALWAYS = {"code.py", "mlcube.yaml", "workspace/conf.yaml"}
+
+
+@pytest.mark.parametrize(
+    ("tasks", "more"),
+    [
+        (["download"], set()),
+        (["train"], {"workspace/data/d.bin"}),
+        (["download", "train"], set()),
+        (["resume"], {"workspace/model/m.bin"}),
+    ],
+)
+def test_results_stay_and_needed_inputs_go(cube: Cube, tasks: list[str], more: set[str]) -> None:
+    assert sent(cube, *tasks) == ALWAYS | more
+
+
+def test_a_workspace_elsewhere_is_a_tree_of_its_own(cube: Cube, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    make(other, "conf.yaml", "model/m.bin")
+    apart = load(cube.root, workspace=other)
+    placed = place(apart.tasks["train"], apart, HOST, root="~/r")
+    paths = host_paths(HOST, apart, "run", root="~/r", home="~")
+    first, second = trees(apart, placed, paths)
+    assert (first.mirror, second.mirror) == (True, False)
+    assert second.remote == paths.workspace
+    assert paths.workspace.startswith("~/r/workspaces/other-")
+    assert sent_by_rsync(second.local, list(second.rules)) == {"conf.yaml"}
+
+
+def test_nothing_is_deleted_in_the_workspace(cube: Cube, tmp_path: Path) -> None:
+    placed = place(cube.tasks["train"], cube, HOST, root="~/r")
+    (tree,) = trees(cube, placed, host_paths(HOST, cube, "run", root="~/r", home="~"))
+    copy = tmp_path / "mirror"
+    make(copy, "gone.py", "workspace/kept.bin", "workspace/deep/kept.bin", "results/r/kept")
+    arguments = [word.replace(f"host:{tree.remote}", str(copy)) for word in tree.arguments()]
+    subprocess.run(["rsync", *arguments], check=True, capture_output=True)
+    left = {str(path.relative_to(copy)) for path in copy.rglob("*") if path.is_file()}
+    assert "gone.py" not in left
+    assert {"workspace/kept.bin", "workspace/deep/kept.bin", "results/r/kept", "code.py"} <= left
+
+
+def test_a_single_file_is_sent_as_itself(tmp_path: Path) -> None:
+    (tmp_path / "data.bin").write_text("x")
+    arguments = Tree(local=tmp_path / "data.bin", remote="/r/data.bin").arguments()
+    assert arguments[-2:] == [str(tmp_path / "data.bin"), "host:/r/data.bin"]
+    assert not any(word.startswith("--delete") for word in arguments)

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ssh_config says counts, as the real ``ssh -G`` reads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlcube_remote.errors import InventoryError
+from mlcube_remote.inventory.load import empty, load
+from mlcube_remote.inventory.model import Host
+from mlcube_remote.inventory.select import select
+from mlcube_remote.inventory.sshconfig import CONFIG_VARIABLE, knows, resolve
+
+CONFIG = """
+Include {folder}/more
+Host gpu01
+    HostName gpu01.example.org
+    Port 2201
+    User grace
+    IdentityFile {folder}/key
+    IdentitiesOnly yes
+    UserKnownHostsFile {folder}/known_a {folder}/known_b
+    ProxyJump bob@bastion:2022
+Host proxied
+    HostName 10.9.8.7
+    ProxyCommand nc --proxy %h:%p %r %%
+Host aliased
+    HostKeyAlias the-key
+    IdentityAgent {folder}/agent.sock
+Match host special user ada
+    Port 7777
+"""
+MORE = """
+Host included
+    HostName included.example.org
+Host bastion
+    HostName bastion.example.org
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "config").write_text(CONFIG.format(folder=tmp_path))
+    (tmp_path / "more").write_text(MORE)
+    (tmp_path / "key").write_text("")
+    monkeypatch.setenv(CONFIG_VARIABLE, str(tmp_path / "config"))
+    return tmp_path
+
+
+def test_a_name_that_only_ssh_config_knows_works_without_an_inventory(folder: Path) -> None:
+    (host,) = select(empty(), ["gpu01"])
+    endpoint = resolve(host, empty())
+    assert (endpoint.hostname, endpoint.port, endpoint.user) == ("gpu01.example.org", 2201, "grace")
+    assert endpoint.identity_files == (f"{folder}/key",)
+    assert endpoint.identities_only
+    assert endpoint.user_known_hosts_files == (f"{folder}/known_a", f"{folder}/known_b")
+    (hop,) = endpoint.proxy_jump
+    assert (hop.hostname, hop.port, hop.user) == ("bastion.example.org", 2022, "bob")
+
+
+def test_included_files_count() -> None:
+    assert knows("included")
+    assert resolve(Host(name="included"), empty()).hostname == "included.example.org"
+
+
+def test_a_typo_is_not_an_address() -> None:
+    assert not knows("gup01")
+    with pytest.raises(InventoryError, match="unknown host 'gup01'"):
+        select(empty(), ["gup01"])
+
+
+def test_match_counts_with_the_inventorys_user() -> None:
+    assert resolve(Host(name="special", user="ada"), empty()).port == 7777
+    assert resolve(Host(name="special", user="bob"), empty()).port == 22
+
+
+def test_the_inventorys_keys_win(folder: Path) -> None:
+    host = Host(
+        name="x", address="gpu01", port=99, user="me", identity_file=("/k",), known_hosts="/kh"
+    )
+    endpoint = resolve(host, empty())
+    assert (endpoint.hostname, endpoint.port, endpoint.user) == ("gpu01.example.org", 99, "me")
+    assert endpoint.identity_files == ("/k",)
+    assert endpoint.identities_only
+    assert endpoint.user_known_hosts_files == ("/kh",)
+    assert endpoint.global_known_hosts_files == ()
+    assert resolve(Host(name="gpu01", jump="none"), empty()).proxy_jump == ()
+
+
+def test_proxy_commands_have_their_tokens_filled_in() -> None:
+    endpoint = resolve(Host(name="proxied", user="ada", port=23), empty())
+    assert endpoint.proxy_command == "nc --proxy 10.9.8.7:23 ada %"
+
+
+def test_aliases_of_keys_and_agents_count(folder: Path) -> None:
+    endpoint = resolve(Host(name="aliased"), empty())
+    assert endpoint.host_key_alias == "the-key"
+    assert endpoint.identity_agent == f"{folder}/agent.sock"
+
+
+def test_hops_may_be_hosts_of_the_inventory(tmp_path: Path) -> None:
+    path = tmp_path / "hosts.yaml"
+    path.write_text(
+        "hosts: {door: {address: 10.0.0.1, user: eve}, deep: {address: 10.0.0.2, jump: door},"
+        " deeper: {address: 10.0.0.3, jump: 'deep:44'}}"
+    )
+    inventory = load(path)
+    hops = resolve(inventory.hosts["deeper"], inventory).proxy_jump
+    assert [(hop.hostname, hop.port) for hop in hops] == [("10.0.0.1", 22), ("10.0.0.2", 44)]
+    assert hops[0].user == "eve"
+
+
+def test_hops_in_a_circle_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "hosts.yaml"
+    path.write_text("hosts: {a: {jump: b}, b: {jump: a}}")
+    inventory = load(path)
+    with pytest.raises(InventoryError, match="circle: a → b → a"):
+        resolve(inventory.hosts["a"], inventory)
+
+
+def test_a_mistake_in_ssh_config_is_told_in_sshs_words(folder: Path) -> None:
+    (folder / "config").write_text("Hots x\n")
+    with pytest.raises(InventoryError, match="Bad configuration option: hots"):
+        resolve(Host(name="x"), empty())
+
+
+def test_without_an_ssh_program_its_defaults_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    endpoint = resolve(Host(name="x", address="10.0.0.1", user="ada"), empty())
+    assert (endpoint.hostname, endpoint.port, endpoint.user) == ("10.0.0.1", 22, "ada")
+    assert endpoint.user_known_hosts_files[0].endswith("/.ssh/known_hosts")
+    assert not knows("gpu01")
