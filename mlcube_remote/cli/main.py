@@ -80,7 +80,13 @@ def run(args: list[str] | None = None) -> int:
 
 def main() -> NoReturn:
     """Run the command line, print what went wrong, and exit."""
-    sys.exit(_main())
+    code = _main()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has gone (`| head`); Python would complain of it once more at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
 
 
 def _leave_at_once() -> NoReturn:
@@ -102,8 +108,6 @@ def _main() -> int:
         problem.show()
         return problem.exit_code
     except BrokenPipeError:
-        # The reader of our output has gone (`| head`); there is nobody left to tell.
-        sys.stderr.close()
         return 141
     except MLCubeRemoteError as problem:
         from mlcube_remote.ui.errors import print_error  # noqa: PLC0415 - only on an error

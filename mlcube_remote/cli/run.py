@@ -149,12 +149,15 @@ def _dispatch(
 ) -> int:
     from mlcube_remote.dispatch.exitcode import exit_code  # noqa: PLC0415
     from mlcube_remote.dispatch.fanout import run_all  # noqa: PLC0415
+    from mlcube_remote.dispatch.rsync import advice  # noqa: PLC0415
     from mlcube_remote.dispatch.run import Run  # noqa: PLC0415
     from mlcube_remote.ui.document import dump, run_document  # noqa: PLC0415
     from mlcube_remote.ui.errors import print_error, report_crash  # noqa: PLC0415
     from mlcube_remote.ui.reporter import make_reporter  # noqa: PLC0415
     from mlcube_remote.ui.summary import print_summary  # noqa: PLC0415
 
+    if any(not job.host.is_local for job in jobs) and (warning := advice()):
+        click.echo(f"warning: {warning}", err=True)
     reporter = make_reporter(
         hosts=[job.host.name for job in jobs],
         quiet=given["quiet"],

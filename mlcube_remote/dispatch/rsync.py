@@ -97,6 +97,21 @@ def local_version() -> tuple[int, int, int]:
     return version
 
 
+def advice() -> str | None:
+    """Return a warning when this machine's rsync is usable but has known holes.
+
+    Raises:
+        UsageError: There is none, or it must not be used; see :func:`local_version`.
+    """
+    version = local_version()
+    if version >= LOCAL_ADVISED:
+        return None
+    return (
+        f"rsync {dotted(version)} on this machine has known holes that a hostile host could use; "
+        f"{dotted(LOCAL_ADVISED)} or newer has not"
+    )
+
+
 def check_remote_version(host: str, told: str) -> None:
     """Refuse a host whose rsync is missing or too old.
 

@@ -36,7 +36,7 @@ class PlainReporter:
     stderr: TextIO
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
     _assemblers: dict[StreamKey, LineAssembler] = attrs.field(factory=dict, init=False)
-    _closed: bool = attrs.field(default=False, init=False)
+    _gone: set[TextIO] = attrs.field(factory=set, init=False)
 
     def close(self) -> None:
         """Show what is left and give the terminal back."""
@@ -73,30 +73,29 @@ class PlainReporter:
     def _raw(self, target: TextIO, data: bytes) -> None:
         """Pass a task's bytes on as they are: the reader may be a program."""
         buffer = getattr(target, "buffer", None)
-        with self._gone():
+        with self._reader_may_be_gone(target) as gone:
+            if gone:
+                return
             if buffer is None:
                 target.write(data.decode("utf-8", "backslashreplace"))
             else:
-                target.flush()
                 buffer.write(data)
                 buffer.flush()
 
     def _line(self, target: TextIO, host: str, line: str) -> None:
         prefix = f"{host} | " if len(self.hosts) > 1 else ""
-        with self._gone():
-            target.write(f"{prefix}{sanitise(line)}\n")
-            target.flush()
+        with self._reader_may_be_gone(target) as gone:
+            if not gone:
+                target.write(f"{prefix}{sanitise(line)}\n")
+                target.flush()
 
     @contextlib.contextmanager
-    def _gone(self) -> Iterator[None]:
-        """Go on without a reader that has gone (``| head``): the run matters more."""
-        if self._closed:
-            yield
-            return
+    def _reader_may_be_gone(self, target: TextIO) -> Iterator[bool]:
+        """Go on when nobody reads a stream any more (``| head``): the run matters more."""
         try:
-            yield
+            yield target in self._gone
         except BrokenPipeError:
-            self._closed = True
+            self._gone.add(target)
 
     def _flush(self, host: str) -> None:
         for key in [key for key in self._assemblers if key[0] == host]:

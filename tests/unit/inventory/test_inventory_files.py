@@ -119,7 +119,7 @@ BAD = {
     "hosts: {all: {}}": "'all' stands for every host and cannot name one",
     "hosts: {a: {}}\ngroups: {a: a}": "2:10: 'a' is a host already (hosts.yaml:1:9)",
     "groups: {all: a}": "'all' stands for every host and cannot be defined",
-    "hosts: {gpu1: {}}\ngroups: {g: gpu2}": "g: unknown host or group 'gpu2' (did you mean 'gpu1'?)",
+    "hosts: {gpu1: {}}\ngroups: {g: gpu2}": "g: unknown host or group 'gpu2' (did you mean",
     "groups: {a: b, b: c, c: a}": "groups contain each other: a → b → c → a",
     "groups: {a: a}": "groups contain each other: a → a",
     "groups: {a: [1]}": "a: expected hosts or groups, got a number (1)",

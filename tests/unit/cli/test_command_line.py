@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: what it imports, what it refuses, what it prints."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from mlcube_remote._version import __version__
+from mlcube_remote.cli import main as cli_main
+from mlcube_remote.errors import MLCubeRemoteError
+
+CUBE = """
+name: c
+description: A cube.
+docker: {image: example/x}
+tasks:
+  one: {parameters: {inputs: {a: {type: file, default: a.txt}}, outputs: {o: o/}}}
+  two: {parameters: {}}
+"""
+
+
+@pytest.fixture
+def cube(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "workspace").mkdir()
+    (tmp_path / "workspace/a.txt").write_text("x")
+    (tmp_path / "mlcube.yaml").write_text(CUBE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def exit_of(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(sys, "argv", ["mlcube-remote", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        cli_main.main()
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])
+def test_help_is_quick_because_it_imports_little(arguments: list[str]) -> None:
+    script = (
+        "import sys; sys.argv = ['x', *sys.argv[1:]]\n"
+        "from mlcube_remote.cli.main import _main\n"
+        "_main()\n"
+        "heavy = {'paramiko', 'omegaconf', 'rich', 'yaml', 'fabric'} & set(sys.modules)\n"
+        "sys.exit(', '.join(heavy) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_it_runs_as_a_module() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mlcube_remote", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == f"mlcube-remote, version {__version__}\n"
+
+
+REFUSED = {
+    ("run", "--task=one"): "no host was named: expected --host=NAME",
+    ("run", "--host=local"): "no task was named and there are several: one, two",
+    ("run", "--host=local", "--task=on"): "unknown task 'on' (did you mean 'one'?)",
+    ("run", "--host=local", "--task=one", "b=1"): "unknown parameter 'b' of task one",
+    ("run", "--host=local", "--task=one,one"): "--task: one is named twice",
+    ("run", "--host=local", "--task=one", "loose"): "unexpected argument 'loose': expected name=v",
+    ("run", "--host=local", "--task=one", "--env=NOPE_NOT_SET"): "--env NOPE_NOT_SET: not set here",
+    ("run", "--host=local", "--task=one", "a=gone.txt"): "input .*gone.txt does not exist",
+    ("run", "--host=local", "--task=one", "--mlcube=/no/where"): "/no/where: no such file",
+    ("run", "--host=local", "--task=one", "-Pdocker.imag=x"): "did you mean 'image'",
+    ("run", "--host=local", "--task=one", "--gpus=1", "--platform=dokcer"): "unknown platform",
+    ("hosts", "show", "nobody"): "unknown host 'nobody'",
+    ("hosts", "check"): "'all': there is no host in the inventory",
+}
+
+
+@pytest.mark.parametrize("arguments", REFUSED, ids=" ".join)
+def test_mistakes_are_one_line_with_exit_2(
+    cube: Path,
+    arguments: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert exit_of(*arguments, monkeypatch=monkeypatch) == 2
+    err = capsys.readouterr().err
+    first = err.splitlines()[0]
+    assert first.startswith("error: ")
+    expected = REFUSED[arguments]
+    assert expected in first or all(part in first for part in expected.split(".*"))
+    assert "Traceback" not in err
+
+
+def test_an_unknown_command_names_the_nearest(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_of("rnu", monkeypatch=monkeypatch) == 2
+    assert "Did you mean 'run'?" in capsys.readouterr().err
+    assert exit_of("zzz", monkeypatch=monkeypatch) == 2
+
+
+def test_describe_shows_tasks_and_platforms(
+    cube: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_of("describe", monkeypatch=monkeypatch) == 0
+    text = capsys.readouterr().out
+    assert "task one" in text
+    assert "input  a  a.txt  (file)" in text
+    assert exit_of("describe", "--output=json", monkeypatch=monkeypatch) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["platforms"] == {"docker": "example/x"}
+
+
+def test_hosts_are_listed_and_shown(
+    cube: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (cube / "hosts.yaml").write_text("hosts: {a: {address: 10.0.0.1, user: ada}}")
+    assert exit_of("hosts", "list", monkeypatch=monkeypatch) == 0
+    assert "10.0.0.1" in capsys.readouterr().out
+    assert exit_of("hosts", "list", "--output=json", monkeypatch=monkeypatch) == 0
+    assert json.loads(capsys.readouterr().out)["hosts"][0]["name"] == "a"
+    assert exit_of("hosts", "show", "a", "local", monkeypatch=monkeypatch) == 0
+    assert "  user: ada" in capsys.readouterr().out
+    assert exit_of("hosts", "show", "a", "--output=json", monkeypatch=monkeypatch) == 0
+    assert json.loads(capsys.readouterr().out)["hosts"][0]["address"] == "10.0.0.1"
+
+
+def test_a_dry_run_prints_commands(
+    cube: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("run", "--host=local", "--task=one", "--dry-run")
+    assert exit_of(*arguments, monkeypatch=monkeypatch) == 0
+    assert f"mkdir -p {cube}/workspace/o" in capsys.readouterr().out
+    assert exit_of(*arguments, "--output=json", monkeypatch=monkeypatch) == 0
+    (job,) = json.loads(capsys.readouterr().out)["jobs"]
+    assert job["configure"] == [["docker", "pull", "example/x"]]
+    assert exit_of("configure", "--host=local", "--dry-run", monkeypatch=monkeypatch) == 0
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_are_printed(
+    shell: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_of("completion", shell, monkeypatch=monkeypatch) == 0
+    assert "_MLCUBE_REMOTE_COMPLETE" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("mlcube-remote run --host lo", "local"),
+        ("mlcube-remote run --host local,gp", "local,gpu1"),
+        ("mlcube-remote run --task on", "one"),
+        ("mlcube-remote ru", "run"),
+    ],
+)
+def test_hosts_and_tasks_are_completed(cube: Path, words: str, expected: str) -> None:
+    (cube / "hosts.yaml").write_text("hosts: {gpu1: {}}")
+    environment = {
+        **os.environ,
+        "_MLCUBE_REMOTE_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+    script = "from mlcube_remote.cli.main import cli; cli(prog_name='mlcube-remote')"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+        cwd=cube,
+    )
+    assert f"plain,{expected}" in done.stdout.splitlines(), done.stderr
+
+
+ENDINGS = {
+    "a bug": (ValueError("odd"), 70, "a bug in mlcube-remote"),
+    "no reader": (BrokenPipeError(), 141, ""),
+    "an abort": (click.exceptions.Abort(), 130, "interrupted"),
+    "an error": (MLCubeRemoteError("wrong", hint="do"), 1, "error: wrong\nhint: do"),
+}
+
+
+@pytest.mark.parametrize("what", ENDINGS)
+def test_every_end_has_its_exit_code(
+    what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error, code, told = ENDINGS[what]
+
+    def fail() -> int:
+        raise error
+
+    monkeypatch.setattr(cli_main, "run", fail)
+    assert exit_of(monkeypatch=monkeypatch) == code
+    assert told in capsys.readouterr().err
+
+
+def test_passwords_are_asked_for_once_and_never_shown(
+    cube: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+
+    def prompt(text: str, **_: object) -> str:
+        asked.append(text)
+        return "hunter2"
+
+    monkeypatch.setattr(click, "prompt", prompt)
+    (cube / "hosts.yaml").write_text("hosts: {a: {address: 127.0.0.1, port: 1}}")
+    arguments = ("run", "--host=a", "--task=one", "--ask-password", "--ask-passphrase")
+    assert exit_of(*arguments, monkeypatch=monkeypatch) == 120
+    assert asked == ["Login password", "Passphrase of the private keys"]
+    shown = capsys.readouterr()
+    assert "hunter2" not in shown.out + shown.err

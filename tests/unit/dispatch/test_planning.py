@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Placement of data, plans, and what is refused before any host is touched."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mlcube_remote.cube.load import load
+from mlcube_remote.cube.model import Cube
+from mlcube_remote.dispatch.dryrun import dry_run
+from mlcube_remote.dispatch.paths import cube_room, host_paths
+from mlcube_remote.dispatch.placement import Where, place
+from mlcube_remote.dispatch.plan import Job, Request, plan
+from mlcube_remote.dispatch.pull import folders
+from mlcube_remote.errors import MLCubeRemoteError, PlanError
+from mlcube_remote.inventory.model import LOCAL_HOST, Host
+from mlcube_remote.runs.ids import client_id, container_name, is_run_id, new_run_id, slug
+from mlcube_remote.secret import Secret
+
+CUBE = """
+name: my cube
+docker: {image: example/x}
+tasks:
+  make:
+    parameters: {outputs: {data: data/}}
+  train:
+    parameters:
+      inputs: {data: data/, config: {type: file, default: conf.yaml}}
+      outputs: {model: model/}
+"""
+HOST = Host(name="h", remote_root="/r")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "cube"
+    (folder / "workspace").mkdir(parents=True)
+    (folder / "workspace/conf.yaml").write_text("x")
+    (folder / "mlcube.yaml").write_text(CUBE)
+    return folder
+
+
+def request(
+    root: Path,
+    *tasks: str,
+    hosts: tuple[Host, ...] = (HOST,),
+    platform: str | None = None,
+    **values: str,
+) -> Request:
+    cube = load(root, tasks=tasks, task_args=values)
+    return Request(cube=cube, hosts=hosts, tasks=tasks, run_id="run", platform=platform)
+
+
+def train(root: Path, **values: str) -> Cube:
+    return load(root, tasks=["train"], task_args=values)
+
+
+@pytest.mark.parametrize(
+    ("value", "where", "seen_by_builder"),
+    [
+        ("data/x", Where.WORKSPACE, "data/x"),
+        ("../code.py", Where.WORKSPACE, "../code.py"),
+        ("${runtime.root}/code.py", Where.WORKSPACE, "${runtime.root}/code.py"),
+        ("/data/imagenet", Where.HOST, "/data/imagenet"),
+        ("~/x", Where.HOST, "~/x"),
+        ("$HOME/x", Where.HOST, "$HOME/x"),
+        ("remote:/data/x", Where.HOST, "/data/x"),
+        ("remote:~/x", Where.HOST, "~/x"),
+    ],
+)
+def test_a_value_says_where_its_data_is(
+    root: Path, value: str, where: Where, seen_by_builder: str
+) -> None:
+    cube = train(root, config=value)
+    placed = {
+        item.parameter.name: item for item in place(cube.tasks["train"], cube, HOST, root="/r")
+    }
+    assert placed["config"].where is where
+    assert placed["config"].parameter.value == seen_by_builder
+    assert (placed["config"].local is None) == (where is Where.HOST)
+
+
+def test_data_of_this_machine_gets_a_place_of_its_own(root: Path, tmp_path: Path) -> None:
+    cube = train(root, data=f"local:{tmp_path}/big data/")
+    (item,) = (
+        item
+        for item in place(cube.tasks["train"], cube, HOST, root="/r")
+        if item.parameter.name == "data"
+    )
+    assert item.where is Where.CLIENT
+    assert item.local == tmp_path / "big data"
+    assert item.parameter.value.startswith("/r/data/big_data-")
+    assert item.parameter.value.endswith("/big data/")
+    here = place(cube.tasks["train"], cube, LOCAL_HOST, root="/r")[0]
+    assert here.parameter.value == f"{tmp_path}/big data/"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("../../x", "leaves the cube's directory"),
+        ("remote:x", "expected an absolute path after remote:"),
+        ("local:", "expected a file or directory after local:"),
+        ("local:/", "expected a file or directory after local:"),
+    ],
+)
+def test_values_that_lead_nowhere_are_refused(root: Path, value: str, message: str) -> None:
+    with pytest.raises(PlanError) as caught:
+        plan(request(root, "train", config=value))
+    assert message in str(caught.value)
+    assert "train.config" in str(caught.value)
+
+
+def refused(what: Request) -> MLCubeRemoteError:
+    with pytest.raises(PlanError) as caught:
+        plan(what)
+    return caught.value
+
+
+def test_a_missing_input_is_named_with_its_path(root: Path) -> None:
+    (root / "workspace/conf.yaml").unlink()
+    error = refused(request(root, "train"))
+    assert f"train.config: input {root}/workspace/conf.yaml does not exist" in str(error)
+    assert error.hint == "create it, or give another: config=PATH"
+
+
+def test_an_input_that_an_earlier_task_makes_is_not_missing(root: Path) -> None:
+    assert plan(request(root, "make", "train"))
+    assert plan(request(root, "train")), "its data may be on the host from an earlier run"
+
+
+def test_an_input_of_this_machine_must_exist(root: Path) -> None:
+    assert "does not exist" in str(refused(request(root, "train", config="local:/no/where")))
+
+
+def test_an_input_that_is_a_link_out_of_the_cube_is_refused(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "big").mkdir()
+    (root / "workspace/data").symlink_to(tmp_path / "big")
+    error = refused(request(root, "train"))
+    assert "is a link that leaves the cube" in str(error)
+    assert error.hint is not None
+    assert f"data=local:{tmp_path}/big" in error.hint
+    assert plan(request(root, "train", hosts=(LOCAL_HOST,))), "here, the link is as good as its end"
+
+
+def test_a_build_context_outside_the_cube_is_refused(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    text = CUBE.replace("image: example/x", "image: x, build_context: ../project")
+    (root / "mlcube.yaml").write_text(text)
+    assert plan(request(root, "make")), "it pulls"
+    text = text.replace("image: x", "image: x, build_strategy: auto")
+    (root / "mlcube.yaml").write_text(text)
+    assert "'../project' is outside" in str(refused(request(root, "make")))
+
+
+def test_several_hosts_cannot_write_one_path(root: Path) -> None:
+    hosts = (HOST, Host(name="i"))
+    error = refused(request(root, "make", hosts=hosts, data="local:/tmp/x/"))
+    assert "2 hosts would all write /tmp/x" in str(error)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_results_must_be_writable(root: Path) -> None:
+    (root / "workspace").chmod(0o500)
+    assert "is not writable" in str(refused(request(root, "make")))
+
+
+def test_results_must_be_writable_also_for_root(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    error = refused(request(root, "make"))
+    assert "outputs cannot be written" in str(error)
+    assert error.exit_code == 2
+
+
+def test_the_platform_is_what_was_asked_for_or_what_the_cube_has(root: Path) -> None:
+    (job,) = plan(request(root, "make"))
+    assert job.platform == "docker"
+    (job,) = plan(request(root, "make", hosts=(Host(name="h", platform="podman"),)))
+    assert job.platform == "podman"
+    assert "unknown platform 'dokcer'" in str(refused(request(root, "make", platform="dokcer")))
+    (root / "mlcube.yaml").write_text(
+        CUBE.replace("docker: {image: example/x}", "singularity: {image: x.sif}")
+    )
+    error = refused(request(root, "make", platform="docker"))
+    assert "no section for h's platform docker (it has: singularity)" in str(error)
+
+
+def test_each_host_of_several_has_results_of_its_own(root: Path) -> None:
+    hosts = (HOST, Host(name="i"), LOCAL_HOST)
+    jobs = plan(request(root, "make", hosts=hosts))
+    assert [job.results for job in jobs] == [
+        root / "results/run/h",
+        root / "results/run/i",
+        None,
+    ]
+
+
+def pulled(job: Job, *, results: Path | None) -> dict[str, str]:
+    placed = [(task, item) for task, items in job.placed("/r").items() for item in items]
+    found = folders(job.request.cube, placed, job.paths(root="/r", home="/h"), results=results)
+    return {
+        f"{folder.remote}/{item.path}": str(folder.target)
+        for folder in found
+        for item in folder.outputs
+    }
+
+
+def test_outputs_come_from_where_they_were_put(root: Path, tmp_path: Path) -> None:
+    (job,) = plan(request(root, "make"))
+    room = f"/r/{cube_room(job.request.cube)}"
+    assert pulled(job, results=None) == {f"{room}/workspace/data": str(root / "workspace")}
+    assert pulled(job, results=tmp_path) == {f"{room}/workspace/data": str(tmp_path)}
+    (job,) = plan(request(root, "make", data="/on/host/"))
+    assert pulled(job, results=None) == {}
+    (job,) = plan(request(root, "make", data=f"local:{tmp_path}/back/"))
+    (where,) = pulled(job, results=None).values()
+    assert where == str(tmp_path)
+    (job,) = plan(request(root, "make", data="../beside/"))
+    assert pulled(job, results=tmp_path) == {f"{room}/beside": str(tmp_path / "cube")}
+
+
+def test_a_dry_run_has_an_entry_for_each_host_and_task(root: Path) -> None:
+    hosts = (HOST, LOCAL_HOST)
+    planned, notes = dry_run(request(root, "make", "train", hosts=hosts))
+    assert [(item.host, item.task) for item in planned] == [
+        ("h", "make"),
+        ("h", "train"),
+        ("local", "make"),
+        ("local", "train"),
+    ]
+    assert notes["h"][0].startswith(f"sync {root} to /r/cubes/my_cube-")
+    assert notes["local"] == ()
+    assert planned[2].commands.creates == (f"{root}/workspace/data",)
+
+
+def test_variables_come_from_the_host_the_shell_and_the_command_line(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FROM_HERE", "here")
+    monkeypatch.delenv("NOT_HERE", raising=False)
+    variables = {"FIXED": Secret("1"), "FROM_HERE": None, "NOT_HERE": None, "BOTH": Secret("host")}
+    asked = Request(
+        cube=load(root),
+        hosts=(Host(name="h", env=variables),),
+        tasks=("make",),
+        run_id="run",
+        env={"BOTH": Secret("mine")},
+    )
+    (job,) = plan(asked)
+    assert job.env == {"FIXED": Secret("1"), "FROM_HERE": Secret("here"), "BOTH": Secret("mine")}
+    assert "mine" not in repr(job)
+
+
+def test_names_cannot_collide() -> None:
+    first, second = new_run_id(), new_run_id()
+    assert is_run_id(first)
+    assert first != second
+    assert not is_run_id("latest")
+    assert slug("a/b c", of="/x") != slug("a/b c", of="/y")
+    assert slug("a/b c", of="/x").startswith("a_b_c-")
+    assert slug("..", of="/x").startswith("cube-")
+    assert len(client_id()) == 12
+    assert container_name("1000", "job", 2) == "mlcr-1000-job-2"
+
+
+def test_the_mirror_of_a_path_is_beside_its_cube(root: Path) -> None:
+    cube = load(root)
+    paths = host_paths(HOST, cube, "run", root="/r", home="/h")
+    assert paths.mirror(root / "workspace/x", cube) == f"{paths.cube}/workspace/x"
+    assert paths.mirror(root / "code", cube) == f"{paths.cube}/code"
+    with pytest.raises(ValueError, match="is not mirrored"):
+        paths.mirror(Path("/etc"), cube)

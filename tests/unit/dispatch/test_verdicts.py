@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From what a host tells to what the user is told: task ends, exit codes, rsync's and engines'."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+
+from mlcube_remote import errors
+from mlcube_remote.dispatch import rsync
+from mlcube_remote.dispatch.exitcode import exit_code
+from mlcube_remote.dispatch.outcome import JobOutcome, Status, TaskOutcome
+from mlcube_remote.dispatch.preflight import Facts
+from mlcube_remote.dispatch.task import Start, Verdict, judge
+from mlcube_remote.errors import HostUnfitError, MLCubeRemoteError, TransferError, UsageError
+from mlcube_remote.transport.base import RsyncResult, Stream
+
+START = Start(task="t", argv=("docker", "run", "x"), engine=("docker",), container="c")
+NO_SIZES: Mapping[Stream, int] = MappingProxyType({Stream.STDOUT: 0, Stream.STDERR: 0})
+
+
+def verdict(exit: int | None, inspect: str = "", *, stopped: bool = False) -> Verdict:  # noqa: A002
+    return Verdict(
+        exit=exit,
+        alive=False,
+        sizes=NO_SIZES,
+        started=10,
+        finished=14,
+        inspect=inspect,
+        stopped=stopped,
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "status", "code", "reason"),
+    [
+        (verdict(0), Status.SUCCEEDED, 0, ""),
+        (verdict(3, "exited 3 false "), Status.FAILED, 3, ""),
+        (verdict(125, "exited 125 false "), Status.FAILED, 125, ""),
+        (verdict(127, "created 127 false no such file"), Status.FAILED, 127, "failed to start: no"),
+        (verdict(137, "exited 137 true "), Status.KILLED, 137, "out of memory"),
+        (verdict(3, "exited 3 true "), Status.FAILED, 3, "an out-of-memory kill happened inside"),
+        (verdict(143, "exited 143 false ", stopped=True), Status.CANCELLED, 143, "stopped on req"),
+        (verdict(None), Status.LOST, None, "its supervisor vanished"),
+    ],
+)
+def test_two_witnesses_say_how_a_task_ended(
+    told: Verdict, status: Status, code: int | None, reason: str
+) -> None:
+    outcome = judge("h", START, told)
+    assert (outcome.status, outcome.exit_code) == (status, code)
+    assert outcome.reason.startswith(reason)
+    assert outcome.seconds == 4.0
+
+
+def test_an_engine_that_refuses_is_no_failure_of_the_task() -> None:
+    with pytest.raises(HostUnfitError, match=r"could not start the container of task t"):
+        judge("h", START, verdict(125))
+
+
+def outcome(code: int | None = 0, error: MLCubeRemoteError | None = None) -> JobOutcome:
+    status = Status.SUCCEEDED if code == 0 and error is None else Status.FAILED
+    tasks = () if code is None else (TaskOutcome(task="t", status=status, exit_code=code),)
+    return JobOutcome(
+        host="h", platform="docker", status=status, tasks=tasks, error=error, seconds={}
+    )
+
+
+UNREACHABLE = errors.UnreachableError("h", "x")
+UNSAFE = errors.UnsafeContentError("h", "x")
+UNKNOWN = errors.StateUnknownError("h", "x")
+UNFIT = errors.HostUnfitError("h", "x")
+BUSY = errors.BusyError("h", "x")
+TRANSFER = errors.TransferError("h", "x")
+TIMEOUT = errors.TaskTimeoutError("h", "x")
+STOPPED = errors.StoppedByUserError()
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [
+        ([outcome()], 0),
+        ([outcome(7)], 7),
+        ([outcome(None, UNREACHABLE)], 120),
+        ([outcome(0, TRANSFER)], 121),
+        ([outcome(), outcome()], 0),
+        ([outcome(), outcome(7)], 1),
+        ([outcome(7), outcome(None, UNREACHABLE)], 120),
+        ([outcome(None, UNREACHABLE), outcome(None, TRANSFER)], 121),
+        ([outcome(None, TRANSFER), outcome(None, UNKNOWN)], 123),
+        ([outcome(None, UNKNOWN), outcome(None, UNSAFE)], 118),
+        ([outcome(None, BUSY), outcome(None, UNFIT)], 122),
+        ([outcome(None, TIMEOUT), outcome(None, BUSY)], 117),
+        ([outcome(9), outcome(None, TIMEOUT)], 124),
+        ([outcome(None, errors.PlanError("x")), outcome()], 2),
+        ([outcome(), outcome(None, STOPPED), outcome(None, UNSAFE)], 130),
+    ],
+)
+def test_the_exit_code_is_the_one_to_look_at_first(
+    outcomes: list[JobOutcome], expected: int
+) -> None:
+    assert exit_code(outcomes) == expected
+
+
+def test_a_task_that_lacks_an_output_ends_with_one() -> None:
+    lacking = TaskOutcome(task="t", status=Status.FAILED, exit_code=0)
+    job = JobOutcome(
+        host="h", platform="docker", status=Status.FAILED, tasks=(lacking,), seconds={}
+    )
+    assert exit_code([job]) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "expected"),
+    [
+        (11, "rsync: write failed: No space left on device (28)", "No space left on device"),
+        (11, "rsync: write: Disk quota exceeded (122)", "Disk quota exceeded"),
+        (23, 'rsync: open "x": Permission denied (13)\nrsync error', 'open "x": Permission denied'),
+        (24, "file has vanished", "files vanished while they were read"),
+        (30, "[Receiver] io timeout\nmore", "nothing was heard for 60 s"),
+        (12, "sh: rsync: not found", "sh: rsync: not found"),
+        (255, "", "rsync ended with status 255"),
+        (23, "one\ntwo\nthree\nfour", "one; two; three"),
+    ],
+)
+def test_rsyncs_status_and_words_are_read_together(code: int, said: str, expected: str) -> None:
+    with pytest.raises(TransferError) as caught:
+        rsync.check("h", "sync", RsyncResult(code, b"", said.encode()))
+    assert expected in str(caught.value)
+    assert str(caught.value).startswith("h: sync incomplete: ")
+
+
+def test_rsyncs_statistics_are_read() -> None:
+    told = (
+        b"Number of regular files transferred: 1,204\nTotal transferred file size: 3,400,000 bytes"
+    )
+    moved = rsync.moved(RsyncResult(0, told, b""))
+    assert str(moved) == "1204 files, 3.4 MB"
+    assert str(rsync.Moved(0, 0)) == "nothing new"
+    assert str(rsync.Moved(1, 12)) == "1 file, 12 B"
+    assert rsync.readable_size(5e12) == "5.0 TB"
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [("", "rsync was not found there"), ("3.0.9", "rsync 3.0.9 there is too old (needed: 3.1.0")],
+)
+def test_a_hosts_rsync_has_a_floor(told: str, message: str) -> None:
+    with pytest.raises(HostUnfitError) as caught:
+        rsync.check_remote_version("h", told)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [("3.2.4", "rsync 3.2.4 on this machine is too old"), ("", "rsync was not found on this mach")],
+)
+def test_this_machines_rsync_has_a_floor(
+    version: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = tmp_path / "rsync"
+    fake.write_text(f"#!/bin/sh\necho 'rsync  version {version}  protocol version 31'\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    rsync.local_version.cache_clear()
+    try:
+        with pytest.raises(UsageError) as caught:
+            rsync.local_version()
+    finally:
+        rsync.local_version.cache_clear()
+    assert message in str(caught.value)
+
+
+def test_machines_are_named_as_images_name_them() -> None:
+    facts = Facts(
+        home="/h", root="/r", user="u", uid="1", machine="aarch64", root_id="i", free=0,
+        rsync="3.2.7", now=0, kinds={},
+    )  # fmt: skip
+    assert facts.architecture == "arm64"

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs as they are shown while they happen: plain lines, and live on a terminal."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import threading
+from collections.abc import Iterable
+
+import pytest
+
+from mlcube_remote.dispatch.events import (
+    Event,
+    JobFinished,
+    Level,
+    Note,
+    Output,
+    Stage,
+    StageFinished,
+    StageProgress,
+    StageStarted,
+)
+from mlcube_remote.dispatch.outcome import JobOutcome, Status
+from mlcube_remote.transport.base import Stream
+from mlcube_remote.ui.live import LiveReporter
+from mlcube_remote.ui.plain import PlainReporter
+from mlcube_remote.ui.reporter import make_reporter
+
+
+def said(data: bytes, host: str = "a", **changes: object) -> Output:
+    values: dict[str, object] = {
+        "host": host,
+        "at": 0.0,
+        "stage": Stage.RUN,
+        "task": "t",
+        "stream": Stream.STDOUT,
+        "data": data,
+    }
+    return Output(**(values | changes))  # type: ignore[arg-type] # by name
+
+
+def ended(host: str = "a", status: Status = Status.SUCCEEDED) -> JobFinished:
+    outcome = JobOutcome(host=host, platform="docker", status=status, seconds={})
+    return JobFinished(host=host, at=1.0, outcome=outcome)
+
+
+def stage(kind: Stage, host: str = "a", detail: str = "") -> list[Event]:
+    return [
+        StageStarted(host=host, at=0.0, stage=kind),
+        StageFinished(host=host, at=1.0, stage=kind, seconds=1.25, detail=detail),
+    ]
+
+
+class Pipe(io.TextIOWrapper):
+    """A stream that keeps its bytes, as standard output does when it is no terminal."""
+
+    def __init__(self) -> None:
+        self.kept = io.BytesIO()
+        super().__init__(self.kept, encoding="utf-8", write_through=True)
+
+
+def plain(
+    events: Iterable[Event], *hosts: str, quiet: bool = False, verbose: bool = False
+) -> tuple[bytes, bytes]:
+    out, err = Pipe(), Pipe()
+    reporter = make_reporter(
+        hosts=hosts or ("a",), quiet=quiet, verbose=verbose, json=False, stdout=out, stderr=err
+    )
+    assert isinstance(reporter, PlainReporter)
+    for event in events:
+        reporter.handle(event)
+    reporter.close()
+    return out.kept.getvalue(), err.kept.getvalue()
+
+
+def test_one_hosts_output_passes_byte_for_byte() -> None:
+    data = b"caf\xc3\xa9 \xff\x00\x1b[31m\rbar"
+    out, _ = plain([said(data[:4]), said(data[4:]), ended()])
+    assert out == data
+
+
+def test_several_hosts_output_is_prefixed_line_by_line() -> None:
+    events = [said(b"he"), said(b"x\n", "b"), said(b"llo\nrest"), ended(), ended("b")]
+    out, _ = plain(events, "a", "b")
+    assert out == b"b | x\na | hello\na | rest\n"
+
+
+def test_stages_are_lines_on_standard_error() -> None:
+    events = [
+        *stage(Stage.SYNC, detail="3 files"),
+        *stage(Stage.CONNECT),
+        said(b"Step 1\n", stage=Stage.CONFIGURE, task=None),
+        Note(host="a", at=0.0, level=Level.WARNING, text="odd\x07"),
+        Note(host="a", at=0.0, level=Level.DEBUG, text="detail"),
+    ]
+    _, err = plain(events)
+    assert err.splitlines() == [
+        b"a: sync: 3 files (1.2 s)",
+        b"a: connect: done (1.2 s)",
+        b"Step 1",
+        b"warning: a: odd\\x07",
+    ]
+    _, err = plain(events, verbose=True)
+    assert err.endswith(b"a: detail\n")
+    _, err = plain(events, quiet=True)
+    assert err == b"warning: a: odd\\x07\n"
+
+
+def test_json_keeps_standard_output_for_its_document() -> None:
+    out, err = Pipe(), Pipe()
+    reporter = make_reporter(
+        hosts=("a",), quiet=False, verbose=False, json=True, stdout=out, stderr=err
+    )
+    reporter.handle(said(b"hello\n"))
+    reporter.close()
+    assert out.kept.getvalue() == b""
+    assert err.kept.getvalue() == b"hello\n"
+
+
+def test_a_reader_that_has_gone_does_not_end_the_run() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as gone:
+        reporter = PlainReporter(
+            hosts=("a", "b"), quiet=False, verbose=False, stdout=gone, stderr=io.StringIO()
+        )
+        reporter.handle(said(b"x\n"))
+        reporter.handle(said(b"y\n"))
+        reporter.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), gone.fileno())  # closing flushes once more
+
+
+class Screen:
+    """A pseudo-terminal and everything that was written to it."""
+
+    def __init__(self) -> None:
+        self.master, slave = pty.openpty()
+        self.stream = os.fdopen(slave, "w", encoding="utf-8")
+        self._kept = bytearray()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        while True:
+            try:
+                data = os.read(self.master, 4096)
+            except OSError:
+                return
+            if not data:
+                return
+            self._kept += data
+
+    def text(self) -> str:
+        self.stream.close()
+        self._reader.join()
+        os.close(self.master)
+        return self._kept.decode()
+
+
+def live(events: Iterable[Event], *hosts: str) -> str:
+    screen = Screen()
+    reporter = LiveReporter(hosts=hosts or ("a",), verbose=False, stream=screen.stream)
+    for event in events:
+        reporter.handle(event)
+    reporter.close()
+    return screen.text()
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("LINES", "30")
+
+
+def test_a_terminal_shows_each_hosts_state_below_its_output() -> None:
+    events = [
+        *stage(Stage.CONNECT),
+        *stage(Stage.CONNECT, "b"),
+        StageStarted(host="b", at=0.0, stage=Stage.SYNC),
+        StageProgress(host="b", at=0.0, stage=Stage.SYNC, detail="42%"),
+        said(b"evil \x1b[2J line\n"),
+        said(b"no end"),
+        Note(host="a", at=0.0, level=Level.WARNING, text="careful"),
+        Note(host="a", at=0.0, level=Level.DEBUG, text="unseen"),
+        ended(),
+        ended("b", Status.FAILED),
+    ]
+    text = live(events, "a", "b")
+    assert "evil  line" in text
+    assert "no end" in text
+    assert "warning: a: careful" in text
+    assert "unseen" not in text
+    assert "succeeded" in text
+    assert "failed" in text
+    assert text.rstrip().endswith("\x1b[?25h") or "\x1b[?25h" in text, "the cursor is back"
+
+
+def test_many_hosts_are_counted() -> None:
+    hosts = [f"h{index}" for index in range(30)]
+    events: list[Event] = [StageStarted(host=host, at=0.0, stage=Stage.RUN) for host in hosts]
+    events += [ended("h3", Status.FAILED)]
+    text = live(events, *hosts)
+    assert "30 hosts: " in text
+    assert "slowest: h0" in text
+    assert "failed: h3" in text
+
+
+def test_many_threads_may_report_at_once() -> None:
+    hosts = [f"h{index}" for index in range(8)]
+    out, err = Pipe(), Pipe()
+    reporter = PlainReporter(hosts=tuple(hosts), quiet=False, verbose=False, stdout=out, stderr=err)
+
+    def work(host: str) -> None:
+        for number in range(200):
+            reporter.handle(said(b"line %d of " % number, host))
+            reporter.handle(said(host.encode() + b"\n", host))
+
+    threads = [threading.Thread(target=work, args=(host,)) for host in hosts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    reporter.close()
+    lines = out.kept.getvalue().decode().splitlines()
+    assert len(lines) == 1600
+    for host in hosts:
+        own = [line for line in lines if line.startswith(f"{host} | ")]
+        assert own == [f"{host} | line {number} of {host}" for number in range(200)]
+
+
+def test_a_terminal_gets_the_live_view() -> None:
+    screen = Screen()
+    reporter = make_reporter(
+        hosts=("a",), quiet=False, verbose=False, json=False,
+        stdout=screen.stream, stderr=screen.stream,
+    )  # fmt: skip
+    assert isinstance(reporter, LiveReporter)
+    reporter.close()
+    screen.text()
