@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -41,6 +42,18 @@ def make_socket(path: Path) -> None:
     os.chdir(here)
 
 
+def instead(path: Path, target: str | None) -> None:
+    """Put a link (or a directory) where something else is."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    if target is None:
+        path.mkdir()
+    else:
+        path.symlink_to(target)
+
+
 HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a name nobody declared": (lambda r: (r / "mlcube.yaml").write_text(""), "was not declared"),
     "a name beside a file": (lambda r: (r / "out/other").write_text(""), "was not declared"),
@@ -50,20 +63,10 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "an absolute link": (lambda r: (r / "model/l").symlink_to("/etc"), "leaves its output"),
     "a link upwards": (lambda r: (r / "model/l").symlink_to("../../x"), "leaves its output"),
     "a link to a neighbour": (lambda r: (r / "model/l").symlink_to("../out"), "leaves its output"),
-    "a link for a file": (
-        lambda r: ((r / "out/m.json").unlink(), (r / "out/m.json").symlink_to("/etc/passwd")),
-        "leaves its output",
-    ),
-    "a link for the folder above": (
-        lambda r: (
-            (r / "out/m.json").unlink(),
-            (r / "out").rmdir(),
-            (r / "out").symlink_to("/tmp"),
-        ),
-        "was not declared",
-    ),
+    "a link for a file": (lambda r: instead(r / "out/m.json", "/etc/passwd"), "leaves its output"),
+    "a link for the folder above": (lambda r: instead(r / "out", "/tmp"), "was not declared"),
     "a directory for a file": (
-        lambda r: ((r / "out/m.json").unlink(), (r / "out/m.json").mkdir()),
+        lambda r: instead(r / "out/m.json", None),
         "is a directory, declared was a file",
     ),
 }
