@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import select
+import threading
 import time
 from collections.abc import Callable
 
@@ -38,7 +38,11 @@ class ShellChannel:
     channel: paramiko.Channel
     _greetings: dict[Stream, framing.Greeting] = attrs.field(factory=dict, init=False)
     """The streams on which the login shell may still be heard."""
-    _ahead: bytes = attrs.field(default=b"", init=False)
+    _ahead: list[tuple[Stream, bytes]] = attrs.field(factory=list, init=False)
+    """What was read too early, to be passed on first."""
+    _bell: threading.Event = attrs.field(factory=threading.Event, init=False)
+    """Rung when something comes. Paramiko's own descriptor for this can miss a ring, when one
+    stream is emptied in the moment that the other is filled."""
     noise: str = attrs.field(default="", init=False)
     """The first bytes that the login shell printed of its own, if it did."""
 
@@ -73,9 +77,10 @@ class ShellChannel:
         if Stream.STDOUT not in heard:
             return
 
+        early: list[tuple[Stream, bytes]] = []
+
         def take(stream: Stream, data: bytes) -> bool:
-            if stream is Stream.STDOUT:
-                self.push_back(data)
+            early.append((stream, data))
             return stream is Stream.STDOUT
 
         late = ""
@@ -86,6 +91,7 @@ class ShellChannel:
         except TimeoutError:
             done, late = False, f"nothing within {GREETING_TIMEOUT:g} s, "
         if done:
+            self._ahead = early
             said = heard[Stream.STDOUT]
             self.noise = said.shown if said.noise.strip() else ""
             return
@@ -101,7 +107,7 @@ class ShellChannel:
 
     def push_back(self, data: bytes) -> None:
         """Put bytes of standard output back, to be read again first."""
-        self._ahead = data + self._ahead
+        self._ahead.insert(0, (Stream.STDOUT, data))
 
     def read(
         self, take: Taker, *, silence: float | None = None, within: float | None = None
@@ -137,16 +143,16 @@ class ShellChannel:
         within: float | None = None,
         stop_when_greeted: bool = False,
     ) -> bool:
-        if self._ahead:
-            ahead, self._ahead = self._ahead, b""
-            if take(Stream.STDOUT, ahead):
+        while self._ahead:
+            if take(*self._ahead.pop(0)):
                 return True
-        poller = select.poll()
-        poller.register(self.channel.fileno(), select.POLLIN)
+        self.channel.in_buffer.set_event(self._bell)
+        self.channel.in_stderr_buffer.set_event(self._bell)
         last = None if within is None else time.monotonic() + within
         quiet = None if silence is None else time.monotonic() + silence
         while True:
-            # Looked at before reading: what arrives with the end must not be missed.
+            # Both are looked at before reading: what arrives meanwhile must not be missed.
+            self._bell.clear()
             over = self.channel.eof_received or self.channel.closed
             got = False
             for stream, ready, receive in (
@@ -173,7 +179,7 @@ class ShellChannel:
             if quiet is not None and now > quiet:
                 raise TimeoutError
             ends = (end - now for end in (last, quiet) if end is not None)
-            poller.poll(min((_LONGEST_WAIT, *ends)) * 1000)
+            self._bell.wait(min((_LONGEST_WAIT, *ends)))
 
     def _past_greeting(self, stream: Stream, data: bytes) -> bytes:
         """Return what of ``data`` is not the login shell's."""

@@ -22,12 +22,17 @@ from mlcube_remote.transport.channel import ShellChannel
 from mlcube_remote.transport.dial import PACKET, WINDOW
 
 _OPEN_TIMEOUT = 60.0
+_LOOK_AGAIN = 0.1
 _PATIENCE = 15.0
 """Seconds to wait for a session though nothing of ours holds one: one of ours may still end."""
 
 
+_SHORT_PATIENCE = 2.0
+"""The same for an exchange that can be had on another connection."""
+
+
 class OccupiedError(Exception):
-    """No session is free, nor will one be soon: a stream holds it."""
+    """No session is free, nor will one be soon: something that does not end holds it."""
 
 
 class _RefusedError(Exception):
@@ -58,14 +63,15 @@ class Sessions:
 
         Args:
             text: The first shell text.
-            is_brief: Do not wait behind a stream.
+            is_brief: Do not wait behind what may not end.
 
         Raises:
-            OccupiedError: ``is_brief``, and a stream holds the only session.
+            OccupiedError: ``is_brief``, and a stream holds the only session, or something that
+                was given up and still runs there.
             HostUnfitError: The server allows no session, though nothing of ours holds one.
             StateUnknownError: The connection is gone.
         """
-        deadline: float | None = None
+        alone_since: float | None = None
         while True:
             try:
                 return self._open(text)
@@ -73,18 +79,22 @@ class Sessions:
                 self._is_scarce = True
                 self._drop_ahead()
                 is_at_work = not self._release_idle()
-                if is_brief and self._lasting:
-                    raise OccupiedError from problem
                 now = time.monotonic()
-                if is_at_work or self._is_busy() or deadline is None:
-                    deadline = now + _PATIENCE
-                if now > deadline:
-                    raise HostUnfitError(
-                        self.host,
-                        f"allows no further session on this connection ({problem})",
-                        hint="raise MaxSessions in its sshd_config (the default is 10)",
-                    ) from problem
-                time.sleep(0.05)
+                if is_at_work or self._is_busy() or alone_since is None:
+                    alone_since = now
+                if is_brief and (self._lasting or now - alone_since > _SHORT_PATIENCE):
+                    raise OccupiedError(str(problem)) from problem
+                if now - alone_since > _PATIENCE:
+                    raise self.refused(problem) from problem
+                time.sleep(_LOOK_AGAIN)
+
+    def refused(self, problem: Exception) -> HostUnfitError:
+        """Return the error for a server that allows no further session."""
+        return HostUnfitError(
+            self.host,
+            f"allows no further session on this connection ({problem})",
+            hint="raise MaxSessions in its sshd_config (the default is 10)",
+        )
 
     def take(self) -> ShellChannel:
         """Return a shell that was opened ahead, or a new one; see :meth:`open`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import attrs
 
@@ -30,8 +31,8 @@ class SSHConnection:
     host: Host
     _dialled: Dialled
     _liveness: Liveness
-    _again: Callable[[], SSHConnection]
-    """Logs in once more."""
+    _again: Callable[[], SSHConnection] | None
+    """Logs in once more; ``None`` where that has been done."""
     _note: Callable[[str], None]
     _sessions: Sessions = attrs.field(init=False)
     _control: ShellChannel | None = attrs.field(default=None, init=False)
@@ -49,8 +50,17 @@ class SSHConnection:
         endpoint: Endpoint,
         credentials: Credentials,
         note: Callable[[str], None],
+        *,
+        is_second: bool = False,
     ) -> SSHConnection:
         """Connect and log in.
+
+        Args:
+            host: Where to.
+            endpoint: How.
+            credentials: What the user typed.
+            note: Told what the user should know.
+            is_second: Whether this serves another connection, which has no session left.
 
         Raises:
             ConnectError: No session could be had.
@@ -61,9 +71,8 @@ class SSHConnection:
         dialled = dial(endpoint, caller)
         liveness = Liveness(dialled.transport, dialled.wire, host.keepalive)
         liveness.start()
-        return cls(
-            host, dialled, liveness, lambda: cls.open(host, endpoint, credentials, note), note
-        )
+        again = partial(cls.open, host, endpoint, credentials, note, is_second=True)
+        return cls(host, dialled, liveness, None if is_second else again, note)
 
     @property
     def name(self) -> str:
@@ -82,8 +91,9 @@ class SSHConnection:
         with self._control_lock:
             try:
                 shell = self._control_shell()
-            except OccupiedError:
-                return self._beside().call(function, *args, env=env, timeout=timeout)
+            except OccupiedError as problem:
+                beside = self._beside(problem)
+                return beside.call(function, *args, env=env, timeout=timeout)
             try:
                 return self._exchange(shell, function, text, timeout)
             except HostError:
@@ -134,9 +144,11 @@ class SSHConnection:
             self._control_lock.release()
         return True
 
-    def _beside(self) -> SSHConnection:
+    def _beside(self, problem: OccupiedError) -> SSHConnection:
         if self._second is None:
-            self._note("its sshd allows one session per connection: logging in once more")
+            if self._again is None:
+                raise self._sessions.refused(problem) from problem
+            self._note("its sshd allows too few sessions per connection: logging in once more")
             self._second = self._again()
         return self._second
 

@@ -29,6 +29,9 @@ Session = Callable[[paramiko.Channel], None]
 _HELLO = re.compile(rb"printf '%s%s\\n' '(mlcr-)' '([0-9a-f]+)'\n")
 _MARKER = re.compile(rb"'\\n%s %d\\n' '(mlcr-[0-9a-f]+)'")
 
+EVERYTHING = re.compile(_HELLO.pattern + rb"(?s:.*?)" + _MARKER.pattern)
+"""The two halves of the first marker, and the marker of the first answer."""
+
 
 def read_until(channel: paramiko.Channel, pattern: re.Pattern[bytes]) -> re.Match[bytes]:
     """Read what the client sends until the pattern is in it."""
@@ -43,8 +46,7 @@ def read_until(channel: paramiko.Channel, pattern: re.Pattern[bytes]) -> re.Matc
 
 def greet(channel: paramiko.Channel) -> bytes:
     """Behave as a good shell until the first call; return the marker that its answer needs."""
-    both = re.compile(_HELLO.pattern + rb"(?s:.*?)" + _MARKER.pattern)
-    match = read_until(channel, both)
+    match = read_until(channel, EVERYTHING)
     hello = match[1] + match[2] + b"\n"
     channel.sendall_stderr(hello)
     channel.sendall(hello)

@@ -14,7 +14,7 @@ from mlcube_remote.errors import HostUnfitError, StateUnknownError
 from mlcube_remote.transport import channel as channel_module
 from mlcube_remote.transport import relay as relay_module
 from mlcube_remote.transport.base import Stream
-from tests.unit.transport.ssh_server import Lab, Serve, greet, hang_up
+from tests.unit.transport.ssh_server import EVERYTHING, Lab, Serve, greet, hang_up, read_until
 
 
 def _say(text: bytes, *, stderr: bool = False) -> Callable[[paramiko.Channel], None]:
@@ -159,6 +159,23 @@ def test_a_new_shell_serves_after_one_that_failed(serve: Serve, lab: Lab) -> Non
         with pytest.raises(HostUnfitError):
             connection.call("mlcr_kind", "/")
         assert connection.call("mlcr_kind", "/").text == "ok"
+
+
+def test_an_answer_that_comes_before_the_greeting_is_complete_is_kept(
+    serve: Serve, lab: Lab
+) -> None:
+    def session(channel: paramiko.Channel) -> None:
+        match = read_until(channel, EVERYTHING)
+        hello = match[1] + match[2] + b"\n"
+        channel.sendall_stderr(hello + b"warning\n" + match[3] + b" \n")
+        time.sleep(0.2)
+        channel.sendall(hello + b"out\n" + match[3] + b" 0\n")
+        channel.recv(1)
+
+    with lab.connected(serve(session)) as connection:
+        reply = connection.call("mlcr_kind", "/", timeout=3)
+
+    assert (reply.stdout, reply.stderr) == (b"out", b"warning")
 
 
 def _begin_stream(channel: paramiko.Channel) -> None:
