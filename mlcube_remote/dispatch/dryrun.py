@@ -7,7 +7,7 @@ import attrs
 
 from mlcube_remote.commands.model import Argv, TaskCommands
 from mlcube_remote.dispatch.plan import Job, Request, make_jobs
-from mlcube_remote.dispatch.sync import trees
+from mlcube_remote.dispatch.sync import size_of, trees
 
 HOME = "~"
 """Stands for the home directory of a host that nobody has asked."""
@@ -61,6 +61,6 @@ def _transfers(job: Job, *, root: str, home: str) -> tuple[str, ...]:
         return ()
     placed = [item for items in job.placed(root).values() for item in items]
     return tuple(
-        f"sync {tree.local} to {tree.remote}"
+        f"sync {tree.local} to {tree.remote} ({size_of(tree)} at the most)"
         for tree in trees(job.request.cube, placed, job.paths(root=root, home=home))
     )

@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import posixpath
 import re
+import subprocess
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -19,8 +21,8 @@ from mlcube_remote.cube.model import IO, Cube, ParameterType
 from mlcube_remote.dispatch.ignore import escape, exclude_path, filter_rules, read_patterns
 from mlcube_remote.dispatch.paths import HostPaths, data_room
 from mlcube_remote.dispatch.placement import Placed, Where, mirrored_path
-from mlcube_remote.dispatch.rsync import IO_TIMEOUT, Moved, check, moved
-from mlcube_remote.transport.base import Connection
+from mlcube_remote.dispatch.rsync import IO_TIMEOUT, Moved, check, local_version, moved
+from mlcube_remote.transport.base import Connection, RsyncResult
 
 _OPTIONS = (
     "-rlpt",
@@ -150,6 +152,27 @@ def _workspace_rule(cube: Cube) -> list[str]:
         return []
     inside = escape(cube.workspace.relative_to(cube.root).as_posix())
     return [f"P /{inside}/***"]
+
+
+def size_of(tree: Tree) -> Moved:
+    """Return how much a mirror that has nothing yet would get: rsync's own count, sending nothing.
+
+    Raises:
+        TransferError: Something in the tree cannot be read.
+        UsageError: There is no rsync here.
+    """
+    local_version()
+    with tempfile.TemporaryDirectory(prefix="mlcube-remote-") as nothing:
+        *options, source, _ = tree.arguments()
+        done = subprocess.run(
+            ["rsync", "--dry-run", *options, source, f"{nothing}/"],
+            capture_output=True,
+            check=False,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+    result = RsyncResult(done.returncode, done.stdout, done.stderr)
+    check("local", "dry run", result)
+    return moved(result)
 
 
 @attrs.frozen(kw_only=True)

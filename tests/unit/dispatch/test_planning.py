@@ -234,6 +234,7 @@ def test_a_dry_run_has_an_entry_for_each_host_and_task(root: Path) -> None:
         ("local", "train"),
     ]
     assert notes["h"][0].startswith(f"sync {root} to /r/cubes/my_cube-")
+    assert notes["h"][0].endswith(f"(2 files, {len(CUBE) + 1} B at the most)")
     assert notes["local"] == ()
     assert planned[2].commands.creates == (f"{root}/workspace/data",)
 
