@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from mlcube_remote.inventory.model import Host, Inventory
 from mlcube_remote.secret import Secret
@@ -37,12 +38,15 @@ def connect(
         from mlcube_remote.transport.local import LocalConnection  # noqa: PLC0415 - no SSH needed
 
         return LocalConnection(host)
-    # Paramiko takes a quarter of a second to import; --help and --dry-run never need it.
     from mlcube_remote.inventory.sshconfig import resolve  # noqa: PLC0415
-    from mlcube_remote.transport import libraries  # noqa: F401, PLC0415 - first of all
-    from mlcube_remote.transport.auth import Credentials  # noqa: PLC0415
-    from mlcube_remote.transport.ssh import SSHConnection  # noqa: PLC0415
 
-    endpoint = resolve(host, inventory)
+    with ThreadPoolExecutor(1, thread_name_prefix="mlcr-resolve") as aside:
+        resolving = aside.submit(resolve, host, inventory)
+        # Paramiko takes long to import; --help and --dry-run never need it, ssh -G runs meanwhile.
+        from mlcube_remote.transport import libraries  # noqa: F401, PLC0415 - first of all
+        from mlcube_remote.transport.auth import Credentials  # noqa: PLC0415
+        from mlcube_remote.transport.ssh import SSHConnection  # noqa: PLC0415
+
+        endpoint = resolving.result()
     credentials = Credentials(password=password, passphrase=passphrase)
     return SSHConnection.open(host, endpoint, credentials, note)
