@@ -147,17 +147,22 @@ def _dry_run(request: Any, *, as_json: bool) -> int:
 def _dispatch(
     request: Any, jobs: Any, logins: Logins, given: dict[str, Any], *, as_json: bool
 ) -> int:
+    from mlcube_remote.dispatch.dialling import Dialler  # noqa: PLC0415
+    from mlcube_remote.dispatch.rsync import advice  # noqa: PLC0415
+
+    if any(not job.host.is_local for job in jobs) and (warning := advice()):
+        click.echo(f"warning: {warning}", err=True)
+    dialler = Dialler(logins.connect)
+    dialler.begin((job.host for job in jobs), at_once=given["parallel"])
+    # Hosts take their time to answer: the rest is imported meanwhile.
     from mlcube_remote.dispatch.exitcode import exit_code  # noqa: PLC0415
     from mlcube_remote.dispatch.fanout import run_all  # noqa: PLC0415
-    from mlcube_remote.dispatch.rsync import advice  # noqa: PLC0415
     from mlcube_remote.dispatch.run import Run  # noqa: PLC0415
     from mlcube_remote.ui.document import dump, run_document  # noqa: PLC0415
     from mlcube_remote.ui.errors import print_error, report_crash  # noqa: PLC0415
     from mlcube_remote.ui.reporter import make_reporter  # noqa: PLC0415
     from mlcube_remote.ui.summary import print_summary  # noqa: PLC0415
 
-    if any(not job.host.is_local for job in jobs) and (warning := advice()):
-        click.echo(f"warning: {warning}", err=True)
     reporter = make_reporter(
         hosts=[job.host.name for job in jobs],
         quiet=given["quiet"],
@@ -165,9 +170,11 @@ def _dispatch(
         json=as_json,
     )
     with contextlib.closing(reporter):
-        outcomes = run_all(
-            jobs, Run(connect=logins.connect, sink=reporter.handle), parallel=given["parallel"]
-        )
+        try:
+            run = Run(connect=dialler, sink=reporter.handle)
+            outcomes = run_all(jobs, run, parallel=given["parallel"])
+        finally:
+            dialler.hang_up()
     code = exit_code(outcomes)
     if as_json:
         dump(run_document(request.run_id, outcomes, code), sys.stdout)

@@ -33,12 +33,13 @@ inspect() (
         -- "$(cat -- "$task/cid")" 2>/dev/null) && publish "$task/inspect" "$state"
 )
 
-# remove DIRECTORY: remove the container, whose log and state are kept by now.
+# remove DIRECTORY: remove the container, whose log and state are kept by now. Nobody waits for
+# that, so what still runs goes first.
 remove() (
     task=$1
     [ -s "$task/cid" ] || return 0
     eval "set -- $(cat -- "$task/engine")"
-    "$@" rm -- "$(cat -- "$task/cid")" >/dev/null 2>&1
+    nice "$@" rm -- "$(cat -- "$task/cid")" >/dev/null 2>&1
 )
 
 # supervise JOB

@@ -2,22 +2,24 @@
 """What rsync takes for its remote shell.
 
 It hands its own file descriptors to the process that has the connection, then waits for the
-remote command's status. Usage: ``python -I -S rsh.py SOCKET_FD HOST COMMAND...``. It must start in
-milliseconds, so it imports next to nothing.
+remote command's status. Usage: ``python -I -S rsh.py SOCKET_FD HOST COMMAND...``. It starts twice
+for every host of a run, so it imports next to nothing: ``socket`` itself takes as long to import as
+the interpreter to start, its C half does not.
 """
 
 import os
-import socket
 import sys
+from _socket import SCM_RIGHTS, SOL_SOCKET, socket
 
 
 def main() -> int:
     """Send descriptors 0 to 2 and the command; return the status that comes back."""
-    owner = socket.socket(fileno=int(sys.argv[1]))
+    owner = socket(fileno=int(sys.argv[1]))
     command = os.fsencode("\0".join(sys.argv[3:]))
+    descriptors = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, 1, 2))
     try:
         owner.sendall(len(command).to_bytes(4, "big"))
-        socket.send_fds(owner, [b"f"], [0, 1, 2])
+        owner.sendmsg([b"f"], [(SOL_SOCKET, SCM_RIGHTS, descriptors)])
         owner.sendall(command)
         # The pipes must have one owner, or rsync would never see their end.
         nowhere = os.open(os.devnull, os.O_RDWR)
