@@ -83,10 +83,14 @@ class Connection(Protocol):
             function: Name of a function in ``mlcube_remote/remote/*.sh``.
             args: Its positional parameters, arriving byte for byte (NUL is refused).
             env: Variables exported to this one call; handed over on standard input, never in argv.
-            timeout: Seconds until the host counts as not answering.
+            timeout: Seconds for the whole answer, until the host counts as not answering.
 
         Returns:
             The function's status and output; output beyond 1 MiB raises.
+
+        Raises:
+            HostError: As above.
+            ValueError: Something cannot be passed on: a NUL, an impossible name.
         """
         ...
 

@@ -19,6 +19,9 @@ _CHUNK = 256 * 1024
 _LONGEST_WAIT = 5.0
 """Seconds until a channel is looked at again though nothing announced itself."""
 
+_SLOWEST_LINK = 4096
+"""Bytes per second that must arrive, so that a slow link has time and a host that drips has not."""
+
 GREETING_TIMEOUT = 30.0
 """Seconds a login shell may take before ours answers."""
 
@@ -117,7 +120,7 @@ class ShellChannel:
         Args:
             take: Receives the bytes.
             silence: Seconds without a byte until the host counts as not answering.
-            within: Seconds for all of it.
+            within: Seconds for all of it, on top of what the bytes take on a very slow link.
 
         Returns:
             Whether ``take`` ended it.
@@ -162,7 +165,10 @@ class ShellChannel:
                 if not ready():
                     continue
                 got = True
-                data = self._past_greeting(stream, receive(_CHUNK))
+                raw = receive(_CHUNK)
+                if last is not None and not stop_when_greeted:
+                    last += len(raw) / _SLOWEST_LINK
+                data = self._past_greeting(stream, raw)
                 if data and take(stream, data):
                     return True
                 if stop_when_greeted and Stream.STDOUT not in self._greetings:

@@ -123,9 +123,9 @@ class Relay:
         try:
             marker = framing.nonce()
             line = f"printf '%s\\n' '{marker.decode()}'; exec {quote_words(command)}\n"
+            shell.send(line.encode("utf-8", "surrogateescape"))
             shell.greet()
             # Only once the shell has read its last line may the protocol's bytes follow.
-            shell.send(line.encode("utf-8", "surrogateescape"))
             self._await(shell, marker)
             # The thread's own copy: it may outlive this one, whose number is then another file's.
             threading.Thread(

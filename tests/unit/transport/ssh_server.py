@@ -26,11 +26,13 @@ from mlcube_remote.transport.ssh import SSHConnection
 Session = Callable[[paramiko.Channel], None]
 """Plays the shell of one session; the channel is closed when it returns."""
 
-_HELLO = re.compile(rb"printf '%s%s\\n' '(mlcr-)' '([0-9a-f]+)'\n")
+HELLO = re.compile(rb"printf '%s%s\\n' '(mlcr-)' '([0-9a-f]+)'\n")
+"""The two halves of the first marker."""
+
 _MARKER = re.compile(rb"'\\n%s %d\\n' '(mlcr-[0-9a-f]+)'")
 
-EVERYTHING = re.compile(_HELLO.pattern + rb"(?s:.*?)" + _MARKER.pattern)
-"""The two halves of the first marker, and the marker of the first answer."""
+EVERYTHING = re.compile(HELLO.pattern + rb"(?s:.*?)" + _MARKER.pattern)
+"""The same, and the marker of the first answer."""
 
 
 def read_until(channel: paramiko.Channel, pattern: re.Pattern[bytes]) -> re.Match[bytes]:

@@ -14,7 +14,15 @@ from mlcube_remote.errors import HostUnfitError, StateUnknownError
 from mlcube_remote.transport import channel as channel_module
 from mlcube_remote.transport import relay as relay_module
 from mlcube_remote.transport.base import Stream
-from tests.unit.transport.ssh_server import EVERYTHING, Lab, Serve, greet, hang_up, read_until
+from tests.unit.transport.ssh_server import (
+    EVERYTHING,
+    HELLO,
+    Lab,
+    Serve,
+    greet,
+    hang_up,
+    read_until,
+)
 
 
 def _say(text: bytes, *, stderr: bool = False) -> Callable[[paramiko.Channel], None]:
@@ -179,9 +187,7 @@ def test_an_answer_that_comes_before_the_greeting_is_complete_is_kept(
 
 
 def _begin_stream(channel: paramiko.Channel) -> None:
-    text = b""
-    while not (match := re.search(rb"'(mlcr-)' '([0-9a-f]+)'", text)):
-        text += channel.recv(65536)
+    match = read_until(channel, HELLO)
     hello = match[1] + match[2] + b"\n"
     channel.sendall_stderr(hello)
     channel.sendall(hello)
@@ -270,12 +276,10 @@ def test_rsync_ends_though_the_host_never_does(
     monkeypatch.setattr(relay_module, "_END_TIMEOUT", 0.5)
 
     def session(channel: paramiko.Channel) -> None:
-        _begin_stream(channel)
-        text = b""
-        while not (match := re.search(rb"'(mlcr-[0-9a-f]+)'; exec", text)):
-            text += channel.recv(65536)
-        channel.sendall_stderr(b"weird\n" * 100_000)
-        channel.sendall(match[1] + b"\n")
+        start = re.compile(HELLO.pattern + rb"(?s:.*?)'(mlcr-[0-9a-f]+)'; exec")
+        match = read_until(channel, start)
+        channel.sendall_stderr(match[1] + match[2] + b"\n" + b"weird\n" * 100_000)
+        channel.sendall(match[1] + match[2] + b"\n" + match[3] + b"\n")
         # No greeting of rsync's, so the client's rsync ends; this goes on.
         _for_ever(b"\xff" * 32768)(channel)
 

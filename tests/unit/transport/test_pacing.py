@@ -13,6 +13,7 @@ from mlcube_remote.transport.pacing import LOGINS_AT_ONCE, Gate
 def _most_at_once(gate: Gate, visitors: int) -> int:
     inside = most = 0
     guard = threading.Lock()
+    full = threading.Event()
 
     def visit() -> None:
         nonlocal inside, most
@@ -20,6 +21,10 @@ def _most_at_once(gate: Gate, visitors: int) -> int:
             with guard:
                 inside += 1
                 most = max(most, inside)
+                if inside >= gate.limit:
+                    full.set()
+            # Nobody leaves before as many are inside as may be, and some time for one too many.
+            full.wait(10)
             time.sleep(0.01)
             with guard:
                 inside -= 1
