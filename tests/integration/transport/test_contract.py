@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -103,11 +104,13 @@ def test_the_surroundings_are_known(connection: Connection) -> None:
 
 
 def test_what_is_made_is_private(connection: Connection) -> None:
+    folder = f"/tmp/mlcr-private-{os.getpid()}"
+
     # mlcr_in opens up on purpose; the shell itself does not.
-    reply = connection.call("mlcr_own_directories", "/tmp/mlcr-contract-private")
-    assert reply.ok, reply
-    mode = connection.call("mlcr_in", *_sh("ls -ld /tmp/mlcr-contract-private")).text
-    assert mode.startswith("drwx------")
+    assert connection.call("mlcr_own_directories", folder).ok
+
+    listing = connection.call("mlcr_in", *_sh('ls -ld "$1" && rmdir "$1"', folder)).text
+    assert listing.startswith("drwx------")
 
 
 def test_answers_beyond_the_limit_are_refused_and_the_next_call_works(
