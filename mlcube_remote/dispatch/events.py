@@ -52,6 +52,7 @@ class StageFinished(Event):
     """A stage ended after ``seconds``; ``skipped`` says there was nothing to do (image present)."""
 
     stage: Stage
+    task: str | None = None
     seconds: float
     detail: str = ""
     skipped: bool = False

@@ -65,6 +65,7 @@ class Journal:
                 host=self.host,
                 at=self._now(),
                 stage=stage,
+                task=task,
                 seconds=took,
                 detail=notes.detail,
                 skipped=notes.skipped,

@@ -105,7 +105,7 @@ class LiveReporter:
                 line.detail = event.detail
             elif isinstance(event, StageFinished):
                 self._flush(event.host)
-                line.done.append(f"{event.stage.value} {event.seconds:.1f}s")
+                line.done.append(f"{event.task or event.stage.value} {event.seconds:.1f}s")
                 line.stage = None
             elif isinstance(event, JobFinished):
                 self._flush(event.host)

@@ -113,7 +113,8 @@ class PlainReporter:
             return
         detail = sanitise(event.detail)
         told = f" {detail}" if detail else " done"
-        self.stderr.write(f"{event.host}: {event.stage.value}:{told} ({event.seconds:.1f} s)\n")
+        name = f"{event.stage.value} {event.task}" if event.task else event.stage.value
+        self.stderr.write(f"{event.host}: {name}:{told} ({event.seconds:.1f} s)\n")
         self.stderr.flush()
 
     def _note(self, event: Note) -> None:
