@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """YAML files that remember where everything stands, so that an error can name the line.
 
-Read with PyYAML's safe tags only. What YAML allows but people get wrong is refused here: duplicate
-keys, tabs, aliases that explode, several documents in a file.
+Read with YAML's plain tags only. What YAML allows but people get wrong is refused here: duplicate
+keys, tabs, aliases that explode, several documents in a file. A file that somebody else wrote can
+neither crash the reader nor make it use much memory.
 """
 
 from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Hashable, Iterable
+import re
+from collections.abc import Callable, Collection, Hashable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,18 @@ MAX_DEPTH = 50
 MAX_NODES = 100_000
 """Values after aliases are expanded; a few lines of aliases can mean billions."""
 
+MAX_BYTES = 4 * 1024 * 1024
+"""Files beyond this are not read to their end."""
+
+SHORT = 2048
+"""Characters in which nothing can be nested too deep for libyaml; below, one pass will do."""
+
 Key = Hashable
+_TAG = "tag:yaml.org,2002:"
+_PLAIN = frozenset(
+    _TAG + name for name in ("bool", "float", "int", "null", "str", "timestamp", "value")
+)
+_UNPRINTABLE = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -57,6 +70,8 @@ class Document:
     data: Any
     """Plain dictionaries, lists and scalars; ``None`` for an empty file."""
     positions: dict[tuple[Key, ...], Position]
+    written: dict[tuple[Key, ...], str] = attrs.field(factory=dict)
+    """What stands in the file where YAML saw no text: ``1.10``, ``022`` and ``yes`` change."""
 
     def position(self, keys: Iterable[Key] = ()) -> Position:
         """Return where a key stands, or the closest of its parents."""
@@ -83,11 +98,14 @@ def load(path: Path, *, error: type[UsageError]) -> Document:
     """
     name = shown_path(path)
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
     except FileNotFoundError as problem:
         raise error(f"{name}: no such file") from problem
     except OSError as problem:
         raise error(f"{name}: cannot be read: {problem.strerror}") from problem
+    if len(raw) > MAX_BYTES:
+        raise error(f"{name}: expected a file of at most {MAX_BYTES // 2**20} MiB")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
@@ -106,9 +124,9 @@ class _Reader:
     path: Path
     error: type[UsageError]
     positions: dict[tuple[Key, ...], Position] = attrs.field(factory=dict)
+    written: dict[tuple[Key, ...], str] = attrs.field(factory=dict)
     _nodes: int = 0
     _construct: Callable[[yaml.Node], Any] = attrs.field(default=lambda _: None, init=False)
-    _flatten: Callable[[yaml.MappingNode], None] = attrs.field(default=lambda _: None, init=False)
 
     def fail(self, mark: Any, problem: str) -> UsageError:
         name = shown_path(self.path)
@@ -117,22 +135,48 @@ class _Reader:
         return self.error(f"{name}:{mark.line + 1}:{mark.column + 1}: {problem}")
 
     def read(self, text: str) -> Document:
-        loader = _Loader(text)
-        self._construct = loader.construct_object
-        self._flatten = loader.flatten_mapping
+        self._refuse_unprintable(text)
         try:
-            node = loader.get_single_node()
-            data = None if node is None else self._value(node, (), 0)
+            if len(text) > SHORT:
+                self._refuse_depth(text)
+            data = self._compose(text)
         except yaml.MarkedYAMLError as problem:
             mark = problem.problem_mark or problem.context_mark
             raise self.fail(mark, self._explain(problem, mark, text)) from problem
+        except RecursionError as problem:  # PyYAML's own composer, where libyaml's is absent
+            raise self.fail(None, f"nested more than {MAX_DEPTH} deep") from problem
         except yaml.YAMLError as problem:
-            raise self.fail(None, f"is not YAML: {problem}") from problem
-        except (ValueError, OverflowError, RecursionError) as problem:
-            raise self.fail(None, f"holds a value that cannot be read: {problem}") from problem
+            raise self.fail(None, f"is not YAML: {str(problem).splitlines()[0]}") from problem
+        return Document(path=self.path, data=data, positions=self.positions, written=self.written)
+
+    def _compose(self, text: str) -> Any:
+        loader = _Loader(text)
+        self._construct = loader.construct_object
+        try:
+            node = loader.get_single_node()
+            return None if node is None else self._value(node, (), 0)
         finally:
             loader.dispose()
-        return Document(path=self.path, data=data, positions=self.positions)
+
+    def _refuse_unprintable(self, text: str) -> None:
+        if found := _UNPRINTABLE.search(text):
+            before = text[: found.start()]
+            mark = yaml.Mark("", 0, before.count("\n"), len(before.rpartition("\n")[2]), None, 0)
+            code = f"U+{ord(found[0]):04X}"
+            raise self.fail(mark, f"the control character {code} is not allowed in YAML")
+
+    def _refuse_depth(self, text: str) -> None:
+        # libyaml's composer recurses in C: some 100,000 brackets would end the process.
+        loader = _Loader(text)
+        depth = 0
+        try:
+            while (event := loader.get_event()) is not None:
+                depth += isinstance(event, yaml.CollectionStartEvent)
+                depth -= isinstance(event, yaml.CollectionEndEvent)
+                if depth > MAX_DEPTH + 1:  # the outermost is not nested
+                    raise self.fail(event.start_mark, f"nested more than {MAX_DEPTH} deep")
+        finally:
+            loader.dispose()
 
     def _explain(self, problem: yaml.MarkedYAMLError, mark: Any, text: str) -> str:
         lines = text.splitlines()
@@ -146,51 +190,95 @@ class _Reader:
             return "a ':' that begins no value here; quote the text, or check the indentation"
         if "could not determine a constructor" in said:
             return f"the tag {said.rpartition(' ')[2]} is not allowed here"
-        if "expected ',' or ']'" in said:
+        if "expected ',' or" in said:
             return f"is not YAML: {said}; put a name with brackets into quotes"
+        if said == "second occurrence":
+            return "an anchor (&) of this name stands above already"
+        if said == "found undefined alias":
+            return "an alias (*) whose anchor (&) does not stand above; quote it if it is text"
+        if "cannot start any token" in said:
+            return f"is not YAML: {said}; put it into quotes"
+        if problem.context and problem.context_mark and problem.context_mark.line != mark.line:
+            said += f" {problem.context} that begins on line {problem.context_mark.line + 1}"
         return f"is not YAML: {said}"
 
-    def _value(self, node: yaml.Node, path: tuple[Key, ...], depth: int) -> Any:
+    def _count(self, node: yaml.Node, depth: int) -> None:
         self._nodes += 1
         if depth > MAX_DEPTH:
             raise self.fail(node.start_mark, f"nested more than {MAX_DEPTH} deep")
         if self._nodes > MAX_NODES:
             raise self.fail(node.start_mark, f"more than {MAX_NODES:,} values (aliases?)")
+
+    def _value(self, node: yaml.Node, path: tuple[Key, ...], depth: int) -> Any:
+        self._count(node, depth)
         self.positions.setdefault(path, _position(node.start_mark))
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path, depth)
         if isinstance(node, yaml.SequenceNode):
+            self._refuse_tag(node, {_TAG + "seq"})
             return [
                 self._value(item, (*path, index), depth + 1)
                 for index, item in enumerate(node.value)
             ]
-        return self._construct(node)
+        value = self._scalar(node)
+        if not isinstance(value, str):
+            self.written[path] = node.value
+        return value
+
+    def _scalar(self, node: yaml.Node) -> Any:
+        self._refuse_tag(node, _PLAIN)
+        try:
+            return self._construct(node)
+        except (ValueError, OverflowError) as problem:
+            kind = node.tag.removeprefix(_TAG)
+            raise self.fail(
+                node.start_mark, f"looks like a value of type {kind} but is none; put it in quotes"
+            ) from problem
 
     def _mapping(self, node: yaml.MappingNode, path: tuple[Key, ...], depth: int) -> dict[Key, Any]:
-        own = {id(key) for key, _ in node.value}
-        self._refuse_tag(node)
-        self._flatten(node)
         result: dict[Key, Any] = {}
-        written: dict[Key, int] = {}
-        for key_node, value_node in node.value:
-            key = self._construct(key_node)
-            if not isinstance(key, Hashable):
-                raise self.fail(key_node.start_mark, "expected a plain key")
+        for key, (key_node, value_node) in self._entries(node, depth).items():
             inner = (*path, key)
-            if id(key_node) in own:
-                if key in written:
-                    raise self.fail(
-                        key_node.start_mark,
-                        f"duplicate key {key!r} (first on line {written[key]})",
-                    )
-                written[key] = key_node.start_mark.line + 1
             self.positions[inner] = _position(key_node.start_mark)
             result[key] = self._value(value_node, inner, depth + 1)
         return result
 
-    def _refuse_tag(self, node: yaml.MappingNode) -> None:
-        if node.tag != "tag:yaml.org,2002:map":
-            raise self.fail(node.start_mark, f"the tag {node.tag!r} is not allowed here")
+    def _entries(
+        self, node: yaml.MappingNode, depth: int
+    ) -> dict[Key, tuple[yaml.Node, yaml.Node]]:
+        """Return a mapping's own entries after those that ``<<`` merges into it."""
+        self._count(node, depth)
+        self._refuse_tag(node, {_TAG + "map"})
+        own: dict[Key, tuple[yaml.Node, yaml.Node]] = {}
+        merged: dict[Key, tuple[yaml.Node, yaml.Node]] = {}
+        for key_node, value_node in node.value:
+            if key_node.tag == _TAG + "merge":
+                for key, entry in self._merged(value_node, depth):
+                    merged.setdefault(key, entry)
+                continue
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise self.fail(key_node.start_mark, "expected a plain key")
+            key = self._scalar(key_node)
+            if key in own:
+                first = own[key][0].start_mark.line + 1
+                raise self.fail(
+                    key_node.start_mark, f"duplicate key {key!r} (first on line {first})"
+                )
+            own[key] = (key_node, value_node)
+        return merged | own
+
+    def _merged(
+        self, node: yaml.Node, depth: int
+    ) -> Iterable[tuple[Key, tuple[yaml.Node, yaml.Node]]]:
+        for source in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+            if not isinstance(source, yaml.MappingNode):
+                raise self.fail(source.start_mark, "expected a mapping after '<<'")
+            yield from self._entries(source, depth + 1).items()
+
+    def _refuse_tag(self, node: yaml.Node, allowed: Collection[str]) -> None:
+        if node.tag not in allowed:
+            tag = node.tag.replace(_TAG, "!!")
+            raise self.fail(node.start_mark, f"the tag {tag!r} is not allowed here")
 
 
 def _position(mark: Any) -> Position:
