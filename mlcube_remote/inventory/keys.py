@@ -7,7 +7,9 @@ A check takes what YAML read and returns the value that a :class:`Host` holds, o
 
 from __future__ import annotations
 
+import ipaddress
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -19,18 +21,29 @@ from mlcube_remote.secret import Secret
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 """What hosts and groups may be called: safe in file names, labels and on command lines."""
 
-_ADDRESS = re.compile(r"[A-Za-z0-9_.:%-]+")
-_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\$-]*")
-_HOP = re.compile(r"(?:[A-Za-z0-9_][\w.\\-]*@)?(?:[A-Za-z0-9_][\w.-]*|\[[0-9A-Fa-f:.]+\])(?::\d+)?")
+NAME_LENGTH = 100
+"""Characters that a name may have: it becomes part of file names."""
+
+_ADDRESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+# A "$" ends the names of machine accounts; elsewhere a ProxyCommand's shell would expand it.
+_USER = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.@\\-]*[A-Za-z0-9_.@-])?\$?")
+_HOP = re.compile(
+    r"(?:[A-Za-z0-9_][\w.\\-]*@)?(?:[A-Za-z0-9_][\w.-]*|\[(?P<ipv6>[^\]]+)\])(?::(?P<port>\d+))?",
+    re.ASCII,
+)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-FORBIDDEN: Mapping[str, str] = MappingProxyType(
-    dict.fromkeys(
-        ("password", "passphrase", "key_passphrase", "ssh_password", "sudo_password", "secret"),
-        "secrets never stand in the file; use an ssh-agent, or --ask-password / --ask-passphrase",
-    )
+_SECRET = re.compile(r"(?i)pass$|passw|passphrase|^secret$|^sshpass|^token$|private_?key$")
+
+NO_SECRETS = (
+    "secrets never stand in the file; use an ssh-agent, or --ask-password / --ask-passphrase"
 )
-"""Keys that people try, and what to do instead."""
+"""What to tell those who write a key that :func:`asks_for_a_secret`."""
+
+
+def asks_for_a_secret(key: object) -> bool:
+    """Return whether a key is one of those that people try to keep passwords in."""
+    return isinstance(key, str) and key not in CHECKS and _SECRET.search(key) is not None
 
 
 def shown(value: Any) -> str:
@@ -51,9 +64,13 @@ def text(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str):
         quote = "" if value is None or isinstance(value, (list, Mapping)) else "; put it in quotes"
         raise ValueError(f"expected text, got {shown(value)}{quote}")
-    if not value or any(ord(character) < 32 or ord(character) == 127 for character in value):
+    if not value or _has_controls(value):
         raise ValueError(f"expected text without control characters, got {value!r}")
     return value
+
+
+def _has_controls(value: str) -> bool:
+    return any(unicodedata.category(character) in {"Cc", "Cf", "Zl", "Zp"} for character in value)
 
 
 def _matching(pattern: re.Pattern[str], what: str) -> Callable[[Any], str]:
@@ -63,6 +80,30 @@ def _matching(pattern: re.Pattern[str], what: str) -> Callable[[Any], str]:
         return str(value)
 
     return check
+
+
+def is_ip_address(value: str) -> bool:
+    """Return whether it is an IPv4 or IPv6 address, a zone included."""
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return re.fullmatch(r"[0-9A-Za-z.:%_-]+", value) is not None
+
+
+def address(value: Any) -> str:
+    """A DNS name or an IP address, without a port."""
+    if _ADDRESS.fullmatch(text(value)) or is_ip_address(value):
+        return str(value)
+    why = "; the port has a key of its own" if re.fullmatch(r"[^:]+:\d+", value) else ""
+    raise ValueError(f"expected a host name or an IP address, got {value!r}{why}")
+
+
+def known_hosts(value: Any) -> str:
+    """A file; a device forgets the keys that ``accept-new`` trusts, so nothing would be checked."""
+    if text(value).startswith("/dev/") or value == "none":
+        raise ValueError(f"expected a file that keeps host keys, got {value!r}")
+    return str(value)
 
 
 def port(value: Any) -> int:
@@ -95,7 +136,12 @@ def identity_file(value: Any) -> tuple[str, ...]:
 def jump(value: Any) -> str:
     """Hops, comma-separated."""
     for hop in text(value).split(","):
-        if not _HOP.fullmatch(hop.strip()):
+        match = _HOP.fullmatch(hop.strip())
+        if (
+            match is None
+            or (match["ipv6"] and not is_ip_address(match["ipv6"]))
+            or not 0 < int(match["port"] or 22) < 65536
+        ):
             raise ValueError(f"expected [user@]host[:port], got {hop!r}")
     return str(value)
 
@@ -143,33 +189,41 @@ def labels(value: Any) -> Mapping[str, str]:
             raise ValueError(f"expected a name, got {shown(name)}")
         if isinstance(label, (list, Mapping)) or label is None:
             raise ValueError(f"{name}: expected text, got {shown(label)}")
-        result[name] = str(label).lower() if isinstance(label, bool) else str(label)
+        if _has_controls(str(label)):
+            raise ValueError(f"{name}: expected text without control characters, got {label!r}")
+        result[name] = str(label)
     return MappingProxyType(result)
 
 
 def env(value: Any) -> Mapping[str, Secret | None]:
-    """A mapping of variables to values, or a list of variables to pass on from here."""
-    if isinstance(value, list):
-        value = dict.fromkeys(value)
-    if not isinstance(value, Mapping):
-        raise ValueError(f"expected variables, got {shown(value)}")
+    """A mapping of variables to values, or a list of variables to pass on from here.
+
+    Its messages show no value, and of ``NAME=value`` the name only: values may be secrets.
+    """
+    if not isinstance(value, (list, Mapping)):
+        raise ValueError("expected variables: a mapping of names to values, or a list of names")
+    pairs = [(name, None) for name in value] if isinstance(value, list) else value.items()
     result: dict[str, Secret | None] = {}
-    for name, given in value.items():
+    for name, given in pairs:
         if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
-            raise ValueError(f"expected the name of a variable, got {shown(name)}")
+            word, equals, _ = name.partition("=") if isinstance(name, str) else (name, "", "")
+            why = f"; write {word}: VALUE" if equals else ""
+            raise ValueError(f"expected the name of a variable, got {shown(word)}{why}")
         if isinstance(given, (list, Mapping, bool)):
             raise ValueError(f"{name}: expected text; put it in quotes")
+        if "\0" in str(given):
+            raise ValueError(f"{name}: the value holds a NUL character")
         result[name] = None if given is None else Secret(str(given))
     return MappingProxyType(result)
 
 
 CHECKS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
     {
-        "address": _matching(_ADDRESS, "a host name or an IP address"),
+        "address": address,
         "port": port,
         "user": _matching(_USER, "a user name"),
         "identity_file": identity_file,
-        "known_hosts": text,
+        "known_hosts": known_hosts,
         "jump": jump,
         "host_keys": host_keys,
         "connect_timeout": seconds,

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +15,7 @@ import attrs
 from mlcube_remote import yamlsource
 from mlcube_remote.errors import InventoryError
 from mlcube_remote.inventory import keys
-from mlcube_remote.inventory.model import LOCAL_HOST, Host, Inventory
+from mlcube_remote.inventory.model import LOCAL_HOST, ConnectionKind, Host, Inventory
 from mlcube_remote.inventory.ranges import expand, is_range, split_commas
 from mlcube_remote.platforms import PLATFORMS, SETTINGS, check_setting
 from mlcube_remote.yamlsource import Document, Key, nearest
@@ -21,7 +23,16 @@ from mlcube_remote.yamlsource import Document, Key, nearest
 ALL = "all"
 """The group that always exists: every host of the file."""
 
+MAX_HOSTS = 20_000
+"""Hosts that one file may have; ranges multiply quickly."""
+
+MAX_GROUP_DEPTH = 50
+"""Groups in groups in groups."""
+
 _TOP = ("defaults", "hosts", "groups")
+
+# YAML 1.1 takes 022 for eighteen and 12:30 for seven hundred and fifty.
+_MISREAD = re.compile(r"[-+]?0[0-7_]+|[-+]?\d[\d_]*:[\d:._]+")
 
 
 def load(path: Path) -> Inventory:
@@ -92,6 +103,8 @@ class _Reader:
                 own = {**given, "address": addresses[index]} if addresses else given
                 base = attrs.evolve(LOCAL_HOST if name == "local" else defaults, name=name)
                 result[name] = self.host(path, name, own, base)
+                if len(result) > MAX_HOSTS:
+                    self.fail(path, f"more than {MAX_HOSTS:,} hosts")
         result.setdefault("local", LOCAL_HOST)
         return result
 
@@ -108,6 +121,8 @@ class _Reader:
                     path,
                     f"expected a host's name of letters, digits, '.', '_' and '-', got {name!r}",
                 )
+            if len(name) > keys.NAME_LENGTH:
+                self.fail(path, f"expected a host's name of at most {keys.NAME_LENGTH} characters")
         return names
 
     def addresses(
@@ -133,17 +148,27 @@ class _Reader:
         settings = {section: dict(entries) for section, entries in base.settings.items()}
         for key, value in self.mapping(path, given).items():
             here = (*path, key)
-            if key in keys.FORBIDDEN:
-                self.fail(here, f"{name}: {key}: {keys.FORBIDDEN[key]}")
+            if keys.asks_for_a_secret(key):
+                self.fail(here, f"{name}: {key}: {keys.NO_SECRETS}")
             if key in PLATFORMS:
                 settings.setdefault(key, {}).update(self.section(here, name, key, value))
                 continue
             if key not in keys.CHECKS:
                 self.unknown(here, name, key, (*keys.CHECKS, *PLATFORMS))
+            self.refuse_misread(here, f"{name}: {key}")
             try:
-                values[key] = keys.CHECKS[key](value)
+                values[key] = keys.CHECKS[key](self.as_written(here, value))
             except ValueError as problem:
                 self.fail(here, f"{name}: {key}: {problem}")
+        if name == "local" and values.get("connection", ConnectionKind.LOCAL) != base.connection:
+            self.fail(
+                (*path, "connection"), "local: is always this machine; name the host otherwise"
+            )
+        for file in ("identity_file", "known_hosts"):
+            if file in values:
+                values[file] = self.beside(values[file])
+        if "jump" not in values:
+            values["jump"] = _without_itself(base.jump, name)
         for merged in ("labels", "env"):
             if merged in values:
                 values[merged] = MappingProxyType({**getattr(base, merged), **values[merged]})
@@ -154,6 +179,35 @@ class _Reader:
             source=self.document.where(path),
             **values,
         )
+
+    def refuse_misread(self, path: tuple[Key, ...], owner: str) -> None:
+        text = self.document.written.get(path, "")
+        if _MISREAD.fullmatch(text):
+            self.fail(
+                path,
+                f"{owner}: YAML reads {text} otherwise than it looks; "
+                "write a plain number, or text in quotes",
+            )
+
+    def as_written(self, path: tuple[Key, ...], value: Any) -> Any:
+        """Return the values of a mapping as they stand in the file: 1.10 is not 1.1."""
+        if not isinstance(value, Mapping) or path[-1] not in {"labels", "env"}:
+            return value
+        kept = (str, bool) if path[-1] == "env" else str
+        return {
+            key: item
+            if item is None or isinstance(item, kept)
+            else self.document.written.get((*path, key), item)
+            for key, item in value.items()
+        }
+
+    def beside(self, value: Any) -> Any:
+        """Return relative paths as paths beside the inventory, wherever the command runs."""
+        if isinstance(value, tuple):
+            return tuple(self.beside(each) for each in value)
+        if value.startswith(("/", "~", "%", "$")):
+            return value
+        return os.path.abspath(self.document.path.parent / value)
 
     def section(
         self, path: tuple[Key, ...], name: str, section: str, value: Any
@@ -180,6 +234,8 @@ class _Reader:
             if name in above:
                 cycle = " → ".join((*above[above.index(name) :], name))
                 self.fail(("groups", name), f"groups contain each other: {cycle}")
+            if len(above) > MAX_GROUP_DEPTH:
+                self.fail(("groups", name), f"groups nested more than {MAX_GROUP_DEPTH} deep")
             if name not in result:
                 every = (
                     (member,) if member in hosts else resolve(member, (*above, name))
@@ -205,7 +261,8 @@ class _Reader:
         if group == ALL:
             self.fail(path, f"'{ALL}' stands for every host and cannot be defined")
         if group in hosts:
-            self.fail(path, f"'{group}' is a host already ({hosts[group].source})")
+            where = hosts[group].source or "it always exists"
+            self.fail(path, f"'{group}' is a host already ({where})")
         items = value if isinstance(value, list) else [value]
         result: list[str] = []
         for index, item in enumerate(items):
@@ -224,3 +281,13 @@ class _Reader:
                         self.fail(here, f"{group}: unknown host or group '{name}'{suffix}")
                     result.append(name)
         return tuple(result)
+
+
+def _without_itself(jump: str | None, name: str) -> str | None:
+    """Return the hops of ``defaults`` for one of those hops: the ones that come before it."""
+    before: list[str] = []
+    for hop in (jump or "").split(","):
+        if re.fullmatch(rf"(?:.*@)?{re.escape(name)}(?::\d+)?", hop.strip()):
+            return ",".join(before) or None
+        before.append(hop)
+    return jump

@@ -27,16 +27,16 @@ def open_inventory(explicit: str | None, cube: Path) -> Inventory:
     """
     for named, origin in ((explicit, "--inventory"), (os.environ.get(VARIABLE), f"${VARIABLE}")):
         if named:
-            path = Path(named).expanduser()
-            if path.is_dir():
+            path = Path(os.path.expanduser(named))
+            if os.path.isdir(path):
                 path /= FILE_NAME
-            if not path.exists():
+            if not os.path.exists(path):
                 raise InventoryError(
                     f"{origin}: {path}: no such file", hint="name an inventory that exists"
                 )
             return load(path)
     for path in _places(cube):
-        if path.exists():
+        if os.path.exists(path):
             return load(path)
     return empty()
 
@@ -45,4 +45,4 @@ def _places(cube: Path) -> Iterator[Path]:
     yield Path(FILE_NAME)
     yield cube / FILE_NAME
     config = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    yield Path(config).expanduser() / "mlcube-remote" / FILE_NAME
+    yield Path(os.path.expanduser(config)) / "mlcube-remote" / FILE_NAME

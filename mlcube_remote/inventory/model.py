@@ -41,12 +41,12 @@ class Host:
     port: int | None = None
     user: str | None = None
     identity_file: tuple[str, ...] = ()
-    """Private keys to offer, ``~`` not yet expanded; the agent's keys come first unless
-    ssh_config says ``IdentitiesOnly``."""
+    """Private keys to offer, ``~`` not yet expanded; with any, the agent offers only these."""
     known_hosts: str | None = None
     """A known_hosts file for this host alone, instead of ssh_config's."""
     jump: str | None = None
-    """``[user@]host[:port]``, comma-separated for several hops; a hop may be an inventory host."""
+    """``[user@]host[:port]``, comma-separated for several hops; a hop may be an inventory host.
+    ``none``: directly, whatever ssh_config says."""
     host_keys: HostKeys = HostKeys.STRICT
     connect_timeout: float = 10.0
     """Seconds for TCP connect, banner, key exchange and login, each."""

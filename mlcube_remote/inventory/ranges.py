@@ -11,7 +11,7 @@ LIMIT = 4096
 """Names that one expression may stand for; more is a slip of the fingers."""
 
 _BRACKETS = re.compile(r"\[([^\[\]]*)\]")
-_PART = re.compile(r"(\d+)(?:-(\d+)(?::(\d+))?)?")
+_PART = re.compile(r"(\d{1,18})(?:-(\d{1,18})(?::(\d{1,18}))?)?", re.ASCII)
 
 
 def is_range(text: str) -> bool:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import fnmatch
-import ipaddress
 import re
 from collections.abc import Callable, Iterable
 
@@ -13,15 +12,17 @@ import attrs
 from mlcube_remote.errors import InventoryError
 from mlcube_remote.inventory import keys
 from mlcube_remote.inventory.load import ALL
-from mlcube_remote.inventory.model import ConnectionKind, Host, Inventory
+from mlcube_remote.inventory.model import LOCAL_HOST, ConnectionKind, Host, Inventory
 from mlcube_remote.inventory.ranges import expand, is_range, split_all
 from mlcube_remote.inventory.sshconfig import knows
 from mlcube_remote.yamlsource import nearest
 
 _AD_HOC = re.compile(
-    r"(?:(?P<user>[A-Za-z0-9_][\w.\\-]*)@)?(?P<host>[A-Za-z0-9_][\w.-]*)"
-    r"(?::(?P<port>\d{1,5}))?"
+    r"(?:(?P<user>[A-Za-z0-9_][\w.\\-]*)@)?"
+    r"(?:(?P<host>[A-Za-z0-9_][\w.-]*)|\[(?P<ipv6>[0-9A-Za-z:.%_-]+)\])(?::(?P<port>\d{1,5}))?",
+    re.ASCII,
 )
+_IPV6_IN_BRACKETS = re.compile(r"\[[0-9A-Fa-f]*:[^\[\]]*\]")
 
 
 def select(
@@ -34,8 +35,8 @@ def select(
 
     Args:
         inventory: Where names are looked up.
-        patterns: Names, groups, globs, ranges and ``!exclusions``, commas between them. Exclusions
-            hold wherever they stand.
+        patterns: Names, groups, globs, ranges, ``user@host:port`` and ``!exclusions``, commas
+            between them. Exclusions hold wherever they stand; no glob means ``local``.
         known_to_ssh: Whether ssh_config has something to say about a name.
 
     Raises:
@@ -47,7 +48,12 @@ def select(
         if part.startswith("!"):
             excluded |= {host.name for host in _matching(inventory, part[1:], known_to_ssh)}
         else:
-            chosen |= {host.name: host for host in _matching(inventory, part, known_to_ssh)}
+            for host in _matching(inventory, part, known_to_ssh):
+                if chosen.setdefault(host.name, host) != host:
+                    raise InventoryError(
+                        f"--host: '{host.name}' is named twice, and differently ({part!r})",
+                        hint="name it once, or give it a second name in the inventory",
+                    )
     if excluded and not chosen:
         chosen = {host.name: host for host in _every(inventory)}
     left = tuple(host for name, host in chosen.items() if name not in excluded)
@@ -70,39 +76,53 @@ def _matching(inventory: Inventory, part: str, known_to_ssh: Callable[[str], boo
         if not (every := _every(inventory)):
             raise InventoryError("'all': there is no host in the inventory")
         return every
+    # Before globs, to which brackets mean one character: gpu[01-02]* is neither gpu03 nor gpu10.
+    if is_range(part) and not _IPV6_IN_BRACKETS.search(part):
+        try:
+            names = expand(part)
+        except ValueError as problem:
+            raise InventoryError(f"--host: {problem}") from problem
+        return [host for name in names for host in _matching(inventory, name, known_to_ssh)]
     if any(character in part for character in "*?"):
-        found = [host for name, host in inventory.hosts.items() if fnmatch.fnmatchcase(name, part)]
+        found = [
+            host
+            for name, host in inventory.hosts.items()
+            if fnmatch.fnmatchcase(name, part) and name != LOCAL_HOST.name
+        ]
         if not found:
             raise InventoryError(f"{part!r} matches no host", hint=_names(inventory))
         return found
-    if is_range(part):
-        try:
-            return [_one(inventory, name, known_to_ssh) for name in expand(part)]
-        except ValueError as problem:
-            raise InventoryError(f"--host: {problem}") from problem
     return [_one(inventory, part, known_to_ssh)]
 
 
 def _one(inventory: Inventory, name: str, known_to_ssh: Callable[[str], bool]) -> Host:
     if name in inventory.hosts:
         return inventory.hosts[name]
-    meant = nearest(name, (*inventory.hosts, *inventory.groups))
-    match = _AD_HOC.fullmatch(name)
-    if match is None or (match["port"] and not 0 < int(match["port"]) < 65536):
+    match = _AD_HOC.fullmatch(f"[{name}]" if keys.is_ip_address(name) and ":" in name else name)
+    if (
+        match is None
+        or len(name) > keys.NAME_LENGTH
+        or not 0 < int(match["port"] or 22) < 65536
+        or (match["ipv6"] and not keys.is_ip_address(match["ipv6"]))
+    ):
         raise InventoryError(f"--host: expected a host's name, got {name!r}")
-    host = match["host"]
+    host = match["host"] or match["ipv6"]
+    base = inventory.hosts.get(host, inventory.defaults)
+    user = match["user"] or base.user
+    port = int(match["port"]) if match["port"] else base.port
+    if host in inventory.hosts and not base.is_local:
+        return attrs.evolve(base, user=user, port=port)
     if match["user"] or match["port"] or _is_address(host) or known_to_ssh(host):
         return attrs.evolve(
             inventory.defaults,
-            name=re.sub(r"[^A-Za-z0-9_.-]", "_", name)
-            if keys.NAME.fullmatch(name) is None
-            else name,
+            name=re.sub(r"[^A-Za-z0-9_.-]", "_", name).lstrip(".-"),
             address=host,
-            user=match["user"] or inventory.defaults.user,
-            port=int(match["port"]) if match["port"] else inventory.defaults.port,
+            user=user,
+            port=port,
             connection=ConnectionKind.SSH,
             source=None,
         )
+    meant = nearest(name, (*inventory.hosts, *inventory.groups))
     suffix = f" (did you mean '{meant}'?)" if meant else ""
     raise InventoryError(
         f"unknown host '{name}'{suffix}: neither the inventory nor ssh_config knows it",
@@ -111,11 +131,7 @@ def _one(inventory: Inventory, name: str, known_to_ssh: Callable[[str], bool]) -
 
 
 def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return "." in host.strip(".")
-    return True
+    return "." in host.strip(".") or keys.is_ip_address(host)
 
 
 def _names(inventory: Inventory) -> str:

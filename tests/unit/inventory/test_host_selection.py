@@ -10,15 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlcube_remote.errors import InventoryError
+from mlcube_remote.inventory import keys
 from mlcube_remote.inventory.load import empty, load
-from mlcube_remote.inventory.model import Inventory
+from mlcube_remote.inventory.model import Host, Inventory
 from mlcube_remote.inventory.ranges import expand, split_commas
 from mlcube_remote.inventory.select import select
 
 TEXT = """
 defaults: {user: ada}
 hosts: {'gpu[01-04]': {}, cpu1: {}, cpu2: {}}
-groups: {train: 'gpu[01-02]', both: [train, cpu1]}
+groups: {train: 'gpu[01-02]', both: [train, cpu1], rack1: gpu03, rack2: cpu2}
 """
 
 
@@ -48,6 +49,12 @@ def names(inventory: Inventory, *patterns: str) -> list[str]:
         (["10.1.2.3"], ["10.1.2.3"]),
         (["host.example.org"], ["host.example.org"]),
         (["local"], ["local"]),
+        (["gpu[01-02]*"], ["gpu01", "gpu02"]),
+        (["*"], ["gpu01", "gpu02", "gpu03", "gpu04", "cpu1", "cpu2"]),
+        (["rack[1-2]"], ["gpu03", "cpu2"]),
+        (["gpu0[4,1]", "!gpu[02-04]"], ["gpu01"]),
+        (["ada@alias"], ["ada_alias"]),
+        (["gpu01,!bob@gpu01", "cpu1"], ["cpu1"]),
     ],
 )
 def test_patterns_choose_hosts_in_order(
@@ -66,6 +73,17 @@ def test_patterns_choose_hosts_in_order(
         ("-oProxyCommand=x", "expected a host's name, got '-oProxyCommand=x'"),
         ("a b", "expected a host's name, got 'a b'"),
         ("ada@host:99999", "expected a host's name, got 'ada@host:99999'"),
+        ("gü01.org", "expected a host's name, got 'gü01.org'"),
+        ("ada@host:٣", "expected a host's name, got 'ada@host:٣'"),
+        ("host:0", "expected a host's name, got 'host:0'"),
+        ("[::1", "brackets do not match"),
+        ("[::x]", "expected a host's name, got '[::x]'"),
+        ("x" * 99 + ".y", "expected a host's name"),
+        ("l*", "'l*' matches no host"),
+        ("!", "expected a host's name, got ''"),
+        ("gpu[1-2]", "unknown host 'gpu1'"),
+        ("gpu01,bob@gpu01", "'gpu01' is named twice, and differently ('bob@gpu01')"),
+        ("a@b.c,a_b.c", "'a_b.c' is named twice, and differently"),
         ("cpu1,!cpu1", "no host is left to work on"),
         (",", "no host is left to work on"),
     ],
@@ -81,6 +99,66 @@ def test_an_address_typed_directly_takes_the_defaults(inventory: Inventory) -> N
     assert (host.address, host.user, host.port) == ("10.0.0.9", "bob", 2200)
     (host,) = select(inventory, ["10.0.0.9"])
     assert host.user == "ada"
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("::1", ("::1", None, None)),
+        ("[::1]", ("::1", None, None)),
+        ("bob@[fe80::1%eth0]:2200", ("fe80::1%eth0", "bob", 2200)),
+    ],
+)
+def test_ipv6_addresses_can_be_typed(
+    typed: str, expected: tuple[str, str | None, int | None]
+) -> None:
+    (host,) = select(empty(), [typed], known_to_ssh=lambda _: False)
+    assert (host.address, host.user, host.port) == expected
+    assert keys.NAME.fullmatch(host.name)
+
+
+def test_another_user_or_port_leaves_the_rest_of_a_host_as_the_inventory_has_it(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "hosts.yaml"
+    path.write_text("hosts: {gpu01: {address: 10.0.0.1, port: 2200, remote_root: /scratch}}")
+    (host,) = select(load(path), ["bob@gpu01"])
+    assert (host.name, host.address, host.port) == ("gpu01", "10.0.0.1", 2200)
+    assert (host.user, host.remote_root) == ("bob", "/scratch")
+    (host,) = select(load(path), ["gpu01:23"])
+    assert (host.address, host.port) == ("10.0.0.1", 23)
+
+
+NAMES = ("gpu01", "gpu02", "gpu03", "gpu04", "cpu1", "cpu2")
+
+
+@given(st.lists(st.sampled_from(NAMES), min_size=1), st.sets(st.sampled_from(NAMES)))
+def test_hosts_come_once_in_the_order_asked_without_the_excluded(
+    asked: list[str], excluded: set[str]
+) -> None:
+    hosts = {name: Host(name=name) for name in NAMES}
+    patterns = [*(f"!{name}" for name in sorted(excluded)), ",".join(asked)]
+    expected = [name for name in dict.fromkeys(asked) if name not in excluded]
+    inventory = Inventory(hosts=hosts, groups={})
+    if expected:
+        assert [host.name for host in select(inventory, patterns)] == expected
+    else:
+        with pytest.raises(InventoryError, match="no host is left"):
+            select(inventory, patterns)
+
+
+@given(st.text(max_size=12) | st.text(alphabet="ag01[]-,!*?@:.$ \n", max_size=12))
+def test_whatever_is_typed_gives_safe_hosts_or_one_line(typed: str) -> None:
+    inventory = Inventory(hosts={name: Host(name=name) for name in NAMES}, groups={})
+    try:
+        hosts = select(inventory, [typed], known_to_ssh=lambda _: True)
+    except InventoryError as problem:
+        assert "\n" not in problem.message  # noqa: PT017 - some texts raise, some don't
+        return
+    for host in hosts:
+        assert keys.NAME.fullmatch(host.name)
+        assert not (host.address or "").startswith("-")
+        assert not (host.user or "").startswith("-")
 
 
 def test_all_needs_hosts() -> None:

@@ -3,14 +3,24 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
+from mlcube_remote import yamlsource
 from mlcube_remote.errors import InventoryError
+from mlcube_remote.inventory import load as loading
+from mlcube_remote.inventory.keys import CHECKS
 from mlcube_remote.inventory.load import load
 from mlcube_remote.inventory.locate import open_inventory
 from mlcube_remote.inventory.model import ConnectionKind, HostKeys, Inventory
+from mlcube_remote.platforms import PLATFORMS
 from mlcube_remote.secret import Secret
 
 REPOSITORY = Path(__file__).parents[3]
@@ -20,6 +30,15 @@ def read(folder: Path, text: str) -> Inventory:
     path = folder / "hosts.yaml"
     path.write_text(text)
     return load(path)
+
+
+SAFE = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9_.:@%\\-]*\$?")
+"""Starts no option, and means nothing to a shell but, at most, a backslash."""
+
+
+def from_text(text: str) -> Inventory:
+    document = yamlsource.parse(text, path=Path("hosts.yaml"), error=InventoryError)
+    return loading._Reader(document).inventory()
 
 
 GOOD = """
@@ -79,11 +98,26 @@ BAD = {
     "host: {a: {}}": "1:1: unknown key 'host' (did you mean 'hosts'?)",
     "hosts: {a: {port: 22x}}": "1:13: a: port: expected a port between 1 and 65535, got '22x'",
     "hosts: {a: {port: 0}}": "a: port: expected a port between 1 and 65535, got a number (0)",
+    "hosts: {a: {port: 022}}": "a: port: YAML reads 022 otherwise than it looks; write a plain",
+    "hosts: {a: {port: 12:30}}": "a: port: YAML reads 12:30 otherwise than it looks",
+    "hosts: {a: {connect_timeout: 1:30}}": "a: connect_timeout: YAML reads 1:30 otherwise than it",
     "hosts: {a: {port: true}}": "a: port: expected a port between 1 and 65535, got a boolean",
     "hosts: {a: {user: yes}}": "a: user: expected text, got a boolean (True); put it in quotes",
     "hosts: {a: {user: 12}}": "a: user: expected text, got a number (12); put it in quotes",
     "hosts: {a: {user: -oProxyCommand=x}}": "a: user: expected a user name, got '-oProxyCommand=x'",
     "hosts: {a: {address: 'a b'}}": "a: address: expected a host name or an IP address, got 'a b'",
+    "hosts: {a: {address: -v}}": "a: address: expected a host name or an IP address, got '-v'",
+    "hosts: {a: {address: 'gpu:22'}}": "got 'gpu:22'; the port has a key of its own",
+    "hosts: {a: {address: 'x%h'}}": "a: address: expected a host name or an IP address, got 'x%h'",
+    "hosts: {a: {address: 'fe80::1%$(id)'}}": "a: address: expected a host name or an IP address",
+    "hosts: {a: {user: a$HOME}}": "a: user: expected a user name, got 'a$HOME'",
+    "hosts: {a: {user: '-l'}}": "a: user: expected a user name, got '-l'",
+    "hosts: {a: {jump: 'x:99999'}}": "a: jump: expected [user@]host[:port], got 'x:99999'",
+    "hosts: {a: {jump: '[x]:22'}}": "a: jump: expected [user@]host[:port], got '[x]:22'",
+    "hosts: {a: {jump: gü01}}": "a: jump: expected [user@]host[:port], got 'gü01'",
+    "hosts: {a: {known_hosts: /dev/null}}": "expected a file that keeps host keys, got '/dev/null'",
+    "hosts: {a: {known_hosts: none}}": "expected a file that keeps host keys, got 'none'",
+    "hosts: {local: {connection: ssh}}": "1:17: local: is always this machine; name the host other",
     "hosts: {a: {jump: 'x y'}}": "a: jump: expected [user@]host[:port], got 'x y'",
     "hosts: {a: {jump: -oX}}": "a: jump: expected [user@]host[:port], got '-oX'",
     "hosts: {a: {host_keys: no}}": "expected strict or accept-new, got a boolean (False); the ch",
@@ -97,10 +131,17 @@ BAD = {
     "hosts: {a: {connection: telnet}}": "a: connection: expected ssh or local, got 'telnet'",
     "hosts: {a: {labels: x}}": "a: labels: expected a mapping of names to values, got 'x'",
     "hosts: {a: {labels: {x: }}}": "a: labels: x: expected text, got nothing",
+    'hosts: {a: {labels: {x: "\\e[31m"}}}': "a: labels: x: expected text without control",
+    "hosts: {a: {labels: {x y: z}}}": "a: labels: expected a name, got 'x y'",
+    "hosts: {a: {labels: {x: [y]}}}": "a: labels: x: expected text, got a list",
     "hosts: {a: {env: {1A: x}}}": "a: env: expected the name of a variable, got '1A'",
     "hosts: {a: {env: {A: yes}}}": "a: env: A: expected text; put it in quotes",
-    "hosts: {a: {env: x}}": "a: env: expected variables, got 'x'",
+    "hosts: {a: {env: {A: {x: y}}}}": "a: env: A: expected text; put it in quotes",
+    "hosts: {a: {env: [[x]]}}": "a: env: expected the name of a variable, got a list",
+    'hosts: {a: {env: {A: "x\\0"}}}': "a: env: A: the value holds a NUL character",
     "hosts: {a: {password: x}}": "a: password: secrets never stand in the file",
+    "hosts: {a: {Ansible_Password: x}}": "a: Ansible_Password: secrets never stand in the file",
+    "defaults: {key_passphrase: x}": "defaults: key_passphrase: secrets never stand in the file",
     "hosts: {a: {docker: {dokcer: x}}}": "a: docker: unknown key 'dokcer' (did you mean 'docker'?)",
     "hosts: {a: {docker: {build_strategy: often}}}": "a: docker.build_strategy: expected one of",
     "hosts: {a: {docker: x}}": "docker: expected a mapping, got 'x'",
@@ -109,6 +150,10 @@ BAD = {
     "hosts: {'-rf': {}}": "expected a host's name of letters, digits, '.', '_' and '-', got '-rf'",
     "hosts: {'a b': {}}": "expected a host's name of letters, digits, '.', '_' and '-', got 'a b'",
     "hosts: {12: {}}": "expected a host's name, got a number (12); put it in quotes",
+    "hosts: {'n[\u0661-\u0663]': {}}": "expected numbers in brackets",
+    "hosts: {n: {user: {x: y}}}": "n: user: expected text, got a mapping",
+    f"hosts: {{{'a' * 101}: {{}}}}": "1:9: expected a host's name of at most 100 characters",
+    "hosts: {" + ", ".join(f"'{c}[1-4096]': {{}}" for c in "abcde") + "}": "more than 20,000 hosts",
     "hosts: {'n[3-1]': {}}": "'n[3-1]': the range 3-1 is empty",
     "hosts: {'n[1-': {}}": "'n[1-': brackets do not match",
     "hosts: {'n[a-b]': {}}": "'n[a-b]': expected numbers in brackets, got 'a-b'",
@@ -118,6 +163,8 @@ BAD = {
     "hosts: {'n[1-2]': {address: 'x[2-1]'}}": "the range 2-1 is empty",
     "hosts: {all: {}}": "'all' stands for every host and cannot name one",
     "hosts: {a: {}}\ngroups: {a: a}": "2:10: 'a' is a host already (hosts.yaml:1:9)",
+    "groups: {local: local}": "1:10: 'local' is a host already (it always exists)",
+    "groups: {" + ", ".join(f"g{n}: g{n + 1}" for n in range(99)) + ", g99: local}": "nested more",
     "groups: {all: a}": "'all' stands for every host and cannot be defined",
     "hosts: {gpu1: {}}\ngroups: {g: gpu2}": "g: unknown host or group 'gpu2' (did you mean",
     "groups: {a: b, b: c, c: a}": "groups contain each other: a → b → c → a",
@@ -129,6 +176,8 @@ BAD = {
     "hosts:\n\ta: {}": "2:1: a tab where YAML wants spaces; indent with spaces",
     "hosts:\n  a: b: c": "2:7: a ':' that begins no value here",
     "hosts: {a: [}": "is not YAML",
+    "hosts: {gpu[01-16]: {}}": "1:12: is not YAML: did not find expected ',' or '}'; put a name",
+    "groups: {a: [gpu[01-02]]}": "did not find expected ',' or ']'; put a name with brackets into",
     "a: 1\n---\nb: 2": "2:1: a second document begins here",
     "hosts: {a: !!python/object:os.system {}}": "is not allowed here",
     "hosts: {a: !!python/name:os.system x}": "is not allowed here",
@@ -151,6 +200,111 @@ def test_each_mistake_is_one_line_that_names_its_place(
     assert BAD[text] in message
     assert "\n" not in message
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hosts: {a: {env: [TOKEN=hunter2]}}",
+        "hosts: {a: {env: TOKEN=hunter2}}",
+        "hosts: {a: {env: {TOKEN=hunter2: }}}",
+        'hosts: {a: {env: {TOKEN: "hunter2\\0"}}}',
+        "hosts: {a: {env: {TOKEN: [hunter2]}}}",
+        "hosts: {a: {password: hunter2}}",
+        "hosts: {a: {env: {TOKEN: hunter2, TOKEN: hunter2}}}",
+        "hosts: {a: {env: {TOKEN: !hunter hunter2}}}",
+    ],
+)
+def test_no_message_shows_what_may_be_a_secret(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InventoryError) as caught:
+        read(tmp_path, text)
+    assert "hunter2" not in f"{caught.value} {caught.value.hint}"
+
+
+def test_labels_and_variables_are_what_the_file_says_to_a_reader(tmp_path: Path) -> None:
+    inventory = read(
+        tmp_path,
+        "defaults: &d {labels: {cuda: 12.10, rack: 007, big: yes, since: 2024-01-01}}\n"
+        "hosts: {a: {env: {MODE: 0755, V: 1.10, T: 12:30}}, b: {<<: *d}}\n",
+    )
+    labels = {"cuda": "12.10", "rack": "007", "big": "yes", "since": "2024-01-01"}
+    assert inventory.hosts["a"].labels == labels
+    assert inventory.hosts["b"].labels == labels
+    assert inventory.hosts["a"].env == {
+        "MODE": Secret("0755"),
+        "V": Secret("1.10"),
+        "T": Secret("12:30"),
+    }
+
+
+@pytest.mark.parametrize("address", ["::1", "fe80::1%eth0", "10.0.0.1", "a.b-c.org", "_x"])
+def test_addresses_of_every_kind_are_taken(tmp_path: Path, address: str) -> None:
+    inventory = read(tmp_path, f"hosts: {{a: {{address: '{address}'}}}}")
+    assert inventory.hosts["a"].address == address
+
+
+@pytest.mark.parametrize("user", ["ada", "DOM\\ada", "ada@corp.org", "machine$", "_x-1"])
+def test_users_of_every_kind_are_taken(tmp_path: Path, user: str) -> None:
+    assert read(tmp_path, f"hosts: {{a: {{user: '{user}'}}}}").hosts["a"].user == user
+
+
+def test_relative_paths_are_beside_the_file_wherever_the_command_runs(tmp_path: Path) -> None:
+    inventory = read(
+        tmp_path, "hosts: {a: {identity_file: [keys/id, ~/k, /abs, '%d/k'], known_hosts: kh}}"
+    )
+    host = inventory.hosts["a"]
+    assert host.identity_file == (f"{tmp_path}/keys/id", "~/k", "/abs", "%d/k")
+    assert host.known_hosts == f"{tmp_path}/kh"
+
+
+def test_a_bastion_for_all_hosts_is_itself_reached_directly(tmp_path: Path) -> None:
+    inventory = read(
+        tmp_path,
+        "defaults: {jump: 'outer,ada@bastion:2222'}\nhosts: {outer: , bastion: , gpu01: }",
+    )
+    jumps = {name: host.jump for name, host in inventory.hosts.items()}
+    assert jumps == {
+        "outer": None,
+        "bastion": "outer",
+        "gpu01": "outer,ada@bastion:2222",
+        "local": None,
+    }
+
+
+@given(
+    st.text(
+        alphabet=st.characters(codec="utf-8") | st.sampled_from("-@$`'\"\\ \n%:;[]"),
+        max_size=12,
+    )
+)
+def test_no_hostile_name_address_or_user_gets_through(name: str) -> None:
+    quoted = yaml.safe_dump({"hosts": {name: {}}}, allow_unicode=False)
+    as_values = yaml.safe_dump({"hosts": {"a": {"address": name, "user": name}}})
+    for text in (quoted, as_values):
+        try:
+            inventory = from_text(text)
+        except InventoryError as problem:
+            assert "\n" not in problem.message  # noqa: PT017 - many names raise, some don't
+            continue
+        for host in inventory.hosts.values():
+            for value in (host.name, host.address, host.user):
+                assert value is None or SAFE.fullmatch(value)
+
+
+def test_reading_inventories_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, mlcube_remote.inventory.load, mlcube_remote.inventory.select; "
+        "print(*({'paramiko', 'omegaconf', 'rich', 'click'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("key", [*CHECKS, *PLATFORMS])
+def test_the_reference_explains_every_key(key: str) -> None:
+    assert f"`{key}`" in (REPOSITORY / "docs/reference/inventory.md").read_text()
 
 
 def test_an_address_that_looks_like_an_option_is_refused(tmp_path: Path) -> None:
@@ -202,3 +356,9 @@ def test_inventories_are_looked_for_in_order(
     assert "explicit" in open_inventory(str(explicit.parent), tmp_path).hosts
     with pytest.raises(InventoryError, match=r"--inventory: .*nowhere\.yaml: no such file"):
         open_inventory("nowhere.yaml", tmp_path)
+
+
+@pytest.mark.parametrize("named", ["~nobody-has-this-name/hosts.yaml", "x" * 5000, "a\0b"])
+def test_impossible_paths_are_files_that_are_not_there(tmp_path: Path, named: str) -> None:
+    with pytest.raises(InventoryError, match="no such file"):
+        open_inventory(named, tmp_path)

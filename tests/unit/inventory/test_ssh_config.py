@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import getpass
+import os
+import socket
 from pathlib import Path
 
 import pytest
 
 from mlcube_remote.errors import InventoryError
+from mlcube_remote.inventory import sshconfig
 from mlcube_remote.inventory.load import empty, load
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.inventory.select import select
@@ -71,6 +75,25 @@ def test_a_typo_is_not_an_address() -> None:
         select(empty(), ["gup01"])
 
 
+def test_paths_that_spell_every_name_make_no_name_known(folder: Path) -> None:
+    with (folder / "config").open("a") as config:
+        config.write(
+            f"Host *\n  ControlPath {folder}/%C-%h\n  IdentityAgent {folder}/%h.sock\n"
+            f"  UserKnownHostsFile {folder}/known_%k\n"
+        )
+    assert not knows("gup01")
+    assert not knows("a")
+    assert knows("gpu01")
+
+
+def test_a_rule_that_gives_every_name_a_domain_counts(folder: Path) -> None:
+    with (folder / "config").open("a") as config:
+        config.write("Host *\n  HostName %h.lab.example.org\n")
+    assert knows("anything")
+    endpoint = resolve(select(empty(), ["anything"])[0], empty())
+    assert endpoint.hostname == "anything.lab.example.org"
+
+
 def test_match_counts_with_the_inventorys_user() -> None:
     assert resolve(Host(name="special", user="ada"), empty()).port == 7777
     assert resolve(Host(name="special", user="bob"), empty()).port == 22
@@ -94,6 +117,33 @@ def test_proxy_commands_have_their_tokens_filled_in() -> None:
     assert endpoint.proxy_command == "nc --proxy 10.9.8.7:23 ada %"
 
 
+def test_tokens_in_the_paths_of_keys_are_filled_in(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "config").write_text(
+        f"Host t\n  HostName t.org\n  User eve\n  Port 24\n"
+        f"  IdentityFile {folder}/%h_%r_%p_%n_%%\n  IdentityFile ${{KEYS}}/k\n"
+        f"  IdentityFile {folder}/%u_%i_%L\n  IdentityFile {folder}/absent\n"
+    )
+    monkeypatch.setenv("KEYS", str(folder))
+    machine = socket.gethostname().partition(".")[0]
+    keys = ["t.org_eve_24_t_%", "k", f"{getpass.getuser()}_{os.getuid()}_{machine}"]
+    for key in keys:
+        (folder / key).write_text("")
+    endpoint = resolve(Host(name="t"), empty())
+    assert endpoint.identity_files == tuple(f"{folder}/{key}" for key in keys)
+    endpoint = resolve(Host(name="t", identity_file=("/k/%h",)), empty())
+    assert endpoint.identity_files == ("/k/t.org",)
+
+
+def test_known_hosts_with_spaces_stay_whole_and_devices_keep_no_keys(folder: Path) -> None:
+    (folder / "config").write_text(
+        f'Host s\n  UserKnownHostsFile "{folder}/a b" /dev/null {folder}/c\n'
+    )
+    files = resolve(Host(name="s"), empty()).user_known_hosts_files
+    assert files == (f"{folder}/a b", "none", f"{folder}/c")
+
+
 def test_aliases_of_keys_and_agents_count(folder: Path) -> None:
     endpoint = resolve(Host(name="aliased"), empty())
     assert endpoint.host_key_alias == "the-key"
@@ -110,6 +160,38 @@ def test_hops_may_be_hosts_of_the_inventory(tmp_path: Path) -> None:
     hops = resolve(inventory.hosts["deeper"], inventory).proxy_jump
     assert [(hop.hostname, hop.port) for hop in hops] == [("10.0.0.1", 22), ("10.0.0.2", 44)]
     assert hops[0].user == "eve"
+
+
+def test_only_the_first_of_several_hops_has_hops_of_its_own(folder: Path) -> None:
+    (folder / "config").write_text(
+        "Host outer\n  ProxyJump outermost\nHost inner\n  ProxyJump outer\n"
+        "Host deep\n  ProxyJump ssh://bob@outer:2022,inner\n"
+    )
+    hops = resolve(Host(name="deep"), empty()).proxy_jump
+    assert [hop.hostname for hop in hops] == ["outermost", "outer", "inner"]
+    assert (hops[1].user, hops[1].port) == ("bob", 2022)
+    assert all(hop.proxy_jump == () and hop.proxy_command is None for hop in hops)
+
+
+def test_this_machine_is_no_hop() -> None:
+    with pytest.raises(InventoryError, match="a: jump: 'local' is this machine"):
+        resolve(Host(name="a", jump="local"), empty())
+
+
+def test_an_ssh_that_does_not_answer_is_given_up(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "config").write_text('Match exec "sleep 5"\n  Port 1\n')
+    monkeypatch.setattr(sshconfig, "_TIMEOUT", 0.3)
+    with pytest.raises(InventoryError, match="no answer from ssh -G after"):
+        resolve(Host(name="x"), empty())
+
+
+def test_several_mistakes_in_ssh_config_are_one_line(folder: Path) -> None:
+    (folder / "config").write_text("Hots x\nProt y\n")
+    with pytest.raises(InventoryError, match=r"line 1: Bad configuration option: hots$") as caught:
+        knows("x")
+    assert caught.value.hint == f"look at: ssh -G -F {folder}/config x"
 
 
 def test_hops_in_a_circle_are_refused(tmp_path: Path) -> None:
