@@ -132,15 +132,18 @@ def _ask(connection: Connection, host: Host, platform: str | None, checks: list[
     except HostUnfitError as problem:
         checks.append(Check(name="rsync", passed=False, detail=problem.reason, hint=problem.hint))
     checks.append(_engine(connection, host, platform or "docker"))
-    checks.append(
-        Check(
-            name="disk",
-            passed=facts.free >= LOW_DISK,
-            detail=f"{readable_size(facts.free)} free at {facts.root}",
-            hint=None
-            if facts.free >= LOW_DISK
-            else "free some space, or set remote_root to a larger disk",
-        )
+    checks.append(_disk(connection, facts.root))
+
+
+def _disk(connection: Connection, root: str) -> Check:
+    told = connection.call("mlcr_disk", root).text.strip()
+    free = int(told) * 1024 if told.isdigit() else 0
+    passed = free >= LOW_DISK
+    return Check(
+        name="disk",
+        passed=passed,
+        detail=f"{readable_size(free)} free at {root}",
+        hint=None if passed else "free some space, or set remote_root to a larger disk",
     )
 
 

@@ -39,12 +39,8 @@ class Facts:
     """``uname -m``."""
     root_id: str
     """The same for two hosts that share one ``remote_root``."""
-    free: int
-    """Bytes free where ``remote_root`` is."""
     rsync: str
     """Version, or nothing where there is none."""
-    now: int
-    """The host's clock, seconds since the epoch."""
     kinds: Mapping[str, str]
     """Absolute path → ``f``, ``d`` or ``-``, for the paths that were asked about."""
 
@@ -93,12 +89,10 @@ def probe(
             uid=facts["uid"],
             machine=facts["machine"],
             root_id=facts["root_id"],
-            free=int(facts["free_kib"] or 0) * 1024,
             rsync=facts["rsync"],
-            now=int(facts["now"]),
             kinds=kinds,
         )
-    except (KeyError, ValueError) as problem:
+    except KeyError as problem:
         raise HostUnfitError(
             connection.name, f"told something unexpected of itself ({problem})"
         ) from problem

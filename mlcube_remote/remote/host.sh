@@ -33,7 +33,7 @@ mlcr_own_directories() {
         fi
     done
     # ls -n is the portable way to learn owner and mode; stat(1) is not in POSIX.
-    mlcr_uid=$(id -u)
+    [ -n "${mlcr_uid-}" ] || mlcr_whoami
     # shellcheck disable=SC2012 # only its first fields are read
     ls -ldn -- "$@" | {
         while read -r mlcr_mode _ mlcr_owner mlcr_rest; do
@@ -89,18 +89,52 @@ mlcr_kind() {
     fi
 }
 
+# mlcr_whoami: set mlcr_uid and mlcr_user from the first word of id: "uid=1000(ada)".
+mlcr_whoami() {
+    mlcr_identity=$(id)
+    mlcr_identity=${mlcr_identity%% *}
+    mlcr_identity=${mlcr_identity#uid=}
+    mlcr_uid=${mlcr_identity%%[!0-9]*}
+    mlcr_user=${mlcr_identity#*\(}
+    mlcr_user=${mlcr_user%\)}
+}
+
+# mlcr_rsync_version ROOT: print the version of rsync, or nothing where there is none. A good answer
+# is kept for as long as the program is the same: asking takes longer than all else here.
+mlcr_rsync_version() {
+    mlcr_program=$(command -v rsync) || return 0
+    if [ -s "$1/rsync" ] && [ "$1/rsync" -nt "$mlcr_program" ]; then
+        read -r mlcr_version mlcr_path <"$1/rsync"
+        case $mlcr_version in
+        [012].* | 3.0.*) ;; # too old: perhaps it is newer by now
+        *)
+            if [ "$mlcr_path" = "$mlcr_program" ]; then
+                printf '%s' "$mlcr_version"
+                return
+            fi
+            ;;
+        esac
+    fi
+    # "rsync  version 3.2.7  protocol version 31": the third word is wanted.
+    rsync --version 2>/dev/null | {
+        read -r _ _ mlcr_version _
+        printf '%s %s\n' "$mlcr_version" "$mlcr_program" >"$1/rsync"
+        printf '%s' "$mlcr_version"
+    }
+}
+
 # mlcr_probe ROOT CUBE [PATH...]: prepare ROOT and, below it, the directory CUBE (empty: none),
 # and print what a run must know about the host; for each PATH, what is there.
 mlcr_probe() {
     mlcr_root=$(mlcr_expand "$1")
     mlcr_cube=$2
     shift 2
+    mlcr_whoami
     mlcr_fact home "$HOME"
     mlcr_fact root "$mlcr_root"
-    mlcr_fact user "$(id -un 2>/dev/null || id -u)"
-    mlcr_fact uid "$(id -u)"
+    mlcr_fact user "$mlcr_user"
+    mlcr_fact uid "$mlcr_uid"
     mlcr_fact machine "$(uname -m)"
-    mlcr_fact now "$(date +%s)"
     mlcr_own_directories "$mlcr_root" "$mlcr_root/cubes" "$mlcr_root/data" "$mlcr_root/images" \
         "$mlcr_root/jobs" "$mlcr_root/workspaces" || return 3
     # The mirror itself takes on the modes that the cube has here; nobody gets past cubes/.
@@ -108,25 +142,20 @@ mlcr_probe() {
         mlcr_make_directory "$mlcr_root/$mlcr_cube" || return 3
     fi
     mlcr_fact root_id "$(mlcr_root_id "$mlcr_root")"
-    mlcr_fact free_kib "$(df -Pk -- "$mlcr_root" | {
-        read -r _
-        read -r _ _ _ mlcr_free _
-        echo "$mlcr_free"
-    })"
-    if mlcr_rsync=$(rsync --version 2>/dev/null); then
-        # shellcheck disable=SC2086 # "rsync  version 3.2.7  protocol version 31": words are wanted
-        set -f && set -- "$@" && mlcr_fact rsync "$(mlcr_third $mlcr_rsync)" && set +f
-    else
-        mlcr_fact rsync ''
-    fi
+    mlcr_fact rsync "$(mlcr_rsync_version "$mlcr_root")"
     for mlcr_path in "$@"; do
         mlcr_path=$(mlcr_expand "$mlcr_path")
         mlcr_fact kind "$(mlcr_kind "$mlcr_path")$mlcr_path"
     done
 }
 
-mlcr_third() {
-    printf '%s' "$3"
+# mlcr_disk PATH: print how many KiB are free where PATH is.
+mlcr_disk() {
+    df -Pk -- "$1" | {
+        read -r _
+        read -r _ _ _ mlcr_free _
+        echo "$mlcr_free"
+    }
 }
 
 # mlcr_prepare COPIES [SOURCE TARGET]... DIRECTORY...: copy each of COPIES sources to its target

@@ -176,7 +176,7 @@ def test_this_machines_rsync_has_a_floor(
 
 def test_machines_are_named_as_images_name_them() -> None:
     facts = Facts(
-        home="/h", root="/r", user="u", uid="1", machine="aarch64", root_id="i", free=0,
-        rsync="3.2.7", now=0, kinds={},
+        home="/h", root="/r", user="u", uid="1", machine="aarch64", root_id="i",
+        rsync="3.2.7", kinds={},
     )  # fmt: skip
     assert facts.architecture == "arm64"
