@@ -57,6 +57,8 @@ class _Reader:
         raise InventoryError(f"{self.document.where(path)}: {problem}", hint=hint)
 
     def inventory(self) -> Inventory:
+        if self.document.data is None:
+            self.fail((), "the file is empty; expected hosts:", "list hosts, or remove the file")
         top = self.mapping((), self.document.data)
         for key in top:
             if key not in _TOP:

@@ -324,8 +324,16 @@ def test_the_inventories_to_copy_load(path: Path) -> None:
     assert len(load(path).hosts) > 1
 
 
-def test_an_empty_file_has_only_this_machine(tmp_path: Path) -> None:
-    assert list(read(tmp_path, "").hosts) == ["local"]
+@pytest.mark.parametrize("text", ["", "# hosts:\n", "---\n"])
+def test_an_empty_file_is_a_mistake(tmp_path: Path, text: str) -> None:
+    with pytest.raises(
+        InventoryError, match=r"hosts\.yaml:\d:1: the file is empty; expected hosts:"
+    ):
+        read(tmp_path, text)
+
+
+def test_a_file_without_hosts_has_only_this_machine(tmp_path: Path) -> None:
+    assert list(read(tmp_path, "hosts:\n").hosts) == ["local"]
 
 
 def test_inventories_are_looked_for_in_order(
