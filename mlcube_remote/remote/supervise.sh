@@ -15,7 +15,8 @@ run() (
     task=$1
     eval "set -- $(cat -- "$task/command")"
     umask 022
-    exec </dev/null >"$task/stdout" 2>"$task/stderr"
+    # Appended to: a follower that came early must not see its file shrink.
+    exec </dev/null >>"$task/stdout" 2>>"$task/stderr"
     [ ! -e "$task/container" ] || exec "$@"
     # A group of its own is what can be stopped as a whole where there is no container.
     # shellcheck disable=SC2016 # expanded by the inner shell

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hosts' side, under every shell that may be their /bin/sh."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mlcube_remote.remote import library, supervisor
+from mlcube_remote.transport.quoting import quote_words, render_call
+
+SHELLS = {"dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", "sh"]}
+
+Completed = subprocess.CompletedProcess[bytes]
+Call = Callable[..., Completed]
+
+
+@pytest.fixture(params=SHELLS)
+def call(request: pytest.FixtureRequest, tmp_path: Path) -> Call:
+    argv = SHELLS[request.param]
+    if shutil.which(argv[0]) is None:
+        pytest.fail(f"{argv[0]} is needed: make test installs it")
+
+    def run(function: str, *args: str, **environment: str) -> Completed:
+        script = b"umask 077\n" + library().encode() + render_call(function, args) + b"\n"
+        return subprocess.run(
+            [*argv, "-s"],
+            input=script,
+            capture_output=True,
+            check=False,
+            timeout=30,
+            env={**os.environ, "HOME": str(tmp_path), **environment},
+        )
+
+    return run
+
+
+def facts(done: Completed) -> list[tuple[str, str]]:
+    assert done.returncode == 0, done.stderr
+    records = done.stdout.decode().split("\0")[:-1]
+    return [(key, value) for key, _, value in (record.partition("=") for record in records)]
+
+
+def test_a_probe_prepares_the_root_and_tells_what_the_host_is(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "a file\nwith newline").write_text("")
+    asked = ["/etc", str(tmp_path / "a file\nwith newline"), "~/nothing"]
+    told = facts(call("mlcr_probe", "~/root", "cubes/c-1", *asked))
+    known = dict(told)
+    assert known["home"] == str(tmp_path)
+    assert known["root"] == f"{tmp_path}/root"
+    assert known["uid"] == str(os.getuid())
+    assert known["rsync"].count(".") == 2
+    assert [value for key, value in told if key == "kind"] == [
+        "d/etc",
+        f"f{tmp_path}/a file\nwith newline",
+        f"-{tmp_path}/nothing",
+    ]
+    for folder in ("", "cubes", "cubes/c-1", "data", "jobs", "workspaces"):
+        assert (tmp_path / "root" / folder).stat().st_mode & 0o777 == 0o700
+    again = dict(facts(call("mlcr_probe", "~/root", "cubes/c-1")))
+    assert (again["root_id"], again["rsync"]) == (known["root_id"], known["rsync"])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda root: root.symlink_to("/tmp"), b"is a symbolic link"),
+        (lambda root: (root.mkdir(), root.chmod(0o777)), b"can be written by others"),
+        (lambda root: root.write_text(""), b"File exists"),
+    ],
+)
+def test_a_root_that_others_could_use_is_refused(
+    call: Call, tmp_path: Path, spoil: Callable[[Path], object], told: bytes
+) -> None:
+    spoil(tmp_path / "root")
+    done = call("mlcr_probe", "~/root", "")
+    assert done.returncode == 3
+    assert told in done.stderr
+
+
+def launch(call: Call, job: Path, *scripts: str) -> Completed:
+    words: list[str] = []
+    for number, script in enumerate(scripts):
+        words += [f"task{number}", quote_words(["sh", "-c", script]), quote_words(["true"]), ""]
+    job.parent.mkdir(exist_ok=True)
+    return call("mlcr_launch", str(job), supervisor(), *words)
+
+
+def verdict(call: Call, job: Path, number: int = 1) -> dict[str, str]:
+    return dict(facts(call("mlcr_verdict", str(job), str(number))))
+
+
+def test_tasks_run_in_order_until_one_fails(call: Call, tmp_path: Path) -> None:
+    job = tmp_path / "jobs" / "it's $(a job)"
+    scripts = ("echo one; echo err >&2", "printf 'two'; exit 5", "echo three")
+    assert launch(call, job, *scripts).returncode == 0
+    first = call("mlcr_follow", str(job), "1", "0", "0")
+    second = call("mlcr_follow", str(job), "2", "0", "0")
+    assert first.returncode == second.returncode == 0
+    assert (job / "tasks/1/stdout").read_bytes() == b"one\n"
+    assert (job / "tasks/1/stderr").read_bytes() == b"err\n"
+    told = verdict(call, job)
+    assert (told["exit"], told["stdout"], told["stderr"]) == ("0", "4", "4")
+    assert verdict(call, job, 2)["exit"] == "5"
+    assert verdict(call, job, 3)["exit"] == "pending"
+    assert (job / "tasks/3/stdout").read_bytes() == b""
+    assert call("mlcr_bytes", str(job / "tasks/2/stdout"), "1").stdout == b"wo"
+
+
+def test_a_job_is_claimed_once(call: Call, tmp_path: Path) -> None:
+    job = tmp_path / "jobs" / "j"
+    assert launch(call, job, "true").returncode == 0
+    assert launch(call, job, "true").returncode == 17
+
+
+def test_following_passes_on_what_comes_and_ends_with_the_task(call: Call, tmp_path: Path) -> None:
+    job = tmp_path / "jobs" / "j"
+    launch(call, job, "echo early; sleep 0.5; echo late")
+    began = time.monotonic()
+    followed = call("mlcr_follow", str(job), "1", "2", "0")
+    assert time.monotonic() - began < 5
+    assert b"early\nlate\n"[2:].startswith(followed.stdout)
+    assert verdict(call, job)["stdout"] == "11"
+
+
+def test_a_supervisor_that_was_killed_is_noticed(call: Call, tmp_path: Path) -> None:
+    job = tmp_path / "jobs" / "j"
+    launch(call, job, "sleep 30")
+    owner = job / "owner"
+    deadline = time.monotonic() + 10
+    while not ((job / "tasks/1/group").exists() and owner.exists()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    group = int((job / "tasks/1/group").read_text())
+    os.kill(int(owner.read_text().split()[1]), 9)
+    os.killpg(group, 9)
+    assert call("mlcr_follow", str(job), "1", "0", "0").returncode == 0
+    told = verdict(call, job)
+    assert (told["exit"], told["alive"]) == ("pending", "no")
+
+
+def test_stopping_ends_the_whole_group_and_starts_nothing_more(call: Call, tmp_path: Path) -> None:
+    job = tmp_path / "jobs" / "j"
+    launch(call, job, "sleep 30 & sleep 30; wait", "echo never")
+    deadline = time.monotonic() + 10
+    while not (job / "tasks/1/group").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert call("mlcr_stop", str(job), "5").returncode == 0
+    call("mlcr_follow", str(job), "1", "0", "0")
+    told = verdict(call, job)
+    assert told["stop"] == "yes"
+    assert told["exit"] == "143"
+    assert verdict(call, job, 2)["exit"] == "pending"
+    assert call("mlcr_stop", str(job), "5").returncode == 0, "once more does no harm"
+
+
+def test_directories_are_made_and_inputs_copied_once(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "source").write_text("new")
+    target = tmp_path / "deep" / "target"
+    arguments = ("1", str(tmp_path / "source"), str(target), str(tmp_path / "-made here"))
+    assert call("mlcr_prepare", *arguments).returncode == 0
+    assert target.read_text() == "new"
+    assert (tmp_path / "-made here").stat().st_mode & 0o777 == 0o755
+    target.write_text("mine")
+    assert call("mlcr_prepare", *arguments).returncode == 0
+    assert target.read_text() == "mine"
+
+
+def test_a_missing_engine_is_told_apart(call: Call) -> None:
+    assert call("mlcr_image", "x", "no-such-engine").returncode == 127
+    assert call("mlcr_engine", "no-such-engine").returncode == 127
+    assert call("mlcr_version", "no-such-engine").returncode == 127
+    assert call("mlcr_sif", "/x", "no-such-engine").returncode == 127
+    assert call("mlcr_sif", "/etc/passwd", "sh").stdout == b"f\n"
+    assert call("mlcr_in", "/etc", "pwd").stdout == b"/etc\n"
+    assert call("mlcr_in", "/no/where", "pwd").returncode == 125
+    assert call("mlcr_limited", "5", "echo", "x").stdout == b"x\n"
+    assert call("mlcr_disk", "/").stdout.strip().isdigit()
