@@ -122,10 +122,15 @@ def test_a_job_is_claimed_once(call: Call, tmp_path: Path) -> None:
 def test_following_passes_on_what_comes_and_ends_with_the_task(call: Call, tmp_path: Path) -> None:
     job = tmp_path / "jobs" / "j"
     launch(call, job, "echo early; sleep 0.5; echo late")
+    deadline = time.monotonic() + 10
+    while (job / "tasks/1/stdout").stat().st_size < len("early\n"):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     began = time.monotonic()
     followed = call("mlcr_follow", str(job), "1", "2", "0")
     assert time.monotonic() - began < 5
-    assert b"early\nlate\n"[2:].startswith(followed.stdout)
+    assert b"rly\nlate\n".startswith(followed.stdout)
+    assert followed.stderr == b""
     assert verdict(call, job)["stdout"] == "11"
 
 
