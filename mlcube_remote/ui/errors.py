@@ -17,13 +17,16 @@ DEBUG_VARIABLE = "MLCUBE_REMOTE_DEBUG"
 
 
 def print_error(error: MLCubeRemoteError, stream: TextIO) -> None:
-    """Print an error and its hint."""
-    stream.write(f"{_coloured('error:', '31', stream)} {sanitise(error.message)}\n")
+    """Print an error and its hint; further lines of either are indented, so none poses as new."""
+    _print("error:", "31", error.message, stream)
     if error.hint:
-        first, *rest = sanitise(error.hint).splitlines()
-        stream.write(f"{_coloured('hint:', '36', stream)} {first}\n")
-        stream.writelines(f"      {line}\n" for line in rest)
+        _print("hint:", "36", error.hint, stream)
     stream.flush()
+
+
+def _print(word: str, colour: str, text: str, stream: TextIO) -> None:
+    indented = sanitise(text).replace("\n", "\n" + " " * (len(word) + 1)).rstrip()
+    stream.write(f"{_coloured(word, colour, stream)} {indented}\n")
 
 
 def _coloured(word: str, colour: str, stream: TextIO) -> str:
@@ -38,15 +41,16 @@ def report_crash(error: BaseException, stream: TextIO) -> None:
     if os.environ.get(DEBUG_VARIABLE):
         stream.write(text)
     last = traceback.format_exception_only(error)[-1].strip()
-    stream.write(f"{_coloured('error:', '31', stream)} a bug in mlcube-remote: {sanitise(last)}\n")
+    _print("error:", "31", f"a bug in mlcube-remote: {last}", stream)
     try:
         state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
         folder = Path(state).expanduser() / "mlcube-remote" / "crashes"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, path = tempfile.mkstemp(prefix="crash-", suffix=".txt", dir=folder)
-        with os.fdopen(handle, "w") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"mlcube-remote {__version__}\n{text}")
-        stream.write(f"{_coloured('hint:', '36', stream)} please report it with {path}\n")
+        hint = f"please report it with {path}"
     except OSError:
-        stream.write(f"hint: run it again with {DEBUG_VARIABLE}=1 and please report what it says\n")
+        hint = f"run it again with {DEBUG_VARIABLE}=1 and please report what it says"
+    _print("hint:", "36", hint, stream)
     stream.flush()

@@ -6,10 +6,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from typing import TextIO
+from collections.abc import Sequence
+from typing import Any, TextIO
 
 import attrs
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group, OverflowMethod, RenderableType
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
@@ -35,31 +36,38 @@ MANY = 20
 REFRESHES = 8
 """Per second: enough for a spinner, little enough for a laptop."""
 
+_WIDEST = 400
+"""Characters of detail that are kept: more than any terminal has columns."""
+
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_red")
 
 
-@attrs.define
+@attrs.frozen
 class _HostLine:
-    """What is known of one host."""
+    """What is known of one host; replaced as a whole, so that drawing needs no lock."""
 
     host: str
     stage: Stage | None = None
     task: str | None = None
     detail: str = ""
     since: float = 0.0
-    done: list[str] = attrs.field(factory=list)
+    done: tuple[str, ...] = ()
     result: str = ""
     failed: bool = False
 
 
 @attrs.define(kw_only=True)
 class LiveReporter:
-    """See :class:`mlcube_remote.ui.reporter.Reporter`."""
+    """See :class:`mlcube_remote.ui.reporter.Reporter`.
+
+    Rich draws under a lock of its own, which printing takes too. Hence ``_lock``, which is held
+    while printing, must never be taken while drawing: each would wait for the other, for ever.
+    """
 
     hosts: tuple[str, ...]
     verbose: bool
     stream: TextIO
-    _lock: threading.RLock = attrs.field(factory=threading.RLock, init=False)
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
     _lines: dict[str, _HostLine] = attrs.field(init=False)
     _assemblers: dict[tuple[str, Stage, str | None, Stream], LineAssembler] = attrs.field(
         factory=dict, init=False
@@ -85,6 +93,10 @@ class LiveReporter:
     def _unicode(self) -> bool:
         return self._console.encoding.lower().startswith("utf")
 
+    @property
+    def _overflow(self) -> OverflowMethod:
+        return "ellipsis" if self._unicode else "crop"
+
     def close(self) -> None:
         """Show what is left and give the terminal back."""
         with self._lock:
@@ -95,48 +107,71 @@ class LiveReporter:
     def handle(self, event: Event) -> None:
         """Show an event."""
         with self._lock:
-            line = self._lines[event.host]
             if isinstance(event, Output):
                 self._output(event)
             elif isinstance(event, StageStarted):
-                line.stage, line.task, line.detail = event.stage, event.task, ""
-                line.since = time.monotonic()
+                self._set(
+                    event.host,
+                    stage=event.stage,
+                    task=event.task,
+                    detail="",
+                    since=time.monotonic(),
+                )
             elif isinstance(event, StageProgress):
-                line.detail = event.detail
+                self._set(event.host, detail=event.detail)
             elif isinstance(event, StageFinished):
                 self._flush(event.host)
-                line.done.append(f"{event.task or event.stage.value} {event.seconds:.1f}s")
-                line.stage = None
+                took = f"{event.task or event.stage.value} {event.seconds:.1f}s"
+                self._set(event.host, stage=None, done=(*self._lines[event.host].done, took))
             elif isinstance(event, JobFinished):
                 self._flush(event.host)
-                line.stage = None
-                line.failed = not event.outcome.succeeded
-                line.result = event.outcome.status.value
+                outcome = event.outcome
+                self._set(
+                    event.host,
+                    stage=None,
+                    failed=not outcome.succeeded,
+                    result=outcome.status.value,
+                )
             elif isinstance(event, Note):
                 self._note(event)
+
+    def _set(self, host: str, **changes: Any) -> None:
+        self._lines[host] = attrs.evolve(self._lines[host], **changes)
 
     def _output(self, event: Output) -> None:
         key = (event.host, event.stage, event.task, event.stream)
         assembler = self._assemblers.setdefault(key, LineAssembler())
-        for text in assembler.feed(event.data):
-            self._print(event.host, text, dim=event.stage is not Stage.RUN)
+        self._print(event.host, assembler.feed(event.data), dim=event.stage is not Stage.RUN)
+        self._set(event.host, detail=self._unfinished(event))
+
+    def _unfinished(self, event: Output) -> str:
+        """Return the line a task is still writing: a progress bar is one for hours."""
+        for stream in Stream:
+            key = (event.host, event.stage, event.task, stream)
+            if key in self._assemblers and (text := self._assemblers[key].unfinished):
+                return text[:_WIDEST]
+        return ""
 
     def _flush(self, host: str) -> None:
         for key in [key for key in self._assemblers if key[0] == host]:
             self._finish(key)
 
     def _finish(self, key: tuple[str, Stage, str | None, Stream]) -> None:
-        for text in self._assemblers.pop(key).finish():
-            self._print(key[0], text, dim=key[1] is not Stage.RUN)
+        self._print(key[0], self._assemblers.pop(key).finish(), dim=key[1] is not Stage.RUN)
 
-    def _print(self, host: str, text: str, *, dim: bool) -> None:
-        line = Text(no_wrap=False, overflow="fold")
-        if len(self.hosts) > 1:
-            width = min(max(map(len, self.hosts)), 24)
-            colour = _COLOURS[self.hosts.index(host) % len(_COLOURS)]
-            line.append(f"{host:<{width}} | ", style=colour)
-        line.append(sanitise(text), style="dim" if dim else "")
-        self._console.print(line, soft_wrap=True)
+    def _print(self, host: str, lines: Sequence[str], *, dim: bool) -> None:
+        """Print lines above the display, all at once: each printing draws it anew."""
+        if not lines:
+            return
+        block = Text()
+        for number, line in enumerate(lines):
+            block.append("\n" if number else "")
+            if len(self.hosts) > 1:
+                width = min(max(map(len, self.hosts)), 24)
+                colour = _COLOURS[self.hosts.index(host) % len(_COLOURS)]
+                block.append(f"{host:<{width}} | ", style=colour)
+            block.append(sanitise(line), style="dim" if dim else "")
+        self._console.print(block, soft_wrap=True)
 
     def _note(self, event: Note) -> None:
         if event.level is Level.DEBUG and not self.verbose:
@@ -148,14 +183,13 @@ class LiveReporter:
         )
 
     def _render(self) -> RenderableType:
-        with self._lock:
-            lines = [attrs.evolve(line) for line in self._lines.values()]
+        lines = list(self._lines.values())
         if len(lines) > MANY:
             return self._counts(lines)
         table = Table.grid(padding=(0, 1))
         table.add_column(width=1)
         table.add_column(no_wrap=True, max_width=24)
-        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        table.add_column(no_wrap=True, overflow=self._overflow, ratio=1)
         for line in lines:
             table.add_row(self._mark(line), line.host, self._state(line))
         return table
@@ -191,8 +225,8 @@ class LiveReporter:
             rows.append(Text(f"slowest: {slow.host}: ", style="dim") + self._state(slow))
         failed = [line.host for line in lines if line.failed]
         if failed:
-            more = f" … {len(failed)} in all" if len(failed) > 8 else ""
+            more = f" ({len(failed)} in all)" if len(failed) > 8 else ""
             rows.append(Text(f"failed: {', '.join(failed[:8])}{more}", style="red"))
         for row in rows:
-            row.no_wrap, row.overflow = True, "ellipsis"
+            row.no_wrap, row.overflow = True, self._overflow
         return Group(*rows)

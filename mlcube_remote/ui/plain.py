@@ -76,7 +76,7 @@ class PlainReporter:
         with self._reader_may_be_gone(target) as gone:
             if gone:
                 return
-            if buffer is None:
+            if buffer is None:  # a stream of text alone, as tests and notebooks have
                 target.write(data.decode("utf-8", "backslashreplace"))
             else:
                 buffer.write(data)
@@ -86,7 +86,7 @@ class PlainReporter:
         prefix = f"{host} | " if len(self.hosts) > 1 else ""
         with self._reader_may_be_gone(target) as gone:
             if not gone:
-                target.write(f"{prefix}{sanitise(line)}\n")
+                target.write(_encodable(f"{prefix}{sanitise(line)}\n", target))
                 target.flush()
 
     @contextlib.contextmanager
@@ -114,8 +114,7 @@ class PlainReporter:
         detail = sanitise(event.detail)
         told = f" {detail}" if detail else " done"
         name = f"{event.stage.value} {event.task}" if event.task else event.stage.value
-        self.stderr.write(f"{event.host}: {name}:{told} ({event.seconds:.1f} s)\n")
-        self.stderr.flush()
+        self._say(f"{event.host}: {name}:{told} ({event.seconds:.1f} s)")
 
     def _note(self, event: Note) -> None:
         if event.level is Level.DEBUG and not self.verbose:
@@ -123,5 +122,16 @@ class PlainReporter:
         if event.level is not Level.WARNING and self.quiet:
             return
         word = "warning: " if event.level is Level.WARNING else ""
-        self.stderr.write(f"{word}{event.host}: {sanitise(event.text)}\n")
-        self.stderr.flush()
+        self._say(f"{word}{event.host}: {sanitise(event.text)}")
+
+    def _say(self, text: str) -> None:
+        with self._reader_may_be_gone(self.stderr) as gone:
+            if not gone:
+                self.stderr.write(_encodable(f"{text}\n", self.stderr))
+                self.stderr.flush()
+
+
+def _encodable(text: str, target: TextIO) -> str:
+    """Return ``text`` with escapes for what the stream's encoding lacks: not every one is UTF-8."""
+    encoding = getattr(target, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)

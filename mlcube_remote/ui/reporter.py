@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Protocol, TextIO
@@ -42,7 +43,8 @@ def make_reporter(
         stderr: Where everything else goes; standard error unless given.
     """
     out, err = stdout or sys.stdout, stderr or sys.stderr
-    if out.isatty() and err.isatty() and not quiet and not json:
+    moving = out.isatty() and err.isatty() and os.environ.get("TERM") != "dumb"
+    if moving and not quiet and not json:
         from mlcube_remote.ui.live import LiveReporter  # noqa: PLC0415 - rich takes a while
 
         return LiveReporter(hosts=tuple(hosts), verbose=verbose, stream=err)
