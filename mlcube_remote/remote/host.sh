@@ -69,10 +69,10 @@ mlcr_make_directory() {
 # of its hosts are one machine, or share one file system.
 mlcr_root_id() {
     if [ ! -s "$1/id" ]; then
-        (
-            set -C
-            od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$1/id"
-        ) 2>/dev/null
+        # A link that is there is not replaced: of two that come at once, both read the first's.
+        od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$1/id.$$"
+        ln -- "$1/id.$$" "$1/id" 2>/dev/null || [ -s "$1/id" ] || mv -- "$1/id.$$" "$1/id"
+        rm -f -- "$1/id.$$"
     fi
     read -r mlcr_line <"$1/id" || :
     printf '%s' "$mlcr_line"

@@ -48,11 +48,18 @@ def docker(*arguments: str, stdin: bytes | None = None, timeout: float = _PATIEN
             f"docker {arguments[0]} gave no answer in {timeout:g} s", hint="docker info"
         ) from None
     if done.returncode != 0:
-        words = (done.stderr or done.stdout).decode(errors="replace").strip()
-        last = words.splitlines()[-1] if words else f"exit code {done.returncode}"
+        words = (done.stderr or done.stdout).decode(errors="replace")
         hint = engine_hint() if "docker daemon" in words.lower() else None
-        raise SandboxError(f"docker {arguments[0]}: {last}", hint=hint)
+        reason = _reason(words) or f"exit code {done.returncode}"
+        raise SandboxError(f"docker {arguments[0]}: {reason}", hint=hint)
     return done.stdout.decode(errors="replace").rstrip("\n")
+
+
+def _reason(words: str) -> str:
+    """Return the line that says why: the last, but for the client's advice to read its help."""
+    lines = [line.strip() for line in words.splitlines() if line.strip()]
+    told = [line for line in lines if not line.endswith("--help' for more information")]
+    return (told or lines or [""])[-1]
 
 
 def engine_hint() -> str:

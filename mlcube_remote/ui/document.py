@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, TextIO
 
-from mlcube_remote.dispatch.outcome import JobOutcome
+from mlcube_remote.dispatch.outcome import JobOutcome, Status
 from mlcube_remote.errors import MLCubeRemoteError
 
 VERSION = 1
@@ -19,10 +19,18 @@ def run_document(run_id: str, outcomes: Sequence[JobOutcome], exit_code: int) ->
     return {
         "version": VERSION,
         "run": run_id,
-        "status": "succeeded" if all(o.succeeded for o in outcomes) else "failed",
+        "status": _status(outcomes),
         "exit_code": exit_code,
         "jobs": [_job(outcome) for outcome in outcomes],
     }
+
+
+def _status(outcomes: Sequence[JobOutcome]) -> str:
+    """Return the run's status; what may still be going on is not called failed."""
+    found = {outcome.status for outcome in outcomes} - {Status.SUCCEEDED}
+    if found == {Status.UNKNOWN}:
+        return "unknown"
+    return "failed" if found else "succeeded"
 
 
 def _job(outcome: JobOutcome) -> dict[str, Any]:

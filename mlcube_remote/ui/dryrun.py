@@ -10,6 +10,8 @@ from typing import Any
 
 import attrs
 
+from mlcube_remote.ui.text import CONTROLS, one_line
+
 Argv = tuple[str, ...]
 
 
@@ -46,10 +48,28 @@ def dry_run_document(tasks: Sequence[PlannedTask]) -> dict[str, Any]:
 
 
 def quoted(word: str) -> str:
-    """Quote a word for a shell; a leading ``~/`` stays open, since nobody asked the host."""
+    r"""Quote a word for a shell; a leading ``~/`` stays open, since nobody asked the host.
+
+    What a terminal would obey, or is no text, is spelt out: ``"$(printf '\033')"``.
+    """
     if word.startswith("~/"):
-        return "~/" + (shlex.quote(word[2:]) if word[2:] else "")
-    return shlex.quote(word)
+        return "~/" + (_quoted(word[2:]) if word[2:] else "")
+    return _quoted(word)
+
+
+def _quoted(word: str) -> str:
+    if not CONTROLS.search(word):
+        return shlex.quote(word)
+    parts = []
+    for hidden, group in groupby(word, key=lambda char: bool(CONTROLS.match(char))):
+        text = "".join(group)
+        parts.append(_spelt_out(text) if hidden else shlex.quote(text))
+    return "".join(parts)
+
+
+def _spelt_out(text: str) -> str:
+    octal = "".join(f"\\{byte:03o}" for byte in text.encode("utf-8", "surrogateescape"))
+    return f"\"$(printf '{octal}')\""
 
 
 def command_line(argv: Argv) -> str:
@@ -63,7 +83,7 @@ def dry_run_text(tasks: Sequence[PlannedTask], notes: Mapping[str, Sequence[str]
     for host, group in groupby(tasks, key=lambda item: item.host):
         items = list(group)
         lines = [f"# {host} ({items[0].platform})"]
-        lines += [f"# {note}" for note in notes.get(host, ())]
+        lines += [f"# {one_line(note)}" for note in notes.get(host, ())]
         lines.append("# configure, if the image is not there:")
         lines += [command_line(argv) for argv in items[0].configure]
         for item in items:

@@ -28,7 +28,7 @@ from mlcube_remote.dispatch.events import (
     StageStarted,
 )
 from mlcube_remote.transport.base import Stream
-from mlcube_remote.ui.text import LineAssembler, sanitise
+from mlcube_remote.ui.text import LineAssembler, one_line, sanitise
 
 MANY = 20
 """With more hosts than this, the display counts instead of listing."""
@@ -179,14 +179,15 @@ class LiveReporter:
         style = "yellow" if event.level is Level.WARNING else "dim"
         word = "warning: " if event.level is Level.WARNING else ""
         self._console.print(
-            Text(f"{word}{event.host}: {sanitise(event.text)}", style=style), soft_wrap=True
+            Text(f"{word}{event.host}: {one_line(event.text)}", style=style), soft_wrap=True
         )
 
     def _render(self) -> RenderableType:
         lines = list(self._lines.values())
         if len(lines) > MANY:
             return self._counts(lines)
-        table = Table.grid(padding=(0, 1))
+        # Only an expanded table gives the last column what the others leave, never more.
+        table = Table.grid(padding=(0, 1), expand=True)
         table.add_column(width=1)
         table.add_column(no_wrap=True, max_width=24)
         table.add_column(no_wrap=True, overflow=self._overflow, ratio=1)
@@ -210,7 +211,7 @@ class LiveReporter:
         took = f"{time.monotonic() - line.since:.0f}s"
         state = Text(f"{done}  " if done else "", style="dim")
         state.append(f"{name} {took}", style="bold")
-        state.append(f"  {sanitise(line.detail)}" if line.detail else "")
+        state.append(f"  {one_line(line.detail)}" if line.detail else "")
         return state
 
     def _counts(self, lines: list[_HostLine]) -> RenderableType:

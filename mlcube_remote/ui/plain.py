@@ -20,7 +20,7 @@ from mlcube_remote.dispatch.events import (
     StageFinished,
 )
 from mlcube_remote.transport.base import Stream
-from mlcube_remote.ui.text import LineAssembler, sanitise
+from mlcube_remote.ui.text import LineAssembler, one_line, sanitise
 
 StreamKey = tuple[str, Stage, "str | None", Stream]
 
@@ -111,7 +111,7 @@ class PlainReporter:
     def _stage(self, event: StageFinished) -> None:
         if self.quiet:
             return
-        detail = sanitise(event.detail)
+        detail = one_line(event.detail)
         told = f" {detail}" if detail else " done"
         name = f"{event.stage.value} {event.task}" if event.task else event.stage.value
         self._say(f"{event.host}: {name}:{told} ({event.seconds:.1f} s)")
@@ -122,7 +122,7 @@ class PlainReporter:
         if event.level is not Level.WARNING and self.quiet:
             return
         word = "warning: " if event.level is Level.WARNING else ""
-        self._say(f"{word}{event.host}: {sanitise(event.text)}")
+        self._say(f"{word}{event.host}: {one_line(event.text)}")
 
     def _say(self, text: str) -> None:
         with self._reader_may_be_gone(self.stderr) as gone:

@@ -10,7 +10,7 @@ from typing import TextIO
 from mlcube_remote.dispatch.events import Stage
 from mlcube_remote.dispatch.outcome import JobOutcome, TaskOutcome
 from mlcube_remote.ui.table import columns
-from mlcube_remote.ui.text import sanitise
+from mlcube_remote.ui.text import one_line
 
 _FEW = 8
 """Outputs are listed one by one up to this many, then by folder."""
@@ -30,7 +30,7 @@ def summary(outcomes: Sequence[JobOutcome]) -> str:
                 [
                     outcome.host if index == 0 else "",
                     task.task if task else "-",
-                    sanitise(_result(outcome, task)),
+                    one_line(_result(outcome, task)),
                     "" if task is None or task.exit_code is None else str(task.exit_code),
                     *seconds,
                 ]
@@ -52,7 +52,7 @@ def _result(outcome: JobOutcome, task: TaskOutcome | None) -> str:
 def _reasons(outcomes: Sequence[JobOutcome]) -> list[str]:
     """Return why tasks ended as they did, where that is known; too long for a column."""
     return [
-        f"{outcome.host}: {task.task}: {sanitise(task.reason)}"
+        f"{outcome.host}: {task.task}: {one_line(task.reason)}"
         for outcome in outcomes
         for task in outcome.tasks
         if task.reason
@@ -62,9 +62,9 @@ def _reasons(outcomes: Sequence[JobOutcome]) -> list[str]:
 def _outputs(outcomes: Sequence[JobOutcome]) -> list[str]:
     every = [(outcome.host, output) for outcome in outcomes for output in outcome.outputs]
     if len(every) <= _FEW:
-        return [f"{host}: {output.name}: {sanitise(shown(output.path))}" for host, output in every]
+        return [f"{host}: {output.name}: {one_line(shown(output.path))}" for host, output in every]
     folders = dict.fromkeys((host, _folder(output.path)) for host, output in every)
-    return [f"{host}: {sanitise(shown(folder))}" for host, folder in folders]
+    return [f"{host}: {one_line(shown(folder))}" for host, folder in folders]
 
 
 def _folder(path: Path) -> Path:

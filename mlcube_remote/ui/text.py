@@ -18,9 +18,10 @@ _SEQUENCES = re.compile(
     r"|\x9b[0-?]*[ -/]*[@-~]"
     r"|\x1b[ -/]*[0-~]?"
 )
-_CONTROLS = re.compile(
+CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+"""What is never shown as it is: it would steer a terminal, or stands for a byte that is no text."""
 _BREAKS = re.compile(r"([\r\n])")
 
 
@@ -32,7 +33,12 @@ def sanitise(text: str) -> str:
     bytes that are not UTF-8, become ``\\xff`` forms. An unended sequence hides no more than the
     rest of its line.
     """
-    return _CONTROLS.sub(_visible, _SEQUENCES.sub("", text))
+    return CONTROLS.sub(_visible, _SEQUENCES.sub("", text))
+
+
+def one_line(text: str) -> str:
+    r"""Return ``text`` as :func:`sanitise` does, with newlines as ``\n``."""
+    return sanitise(text).replace("\n", "\\n")
 
 
 def _visible(match: re.Match[str]) -> str:

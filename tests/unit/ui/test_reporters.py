@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import os
 import pty
+import re
 import threading
 from collections.abc import Iterable
 
@@ -27,6 +28,8 @@ from mlcube_remote.transport.base import Stream
 from mlcube_remote.ui.live import LiveReporter
 from mlcube_remote.ui.plain import PlainReporter
 from mlcube_remote.ui.reporter import make_reporter
+
+_STYLES = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def said(data: bytes, host: str = "a", **changes: object) -> Output:
@@ -132,12 +135,35 @@ def test_a_reader_that_has_gone_does_not_end_the_run() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), gone.fileno())  # closing flushes once more
 
 
+def test_a_reader_of_messages_that_has_gone_does_not_end_the_run() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    out = Pipe()
+    with os.fdopen(writer, "w") as gone:
+        reporter = PlainReporter(hosts=("a",), quiet=False, verbose=False, stdout=out, stderr=gone)
+        for event in [*stage(Stage.SYNC), *stage(Stage.RUN), said(b"still here")]:
+            reporter.handle(event)
+        reporter.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), gone.fileno())
+    assert out.kept.getvalue() == b"still here"
+
+
+def test_a_stream_that_is_not_utf8_gets_escapes() -> None:
+    kept = io.BytesIO()
+    out = io.TextIOWrapper(kept, encoding="latin-1", write_through=True)
+    reporter = PlainReporter(
+        hosts=("a", "b"), quiet=False, verbose=False, stdout=out, stderr=io.StringIO()
+    )
+    reporter.handle(said("é €\n".encode()))
+    assert kept.getvalue() == b"a | \xe9 \\u20ac\n"
+
+
 class Screen:
     """A pseudo-terminal and everything that was written to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, encoding: str = "utf-8") -> None:
         self.master, slave = pty.openpty()
-        self.stream = os.fdopen(slave, "w", encoding="utf-8")
+        self.stream = os.fdopen(slave, "w", encoding=encoding)
         self._kept = bytearray()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -159,8 +185,8 @@ class Screen:
         return self._kept.decode()
 
 
-def live(events: Iterable[Event], *hosts: str) -> str:
-    screen = Screen()
+def live(events: Iterable[Event], *hosts: str, encoding: str = "utf-8") -> str:
+    screen = Screen(encoding)
     reporter = LiveReporter(hosts=hosts or ("a",), verbose=False, stream=screen.stream)
     for event in events:
         reporter.handle(event)
@@ -229,6 +255,84 @@ def test_many_threads_may_report_at_once() -> None:
     for host in hosts:
         own = [line for line in lines if line.startswith(f"{host} | ")]
         assert own == [f"{host} | line {number} of {host}" for number in range(200)]
+
+
+def test_printing_and_drawing_do_not_wait_for_each_other() -> None:
+    hosts = tuple(f"h{index}" for index in range(4))
+    screen = Screen()
+    reporter = LiveReporter(hosts=hosts, verbose=False, stream=screen.stream)
+    drawing = threading.Event()
+
+    def draw() -> None:
+        while not drawing.is_set():
+            reporter._live.refresh()
+
+    def work(host: str) -> None:
+        for number in range(30):
+            reporter.handle(said(b"line %d\n" % number, host))
+
+    # Daemons: a deadlock is to fail this test, not to hang the suite.
+    drawer = threading.Thread(target=draw, daemon=True)
+    workers = [threading.Thread(target=work, args=(host,), daemon=True) for host in hosts]
+    for thread in [drawer, *workers]:
+        thread.start()
+    for thread in workers:
+        thread.join(30)
+    stuck = [thread for thread in workers if thread.is_alive()]
+    drawing.set()
+    assert not stuck
+    drawer.join()
+    reporter.close()
+    text = screen.text()
+    assert all(f"{host} | " in text for host in hosts)
+    assert text.count("line 29") == 4
+
+
+def test_a_progress_bar_is_seen_while_it_moves() -> None:
+    screen = Screen()
+    reporter = LiveReporter(hosts=("a",), verbose=False, stream=screen.stream)
+    reporter.handle(StageStarted(host="a", at=0.0, stage=Stage.RUN, task="t"))
+    reporter.handle(said(b"epoch 1: 41%\repoch 1: 42%\r", stream=Stream.STDERR))
+    reporter.handle(said(b"a line\n"))
+    reporter._live.refresh()
+    reporter.handle(said(b"\n", stream=Stream.STDERR))
+    reporter.close()
+    text = screen.text()
+    assert "run t 0s  epoch 1: 42%" in _STYLES.sub("", text)
+    assert "41%" not in text
+
+
+def test_a_terminal_without_utf8_gets_ascii() -> None:
+    many = [*stage(Stage.CONNECT)] * 30
+    text = live(
+        [*many, *stage(Stage.CONNECT, "b"), ended(), ended("b", Status.FAILED)],
+        "a",
+        "b",
+        encoding="ascii",
+    )
+    assert text.isascii()
+    assert "+ a succeeded" in _STYLES.sub("", text)
+
+
+def test_lines_do_not_wrap_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("NO_COLOR", "1")
+    text = live([*[*stage(Stage.CONNECT)] * 30, ended()])
+    drawn = re.split(r"[\r\n]+|\x1b\[[0-9;?]*[A-Za-z]", text)
+    assert any("succeeded" in line for line in drawn)
+    assert all(len(line) <= 40 for line in drawn)
+
+
+def test_a_dumb_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    screen = Screen()
+    reporter = make_reporter(
+        hosts=("a",), quiet=False, verbose=False, json=False,
+        stdout=screen.stream, stderr=screen.stream,
+    )  # fmt: skip
+    assert isinstance(reporter, PlainReporter)
+    reporter.close()
+    screen.text()
 
 
 def test_a_terminal_gets_the_live_view() -> None:

@@ -6,9 +6,11 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import os
 import shlex
 import subprocess
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 
 from mlcube_remote.dispatch.checkup import Check, Checkup
 from mlcube_remote.dispatch.outcome import JobOutcome, PulledOutput, Status, TaskOutcome
-from mlcube_remote.errors import UnreachableError
+from mlcube_remote.errors import UnreachableError, UsageError
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.inventory.load import load
 from mlcube_remote.inventory.model import Host
@@ -37,6 +39,10 @@ from mlcube_remote.ui.text import MAX_LINE, LineAssembler, sanitise
         ("\x1b]52;c;ZXZpbA==\x07after", "after"),
         ("\x1b]0;title\x1b\\after", "after"),
         ("\x1b]0;unended", ""),
+        ("\x1b]0;unended\nnext line", "\nnext line"),
+        ("\u061cevil", "\\u061cevil"),
+        ("\udcc2\udc9b31m", "\\xc2\\x9b31m"),
+        ("\ud800", "\\ud800"),
         ("\x9b31mred", "red"),
         ("bell\x07", "bell\\x07"),
         ("a\rb", "a\\x0db"),
@@ -50,7 +56,9 @@ def test_nothing_that_a_terminal_obeys_is_left(text: str, shown: str) -> None:
     assert sanitise(text) == shown
 
 
-@given(st.text())
+@given(
+    st.text(st.characters(exclude_categories=[]) | st.sampled_from("\x1b\x9b[]m;\x07\udcc2\udc9b"))
+)
 def test_no_control_character_survives(text: str) -> None:
     left = sanitise(text)
     assert not any(ord(c) < 32 and c not in "\t\n" for c in left)
@@ -68,6 +76,38 @@ def test_lines_do_not_depend_on_how_bytes_are_cut(data: bytes, cuts: list[int]) 
     for start, end in itertools.pairwise(edges):
         found += pieces.feed(data[start:end])
     assert found + pieces.finish() == expected
+
+
+@given(st.text(st.sampled_from("ab\r\né"), max_size=80), st.lists(st.integers(0, 90), max_size=9))
+def test_long_lines_are_cut_alike_however_bytes_come(text: str, cuts: list[int]) -> None:
+    data = text.encode()
+    with mock.patch("mlcube_remote.ui.text.MAX_LINE", 7):
+        whole = LineAssembler()
+        expected = whole.feed(data) + whole.finish()
+        pieces = LineAssembler()
+        found: list[str] = []
+        edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
+        for start, end in itertools.pairwise(edges):
+            found += pieces.feed(data[start:end])
+        found += pieces.finish()
+    assert found == expected
+    assert all(len(line) <= 7 for line in found)
+
+
+def test_a_long_line_that_ends_like_on_windows_is_not_lost() -> None:
+    lines = LineAssembler()
+    shown = [*lines.feed(b"x" * (MAX_LINE + 9) + b"\r"), *lines.feed(b"\n")]
+    assert "".join(shown) == "x" * (MAX_LINE + 9)
+
+
+def test_the_unfinished_line_can_be_looked_at() -> None:
+    lines = LineAssembler()
+    lines.feed(b"done\n1%\r2%\r")
+    assert lines.unfinished == "2%"
+    lines.feed(b"3")
+    assert lines.unfinished == "3"
+    lines.feed(b"\n")
+    assert lines.unfinished == ""
 
 
 def test_progress_bars_leave_their_last_state() -> None:
@@ -149,6 +189,26 @@ def test_errors_are_a_line_and_a_hint() -> None:
     assert stream.getvalue() == "error: h: gone\nhint: first\n      second\n"
 
 
+def test_no_line_of_an_error_poses_as_another() -> None:
+    stream = io.StringIO()
+    print_error(UsageError("odd\nerror: forged", hint="\x1b[0m"), stream)
+    assert stream.getvalue() == "error: odd\n       error: forged\nhint: \n"
+
+
+@pytest.mark.parametrize(
+    ("statuses", "expected"),
+    [
+        ([Status.SUCCEEDED, Status.SUCCEEDED], "succeeded"),
+        ([Status.SUCCEEDED, Status.UNKNOWN], "unknown"),
+        ([Status.FAILED, Status.UNKNOWN], "failed"),
+        ([Status.CANCELLED], "failed"),
+    ],
+)
+def test_a_run_that_may_go_on_is_not_called_failed(statuses: list[Status], expected: str) -> None:
+    document = run_document("r", [outcome(status=status) for status in statuses], 1)
+    assert document["status"] == expected
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
@@ -168,7 +228,7 @@ def test_colours_are_for_terminals_that_want_them(monkeypatch: pytest.MonkeyPatc
 def test_a_bug_is_kept_in_a_private_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     stream = io.StringIO()
-    report_crash(ValueError("odd"), stream)
+    report_crash(ValueError("odd \udcff"), stream)
     (kept,) = (tmp_path / "mlcube-remote/crashes").iterdir()
     assert kept.stat().st_mode & 0o777 == 0o600
     assert "ValueError: odd" in kept.read_text()
@@ -207,10 +267,38 @@ def test_a_dry_run_can_be_pasted(tmp_path: Path) -> None:
     assert list(job) == ["host", "platform", "task", "configure", "run", "creates", "launch"]
 
 
-@given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))))
+def test_a_note_of_a_dry_run_stays_a_comment() -> None:
+    text = dry_run_text([PLANNED], {"h": ["sync a\nrm -rf b"]})
+    assert "# sync a\\nrm -rf b\n" in text
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["C"]))))
 def test_other_words_are_quoted_for_any_shell(words: list[str]) -> None:
     tame = [word for word in words if not word.startswith("~/")]
     assert shlex.split(command_line(tuple(tame))) == tame
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "\x1b[31m it's",
+        "a\udcffb",
+        "\x07\n\n",
+        "\n\x07",
+        "\u202e",
+        "100%\x01\\n",
+        "~/\x1b'",
+        "~/~/a",
+    ],
+)
+def test_words_that_would_steer_a_terminal_are_spelt_out(word: str) -> None:
+    line = command_line((word,))
+    assert not set(line.replace("\n", "")) & set("\x1b\x07\x01\u202e\udcff")
+    done = subprocess.run(
+        ["sh", "-c", f"printf '%s.' {line}"], env={"HOME": "/h"}, capture_output=True, check=True
+    )
+    meant = "/h" + word[1:] if word.startswith("~/") else word
+    assert done.stdout == os.fsencode(meant) + b"."
 
 
 def test_hosts_are_shown_without_their_secrets(tmp_path: Path) -> None:
