@@ -2,8 +2,8 @@
 """The POSIX sh that runs on hosts, shipped as package data.
 
 Hosts need nothing but ``/bin/sh`` and the usual tools: these texts reach them on the standard input
-of a shell. ``host.sh``, ``engine.sh`` and ``job.sh`` are a library of functions;
-``supervise.sh`` is the program that runs one job.
+of a shell. All but one are a library of functions; ``supervise.sh`` is the program that runs one
+job.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
-_LIBRARY = ("host.sh", "engine.sh", "job.sh")
+_LIBRARY = ("host.sh", "engine.sh", "process.sh", "lock.sh", "job.sh", "stop.sh", "look.sh")
 
 
 @cache

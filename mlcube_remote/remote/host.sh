@@ -136,7 +136,7 @@ mlcr_probe() {
     mlcr_fact uid "$mlcr_uid"
     mlcr_fact machine "$(uname -m)"
     mlcr_own_directories "$mlcr_root" "$mlcr_root/cubes" "$mlcr_root/data" "$mlcr_root/images" \
-        "$mlcr_root/jobs" "$mlcr_root/workspaces" || return 3
+        "$mlcr_root/jobs" "$mlcr_root/locks" "$mlcr_root/workspaces" || return 3
     # The mirror itself takes on the modes that the cube has here; nobody gets past cubes/.
     if [ -n "$mlcr_cube" ]; then
         mlcr_make_directory "$mlcr_root/$mlcr_cube" || return 3

@@ -1,53 +1,65 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: Apache-2.0
-# Starting, following, judging and stopping jobs. A job is a directory:
+# Claiming, starting and following jobs. A job is a directory:
 #
+#   request           what it is, as JSON of the client's, which the host does not read
+#   preparing         "BOOT PID STARTTIME NODE" of the connection whose client makes it ready
 #   supervise         the supervisor's own text
-#   owner             "BOOT_ID PID STARTTIME" of the supervisor
+#   owner             "BOOT PID STARTTIME NODE" of the supervisor
 #   stop              exists once somebody asked for the job to stop
+#   secrets           exists where the tasks need variables that are written nowhere
+#   log-limit         bytes that each log may take; 0: any number
 #   tasks/N/command   the command of the Nth task, as one line of quoted words
 #   tasks/N/name      the task's name
 #   tasks/N/container name of its container; absent where the engine has none
 #   tasks/N/cid       the container's id, written by the engine
 #   tasks/N/engine    the engine's executable, as one line of quoted words
+#   tasks/N/timeout   seconds that the task may take; absent: any number
 #   tasks/N/stdout, stderr, started, finished, inspect
+#   tasks/N/timedout, cut, degraded, restarted  marks: what happened to the task or to its log
 #   tasks/N/alive     a pipe that the supervisor holds open until the task has ended
 #   tasks/N/exit.CODE the end; exit.pending until then (a rename needs no free disk space)
 
-# mlcr_starttime PID: print when the process started, in clock ticks since boot: with the pid and
-# the boot it names one process for ever (pids are used again).
-mlcr_starttime() {
-    mlcr_stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
-    # The command's name, in parentheses, may hold spaces; fields are counted after it.
-    # shellcheck disable=SC2086
-    set -- ${mlcr_stat##*) }
-    printf '%s' "${20}"
-}
-
-# mlcr_boot: print what tells this boot from the next. MLCR_BOOT_ID stands in for it in tests,
-# where hosts are containers that share one kernel.
-mlcr_boot() {
-    if [ -r "$HOME/.mlcube-remote-boot-id" ]; then
-        cat "$HOME/.mlcube-remote-boot-id"
-    else
-        cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo unknown
-    fi
-}
-
-# mlcr_job JOB SUPERVISOR: make the directory JOB and put the supervisor's text there. Status 17
-# when JOB exists already: the job was claimed before.
-mlcr_job() {
+# mlcr_reserve JOB REQUEST LOCK: claim JOB for the client at the other end of this connection, and
+# LOCK for JOB (nothing: no lock). Status 17: JOB was claimed before; 16: another job, which is
+# told, holds LOCK, and JOB is not claimed.
+mlcr_reserve() {
     mkdir -m 0700 -- "$1" 2>/dev/null || {
         [ -d "$1" ] && return 17
         mkdir -m 0700 -- "$1"
         return 1
     }
-    mkdir -- "$1/tasks" && printf '%s' "$2" >"$1/supervise"
+    # The parent of the shell serves the connection and ends with it, whatever its sessions do.
+    if ! { mlcr_publish "$1/preparing" "$(mlcr_identity "$PPID")" &&
+        mlcr_publish "$1/request" "$2"; }; then
+        rm -rf -- "$1"
+        return 1
+    fi
+    [ -n "$3" ] || return 0
+    mlcr_lock "$3" "${1%/*}" "${1##*/}" && return 0
+    mlcr_status=$?
+    rm -rf -- "$1"
+    # shellcheck disable=SC2154 # mlcr_lock sets it
+    [ $mlcr_status -ne 16 ] || mlcr_tell_holder "${1%/*}/$mlcr_holder"
+    return $mlcr_status
 }
 
-# mlcr_task JOB N NAME COMMAND ENGINE CONTAINER: write down the Nth task.
+# mlcr_tell_holder JOB: tell who holds a lock.
+mlcr_tell_holder() {
+    mlcr_fact holder "${1##*/}"
+    mlcr_fact state "$(mlcr_state "$1")"
+    [ ! -s "$1/request" ] || mlcr_fact request "$(mlcr_line "$1/request")"
+    for mlcr_file in "$1/owner" "$1/preparing"; do
+        [ -s "$mlcr_file" ] || continue
+        read -r _ _ _ mlcr_where <"$mlcr_file"
+        [ "$mlcr_where" = "$(mlcr_node)" ] || mlcr_fact node "$mlcr_where"
+        return 0
+    done
+}
+
+# mlcr_task JOB N NAME COMMAND ENGINE CONTAINER TIMEOUT: write down the Nth task.
 mlcr_task() {
-    mlcr_dir=$1/tasks/$2
+    mlcr_dir=$1/tasks.new/$2
     mkdir -- "$mlcr_dir" &&
         printf '%s' "$3" >"$mlcr_dir/name" &&
         printf '%s' "$4" >"$mlcr_dir/command" &&
@@ -56,50 +68,72 @@ mlcr_task() {
         : >"$mlcr_dir/stderr" &&
         : >"$mlcr_dir/exit.pending" &&
         mkfifo -m 0600 -- "$mlcr_dir/alive" &&
-        if [ -n "$6" ]; then printf '%s' "$6" >"$mlcr_dir/container"; fi
+        { [ -z "$6" ] || printf '%s' "$6" >"$mlcr_dir/container"; } &&
+        { [ -z "$7" ] || printf '%s\n' "$7" >"$mlcr_dir/timeout"; }
 }
 
-# mlcr_start JOB: start the supervisor in a session of its own, so that nothing that happens to
-# this login reaches it.
+# mlcr_start JOB [WORD...]: start the supervisor in a session of its own, so that nothing that
+# happens to this login reaches it.
 mlcr_start() {
     if command -v setsid >/dev/null 2>&1; then
-        setsid /bin/sh "$1/supervise" "$1" </dev/null >"$1/supervise.log" 2>&1 &
+        setsid /bin/sh "$1/supervise" "$@" </dev/null >>"$1/supervise.log" 2>&1 &
     else
         (
             trap '' HUP
-            exec /bin/sh "$1/supervise" "$1"
-        ) </dev/null >"$1/supervise.log" 2>&1 &
+            exec /bin/sh "$1/supervise" "$@"
+        ) </dev/null >>"$1/supervise.log" 2>&1 &
     fi
 }
 
-# mlcr_launch JOB SUPERVISOR [NAME COMMAND ENGINE CONTAINER]...: claim JOB, write down its tasks,
-# start it. Nothing runs unless all of it could be written.
+# mlcr_launch JOB SUPERVISOR LOG_LIMIT SECRETS [NAME COMMAND ENGINE CONTAINER TIMEOUT]...: write
+# down the tasks of a claimed JOB and start it, once: status 17 when that was done before. Nothing
+# runs unless all of it could be written. SECRETS: "yes" where the tasks need variables that this
+# call brings.
 mlcr_launch() {
     mlcr_at=$1
-    mlcr_job "$1" "$2" || return $?
-    shift 2
-    mlcr_count=0
-    while [ $# -ge 4 ]; do
-        mlcr_count=$((mlcr_count + 1))
-        mlcr_task "$mlcr_at" "$mlcr_count" "$1" "$2" "$3" "$4" || return 1
-        shift 4
-    done
+    mkdir -- "$1/tasks.new" 2>/dev/null || {
+        [ -d "$1/tasks.new" ] || [ -d "$1/tasks" ] || {
+            mkdir -- "$1/tasks.new"
+            return 1
+        }
+        return 17
+    }
+    [ ! -d "$1/tasks" ] || {
+        rmdir -- "$1/tasks.new"
+        return 17
+    }
+    if ! mlcr_write_tasks "$@"; then
+        rm -rf -- "$mlcr_at/tasks.new"
+        return 1
+    fi
     mlcr_start "$mlcr_at"
+}
+
+mlcr_write_tasks() {
+    printf '%s' "$2" >"$1/supervise" && printf '%s\n' "$3" >"$1/log-limit" || return 1
+    [ "$4" != yes ] || : >"$1/secrets" || return 1
+    shift 4
+    mlcr_count=0
+    while [ $# -ge 5 ]; do
+        mlcr_count=$((mlcr_count + 1))
+        mlcr_task "$mlcr_at" "$mlcr_count" "$1" "$2" "$3" "$4" "$5" || return 1
+        shift 5
+    done
+    mv -- "$mlcr_at/tasks.new" "$mlcr_at/tasks"
+}
+
+# mlcr_adopt JOB N: give the Nth task, whose supervisor died, another one; once for each that died.
+mlcr_adopt() {
+    ! mlcr_alive "$1" || return 0
+    # The pid is that of the one that was seen dead: by now the file may name its successor.
+    # shellcheck disable=SC2154 # mlcr_alive sets it
+    mkdir -- "$1/adopted.$mlcr_pid" 2>/dev/null || return 0
+    mlcr_start "$1" adopt "$2"
 }
 
 # mlcr_ended DIRECTORY: whether the task of DIRECTORY has ended.
 mlcr_ended() {
     [ ! -e "$1/exit.pending" ]
-}
-
-# mlcr_alive JOB: whether the supervisor of JOB still runs. A job without an owner yet counts as
-# alive for as long as it may take to start.
-mlcr_alive() {
-    [ -s "$1/owner" ] || return 0
-    read -r mlcr_owner_boot mlcr_owner_pid mlcr_owner_start <"$1/owner"
-    [ "$mlcr_owner_boot" = "$(mlcr_boot)" ] || return 1
-    kill -0 "$mlcr_owner_pid" 2>/dev/null || return 1
-    [ "$(mlcr_starttime "$mlcr_owner_pid")" = "$mlcr_owner_start" ]
 }
 
 # mlcr_follow JOB N STDOUT STDERR: pass on what the Nth task writes, from these byte offsets on,
@@ -142,73 +176,4 @@ mlcr_bytes() {
 mlcr_line() {
     IFS= read -r mlcr_read <"$1" || :
     printf '%s' "$mlcr_read"
-}
-
-# mlcr_verdict JOB N: print how the Nth task stands: its exit code ("pending" while it runs),
-# whether the supervisor lives, the sizes of its logs, its times and the engine's own account.
-mlcr_verdict() {
-    mlcr_dir=$1/tasks/$2
-    mlcr_living=yes
-    for mlcr_exit in "$mlcr_dir"/exit.*; do
-        mlcr_fact exit "${mlcr_exit##*/exit.}"
-        # Only for a task that has not ended does it matter.
-        [ "${mlcr_exit##*/exit.}" != pending ] || mlcr_alive "$1" || mlcr_living=no
-    done
-    mlcr_fact alive "$mlcr_living"
-    wc -c "$mlcr_dir/stdout" "$mlcr_dir/stderr" | {
-        read -r mlcr_size _
-        mlcr_fact stdout "$mlcr_size"
-        read -r mlcr_size _
-        mlcr_fact stderr "$mlcr_size"
-    }
-    for mlcr_item in started finished inspect; do
-        [ ! -e "$mlcr_dir/$mlcr_item" ] || mlcr_fact "$mlcr_item" "$(mlcr_line "$mlcr_dir/$mlcr_item")"
-    done
-    [ ! -e "$1/stop" ] || mlcr_fact stop yes
-}
-
-# mlcr_await_id DIRECTORY: wait until the engine has told the container's id, or the task ended.
-mlcr_await_id() {
-    mlcr_waited=0
-    until [ -s "$1/cid" ] || mlcr_ended "$1"; do
-        [ $mlcr_waited -lt 30 ] || return 1
-        mlcr_waited=$((mlcr_waited + 1))
-        sleep 1
-    done
-    [ -s "$1/cid" ]
-}
-
-# mlcr_stop JOB GRACE: ask the job to stop: SIGTERM to what runs, SIGKILL after GRACE seconds.
-# The supervisor starts no further task once the mark is there. Calling it again does no harm.
-mlcr_stop() {
-    : >"$1/stop"
-    for mlcr_dir in "$1"/tasks/*; do
-        ! mlcr_ended "$mlcr_dir" && [ -e "$mlcr_dir/started" ] || continue
-        if [ -e "$mlcr_dir/container" ]; then
-            eval "set -- \"\$1\" \"\$2\" $(cat -- "$mlcr_dir/engine")"
-            mlcr_grace=$2
-            shift 2
-            mlcr_await_id "$mlcr_dir" || return 1
-            "$@" stop -t "$mlcr_grace" -- "$(cat -- "$mlcr_dir/cid")" >/dev/null
-        elif [ -s "$mlcr_dir/group" ]; then
-            mlcr_stop_group "$mlcr_dir" "$2"
-        fi
-        return
-    done
-}
-
-# mlcr_stop_group DIRECTORY GRACE: end the process group of an engine without containers of its
-# own (Singularity), the gentle way first.
-mlcr_stop_group() {
-    read -r mlcr_group <"$1/group"
-    kill -TERM "-$mlcr_group" 2>/dev/null || return 0
-    mlcr_waited=0
-    while kill -0 "-$mlcr_group" 2>/dev/null; do
-        [ $mlcr_waited -lt "$2" ] || {
-            kill -KILL "-$mlcr_group" 2>/dev/null
-            return 0
-        }
-        mlcr_waited=$((mlcr_waited + 1))
-        sleep 1
-    done
 }

@@ -2,37 +2,109 @@
 # SPDX-License-Identifier: Apache-2.0
 # The supervisor of one job: runs its tasks in order, keeps their output, and publishes how each
 # ended. It depends on nothing but its directory; no client is needed for it to do its work.
-# It follows the text of the library (host.sh, engine.sh, job.sh), whose functions it uses.
-# Usage: sh supervise JOB
-
-# publish FILE TEXT: a reader sees FILE whole or not at all.
-publish() {
-    printf '%s\n' "$2" >"$1.new" && mv -- "$1.new" "$1"
-}
+# It follows the text of the library, whose functions it uses.
+# Usage: sh supervise JOB            run the job
+#        sh supervise JOB adopt N    go on with its Nth task, whose supervisor died
 
 # run DIRECTORY: run the command written there. Its words were quoted by the client for /bin/sh.
 run() (
     task=$1
     eval "set -- $(cat -- "$task/command")"
     umask 022
-    # Appended to: a follower that came early must not see its file shrink.
-    exec </dev/null >>"$task/stdout" 2>>"$task/stderr"
+    exec </dev/null
     [ ! -e "$task/container" ] || exec "$@"
     # A group of its own is what can be stopped as a whole where there is no container.
     # shellcheck disable=SC2016 # expanded by the inner shell
     exec setsid sh -c 'echo $$ >"$0/group"; exec "$@"' "$task" "$@"
 )
 
+# keep FILE LIMIT: append what comes to FILE, LIMIT bytes at the most; the rest is read and thrown
+# away, so that the task neither waits nor dies of it. Appended to: a follower that came early
+# must not see its file shrink.
+keep() {
+    (
+        trap '' XFSZ
+        ulimit -f $((($2 + 511) / 512))
+        exec cat
+    ) >>"$1" 2>/dev/null || {
+        : >"${1%/*}/cut"
+        printf '\n[mlcube-remote: the log is cut here: it may take %s bytes, or the disk is full]\n' \
+            "$2" >>"$1"
+        exec cat >/dev/null
+    } 2>/dev/null
+}
+
+# run_kept DIRECTORY LIMIT: run the task with its output kept.
+run_kept() {
+    if [ "$2" -eq 0 ]; then
+        run "$1" >>"$1/stdout" 2>>"$1/stderr"
+        return
+    fi
+    mkfifo -m 0600 -- "$1/out" "$1/err" || return 1
+    keep "$1/stdout" "$2" <"$1/out" &
+    keeps=$!
+    keep "$1/stderr" "$2" <"$1/err" &
+    keeps="$keeps $!"
+    run "$1" >"$1/out" 2>"$1/err"
+    code=$?
+    patience=
+    if [ ! -e "$1/container" ]; then
+        # A process that the task left behind may hold its output open for ever.
+        # shellcheck disable=SC2086 # pids, as words
+        (
+            sleep 5
+            kill $keeps
+        ) 2>/dev/null &
+        patience=$!
+    fi
+    # shellcheck disable=SC2086
+    wait $keeps
+    [ -z "$patience" ] || kill "$patience" 2>/dev/null
+    rm -f -- "$1/out" "$1/err"
+    return $code
+}
+
+# watch_time DIRECTORY SECONDS: end the task when its time is over.
+watch_time() {
+    trap 'kill $sleeper; exit 0' TERM
+    sleep "$2" &
+    sleeper=$!
+    wait $sleeper
+    mlcr_ended "$1" && return
+    : >"$1/timedout"
+    mlcr_end_task "$1" 10
+}
+
+# daemon: print what names the running engine daemon, where that can be read.
+daemon() {
+    [ -r /var/run/docker.pid ] || return 0
+    read -r pid </var/run/docker.pid
+    printf '%s %s' "$pid" "$(mlcr_starttime "$pid")"
+}
+
 # inspect DIRECTORY: keep what the engine says of the container. Its word counts, since the status
-# of "docker run" mixes the program's exit codes with the engine's own.
-inspect() (
-    task=$1
-    [ -s "$task/cid" ] || return 0
-    eval "set -- $(cat -- "$task/engine")"
-    state=$(mlcr_limited 30 "$@" inspect --type container --format \
-        '{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.Error}}' \
-        -- "$(cat -- "$task/cid")" 2>/dev/null) && publish "$task/inspect" "$state"
-)
+# of "docker run" mixes the program's exit codes with the engine's own. An engine that is being
+# started anew gets the time for that.
+inspect() {
+    [ -s "$1/cid" ] || return 0
+    state=$(mlcr_remains "$1")
+    tries=0
+    while [ "$state" = unknown ] && [ $tries -lt 40 ]; do
+        sleep 3
+        tries=$((tries + 1))
+        state=$(mlcr_remains "$1")
+    done
+    case $state in
+    running* | paused*)
+        # The engine's client was cut off from its container, which goes on.
+        : >"$1/degraded"
+        mlcr_engine_of "$1" wait -- "$(mlcr_line "$1/cid")" >/dev/null || sleep 3
+        inspect "$1"
+        ;;
+    unknown | absent) ;;
+    *) mlcr_publish "$1/inspect" "$state" ;;
+    esac
+}
 
 # remove DIRECTORY: remove the container, whose log and state are kept by now. Nobody waits for
 # that, so what still runs goes first.
@@ -43,26 +115,75 @@ remove() (
     nice "$@" rm -- "$(cat -- "$task/cid")" >/dev/null 2>&1
 )
 
-# supervise JOB
+# begin DIRECTORY: run the task from its beginning to its end; set code.
+begin() {
+    mlcr_publish "$1/started" "$(date +%s)"
+    watcher=
+    if [ -s "$1/timeout" ]; then
+        watch_time "$1" "$(mlcr_line "$1/timeout")" 9>&- &
+        watcher=$!
+    fi
+    before=
+    [ ! -e "$1/container" ] || before=$(daemon)
+    run_kept "$1" "$limit" 9>&-
+    code=$?
+    [ -z "$watcher" ] || kill "$watcher" 2>/dev/null
+    if [ $code -ne 0 ] && [ -e "$1/container" ]; then
+        inspect "$1"
+        [ "$before" = "$(daemon)" ] || : >"$1/restarted"
+    fi
+}
+
+# adopt DIRECTORY: wait for the end of a task that was begun by another supervisor; set code.
+adopt() {
+    : >"$1/degraded"
+    code=1
+    if [ -e "$1/container" ]; then
+        mlcr_engine_of "$1" wait -- "$(mlcr_line "$1/cid")" >/dev/null
+        inspect "$1"
+        [ ! -s "$1/inspect" ] || read -r _ code _ <"$1/inspect"
+        [ -s "$1/inspect" ]
+    else
+        read -r group <"$1/group"
+        while kill -0 "-$group" 2>/dev/null; do sleep 1; done
+        # Only its parent could have told how it ended.
+        return 1
+    fi
+}
+
+# end DIRECTORY: publish how the task ended.
+end() {
+    mlcr_publish "$1/finished" "$(date +%s)"
+    mv -- "$1/exit.pending" "$1/exit.$code"
+    exec 9>&-
+    [ ! -e "$1/container" ] || remove "$1"
+}
+
+# supervise JOB [adopt N]
 supervise() {
-    publish "$1/owner" "$(mlcr_boot) $$ $(mlcr_starttime $$)"
-    number=1
-    while [ -d "$1/tasks/$number" ] && [ ! -e "$1/stop" ]; do
+    mlcr_publish "$1/owner" "$(mlcr_identity $$)"
+    limit=$(mlcr_line "$1/log-limit")
+    number=${3:-1}
+    adopts=${2-}
+    while [ -d "$1/tasks/$number" ]; do
         task=$1/tasks/$number
-        publish "$task/started" "$(date +%s)"
         exec 9<>"$task/alive"
-        run "$task" 9>&-
-        code=$?
-        [ $code -eq 0 ] || [ ! -e "$task/container" ] || inspect "$task"
-        publish "$task/finished" "$(date +%s)"
-        mv -- "$task/exit.pending" "$task/exit.$code"
-        exec 9>&-
-        [ ! -e "$task/container" ] || remove "$task"
-        [ $code -eq 0 ] || break
+        if [ -n "$adopts" ]; then
+            adopt "$task" || return
+            end "$task"
+            adopts=
+            # What the next tasks would need was with the one that died.
+            [ ! -e "$1/secrets" ] || : >"$1/stop"
+        else
+            [ ! -e "$1/stop" ] || return
+            begin "$task"
+            end "$task"
+        fi
+        [ "$code" -eq 0 ] || return
         number=$((number + 1))
     done
 }
 
 umask 077
 trap '' HUP
-supervise "$1"
+supervise "$@"

@@ -4,47 +4,13 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from mlcube_remote.remote import library, supervisor
-from mlcube_remote.transport.quoting import quote_words, render_call
-
-SHELLS = {"dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", "sh"]}
-
-Completed = subprocess.CompletedProcess[bytes]
-Call = Callable[..., Completed]
-
-
-@pytest.fixture(params=SHELLS)
-def call(request: pytest.FixtureRequest, tmp_path: Path) -> Call:
-    argv = SHELLS[request.param]
-    if shutil.which(argv[0]) is None:
-        pytest.fail(f"{argv[0]} is needed: make test installs it")
-
-    def run(function: str, *args: str, **environment: str) -> Completed:
-        script = b"umask 077\n" + library().encode() + render_call(function, args) + b"\n"
-        return subprocess.run(
-            [*argv, "-s"],
-            input=script,
-            capture_output=True,
-            check=False,
-            timeout=30,
-            env={**os.environ, "HOME": str(tmp_path), **environment},
-        )
-
-    return run
-
-
-def facts(done: Completed) -> list[tuple[str, str]]:
-    assert done.returncode == 0, done.stderr
-    records = done.stdout.decode().split("\0")[:-1]
-    return [(key, value) for key, _, value in (record.partition("=") for record in records)]
+from tests.unit.remote.conftest import Call, facts, launch, state, verdict, wait_for
 
 
 def test_a_probe_prepares_the_root_and_tells_what_the_host_is(call: Call, tmp_path: Path) -> None:
@@ -61,7 +27,7 @@ def test_a_probe_prepares_the_root_and_tells_what_the_host_is(call: Call, tmp_pa
         f"f{tmp_path}/a file\nwith newline",
         f"-{tmp_path}/nothing",
     ]
-    for folder in ("", "cubes", "cubes/c-1", "data", "jobs", "workspaces"):
+    for folder in ("", "cubes", "cubes/c-1", "data", "jobs", "locks", "workspaces"):
         assert (tmp_path / "root" / folder).stat().st_mode & 0o777 == 0o700
     again = dict(facts(call("mlcr_probe", "~/root", "cubes/c-1")))
     assert (again["root_id"], again["rsync"]) == (known["root_id"], known["rsync"])
@@ -82,18 +48,6 @@ def test_a_root_that_others_could_use_is_refused(
     done = call("mlcr_probe", "~/root", "")
     assert done.returncode == 3
     assert told in done.stderr
-
-
-def launch(call: Call, job: Path, *scripts: str) -> Completed:
-    words: list[str] = []
-    for number, script in enumerate(scripts):
-        words += [f"task{number}", quote_words(["sh", "-c", script]), quote_words(["true"]), ""]
-    job.parent.mkdir(exist_ok=True)
-    return call("mlcr_launch", str(job), supervisor(), *words)
-
-
-def verdict(call: Call, job: Path, number: int = 1) -> dict[str, str]:
-    return dict(facts(call("mlcr_verdict", str(job), str(number))))
 
 
 def test_tasks_run_in_order_until_one_fails(call: Call, tmp_path: Path) -> None:
@@ -122,10 +76,7 @@ def test_a_job_is_claimed_once(call: Call, tmp_path: Path) -> None:
 def test_following_passes_on_what_comes_and_ends_with_the_task(call: Call, tmp_path: Path) -> None:
     job = tmp_path / "jobs" / "j"
     launch(call, job, "echo early; sleep 0.5; echo late")
-    deadline = time.monotonic() + 10
-    while (job / "tasks/1/stdout").stat().st_size < len("early\n"):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_for(lambda: (job / "tasks/1/stdout").stat().st_size == len("early\n"))
     began = time.monotonic()
     followed = call("mlcr_follow", str(job), "1", "2", "0")
     assert time.monotonic() - began < 5
@@ -138,25 +89,20 @@ def test_a_supervisor_that_was_killed_is_noticed(call: Call, tmp_path: Path) -> 
     job = tmp_path / "jobs" / "j"
     launch(call, job, "sleep 30")
     owner = job / "owner"
-    deadline = time.monotonic() + 10
-    while not ((job / "tasks/1/group").exists() and owner.exists()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_for(lambda: (job / "tasks/1/group").exists() and owner.exists())
     group = int((job / "tasks/1/group").read_text())
     os.kill(int(owner.read_text().split()[1]), 9)
     os.killpg(group, 9)
     assert call("mlcr_follow", str(job), "1", "0", "0").returncode == 0
     told = verdict(call, job)
-    assert (told["exit"], told["alive"]) == ("pending", "no")
+    assert (told["exit"], told["alive"], told["container"]) == ("pending", "no", "absent")
+    assert state(call, job) == "lost"
 
 
 def test_stopping_ends_the_whole_group_and_starts_nothing_more(call: Call, tmp_path: Path) -> None:
     job = tmp_path / "jobs" / "j"
     launch(call, job, "sleep 30 & sleep 30; wait", "echo never")
-    deadline = time.monotonic() + 10
-    while not (job / "tasks/1/group").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_for((job / "tasks/1/group").exists)
     assert call("mlcr_stop", str(job), "5").returncode == 0
     call("mlcr_follow", str(job), "1", "0", "0")
     told = verdict(call, job)

@@ -1,0 +1,244 @@
+# shellcheck shell=sh
+# SPDX-License-Identifier: Apache-2.0
+# How jobs stand. What cannot be known is said so, and never guessed.
+
+# mlcr_alive JOB: whether the supervisor of JOB, mlcr_pid, still runs. One that was launched and has not said
+# its name yet counts as alive for as long as it may take to start.
+mlcr_alive() {
+    mlcr_pid=none
+    if [ ! -s "$1/owner" ]; then
+        [ -z "$(find "$1/tasks" -prune -mmin +1 2>/dev/null)" ]
+        return
+    fi
+    read -r mlcr_boot mlcr_pid mlcr_start _ <"$1/owner"
+    mlcr_lives "$mlcr_boot" "$mlcr_pid" "$mlcr_start"
+}
+
+# mlcr_current JOB: set mlcr_dir to the first task that has not ended well, mlcr_exit to its exit
+# code or "pending"; nothing when all have ended well.
+mlcr_current() {
+    mlcr_dir=
+    mlcr_number=1
+    while [ -d "$1/tasks/$mlcr_number" ]; do
+        mlcr_dir=$1/tasks/$mlcr_number
+        mlcr_read_exit "$mlcr_dir"
+        [ "$mlcr_exit" = 0 ] || return 0
+        mlcr_number=$((mlcr_number + 1))
+    done
+    mlcr_dir=
+}
+
+mlcr_read_exit() {
+    for mlcr_exit in "$1"/exit.*; do
+        mlcr_exit=${mlcr_exit##*/exit.}
+    done
+}
+
+# mlcr_state JOB: print how the job stands:
+#
+#   absent     there is none
+#   preparing  claimed by a client that is still connected
+#   abandoned  claimed by a client that vanished before it launched the job
+#   running    its supervisor lives
+#   orphaned   its supervisor died, its task lives: it can be adopted
+#   ended      every task that was to run has ended
+#   lost       it cannot be alive, and left no exit code
+#   elsewhere  it runs on another machine that shares this home, which alone can say more
+mlcr_state() {
+    if [ ! -d "$1" ]; then
+        echo absent
+    elif [ ! -d "$1/tasks" ]; then
+        mlcr_state_before "$1"
+    else
+        mlcr_current "$1"
+        if [ -z "$mlcr_dir" ] || [ "$mlcr_exit" != pending ]; then
+            echo ended
+        elif mlcr_alive "$1"; then
+            echo running
+        else
+            mlcr_state_without "$1"
+        fi
+    fi
+}
+
+# mlcr_state_before JOB: the state of a job that was not launched yet.
+mlcr_state_before() {
+    mlcr_where=
+    [ ! -s "$1/preparing" ] || read -r mlcr_boot mlcr_pid mlcr_start mlcr_where <"$1/preparing"
+    if [ -z "$mlcr_where" ]; then
+        # Claimed a moment ago, or by a client that vanished in that moment.
+        if [ -z "$(find "$1" -prune -mmin +1 2>/dev/null)" ]; then echo preparing; else echo abandoned; fi
+    elif mlcr_lives "$mlcr_boot" "$mlcr_pid" "$mlcr_start"; then
+        echo preparing
+    elif [ "$mlcr_where" != "$(mlcr_node)" ]; then
+        echo elsewhere
+    else
+        echo abandoned
+    fi
+}
+
+# mlcr_state_without JOB: the state of a job whose supervisor is gone, at its task mlcr_dir.
+mlcr_state_without() {
+    mlcr_where=
+    [ ! -s "$1/owner" ] || read -r mlcr_boot _ _ mlcr_where <"$1/owner"
+    if [ -e "$1/stop" ] && [ ! -e "$mlcr_dir/started" ]; then
+        echo ended
+    elif [ -n "$mlcr_where" ] && [ "$mlcr_where" != "$(mlcr_node)" ]; then
+        echo elsewhere
+    elif [ -n "$mlcr_where" ] && [ "$mlcr_boot" != "$(mlcr_boot)" ]; then
+        echo lost
+    else
+        case $(mlcr_remains "$mlcr_dir") in
+        running* | exited* | dead* | created* | paused* | restarting* | unknown) echo orphaned ;;
+        *) echo lost ;;
+        esac
+    fi
+}
+
+# mlcr_remains DIRECTORY: print what is left of a task without a supervisor: the container's
+# "STATUS EXITCODE OOMKILLED", "absent", or "unknown" where the engine does not answer.
+mlcr_remains() {
+    if [ ! -e "$1/container" ]; then
+        mlcr_group=
+        [ ! -s "$1/group" ] || read -r mlcr_group <"$1/group"
+        if [ -n "$mlcr_group" ] && kill -0 "-$mlcr_group" 2>/dev/null; then
+            echo 'running 0 false'
+        else
+            echo absent
+        fi
+        return 0
+    fi
+    [ -s "$1/cid" ] || {
+        echo absent
+        return 0
+    }
+    if mlcr_told=$(mlcr_ask_engine "$1" 2>&1); then
+        printf '%s\n' "$mlcr_told"
+        return 0
+    fi
+    case $mlcr_told in
+    *[Nn]'o such '*) echo absent ;;
+    *) echo unknown ;;
+    esac
+}
+
+# mlcr_ask_engine DIRECTORY: print the container's "STATUS EXITCODE OOMKILLED ERROR".
+mlcr_ask_engine() (
+    mlcr_dir=$1
+    eval "set -- $(cat -- "$mlcr_dir/engine")"
+    mlcr_limited 30 "$@" inspect --type container --format \
+        '{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.Error}}' \
+        -- "$(mlcr_line "$mlcr_dir/cid")"
+)
+
+# mlcr_verdict JOB N: print how the Nth task stands: its exit code ("pending" while it runs),
+# whether the supervisor lives, the sizes of its logs, its times and the engine's own account.
+mlcr_verdict() {
+    mlcr_dir=$1/tasks/$2
+    mlcr_read_exit "$mlcr_dir"
+    mlcr_fact exit "$mlcr_exit"
+    # Only for a task that has not ended does it matter.
+    if [ "$mlcr_exit" != pending ] || mlcr_alive "$1"; then
+        mlcr_fact alive yes
+    else
+        mlcr_fact alive no
+        mlcr_verdict_without "$1"
+    fi
+    wc -c "$mlcr_dir/stdout" "$mlcr_dir/stderr" | {
+        read -r mlcr_size _
+        mlcr_fact stdout "$mlcr_size"
+        read -r mlcr_size _
+        mlcr_fact stderr "$mlcr_size"
+    }
+    for mlcr_item in started finished inspect; do
+        [ ! -e "$mlcr_dir/$mlcr_item" ] || mlcr_fact "$mlcr_item" "$(mlcr_line "$mlcr_dir/$mlcr_item")"
+    done
+    [ ! -e "$1/stop" ] || mlcr_fact stop yes
+    [ ! -e "$mlcr_dir/timedout" ] || mlcr_fact timedout yes
+    [ ! -e "$mlcr_dir/cut" ] || mlcr_fact cut yes
+    [ ! -e "$mlcr_dir/degraded" ] || mlcr_fact log degraded
+    [ ! -e "$mlcr_dir/restarted" ] || mlcr_fact engine restarted
+}
+
+mlcr_verdict_without() {
+    mlcr_boot=
+    [ ! -s "$1/owner" ] || read -r mlcr_boot _ <"$1/owner"
+    if [ -n "$mlcr_boot" ] && [ "$mlcr_boot" != "$(mlcr_boot)" ]; then
+        mlcr_fact boot changed
+    elif [ -e "$mlcr_dir/started" ]; then
+        mlcr_fact container "$(mlcr_remains "$mlcr_dir")"
+    fi
+}
+
+# mlcr_tail FILE LINES: print the offset, in bytes, at which the last LINES lines of FILE begin.
+mlcr_tail() {
+    [ -e "$1" ] || {
+        echo 0
+        return 0
+    }
+    mlcr_whole=$(wc -c <"$1")
+    mlcr_last=$(tail -n "$2" -- "$1" | wc -c)
+    # The file may have grown between the two.
+    [ "$mlcr_last" -le "$mlcr_whole" ] || mlcr_last=$mlcr_whole
+    echo $((mlcr_whole - mlcr_last))
+}
+
+# mlcr_survey ROOT [all]: tell of each job below ROOT; without "all" not of those that have ended.
+mlcr_survey() {
+    mlcr_jobs=$(mlcr_expand "$1")/jobs
+    mlcr_now=$(date +%s)
+    for mlcr_job in "$mlcr_jobs"/*; do
+        [ -d "$mlcr_job" ] || continue
+        mlcr_told=$(mlcr_state "$mlcr_job")
+        [ "$mlcr_told" != ended ] || [ -n "${2-}" ] || continue
+        mlcr_fact job "${mlcr_job##*/}"
+        mlcr_fact state "$mlcr_told"
+        [ ! -e "$mlcr_job/stop" ] || mlcr_fact stop yes
+        mlcr_begun=$(stat -c %Y -- "$mlcr_job/request" 2>/dev/null) || mlcr_begun=$mlcr_now
+        mlcr_fact age $((mlcr_now - mlcr_begun))
+        [ ! -s "$mlcr_job/request" ] || mlcr_fact request "$(mlcr_line "$mlcr_job/request")"
+        mlcr_survey_tasks "$mlcr_job"
+    done
+}
+
+mlcr_survey_tasks() {
+    mlcr_number=1
+    while [ -d "$1/tasks/$mlcr_number" ]; do
+        mlcr_dir=$1/tasks/$mlcr_number
+        mlcr_read_exit "$mlcr_dir"
+        mlcr_fact task "$(mlcr_line "$mlcr_dir/name")"
+        mlcr_fact exit "$mlcr_exit"
+        for mlcr_item in started finished; do
+            [ ! -e "$mlcr_dir/$mlcr_item" ] ||
+                mlcr_fact "$mlcr_item" "$(mlcr_line "$mlcr_dir/$mlcr_item")"
+        done
+        mlcr_number=$((mlcr_number + 1))
+    done
+}
+
+# mlcr_remove ROOT ID: delete the directory of a job that cannot do anything any more, and what is
+# left of its containers. Status 18 when it still may, 1 when there is no such job.
+mlcr_remove() {
+    case $2 in
+    */* | .* | '') return 1 ;;
+    esac
+    mlcr_jobs=$(mlcr_expand "$1")/jobs
+    [ -d "$mlcr_jobs/$2" ] || return 1
+    ! mlcr_is_live "$mlcr_jobs/$2" || return 18
+    # Of two that remove it, the rename lets one go on.
+    mv -- "$mlcr_jobs/$2" "$mlcr_jobs/.removed.$2.$$" 2>/dev/null || return 1
+    for mlcr_dir in "$mlcr_jobs/.removed.$2.$$"/tasks/*; do
+        [ ! -s "$mlcr_dir/cid" ] || mlcr_ended "$mlcr_dir" || mlcr_remove_container "$mlcr_dir"
+    done
+    rm -rf -- "$mlcr_jobs/.removed.$2.$$"
+}
+
+# mlcr_remove_container DIRECTORY: remove the container of a task, if it carries our label.
+mlcr_remove_container() (
+    mlcr_dir=$1
+    eval "set -- $(cat -- "$mlcr_dir/engine")"
+    mlcr_id=$(mlcr_line "$mlcr_dir/cid")
+    mlcr_label=$(mlcr_limited 30 "$@" inspect --type container --format \
+        '{{index .Config.Labels "org.mlcommons.mlcube-remote.run"}}' -- "$mlcr_id" 2>/dev/null)
+    [ -z "$mlcr_label" ] || mlcr_limited 60 "$@" rm --force -- "$mlcr_id" >/dev/null 2>&1
+)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calling the shell library under every shell that may be a host's /bin/sh."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mlcube_remote.remote import library, supervisor
+from mlcube_remote.transport.quoting import quote_words, render_call
+
+SHELLS = {"dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", "sh"]}
+
+Completed = subprocess.CompletedProcess[bytes]
+Call = Callable[..., Completed]
+
+
+@pytest.fixture(params=SHELLS)
+def call(request: pytest.FixtureRequest, tmp_path: Path) -> Call:
+    """Return what calls a function of the library, with a home of the test's own."""
+    argv = SHELLS[request.param]
+    if shutil.which(argv[0]) is None:
+        pytest.fail(f"{argv[0]} is needed: make test installs it")
+
+    def run(function: str, *args: str, **environment: str) -> Completed:
+        script = b"umask 077\n" + library().encode() + render_call(function, args) + b"\n"
+        return subprocess.run(
+            [*argv, "-s"],
+            input=script,
+            capture_output=True,
+            check=False,
+            timeout=30,
+            env={**os.environ, "HOME": str(tmp_path), **environment},
+        )
+
+    return run
+
+
+def facts(done: Completed) -> list[tuple[str, str]]:
+    """Return the records of an answer."""
+    assert done.returncode == 0, done.stderr
+    return records(done)
+
+
+def records(done: Completed) -> list[tuple[str, str]]:
+    """Return the records of an answer, whatever its status."""
+    parts = done.stdout.decode().split("\0")[:-1]
+    return [(key, value) for key, _, value in (part.partition("=") for part in parts)]
+
+
+def reserve(call: Call, job: Path, lock: Path | str = "") -> Completed:
+    """Claim a job, and a lock for it."""
+    job.parent.mkdir(exist_ok=True)
+    return call("mlcr_reserve", str(job), f'{{"job": "{job.name}"}}', str(lock))
+
+
+def launch(
+    call: Call,
+    job: Path,
+    *scripts: str,
+    limit: int = 0,
+    timeout: str = "",
+    secrets: str = "",
+    engine: str = "true",
+    container: str = "",
+) -> Completed:
+    """Claim a job and start it; each script is a task."""
+    words: list[str] = []
+    for number, script in enumerate(scripts):
+        argv = quote_words(["sh", "-c", script])
+        words += [f"task{number}", argv, quote_words([engine]), container, timeout]
+    reserve(call, job)
+    return call("mlcr_launch", str(job), supervisor(), str(limit), secrets, *words)
+
+
+def state(call: Call, job: Path) -> str:
+    """Return how a job stands."""
+    return call("mlcr_state", str(job)).stdout.decode().strip()
+
+
+def verdict(call: Call, job: Path, number: int = 1) -> dict[str, str]:
+    """Return how a task stands."""
+    return dict(facts(call("mlcr_verdict", str(job), str(number))))
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Jobs as their hosts know them: claimed once, held while they live, never said to run in vain."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mlcube_remote.remote import library
+from mlcube_remote.transport.quoting import render_call
+from tests.unit.remote.conftest import (
+    Call,
+    Completed,
+    facts,
+    launch,
+    records,
+    reserve,
+    state,
+    verdict,
+    wait_for,
+)
+
+FAKE_ENGINE = r"""#!/bin/sh
+# A container engine with one container, whose state is in files beside this script.
+here=${0%/*}
+case $1 in
+inspect) cat "$here/state" || { echo "Error: No such container" >&2; exit 1; } ;;
+wait) while grep -q running "$here/state"; do sleep 0.1; done; echo 7 ;;
+rm | stop) echo "$@" >>"$here/calls"; rm -f "$here/state" ;;
+esac
+"""
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    return tmp_path / "jobs" / "j1"
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Path:
+    folder = tmp_path / "engine"
+    folder.mkdir()
+    program = folder / "docker"
+    program.write_text(FAKE_ENGINE)
+    program.chmod(0o755)
+    return program
+
+
+@contextlib.contextmanager
+def connected(job: Path, lock: Path) -> Iterator[None]:
+    """Claim a job and a lock by a connection that lasts as long as the block."""
+    job.parent.mkdir(exist_ok=True)
+    script = library().encode() + render_call("mlcr_reserve", [str(job), "{}", str(lock)])
+    client = subprocess.Popen(["sh", "-c", "sh -s; exec sleep 60"], stdin=subprocess.PIPE)
+    try:
+        assert client.stdin is not None
+        with client.stdin as stdin:
+            stdin.write(script)
+        wait_for((job / "request").exists)
+        yield
+    finally:
+        client.kill()
+        client.wait()
+
+
+def test_a_claimed_job_stands_as_its_client_does(call: Call, job: Path) -> None:
+    with connected(job, job.parent.parent / "lock"):
+        assert state(call, job) == "preparing"
+    assert state(call, job) == "abandoned"
+    assert reserve(call, job).returncode == 17
+    assert state(call, job.with_name("other")) == "absent"
+
+
+def test_a_workspace_is_held_by_one_live_job(call: Call, job: Path, tmp_path: Path) -> None:
+    lock, other = tmp_path / "lock", job.with_name("j2")
+    with connected(job, lock):
+        refused = reserve(call, other, lock)
+        told = dict(records(refused))
+        assert refused.returncode == 16
+        assert (told["holder"], told["state"], told["request"]) == ("j1", "preparing", "{}")
+        assert not other.exists(), "it can be tried again"
+    assert reserve(call, other, lock).returncode == 0, "a dead holder holds nothing"
+
+
+def test_a_job_that_runs_holds_its_workspace_until_it_has_ended(
+    call: Call, job: Path, tmp_path: Path
+) -> None:
+    lock, other, gate = tmp_path / "lock", job.with_name("j2"), tmp_path / "gate"
+    os.mkfifo(gate)
+    assert reserve(call, job, lock).returncode == 0
+    assert launch(call, job, f"cat {gate}").returncode == 0
+    assert state(call, job) == "running"
+    assert dict(records(reserve(call, other, lock)))["holder"] == "j1"
+    gate.write_text("")
+    wait_for(lambda: state(call, job) == "ended")
+    assert reserve(call, other, lock).returncode == 0
+
+
+def test_of_many_that_want_a_workspace_at_once_one_gets_it(tmp_path: Path) -> None:
+    jobs, lock = tmp_path / "jobs", tmp_path / "lock"
+    jobs.mkdir()
+    lock.mkdir()
+    (lock / "first").write_text("dead1\n")
+    (lock / "after.dead1").write_text("dead2\n")
+    script = f'{library()}mlcr_reserve "$1" "{{}}" "$2" >/dev/null; echo "$?"; cat >/dev/null'
+    clients = [
+        subprocess.Popen(
+            # The outer shell is the connection, which lives until its input ends.
+            ["sh", "-c", 'sh -c "$0" sh "$@"; :', script, str(jobs / f"j{number}"), str(lock)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        for number in range(12)
+    ]
+    codes = []
+    for client in clients:
+        assert client.stdout is not None
+        codes.append(int(client.stdout.readline()))
+    for client in clients:
+        client.communicate(timeout=30)
+    assert sorted(codes) == [0, *[16] * 11]
+
+
+def test_a_job_is_stopped_before_it_was_launched(call: Call, job: Path) -> None:
+    with connected(job, job.parent.parent / "lock"):
+        assert dict(facts(call("mlcr_stop", str(job), "1")))["stopped"] == "yes"
+        launch(call, job, "echo never")
+        wait_for(lambda: state(call, job) == "ended")
+    told = verdict(call, job)
+    assert (told["exit"], told["stop"], told["stdout"]) == ("pending", "yes", "0")
+    assert dict(facts(call("mlcr_stop", str(job), "1")))["stopped"] == "nothing"
+
+
+def test_a_task_ends_when_its_time_is_over(call: Call, job: Path) -> None:
+    began = time.monotonic()
+    launch(call, job, "sleep 60", "echo never", timeout="1")
+    wait_for(lambda: state(call, job) == "ended")
+    assert time.monotonic() - began < 15
+    told = verdict(call, job)
+    assert (told["exit"], told["timedout"]) == ("143", "yes")
+    assert verdict(call, job, 2)["exit"] == "pending"
+
+
+def test_a_task_that_is_quick_leaves_no_watch_behind(call: Call, job: Path) -> None:
+    launch(call, job, "true", timeout="34567")
+    wait_for(lambda: state(call, job) == "ended")
+    wait_for(lambda: b"34567" not in subprocess.run(["ps", "ax"], stdout=-1, check=True).stdout)
+    assert "timedout" not in verdict(call, job)
+
+
+@pytest.mark.parametrize("size", [0, 511, 512, 100_000])
+def test_a_log_within_its_limit_is_kept_to_the_byte(call: Call, job: Path, size: int) -> None:
+    launch(call, job, f"head -c {size} /dev/zero; echo err >&2", limit=100_352)
+    wait_for(lambda: state(call, job) == "ended")
+    told = verdict(call, job)
+    assert (told["stdout"], told["stderr"], told.get("cut")) == (str(size), "4", None)
+
+
+def test_a_log_beyond_its_limit_is_cut_and_says_so_while_the_task_goes_on(
+    call: Call, job: Path
+) -> None:
+    launch(call, job, "head -c 5000000 /dev/zero; echo done >&2; exit 3", limit=4096)
+    wait_for(lambda: state(call, job) == "ended")
+    told = verdict(call, job)
+    log = (job / "tasks/1/stdout").read_bytes()
+    assert (told["exit"], told["cut"]) == ("3", "yes")
+    # Shells count the limit in blocks of 512 or of 1024 bytes.
+    assert log.startswith(bytes(4096))
+    assert log.count(0) in {4096, 8192}
+    assert b"the log is cut here" in log
+    assert (job / "tasks/1/stderr").read_bytes() == b"done\n"
+
+
+def test_a_full_disk_neither_ends_nor_blocks_the_task(call: Call, job: Path) -> None:
+    launch(call, job, "true")
+    wait_for(lambda: state(call, job) == "ended")
+    other = job.with_name("full")
+    launch(call, other, "sleep 0.3; head -c 3000000 /dev/zero; exit 4", limit=10**9)
+    (other / "tasks/1/stdout").unlink()
+    (other / "tasks/1/stdout").symlink_to("/dev/full")
+    wait_for(lambda: state(call, other) == "ended")
+    assert [path.name for path in (other / "tasks/1").glob("exit.*")] == ["exit.4"]
+
+
+def _kill_supervisor(job: Path) -> None:
+    wait_for(lambda: (job / "owner").exists() and (job / "tasks/1/started").exists())
+    os.kill(int((job / "owner").read_text().split()[1]), signal.SIGKILL)
+
+
+def _in_container(call: Call, job: Path, engine: Path, gate: Path) -> None:
+    """Start a task in the fake engine's container, which runs until the gate opens."""
+    (engine.parent / "state").write_text("running 0 false \n")
+    os.mkfifo(gate)
+    script = f"printf abc123 >{job}/tasks/1/cid; cat {gate}; exit 7"
+    launch(call, job, script, "echo next", engine=str(engine), container="c")
+    wait_for((job / "tasks/1/cid").exists)
+
+
+def test_a_container_that_outlived_its_supervisor_is_adopted_once(
+    call: Call, job: Path, engine: Path, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    _in_container(call, job, engine, gate)
+    _kill_supervisor(job)
+    assert state(call, job) == "orphaned"
+    told = verdict(call, job)
+    assert (told["alive"], told["container"].strip()) == ("no", "running 0 false")
+    for _ in range(3):
+        assert call("mlcr_adopt", str(job), "1").returncode == 0
+    wait_for(lambda: state(call, job) == "running")
+    (engine.parent / "state").write_text("exited 7 false \n")
+    wait_for(lambda: state(call, job) == "ended")
+    told = verdict(call, job)
+    assert (told["exit"], told["log"], told["inspect"].strip()) == (
+        "7",
+        "degraded",
+        "exited 7 false",
+    )
+    assert len(list(job.glob("adopted.*"))) == 1
+    gate.write_text("")
+
+
+def test_a_container_that_somebody_removed_is_lost(
+    call: Call, job: Path, engine: Path, tmp_path: Path
+) -> None:
+    _in_container(call, job, engine, tmp_path / "gate")
+    _kill_supervisor(job)
+    (engine.parent / "state").unlink()
+    assert state(call, job) == "lost"
+    assert verdict(call, job)["container"] == "absent"
+    (tmp_path / "gate").write_text("")
+
+
+def test_after_a_reboot_nothing_is_said_to_run(call: Call, job: Path, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    launch(call, job, f"cat {gate}")
+    wait_for((job / "owner").exists)
+    (tmp_path / ".mlcube-remote-boot-id").write_text("another-boot\n")
+    assert state(call, job) == "lost"
+    told = verdict(call, job)
+    assert (told["exit"], told["alive"], told["boot"]) == ("pending", "no", "changed")
+    gate.write_text("")
+
+
+def test_a_job_of_another_machine_with_this_home_is_not_judged_here(call: Call, job: Path) -> None:
+    reserve(call, job)
+    (job / "preparing").write_text("boot 1 2 another-node\n")
+    assert state(call, job) == "elsewhere"
+    lock = job.parent.parent / "lock"
+    lock.mkdir()
+    (lock / "first").write_text("j1\n")
+    refused = reserve(call, job.with_name("j2"), lock)
+    assert refused.returncode == 16
+    assert dict(records(refused))["node"] == "another-node"
+
+
+def _surveyed(call: Call, *words: str) -> list[list[tuple[str, str]]]:
+    found: list[list[tuple[str, str]]] = []
+    for key, value in facts(call("mlcr_survey", "~", *words)):
+        if key == "job":
+            found.append([])
+        found[-1].append((key, value))
+    return found
+
+
+def test_a_survey_tells_of_every_job(call: Call, job: Path, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    launch(call, job, "exit 3", "echo never")
+    launch(call, job.with_name("j2"), f"cat {gate}")
+    wait_for(lambda: state(call, job) == "ended")
+    (alive,) = _surveyed(call)
+    assert dict(alive)["state"] == "running"
+    both = {dict(told)["job"]: dict(told) for told in _surveyed(call, "all")}
+    assert both["j1"]["request"] == '{"job": "j1"}'
+    assert int(both["j1"]["age"]) < 60
+    exits = [value for told in _surveyed(call, "all") for key, value in told if key == "exit"]
+    assert exits == ["3", "pending", "pending"]
+    gate.write_text("")
+    wait_for(lambda: state(call, job.with_name("j2")) == "ended")
+
+
+def test_only_what_has_ended_is_removed(call: Call, job: Path, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    launch(call, job, f"cat {gate}")
+    assert call("mlcr_remove", "~", "j1").returncode == 18
+    gate.write_text("")
+    wait_for(lambda: state(call, job) == "ended")
+    assert call("mlcr_remove", "~", "j1").returncode == 0
+    assert list(job.parent.iterdir()) == []
+    assert call("mlcr_remove", "~", "j1").returncode == 1
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../jobs/j1", "/etc", ".hidden"])
+def test_nothing_but_a_job_is_removed(call: Call, job: Path, name: str) -> None:
+    launch(call, job, "true")
+    wait_for(lambda: state(call, job) == "ended")
+    assert call("mlcr_remove", "~", name).returncode == 1
+    assert job.exists()
+
+
+def test_the_last_lines_of_a_log_are_found(call: Call, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"one\ntwo\nthree\n")
+    assert call("mlcr_tail", str(log), "2").stdout == b"4\n"
+    assert call("mlcr_tail", str(log), "0").stdout == b"14\n"
+    assert call("mlcr_tail", str(log), "9").stdout == b"0\n"
+    assert call("mlcr_tail", str(tmp_path / "none"), "9").stdout == b"0\n"
+
+
+def test_two_that_launch_one_job_start_it_once(call: Call, job: Path, tmp_path: Path) -> None:
+    reserve(call, job)
+    done: list[Completed] = []
+
+    def race() -> None:
+        done.append(launch(call, job, f"echo x >>{tmp_path}/count"))
+
+    racers = [threading.Thread(target=race) for _ in range(4)]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join()
+    wait_for(lambda: state(call, job) == "ended")
+    assert sorted(each.returncode for each in done) == [0, 17, 17, 17]
+    assert (tmp_path / "count").read_text() == "x\n"
