@@ -22,6 +22,7 @@
     │   ├── TaskTimeoutError         124    the task ran out of its time
     │   └── UnexpectedError           70    a bug of ours; the other hosts' results still count
     └── StoppedByUserError           130    Ctrl-C
+        └── DetachedError            130    the user stopped following; the job goes on
 
 A message says what happened and what was expected; ``hint`` says what to do next. Exit codes
 are those of docs/reference/exit-codes.md. Only ``mlcube_remote.cli.main`` prints errors and exits.
@@ -157,3 +158,13 @@ class StoppedByUserError(MLCubeRemoteError):
 
     def __init__(self, message: str = "interrupted", *, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
+
+
+class DetachedError(StoppedByUserError):
+    """The user stopped following a job, which goes on."""
+
+    def __init__(self, host: str, run_id: str) -> None:
+        super().__init__(
+            f"{host}: not followed any more; the job goes on there",
+            hint=f"mlcube-remote attach {run_id}",
+        )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -18,6 +19,30 @@ def _together(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
         return function
 
     return decorate
+
+
+RECONNECT_TIMEOUT = 600.0
+"""Seconds after which a host that cannot be reached again is given up."""
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw]?)")
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+class Duration(click.ParamType[float]):
+    """A time span such as ``90``, ``90s``, ``15m``, ``8h`` or ``7d``, in seconds."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the seconds, or tell what was expected."""
+        if isinstance(value, (int, float)):
+            return float(value)
+        match = _DURATION.fullmatch(str(value).strip().lower())
+        if match is None or float(match[1]) == 0:
+            self.fail(f"{value!r}: expected a time span such as 90s, 15m, 8h or 7d", param, ctx)
+        return float(match[1]) * _SECONDS[match[2]]
 
 
 def _complete_hosts(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
@@ -115,4 +140,22 @@ task_option = click.option(
     metavar="TASKS",
     shell_complete=_complete_tasks,
     help="Tasks to run, in order; commas between.",
+)
+
+follow_options = _together(
+    click.option(
+        "--reconnect-timeout",
+        type=Duration(),
+        default=f"{RECONNECT_TIMEOUT // 60:.0f}m",
+        show_default=True,
+        metavar="TIME",
+        help="How long to try to reach a host again before following it is given up.",
+    ),
+    click.option(
+        "--on-interrupt",
+        type=click.Choice(["ask", "stop", "detach"]),
+        default="ask",
+        show_default=True,
+        help="What Ctrl-C does to jobs that run; not on a terminal, ask means stop.",
+    ),
 )

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
+from functools import partial
 from typing import Any
 
 import click
@@ -14,11 +14,12 @@ from mlcube_remote.cli.session import (
     Logins,
     environment,
     open_inventory,
+    record,
     select_hosts,
     split_arguments,
     split_names,
 )
-from mlcube_remote.errors import UnexpectedError
+from mlcube_remote.errors import UsageError
 
 _parallel_option = click.option(
     "--parallel",
@@ -45,6 +46,22 @@ _dry_run_option = click.option(
     metavar="NAME",
     help="Hand a variable of this shell to the container; its value is shown nowhere.",
 )
+@click.option(
+    "--detach", "-d", is_flag=True, help="Return once every job is started; print the run's id."
+)
+@click.option(
+    "--timeout",
+    type=shared.Duration(),
+    metavar="TIME",
+    help="What each task may take, such as 90s or 8h; its host ends it after that.",
+)
+@click.option("--wait", is_flag=True, help="Wait for a workspace that another run holds.")
+@click.option(
+    "--run-id",
+    metavar="ID",
+    help="Go on with this run: what it started before is not started again.",
+)
+@shared.follow_options
 @_parallel_option
 @_dry_run_option
 @shared.login_options
@@ -69,7 +86,18 @@ def run(**given: Any) -> int:
 @shared.output_options
 def configure(**given: Any) -> int:
     """Send a cube to hosts and pull or build its image there."""
-    return _execute({**given, "tasks": (), "env_names": (), "arguments": ()}, configure_only=True)
+    unused = {
+        "tasks": (),
+        "env_names": (),
+        "arguments": (),
+        "detach": False,
+        "timeout": None,
+        "wait": False,
+        "run_id": None,
+        "reconnect_timeout": shared.RECONNECT_TIMEOUT,
+        "on_interrupt": "stop",
+    }
+    return _execute({**given, **unused}, configure_only=True)
 
 
 def _execute(given: dict[str, Any], *, configure_only: bool) -> int:
@@ -77,7 +105,6 @@ def _execute(given: dict[str, Any], *, configure_only: bool) -> int:
     from mlcube_remote.commands.model import Options  # noqa: PLC0415
     from mlcube_remote.cube.load import load, select_tasks  # noqa: PLC0415
     from mlcube_remote.dispatch.plan import Request, plan  # noqa: PLC0415
-    from mlcube_remote.runs.ids import new_run_id  # noqa: PLC0415
 
     task_names = split_names(given["tasks"])
     cube = load(
@@ -93,7 +120,7 @@ def _execute(given: dict[str, Any], *, configure_only: bool) -> int:
         cube=cube,
         hosts=select_hosts(inventory, given["hosts"]),
         tasks=tuple(task.name for task in tasks),
-        run_id=new_run_id(),
+        run_id=_run_id(given["run_id"]),
         platform=given["platform"],
         options=Options(
             gpus=given["gpus"],
@@ -106,6 +133,8 @@ def _execute(given: dict[str, Any], *, configure_only: bool) -> int:
         env=environment(given["env_names"]),
         trust_cube=given["trust_cube"],
         configure_only=configure_only,
+        inventory=None if inventory.path is None else str(inventory.path.absolute()),
+        timeout=None if given["timeout"] is None else max(1, round(given["timeout"])),
     )
     as_json = given["output"] == "json"
     if given["dry_run"]:
@@ -144,6 +173,19 @@ def _dry_run(request: Any, *, as_json: bool) -> int:
     return 0
 
 
+def _run_id(given: str | None) -> str:
+    from mlcube_remote.runs.ids import is_run_id, new_run_id  # noqa: PLC0415
+
+    if given is None:
+        return new_run_id()
+    if not is_run_id(given):
+        raise UsageError(
+            f"--run-id={given}: not a run id",
+            hint=f"expected something like {new_run_id()}; mlcube-remote ps --all lists them",
+        )
+    return given
+
+
 def _dispatch(
     request: Any, jobs: Any, logins: Logins, given: dict[str, Any], *, as_json: bool
 ) -> int:
@@ -152,37 +194,22 @@ def _dispatch(
 
     if any(not job.host.is_local for job in jobs) and (warning := advice()):
         click.echo(f"warning: {warning}", err=True)
+    # Before anything happens anywhere, so that whatever happens can be found again.
+    store = None if request.configure_only else record(request, jobs)
     dialler = Dialler(logins.connect)
     dialler.begin((job.host for job in jobs), at_once=given["parallel"])
     # Hosts take their time to answer: the rest is imported meanwhile.
-    from mlcube_remote.dispatch.exitcode import exit_code  # noqa: PLC0415
-    from mlcube_remote.dispatch.fanout import run_all  # noqa: PLC0415
-    from mlcube_remote.dispatch.run import Run  # noqa: PLC0415
-    from mlcube_remote.ui.document import dump, run_document  # noqa: PLC0415
-    from mlcube_remote.ui.errors import print_error, report_crash  # noqa: PLC0415
-    from mlcube_remote.ui.reporter import make_reporter  # noqa: PLC0415
-    from mlcube_remote.ui.summary import print_summary  # noqa: PLC0415
+    from mlcube_remote.cli.following import report, show  # noqa: PLC0415
+    from mlcube_remote.dispatch.pipeline import run_job  # noqa: PLC0415
 
-    reporter = make_reporter(
-        hosts=[job.host.name for job in jobs],
-        quiet=given["quiet"],
-        verbose=given["verbose"],
-        json=as_json,
-    )
-    with contextlib.closing(reporter):
-        try:
-            run = Run(connect=dialler, sink=reporter.handle)
-            outcomes = run_all(jobs, run, parallel=given["parallel"])
-        finally:
-            dialler.hang_up()
-    code = exit_code(outcomes)
-    if as_json:
-        dump(run_document(request.run_id, outcomes, code), sys.stdout)
-    elif not given["quiet"]:
-        print_summary(outcomes, sys.stderr)
-    for outcome in outcomes:
-        if isinstance(outcome.error, UnexpectedError) and outcome.error.__cause__ is not None:
-            report_crash(outcome.error.__cause__, sys.stderr)
-        elif outcome.error is not None:
-            print_error(outcome.error, sys.stderr)
-    return code
+    try:
+        outcomes = show(
+            {job.host.name: partial(run_job, job) for job in jobs},
+            given,
+            connect=dialler,
+            store=store,
+            parallel=given["parallel"],
+        )
+    finally:
+        dialler.hang_up()
+    return report(request.run_id, outcomes, given, as_json=as_json)

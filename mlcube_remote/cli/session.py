@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 import click
@@ -14,6 +15,11 @@ from mlcube_remote.errors import UsageError
 from mlcube_remote.inventory.model import Host, Inventory
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport.base import Connection
+
+if TYPE_CHECKING:  # a command that begins no run needs none of these
+    from mlcube_remote.dispatch.known import KnownRun
+    from mlcube_remote.dispatch.plan import Job, Request
+    from mlcube_remote.runs.store import Store
 
 
 def open_inventory(explicit: str | None, mlcube: str = ".") -> Inventory:
@@ -122,3 +128,96 @@ def environment(names: Iterable[str]) -> dict[str, Secret]:
             raise UsageError(f"--env {name}: not set here", hint=f"export {name}=… first")
         result[name] = Secret(os.environ[name])
     return result
+
+
+def record(request: Request, jobs: Iterable[Job]) -> Store:
+    """Write down that a run is about to begin, and return where runs are remembered.
+
+    Raises:
+        RecordError: It cannot be written: nothing was begun.
+    """
+    from datetime import datetime, timezone  # noqa: PLC0415 - only for runs
+
+    from mlcube_remote.runs.ids import client_name  # noqa: PLC0415
+    from mlcube_remote.runs.store import RUN, Store  # noqa: PLC0415
+
+    store = Store()
+    document = {
+        "run": request.run_id,
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "client": client_name(),
+        "cube": {"name": request.cube.name, "path": str(request.cube.file)},
+        "tasks": list(request.tasks),
+        "jobs": [{"host": job.host.name, "job": job.id} for job in jobs],
+        "results": str(request.cube.workspace.parent / "results" / request.run_id),
+        "inventory": request.inventory,
+    }
+    store.write(request.run_id, RUN, document, durable=True)
+    return store
+
+
+def known_hosts(inventory: Inventory) -> tuple[Host, ...]:
+    """Return all hosts that may have jobs: the inventory's, and those of remembered runs."""
+    from mlcube_remote.dispatch.known import host_names  # noqa: PLC0415 - only to look for runs
+    from mlcube_remote.errors import InventoryError  # noqa: PLC0415
+    from mlcube_remote.runs.store import RecordError, Store  # noqa: PLC0415
+
+    store = Store()
+    names = dict.fromkeys(name for name in inventory.hosts if name != "local")
+    for run_id in store.runs():
+        try:
+            names.update(dict.fromkeys(host_names(run_id, store)))
+        except RecordError as problem:
+            click.echo(f"warning: {problem}", err=True)
+    hosts: list[Host] = []
+    for name in names:
+        try:
+            hosts += select_hosts(inventory, [name])
+        except InventoryError:
+            # A host of a run from another inventory, which is asked when that one is named.
+            continue
+    return tuple(hosts)
+
+
+def find_run(
+    text: str,
+    *,
+    hosts: Iterable[str],
+    inventory: str | None,
+    password: bool,
+    passphrase: bool,
+) -> tuple[KnownRun, Logins]:
+    """Find the run that ``text`` means, in this machine's record or else on the hosts.
+
+    Args:
+        text: A run's id, or enough of its beginning or end.
+        hosts: Only jobs on these hosts, when any are named.
+        inventory: As ``--inventory`` said.
+        password: Whether to ask for the login password.
+        passphrase: Whether to ask for the keys' passphrase.
+
+    Raises:
+        UsageError: There is no such run, or there are several.
+    """
+    from mlcube_remote.dispatch import known  # noqa: PLC0415 - only for runs of before
+    from mlcube_remote.dispatch.survey import survey_all  # noqa: PLC0415
+    from mlcube_remote.runs.store import Store  # noqa: PLC0415
+
+    store, patterns = Store(), list(hosts)
+    run_id = known.run_named(text, store)
+    file = inventory or (run_id and known.inventory_of(run_id, store))
+    found = open_inventory(file)
+    logins = Logins.ask(found, password=password, passphrase=passphrase)
+    if run_id is not None:
+        chosen = select_hosts(found, patterns or known.host_names(run_id, store))
+        run = known.recorded(run_id, store, chosen)
+    else:
+        chosen = select_hosts(found, patterns) if patterns else known_hosts(found)
+        surveys = survey_all(chosen, logins.connect, everything=True)
+        run = known.surveyed(text, surveys, lambda name: Path.cwd() / "results" / name)
+    if not run.jobs:
+        raise UsageError(
+            f"run {run.run_id} has no job on {', '.join(patterns)}",
+            hint=f"mlcube-remote status {run.run_id}",
+        )
+    return run, logins

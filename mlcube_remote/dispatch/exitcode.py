@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mlcube_remote.dispatch.outcome import JobOutcome, Status
-from mlcube_remote.errors import StoppedByUserError
+from mlcube_remote.errors import StoppedByUserError, TaskTimeoutError
 
 PRECEDENCE = (118, 123, 121, 120, 122, 117, 124, 70, 2)
 """Of several kinds of trouble, the first of these is the one to look at first."""
@@ -26,6 +26,8 @@ def exit_code(outcomes: Sequence[JobOutcome]) -> int:
     if StoppedByUserError.exit_code in codes:
         return StoppedByUserError.exit_code
     ours = {outcome.error.exit_code for outcome in outcomes if outcome.error is not None}
+    if any(task.timed_out for outcome in outcomes for task in outcome.tasks):
+        ours.add(TaskTimeoutError.exit_code)
     for code in PRECEDENCE:
         if code in ours:
             return code
@@ -37,9 +39,13 @@ def _code(outcome: JobOutcome) -> int:
         return 0
     if outcome.error is not None:
         return outcome.error.exit_code
+    if outcome.status is Status.RUNNING:
+        return 0
     if outcome.status is Status.CANCELLED:
         return StoppedByUserError.exit_code
     for task in outcome.tasks:
+        if task.timed_out:
+            return TaskTimeoutError.exit_code
         if task.status is not Status.SUCCEEDED:
             # A task that ended with 0 and still failed lacks an output.
             return task.exit_code or FAILED

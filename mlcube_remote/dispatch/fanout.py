@@ -3,34 +3,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from enum import Enum
 
 from mlcube_remote.dispatch.outcome import JobOutcome
-from mlcube_remote.dispatch.pipeline import run_job
-from mlcube_remote.dispatch.plan import Job
 from mlcube_remote.dispatch.run import Run
 
 DEFAULT_PARALLEL = 32
 """Hosts that are worked on at once."""
 
 
-def run_all(
-    jobs: Iterable[Job], run: Run, *, parallel: int = DEFAULT_PARALLEL
-) -> tuple[JobOutcome, ...]:
-    """Do all jobs, at most ``parallel`` at once, and return their outcomes in order.
+class OnInterrupt(Enum):
+    """What an interrupt means to the jobs that run."""
 
-    A keyboard interrupt asks the jobs to stop (running tasks are ended, with their grace); a
-    second one leaves at once, with :class:`KeyboardInterrupt`.
+    STOP = "stop"
+    DETACH = "detach"
+
+
+class Hangup(KeyboardInterrupt):
+    """The terminal has gone, or somebody asked this process to end: never a wish to stop jobs."""
+
+
+def run_all(
+    work: Iterable[Callable[[], JobOutcome]],
+    run: Run,
+    *,
+    parallel: int = DEFAULT_PARALLEL,
+    decide: Callable[[], OnInterrupt] = lambda: OnInterrupt.STOP,
+) -> tuple[JobOutcome, ...]:
+    """Do all the work, at most ``parallel`` pieces at once, and return the outcomes in order.
+
+    A keyboard interrupt asks ``decide`` whether the jobs are to stop (running tasks are ended,
+    with their grace) or to be left alone; a :class:`Hangup` always leaves them. A further one
+    leaves at once, with :class:`KeyboardInterrupt`.
     """
-    todo = list(jobs)
+    todo = list(work)
     workers = max(1, min(parallel, len(todo)))
     pool = ThreadPoolExecutor(workers, thread_name_prefix="mlcr-host")
-    futures = [pool.submit(run_job, job, run) for job in todo]
+    futures = [pool.submit(piece) for piece in todo]
     try:
         _wait_all(futures)
-    except KeyboardInterrupt:
-        run.stop()
+    except KeyboardInterrupt as interrupt:
+        if isinstance(interrupt, Hangup) or decide() is OnInterrupt.DETACH:
+            run.leave()
+        else:
+            run.stop()
         _wait_all(futures)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

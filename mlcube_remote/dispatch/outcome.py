@@ -15,6 +15,8 @@ from mlcube_remote.errors import MLCubeRemoteError
 class Status(Enum):
     """The words a user sees for the end of a job or of one of its tasks."""
 
+    RUNNING = "running"
+    """It goes on, and nobody here follows it any more."""
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     KILLED = "killed"
@@ -35,6 +37,8 @@ class TaskOutcome:
     reason: str = ""
     """Why, when the exit code alone does not say: ``out of memory``, ``failed to start: …``."""
     seconds: float | None = None
+    timed_out: bool = False
+    """Whether it was ended because its time was over."""
 
 
 @attrs.frozen(kw_only=True)

@@ -54,6 +54,10 @@ class Request:
     trust_cube: bool = False
     """Whether mlcube.yaml may ask the engine for privileges."""
     configure_only: bool = False
+    inventory: str | None = None
+    """The inventory's file, absolute, where there is one."""
+    timeout: int | None = None
+    """Seconds that each task may take; its host ends it after that."""
 
 
 @attrs.frozen(kw_only=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the jobs of one run share: how to connect, where events go, and being stopped together."""
+"""What the jobs of one run share: how to connect, where events go, and being ended together."""
 
 from __future__ import annotations
 
@@ -12,9 +12,19 @@ import attrs
 
 from mlcube_remote.dispatch.events import EventSink, Level
 from mlcube_remote.dispatch.journal import Journal
+from mlcube_remote.dispatch.line import RECONNECT_TIMEOUT
 from mlcube_remote.errors import StoppedByUserError
 from mlcube_remote.inventory.model import Host
+from mlcube_remote.runs.store import Store
 from mlcube_remote.transport.base import Connection
+
+
+@attrs.frozen
+class _Ends:
+    """Two ways to end the work on one host."""
+
+    stop: Callable[[], None]
+    leave: Callable[[], None]
 
 
 @attrs.define(kw_only=True)
@@ -24,12 +34,22 @@ class Run:
     connect: Callable[[Host, Callable[[str], None]], Connection]
     """Opens a connection; the callable takes notes for the user."""
     sink: EventSink
+    store: Store | None = None
+    """Where this machine remembers its runs; ``None``: nowhere."""
+    detach: bool = False
+    """Whether to leave each job as soon as it has been started."""
+    wait: bool = False
+    """Whether to wait for a workspace that another run holds."""
+    reconnect_timeout: float = RECONNECT_TIMEOUT
+    """Seconds after which a host that cannot be reached again is given up."""
     began: float = attrs.field(factory=time.monotonic)
     stopping: threading.Event = attrs.field(factory=threading.Event)
     """Set when the user wants the run to stop."""
+    leaving: threading.Event = attrs.field(factory=threading.Event)
+    """Set when the user does not want to follow the run any more."""
     _guard: threading.Lock = attrs.field(factory=threading.Lock, init=False)
     _roots: dict[str, tuple[str, threading.Lock]] = attrs.field(factory=dict, init=False)
-    _stops: dict[str, Callable[[], None]] = attrs.field(factory=dict, init=False)
+    _ends: dict[str, _Ends] = attrs.field(factory=dict, init=False)
 
     @contextmanager
     def alone_in(self, root_id: str, journal: Journal) -> Iterator[None]:
@@ -46,27 +66,49 @@ class Run:
             yield
 
     @contextmanager
-    def stoppable(self, host: str, stop: Callable[[], None]) -> Iterator[None]:
-        """Let :meth:`stop` reach a job for as long as the block lasts."""
+    def reachable(
+        self, host: str, *, stop: Callable[[], None], leave: Callable[[], None]
+    ) -> Iterator[None]:
+        """Let :meth:`stop` and :meth:`leave` reach a job for as long as the block lasts.
+
+        Args:
+            host: Whose job it is.
+            stop: Ends the work, on the host too.
+            leave: Ends the work here; what runs there goes on.
+        """
         with self._guard:
-            self._stops[host] = stop
+            self._ends[host] = _Ends(stop, leave)
         try:
             if self.stopping.is_set():
                 stop()
+            if self.leaving.is_set():
+                leave()
             yield
         finally:
             with self._guard:
-                self._stops.pop(host, None)
+                self._ends.pop(host, None)
 
     def stop(self) -> None:
         """Ask every job to stop: running tasks are ended, nothing new is begun."""
         self.stopping.set()
+        self._tell(lambda ends: ends.stop)
+
+    def leave(self) -> None:
+        """Stop following: running tasks go on, nothing new is begun."""
+        self.leaving.set()
+        self._tell(lambda ends: ends.leave)
+
+    def _tell(self, which: Callable[[_Ends], Callable[[], None]]) -> None:
         with self._guard:
-            stops = list(self._stops.values())
-        for stop in stops:
-            threading.Thread(target=stop, daemon=True).start()
+            every = [which(ends) for ends in self._ends.values()]
+        for end in every:
+            threading.Thread(target=end, daemon=True).start()
 
     def check(self) -> None:
-        """Raise when the run is to stop."""
-        if self.stopping.is_set():
+        """Raise when nothing new is to be begun.
+
+        Raises:
+            StoppedByUserError: The user ended the run.
+        """
+        if self.stopping.is_set() or self.leaving.is_set():
             raise StoppedByUserError

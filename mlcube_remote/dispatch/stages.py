@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import attrs
 
@@ -14,36 +15,26 @@ from mlcube_remote.commands.model import ImageCommands, TaskCommands
 from mlcube_remote.dispatch.configure import configure
 from mlcube_remote.dispatch.events import Level, Stage
 from mlcube_remote.dispatch.journal import Journal
-from mlcube_remote.dispatch.outcome import PulledOutput, Status, TaskOutcome
+from mlcube_remote.dispatch.launch import Start, launch
+from mlcube_remote.dispatch.line import Line
 from mlcube_remote.dispatch.paths import HostPaths
 from mlcube_remote.dispatch.placement import Placed, Where, made_by_cube
 from mlcube_remote.dispatch.plan import Job
 from mlcube_remote.dispatch.preflight import Facts, Image, find_image, require_architecture
-from mlcube_remote.dispatch.pull import Wanted, fetch, folders
+from mlcube_remote.dispatch.pull import Wanted, folders
 from mlcube_remote.dispatch.rsync import Moved
 from mlcube_remote.dispatch.run import Run
-from mlcube_remote.dispatch.sync import Tree, send, trees
-from mlcube_remote.dispatch.task import Start, follow, judge, launch
-from mlcube_remote.errors import HostError, PlanError
+from mlcube_remote.dispatch.sync import Sent, Tree, send, trees
+from mlcube_remote.dispatch.ticket import Ticket, TicketTask, to_document
+from mlcube_remote.dispatch.watch import Reached
+from mlcube_remote.errors import HostError, PlanError, StateUnknownError
 from mlcube_remote.platforms import CONTAINER_ENGINES
-from mlcube_remote.runs.ids import container_name
+from mlcube_remote.runs.ids import client_name, container_name, slug
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport.base import Connection
 
-GRACE = 10
-"""Seconds between SIGTERM and SIGKILL when a job is stopped."""
-
 Built = Sequence[tuple[str, TaskCommands]]
 """(task, its commands), in order."""
-
-
-@attrs.define
-class Reached:
-    """What a job has come to so far, kept for the outcome whatever happens."""
-
-    tasks: list[TaskOutcome] = attrs.field(factory=list)
-    outputs: list[PulledOutput] = attrs.field(factory=list)
-    launched: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -53,7 +44,7 @@ class Bench:
     job: Job
     run: Run
     journal: Journal
-    connection: Connection
+    line: Line
     facts: Facts
     paths: HostPaths
     reached: Reached
@@ -63,37 +54,107 @@ class Bench:
         every = self.job.placed(self.paths.root)
         return [(task, item) for task, items in every.items() for item in items]
 
+    @property
+    def lock(self) -> str:
+        """What stands for the workspace on the host: one run at a time writes there."""
+        return f"{self.paths.root}/locks/{slug('workspace', of=self.paths.workspace)}"
+
+    def ticket(self, commands: Built) -> Ticket:
+        """Return what those must know who follow the job."""
+        job, placed = self.job, self.placed()
+        local = job.host.is_local
+        return Ticket(
+            run_id=job.request.run_id,
+            job_id=job.id,
+            host=job.host.name,
+            platform=job.platform,
+            cube=job.request.cube.name or job.request.cube.root.name,
+            client=client_name(),
+            root=self.paths.root,
+            tasks=tuple(
+                TicketTask(
+                    task=task,
+                    engine=built.engine,
+                    container=container_name(self.facts.uid, job.id, number)
+                    if job.platform in CONTAINER_ENGINES
+                    else "",
+                )
+                for number, (task, built) in enumerate(commands, 1)
+            ),
+            folders=()
+            if local
+            else folders(job.request.cube, placed, self.paths, results=job.results),
+            in_place=_in_place(placed) if local else (),
+            timeout=job.request.timeout,
+        )
+
+    def remember(self, ticket: Ticket) -> None:
+        """Write the ticket into this machine's record."""
+        self.reached.ticket = ticket
+        if self.run.store is not None:
+            self.run.store.write(
+                ticket.run_id,
+                ticket.job_id,
+                {"ticket": to_document(ticket), "status": "planned", "tasks": [], "pulled": []},
+            )
+
+
+def _in_place(placed: Sequence[tuple[str, Placed]]) -> tuple[Wanted, ...]:
+    return tuple(
+        Wanted(task=task, name=item.parameter.name, path=str(item.local), directory=None)
+        for task, item in placed
+        if item.is_output and item.local is not None
+    )
+
 
 def sync_stage(bench: Bench, needed: ImageCommands) -> Image:
     """Bring the mirror up to date; meanwhile, ask whether the image is there."""
     with ThreadPoolExecutor(1, thread_name_prefix="mlcr-image") as aside:
         looking: Future[Image] = aside.submit(
-            find_image, bench.connection, bench.job.platform, needed.engine, needed.image
+            find_image, bench.line.connection, bench.job.platform, needed.engine, needed.image
         )
         if not bench.job.host.is_local:
-            bench.connection.expect_channel()
+            bench.line.connection.expect_channel()
             with bench.journal.stage(Stage.SYNC) as notes:
                 items = [item for _, item in bench.placed()]
                 notes.detail = _send_all(bench, trees(bench.job.request.cube, items, bench.paths))
-        return looking.result()
+        return bench.line.steadily(_once(looking, bench, needed))
 
 
 def _send_all(bench: Bench, all_trees: Sequence[Tree]) -> str:
     parents = [posixpath.dirname(tree.remote) for tree in all_trees if not tree.mirror]
     if parents:
-        _make(bench.connection, parents)
+        bench.line.steadily(lambda connection: _make(connection, parents))
     total = Moved(0, 0)
     for tree in all_trees:
         bench.run.check()
-        sent = send(
-            bench.connection,
-            tree,
-            progress=lambda detail, fraction: bench.journal.progress(Stage.SYNC, detail, fraction),
-        )
+        sent = bench.line.steadily(partial(_send, bench, tree))
         total = Moved(total.files + sent.moved.files, total.size + sent.moved.size)
         for link in sent.left_out:
             bench.journal.note(Level.WARNING, f"not sent: {link} is a link that leaves the cube")
     return str(total)
+
+
+def _send(bench: Bench, tree: Tree, connection: Connection) -> Sent:
+    return send(
+        connection,
+        tree,
+        progress=lambda detail, fraction: bench.journal.progress(Stage.SYNC, detail, fraction),
+    )
+
+
+def _once(
+    looking: Future[Image], bench: Bench, needed: ImageCommands
+) -> Callable[[Connection], Image]:
+    """Return what gives the answer that is on its way; asked again, it asks the host again."""
+    answers = [looking]
+
+    def look(connection: Connection) -> Image:
+        if answers:
+            return answers.pop().result()
+        return find_image(connection, bench.job.platform, needed.engine, needed.image)
+
+    return look
 
 
 def configure_stage(bench: Bench, needed: ImageCommands, image: Image) -> None:
@@ -103,11 +164,17 @@ def configure_stage(bench: Bench, needed: ImageCommands, image: Image) -> None:
         if image.present and not always:
             notes.skipped, notes.detail = True, "image present"
         else:
-            configure(bench.connection, bench.journal, bench.paths, needed)
-            image = find_image(bench.connection, bench.job.platform, needed.engine, needed.image)
-        warning = require_architecture(bench.connection, bench.facts, image, needed.image)
+            image = bench.line.steadily(partial(_configure, bench, needed))
+        warning = bench.line.steadily(
+            lambda at: require_architecture(at, bench.facts, image, needed.image)
+        )
     if warning:
         bench.journal.note(Level.WARNING, warning)
+
+
+def _configure(bench: Bench, needed: ImageCommands, connection: Connection) -> Image:
+    configure(connection, bench.journal, bench.paths, needed)
+    return find_image(connection, bench.job.platform, needed.engine, needed.image)
 
 
 def require_inputs_there(bench: Bench) -> None:
@@ -128,7 +195,7 @@ def require_inputs_there(bench: Bench) -> None:
         if value in made or not made_by_cube(item, cube):
             continue
         there = bench.paths.mirror(item.local, cube)
-        if bench.connection.call("mlcr_kind", there).text.strip() == "-":
+        if bench.line.connection.call("mlcr_kind", there).text.strip() == "-":
             raise PlanError(
                 f"{bench.job.host.name}: {task}.{item.parameter.name}: input {value!r} is neither "
                 "on this machine nor on the host",
@@ -136,40 +203,35 @@ def require_inputs_there(bench: Bench) -> None:
             )
 
 
-def run_stage(bench: Bench, commands: Built) -> None:
-    """Start the tasks under their supervisor and follow each until one fails."""
-    job, journal, connection = bench.job, bench.journal, bench.connection
-    starts = _starts(bench, commands)
-    _prepare(connection, [built for _, built in commands])
-    launch(connection, bench.paths, starts, _environment(job, commands))
+def launch_job(bench: Bench, ticket: Ticket, commands: Built) -> None:
+    """Start the tasks under their supervisor; from here on they need no client."""
+    job, line = bench.job, bench.line
+    starts = _starts(bench, ticket, commands)
+    line.steadily(partial(_prepare, [built for _, built in commands]))
+    # Until the host has answered, nobody knows whether it runs.
     bench.reached.launched = True
-    with bench.run.stoppable(job.host.name, lambda: _stop(bench)):
-        for number, start in enumerate(starts, 1):
-            with journal.stage(Stage.RUN, start.task) as notes:
-                connection.expect_channel()
-                output = journal.output(Stage.RUN, start.task)
-                verdict = follow(connection, bench.paths, number, output)
-                ended = judge(job.host.name, start, verdict)
-                bench.reached.tasks.append(ended)
-                notes.detail = ended.reason or f"exit code {ended.exit_code}"
-            if ended.status is not Status.SUCCEEDED:
-                return
+    line.attach_hint = f"mlcube-remote attach {ticket.run_id}"
+    environment = _environment(job, commands)
+    try:
+        line.steadily(lambda connection: launch(connection, ticket, starts, environment))
+    except HostError as problem:
+        bench.reached.launched = isinstance(problem, StateUnknownError)
+        raise
 
 
-def _starts(bench: Bench, commands: Built) -> tuple[Start, ...]:
+def _starts(bench: Bench, ticket: Ticket, commands: Built) -> tuple[Start, ...]:
     job, uid = bench.job, bench.facts.uid
     secrets = tuple(job.env)
-    named = job.platform in CONTAINER_ENGINES
     return tuple(
         Start(
-            task=task,
+            task=task.task,
             argv=launched(
-                built, job.launch(number, task, built, uid=uid, paths=bench.paths), secrets
+                built, job.launch(number, task.task, built, uid=uid, paths=bench.paths), secrets
             ),
-            engine=built.engine,
-            container=container_name(uid, job.id, number) if named else "",
+            engine=task.engine,
+            container=task.container,
         )
-        for number, (task, built) in enumerate(commands, 1)
+        for number, (task, (_, built)) in enumerate(zip(ticket.tasks, commands, strict=True), 1)
     )
 
 
@@ -182,7 +244,7 @@ def _environment(job: Job, commands: Built) -> dict[str, Secret]:
     return {**public, **handed}
 
 
-def _prepare(connection: Connection, commands: Sequence[TaskCommands]) -> None:
+def _prepare(commands: Sequence[TaskCommands], connection: Connection) -> None:
     """Make the directories that the tasks mount, and fill a workspace of one's own."""
     directories = list(dict.fromkeys(path for built in commands for path in built.directories))
     copies = list(dict.fromkeys(copy for built in commands for copy in built.copies))
@@ -194,56 +256,3 @@ def _make(connection: Connection, directories: Sequence[str], copies: Sequence[s
     if not made.ok:
         said = made.stderr.decode("utf-8", "replace").strip()
         raise HostError(connection.name, f"the workspace could not be prepared there: {said}")
-
-
-def _stop(bench: Bench) -> None:
-    bench.journal.note(Level.INFO, f"stopping (SIGTERM, after {GRACE} s SIGKILL)")
-    bench.connection.call("mlcr_stop", bench.paths.job_dir, str(GRACE), timeout=GRACE + 60.0)
-
-
-def pull_stage(bench: Bench) -> None:
-    """Bring home what the tasks that ran declare."""
-    ran = {task.task for task in bench.reached.tasks}
-    placed = [(task, item) for task, item in bench.placed() if task in ran]
-    missing: list[Wanted] = []
-    with bench.journal.stage(Stage.PULL) as notes:
-        if bench.job.host.is_local:
-            notes.skipped, notes.detail = True, "in place"
-            missing += _in_place(bench, placed)
-        else:
-            details = []
-            for folder in folders(
-                bench.job.request.cube, placed, bench.paths, results=bench.job.results
-            ):
-                pulled = fetch(bench.connection, folder)
-                bench.reached.outputs += pulled.outputs
-                missing += pulled.missing
-                details.append(str(pulled.moved))
-            notes.detail = "; ".join(details) or "no outputs"
-    _mark_missing(bench.reached, missing)
-
-
-def _in_place(bench: Bench, placed: Sequence[tuple[str, Placed]]) -> list[Wanted]:
-    """Note the outputs of a run on this machine, and return those that are not there."""
-    missing = []
-    for task, item in placed:
-        if not item.is_output or item.local is None:
-            continue
-        name = item.parameter.name
-        if item.local.exists():
-            bench.reached.outputs.append(PulledOutput(task=task, name=name, path=item.local))
-        else:
-            missing.append(Wanted(task=task, name=name, path=str(item.local), directory=None))
-    return missing
-
-
-def _mark_missing(reached: Reached, missing: Sequence[Wanted]) -> None:
-    """Turn the success of a task that did not make what it declared into a failure."""
-    for index, task in enumerate(reached.tasks):
-        lacking = [item.name for item in missing if item.task == task.task]
-        if lacking and task.status is Status.SUCCEEDED:
-            reached.tasks[index] = attrs.evolve(
-                task,
-                status=Status.FAILED,
-                reason=f"exited 0 but did not produce its output {', '.join(lacking)}",
-            )

@@ -43,6 +43,12 @@ def client_id() -> str:
     return _digest(f"{getpass.getuser()}\0{identity.strip()}")
 
 
+@cache
+def client_name() -> str:
+    """Return ``user@machine``, for people to read."""
+    return f"{getpass.getuser()}@{platform.node()}"
+
+
 def slug(name: str, *, of: str) -> str:
     """Return ``<name>-<hash>``: a readable directory name that belongs to ``of`` alone.
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 import attrs
@@ -103,6 +104,16 @@ class LiveReporter:
             for key in list(self._assemblers):
                 self._finish(key)
         self._live.stop()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Show nothing for as long as the block lasts; who has something to show waits."""
+        with self._lock:
+            self._live.stop()
+            try:
+                yield
+            finally:
+                self._live.start()
 
     def handle(self, event: Event) -> None:
         """Show an event."""

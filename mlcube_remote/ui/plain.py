@@ -44,6 +44,12 @@ class PlainReporter:
             for key in list(self._assemblers):
                 self._finish(key)
 
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Show nothing for as long as the block lasts; who has something to show waits."""
+        with self._lock:
+            yield
+
     def handle(self, event: Event) -> None:
         """Show an event."""
         with self._lock:

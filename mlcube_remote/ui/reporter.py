@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol, TextIO
 
 from mlcube_remote.dispatch.events import Event
@@ -16,6 +17,10 @@ class Reporter(Protocol):
 
     def handle(self, event: Event) -> None:
         """Show an event; may be called from many threads."""
+        ...
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Show nothing for as long as the block lasts; who has something to show waits."""
         ...
 
     def close(self) -> None:

@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
+import attrs
 import pytest
 
 from mlcube_remote import errors
@@ -14,24 +16,36 @@ from mlcube_remote.dispatch import rsync
 from mlcube_remote.dispatch.exitcode import exit_code
 from mlcube_remote.dispatch.outcome import JobOutcome, Status, TaskOutcome
 from mlcube_remote.dispatch.preflight import Facts
-from mlcube_remote.dispatch.task import Start, Verdict, judge
-from mlcube_remote.errors import HostUnfitError, MLCubeRemoteError, TransferError, UsageError
+from mlcube_remote.dispatch.ticket import Ticket, TicketTask
+from mlcube_remote.dispatch.verdict import Verdict, judge
+from mlcube_remote.errors import (
+    HostUnfitError,
+    MLCubeRemoteError,
+    StateUnknownError,
+    TransferError,
+    UsageError,
+)
 from mlcube_remote.transport.base import RsyncResult, Stream
 
-START = Start(task="t", argv=("docker", "run", "x"), engine=("docker",), container="c")
+TASK = TicketTask(task="t", engine=("docker",), container="c")
+TICKET = Ticket(
+    run_id="r",
+    job_id="r-h",
+    host="h",
+    platform="docker",
+    cube="cube",
+    client="ada@here",
+    root="/root",
+    tasks=(TASK,),
+    folders=(),
+    timeout=60,
+)
 NO_SIZES: Mapping[Stream, int] = MappingProxyType({Stream.STDOUT: 0, Stream.STDERR: 0})
 
 
-def verdict(exit: int | None, inspect: str = "", *, stopped: bool = False) -> Verdict:  # noqa: A002
-    return Verdict(
-        exit=exit,
-        alive=False,
-        sizes=NO_SIZES,
-        started=10,
-        finished=14,
-        inspect=inspect,
-        stopped=stopped,
-    )
+def verdict(exit: int | None, inspect: str = "", **changes: Any) -> Verdict:  # noqa: A002
+    told = Verdict(exit=exit, alive=False, sizes=NO_SIZES, started=10, finished=14, inspect=inspect)
+    return attrs.evolve(told, **changes)
 
 
 @pytest.mark.parametrize(
@@ -45,20 +59,48 @@ def verdict(exit: int | None, inspect: str = "", *, stopped: bool = False) -> Ve
         (verdict(3, "exited 3 true "), Status.FAILED, 3, "an out-of-memory kill happened inside"),
         (verdict(143, "exited 143 false ", stopped=True), Status.CANCELLED, 143, "stopped on req"),
         (verdict(None), Status.LOST, None, "its supervisor vanished"),
+        (verdict(None, rebooted=True), Status.LOST, None, "the host rebooted"),
+        (verdict(None, container="absent"), Status.LOST, None, "its supervisor is gone, and its c"),
+        (verdict(None, stopped=True, started=None), Status.CANCELLED, None, "stopped before"),
+        (verdict(143, "exited 143 false ", timed_out=True), Status.KILLED, 143, "ran out of its t"),
+        (
+            verdict(1, "exited 137 false ", engine_restarted=True),
+            Status.KILLED,
+            137,
+            "the engine was stopped or restarted",
+        ),
+        (verdict(125, "", engine_restarted=True), Status.KILLED, None, "the engine was stopped"),
+        (verdict(3, "exited 3 false ", engine_restarted=True), Status.FAILED, 3, ""),
     ],
 )
 def test_two_witnesses_say_how_a_task_ended(
     told: Verdict, status: Status, code: int | None, reason: str
 ) -> None:
-    outcome = judge("h", START, told)
+    outcome = judge(TICKET, TASK, told)
     assert (outcome.status, outcome.exit_code) == (status, code)
     assert outcome.reason.startswith(reason)
-    assert outcome.seconds == 4.0
+    assert outcome.seconds == (4.0 if told.exit is not None else None)
+
+
+def test_a_host_that_cannot_know_makes_the_state_unknown() -> None:
+    with pytest.raises(StateUnknownError, match="docker gives no answer: its container may still"):
+        judge(TICKET, TASK, verdict(None, container="unknown"))
+
+
+def test_a_task_that_ran_out_of_its_time_ends_with_124() -> None:
+    killed = TaskOutcome(task="t", status=Status.KILLED, exit_code=143, timed_out=True)
+    ended = attrs.evolve(outcome(1), tasks=(killed,), status=Status.KILLED)
+    assert exit_code([ended]) == 124
+    assert exit_code([ended, outcome()]) == 124
+
+
+def test_a_job_left_to_itself_on_purpose_is_no_failure() -> None:
+    assert exit_code([attrs.evolve(outcome(), status=Status.RUNNING)]) == 0
 
 
 def test_an_engine_that_refuses_is_no_failure_of_the_task() -> None:
     with pytest.raises(HostUnfitError, match=r"could not start the container of task t"):
-        judge("h", START, verdict(125))
+        judge(TICKET, TASK, verdict(125))
 
 
 def outcome(code: int | None = 0, error: MLCubeRemoteError | None = None) -> JobOutcome:

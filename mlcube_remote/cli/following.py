@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Doing work on hosts while somebody watches: shown, interruptible, and summed up at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from types import FrameType
+from typing import Any
+
+import click
+
+from mlcube_remote.dispatch.exitcode import exit_code
+from mlcube_remote.dispatch.fanout import DEFAULT_PARALLEL, Hangup, OnInterrupt, run_all
+from mlcube_remote.dispatch.outcome import JobOutcome, Status
+from mlcube_remote.dispatch.run import Run
+from mlcube_remote.errors import DetachedError, UnexpectedError
+from mlcube_remote.inventory.model import Host
+from mlcube_remote.runs.store import Store
+from mlcube_remote.transport.base import Connection
+from mlcube_remote.ui.document import dump, run_document
+from mlcube_remote.ui.errors import print_error, report_crash
+from mlcube_remote.ui.interrupt import ask
+from mlcube_remote.ui.reporter import Reporter, make_reporter
+from mlcube_remote.ui.summary import print_summary
+
+Work = Callable[[Run], JobOutcome]
+
+
+def show(
+    work: Mapping[str, Work],
+    given: Mapping[str, Any],
+    *,
+    connect: Callable[[Host, Callable[[str], None]], Connection],
+    store: Store | None,
+    parallel: int = DEFAULT_PARALLEL,
+) -> tuple[JobOutcome, ...]:
+    """Do the work of each host, show what happens, and obey interrupts.
+
+    Args:
+        work: Host → what is to be done there.
+        given: The command's options.
+        connect: Opens a connection to a host.
+        store: Where this machine remembers its runs.
+        parallel: Hosts that are worked on at once.
+    """
+    reporter = make_reporter(
+        hosts=list(work),
+        quiet=given["quiet"],
+        verbose=given["verbose"],
+        json=given["output"] == "json",
+    )
+    with contextlib.closing(reporter), _hangups():
+        run = Run(
+            connect=connect,
+            sink=reporter.handle,
+            store=store,
+            detach=given.get("detach", False),
+            wait=given.get("wait", False),
+            reconnect_timeout=given["reconnect_timeout"],
+        )
+        return run_all(
+            [partial(piece, run) for piece in work.values()],
+            run,
+            parallel=parallel,
+            decide=lambda: _decide(given["on_interrupt"], reporter),
+        )
+
+
+def _decide(wish: str, reporter: Reporter) -> OnInterrupt:
+    if wish != "ask":
+        return OnInterrupt(wish)
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return OnInterrupt.STOP
+    with reporter.paused():
+        return OnInterrupt.STOP if ask(sys.stdin, sys.stderr) else OnInterrupt.DETACH
+
+
+@contextlib.contextmanager
+def _hangups() -> Iterator[None]:
+    """Let SIGHUP and SIGTERM end the following, not the jobs."""
+
+    def hang_up(number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            # The terminal is gone: what is still to be said must not fail on it.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            for stream in (sys.stdout, sys.stderr):
+                if stream.isatty():
+                    os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+        raise Hangup
+
+    numbers = (signal.SIGHUP, signal.SIGTERM)
+    # Who ignores a hang-up on purpose (nohup) goes on ignoring it.
+    heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, hang_up) for number in heeded}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def report(
+    run_id: str, outcomes: Sequence[JobOutcome], given: Mapping[str, Any], *, as_json: bool
+) -> int:
+    """Sum up what happened, and return the exit code."""
+    code = exit_code(outcomes)
+    if as_json:
+        dump(run_document(run_id, outcomes, code), sys.stdout)
+    elif not given["quiet"]:
+        print_summary(outcomes, sys.stderr)
+    for outcome in outcomes:
+        if isinstance(outcome.error, UnexpectedError) and outcome.error.__cause__ is not None:
+            report_crash(outcome.error.__cause__, sys.stderr)
+        elif outcome.error is not None and not isinstance(outcome.error, DetachedError):
+            print_error(outcome.error, sys.stderr)
+    _tell_how_to_go_on(run_id, outcomes)
+    if given.get("detach") and not as_json and code == 0:
+        click.echo(run_id)
+    return code
+
+
+def _tell_how_to_go_on(run_id: str, outcomes: Sequence[JobOutcome]) -> None:
+    going_on = [each.host for each in outcomes if each.status in {Status.RUNNING, Status.UNKNOWN}]
+    if not going_on:
+        return
+    unknown = all(each.status is Status.UNKNOWN for each in outcomes if each.host in going_on)
+    verb = "may go on" if unknown else "goes on"
+    click.echo(f"run {run_id} {verb} on {', '.join(going_on)}", err=True)
+    click.echo(f"  follow it:  mlcube-remote attach {run_id}", err=True)
+    click.echo(f"  stop it:    mlcube-remote stop {run_id}", err=True)

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs that were begun before: ``attach``, ``logs``, ``wait``, ``status``, ``stop``, ``pull``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mlcube_remote.cli import options as shared
+from mlcube_remote.cli.session import Logins, find_run
+
+if TYPE_CHECKING:
+    from mlcube_remote.dispatch.known import KnownJob
+    from mlcube_remote.dispatch.outcome import JobOutcome
+    from mlcube_remote.dispatch.run import Run
+
+_run_argument = click.argument("run_text", metavar="RUN")
+_tail_option = click.option(
+    "--tail", type=click.IntRange(min=0), metavar="N", help="Begin with the last N lines."
+)
+_QUIETLY: dict[str, Any] = {
+    "verbose": False,
+    "on_interrupt": "detach",
+    "reconnect_timeout": 0.0,
+}
+
+
+@click.command()
+@_run_argument
+@_tail_option
+@shared.host_options
+@shared.follow_options
+@shared.login_options
+@shared.output_options
+def attach(**given: Any) -> int:
+    """Follow a run from its first byte on, and pull its outputs when it has ended.
+
+    RUN is a run's id, or enough of its beginning or end.
+    """
+    return _follow(given, tail=given["tail"])
+
+
+@click.command()
+@_run_argument
+@shared.host_options
+@shared.follow_options
+@shared.login_options
+@shared.output_options
+def wait(**given: Any) -> int:
+    """Wait until a run has ended, and end as it did."""
+    return _follow(given, shows_output=False, pulls=False)
+
+
+@click.command()
+@_run_argument
+@click.option("--follow", "-f", is_flag=True, help="Go on until the run has ended.")
+@_tail_option
+@shared.host_options
+@shared.login_options
+def logs(**given: Any) -> int:
+    """Print what a run's tasks wrote."""
+    return _follow(
+        {**_QUIETLY, **given, "quiet": True, "output": "text"},
+        tail=given["tail"],
+        pulls=False,
+        ends=not given["follow"],
+        reports=False,
+    )
+
+
+@click.command()
+@_run_argument
+@shared.host_options
+@shared.login_options
+@shared.output_options
+def status(**given: Any) -> int:
+    """Tell how each job of a run stands."""
+    from mlcube_remote.dispatch.attach import look_job  # noqa: PLC0415 - nothing to import for help
+
+    return _each(given, look_job, quiet=True)
+
+
+@click.command()
+@_run_argument
+@click.option(
+    "--grace",
+    type=shared.Duration(),
+    default="10s",
+    show_default=True,
+    metavar="TIME",
+    help="Between asking the task to end (SIGTERM) and ending it (SIGKILL).",
+)
+@shared.host_options
+@shared.login_options
+@shared.output_options
+def stop(**given: Any) -> int:
+    """Stop a run's jobs; doing it twice does no harm."""
+    from mlcube_remote.dispatch.attach import stop_job  # noqa: PLC0415
+
+    return _each(given, partial(stop_job, grace=round(given["grace"])), stops=True)
+
+
+@click.command()
+@_run_argument
+@click.option(
+    "--output-name", "names", multiple=True, metavar="NAME", help="Only this output; repeatable."
+)
+@shared.host_options
+@shared.login_options
+@shared.output_options
+def pull(**given: Any) -> int:
+    """Bring home what a run has made; while it runs, what there is so far."""
+    from mlcube_remote.dispatch.attach import pull_job  # noqa: PLC0415
+
+    return _each(given, partial(pull_job, names=frozenset(given["names"])))
+
+
+def _follow(given: dict[str, Any], *, reports: bool = True, ends: bool = False, **how: Any) -> int:
+    from mlcube_remote.cli.following import report, show  # noqa: PLC0415
+    from mlcube_remote.dispatch.attach import Following, attach_job  # noqa: PLC0415
+    from mlcube_remote.dispatch.exitcode import exit_code  # noqa: PLC0415
+    from mlcube_remote.runs.store import Store  # noqa: PLC0415
+
+    found, logins = _found(given)
+    following = Following(**how, ends=ends)
+    outcomes = show(
+        {job.host.name: partial(_attached, attach_job, job, following) for job in found.jobs},
+        given,
+        connect=logins.connect,
+        store=Store() if following.pulls else None,
+    )
+    if reports:
+        return report(found.run_id, outcomes, given, as_json=given["output"] == "json")
+    return exit_code([each for each in outcomes if each.error is not None])
+
+
+def _attached(
+    attach: Callable[..., JobOutcome], job: KnownJob, following: Any, run: Run
+) -> JobOutcome:
+    return attach(job, following, run)
+
+
+def _each(
+    given: dict[str, Any],
+    work: Callable[[KnownJob, Run], JobOutcome],
+    *,
+    quiet: bool = False,
+    stops: bool = False,
+) -> int:
+    from mlcube_remote.cli.following import report, show  # noqa: PLC0415
+    from mlcube_remote.runs.store import Store  # noqa: PLC0415
+
+    found, logins = _found(given)
+    shown: Mapping[str, Any] = {**_QUIETLY, **given, "quiet": quiet or given["quiet"]}
+    outcomes = show(
+        {job.host.name: partial(work, job) for job in found.jobs},
+        shown,
+        connect=logins.connect,
+        store=Store(),
+    )
+    code = report(found.run_id, outcomes, given, as_json=given["output"] == "json")
+    # Who asked for the stop is not told by the exit code that it took place.
+    return 0 if stops and all(each.error is None for each in outcomes) else code
+
+
+def _found(given: Mapping[str, Any]) -> tuple[Any, Logins]:
+    return find_run(
+        given["run_text"],
+        hosts=given["hosts"],
+        inventory=given["inventory"],
+        password=given["ask_password"],
+        passphrase=given["ask_passphrase"],
+    )

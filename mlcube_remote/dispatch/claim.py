@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whose job it is: claimed by us, or by a client that had the same run id before."""
+
+from __future__ import annotations
+
+import json
+import time
+from enum import Enum
+
+from mlcube_remote.dispatch.events import Level
+from mlcube_remote.dispatch.launch import reserve, state
+from mlcube_remote.dispatch.stages import Bench
+from mlcube_remote.dispatch.ticket import Ticket
+from mlcube_remote.errors import PlanError, StateUnknownError
+from mlcube_remote.transport.base import Connection
+
+_LOOKS = 1.0
+"""Seconds between two looks at a job that another client makes ready."""
+
+
+class Claim(Enum):
+    """Whose job it is."""
+
+    OURS = "ours"
+    """Nobody had it: it is to be made ready and launched."""
+    ANOTHERS = "another's"
+    """It was launched before, or another client is about to."""
+
+
+def claim(bench: Bench, ticket: Ticket) -> Claim:
+    """Claim the job on its host; a claim whose client died before the launch is taken over.
+
+    For as long as the job is not launched, each new connection claims it anew: the host takes a
+    claim for dead when its connection is.
+
+    Raises:
+        BusyError: Another run holds the workspace.
+    """
+    held = bench.line.steadily(lambda connection: _claim(bench, ticket, connection))
+    if held is Claim.OURS:
+        bench.line.after.append(lambda connection: _claim_again(bench, ticket, connection))
+    return held
+
+
+def _claim(bench: Bench, ticket: Ticket, connection: Connection) -> Claim:
+    def wait(reason: str) -> None:
+        bench.run.check()
+        bench.journal.note(Level.INFO, f"waiting: {reason}")
+
+    while True:
+        found = reserve(connection, ticket, bench.lock, wait=wait if bench.run.wait else None)
+        if found is None:
+            return Claim.OURS
+        if found != "abandoned":
+            return Claim.ANOTHERS
+        connection.call("mlcr_remove", ticket.root, ticket.job_id)
+
+
+def _claim_again(bench: Bench, ticket: Ticket, connection: Connection) -> None:
+    if not bench.reached.launched and _claim(bench, ticket, connection) is Claim.ANOTHERS:
+        raise StateUnknownError(
+            connection.name,
+            "another client took the run over while this one was cut off",
+            hint=f"mlcube-remote attach {ticket.run_id}",
+        )
+
+
+def join(bench: Bench, ticket: Ticket) -> None:
+    """Wait until the job that another client claimed has been launched.
+
+    Raises:
+        PlanError: The run id stands for other tasks.
+        StateUnknownError: The other client gave up.
+    """
+    line = bench.line
+    text = line.steadily(lambda at: at.call("mlcr_line", f"{ticket.job_dir}/request")).text
+    if (theirs := _tasks(text)) != [task.task for task in ticket.tasks]:
+        raise PlanError(
+            f"{ticket.host}: run {ticket.run_id} is of other tasks there: "
+            f"{', '.join(theirs) or 'not readable'}",
+            hint="leave --run-id out: each run gets an id of its own",
+        )
+    bench.journal.note(Level.INFO, f"run {ticket.run_id} was begun before: following it")
+    while (found := line.steadily(lambda at: state(at, ticket))) == "preparing":
+        bench.run.check()
+        time.sleep(_LOOKS)
+    if found == "abandoned":
+        raise StateUnknownError(
+            ticket.host,
+            "the client that was about to launch the job gave up",
+            hint=f"run it again with --run-id={ticket.run_id}",
+        )
+    bench.reached.launched = True
+
+
+def _tasks(request: str) -> list[str]:
+    try:
+        return [str(item["task"]) for item in json.loads(request)["tasks"]]
+    except (ValueError, KeyError, TypeError):
+        return []

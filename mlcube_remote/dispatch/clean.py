@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Removing what ended jobs left on hosts: directories, and containers with our label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import attrs
+
+from mlcube_remote.dispatch.survey import HostSurvey, SurveyedJob
+from mlcube_remote.errors import HostError
+from mlcube_remote.inventory.model import Host
+from mlcube_remote.transport.base import Connection
+
+_PATIENCE = 120.0
+
+
+@attrs.frozen(kw_only=True)
+class Cleaned:
+    """What became of one host's jobs."""
+
+    host: str
+    removed: tuple[SurveyedJob, ...] = ()
+    error: HostError | None = None
+
+
+def to_clean(surveys: Iterable[HostSurvey], older_than: float) -> dict[str, list[SurveyedJob]]:
+    """Return host → jobs that have ended and are older than so many seconds."""
+    return {
+        answer.host.name: old
+        for answer in surveys
+        if (old := [job for job in answer.jobs if not job.is_live and job.age >= older_than])
+    }
+
+
+def clean_all(
+    hosts: Iterable[Host],
+    jobs: dict[str, list[SurveyedJob]],
+    connect: Callable[[Host], Connection],
+) -> tuple[Cleaned, ...]:
+    """Remove these jobs; each host looks once more whether they have ended."""
+
+    def work(host: Host) -> Cleaned:
+        removed = []
+        try:
+            with closing(connect(host)) as connection:
+                for job in jobs[host.name]:
+                    removed += [job] if _remove(connection, host, job) else []
+        except HostError as problem:
+            return Cleaned(host=host.name, removed=tuple(removed), error=problem)
+        return Cleaned(host=host.name, removed=tuple(removed))
+
+    todo = [host for host in hosts if jobs.get(host.name)]
+    with ThreadPoolExecutor(max(1, min(32, len(todo)))) as pool:
+        return tuple(pool.map(work, todo))
+
+
+def _remove(connection: Connection, host: Host, job: SurveyedJob) -> bool:
+    reply = connection.call("mlcr_remove", host.remote_root, job.job_id, timeout=_PATIENCE)
+    return reply.ok

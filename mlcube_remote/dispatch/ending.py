@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From what a job came to, and what ended it, to its outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from mlcube_remote.dispatch.journal import Journal
+from mlcube_remote.dispatch.outcome import JobOutcome, Status, TaskOutcome
+from mlcube_remote.dispatch.run import Run
+from mlcube_remote.dispatch.ticket import to_document
+from mlcube_remote.dispatch.watch import Reached
+from mlcube_remote.errors import (
+    DetachedError,
+    MLCubeRemoteError,
+    StateUnknownError,
+    StoppedByUserError,
+    UnexpectedError,
+)
+
+
+def conclude(
+    work: Callable[[Reached], None],
+    *,
+    platform: str,
+    tasks: Sequence[str],
+    run: Run,
+    journal: Journal,
+) -> JobOutcome:
+    """Do the work on one host; a failure of it is an outcome, not an exception.
+
+    Args:
+        work: Does it, and notes what it has come to.
+        platform: The job's platform.
+        tasks: The tasks that were asked for, in order.
+        run: The run that the job belongs to.
+        journal: Of the host.
+    """
+    reached = Reached()
+    error: MLCubeRemoteError | None = None
+    try:
+        work(reached)
+    except MLCubeRemoteError as problem:
+        error = problem
+        # What a broken connection says is of no interest once the user has ended the run.
+        if not isinstance(problem, StoppedByUserError) and _was_ended(run, reached):
+            error = StoppedByUserError()
+    except Exception as bug:  # noqa: BLE001 - told with its traceback; other hosts go on
+        error = UnexpectedError(journal.host, f"a bug in mlcube-remote: {bug!r}")
+        error.__cause__ = bug
+    outcome = JobOutcome(
+        host=journal.host,
+        platform=platform,
+        status=_status(reached, error),
+        tasks=_all_tasks(tasks, reached, error),
+        error=error,
+        seconds=journal.seconds,
+        outputs=tuple(reached.outputs),
+    )
+    _remember(run, reached, outcome)
+    journal.finished(outcome)
+    return outcome
+
+
+def _was_ended(run: Run, reached: Reached) -> bool:
+    return run.stopping.is_set() or (run.leaving.is_set() and not reached.launched)
+
+
+def _status(reached: Reached, error: MLCubeRemoteError | None) -> Status:
+    if isinstance(error, DetachedError):
+        return Status.RUNNING
+    if isinstance(error, StateUnknownError):
+        return Status.UNKNOWN if reached.launched else Status.NOT_STARTED
+    for task in reached.tasks:
+        if task.status is not Status.SUCCEEDED:
+            return task.status
+    if isinstance(error, StoppedByUserError):
+        return Status.CANCELLED
+    if error is not None:
+        return Status.FAILED if reached.launched else Status.NOT_STARTED
+    return Status.RUNNING if reached.detached else Status.SUCCEEDED
+
+
+def _all_tasks(
+    asked: Sequence[str], reached: Reached, error: MLCubeRemoteError | None
+) -> tuple[TaskOutcome, ...]:
+    """Return an outcome for every task that was asked for, also those that never began."""
+    done = list(reached.tasks)
+    rest = list(asked[len(done) :])
+    if rest and reached.launched:
+        if isinstance(error, DetachedError) or reached.detached:
+            done.append(TaskOutcome(task=rest.pop(0), status=Status.RUNNING))
+        elif isinstance(error, StateUnknownError):
+            done.append(TaskOutcome(task=rest.pop(0), status=Status.UNKNOWN))
+    return (*done, *(TaskOutcome(task=task, status=Status.NOT_STARTED) for task in rest))
+
+
+def _remember(run: Run, reached: Reached, outcome: JobOutcome) -> None:
+    if run.store is None or reached.ticket is None:
+        return
+    ticket = reached.ticket
+    run.store.write(
+        ticket.run_id,
+        ticket.job_id,
+        {
+            "ticket": to_document(ticket),
+            "status": outcome.status.value,
+            "tasks": [
+                {"task": task.task, "status": task.status.value, "exit_code": task.exit_code}
+                for task in outcome.tasks
+            ],
+            "pulled": [str(output.path) for output in outcome.outputs],
+        },
+    )

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a run's id to its jobs: out of this machine's record, else by asking hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from mlcube_remote.dispatch.survey import HostSurvey
+from mlcube_remote.dispatch.ticket import Ticket, TicketError, from_document, moved
+from mlcube_remote.errors import UsageError
+from mlcube_remote.inventory.model import Host
+from mlcube_remote.runs.store import RUN, RecordError, Store
+
+
+@attrs.frozen(kw_only=True)
+class KnownJob:
+    """One job of a run."""
+
+    host: Host
+    job_id: str
+    ticket: Ticket | None
+    """``None`` when this machine never came to write it: the host is to be asked."""
+
+
+@attrs.frozen(kw_only=True)
+class KnownRun:
+    """A run that was begun here or elsewhere."""
+
+    run_id: str
+    jobs: tuple[KnownJob, ...]
+
+
+def run_named(text: str, store: Store) -> str | None:
+    """Return the id of the remembered run that ``text`` means, if any.
+
+    Raises:
+        UsageError: It may mean several.
+    """
+    found = store.matching(text)
+    if len(found) > 1:
+        raise UsageError(
+            f"run {text!r} may be any of {', '.join(found[:5])}{' …' if len(found) > 5 else ''}",
+            hint="give more of its id",
+        )
+    return found[0] if found else None
+
+
+def host_names(run_id: str, store: Store) -> list[str]:
+    """Return the names of the hosts of a remembered run.
+
+    Raises:
+        RecordError: Its record is damaged.
+    """
+    document = _document(run_id, store)
+    return [str(item["host"]) for item in document["jobs"]]
+
+
+def inventory_of(run_id: str, store: Store) -> str | None:
+    """Return the inventory that a remembered run was begun with, if that is still there."""
+    path = _document(run_id, store).get("inventory")
+    return path if isinstance(path, str) and Path(path).is_file() else None
+
+
+def recorded(run_id: str, store: Store, hosts: Iterable[Host]) -> KnownRun:
+    """Return a remembered run's jobs on these hosts.
+
+    Raises:
+        RecordError: Its record is damaged.
+    """
+    by_name = {host.name: host for host in hosts}
+    jobs = [
+        KnownJob(
+            host=by_name[item["host"]],
+            job_id=str(item["job"]),
+            ticket=_ticket(run_id, str(item["job"]), store),
+        )
+        for item in _document(run_id, store)["jobs"]
+        if item["host"] in by_name
+    ]
+    return KnownRun(run_id=run_id, jobs=tuple(jobs))
+
+
+def _document(run_id: str, store: Store) -> dict[str, Any]:
+    document = store.read(run_id, RUN)
+    if document is None or not isinstance(document.get("jobs"), list):
+        raise RecordError(
+            f"the record of run {run_id} is incomplete",
+            hint="name its hosts: --host=NAMES; they are then asked",
+        )
+    return document
+
+
+def _ticket(run_id: str, job_id: str, store: Store) -> Ticket | None:
+    try:
+        document = store.read(run_id, job_id)
+        return None if document is None else from_document(document["ticket"])
+    except (RecordError, TicketError, KeyError):
+        # The host has another copy.
+        return None
+
+
+def surveyed(text: str, surveys: Iterable[HostSurvey], results: Callable[[str], Path]) -> KnownRun:
+    """Return the run that ``text`` means among the jobs that hosts told of.
+
+    Args:
+        text: The run's id, or its beginning or end.
+        surveys: What the hosts answered.
+        results: Run id → folder for what is pulled.
+
+    Raises:
+        UsageError: There is none, or there are several.
+    """
+    found: dict[str, list[KnownJob]] = {}
+    silent = []
+    for answer in surveys:
+        if answer.error is not None:
+            silent.append(answer.host.name)
+        for job in answer.jobs:
+            ticket = job.ticket
+            if ticket is None or not _means(text, ticket.run_id):
+                continue
+            home = results(ticket.run_id) / answer.host.name
+            found.setdefault(ticket.run_id, []).append(
+                KnownJob(host=answer.host, job_id=job.job_id, ticket=moved(ticket, home))
+            )
+    if len(found) == 1:
+        run_id, jobs = found.popitem()
+        return KnownRun(run_id=run_id, jobs=tuple(jobs))
+    if found:
+        raise UsageError(
+            f"run {text!r} may be any of {', '.join(sorted(found))}", hint="give more of its id"
+        )
+    asked = f" ({', '.join(silent)} could not be asked)" if silent else ""
+    raise UsageError(
+        f"no run {text!r} is known here, nor on the hosts that were asked{asked}",
+        hint="mlcube-remote ps --all lists the runs; --host=NAMES says whom to ask",
+    )
+
+
+def _means(text: str, run_id: str) -> bool:
+    return run_id.startswith(text) or run_id.endswith(text)
