@@ -89,14 +89,15 @@ def _work(bench: Bench) -> None:
             _make_ready(bench, commands)
             return
         ticket = bench.ticket(commands)
-        bench.remember(ticket)
         held = claim(bench, ticket)
         if held is Claim.OURS:
+            bench.remember(ticket)
             _make_ready(bench, commands)
             require_inputs_there(bench)
             launch_job(bench, ticket, commands)
         else:
             join(bench, ticket)
+            bench.remember(ticket)
     if bench.run.detach:
         bench.reached.detached = True
         return

@@ -152,6 +152,8 @@ def _ended(ticket: Ticket, task: TicketTask, verdict: Verdict) -> TaskOutcome:
     state, code, oom, error = _inspected(verdict.inspect)
     if verdict.engine_restarted and not oom and code in {SIGKILLED, None}:
         return _outcome(Status.KILLED, code, "the engine was stopped or restarted while it ran")
+    if not state and verdict.container == "absent":
+        return _outcome(Status.LOST, None, "its container was removed by somebody else")
     if not state:
         raise HostUnfitError(
             ticket.host,

@@ -16,7 +16,7 @@
 #   tasks/N/engine    the engine's executable, as one line of quoted words
 #   tasks/N/timeout   seconds that the task may take; absent: any number
 #   tasks/N/stdout, stderr, started, finished, inspect
-#   tasks/N/timedout, cut, degraded, restarted  marks: what happened to the task or to its log
+#   tasks/N/timedout, cut, degraded, restarted, removed  marks: what happened to the task or to its log
 #   tasks/N/alive     a pipe that the supervisor holds open until the task has ended
 #   tasks/N/exit.CODE the end; exit.pending until then (a rename needs no free disk space)
 
@@ -140,9 +140,11 @@ mlcr_ended() {
 # until it ends. What is in the files but was not passed on in time is fetched with mlcr_bytes.
 mlcr_follow() {
     mlcr_dir=$1/tasks/$2
-    tail -c "+$(($3 + 1))" -f -- "$mlcr_dir/stdout" &
+    # What this shell itself has to say must not be taken for the task's: followers count bytes.
+    exec 3>&2 2>/dev/null
+    tail -c "+$(($3 + 1))" -f -- "$mlcr_dir/stdout" 3>&- &
     mlcr_helpers=$!
-    tail -c "+$(($4 + 1))" -f -- "$mlcr_dir/stderr" >&2 &
+    tail -c "+$(($4 + 1))" -f -- "$mlcr_dir/stderr" >&3 3>&- &
     mlcr_helpers="$mlcr_helpers $!"
     # Opening the pipe waits for the supervisor to come to the task, reading it for the task's end:
     # nothing is polled, and nobody waits longer than need be.

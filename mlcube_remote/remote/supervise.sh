@@ -11,7 +11,7 @@ run() (
     task=$1
     eval "set -- $(cat -- "$task/command")"
     umask 022
-    exec </dev/null
+    exec </dev/null 9>&-
     [ ! -e "$task/container" ] || exec "$@"
     # A group of its own is what can be stopped as a whole where there is no container.
     # shellcheck disable=SC2016 # expanded by the inner shell
@@ -22,6 +22,9 @@ run() (
 # away, so that the task neither waits nor dies of it. Appended to: a follower that came early
 # must not see its file shrink.
 keep() {
+    # Descriptor 9 says that the supervisor lives; closed by exec, since shells keep a copy of what
+    # is closed for one command.
+    exec 9>&-
     (
         trap '' XFSZ
         ulimit -f $((($2 + 511) / 512))
@@ -52,6 +55,7 @@ run_kept() {
         # A process that the task left behind may hold its output open for ever.
         # shellcheck disable=SC2086 # pids, as words
         (
+            exec 9>&-
             sleep 5
             kill $keeps
         ) 2>/dev/null &
@@ -64,15 +68,32 @@ run_kept() {
     return $code
 }
 
-# watch_time DIRECTORY SECONDS: end the task when its time is over.
+# watch_time DIRECTORY SECONDS: end the task when its time is over. Its input is the pipe that the
+# supervisor holds open, so it goes with the task.
 watch_time() {
-    trap 'kill $sleeper; exit 0' TERM
-    sleep "$2" &
-    sleeper=$!
-    wait $sleeper
+    mlcr_limited "$2" cat >/dev/null 2>&1
+    # What timeout(1) of coreutils ends with, and of busybox.
+    case $? in
+    124 | 143) ;;
+    *) return ;;
+    esac
     mlcr_ended "$1" && return
     : >"$1/timedout"
     mlcr_end_task "$1" 10
+}
+
+# arm DIRECTORY: have the time watched that is left to the task, if it has a limit.
+arm() {
+    [ -s "$1/timeout" ] || return 0
+    left=$(($(mlcr_line "$1/timeout") - $(date +%s) + $(mlcr_line "$1/started")))
+    [ "$left" -gt 0 ] || left=1
+    # Opened here, while this shell is there to be waited for at the other end.
+    exec 8<"$1/alive"
+    (
+        exec <&8 8<&- 9>&-
+        watch_time "$1" "$left"
+    ) &
+    exec 8<&-
 }
 
 # daemon: print what names the running engine daemon, where that can be read.
@@ -101,7 +122,8 @@ inspect() {
         mlcr_engine_of "$1" wait -- "$(mlcr_line "$1/cid")" >/dev/null || sleep 3
         inspect "$1"
         ;;
-    unknown | absent) ;;
+    absent) : >"$1/removed" ;;
+    unknown) ;;
     *) mlcr_publish "$1/inspect" "$state" ;;
     esac
 }
@@ -118,16 +140,11 @@ remove() (
 # begin DIRECTORY: run the task from its beginning to its end; set code.
 begin() {
     mlcr_publish "$1/started" "$(date +%s)"
-    watcher=
-    if [ -s "$1/timeout" ]; then
-        watch_time "$1" "$(mlcr_line "$1/timeout")" 9>&- &
-        watcher=$!
-    fi
+    arm "$1"
     before=
     [ ! -e "$1/container" ] || before=$(daemon)
-    run_kept "$1" "$limit" 9>&-
+    run_kept "$1" "$limit"
     code=$?
-    [ -z "$watcher" ] || kill "$watcher" 2>/dev/null
     if [ $code -ne 0 ] && [ -e "$1/container" ]; then
         inspect "$1"
         [ "$before" = "$(daemon)" ] || : >"$1/restarted"
@@ -137,6 +154,7 @@ begin() {
 # adopt DIRECTORY: wait for the end of a task that was begun by another supervisor; set code.
 adopt() {
     : >"$1/degraded"
+    arm "$1"
     code=1
     if [ -e "$1/container" ]; then
         mlcr_engine_of "$1" wait -- "$(mlcr_line "$1/cid")" >/dev/null

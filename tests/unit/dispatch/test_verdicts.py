@@ -71,6 +71,7 @@ def verdict(exit: int | None, inspect: str = "", **changes: Any) -> Verdict:  # 
         ),
         (verdict(125, "", engine_restarted=True), Status.KILLED, None, "the engine was stopped"),
         (verdict(3, "exited 3 false ", engine_restarted=True), Status.FAILED, 3, ""),
+        (verdict(137, "", container="absent"), Status.LOST, None, "its container was removed"),
     ],
 )
 def test_two_witnesses_say_how_a_task_ended(

@@ -91,10 +91,9 @@ def test_a_workspace_is_held_by_one_live_job(call: Call, job: Path, tmp_path: Pa
 
 
 def test_a_job_that_runs_holds_its_workspace_until_it_has_ended(
-    call: Call, job: Path, tmp_path: Path
+    call: Call, job: Path, tmp_path: Path, gate: Path
 ) -> None:
-    lock, other, gate = tmp_path / "lock", job.with_name("j2"), tmp_path / "gate"
-    os.mkfifo(gate)
+    lock, other = tmp_path / "lock", job.with_name("j2")
     assert reserve(call, job, lock).returncode == 0
     assert launch(call, job, f"cat {gate}").returncode == 0
     assert state(call, job) == "running"
@@ -190,6 +189,16 @@ def test_a_full_disk_neither_ends_nor_blocks_the_task(call: Call, job: Path) -> 
     assert [path.name for path in (other / "tasks/1").glob("exit.*")] == ["exit.4"]
 
 
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Path]:
+    """Give a pipe that tasks wait at; it is open when the test has ended."""
+    pipe = tmp_path / "gate"
+    os.mkfifo(pipe)
+    yield pipe
+    with contextlib.suppress(OSError):  # nobody waits
+        os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+
+
 def _kill_supervisor(job: Path) -> None:
     wait_for(lambda: (job / "owner").exists() and (job / "tasks/1/started").exists())
     os.kill(int((job / "owner").read_text().split()[1]), signal.SIGKILL)
@@ -198,16 +207,14 @@ def _kill_supervisor(job: Path) -> None:
 def _in_container(call: Call, job: Path, engine: Path, gate: Path) -> None:
     """Start a task in the fake engine's container, which runs until the gate opens."""
     (engine.parent / "state").write_text("running 0 false \n")
-    os.mkfifo(gate)
     script = f"printf abc123 >{job}/tasks/1/cid; cat {gate}; exit 7"
     launch(call, job, script, "echo next", engine=str(engine), container="c")
     wait_for((job / "tasks/1/cid").exists)
 
 
 def test_a_container_that_outlived_its_supervisor_is_adopted_once(
-    call: Call, job: Path, engine: Path, tmp_path: Path
+    call: Call, job: Path, engine: Path, tmp_path: Path, gate: Path
 ) -> None:
-    gate = tmp_path / "gate"
     _in_container(call, job, engine, gate)
     _kill_supervisor(job)
     assert state(call, job) == "orphaned"
@@ -229,19 +236,18 @@ def test_a_container_that_outlived_its_supervisor_is_adopted_once(
 
 
 def test_a_container_that_somebody_removed_is_lost(
-    call: Call, job: Path, engine: Path, tmp_path: Path
+    call: Call, job: Path, engine: Path, tmp_path: Path, gate: Path
 ) -> None:
-    _in_container(call, job, engine, tmp_path / "gate")
+    _in_container(call, job, engine, gate)
     _kill_supervisor(job)
     (engine.parent / "state").unlink()
     assert state(call, job) == "lost"
     assert verdict(call, job)["container"] == "absent"
-    (tmp_path / "gate").write_text("")
 
 
-def test_after_a_reboot_nothing_is_said_to_run(call: Call, job: Path, tmp_path: Path) -> None:
-    gate = tmp_path / "gate"
-    os.mkfifo(gate)
+def test_after_a_reboot_nothing_is_said_to_run(
+    call: Call, job: Path, tmp_path: Path, gate: Path
+) -> None:
     launch(call, job, f"cat {gate}")
     wait_for((job / "owner").exists)
     (tmp_path / ".mlcube-remote-boot-id").write_text("another-boot\n")
@@ -272,9 +278,7 @@ def _surveyed(call: Call, *words: str) -> list[list[tuple[str, str]]]:
     return found
 
 
-def test_a_survey_tells_of_every_job(call: Call, job: Path, tmp_path: Path) -> None:
-    gate = tmp_path / "gate"
-    os.mkfifo(gate)
+def test_a_survey_tells_of_every_job(call: Call, job: Path, tmp_path: Path, gate: Path) -> None:
     launch(call, job, "exit 3", "echo never")
     launch(call, job.with_name("j2"), f"cat {gate}")
     wait_for(lambda: state(call, job) == "ended")
@@ -289,9 +293,7 @@ def test_a_survey_tells_of_every_job(call: Call, job: Path, tmp_path: Path) -> N
     wait_for(lambda: state(call, job.with_name("j2")) == "ended")
 
 
-def test_only_what_has_ended_is_removed(call: Call, job: Path, tmp_path: Path) -> None:
-    gate = tmp_path / "gate"
-    os.mkfifo(gate)
+def test_only_what_has_ended_is_removed(call: Call, job: Path, tmp_path: Path, gate: Path) -> None:
     launch(call, job, f"cat {gate}")
     assert call("mlcr_remove", "~", "j1").returncode == 18
     gate.write_text("")

@@ -1,0 +1,452 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whatever happens to the client or to the wire: nothing of a run is lost, nothing done twice."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import attrs
+import pytest
+import yaml
+
+from mlcube_remote.runs.ids import new_run_id
+from mlcube_remote.sandbox.engine import docker
+from tests.faults.wire import Wire, wire_to
+from tests.integration.test_runs_end_to_end import FILE, shell_task, write_cube
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import HostFactory, SshHost
+
+LINES = 40
+COUNT = shell_task(
+    'trap "exit 143" TERM; echo x >>"${0#*=}"; n=0; '
+    f"while [ $n -lt {LINES} ]; do n=$((n+1)); "
+    'echo "line $n"; echo "err $n" >&2; sleep 0.1; done; echo "$n" >"${1#*=}"',
+    outputs={
+        "runs": {**FILE, "default": "runs.txt"},
+        "total": {**FILE, "default": "total.txt"},
+    },
+)
+EXPECTED = "".join(f"line {number}\n" for number in range(1, LINES + 1))
+ERRORS = [f"err {number}" for number in range(1, LINES + 1)]
+
+Completed = subprocess.CompletedProcess[str]
+
+
+@attrs.frozen(kw_only=True)
+class Bench:
+    """A host behind a wire, and a cube that counts on it."""
+
+    host: SshHost
+    wire: Wire
+    cube: Path
+    inventory: Path
+
+    def argv(self, command: str, *arguments: str) -> list[str]:
+        options = [f"--inventory={self.inventory}"]
+        if command == "run":
+            options += [f"--host={self.host.name}", f"--mlcube={self.cube}", "--task=count"]
+        return [sys.executable, "-m", "mlcube_remote", command, *arguments, *options]
+
+    def call(self, command: str, *arguments: str) -> Completed:
+        return subprocess.run(
+            self.argv(command, *arguments),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=90,
+            stdin=subprocess.DEVNULL,
+        )
+
+    @contextlib.contextmanager
+    def client(self, command: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """Start a client, which is gone when the block has ended."""
+        started = subprocess.Popen(
+            self.argv(command, *arguments),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with started:
+            try:
+                yield started
+            finally:
+                started.kill()
+
+    def made(self, name: str) -> str:
+        return (self.cube / "workspace" / name).read_text()
+
+    def require_one_whole_run(self, done: Completed) -> None:
+        """Every line once, one execution, the outputs here."""
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == EXPECTED
+        assert [line for line in done.stderr.splitlines() if line.startswith("err ")] == ERRORS
+        assert self.made("total.txt") == f"{LINES}\n"
+        assert self.made("runs.txt") == "x\n"
+
+
+@pytest.fixture
+def bench(ssh_host: HostFactory, tmp_path: Path) -> Iterator[Bench]:
+    host = ssh_host()
+    cube = write_cube(tmp_path / "cube", {"count": COUNT})
+    with wire_to(host.port) as wire:
+        yield Bench(host=host, wire=wire, cube=cube, inventory=behind(host, wire, tmp_path))
+
+
+def behind(host: SshHost, wire: Wire, folder: Path, **keys: Any) -> Path:
+    """Write an inventory in which the host is reached through the wire."""
+    described = yaml.safe_load(host.inventory.read_text())
+    known = folder / "known_hosts"
+    line = Path(described["hosts"][host.name]["known_hosts"]).read_text()
+    known.write_text(re.sub(r"\]:\d+", f"]:{wire.port}", line))
+    described["hosts"][host.name] |= {
+        "port": wire.port,
+        "known_hosts": str(known),
+        "keepalive": 1,
+        **keys,
+    }
+    path = folder / "hosts.yaml"
+    path.write_text(yaml.safe_dump(described))
+    return path
+
+
+def read_until(stream: IO[str] | None, text: str) -> str:
+    """Read lines until one has ``text``, and return them all."""
+    assert stream is not None
+    read = ""
+    for line in stream:
+        read += line
+        if text in line:
+            return read
+    raise AssertionError(f"no {text!r} in {read!r}")
+
+
+def finish(client: subprocess.Popen[str], read: str = "") -> Completed:
+    out, err = client.communicate(timeout=90)
+    return Completed(client.args, client.returncode, read + out, err)
+
+
+def run_id_in(text: str) -> str:
+    found = re.search(r"\d{6}-\d{6}-[a-z2-7]{16}", text)
+    assert found, text
+    return found[0]
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def break_for_a_while(wire: Wire) -> None:
+    wire.cut()
+    time.sleep(1.5)
+    wire.mend()
+
+
+@pytest.mark.parametrize("fault", [break_for_a_while, Wire.silence], ids=["cut", "silent"])
+def test_a_broken_wire_costs_no_byte(bench: Bench, fault: Callable[[Wire], None]) -> None:
+    with bench.client("run") as client:
+        read = read_until(client.stdout, "line 5\n")
+        fault(bench.wire)
+        done = finish(client, read)
+    bench.require_one_whole_run(done)
+    assert "reconnecting" in done.stderr
+    assert "connected again" in done.stderr
+
+
+def test_a_session_that_sshd_lost_is_taken_up_again(bench: Bench) -> None:
+    with bench.client("run") as client:
+        read = read_until(client.stdout, "line 5\n")
+        bench.host.exec(["pkill", "-KILL", "-f", "sshd: .*@notty"])
+        done = finish(client, read)
+    bench.require_one_whole_run(done)
+
+
+def test_a_client_that_gives_up_says_how_to_go_on(bench: Bench) -> None:
+    with bench.client("run", "--reconnect-timeout=1s") as client:
+        read = read_until(client.stdout, "line 5\n")
+        bench.wire.cut()
+        done = finish(client, read)
+    assert done.returncode == 123
+    assert "unknown" in done.stderr
+    assert "failed" not in done.stderr
+    run_id = run_id_in(done.stderr)
+    assert f"mlcube-remote attach {run_id}" in done.stderr
+    bench.wire.mend()
+    bench.require_one_whole_run(bench.call("attach", run_id))
+
+
+@pytest.mark.parametrize(
+    ("stream", "moment"),
+    [
+        ("stderr", "connect: done"),
+        ("stderr", "sync: "),
+        ("stderr", "configure: "),
+        ("stdout", "line 5\n"),
+        ("stdout", f"line {LINES}\n"),
+    ],
+)
+def test_a_client_that_was_killed_is_replaced_by_another(
+    bench: Bench, stream: str, moment: str
+) -> None:
+    run_id = new_run_id()
+    with bench.client("run", f"--run-id={run_id}") as client:
+        read_until(getattr(client, stream), moment)
+        client.send_signal(signal.SIGKILL)
+        client.communicate()
+    bench.require_one_whole_run(bench.call("run", f"--run-id={run_id}"))
+    again = bench.call("attach", run_id[-6:])
+    bench.require_one_whole_run(again)
+
+
+def test_two_clients_with_one_run_id_start_it_once(bench: Bench) -> None:
+    run_id = f"--run-id={new_run_id()}"
+    with bench.client("run", run_id) as first, bench.client("run", run_id) as second:
+        bench.require_one_whole_run(finish(first))
+        bench.require_one_whole_run(finish(second))
+
+
+def test_a_run_id_stands_for_its_tasks(bench: Bench) -> None:
+    run_id = f"--run-id={new_run_id()}"
+    assert bench.call("run", "--detach", run_id).returncode == 0
+    described = yaml.safe_load((bench.cube / "mlcube.yaml").read_text())
+    described["tasks"]["other"] = described["tasks"]["count"]
+    (bench.cube / "mlcube.yaml").write_text(yaml.safe_dump(described))
+    other = bench.call("run", "--task=other", run_id)
+    assert other.returncode == 2
+    assert "is of other tasks there: count" in other.stderr
+    assert bench.call("wait", run_id.partition("=")[2]).returncode == 0
+
+
+def test_a_detached_run_is_found_followed_and_cleaned_away(bench: Bench) -> None:
+    started = bench.call("run", "--detach")
+    run_id = started.stdout.strip()
+    assert started.returncode == 0, started.stderr
+    assert run_id == run_id_in(run_id)
+    listed = json.loads(bench.call("ps", "--output=json").stdout)
+    (job,) = [job for job in listed["hosts"][0]["jobs"] if job["run"] == run_id]
+    assert (job["state"], job["cube"]) == ("running", "probe")
+    assert "running" in bench.call("status", run_id).stderr
+    wait_for(lambda: "line 5\n" in bench.call("logs", run_id).stdout)
+    tail = bench.call("logs", "--tail=1", run_id).stdout
+    assert EXPECTED.find(tail) > 0
+    partial = bench.call("pull", run_id)
+    assert partial.returncode == 0, partial.stderr
+    assert bench.made("runs.txt") == "x\n"
+    assert not (bench.cube / "workspace/total.txt").exists()
+    assert bench.call("wait", run_id).returncode == 0
+    assert bench.call("logs", "--follow", run_id).stdout == EXPECTED
+    bench.require_one_whole_run(bench.call("attach", run_id))
+    assert run_id not in bench.call("ps").stdout
+    assert run_id in bench.call("ps", "--all").stdout
+    assert run_id in bench.call("clean", "--older-than=1s", "--dry-run").stdout
+    assert run_id in bench.call("clean", "--older-than=1s").stdout
+    assert "nothing to do" in bench.call("clean", "--older-than=1s").stdout
+    assert bench.call("attach", run_id).returncode == 2
+
+
+def test_a_run_of_another_client_is_found_by_asking_the_host(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = bench.call("run", "--detach").stdout.strip()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another machine"))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    done = bench.call("attach", run_id)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == EXPECTED
+    total = elsewhere / "results" / run_id / bench.host.name / "total.txt"
+    assert total.read_text() == f"{LINES}\n"
+    assert not (bench.cube / "workspace/total.txt").exists()
+
+
+def test_a_run_is_stopped_once_and_for_all(bench: Bench) -> None:
+    run_id = bench.call("run", "--detach").stdout.strip()
+    stopped = bench.call("stop", "--grace=1s", run_id)
+    assert stopped.returncode == 0, stopped.stderr
+    assert "cancelled" in stopped.stderr
+    again = bench.call("stop", run_id)
+    assert again.returncode == 0
+    assert "nothing to do" in again.stderr
+    assert (
+        docker("ps", "--quiet", "--filter", f"label=org.mlcommons.mlcube-remote.run={run_id}") == ""
+    )
+    assert bench.call("wait", run_id).returncode == 130
+
+
+def test_a_workspace_is_one_runs_at_a_time(bench: Bench) -> None:
+    run_id = bench.call("run", "--detach").stdout.strip()
+    refused = bench.call("run")
+    assert refused.returncode == 117
+    assert f"the workspace is held by run {run_id}" in refused.stderr
+    assert f"mlcube-remote stop {run_id}" in refused.stderr
+    waited = bench.call("run", "--wait")
+    assert waited.returncode == 0, waited.stderr
+    assert f"waiting: the workspace is held by run {run_id}" in waited.stderr
+    assert bench.made("runs.txt") == "x\nx\n", "one after the other"
+
+
+def test_another_workspace_is_not_waited_for(bench: Bench, tmp_path: Path) -> None:
+    run_id = bench.call("run", "--detach").stdout.strip()
+    done = bench.call("run", f"--workspace={tmp_path / 'another'}")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "another/runs.txt").read_text() == "x\n"
+    assert bench.call("wait", run_id).returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_client_that_is_asked_to_end_leaves_its_jobs_alone(bench: Bench, number: int) -> None:
+    with bench.client("run") as client:
+        read_until(client.stdout, "line 2\n")
+        client.send_signal(number)
+        done = finish(client)
+    assert done.returncode == 130
+    run_id = run_id_in(done.stderr)
+    assert "goes on on" in done.stderr
+    bench.require_one_whole_run(bench.call("attach", run_id))
+
+
+def test_an_interrupt_may_mean_to_detach(bench: Bench) -> None:
+    with bench.client("run", "--on-interrupt=detach") as client:
+        read_until(client.stdout, "line 2\n")
+        client.send_signal(signal.SIGINT)
+        done = finish(client)
+    assert done.returncode == 130
+    bench.require_one_whole_run(bench.call("attach", run_id_in(done.stderr)))
+
+
+@attrs.define
+class Terminal:
+    """A client on a terminal."""
+
+    argv: list[str]
+    shown: str = ""
+    _master: int = attrs.field(init=False)
+    _client: subprocess.Popen[bytes] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._master, slave = pty.openpty()
+        # A session of its own takes the terminal as its own: Ctrl-C reaches it.
+        self._client = subprocess.Popen(
+            ["setsid", "--ctty", "--wait", *self.argv],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env={**os.environ, "TERM": "xterm"},
+        )
+        os.close(slave)
+
+    def wait_for(self, text: str) -> None:
+        deadline = time.monotonic() + 30
+        while text not in self.shown:
+            assert time.monotonic() < deadline, self.shown
+            self.shown += os.read(self._master, 65_536).decode(errors="replace")
+
+    def type(self, text: str) -> None:
+        self.shown = ""
+        os.write(self._master, text.encode())
+
+    def end(self) -> int:
+        with contextlib.suppress(OSError):
+            while data := os.read(self._master, 65_536):
+                self.shown += data.decode(errors="replace")
+        os.close(self._master)
+        return self._client.wait(30)
+
+
+@pytest.mark.parametrize(
+    ("answer", "meaning"),
+    [("s\r", "stopping"), ("d\r", "detaching"), ("\x03", "detaching")],
+    ids=["stop", "detach", "Ctrl-C again"],
+)
+def test_an_interrupt_on_a_terminal_asks_first(bench: Bench, answer: str, meaning: str) -> None:
+    terminal = Terminal(bench.argv("run"))
+    terminal.wait_for("line 2")
+    terminal.type("\x03")
+    terminal.wait_for("[d/s]")
+    terminal.type(answer)
+    terminal.wait_for(meaning)
+    assert terminal.end() == 130
+    shown = terminal.shown
+    run_id = run_id_in(str(list(Path(os.environ["XDG_STATE_HOME"]).rglob("run.json"))))
+    if meaning == "stopping":
+        assert bench.call("wait", run_id).returncode == 130
+    else:
+        assert f"mlcube-remote attach {run_id}" in shown
+        bench.require_one_whole_run(bench.call("attach", run_id))
+
+
+def test_a_task_that_takes_too_long_is_ended_with_nobody_there(bench: Bench) -> None:
+    run_id = bench.call("run", "--detach", "--timeout=1s").stdout.strip()
+    done = bench.call("attach", run_id)
+    assert done.returncode == 124
+    assert "ran out of its time of 1 s" in done.stderr
+    assert bench.made("runs.txt") == "x\n", "what it made so far comes home"
+
+
+def _pid_of_supervisor(bench: Bench) -> str:
+    said = bench.host.exec(["pgrep", "-f", "/supervise "])
+    return said.output.decode().split()[0]
+
+
+def test_a_supervisor_that_was_killed_is_replaced(bench: Bench) -> None:
+    with bench.client("run") as client:
+        read = read_until(client.stdout, "line 5\n")
+        bench.host.exec(["kill", "-KILL", _pid_of_supervisor(bench)])
+        done = finish(client, read)
+    assert "it was given another" in done.stderr
+    assert "some of the task's output may be missing" in done.stderr
+    bench.require_one_whole_run(done)
+
+
+def test_a_container_that_somebody_removed_is_lost(bench: Bench) -> None:
+    with bench.client("run") as client:
+        read_until(client.stdout, "line 5\n")
+        label = f"label=org.mlcommons.mlcube-remote.host={bench.host.name}"
+        docker("rm", "--force", docker("ps", "--quiet", "--filter", label))
+        done = finish(client)
+    assert done.returncode == 1
+    assert "lost" in done.stderr
+    assert "its container was removed" in done.stderr
+
+
+def test_after_a_reboot_a_job_is_lost_and_its_log_is_there(
+    ssh_host: HostFactory, tmp_path: Path
+) -> None:
+    host = ssh_host(private=True)
+    cube = write_cube(tmp_path / "cube", {"count": COUNT})
+    with wire_to(host.port) as wire:
+        inventory = behind(host, wire, tmp_path)
+        bench = Bench(host=host, wire=wire, cube=cube, inventory=inventory)
+        with bench.client("run") as client:
+            read = read_until(client.stdout, "line 5\n")
+            label = f"label=org.mlcommons.mlcube-remote.host={host.name}"
+            container = docker("ps", "--quiet", "--filter", label)
+            wire.cut()
+            host.container.get_wrapped_container().kill()
+            docker("rm", "--force", container)
+            (host.home / ".mlcube-remote-boot-id").write_text("the-next-boot\n")
+            host.container.get_wrapped_container().start()
+            wire.target = host.container.get_exposed_port(22)
+            wire.mend()
+            done = finish(client, read)
+    assert done.returncode == 1, done.stderr
+    assert "the host rebooted while it ran (boot id changed)" in done.stderr
+    assert EXPECTED.startswith(done.stdout), "no line twice"
+    assert "line 5\n" in done.stdout
