@@ -35,8 +35,9 @@ def run_all(
     """Do all the work, at most ``parallel`` pieces at once, and return the outcomes in order.
 
     A keyboard interrupt asks ``decide`` whether the jobs are to stop (running tasks are ended,
-    with their grace) or to be left alone; a :class:`Hangup` always leaves them. A further one
-    leaves at once, with :class:`KeyboardInterrupt`.
+    with their grace) or to be left alone, as an impatient second one while it is asked leaves
+    them; a :class:`Hangup` always does. A further one leaves at once, with
+    :class:`KeyboardInterrupt`.
     """
     todo = list(work)
     workers = max(1, min(parallel, len(todo)))
@@ -45,7 +46,7 @@ def run_all(
     try:
         _wait_all(futures)
     except KeyboardInterrupt as interrupt:
-        if isinstance(interrupt, Hangup) or decide() is OnInterrupt.DETACH:
+        if isinstance(interrupt, Hangup) or _decided(decide) is OnInterrupt.DETACH:
             run.leave()
         else:
             run.stop()
@@ -53,6 +54,14 @@ def run_all(
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     return tuple(future.result() for future in futures)
+
+
+def _decided(decide: Callable[[], OnInterrupt]) -> OnInterrupt:
+    """Return what is to be done; who is impatient does not want to lose anything by it."""
+    try:
+        return decide()
+    except KeyboardInterrupt:
+        return OnInterrupt.DETACH
 
 
 def _wait_all(futures: Iterable[Future[JobOutcome]]) -> None:

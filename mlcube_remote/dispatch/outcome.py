@@ -49,6 +49,8 @@ class PulledOutput:
     name: str
     path: Path
     """Where it is here, absolute."""
+    is_partial: bool = False
+    """Whether its task was still at work, or did not end well, when it was pulled."""
 
 
 @attrs.frozen(kw_only=True)

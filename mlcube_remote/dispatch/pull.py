@@ -7,7 +7,6 @@ import os
 import posixpath
 import re
 import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,7 +18,9 @@ from mlcube_remote.dispatch.outcome import PulledOutput
 from mlcube_remote.dispatch.paths import HostPaths, data_room
 from mlcube_remote.dispatch.placement import Placed, Where
 from mlcube_remote.dispatch.rsync import IO_TIMEOUT, Moved, check, moved
+from mlcube_remote.dispatch.sums import differing
 from mlcube_remote.errors import TransferError, UnsafeContentError
+from mlcube_remote.runs.ids import slug
 from mlcube_remote.transport.base import Connection
 
 _OPTIONS = (
@@ -32,6 +33,8 @@ _OPTIONS = (
     "--ignore-missing-args",
     # Not to be confused with a name: rsync tells what it left out on standard output.
     "--info=nonreg1,skip1",
+    # What came of a file before the line broke is kept, and the rest of it is added.
+    f"--partial-dir={staging.PARTIAL}",
     f"--timeout={IO_TIMEOUT}",
     "--stats",
     "--no-human-readable",
@@ -39,6 +42,9 @@ _OPTIONS = (
 
 _NONREGULAR = re.compile(rb'^skipping non-regular file "(.*)"$', re.MULTILINE)
 _OVER_SIZE = re.compile(rb"^(.*) is over max-size$", re.MULTILINE)
+
+SOME_FILES = 23
+"""Status of an rsync that could not send some of the files, but sent all others."""
 
 _RESERVE = 64 * 1024 * 1024
 """Bytes of local disk that a pull leaves free."""
@@ -145,40 +151,78 @@ class Pulled:
     """Declared, but not there: the task did not make it."""
 
 
-def fetch(connection: Connection, folder: Folder) -> Pulled:
+def fetch(connection: Connection, folder: Folder, *, run: str, running: bool = False) -> Pulled:
     """Pull one folder's outputs and put them in place.
+
+    What arrives stays in a room beside its place until all of it is here, is what the host has, and
+    is harmless. A pull that was interrupted goes on there.
 
     Args:
         connection: The host.
         folder: What to pull.
+        run: The run's id: the room is the run's and the host's.
+        running: Whether the task may still be changing it.
 
     Raises:
         TransferError: They did not all arrive; what was here before is untouched.
         UnsafeContentError: The host sent something that was not asked for or is not harmless.
     """
     host = connection.name
-    try:
-        folder.target.mkdir(parents=True, exist_ok=True)
-        room = Path(tempfile.mkdtemp(prefix=".mlcube-remote-pull-", dir=folder.target))
-    except OSError as problem:
-        raise TransferError(
-            host,
-            f"pull incomplete: {problem.filename}: {problem.strerror}",
-            hint="make the folder writable; the outputs are still on the host",
-        ) from problem
-    try:
-        done = _transfer(connection, folder, room)
-        staging.check(host, room, _declared(folder))
+    with staging.room(host, folder.target, f"{run}-{slug(host, of=folder.remote)}") as room:
+        try:
+            done, left = _transfer(connection, folder, room)
+            staging.check(host, room, _declared(folder))
+            changing = _verify(connection, folder, room, running=running)
+        except UnsafeContentError:
+            # Nothing of it is worth going on with.
+            staging.empty(room)
+            raise
         missing = tuple(item for item in folder.outputs if not os.path.lexists(room / item.path))
         staging.merge(host, room, folder.target)
-    finally:
-        shutil.rmtree(room, ignore_errors=True)
+        staging.empty(room)
+    if left is not None:
+        raise left
     arrived = tuple(
-        PulledOutput(task=item.task, name=item.name, path=folder.target / item.path)
+        PulledOutput(
+            task=item.task,
+            name=item.name,
+            path=folder.target / item.path,
+            is_partial=running or item in changing,
+        )
         for item in folder.outputs
         if item not in missing
     )
     return Pulled(moved=done, outputs=arrived, missing=missing)
+
+
+def _verify(
+    connection: Connection, folder: Folder, room: Path, *, running: bool
+) -> frozenset[Wanted]:
+    """Hold what was transferred against what the host says it has.
+
+    Returns:
+        Outputs that kept changing, while their task runs.
+
+    Raises:
+        TransferError: A file is not what the host has, and nobody should be changing it.
+    """
+    wrong = differing(connection, folder.remote, room, staging.transferred(room))
+    if wrong:
+        # It changed between the two looks, most likely: a second look at the same names.
+        _transfer(connection, folder, room, "--checksum")
+        staging.check(connection.name, room, _declared(folder))
+        wrong = differing(connection, folder.remote, room, wrong)
+    if wrong and not running:
+        raise TransferError(
+            connection.name,
+            f"pull incomplete: {', '.join(map(repr, wrong[:3]))} here is not what the host has",
+            hint="something there still changes it; pull again: mlcube-remote pull",
+        )
+    return frozenset(
+        item
+        for item in folder.outputs
+        if any(name == item.path or name.startswith(item.path + "/") for name in wrong)
+    )
 
 
 def _declared(folder: Folder) -> tuple[staging.Declared, ...]:
@@ -187,13 +231,29 @@ def _declared(folder: Folder) -> tuple[staging.Declared, ...]:
     )
 
 
-def _transfer(connection: Connection, folder: Folder, room: Path) -> Moved:
+def _transfer(
+    connection: Connection, folder: Folder, room: Path, *more: str
+) -> tuple[Moved, TransferError | None]:
+    """Let rsync fill the room.
+
+    Returns:
+        What was moved, and what is to be said of files that the host may not read: the others are
+        here all the same.
+    """
     basis = [f"--link-dest={folder.basis}"] if folder.basis and folder.basis.is_dir() else []
     free = shutil.disk_usage(room).free
     limit = max(free - _RESERVE, 0)
     names = b"".join(os.fsencode(item.path) + b"\0" for item in folder.outputs)
     result = connection.rsync(
-        [*_OPTIONS, f"--max-size={limit}", *basis, "--", f"host:{folder.remote}/", f"{room}/"],
+        [
+            *_OPTIONS,
+            *more,
+            f"--max-size={limit}",
+            *basis,
+            "--",
+            f"host:{folder.remote}/",
+            f"{room}/",
+        ],
         stdin=names,
     )
     host = connection.name
@@ -210,8 +270,14 @@ def _transfer(connection: Connection, folder: Folder, room: Path) -> Moved:
             f"pull incomplete: {_shown(large[1])} is larger than the free disk here ({free:,} B)",
             hint="free some space and pull again; the outputs are still on the host",
         )
-    check(host, "pull", result)
-    return moved(result)
+    left = None
+    try:
+        check(host, "pull", result)
+    except TransferError as problem:
+        if result.code != SOME_FILES or b"Permission denied" not in result.stderr:
+            raise
+        left = problem
+    return moved(result), left
 
 
 def _shown(name: bytes) -> str:

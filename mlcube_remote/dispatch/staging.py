@@ -7,7 +7,9 @@ directory that it sends. Only what was declared leaves that folder, and only by 
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import os
 import shutil
 import stat
@@ -18,6 +20,11 @@ from pathlib import Path
 import attrs
 
 from mlcube_remote.errors import TransferError, UnsafeContentError
+
+PARTIAL = ".mlcube-remote-partial"
+"""Where rsync keeps what came of a file before the line broke, in the file's own folder."""
+
+_PREFIX = ".mlcube-remote-pull-"
 
 MAX_ENTRIES = 1_000_000
 """More files than this in one pull are refused: no task declares as many, a hostile host might."""
@@ -31,6 +38,88 @@ class Declared:
     """POSIX path below the folder; never absolute, never with ``..``."""
     directory: bool | None
     """``None``: not said, either will do."""
+
+
+@contextlib.contextmanager
+def room(host: str, target: Path, name: str) -> Iterator[Path]:
+    """Give the folder in which a pull arrives; what a pull of that name left is still there.
+
+    One pull of a name at a time: another one waits. A room that is empty at the end goes.
+
+    Args:
+        host: Inventory name, for the message.
+        target: The folder that the pull is for, made if need be; the room is in it, so that what
+            arrives is moved by rename.
+        name: Of the pull: always the same for what is to be continued.
+
+    Raises:
+        TransferError: There can be no room there.
+    """
+    folder = target / f"{_PREFIX}{name}"
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        handle = _locked(folder)
+    except OSError as problem:
+        raise TransferError(
+            host,
+            f"pull incomplete: {problem.filename}: {problem.strerror}",
+            hint="make the folder writable; the outputs are still on the host",
+        ) from problem
+    try:
+        about = os.fstat(handle)
+        if about.st_uid != os.getuid() or stat.S_IMODE(about.st_mode) & 0o077:
+            raise TransferError(
+                host,
+                f"pull incomplete: {folder} is not a folder of yours alone",
+                hint=f"rm -r {folder}",
+            )
+        try:
+            yield folder
+        finally:
+            with contextlib.suppress(OSError):  # not empty: the next pull goes on with it
+                folder.rmdir()
+    finally:
+        os.close(handle)
+
+
+def _locked(folder: Path) -> int:
+    """Return a handle of the folder, made if need be, that nobody else has locked."""
+    while True:
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        try:
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            continue
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        # Whoever held it before may have removed it, and another made one of the same name.
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(handle), os.lstat(folder)):
+                return handle
+        os.close(handle)
+
+
+def empty(folder: Path) -> None:
+    """Delete what is in a room."""
+    with os.scandir(folder) as entries:
+        for entry in list(entries):
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            else:
+                os.unlink(entry.path)
+
+
+def transferred(folder: Path) -> tuple[str, ...]:
+    """Return the files below a checked room that came over the wire.
+
+    The others have a second name: the file here that they equal.
+    """
+    found = []
+    for relative, entry in _walk(folder, ""):
+        about = entry.stat(follow_symlinks=False)
+        if stat.S_ISREG(about.st_mode) and about.st_nlink == 1:
+            found.append(relative)
+    return tuple(found)
 
 
 def check(host: str, staging: Path, declared: Iterable[Declared]) -> None:
@@ -68,6 +157,8 @@ def check(host: str, staging: Path, declared: Iterable[Declared]) -> None:
 def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
     with os.scandir(folder) as entries:
         for entry in entries:
+            if entry.name == PARTIAL:
+                continue  # rsync's own; it is never put in place
             relative = prefix + entry.name
             yield relative, entry
             if entry.is_dir(follow_symlinks=False):
@@ -136,6 +227,8 @@ def _merge(folder: Path, target: Path) -> None:
     with os.scandir(folder) as entries:
         items = list(entries)
     for entry in items:
+        if entry.name == PARTIAL:
+            continue
         place = target / entry.name
         if entry.is_dir(follow_symlinks=False):
             if place.is_symlink() and not place.is_dir():

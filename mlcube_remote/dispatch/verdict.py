@@ -13,8 +13,9 @@ from mlcube_remote.dispatch.ticket import Ticket, TicketTask
 from mlcube_remote.errors import HostUnfitError, StateUnknownError
 from mlcube_remote.transport.base import Connection, Stream
 
-SIGKILLED = 137
-"""Exit code of a process that SIGKILL ended, as the kernel does when memory runs out."""
+SIGKILLED, SIGTERMED = 137, 143
+"""Exit codes of a process that a signal ended: the kernel sends SIGKILL when memory runs out, an
+engine that is shut down sends SIGTERM first."""
 
 
 @attrs.frozen(kw_only=True)
@@ -150,7 +151,7 @@ def _ended(ticket: Ticket, task: TicketTask, verdict: Verdict) -> TaskOutcome:
     if not task.container:
         return _outcome(Status.FAILED, exit_code)
     state, code, oom, error = _inspected(verdict.inspect)
-    if verdict.engine_restarted and not oom and code in {SIGKILLED, None}:
+    if verdict.engine_restarted and not oom and code in {SIGKILLED, SIGTERMED, None}:
         return _outcome(Status.KILLED, code, "the engine was stopped or restarted while it ran")
     if not state and verdict.container == "absent":
         return _outcome(Status.LOST, None, "its container was removed by somebody else")

@@ -168,16 +168,26 @@ def pull(job: Watch, ran: set[str], *, names: frozenset[str] = frozenset()) -> N
         missing = [item for item in in_place(job, ran) if not names or item.name in names]
         details = []
         for folder in _of_tasks(job.ticket.folders, ran, names):
-            pulled = job.line.steadily(partial(_fetch, folder))
-            job.reached.outputs += pulled.outputs
+            pulled = job.line.steadily(partial(_fetch, job, folder))
+            job.reached.outputs += _marked(job.reached, pulled.outputs)
             missing += pulled.missing
             details.append(str(pulled.moved))
         notes.detail = notes.detail or "; ".join(details) or "no outputs"
     mark_missing(job.reached, missing)
 
 
-def _fetch(folder: Folder, connection: Connection) -> Pulled:
-    return fetch(connection, folder)
+def _marked(reached: Reached, outputs: Iterable[PulledOutput]) -> list[PulledOutput]:
+    """Mark what a task made that did not end well."""
+    well = {task.task for task in reached.tasks if task.status is Status.SUCCEEDED}
+    return [
+        attrs.evolve(output, is_partial=output.is_partial or output.task not in well)
+        for output in outputs
+    ]
+
+
+def _fetch(job: Watch, folder: Folder, connection: Connection) -> Pulled:
+    running = job.reached.detached
+    return fetch(connection, folder, run=job.ticket.run_id, running=running)
 
 
 def _of_tasks(

@@ -11,7 +11,16 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
-_LIBRARY = ("host.sh", "engine.sh", "process.sh", "lock.sh", "job.sh", "stop.sh", "look.sh")
+_LIBRARY = (
+    "host.sh",
+    "engine.sh",
+    "process.sh",
+    "lock.sh",
+    "job.sh",
+    "stop.sh",
+    "look.sh",
+    "manifest.sh",
+)
 
 
 @cache

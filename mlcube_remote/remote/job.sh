@@ -16,9 +16,10 @@
 #   tasks/N/engine    the engine's executable, as one line of quoted words
 #   tasks/N/timeout   seconds that the task may take; absent: any number
 #   tasks/N/stdout, stderr, started, finished, inspect
-#   tasks/N/timedout, cut, degraded, restarted, removed  marks: what happened to the task or to its log
+#   tasks/N/timedout, cut, degraded, restarted, removed  marks (cut.pending: none yet): what happened to the task or to its log
 #   tasks/N/alive     a pipe that the supervisor holds open until the task has ended
 #   tasks/N/exit.CODE the end; exit.pending until then (a rename needs no free disk space)
+#   tasks/N/inspect.STATUS,EXITCODE,OOMKILLED  stands in for inspect on a full disk
 
 # mlcr_reserve JOB REQUEST LOCK: claim JOB for the client at the other end of this connection, and
 # LOCK for JOB (nothing: no lock). Status 17: JOB was claimed before; 16: another job, which is
@@ -67,6 +68,8 @@ mlcr_task() {
         : >"$mlcr_dir/stdout" &&
         : >"$mlcr_dir/stderr" &&
         : >"$mlcr_dir/exit.pending" &&
+        : >"$mlcr_dir/inspect.pending" &&
+        : >"$mlcr_dir/cut.pending" &&
         mkfifo -m 0600 -- "$mlcr_dir/alive" &&
         { [ -z "$6" ] || printf '%s' "$6" >"$mlcr_dir/container"; } &&
         { [ -z "$7" ] || printf '%s\n' "$7" >"$mlcr_dir/timeout"; }

@@ -153,6 +153,9 @@ mlcr_verdict() {
     for mlcr_item in started finished inspect; do
         [ ! -e "$mlcr_dir/$mlcr_item" ] || mlcr_fact "$mlcr_item" "$(mlcr_line "$mlcr_dir/$mlcr_item")"
     done
+    for mlcr_brief in "$mlcr_dir"/inspect.*,*,*; do
+        [ ! -e "$mlcr_brief" ] || mlcr_fact inspect "$(mlcr_words "${mlcr_brief##*/inspect.}")"
+    done
     [ ! -e "$1/stop" ] || mlcr_fact stop yes
     [ ! -e "$mlcr_dir/timedout" ] || mlcr_fact timedout yes
     [ ! -e "$mlcr_dir/cut" ] || mlcr_fact cut yes
@@ -160,6 +163,15 @@ mlcr_verdict() {
     [ ! -e "$mlcr_dir/removed" ] || mlcr_fact container absent
     [ ! -e "$mlcr_dir/restarted" ] || mlcr_fact engine restarted
 }
+
+# mlcr_words LIST: print what stands between commas.
+mlcr_words() (
+    IFS=,
+    # shellcheck disable=SC2086 # words
+    set -- $1
+    IFS=' '
+    printf '%s ' "$@"
+)
 
 mlcr_verdict_without() {
     mlcr_boot=

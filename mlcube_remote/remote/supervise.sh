@@ -30,7 +30,8 @@ keep() {
         ulimit -f $((($2 + 511) / 512))
         exec cat
     ) >>"$1" 2>/dev/null || {
-        : >"${1%/*}/cut"
+        # A rename needs no free disk space.
+        mv -f -- "${1%/*}/cut.pending" "${1%/*}/cut"
         printf '\n[mlcube-remote: the log is cut here: it may take %s bytes, or the disk is full]\n' \
             "$2" >>"$1"
         exec cat >/dev/null
@@ -124,8 +125,16 @@ inspect() {
         ;;
     absent) : >"$1/removed" ;;
     unknown) ;;
-    *) mlcr_publish "$1/inspect" "$state" ;;
+    *) mlcr_publish "$1/inspect" "$state" 2>/dev/null || keep_briefly "$1" "$state" ;;
     esac
+}
+
+# keep_briefly DIRECTORY STATE: keep the first three words of what the engine says in a name.
+keep_briefly() {
+    task=$1
+    # shellcheck disable=SC2086 # words
+    set -- $2
+    mv -f -- "$task/inspect.pending" "$task/inspect.$1,$2,$3"
 }
 
 # remove DIRECTORY: remove the container, whose log and state are kept by now. Nobody waits for
@@ -159,8 +168,7 @@ adopt() {
     if [ -e "$1/container" ]; then
         mlcr_engine_of "$1" wait -- "$(mlcr_line "$1/cid")" >/dev/null
         inspect "$1"
-        [ ! -s "$1/inspect" ] || read -r _ code _ <"$1/inspect"
-        [ -s "$1/inspect" ]
+        [ -s "$1/inspect" ] && read -r _ code _ <"$1/inspect"
     else
         read -r group <"$1/group"
         while kill -0 "-$group" 2>/dev/null; do sleep 1; done

@@ -28,7 +28,9 @@ def run_document(run_id: str, outcomes: Sequence[JobOutcome], exit_code: int) ->
 def _status(outcomes: Sequence[JobOutcome]) -> str:
     """Return the run's status; what may still be going on is not called failed."""
     found = {outcome.status for outcome in outcomes} - {Status.SUCCEEDED}
-    if found == {Status.UNKNOWN}:
+    if found == {Status.RUNNING}:
+        return "running"
+    if found and found <= {Status.RUNNING, Status.UNKNOWN}:
         return "unknown"
     return "failed" if found else "succeeded"
 
@@ -51,7 +53,12 @@ def _job(outcome: JobOutcome) -> dict[str, Any]:
             for task in outcome.tasks
         ],
         "outputs": [
-            {"task": output.task, "name": output.name, "path": str(output.path)}
+            {
+                "task": output.task,
+                "name": output.name,
+                "path": str(output.path),
+                "partial": output.is_partial,
+            }
             for output in outcome.outputs
         ],
     }

@@ -21,14 +21,14 @@ def ask(answers: TextIO, screen: TextIO, patience: float = PATIENCE) -> bool:
     Returns:
         Whether to stop them; false also when Ctrl-C is hit once more.
     """
-    print(
-        "\ninterrupted: the jobs go on without you (d, or wait "
-        f"{patience:.0f} s), or do you want to stop them (s)? [d/s] ",
-        end="",
-        file=screen,
-        flush=True,
-    )
     try:
+        print(
+            "\ninterrupted: the jobs go on without you (d, or wait "
+            f"{patience:.0f} s), or do you want to stop them (s)? [d/s] ",
+            end="",
+            file=screen,
+            flush=True,
+        )
         ready, _, _ = select.select([answers], [], [], patience)
         answer = answers.readline() if ready else ""
     except KeyboardInterrupt:

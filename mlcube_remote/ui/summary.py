@@ -62,7 +62,11 @@ def _reasons(outcomes: Sequence[JobOutcome]) -> list[str]:
 def _outputs(outcomes: Sequence[JobOutcome]) -> list[str]:
     every = [(outcome.host, output) for outcome in outcomes for output in outcome.outputs]
     if len(every) <= _FEW:
-        return [f"{host}: {output.name}: {one_line(shown(output.path))}" for host, output in every]
+        return [
+            f"{host}: {output.name}: {one_line(shown(output.path))}"
+            f"{' (incomplete)' if output.is_partial else ''}"
+            for host, output in every
+        ]
     folders = dict.fromkeys((host, _folder(output.path)) for host, output in every)
     return [f"{host}: {one_line(shown(folder))}" for host, folder in folders]
 

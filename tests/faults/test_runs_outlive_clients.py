@@ -38,6 +38,17 @@ COUNT = shell_task(
         "total": {**FILE, "default": "total.txt"},
     },
 )
+GATE = 10
+GATED = shell_task(
+    'trap "exit 143" TERM; echo x >>"${0#*=}"; n=0; '
+    f"while [ $n -lt {LINES} ]; do n=$((n+1)); "
+    'echo "line $n"; echo "err $n" >&2; '
+    f'[ $n -ne {GATE} ] || while [ ! -e "$(dirname "${{0#*=}}")/go" ]; do sleep 0.1; done; '
+    'done; echo "$n" >"${1#*=}"',
+    outputs=COUNT["parameters"]["outputs"],
+)
+"""Waits in the middle until somebody lets it go on."""
+
 EXPECTED = "".join(f"line {number}\n" for number in range(1, LINES + 1))
 ERRORS = [f"err {number}" for number in range(1, LINES + 1)]
 
@@ -85,6 +96,12 @@ class Bench:
             finally:
                 started.kill()
 
+    def go(self) -> None:
+        """Let a gated task go on."""
+        every = self.host.home.glob(".mlcube-remote/cubes/probe-*/workspace/runs.txt")
+        newest = max(every, key=lambda path: path.stat().st_mtime)
+        newest.with_name("go").touch()
+
     def made(self, name: str) -> str:
         return (self.cube / "workspace" / name).read_text()
 
@@ -103,6 +120,12 @@ def bench(ssh_host: HostFactory, tmp_path: Path) -> Iterator[Bench]:
     cube = write_cube(tmp_path / "cube", {"count": COUNT})
     with wire_to(host.port) as wire:
         yield Bench(host=host, wire=wire, cube=cube, inventory=behind(host, wire, tmp_path))
+
+
+@pytest.fixture
+def gated(bench: Bench, tmp_path: Path) -> Bench:
+    """Give a bench whose tasks wait for :meth:`Bench.go`."""
+    return attrs.evolve(bench, cube=write_cube(tmp_path / "gated", {"count": GATED}))
 
 
 def behind(host: SshHost, wire: Wire, folder: Path, **keys: Any) -> Path:
@@ -133,6 +156,14 @@ def read_until(stream: IO[str] | None, text: str) -> str:
     raise AssertionError(f"no {text!r} in {read!r}")
 
 
+def read_client(client: subprocess.Popen[str], text: str) -> str:
+    """Read a client's lines until one has ``text``; tell its messages where none has."""
+    try:
+        return read_until(client.stdout, text)
+    except AssertionError as problem:
+        raise AssertionError(f"{problem}: {finish(client).stderr}") from problem
+
+
 def finish(client: subprocess.Popen[str], read: str = "") -> Completed:
     out, err = client.communicate(timeout=90)
     return Completed(client.args, client.returncode, read + out, err)
@@ -160,7 +191,7 @@ def break_for_a_while(wire: Wire) -> None:
 @pytest.mark.parametrize("fault", [break_for_a_while, Wire.silence], ids=["cut", "silent"])
 def test_a_broken_wire_costs_no_byte(bench: Bench, fault: Callable[[Wire], None]) -> None:
     with bench.client("run") as client:
-        read = read_until(client.stdout, "line 5\n")
+        read = read_client(client, "line 5\n")
         fault(bench.wire)
         done = finish(client, read)
     bench.require_one_whole_run(done)
@@ -170,7 +201,7 @@ def test_a_broken_wire_costs_no_byte(bench: Bench, fault: Callable[[Wire], None]
 
 def test_a_session_that_sshd_lost_is_taken_up_again(bench: Bench) -> None:
     with bench.client("run") as client:
-        read = read_until(client.stdout, "line 5\n")
+        read = read_client(client, "line 5\n")
         bench.host.exec(["pkill", "-KILL", "-f", "sshd: .*@notty"])
         done = finish(client, read)
     bench.require_one_whole_run(done)
@@ -178,7 +209,7 @@ def test_a_session_that_sshd_lost_is_taken_up_again(bench: Bench) -> None:
 
 def test_a_client_that_gives_up_says_how_to_go_on(bench: Bench) -> None:
     with bench.client("run", "--reconnect-timeout=1s") as client:
-        read = read_until(client.stdout, "line 5\n")
+        read = read_client(client, "line 5\n")
         bench.wire.cut()
         done = finish(client, read)
     assert done.returncode == 123
@@ -220,43 +251,45 @@ def test_two_clients_with_one_run_id_start_it_once(bench: Bench) -> None:
         bench.require_one_whole_run(finish(second))
 
 
-def test_a_run_id_stands_for_its_tasks(bench: Bench) -> None:
+def test_a_run_id_stands_for_its_tasks(gated: Bench) -> None:
     run_id = f"--run-id={new_run_id()}"
-    assert bench.call("run", "--detach", run_id).returncode == 0
-    described = yaml.safe_load((bench.cube / "mlcube.yaml").read_text())
+    assert gated.call("run", "--detach", run_id).returncode == 0
+    described = yaml.safe_load((gated.cube / "mlcube.yaml").read_text())
     described["tasks"]["other"] = described["tasks"]["count"]
-    (bench.cube / "mlcube.yaml").write_text(yaml.safe_dump(described))
-    other = bench.call("run", "--task=other", run_id)
+    (gated.cube / "mlcube.yaml").write_text(yaml.safe_dump(described))
+    other = gated.call("run", "--task=other", run_id)
     assert other.returncode == 2
     assert "is of other tasks there: count" in other.stderr
-    assert bench.call("wait", run_id.partition("=")[2]).returncode == 0
+    wait_for(lambda: list(gated.host.home.rglob("runs.txt")))
+    gated.go()
+    assert gated.call("wait", run_id.partition("=")[2]).returncode == 0
 
 
-def test_a_detached_run_is_found_followed_and_cleaned_away(bench: Bench) -> None:
-    started = bench.call("run", "--detach")
+def test_a_detached_run_is_found_followed_and_cleaned_away(gated: Bench) -> None:
+    started = gated.call("run", "--detach")
     run_id = started.stdout.strip()
     assert started.returncode == 0, started.stderr
     assert run_id == run_id_in(run_id)
-    listed = json.loads(bench.call("ps", "--output=json").stdout)
+    listed = json.loads(gated.call("ps", "--output=json").stdout)
     (job,) = [job for job in listed["hosts"][0]["jobs"] if job["run"] == run_id]
     assert (job["state"], job["cube"]) == ("running", "probe")
-    assert "running" in bench.call("status", run_id).stderr
-    wait_for(lambda: "line 5\n" in bench.call("logs", run_id).stdout)
-    tail = bench.call("logs", "--tail=1", run_id).stdout
-    assert EXPECTED.find(tail) > 0
-    partial = bench.call("pull", run_id)
+    assert "running" in gated.call("status", run_id).stderr
+    wait_for(lambda: f"line {GATE}\n" in gated.call("logs", run_id).stdout)
+    assert gated.call("logs", "--tail=1", run_id).stdout == f"line {GATE}\n"
+    partial = gated.call("pull", run_id)
     assert partial.returncode == 0, partial.stderr
-    assert bench.made("runs.txt") == "x\n"
-    assert not (bench.cube / "workspace/total.txt").exists()
-    assert bench.call("wait", run_id).returncode == 0
-    assert bench.call("logs", "--follow", run_id).stdout == EXPECTED
-    bench.require_one_whole_run(bench.call("attach", run_id))
-    assert run_id not in bench.call("ps").stdout
-    assert run_id in bench.call("ps", "--all").stdout
-    assert run_id in bench.call("clean", "--older-than=1s", "--dry-run").stdout
-    assert run_id in bench.call("clean", "--older-than=1s").stdout
-    assert "nothing to do" in bench.call("clean", "--older-than=1s").stdout
-    assert bench.call("attach", run_id).returncode == 2
+    assert gated.made("runs.txt") == "x\n"
+    assert not (gated.cube / "workspace/total.txt").exists()
+    gated.go()
+    assert gated.call("wait", run_id).returncode == 0
+    assert gated.call("logs", "--follow", run_id).stdout == EXPECTED
+    gated.require_one_whole_run(gated.call("attach", run_id))
+    assert run_id not in gated.call("ps").stdout
+    assert run_id in gated.call("ps", "--all").stdout
+    assert run_id in gated.call("clean", "--older-than=1s", "--dry-run").stdout
+    assert run_id in gated.call("clean", "--older-than=1s").stdout
+    assert "nothing to do" in gated.call("clean", "--older-than=1s").stdout
+    assert gated.call("attach", run_id).returncode == 2
 
 
 def test_a_run_of_another_client_is_found_by_asking_the_host(
@@ -276,30 +309,32 @@ def test_a_run_of_another_client_is_found_by_asking_the_host(
     assert not (bench.cube / "workspace/total.txt").exists()
 
 
-def test_a_run_is_stopped_once_and_for_all(bench: Bench) -> None:
-    run_id = bench.call("run", "--detach").stdout.strip()
-    stopped = bench.call("stop", "--grace=1s", run_id)
+def test_a_run_is_stopped_once_and_for_all(gated: Bench) -> None:
+    run_id = gated.call("run", "--detach").stdout.strip()
+    stopped = gated.call("stop", "--grace=1s", run_id)
     assert stopped.returncode == 0, stopped.stderr
     assert "cancelled" in stopped.stderr
-    again = bench.call("stop", run_id)
+    again = gated.call("stop", run_id)
     assert again.returncode == 0
     assert "nothing to do" in again.stderr
     assert (
         docker("ps", "--quiet", "--filter", f"label=org.mlcommons.mlcube-remote.run={run_id}") == ""
     )
-    assert bench.call("wait", run_id).returncode == 130
+    assert gated.call("wait", run_id).returncode == 130
 
 
-def test_a_workspace_is_one_runs_at_a_time(bench: Bench) -> None:
-    run_id = bench.call("run", "--detach").stdout.strip()
-    refused = bench.call("run")
+def test_a_workspace_is_one_runs_at_a_time(gated: Bench) -> None:
+    run_id = gated.call("run", "--detach").stdout.strip()
+    refused = gated.call("run")
     assert refused.returncode == 117
     assert f"the workspace is held by run {run_id}" in refused.stderr
     assert f"mlcube-remote stop {run_id}" in refused.stderr
-    waited = bench.call("run", "--wait")
-    assert waited.returncode == 0, waited.stderr
-    assert f"waiting: the workspace is held by run {run_id}" in waited.stderr
-    assert bench.made("runs.txt") == "x\nx\n", "one after the other"
+    with gated.client("run", "--wait") as client:
+        told = read_until(client.stderr, f"waiting: the workspace is held by run {run_id}")
+        assert "sync" not in told
+        gated.go()
+        assert finish(client).returncode == 0
+    assert gated.made("runs.txt") == "x\nx\n", "one after the other"
 
 
 def test_another_workspace_is_not_waited_for(bench: Bench, tmp_path: Path) -> None:
@@ -313,7 +348,7 @@ def test_another_workspace_is_not_waited_for(bench: Bench, tmp_path: Path) -> No
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_client_that_is_asked_to_end_leaves_its_jobs_alone(bench: Bench, number: int) -> None:
     with bench.client("run") as client:
-        read_until(client.stdout, "line 2\n")
+        read_client(client, "line 2\n")
         client.send_signal(number)
         done = finish(client)
     assert done.returncode == 130
@@ -324,7 +359,7 @@ def test_a_client_that_is_asked_to_end_leaves_its_jobs_alone(bench: Bench, numbe
 
 def test_an_interrupt_may_mean_to_detach(bench: Bench) -> None:
     with bench.client("run", "--on-interrupt=detach") as client:
-        read_until(client.stdout, "line 2\n")
+        read_client(client, "line 2\n")
         client.send_signal(signal.SIGINT)
         done = finish(client)
     assert done.returncode == 130
@@ -362,6 +397,11 @@ class Terminal:
         self.shown = ""
         os.write(self._master, text.encode())
 
+    def kill(self) -> None:
+        """Leave no process behind, whatever the test came to."""
+        self._client.kill()
+        self._client.wait()
+
     def end(self) -> int:
         with contextlib.suppress(OSError):
             while data := os.read(self._master, 65_536):
@@ -375,8 +415,11 @@ class Terminal:
     [("s\r", "stopping"), ("d\r", "detaching"), ("\x03", "detaching")],
     ids=["stop", "detach", "Ctrl-C again"],
 )
-def test_an_interrupt_on_a_terminal_asks_first(bench: Bench, answer: str, meaning: str) -> None:
+def test_an_interrupt_on_a_terminal_asks_first(
+    request: pytest.FixtureRequest, bench: Bench, answer: str, meaning: str
+) -> None:
     terminal = Terminal(bench.argv("run"))
+    request.addfinalizer(terminal.kill)
     terminal.wait_for("line 2")
     terminal.type("\x03")
     terminal.wait_for("[d/s]")
@@ -407,7 +450,7 @@ def _pid_of_supervisor(bench: Bench) -> str:
 
 def test_a_supervisor_that_was_killed_is_replaced(bench: Bench) -> None:
     with bench.client("run") as client:
-        read = read_until(client.stdout, "line 5\n")
+        read = read_client(client, "line 5\n")
         bench.host.exec(["kill", "-KILL", _pid_of_supervisor(bench)])
         done = finish(client, read)
     assert "it was given another" in done.stderr
@@ -417,7 +460,7 @@ def test_a_supervisor_that_was_killed_is_replaced(bench: Bench) -> None:
 
 def test_a_container_that_somebody_removed_is_lost(bench: Bench) -> None:
     with bench.client("run") as client:
-        read_until(client.stdout, "line 5\n")
+        read_client(client, "line 5\n")
         label = f"label=org.mlcommons.mlcube-remote.host={bench.host.name}"
         docker("rm", "--force", docker("ps", "--quiet", "--filter", label))
         done = finish(client)
@@ -435,7 +478,7 @@ def test_after_a_reboot_a_job_is_lost_and_its_log_is_there(
         inventory = behind(host, wire, tmp_path)
         bench = Bench(host=host, wire=wire, cube=cube, inventory=inventory)
         with bench.client("run") as client:
-            read = read_until(client.stdout, "line 5\n")
+            read = read_client(client, "line 5\n")
             label = f"label=org.mlcommons.mlcube-remote.host={host.name}"
             container = docker("ps", "--quiet", "--filter", label)
             wire.cut()

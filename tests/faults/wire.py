@@ -7,6 +7,7 @@ import contextlib
 import selectors
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 import attrs
@@ -20,6 +21,8 @@ class Wire:
 
     target: int
     """The port to relay to; may be changed."""
+    rate: float | None = None
+    """Bytes per second at the most, each way."""
     _listener: socket.socket = attrs.field(init=False)
     _pairs: list[tuple[socket.socket, socket.socket]] = attrs.field(factory=list, init=False)
     _silent: list[tuple[socket.socket, socket.socket]] = attrs.field(factory=list, init=False)
@@ -103,6 +106,8 @@ class Wire:
                         far.close()
                         return
                     key.data.sendall(data)
+                    if self.rate is not None:
+                        time.sleep(len(data) / self.rate)
                     self.relayed += len(data)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from mlcube_remote.dispatch.outcome import Status
 from tests.tracked import copy_tracked
 
 ROOT = Path(__file__).parents[2]
@@ -20,21 +21,26 @@ _TESTED = re.compile(r"<!-- tested -->\n```sh\n(.*?)```", re.DOTALL)
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 
-def test_the_tutorial_can_be_typed_from_top_to_bottom(tmp_path: Path) -> None:
-    commands = _TESTED.findall((ROOT / "docs/tutorial/first-run.md").read_text())
+_SANDBOX = """
+mlcube-remote sandbox up --hosts 1
+export MLCUBE_REMOTE_INVENTORY="$XDG_STATE_HOME/mlcube-remote/sandbox/hosts.yaml"
+"""
+
+
+def type_in(page: str, folder: Path, before: str = "") -> tuple[Path, str]:
+    """Type what a page tells to type in a clone of the examples; return that and the output."""
+    commands = _TESTED.findall((ROOT / page).read_text())
     assert len(commands) >= 5
-    clone = tmp_path / "clone"
+    clone = folder / "clone"
     copy_tracked(ROOT / "examples", clone / "examples")
-    state = tmp_path / "state"
     environment = {
         **os.environ,
-        "XDG_STATE_HOME": str(state),
+        "XDG_STATE_HOME": str(folder / "state"),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
-    script = "set -e\n" + "\n".join(commands)
     try:
         done = subprocess.run(
-            ["sh", "-c", script],
+            ["sh", "-c", "\n".join(["set -e", before, *commands])],
             cwd=clone,
             env=environment,
             capture_output=True,
@@ -43,13 +49,39 @@ def test_the_tutorial_can_be_typed_from_top_to_bottom(tmp_path: Path) -> None:
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        chat = (clone / "examples/hello_world/workspace/chats/chat_with_alice.txt").read_text()
-        assert "Hello" in chat
-        assert len(list((clone / "examples/hello_world/results").glob("*/sandbox[12]"))) == 2
     finally:
         subprocess.run(
             ["mlcube-remote", "sandbox", "down"], env=environment, check=True, capture_output=True
         )
+    return clone, done.stdout
+
+
+def test_the_tutorial_can_be_typed_from_top_to_bottom(tmp_path: Path) -> None:
+    clone, _ = type_in("docs/tutorial/first-run.md", tmp_path)
+    chat = (clone / "examples/hello_world/workspace/chats/chat_with_alice.txt").read_text()
+    assert "Hello" in chat
+    assert len(list((clone / "examples/hello_world/results").glob("*/sandbox[12]"))) == 2
+
+
+def test_a_long_run_can_be_left_alone_as_described(tmp_path: Path) -> None:
+    clone, told = type_in("docs/how-to/long-runs.md", tmp_path, before=_SANDBOX)
+    assert told.count("Hello, Alice!") == 2, "once by logs, once by attach"
+    assert (clone / "examples/hello_world/workspace/chats/chat_with_alice.txt").exists()
+
+
+def test_the_states_of_a_job_are_those_that_hosts_tell() -> None:
+    page = (ROOT / "docs/durability.md").read_text()
+    diagram = page[page.index("```mermaid") : page.index("```\n\nA host")]
+    states = {*re.findall(r"(\w+) -->", diagram), *re.findall(r"--> (\w+)", diagram)}
+    shell = (ROOT / "mlcube_remote/remote/look.sh").read_text()
+    functions = shell[shell.index("mlcr_state()") : shell.index("# mlcr_remains")]
+    assert states | {"elsewhere"} == set(re.findall(r"echo (\w+)", functions))
+
+
+def test_the_ends_of_a_job_are_those_that_are_shown() -> None:
+    page = (ROOT / "docs/durability.md").read_text()
+    table = page[page.index("| shown |") : page.index("What a failed")]
+    assert re.findall(r"^\| `([\w-]+)`", table, re.MULTILINE) == [each.value for each in Status]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -24,9 +24,11 @@ Call = Callable[..., Completed]
 @pytest.fixture(params=SHELLS)
 def call(request: pytest.FixtureRequest, tmp_path: Path) -> Call:
     """Return what calls a function of the library, with a home of the test's own."""
-    argv = SHELLS[request.param]
-    if shutil.which(argv[0]) is None:
-        pytest.fail(f"{argv[0]} is needed: make test installs it")
+    name, *options = SHELLS[request.param]
+    shell = shutil.which(name)
+    if shell is None:
+        pytest.fail(f"{name} is needed: make test installs it")
+    argv = [shell, *options]
 
     def run(function: str, *args: str, **environment: str) -> Completed:
         script = b"umask 077\n" + library().encode() + render_call(function, args) + b"\n"

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Engines that are restarted under a task, logs that are large, and disks that are full."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.test_runs_outlive_clients import COUNT, Bench, behind, finish, read_client
+from tests.faults.wire import wire_to
+from tests.integration.test_runs_end_to_end import FILE, shell_task, write_cube
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import HostFactory
+
+
+@pytest.mark.parametrize("how", ["TERM", "KILL"])
+def test_an_engine_that_was_restarted_is_no_failure_of_the_task(
+    ssh_host: HostFactory, tmp_path: Path, how: str
+) -> None:
+    host = ssh_host("nested", private=True)
+    cube = write_cube(tmp_path / "cube", {"count": COUNT})
+    with wire_to(host.port) as wire:
+        bench = Bench(host=host, wire=wire, cube=cube, inventory=behind(host, wire, tmp_path))
+        with bench.client("run") as client:
+            read_client(client, "line 5\n")
+            restart = (
+                f"pkill -{how} -x dockerd; while pgrep -x dockerd; do sleep 0.2; done; "
+                "rm -f /var/run/docker.pid; setsid dockerd --group engine >/dev/null 2>&1 &"
+            )
+            host.exec(["sh", "-c", restart])
+            done = finish(client)
+    assert done.returncode != 0
+    assert "killed" in done.stderr, done.stderr
+    assert "the engine was stopped or restarted while it ran" in done.stderr
+
+
+@pytest.fixture
+def bench(ssh_host: HostFactory, tmp_path: Path) -> Iterator[Bench]:
+    host = ssh_host()
+    with wire_to(host.port) as wire:
+        yield Bench(
+            host=host, wire=wire, cube=tmp_path / "cube", inventory=behind(host, wire, tmp_path)
+        )
+
+
+def peak_memory(pid: int) -> int:
+    """Return the most memory that a process has had so far, in KiB."""
+    (line,) = [
+        line
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+        if line.startswith("VmHWM:")
+    ]
+    return int(line.split()[1])
+
+
+@pytest.mark.parametrize(
+    ("size", "line"),
+    [(1_000_000_000, b"x" * 1000), (99_000_000, b"x" * 99 + b"\n")],
+    ids=["one line", "many lines"],
+)
+def test_a_large_log_is_whole_and_costs_the_client_no_memory(
+    bench: Bench, size: int, line: bytes
+) -> None:
+    fold = "| fold -w 99" if line.endswith(b"\n") else ""
+    program = f'head -c {size} /dev/zero | tr "\\0" x {fold}; echo end'
+    write_cube(bench.cube, {"count": shell_task(program, outputs={})})
+    expected = hashlib.sha256()
+    for _ in range(size // line.count(b"x") - 1):
+        expected.update(line)
+    expected.update(line.rstrip(b"\n") + b"end\n")
+    digest, memory = hashlib.sha256(), 0
+    with subprocess.Popen(
+        bench.argv("run"), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
+    ) as client:
+        assert client.stdout is not None
+        while data := os.read(client.stdout.fileno(), 1 << 20):
+            digest.update(data)
+            memory = peak_memory(client.pid)
+    assert client.returncode == 0
+    assert digest.digest() == expected.digest()
+    assert memory < 150_000, "an interpreter with paramiko included"
+
+
+def test_a_disk_that_fills_up_on_the_host_hides_no_exit_code(
+    ssh_host: HostFactory, tmp_path: Path
+) -> None:
+    host = ssh_host("tiny-disk", private=True)
+    task = shell_task("head -c 100000000 /dev/zero; exit 5", outputs={})
+    cube = write_cube(tmp_path / "cube", {"count": task})
+    with wire_to(host.port) as wire:
+        bench = Bench(host=host, wire=wire, cube=cube, inventory=behind(host, wire, tmp_path))
+        done = subprocess.run(bench.argv("run"), capture_output=True, check=False, timeout=90)
+    assert done.returncode == 5, done.stderr
+    assert b"it was cut" in done.stderr
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a small disk")
+def test_a_disk_that_is_full_here_leaves_the_outputs_there(bench: Bench, tmp_path: Path) -> None:
+    task = shell_task(
+        'head -c 30000000 /dev/urandom >"${0#*=}"', outputs={"big": {**FILE, "default": "b.bin"}}
+    )
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(small)], check=True)
+    try:
+        write_cube(bench.cube, {"count": task})
+        run_id = bench.call("run", "--detach", f"--workspace={small}").stdout.strip()
+        assert bench.call("wait", run_id).returncode == 0
+        done = bench.call("pull", run_id)
+        assert done.returncode == 121
+        assert "larger than the free disk here" in done.stderr
+        assert list(small.iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+    assert bench.call("pull", run_id).returncode == 0
+    assert (small / "b.bin").stat().st_size == 30_000_000
+
+
+def test_output_that_nobody_reads_any_more_does_not_end_the_run(bench: Bench) -> None:
+    write_cube(bench.cube, {"count": COUNT})
+    argv = " ".join(f"'{word}'" for word in bench.argv("run"))
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {argv} | head -n 1"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=90,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert done.stdout == "line 1\n"
+    assert (bench.cube / "workspace/total.txt").read_text() == "40\n"

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Outputs come home whole or not at all, and what came of them once is not sent again."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+import pytest
+
+from tests.faults.test_runs_outlive_clients import Bench, behind, finish, run_id_in
+from tests.faults.wire import wire_to
+from tests.integration.test_runs_end_to_end import FILE, shell_task, write_cube
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import HostFactory
+
+SIZE = 30_000_000
+MAKE = shell_task(
+    f'head -c {SIZE} /dev/urandom >"${{0#*=}}"; echo made',
+    outputs={"big": {**FILE, "default": "big.bin"}},
+)
+
+
+@pytest.fixture
+def bench(ssh_host: HostFactory, tmp_path: Path) -> Iterator[Bench]:
+    host = ssh_host()
+    cube = write_cube(tmp_path / "cube", {"count": MAKE})
+    with wire_to(host.port) as wire:
+        yield Bench(host=host, wire=wire, cube=cube, inventory=behind(host, wire, tmp_path))
+
+
+def there(bench: Bench) -> str:
+    """Return the digest of what the host has."""
+    every = bench.host.home.glob(".mlcube-remote/cubes/probe-*/workspace/big.bin")
+    made = max(every, key=lambda path: path.stat().st_mtime)
+    return hashlib.sha256(made.read_bytes()).hexdigest()
+
+
+def here(bench: Bench) -> str:
+    return hashlib.sha256((bench.cube / "workspace/big.bin").read_bytes()).hexdigest()
+
+
+def rooms(bench: Bench) -> list[Path]:
+    return list((bench.cube / "workspace").glob(".mlcube-remote*"))
+
+
+def let_half_of_it_come(bench: Bench) -> None:
+    begin = bench.wire.relayed
+    deadline = time.monotonic() + 60
+    while bench.wire.relayed < begin + SIZE / 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_pull_that_is_cut_goes_on_where_it_was(bench: Bench) -> None:
+    bench.wire.rate = 15_000_000
+    with bench.client("run") as client:
+        let_half_of_it_come(bench)
+        bench.wire.cut()
+        assert not (bench.cube / "workspace/big.bin").exists()
+        bench.wire.rate = None
+        bench.wire.mend()
+        done = finish(client)
+    assert done.returncode == 0, done.stderr
+    assert here(bench) == there(bench)
+    assert bench.wire.relayed < SIZE * 1.4, "most of the first half was not sent again"
+    assert rooms(bench) == []
+
+
+def test_a_client_killed_while_it_pulls_leaves_nothing_half_done(bench: Bench) -> None:
+    old = bench.cube / "workspace/big.bin"
+    old.write_text("of a former run")
+    bench.wire.rate = 15_000_000
+    with bench.client("run") as client:
+        let_half_of_it_come(bench)
+        client.send_signal(signal.SIGKILL)
+        client.communicate()
+    assert old.read_text() == "of a former run"
+    bench.wire.rate = None
+    run_id = run_id_in(str(list(Path(bench.cube.parent / "xdg").rglob("run.json"))))
+    sent = bench.wire.relayed
+    done = bench.call("pull", run_id)
+    assert done.returncode == 0, done.stderr
+    assert here(bench) == there(bench)
+    assert bench.wire.relayed - sent < SIZE * 0.8
+    assert rooms(bench) == []
+
+
+def test_what_changes_while_it_is_pulled_is_called_incomplete(bench: Bench, tmp_path: Path) -> None:
+    task = shell_task(
+        'trap "exit 143" TERM; while :; do echo xxxxxxxxxxxxxxxx; done >"${0#*=}"',
+        outputs={"log": {**FILE, "default": "log.txt"}},
+    )
+    writing = attrs.evolve(bench, cube=write_cube(tmp_path / "writing", {"count": task}))
+    run_id = writing.call("run", "--detach").stdout.strip()
+    try:
+        pulled = writing.call("pull", run_id)
+        assert pulled.returncode == 0, pulled.stderr
+        assert "log.txt (incomplete)" in pulled.stderr
+        lines = (writing.cube / "workspace/log.txt").read_text().splitlines()
+        assert set(lines[:-1]) == {"x" * 16}
+    finally:
+        writing.call("stop", run_id)
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_comes_home(bench: Bench, tmp_path: Path) -> None:
+    task = shell_task(
+        'echo open >"${0#*=}"; echo closed >"${1#*=}"; chmod 0600 "${1#*=}"',
+        outputs={
+            "fine": {**FILE, "default": "fine.txt"},
+            "secret": {**FILE, "default": "secret.txt"},
+        },
+    )
+    closed = attrs.evolve(bench, cube=write_cube(tmp_path / "closed", {"count": task}))
+    if bench.host.exec(["stat", "-c", "%u", str(bench.host.home)]).output.strip() == b"0":
+        pytest.fail("the user of sandbox hosts must not be root")
+    done = closed.call("run")
+    assert done.returncode == 121
+    assert "secret.txt" in done.stderr
+    assert "Permission denied" in done.stderr
+    assert (closed.cube / "workspace/fine.txt").read_text() == "open\n"
+    assert not (closed.cube / "workspace/secret.txt").exists()

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Only a clear answer stops jobs."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from typing import TextIO
+
+import pytest
+
+from mlcube_remote.ui.interrupt import ask
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[TextIO, TextIO]]:
+    reader, writer = os.pipe()
+    with os.fdopen(reader) as answers, os.fdopen(writer, "w", buffering=1) as typed:
+        yield answers, typed
+
+
+@pytest.mark.parametrize(
+    ("typed", "stops"),
+    [
+        ("s\n", True),
+        ("stop\n", True),
+        (" S \n", True),
+        ("d\n", False),
+        ("\n", False),
+        ("x\n", False),
+    ],
+)
+def test_only_a_clear_answer_stops(pipe: tuple[TextIO, TextIO], typed: str, stops: bool) -> None:
+    pipe[1].write(typed)
+    screen = io.StringIO()
+    assert ask(pipe[0], screen) is stops
+    assert screen.getvalue().endswith("stopping the jobs\n" if stops else "detaching\n")
+
+
+def test_silence_is_no_wish_to_stop(pipe: tuple[TextIO, TextIO]) -> None:
+    assert ask(pipe[0], io.StringIO(), patience=0.01) is False
+
+
+def test_impatience_is_no_wish_to_stop(
+    pipe: tuple[TextIO, TextIO], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("select.select", interrupted)
+    assert ask(pipe[0], io.StringIO()) is False
