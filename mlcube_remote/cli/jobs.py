@@ -106,16 +106,17 @@ def stop(**given: Any) -> int:
 @click.command()
 @_run_argument
 @click.option(
-    "--output-name", "names", multiple=True, metavar="NAME", help="Only this output; repeatable."
+    "--output", "names", multiple=True, metavar="NAME", help="Only this output; repeatable."
 )
 @shared.host_options
 @shared.login_options
-@shared.output_options
+@shared.talk_options
 def pull(**given: Any) -> int:
     """Bring home what a run has made; while it runs, what there is so far."""
     from mlcube_remote.dispatch.attach import pull_job  # noqa: PLC0415
 
-    return _each(given, partial(pull_job, names=frozenset(given["names"])))
+    work = partial(pull_job, names=frozenset(given["names"]))
+    return _each({**given, "output": "text"}, work)
 
 
 def _follow(given: dict[str, Any], *, reports: bool = True, ends: bool = False, **how: Any) -> int:

@@ -104,7 +104,7 @@ def main() -> NoReturn:
 def _leave_at_once() -> NoReturn:
     """End now: Python itself would wait for the threads that still talk to hosts."""
     sys.stdout.flush()
-    click.echo("interrupted; what runs on hosts was asked to stop and may go on", err=True)
+    click.echo("interrupted; what runs on hosts may go on: mlcube-remote ps lists it", err=True)
     os._exit(130)
 
 

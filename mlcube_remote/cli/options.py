@@ -122,9 +122,13 @@ platform_options = _together(
     ),
 )
 
-output_options = _together(
+talk_options = _together(
     click.option("--quiet", "-q", is_flag=True, help="Only the tasks' output, and errors."),
     click.option("--verbose", "-v", is_flag=True, help="More about what happens."),
+)
+
+output_options = _together(
+    talk_options,
     click.option(
         "--output",
         type=click.Choice(["text", "json"]),

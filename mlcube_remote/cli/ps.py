@@ -11,6 +11,7 @@ import click
 
 from mlcube_remote.cli import options as shared
 from mlcube_remote.cli.session import Logins, known_hosts, open_inventory, select_hosts
+from mlcube_remote.errors import UsageError
 from mlcube_remote.inventory.model import Host, Inventory
 
 _output_option = click.option(
@@ -86,7 +87,13 @@ def _asked(given: dict[str, Any]) -> tuple[tuple[Host, ...], Logins]:
 
 
 def _hosts(inventory: Inventory, patterns: Sequence[str]) -> tuple[Host, ...]:
-    return select_hosts(inventory, patterns) if patterns else known_hosts(inventory)
+    hosts = select_hosts(inventory, patterns) if patterns else known_hosts(inventory)
+    if not hosts:
+        raise UsageError(
+            "no host to ask: there is no inventory, and no run is remembered here",
+            hint="name one: --host=NAME",
+        )
+    return hosts
 
 
 def _code(errors: Sequence[Any]) -> int:

@@ -23,7 +23,7 @@ from mlcube_remote.dispatch.survey import LIVE, survey
 from mlcube_remote.dispatch.ticket import Ticket
 from mlcube_remote.dispatch.verdict import Verdict, ask, can_be_adopted, judge
 from mlcube_remote.dispatch.watch import GRACE, Reached, Watch, begin_at, pull, stop, watch
-from mlcube_remote.errors import HostError, HostUnfitError, StateUnknownError
+from mlcube_remote.errors import HostError, HostUnfitError, PlanError, StateUnknownError
 from mlcube_remote.transport.base import Connection
 
 _LOOKS = 0.2
@@ -125,11 +125,22 @@ def pull_job(known: KnownJob, run: Run, *, names: frozenset[str] = frozenset()) 
         _require_started(job.ticket, found)
         tasks = job.line.steadily(lambda at: _verdicts(at, job.ticket))
         begun = {task.task for task in tasks if task.status is not Status.NOT_STARTED}
+        _require_outputs(job.ticket, names)
         job.reached.tasks += tasks
         job.reached.detached = found in LIVE
         pull(job, begun, names=names)
 
     return _on_host(known, run, work)
+
+
+def _require_outputs(ticket: Ticket, names: frozenset[str]) -> None:
+    known = {item.name for folder in ticket.folders for item in folder.outputs}
+    known |= {item.name for item in ticket.in_place}
+    if unknown := sorted(names - known):
+        raise PlanError(
+            f"{ticket.host}: the run has no output {', '.join(unknown)}",
+            hint=f"it has: {', '.join(sorted(known)) or 'none'}",
+        )
 
 
 def _require_started(ticket: Ticket, found: str) -> None:

@@ -246,7 +246,7 @@ class ShellChannel:
         return StateUnknownError(
             host,
             "connection lost",
-            hint="what was started there may go on; run it again to see",
+            hint="what was started there may go on: mlcube-remote ps",
         )
 
     def close(self) -> None:

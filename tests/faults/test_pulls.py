@@ -126,3 +126,24 @@ def test_what_cannot_be_read_is_named_and_the_rest_comes_home(bench: Bench, tmp_
     assert "Permission denied" in done.stderr
     assert (closed.cube / "workspace/fine.txt").read_text() == "open\n"
     assert not (closed.cube / "workspace/secret.txt").exists()
+
+
+def test_one_output_of_several_is_pulled(bench: Bench, tmp_path: Path) -> None:
+    task = shell_task(
+        'echo 1 >"${0#*=}"; echo 2 >"${1#*=}"',
+        outputs={
+            "first": {**FILE, "default": "first.txt"},
+            "second": {**FILE, "default": "second.txt"},
+        },
+    )
+    two = attrs.evolve(bench, cube=write_cube(tmp_path / "two", {"count": task}))
+    run_id = two.call("run", "--detach").stdout.strip()
+    assert two.call("wait", run_id).returncode == 0
+    done = two.call("pull", run_id, "--output=second")
+    assert done.returncode == 0, done.stderr
+    assert two.made("second.txt") == "2\n"
+    assert not (two.cube / "workspace/first.txt").exists()
+    wrong = two.call("pull", run_id, "--output=third")
+    assert wrong.returncode == 2
+    assert "no output third" in wrong.stderr
+    assert "it has: first, second" in wrong.stderr

@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 from mlcube_remote.runs.ids import new_run_id
-from mlcube_remote.sandbox.engine import docker
+from mlcube_remote.sandbox.engine import BASE_IMAGE, docker
 from tests.faults.wire import Wire, wire_to
 from tests.integration.test_runs_end_to_end import FILE, shell_task, write_cube
 
@@ -197,6 +197,43 @@ def test_a_broken_wire_costs_no_byte(bench: Bench, fault: Callable[[Wire], None]
     bench.require_one_whole_run(done)
     assert "reconnecting" in done.stderr
     assert "connected again" in done.stderr
+
+
+def test_a_sync_that_is_cut_goes_on_where_it_was(bench: Bench) -> None:
+    size = 30_000_000
+    (bench.cube / "workspace/input.bin").write_bytes(os.urandom(size))
+    bench.wire.rate = 15_000_000
+    with bench.client("run") as client:
+        wait_for(lambda: bench.wire.relayed > size / 2)
+        bench.wire.cut()
+        bench.wire.rate = None
+        time.sleep(1)
+        bench.wire.mend()
+        done = finish(client)
+    bench.require_one_whole_run(done)
+    assert "reconnecting" in done.stderr
+    assert bench.wire.relayed < size * 1.5, "most of the first half was not sent again"
+
+
+def test_an_image_is_built_although_the_wire_is_cut_meanwhile(bench: Bench, tmp_path: Path) -> None:
+    image = f"mlcube-remote-test/slow-{new_run_id()}"
+    cube = write_cube(
+        tmp_path / "slow", {"count": COUNT}, docker={"image": image, "build_strategy": "auto"}
+    )
+    (cube / "Dockerfile").write_text(f"FROM {BASE_IMAGE}\nRUN echo building && sleep 3\n")
+    slow = attrs.evolve(bench, cube=cube)
+    try:
+        with slow.client("run") as client:
+            read = read_client(client, "building\n")
+            bench.wire.cut()
+            time.sleep(0.5)
+            bench.wire.mend()
+            done = finish(client, read)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.endswith(EXPECTED)
+        assert slow.made("runs.txt") == "x\n"
+    finally:
+        docker("image", "rm", "--force", image)
 
 
 def test_a_session_that_sshd_lost_is_taken_up_again(bench: Bench) -> None:
