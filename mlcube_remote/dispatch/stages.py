@@ -30,6 +30,7 @@ from mlcube_remote.dispatch.watch import Reached
 from mlcube_remote.errors import HostError, PlanError, StateUnknownError
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.runs.ids import client_name, container_name, slug
+from mlcube_remote.runs.locks import alone
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport.base import Connection
 
@@ -117,7 +118,10 @@ def sync_stage(bench: Bench, needed: ImageCommands) -> Image:
             bench.line.connection.expect_channel()
             with bench.journal.stage(Stage.SYNC) as notes:
                 items = [item for _, item in bench.placed()]
-                notes.detail = _send_all(bench, trees(bench.job.request.cube, items, bench.paths))
+                every = trees(bench.job.request.cube, items, bench.paths)
+                # The mirror is this user's and this machine's: nobody else ever fills it.
+                with alone(slug(bench.job.host.name, of=str(bench.job.request.cube.root))):
+                    notes.detail = _send_all(bench, every)
         return bench.line.steadily(_once(looking, bench, needed))
 
 

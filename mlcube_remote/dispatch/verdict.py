@@ -147,7 +147,8 @@ def _ended(ticket: Ticket, task: TicketTask, verdict: Verdict) -> TaskOutcome:
             _outcome(Status.KILLED, exit_code, f"ran out of its time{limit}"), timed_out=True
         )
     if verdict.stopped:
-        return _outcome(Status.CANCELLED, exit_code, "stopped on request")
+        killed = ", and killed: it did not end on SIGTERM" if exit_code == SIGKILLED else ""
+        return _outcome(Status.CANCELLED, exit_code, f"stopped on request{killed}")
     if not task.container:
         return _outcome(Status.FAILED, exit_code)
     state, code, oom, error = _inspected(verdict.inspect)

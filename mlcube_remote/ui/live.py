@@ -28,6 +28,7 @@ from mlcube_remote.dispatch.events import (
     StageProgress,
     StageStarted,
 )
+from mlcube_remote.dispatch.outcome import Status
 from mlcube_remote.transport.base import Stream
 from mlcube_remote.ui.text import LineAssembler, one_line, sanitise
 
@@ -140,7 +141,7 @@ class LiveReporter:
                 self._set(
                     event.host,
                     stage=None,
-                    failed=not outcome.succeeded,
+                    failed=outcome.status not in {Status.SUCCEEDED, Status.RUNNING},
                     result=outcome.status.value,
                 )
             elif isinstance(event, Note):
@@ -208,6 +209,8 @@ class LiveReporter:
 
     def _mark(self, line: _HostLine) -> RenderableType:
         good, bad = ("✓", "✗") if self._unicode else ("+", "x")
+        if line.result == Status.RUNNING.value:
+            return Text(">", style="yellow")
         if line.result:
             return Text(bad, style="red") if line.failed else Text(good, style="green")
         return self._spinner if line.stage is not None else Text("")

@@ -224,13 +224,14 @@ def test_an_image_is_built_although_the_wire_is_cut_meanwhile(bench: Bench, tmp_
     slow = attrs.evolve(bench, cube=cube)
     try:
         with slow.client("run") as client:
-            read = read_client(client, "building\n")
+            read_until(client.stderr, "building\n")
             bench.wire.cut()
             time.sleep(0.5)
             bench.wire.mend()
-            done = finish(client, read)
+            done = finish(client)
         assert done.returncode == 0, done.stderr
-        assert done.stdout.endswith(EXPECTED)
+        assert "reconnecting" in done.stderr
+        assert done.stdout == EXPECTED
         assert slow.made("runs.txt") == "x\n"
     finally:
         docker("image", "rm", "--force", image)
@@ -530,3 +531,54 @@ def test_after_a_reboot_a_job_is_lost_and_its_log_is_there(
     assert "the host rebooted while it ran (boot id changed)" in done.stderr
     assert EXPECTED.startswith(done.stdout), "no line twice"
     assert "line 5\n" in done.stdout
+
+
+def test_a_task_that_ignores_sigterm_is_killed_in_the_end(bench: Bench) -> None:
+    deaf = write_cube(bench.cube, {"count": shell_task('trap "" TERM; sleep 60', outputs={})})
+    stubborn = attrs.evolve(bench, cube=deaf)
+    run_id = stubborn.call("run", "--detach").stdout.strip()
+    began = time.monotonic()
+    stopped = stubborn.call("stop", "--grace=1s", run_id)
+    assert time.monotonic() - began < 30
+    assert "stopped on request, and killed: it did not end on SIGTERM" in stopped.stderr
+
+
+def test_what_a_task_leaves_running_goes_with_its_container(bench: Bench) -> None:
+    script = "(setsid sleep 54321 &) ; echo done"
+    write_cube(bench.cube, {"count": shell_task(script, outputs={})})
+    done = bench.call("run")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "done\n"
+    assert bench.host.exec(["pgrep", "-f", "sleep 54321"]).exit_code == 1
+
+
+def test_a_flood_on_one_stream_blocks_neither(bench: Bench) -> None:
+    size = 10_000_000
+    script = f'head -c {size} /dev/zero | tr "\\0" x >&2; echo out; head -c {size} /dev/zero >&2'
+    write_cube(bench.cube, {"count": shell_task(script, outputs={})})
+    done = bench.call("run", "--quiet")
+    assert done.returncode == 0
+    assert done.stdout == "out\n"
+    assert done.stderr.count("x") >= size
+
+
+def test_two_clients_that_send_one_cube_at_once_leave_one_whole_tree(
+    bench: Bench, tmp_path: Path
+) -> None:
+    sizes = [3_000_000 + number for number in range(4)]
+    for number, size in enumerate(sizes):
+        (bench.cube / f"file{number}").write_bytes(os.urandom(size))
+    spaces = [f"--workspace={tmp_path / name}" for name in ("one", "two", "three")]
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(bench.client("run", space)) for space in spaces]
+        for client in clients:
+            done = finish(client)
+            assert done.returncode == 0, done.stderr
+            assert done.stdout == EXPECTED
+    newest = max(
+        bench.host.home.glob(".mlcube-remote/cubes/probe-*/file0"),
+        key=lambda path: path.stat().st_mtime,
+    ).parent
+    for number in range(len(sizes)):
+        mine = (bench.cube / f"file{number}").read_bytes()
+        assert (newest / f"file{number}").read_bytes() == mine

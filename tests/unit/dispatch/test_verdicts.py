@@ -59,6 +59,12 @@ def verdict(exit: int | None, inspect: str = "", **changes: Any) -> Verdict:  # 
         (verdict(3, "exited 3 true "), Status.FAILED, 3, "an out-of-memory kill happened inside"),
         (verdict(143, "exited 143 false ", stopped=True), Status.CANCELLED, 143, "stopped on req"),
         (verdict(None), Status.LOST, None, "its supervisor vanished"),
+        (
+            verdict(137, "exited 137 false ", stopped=True),
+            Status.CANCELLED,
+            137,
+            "stopped on request, and killed: it did not end on SIGTERM",
+        ),
         (verdict(None, rebooted=True), Status.LOST, None, "the host rebooted"),
         (verdict(None, container="absent"), Status.LOST, None, "its supervisor is gone, and its c"),
         (verdict(None, stopped=True, started=None), Status.CANCELLED, None, "stopped before"),
