@@ -33,6 +33,10 @@ _OPTIONS = (
     "--ignore-missing-args",
     # Not to be confused with a name: rsync tells what it left out on standard output.
     "--info=nonreg1,skip1",
+    # What a pull that was killed left in the room, and the host has no more, must not stay there.
+    "--delete",
+    # A room whose folders cannot be written could not be emptied.
+    "--chmod=Du+rwx,Fu+rw",
     # What came of a file before the line broke is kept, and the rest of it is added.
     f"--partial-dir={staging.PARTIAL}",
     f"--timeout={IO_TIMEOUT}",
@@ -149,6 +153,8 @@ class Pulled:
     outputs: tuple[PulledOutput, ...]
     missing: tuple[Wanted, ...]
     """Declared, but not there: the task did not make it."""
+    left: TransferError | None = None
+    """What is to be said of files that the host may not read; all others are here."""
 
 
 def fetch(connection: Connection, folder: Folder, *, run: str, running: bool = False) -> Pulled:
@@ -164,7 +170,7 @@ def fetch(connection: Connection, folder: Folder, *, run: str, running: bool = F
         running: Whether the task may still be changing it.
 
     Raises:
-        TransferError: They did not all arrive; what was here before is untouched.
+        TransferError: The transfer was not completed; what was here before is untouched.
         UnsafeContentError: The host sent something that was not asked for or is not harmless.
     """
     host = connection.name
@@ -177,11 +183,9 @@ def fetch(connection: Connection, folder: Folder, *, run: str, running: bool = F
             # Nothing of it is worth going on with.
             staging.empty(room)
             raise
-        missing = tuple(item for item in folder.outputs if not os.path.lexists(room / item.path))
+        absent = tuple(item for item in folder.outputs if not os.path.lexists(room / item.path))
         staging.merge(host, room, folder.target)
         staging.empty(room)
-    if left is not None:
-        raise left
     arrived = tuple(
         PulledOutput(
             task=item.task,
@@ -190,9 +194,11 @@ def fetch(connection: Connection, folder: Folder, *, run: str, running: bool = F
             is_partial=running or item in changing,
         )
         for item in folder.outputs
-        if item not in missing
+        if item not in absent
     )
-    return Pulled(moved=done, outputs=arrived, missing=missing)
+    # Of what could not be read nobody can say that it was not made.
+    missing = () if left is not None else absent
+    return Pulled(moved=done, outputs=arrived, missing=missing, left=left)
 
 
 def _verify(

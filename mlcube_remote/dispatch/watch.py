@@ -166,14 +166,17 @@ def pull(job: Watch, ran: set[str], *, names: frozenset[str] = frozenset()) -> N
         if job.ticket.in_place:
             notes.skipped, notes.detail = True, "in place"
         missing = [item for item in in_place(job, ran) if not names or item.name in names]
-        details = []
+        details, left = [], []
         for folder in _of_tasks(job.ticket.folders, ran, names):
             pulled = job.line.steadily(partial(_fetch, job, folder))
             job.reached.outputs += _marked(job.reached, pulled.outputs)
             missing += pulled.missing
+            left += [pulled.left] if pulled.left is not None else []
             details.append(str(pulled.moved))
         notes.detail = notes.detail or "; ".join(details) or "no outputs"
     mark_missing(job.reached, missing)
+    if left:
+        raise left[0]
 
 
 def _marked(reached: Reached, outputs: Iterable[PulledOutput]) -> list[PulledOutput]:

@@ -30,8 +30,9 @@ mlcr_reserve() {
         mkdir -m 0700 -- "$1"
         return 1
     }
-    # The parent of the shell serves the connection and ends with it, whatever its sessions do.
-    if ! { mlcr_publish "$1/preparing" "$(mlcr_identity "$PPID")" &&
+    # The parent of the shell serves the connection and ends with it, whatever its sessions do; where
+    # it is hidden, the shell itself must do.
+    if ! { mlcr_publish "$1/preparing" "$(mlcr_identity "$PPID" $$)" &&
         mlcr_publish "$1/request" "$2"; }; then
         rm -rf -- "$1"
         return 1
@@ -125,12 +126,19 @@ mlcr_write_tasks() {
     mv -- "$mlcr_at/tasks.new" "$mlcr_at/tasks"
 }
 
-# mlcr_adopt JOB N: give the Nth task, whose supervisor died, another one; once for each that died.
+# mlcr_adopt JOB N: give the Nth task, whose supervisor died, another one; once for each that died,
+# and once more where that one did not come to say its name within a minute.
 mlcr_adopt() {
     ! mlcr_alive "$1" || return 0
     # The pid is that of the one that was seen dead: by now the file may name its successor.
     # shellcheck disable=SC2154 # mlcr_alive sets it
-    mkdir -- "$1/adopted.$mlcr_pid" 2>/dev/null || return 0
+    mlcr_dead=$1/adopted.$mlcr_pid
+    mlcr_try=1
+    while [ -d "$mlcr_dead.$mlcr_try" ]; do
+        [ -n "$(find "$mlcr_dead.$mlcr_try" -prune -mmin +1)" ] || return 0
+        mlcr_try=$((mlcr_try + 1))
+    done
+    mkdir -- "$mlcr_dead.$mlcr_try" 2>/dev/null || return 0
     mlcr_start "$1" adopt "$2"
 }
 

@@ -28,7 +28,9 @@ mlcr_lock() {
     # What is left from a former job of this name is no link of the chain any more.
     [ ! -e "$1/after.$3" ] || rm -f -- "$1/after.$3"
     printf '%s\n' "$3" >"$1/new.$3" || return 1
-    while :; do
+    mlcr_tries=0
+    while [ $mlcr_tries -lt 1000 ]; do
+        mlcr_tries=$((mlcr_tries + 1))
         mlcr_holder "$1"
         [ "$mlcr_holder" != "$3" ] || break
         mlcr_entry=first
@@ -39,14 +41,26 @@ mlcr_lock() {
             fi
             mlcr_entry=after.$mlcr_holder
         fi
+        mlcr_drop_empty "$1" "$mlcr_entry"
         ln -- "$1/new.$3" "$1/$mlcr_entry" 2>/dev/null || [ -e "$1/$mlcr_entry" ] || return 1
     done
+    [ "$mlcr_holder" = "$3" ] || return 1
     # Who holds it may shorten the chain: those who walk it from an older beginning get here too.
     if [ "$mlcr_entry" = first ]; then
         rm -f -- "$1/new.$3"
     else
         mv -f -- "$1/new.$3" "$1/first"
     fi
+}
+
+# mlcr_drop_empty LOCK ENTRY: remove an entry without content, which only a machine that lost its
+# power can have left.
+mlcr_drop_empty() {
+    [ -e "$1/$2" ] && [ ! -s "$1/$2" ] || return 0
+    mv -f -- "$1/$2" "$1/empty.$$" 2>/dev/null || return 0
+    # Another may have mended it meanwhile: what it put there is put back.
+    [ ! -s "$1/empty.$$" ] || ln -- "$1/empty.$$" "$1/$2" 2>/dev/null
+    rm -f -- "$1/empty.$$"
 }
 
 # mlcr_is_live JOB: whether the job may still do something.

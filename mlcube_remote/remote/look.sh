@@ -241,17 +241,26 @@ mlcr_remove() {
     # Of two that remove it, the rename lets one go on.
     mv -- "$mlcr_jobs/$2" "$mlcr_jobs/.removed.$2.$$" 2>/dev/null || return 1
     for mlcr_dir in "$mlcr_jobs/.removed.$2.$$"/tasks/*; do
-        [ ! -s "$mlcr_dir/cid" ] || mlcr_ended "$mlcr_dir" || mlcr_remove_container "$mlcr_dir"
+        [ ! -s "$mlcr_dir/cid" ] || mlcr_ended "$mlcr_dir" || mlcr_remove_container "$mlcr_dir" "$2"
     done
     rm -rf -- "$mlcr_jobs/.removed.$2.$$"
 }
 
-# mlcr_remove_container DIRECTORY: remove the container of a task, if it carries our label.
+# mlcr_remove_container DIRECTORY JOB: remove the container of a task, if its labels say that it is
+# of this job's run, and of this user.
 mlcr_remove_container() (
     mlcr_dir=$1
+    mlcr_whoami
+    mlcr_label=org.mlcommons.mlcube-remote
+    mlcr_format="{{index .Config.Labels \"$mlcr_label.run\"}} {{index .Config.Labels \"$mlcr_label.owner\"}}"
+    mlcr_job=$2
     eval "set -- $(cat -- "$mlcr_dir/engine")"
     mlcr_id=$(mlcr_line "$mlcr_dir/cid")
-    mlcr_label=$(mlcr_limited 30 "$@" inspect --type container --format \
-        '{{index .Config.Labels "org.mlcommons.mlcube-remote.run"}}' -- "$mlcr_id" 2>/dev/null)
-    [ -z "$mlcr_label" ] || mlcr_limited 60 "$@" rm --force -- "$mlcr_id" >/dev/null 2>&1
+    mlcr_told=$(mlcr_limited 30 "$@" inspect --type container --format "$mlcr_format" \
+        -- "$mlcr_id" 2>/dev/null)
+    # shellcheck disable=SC2154 # mlcr_whoami sets it
+    [ "${mlcr_told##* }" = "$mlcr_uid" ] || return 0
+    case $mlcr_job in
+    "${mlcr_told%% *}"-*) mlcr_limited 60 "$@" rm --force -- "$mlcr_id" >/dev/null 2>&1 ;;
+    esac
 )

@@ -33,9 +33,13 @@ mlcr_node() {
     printf '%s' "$mlcr_read"
 }
 
-# mlcr_identity PID: print what names the process for ever: "BOOT PID STARTTIME NODE".
+# mlcr_identity PID...: print what names the first of these processes that can be seen for ever:
+# "BOOT PID STARTTIME NODE".
 mlcr_identity() {
-    printf '%s %s %s %s' "$(mlcr_boot)" "$1" "$(mlcr_starttime "$1")" "$(mlcr_node)"
+    for mlcr_pid in "$@"; do
+        ! mlcr_start=$(mlcr_starttime "$mlcr_pid") || break
+    done
+    printf '%s %s %s %s' "$(mlcr_boot)" "$mlcr_pid" "${mlcr_start:--}" "$(mlcr_node)"
 }
 
 # mlcr_lives BOOT PID STARTTIME [NODE]: whether that process still runs.

@@ -44,7 +44,11 @@ run_kept() {
         run "$1" >>"$1/stdout" 2>>"$1/stderr"
         return
     fi
-    mkfifo -m 0600 -- "$1/out" "$1/err" || return 1
+    if ! mkfifo -m 0600 -- "$1/out" "$1/err"; then
+        # A log without a bound is better than a task that is said to have failed.
+        run_kept "$1" 0
+        return
+    fi
     keep "$1/stdout" "$2" <"$1/out" &
     keeps=$!
     keep "$1/stderr" "$2" <"$1/err" &
@@ -86,7 +90,11 @@ watch_time() {
 # arm DIRECTORY: have the time watched that is left to the task, if it has a limit.
 arm() {
     [ -s "$1/timeout" ] || return 0
-    left=$(($(mlcr_line "$1/timeout") - $(date +%s) + $(mlcr_line "$1/started")))
+    now=$(date +%s)
+    begun=$now
+    # On a full disk nobody could write down when it began.
+    [ ! -s "$1/started" ] || begun=$(mlcr_line "$1/started")
+    left=$(($(mlcr_line "$1/timeout") - now + begun))
     [ "$left" -gt 0 ] || left=1
     # Opened here, while this shell is there to be waited for at the other end.
     exec 8<"$1/alive"
@@ -168,13 +176,30 @@ adopt() {
     if [ -e "$1/container" ]; then
         mlcr_engine_of "$1" wait -- "$(mlcr_line "$1/cid")" >/dev/null
         inspect "$1"
-        [ -s "$1/inspect" ] && read -r _ code _ <"$1/inspect"
+        known_code "$1"
     else
         read -r group <"$1/group"
         while kill -0 "-$group" 2>/dev/null; do sleep 1; done
         # Only its parent could have told how it ended.
         return 1
     fi
+}
+
+# known_code DIRECTORY: set code to the exit code that the engine told of; fail where it told none.
+known_code() {
+    code=
+    if [ -s "$1/inspect" ]; then
+        read -r _ code _ <"$1/inspect"
+    else
+        for brief in "$1"/inspect.*,*,*; do
+            brief=${brief##*/inspect.}
+            brief=${brief#*,}
+            code=${brief%%,*}
+        done
+    fi
+    case $code in
+    '' | *[!0-9]*) return 1 ;;
+    esac
 }
 
 # end DIRECTORY: publish how the task ended.
@@ -187,7 +212,8 @@ end() {
 
 # supervise JOB [adopt N]
 supervise() {
-    mlcr_publish "$1/owner" "$(mlcr_identity $$)"
+    # Without a name that others can check it would be taken for dead, and the task run twice.
+    mlcr_publish "$1/owner" "$(mlcr_identity $$)" || return
     limit=$(mlcr_line "$1/log-limit")
     number=${3:-1}
     adopts=${2-}

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -147,3 +148,21 @@ def test_one_output_of_several_is_pulled(bench: Bench, tmp_path: Path) -> None:
     assert wrong.returncode == 2
     assert "no output third" in wrong.stderr
     assert "it has: first, second" in wrong.stderr
+
+
+def test_what_a_killed_pull_left_does_not_stand_in_the_way(bench: Bench) -> None:
+    run_id = bench.call("run", "--detach").stdout.strip()
+    assert bench.call("wait", run_id).returncode == 0
+    bench.wire.rate = 15_000_000
+    with bench.client("pull", run_id) as client:
+        let_half_of_it_come(bench)
+        (room,) = rooms(bench)
+        client.send_signal(signal.SIGKILL)
+        client.communicate()
+    bench.wire.rate = None
+    # As an rsync leaves it that was killed itself.
+    for partial in room.rglob(".mlcube-remote-partial"):
+        shutil.rmtree(partial)
+    done = bench.call("pull", run_id)
+    assert done.returncode == 0, done.stderr
+    assert here(bench) == there(bench)

@@ -220,7 +220,9 @@ def test_an_image_is_built_although_the_wire_is_cut_meanwhile(bench: Bench, tmp_
     cube = write_cube(
         tmp_path / "slow", {"count": COUNT}, docker={"image": image, "build_strategy": "auto"}
     )
-    (cube / "Dockerfile").write_text(f"FROM {BASE_IMAGE}\nRUN echo building && sleep 3\n")
+    # The image's name makes the line one that no cache of the engine knows.
+    line = f"RUN echo building && sleep 3 && : {image}"
+    (cube / "Dockerfile").write_text(f"FROM {BASE_IMAGE}\n{line}\n")
     slow = attrs.evolve(bench, cube=cube)
     try:
         with slow.client("run") as client:

@@ -335,3 +335,63 @@ def test_two_that_launch_one_job_start_it_once(call: Call, job: Path, tmp_path: 
     wait_for(lambda: state(call, job) == "ended")
     assert sorted(each.returncode for each in done) == [0, 17, 17, 17]
     assert (tmp_path / "count").read_text() == "x\n"
+
+
+@pytest.mark.parametrize("entry", ["first", "after.gone"])
+def test_a_lock_that_lost_its_content_is_mended(
+    call: Call, job: Path, tmp_path: Path, entry: str
+) -> None:
+    lock = tmp_path / "lock"
+    lock.mkdir()
+    (lock / "first").write_text("gone\n")
+    (lock / entry).write_text("")
+    assert reserve(call, job, lock).returncode == 0
+    assert (lock / "first").read_text() == "j1\n"
+
+
+def test_a_supervisor_that_cannot_say_its_name_starts_nothing(call: Call, job: Path) -> None:
+    reserve(call, job)
+    (job / "owner.new").mkdir()
+    launch(call, job, "echo never")
+    time.sleep(0.5)
+    assert verdict(call, job)["stdout"] == "0"
+    assert not (job / "tasks/1/started").exists()
+
+
+def test_an_adopter_that_died_at_once_is_followed_by_another(
+    call: Call, job: Path, engine: Path, gate: Path
+) -> None:
+    _in_container(call, job, engine, gate)
+    _kill_supervisor(job)
+    dead = (job / "owner").read_text().split()[1]
+    (job / f"adopted.{dead}.1").mkdir()
+    assert call("mlcr_adopt", str(job), "1").returncode == 0
+    assert not (job / f"adopted.{dead}.2").exists(), "it may still be about to start"
+    os.utime(job / f"adopted.{dead}.1", (1, 1))
+    call("mlcr_adopt", str(job), "1")
+    wait_for(lambda: state(call, job) == "running")
+    (engine.parent / "state").write_text("exited 7 false \n")
+    wait_for(lambda: state(call, job) == "ended")
+
+
+def test_what_was_kept_in_a_name_is_understood(
+    call: Call, job: Path, engine: Path, gate: Path
+) -> None:
+    _in_container(call, job, engine, gate)
+    _kill_supervisor(job)
+    # Nothing can be published under this name, as on a full disk.
+    (job / "tasks/1/inspect.new").mkdir()
+    (engine.parent / "state").write_text("exited 0 false \n")
+    call("mlcr_adopt", str(job), "1")
+    wait_for((job / "tasks/1/exit.0").exists)
+    assert verdict(call, job)["inspect"].split() == ["exited", "0", "false"]
+
+
+def test_a_time_limit_survives_a_disk_that_took_no_note_of_the_beginning(
+    call: Call, job: Path
+) -> None:
+    reserve(call, job)
+    launch(call, job, "sleep 60", timeout="1")
+    (job / "tasks/1/started").unlink(missing_ok=True)
+    wait_for(lambda: state(call, job) == "ended")
+    assert verdict(call, job)["timedout"] == "yes"
