@@ -7,6 +7,7 @@ Every call is an argv list and ends, or is ended after its time; what goes wrong
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 from importlib import resources
@@ -18,6 +19,8 @@ BASE_IMAGE = "debian:bookworm-slim"
 """What sandbox hosts and the example cubes are built from."""
 
 _PATIENCE = 600.0
+_PORT_TAKEN = re.compile(r"address already in use|port is already allocated")
+_PORT_TRIES = 5
 
 
 class SandboxError(MLCubeRemoteError):
@@ -53,6 +56,24 @@ def docker(*arguments: str, stdin: bytes | None = None, timeout: float = _PATIEN
         reason = _reason(words) or f"exit code {done.returncode}"
         raise SandboxError(f"docker {arguments[0]}: {reason}", hint=hint)
     return done.stdout.decode(errors="replace").rstrip("\n")
+
+
+def start(name: str, *words: str) -> str:
+    """Start a container in the background and return its id.
+
+    The engine chooses a free port before it listens there, and another program may be quicker.
+
+    Raises:
+        SandboxError: The engine refused, or met a port that was taken again and again.
+    """
+    for tries_left in reversed(range(_PORT_TRIES)):
+        try:
+            return docker("run", "--detach", "--name", name, *words)
+        except SandboxError as error:
+            if not (tries_left and _PORT_TAKEN.search(str(error))):
+                raise
+            docker("rm", "--force", "--volumes", name)
+    raise AssertionError("the last try returns or raises")
 
 
 def _reason(words: str) -> str:

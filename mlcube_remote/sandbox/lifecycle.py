@@ -195,12 +195,7 @@ def _start(where: Place, names: list[str], kind: Flavour, image: str) -> None:
             f"{LABEL}.home": home.target,
         }
         words = [word for label in labels.items() for word in ("--label", "=".join(label))]
-        identity = docker(
-            *("run", "--detach", "--name", _container_name(where, name)),
-            *words,
-            *host.options(),
-            image,
-        )
+        identity = engine.start(_container_name(where, name), *words, *host.options(), image)
         if kind.engine is Engine.OWN:
             engine.wait_for_inner_engine(identity)
 

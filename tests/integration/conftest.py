@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import attrs
 import pytest
 import yaml
+from docker.errors import APIError
 from testcontainers.core.container import DockerContainer
 
 from mlcube_remote import sandbox
@@ -164,7 +165,7 @@ def _running(flavour: str, options: tuple[str, ...], where: Place) -> Iterator[S
         engine_volume=volume,
     )
     try:
-        with _as_testcontainer(described) as started:
+        with _started(described) as started:
             port = started.get_exposed_port(container.SSH_PORT)
             keys.wait_for_greeting(name, port)
             if kind.engine is Engine.OWN:
@@ -177,6 +178,25 @@ def _running(flavour: str, options: tuple[str, ...], where: Place) -> Iterator[S
         if docker("volume", "ls", "--quiet", "--filter", f"name={volume}"):
             docker("volume", "rm", volume)
         homes.delete(where.hosts, label=label)
+
+
+@contextlib.contextmanager
+def _started(described: container.Container) -> Iterator[DockerContainer]:
+    """Have it run; the port that the engine chose may be taken before the engine has it."""
+    while True:
+        started = _as_testcontainer(described)
+        try:
+            started.start()
+            break
+        except APIError as refused:
+            if not re.search("address already in use|port is already allocated", str(refused)):
+                raise
+            mine = f"label={LABEL}={os.getpid()}"
+            docker("container", "prune", "--force", "--filter", mine)
+    try:
+        yield started
+    finally:
+        started.stop()
 
 
 def _as_testcontainer(described: container.Container) -> DockerContainer:

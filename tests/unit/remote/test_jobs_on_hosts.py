@@ -201,7 +201,17 @@ def gate(tmp_path: Path) -> Iterator[Path]:
 
 def _kill_supervisor(job: Path) -> None:
     wait_for(lambda: (job / "owner").exists() and (job / "tasks/1/started").exists())
-    os.kill(int((job / "owner").read_text().split()[1]), signal.SIGKILL)
+    pid = (job / "owner").read_text().split()[1]
+    os.kill(int(pid), signal.SIGKILL)
+    # A signal is sent at once and acted on when the kernel comes to it.
+    wait_for(lambda: not _runs(pid))
+
+
+def _runs(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def _in_container(call: Call, job: Path, engine: Path, gate: Path) -> None:

@@ -179,6 +179,35 @@ def test_what_the_engine_refuses_is_told_in_its_own_words(
     assert (problem.value.hint is not None) is has_hint
 
 
+TAKEN = "Error starting userland proxy: listen tcp4 127.0.0.1:32781: bind: address already in use"
+
+
+def test_a_port_that_was_taken_meanwhile_is_chosen_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docker_that(
+        tmp_path,
+        monkeypatch,
+        f'echo "$@" >>{tmp_path}/log; [ "$1" = run ] || exit 0\n'
+        f'[ "$(grep -c ^run {tmp_path}/log)" -lt 3 ] || {{ echo identity; exit 0; }}\n'
+        f"echo '{TAKEN}' >&2; exit 125",
+    )
+    assert engine.start("host", "image") == "identity"
+    once = ["run --detach --name host image", "rm --force --volumes host"]
+    assert (tmp_path / "log").read_text().splitlines() == [*once, *once, once[0]]
+
+
+@pytest.mark.parametrize(("words", "tries"), [(TAKEN, 5), ("no such image", 1)])
+def test_a_container_that_never_starts_is_told_in_the_engines_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, tries: int
+) -> None:
+    script = f"[ \"$1\" != run ] || {{ echo >>{tmp_path}/log; echo '{words}' >&2; exit 125; }}"
+    docker_that(tmp_path, monkeypatch, script)
+    with pytest.raises(SandboxError, match=words):
+        engine.start("host", "image")
+    assert len((tmp_path / "log").read_text()) == tries
+
+
 def test_an_engine_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     docker_that(tmp_path, monkeypatch, "exec sleep 60")
     with pytest.raises(SandboxError, match=r"no answer in 0\.1 s"):
