@@ -61,6 +61,7 @@ def show_hosts(names: tuple[str, ...], inventory: str | None, output: str) -> No
 @hosts.command("check")
 @click.argument("names", nargs=-1, metavar="[HOSTS]...")
 @shared.host_options
+@shared.where_option
 @click.option("--platform", metavar="NAME", help="The engine to ask for  [default: the host's]")
 @shared.login_options
 @_output_option
@@ -72,7 +73,7 @@ def check_hosts(
     from mlcube_remote.ui.hosts import checkup_document, checkup_text  # noqa: PLC0415
 
     found = open_inventory(inventory)
-    chosen = select_hosts(found, (*names, *hosts) or ("all",))
+    chosen = select_hosts(found, (*names, *hosts) or ("all",), given["where"])
     logins = Logins.ask(found, password=given["ask_password"], passphrase=given["ask_passphrase"])
     checkups = check_all(chosen, logins.connect, platform=given["platform"])
     if given["output"] == "json":

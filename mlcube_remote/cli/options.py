@@ -58,6 +58,18 @@ def _complete_hosts(ctx: click.Context, _param: click.Parameter, incomplete: str
     return [f"{head}{comma}{name}" for name in names if name.startswith(last)]
 
 
+def _complete_labels(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    from mlcube_remote.cli.session import open_inventory  # noqa: PLC0415 - only on completion
+    from mlcube_remote.errors import MLCubeRemoteError  # noqa: PLC0415
+
+    try:
+        inventory = open_inventory(ctx.params.get("inventory"), ctx.params.get("mlcube") or ".")
+    except MLCubeRemoteError:
+        return []
+    every = {f"{k}={v}" for host in inventory.hosts.values() for k, v in host.labels.items()}
+    return sorted(label for label in every if label.startswith(incomplete))
+
+
 def _complete_tasks(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     from mlcube_remote.cube.load import load  # noqa: PLC0415 - only on completion
     from mlcube_remote.errors import MLCubeRemoteError  # noqa: PLC0415
@@ -88,6 +100,14 @@ host_options = _together(
         help="Names, groups, globs, ranges such as gpu[01-04], !exclusions; commas between.",
     ),
     inventory_option,
+)
+
+where_option = click.option(
+    "--where",
+    multiple=True,
+    metavar="LABEL=VALUE",
+    shell_complete=_complete_labels,
+    help="Of these hosts only those with that label, such as gpu=a100; repeatable.",
 )
 
 login_options = _together(

@@ -22,6 +22,7 @@ _output_option = click.option(
 @click.command()
 @click.option("--all", "everything", is_flag=True, help="Jobs that have ended, too.")
 @shared.host_options
+@shared.where_option
 @shared.login_options
 @_output_option
 def ps(everything: bool, output: str, **given: Any) -> int:
@@ -51,6 +52,7 @@ def ps(everything: bool, output: str, **given: Any) -> int:
 )
 @click.option("--dry-run", is_flag=True, help="List what would go; remove nothing.")
 @shared.host_options
+@shared.where_option
 @shared.login_options
 def clean(older_than: float, dry_run: bool, **given: Any) -> int:
     """Remove the logs and records of jobs that have ended; outputs stay."""
@@ -79,15 +81,16 @@ def clean(older_than: float, dry_run: bool, **given: Any) -> int:
 
 def _asked(given: dict[str, Any]) -> tuple[tuple[Host, ...], Logins]:
     inventory = open_inventory(given["inventory"])
-    hosts = _hosts(inventory, given["hosts"])
+    hosts = _hosts(inventory, given["hosts"], given["where"])
     logins = Logins.ask(
         inventory, password=given["ask_password"], passphrase=given["ask_passphrase"]
     )
     return hosts, logins
 
 
-def _hosts(inventory: Inventory, patterns: Sequence[str]) -> tuple[Host, ...]:
-    hosts = select_hosts(inventory, patterns) if patterns else known_hosts(inventory)
+def _hosts(inventory: Inventory, patterns: Sequence[str], where: Sequence[str]) -> tuple[Host, ...]:
+    named = patterns or where
+    hosts = select_hosts(inventory, patterns, where) if named else known_hosts(inventory)
     if not hosts:
         raise UsageError(
             "no host to ask: there is no inventory, and no run is remembered here",

@@ -36,6 +36,7 @@ _dry_run_option = click.option(
 
 @click.command()
 @shared.host_options
+@shared.where_option
 @shared.task_option
 @shared.cube_options
 @shared.platform_options
@@ -78,6 +79,7 @@ def run(**given: Any) -> int:
 
 @click.command()
 @shared.host_options
+@shared.where_option
 @shared.cube_options
 @shared.platform_options
 @_parallel_option
@@ -118,7 +120,7 @@ def _execute(given: dict[str, Any], *, configure_only: bool) -> int:
     tasks = select_tasks(cube, task_names or tuple(cube.tasks)[: 1 if configure_only else 0])
     request = Request(
         cube=cube,
-        hosts=select_hosts(inventory, given["hosts"]),
+        hosts=select_hosts(inventory, given["hosts"], given["where"]),
         tasks=tuple(task.name for task in tasks),
         run_id=_run_id(given["run_id"]),
         platform=given["platform"],

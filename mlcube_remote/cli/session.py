@@ -30,23 +30,27 @@ def open_inventory(explicit: str | None, mlcube: str = ".") -> Inventory:
     return read(explicit, cube if cube.is_dir() else cube.parent)
 
 
-def select_hosts(inventory: Inventory, patterns: Iterable[str]) -> tuple[Host, ...]:
-    """Return the hosts that ``--host`` names.
+def select_hosts(
+    inventory: Inventory, patterns: Iterable[str], where: Iterable[str] = ()
+) -> tuple[Host, ...]:
+    """Return the hosts that ``--host`` and ``--where`` name; ``--where`` alone is of all hosts.
 
     Raises:
         UsageError: None was named.
-        InventoryError: One is unknown.
+        InventoryError: One is unknown, or none is left.
     """
     from mlcube_remote.inventory.select import select  # noqa: PLC0415 - needs yaml
+    from mlcube_remote.inventory.where import narrow  # noqa: PLC0415
 
-    wanted = list(patterns)
+    conditions = list(where)
+    wanted = list(patterns) or (["all"] if conditions else [])
     if not wanted:
         names = ", ".join([*inventory.groups, *inventory.hosts][:12])
         raise UsageError(
             "no host was named: expected --host=NAME",
             hint=f"in the inventory: {names}; or any name of your ~/.ssh/config",
         )
-    return select(inventory, wanted)
+    return narrow(select(inventory, wanted), conditions, known=inventory.hosts.values())
 
 
 @attrs.frozen(kw_only=True)

@@ -71,6 +71,7 @@ def test_it_runs_as_a_module() -> None:
 REFUSED = {
     ("run", "--task=one"): "no host was named: expected --host=NAME",
     ("run", "--host=local"): "no task was named and there are several: one, two",
+    ("run", "--host=local", "--task=one", "--where=gpu=a100"): "no host has a label 'gpu'",
     ("run", "--host=local", "--task=on"): "unknown task 'on' (did you mean 'one'?)",
     ("run", "--host=local", "--task=one", "b=1"): "unknown parameter 'b' of task one",
     ("run", "--host=local", "--task=one,one"): "--task: one is named twice",

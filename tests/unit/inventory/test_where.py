@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What --where takes."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlcube_remote.errors import InventoryError
+from mlcube_remote.inventory.model import Host
+from mlcube_remote.inventory.where import narrow
+
+HOSTS = (
+    Host(name="old", labels={"gpu": "v100", "rack": "1"}),
+    Host(name="new", labels={"gpu": "a100", "rack": "2"}),
+    Host(name="big", labels={"gpu": "a100-80g", "rack": "1"}),
+    Host(name="cpu", labels={"rack": "2"}),
+)
+
+
+def chosen(*conditions: str, hosts: tuple[Host, ...] = HOSTS) -> list[str]:
+    return [host.name for host in narrow(hosts, conditions, known=HOSTS)]
+
+
+@pytest.mark.parametrize(
+    ("conditions", "expected"),
+    [
+        ([], ["old", "new", "big", "cpu"]),
+        (["gpu=a100"], ["new"]),
+        (["gpu=a100*"], ["new", "big"]),
+        (["gpu=a100*", "rack=1"], ["big"]),
+        (["gpu=a100*,rack=1"], ["big"]),
+        (["gpu=*"], ["old", "new", "big"]),
+        (["gpu!=*"], ["cpu"]),
+        (["gpu!=v100"], ["new", "big", "cpu"]),
+        ([" gpu = v100 "], ["old"]),
+        (["gpu=?100"], ["old", "new"]),
+    ],
+)
+def test_all_conditions_must_hold(conditions: list[str], expected: list[str]) -> None:
+    assert chosen(*conditions) == expected
+
+
+@pytest.mark.parametrize(
+    ("condition", "message", "hint"),
+    [
+        ("gpus=a100", "no host has a label 'gpus' (did you mean 'gpu'?)", "labels: gpu, rack"),
+        ("gpu", "--where gpu: expected LABEL=VALUE", "--where gpu=a100"),
+        ("=a100", "expected LABEL=VALUE", "--where gpu=a100"),
+        ("gpu=", "expected LABEL=VALUE", "--where gpu=a100"),
+        ("gpu=h100", "--where gpu=h100: fits none of old, new, big, cpu", "gpu is a100, a100-80g"),
+    ],
+)
+def test_a_condition_that_cannot_be_met_is_told(condition: str, message: str, hint: str) -> None:
+    with pytest.raises(InventoryError) as caught:
+        chosen(condition)
+    assert message in caught.value.message
+    assert hint in str(caught.value.hint)
+
+
+def test_labels_of_hosts_that_were_not_named_are_known_but_do_not_fit() -> None:
+    with pytest.raises(InventoryError, match="fits none of cpu") as caught:
+        chosen("gpu=a100", hosts=HOSTS[3:])
+    assert caught.value.hint == "gpu is not a label of any of them"
+
+
+def test_hosts_without_any_label_are_told_how_to_get_one() -> None:
+    with pytest.raises(InventoryError) as caught:
+        narrow([Host(name="h")], ["gpu=a100"], known=[])
+    assert "labels: {gpu: a100}" in str(caught.value.hint)
+
+
+@given(st.text("gpu=!*,a100 x[", max_size=20))
+def test_whatever_is_typed_chooses_hosts_in_order_or_says_why_not(text: str) -> None:
+    left: list[str] = []
+    with contextlib.suppress(InventoryError):
+        left = chosen(text)
+    assert left == [host.name for host in HOSTS if host.name in left]
