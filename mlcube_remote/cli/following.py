@@ -42,7 +42,7 @@ def show(
     """Do the work of each host, show what happens, and obey interrupts.
 
     Args:
-        work: Host → what is to be done there.
+        work: The job's name (or its host's, where that has one) → what is to be done.
         given: The command's options.
         connect: Opens a connection to a host.
         store: Where this machine remembers its runs.
@@ -126,10 +126,10 @@ def report(
 
 
 def _tell_how_to_go_on(run_id: str, outcomes: Sequence[JobOutcome]) -> None:
-    going_on = [each.host for each in outcomes if each.status in {Status.RUNNING, Status.UNKNOWN}]
+    going_on = [each.label for each in outcomes if each.status in {Status.RUNNING, Status.UNKNOWN}]
     if not going_on:
         return
-    unknown = all(each.status is Status.UNKNOWN for each in outcomes if each.host in going_on)
+    unknown = all(each.status is Status.UNKNOWN for each in outcomes if each.label in going_on)
     verb = "may go on" if unknown else "goes on"
     click.echo(f"run {run_id} {verb} on {', '.join(going_on)}", err=True)
     click.echo(f"  follow it:  mlcube-remote attach {run_id}", err=True)

@@ -128,7 +128,7 @@ def _follow(given: dict[str, Any], *, reports: bool = True, ends: bool = False, 
     found, logins = _found(given)
     following = Following(**how, ends=ends)
     outcomes = show(
-        {job.host.name: partial(_attached, attach_job, job, following) for job in found.jobs},
+        {job.name: partial(_attached, attach_job, job, following) for job in found.jobs},
         given,
         connect=logins.connect,
         store=Store() if following.pulls else None,
@@ -157,7 +157,7 @@ def _each(
     found, logins = _found(given)
     shown: Mapping[str, Any] = {**_QUIETLY, **given, "quiet": quiet or given["quiet"]}
     outcomes = show(
-        {job.host.name: partial(work, job) for job in found.jobs},
+        {job.name: partial(work, job) for job in found.jobs},
         shown,
         connect=logins.connect,
         store=Store(),

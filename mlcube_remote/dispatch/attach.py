@@ -192,8 +192,8 @@ def _standing(ticket: Ticket, number: int, told: Verdict) -> TaskOutcome:
 def _on_host(known: KnownJob, run: Run, work: Callable[[Watch], None]) -> JobOutcome:
     """Connect, find the job's ticket, and do the work on it."""
     host = known.host
-    journal = Journal(host=host.name, began=run.began, sink=run.sink)
     ticket = known.ticket
+    journal = Journal(host=host.name, job=known.job, began=run.began, sink=run.sink)
 
     def dial() -> Connection:
         return run.connect(host, lambda text: journal.note(Level.INFO, text))

@@ -50,6 +50,8 @@ def conclude(
         error.__cause__ = bug
     outcome = JobOutcome(
         host=journal.host,
+        job=journal.job,
+        parameters={} if reached.ticket is None else reached.ticket.parameters,
         platform=platform,
         status=_status(reached, error),
         tasks=_all_tasks(tasks, reached, error),

@@ -8,7 +8,7 @@ from enum import Enum
 
 import attrs
 
-from mlcube_remote.dispatch.outcome import JobOutcome
+from mlcube_remote.dispatch.outcome import JobOutcome, label
 from mlcube_remote.transport.base import Stream
 
 
@@ -28,6 +28,18 @@ class Event:
 
     host: str
     at: float
+    job: str = ""
+    """The job's name in a sweep or among shards; nothing where each host has one job."""
+
+    @property
+    def name(self) -> str:
+        """What tells the job from the others of its run."""
+        return self.job or self.host
+
+    @property
+    def label(self) -> str:
+        """What it is called in front of people."""
+        return label(self.job, self.host)
 
 
 @attrs.frozen(kw_only=True)
@@ -85,8 +97,15 @@ class Note(Event):
 
 
 @attrs.frozen(kw_only=True)
+class JobMoved(Event):
+    """The job did not come to an end on this host, and is to be done again, here or elsewhere."""
+
+    reason: str
+
+
+@attrs.frozen(kw_only=True)
 class JobFinished(Event):
-    """The job on this host is over."""
+    """The job is over."""
 
     outcome: JobOutcome
 

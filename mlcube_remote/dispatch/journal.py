@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Telling what happens: one host's events, on one clock, with its stages timed."""
+"""Telling what happens: one job's events, on one clock, with its stages timed."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import attrs
 
@@ -13,6 +14,7 @@ from mlcube_remote.dispatch.events import (
     Event,
     EventSink,
     JobFinished,
+    JobMoved,
     Level,
     Note,
     Output,
@@ -35,9 +37,11 @@ class StageNotes:
 
 @attrs.define(kw_only=True)
 class Journal:
-    """Gives off the events of one host and keeps its seconds per stage."""
+    """Gives off the events of one job and keeps its seconds per stage."""
 
     host: str
+    job: str = ""
+    """The job's name where its host may have several."""
     began: float
     """When the run began, on the monotonic clock."""
     sink: EventSink
@@ -46,6 +50,13 @@ class Journal:
     def _now(self) -> float:
         return time.monotonic() - self.began
 
+    def _about(self, at: float | None = None) -> dict[str, Any]:
+        return {
+            "host": self.host,
+            "job": self.job,
+            "at": self._now() if at is None else at,
+        }
+
     def _tell(self, event: Event) -> None:
         self.sink(event)
 
@@ -53,7 +64,7 @@ class Journal:
     def stage(self, stage: Stage, task: str | None = None) -> Iterator[StageNotes]:
         """Time a stage; it counts as finished only when the block ends without an error."""
         start = self._now()
-        self._tell(StageStarted(host=self.host, at=start, stage=stage, task=task))
+        self._tell(StageStarted(**self._about(start), stage=stage, task=task))
         notes = StageNotes()
         try:
             yield notes
@@ -62,8 +73,7 @@ class Journal:
             self.seconds[stage.value] = self.seconds.get(stage.value, 0.0) + took
         self._tell(
             StageFinished(
-                host=self.host,
-                at=self._now(),
+                **self._about(),
                 stage=stage,
                 task=task,
                 seconds=took,
@@ -74,28 +84,24 @@ class Journal:
 
     def progress(self, stage: Stage, detail: str, fraction: float | None = None) -> None:
         """Tell how far a stage is."""
-        self._tell(
-            StageProgress(
-                host=self.host, at=self._now(), stage=stage, detail=detail, fraction=fraction
-            )
-        )
+        self._tell(StageProgress(**self._about(), stage=stage, detail=detail, fraction=fraction))
 
     def note(self, level: Level, text: str) -> None:
         """Tell the user something in a line."""
-        self._tell(Note(host=self.host, at=self._now(), level=level, text=text))
+        self._tell(Note(**self._about(), level=level, text=text))
 
     def output(self, stage: Stage, task: str | None) -> OutputSink:
         """Return a sink that gives off a program's bytes as events."""
 
         def pass_on(stream: Stream, data: bytes) -> None:
-            self._tell(
-                Output(
-                    host=self.host, at=self._now(), stage=stage, task=task, stream=stream, data=data
-                )
-            )
+            self._tell(Output(**self._about(), stage=stage, task=task, stream=stream, data=data))
 
         return pass_on
 
     def finished(self, outcome: JobOutcome) -> None:
         """Tell that the job is over."""
-        self._tell(JobFinished(host=self.host, at=self._now(), outcome=outcome))
+        self._tell(JobFinished(**self._about(), outcome=outcome))
+
+    def moved(self, reason: str) -> None:
+        """Tell that the job is to be done again."""
+        self._tell(JobMoved(**self._about(), reason=reason))

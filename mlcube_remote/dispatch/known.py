@@ -24,6 +24,13 @@ class KnownJob:
     job_id: str
     ticket: Ticket | None
     """``None`` when this machine never came to write it: the host is to be asked."""
+    job: str = ""
+    """Its name in a sweep or among shards; nothing where each host has one job."""
+
+    @property
+    def name(self) -> str:
+        """What tells the job from the others of its run."""
+        return self.job or self.host.name
 
 
 @attrs.frozen(kw_only=True)
@@ -123,9 +130,14 @@ def surveyed(text: str, surveys: Iterable[HostSurvey], results: Callable[[str], 
             ticket = job.ticket
             if ticket is None or not _means(text, ticket.run_id):
                 continue
-            home = results(ticket.run_id) / answer.host.name
+            home = results(ticket.run_id) / (ticket.job or answer.host.name)
             found.setdefault(ticket.run_id, []).append(
-                KnownJob(host=answer.host, job_id=job.job_id, ticket=moved(ticket, home))
+                KnownJob(
+                    host=answer.host,
+                    job_id=job.job_id,
+                    ticket=moved(ticket, home),
+                    job=ticket.job,
+                )
             )
     if len(found) == 1:
         run_id, jobs = found.popitem()

@@ -53,11 +53,26 @@ class PulledOutput:
     """Whether its task was still at work, or did not end well, when it was pulled."""
 
 
+def label(job: str, host: str) -> str:
+    """Return what a job is called in front of people: ``gpu01``, or ``07@gpu01``.
+
+    Args:
+        job: The job's own name, where its host may have several of one run.
+        host: Its host's name; nothing while it has none.
+    """
+    return f"{job}@{host}" if job and host else job or host
+
+
 @attrs.frozen(kw_only=True)
 class JobOutcome:
-    """How the job on one host ended."""
+    """How one job ended."""
 
     host: str
+    """Where it was; nothing when no host was found for it."""
+    job: str = ""
+    """Its name in a sweep or among shards; nothing where each host has one job."""
+    parameters: Mapping[str, str] = attrs.field(factory=dict)
+    """What a sweep gave it."""
     platform: str
     status: Status
     tasks: tuple[TaskOutcome, ...] = ()
@@ -66,6 +81,16 @@ class JobOutcome:
     seconds: Mapping[str, float]
     """Stage name → seconds; a stage that was not reached is absent."""
     outputs: tuple[PulledOutput, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What tells the job from the others of its run."""
+        return self.job or self.host
+
+    @property
+    def label(self) -> str:
+        """What it is called in front of people."""
+        return label(self.job, self.host)
 
     @property
     def succeeded(self) -> bool:

@@ -21,7 +21,7 @@ from mlcube_remote.transport.base import Connection
 
 @attrs.frozen
 class _Ends:
-    """Two ways to end the work on one host."""
+    """Two ways to end the work on one job."""
 
     stop: Callable[[], None]
     leave: Callable[[], None]
@@ -67,17 +67,17 @@ class Run:
 
     @contextmanager
     def reachable(
-        self, host: str, *, stop: Callable[[], None], leave: Callable[[], None]
+        self, job: str, *, stop: Callable[[], None], leave: Callable[[], None]
     ) -> Iterator[None]:
         """Let :meth:`stop` and :meth:`leave` reach a job for as long as the block lasts.
 
         Args:
-            host: Whose job it is.
+            job: The job's name, or its host's where that has one.
             stop: Ends the work, on the host too.
             leave: Ends the work here; what runs there goes on.
         """
         with self._guard:
-            self._ends[host] = _Ends(stop, leave)
+            self._ends[job] = _Ends(stop, leave)
         try:
             if self.stopping.is_set():
                 stop()
@@ -86,7 +86,7 @@ class Run:
             yield
         finally:
             with self._guard:
-                self._ends.pop(host, None)
+                self._ends.pop(job, None)
 
     def stop(self) -> None:
         """Ask every job to stop: running tasks are ended, nothing new is begun."""

@@ -59,6 +59,15 @@ class Ticket:
     """Outputs that are on this machine already, with absolute paths: the host is this machine."""
     timeout: int | None = None
     """Seconds that each task may take."""
+    job: str = ""
+    """The job's name in a sweep or among shards; nothing where each host has one job."""
+    parameters: Mapping[str, str] = attrs.field(factory=dict)
+    """What a sweep gave it."""
+
+    @property
+    def name(self) -> str:
+        """What tells the job from the others of its run."""
+        return self.job or self.host
 
     @property
     def job_dir(self) -> str:
@@ -106,10 +115,16 @@ def from_document(document: Mapping[str, Any]) -> Ticket:
             folders=tuple(_folder(item) for item in document["folders"]),
             in_place=tuple(_wanted(item) for item in document["in_place"]),
             timeout=None if timeout is None else int(timeout),
+            # Tickets of before sweeps have none.
+            job=_text(document.get("job", "")),
+            parameters={
+                _text(name): _text(value) for name, value in document.get("parameters", {}).items()
+            },
         )
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
         raise TicketError(f"not understood ({problem})") from problem
-    if not ticket.root.startswith("/") or "/" in ticket.job_id or ticket.job_id in {"", ".", ".."}:
+    names = (ticket.job_id, ticket.job or "none")
+    if not ticket.root.startswith("/") or any("/" in n or n in {"", ".", ".."} for n in names):
         raise TicketError("its paths are not those of a job")
     return ticket
 

@@ -66,7 +66,7 @@ def watch(job: Watch) -> None:
     line = job.line
     stopper = _Stopper(job)
     line.after.append(stopper.on_new_connection)
-    with job.run.reachable(job.ticket.host, stop=stopper.stop, leave=line.close):
+    with job.run.reachable(job.ticket.name, stop=stopper.stop, leave=line.close):
         try:
             _follow_tasks(job)
         except StateUnknownError:

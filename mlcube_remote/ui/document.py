@@ -37,7 +37,9 @@ def _status(outcomes: Sequence[JobOutcome]) -> str:
 
 def _job(outcome: JobOutcome) -> dict[str, Any]:
     return {
-        "host": outcome.host,
+        "host": outcome.host or None,
+        "job": outcome.job or None,
+        "parameters": dict(outcome.parameters),
         "platform": outcome.platform,
         "status": outcome.status.value,
         "error": None if outcome.error is None else error_document(outcome.error),

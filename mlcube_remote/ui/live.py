@@ -20,6 +20,7 @@ from rich.text import Text
 from mlcube_remote.dispatch.events import (
     Event,
     JobFinished,
+    JobMoved,
     Level,
     Note,
     Output,
@@ -45,10 +46,10 @@ _COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_red")
 
 
 @attrs.frozen
-class _HostLine:
-    """What is known of one host; replaced as a whole, so that drawing needs no lock."""
+class _JobLine:
+    """What is known of one job; replaced as a whole, so that drawing needs no lock."""
 
-    host: str
+    label: str
     stage: Stage | None = None
     task: str | None = None
     detail: str = ""
@@ -70,7 +71,7 @@ class LiveReporter:
     verbose: bool
     stream: TextIO
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
-    _lines: dict[str, _HostLine] = attrs.field(init=False)
+    _lines: dict[str, _JobLine] = attrs.field(init=False)
     _assemblers: dict[tuple[str, Stage, str | None, Stream], LineAssembler] = attrs.field(
         factory=dict, init=False
     )
@@ -79,7 +80,7 @@ class LiveReporter:
     _spinner: Spinner = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._lines = {host: _HostLine(host) for host in self.hosts}
+        self._lines = {host: _JobLine(host) for host in self.hosts}
         self._console = Console(file=self.stream, highlight=False, markup=False, emoji=False)
         self._spinner = Spinner("dots" if self._unicode else "line")
         self._live = Live(
@@ -123,55 +124,61 @@ class LiveReporter:
                 self._output(event)
             elif isinstance(event, StageStarted):
                 self._set(
-                    event.host,
+                    event.name,
+                    label=event.label,
                     stage=event.stage,
                     task=event.task,
                     detail="",
                     since=time.monotonic(),
                 )
             elif isinstance(event, StageProgress):
-                self._set(event.host, detail=event.detail)
+                self._set(event.name, detail=event.detail)
             elif isinstance(event, StageFinished):
-                self._flush(event.host)
+                self._flush(event.label)
                 took = f"{event.task or event.stage.value} {event.seconds:.1f}s"
-                self._set(event.host, stage=None, done=(*self._lines[event.host].done, took))
+                self._set(event.name, stage=None, done=(*self._lines[event.name].done, took))
             elif isinstance(event, JobFinished):
-                self._flush(event.host)
+                self._flush(event.label)
                 outcome = event.outcome
                 self._set(
-                    event.host,
+                    event.name,
+                    label=event.label,
                     stage=None,
                     failed=outcome.status not in {Status.SUCCEEDED, Status.RUNNING},
                     result=outcome.status.value,
                 )
+            elif isinstance(event, JobMoved):
+                self._flush(event.label)
+                self._set(event.name, label=event.name, stage=None, detail="", done=())
+                self._say(f"warning: {event.label}: {event.reason}; to be done again", "yellow")
             elif isinstance(event, Note):
                 self._note(event)
 
-    def _set(self, host: str, **changes: Any) -> None:
-        self._lines[host] = attrs.evolve(self._lines[host], **changes)
+    def _set(self, name: str, **changes: Any) -> None:
+        self._lines[name] = attrs.evolve(self._lines[name], **changes)
 
     def _output(self, event: Output) -> None:
-        key = (event.host, event.stage, event.task, event.stream)
+        key = (event.label, event.stage, event.task, event.stream)
         assembler = self._assemblers.setdefault(key, LineAssembler())
-        self._print(event.host, assembler.feed(event.data), dim=event.stage is not Stage.RUN)
-        self._set(event.host, detail=self._unfinished(event))
+        self._print(event.label, assembler.feed(event.data), dim=event.stage is not Stage.RUN)
+        self._set(event.name, detail=self._unfinished(event))
 
     def _unfinished(self, event: Output) -> str:
         """Return the line a task is still writing: a progress bar is one for hours."""
         for stream in Stream:
-            key = (event.host, event.stage, event.task, stream)
+            key = (event.label, event.stage, event.task, stream)
             if key in self._assemblers and (text := self._assemblers[key].unfinished):
                 return text[:_WIDEST]
         return ""
 
-    def _flush(self, host: str) -> None:
-        for key in [key for key in self._assemblers if key[0] == host]:
+    def _flush(self, label: str) -> None:
+        for key in [key for key in self._assemblers if key[0] == label]:
             self._finish(key)
 
     def _finish(self, key: tuple[str, Stage, str | None, Stream]) -> None:
         self._print(key[0], self._assemblers.pop(key).finish(), dim=key[1] is not Stage.RUN)
 
-    def _print(self, host: str, lines: Sequence[str], *, dim: bool) -> None:
+    def _print(self, label: str, lines: Sequence[str], *, dim: bool) -> None:
         """Print lines above the display, all at once: each printing draws it anew."""
         if not lines:
             return
@@ -179,9 +186,10 @@ class LiveReporter:
         for number, line in enumerate(lines):
             block.append("\n" if number else "")
             if len(self.hosts) > 1:
-                width = min(max(map(len, self.hosts)), 24)
-                colour = _COLOURS[self.hosts.index(host) % len(_COLOURS)]
-                block.append(f"{host:<{width}} | ", style=colour)
+                width = min(max(len(line.label) for line in self._lines.values()), 24)
+                name = label.partition("@")[0]
+                colour = _COLOURS[self.hosts.index(name) % len(_COLOURS)]
+                block.append(f"{label:<{width}} | ", style=colour)
             block.append(sanitise(line), style="dim" if dim else "")
         self._console.print(block, soft_wrap=True)
 
@@ -190,9 +198,10 @@ class LiveReporter:
             return
         style = "yellow" if event.level is Level.WARNING else "dim"
         word = "warning: " if event.level is Level.WARNING else ""
-        self._console.print(
-            Text(f"{word}{event.host}: {one_line(event.text)}", style=style), soft_wrap=True
-        )
+        self._say(f"{word}{event.label}: {event.text}", style)
+
+    def _say(self, text: str, style: str) -> None:
+        self._console.print(Text(one_line(text), style=style), soft_wrap=True)
 
     def _render(self) -> RenderableType:
         lines = list(self._lines.values())
@@ -204,10 +213,10 @@ class LiveReporter:
         table.add_column(no_wrap=True, max_width=24)
         table.add_column(no_wrap=True, overflow=self._overflow, ratio=1)
         for line in lines:
-            table.add_row(self._mark(line), line.host, self._state(line))
+            table.add_row(self._mark(line), line.label, self._state(line))
         return table
 
-    def _mark(self, line: _HostLine) -> RenderableType:
+    def _mark(self, line: _JobLine) -> RenderableType:
         good, bad = ("✓", "✗") if self._unicode else ("+", "x")
         if line.result == Status.RUNNING.value:
             return Text(">", style="yellow")
@@ -215,7 +224,7 @@ class LiveReporter:
             return Text(bad, style="red") if line.failed else Text(good, style="green")
         return self._spinner if line.stage is not None else Text("")
 
-    def _state(self, line: _HostLine) -> Text:
+    def _state(self, line: _JobLine) -> Text:
         done = "  ".join(line.done)
         if line.result:
             return Text(f"{line.result}  {done}", style="red" if line.failed else "")
@@ -228,17 +237,18 @@ class LiveReporter:
         state.append(f"  {one_line(line.detail)}" if line.detail else "")
         return state
 
-    def _counts(self, lines: list[_HostLine]) -> RenderableType:
+    def _counts(self, lines: list[_JobLine]) -> RenderableType:
         """Sum up many hosts: where they are, who is slowest, who failed."""
         count = Counter(
             line.result or (line.stage.value if line.stage else "waiting") for line in lines
         )
-        rows = [Text(f"{len(lines)} hosts: " + "  ".join(f"{k} {n}" for k, n in count.items()))]
+        noun = "jobs" if any("@" in line.label for line in lines) else "hosts"
+        rows = [Text(f"{len(lines)} {noun}: " + "  ".join(f"{k} {n}" for k, n in count.items()))]
         busy = [line for line in lines if line.stage is not None]
         if busy:
             slow = min(busy, key=lambda line: line.since)
-            rows.append(Text(f"slowest: {slow.host}: ", style="dim") + self._state(slow))
-        failed = [line.host for line in lines if line.failed]
+            rows.append(Text(f"slowest: {slow.label}: ", style="dim") + self._state(slow))
+        failed = [line.label for line in lines if line.failed]
         if failed:
             more = f" ({len(failed)} in all)" if len(failed) > 8 else ""
             rows.append(Text(f"failed: {', '.join(failed[:8])}{more}", style="red"))

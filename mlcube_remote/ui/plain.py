@@ -13,6 +13,7 @@ import attrs
 from mlcube_remote.dispatch.events import (
     Event,
     JobFinished,
+    JobMoved,
     Level,
     Note,
     Output,
@@ -56,10 +57,13 @@ class PlainReporter:
             if isinstance(event, Output):
                 self._output(event)
             elif isinstance(event, StageFinished):
-                self._flush(event.host)
+                self._flush(event.label)
                 self._stage(event)
             elif isinstance(event, JobFinished):
-                self._flush(event.host)
+                self._flush(event.label)
+            elif isinstance(event, JobMoved):
+                self._flush(event.label)
+                self._say(f"warning: {event.label}: {one_line(event.reason)}; to be done again")
             elif isinstance(event, Note):
                 self._note(event)
 
@@ -71,10 +75,10 @@ class PlainReporter:
         if len(self.hosts) == 1 and not ours and not target.isatty():
             self._raw(target, event.data)
             return
-        key = (event.host, event.stage, event.task, event.stream)
+        key = (event.label, event.stage, event.task, event.stream)
         assembler = self._assemblers.setdefault(key, LineAssembler())
         for line in assembler.feed(event.data):
-            self._line(target, event.host, line)
+            self._line(target, event.label, line)
 
     def _raw(self, target: TextIO, data: bytes) -> None:
         """Pass a task's bytes on as they are: the reader may be a program."""
@@ -88,8 +92,8 @@ class PlainReporter:
                 buffer.write(data)
                 buffer.flush()
 
-    def _line(self, target: TextIO, host: str, line: str) -> None:
-        prefix = f"{host} | " if len(self.hosts) > 1 else ""
+    def _line(self, target: TextIO, label: str, line: str) -> None:
+        prefix = f"{label} | " if len(self.hosts) > 1 else ""
         with self._reader_may_be_gone(target) as gone:
             if not gone:
                 target.write(_encodable(f"{prefix}{sanitise(line)}\n", target))
@@ -103,16 +107,16 @@ class PlainReporter:
         except BrokenPipeError:
             self._gone.add(target)
 
-    def _flush(self, host: str) -> None:
-        for key in [key for key in self._assemblers if key[0] == host]:
+    def _flush(self, label: str) -> None:
+        for key in [key for key in self._assemblers if key[0] == label]:
             self._finish(key)
 
     def _finish(self, key: StreamKey) -> None:
-        host, stage, _, stream = key
+        label, stage, _, stream = key
         ours = stage is not Stage.RUN
         target = self.stderr if ours or stream is Stream.STDERR else self.stdout
         for line in self._assemblers.pop(key).finish():
-            self._line(target, host, line)
+            self._line(target, label, line)
 
     def _stage(self, event: StageFinished) -> None:
         if self.quiet:
@@ -120,7 +124,7 @@ class PlainReporter:
         detail = one_line(event.detail)
         told = f" {detail}" if detail else " done"
         name = f"{event.stage.value} {event.task}" if event.task else event.stage.value
-        self._say(f"{event.host}: {name}:{told} ({event.seconds:.1f} s)")
+        self._say(f"{event.label}: {name}:{told} ({event.seconds:.1f} s)")
 
     def _note(self, event: Note) -> None:
         if event.level is Level.DEBUG and not self.verbose:
@@ -128,7 +132,7 @@ class PlainReporter:
         if event.level is not Level.WARNING and self.quiet:
             return
         word = "warning: " if event.level is Level.WARNING else ""
-        self._say(f"{word}{event.host}: {one_line(event.text)}")
+        self._say(f"{word}{event.label}: {one_line(event.text)}")
 
     def _say(self, text: str) -> None:
         with self._reader_may_be_gone(self.stderr) as gone:

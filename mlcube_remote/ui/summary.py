@@ -28,7 +28,7 @@ def summary(outcomes: Sequence[JobOutcome]) -> str:
             ]
             rows.append(
                 [
-                    outcome.host if index == 0 else "",
+                    outcome.label if index == 0 else "",
                     task.task if task else "-",
                     one_line(_result(outcome, task)),
                     "" if task is None or task.exit_code is None else str(task.exit_code),
@@ -52,7 +52,7 @@ def _result(outcome: JobOutcome, task: TaskOutcome | None) -> str:
 def _reasons(outcomes: Sequence[JobOutcome]) -> list[str]:
     """Return why tasks ended as they did, where that is known; too long for a column."""
     return [
-        f"{outcome.host}: {task.task}: {one_line(task.reason)}"
+        f"{outcome.label}: {task.task}: {one_line(task.reason)}"
         for outcome in outcomes
         for task in outcome.tasks
         if task.reason
@@ -60,7 +60,7 @@ def _reasons(outcomes: Sequence[JobOutcome]) -> list[str]:
 
 
 def _outputs(outcomes: Sequence[JobOutcome]) -> list[str]:
-    every = [(outcome.host, output) for outcome in outcomes for output in outcome.outputs]
+    every = [(outcome.label, output) for outcome in outcomes for output in outcome.outputs]
     if len(every) <= _FEW:
         return [
             f"{host}: {output.name}: {one_line(shown(output.path))}"

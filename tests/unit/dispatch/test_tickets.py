@@ -47,11 +47,21 @@ TICKET = Ticket(
     ),
     in_place=(Wanted(task="train", name="x", path="/abs/x", directory=None),),
     timeout=90,
+    job="07",
+    parameters={"lr": "0.1"},
 )
 
 
 def test_a_ticket_survives_json() -> None:
     assert from_document(json.loads(json.dumps(to_document(TICKET)))) == TICKET
+
+
+def test_a_ticket_of_before_sweeps_is_of_a_host_s_only_job() -> None:
+    document = to_document(TICKET)
+    del document["job"], document["parameters"]
+    ticket = from_document(document)
+    assert (ticket.name, ticket.parameters) == ("gpu", {})
+    assert TICKET.name == "07"
 
 
 def test_paths_on_the_host_hang_on_its_root() -> None:
@@ -90,6 +100,10 @@ def changed(path: tuple[Any, ...], value: Any) -> dict[str, Any]:
         (("tasks", 0, "engine"), None),
         (("tasks", 0, "task"), "a\0b"),
         (("timeout",), "soon"),
+        (("job",), "../../x"),
+        (("job",), ".."),
+        (("parameters",), ["lr"]),
+        (("parameters",), {"lr": 0.1}),
         (("format",), 99),
         (("format",), "1"),
     ],

@@ -15,6 +15,7 @@ import pytest
 from mlcube_remote.dispatch.events import (
     Event,
     JobFinished,
+    JobMoved,
     Level,
     Note,
     Output,
@@ -109,6 +110,13 @@ def test_stages_are_lines_on_standard_error() -> None:
     assert err.endswith(b"a: detail\n")
     _, err = plain(events, quiet=True)
     assert err == b"warning: a: odd\\x07\n"
+
+
+def test_jobs_of_a_sweep_are_named_with_their_hosts() -> None:
+    moved = JobMoved(host="a", job="07", at=0.0, reason="not reachable")
+    out, err = plain([said(b"x", job="07"), moved, said(b"y\n", "b", job="07")], "07", "08")
+    assert out == b"07@a | x\n07@b | y\n", "what one host began does not run on in the other's"
+    assert err == b"warning: 07@a: not reachable; to be done again\n"
 
 
 def test_json_keeps_standard_output_for_its_document() -> None:
@@ -222,6 +230,25 @@ def test_a_terminal_shows_each_hosts_state_below_its_output() -> None:
     assert "succeeded" in text
     assert "failed" in text
     assert text.rstrip().endswith("\x1b[?25h") or "\x1b[?25h" in text, "the cursor is back"
+
+
+def test_a_terminal_shows_where_the_jobs_of_a_sweep_are() -> None:
+    about: dict[str, str] = {"host": "a", "job": "07"}
+    text = live(
+        [
+            StageStarted(**about, at=0.0, stage=Stage.CONNECT),
+            JobMoved(**about, at=0.0, reason="not reachable"),
+            StageStarted(host="b", job="07", at=0.0, stage=Stage.RUN, task="train"),
+            said(b"epoch 1\n", "b", job="07"),
+        ],
+        "07",
+        "08",
+    )
+    shown = re.sub(" +", " ", _STYLES.sub("", text))
+    assert "warning: 07@a: not reachable; to be done again" in shown
+    assert "07@b | epoch 1" in shown
+    assert re.search(r"07@b run train \d+s", shown)
+    assert "08 waiting" in shown
 
 
 def test_many_hosts_are_counted() -> None:
