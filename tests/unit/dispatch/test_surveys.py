@@ -146,7 +146,7 @@ def test_a_run_is_found_by_asking_and_goes_below_the_results(tmp_path: Path) -> 
     assert found.run_id == TICKET.run_id
     (job,) = found.jobs
     assert job.ticket is not None
-    assert job.ticket.folders[0].target == tmp_path / TICKET.run_id / "gpu"
+    assert job.ticket.folders[0].target == tmp_path / TICKET.run_id / "07"
 
 
 def test_two_runs_that_fit_are_not_guessed_between(tmp_path: Path) -> None:
