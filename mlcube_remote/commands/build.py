@@ -8,7 +8,7 @@ a network: what exists on the host is asked of ``kind_of``.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -52,6 +52,7 @@ def build(
     layout: Layout,
     options: Options,
     kind_of: KindOf,
+    programs: Collection[str] = (),
     trusted: bool = False,
 ) -> TaskCommands:
     """Build the commands that configure a platform for a cube and run one of its tasks.
@@ -64,13 +65,15 @@ def build(
         layout: Where things are on the host.
         options: The command line's.
         kind_of: What there is at an absolute path on the host.
+        programs: Which of ``singularity`` and ``apptainer`` the host has, where that is known: one
+            stands in for the other where the settings name the platform's own.
         trusted: Whether the cube may ask for privileges (``--trust-cube``).
 
     Raises:
         PlanError: Cube, platform, settings and parameters do not fit together.
     """
     kind_of = lru_cache(maxsize=None)(kind_of)
-    settings = _settings(cube, platform, host_settings, layout, options, kind_of)
+    settings = _settings(cube, platform, host_settings, layout, options, kind_of, programs)
     image = _image(settings, layout, kind_of, trusted=trusted)
     copies = copies_for(cube, task, layout, kind_of)
     bindings = bind(
@@ -88,7 +91,7 @@ def build(
         before, after = engine.container(settings, task, bindings.mounts)
     else:
         before, after = sif.container(settings, task, bindings.mounts, options.gpus)
-        environment = sif.device_environment(platform, options.gpus)
+        environment = sif.device_environment(platform, image.engine, options.gpus)
     container = (*image.engine, *before, image.image, *after, *bindings.arguments)
     _check_size(task, container)
     directories = tuple(
@@ -114,13 +117,14 @@ def build_image(
     layout: Layout,
     kind_of: KindOf,
     options: Options = _NO_OPTIONS,
+    programs: Collection[str] = (),
     trusted: bool = False,
 ) -> ImageCommands:
     """Build the commands that configure a platform for a cube, whatever its tasks.
 
     Arguments and errors are those of :func:`build`.
     """
-    settings = _settings(cube, platform, host_settings, layout, options, kind_of)
+    settings = _settings(cube, platform, host_settings, layout, options, kind_of, programs)
     return _image(settings, layout, kind_of, trusted=trusted)
 
 
@@ -151,6 +155,7 @@ def _settings(
     layout: Layout,
     options: Options,
     kind_of: KindOf,
+    programs: Collection[str],
 ) -> Settings:
     """Merge the settings, fill in a SIF image that no section names, refuse what cannot run."""
     if options.mount not in {None, "", "ro", "rw"}:
@@ -176,6 +181,9 @@ def _settings(
     program = settings.words(platform)
     if not program or program[0].startswith("-"):
         raise PlanError(f"{settings.where(platform)}: expected a program to run")
+    if platform not in CONTAINER_ENGINES and program == (platform,):
+        found = {platform: sif.installed(platform, programs)}
+        settings = attrs.evolve(settings, values={**settings.values, **found})
     return settings
 
 

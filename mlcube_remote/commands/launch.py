@@ -62,9 +62,9 @@ def launched(commands: TaskCommands, options: Argv, secrets: Sequence[str] = ())
     return (*head, *options, *tail)
 
 
-def secret_variable(platform: str, name: str) -> str:
+def secret_variable(platform: str, engine: Argv, name: str) -> str:
     """Return the variable to set for the launching process so that the task sees ``name``."""
-    return name if platform in CONTAINER_ENGINES else environment_name(platform, name)
+    return name if platform in CONTAINER_ENGINES else environment_name(platform, engine, name)
 
 
 def _engine_options(commands: TaskCommands) -> Argv:

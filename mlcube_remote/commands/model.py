@@ -79,6 +79,9 @@ class ImageCommands:
     """What brings the image there; empty when it must be there already and nothing could."""
     configure_directories: tuple[str, ...] = ()
     """Directories that must exist before ``configure``."""
+    source: str = ""
+    """What a SIF file is built from, whether that is there or not: a recipe, relative to ``cwd``,
+    or an address. The image and it are the last two words of ``configure``."""
     before_each_run: bool = False
     """Whether ``configure`` comes before each run (``build_strategy: always``)."""
     warnings: tuple[str, ...] = ()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import posixpath
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from mlcube_remote.commands.model import Argv, ImageCommands, KindOf, Layout, PathKind
 from mlcube_remote.commands.mounts import Mount
@@ -19,10 +19,18 @@ from mlcube_remote.commands.settings import Settings
 from mlcube_remote.cube.model import NOTHING, Cube, Task
 from mlcube_remote.errors import PlanError
 
+PROGRAMS: Mapping[str, tuple[str, str]] = {
+    "singularity": ("singularity", "apptainer"),
+    "apptainer": ("apptainer", "singularity"),
+}
+"""Platform → programs that serve it, the best first, where no other one is configured."""
+
 _RECIPE = "Singularity.recipe"
 _is_uri = re.compile(r"[a-z][a-z-]*:").match
 _FLAGS = ("--network", "--security")
-_LIMITS = ("--vm-ram", "--vm-cpu", "--memory", "--cpuset-cpus")
+_OF_A_MACHINE = ("--vm-ram", "--vm-cpu")
+"""Apptainer has no virtual machines, and refuses these options."""
+_LIMITS = (*_OF_A_MACHINE, "--memory", "--cpuset-cpus")
 
 
 def image_commands(settings: Settings, layout: Layout, kind_of: KindOf) -> ImageCommands:
@@ -46,6 +54,7 @@ def image_commands(settings: Settings, layout: Layout, kind_of: KindOf) -> Image
         cwd=layout.root,
         configure=(configure,) if can_build else (),
         configure_directories=(posixpath.dirname(image),),
+        source=source,
         warnings=_warnings(settings),
     )
 
@@ -61,12 +70,15 @@ def container(
     entrypoint = shlex.split(task.entrypoint or "")
     switched_on = settings.values.get("--nv") not in (None, False)
     uses_devices = switched_on if gpus is None else gpus != "0"
+    limits: Argv = _LIMITS
+    if dialect(settings.platform, settings.words(settings.platform)) == "apptainer":
+        limits = tuple(option for option in limits if option not in _OF_A_MACHINE)
     before = (
         "exec" if entrypoint else "run",
         *settings.words("run_args"),
         *settings.options(_FLAGS),
         *(("--nv",) if uses_devices else ()),
-        *settings.options(_LIMITS),
+        *settings.options(limits),
         *(word for mount in mounts for word in ("--bind", _bind(settings, mount))),
     )
     return before, tuple(entrypoint) or (task.name,)
@@ -76,7 +88,7 @@ def _warnings(settings: Settings) -> tuple[str, ...]:
     return tuple(
         f"{settings.platform} honours {option} only in a virtual machine (--vm); "
         "the task runs without this limit"
-        for option in ("--vm-ram", "--vm-cpu")
+        for option in _OF_A_MACHINE
         if settings.values.get(option) is not None
     )
 
@@ -97,9 +109,20 @@ def derived(cube: Cube, layout: Layout, kind_of: KindOf) -> Mapping[str, str]:
     return values
 
 
-def environment_name(platform: str, name: str) -> str:
+def installed(platform: str, programs: Collection[str]) -> str:
+    """Return the program that serves a platform on a host that has these ``programs``."""
+    return next((name for name in PROGRAMS[platform] if name in programs), platform)
+
+
+def dialect(platform: str, engine: Argv) -> str:
+    """Return whose options and variables the engine understands: its name says it, if it can."""
+    program = posixpath.basename(engine[-1])
+    return program if program in PROGRAMS else platform
+
+
+def environment_name(platform: str, engine: Argv, name: str) -> str:
     """Return the variable to set outside so that the container sees ``name`` inside."""
-    return f"{platform.upper()}ENV_{name}"
+    return f"{dialect(platform, engine).upper()}ENV_{name}"
 
 
 def _sif_name(source: str) -> str:
@@ -115,11 +138,11 @@ def _bind(settings: Settings, mount: Mount) -> str:
     return f"{mount.source}:{mount.target}" + (f":{mount.opts}" if mount.opts else "")
 
 
-def device_environment(platform: str, gpus: str | None) -> Mapping[str, str]:
+def device_environment(platform: str, engine: Argv, gpus: str | None) -> Mapping[str, str]:
     """Return the variable that limits a task to some devices: ``--nv`` alone hands over all."""
     if gpus in (None, "all"):
         return {}
     names = gpus.removeprefix("device=")
     if gpus.isdecimal():
         names = ",".join(str(number) for number in range(int(gpus)))
-    return {environment_name(platform, "CUDA_VISIBLE_DEVICES"): names}
+    return {environment_name(platform, engine, "CUDA_VISIBLE_DEVICES"): names}

@@ -10,7 +10,8 @@ from contextlib import closing
 
 import attrs
 
-from mlcube_remote.dispatch.preflight import engine_problem, probe, require_rsync
+from mlcube_remote.commands.sif import installed
+from mlcube_remote.dispatch.preflight import Facts, engine_problem, probe, require_rsync
 from mlcube_remote.dispatch.rsync import readable_size
 from mlcube_remote.errors import (
     AuthenticationError,
@@ -131,7 +132,7 @@ def _ask(connection: Connection, host: Host, platform: str | None, checks: list[
         checks.append(Check(name="rsync", passed=True, detail=facts.rsync))
     except HostUnfitError as problem:
         checks.append(Check(name="rsync", passed=False, detail=problem.reason, hint=problem.hint))
-    checks.append(_engine(connection, host, platform or "docker"))
+    checks.append(_engine(connection, host, platform or "docker", facts))
     checks.append(_disk(connection, facts.root))
 
 
@@ -147,14 +148,18 @@ def _disk(connection: Connection, root: str) -> Check:
     )
 
 
-def _engine(connection: Connection, host: Host, platform: str) -> Check:
+def _engine(connection: Connection, host: Host, platform: str, facts: Facts) -> Check:
     configured = str(host.settings.get(platform, {}).get(platform, platform))
     engine = tuple(configured.split())
     if platform in CONTAINER_ENGINES:
         reply = connection.call("mlcr_engine", *engine)
     else:
+        engine = (installed(platform, facts.programs),) if engine == (platform,) else engine
         reply = connection.call("mlcr_version", *engine)
     if reply.ok:
-        return Check(name="engine", passed=True, detail=f"{platform} {reply.text.strip()}")
+        # Of Apptainer and Singularity the answer begins with the name.
+        detail = reply.text.strip()
+        named = platform not in CONTAINER_ENGINES and detail[:1].isalpha()
+        return Check(name="engine", passed=True, detail=detail if named else f"{platform} {detail}")
     problem = engine_problem(connection, platform, engine, reply)
     return Check(name="engine", passed=False, detail=problem.reason, hint=problem.hint)

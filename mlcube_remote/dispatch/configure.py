@@ -12,7 +12,9 @@ from mlcube_remote.commands.model import Argv, ImageCommands
 from mlcube_remote.dispatch.events import Level, Stage
 from mlcube_remote.dispatch.journal import Journal
 from mlcube_remote.dispatch.paths import HostPaths
+from mlcube_remote.dispatch.preflight import sif_arguments
 from mlcube_remote.errors import ConfigureError
+from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.transport.base import Connection, Stream
 
 ATTEMPTS = 3
@@ -33,6 +35,9 @@ def configure(
 ) -> None:
     """Run the configure commands of a cube, passing their output on.
 
+    A SIF file is built under another name and put in place when it is whole; of several clients
+    that want it at once one builds it, and the others wait.
+
     Args:
         connection: The host.
         journal: Told what the engine says.
@@ -45,7 +50,8 @@ def configure(
     if not commands.configure:
         raise ConfigureError(
             connection.name,
-            f"image {commands.image} is not there, and the cube has no recipe to make it from",
+            f"{commands.platform} image {commands.image} is not there, and there is no recipe to "
+            f"make it from ({commands.platform}.build_file: {commands.source})",
             hint="copy the image there, or give the cube a recipe (see docs/platforms.md)",
         )
     if commands.configure_directories:
@@ -62,24 +68,29 @@ def _attempt(
     argv: Argv,
 ) -> None:
     for attempt in range(1, ATTEMPTS + 1):
-        code, tail = _run(connection, journal, paths, argv)
+        code, tail = _run(connection, journal, _call(paths, commands, argv))
         if code == 0:
             return
         said = [line for line in tail if line.strip()]
-        pulling = "pull" in argv[: len(commands.engine) + 1]
+        pulling = "pull" in argv[: len(commands.engine) + 1] or "://" in commands.source
         passing = any(_PASSING.search(line) for line in said)
         if not (pulling and passing and attempt < ATTEMPTS):
             raise _failure(connection.name, commands, argv, code, said)
         pause = 2.0**attempt * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, not a secret
         journal.note(
-            Level.WARNING, f"pull failed ({said[-1].strip()}); trying again in {pause:.0f} s"
+            Level.WARNING, f"no image yet ({said[-1].strip()}); trying again in {pause:.0f} s"
         )
         time.sleep(pause)
 
 
-def _run(
-    connection: Connection, journal: Journal, paths: HostPaths, argv: Argv
-) -> tuple[int, list[str]]:
+def _call(paths: HostPaths, commands: ImageCommands, argv: Argv) -> Argv:
+    """Return the function to call on the host, and its arguments."""
+    if commands.platform in CONTAINER_ENGINES:
+        return ("mlcr_in", paths.cube, *argv)
+    return ("mlcr_build_sif", paths.root, *sif_arguments(commands, paths))
+
+
+def _run(connection: Connection, journal: Journal, call: Argv) -> tuple[int, list[str]]:
     tail: collections.deque[bytes] = collections.deque(maxlen=256)
     pass_on = journal.output(Stage.CONFIGURE, None)
 
@@ -87,7 +98,7 @@ def _run(
         tail.append(data[-4096:])
         pass_on(stream, data)
 
-    code = connection.stream("mlcr_in", paths.cube, *argv, sink=keep)
+    code = connection.stream(*call, sink=keep)
     text = b"".join(tail).decode("utf-8", "replace").replace("\r", "\n")
     return code, text.splitlines()[-_TAIL:]
 
@@ -107,5 +118,7 @@ def _failure(
         hint += f"-P{commands.platform}.build_strategy=auto"
     told = f":\n  {lines}" if lines else ""
     return ConfigureError(
-        host, f"{verb} of image {commands.image} failed (status {code}){told}", hint=hint
+        host,
+        f"{commands.platform} {verb} of image {commands.image} failed (status {code}){told}",
+        hint=hint,
     )

@@ -6,6 +6,7 @@ from __future__ import annotations
 from contextlib import closing
 from functools import partial
 
+from mlcube_remote.commands.model import ImageCommands
 from mlcube_remote.dispatch.claim import Claim, claim, join
 from mlcube_remote.dispatch.ending import conclude
 from mlcube_remote.dispatch.events import Level, Stage
@@ -15,7 +16,7 @@ from mlcube_remote.dispatch.outcome import JobOutcome
 from mlcube_remote.dispatch.paths import cube_room
 from mlcube_remote.dispatch.placement import Where
 from mlcube_remote.dispatch.plan import Job
-from mlcube_remote.dispatch.preflight import Facts, probe, require_rsync
+from mlcube_remote.dispatch.preflight import Facts, probe, require_program, require_rsync
 from mlcube_remote.dispatch.run import Run
 from mlcube_remote.dispatch.stages import (
     Bench,
@@ -83,16 +84,18 @@ def _probe(job: Job, connection: Connection) -> Facts:
 
 
 def _work(bench: Bench) -> None:
-    commands = bench.job.commands(bench.paths, bench.facts.kinds)
+    commands = bench.job.commands(bench.paths, bench.facts.kinds, bench.facts.programs)
+    needed = bench.job.image_commands(bench.paths, bench.facts.programs)
+    require_program(bench.line.connection, bench.facts, needed)
     with bench.run.reachable(bench.job.host.name, stop=bench.line.close, leave=bench.line.close):
         if bench.job.request.configure_only:
-            _make_ready(bench, commands)
+            _make_ready(bench, needed, commands)
             return
         ticket = bench.ticket(commands)
         held = claim(bench, ticket)
         if held is Claim.OURS:
             bench.remember(ticket)
-            _make_ready(bench, commands)
+            _make_ready(bench, needed, commands)
             require_inputs_there(bench)
             launch_job(bench, ticket, commands)
         else:
@@ -104,8 +107,7 @@ def _work(bench: Bench) -> None:
     _watch(bench, ticket)
 
 
-def _make_ready(bench: Bench, commands: Built) -> None:
-    needed = bench.job.image_commands(bench.paths)
+def _make_ready(bench: Bench, needed: ImageCommands, commands: Built) -> None:
     warnings = (*needed.warnings, *(text for _, built in commands for text in built.warnings))
     for warning in dict.fromkeys(warnings):
         bench.journal.note(Level.WARNING, warning)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import attrs
@@ -97,7 +97,7 @@ class Job:
         }
 
     def commands(
-        self, paths: HostPaths, kinds: Mapping[str, str]
+        self, paths: HostPaths, kinds: Mapping[str, str], programs: Collection[str] = ()
     ) -> tuple[tuple[str, TaskCommands], ...]:
         """Return (task, commands) in order.
 
@@ -105,6 +105,7 @@ class Job:
             paths: The job's paths.
             kinds: Absolute path on the host → ``f``, ``d`` or ``-`` where that is known; what is
                 in the cube is looked up here, since it is mirrored.
+            programs: Which of ``singularity`` and ``apptainer`` the host has, where that is known.
         """
         cube = self.request.cube
         kind_of = _kind_of(cube, paths, kinds)
@@ -119,14 +120,15 @@ class Job:
                     layout=paths.layout,
                     options=self.request.options,
                     kind_of=kind_of,
+                    programs=programs,
                     trusted=self.request.trust_cube,
                 ),
             )
             for name, placed in self.placed(paths.root).items()
         )
 
-    def image_commands(self, paths: HostPaths) -> ImageCommands:
-        """Return the commands that bring the image to the host, whatever the tasks."""
+    def image_commands(self, paths: HostPaths, programs: Collection[str] = ()) -> ImageCommands:
+        """Return the commands that bring the image to the host; see :meth:`commands`."""
         return build_image(
             self.request.cube,
             platform=self.platform,
@@ -134,6 +136,7 @@ class Job:
             layout=paths.layout,
             kind_of=_kind_of(self.request.cube, paths, {}),
             options=self.request.options,
+            programs=programs,
             trusted=self.request.trust_cube,
         )
 

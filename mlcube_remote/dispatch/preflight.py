@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
+from mlcube_remote.commands.model import ImageCommands
+from mlcube_remote.commands.sif import PROGRAMS
+from mlcube_remote.dispatch.paths import HostPaths
 from mlcube_remote.dispatch.rsync import check_remote_version
 from mlcube_remote.errors import HostUnfitError
 from mlcube_remote.platforms import CONTAINER_ENGINES
@@ -43,6 +46,8 @@ class Facts:
     """Version, or nothing where there is none."""
     kinds: Mapping[str, str]
     """Absolute path → ``f``, ``d`` or ``-``, for the paths that were asked about."""
+    programs: frozenset[str] = frozenset()
+    """Which of ``singularity`` and ``apptainer`` there are."""
 
     @property
     def architecture(self) -> str:
@@ -91,6 +96,7 @@ def probe(
             root_id=facts["root_id"],
             rsync=facts["rsync"],
             kinds=kinds,
+            programs=frozenset(value for key, value in told if key == "program"),
         )
     except KeyError as problem:
         raise HostUnfitError(
@@ -103,29 +109,52 @@ def require_rsync(connection: Connection, facts: Facts) -> None:
     check_remote_version(connection.name, facts.rsync)
 
 
+def require_program(connection: Connection, facts: Facts, needed: ImageCommands) -> None:
+    """Refuse a host that has neither Singularity nor Apptainer, when one of them is wanted.
+
+    Raises:
+        HostUnfitError: No program that would do is there, and no other one is configured.
+    """
+    platform = needed.platform
+    if platform in CONTAINER_ENGINES or needed.engine != (platform,) or facts.programs:
+        return
+    raise HostUnfitError(
+        connection.name,
+        f"neither {' nor '.join(PROGRAMS[platform])} was found there",
+        hint=f"install one on {connection.name}, or set {platform}: {{{platform}: PATH}} in the "
+        "inventory",
+    )
+
+
 @attrs.frozen
 class Image:
     """Whether an image is on a host, and for which machine it was made."""
 
     present: bool
     architecture: str = ""
+    stale: bool = False
+    """Whether it is there, but was built from another recipe."""
 
 
-def find_image(connection: Connection, platform: str, engine: tuple[str, ...], image: str) -> Image:
-    """Ask whether ``image`` is there.
+def find_image(connection: Connection, needed: ImageCommands, paths: HostPaths) -> Image:
+    """Ask whether an image is there.
 
     Args:
         connection: The host.
-        platform: ``docker``, ``podman``, ``singularity`` or ``apptainer``.
-        engine: The engine's executable, with what stands in front of it.
-        image: Name, or for Singularity and Apptainer the path of the SIF file.
+        needed: The image; for Singularity and Apptainer a file, held against its recipe.
+        paths: The job's paths.
 
     Raises:
         HostUnfitError: The engine is missing, does not run, or may not be used.
     """
+    platform, engine = needed.platform, needed.engine
     if platform not in CONTAINER_ENGINES:
-        return _find_sif(connection, platform, engine, image)
-    reply = connection.call("mlcr_image", image, *engine)
+        reply = connection.call("mlcr_sif", *sif_arguments(needed, paths))
+        if not reply.ok:
+            raise engine_problem(connection, platform, engine, reply)
+        told = reply.text.strip()
+        return Image(told == "f", stale=told == "stale")
+    reply = connection.call("mlcr_image", needed.image, *engine)
     if reply.ok:
         return Image(True, reply.text.strip().partition("/")[2])
     said = reply.stderr.decode("utf-8", "replace").strip()
@@ -135,11 +164,12 @@ def find_image(connection: Connection, platform: str, engine: tuple[str, ...], i
     raise engine_problem(connection, platform, engine, reply)
 
 
-def _find_sif(connection: Connection, platform: str, engine: tuple[str, ...], image: str) -> Image:
-    reply = connection.call("mlcr_sif", image, *engine)
-    if not reply.ok:
-        raise engine_problem(connection, platform, engine, reply)
-    return Image(reply.text.strip() == "f")
+def sif_arguments(needed: ImageCommands, paths: HostPaths) -> tuple[str, ...]:
+    """Return what the functions of ``sif.sh`` take, from the cube's directory on."""
+    source, count, command = "", len(needed.engine), needed.engine
+    if needed.configure:
+        source, count, command = needed.source, count + 1, needed.configure[0][:-2]
+    return (paths.cube, paths.workspace, needed.image, source, str(count), *command)
 
 
 def engine_problem(

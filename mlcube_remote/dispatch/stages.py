@@ -109,20 +109,31 @@ def _in_place(placed: Sequence[tuple[str, Placed]]) -> tuple[Wanted, ...]:
 
 
 def sync_stage(bench: Bench, needed: ImageCommands) -> Image:
-    """Bring the mirror up to date; meanwhile, ask whether the image is there."""
+    """Bring the mirror up to date; meanwhile, ask whether the image is there.
+
+    Whether a SIF file still is what its recipe says can only be asked when the recipe is there.
+    """
+    if needed.platform not in CONTAINER_ENGINES:
+        _sync(bench, image=needed.image)
+        return bench.line.steadily(lambda at: find_image(at, needed, bench.paths))
     with ThreadPoolExecutor(1, thread_name_prefix="mlcr-image") as aside:
         looking: Future[Image] = aside.submit(
-            find_image, bench.line.connection, bench.job.platform, needed.engine, needed.image
+            find_image, bench.line.connection, needed, bench.paths
         )
-        if not bench.job.host.is_local:
-            bench.line.connection.expect_channel()
-            with bench.journal.stage(Stage.SYNC) as notes:
-                items = [item for _, item in bench.placed()]
-                every = trees(bench.job.request.cube, items, bench.paths)
-                # The mirror is this user's and this machine's: nobody else ever fills it.
-                with alone(slug(bench.job.host.name, of=str(bench.job.request.cube.root))):
-                    notes.detail = _send_all(bench, every)
+        _sync(bench)
         return bench.line.steadily(_once(looking, bench, needed))
+
+
+def _sync(bench: Bench, *, image: str = "") -> None:
+    if bench.job.host.is_local:
+        return
+    bench.line.connection.expect_channel()
+    with bench.journal.stage(Stage.SYNC) as notes:
+        items = [item for _, item in bench.placed()]
+        every = trees(bench.job.request.cube, items, bench.paths, image=image)
+        # The mirror is this user's and this machine's: nobody else ever fills it.
+        with alone(slug(bench.job.host.name, of=str(bench.job.request.cube.root))):
+            notes.detail = _send_all(bench, every)
 
 
 def _send_all(bench: Bench, all_trees: Sequence[Tree]) -> str:
@@ -156,14 +167,18 @@ def _once(
     def look(connection: Connection) -> Image:
         if answers:
             return answers.pop().result()
-        return find_image(connection, bench.job.platform, needed.engine, needed.image)
+        return find_image(connection, needed, bench.paths)
 
     return look
 
 
 def configure_stage(bench: Bench, needed: ImageCommands, image: Image) -> None:
     """Make sure that the image is there, and that the machine can run it."""
-    always = bench.job.request.configure_only or needed.before_each_run
+    # Of a SIF file it is known whether another build would make another one.
+    in_engine = needed.platform in CONTAINER_ENGINES
+    always = needed.before_each_run or (bench.job.request.configure_only and in_engine)
+    if image.stale:
+        bench.journal.note(Level.INFO, f"the recipe of {needed.image} changed: building it again")
     with bench.journal.stage(Stage.CONFIGURE) as notes:
         if image.present and not always:
             notes.skipped, notes.detail = True, "image present"
@@ -178,7 +193,7 @@ def configure_stage(bench: Bench, needed: ImageCommands, image: Image) -> None:
 
 def _configure(bench: Bench, needed: ImageCommands, connection: Connection) -> Image:
     configure(connection, bench.journal, bench.paths, needed)
-    return find_image(connection, bench.job.platform, needed.engine, needed.image)
+    return find_image(connection, needed, bench.paths)
 
 
 def require_inputs_there(bench: Bench) -> None:
@@ -244,7 +259,8 @@ def _environment(job: Job, commands: Built) -> dict[str, Secret]:
     public = {
         name: Secret(value) for _, built in commands for name, value in built.environment.items()
     }
-    handed = {secret_variable(job.platform, name): value for name, value in job.env.items()}
+    engine = commands[0][1].engine
+    handed = {secret_variable(job.platform, engine, name): value for name, value in job.env.items()}
     return {**public, **handed}
 
 

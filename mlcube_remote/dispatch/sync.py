@@ -71,13 +71,16 @@ class Tree:
         ]
 
 
-def trees(cube: Cube, placed: Iterable[Placed], paths: HostPaths) -> tuple[Tree, ...]:
+def trees(
+    cube: Cube, placed: Iterable[Placed], paths: HostPaths, *, image: str = ""
+) -> tuple[Tree, ...]:
     """Return what must be sent for tasks whose parameters are ``placed``.
 
     Args:
         cube: The cube.
         placed: The parameters of all tasks of the job, in the order they run.
         paths: The job's paths on its host.
+        image: A file that was built there, if it is one; it stays there.
     """
     items = tuple(placed)
     patterns = read_patterns(cube.root)
@@ -87,6 +90,7 @@ def trees(cube: Cube, placed: Iterable[Placed], paths: HostPaths) -> tuple[Tree,
             local=cube.root,
             remote=paths.cube,
             rules=(
+                *_image_rules(paths, image),
                 *_output_rules(cube, cube.root, wanted),
                 *filter_rules(patterns),
                 *_results_rule(cube),
@@ -143,6 +147,15 @@ def _results_rule(cube: Cube) -> list[str]:
     if results == cube.root or not results.is_relative_to(cube.root):
         return []
     return [exclude_path(results.relative_to(cube.root).as_posix(), directory=True)]
+
+
+def _image_rules(paths: HostPaths, image: str) -> list[str]:
+    """Return rules that keep an image, and what belongs to it, where the mirror has them."""
+    inside = posixpath.relpath(image, paths.cube) if image else ".."
+    if inside.startswith(".."):
+        return []
+    folder, name = posixpath.split(escape(inside))
+    return [f"P /{posixpath.join(folder, item)}" for item in (name, f".{name}.*", f".{name}.*/***")]
 
 
 def _workspace_rule(cube: Cube) -> list[str]:

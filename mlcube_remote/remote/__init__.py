@@ -20,6 +20,7 @@ _LIBRARY = (
     "stop.sh",
     "look.sh",
     "manifest.sh",
+    "sif.sh",
 )
 
 

@@ -48,16 +48,6 @@ mlcr_in() {
     "$@"
 }
 
-# mlcr_sif FILE EXECUTABLE...: print what there is at FILE, an image of an engine without a server;
-# status 127 when there is no engine.
-mlcr_sif() {
-    if ! command -v "$2" >/dev/null 2>&1; then
-        echo "$2: not found" >&2
-        return 127
-    fi
-    mlcr_kind "$1"
-}
-
 # mlcr_version EXECUTABLE...: print the version of an engine that has no server.
 mlcr_version() {
     if ! command -v "$1" >/dev/null 2>&1; then

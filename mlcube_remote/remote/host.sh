@@ -135,6 +135,9 @@ mlcr_probe() {
     mlcr_fact user "$mlcr_user"
     mlcr_fact uid "$mlcr_uid"
     mlcr_fact machine "$(uname -m)"
+    for mlcr_program in singularity apptainer; do
+        ! command -v "$mlcr_program" >/dev/null 2>&1 || mlcr_fact program "$mlcr_program"
+    done
     mlcr_own_directories "$mlcr_root" "$mlcr_root/cubes" "$mlcr_root/data" "$mlcr_root/images" \
         "$mlcr_root/jobs" "$mlcr_root/locks" "$mlcr_root/workspaces" || return 3
     # The mirror itself takes on the modes that the cube has here; nobody gets past cubes/.

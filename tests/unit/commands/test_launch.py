@@ -55,13 +55,15 @@ def test_sif_platforms_take_no_launch_options(make: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("platform", "variable"),
+    ("platform", "engine", "variable"),
     [
-        ("docker", "A"),
-        ("podman", "A"),
-        ("singularity", "SINGULARITYENV_A"),
-        ("apptainer", "APPTAINERENV_A"),
+        ("docker", "docker", "A"),
+        ("podman", "sudo podman", "A"),
+        ("singularity", "singularity", "SINGULARITYENV_A"),
+        ("singularity", "/opt/apptainer/bin/apptainer", "APPTAINERENV_A"),
+        ("apptainer", "apptainer", "APPTAINERENV_A"),
+        ("apptainer", "/opt/wrapper", "APPTAINERENV_A"),
     ],
 )
-def test_secrets_travel_in_the_environment(platform: str, variable: str) -> None:
-    assert secret_variable(platform, "A") == variable
+def test_secrets_travel_in_the_environment(platform: str, engine: str, variable: str) -> None:
+    assert secret_variable(platform, tuple(engine.split()), "A") == variable

@@ -180,6 +180,19 @@ def test_nothing_is_deleted_in_the_workspace(cube: Cube, tmp_path: Path) -> None
     assert {"workspace/kept.bin", "workspace/deep/kept.bin", "results/r/kept", "code.py"} <= left
 
 
+def test_an_image_that_was_built_in_the_mirror_stays(cube: Cube, tmp_path: Path) -> None:
+    paths = host_paths(HOST, cube, "run", root="~/r", home="~")
+    placed = place(cube.tasks["train"], cube, HOST, root="~/r")
+    (tree,) = trees(cube, placed, paths, image=f"{paths.cube}/img/a[1].sif")
+    copy = tmp_path / "mirror"
+    kept = {"img/a[1].sif", "img/.a[1].sif.recipe", "img/.a[1].sif.building.node/a[1].sif"}
+    make(copy, "img/gone.sif", *kept)
+    arguments = [word.replace(f"host:{tree.remote}", str(copy)) for word in tree.arguments()]
+    subprocess.run(["rsync", *arguments], check=True, capture_output=True)
+    left = {str(path.relative_to(copy)) for path in copy.rglob("*") if path.is_file()}
+    assert {name for name in left if name.startswith("img/")} == kept
+
+
 def test_a_single_file_is_sent_as_itself(tmp_path: Path) -> None:
     (tmp_path / "data.bin").write_text("x")
     arguments = Tree(local=tmp_path / "data.bin", remote="/r/data.bin").arguments()

@@ -128,8 +128,6 @@ def test_a_missing_engine_is_told_apart(call: Call) -> None:
     assert call("mlcr_image", "x", "no-such-engine").returncode == 127
     assert call("mlcr_engine", "no-such-engine").returncode == 127
     assert call("mlcr_version", "no-such-engine").returncode == 127
-    assert call("mlcr_sif", "/x", "no-such-engine").returncode == 127
-    assert call("mlcr_sif", "/etc/passwd", "sh").stdout == b"f\n"
     assert call("mlcr_in", "/etc", "pwd").stdout == b"/etc\n"
     assert call("mlcr_in", "/no/where", "pwd").returncode == 125
     assert call("mlcr_limited", "5", "echo", "x").stdout == b"x\n"

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images that are files: built once, whole or not at all, and again when their recipe changes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from pathlib import Path
+
+import attrs
+import pytest
+
+from tests.unit.remote.conftest import Call, Completed, wait_for
+
+ENGINE = r"""#!/bin/sh
+# Stands for Singularity: "build OPTIONS IMAGE SOURCE" writes the image in two halves.
+echo "$*" >>"$ENGINE_LOG"
+while [ $# -gt 2 ]; do shift; done
+printf 'first half of %s, ' "$2" >"$1"
+while [ -e "$ENGINE_LOG.hold" ]; do sleep 0.05; done
+[ ! -e "$ENGINE_LOG.fail" ] || { echo 'FATAL: no good' >&2; exit 255; }
+echo 'second half' >>"$1"
+"""
+
+DEFINITION = """Bootstrap: localimage
+From: base.sif
+
+%files
+    project/*.py /opt
+    . /everything
+%files from build
+    project/other.txt /opt
+%post
+    project/other.txt
+"""
+
+
+@attrs.frozen
+class Cube:
+    """A cube with a definition file, on a host whose engine is a script."""
+
+    call: Call
+    root: Path
+    source: str = "cube.def"
+    arguments: tuple[str, ...] = ("--fakeroot",)
+    log: Path = attrs.field(init=False)
+    image: Path = attrs.field(init=False)
+
+    @log.default
+    def _log(self) -> Path:
+        return self.root.parent / "engine.log"
+
+    @image.default
+    def _image(self) -> Path:
+        return self.root / "workspace/.image/it's $(an image).sif"
+
+    def words(self) -> tuple[str, ...]:
+        engine = str(self.root.parent / "engine")
+        places = (str(self.root), str(self.root / "workspace"), str(self.image))
+        return (*places, self.source, "2", engine, "build", *self.arguments)
+
+    def state(self) -> str:
+        done = self.call("mlcr_sif", *self.words())
+        assert done.returncode == 0, done.stderr
+        return done.stdout.decode().strip()
+
+    def build(self) -> Completed:
+        root = str(self.root.parent / "root")
+        return self.call("mlcr_build_sif", root, *self.words(), ENGINE_LOG=str(self.log))
+
+    def builds(self) -> int:
+        return len(self.log.read_text().splitlines()) if self.log.exists() else 0
+
+    def left(self) -> set[str]:
+        return {path.name for path in self.image.parent.iterdir()}
+
+
+@pytest.fixture
+def cube(call: Call, tmp_path: Path) -> Cube:
+    root = tmp_path / "cube"
+    (root / "project").mkdir(parents=True)
+    (root / "workspace").mkdir()
+    (root / "cube.def").write_text(DEFINITION)
+    (root / "base.sif").write_text("base")
+    (root / "project/main.py").write_text("one")
+    (root / "project/other.txt").write_text("other")
+    (tmp_path / "root/locks").mkdir(parents=True)
+    engine = tmp_path / "engine"
+    engine.write_text(ENGINE)
+    engine.chmod(0o755)
+    return Cube(call, root)
+
+
+def test_an_image_is_built_once(cube: Cube) -> None:
+    assert cube.state() == "-"
+    done = cube.build()
+    assert done.returncode == 0, done.stderr
+    assert cube.image.read_text() == "first half of cube.def, second half\n"
+    assert cube.log.read_text().startswith("build --fakeroot ")
+    assert cube.left() == {cube.image.name, f".{cube.image.name}.recipe"}
+    assert cube.state() == "f"
+    again = cube.build()
+    assert (again.returncode, cube.builds()) == (0, 1)
+    assert b"the image is there" in again.stderr
+
+
+CHANGES = {
+    "the definition file": lambda root: (root / "cube.def").write_text(DEFINITION + "#\n"),
+    "a file that it takes in": lambda root: (root / "project/main.py").write_text("two"),
+    "another file below": lambda root: (root / "project/new.py").write_text(""),
+    "the image it starts from": lambda root: (root / "base.sif").write_text("another"),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_an_image_is_built_again_when_its_recipe_changed(cube: Cube, what: str) -> None:
+    cube.build()
+    CHANGES[what](cube.root)
+    assert cube.state() == "stale"
+    assert cube.build().returncode == 0
+    assert (cube.state(), cube.builds()) == ("f", 2)
+
+
+def test_other_arguments_or_another_source_make_another_image(cube: Cube) -> None:
+    cube.build()
+    assert attrs.evolve(cube, arguments=("--fakeroot", "--nv")).state() == "stale"
+    assert attrs.evolve(cube, source="docker://debian").state() == "stale"
+    assert cube.state() == "f"
+
+
+def test_what_a_run_leaves_in_the_workspace_is_no_part_of_the_recipe(cube: Cube) -> None:
+    cube.build()
+    (cube.root / "workspace/output.txt").write_text("made")
+    assert cube.state() == "f"
+
+
+@pytest.mark.parametrize("source", ["docker-archive:image.tar", "image.tar"])
+def test_an_archive_that_was_replaced_makes_another_image(cube: Cube, source: str) -> None:
+    archive = cube.root / "image.tar"
+    archive.write_bytes(b"x" * 2_000_000)
+    fromarchive = attrs.evolve(cube, source=source)
+    assert fromarchive.build().returncode == 0
+    assert fromarchive.state() == "f"
+    os.utime(archive, (1, 1))
+    assert fromarchive.state() == "stale"
+
+
+def test_an_image_of_somebody_elses_is_left_alone(cube: Cube) -> None:
+    cube.image.parent.mkdir()
+    cube.image.write_text("mine")
+    assert cube.state() == "f"
+    assert cube.build().returncode == 0
+    assert (cube.image.read_text(), cube.builds()) == ("mine", 0)
+
+
+def test_without_a_recipe_an_image_is_what_it_is(cube: Cube) -> None:
+    cube.build()
+    bare = attrs.evolve(cube, source="", arguments=())
+    assert bare.state() == "f"
+    cube.image.unlink()
+    assert bare.state() == "-"
+
+
+def test_a_build_that_fails_leaves_the_image_of_before(cube: Cube) -> None:
+    cube.build()
+    before = cube.image.read_bytes()
+    (cube.root / "cube.def").write_text("another")
+    fail = cube.log.with_name("engine.log.fail")
+    fail.touch()
+    done = cube.build()
+    assert (done.returncode, done.stderr) == (255, b"FATAL: no good\n")
+    assert cube.image.read_bytes() == before
+    assert cube.left() == {cube.image.name, f".{cube.image.name}.recipe"}
+    fail.unlink()
+    assert cube.build().returncode == 0
+    assert cube.state() == "f"
+
+
+def test_a_build_that_makes_no_file_is_a_failure(cube: Cube) -> None:
+    (cube.root.parent / "engine").write_text("#!/bin/sh\nexit 0\n")
+    done = cube.build()
+    assert done.returncode == 1
+    assert b"expected the build to make a file" in done.stderr
+    assert cube.state() == "-"
+
+
+def test_clients_that_come_at_once_build_it_once(cube: Cube) -> None:
+    hold = cube.log.with_name("engine.log.hold")
+    hold.touch()
+    done: list[Completed] = []
+    clients = [threading.Thread(target=lambda: done.append(cube.build())) for _ in range(3)]
+    for client in clients:
+        client.start()
+    wait_for(cube.builds)
+    assert cube.state() == "-", "half an image must not look like one"
+    hold.unlink()
+    for client in clients:
+        client.join()
+    assert [each.returncode for each in done] == [0, 0, 0]
+    assert cube.builds() == 1
+    assert cube.state() == "f"
+
+
+def test_a_build_that_was_killed_is_done_anew(cube: Cube) -> None:
+    hold = cube.log.with_name("engine.log.hold")
+    hold.touch()
+    killed: list[Completed] = []
+    client = threading.Thread(target=lambda: killed.append(cube.build()))
+    client.start()
+    wait_for(cube.builds)
+    (part,) = cube.image.parent.glob(".*.building.*/*")
+    wait_for(part.read_text)
+    _kill(_descendants(os.getpid()))
+    client.join()
+    assert cube.state() == "-"
+    assert part.read_text() == "first half of cube.def, ", "nobody was left to clean up"
+    hold.unlink()
+    done = cube.build()
+    assert done.returncode == 0, done.stderr
+    assert cube.image.read_text() == "first half of cube.def, second half\n"
+    assert cube.left() == {cube.image.name, f".{cube.image.name}.recipe"}
+
+
+def _descendants(pid: int) -> list[int]:
+    told = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False
+    )
+    children = [int(word) for word in told.stdout.split()]
+    return [*children, *(below for child in children for below in _descendants(child))]
+
+
+def _kill(pids: list[int]) -> None:
+    for pid in pids:
+        if Path(f"/proc/{pid}").exists():
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_an_image_that_came_without_its_stamp_is_built_again(cube: Cube) -> None:
+    """A machine that was switched off between the two renames must not keep an unknown image."""
+    cube.build()
+    stamp = cube.image.with_name(f".{cube.image.name}.recipe")
+    stamp.write_text("pending\n")
+    assert cube.state() == "stale"
+    cube.build()
+    assert stamp.read_text().split()[1] == str(cube.image.stat().st_size)
+
+
+def test_an_image_of_another_size_than_its_stamp_says_is_built_again(cube: Cube) -> None:
+    cube.build()
+    cube.image.write_text("cut of")
+    assert cube.state() == "stale"
+
+
+def test_a_host_without_the_engine_says_so(call: Call, tmp_path: Path) -> None:
+    done = call("mlcr_sif", str(tmp_path), str(tmp_path), "/x.sif", "", "1", "no-such-engine")
+    assert (done.returncode, done.stderr) == (127, b"no-such-engine: not found\n")
+
+
+def test_a_host_tells_which_of_the_two_programs_it_has(call: Call, tmp_path: Path) -> None:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("sh", "id", "uname", "ls", "mkdir", "rsync", "od", "tr", "ln", "rm", "mv"):
+        found = shutil.which(name)
+        assert found is not None
+        (folder / name).symlink_to(found)
+    (folder / "apptainer").symlink_to("/bin/true")
+    told = call("mlcr_probe", "~/root", "", PATH=str(folder)).stdout.decode().split("\0")
+    assert [fact for fact in told if fact.startswith("program=")] == ["program=apptainer"]
