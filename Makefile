@@ -10,7 +10,7 @@ AS_ROOT := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo -n)
 APT_INSTALL := $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --retries 3 --timeout 60
 SHELL_FILES = $(shell find mlcube_remote scripts tests examples benchmarks -name '*.sh') \
-    mlcube_remote/sandbox/images/host/sandbox-host .ci/run
+    $(wildcard mlcube_remote/sandbox/images/host/sandbox-*) .ci/run
 
 # Programs that the tests run here, each with the Debian package that has it.
 TEST_PROGRAMS := bash=bash busybox=busybox dash=dash fish=fish git=git tcsh=tcsh

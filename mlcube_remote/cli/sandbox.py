@@ -16,13 +16,26 @@ def sandbox() -> None:
 
 
 @sandbox.command("up")
-@click.option("--hosts", "count", type=click.IntRange(1, 64), default=2, show_default=True)
-@click.option("--with", "flavour", default="docker", show_default=True, metavar="KIND")
-def up_command(count: int, flavour: str) -> None:
+@click.option(
+    "--hosts",
+    "count",
+    type=click.IntRange(1, 64),
+    help="How many; without it two, or one of each kind if that is more.",
+)
+@click.option(
+    "--with",
+    "kinds",
+    multiple=True,
+    default=("docker",),
+    show_default=True,
+    metavar="KIND[,KIND...]",
+    help="What they have: docker, podman, apptainer, …; hosts take several in turn.",
+)
+def up_command(count: int | None, kinds: tuple[str, ...]) -> None:
     """Start hosts and write an inventory of them; what runs already stays."""
     from mlcube_remote.sandbox.lifecycle import up  # noqa: PLC0415 - only here
 
-    made = up(count, flavour, note=_note)
+    made = up(count, ",".join(kinds), note=_note)
     click.echo(f"{', '.join(host.name for host in made.hosts)} ready; inventory: {made.inventory}")
     click.echo(f"try: mlcube-remote run --inventory {made.inventory} --host=sandbox --task=TASK")
 

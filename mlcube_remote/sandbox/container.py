@@ -86,26 +86,30 @@ def describe(
         "SANDBOX_NOISY": "1" if flavour.is_noisy else "0",
         "SANDBOX_SSHD": "\n".join(flavour.sshd_options),
     }
+    if flavour.engine.store:
+        binds.append(Bind(source=engine_volume, target=flavour.engine.store))
     host = Container(image=image, hostname=hostname, environment=environment, binds=tuple(binds))
-    return _with_engine(host, engine_volume) if flavour.engine is Engine.OWN else host
+    return _with_rights(host, flavour.engine) if flavour.engine.is_inside else host
 
 
-def _with_engine(host: Container, volume: str) -> Container:
+def _with_rights(host: Container, engine: Engine) -> Container:
     """Give the host what an engine inside it needs.
 
     ``--privileged`` would say it shorter, but fails where the outer engine itself lacks a
     capability, as on many small virtual machines.
     """
-    return attrs.evolve(
+    host = attrs.evolve(
         host,
-        binds=(
-            *host.binds,
-            Bind(source="/sys/fs/cgroup", target="/sys/fs/cgroup"),
-            Bind(source=volume, target="/var/lib/docker"),
-        ),
-        cap_add=("ALL",),
-        cap_drop=("SYS_RESOURCE",),
+        cap_add=("SYS_ADMIN",),
         security_opt=("seccomp=unconfined", "apparmor=unconfined"),
         device_cgroup_rules=("a *:* rwm",),
+    )
+    if engine is not Engine.OWN:
+        return host  # ordinary users run the engine, in namespaces of their own
+    return attrs.evolve(
+        host,
+        binds=(*host.binds, Bind(source="/sys/fs/cgroup", target="/sys/fs/cgroup")),
+        cap_add=("ALL",),
+        cap_drop=("SYS_RESOURCE",),
         cgroupns="host",
     )

@@ -2,7 +2,7 @@
 """The kinds of hosts that a sandbox can have, as data.
 
 A flavour says in what a host differs from the plain one. The first is what ``sandbox up`` gives;
-the others are the hosts that people really have and that tests must meet.
+then come the other engines, and the hosts that people really have and that tests must meet.
 """
 
 from __future__ import annotations
@@ -15,15 +15,34 @@ from mlcube_remote.sandbox.engine import SandboxError
 
 
 class Engine(Enum):
-    """Whose Docker engine a host uses."""
+    """Which engine a host has, and whose it is."""
 
     SHARED = "shared"
-    """This machine's, through its socket: hosts are cheap, and paths mean the same on both."""
+    """This machine's Docker, through its socket: hosts are cheap, paths mean the same on both."""
     FORBIDDEN = "forbidden"
-    """This machine's, but the user may not use the socket."""
+    """This machine's Docker, but the user may not use the socket."""
     OWN = "own"
-    """One of its own, inside."""
+    """A Docker of its own, inside."""
+    PODMAN = "podman"
+    """Podman, inside, rootless."""
+    APPTAINER = "apptainer"
+    """Apptainer, inside, for an ordinary user."""
     NONE = "none"
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether the engine and its images are in the host, not on this machine."""
+        return self in (Engine.OWN, Engine.PODMAN, Engine.APPTAINER)
+
+    @property
+    def store(self) -> str | None:
+        """Where an engine inside stacks layers, for which not every file system will do."""
+        return {Engine.OWN: "/var/lib/docker", Engine.PODMAN: "/var/lib/containers"}.get(self)
+
+    @property
+    def platform(self) -> str:
+        """The platform to name in an inventory."""
+        return self.value if self in (Engine.PODMAN, Engine.APPTAINER) else "docker"
 
 
 @attrs.frozen(kw_only=True)
@@ -48,6 +67,8 @@ FLAVOURS = {
     flavour.name: flavour
     for flavour in (
         Flavour(name="docker"),
+        Flavour(name="podman", engine=Engine.PODMAN),
+        Flavour(name="apptainer", engine=Engine.APPTAINER),
         Flavour(name="nested", engine=Engine.OWN),
         Flavour(name="dash", login_shell="/bin/dash"),
         Flavour(name="fish", login_shell="/usr/bin/fish"),
@@ -77,3 +98,12 @@ def named(name: str) -> Flavour:
         raise SandboxError(
             f"no sandbox host of kind {name!r}", hint=f"known are: {', '.join(FLAVOURS)}"
         ) from None
+
+
+def listed(names: str) -> tuple[Flavour, ...]:
+    """Return the flavours of *names*, which commas separate.
+
+    Raises:
+        SandboxError: There is none of such a name.
+    """
+    return tuple(named(name.strip()) for name in names.split(","))

@@ -13,6 +13,13 @@ from mlcube_remote.sandbox.flavours import Engine, Flavour
 
 REPOSITORY = "mlcube-remote/sandbox"
 
+_INSIDE = {
+    Engine.OWN: ("nested", "their own Docker engine"),
+    Engine.PODMAN: ("podman", "Podman"),
+    Engine.APPTAINER: ("apptainer", "Apptainer"),
+}
+"""The recipe, and what its hosts have, where the engine is part of the image."""
+
 
 def ensure_image(flavour: Flavour, note: Callable[[str], None]) -> str:
     """Return the name of the image for hosts of *flavour*, building it where it is absent.
@@ -27,7 +34,8 @@ def ensure_image(flavour: Flavour, note: Callable[[str], None]) -> str:
         SandboxError: An image could not be had.
     """
     host = _tag("host")
-    wanted = _tag("nested", host) if flavour.engine is Engine.OWN else host
+    name, told = _INSIDE.get(flavour.engine, ("host", ""))
+    wanted = host if name == "host" else _tag(name, host)
     if engine.is_present(wanted):
         return wanted
     if not engine.is_present(engine.BASE_IMAGE):
@@ -37,8 +45,8 @@ def ensure_image(flavour: Flavour, note: Callable[[str], None]) -> str:
         note("building the image of the SSH hosts (once; under a minute)")
         engine.docker("build", "--tag", host, str(_recipe("host")))
     if wanted != host:
-        note("building the image of hosts with their own engine (once; under a minute)")
-        recipe = str(_recipe("nested"))
+        note(f"building the image of hosts with {told} (once; under a minute)")
+        recipe = str(_recipe(name))
         engine.docker("build", "--build-arg", f"HOST_IMAGE={host}", "--tag", wanted, recipe)
     return wanted
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import attrs
 
 from mlcube_remote.sandbox import container, engine, flavours, homes, images, keys, place
 from mlcube_remote.sandbox.engine import SandboxError, docker
-from mlcube_remote.sandbox.flavours import Engine, Flavour
+from mlcube_remote.sandbox.flavours import Flavour
 from mlcube_remote.sandbox.place import Place, Sandbox, SandboxHost
 
 LABEL = "org.mlcommons.mlcube-remote.sandbox"
@@ -45,47 +45,56 @@ class _Found:
 
 
 def up(
-    count: int = 2,
+    count: int | None = None,
     flavour: str = "docker",
     *,
     state_dir: Path | None = None,
     note: Callable[[str], None] = _silent,
 ) -> Sandbox:
-    """Leave the sandbox with *count* hosts of that flavour, ready to log in.
+    """Leave the sandbox with *count* hosts of these flavours, ready to log in.
 
     Hosts that run already stay as they are; others, and surplus ones, are removed.
 
     Args:
-        count: How many hosts: ``sandbox1``, ``sandbox2`` and so on.
-        flavour: A name of :data:`mlcube_remote.sandbox.flavours.FLAVOURS`.
+        count: How many hosts: ``sandbox1``, ``sandbox2`` and so on. Without it two, or one of each
+            flavour if that is more.
+        flavour: A name of :data:`mlcube_remote.sandbox.flavours.FLAVOURS`, or several, separated
+            by commas, which the hosts take in turn.
         state_dir: Where the sandbox keeps its files; one folder is one sandbox.
         note: Told in one line what takes long.
 
     Raises:
         SandboxError: No engine answers, an image cannot be had, or a host does not start.
     """
-    if count < 1:
-        raise SandboxError(f"a sandbox has at least one host, not {count}")
-    kind = flavours.named(flavour)
+    kinds = flavours.listed(flavour)
+    if count is None:
+        count = max(2, len(kinds))
+    if count < len(kinds):
+        raise SandboxError(
+            f"a sandbox with {flavour} has at least {_counted(len(kinds))}, not {count}",
+            hint=f"--hosts {len(kinds)}",
+        )
+    wanted = {f"sandbox{number + 1}": kinds[number % len(kinds)] for number in range(count)}
     where = _place(state_dir)
     where.root.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _locked(where):
         found = {each.host: each for each in _containers(where)}
-        image = images.ensure_image(kind, note)
-        names = [f"sandbox{number}" for number in range(1, count + 1)]
+        image = {kind.name: images.ensure_image(kind, note) for kind in kinds}
         fit = {
             name: each
             for name, each in found.items()
-            if name in names and (each.flavour, each.image) == (flavour, image) and each.port
+            if name in wanted
+            and (each.flavour, each.image) == (wanted[name].name, image[wanted[name].name])
+            and each.port
         }
         unfit = [each for name, each in found.items() if name not in fit]
         if unfit:
             note(f"removing {', '.join(each.host for each in unfit)}")
             _remove(where, unfit)
-        missing = [name for name in names if name not in fit]
+        missing = [name for name in wanted if name not in fit]
         if missing:
             note(f"starting {', '.join(missing)}")
-            _start(where, missing, kind, image)
+            _start(where, {name: (wanted[name], image[wanted[name].name]) for name in missing})
         return _publish(where)
 
 
@@ -120,6 +129,10 @@ def down(*, state_dir: Path | None = None, note: Callable[[str], None] = _silent
         where.identity.with_name(where.identity.name + ".pub").unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # something of the user's own is in there: it stays
         where.root.rmdir()
+
+
+def _counted(hosts: int) -> str:
+    return "one host" if hosts == 1 else f"{hosts} hosts"
 
 
 def _place(state_dir: Path | None) -> Place:
@@ -174,10 +187,12 @@ def _running(where: Place) -> tuple[SandboxHost, ...]:
     return tuple(sorted(hosts, key=lambda host: (len(host.name), host.name)))
 
 
-def _start(where: Place, names: list[str], kind: Flavour, image: str) -> None:
+def _start(where: Place, missing: Mapping[str, tuple[Flavour, str]]) -> None:
+    """Start hosts, each of its kind and from its image."""
     public = keys.ensure_key(where.identity)
 
     def start(name: str) -> None:
+        kind, image = missing[name]
         folder = where.keys(name)
         keys.ensure_key(folder / "ssh_host_ed25519_key")
         (folder / "authorized_keys").write_text(public + "\n")
@@ -186,7 +201,7 @@ def _start(where: Place, names: list[str], kind: Flavour, image: str) -> None:
         host = container.describe(
             kind, image=image, hostname=name, keys=folder, home=home, engine_volume=volume
         )
-        if kind.engine is Engine.OWN:
+        if kind.engine.store:
             docker("volume", "create", "--label", f"{LABEL}={where.id}", volume)
         labels = {
             LABEL: where.id,
@@ -196,11 +211,11 @@ def _start(where: Place, names: list[str], kind: Flavour, image: str) -> None:
         }
         words = [word for label in labels.items() for word in ("--label", "=".join(label))]
         identity = engine.start(_container_name(where, name), *words, *host.options(), image)
-        if kind.engine is Engine.OWN:
+        if kind.engine.is_inside:
             engine.wait_for_inner_engine(identity)
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        list(pool.map(start, names))
+        list(pool.map(start, missing))
 
 
 def _publish(where: Place) -> Sandbox:

@@ -11,6 +11,8 @@ from pathlib import Path
 import attrs
 import yaml
 
+from mlcube_remote.sandbox.flavours import named
+
 GROUP = "sandbox"
 USER = "mlcube"
 
@@ -95,7 +97,11 @@ def default_place() -> Place:
 
 
 def write_inventory(place: Place, hosts: Iterable[SandboxHost]) -> None:
-    """Write the inventory of *hosts*; whoever reads it meanwhile sees the old or the new one."""
+    """Write the inventory of *hosts*; whoever reads it meanwhile sees the old or the new one.
+
+    Raises:
+        SandboxError: A host is of a kind that there is not.
+    """
     listed = {
         host.name: {
             "address": "127.0.0.1",
@@ -104,7 +110,7 @@ def write_inventory(place: Place, hosts: Iterable[SandboxHost]) -> None:
             "identity_file": str(place.identity),
             "known_hosts": str(place.known_hosts),
             "remote_root": str(host.home / ".mlcube-remote"),
-            "platform": "docker",
+            "platform": named(host.flavour).engine.platform,
         }
         for host in hosts
     }

@@ -28,7 +28,7 @@ from mlcube_remote.inventory.load import load
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.sandbox import SandboxError, SandboxHost, container, homes, images, keys, place
 from mlcube_remote.sandbox.engine import docker, ensure_base_image, wait_for_inner_engine
-from mlcube_remote.sandbox.flavours import Engine, named
+from mlcube_remote.sandbox.flavours import named
 from mlcube_remote.sandbox.place import Place
 
 LABEL = "org.mlcommons.mlcube-remote.test"
@@ -154,7 +154,7 @@ def _running(flavour: str, options: tuple[str, ...], where: Place) -> Iterator[S
     label = f"{LABEL}={os.getpid()}"
     volume = f"mlcube-remote-test-{os.getpid()}-{name}-disk"
     home = homes.ensure(kind, where.home(name), volume=volume, label=label)
-    if kind.engine is Engine.OWN:
+    if kind.engine.store:
         docker("volume", "create", "--label", label, volume)
     described = container.describe(
         kind,
@@ -168,7 +168,7 @@ def _running(flavour: str, options: tuple[str, ...], where: Place) -> Iterator[S
         with _started(described) as started:
             port = started.get_exposed_port(container.SSH_PORT)
             keys.wait_for_greeting(name, port)
-            if kind.engine is Engine.OWN:
+            if kind.engine.is_inside:
                 wait_for_inner_engine(started.get_container_id())
             listed = SandboxHost(name=name, flavour=flavour, port=port, home=Path(home.target))
             place.write_whole(where.known_hosts, keys.known_hosts_line(port, host_key) + "\n")

@@ -82,6 +82,21 @@ def test_up_with_another_count_or_kind_replaces_what_does_not_fit(sandbox_folder
     assert len(labelled(other)) == 2  # with its disk
 
 
+def test_one_of_each_engine(sandbox_folder: Path) -> None:
+    sandbox = up(flavour="docker,podman,apptainer", state_dir=sandbox_folder)
+    listed = yaml.safe_load(sandbox.inventory.read_text())["hosts"]
+    platforms = {name: host["platform"] for name, host in listed.items()}
+    assert platforms == {"sandbox1": "docker", "sandbox2": "podman", "sandbox3": "apptainer"}
+    for name, command in (
+        ("sandbox1", f'docker run --rm --network none --volume "$HOME:/io" {BASE_IMAGE}'),
+        ("sandbox2", f'podman run --rm --network none --volume "$HOME:/io" {BASE_IMAGE}'),
+        ("sandbox3", f'apptainer exec --bind "$HOME:/io" docker://{BASE_IMAGE}'),
+    ):
+        done = ssh(sandbox.inventory, name, f"{command} touch /io/here; ls")
+        assert done.stdout == "here\n", done.stderr
+    assert up(flavour="docker,podman,apptainer", state_dir=sandbox_folder) == sandbox
+
+
 def test_up_replaces_a_host_that_was_stopped(sandbox_folder: Path) -> None:
     sandbox = up(1, state_dir=sandbox_folder)
     docker("kill", *labelled(sandbox))

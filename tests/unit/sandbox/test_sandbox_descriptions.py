@@ -55,18 +55,37 @@ def test_every_flavour_keeps_its_home_and_reads_its_keys(flavour: str) -> None:
 
 @pytest.mark.parametrize(
     ("flavour", "has_socket"),
-    [("docker", True), ("no-permission", True), ("no-engine", False), ("nested", False)],
+    [
+        ("docker", True),
+        ("no-permission", True),
+        ("no-engine", False),
+        ("nested", False),
+        ("podman", False),
+        ("apptainer", False),
+    ],
 )
 def test_only_hosts_that_share_the_engine_have_its_socket(flavour: str, has_socket: bool) -> None:
     assert (Bind(source=str(SOCKET), target=str(SOCKET)) in described(flavour).binds) is has_socket
 
 
-def test_only_a_nested_engine_gets_more_rights_and_never_all_of_them() -> None:
+def test_only_an_engine_inside_gets_more_rights_and_never_all_of_them() -> None:
     plain, nested = described("docker").options(), described("nested").options()
     assert "--cap-add" not in plain
     assert nested[nested.index("--cap-drop") + 1] == "SYS_RESOURCE"
     assert "volume:/var/lib/docker:rw" in nested
     assert "--privileged" not in nested
+
+
+@pytest.mark.parametrize("flavour", ["podman", "apptainer"])
+def test_engines_of_ordinary_users_get_one_right_and_nothing_of_the_machines(flavour: str) -> None:
+    host = described(flavour)
+    assert (host.cap_add, host.cgroupns) == (("SYS_ADMIN",), None)
+    assert not any(bind.source.startswith("/sys") for bind in host.binds)
+
+
+def test_podman_keeps_its_layers_on_a_volume() -> None:
+    assert "volume:/var/lib/containers:rw" in described("podman").options()
+    assert "volume" not in {bind.source for bind in described("apptainer").binds}
 
 
 def test_the_user_without_permission_is_nobody_known_here() -> None:
@@ -84,6 +103,12 @@ def test_a_sandbox_of_no_hosts_is_refused() -> None:
         up(0)
 
 
+def test_more_kinds_than_hosts_are_refused() -> None:
+    with pytest.raises(SandboxError, match="has at least 3 hosts, not 2") as problem:
+        up(2, "docker,podman,apptainer")
+    assert problem.value.hint == "--hosts 3"
+
+
 def test_two_places_are_two_sandboxes() -> None:
     assert Place(Path("/a")).id == Place(Path("/a")).id
     assert Place(Path("/a")).id != Place(Path("/b")).id
@@ -97,9 +122,21 @@ def test_the_place_is_below_the_state_directory(monkeypatch: pytest.MonkeyPatch)
     assert place.default_place().root == Path("/home/ada/.local/state/mlcube-remote/sandbox")
 
 
-def test_the_inventory_says_how_to_reach_each_host(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("flavour", "platform"),
+    [
+        ("docker", "docker"),
+        ("fish", "docker"),
+        ("nested", "docker"),
+        ("podman", "podman"),
+        ("apptainer", "apptainer"),
+    ],
+)
+def test_the_inventory_says_how_to_reach_each_host_and_what_it_runs(
+    tmp_path: Path, flavour: str, platform: str
+) -> None:
     where = Place(tmp_path)
-    host = SandboxHost(name="sandbox1", flavour="docker", port=4022, home=where.home("sandbox1"))
+    host = SandboxHost(name="sandbox1", flavour=flavour, port=4022, home=where.home("sandbox1"))
     place.write_inventory(where, [host])
     document = yaml.safe_load(where.inventory.read_text())
     assert document == {
@@ -111,7 +148,7 @@ def test_the_inventory_says_how_to_reach_each_host(tmp_path: Path) -> None:
                 "identity_file": str(tmp_path / "id_ed25519"),
                 "known_hosts": str(tmp_path / "known_hosts"),
                 "remote_root": str(tmp_path / "hosts/sandbox1/home/.mlcube-remote"),
-                "platform": "docker",
+                "platform": platform,
             }
         },
         "groups": {"sandbox": ["sandbox1"]},
@@ -239,13 +276,14 @@ def test_the_base_image_is_made_of_packages_where_no_registry_answers(
     assert problem.value.hint == f"sudo sh {script} debian:bookworm-slim"
 
 
+@pytest.mark.parametrize("flavour", ["nested", "podman", "apptainer"])
 def test_images_that_are_absent_are_built_in_order_and_noted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flavour: str
 ) -> None:
     docker_that(tmp_path, monkeypatch, f'echo "$1" "$2" >>{tmp_path}/log')
     notes: list[str] = []
-    image = images.ensure_image(named("nested"), notes.append)
-    assert image.startswith("mlcube-remote/sandbox-nested:")
+    image = images.ensure_image(named(flavour), notes.append)
+    assert image.startswith(f"mlcube-remote/sandbox-{flavour}:")
     said = (tmp_path / "log").read_text().splitlines()
     assert [line for line in said if line != "image ls"] == [
         "pull --quiet",
@@ -257,8 +295,8 @@ def test_images_that_are_absent_are_built_in_order_and_noted(
 
 def test_shell_files_run_in_every_shell() -> None:
     folder = Path(engine.__file__).parent
-    scripts = [*folder.glob("*.sh"), folder / "images/host/sandbox-host"]
-    assert len(scripts) == 3
+    scripts = [*folder.glob("*.sh"), *folder.glob("images/host/sandbox-*")]
+    assert len(scripts) == 4
     for script in scripts:
         for shell in (["dash", "-n"], ["bash", "-n"]):
             done = subprocess.run([*shell, str(script)], capture_output=True, check=False)
