@@ -18,5 +18,6 @@ def _no_personal_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     """Keep the person's inventory and state out of tests, and the tests' out of theirs."""
     for name in ("MLCUBE_REMOTE_INVENTORY", "SSH_AUTH_SOCK"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MLCUBE_SYSTEM_SETTINGS", str(tmp_path / "xdg" / "mlcube.yaml"))
     for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
         monkeypatch.setenv(name, str(tmp_path / "xdg" / name.removeprefix("XDG_").lower()))

@@ -82,6 +82,18 @@ def _complete_tasks(ctx: click.Context, _param: click.Parameter, incomplete: str
     return [f"{head}{comma}{name}" for name in tasks if name.startswith(last)]
 
 
+def _complete_platforms(_: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    from mlcube_remote.cube import system  # noqa: PLC0415 - only on completion
+    from mlcube_remote.errors import MLCubeRemoteError  # noqa: PLC0415
+    from mlcube_remote.platforms import PLATFORMS  # noqa: PLC0415
+
+    try:
+        names = dict.fromkeys((*PLATFORMS, *system.load().names))
+    except MLCubeRemoteError:
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
 inventory_option = click.option(
     "--inventory",
     metavar="FILE",
@@ -128,7 +140,12 @@ cube_options = _together(
 )
 
 platform_options = _together(
-    click.option("--platform", metavar="NAME", help="docker, podman, singularity or apptainer."),
+    click.option(
+        "--platform",
+        metavar="NAME",
+        shell_complete=_complete_platforms,
+        help="docker, podman, singularity, apptainer, or one of ~/mlcube.yaml.",
+    ),
     click.option("--network", metavar="NAME", help="Network of the container."),
     click.option("--security", metavar="OPT", help="Security option of the container."),
     click.option("--gpus", metavar="N", help="GPUs to hand over: 2, all, device=0,1."),

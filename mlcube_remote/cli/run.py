@@ -18,6 +18,7 @@ from mlcube_remote.cli.session import (
     select_hosts,
     split_arguments,
     split_names,
+    through_platform,
 )
 from mlcube_remote.errors import UsageError
 
@@ -105,9 +106,12 @@ def configure(**given: Any) -> int:
 def _execute(given: dict[str, Any], *, configure_only: bool) -> int:
     # The rooms below are imported here: parsing and --help need none of them.
     from mlcube_remote.commands.model import Options  # noqa: PLC0415
+    from mlcube_remote.cube import system as system_settings  # noqa: PLC0415
     from mlcube_remote.cube.load import load, select_tasks  # noqa: PLC0415
     from mlcube_remote.dispatch.plan import Request, plan  # noqa: PLC0415
 
+    system = system_settings.load()
+    given = through_platform(given, system)
     task_names = split_names(given["tasks"])
     cube = load(
         given["mlcube"],
@@ -124,6 +128,7 @@ def _execute(given: dict[str, Any], *, configure_only: bool) -> int:
         tasks=tuple(task.name for task in tasks),
         run_id=_run_id(given["run_id"]),
         platform=given["platform"],
+        system=system,
         options=Options(
             gpus=given["gpus"],
             network=given["network"],

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
@@ -17,6 +17,7 @@ from mlcube_remote.secret import Secret
 from mlcube_remote.transport.base import Connection
 
 if TYPE_CHECKING:  # a command that begins no run needs none of these
+    from mlcube_remote.cube.system import SystemSettings
     from mlcube_remote.dispatch.known import KnownRun
     from mlcube_remote.dispatch.plan import Job, Request
     from mlcube_remote.runs.store import Store
@@ -51,6 +52,35 @@ def select_hosts(
             hint=f"in the inventory: {names}; or any name of your ~/.ssh/config",
         )
     return narrow(select(inventory, wanted), conditions, known=inventory.hosts.values())
+
+
+def through_platform(given: Mapping[str, Any], system: SystemSettings) -> dict[str, Any]:
+    """Fill in what a platform says that is a host: ``runner: remote`` in ``~/mlcube.yaml``.
+
+    What the command line says of hosts and inventory wins.
+
+    Raises:
+        UsageError: The platform is wrong, or is in turn a host on another one.
+    """
+    from mlcube_remote.cube.system import REMOTE  # noqa: PLC0415 - only for runs
+
+    found = system.platform(given["platform"]) if given["platform"] else None
+    if found is None or found.platform != REMOTE:
+        return dict(given)
+    engine = found.settings.get("platform")
+    inner = system.platform(engine) if engine else None
+    if inner is not None and inner.platform == REMOTE:
+        raise UsageError(
+            f"{found.where}: platforms.{found.name}: platform: {engine} is a host itself",
+            hint="expected docker, podman, singularity, apptainer, or a platform of one of these",
+        )
+    host = found.settings.get("host")
+    return {
+        **given,
+        "platform": engine,
+        "hosts": given["hosts"] or ((host,) if host else ()),
+        "inventory": given["inventory"] or found.settings.get("inventory"),
+    }
 
 
 @attrs.frozen(kw_only=True)

@@ -29,7 +29,7 @@ from mlcube_remote.commands.paths import missing_directories
 from mlcube_remote.commands.settings import SECTIONS, Settings, merge
 from mlcube_remote.commands.trust import check_mounts, check_settings
 from mlcube_remote.commands.workspace import after_copies, copies_for
-from mlcube_remote.cube.model import Cube, Task
+from mlcube_remote.cube.model import NOTHING, Cube, Task
 from mlcube_remote.cube.read import has_control
 from mlcube_remote.errors import PlanError
 from mlcube_remote.platforms import CONTAINER_ENGINES, PLATFORMS, SETTINGS
@@ -54,6 +54,7 @@ def build(
     kind_of: KindOf,
     programs: Collection[str] = (),
     trusted: bool = False,
+    user_settings: Mapping[str, Any] = NOTHING,
 ) -> TaskCommands:
     """Build the commands that configure a platform for a cube and run one of its tasks.
 
@@ -68,12 +69,15 @@ def build(
         programs: Which of ``singularity`` and ``apptainer`` the host has, where that is known: one
             stands in for the other where the settings name the platform's own.
         trusted: Whether the cube may ask for privileges (``--trust-cube``).
+        user_settings: The user's settings of this platform for all hosts (``~/mlcube.yaml``).
 
     Raises:
         PlanError: Cube, platform, settings and parameters do not fit together.
     """
     kind_of = lru_cache(maxsize=None)(kind_of)
-    settings = _settings(cube, platform, host_settings, layout, options, kind_of, programs)
+    settings = _settings(
+        cube, platform, host_settings, user_settings, layout, options, kind_of, programs
+    )
     image = _image(settings, layout, kind_of, trusted=trusted)
     copies = copies_for(cube, task, layout, kind_of)
     bindings = bind(
@@ -119,12 +123,15 @@ def build_image(
     options: Options = _NO_OPTIONS,
     programs: Collection[str] = (),
     trusted: bool = False,
+    user_settings: Mapping[str, Any] = NOTHING,
 ) -> ImageCommands:
     """Build the commands that configure a platform for a cube, whatever its tasks.
 
     Arguments and errors are those of :func:`build`.
     """
-    settings = _settings(cube, platform, host_settings, layout, options, kind_of, programs)
+    settings = _settings(
+        cube, platform, host_settings, user_settings, layout, options, kind_of, programs
+    )
     return _image(settings, layout, kind_of, trusted=trusted)
 
 
@@ -152,6 +159,7 @@ def _settings(
     cube: Cube,
     platform: str,
     host_settings: Mapping[str, Mapping[str, Any]],
+    user_settings: Mapping[str, Any],
     layout: Layout,
     options: Options,
     kind_of: KindOf,
@@ -160,7 +168,7 @@ def _settings(
     """Merge the settings, fill in a SIF image that no section names, refuse what cannot run."""
     if options.mount not in {None, "", "ro", "rw"}:
         raise PlanError(f"--mount={options.mount}: expected ro or rw")
-    settings = merge(cube, _known(platform), host_settings, options)
+    settings = merge(cube, _known(platform), host_settings, options, user_settings)
     if platform not in CONTAINER_ENGINES and not settings.values.get("image"):
         derived = sif.derived(cube, layout, kind_of)
         settings = attrs.evolve(

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The settings in force for one platform, and whose word each of them is.
 
-Lowest to highest: defaults, the host's settings, ``mlcube.yaml``, ``-P``, the options of the
-command line, ``-P runner.…``. Mappings such as ``env_args`` merge name by name.
+Lowest to highest: defaults, the user's platform for all hosts, the host's settings,
+``mlcube.yaml``, ``-P``, the options of the command line, ``-P runner.…``. Mappings such as
+``env_args`` merge name by name.
 """
 
 from __future__ import annotations
@@ -103,7 +104,11 @@ class Settings:
 
 
 def merge(
-    cube: Cube, platform: str, host: Mapping[str, Mapping[str, Any]], options: Options
+    cube: Cube,
+    platform: str,
+    host: Mapping[str, Mapping[str, Any]],
+    options: Options,
+    user: Mapping[str, Any] = NOTHING,
 ) -> Settings:
     """Merge all sources of settings for a platform.
 
@@ -112,6 +117,7 @@ def merge(
         platform: One of :data:`mlcube_remote.platforms.PLATFORMS`.
         host: The host's settings by section (``Host.settings``).
         options: The command line's.
+        user: The user's settings of this platform for all hosts (``~/mlcube.yaml``).
 
     Raises:
         PlanError: ``-P runner.…`` names no setting of the platform, or a value is wrong.
@@ -131,6 +137,7 @@ def merge(
             if by_cube:
                 sections[key] = section
 
+    put(user, platform)
     for section in SECTIONS[platform]:
         put(host.get(section, NOTHING), section)
     for section in SECTIONS[platform]:

@@ -7,7 +7,7 @@ that interpolates nothing and that no ``-P`` changes never pays for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
@@ -65,7 +65,7 @@ def resolve(
     OmegaConf.update(merged, "runtime", runtime, merge=True, force_add=True)
     OmegaConf.update(merged, "workspace", _WORKSPACE_MARK, force_add=True)
     try:
-        resolved = OmegaConf.to_container(merged, resolve=True, throw_on_missing=True)
+        resolved = OmegaConf.to_container(merged, resolve=True)
     except (OmegaConfBaseException, RecursionError) as error:
         path = _path_of(error)
         raise CubeError(
@@ -73,6 +73,12 @@ def resolve(
             hint="define the name in mlcube.yaml, or give it with -P NAME=VALUE",
         ) from error
     assert isinstance(resolved, dict)  # noqa: S101 - for mypy: mappings merge into a mapping
+    # OmegaConf 2.1, which the reference implementation is bound to, cannot refuse these itself.
+    if (missing := _missing(resolved)) is not None:
+        raise CubeError(
+            f"{locate(missing)}: {'.'.join(missing)}: a value must be given",
+            hint=f"-P {'.'.join(missing)}=VALUE",
+        )
     for name in ("runtime", "workspace"):
         if name not in data:
             del resolved[name]
@@ -111,6 +117,18 @@ def _interpolates(value: Any) -> bool:
             return any(_interpolates(item) for item in value)
         case _:
             return False
+
+
+def _missing(value: Any, path: tuple[str, ...] = ()) -> tuple[str, ...] | None:
+    """Return where ``???`` stands, which is OmegaConf's word for a value that must be given."""
+    if value == "???":
+        return path
+    if isinstance(value, list):
+        inner: Iterable[tuple[Any, Any]] = enumerate(value)
+    else:
+        inner = value.items() if isinstance(value, dict) else ()
+    found = (_missing(item, (*path, str(key))) for key, item in inner)
+    return next((each for each in found if each is not None), None)
 
 
 def _each_text(value: Any, change: Callable[[str], str]) -> Any:

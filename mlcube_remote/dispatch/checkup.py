@@ -7,10 +7,13 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 
 import attrs
 
 from mlcube_remote.commands.sif import installed
+from mlcube_remote.cube.system import NO_SYSTEM_SETTINGS, SystemSettings, UserPlatform
+from mlcube_remote.dispatch.plan import named_platform
 from mlcube_remote.dispatch.preflight import Facts, engine_problem, probe, require_rsync
 from mlcube_remote.dispatch.rsync import readable_size
 from mlcube_remote.errors import (
@@ -67,6 +70,7 @@ def check_all(
     connect: Callable[[Host], Connection],
     *,
     platform: str | None = None,
+    system: SystemSettings = NO_SYSTEM_SETTINGS,
     parallel: int = 32,
 ) -> tuple[Checkup, ...]:
     """Check hosts at once and return what each answered, in order.
@@ -74,16 +78,21 @@ def check_all(
     Args:
         hosts: What to check.
         connect: Opens a connection.
-        platform: Which engine to ask for where the host's inventory entry does not say.
+        platform: Which engine to ask for, instead of the one of the host's inventory entry.
+        system: The user's own platforms.
         parallel: How many at a time.
+
+    Raises:
+        UsageError: There is no such platform, or the user's own file is wrong about it.
     """
     todo = list(hosts)
+    engines = [named_platform(platform or host.platform or "docker", host, system) for host in todo]
     with ThreadPoolExecutor(max(1, min(parallel, len(todo)))) as pool:
-        return tuple(pool.map(lambda host: check_host(host, connect, platform), todo))
+        return tuple(pool.map(partial(check_host, connect), todo, engines))
 
 
 def check_host(
-    host: Host, connect: Callable[[Host], Connection], platform: str | None = None
+    connect: Callable[[Host], Connection], host: Host, platform: UserPlatform
 ) -> Checkup:
     """Check one host; never raises for what is wrong with it."""
     checks: list[Check] = []
@@ -97,7 +106,7 @@ def check_host(
     checks[-1] = attrs.evolve(checks[-1], detail=f"ok, {took}")
     with closing(connection):
         try:
-            _ask(connection, host, platform or host.platform, checks)
+            _ask(connection, host, platform, checks)
         except HostError as problem:
             checks.append(
                 Check(name="shell", passed=False, detail=problem.reason, hint=problem.hint)
@@ -118,7 +127,7 @@ def _refused(problem: HostError) -> tuple[Check, ...]:
     )
 
 
-def _ask(connection: Connection, host: Host, platform: str | None, checks: list[Check]) -> None:
+def _ask(connection: Connection, host: Host, platform: UserPlatform, checks: list[Check]) -> None:
     try:
         facts = probe(connection, remote_root=host.remote_root, cube_room="")
     except HostUnfitError as problem:
@@ -132,7 +141,7 @@ def _ask(connection: Connection, host: Host, platform: str | None, checks: list[
         checks.append(Check(name="rsync", passed=True, detail=facts.rsync))
     except HostUnfitError as problem:
         checks.append(Check(name="rsync", passed=False, detail=problem.reason, hint=problem.hint))
-    checks.append(_engine(connection, host, platform or "docker", facts))
+    checks.append(_engine(connection, host, platform, facts))
     checks.append(_disk(connection, facts.root))
 
 
@@ -148,8 +157,10 @@ def _disk(connection: Connection, root: str) -> Check:
     )
 
 
-def _engine(connection: Connection, host: Host, platform: str, facts: Facts) -> Check:
-    configured = str(host.settings.get(platform, {}).get(platform, platform))
+def _engine(connection: Connection, host: Host, chosen: UserPlatform, facts: Facts) -> Check:
+    platform = chosen.platform
+    everywhere = chosen.settings.get(platform, platform)
+    configured = str(host.settings.get(platform, {}).get(platform) or everywhere)
     engine = tuple(configured.split())
     if platform in CONTAINER_ENGINES:
         reply = connection.call("mlcr_engine", *engine)

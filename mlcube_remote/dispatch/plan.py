@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -19,7 +20,8 @@ from mlcube_remote.commands.model import (
     PathKind,
     TaskCommands,
 )
-from mlcube_remote.cube.model import Cube
+from mlcube_remote.cube.model import NOTHING, Cube
+from mlcube_remote.cube.system import NO_SYSTEM_SETTINGS, SystemSettings, UserPlatform
 from mlcube_remote.dispatch.paths import HostPaths, host_paths
 from mlcube_remote.dispatch.placement import (
     Placed,
@@ -48,6 +50,9 @@ class Request:
     tasks: tuple[str, ...]
     run_id: str
     platform: str | None = None
+    """A platform's name, or that of one in ``system``."""
+    system: SystemSettings = NO_SYSTEM_SETTINGS
+    """The user's own platforms."""
     options: Options = Options()
     env: Mapping[str, Secret] = attrs.field(factory=dict)
     """Variables for the container, on top of each host's own."""
@@ -69,6 +74,8 @@ class Job:
     platform: str
     results: Path | None
     """Where outputs go when the run has several hosts; ``None``: into the workspace."""
+    user_settings: Mapping[str, Any] = NOTHING
+    """What the user's own file says of the platform, for whichever host."""
 
     @property
     def host_home(self) -> Path:
@@ -117,6 +124,7 @@ class Job:
                     replaced(cube.tasks[name], placed),
                     platform=self.platform,
                     host_settings=self.host.settings,
+                    user_settings=self.user_settings,
                     layout=paths.layout,
                     options=self.request.options,
                     kind_of=kind_of,
@@ -133,6 +141,7 @@ class Job:
             self.request.cube,
             platform=self.platform,
             host_settings=self.host.settings,
+            user_settings=self.user_settings,
             layout=paths.layout,
             kind_of=_kind_of(self.request.cube, paths, {}),
             options=self.request.options,
@@ -205,49 +214,69 @@ def plan(request: Request) -> tuple[Job, ...]:
 def make_jobs(request: Request) -> tuple[Job, ...]:
     """Return one job per host, nothing checked but the platform."""
     several = len(request.hosts) > 1
-    return tuple(
-        Job(
-            request=request,
-            host=host,
-            platform=choose_platform(request.platform or host.platform, request.cube, host),
-            results=_results(request, host) if several and not host.is_local else None,
+    jobs: list[Job] = []
+    for host in request.hosts:
+        chosen = choose_platform(
+            request.platform or host.platform, request.cube, host, request.system
         )
-        for host in request.hosts
-    )
+        jobs.append(
+            Job(
+                request=request,
+                host=host,
+                platform=chosen.platform,
+                user_settings=chosen.settings,
+                results=_results(request, host) if several and not host.is_local else None,
+            )
+        )
+    return tuple(jobs)
 
 
-def choose_platform(asked: str | None, cube: Cube, host: Host) -> str:
+def choose_platform(
+    asked: str | None, cube: Cube, host: Host, system: SystemSettings
+) -> UserPlatform:
     """Return the platform of a job: as asked, else what the cube has a section for.
 
     Raises:
         PlanError: There is no such platform, or the cube has no section that would serve it.
+        UsageError: What the user's own file says of it is wrong.
     """
-    if asked is None:
-        for candidate in ("docker", "podman", "singularity", "apptainer"):
-            if candidate in cube.settings:
-                return candidate
+    name = asked or next((each for each in PLATFORMS if each in cube.settings), None)
+    if name is None:
         raise PlanError(
             f"{cube.file.name}: no section docker, podman, singularity or apptainer",
             hint="add one, such as docker: {image: NAME}",
         )
-    if asked not in PLATFORMS:
-        raise PlanError(
-            f"{host.name}: unknown platform {asked!r}",
-            hint=f"expected one of: {', '.join(PLATFORMS)}",
-        )
+    chosen = named_platform(name, host, system)
     serving = {
         "docker": ("docker", "podman"),
         "podman": ("podman", "docker"),
         "singularity": ("singularity", "apptainer", "docker"),
         "apptainer": ("apptainer", "singularity", "docker"),
-    }[asked]
+    }[chosen.platform]
     if not any(section in cube.settings for section in serving):
         has = ", ".join(cube.settings) or "none"
         raise PlanError(
-            f"{cube.file.name}: no section for {host.name}'s platform {asked} (it has: {has})",
-            hint=f"add a {asked}: section, or choose a platform with --platform",
+            f"{cube.file.name}: no section for {host.name}'s platform {chosen.platform} "
+            f"(it has: {has})",
+            hint=f"add a {chosen.platform}: section, or choose a platform with --platform",
         )
-    return asked
+    return chosen
+
+
+def named_platform(name: str, host: Host, system: SystemSettings) -> UserPlatform:
+    """Return the platform of this name: one that there is anyway, or one of the user's own.
+
+    Raises:
+        PlanError: There is none, or it is none that tasks can run on.
+        UsageError: What the user's own file says of it is wrong.
+    """
+    chosen = system.platform(name) or UserPlatform(name=name, platform=name)
+    if chosen.platform in PLATFORMS:
+        return chosen
+    known = dict.fromkeys((*PLATFORMS, *system.names))
+    raise PlanError(
+        f"{host.name}: unknown platform {name!r}", hint=f"expected one of: {', '.join(known)}"
+    )
 
 
 def _results(request: Request, host: Host) -> Path:
@@ -272,6 +301,7 @@ def _require_context(job: Job) -> None:
     if job.host.is_local:
         return
     settings = {
+        **job.user_settings,
         **job.host.settings.get(job.platform, {}),
         **job.request.cube.settings.get(job.platform, {}),
     }

@@ -102,6 +102,88 @@ def test_mistakes_are_one_line_with_exit_2(
     assert "Traceback" not in err
 
 
+OWN = """
+platforms:
+  big: {runner: docker, --memory: 64g, docker: sudo docker}
+  here: {runner: remote, host: local, platform: big}
+  there: {runner: remote, host: gpu, inventory: INVENTORY}
+  again: {runner: remote, platform: here}
+  wrong:
+    runner: docker
+    --memry: 1
+"""
+
+
+@pytest.fixture
+def own(cube: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (cube / "lab.yaml").write_text("hosts: {gpu: {platform: docker}, spare: {}}")
+    path = cube / "own.yaml"
+    path.write_text(OWN.replace("INVENTORY", str(cube / "lab.yaml")))
+    monkeypatch.setenv("MLCUBE_SYSTEM_SETTINGS", str(path))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "host", "engine"),
+    [
+        (["--host=local", "--platform=big"], "local", "sudo docker run --memory=64g"),
+        (["--platform=here"], "local", "sudo docker run --memory=64g"),
+        (["--platform=here", "--memory=1g"], "local", "sudo docker run --memory=1g"),
+        (["--platform=there"], "gpu", "docker run"),
+        (["--platform=there", "--host=spare"], "spare", "docker run"),
+    ],
+)
+def test_a_platform_may_be_one_of_the_users_own(
+    own: Path,
+    arguments: list[str],
+    host: str,
+    engine: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told = ("run", "--task=two", "--dry-run", "--output=json", *arguments)
+    assert exit_of(*told, monkeypatch=monkeypatch) == 0
+    (task,) = json.loads(capsys.readouterr().out)["jobs"]
+    assert task["host"] == host
+    assert " ".join(task["run"][-1]).startswith(engine)
+
+
+@pytest.mark.parametrize(
+    ("platform", "expected"),
+    [
+        ("again", "own.yaml:6:3: platforms.again: platform: here is a host itself"),
+        ("wrong", "own.yaml:9:5: platforms.wrong.--memry: unknown key (did you mean '--memory'?)"),
+        ("huge", "local: unknown platform 'huge'"),
+    ],
+)
+def test_a_wrong_platform_of_ones_own_is_one_line_with_exit_2(
+    own: Path,
+    platform: str,
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told = ("run", "--task=two", "--host=local", f"--platform={platform}")
+    assert exit_of(*told, monkeypatch=monkeypatch) == 2
+    assert capsys.readouterr().err.splitlines()[0] == f"error: {expected}"
+
+
+def test_platforms_are_completed(own: Path) -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "mlcube_remote"],
+        env={
+            **os.environ,
+            "_MLCUBE_REMOTE_COMPLETE": "bash_complete",
+            "COMP_WORDS": "mlcube-remote run --platform h",
+            "COMP_CWORD": "3",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.stdout == "plain,here\n"
+
+
 def test_an_unknown_command_names_the_nearest(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

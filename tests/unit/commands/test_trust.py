@@ -128,8 +128,16 @@ def test_user_may_ask_for_anything(make: Make) -> None:
     assert "--pid=host" in by_override.run[-1]
     by_host = make(DOCKER.format(""), host={"docker": {"cpu_args": "--privileged"}})
     assert "--privileged" in by_host.run[-1]
+    by_own_file = make(DOCKER.format(""), user={"cpu_args": "--privileged"})
+    assert "--privileged" in by_own_file.run[-1]
     by_option = make(DOCKER.format("--network: none"), options=Options(network="host"))
     assert "--network=host" in by_option.run[-1]
+
+
+def test_a_cube_that_overrules_the_users_own_file_speaks_for_itself(make: Make) -> None:
+    text = DOCKER.format("cpu_args: --pid=host")
+    with pytest.raises(PlanError, match=r"mlcube.yaml:.*docker.cpu_args: .*'--pid host'"):
+        make(text, user={"cpu_args": "--privileged"})
 
 
 MOUNTS = [

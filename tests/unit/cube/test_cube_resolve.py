@@ -146,7 +146,7 @@ def test_broken_interpolation_is_said_in_one_line(tmp_path: Path, image: str, me
 
 def test_value_that_must_be_given_is_asked_for(tmp_path: Path) -> None:
     (tmp_path / "mlcube.yaml").write_text(CUBE.replace("repo/${name}:${version}", "???"))
-    with pytest.raises(CubeError, match=r"mlcube.yaml:4:3: docker.image: Missing mandatory"):
+    with pytest.raises(CubeError, match=r"mlcube.yaml:4:3: docker.image: a value must be given"):
         load()
     assert load(overrides=["docker.image=x"]).settings["docker"]["image"] == "x"
 

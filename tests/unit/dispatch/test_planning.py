@@ -4,18 +4,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
+import attrs
 import pytest
 
+from mlcube_remote import yamlsource
 from mlcube_remote.cube.load import load
 from mlcube_remote.cube.model import Cube
+from mlcube_remote.cube.system import SystemSettings
 from mlcube_remote.dispatch.dryrun import dry_run
 from mlcube_remote.dispatch.paths import cube_room, host_paths
 from mlcube_remote.dispatch.placement import Where, place
 from mlcube_remote.dispatch.plan import Job, Request, plan
 from mlcube_remote.dispatch.pull import folders
-from mlcube_remote.errors import MLCubeRemoteError, PlanError
+from mlcube_remote.errors import MLCubeRemoteError, PlanError, UsageError
 from mlcube_remote.inventory.model import LOCAL_HOST, Host
 from mlcube_remote.runs.ids import client_id, container_name, is_run_id, new_run_id, slug
 from mlcube_remote.secret import Secret
@@ -188,6 +192,56 @@ def test_the_platform_is_what_was_asked_for_or_what_the_cube_has(root: Path) -> 
     )
     error = refused(request(root, "make", platform="docker"))
     assert "no section for h's platform docker (it has: singularity)" in str(error)
+
+
+USERS_OWN = """
+platforms:
+  docker: {runner: docker, docker: sudo docker, env_args: {A: user, B: user, C: user}}
+  big: {runner: docker, --memory: 64g, --cpuset-cpus: 0-63}
+  mine: {runner: docker, docker: podman, build_strategy: auto, build_context: ../project}
+  gpu: {runner: remote, host: h}
+"""
+
+
+def own(tmp_path: Path) -> SystemSettings:
+    path = tmp_path / "own.yaml"
+    path.write_text(USERS_OWN)
+    return SystemSettings(document=yamlsource.load(path, error=UsageError))
+
+
+def test_the_users_own_platform_yields_to_the_host_and_the_cube(root: Path, tmp_path: Path) -> None:
+    host = Host(name="h", settings={"docker": {"env_args": {"A": "host", "B": "host"}}})
+    text = CUBE.replace("image: example/x", "image: x, env_args: {A: cube}")
+    (root / "mlcube.yaml").write_text(text)
+    asked = attrs.evolve(request(root, "make", hosts=(host,)), system=own(tmp_path))
+    ((item,), _) = dry_run(asked)
+    (argv,) = item.commands.run
+    assert argv[:2] == ("sudo", "docker"), "it is in force for the platform of this name"
+    assert argv[argv.index("-e") :][:6] == ("-e", "A=cube", "-e", "B=host", "-e", "C=user")
+    assert item.commands.configure == (("sudo", "docker", "pull", "x"),)
+
+
+def test_a_platform_of_the_users_own_is_chosen_by_name(root: Path, tmp_path: Path) -> None:
+    def planned(platform: str, **settings: Mapping[str, str]) -> tuple[str, ...]:
+        host = Host(name="h", settings=settings)
+        asked = request(root, "make", hosts=(host,), platform=platform)
+        ((item,), _) = dry_run(attrs.evolve(asked, system=own(tmp_path)))
+        return item.commands.run[-1]
+
+    assert {"--memory=64g", "--cpuset-cpus=0-63"} <= {*planned("big")}
+    there = planned("big", docker={"--memory": "8g"})
+    assert {"--memory=8g", "--cpuset-cpus=0-63"} <= {*there}, "the host knows how big it is"
+    assert planned("mine", docker={"docker": "sudo docker"})[0] == "podman"
+
+
+def test_a_platform_of_the_users_own_counts_in_all_checks(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    asked = request(root, "make", platform="mine")
+    assert "'../project' is outside" in str(refused(attrs.evolve(asked, system=own(tmp_path))))
+    asked = attrs.evolve(request(root, "make", platform="gpu"), system=own(tmp_path))
+    error = refused(asked)
+    assert "h: unknown platform 'gpu'" in str(error)
+    assert error.hint == ("expected one of: docker, podman, singularity, apptainer, big, mine, gpu")
 
 
 def test_each_host_of_several_has_results_of_its_own(root: Path) -> None:

@@ -13,7 +13,10 @@ import attrs
 import pytest
 import yaml
 
-from mlcube_remote.dispatch.checkup import check_host
+from mlcube_remote import yamlsource
+from mlcube_remote.cube.system import SystemSettings
+from mlcube_remote.dispatch.checkup import check_all
+from mlcube_remote.errors import PlanError, UsageError
 from mlcube_remote.inventory.model import ConnectionKind, Host
 from mlcube_remote.transport.local import LocalConnection
 from tests.unit.remote.conftest import wait_for
@@ -245,6 +248,21 @@ def test_a_check_asks_the_program_that_is_there(
         Bench(tmp_path).install(installed)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     host = Host(name="local", connection=ConnectionKind.LOCAL, remote_root=str(tmp_path / "root"))
-    answer = check_host(host, LocalConnection, "singularity")
+    (answer,) = check_all([host], LocalConnection, platform="singularity")
     (engine,) = [check for check in answer.checks if check.name == "engine"]
     assert (engine.detail, engine.passed) == (told, installed is not None)
+
+
+def test_a_check_asks_the_program_that_the_users_own_platform_names(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    Bench(tmp_path).install("apptainer")
+    text = f"platforms: {{sifs: {{runner: singularity, singularity: {tmp_path}/bin/apptainer}}}}"
+    system = SystemSettings(
+        document=yamlsource.parse(text, path=tmp_path / "own.yaml", error=UsageError)
+    )
+    host = Host(name="local", connection=ConnectionKind.LOCAL, remote_root=str(tmp_path / "root"))
+    (answer,) = check_all([host], LocalConnection, platform="sifs", system=system)
+    (engine,) = [check for check in answer.checks if check.name == "engine"]
+    assert (engine.detail, engine.passed) == ("apptainer version 1.4.5", True)
+    with pytest.raises(PlanError, match="local: unknown platform 'sif'"):
+        check_all([host], LocalConnection, platform="sif", system=system)
