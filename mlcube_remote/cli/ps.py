@@ -56,7 +56,7 @@ def ps(everything: bool, output: str, **given: Any) -> int:
 @shared.login_options
 def clean(older_than: float, dry_run: bool, **given: Any) -> int:
     """Remove the logs and records of jobs that have ended; outputs stay."""
-    from mlcube_remote.dispatch.clean import clean_all, to_clean  # noqa: PLC0415
+    from mlcube_remote.dispatch.clean import clean_all, forget, to_clean  # noqa: PLC0415
     from mlcube_remote.dispatch.survey import survey_all  # noqa: PLC0415
     from mlcube_remote.runs.store import Store  # noqa: PLC0415
     from mlcube_remote.ui.jobs import cleaned_text  # noqa: PLC0415
@@ -71,7 +71,7 @@ def clean(older_than: float, dry_run: bool, **given: Any) -> int:
         old = {each.host: list(each.removed) for each in done if each.removed}
         store = Store()
         for run_id in {job.ticket.run_id for jobs in old.values() for job in jobs if job.ticket}:
-            store.forget(run_id)
+            forget(store, run_id)
     click.echo(cleaned_text(old, dry_run=dry_run))
     for error in errors:
         if error is not None:

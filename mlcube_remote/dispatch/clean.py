@@ -9,9 +9,12 @@ from contextlib import closing
 
 import attrs
 
+from mlcube_remote.dispatch.staging import discard
 from mlcube_remote.dispatch.survey import HostSurvey, SurveyedJob
+from mlcube_remote.dispatch.ticket import from_document
 from mlcube_remote.errors import HostError
 from mlcube_remote.inventory.model import Host
+from mlcube_remote.runs.store import RecordError, Store
 from mlcube_remote.transport.base import Connection
 
 _PATIENCE = 120.0
@@ -48,6 +51,7 @@ def clean_all(
             with closing(connect(host)) as connection:
                 for job in jobs[host.name]:
                     removed += [job] if _remove(connection, host, job) else []
+                connection.call("mlcr_sweep", host.remote_root, timeout=_PATIENCE)
         except HostError as problem:
             return Cleaned(host=host.name, removed=tuple(removed), error=problem)
         return Cleaned(host=host.name, removed=tuple(removed))
@@ -60,3 +64,17 @@ def clean_all(
 def _remove(connection: Connection, host: Host, job: SurveyedJob) -> bool:
     reply = connection.call("mlcr_remove", host.remote_root, job.job_id, timeout=_PATIENCE)
     return reply.ok
+
+
+def forget(store: Store, run_id: str) -> None:
+    """Delete what this machine keeps of a run: its record, and what came of unfinished pulls."""
+    for name in store.jobs(run_id):
+        try:
+            document = store.read(run_id, name)
+        except RecordError:
+            continue  # what it says cannot be told any more, and it goes all the same
+        if document is None or "ticket" not in document:
+            continue
+        for folder in from_document(document["ticket"]).folders:
+            discard(folder.target, f"{run_id}-")
+    store.forget(run_id)

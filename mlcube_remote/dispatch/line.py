@@ -26,6 +26,8 @@ RECONNECT_TIMEOUT = 600.0
 """Seconds after which a host that cannot be reached again is given up."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+_SOON = 60.0
+"""Seconds within which a line that breaks again is one that does not hold."""
 _PULSE = 20.0
 """Seconds for an answer that tells a broken connection from another fault."""
 
@@ -46,6 +48,10 @@ class Line:
     _gone: threading.Event = attrs.field(factory=threading.Event, init=False)
     """Set when nobody wants the line any more; it is then not made again."""
     _guard: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+    _broke: float = attrs.field(default=-_SOON, init=False)
+    """When it broke last, of the monotonic clock."""
+    _in_a_row: int = attrs.field(default=0, init=False)
+    """How often it broke soon after it had been made."""
 
     @property
     def name(self) -> str:
@@ -82,13 +88,16 @@ class Line:
         deadline = time.monotonic() + self.timeout
         self.journal.note(Level.WARNING, f"{_reason(problem)}; reconnecting")
         self.connection.close()
-        pause = _FIRST_PAUSE
+        self._in_a_row = self._in_a_row + 1 if time.monotonic() < self._broke + _SOON else 0
+        self._broke = time.monotonic()
+        pause = min(_FIRST_PAUSE * 2**self._in_a_row, _LONGEST_PAUSE)
+        if self._in_a_row and self._gone.wait(_jittered(pause)):
+            raise self._lost(problem) from problem
         while True:
             try:
                 fresh = self.dial()
             except UnreachableError as missed:
-                # Jitter keeps a hundred clients of one host, or hosts of one client, apart.
-                wait = pause * random.uniform(0.5, 1.0)  # noqa: S311 - no secret depends on it
+                wait = _jittered(pause)
                 if time.monotonic() + wait > deadline:
                     raise self._lost(missed) from problem
                 if self._gone.wait(wait):
@@ -99,11 +108,14 @@ class Line:
                 raise self._lost(refused) from problem
             try:
                 self._take(fresh)
+                # A login that succeeds is no proof that the host does anything after it.
+                fresh.call("mlcr_boot")
                 for step in self.after:
                     step(fresh)
-            except StateUnknownError:
-                if time.monotonic() > deadline or self._gone.wait(pause):
-                    raise
+            except StateUnknownError as missed:
+                if time.monotonic() > deadline or self._gone.wait(_jittered(pause)):
+                    raise self._lost(missed) from problem
+                pause = min(pause * 2, _LONGEST_PAUSE)
                 continue
             self.journal.note(Level.INFO, "connected again")
             return
@@ -125,6 +137,11 @@ class Line:
         with self._guard:
             self._gone.set()
         self.connection.close()
+
+
+def _jittered(pause: float) -> float:
+    """Keep a hundred clients of one host, or hosts of one client, apart."""
+    return pause * random.uniform(0.5, 1.0)  # noqa: S311 - no secret depends on it
 
 
 def _reason(problem: Exception) -> str:

@@ -16,7 +16,13 @@ from mlcube_remote.dispatch.outcome import JobOutcome
 from mlcube_remote.dispatch.paths import cube_room
 from mlcube_remote.dispatch.placement import Where
 from mlcube_remote.dispatch.plan import Job
-from mlcube_remote.dispatch.preflight import Facts, probe, require_program, require_rsync
+from mlcube_remote.dispatch.preflight import (
+    Facts,
+    clock_warning,
+    probe,
+    require_program,
+    require_rsync,
+)
 from mlcube_remote.dispatch.run import Run
 from mlcube_remote.dispatch.stages import (
     Bench,
@@ -56,6 +62,8 @@ def _connect_and_work(job: Job, run: Run, journal: Journal, reached: Reached) ->
         connection.expect_channel()
         with run.reachable(job.host.name, stop=line.close, leave=line.close):
             facts = line.steadily(partial(_probe, job))
+        if warning := clock_warning(facts):
+            journal.note(Level.WARNING, warning)
         bench = Bench(
             job=job,
             run=run,

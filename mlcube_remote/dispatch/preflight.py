@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 
 import attrs
@@ -14,6 +15,9 @@ from mlcube_remote.dispatch.rsync import check_remote_version
 from mlcube_remote.errors import HostUnfitError
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.transport.base import Connection, Reply
+
+_CLOCK_TOLERANCE = 60.0
+"""Seconds."""
 
 _ARCHITECTURES: Mapping[str, str] = {
     "x86_64": "amd64",
@@ -49,6 +53,9 @@ class Facts:
     programs: frozenset[str] = frozenset()
     """Which of ``singularity`` and ``apptainer`` there are."""
 
+    clock_ahead: float = 0.0
+    """Seconds that its clock is ahead of this machine's; nothing is decided by it."""
+
     @property
     def architecture(self) -> str:
         """The machine in the words of container images."""
@@ -75,7 +82,9 @@ def probe(
     Raises:
         HostUnfitError: ``remote_root`` cannot be used safely.
     """
+    asked = time.time()
     reply = connection.call("mlcr_probe", remote_root, cube_room, *paths)
+    answered = time.time()
     if not reply.ok:
         said = reply.stderr.decode("utf-8", "replace").strip() or f"status {reply.code}"
         raise HostUnfitError(
@@ -97,11 +106,28 @@ def probe(
             rsync=facts["rsync"],
             kinds=kinds,
             programs=frozenset(value for key, value in told if key == "program"),
+            clock_ahead=_outside(int(facts["now"]), asked - 1, answered),
         )
-    except KeyError as problem:
+    except (KeyError, ValueError) as problem:
         raise HostUnfitError(
             connection.name, f"told something unexpected of itself ({problem})"
         ) from problem
+
+
+def _outside(value: float, low: float, high: float) -> float:
+    """Return how far above the range (or, negative, below it) a value lies."""
+    return max(value - high, 0.0) + min(value - low, 0.0)
+
+
+def clock_warning(facts: Facts) -> str | None:
+    """Return what is to be said of a host's clock, if that is wrong by more than a minute."""
+    if abs(facts.clock_ahead) <= _CLOCK_TOLERANCE:
+        return None
+    side = "ahead of" if facts.clock_ahead > 0 else "behind"
+    return (
+        f"its clock is {abs(facts.clock_ahead):.0f} s {side} this machine's: nothing here depends "
+        "on that, but times in the task's output and of its files are off"
+    )
 
 
 def require_rsync(connection: Connection, facts: Facts) -> None:

@@ -7,7 +7,7 @@ import os
 import posixpath
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import attrs
@@ -17,7 +17,7 @@ from mlcube_remote.dispatch import staging
 from mlcube_remote.dispatch.outcome import PulledOutput
 from mlcube_remote.dispatch.paths import HostPaths, data_room
 from mlcube_remote.dispatch.placement import Placed, Where
-from mlcube_remote.dispatch.rsync import IO_TIMEOUT, Moved, check, moved
+from mlcube_remote.dispatch.rsync import IO_TIMEOUT, SOME_FILES, VANISHED, Moved, check, moved
 from mlcube_remote.dispatch.sums import differing
 from mlcube_remote.errors import TransferError, UnsafeContentError
 from mlcube_remote.runs.ids import slug
@@ -46,9 +46,6 @@ _OPTIONS = (
 
 _NONREGULAR = re.compile(rb'^skipping non-regular file "(.*)"$', re.MULTILINE)
 _OVER_SIZE = re.compile(rb"^(.*) is over max-size$", re.MULTILINE)
-
-SOME_FILES = 23
-"""Status of an rsync that could not send some of the files, but sent all others."""
 
 _RESERVE = 64 * 1024 * 1024
 """Bytes of local disk that a pull leaves free."""
@@ -157,7 +154,14 @@ class Pulled:
     """What is to be said of files that the host may not read; all others are here."""
 
 
-def fetch(connection: Connection, folder: Folder, *, run: str, running: bool = False) -> Pulled:
+def fetch(
+    connection: Connection,
+    folder: Folder,
+    *,
+    run: str,
+    running: bool = False,
+    waiting: Callable[[], None] = lambda: None,
+) -> Pulled:
     """Pull one folder's outputs and put them in place.
 
     What arrives stays in a room beside its place until all of it is here, is what the host has, and
@@ -168,24 +172,39 @@ def fetch(connection: Connection, folder: Folder, *, run: str, running: bool = F
         folder: What to pull.
         run: The run's id: the room is the run's and the host's.
         running: Whether the task may still be changing it.
+        waiting: Called when another pull of the same is at work, which is waited for.
 
     Raises:
         TransferError: The transfer was not completed; what was here before is untouched.
         UnsafeContentError: The host sent something that was not asked for or is not harmless.
     """
+    name = f"{run}-{slug(connection.name, of=folder.remote)}"
+    try:
+        with staging.room(connection.name, folder.target, name, waiting) as room:
+            return _fetch(connection, folder, room, running=running)
+    except OSError as problem:
+        raise TransferError(
+            connection.name,
+            f"pull incomplete: {problem.filename or folder.target}: {problem.strerror}",
+            hint="mend that and pull again; the outputs are still on the host",
+        ) from problem
+
+
+def _fetch(connection: Connection, folder: Folder, room: Path, *, running: bool) -> Pulled:
     host = connection.name
-    with staging.room(host, folder.target, f"{run}-{slug(host, of=folder.remote)}") as room:
-        try:
-            done, left = _transfer(connection, folder, room)
-            staging.check(host, room, _declared(folder))
-            changing = _verify(connection, folder, room, running=running)
-        except UnsafeContentError:
-            # Nothing of it is worth going on with.
-            staging.empty(room)
-            raise
-        absent = tuple(item for item in folder.outputs if not os.path.lexists(room / item.path))
-        staging.merge(host, room, folder.target)
+    try:
+        # Another pull of this run may have been killed here, or have been for other outputs.
+        staging.prune(room, _declared(folder))
+        done, left = _transfer(connection, folder, room, running=running)
+        staging.check(host, room, _declared(folder))
+        changing = _verify(connection, folder, room, running=running)
+    except UnsafeContentError:
+        # Nothing of it is worth going on with.
         staging.empty(room)
+        raise
+    absent = tuple(item for item in folder.outputs if not os.path.lexists(room / item.path))
+    staging.merge(host, room, folder.target)
+    staging.empty(room)
     arrived = tuple(
         PulledOutput(
             task=item.task,
@@ -215,7 +234,7 @@ def _verify(
     wrong = differing(connection, folder.remote, room, staging.transferred(room))
     if wrong:
         # It changed between the two looks, most likely: a second look at the same names.
-        _transfer(connection, folder, room, "--checksum")
+        _transfer(connection, folder, room, "--checksum", running=running)
         staging.check(connection.name, room, _declared(folder))
         wrong = differing(connection, folder.remote, room, wrong)
     if wrong and not running:
@@ -238,7 +257,7 @@ def _declared(folder: Folder) -> tuple[staging.Declared, ...]:
 
 
 def _transfer(
-    connection: Connection, folder: Folder, room: Path, *more: str
+    connection: Connection, folder: Folder, room: Path, *more: str, running: bool
 ) -> tuple[Moved, TransferError | None]:
     """Let rsync fill the room.
 
@@ -277,6 +296,9 @@ def _transfer(
             hint="free some space and pull again; the outputs are still on the host",
         )
     left = None
+    if running and result.code == VANISHED:
+        # The task goes on: what it takes away again is no part of what there is now.
+        return moved(result), None
     try:
         check(host, "pull", result)
     except TransferError as problem:

@@ -24,6 +24,18 @@ LOCAL_FLOOR = (3, 2, 5)
 LOCAL_ADVISED = (3, 4, 3)
 """Older ones have known holes a hostile host could use (CVE-2024-12084 to -12088 and later)."""
 
+SOME_FILES = 23
+"""Status of an rsync that could not send some of the files, but sent all others."""
+
+VANISHED = 24
+"""Status of an rsync that sent all but files which were gone when it came to them."""
+
+_FULL = {
+    "No space left on device": "some space, or file names (df -i),",
+    "Disk quota exceeded": "some of your quota",
+}
+"""What a full disk says → what is to be freed."""
+
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 _COUNT = re.compile(rb"^Number of regular files transferred: ([\d,]+)", re.MULTILINE)
 _BYTES = re.compile(rb"^Total transferred file size: ([\d,]+)", re.MULTILINE)
@@ -159,27 +171,32 @@ def check(host: str, direction: str, result: RsyncResult) -> None:
     if result.code == 0:
         return
     told = result.stderr.decode("utf-8", "replace")
-    reason, hint = _explain(result.code, told)
+    reason, hint = _explain(direction, result.code, told)
     raise TransferError(host, f"{direction} incomplete: {reason}", hint=hint)
 
 
-def _explain(code: int, told: str) -> tuple[str, str | None]:
+def _explain(direction: str, code: int, told: str) -> tuple[str, str | None]:
     lines = [line for line in told.splitlines() if line.strip()]
     for line in lines:
-        if "No space left on device" in line:
-            return line.strip(), "free some space there, or set another remote_root"
-        if "Disk quota exceeded" in line:
-            return line.strip(), "free some of your quota, or set another remote_root"
+        for said, room in _FULL.items():
+            if said in line:
+                return line.strip(), _make_room(direction, room)
     denied = [line.strip() for line in lines if "Permission denied" in line]
     if denied:
         return (
             "; ".join(denied[:3]),
             "the files belong to another user: a container that ran as root wrote them, perhaps",
         )
-    if code == 24:
+    if code == VANISHED:
         return "files vanished while they were read", "run it again once nothing changes the cube"
     if code in (12, 255) or not lines:
         return lines[0].strip() if lines else f"rsync ended with status {code}", None
     if code in (30, 35):
         return f"nothing was heard for {IO_TIMEOUT} s", "check the network and run it again"
     return "; ".join(line.strip() for line in lines[:3]), None
+
+
+def _make_room(direction: str, room: str) -> str:
+    if direction == "pull":
+        return f"free {room} on this machine and pull again; the outputs are still on the host"
+    return f"free {room} there, or set another remote_root"

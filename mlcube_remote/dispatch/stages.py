@@ -132,8 +132,13 @@ def _sync(bench: Bench, *, image: str = "") -> None:
         items = [item for _, item in bench.placed()]
         every = trees(bench.job.request.cube, items, bench.paths, image=image)
         # The mirror is this user's and this machine's: nobody else ever fills it.
-        with alone(slug(bench.job.host.name, of=str(bench.job.request.cube.root))):
+        mirror = slug(bench.job.host.name, of=str(bench.job.request.cube.root))
+        with alone(mirror, partial(_tell_waiting, bench.journal)):
             notes.detail = _send_all(bench, every)
+
+
+def _tell_waiting(journal: Journal) -> None:
+    journal.note(Level.INFO, "waiting: another client is sending this cube")
 
 
 def _send_all(bench: Bench, all_trees: Sequence[Tree]) -> str:

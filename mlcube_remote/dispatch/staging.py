@@ -10,16 +10,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import glob
 import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import attrs
 
 from mlcube_remote.errors import TransferError, UnsafeContentError
+from mlcube_remote.runs.locks import take
 
 PARTIAL = ".mlcube-remote-partial"
 """Where rsync keeps what came of a file before the line broke, in the file's own folder."""
@@ -41,7 +43,7 @@ class Declared:
 
 
 @contextlib.contextmanager
-def room(host: str, target: Path, name: str) -> Iterator[Path]:
+def room(host: str, target: Path, name: str, waiting: Callable[[], None]) -> Iterator[Path]:
     """Give the folder in which a pull arrives; what a pull of that name left is still there.
 
     One pull of a name at a time: another one waits. A room that is empty at the end goes.
@@ -51,6 +53,7 @@ def room(host: str, target: Path, name: str) -> Iterator[Path]:
         target: The folder that the pull is for, made if need be; the room is in it, so that what
             arrives is moved by rename.
         name: Of the pull: always the same for what is to be continued.
+        waiting: Called when another pull of that name is there.
 
     Raises:
         TransferError: There can be no room there.
@@ -58,7 +61,7 @@ def room(host: str, target: Path, name: str) -> Iterator[Path]:
     folder = target / f"{_PREFIX}{name}"
     try:
         target.mkdir(parents=True, exist_ok=True)
-        handle = _locked(folder)
+        handle = _locked(folder, waiting)
     except OSError as problem:
         raise TransferError(
             host,
@@ -82,7 +85,7 @@ def room(host: str, target: Path, name: str) -> Iterator[Path]:
         os.close(handle)
 
 
-def _locked(folder: Path) -> int:
+def _locked(folder: Path, waiting: Callable[[], None]) -> int:
     """Return a handle of the folder, made if need be, that nobody else has locked."""
     while True:
         with contextlib.suppress(FileExistsError):
@@ -91,7 +94,7 @@ def _locked(folder: Path) -> int:
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         except FileNotFoundError:
             continue
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        take(handle, waiting)
         # Whoever held it before may have removed it, and another made one of the same name.
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(handle), os.lstat(folder)):
@@ -107,6 +110,37 @@ def empty(folder: Path) -> None:
                 shutil.rmtree(entry.path)
             else:
                 os.unlink(entry.path)
+
+
+def prune(folder: Path, declared: Iterable[Declared]) -> None:
+    """Delete from a room what a pull of these outputs has no use for.
+
+    An rsync that was killed leaves a file of a name of its own beside the one it was writing.
+    """
+    outputs = tuple(declared)
+    useless = [
+        relative
+        for relative, _ in _walk(folder, "")
+        if _owner(relative, outputs) is None and not _leads_to(relative, outputs)
+    ]
+    for relative in useless:
+        path = folder / relative
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)  # it went with the folder that it was in
+
+
+def discard(target: Path, name: str) -> None:
+    """Delete the rooms below *target* of pulls whose names begin with *name*, which never ended."""
+    for folder in target.glob(f"{_PREFIX}{glob.escape(name)}*"):
+        with contextlib.suppress(OSError):  # still in use, or not the user's: it does no harm
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)
+            finally:
+                os.close(handle)
 
 
 def transferred(folder: Path) -> tuple[str, ...]:
@@ -141,9 +175,7 @@ def check(host: str, staging: Path, declared: Iterable[Declared]) -> None:
         mode = entry.stat(follow_symlinks=False).st_mode
         owner = _owner(relative, outputs)
         if owner is None:
-            if stat.S_ISDIR(mode) and any(
-                output.path.startswith(relative + "/") for output in outputs
-            ):
+            if stat.S_ISDIR(mode) and _leads_to(relative, outputs):
                 continue
             raise _unsafe(host, f"{relative!r} was not declared as an output")
         if stat.S_ISLNK(mode):
@@ -163,6 +195,10 @@ def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
             yield relative, entry
             if entry.is_dir(follow_symlinks=False):
                 yield from _walk(folder / entry.name, relative + "/")
+
+
+def _leads_to(relative: str, outputs: Iterable[Declared]) -> bool:
+    return any(output.path.startswith(relative + "/") for output in outputs)
 
 
 def _owner(relative: str, outputs: Iterable[Declared]) -> Declared | None:

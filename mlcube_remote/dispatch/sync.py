@@ -12,7 +12,8 @@ import posixpath
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import attrs
@@ -21,7 +22,8 @@ from mlcube_remote.cube.model import IO, Cube, ParameterType
 from mlcube_remote.dispatch.ignore import escape, exclude_path, filter_rules, read_patterns
 from mlcube_remote.dispatch.paths import HostPaths, data_room
 from mlcube_remote.dispatch.placement import Placed, Where, mirrored_path
-from mlcube_remote.dispatch.rsync import IO_TIMEOUT, Moved, check, local_version, moved
+from mlcube_remote.dispatch.rsync import IO_TIMEOUT, VANISHED, Moved, check, local_version, moved
+from mlcube_remote.errors import TransferError
 from mlcube_remote.transport.base import Connection, RsyncResult
 
 _OPTIONS = (
@@ -36,6 +38,15 @@ _OPTIONS = (
     "--no-human-readable",
 )
 
+
+_SENT = re.compile(rb"(?:^|\r)<f\S+ (.*)$", re.MULTILINE)
+"""What ``--out-format=%i %n`` says of a file that was sent."""
+_ESCAPED = re.compile(rb"\\#([0-7]{3})")
+"""How rsync writes a byte of a name that is not to be printed."""
+_PASSES = 3
+"""Tries to send what is changed meanwhile."""
+_CLOCK_STEP = 20_000_000
+"""Nanoseconds by which a file system's clock may lag behind this machine's."""
 
 _UNSAFE_LINK = re.compile(rb'(?:^|\r)ignoring unsafe symlink "(.*?)" -> ', re.MULTILINE)
 
@@ -205,6 +216,8 @@ def send(
 ) -> Sent:
     """Bring one mirror up to date.
 
+    A file that changes while it is sent may arrive half old and half new: it is sent again.
+
     Args:
         connection: The host.
         tree: What to send.
@@ -213,7 +226,28 @@ def send(
     Raises:
         TransferError: The mirror is not complete; nothing must run on it.
     """
-    arguments = tree.arguments()
+    total = Moved(0, 0)
+    for _ in range(_PASSES):
+        begun = time.time_ns()
+        result = _transfer(connection, tree, progress)
+        if result.code != VANISHED:
+            check(connection.name, "sync", result)
+        part = moved(result)
+        total = Moved(total.files + part.files, total.size + part.size)
+        changed = next(_changed_since(begun, tree, result.stdout), None)
+        if result.code == 0 and changed is None:
+            left_out = tuple(os.fsdecode(link) for link in _UNSAFE_LINK.findall(result.stdout))
+            return Sent(moved=total, left_out=left_out)
+    raise TransferError(
+        connection.name,
+        f"sync incomplete: {changed or tree.local} changes again and again while it is sent",
+        hint="wait until nothing writes there, or name it in .mlcubeignore",
+    )
+
+
+def _transfer(
+    connection: Connection, tree: Tree, progress: Callable[[str, float | None], None] | None
+) -> RsyncResult:
     output = bytearray()
 
     def read(data: bytes) -> None:
@@ -221,11 +255,26 @@ def send(
         if progress is not None:
             _report(data, progress)
 
-    result = connection.rsync(["--info=progress2,name1", *arguments], on_stdout=read)
-    result = attrs.evolve(result, stdout=bytes(output))
-    check(connection.name, "sync", result)
-    left_out = tuple(os.fsdecode(link) for link in _UNSAFE_LINK.findall(result.stdout))
-    return Sent(moved=moved(result), left_out=left_out)
+    options = ("--info=progress2,name1", "--out-format=%i %n")
+    result = connection.rsync([*options, *tree.arguments()], on_stdout=read)
+    return attrs.evolve(result, stdout=bytes(output))
+
+
+def _changed_since(begun: int, tree: Tree, told: bytes) -> Iterator[Path]:
+    """Find the files that rsync has sent and that were changed, or went, since *begun* (ns).
+
+    The time of a file's last change of any kind cannot be set by the program that changes it.
+    """
+    top = tree.local if tree.is_directory else tree.local.parent
+    for name in _SENT.findall(told):
+        plain = _ESCAPED.sub(lambda found: bytes([int(found[1], 8)]), name)
+        path = top / os.fsdecode(plain)
+        try:
+            changed = path.lstat().st_ctime_ns >= begun - _CLOCK_STEP
+        except FileNotFoundError:
+            changed = True
+        if changed:
+            yield path
 
 
 def _report(data: bytes, progress: Callable[[str, float | None], None]) -> None:

@@ -190,7 +190,11 @@ def _marked(reached: Reached, outputs: Iterable[PulledOutput]) -> list[PulledOut
 
 def _fetch(job: Watch, folder: Folder, connection: Connection) -> Pulled:
     running = job.reached.detached
-    return fetch(connection, folder, run=job.ticket.run_id, running=running)
+
+    def waiting() -> None:
+        job.journal.note(Level.INFO, "waiting: another client is pulling these outputs")
+
+    return fetch(connection, folder, run=job.ticket.run_id, running=running, waiting=waiting)
 
 
 def _of_tasks(

@@ -19,6 +19,7 @@ _LIBRARY = (
     "job.sh",
     "stop.sh",
     "look.sh",
+    "clean.sh",
     "manifest.sh",
     "sif.sh",
 )

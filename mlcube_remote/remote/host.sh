@@ -138,6 +138,7 @@ mlcr_probe() {
     for mlcr_program in singularity apptainer; do
         ! command -v "$mlcr_program" >/dev/null 2>&1 || mlcr_fact program "$mlcr_program"
     done
+    mlcr_fact now "$(date +%s)"
     mlcr_own_directories "$mlcr_root" "$mlcr_root/cubes" "$mlcr_root/data" "$mlcr_root/images" \
         "$mlcr_root/jobs" "$mlcr_root/locks" "$mlcr_root/workspaces" || return 3
     # The mirror itself takes on the modes that the cube has here; nobody gets past cubes/.

@@ -9,14 +9,18 @@
 # The end of the chain holds the lock, for as long as that job is live: nothing need be released,
 # and what died holding it holds it no more. Of two that take over from one job, ln lets one win.
 
-# mlcr_holder LOCK: set mlcr_holder to the job at the end of the chain, or to nothing.
-mlcr_holder() {
+# mlcr_chain LOCK: set mlcr_holder to the job at the end of the chain, or to nothing, and
+# mlcr_links to all jobs of the chain, each between slashes.
+mlcr_chain() {
     mlcr_holder=
+    mlcr_links=/
     [ -s "$1/first" ] || return 0
     read -r mlcr_holder <"$1/first"
+    mlcr_links=/$mlcr_holder/
     mlcr_steps=0
     while [ -s "$1/after.$mlcr_holder" ] && [ $mlcr_steps -lt 10000 ]; do
         read -r mlcr_holder <"$1/after.$mlcr_holder"
+        mlcr_links=$mlcr_links$mlcr_holder/
         mlcr_steps=$((mlcr_steps + 1))
     done
 }
@@ -31,7 +35,7 @@ mlcr_lock() {
     mlcr_tries=0
     while [ $mlcr_tries -lt 1000 ]; do
         mlcr_tries=$((mlcr_tries + 1))
-        mlcr_holder "$1"
+        mlcr_chain "$1"
         [ "$mlcr_holder" != "$3" ] || break
         mlcr_entry=first
         if [ -n "$mlcr_holder" ]; then

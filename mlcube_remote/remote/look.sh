@@ -108,27 +108,69 @@ mlcr_remains() {
         fi
         return 0
     fi
-    [ -s "$1/cid" ] || {
-        echo absent
-        return 0
-    }
-    if mlcr_told=$(mlcr_ask_engine "$1" 2>&1); then
+    mlcr_of=${1%/tasks/*}
+    if mlcr_told=$(
+        exec 2>&1
+        mlcr_keep_id "$1" "${mlcr_of##*/}" &&
+            mlcr_ask_engine "$1" \
+                '{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.Error}}'
+    ); then
         printf '%s\n' "$mlcr_told"
         return 0
     fi
     case $mlcr_told in
-    *[Nn]'o such '*) echo absent ;;
+    *[Nn]'o such '*)
+        # The engine's client lives on without its supervisor, and may be about to make it.
+        if [ -s "$1/cid" ] || [ -n "$(find "$1/started" -mmin +1 2>/dev/null)" ]; then
+            echo absent
+        else
+            echo unknown
+        fi
+        ;;
     *) echo unknown ;;
     esac
 }
 
-# mlcr_ask_engine DIRECTORY: print the container's "STATUS EXITCODE OOMKILLED ERROR".
+# mlcr_keep_id DIRECTORY JOB: write down the id of the task's container if nobody has.
+mlcr_keep_id() {
+    [ ! -s "$1/cid" ] || return 0
+    mlcr_found=$(mlcr_identify "$1" "$2") && mlcr_publish "$1/cid" "$mlcr_found"
+}
+
+# mlcr_ask_engine DIRECTORY FORMAT: print what the engine knows of the task's container.
 mlcr_ask_engine() (
     mlcr_dir=$1
+    mlcr_format=$2
+    mlcr_file=cid
+    # Killed in the wrong moment, the supervisor leaves a container whose id nobody kept.
+    [ -s "$mlcr_dir/cid" ] || mlcr_file=container
     eval "set -- $(cat -- "$mlcr_dir/engine")"
-    mlcr_limited 30 "$@" inspect --type container --format \
-        '{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.Error}}' \
-        -- "$(mlcr_line "$mlcr_dir/cid")"
+    mlcr_limited "${mlcr_patience:-30}" "$@" inspect --type container --format "$mlcr_format" \
+        -- "$(mlcr_line "$mlcr_dir/$mlcr_file")"
+)
+
+# mlcr_identify DIRECTORY JOB: print the id of the task's container if its labels say that it is of
+# this job's run, and of this user; what merely has its name is as good as none.
+mlcr_identify() (
+    mlcr_job=$2
+    mlcr_label=org.mlcommons.mlcube-remote
+    mlcr_told=$(mlcr_ask_engine "$1" \
+        "{{.Id}} {{index .Config.Labels \"$mlcr_label.run\"}} {{index .Config.Labels \"$mlcr_label.owner\"}}") ||
+        return 1
+    mlcr_whoami
+    # shellcheck disable=SC2086 # words
+    set -- $mlcr_told
+    # shellcheck disable=SC2154 # mlcr_whoami sets it
+    if [ $# -eq 3 ] && [ "$3" = "$mlcr_uid" ]; then
+        case $mlcr_job in
+        "$2"-*)
+            printf '%s' "$1"
+            return 0
+            ;;
+        esac
+    fi
+    echo 'No such container of this job' >&2
+    return 1
 )
 
 # mlcr_verdict JOB N: print how the Nth task stands: its exit code ("pending" while it runs),
@@ -199,7 +241,11 @@ mlcr_tail() {
 # mlcr_survey ROOT [all]: tell of each job below ROOT; without "all" not of those that have ended.
 mlcr_survey() {
     mlcr_jobs=$(mlcr_expand "$1")/jobs
-    mlcr_now=$(date +%s)
+    # By the clock of the disk, which may be another machine's, as the times of the files are.
+    mlcr_now=$(touch "$mlcr_jobs/.now" 2>/dev/null && stat -c %Y -- "$mlcr_jobs/.now" 2>/dev/null) ||
+        mlcr_now=$(date +%s)
+    # An engine that hangs is waited for once for each job that only it could tell of.
+    mlcr_patience=5
     for mlcr_job in "$mlcr_jobs"/*; do
         [ -d "$mlcr_job" ] || continue
         mlcr_told=$(mlcr_state "$mlcr_job")
@@ -228,39 +274,3 @@ mlcr_survey_tasks() {
         mlcr_number=$((mlcr_number + 1))
     done
 }
-
-# mlcr_remove ROOT ID: delete the directory of a job that cannot do anything any more, and what is
-# left of its containers. Status 18 when it still may, 1 when there is no such job.
-mlcr_remove() {
-    case $2 in
-    */* | .* | '') return 1 ;;
-    esac
-    mlcr_jobs=$(mlcr_expand "$1")/jobs
-    [ -d "$mlcr_jobs/$2" ] || return 1
-    ! mlcr_is_live "$mlcr_jobs/$2" || return 18
-    # Of two that remove it, the rename lets one go on.
-    mv -- "$mlcr_jobs/$2" "$mlcr_jobs/.removed.$2.$$" 2>/dev/null || return 1
-    for mlcr_dir in "$mlcr_jobs/.removed.$2.$$"/tasks/*; do
-        [ ! -s "$mlcr_dir/cid" ] || mlcr_ended "$mlcr_dir" || mlcr_remove_container "$mlcr_dir" "$2"
-    done
-    rm -rf -- "$mlcr_jobs/.removed.$2.$$"
-}
-
-# mlcr_remove_container DIRECTORY JOB: remove the container of a task, if its labels say that it is
-# of this job's run, and of this user.
-mlcr_remove_container() (
-    mlcr_dir=$1
-    mlcr_whoami
-    mlcr_label=org.mlcommons.mlcube-remote
-    mlcr_format="{{index .Config.Labels \"$mlcr_label.run\"}} {{index .Config.Labels \"$mlcr_label.owner\"}}"
-    mlcr_job=$2
-    eval "set -- $(cat -- "$mlcr_dir/engine")"
-    mlcr_id=$(mlcr_line "$mlcr_dir/cid")
-    mlcr_told=$(mlcr_limited 30 "$@" inspect --type container --format "$mlcr_format" \
-        -- "$mlcr_id" 2>/dev/null)
-    # shellcheck disable=SC2154 # mlcr_whoami sets it
-    [ "${mlcr_told##* }" = "$mlcr_uid" ] || return 0
-    case $mlcr_job in
-    "${mlcr_told%% *}"-*) mlcr_limited 60 "$@" rm --force -- "$mlcr_id" >/dev/null 2>&1 ;;
-    esac
-)

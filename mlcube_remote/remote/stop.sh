@@ -15,10 +15,16 @@ mlcr_stop() {
     : >"$1/stop" || return 1
     mlcr_fact stopped yes
     for mlcr_dir in "$1"/tasks/*; do
-        ! mlcr_ended "$mlcr_dir" && [ -e "$mlcr_dir/started" ] || continue
+        mlcr_begun "$mlcr_dir" || continue
         mlcr_end_task "$mlcr_dir" "$2"
         return
     done
+}
+
+# mlcr_begun DIRECTORY: whether the task was begun and has not ended. On a full disk nobody could
+# write down when it was.
+mlcr_begun() {
+    ! mlcr_ended "$1" && { [ -e "$1/started" ] || [ -s "$1/cid" ] || [ -s "$1/group" ]; }
 }
 
 # mlcr_end_task DIRECTORY GRACE: end the task that runs. Its container is the one that the engine

@@ -4,15 +4,28 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from mlcube_remote.runs.store import RecordError, state_home
 
 
+def take(handle: int, waiting: Callable[[], None]) -> None:
+    """Lock an open file; call *waiting* when somebody else has it, and wait until they have not."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        waiting()
+        fcntl.flock(handle, fcntl.LOCK_EX)
+
+
 @contextmanager
-def alone(name: str) -> Iterator[None]:
+def alone(name: str, waiting: Callable[[], None]) -> Iterator[None]:
     """Hold a name for as long as the block lasts; others wait, and a process that dies holds none.
+
+    Args:
+        name: What is held.
+        waiting: Called when somebody else holds it.
 
     Raises:
         RecordError: There is no place for the lock.
@@ -27,5 +40,5 @@ def alone(name: str) -> Iterator[None]:
             hint=f"make {folder} writable, or point XDG_STATE_HOME elsewhere",
         ) from problem
     with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        take(lock.fileno(), waiting)
         yield

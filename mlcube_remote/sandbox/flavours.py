@@ -59,8 +59,8 @@ class Flavour:
     """Whether ``.bashrc`` prints on both streams."""
     sshd_options: tuple[str, ...] = ()
     """Lines for ``sshd_config``."""
-    home_size: str | None = None
-    """Size of the file system that the home is on, as mount(8) says it; ``None`` is the disk's."""
+    home_mount: str | None = None
+    """Options, as of mount(8), of a file system in memory for the home; ``None``: the disk's."""
 
 
 FLAVOURS = {
@@ -81,7 +81,9 @@ FLAVOURS = {
         Flavour(name="one-session", sshd_options=("MaxSessions 1",)),
         Flavour(name="one-startup", sshd_options=("MaxStartups 1:100:1",)),
         Flavour(name="forced-command", sshd_options=('ForceCommand echo "no"',)),
-        Flavour(name="tiny-disk", home_size="24m"),
+        Flavour(name="tiny-disk", home_mount="size=24m"),
+        Flavour(name="few-inodes", home_mount="size=24m,nr_inodes=120"),
+        Flavour(name="noexec-home", home_mount="size=64m,noexec"),
     )
 }
 

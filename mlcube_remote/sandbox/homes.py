@@ -16,7 +16,7 @@ def ensure(flavour: Flavour, folder: Path, *, volume: str, label: str) -> Bind:
     """Make the user's home, which the engine and the host know by the same path.
 
     Args:
-        flavour: The kind of host; a tiny disk is a volume in memory, and others are *folder*.
+        flavour: The kind of host; a home in memory is a volume, and others are *folder*.
         folder: Where a home of ordinary size is.
         volume: The name for a volume.
         label: ``NAME=VALUE`` by which the volume is found again.
@@ -24,12 +24,12 @@ def ensure(flavour: Flavour, folder: Path, *, volume: str, label: str) -> Bind:
     Raises:
         SandboxError: The engine refused the volume.
     """
-    if flavour.home_size is None:
+    if flavour.home_mount is None:
         folder.mkdir(parents=True, exist_ok=True)
         return Bind(source=str(folder), target=str(folder))
     docker(
         *("volume", "create", "--label", label, "--driver", "local"),
-        *("--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", f"o=size={flavour.home_size}"),
+        *("--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", f"o={flavour.home_mount}"),
         volume,
     )
     path = docker("volume", "inspect", "--format", "{{.Mountpoint}}", volume)

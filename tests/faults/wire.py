@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import contextlib
+import queue
+import random
 import selectors
 import socket
 import threading
@@ -23,6 +25,10 @@ class Wire:
     """The port to relay to; may be changed."""
     rate: float | None = None
     """Bytes per second at the most, each way."""
+    delay: float = 0.0
+    """Seconds that bytes take, each way; for connections that are made from now on."""
+    loss: float = 0.0
+    """Share of the pieces that are late by one retransmission more, with a delay."""
     _listener: socket.socket = attrs.field(init=False)
     _pairs: list[tuple[socket.socket, socket.socket]] = attrs.field(factory=list, init=False)
     _silent: list[tuple[socket.socket, socket.socket]] = attrs.field(factory=list, init=False)
@@ -90,7 +96,8 @@ class Wire:
             self.accepted += 1
             with self._guard:
                 self._pairs.append((near, far))
-            threading.Thread(target=self._relay, args=(near, far), daemon=True).start()
+            relay = self._relay_slowly if self.delay else self._relay
+            threading.Thread(target=relay, args=(near, far), daemon=True).start()
 
     def _relay(self, near: socket.socket, far: socket.socket) -> None:
         with selectors.DefaultSelector() as selector, contextlib.suppress(OSError, ValueError):
@@ -109,6 +116,44 @@ class Wire:
                     if self.rate is not None:
                         time.sleep(len(data) / self.rate)
                     self.relayed += len(data)
+
+    def _relay_slowly(self, near: socket.socket, far: socket.socket) -> None:
+        chance = random.Random(7)  # noqa: S311 - no secret
+        for source, sink in ((near, far), (far, near)):
+            under_way: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
+            threading.Thread(target=self._deliver, args=(under_way, sink), daemon=True).start()
+            threading.Thread(
+                target=self._take, args=(source, under_way, chance), daemon=True
+            ).start()
+
+    def _take(
+        self,
+        source: socket.socket,
+        under_way: queue.SimpleQueue[tuple[float, bytes]],
+        chance: random.Random,
+    ) -> None:
+        data = b"x"
+        while data:
+            try:
+                data = source.recv(_CHUNK)
+            except OSError:
+                data = b""
+            # A lost segment is sent again after about a round trip, and holds up what follows it.
+            late = 2 * self.delay if chance.random() < self.loss else 0.0
+            under_way.put((time.monotonic() + self.delay + late, data))
+
+    def _deliver(
+        self, under_way: queue.SimpleQueue[tuple[float, bytes]], sink: socket.socket
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                due, data = under_way.get()
+                time.sleep(max(0.0, due - time.monotonic()))
+                if not data:
+                    break
+                sink.sendall(data)
+                self.relayed += len(data)
+            sink.shutdown(socket.SHUT_WR)
 
 
 @contextlib.contextmanager

@@ -33,6 +33,7 @@ OK = Reply(0, b"", b"")
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "_FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(lines, "_LONGEST_PAUSE", 0.002)
     monkeypatch.setattr(following, "_AGAIN", 0.0)
 
 
@@ -65,7 +66,8 @@ def fake(**answers: Reply | HostError | Callable[..., Reply]) -> FakeConnection:
 
 
 def test_work_is_done_again_on_a_new_connection() -> None:
-    first, second = fake(mlcr_boot=LOST, mlcr_kind=LOST), fake(mlcr_kind=Reply(0, b"d", b""))
+    first = fake(mlcr_boot=LOST, mlcr_kind=LOST)
+    second = fake(mlcr_boot=OK, mlcr_kind=Reply(0, b"d", b""))
     exchange = Exchange([DOWN, DOWN, second])
     line = exchange.line(first)
     assert line.steadily(lambda at: at.call("mlcr_kind", "/")).text == "d"
@@ -110,7 +112,7 @@ def test_a_line_that_was_closed_is_not_made_again() -> None:
 
 
 def test_each_new_connection_is_prepared_before_work_goes_on() -> None:
-    second = fake(mlcr_kind=OK)
+    second = fake(mlcr_boot=OK, mlcr_kind=OK)
     line = Exchange([second]).line(fake(mlcr_boot=LOST, mlcr_kind=LOST))
     seen: list[Connection] = []
     line.after.append(seen.append)
@@ -123,11 +125,43 @@ def _call_state(connection: Connection) -> None:
 
 
 def test_a_connection_that_breaks_while_it_is_prepared_is_replaced() -> None:
-    bad, good = fake(mlcr_state=LOST), fake(mlcr_state=OK, mlcr_kind=OK)
+    bad = fake(mlcr_boot=OK, mlcr_state=LOST)
+    good = fake(mlcr_boot=OK, mlcr_state=OK, mlcr_kind=OK)
     line = Exchange([bad, good]).line(fake(mlcr_boot=LOST, mlcr_kind=LOST))
     line.after.append(_call_state)
     line.steadily(lambda at: at.call("mlcr_kind", "/"))
     assert line.connection is good
+
+
+def test_a_host_that_lets_in_and_never_answers_is_given_up() -> None:
+    exchange = Exchange([fake(mlcr_boot=LOST)])
+    line = exchange.line(fake(mlcr_boot=LOST, mlcr_kind=LOST), timeout=0.02)
+    line.attach_hint = "mlcube-remote attach r"
+    with pytest.raises(StateUnknownError, match="not reachable any more") as given_up:
+        line.steadily(lambda at: at.call("mlcr_kind", "/"))
+    assert given_up.value.hint == "mlcube-remote attach r"
+    assert exchange.notes() == ["connection lost; reconnecting"]
+
+
+def test_a_line_that_does_not_hold_is_made_again_ever_more_slowly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lines, "_LONGEST_PAUSE", 0.016)
+    pauses: list[float] = []
+
+    def at_once(pause: float) -> float:
+        pauses.append(pause)
+        return 0.0
+
+    monkeypatch.setattr(lines, "_jittered", at_once)
+    breaking = [fake(mlcr_kind=LOST) for _ in range(6)]
+    for connection in breaking:
+        connection.answer("mlcr_boot", OK, LOST)
+    line = Exchange([*breaking, fake(mlcr_boot=OK, mlcr_kind=OK)]).line(
+        fake(mlcr_boot=LOST, mlcr_kind=LOST)
+    )
+    line.steadily(lambda at: at.call("mlcr_kind", "/"))
+    assert pauses == [0.002, 0.004, 0.008, 0.016, 0.016, 0.016]
 
 
 def verdict(exit: str, stdout: int, **more: str) -> Reply:  # noqa: A002
@@ -141,6 +175,7 @@ class Log:
 
     text: bytes
     breaks: list[int]
+    is_begun: bool = False
     heard: bytearray = attrs.field(factory=bytearray)
 
     def connection(self) -> FakeConnection:
@@ -158,7 +193,12 @@ class Log:
 
         connection.answer("mlcr_follow", follow)
         connection.answer("mlcr_bytes", read)
-        connection.answer("mlcr_boot", OK if size is None else LOST)
+        if size is None:
+            connection.answer("mlcr_boot", OK)
+        else:
+            # Only those that are made anew are asked whether they live before they are used.
+            connection.answer("mlcr_boot", *([OK] if self.is_begun else []), LOST)
+        self.is_begun = True
         connection.answer("mlcr_verdict", verdict("0", len(self.text)) if size is None else LOST)
         return connection
 

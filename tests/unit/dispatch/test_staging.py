@@ -140,3 +140,34 @@ def test_another_file_system_gets_a_copy_first(
     merge("h", room, tmp_path / "workspace")
     assert (tmp_path / "workspace/model/deep/w.bin").read_text() == "weights"
     assert not list((tmp_path / "workspace").rglob(".mlcube-remote-*"))
+
+
+def test_what_a_killed_rsync_left_is_pruned_and_what_is_wanted_stays(room: Path) -> None:
+    useless = ("model.lock", "out/.m.json.Xy12Zz", ".any.AbCdEf", "old/deep/file")
+    for name in useless:
+        (room / name).parent.mkdir(parents=True, exist_ok=True)
+        (room / name).write_text("x")
+    half = room / "out" / staging.PARTIAL / "m.json"
+    half.parent.mkdir()
+    half.write_text("half")
+    staging.prune(room, DECLARED)
+    check("h", room, DECLARED)
+    assert not any((room / name).exists() for name in useless)
+    assert half.read_text() == "half"
+    assert (room / "model/deep/w.bin").read_text() == "weights"
+
+
+def test_rooms_of_one_run_are_discarded_unless_in_use(tmp_path: Path) -> None:
+    def left(name: str) -> Path:
+        with staging.room("h", tmp_path, name, lambda: None) as made:
+            (made / "half").write_text("x")
+        return made
+
+    mine, other = left("run1-a"), left("run2-a")
+    with staging.room("h", tmp_path, "run1-b", lambda: None) as used:
+        (used / "half").write_text("x")
+        staging.discard(tmp_path, "run1-")
+        assert (used / "half").exists()
+    assert not mine.exists()
+    assert other.exists()
+    staging.discard(tmp_path / "gone", "run1-")

@@ -70,12 +70,16 @@ def test_many_files_are_asked_about_in_pieces(tmp_path: Path) -> None:
     assert [len(call.args) for call in host.calls] == [201, 201, 51]
 
 
+def nobody() -> None:
+    pytest.fail("nobody else is there")
+
+
 def test_a_room_is_kept_until_it_is_empty(tmp_path: Path) -> None:
-    with staging.room("h", tmp_path / "new", "run-1") as room:
+    with staging.room("h", tmp_path / "new", "run-1", nobody) as room:
         (room / "half").write_text("x")
         (room / "sub").mkdir()
         assert room.stat().st_mode & 0o777 == 0o700
-    with staging.room("h", tmp_path / "new", "run-1") as again:
+    with staging.room("h", tmp_path / "new", "run-1", nobody) as again:
         assert again == room
         assert (again / "half").read_text() == "x"
         staging.empty(again)
@@ -83,20 +87,20 @@ def test_a_room_is_kept_until_it_is_empty(tmp_path: Path) -> None:
 
 
 def test_a_room_that_others_could_have_prepared_is_refused(tmp_path: Path) -> None:
-    with staging.room("h", tmp_path, "run-1") as room:
+    with staging.room("h", tmp_path, "run-1", nobody) as room:
         pass
     room.mkdir(mode=0o700)
     room.chmod(0o777)
     with (
         pytest.raises(TransferError, match="not a folder of yours alone"),
-        staging.room("h", tmp_path, "run-1"),
+        staging.room("h", tmp_path, "run-1", nobody),
     ):
         pass
     room.rmdir()
     room.symlink_to("/tmp")
     with (
         pytest.raises(TransferError, match="pull incomplete"),
-        staging.room("h", tmp_path, "run-1"),
+        staging.room("h", tmp_path, "run-1", nobody),
     ):
         pass
 

@@ -136,6 +136,7 @@ def test_a_job_that_came_to_life_again_is_not_said_to_be_removed() -> None:
     (first, second) = (*asked(told("ended", WELL)), *asked(told("ended", WELL, job="other")))
     connection = FakeConnection("gpu")
     connection.answer("mlcr_remove", Reply(18, b"", b""), Reply(0, b"", b""))
+    connection.answer("mlcr_sweep", Reply(0, b"", b""))
     (done,) = clean_all([GPU], {"gpu": [first, second]}, lambda _: connection)
     assert done.removed == (second,)
     assert connection.is_closed

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,17 @@ from mlcube_remote.remote import library, supervisor
 from mlcube_remote.transport.quoting import quote_words, render_call
 
 SHELLS = {"dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", "sh"]}
+
+FAKE_ENGINE = r"""#!/bin/sh
+# A container engine with one container, whose state is in files beside this script.
+here=${0%/*}
+case "$*" in
+inspect*.Id*) cat "$here/labels" || { echo "Error: No such container" >&2; exit 1; } ;;
+inspect*) cat "$here/state" || { echo "Error: No such container" >&2; exit 1; } ;;
+wait*) while grep -q running "$here/state"; do sleep 0.1; done; echo 7 ;;
+rm* | stop*) echo "$@" >>"$here/calls"; rm -f "$here/state" ;;
+esac
+"""
 
 Completed = subprocess.CompletedProcess[bytes]
 Call = Callable[..., Completed]
@@ -97,3 +110,38 @@ def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Path:
+    folder = tmp_path / "engine"
+    folder.mkdir()
+    program = folder / "docker"
+    program.write_text(FAKE_ENGINE)
+    program.chmod(0o755)
+    return program
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Path]:
+    """Give a pipe that tasks wait at; it is open when the test has ended."""
+    pipe = tmp_path / "gate"
+    os.mkfifo(pipe)
+    yield pipe
+    with contextlib.suppress(OSError):  # nobody waits
+        os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+
+
+def kill_supervisor(job: Path) -> None:
+    wait_for(lambda: (job / "owner").exists() and (job / "tasks/1/started").exists())
+    pid = (job / "owner").read_text().split()[1]
+    os.kill(int(pid), signal.SIGKILL)
+    # A signal is sent at once and acted on when the kernel comes to it.
+    wait_for(lambda: not _runs(pid))
+
+
+def _runs(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

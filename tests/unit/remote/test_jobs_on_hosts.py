@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import threading
 import time
@@ -20,6 +19,7 @@ from tests.unit.remote.conftest import (
     Call,
     Completed,
     facts,
+    kill_supervisor,
     launch,
     records,
     reserve,
@@ -28,30 +28,10 @@ from tests.unit.remote.conftest import (
     wait_for,
 )
 
-FAKE_ENGINE = r"""#!/bin/sh
-# A container engine with one container, whose state is in files beside this script.
-here=${0%/*}
-case $1 in
-inspect) cat "$here/state" || { echo "Error: No such container" >&2; exit 1; } ;;
-wait) while grep -q running "$here/state"; do sleep 0.1; done; echo 7 ;;
-rm | stop) echo "$@" >>"$here/calls"; rm -f "$here/state" ;;
-esac
-"""
-
 
 @pytest.fixture
 def job(tmp_path: Path) -> Path:
     return tmp_path / "jobs" / "j1"
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Path:
-    folder = tmp_path / "engine"
-    folder.mkdir()
-    program = folder / "docker"
-    program.write_text(FAKE_ENGINE)
-    program.chmod(0o755)
-    return program
 
 
 @contextlib.contextmanager
@@ -189,31 +169,6 @@ def test_a_full_disk_neither_ends_nor_blocks_the_task(call: Call, job: Path) -> 
     assert [path.name for path in (other / "tasks/1").glob("exit.*")] == ["exit.4"]
 
 
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Path]:
-    """Give a pipe that tasks wait at; it is open when the test has ended."""
-    pipe = tmp_path / "gate"
-    os.mkfifo(pipe)
-    yield pipe
-    with contextlib.suppress(OSError):  # nobody waits
-        os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
-
-
-def _kill_supervisor(job: Path) -> None:
-    wait_for(lambda: (job / "owner").exists() and (job / "tasks/1/started").exists())
-    pid = (job / "owner").read_text().split()[1]
-    os.kill(int(pid), signal.SIGKILL)
-    # A signal is sent at once and acted on when the kernel comes to it.
-    wait_for(lambda: not _runs(pid))
-
-
-def _runs(pid: str) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 def _in_container(call: Call, job: Path, engine: Path, gate: Path) -> None:
     """Start a task in the fake engine's container, which runs until the gate opens."""
     (engine.parent / "state").write_text("running 0 false \n")
@@ -226,7 +181,7 @@ def test_a_container_that_outlived_its_supervisor_is_adopted_once(
     call: Call, job: Path, engine: Path, tmp_path: Path, gate: Path
 ) -> None:
     _in_container(call, job, engine, gate)
-    _kill_supervisor(job)
+    kill_supervisor(job)
     assert state(call, job) == "orphaned"
     told = verdict(call, job)
     assert (told["alive"], told["container"].strip()) == ("no", "running 0 false")
@@ -249,7 +204,7 @@ def test_a_container_that_somebody_removed_is_lost(
     call: Call, job: Path, engine: Path, tmp_path: Path, gate: Path
 ) -> None:
     _in_container(call, job, engine, gate)
-    _kill_supervisor(job)
+    kill_supervisor(job)
     (engine.parent / "state").unlink()
     assert state(call, job) == "lost"
     assert verdict(call, job)["container"] == "absent"
@@ -372,7 +327,7 @@ def test_an_adopter_that_died_at_once_is_followed_by_another(
     call: Call, job: Path, engine: Path, gate: Path
 ) -> None:
     _in_container(call, job, engine, gate)
-    _kill_supervisor(job)
+    kill_supervisor(job)
     dead = (job / "owner").read_text().split()[1]
     (job / f"adopted.{dead}.1").mkdir()
     assert call("mlcr_adopt", str(job), "1").returncode == 0
@@ -388,7 +343,7 @@ def test_what_was_kept_in_a_name_is_understood(
     call: Call, job: Path, engine: Path, gate: Path
 ) -> None:
     _in_container(call, job, engine, gate)
-    _kill_supervisor(job)
+    kill_supervisor(job)
     # Nothing can be published under this name, as on a full disk.
     (job / "tasks/1/inspect.new").mkdir()
     (engine.parent / "state").write_text("exited 0 false \n")

@@ -1,0 +1,45 @@
+# shellcheck shell=sh
+# SPDX-License-Identifier: Apache-2.0
+# Deleting what ended jobs left behind.
+
+# mlcr_remove ROOT ID: delete the directory of a job that cannot do anything any more, and what is
+# left of its containers. Status 18 when it still may, 1 when there is no such job.
+mlcr_remove() {
+    case $2 in
+    */* | .* | '') return 1 ;;
+    esac
+    mlcr_jobs=$(mlcr_expand "$1")/jobs
+    [ -d "$mlcr_jobs/$2" ] || return 1
+    ! mlcr_is_live "$mlcr_jobs/$2" || return 18
+    # Of two that remove it, the rename lets one go on.
+    mv -- "$mlcr_jobs/$2" "$mlcr_jobs/.removed.$2.$$" 2>/dev/null || return 1
+    for mlcr_dir in "$mlcr_jobs/.removed.$2.$$"/tasks/*; do
+        [ ! -e "$mlcr_dir/container" ] || mlcr_remove_container "$mlcr_dir" "$2"
+    done
+    rm -rf -- "$mlcr_jobs/.removed.$2.$$"
+}
+
+# mlcr_remove_container DIRECTORY JOB: remove the container of a task, if it is there and the job's.
+mlcr_remove_container() (
+    mlcr_id=$(mlcr_identify "$1" "$2" 2>/dev/null) || return 0
+    eval "set -- $(cat -- "$1/engine")"
+    mlcr_limited 60 "$@" rm --force -- "$mlcr_id" >/dev/null 2>&1
+)
+
+# mlcr_sweep ROOT: delete what no job needs any more and no job owned: entries of locks that the
+# chain does not lead to, and job directories whose removal was interrupted, all of them a day old.
+mlcr_sweep() {
+    mlcr_at=$(mlcr_expand "$1")
+    for mlcr_lock in "$mlcr_at"/locks/*; do
+        [ -d "$mlcr_lock" ] || continue
+        mlcr_chain "$mlcr_lock"
+        find "$mlcr_lock" -type f ! -name first -mmin +1440 | while IFS= read -r mlcr_entry; do
+            # shellcheck disable=SC2154 # mlcr_chain sets it
+            case $mlcr_links in
+            *"/${mlcr_entry##*/after.}/"*) ;;
+            *) rm -f -- "$mlcr_entry" ;;
+            esac
+        done
+    done
+    find "$mlcr_at/jobs" -name '.removed.*' -prune -mmin +1440 -exec rm -rf -- {} +
+}
