@@ -18,6 +18,7 @@
     │   ├── TransferError            121    sync or pull incomplete
     │   ├── UnsafeContentError       118    what the host sent back was refused
     │   ├── BusyError                117    workspace or host held by another run
+    │   ├── NotStartedError        1    an earlier run's job is not there
     │   ├── StateUnknownError        123    the connection was lost; the run may go on
     │   ├── TaskTimeoutError         124    the task ran out of its time
     │   └── UnexpectedError           70    a bug of ours; the other hosts' results still count
@@ -131,6 +132,10 @@ class BusyError(HostError):
     """The workspace, or the host, is held by another run."""
 
     exit_code = 117
+
+
+class NotStartedError(HostError):
+    """The job was never started on its host, or is not there any more."""
 
 
 class StateUnknownError(HostError):

@@ -7,15 +7,18 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import click
 
+from mlcube_remote.dispatch.events import Event, EventSink
 from mlcube_remote.dispatch.exitcode import exit_code
 from mlcube_remote.dispatch.fanout import DEFAULT_PARALLEL, Hangup, OnInterrupt, run_all
+from mlcube_remote.dispatch.index import Indexer
 from mlcube_remote.dispatch.outcome import JobOutcome, Status
 from mlcube_remote.dispatch.run import Run
 from mlcube_remote.errors import DetachedError, UnexpectedError
@@ -32,20 +35,24 @@ Work = Callable[[Run], JobOutcome]
 
 
 def show(
+    run_id: str,
     work: Mapping[str, Work],
     given: Mapping[str, Any],
     *,
     connect: Callable[[Host, Callable[[str], None]], Connection],
     store: Store | None,
+    results: Path | None = None,
     parallel: int = DEFAULT_PARALLEL,
 ) -> tuple[JobOutcome, ...]:
     """Do the work of each host, show what happens, and obey interrupts.
 
     Args:
+        run_id: The run.
         work: The job's name (or its host's, where that has one) → what is to be done.
         given: The command's options.
         connect: Opens a connection to a host.
         store: Where this machine remembers its runs.
+        results: The folder that is to have the index of the run's results.
         parallel: Hosts that are worked on at once.
     """
     reporter = make_reporter(
@@ -54,10 +61,15 @@ def show(
         verbose=given["verbose"],
         json=given["output"] == "json",
     )
-    with contextlib.closing(reporter), _hangups():
+    sinks: list[EventSink] = [reporter.handle]
+    with contextlib.ExitStack() as stack:
+        if store is not None and results is not None:
+            sinks.append(stack.enter_context(_indexing(run_id, store, results)))
+        stack.enter_context(contextlib.closing(reporter))
+        stack.enter_context(_hangups())
         run = Run(
             connect=connect,
-            sink=reporter.handle,
+            sink=partial(_tell, sinks),
             store=store,
             detach=given.get("detach", False),
             wait=given.get("wait", False),
@@ -69,6 +81,23 @@ def show(
             parallel=parallel,
             decide=lambda: _decide(given["on_interrupt"], reporter),
         )
+
+
+def _tell(sinks: Iterable[EventSink], event: Event) -> None:
+    for sink in sinks:
+        sink(event)
+
+
+@contextlib.contextmanager
+def _indexing(run_id: str, store: Store, results: Path) -> Iterator[EventSink]:
+    """Keep the index of the results up to date for as long as the block lasts."""
+    indexer = Indexer(store=store, run_id=run_id, home=results)
+    try:
+        yield indexer.handle
+    finally:
+        indexer.write()
+        for problem in indexer.problems:
+            click.echo(f"warning: {problem}", err=True)
 
 
 def _decide(wish: str, reporter: Reporter) -> OnInterrupt:
@@ -114,6 +143,8 @@ def report(
         dump(run_document(run_id, outcomes, code), sys.stdout)
     elif not given["quiet"]:
         print_summary(outcomes, sys.stderr)
+        if len(outcomes) > 1 and any(outcome.outputs for outcome in outcomes):
+            click.echo(f"compare them: mlcube-remote results show {run_id}", err=True)
     for outcome in outcomes:
         if isinstance(outcome.error, UnexpectedError) and outcome.error.__cause__ is not None:
             report_crash(outcome.error.__cause__, sys.stderr)

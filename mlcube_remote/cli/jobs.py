@@ -128,10 +128,12 @@ def _follow(given: dict[str, Any], *, reports: bool = True, ends: bool = False, 
     found, logins = _found(given)
     following = Following(**how, ends=ends)
     outcomes = show(
+        found.run_id,
         {job.name: partial(_attached, attach_job, job, following) for job in found.jobs},
         given,
         connect=logins.connect,
         store=Store() if following.pulls else None,
+        results=found.results,
     )
     if reports:
         return report(found.run_id, outcomes, given, as_json=given["output"] == "json")
@@ -157,10 +159,12 @@ def _each(
     found, logins = _found(given)
     shown: Mapping[str, Any] = {**_QUIETLY, **given, "quiet": quiet or given["quiet"]}
     outcomes = show(
+        found.run_id,
         {job.name: partial(work, job) for job in found.jobs},
         shown,
         connect=logins.connect,
         store=Store(),
+        results=found.results,
     )
     code = report(found.run_id, outcomes, given, as_json=given["output"] == "json")
     # Who asked for the stop is not told by the exit code that it took place.

@@ -24,6 +24,7 @@ _COMMANDS = {
     "wait": ("mlcube_remote.cli.jobs", "Wait until a run has ended."),
     "stop": ("mlcube_remote.cli.jobs", "Stop a run's jobs."),
     "pull": ("mlcube_remote.cli.jobs", "Bring home what a run has made."),
+    "results": ("mlcube_remote.cli.results", "Show what a run has come to, best trial first."),
     "clean": ("mlcube_remote.cli.ps", "Remove what ended jobs left on hosts."),
     "describe": ("mlcube_remote.cli.describe", "Show a cube: its tasks, parameters and platforms."),
     "hosts": ("mlcube_remote.cli.hosts", "List, show and check the hosts of the inventory."),

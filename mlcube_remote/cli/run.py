@@ -208,13 +208,16 @@ def _dispatch(
     # Hosts take their time to answer: the rest is imported meanwhile.
     from mlcube_remote.cli.following import report, show  # noqa: PLC0415
     from mlcube_remote.dispatch.pipeline import run_job  # noqa: PLC0415
+    from mlcube_remote.runs.results import home_of  # noqa: PLC0415
 
     try:
         outcomes = show(
+            request.run_id,
             {job.host.name: partial(run_job, job) for job in jobs},
             given,
             connect=dialler,
             store=store,
+            results=None if store is None else home_of(request.run_id, store),
             parallel=given["parallel"],
         )
     finally:

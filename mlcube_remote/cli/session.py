@@ -182,7 +182,9 @@ def record(request: Request, jobs: Iterable[Job]) -> Store:
         "client": client_name(),
         "cube": {"name": request.cube.name, "path": str(request.cube.file)},
         "tasks": list(request.tasks),
-        "jobs": [{"host": job.host.name, "job": job.id} for job in jobs],
+        "jobs": [
+            {"host": job.host.name, "job": job.id, "parameters": job.parameters} for job in jobs
+        ],
         "results": str(request.cube.workspace.parent / "results" / request.run_id),
         "inventory": request.inventory,
     }

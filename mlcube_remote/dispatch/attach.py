@@ -23,15 +23,11 @@ from mlcube_remote.dispatch.survey import LIVE, survey
 from mlcube_remote.dispatch.ticket import Ticket
 from mlcube_remote.dispatch.verdict import Verdict, ask, can_be_adopted, judge
 from mlcube_remote.dispatch.watch import GRACE, Reached, Watch, begin_at, pull, stop, watch
-from mlcube_remote.errors import HostError, HostUnfitError, PlanError, StateUnknownError
+from mlcube_remote.errors import HostUnfitError, NotStartedError, PlanError, StateUnknownError
 from mlcube_remote.transport.base import Connection
 
 _LOOKS = 0.2
 """Seconds between two looks at a job that is stopping."""
-
-
-class NotStartedError(HostError):
-    """The job was never started on its host, or is not there any more."""
 
 
 @attrs.frozen(kw_only=True)
@@ -200,6 +196,8 @@ def _on_host(known: KnownJob, run: Run, work: Callable[[Watch], None]) -> JobOut
 
     def whole(reached: Reached) -> None:
         run.check()
+        # It was begun before: until its host has said otherwise, it may run.
+        reached.launched = True
         with journal.stage(Stage.CONNECT):
             connection = dial()
         line = Line(
@@ -208,11 +206,12 @@ def _on_host(known: KnownJob, run: Run, work: Callable[[Watch], None]) -> JobOut
         with closing(line):
             found = ticket or line.steadily(lambda at: _ask_ticket(at, known))
             line.attach_hint = f"mlcube-remote attach {found.run_id}"
-            reached.ticket, reached.launched = found, True
+            reached.ticket = found
             work(Watch(ticket=found, run=run, journal=journal, line=line, reached=reached))
 
     return conclude(
         whole,
+        job=(known.run_id, known.job_id),
         platform=ticket.platform if ticket else "",
         tasks=[task.task for task in ticket.tasks] if ticket else [],
         run=run,

@@ -7,21 +7,27 @@ from collections.abc import Callable, Sequence
 
 from mlcube_remote.dispatch.journal import Journal
 from mlcube_remote.dispatch.outcome import JobOutcome, Status, TaskOutcome
+from mlcube_remote.dispatch.record import remember
 from mlcube_remote.dispatch.run import Run
-from mlcube_remote.dispatch.ticket import to_document
 from mlcube_remote.dispatch.watch import Reached
 from mlcube_remote.errors import (
+    ConnectError,
     DetachedError,
     MLCubeRemoteError,
+    NotStartedError,
     StateUnknownError,
     StoppedByUserError,
     UnexpectedError,
 )
 
+_OUT_OF_REACH = (StateUnknownError, ConnectError)
+"""What leaves open whether a job that has been started goes on."""
+
 
 def conclude(
     work: Callable[[Reached], None],
     *,
+    job: tuple[str, str],
     platform: str,
     tasks: Sequence[str],
     run: Run,
@@ -31,6 +37,7 @@ def conclude(
 
     Args:
         work: Does it, and notes what it has come to.
+        job: The ids of the run and of its job.
         platform: The job's platform.
         tasks: The tasks that were asked for, in order.
         run: The run that the job belongs to.
@@ -59,7 +66,8 @@ def conclude(
         seconds=journal.seconds,
         outputs=tuple(reached.outputs),
     )
-    _remember(run, reached, outcome)
+    if run.store is not None:
+        remember(run.store, *job, outcome, reached.ticket)
     journal.finished(outcome)
     return outcome
 
@@ -71,13 +79,16 @@ def _was_ended(run: Run, reached: Reached) -> bool:
 def _status(reached: Reached, error: MLCubeRemoteError | None) -> Status:
     if isinstance(error, DetachedError):
         return Status.RUNNING
-    if isinstance(error, StateUnknownError):
+    if isinstance(error, _OUT_OF_REACH):
         return Status.UNKNOWN if reached.launched else Status.NOT_STARTED
+    if isinstance(error, NotStartedError):
+        return Status.NOT_STARTED
     for task in reached.tasks:
         if task.status is not Status.SUCCEEDED:
             return task.status
     if isinstance(error, StoppedByUserError):
-        return Status.CANCELLED
+        # Who was not told how it ended does not know whether it was stopped.
+        return Status.UNKNOWN if reached.launched else Status.CANCELLED
     if error is not None:
         return Status.FAILED if reached.launched else Status.NOT_STARTED
     return Status.RUNNING if reached.detached else Status.SUCCEEDED
@@ -89,28 +100,9 @@ def _all_tasks(
     """Return an outcome for every task that was asked for, also those that never began."""
     done = list(reached.tasks)
     rest = list(asked[len(done) :])
-    if rest and reached.launched:
+    if rest and reached.launched and not isinstance(error, NotStartedError):
         if isinstance(error, DetachedError) or reached.detached:
             done.append(TaskOutcome(task=rest.pop(0), status=Status.RUNNING))
-        elif isinstance(error, StateUnknownError):
+        elif isinstance(error, _OUT_OF_REACH):
             done.append(TaskOutcome(task=rest.pop(0), status=Status.UNKNOWN))
     return (*done, *(TaskOutcome(task=task, status=Status.NOT_STARTED) for task in rest))
-
-
-def _remember(run: Run, reached: Reached, outcome: JobOutcome) -> None:
-    if run.store is None or reached.ticket is None:
-        return
-    ticket = reached.ticket
-    run.store.write(
-        ticket.run_id,
-        ticket.job_id,
-        {
-            "ticket": to_document(ticket),
-            "status": outcome.status.value,
-            "tasks": [
-                {"task": task.task, "status": task.status.value, "exit_code": task.exit_code}
-                for task in outcome.tasks
-            ],
-            "pulled": [str(output.path) for output in outcome.outputs],
-        },
-    )

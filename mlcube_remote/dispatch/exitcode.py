@@ -20,7 +20,7 @@ def exit_code(outcomes: Sequence[JobOutcome]) -> int:
     One job: the exit code of its first task that failed, or of the error that ended it. Several:
     the first kind of trouble by :data:`PRECEDENCE`, else 1 if anything failed.
     """
-    codes = [_code(outcome) for outcome in outcomes]
+    codes = [job_exit_code(outcome) for outcome in outcomes]
     if len(codes) == 1:
         return codes[0]
     if StoppedByUserError.exit_code in codes:
@@ -34,7 +34,8 @@ def exit_code(outcomes: Sequence[JobOutcome]) -> int:
     return FAILED if any(codes) else 0
 
 
-def _code(outcome: JobOutcome) -> int:
+def job_exit_code(outcome: JobOutcome) -> int:
+    """Return what a run of this job alone ends with."""
     if outcome.succeeded:
         return 0
     if outcome.error is not None:

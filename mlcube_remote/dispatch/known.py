@@ -13,6 +13,7 @@ from mlcube_remote.dispatch.survey import HostSurvey
 from mlcube_remote.dispatch.ticket import Ticket, TicketError, from_document, moved
 from mlcube_remote.errors import UsageError
 from mlcube_remote.inventory.model import Host
+from mlcube_remote.runs.results import home_of
 from mlcube_remote.runs.store import RUN, RecordError, Store
 
 
@@ -20,6 +21,7 @@ from mlcube_remote.runs.store import RUN, RecordError, Store
 class KnownJob:
     """One job of a run."""
 
+    run_id: str
     host: Host
     job_id: str
     ticket: Ticket | None
@@ -39,6 +41,8 @@ class KnownRun:
 
     run_id: str
     jobs: tuple[KnownJob, ...]
+    results: Path | None
+    """The folder of its results; ``None`` where its one job's outputs go to the workspace."""
 
 
 def run_named(text: str, store: Store) -> str | None:
@@ -47,7 +51,8 @@ def run_named(text: str, store: Store) -> str | None:
     Raises:
         UsageError: It may mean several.
     """
-    found = store.matching(text)
+    # Of a run that was begun elsewhere only what was seen of some of its jobs is kept.
+    found = [name for name in store.matching(text) if store.has(name, RUN)]
     if len(found) > 1:
         raise UsageError(
             f"run {text!r} may be any of {', '.join(found[:5])}{' …' if len(found) > 5 else ''}",
@@ -81,6 +86,7 @@ def recorded(run_id: str, store: Store, hosts: Iterable[Host]) -> KnownRun:
     by_name = {host.name: host for host in hosts}
     jobs = [
         KnownJob(
+            run_id=run_id,
             host=by_name[item["host"]],
             job_id=str(item["job"]),
             ticket=_ticket(run_id, str(item["job"]), store),
@@ -88,7 +94,7 @@ def recorded(run_id: str, store: Store, hosts: Iterable[Host]) -> KnownRun:
         for item in _document(run_id, store)["jobs"]
         if item["host"] in by_name
     ]
-    return KnownRun(run_id=run_id, jobs=tuple(jobs))
+    return KnownRun(run_id=run_id, jobs=tuple(jobs), results=home_of(run_id, store))
 
 
 def _document(run_id: str, store: Store) -> dict[str, Any]:
@@ -133,6 +139,7 @@ def surveyed(text: str, surveys: Iterable[HostSurvey], results: Callable[[str], 
             home = results(ticket.run_id) / (ticket.job or answer.host.name)
             found.setdefault(ticket.run_id, []).append(
                 KnownJob(
+                    run_id=ticket.run_id,
                     host=answer.host,
                     job_id=job.job_id,
                     ticket=moved(ticket, home),
@@ -141,7 +148,7 @@ def surveyed(text: str, surveys: Iterable[HostSurvey], results: Callable[[str], 
             )
     if len(found) == 1:
         run_id, jobs = found.popitem()
-        return KnownRun(run_id=run_id, jobs=tuple(jobs))
+        return KnownRun(run_id=run_id, jobs=tuple(jobs), results=results(run_id))
     if found:
         raise UsageError(
             f"run {text!r} may be any of {', '.join(sorted(found))}", hint="give more of its id"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import attrs
 
+from mlcube_remote.dispatch.content import Content
 from mlcube_remote.errors import MLCubeRemoteError
 
 
@@ -37,6 +38,9 @@ class TaskOutcome:
     reason: str = ""
     """Why, when the exit code alone does not say: ``out of memory``, ``failed to start: …``."""
     seconds: float | None = None
+    started: int | None = None
+    """When it began, in seconds since the epoch by the host's clock."""
+    finished: int | None = None
     timed_out: bool = False
     """Whether it was ended because its time was over."""
 
@@ -51,6 +55,8 @@ class PulledOutput:
     """Where it is here, absolute."""
     is_partial: bool = False
     """Whether its task was still at work, or did not end well, when it was pulled."""
+    content: Content | None = None
+    """What it holds; ``None`` where that could not be read."""
 
 
 def label(job: str, host: str) -> str:

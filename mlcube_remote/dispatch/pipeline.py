@@ -42,6 +42,7 @@ def run_job(job: Job, run: Run) -> JobOutcome:
     journal = Journal(host=job.host.name, began=run.began, sink=run.sink)
     return conclude(
         lambda reached: _connect_and_work(job, run, journal, reached),
+        job=(job.request.run_id, job.id),
         platform=job.platform,
         tasks=() if job.request.configure_only else job.request.tasks,
         run=run,

@@ -78,6 +78,17 @@ class Job:
     """What the user's own file says of the platform, for whichever host."""
 
     @property
+    def parameters(self) -> dict[str, str]:
+        """What the command line gave the job's tasks: parameter → value."""
+        tasks = self.request.cube.tasks
+        return {
+            parameter.name: parameter.value
+            for name in self.request.tasks
+            for parameter in tasks[name].parameters
+            if parameter.given
+        }
+
+    @property
     def host_home(self) -> Path:
         """The home directory, which is known beforehand only on this machine."""
         return Path.home()

@@ -14,12 +14,14 @@ import attrs
 
 from mlcube_remote.cube.model import Cube, ParameterType
 from mlcube_remote.dispatch import staging
+from mlcube_remote.dispatch.content import content
 from mlcube_remote.dispatch.outcome import PulledOutput
 from mlcube_remote.dispatch.paths import HostPaths, data_room
 from mlcube_remote.dispatch.placement import Placed, Where
 from mlcube_remote.dispatch.rsync import IO_TIMEOUT, SOME_FILES, VANISHED, Moved, check, moved
 from mlcube_remote.dispatch.sums import differing
 from mlcube_remote.errors import TransferError, UnsafeContentError
+from mlcube_remote.runs.digests import Digests
 from mlcube_remote.runs.ids import slug
 from mlcube_remote.transport.base import Connection
 
@@ -192,25 +194,34 @@ def fetch(
 
 def _fetch(connection: Connection, folder: Folder, room: Path, *, running: bool) -> Pulled:
     host = connection.name
+    digests = Digests()
     try:
         # Another pull of this run may have been killed here, or have been for other outputs.
         staging.prune(room, _declared(folder))
         done, left = _transfer(connection, folder, room, running=running)
         staging.check(host, room, _declared(folder))
-        changing = _verify(connection, folder, room, running=running)
+        changing = _verify(connection, folder, room, digests, running=running)
     except UnsafeContentError:
         # Nothing of it is worth going on with.
         staging.empty(room)
         raise
     absent = tuple(item for item in folder.outputs if not os.path.lexists(room / item.path))
+    # Before they join what former runs left in the same directories.
+    contents = {
+        item.path: content(room / item.path, digests)
+        for item in folder.outputs
+        if item not in absent
+    }
     staging.merge(host, room, folder.target)
     staging.empty(room)
+    digests.save()
     arrived = tuple(
         PulledOutput(
             task=item.task,
             name=item.name,
             path=folder.target / item.path,
             is_partial=running or item in changing,
+            content=contents[item.path],
         )
         for item in folder.outputs
         if item not in absent
@@ -221,7 +232,7 @@ def _fetch(connection: Connection, folder: Folder, room: Path, *, running: bool)
 
 
 def _verify(
-    connection: Connection, folder: Folder, room: Path, *, running: bool
+    connection: Connection, folder: Folder, room: Path, digests: Digests, *, running: bool
 ) -> frozenset[Wanted]:
     """Hold what was transferred against what the host says it has.
 
@@ -231,12 +242,12 @@ def _verify(
     Raises:
         TransferError: A file is not what the host has, and nobody should be changing it.
     """
-    wrong = differing(connection, folder.remote, room, staging.transferred(room))
+    wrong = differing(connection, folder.remote, room, staging.transferred(room), digests)
     if wrong:
         # It changed between the two looks, most likely: a second look at the same names.
         _transfer(connection, folder, room, "--checksum", running=running)
         staging.check(connection.name, room, _declared(folder))
-        wrong = differing(connection, folder.remote, room, wrong)
+        wrong = differing(connection, folder.remote, room, wrong, digests)
     if wrong and not running:
         raise TransferError(
             connection.name,

@@ -22,10 +22,11 @@ from mlcube_remote.dispatch.placement import Placed, Where, made_by_cube
 from mlcube_remote.dispatch.plan import Job
 from mlcube_remote.dispatch.preflight import Facts, Image, find_image, require_architecture
 from mlcube_remote.dispatch.pull import Wanted, folders
+from mlcube_remote.dispatch.record import plan_to_start
 from mlcube_remote.dispatch.rsync import Moved
 from mlcube_remote.dispatch.run import Run
 from mlcube_remote.dispatch.sync import Sent, Tree, send, trees
-from mlcube_remote.dispatch.ticket import Ticket, TicketTask, to_document
+from mlcube_remote.dispatch.ticket import Ticket, TicketTask
 from mlcube_remote.dispatch.watch import Reached
 from mlcube_remote.errors import HostError, PlanError, StateUnknownError
 from mlcube_remote.platforms import CONTAINER_ENGINES
@@ -93,11 +94,7 @@ class Bench:
         """Write the ticket into this machine's record."""
         self.reached.ticket = ticket
         if self.run.store is not None:
-            self.run.store.write(
-                ticket.run_id,
-                ticket.job_id,
-                {"ticket": to_document(ticket), "status": "planned", "tasks": [], "pulled": []},
-            )
+            plan_to_start(self.run.store, ticket)
 
 
 def _in_place(placed: Sequence[tuple[str, Placed]]) -> tuple[Wanted, ...]:

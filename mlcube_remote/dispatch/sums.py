@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
 from mlcube_remote.errors import TransferError
+from mlcube_remote.runs.digests import Digests
 from mlcube_remote.transport.base import Connection
 
 _AT_ONCE = 200
@@ -16,20 +16,31 @@ _AT_ONCE = 200
 _PATIENCE = 3600.0
 """Seconds for the host to read that many files."""
 _NO_PROGRAM = 127
-_CHUNK = 1024 * 1024
 
 
 def differing(
-    connection: Connection, remote: str, here: Path, names: Sequence[str]
+    connection: Connection,
+    remote: str,
+    here: Path,
+    names: Sequence[str],
+    digests: Digests | None = None,
 ) -> tuple[str, ...]:
     """Return the names whose files are not the same below ``remote`` there and ``here``.
 
     Where the host has no program for SHA-256, nothing is known to differ: rsync's own checksum,
     made while it sent them, then stands alone.
 
+    Args:
+        connection: The host.
+        remote: The folder there.
+        here: The folder here.
+        names: POSIX paths of files below both.
+        digests: Learns what is read here, so that nobody has to read it again.
+
     Raises:
         TransferError: The host cannot be asked about them.
     """
+    read = (digests or Digests()).read
     wrong: list[str] = []
     rest = iter(names)
     while some := tuple(islice(rest, _AT_ONCE)):
@@ -42,19 +53,5 @@ def differing(
             raise TransferError(
                 connection.name, f"pull incomplete: what arrived cannot be verified: {said}"
             )
-        wrong += _wrong(here, some, sums)
+        wrong += (name for name, told in zip(some, sums, strict=True) if told != read(here / name))
     return tuple(wrong)
-
-
-def _wrong(here: Path, names: Sequence[str], sums: Sequence[str]) -> Iterator[str]:
-    for name, told in zip(names, sums, strict=True):
-        if told != _sum(here / name):
-            yield name
-
-
-def _sum(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while data := file.read(_CHUNK):
-            digest.update(data)
-    return digest.hexdigest()

@@ -111,7 +111,13 @@ def judge(ticket: Ticket, task: TicketTask, verdict: Verdict) -> TaskOutcome:
     if verdict.exit is None:
         return _without_exit(ticket, task, verdict)
     ended = _ended(ticket, task, verdict)
-    return attrs.evolve(ended, task=task.task, seconds=verdict.seconds)
+    return attrs.evolve(
+        ended,
+        task=task.task,
+        seconds=verdict.seconds,
+        started=verdict.started,
+        finished=verdict.finished,
+    )
 
 
 def _outcome(status: Status, code: int | None, reason: str = "") -> TaskOutcome:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import attrs
 
+from mlcube_remote.dispatch.content import content
 from mlcube_remote.dispatch.events import Level, Stage
 from mlcube_remote.dispatch.follow import follow
 from mlcube_remote.dispatch.journal import Journal
@@ -23,6 +24,7 @@ from mlcube_remote.dispatch.run import Run
 from mlcube_remote.dispatch.ticket import Ticket
 from mlcube_remote.dispatch.verdict import Verdict, judge
 from mlcube_remote.errors import DetachedError, MLCubeRemoteError, StateUnknownError
+from mlcube_remote.runs.digests import Digests
 from mlcube_remote.transport.base import Connection, Reply, Stream
 
 GRACE = 10
@@ -215,9 +217,17 @@ def in_place(job: Watch, tasks: set[str]) -> list[Wanted]:
     """Note the outputs of a run on this machine, and return those that are not there."""
     mine = [item for item in job.ticket.in_place if item.task in tasks]
     there = [item for item in mine if Path(item.path).exists()]
+    digests = Digests()
     job.reached.outputs += [
-        PulledOutput(task=item.task, name=item.name, path=Path(item.path)) for item in there
+        PulledOutput(
+            task=item.task,
+            name=item.name,
+            path=Path(item.path),
+            content=content(Path(item.path), digests),
+        )
+        for item in there
     ]
+    digests.save()
     return [item for item in mine if item not in there]
 
 

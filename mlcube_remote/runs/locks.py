@@ -20,12 +20,12 @@ def take(handle: int, waiting: Callable[[], None]) -> None:
 
 
 @contextmanager
-def alone(name: str, waiting: Callable[[], None]) -> Iterator[None]:
+def alone(name: str, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Hold a name for as long as the block lasts; others wait, and a process that dies holds none.
 
     Args:
         name: What is held.
-        waiting: Called when somebody else holds it.
+        waiting: Called when somebody else holds it; what takes no time needs none.
 
     Raises:
         RecordError: There is no place for the lock.

@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ import attrs
 
 from mlcube_remote.errors import MLCubeRemoteError
 from mlcube_remote.runs.ids import is_run_id
+from mlcube_remote.runs.whole import write_whole
 
 FORMAT = 1
 """Version of the documents; a higher one was written by a later mlcube-remote."""
@@ -67,17 +67,8 @@ class Store:
         folder = self.root / run_id
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            # mkstemp makes files that only their owner may read.
-            handle, temporary = tempfile.mkstemp(prefix=f".{name}-", dir=folder)
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump({"format": FORMAT, **document}, file, ensure_ascii=True)
-                file.write("\n")
-                if durable:
-                    file.flush()
-                    os.fsync(file.fileno())
-            Path(temporary).replace(folder / f"{name}.json")
-            if durable:
-                _sync_folder(folder)
+            written = json.dumps({"format": FORMAT, **document}, ensure_ascii=True) + "\n"
+            write_whole(folder / f"{name}.json", written, durable=durable)
         except OSError as problem:
             raise RecordError(
                 f"the run cannot be recorded: {problem.filename}: {problem.strerror}",
@@ -107,6 +98,10 @@ class Store:
             )
         return document
 
+    def has(self, run_id: str, name: str) -> bool:
+        """Return whether there is such a document, whole or damaged."""
+        return (self.root / run_id / f"{name}.json").exists()
+
     def runs(self) -> Iterator[str]:
         """Yield the ids of all runs that are remembered, the newest first."""
         try:
@@ -132,11 +127,3 @@ class Store:
         """Delete what is remembered of a run; what is not there needs no deleting."""
         if is_run_id(run_id):
             shutil.rmtree(self.root / run_id, ignore_errors=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

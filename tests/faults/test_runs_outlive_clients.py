@@ -347,6 +347,24 @@ def test_a_run_of_another_client_is_found_by_asking_the_host(
     total = elsewhere / "results" / run_id / bench.host.name / "total.txt"
     assert total.read_text() == f"{LINES}\n"
     assert not (bench.cube / "workspace/total.txt").exists()
+    index = json.loads((elsewhere / "results" / run_id / "results.json").read_text())
+    assert [job["status"] for job in index["jobs"]] == ["succeeded"]
+    assert index["jobs"][0]["outputs"][0]["path"] == f"{bench.host.name}/runs.txt"
+    assert bench.call("attach", run_id).returncode == 0, "as often as one likes"
+    bench.wire.cut()
+    asked = bench.call("status", run_id, "--output=json")
+    assert asked.returncode == 2, "only the host knows it, and cannot be asked"
+
+
+def test_a_host_that_cannot_be_asked_is_no_proof_of_anything(gated: Bench) -> None:
+    run_id = gated.call("run", "--detach").stdout.strip()
+    gated.wire.cut()
+    asked = gated.call("status", run_id, "--output=json")
+    assert asked.returncode == 120
+    assert json.loads(asked.stdout)["jobs"][0]["status"] == "unknown"
+    gated.wire.mend()
+    gated.go()
+    gated.require_one_whole_run(gated.call("attach", run_id))
 
 
 def test_a_run_is_stopped_once_and_for_all(gated: Bench) -> None:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import json
 import os
 import signal
@@ -101,6 +103,56 @@ def test_several_hosts_each_have_a_folder_of_results(
         assert (results / host.name / "out/copy.txt").read_text() == "hello\n"
         assert f"{host.name} | hello".encode() in done.stdout
     assert not (copy_cube / "workspace/out").exists()
+
+
+MEASURE = shell_task(
+    'o=${0#*=}; echo "{\\"accuracy\\": 0.$(hostname | tr -dc 0-9 | cut -c1-3)5}" >"$o"; '
+    'mkdir "${1#*=}/d"; echo x >"${1#*=}/d/x"',
+    outputs={"metrics": {**FILE, "default": "m.json"}, "model": {"default": "model/"}},
+)
+
+
+def results(run_id: str, *options: str) -> str:
+    argv = [sys.executable, "-m", "mlcube_remote", "results", "show", run_id, *options]
+    return subprocess.run(argv, capture_output=True, check=True, text=True).stdout
+
+
+def test_the_results_of_several_hosts_are_indexed_and_compared(
+    ssh_host: HostFactory, inventory_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    hosts = (ssh_host("docker"), ssh_host("dash"))
+    cube = write_cube(tmp_path / "cube", {"measure": MEASURE})
+    done = run(inventory_of(*hosts), cube, "--host=all_of_them", "--task=measure")
+    assert done.returncode == 0, done.stderr
+    (folder,) = (cube / "results").iterdir()
+    assert f"mlcube-remote results show {folder.name}" in done.stderr.decode()
+    index = json.loads((folder / "results.json").read_text())
+    assert [job["host"] for job in index["jobs"]] == [host.name for host in hosts]
+    for job in index["jobs"]:
+        assert (job["status"], job["exit_code"]) == ("succeeded", 0)
+        assert job["started"] <= job["finished"]
+        metrics, model = job["outputs"]
+        written = (folder / metrics["path"]).read_bytes()
+        assert metrics["sha256"] == hashlib.sha256(written).hexdigest()
+        assert (metrics["size"], metrics["files"]) == (len(written), 1)
+        assert (model["size"], model["files"]) == (2, 1)
+        assert metrics["metrics"] == json.loads(written)
+    rows = list(csv.DictReader(results(folder.name, "--csv", "--sort=-accuracy").splitlines()))
+    best = [float(row["accuracy"]) for row in rows]
+    assert best == sorted(best, reverse=True)
+
+
+def test_the_results_of_one_host_are_known_until_they_are_cleaned_away(
+    ssh_host: HostFactory, tmp_path: Path
+) -> None:
+    cube = write_cube(tmp_path / "cube", {"measure": MEASURE})
+    done = on(ssh_host(), cube, "--task=measure", "--output=json")
+    run_id = json.loads(done.stdout)["run"]
+    first = json.loads(results(run_id, "--json"))
+    assert on(ssh_host(), cube, "--task=measure").returncode == 0, "which writes the same files"
+    assert json.loads(results(run_id, "--json")) == first
+    assert first["jobs"][0]["outputs"][0]["metrics"].keys() == {"accuracy"}
+    assert not (cube / "results").exists()
 
 
 @pytest.mark.parametrize("flavour", ["fish", "tcsh", "busybox", "noisy", "one-session"])
