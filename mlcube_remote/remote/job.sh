@@ -158,15 +158,16 @@ mlcr_follow() {
     tail -c "+$(($4 + 1))" -f -- "$mlcr_dir/stderr" >&3 3>&- &
     mlcr_helpers="$mlcr_helpers $!"
     # Opening the pipe waits for the supervisor to come to the task, reading it for the task's end:
-    # nothing is polled, and nobody waits longer than need be.
+    # nothing is polled, and nobody waits longer than need be. Whoever outlives this shell by a moment
+    # must hold neither of its streams: the channel is open until all have let go of them.
     (
-        exec >/dev/null 2>&1
+        exec >/dev/null 2>&1 3>&-
         mlcr_ended "$mlcr_dir" || exec cat -- "$mlcr_dir/alive"
     ) &
     mlcr_end=$!
     # A supervisor that was killed, or had ended just before the pipe was opened, is found slowly.
     (
-        exec >/dev/null 2>&1
+        exec >/dev/null 2>&1 3>&-
         while sleep 2 && ! mlcr_ended "$mlcr_dir" && mlcr_alive "$1"; do :; done
         kill $mlcr_end
     ) &

@@ -85,6 +85,19 @@ def test_following_passes_on_what_comes_and_ends_with_the_task(call: Call, tmp_p
     assert verdict(call, job)["stdout"] == "11"
 
 
+def test_nothing_keeps_the_channel_open_once_the_task_has_ended(
+    call: Call, tmp_path: Path
+) -> None:
+    def seconds(name: str) -> float:
+        launch(call, tmp_path / "jobs" / name, "sleep 0.2")
+        began = time.monotonic()
+        call("mlcr_follow", str(tmp_path / "jobs" / name), "1", "0", "0")
+        return time.monotonic() - began
+
+    # Who looks every two seconds whether the supervisor lives would hold it for those.
+    assert any(seconds(name) < 1.9 for name in ("a", "b", "c"))
+
+
 def test_a_supervisor_that_was_killed_is_noticed(call: Call, tmp_path: Path) -> None:
     job = tmp_path / "jobs" / "j"
     launch(call, job, "sleep 30")
