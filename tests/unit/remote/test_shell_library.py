@@ -85,9 +85,7 @@ def test_following_passes_on_what_comes_and_ends_with_the_task(call: Call, tmp_p
     assert verdict(call, job)["stdout"] == "11"
 
 
-def test_nothing_keeps_the_channel_open_once_the_task_has_ended(
-    call: Call, tmp_path: Path
-) -> None:
+def test_nothing_keeps_the_channel_open_once_the_task_has_ended(call: Call, tmp_path: Path) -> None:
     def seconds(name: str) -> float:
         launch(call, tmp_path / "jobs" / name, "sleep 0.2")
         began = time.monotonic()
