@@ -23,6 +23,7 @@ from mlcube_remote.commands.model import (
     Layout,
     Options,
     TaskCommands,
+    Writable,
 )
 from mlcube_remote.commands.mounts import bind
 from mlcube_remote.commands.paths import missing_directories
@@ -91,8 +92,10 @@ def build(
     if not trusted:
         check_mounts(settings, task, bindings, layout)
     environment = NO_VARIABLES
+    writable: tuple[Writable, ...] = ()
     if platform in CONTAINER_ENGINES:
         before, after = engine.container(settings, task, bindings.mounts)
+        writable = engine.writable(settings, bindings.mounts)
     else:
         before, after = sif.container(settings, task, bindings.mounts, options.gpus)
         environment = sif.device_environment(platform, image.engine, options.gpus)
@@ -107,6 +110,7 @@ def build(
         run=(*(image.configure if image.before_each_run else ()), container),
         launch_at=len(image.engine) + 1,
         environment=environment,
+        writable=writable,
         directories=directories,
         creates=missing_directories(directories, kind_of),
         copies=copies,

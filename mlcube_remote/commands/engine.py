@@ -9,7 +9,14 @@ import posixpath
 import shlex
 from collections.abc import Sequence
 
-from mlcube_remote.commands.model import Argv, ImageCommands, KindOf, Layout, PathKind
+from mlcube_remote.commands.model import (
+    Argv,
+    ImageCommands,
+    KindOf,
+    Layout,
+    PathKind,
+    Writable,
+)
 from mlcube_remote.commands.mounts import Mount
 from mlcube_remote.commands.paths import fill_in
 from mlcube_remote.commands.settings import Settings
@@ -63,6 +70,15 @@ def container(settings: Settings, task: Task, mounts: Sequence[Mount]) -> tuple[
         *(word for mount in mounts for word in _volume(settings, mount)),
     )
     return before, tuple(entrypoint[1:]) if entrypoint else (task.name,)
+
+
+def writable(settings: Settings, mounts: Sequence[Mount]) -> tuple[Writable, ...]:
+    """Return the directories that a container with these mounts may write to."""
+    return tuple(
+        Writable(source=mount.source, target=mount.target, words=_volume(settings, mount))
+        for mount in mounts
+        if mount.opts != "ro"
+    )
 
 
 def _inside(directory: str, path: str, layout: Layout) -> str:

@@ -63,6 +63,16 @@ class Copy:
 
 
 @attrs.frozen(kw_only=True)
+class Writable:
+    """A directory of the host that a container may write to."""
+
+    source: str
+    target: str
+    words: Argv
+    """The engine's options that mount it there."""
+
+
+@attrs.frozen(kw_only=True)
 class ImageCommands:
     """What brings a cube's image to a platform, whichever task runs."""
 
@@ -98,6 +108,8 @@ class TaskCommands(ImageCommands):
     """Index in ``run[-1]`` where options of the launcher may be inserted."""
     environment: Mapping[str, str] = NO_VARIABLES
     """Variables that ``run[-1]`` needs in its own environment (devices, for Singularity)."""
+    writable: tuple[Writable, ...] = ()
+    """What the container may write to, where it may be another user than the one who runs it."""
     directories: tuple[str, ...]
     """Every directory that the task mounts, and the workspace: each must exist before the run."""
     creates: tuple[str, ...]

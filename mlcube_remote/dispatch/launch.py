@@ -34,6 +34,8 @@ class Start:
     engine: tuple[str, ...]
     container: str
     """Name of its container, or nothing where the engine has none."""
+    own: tuple[str, ...] = ()
+    """What ``mlcr_own`` is told when the task has ended; nothing: it is not called."""
 
 
 def reserve(
@@ -131,7 +133,7 @@ def launch(
     for start in starts:
         words += [
             *(start.task, quote_words(start.argv), quote_words(start.engine)),
-            *(start.container, timeout),
+            *(start.container, timeout, quote_words(start.own)),
         ]
     reply = connection.call(
         "mlcr_launch",

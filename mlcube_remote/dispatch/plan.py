@@ -169,19 +169,22 @@ class Job:
         self, number: int, task: str, commands: TaskCommands, *, uid: str, paths: HostPaths
     ) -> Argv:
         """Return the options that name, label and confine the ``number``-th task's container."""
-        run_id = self.request.run_id
         return launch_options(
             commands,
             name=container_name(uid, self.id, number),
             id_file=f"{paths.task_dir(number)}/cid",
-            labels={
-                f"{LABEL}.run": run_id,
-                f"{LABEL}.host": self.host.name,
-                f"{LABEL}.task": task,
-                f"{LABEL}.owner": uid,
-            },
+            labels=self.labels(task, uid),
             secrets=tuple(self.env),
         )
+
+    def labels(self, task: str, uid: str) -> dict[str, str]:
+        """Return the labels of a task's containers."""
+        return {
+            f"{LABEL}.run": self.request.run_id,
+            f"{LABEL}.host": self.host.name,
+            f"{LABEL}.task": task,
+            f"{LABEL}.owner": uid,
+        }
 
 
 def _kind_of(cube: Cube, paths: HostPaths, kinds: Mapping[str, str]) -> KindOf:

@@ -12,6 +12,7 @@ import attrs
 
 from mlcube_remote.commands.launch import launched, secret_variable
 from mlcube_remote.commands.model import ImageCommands, TaskCommands
+from mlcube_remote.commands.owning import owning
 from mlcube_remote.dispatch.configure import configure
 from mlcube_remote.dispatch.events import Level, Stage
 from mlcube_remote.dispatch.journal import Journal
@@ -251,6 +252,7 @@ def _starts(bench: Bench, ticket: Ticket, commands: Built) -> tuple[Start, ...]:
             ),
             engine=task.engine,
             container=task.container,
+            own=owning(built, root=bench.paths.root, labels=job.labels(task.task, uid)),
         )
         for number, (task, (_, built)) in enumerate(zip(ticket.tasks, commands, strict=True), 1)
     )

@@ -43,6 +43,8 @@ class Verdict:
     container: str = ""
     """What the engine says of the container when there is no supervisor any more: ``running …``,
     ``exited CODE …``, ``absent``, or ``unknown`` when it did not answer."""
+    foreign: str = ""
+    """Why files that belong to others there could not be given to the user."""
     log_is_cut: bool = False
     log_is_degraded: bool = False
     """Whether a supervisor died and some of the log may be missing."""
@@ -80,6 +82,7 @@ def ask(connection: Connection, ticket: Ticket, number: int) -> Verdict:
             rebooted=told.get("boot") == "changed",
             engine_restarted=told.get("engine") == "restarted",
             container=told.get("container", ""),
+            foreign=told.get("foreign", ""),
             log_is_cut=told.get("cut") == "yes",
             log_is_degraded=told.get("log") == "degraded",
         )

@@ -96,6 +96,7 @@ def _follow_tasks(job: Watch) -> None:
                 ),
             )
             _tell_of_log(job, verdict)
+            _tell_of_owners(job, task.task, verdict)
             ended = judge(job.ticket, task, verdict)
             job.reached.tasks.append(ended)
             notes.detail = ended.reason or f"exit code {ended.exit_code}"
@@ -130,6 +131,16 @@ def _tell_of_log(job: Watch, verdict: Verdict) -> None:
         )
     if verdict.log_is_cut:
         job.journal.note(Level.WARNING, "the task wrote more than its log may hold: it was cut")
+
+
+def _tell_of_owners(job: Watch, task: str, verdict: Verdict) -> None:
+    if verdict.foreign:
+        places = " ".join(folder.remote for folder in job.ticket.folders)
+        job.journal.note(
+            Level.WARNING,
+            f"what {task} wrote belongs to another user there, and stays so ({verdict.foreign}); "
+            f"an administrator can mend it: chown -hR USER {places}",
+        )
 
 
 @attrs.define

@@ -22,6 +22,7 @@ _LIBRARY = (
     "clean.sh",
     "manifest.sh",
     "sif.sh",
+    "own.sh",
 )
 
 

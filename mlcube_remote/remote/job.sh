@@ -14,9 +14,11 @@
 #   tasks/N/container name of its container; absent where the engine has none
 #   tasks/N/cid       the container's id, written by the engine
 #   tasks/N/engine    the engine's executable, as one line of quoted words
+#   tasks/N/own       what mlcr_own is to be told afterwards, as one line of quoted words; or absent
 #   tasks/N/timeout   seconds that the task may take; absent: any number
 #   tasks/N/stdout, stderr, started, finished, inspect
 #   tasks/N/timedout, cut, degraded, restarted, removed  marks (cut.pending: none yet): what happened to the task or to its log
+#   tasks/N/foreign   why what others own could not be given to the user
 #   tasks/N/alive     a pipe that the supervisor holds open until the task has ended
 #   tasks/N/exit.CODE the end; exit.pending until then (a rename needs no free disk space)
 #   tasks/N/inspect.STATUS,EXITCODE,OOMKILLED  stands in for inspect on a full disk
@@ -59,7 +61,7 @@ mlcr_tell_holder() {
     done
 }
 
-# mlcr_task JOB N NAME COMMAND ENGINE CONTAINER TIMEOUT: write down the Nth task.
+# mlcr_task JOB N NAME COMMAND ENGINE CONTAINER TIMEOUT OWN: write down the Nth task.
 mlcr_task() {
     mlcr_dir=$1/tasks.new/$2
     mkdir -- "$mlcr_dir" &&
@@ -73,7 +75,8 @@ mlcr_task() {
         : >"$mlcr_dir/cut.pending" &&
         mkfifo -m 0600 -- "$mlcr_dir/alive" &&
         { [ -z "$6" ] || printf '%s' "$6" >"$mlcr_dir/container"; } &&
-        { [ -z "$7" ] || printf '%s\n' "$7" >"$mlcr_dir/timeout"; }
+        { [ -z "$7" ] || printf '%s\n' "$7" >"$mlcr_dir/timeout"; } &&
+        { [ -z "$8" ] || printf '%s' "$8" >"$mlcr_dir/own"; }
 }
 
 # mlcr_start JOB [WORD...]: start the supervisor in a session of its own, so that nothing that
@@ -89,7 +92,7 @@ mlcr_start() {
     fi
 }
 
-# mlcr_launch JOB SUPERVISOR LOG_LIMIT SECRETS [NAME COMMAND ENGINE CONTAINER TIMEOUT]...: write
+# mlcr_launch JOB SUPERVISOR LOG_LIMIT SECRETS [NAME COMMAND ENGINE CONTAINER TIMEOUT OWN]...: write
 # down the tasks of a claimed JOB and start it, once: status 17 when that was done before. Nothing
 # runs unless all of it could be written. SECRETS: "yes" where the tasks need variables that this
 # call brings.
@@ -118,10 +121,10 @@ mlcr_write_tasks() {
     [ "$4" != yes ] || : >"$1/secrets" || return 1
     shift 4
     mlcr_count=0
-    while [ $# -ge 5 ]; do
+    while [ $# -ge 6 ]; do
         mlcr_count=$((mlcr_count + 1))
-        mlcr_task "$mlcr_at" "$mlcr_count" "$1" "$2" "$3" "$4" "$5" || return 1
-        shift 5
+        mlcr_task "$mlcr_at" "$mlcr_count" "$1" "$2" "$3" "$4" "$5" "$6" || return 1
+        shift 6
     done
     mv -- "$mlcr_at/tasks.new" "$mlcr_at/tasks"
 }

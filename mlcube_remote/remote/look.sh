@@ -202,6 +202,7 @@ mlcr_verdict() {
     [ ! -e "$mlcr_dir/timedout" ] || mlcr_fact timedout yes
     [ ! -e "$mlcr_dir/cut" ] || mlcr_fact cut yes
     [ ! -e "$mlcr_dir/degraded" ] || mlcr_fact log degraded
+    [ ! -e "$mlcr_dir/foreign" ] || mlcr_fact foreign "$(mlcr_line "$mlcr_dir/foreign")"
     [ ! -e "$mlcr_dir/removed" ] || mlcr_fact container absent
     [ ! -e "$mlcr_dir/restarted" ] || mlcr_fact engine restarted
 }

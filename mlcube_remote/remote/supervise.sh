@@ -202,9 +202,20 @@ known_code() {
     esac
 }
 
+# own DIRECTORY: give what the task wrote to the user, or tell why that could not be done.
+own() (
+    exec </dev/null 9>&-
+    task=$1
+    [ -s "$task/own" ] || return 0
+    eval "set -- $(cat -- "$task/own")"
+    told=$(mlcr_own "$task" "$@" 2>&1) || printf '%s\n' "${told:-no reason given}" >"$task/foreign"
+)
+
 # end DIRECTORY: publish how the task ended.
 end() {
     mlcr_publish "$1/finished" "$(date +%s)"
+    # Whoever sees the end may read the outputs.
+    own "$1"
     mv -- "$1/exit.pending" "$1/exit.$code"
     exec 9>&-
     [ ! -e "$1/container" ] || remove "$1"

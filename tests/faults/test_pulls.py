@@ -112,7 +112,7 @@ def test_what_changes_while_it_is_pulled_is_called_incomplete(bench: Bench, tmp_
 
 def test_what_cannot_be_read_is_named_and_the_rest_comes_home(bench: Bench, tmp_path: Path) -> None:
     task = shell_task(
-        'echo open >"${0#*=}"; echo closed >"${1#*=}"; chmod 0600 "${1#*=}"',
+        'echo open >"${0#*=}"; echo closed >"${1#*=}"; chmod 0000 "${1#*=}"',
         outputs={
             "fine": {**FILE, "default": "fine.txt"},
             "secret": {**FILE, "default": "secret.txt"},

@@ -291,19 +291,6 @@ def _snapshot(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_root_owned_outputs_that_cannot_be_read_are_named(
-    ssh_host: HostFactory, cube: Path
-) -> None:
-    entrypoint = "/bin/sh -c 'umask 077; echo x >/mlcube_io0/private.bin'"
-    described = yaml.safe_load((cube / "mlcube.yaml").read_text())
-    described["tasks"]["make"]["entrypoint"] = entrypoint
-    (cube / "mlcube.yaml").write_text(yaml.safe_dump(described))
-    done = run(ssh_host(private=True), cube)
-    assert done.returncode == 121
-    assert "private.bin" in done.stderr
-    assert "Permission denied" in done.stderr
-
-
 def test_a_host_key_that_changed_is_never_accepted(
     ssh_host: HostFactory, cube: Path, tmp_path: Path
 ) -> None:

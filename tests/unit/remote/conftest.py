@@ -84,12 +84,13 @@ def launch(
     secrets: str = "",
     engine: str = "true",
     container: str = "",
+    own: str = "",
 ) -> Completed:
     """Claim a job and start it; each script is a task."""
     words: list[str] = []
     for number, script in enumerate(scripts):
         argv = quote_words(["sh", "-c", script])
-        words += [f"task{number}", argv, quote_words([engine]), container, timeout]
+        words += [f"task{number}", argv, quote_words([engine]), container, timeout, own]
     reserve(call, job)
     return call("mlcr_launch", str(job), supervisor(), str(limit), secrets, *words)
 

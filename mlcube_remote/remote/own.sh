@@ -1,0 +1,53 @@
+# shellcheck shell=sh
+# SPDX-License-Identifier: Apache-2.0
+# What a container wrote as root, or as anybody else, is given to the user who ran it: who may
+# neither read, overwrite nor delete a file has not got it. Only an engine's root can do that.
+
+# mlcr_own DIRECTORY ROOT COUNT [SOURCE TARGET]... WORD...: of COUNT directories that the task of
+# DIRECTORY could write to, make the user the owner of those in which others own something. WORD...
+# runs chown(1) in a container that sees each SOURCE as TARGET; an owner and targets go behind it.
+# Nothing outside ROOT is touched, wherever links lead.
+mlcr_own() {
+    mlcr_task=$1
+    mlcr_root=$(cd -P -- "$2" && pwd -P) || return 1
+    mlcr_count=$3
+    shift 3
+    mlcr_whoami
+    # shellcheck disable=SC2154 # mlcr_whoami sets it
+    [ "$mlcr_uid" -ne 0 ] || return 0
+    mlcr_targets=
+    while [ "$mlcr_count" -gt 0 ]; do
+        ! mlcr_is_foreign "$1" "$mlcr_root" || mlcr_targets="$mlcr_targets $2"
+        shift 2
+        mlcr_count=$((mlcr_count - 1))
+    done
+    [ -n "$mlcr_targets" ] || return 0
+    mlcr_owner=$mlcr_uid:$(id -g)
+    # Without privileges an engine's root is the user.
+    ! mlcr_is_rootless "$mlcr_task" || mlcr_owner=0:0
+    # shellcheck disable=SC2086 # targets are words
+    mlcr_limited 3600 "$@" "$mlcr_owner" $mlcr_targets
+}
+
+# mlcr_is_foreign DIRECTORY ROOT: whether DIRECTORY really is below ROOT and somebody else owns
+# something in it. An engine would follow a link to where nothing is ours.
+mlcr_is_foreign() {
+    mlcr_real=$(cd -P -- "$1" 2>/dev/null && pwd -P) || return 1
+    case $mlcr_real in
+    "$2"/*) ;;
+    *) return 1 ;;
+    esac
+    [ -n "$(find "$mlcr_real" -xdev ! -user "$mlcr_uid" -print 2>/dev/null | head -n 1)" ]
+}
+
+# mlcr_is_rootless DIRECTORY: whether the engine of a task runs without privileges.
+mlcr_is_rootless() {
+    # The first is Podman's way to ask, the second Docker's; each fails for the other.
+    for mlcr_format in '{{.Host.Security.Rootless}}' '{{.SecurityOptions}}'; do
+        case $(mlcr_engine_of "$1" info --format "$mlcr_format" 2>/dev/null) in
+        true | *rootless*) return 0 ;;
+        false) return 1 ;;
+        esac
+    done
+    return 1
+}

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What others own after a task is given to the user: there, and nowhere else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+import pytest
+
+from mlcube_remote.transport.quoting import quote_words
+from tests.unit.remote.conftest import Call, Completed, launch, verdict, wait_for
+
+ENGINE = """#!/bin/sh
+# Stands for an engine: "info" tells whether it runs without privileges.
+case $1 in
+info) case "$3" in *"$ASKED"*) echo "$ANSWER" ;; *) exit 1 ;; esac ;;
+esac
+"""
+
+# Tests may run as root, whose files need nobody's help: the user is somebody else.
+IDENTITY = """#!/bin/sh
+if [ "$1" = -g ]; then echo 4343; else echo 'uid=4242(ada) gid=4343(ada)'; fi
+"""
+
+
+@attrs.frozen
+class Host:
+    """A task's directory, and the answer of what would change the owner."""
+
+    call: Call
+    root: Path
+
+    def own(self, *places: tuple[str, str], asked: str = "-", answer: str = "") -> Completed:
+        words = [word for place in places for word in place]
+        path = f"{self.root.parent / 'bin'}:{os.environ['PATH']}"
+        return self.call(
+            "mlcr_own",
+            *(str(self.root.parent / "task"), str(self.root), str(len(places)), *words),
+            *("echo", "chown -h -R"),
+            PATH=path,
+            ASKED=asked,
+            ANSWER=answer,
+        )
+
+
+@pytest.fixture
+def host(call: Call, tmp_path: Path) -> Host:
+    for name in ("bin", "task", "root/theirs", "root/mine", "outside"):
+        (tmp_path / name).mkdir(parents=True)
+    for name, text in (("engine", ENGINE), ("id", IDENTITY)):
+        (tmp_path / "bin" / name).write_text(text)
+        (tmp_path / "bin" / name).chmod(0o755)
+    (tmp_path / "task/engine").write_text(quote_words([str(tmp_path / "bin/engine")]))
+    return Host(call, tmp_path / "root")
+
+
+def given_to(user: int, *paths: Path) -> None:
+    for path in paths:
+        os.chown(path, user, user)
+
+
+needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can make others' files")
+
+
+@needs_root
+def test_only_where_others_own_something_the_owner_is_changed(host: Host) -> None:
+    mine, theirs = host.root / "mine", host.root / "theirs"
+    (theirs / "deep").mkdir()
+    given_to(4242, mine, theirs)
+    both = ((str(mine), "/mlcube_io0"), (str(theirs), "/mlcube_io1"))
+    done = host.own(*both)
+    assert (done.returncode, done.stdout) == (0, b"chown -h -R 4242:4343 /mlcube_io1\n")
+    given_to(4242, theirs / "deep")
+    assert host.own(*both).stdout == b"", "nothing is started where there is nothing to do"
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("asked", "answer", "owner"),
+    [
+        ("Rootless", "true", "0:0"),
+        ("Rootless", "false", "4242:4343"),
+        ("SecurityOptions", "[name=seccomp,profile=default name=rootless]", "0:0"),
+        ("SecurityOptions", "[name=apparmor name=seccomp,profile=default]", "4242:4343"),
+        ("nothing", "", "4242:4343"),
+    ],
+)
+def test_without_privileges_an_engines_root_is_the_user(
+    host: Host, asked: str, answer: str, owner: str
+) -> None:
+    done = host.own((str(host.root / "theirs"), "/mlcube_io0"), asked=asked, answer=answer)
+    assert done.stdout.decode() == f"chown -h -R {owner} /mlcube_io0\n"
+
+
+@needs_root
+@pytest.mark.parametrize(
+    "lead",
+    [
+        lambda root: root.parent / "outside",
+        lambda root: root,
+        lambda root: root / "theirs/../../outside",
+        lambda root: root / "nothing",
+    ],
+)
+def test_what_is_not_below_the_root_is_left_alone(host: Host, lead: Callable[[Path], Path]) -> None:
+    link = host.root / "theirs/link"
+    link.symlink_to(lead(host.root))
+    for place in (link, lead(host.root)):
+        done = host.own((str(place), "/mlcube_io0"))
+        assert (done.returncode, done.stdout) == (0, b"")
+
+
+def test_a_task_whose_files_stay_anothers_says_why(call: Call, tmp_path: Path) -> None:
+    job = tmp_path / "jobs" / "j"
+    own = quote_words([str(tmp_path / "gone"), "0", "true"])
+    launch(call, job, "true", own=own)
+    wait_for((job / "tasks/1/exit.0").exists)
+    assert "gone" in verdict(call, job)["foreign"]
+
+
+def test_a_task_whose_files_are_ones_own_says_nothing(call: Call, tmp_path: Path) -> None:
+    job = tmp_path / "jobs" / "j"
+    launch(call, job, "true", own=quote_words([str(tmp_path), "0", "false"]))
+    wait_for((job / "tasks/1/exit.0").exists)
+    assert "foreign" not in verdict(call, job)
