@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 import click
 
+from mlcube_remote.cli.reports import reports
 from mlcube_remote.dispatch.events import Event, EventSink
 from mlcube_remote.dispatch.exitcode import exit_code
 from mlcube_remote.dispatch.fanout import DEFAULT_PARALLEL, Hangup, OnInterrupt, run_all
@@ -63,6 +65,8 @@ def show(
     )
     sinks: list[EventSink] = [reporter.handle]
     with contextlib.ExitStack() as stack:
+        files = stack.enter_context(reports(run_id, given, list(work)))
+        sinks += files.sinks
         if store is not None and results is not None:
             sinks.append(stack.enter_context(_indexing(run_id, store, results)))
         stack.enter_context(contextlib.closing(reporter))
@@ -75,12 +79,14 @@ def show(
             wait=given.get("wait", False),
             reconnect_timeout=given["reconnect_timeout"],
         )
-        return run_all(
+        outcomes = run_all(
             [partial(piece, run) for piece in work.values()],
             run,
             parallel=parallel,
             decide=lambda: _decide(given["on_interrupt"], reporter),
         )
+        files.finish(outcomes, time.monotonic() - run.began)
+        return outcomes
 
 
 def _tell(sinks: Iterable[EventSink], event: Event) -> None:

@@ -34,6 +34,7 @@ _QUIETLY: dict[str, Any] = {
 @shared.host_options
 @shared.follow_options
 @shared.login_options
+@shared.report_options
 @shared.output_options
 def attach(**given: Any) -> int:
     """Follow a run from its first byte on, and pull its outputs when it has ended.
@@ -48,6 +49,7 @@ def attach(**given: Any) -> int:
 @shared.host_options
 @shared.follow_options
 @shared.login_options
+@shared.report_options
 @shared.output_options
 def wait(**given: Any) -> int:
     """Wait until a run has ended, and end as it did."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -198,5 +199,37 @@ follow_options = _together(
         default="ask",
         show_default=True,
         help="What Ctrl-C does to jobs that run; not on a terminal, ask means stop.",
+    ),
+)
+
+
+class ReportFile(click.Path):
+    """A file that is written for programs; whether that will be possible is looked at first."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, writable=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path, or tell why nothing can be written there."""
+        path = str(super().convert(value, param, ctx))
+        folder = os.path.dirname(path) or "."
+        if not os.path.exists(path) and not os.access(folder, os.W_OK | os.X_OK):
+            missing = "not writable" if os.path.isdir(folder) else "no such directory"
+            self.fail(f"{path!r}: {folder}: {missing}", param, ctx)
+        return path
+
+
+report_options = _together(
+    click.option(
+        "--events",
+        type=ReportFile(),
+        metavar="FILE",
+        help="Write what happens there, a JSON document a line.",
+    ),
+    click.option(
+        "--junit",
+        type=ReportFile(),
+        metavar="FILE",
+        help="Write how each task ended there, as CI systems read it (JUnit XML).",
     ),
 )

@@ -67,6 +67,7 @@ _dry_run_option = click.option(
 @_parallel_option
 @_dry_run_option
 @shared.login_options
+@shared.report_options
 @shared.output_options
 @click.argument("arguments", nargs=-1, metavar="[NAME=VALUE]...")
 def run(**given: Any) -> int:

@@ -43,6 +43,8 @@ class TaskOutcome:
     finished: int | None = None
     timed_out: bool = False
     """Whether it was ended because its time was over."""
+    by_host: bool = False
+    """Whether its host ended it, rather than itself or its limits."""
 
 
 @attrs.frozen(kw_only=True)

@@ -162,7 +162,10 @@ def _ended(ticket: Ticket, task: TicketTask, verdict: Verdict) -> TaskOutcome:
         return _outcome(Status.FAILED, exit_code)
     state, code, oom, error = _inspected(verdict.inspect)
     if verdict.engine_restarted and not oom and code in {SIGKILLED, SIGTERMED, None}:
-        return _outcome(Status.KILLED, code, "the engine was stopped or restarted while it ran")
+        return attrs.evolve(
+            _outcome(Status.KILLED, code, "the engine was stopped or restarted while it ran"),
+            by_host=True,
+        )
     if not state and verdict.container == "absent":
         return _outcome(Status.LOST, None, "its container was removed by somebody else")
     if not state:

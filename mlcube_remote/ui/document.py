@@ -19,13 +19,13 @@ def run_document(run_id: str, outcomes: Sequence[JobOutcome], exit_code: int) ->
     return {
         "version": VERSION,
         "run": run_id,
-        "status": _status(outcomes),
+        "status": run_status(outcomes),
         "exit_code": exit_code,
         "jobs": [job_document(outcome) for outcome in outcomes],
     }
 
 
-def _status(outcomes: Sequence[JobOutcome]) -> str:
+def run_status(outcomes: Sequence[JobOutcome]) -> str:
     """Return the run's status; what may still be going on is not called failed."""
     found = {outcome.status for outcome in outcomes} - {Status.SUCCEEDED}
     if found == {Status.RUNNING}:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
 
 import pytest
 import yaml
@@ -140,6 +141,43 @@ def test_the_results_of_several_hosts_are_indexed_and_compared(
     rows = list(csv.DictReader(results(folder.name, "--csv", "--sort=-accuracy").splitlines()))
     best = [float(row["accuracy"]) for row in rows]
     assert best == sorted(best, reverse=True)
+
+
+def test_programs_are_told_what_happens_and_how_it_ended(
+    ssh_host: HostFactory, inventory_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    hosts = (ssh_host("docker"), ssh_host("dash"))
+    good, bad = (host.name for host in hosts)
+    inventory = inventory_of(*hosts)
+    described = yaml.safe_load(inventory.read_text())
+    described["hosts"][bad]["env"] = {"CODE": "3"}
+    inventory.write_text(yaml.safe_dump(described))
+    cube = write_cube(tmp_path / "cube", {"try": shell_task("echo on; exit $CODE")})
+    events, report = tmp_path / "events.jsonl", tmp_path / "report.xml"
+    done = run(
+        inventory,
+        cube,
+        "--host=all_of_them",
+        "--task=try",
+        f"--events={events}",
+        f"--junit={report}",
+    )
+    assert done.returncode == 1, done.stderr
+    lines = [json.loads(line) for line in events.read_text().splitlines()]
+    assert (lines[0]["event"], lines[0]["jobs"]) == ("run-started", [good, bad])
+    assert (lines[-1]["event"], lines[-1]["exit_code"]) == ("run-finished", 1)
+    for host in (good, bad):
+        mine = [line for line in lines if line.get("host") == host]
+        stages = [line["stage"] for line in mine if line["event"] == "stage-finished"]
+        assert stages == ["connect", "sync", "configure", "run", "pull"]
+        text = "".join(line["text"] for line in mine if line["event"] == "output")
+        assert text == "on\n"
+        assert mine[-1]["event"] == "job-finished"
+    cases = {case.get("classname"): case for case in ET.parse(report).iter("testcase")}  # noqa: S314
+    assert {name: [child.tag for child in case] for name, case in cases.items()} == {
+        good: [],
+        bad: ["failure"],
+    }
 
 
 def test_the_results_of_one_host_are_known_until_they_are_cleaned_away(

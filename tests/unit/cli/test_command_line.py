@@ -305,3 +305,12 @@ def test_passwords_are_asked_for_once_and_never_shown(
     assert asked == ["Login password", "Passphrase of the private keys"]
     shown = capsys.readouterr()
     assert "hunter2" not in shown.out + shown.err
+
+
+@pytest.mark.parametrize("option", ["--events", "--junit"])
+def test_a_report_that_could_not_be_written_is_refused_before_anything_begins(
+    option: str, tmp_path: Path
+) -> None:
+    for path in (tmp_path, tmp_path / "absent" / "file"):
+        with pytest.raises(click.UsageError, match=r"directory"):
+            cli_main.run(["run", "--host=a", f"{option}={path}"])
