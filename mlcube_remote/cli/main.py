@@ -93,7 +93,7 @@ def main() -> NoReturn:
     # Imports make a hundred thousand objects that live as long as the process: looking through them
     # for garbage, again and again, would take a tenth of a short command's time.
     gc.set_threshold(100_000)
-    code = _main()
+    code = execute()
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -109,9 +109,10 @@ def _leave_at_once() -> NoReturn:
     os._exit(130)
 
 
-def _main() -> int:
+def execute(args: list[str] | None = None) -> int:
+    """Run the command line, print what went wrong, and return the exit code."""
     try:
-        return run()
+        return run(args)
     except click.exceptions.Abort:
         click.echo("interrupted", err=True)
         return 130

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mlcube_remote.dispatch.outcome import Status
+from tests.integration import reference
 from tests.tracked import copy_tracked
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +28,7 @@ export MLCUBE_REMOTE_INVENTORY="$XDG_STATE_HOME/mlcube-remote/sandbox/hosts.yaml
 """
 
 
-def type_in(page: str, folder: Path, before: str = "") -> tuple[Path, str]:
+def type_in(page: str, folder: Path, before: str = "", **variables: str) -> tuple[Path, str]:
     """Type what a page tells to type in a clone of the examples; return that and the output."""
     commands = _TESTED.findall((ROOT / page).read_text())
     assert len(commands) >= 5
@@ -37,6 +38,7 @@ def type_in(page: str, folder: Path, before: str = "") -> tuple[Path, str]:
         **os.environ,
         "XDG_STATE_HOME": str(folder / "state"),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        **variables,
     }
     try:
         done = subprocess.run(
@@ -67,6 +69,23 @@ def test_a_long_run_can_be_left_alone_as_described(tmp_path: Path) -> None:
     clone, told = type_in("docs/how-to/long-runs.md", tmp_path, before=_SANDBOX)
     assert told.count("Hello, Alice!") == 2, "once by logs, once by attach"
     assert (clone / "examples/hello_world/workspace/chats/chat_with_alice.txt").exists()
+
+
+def test_mlcubes_own_command_can_be_used_as_described(tmp_path: Path) -> None:
+    mlcube = reference.program()
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}:{mlcube.parent}"
+    clone, told = type_in(
+        "docs/how-to/mlcube-cli.md",
+        tmp_path,
+        before=_SANDBOX,
+        PATH=path,
+        PYTHONPATH=reference.python_path(reference.VERSIONS[0]),
+        MLCUBE_SYSTEM_SETTINGS=str(tmp_path / "mlcube.yaml"),
+    )
+    assert "runner: remote" in told
+    assert told.count("Hello, Alice!") == 3, "the file, and two runs"
+    chat = (clone / "examples/hello_world/workspace/chats/chat_with_alice.txt").read_text()
+    assert "Alice" not in chat.splitlines()[-1], "the last run greeted somebody else"
 
 
 def test_the_states_of_a_job_are_those_that_hosts_tell() -> None:

@@ -47,8 +47,8 @@ def exit_of(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
 def test_help_is_quick_because_it_imports_little(arguments: list[str]) -> None:
     script = (
         "import sys; sys.argv = ['x', *sys.argv[1:]]\n"
-        "from mlcube_remote.cli.main import _main\n"
-        "_main()\n"
+        "from mlcube_remote.cli.main import execute\n"
+        "execute()\n"
         "heavy = {'paramiko', 'omegaconf', 'rich', 'yaml', 'fabric'} & set(sys.modules)\n"
         "sys.exit(', '.join(heavy) or 0)"
     )
@@ -281,7 +281,7 @@ def test_every_end_has_its_exit_code(
 ) -> None:
     error, code, told = ENDINGS[what]
 
-    def fail() -> int:
+    def fail(_: list[str] | None) -> int:
         raise error
 
     monkeypatch.setattr(cli_main, "run", fail)
