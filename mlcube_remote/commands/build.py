@@ -98,7 +98,7 @@ def build(
         writable = engine.writable(settings, bindings.mounts)
     else:
         before, after = sif.container(settings, task, bindings.mounts, options.gpus)
-        environment = sif.device_environment(platform, image.engine, options.gpus)
+        environment = sif.environment(platform, image.engine, options.gpus)
     container = (*image.engine, *before, image.image, *after, *bindings.arguments)
     _check_size(task, container)
     directories = tuple(

@@ -107,7 +107,7 @@ class TaskCommands(ImageCommands):
     launch_at: int
     """Index in ``run[-1]`` where options of the launcher may be inserted."""
     environment: Mapping[str, str] = NO_VARIABLES
-    """Variables that ``run[-1]`` needs in its own environment (devices, for Singularity)."""
+    """Variables that ``run[-1]`` needs in its own environment (Singularity's and Apptainer's)."""
     writable: tuple[Writable, ...] = ()
     """What the container may write to, where it may be another user than the one who runs it."""
     directories: tuple[str, ...]

@@ -138,11 +138,17 @@ def _bind(settings: Settings, mount: Mount) -> str:
     return f"{mount.source}:{mount.target}" + (f":{mount.opts}" if mount.opts else "")
 
 
-def device_environment(platform: str, engine: Argv, gpus: str | None) -> Mapping[str, str]:
-    """Return the variable that limits a task to some devices: ``--nv`` alone hands over all."""
-    if gpus in (None, "all"):
-        return {}
-    names = gpus.removeprefix("device=")
-    if gpus.isdecimal():
-        names = ",".join(str(number) for number in range(int(gpus)))
-    return {environment_name(platform, engine, "CUDA_VISIBLE_DEVICES"): names}
+def environment(platform: str, engine: Argv, gpus: str | None) -> Mapping[str, str]:
+    """Return the variables that the engine is started with.
+
+    They limit a task to some devices, where ``--nv`` alone hands over all; and they keep values as
+    they are, which the engine would have a shell in the container expand: those of its variables,
+    and the arguments of an image that came from Docker.
+    """
+    values = {f"{dialect(platform, engine).upper()}_NO_EVAL": "1"}
+    if gpus not in (None, "all"):
+        names = gpus.removeprefix("device=")
+        if gpus.isdecimal():
+            names = ",".join(str(number) for number in range(int(gpus)))
+        values[environment_name(platform, engine, "CUDA_VISIBLE_DEVICES")] = names
+    return values

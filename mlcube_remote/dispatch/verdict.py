@@ -17,6 +17,9 @@ SIGKILLED, SIGTERMED = 137, 143
 """Exit codes of a process that a signal ended: the kernel sends SIGKILL when memory runs out, an
 engine that is shut down sends SIGTERM first."""
 
+_NEVER_RAN = frozenset({"created", "initialized"})
+"""What Docker and Podman call a container that is there, and was not started."""
+
 
 @attrs.frozen(kw_only=True)
 class Verdict:
@@ -139,7 +142,7 @@ def _without_exit(ticket: Ticket, task: TicketTask, verdict: Verdict) -> TaskOut
             "no answer: its container may still run",
             hint=f"mlcube-remote attach {ticket.run_id}",
         )
-    elif verdict.container == "absent":
+    elif verdict.container == "absent" and task.container:
         ended = _outcome(Status.LOST, None, "its supervisor is gone, and its container was removed")
     else:
         ended = _outcome(Status.LOST, None, "its supervisor vanished and left no exit code")
@@ -175,8 +178,10 @@ def _ended(ticket: Ticket, task: TicketTask, verdict: Verdict) -> TaskOutcome:
             f"(status {exit_code})",
             hint="the engine's own message stands above",
         )
-    if state == "created":
-        return _outcome(Status.FAILED, code, f"failed to start: {error or 'no reason given'}")
+    if state in _NEVER_RAN:
+        # Podman gives such a container the code 0, and its reason only to the one who asked.
+        why = error or "the engine's own message stands above"
+        return _outcome(Status.FAILED, code or exit_code, f"failed to start: {why}")
     if oom and code == SIGKILLED:
         return _outcome(Status.KILLED, code, "out of memory")
     if oom:

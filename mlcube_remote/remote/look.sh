@@ -90,6 +90,7 @@ mlcr_state_without() {
     else
         case $(mlcr_remains "$mlcr_dir") in
         running* | exited* | dead* | created* | paused* | restarting* | unknown) echo orphaned ;;
+        initialized* | stopping* | stopped*) echo orphaned ;; # Podman's
         *) echo lost ;;
         esac
     fi

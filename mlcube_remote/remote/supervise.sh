@@ -125,7 +125,7 @@ inspect() {
         state=$(mlcr_remains "$1")
     done
     case $state in
-    running* | paused*)
+    running* | paused* | stopping*)
         # The engine's client was cut off from its container, which goes on.
         : >"$1/degraded"
         mlcr_engine_of "$1" wait -- "$(mlcr_line "$1/cid")" >/dev/null || sleep 3

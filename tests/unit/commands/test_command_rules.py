@@ -444,7 +444,13 @@ def test_limits_that_singularity_cannot_keep_are_warned_of(make: Make) -> None:
 def test_singularity_limits_devices_by_the_environment(
     make: Make, gpus: str | None, expected: dict[str, str]
 ) -> None:
-    assert make(cube(), "singularity", options=Options(gpus=gpus)).environment == expected
+    made = make(cube(), "singularity", options=Options(gpus=gpus))
+    assert made.environment == {"SINGULARITY_NO_EVAL": "1", **expected}
+
+
+def test_values_are_not_expanded_by_a_shell_of_the_engines(make: Make) -> None:
+    assert make(cube(), "apptainer").environment == {"APPTAINER_NO_EVAL": "1"}
+    assert make(cube(), "podman").environment == {}
 
 
 def test_override_for_a_relatives_executable_is_warned_of(make: Make) -> None:

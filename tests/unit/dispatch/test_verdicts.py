@@ -55,6 +55,8 @@ def verdict(exit: int | None, inspect: str = "", **changes: Any) -> Verdict:  # 
         (verdict(3, "exited 3 false "), Status.FAILED, 3, ""),
         (verdict(125, "exited 125 false "), Status.FAILED, 125, ""),
         (verdict(127, "created 127 false no such file"), Status.FAILED, 127, "failed to start: no"),
+        (verdict(126, "created 0 false "), Status.FAILED, 126, "failed to start: the engine's own"),
+        (verdict(126, "initialized 0 false "), Status.FAILED, 126, "failed to start: the engine's"),
         (verdict(137, "exited 137 true "), Status.KILLED, 137, "out of memory"),
         (verdict(3, "exited 3 true "), Status.FAILED, 3, "an out-of-memory kill happened inside"),
         (verdict(143, "exited 143 false ", stopped=True), Status.CANCELLED, 143, "stopped on req"),

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is promised of a task holds with every engine: how it ends, its secrets, that it stops."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mlcube_remote.sandbox.engine import docker
+from tests.integration.test_runs_end_to_end import FILE, on, run, shell_task, write_cube
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import HostFactory, SshHost
+
+ENGINES = ("docker", "podman", "apptainer")
+
+TASKS = {
+    "fail": shell_task(
+        "echo out; echo err >&2; echo left >${0#*=}; exit 7",
+        outputs={"left": {**FILE, "default": "left.txt"}},
+    ),
+    "use": shell_task(
+        'printf %s "$TOKEN" | sha256sum >${0#*=}',
+        outputs={"digest": {**FILE, "default": "digest.txt"}},
+    ),
+    "linger": shell_task("echo begun; sleep 4242", outputs={"out": "out/"}),
+}
+
+
+@pytest.fixture
+def hosts(ssh_host: HostFactory) -> list[SshHost]:
+    return [ssh_host(engine) for engine in ENGINES]
+
+
+@pytest.fixture
+def inventory(hosts: list[SshHost], inventory_of: Callable[..., Path]) -> Path:
+    return inventory_of(*hosts)
+
+
+@pytest.fixture(scope="module")
+def cube(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cube for all, so that its SIF file is built once."""
+    return write_cube(tmp_path_factory.mktemp("cube"), TASKS)
+
+
+def test_a_task_that_fails_tells_its_code_and_leaves_its_outputs(
+    inventory: Path, cube: Path
+) -> None:
+    done = run(inventory, cube, "--host=all", "--task=fail", "--output=json")
+    assert done.returncode == 1, done.stderr
+    document = json.loads(done.stdout)
+    ends = {job["platform"]: job["tasks"][0]["exit_code"] for job in document["jobs"]}
+    assert ends == dict.fromkeys(ENGINES, 7)
+    for line in (b" | out\n", b" | err\n"):
+        assert done.stderr.count(line) == len(ENGINES)
+    left = [path.read_text() for path in cube.glob("results/*/*/left.txt")]
+    assert left == ["left\n"] * len(ENGINES)
+
+
+def test_a_secret_reaches_the_task(inventory: Path, cube: Path) -> None:
+    secret = "with 'quotes', $(commands) and  spaces"
+    done = run(inventory, cube, "--host=all", "--task=use", "--env=TOKEN", TOKEN=secret)
+    assert done.returncode == 0, done.stderr
+    assert secret.encode() not in done.stdout + done.stderr
+    arrived = [path.read_text().split()[0] for path in cube.glob("results/*/*/digest.txt")]
+    assert arrived == [hashlib.sha256(secret.encode()).hexdigest()] * len(ENGINES)
+
+
+def test_what_is_stopped_leaves_nothing_running(
+    inventory: Path, cube: Path, hosts: list[SshHost]
+) -> None:
+    started = run(inventory, cube, "--host=all", "--task=linger", "--detach")
+    assert started.returncode == 0, started.stderr
+    run_id = started.stdout.decode().strip()
+
+    def lingering(host: SshHost) -> bool:
+        if host.name.startswith("docker"):  # its containers are the machine's
+            label = f"label=org.mlcommons.mlcube-remote.run={run_id}"
+            return bool(docker("ps", "--quiet", "--filter", label))
+        return host.exec(["pgrep", "-f", "^sleep 4242"]).exit_code == 0
+
+    deadline = time.monotonic() + 30
+    while not all(map(lingering, hosts)):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    stop = [sys.executable, "-m", "mlcube_remote", "stop", run_id, "--grace=1s"]
+    stopped = subprocess.run(
+        [*stop, f"--inventory={inventory}"], capture_output=True, check=False, timeout=60
+    )
+    assert stopped.returncode == 0, stopped.stderr
+    assert stopped.stderr.count(b"stopped on request") == len(ENGINES), stopped.stderr
+    assert not any(map(lingering, hosts))
+
+
+def test_a_container_that_podman_cannot_start_is_a_failure(
+    ssh_host: HostFactory, tmp_path: Path
+) -> None:
+    cube = write_cube(tmp_path / "cube", {"fail": TASKS["fail"]})
+    done = on(ssh_host("podman"), cube, "--task=fail", "--gpus=1")
+    assert done.returncode not in (0, 7)
+    assert b"unresolvable CDI devices nvidia.com/gpu=0" in done.stderr
+    assert b"failed to start" in done.stderr
