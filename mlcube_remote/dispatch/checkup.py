@@ -13,6 +13,7 @@ import attrs
 
 from mlcube_remote.commands.sif import installed
 from mlcube_remote.cube.system import NO_SYSTEM_SETTINGS, SystemSettings, UserPlatform
+from mlcube_remote.dispatch import gpus
 from mlcube_remote.dispatch.plan import named_platform
 from mlcube_remote.dispatch.preflight import Facts, engine_problem, probe, require_rsync
 from mlcube_remote.dispatch.rsync import readable_size
@@ -142,6 +143,7 @@ def _ask(connection: Connection, host: Host, platform: UserPlatform, checks: lis
     except HostUnfitError as problem:
         checks.append(Check(name="rsync", passed=False, detail=problem.reason, hint=problem.hint))
     checks.append(_engine(connection, host, platform, facts))
+    checks.append(Check(name="gpu", passed=True, detail=str(gpus.ask(connection))))
     checks.append(_disk(connection, facts.root))
 
 

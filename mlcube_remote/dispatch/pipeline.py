@@ -7,6 +7,7 @@ from contextlib import closing
 from functools import partial
 
 from mlcube_remote.commands.model import ImageCommands
+from mlcube_remote.dispatch import gpus
 from mlcube_remote.dispatch.claim import Claim, claim, join
 from mlcube_remote.dispatch.ending import conclude
 from mlcube_remote.dispatch.events import Level, Stage
@@ -120,6 +121,8 @@ def _make_ready(bench: Bench, needed: ImageCommands, commands: Built) -> None:
     warnings = (*needed.warnings, *(text for _, built in commands for text in built.warnings))
     for warning in dict.fromkeys(warnings):
         bench.journal.note(Level.WARNING, warning)
+    if without := gpus.missed(bench.line.connection, [built for _, built in commands]):
+        bench.journal.note(Level.WARNING, without)
     image = sync_stage(bench, needed)
     bench.run.check()
     configure_stage(bench, needed, image)

@@ -20,6 +20,9 @@ engine that is shut down sends SIGTERM first."""
 _NEVER_RAN = frozenset({"created", "initialized"})
 """What Docker and Podman call a container that is there, and was not started."""
 
+_NO_GPU = ("could not select device driver", "nvidia-container-cli", "nvidia.com/gpu", "nvml")
+"""What engines say when there is no GPU, or none of this number."""
+
 
 @attrs.frozen(kw_only=True)
 class Verdict:
@@ -181,6 +184,11 @@ def _ended(ticket: Ticket, task: TicketTask, verdict: Verdict) -> TaskOutcome:
     if state in _NEVER_RAN:
         # Podman gives such a container the code 0, and its reason only to the one who asked.
         why = error or "the engine's own message stands above"
+        if any(sign in error for sign in _NO_GPU):
+            why = (
+                f"{ticket.platform} cannot hand over the GPUs that --gpus or "
+                f"platform.accelerator_count asks for: {error}"
+            )
         return _outcome(Status.FAILED, code or exit_code, f"failed to start: {why}")
     if oom and code == SIGKILLED:
         return _outcome(Status.KILLED, code, "out of memory")

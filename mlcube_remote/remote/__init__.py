@@ -14,6 +14,7 @@ from importlib.resources import files
 _LIBRARY = (
     "host.sh",
     "engine.sh",
+    "gpu.sh",
     "process.sh",
     "lock.sh",
     "job.sh",

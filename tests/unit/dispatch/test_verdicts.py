@@ -55,6 +55,12 @@ def verdict(exit: int | None, inspect: str = "", **changes: Any) -> Verdict:  # 
         (verdict(3, "exited 3 false "), Status.FAILED, 3, ""),
         (verdict(125, "exited 125 false "), Status.FAILED, 125, ""),
         (verdict(127, "created 127 false no such file"), Status.FAILED, 127, "failed to start: no"),
+        (
+            verdict(128, "created 128 false could not select device driver with gpu"),
+            Status.FAILED,
+            128,
+            "failed to start: docker cannot hand over the GPUs that --gpus or platform.",
+        ),
         (verdict(126, "created 0 false "), Status.FAILED, 126, "failed to start: the engine's own"),
         (verdict(126, "initialized 0 false "), Status.FAILED, 126, "failed to start: the engine's"),
         (verdict(137, "exited 137 true "), Status.KILLED, 137, "out of memory"),
