@@ -23,6 +23,7 @@
     │   ├── TaskTimeoutError         124    the task ran out of its time
     │   └── UnexpectedError           70    a bug of ours; the other hosts' results still count
     └── StoppedByUserError           130    Ctrl-C
+        ├── GivenUpError             130    cancelled, because other jobs had failed
         └── DetachedError            130    the user stopped following; the job goes on
 
 A message says what happened and what was expected; ``hint`` says what to do next. Exit codes
@@ -173,3 +174,7 @@ class DetachedError(StoppedByUserError):
             f"{host}: not followed any more; the job goes on there",
             hint=f"mlcube-remote attach {run_id}",
         )
+
+
+class GivenUpError(StoppedByUserError):
+    """The job was cancelled because of the others: enough of them had failed."""

@@ -21,15 +21,17 @@ from mlcube_remote.dispatch.events import Event, EventSink
 from mlcube_remote.dispatch.exitcode import exit_code
 from mlcube_remote.dispatch.fanout import DEFAULT_PARALLEL, Hangup, OnInterrupt, run_all
 from mlcube_remote.dispatch.index import Indexer
-from mlcube_remote.dispatch.outcome import JobOutcome, Status
+from mlcube_remote.dispatch.outcome import JobOutcome
+from mlcube_remote.dispatch.policy import Patience
 from mlcube_remote.dispatch.run import Run
-from mlcube_remote.errors import DetachedError, UnexpectedError
+from mlcube_remote.errors import DetachedError, GivenUpError, UnexpectedError
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.runs.store import Store
+from mlcube_remote.runs.store import RUN, Store
 from mlcube_remote.transport.base import Connection
 from mlcube_remote.ui.document import dump, run_document
 from mlcube_remote.ui.errors import print_error, report_crash
 from mlcube_remote.ui.interrupt import ask
+from mlcube_remote.ui.nextsteps import next_steps
 from mlcube_remote.ui.reporter import Reporter, make_reporter
 from mlcube_remote.ui.summary import print_summary
 
@@ -79,6 +81,8 @@ def show(
             wait=given.get("wait", False),
             reconnect_timeout=given["reconnect_timeout"],
         )
+        if most := 1 if given.get("fail_fast") else given.get("max_failures"):
+            sinks.append(Patience(run=run, most=most).handle)
         outcomes = run_all(
             [partial(piece, run) for piece in work.values()],
             run,
@@ -140,6 +144,10 @@ def _hangups() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+_TOLD = (DetachedError, GivenUpError)
+"""What needs no line per job: it is told of all of them at once."""
+
+
 def report(
     run_id: str, outcomes: Sequence[JobOutcome], given: Mapping[str, Any], *, as_json: bool
 ) -> int:
@@ -154,20 +162,10 @@ def report(
     for outcome in outcomes:
         if isinstance(outcome.error, UnexpectedError) and outcome.error.__cause__ is not None:
             report_crash(outcome.error.__cause__, sys.stderr)
-        elif outcome.error is not None and not isinstance(outcome.error, DetachedError):
+        elif outcome.error is not None and not isinstance(outcome.error, _TOLD):
             print_error(outcome.error, sys.stderr)
-    _tell_how_to_go_on(run_id, outcomes)
+    if steps := next_steps(run_id, outcomes, can_rerun=Store().has(run_id, RUN)):
+        click.echo(steps, err=True)
     if given.get("detach") and not as_json and code == 0:
         click.echo(run_id)
     return code
-
-
-def _tell_how_to_go_on(run_id: str, outcomes: Sequence[JobOutcome]) -> None:
-    going_on = [each.label for each in outcomes if each.status in {Status.RUNNING, Status.UNKNOWN}]
-    if not going_on:
-        return
-    unknown = all(each.status is Status.UNKNOWN for each in outcomes if each.label in going_on)
-    verb = "may go on" if unknown else "goes on"
-    click.echo(f"run {run_id} {verb} on {', '.join(going_on)}", err=True)
-    click.echo(f"  follow it:  mlcube-remote attach {run_id}", err=True)
-    click.echo(f"  stop it:    mlcube-remote stop {run_id}", err=True)

@@ -17,6 +17,7 @@ from mlcube_remote.errors import MLCubeRemoteError
 _COMMANDS = {
     "run": ("mlcube_remote.cli.run", "Run tasks of a cube on one or many hosts."),
     "configure": ("mlcube_remote.cli.run", "Send a cube to hosts and make its image ready there."),
+    "rerun": ("mlcube_remote.cli.rerun", "Run jobs of a run again that did not succeed."),
     "attach": ("mlcube_remote.cli.jobs", "Follow a run again, and pull its outputs."),
     "ps": ("mlcube_remote.cli.ps", "List the jobs on all hosts."),
     "status": ("mlcube_remote.cli.jobs", "Tell how each job of a run stands."),

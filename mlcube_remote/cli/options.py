@@ -233,3 +233,28 @@ report_options = _together(
         help="Write how each task ended there, as CI systems read it (JUnit XML).",
     ),
 )
+
+start_options = _together(
+    click.option(
+        "--detach", "-d", is_flag=True, help="Return once every job is started; print the run's id."
+    ),
+    click.option("--wait", is_flag=True, help="Wait for a workspace that another run holds."),
+    click.option("--fail-fast", is_flag=True, help="Cancel all other jobs once one has failed."),
+    click.option(
+        "--max-failures",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Cancel all other jobs once so many have failed.",
+    ),
+    click.option(
+        "--parallel",
+        type=click.IntRange(min=1),
+        default=32,
+        show_default=True,
+        metavar="N",
+        help="Hosts that are worked on at once.",
+    ),
+    click.option(
+        "--dry-run", is_flag=True, help="Print every command that would run; touch nothing."
+    ),
+)

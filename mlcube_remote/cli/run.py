@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -49,23 +50,18 @@ _dry_run_option = click.option(
     help="Hand a variable of this shell to the container; its value is shown nowhere.",
 )
 @click.option(
-    "--detach", "-d", is_flag=True, help="Return once every job is started; print the run's id."
-)
-@click.option(
     "--timeout",
     type=shared.Duration(),
     metavar="TIME",
     help="What each task may take, such as 90s or 8h; its host ends it after that.",
 )
-@click.option("--wait", is_flag=True, help="Wait for a workspace that another run holds.")
 @click.option(
     "--run-id",
     metavar="ID",
     help="Go on with this run: what it started before is not started again.",
 )
+@shared.start_options
 @shared.follow_options
-@_parallel_option
-@_dry_run_option
 @shared.login_options
 @shared.report_options
 @shared.output_options
@@ -76,7 +72,7 @@ def run(**given: Any) -> int:
     NAME=VALUE gives a parameter of the task another value. A relative path is in the workspace; an
     absolute one is on the host; local:PATH is on this machine.
     """
-    return _execute(given, configure_only=False)
+    return execute(given)
 
 
 @click.command()
@@ -97,14 +93,34 @@ def configure(**given: Any) -> int:
         "detach": False,
         "timeout": None,
         "wait": False,
+        "fail_fast": False,
+        "max_failures": None,
         "run_id": None,
         "reconnect_timeout": shared.RECONNECT_TIMEOUT,
         "on_interrupt": "stop",
     }
-    return _execute({**given, **unused}, configure_only=True)
+    return execute({**given, **unused}, configure_only=True)
 
 
-def _execute(given: dict[str, Any], *, configure_only: bool) -> int:
+def execute(
+    given: dict[str, Any],
+    *,
+    configure_only: bool = False,
+    again: Mapping[str, int] | None = None,
+) -> int:
+    """Do what the options of ``run`` say, and return the exit code.
+
+    Args:
+        given: The options.
+        configure_only: Whether to stop before any task.
+        again: Of a run that was begun before, the jobs to run again: see
+            :attr:`mlcube_remote.dispatch.plan.Request.again`.
+    """
+    if given["detach"] and (given["fail_fast"] or given["max_failures"]):
+        raise UsageError(
+            "--detach: nobody stays to see how many jobs fail",
+            hint="leave --fail-fast and --max-failures out, or stay",
+        )
     # The rooms below are imported here: parsing and --help need none of them.
     from mlcube_remote.commands.model import Options  # noqa: PLC0415
     from mlcube_remote.cube import system as system_settings  # noqa: PLC0415
@@ -143,6 +159,7 @@ def _execute(given: dict[str, Any], *, configure_only: bool) -> int:
         configure_only=configure_only,
         inventory=None if inventory.path is None else str(inventory.path.absolute()),
         timeout=None if given["timeout"] is None else max(1, round(given["timeout"])),
+        again=again,
     )
     as_json = given["output"] == "json"
     if given["dry_run"]:
@@ -203,7 +220,7 @@ def _dispatch(
     if any(not job.host.is_local for job in jobs) and (warning := advice()):
         click.echo(f"warning: {warning}", err=True)
     # Before anything happens anywhere, so that whatever happens can be found again.
-    store = None if request.configure_only else record(request, jobs)
+    store = None if request.configure_only else record(request, jobs, given)
     dialler = Dialler(logins.connect)
     dialler.begin((job.host for job in jobs), at_once=given["parallel"])
     # Hosts take their time to answer: the rest is imported meanwhile.

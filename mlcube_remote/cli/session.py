@@ -164,8 +164,36 @@ def environment(names: Iterable[str]) -> dict[str, Secret]:
     return result
 
 
-def record(request: Request, jobs: Iterable[Job]) -> Store:
+_FOR_THIS_TIME = frozenset(
+    {
+        "ask_passphrase",
+        "ask_password",
+        "detach",
+        "dry_run",
+        "events",
+        "fail_fast",
+        "junit",
+        "max_failures",
+        "on_interrupt",
+        "output",
+        "parallel",
+        "quiet",
+        "reconnect_timeout",
+        "run_id",
+        "verbose",
+        "wait",
+    }
+)
+"""Options that say how a command goes about it, rather than what is run."""
+
+
+def record(request: Request, jobs: Iterable[Job], given: Mapping[str, Any]) -> Store:
     """Write down that a run is about to begin, and return where runs are remembered.
+
+    Args:
+        request: What was asked.
+        jobs: What will be done.
+        given: The command's options: with what the run can be run again.
 
     Raises:
         RecordError: It cannot be written: nothing was begun.
@@ -173,20 +201,39 @@ def record(request: Request, jobs: Iterable[Job]) -> Store:
     from datetime import datetime, timezone  # noqa: PLC0415 - only for runs
 
     from mlcube_remote.runs.ids import client_name  # noqa: PLC0415
-    from mlcube_remote.runs.store import RUN, Store  # noqa: PLC0415
+    from mlcube_remote.runs.store import RUN, RecordError, Store  # noqa: PLC0415
 
     store = Store()
+    try:
+        before = store.read(request.run_id, RUN) or {}
+    except RecordError:
+        before = {}  # the whole one that follows takes its place
+    options = {name: value for name, value in given.items() if name not in _FOR_THIS_TIME}
+    # What names meant may change: a group of hosts, or which inventory is found.
+    options |= {"hosts": [host.name for host in request.hosts], "where": ()}
+    options |= {"inventory": request.inventory}
+    known = {item.get("name") or item["host"]: item for item in before.get("jobs", ())}
+    known |= {
+        job.name: {
+            "name": job.name,
+            "host": job.host.name,
+            "job": job.id,
+            "attempt": job.attempt,
+            "parameters": job.parameters,
+        }
+        for job in jobs
+    }
     document = {
         "run": request.run_id,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "client": client_name(),
         "cube": {"name": request.cube.name, "path": str(request.cube.file)},
         "tasks": list(request.tasks),
-        "jobs": [
-            {"host": job.host.name, "job": job.id, "parameters": job.parameters} for job in jobs
-        ],
         "results": str(request.cube.workspace.parent / "results" / request.run_id),
         "inventory": request.inventory,
+        "began": {"folder": str(Path.cwd()), "options": options},
+        **({} if request.again is None else before),
+        "jobs": list(known.values()),
     }
     store.write(request.run_id, RUN, document, durable=True)
     return store

@@ -216,6 +216,7 @@ def _on_host(known: KnownJob, run: Run, work: Callable[[Watch], None]) -> JobOut
         tasks=[task.task for task in ticket.tasks] if ticket else [],
         run=run,
         journal=journal,
+        attempt=known.attempt,
     )
 
 

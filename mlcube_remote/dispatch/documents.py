@@ -16,6 +16,7 @@ def job_document(outcome: JobOutcome) -> dict[str, Any]:
         "host": outcome.host or None,
         "job": outcome.job or None,
         "parameters": dict(outcome.parameters),
+        "attempt": outcome.attempt,
         "platform": outcome.platform,
         "status": outcome.status.value,
         "exit_code": job_exit_code(outcome),

@@ -13,6 +13,7 @@ from mlcube_remote.dispatch.watch import Reached
 from mlcube_remote.errors import (
     ConnectError,
     DetachedError,
+    GivenUpError,
     MLCubeRemoteError,
     NotStartedError,
     StateUnknownError,
@@ -32,6 +33,7 @@ def conclude(
     tasks: Sequence[str],
     run: Run,
     journal: Journal,
+    attempt: int = 1,
 ) -> JobOutcome:
     """Do the work on one host; a failure of it is an outcome, not an exception.
 
@@ -41,7 +43,8 @@ def conclude(
         platform: The job's platform.
         tasks: The tasks that were asked for, in order.
         run: The run that the job belongs to.
-        journal: Of the host.
+        journal: Of the job.
+        attempt: How often the job has been begun.
     """
     reached = Reached()
     error: MLCubeRemoteError | None = None
@@ -51,16 +54,20 @@ def conclude(
         error = problem
         # What a broken connection says is of no interest once the user has ended the run.
         if not isinstance(problem, StoppedByUserError) and _was_ended(run, reached):
-            error = StoppedByUserError()
+            error = run.cancelled()
     except Exception as bug:  # noqa: BLE001 - told with its traceback; other hosts go on
         error = UnexpectedError(journal.host, f"a bug in mlcube-remote: {bug!r}")
         error.__cause__ = bug
+    status = _status(reached, error)
+    if status is Status.CANCELLED and error is None and isinstance(run.cancelled(), GivenUpError):
+        error = run.cancelled()
     outcome = JobOutcome(
         host=journal.host,
         job=journal.job,
+        attempt=attempt,
         parameters={} if reached.ticket is None else reached.ticket.parameters,
         platform=platform,
-        status=_status(reached, error),
+        status=status,
         tasks=_all_tasks(tasks, reached, error),
         error=error,
         seconds=journal.seconds,

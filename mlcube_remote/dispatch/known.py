@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,9 @@ class KnownJob:
     """``None`` when this machine never came to write it: the host is to be asked."""
     job: str = ""
     """Its name in a sweep or among shards; nothing where each host has one job."""
+
+    attempt: int = 1
+    """How often it has been begun."""
 
     @property
     def name(self) -> str:
@@ -89,6 +92,7 @@ def recorded(run_id: str, store: Store, hosts: Iterable[Host]) -> KnownRun:
             run_id=run_id,
             host=by_name[item["host"]],
             job_id=str(item["job"]),
+            attempt=int(item.get("attempt", 1)),
             ticket=_ticket(run_id, str(item["job"]), store),
         )
         for item in _document(run_id, store)["jobs"]
@@ -127,28 +131,28 @@ def surveyed(text: str, surveys: Iterable[HostSurvey], results: Callable[[str], 
     Raises:
         UsageError: There is none, or there are several.
     """
-    found: dict[str, list[KnownJob]] = {}
+    found: dict[str, dict[str, KnownJob]] = {}
     silent = []
     for answer in surveys:
         if answer.error is not None:
             silent.append(answer.host.name)
-        for job in answer.jobs:
+        # The youngest last: a job that was begun once more leaves both on its host.
+        for job in sorted(answer.jobs, key=lambda each: -each.age):
             ticket = job.ticket
             if ticket is None or not _means(text, ticket.run_id):
                 continue
             home = results(ticket.run_id) / (ticket.job or answer.host.name)
-            found.setdefault(ticket.run_id, []).append(
-                KnownJob(
-                    run_id=ticket.run_id,
-                    host=answer.host,
-                    job_id=job.job_id,
-                    ticket=moved(ticket, home),
-                    job=ticket.job,
-                )
+            known = KnownJob(
+                run_id=ticket.run_id,
+                host=answer.host,
+                job_id=job.job_id,
+                ticket=moved(ticket, home),
+                job=ticket.job,
             )
+            found.setdefault(ticket.run_id, {})[known.name] = known
     if len(found) == 1:
         run_id, jobs = found.popitem()
-        return KnownRun(run_id=run_id, jobs=tuple(jobs), results=results(run_id))
+        return KnownRun(run_id=run_id, jobs=tuple(jobs.values()), results=results(run_id))
     if found:
         raise UsageError(
             f"run {text!r} may be any of {', '.join(sorted(found))}", hint="give more of its id"
@@ -162,3 +166,33 @@ def surveyed(text: str, surveys: Iterable[HostSurvey], results: Callable[[str], 
 
 def _means(text: str, run_id: str) -> bool:
     return run_id.startswith(text) or run_id.endswith(text)
+
+
+@attrs.frozen(kw_only=True)
+class Began:
+    """How a run was begun."""
+
+    folder: str
+    """The directory that paths in its options are relative to."""
+    options: Mapping[str, Any]
+    """Those of the command line that say what is run, and where."""
+
+
+def arguments_of(run_id: str, store: Store) -> Began:
+    """Return what a remembered run was begun with.
+
+    Raises:
+        UsageError: Its record does not have it.
+    """
+    began = _document(run_id, store).get("began")
+    if not isinstance(began, dict) or not {"folder", "options"} <= began.keys():
+        raise UsageError(
+            f"run {run_id} was begun by a version that did not write its arguments down",
+            hint="give them once more: mlcube-remote run …",
+        )
+    if not Path(began["folder"]).is_dir():
+        raise UsageError(
+            f"run {run_id} was begun in {began['folder']}, which is not there any more",
+            hint="its paths are relative to that directory",
+        )
+    return Began(folder=began["folder"], options=began["options"])

@@ -81,6 +81,8 @@ class JobOutcome:
     """Its name in a sweep or among shards; nothing where each host has one job."""
     parameters: Mapping[str, str] = attrs.field(factory=dict)
     """What a sweep gave it."""
+    attempt: int = 1
+    """How often it has been begun, this time included."""
     platform: str
     status: Status
     tasks: tuple[TaskOutcome, ...] = ()

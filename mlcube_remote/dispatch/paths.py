@@ -11,7 +11,7 @@ import attrs
 from mlcube_remote.commands.model import Layout
 from mlcube_remote.cube.model import Cube
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.runs.ids import job_id, slug
+from mlcube_remote.runs.ids import slug
 
 
 @attrs.frozen(kw_only=True)
@@ -64,17 +64,17 @@ def data_room(path: Path) -> str:
     return f"data/{slug(path.name, of=str(path))}/{path.name}"
 
 
-def host_paths(host: Host, cube: Cube, run_id: str, *, root: str, home: str) -> HostPaths:
+def host_paths(host: Host, cube: Cube, job: str, *, root: str, home: str) -> HostPaths:
     """Return the paths of a job.
 
     Args:
         host: Where the job runs.
         cube: What it runs.
-        run_id: The run that the job belongs to.
+        job: The job's id.
         root: ``remote_root`` as the host expanded it, or as written while nobody has asked it.
         home: The user's home directory there, or ``~``.
     """
-    job_dir = f"{root}/jobs/{job_id(run_id, host.name)}"
+    job_dir = f"{root}/jobs/{job}"
     if host.is_local:
         return HostPaths(
             root=root,

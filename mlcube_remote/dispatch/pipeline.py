@@ -48,6 +48,7 @@ def run_job(job: Job, run: Run) -> JobOutcome:
         tasks=() if job.request.configure_only else job.request.tasks,
         run=run,
         journal=journal,
+        attempt=job.attempt,
     )
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,9 @@ class Request:
     """The inventory's file, absolute, where there is one."""
     timeout: int | None = None
     """Seconds that each task may take; its host ends it after that."""
+    again: Mapping[str, int] | None = None
+    """Of a run that was begun before: job's name → how often it will have been begun. Only these
+    jobs are run; ``None``: all, for the first time."""
 
 
 @attrs.frozen(kw_only=True)
@@ -76,6 +79,14 @@ class Job:
     """Where outputs go when the run has several hosts; ``None``: into the workspace."""
     user_settings: Mapping[str, Any] = NOTHING
     """What the user's own file says of the platform, for whichever host."""
+
+    attempt: int = 1
+    """How often it has been begun, this time included."""
+
+    @property
+    def name(self) -> str:
+        """What tells the job from the others of its run."""
+        return self.host.name
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -105,7 +116,7 @@ class Job:
 
     def paths(self, *, root: str, home: str) -> HostPaths:
         """Return the job's paths on its host, once that has told its own."""
-        return host_paths(self.host, self.request.cube, self.request.run_id, root=root, home=home)
+        return host_paths(self.host, self.request.cube, self.id, root=root, home=home)
 
     def placed(self, root: str) -> dict[str, tuple[Placed, ...]]:
         """Return task → parameters with the places of their data, for this ``remote_root``."""
@@ -163,7 +174,8 @@ class Job:
     @property
     def id(self) -> str:
         """The job's id."""
-        return job_id(self.request.run_id, self.host.name)
+        again = f".{self.attempt}" if self.attempt > 1 else ""
+        return job_id(self.request.run_id, f"{self.host.name}{again}")
 
     def launch(
         self, number: int, task: str, commands: TaskCommands, *, uid: str, paths: HostPaths
@@ -242,7 +254,18 @@ def make_jobs(request: Request) -> tuple[Job, ...]:
                 results=_results(request, host) if several and not host.is_local else None,
             )
         )
-    return tuple(jobs)
+    return tuple(jobs) if request.again is None else _again(jobs, request.again)
+
+
+def _again(jobs: Sequence[Job], attempts: Mapping[str, int]) -> tuple[Job, ...]:
+    """Return those of a run's jobs that are to be run again."""
+    if lost := sorted(set(attempts) - {job.name for job in jobs}):
+        raise PlanError(
+            f"{', '.join(lost)}: not a job of the run any more",
+            hint="what the run was begun with has changed since; begin another run",
+        )
+    chosen = [job for job in jobs if job.name in attempts]
+    return tuple(attrs.evolve(job, attempt=attempts[job.name]) for job in chosen)
 
 
 def choose_platform(

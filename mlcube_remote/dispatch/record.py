@@ -28,9 +28,21 @@ _OVER = frozenset(
 """What a job can end as, once it had been started."""
 
 
-def plan_to_start(store: Store, ticket: Ticket) -> None:
-    """Write down that a job is about to be started."""
-    document = {"ticket": to_document(ticket), "host": ticket.host, "status": PLANNED}
+def plan_to_start(store: Store, ticket: Ticket, attempt: int = 1) -> None:
+    """Write down that a job is about to be started.
+
+    Args:
+        store: Where this machine remembers its runs.
+        ticket: The job.
+        attempt: How often it will have been begun.
+    """
+    document = {
+        "ticket": to_document(ticket),
+        "host": ticket.host,
+        "job": ticket.job or None,
+        "attempt": attempt,
+        "status": PLANNED,
+    }
     store.write(ticket.run_id, ticket.job_id, document)
 
 

@@ -13,7 +13,7 @@ import attrs
 from mlcube_remote.dispatch.events import EventSink, Level
 from mlcube_remote.dispatch.journal import Journal
 from mlcube_remote.dispatch.line import RECONNECT_TIMEOUT
-from mlcube_remote.errors import StoppedByUserError
+from mlcube_remote.errors import GivenUpError, StoppedByUserError
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.runs.store import Store
 from mlcube_remote.transport.base import Connection
@@ -49,6 +49,7 @@ class Run:
     """Set when the user does not want to follow the run any more."""
     _guard: threading.Lock = attrs.field(factory=threading.Lock, init=False)
     _roots: dict[str, tuple[str, threading.Lock]] = attrs.field(factory=dict, init=False)
+    _given_up: str | None = attrs.field(default=None, init=False)
     _ends: dict[str, _Ends] = attrs.field(factory=dict, init=False)
 
     @contextmanager
@@ -93,6 +94,19 @@ class Run:
         self.stopping.set()
         self._tell(lambda ends: ends.stop)
 
+    def give_up(self, why: str) -> None:
+        """Ask every job to stop, because others have failed.
+
+        Args:
+            why: What is said of the jobs that did not come to their end.
+        """
+        self._given_up = why
+        self.stop()
+
+    def cancelled(self) -> StoppedByUserError:
+        """Return why a job that was asked to stop did not come to its end."""
+        return StoppedByUserError() if self._given_up is None else GivenUpError(self._given_up)
+
     def leave(self) -> None:
         """Stop following: running tasks go on, nothing new is begun."""
         self.leaving.set()
@@ -111,4 +125,4 @@ class Run:
             StoppedByUserError: The user ended the run.
         """
         if self.stopping.is_set() or self.leaving.is_set():
-            raise StoppedByUserError
+            raise self.cancelled()

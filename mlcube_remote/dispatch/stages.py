@@ -95,7 +95,7 @@ class Bench:
         """Write the ticket into this machine's record."""
         self.reached.ticket = ticket
         if self.run.store is not None:
-            plan_to_start(self.run.store, ticket)
+            plan_to_start(self.run.store, ticket, self.job.attempt)
 
 
 def _in_place(placed: Sequence[tuple[str, Placed]]) -> tuple[Wanted, ...]:

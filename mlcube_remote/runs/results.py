@@ -42,29 +42,41 @@ def compile_index(run_id: str, store: Store, tell: Callable[[str], None]) -> Doc
             return {}
 
     run = read(RUN)
-    planned = {str(item["job"]): item for item in run.get("jobs", ())}
-    planned |= {name: {"job": name} for name in store.jobs(run_id) if name not in planned}
+    known = [{"id": name, **read(name)} for name in store.jobs(run_id)]
+    latest: dict[str, Document] = {}
+    for job in sorted(known, key=_attempt):
+        latest[str(job.get("job") or job.get("host") or job["id"])] = job
+    planned = {str(item.get("name") or item["host"]): item for item in run.get("jobs", ())}
+    # Of a run that was begun elsewhere only what was seen of its jobs is known.
+    names = planned or latest
     return {
         "version": VERSION,
         "run": run_id,
         "created": run.get("created"),
         "client": run.get("client"),
         "cube": run.get("cube"),
-        "jobs": [_job(item, read(name)) for name, item in planned.items()],
+        "jobs": [_job(planned.get(name, {}), latest.get(name, {})) for name in names],
     }
 
 
+def _attempt(job: Document) -> int:
+    return int(job.get("attempt", 1))
+
+
 def _job(planned: Document, known: Document) -> Document:
+    if _attempt(known) < _attempt(planned):
+        known = {}  # it is begun once more, and how is not known yet
     tasks = known.get("tasks", [])
     begun = [task["started"] for task in tasks if task.get("started") is not None]
     ended = [task["finished"] for task in tasks if task.get("finished") is not None]
     status = known.get("status", UNKNOWN)
     return {
-        "id": planned["job"],
+        "id": known.get("id") or planned["job"],
         "job": known.get("job"),
         "host": known.get("host") or planned.get("host"),
         "platform": known.get("platform"),
         "parameters": {**planned.get("parameters", {}), **known.get("parameters", {})},
+        "attempt": max(_attempt(planned), _attempt(known)),
         # What was about to be started when its client vanished may have been started.
         "status": UNKNOWN if status == "planned" else status,
         "exit_code": known.get("exit_code"),

@@ -180,6 +180,75 @@ def test_programs_are_told_what_happens_and_how_it_ended(
     }
 
 
+def test_only_what_failed_runs_again_into_the_same_results(
+    ssh_host: HostFactory, inventory_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    hosts = (ssh_host("docker"), ssh_host("dash"))
+    good, bad = (host.name for host in hosts)
+    inventory = inventory_of(*hosts)
+    cured = inventory.read_text()
+    described = yaml.safe_load(cured)
+    described["hosts"][bad]["env"] = {"CODE": "3"}
+    inventory.write_text(yaml.safe_dump(described))
+    task = shell_task(
+        'date +%N >"${0#*=}"; exit ${CODE:-0}', outputs={"made": {**FILE, "default": "made"}}
+    )
+    cube = write_cube(tmp_path / "cube", {"try": task})
+    done = run(inventory, cube, "--host=all_of_them", "--task=try")
+    assert done.returncode == 1, done.stderr
+    (folder,) = (cube / "results").iterdir()
+    again = f"mlcube-remote rerun {folder.name} --failed"
+    assert f"1 task failed: {bad}\n  run them again:  {again}\n" in done.stderr.decode()
+    before = (folder / good / "made").read_text()
+    inventory.write_text(cured)
+    done = subprocess.run(
+        [sys.executable, "-m", *again.replace("-", "_", 1).split()],
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert good.encode() not in done.stderr
+    jobs = json.loads(results(folder.name, "--json"))["jobs"]
+    assert [(job["host"], job["status"], job["attempt"]) for job in jobs] == [
+        (good, "succeeded", 1),
+        (bad, "succeeded", 2),
+    ]
+    assert (folder / good / "made").read_text() == before, "it ran once"
+    assert not (cube / "workspace/made").exists()
+    done = subprocess.run(
+        [sys.executable, "-m", "mlcube_remote", "status", folder.name, "--output=json"],
+        capture_output=True,
+        check=False,
+    )
+    assert [job["status"] for job in json.loads(done.stdout)["jobs"]] == ["succeeded"] * 2
+
+
+def test_with_fail_fast_the_others_are_stopped(
+    ssh_host: HostFactory, inventory_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    hosts = (ssh_host("docker"), ssh_host("dash"))
+    patient, quick = (host.name for host in hosts)
+    inventory = inventory_of(*hosts)
+    described = yaml.safe_load(inventory.read_text())
+    described["hosts"][quick]["env"] = {"CODE": "3"}
+    inventory.write_text(yaml.safe_dump(described))
+    cube = write_cube(
+        tmp_path / "cube", {"try": shell_task('test -z "$CODE" || exit 3; exec sleep 120')}
+    )
+    done = run(inventory, cube, "--host=all_of_them", "--task=try", "--fail-fast", "--output=json")
+    assert done.returncode == 1, done.stderr
+    jobs = {job["host"]: job for job in json.loads(done.stdout)["jobs"]}
+    assert jobs[quick]["status"] == "failed"
+    assert jobs[patient]["status"] == "cancelled"
+    assert jobs[patient]["error"]["message"] == f"cancelled: {quick} had failed"
+    assert not docker(
+        "ps",
+        "--quiet",
+        "--filter",
+        f"label=org.mlcommons.mlcube-remote.run={json.loads(done.stdout)['run']}",
+    )
+
+
 def test_the_results_of_one_host_are_known_until_they_are_cleaned_away(
     ssh_host: HostFactory, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import click
@@ -109,3 +110,102 @@ def test_results_that_nobody_knows_are_told_from_those_that_are_unclear() -> Non
         with_results(f"261123-190233-{letter * 16}")
     with pytest.raises(UsageError, match="may be any of"):
         run(["results", "show", "261123"])
+
+
+@pytest.fixture
+def _cube(tmp_path: Path, _alone: None) -> None:
+    (tmp_path / "mlcube.yaml").write_text("name: x\ndocker: {image: x}\ntasks: {t: {}}\n")
+    (tmp_path / "workspace").mkdir()
+    (tmp_path / "hosts.yaml").write_text(
+        "hosts: {a: {address: 127.0.0.1, port: 1}, b: {address: 127.0.0.1, port: 1}}\n"
+        "groups: {both: [a, b]}\n"
+    )
+
+
+def run_and_fail(capsys: pytest.CaptureFixture[str], *options: str) -> str:
+    assert run(["run", "--host=both", "--task=t", "--output=json", *options]) == 120
+    run_id: str = json.loads(capsys.readouterr().out)["run"]
+    return run_id
+
+
+@pytest.mark.usefixtures("_cube")
+def test_hosts_that_could_not_be_used_are_tried_again_from_anywhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = run_and_fail(capsys)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert run(["rerun", run_id, "--failed", "--host=b", "--output=json"]) == 120
+    document = json.loads(capsys.readouterr().out)
+    assert document["run"] == run_id
+    assert [(job["host"], job["attempt"]) for job in document["jobs"]] == [("b", 2)]
+    run(["results", "show", run_id, "--json"])
+    jobs = json.loads(capsys.readouterr().out)["jobs"]
+    assert [(job["host"], job["attempt"], job["status"]) for job in jobs] == [
+        ("a", 1, "not-started"),
+        ("b", 2, "not-started"),
+    ]
+    assert run(["rerun", run_id, "--failed", "--dry-run"]) == 0
+    assert capsys.readouterr().out.count("docker run") == 2
+
+
+@pytest.mark.usefixtures("_cube")
+def test_what_is_run_again_is_what_was_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", "s3cret")
+    options = ["--memory=4g", "--timeout=90s", "--env=TOKEN", "-P", "docker.image=y"]
+    run_id = run_and_fail(capsys, *options)
+    run(["run", "--host=both", "--task=t", *options, "--dry-run", f"--run-id={run_id}"])
+    first = capsys.readouterr().out
+    inventory = tmp_path / "hosts.yaml"
+    inventory.write_text(inventory.read_text().replace("[a, b]", "[a]"))
+    run(["rerun", run_id, "--failed", "--dry-run"])
+    job = re.compile(rf"{run_id}-([ab])(?:\.2)?-[0-9a-f]{{12}}")
+    assert job.sub(r"\1", capsys.readouterr().out) == job.sub(r"\1", first)
+    records = "".join(path.read_text() for path in (Store().root / run_id).iterdir())
+    assert "s3cret" not in records
+
+
+@pytest.mark.usefixtures("_cube")
+def test_what_may_be_at_work_is_named_with_the_command_that_follows_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run_id = run_and_fail(capsys)
+    store = Store()
+    for name in store.jobs(run_id):
+        known = store.read(run_id, name)
+        assert known is not None
+        store.write(run_id, name, {**known, "status": "unknown"})
+    assert run(["rerun", run_id, "--failed"]) == 123
+    told = capsys.readouterr().err.splitlines()
+    assert told == [
+        "not started again: a may be at work",
+        "not started again: b may be at work",
+        f"  follow it:  mlcube-remote attach {run_id}",
+        "nothing to run again",
+    ]
+
+
+@pytest.mark.usefixtures("_cube")
+def test_a_rerun_that_cannot_be_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_id = run_and_fail(capsys)
+    with pytest.raises(UsageError, match="the run has no job on c"):
+        run(["rerun", run_id, "--host=c"])
+    (tmp_path / "hosts.yaml").write_text("hosts: {a: {}}\n")
+    with pytest.raises(UsageError, match="b"):
+        run(["rerun", run_id, "--failed"])
+    remember("261123-190233-" + "c" * 16)
+    with pytest.raises(UsageError, match="did not write its arguments down"):
+        run(["rerun", "cccc", "--failed"])
+    with pytest.raises(UsageError, match="was begun on this machine"):
+        run(["rerun", "nothing"])
+
+
+@pytest.mark.usefixtures("_cube")
+@pytest.mark.parametrize("option", ["--fail-fast", "--max-failures=2"])
+def test_who_does_not_stay_cannot_count_failures(option: str) -> None:
+    with pytest.raises(UsageError, match="nobody stays to see how many jobs fail"):
+        run(["run", "--host=both", "--task=t", "--detach", option])

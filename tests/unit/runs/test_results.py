@@ -77,6 +77,23 @@ def test_a_run_that_was_begun_elsewhere_has_the_jobs_that_were_seen(
     assert (job["id"], job["host"], job["status"]) == ("a-1", "a", "succeeded")
 
 
+def test_a_job_that_was_begun_again_is_shown_as_of_the_last_time(store: Store, home: Path) -> None:
+    begin(store, home, "a", "b")
+    end(store, "a", home, status="failed")
+    end(store, "b", home)
+    again = {"host": "a", "job": "a-2", "attempt": 2}
+    jobs = [again, {"host": "b", "job": "b-1"}]
+    store.write(RUN_ID, RUN, {"run": RUN_ID, "jobs": jobs, "results": str(home)})
+
+    def shown() -> list[tuple[str, str, int]]:
+        index = compile_index(RUN_ID, store, no_complaint)
+        return [(job["id"], job["status"], job["attempt"]) for job in index["jobs"]]
+
+    assert shown() == [("a-2", "unknown", 2), ("b-1", "succeeded", 1)]
+    store.write(RUN_ID, "a-2", {"host": "a", "attempt": 2, "status": "succeeded"})
+    assert shown() == [("a-2", "succeeded", 2), ("b-1", "succeeded", 1)]
+
+
 def test_a_damaged_record_is_told_and_its_job_unknown(store: Store, home: Path) -> None:
     begin(store, home, "a", "b")
     end(store, "a", home)

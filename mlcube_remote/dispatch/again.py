@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which jobs of a run may be run again, and which must not: those that may be at work."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import attrs
+
+from mlcube_remote.dispatch.outcome import Status
+from mlcube_remote.runs.store import Document
+
+_WELL = Status.SUCCEEDED.value
+_FAILED = frozenset(
+    status.value
+    for status in (
+        Status.FAILED,
+        Status.KILLED,
+        Status.CANCELLED,
+        Status.LOST,
+        Status.NOT_STARTED,
+    )
+)
+
+
+@attrs.frozen(kw_only=True)
+class Again:
+    """What is to be done about the jobs of a run; by name."""
+
+    attempts: Mapping[str, int]
+    """Job to run again → how often it will have been begun."""
+    may_go_on: tuple[str, ...]
+    """Jobs that run, or of which nobody knows whether they do: they are left alone."""
+
+
+def choose(jobs: Collection[Document], *, failed: bool, hosts: Collection[str] = ()) -> Again:
+    """Say which jobs of an index of results are to be run again.
+
+    Args:
+        jobs: The jobs, as in the index.
+        failed: Only those that did not succeed.
+        hosts: Only those on these hosts; none: on any.
+    """
+    wanted = [job for job in jobs if not hosts or job["host"] in hosts]
+    over = _FAILED if failed else _FAILED | {_WELL}
+    return Again(
+        attempts={_name(job): job["attempt"] + 1 for job in wanted if job["status"] in over},
+        may_go_on=tuple(_name(job) for job in wanted if job["status"] not in _FAILED | {_WELL}),
+    )
+
+
+def _name(job: Mapping[str, Any]) -> str:
+    return str(job["job"] or job["host"])
