@@ -87,10 +87,11 @@ def test_one_of_each_engine(sandbox_folder: Path) -> None:
     listed = yaml.safe_load(sandbox.inventory.read_text())["hosts"]
     platforms = {name: host["platform"] for name, host in listed.items()}
     assert platforms == {"sandbox1": "docker", "sandbox2": "podman", "sandbox3": "apptainer"}
+    build = f"apptainer --silent build /tmp/base.sif docker://{BASE_IMAGE}"
     for name, command in (
         ("sandbox1", f'docker run --rm --network none --volume "$HOME:/io" {BASE_IMAGE}'),
         ("sandbox2", f'podman run --rm --network none --volume "$HOME:/io" {BASE_IMAGE}'),
-        ("sandbox3", f'apptainer exec --bind "$HOME:/io" docker://{BASE_IMAGE}'),
+        ("sandbox3", f'{build}; apptainer exec --bind "$HOME:/io" /tmp/base.sif'),
     ):
         done = ssh(sandbox.inventory, name, f"{command} touch /io/here; ls")
         assert done.stdout == "here\n", done.stderr

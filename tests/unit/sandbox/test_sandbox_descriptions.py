@@ -6,14 +6,24 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import yaml
 
-from mlcube_remote.sandbox import SandboxError, SandboxHost, engine, images, keys, place, up
+from mlcube_remote.sandbox import (
+    SandboxError,
+    SandboxHost,
+    engine,
+    images,
+    keys,
+    lifecycle,
+    place,
+    up,
+)
 from mlcube_remote.sandbox.container import SOCKET, Bind, Container, describe
-from mlcube_remote.sandbox.flavours import FLAVOURS, named
+from mlcube_remote.sandbox.flavours import FLAVOURS, Flavour, named
 from mlcube_remote.sandbox.place import Place
 
 HOME = Bind(source="/somewhere/home", target="/somewhere/home")
@@ -153,6 +163,25 @@ def test_the_inventory_says_how_to_reach_each_host_and_what_it_runs(
         },
         "groups": {"sandbox": ["sandbox1"]},
     }
+
+
+def test_hosts_take_several_kinds_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: dict[str, str] = {}
+
+    def start(_where: Place, missing: Mapping[str, tuple[Flavour, str]]) -> None:
+        started.update({name: kind.name for name, (kind, _image) in missing.items()})
+
+    docker_that(tmp_path, monkeypatch, "exit 0")
+    monkeypatch.setattr(lifecycle, "_start", start)
+    monkeypatch.setattr(images, "ensure_image", lambda kind, _note: kind.name)
+    up(5, "podman, apptainer", state_dir=tmp_path / "five")
+    assert list(started.values()) == ["podman", "apptainer", "podman", "apptainer", "podman"]
+    started.clear()
+    up(flavour="docker,podman,apptainer", state_dir=tmp_path / "three")
+    assert started == {"sandbox1": "docker", "sandbox2": "podman", "sandbox3": "apptainer"}
+    started.clear()
+    up(state_dir=tmp_path / "two")
+    assert started == {"sandbox1": "docker", "sandbox2": "docker"}
 
 
 def test_a_key_is_made_once_and_is_its_users_alone(tmp_path: Path) -> None:
