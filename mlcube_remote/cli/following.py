@@ -29,7 +29,7 @@ from mlcube_remote.inventory.model import Host
 from mlcube_remote.runs.store import RUN, Store
 from mlcube_remote.transport.base import Connection
 from mlcube_remote.ui.document import dump, run_document
-from mlcube_remote.ui.errors import print_error, report_crash
+from mlcube_remote.ui.errors import print_errors, report_crash
 from mlcube_remote.ui.interrupt import ask
 from mlcube_remote.ui.nextsteps import next_steps
 from mlcube_remote.ui.reporter import Reporter, make_reporter
@@ -64,6 +64,7 @@ def show(
         quiet=given["quiet"],
         verbose=given["verbose"],
         json=given["output"] == "json",
+        gather=given.get("gather", False),
     )
     sinks: list[EventSink] = [reporter.handle]
     with contextlib.ExitStack() as stack:
@@ -159,11 +160,12 @@ def report(
         print_summary(outcomes, sys.stderr)
         if len(outcomes) > 1 and any(outcome.outputs for outcome in outcomes):
             click.echo(f"compare them: mlcube-remote results show {run_id}", err=True)
-    for outcome in outcomes:
-        if isinstance(outcome.error, UnexpectedError) and outcome.error.__cause__ is not None:
-            report_crash(outcome.error.__cause__, sys.stderr)
-        elif outcome.error is not None and not isinstance(outcome.error, _TOLD):
-            print_error(outcome.error, sys.stderr)
+    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    bugs = [error for error in errors if isinstance(error, UnexpectedError) and error.__cause__]
+    for bug in bugs:
+        report_crash(bug.__cause__ or bug, sys.stderr)
+    known = [each for each in errors if not isinstance(each, _TOLD) and each not in bugs]
+    print_errors(known, sys.stderr)
     if steps := next_steps(run_id, outcomes, can_rerun=Store().has(run_id, RUN)):
         click.echo(steps, err=True)
     if given.get("detach") and not as_json and code == 0:

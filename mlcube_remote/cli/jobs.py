@@ -31,6 +31,7 @@ _QUIETLY: dict[str, Any] = {
 @click.command()
 @_run_argument
 @_tail_option
+@shared.gather_option
 @shared.host_options
 @shared.follow_options
 @shared.login_options
@@ -60,6 +61,7 @@ def wait(**given: Any) -> int:
 @_run_argument
 @click.option("--follow", "-f", is_flag=True, help="Go on until the run has ended.")
 @_tail_option
+@shared.gather_option
 @shared.host_options
 @shared.login_options
 def logs(**given: Any) -> int:

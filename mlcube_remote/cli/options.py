@@ -258,3 +258,7 @@ start_options = _together(
         "--dry-run", is_flag=True, help="Print every command that would run; touch nothing."
     ),
 )
+
+gather_option = click.option(
+    "--gather", is_flag=True, help="Show what many hosts print alike once, when all have ended."
+)

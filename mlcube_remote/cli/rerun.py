@@ -24,6 +24,7 @@ from mlcube_remote.errors import UsageError
     help="Only jobs on these of the run's hosts; commas between.",
 )
 @shared.start_options
+@shared.gather_option
 @shared.follow_options
 @shared.login_options
 @shared.report_options

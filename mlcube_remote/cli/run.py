@@ -61,6 +61,7 @@ _dry_run_option = click.option(
     help="Go on with this run: what it started before is not started again.",
 )
 @shared.start_options
+@shared.gather_option
 @shared.follow_options
 @shared.login_options
 @shared.report_options

@@ -172,6 +172,7 @@ _FOR_THIS_TIME = frozenset(
         "dry_run",
         "events",
         "fail_fast",
+        "gather",
         "junit",
         "max_failures",
         "on_interrupt",

@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
 from mlcube_remote._version import __version__
-from mlcube_remote.errors import MLCubeRemoteError
+from mlcube_remote.errors import HostError, MLCubeRemoteError
+from mlcube_remote.ui.folding import MANY, folded
 from mlcube_remote.ui.text import sanitise
 
 DEBUG_VARIABLE = "MLCUBE_REMOTE_DEBUG"
@@ -22,6 +25,44 @@ def print_error(error: MLCubeRemoteError, stream: TextIO) -> None:
     if error.hint:
         _print("hint:", "36", error.hint, stream)
     stream.flush()
+
+
+def print_errors(errors: Sequence[MLCubeRemoteError], stream: TextIO) -> None:
+    """Print what went wrong with several hosts, what they have in common once.
+
+    Of more kinds than anybody would read the rest is counted: each stands in the results.
+    """
+    if len(errors) <= MANY:
+        for error in errors:
+            print_error(error, stream)
+        return
+    kinds: dict[tuple[str, str], list[MLCubeRemoteError]] = {}
+    for error in errors:
+        kinds.setdefault((_apart(error, error.message), _apart(error, error.hint)), []).append(
+            error
+        )
+    every = sorted(kinds.values(), key=len, reverse=True)
+    for alike in every[:MANY]:
+        hosts = [error.host for error in alike if isinstance(error, HostError)]
+        if len(alike) == 1 or len(hosts) < len(alike):
+            print_error(alike[0], stream)
+            continue
+        first = alike[0]
+        reason = getattr(first, "reason", first.message)
+        _print("error:", "31", f"{folded(hosts)} ({len(hosts)}): {reason}", stream)
+        if first.hint:
+            _print("hint:", "36", f"for {hosts[0]}: {first.hint}", stream)
+    if left := sum(map(len, every[MANY:])):
+        _print("error:", "31", f"… and {left} more", stream)
+    stream.flush()
+
+
+def _apart(error: MLCubeRemoteError, text: str | None) -> str:
+    """Return a message without its host's name: what it shares with those of other hosts."""
+    name = error.host if isinstance(error, HostError) else ""
+    return (
+        re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "\0", text or "") if name else text or ""
+    )
 
 
 def _print(word: str, colour: str, text: str, stream: TextIO) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, TextIO
 
 import attrs
@@ -31,10 +31,10 @@ from mlcube_remote.dispatch.events import (
 )
 from mlcube_remote.dispatch.outcome import Status
 from mlcube_remote.transport.base import Stream
+from mlcube_remote.ui.crowd import crowd
+from mlcube_remote.ui.folding import MANY
+from mlcube_remote.ui.jobline import JobLine, why
 from mlcube_remote.ui.text import LineAssembler, one_line, sanitise
-
-MANY = 20
-"""With more hosts than this, the display counts instead of listing."""
 
 REFRESHES = 8
 """Per second: enough for a spinner, little enough for a laptop."""
@@ -42,21 +42,10 @@ REFRESHES = 8
 _WIDEST = 400
 """Characters of detail that are kept: more than any terminal has columns."""
 
+_AT_ONCE = 1000
+"""Lines of a block that are printed together: each printing draws the display anew."""
+
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_red")
-
-
-@attrs.frozen
-class _JobLine:
-    """What is known of one job; replaced as a whole, so that drawing needs no lock."""
-
-    label: str
-    stage: Stage | None = None
-    task: str | None = None
-    detail: str = ""
-    since: float = 0.0
-    done: tuple[str, ...] = ()
-    result: str = ""
-    failed: bool = False
 
 
 @attrs.define(kw_only=True)
@@ -71,7 +60,7 @@ class LiveReporter:
     verbose: bool
     stream: TextIO
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
-    _lines: dict[str, _JobLine] = attrs.field(init=False)
+    _lines: dict[str, JobLine] = attrs.field(init=False)
     _assemblers: dict[tuple[str, Stage, str | None, Stream], LineAssembler] = attrs.field(
         factory=dict, init=False
     )
@@ -80,7 +69,7 @@ class LiveReporter:
     _spinner: Spinner = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._lines = {host: _JobLine(host) for host in self.hosts}
+        self._lines = {host: JobLine(host) for host in self.hosts}
         self._console = Console(file=self.stream, highlight=False, markup=False, emoji=False)
         self._spinner = Spinner("dots" if self._unicode else "line")
         self._live = Live(
@@ -127,6 +116,7 @@ class LiveReporter:
                     event.name,
                     label=event.label,
                     stage=event.stage,
+                    reached=event.stage,
                     task=event.task,
                     detail="",
                     since=time.monotonic(),
@@ -144,12 +134,14 @@ class LiveReporter:
                     event.name,
                     label=event.label,
                     stage=None,
-                    failed=outcome.status not in {Status.SUCCEEDED, Status.RUNNING},
                     result=outcome.status.value,
+                    reason=why(outcome),
                 )
             elif isinstance(event, JobMoved):
                 self._flush(event.label)
-                self._set(event.name, label=event.name, stage=None, detail="", done=())
+                self._set(
+                    event.name, label=event.name, stage=None, reached=None, detail="", done=()
+                )
                 self._say(f"warning: {event.label}: {event.reason}; to be done again", "yellow")
             elif isinstance(event, Note):
                 self._note(event)
@@ -193,6 +185,14 @@ class LiveReporter:
             block.append(sanitise(line), style="dim" if dim else "")
         self._console.print(block, soft_wrap=True)
 
+    def block(self, title: str, stream: Stream, lines: Iterator[str]) -> None:  # noqa: ARG002
+        """Show lines that belong together, below a title; a terminal has one stream for all."""
+        with self._lock:
+            self._console.print(Text(one_line(title), style="bold"), soft_wrap=True)
+            while some := list(islice(lines, _AT_ONCE)):
+                text = "\n".join(f"  {sanitise(line)}" for line in some)
+                self._console.print(Text(text), soft_wrap=True)
+
     def _note(self, event: Note) -> None:
         if event.level is Level.DEBUG and not self.verbose:
             return
@@ -205,53 +205,25 @@ class LiveReporter:
 
     def _render(self) -> RenderableType:
         lines = list(self._lines.values())
+        now = time.monotonic()
         if len(lines) > MANY:
-            return self._counts(lines)
+            rows = crowd(lines, now, unicode=self._unicode)
+            for row in rows:
+                row.no_wrap, row.overflow = True, self._overflow
+            return Group(*rows)
         # Only an expanded table gives the last column what the others leave, never more.
         table = Table.grid(padding=(0, 1), expand=True)
         table.add_column(width=1)
         table.add_column(no_wrap=True, max_width=24)
         table.add_column(no_wrap=True, overflow=self._overflow, ratio=1)
         for line in lines:
-            table.add_row(self._mark(line), line.label, self._state(line))
+            table.add_row(self._mark(line), line.label, line.state(now))
         return table
 
-    def _mark(self, line: _JobLine) -> RenderableType:
+    def _mark(self, line: JobLine) -> RenderableType:
         good, bad = ("✓", "✗") if self._unicode else ("+", "x")
         if line.result == Status.RUNNING.value:
             return Text(">", style="yellow")
         if line.result:
             return Text(bad, style="red") if line.failed else Text(good, style="green")
         return self._spinner if line.stage is not None else Text("")
-
-    def _state(self, line: _JobLine) -> Text:
-        done = "  ".join(line.done)
-        if line.result:
-            return Text(f"{line.result}  {done}", style="red" if line.failed else "")
-        if line.stage is None:
-            return Text(done or "waiting", style="dim")
-        name = f"{line.stage.value} {line.task}" if line.task else line.stage.value
-        took = f"{time.monotonic() - line.since:.0f}s"
-        state = Text(f"{done}  " if done else "", style="dim")
-        state.append(f"{name} {took}", style="bold")
-        state.append(f"  {one_line(line.detail)}" if line.detail else "")
-        return state
-
-    def _counts(self, lines: list[_JobLine]) -> RenderableType:
-        """Sum up many hosts: where they are, who is slowest, who failed."""
-        count = Counter(
-            line.result or (line.stage.value if line.stage else "waiting") for line in lines
-        )
-        noun = "jobs" if any("@" in line.label for line in lines) else "hosts"
-        rows = [Text(f"{len(lines)} {noun}: " + "  ".join(f"{k} {n}" for k, n in count.items()))]
-        busy = [line for line in lines if line.stage is not None]
-        if busy:
-            slow = min(busy, key=lambda line: line.since)
-            rows.append(Text(f"slowest: {slow.label}: ", style="dim") + self._state(slow))
-        failed = [line.label for line in lines if line.failed]
-        if failed:
-            more = f" ({len(failed)} in all)" if len(failed) > 8 else ""
-            rows.append(Text(f"failed: {', '.join(failed[:8])}{more}", style="red"))
-        for row in rows:
-            row.no_wrap, row.overflow = True, self._overflow
-        return Group(*rows)

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 
 from mlcube_remote.dispatch.fault import Fault, fault_of
 from mlcube_remote.dispatch.outcome import JobOutcome, Status
+from mlcube_remote.inventory.ranges import split_commas
+from mlcube_remote.ui.folding import folded
 
 _FEW = 8
-"""Names that are listed before the rest is counted."""
+"""Names, or ranges of them, that are listed before the rest is counted."""
 
 _LINES = (
     (Fault.TASK, "task", "failed"),
@@ -52,6 +54,7 @@ def _going_on(run_id: str, outcomes: Sequence[JobOutcome]) -> list[str]:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return some of the names, and how many there are when these are not all."""
-    more = f" … ({len(names)} in all)" if len(names) > _FEW else ""
-    return ", ".join(names[:_FEW]) + more
+    """Return names with their numbers as ranges; of many different ones some, and their number."""
+    kinds = split_commas(folded(names))
+    more = f" … ({len(names)} in all)" if len(kinds) > _FEW else ""
+    return ", ".join(kinds[:_FEW]) + more

@@ -67,6 +67,17 @@ class PlainReporter:
             elif isinstance(event, Note):
                 self._note(event)
 
+    def block(self, title: str, stream: Stream, lines: Iterator[str]) -> None:
+        """Show lines that belong together, below a title."""
+        target = self.stderr if stream is Stream.STDERR else self.stdout
+        with self._lock, self._reader_may_be_gone(target) as gone:
+            if gone:
+                return
+            target.write(_encodable(f"{one_line(title)}\n", target))
+            for line in lines:
+                target.write(_encodable(f"  {sanitise(line)}\n", target))
+            target.flush()
+
     def _output(self, event: Output) -> None:
         ours = event.stage is not Stage.RUN
         if ours and self.quiet:

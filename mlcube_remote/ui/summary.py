@@ -9,6 +9,7 @@ from typing import TextIO
 
 from mlcube_remote.dispatch.events import Stage
 from mlcube_remote.dispatch.outcome import JobOutcome, TaskOutcome
+from mlcube_remote.ui.folding import MANY, folded
 from mlcube_remote.ui.table import columns
 from mlcube_remote.ui.text import one_line
 
@@ -17,7 +18,38 @@ _FEW = 8
 
 
 def summary(outcomes: Sequence[JobOutcome]) -> str:
-    """Return host, task, result, exit code, seconds per stage, and where the outputs are."""
+    """Return host, task, result, exit code, seconds per stage, and where the outputs are.
+
+    Of many jobs only those that did not succeed have rows.
+    """
+    many = len(outcomes) > MANY
+    listed = [outcome for outcome in outcomes if not (many and outcome.succeeded)]
+    left = listed[MANY:] if many else []
+    listed = listed[: len(listed) - len(left)]
+    parts = [_succeeded(outcomes)] if many else []
+    if listed:
+        parts.append(_table(listed))
+    if left:
+        parts.append(f"… and {len(left)} more: {folded(outcome.label for outcome in left)}")
+    if reasons := _reasons(listed):
+        parts.append("\n".join(reasons))
+    if outputs := _outputs(outcomes):
+        parts.append("outputs:\n" + "\n".join(f"  {line}" for line in outputs))
+    return "\n\n".join(parts)
+
+
+def _succeeded(outcomes: Sequence[JobOutcome]) -> str:
+    """Return how many of many jobs succeeded, and how long they took."""
+    well = [outcome for outcome in outcomes if outcome.succeeded]
+    seconds = sorted(sum(outcome.seconds.values()) for outcome in well)
+    text = f"{len(well)} of {len(outcomes)} succeeded"
+    if not seconds:
+        return text
+    middle = seconds[len(seconds) // 2]
+    return f"{text}, in {seconds[0]:.1f} to {seconds[-1]:.1f} s (median {middle:.1f} s)"
+
+
+def _table(outcomes: Sequence[JobOutcome]) -> str:
     stages = [stage.value for stage in Stage if any(stage.value in o.seconds for o in outcomes)]
     rows = []
     for outcome in outcomes:
@@ -35,12 +67,7 @@ def summary(outcomes: Sequence[JobOutcome]) -> str:
                     *seconds,
                 ]
             )
-    parts = [columns(["host", "task", "result", "exit", *stages], rows)]
-    if reasons := _reasons(outcomes):
-        parts.append("\n".join(reasons))
-    if outputs := _outputs(outcomes):
-        parts.append("outputs:\n" + "\n".join(f"  {line}" for line in outputs))
-    return "\n\n".join(parts)
+    return columns(["host", "task", "result", "exit", *stages], rows)
 
 
 def _result(outcome: JobOutcome, task: TaskOutcome | None) -> str:
@@ -67,6 +94,9 @@ def _outputs(outcomes: Sequence[JobOutcome]) -> list[str]:
             f"{' (incomplete)' if output.is_partial else ''}"
             for host, output in every
         ]
+    if len(outcomes) > MANY:
+        tops = dict.fromkeys(_folder(output.path).parent for _, output in every)
+        return [one_line(shown(top)) for top in list(tops)[:_FEW]]
     folders = dict.fromkeys((host, _folder(output.path)) for host, output in every)
     return [f"{host}: {one_line(shown(folder))}" for host, folder in folders]
 

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One job of a run on a terminal, in a line."""
+
+from __future__ import annotations
+
+import attrs
+from rich.text import Text
+
+from mlcube_remote.dispatch.events import Stage
+from mlcube_remote.dispatch.outcome import JobOutcome, Status
+from mlcube_remote.ui.text import one_line
+
+
+@attrs.frozen
+class JobLine:
+    """What is known of one job; replaced as a whole, so that drawing needs no lock."""
+
+    label: str
+    stage: Stage | None = None
+    reached: Stage | None = None
+    """The last stage that it came to."""
+    task: str | None = None
+    detail: str = ""
+    since: float = 0.0
+    """When its stage began, on the monotonic clock."""
+    done: tuple[str, ...] = ()
+    result: str = ""
+    reason: str = ""
+    """Why it did not succeed."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is over, and not well."""
+        return self.result not in {"", Status.SUCCEEDED.value, Status.RUNNING.value}
+
+    def state(self, now: float) -> Text:
+        """Return what it does, for how long, and what it has done."""
+        done = "  ".join(self.done)
+        if self.result:
+            return Text(f"{self.result}  {done}", style="red" if self.failed else "")
+        if self.stage is None:
+            return Text(done or "waiting", style="dim")
+        state = Text(f"{done}  " if done else "", style="dim")
+        return state.append_text(self.at_work(now))
+
+    def at_work(self, now: float) -> Text:
+        """Return its stage, for how long it has been in it, and how far that is."""
+        if self.stage is None:
+            return Text("")
+        name = f"{self.stage.value} {self.task}" if self.task else self.stage.value
+        text = Text(f"{name} {now - self.since:.0f}s", style="bold")
+        return text.append(f"  {one_line(self.detail)}" if self.detail else "", style="not bold")
+
+
+def why(outcome: JobOutcome) -> str:
+    """Return why a job did not succeed, in a few words."""
+    if outcome.error is not None:
+        return getattr(outcome.error, "reason", outcome.error.message)
+    for task in outcome.tasks:
+        if task.status is not Status.SUCCEEDED:
+            return f"{task.task}: {task.reason or f'exit code {task.exit_code}'}"
+    return ""
