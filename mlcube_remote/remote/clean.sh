@@ -22,8 +22,11 @@ mlcr_remove() {
 # mlcr_remove_container DIRECTORY JOB: remove the container of a task, if it is there and the job's.
 mlcr_remove_container() (
     mlcr_id=$(mlcr_identify "$1" "$2" 2>/dev/null) || return 0
-    eval "set -- $(cat -- "$1/engine")"
-    mlcr_limited 60 "$@" rm --force -- "$mlcr_id" >/dev/null 2>&1
+    mlcr_dir=$1
+    set -- rm --force -- "$mlcr_id"
+    # shellcheck disable=SC1091 # made by mlcr_task
+    . "$mlcr_dir/engine"
+    mlcr_limited 60 "$@" >/dev/null 2>&1
 )
 
 # mlcr_sweep ROOT: delete what no job needs any more and no job owned: entries of locks that the

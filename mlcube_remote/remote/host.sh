@@ -176,5 +176,11 @@ mlcr_prepare() {
         shift 2
         mlcr_copies=$((mlcr_copies - 1))
     done
-    mkdir -p -- "$@"
+    # Most of the time they are there, and a process less is started.
+    for mlcr_directory in "$@"; do
+        [ -d "$mlcr_directory" ] || {
+            mkdir -p -- "$@"
+            return
+        }
+    done
 }

@@ -1,4 +1,5 @@
 # shellcheck shell=sh
+# shellcheck disable=SC2154 # functions of other files set variables
 # SPDX-License-Identifier: Apache-2.0
 # Claiming, starting and following jobs. A job is a directory:
 #
@@ -9,17 +10,18 @@
 #   stop              exists once somebody asked for the job to stop
 #   secrets           exists where the tasks need variables that are written nowhere
 #   log-limit         bytes that each log may take; 0: any number
-#   tasks/N/command   the command of the Nth task, as one line of quoted words
+#   tasks/N/command   shell text that makes the Nth task's command the positional parameters
 #   tasks/N/name      the task's name
 #   tasks/N/container name of its container; absent where the engine has none
 #   tasks/N/cid       the container's id, written by the engine
-#   tasks/N/engine    the engine's executable, as one line of quoted words
+#   tasks/N/engine    shell text that puts the engine's executable before them
 #   tasks/N/own       what mlcr_own is to be told afterwards, as one line of quoted words; or absent
 #   tasks/N/timeout   seconds that the task may take; absent: any number
 #   tasks/N/stdout, stderr, started, finished, inspect
 #   tasks/N/timedout, cut, degraded, restarted, removed  marks (cut.pending: none yet): what happened to the task or to its log
 #   tasks/N/foreign   why what others own could not be given to the user
 #   tasks/N/alive     a pipe that the supervisor holds open until the task has ended
+#   tasks/N/out, err  pipes from the task to what keeps its logs
 #   tasks/N/exit.CODE the end; exit.pending until then (a rename needs no free disk space)
 #   tasks/N/inspect.STATUS,EXITCODE,OOMKILLED  stands in for inspect on a full disk
 
@@ -34,7 +36,8 @@ mlcr_reserve() {
     }
     # The parent of the shell serves the connection and ends with it, whatever its sessions do; where
     # it is hidden, the shell itself must do.
-    if ! { mlcr_publish "$1/preparing" "$(mlcr_identity "$PPID" $$)" &&
+    mlcr_identity "$PPID" $$
+    if ! { mlcr_publish "$1/preparing" "$mlcr_named" &&
         mlcr_publish "$1/request" "$2"; }; then
         rm -rf -- "$1"
         return 1
@@ -43,7 +46,6 @@ mlcr_reserve() {
     mlcr_lock "$3" "${1%/*}" "${1##*/}" && return 0
     mlcr_status=$?
     rm -rf -- "$1"
-    # shellcheck disable=SC2154 # mlcr_lock sets it
     [ $mlcr_status -ne 16 ] || mlcr_tell_holder "${1%/*}/$mlcr_holder"
     return $mlcr_status
 }
@@ -56,7 +58,8 @@ mlcr_tell_holder() {
     for mlcr_file in "$1/owner" "$1/preparing"; do
         [ -s "$mlcr_file" ] || continue
         read -r _ _ _ mlcr_where <"$mlcr_file"
-        [ "$mlcr_where" = "$(mlcr_node)" ] || mlcr_fact node "$mlcr_where"
+        mlcr_know_node
+        [ "$mlcr_where" = "$mlcr_node" ] || mlcr_fact node "$mlcr_where"
         return 0
     done
 }
@@ -66,14 +69,14 @@ mlcr_task() {
     mlcr_dir=$1/tasks.new/$2
     mkdir -- "$mlcr_dir" &&
         printf '%s' "$3" >"$mlcr_dir/name" &&
-        printf '%s' "$4" >"$mlcr_dir/command" &&
-        printf '%s' "$5" >"$mlcr_dir/engine" &&
+        printf 'set -- %s\n' "$4" >"$mlcr_dir/command" &&
+        printf 'set -- %s "$@"\n' "$5" >"$mlcr_dir/engine" &&
         : >"$mlcr_dir/stdout" &&
         : >"$mlcr_dir/stderr" &&
         : >"$mlcr_dir/exit.pending" &&
         : >"$mlcr_dir/inspect.pending" &&
         : >"$mlcr_dir/cut.pending" &&
-        mkfifo -m 0600 -- "$mlcr_dir/alive" &&
+        mkfifo -m 0600 -- "$mlcr_dir/alive" "$mlcr_dir/out" "$mlcr_dir/err" &&
         { [ -z "$6" ] || printf '%s' "$6" >"$mlcr_dir/container"; } &&
         { [ -z "$7" ] || printf '%s\n' "$7" >"$mlcr_dir/timeout"; } &&
         { [ -z "$8" ] || printf '%s' "$8" >"$mlcr_dir/own"; }
@@ -134,7 +137,6 @@ mlcr_write_tasks() {
 mlcr_adopt() {
     ! mlcr_alive "$1" || return 0
     # The pid is that of the one that was seen dead: by now the file may name its successor.
-    # shellcheck disable=SC2154 # mlcr_alive sets it
     mlcr_dead=$1/adopted.$mlcr_pid
     mlcr_try=1
     while [ -d "$mlcr_dead.$mlcr_try" ]; do

@@ -1,4 +1,5 @@
 # shellcheck shell=sh
+# shellcheck disable=SC2154 # functions of other files set variables
 # SPDX-License-Identifier: Apache-2.0
 # How jobs stand. What cannot be known is said so, and never guessed.
 
@@ -70,7 +71,7 @@ mlcr_state_before() {
         if [ -z "$(find "$1" -prune -mmin +1 2>/dev/null)" ]; then echo preparing; else echo abandoned; fi
     elif mlcr_lives "$mlcr_boot" "$mlcr_pid" "$mlcr_start"; then
         echo preparing
-    elif [ "$mlcr_where" != "$(mlcr_node)" ]; then
+    elif mlcr_know_node && [ "$mlcr_where" != "$mlcr_node" ]; then
         echo elsewhere
     else
         echo abandoned
@@ -83,9 +84,9 @@ mlcr_state_without() {
     [ ! -s "$1/owner" ] || read -r mlcr_boot _ _ mlcr_where <"$1/owner"
     if [ -e "$1/stop" ] && [ ! -e "$mlcr_dir/started" ]; then
         echo ended
-    elif [ -n "$mlcr_where" ] && [ "$mlcr_where" != "$(mlcr_node)" ]; then
+    elif [ -n "$mlcr_where" ] && mlcr_know_node && [ "$mlcr_where" != "$mlcr_node" ]; then
         echo elsewhere
-    elif [ -n "$mlcr_where" ] && [ "$mlcr_boot" != "$(mlcr_boot)" ]; then
+    elif [ -n "$mlcr_where" ] && mlcr_know_boot && [ "$mlcr_boot" != "$mlcr_this_boot" ]; then
         echo lost
     else
         case $(mlcr_remains "$mlcr_dir") in
@@ -145,9 +146,10 @@ mlcr_ask_engine() (
     mlcr_file=cid
     # Killed in the wrong moment, the supervisor leaves a container whose id nobody kept.
     [ -s "$mlcr_dir/cid" ] || mlcr_file=container
-    eval "set -- $(cat -- "$mlcr_dir/engine")"
-    mlcr_limited "${mlcr_patience:-30}" "$@" inspect --type container --format "$mlcr_format" \
-        -- "$(mlcr_line "$mlcr_dir/$mlcr_file")"
+    set -- inspect --type container --format "$mlcr_format" -- "$(mlcr_line "$mlcr_dir/$mlcr_file")"
+    # shellcheck disable=SC1091 # made by mlcr_task
+    . "$mlcr_dir/engine"
+    mlcr_limited "${mlcr_patience:-30}" "$@"
 )
 
 # mlcr_identify DIRECTORY JOB: print the id of the task's container if its labels say that it is of
@@ -161,7 +163,6 @@ mlcr_identify() (
     mlcr_whoami
     # shellcheck disable=SC2086 # words
     set -- $mlcr_told
-    # shellcheck disable=SC2154 # mlcr_whoami sets it
     if [ $# -eq 3 ] && [ "$3" = "$mlcr_uid" ]; then
         case $mlcr_job in
         "$2"-*)
@@ -220,7 +221,7 @@ mlcr_words() (
 mlcr_verdict_without() {
     mlcr_boot=
     [ ! -s "$1/owner" ] || read -r mlcr_boot _ <"$1/owner"
-    if [ -n "$mlcr_boot" ] && [ "$mlcr_boot" != "$(mlcr_boot)" ]; then
+    if [ -n "$mlcr_boot" ] && mlcr_know_boot && [ "$mlcr_boot" != "$mlcr_this_boot" ]; then
         mlcr_fact boot changed
     elif [ -e "$mlcr_dir/started" ]; then
         mlcr_fact container "$(mlcr_remains "$mlcr_dir")"

@@ -1,50 +1,62 @@
 # shellcheck shell=sh
+# shellcheck disable=SC2034 # functions of other files read what is set here
 # SPDX-License-Identifier: Apache-2.0
 # Which process is which: pids are used again, so the boot and the start time belong to a name.
 
-# mlcr_boot: print what tells this boot from the next. A file in the home stands in for it in
-# tests, where hosts are containers that share one kernel.
-mlcr_boot() {
-    mlcr_read=unknown
+#
+# What is asked in every run sets a variable: printing it would cost a process each time.
+
+# mlcr_know_boot: set mlcr_this_boot to what tells this boot from the next. A file in the home
+# stands in for it in tests, where hosts are containers that share one kernel.
+mlcr_know_boot() {
+    mlcr_this_boot=unknown
     if [ -r "$HOME/.mlcube-remote-boot-id" ]; then
-        read -r mlcr_read <"$HOME/.mlcube-remote-boot-id"
+        read -r mlcr_this_boot <"$HOME/.mlcube-remote-boot-id"
     elif [ -r /proc/sys/kernel/random/boot_id ]; then
-        read -r mlcr_read </proc/sys/kernel/random/boot_id
+        read -r mlcr_this_boot </proc/sys/kernel/random/boot_id
     fi
-    printf '%s' "$mlcr_read"
 }
 
-# mlcr_starttime PID: print when the process started, in clock ticks since boot; fail where there
-# is none, or only what its parent has not taken notice of.
+# mlcr_boot: print what tells this boot from the next.
+mlcr_boot() {
+    mlcr_know_boot
+    printf '%s' "$mlcr_this_boot"
+}
+
+# mlcr_starttime PID: set mlcr_ticks to when the process started, in clock ticks since boot; fail
+# where there is none, or only what its parent has not taken notice of.
 mlcr_starttime() {
+    mlcr_ticks=
     mlcr_stat=
     { read -r mlcr_stat <"/proc/$1/stat"; } 2>/dev/null || [ -n "$mlcr_stat" ] || return 1
     # The command's name, in parentheses, may hold spaces; fields are counted after it.
     # shellcheck disable=SC2086
     set -- ${mlcr_stat##*) }
     [ "$1" != Z ] || return 1
-    printf '%s' "${20}"
+    mlcr_ticks=${20}
 }
 
-# mlcr_node: print the machine's name, to tell machines apart that share a home.
-mlcr_node() {
-    mlcr_read=unknown
-    [ ! -r /proc/sys/kernel/hostname ] || read -r mlcr_read </proc/sys/kernel/hostname
-    printf '%s' "$mlcr_read"
+# mlcr_know_node: set mlcr_node to the machine's name, to tell machines apart that share a home.
+mlcr_know_node() {
+    mlcr_node=unknown
+    [ ! -r /proc/sys/kernel/hostname ] || read -r mlcr_node </proc/sys/kernel/hostname
 }
 
-# mlcr_identity PID...: print what names the first of these processes that can be seen for ever:
-# "BOOT PID STARTTIME NODE".
+# mlcr_identity PID...: set mlcr_named to what names the first of these processes that can be seen,
+# for ever: "BOOT PID STARTTIME NODE".
 mlcr_identity() {
     for mlcr_pid in "$@"; do
-        ! mlcr_start=$(mlcr_starttime "$mlcr_pid") || break
+        ! mlcr_starttime "$mlcr_pid" || break
     done
-    printf '%s %s %s %s' "$(mlcr_boot)" "$mlcr_pid" "${mlcr_start:--}" "$(mlcr_node)"
+    mlcr_know_boot
+    mlcr_know_node
+    mlcr_named="$mlcr_this_boot $mlcr_pid ${mlcr_ticks:--} $mlcr_node"
 }
 
 # mlcr_lives BOOT PID STARTTIME [NODE]: whether that process still runs.
 mlcr_lives() {
-    [ "$1" = "$(mlcr_boot)" ] && [ "$(mlcr_starttime "$2")" = "$3" ]
+    mlcr_know_boot
+    [ "$1" = "$mlcr_this_boot" ] && mlcr_starttime "$2" && [ "$mlcr_ticks" = "$3" ]
 }
 
 # mlcr_publish FILE TEXT: put TEXT into FILE; a reader sees the old file or the new one, whole.

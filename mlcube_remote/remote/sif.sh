@@ -1,4 +1,5 @@
 # shellcheck shell=sh
+# shellcheck disable=SC2154 # functions of other files set variables
 # SPDX-License-Identifier: Apache-2.0
 # Images of Singularity and Apptainer: files that are built where they run. An image is built under
 # another name and appears under its own whole, or not at all. Beside it stands its stamp,
@@ -114,8 +115,10 @@ mlcr_build_sif() {
     shift 2
     mkdir -p -- "${2%/*}" || return 1
     # A machine that shares the file system is not waited for: each builds under a name of its own.
-    mlcr_lock=$mlcr_locks/sif-$(printf '%s' "$2" | cksum | tr -d ' \t')-$(mlcr_node)
-    mlcr_me=$$.$(mlcr_starttime $$)
+    mlcr_know_node
+    mlcr_lock=$mlcr_locks/sif-$(printf '%s' "$2" | cksum | tr -d ' \t')-$mlcr_node
+    mlcr_starttime $$
+    mlcr_me=$$.$mlcr_ticks
     mlcr_sif_wait "$mlcr_lock" "$mlcr_me" "$2" || return 1
     if [ "$(mlcr_sif_state "$@")" = f ]; then
         echo "the image is there: $2" >&2
@@ -131,7 +134,8 @@ mlcr_build_sif() {
 # mlcr_sif_wait LOCK ID IMAGE: take the lock for this process, however long that takes.
 mlcr_sif_wait() {
     # Who holds a lock of mlcr_lock is a job; a process that says its name is as good as one.
-    mkdir -p -- "$1/by/$2" && mlcr_publish "$1/by/$2/preparing" "$(mlcr_identity $$)" || return 1
+    mlcr_identity $$
+    mkdir -p -- "$1/by/$2" && mlcr_publish "$1/by/$2/preparing" "$mlcr_named" || return 1
     mlcr_waits=
     while :; do
         mlcr_lock "$1" "$1/by" "$2"
@@ -157,7 +161,8 @@ mlcr_sif_make() (
     mlcr_source=$3
     shift 4
     mlcr_stamp=${mlcr_image%/*}/.${mlcr_image##*/}.recipe
-    mlcr_part=${mlcr_image%/*}/.${mlcr_image##*/}.building.$(mlcr_node)
+    mlcr_know_node
+    mlcr_part=${mlcr_image%/*}/.${mlcr_image##*/}.building.$mlcr_node
     # What a build left that was killed.
     rm -rf -- "$mlcr_part"
     umask 022

@@ -42,7 +42,9 @@ mlcr_end_task() {
 mlcr_engine_of() (
     mlcr_dir=$1
     shift
-    eval "exec $(cat -- "$mlcr_dir/engine") \"\$@\""
+    # shellcheck disable=SC1091 # made by mlcr_task
+    . "$mlcr_dir/engine"
+    exec "$@"
 )
 
 # mlcr_await_id DIRECTORY: wait until the engine has told the container's id, or the task ended.

@@ -1,4 +1,5 @@
 # shellcheck shell=sh
+# shellcheck disable=SC2154 # functions of other files set variables
 # SPDX-License-Identifier: Apache-2.0
 # The supervisor of one job: runs its tasks in order, keeps their output, and publishes how each
 # ended. It depends on nothing but its directory; no client is needed for it to do its work.
@@ -9,7 +10,8 @@
 # run DIRECTORY: run the command written there. Its words were quoted by the client for /bin/sh.
 run() (
     task=$1
-    eval "set -- $(cat -- "$task/command")"
+    # shellcheck disable=SC1091 # made by mlcr_task
+    . "$task/command"
     umask 022
     exec </dev/null 9>&-
     [ ! -e "$task/container" ] || exec "$@"
@@ -44,11 +46,6 @@ run_kept() {
         run "$1" >>"$1/stdout" 2>>"$1/stderr"
         return
     fi
-    if ! mkfifo -m 0600 -- "$1/out" "$1/err"; then
-        # A log without a bound is better than a task that is said to have failed.
-        run_kept "$1" 0
-        return
-    fi
     keep "$1/stdout" "$2" <"$1/out" &
     keeps=$!
     keep "$1/stderr" "$2" <"$1/err" &
@@ -69,7 +66,6 @@ run_kept() {
     # shellcheck disable=SC2086
     wait $keeps
     [ -z "$patience" ] || kill "$patience" 2>/dev/null
-    rm -f -- "$1/out" "$1/err"
     return $code
 }
 
@@ -109,7 +105,8 @@ arm() {
 daemon() {
     [ -r /var/run/docker.pid ] || return 0
     read -r pid </var/run/docker.pid
-    printf '%s %s' "$pid" "$(mlcr_starttime "$pid")"
+    mlcr_starttime "$pid"
+    printf '%s %s' "$pid" "$mlcr_ticks"
 }
 
 # inspect DIRECTORY: keep what the engine says of the container. Its word counts, since the status
@@ -150,8 +147,10 @@ keep_briefly() {
 remove() (
     task=$1
     [ -s "$task/cid" ] || return 0
-    eval "set -- $(cat -- "$task/engine")"
-    nice "$@" rm -- "$(cat -- "$task/cid")" >/dev/null 2>&1
+    set -- rm -- "$(mlcr_line "$task/cid")"
+    # shellcheck disable=SC1091 # made by mlcr_task
+    . "$task/engine"
+    exec nice "$@" >/dev/null 2>&1
 )
 
 # begin DIRECTORY: run the task from its beginning to its end; set code.
@@ -224,7 +223,8 @@ end() {
 # supervise JOB [adopt N]
 supervise() {
     # Without a name that others can check it would be taken for dead, and the task run twice.
-    mlcr_publish "$1/owner" "$(mlcr_identity $$)" || return
+    mlcr_identity $$
+    mlcr_publish "$1/owner" "$mlcr_named" || return
     limit=$(mlcr_line "$1/log-limit")
     number=${3:-1}
     adopts=${2-}

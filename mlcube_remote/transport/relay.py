@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Carrying rsync's protocol over the connection that is open already.
 
-rsync starts :mod:`mlcube_remote.transport.rsh` as its remote shell. That hands over its standard
-descriptors, and the bytes are pumped between them and a channel running ``rsync --server``. So
-rsync needs no login of its own: no second host-key check, no second hop.
+rsync starts ``rsh.sh`` as its remote shell, which speaks to this process through two pipes; what
+goes through them is pumped to and from a channel that runs ``rsync --server``. So rsync needs no
+login of its own: no second host-key check, no second hop.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import select
 import selectors
-import socket
 import subprocess
-import sys
+import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,6 +29,7 @@ from mlcube_remote.transport.channel import ShellChannel
 from mlcube_remote.transport.quoting import quote_words
 
 _CHUNK = 128 * 1024
+_PIPE_SIZE = 1024 * 1024
 _MAX_MESSAGES = 256 * 1024
 _LOOK_AGAIN = 0.5
 """Seconds until rsync's process is looked at though it is silent."""
@@ -37,11 +38,50 @@ _END_TIMEOUT = 15.0
 """Seconds that the other side may go on once this side's rsync has ended."""
 
 
-def _remote_shell(descriptor: int) -> str:
+def _remote_shell(folder: Path) -> str:
     """Return the value of rsync's ``-e``, which rsync splits at spaces outside quotes."""
-    words = (sys.executable, "-I", "-S", str(Path(__file__).with_name("rsh.py")), str(descriptor))
+    words = ("sh", str(Path(__file__).with_name("rsh.sh")), str(folder))
     # Within quotes a doubled quote stands for one.
     return " ".join('"' + word.replace('"', '""') + '"' for word in words)
+
+
+@attrs.frozen
+class _Pipes:
+    """This process's ends of the pipes to rsync's remote shell; they do not block."""
+
+    folder: Path
+    up: int
+    """What rsync writes."""
+    down: int
+    """What rsync reads."""
+
+    @classmethod
+    def make(cls, folder: Path) -> _Pipes:
+        """Make the pipes in an empty folder."""
+        ends = []
+        # Open for writing alone would wait for a reader.
+        for name, mode in (("up", os.O_RDONLY), ("down", os.O_RDWR)):
+            os.mkfifo(folder / name, 0o600)
+            end = os.open(folder / name, mode | os.O_NONBLOCK)
+            with contextlib.suppress(AttributeError, PermissionError):
+                # Larger pipes wake the two sides less often; where there are none, small ones do.
+                fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+            ends.append(end)
+        return cls(folder, *ends)
+
+    def end(self, status: int) -> None:
+        """Say how the remote command ended; to be said before the pipes are closed."""
+        with contextlib.suppress(FileNotFoundError):
+            # rsync may have ended already; its own status says how.
+            (self.folder / "status").write_text(f"{status & 0xFF}\n")
+
+    def close(self) -> None:
+        """End the remote shell if it still runs."""
+        for path in (self.folder / "up", self.folder / "down"):
+            # Gone before they are closed: a remote shell that starts now must not wait for ever.
+            path.unlink(missing_ok=True)
+        os.close(self.down)
+        os.close(self.up)
 
 
 @attrs.define
@@ -53,6 +93,8 @@ class Relay:
     """What the remote side wrote to its standard error, capped."""
     error: HostError | None = attrs.field(default=None, init=False)
     _shell: ShellChannel | None = attrs.field(default=None, init=False)
+    _ended: threading.Event = attrs.field(factory=threading.Event, init=False)
+    """Set when rsync has ended, however that was."""
 
     def run(
         self,
@@ -67,31 +109,34 @@ class Relay:
             HostError: The channel could not be had, or broke.
             UsageError: There is no rsync on this machine.
         """
-        ours, theirs = socket.socketpair()
-        serving = threading.Thread(target=self._serve, args=(ours,), name="mlcr-relay", daemon=True)
-        with ours:
+        with tempfile.TemporaryDirectory(prefix="mlcube-remote-") as folder:
+            pipes = _Pipes.make(Path(folder))
+            serving = threading.Thread(
+                target=self._serve, args=(pipes,), name="mlcr-relay", daemon=True
+            )
             try:
                 process = subprocess.Popen(
-                    ["rsync", "-s", "-e", _remote_shell(theirs.fileno()), *args],
+                    # Blocking I/O is for the remote shell's end alone: cat(1) knows no other.
+                    ["rsync", "-s", "--blocking-io", "-e", _remote_shell(pipes.folder), *args],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
-                    pass_fds=(theirs.fileno(),),
                     env={**os.environ, "LC_ALL": "C"},
                 )
             except FileNotFoundError as problem:
-                theirs.close()
+                pipes.close()
                 raise UsageError(
                     "rsync was not found on this machine", hint="install it (apt-get install rsync)"
                 ) from problem
-            theirs.close()
             serving.start()
             try:
                 stdout, stderr = _communicate(process, stdin, on_stdout)
             except BaseException:
                 process.kill()
                 process.wait()
+                self._ended.set()
                 raise
+            self._ended.set()
             serving.join(_END_TIMEOUT)
             if serving.is_alive() and self._shell is not None:
                 # rsync has given up, and its status says why; the other side only talks on.
@@ -102,43 +147,54 @@ class Relay:
             raise self.error
         return RsyncResult(process.returncode, stdout, bytes(self.messages) + stderr)
 
-    def _serve(self, ours: socket.socket) -> None:
-        # Whatever happens, closing the socket ends the helper, and with it rsync.
-        with ours:
+    def _serve(self, pipes: _Pipes) -> None:
+        # Whatever happens, closing the pipes ends the remote shell, and with it rsync.
+        with contextlib.closing(pipes):
             try:
                 # Opening the channel takes a while, and so does rsync's start: both at once.
                 self._shell = self.open_shell()
                 try:
-                    self._carry(ours, self._shell)
+                    self._carry(pipes, self._shell)
                 finally:
                     self._shell.close()
             except HostError as problem:
                 self.error = problem
 
-    def _carry(self, ours: socket.socket, shell: ShellChannel) -> None:
-        request = _receive(ours)
+    def _carry(self, pipes: _Pipes, shell: ShellChannel) -> None:
+        request = self._receive(pipes.up)
         if request is None:
             return
-        command, descriptors = request
-        try:
-            marker = framing.nonce()
-            line = f"printf '%s\\n' '{marker.decode()}'; exec {quote_words(command)}\n"
-            shell.send(line.encode("utf-8", "surrogateescape"))
-            shell.greet()
-            # Only once the shell has read its last line may the protocol's bytes follow.
-            self._await(shell, marker)
-            # The thread's own copy: it may outlive this one, whose number is then another file's.
-            threading.Thread(
-                target=_pump_up, args=(os.dup(descriptors[0]), shell), name="mlcr-up", daemon=True
-            ).start()
-            self._pump_down(shell, descriptors[1])
-            code = shell.status()
-        finally:
-            for descriptor in descriptors:
-                os.close(descriptor)
-        with contextlib.suppress(OSError):
-            # rsync may have ended already; its own status says how.
-            ours.sendall(bytes([code & 0xFF]))
+        command, begun = request
+        marker = framing.nonce()
+        line = f"printf '%s\\n' '{marker.decode()}'; exec {quote_words(command)}\n"
+        shell.send(line.encode("utf-8", "surrogateescape"))
+        shell.greet()
+        # Only once the shell has read its last line may the protocol's bytes follow.
+        self._await(shell, marker)
+        # The thread's own copy: it may outlive this one, whose number is then another file's.
+        threading.Thread(
+            target=_pump_up, args=(os.dup(pipes.up), begun, shell), name="mlcr-up", daemon=True
+        ).start()
+        self._pump_down(shell, pipes.down)
+        pipes.end(shell.status())
+
+    def _receive(self, up: int) -> tuple[list[str], bytes] | None:
+        """Take the command, and what came after it; ``None`` when rsync never got that far."""
+        poller = select.poll()
+        poller.register(up, select.POLLIN)
+        data = b""
+        while not self._ended.is_set():
+            if not poller.poll(_LOOK_AGAIN * 1000):
+                continue
+            if not (more := os.read(up, _CHUNK)):
+                return None
+            data += more
+            count, _, rest = data.partition(b"\0")
+            # The first piece holds the whole number: it is written at once.
+            words = rest.split(b"\0", int(count))
+            if len(words) > int(count):
+                return [os.fsdecode(word) for word in words[:-1]], words[-1]
+        return None
 
     def _await(self, shell: ShellChannel, marker: bytes) -> None:
         greeting = framing.Greeting(marker)
@@ -169,7 +225,7 @@ class Relay:
             if stream is Stream.STDERR:
                 self._keep(data)
             elif writable:
-                writable = _write_all(descriptor, data)
+                writable = _write_all(descriptor, data, self._ended)
             return False
 
         shell.read(take)
@@ -178,36 +234,12 @@ class Relay:
         self.messages += data[: max(0, _MAX_MESSAGES - len(self.messages))]
 
 
-def _receive(ours: socket.socket) -> tuple[list[str], list[int]] | None:
-    """Take the descriptors and the command; ``None`` when rsync never started its remote shell."""
-    size = _exactly(ours, 4)
-    if size is None:
-        return None
-    _, descriptors, _, _ = socket.recv_fds(ours, 1, 3)
-    command = _exactly(ours, int.from_bytes(size, "big"))
-    if command is None:
-        return None
-    return os.fsdecode(command).split("\0"), list(descriptors)
-
-
-def _exactly(ours: socket.socket, count: int) -> bytes | None:
-    data = b""
-    while len(data) < count:
-        try:
-            more = ours.recv(count - len(data))
-        except OSError:
-            return None
-        if not more:
-            return None
-        data += more
-    return data
-
-
-def _pump_up(descriptor: int, shell: ShellChannel) -> None:
-    """Send what rsync writes, then close; rsync's descriptors do not block, so they are polled."""
+def _pump_up(descriptor: int, begun: bytes, shell: ShellChannel) -> None:
+    """Send what rsync writes, then close; the pipe does not block, so it is polled."""
     poller = select.poll()
     poller.register(descriptor, select.POLLIN)
     try:
+        shell.send(begun)
         while True:
             if not poller.poll(1000):
                 if shell.channel.closed:
@@ -228,18 +260,18 @@ def _pump_up(descriptor: int, shell: ShellChannel) -> None:
         os.close(descriptor)
 
 
-def _write_all(descriptor: int, data: bytes) -> bool:
-    """Write everything; false once rsync no longer reads."""
+def _write_all(descriptor: int, data: bytes, ended: threading.Event) -> bool:
+    """Write everything; false once rsync has ended."""
     view = memoryview(data)
     poller = select.poll()
     poller.register(descriptor, select.POLLOUT)
     while view:
-        try:
+        if not poller.poll(_LOOK_AGAIN * 1000):
+            if ended.is_set():
+                return False
+            continue
+        with contextlib.suppress(BlockingIOError):
             view = view[os.write(descriptor, view) :]
-        except BlockingIOError:
-            poller.poll(1000)
-        except OSError:
-            return False
     return True
 
 

@@ -53,7 +53,8 @@ def host(call: Call, tmp_path: Path) -> Host:
     for name, text in (("engine", ENGINE), ("id", IDENTITY)):
         (tmp_path / "bin" / name).write_text(text)
         (tmp_path / "bin" / name).chmod(0o755)
-    (tmp_path / "task/engine").write_text(quote_words([str(tmp_path / "bin/engine")]))
+    engine = quote_words([str(tmp_path / "bin/engine")])
+    (tmp_path / "task/engine").write_text(f'set -- {engine} "$@"\n')
     return Host(call, tmp_path / "root")
 
 

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Paramiko is imported without what we never use of it, and nobody else notices."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import version
+
+from mlcube_remote.transport.libraries import installed_version
+
+
+def python(text: str) -> str:
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, check=True, text=True)
+    return done.stdout.strip()
+
+
+def test_what_takes_long_is_not_imported() -> None:
+    loaded = python("import sys, mlcube_remote.transport.libraries; print(*sys.modules)").split()
+    assert "paramiko" in loaded
+    assert not {"invoke", "asyncio", "importlib.metadata", "email.message"}.intersection(loaded)
+
+
+def test_what_was_hidden_can_be_imported_afterwards() -> None:
+    told = python(
+        "import mlcube_remote.transport.libraries, paramiko, invoke, importlib.metadata;"
+        "print(importlib.metadata.version('paramiko'), paramiko.__version__)"
+    )
+    assert told.split() == [version("paramiko")] * 2
+
+
+def test_a_version_is_read_from_the_name_of_a_folder() -> None:
+    assert installed_version("paramiko") == version("paramiko")
+    assert installed_version("no_such_package") is None
+    assert installed_version("this") is None, "a module without a folder"
