@@ -12,9 +12,16 @@ import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 
-from mlcube_remote.commands.model import Argv, ImageCommands, KindOf, Layout, PathKind
+from mlcube_remote.commands.model import (
+    Argv,
+    ImageCommands,
+    KindOf,
+    Layout,
+    Options,
+    PathKind,
+)
 from mlcube_remote.commands.mounts import Mount
-from mlcube_remote.commands.paths import host_path
+from mlcube_remote.commands.paths import fill_in, host_path
 from mlcube_remote.commands.settings import Settings
 from mlcube_remote.cube.model import NOTHING, Cube, Task
 from mlcube_remote.errors import PlanError
@@ -24,6 +31,9 @@ PROGRAMS: Mapping[str, tuple[str, str]] = {
     "apptainer": ("apptainer", "singularity"),
 }
 """Platform → programs that serve it, the best first, where no other one is configured."""
+
+_SECURITY = ("uid:", "gid:", "selinux:", "apparmor:", "seccomp:", "no-new-privileges")
+"""What ``--security`` may begin with; the last is so in any case."""
 
 _RECIPE = "Singularity.recipe"
 _is_uri = re.compile(r"[a-z][a-z-]*:").match
@@ -42,8 +52,10 @@ def image_commands(settings: Settings, layout: Layout, kind_of: KindOf) -> Image
     engine = settings.words(settings.platform)
     image_dir = host_path(settings.text("image_dir"), layout, base=layout.root)
     image = host_path(settings.text("image"), layout, base=image_dir)
-    source = settings.text("build_file")
+    source = fill_in(settings.text("build_file"), layout)
     recipe = host_path(source, layout, base=layout.root)
+    if source.startswith("~"):
+        source = recipe
     configure = (*engine, "build", *settings.words("build_args"), image, source)
     can_build = _is_uri(source) or kind_of(recipe) is PathKind.FILE
     return ImageCommands(
@@ -89,8 +101,31 @@ def _warnings(settings: Settings) -> tuple[str, ...]:
         f"{settings.platform} honours {option} only in a virtual machine (--vm); "
         "the task runs without this limit"
         for option in _OF_A_MACHINE
-        if settings.values.get(option) is not None
+        if settings.values.get(option) is not None and "--vm" not in settings.words("run_args")
     )
+
+
+def unhonoured(platform: str, options: Options, container: Argv) -> tuple[str, str] | None:
+    """Say which option of the command line a platform accepts without honouring it.
+
+    Args:
+        platform: The task's.
+        options: The command line's.
+        container: The container's command.
+
+    Returns:
+        The option and why, or ``None``.
+    """
+    if platform not in PROGRAMS:
+        return None
+    if platform == "singularity" and "--vm" not in container:
+        for name, value in (("--memory", options.memory), ("--cpu", options.cpu)):
+            if value:
+                return f"{name}={value}", "it limits nothing but a virtual machine (--vm)"
+    if options.security and not options.security.startswith(_SECURITY):
+        known = ", ".join(_SECURITY)
+        return f"--security={options.security}", f"it knows {known} and ignores all else"
+    return None
 
 
 def derived(cube: Cube, layout: Layout, kind_of: KindOf) -> Mapping[str, str]:

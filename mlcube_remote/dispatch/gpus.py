@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import attrs
 
 from mlcube_remote.commands.model import TaskCommands
+from mlcube_remote.errors import HostUnfitError
 from mlcube_remote.transport.base import Connection
 
 _NOBODY_TO_ASK = 127
@@ -45,12 +46,22 @@ def ask(connection: Connection) -> Gpus:
     return Gpus(problem=next(iter(lines), f"nvidia-smi failed (status {reply.code})"))
 
 
-def missed(connection: Connection, tasks: Iterable[TaskCommands]) -> str | None:
+def missed(
+    connection: Connection, tasks: Iterable[TaskCommands], asked: str | None = None
+) -> str | None:
     """Return what is to be said where a task's GPUs are not there and nobody would complain.
 
-    Docker and Podman refuse to start such a task; Singularity and Apptainer run it without.
+    Docker and Podman refuse to start such a task; Singularity and Apptainer run it without. A
+    setting (``--nv``) means GPUs where there are some; who asks for them on the command line is
+    not to wait for days for a task that runs without.
+
+    Args:
+        connection: The host.
+        tasks: What is to run.
+        asked: The command line's ``--gpus``.
 
     Raises:
+        HostUnfitError: ``asked`` names some.
         HostError: The connection is lost.
     """
     asking = next((task for task in tasks if _hands_over(task)), None)
@@ -59,9 +70,15 @@ def missed(connection: Connection, tasks: Iterable[TaskCommands]) -> str | None:
     gpus = ask(connection)
     if gpus.found:
         return None
+    if asked:
+        raise HostUnfitError(
+            connection.name,
+            f"{asking.platform} cannot honour --gpus={asked}: there is {gpus}",
+            hint="run it without GPUs (--gpus=0), or on another host",
+        )
     return (
-        f"{asking.platform} is to hand over GPUs (--gpus, or --nv of the settings), and there is "
-        f"{gpus}; the task runs without"
+        f"{asking.platform} is to hand over GPUs (--nv of the settings), and there is {gpus}; "
+        "the task runs without"
     )
 
 

@@ -87,6 +87,9 @@ def _probe(job: Job, connection: Connection) -> Facts:
         for item in items
         if item.where is Where.HOST
     ]
+    # A recipe, or an image to start from, may be in the host's own directories.
+    recipe = job.image_commands(job.paths(root=job.host.remote_root, home="~"), {}).source
+    asked += [recipe] if recipe.startswith(("/", "~/")) else []
     room = "" if job.host.is_local else cube_room(job.request.cube)
     facts = probe(connection, remote_root=job.host.remote_root, cube_room=room, paths=asked)
     if not job.host.is_local:
@@ -96,7 +99,7 @@ def _probe(job: Job, connection: Connection) -> Facts:
 
 def _work(bench: Bench) -> None:
     commands = bench.job.commands(bench.paths, bench.facts.kinds, bench.facts.programs)
-    needed = bench.job.image_commands(bench.paths, bench.facts.programs)
+    needed = bench.job.image_commands(bench.paths, bench.facts.kinds, bench.facts.programs)
     require_program(bench.line.connection, bench.facts, needed)
     with bench.run.reachable(bench.job.host.name, stop=bench.line.close, leave=bench.line.close):
         if bench.job.request.configure_only:
@@ -122,7 +125,8 @@ def _make_ready(bench: Bench, needed: ImageCommands, commands: Built) -> None:
     warnings = (*needed.warnings, *(text for _, built in commands for text in built.warnings))
     for warning in dict.fromkeys(warnings):
         bench.journal.note(Level.WARNING, warning)
-    if without := gpus.missed(bench.line.connection, [built for _, built in commands]):
+    asked = bench.job.request.options.gpus
+    if without := gpus.missed(bench.line.connection, [built for _, built in commands], asked):
         bench.journal.note(Level.WARNING, without)
     image = sync_stage(bench, needed)
     bench.run.check()

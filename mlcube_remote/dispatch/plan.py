@@ -20,6 +20,7 @@ from mlcube_remote.commands.model import (
     PathKind,
     TaskCommands,
 )
+from mlcube_remote.commands.sif import unhonoured
 from mlcube_remote.cube.model import NOTHING, Cube
 from mlcube_remote.cube.system import NO_SYSTEM_SETTINGS, SystemSettings, UserPlatform
 from mlcube_remote.dispatch.paths import HostPaths, host_paths
@@ -36,6 +37,7 @@ from mlcube_remote.inventory.model import Host
 from mlcube_remote.platforms import PLATFORMS
 from mlcube_remote.runs.ids import container_name, job_id
 from mlcube_remote.secret import Secret
+from mlcube_remote.yamlsource import nearest
 
 LABEL = "org.mlcommons.mlcube-remote"
 """Prefix of our container labels; only what carries them is ever stopped or removed."""
@@ -157,7 +159,9 @@ class Job:
             for name, placed in self.placed(paths.root).items()
         )
 
-    def image_commands(self, paths: HostPaths, programs: Collection[str] = ()) -> ImageCommands:
+    def image_commands(
+        self, paths: HostPaths, kinds: Mapping[str, str], programs: Collection[str] = ()
+    ) -> ImageCommands:
         """Return the commands that bring the image to the host; see :meth:`commands`."""
         return build_image(
             self.request.cube,
@@ -165,7 +169,7 @@ class Job:
             host_settings=self.host.settings,
             user_settings=self.user_settings,
             layout=paths.layout,
-            kind_of=_kind_of(self.request.cube, paths, {}),
+            kind_of=_kind_of(self.request.cube, paths, kinds),
             options=self.request.options,
             programs=programs,
             trusted=self.request.trust_cube,
@@ -227,8 +231,9 @@ def plan(request: Request) -> tuple[Job, ...]:
     for job in jobs:
         # Building the commands finds what does not fit before any host is asked.
         paths = job.paths(root=job.host.remote_root, home="~")
-        job.image_commands(paths)
-        job.commands(paths, {})
+        job.image_commands(paths, {})
+        for _, built in job.commands(paths, {}):
+            _require_honoured(job, built)
         _require_context(job)
         _require_links_inside(job)
     if not request.configure_only:
@@ -311,8 +316,12 @@ def named_platform(name: str, host: Host, system: SystemSettings) -> UserPlatfor
     if chosen.platform in PLATFORMS:
         return chosen
     known = dict.fromkeys((*PLATFORMS, *system.names))
+    setting = "platform" if name == host.platform else "--platform"
+    meant = nearest(name, [each for each in known if each != name])
     raise PlanError(
-        f"{host.name}: unknown platform {name!r}", hint=f"expected one of: {', '.join(known)}"
+        f"{host.name}: {setting}: unknown platform {name!r}"
+        + (f" (did you mean {meant!r}?)" if meant else ""),
+        hint=f"expected one of: {', '.join(known)}",
     )
 
 
@@ -331,6 +340,17 @@ def _require_inputs(jobs: tuple[Job, ...]) -> None:
                 f"input {item.local} does not exist",
                 hint=f"create it, or give another: {item.parameter.name}=PATH",
             )
+
+
+def _require_honoured(job: Job, commands: TaskCommands) -> None:
+    """Refuse an option that the platform would take and silently not honour."""
+    found = unhonoured(job.platform, job.request.options, commands.run[-1])
+    if found is not None:
+        option, why = found
+        raise PlanError(
+            f"{job.host.name}: {job.platform} cannot honour {option}: {why}",
+            hint="leave it out, or choose another platform with --platform",
+        )
 
 
 def _require_context(job: Job) -> None:

@@ -9,8 +9,9 @@ import attrs
 
 from mlcube_remote.dispatch.outcome import Status, TaskOutcome
 from mlcube_remote.dispatch.preflight import records
+from mlcube_remote.dispatch.refusal import is_of_the_cube, refused, words_of_engine
 from mlcube_remote.dispatch.ticket import Ticket, TicketTask
-from mlcube_remote.errors import HostUnfitError, StateUnknownError
+from mlcube_remote.errors import StateUnknownError
 from mlcube_remote.transport.base import Connection, Stream
 
 SIGKILLED, SIGTERMED = 137, 143
@@ -20,8 +21,7 @@ engine that is shut down sends SIGTERM first."""
 _NEVER_RAN = frozenset({"created", "initialized"})
 """What Docker and Podman call a container that is there, and was not started."""
 
-_NO_GPU = ("could not select device driver", "nvidia-container-cli", "nvidia.com/gpu", "nvml")
-"""What engines say when there is no GPU, or none of this number."""
+_SAID_ABOVE = "the engine's own message stands above"
 
 
 @attrs.frozen(kw_only=True)
@@ -49,6 +49,8 @@ class Verdict:
     container: str = ""
     """What the engine says of the container when there is no supervisor any more: ``running …``,
     ``exited CODE …``, ``absent``, or ``unknown`` when it did not answer."""
+    tail: str = ""
+    """The end of what the task and its engine wrote to standard error, when it failed."""
     foreign: str = ""
     """Why files that belong to others there could not be given to the user."""
     log_is_cut: bool = False
@@ -88,6 +90,7 @@ def ask(connection: Connection, ticket: Ticket, number: int) -> Verdict:
             rebooted=told.get("boot") == "changed",
             engine_restarted=told.get("engine") == "restarted",
             container=told.get("container", ""),
+            tail=told.get("tail", ""),
             foreign=told.get("foreign", ""),
             log_is_cut=told.get("cut") == "yes",
             log_is_degraded=told.get("log") == "degraded",
@@ -119,7 +122,7 @@ def judge(ticket: Ticket, task: TicketTask, verdict: Verdict) -> TaskOutcome:
     """
     if verdict.exit is None:
         return _without_exit(ticket, task, verdict)
-    ended = _ended(ticket, task, verdict)
+    ended = _ended(ticket, task, verdict, verdict.exit)
     return attrs.evolve(
         ended,
         task=task.task,
@@ -152,8 +155,7 @@ def _without_exit(ticket: Ticket, task: TicketTask, verdict: Verdict) -> TaskOut
     return attrs.evolve(ended, task=task.task)
 
 
-def _ended(ticket: Ticket, task: TicketTask, verdict: Verdict) -> TaskOutcome:
-    exit_code = verdict.exit
+def _ended(ticket: Ticket, task: TicketTask, verdict: Verdict, exit_code: int) -> TaskOutcome:
     if exit_code == 0:
         return _outcome(Status.SUCCEEDED, 0)
     if verdict.timed_out:
@@ -164,7 +166,10 @@ def _ended(ticket: Ticket, task: TicketTask, verdict: Verdict) -> TaskOutcome:
     if verdict.stopped:
         killed = ", and killed: it did not end on SIGTERM" if exit_code == SIGKILLED else ""
         return _outcome(Status.CANCELLED, exit_code, f"stopped on request{killed}")
+    said = words_of_engine(ticket.platform, exit_code, verdict.tail)
     if not task.container:
+        if said:
+            return _not_started(ticket, task, exit_code, said)
         return _outcome(Status.FAILED, exit_code)
     state, code, oom, error = _inspected(verdict.inspect)
     if verdict.engine_restarted and not oom and code in {SIGKILLED, SIGTERMED, None}:
@@ -175,26 +180,26 @@ def _ended(ticket: Ticket, task: TicketTask, verdict: Verdict) -> TaskOutcome:
     if not state and verdict.container == "absent":
         return _outcome(Status.LOST, None, "its container was removed by somebody else")
     if not state:
-        raise HostUnfitError(
-            ticket.host,
-            f"{' '.join(task.engine)} could not start the container of task {task.task} "
-            f"(status {exit_code})",
-            hint="the engine's own message stands above",
-        )
+        raise refused(ticket.host, ticket.platform, task.task, exit_code, said)
     if state in _NEVER_RAN:
         # Podman gives such a container the code 0, and its reason only to the one who asked.
-        why = error or "the engine's own message stands above"
-        if any(sign in error for sign in _NO_GPU):
-            why = (
-                f"{ticket.platform} cannot hand over the GPUs that --gpus or "
-                f"platform.accelerator_count asks for: {error}"
-            )
-        return _outcome(Status.FAILED, code or exit_code, f"failed to start: {why}")
+        return _not_started(ticket, task, code or exit_code, error or said)
     if oom and code == SIGKILLED:
         return _outcome(Status.KILLED, code, "out of memory")
     if oom:
         return _outcome(Status.FAILED, code, "an out-of-memory kill happened inside")
     return _outcome(Status.FAILED, 1 if code is None else code)
+
+
+def _not_started(ticket: Ticket, task: TicketTask, code: int, said: str) -> TaskOutcome:
+    """Tell a program that cannot be run, which is the cube's, from all else, which is the host's.
+
+    Raises:
+        HostUnfitError: The engine made a container, and could not start it.
+    """
+    if is_of_the_cube(ticket.platform, code, said):
+        return _outcome(Status.FAILED, code, f"failed to start: {said or _SAID_ABOVE}")
+    raise refused(ticket.host, ticket.platform, task.task, code, said)
 
 
 def _inspected(text: str) -> tuple[str, int | None, bool, str]:

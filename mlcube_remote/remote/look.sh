@@ -200,6 +200,11 @@ mlcr_verdict() {
     for mlcr_brief in "$mlcr_dir"/inspect.*,*,*; do
         [ ! -e "$mlcr_brief" ] || mlcr_fact inspect "$(mlcr_words "${mlcr_brief##*/inspect.}")"
     done
+    case $mlcr_exit in
+    0 | pending) ;;
+    # An engine that starts nothing says why where the task would have written.
+    *) mlcr_fact tail "$(tail -c 4096 -- "$mlcr_dir/stderr" | tr -d '\000')" ;;
+    esac
     [ ! -e "$1/stop" ] || mlcr_fact stop yes
     [ ! -e "$mlcr_dir/timedout" ] || mlcr_fact timedout yes
     [ ! -e "$mlcr_dir/cut" ] || mlcr_fact cut yes

@@ -90,7 +90,8 @@ def test_a_fit_host_passes_its_check(ssh_host: HostFactory) -> None:
     assert checked.returncode == 0, checked.stdout
     (answer,) = json.loads(checked.stdout)["hosts"]
     names = [check["name"] for check in answer["checks"]]
-    assert names == ["reachable", "host key", "login", "directory", "rsync", "engine", "disk"]
+    assert names[:3] == ["reachable", "host key", "login"]
+    assert names[3:] == ["directory", "rsync", "engine", "gpu", "disk"]
     assert all(check["passed"] for check in answer["checks"])
 
 
@@ -153,6 +154,30 @@ def test_a_failing_build_shows_its_last_lines(ssh_host: HostFactory, cube: Path)
     assert done.returncode == 122
     assert "build of image mlcube-remote-test/never:1 failed" in done.stderr
     assert "returned a non-zero code: 9" in done.stderr
+
+
+GPU = "--gpus=device=GPU-that-nobody-has"
+NOT_HONOURED = [
+    ("docker", GPU, "docker cannot honour --gpus"),
+    ("docker", "--network=nonesuch", "docker cannot honour --network"),
+    ("docker", "--cpu=4096", "docker cannot honour --memory or --cpu"),
+    ("podman", GPU, "podman cannot honour --gpus"),
+    ("podman", "--security=bogus", "podman cannot honour --security"),
+    ("apptainer", GPU, f"apptainer cannot honour {GPU}"),
+    ("apptainer", "--network=bridge", "apptainer cannot honour --network"),
+    ("apptainer", "--memory=1g", "apptainer cannot honour --memory or --cpu"),
+]
+
+
+@pytest.mark.parametrize(("flavour", "option", "expected"), NOT_HONOURED)
+def test_an_option_that_a_host_cannot_honour_is_named(
+    ssh_host: HostFactory, cube: Path, flavour: str, option: str, expected: str
+) -> None:
+    host = ssh_host(flavour)
+    done = run(host, cube, f"--platform={flavour}", option)
+    assert done.returncode == 122, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert line.startswith(f"error: {host.name}: {expected}")
 
 
 @pytest.fixture(scope="module")

@@ -153,7 +153,7 @@ def test_a_platform_may_be_one_of_the_users_own(
     [
         ("again", "own.yaml:6:3: platforms.again: platform: here is a host itself"),
         ("wrong", "own.yaml:9:5: platforms.wrong.--memry: unknown key (did you mean '--memory'?)"),
-        ("huge", "local: unknown platform 'huge'"),
+        ("huge", "local: --platform: unknown platform 'huge'"),
     ],
 )
 def test_a_wrong_platform_of_ones_own_is_one_line_with_exit_2(

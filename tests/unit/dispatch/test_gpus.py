@@ -11,6 +11,7 @@ import pytest
 from mlcube_remote.commands.model import TaskCommands
 from mlcube_remote.dispatch import gpus
 from mlcube_remote.dispatch.checkup import check_all
+from mlcube_remote.errors import HostUnfitError
 from mlcube_remote.inventory.model import ConnectionKind, Host
 from mlcube_remote.transport.local import LocalConnection
 
@@ -85,9 +86,11 @@ def test_gpus_that_are_not_there_are_missed(
     install(tmp_path / "bin", "", None, monkeypatch)
     connection = LocalConnection(host)
     told = gpus.missed(connection, [commands(), commands("--nv")])
+    with pytest.raises(HostUnfitError, match="local: apptainer cannot honour --gpus=2: there is n"):
+        gpus.missed(connection, [commands("--nv")], "2")
     connection.close()
     assert told == (
-        "apptainer is to hand over GPUs (--gpus, or --nv of the settings), and there is none: "
+        "apptainer is to hand over GPUs (--nv of the settings), and there is none: "
         "nvidia-smi was not found; the task runs without"
     )
 

@@ -11,6 +11,7 @@ import attrs
 import pytest
 
 from mlcube_remote import yamlsource
+from mlcube_remote.commands.model import Options
 from mlcube_remote.cube.load import load
 from mlcube_remote.cube.model import Cube
 from mlcube_remote.cube.system import SystemSettings
@@ -122,6 +123,54 @@ def refused(what: Request) -> MLCubeRemoteError:
     with pytest.raises(PlanError) as caught:
         plan(what)
     return caught.value
+
+
+@pytest.mark.parametrize(
+    ("platform", "options", "expected"),
+    [
+        ("singularity", Options(memory="4g"), "--memory=4g: it limits nothing but a virtual mac"),
+        ("singularity", Options(cpu="0-1"), "--cpu=0-1: it limits nothing but a virtual machine"),
+        ("singularity", Options(security="label=x"), "--security=label=x: it knows uid:, gid:"),
+        ("apptainer", Options(security="label=x"), "--security=label=x: it knows uid:, gid:"),
+    ],
+)
+def test_an_option_that_would_silently_do_nothing_is_refused(
+    root: Path, platform: str, options: Options, expected: str
+) -> None:
+    asked = attrs.evolve(request(root, "make", platform=platform), options=options)
+    error = refused(asked)
+    assert str(error).startswith(f"h: {platform} cannot honour {expected}")
+    assert "--platform" in str(error.hint)
+    assert dry_run(asked)[0], "what would run can be seen all the same"
+
+
+@pytest.mark.parametrize(
+    ("platform", "options"),
+    [
+        ("apptainer", Options(memory="4g", cpu="0", security="seccomp:/x", network="none")),
+        ("singularity", Options(security="no-new-privileges", network="none", gpus="1")),
+        ("docker", Options(memory="4g", cpu="0", security="label=x")),
+    ],
+)
+def test_an_option_that_may_do_something_is_handed_on(
+    root: Path, platform: str, options: Options
+) -> None:
+    assert plan(attrs.evolve(request(root, "make", platform=platform), options=options))
+
+
+def test_limits_of_a_virtual_machine_are_fine_where_there_is_one(root: Path) -> None:
+    host = attrs.evolve(HOST, settings={"singularity": {"run_args": "--vm"}})
+    asked = request(root, "make", hosts=(host,), platform="singularity")
+    (job,) = plan(attrs.evolve(asked, options=Options(memory="4g")))
+    paths = job.paths(root="/r", home="/h")
+    assert not any("--vm-ram" in text for text in job.image_commands(paths, {}).warnings)
+
+
+def test_an_unknown_platform_is_named_with_the_host_and_where_it_was_said(root: Path) -> None:
+    error = refused(request(root, "make", platform="dcoker"))
+    assert str(error) == "h: --platform: unknown platform 'dcoker' (did you mean 'docker'?)"
+    listed = request(root, "make", hosts=(attrs.evolve(HOST, platform="slurm"),))
+    assert str(refused(listed)) == "h: platform: unknown platform 'slurm'"
 
 
 def test_a_missing_input_is_named_with_its_path(root: Path) -> None:
@@ -240,7 +289,7 @@ def test_a_platform_of_the_users_own_counts_in_all_checks(root: Path, tmp_path: 
     assert "'../project' is outside" in str(refused(attrs.evolve(asked, system=own(tmp_path))))
     asked = attrs.evolve(request(root, "make", platform="gpu"), system=own(tmp_path))
     error = refused(asked)
-    assert "h: unknown platform 'gpu'" in str(error)
+    assert "h: --platform: unknown platform 'gpu'" in str(error)
     assert error.hint == ("expected one of: docker, podman, singularity, apptainer, big, mine, gpu")
 
 

@@ -236,6 +236,40 @@ def test_two_clients_build_it_once(bench: Bench) -> None:
     assert bench.builds == 1
 
 
+def test_a_gpu_that_is_asked_for_must_be_there(bench: Bench) -> None:
+    bench.install("apptainer")
+    run = ("run", "--task=make", "--platform=apptainer")
+    done = bench.call(*run, "--gpus=1")
+    assert done.returncode == 122
+    assert "local: apptainer cannot honour --gpus=1: there is none: " in done.stderr
+    assert bench.images == [], "nothing was built for nothing"
+    done = bench.call(*run, "-Papptainer.--nv=true")
+    assert done.returncode == 0, done.stderr
+    assert "--nv of the settings), and there is none: " in done.stderr
+
+
+def test_an_image_can_be_made_from_one_of_the_hosts_own(bench: Bench) -> None:
+    bench.install("apptainer")
+    (bench.root / "base.sif").write_text("an image of the host")
+    run = ("run", "--task=make", "--platform=apptainer")
+    done = bench.call(*run, f"-Papptainer.build_file={bench.root}/base.sif")
+    assert done.returncode == 0, done.stderr
+    assert "ran make in an image of the host" in done.stdout
+    (bench.root / "base.sif").write_text("another image of the host")
+    done = bench.call(*run, "-Papptainer.build_file=~/base.sif")
+    assert "ran make in another image of the host" in done.stdout
+
+
+def test_what_the_engine_refuses_is_no_failure_of_the_task(bench: Bench) -> None:
+    bench.install("apptainer")
+    fatal = "FATAL:   container creation failed: cannot use cgroups"
+    build = '[ "$1" != build ] || exec cp "$4" "$3"'
+    (bench.root / "bin/apptainer").write_text(f"#!/bin/sh\n{build}\necho '{fatal}' >&2\nexit 255\n")
+    done = bench.call("run", "--task=make", "--platform=apptainer", "--memory=4g")
+    assert done.returncode == 122, done.stderr
+    assert "local: apptainer cannot honour --memory or --cpu for task make: " in done.stderr
+
+
 @pytest.mark.parametrize(
     ("installed", "told"),
     [("apptainer", "apptainer version 1.4.5"), (None, "singularity was not found there")],
@@ -264,5 +298,5 @@ def test_a_check_asks_the_program_that_the_users_own_platform_names(tmp_path: Pa
     (answer,) = check_all([host], LocalConnection, platform="sifs", system=system)
     (engine,) = [check for check in answer.checks if check.name == "engine"]
     assert (engine.detail, engine.passed) == ("apptainer version 1.4.5", True)
-    with pytest.raises(PlanError, match="local: unknown platform 'sif'"):
+    with pytest.raises(PlanError, match="local: --platform: unknown platform 'sif'"):
         check_all([host], LocalConnection, platform="sif", system=system)

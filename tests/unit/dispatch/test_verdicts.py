@@ -55,12 +55,6 @@ def verdict(exit: int | None, inspect: str = "", **changes: Any) -> Verdict:  # 
         (verdict(3, "exited 3 false "), Status.FAILED, 3, ""),
         (verdict(125, "exited 125 false "), Status.FAILED, 125, ""),
         (verdict(127, "created 127 false no such file"), Status.FAILED, 127, "failed to start: no"),
-        (
-            verdict(128, "created 128 false could not select device driver with gpu"),
-            Status.FAILED,
-            128,
-            "failed to start: docker cannot hand over the GPUs that --gpus or platform.",
-        ),
         (verdict(126, "created 0 false "), Status.FAILED, 126, "failed to start: the engine's own"),
         (verdict(126, "initialized 0 false "), Status.FAILED, 126, "failed to start: the engine's"),
         (verdict(137, "exited 137 true "), Status.KILLED, 137, "out of memory"),
@@ -116,6 +110,102 @@ def test_a_job_left_to_itself_on_purpose_is_no_failure() -> None:
 def test_an_engine_that_refuses_is_no_failure_of_the_task() -> None:
     with pytest.raises(HostUnfitError, match=r"could not start the container of task t"):
         judge(TICKET, TASK, verdict(125))
+
+
+DOCKER_GPU = 'could not select device driver "" with capabilities: [[gpu]]'
+CDI = "setting up CDI devices: unresolvable CDI devices nvidia.com/gpu=0"
+CGROUPS = "while applying cgroups config: cannot use cgroups - cannot use systemd cgroups manager"
+ROOT_NEEDED = "network requires root or a suid installation with /etc/subuid --fakeroot"
+REFUSED = [
+    ("docker", verdict(125, f"created 128 false {DOCKER_GPU}"), "--gpus", DOCKER_GPU),
+    ("podman", verdict(126, "created 0 false ", tail=f"Error: {CDI}\n"), "--gpus", CDI),
+    (
+        "docker",
+        verdict(125, "created 128 false network no not found"),
+        "--network",
+        "network no not found",
+    ),
+    (
+        "docker",
+        verdict(
+            125,
+            tail="Unable to find image\n"
+            "docker: Error response from daemon: Minimum memory limit allowed is 6MB.\n"
+            "See 'docker run --help'.\ntime=\"now\" level=error\n\n",
+        ),
+        "--memory or --cpu",
+        "Minimum memory limit allowed is 6MB.",
+    ),
+    (
+        "docker",
+        verdict(125, tail='docker: Invalid --security-opt: "bogus".\n'),
+        "--security",
+        'Invalid --security-opt: "bogus".',
+    ),
+    (
+        "apptainer",
+        verdict(255, tail=f"INFO:    x\nFATAL:   container creation failed: {CGROUPS}\n"),
+        "--memory or --cpu",
+        f"container creation failed: {CGROUPS}",
+    ),
+    (
+        "apptainer",
+        verdict(255, tail=f"FATAL:   container creation failed: {ROOT_NEEDED}\n"),
+        "--network",
+        f"container creation failed: {ROOT_NEEDED}",
+    ),
+]
+
+
+@pytest.mark.parametrize(("platform", "told", "setting", "said"), REFUSED)
+def test_a_setting_that_an_engine_refuses_is_named(
+    platform: str, told: Verdict, setting: str, said: str
+) -> None:
+    with pytest.raises(HostUnfitError) as caught:
+        judge(attrs.evolve(TICKET, platform=platform), task_on(platform), told)
+    assert caught.value.exit_code == 122
+    assert str(caught.value).startswith(f"h: {platform} cannot honour {setting}")
+    assert str(caught.value).endswith(f" for task t: {said}")
+    assert caught.value.hint
+
+
+def task_on(platform: str) -> TicketTask:
+    container = "" if platform in {"singularity", "apptainer"} else "c"
+    return TicketTask(task="t", engine=(platform,), container=container)
+
+
+@pytest.mark.parametrize(
+    ("platform", "told", "code", "reason"),
+    [
+        ("docker", verdict(127, "created 127 false exec: no x"), 127, "failed to start: exec: no"),
+        (
+            "docker",
+            verdict(127, "created 127 false ", tail=""),
+            127,
+            "failed to start: the engine's own m",
+        ),
+        ("podman", verdict(127, "created 0 false ", tail="Error: crun: no"), 127, "failed to s"),
+        ("docker", verdict(1, "exited 1 false ", tail="Error: cgroups"), 1, ""),
+        ("apptainer", verdict(255, tail="FATAL:   stat /x: no such file\n"), 255, "failed to s"),
+        ("apptainer", verdict(255, tail="FATAL:   cgroups\nof the task\n"), 255, ""),
+        ("singularity", verdict(1, tail="Traceback\nError: network\n"), 1, ""),
+        ("singularity", verdict(7, tail="FATAL:   network\n"), 7, ""),
+    ],
+)
+def test_what_is_the_cubes_own_failure_stays_one(
+    platform: str, told: Verdict, code: int, reason: str
+) -> None:
+    outcome = judge(attrs.evolve(TICKET, platform=platform), task_on(platform), told)
+    assert (outcome.status, outcome.exit_code) == (Status.FAILED, code)
+    assert outcome.reason.startswith(reason)
+    assert bool(outcome.reason) == bool(reason)
+
+
+def test_a_container_that_no_host_could_make_is_its_hosts_failure() -> None:
+    sif = attrs.evolve(TICKET, platform="apptainer")
+    said = "container creation failed: no user namespaces"
+    with pytest.raises(HostUnfitError, match=f"of task t .status 255.: {said}"):
+        judge(sif, task_on("apptainer"), verdict(255, tail=f"FATAL:   {said}"))
 
 
 def outcome(code: int | None = 0, error: MLCubeRemoteError | None = None) -> JobOutcome:
