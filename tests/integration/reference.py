@@ -13,13 +13,15 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
 VERSIONS = ("0.0.9", "0.0.10rc2")
-"""The first is the one that has the environment; others are laid over it."""
+"""The first is the one that has the environment; the other is laid over it."""
 
+_RUNNERS = ("mlcube-docker==0.0.9", "mlcube-singularity==0.0.9", "spython==0.2.1", "semver<3")
 _MADE = ".mlcube-remote-made"
 
 
@@ -29,24 +31,44 @@ def program() -> Path:
     Beside it is what ``pip install mlcube-remote[mlcube]`` would bring, but not mlcube-remote
     itself.
     """
-    commands = _commands()
-    recipe = repr((tuple(sys.version_info), commands)).encode()
-    folder = ROOT / "build" / f"mlcube-{hashlib.sha256(recipe).hexdigest()[:12]}"
-    if not (folder / _MADE).exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        _call(sys.executable, "-m", "venv", str(folder))
-        for arguments in commands:
-            _install(folder, *arguments)
-        for version in VERSIONS[1:]:
-            _install(folder, "--no-deps", f"--target={folder / version}", f"mlcube=={version}")
-        (folder / _MADE).touch()
+    folder, problem = _environment()
+    assert not problem, problem
     return folder / "bin" / "mlcube"
 
 
-def python_path(version: str) -> str:
-    """Return the PYTHONPATH for a version: it has the checkout, so that this is what is tested."""
-    over = [] if version == VERSIONS[0] else [str(program().parents[1] / version)]
-    return os.pathsep.join([*over, str(ROOT)])
+def python_path(version: str = VERSIONS[0], *, runners: bool = False) -> str:
+    """Return the PYTHONPATH for a version: it has the checkout, so that this is what is tested.
+
+    Args:
+        version: One of :data:`VERSIONS`.
+        runners: Whether the reference's own runners are to be found, too.
+    """
+    folder, _ = _environment()
+    over = [folder / version] if version != VERSIONS[0] else []
+    return os.pathsep.join(map(str, [*over, *([folder / "runners"] if runners else []), ROOT]))
+
+
+@cache
+def _environment() -> tuple[Path, str]:
+    """Return the folder, and why there is nothing in it: not every test is to find that out."""
+    commands = (*_commands(), *_overlays())
+    recipe = repr((tuple(sys.version_info), commands)).encode()
+    folder = ROOT / "build" / f"mlcube-{hashlib.sha256(recipe).hexdigest()[:12]}"
+    if (folder / _MADE).exists():
+        return folder, ""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    python = str(folder / "bin/python")
+    pip = (python, "-m", "pip", "install", "--quiet", "--retries=3", "--disable-pip-version-check")
+    steps = [(sys.executable, "-m", "venv", str(folder)), *((*pip, *each) for each in commands)]
+    for step in steps:
+        done = subprocess.run(
+            step, cwd=folder, capture_output=True, text=True, check=False, timeout=300
+        )
+        if done.returncode != 0:
+            return folder, f"{' '.join(step)}: {done.stdout}{done.stderr}"
+    (folder / _MADE).touch()
+    return folder, ""
 
 
 def _commands() -> tuple[tuple[str, ...], ...]:
@@ -62,11 +84,9 @@ def _commands() -> tuple[tuple[str, ...], ...]:
     return (*ours, "coloredlogs", "cookiecutter", "markdown", "setuptools"), ("--no-deps", mlcube)
 
 
-def _install(folder: Path, *arguments: str) -> None:
-    pip = (str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--retries=3")
-    _call(*pip, "--disable-pip-version-check", *arguments)
-
-
-def _call(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
+def _overlays() -> tuple[tuple[str, ...], ...]:
+    later = VERSIONS[1]
+    return (
+        (f"--target={later}", "--no-deps", f"mlcube=={later}"),
+        ("--target=runners", "--no-deps", *_RUNNERS),
+    )

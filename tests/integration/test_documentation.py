@@ -79,7 +79,7 @@ def test_mlcubes_own_command_can_be_used_as_described(tmp_path: Path) -> None:
         tmp_path,
         before=_SANDBOX,
         PATH=path,
-        PYTHONPATH=reference.python_path(reference.VERSIONS[0]),
+        PYTHONPATH=reference.python_path(),
         MLCUBE_SYSTEM_SETTINGS=str(tmp_path / "mlcube.yaml"),
     )
     assert "runner: remote" in told

@@ -34,9 +34,17 @@ def settings(tmp_path: Path) -> Path:
     return tmp_path / "system-settings.yaml"
 
 
-@pytest.fixture(params=reference.VERSIONS)
-def mlcube(request: pytest.FixtureRequest, settings: Path, tmp_path: Path) -> MLCube:
-    """Return a function that runs the real ``mlcube`` of one version."""
+@pytest.fixture
+def version() -> str:
+    return reference.VERSIONS[0]
+
+
+each_version = pytest.mark.parametrize("version", reference.VERSIONS)
+
+
+@pytest.fixture
+def mlcube(version: str, settings: Path, tmp_path: Path) -> MLCube:
+    """Return a function that runs the real ``mlcube``."""
     program = reference.program()
 
     def call(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -45,7 +53,7 @@ def mlcube(request: pytest.FixtureRequest, settings: Path, tmp_path: Path) -> ML
             cwd=tmp_path / "cube",
             env={
                 **os.environ,
-                "PYTHONPATH": reference.python_path(request.param),
+                "PYTHONPATH": reference.python_path(version),
                 "MLCUBE_SYSTEM_SETTINGS": str(settings),
             },
             capture_output=True,
@@ -69,6 +77,7 @@ def at(host: SshHost) -> tuple[str, str, str]:
     return "--platform=remote", f"--host={host.name}", f"--inventory={host.inventory}"
 
 
+@each_version
 def test_mlcube_finds_this_package(mlcube: MLCube, cube: Path, settings: Path) -> None:
     told = mlcube("config", "--list")
     assert told.returncode == 0, told.stderr
@@ -77,6 +86,7 @@ def test_mlcube_finds_this_package(mlcube: MLCube, cube: Path, settings: Path) -
     assert written["platforms"]["remote"] == {"runner": "remote", "host": None}
 
 
+@each_version
 def test_a_task_runs_on_a_host_and_its_outputs_come_home(
     ssh_host: HostFactory, mlcube: MLCube, cube: Path
 ) -> None:
@@ -107,6 +117,7 @@ def test_a_platform_of_ones_own_names_its_host(
     assert (cube / "workspace/out/copy.txt").read_text() == "hello\n"
 
 
+@each_version
 def test_configure_makes_the_image_ready_there(
     ssh_host: HostFactory, mlcube: MLCube, cube: Path
 ) -> None:
