@@ -173,8 +173,14 @@ def _settings(
     if options.mount not in {None, "", "ro", "rw"}:
         raise PlanError(f"--mount={options.mount}: expected ro or rw")
     settings = merge(cube, _known(platform), host_settings, options, user_settings)
-    if platform not in CONTAINER_ENGINES and not settings.values.get("image"):
+    named = settings.values.get("image")
+    if platform not in CONTAINER_ENGINES and (
+        not named or ("image" not in settings.sections and named == user_settings.get("image"))
+    ):
         derived = sif.derived(cube, layout, kind_of)
+        # They are the cube's, which wins over what the user says for all cubes.
+        weaker = {key: value for key, value in user_settings.items() if key not in derived}
+        settings = merge(cube, platform, host_settings, options, weaker)
         settings = attrs.evolve(
             settings,
             values={**derived, **settings.values},

@@ -351,6 +351,20 @@ SIF_CUBES: list[Any] = [
         "apptainer run -C /c/workspace/.image/i.sif go",
         id="a section without an image takes the docker one",
     ),
+    pytest.param(
+        "docker: {image: i, run_args: -C}",
+        {"user": {"image": "j", "build_file": "x.def", "run_args": "-c", "image_dir": "/sifs"}},
+        ["singularity build --fakeroot /sifs/i.sif docker://i"],
+        "singularity run -C /sifs/i.sif go",
+        id="what a cube's docker section comes to wins over the user's own file",
+    ),
+    pytest.param(
+        "singularity: {singularity: apptainer}",
+        {"user": {"image": "j", "build_file": "docker://x"}},
+        ["apptainer build --fakeroot /c/workspace/.image/j docker://x"],
+        "apptainer run /c/workspace/.image/j go",
+        id="a cube that names no image at all takes the user's own",
+    ),
 ]
 
 

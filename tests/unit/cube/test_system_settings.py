@@ -7,10 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
+from mlcube_remote import yamlsource
 from mlcube_remote.cube import system
-from mlcube_remote.cube.system import UserPlatform
+from mlcube_remote.cube.system import SystemSettings, UserPlatform
 from mlcube_remote.errors import UsageError
+from mlcube_remote.platforms import PLATFORMS
 
 # What the reference implementation writes by itself as soon as its runners are installed.
 MADE_BY_MLCUBE = """
@@ -197,6 +202,38 @@ def test_other_platforms_are_left_alone(file: Path) -> None:
     assert read(file, text, "x").settings == {}
     assert system.load().platform("y") is None
     assert system.load().names == ("x", "cloud", "y")
+
+
+SCALARS = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text("a '\"${}.:-", max_size=9)
+)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(SCALARS, inner, max_size=2)
+)
+KEYS = st.sampled_from(["host", "docker", "env_args", "gpu_args", "--memory", "--nv"]) | SCALARS
+RUNNERS = st.sampled_from(["docker", "singularity", "podman", "remote"]) | VALUES
+
+
+@given(
+    st.sampled_from(["docker", "apptainer", "mine"]),
+    RUNNERS,
+    st.dictionaries(KEYS, VALUES, max_size=3),
+)
+def test_whatever_stands_there_it_is_read_or_refused(
+    name: str, runner: Any, entry: dict[Any, Any]
+) -> None:
+    text = yaml.safe_dump({"platforms": {name: {**entry, "runner": runner}}})
+    refused, found = "", None
+    try:
+        document = yamlsource.parse(text, path=Path("settings.yaml"), error=UsageError)
+        found = SystemSettings(document=document).platform(name)
+    except UsageError as problem:
+        refused = str(problem)
+    if found is None:
+        assert refused.startswith("settings.yaml:")
+        assert "\n" not in refused
+    else:
+        assert found.platform in {*PLATFORMS, "remote"}
 
 
 def test_a_file_that_cannot_be_read_is_named(file: Path) -> None:
