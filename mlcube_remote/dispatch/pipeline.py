@@ -20,6 +20,7 @@ from mlcube_remote.dispatch.plan import Job
 from mlcube_remote.dispatch.preflight import (
     Facts,
     clock_warning,
+    logout_warning,
     probe,
     require_program,
     require_rsync,
@@ -109,6 +110,8 @@ def _work(bench: Bench) -> None:
         held = claim(bench, ticket)
         if held is Claim.OURS:
             bench.remember(ticket)
+            if warning := logout_warning(bench.facts, needed):
+                bench.journal.note(Level.WARNING, warning)
             _make_ready(bench, needed, commands)
             require_inputs_there(bench)
             launch_job(bench, ticket, commands)

@@ -53,6 +53,10 @@ class Facts:
     programs: frozenset[str] = frozenset()
     """Which of ``singularity`` and ``apptainer`` there are."""
 
+    logout: str = ""
+    """What systemd ends when the user logs out: ``all``, ``manager`` (the user's services), or
+    nothing that is known of."""
+
     clock_ahead: float = 0.0
     """Seconds that its clock is ahead of this machine's; nothing is decided by it."""
 
@@ -106,6 +110,7 @@ def probe(
             rsync=facts["rsync"],
             kinds=kinds,
             programs=frozenset(value for key, value in told if key == "program"),
+            logout=facts.get("logout", ""),
             clock_ahead=_outside(int(facts["now"]), asked - 1, answered),
         )
     except (KeyError, ValueError) as problem:
@@ -128,6 +133,21 @@ def clock_warning(facts: Facts) -> str | None:
         f"its clock is {abs(facts.clock_ahead):.0f} s {side} this machine's: nothing here depends "
         "on that, but times in the task's output and of its files are off"
     )
+
+
+def logout_warning(facts: Facts, needed: ImageCommands) -> str | None:
+    """Return what is to be said of a host that ends a user's tasks when the user logs out."""
+    if facts.logout == "all":
+        return (
+            "logind ends your processes there when you log out (KillUserProcesses=yes), so the "
+            "task may not outlive this command; ask the host's administrator"
+        )
+    if facts.logout == "manager" and needed.engine[0] == "podman":
+        return (
+            "rootless podman ends its containers there when you are logged in nowhere any more, so "
+            f"the task may not outlive this command; once: loginctl enable-linger {facts.user}"
+        )
+    return None
 
 
 def require_rsync(connection: Connection, facts: Facts) -> None:

@@ -123,6 +123,22 @@ mlcr_rsync_version() {
     }
 }
 
+# mlcr_logout: tell what systemd ends when the user is logged in nowhere any more: "all" of the
+# user's processes, or what runs under the user's own "manager", as rootless containers do.
+mlcr_logout() {
+    if [ "$mlcr_uid" = 0 ] || [ ! -d /run/systemd/seats ]; then return 0; fi
+    mlcr_ends=manager
+    [ ! -e "/var/lib/systemd/linger/$mlcr_user" ] || mlcr_ends=
+    # Read here, because a process that asks logind takes longer than all else in a probe.
+    for mlcr_file in /etc/systemd/logind.conf /etc/systemd/logind.conf.d/*.conf; do
+        [ -r "$mlcr_file" ] || continue
+        while read -r mlcr_setting; do
+            case $mlcr_setting in KillUserProcesses=[yt1]*) mlcr_ends=all ;; esac
+        done <"$mlcr_file"
+    done
+    [ -z "$mlcr_ends" ] || mlcr_fact logout "$mlcr_ends"
+}
+
 # mlcr_probe ROOT CUBE [PATH...]: prepare ROOT and, below it, the directory CUBE (empty: none),
 # and print what a run must know about the host; for each PATH, what is there.
 mlcr_probe() {
@@ -138,6 +154,7 @@ mlcr_probe() {
     for mlcr_program in singularity apptainer; do
         ! command -v "$mlcr_program" >/dev/null 2>&1 || mlcr_fact program "$mlcr_program"
     done
+    mlcr_logout
     mlcr_fact now "$(date +%s)"
     mlcr_own_directories "$mlcr_root" "$mlcr_root/cubes" "$mlcr_root/data" "$mlcr_root/images" \
         "$mlcr_root/jobs" "$mlcr_root/locks" "$mlcr_root/workspaces" || return 3

@@ -108,3 +108,23 @@ def test_a_container_that_podman_cannot_start_is_a_failure(
     assert done.returncode == 122
     assert b"unresolvable CDI devices nvidia.com/gpu=0" in done.stderr
     assert b"podman cannot honour --gpus" in done.stderr
+
+
+def test_a_host_on_which_tasks_end_with_the_login_is_told_of(
+    ssh_host: HostFactory, tmp_path: Path
+) -> None:
+    host = ssh_host("podman", private=True)
+    cube = write_cube(tmp_path / "cube", {"fail": TASKS["fail"]})
+
+    def told(change: str) -> bytes:
+        assert host.exec(["sh", "-c", change]).exit_code == 0
+        done = on(host, cube, "--task=fail")
+        assert done.returncode == 7, done.stderr
+        return done.stderr
+
+    lingering = "/var/lib/systemd/linger"
+    assert b"outlive" not in told("true"), "nothing ends it where there is no systemd"
+    assert b"once: loginctl enable-linger mlcube" in told("mkdir -p /run/systemd/seats")
+    assert b"outlive" not in told(f"mkdir -p {lingering} && touch {lingering}/mlcube")
+    kills = "mkdir -p /etc/systemd && echo KillUserProcesses=yes >/etc/systemd/logind.conf"
+    assert b"when you log out (KillUserProcesses=yes)" in told(kills)
