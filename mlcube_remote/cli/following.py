@@ -59,8 +59,37 @@ def show(
         results: The folder that is to have the index of the run's results.
         parallel: Hosts that are worked on at once.
     """
+
+    def do(run: Run, decide: Callable[[], OnInterrupt]) -> tuple[JobOutcome, ...]:
+        pieces = [partial(piece, run) for piece in work.values()]
+        return run_all(pieces, run, parallel=parallel, decide=decide)
+
+    return show_jobs(run_id, list(work), do, given, connect=connect, store=store, results=results)
+
+
+def show_jobs(
+    run_id: str,
+    names: Sequence[str],
+    do: Callable[[Run, Callable[[], OnInterrupt]], tuple[JobOutcome, ...]],
+    given: Mapping[str, Any],
+    *,
+    connect: Callable[[Host, Callable[[str], None]], Connection],
+    store: Store | None,
+    results: Path | None = None,
+) -> tuple[JobOutcome, ...]:
+    """Do the jobs of these names, and show what happens; see :func:`show`.
+
+    Args:
+        run_id: The run.
+        names: The jobs' names.
+        do: Does them, given the run and what an interrupt means.
+        given: As for :func:`show`.
+        connect: As for :func:`show`.
+        store: As for :func:`show`.
+        results: As for :func:`show`.
+    """
     reporter = make_reporter(
-        hosts=list(work),
+        hosts=names,
         quiet=given["quiet"],
         verbose=given["verbose"],
         json=given["output"] == "json",
@@ -68,7 +97,7 @@ def show(
     )
     sinks: list[EventSink] = [reporter.handle]
     with contextlib.ExitStack() as stack:
-        files = stack.enter_context(reports(run_id, given, list(work)))
+        files = stack.enter_context(reports(run_id, given, names))
         sinks += files.sinks
         if store is not None and results is not None:
             sinks.append(stack.enter_context(_indexing(run_id, store, results)))
@@ -84,12 +113,7 @@ def show(
         )
         if most := 1 if given.get("fail_fast") else given.get("max_failures"):
             sinks.append(Patience(run=run, most=most).handle)
-        outcomes = run_all(
-            [partial(piece, run) for piece in work.values()],
-            run,
-            parallel=parallel,
-            decide=lambda: _decide(given["on_interrupt"], reporter),
-        )
+        outcomes = do(run, lambda: _decide(given["on_interrupt"], reporter))
         files.finish(outcomes, time.monotonic() - run.began)
         return outcomes
 

@@ -184,6 +184,37 @@ task_option = click.option(
     help="Tasks to run, in order; commas between.",
 )
 
+sweep_options = _together(
+    click.option(
+        "--sweep",
+        "sweeps",
+        multiple=True,
+        metavar="NAME=A,B",
+        help="Run a job for each value; repeated: for each combination, on whichever host is free.",
+    ),
+    click.option("--sweep-file", metavar="FILE", help="The same from a YAML file."),
+    click.option(
+        "--shard",
+        metavar="NAME=LIST",
+        help="Split a list (a file, or with commas) into a piece for each host.",
+    ),
+    click.option(
+        "--retries",
+        type=click.IntRange(min=0),
+        default=3,
+        show_default=True,
+        metavar="N",
+        help="How often a job of a sweep is begun again at the most.",
+    ),
+    click.option(
+        "--retry-on",
+        multiple=True,
+        type=click.Choice(["host", "task"]),
+        help="Begin again when the host was lost or unfit, or when the task failed; repeatable  "
+        "[default: host]",
+    ),
+)
+
 follow_options = _together(
     click.option(
         "--reconnect-timeout",

@@ -19,6 +19,7 @@ from mlcube_remote.cli.session import (
     select_hosts,
     split_arguments,
     split_names,
+    sweep_points,
     through_platform,
 )
 from mlcube_remote.errors import UsageError
@@ -40,6 +41,7 @@ _dry_run_option = click.option(
 @shared.host_options
 @shared.where_option
 @shared.task_option
+@shared.sweep_options
 @shared.cube_options
 @shared.platform_options
 @click.option(
@@ -99,6 +101,9 @@ def configure(**given: Any) -> int:
         "run_id": None,
         "reconnect_timeout": shared.RECONNECT_TIMEOUT,
         "on_interrupt": "stop",
+        "sweeps": (),
+        "sweep_file": None,
+        "shard": None,
     }
     return execute({**given, **unused}, configure_only=True)
 
@@ -127,6 +132,7 @@ def execute(
     from mlcube_remote.cube import system as system_settings  # noqa: PLC0415
     from mlcube_remote.cube.load import load, select_tasks  # noqa: PLC0415
     from mlcube_remote.dispatch.plan import Request, plan  # noqa: PLC0415
+    from mlcube_remote.dispatch.trial import trials  # noqa: PLC0415
 
     system = system_settings.load()
     given = through_platform(given, system)
@@ -140,9 +146,11 @@ def execute(
     )
     inventory = open_inventory(given["inventory"], given["mlcube"])
     tasks = select_tasks(cube, task_names or tuple(cube.tasks)[: 1 if configure_only else 0])
+    hosts = select_hosts(inventory, given["hosts"], given["where"])
+    points = sweep_points(given, len(hosts))
     request = Request(
         cube=cube,
-        hosts=select_hosts(inventory, given["hosts"], given["where"]),
+        hosts=hosts,
         tasks=tuple(task.name for task in tasks),
         run_id=_run_id(given["run_id"]),
         platform=given["platform"],
@@ -161,6 +169,8 @@ def execute(
         inventory=None if inventory.path is None else str(inventory.path.absolute()),
         timeout=None if given["timeout"] is None else max(1, round(given["timeout"])),
         again=again,
+        trials=trials(cube, points, [task.name for task in tasks]),
+        detach=given["detach"],
     )
     as_json = given["output"] == "json"
     if given["dry_run"]:
@@ -180,6 +190,7 @@ def _dry_run(request: Any, *, as_json: bool) -> int:
     tasks = tuple(
         dryrun.PlannedTask(
             host=item.host,
+            job=item.job,
             platform=item.platform,
             task=item.task,
             configure=item.commands.configure,
@@ -220,25 +231,58 @@ def _dispatch(
 
     if any(not job.host.is_local for job in jobs) and (warning := advice()):
         click.echo(f"warning: {warning}", err=True)
+    do = _in_pool(request, jobs, given) if request.trials else _on_each_host(jobs, given)
     # Before anything happens anywhere, so that whatever happens can be found again.
     store = None if request.configure_only else record(request, jobs, given)
     dialler = Dialler(logins.connect)
-    dialler.begin((job.host for job in jobs), at_once=given["parallel"])
+    dialler.begin(request.hosts, at_once=given["parallel"])
     # Hosts take their time to answer: the rest is imported meanwhile.
-    from mlcube_remote.cli.following import report, show  # noqa: PLC0415
-    from mlcube_remote.dispatch.pipeline import run_job  # noqa: PLC0415
+    from mlcube_remote.cli.following import report, show_jobs  # noqa: PLC0415
     from mlcube_remote.runs.results import home_of  # noqa: PLC0415
 
     try:
-        outcomes = show(
+        outcomes = show_jobs(
             request.run_id,
-            {job.host.name: partial(run_job, job) for job in jobs},
+            [job.name for job in jobs],
+            do,
             given,
             connect=dialler,
             store=store,
             results=None if store is None else home_of(request.run_id, store),
-            parallel=given["parallel"],
         )
     finally:
         dialler.hang_up()
     return report(request.run_id, outcomes, given, as_json=as_json)
+
+
+def _on_each_host(jobs: Any, given: dict[str, Any]) -> Any:
+    """Return what does one job on each host."""
+    from mlcube_remote.dispatch.fanout import run_all  # noqa: PLC0415
+    from mlcube_remote.dispatch.pipeline import run_job  # noqa: PLC0415
+
+    def do(run: Any, decide: Any) -> Any:
+        work = [partial(run_job, job, run) for job in jobs]
+        return run_all(work, run, parallel=given["parallel"], decide=decide)
+
+    return do
+
+
+def _in_pool(request: Any, jobs: Any, given: dict[str, Any]) -> Any:
+    """Return what does jobs wherever a host of the pool is free."""
+    from mlcube_remote.dispatch.pool import run_pool  # noqa: PLC0415
+    from mlcube_remote.dispatch.queue import places, queue  # noqa: PLC0415
+    from mlcube_remote.dispatch.schedule import Policy, RetryOn  # noqa: PLC0415
+    from mlcube_remote.runs.store import Store  # noqa: PLC0415
+
+    waiting = queue(request, jobs, Store())
+    policy = Policy(
+        retries=given["retries"],
+        retry_on=frozenset(RetryOn(each) for each in given["retry_on"] or ("host",)),
+        patience=given["reconnect_timeout"],
+        parallel=given["parallel"],
+    )
+
+    def do(run: Any, decide: Any) -> Any:
+        return run_pool(waiting, places(request), policy, run, decide=decide)
+
+    return do

@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # a command that begins no run needs none of these
     from mlcube_remote.cube.system import SystemSettings
     from mlcube_remote.dispatch.known import KnownRun
     from mlcube_remote.dispatch.plan import Job, Request
+    from mlcube_remote.dispatch.sweep import Point
     from mlcube_remote.runs.store import Store
 
 
@@ -126,6 +127,26 @@ def split_names(values: Iterable[str]) -> tuple[str, ...]:
     return names
 
 
+def sweep_points(given: Mapping[str, Any], hosts: int) -> tuple[Point, ...]:
+    """Return what ``--sweep``, ``--sweep-file`` or ``--shard`` come to; none where none was given.
+
+    Raises:
+        UsageError: There is a mistake in them.
+    """
+    sweeps, file, shard = given["sweeps"], given["sweep_file"], given["shard"]
+    if not (sweeps or file or shard):
+        return ()
+    from mlcube_remote.dispatch.sweep import sharded, swept  # noqa: PLC0415 - only for sweeps
+
+    if shard and (sweeps or file):
+        raise UsageError("--shard and --sweep: expected one of them")
+    points = sharded(shard, hosts) if shard else swept(sweeps, Path(file) if file else None)
+    twice = sorted(split_arguments(given["arguments"]).keys() & points[0].values.keys())
+    if twice:
+        raise UsageError(f"{twice[0]}: is given a value, and swept too")
+    return points
+
+
 def split_arguments(arguments: Iterable[str]) -> dict[str, str]:
     """Split ``name=value`` arguments of the task.
 
@@ -217,7 +238,8 @@ def record(request: Request, jobs: Iterable[Job], given: Mapping[str, Any]) -> S
     known |= {
         job.name: {
             "name": job.name,
-            "host": job.host.name,
+            # Where the jobs of a sweep go is decided when hosts are free.
+            "host": None if job.trial else job.host.name,
             "job": job.id,
             "attempt": job.attempt,
             "parameters": job.parameters,

@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from mlcube_remote import yamlsource
-from mlcube_remote.cube.model import Cube, Task
-from mlcube_remote.cube.read import Reader, misspelt
+from mlcube_remote.cube.model import Cube, Parameter, ParameterType, Task
+from mlcube_remote.cube.read import SEPARATORS, Reader, misspelt, relative_to_workspace
 from mlcube_remote.cube.resolve import resolve
 from mlcube_remote.errors import CubeError
 from mlcube_remote.platforms import SETTINGS
@@ -115,6 +117,40 @@ def _workspace(given: str | os.PathLike[str] | None, root: Path) -> Path:
     if str(given).startswith("storage:"):
         raise CubeError(f"--workspace={given}: storage URIs are not supported, expected a path")
     return Path(os.path.abspath(Path(given).expanduser()))
+
+
+def with_arguments(cube: Cube, args: Mapping[str, str], tasks: Sequence[str]) -> Cube:
+    """Return the cube as if it had been read with these task arguments on top of its own.
+
+    Args:
+        cube: The cube.
+        args: Parameter → value.
+        tasks: The tasks that will run; at least one of them must know each argument.
+
+    Raises:
+        CubeError: None does.
+    """
+    _refuse_unknown_args(args, [cube.tasks[name] for name in tasks])
+    changed = {
+        name: attrs.evolve(
+            task, parameters=tuple(_given(parameter, args) for parameter in task.parameters)
+        )
+        for name, task in cube.tasks.items()
+    }
+    return attrs.evolve(cube, tasks=changed)
+
+
+def _given(parameter: Parameter, args: Mapping[str, str]) -> Parameter:
+    if parameter.name not in args:
+        return parameter
+    value = args[parameter.name]
+    is_directory = parameter.type is ParameterType.UNKNOWN and value.endswith(SEPARATORS)
+    return attrs.evolve(
+        parameter,
+        value=relative_to_workspace(value),
+        type=ParameterType.DIRECTORY if is_directory else parameter.type,
+        given=True,
+    )
 
 
 def _known_task(tasks: Mapping[str, Task], name: str) -> Task:

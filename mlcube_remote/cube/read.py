@@ -21,7 +21,8 @@ from mlcube_remote.yamlsource import nearest
 _CUBE_KEYS = ("platform", "tasks", *SETTINGS)
 _TASK_KEYS = ("parameters", "entrypoint")
 _PARAMETER_KEYS = ("type", "default", "opts")
-_SEPARATORS = ("/", "\\")
+SEPARATORS = ("/", "\\")
+"""What a value ends with that can only mean a directory."""
 
 
 @attrs.frozen
@@ -152,7 +153,7 @@ class Reader:
         actual = given.get(name, default)
         kind = self._choice((*path, "type"), body.get("type"), ParameterType.UNKNOWN.value)
         if kind == ParameterType.UNKNOWN.value and (
-            default.endswith(_SEPARATORS) or actual.endswith(_SEPARATORS)
+            default.endswith(SEPARATORS) or actual.endswith(SEPARATORS)
         ):
             kind = ParameterType.DIRECTORY.value
         opts = body.get("opts")

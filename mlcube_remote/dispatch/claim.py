@@ -23,6 +23,8 @@ class Claim(Enum):
 
     OURS = "ours"
     """Nobody had it: it is to be made ready and launched."""
+    SHARED = "shared"
+    """So it is here; and since the run's last job there nobody else has had the workspace."""
     ANOTHERS = "another's"
     """It was launched before, or another client is about to."""
 
@@ -37,7 +39,7 @@ def claim(bench: Bench, ticket: Ticket) -> Claim:
         BusyError: Another run holds the workspace.
     """
     held = bench.line.steadily(lambda connection: _claim(bench, ticket, connection))
-    if held is Claim.OURS:
+    if held is not Claim.ANOTHERS:
         bench.line.after.append(lambda connection: _claim_again(bench, ticket, connection))
     return held
 
@@ -48,10 +50,16 @@ def _claim(bench: Bench, ticket: Ticket, connection: Connection) -> Claim:
         bench.journal.note(Level.INFO, f"waiting: {reason}")
 
     while True:
-        found = reserve(connection, ticket, bench.lock, wait=wait if bench.run.wait else None)
-        if found is None:
-            return Claim.OURS
-        if found != "abandoned":
+        found = reserve(
+            connection,
+            ticket,
+            bench.lock,
+            group=bench.group,
+            wait=wait if bench.run.wait else None,
+        )
+        if found.state is None:
+            return Claim.SHARED if found.is_kept else Claim.OURS
+        if found.state != "abandoned":
             return Claim.ANOTHERS
         connection.call("mlcr_remove", ticket.root, ticket.job_id)
 

@@ -18,6 +18,8 @@ class Planned:
     """One task on one host."""
 
     host: str
+    job: str = ""
+    """The job's own name, of a sweep; nothing where its host has one job."""
     platform: str
     task: str
     commands: TaskCommands
@@ -44,6 +46,7 @@ def dry_run(request: Request) -> tuple[tuple[Planned, ...], dict[str, tuple[str,
         planned += [
             Planned(
                 host=job.host.name,
+                job=job.own_name,
                 platform=job.platform,
                 task=task,
                 commands=built,
@@ -52,14 +55,14 @@ def dry_run(request: Request) -> tuple[tuple[Planned, ...], dict[str, tuple[str,
             for number, (task, built) in enumerate(commands, 1)
         ]
         warnings = [warning for _, built in commands for warning in built.warnings]
-        notes[job.host.name] = (*_transfers(job, root=job.host.remote_root, home=home), *warnings)
+        notes[job.label] = (*_transfers(job, root=job.host.remote_root, home=home), *warnings)
     return tuple(planned), notes
 
 
 def _transfers(job: Job, *, root: str, home: str) -> tuple[str, ...]:
     if job.host.is_local:
         return ()
-    placed = [item for items in job.placed(root).values() for item in items]
+    placed = job.sent(root)
     return tuple(
         f"sync {tree.local} to {tree.remote} ({size_of(tree)} at the most)"
         for tree in trees(job.request.cube, placed, job.paths(root=root, home=home))

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from mlcube_remote.dispatch.journal import Journal
 from mlcube_remote.dispatch.outcome import JobOutcome, Status, TaskOutcome
@@ -21,6 +22,11 @@ from mlcube_remote.errors import (
     UnexpectedError,
 )
 
+Settle = Callable[[JobOutcome], str | None]
+"""Takes a job's outcome; returns why the job is to be begun again, or nothing where it is over."""
+
+_NONE: Mapping[str, str] = MappingProxyType({})
+
 _OUT_OF_REACH = (StateUnknownError, ConnectError)
 """What leaves open whether a job that has been started goes on."""
 
@@ -34,6 +40,8 @@ def conclude(
     run: Run,
     journal: Journal,
     attempt: int = 1,
+    parameters: Mapping[str, str] = _NONE,
+    settle: Settle = lambda _: None,
 ) -> JobOutcome:
     """Do the work on one host; a failure of it is an outcome, not an exception.
 
@@ -45,6 +53,8 @@ def conclude(
         run: The run that the job belongs to.
         journal: Of the job.
         attempt: How often the job has been begun.
+        parameters: What a sweep gave the job.
+        settle: Decides whether the job is to be begun again.
     """
     reached = Reached()
     error: MLCubeRemoteError | None = None
@@ -65,7 +75,7 @@ def conclude(
         host=journal.host,
         job=journal.job,
         attempt=attempt,
-        parameters={} if reached.ticket is None else reached.ticket.parameters,
+        parameters=parameters if reached.ticket is None else reached.ticket.parameters,
         platform=platform,
         status=status,
         tasks=_all_tasks(tasks, reached, error),
@@ -75,7 +85,10 @@ def conclude(
     )
     if run.store is not None:
         remember(run.store, *job, outcome, reached.ticket)
-    journal.finished(outcome)
+    if reason := settle(outcome):
+        journal.moved(reason)
+    else:
+        journal.finished(outcome)
     return outcome
 
 

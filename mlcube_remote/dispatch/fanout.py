@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from enum import Enum
+from typing import Any
 
 from mlcube_remote.dispatch.outcome import JobOutcome
 from mlcube_remote.dispatch.run import Run
@@ -44,16 +45,28 @@ def run_all(
     pool = ThreadPoolExecutor(workers, thread_name_prefix="mlcr-host")
     futures = [pool.submit(piece) for piece in todo]
     try:
-        _wait_all(futures)
+        obediently(lambda: wait_all(futures), run, decide)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    return tuple(future.result() for future in futures)
+
+
+def obediently(wait: Callable[[], None], run: Run, decide: Callable[[], OnInterrupt]) -> None:
+    """Wait for jobs, and obey an interrupt meanwhile; see :func:`run_all`.
+
+    Args:
+        wait: Returns when all jobs are over; called again after an interrupt.
+        run: The run that is to stop, or to be left.
+        decide: Asked which of both.
+    """
+    try:
+        wait()
     except KeyboardInterrupt as interrupt:
         if isinstance(interrupt, Hangup) or _decided(decide) is OnInterrupt.DETACH:
             run.leave()
         else:
             run.stop()
-        _wait_all(futures)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-    return tuple(future.result() for future in futures)
+        wait()
 
 
 def _decided(decide: Callable[[], OnInterrupt]) -> OnInterrupt:
@@ -64,7 +77,8 @@ def _decided(decide: Callable[[], OnInterrupt]) -> OnInterrupt:
         return OnInterrupt.DETACH
 
 
-def _wait_all(futures: Iterable[Future[JobOutcome]]) -> None:
+def wait_all(futures: Iterable[Future[Any]]) -> None:
+    """Wait until all are done."""
     pending = set(futures)
     while pending:
         # A bounded wait keeps the main thread open to signals.

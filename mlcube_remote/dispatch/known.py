@@ -70,8 +70,40 @@ def host_names(run_id: str, store: Store) -> list[str]:
     Raises:
         RecordError: Its record is damaged.
     """
-    document = _document(run_id, store)
-    return [str(item["host"]) for item in document["jobs"]]
+    placed = last_attempts(run_id, store)
+    names = [item["host"] or _host_of(item, placed) for item in _document(run_id, store)["jobs"]]
+    return [str(name) for name in dict.fromkeys(names) if name is not None]
+
+
+@attrs.frozen(kw_only=True)
+class Attempt:
+    """What is remembered of the last time that a job of a sweep was begun."""
+
+    job_id: str
+    number: int
+    host: str
+    status: str
+    ticket: Ticket
+
+
+def last_attempts(run_id: str, store: Store) -> dict[str, Attempt]:
+    """Return job's name → its last attempt, of those jobs of a sweep that had found a host."""
+    found: dict[str, Attempt] = {}
+    for job_id in store.jobs(run_id):
+        ticket = _ticket(run_id, job_id, store)
+        if ticket is None or not ticket.job:
+            continue
+        document = store.read(run_id, job_id) or {}
+        attempt = Attempt(
+            job_id=job_id,
+            number=int(document.get("attempt", 1)),
+            host=ticket.host,
+            status=str(document.get("status")),
+            ticket=ticket,
+        )
+        if ticket.job not in found or found[ticket.job].number < attempt.number:
+            found[ticket.job] = attempt
+    return found
 
 
 def inventory_of(run_id: str, store: Store) -> str | None:
@@ -87,6 +119,7 @@ def recorded(run_id: str, store: Store, hosts: Iterable[Host]) -> KnownRun:
         RecordError: Its record is damaged.
     """
     by_name = {host.name: host for host in hosts}
+    placed = last_attempts(run_id, store)
     jobs = [
         KnownJob(
             run_id=run_id,
@@ -95,10 +128,24 @@ def recorded(run_id: str, store: Store, hosts: Iterable[Host]) -> KnownRun:
             attempt=int(item.get("attempt", 1)),
             ticket=_ticket(run_id, str(item["job"]), store),
         )
+        if item["host"] is not None
+        else KnownJob(
+            run_id=run_id,
+            host=by_name[placed[item["name"]].host],
+            job_id=placed[item["name"]].job_id,
+            attempt=placed[item["name"]].number,
+            ticket=placed[item["name"]].ticket,
+            job=str(item["name"]),
+        )
         for item in _document(run_id, store)["jobs"]
-        if item["host"] in by_name
+        if (item["host"] or _host_of(item, placed)) in by_name
     ]
     return KnownRun(run_id=run_id, jobs=tuple(jobs), results=home_of(run_id, store))
+
+
+def _host_of(item: Mapping[str, Any], placed: Mapping[str, Attempt]) -> str | None:
+    attempt = placed.get(item["name"])
+    return None if attempt is None else attempt.host
 
 
 def _document(run_id: str, store: Store) -> dict[str, Any]:

@@ -38,23 +38,32 @@ class Start:
     """What ``mlcr_own`` is told when the task has ended; nothing: it is not called."""
 
 
+@attrs.frozen(kw_only=True)
+class Reserved:
+    """What became of a claim."""
+
+    state: str | None = None
+    """The job's state when it was claimed before; ``None``: it is ours to start."""
+    is_kept: bool = False
+    """Whether the workspace was the group's since its last job: nobody else changed it."""
+
+
 def reserve(
     connection: Connection,
     ticket: Ticket,
     lock: str,
     *,
+    group: str = "",
     wait: Callable[[str], None] | None = None,
-) -> str | None:
+) -> Reserved:
     """Claim the job and its workspace, for as long as this connection or the job lives.
 
     Args:
         connection: The host.
         ticket: The job.
         lock: The lock of the workspace on the host.
+        group: What shares the workspace with this job; nothing: nobody.
         wait: Wait while another run holds the workspace; told who, once.
-
-    Returns:
-        ``None`` when the job is ours to start; its state when it was claimed before.
 
     Raises:
         BusyError: Another run holds the workspace, and nobody wants to wait.
@@ -63,12 +72,12 @@ def reserve(
     request = json.dumps(to_document(ticket), ensure_ascii=True)
     told = False
     while True:
-        reply = connection.call("mlcr_reserve", ticket.job_dir, request, lock)
+        reply = connection.call("mlcr_reserve", ticket.job_dir, request, lock, group)
         if reply.code == _EXISTS:
-            return state(connection, ticket)
+            return Reserved(state=state(connection, ticket))
         if reply.code != _HELD:
             _require(connection, reply)
-            return None
+            return Reserved(is_kept=dict(records(reply)).get("kept") == "yes")
         busy = _held(connection, reply, ticket)
         if wait is None:
             raise busy

@@ -24,12 +24,29 @@ class HostPaths:
     cube: str
     """The mirrored cube (on ``local``: the cube itself)."""
     workspace: str
+    """The mirrored workspace."""
     job_dir: str
+    room: str | None = None
+    """What a job has for itself that shares the mirror with others: its workspace and inputs."""
+    results: str | None = None
+    """Where such a job makes its outputs when it runs on this machine."""
+
+    @property
+    def own_workspace(self) -> str:
+        """The workspace that tasks write to."""
+        if self.room is None:
+            return self.workspace
+        return self.results or f"{self.room}/workspace"
+
+    @property
+    def own_cube(self) -> str:
+        """Where tasks write what is in the cube, but not in its workspace."""
+        return self.cube if self.room is None else f"{self.results or self.room}/cube"
 
     @property
     def layout(self) -> Layout:
         """What the command builder must know of the host."""
-        return Layout(root=self.cube, workspace=self.workspace, home=self.home)
+        return Layout(root=self.cube, workspace=self.own_workspace, home=self.home)
 
     def mirror(self, here: Path, cube: Cube) -> str:
         """Return where a path of this machine, inside the cube or its workspace, is there."""
@@ -64,7 +81,16 @@ def data_room(path: Path) -> str:
     return f"data/{slug(path.name, of=str(path))}/{path.name}"
 
 
-def host_paths(host: Host, cube: Cube, job: str, *, root: str, home: str) -> HostPaths:
+def host_paths(
+    host: Host,
+    cube: Cube,
+    job: str,
+    *,
+    root: str,
+    home: str,
+    is_apart: bool = False,
+    results: Path | None = None,
+) -> HostPaths:
     """Return the paths of a job.
 
     Args:
@@ -73,8 +99,11 @@ def host_paths(host: Host, cube: Cube, job: str, *, root: str, home: str) -> Hos
         job: The job's id.
         root: ``remote_root`` as the host expanded it, or as written while nobody has asked it.
         home: The user's home directory there, or ``~``.
+        is_apart: Whether the job shares the mirror with others, and so has a room of its own.
+        results: Where such a job's outputs are to be in the end, on this machine.
     """
     job_dir = f"{root}/jobs/{job}"
+    room = f"{root}/trials/{job}" if is_apart else None
     if host.is_local:
         return HostPaths(
             root=root,
@@ -82,6 +111,8 @@ def host_paths(host: Host, cube: Cube, job: str, *, root: str, home: str) -> Hos
             cube=str(cube.root),
             workspace=str(cube.workspace),
             job_dir=job_dir,
+            room=room,
+            results=str(results) if room else None,
         )
     return HostPaths(
         root=root,
@@ -89,4 +120,5 @@ def host_paths(host: Host, cube: Cube, job: str, *, root: str, home: str) -> Hos
         cube=f"{root}/{cube_room(cube)}",
         workspace=f"{root}/{workspace_room(cube)}",
         job_dir=job_dir,
+        room=room,
     )

@@ -9,7 +9,7 @@ from functools import partial
 from mlcube_remote.commands.model import ImageCommands
 from mlcube_remote.dispatch import gpus
 from mlcube_remote.dispatch.claim import Claim, claim, join
-from mlcube_remote.dispatch.ending import conclude
+from mlcube_remote.dispatch.ending import Settle, conclude
 from mlcube_remote.dispatch.events import Level, Stage
 from mlcube_remote.dispatch.journal import Journal
 from mlcube_remote.dispatch.line import Line
@@ -39,12 +39,20 @@ from mlcube_remote.dispatch.watch import Reached, Watch, watch
 from mlcube_remote.transport.base import Connection
 
 
-def run_job(job: Job, run: Run) -> JobOutcome:
-    """Do a job and say how it ended; a failure of this host is an outcome, not an exception."""
-    journal = Journal(host=job.host.name, began=run.began, sink=run.sink)
+def run_job(job: Job, run: Run, settle: Settle = lambda _: None) -> JobOutcome:
+    """Do a job and say how it ended; a failure of this host is an outcome, not an exception.
+
+    Args:
+        job: The job.
+        run: The run that it belongs to.
+        settle: Decides whether it is to be begun again.
+    """
+    journal = Journal(host=job.host.name, job=job.own_name, began=run.began, sink=run.sink)
     return conclude(
         lambda reached: _connect_and_work(job, run, journal, reached),
         job=(job.request.run_id, job.id),
+        parameters={} if job.trial is None else job.trial.point.values,
+        settle=settle,
         platform=job.platform,
         tasks=() if job.request.configure_only else job.request.tasks,
         run=run,
@@ -64,7 +72,7 @@ def _connect_and_work(job: Job, run: Run, journal: Journal, reached: Reached) ->
     line = Line(connection=connection, dial=dial, journal=journal, timeout=run.reconnect_timeout)
     with closing(line):
         connection.expect_channel()
-        with run.reachable(job.host.name, stop=line.close, leave=line.close):
+        with run.reachable(job.name, stop=line.close, leave=line.close):
             facts = line.steadily(partial(_probe, job))
         if warning := clock_warning(facts):
             journal.note(Level.WARNING, warning)
@@ -77,6 +85,9 @@ def _connect_and_work(job: Job, run: Run, journal: Journal, reached: Reached) ->
             paths=job.paths(root=facts.root, home=facts.home),
             reached=reached,
         )
+        if job.trial is not None:
+            _work(bench)
+            return
         with run.alone_in(facts.root_id, journal):
             _work(bench)
 
@@ -102,17 +113,20 @@ def _work(bench: Bench) -> None:
     commands = bench.job.commands(bench.paths, bench.facts.kinds, bench.facts.programs)
     needed = bench.job.image_commands(bench.paths, bench.facts.kinds, bench.facts.programs)
     require_program(bench.line.connection, bench.facts, needed)
-    with bench.run.reachable(bench.job.host.name, stop=bench.line.close, leave=bench.line.close):
+    with bench.run.reachable(bench.job.name, stop=bench.line.close, leave=bench.line.close):
         if bench.job.request.configure_only:
             _make_ready(bench, needed, commands)
             return
         ticket = bench.ticket(commands)
         held = claim(bench, ticket)
-        if held is Claim.OURS:
+        if held is not Claim.ANOTHERS:
             bench.remember(ticket)
-            if warning := logout_warning(bench.facts, needed):
-                bench.journal.note(Level.WARNING, warning)
-            _make_ready(bench, needed, commands)
+            with bench.run.mirror(bench.facts.root_id) as mirror:
+                if not (mirror.is_ready and held is Claim.SHARED):
+                    if warning := logout_warning(bench.facts, needed):
+                        bench.journal.note(Level.WARNING, warning)
+                    _make_ready(bench, needed, commands)
+                mirror.is_ready = True
             require_inputs_there(bench)
             launch_job(bench, ticket, commands)
         else:

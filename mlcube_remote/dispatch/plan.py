@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From what was asked to what will be done: one job per host, checked before any is touched."""
+"""From what was asked to what will be done: jobs, checked before any host is touched."""
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from mlcube_remote.commands.model import (
 from mlcube_remote.commands.sif import unhonoured
 from mlcube_remote.cube.model import NOTHING, Cube
 from mlcube_remote.cube.system import NO_SYSTEM_SETTINGS, SystemSettings, UserPlatform
+from mlcube_remote.dispatch.outcome import label
 from mlcube_remote.dispatch.paths import HostPaths, host_paths
 from mlcube_remote.dispatch.placement import (
     Placed,
@@ -32,6 +34,7 @@ from mlcube_remote.dispatch.placement import (
     place,
     replaced,
 )
+from mlcube_remote.dispatch.trial import Apart, Trial, apart
 from mlcube_remote.errors import PlanError
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.platforms import PLATFORMS
@@ -68,6 +71,10 @@ class Request:
     again: Mapping[str, int] | None = None
     """Of a run that was begun before: job's name → how often it will have been begun. Only these
     jobs are run; ``None``: all, for the first time."""
+    trials: tuple[Trial, ...] = ()
+    """The jobs of a sweep, or shards, for which the hosts are a pool; none: one job per host."""
+    detach: bool = False
+    """Whether nobody will be there to place jobs later."""
 
 
 @attrs.frozen(kw_only=True)
@@ -78,28 +85,45 @@ class Job:
     host: Host
     platform: str
     results: Path | None
-    """Where outputs go when the run has several hosts; ``None``: into the workspace."""
+    """Where outputs go when the run has several jobs; ``None``: into the workspace."""
     user_settings: Mapping[str, Any] = NOTHING
     """What the user's own file says of the platform, for whichever host."""
-
+    trial: Trial | None = None
+    """What the job of a sweep is given; ``None``: it is the only one on its host."""
     attempt: int = 1
     """How often it has been begun, this time included."""
 
     @property
+    def cube(self) -> Cube:
+        """The cube as this job has it."""
+        return self.request.cube if self.trial is None else self.trial.cube
+
+    @property
+    def own_name(self) -> str:
+        """The job's own name; nothing where its host has one job."""
+        return "" if self.trial is None else self.trial.name
+
+    @property
     def name(self) -> str:
         """What tells the job from the others of its run."""
-        return self.host.name
+        return self.own_name or self.host.name
+
+    @property
+    def label(self) -> str:
+        """What it is called in front of people."""
+        return label(self.own_name, self.host.name)
 
     @property
     def parameters(self) -> dict[str, str]:
         """What the command line gave the job's tasks: parameter → value."""
         tasks = self.request.cube.tasks
-        return {
+        given = {
             parameter.name: parameter.value
             for name in self.request.tasks
             for parameter in tasks[name].parameters
             if parameter.given
         }
+        return given if self.trial is None else {**given, **self.trial.point.values}
 
     @property
     def host_home(self) -> Path:
@@ -118,14 +142,42 @@ class Job:
 
     def paths(self, *, root: str, home: str) -> HostPaths:
         """Return the job's paths on its host, once that has told its own."""
-        return host_paths(self.host, self.request.cube, self.id, root=root, home=home)
+        return host_paths(
+            self.host,
+            self.cube,
+            self.id,
+            root=root,
+            home=home,
+            is_apart=self.trial is not None,
+            results=self.results,
+        )
 
     def placed(self, root: str) -> dict[str, tuple[Placed, ...]]:
         """Return task → parameters with the places of their data, for this ``remote_root``."""
-        cube = self.request.cube
-        return {
+        return dict(self._apart(root).placed)
+
+    def _apart(self, root: str) -> Apart:
+        cube = self.cube
+        placed = {
             name: place(cube.tasks[name], cube, self.host, root=root) for name in self.request.tasks
         }
+        if self.trial is None:
+            return Apart(placed=placed, copies={})
+        paths = self.paths(root=root, home="~")
+        return apart(placed, self.trial, paths, is_local=self.host.is_local)
+
+    def sent(self, root: str) -> list[Placed]:
+        """Return the parameters whose data the host must have, in the order of their tasks.
+
+        Where jobs share the mirror that is the data of all of them: it is sent once.
+        """
+        cubes = [trial.cube for trial in self.request.trials] or [self.request.cube]
+        return [
+            item
+            for cube in cubes
+            for name in self.request.tasks
+            for item in place(cube.tasks[name], cube, self.host, root=root)
+        ]
 
     def commands(
         self, paths: HostPaths, kinds: Mapping[str, str], programs: Collection[str] = ()
@@ -138,38 +190,38 @@ class Job:
                 in the cube is looked up here, since it is mirrored.
             programs: Which of ``singularity`` and ``apptainer`` the host has, where that is known.
         """
-        cube = self.request.cube
+        cube, its = self.cube, self._apart(paths.root)
         kind_of = _kind_of(cube, paths, kinds)
-        return tuple(
-            (
-                name,
-                build(
-                    cube,
-                    replaced(cube.tasks[name], placed),
-                    platform=self.platform,
-                    host_settings=self.host.settings,
-                    user_settings=self.user_settings,
-                    layout=paths.layout,
-                    options=self.request.options,
-                    kind_of=kind_of,
-                    programs=programs,
-                    trusted=self.request.trust_cube,
-                ),
+
+        def built(name: str, placed: tuple[Placed, ...]) -> TaskCommands:
+            commands = build(
+                cube,
+                replaced(cube.tasks[name], placed),
+                platform=self.platform,
+                host_settings=self.host.settings,
+                user_settings=self.user_settings,
+                layout=paths.layout,
+                options=self.request.options,
+                kind_of=kind_of,
+                programs=programs,
+                trusted=self.request.trust_cube,
             )
-            for name, placed in self.placed(paths.root).items()
-        )
+            copies = (*commands.copies, *its.copies.get(name, ()))
+            return attrs.evolve(commands, copies=copies)
+
+        return tuple((name, built(name, placed)) for name, placed in its.placed.items())
 
     def image_commands(
         self, paths: HostPaths, kinds: Mapping[str, str], programs: Collection[str] = ()
     ) -> ImageCommands:
         """Return the commands that bring the image to the host; see :meth:`commands`."""
         return build_image(
-            self.request.cube,
+            self.cube,
             platform=self.platform,
             host_settings=self.host.settings,
             user_settings=self.user_settings,
             layout=paths.layout,
-            kind_of=_kind_of(self.request.cube, paths, kinds),
+            kind_of=_kind_of(self.cube, paths, kinds),
             options=self.request.options,
             programs=programs,
             trusted=self.request.trust_cube,
@@ -179,7 +231,7 @@ class Job:
     def id(self) -> str:
         """The job's id."""
         again = f".{self.attempt}" if self.attempt > 1 else ""
-        return job_id(self.request.run_id, f"{self.host.name}{again}")
+        return job_id(self.request.run_id, f"{self.name}{again}")
 
     def launch(
         self, number: int, task: str, commands: TaskCommands, *, uid: str, paths: HostPaths
@@ -220,15 +272,22 @@ def _kind_of(cube: Cube, paths: HostPaths, kinds: Mapping[str, str]) -> KindOf:
 
 
 def plan(request: Request) -> tuple[Job, ...]:
-    """Return one job per host, or say what does not fit; nothing is touched.
+    """Return the jobs, or say what does not fit; nothing is touched.
+
+    Returns:
+        One job per host; of a pool, one per trial, on a host that might become its own.
 
     Raises:
         PlanError: An input is missing, a host's platform does not fit the cube, results could
-            not be written, or several hosts would write one path here.
+            not be written, or several jobs would write one path.
         CubeError: mlcube.yaml asks for something that cannot be honoured.
     """
     jobs = make_jobs(request)
-    for job in jobs:
+    # Hosts differ in their settings, trials in their values: what fits one of each fits all.
+    spare = request.hosts[len(jobs) :] if request.trials else ()
+    checked = (*jobs, *(make_job(request, host, request.trials[0]) for host in spare))
+    _require_apart(request, jobs)
+    for job in checked:
         # Building the commands finds what does not fit before any host is asked.
         paths = job.paths(root=job.host.remote_root, home="~")
         job.image_commands(paths, {})
@@ -243,22 +302,15 @@ def plan(request: Request) -> tuple[Job, ...]:
 
 
 def make_jobs(request: Request) -> tuple[Job, ...]:
-    """Return one job per host, nothing checked but the platform."""
-    several = len(request.hosts) > 1
-    jobs: list[Job] = []
-    for host in request.hosts:
-        chosen = choose_platform(
-            request.platform or host.platform, request.cube, host, request.system
-        )
-        jobs.append(
-            Job(
-                request=request,
-                host=host,
-                platform=chosen.platform,
-                user_settings=chosen.settings,
-                results=_results(request, host) if several and not host.is_local else None,
-            )
-        )
+    """Return the jobs of :func:`plan`, nothing checked but the platform."""
+    jobs = (
+        [
+            make_job(request, host, trial)
+            for trial, host in zip(request.trials, itertools.cycle(request.hosts))
+        ]
+        if request.trials
+        else [make_job(request, host) for host in request.hosts]
+    )
     return tuple(jobs) if request.again is None else _again(jobs, request.again)
 
 
@@ -271,6 +323,26 @@ def _again(jobs: Sequence[Job], attempts: Mapping[str, int]) -> tuple[Job, ...]:
         )
     chosen = [job for job in jobs if job.name in attempts]
     return tuple(attrs.evolve(job, attempt=attempts[job.name]) for job in chosen)
+
+
+def make_job(request: Request, host: Host, trial: Trial | None = None, *, attempt: int = 1) -> Job:
+    """Return one job, nothing checked but the platform."""
+    results = results_of(request)
+    several = len(request.hosts) > 1
+    if trial is not None:
+        own: Path | None = results / trial.name
+    else:
+        own = results / host.name if several and not host.is_local else None
+    chosen = choose_platform(request.platform or host.platform, request.cube, host, request.system)
+    return Job(
+        request=request,
+        host=host,
+        platform=chosen.platform,
+        user_settings=chosen.settings,
+        results=own,
+        trial=trial,
+        attempt=attempt,
+    )
 
 
 def choose_platform(
@@ -325,18 +397,52 @@ def named_platform(name: str, host: Host, system: SystemSettings) -> UserPlatfor
     )
 
 
-def _results(request: Request, host: Host) -> Path:
-    return request.cube.workspace.parent / "results" / request.run_id / host.name
+def results_of(request: Request) -> Path:
+    """Return the folder for what a run of several jobs makes."""
+    return request.cube.workspace.parent / "results" / request.run_id
+
+
+def _require_apart(request: Request, jobs: tuple[Job, ...]) -> None:
+    """Refuse jobs that would write where others of the run read or write."""
+    if not request.trials:
+        return
+    if request.options.mount == "rw":
+        raise PlanError(
+            "--mount=rw: the jobs of a sweep share their inputs, which are mounted read-only",
+            hint="an input that its task writes to: declare it with opts: rw, and each job has "
+            "a copy",
+        )
+    slots = sum(host.slots for host in request.hosts)
+    if request.detach and len(jobs) > slots:
+        raise PlanError(
+            f"--detach: {len(jobs)} jobs for {slots} slots: somebody must be here to place the "
+            "others when hosts are free",
+            hint="leave it out, and run it under tmux or nohup; or give hosts more slots: in the "
+            "inventory",
+        )
+    writers: dict[str, str] = {}
+    for job in jobs:
+        for task, items in job.placed(job.host.remote_root).items():
+            for item in items:
+                path = item.parameter.value.rstrip("/")
+                if not item.is_output or item.where is not Where.HOST:
+                    continue
+                if writers.setdefault(path, job.name) != job.name:
+                    raise PlanError(
+                        f"{task}.{item.parameter.name}: jobs {writers[path]} and {job.name} would "
+                        f"both write {path}",
+                        hint="give a path relative to the workspace: each job then has its own",
+                    )
 
 
 def _require_inputs(jobs: tuple[Job, ...]) -> None:
     for job in jobs:
         placed = job.placed(job.host.remote_root)
         for task, item in missing_inputs(placed):
-            if not job.host.is_local and made_by_cube(item, job.request.cube):
+            if not job.host.is_local and made_by_cube(item, job.cube):
                 continue
             raise PlanError(
-                f"{job.request.cube.file.name}: {task}.{item.parameter.name}: "
+                f"{job.cube.file.name}: {task}.{item.parameter.name}: "
                 f"input {item.local} does not exist",
                 hint=f"create it, or give another: {item.parameter.name}=PATH",
             )
@@ -378,7 +484,7 @@ def _require_links_inside(job: Job) -> None:
     """Refuse inputs that are links out of the cube: the mirror would not have their data."""
     if job.host.is_local:
         return
-    cube = job.request.cube
+    cube = job.cube
     inside = [Path(os.path.realpath(top)) for top in (cube.root, cube.workspace)]
     for task, items in job.placed(job.host.remote_root).items():
         for item in items:
@@ -394,17 +500,18 @@ def _require_links_inside(job: Job) -> None:
 
 
 def _require_writable(jobs: tuple[Job, ...], *, several: bool) -> None:
+    what = "jobs" if jobs[0].trial else "hosts"
     for job in jobs:
-        cube = job.request.cube
+        cube = job.cube
         for items in job.placed(job.host.remote_root).values():
             for item in items:
                 if not item.is_output or item.local is None:
                     continue
                 if several and item.where is Where.CLIENT:
                     raise PlanError(
-                        f"{item.parameter.name}: {len(jobs)} hosts would all write {item.local}",
-                        hint="give a path relative to the workspace: each host then has its own "
-                        "folder in results/",
+                        f"{item.parameter.name}: {len(jobs)} {what} would all write {item.local}",
+                        hint=f"give a path relative to the workspace: each {what[:-1]} then has "
+                        "its own folder in results/",
                     )
                 _require_writable_path(item.local if job.results is None else job.results, cube)
 

@@ -104,8 +104,8 @@ def folders(
         else:
             in_cube.append(_wanted(task, item, cube.root))
     shared = (
-        (in_workspace, paths.workspace, cube.workspace, results),
-        (in_cube, paths.cube, cube.root, results and results / "cube"),
+        (in_workspace, paths.own_workspace, cube.workspace, results),
+        (in_cube, paths.own_cube, cube.root, results and results / "cube"),
     )
     return (
         *(

@@ -27,6 +27,14 @@ class _Ends:
     leave: Callable[[], None]
 
 
+@attrs.define
+class Mirror:
+    """A cube on a host, with its image, which several jobs of the run share."""
+
+    is_ready: bool = False
+    guard: threading.Lock = attrs.field(factory=threading.Lock)
+
+
 @attrs.define(kw_only=True)
 class Run:
     """What the jobs of one run share."""
@@ -50,6 +58,7 @@ class Run:
     _guard: threading.Lock = attrs.field(factory=threading.Lock, init=False)
     _roots: dict[str, tuple[str, threading.Lock]] = attrs.field(factory=dict, init=False)
     _given_up: str | None = attrs.field(default=None, init=False)
+    _mirrors: dict[str, Mirror] = attrs.field(factory=dict, init=False)
     _ends: dict[str, _Ends] = attrs.field(factory=dict, init=False)
 
     @contextmanager
@@ -65,6 +74,14 @@ class Run:
             )
         with lock:
             yield
+
+    @contextmanager
+    def mirror(self, root_id: str) -> Iterator[Mirror]:
+        """Hold what the jobs on a host share, for as long as it takes to make it ready."""
+        with self._guard:
+            mirror = self._mirrors.setdefault(root_id, Mirror())
+        with mirror.guard:
+            yield mirror
 
     @contextmanager
     def reachable(

@@ -13,6 +13,7 @@ import attrs
 from mlcube_remote.commands.launch import launched, secret_variable
 from mlcube_remote.commands.model import ImageCommands, TaskCommands
 from mlcube_remote.commands.owning import owning
+from mlcube_remote.dispatch.aim import MadeFile
 from mlcube_remote.dispatch.configure import configure
 from mlcube_remote.dispatch.events import Level, Stage
 from mlcube_remote.dispatch.journal import Journal
@@ -28,6 +29,7 @@ from mlcube_remote.dispatch.rsync import Moved
 from mlcube_remote.dispatch.run import Run
 from mlcube_remote.dispatch.sync import Sent, Tree, send, trees
 from mlcube_remote.dispatch.ticket import Ticket, TicketTask
+from mlcube_remote.dispatch.trial import made_path
 from mlcube_remote.dispatch.watch import Reached
 from mlcube_remote.errors import HostError, PlanError, StateUnknownError
 from mlcube_remote.platforms import CONTAINER_ENGINES
@@ -35,6 +37,8 @@ from mlcube_remote.runs.ids import client_name, container_name, slug
 from mlcube_remote.runs.locks import alone
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport.base import Connection
+
+_PIECE = 64 * 1024
 
 Built = Sequence[tuple[str, TaskCommands]]
 """(task, its commands), in order."""
@@ -62,6 +66,11 @@ class Bench:
         """What stands for the workspace on the host: one run at a time writes there."""
         return f"{self.paths.root}/locks/{slug('workspace', of=self.paths.workspace)}"
 
+    @property
+    def group(self) -> str:
+        """What shares the workspace with this job: its run's other jobs, of a sweep; or nothing."""
+        return "" if self.job.trial is None else self.job.request.run_id
+
     def ticket(self, commands: Built) -> Ticket:
         """Return what those must know who follow the job."""
         job, placed = self.job, self.placed()
@@ -71,7 +80,7 @@ class Bench:
             job_id=job.id,
             host=job.host.name,
             platform=job.platform,
-            cube=job.request.cube.name or job.request.cube.root.name,
+            cube=job.cube.name or job.cube.root.name,
             client=client_name(),
             root=self.paths.root,
             tasks=tuple(
@@ -84,11 +93,11 @@ class Bench:
                 )
                 for number, (task, built) in enumerate(commands, 1)
             ),
-            folders=()
-            if local
-            else folders(job.request.cube, placed, self.paths, results=job.results),
+            folders=() if local else folders(job.cube, placed, self.paths, results=job.results),
             in_place=_in_place(placed) if local else (),
             timeout=job.request.timeout,
+            job=job.own_name,
+            parameters={} if job.trial is None else dict(job.trial.point.values),
         )
 
     def remember(self, ticket: Ticket) -> None:
@@ -127,7 +136,7 @@ def _sync(bench: Bench, *, image: str = "") -> None:
         return
     bench.line.connection.expect_channel()
     with bench.journal.stage(Stage.SYNC) as notes:
-        items = [item for _, item in bench.placed()]
+        items = bench.job.sent(bench.paths.root)
         every = trees(bench.job.request.cube, items, bench.paths, image=image)
         # The mirror is this user's and this machine's: nobody else ever fills it.
         mirror = slug(bench.job.host.name, of=str(bench.job.request.cube.root))
@@ -205,7 +214,7 @@ def require_inputs_there(bench: Bench) -> None:
     Raises:
         PlanError: An input is neither here nor there.
     """
-    cube = bench.job.request.cube
+    cube = bench.job.cube
     made: set[str] = set()
     for task, item in bench.placed():
         value = item.parameter.value
@@ -230,6 +239,8 @@ def launch_job(bench: Bench, ticket: Ticket, commands: Built) -> None:
     job, line = bench.job, bench.line
     starts = _starts(bench, ticket, commands)
     line.steadily(partial(_prepare, [built for _, built in commands]))
+    if job.trial is not None:
+        line.steadily(partial(_write, bench.paths, job.trial.files))
     # Until the host has answered, nobody knows whether it runs.
     bench.reached.launched = True
     line.attach_hint = f"mlcube-remote attach {ticket.run_id}"
@@ -273,6 +284,19 @@ def _prepare(commands: Sequence[TaskCommands], connection: Connection) -> None:
     directories = list(dict.fromkeys(path for built in commands for path in built.directories))
     copies = list(dict.fromkeys(copy for built in commands for copy in built.copies))
     _make(connection, directories, [path for copy in copies for path in (copy.source, copy.target)])
+
+
+def _write(paths: HostPaths, files: Sequence[MadeFile], connection: Connection) -> None:
+    """Write the input files that are made for this job."""
+    for file in files:
+        path = made_path(paths, file)
+        # What a shell reads at once should not be arbitrarily large.
+        texts = [file.text[at : at + _PIECE] for at in range(0, len(file.text), _PIECE)] or [""]
+        for number, text in enumerate(texts):
+            wrote = connection.call("mlcr_write", path, "append" if number else "anew", text)
+            if not wrote.ok:
+                said = wrote.stderr.decode("utf-8", "replace").strip()
+                raise HostError(connection.name, f"{path} could not be written: {said}")
 
 
 def _make(connection: Connection, directories: Sequence[str], copies: Sequence[str] = ()) -> None:

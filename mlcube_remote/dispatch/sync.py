@@ -113,12 +113,13 @@ def trees(
     if not cube.workspace.is_relative_to(cube.root) and cube.workspace.is_dir():
         rules = (*_output_rules(cube, cube.workspace, wanted), *filter_rules(()))
         result.append(Tree(local=cube.workspace, remote=paths.workspace, rules=rules))
-    result += [
+    data = [
         Tree(local=item.local, remote=posixpath.join(paths.root, data_room(item.local)))
         for item in items
         if item.where is Where.CLIENT and not item.is_output and item.local is not None
     ]
-    return tuple(result)
+    # Several tasks, and the jobs of a sweep, may take the same data.
+    return (*result, *dict.fromkeys(data))
 
 
 def _needed_inputs(placed: Iterable[Placed]) -> tuple[Path, ...]:

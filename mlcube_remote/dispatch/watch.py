@@ -190,6 +190,19 @@ def pull(job: Watch, ran: set[str], *, names: frozenset[str] = frozenset()) -> N
     mark_missing(job.reached, missing)
     if left:
         raise left[0]
+    if job.ticket.job and not names and _is_over(job):
+        # Its own workspace there may go with the job's directory from now on.
+        job.line.steadily(
+            lambda at: at.call("mlcr_write", f"{job.ticket.job_dir}/pulled", "anew", "")
+        )
+
+
+def _is_over(job: Watch) -> bool:
+    """Whether the job makes nothing any more, as far as it was followed."""
+    tasks = job.reached.tasks
+    over = {Status.RUNNING, Status.UNKNOWN}.isdisjoint(task.status for task in tasks)
+    ended = len(tasks) == len(job.ticket.tasks) or tasks[-1].status is not Status.SUCCEEDED
+    return over and ended and not job.reached.detached
 
 
 def _marked(reached: Reached, outputs: Iterable[PulledOutput]) -> list[PulledOutput]:

@@ -113,6 +113,13 @@ def port(value: Any) -> int:
     return value
 
 
+def slots(value: Any) -> int:
+    """How many jobs at once."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= 1024:
+        raise ValueError(f"expected a number between 1 and 1024, got {shown(value)}")
+    return value
+
+
 def seconds(value: Any) -> float:
     """A positive number of seconds."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 86400:
@@ -231,6 +238,7 @@ CHECKS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "remote_root": remote_root,
         "platform": platform,
         "connection": connection,
+        "slots": slots,
         "labels": labels,
         "env": env,
     }

@@ -57,6 +57,8 @@ class Host:
     platform: str | None = None
     """``docker``, ``podman``, ``singularity`` or ``apptainer``; ``None`` lets the cube decide."""
     connection: ConnectionKind = ConnectionKind.SSH
+    slots: int = 1
+    """Jobs of one sweep that it takes at once."""
     labels: Mapping[str, str] = NOTHING
     env: Mapping[str, Secret | None] = NOTHING
     """Variables handed to the container by name; ``None`` takes the value from this machine's

@@ -16,6 +16,8 @@ mlcr_remove() {
     for mlcr_dir in "$mlcr_jobs/.removed.$2.$$"/tasks/*; do
         [ ! -e "$mlcr_dir/container" ] || mlcr_remove_container "$mlcr_dir" "$2"
     done
+    # What a job of a sweep made stays as long as it is on no other machine.
+    [ ! -e "$mlcr_jobs/.removed.$2.$$/pulled" ] || rm -rf -- "${mlcr_jobs%/*}/trials/$2"
     rm -rf -- "$mlcr_jobs/.removed.$2.$$"
 }
 

@@ -157,7 +157,7 @@ mlcr_probe() {
     mlcr_logout
     mlcr_fact now "$(date +%s)"
     mlcr_own_directories "$mlcr_root" "$mlcr_root/cubes" "$mlcr_root/data" "$mlcr_root/images" \
-        "$mlcr_root/jobs" "$mlcr_root/locks" "$mlcr_root/workspaces" || return 3
+        "$mlcr_root/jobs" "$mlcr_root/locks" "$mlcr_root/trials" "$mlcr_root/workspaces" || return 3
     # The mirror itself takes on the modes that the cube has here; nobody gets past cubes/.
     if [ -n "$mlcr_cube" ]; then
         mlcr_make_directory "$mlcr_root/$mlcr_cube" || return 3
@@ -200,4 +200,15 @@ mlcr_prepare() {
             return
         }
     done
+}
+
+# mlcr_write FILE HOW TEXT: write TEXT into FILE, made "anew" or added to ("append"), readable as the
+# user's own files are.
+mlcr_write() {
+    umask 022
+    if [ "$2" = append ]; then
+        printf '%s' "$3" >>"$1"
+    else
+        mkdir -p -- "${1%/*}" && printf '%s' "$3" >"$1"
+    fi
 }

@@ -25,9 +25,10 @@
 #   tasks/N/exit.CODE the end; exit.pending until then (a rename needs no free disk space)
 #   tasks/N/inspect.STATUS,EXITCODE,OOMKILLED  stands in for inspect on a full disk
 
-# mlcr_reserve JOB REQUEST LOCK: claim JOB for the client at the other end of this connection, and
-# LOCK for JOB (nothing: no lock). Status 17: JOB was claimed before; 16: another job, which is
-# told, holds LOCK, and JOB is not claimed.
+# mlcr_reserve JOB REQUEST LOCK [GROUP]: claim JOB for the client at the other end of this
+# connection, and LOCK for JOB (nothing: no lock), which jobs of GROUP share; tell whether the group
+# kept it since its last job. Status 17: JOB was claimed before; 16: another job, which is told,
+# holds LOCK, and JOB is not claimed.
 mlcr_reserve() {
     mkdir -m 0700 -- "$1" 2>/dev/null || {
         [ -d "$1" ] && return 17
@@ -43,8 +44,13 @@ mlcr_reserve() {
         return 1
     fi
     [ -n "$3" ] || return 0
-    mlcr_lock "$3" "${1%/*}" "${1##*/}" && return 0
+    mlcr_lock "$3" "${1%/*}" "${1##*/}" "${4-}"
     mlcr_status=$?
+    if [ $mlcr_status -eq 0 ]; then
+        # shellcheck disable=SC2154 # mlcr_lock sets it
+        mlcr_fact kept "$mlcr_kept"
+        return 0
+    fi
     rm -rf -- "$1"
     [ $mlcr_status -ne 16 ] || mlcr_tell_holder "${1%/*}/$mlcr_holder"
     return $mlcr_status

@@ -3,35 +3,40 @@
 # One run at a time in a workspace. A lock is a directory that holds a chain of small files, each
 # made with ln(1), which fails if the name is taken, also on NFS:
 #
-#   first       the job that the chain begins with
-#   after.JOB   the job that took the lock over from JOB
+#   first       "JOB [GROUP]": the job that the chain begins with
+#   after.JOB   "JOB [GROUP]": the job that took the lock over from JOB
 #
 # The end of the chain holds the lock, for as long as that job is live: nothing need be released,
 # and what died holding it holds it no more. Of two that take over from one job, ln lets one win.
+# Jobs of one group (a run, with which their names begin) share the lock: each takes it over from
+# the last one, whether that is live or not, and others wait until none of them is.
 
-# mlcr_chain LOCK: set mlcr_holder to the job at the end of the chain, or to nothing, and
-# mlcr_links to all jobs of the chain, each between slashes.
+# mlcr_chain LOCK: set mlcr_holder to the job at the end of the chain, or to nothing, mlcr_holders to
+# its group, and mlcr_links to all jobs of the chain, each between slashes.
 mlcr_chain() {
-    mlcr_holder=
+    mlcr_holder=''
+    mlcr_holders=''
     mlcr_links=/
     [ -s "$1/first" ] || return 0
-    read -r mlcr_holder <"$1/first"
+    read -r mlcr_holder mlcr_holders <"$1/first"
     mlcr_links=/$mlcr_holder/
     mlcr_steps=0
     while [ -s "$1/after.$mlcr_holder" ] && [ $mlcr_steps -lt 10000 ]; do
-        read -r mlcr_holder <"$1/after.$mlcr_holder"
+        read -r mlcr_holder mlcr_holders <"$1/after.$mlcr_holder"
         mlcr_links=$mlcr_links$mlcr_holder/
         mlcr_steps=$((mlcr_steps + 1))
     done
 }
 
-# mlcr_lock LOCK JOBS JOB: take LOCK for JOB, a name in the directory JOBS. Status 16, with
-# mlcr_holder set, when a live job holds it.
+# mlcr_lock LOCK JOBS JOB [GROUP]: take LOCK for JOB, a name in the directory JOBS. Status 16, with
+# mlcr_holder set, when a live job of no or another group holds it. mlcr_kept is set to "yes" when
+# the last to hold it was of this group, to nothing otherwise.
 mlcr_lock() {
+    mlcr_kept=
     [ -d "$1" ] || mkdir -m 0700 -- "$1" 2>/dev/null || [ -d "$1" ] || return 1
     # What is left from a former job of this name is no link of the chain any more.
     [ ! -e "$1/after.$3" ] || rm -f -- "$1/after.$3"
-    printf '%s\n' "$3" >"$1/new.$3" || return 1
+    printf '%s\n' "$3${4:+ $4}" >"$1/new.$3" || return 1
     mlcr_tries=0
     while [ $mlcr_tries -lt 1000 ]; do
         mlcr_tries=$((mlcr_tries + 1))
@@ -39,7 +44,11 @@ mlcr_lock() {
         [ "$mlcr_holder" != "$3" ] || break
         mlcr_entry=first
         if [ -n "$mlcr_holder" ]; then
-            if mlcr_is_live "$2/$mlcr_holder"; then
+            mlcr_kept=
+            if [ -n "$mlcr_holders" ] && [ "$mlcr_holders" = "${4-}" ]; then
+                # shellcheck disable=SC2034 # for the caller
+                mlcr_kept=yes
+            elif mlcr_is_held "$2"; then
                 rm -f -- "$1/new.$3"
                 return 16
             fi
@@ -65,6 +74,18 @@ mlcr_drop_empty() {
     # Another may have mended it meanwhile: what it put there is put back.
     [ ! -s "$1/empty.$$" ] || ln -- "$1/empty.$$" "$1/$2" 2>/dev/null
     rm -f -- "$1/empty.$$"
+}
+
+# mlcr_is_held JOBS: whether mlcr_holder is live, or one of its group, which is then mlcr_holder.
+mlcr_is_held() {
+    ! mlcr_is_live "$1/$mlcr_holder" || return 0
+    [ -n "$mlcr_holders" ] || return 1
+    for mlcr_one in "$1/$mlcr_holders"-*; do
+        mlcr_is_live "$mlcr_one" || continue
+        mlcr_holder=${mlcr_one##*/}
+        return 0
+    done
+    return 1
 }
 
 # mlcr_is_live JOB: whether the job may still do something.

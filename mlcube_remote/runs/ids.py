@@ -60,9 +60,14 @@ def slug(name: str, *, of: str) -> str:
     return f"{readable}-{_digest(client_id(), of)}"
 
 
-def job_id(run_id: str, host: str) -> str:
-    """Return the id of a run's job on a host: what its directory and containers are called."""
-    return f"{run_id}-{slug(host, of=host)}"
+def job_id(run_id: str, name: str) -> str:
+    """Return the id of a job: what its directory and containers are called.
+
+    Args:
+        run_id: Its run.
+        name: What tells it from the run's other jobs: its host's name, or its own.
+    """
+    return f"{run_id}-{slug(name, of=name)}"
 
 
 def container_name(uid: str, job: str, number: int) -> str:

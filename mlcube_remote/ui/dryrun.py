@@ -10,6 +10,7 @@ from typing import Any
 
 import attrs
 
+from mlcube_remote.dispatch.outcome import label
 from mlcube_remote.ui.text import CONTROLS, one_line
 
 Argv = tuple[str, ...]
@@ -20,6 +21,8 @@ class PlannedTask:
     """One task on one host, as it would run."""
 
     host: str
+    job: str = ""
+    """The job's own name, of a sweep; nothing where its host has one job."""
     platform: str
     task: str
     configure: tuple[Argv, ...]
@@ -35,6 +38,7 @@ def dry_run_document(tasks: Sequence[PlannedTask]) -> dict[str, Any]:
         "jobs": [
             {
                 "host": item.host,
+                "job": item.job or None,
                 "platform": item.platform,
                 "task": item.task,
                 "configure": [list(argv) for argv in item.configure],
@@ -80,10 +84,10 @@ def command_line(argv: Argv) -> str:
 def dry_run_text(tasks: Sequence[PlannedTask], notes: Mapping[str, Sequence[str]]) -> str:
     """Return the plan for people: lines with ``#`` explain, all others can be pasted."""
     blocks = []
-    for host, group in groupby(tasks, key=lambda item: item.host):
+    for name, group in groupby(tasks, key=lambda item: label(item.job, item.host)):
         items = list(group)
-        lines = [f"# {host} ({items[0].platform})"]
-        lines += [f"# {one_line(note)}" for note in notes.get(host, ())]
+        lines = [f"# {name} ({items[0].platform})"]
+        lines += [f"# {one_line(note)}" for note in notes.get(name, ())]
         lines.append("# configure, if the image is not there:")
         lines += [command_line(argv) for argv in items[0].configure]
         for item in items:

@@ -55,6 +55,7 @@ def host_document(host: Host, endpoint: Endpoint | None) -> dict[str, Any]:
         "host_keys": host.host_keys.value,
         "remote_root": host.remote_root,
         "platform": host.platform,
+        "slots": host.slots,
         "labels": dict(host.labels),
         "env": list(host.env),
         "settings": {name: dict(section) for name, section in host.settings.items()},

@@ -374,7 +374,7 @@ def test_names_cannot_collide() -> None:
 
 def test_the_mirror_of_a_path_is_beside_its_cube(root: Path) -> None:
     cube = load(root)
-    paths = host_paths(HOST, cube, "run", root="/r", home="/h")
+    paths = host_paths(HOST, cube, "job", root="/r", home="/h")
     assert paths.mirror(root / "workspace/x", cube) == f"{paths.cube}/workspace/x"
     assert paths.mirror(root / "code", cube) == f"{paths.cube}/code"
     with pytest.raises(ValueError, match="is not mirrored"):

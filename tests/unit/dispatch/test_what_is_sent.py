@@ -134,7 +134,7 @@ def cube(tmp_path: Path) -> Cube:
 def sent(cube: Cube, *tasks: str) -> set[str]:
     root = "~/.mlcube-remote"
     placed = [item for task in tasks for item in place(cube.tasks[task], cube, HOST, root=root)]
-    (tree,) = trees(cube, placed, host_paths(HOST, cube, "run", root=root, home="~"))
+    (tree,) = trees(cube, placed, host_paths(HOST, cube, "job", root=root, home="~"))
     assert tree.mirror
     return sent_by_rsync(tree.local, list(tree.rules))
 
@@ -160,7 +160,7 @@ def test_a_workspace_elsewhere_is_a_tree_of_its_own(cube: Cube, tmp_path: Path) 
     make(other, "conf.yaml", "model/m.bin")
     apart = load(cube.root, workspace=other)
     placed = place(apart.tasks["train"], apart, HOST, root="~/r")
-    paths = host_paths(HOST, apart, "run", root="~/r", home="~")
+    paths = host_paths(HOST, apart, "job", root="~/r", home="~")
     first, second = trees(apart, placed, paths)
     assert (first.mirror, second.mirror) == (True, False)
     assert second.remote == paths.workspace
@@ -170,7 +170,7 @@ def test_a_workspace_elsewhere_is_a_tree_of_its_own(cube: Cube, tmp_path: Path) 
 
 def test_nothing_is_deleted_in_the_workspace(cube: Cube, tmp_path: Path) -> None:
     placed = place(cube.tasks["train"], cube, HOST, root="~/r")
-    (tree,) = trees(cube, placed, host_paths(HOST, cube, "run", root="~/r", home="~"))
+    (tree,) = trees(cube, placed, host_paths(HOST, cube, "job", root="~/r", home="~"))
     copy = tmp_path / "mirror"
     make(copy, "gone.py", "workspace/kept.bin", "workspace/deep/kept.bin", "results/r/kept")
     arguments = [word.replace(f"host:{tree.remote}", str(copy)) for word in tree.arguments()]

@@ -35,10 +35,10 @@ def job(tmp_path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def connected(job: Path, lock: Path) -> Iterator[None]:
+def connected(job: Path, lock: Path, group: str = "") -> Iterator[None]:
     """Claim a job and a lock by a connection that lasts as long as the block."""
     job.parent.mkdir(exist_ok=True)
-    script = library().encode() + render_call("mlcr_reserve", [str(job), "{}", str(lock)])
+    script = library().encode() + render_call("mlcr_reserve", [str(job), "{}", str(lock), group])
     client = subprocess.Popen(["sh", "-c", "sh -s; exec sleep 60"], stdin=subprocess.PIPE)
     try:
         assert client.stdin is not None
@@ -360,3 +360,69 @@ def test_a_time_limit_survives_a_disk_that_took_no_note_of_the_beginning(
     (job / "tasks/1/started").unlink(missing_ok=True)
     wait_for(lambda: state(call, job) == "ended")
     assert verdict(call, job)["timedout"] == "yes"
+
+
+def test_jobs_of_one_run_share_a_workspace_which_others_get_after_the_last(
+    call: Call, tmp_path: Path
+) -> None:
+    jobs, lock = tmp_path / "jobs", tmp_path / "lock"
+
+    def claim(name: str, group: str) -> dict[str, str]:
+        done = call("mlcr_reserve", str(jobs / name), "{}", str(lock), group)
+        return {"code": str(done.returncode), **dict(records(done))}
+
+    def holds(name: str) -> bool:
+        file = lock / "first"
+        return file.exists() and file.read_text().startswith(name)
+
+    with connected(jobs / "run1-a", lock, "run1"):
+        wait_for(lambda: holds("run1-a run1"))
+        with connected(jobs / "run1-b", lock, "run1"):
+            wait_for(lambda: holds("run1-b run1"))
+            assert claim("run2-a", "run2")["holder"] == "run1-b"
+        assert claim("run2-a", "run2") == {
+            "code": "16",
+            "holder": "run1-a",
+            "state": "preparing",
+            "request": "{}",
+        }, "the last that took it is gone, but another of its run lives"
+        assert claim("alone", "")["code"] == "16"
+        with connected(jobs / "run1-c", lock, "run1"):
+            wait_for(lambda: holds("run1-c"))
+    with connected(jobs / "run2-a", lock, "run2"):
+        wait_for(lambda: holds("run2-a"))
+        assert claim("run1-d", "run1")["code"] == "16"
+    assert claim("run1-d", "run1")["kept"] == "", "others had it in between"
+    assert claim("run1-e", "run1")["kept"] == "yes"
+
+
+def test_of_many_jobs_of_one_run_all_get_the_workspace_at_once(tmp_path: Path) -> None:
+    jobs, lock = tmp_path / "jobs", tmp_path / "lock"
+    jobs.mkdir()
+    script = f'{library()}mlcr_reserve "$1" "{{}}" "$2" "$3" >/dev/null; echo "$?"; cat >/dev/null'
+    clients = [
+        subprocess.Popen(
+            ["sh", "-c", 'sh -c "$0" sh "$@"; :', script, str(jobs / name), str(lock), name[:4]],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        for name in (f"run{number % 2}-{number}" for number in range(12))
+    ]
+    codes = []
+    for client in clients:
+        assert client.stdout is not None
+        codes.append(int(client.stdout.readline()))
+    for client in clients:
+        client.communicate(timeout=30)
+    assert sorted(codes) == [*[0] * 6, *[16] * 6]
+    assert {codes[number] for number in range(0, 12, 2)} != {codes[1]}, "one run, not some of both"
+
+
+def test_a_file_is_written_in_pieces(call: Call, tmp_path: Path) -> None:
+    file = tmp_path / "a b" / "c"
+    assert call("mlcr_write", str(file), "anew", "one\n").returncode == 0
+    assert call("mlcr_write", str(file), "append", "-n %s").returncode == 0
+    assert file.read_text() == "one\n-n %s"
+    assert file.parent.stat().st_mode & 0o777 == 0o755, "a container's user may read it"
+    assert call("mlcr_write", str(file), "anew", "").returncode == 0
+    assert file.read_text() == ""

@@ -264,7 +264,7 @@ def test_a_dry_run_can_be_pasted(tmp_path: Path) -> None:
     assert command_line(("~/",)) == "~/"
     (job,) = dry_run_document([PLANNED])["jobs"]
     assert job["run"] == [list(PLANNED.run[0])]
-    assert list(job) == ["host", "platform", "task", "configure", "run", "creates", "launch"]
+    assert list(job) == ["host", "job", "platform", "task", "configure", "run", "creates", "launch"]
 
 
 def test_a_note_of_a_dry_run_stays_a_comment() -> None:

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which job of a pool goes where next: values in, decisions out, nothing done.
+
+What holds, whatever happens: a job is waiting, placed, or over, and only one of these; a host has
+at most as many jobs as slots; the job that has waited longest goes first; a job that may still be
+at work somewhere is over, and keeps its slot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import Enum
+
+import attrs
+
+FIRST_REST, LONGEST_REST = 10.0, 60.0
+"""Seconds for which a host that stumbled is left alone, at first and at the most."""
+
+
+class RetryOn(Enum):
+    """Why a job is begun again."""
+
+    HOST = "host"
+    """Its host was lost or could not be used."""
+    TASK = "task"
+    """Its task failed."""
+
+
+class End(Enum):
+    """How a job's stay on a host ended."""
+
+    DONE = "done"
+    """It is over, well or because somebody wanted it to be."""
+    TASK_FAILED = "task failed"
+    HOST_STUMBLED = "host stumbled"
+    """It never began, for a reason that may pass: not reachable, held by somebody else."""
+    HOST_UNFIT = "host unfit"
+    """It never began, and others would not either: login refused, no engine."""
+    HOST_BROKE = "host broke"
+    """It was launched, and the host could not begin it: no container could be started."""
+    HOST_LOST = "host lost"
+    """It had begun, and cannot be at work any more: the host was started anew."""
+    HELD = "held"
+    """It goes on, or may: nobody may begin it again."""
+
+
+_LAUNCHED = frozenset({End.TASK_FAILED, End.HOST_BROKE, End.HOST_LOST})
+"""What leaves a job behind on its host: the next one must not have its name."""
+
+
+@attrs.frozen(kw_only=True)
+class Waiting:
+    """A job that is to be placed."""
+
+    job: str
+    order: int
+    """Its place in the queue, which it keeps for good."""
+    attempt: int = 1
+    """How often it will have begun: the number belongs to what it leaves on hosts."""
+    failures: int = 0
+    avoids: frozenset[str] = frozenset()
+    """Hosts that failed it: it goes there again only when there is no other."""
+    only: str | None = None
+    """The one host where it may be, from an earlier client of the run."""
+
+
+@attrs.frozen(kw_only=True)
+class Place:
+    """One host of the pool."""
+
+    host: str
+    slots: int
+    taken: int = 0
+    """Jobs that are placed there."""
+    held: int = 0
+    """Slots of jobs that are over here, but may be at work there."""
+    has_worked: bool = False
+    """Whether a job has come to its end there."""
+    stumbles: int = 0
+    """How often in a row."""
+    stumbled_since: float = 0.0
+    rests_until: float = 0.0
+    is_out: bool = False
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it may take a job, now or later."""
+        return not self.is_out and self.held < self.slots
+
+    def free(self, now: float) -> int:
+        """Return how many jobs it can take; one that stumbled is tried with one."""
+        if not self.is_usable or now < self.rests_until:
+            return 0
+        left = self.slots - self.held
+        return (min(left, 1) if self.stumbles else left) - self.taken
+
+
+@attrs.frozen(kw_only=True)
+class Policy:
+    """When a job is begun again."""
+
+    retries: int = 3
+    """Times that a job is begun again at the most."""
+    retry_on: frozenset[RetryOn] = frozenset({RetryOn.HOST})
+    patience: float = 600.0
+    """Seconds after which a host that worked before, and does not any more, is given up."""
+    parallel: int = 32
+    """Jobs at once."""
+
+
+@attrs.frozen(kw_only=True)
+class Start:
+    """A job is to be begun on a host."""
+
+    job: str
+    host: str
+    attempt: int
+    is_pinned: bool = False
+    """Whether an earlier client of the run may have begun it there."""
+
+
+@attrs.frozen(kw_only=True)
+class State:
+    """The pool at one moment."""
+
+    policy: Policy
+    waiting: tuple[Waiting, ...]
+    """The one that has waited longest first."""
+    placed: Mapping[str, tuple[Waiting, str]]
+    """Job → itself, and its host."""
+    places: Mapping[str, Place]
+    over: frozenset[str] = frozenset()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every job is over."""
+        return not self.waiting and not self.placed
+
+
+def begin(jobs: Iterable[Waiting], places: Iterable[Place], policy: Policy) -> State:
+    """Return the pool before anything happened."""
+    return State(
+        policy=policy,
+        waiting=tuple(sorted(jobs, key=lambda each: each.order)),
+        placed={},
+        places={place.host: place for place in places},
+    )
+
+
+def next_start(state: State, now: float) -> tuple[State, Start | None]:
+    """Place the job that has waited longest and can be placed, if there is one."""
+    if len(state.placed) >= state.policy.parallel:
+        return state, None
+    for job in state.waiting:
+        place = _place_for(state, job, now)
+        if place is None:
+            continue
+        after = attrs.evolve(
+            state,
+            waiting=tuple(each for each in state.waiting if each is not job),
+            placed={**state.placed, job.job: (job, place.host)},
+            places={**state.places, place.host: attrs.evolve(place, taken=place.taken + 1)},
+        )
+        pinned = job.only is not None
+        return after, Start(job=job.job, host=place.host, attempt=job.attempt, is_pinned=pinned)
+    return state, None
+
+
+def _place_for(state: State, job: Waiting, now: float) -> Place | None:
+    candidates = [place for place in _usable(state, job) if place.free(now) > 0]
+    # The emptiest host, and of these the first: no host is filled while another has nothing to do.
+    return max(candidates, key=lambda place: place.free(now), default=None)
+
+
+def _usable(state: State, job: Waiting) -> list[Place]:
+    """Return the hosts on which the job may be placed, now or later."""
+    left = [place for place in state.places.values() if place.is_usable]
+    if job.only is not None:
+        return [place for place in left if place.host == job.only]
+    return [place for place in left if place.host not in job.avoids] or left
+
+
+def ended(state: State, job: str, end: End, now: float) -> tuple[State, bool]:
+    """Note how a placed job ended.
+
+    Returns:
+        The pool after it, and whether the job is to be begun again.
+    """
+    waiting, host = state.placed[job]
+    place = _after(state.places[host], end, now, state.policy.patience)
+    after = attrs.evolve(
+        state,
+        placed={name: each for name, each in state.placed.items() if name != job},
+        places={**state.places, host: place},
+    )
+    back = attrs.evolve(
+        waiting,
+        attempt=waiting.attempt + (end in _LAUNCHED),
+        failures=waiting.failures + 1,
+        avoids=waiting.avoids | ({host} if end is not End.TASK_FAILED else set()),
+        only=None,
+    )
+    if not (_is_again(state.policy, waiting, end) and _usable(after, back)):
+        return attrs.evolve(after, over=after.over | {job}), False
+    queue = sorted((*after.waiting, back), key=lambda each: each.order)
+    return attrs.evolve(after, waiting=tuple(queue)), True
+
+
+def _after(place: Place, end: End, now: float, patience: float) -> Place:
+    place = attrs.evolve(place, taken=place.taken - 1)
+    if end is End.HELD:
+        return attrs.evolve(place, held=place.held + 1)
+    if end in {End.DONE, End.TASK_FAILED}:
+        return attrs.evolve(place, has_worked=True, stumbles=0, rests_until=0.0)
+    since = place.stumbled_since if place.stumbles else now
+    return attrs.evolve(
+        place,
+        stumbles=place.stumbles + 1,
+        stumbled_since=since,
+        rests_until=now + min(FIRST_REST * 2**place.stumbles, LONGEST_REST),
+        # One that never worked is a mistake of the inventory's rather than a passing trouble.
+        is_out=place.is_out
+        or end in {End.HOST_UNFIT, End.HOST_BROKE}
+        or (end is End.HOST_STUMBLED and not place.has_worked)
+        or now - since > patience,
+    )
+
+
+def _is_again(policy: Policy, job: Waiting, end: End) -> bool:
+    if end in {End.DONE, End.HELD} or job.failures >= policy.retries:
+        return False
+    why = RetryOn.TASK if end is End.TASK_FAILED else RetryOn.HOST
+    return why in policy.retry_on
+
+
+def stranded(state: State) -> tuple[str, ...]:
+    """Return the waiting jobs that no host will ever take."""
+    return tuple(job.job for job in state.waiting if not _usable(state, job))
+
+
+def without(state: State, jobs: Iterable[str]) -> State:
+    """Return the pool with waiting jobs given up."""
+    gone = frozenset(jobs)
+    return attrs.evolve(
+        state,
+        waiting=tuple(each for each in state.waiting if each.job not in gone),
+        over=state.over | gone,
+    )

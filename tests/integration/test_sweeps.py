@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sweeps and shards on real hosts: each job once, apart from the others, its outputs here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tests.integration.test_runs_end_to_end import FILE, run, shell_task, write_cube
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import HostFactory, SshHost
+
+Pool = Callable[..., Path]
+
+TRAIN = shell_task(
+    "d=${0#*=}; s=${1#*=}; m=${2#*=}; "
+    '(echo spoilt >>"$s") 2>&1; (echo spoilt >"$d/more") 2>&1; cat "$d/x" "$s" >"$m"',
+    inputs={"data": "data/", "settings": {**FILE, "default": "settings.yaml"}},
+    outputs={"model": {**FILE, "default": "out/model.txt"}},
+)
+
+
+@pytest.fixture
+def pool(inventory_of: Callable[..., Path]) -> Pool:
+    """Return what writes an inventory of hosts that take several jobs at once."""
+
+    def write(*hosts: SshHost, slots: int = 2) -> Path:
+        path = inventory_of(*hosts)
+        inventory = yaml.safe_load(path.read_text())
+        path.write_text(yaml.safe_dump({"defaults": {"slots": slots}, **inventory}))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def cube(tmp_path: Path) -> Path:
+    cube = write_cube(tmp_path / "cube", {"train": TRAIN})
+    (cube / "workspace/settings.yaml").write_text("lr: 0.1\nsteps: 10\n")
+    (cube / "workspace/data").mkdir()
+    (cube / "workspace/data/x").write_text("data\n")
+    return cube
+
+
+def results(cube: Path) -> Path:
+    (found,) = (cube / "results").iterdir()
+    return found
+
+
+def jobs(done: Any) -> list[Any]:
+    assert done.returncode == 0, done.stderr.decode()
+    document: dict[str, Any] = json.loads(done.stdout)
+    return list(document["jobs"])
+
+
+def test_each_point_is_a_job_that_keeps_out_of_the_others_way(
+    ssh_host: HostFactory, pool: Pool, cube: Path
+) -> None:
+    hosts = (ssh_host("docker"), ssh_host("dash"))
+    sweep = ("--sweep", "lr=1e-3,0.5,7", "--sweep", "steps=1,2")
+    done = run(pool(*hosts), cube, "--host=all_of_them", "--task=train", *sweep, "--output=json")
+    found = jobs(done)
+    assert [job["job"] for job in found] == ["01", "02", "03", "04", "05", "06"]
+    assert {job["host"] for job in found} == {host.name for host in hosts}
+    assert found[3]["parameters"] == {"lr": "0.5", "steps": "2"}
+    expected = [(lr, steps) for lr in (0.001, 0.5, 7) for steps in (1, 2)]
+    for job, (lr, steps) in zip(found, expected, strict=True):
+        made = (results(cube) / job["job"] / "out/model.txt").read_text()
+        assert made == f"data\nlr: {lr}\nsteps: {steps}\n"
+    assert done.stderr.count(b"Read-only file system") == 12, "inputs are shared, not copied"
+    assert b"spoilt" not in done.stderr
+    for host in hosts:
+        mirrors = [path.parent for path in host.home.glob(".mlcube-remote/cubes/*/*/settings.yaml")]
+        assert mirrors
+        assert not any((mirror / "out").exists() for mirror in mirrors)
+        assert not list(host.home.glob(".mlcube-remote/trials/*/**/x")), "one copy of the data"
+    synced = [line for line in done.stderr.decode().splitlines() if ": sync:" in line]
+    assert len(synced) == len(hosts), "one transfer per host"
+    assert not (cube / "workspace/out").exists()
+
+
+def test_a_list_is_split_among_the_hosts(ssh_host: HostFactory, pool: Pool, tmp_path: Path) -> None:
+    count = shell_task(
+        'sort -r "${0#*=}" >"${1#*=}"',
+        inputs={"items": {**FILE, "default": "items.txt"}},
+        outputs={"sorted": {**FILE, "default": "sorted.txt"}},
+    )
+    cube = write_cube(tmp_path / "cube", {"count": count})
+    (tmp_path / "list").write_text("a\nb c\nd\n")
+    inventory = pool(ssh_host("docker"), ssh_host("dash"))
+    shard = f"--shard=items={tmp_path}/list"
+    found = jobs(run(inventory, cube, "--host=all_of_them", shard, "--output=json"))
+    assert [job["parameters"] for job in found] == [{"items": "1-1 of 3"}, {"items": "2-3 of 3"}]
+    assert (results(cube) / "01/sorted.txt").read_text() == "a\n"
+    assert (results(cube) / "02/sorted.txt").read_text() == "d\nb c\n"
+
+
+def test_an_input_that_its_task_writes_to_is_a_copy_for_each_job(
+    ssh_host: HostFactory, pool: Pool, tmp_path: Path
+) -> None:
+    task = shell_task(
+        'echo more >>"${0#*=}/x"; cat "${0#*=}/x" "${1#*=}" >"${2#*=}"',
+        inputs={
+            "data": {"type": "directory", "default": "data/", "opts": "rw"},
+            "which": {**FILE, "default": "one.txt"},
+        },
+        outputs={"out": {**FILE, "default": "out.txt"}},
+    )
+    cube = write_cube(tmp_path / "cube", {"task": task})
+    (cube / "workspace/data").mkdir()
+    for name, text in {"data/x": "x\n", "one.txt": "one\n", "two.txt": "two\n"}.items():
+        (cube / "workspace" / name).write_text(text)
+    host = ssh_host("docker")
+    sweep = "--sweep=which=one.txt,two.txt"
+    jobs(run(pool(host), cube, f"--host={host.name}", sweep, "--output=json"))
+    assert (results(cube) / "01/out.txt").read_text() == "x\nmore\none\n"
+    assert (results(cube) / "02/out.txt").read_text() == "x\nmore\ntwo\n"
+    shared = [*host.home.glob(".mlcube-remote/cubes/probe-*/workspace/data/x")]
+    assert "x\n" in {path.read_text() for path in shared}
+    assert "more" not in {line for path in shared for line in path.read_text().splitlines()}
+
+
+def test_jobs_go_where_a_host_can_be_used(ssh_host: HostFactory, pool: Pool, cube: Path) -> None:
+    inventory = pool(ssh_host("no-engine"), ssh_host("docker"), ssh_host("no-rsync"))
+    sweep = "--sweep=lr=1,2,3,4,5"
+    done = run(inventory, cube, "--host=all_of_them", "--task=train", sweep, "--output=json")
+    found = jobs(done)
+    assert {job["host"] for job in found} == {ssh_host("docker").name}
+    said = done.stderr.decode()
+    assert said.count("gets no more jobs:") == 2
+    assert said.count("to be done again") >= 2
