@@ -204,6 +204,23 @@ def test_other_platforms_are_left_alone(file: Path) -> None:
     assert system.load().names == ("x", "cloud", "y")
 
 
+def test_the_documented_file_can_be_used_as_it_stands(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+    page = Path(__file__).parents[3] / "docs/reference/system-settings.md"
+    _, _, rest = page.read_text(encoding="utf-8").partition("```yaml\n")
+    file.write_text(rest.partition("```")[0])
+    found = {name: system.load().platform(name) for name in system.load().names}
+    assert {name: each.platform for name, each in found.items() if each} == {
+        "docker": "docker",
+        "big": "docker",
+        "rootless": "podman",
+        "sifs": "singularity",
+        "gpu": "remote",
+    }
+
+
 SCALARS = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text("a '\"${}.:-", max_size=9)
 )
