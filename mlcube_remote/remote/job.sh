@@ -15,7 +15,7 @@
 #   tasks/N/container name of its container; absent where the engine has none
 #   tasks/N/cid       the container's id, written by the engine
 #   tasks/N/engine    shell text that puts the engine's executable before them
-#   tasks/N/own       what mlcr_own is to be told afterwards, as one line of quoted words; or absent
+#   tasks/N/own       shell text that makes what mlcr_own is told afterwards the parameters; or absent
 #   tasks/N/timeout   seconds that the task may take; absent: any number
 #   tasks/N/stdout, stderr, started, finished, inspect
 #   tasks/N/timedout, cut, degraded, restarted, removed  marks (cut.pending: none yet): what happened to the task or to its log
@@ -85,7 +85,7 @@ mlcr_task() {
         mkfifo -m 0600 -- "$mlcr_dir/alive" "$mlcr_dir/out" "$mlcr_dir/err" &&
         { [ -z "$6" ] || printf '%s' "$6" >"$mlcr_dir/container"; } &&
         { [ -z "$7" ] || printf '%s\n' "$7" >"$mlcr_dir/timeout"; } &&
-        { [ -z "$8" ] || printf '%s' "$8" >"$mlcr_dir/own"; }
+        { [ -z "$8" ] || printf 'set -- %s\n' "$8" >"$mlcr_dir/own"; }
 }
 
 # mlcr_start JOB [WORD...]: start the supervisor in a session of its own, so that nothing that

@@ -1,10 +1,11 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: Apache-2.0
-# What a container wrote as root, or as anybody else, is given to the user who ran it: who may
-# neither read, overwrite nor delete a file has not got it. Only an engine's root can do that.
+# What a container wrote as root, or as anybody else, is given to the user who ran it, unless the
+# user can read and delete it as it is: others' files that all may read, in directories of the
+# user's. Only an engine's root can give it, and that costs the start of a container.
 
 # mlcr_own DIRECTORY ROOT COUNT [SOURCE TARGET]... WORD...: of COUNT directories that the task of
-# DIRECTORY could write to, make the user the owner of those in which others own something. WORD...
+# DIRECTORY could write to, make the user the owner of those in which others' files are in the way. WORD...
 # runs chown(1) in a container that sees each SOURCE as TARGET; an owner and targets go behind it.
 # Nothing outside ROOT is touched, wherever links lead.
 mlcr_own() {
@@ -30,14 +31,16 @@ mlcr_own() {
 }
 
 # mlcr_is_foreign DIRECTORY ROOT: whether DIRECTORY really is below ROOT and somebody else owns
-# something in it. An engine would follow a link to where nothing is ours.
+# something in it that the user may not read or, if it is a directory, not empty. An engine would
+# follow a link to where nothing is ours.
 mlcr_is_foreign() {
     mlcr_real=$(cd -P -- "$1" 2>/dev/null && pwd -P) || return 1
     case $mlcr_real in
     "$2"/*) ;;
     *) return 1 ;;
     esac
-    [ -n "$(find "$mlcr_real" -xdev ! -user "$mlcr_uid" -print 2>/dev/null | head -n 1)" ]
+    find "$mlcr_real" -xdev ! -user "$mlcr_uid" \( -type d -o -type f ! -perm -004 \) -print \
+        2>/dev/null | { read -r mlcr_read && [ -n "$mlcr_read" ]; }
 }
 
 # mlcr_is_rootless DIRECTORY: whether the engine of a task runs without privileges.

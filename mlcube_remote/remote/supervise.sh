@@ -206,7 +206,8 @@ own() (
     exec </dev/null 9>&-
     task=$1
     [ -s "$task/own" ] || return 0
-    eval "set -- $(cat -- "$task/own")"
+    # shellcheck disable=SC1091 # made by mlcr_task
+    . "$task/own"
     told=$(mlcr_own "$task" "$@" 2>&1) || printf '%s\n' "${told:-no reason given}" >"$task/foreign"
 )
 

@@ -80,6 +80,21 @@ def test_only_where_others_own_something_the_owner_is_changed(host: Host) -> Non
 
 @needs_root
 @pytest.mark.parametrize(
+    ("mode", "is_in_the_way"), [(0o644, False), (0o444, False), (0o640, True), (0o600, True)]
+)
+def test_files_that_are_in_nobodys_way_stay_as_they_are(
+    host: Host, mode: int, is_in_the_way: bool
+) -> None:
+    mine = host.root / "mine"
+    (mine / "made").write_text("x")
+    (mine / "made").chmod(mode)
+    (mine / "link").symlink_to("nowhere")
+    given_to(4242, mine)
+    assert bool(host.own((str(mine), "/mlcube_io0")).stdout) is is_in_the_way
+
+
+@needs_root
+@pytest.mark.parametrize(
     ("asked", "answer", "owner"),
     [
         ("Rootless", "true", "0:0"),
