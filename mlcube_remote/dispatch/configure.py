@@ -50,7 +50,7 @@ def configure(
     if not commands.configure:
         raise ConfigureError(
             connection.name,
-            f"{commands.platform} image {commands.image} is not there, and there is no recipe to "
+            f"{commands.platform}.image: {commands.image} is not there, and there is no recipe to "
             f"make it from ({commands.platform}.build_file: {commands.source})",
             hint="copy the image there, or give the cube a recipe (see docs/platforms.md)",
         )
@@ -106,19 +106,20 @@ def _run(connection: Connection, journal: Journal, call: Argv) -> tuple[int, lis
 def _failure(
     host: str, commands: ImageCommands, argv: Argv, code: int, said: list[str]
 ) -> ConfigureError:
+    platform = commands.platform
     verb = argv[len(commands.engine)] if len(argv) > len(commands.engine) else argv[-1]
+    setting = "image" if verb == "pull" else "build_file"
     lines = "\n  ".join(line.rstrip() for line in said[-_TAIL:])
     lowered = "\n".join(said).lower()
     hint = None
     if "pull access denied" in lowered or "unauthorized" in lowered or "denied:" in lowered:
         hint = f"on {host}: log in to the registry ({' '.join(commands.engine)} login), or check "
-        hint += "the image's name"
-    elif "not found" in lowered or "manifest unknown" in lowered:
-        hint = "check the image's name, or let the host build it: "
-        hint += f"-P{commands.platform}.build_strategy=auto"
+        hint += f"{platform}.{setting}"
+    elif verb == "pull" and ("not found" in lowered or "manifest unknown" in lowered):
+        hint = f"check {platform}.image, or let the host build it: -P{platform}.build_strategy=auto"
     told = f":\n  {lines}" if lines else ""
     return ConfigureError(
         host,
-        f"{commands.platform} {verb} of image {commands.image} failed (status {code}){told}",
+        f"{platform}.{setting}: {verb} of image {commands.image} failed (status {code}){told}",
         hint=hint,
     )

@@ -143,7 +143,7 @@ def test_an_image_that_cannot_be_pulled_is_told_in_the_engines_words(
 ) -> None:
     done = run(ssh_host(), cube, "-Pdocker.image=127.0.0.1:1/nobody/nothing:1")
     assert done.returncode == 122
-    assert "pull of image 127.0.0.1:1/nobody/nothing:1 failed" in done.stderr
+    assert "docker.image: pull of image 127.0.0.1:1/nobody/nothing:1 failed" in done.stderr
     assert "refused" in done.stderr
 
 
@@ -152,7 +152,7 @@ def test_a_failing_build_shows_its_last_lines(ssh_host: HostFactory, cube: Path)
     options = ("-Pdocker.image=mlcube-remote-test/never:1", "-Pdocker.build_strategy=auto")
     done = run(ssh_host(), cube, *options)
     assert done.returncode == 122
-    assert "build of image mlcube-remote-test/never:1 failed" in done.stderr
+    assert "docker.build_file: build of image mlcube-remote-test/never:1 failed" in done.stderr
     assert "returned a non-zero code: 9" in done.stderr
 
 

@@ -185,7 +185,9 @@ def test_a_failing_build_shows_its_last_lines_and_leaves_nothing(bench: Bench) -
     done = bench.call("configure", "--platform=apptainer")
     assert done.returncode == 122
     image = f"{bench.cube}/workspace/.image/probe.sif"
-    assert f"local: apptainer build of image {image} failed (status 255):" in done.stderr
+    assert (
+        f"local: apptainer.build_file: build of image {image} failed (status 255):" in done.stderr
+    )
     assert "FATAL:   While performing build: no good" in done.stderr
     assert bench.images == []
 
@@ -196,7 +198,7 @@ def test_an_image_that_nothing_could_make_is_named(bench: Bench) -> None:
     done = bench.call("run", "--platform=apptainer", "--task=make")
     assert done.returncode == 122
     image = f"{bench.cube}/workspace/.image/probe.sif"
-    assert f"local: apptainer image {image} is not there" in done.stderr
+    assert f"local: apptainer.image: {image} is not there" in done.stderr
     assert "apptainer.build_file" in done.stderr
     assert "probe.def" in done.stderr
     (bench.cube / "workspace/.image").mkdir(exist_ok=True)

@@ -145,3 +145,12 @@ def test_a_missing_engine_is_told_apart(call: Call) -> None:
     assert call("mlcr_in", "/no/where", "pwd").returncode == 125
     assert call("mlcr_limited", "5", "echo", "x").stdout == b"x\n"
     assert call("mlcr_disk", "/").stdout.strip().isdigit()
+
+
+def test_a_failed_task_brings_the_end_of_its_messages(call: Call, tmp_path: Path) -> None:
+    job = tmp_path / "jobs" / "j"
+    launch(call, job, "yes | head -n 9000 >&2; printf 'a\\000b\\nlast' >&2; exit 4")
+    wait_for((job / "tasks/1/exit.4").exists)
+    tail = verdict(call, job)["tail"]
+    assert tail.endswith("y\nab\nlast")
+    assert len(tail) <= 4096
