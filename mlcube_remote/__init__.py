@@ -1,15 +1,85 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run MLCube tasks on machines reached over SSH."""
+"""Run MLCube tasks on machines reached over SSH.
 
-from typing import Any
+What the command line does, as functions; docs/api.md shows how. Nothing is imported before it is
+used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from mlcube_remote._version import __version__
 
-__all__ = ["__version__", "get_runner_class"]
+if TYPE_CHECKING:
+    from mlcube_remote.api import (
+        Results,
+        RunFailedError,
+        RunResult,
+        attach,
+        configure,
+        describe,
+        ps,
+        pull,
+        rerun,
+        results,
+        run,
+        status,
+        stop,
+    )
+    from mlcube_remote.dispatch.outcome import JobOutcome, PulledOutput, Status, TaskOutcome
+    from mlcube_remote.errors import MLCubeRemoteError
+
+_HOMES = {
+    "mlcube_remote.api": (
+        "Results",
+        "RunFailedError",
+        "RunResult",
+        "attach",
+        "configure",
+        "describe",
+        "ps",
+        "pull",
+        "rerun",
+        "results",
+        "run",
+        "status",
+        "stop",
+    ),
+    "mlcube_remote.dispatch.outcome": ("JobOutcome", "PulledOutput", "Status", "TaskOutcome"),
+    "mlcube_remote.errors": ("MLCubeRemoteError",),
+}
+
+__all__ = [
+    "JobOutcome",
+    "MLCubeRemoteError",
+    "PulledOutput",
+    "Results",
+    "RunFailedError",
+    "RunResult",
+    "Status",
+    "TaskOutcome",
+    "__version__",
+    "attach",
+    "configure",
+    "describe",
+    "ps",
+    "pull",
+    "rerun",
+    "results",
+    "run",
+    "status",
+    "stop",
+]
 
 
-def get_runner_class() -> type[Any]:
-    """Return the runner that MLCube's own command looks for in packages called ``mlcube_…``."""
-    from mlcube_remote.runner import RemoteRunner  # noqa: PLC0415 - only for mlcube, which has mlcube
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(home), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-    return RemoteRunner
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -53,7 +53,8 @@ def show(
     Args:
         run_id: The run.
         work: The job's name (or its host's, where that has one) → what is to be done.
-        given: The command's options.
+        given: The command's options; a program that embeds this one adds a ``reporter`` of its own,
+            and keeps its signals.
         connect: Opens a connection to a host.
         store: Where this machine remembers its runs.
         results: The folder that is to have the index of the run's results.
@@ -88,7 +89,7 @@ def show_jobs(
         store: As for :func:`show`.
         results: As for :func:`show`.
     """
-    reporter = make_reporter(
+    reporter = given.get("reporter") or make_reporter(
         hosts=names,
         quiet=given["quiet"],
         verbose=given["verbose"],
@@ -102,7 +103,8 @@ def show_jobs(
         if store is not None and results is not None:
             sinks.append(stack.enter_context(_indexing(run_id, store, results)))
         stack.enter_context(contextlib.closing(reporter))
-        stack.enter_context(_hangups())
+        if "reporter" not in given:
+            stack.enter_context(_hangups())
         run = Run(
             connect=connect,
             sink=partial(_tell, sinks),

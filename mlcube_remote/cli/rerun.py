@@ -3,13 +3,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
 from mlcube_remote.cli import options as shared
 from mlcube_remote.errors import UsageError
+
+if TYPE_CHECKING:
+    from mlcube_remote.dispatch.again import Again
+    from mlcube_remote.dispatch.known import Began
 
 
 @click.command()
@@ -36,37 +43,73 @@ def rerun(run_text: str, failed: bool, only_hosts: tuple[str, ...], **given: Any
     it left before, in the same folder of results. A job that may still be at work is left alone.
     """
     from mlcube_remote.cli.run import execute  # noqa: PLC0415 - nothing to import for --help
+    from mlcube_remote.errors import StateUnknownError  # noqa: PLC0415
+
+    asked = choose_again(run_text, failed=failed, hosts=only_hosts)
+    for name in asked.again.may_go_on:
+        click.echo(f"not started again: {name} may be at work", err=True)
+    if asked.again.may_go_on:
+        click.echo(f"  follow it:  mlcube-remote attach {asked.run_id}", err=True)
+    if not asked.again.attempts:
+        click.echo("nothing to run again", err=True)
+        return StateUnknownError.exit_code if asked.again.may_go_on else 0
+    with asked.where_it_began():
+        return execute(asked.options(given), again=asked.again.attempts)
+
+
+@attrs.frozen(kw_only=True)
+class Asked:
+    """What a run was begun with, and which of its jobs are to be run again."""
+
+    run_id: str
+    began: Began
+    again: Again
+
+    def options(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options of ``run``; those that say how to go about it are of this time."""
+        return {**self.began.options, **given, "run_id": self.run_id}
+
+    @contextlib.contextmanager
+    def where_it_began(self) -> Iterator[None]:
+        """Be in the directory that the run's paths are relative to."""
+        before = os.getcwd()
+        os.chdir(self.began.folder)
+        try:
+            yield
+        finally:
+            os.chdir(before)
+
+
+def choose_again(text: str, *, failed: bool, hosts: Iterable[str]) -> Asked:
+    """Say what of a run may be run again.
+
+    Args:
+        text: The run's id, or enough of its beginning or end.
+        failed: Only jobs that did not succeed.
+        hosts: Only jobs on these hosts; none: on any.
+
+    Raises:
+        UsageError: There is no such run here, or it has no job on one of these hosts.
+    """
     from mlcube_remote.dispatch.again import choose  # noqa: PLC0415
     from mlcube_remote.dispatch.known import arguments_of, run_named  # noqa: PLC0415
-    from mlcube_remote.errors import StateUnknownError  # noqa: PLC0415
     from mlcube_remote.runs.results import compile_index  # noqa: PLC0415
     from mlcube_remote.runs.store import Store  # noqa: PLC0415
 
     store = Store()
-    run_id = run_named(run_text, store)
+    run_id = run_named(text, store)
     if run_id is None:
         raise UsageError(
-            f"no run {run_text!r} was begun on this machine",
+            f"no run {text!r} was begun on this machine",
             hint="only the machine that began a run knows its arguments",
         )
     began = arguments_of(run_id, store)
-    jobs = compile_index(run_id, store, lambda text: click.echo(f"warning: {text}", err=True))[
-        "jobs"
-    ]
-    again = choose(jobs, failed=failed, hosts=_names(only_hosts, jobs))
-    for name in again.may_go_on:
-        click.echo(f"not started again: {name} may be at work", err=True)
-    if again.may_go_on:
-        click.echo(f"  follow it:  mlcube-remote attach {run_id}", err=True)
-    if not again.attempts:
-        click.echo("nothing to run again", err=True)
-        return StateUnknownError.exit_code if again.may_go_on else 0
-    # Paths of the arguments are relative to where the run was begun.
-    os.chdir(began.folder)
-    return execute({**began.options, **given, "run_id": run_id}, again=again.attempts)
+    index = compile_index(run_id, store, lambda told: click.echo(f"warning: {told}", err=True))
+    again = choose(index["jobs"], failed=failed, hosts=_names(hosts, index["jobs"]))
+    return Asked(run_id=run_id, began=began, again=again)
 
 
-def _names(patterns: tuple[str, ...], jobs: list[dict[str, Any]]) -> frozenset[str]:
+def _names(patterns: Iterable[str], jobs: list[dict[str, Any]]) -> frozenset[str]:
     """Return the hosts that ``--host`` names among those of the run."""
     names = frozenset(name for text in patterns for name in text.split(",") if name)
     known = {job["host"] for job in jobs}

@@ -31,7 +31,7 @@ def show(run_text: str, form: str | None, sort: str | None) -> None:
     """
     from mlcube_remote.ui.results import ordered, results_csv, results_text  # noqa: PLC0415
 
-    index = _index(run_text)
+    index = find_index(run_text)
     jobs = ordered(index["jobs"], sort)
     if form == "json":
         from mlcube_remote.ui.document import dump  # noqa: PLC0415
@@ -43,7 +43,7 @@ def show(run_text: str, form: str | None, sort: str | None) -> None:
         click.echo(results_text(jobs))
 
 
-def _index(text: str) -> dict[str, Any]:
+def find_index(text: str) -> dict[str, Any]:
     """Return the index that ``text`` means.
 
     Raises:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,6 +23,11 @@ from mlcube_remote.cli.session import (
     through_platform,
 )
 from mlcube_remote.errors import UsageError
+from mlcube_remote.inventory.model import Inventory
+
+if TYPE_CHECKING:  # parsing and --help need none of these
+    from mlcube_remote.dispatch.outcome import JobOutcome
+    from mlcube_remote.dispatch.plan import Request
 
 _parallel_option = click.option(
     "--parallel",
@@ -114,13 +119,33 @@ def execute(
     configure_only: bool = False,
     again: Mapping[str, int] | None = None,
 ) -> int:
-    """Do what the options of ``run`` say, and return the exit code.
+    """Do what the options of ``run`` say, and return the exit code; see :func:`prepare`."""
+    request, inventory = prepare(given, configure_only=configure_only, again=again)
+    as_json = given["output"] == "json"
+    if given["dry_run"]:
+        return _dry_run(request, as_json=as_json)
+    outcomes = perform(request, inventory, given)
+    from mlcube_remote.cli.following import report  # noqa: PLC0415
+
+    return report(request.run_id, outcomes, given, as_json=as_json)
+
+
+def prepare(
+    given: dict[str, Any],
+    *,
+    configure_only: bool = False,
+    again: Mapping[str, int] | None = None,
+) -> tuple[Request, Inventory]:
+    """Return what the options of ``run`` ask for; nothing is touched.
 
     Args:
         given: The options.
         configure_only: Whether to stop before any task.
         again: Of a run that was begun before, the jobs to run again: see
             :attr:`mlcube_remote.dispatch.plan.Request.again`.
+
+    Raises:
+        UsageError: Something in them, or in a file that they name, is wrong.
     """
     if given["detach"] and (given["fail_fast"] or given["max_failures"]):
         raise UsageError(
@@ -131,7 +156,7 @@ def execute(
     from mlcube_remote.commands.model import Options  # noqa: PLC0415
     from mlcube_remote.cube import system as system_settings  # noqa: PLC0415
     from mlcube_remote.cube.load import load, select_tasks  # noqa: PLC0415
-    from mlcube_remote.dispatch.plan import Request, plan  # noqa: PLC0415
+    from mlcube_remote.dispatch.plan import Request  # noqa: PLC0415
     from mlcube_remote.dispatch.trial import trials  # noqa: PLC0415
 
     system = system_settings.load()
@@ -172,17 +197,10 @@ def execute(
         trials=trials(cube, points, [task.name for task in tasks]),
         detach=given["detach"],
     )
-    as_json = given["output"] == "json"
-    if given["dry_run"]:
-        return _dry_run(request, as_json=as_json)
-    jobs = plan(request)
-    logins = Logins.ask(
-        inventory, password=given["ask_password"], passphrase=given["ask_passphrase"]
-    )
-    return _dispatch(request, jobs, logins, given, as_json=as_json)
+    return request, inventory
 
 
-def _dry_run(request: Any, *, as_json: bool) -> int:
+def _dry_run(request: Request, *, as_json: bool) -> int:
     from mlcube_remote.dispatch.dryrun import dry_run  # noqa: PLC0415
     from mlcube_remote.ui import document, dryrun  # noqa: PLC0415
 
@@ -223,9 +241,20 @@ def _run_id(given: str | None) -> str:
     return given
 
 
-def _dispatch(
-    request: Any, jobs: Any, logins: Logins, given: dict[str, Any], *, as_json: bool
-) -> int:
+def perform(
+    request: Request, inventory: Inventory, given: dict[str, Any]
+) -> tuple[JobOutcome, ...]:
+    """Do what was prepared, and return how each job ended.
+
+    Raises:
+        PlanError: Cube, tasks and hosts do not fit together; nothing was touched.
+    """
+    from mlcube_remote.dispatch.plan import plan  # noqa: PLC0415
+
+    jobs = plan(request)
+    logins = Logins.ask(
+        inventory, password=given["ask_password"], passphrase=given["ask_passphrase"]
+    )
     from mlcube_remote.dispatch.dialling import Dialler  # noqa: PLC0415
     from mlcube_remote.dispatch.rsync import advice  # noqa: PLC0415
 
@@ -237,11 +266,11 @@ def _dispatch(
     dialler = Dialler(logins.connect)
     dialler.begin(request.hosts, at_once=given["parallel"])
     # Hosts take their time to answer: the rest is imported meanwhile.
-    from mlcube_remote.cli.following import report, show_jobs  # noqa: PLC0415
+    from mlcube_remote.cli.following import show_jobs  # noqa: PLC0415
     from mlcube_remote.runs.results import home_of  # noqa: PLC0415
 
     try:
-        outcomes = show_jobs(
+        return show_jobs(
             request.run_id,
             [job.name for job in jobs],
             do,
@@ -252,7 +281,6 @@ def _dispatch(
         )
     finally:
         dialler.hang_up()
-    return report(request.run_id, outcomes, given, as_json=as_json)
 
 
 def _on_each_host(jobs: Any, given: dict[str, Any]) -> Any:

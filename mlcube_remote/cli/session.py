@@ -93,16 +93,23 @@ class Logins:
     passphrase: Secret | None
 
     @classmethod
-    def ask(cls, inventory: Inventory, *, password: bool, passphrase: bool) -> Logins:
-        """Ask for what was announced by ``--ask-password`` and ``--ask-passphrase``."""
+    def ask(
+        cls, inventory: Inventory, *, password: bool | Secret, passphrase: bool | Secret
+    ) -> Logins:
+        """Ask for what was announced by ``--ask-password`` and ``--ask-passphrase``.
 
-        def prompt(what: str) -> Secret:
-            return Secret(click.prompt(what, hide_input=True, err=True))
+        What a program has asked for already is taken as it is.
+        """
+
+        def known(asked: bool | Secret, what: str) -> Secret | None:
+            if isinstance(asked, Secret):
+                return asked
+            return Secret(click.prompt(what, hide_input=True, err=True)) if asked else None
 
         return cls(
             inventory=inventory,
-            password=prompt("Login password") if password else None,
-            passphrase=prompt("Passphrase of the private keys") if passphrase else None,
+            password=known(password, "Login password"),
+            passphrase=known(passphrase, "Passphrase of the private keys"),
         )
 
     def connect(self, host: Host, note: Callable[[str], None] = lambda _: None) -> Connection:
@@ -201,6 +208,7 @@ _FOR_THIS_TIME = frozenset(
         "parallel",
         "quiet",
         "reconnect_timeout",
+        "reporter",
         "run_id",
         "verbose",
         "wait",
@@ -290,8 +298,8 @@ def find_run(
     *,
     hosts: Iterable[str],
     inventory: str | None,
-    password: bool,
-    passphrase: bool,
+    password: bool | Secret,
+    passphrase: bool | Secret,
 ) -> tuple[KnownRun, Logins]:
     """Find the run that ``text`` means, in this machine's record or else on the hosts.
 
@@ -299,8 +307,8 @@ def find_run(
         text: A run's id, or enough of its beginning or end.
         hosts: Only jobs on these hosts, when any are named.
         inventory: As ``--inventory`` said.
-        password: Whether to ask for the login password.
-        passphrase: Whether to ask for the keys' passphrase.
+        password: Whether to ask for the login password, or itself.
+        passphrase: Whether to ask for the keys' passphrase, or itself.
 
     Raises:
         UsageError: There is no such run, or there are several.

@@ -49,6 +49,11 @@ class SurveyedJob:
     is_stopping: bool = False
 
     @property
+    def run_id(self) -> str | None:
+        """The run that it belongs to, where that can be read."""
+        return None if self.ticket is None else self.ticket.run_id
+
+    @property
     def is_live(self) -> bool:
         """Whether it may still do something."""
         return self.state in LIVE

@@ -188,6 +188,12 @@ def _shown(cell: Cell) -> str:
     return "" if cell is None else str(cell)
 
 
+def results_rows(jobs: Sequence[Job]) -> list[dict[str, Cell]]:
+    """Return the table for programs: column → cell."""
+    every = job_columns(jobs)
+    return [{column.name: column.cell(job) for column in every} for job in jobs]
+
+
 def results_csv(jobs: Sequence[Job]) -> str:
     """Return the table for spreadsheets: times are UTC, numbers whole, and nothing is a formula."""
     every = job_columns(jobs)

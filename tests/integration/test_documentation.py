@@ -88,6 +88,41 @@ def test_mlcubes_own_command_can_be_used_as_described(tmp_path: Path) -> None:
     assert "Alice" not in chat.splitlines()[-1], "the last run greeted somebody else"
 
 
+def test_the_python_api_works_as_described(tmp_path: Path) -> None:
+    (script,) = re.findall(
+        r"<!-- tested -->\n```python\n(.*?)```", (ROOT / "docs/api.md").read_text(), re.DOTALL
+    )
+    clone = tmp_path / "clone"
+    copy_tracked(ROOT / "examples", clone / "examples")
+    state = tmp_path / "state"
+    environment = {
+        **os.environ,
+        "XDG_STATE_HOME": str(state),
+        "MLCUBE_REMOTE_INVENTORY": str(state / "mlcube-remote/sandbox/hosts.yaml"),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    sandbox = ["mlcube-remote", "sandbox"]
+    try:
+        subprocess.run([*sandbox, "up", "--hosts", "1"], env=environment, check=True, timeout=120)
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", script],
+            cwd=clone,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    finally:
+        subprocess.run([*sandbox, "down"], env=environment, check=True, capture_output=True)
+    lines = done.stdout.splitlines()
+    assert lines[0] == "hello_world has hello, bye"
+    assert "sandbox1 hello succeeded 0" in lines
+    assert lines[-2].startswith("1 of 2 jobs did not succeed: nowhere.invalid: ")
+    assert lines[-1].endswith("--failed")
+
+
 def test_the_states_of_a_job_are_those_that_hosts_tell() -> None:
     page = (ROOT / "docs/durability.md").read_text()
     diagram = page[page.index("```mermaid") : page.index("```\n\nA host")]

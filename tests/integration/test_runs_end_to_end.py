@@ -233,7 +233,8 @@ def test_with_fail_fast_the_others_are_stopped(
     described["hosts"][quick]["env"] = {"CODE": "3"}
     inventory.write_text(yaml.safe_dump(described))
     cube = write_cube(
-        tmp_path / "cube", {"try": shell_task('test -z "$CODE" || exit 3; exec sleep 120')}
+        tmp_path / "cube",
+        {"try": shell_task('test -z "$CODE" || exit 3; trap "exit 143" TERM; sleep 120 & wait')},
     )
     done = run(inventory, cube, "--host=all_of_them", "--task=try", "--fail-fast", "--output=json")
     assert done.returncode == 1, done.stderr
