@@ -147,7 +147,7 @@ def test_a_dry_run_shows_where_jobs_might_go(root: Path) -> None:
 def test_every_host_is_planned_for(root: Path) -> None:
     odd = Host(name="odd", platform="singularity", remote_root="/r")
     what = request(root, "lr=1", hosts=(HOST, attrs.evolve(odd, platform="nonsense")))
-    with pytest.raises(PlanError, match="odd: .*unknown platform 'nonsense'"):
+    with pytest.raises(PlanError, match=r"odd: .*unknown platform 'nonsense'"):
         plan(what)
 
 
