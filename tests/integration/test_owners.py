@@ -38,13 +38,9 @@ def cube(tmp_path: Path) -> Path:
 
 
 def others_files(host: SshHost) -> list[str]:
-    """Return what in the mirror is not the user's, but for links, which are in nobody's way."""
+    """Return what in the mirror is not the user's."""
     place = str(mirror(host))
-    found = (
-        host.exec(["find", place, "!", "-user", "mlcube", "!", "-type", "l"])
-        .output.decode()
-        .split("\n")
-    )
+    found = host.exec(["find", place, "!", "-user", "mlcube"]).output.decode().split("\n")
     return [path for path in found if path]
 
 
@@ -101,3 +97,23 @@ def test_an_image_that_cannot_help_is_told(
     assert b'"chown": executable file not found' in done.stderr
     assert b"private.bin" in done.stderr
     assert b"Permission denied" in done.stderr
+
+
+def test_what_everybody_may_read_is_the_users_too(ssh_host: HostFactory, tmp_path: Path) -> None:
+    """Or the next run could not send it with the modes that it has here."""
+    tasks = {
+        "first": shell_task('echo data >"${0#*=}/d.txt"', outputs={"data": "data/"}),
+        "second": shell_task(
+            'cat "${0#*=}/d.txt"; echo x >"${1#*=}/o.txt"',
+            inputs={"data": "data/"},
+            outputs={"out": "out/"},
+        ),
+    }
+    cube = write_cube(tmp_path / "cube", tasks)
+    host = ssh_host(private=True)
+    for task in tasks:
+        done = on(host, cube, f"--task={task}")
+        assert done.returncode == 0, (task, done.stderr)
+        assert others_files(host) == []
+        (cube / "workspace/data/d.txt").chmod(0o600)
+    assert done.stdout == b"data\n"

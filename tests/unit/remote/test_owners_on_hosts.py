@@ -26,6 +26,14 @@ if [ "$1" = -g ]; then echo 4343; else echo 'uid=4242(ada) gid=4343(ada)'; fi
 """
 
 
+# Nor is root's copy the user's, as the user's own would be.
+COPY = """#!/bin/sh
+for target; do :; done
+[ ! -e "$NO_SPACE" ] || exit 1
+/bin/cp "$@" && chown -h 4242 "$target"
+"""
+
+
 @attrs.frozen
 class Host:
     """A task's directory, and the answer of what would change the owner."""
@@ -42,6 +50,7 @@ class Host:
             *("echo", "chown -h -R"),
             PATH=path,
             ASKED=asked,
+            NO_SPACE=str(self.root.parent / "full"),
             ANSWER=answer,
         )
 
@@ -50,7 +59,7 @@ class Host:
 def host(call: Call, tmp_path: Path) -> Host:
     for name in ("bin", "task", "root/theirs", "root/mine", "outside"):
         (tmp_path / name).mkdir(parents=True)
-    for name, text in (("engine", ENGINE), ("id", IDENTITY)):
+    for name, text in (("engine", ENGINE), ("id", IDENTITY), ("cp", COPY)):
         (tmp_path / "bin" / name).write_text(text)
         (tmp_path / "bin" / name).chmod(0o755)
     engine = quote_words([str(tmp_path / "bin/engine")])
@@ -80,17 +89,52 @@ def test_only_where_others_own_something_the_owner_is_changed(host: Host) -> Non
 
 @needs_root
 @pytest.mark.parametrize(
-    ("mode", "is_in_the_way"), [(0o644, False), (0o444, False), (0o640, True), (0o600, True)]
+    ("mode", "size", "count", "needs_a_container"),
+    [
+        (0o644, 9, 3, False),
+        (0o444, 9, 3, False),
+        (0o640, 9, 1, True),
+        (0o600, 9, 1, True),
+        (0o644, 2_000_000, 1, True),
+        (0o644, 1, 60, True),
+    ],
 )
-def test_files_that_are_in_nobodys_way_stay_as_they_are(
-    host: Host, mode: int, is_in_the_way: bool
+def test_a_few_small_files_are_replaced_by_copies(
+    host: Host, mode: int, size: int, count: int, needs_a_container: bool
 ) -> None:
     mine = host.root / "mine"
-    (mine / "made").write_text("x")
-    (mine / "made").chmod(mode)
-    (mine / "link").symlink_to("nowhere")
+    for number in range(count):
+        made = mine / f"-made '{number}\n"
+        made.write_text("x" * size)
+        made.chmod(mode)
+        os.utime(made, (1, 1))
+    (mine / "link").symlink_to("/etc/passwd")
     given_to(4242, mine)
-    assert bool(host.own((str(mine), "/mlcube_io0")).stdout) is is_in_the_way
+    before = {path: path.lstat() for path in mine.iterdir()}
+    done = host.own((str(mine), "/mlcube_io0"))
+    assert done.returncode == 0, done.stderr
+    assert bool(done.stdout) is needs_a_container
+    after = {path: path.lstat() for path in mine.iterdir()}
+    assert [*map(str, sorted(after))] == [*map(str, sorted(before))]
+    for path, was in before.items():
+        now = after[path]
+        assert (now.st_mode, now.st_size) == (was.st_mode, was.st_size)
+        assert (now.st_ino == was.st_ino) is needs_a_container
+        assert path.is_symlink() or now.st_mtime == 1
+    assert os.readlink(mine / "link") == "/etc/passwd"
+
+
+@needs_root
+def test_what_cannot_be_copied_is_given_by_the_engine(host: Host) -> None:
+    mine = host.root / "mine"
+    (mine / "made").write_text("x")
+    given_to(4242, mine)
+    (host.root.parent / "full").touch()
+    assert host.own((str(mine), "/mlcube_io0")).stdout == b"chown -h -R 4242:4343 /mlcube_io0\n"
+    (host.root.parent / "full").unlink()
+    os.mkfifo(mine / "pipe")
+    assert host.own((str(mine), "/mlcube_io0")).stdout == b"chown -h -R 4242:4343 /mlcube_io0\n"
+    assert sorted(path.name for path in mine.iterdir()) == ["made", "pipe"]
 
 
 @needs_root
