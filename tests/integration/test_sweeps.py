@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.integration.test_runs_end_to_end import FILE, run, shell_task, write_cube
+from mlcube_remote.runs.ids import new_run_id
+from tests.integration.test_runs_end_to_end import FILE, command, run, shell_task, write_cube
+from tests.unit.remote.conftest import wait_for
 
 if TYPE_CHECKING:
     from tests.integration.conftest import HostFactory, SshHost
@@ -135,3 +139,83 @@ def test_jobs_go_where_a_host_can_be_used(ssh_host: HostFactory, pool: Pool, cub
     said = done.stderr.decode()
     assert said.count("gets no more jobs:") == 2
     assert said.count("to be done again") >= 2
+
+
+def call(inventory: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    argv = [sys.executable, "-m", "mlcube_remote", name, *arguments]
+    if name != "rerun":
+        argv.append(f"--inventory={inventory}")
+    return subprocess.run(argv, capture_output=True, check=False, timeout=90)
+
+
+def test_a_sweep_whose_client_died_is_gone_on_with(
+    ssh_host: HostFactory, pool: Pool, tmp_path: Path
+) -> None:
+    gated = shell_task(
+        'echo begun; while [ ! -e "$(dirname "${1#*=}")/go" ]; do sleep 0.1; done; '
+        'cat "${0#*=}" >"${1#*=}"',
+        inputs={"settings": {**FILE, "default": "settings.yaml"}},
+        outputs={"made": {**FILE, "default": "made.txt"}},
+    )
+    cube = write_cube(tmp_path / "cube", {"gated": gated})
+    (cube / "workspace/settings.yaml").write_text("n: 0\n")
+    host = ssh_host("docker")
+    inventory, run_id = pool(host), new_run_id()
+    sweep = (f"--host={host.name}", "--sweep=n=1,2,3", f"--run-id={run_id}")
+    with subprocess.Popen(command(inventory, cube, *sweep), stdout=subprocess.PIPE) as client:
+        assert client.stdout is not None
+        begun = {client.stdout.readline() for _ in range(2)}
+        client.kill()
+    assert begun == {f"{name}@{host.name} | begun\n".encode() for name in ("01", "02")}
+    for room in host.home.glob(f".mlcube-remote/trials/{run_id}-*/workspace"):
+        (room / "go").touch()
+    followed = call(inventory, "attach", run_id, "--output=json")
+    assert followed.returncode == 0, followed.stderr.decode()
+    assert [job["job"] for job in json.loads(followed.stdout)["jobs"]] == ["01", "02"]
+    assert (results(cube) / "02/made.txt").read_text() == "n: 2\n"
+    with subprocess.Popen(
+        [*command(inventory, cube, *sweep), "--output=json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as again:
+        wait_for(lambda: [*host.home.glob(f".mlcube-remote/trials/{run_id}-03-*/workspace")], 60)
+        (room,) = host.home.glob(f".mlcube-remote/trials/{run_id}-03-*/workspace")
+        (room / "go").touch()
+        out, err = again.communicate(timeout=90)
+    assert again.returncode == 0, err.decode()
+    assert [job["attempt"] for job in json.loads(out)["jobs"]] == [1, 1, 1]
+    assert err.count(b"was begun before: following it") == 2
+    assert (results(cube) / "03/made.txt").read_text() == "n: 3\n"
+
+
+def test_of_a_sweep_the_jobs_that_failed_are_run_again(
+    ssh_host: HostFactory, pool: Pool, tmp_path: Path
+) -> None:
+    fussy = shell_task(
+        'grep -v "n: 2" "${0#*=}" >"${1#*=}"',
+        inputs={"settings": {**FILE, "default": "settings.yaml"}},
+        outputs={"made": {**FILE, "default": "made.txt"}},
+    )
+    cube = write_cube(tmp_path / "cube", {"fussy": fussy})
+    (cube / "workspace/settings.yaml").write_text("n: 0\n")
+    host = ssh_host("docker")
+    inventory, run_id = pool(host), new_run_id()
+    sweep = (f"--host={host.name}", "--sweep=n=1,2,3", f"--run-id={run_id}", "--output=json")
+    done = run(inventory, cube, *sweep, "--retries=1", "--retry-on=task", "--retry-on=host")
+    assert done.returncode == 1
+    found = json.loads(done.stdout)["jobs"]
+    assert [job["status"] for job in found] == ["succeeded", "failed", "succeeded"]
+    assert [job["attempt"] for job in found] == [1, 2, 1], "it was given a second chance"
+    (cube / "mlcube.yaml").write_text((cube / "mlcube.yaml").read_text().replace("-v ", ""))
+    again = call(inventory, "rerun", run_id, "--failed", "--output=json")
+    (job,) = jobs(again)
+    assert (job["job"], job["attempt"], job["parameters"]) == ("02", 3, {"n": "2"})
+    assert (results(cube) / "02/made.txt").read_text() == "n: 2\n"
+    index = json.loads((results(cube) / "results.json").read_text())
+    assert [(job["job"], job["status"]) for job in index["jobs"]] == [
+        ("01", "succeeded"),
+        ("02", "succeeded"),
+        ("03", "succeeded"),
+    ]
+    status = call(inventory, "status", run_id, "--output=json")
+    assert [job["job"] for job in json.loads(status.stdout)["jobs"]] == ["01", "02", "03"]
