@@ -6,12 +6,15 @@ from __future__ import annotations
 from contextlib import closing
 from functools import partial
 
+import attrs
+
 from mlcube_remote.commands.model import ImageCommands
 from mlcube_remote.dispatch import gpus
 from mlcube_remote.dispatch.claim import Claim, claim, join
 from mlcube_remote.dispatch.ending import Settle, conclude
 from mlcube_remote.dispatch.events import Level, Stage
 from mlcube_remote.dispatch.journal import Journal
+from mlcube_remote.dispatch.lease import Device, lease
 from mlcube_remote.dispatch.line import Line
 from mlcube_remote.dispatch.outcome import JobOutcome
 from mlcube_remote.dispatch.paths import cube_room
@@ -121,6 +124,9 @@ def _work(bench: Bench) -> None:
         held = claim(bench, ticket)
         if held is not Claim.ANOTHERS:
             bench.remember(ticket)
+            bench = _with_devices(bench, ticket)
+            if bench.job.devices:
+                commands = bench.job.commands(bench.paths, bench.facts.kinds, bench.facts.programs)
             with bench.run.mirror(bench.facts.root_id) as mirror:
                 if not (mirror.is_ready and held is Claim.SHARED):
                     if warning := logout_warning(bench.facts, needed):
@@ -136,6 +142,40 @@ def _work(bench: Bench) -> None:
         bench.reached.detached = True
         return
     _watch(bench, ticket)
+
+
+def _with_devices(bench: Bench, ticket: Ticket) -> Bench:
+    """Lease the GPUs that the job asks for."""
+    if not bench.job.gpus:
+        return bench
+
+    def wait(reason: str) -> None:
+        bench.run.check()
+        bench.journal.note(Level.INFO, f"waiting: {reason}")
+
+    devices = bench.line.steadily(
+        lambda at: lease(
+            at,
+            ticket.job_dir,
+            bench.job.gpus,
+            only=bench.job.host.gpus or (),
+            wait=wait if bench.run.wait else None,
+        )
+    )
+    if not devices:
+        return bench
+    bench.line.after.append(partial(_lease_again, bench, ticket, devices))
+    numbers = ", ".join(device.index for device in devices)
+    bench.journal.note(Level.INFO, f"GPU{'s' if len(devices) > 1 else ''} {numbers} for this job")
+    return attrs.evolve(bench, job=attrs.evolve(bench.job, devices=devices))
+
+
+def _lease_again(
+    bench: Bench, ticket: Ticket, devices: tuple[Device, ...], connection: Connection
+) -> None:
+    """Make sure that a job which was cut off before its launch still has its GPUs."""
+    if not bench.reached.launched:
+        lease(connection, ticket.job_dir, len(devices), only=[device.uuid for device in devices])
 
 
 def _make_ready(bench: Bench, needed: ImageCommands, commands: Built) -> None:

@@ -24,6 +24,7 @@ from mlcube_remote.commands.model import (
 from mlcube_remote.commands.sif import unhonoured
 from mlcube_remote.cube.model import NOTHING, Cube
 from mlcube_remote.cube.system import NO_SYSTEM_SETTINGS, SystemSettings, UserPlatform
+from mlcube_remote.dispatch.lease import Device, spelt, wanted
 from mlcube_remote.dispatch.outcome import label
 from mlcube_remote.dispatch.paths import HostPaths, host_paths
 from mlcube_remote.dispatch.placement import (
@@ -92,6 +93,21 @@ class Job:
     """What the job of a sweep is given; ``None``: it is the only one on its host."""
     attempt: int = 1
     """How often it has been begun, this time included."""
+    devices: tuple[Device, ...] = ()
+    """GPUs that it has for itself."""
+
+    @property
+    def gpus(self) -> int:
+        """How many GPUs it asks for that are to be its own."""
+        sections = (*self.host.settings.values(), *self.cube.settings.values(), self.user_settings)
+        return wanted(self.request.options, self.cube, self.platform, sections)
+
+    @property
+    def options(self) -> Options:
+        """The command line's options, with the devices that were leased."""
+        if not self.devices:
+            return self.request.options
+        return attrs.evolve(self.request.options, gpus=spelt(self.platform, self.devices))
 
     @property
     def cube(self) -> Cube:
@@ -201,7 +217,7 @@ class Job:
                 host_settings=self.host.settings,
                 user_settings=self.user_settings,
                 layout=paths.layout,
-                options=self.request.options,
+                options=self.options,
                 kind_of=kind_of,
                 programs=programs,
                 trusted=self.request.trust_cube,
@@ -247,12 +263,15 @@ class Job:
 
     def labels(self, task: str, uid: str) -> dict[str, str]:
         """Return the labels of a task's containers."""
-        return {
+        labels = {
             f"{LABEL}.run": self.request.run_id,
             f"{LABEL}.host": self.host.name,
             f"{LABEL}.task": task,
             f"{LABEL}.owner": uid,
         }
+        if self.devices:
+            labels[f"{LABEL}.gpus"] = ",".join(device.uuid for device in self.devices)
+        return labels
 
 
 def _kind_of(cube: Cube, paths: HostPaths, kinds: Mapping[str, str]) -> KindOf:
@@ -397,6 +416,23 @@ def named_platform(name: str, host: Host, system: SystemSettings) -> UserPlatfor
     )
 
 
+def slots(request: Request, host: Host) -> int:
+    """Return how many jobs of a sweep a host takes at once: no more than it lists GPUs for.
+
+    Raises:
+        PlanError: It lists fewer GPUs than one job asks for.
+    """
+    asked = make_job(request, host, request.trials[0]).gpus
+    if not asked or host.gpus is None:
+        return host.slots
+    if asked > len(host.gpus):
+        raise PlanError(
+            f"{host.name}: {asked} GPUs are asked for, and the inventory lists {len(host.gpus)}",
+            hint="leave the host out, or ask for fewer: --gpus",
+        )
+    return min(host.slots, len(host.gpus) // asked)
+
+
 def results_of(request: Request) -> Path:
     """Return the folder for what a run of several jobs makes."""
     return request.cube.workspace.parent / "results" / request.run_id
@@ -412,10 +448,10 @@ def _require_apart(request: Request, jobs: tuple[Job, ...]) -> None:
             hint="an input that its task writes to: declare it with opts: rw, and each job has "
             "a copy",
         )
-    slots = sum(host.slots for host in request.hosts)
-    if request.detach and len(jobs) > slots:
+    free = sum(slots(request, host) for host in request.hosts)
+    if request.detach and len(jobs) > free:
         raise PlanError(
-            f"--detach: {len(jobs)} jobs for {slots} slots: somebody must be here to place the "
+            f"--detach: {len(jobs)} jobs for {free} slots: somebody must be here to place the "
             "others when hosts are free",
             hint="leave it out, and run it under tmux or nohup; or give hosts more slots: in the "
             "inventory",

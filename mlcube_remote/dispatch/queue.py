@@ -9,7 +9,7 @@ from mlcube_remote.dispatch.ending import Settle
 from mlcube_remote.dispatch.known import Attempt, last_attempts
 from mlcube_remote.dispatch.outcome import JobOutcome, Status
 from mlcube_remote.dispatch.pipeline import run_job
-from mlcube_remote.dispatch.plan import Job, Request, make_job
+from mlcube_remote.dispatch.plan import Job, Request, make_job, slots
 from mlcube_remote.dispatch.pool import PoolJob
 from mlcube_remote.dispatch.run import Run
 from mlcube_remote.dispatch.schedule import Place, Start
@@ -18,8 +18,8 @@ from mlcube_remote.runs.store import Store
 
 
 def places(request: Request) -> tuple[Place, ...]:
-    """Return the hosts of the pool."""
-    return tuple(Place(host=host.name, slots=host.slots) for host in request.hosts)
+    """Return the hosts of the pool, with no more slots than GPUs that the inventory lists."""
+    return tuple(Place(host=host.name, slots=slots(request, host)) for host in request.hosts)
 
 
 def queue(request: Request, jobs: tuple[Job, ...], store: Store) -> tuple[PoolJob, ...]:

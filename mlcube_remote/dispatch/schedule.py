@@ -221,7 +221,7 @@ def _after(place: Place, end: End, now: float, patience: float) -> Place:
         # One that never worked is a mistake of the inventory's rather than a passing trouble.
         is_out=place.is_out
         or end in {End.HOST_UNFIT, End.HOST_BROKE}
-        or (end is End.HOST_STUMBLED and not place.has_worked)
+        or (end is End.HOST_STUMBLED and not place.has_worked and not place.taken)
         or now - since > patience,
     )
 

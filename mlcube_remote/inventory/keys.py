@@ -120,6 +120,21 @@ def slots(value: Any) -> int:
     return value
 
 
+def gpus(value: Any) -> tuple[str, ...] | None:
+    """``auto``, or a list of the GPUs' numbers or UUIDs."""
+    if value == "auto":
+        return None
+    if not isinstance(value, list):
+        raise ValueError(f"expected auto, or a list of GPUs such as [0, 1], got {shown(value)}")
+    names = [str(item) for item in value if not isinstance(item, bool)]
+    for item, name in zip(value, names, strict=False):
+        if not re.fullmatch(r"\d{1,3}|(?:GPU|MIG)-[0-9A-Za-z-]+", name):
+            raise ValueError(f"expected a GPU's number or UUID, got {shown(item)}")
+    if len(set(names)) < len(value):
+        raise ValueError("expected each GPU once")
+    return tuple(names)
+
+
 def seconds(value: Any) -> float:
     """A positive number of seconds."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 86400:
@@ -239,6 +254,7 @@ CHECKS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "platform": platform,
         "connection": connection,
         "slots": slots,
+        "gpus": gpus,
         "labels": labels,
         "env": env,
     }

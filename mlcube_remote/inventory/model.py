@@ -59,6 +59,8 @@ class Host:
     connection: ConnectionKind = ConnectionKind.SSH
     slots: int = 1
     """Jobs of one sweep that it takes at once."""
+    gpus: tuple[str, ...] | None = None
+    """Numbers or UUIDs of the GPUs that jobs may lease; ``None``: all that the host tells of."""
     labels: Mapping[str, str] = NOTHING
     env: Mapping[str, Secret | None] = NOTHING
     """Variables handed to the container by name; ``None`` takes the value from this machine's

@@ -56,6 +56,7 @@ def host_document(host: Host, endpoint: Endpoint | None) -> dict[str, Any]:
         "remote_root": host.remote_root,
         "platform": host.platform,
         "slots": host.slots,
+        "gpus": "auto" if host.gpus is None else list(host.gpus),
         "labels": dict(host.labels),
         "env": list(host.env),
         "settings": {name: dict(section) for name, section in host.settings.items()},

@@ -219,3 +219,57 @@ def test_of_a_sweep_the_jobs_that_failed_are_run_again(
     ]
     status = call(inventory, "status", run_id, "--output=json")
     assert [job["job"] for job in json.loads(status.stdout)["jobs"]] == ["01", "02", "03"]
+
+
+NVIDIA_SMI = r"""#!/bin/sh
+case $1 in
+--query-gpu=*) printf '%s\n' '0, GPU-0aaa' '1, GPU-1bbb' '2, GPU-2ccc' ;;
+--query-compute-apps=*) echo GPU-1bbb ;;
+esac
+"""
+WITHOUT_GPUS = r"""#!/bin/sh
+# The engine, which here has no devices to hand over: the task is told in a variable.
+for word in "$@"; do
+    shift
+    case $word in
+    --gpus=*) set -- "$@" -e "DEVICES=${word#--gpus=}" ;;
+    *) set -- "$@" "$word" ;;
+    esac
+done
+exec docker "$@"
+"""
+
+
+def test_jobs_get_gpus_of_their_own(ssh_host: HostFactory, pool: Pool, tmp_path: Path) -> None:
+    host = ssh_host(private=True)
+    for name, text in {"nvidia-smi": NVIDIA_SMI, "docker-without": WITHOUT_GPUS}.items():
+        program = f"cat >/usr/local/bin/{name} <<'EOT'\n{text}EOT\nchmod 755 /usr/local/bin/{name}"
+        assert host.exec(["sh", "-c", program]).exit_code == 0
+    hold = shell_task(
+        'echo begun; while [ ! -e "$(dirname "${1#*=}")/go" ]; do sleep 0.1; done; '
+        'echo "$DEVICES" >"${1#*=}"',
+        inputs={"settings": {**FILE, "default": "settings.yaml"}},
+        outputs={"devices": {**FILE, "default": "devices.txt"}},
+    )
+    cube = write_cube(tmp_path / "cube", {"hold": hold}, platform={"accelerator_count": 1})
+    (cube / "workspace/settings.yaml").write_text("n: 0\n")
+    inventory, run_id = pool(host), new_run_id()
+    described = yaml.safe_load(inventory.read_text())
+    described["hosts"][host.name]["docker"] = {"docker": "docker-without"}
+    inventory.write_text(yaml.safe_dump(described))
+    argv = command(inventory, cube, f"--host={host.name}", "--sweep=n=1,2", f"--run-id={run_id}")
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
+        assert client.stdout is not None
+        assert b"begun" in client.stdout.readline()
+        assert b"begun" in client.stdout.readline(), "both are at work"
+        other = write_cube(tmp_path / "other", {"hold": hold}, platform={"accelerator_count": 1})
+        (other / "workspace/settings.yaml").write_text("n: 0\n")
+        busy = run(inventory, other, f"--host={host.name}")
+        for room in host.home.glob(f".mlcube-remote/trials/{run_id}-*/workspace"):
+            (room / "go").touch()
+        _, err = client.communicate(timeout=90)
+    assert client.returncode == 0, err.decode()
+    devices = {(results(cube) / name / "devices.txt").read_text() for name in ("01", "02")}
+    assert devices == {"device=GPU-0aaa\n", "device=GPU-2ccc\n"}, "GPU 1 is somebody else's"
+    assert busy.returncode == 117
+    assert b"0 of 3 GPUs are free, and the job asks for 1" in busy.stderr

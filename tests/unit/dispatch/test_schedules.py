@@ -119,6 +119,13 @@ def test_a_host_that_never_worked_is_out_when_it_stumbles() -> None:
     assert without(state, stranded(state)).is_over
 
 
+def test_a_host_on_which_others_are_at_work_is_not_out_when_one_stumbles() -> None:
+    state, _ = starts(pool(3, 2))
+    state, again = ended(state, "j1", End.HOST_STUMBLED, 1.0)
+    assert again
+    assert not state.places["h0"].is_out
+
+
 def test_a_host_that_worked_rests_and_is_tried_with_one_job() -> None:
     state, _ = starts(pool(9, 2))
     state, _ = ended(state, "j0", End.DONE, 1.0)

@@ -14,6 +14,7 @@ from mlcube_remote.cube.model import Parameter
 from mlcube_remote.dispatch.dryrun import dry_run
 from mlcube_remote.dispatch.plan import Job, Request, make_job, plan
 from mlcube_remote.dispatch.pull import folders
+from mlcube_remote.dispatch.queue import places
 from mlcube_remote.dispatch.sweep import sharded, swept
 from mlcube_remote.dispatch.sync import trees
 from mlcube_remote.dispatch.trial import trials
@@ -182,6 +183,20 @@ def test_jobs_that_would_write_one_path_are_refused(root: Path, value: str, mess
         plan(what)
     assert message in caught.value.message
     plan(request(root, "model=/data/m1,/data/m2"))
+
+
+def test_a_host_takes_no_more_jobs_than_it_lists_gpus_for(root: Path) -> None:
+    def taken(gpus: tuple[str, ...] | None, asked: str | None) -> int:
+        host = attrs.evolve(HOST, slots=4, gpus=gpus)
+        what = attrs.evolve(request(root, hosts=(host,)), options=Options(gpus=asked))
+        return places(what)[0].slots
+
+    assert taken(("0", "1", "2"), "1") == 3
+    assert taken(("0", "1", "2"), "2") == 1
+    assert taken(("0", "1", "2"), None) == 4
+    assert taken(None, "2") == 4
+    with pytest.raises(PlanError, match="h: 4 GPUs are asked for, and the inventory lists 3"):
+        taken(("0", "1", "2"), "4")
 
 
 def test_a_shard_reads_its_piece(root: Path) -> None:

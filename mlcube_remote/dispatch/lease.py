@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""GPUs for one job alone, leased on the host: no other job there gets the same ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from mlcube_remote.commands.model import Options
+from mlcube_remote.cube.model import Cube
+from mlcube_remote.dispatch.preflight import records
+from mlcube_remote.errors import BusyError, HostError
+from mlcube_remote.transport.base import Connection
+
+_TOO_FEW, _NOBODY_TO_ASK = 16, 127
+_WAITS = 5.0
+"""Seconds between two looks for free GPUs."""
+_PATIENCE = 150.0
+"""Seconds for an answer: two questions to the driver, and others who ask at once."""
+
+
+@attrs.frozen
+class Device:
+    """One GPU of a host."""
+
+    index: str
+    """Its number, as ``nvidia-smi`` counts."""
+    uuid: str
+    """Its name, which no two devices share."""
+
+
+def wanted(
+    options: Options, cube: Cube, platform: str, sections: Iterable[Mapping[str, Any]]
+) -> int:
+    """Return how many GPUs of its own a job asks for; 0 where none, or certain ones.
+
+    Args:
+        options: The command line's.
+        cube: The cube.
+        platform: The job's platform.
+        sections: Platform settings that may say ``--gpus``: what they say is left alone.
+    """
+    text = options.gpus
+    if text is None:
+        if any("--gpus" in each for each in sections) or platform in {"singularity", "apptainer"}:
+            return 0
+        text = str(cube.accelerator_count or "").strip()
+    return int(text) if text.isdecimal() else 0
+
+
+def lease(
+    connection: Connection,
+    job_dir: str,
+    count: int,
+    *,
+    only: Sequence[str] = (),
+    wait: Callable[[str], None] | None = None,
+) -> tuple[Device, ...]:
+    """Lease GPUs for a claimed job; they are its own until it is over.
+
+    Args:
+        connection: The host.
+        job_dir: The job's directory there.
+        count: How many.
+        only: Numbers or UUIDs of those that may be taken; none: any of the host.
+        wait: Wait for GPUs to become free; told why, once.
+
+    Returns:
+        The devices; none where the host has nobody who could tell of any.
+
+    Raises:
+        BusyError: Too few are free, and nobody wants to wait.
+        HostError: They could not be leased.
+    """
+    told = False
+    while True:
+        reply = connection.call("mlcr_lease", job_dir, str(count), *only, timeout=_PATIENCE)
+        if reply.code == _NOBODY_TO_ASK:
+            return ()
+        if reply.ok:
+            found = [value.split() for key, value in records(reply) if key == "gpu"]
+            return tuple(Device(index, uuid) for index, uuid in found)
+        if reply.code != _TOO_FEW:
+            said = reply.stderr.decode("utf-8", "replace").strip() or f"status {reply.code}"
+            raise HostError(connection.name, f"GPUs could not be leased: {said}")
+        facts = dict(records(reply))
+        free, total = int(facts.get("free", 0)), int(facts.get("total", 0))
+        busy = BusyError(
+            connection.name,
+            f"{free} of {total} GPUs are free, and the job asks for {count}",
+            hint=f"wait for them (--wait), or see who has them: mlcube-remote ps --host="
+            f"{connection.name}"
+            if total >= count
+            else "ask for fewer (--gpus), or choose another host",
+        )
+        if wait is None or total < count:
+            raise busy
+        if not told:
+            wait(busy.reason)
+            told = True
+        time.sleep(_WAITS)
+
+
+def spelt(platform: str, devices: Sequence[Device]) -> str:
+    """Return the devices as ``--gpus`` has them for a platform."""
+    if platform == "podman":
+        # What CDI surely knows are the numbers.
+        return f"device={','.join(device.index for device in devices)}"
+    names = f"device={','.join(device.uuid for device in devices)}"
+    # Docker reads the option as a line of CSV.
+    return f'"{names}"' if platform == "docker" and len(devices) > 1 else names

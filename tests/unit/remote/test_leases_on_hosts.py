@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""GPUs are leased whole or not at all, to one live job each, and never where others compute."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mlcube_remote.remote import library
+from mlcube_remote.transport.quoting import quote_words
+from tests.unit.remote.conftest import Call, records, reserve
+
+NVIDIA_SMI = r"""#!/bin/sh
+# NVIDIA's program, whose answers are in files beside this script.
+case $1 in
+--query-gpu=*) cat "${0%/*}/devices" ;;
+--query-compute-apps=*) cat "${0%/*}/processes" ;;
+esac
+"""
+UUIDS = [f"GPU-{number}bd5c0ea-ed34-7c4e-8a95-1b7e4f1d8c2{number}" for number in range(4)]
+
+
+@pytest.fixture
+def smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "nvidia-smi").write_text(NVIDIA_SMI)
+    (folder / "nvidia-smi").chmod(0o755)
+    devices = "".join(f"{number}, {uuid}\n" for number, uuid in enumerate(UUIDS))
+    (folder / "devices").write_text(devices)
+    (folder / "processes").write_text("")
+    monkeypatch.setenv("PATH", f"{folder}:/usr/local/bin:/usr/bin:/bin")
+    return folder
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Path:
+    return tmp_path / "root" / "jobs"
+
+
+def lease(call: Call, jobs: Path, name: str, count: int, *devices: str) -> list[int]:
+    """Claim a job, lease GPUs for it, and return their numbers; with -1 in front: too few."""
+    jobs.parent.mkdir(exist_ok=True)
+    if not (jobs / name).exists():
+        assert reserve(call, jobs / name).returncode == 0
+    done = call("mlcr_lease", str(jobs / name), str(count), *devices)
+    told = records(done)
+    if done.returncode == 16:
+        facts = dict(told)
+        return [-1, int(facts["free"]), int(facts["total"])]
+    assert done.returncode == 0, done.stderr
+    found = [value.split() for key, value in told if key == "gpu"]
+    assert all(UUIDS[int(index)] == uuid for index, uuid in found)
+    return [int(index) for index, _ in found]
+
+
+def test_each_job_gets_devices_of_its_own(call: Call, jobs: Path, smi: Path) -> None:
+    assert lease(call, jobs, "a", 2) == [0, 1]
+    assert lease(call, jobs, "b", 1) == [2]
+    assert lease(call, jobs, "c", 2) == [-1, 1, 4], "all or none"
+    assert lease(call, jobs, "d", 1) == [3], "what could not be had in full was not kept"
+    assert lease(call, jobs, "a", 2) == [0, 1], "asked again, the same"
+
+
+def test_a_lease_ends_with_its_job(call: Call, jobs: Path, smi: Path) -> None:
+    assert lease(call, jobs, "a", 4) == [0, 1, 2, 3]
+    assert lease(call, jobs, "b", 1) == [-1, 0, 4]
+    (jobs / "a" / "preparing").write_text(
+        "boot 1 1 " + Path("/proc/sys/kernel/hostname").read_text()
+    )
+    assert lease(call, jobs, "b", 3) == [0, 1, 2]
+
+
+def test_devices_that_others_compute_on_are_passed_over(call: Call, jobs: Path, smi: Path) -> None:
+    (smi / "processes").write_text(f"{UUIDS[0]}\n{UUIDS[2]}\n{UUIDS[2]}\n")
+    assert lease(call, jobs, "a", 3) == [-1, 2, 4]
+    assert lease(call, jobs, "a", 2) == [1, 3]
+
+
+def test_only_the_devices_of_the_inventory_are_leased(call: Call, jobs: Path, smi: Path) -> None:
+    assert lease(call, jobs, "a", 1, "3", UUIDS[1]) == [1]
+    assert lease(call, jobs, "b", 2, "3", UUIDS[1]) == [-1, 1, 2]
+    assert lease(call, jobs, "b", 1, "3", UUIDS[1]) == [3]
+
+
+@pytest.mark.parametrize("said", ["No devices were found\n", ""])
+def test_a_driver_without_devices_has_none(call: Call, jobs: Path, smi: Path, said: str) -> None:
+    (smi / "devices").write_text(said)
+    assert lease(call, jobs, "a", 1) == [-1, 0, 0]
+
+
+def test_without_a_driver_nobody_knows(call: Call, jobs: Path, smi: Path) -> None:
+    (smi / "nvidia-smi").unlink()
+    jobs.parent.mkdir()
+    reserve(call, jobs / "a")
+    assert call("mlcr_lease", str(jobs / "a"), "1").returncode == 127
+
+
+@pytest.fixture
+def many(jobs: Path, smi: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Give six clients at once, each of which wants two of four devices."""
+    jobs.mkdir(parents=True)
+    calls = [
+        f"mlcr_reserve {quote_words([str(jobs / name)])} '{{}}' '' '' >/dev/null\n"
+        f"mlcr_lease {quote_words([str(jobs / name)])} 2 >/dev/null; echo $?; cat >/dev/null\n"
+        for name in "abcdef"
+    ]
+    clients = [
+        subprocess.Popen(
+            ["sh", "-c", 'sh -c "$0"; :', library() + text],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        for text in calls
+    ]
+    yield clients
+    for client in clients:
+        client.communicate(timeout=30)
+
+
+def test_of_many_at_once_two_get_two_devices_each(
+    many: list[subprocess.Popen[bytes]], jobs: Path
+) -> None:
+    codes = [int(client.stdout.readline()) for client in many if client.stdout is not None]
+    assert sorted(codes) == [0, 0, 16, 16, 16, 16]
+    holders = [(jobs.parent / "leases" / uuid / "first").read_text().strip() for uuid in UUIDS]
+    assert sorted(map(holders.count, set(holders))) == [2, 2]
