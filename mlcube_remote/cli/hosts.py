@@ -84,3 +84,29 @@ def check_hosts(
     else:
         click.echo(checkup_text(checkups))
     return max((checkup.exit_code for checkup in checkups), default=0)
+
+
+@hosts.command("top")
+@click.argument("names", nargs=-1, metavar="[HOSTS]...")
+@shared.host_options
+@shared.where_option
+@shared.login_options
+@_output_option
+def top_hosts(
+    names: tuple[str, ...], hosts: tuple[str, ...], inventory: str | None, **given: Any
+) -> int:
+    """Show how busy hosts are: load, memory, disk, GPUs and who has them."""
+    from mlcube_remote.dispatch.top import top_all  # noqa: PLC0415
+    from mlcube_remote.ui.top import top_document, top_text  # noqa: PLC0415
+
+    found = open_inventory(inventory)
+    chosen = select_hosts(found, (*names, *hosts) or ("all",), given["where"])
+    logins = Logins.ask(found, password=given["ask_password"], passphrase=given["ask_passphrase"])
+    told = top_all(chosen, logins.connect)
+    if given["output"] == "json":
+        from mlcube_remote.ui.document import dump  # noqa: PLC0415
+
+        dump(top_document(told), sys.stdout)
+    else:
+        click.echo(top_text(told))
+    return max((host.error.exit_code for host in told if host.error is not None), default=0)

@@ -21,6 +21,7 @@ _LIBRARY = (
     "job.sh",
     "stop.sh",
     "look.sh",
+    "top.sh",
     "clean.sh",
     "manifest.sh",
     "sif.sh",

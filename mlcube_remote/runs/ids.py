@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 _RUN_ID = re.compile(r"\d{6}-\d{6}-[a-z2-7]{16}")
+_JOB_ID = re.compile(rf"(?P<run>{_RUN_ID.pattern})-(?P<name>.+)-[0-9a-f]{{12}}")
 
 
 def new_run_id() -> str:
@@ -68,6 +69,12 @@ def job_id(run_id: str, name: str) -> str:
         name: What tells it from the run's other jobs: its host's name, or its own.
     """
     return f"{run_id}-{slug(name, of=name)}"
+
+
+def run_of(job: str) -> tuple[str, str] | None:
+    """Return the run of a job's id, and the job's name in it; ``None`` where it is no such id."""
+    match = _JOB_ID.fullmatch(job)
+    return None if match is None else (match["run"], match["name"])
 
 
 def container_name(uid: str, job: str, number: int) -> str:

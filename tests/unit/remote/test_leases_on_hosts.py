@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +17,10 @@ from tests.unit.remote.conftest import Call, records, reserve
 
 NVIDIA_SMI = r"""#!/bin/sh
 # NVIDIA's program, whose answers are in files beside this script.
-case $1 in
---query-gpu=*) cat "${0%/*}/devices" ;;
---query-compute-apps=*) cat "${0%/*}/processes" ;;
+case "$*" in
+*utilization.gpu*) cat "${0%/*}/uses" ;;
+*--query-gpu=*) cat "${0%/*}/devices" ;;
+*--query-compute-apps=*) cat "${0%/*}/processes" ;;
 esac
 """
 UUIDS = [f"GPU-{number}bd5c0ea-ed34-7c4e-8a95-1b7e4f1d8c2{number}" for number in range(4)]
@@ -128,3 +131,31 @@ def test_of_many_at_once_two_get_two_devices_each(
     assert sorted(codes) == [0, 0, 16, 16, 16, 16]
     holders = [(jobs.parent / "leases" / uuid / "first").read_text().strip() for uuid in UUIDS]
     assert sorted(map(holders.count, set(holders))) == [2, 2]
+
+
+def test_a_host_tells_how_busy_it_is(call: Call, jobs: Path, smi: Path) -> None:
+    line = f"1, {UUIDS[1]}, NVIDIA H100 80GB HBM3, 81559, 1024, 37"
+    (smi / "uses").write_text(line + "\n")
+    assert lease(call, jobs, "a", 1, "1") == [1]
+    (smi / "processes").write_text(f"{UUIDS[1]}, {os.getpid()}\n{UUIDS[2]}, 999999999\n")
+    done = call("mlcr_top", str(jobs.parent))
+    assert done.returncode == 0, done.stderr
+    told = records(done)
+    facts = dict(told)
+    assert {"load", "cpus", "memory", "available", "disk", "free"} <= facts.keys()
+    assert int(facts["available"]) <= int(facts["memory"])
+    assert int(facts["free"]) <= int(facts["disk"])
+    assert (facts["jobs"], facts["gpu"], facts["lease"]) == ("1", line, f"{UUIDS[1]} a")
+    user = pwd.getpwuid(os.getuid()).pw_name
+    assert [value for key, value in told if key == "process"] == [
+        f"{UUIDS[1]} {os.getpid()} {user}",
+        f"{UUIDS[2]} 999999999 ",
+    ]
+
+
+def test_a_host_without_jobs_or_driver_tells_the_rest(call: Call, jobs: Path, smi: Path) -> None:
+    (smi / "nvidia-smi").unlink()
+    facts = dict(records(call("mlcr_top", str(jobs.parent))))
+    assert facts["jobs"] == "0"
+    assert {"load", "memory", "free"} <= facts.keys()
+    assert "gpu" not in facts
