@@ -42,6 +42,7 @@ def conclude(
     attempt: int = 1,
     parameters: Mapping[str, str] = _NONE,
     settle: Settle = lambda _: None,
+    may_run: bool = False,
 ) -> JobOutcome:
     """Do the work on one host; a failure of it is an outcome, not an exception.
 
@@ -55,8 +56,9 @@ def conclude(
         attempt: How often the job has been begun.
         parameters: What a sweep gave the job.
         settle: Decides whether the job is to be begun again.
+        may_run: Whether an earlier client may have begun it.
     """
-    reached = Reached()
+    reached = Reached(may_run=may_run)
     error: MLCubeRemoteError | None = None
     try:
         work(reached)
@@ -99,6 +101,8 @@ def _was_ended(run: Run, reached: Reached) -> bool:
 def _status(reached: Reached, error: MLCubeRemoteError | None) -> Status:
     if isinstance(error, DetachedError):
         return Status.RUNNING
+    if reached.may_run and error is not None:
+        return Status.UNKNOWN
     if isinstance(error, _OUT_OF_REACH):
         return Status.UNKNOWN if reached.launched else Status.NOT_STARTED
     if isinstance(error, NotStartedError):

@@ -42,13 +42,16 @@ from mlcube_remote.dispatch.watch import Reached, Watch, watch
 from mlcube_remote.transport.base import Connection
 
 
-def run_job(job: Job, run: Run, settle: Settle = lambda _: None) -> JobOutcome:
+def run_job(
+    job: Job, run: Run, settle: Settle = lambda _: None, *, may_run: bool = False
+) -> JobOutcome:
     """Do a job and say how it ended; a failure of this host is an outcome, not an exception.
 
     Args:
         job: The job.
         run: The run that it belongs to.
         settle: Decides whether it is to be begun again.
+        may_run: Whether an earlier client of the run may have begun it there.
     """
     journal = Journal(host=job.host.name, job=job.own_name, began=run.began, sink=run.sink)
     return conclude(
@@ -56,6 +59,7 @@ def run_job(job: Job, run: Run, settle: Settle = lambda _: None) -> JobOutcome:
         job=(job.request.run_id, job.id),
         parameters={} if job.trial is None else job.trial.point.values,
         settle=settle,
+        may_run=may_run,
         platform=job.platform,
         tasks=() if job.request.configure_only else job.request.tasks,
         run=run,
@@ -122,17 +126,18 @@ def _work(bench: Bench) -> None:
             return
         ticket = bench.ticket(commands)
         held = claim(bench, ticket)
+        bench.reached.may_run = False
         if held is not Claim.ANOTHERS:
             bench.remember(ticket)
             bench = _with_devices(bench, ticket)
             if bench.job.devices:
                 commands = bench.job.commands(bench.paths, bench.facts.kinds, bench.facts.programs)
             with bench.run.mirror(bench.facts.root_id) as mirror:
-                if not (mirror.is_ready and held is Claim.SHARED):
+                if bench.job.host.name not in mirror.ready_on or held is not Claim.SHARED:
                     if warning := logout_warning(bench.facts, needed):
                         bench.journal.note(Level.WARNING, warning)
                     _make_ready(bench, needed, commands)
-                mirror.is_ready = True
+                mirror.ready_on.add(bench.job.host.name)
             require_inputs_there(bench)
             launch_job(bench, ticket, commands)
         else:

@@ -20,12 +20,10 @@ from mlcube_remote.dispatch.schedule import End, Place, Policy, Start, Waiting
 from mlcube_remote.errors import (
     AuthenticationError,
     ConfigureError,
-    ConnectError,
     HostError,
     HostKeyError,
     HostUnfitError,
     MLCubeRemoteError,
-    StateUnknownError,
     UnexpectedError,
 )
 
@@ -108,14 +106,10 @@ class Pool:
 
     def _settle(self, start: Start, outcome: JobOutcome) -> str | None:
         """Note how a job's stay on a host ended, and say why it is to be begun again, if it is."""
-        end = ending(outcome, is_pinned=start.is_pinned)
         with self._changed:
+            end = ending(outcome)
             self.state, again = schedule.ended(self.state, start.job, end, time.monotonic())
-            # A job whose claim nobody could ask for may be at work.
-            is_unknown = end is End.HELD and outcome.status is Status.NOT_STARTED
-            self._outcomes[start.job] = (
-                attrs.evolve(outcome, status=Status.UNKNOWN) if is_unknown else outcome
-            )
+            self._outcomes[start.job] = outcome
             if self.state.places[start.host].is_out and start.host not in self._out:
                 self._drop(start.host, outcome.error)
             self._changed.notify()
@@ -136,14 +130,16 @@ class Pool:
             self.state = schedule.without(self.state, [name])
             job = self.jobs[name]
             before = self._outcomes.get(name)
+            # Where an earlier client may have begun it, nobody could ask.
+            status = Status.NOT_STARTED if job.host is None else Status.UNKNOWN
             outcome = before or JobOutcome(
-                host="",
+                host=job.host or "",
                 job=name,
                 parameters=job.parameters,
                 attempt=job.attempt,
                 platform="",
-                status=Status.NOT_STARTED,
-                tasks=tuple(TaskOutcome(task=t, status=Status.NOT_STARTED) for t in job.tasks),
+                status=status,
+                tasks=tuple(TaskOutcome(task=task, status=status) for task in job.tasks),
                 error=error or self._no_host(),
                 seconds={},
             )
@@ -152,9 +148,14 @@ class Pool:
             self.run.sink(JobFinished(host=outcome.host, job=name, at=at, outcome=outcome))
 
     def _no_host(self) -> NoHostError:
-        reasons = "; ".join(f"{host}: {_reason(error)}" for host, error in self._out.items())
+        reasons = [f"{host}: {_reason(error)}" for host, error in self._out.items()]
+        reasons += [
+            f"{place.host}: what is in its slots may go on"
+            for place in self.state.places.values()
+            if place.held and not place.is_out
+        ]
         return NoHostError(
-            f"no host is left to work on ({reasons})",
+            f"no host is left to work on ({'; '.join(reasons)})",
             hint="mend a host, and go on with the same command and --run-id",
         )
 
@@ -180,9 +181,11 @@ def run_pool(
         decide: Asked whether an interrupt means to stop the jobs or to leave them.
     """
     by_name = {job.name: job for job in jobs}
+    # What may be at work already has its slot, whoever has waited longer.
+    ordered = sorted(by_name.values(), key=lambda job: job.host is None)
     waiting = [
         Waiting(job=job.name, order=order, only=job.host, attempt=job.attempt)
-        for order, job in enumerate(by_name.values())
+        for order, job in enumerate(ordered)
     ]
     hosts = list(places)
     workers = max(1, min(policy.parallel, sum(place.slots for place in hosts)))
@@ -197,21 +200,14 @@ def run_pool(
     return working.result()
 
 
-def ending(outcome: JobOutcome, *, is_pinned: bool = False) -> End:
-    """Say what an outcome means for the job and for its host.
-
-    Args:
-        outcome: How the job's stay on the host ended.
-        is_pinned: Whether an earlier client may have begun it there.
-    """
+def ending(outcome: JobOutcome) -> End:
+    """Say what the end of a job's stay on a host means for the job and for the host."""
     error = outcome.error
     if outcome.status in {Status.UNKNOWN, Status.RUNNING}:
         return End.HELD
     if outcome.status is Status.LOST:
         return End.HOST_LOST
     if outcome.status is Status.NOT_STARTED and isinstance(error, HostError):
-        if is_pinned and isinstance(error, (ConnectError, StateUnknownError)):
-            return End.HELD
         if isinstance(error, UnexpectedError):
             return End.DONE
         return End.HOST_UNFIT if isinstance(error, _LASTING) else End.HOST_STUMBLED

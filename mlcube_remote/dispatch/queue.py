@@ -63,4 +63,5 @@ def _pool_job(request: Request, job: Job, hosts: set[str], last: Attempt | None)
 
 def _work(request: Request, job: Job, start: Start, run: Run, settle: Settle) -> JobOutcome:
     host = next(host for host in request.hosts if host.name == start.host)
-    return run_job(make_job(request, host, job.trial, attempt=start.attempt), run, settle)
+    placed = make_job(request, host, job.trial, attempt=start.attempt)
+    return run_job(placed, run, settle, may_run=start.is_pinned)

@@ -29,9 +29,10 @@ class _Ends:
 
 @attrs.define
 class Mirror:
-    """A cube on a host, with its image, which several jobs of the run share."""
+    """A cube in one ``remote_root``, which several jobs of the run share."""
 
-    is_ready: bool = False
+    ready_on: set[str] = attrs.field(factory=set)
+    """Hosts on which it is up to date and has its image; several may share the root."""
     guard: threading.Lock = attrs.field(factory=threading.Lock)
 
 

@@ -38,6 +38,8 @@ class Reached:
     tasks: list[TaskOutcome] = attrs.field(factory=list)
     outputs: list[PulledOutput] = attrs.field(factory=list)
     launched: bool = False
+    may_run: bool = False
+    """Whether an earlier client may have begun the job, and nobody could ask its host yet."""
     detached: bool = False
     """Whether the job was left to itself on purpose, once it had been started."""
     ticket: Ticket | None = None

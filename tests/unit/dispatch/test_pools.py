@@ -162,16 +162,24 @@ def test_a_state_that_is_unknown_is_not_begun_again() -> None:
     assert [start.job for start in bench.begun].count("j0") == 1
 
 
-def test_a_job_of_an_earlier_client_whose_host_is_silent_may_be_at_work() -> None:
-    def work(start: Start) -> tuple[Status, MLCubeRemoteError | None]:
-        if start.host == "h1":
-            return Status.NOT_STARTED, UnreachableError("h1", "no route")
-        return Status.SUCCEEDED, None
+def test_a_job_of_an_earlier_client_goes_first_and_where_that_was() -> None:
+    bench = Bench(well)
+    assert bench.do(3, 1, 1, host="h1")[0] == "j0@h1 succeeded"
+    assert (bench.begun[0].job, bench.begun[0].is_pinned) == ("j0", True)
+    assert not any(start.is_pinned for start in bench.begun[1:])
 
-    bench = Bench(work)
-    found = bench.do(3, 1, 1, host="h1")
-    assert found[0] == "j0@h1 unknown"
-    assert [line.split()[1] for line in found[1:]] == ["succeeded"] * 2
+
+def test_a_job_of_an_earlier_client_that_nobody_can_ask_for_may_be_at_work() -> None:
+    bench = Bench(well)
+    found = bench.do(2, 1, host="h7")
+    assert found == ["j0@h7 unknown", "j1@h0 succeeded"]
+    assert [start.job for start in bench.begun] == ["j1"]
+
+
+def test_jobs_that_only_held_slots_are_left_for_say_so() -> None:
+    bench = Bench(lambda start: (Status.UNKNOWN, StateUnknownError(start.host, "gone")))
+    assert bench.do(2, 1) == ["j0@h0 unknown", "j1 not-started"]
+    assert "h0: what is in its slots may go on" in str(bench.outcomes[1].error)
 
 
 def test_a_task_that_failed_is_done_again_when_asked() -> None:

@@ -127,3 +127,18 @@ def test_a_sweep_deletes_what_is_old_and_leads_nowhere(
 def test_there_may_be_nothing_to_sweep(call: Call, tmp_path: Path) -> None:
     (tmp_path / "jobs").mkdir()
     assert call("mlcr_sweep", str(tmp_path)).returncode == 0
+
+
+@pytest.mark.parametrize("is_pulled", [True, False])
+def test_the_workspace_of_a_job_of_a_sweep_goes_once_its_outputs_came_home(
+    call: Call, job: Path, is_pulled: bool
+) -> None:
+    room = job.parent.parent / "trials" / job.name / "workspace"
+    room.mkdir(parents=True)
+    launch(call, job, "true")
+    wait_for(lambda: state(call, job) == "ended")
+    if is_pulled:
+        assert call("mlcr_write", str(job / "pulled"), "anew", "").returncode == 0
+    assert call("mlcr_remove", str(job.parent.parent), job.name).returncode == 0
+    assert not job.exists()
+    assert room.exists() != is_pulled
