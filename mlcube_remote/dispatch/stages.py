@@ -29,7 +29,7 @@ from mlcube_remote.dispatch.rsync import Moved
 from mlcube_remote.dispatch.run import Run
 from mlcube_remote.dispatch.sync import Sent, Tree, send, trees
 from mlcube_remote.dispatch.ticket import Ticket, TicketTask
-from mlcube_remote.dispatch.trial import made_path
+from mlcube_remote.dispatch.trial import made_paths
 from mlcube_remote.dispatch.watch import Reached
 from mlcube_remote.errors import HostError, PlanError, StateUnknownError
 from mlcube_remote.platforms import CONTAINER_ENGINES
@@ -240,7 +240,7 @@ def launch_job(bench: Bench, ticket: Ticket, commands: Built) -> None:
     starts = _starts(bench, ticket, commands)
     line.steadily(partial(_prepare, [built for _, built in commands]))
     if job.trial is not None:
-        line.steadily(partial(_write, bench.paths, job.trial.files))
+        line.steadily(partial(_write, made_paths(bench.paths, job.trial)))
     # Until the host has answered, nobody knows whether it runs.
     bench.reached.launched = True
     line.attach_hint = f"mlcube-remote attach {ticket.run_id}"
@@ -286,10 +286,9 @@ def _prepare(commands: Sequence[TaskCommands], connection: Connection) -> None:
     _make(connection, directories, [path for copy in copies for path in (copy.source, copy.target)])
 
 
-def _write(paths: HostPaths, files: Sequence[MadeFile], connection: Connection) -> None:
+def _write(files: Sequence[tuple[MadeFile, str]], connection: Connection) -> None:
     """Write the input files that are made for this job."""
-    for file in files:
-        path = made_path(paths, file)
+    for file, path in files:
         # What a shell reads at once should not be arbitrarily large.
         texts = [file.text[at : at + _PIECE] for at in range(0, len(file.text), _PIECE)] or [""]
         for number, text in enumerate(texts):

@@ -73,9 +73,15 @@ def apart(placed: PlacedTasks, trial: Trial, paths: HostPaths, *, is_local: bool
     return _Mover(trial, paths, is_local).all(placed)
 
 
-def made_path(paths: HostPaths, file: MadeFile) -> str:
-    """Return where on the host a file is that is made for one job."""
-    return f"{paths.room}/inputs/{file.task}/{file.parameter}/{file.name}"
+def made_paths(paths: HostPaths, trial: Trial) -> tuple[tuple[MadeFile, str], ...]:
+    """Return the files that are made for one job, each with its path on the host.
+
+    Directories are numbered: names of tasks and parameters are the cube's, and might lead anywhere.
+    """
+    return tuple(
+        (file, f"{paths.room}/inputs/{number}/{file.name}")
+        for number, file in enumerate(trial.files)
+    )
 
 
 @attrs.frozen
@@ -101,9 +107,9 @@ class _Mover:
         return Apart(placed=moved, copies=copies)
 
     def one(self, task: str, item: Placed, writes_in_place: bool) -> Placed:
-        for file in self.trial.files:
+        for file, path in made_paths(self.paths, self.trial):
             if (file.task, file.parameter) == (task, item.parameter.name):
-                return self.as_made(item, file)
+                return self.as_made(item, path)
         if item.is_output:
             return self.in_room(item) if item.where is Where.WORKSPACE else item
         if item.where is Where.HOST:
@@ -118,9 +124,8 @@ class _Mover:
             return _with(item, value=self.shared(item), opts="ro", given=True)
         return _with(item, opts="ro")
 
-    def as_made(self, item: Placed, file: MadeFile) -> Placed:
-        value = made_path(self.paths, file)
-        changed = _with(item, value=value, opts="ro", given=True, type=ParameterType.FILE)
+    def as_made(self, item: Placed, path: str) -> Placed:
+        changed = _with(item, value=path, opts="ro", given=True, type=ParameterType.FILE)
         return attrs.evolve(changed, where=Where.HOST, local=None)
 
     def in_room(self, item: Placed) -> Placed:
@@ -148,7 +153,8 @@ class _Mover:
         source = self.shared(item) if item.where is Where.WORKSPACE else item.parameter.value
         source = source.rstrip("/")
         name = posixpath.basename(source)
-        target = f"{self.paths.room}/inputs/{task}/{item.parameter.name}/{name}"
+        number = sum(map(len, self.copies.values()))
+        target = f"{self.paths.room}/copies/{number}/{name}"
         is_directory = item.is_directory or (item.local is not None and item.local.is_dir())
         kind = PathKind.DIRECTORY if is_directory else PathKind.FILE
         self.copies.setdefault(task, []).append(Copy(source=source, target=target, kind=kind))

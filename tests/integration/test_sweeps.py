@@ -273,3 +273,19 @@ def test_jobs_get_gpus_of_their_own(ssh_host: HostFactory, pool: Pool, tmp_path:
     assert devices == {"device=GPU-0aaa\n", "device=GPU-2ccc\n"}, "GPU 1 is somebody else's"
     assert busy.returncode == 117
     assert b"0 of 3 GPUs are free, and the job asks for 1" in busy.stderr
+
+
+def test_a_sweep_that_fits_is_left_alone(ssh_host: HostFactory, pool: Pool, cube: Path) -> None:
+    host = ssh_host("docker")
+    inventory = pool(host)
+    to = (f"--host={host.name}", "--task=train", "--detach")
+    refused = run(inventory, cube, *to, "--sweep=lr=1,2,3")
+    assert refused.returncode == 2
+    assert b"--detach: 3 jobs for 2 slots" in refused.stderr
+    begun = run(inventory, cube, *to, "--sweep=lr=1,2")
+    assert begun.returncode == 0, begun.stderr.decode()
+    run_id = begun.stdout.decode().strip()
+    followed = call(inventory, "attach", run_id, "--output=json")
+    assert [job["status"] for job in jobs(followed)] == ["succeeded"] * 2
+    assert (results(cube) / "01/out/model.txt").read_text() == "data\nlr: 1\nsteps: 10\n"
+    assert not (cube / "results" / run_id / host.name).exists()

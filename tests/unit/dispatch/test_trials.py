@@ -79,20 +79,20 @@ def test_outputs_are_each_jobs_own_and_inputs_are_shared_read_only(root: Path) -
     room, mirror = f"/r/trials/{job.id}", paths.workspace
     given = {name: (each.value, each.opts) for name, each in parameters(job).items()}
     assert given == {
-        "make.config": (f"{room}/inputs/make/config/conf.yaml", "ro"),
+        "make.config": (f"{room}/inputs/0/conf.yaml", "ro"),
         "make.data": (f"{room}/workspace/data", None),
         "make.log": (f"{room}/cube/log.txt", None),
         "train.data": (f"{room}/workspace/data", None),
         "train.code": (f"{paths.cube}/train.py", "ro"),
-        "train.cache": (f"{room}/inputs/train/cache/cache", "rw"),
-        "train.config": (f"{room}/inputs/train/config/conf.yaml", "ro"),
+        "train.cache": (f"{room}/copies/0/cache", "rw"),
+        "train.config": (f"{room}/inputs/1/conf.yaml", "ro"),
         "train.base": ("/data/base", "ro"),
         "train.items": (f"{mirror}/items.txt", "ro"),
         "train.model": (f"{room}/workspace/model", None),
     }
     (_, make), (_, train) = job.commands(paths, {})
     assert [(copy.source, copy.target) for copy in train.copies] == [
-        (f"{mirror}/cache", f"{room}/inputs/train/cache/cache")
+        (f"{mirror}/cache", f"{room}/copies/0/cache")
     ]
     assert make.copies == ()
     assert f"{mirror}:/mlcube_io5:ro" in " ".join(train.run[-1])
@@ -203,5 +203,32 @@ def test_a_shard_reads_its_piece(root: Path) -> None:
     cube = load(root)
     (trial, _) = trials(cube, sharded("items=x,y", 2), ("make", "train"))
     job = make_job(attrs.evolve(request(root), trials=(trial,)), HOST, trial)
-    assert parameters(job)["train.items"].value.endswith("/inputs/train/items/items.txt")
+    assert parameters(job)["train.items"].value.endswith("/inputs/0/items.txt")
     assert trial.files[0].text == "x\n"
+
+
+def test_names_of_a_hostile_cube_lead_nowhere(root: Path) -> None:
+    hostile = """
+name: c
+docker: {image: x}
+tasks:
+  ../../../../evil:
+    parameters:
+      inputs:
+        ../../up: {type: file, default: conf.yaml}
+        ../own: {type: directory, default: cache, opts: rw}
+"""
+    (root / "mlcube.yaml").write_text(hostile)
+    cube, tasks = load(root), ("../../../../evil",)
+    what = Request(
+        cube=cube,
+        hosts=(HOST,),
+        tasks=tasks,
+        run_id="run",
+        trials=trials(cube, swept(["lr=2"]), tasks),
+    )
+    (job,) = plan(what)
+    values = [each.value for each in parameters(job).values()]
+    assert len(values) == 2
+    assert all(value.startswith(f"/r/trials/{job.id}/") for value in values)
+    assert not any(".." in value for value in values)
