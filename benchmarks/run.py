@@ -1,145 +1,147 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long a warm, unchanged ``run`` of hello_world takes, against what people use instead.
 
-Baselines, with OpenSSH and the same containers, all hosts at once:
+Baselines, on the same containers, all hosts at once:
 
-``loop``  ``rsync`` up, ``ssh host docker run``, ``rsync`` down: what a shell script does.
-``bare``  ``ssh host docker run`` alone: nothing is copied; the floor.
+``loop``     ``xargs -P`` over ``rsync`` up, ``ssh host docker run``, ``rsync`` down, with OpenSSH.
+``bare``     ``xargs -P`` over ``ssh host docker run`` alone: nothing is copied; the floor.
+``ansible``  a playbook of rsync up, the container, rsync down, with as many forks as hosts. Its
+             connections stay open for a minute, as they do by default: later rounds log in less.
 
-The commands are timed in turn (ours, loop, bare, ours, …), so that a machine whose speed drifts is
-fair to each. Writes build/bench.json: a list of {name, hosts, ours_s, baseline, baseline_s, ratio},
-medians of the counted rounds.
+The commands are timed in turn (ours, loop, bare, …, ours, …), so that a machine whose speed drifts
+is fair to each. Writes build/bench.json, a list of {name, hosts, ours_s, baseline, baseline_s,
+ratio}, medians of the counted rounds; and build/bench-costs.json, what each costs this machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
+
+import attrs
+from contenders import ROOT, Contender, contenders
+from costs import Cost, peak_memory, timed
 
 from mlcube_remote.sandbox import SandboxHost, down, up
 
-ROOT = Path(__file__).parent.parent
-CUBE = ROOT / "examples" / "hello_world"
-IMAGE = "mlcube-remote/hello_world:0.1"
+MANY = 16
+"""More hosts than these are timed in fewer rounds: a round takes minutes."""
+
+
+@attrs.frozen
+class Figure:
+    """What one contender came to on so many hosts: medians of its rounds."""
+
+    contender: str
+    hosts: int
+    seconds: float
+    cpu_seconds: float
+    memory: int
+    """Bytes at the peak."""
 
 
 def main() -> None:
     """Start a sandbox, measure, print, write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--hosts", type=int, nargs="+", default=[1, 16], metavar="N")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N")
+    parser.add_argument("--hosts", type=int, nargs="+", default=[1, 16, 64, 128], metavar="N")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="up to 16 hosts")
+    parser.add_argument("--rounds-of-many", type=int, default=3, metavar="N", help="beyond")
+    parser.add_argument("--ansible", type=Path, metavar="ANSIBLE-PLAYBOOK")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mlcube-remote-bench-") as folder:
         state = Path(folder) / "sandbox"
         sandbox = up(max(given.hosts), state_dir=state, note=_tell)
         try:
-            figures = [
-                figure
-                for count in given.hosts
-                for figure in _measure(sandbox.hosts[:count], state, given.rounds)
-            ]
+            figures = []
+            for count in given.hosts:
+                rounds = given.rounds if count <= MANY else given.rounds_of_many
+                figures += _measure(sandbox.hosts[:count], state, rounds, given.ansible)
         finally:
             down(state_dir=state)
-    for figure in figures:
-        print(
-            "{name} on {hosts:>3} hosts: {ours_s:6.2f} s, {baseline:<4} {baseline_s:6.2f} s, "
-            "ratio {ratio:.2f}".format(**figure)
-        )
-    target = ROOT / "build" / "bench.json"
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps(figures, indent=2) + "\n")
-    print(f"written to {target.relative_to(ROOT)}")
+    _write("bench.json", _ratios(figures))
+    _write("bench-costs.json", _costs(figures))
 
 
 def _measure(
-    hosts: tuple[SandboxHost, ...], state: Path, rounds: int
-) -> list[dict[str, str | int | float]]:
-    names = ",".join(host.name for host in hosts)
-    contenders = {
-        "ours": _ours(names, state),
-        "loop": _shell([_loop(host, state) for host in hosts]),
-        "bare": _shell([_bare(host, state) for host in hosts]),
-    }
-    for warm_up in contenders.values():
-        warm_up()
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(rounds):
-        for name, contender in contenders.items():
-            seconds[name].append(_timed(contender))
-    median = {name: statistics.median(values) for name, values in seconds.items()}
-    return [
+    hosts: Sequence[SandboxHost], state: Path, rounds: int, ansible: Path | None
+) -> list[Figure]:
+    ways = contenders(hosts, state, ansible)
+    # The first run, which finds nothing in place, is not timed.
+    memory = {way.name: peak_memory(way) for way in ways}
+    costs: dict[str, list[Cost]] = {way.name: [] for way in ways}
+    for number in range(rounds):
+        _tell(f"{len(hosts)} hosts, round {number + 1} of {rounds}")
+        for way in ways:
+            costs[way.name].append(timed(way))
+    return [_figure(way, len(hosts), costs[way.name], memory[way.name]) for way in ways]
+
+
+def _figure(way: Contender, hosts: int, costs: Sequence[Cost], memory: int) -> Figure:
+    return Figure(
+        contender=way.name,
+        hosts=hosts,
+        seconds=statistics.median(cost.seconds for cost in costs),
+        cpu_seconds=statistics.median(cost.cpu_seconds for cost in costs),
+        memory=memory,
+    )
+
+
+def _ratios(figures: Sequence[Figure]) -> list[dict[str, str | int | float]]:
+    ours = {figure.hosts: figure for figure in figures if figure.contender == "ours"}
+    rows: list[dict[str, str | int | float]] = [
         {
             "name": "hello_world, warm, no change",
-            "hosts": len(hosts),
-            "ours_s": round(median["ours"], 3),
-            "baseline": baseline,
-            "baseline_s": round(median[baseline], 3),
-            "ratio": round(median["ours"] / median[baseline], 3),
+            "hosts": other.hosts,
+            "ours_s": round(ours[other.hosts].seconds, 3),
+            "baseline": other.contender,
+            "baseline_s": round(other.seconds, 3),
+            "ratio": round(ours[other.hosts].seconds / other.seconds, 3),
         }
-        for baseline in ("loop", "bare")
+        for other in figures
+        if other.contender != "ours"
     ]
+    for row in rows:
+        print(
+            "{name} on {hosts:>3} hosts: {ours_s:6.2f} s, {baseline:<7} {baseline_s:6.2f} s, "
+            "ratio {ratio:.2f}".format(**row)
+        )
+    return rows
 
 
-def _timed(contender: Callable[[], None]) -> float:
-    start = time.monotonic()
-    contender()
-    return time.monotonic() - start
+def _costs(figures: Sequence[Figure]) -> list[dict[str, str | int | float]]:
+    """Return what a further host costs: the difference to one host, where that was measured."""
+    alone = {figure.contender: figure for figure in figures if figure.hosts == 1}
+    rows: list[dict[str, str | int | float]] = []
+    for figure in figures:
+        row: dict[str, str | int | float] = {
+            "contender": figure.contender,
+            "hosts": figure.hosts,
+            "cpu_ms": round(figure.cpu_seconds * 1000),
+            "memory_mb": round(figure.memory / 1e6, 1),
+        }
+        one = alone.get(figure.contender)
+        if one is not None and figure.hosts > 1:
+            more = figure.hosts - 1
+            row["cpu_ms_per_host"] = round((figure.cpu_seconds - one.cpu_seconds) * 1000 / more, 1)
+            row["memory_mb_per_host"] = round((figure.memory - one.memory) / 1e6 / more, 2)
+            print(
+                "{contender:<7} on {hosts:>3} hosts, of this machine: {cpu_ms_per_host:6.1f} ms of "
+                "processor time and {memory_mb_per_host:6.2f} MB per further host".format(**row)
+            )
+        rows.append(row)
+    return rows
 
 
-def _ours(names: str, state: Path) -> Callable[[], None]:
-    program = Path(sys.executable).with_name("mlcube-remote")
-    argv = [str(program), "run", "--inventory", str(state / "hosts.yaml"), f"--host={names}"]
-    argv += [f"--mlcube={CUBE}", "--task=hello", "--quiet"]
-    return lambda: _check(argv)
-
-
-def _shell(scripts: list[str]) -> Callable[[], None]:
-    text = "".join(f"({script}) &\n" for script in scripts) + "wait\n"
-    return lambda: _check(["sh", "-ec", text])
-
-
-def _check(argv: list[str]) -> None:
-    subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-
-
-def _ssh(host: SandboxHost, state: Path) -> str:
-    return shlex.join(
-        [
-            *("ssh", "-p", str(host.port), "-i", str(state / "id_ed25519"), "-o", "BatchMode=yes"),
-            *("-o", f"UserKnownHostsFile={state / 'known_hosts'}"),
-        ]
-    )
-
-
-def _run(host: SandboxHost, state: Path) -> str:
-    workspace = host.home / "loop" / "workspace"
-    command = shlex.join(
-        [
-            *("docker", "run", "--rm", "--volume", f"{workspace}/names:/mlcube_io0"),
-            *("--volume", f"{workspace}/chats:/mlcube_io1", IMAGE, "hello"),
-            *("--name=/mlcube_io0/alice.txt", "--chat=/mlcube_io1/chat_with_alice.txt"),
-        ]
-    )
-    return f"{_ssh(host, state)} mlcube@127.0.0.1 {shlex.quote(command)}"
-
-
-def _loop(host: SandboxHost, state: Path) -> str:
-    rsync = f"rsync -a -e {shlex.quote(_ssh(host, state))}"
-    there = shlex.quote(f"mlcube@127.0.0.1:{host.home}/loop")
-    back = state / f"back-{host.name}"
-    return f"{rsync} {CUBE}/ {there}/ && {_run(host, state)} && {rsync} {there}/workspace/ {back}/"
-
-
-def _bare(host: SandboxHost, state: Path) -> str:
-    return _run(host, state)
+def _write(name: str, rows: object) -> None:
+    target = ROOT / "build" / name
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(json.dumps(rows, indent=2) + "\n")
+    print(f"written to {target.relative_to(ROOT)}")
 
 
 def _tell(text: str) -> None:

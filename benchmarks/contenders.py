@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ways to run hello_world on the hosts of a sandbox: ours, and what people use instead.
+
+All use the same containers and the same keys, and work on all hosts at once.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+
+from mlcube_remote.sandbox import SandboxHost
+
+ROOT = Path(__file__).parent.parent
+CUBE = ROOT / "examples" / "hello_world"
+IMAGE = "mlcube-remote/hello_world:0.1"
+
+
+@attrs.frozen
+class Contender:
+    """One way to do it."""
+
+    name: str
+    argv: Sequence[str]
+    stdin: bytes = b""
+    env: dict[str, str] = attrs.field(factory=dict)
+
+
+def contenders(
+    hosts: Sequence[SandboxHost], state: Path, ansible: Path | None
+) -> tuple[Contender, ...]:
+    """Return all ways, ours first.
+
+    Args:
+        hosts: The hosts to run on.
+        state: Directory of the sandbox, with its key and its inventory.
+        ansible: The program ``ansible-playbook``; none: without it.
+    """
+    ways = [
+        _ours(hosts, state),
+        _side_by_side("loop", [_loop(host, state) for host in hosts]),
+        _side_by_side("bare", [_run(host, state) for host in hosts]),
+    ]
+    if ansible is not None:
+        ways.append(_ansible(hosts, state, ansible))
+    return tuple(ways)
+
+
+def _ours(hosts: Sequence[SandboxHost], state: Path) -> Contender:
+    program = Path(sys.executable).with_name("mlcube-remote")
+    names = ",".join(host.name for host in hosts)
+    argv = [str(program), "run", "--inventory", str(state / "hosts.yaml"), f"--host={names}"]
+    argv += [f"--parallel={len(hosts)}", f"--mlcube={CUBE}", "--task=hello", "--quiet"]
+    return Contender("ours", argv)
+
+
+def _side_by_side(name: str, scripts: Sequence[str]) -> Contender:
+    argv = ["xargs", "-0", "-n", "1", "-P", str(len(scripts)), "sh", "-ec"]
+    return Contender(name, argv, "\0".join(scripts).encode())
+
+
+def _loop(host: SandboxHost, state: Path) -> str:
+    up, down = _copies(host, state)
+    return f"{shlex.join(up)} && {_run(host, state)} && {shlex.join(down)}"
+
+
+def _copies(host: SandboxHost, state: Path) -> tuple[list[str], list[str]]:
+    """Return the commands that bring the cube there and its workspace back."""
+    rsync = ["rsync", "-a", "-e", _ssh(host, state)]
+    there = f"mlcube@127.0.0.1:{host.home}/loop"
+    back = f"{state / f'back-{host.name}'}/"
+    return [*rsync, f"{CUBE}/", f"{there}/"], [*rsync, f"{there}/workspace/", back]
+
+
+def _run(host: SandboxHost, state: Path) -> str:
+    return f"{_ssh(host, state)} mlcube@127.0.0.1 {shlex.quote(_container(host))}"
+
+
+def _container(host: SandboxHost) -> str:
+    workspace = host.home / "loop" / "workspace"
+    return shlex.join(
+        [
+            *("docker", "run", "--rm", "--volume", f"{workspace}/names:/mlcube_io0"),
+            *("--volume", f"{workspace}/chats:/mlcube_io1", IMAGE, "hello"),
+            *("--name=/mlcube_io0/alice.txt", "--chat=/mlcube_io1/chat_with_alice.txt"),
+        ]
+    )
+
+
+def _ssh(host: SandboxHost, state: Path) -> str:
+    options = ["ssh", "-p", str(host.port), *_key(state), "-o", "BatchMode=yes"]
+    return shlex.join(options)
+
+
+def _key(state: Path) -> list[str]:
+    known_hosts = f"UserKnownHostsFile={state / 'known_hosts'}"
+    return ["-i", str(state / "id_ed25519"), "-o", known_hosts]
+
+
+def _ansible(hosts: Sequence[SandboxHost], state: Path, program: Path) -> Contender:
+    """Return the playbook: rsync up, the container, rsync down.
+
+    ``raw`` is the lightest way to run a command, and the only one where hosts have no Python;
+    rsync is run here, as ansible.posix.synchronize does it.
+    """
+    described = {}
+    for host in hosts:
+        up, down = _copies(host, state)
+        described[host.name] = {
+            "ansible_host": "127.0.0.1",
+            "ansible_port": host.port,
+            "ansible_user": "mlcube",
+            "ansible_ssh_common_args": shlex.join(_key(state)),
+            "up": up,
+            "container": _container(host),
+            "down": down,
+        }
+    copies = [
+        {
+            "ansible.builtin.command": {"argv": f"{{{{ {name} }}}}"},
+            "delegate_to": "localhost",
+            "vars": {"ansible_connection": "local"},
+        }
+        for name in ("up", "down")
+    ]
+    tasks = [copies[0], {"ansible.builtin.raw": "{{ container }}"}, copies[1]]
+    play = [{"hosts": "all", "gather_facts": False, "tasks": tasks}]
+    folder = state / f"ansible-{len(hosts)}"
+    folder.mkdir(exist_ok=True)
+    # JSON is YAML.
+    (folder / "hosts.json").write_text(json.dumps({"all": {"hosts": described}}))
+    (folder / "play.yml").write_text(json.dumps(play))
+    argv = [str(program), "-i", str(folder / "hosts.json"), str(folder / "play.yml")]
+    env = {"ANSIBLE_HOME": str(folder), "ANSIBLE_LOCALHOST_WARNING": "false", "LC_ALL": "C.UTF-8"}
+    return Contender("ansible", [*argv, f"--forks={len(hosts)}"], env=env)

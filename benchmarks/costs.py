@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a command costs: seconds, processor time and memory, with all that it starts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import subprocess
+import time
+
+import attrs
+import psutil
+from contenders import Contender
+
+LOOKS = 0.02
+"""Seconds between two looks at the memory."""
+
+
+@attrs.frozen
+class Cost:
+    """What one execution took."""
+
+    seconds: float
+    cpu_seconds: float
+    """User and system time, of the command and of its descendants that ended with it."""
+
+
+def timed(contender: Contender) -> Cost:
+    """Run a contender to its end, and say what it took.
+
+    Raises:
+        CalledProcessError: It failed: that is no measurement.
+    """
+    cpu, start = _cpu_of_children(), time.monotonic()
+    _finish(_start(contender), contender)
+    return Cost(time.monotonic() - start, _cpu_of_children() - cpu)
+
+
+def peak_memory(contender: Contender) -> int:
+    """Run a contender to its end, and return the bytes that its processes had at their peak.
+
+    Pages that processes share are counted once (PSS). Looking costs time: this run is not timed.
+
+    Raises:
+        CalledProcessError: It failed.
+    """
+    child = _start(contender)
+    root, peak = psutil.Process(child.pid), 0
+    while child.poll() is None:
+        peak = max(peak, _memory_below(root))
+        time.sleep(LOOKS)
+    _finish(child, contender)
+    return peak
+
+
+def _start(contender: Contender) -> subprocess.Popen[bytes]:
+    child = subprocess.Popen(
+        contender.argv,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | contender.env,
+    )
+    assert child.stdin is not None
+    with child.stdin as stdin:
+        stdin.write(contender.stdin)
+    return child
+
+
+def _finish(child: subprocess.Popen[bytes], contender: Contender) -> None:
+    if code := child.wait():
+        raise subprocess.CalledProcessError(code, contender.argv)
+
+
+def _cpu_of_children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _memory_below(root: psutil.Process) -> int:
+    total = 0
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for process in (root, *root.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                total += process.memory_full_info().pss
+    return total
