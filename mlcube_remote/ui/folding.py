@@ -16,17 +16,22 @@ _Group = tuple[str, str, int]
 
 def folded(names: Iterable[str]) -> str:
     """Return names with their numbers as ranges, in the order in which each kind first comes."""
+    found = [
+        (name, None if "[" in name or "," in name else _NUMBERED.fullmatch(name)) for name in names
+    ]
+    # 10 may come after 9 or after 09; where one of these stands with a zero, so does the range.
+    padded = {
+        (match[1], match[3], len(match[2]))
+        for _, match in found
+        if match is not None and match[2].startswith("0")
+    }
     groups: dict[_Group | str, list[int]] = {}
-    for name in names:
-        match = None if "[" in name or "," in name else _NUMBERED.fullmatch(name)
+    for name, match in found:
         if match is None:
             groups.setdefault(name, [])
             continue
-        before, number, after = match.groups()
-        # Only what is written with as many digits can share a range whose zeros are kept.
-        width = len(number) if number.startswith("0") or len(number) > 1 else 0
-        key = (before, after, width or 1)
-        groups.setdefault(key, []).append(int(number))
+        key = (match[1], match[3], len(match[2]))
+        groups.setdefault(key if key in padded else (*key[:2], 1), []).append(int(match[2]))
     return ",".join(_shown(key, numbers) for key, numbers in groups.items())
 
 
