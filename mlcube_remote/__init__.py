@@ -64,6 +64,7 @@ __all__ = [
     "attach",
     "configure",
     "describe",
+    "get_runner_class",
     "ps",
     "pull",
     "rerun",
@@ -72,6 +73,13 @@ __all__ = [
     "status",
     "stop",
 ]
+
+
+def get_runner_class() -> type[Any]:
+    """Return the runner that MLCube's own command looks for in packages called ``mlcube_…``."""
+    from mlcube_remote.runner import RemoteRunner  # noqa: PLC0415 - only for mlcube, which has mlcube
+
+    return RemoteRunner
 
 
 def __getattr__(name: str) -> Any:

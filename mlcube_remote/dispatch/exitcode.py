@@ -18,14 +18,14 @@ def exit_code(outcomes: Sequence[JobOutcome]) -> int:
     """Return what the process ends with.
 
     One job: the exit code of its first task that failed, or of the error that ended it. Several:
-    the first kind of trouble by :data:`PRECEDENCE`, else 1 if anything failed.
+    the first kind of trouble by :data:`PRECEDENCE`, else 1 if anything failed. None: 0.
     """
     # Who was cancelled because of others says nothing of his own.
     own = [outcome for outcome in outcomes if not isinstance(outcome.error, GivenUpError)]
     several, outcomes = len(outcomes) > 1, own or outcomes
     codes = [job_exit_code(outcome) for outcome in outcomes]
     if not several:
-        return codes[0]
+        return codes[0] if codes else 0
     if StoppedByUserError.exit_code in codes:
         return StoppedByUserError.exit_code
     ours = {outcome.error.exit_code for outcome in outcomes if outcome.error is not None}

@@ -67,7 +67,7 @@ def test_every_public_name_is_there_and_none_besides() -> None:
         assert getattr(mlcube_remote, name) is not None
         assert name in dir(mlcube_remote)
     lazy = {name for names in mlcube_remote._HOMES.values() for name in names}
-    assert {*mlcube_remote.__all__} == lazy | {"__version__"}
+    assert {*mlcube_remote.__all__} == lazy | {"__version__", "get_runner_class"}
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         mlcube_remote.nothing  # noqa: B018
 

@@ -233,6 +233,7 @@ STOPPED = errors.StoppedByUserError()
         ([outcome(7)], 7),
         ([outcome(None, UNREACHABLE)], 120),
         ([outcome(0, TRANSFER)], 121),
+        ([], 0),
         ([outcome(), outcome()], 0),
         ([outcome(), outcome(7)], 1),
         ([outcome(7), outcome(None, UNREACHABLE)], 120),
