@@ -73,6 +73,7 @@ class Runner:
                 if path.is_file()
             }
             for host in results.iterdir()
+            if host.is_dir()  # the index of the results stands beside them
         }
         return Finished(json.loads(done.stdout), outputs)
 
