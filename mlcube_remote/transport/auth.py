@@ -121,7 +121,10 @@ class Login:
             offered.add(blob)
             yield _Candidate(key, f"the agent's {wanted.get(blob, key.get_name())}")
         for path, known in files.items():
-            if known in offered or not Path(path).is_file():
+            if known in offered:
+                continue
+            if not Path(path).is_file():
+                self.skipped.append(f"{path} (no such file)")
                 continue
             try:
                 loaded = keyfiles.load(Path(path), self.credentials.passphrase)

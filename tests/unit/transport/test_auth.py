@@ -67,9 +67,17 @@ def test_a_refused_login_names_what_was_tried_and_is_not_repeated(lab: Lab, serv
 
 
 def test_nothing_to_try_is_said(lab: Lab, serve: Serve) -> None:
-    refusal = _refusal(lab, serve(), identity_files=(str(lab.folder / "missing"),))
+    refusal = _refusal(lab, serve(), identity_files=())
 
     assert "there was nothing to try" in str(refusal)
+
+
+def test_a_key_that_is_not_there_is_named(lab: Lab, serve: Serve) -> None:
+    path = lab.folder / "missing"
+
+    refusal = _refusal(lab, serve(), identity_files=(str(path),))
+
+    assert f"nothing to try; could not use: {path} (no such file)" in str(refusal)
 
 
 def test_an_encrypted_key_without_its_passphrase_is_left_out_and_named(
