@@ -30,6 +30,8 @@ NEVER_SENT = (
 )
 """Left here unless ``.mlcubeignore`` takes it back with ``!``: histories, keys and leftovers."""
 
+_WILDCARD = re.compile(r"[*?\[]")
+
 
 def read_patterns(root: Path) -> tuple[str, ...]:
     """Return the lines of the cube's ``.mlcubeignore``, or nothing where there is none.
@@ -39,7 +41,8 @@ def read_patterns(root: Path) -> tuple[str, ...]:
     """
     path = root / FILE_NAME
     try:
-        text = path.read_text(encoding="utf-8")
+        # As git does, whatever editor put a byte order mark in front.
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return ()
     except (OSError, UnicodeDecodeError) as problem:
@@ -49,14 +52,14 @@ def read_patterns(root: Path) -> tuple[str, ...]:
 
 def filter_rules(patterns: Iterable[str]) -> list[str]:
     """Return rsync filter rules for gitignore-like ``patterns``, in the order rsync needs them."""
-    rules = [rule for line in patterns if (rule := _rule(line)) is not None]
+    rules = [rule for line in patterns for rule in _rules(line)]
     return rules[::-1] + [f"- {pattern}" for pattern in NEVER_SENT]
 
 
-def _rule(line: str) -> str | None:
+def _rules(line: str) -> list[str]:
     pattern = re.sub(r"(?<!\\)[ \t]+$", "", line)
     if not pattern or pattern.startswith("#"):
-        return None
+        return []
     action = "-"
     if pattern.startswith("!"):
         action, pattern = "+", pattern[1:]
@@ -64,7 +67,17 @@ def _rule(line: str) -> str | None:
         pattern = pattern[1:]
     if "/" in pattern.rstrip("/") and not pattern.startswith(("/", "**/")):
         pattern = "/" + pattern
-    return f"{action} {pattern}"
+    # "a/**/b" is "a/b" too, to git; to rsync the stars stand for one folder at least.
+    pieces = pattern.split("/**/")
+    spelt = [pieces[0]]
+    for piece in pieces[1:]:
+        spelt = [f"{head}{between}{piece}" for between in ("/**/", "/") for head in spelt]
+    return [f"{action} {_unescaped(each)}" for each in spelt]
+
+
+def _unescaped(pattern: str) -> str:
+    """Return a pattern that matches itself alone as rsync wants it: without any backslash."""
+    return pattern if _WILDCARD.search(pattern) else re.sub(r"\\(.)", r"\1", pattern)
 
 
 def exclude_path(relative: str, *, directory: bool) -> str:
@@ -77,6 +90,6 @@ def escape(path: str) -> str:
 
     rsync takes a backslash for an escape only in a pattern that has a wildcard.
     """
-    if not re.search(r"[*?\[]", path):
+    if not _WILDCARD.search(path):
         return path
     return re.sub(r"([*?\[\\])", r"\\\1", path)

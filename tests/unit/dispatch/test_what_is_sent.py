@@ -56,6 +56,10 @@ FILES = ("a.py", "a.log", "logs/a.log", "logs/keep.log", "build/x", "src/build/y
         (["src/build"], ("a.py", "a.log", "logs/a.log", "logs/keep.log", "build/x", "docs/b.txt")),
         (["logs/*", "!logs/keep.log"], tuple(f for f in FILES if f != "logs/a.log")),
         (["**/b.txt"], tuple(f for f in FILES if f != "docs/b.txt")),
+        (["docs/**/b.txt"], tuple(f for f in FILES if f != "docs/b.txt")),
+        (["src/**/build/**/y"], tuple(f for f in FILES if f != "src/build/y")),
+        (["logs/**", "!logs/**/keep.log"], tuple(f for f in FILES if f != "logs/a.log")),
+        (["/a\\.py"], FILES[1:]),
     ],
 )
 def test_patterns_mean_what_gitignore_means(
@@ -73,6 +77,12 @@ def test_patterns_mean_what_gitignore_means(
         check=True,
     ).stdout.split()
     assert set(kept) == set(left), "the same verdict as git's"
+
+
+def test_an_escaped_space_at_the_end_counts(tmp_path: Path) -> None:
+    make(tmp_path, "a ", "a", "back\\slash")
+    assert sent_by_rsync(tmp_path, filter_rules(["a\\ "])) == {"a", "back\\slash"}
+    assert sent_by_rsync(tmp_path, filter_rules(["back\\\\slash"])) == {"a", "a "}
 
 
 def test_keys_and_histories_stay_unless_taken_back(tmp_path: Path) -> None:
@@ -105,6 +115,11 @@ def test_an_unreadable_ignore_file_is_named(tmp_path: Path) -> None:
     (tmp_path / ".mlcubeignore").write_bytes(b"\xff")
     with pytest.raises(CubeError, match="mlcubeignore: cannot be read"):
         read_patterns(tmp_path)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_pattern(tmp_path: Path) -> None:
+    (tmp_path / ".mlcubeignore").write_bytes(b"\xef\xbb\xbf*.log\n")
+    assert read_patterns(tmp_path) == ("*.log",)
 
 
 CUBE = """
