@@ -162,7 +162,7 @@ platform_options = _together(
 
 talk_options = _together(
     click.option("--quiet", "-q", is_flag=True, help="Only the tasks' output, and errors."),
-    click.option("--verbose", "-v", is_flag=True, help="More about what happens."),
+    click.option("--verbose", "-v", is_flag=True, help="Each command that runs on a host, too."),
 )
 
 output_options = _together(

@@ -16,6 +16,7 @@ from mlcube_remote.dispatch.preflight import sif_arguments
 from mlcube_remote.errors import ConfigureError
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.transport.base import Connection, Stream
+from mlcube_remote.transport.quoting import quote_words
 
 ATTEMPTS = 3
 """How often a pull is tried when the registry or the way to it stumbles."""
@@ -67,6 +68,7 @@ def _attempt(
     commands: ImageCommands,
     argv: Argv,
 ) -> None:
+    journal.note(Level.DEBUG, f"configure: {quote_words(argv)}")
     for attempt in range(1, ATTEMPTS + 1):
         code, tail = _run(connection, journal, _call(paths, commands, argv))
         if code == 0:

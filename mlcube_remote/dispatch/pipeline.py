@@ -81,6 +81,10 @@ def _connect_and_work(job: Job, run: Run, journal: Journal, reached: Reached) ->
         connection.expect_channel()
         with run.reachable(job.name, stop=line.close, leave=line.close):
             facts = line.steadily(partial(_probe, job))
+        journal.note(
+            Level.DEBUG,
+            f"connect: {facts.user} in {facts.root}, {facts.machine}, rsync {facts.rsync or '-'}",
+        )
         if warning := clock_warning(facts):
             journal.note(Level.WARNING, warning)
         bench = Bench(

@@ -37,6 +37,7 @@ from mlcube_remote.runs.ids import client_name, container_name, slug
 from mlcube_remote.runs.locks import alone
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport.base import Connection
+from mlcube_remote.transport.quoting import quote_words
 
 _PIECE = 64 * 1024
 
@@ -155,6 +156,7 @@ def _send_all(bench: Bench, all_trees: Sequence[Tree]) -> str:
     total = Moved(0, 0)
     for tree in all_trees:
         bench.run.check()
+        bench.journal.note(Level.DEBUG, f"sync: {tree.local} to {tree.remote}")
         sent = bench.line.steadily(partial(_send, bench, tree))
         total = Moved(total.files + sent.moved.files, total.size + sent.moved.size)
         for link in sent.left_out:
@@ -245,6 +247,9 @@ def launch_job(bench: Bench, ticket: Ticket, commands: Built) -> None:
     bench.reached.launched = True
     line.attach_hint = f"mlcube-remote attach {ticket.run_id}"
     environment = _environment(job, commands)
+    for start in starts:
+        bench.journal.note(Level.DEBUG, f"run {start.task}: {quote_words(start.argv)}")
+    bench.journal.note(Level.DEBUG, f"run: logs in {ticket.job_dir}")
     try:
         line.steadily(lambda connection: launch(connection, ticket, starts, environment))
     except HostError as problem:

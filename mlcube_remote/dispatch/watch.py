@@ -218,6 +218,8 @@ def _marked(reached: Reached, outputs: Iterable[PulledOutput]) -> list[PulledOut
 
 def _fetch(job: Watch, folder: Folder, connection: Connection) -> Pulled:
     running = job.reached.detached
+    names = ", ".join(item.path for item in folder.outputs)
+    job.journal.note(Level.DEBUG, f"pull: {names} from {folder.remote} to {folder.target}")
 
     def waiting() -> None:
         job.journal.note(Level.INFO, "waiting: another client is pulling these outputs")

@@ -461,6 +461,8 @@ def test_a_secret_reaches_the_container_and_nothing_else(
     assert any(b"docker\0run" in argv for argv in seen), "the run was watched"
     assert not [argv for argv in seen if CANARY.encode() in argv]
     assert CANARY.encode() not in done.stdout + done.stderr
+    told = [line for line in done.stderr.splitlines() if b" run use: docker run " in line]
+    assert [b" -e TOKEN " in line for line in told] == [True], "-v tells the command"
     leaked = subprocess.run(
         ["grep", "-rl", CANARY, str(host.home), str(tmp_path)], capture_output=True, check=False
     )
@@ -553,6 +555,7 @@ def test_this_machine_is_a_host_too(copy_cube: Path, tmp_path: Path) -> None:
     done = run(tmp_path / "hosts.yaml", copy_cube, "--host=local", "--task=copy")
     assert done.returncode == 0, done.stderr
     assert (copy_cube / "workspace/out/copy.txt").read_text() == "hello\n"
+    assert b"docker run" not in done.stderr
 
 
 def test_a_dead_host_does_not_hold_up_the_others(
