@@ -38,7 +38,7 @@ def dry_run_document(tasks: Sequence[PlannedTask]) -> dict[str, Any]:
         "jobs": [
             {
                 "host": item.host,
-                "job": item.job or None,
+                **({"job": item.job} if item.job else {}),
                 "platform": item.platform,
                 "task": item.task,
                 "configure": [list(argv) for argv in item.configure],

@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 from unittest import mock
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -264,7 +265,9 @@ def test_a_dry_run_can_be_pasted(tmp_path: Path) -> None:
     assert command_line(("~/",)) == "~/"
     (job,) = dry_run_document([PLANNED])["jobs"]
     assert job["run"] == [list(PLANNED.run[0])]
-    assert list(job) == ["host", "job", "platform", "task", "configure", "run", "creates", "launch"]
+    assert list(job) == ["host", "platform", "task", "configure", "run", "creates", "launch"]
+    (job,) = dry_run_document([attrs.evolve(PLANNED, job="07")])["jobs"]
+    assert job["job"] == "07"
 
 
 def test_a_note_of_a_dry_run_stays_a_comment() -> None:
