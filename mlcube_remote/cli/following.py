@@ -21,10 +21,10 @@ from mlcube_remote.dispatch.events import Event, EventSink
 from mlcube_remote.dispatch.exitcode import exit_code
 from mlcube_remote.dispatch.fanout import DEFAULT_PARALLEL, Hangup, OnInterrupt, run_all
 from mlcube_remote.dispatch.index import Indexer
-from mlcube_remote.dispatch.outcome import JobOutcome
+from mlcube_remote.dispatch.outcome import JobOutcome, Status
 from mlcube_remote.dispatch.policy import Patience
 from mlcube_remote.dispatch.run import Run
-from mlcube_remote.errors import DetachedError, GivenUpError, UnexpectedError
+from mlcube_remote.errors import DetachedError, GivenUpError, HostError, UnexpectedError
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.runs.store import RUN, Store
 from mlcube_remote.transport.base import Connection
@@ -175,6 +175,16 @@ _TOLD = (DetachedError, GivenUpError)
 """What needs no line per job: it is told of all of them at once."""
 
 
+def _reasons(outcomes: Iterable[JobOutcome]) -> list[HostError]:
+    """Return why tasks failed, where no error says it and their exit codes cannot."""
+    return [
+        HostError(outcome.label, f"{task.task}: {task.reason}")
+        for outcome in outcomes
+        for task in outcome.tasks
+        if outcome.error is None and task.reason and task.status is not Status.SUCCEEDED
+    ]
+
+
 def report(
     run_id: str, outcomes: Sequence[JobOutcome], given: Mapping[str, Any], *, as_json: bool
 ) -> int:
@@ -191,7 +201,9 @@ def report(
     for bug in bugs:
         report_crash(bug.__cause__ or bug, sys.stderr)
     known = [each for each in errors if not isinstance(each, _TOLD) and each not in bugs]
-    print_errors(known, sys.stderr)
+    # Whoever wants no table is still to know why a program that ended with 0 has failed.
+    unsaid = _reasons(outcomes) if given["quiet"] and not as_json else []
+    print_errors([*known, *unsaid], sys.stderr)
     if steps := next_steps(run_id, outcomes, can_rerun=Store().has(run_id, RUN)):
         click.echo(steps, err=True)
     if given.get("detach") and not as_json and code == 0:

@@ -301,6 +301,9 @@ def test_a_missing_output_is_a_failure(ssh_host: HostFactory, tmp_path: Path) ->
     done = on(ssh_host(), cube, "--task=train")
     assert done.returncode == 1
     assert b"did not produce its output model" in done.stderr
+    quiet = on(ssh_host(), cube, "--task=train", "--quiet")
+    said = f"error: {ssh_host().name}: train: exited 0 but did not produce its output model\n"
+    assert (quiet.returncode, quiet.stderr.decode()) == (1, said)
 
 
 def test_the_mirror_follows_deletions_except_in_the_workspace(
