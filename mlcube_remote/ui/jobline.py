@@ -10,6 +10,9 @@ from mlcube_remote.dispatch.events import Stage
 from mlcube_remote.dispatch.outcome import JobOutcome, Status
 from mlcube_remote.ui.text import one_line
 
+_DETAIL = 24
+"""Columns of how far a stage is that what was done before must not take."""
+
 
 @attrs.frozen
 class JobLine:
@@ -33,15 +36,22 @@ class JobLine:
         """Whether it is over, and not well."""
         return self.result not in {"", Status.SUCCEEDED.value, Status.RUNNING.value}
 
-    def state(self, now: float) -> Text:
-        """Return what it does, for how long, and what it has done."""
-        done = "  ".join(self.done)
+    def state(self, now: float, width: int) -> Text:
+        """Return what it does, for how long, and what it has done.
+
+        Of what it has done the first is left out where ``width`` columns would not show the rest.
+        """
         if self.result:
+            done = "  ".join(self.done)
             return Text(f"{self.result}  {done}", style="red" if self.failed else "")
         if self.stage is None:
-            return Text(done or "waiting", style="dim")
-        state = Text(f"{done}  " if done else "", style="dim")
-        return state.append_text(self.at_work(now))
+            return Text("  ".join(self.done) or "waiting", style="dim")
+        doing = self.at_work(now)
+        room = width - len(doing) + max(len(one_line(self.detail)) - _DETAIL, 0)
+        before = [f"{item}  " for item in self.done]
+        while before and sum(map(len, before)) > room:
+            del before[0]
+        return Text("".join(before), style="dim").append_text(doing)
 
     def at_work(self, now: float) -> Text:
         """Return its stage, for how long it has been in it, and how far that is."""

@@ -216,8 +216,9 @@ class LiveReporter:
         table.add_column(width=1)
         table.add_column(no_wrap=True, max_width=24)
         table.add_column(no_wrap=True, overflow=self._overflow, ratio=1)
+        width = self._console.width - min(max(len(line.label) for line in lines), 24) - 3
         for line in lines:
-            table.add_row(self._mark(line), line.label, line.state(now))
+            table.add_row(self._mark(line), line.label, line.state(now, width))
         return table
 
     def _mark(self, line: JobLine) -> RenderableType:

@@ -351,6 +351,17 @@ def test_lines_do_not_wrap_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch)
     assert all(len(line) <= 40 for line in drawn)
 
 
+def test_what_a_host_does_now_is_seen_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("NO_COLOR", "1")
+    before = [*stage(Stage.CONNECT), *stage(Stage.SYNC), *stage(Stage.CONFIGURE)]
+    events = [*before, StageStarted(host="a", at=0.0, stage=Stage.RUN, task="prepare_data")]
+    text = _STYLES.sub("", live(events))
+    assert "a sync 1.2s  configure 1.2s  run prepare_data 0s" in text
+    text = _STYLES.sub("", live([*events, said(b"epoch 1: " + b"=" * 80)]))
+    assert "a run prepare_data 0s  epoch 1: ===" in text
+
+
 def test_a_dumb_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")
     screen = Screen()
