@@ -190,6 +190,8 @@ class _Reader:
             return "a ':' that begins no value here; quote the text, or check the indentation"
         if "could not determine a constructor" in said:
             return f"the tag {said.rpartition(' ')[2]} is not allowed here"
+        if "maximum nesting depth" in said:  # libyaml has a limit of its own since 0.2.6
+            return f"nested more than {MAX_DEPTH} deep"
         if "expected ',' or" in said:
             return f"is not YAML: {said}; put a name with brackets into quotes"
         if said == "second occurrence":
