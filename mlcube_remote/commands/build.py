@@ -188,10 +188,10 @@ def _settings(
         )
     if not settings.values.get("image"):
         own = " or ".join(f"`{section}: {{image: …}}`" for section in SECTIONS[platform])
-        there = ", ".join(section for section in SETTINGS if section in cube.settings)
+        there = [section for section in SETTINGS if section in cube.settings]
         raise PlanError(
-            f"{cube.file.name}: the cube names no image for {platform}: expected {own}",
-            hint=f"it has {there}; choose one with --platform" if there else None,
+            f"{cube.where(*there[:1])}: the cube names no image for {platform}: expected {own}",
+            hint=f"it has {', '.join(there)}; choose one with --platform" if there else None,
         )
     for key in ("image", "build_file", "build_context"):
         if key in SETTINGS[platform]:

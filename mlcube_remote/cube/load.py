@@ -95,7 +95,7 @@ def select_tasks(cube: Cube, names: Sequence[str] = ()) -> tuple[Task, ...]:
     if len(cube.tasks) == 1:
         return tuple(cube.tasks.values())
     raise CubeError(
-        f"{cube.file.name}: no task was named and there are several: {', '.join(cube.tasks)}",
+        f"{cube.where('tasks')}: no task was named and there are several: {', '.join(cube.tasks)}",
         hint=f"add --task={next(iter(cube.tasks))}",
     )
 

@@ -99,3 +99,10 @@ class Cube:
         if len(keys) > 1 and keys[1] in self.overrides.get(keys[0], NOTHING):
             return f"-P {'.'.join(keys)}"
         return self.locate(keys) if self.locate else self.file.name
+
+    def where_given(self, task: str, parameter: Parameter) -> str:
+        """Say where a task's parameter got its value: the file with its line, or not there."""
+        if parameter.given:
+            return "on the command line"
+        group = "inputs" if parameter.io is IO.INPUT else "outputs"
+        return self.where("tasks", task, "parameters", group, parameter.name)

@@ -121,13 +121,14 @@ def _probe(job: Job, connection: Connection) -> Facts:
 
 
 def _work(bench: Bench) -> None:
-    commands = bench.job.commands(bench.paths, bench.facts.kinds, bench.facts.programs)
     needed = bench.job.image_commands(bench.paths, bench.facts.kinds, bench.facts.programs)
     require_program(bench.line.connection, bench.facts, needed)
     with bench.run.reachable(bench.job.name, stop=bench.line.close, leave=bench.line.close):
         if bench.job.request.configure_only:
-            _make_ready(bench, needed, commands)
+            # An image needs no inputs: they may come later.
+            _make_ready(bench, needed, ())
             return
+        commands = bench.job.commands(bench.paths, bench.facts.kinds, bench.facts.programs)
         ticket = bench.ticket(commands)
         held = claim(bench, ticket)
         bench.reached.may_run = False

@@ -130,7 +130,7 @@ def _with_value(parameter: Parameter, value: str, where: Where, local: Path | No
 
 
 def _named(cube: Cube, task: Task, parameter: Parameter) -> str:
-    return f"{cube.file.name}: {task.name}.{parameter.name}"
+    return f"{cube.where_given(task.name, parameter)}: {task.name}.{parameter.name}"
 
 
 def replaced(task: Task, placed: tuple[Placed, ...]) -> Task:
@@ -152,7 +152,7 @@ def missing_inputs(
         for item in items:
             if item.is_output or item.local is None or os.path.lexists(item.local):
                 continue
-            if item.where is Where.WORKSPACE and item.parameter.type is not ParameterType.FILE:
+            if item.where is Where.WORKSPACE and item.is_directory:
                 continue
             if not any(item.local.is_relative_to(path) for path in made):
                 missing.append((task, item))

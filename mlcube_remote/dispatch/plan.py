@@ -306,16 +306,17 @@ def plan(request: Request) -> tuple[Job, ...]:
     spare = request.hosts[len(jobs) :] if request.trials else ()
     checked = (*jobs, *(make_job(request, host, request.trials[0]) for host in spare))
     _require_apart(request, jobs)
+    if not request.configure_only:
+        _require_inputs(jobs)
     for job in checked:
         # Building the commands finds what does not fit before any host is asked.
         paths = job.paths(root=job.host.remote_root, home="~")
         job.image_commands(paths, {})
-        for _, built in job.commands(paths, {}):
+        for _, built in () if request.configure_only else job.commands(paths, {}):
             _require_honoured(job, built)
         _require_context(job)
         _require_links_inside(job)
     if not request.configure_only:
-        _require_inputs(jobs)
         _require_writable(jobs, several=len(jobs) > 1)
     return jobs
 
@@ -376,7 +377,7 @@ def choose_platform(
     name = asked or next((each for each in PLATFORMS if each in cube.settings), None)
     if name is None:
         raise PlanError(
-            f"{cube.file.name}: no section docker, podman, singularity or apptainer",
+            f"{cube.where()}: no section docker, podman, singularity or apptainer",
             hint="add one, such as docker: {image: NAME}",
         )
     chosen = named_platform(name, host, system)
@@ -389,7 +390,7 @@ def choose_platform(
     if not any(section in cube.settings for section in serving):
         has = ", ".join(cube.settings) or "none"
         raise PlanError(
-            f"{cube.file.name}: no section for {host.name}'s platform {chosen.platform} "
+            f"{cube.where()}: no section for {host.name}'s platform {chosen.platform} "
             f"(it has: {has})",
             hint=f"add a {chosen.platform}: section, or choose a platform with --platform",
         )
@@ -477,9 +478,9 @@ def _require_inputs(jobs: tuple[Job, ...]) -> None:
         for task, item in missing_inputs(placed):
             if not job.host.is_local and made_by_cube(item, job.cube):
                 continue
+            where = job.cube.where_given(task, item.parameter)
             raise PlanError(
-                f"{job.cube.file.name}: {task}.{item.parameter.name}: "
-                f"input {item.local} does not exist",
+                f"{where}: {task}.{item.parameter.name}: input {item.local} does not exist",
                 hint=f"create it, or give another: {item.parameter.name}=PATH",
             )
 
@@ -510,8 +511,9 @@ def _require_context(job: Job) -> None:
     builds = settings.get("build_strategy", "pull") != "pull"
     if builds and not here.is_relative_to(root) and here.is_dir():
         raise PlanError(
-            f"{job.request.cube.file.name}: {job.platform}.build_context: {context!r} is outside "
-            "the cube's directory, and so is not sent to hosts",
+            f"{job.request.cube.where(job.platform, 'build_context')}: {job.platform}."
+            f"build_context: {context!r} is outside the cube's directory, and so is not sent to "
+            "hosts",
             hint="move it into the cube, or push the image and use build_strategy: pull",
         )
 
@@ -529,8 +531,8 @@ def _require_links_inside(job: Job) -> None:
             real = Path(os.path.realpath(item.local))
             if real.exists() and not any(real.is_relative_to(top) for top in inside):
                 raise PlanError(
-                    f"{cube.file.name}: {task}.{item.parameter.name}: {item.local} is a link "
-                    f"that leaves the cube (to {real})",
+                    f"{cube.where_given(task, item.parameter)}: {task}.{item.parameter.name}: "
+                    f"{item.local} is a link that leaves the cube (to {real})",
                     hint=f"say where the data is: {item.parameter.name}=local:{real}",
                 )
 
@@ -538,7 +540,6 @@ def _require_links_inside(job: Job) -> None:
 def _require_writable(jobs: tuple[Job, ...], *, several: bool) -> None:
     what = "jobs" if jobs[0].trial else "hosts"
     for job in jobs:
-        cube = job.cube
         for items in job.placed(job.host.remote_root).values():
             for item in items:
                 if not item.is_output or item.local is None:
@@ -549,13 +550,13 @@ def _require_writable(jobs: tuple[Job, ...], *, several: bool) -> None:
                         hint=f"give a path relative to the workspace: each {what[:-1]} then has "
                         "its own folder in results/",
                     )
-                _require_writable_path(item.local if job.results is None else job.results, cube)
+                _require_writable_path(item.local if job.results is None else job.results)
 
 
-def _require_writable_path(path: Path, cube: Cube) -> None:
+def _require_writable_path(path: Path) -> None:
     existing = next(folder for folder in (path, *path.parents) if folder.exists())
     if not os.access(existing, os.W_OK | (os.X_OK if existing.is_dir() else 0)):
         raise PlanError(
-            f"{cube.file.name}: outputs cannot be written to {path}: {existing} is not writable",
+            f"outputs cannot be written to {path}: {existing} is not writable",
             hint=f"chmod u+w {existing}, or choose another --workspace",
         )

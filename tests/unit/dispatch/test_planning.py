@@ -176,8 +176,25 @@ def test_an_unknown_platform_is_named_with_the_host_and_where_it_was_said(root: 
 def test_a_missing_input_is_named_with_its_path(root: Path) -> None:
     (root / "workspace/conf.yaml").unlink()
     error = refused(request(root, "train"))
-    assert f"train.config: input {root}/workspace/conf.yaml does not exist" in str(error)
+    expected = f"train.config: input {root}/workspace/conf.yaml does not exist"
+    assert str(error) == f"{root}/mlcube.yaml:9:29: {expected}"
     assert error.hint == "create it, or give another: config=PATH"
+    error = refused(request(root, "train", config="gone"))
+    missing = f"train.config: input {root}/workspace/gone does not exist"
+    assert str(error) == f"on the command line: {missing}"
+
+
+def test_a_missing_input_without_a_type_is_missed_here_not_on_the_host(root: Path) -> None:
+    text = CUBE.replace("{type: file, default: conf.yaml}", "gone.yaml")
+    (root / "mlcube.yaml").write_text(text)
+    error = refused(request(root, "train"))
+    missing = f"train.config: input {root}/workspace/gone.yaml does not exist"
+    assert str(error) == f"{root}/mlcube.yaml:9:29: {missing}"
+
+
+def test_an_image_is_made_ready_before_its_tasks_have_their_inputs(root: Path) -> None:
+    (root / "mlcube.yaml").write_text(CUBE.replace("{type: file, default: conf.yaml}", "gone.yaml"))
+    assert plan(attrs.evolve(request(root, "train"), configure_only=True))
 
 
 def test_an_input_that_an_earlier_task_makes_is_not_missing(root: Path) -> None:
