@@ -6,8 +6,9 @@ from __future__ import annotations
 import attrs
 
 from mlcube_remote.commands.model import Argv, TaskCommands
-from mlcube_remote.dispatch.plan import Job, Request, make_jobs
+from mlcube_remote.dispatch.plan import Job, Request, make_jobs, plan
 from mlcube_remote.dispatch.sync import size_of, trees
+from mlcube_remote.errors import PlanError
 
 HOME = "~"
 """Stands for the home directory of a host that nobody has asked."""
@@ -31,7 +32,8 @@ def dry_run(request: Request) -> tuple[tuple[Planned, ...], dict[str, tuple[str,
     """Plan a request and say what it comes to.
 
     Returns:
-        One entry per host and task, in order, and notes per host: what would be sent, and warnings.
+        One entry per host and task, in order, and notes per host: what would be sent, warnings, and
+        why the request would be refused, though its commands are known.
 
     Raises:
         PlanError: Something does not fit together.
@@ -39,7 +41,8 @@ def dry_run(request: Request) -> tuple[tuple[Planned, ...], dict[str, tuple[str,
     """
     planned: list[Planned] = []
     notes: dict[str, tuple[str, ...]] = {}
-    for job in make_jobs(request):
+    jobs, refusal = make_jobs(request), _refusal(request)
+    for job in jobs:
         home = str(job.host_home) if job.host.is_local else HOME
         paths = job.paths(root=job.host.remote_root, home=home)
         commands = job.commands(paths, {})
@@ -55,8 +58,17 @@ def dry_run(request: Request) -> tuple[tuple[Planned, ...], dict[str, tuple[str,
             for number, (task, built) in enumerate(commands, 1)
         ]
         warnings = [warning for _, built in commands for warning in built.warnings]
-        notes[job.label] = (*_transfers(job, root=job.host.remote_root, home=home), *warnings)
+        transfers = _transfers(job, root=job.host.remote_root, home=home)
+        notes[job.label] = (*transfers, *warnings, *refusal)
     return tuple(planned), notes
+
+
+def _refusal(request: Request) -> tuple[str, ...]:
+    try:
+        plan(request)
+    except PlanError as problem:
+        return (f"would be refused: {problem}",)
+    return ()
 
 
 def _transfers(job: Job, *, root: str, home: str) -> tuple[str, ...]:

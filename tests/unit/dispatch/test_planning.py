@@ -359,6 +359,13 @@ def test_a_dry_run_has_an_entry_for_each_host_and_task(root: Path) -> None:
     assert planned[2].commands.creates == (f"{root}/workspace/data",)
 
 
+def test_a_dry_run_says_what_a_run_would_be_refused_for(root: Path) -> None:
+    (planned,), notes = dry_run(request(root, "train", config="gone.yaml"))
+    assert planned.commands.run
+    missing = f"train.config: input {root}/workspace/gone.yaml does not exist"
+    assert notes["h"][1:] == (f"would be refused: on the command line: {missing}",)
+
+
 def test_variables_come_from_the_host_the_shell_and_the_command_line(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
