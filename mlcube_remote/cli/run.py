@@ -212,8 +212,8 @@ def _dry_run(request: Request, *, as_json: bool) -> int:
             platform=item.platform,
             task=item.task,
             configure=item.commands.configure,
-            run=item.commands.run,
-            creates=item.commands.creates,
+            run=item.run,
+            creates=item.creates,
             launch=item.launch,
         )
         for item in planned

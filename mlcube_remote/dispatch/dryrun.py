@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import attrs
 
-from mlcube_remote.commands.model import Argv, TaskCommands
+from mlcube_remote.commands.model import Argv, ImageCommands, TaskCommands
+from mlcube_remote.dispatch.paths import HostPaths
 from mlcube_remote.dispatch.plan import Job, Request, make_jobs, plan
 from mlcube_remote.dispatch.sync import size_of, trees
 from mlcube_remote.errors import PlanError
@@ -16,24 +17,36 @@ HOME = "~"
 
 @attrs.frozen(kw_only=True)
 class Planned:
-    """One task on one host."""
+    """One task on one host, or its image alone."""
 
     host: str
     job: str = ""
     """The job's own name, of a sweep; nothing where its host has one job."""
     platform: str
-    task: str
-    commands: TaskCommands
-    launch: Argv
-    """What the launcher adds to the last of ``commands.run``."""
+    task: str | None
+    """``None``: the image is made ready, and nothing runs."""
+    commands: ImageCommands
+    launch: Argv = ()
+    """What the launcher adds to the last of ``run``."""
+
+    @property
+    def run(self) -> tuple[Argv, ...]:
+        """What runs the task."""
+        return self.commands.run if isinstance(self.commands, TaskCommands) else ()
+
+    @property
+    def creates(self) -> tuple[str, ...]:
+        """The directories that are made before it runs."""
+        return self.commands.creates if isinstance(self.commands, TaskCommands) else ()
 
 
 def dry_run(request: Request) -> tuple[tuple[Planned, ...], dict[str, tuple[str, ...]]]:
     """Plan a request and say what it comes to.
 
     Returns:
-        One entry per host and task, in order, and notes per host: what would be sent, warnings, and
-        why the request would be refused, though its commands are known.
+        One entry per host and task, in order (one per host where only images are made ready), and
+        notes per host: what would be sent, warnings, and why the request would be refused, though
+        its commands are known.
 
     Raises:
         PlanError: Something does not fit together.
@@ -45,22 +58,31 @@ def dry_run(request: Request) -> tuple[tuple[Planned, ...], dict[str, tuple[str,
     for job in jobs:
         home = str(job.host_home) if job.host.is_local else HOME
         paths = job.paths(root=job.host.remote_root, home=home)
-        commands = job.commands(paths, {})
-        planned += [
-            Planned(
-                host=job.host.name,
-                job=job.own_name,
-                platform=job.platform,
-                task=task,
-                commands=built,
-                launch=job.launch(number, task, built, uid="UID", paths=paths),
-            )
-            for number, (task, built) in enumerate(commands, 1)
-        ]
-        warnings = [warning for _, built in commands for warning in built.warnings]
+        mine = _configured(job, paths) if request.configure_only else _tasks(job, paths)
+        planned += mine
+        warnings = [warning for item in mine for warning in item.commands.warnings]
         transfers = _transfers(job, root=job.host.remote_root, home=home)
         notes[job.label] = (*transfers, *warnings, *refusal)
     return tuple(planned), notes
+
+
+def _configured(job: Job, paths: HostPaths) -> list[Planned]:
+    commands = job.image_commands(paths, {})
+    return [Planned(host=job.host.name, platform=job.platform, task=None, commands=commands)]
+
+
+def _tasks(job: Job, paths: HostPaths) -> list[Planned]:
+    return [
+        Planned(
+            host=job.host.name,
+            job=job.own_name,
+            platform=job.platform,
+            task=task,
+            commands=built,
+            launch=job.launch(number, task, built, uid="UID", paths=paths),
+        )
+        for number, (task, built) in enumerate(job.commands(paths, {}), 1)
+    ]
 
 
 def _refusal(request: Request) -> tuple[str, ...]:

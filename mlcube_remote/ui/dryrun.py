@@ -18,13 +18,14 @@ Argv = tuple[str, ...]
 
 @attrs.frozen(kw_only=True)
 class PlannedTask:
-    """One task on one host, as it would run."""
+    """One task on one host as it would run, or its image alone."""
 
     host: str
     job: str = ""
     """The job's own name, of a sweep; nothing where its host has one job."""
     platform: str
-    task: str
+    task: str | None
+    """``None``: nothing runs."""
     configure: tuple[Argv, ...]
     run: tuple[Argv, ...]
     creates: tuple[str, ...]
@@ -88,10 +89,11 @@ def dry_run_text(tasks: Sequence[PlannedTask], notes: Mapping[str, Sequence[str]
         items = list(group)
         lines = [f"# {name} ({items[0].platform})"]
         lines += [f"# {one_line(note)}" for note in notes.get(name, ())]
-        lines.append("# configure, if the image is not there:")
+        absent = ", if the image is not there" if items[0].task else ""
+        lines.append(f"# configure{absent}:")
         lines += [command_line(argv) for argv in items[0].configure]
         for item in items:
-            lines.append(f"# task {item.task}:")
+            lines += [f"# task {item.task}:"] if item.task else []
             if item.creates:
                 lines.append(command_line(("mkdir", "-p", *item.creates)))
             lines += [command_line(argv) for argv in item.run]

@@ -281,7 +281,7 @@ def test_the_users_own_platform_yields_to_the_host_and_the_cube(root: Path, tmp_
     (root / "mlcube.yaml").write_text(text)
     asked = attrs.evolve(request(root, "make", hosts=(host,)), system=own(tmp_path))
     ((item,), _) = dry_run(asked)
-    (argv,) = item.commands.run
+    (argv,) = item.run
     assert argv[:2] == ("sudo", "docker"), "it is in force for the platform of this name"
     assert argv[argv.index("-e") :][:6] == ("-e", "A=cube", "-e", "B=host", "-e", "C=user")
     assert item.commands.configure == (("sudo", "docker", "pull", "x"),)
@@ -292,7 +292,7 @@ def test_a_platform_of_the_users_own_is_chosen_by_name(root: Path, tmp_path: Pat
         host = Host(name="h", settings=settings)
         asked = request(root, "make", hosts=(host,), platform=platform)
         ((item,), _) = dry_run(attrs.evolve(asked, system=own(tmp_path)))
-        return item.commands.run[-1]
+        return item.run[-1]
 
     assert {"--memory=64g", "--cpuset-cpus=0-63"} <= {*planned("big")}
     there = planned("big", docker={"--memory": "8g"})
@@ -356,14 +356,24 @@ def test_a_dry_run_has_an_entry_for_each_host_and_task(root: Path) -> None:
     assert notes["h"][0].startswith(f"sync {root} to /r/cubes/my_cube-")
     assert notes["h"][0].endswith(f"(2 files, {len(CUBE) + 1} B at the most)")
     assert notes["local"] == ()
-    assert planned[2].commands.creates == (f"{root}/workspace/data",)
+    assert planned[2].creates == (f"{root}/workspace/data",)
 
 
 def test_a_dry_run_says_what_a_run_would_be_refused_for(root: Path) -> None:
     (planned,), notes = dry_run(request(root, "train", config="gone.yaml"))
-    assert planned.commands.run
+    assert planned.run
     missing = f"train.config: input {root}/workspace/gone.yaml does not exist"
     assert notes["h"][1:] == (f"would be refused: on the command line: {missing}",)
+
+
+def test_a_dry_run_of_configure_runs_no_task(root: Path) -> None:
+    (root / "mlcube.yaml").write_text(CUBE.replace("{type: file, default: conf.yaml}", "gone.yaml"))
+    asked = attrs.evolve(request(root, "train"), configure_only=True)
+    (planned,), notes = dry_run(asked)
+    assert planned.task is None
+    assert planned.commands.configure == (("docker", "pull", "example/x"),)
+    assert (planned.run, planned.creates, planned.launch) == ((), (), ())
+    assert len(notes["h"]) == 1, "what is sent"
 
 
 def test_variables_come_from_the_host_the_shell_and_the_command_line(

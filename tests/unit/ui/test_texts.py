@@ -270,6 +270,14 @@ def test_a_dry_run_can_be_pasted(tmp_path: Path) -> None:
     assert job["job"] == "07"
 
 
+def test_a_dry_run_of_configure_tells_of_no_task() -> None:
+    planned = attrs.evolve(PLANNED, task=None, run=(), creates=(), launch=())
+    text = dry_run_text([planned], {})
+    assert text == "# h (docker)\n# configure:\ndocker pull x"
+    (job,) = dry_run_document([planned])["jobs"]
+    assert (job["task"], job["run"]) == (None, [])
+
+
 def test_a_note_of_a_dry_run_stays_a_comment() -> None:
     text = dry_run_text([PLANNED], {"h": ["sync a\nrm -rf b"]})
     assert "# sync a\\nrm -rf b\n" in text
