@@ -74,7 +74,10 @@ def _matching(inventory: Inventory, part: str, known_to_ssh: Callable[[str], boo
         return [inventory.hosts[name] for name in inventory.groups[part]]
     if part == ALL:
         if not (every := _every(inventory)):
-            raise InventoryError("'all': there is no host in the inventory")
+            raise InventoryError(
+                "'all': there is no host in the inventory",
+                hint="name one of your ~/.ssh/config, or write a hosts.yaml",
+            )
         return every
     # Before globs, to which brackets mean one character: gpu[01-02]* is neither gpu03 nor gpu10.
     if is_range(part) and not _IPV6_IN_BRACKETS.search(part):

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlcube_remote.dispatch.checkup import Checkup
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.inventory.model import Host, Inventory
 from mlcube_remote.ui.table import columns
-from mlcube_remote.ui.text import sanitise
+from mlcube_remote.ui.text import one_line, sanitise
 
 
 def hosts_text(inventory: Inventory) -> str:
@@ -53,6 +53,8 @@ def host_document(host: Host, endpoint: Endpoint | None) -> dict[str, Any]:
         "port": host.port,
         "user": host.user,
         "host_keys": host.host_keys.value,
+        "connect_timeout": host.connect_timeout,
+        "keepalive": host.keepalive,
         "remote_root": host.remote_root,
         "platform": host.platform,
         "slots": host.slots,
@@ -75,16 +77,30 @@ def host_document(host: Host, endpoint: Endpoint | None) -> dict[str, Any]:
     return document
 
 
+_OF_SSH = ("host_keys", "connect_timeout", "keepalive")
+
+
 def host_text(host: Host, endpoint: Endpoint | None) -> str:
     """Return everything about a host, a line each."""
     document = host_document(host, endpoint)
-    lines = [document.pop("name")]
-    for key, value in document.items():
-        if value in (None, [], {}):
-            continue
-        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        lines.append(f"  {key}: {text}")
-    return "\n".join(lines)
+    name, sections = document.pop("name"), document.pop("settings")
+    if host.is_local:
+        document = {key: value for key, value in document.items() if key not in _OF_SSH}
+    for section, settings in sections.items():
+        document |= {f"{section}.{key}": value for key, value in settings.items()}
+    lines = [f"  {key}: {_shown(value)}" for key, value in document.items()]
+    return "\n".join([name, *(line for line in lines if not line.endswith(": "))])
+
+
+def _shown(value: Any) -> str:
+    """Return a value for people; nothing where there is none."""
+    if value is None:
+        return ""
+    if isinstance(value, Mapping):
+        return one_line(" ".join(f"{key}={item}" for key, item in value.items()))
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return one_line(f"{value:g}" if isinstance(value, float) else str(value))
 
 
 def checkup_text(checkups: Sequence[Checkup]) -> str:

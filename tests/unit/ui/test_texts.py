@@ -22,7 +22,7 @@ from mlcube_remote.dispatch.outcome import JobOutcome, PulledOutput, Status, Tas
 from mlcube_remote.errors import UnreachableError, UsageError
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.inventory.load import load
-from mlcube_remote.inventory.model import Host
+from mlcube_remote.inventory.model import LOCAL_HOST, Host
 from mlcube_remote.secret import Secret
 from mlcube_remote.ui import hosts
 from mlcube_remote.ui.document import dump, run_document
@@ -327,8 +327,25 @@ def test_hosts_are_shown_without_their_secrets(tmp_path: Path) -> None:
     shown = hosts.host_text(inventory.hosts["a"], endpoint)
     assert "  user: u" in shown
     assert "  env: T" in shown
+    assert "  connect_timeout: 10\n  keepalive: 15\n" in shown
     assert "hidden" not in shown + text + json.dumps(document)
     assert "T" in hosts.host_document(Host(name="b", env={"T": Secret("x")}), None)["env"]
+
+
+def test_settings_of_a_host_are_shown_as_they_are_written() -> None:
+    settings = {"docker": {"docker": "sudo docker", "env_args": {"A": 1, "B": "x"}}}
+    host = Host(name="a", labels={"gpu": "a100", "cuda": "12.10"}, settings=settings)
+    lines = hosts.host_text(host, None).splitlines()
+    assert "  labels: gpu=a100 cuda=12.10" in lines
+    assert "  docker.docker: sudo docker" in lines
+    assert "  docker.env_args: A=1 B=x" in lines
+    assert hosts.host_text(LOCAL_HOST, None).splitlines() == [
+        "local",
+        "  connection: local",
+        "  remote_root: ~/.mlcube-remote",
+        "  slots: 1",
+        "  gpus: auto",
+    ]
 
 
 def test_a_checkup_tells_what_to_type() -> None:
