@@ -39,7 +39,7 @@ def list_hosts(inventory: str | None, output: str) -> None:
 
 
 @hosts.command("show")
-@click.argument("names", nargs=-1, required=True, metavar="HOSTS...")
+@shared.hosts_argument(required=True)
 @shared.inventory_option
 @_output_option
 def show_hosts(names: tuple[str, ...], inventory: str | None, output: str) -> None:
@@ -59,10 +59,10 @@ def show_hosts(names: tuple[str, ...], inventory: str | None, output: str) -> No
 
 
 @hosts.command("check")
-@click.argument("names", nargs=-1, metavar="[HOSTS]...")
+@shared.hosts_argument()
 @shared.host_options
 @shared.where_option
-@click.option("--platform", metavar="NAME", help="The engine to ask for  [default: the host's]")
+@shared.platform_option("The engine to ask for  [default: the host's]")
 @shared.login_options
 @_output_option
 def check_hosts(
@@ -87,7 +87,7 @@ def check_hosts(
 
 
 @hosts.command("top")
-@click.argument("names", nargs=-1, metavar="[HOSTS]...")
+@shared.hosts_argument()
 @shared.host_options
 @shared.where_option
 @shared.login_options

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from mlcube_remote.dispatch.outcome import JobOutcome
     from mlcube_remote.dispatch.run import Run
 
-_run_argument = click.argument("run_text", metavar="RUN")
 _tail_option = click.option(
     "--tail", type=click.IntRange(min=0), metavar="N", help="Begin with the last N lines."
 )
@@ -29,7 +28,7 @@ _QUIETLY: dict[str, Any] = {
 
 
 @click.command()
-@_run_argument
+@shared.run_argument
 @_tail_option
 @shared.gather_option
 @shared.host_options
@@ -46,7 +45,7 @@ def attach(**given: Any) -> int:
 
 
 @click.command()
-@_run_argument
+@shared.run_argument
 @shared.host_options
 @shared.follow_options
 @shared.login_options
@@ -58,7 +57,7 @@ def wait(**given: Any) -> int:
 
 
 @click.command()
-@_run_argument
+@shared.run_argument
 @click.option("--follow", "-f", is_flag=True, help="Go on until the run has ended.")
 @_tail_option
 @shared.gather_option
@@ -76,7 +75,7 @@ def logs(**given: Any) -> int:
 
 
 @click.command()
-@_run_argument
+@shared.run_argument
 @shared.host_options
 @shared.login_options
 @shared.output_options
@@ -88,7 +87,7 @@ def status(**given: Any) -> int:
 
 
 @click.command()
-@_run_argument
+@shared.run_argument
 @click.option(
     "--grace",
     type=shared.Duration(),
@@ -108,7 +107,7 @@ def stop(**given: Any) -> int:
 
 
 @click.command()
-@_run_argument
+@shared.run_argument
 @click.option(
     "--output", "names", multiple=True, metavar="NAME", help="Only this output; repeatable."
 )

@@ -55,8 +55,11 @@ def _complete_hosts(ctx: click.Context, _param: click.Parameter, incomplete: str
     except MLCubeRemoteError:
         return []
     head, comma, last = incomplete.rpartition(",")
+    without = "!" if last.startswith("!") else ""
     names = (*inventory.hosts, *inventory.groups, "all")
-    return [f"{head}{comma}{name}" for name in names if name.startswith(last)]
+    return [
+        f"{head}{comma}{without}{name}" for name in names if f"{without}{name}".startswith(last)
+    ]
 
 
 def _complete_labels(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
@@ -95,8 +98,30 @@ def _complete_platforms(_: click.Context, _param: click.Parameter, incomplete: s
     return [name for name in names if name.startswith(incomplete)]
 
 
+def _complete_runs(_: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    from mlcube_remote.runs.store import Store  # noqa: PLC0415 - only on completion
+
+    return [run_id for run_id in Store().runs() if run_id.startswith(incomplete)]
+
+
+run_argument = click.argument("run_text", metavar="RUN", shell_complete=_complete_runs)
+
+
+def hosts_argument(*, required: bool = False) -> Callable[[F], F]:
+    """Hosts without an option in front."""
+    return click.argument(
+        "names",
+        nargs=-1,
+        required=required,
+        metavar="HOSTS..." if required else "[HOSTS]...",
+        shell_complete=_complete_hosts,
+    )
+
+
+# What is a path has a type for its completion; what is wrong with it is told where it is read.
 inventory_option = click.option(
     "--inventory",
+    type=click.Path(),
     metavar="FILE",
     help="Inventory of hosts  [default: $MLCUBE_REMOTE_INVENTORY, ./hosts.yaml, beside the cube, "
     "then ~/.config/mlcube-remote/hosts.yaml]",
@@ -131,22 +156,31 @@ login_options = _together(
 cube_options = _together(
     click.option(
         "--mlcube",
+        type=click.Path(),
         default=".",
         metavar="PATH",
         help="Directory of the cube, or its YAML file.",
         show_default=True,
     ),
     click.option("-P", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting."),
-    click.option("--workspace", metavar="DIR", help="Another workspace than the cube's own."),
+    click.option(
+        "--workspace",
+        type=click.Path(),
+        metavar="DIR",
+        help="Another workspace than the cube's own.",
+    ),
 )
 
+
+def platform_option(about: str) -> Callable[[F], F]:
+    """Return the option that names a platform."""
+    return click.option(
+        "--platform", metavar="NAME", shell_complete=_complete_platforms, help=about
+    )
+
+
 platform_options = _together(
-    click.option(
-        "--platform",
-        metavar="NAME",
-        shell_complete=_complete_platforms,
-        help="docker, podman, singularity, apptainer, or one of ~/mlcube.yaml.",
-    ),
+    platform_option("docker, podman, singularity, apptainer, or one of ~/mlcube.yaml."),
     click.option("--network", metavar="NAME", help="Network of the container."),
     click.option("--security", metavar="OPT", help="Security option of the container."),
     click.option("--gpus", metavar="N", help="GPUs to hand over: 2, all, device=0,1."),
@@ -192,7 +226,9 @@ sweep_options = _together(
         metavar="NAME=A,B",
         help="Run a job for each value; repeated: for each combination, on whichever host is free.",
     ),
-    click.option("--sweep-file", metavar="FILE", help="The same from a YAML file."),
+    click.option(
+        "--sweep-file", type=click.Path(), metavar="FILE", help="The same from a YAML file."
+    ),
     click.option(
         "--shard",
         metavar="NAME=LIST",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("run_text", metavar="RUN")
+@shared.run_argument
 @click.option("--failed", is_flag=True, help="Only jobs that did not succeed.")
 @click.option(
     "--host",

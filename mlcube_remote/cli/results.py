@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from mlcube_remote.cli import options as shared
 from mlcube_remote.errors import UsageError
 
 
@@ -18,7 +19,7 @@ def results() -> None:
 
 
 @results.command()
-@click.argument("run_text", metavar="RUN")
+@shared.run_argument
 @click.option("--csv", "form", flag_value="csv", help="For spreadsheets.")
 @click.option("--json", "form", flag_value="json", help="For programs: everything that is known.")
 @click.option(
