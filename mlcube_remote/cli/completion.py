@@ -4,7 +4,25 @@
 from __future__ import annotations
 
 import click
-from click.shell_completion import get_completion_class
+from click.shell_completion import BashComplete, add_completion_class, get_completion_class
+
+VARIABLE = "_MLCUBE_REMOTE_COMPLETE"
+"""Set by the scripts when they ask what a line could go on with."""
+
+
+@add_completion_class
+class _Bash(BashComplete):
+    """Puts together what bash takes apart: ``--host=gpu`` is three words to it."""
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        args, incomplete = super().get_completion_args()
+        words: list[str] = []
+        for word in (*args, incomplete):
+            if words and words[-1].startswith("--") and (word == "=" or words[-1].endswith("=")):
+                words[-1] += word
+            else:
+                words.append(word)
+        return words[:-1], words[-1]
 
 
 @click.command()
@@ -18,4 +36,4 @@ def completion(shell: str) -> None:
 
     kind = get_completion_class(shell)
     assert kind is not None  # noqa: S101 - click knows all three
-    click.echo(kind(cli, {}, "mlcube-remote", "_MLCUBE_REMOTE_COMPLETE").source())
+    click.echo(kind(cli, {}, "mlcube-remote", VARIABLE).source())

@@ -7,7 +7,7 @@ import gc
 import os
 import sys
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -45,6 +45,12 @@ class _LazyGroup(click.Group):
             return None
         command: click.Command = getattr(import_module(_COMMANDS[cmd_name][0]), cmd_name)
         return command
+
+    def main(self, *args: Any, **more: Any) -> Any:
+        """Run the command line, or tell a shell what it could go on with."""
+        if "_MLCUBE_REMOTE_COMPLETE" in os.environ:
+            import_module("mlcube_remote.cli.completion")
+        return super().main(*args, **more)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
