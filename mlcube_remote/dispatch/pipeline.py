@@ -34,6 +34,7 @@ from mlcube_remote.dispatch.stages import (
     Built,
     configure_stage,
     launch_job,
+    require_data_there,
     require_inputs_there,
     sync_stage,
 )
@@ -133,6 +134,7 @@ def _work(bench: Bench) -> None:
         held = claim(bench, ticket)
         bench.reached.may_run = False
         if held is not Claim.ANOTHERS:
+            require_data_there(bench)
             bench.remember(ticket)
             bench = _with_devices(bench, ticket)
             if bench.job.devices:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +14,7 @@ import attrs
 from mlcube_remote.commands.launch import launched, secret_variable
 from mlcube_remote.commands.model import ImageCommands, TaskCommands
 from mlcube_remote.commands.owning import owning
+from mlcube_remote.commands.paths import holds, host_path
 from mlcube_remote.dispatch.aim import MadeFile
 from mlcube_remote.dispatch.configure import configure
 from mlcube_remote.dispatch.events import Level, Stage
@@ -208,6 +210,31 @@ def configure_stage(bench: Bench, needed: ImageCommands, image: Image) -> None:
 def _configure(bench: Bench, needed: ImageCommands, connection: Connection) -> Image:
     configure(connection, bench.journal, bench.paths, needed)
     return find_image(connection, needed, bench.paths)
+
+
+def require_data_there(bench: Bench) -> None:
+    """Refuse to run on data that the host was to have in place, and does not have.
+
+    Raises:
+        PlanError: An input is not there, and no task of the job makes it.
+    """
+    job = bench.job
+    # What a job of a sweep has for itself is made when it starts.
+    made = [bench.paths.room] if bench.paths.room else []
+    for task, item in bench.placed():
+        if item.where is not Where.HOST or job.host.is_local:
+            continue
+        path = host_path(item.parameter.value, bench.paths.layout)
+        if item.is_output:
+            made.append(path)
+        elif bench.facts.kinds.get(path) == "-" and not any(holds(each, path) for each in made):
+            name = item.parameter.name
+            raise PlanError(
+                f"{job.host.name}: {task}.{name}: input {path} does not exist there",
+                hint=f"it is on this machine, so: {name}=local:{path}"
+                if os.path.exists(path)
+                else f"create it there, or give another: {name}=PATH",
+            )
 
 
 def require_inputs_there(bench: Bench) -> None:

@@ -517,6 +517,20 @@ def test_data_on_the_host_is_used_in_place(ssh_host: HostFactory, copy_cube: Pat
     assert (copy_cube / "workspace/out/copy.txt").read_text() == "there\n"
 
 
+def test_data_that_the_host_does_not_have_is_named(ssh_host: HostFactory, copy_cube: Path) -> None:
+    host, here = ssh_host(), copy_cube / "workspace/in.txt"
+    done = on(host, copy_cube, "--task=copy", f"text={host.home}/gone/data.txt")
+    assert done.returncode == 2
+    missing = f"{host.name}: copy.text: input {host.home}/gone/data.txt does not exist there\n"
+    assert f"error: {missing}hint: create it there, or give another: text=PATH" in str(
+        done.stderr, "utf-8"
+    )
+    assert host.exec(["test", "-e", f"{host.home}/gone"]).exit_code == 1, "nothing was touched"
+    done = on(host, copy_cube, "--task=copy", f"text={here}")
+    assert done.returncode == 2
+    assert f"hint: it is on this machine, so: text=local:{here}\n".encode() in done.stderr
+
+
 def test_a_task_finds_what_an_earlier_run_left_on_its_host(
     ssh_host: HostFactory, inventory_of: Callable[..., Path], tmp_path: Path
 ) -> None:
