@@ -95,6 +95,9 @@ def trees(
     """
     items = tuple(placed)
     patterns = read_patterns(cube.root)
+    # What is in the workspace that a run has when it names none is its own, here and there.
+    usual = attrs.evolve(cube, workspace=cube.root / "workspace")
+    both = (cube,) if cube.workspace == usual.workspace else (cube, usual)
     wanted = _needed_inputs(items)
     result = [
         Tree(
@@ -102,10 +105,10 @@ def trees(
             remote=paths.cube,
             rules=(
                 *_image_rules(paths, image),
-                *_output_rules(cube, cube.root, wanted),
+                *(rule for each in both for rule in _output_rules(each, cube.root, wanted)),
                 *filter_rules(patterns),
-                *_results_rule(cube),
-                *_workspace_rule(cube),
+                *(rule for each in both for rule in _results_rule(each)),
+                *(rule for each in both for rule in _workspace_rule(each)),
             ),
             mirror=True,
         )

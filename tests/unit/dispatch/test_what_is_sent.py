@@ -181,6 +181,14 @@ def test_a_workspace_elsewhere_is_a_tree_of_its_own(cube: Cube, tmp_path: Path) 
     assert second.remote == paths.workspace
     assert paths.workspace.startswith("~/r/workspaces/other-")
     assert sent_by_rsync(second.local, list(second.rules)) == {"conf.yaml"}
+    assert sent_by_rsync(first.local, list(first.rules)) == ALWAYS
+    # Nor does it take away what a run without it left there.
+    copy = tmp_path / "mirror"
+    make(copy, "gone.py", "workspace/kept.bin", "workspace/model/kept.bin")
+    arguments = [word.replace(f"host:{first.remote}", str(copy)) for word in first.arguments()]
+    subprocess.run(["rsync", *arguments], check=True, capture_output=True)
+    left = {str(path.relative_to(copy)) for path in copy.rglob("*") if path.is_file()}
+    assert left == {*ALWAYS, "workspace/kept.bin", "workspace/model/kept.bin"}
 
 
 def test_nothing_is_deleted_in_the_workspace(cube: Cube, tmp_path: Path) -> None:
