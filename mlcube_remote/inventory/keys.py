@@ -109,7 +109,9 @@ def known_hosts(value: Any) -> str:
 def port(value: Any) -> int:
     """A TCP port."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 65536:
-        raise ValueError(f"expected a port between 1 and 65535, got {shown(value)}")
+        quoted = isinstance(value, str) and re.fullmatch(r"\d+", value, re.ASCII)
+        why = "; write it without quotes" if quoted else ""
+        raise ValueError(f"expected a port between 1 and 65535, got {shown(value)}{why}")
     return value
 
 

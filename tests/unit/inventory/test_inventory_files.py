@@ -97,6 +97,7 @@ BAD = {
     "hosts: {a: {indentity_file: x}}": "a: unknown key 'indentity_file' (did you mean 'identity_f",
     "host: {a: {}}": "1:1: unknown key 'host' (did you mean 'hosts'?)",
     "hosts: {a: {port: 22x}}": "1:13: a: port: expected a port between 1 and 65535, got '22x'",
+    'hosts: {a: {port: "22"}}': "65535, got '22'; write it without quotes",
     "hosts: {a: {port: 0}}": "a: port: expected a port between 1 and 65535, got a number (0)",
     "hosts: {a: {port: 022}}": "a: port: YAML reads 022 otherwise than it looks; write a plain",
     "hosts: {a: {port: 12:30}}": "a: port: YAML reads 12:30 otherwise than it looks",
