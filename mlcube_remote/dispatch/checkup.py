@@ -130,6 +130,8 @@ def _refused(problem: HostError) -> tuple[Check, ...]:
 
 
 def _ask(connection: Connection, host: Host, platform: UserPlatform, checks: list[Check]) -> None:
+    # Without a usable shell this fails, and nothing is known of the directory.
+    connection.call("mlcr_whoami")
     try:
         facts = probe(connection, remote_root=host.remote_root, cube_room="")
     except HostUnfitError as problem:

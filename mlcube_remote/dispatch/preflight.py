@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Mapping
 
@@ -238,10 +239,14 @@ def engine_problem(
         )
     if "permission denied" in said.lower():
         about = connection.call("mlcr_socket").text.strip().splitlines()
+        owner = re.match(
+            r"s\S+ +\d+ +\S+ +(?!root )([a-z_][a-z0-9_-]*) ", about[0] if about else ""
+        )
+        group = owner[1] if owner else "docker"
         return HostUnfitError(
             host,
             f"you may not use {name} there: {'; '.join(about) or first}",
-            hint=f"on {host}: sudo usermod -aG docker $USER, then log in again "
+            hint=f"on {host}: sudo usermod -aG {group} $USER, then log in again "
             f"(or set docker: {{docker: sudo docker}} in the inventory)",
         )
     if "cannot connect" in said.lower() or "daemon running" in said.lower():

@@ -81,6 +81,17 @@ def test_what_a_host_lacks_is_named(ssh_host: HostFactory, cube: Path, flavour: 
     assert checked.returncode == 122
     assert "NOT READY" in checked.stdout
     assert LACKING[flavour] in checked.stdout
+    assert ("FAIL shell  " in checked.stdout) == (flavour == "forced-command")
+
+
+def test_who_may_not_use_docker_is_told_which_group_may(ssh_host: HostFactory, cube: Path) -> None:
+    host = ssh_host("no-permission", private=True)
+    group = "groupadd --non-unique --gid $(stat -c %g /var/run/docker.sock) whales"
+    host.exec(["sh", "-c", f"getent group whales || {group}"])
+    owner = host.exec(["stat", "-c", "%G", "/var/run/docker.sock"]).output.decode().strip()
+    done = run(host, cube)
+    assert done.returncode == 122
+    assert f"hint: on {host.name}: sudo usermod -aG {owner} $USER" in done.stderr
 
 
 def test_a_fit_host_passes_its_check(ssh_host: HostFactory) -> None:
