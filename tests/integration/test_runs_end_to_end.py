@@ -618,6 +618,7 @@ def test_containers_carry_our_labels_and_no_privileges(
     labels = about["Config"]["Labels"]
     assert labels["org.mlcommons.mlcube-remote.task"] == "wait"
     assert about["HostConfig"]["SecurityOpt"] == ["no-new-privileges"]
+    assert about["HostConfig"]["LogConfig"]["Type"] == "none", "its log is kept once"
     assert not about["HostConfig"]["Privileged"]
     deadline = time.monotonic() + 20
     while docker("ps", "--all", "--quiet", "--filter", f"name={name}"):

@@ -20,7 +20,7 @@ def test_container_is_named_labelled_and_gains_no_privileges(make: Make) -> None
     )
     assert options == (
         *("--name", "n", "--cidfile", "/j/id", "--label", "a.b=c d"),
-        *("--security-opt", "no-new-privileges", "-e", "TOKEN"),
+        *("--security-opt", "no-new-privileges", "--log-driver", "none", "-e", "TOKEN"),
     )
     assert launched(made, options, ["TOKEN"]) == ("docker", "run", *options, "i", "go")
 
@@ -29,8 +29,15 @@ def test_container_is_named_labelled_and_gains_no_privileges(make: Make) -> None
 def test_what_the_user_says_about_privileges_stands(make: Make, value: str) -> None:
     made = make(CUBE, host={"docker": {"--security-opt": value}})
     assert launch_options(made, name="n", id_file="/j/id", labels={}) == (
-        *("--name", "n", "--cidfile", "/j/id"),
+        *("--name", "n", "--cidfile", "/j/id", "--log-driver", "none"),
     )
+
+
+@pytest.mark.parametrize("said", ["--log-driver local", "--log-driver=local"])
+def test_what_the_user_says_about_the_engines_log_stands(make: Make, said: str) -> None:
+    made = make(CUBE, host={"docker": {"cpu_args": said}})
+    options = launch_options(made, name="n", id_file="/j/id", labels={})
+    assert options == ("--name", "n", "--cidfile", "/j/id", "--security-opt", "no-new-privileges")
 
 
 def test_arguments_of_the_task_are_not_taken_for_options(make: Make) -> None:
