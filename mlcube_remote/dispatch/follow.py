@@ -23,6 +23,7 @@ def follow(
     *,
     begin: Mapping[Stream, int] | None = None,
     adopted: Callable[[], None] = lambda: None,
+    elsewhere: Callable[[str], None] = lambda _: None,
 ) -> Verdict:
     """Pass on every byte that the ``number``-th task writes, until it has ended.
 
@@ -35,6 +36,8 @@ def follow(
         sink: Receives the bytes.
         begin: Offsets to begin at, in bytes.
         adopted: Called when the task had lost its supervisor and was given another.
+        elsewhere: Called, once, with the machine that the task is on if it is another one which
+            shares the host's home, and so the files that are followed.
 
     Raises:
         StateUnknownError: The host can no longer be asked.
@@ -56,11 +59,16 @@ def follow(
         )
         return fetch_rest(ticket, number, received, count, connection)
 
+    node = ""
     while True:
         verdict = line.steadily(listen)
         if verdict.exit is not None:
             return verdict
-        if can_be_adopted(verdict):
+        if verdict.node:
+            if verdict.node != node:
+                elsewhere(verdict.node)
+            node = verdict.node
+        elif can_be_adopted(verdict):
             line.steadily(lambda at: at.call("mlcr_adopt", ticket.job_dir, str(number)))
             adopted()
         elif not verdict.alive:

@@ -17,7 +17,7 @@ from mlcube_remote.errors import HostError, HostUnfitError
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.transport.base import Connection
 
-LIVE = ("preparing", "running", "orphaned")
+LIVE = ("preparing", "running", "orphaned", "elsewhere")
 """States of jobs that may still do something."""
 
 _PATIENCE = 60.0
@@ -40,7 +40,7 @@ class SurveyedJob:
     host: str
     job_id: str
     state: str
-    """As ``mlcr_state`` says it: preparing, running, orphaned, ended, lost or abandoned."""
+    """As ``mlcr_state`` says it: one of :data:`LIVE`, or ended, lost or abandoned."""
     age: int
     """Seconds since it was begun, by the host's clock."""
     ticket: Ticket | None

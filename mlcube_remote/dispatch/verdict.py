@@ -42,6 +42,8 @@ class Verdict:
     """Whether somebody asked for the job to stop."""
     timed_out: bool = False
     """Whether its supervisor ended it because its time was over."""
+    node: str = ""
+    """The machine that it is on, where that is another one which shares the home."""
     rebooted: bool = False
     """Whether the host was started anew since the job began."""
     engine_restarted: bool = False
@@ -87,6 +89,7 @@ def ask(connection: Connection, ticket: Ticket, number: int) -> Verdict:
             inspect=told.get("inspect", ""),
             stopped=told.get("stop") == "yes",
             timed_out=told.get("timedout") == "yes",
+            node=told.get("node", ""),
             rebooted=told.get("boot") == "changed",
             engine_restarted=told.get("engine") == "restarted",
             container=told.get("container", ""),
@@ -113,12 +116,23 @@ def can_be_adopted(verdict: Verdict) -> bool:
     )
 
 
+def elsewhere(ticket: Ticket, node: str) -> StateUnknownError:
+    """Return what is to be said of a job on another machine that shares the host's home."""
+    return StateUnknownError(
+        ticket.host,
+        f"it runs on {node}, which shares this home, and of which nothing can be said from here",
+        hint=f"ask that machine: let {ticket.host} mean {node} in the inventory; or wait for the "
+        f"end, which is seen from everywhere: mlcube-remote attach {ticket.run_id}",
+    )
+
+
 def judge(ticket: Ticket, task: TicketTask, verdict: Verdict) -> TaskOutcome:
     """Say how a task ended, from the two witnesses: the exit file and the engine's own account.
 
     Raises:
         HostUnfitError: The engine refused to start the container at all.
-        StateUnknownError: The supervisor is gone, and the engine does not answer.
+        StateUnknownError: The supervisor is gone, and the engine does not answer; or the task is on
+            another machine.
     """
     if verdict.exit is None:
         return _without_exit(ticket, task, verdict)
@@ -139,6 +153,8 @@ def _outcome(status: Status, code: int | None, reason: str = "") -> TaskOutcome:
 def _without_exit(ticket: Ticket, task: TicketTask, verdict: Verdict) -> TaskOutcome:
     if verdict.started is None and verdict.stopped:
         ended = _outcome(Status.CANCELLED, None, "stopped before it started")
+    elif verdict.node:
+        raise elsewhere(ticket, verdict.node)
     elif verdict.rebooted:
         ended = _outcome(Status.LOST, None, "the host rebooted while it ran (boot id changed)")
     elif verdict.container == "unknown":

@@ -19,10 +19,11 @@ from mlcube_remote.dispatch.follow import follow
 from mlcube_remote.dispatch.journal import Journal
 from mlcube_remote.dispatch.line import Line
 from mlcube_remote.dispatch.outcome import PulledOutput, Status, TaskOutcome
+from mlcube_remote.dispatch.preflight import records
 from mlcube_remote.dispatch.pull import Folder, Pulled, Wanted, fetch
 from mlcube_remote.dispatch.run import Run
 from mlcube_remote.dispatch.ticket import Ticket
-from mlcube_remote.dispatch.verdict import Verdict, judge
+from mlcube_remote.dispatch.verdict import Verdict, elsewhere, judge
 from mlcube_remote.errors import DetachedError, MLCubeRemoteError, StateUnknownError
 from mlcube_remote.runs.digests import Digests
 from mlcube_remote.transport.base import Connection, Reply, Stream
@@ -95,6 +96,11 @@ def _follow_tasks(job: Watch) -> None:
                 begin=begin_at(job, number),
                 adopted=lambda: job.journal.note(
                     Level.WARNING, "its supervisor had been killed; it was given another"
+                ),
+                elsewhere=lambda node: job.journal.note(
+                    Level.WARNING,
+                    f"it runs on {node}, which shares this home: followed from here, but should "
+                    f"{node} die, nobody would tell",
                 ),
             )
             _tell_of_log(job, verdict)
@@ -170,9 +176,15 @@ def stop(connection: Connection, ticket: Ticket, grace: int = GRACE) -> bool:
 
     Returns:
         Whether there was anything to stop.
+
+    Raises:
+        StateUnknownError: It is on another machine that shares the host's home.
     """
     reply = connection.call("mlcr_stop", ticket.job_dir, str(grace), timeout=grace + 60.0)
-    return "stopped=nothing" not in reply.text
+    told = dict(records(reply))
+    if "node" in told:
+        raise elsewhere(ticket, told["node"])
+    return told.get("stopped") != "nothing"
 
 
 def pull(job: Watch, ran: set[str], *, names: frozenset[str] = frozenset()) -> None:

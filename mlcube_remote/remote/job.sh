@@ -61,11 +61,14 @@ mlcr_tell_holder() {
     mlcr_fact holder "${1##*/}"
     mlcr_fact state "$(mlcr_state "$1")"
     [ ! -s "$1/request" ] || mlcr_fact request "$(mlcr_line "$1/request")"
+    mlcr_tell_node "$1"
+}
+
+# mlcr_tell_node JOB: tell which machine a job is on, if that is another one which shares this home.
+mlcr_tell_node() {
     for mlcr_file in "$1/owner" "$1/preparing"; do
         [ -s "$mlcr_file" ] || continue
-        read -r _ _ _ mlcr_where <"$mlcr_file"
-        mlcr_know_node
-        [ "$mlcr_where" = "$mlcr_node" ] || mlcr_fact node "$mlcr_where"
+        ! mlcr_is_elsewhere "$mlcr_file" || mlcr_fact node "$mlcr_where"
         return 0
     done
 }

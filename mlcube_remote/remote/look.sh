@@ -15,6 +15,16 @@ mlcr_alive() {
     mlcr_lives "$mlcr_boot" "$mlcr_pid" "$mlcr_start"
 }
 
+# mlcr_is_elsewhere FILE: whether the process that FILE names is of another machine, mlcr_where, which
+# shares this home; mlcr_boot is its boot.
+mlcr_is_elsewhere() {
+    mlcr_boot=
+    mlcr_where=
+    [ -s "$1" ] || return 1
+    read -r mlcr_boot _ _ mlcr_where <"$1"
+    [ -n "$mlcr_where" ] && mlcr_know_node && [ "$mlcr_where" != "$mlcr_node" ]
+}
+
 # mlcr_current JOB: set mlcr_dir to the first task that has not ended well, mlcr_exit to its exit
 # code or "pending"; nothing when all have ended well.
 mlcr_current() {
@@ -80,11 +90,9 @@ mlcr_state_before() {
 
 # mlcr_state_without JOB: the state of a job whose supervisor is gone, at its task mlcr_dir.
 mlcr_state_without() {
-    mlcr_where=
-    [ ! -s "$1/owner" ] || read -r mlcr_boot _ _ mlcr_where <"$1/owner"
     if [ -e "$1/stop" ] && [ ! -e "$mlcr_dir/started" ]; then
         echo ended
-    elif [ -n "$mlcr_where" ] && mlcr_know_node && [ "$mlcr_where" != "$mlcr_node" ]; then
+    elif mlcr_is_elsewhere "$1/owner"; then
         echo elsewhere
     elif [ -n "$mlcr_where" ] && mlcr_know_boot && [ "$mlcr_boot" != "$mlcr_this_boot" ]; then
         echo lost
@@ -224,9 +232,9 @@ mlcr_words() (
 )
 
 mlcr_verdict_without() {
-    mlcr_boot=
-    [ ! -s "$1/owner" ] || read -r mlcr_boot _ <"$1/owner"
-    if [ -n "$mlcr_boot" ] && mlcr_know_boot && [ "$mlcr_boot" != "$mlcr_this_boot" ]; then
+    if mlcr_is_elsewhere "$1/owner"; then
+        mlcr_fact node "$mlcr_where"
+    elif [ -n "$mlcr_boot" ] && mlcr_know_boot && [ "$mlcr_boot" != "$mlcr_this_boot" ]; then
         mlcr_fact boot changed
     elif [ -e "$mlcr_dir/started" ]; then
         mlcr_fact container "$(mlcr_remains "$mlcr_dir")"

@@ -7,6 +7,11 @@
 mlcr_stop() {
     case $(mlcr_state "$1") in
     preparing | running | orphaned) ;;
+    elsewhere)
+        # Nothing of it is within reach, and its supervisor looks for a mark only between tasks.
+        mlcr_tell_node "$1"
+        return 0
+        ;;
     *)
         mlcr_fact stopped nothing
         return 0

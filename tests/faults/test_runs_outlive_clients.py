@@ -553,6 +553,29 @@ def test_after_a_reboot_a_job_is_lost_and_its_log_is_there(
     assert "line 5\n" in done.stdout
 
 
+def test_a_job_of_another_machine_with_this_home_is_followed_and_not_called_lost(
+    gated: Bench,
+) -> None:
+    run_id = gated.call("run", "--detach").stdout.strip()
+    wait_for(lambda: f"line {GATE}\n" in gated.call("logs", run_id).stdout)
+    (owner,) = gated.host.home.glob(f".mlcube-remote/jobs/{run_id}*/owner")
+    pid_and_start = owner.read_text().split()[1:3]
+    owner.write_text(" ".join(["another-boot", *pid_and_start, "login2"]) + "\n")
+    asked = gated.call("status", run_id)
+    assert asked.returncode == 123, asked.stderr
+    assert "it runs on login2, which shares this home" in asked.stderr
+    assert "lost" not in asked.stderr
+    assert gated.call("stop", run_id).returncode == 123
+    assert "elsewhere" in gated.call("ps").stdout
+    assert run_id not in gated.call("clean", "--older-than=1s", "--dry-run").stdout
+    with gated.client("attach", run_id) as client:
+        told = read_until(client.stderr, "it runs on login2")
+        gated.go()
+        done = finish(client)
+    done.stderr = told + done.stderr
+    gated.require_one_whole_run(done)
+
+
 def test_a_task_that_ignores_sigterm_is_killed_in_the_end(bench: Bench) -> None:
     deaf = write_cube(bench.cube, {"count": shell_task('trap "" TERM; sleep 60', outputs={})})
     stubborn = attrs.evolve(bench, cube=deaf)

@@ -53,6 +53,7 @@ BADLY: Task = {"exit": "3", "started": "10", "finished": "12"}
         (told("orphaned", RUNS), "running", True),
         (told("running", RUNS, stop="yes"), "stopping", True),
         (told("preparing"), "preparing", True),
+        (told("elsewhere", RUNS), "elsewhere", True),
         (told("abandoned"), "not-started", False),
         (told("ended", WELL), "succeeded", False),
         (told("ended", WELL, BADLY, {"exit": "pending"}), "failed (3)", False),

@@ -96,6 +96,14 @@ def test_a_host_that_cannot_know_makes_the_state_unknown() -> None:
         judge(TICKET, TASK, verdict(None, container="unknown"))
 
 
+def test_of_a_task_on_another_machine_with_this_home_nothing_is_said() -> None:
+    with pytest.raises(
+        StateUnknownError, match="it runs on login2, which shares this home"
+    ) as told:
+        judge(TICKET, TASK, verdict(None, node="login2"))
+    assert "let h mean login2 in the inventory" in (told.value.hint or "")
+
+
 def test_a_task_that_ran_out_of_its_time_ends_with_124() -> None:
     killed = TaskOutcome(task="t", status=Status.KILLED, exit_code=143, timed_out=True)
     ended = attrs.evolve(outcome(1), tasks=(killed,), status=Status.KILLED)

@@ -234,6 +234,22 @@ def test_a_job_of_another_machine_with_this_home_is_not_judged_here(call: Call, 
     assert dict(records(refused))["node"] == "another-node"
 
 
+def test_a_task_of_another_machine_is_neither_called_dead_nor_stopped_here(
+    call: Call, job: Path, gate: Path
+) -> None:
+    launch(call, job, f"cat {gate}")
+    wait_for((job / "owner").exists)
+    (job / "owner").write_text("boot 1 2 another-node\n")
+    assert state(call, job) == "elsewhere"
+    told = verdict(call, job)
+    assert (told["alive"], told["node"]) == ("no", "another-node")
+    assert told.keys().isdisjoint({"boot", "container"})
+    assert dict(facts(call("mlcr_stop", str(job), "1"))) == {"node": "another-node"}
+    assert not (job / "stop").exists()
+    gate.write_text("")
+    wait_for(lambda: state(call, job) == "ended")
+
+
 def _surveyed(call: Call, *words: str) -> list[list[tuple[str, str]]]:
     found: list[list[tuple[str, str]]] = []
     for key, value in facts(call("mlcr_survey", "~", *words)):
