@@ -11,7 +11,7 @@ import attrs
 
 from mlcube_remote.dispatch.preflight import records
 from mlcube_remote.dispatch.ticket import Ticket, to_document
-from mlcube_remote.errors import BusyError, HostError
+from mlcube_remote.errors import BusyError, HostUnfitError
 from mlcube_remote.remote import supervisor
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport.base import Connection, Reply
@@ -67,7 +67,7 @@ def reserve(
 
     Raises:
         BusyError: Another run holds the workspace, and nobody wants to wait.
-        HostError: It could not be written there.
+        HostUnfitError: It could not be written there.
     """
     request = json.dumps(to_document(ticket), ensure_ascii=True)
     told = False
@@ -109,7 +109,11 @@ def _held(connection: Connection, reply: Reply, ticket: Ticket) -> BusyError:
 def _require(connection: Connection, reply: Reply) -> None:
     if not reply.ok:
         said = reply.stderr.decode("utf-8", "replace").strip() or f"status {reply.code}"
-        raise HostError(connection.name, f"the job could not be written there: {said}")
+        raise HostUnfitError(
+            connection.name,
+            f"the job could not be written there: {said}",
+            hint=f"is its disk full? mlcube-remote hosts check {connection.name}",
+        )
 
 
 def state(connection: Connection, ticket: Ticket) -> str:
@@ -135,7 +139,7 @@ def launch(
         log_limit: Bytes that each log may take; 0: any number.
 
     Raises:
-        HostError: It could not be written; nothing runs.
+        HostUnfitError: It could not be written; nothing runs.
     """
     timeout = "" if ticket.timeout is None else str(ticket.timeout)
     words: list[str] = []

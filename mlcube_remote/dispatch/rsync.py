@@ -175,6 +175,12 @@ def check(host: str, direction: str, result: RsyncResult) -> None:
     raise TransferError(host, f"{direction} incomplete: {reason}", hint=hint)
 
 
+def is_full(result: RsyncResult) -> bool:
+    """Whether a failed rsync failed because a disk is full."""
+    told = result.stderr.decode("utf-8", "replace")
+    return result.code != 0 and any(said in told for said in _FULL)
+
+
 def _explain(direction: str, code: int, told: str) -> tuple[str, str | None]:
     lines = [line for line in told.splitlines() if line.strip()]
     for line in lines:

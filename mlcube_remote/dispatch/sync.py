@@ -22,9 +22,21 @@ from mlcube_remote.cube.model import IO, Cube, ParameterType
 from mlcube_remote.dispatch.ignore import escape, exclude_path, filter_rules, read_patterns
 from mlcube_remote.dispatch.paths import HostPaths, data_room
 from mlcube_remote.dispatch.placement import Placed, Where, mirrored_path
-from mlcube_remote.dispatch.rsync import IO_TIMEOUT, VANISHED, Moved, check, local_version, moved
+from mlcube_remote.dispatch.rsync import (
+    IO_TIMEOUT,
+    VANISHED,
+    Moved,
+    check,
+    is_full,
+    local_version,
+    moved,
+    readable_size,
+)
 from mlcube_remote.errors import TransferError
 from mlcube_remote.transport.base import Connection, RsyncResult
+
+_PARTIAL = ".mlcube-remote-partial"
+"""Directories on a host with what has come of files, until all of them have."""
 
 _OPTIONS = (
     "-rlpt",
@@ -32,7 +44,7 @@ _OPTIONS = (
     "--safe-links",
     "--chmod=Du+rwx,u+rw,ug-s,o-t",
     "--delay-updates",
-    "--partial-dir=.mlcube-remote-partial",
+    f"--partial-dir={_PARTIAL}",
     f"--timeout={IO_TIMEOUT}",
     "--stats",
     "--no-human-readable",
@@ -235,7 +247,7 @@ def send(
         begun = time.time_ns()
         result = _transfer(connection, tree, progress)
         if result.code != VANISHED:
-            check(connection.name, "sync", result)
+            _check(connection, tree, result)
         part = moved(result)
         total = Moved(total.files + part.files, total.size + part.size)
         changed = next(_changed_since(begun, tree, result.stdout), None)
@@ -247,6 +259,24 @@ def send(
         f"sync incomplete: {changed or tree.local} changes again and again while it is sent",
         hint="wait until nothing writes there, or name it in .mlcubeignore",
     )
+
+
+def _check(connection: Connection, tree: Tree, result: RsyncResult) -> None:
+    """Turn a failed rsync into an error; a disk that it filled is given its room back.
+
+    Raises:
+        TransferError: The transfer is not complete.
+    """
+    try:
+        check(connection.name, "sync", result)
+    except TransferError as problem:
+        if not is_full(result):
+            raise
+        # The next try would go on from what came, but until then nothing else could be done there.
+        told = connection.call("mlcr_make_room", tree.remote, _PARTIAL).text.strip()
+        free = f": {readable_size(int(told) * 1024)} free" if told.isdigit() else ""
+        reason = f"{problem.reason}; what had come was removed again{free}, for {size_of(tree)}"
+        raise TransferError(connection.name, reason, hint=problem.hint) from problem
 
 
 def _transfer(

@@ -179,6 +179,15 @@ mlcr_disk() {
     }
 }
 
+# mlcr_make_room PATH NAME: delete what a transfer to PATH that was not completed left in directories
+# called NAME, and print how many KiB are free there then.
+mlcr_make_room() {
+    mlcr_at=$1
+    [ -d "$mlcr_at" ] || mlcr_at=${mlcr_at%/*}
+    find "$mlcr_at" -type d -name "$2" -prune -exec rm -rf -- {} +
+    mlcr_disk "$mlcr_at"
+}
+
 # mlcr_prepare COPIES [SOURCE TARGET]... DIRECTORY...: copy each of COPIES sources to its target
 # unless that exists, then make the directories that tasks expect; all of it readable as the user's
 # own files are (the tree above is private).

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -100,6 +101,28 @@ def test_a_disk_that_fills_up_on_the_host_hides_no_exit_code(
         done = subprocess.run(bench.argv("run"), capture_output=True, check=False, timeout=90)
     assert done.returncode == 5, done.stderr
     assert b"it was cut" in done.stderr
+
+
+def test_a_disk_that_a_sync_fills_is_given_its_room_back(
+    ssh_host: HostFactory, tmp_path: Path
+) -> None:
+    host = ssh_host("tiny-disk", private=True)
+    cube = write_cube(tmp_path / "cube", {"count": COUNT})
+    large = cube / "workspace/large.bin"
+    large.write_bytes(os.urandom(40_000_000))
+    with wire_to(host.port) as wire:
+        bench = Bench(host=host, wire=wire, cube=cube, inventory=behind(host, wire, tmp_path))
+        refused = bench.call("run")
+        assert refused.returncode == 121, refused.stderr
+        assert "No space left on device" in refused.stderr
+        assert re.search(r"removed again: 2\d\.\d MB free, for 2 files, 40.0 MB", refused.stderr)
+        assert refused.stdout == ""
+        large.unlink()
+        bench.require_one_whole_run(bench.call("run"))
+        host.exec(["sh", "-c", f"cat /dev/zero >{host.home}/others"])
+        full = bench.call("run")
+    assert full.returncode == 122, full.stderr
+    assert "is its disk full? mlcube-remote hosts check" in full.stderr
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a small disk")

@@ -137,6 +137,20 @@ def test_directories_are_made_and_inputs_copied_once(call: Call, tmp_path: Path)
     assert target.read_text() == "mine"
 
 
+@pytest.mark.parametrize("path", ["tree", "tree/file"], ids=["directory", "file"])
+def test_what_an_interrupted_transfer_left_makes_room(
+    call: Call, tmp_path: Path, path: str
+) -> None:
+    tree = tmp_path / "tree"
+    for folder in (tree / ".part", tree / "deep er" / ".part"):
+        folder.mkdir(parents=True)
+        (folder / "half").write_text("half")
+    (tree / "file").write_text("whole")
+    free = call("mlcr_make_room", str(tmp_path / path), ".part")
+    assert int(free.stdout) > 0, free.stderr
+    assert sorted(each.name for each in tree.rglob("*")) == ["deep er", "file"]
+
+
 def test_a_missing_engine_is_told_apart(call: Call) -> None:
     assert call("mlcr_image", "x", "no-such-engine").returncode == 127
     assert call("mlcr_engine", "no-such-engine").returncode == 127
