@@ -122,6 +122,14 @@ inspect() {
         state=$(mlcr_remains "$1")
     done
     case $state in
+    *' 137 false'*)
+        # An engine may hear that memory ran out after it has heard of the end.
+        [ -e "${1%/tasks/*}/stop" ] || [ -e "$1/timedout" ] || sleep 1
+        again=$(mlcr_remains "$1")
+        [ "$again" = unknown ] || state=$again
+        ;;
+    esac
+    case $state in
     running* | paused* | stopping*)
         # The engine's client was cut off from its container, which goes on.
         : >"$1/degraded"

@@ -90,6 +90,37 @@ def test_a_large_log_is_whole_and_costs_the_client_no_memory(
     assert memory < 150_000, "an interpreter with paramiko included"
 
 
+def test_a_log_of_any_bytes_comes_as_it_is(bench: Bench) -> None:
+    program = 'head -c 300000 /dev/urandom | tee "${0#*=}"; printf "\\r1%%\\r2%%\\033[2J"'
+    outputs = {"same": {**FILE, "default": "same.bin"}}
+    write_cube(bench.cube, {"count": shell_task(program, outputs=outputs)})
+    done = subprocess.run(bench.argv("run"), capture_output=True, check=False, timeout=90)
+    assert done.returncode == 0, done.stderr
+    same = (bench.cube / "workspace/same.bin").read_bytes()
+    assert len(same) == 300_000
+    assert done.stdout == same + b"\r1%\r2%\033[2J"
+
+
+_TOO_MUCH = "head -c 300000000 /dev/zero | tail"
+"""Reads 300 MB to the end of a line that never comes."""
+
+
+@pytest.mark.parametrize(
+    ("program", "code", "told"),
+    [
+        ("exec tail </dev/zero", 137, "killed"),
+        (f"{_TOO_MUCH}; exit 3", 3, "an out-of-memory kill happened inside"),
+    ],
+    ids=["the program", "its child"],
+)
+def test_memory_that_runs_out_is_told(bench: Bench, program: str, code: int, told: str) -> None:
+    write_cube(bench.cube, {"count": shell_task(program, outputs={})})
+    done = bench.call("run", "--memory=32m")
+    assert done.returncode == code, done.stderr
+    assert told in done.stderr
+    assert re.search("out.of.memory", done.stderr)
+
+
 def test_a_disk_that_fills_up_on_the_host_hides_no_exit_code(
     ssh_host: HostFactory, tmp_path: Path
 ) -> None:

@@ -200,6 +200,15 @@ def test_a_container_that_outlived_its_supervisor_is_adopted_once(
     gate.write_text("")
 
 
+def test_an_engine_may_hear_late_that_memory_ran_out(call: Call, job: Path, engine: Path) -> None:
+    late = f"(sleep 0.3; echo exited 137 true >{engine.parent}/state)"
+    (engine.parent / "state").write_text("exited 137 false \n")
+    script = f"echo cid >{job}/tasks/1/cid; {late} >/dev/null 2>&1 & exit 137"
+    launch(call, job, script, engine=str(engine), container="c")
+    wait_for(lambda: state(call, job) == "ended")
+    assert verdict(call, job)["inspect"].strip() == "exited 137 true"
+
+
 def test_a_container_that_somebody_removed_is_lost(
     call: Call, job: Path, engine: Path, tmp_path: Path, gate: Path
 ) -> None:
@@ -208,6 +217,19 @@ def test_a_container_that_somebody_removed_is_lost(
     (engine.parent / "state").unlink()
     assert state(call, job) == "lost"
     assert verdict(call, job)["container"] == "absent"
+
+
+def test_an_engine_that_hangs_leaves_open_what_became_of_the_task(
+    call: Call, job: Path, engine: Path, gate: Path
+) -> None:
+    launch(call, job, f"cat {gate}", engine=str(engine), container="c")
+    kill_supervisor(job)
+    engine.write_text("#!/bin/sh\nexec sleep 60\n")
+    began = time.monotonic()
+    told = dict(facts(call("mlcr_verdict", str(job), "1", mlcr_patience="1")))
+    assert (told["exit"], told["alive"], told["container"]) == ("pending", "no", "unknown")
+    assert call("mlcr_state", str(job), mlcr_patience="1").stdout == b"orphaned\n"
+    assert time.monotonic() - began < 20
 
 
 def test_after_a_reboot_nothing_is_said_to_run(
