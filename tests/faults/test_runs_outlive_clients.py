@@ -199,6 +199,26 @@ def test_a_broken_wire_costs_no_byte(bench: Bench, fault: Callable[[Wire], None]
     assert "connected again" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("stream", "moment"),
+    [
+        ("stderr", "connect: done"),
+        ("stderr", "sync: "),
+        ("stderr", "configure: "),
+        ("stdout", "line 1\n"),
+        ("stdout", f"line {LINES}\n"),
+    ],
+)
+def test_between_any_two_stages_the_wire_may_break(bench: Bench, stream: str, moment: str) -> None:
+    with bench.client("run") as client:
+        read = read_until(getattr(client, stream), moment)
+        break_for_a_while(bench.wire)
+        done = finish(client)
+    setattr(done, stream, read + getattr(done, stream))
+    bench.require_one_whole_run(done)
+    assert "connected again" in done.stderr
+
+
 def test_a_sync_that_is_cut_goes_on_where_it_was(bench: Bench) -> None:
     size = 30_000_000
     (bench.cube / "workspace/input.bin").write_bytes(os.urandom(size))
@@ -239,12 +259,15 @@ def test_an_image_is_built_although_the_wire_is_cut_meanwhile(bench: Bench, tmp_
         docker("image", "rm", "--force", image)
 
 
-def test_a_session_that_sshd_lost_is_taken_up_again(bench: Bench) -> None:
+def test_an_sshd_that_is_restarted_and_loses_its_sessions_costs_no_byte(bench: Bench) -> None:
     with bench.client("run") as client:
         read = read_client(client, "line 5\n")
+        # The listener is the host's first process: a hang-up has it start itself anew.
+        assert bench.host.exec(["kill", "-HUP", "1"]).exit_code == 0
         bench.host.exec(["pkill", "-KILL", "-f", "sshd: .*@notty"])
         done = finish(client, read)
     bench.require_one_whole_run(done)
+    assert "connected again" in done.stderr
 
 
 def test_a_client_that_gives_up_says_how_to_go_on(bench: Bench) -> None:
