@@ -22,6 +22,9 @@ LIVE = ("preparing", "running", "orphaned", "elsewhere")
 
 _PATIENCE = 60.0
 
+_KILLED = {"time": "out of its time", "memory": "out of memory", "engine": "engine restarted"}
+"""What ended a task, as hosts tell it → as users read it."""
+
 
 @attrs.frozen(kw_only=True)
 class SurveyedTask:
@@ -31,6 +34,8 @@ class SurveyedTask:
     exit: int | None
     started: int | None
     finished: int | None
+    killed: str = ""
+    """What ended it, if that was neither itself nor somebody who asked for it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -70,6 +75,9 @@ class SurveyedJob:
         if self.state == "ended":
             ended = [task for task in self.tasks if task.exit is not None]
             if ended and ended[-1].exit != 0:
+                killed = ended[-1].killed
+                if killed == _KILLED["time"] or (killed and not self.is_stopping):
+                    return f"killed ({killed})"
                 return f"failed ({ended[-1].exit})" if not self.is_stopping else "cancelled"
             return "succeeded" if len(ended) == len(self.tasks) else "cancelled"
         if self.state == "abandoned":
@@ -170,4 +178,5 @@ def _task(told: dict[str, str]) -> SurveyedTask:
         exit=None if told["exit"] == "pending" else int(told["exit"]),
         started=int(told["started"]) if told.get("started") else None,
         finished=int(told["finished"]) if told.get("finished") else None,
+        killed=_KILLED.get(told.get("killed", ""), ""),
     )

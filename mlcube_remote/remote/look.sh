@@ -287,6 +287,27 @@ mlcr_survey_tasks() {
             [ ! -e "$mlcr_dir/$mlcr_item" ] ||
                 mlcr_fact "$mlcr_item" "$(mlcr_line "$mlcr_dir/$mlcr_item")"
         done
+        case $mlcr_exit in
+        0 | pending) ;;
+        *) mlcr_tell_killed "$mlcr_dir" ;;
+        esac
         mlcr_number=$((mlcr_number + 1))
     done
+}
+
+# mlcr_tell_killed DIRECTORY: tell what ended a task, with mlcr_exit, if that was not the task itself.
+mlcr_tell_killed() {
+    mlcr_code=
+    mlcr_oom=
+    [ ! -s "$1/inspect" ] || read -r _ mlcr_code mlcr_oom _ <"$1/inspect"
+    for mlcr_brief in "$1"/inspect.*,137,true; do
+        [ ! -e "$mlcr_brief" ] || mlcr_code=137 mlcr_oom=true
+    done
+    if [ -e "$1/timedout" ]; then
+        mlcr_fact killed time
+    elif [ "$mlcr_code $mlcr_oom" = '137 true' ]; then
+        mlcr_fact killed memory
+    elif [ -e "$1/restarted" ]; then
+        case ${mlcr_code:-137} in 137 | 143) mlcr_fact killed engine ;; esac
+    fi
 }

@@ -296,6 +296,30 @@ def test_a_survey_tells_of_every_job(call: Call, job: Path, tmp_path: Path, gate
     wait_for(lambda: state(call, job.with_name("j2")) == "ended")
 
 
+@pytest.mark.parametrize(
+    ("marks", "killed"),
+    [
+        ({"timedout": ""}, "time"),
+        ({"inspect": "exited 137 true "}, "memory"),
+        ({"inspect.exited,137,true": ""}, "memory"),
+        ({"inspect": "exited 3 true "}, None),
+        ({"inspect": "exited 143 false ", "restarted": ""}, "engine"),
+        ({"inspect": "exited 5 false ", "restarted": ""}, None),
+        ({}, None),
+    ],
+)
+def test_a_survey_tells_what_ended_a_task_but_itself(
+    call: Call, job: Path, marks: dict[str, str], killed: str | None
+) -> None:
+    task = job / "tasks/1"
+    task.mkdir(parents=True)
+    (task / "exit.137").touch()
+    for name, text in {"name": "train", **marks}.items():
+        (task / name).write_text(text)
+    (told,) = _surveyed(call, "all")
+    assert dict(told).get("killed") == killed
+
+
 def test_only_what_has_ended_is_removed(call: Call, job: Path, tmp_path: Path, gate: Path) -> None:
     launch(call, job, f"cat {gate}")
     assert call("mlcr_remove", "~", "j1").returncode == 18
