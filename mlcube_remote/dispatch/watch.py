@@ -6,6 +6,7 @@ The client that started the job and one that attaches to it later do the same.
 
 from __future__ import annotations
 
+import posixpath
 import threading
 from collections.abc import Collection, Iterable, Sequence
 from functools import partial
@@ -82,6 +83,25 @@ def watch(job: Watch) -> None:
             # What a failed or stopped task left comes home too.
             if job.reached.tasks and job.pulls:
                 pull(job, {task.task for task in job.reached.tasks})
+        if not job.pulls:
+            mark_missing(job.reached, _not_made(job))
+
+
+def _not_made(job: Watch) -> list[Wanted]:
+    """Return the declared outputs of tasks that ended well which are not where they were to be."""
+    well = {task.task for task in job.reached.tasks if task.status is Status.SUCCEEDED}
+    missing = [
+        item for item in job.ticket.in_place if item.task in well and not Path(item.path).exists()
+    ]
+    for folder in _of_tasks(job.ticket.folders, well, ()):
+        for item in folder.outputs:
+            kind = job.line.steadily(partial(_kind, posixpath.join(folder.remote, item.path)))
+            missing += [item] if kind.text.strip() == "-" else []
+    return missing
+
+
+def _kind(path: str, connection: Connection) -> Reply:
+    return connection.call("mlcr_kind", path)
 
 
 def _follow_tasks(job: Watch) -> None:

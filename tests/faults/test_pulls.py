@@ -150,6 +150,21 @@ def test_one_output_of_several_is_pulled(bench: Bench, tmp_path: Path) -> None:
     assert "it has: first, second" in wrong.stderr
 
 
+def test_who_waits_is_told_that_an_output_was_not_made(bench: Bench, tmp_path: Path) -> None:
+    outputs = {
+        "made": {**FILE, "default": "made.txt"},
+        "never": {**FILE, "default": "never.txt"},
+    }
+    task = shell_task('echo 1 >"${0#*=}"', outputs=outputs)
+    lacking = attrs.evolve(bench, cube=write_cube(tmp_path / "lacking", {"count": task}))
+    run_id = lacking.call("run", "--detach").stdout.strip()
+    waited = lacking.call("wait", run_id)
+    assert waited.returncode == 1, waited.stderr
+    assert "exited 0 but did not produce its output never" in waited.stderr
+    assert not (lacking.cube / "workspace/made.txt").exists(), "nothing was asked to come"
+    assert lacking.call("logs", "--follow", run_id).returncode == 0
+
+
 def test_what_a_killed_pull_left_does_not_stand_in_the_way(bench: Bench) -> None:
     run_id = bench.call("run", "--detach").stdout.strip()
     assert bench.call("wait", run_id).returncode == 0
