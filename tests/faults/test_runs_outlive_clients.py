@@ -424,6 +424,7 @@ def test_another_workspace_is_not_waited_for(bench: Bench, tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "another/runs.txt").read_text() == "x\n"
     assert bench.call("wait", run_id).returncode == 0
+    bench.require_one_whole_run(bench.call("attach", run_id))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -181,14 +181,15 @@ def test_a_workspace_elsewhere_is_a_tree_of_its_own(cube: Cube, tmp_path: Path) 
     assert second.remote == paths.workspace
     assert paths.workspace.startswith("~/r/workspaces/other-")
     assert sent_by_rsync(second.local, list(second.rules)) == {"conf.yaml"}
-    assert sent_by_rsync(first.local, list(first.rules)) == ALWAYS
+    code = ALWAYS - {"workspace/conf.yaml"}
+    assert sent_by_rsync(first.local, list(first.rules)) == code
     # Nor does it take away what a run without it left there.
     copy = tmp_path / "mirror"
     make(copy, "gone.py", "workspace/kept.bin", "workspace/model/kept.bin")
     arguments = [word.replace(f"host:{first.remote}", str(copy)) for word in first.arguments()]
     subprocess.run(["rsync", *arguments], check=True, capture_output=True)
     left = {str(path.relative_to(copy)) for path in copy.rglob("*") if path.is_file()}
-    assert left == {*ALWAYS, "workspace/kept.bin", "workspace/model/kept.bin"}
+    assert left == {*code, "workspace/kept.bin", "workspace/model/kept.bin"}
 
 
 def test_nothing_is_deleted_in_the_workspace(cube: Cube, tmp_path: Path) -> None:
@@ -201,6 +202,45 @@ def test_nothing_is_deleted_in_the_workspace(cube: Cube, tmp_path: Path) -> None
     left = {str(path.relative_to(copy)) for path in copy.rglob("*") if path.is_file()}
     assert "gone.py" not in left
     assert {"workspace/kept.bin", "workspace/deep/kept.bin", "results/r/kept", "code.py"} <= left
+
+
+def mirrored(tree: Tree, copy: Path) -> dict[str, str]:
+    """Let rsync bring the copy of a tree up to date; return path → content of what it then has."""
+    arguments = [word.replace(f"host:{tree.remote}", str(copy)) for word in tree.arguments()]
+    subprocess.run(["rsync", *arguments], check=True, capture_output=True)
+    return {
+        path.relative_to(copy).as_posix(): path.read_text()
+        for path in copy.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("there", ["other", "cube/other"], ids=["elsewhere", "in the cube"])
+def test_a_run_in_another_workspace_leaves_the_usual_one_alone(
+    cube: Cube, tmp_path: Path, there: str
+) -> None:
+    make(tmp_path / there, "conf.yaml")
+    apart = load(cube.root, workspace=tmp_path / there)
+    placed = place(apart.tasks["train"], apart, HOST, root="~/r")
+    tree, *_ = trees(apart, placed, host_paths(HOST, apart, "job", root="~/r", home="~"))
+    copy = tmp_path / "mirror"
+    make(copy, "gone.py", "workspace/made.bin", "workspace/model/m.bin")
+    (copy / "workspace/model/m.bin").write_text("newer than the one here")
+    left = mirrored(tree, copy)
+    assert "gone.py" not in left
+    assert "workspace/made.bin" in left
+    assert left["workspace/model/m.bin"] == "newer than the one here"
+
+
+def test_an_input_in_the_usual_workspace_is_sent_all_the_same(cube: Cube, tmp_path: Path) -> None:
+    there = cube.root / "other"
+    there.mkdir()
+    apart = load(cube.root, workspace=there, task_args={"config": "../workspace/conf.yaml"})
+    placed = place(apart.tasks["train"], apart, HOST, root="~/r")
+    tree, *_ = trees(apart, placed, host_paths(HOST, apart, "job", root="~/r", home="~"))
+    copy = tmp_path / "mirror"
+    make(copy, "workspace/made.bin")
+    assert {"workspace/made.bin", "workspace/conf.yaml"} <= mirrored(tree, copy).keys()
 
 
 def test_an_image_that_was_built_in_the_mirror_stays(cube: Cube, tmp_path: Path) -> None:
