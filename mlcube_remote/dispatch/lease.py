@@ -9,11 +9,12 @@ from typing import Any
 
 import attrs
 
-from mlcube_remote.commands.model import Options
+from mlcube_remote.commands.model import Argv, Options
 from mlcube_remote.cube.model import Cube
 from mlcube_remote.dispatch.preflight import records
 from mlcube_remote.errors import BusyError, HostError
 from mlcube_remote.transport.base import Connection
+from mlcube_remote.transport.quoting import quote_words
 
 _TOO_FEW, _NOBODY_TO_ASK = 16, 127
 _WAITS = 5.0
@@ -56,6 +57,7 @@ def lease(
     job_dir: str,
     count: int,
     *,
+    engine: Argv = (),
     only: Sequence[str] = (),
     wait: Callable[[str], None] | None = None,
 ) -> tuple[Device, ...]:
@@ -65,6 +67,7 @@ def lease(
         connection: The host.
         job_dir: The job's directory there.
         count: How many.
+        engine: The container engine's command, whose labels tell of others' devices.
         only: Numbers or UUIDs of those that may be taken; none: any of the host.
         wait: Wait for GPUs to become free; told why, once.
 
@@ -77,7 +80,9 @@ def lease(
     """
     told = False
     while True:
-        reply = connection.call("mlcr_lease", job_dir, str(count), *only, timeout=_PATIENCE)
+        reply = connection.call(
+            "mlcr_lease", job_dir, str(count), quote_words(engine), *only, timeout=_PATIENCE
+        )
         if reply.code == _NOBODY_TO_ASK:
             return ()
         if reply.ok:
@@ -91,7 +96,7 @@ def lease(
         busy = BusyError(
             connection.name,
             f"{free} of {total} GPUs are free, and the job asks for {count}",
-            hint=f"wait for them (--wait), or see who has them: mlcube-remote ps --host="
+            hint=f"wait for them (--wait), or see who has them: mlcube-remote hosts top "
             f"{connection.name}"
             if total >= count
             else "ask for fewer (--gpus), or choose another host",

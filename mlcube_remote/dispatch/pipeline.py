@@ -170,6 +170,7 @@ def _with_devices(bench: Bench, ticket: Ticket) -> Bench:
             at,
             ticket.job_dir,
             bench.job.gpus,
+            engine=_engine(ticket),
             only=bench.job.host.gpus or (),
             wait=wait if bench.run.wait else None,
         )
@@ -187,7 +188,14 @@ def _lease_again(
 ) -> None:
     """Make sure that a job which was cut off before its launch still has its GPUs."""
     if not bench.reached.launched:
-        lease(connection, ticket.job_dir, len(devices), only=[device.uuid for device in devices])
+        names = [device.uuid for device in devices]
+        lease(connection, ticket.job_dir, len(devices), engine=_engine(ticket), only=names)
+
+
+def _engine(ticket: Ticket) -> tuple[str, ...]:
+    """Return the command of the engine that has the job's containers; nothing where none has."""
+    first = ticket.tasks[0]
+    return first.engine if first.container else ()
 
 
 def _make_ready(bench: Bench, needed: ImageCommands, commands: Built) -> None:

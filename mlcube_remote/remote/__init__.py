@@ -17,6 +17,7 @@ _LIBRARY = (
     "gpu.sh",
     "process.sh",
     "lock.sh",
+    "tell.sh",
     "lease.sh",
     "job.sh",
     "stop.sh",

@@ -11,6 +11,7 @@ mlcr_remove() {
     mlcr_jobs=$(mlcr_expand "$1")/jobs
     [ -d "$mlcr_jobs/$2" ] || return 1
     ! mlcr_is_live "$mlcr_jobs/$2" || return 18
+    mlcr_withdraw "$mlcr_jobs/$2"
     # Of two that remove it, the rename lets one go on.
     mv -- "$mlcr_jobs/$2" "$mlcr_jobs/.removed.$2.$$" 2>/dev/null || return 1
     for mlcr_dir in "$mlcr_jobs/.removed.$2.$$"/tasks/*; do

@@ -7,6 +7,7 @@
 #   preparing         "BOOT PID STARTTIME NODE" of the connection whose client makes it ready
 #   supervise         the supervisor's own text
 #   owner             "BOOT PID STARTTIME NODE" of the supervisor
+#   gpus              UUIDs of the GPUs that are leased to it
 #   stop              exists once somebody asked for the job to stop
 #   secrets           exists where the tasks need variables that are written nowhere
 #   log-limit         bytes that each log may take; 0: any number
@@ -125,6 +126,7 @@ mlcr_launch() {
         rm -rf -- "$mlcr_at/tasks.new"
         return 1
     fi
+    mlcr_renew "$mlcr_at"
     mlcr_start "$mlcr_at"
 }
 

@@ -1,19 +1,23 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: Apache-2.0
-# Which job has which GPUs. A lease is a lock (lock.sh) named after a device: it is held for as long
-# as its job is live, needs no giving back, and outlives an engine or a supervisor that is started
-# anew. Devices on which something else computes are passed over, whoever's it is.
+# Which job has which GPUs. Between the jobs below one root a lease is a lock (lock.sh) named after a
+# device: it is held for as long as its job is live, needs no giving back, and outlives an engine or a
+# supervisor that is started anew. Other users, and other roots, are told (tell.sh) and believed; so
+# are the labels of whoever's containers. Devices on which something computes are passed over, too.
 
-# mlcr_lease JOB N [DEVICE...]: lease N GPUs, of those with these numbers or UUIDs (none: of all), for
-# a claimed JOB: all or none. Tells each as "gpu=INDEX UUID"; status 16 where too few are free, with
-# "free" and "total"; 127 where nobody knows of any.
+# mlcr_lease JOB N ENGINE [DEVICE...]: lease N GPUs, of those with these numbers or UUIDs (none: of
+# all), for a claimed JOB: all or none. ENGINE is the engine's command as shell words, or nothing.
+# Tells each as "gpu=INDEX UUID"; status 16 where too few are free, with "free" and "total"; 127 where
+# nobody knows of any.
 mlcr_lease() {
     command -v nvidia-smi >/dev/null 2>&1 || return 127
+    mlcr_job=$1
     mlcr_jobs=${1%/*}
     mlcr_leases=${mlcr_jobs%/*}/leases
     [ -d "$mlcr_leases" ] || mkdir -m 0700 -- "$mlcr_leases" 2>/dev/null ||
         [ -d "$mlcr_leases" ] || return 1
     mlcr_alone "$mlcr_leases/taking" || return 1
+    shift
     mlcr_take "$@"
     mlcr_status=$?
     rmdir -- "$mlcr_leases/taking"
@@ -32,15 +36,64 @@ mlcr_alone() {
     done
 }
 
-# mlcr_take JOB N [DEVICE...]: see mlcr_lease; nobody else takes any meanwhile.
+# mlcr_take N ENGINE [DEVICE...]: see mlcr_lease; no other job of this root takes any
+# meanwhile. Of two users who do so at once each sees the other, and steps back for a moment.
 mlcr_take() {
-    mlcr_job=$1
-    mlcr_wanted=$2
-    shift 2
+    mlcr_wanted=$1
     mlcr_all=$(mlcr_limited 30 nvidia-smi --query-gpu=index,uuid --format=csv,noheader) || return 127
     mlcr_used=$(mlcr_limited 30 nvidia-smi --query-compute-apps=gpu_uuid --format=csv,noheader) ||
         mlcr_used=
+    mlcr_used="$mlcr_used $(mlcr_labelled "$2")"
+    shift 2
+    mlcr_whoami
+    mlcr_forget "$mlcr_jobs"
+    mlcr_round=0
+    while mlcr_choose "$@"; do
+        mlcr_publish "$mlcr_job/gpus" "$mlcr_uuids" && mlcr_tell "$mlcr_job" || return 1
+        # shellcheck disable=SC2086 # words
+        mlcr_others_have "$mlcr_jobs" $mlcr_uuids || {
+            mlcr_keep
+            return
+        }
+        mlcr_withdraw "$mlcr_job"
+        rm -f -- "$mlcr_job/gpus"
+        [ $mlcr_round -lt 5 ] || return 1
+        mlcr_round=$((mlcr_round + 1))
+        # They differ, or the two would meet again.
+        sleep $(($$ % 5 + 1))
+    done
+    mlcr_fact free "$mlcr_free"
+    mlcr_fact total "$mlcr_total"
+    return 16
+}
+
+# mlcr_keep: lock what was chosen, and tell of it.
+mlcr_keep() {
+    for mlcr_one in $mlcr_chosen; do
+        mlcr_lock "$mlcr_leases/${mlcr_one#*,}" "$mlcr_jobs" "${mlcr_job##*/}" || return 1
+        mlcr_fact gpu "${mlcr_one%%,*} ${mlcr_one#*,}"
+    done
+}
+
+# mlcr_labelled ENGINE: print which devices the labels of running containers tell of, whosever they are.
+mlcr_labelled() {
+    [ -n "$1" ] || return 0
+    mlcr_label=org.mlcommons.mlcube-remote.gpus
+    # The words were quoted by the client.
+    eval "set -- $1"
+    mlcr_ids=$(mlcr_limited 30 "$@" ps --quiet --filter "label=$mlcr_label" 2>/dev/null) || return 0
+    [ -n "$mlcr_ids" ] || return 0
+    # shellcheck disable=SC2086 # words
+    mlcr_limited 30 "$@" inspect --type container \
+        --format "{{index .Config.Labels \"$mlcr_label\"}}" -- $mlcr_ids 2>/dev/null || :
+}
+
+# mlcr_choose [DEVICE...]: set mlcr_chosen to "INDEX,UUID" of as many free devices as are wanted,
+# mlcr_uuids to their UUIDs, mlcr_free and mlcr_total to how many there are; fail where these are too
+# few.
+mlcr_choose() {
     mlcr_chosen=
+    mlcr_uuids=
     mlcr_free=0
     mlcr_total=0
     while IFS=', ' read -r mlcr_index mlcr_gpu; do
@@ -48,19 +101,13 @@ mlcr_take() {
         mlcr_total=$((mlcr_total + 1))
         mlcr_is_free "$mlcr_gpu" || continue
         mlcr_free=$((mlcr_free + 1))
-        [ $mlcr_free -gt "$mlcr_wanted" ] || mlcr_chosen="$mlcr_chosen $mlcr_index,$mlcr_gpu"
+        [ $mlcr_free -le "$mlcr_wanted" ] || continue
+        mlcr_chosen="$mlcr_chosen $mlcr_index,$mlcr_gpu"
+        mlcr_uuids="$mlcr_uuids$mlcr_gpu "
     done <<EOT
 $mlcr_all
 EOT
-    if [ $mlcr_free -lt "$mlcr_wanted" ]; then
-        mlcr_fact free "$mlcr_free"
-        mlcr_fact total "$mlcr_total"
-        return 16
-    fi
-    for mlcr_one in $mlcr_chosen; do
-        mlcr_lock "$mlcr_leases/${mlcr_one#*,}" "$mlcr_jobs" "${mlcr_job##*/}" || return 1
-        mlcr_fact gpu "${mlcr_one%%,*} ${mlcr_one#*,}"
-    done
+    [ $mlcr_free -ge "$mlcr_wanted" ]
 }
 
 # mlcr_is_named INDEX UUID [DEVICE...]: whether the device is one of these; of none, every one is.
@@ -84,6 +131,7 @@ mlcr_is_free() {
     mlcr_chain "$mlcr_leases/$1"
     [ "$mlcr_holder" != "${mlcr_job##*/}" ] || return 0
     [ -z "$mlcr_holder" ] || ! mlcr_is_live "$mlcr_jobs/$mlcr_holder" || return 1
+    ! mlcr_others_have "$mlcr_jobs" "$1" || return 1
     case $mlcr_used in
     *"$1"*) return 1 ;;
     esac

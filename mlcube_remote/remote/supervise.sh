@@ -234,6 +234,7 @@ supervise() {
     # Without a name that others can check it would be taken for dead, and the task run twice.
     mlcr_identity $$
     mlcr_publish "$1/owner" "$mlcr_named" || return
+    mlcr_tell "$1"
     limit=$(mlcr_line "$1/log-limit")
     number=${3:-1}
     adopts=${2-}
@@ -259,3 +260,4 @@ supervise() {
 umask 077
 trap '' HUP
 supervise "$@"
+mlcr_withdraw "$1"

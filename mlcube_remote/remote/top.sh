@@ -1,4 +1,5 @@
 # shellcheck shell=sh
+# shellcheck disable=SC2154 # functions of other files set variables
 # SPDX-License-Identifier: Apache-2.0
 # How busy the host is. What it does not tell is left out.
 
@@ -41,12 +42,26 @@ mlcr_top_gpus() {
             mlcr_fact lease "${mlcr_one##*/} $mlcr_holder"
         fi
     done
+    mlcr_top_others "$1/jobs"
     mlcr_limited 30 nvidia-smi --query-compute-apps=gpu_uuid,pid --format=csv,noheader |
         while IFS=', ' read -r mlcr_gpu mlcr_pid; do
-            # The owner of a process; ps has no portable way to name one.
-            # shellcheck disable=SC2012 # only its third field is read
-            mlcr_fact process "$mlcr_gpu $mlcr_pid $(ls -ld "/proc/$mlcr_pid" 2>/dev/null |
-                { read -r _ _ mlcr_user _ && printf '%s' "$mlcr_user"; })"
+            mlcr_fact process "$mlcr_gpu $mlcr_pid $(mlcr_owner_of "/proc/$mlcr_pid")"
         done
     return 0
+}
+
+# mlcr_top_others JOBS: tell who has GPUs for jobs that are not in JOBS, as if they computed already.
+mlcr_top_others() {
+    mlcr_know_common || return 0
+    for mlcr_told in "$mlcr_common"/*=*; do
+        mlcr_one=${mlcr_told##*/}
+        [ ! -d "$mlcr_told" ] || [ -d "$1/${mlcr_one##*=}" ] || ! mlcr_is_believed "$mlcr_told" ||
+            mlcr_fact process "${mlcr_one%%=*} - $(mlcr_owner_of "$mlcr_told")"
+    done
+}
+
+# mlcr_owner_of PATH: print the user; neither ps nor POSIX has a better way.
+mlcr_owner_of() {
+    # shellcheck disable=SC2012 # only its third field is read
+    ls -ld -- "$1" 2>/dev/null | { read -r _ _ mlcr_user _ && printf '%s' "$mlcr_user"; }
 }

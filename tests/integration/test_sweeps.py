@@ -256,6 +256,11 @@ def test_jobs_get_gpus_of_their_own(ssh_host: HostFactory, pool: Pool, tmp_path:
     inventory, run_id = pool(host), new_run_id()
     described = yaml.safe_load(inventory.read_text())
     described["hosts"][host.name]["docker"] = {"docker": "docker-without"}
+    # What another user would be: nothing is shared but the machine.
+    described["hosts"]["stranger"] = {
+        **described["hosts"][host.name],
+        "remote_root": "~/.mlcube-remote-of-a-stranger",
+    }
     inventory.write_text(yaml.safe_dump(described))
     argv = command(inventory, cube, f"--host={host.name}", "--sweep=n=1,2", f"--run-id={run_id}")
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
@@ -264,15 +269,18 @@ def test_jobs_get_gpus_of_their_own(ssh_host: HostFactory, pool: Pool, tmp_path:
         assert b"begun" in client.stdout.readline(), "both are at work"
         other = write_cube(tmp_path / "other", {"hold": hold}, platform={"accelerator_count": 1})
         (other / "workspace/settings.yaml").write_text("n: 0\n")
-        busy = run(inventory, other, f"--host={host.name}")
+        busy = [run(inventory, other, f"--host={name}") for name in (host.name, "stranger")]
         for room in host.home.glob(f".mlcube-remote/trials/{run_id}-*/workspace"):
             (room / "go").touch()
         _, err = client.communicate(timeout=90)
     assert client.returncode == 0, err.decode()
     devices = {(results(cube) / name / "devices.txt").read_text() for name in ("01", "02")}
     assert devices == {"device=GPU-0aaa\n", "device=GPU-2ccc\n"}, "GPU 1 is somebody else's"
-    assert busy.returncode == 117
-    assert b"0 of 3 GPUs are free, and the job asks for 1" in busy.stderr
+    for refused in busy:
+        assert refused.returncode == 117
+        assert b"0 of 3 GPUs are free, and the job asks for 1" in refused.stderr
+    told = host.exec(["ls", "/run/lock/mlcube-remote-gpus"])
+    assert (told.exit_code, told.output) == (0, b""), "told while it was so, and no longer"
 
 
 def test_a_sweep_that_fits_is_left_alone(ssh_host: HostFactory, pool: Pool, cube: Path) -> None:

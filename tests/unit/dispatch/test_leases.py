@@ -90,8 +90,9 @@ def test_the_container_gets_the_devices_and_bears_their_names(tmp_path: Path) ->
 def test_what_the_host_leased_is_told() -> None:
     host = FakeConnection("gpu01")
     host.answer("mlcr_lease", Reply(0, b"gpu=0 GPU-a\0gpu=3 GPU-b\0", b""))
-    assert lease(host, "/r/jobs/j", 2, only=("0", "3")) == (A, B)
-    assert host.calls[0].args == ("/r/jobs/j", "2", "0", "3")
+    engine = ("sudo", "my docker")
+    assert lease(host, "/r/jobs/j", 2, engine=engine, only=("0", "3")) == (A, B)
+    assert host.calls[0].args == ("/r/jobs/j", "2", "sudo 'my docker'", "0", "3")
     host = FakeConnection("gpu01")
     host.answer("mlcr_lease", Reply(127, b"", b""))
     assert lease(host, "/r/jobs/j", 2) == (), "whoever starts the container will say so"

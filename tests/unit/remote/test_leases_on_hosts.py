@@ -13,7 +13,7 @@ import pytest
 
 from mlcube_remote.remote import library
 from mlcube_remote.transport.quoting import quote_words
-from tests.unit.remote.conftest import Call, records, reserve
+from tests.unit.remote.conftest import Call, launch, records, reserve, wait_for
 
 NVIDIA_SMI = r"""#!/bin/sh
 # NVIDIA's program, whose answers are in files beside this script.
@@ -39,17 +39,29 @@ def smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def common(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a place that the users of this machine share, which is not the machine's own."""
+    place = tmp_path / "lock"
+    place.mkdir()
+    place.chmod(0o1777)
+    monkeypatch.setenv("MLCR_PLACES", str(place))
+    return place / "mlcube-remote-gpus"
+
+
 @pytest.fixture
 def jobs(tmp_path: Path) -> Path:
     return tmp_path / "root" / "jobs"
 
 
-def lease(call: Call, jobs: Path, name: str, count: int, *devices: str) -> list[int]:
+def lease(
+    call: Call, jobs: Path, name: str, count: int, *devices: str, engine: str = ""
+) -> list[int]:
     """Claim a job, lease GPUs for it, and return their numbers; with -1 in front: too few."""
     jobs.parent.mkdir(exist_ok=True)
     if not (jobs / name).exists():
         assert reserve(call, jobs / name).returncode == 0
-    done = call("mlcr_lease", str(jobs / name), str(count), *devices)
+    done = call("mlcr_lease", str(jobs / name), str(count), engine, *devices)
     told = records(done)
     if done.returncode == 16:
         facts = dict(told)
@@ -99,7 +111,98 @@ def test_without_a_driver_nobody_knows(call: Call, jobs: Path, smi: Path) -> Non
     (smi / "nvidia-smi").unlink()
     jobs.parent.mkdir()
     reserve(call, jobs / "a")
-    assert call("mlcr_lease", str(jobs / "a"), "1").returncode == 127
+    assert call("mlcr_lease", str(jobs / "a"), "1", "").returncode == 127
+
+
+def test_another_root_is_told_and_believed(
+    call: Call, jobs: Path, smi: Path, common: Path, tmp_path: Path
+) -> None:
+    others = tmp_path / "other" / "jobs"
+    assert lease(call, others, "theirs", 1) == [0]
+    assert common.stat().st_mode & 0o7777 == 0o1777
+    assert lease(call, jobs, "a", 4) == [-1, 3, 4]
+    assert lease(call, jobs, "a", 1) == [1]
+    told = {path.name.split("=")[0]: path for path in common.iterdir()}
+    assert {*told} == {UUIDS[0], UUIDS[1]}
+    facts = records(call("mlcr_top", str(jobs.parent)))
+    user = pwd.getpwuid(os.getuid()).pw_name
+    assert [value for key, value in facts if key == "process"] == [f"{UUIDS[0]} - {user}"]
+
+    fields = told[UUIDS[0]].name.split("=")
+    dead = told[UUIDS[0]].rename(common / "=".join([*fields[:4], "1", fields[5]]))
+    assert lease(call, jobs, "b", 1) == [2], "believed while it may change hands"
+    os.utime(dead, (1, 1))
+    assert lease(call, jobs, "c", 1) == [0], "nobody is left of it"
+    assert not dead.exists()
+
+
+def test_what_others_tell_counts_while_their_process_lives(
+    call: Call, jobs: Path, smi: Path, common: Path
+) -> None:
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    started = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+    common.mkdir(mode=0o1777)
+    common.chmod(0o1777)
+    stranger = 12345
+    entries = [
+        common / f"{UUIDS[0]}={stranger}={boot}={os.getpid()}={started}=of-a-live-one",
+        common / f"{UUIDS[1]}={stranger}={boot}={os.getpid()}=1=of-a-dead-one",
+        common / f"{UUIDS[2]}={stranger}=another-boot={os.getpid()}={started}=of-a-former-boot",
+        common / f"{UUIDS[3]}={stranger}={boot}={os.getpid()}=1=of-one-that-hands-over",
+    ]
+    for entry in entries:
+        entry.mkdir()
+    for entry in entries[:3]:
+        os.utime(entry, (1, 1))
+    assert lease(call, jobs, "a", 2) == [1, 2]
+    assert all(entry.exists() for entry in entries), "what is another's stays"
+
+
+def test_labels_of_whoevers_containers_count(
+    call: Call, jobs: Path, smi: Path, tmp_path: Path
+) -> None:
+    engine = tmp_path / "an engine"
+    engine.write_text(
+        f"#!/bin/sh\ncase $1 in ps) echo c1 c2 ;; inspect) echo {UUIDS[0]},{UUIDS[2]} ;; esac\n"
+    )
+    engine.chmod(0o755)
+    assert lease(call, jobs, "a", 2, engine=quote_words([str(engine)])) == [1, 3]
+
+
+def test_the_supervisor_tells_until_the_job_is_over(
+    call: Call, jobs: Path, smi: Path, common: Path, gate: Path
+) -> None:
+    jobs.parent.mkdir()
+    assert lease(call, jobs, "a", 1) == [0]
+    (before,) = common.iterdir()
+    assert launch(call, jobs / "a", f"cat {gate}").returncode == 0
+    wait_for((jobs / "a" / "tasks/1/started").exists)
+    pid = (jobs / "a" / "owner").read_text().split()[1]
+    (after,) = common.iterdir()
+    assert before != after
+    assert after.name.split("=")[3] == pid
+    gate.write_text("")
+    wait_for(lambda: not list(common.iterdir()))
+
+
+def test_a_job_that_is_removed_tells_nothing(
+    call: Call, jobs: Path, smi: Path, common: Path
+) -> None:
+    assert lease(call, jobs, "a", 2) == [0, 1]
+    (jobs / "a" / "preparing").write_text(
+        "boot 1 1 " + Path("/proc/sys/kernel/hostname").read_text()
+    )
+    assert call("mlcr_remove", str(jobs.parent), "a").returncode == 0
+    assert not list(common.iterdir())
+
+
+def test_a_place_that_somebody_could_change_is_not_used(
+    call: Call, jobs: Path, smi: Path, common: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    common.symlink_to(tmp_path / "elsewhere")
+    assert lease(call, jobs, "a", 1) == [0]
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 @pytest.fixture
@@ -108,7 +211,7 @@ def many(jobs: Path, smi: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
     jobs.mkdir(parents=True)
     calls = [
         f"mlcr_reserve {quote_words([str(jobs / name)])} '{{}}' '' '' >/dev/null\n"
-        f"mlcr_lease {quote_words([str(jobs / name)])} 2 >/dev/null; echo $?; cat >/dev/null\n"
+        f"mlcr_lease {quote_words([str(jobs / name)])} 2 '' >/dev/null; echo $?; cat >/dev/null\n"
         for name in "abcdef"
     ]
     clients = [
