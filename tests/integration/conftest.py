@@ -31,7 +31,8 @@ from mlcube_remote.sandbox.engine import docker, ensure_base_image, wait_for_inn
 from mlcube_remote.sandbox.flavours import named
 from mlcube_remote.sandbox.place import Place
 
-LABEL = "org.mlcommons.mlcube-remote.test"
+RUN_LABEL = "org.mlcommons.mlcube-remote"
+LABEL = f"{RUN_LABEL}.test"
 
 _OWN_SANDBOX = re.compile(r"/.+/sandbox-of-(\d+)(?=/)")
 """The folder of a sandbox that a test brought up itself, with the session it was for."""
@@ -175,9 +176,19 @@ def _running(flavour: str, options: tuple[str, ...], where: Place) -> Iterator[S
             place.write_inventory(where, [listed])
             yield SshHost(name=name, place=where, port=port, home=listed.home, container=started)
     finally:
+        _remove_left(name, home.target)
         if docker("volume", "ls", "--quiet", "--filter", f"name={volume}"):
             docker("volume", "rm", volume)
         homes.delete(where.hosts, label=label)
+
+
+def _remove_left(name: str, home: str) -> None:
+    """Remove the tasks' containers of a host that was not there any more to do so itself."""
+    label = f"label={RUN_LABEL}.host={name}"
+    for identity in docker("ps", "--all", "--quiet", "--filter", label).split():
+        # Hosts of other sessions may have this name; no two have one home.
+        if home in docker("inspect", "--format", "{{json .Mounts}}", identity):
+            docker("rm", "--force", "--volumes", identity)
 
 
 @contextlib.contextmanager
