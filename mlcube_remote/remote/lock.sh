@@ -55,7 +55,13 @@ mlcr_lock() {
             mlcr_entry=after.$mlcr_holder
         fi
         mlcr_drop_empty "$1" "$mlcr_entry"
-        ln -- "$1/new.$3" "$1/$mlcr_entry" 2>/dev/null || [ -e "$1/$mlcr_entry" ] || return 1
+        if ln -- "$1/new.$3" "$1/$mlcr_entry" 2>/dev/null; then
+            # Others of the group may have taken it over by now: to take it once more, from them, would
+            # make a ring of the chain.
+            mlcr_holder=$3
+            break
+        fi
+        [ -e "$1/$mlcr_entry" ] || return 1
     done
     [ "$mlcr_holder" = "$3" ] || return 1
     # Who holds it may shorten the chain: those who walk it from an older beginning get here too.
