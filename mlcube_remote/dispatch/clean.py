@@ -11,7 +11,7 @@ import attrs
 
 from mlcube_remote.dispatch.staging import discard
 from mlcube_remote.dispatch.survey import HostSurvey, SurveyedJob
-from mlcube_remote.dispatch.ticket import from_document
+from mlcube_remote.dispatch.ticket import TicketError, from_document
 from mlcube_remote.errors import HostError
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.runs.store import RecordError, Store
@@ -70,11 +70,10 @@ def forget(store: Store, run_id: str) -> None:
     """Delete what this machine keeps of a run: its record, and what came of unfinished pulls."""
     for name in store.jobs(run_id):
         try:
-            document = store.read(run_id, name)
-        except RecordError:
+            document = store.read(run_id, name) or {}
+            folders = from_document(document["ticket"]).folders if "ticket" in document else ()
+        except (RecordError, TicketError):
             continue  # what it says cannot be told any more, and it goes all the same
-        if document is None or "ticket" not in document:
-            continue
-        for folder in from_document(document["ticket"]).folders:
+        for folder in folders:
             discard(folder.target, f"{run_id}-")
     store.forget(run_id)

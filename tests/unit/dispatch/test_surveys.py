@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from mlcube_remote.dispatch.clean import clean_all, to_clean
+from mlcube_remote.dispatch.clean import clean_all, forget, to_clean
 from mlcube_remote.dispatch.known import recorded, run_named, surveyed
 from mlcube_remote.dispatch.survey import HostSurvey, SurveyedJob, survey, survey_all
 from mlcube_remote.dispatch.ticket import to_document
@@ -176,3 +176,11 @@ def test_a_record_gives_tickets_and_survives_a_damaged_one(tmp_path: Path) -> No
     (tmp_path / run_id / "run.json").write_text("{")
     with pytest.raises(RecordError, match="damaged"):
         recorded(run_id, store, [GPU])
+
+
+@pytest.mark.parametrize("ticket", [{"format": 99}, {"format": 1}, "none"])
+def test_what_cannot_be_read_is_forgotten_all_the_same(tmp_path: Path, ticket: object) -> None:
+    store, run_id = Store(tmp_path), TICKET.run_id
+    store.write(run_id, "j1", {"ticket": ticket})
+    forget(store, run_id)
+    assert not list(store.runs())
