@@ -11,9 +11,6 @@ from mlcube_remote.dispatch.plan import Job, Request, make_jobs, plan
 from mlcube_remote.dispatch.sync import size_of, trees
 from mlcube_remote.errors import PlanError
 
-HOME = "~"
-"""Stands for the home directory of a host that nobody has asked."""
-
 
 @attrs.frozen(kw_only=True)
 class Planned:
@@ -56,13 +53,12 @@ def dry_run(request: Request) -> tuple[tuple[Planned, ...], dict[str, tuple[str,
     notes: dict[str, tuple[str, ...]] = {}
     jobs, refusal = make_jobs(request), _refusal(request)
     for job in jobs:
-        home = str(job.host_home) if job.host.is_local else HOME
-        paths = job.paths(root=job.host.remote_root, home=home)
+        paths = job.unasked_paths()
         mine = _configured(job, paths) if request.configure_only else _tasks(job, paths)
         planned += mine
         warnings = [warning for item in mine for warning in item.commands.warnings]
-        transfers = _transfers(job, root=job.host.remote_root, home=home)
-        notes[job.label] = (*transfers, *warnings, *refusal)
+        presumed = () if request.configure_only else _presumed(job, paths)
+        notes[job.label] = (*_transfers(job, paths), *presumed, *warnings, *refusal)
     return tuple(planned), notes
 
 
@@ -93,11 +89,18 @@ def _refusal(request: Request) -> tuple[str, ...]:
     return ()
 
 
-def _transfers(job: Job, *, root: str, home: str) -> tuple[str, ...]:
+def _presumed(job: Job, paths: HostPaths) -> tuple[str, ...]:
+    return tuple(
+        f"{path} is shown as a directory: whether it is one is asked of the host"
+        for path in job.presumed(paths)
+    )
+
+
+def _transfers(job: Job, paths: HostPaths) -> tuple[str, ...]:
     if job.host.is_local:
         return ()
-    placed = job.sent(root)
+    placed = job.sent(paths.root)
     return tuple(
         f"sync {tree.local} to {tree.remote} ({size_of(tree)} at the most)"
-        for tree in trees(job.request.cube, placed, job.paths(root=root, home=home))
+        for tree in trees(job.request.cube, placed, paths)
     )

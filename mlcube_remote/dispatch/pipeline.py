@@ -9,6 +9,7 @@ from functools import partial
 import attrs
 
 from mlcube_remote.commands.model import ImageCommands
+from mlcube_remote.commands.paths import host_path
 from mlcube_remote.dispatch import gpus
 from mlcube_remote.dispatch.claim import Claim, claim, join
 from mlcube_remote.dispatch.ending import Settle, conclude
@@ -105,14 +106,15 @@ def _connect_and_work(job: Job, run: Run, journal: Journal, reached: Reached) ->
 
 
 def _probe(job: Job, connection: Connection) -> Facts:
+    paths = job.unasked_paths()
     asked = [
-        item.parameter.value.rstrip("/") or "/"
+        host_path(item.parameter.value, paths.layout)
         for items in job.placed(job.host.remote_root).values()
         for item in items
         if item.where is Where.HOST
     ]
     # A recipe, or an image to start from, may be in the host's own directories.
-    recipe = job.image_commands(job.paths(root=job.host.remote_root, home="~"), {}).source
+    recipe = job.image_commands(paths, {}).source
     asked += [recipe] if recipe.startswith(("/", "~/")) else []
     room = "" if job.host.is_local else cube_room(job.request.cube)
     facts = probe(connection, remote_root=job.host.remote_root, cube_room=room, paths=asked)

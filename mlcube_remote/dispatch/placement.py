@@ -53,6 +53,11 @@ class Placed:
         """Whether the parameter is known to be a directory."""
         return self.parameter.type is ParameterType.DIRECTORY
 
+    @property
+    def is_of_unknown_type(self) -> bool:
+        """Whether it is an input that is whatever there is at its path."""
+        return not self.is_output and self.parameter.type is ParameterType.UNKNOWN
+
 
 def place(task: Task, cube: Cube, host: Host, *, root: str) -> tuple[Placed, ...]:
     """Say where each parameter of ``task`` has its data when the task runs on ``host``.
@@ -83,6 +88,8 @@ def _place(parameter: Parameter, task: Task, cube: Cube, host: Host, root: str) 
     if value.startswith("local:"):
         return _place_client(parameter, task, cube, host, root)
     here = mirrored_path(value, cube)
+    if here is None or not here.exists():
+        parameter = _as_made(parameter, cube)
     if here is None:
         local = Path(host_path(value, _here(cube))) if host.is_local else None
         return _with_value(parameter, value, Where.HOST, local)
@@ -93,6 +100,23 @@ def _place(parameter: Parameter, task: Task, cube: Cube, host: Host, root: str) 
             "if it is on the host, write its absolute path",
         )
     return _with_value(parameter, value, Where.WORKSPACE, here)
+
+
+def _as_made(parameter: Parameter, cube: Cube) -> Parameter:
+    """Return an input that declares no type with that of the output which it is."""
+    if parameter.io is IO.OUTPUT or parameter.type is not ParameterType.UNKNOWN:
+        return parameter
+    made = (
+        output.type
+        for task in cube.tasks.values()
+        for output in task.parameters
+        if output.io is IO.OUTPUT and _place_of(output, cube) == _place_of(parameter, cube)
+    )
+    return attrs.evolve(parameter, type=next(made, ParameterType.UNKNOWN))
+
+
+def _place_of(parameter: Parameter, cube: Cube) -> Path:
+    return mirrored_path(parameter.value, cube) or Path(parameter.value)
 
 
 def _here(cube: Cube) -> Layout:
@@ -122,6 +146,9 @@ def _place_client(parameter: Parameter, task: Task, cube: Cube, host: Host, root
     local = Path(os.path.abspath(Path(written).expanduser()))
     slash = "/" if written.endswith("/") or local.is_dir() else ""
     at = str(local) if host.is_local else posixpath.join(root, data_room(local))
+    if parameter.io is IO.INPUT and parameter.type is ParameterType.UNKNOWN:
+        kind = ParameterType.DIRECTORY if slash else ParameterType.FILE
+        parameter = attrs.evolve(parameter, type=kind)
     return _with_value(parameter, at + slash, Where.CLIENT, local)
 
 

@@ -21,6 +21,7 @@ from mlcube_remote.commands.model import (
     PathKind,
     TaskCommands,
 )
+from mlcube_remote.commands.paths import host_path
 from mlcube_remote.commands.sif import unhonoured
 from mlcube_remote.cube.model import NOTHING, Cube
 from mlcube_remote.cube.system import NO_SYSTEM_SETTINGS, SystemSettings, UserPlatform
@@ -182,6 +183,26 @@ class Job:
         paths = self.paths(root=root, home="~")
         return apart(placed, self.trial, paths, is_local=self.host.is_local)
 
+    def unasked_paths(self) -> HostPaths:
+        """Return the job's paths as far as they are known before its host was asked."""
+        home = str(self.host_home) if self.host.is_local else "~"
+        return self.paths(root=self.host.remote_root, home=home)
+
+    def presumed(self, paths: HostPaths) -> dict[str, str]:
+        """Return what inputs are taken for, of which only their host can tell what they are.
+
+        As directories they are mounted by themselves. When the host has told, the commands are
+        built once more; it is then that those are refused which are not there.
+        """
+        if self.host.is_local:
+            return {}
+        return {
+            host_path(item.parameter.value, paths.layout): "d"
+            for items in self.placed(paths.root).values()
+            for item in items
+            if item.where is Where.HOST and item.is_of_unknown_type
+        }
+
     def sent(self, root: str) -> list[Placed]:
         """Return the parameters whose data the host must have, in the order of their tasks.
 
@@ -203,11 +224,13 @@ class Job:
         Args:
             paths: The job's paths.
             kinds: Absolute path on the host → ``f``, ``d`` or ``-`` where that is known; what is
-                in the cube is looked up here, since it is mirrored.
+                in the cube is looked up here, since it is mirrored; see also :meth:`presumed`.
             programs: Which of ``singularity`` and ``apptainer`` the host has, where that is known.
         """
         cube, its = self.cube, self._apart(paths.root)
-        kind_of = _kind_of(cube, paths, kinds)
+        known = {path: kind for path, kind in kinds.items() if kind != "-"}
+        kinds = {**self.presumed(paths), **known}
+        kind_of = _kind_of(cube, paths, kinds, is_local=self.host.is_local)
 
         def built(name: str, placed: tuple[Placed, ...]) -> TaskCommands:
             commands = build(
@@ -237,7 +260,7 @@ class Job:
             host_settings=self.host.settings,
             user_settings=self.user_settings,
             layout=paths.layout,
-            kind_of=_kind_of(self.cube, paths, kinds),
+            kind_of=_kind_of(self.cube, paths, kinds, is_local=self.host.is_local),
             options=self.request.options,
             programs=programs,
             trusted=self.request.trust_cube,
@@ -274,20 +297,23 @@ class Job:
         return labels
 
 
-def _kind_of(cube: Cube, paths: HostPaths, kinds: Mapping[str, str]) -> KindOf:
+def _kind_of(cube: Cube, paths: HostPaths, kinds: Mapping[str, str], *, is_local: bool) -> KindOf:
     mirrors = ((paths.workspace, cube.workspace), (paths.cube, cube.root))
     told = {"f": PathKind.FILE, "d": PathKind.DIRECTORY}
 
     def kind_of(path: str) -> PathKind | None:
         for there, local in mirrors:
             if path == there or path.startswith(there + "/"):
-                here = local / path[len(there) :].lstrip("/")
-                if here.is_dir():
-                    return PathKind.DIRECTORY
-                return PathKind.FILE if here.exists() else None
-        return told.get(kinds.get(path, "-"))
+                return _kind_here(local / path[len(there) :].lstrip("/"))
+        return _kind_here(path) if is_local else told.get(kinds.get(path, "-"))
 
     return kind_of
+
+
+def _kind_here(path: str | Path) -> PathKind | None:
+    if os.path.isdir(path):
+        return PathKind.DIRECTORY
+    return PathKind.FILE if os.path.exists(path) else None
 
 
 def plan(request: Request) -> tuple[Job, ...]:
@@ -310,10 +336,11 @@ def plan(request: Request) -> tuple[Job, ...]:
         _require_inputs(jobs)
     for job in checked:
         # Building the commands finds what does not fit before any host is asked.
-        paths = job.paths(root=job.host.remote_root, home="~")
+        paths = job.unasked_paths()
         job.image_commands(paths, {})
-        for _, built in () if request.configure_only else job.commands(paths, {}):
-            _require_honoured(job, built)
+        if not request.configure_only:
+            for _, built in job.commands(paths, {}):
+                _require_honoured(job, built)
         _require_context(job)
         _require_links_inside(job)
     if not request.configure_only:

@@ -227,7 +227,9 @@ def require_data_there(bench: Bench) -> None:
         path = host_path(item.parameter.value, bench.paths.layout)
         if item.is_output:
             made.append(path)
-        elif bench.facts.kinds.get(path) == "-" and not any(holds(each, path) for each in made):
+        elif bench.facts.kinds.get(path) == "-" and (
+            item.is_of_unknown_type or not any(holds(each, path) for each in made)
+        ):
             name = item.parameter.name
             raise PlanError(
                 f"{job.host.name}: {task}.{name}: input {path} does not exist there",

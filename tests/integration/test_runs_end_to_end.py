@@ -517,6 +517,27 @@ def test_data_on_the_host_is_used_in_place(ssh_host: HostFactory, copy_cube: Pat
     assert (copy_cube / "workspace/out/copy.txt").read_text() == "there\n"
 
 
+def test_data_on_the_host_is_whatever_it_is_there(ssh_host: HostFactory, tmp_path: Path) -> None:
+    script = """
+        for each in "$0" "$@"; do
+            [ ! -d "${each#*=}" ] || each="$each/"
+            echo "${each##*/mlcube_io}"
+        done
+    """
+    task = shell_task(script, inputs=dict.fromkeys("abc"))
+    cube, host = write_cube(tmp_path / "cube", {"tell": task}), ssh_host()
+    (tmp_path / "sent").mkdir()
+    host.exec(["su", "mlcube", "-c", "mkdir -p ~/data/dir; echo >~/data/file"])
+    places = ("a=~/data/file", "b=$HOME/data/dir", f"c=local:{tmp_path}/sent")
+    done = on(host, cube, "--task=tell", *places)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.decode().split() == ["0/file", "1/", "2/"]
+    done = on(host, cube, "--task=tell", "a=~/gone", *places[1:])
+    assert done.returncode == 2
+    missing = f"error: {host.name}: tell.a: input {host.home}/gone does not exist there\n"
+    assert missing.encode() in done.stderr
+
+
 def test_data_that_the_host_does_not_have_is_named(ssh_host: HostFactory, copy_cube: Path) -> None:
     host, here = ssh_host(), copy_cube / "workspace/in.txt"
     done = on(host, copy_cube, "--task=copy", f"text={host.home}/gone/data.txt")

@@ -202,6 +202,57 @@ def test_an_input_that_an_earlier_task_makes_is_not_missing(root: Path) -> None:
     assert plan(request(root, "train")), "its data may be on the host from an earlier run"
 
 
+UNTYPED = """
+docker: {image: example/x}
+tasks:
+  make: {parameters: {outputs: {table: {type: file, default: table.bin}}}}
+  use: {parameters: {inputs: {table: table.bin, more: conf.yaml}}}
+"""
+
+
+def arguments(asked: Request) -> tuple[str, ...]:
+    """Return what the task ``use`` is told."""
+    assert plan(asked)
+    planned, _ = dry_run(asked)
+    return tuple(word for word in planned[-1].run[-1] if word.startswith(("--table", "--more")))
+
+
+def test_an_input_without_a_type_is_what_there_is_on_this_machine(
+    root: Path, tmp_path: Path
+) -> None:
+    (root / "mlcube.yaml").write_text(UNTYPED)
+    (tmp_path / "big").mkdir()
+    (tmp_path / "big/file.bin").touch()
+    table, more = f"{tmp_path}/big/file.bin", f"{tmp_path}/big"
+    expected = ("--table=/mlcube_io0/file.bin", "--more=/mlcube_io1")
+    sent = request(root, "use", table=f"local:{table}", more=f"local:{more}")
+    assert arguments(sent) == expected
+    here = request(root, "use", hosts=(LOCAL_HOST,), table=table, more=more)
+    assert arguments(here) == ("--table=/mlcube_io0/file.bin", "--more=/mlcube_io0")
+    assert "does not exist" in str(refused(request(root, "use", table="local:/no/where")))
+
+
+def test_an_input_without_a_type_is_what_the_output_is(root: Path) -> None:
+    (root / "mlcube.yaml").write_text(UNTYPED)
+    expected = ("--table=/mlcube_io0/table.bin", "--more=/mlcube_io0/conf.yaml")
+    assert arguments(request(root, "make", "use")) == expected
+    assert arguments(request(root, "use")) == expected, "it may be there from an earlier run"
+    expected = ("--table=/mlcube_io0/t", "--more=/mlcube_io1/conf.yaml")
+    assert arguments(request(root, "make", "use", table="/on/host/t")) == expected
+
+
+def test_what_an_input_on_the_host_is_only_the_host_can_tell(root: Path) -> None:
+    (root / "mlcube.yaml").write_text(UNTYPED)
+    asked = request(root, "use", more="$HOME/x")
+    assert "--more=/mlcube_io1" in arguments(asked)
+    _, notes = dry_run(asked)
+    assert "~/x is shown as a directory: whether it is one is asked of the host" in notes["h"]
+    (job,) = plan(asked)
+    paths = job.paths(root="/r", home="/h")
+    ((_, built),) = job.commands(paths, {"/h/x": "f"})
+    assert "--more=/mlcube_io1/x" in built.run[-1]
+
+
 def test_an_input_of_this_machine_must_exist(root: Path) -> None:
     assert "does not exist" in str(refused(request(root, "train", config="local:/no/where")))
 
