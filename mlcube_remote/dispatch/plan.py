@@ -17,11 +17,13 @@ from mlcube_remote.commands.model import (
     Argv,
     ImageCommands,
     KindOf,
+    Layout,
     Options,
     PathKind,
     TaskCommands,
 )
-from mlcube_remote.commands.paths import host_path
+from mlcube_remote.commands.paths import fill_in, holds, host_path
+from mlcube_remote.commands.settings import merge
 from mlcube_remote.commands.sif import unhonoured
 from mlcube_remote.cube.model import NOTHING, Cube
 from mlcube_remote.cube.system import NO_SYSTEM_SETTINGS, SystemSettings, UserPlatform
@@ -39,7 +41,7 @@ from mlcube_remote.dispatch.placement import (
 from mlcube_remote.dispatch.trial import Apart, Trial, apart
 from mlcube_remote.errors import PlanError
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.platforms import PLATFORMS
+from mlcube_remote.platforms import CONTAINER_ENGINES, PLATFORMS
 from mlcube_remote.runs.ids import container_name, job_id
 from mlcube_remote.secret import Secret
 from mlcube_remote.yamlsource import nearest
@@ -341,7 +343,7 @@ def plan(request: Request) -> tuple[Job, ...]:
         if not request.configure_only:
             for _, built in job.commands(paths, {}):
                 _require_honoured(job, built)
-        _require_context(job)
+        _require_recipe_inside(job)
         _require_links_inside(job)
     if not request.configure_only:
         _require_writable(jobs, several=len(jobs) > 1)
@@ -523,26 +525,26 @@ def _require_honoured(job: Job, commands: TaskCommands) -> None:
         )
 
 
-def _require_context(job: Job) -> None:
-    """Refuse to pull silently what would be built here: a build context that is not sent."""
-    if job.host.is_local:
+def _require_recipe_inside(job: Job) -> None:
+    """Refuse to pull silently what would be built here: a recipe or context that is not sent."""
+    cube, in_engine = job.request.cube, job.platform in CONTAINER_ENGINES
+    settings = merge(cube, job.platform, job.host.settings, job.options, job.user_settings)
+    if job.host.is_local or (in_engine and settings.text("build_strategy") == "pull"):
         return
-    settings = {
-        **job.user_settings,
-        **job.host.settings.get(job.platform, {}),
-        **job.request.cube.settings.get(job.platform, {}),
-    }
-    context = str(settings.get("build_context", "."))
-    root = job.request.cube.root
-    here = Path(os.path.normpath(root / context))
-    builds = settings.get("build_strategy", "pull") != "pull"
-    if builds and not here.is_relative_to(root) and here.is_dir():
-        raise PlanError(
-            f"{job.request.cube.where(job.platform, 'build_context')}: {job.platform}."
-            f"build_context: {context!r} is outside the cube's directory, and so is not sent to "
-            "hosts",
-            hint="move it into the cube, or push the image and use build_strategy: pull",
-        )
+    source = settings.text("build_file")
+    if not in_engine and (source.startswith(("/", "~")) or ":" in source):
+        return  # it is on the host, or behind an address
+    layout = Layout(root=str(cube.root), workspace=str(cube.workspace), home=str(Path.home()))
+    path = layout.root
+    for key in ("build_context", "build_file") if in_engine else ("build_file",):
+        path = os.path.join(path, fill_in(settings.text(key), layout))
+        if not holds(layout.root, path) and os.path.exists(path):
+            raise PlanError(
+                f"{settings.where(key)}: {settings.text(key)!r} is outside the cube's directory, "
+                f"and so is not sent to {job.host.name}",
+                hint="move it into the cube"
+                + (", or push the image and use build_strategy: pull" if in_engine else ""),
+            )
 
 
 def _require_links_inside(job: Job) -> None:

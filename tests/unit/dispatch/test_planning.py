@@ -267,14 +267,34 @@ def test_an_input_that_is_a_link_out_of_the_cube_is_refused(root: Path, tmp_path
     assert plan(request(root, "train", hosts=(LOCAL_HOST,))), "here, the link is as good as its end"
 
 
-def test_a_build_context_outside_the_cube_is_refused(root: Path, tmp_path: Path) -> None:
+def test_a_recipe_outside_the_cube_is_refused(root: Path, tmp_path: Path) -> None:
     (tmp_path / "project").mkdir()
+    (tmp_path / "project/Dockerfile").touch()
+    (tmp_path / "x.def").touch()
     text = CUBE.replace("image: example/x", "image: x, build_context: ../project")
     (root / "mlcube.yaml").write_text(text)
     assert plan(request(root, "make")), "it pulls"
     text = text.replace("image: x", "image: x, build_strategy: auto")
     (root / "mlcube.yaml").write_text(text)
-    assert "'../project' is outside" in str(refused(request(root, "make")))
+    for platform in ("docker", "podman"):
+        error = refused(request(root, "make", platform=platform))
+        assert "docker.build_context: '../project' is outside" in str(error)
+        assert str(error).endswith("is not sent to h")
+    here = request(root, "make", hosts=(LOCAL_HOST,))
+    assert plan(here)
+    ((item,), _) = dry_run(here)
+    assert item.commands.configure[0][:2] == ("docker", "build")
+    text = text.replace("build_context: ../project", "build_file: ../project/Dockerfile")
+    (root / "mlcube.yaml").write_text(text)
+    assert "build_file: '../project/Dockerfile' is outside" in str(refused(request(root, "make")))
+    for source, is_sent in (("../x.def", False), ("/x.def", True), ("docker://x", True)):
+        sif = f"singularity: {{image: x.sif, build_file: '{source}'}}"
+        (root / "mlcube.yaml").write_text(CUBE.replace("docker: {image: example/x}", sif))
+        if is_sent:
+            assert plan(request(root, "make"))
+        else:
+            error = refused(request(root, "make", platform="apptainer"))
+            assert "singularity.build_file: '../x.def' is outside" in str(error)
 
 
 def test_several_hosts_cannot_write_one_path(root: Path) -> None:
