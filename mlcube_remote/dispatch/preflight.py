@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import time
 from collections.abc import Iterable, Mapping
@@ -233,9 +234,22 @@ def engine_problem(
             f"{engine[0]} was not found there",
             hint=f"install it on {host}, or set {platform}: {{{platform}: PATH}} in the inventory",
         )
+    is_docker = platform == "docker" and posixpath.basename(engine[-1]) != "podman"
     if reply.code == 124:
+        look = "systemctl status docker" if is_docker else f"{name} version"
+        return HostUnfitError(host, f"{name} did not answer within 30 s", hint=f"on {host}: {look}")
+    if "sudo" in engine and ("password" in said.lower() or "terminal" in said.lower()):
+        joining = ", or join the docker group" if is_docker else ""
         return HostUnfitError(
-            host, f"{name} did not answer within 30 s", hint=f"on {host}: systemctl status docker"
+            host,
+            f"{name} asks for a password there: {first}",
+            hint=f"on {host}: allow it without one (sudoers, NOPASSWD){joining}",
+        )
+    if not is_docker:
+        # There is no daemon, socket or group: warnings come first, and then what is wrong.
+        told = next((line for line in said.splitlines() if line.startswith("Error")), first)
+        return HostUnfitError(
+            host, f"{name} cannot be used: {told}", hint=f"try it on {host}: {name} version"
         )
     if "permission denied" in said.lower():
         about = connection.call("mlcr_socket").text.strip().splitlines()
@@ -254,12 +268,6 @@ def engine_problem(
             host,
             f"cannot talk to {name}: {first}",
             hint=f"on {host}: sudo systemctl start docker",
-        )
-    if "sudo" in engine and ("password" in said.lower() or "terminal" in said.lower()):
-        return HostUnfitError(
-            host,
-            f"{name} asks for a password there: {first}",
-            hint=f"on {host}: allow it without one (sudoers, NOPASSWD), or join the docker group",
         )
     return HostUnfitError(host, f"{name} cannot be used: {first}")
 
