@@ -292,7 +292,8 @@ def test_printing_and_drawing_do_not_wait_for_each_other() -> None:
     drawing = threading.Event()
 
     def draw() -> None:
-        while not drawing.is_set():
+        # Without a pause it would have the lock again before those who wait for it wake up.
+        while not drawing.wait(0.001):
             reporter._live.refresh()
 
     def work(host: str) -> None:
