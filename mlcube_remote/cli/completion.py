@@ -6,9 +6,6 @@ from __future__ import annotations
 import click
 from click.shell_completion import BashComplete, add_completion_class, get_completion_class
 
-VARIABLE = "_MLCUBE_REMOTE_COMPLETE"
-"""Set by the scripts when they ask what a line could go on with."""
-
 
 @add_completion_class
 class _Bash(BashComplete):
@@ -32,8 +29,8 @@ def completion(shell: str) -> None:
 
     For bash: add  eval "$(mlcube-remote completion bash)"  to ~/.bashrc.
     """
-    from mlcube_remote.cli.main import cli  # noqa: PLC0415 - it imports this module
+    from mlcube_remote.cli.main import COMPLETE, cli  # noqa: PLC0415 - it imports this module
 
     kind = get_completion_class(shell)
     assert kind is not None  # noqa: S101 - click knows all three
-    click.echo(kind(cli, {}, "mlcube-remote", VARIABLE).source())
+    click.echo(kind(cli, {}, "mlcube-remote", COMPLETE).source())

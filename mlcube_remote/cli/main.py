@@ -33,6 +33,9 @@ _COMMANDS = {
     "completion": ("mlcube_remote.cli.completion", "Print the shell completion script."),
 }
 
+COMPLETE = "_MLCUBE_REMOTE_COMPLETE"
+"""The variable with which a shell asks what a line could go on with."""
+
 
 class _LazyGroup(click.Group):
     """Imports a subcommand only when it is asked for, so that ``--help`` is quick."""
@@ -48,7 +51,7 @@ class _LazyGroup(click.Group):
 
     def main(self, *args: Any, **more: Any) -> Any:
         """Run the command line, or tell a shell what it could go on with."""
-        if "_MLCUBE_REMOTE_COMPLETE" in os.environ:
+        if COMPLETE in os.environ:
             import_module("mlcube_remote.cli.completion")
         return super().main(*args, **more)
 

@@ -120,7 +120,7 @@ def trees(
                 *(rule for each in both for rule in _output_rules(each, cube.root, wanted)),
                 *filter_rules(patterns),
                 *(rule for each in both for rule in _results_rule(each)),
-                *_other_workspace_rule(cube, items),
+                *_other_workspace_rule(cube, usual.workspace, items),
                 *_workspace_rule(cube),
             ),
             mirror=True,
@@ -195,12 +195,11 @@ def _workspace_rule(cube: Cube) -> list[str]:
     return [f"P /{inside}/***"]
 
 
-def _other_workspace_rule(cube: Cube, placed: Iterable[Placed]) -> list[str]:
+def _other_workspace_rule(cube: Cube, usual: Path, placed: Iterable[Placed]) -> list[str]:
     """Return what keeps a run in a workspace of its own from the cube's usual one.
 
     Another run may be at work there: what it makes is neither deleted nor overwritten.
     """
-    usual = cube.root / "workspace"
     if cube.workspace == cube.root or usual.is_relative_to(cube.workspace):
         return []
     if any(item.local is not None and item.local.is_relative_to(usual) for item in placed):

@@ -85,13 +85,15 @@ mlcr_others_have() {
     shift
     for mlcr_gpu in "$@"; do
         for mlcr_told in "$mlcr_common/$mlcr_gpu"=*; do
-            if [ -d "$mlcr_told" ] && [ ! -d "$mlcr_ours/${mlcr_told##*=}" ] &&
-                mlcr_is_believed "$mlcr_told"; then
-                return 0
-            fi
+            ! mlcr_is_anothers "$mlcr_told" "$mlcr_ours" || return 0
         done
     done
     return 1
+}
+
+# mlcr_is_anothers TOLD JOBS: whether this is there, of a job that is not in JOBS, and believed.
+mlcr_is_anothers() {
+    [ -d "$1" ] && [ ! -d "$2/${1##*=}" ] && mlcr_is_believed "$1"
 }
 
 # mlcr_is_believed TOLD: whether the process lives that the name tells of, or may: for a minute it

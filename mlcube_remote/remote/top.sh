@@ -54,9 +54,9 @@ mlcr_top_gpus() {
 mlcr_top_others() {
     mlcr_know_common || return 0
     for mlcr_told in "$mlcr_common"/*=*; do
+        mlcr_is_anothers "$mlcr_told" "$1" || continue
         mlcr_one=${mlcr_told##*/}
-        [ ! -d "$mlcr_told" ] || [ -d "$1/${mlcr_one##*=}" ] || ! mlcr_is_believed "$mlcr_told" ||
-            mlcr_fact process "${mlcr_one%%=*} - $(mlcr_owner_of "$mlcr_told")"
+        mlcr_fact process "${mlcr_one%%=*} - $(mlcr_owner_of "$mlcr_told")"
     done
 }
 
