@@ -43,4 +43,9 @@ def supervisor() -> str:
 
 
 def _read(name: str) -> str:
-    return files(__name__).joinpath(name).read_text(encoding="utf-8")
+    """Return a file's text without its comments.
+
+    A run sends these texts several times, and links may be slow: two bytes in five are comments.
+    """
+    lines = files(__name__).joinpath(name).read_text(encoding="utf-8").splitlines(keepends=True)
+    return "".join(line for line in lines if line.strip() and not line.lstrip().startswith("#"))

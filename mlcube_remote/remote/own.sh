@@ -19,10 +19,11 @@ mlcr_own() {
     [ "$mlcr_uid" -ne 0 ] || return 0
     mlcr_targets=
     while [ "$mlcr_count" -gt 0 ]; do
-        if mlcr_is_foreign "$1" "$mlcr_root" &&
-            ! { mlcr_can_be_copied "$mlcr_real" && mlcr_copy_own "$mlcr_real"; }; then
-            mlcr_targets="$mlcr_targets $2"
-        fi
+        mlcr_look_for_foreign "$1" "$mlcr_root"
+        case $mlcr_found in
+        few) mlcr_copy_own "$mlcr_real" || mlcr_targets="$mlcr_targets $2" ;;
+        much) mlcr_targets="$mlcr_targets $2" ;;
+        esac
         shift 2
         mlcr_count=$((mlcr_count - 1))
     done
@@ -34,45 +35,56 @@ mlcr_own() {
     mlcr_limited 3600 "$@" "$mlcr_owner" $mlcr_targets
 }
 
-# mlcr_is_foreign DIRECTORY ROOT: whether DIRECTORY, which really is mlcr_real, is below ROOT, and
-# somebody else owns something in it. An engine would follow a link to where nothing is ours.
-mlcr_is_foreign() {
-    mlcr_real=$(cd -P -- "$1" 2>/dev/null && pwd -P) || return 1
+# mlcr_look_for_foreign DIRECTORY ROOT: set mlcr_real to what DIRECTORY really is, and mlcr_found to
+# what others own in it if that is below ROOT: "none", "few" files which can be copied, or "much". An
+# engine would follow a link to where nothing is ours.
+mlcr_look_for_foreign() {
+    mlcr_found=none
+    mlcr_real=$(cd -P -- "$1" 2>/dev/null && pwd -P) || return 0
     case $mlcr_real in
     "$2"/*) ;;
-    *) return 1 ;;
+    *) return 0 ;;
     esac
-    find "$mlcr_real" -xdev ! -user "$mlcr_uid" -print 2>/dev/null | mlcr_is_more_than 0
+    # The processes that are started here are paid for by every run: one find answers all, with a
+    # word before directories, pipes, and files that the user may not read or that are large.
+    mlcr_found=$(
+        find "$mlcr_real" -xdev ! -user "$mlcr_uid" \( \
+            \( ! -type f ! -type l -o -type f ! -perm -004 -o -size +2048 \) \
+            -exec echo much {} + -o -print \) 2>/dev/null | mlcr_amount 50
+    )
 }
 
-# mlcr_is_more_than COUNT: whether standard input has more than COUNT lines.
-mlcr_is_more_than() {
+# mlcr_amount COUNT: print what mlcr_found is to be, from what find says.
+mlcr_amount() {
     mlcr_lines=0
-    while [ "$mlcr_lines" -le "$1" ]; do
-        read -r _ || return 1
-        mlcr_lines=$((mlcr_lines + 1))
+    while [ "$mlcr_lines" -le "$1" ] && read -r mlcr_line; do
+        case $mlcr_line in
+        'much /'*) mlcr_lines=$(($1 + 1)) ;;
+        *) mlcr_lines=$((mlcr_lines + 1)) ;;
+        esac
     done
-}
-
-# mlcr_can_be_copied DIRECTORY: whether what others own there is little, and nothing that the user
-# may not read or, if it is a directory, not empty.
-mlcr_can_be_copied() {
-    ! find "$1" -xdev ! -user "$mlcr_uid" \( -type d -o -type f ! -perm -004 -o -size +2048 \) \
-        -print 2>/dev/null | mlcr_is_more_than 0 &&
-        ! find "$1" -xdev ! -user "$mlcr_uid" -print 2>/dev/null | mlcr_is_more_than 50
+    case $mlcr_lines in
+    0) echo none ;;
+    $(($1 + 1))) echo much ;;
+    *) echo few ;;
+    esac
 }
 
 # mlcr_copy_own DIRECTORY: put copies in the place of others' files and links; fail where that did
-# not do, on a full disk or with pipes among them.
+# not do, on a full disk.
 mlcr_copy_own() {
     # shellcheck disable=SC2016 # expanded by the inner shell
-    find "$1" -xdev ! -user "$mlcr_uid" \( -type f -o -type l \) -exec sh -c '
+    find "$1" -xdev ! -user "$mlcr_uid" -exec sh -c '
+        status=0
         for file; do
             new=${file%/*}/.mlcube-remote-own.$$
-            cp -Pp -- "$file" "$new" && mv -f -- "$new" "$file" || rm -f -- "$new"
+            cp -Pp -- "$file" "$new" && mv -f -- "$new" "$file" || {
+                rm -f -- "$new"
+                status=1
+            }
         done
+        exit $status
     ' sh {} + 2>/dev/null
-    ! find "$1" -xdev ! -user "$mlcr_uid" -print 2>/dev/null | mlcr_is_more_than 0
 }
 
 # mlcr_is_rootless DIRECTORY: whether the engine of a task runs without privileges.
