@@ -151,6 +151,7 @@ class Sessions:
 
     def _open(self, text: bytes = b"") -> ShellChannel:
         shell: ShellChannel | None = None
+        began = time.monotonic()
         try:
             channel = self.transport.open_session(
                 window_size=WINDOW, max_packet_size=PACKET, timeout=_OPEN_TIMEOUT
@@ -162,8 +163,11 @@ class Sessions:
         except (paramiko.SSHException, EOFError, OSError) as problem:
             if shell is not None:
                 shell.close()
-            if shell is None or not self.transport.is_active():
+            if not self.transport.is_active() or time.monotonic() > began + _OPEN_TIMEOUT:
                 raise ShellChannel.connection_lost(self.host) from problem
+            if shell is None:
+                # Of several that are refused in one moment, Paramiko tells only one why.
+                raise _RefusedError(str(problem)) from problem
             raise HostUnfitError(
                 self.host,
                 f"refused to run a command: {problem}",

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What becomes of a session that the server does not allow."""
+
+from __future__ import annotations
+
+from unittest.mock import Mock
+
+import paramiko
+import pytest
+
+from mlcube_remote.errors import StateUnknownError
+from mlcube_remote.transport import sessions as sessions_module
+from mlcube_remote.transport.sessions import OccupiedError, Sessions
+
+
+def failing_with(problem: Exception, *, is_active: bool = True) -> tuple[Sessions, Mock]:
+    """Return sessions on a transport that opens none, and what was asked of it."""
+    transport = Mock(spec=paramiko.Transport)
+    transport.open_session.side_effect = problem
+    transport.is_active.return_value = is_active
+    return Sessions("h1", transport, lambda: True), transport.open_session
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        paramiko.ChannelException(2, "Connect failed"),
+        # What Paramiko raises for all but one of those that are refused in one moment.
+        paramiko.SSHException("Unable to open channel."),
+    ],
+)
+def test_a_refused_session_is_waited_for(
+    refusal: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions_module, "_SHORT_PATIENCE", 0.2)
+    sessions, asked = failing_with(refusal)
+
+    with pytest.raises(OccupiedError):
+        sessions.open(is_brief=True)
+    assert asked.call_count > 1
+
+
+def test_a_connection_that_ended_is_no_refusal() -> None:
+    sessions, asked = failing_with(paramiko.SSHException("not active"), is_active=False)
+
+    with pytest.raises(StateUnknownError, match="h1: connection lost"):
+        sessions.open(is_brief=True)
+    assert asked.call_count == 1
+
+
+def test_a_server_that_does_not_answer_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions_module, "_OPEN_TIMEOUT", -1.0)
+    sessions, _ = failing_with(paramiko.SSHException("Timeout opening channel."))
+
+    with pytest.raises(StateUnknownError, match="h1: connection lost"):
+        sessions.open(is_brief=True)
