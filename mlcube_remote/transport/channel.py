@@ -50,11 +50,16 @@ class ShellChannel:
     """The first bytes that the login shell printed of its own, if it did."""
 
     def begin(self, text: bytes = b"") -> None:
-        """Start the shell and send the preamble, then ``text``, without waiting for an answer."""
+        """Start the shell, without waiting for an answer.
+
+        Args:
+            text: What it executes at once. Without any it waits for one line, once it has greeted;
+                what follows that line is not read ahead.
+        """
         marker = framing.nonce()
         self._greetings = {stream: framing.Greeting(marker) for stream in Stream}
         self.channel.exec_command(framing.COMMAND)
-        self.send(framing.preamble(marker) + text)
+        self.send(framing.preamble(marker, waits=not text) + text)
 
     def send(self, data: bytes) -> None:
         """Send bytes to the shell.
@@ -107,10 +112,6 @@ class ShellChannel:
             hint="a login shell that runs commands is needed: check ForceCommand, nologin and "
             "what ~/.bashrc or ~/.cshrc executes for non-interactive sessions",
         )
-
-    def push_back(self, data: bytes) -> None:
-        """Put bytes of standard output back, to be read again first."""
-        self._ahead.insert(0, (Stream.STDOUT, data))
 
     def read(
         self, take: Taker, *, silence: float | None = None, within: float | None = None

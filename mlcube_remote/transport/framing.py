@@ -51,13 +51,24 @@ def nonce() -> bytes:
     return b"mlcr-" + secrets.token_hex(16).encode()
 
 
-def preamble(marker: bytes) -> bytes:
-    """Return the text that makes a shell ours: known settings, then the marker on both streams."""
+def preamble(marker: bytes, *, waits: bool = False) -> bytes:
+    """Return the text that makes a shell ours: known settings, then the marker on both streams.
+
+    Args:
+        marker: What to print.
+        waits: The shell then executes one line, which it reads byte by byte: whatever follows that
+            line is the command's own input, or more text. Nothing may be sent before the marker has
+            come, for until then a shell reads as much as there is.
+    """
     # In two parts, so that something that only echoes its input is not taken for a shell.
     start, rest = marker[:5].decode(), marker[5:].decode()
-    return SETTINGS + (
+    greeting = (
         f"printf '%s%s\\n' '{start}' '{rest}' >&2\nprintf '%s%s\\n' '{start}' '{rest}'\n"
     ).encode("ascii")
+    if not waits:
+        return SETTINGS + greeting
+    # One command to the shell, which has read all of it before it prints the marker.
+    return SETTINGS + b"{\n" + greeting + b'IFS= read -r mlcr_line\neval "$mlcr_line"\n}\n'
 
 
 def framed(call: bytes, marker: bytes) -> bytes:

@@ -22,8 +22,7 @@ from typing import IO
 
 import attrs
 
-from mlcube_remote.errors import HostError, HostUnfitError, UsageError
-from mlcube_remote.transport import framing
+from mlcube_remote.errors import HostError, UsageError
 from mlcube_remote.transport.base import RsyncResult, Stream
 from mlcube_remote.transport.channel import ShellChannel
 from mlcube_remote.transport.quoting import quote_words
@@ -33,7 +32,6 @@ _PIPE_SIZE = 1024 * 1024
 _MAX_MESSAGES = 256 * 1024
 _LOOK_AGAIN = 0.5
 """Seconds until rsync's process is looked at though it is silent."""
-_START_TIMEOUT = 60.0
 _END_TIMEOUT = 15.0
 """Seconds that the other side may go on once this side's rsync has ended."""
 
@@ -165,15 +163,14 @@ class Relay:
         if request is None:
             return
         command, begun = request
-        marker = framing.nonce()
-        line = f"printf '%s\\n' '{marker.decode()}'; exec {quote_words(command)}\n"
-        shell.send(line.encode("utf-8", "surrogateescape"))
         shell.greet()
-        # Only once the shell has read its last line may the protocol's bytes follow.
-        self._await(shell, marker)
+        line = f"exec {quote_words(command)}\n".encode("utf-8", "surrogateescape")
         # The thread's own copy: it may outlive this one, whose number is then another file's.
         threading.Thread(
-            target=_pump_up, args=(os.dup(pipes.up), begun, shell), name="mlcr-up", daemon=True
+            target=_pump_up,
+            args=(os.dup(pipes.up), line + begun, shell),
+            name="mlcr-up",
+            daemon=True,
         ).start()
         self._pump_down(shell, pipes.down)
         pipes.end(shell.status())
@@ -195,27 +192,6 @@ class Relay:
             if len(words) > int(count):
                 return [os.fsdecode(word) for word in words[:-1]], words[-1]
         return None
-
-    def _await(self, shell: ShellChannel, marker: bytes) -> None:
-        greeting = framing.Greeting(marker)
-        rest: bytes | None = None
-
-        def take(stream: Stream, data: bytes) -> bool:
-            nonlocal rest
-            if stream is Stream.STDERR:
-                self._keep(data)
-                return False
-            rest = greeting.feed(data)
-            return rest is not None
-
-        try:
-            shell.read(take, within=_START_TIMEOUT)
-        except framing.AnswerError as problem:
-            raise HostUnfitError(
-                shell.host, f"its shell talks instead of starting rsync: {greeting.shown}"
-            ) from problem
-        if rest:
-            shell.push_back(rest)
 
     def _pump_down(self, shell: ShellChannel, descriptor: int) -> None:
         writable = True

@@ -150,24 +150,25 @@ class Sessions:
             return any(not shell.channel.closed for shell in self._busy)
 
     def _open(self, text: bytes = b"") -> ShellChannel:
-        shell: ShellChannel | None = None
         began = time.monotonic()
         try:
             channel = self.transport.open_session(
                 window_size=WINDOW, max_packet_size=PACKET, timeout=_OPEN_TIMEOUT
             )
-            shell = ShellChannel(self.host, channel)
-            shell.begin(text)
         except paramiko.ChannelException as problem:
             raise _RefusedError(problem.text) from problem
         except (paramiko.SSHException, EOFError, OSError) as problem:
-            if shell is not None:
-                shell.close()
             if not self.transport.is_active() or time.monotonic() > began + _OPEN_TIMEOUT:
                 raise ShellChannel.connection_lost(self.host) from problem
-            if shell is None:
-                # Of several that are refused in one moment, Paramiko tells only one why.
-                raise _RefusedError(str(problem)) from problem
+            # Of several that are refused in one moment, Paramiko tells only one why.
+            raise _RefusedError(str(problem)) from problem
+        shell = ShellChannel(self.host, channel)
+        try:
+            shell.begin(text)
+        except (paramiko.SSHException, EOFError, OSError) as problem:
+            shell.close()
+            if not self.transport.is_active():
+                raise ShellChannel.connection_lost(self.host) from problem
             raise HostUnfitError(
                 self.host,
                 f"refused to run a command: {problem}",

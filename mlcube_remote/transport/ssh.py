@@ -168,9 +168,10 @@ class SSHConnection:
             return False
 
         with self._sessions.lasting() as shell:
-            shell.send(library().encode() + text)
-            shell.end()
             shell.greet()
+            # After the line that it waits for comes a script.
+            shell.send(b"\n" + library().encode() + text)
+            shell.end()
             shell.read(take, silence=timeout)
             return shell.status()
 

@@ -201,6 +201,35 @@ def test_a_real_shell_keeps_to_the_framing(
     assert b"next\n\nmlcr-second 0\n" in done.stdout
 
 
+@pytest.mark.parametrize("shell", [["dash"], ["bash"], ["bash", "--posix"], ["busybox", "sh"]])
+@pytest.mark.parametrize(
+    ("line", "more", "answer"),
+    [
+        # The bytes of a protocol, which begin at once.
+        (b"exec cat", b"\0echo no\n\xff" * 9000, b"\0echo no\n\xff" * 9000),
+        (b"exec printf %s 'a \\b'", b"", rb"a \b"),
+        # A script, longer than what a shell reads at once.
+        (b"", b"# " + b"x" * 70_000 + b"\necho end\n", b"end\n"),
+    ],
+)
+def test_a_shell_that_waits_reads_one_line_and_no_byte_more(
+    shell: list[str], line: bytes, more: bytes, answer: bytes
+) -> None:
+    marker = b"mlcr-hello"
+    with subprocess.Popen(
+        [*shell, "-s"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(preamble(marker, waits=True))
+        process.stdin.flush()
+        greeted = process.stdout.readline()
+        rest, _ = process.communicate(line + b"\n" + more, timeout=20)
+
+    assert Greeting(marker).feed(greeted + rest) == answer
+    assert process.returncode == 0
+
+
 @settings(deadline=None, max_examples=20)
 @given(data=st.binary(max_size=300).map(lambda data: data.replace(b"\0", b"")))
 def test_binary_output_survives_a_real_shell(data: bytes) -> None:
