@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,6 +24,8 @@ from mlcube_remote.sandbox.place import Place, Sandbox, SandboxHost
 LABEL = "org.mlcommons.mlcube-remote.sandbox"
 
 _AT_ONCE = 8
+_FEW = 4
+"""With more hosts than these, they are counted instead of named."""
 _PUBLISHED = re.compile(r"127\.0\.0\.1:(\d+)->22/tcp")
 
 
@@ -89,11 +91,11 @@ def up(
         }
         unfit = [each for name, each in found.items() if name not in fit]
         if unfit:
-            note(f"removing {', '.join(each.host for each in unfit)}")
+            note(f"removing {_named([each.host for each in unfit])}")
             _remove(where, unfit)
         missing = [name for name in wanted if name not in fit]
         if missing:
-            note(f"starting {', '.join(missing)}")
+            note(f"starting {_named(missing)}")
             _start(where, {name: (wanted[name], image[wanted[name].name]) for name in missing})
         return _publish(where)
 
@@ -121,7 +123,7 @@ def down(*, state_dir: Path | None = None, note: Callable[[str], None] = _silent
     with _locked(where):
         found = _containers(where)
         if found:
-            note(f"removing {', '.join(sorted(each.host for each in found))}")
+            note(f"removing {_named(sorted(each.host for each in found))}")
         _remove(where, found)
         homes.delete(where.hosts, label=LABEL)
         for path in (where.inventory, where.known_hosts, where.identity, where.lock):
@@ -129,6 +131,10 @@ def down(*, state_dir: Path | None = None, note: Callable[[str], None] = _silent
         where.identity.with_name(where.identity.name + ".pub").unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # something of the user's own is in there: it stays
         where.root.rmdir()
+
+
+def _named(hosts: Sequence[str]) -> str:
+    return ", ".join(hosts) if len(hosts) <= _FEW else _counted(len(hosts))
 
 
 def _counted(hosts: int) -> str:
