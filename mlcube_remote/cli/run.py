@@ -26,8 +26,8 @@ from mlcube_remote.errors import UsageError
 from mlcube_remote.inventory.model import Inventory
 
 if TYPE_CHECKING:  # parsing and --help need none of these
+    from mlcube_remote.dispatch.job import Request
     from mlcube_remote.dispatch.outcome import JobOutcome
-    from mlcube_remote.dispatch.plan import Request
 
 _parallel_option = click.option(
     "--parallel",
@@ -142,7 +142,7 @@ def prepare(
         given: The options.
         configure_only: Whether to stop before any task.
         again: Of a run that was begun before, the jobs to run again: see
-            :attr:`mlcube_remote.dispatch.plan.Request.again`.
+            :attr:`mlcube_remote.dispatch.job.Request.again`.
 
     Raises:
         UsageError: Something in them, or in a file that they name, is wrong.
@@ -156,7 +156,7 @@ def prepare(
     from mlcube_remote.commands.model import Options  # noqa: PLC0415
     from mlcube_remote.cube import system as system_settings  # noqa: PLC0415
     from mlcube_remote.cube.load import load, select_tasks  # noqa: PLC0415
-    from mlcube_remote.dispatch.plan import Request  # noqa: PLC0415
+    from mlcube_remote.dispatch.job import Request  # noqa: PLC0415
     from mlcube_remote.dispatch.trial import trials  # noqa: PLC0415
 
     system = system_settings.load()

@@ -18,8 +18,8 @@ from mlcube_remote.transport.base import Connection
 
 if TYPE_CHECKING:  # a command that begins no run needs none of these
     from mlcube_remote.cube.system import SystemSettings
+    from mlcube_remote.dispatch.job import Job, Request
     from mlcube_remote.dispatch.known import KnownRun
-    from mlcube_remote.dispatch.plan import Job, Request
     from mlcube_remote.dispatch.sweep import Point
     from mlcube_remote.runs.store import Store
 

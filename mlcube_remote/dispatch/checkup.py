@@ -14,7 +14,7 @@ import attrs
 from mlcube_remote.commands.sif import installed
 from mlcube_remote.cube.system import NO_SYSTEM_SETTINGS, SystemSettings, UserPlatform
 from mlcube_remote.dispatch import gpus
-from mlcube_remote.dispatch.plan import named_platform
+from mlcube_remote.dispatch.assign import named_platform
 from mlcube_remote.dispatch.preflight import Facts, engine_problem, probe, require_rsync
 from mlcube_remote.dispatch.rsync import readable_size
 from mlcube_remote.errors import (

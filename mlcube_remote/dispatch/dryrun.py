@@ -6,8 +6,11 @@ from __future__ import annotations
 import attrs
 
 from mlcube_remote.commands.model import Argv, ImageCommands, TaskCommands
+from mlcube_remote.dispatch import require
+from mlcube_remote.dispatch.assign import make_jobs
+from mlcube_remote.dispatch.job import Job, Request
 from mlcube_remote.dispatch.paths import HostPaths
-from mlcube_remote.dispatch.plan import Job, Request, make_jobs, plan
+from mlcube_remote.dispatch.plan import check
 from mlcube_remote.dispatch.sync import size_of, trees
 from mlcube_remote.errors import PlanError
 
@@ -46,12 +49,16 @@ def dry_run(request: Request) -> tuple[tuple[Planned, ...], dict[str, tuple[str,
         its commands are known.
 
     Raises:
-        PlanError: Something does not fit together.
+        PlanError: Something does not fit together, or an input of this machine is missing: without
+            it neither what is sent is known, nor whether it is a file.
         CubeError: mlcube.yaml asks for something that cannot be honoured.
     """
     planned: list[Planned] = []
     notes: dict[str, tuple[str, ...]] = {}
-    jobs, refusal = make_jobs(request), _refusal(request)
+    jobs = make_jobs(request)
+    if not request.configure_only:
+        require.inputs(jobs, only_sent=True)
+    refusal = _refusal(request, jobs)
     for job in jobs:
         paths = job.unasked_paths()
         mine = _configured(job, paths) if request.configure_only else _tasks(job, paths)
@@ -81,9 +88,9 @@ def _tasks(job: Job, paths: HostPaths) -> list[Planned]:
     ]
 
 
-def _refusal(request: Request) -> tuple[str, ...]:
+def _refusal(request: Request, jobs: tuple[Job, ...]) -> tuple[str, ...]:
     try:
-        plan(request)
+        check(request, jobs)
     except PlanError as problem:
         return (f"would be refused: {problem}",)
     return ()

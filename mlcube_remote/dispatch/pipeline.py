@@ -14,13 +14,13 @@ from mlcube_remote.dispatch import gpus
 from mlcube_remote.dispatch.claim import Claim, claim, join
 from mlcube_remote.dispatch.ending import Settle, conclude
 from mlcube_remote.dispatch.events import Level, Stage
+from mlcube_remote.dispatch.job import Job
 from mlcube_remote.dispatch.journal import Journal
 from mlcube_remote.dispatch.lease import Device, lease
 from mlcube_remote.dispatch.line import Line
 from mlcube_remote.dispatch.outcome import JobOutcome
 from mlcube_remote.dispatch.paths import cube_room
 from mlcube_remote.dispatch.placement import Where
-from mlcube_remote.dispatch.plan import Job
 from mlcube_remote.dispatch.preflight import (
     Facts,
     clock_warning,

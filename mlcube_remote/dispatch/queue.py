@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from functools import partial
 
+from mlcube_remote.dispatch.assign import make_job, slots
 from mlcube_remote.dispatch.ending import Settle
+from mlcube_remote.dispatch.job import Job, Request
 from mlcube_remote.dispatch.known import Attempt, last_attempts
 from mlcube_remote.dispatch.outcome import JobOutcome, Status
 from mlcube_remote.dispatch.pipeline import run_job
-from mlcube_remote.dispatch.plan import Job, Request, make_job, slots
 from mlcube_remote.dispatch.pool import PoolJob
 from mlcube_remote.dispatch.run import Run
 from mlcube_remote.dispatch.schedule import Place, Start

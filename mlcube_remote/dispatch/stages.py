@@ -18,12 +18,12 @@ from mlcube_remote.commands.paths import holds, host_path
 from mlcube_remote.dispatch.aim import MadeFile
 from mlcube_remote.dispatch.configure import configure
 from mlcube_remote.dispatch.events import Level, Stage
+from mlcube_remote.dispatch.job import Job
 from mlcube_remote.dispatch.journal import Journal
 from mlcube_remote.dispatch.launch import Start, launch
 from mlcube_remote.dispatch.line import Line
 from mlcube_remote.dispatch.paths import HostPaths
 from mlcube_remote.dispatch.placement import Placed, Where, made_by_cube
-from mlcube_remote.dispatch.plan import Job
 from mlcube_remote.dispatch.preflight import Facts, Image, find_image, require_architecture
 from mlcube_remote.dispatch.pull import Wanted, folders
 from mlcube_remote.dispatch.record import plan_to_start

@@ -11,8 +11,9 @@ import pytest
 from mlcube_remote.commands.model import Options
 from mlcube_remote.cube.load import load
 from mlcube_remote.dispatch import lease as leases
+from mlcube_remote.dispatch.job import Job, Request
 from mlcube_remote.dispatch.lease import Device, lease, spelt
-from mlcube_remote.dispatch.plan import Job, Request, plan
+from mlcube_remote.dispatch.plan import plan
 from mlcube_remote.errors import BusyError, HostError
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.transport.base import Reply

@@ -16,9 +16,10 @@ from mlcube_remote.cube.load import load
 from mlcube_remote.cube.model import Cube
 from mlcube_remote.cube.system import SystemSettings
 from mlcube_remote.dispatch.dryrun import dry_run
+from mlcube_remote.dispatch.job import Job, Request
 from mlcube_remote.dispatch.paths import cube_room, host_paths
 from mlcube_remote.dispatch.placement import Where, place
-from mlcube_remote.dispatch.plan import Job, Request, plan
+from mlcube_remote.dispatch.plan import plan
 from mlcube_remote.dispatch.pull import folders
 from mlcube_remote.errors import MLCubeRemoteError, PlanError, UsageError
 from mlcube_remote.inventory.model import LOCAL_HOST, Host
@@ -255,6 +256,18 @@ def test_what_an_input_on_the_host_is_only_the_host_can_tell(root: Path) -> None
 
 def test_an_input_of_this_machine_must_exist(root: Path) -> None:
     assert "does not exist" in str(refused(request(root, "train", config="local:/no/where")))
+
+
+def test_a_dry_run_too_refuses_what_is_not_here_to_be_sent(root: Path) -> None:
+    text = CUBE.replace("default: conf.yaml", "default: 'local:/no/where'")
+    (root / "mlcube.yaml").write_text(text)
+    with pytest.raises(PlanError) as caught:
+        dry_run(request(root, "train"))
+    missing = "train.config: input /no/where does not exist"
+    assert str(caught.value) == f"{root}/mlcube.yaml:9:29: {missing}"
+    assert caught.value.hint == "create it, or give another: config=PATH"
+    asked = attrs.evolve(request(root, "train"), configure_only=True)
+    assert dry_run(asked)[0], "an image needs no inputs"
 
 
 def test_an_input_that_is_a_link_out_of_the_cube_is_refused(root: Path, tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ import pytest
 from mlcube_remote.commands.model import Options
 from mlcube_remote.cube.load import load
 from mlcube_remote.cube.model import Parameter
+from mlcube_remote.dispatch.assign import make_job
 from mlcube_remote.dispatch.dryrun import dry_run
-from mlcube_remote.dispatch.plan import Job, Request, make_job, plan
+from mlcube_remote.dispatch.job import Job, Request
+from mlcube_remote.dispatch.plan import plan
 from mlcube_remote.dispatch.pull import folders
 from mlcube_remote.dispatch.queue import places
 from mlcube_remote.dispatch.sweep import sharded, swept
