@@ -28,7 +28,7 @@ from mlcube_remote.commands.model import (
 from mlcube_remote.commands.mounts import bind
 from mlcube_remote.commands.paths import missing_directories
 from mlcube_remote.commands.settings import SECTIONS, Settings, merge
-from mlcube_remote.commands.trust import check_mounts, check_settings
+from mlcube_remote.commands.trust import check_context, check_mounts, check_settings
 from mlcube_remote.commands.workspace import after_copies, copies_for
 from mlcube_remote.cube.model import NOTHING, Cube, Task
 from mlcube_remote.cube.read import has_control
@@ -144,6 +144,8 @@ def _image(settings: Settings, layout: Layout, kind_of: KindOf, *, trusted: bool
         check_settings(settings)
     if settings.platform in CONTAINER_ENGINES:
         image = engine.image_commands(settings, layout, kind_of)
+        if image.source and not trusted:
+            check_context(settings, engine.build_context(settings, layout), layout)
     else:
         image = sif.image_commands(settings, layout, kind_of)
     return attrs.evolve(image, warnings=(*settings.warnings, *image.warnings))

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import posixpath
 import shlex
 from collections.abc import Sequence
@@ -17,7 +15,7 @@ from mlcube_remote.commands.model import (
     PathKind,
     Writable,
 )
-from mlcube_remote.commands.mounts import Mount
+from mlcube_remote.commands.mounts import Mount, csv_line
 from mlcube_remote.commands.paths import fill_in
 from mlcube_remote.commands.settings import Settings
 from mlcube_remote.cube.model import Task
@@ -35,7 +33,7 @@ def image_commands(settings: Settings, layout: Layout, kind_of: KindOf) -> Image
     engine = settings.words(settings.platform)
     image = settings.text("image")
     strategy = settings.text("build_strategy")
-    context = _inside(layout.root, settings.text("build_context"), layout)
+    context = build_context(settings, layout)
     recipe = _inside(context, settings.text("build_file"), layout)
     if strategy == "pull" or kind_of(recipe) is not PathKind.FILE:
         configure = (*engine, "pull", image)
@@ -49,8 +47,14 @@ def image_commands(settings: Settings, layout: Layout, kind_of: KindOf) -> Image
         probe=(*engine, "image", "inspect", "--format", "{{.Id}}", image),
         cwd=layout.root,
         configure=(configure,),
+        source="" if strategy == "pull" else recipe,
         before_each_run=strategy == "always",
     )
+
+
+def build_context(settings: Settings, layout: Layout) -> str:
+    """Return the directory that an image is built from."""
+    return _inside(layout.root, settings.text("build_context"), layout)
 
 
 def container(settings: Settings, task: Task, mounts: Sequence[Mount]) -> tuple[Argv, Argv]:
@@ -119,8 +123,7 @@ def _volume(settings: Settings, mount: Mount) -> Argv:
         fields.append("readonly")
     if label:
         fields.append(f"relabel={'shared' if label == 'z' else 'private'}")
-    line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(fields)
-    if settings.platform == "podman" and '"' in line.getvalue():
+    line = csv_line(fields)
+    if settings.platform == "podman" and '"' in line:
         raise PlanError(f"podman cannot mount a path with both ':' and ',' or '\"': {mount.source}")
-    return ("--mount", line.getvalue())
+    return ("--mount", line)

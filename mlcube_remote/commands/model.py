@@ -90,8 +90,9 @@ class ImageCommands:
     configure_directories: tuple[str, ...] = ()
     """Directories that must exist before ``configure``."""
     source: str = ""
-    """What a SIF file is built from, whether that is there or not: a recipe, relative to ``cwd``,
-    or an address. The image and it are the last two words of ``configure``."""
+    """What the image is built from, whether that is there or not; nothing where it is pulled.
+    Of an engine's image the recipe, absolute; of a SIF file a recipe, relative to ``cwd``, or an
+    address: the image and it are the last two words of ``configure``."""
     before_each_run: bool = False
     """Whether ``configure`` comes before each run (``build_strategy: always``)."""
     warnings: tuple[str, ...] = ()

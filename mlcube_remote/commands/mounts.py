@@ -7,8 +7,10 @@ Each parameter's directory (for a file, the one it lies in) is mounted as ``/mlc
 
 from __future__ import annotations
 
+import csv
+import io
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import attrs
 
@@ -98,6 +100,13 @@ def bind(
         from_cube=from_cube,
         warnings=tuple(warnings),
     )
+
+
+def csv_line(fields: Sequence[str]) -> str:
+    """Return fields as engines' ``--mount`` reads them: a line of CSV, quoted where need be."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(fields)
+    return line.getvalue()
 
 
 def _kind(cube: Cube, task: Task, parameter: Parameter, path: str, kind_of: KindOf) -> PathKind:

@@ -20,11 +20,10 @@ from mlcube_remote.commands.model import (
     Options,
     PathKind,
 )
-from mlcube_remote.commands.mounts import Mount
+from mlcube_remote.commands.mounts import Mount, csv_line
 from mlcube_remote.commands.paths import fill_in, host_path
 from mlcube_remote.commands.settings import Settings
 from mlcube_remote.cube.model import NOTHING, Cube, Task
-from mlcube_remote.errors import PlanError
 
 PROGRAMS: Mapping[str, tuple[str, str]] = {
     "singularity": ("singularity", "apptainer"),
@@ -77,7 +76,7 @@ def container(
     """Return what stands before and after the image in the container's command.
 
     Raises:
-        PlanError: A setting does not split into words, or a path cannot be mounted.
+        PlanError: A setting does not split into words.
     """
     entrypoint = shlex.split(task.entrypoint or "")
     switched_on = settings.values.get("--nv") not in (None, False)
@@ -91,7 +90,7 @@ def container(
         *settings.options(_FLAGS),
         *(("--nv",) if uses_devices else ()),
         *settings.options(limits),
-        *(word for mount in mounts for word in ("--bind", _bind(settings, mount))),
+        *(word for mount in mounts for word in _bind(mount)),
     )
     return before, tuple(entrypoint) or (task.name,)
 
@@ -164,13 +163,13 @@ def _sif_name(source: str) -> str:
     return "".join(character for character in source if character.isalnum()) + ".sif"
 
 
-def _bind(settings: Settings, mount: Mount) -> str:
-    if ":" in mount.source or "," in mount.source:
-        raise PlanError(
-            f"{settings.platform} cannot mount a path with ':' or ',': {mount.source}",
-            hint="rename the directory, or reach it through a link without those characters",
-        )
-    return f"{mount.source}:{mount.target}" + (f":{mount.opts}" if mount.opts else "")
+def _bind(mount: Mount) -> Argv:
+    if ":" not in mount.source and "," not in mount.source:
+        options = f":{mount.opts}" if mount.opts else ""
+        return ("--bind", f"{mount.source}:{mount.target}{options}")
+    # --bind splits at both, and gets lost among backslashes where a path has one and the other.
+    fields = ["type=bind", f"source={mount.source}", f"destination={mount.target}"]
+    return ("--mount", csv_line([*fields, "ro"] if mount.opts == "ro" else fields))
 
 
 def environment(platform: str, engine: Argv, gpus: str | None) -> Mapping[str, str]:

@@ -234,20 +234,44 @@ def check_mounts(settings: Settings, task: Task, bindings: Bindings, layout: Lay
     """
     for directory, parameter in bindings.from_cube.items():
         path = posixpath.normpath(directory)
-        if holds(layout.workspace, path) or holds(layout.root, path):
+        if place := _touched(path, layout):
+            group = "inputs" if parameter.io is IO.INPUT else "outputs"
+            where = settings.cube.where("tasks", task.name, "parameters", group, parameter.name)
+            raise PlanError(
+                f"{where}: task {task.name}: {parameter.name} would mount {path}, which a "
+                f"cube may not ask for (it touches {place})",
+                hint=f"give {parameter.name}=PATH yourself, or, {_HINT}",
+            )
+
+
+def check_context(settings: Settings, context: str, layout: Layout) -> None:
+    """Refuse to hand a host's own directory to a build, where the cube's Dockerfile could read it.
+
+    Raises:
+        PlanError: Names the position and the directory.
+    """
+    if "build_context" not in settings.sections:
+        return
+    if place := _touched(context, layout):
+        raise PlanError(
+            f"{settings.where('build_context')}: a cube may not build from {context} on its own "
+            f"(it touches {place})",
+            hint=f"give -P {settings.sections['build_context']}.build_context=PATH yourself, or, "
+            f"{_HINT}",
+        )
+
+
+def _touched(path: str, layout: Layout) -> str | None:
+    """Return the protected place that a directory outside the cube is, holds or lies in."""
+    if holds(layout.workspace, path) or holds(layout.root, path):
+        return None
+    for protected in _PROTECTED:
+        place = protected.replace("~", layout.home, 1)
+        if holds(place, layout.home):  # root's own home is /root
             continue
-        for protected in _PROTECTED:
-            place = protected.replace("~", layout.home, 1)
-            if holds(place, layout.home):  # root's own home is /root
-                continue
-            if holds(path, place) or holds(place, path):
-                group = "inputs" if parameter.io is IO.INPUT else "outputs"
-                where = settings.cube.where("tasks", task.name, "parameters", group, parameter.name)
-                raise PlanError(
-                    f"{where}: task {task.name}: {parameter.name} would mount {path}, which a "
-                    f"cube may not ask for (it touches {place})",
-                    hint=f"give {parameter.name}=PATH yourself, or, {_HINT}",
-                )
+        if holds(path, place) or holds(place, path):
+            return place
+    return None
 
 
 def _check_words(

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import attrs
 
 from mlcube_remote.commands.model import Argv, ImageCommands, TaskCommands
@@ -13,6 +15,7 @@ from mlcube_remote.dispatch.paths import HostPaths
 from mlcube_remote.dispatch.plan import check
 from mlcube_remote.dispatch.sync import size_of, trees
 from mlcube_remote.errors import PlanError
+from mlcube_remote.platforms import CONTAINER_ENGINES
 
 
 @attrs.frozen(kw_only=True)
@@ -61,20 +64,23 @@ def dry_run(request: Request) -> tuple[tuple[Planned, ...], dict[str, tuple[str,
     refusal = _refusal(request, jobs)
     for job in jobs:
         paths = job.unasked_paths()
-        mine = _configured(job, paths) if request.configure_only else _tasks(job, paths)
+        recipe = job.own_recipe(paths)
+        kinds = {recipe: "f"} if recipe else {}
+        build = _configured if request.configure_only else _tasks
+        mine = build(job, paths, kinds)
         planned += mine
         warnings = [warning for item in mine for warning in item.commands.warnings]
-        presumed = () if request.configure_only else _presumed(job, paths)
+        presumed = _presumed(job, paths, recipe)
         notes[job.label] = (*_transfers(job, paths), *presumed, *warnings, *refusal)
     return tuple(planned), notes
 
 
-def _configured(job: Job, paths: HostPaths) -> list[Planned]:
-    commands = job.image_commands(paths, {})
+def _configured(job: Job, paths: HostPaths, kinds: Mapping[str, str]) -> list[Planned]:
+    commands = job.image_commands(paths, kinds)
     return [Planned(host=job.host.name, platform=job.platform, task=None, commands=commands)]
 
 
-def _tasks(job: Job, paths: HostPaths) -> list[Planned]:
+def _tasks(job: Job, paths: HostPaths, kinds: Mapping[str, str]) -> list[Planned]:
     return [
         Planned(
             host=job.host.name,
@@ -84,7 +90,7 @@ def _tasks(job: Job, paths: HostPaths) -> list[Planned]:
             commands=built,
             launch=job.launch(number, task, built, uid="UID", paths=paths),
         )
-        for number, (task, built) in enumerate(job.commands(paths, {}), 1)
+        for number, (task, built) in enumerate(job.commands(paths, kinds), 1)
     ]
 
 
@@ -96,11 +102,20 @@ def _refusal(request: Request, jobs: tuple[Job, ...]) -> tuple[str, ...]:
     return ()
 
 
-def _presumed(job: Job, paths: HostPaths) -> tuple[str, ...]:
-    return tuple(
-        f"{path} is shown as a directory: whether it is one is asked of the host"
-        for path in job.presumed(paths)
-    )
+def _presumed(job: Job, paths: HostPaths, recipe: str) -> tuple[str, ...]:
+    """Return what is shown though nobody has asked the host for it yet."""
+    inputs = {} if job.request.configure_only else job.presumed(paths)
+    words = {"d": "directory", "f": "file"}
+    asked = [
+        f"{path} is shown as a {words[kind]}: whether it is one is asked of the host"
+        for path, kind in inputs.items()
+    ]
+    if recipe:
+        instead = "pulled" if job.platform in CONTAINER_ENGINES else "not made"
+        asked.append(
+            f"the image is shown as built from {recipe}: it is {instead} where the host lacks that"
+        )
+    return tuple(asked)
 
 
 def _transfers(job: Job, paths: HostPaths) -> tuple[str, ...]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from mlcube_remote.commands.model import (
     PathKind,
     TaskCommands,
 )
-from mlcube_remote.commands.paths import host_path
+from mlcube_remote.commands.paths import holds, host_path
 from mlcube_remote.cube.model import NOTHING, Cube
 from mlcube_remote.cube.system import NO_SYSTEM_SETTINGS, SystemSettings
 from mlcube_remote.dispatch.lease import Device, spelt, wanted
@@ -179,17 +180,40 @@ class Job:
     def presumed(self, paths: HostPaths) -> dict[str, str]:
         """Return what inputs are taken for, of which only their host can tell what they are.
 
-        As directories they are mounted by themselves. When the host has told, the commands are
-        built once more; it is then that those are refused which are not there.
+        As directories they are mounted by themselves, but for names that not every engine could
+        mount. When the host has told, the commands are built once more; it is then that those are
+        refused which are not there.
         """
         if self.host.is_local:
             return {}
         return {
-            host_path(item.parameter.value, paths.layout): "d"
+            (path := host_path(item.parameter.value, paths.layout)): _likely_kind(path)
             for items in self.placed(paths.root).values()
             for item in items
             if item.where is Where.HOST and item.is_of_unknown_type
         }
+
+    def own_recipe(self, paths: HostPaths) -> str:
+        """Return the image's recipe where only the host can tell whether it is there.
+
+        What is not in the cube is not sent. An absolute path means the host's own, as it does for
+        the data of a task.
+        """
+        source = self.image_commands(paths, {}).source
+        is_path = source.startswith(("/", "~/"))
+        is_here = self.host.is_local or holds(paths.cube, source)
+        return "" if is_here or not is_path else source
+
+    def asked(self) -> list[str]:
+        """Return the paths of which the host is asked what there is."""
+        paths = self.unasked_paths()
+        data = [
+            host_path(item.parameter.value, paths.layout)
+            for items in self.placed(self.host.remote_root).values()
+            for item in items
+            if item.where is Where.HOST
+        ]
+        return [path for path in (*data, self.own_recipe(paths)) if path]
 
     def sent(self, root: str) -> list[Placed]:
         """Return the parameters whose data the host must have, in the order of their tasks.
@@ -285,6 +309,11 @@ class Job:
         if self.devices:
             labels[f"{LABEL}.gpus"] = ",".join(device.uuid for device in self.devices)
         return labels
+
+
+def _likely_kind(path: str) -> str:
+    name = posixpath.basename(path)
+    return "f" if ":" in name and ("," in name or '"' in name) else "d"
 
 
 def _kind_of(cube: Cube, paths: HostPaths, kinds: Mapping[str, str], *, is_local: bool) -> KindOf:

@@ -9,8 +9,7 @@ from functools import partial
 import attrs
 
 from mlcube_remote.commands.model import ImageCommands
-from mlcube_remote.commands.paths import host_path
-from mlcube_remote.dispatch import gpus
+from mlcube_remote.dispatch import gpus, require
 from mlcube_remote.dispatch.claim import Claim, claim, join
 from mlcube_remote.dispatch.ending import Settle, conclude
 from mlcube_remote.dispatch.events import Level, Stage
@@ -20,7 +19,6 @@ from mlcube_remote.dispatch.lease import Device, lease
 from mlcube_remote.dispatch.line import Line
 from mlcube_remote.dispatch.outcome import JobOutcome
 from mlcube_remote.dispatch.paths import cube_room
-from mlcube_remote.dispatch.placement import Where
 from mlcube_remote.dispatch.preflight import (
     Facts,
     clock_warning,
@@ -106,18 +104,8 @@ def _connect_and_work(job: Job, run: Run, journal: Journal, reached: Reached) ->
 
 
 def _probe(job: Job, connection: Connection) -> Facts:
-    paths = job.unasked_paths()
-    asked = [
-        host_path(item.parameter.value, paths.layout)
-        for items in job.placed(job.host.remote_root).values()
-        for item in items
-        if item.where is Where.HOST
-    ]
-    # A recipe, or an image to start from, may be in the host's own directories.
-    recipe = job.image_commands(paths, {}).source
-    asked += [recipe] if recipe.startswith(("/", "~/")) else []
     room = "" if job.host.is_local else cube_room(job.request.cube)
-    facts = probe(connection, remote_root=job.host.remote_root, cube_room=room, paths=asked)
+    facts = probe(connection, remote_root=job.host.remote_root, cube_room=room, paths=job.asked())
     if not job.host.is_local:
         require_rsync(connection, facts)
     return facts
@@ -126,6 +114,7 @@ def _probe(job: Job, connection: Connection) -> Facts:
 def _work(bench: Bench) -> None:
     needed = bench.job.image_commands(bench.paths, bench.facts.kinds, bench.facts.programs)
     require_program(bench.line.connection, bench.facts, needed)
+    require.recipe_there(bench.job, needed, bench.facts.kinds)
     with bench.run.reachable(bench.job.name, stop=bench.line.close, leave=bench.line.close):
         if bench.job.request.configure_only:
             # An image needs no inputs: they may come later.

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
-from mlcube_remote.commands.model import Layout, TaskCommands
+from mlcube_remote.commands.model import ImageCommands, Layout, TaskCommands
 from mlcube_remote.commands.paths import fill_in, holds
 from mlcube_remote.commands.settings import merge
 from mlcube_remote.commands.sif import unhonoured
@@ -84,11 +85,13 @@ def recipe_inside(job: Job) -> None:
     if job.host.is_local or (in_engine and settings.text("build_strategy") == "pull"):
         return
     source = settings.text("build_file")
-    if not in_engine and (source.startswith(("/", "~")) or ":" in source):
+    if not in_engine and (source.startswith("~") or ":" in source):
         return  # it is on the host, or behind an address
     layout = Layout(root=str(cube.root), workspace=str(cube.workspace), home=str(Path.home()))
     path = layout.root
     for key in ("build_context", "build_file") if in_engine else ("build_file",):
+        if settings.text(key).startswith("/"):
+            return  # the host's own, and what follows is relative to it; see recipe_there
         path = os.path.join(path, fill_in(settings.text(key), layout))
         if not holds(layout.root, path) and os.path.exists(path):
             raise PlanError(
@@ -97,6 +100,32 @@ def recipe_inside(job: Job) -> None:
                 hint="move it into the cube"
                 + (", or push the image and use build_strategy: pull" if in_engine else ""),
             )
+
+
+def recipe_there(job: Job, needed: ImageCommands, kinds: Mapping[str, str]) -> None:
+    """Refuse to pull what would be built here, from a recipe that the host does not have.
+
+    Args:
+        job: The job.
+        needed: Its image.
+        kinds: What the host told of absolute paths.
+
+    Raises:
+        PlanError: The recipe is on this machine alone.
+    """
+    recipe = needed.source
+    if job.host.is_local or job.platform not in CONTAINER_ENGINES:
+        return  # without a recipe, a SIF file is there or the run ends
+    if kinds.get(recipe) != "-" or not os.path.exists(recipe):
+        return
+    cube, section = job.request.cube, job.platform
+    settings = merge(cube, section, job.host.settings, job.options, job.user_settings)
+    is_own = settings.text("build_file").startswith("/")
+    where = settings.where("build_file" if is_own else "build_context")
+    raise PlanError(
+        f"{where}: {recipe} is on this machine, and not on {job.host.name}",
+        hint="move it into the cube, which is sent, or copy it there",
+    )
 
 
 def links_inside(job: Job) -> None:

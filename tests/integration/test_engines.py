@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlcube_remote.sandbox.engine import docker
+from mlcube_remote.sandbox.engine import BASE_IMAGE, docker
 from tests.integration.test_runs_end_to_end import FILE, on, run, shell_task, write_cube
 
 if TYPE_CHECKING:
@@ -30,6 +30,11 @@ TASKS = {
     "use": shell_task(
         'printf %s "$TOKEN" | sha256sum >${0#*=}',
         outputs={"digest": {**FILE, "default": "digest.txt"}},
+    ),
+    "carry": shell_task(
+        'cat "${0#*=}/f" "${1#*=}/f" "${2#*=}" >"${3#*=}/f"',
+        inputs={"colon": "a:b/", "comma": "c,d/", "there": "/replaced"},
+        outputs={"out": "x:y/"},
     ),
     "linger": shell_task("echo begun; sleep 4242", outputs={"out": "out/"}),
 }
@@ -72,6 +77,42 @@ def test_a_secret_reaches_the_task(inventory: Path, cube: Path) -> None:
     assert secret.encode() not in done.stdout + done.stderr
     arrived = [path.read_text().split()[0] for path in cube.glob("results/*/*/digest.txt")]
     assert arrived == [hashlib.sha256(secret.encode()).hexdigest()] * len(ENGINES)
+
+
+def test_paths_that_engines_would_split_are_mounted(
+    hosts: list[SshHost], inventory: Path, cube: Path
+) -> None:
+    for name in ("a:b", "c,d"):
+        (cube / "workspace" / name).mkdir()
+        (cube / "workspace" / name / "f").write_text(f"{name}\n")
+    for host in hosts:
+        # What it is, only the host can tell.
+        (host.home / "e:f,g").write_text("there\n")
+        there = f"there={host.home}/e:f,g"
+        done = run(inventory, cube, f"--host={host.name}", "--task=carry", there)
+        assert done.returncode == 0, done.stderr.decode()
+        assert (cube / "workspace/x:y/f").read_text() == "a:b\nc,d\nthere\n"
+        (cube / "workspace/x:y/f").unlink()
+
+
+@pytest.mark.parametrize("flavour", ["docker", "podman"])
+def test_a_recipe_of_the_hosts_own_is_built_there(
+    ssh_host: HostFactory, tmp_path: Path, flavour: str
+) -> None:
+    host = ssh_host(flavour)
+    project = host.home / "project"
+    project.mkdir()
+    (project / "Dockerfile").write_text(f"FROM {BASE_IMAGE}\nRUN echo there >/word.txt\n")
+    name = f"mlcube-remote-test/own-{flavour}:{project.stat().st_ino}"
+    section = {"image": name, "build_strategy": "auto", "build_context": str(project)}
+    task = shell_task("cat /word.txt")
+    cube = write_cube(tmp_path / "cube", {"say": task}, docker=section)
+    try:
+        done = on(host, cube, "--task=say", f"--platform={flavour}")
+    finally:
+        if flavour == "docker":  # whose engine is this machine's
+            docker("rmi", "--force", name)
+    assert (done.returncode, done.stdout) == (0, b"there\n"), done.stderr.decode()
 
 
 def test_what_is_stopped_leaves_nothing_running(

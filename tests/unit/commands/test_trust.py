@@ -170,6 +170,28 @@ def test_cube_may_not_mount_what_belongs_to_the_host(make: Make, path: str) -> N
     assert make(text, args={"a": path}).run
 
 
+CONTEXTS = ["/", "/etc", "/home/me/.ssh", "/home", "../../etc", "/srv/../etc"]
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+@pytest.mark.parametrize("platform", ["docker", "podman"])
+def test_cube_may_not_build_from_what_belongs_to_the_host(
+    make: Make, platform: str, context: str
+) -> None:
+    settings = f"build_context: '{context}', build_file: '${{runtime.root}}/D'"
+    text = DOCKER.format(f"build_strategy: auto, {settings}")
+    with pytest.raises(PlanError, match=r"4?:\d+: docker.build_context: a cube may not build from"):
+        make(text, platform)
+    assert make(text, platform, trusted=True).run
+    own = {"docker": {"build_context": context}}
+    without = DOCKER.format("build_strategy: auto")
+    assert make(without, platform, host=own).run
+    assert make(text, platform, overrides=(f"docker.build_context={context}",)).run
+    assert make(DOCKER.format(settings), platform).run, "it pulls"
+    for allowed in (".", "../project", "/srv/project"):
+        assert make(DOCKER.format(f"build_strategy: auto, build_context: {allowed}"), platform).run
+
+
 ALLOWED_MOUNTS = ["/data/x/", "~/.cache/x/", "../other/", "/tmp/x/", "./"]
 
 

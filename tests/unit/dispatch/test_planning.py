@@ -15,6 +15,7 @@ from mlcube_remote.commands.model import Options
 from mlcube_remote.cube.load import load
 from mlcube_remote.cube.model import Cube
 from mlcube_remote.cube.system import SystemSettings
+from mlcube_remote.dispatch import require
 from mlcube_remote.dispatch.dryrun import dry_run
 from mlcube_remote.dispatch.job import Job, Request
 from mlcube_remote.dispatch.paths import cube_room, host_paths
@@ -254,6 +255,14 @@ def test_what_an_input_on_the_host_is_only_the_host_can_tell(root: Path) -> None
     assert "--more=/mlcube_io1/x" in built.run[-1]
 
 
+def test_an_input_on_the_host_is_taken_for_what_every_engine_can_mount(root: Path) -> None:
+    (root / "mlcube.yaml").write_text(UNTYPED)
+    asked = request(root, "use", platform="podman", more="/d/a:b,c")
+    assert "--more=/mlcube_io1/a:b,c" in arguments(asked)
+    _, notes = dry_run(asked)
+    assert "/d/a:b,c is shown as a file: whether it is one is asked of the host" in notes["h"]
+
+
 def test_an_input_of_this_machine_must_exist(root: Path) -> None:
     assert "does not exist" in str(refused(request(root, "train", config="local:/no/where")))
 
@@ -308,6 +317,48 @@ def test_a_recipe_outside_the_cube_is_refused(root: Path, tmp_path: Path) -> Non
         else:
             error = refused(request(root, "make", platform="apptainer"))
             assert "singularity.build_file: '../x.def' is outside" in str(error)
+
+
+@pytest.mark.parametrize("platform", ["docker", "podman"])
+def test_an_absolute_recipe_is_the_hosts_own(root: Path, tmp_path: Path, platform: str) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "D").touch()
+    sections = f"image: x, build_strategy: auto, build_context: {project}, build_file: D"
+    (root / "mlcube.yaml").write_text(CUBE.replace("image: example/x", sections))
+    asked = request(root, "make", platform=platform)
+    (job,) = plan(asked)
+    recipe = f"{project}/D"
+    assert job.asked() == [recipe]
+    ((item,), notes) = dry_run(asked)
+    built = (platform, "build", "-t", "x", "-f", recipe, str(project))
+    assert item.commands.configure == (built,)
+    note = f"the image is shown as built from {recipe}: it is pulled where the host lacks that"
+    assert note in notes["h"]
+
+    paths = job.paths(root="/r", home="/h")
+    there = job.image_commands(paths, {recipe: "f"})
+    assert there.configure == (built,)
+    require.recipe_there(job, there, {recipe: "f"})
+    absent = job.image_commands(paths, {recipe: "-"})
+    assert absent.configure == ((platform, "pull", "x"),)
+    with pytest.raises(PlanError) as caught:
+        require.recipe_there(job, absent, {recipe: "-"})
+    assert str(caught.value) == (
+        f"{root}/mlcube.yaml:3:42: docker.build_context: {recipe} is on this machine, and not on h"
+    )
+    (project / "D").unlink()
+    require.recipe_there(job, absent, {recipe: "-"})
+
+
+def test_a_recipe_that_is_sent_or_not_needed_is_not_asked_for(root: Path) -> None:
+    (root / "mlcube.yaml").write_text(CUBE.replace("image: example/x", "image: x, build_file: /D"))
+    (job,) = plan(request(root, "make"))
+    assert job.asked() == [], "it pulls"
+    text = CUBE.replace("image: example/x", "image: x, build_strategy: auto")
+    (root / "mlcube.yaml").write_text(text)
+    (job,) = plan(request(root, "make"))
+    assert job.asked() == [], "it is in the cube"
 
 
 def test_several_hosts_cannot_write_one_path(root: Path) -> None:
