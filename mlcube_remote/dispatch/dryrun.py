@@ -61,6 +61,8 @@ def dry_run(request: Request) -> tuple[tuple[Planned, ...], dict[str, tuple[str,
     jobs = make_jobs(request)
     if not request.configure_only:
         require.inputs(jobs, only_sent=True)
+        for job in jobs:
+            require.types_known(job)
     refusal = _refusal(request, jobs)
     for job in jobs:
         paths = job.unasked_paths()

@@ -27,7 +27,14 @@ from mlcube_remote.cube.system import NO_SYSTEM_SETTINGS, SystemSettings
 from mlcube_remote.dispatch.lease import Device, spelt, wanted
 from mlcube_remote.dispatch.outcome import label
 from mlcube_remote.dispatch.paths import HostPaths, host_paths
-from mlcube_remote.dispatch.placement import Placed, Where, place, replaced
+from mlcube_remote.dispatch.placement import (
+    Placed,
+    Where,
+    made_by_cube,
+    missing_inputs,
+    place,
+    replaced,
+)
 from mlcube_remote.dispatch.trial import Apart, Trial, apart
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.runs.ids import container_name, job_id
@@ -188,10 +195,26 @@ class Job:
             return {}
         return {
             (path := host_path(item.parameter.value, paths.layout)): _likely_kind(path)
-            for items in self.placed(paths.root).values()
-            for item in items
-            if item.where is Where.HOST and item.is_of_unknown_type
+            for item in (*self._in_place(paths), *self._left_there(paths))
+            if item.is_of_unknown_type
         }
+
+    def _in_place(self, paths: HostPaths) -> list[Placed]:
+        """Return the parameters whose data is the host's own."""
+        every = (item for items in self.placed(paths.root).values() for item in items)
+        return [item for item in every if item.where is Where.HOST]
+
+    def _left_there(self, paths: HostPaths) -> list[Placed]:
+        """Return the inputs that an earlier run may have left in the mirror, and that are not here.
+
+        A task of the cube makes them, and none of this job.
+        """
+        placed = self.placed(paths.root)
+        return [
+            item
+            for task, item in missing_inputs(placed)
+            if item.where is Where.WORKSPACE and made_by_cube(item, self.cube)
+        ]
 
     def own_recipe(self, paths: HostPaths) -> str:
         """Return the image's recipe where only the host can tell whether it is there.
@@ -207,11 +230,10 @@ class Job:
     def asked(self) -> list[str]:
         """Return the paths of which the host is asked what there is."""
         paths = self.unasked_paths()
+        left = [item for item in self._left_there(paths) if item.is_of_unknown_type]
         data = [
             host_path(item.parameter.value, paths.layout)
-            for items in self.placed(self.host.remote_root).values()
-            for item in items
-            if item.where is Where.HOST
+            for item in (*self._in_place(paths), *left)
         ]
         return [path for path in (*data, self.own_recipe(paths)) if path]
 
@@ -238,7 +260,7 @@ class Job:
         Args:
             paths: The job's paths.
             kinds: Absolute path on the host → ``f``, ``d`` or ``-`` where that is known; what is
-                in the cube is looked up here, since it is mirrored; see also :meth:`presumed`.
+                in the cube here is looked up here, since it is mirrored; see also :meth:`presumed`.
             programs: Which of ``singularity`` and ``apptainer`` the host has, where that is known.
         """
         cube, its = self.cube, self._apart(paths.root)
@@ -323,7 +345,9 @@ def _kind_of(cube: Cube, paths: HostPaths, kinds: Mapping[str, str], *, is_local
     def kind_of(path: str) -> PathKind | None:
         for there, local in mirrors:
             if path == there or path.startswith(there + "/"):
-                return _kind_here(local / path[len(there) :].lstrip("/"))
+                here = _kind_here(local / path[len(there) :].lstrip("/"))
+                # What an earlier run made may be there alone.
+                return here or told.get(kinds.get(path, "-"))
         return _kind_here(path) if is_local else told.get(kinds.get(path, "-"))
 
     return kind_of

@@ -37,6 +37,7 @@ def check(request: Request, jobs: tuple[Job, ...]) -> None:
         paths = job.unasked_paths()
         job.image_commands(paths, {})
         if not request.configure_only:
+            require.types_known(job)
             for _, built in job.commands(paths, {}):
                 require.honoured(job, built)
         require.recipe_inside(job)

@@ -67,6 +67,27 @@ def inputs(jobs: tuple[Job, ...], *, only_sent: bool = False) -> None:
             )
 
 
+def types_known(job: Job) -> None:
+    """Refuse an input without a type that an earlier task of the job is to make in a directory.
+
+    The reference finds out between the tasks; here nobody may be left by then who could.
+    """
+    made: dict[Path, str] = {}
+    for task, items in job.placed(job.host.remote_root).items():
+        for item in items:
+            if item.local is None or not item.is_of_unknown_type or os.path.lexists(item.local):
+                continue
+            makers = [maker for path, maker in made.items() if item.local.is_relative_to(path)]
+            if makers:
+                raise PlanError(
+                    f"{job.cube.where_given(task, item.parameter)}: {task}.{item.parameter.name}: "
+                    f"whether {item.parameter.value} is a file or a directory cannot be known "
+                    f"before {makers[0]} has made it",
+                    hint="say `type: file` or `type: directory` in mlcube.yaml",
+                )
+        made.update((item.local, task) for item in items if item.is_output and item.local)
+
+
 def honoured(job: Job, commands: TaskCommands) -> None:
     """Refuse an option that the platform would take and silently not honour."""
     found = unhonoured(job.platform, job.request.options, commands.run[-1])

@@ -243,6 +243,50 @@ def test_an_input_without_a_type_is_what_the_output_is(root: Path) -> None:
     assert arguments(request(root, "make", "use", table="/on/host/t")) == expected
 
 
+IN_A_DIRECTORY = """
+docker: {image: example/x}
+tasks:
+  make: {parameters: {outputs: {data: data/}}}
+  use: {parameters: {inputs: {table: data/table.bin, more: conf.yaml}}}
+"""
+
+
+def test_what_is_in_an_output_of_an_earlier_run_only_the_host_can_tell(root: Path) -> None:
+    (root / "mlcube.yaml").write_text(IN_A_DIRECTORY)
+    asked = request(root, "use")
+    assert "--table=/mlcube_io0" in arguments(asked)
+    (job,) = plan(asked)
+    (path,) = job.asked()
+    assert path == f"{job.unasked_paths().workspace}/data/table.bin"
+    _, notes = dry_run(asked)
+    assert f"{path} is shown as a directory: whether it is one is asked of the host" in notes["h"]
+    paths = job.paths(root="/r", home="/h")
+    ((_, built),) = job.commands(paths, {path: "f"})
+    assert "--table=/mlcube_io0/table.bin" in built.run[-1]
+    (root / "workspace/data").mkdir()
+    (root / "workspace/data/table.bin").touch()
+    (job,) = plan(asked)
+    assert job.asked() == [], "it is here"
+
+
+@pytest.mark.parametrize("host", [HOST, LOCAL_HOST])
+def test_what_is_in_an_output_that_is_still_to_be_made_nobody_can_tell(
+    root: Path, host: Host
+) -> None:
+    (root / "mlcube.yaml").write_text(IN_A_DIRECTORY)
+    error = refused(request(root, "make", "use", hosts=(host,)))
+    assert str(error) == (
+        f"{root}/mlcube.yaml:5:31: use.table: whether data/table.bin is a file or a directory "
+        "cannot be known before make has made it"
+    )
+    with pytest.raises(PlanError, match="cannot be known before make"):
+        dry_run(request(root, "make", "use", hosts=(host,)))
+    (root / "mlcube.yaml").write_text(
+        IN_A_DIRECTORY.replace("data/table.bin", "{type: file, default: data/table.bin}")
+    )
+    assert "--table=/mlcube_io0/table.bin" in arguments(request(root, "make", "use"))
+
+
 def test_what_an_input_on_the_host_is_only_the_host_can_tell(root: Path) -> None:
     (root / "mlcube.yaml").write_text(UNTYPED)
     asked = request(root, "use", more="$HOME/x")
