@@ -32,6 +32,7 @@ are those of docs/reference/exit-codes.md. Only ``mlcube_remote.cli.main`` print
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -112,9 +113,27 @@ class HostUnfitError(HostError):
 
 
 class ConfigureError(HostError):
-    """The image could not be pulled or built."""
+    """The image could not be pulled or built.
+
+    Args:
+        host: As for :class:`HostError`.
+        message: What failed.
+        said: The engine's last lines, which the message repeats.
+        hint: The next step.
+    """
 
     exit_code = 122
+
+    def __init__(
+        self, host: str, message: str, *, said: Sequence[str] = (), hint: str | None = None
+    ) -> None:
+        lines = ":\n  " + "\n  ".join(said) if said else ""
+        super().__init__(host, f"{message}{lines}", hint=hint)
+        self._brief = f"{message}; what it said stands above" if said else message
+
+    def brief(self) -> HostError:
+        """Return the error for whoever has just seen what the engine said."""
+        return HostError(self.host, self._brief, hint=self.hint)
 
 
 class TransferError(HostError):

@@ -24,7 +24,13 @@ from mlcube_remote.dispatch.index import Indexer
 from mlcube_remote.dispatch.outcome import JobOutcome, Status
 from mlcube_remote.dispatch.policy import Patience
 from mlcube_remote.dispatch.run import Run
-from mlcube_remote.errors import DetachedError, GivenUpError, HostError, UnexpectedError
+from mlcube_remote.errors import (
+    ConfigureError,
+    DetachedError,
+    GivenUpError,
+    HostError,
+    UnexpectedError,
+)
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.runs.store import RUN, Store
 from mlcube_remote.transport.base import Connection
@@ -200,7 +206,13 @@ def report(
     bugs = [error for error in errors if isinstance(error, UnexpectedError) and error.__cause__]
     for bug in bugs:
         report_crash(bug.__cause__ or bug, sys.stderr)
-    known = [each for each in errors if not isinstance(each, _TOLD) and each not in bugs]
+    # Of one job alone, nothing has come between what a build said and its end.
+    is_seen = len(outcomes) == 1 and not given["quiet"]
+    known = [
+        each.brief() if is_seen and isinstance(each, ConfigureError) else each
+        for each in errors
+        if not isinstance(each, _TOLD) and each not in bugs
+    ]
     # Whoever wants no table is still to know why a program that ended with 0 has failed.
     unsaid = _reasons(outcomes) if given["quiet"] and not as_json else []
     print_errors([*known, *unsaid], sys.stderr)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from mlcube_remote.commands.sif import installed
 from mlcube_remote.cube.system import NO_SYSTEM_SETTINGS, SystemSettings, UserPlatform
 from mlcube_remote.dispatch import gpus
 from mlcube_remote.dispatch.assign import named_platform
-from mlcube_remote.dispatch.preflight import Facts, engine_problem, probe, require_rsync
+from mlcube_remote.dispatch.preflight import Facts, engine_problem, no_program, probe, require_rsync
 from mlcube_remote.dispatch.rsync import readable_size
 from mlcube_remote.errors import (
     AuthenticationError,
@@ -166,16 +167,28 @@ def _engine(connection: Connection, host: Host, chosen: UserPlatform, facts: Fac
     platform = chosen.platform
     everywhere = chosen.settings.get(platform, platform)
     configured = str(host.settings.get(platform, {}).get(platform) or everywhere)
-    engine = tuple(configured.split())
+    try:
+        engine = tuple(shlex.split(configured))
+    except ValueError as error:
+        return Check(name="engine", passed=False, detail=f"{platform}: {error}: {configured}")
+    whose = "" if engine == (platform,) else f", as configured: {configured}"
     if platform in CONTAINER_ENGINES:
         reply = connection.call("mlcr_engine", *engine)
     else:
-        engine = (installed(platform, facts.programs),) if engine == (platform,) else engine
+        if engine == (platform,):
+            if not facts.programs:
+                return _unfit(no_program(host.name, platform))
+            engine = (installed(platform, facts.programs),)
+            whose = "" if engine == (platform,) else f", in the place of {platform}"
         reply = connection.call("mlcr_version", *engine)
-    if reply.ok:
-        # Of Apptainer and Singularity the answer begins with the name.
-        detail = reply.text.strip()
-        named = platform not in CONTAINER_ENGINES and detail[:1].isalpha()
-        return Check(name="engine", passed=True, detail=detail if named else f"{platform} {detail}")
-    problem = engine_problem(connection, platform, engine, reply)
+    if not reply.ok:
+        return _unfit(engine_problem(connection, platform, engine, reply))
+    # Of Apptainer and Singularity the answer begins with the name.
+    detail = reply.text.strip()
+    named = platform not in CONTAINER_ENGINES and detail[:1].isalpha()
+    told = detail if named else f"{platform} {detail}"
+    return Check(name="engine", passed=True, detail=f"{told}{whose}")
+
+
+def _unfit(problem: HostUnfitError) -> Check:
     return Check(name="engine", passed=False, detail=problem.reason, hint=problem.hint)

@@ -111,7 +111,6 @@ def _failure(
     platform = commands.platform
     verb = argv[len(commands.engine)] if len(argv) > len(commands.engine) else argv[-1]
     setting = "image" if verb == "pull" else "build_file"
-    lines = "\n  ".join(line.rstrip() for line in said[-_TAIL:])
     lowered = "\n".join(said).lower()
     hint = None
     if "pull access denied" in lowered or "unauthorized" in lowered or "denied:" in lowered:
@@ -119,9 +118,9 @@ def _failure(
         hint += f"{platform}.{setting}"
     elif verb == "pull" and ("not found" in lowered or "manifest unknown" in lowered):
         hint = f"check {platform}.image, or let the host build it: -P{platform}.build_strategy=auto"
-    told = f":\n  {lines}" if lines else ""
     return ConfigureError(
         host,
-        f"{platform}.{setting}: {verb} of image {commands.image} failed (status {code}){told}",
+        f"{platform}.{setting}: {verb} of image {commands.image} failed (status {code})",
+        said=[line.rstrip() for line in said[-_TAIL:]],
         hint=hint,
     )

@@ -166,11 +166,15 @@ def require_program(connection: Connection, facts: Facts, needed: ImageCommands)
     platform = needed.platform
     if platform in CONTAINER_ENGINES or needed.engine != (platform,) or facts.programs:
         return
-    raise HostUnfitError(
-        connection.name,
+    raise no_program(connection.name, platform)
+
+
+def no_program(host: str, platform: str) -> HostUnfitError:
+    """Return the error for a host that has neither Singularity nor Apptainer."""
+    return HostUnfitError(
+        host,
         f"neither {' nor '.join(PROGRAMS[platform])} was found there",
-        hint=f"install one on {connection.name}, or set {platform}: {{{platform}: PATH}} in the "
-        "inventory",
+        hint=f"install one on {host}, or set {platform}: {{{platform}: PATH}} in the inventory",
     )
 
 

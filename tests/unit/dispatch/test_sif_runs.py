@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -185,11 +186,17 @@ def test_a_failing_build_shows_its_last_lines_and_leaves_nothing(bench: Bench) -
     done = bench.call("configure", "--platform=apptainer")
     assert done.returncode == 122
     image = f"{bench.cube}/workspace/.image/probe.sif"
-    assert (
-        f"local: apptainer.build_file: build of image {image} failed (status 255):" in done.stderr
-    )
-    assert "FATAL:   While performing build: no good" in done.stderr
+    failed = f"local: apptainer.build_file: build of image {image} failed (status 255)"
+    assert f"{failed}; what it said stands above\n" in done.stderr
+    said = "FATAL:   While performing build: no good"
+    assert done.stderr.count(said) == 1
     assert bench.images == []
+    quiet = bench.call("configure", "--platform=apptainer", "--quiet")
+    assert quiet.stderr.count(said) == 1
+    assert f"{failed}:\n" in quiet.stderr
+    machine = bench.call("configure", "--platform=apptainer", "--output=json")
+    (job,) = json.loads(machine.stdout)["jobs"]
+    assert said in job["error"]["message"]
 
 
 def test_an_image_that_nothing_could_make_is_named(bench: Bench) -> None:
@@ -274,7 +281,11 @@ def test_what_the_engine_refuses_is_no_failure_of_the_task(bench: Bench) -> None
 
 @pytest.mark.parametrize(
     ("installed", "told"),
-    [("apptainer", "apptainer version 1.4.5"), (None, "singularity was not found there")],
+    [
+        ("apptainer", "apptainer version 1.4.5, in the place of singularity"),
+        ("singularity", "apptainer version 1.4.5"),
+        (None, "neither singularity nor apptainer was found there"),
+    ],
 )
 def test_a_check_asks_the_program_that_is_there(
     installed: str | None, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -299,6 +310,11 @@ def test_a_check_asks_the_program_that_the_users_own_platform_names(tmp_path: Pa
     host = Host(name="local", connection=ConnectionKind.LOCAL, remote_root=str(tmp_path / "root"))
     (answer,) = check_all([host], LocalConnection, platform="sifs", system=system)
     (engine,) = [check for check in answer.checks if check.name == "engine"]
-    assert (engine.detail, engine.passed) == ("apptainer version 1.4.5", True)
+    configured = f"as configured: {tmp_path}/bin/apptainer"
+    assert (engine.detail, engine.passed) == (f"apptainer version 1.4.5, {configured}", True)
     with pytest.raises(PlanError, match="local: --platform: unknown platform 'sif'"):
         check_all([host], LocalConnection, platform="sif", system=system)
+    host = attrs.evolve(host, settings={"apptainer": {"apptainer": "'/opt/no such' --debug"}})
+    (answer,) = check_all([host], LocalConnection, platform="apptainer")
+    (engine,) = [check for check in answer.checks if check.name == "engine"]
+    assert (engine.detail, engine.passed) == ("/opt/no such was not found there", False)
