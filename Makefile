@@ -13,7 +13,7 @@ SHELL_FILES = $(shell find mlcube_remote scripts tests examples benchmarks -name
     $(wildcard mlcube_remote/sandbox/images/host/sandbox-*) .ci/run
 
 # Programs that the tests run here, each with the Debian package that has it.
-TEST_PROGRAMS := bash=bash busybox=busybox dash=dash fish=fish git=git tcsh=tcsh
+TEST_PROGRAMS := bash=bash busybox=busybox dash=dash fish=fish git=git tcsh=tcsh zsh=zsh
 
 .PHONY: help demo test lint unit bench engine test-programs clean
 

@@ -4,7 +4,14 @@
 from __future__ import annotations
 
 import click
-from click.shell_completion import BashComplete, add_completion_class, get_completion_class
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    FishComplete,
+    ZshComplete,
+    add_completion_class,
+    get_completion_class,
+)
 
 
 @add_completion_class
@@ -20,6 +27,83 @@ class _Bash(BashComplete):
             else:
                 words.append(word)
         return words[:-1], words[-1]
+
+
+_ZSH = """\
+#compdef %(prog_name)s
+
+%(complete_func)s() {
+    local kind value help
+    local -a found told
+    (( $+commands[%(prog_name)s] )) || return 1
+    found=("${(@f)$(env COMP_WORDS="${words[*]}" COMP_CWORD=$((CURRENT-1)) \\
+        %(complete_var)s=zsh_complete %(prog_name)s)}")
+    # What stands before the value stays; without this the value would replace it.
+    [[ $PREFIX == --*=* ]] && compset -P 1 '*='
+    for kind value help in $found; do
+        case $kind in
+        dir) _path_files -/ ;;
+        file) _path_files -f ;;
+        plain) if [[ $help == _ ]]; then compadd -V values -- "$value"
+            else told+=("${value//:/\\\\:}:$help"); fi ;;
+        esac
+    done
+    (( $#told )) && _describe -V options told
+}
+
+if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
+    %(complete_func)s "$@"
+else
+    compdef %(complete_func)s %(prog_name)s
+fi
+"""
+
+_FISH = """\
+function %(complete_func)s
+    set -l found (env COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t) \\
+        %(complete_var)s=fish_complete %(prog_name)s)
+    # What stands before the value is a part of the word that fish completes.
+    set -l before (string match --regex -- '^--[^=]+=' (commandline -t))
+    for line in $found
+        # A value may hold commas: hosts do.
+        set -l item (string split --max 1 ',' -- $line)
+        switch $item[1]
+            case dir
+                for path in (__fish_complete_directories $item[2])
+                    echo "$before$path"
+                end
+            case file
+                for path in (__fish_complete_path $item[2])
+                    echo "$before$path"
+                end
+            case plain
+                echo "$before$item[2]"
+        end
+    end
+end
+
+complete --no-files --command %(prog_name)s --arguments '(%(complete_func)s)'
+"""
+
+
+@add_completion_class
+class _Zsh(ZshComplete):
+    """Completes ``--host=gpu``, of which the whole is a word to zsh."""
+
+    source_template = _ZSH
+
+    def format_completion(self, item: CompletionItem) -> str:
+        return f"{item.type}\n{item.value}\n{item.help or '_'}"
+
+
+@add_completion_class
+class _Fish(FishComplete):
+    """Completes ``--host=gpu``, of which the whole is a word to fish, and lists of hosts."""
+
+    source_template = _FISH
+
+    def format_completion(self, item: CompletionItem) -> str:
+        return f"{item.type},{item.value}" + (f"\t{item.help}" if item.help else "")
 
 
 @click.command()
