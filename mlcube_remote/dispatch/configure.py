@@ -118,6 +118,8 @@ def _failure(
         hint += f"{platform}.{setting}"
     elif verb == "pull" and ("not found" in lowered or "manifest unknown" in lowered):
         hint = f"check {platform}.image, or let the host build it: -P{platform}.build_strategy=auto"
+    if verb == "pull" and commands.source:
+        hint = f"there is no recipe to build it from: {platform}.build_file: {commands.source}"
     return ConfigureError(
         host,
         f"{platform}.{setting}: {verb} of image {commands.image} failed (status {code})",
