@@ -89,7 +89,7 @@ def _engine(name: str) -> tuple[Setting, ...]:
             default="pull",
             choices=("pull", "auto", "always"),
             doc="`pull` never builds; `auto` builds where there is a recipe; "
-            "`always` does so before each task.",
+            "`always` does so before each run.",
         ),
         Setting(name="tar_file", kind=Kind.TEXT, doc="Image archive that a SIF is built from."),
         Setting(

@@ -187,6 +187,7 @@ def _settings(
             settings,
             values={**derived, **settings.values},
             sections={**dict.fromkeys(derived, "docker"), **settings.sections},
+            warnings=(*settings.warnings, *sif.left_away(cube, platform, derived)),
         )
     if not settings.values.get("image"):
         own = " or ".join(f"`{section}: {{image: …}}`" for section in SECTIONS[platform])

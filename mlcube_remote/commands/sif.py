@@ -36,6 +36,8 @@ _SECURITY = ("uid:", "gid:", "selinux:", "apparmor:", "seccomp:", "no-new-privil
 
 _RECIPE = "Singularity.recipe"
 _is_uri = re.compile(r"[a-z][a-z-]*:").match
+_OF_A_CONTAINER = ("env_args", "gpu_args", "cpu_args")
+"""Settings of ``docker:``, beside its options, that say how a task runs."""
 _FLAGS = ("--network", "--security")
 _OF_A_MACHINE = ("--vm-ram", "--vm-cpu")
 """Apptainer has no virtual machines, and refuses these options."""
@@ -141,6 +143,24 @@ def derived(cube: Cube, layout: Layout, kind_of: KindOf) -> Mapping[str, str]:
     if docker.get("run_args"):
         values["run_args"] = docker["run_args"]
     return values
+
+
+def left_away(cube: Cube, platform: str, values: Mapping[str, str]) -> tuple[str, ...]:
+    """Say which settings of the ``docker:`` section do not count where its image is run.
+
+    Args:
+        cube: The cube.
+        platform: What it runs on.
+        values: As :func:`derived`.
+    """
+    docker = cube.settings.get("docker", NOTHING)
+    if not values or values["build_file"] == _RECIPE:
+        return ()  # the image is not that of the section
+    said = [key for key in docker if key.startswith("-") or key in _OF_A_CONTAINER]
+    if not said:
+        return ()
+    keys = ", ".join(f"docker.{key}" for key in said)
+    return (f"{keys}: no part of what {platform} runs; docker.run_args would be",)
 
 
 def installed(platform: str, programs: Collection[str]) -> str:

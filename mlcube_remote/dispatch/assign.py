@@ -9,6 +9,7 @@ from pathlib import Path
 
 import attrs
 
+from mlcube_remote.commands.settings import SECTIONS
 from mlcube_remote.cube.model import Cube
 from mlcube_remote.cube.system import SystemSettings, UserPlatform
 from mlcube_remote.dispatch.job import Job, Request
@@ -79,13 +80,9 @@ def choose_platform(
             hint="add one, such as docker: {image: NAME}",
         )
     chosen = named_platform(name, host, system)
-    serving = {
-        "docker": ("docker", "podman"),
-        "podman": ("podman", "docker"),
-        "singularity": ("singularity", "apptainer", "docker"),
-        "apptainer": ("apptainer", "singularity", "docker"),
-    }[chosen.platform]
-    if not any(section in cube.settings for section in serving):
+    # Of a Docker image, Singularity and Apptainer make their own.
+    serving = {*SECTIONS[chosen.platform], "docker"}
+    if serving.isdisjoint(cube.settings):
         has = ", ".join(cube.settings) or "none"
         raise PlanError(
             f"{cube.where()}: no section for {host.name}'s platform {chosen.platform} "

@@ -87,7 +87,11 @@ def _reasons(outcomes: Sequence[JobOutcome]) -> list[str]:
 
 
 def _outputs(outcomes: Sequence[JobOutcome]) -> list[str]:
-    every = [(outcome.label, output) for outcome in outcomes for output in outcome.outputs]
+    # Several tasks may have the same output: how the last of them left it is what there is.
+    last = {
+        (outcome.label, output.path): output for outcome in outcomes for output in outcome.outputs
+    }
+    every = [(host, output) for (host, _), output in last.items()]
     if len(every) <= _FEW:
         return [
             f"{host}: {output.name}: {one_line(shown(output.path))}"

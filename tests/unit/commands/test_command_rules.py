@@ -472,6 +472,25 @@ def test_override_for_a_relatives_executable_is_warned_of(make: Make) -> None:
     assert made.warnings == ("-P docker.docker has no meaning on podman",)
 
 
+@pytest.mark.parametrize("platform", ["singularity", "apptainer"])
+def test_settings_of_dockers_that_a_sif_image_does_not_get_are_warned_of(
+    make: Make, platform: str
+) -> None:
+    docker = "image: i, env_args: {A: 1}, gpu_args: --gpus=all, --network: none, build_file: D"
+    text = cube(docker=docker)
+    (warning,) = make(text, platform).warnings
+    assert warning == (
+        f"docker.env_args, docker.gpu_args, docker.--network: no part of what {platform} runs; "
+        "docker.run_args would be"
+    )
+    assert make(cube(docker="image: i, run_args: --no-home"), platform).warnings == ()
+    assert make(text, "podman").warnings == ()
+    own = "singularity: {image: x.sif, build_file: 'docker://i'}\n"
+    assert make(text + own, platform).warnings == ()
+    there = {"/c/Singularity.recipe": PathKind.FILE}
+    assert make(text, platform, there=there).warnings == ()
+
+
 COLONS = [
     ("docker", "/a:b/", "type=bind,source=/a:b,target=/mlcube_io0"),
     ("docker", "/a:b,c/", 'type=bind,"source=/a:b,c",target=/mlcube_io0'),

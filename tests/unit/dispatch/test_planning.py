@@ -437,6 +437,12 @@ def test_the_platform_is_what_was_asked_for_or_what_the_cube_has(root: Path) -> 
     )
     error = refused(request(root, "make", platform="docker"))
     assert "no section for h's platform docker (it has: singularity)" in str(error)
+    for section, platform in (("podman", "docker"), ("apptainer", "singularity")):
+        text = CUBE.replace("docker: {image: example/x}", f"{section}: {{image: x.sif}}")
+        (root / "mlcube.yaml").write_text(text)
+        error = refused(request(root, "make", platform=platform))
+        expected = f"no section for h's platform {platform} (it has: {section})"
+        assert expected in str(error), "what is said for the relative need not do"
 
 
 USERS_OWN = """

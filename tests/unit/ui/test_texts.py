@@ -164,6 +164,13 @@ def test_many_outputs_are_listed_by_folder() -> None:
     assert summary([outcome(outputs=outputs)]).endswith("outputs:\n  gpu01: /x/results/run/h")
 
 
+def test_an_output_of_several_tasks_is_listed_once_as_the_last_of_them_left_it() -> None:
+    first = PulledOutput(task="get", name="o", path=Path("/x/o"))
+    second = PulledOutput(task="train", name="o", path=Path("/x/o"), is_partial=True)
+    text = summary([outcome(outputs=(first, second))])
+    assert text.endswith("outputs:\n  gpu01: o: /x/o (incomplete)")
+
+
 def test_the_document_is_json_whatever_the_names() -> None:
     error = UnreachableError("gpu01", "no route", hint="mend it")
     odd = PulledOutput(task="t", name="o", path=Path("/x/\udcff"))
