@@ -44,7 +44,7 @@ class Setting:
     choices: tuple[str, ...] = ()
 
 
-def _engine(name: str) -> tuple[Setting, ...]:
+def _engine(name: str, *more: Setting) -> tuple[Setting, ...]:
     return (
         Setting(name="image", kind=Kind.TEXT, doc="Image name; required."),
         Setting(
@@ -91,12 +91,7 @@ def _engine(name: str) -> tuple[Setting, ...]:
             doc="`pull` never builds; `auto` builds where there is a recipe; "
             "`always` does so before each run.",
         ),
-        Setting(name="tar_file", kind=Kind.TEXT, doc="Image archive that a SIF is built from."),
-        Setting(
-            name="run_args",
-            kind=Kind.WORDS,
-            doc="Options of `run` when Singularity or Apptainer runs this image.",
-        ),
+        *more,
         Setting(name="--network", kind=Kind.SCALAR, doc="Network of the container; `--network`."),
         Setting(name="--security-opt", kind=Kind.SCALAR, doc="Security option; `--security`."),
         Setting(name="--gpus", kind=Kind.SCALAR, doc="Devices to hand over; `--gpus`."),
@@ -110,6 +105,16 @@ def _engine(name: str) -> tuple[Setting, ...]:
         ),
     )
 
+
+_OF_ITS_SIF = (
+    Setting(name="tar_file", kind=Kind.TEXT, doc="Image archive that a SIF is built from."),
+    Setting(
+        name="run_args",
+        kind=Kind.WORDS,
+        doc="Options of `run` when Singularity or Apptainer runs this image.",
+    ),
+)
+"""Docker's alone, whose section Singularity and Apptainer fall back on."""
 
 _PODMAN_ONLY = (
     Setting(name="--userns", kind=Kind.SCALAR, doc="User namespace, such as `keep-id`."),
@@ -183,7 +188,7 @@ def _by_name(settings: tuple[Setting, ...]) -> Mapping[str, Setting]:
 
 SETTINGS: Mapping[str, Mapping[str, Setting]] = MappingProxyType(
     {
-        "docker": _by_name(_engine("docker")),
+        "docker": _by_name(_engine("docker", *_OF_ITS_SIF)),
         "podman": _by_name(_engine("podman") + _PODMAN_ONLY),
         "singularity": _by_name(_sif("singularity", _VM_LIMITS)),
         "apptainer": _by_name(_sif("apptainer", _CGROUP_LIMITS)),

@@ -189,6 +189,7 @@ WRONG: list[Any] = [
     ('tasks:\n  "a\\nb": {}\n', "'a\\nb' cannot be a name"),
     ("tasks: {go: {parameters: {inputs: {a=b: x}}}}\n", "'a=b' cannot be a name"),
     ("tasks: {go: {parameters: []}}\n", "tasks.go.parameters: expected a mapping, got a list"),
+    ("podman: {tar_file: x}\ntasks: {go: }\n", "mlcube.yaml:1:10: podman.tar_file: unknown key"),
     ("tasks: {go: {paramters: {}}}\n", "tasks.go.paramters: unknown key (did you mean"),
     ("tasks: {go: {parameters: {input: {}}}}\n", "unknown key (did you mean 'inputs'?)"),
     ("tasks: {go: {parameters: {inputs: {a: 5}}}}\n", "inputs.a: expected a mapping, got 5"),
