@@ -68,8 +68,7 @@ class Pool:
 
     def at_work(self) -> list[str]:
         """Return the victim's containers."""
-        label = f"label=org.mlcommons.mlcube-remote.host={self.victim.name}"
-        return docker("ps", "--quiet", "--filter", label).split()
+        return self.victim.tasks()
 
     def freeze(self, container: str) -> bool:
         """Stop what runs on the engine, which is not the host's alone, before anybody sees it."""

@@ -543,8 +543,7 @@ def test_a_supervisor_that_was_killed_is_replaced(bench: Bench) -> None:
 def test_a_container_that_somebody_removed_is_lost(bench: Bench) -> None:
     with bench.client("run") as client:
         read_client(client, "line 5\n")
-        label = f"label=org.mlcommons.mlcube-remote.host={bench.host.name}"
-        docker("rm", "--force", docker("ps", "--quiet", "--filter", label))
+        docker("rm", "--force", *bench.host.tasks())
         done = finish(client)
     assert done.returncode == 1
     assert "lost" in done.stderr
@@ -561,11 +560,10 @@ def test_after_a_reboot_a_job_is_lost_and_its_log_is_there(
         bench = Bench(host=host, wire=wire, cube=cube, inventory=inventory)
         with bench.client("run") as client:
             read = read_client(client, "line 5\n")
-            label = f"label=org.mlcommons.mlcube-remote.host={host.name}"
-            container = docker("ps", "--quiet", "--filter", label)
+            containers = host.tasks()
             wire.cut()
             host.container.get_wrapped_container().kill()
-            docker("rm", "--force", container)
+            docker("rm", "--force", *containers)
             (host.home / ".mlcube-remote-boot-id").write_text("the-next-boot\n")
             host.container.get_wrapped_container().start()
             wire.target = host.container.get_exposed_port(22)

@@ -71,6 +71,10 @@ class SshHost:
         assert exit_code is not None
         return Executed(exit_code, output)
 
+    def tasks(self, *options: str) -> list[str]:
+        """Return the containers of tasks on this host that run now, or all of them (``--all``)."""
+        return _tasks(self.name, str(self.home), *options)
+
 
 class HostFactory(Protocol):
     """Gives hosts; options of sshd are written as in sshd_config."""
@@ -184,11 +188,19 @@ def _running(flavour: str, options: tuple[str, ...], where: Place) -> Iterator[S
 
 def _remove_left(name: str, home: str) -> None:
     """Remove the tasks' containers of a host that was not there any more to do so itself."""
+    for identity in _tasks(name, home, "--all"):
+        docker("rm", "--force", "--volumes", identity)
+
+
+def _tasks(name: str, home: str, *options: str) -> list[str]:
+    """Return the tasks' containers of a host; those of other sessions may have its name."""
     label = f"label={RUN_LABEL}.host={name}"
-    for identity in docker("ps", "--all", "--quiet", "--filter", label).split():
-        # Hosts of other sessions may have this name; no two have one home.
-        if home in docker("inspect", "--format", "{{json .Mounts}}", identity):
-            docker("rm", "--force", "--volumes", identity)
+    shown = ("--no-trunc", "--format", "{{.ID}}\t{{.Mounts}}")
+    lines = [
+        line.split("\t") for line in docker("ps", *options, "--filter", label, *shown).splitlines()
+    ]
+    # No two hosts have one home.
+    return [identity for identity, mounts in lines if home in mounts]
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from xml.etree import ElementTree as ET
 import pytest
 import yaml
 
+from mlcube_remote.runs.ids import new_run_id
 from mlcube_remote.sandbox.engine import BASE_IMAGE, docker
 
 if TYPE_CHECKING:
@@ -627,12 +628,13 @@ def test_containers_carry_our_labels_and_no_privileges(
     host = ssh_host()
     task = shell_task("sleep 3", outputs={"out": "out/"})
     cube = write_cube(tmp_path / "cube", {"wait": task})
+    run_id = new_run_id()
     running = subprocess.Popen(
-        command(host.inventory, cube, f"--host={host.name}", "--task=wait"),
+        command(host.inventory, cube, f"--host={host.name}", "--task=wait", f"--run-id={run_id}"),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    name = _wait_for_container(host.name)
+    name = _wait_for_container(run_id)
     (about,) = json.loads(docker("inspect", name))
     output, _ = running.communicate(timeout=60)
     assert running.returncode == 0, output
@@ -658,7 +660,6 @@ def test_an_interrupt_stops_the_task(ssh_host: HostFactory, tmp_path: Path) -> N
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    _wait_for_container(host.name)
     assert running.stderr is not None
     while b"ready" not in running.stderr.readline():
         pass
@@ -670,8 +671,9 @@ def test_an_interrupt_stops_the_task(ssh_host: HostFactory, tmp_path: Path) -> N
     assert b"stopped" in told
 
 
-def _wait_for_container(host: str) -> str:
-    label = f"label=org.mlcommons.mlcube-remote.host={host}"
+def _wait_for_container(run_id: str) -> str:
+    """Return the name of the run's container: hosts of other test sessions may have one name."""
+    label = f"label=org.mlcommons.mlcube-remote.run={run_id}"
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         names = docker("ps", "--filter", label, "--format", "{{.Names}}").split()
