@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -13,14 +14,18 @@ from mlcube_remote.commands.model import Argv, Options
 from mlcube_remote.cube.model import Cube
 from mlcube_remote.dispatch.preflight import records
 from mlcube_remote.errors import BusyError, HostError
-from mlcube_remote.transport.base import Connection
+from mlcube_remote.transport.base import Connection, Reply
 from mlcube_remote.transport.quoting import quote_words
 
-_TOO_FEW, _NOBODY_TO_ASK = 16, 127
+_TOO_FEW, _CONTENDED, _NOBODY_TO_ASK = 16, 18, 127
 _WAITS = 5.0
 """Seconds between two looks for free GPUs."""
-_PATIENCE = 150.0
-"""Seconds for an answer: two questions to the driver, and others who ask at once."""
+_TRIES = 10
+"""How often others may be in the way who take GPUs at the same moment."""
+_STEP = 0.3
+"""Seconds, at the most, before the second try; before later ones there are more."""
+_PATIENCE = 250.0
+"""Seconds for an answer: questions to the driver and the engine, and others who ask at once."""
 
 
 @attrs.frozen
@@ -75,9 +80,10 @@ def lease(
         The devices; none where the host has nobody who could tell of any.
 
     Raises:
-        BusyError: Too few are free, and nobody wants to wait.
+        BusyError: Too few are free, or others take them all the time, and nobody wants to wait.
         HostError: They could not be leased.
     """
+    tries = 0
     told = False
     while True:
         reply = connection.call(
@@ -88,25 +94,45 @@ def lease(
         if reply.ok:
             found = [value.split() for key, value in records(reply) if key == "gpu"]
             return tuple(Device(index, uuid) for index, uuid in found)
-        if reply.code != _TOO_FEW:
-            said = reply.stderr.decode("utf-8", "replace").strip() or f"status {reply.code}"
-            raise HostError(connection.name, f"GPUs could not be leased: {said}")
-        facts = dict(records(reply))
-        free, total = int(facts.get("free", 0)), int(facts.get("total", 0))
-        busy = BusyError(
-            connection.name,
-            f"{free} of {total} GPUs are free, and the job asks for {count}",
-            hint=f"wait for them (--wait), or see who has them: mlcube-remote hosts top "
-            f"{connection.name}"
-            if total >= count
-            else "ask for fewer (--gpus), or choose another host",
-        )
-        if wait is None or total < count:
+        if reply.code == _CONTENDED and (tries := tries + 1) < _TRIES:
+            # Whoever met us tries again as well: not at the same moment.
+            time.sleep(random.uniform(0, tries * _STEP))  # noqa: S311 - nobody's secret
+            continue
+        busy, may_pass = _busy(connection, reply, count)
+        if wait is None or not may_pass:
             raise busy
         if not told:
             wait(busy.reason)
             told = True
+        tries = 0
         time.sleep(_WAITS)
+
+
+def _busy(connection: Connection, reply: Reply, count: int) -> tuple[BusyError, bool]:
+    """Return why GPUs cannot be had now, and whether they can be had later.
+
+    Raises:
+        HostError: It is not that others have them.
+    """
+    top = f"mlcube-remote hosts top {connection.name}"
+    if reply.code == _CONTENDED:
+        return BusyError(
+            connection.name,
+            f"others took GPUs there at the same moment, each of the {_TRIES} times it was tried",
+            hint=f"run it again, wait for them (--wait), or see who has GPUs: {top}",
+        ), True
+    if reply.code != _TOO_FEW:
+        said = reply.stderr.decode("utf-8", "replace").strip() or f"status {reply.code}"
+        raise HostError(connection.name, f"GPUs could not be leased: {said}")
+    facts = dict(records(reply))
+    free, total = int(facts.get("free", 0)), int(facts.get("total", 0))
+    return BusyError(
+        connection.name,
+        f"{free} of {total} GPUs are free, and the job asks for {count}",
+        hint=f"wait for them (--wait), or see who has them: {top}"
+        if total >= count
+        else "ask for fewer (--gpus), or choose another host",
+    ), total >= count
 
 
 def spelt(platform: str, devices: Sequence[Device]) -> str:

@@ -7,16 +7,15 @@
 
 # mlcr_lease JOB N ENGINE [DEVICE...]: lease N GPUs, of those with these numbers or UUIDs (none: of
 # all), for a claimed JOB: all or none. ENGINE is the engine's command as shell words, or nothing.
-# Tells each as "gpu=INDEX UUID"; status 16 where too few are free, with "free" and "total"; 127 where
-# nobody knows of any.
+# Tells each as "gpu=INDEX UUID"; status 16 where too few are free, with "free" and "total"; 18 where
+# others take some at this moment; 127 where nobody knows of any.
 mlcr_lease() {
     command -v nvidia-smi >/dev/null 2>&1 || return 127
     mlcr_job=$1
     mlcr_jobs=${1%/*}
     mlcr_leases=${mlcr_jobs%/*}/leases
-    [ -d "$mlcr_leases" ] || mkdir -m 0700 -- "$mlcr_leases" 2>/dev/null ||
-        [ -d "$mlcr_leases" ] || return 1
-    mlcr_alone "$mlcr_leases/taking" || return 1
+    mlcr_make_directory "$mlcr_leases" || return 1
+    mlcr_alone "$mlcr_leases/taking" || return 18
     shift
     mlcr_take "$@"
     mlcr_status=$?
@@ -25,11 +24,11 @@ mlcr_lease() {
 }
 
 # mlcr_alone DIRECTORY: make a directory that only one can have, for a moment; one that is a minute
-# old was left by somebody who died.
+# old (to busybox: two) was left by somebody who died, and is gone before others give up.
 mlcr_alone() {
     mlcr_tries=0
     until mkdir -- "$1" 2>/dev/null; do
-        [ $mlcr_tries -lt 60 ] || return 1
+        [ $mlcr_tries -lt 125 ] || return 1
         mlcr_tries=$((mlcr_tries + 1))
         [ -z "$(find "$1" -prune -mmin +1 2>/dev/null)" ] || rmdir -- "$1" 2>/dev/null || :
         sleep 1
@@ -37,7 +36,8 @@ mlcr_alone() {
 }
 
 # mlcr_take N ENGINE [DEVICE...]: see mlcr_lease; no other job of this root takes any
-# meanwhile. Of two users who do so at once each sees the other, and steps back for a moment.
+# meanwhile. Of two users who do so at once each sees the other, and steps back; their clients try
+# again, not both at the same moment.
 mlcr_take() {
     mlcr_wanted=$1
     mlcr_all=$(mlcr_limited 30 nvidia-smi --query-gpu=index,uuid --format=csv,noheader) || return 127
@@ -47,24 +47,20 @@ mlcr_take() {
     shift 2
     mlcr_whoami
     mlcr_forget "$mlcr_jobs"
-    mlcr_round=0
-    while mlcr_choose "$@"; do
-        mlcr_publish "$mlcr_job/gpus" "$mlcr_uuids" && mlcr_tell "$mlcr_job" || return 1
-        # shellcheck disable=SC2086 # words
-        mlcr_others_have "$mlcr_jobs" $mlcr_uuids || {
-            mlcr_keep
-            return
-        }
-        mlcr_withdraw "$mlcr_job"
-        rm -f -- "$mlcr_job/gpus"
-        [ $mlcr_round -lt 5 ] || return 1
-        mlcr_round=$((mlcr_round + 1))
-        # They differ, or the two would meet again.
-        sleep $(($$ % 5 + 1))
-    done
-    mlcr_fact free "$mlcr_free"
-    mlcr_fact total "$mlcr_total"
-    return 16
+    if ! mlcr_choose "$@"; then
+        mlcr_fact free "$mlcr_free"
+        mlcr_fact total "$mlcr_total"
+        return 16
+    fi
+    mlcr_publish "$mlcr_job/gpus" "$mlcr_uuids" && mlcr_tell "$mlcr_job" || return 1
+    # shellcheck disable=SC2086 # words
+    if ! mlcr_others_have "$mlcr_jobs" $mlcr_uuids; then
+        mlcr_keep
+        return
+    fi
+    mlcr_withdraw "$mlcr_job"
+    rm -f -- "$mlcr_job/gpus"
+    return 18
 }
 
 # mlcr_keep: lock what was chosen, and tell of it.

@@ -1,31 +1,32 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154 # functions of other files set variables
 # SPDX-License-Identifier: Apache-2.0
-# Who has which GPU, told between users who can read nothing of each other's. In a directory where
-# everybody may write and nobody may remove what is another's, a lease is an empty directory named
+# Who has which GPU, told between users who can read nothing of each other's. Where everybody may
+# write and nobody but root may remove what is another's, a lease is an empty directory named
 #
-#   GPU=UID=BOOT=PID=STARTTIME=JOB    of the process that the job depends on
+#   mlcube-remote-gpu=GPU=UID=BOOT=PID=STARTTIME=JOB    of the process that the job depends on
 #
 # All is in the name: what a stranger might prepare there is neither written through nor believed
-# for longer than the process lives.
+# for longer than the process lives, nor in the name of another user. There is no directory of our
+# own around them: whoever had made that could remove what all others put into it.
 
-# mlcr_know_common: set mlcr_common to that directory; fail where the machine has no place for one.
-# /run/lock is emptied with a reboot, and only then. Tests name places of their own.
+# mlcr_know_common: set mlcr_common to how the paths of leases begin; fail where the machine has no
+# place for them. /run/lock is emptied with a reboot, and only then. Tests name places of their own.
 mlcr_know_common() {
     [ -z "${mlcr_common-}" ] || return 0
+    [ -n "${mlcr_uid-}" ] || mlcr_whoami
     for mlcr_place in ${MLCR_PLACES:-/run/lock /var/tmp}; do
         mlcr_is_everybodys "$mlcr_place" || continue
-        mlcr_common=$mlcr_place/mlcube-remote-gpus
-        [ -d "$mlcr_common" ] || mkdir -m 1777 -- "$mlcr_common" 2>/dev/null || :
-        ! mlcr_is_everybodys "$mlcr_common" || return 0
+        mlcr_common=$mlcr_place/mlcube-remote-gpu=
+        return 0
     done
-    mlcr_common=
     return 1
 }
 
-# mlcr_is_everybodys DIRECTORY: whether everybody may write there, and remove only what is his own.
+# mlcr_is_everybodys DIRECTORY: whether everybody may write there, and remove only what is his own:
+# its owner may remove all, and is root, or this user.
 mlcr_is_everybodys() {
-    [ -n "$(find "$1" -prune -type d -perm -1002 2>/dev/null)" ]
+    [ -n "$(find "$1" -prune -type d -perm -1002 \( -user 0 -o -user "$mlcr_uid" \) 2>/dev/null)" ]
 }
 
 # mlcr_tell JOB: tell that JOB has the GPUs in its file "gpus", for as long as the process lives that
@@ -36,14 +37,14 @@ mlcr_tell() {
     [ -s "$mlcr_by" ] || mlcr_by=$1/preparing
     read -r mlcr_boot mlcr_pid mlcr_start _ <"$mlcr_by"
     read -r mlcr_gpus <"$1/gpus"
-    [ -n "${mlcr_uid-}" ] || mlcr_whoami
     mlcr_as=$mlcr_uid=$mlcr_boot=$mlcr_pid=$mlcr_start=${1##*/}
     for mlcr_gpu in $mlcr_gpus; do
-        mkdir -- "$mlcr_common/$mlcr_gpu=$mlcr_as" 2>/dev/null ||
-            [ -d "$mlcr_common/$mlcr_gpu=$mlcr_as" ] || return 1
+        mlcr_told=$mlcr_common$mlcr_gpu=$mlcr_as
+        mkdir -- "$mlcr_told" 2>/dev/null || mlcr_is_made_by "$mlcr_uid" "$mlcr_told" ||
+            mkdir -- "$mlcr_told" || return 1
     done
     # What the process before it told of the same devices.
-    for mlcr_told in "$mlcr_common"/*="${1##*/}"; do
+    for mlcr_told in "$mlcr_common"*="${1##*/}"; do
         case $mlcr_told in
         *="$mlcr_as") ;;
         *) rmdir -- "$mlcr_told" 2>/dev/null || : ;;
@@ -51,26 +52,27 @@ mlcr_tell() {
     done
 }
 
+# mlcr_is_made_by UID TOLD: whether this is there, and that user's.
+mlcr_is_made_by() {
+    [ -n "$(find "$2" -prune -type d -user "$1" 2>/dev/null)" ]
+}
+
 # mlcr_withdraw JOB: tell no more of JOB.
 mlcr_withdraw() {
     if ! { [ -e "$1/gpus" ] && mlcr_know_common; }; then return 0; fi
-    for mlcr_told in "$mlcr_common"/*="${1##*/}"; do
-        rmdir -- "$mlcr_told" 2>/dev/null || :
-    done
+    rmdir -- "$mlcr_common"*="${1##*/}" 2>/dev/null || :
 }
 
 # mlcr_renew JOB: have what JOB told believed for another minute, while it changes hands.
 mlcr_renew() {
     if ! { [ -e "$1/gpus" ] && mlcr_know_common; }; then return 0; fi
-    for mlcr_told in "$mlcr_common"/*="${1##*/}"; do
-        [ ! -d "$mlcr_told" ] || touch -- "$mlcr_told"
-    done
+    touch -c -- "$mlcr_common"*="${1##*/}" 2>/dev/null || :
 }
 
 # mlcr_forget JOBS: withdraw what dead jobs of this user told.
 mlcr_forget() {
     mlcr_know_common || return 0
-    for mlcr_told in "$mlcr_common"/*="$mlcr_uid"=*; do
+    for mlcr_told in "$mlcr_common"*="$mlcr_uid"=*; do
         [ -d "$mlcr_told" ] || continue
         mlcr_is_believed "$mlcr_told" || mlcr_is_live "$1/${mlcr_told##*=}" ||
             rmdir -- "$mlcr_told" 2>/dev/null || :
@@ -84,7 +86,7 @@ mlcr_others_have() {
     mlcr_ours=$1
     shift
     for mlcr_gpu in "$@"; do
-        for mlcr_told in "$mlcr_common/$mlcr_gpu"=*; do
+        for mlcr_told in "$mlcr_common$mlcr_gpu"=*; do
             ! mlcr_is_anothers "$mlcr_told" "$mlcr_ours" || return 0
         done
     done
@@ -97,15 +99,17 @@ mlcr_is_anothers() {
 }
 
 # mlcr_is_believed TOLD: whether the process lives that the name tells of, or may: for a minute it
-# may have handed the job on, and where processes of others are hidden nobody can say.
+# may have handed the job on, and where processes of others are hidden nobody can say. Nobody is
+# believed to speak for another user.
 mlcr_is_believed() (
     mlcr_entry=$1
+    set -f # strangers choose names
     IFS='='
     # shellcheck disable=SC2086 # fields
-    set -- ${1##*/}
+    set -- ${1#"$mlcr_common"}
     unset IFS
     mlcr_know_boot
-    [ "$3" = "$mlcr_this_boot" ] || exit 1
+    [ "$3" = "$mlcr_this_boot" ] && mlcr_is_made_by "$2" "$mlcr_entry" || exit 1
     [ -r /proc/1/stat ] || exit 0
     mlcr_lives "$3" "$4" "$5" || [ -z "$(find "$mlcr_entry" -prune -mmin +1 2>/dev/null)" ]
 )

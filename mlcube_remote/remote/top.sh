@@ -53,9 +53,9 @@ mlcr_top_gpus() {
 # mlcr_top_others JOBS: tell who has GPUs for jobs that are not in JOBS, as if they computed already.
 mlcr_top_others() {
     mlcr_know_common || return 0
-    for mlcr_told in "$mlcr_common"/*=*; do
+    for mlcr_told in "$mlcr_common"*=*; do
         mlcr_is_anothers "$mlcr_told" "$1" || continue
-        mlcr_one=${mlcr_told##*/}
+        mlcr_one=${mlcr_told#"$mlcr_common"}
         mlcr_fact process "${mlcr_one%%=*} - $(mlcr_owner_of "$mlcr_told")"
     done
 }

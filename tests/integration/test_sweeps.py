@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -221,10 +222,12 @@ def test_of_a_sweep_the_jobs_that_failed_are_run_again(
     assert [job["job"] for job in json.loads(status.stdout)["jobs"]] == ["01", "02", "03"]
 
 
-NVIDIA_SMI = r"""#!/bin/sh
+GPUS = [f"GPU-{os.getpid()}-{number}" for number in range(3)]
+"""This test session's own: labels of others' containers on the engine count as well."""
+NVIDIA_SMI = rf"""#!/bin/sh
 case $1 in
---query-gpu=*) printf '%s\n' '0, GPU-0aaa' '1, GPU-1bbb' '2, GPU-2ccc' ;;
---query-compute-apps=*) echo GPU-1bbb ;;
+--query-gpu=*) printf '%s\n' '0, {GPUS[0]}' '1, {GPUS[1]}' '2, {GPUS[2]}' ;;
+--query-compute-apps=*) echo {GPUS[1]} ;;
 esac
 """
 WITHOUT_GPUS = r"""#!/bin/sh
@@ -275,11 +278,11 @@ def test_jobs_get_gpus_of_their_own(ssh_host: HostFactory, pool: Pool, tmp_path:
         _, err = client.communicate(timeout=90)
     assert client.returncode == 0, err.decode()
     devices = {(results(cube) / name / "devices.txt").read_text() for name in ("01", "02")}
-    assert devices == {"device=GPU-0aaa\n", "device=GPU-2ccc\n"}, "GPU 1 is somebody else's"
+    assert devices == {f"device={GPUS[0]}\n", f"device={GPUS[2]}\n"}, "GPU 1 is somebody else's"
     for refused in busy:
         assert refused.returncode == 117
         assert b"0 of 3 GPUs are free, and the job asks for 1" in refused.stderr
-    told = host.exec(["ls", "/run/lock/mlcube-remote-gpus"])
+    told = host.exec(["find", "/run/lock", "-name", "mlcube-remote-gpu=*"])
     assert (told.exit_code, told.output) == (0, b""), "told while it was so, and no longer"
 
 

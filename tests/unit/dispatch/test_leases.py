@@ -123,3 +123,30 @@ def test_nobody_waits_for_more_gpus_than_there_are() -> None:
     host.answer("mlcr_lease", Reply(1, b"", b"mkdir: cannot create\n"))
     with pytest.raises(HostError, match="GPUs could not be leased: mkdir: cannot create"):
         lease(host, "/r/jobs/j", 1)
+
+
+def test_others_who_take_gpus_at_the_same_moment_are_told_in_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(leases, "_WAITS", 0.0)
+    monkeypatch.setattr(leases, "_STEP", 0.0)
+    met, leased = Reply(18, b"", b""), Reply(0, b"gpu=0 GPU-a\0", b"")
+    host = FakeConnection("gpu01")
+    host.answer("mlcr_lease", met, met, leased)
+    assert lease(host, "/r/jobs/j", 1) == (A,), "they met twice, and then no more"
+    host = FakeConnection("gpu01")
+    host.answer("mlcr_lease", met)
+    with pytest.raises(BusyError) as caught:
+        lease(host, "/r/jobs/j", 1)
+    assert (
+        str(caught.value)
+        == "gpu01: others took GPUs there at the same moment, each of the 10 times it was tried"
+    )
+    assert caught.value.exit_code == 117
+    assert "--wait" in str(caught.value.hint)
+    assert len(host.calls) == 10
+    host = FakeConnection("gpu01")
+    host.answer("mlcr_lease", *[met] * 25, leased)
+    said: list[str] = []
+    assert lease(host, "/r/jobs/j", 1, wait=said.append) == (A,)
+    assert said == [caught.value.reason], "once"

@@ -46,7 +46,7 @@ def common(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     place.mkdir()
     place.chmod(0o1777)
     monkeypatch.setenv("MLCR_PLACES", str(place))
-    return place / "mlcube-remote-gpus"
+    return place
 
 
 @pytest.fixture
@@ -119,43 +119,79 @@ def test_another_root_is_told_and_believed(
 ) -> None:
     others = tmp_path / "other" / "jobs"
     assert lease(call, others, "theirs", 1) == [0]
-    assert common.stat().st_mode & 0o7777 == 0o1777
     assert lease(call, jobs, "a", 4) == [-1, 3, 4]
     assert lease(call, jobs, "a", 1) == [1]
-    told = {path.name.split("=")[0]: path for path in common.iterdir()}
+    told = {path.name.split("=")[1]: path for path in common.iterdir()}
     assert {*told} == {UUIDS[0], UUIDS[1]}
     facts = records(call("mlcr_top", str(jobs.parent)))
     user = pwd.getpwuid(os.getuid()).pw_name
     assert [value for key, value in facts if key == "process"] == [f"{UUIDS[0]} - {user}"]
 
     fields = told[UUIDS[0]].name.split("=")
-    dead = told[UUIDS[0]].rename(common / "=".join([*fields[:4], "1", fields[5]]))
+    dead = told[UUIDS[0]].rename(common / "=".join([*fields[:5], "1", fields[6]]))
     assert lease(call, jobs, "b", 1) == [2], "believed while it may change hands"
     os.utime(dead, (1, 1))
     assert lease(call, jobs, "c", 1) == [0], "nobody is left of it"
     assert not dead.exists()
 
 
-def test_what_others_tell_counts_while_their_process_lives(
+def test_what_is_told_counts_while_its_process_lives_and_is_its_makers(
     call: Call, jobs: Path, smi: Path, common: Path
 ) -> None:
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     started = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
-    common.mkdir(mode=0o1777)
-    common.chmod(0o1777)
-    stranger = 12345
-    entries = [
-        common / f"{UUIDS[0]}={stranger}={boot}={os.getpid()}={started}=of-a-live-one",
-        common / f"{UUIDS[1]}={stranger}={boot}={os.getpid()}=1=of-a-dead-one",
-        common / f"{UUIDS[2]}={stranger}=another-boot={os.getpid()}={started}=of-a-former-boot",
-        common / f"{UUIDS[3]}={stranger}={boot}={os.getpid()}=1=of-one-that-hands-over",
+    me, stranger = os.getuid(), 12345
+    alive, dead = f"{boot}={os.getpid()}={started}", f"{boot}={os.getpid()}=1"
+    believed = [f"{UUIDS[0]}={me}={alive}=live", f"{UUIDS[1]}={me}={dead}=handing-over"]
+    others = [
+        f"{UUIDS[2]}={me}={dead}=dead",
+        f"{UUIDS[3]}={me}=another-boot={os.getpid()}={started}=of-a-former-boot",
+        f"{UUIDS[2]}={stranger}={alive}=of-somebody-who-did-not-make-it",
+        f"{UUIDS[3]}=*={alive}=odd",
     ]
-    for entry in entries:
-        entry.mkdir()
-    for entry in entries[:3]:
-        os.utime(entry, (1, 1))
-    assert lease(call, jobs, "a", 2) == [1, 2]
-    assert all(entry.exists() for entry in entries), "what is another's stays"
+    for name in (*believed, *others):
+        (common / f"mlcube-remote-gpu={name}").mkdir()
+    os.utime(common / f"mlcube-remote-gpu={others[0]}", (1, 1))
+    assert lease(call, jobs, "a", 4) == [-1, 2, 4]
+    assert lease(call, jobs, "a", 2) == [2, 3]
+
+
+def test_who_meets_another_steps_back(call: Call, jobs: Path, smi: Path, common: Path) -> None:
+    """Another user tells of the same device between this one's look and its own word."""
+    started = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    theirs = common / (
+        f"mlcube-remote-gpu={UUIDS[0]}={os.getuid()}={boot}={os.getpid()}={started}=theirs"
+    )
+    (smi / "mkdir").write_text(
+        "#!/bin/sh\n"
+        f"case $* in *gpu={UUIDS[0]}=*) /bin/mkdir -p '{theirs}' ;; esac\n"
+        'exec /bin/mkdir "$@"\n'
+    )
+    (smi / "mkdir").chmod(0o755)
+    jobs.parent.mkdir()
+    assert reserve(call, jobs / "a").returncode == 0
+    done = call("mlcr_lease", str(jobs / "a"), "1", "")
+    assert (done.returncode, done.stdout) == (18, b""), done.stderr
+    assert list(common.iterdir()) == [theirs], "what was told is taken back"
+    assert not (jobs / "a/gpus").exists()
+    assert not list((jobs.parent / "leases").iterdir())
+    assert lease(call, jobs, "a", 1) == [1]
+
+
+def test_a_name_that_somebody_else_has_taken_is_told_in_words(
+    call: Call, jobs: Path, smi: Path, common: Path
+) -> None:
+    """Whoever makes it beforehand could remove it later."""
+    jobs.parent.mkdir()
+    assert reserve(call, jobs / "a").returncode == 0
+    boot, pid, start, *_ = (jobs / "a/preparing").read_text().split()
+    taken = common / f"mlcube-remote-gpu={UUIDS[0]}={os.getuid()}={boot}={pid}={start}=a"
+    taken.write_text("a file is nobody's lease")
+    done = call("mlcr_lease", str(jobs / "a"), "1", "")
+    assert done.returncode == 1
+    assert taken.name.encode() in done.stderr
+    assert b"File exists" in done.stderr
 
 
 def test_labels_of_whoevers_containers_count(
@@ -180,7 +216,7 @@ def test_the_supervisor_tells_until_the_job_is_over(
     pid = (jobs / "a" / "owner").read_text().split()[1]
     (after,) = common.iterdir()
     assert before != after
-    assert after.name.split("=")[3] == pid
+    assert after.name.split("=")[4] == pid
     gate.write_text("")
     wait_for(lambda: not list(common.iterdir()))
 
@@ -196,13 +232,20 @@ def test_a_job_that_is_removed_tells_nothing(
     assert not list(common.iterdir())
 
 
-def test_a_place_that_somebody_could_change_is_not_used(
-    call: Call, jobs: Path, smi: Path, common: Path, tmp_path: Path
+def test_a_place_where_leases_could_be_removed_is_not_used(
+    call: Call, jobs: Path, smi: Path, common: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "elsewhere").mkdir()
-    common.symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "link").symlink_to(common)
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o0777)
+    places = [tmp_path / "link", tmp_path / "open", common]
+    monkeypatch.setenv("MLCR_PLACES", " ".join(map(str, places[:2])))
     assert lease(call, jobs, "a", 1) == [0]
-    assert not list((tmp_path / "elsewhere").iterdir())
+    assert not list(common.iterdir())
+    monkeypatch.setenv("MLCR_PLACES", " ".join(map(str, places)))
+    assert lease(call, jobs, "b", 1) == [1]
+    assert not list((tmp_path / "open").iterdir())
+    assert len(list(common.iterdir())) == 1
 
 
 @pytest.fixture
