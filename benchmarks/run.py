@@ -8,6 +8,9 @@ Baselines, on the same containers, all hosts at once:
 ``ansible``  a playbook of rsync up, the container, rsync down, with as many forks as hosts. Its
              connections stay open for a minute, as they do by default: later rounds log in less.
 
+One host is timed at distances as well: what a further login or round trip costs, a machine's own
+hosts do not show.
+
 The commands are timed in turn (ours, loop, bare, …, ours, …), so that a machine whose speed drifts
 is fair to each. Writes build/bench.json, a list of {name, hosts, ours_s, baseline, baseline_s,
 ratio}, medians of the counted rounds; and build/bench-costs.json, what each costs this machine.
@@ -26,6 +29,7 @@ from pathlib import Path
 import attrs
 from contenders import ROOT, Contender, contenders
 from costs import Cost, peak_memory, timed
+from distance import at_distance
 
 from mlcube_remote.sandbox import SandboxHost, down, up
 
@@ -43,6 +47,8 @@ class Figure:
     cpu_seconds: float
     memory: int
     """Bytes at the peak."""
+    round_trip: int = 0
+    """Milliseconds to the hosts and back, on top of what there is."""
 
 
 def main() -> None:
@@ -51,6 +57,7 @@ def main() -> None:
     parser.add_argument("--hosts", type=int, nargs="+", default=[1, 16, 64, 128], metavar="N")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="up to 16 hosts")
     parser.add_argument("--rounds-of-many", type=int, default=3, metavar="N", help="beyond")
+    parser.add_argument("--distances", type=int, nargs="*", default=[20, 50, 100], metavar="MS")
     parser.add_argument("--ansible", type=Path, metavar="ANSIBLE-PLAYBOOK")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mlcube-remote-bench-") as folder:
@@ -61,6 +68,10 @@ def main() -> None:
             for count in given.hosts:
                 rounds = given.rounds if count <= MANY else given.rounds_of_many
                 figures += _measure(sandbox.hosts[:count], state, rounds, given.ansible)
+            for round_trip in given.distances:
+                with at_distance(sandbox.hosts[0], state, round_trip / 1000) as (host, there):
+                    apart = _measure([host], there, given.rounds, given.ansible)
+                figures += [attrs.evolve(figure, round_trip=round_trip) for figure in apart]
         finally:
             down(state_dir=state)
     _write("bench.json", _ratios(figures))
@@ -92,19 +103,27 @@ def _figure(way: Contender, hosts: int, costs: Sequence[Cost], memory: int) -> F
 
 
 def _ratios(figures: Sequence[Figure]) -> list[dict[str, str | int | float]]:
-    ours = {figure.hosts: figure for figure in figures if figure.contender == "ours"}
-    rows: list[dict[str, str | int | float]] = [
-        {
-            "name": "hello_world, warm, no change",
-            "hosts": other.hosts,
-            "ours_s": round(ours[other.hosts].seconds, 3),
-            "baseline": other.contender,
-            "baseline_s": round(other.seconds, 3),
-            "ratio": round(ours[other.hosts].seconds / other.seconds, 3),
-        }
-        for other in figures
-        if other.contender != "ours"
-    ]
+    ours = {
+        (figure.hosts, figure.round_trip): figure.seconds
+        for figure in figures
+        if figure.contender == "ours"
+    }
+    rows: list[dict[str, str | int | float]] = []
+    for other in figures:
+        if other.contender == "ours":
+            continue
+        seconds = ours[other.hosts, other.round_trip]
+        away = f", {other.round_trip} ms away" if other.round_trip else ""
+        rows.append(
+            {
+                "name": f"hello_world, warm, no change{away}",
+                "hosts": other.hosts,
+                "ours_s": round(seconds, 3),
+                "baseline": other.contender,
+                "baseline_s": round(other.seconds, 3),
+                "ratio": round(seconds / other.seconds, 3),
+            }
+        )
     for row in rows:
         print(
             "{name} on {hosts:>3} hosts: {ours_s:6.2f} s, {baseline:<7} {baseline_s:6.2f} s, "
@@ -115,9 +134,10 @@ def _ratios(figures: Sequence[Figure]) -> list[dict[str, str | int | float]]:
 
 def _costs(figures: Sequence[Figure]) -> list[dict[str, str | int | float]]:
     """Return what a further host costs: the difference to one host, where that was measured."""
-    alone = {figure.contender: figure for figure in figures if figure.hosts == 1}
+    near = [figure for figure in figures if not figure.round_trip]
+    alone = {figure.contender: figure for figure in near if figure.hosts == 1}
     rows: list[dict[str, str | int | float]] = []
-    for figure in figures:
+    for figure in near:
         row: dict[str, str | int | float] = {
             "contender": figure.contender,
             "hosts": figure.hosts,
