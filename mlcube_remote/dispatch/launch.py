@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 
+from mlcube_remote.commands.model import Copy
 from mlcube_remote.dispatch.preflight import records
 from mlcube_remote.dispatch.ticket import Ticket, to_document
-from mlcube_remote.errors import BusyError, HostUnfitError
+from mlcube_remote.errors import BusyError, HostError, HostUnfitError
 from mlcube_remote.remote import supervisor
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport.base import Connection, Reply
@@ -20,7 +21,9 @@ from mlcube_remote.transport.quoting import quote_words
 LOG_LIMIT = 8 * 1024**3
 """Bytes that each of a task's two log files may take on its host."""
 
-_HELD, _EXISTS = 16, 17
+_HELD, _EXISTS, _UNPREPARED = 16, 17, 18
+_WRITING, _COPYING = 60.0, 3600.0
+"""Seconds for a launch; copies of a task's own may be large."""
 _WAITS = 2.0
 """Seconds between two looks at a workspace that another run holds."""
 
@@ -36,6 +39,24 @@ class Start:
     """Name of its container, or nothing where the engine has none."""
     own: tuple[str, ...] = ()
     """What ``mlcr_own`` is told when the task has ended; nothing: it is not called."""
+
+
+@attrs.frozen(kw_only=True)
+class Expected:
+    """What must be there before the tasks begin."""
+
+    directories: tuple[str, ...] = ()
+    copies: tuple[Copy, ...] = ()
+    """Made unless their targets are there."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What ``mlcr_prepare`` is told."""
+        copies = (path for copy in self.copies for path in (copy.source, copy.target))
+        return (str(len(self.copies)), *copies, *self.directories)
+
+
+_NOTHING = Expected()
 
 
 @attrs.frozen(kw_only=True)
@@ -127,6 +148,7 @@ def launch(
     starts: Sequence[Start],
     env: Mapping[str, Secret],
     *,
+    expected: Expected = _NOTHING,
     log_limit: int = LOG_LIMIT,
 ) -> None:
     """Write the tasks down on the host and start the supervisor, unless that was done before.
@@ -136,10 +158,12 @@ def launch(
         ticket: The job, which was reserved.
         starts: The tasks, in order.
         env: What the containers get by name; exported to the supervisor, written nowhere.
+        expected: What is made there first.
         log_limit: Bytes that each log may take; 0: any number.
 
     Raises:
-        HostUnfitError: It could not be written; nothing runs.
+        HostError: What the tasks expect could not be made, or they could not be written; nothing
+            runs.
     """
     timeout = "" if ticket.timeout is None else str(ticket.timeout)
     words: list[str] = []
@@ -154,8 +178,18 @@ def launch(
         supervisor(),
         str(log_limit),
         "yes" if env else "",
+        quote_words(expected.words),
         *words,
         env={name: value.reveal() for name, value in env.items()},
+        timeout=_COPYING if expected.copies else _WRITING,
     )
+    if reply.code == _UNPREPARED:
+        raise unprepared(connection, reply)
     if reply.code != _EXISTS:
         _require(connection, reply)
+
+
+def unprepared(connection: Connection, reply: Reply) -> HostError:
+    """Return the error for directories or copies that could not be made."""
+    said = reply.stderr.decode("utf-8", "replace").strip()
+    return HostError(connection.name, f"the workspace could not be prepared there: {said}")

@@ -20,7 +20,7 @@ from mlcube_remote.dispatch.configure import configure
 from mlcube_remote.dispatch.events import Level, Stage
 from mlcube_remote.dispatch.job import Job
 from mlcube_remote.dispatch.journal import Journal
-from mlcube_remote.dispatch.launch import Start, launch
+from mlcube_remote.dispatch.launch import Expected, Start, launch, unprepared
 from mlcube_remote.dispatch.line import Line
 from mlcube_remote.dispatch.paths import HostPaths
 from mlcube_remote.dispatch.placement import Placed, Where, made_by_cube
@@ -269,7 +269,12 @@ def launch_job(bench: Bench, ticket: Ticket, commands: Built) -> None:
     """Start the tasks under their supervisor; from here on they need no client."""
     job, line = bench.job, bench.line
     starts = _starts(bench, ticket, commands)
-    line.steadily(partial(_prepare, [built for _, built in commands]))
+    expected = Expected(
+        directories=tuple(
+            dict.fromkeys(path for _, built in commands for path in built.directories)
+        ),
+        copies=tuple(dict.fromkeys(copy for _, built in commands for copy in built.copies)),
+    )
     if job.trial is not None:
         line.steadily(partial(_write, made_paths(bench.paths, job.trial)))
     # Until the host has answered, nobody knows whether it runs.
@@ -280,7 +285,7 @@ def launch_job(bench: Bench, ticket: Ticket, commands: Built) -> None:
         bench.journal.note(Level.DEBUG, f"run {start.task}: {quote_words(start.argv)}")
     bench.journal.note(Level.DEBUG, f"run: logs in {ticket.job_dir}")
     try:
-        line.steadily(lambda connection: launch(connection, ticket, starts, environment))
+        line.steadily(lambda at: launch(at, ticket, starts, environment, expected=expected))
     except HostError as problem:
         bench.reached.launched = isinstance(problem, StateUnknownError)
         raise
@@ -313,13 +318,6 @@ def _environment(job: Job, commands: Built) -> dict[str, Secret]:
     return {**public, **handed}
 
 
-def _prepare(commands: Sequence[TaskCommands], connection: Connection) -> None:
-    """Make the directories that the tasks mount, and fill a workspace of one's own."""
-    directories = list(dict.fromkeys(path for built in commands for path in built.directories))
-    copies = list(dict.fromkeys(copy for built in commands for copy in built.copies))
-    _make(connection, directories, [path for copy in copies for path in (copy.source, copy.target)])
-
-
 def _write(files: Sequence[tuple[MadeFile, str]], connection: Connection) -> None:
     """Write the input files that are made for this job."""
     for file, path in files:
@@ -332,8 +330,7 @@ def _write(files: Sequence[tuple[MadeFile, str]], connection: Connection) -> Non
                 raise HostError(connection.name, f"{path} could not be written: {said}")
 
 
-def _make(connection: Connection, directories: Sequence[str], copies: Sequence[str] = ()) -> None:
-    made = connection.call("mlcr_prepare", str(len(copies) // 2), *copies, *directories)
+def _make(connection: Connection, directories: Sequence[str]) -> None:
+    made = connection.call("mlcr_prepare", *Expected(directories=tuple(directories)).words)
     if not made.ok:
-        said = made.stderr.decode("utf-8", "replace").strip()
-        raise HostError(connection.name, f"the workspace could not be prepared there: {said}")
+        raise unprepared(connection, made)

@@ -196,9 +196,7 @@ mlcr_prepare() {
     mlcr_copies=$1
     shift
     while [ "$mlcr_copies" -gt 0 ]; do
-        if [ ! -e "$2" ]; then
-            mkdir -p -- "$(dirname -- "$2")" && cp -Rp -- "$1" "$2" || return 1
-        fi
+        [ -e "$2" ] || mlcr_copy "$1" "$2" || return 1
         shift 2
         mlcr_copies=$((mlcr_copies - 1))
     done
@@ -209,6 +207,17 @@ mlcr_prepare() {
             return
         }
     done
+}
+
+# mlcr_copy SOURCE TARGET: copy SOURCE, which becomes TARGET when all of it is there: who asks again,
+# after a connection that broke, must not take half a copy for a whole one.
+mlcr_copy() {
+    mlcr_folder=$(dirname -- "$2")
+    mlcr_new=$mlcr_folder/.mlcube-remote-copy.$$
+    mkdir -p -- "$mlcr_folder" && rm -rf -- "$mlcr_new" && cp -Rp -- "$1" "$mlcr_new" &&
+        { [ -e "$2" ] || mv -- "$mlcr_new" "$2"; } && rm -rf -- "$mlcr_new" && return
+    rm -rf -- "$mlcr_new"
+    return 1
 }
 
 # mlcr_write FILE HOW TEXT: write TEXT into FILE, made "anew" or added to ("append"), readable as the

@@ -105,11 +105,13 @@ mlcr_start() {
     fi
 }
 
-# mlcr_launch JOB SUPERVISOR LOG_LIMIT SECRETS [NAME COMMAND ENGINE CONTAINER TIMEOUT OWN]...: write
-# down the tasks of a claimed JOB and start it, once: status 17 when that was done before. Nothing
-# runs unless all of it could be written. SECRETS: "yes" where the tasks need variables that this
-# call brings.
+# mlcr_launch JOB SUPERVISOR LOG_LIMIT SECRETS EXPECTED [NAME COMMAND ENGINE CONTAINER TIMEOUT OWN]...:
+# make what the tasks of a claimed JOB expect, write them down and start it, once: status 17 when that
+# was done before, 18 when what they expect cannot be made. Nothing runs unless all of it could be
+# written. SECRETS: "yes" where the tasks need variables that this call brings. EXPECTED: the words
+# of mlcr_prepare, quoted by the client.
 mlcr_launch() {
+    (eval "mlcr_prepare $5") || return 18
     mlcr_at=$1
     mkdir -- "$1/tasks.new" 2>/dev/null || {
         [ -d "$1/tasks.new" ] || [ -d "$1/tasks" ] || {
@@ -133,7 +135,7 @@ mlcr_launch() {
 mlcr_write_tasks() {
     printf '%s' "$2" >"$1/supervise" && printf '%s\n' "$3" >"$1/log-limit" || return 1
     [ "$4" != yes ] || : >"$1/secrets" || return 1
-    shift 4
+    shift 5
     mlcr_count=0
     while [ $# -ge 6 ]; do
         mlcr_count=$((mlcr_count + 1))

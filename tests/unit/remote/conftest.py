@@ -85,6 +85,7 @@ def launch(
     engine: str = "true",
     container: str = "",
     own: str = "",
+    expected: str = "0",
 ) -> Completed:
     """Claim a job and start it; each script is a task."""
     words: list[str] = []
@@ -92,7 +93,7 @@ def launch(
         argv = quote_words(["sh", "-c", script])
         words += [f"task{number}", argv, quote_words([engine]), container, timeout, own]
     reserve(call, job)
-    return call("mlcr_launch", str(job), supervisor(), str(limit), secrets, *words)
+    return call("mlcr_launch", str(job), supervisor(), str(limit), secrets, expected, *words)
 
 
 def state(call: Call, job: Path) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mlcube_remote.transport.quoting import quote_words
 from tests.unit.remote.conftest import Call, facts, launch, state, verdict, wait_for
 
 
@@ -135,6 +136,42 @@ def test_directories_are_made_and_inputs_copied_once(call: Call, tmp_path: Path)
     target.write_text("mine")
     assert call("mlcr_prepare", *arguments).returncode == 0
     assert target.read_text() == "mine"
+
+
+def test_half_a_copy_is_not_taken_for_a_whole_one(call: Call, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "first").write_text("1")
+    target = tmp_path / "own" / "target"
+    (tmp_path / "bin").mkdir()
+    broken = tmp_path / "bin" / "cp"
+    broken.write_text('#!/bin/sh\nfor last; do :; done\nmkdir "$last"\nexit 1\n')
+    broken.chmod(0o755)
+    arguments = ("1", str(source), str(target))
+
+    failed = call("mlcr_prepare", *arguments, PATH=f"{broken.parent}:{os.environ['PATH']}")
+    assert failed.returncode == 1
+    assert list(target.parent.iterdir()) == []
+
+    assert call("mlcr_prepare", *arguments).returncode == 0
+    assert (target / "first").read_text() == "1"
+
+
+def test_tasks_find_what_they_expect_or_do_not_run(call: Call, tmp_path: Path) -> None:
+    made, blocked = tmp_path / "made here", tmp_path / "a file"
+    blocked.touch()
+    first, second = tmp_path / "jobs" / "first", tmp_path / "jobs" / "second"
+
+    assert (
+        launch(call, first, f"ls '{made}'", expected=quote_words(["0", str(made)])).returncode == 0
+    )
+    wait_for(lambda: verdict(call, first)["exit"] != "pending")
+    assert verdict(call, first)["exit"] == "0"
+
+    refused = launch(call, second, "true", expected=quote_words(["0", f"{blocked}/below"]))
+    assert refused.returncode == 18
+    assert b"a file" in refused.stderr
+    assert not (second / "tasks").exists()
 
 
 @pytest.mark.parametrize("path", ["tree", "tree/file"], ids=["directory", "file"])
