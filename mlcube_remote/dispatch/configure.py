@@ -88,8 +88,8 @@ def _attempt(
 def _call(paths: HostPaths, commands: ImageCommands, argv: Argv) -> Argv:
     """Return the function to call on the host, and its arguments."""
     if commands.platform in CONTAINER_ENGINES:
-        return ("mlcr_in", paths.cube, *argv)
-    return ("mlcr_build_sif", paths.root, *sif_arguments(commands, paths))
+        return ("mlcr_attended", "mlcr_in", paths.cube, *argv)
+    return ("mlcr_attended", "mlcr_build_sif", paths.root, *sif_arguments(commands, paths))
 
 
 def _run(connection: Connection, journal: Journal, call: Argv) -> tuple[int, list[str]]:

@@ -25,6 +25,7 @@ _LIBRARY = (
     "top.sh",
     "clean.sh",
     "manifest.sh",
+    "attended.sh",
     "sif.sh",
     "own.sh",
 )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -64,9 +65,10 @@ def test_an_image_is_whole_whoever_is_killed_while_it_is_built(host: SshHost, cu
         stderr=subprocess.PIPE,
     ) as client:
         wait_for(lambda: host.exec(["pgrep", "-x", "sleep"]).exit_code == 0)
+        # In this order: a build ends with its client, and cleans up.
+        host.exec(["pkill", "-KILL", "-u", "mlcube"])
         client.send_signal(signal.SIGKILL)
         client.communicate()
-    host.exec(["pkill", "-KILL", "-u", "mlcube"])
     assert "probe.sif" not in images(host)
     assert any(name.startswith(".probe.sif.building.") for name in images(host))
 
@@ -75,6 +77,37 @@ def test_an_image_is_whole_whoever_is_killed_while_it_is_built(host: SshHost, cu
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout == b"one\n"
     assert set(images(host)) == {"probe.sif", ".probe.sif.recipe"}
+
+
+@pytest.mark.parametrize("flavour", ["docker", "podman", "apptainer"])
+def test_a_build_ends_with_its_client(ssh_host: HostFactory, tmp_path: Path, flavour: str) -> None:
+    host = ssh_host(flavour)
+    seconds = f"4{os.getpid()}"  # nobody else sleeps as long
+    image = f"mlcube-remote-test/never:{seconds}"
+    section = {"image": image, "build_strategy": "auto"}
+    sif = {"image": "probe.sif", "build_file": "probe.def"}
+    cube = write_cube(tmp_path / "cube", {"say": SAY}, docker=section, singularity=sif)
+    (cube / "Dockerfile").write_text(f"FROM {BASE_IMAGE}\nRUN sleep {seconds}\n")
+    header = f"Bootstrap: docker\nFrom: {BASE_IMAGE}\n"
+    (cube / "probe.def").write_text(f"{header}%post\n    sleep {seconds}\n")
+    options = ("--task=say", f"--platform={flavour}")
+
+    def is_building() -> bool:
+        # What Docker builds is this machine's, whose engine the host uses.
+        own = subprocess.run(["pgrep", "-f", f"sleep {seconds}"], capture_output=True, check=False)
+        return own.returncode == 0
+
+    with subprocess.Popen(
+        command(host.inventory, cube, f"--host={host.name}", *options),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as client:
+        wait_for(is_building)
+        client.send_signal(signal.SIGKILL)
+        client.communicate()
+    wait_for(lambda: not is_building())
+    half = ".mlcube-remote/cubes/*/workspace/.image/.probe.sif.building.*"
+    wait_for(lambda: not list(host.home.glob(half)))
 
 
 def test_an_image_comes_from_an_archive_or_from_another_image(

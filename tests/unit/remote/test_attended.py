@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is of use only to the one who waits for it ends with that one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mlcube_remote.remote import library
+from mlcube_remote.transport.quoting import quote_words
+from tests.unit.remote.conftest import SHELLS, Call, wait_for
+
+WORK = """
+sleep 4242 & first=$!
+setsid sleep 4242 & echo $$ $first $! >work.new; mv work.new work
+trap 'echo ended >end; exit 143' TERM
+wait
+"""
+
+
+def shell(name: str) -> list[str]:
+    program, *options = SHELLS[name]
+    found = shutil.which(program)
+    assert found is not None
+    return [found, *options]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+@pytest.mark.parametrize("name", SHELLS)
+def test_what_is_attended_ends_with_the_connection(name: str, tmp_path: Path) -> None:
+    script = tmp_path / "session"
+    script.write_text(f"{library()}\nmlcr_attended sh -c {quote_words([WORK])}\n")
+    # As under sshd: a shell that leads a session, and whose parent is gone with the connection.
+    session = quote_words(["setsid", *shell(name), str(script)])
+    with subprocess.Popen(
+        ["sh", "-c", f"{session} & echo $!; wait"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as connection:
+        wait_for((tmp_path / "work").exists)
+        pids = [int(pid) for pid in (tmp_path / "work").read_text().split()]
+        connection.kill()
+    wait_for((tmp_path / "end").exists)
+    wait_for(lambda: not any(map(is_alive, pids)))
+
+
+def attended(name: str, folder: Path, *, pause: int) -> int:
+    """Let something be attended that ends, and return its session's process group."""
+    script = folder / "session"
+    script.write_text(
+        f"{library()}\nmlcr_pause={pause}\necho $$; mlcr_attended sh -c 'exit 7'\necho $?\n"
+    )
+    done = subprocess.run(
+        ["setsid", "--wait", *shell(name), str(script)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    group, status = map(int, done.stdout.split())
+    assert (status, done.stderr) == (7, "")
+    return group
+
+
+@pytest.mark.parametrize("name", SHELLS)
+def test_nobody_waits_for_the_watcher(name: str, tmp_path: Path) -> None:
+    group = attended(name, tmp_path, pause=4242)
+    os.killpg(group, signal.SIGKILL)  # which it still is there for
+
+
+@pytest.mark.parametrize("name", SHELLS)
+def test_the_watcher_ends_when_the_work_is_done(name: str, tmp_path: Path) -> None:
+    group = attended(name, tmp_path, pause=1)
+
+    def is_over() -> bool:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        return False
+
+    wait_for(is_over)
+
+
+def test_a_shell_that_shares_its_group_is_not_watched(call: Call) -> None:
+    assert call("mlcr_attended", "sh", "-c", "echo done; exit 3").stdout == b"done\n"
+    assert call("mlcr_leads_group").returncode == 1
