@@ -94,7 +94,11 @@ def run(args: list[str] | None = None) -> int:
         MLCubeRemoteError: Something went wrong that the user should know.
         click.ClickException: The command line could not be parsed.
     """
-    result = cli.main(args=args, prog_name="mlcube-remote", standalone_mode=False)
+    try:
+        result = cli.main(args=args, prog_name="mlcube-remote", standalone_mode=False)
+    except SystemExit as gone:
+        # Click's own way to end where the reader has gone, with a code that says something else.
+        raise BrokenPipeError from gone
     return result if isinstance(result, int) else 0
 
 
@@ -110,6 +114,19 @@ def main() -> NoReturn:
         # The reader has gone (`| head`); Python would complain of it once more at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
+
+
+def _print_misuse(problem: click.ClickException) -> None:
+    """Say what is wrong with the command line, in the form of all other errors."""
+    if isinstance(problem, click.exceptions.NoArgsIsHelpError):
+        problem.show()
+        return
+    from mlcube_remote.ui.errors import print_error  # noqa: PLC0415 - only on an error
+
+    context = problem.ctx if isinstance(problem, click.UsageError) else None
+    command = context.command_path if context else "mlcube-remote"
+    told = MLCubeRemoteError(problem.format_message(), hint=f"{command} --help")
+    print_error(told, sys.stderr)
 
 
 def _leave_at_once() -> NoReturn:
@@ -129,7 +146,7 @@ def execute(args: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         _leave_at_once()
     except click.ClickException as problem:
-        problem.show()
+        _print_misuse(problem)
         return problem.exit_code
     except BrokenPipeError:
         return 141

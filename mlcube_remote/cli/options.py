@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
+from mlcube_remote.errors import UsageError
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -44,6 +46,21 @@ class Duration(click.ParamType[float]):
         if match is None or float(match[1]) == 0:
             self.fail(f"{value!r}: expected a time span such as 90s, 15m, 8h or 7d", param, ctx)
         return float(match[1]) * _SECONDS[match[2]]
+
+
+def _once(instead: str) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], str | None]:
+    """Return what takes an option's one value; with two, the first would be forgotten silently.
+
+    Args:
+        instead: What whoever gave two may have wanted.
+    """
+
+    def take(_: click.Context, param: click.Parameter, values: tuple[str, ...]) -> str | None:
+        if len(values) > 1:
+            raise UsageError(f"{param.opts[0]}: is given {len(values)} times", hint=instead)
+        return values[0] if values else None
+
+    return take
 
 
 def _complete_hosts(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
@@ -227,10 +244,17 @@ sweep_options = _together(
         help="Run a job for each value; repeated: for each combination, on whichever host is free.",
     ),
     click.option(
-        "--sweep-file", type=click.Path(), metavar="FILE", help="The same from a YAML file."
+        "--sweep-file",
+        type=click.Path(),
+        multiple=True,
+        callback=_once("put all into one file, or some into --sweep"),
+        metavar="FILE",
+        help="The same from a YAML file.",
     ),
     click.option(
         "--shard",
+        multiple=True,
+        callback=_once("one list is split; its items may name further files"),
         metavar="NAME=LIST",
         help="Split a list (a file, or with commas) into a piece for each host.",
     ),

@@ -80,7 +80,21 @@ def run(**given: Any) -> int:
     NAME=VALUE gives a parameter of the task another value. A relative path is in the workspace; an
     absolute one is on the host; local:PATH is on this machine.
     """
+    _require_pool_for_retries(given)
     return execute(given)
+
+
+def _require_pool_for_retries(given: Mapping[str, Any]) -> None:
+    """Refuse what would be of no effect where each host has one job."""
+    if given["sweeps"] or given["sweep_file"] or given["shard"]:
+        return
+    context = click.get_current_context()
+    for name in ("retries", "retry_on"):
+        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+            raise UsageError(
+                f"--{name.replace('_', '-')}: only jobs of --sweep or --shard are begun again",
+                hint="mlcube-remote rerun RUN --failed runs others again",
+            )
 
 
 @click.command()
@@ -157,8 +171,10 @@ def prepare(
     from mlcube_remote.cube import system as system_settings  # noqa: PLC0415
     from mlcube_remote.cube.load import load, select_tasks  # noqa: PLC0415
     from mlcube_remote.dispatch.job import Request  # noqa: PLC0415
+    from mlcube_remote.dispatch.lease import require_gpus  # noqa: PLC0415
     from mlcube_remote.dispatch.trial import trials  # noqa: PLC0415
 
+    require_gpus(given["gpus"])
     system = system_settings.load()
     given = through_platform(given, system)
     task_names = split_names(given["tasks"])

@@ -69,7 +69,7 @@ def aimed(cube: Cube, point: Point, tasks: Sequence[str]) -> Aimed:
     if point.items:
         return Aimed(cube=cube, files=_lists(cube, point, tasks))
     changed = with_arguments(cube, arguments, tasks) if arguments else cube
-    return Aimed(cube=changed, files=_Settings(changed, tasks).changed(keys))
+    return Aimed(cube=changed, files=_Settings(changed, tasks, point).changed(keys))
 
 
 def _parameters(cube: Cube, tasks: Sequence[str]) -> list[tuple[str, Parameter]]:
@@ -112,6 +112,7 @@ class _Settings:
 
     cube: Cube
     tasks: Sequence[str]
+    point: Point
 
     def changed(self, keys: Mapping[str, str]) -> tuple[MadeFile, ...]:
         """Return the files in which these keys have other values."""
@@ -157,21 +158,23 @@ class _Settings:
         named = {path for (_, parameter), path in inputs.items() if parameter == first}
         if rest and named:
             for path in named:
-                _require_key(name, path, contents[path], rest)
+                _require_key(self.point.given(name), path, contents[path], rest)
             return dict.fromkeys(named, tuple(rest))
         having = [path for path, content in contents.items() if first in content]
         if len(having) == 1:
-            _require_key(name, having[0], contents[having[0]], [first, *rest])
+            _require_key(self.point.given(name), having[0], contents[having[0]], [first, *rest])
             return {having[0]: (first, *rest)}
         if having:
             owners = sorted({f"{p}.{name}" for (_, p), path in inputs.items() if path in having})
             raise PlanError(
-                f"--sweep {name}: may be any of {', '.join(owners)}", hint="write the one you mean"
+                f"{self.point.given(name)}: may be any of {', '.join(owners)}",
+                hint="write the one you mean",
             )
         parameters = [parameter.name for _, parameter in _parameters(self.cube, self.tasks)]
         keys = [f"{p}.{key}" for (_, p), path in inputs.items() for key in contents[path]]
         short = [key for content in contents.values() for key in content]
-        raise _unknown(f"--sweep {name}", name, [*parameters, *keys, *short], [*parameters, *keys])
+        where = self.point.given(name)
+        raise _unknown(where, name, [*parameters, *keys, *short], [*parameters, *keys])
 
 
 def _unknown(where: str, name: str, known: Sequence[str], shown: Sequence[str]) -> PlanError:
@@ -190,7 +193,7 @@ def _content(path: Path) -> Mapping[str, Any]:
     return data if isinstance(data, Mapping) else {}
 
 
-def _require_key(name: str, path: Path, content: Mapping[str, Any], keys: Sequence[str]) -> None:
+def _require_key(where: str, path: Path, content: Mapping[str, Any], keys: Sequence[str]) -> None:
     inner: Any = content
     for key in keys:
         if not isinstance(inner, Mapping) or key not in inner:
@@ -198,7 +201,7 @@ def _require_key(name: str, path: Path, content: Mapping[str, Any], keys: Sequen
             known = [each for each in here if isinstance(each, str)]
             meant = nearest(key, known)
             raise PlanError(
-                f"--sweep {name}: {yamlsource.shown_path(path)} has no key '{key}' there"
+                f"{where}: {yamlsource.shown_path(path)} has no key '{key}' there"
                 + (f" (did you mean '{meant}'?)" if meant else ""),
                 hint=f"it has: {', '.join(known[:12])}" if known else None,
             )

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ import attrs
 from mlcube_remote.commands.model import Argv, Options
 from mlcube_remote.cube.model import Cube
 from mlcube_remote.dispatch.preflight import records
-from mlcube_remote.errors import BusyError, HostError
+from mlcube_remote.errors import BusyError, HostError, UsageError
 from mlcube_remote.transport.base import Connection, Reply
 from mlcube_remote.transport.quoting import quote_words
 
@@ -26,6 +27,10 @@ _STEP = 0.3
 """Seconds, at the most, before the second try; before later ones there are more."""
 _PATIENCE = 250.0
 """Seconds for an answer: questions to the driver and the engine, and others who ask at once."""
+
+_ITEM = r"[a-z]+=[^\s,]+(?:,[^\s,=]+)*"
+_GPUS = re.compile(rf'"?(?:|all|\d+|{_ITEM})(?:,{_ITEM})*"?', re.ASCII)
+"""What Docker takes, as a line of CSV too."""
 
 
 @attrs.frozen
@@ -55,6 +60,19 @@ def wanted(
             return 0
         text = str(cube.accelerator_count or "").strip()
     return int(text) if text.isdecimal() else 0
+
+
+def require_gpus(asked: str | None) -> None:
+    """Refuse a ``--gpus`` that no engine would understand, before anything is sent.
+
+    Raises:
+        UsageError: It is neither a number, nor ``all``, nor names devices.
+    """
+    if asked is not None and not _GPUS.fullmatch(asked):
+        raise UsageError(
+            f"--gpus={asked}: expected a number, all, or device=0,1",
+            hint=f"--gpus=device={asked}" if re.fullmatch(r"\d+(,\d+)+", asked) else None,
+        )
 
 
 def lease(

@@ -38,6 +38,12 @@ class Point:
     """What it is given, in the user's words."""
     items: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
     """Of a shard: parameter → its piece of the list."""
+    places: Mapping[str, str] = attrs.field(factory=dict, eq=False)
+    """Name → the place in the ``--sweep-file`` that gave it."""
+
+    def given(self, name: str) -> str:
+        """Return where a name was given, as the message about it begins."""
+        return f"{self.places[name]}: {name}" if name in self.places else f"--sweep {name}"
 
 
 def swept(options: Iterable[str], file: Path | None = None) -> tuple[Point, ...]:
@@ -51,7 +57,9 @@ def swept(options: Iterable[str], file: Path | None = None) -> tuple[Point, ...]
     Raises:
         UsageError: There is a mistake in them; the message says where.
     """
-    listed: list[Values] = [{}] if file is None else _read(file)
+    read = None if file is None else _read(file)
+    listed: list[Values] = [{}] if read is None else read.points()
+    places = {} if read is None else read.places()
     axes: dict[str, tuple[str, ...]] = {}
     for option in options:
         name, values = _axis(option)
@@ -68,7 +76,7 @@ def swept(options: Iterable[str], file: Path | None = None) -> tuple[Point, ...]
         for chosen in itertools.product(*axes.values())
     ]
     return tuple(
-        Point(name=name, values=values)
+        Point(name=name, values=values, places=places)
         for name, values in zip(_names(len(combined)), combined, strict=True)
     )
 
@@ -150,9 +158,8 @@ def _items(name: str, text: str) -> list[str]:
     return items
 
 
-def _read(path: Path) -> list[Values]:
-    document = yamlsource.load(path, error=UsageError)
-    return _File(document).points()
+def _read(path: Path) -> _File:
+    return _File(yamlsource.load(path, error=UsageError))
 
 
 @attrs.frozen
@@ -171,6 +178,13 @@ class _File:
         if isinstance(data, list) and data:
             return self.listed(data)
         raise self.fail((), "expected names with lists of values, or a list of points")
+
+    def places(self) -> dict[str, str]:
+        """Return where each name of a file without mistakes stands first."""
+        data = self.document.data
+        first: tuple[yamlsource.Key, ...] = (0,) if isinstance(data, list) else ()
+        names = data[0] if isinstance(data, list) else data
+        return {name: self.document.where((*first, name)) for name in names}
 
     def product(self, data: Mapping[Any, Any]) -> list[Values]:
         axes: dict[str, list[str]] = {}

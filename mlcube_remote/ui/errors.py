@@ -33,7 +33,8 @@ def print_errors(errors: Sequence[MLCubeRemoteError], stream: TextIO) -> None:
     Of more kinds than anybody would read the rest is counted: each stands in the results.
     """
     if len(errors) <= MANY:
-        for error in errors:
+        # Several jobs of one host may have come to the same end.
+        for error in {(error.message, error.hint): error for error in errors}.values():
             print_error(error, stream)
         return
     kinds: dict[tuple[str, str], list[MLCubeRemoteError]] = {}

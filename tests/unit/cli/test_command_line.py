@@ -71,6 +71,13 @@ def test_it_runs_as_a_module() -> None:
 REFUSED = {
     ("run", "--task=one"): "no host was named: expected --host=NAME",
     ("run", "--host=local"): "no task was named and there are several: one, two",
+    ("run", "--host=local", "--task=one", "--gpus=-1"): "--gpus=-1: expected a number, all, or dev",
+    ("run", "--host=local", "--task=one", "--shard=a=1,2", "--shard=a=3"): "--shard: is given 2 t",
+    ("run", "--host=local", "--task=one", "--sweep-file=x", "--sweep-file=y"): (
+        "--sweep-file: is given 2 times"
+    ),
+    ("run", "--host=local", "--task=one", "--retries=1"): "--retries: only jobs of --sweep or --sh",
+    ("run", "--host=local", "--task=one", "--retry-on=task"): "--retry-on: only jobs of --sweep",
     ("run", "--host=local", "--task=one", "--where=gpu=a100"): "no host has a label 'gpu'",
     ("run", "--host=local", "--task=on"): "unknown task 'on' (did you mean 'one'?)",
     ("run", "--host=local", "--task=one", "b=1"): "unknown parameter 'b' of task one",
@@ -333,3 +340,51 @@ def test_a_report_that_could_not_be_written_is_refused_before_anything_begins(
     for path in (tmp_path, tmp_path / "absent" / "file"):
         with pytest.raises(click.UsageError, match=r"directory"):
             cli_main.run(["run", "--host=a", f"{option}={path}"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["run", "--nope"], "error: No such option '--nope'.\nhint: mlcube-remote run --help\n"),
+        (
+            ["results", "show"],
+            "error: Missing argument 'RUN'.\nhint: mlcube-remote results show --help\n",
+        ),
+        (
+            ["rnu"],
+            "error: No such command 'rnu'. Did you mean 'run'?\nhint: mlcube-remote --help\n",
+        ),
+    ],
+)
+def test_a_misuse_is_told_in_the_form_of_all_errors(
+    arguments: list[str],
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert exit_of(*arguments, monkeypatch=monkeypatch) == 2
+    assert capsys.readouterr().err == told
+
+
+def test_without_a_command_there_is_help(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_of(monkeypatch=monkeypatch) == 2
+    assert capsys.readouterr().err.startswith("Usage: mlcube-remote")
+
+
+def test_a_reader_that_went_away_in_the_middle_is_no_failed_job(cube: Path) -> None:
+    """Click ends with 1 then, which would say that a job had failed."""
+    script = "from mlcube_remote.cli.main import main; main()"
+    argv = [sys.executable, "-c", script, "describe", "--mlcube", str(cube)]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        argv,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        check=False,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")

@@ -13,7 +13,7 @@ import yaml
 from mlcube_remote.cube.load import load
 from mlcube_remote.cube.model import Cube, ParameterType
 from mlcube_remote.dispatch.aim import MadeFile, aimed
-from mlcube_remote.dispatch.sweep import Point, sharded
+from mlcube_remote.dispatch.sweep import Point, sharded, swept
 from mlcube_remote.errors import MLCubeRemoteError, PlanError
 
 CUBE = """
@@ -168,4 +168,31 @@ def test_what_cannot_be_split_is_refused(cube: Cube, name: str, message: str) ->
 def test_a_piece_that_is_too_large_to_hand_over_is_refused(cube: Cube) -> None:
     point = Point(name="01", values={}, items={"items": ("x" * 5_000_000,)})
     with pytest.raises(PlanError, match="5,000,001 characters"):
+        aimed(cube, point, ["train"])
+
+
+@pytest.mark.parametrize(
+    ("grid", "told"),
+    [
+        (
+            "seed: 7\nsteps: [1]\nleanring: [1, 2]\n",
+            r"grid\.yaml:1:1: seed: unknown parameter 'seed'",
+        ),
+        (
+            "- {steps: 1, stpes: 2}\n",
+            r"grid\.yaml:1:14: stpes: unknown parameter 'stpes' \(did you mean",
+        ),
+        (
+            "settings.nope: [1]\n",
+            r"grid\.yaml:1:1: settings\.nope: .*train\.yaml has no key 'nope' there",
+        ),
+        ("both: [1, 2]\n", r"grid\.yaml:1:1: both: may be any of more\.both, settings"),
+    ],
+)
+def test_a_name_that_means_nothing_is_told_with_its_place_in_the_file(
+    cube: Cube, tmp_path: Path, grid: str, told: str
+) -> None:
+    (tmp_path / "grid.yaml").write_text(grid)
+    (point, *_) = swept([], tmp_path / "grid.yaml")
+    with pytest.raises(PlanError, match=told):
         aimed(cube, point, ["train"])

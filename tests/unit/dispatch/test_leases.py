@@ -12,9 +12,9 @@ from mlcube_remote.commands.model import Options
 from mlcube_remote.cube.load import load
 from mlcube_remote.dispatch import lease as leases
 from mlcube_remote.dispatch.job import Job, Request
-from mlcube_remote.dispatch.lease import Device, lease, spelt
+from mlcube_remote.dispatch.lease import Device, lease, require_gpus, spelt
 from mlcube_remote.dispatch.plan import plan
-from mlcube_remote.errors import BusyError, HostError
+from mlcube_remote.errors import BusyError, HostError, UsageError
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.transport.base import Reply
 from mlcube_remote.transport.fake import FakeConnection
@@ -150,3 +150,21 @@ def test_others_who_take_gpus_at_the_same_moment_are_told_in_words(
     said: list[str] = []
     assert lease(host, "/r/jobs/j", 1, wait=said.append) == (A,)
     assert said == [caught.value.reason], "once"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        *(None, "", "0", "2", "all", "device=0", "device=0,1", '"device=GPU-a,GPU-b"'),
+        *("all,capabilities=utility", "count=2,driver=nvidia", "device=0,1,capabilities=gpu"),
+    ],
+)
+def test_what_engines_understand_is_handed_to_them(asked: str | None) -> None:
+    require_gpus(asked)
+
+
+@pytest.mark.parametrize("asked", ["-1", "1.5", "two", "device=", "device=0 1", "0,1", " ", "٣"])
+def test_gpus_that_no_engine_understands_are_refused(asked: str) -> None:
+    with pytest.raises(UsageError, match="expected a number, all, or device=0,1") as caught:
+        require_gpus(asked)
+    assert caught.value.hint == ("--gpus=device=0,1" if asked == "0,1" else None)
