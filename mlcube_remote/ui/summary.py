@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TextIO
 
 from mlcube_remote.dispatch.events import Stage
+from mlcube_remote.dispatch.fault import Fault, fault_of
 from mlcube_remote.dispatch.outcome import JobOutcome, TaskOutcome
 from mlcube_remote.ui.folding import MANY, folded
 from mlcube_remote.ui.table import columns
@@ -16,14 +17,20 @@ from mlcube_remote.ui.text import one_line
 _FEW = 8
 """Outputs are listed one by one up to this many, then by folder."""
 
+_WIDEST = 40
+"""Characters of what a sweep gave a job."""
+
 
 def summary(outcomes: Sequence[JobOutcome]) -> str:
     """Return host, task, result, exit code, seconds per stage, and where the outputs are.
 
-    Of many jobs only those that did not succeed have rows.
+    Of many jobs only those that did not succeed have rows, and what was cancelled because of others
+    comes behind these.
     """
     many = len(outcomes) > MANY
     listed = [outcome for outcome in outcomes if not (many and outcome.succeeded)]
+    if many:
+        listed.sort(key=lambda outcome: fault_of(outcome) is Fault.CANCELLED)
     left = listed[MANY:] if many else []
     listed = listed[: len(listed) - len(left)]
     parts = [_succeeded(outcomes)] if many else []
@@ -51,6 +58,7 @@ def _succeeded(outcomes: Sequence[JobOutcome]) -> str:
 
 def _table(outcomes: Sequence[JobOutcome]) -> str:
     stages = [stage.value for stage in Stage if any(stage.value in o.seconds for o in outcomes)]
+    swept = any(outcome.parameters for outcome in outcomes)
     rows = []
     for outcome in outcomes:
         for index, task in enumerate(outcome.tasks or (None,)):
@@ -61,13 +69,21 @@ def _table(outcomes: Sequence[JobOutcome]) -> str:
             rows.append(
                 [
                     outcome.label if index == 0 else "",
+                    *([_given(outcome) if index == 0 else ""] if swept else []),
                     task.task if task else "-",
                     one_line(_result(outcome, task)),
                     "" if task is None or task.exit_code is None else str(task.exit_code),
                     *seconds,
                 ]
             )
-    return columns(["host", "task", "result", "exit", *stages], rows)
+    given = ["given"] if swept else []
+    return columns(["host", *given, "task", "result", "exit", *stages], rows)
+
+
+def _given(outcome: JobOutcome) -> str:
+    """Return what tells a job of a sweep from the others."""
+    text = one_line(" ".join(f"{name}={value}" for name, value in outcome.parameters.items()))
+    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
 
 
 def _result(outcome: JobOutcome, task: TaskOutcome | None) -> str:

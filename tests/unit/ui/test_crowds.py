@@ -22,7 +22,13 @@ from mlcube_remote.dispatch.events import (
     StageFinished,
 )
 from mlcube_remote.dispatch.outcome import JobOutcome, PulledOutput, Status, TaskOutcome
-from mlcube_remote.errors import HostError, MLCubeRemoteError, TransferError, UnreachableError
+from mlcube_remote.errors import (
+    GivenUpError,
+    HostError,
+    MLCubeRemoteError,
+    TransferError,
+    UnreachableError,
+)
 from mlcube_remote.inventory.ranges import expand, split_commas
 from mlcube_remote.transport.base import Stream
 from mlcube_remote.ui import gather
@@ -154,6 +160,36 @@ def test_the_table_of_many_jobs_has_those_that_need_somebody() -> None:
     assert lines[-1] == "… and 88 more: h[012-099]"
 
 
+def test_what_was_cancelled_because_of_others_hides_none_of_them() -> None:
+    cancelled = [
+        outcome(
+            f"h{n:02}",
+            Status.CANCELLED,
+            tasks=(TaskOutcome(task="train", status=Status.NOT_STARTED),),
+            error=GivenUpError("one job has failed"),
+            seconds={},
+        )
+        for n in range(30)
+    ]
+    lines = summary([*cancelled, outcome("h30", Status.FAILED)]).splitlines()
+    assert lines[3].split() == ["h30", "train", "failed", "3", "2.0"]
+    assert lines[4].split() == ["h00", "train", "not-started"]
+    assert lines[-1] == "… and 19 more: h[11-29]"
+
+
+def test_what_a_sweep_gave_a_job_stands_in_its_row() -> None:
+    given = {"lr": "0.1", "seed": "7"}
+    rows = summary(
+        [
+            outcome("h1", job="01", parameters=given),
+            outcome("h1", Status.FAILED, job="02", parameters=given | {"data": "d" * 50}),
+        ]
+    ).splitlines()
+    assert rows[0].split() == ["host", "given", "task", "result", "exit", "run"]
+    assert rows[1].split() == ["01@h1", "lr=0.1", "seed=7", "train", "succeeded", "3", "2.0"]
+    assert "lr=0.1 seed=7 data=dddddddddddddddddddd…  train  failed" in rows[2]
+
+
 def printed(errors: list[MLCubeRemoteError]) -> list[str]:
     stream = io.StringIO()
     print_errors(errors, stream)
@@ -168,6 +204,12 @@ def test_what_many_hosts_have_in_common_is_said_once() -> None:
         TransferError("h40", "disk full"),
         MLCubeRemoteError("odd"),
         MLCubeRemoteError("odd"),
+    ]
+    assert printed([errors[0], errors[0], errors[1]]) == [
+        "error: h00: no route",
+        "hint: ssh h00",
+        "error: h01: no route",
+        "hint: ssh h01",
     ]
     assert printed(errors) == [
         "error: h[00-39] (40): no route",
