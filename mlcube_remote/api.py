@@ -513,6 +513,7 @@ def _each(
         connect=logins.connect,
         store=Store(),
         results=found.results,
+        keeps=found.shares_hosts,
     )
     return RunResult(run_id=found.run_id, jobs=outcomes)
 

@@ -52,6 +52,7 @@ def show(
     connect: Callable[[Host, Callable[[str], None]], Connection],
     store: Store | None,
     results: Path | None = None,
+    keeps: bool = False,
     parallel: int = DEFAULT_PARALLEL,
 ) -> tuple[JobOutcome, ...]:
     """Do the work of each host, show what happens, and obey interrupts.
@@ -64,6 +65,7 @@ def show(
         connect: Opens a connection to a host.
         store: Where this machine remembers its runs.
         results: The folder that is to have the index of the run's results.
+        keeps: Whether hosts have several jobs, for which connections are kept.
         parallel: Hosts that are worked on at once.
     """
 
@@ -71,7 +73,16 @@ def show(
         pieces = [partial(piece, run) for piece in work.values()]
         return run_all(pieces, run, parallel=parallel, decide=decide)
 
-    return show_jobs(run_id, list(work), do, given, connect=connect, store=store, results=results)
+    return show_jobs(
+        run_id,
+        list(work),
+        do,
+        given,
+        connect=connect,
+        store=store,
+        results=results,
+        keeps=keeps,
+    )
 
 
 def show_jobs(
@@ -83,6 +94,7 @@ def show_jobs(
     connect: Callable[[Host, Callable[[str], None]], Connection],
     store: Store | None,
     results: Path | None = None,
+    keeps: bool = False,
 ) -> tuple[JobOutcome, ...]:
     """Do the jobs of these names, and show what happens; see :func:`show`.
 
@@ -94,6 +106,7 @@ def show_jobs(
         connect: As for :func:`show`.
         store: As for :func:`show`.
         results: As for :func:`show`.
+        keeps: As for :func:`show`.
     """
     reporter = given.get("reporter") or make_reporter(
         hosts=names,
@@ -117,8 +130,10 @@ def show_jobs(
             store=store,
             detach=given.get("detach", False),
             wait=given.get("wait", False),
+            keeps=keeps,
             reconnect_timeout=given["reconnect_timeout"],
         )
+        stack.callback(run.hang_up)
         if most := 1 if given.get("fail_fast") else given.get("max_failures"):
             sinks.append(Patience(run=run, most=most).handle)
         outcomes = do(run, lambda: _decide(given["on_interrupt"], reporter))

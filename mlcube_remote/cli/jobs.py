@@ -137,6 +137,7 @@ def _follow(given: dict[str, Any], *, reports: bool = True, ends: bool = False, 
         connect=logins.connect,
         store=Store() if following.pulls else None,
         results=found.results,
+        keeps=found.shares_hosts,
     )
     if reports:
         return report(found.run_id, outcomes, given, as_json=given["output"] == "json")
@@ -168,6 +169,7 @@ def _each(
         connect=logins.connect,
         store=Store(),
         results=found.results,
+        keeps=found.shares_hosts,
     )
     code = report(found.run_id, outcomes, given, as_json=given["output"] == "json")
     # Who asked for the stop is not told by the exit code that it took place.

@@ -294,6 +294,7 @@ def perform(
             connect=dialler,
             store=store,
             results=None if store is None else home_of(request.run_id, store),
+            keeps=bool(request.trials),
         )
     finally:
         dialler.hang_up()

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import closing
 from functools import partial
 
 import attrs
@@ -191,19 +190,22 @@ def _on_host(known: KnownJob, run: Run, work: Callable[[Watch], None]) -> JobOut
     ticket = known.ticket
     journal = Journal(host=host.name, job=known.job, began=run.began, sink=run.sink)
 
-    def dial() -> Connection:
-        return run.connect(host, lambda text: journal.note(Level.INFO, text))
+    def note(text: str) -> None:
+        journal.note(Level.INFO, text)
 
     def whole(reached: Reached) -> None:
         run.check()
         # It was begun before: until its host has said otherwise, it may run.
         reached.launched = True
         with journal.stage(Stage.CONNECT):
-            connection = dial()
+            connection = run.connection(host, note)
         line = Line(
-            connection=connection, dial=dial, journal=journal, timeout=run.reconnect_timeout
+            connection=connection,
+            dial=partial(run.connect, host, note),
+            journal=journal,
+            timeout=run.reconnect_timeout,
         )
-        with closing(line):
+        with line.until_done(run.keep):
             found = ticket or line.steadily(lambda at: _ask_ticket(at, known))
             line.attach_hint = f"mlcube-remote attach {found.run_id}"
             reached.ticket = found

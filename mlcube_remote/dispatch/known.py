@@ -47,6 +47,11 @@ class KnownRun:
     results: Path | None
     """The folder of its results; ``None`` where its one job's outputs go to the workspace."""
 
+    @property
+    def shares_hosts(self) -> bool:
+        """Whether a host has several of the jobs."""
+        return len({job.host.name for job in self.jobs}) < len(self.jobs)
+
 
 def run_named(text: str, store: Store) -> str | None:
     """Return the id of the remembered run that ``text`` means, if any.

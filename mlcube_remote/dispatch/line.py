@@ -10,7 +10,8 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import attrs
@@ -131,6 +132,20 @@ class Line:
         return StateUnknownError(
             self.name, f"not reachable any more: {_reason(problem)}", hint=self.attach_hint
         )
+
+    @contextmanager
+    def until_done(self, keep: Callable[[Connection], None]) -> Iterator[None]:
+        """End the line with the block; what it was on is kept if all went well."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+        with self._guard:
+            was_closed = self._gone.is_set()
+            self._gone.set()
+        if not was_closed:
+            keep(self.connection)
 
     def close(self) -> None:
         """End the line; whoever uses it gets :class:`StateUnknownError`."""

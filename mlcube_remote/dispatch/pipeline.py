@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from functools import partial
 
 import attrs
@@ -71,13 +70,18 @@ def run_job(
 def _connect_and_work(job: Job, run: Run, journal: Journal, reached: Reached) -> None:
     run.check()
 
-    def dial() -> Connection:
-        return run.connect(job.host, lambda text: journal.note(Level.INFO, text))
+    def note(text: str) -> None:
+        journal.note(Level.INFO, text)
 
     with journal.stage(Stage.CONNECT):
-        connection = dial()
-    line = Line(connection=connection, dial=dial, journal=journal, timeout=run.reconnect_timeout)
-    with closing(line):
+        connection = run.connection(job.host, note)
+    line = Line(
+        connection=connection,
+        dial=partial(run.connect, job.host, note),
+        journal=journal,
+        timeout=run.reconnect_timeout,
+    )
+    with line.until_done(run.keep):
         connection.expect_channel()
         with run.reachable(job.name, stop=line.close, leave=line.close):
             facts = line.steadily(partial(_probe, job))

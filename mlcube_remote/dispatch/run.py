@@ -6,17 +6,20 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import attrs
 
 from mlcube_remote.dispatch.events import EventSink, Level
 from mlcube_remote.dispatch.journal import Journal
 from mlcube_remote.dispatch.line import RECONNECT_TIMEOUT
-from mlcube_remote.errors import GivenUpError, StoppedByUserError
+from mlcube_remote.errors import GivenUpError, HostError, StoppedByUserError
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.runs.store import Store
 from mlcube_remote.transport.base import Connection
+
+_PULSE = 10.0
+"""Seconds for an answer on a connection that nobody has used for a while."""
 
 
 @attrs.frozen
@@ -49,6 +52,8 @@ class Run:
     """Whether to leave each job as soon as it has been started."""
     wait: bool = False
     """Whether to wait for a workspace that another run holds."""
+    keeps: bool = False
+    """Whether hosts have several jobs: what one has left its connection to, the next one takes."""
     reconnect_timeout: float = RECONNECT_TIMEOUT
     """Seconds after which a host that cannot be reached again is given up."""
     began: float = attrs.field(factory=time.monotonic)
@@ -61,6 +66,44 @@ class Run:
     _given_up: str | None = attrs.field(default=None, init=False)
     _mirrors: dict[str, Mirror] = attrs.field(factory=dict, init=False)
     _ends: dict[str, _Ends] = attrs.field(factory=dict, init=False)
+    _idle: dict[str, list[Connection]] = attrs.field(factory=dict, init=False)
+
+    def connection(self, host: Host, note: Callable[[str], None]) -> Connection:
+        """Return a connection to a host for one job: one that another has left, or a new one.
+
+        Raises:
+            ConnectError: No session could be had.
+        """
+        while (left := self._take_idle(host.name)) is not None:
+            # A host that has died meanwhile is found out by dialling, which takes no patience.
+            with suppress(HostError):
+                if left.call("mlcr_boot", timeout=_PULSE).ok:
+                    return left
+            left.close()
+        return self.connect(host, note)
+
+    def _take_idle(self, host: str) -> Connection | None:
+        with self._guard:
+            idle = self._idle.get(host)
+            return idle.pop() if idle else None
+
+    def keep(self, connection: Connection) -> None:
+        """Leave a connection, which has served its job well, to the next one."""
+        with self._guard:
+            is_kept = self.keeps and not (self.stopping.is_set() or self.leaving.is_set())
+            if is_kept:
+                self._idle.setdefault(connection.name, []).append(connection)
+        if not is_kept:
+            connection.close()
+
+    def hang_up(self) -> None:
+        """Close what was left: no job comes any more."""
+        with self._guard:
+            self.keeps = False
+            left = [connection for idle in self._idle.values() for connection in idle]
+            self._idle.clear()
+        for connection in left:
+            connection.close()
 
     @contextmanager
     def alone_in(self, root_id: str, journal: Journal) -> Iterator[None]:

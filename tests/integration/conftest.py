@@ -71,6 +71,10 @@ class SshHost:
         assert exit_code is not None
         return Executed(exit_code, output)
 
+    def logins(self) -> int:
+        """Return how many logins its sshd has let in."""
+        return sum(text.count(b"Accepted publickey") for text in self.container.get_logs())
+
     def tasks(self, *options: str) -> list[str]:
         """Return the containers of tasks on this host that run now, or all of them (``--all``)."""
         return _tasks(self.name, str(self.home), *options)

@@ -69,6 +69,7 @@ def test_each_point_is_a_job_that_keeps_out_of_the_others_way(
 ) -> None:
     hosts = (ssh_host("docker"), ssh_host("dash"))
     sweep = ("--sweep", "lr=1e-3,0.5,7", "--sweep", "steps=1,2")
+    before = [host.logins() for host in hosts]
     done = run(pool(*hosts), cube, "--host=all_of_them", "--task=train", *sweep, "--output=json")
     found = jobs(done)
     assert [job["job"] for job in found] == ["01", "02", "03", "04", "05", "06"]
@@ -87,6 +88,8 @@ def test_each_point_is_a_job_that_keeps_out_of_the_others_way(
         assert not list(host.home.glob(".mlcube-remote/trials/*/**/x")), "one copy of the data"
     synced = [line for line in done.stderr.decode().splitlines() if ": sync:" in line]
     assert len(synced) == len(hosts), "one transfer per host"
+    for host, logins in zip(hosts, before, strict=True):
+        assert host.logins() - logins <= 2, "a login for each slot, not for each job"
     assert not (cube / "workspace/out").exists()
 
 
