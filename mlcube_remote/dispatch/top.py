@@ -36,11 +36,13 @@ class GpuUse:
     """The job of this user that has leased it."""
     users: tuple[str, ...] = ()
     """Whose processes compute on it."""
+    is_ours: bool = True
+    """Whether the inventory (``gpus:``) lets jobs have it."""
 
     @property
     def is_free(self) -> bool:
         """Whether a job would get it."""
-        return self.job is None and not self.users
+        return self.is_ours and self.job is None and not self.users
 
 
 @attrs.frozen(kw_only=True)
@@ -99,7 +101,8 @@ def top(connection: Connection, host: Host) -> HostTop:
     facts = dict(told)
     leases = dict(value.split(" ", 1) for key, value in told if key == "lease" and " " in value)
     processes = [value.split(" ") for key, value in told if key == "process"]
-    gpus = (_gpu(value, leases, processes) for key, value in told if key == "gpu")
+    found = (_gpu(value, leases, processes) for key, value in told if key == "gpu")
+    gpus = (gpu and _as_listed(gpu, host.gpus) for gpu in found)
     return HostTop(
         host=host.name,
         load=_number(facts.get("load", "").partition(" ")[0]),
@@ -134,6 +137,11 @@ def _gpu(line: str, leases: dict[str, str], processes: Sequence[Sequence[str]]) 
         job=leases.get(uuid),
         users=tuple(users),
     )
+
+
+def _as_listed(gpu: GpuUse, listed: Sequence[str] | None) -> GpuUse:
+    is_ours = not listed or gpu.index in listed or gpu.uuid in listed
+    return attrs.evolve(gpu, is_ours=is_ours)
 
 
 def _whole(text: str | None, unit: int = 1) -> int | None:

@@ -62,7 +62,10 @@ def narrow(
     if wanted and not left:
         raise InventoryError(
             f"--where {','.join(map(str, wanted))}: fits none of {_some([h.name for h in named])}",
-            hint="; ".join(f"{each.label} is {_values(named, each.label)}" for each in wanted),
+            hint="; ".join(
+                f"{label} is {_values(named, label)}"
+                for label in dict.fromkeys(each.label for each in wanted)
+            ),
         )
     return left
 

@@ -61,7 +61,8 @@ def _gpu_row(host: HostTop, gpu: GpuUse) -> list[str]:
 
 def _holder(gpu: GpuUse) -> str:
     if gpu.job is None:
-        return ", ".join(gpu.users) or "-"
+        nobody = "-" if gpu.is_ours else "- (not in the inventory's gpus)"
+        return ", ".join(gpu.users) or nobody
     run = run_of(gpu.job)
     return f"run {run[0]} ({run[1]})" if run else gpu.job
 
@@ -99,6 +100,7 @@ def top_document(hosts: Sequence[HostTop]) -> dict[str, Any]:
                         "busy_percent": gpu.busy,
                         "job": gpu.job,
                         "users": list(gpu.users),
+                        "leasable": gpu.is_ours,
                     }
                     for gpu in host.gpus
                 ],

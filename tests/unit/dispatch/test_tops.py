@@ -106,3 +106,16 @@ def test_a_holder_that_is_no_job_is_shown_as_it_is(job: str) -> None:
     assert (
         top_text([told]).rstrip().endswith(job or "held by\ngpu01  0    T4    1.0 MB of 1.0 MB  1%")
     )
+
+
+def test_gpus_that_the_inventory_leaves_out_are_not_free() -> None:
+    connection = FakeConnection("gpu01")
+    told = [f"gpu={n}, GPU-{n}, NVIDIA H100, 81559, 0, 0" for n in range(3)]
+    connection.answer("mlcr_top", Reply(0, "".join(f"{each}\0" for each in told).encode(), b""))
+    found = top(connection, attrs.evolve(HOST, gpus=("1", "GPU-2")))
+    assert [gpu.is_free for gpu in found.gpus] == [False, True, True]
+    text = top_text([found])
+    assert "2 of 3" in text
+    assert text.count("not in the inventory's gpus") == 1
+    (host,) = top_document([found])["hosts"]
+    assert [gpu["leasable"] for gpu in host["gpus"]] == [False, True, True]

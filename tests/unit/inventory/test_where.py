@@ -61,6 +61,12 @@ def test_a_condition_that_cannot_be_met_is_told(condition: str, message: str, hi
     assert hint in str(caught.value.hint)
 
 
+def test_a_label_with_two_conditions_is_told_of_once() -> None:
+    with pytest.raises(InventoryError) as caught:
+        chosen("gpu=a100", "gpu!=a100")
+    assert str(caught.value.hint).count("gpu is") == 1
+
+
 def test_labels_of_hosts_that_were_not_named_are_known_but_do_not_fit() -> None:
     with pytest.raises(InventoryError, match="fits none of cpu") as caught:
         chosen("gpu=a100", hosts=HOSTS[3:])
