@@ -563,7 +563,8 @@ def _cube(
 def _sweeps(sweep: Mapping[str, Iterable[object]] | None) -> tuple[str, ...]:
     options = []
     for name, values in (sweep or {}).items():
-        texts = [str(value) for value in values]
+        # A text is one value, not its letters.
+        texts = [values] if isinstance(values, str) else [str(value) for value in values]
         if apart := [text for text in texts if "," in text]:
             raise UsageError(
                 f"sweep: {name}: a value with a comma: {apart[0]!r}",

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from enum import Enum
 
 from mlcube_remote.dispatch.events import Level
 from mlcube_remote.dispatch.launch import reserve, state
 from mlcube_remote.dispatch.stages import Bench
 from mlcube_remote.dispatch.ticket import Ticket
-from mlcube_remote.errors import PlanError, StateUnknownError
+from mlcube_remote.errors import HostError, MLCubeRemoteError, PlanError, StateUnknownError
 from mlcube_remote.transport.base import Connection
 
 _LOOKS = 1.0
@@ -27,6 +29,24 @@ class Claim(Enum):
     """So it is here; and since the run's last job there nobody else has had the workspace."""
     ANOTHERS = "another's"
     """It was launched before, or another client is about to."""
+
+
+@contextmanager
+def claimed(bench: Bench, ticket: Ticket) -> Iterator[Claim]:
+    """Hold the claim until the job is launched; one that cannot be launched is given back.
+
+    Raises:
+        BusyError: Another run holds the workspace.
+    """
+    held = claim(bench, ticket)
+    try:
+        yield held
+    except MLCubeRemoteError:
+        if held is not Claim.ANOTHERS and not bench.reached.launched:
+            # Without a connection it will be seen to be abandoned.
+            with suppress(HostError):
+                bench.line.connection.call("mlcr_give_back", ticket.job_dir)
+        raise
 
 
 def claim(bench: Bench, ticket: Ticket) -> Claim:
@@ -92,7 +112,7 @@ def join(bench: Bench, ticket: Ticket) -> None:
     while (found := line.steadily(lambda at: state(at, ticket))) == "preparing":
         bench.run.check()
         time.sleep(_LOOKS)
-    if found == "abandoned":
+    if found in {"abandoned", "absent"}:
         raise StateUnknownError(
             ticket.host,
             "the client that was about to launch the job gave up",

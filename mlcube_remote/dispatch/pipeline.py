@@ -9,7 +9,7 @@ import attrs
 
 from mlcube_remote.commands.model import ImageCommands
 from mlcube_remote.dispatch import gpus, require
-from mlcube_remote.dispatch.claim import Claim, claim, join
+from mlcube_remote.dispatch.claim import Claim, claimed, join
 from mlcube_remote.dispatch.ending import Settle, conclude
 from mlcube_remote.dispatch.events import Level, Stage
 from mlcube_remote.dispatch.job import Job
@@ -126,29 +126,36 @@ def _work(bench: Bench) -> None:
             return
         commands = bench.job.commands(bench.paths, bench.facts.kinds, bench.facts.programs)
         ticket = bench.ticket(commands)
-        held = claim(bench, ticket)
-        bench.reached.may_run = False
-        if held is not Claim.ANOTHERS:
-            require_data_there(bench)
-            bench.remember(ticket)
-            bench = _with_devices(bench, ticket)
-            if bench.job.devices:
-                commands = bench.job.commands(bench.paths, bench.facts.kinds, bench.facts.programs)
-            with bench.run.mirror(bench.facts.root_id) as mirror:
-                if bench.job.host.name not in mirror.ready_on or held is not Claim.SHARED:
-                    if warning := logout_warning(bench.facts, needed):
-                        bench.journal.note(Level.WARNING, warning)
-                    _make_ready(bench, needed, commands)
-                mirror.ready_on.add(bench.job.host.name)
-            require_inputs_there(bench)
-            launch_job(bench, ticket, commands)
-        else:
-            join(bench, ticket)
-            bench.remember(ticket)
+        with claimed(bench, ticket) as held:
+            bench.reached.may_run = False
+            if held is not Claim.ANOTHERS:
+                _begin(bench, ticket, held, needed, commands)
+            else:
+                join(bench, ticket)
+                bench.remember(ticket)
     if bench.run.detach:
         bench.reached.detached = True
         return
     _watch(bench, ticket)
+
+
+def _begin(
+    bench: Bench, ticket: Ticket, held: Claim, needed: ImageCommands, commands: Built
+) -> None:
+    """Make ready what a claimed job needs, and launch it."""
+    require_data_there(bench)
+    bench.remember(ticket)
+    bench = _with_devices(bench, ticket)
+    if bench.job.devices:
+        commands = bench.job.commands(bench.paths, bench.facts.kinds, bench.facts.programs)
+    with bench.run.mirror(bench.facts.root_id) as mirror:
+        if bench.job.host.name not in mirror.ready_on or held is not Claim.SHARED:
+            if warning := logout_warning(bench.facts, needed):
+                bench.journal.note(Level.WARNING, warning)
+            _make_ready(bench, needed, commands)
+        mirror.ready_on.add(bench.job.host.name)
+    require_inputs_there(bench)
+    launch_job(bench, ticket, commands)
 
 
 def _with_devices(bench: Bench, ticket: Ticket) -> Bench:

@@ -57,6 +57,14 @@ mlcr_reserve() {
     return $mlcr_status
 }
 
+# mlcr_give_back JOB: forget a JOB that the client at the other end of this connection has claimed and
+# will not launch, so that no list of jobs has it; status 17 where it was launched.
+mlcr_give_back() {
+    [ ! -d "$1/tasks" ] || return 17
+    mlcr_withdraw "$1"
+    rm -rf -- "$1"
+}
+
 # mlcr_tell_holder JOB: tell who holds a lock.
 mlcr_tell_holder() {
     mlcr_fact holder "${1##*/}"

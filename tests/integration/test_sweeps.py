@@ -276,6 +276,9 @@ def test_jobs_get_gpus_of_their_own(ssh_host: HostFactory, pool: Pool, tmp_path:
         other = write_cube(tmp_path / "other", {"hold": hold}, platform={"accelerator_count": 1})
         (other / "workspace/settings.yaml").write_text("n: 0\n")
         busy = [run(inventory, other, f"--host={name}") for name in (host.name, "stranger")]
+        listed = json.loads(call(inventory, "ps", "--all", "--output=json").stdout)["hosts"]
+        runs = [job["run"] for answer in listed for job in answer["jobs"]]
+        assert runs == [run_id, run_id], "what was refused is no job"
         for room in host.home.glob(f".mlcube-remote/trials/{run_id}-*/workspace"):
             (room / "go").touch()
         _, err = client.communicate(timeout=90)

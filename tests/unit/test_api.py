@@ -133,6 +133,8 @@ def test_a_sweep_is_one_run_with_a_row_for_each_point(tmp_path: Path) -> None:
     assert [row["x"] for row in results(done.run_id).rows()] == ["in.txt", "other.txt"]
     with pytest.raises(UsageError, match="a value with a comma"):
         run(hosts="both", tasks="t", sweep={"x": ["a,b"]})
+    done = run(hosts="both", tasks="t", sweep={"x": "in.txt"})
+    assert [job.parameters for job in done.jobs] == [{"x": "in.txt"}], "one value, not six letters"
 
 
 def test_it_works_in_a_thread_of_ones_own() -> None:

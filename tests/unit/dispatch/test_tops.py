@@ -57,6 +57,30 @@ def test_what_a_host_tells_is_read() -> None:
     assert [gpu.is_free for gpu in told.gpus] == [False, False, True]
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        # What drivers answered for these fields, as published captures of 595.80 and 610.43.02 (in
+        # MIG mode) have it; their UUIDs are masked.
+        (
+            "0, GPU-00000000-0000-0000-0000-000000000000, NVIDIA L40S, 46068, 1235, 9",
+            ("NVIDIA L40S", 46068, 1235, 9),
+        ),
+        (
+            "0, GPU-00000000-0000-0000-0000-000000000000, NVIDIA H200, 143771, 44, [N/A]",
+            ("NVIDIA H200", 143771, 44, None),
+        ),
+    ],
+)
+def test_what_drivers_say_is_understood(
+    line: str, expected: tuple[str, int, int, int | None]
+) -> None:
+    (gpu,) = asked(f"gpu={line}").gpus
+    name, memory, used, busy = expected
+    assert (gpu.name, gpu.busy, gpu.uuid) == (name, busy, line.split(", ")[1])
+    assert (gpu.memory, gpu.memory_used) == (memory * 2**20, used * 2**20)
+
+
 def test_what_a_host_does_not_tell_is_not_made_up() -> None:
     assert asked() == HostTop(host="gpu01", slots=2)
     odd = asked("load=", "cpus=many", "memory=", "gpu=No devices were found", "process=", "lease=")

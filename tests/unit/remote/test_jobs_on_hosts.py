@@ -488,3 +488,15 @@ def test_a_file_is_written_in_pieces(call: Call, tmp_path: Path) -> None:
     assert file.parent.stat().st_mode & 0o777 == 0o755, "a container's user may read it"
     assert call("mlcr_write", str(file), "anew", "").returncode == 0
     assert file.read_text() == ""
+
+
+def test_a_job_that_will_not_be_launched_is_given_back(call: Call, job: Path) -> None:
+    lock = job.parent.parent / "lock"
+    reserve(call, job, lock)
+    assert call("mlcr_give_back", str(job)).returncode == 0
+    assert state(call, job) == "absent"
+    assert reserve(call, job.with_name("next"), lock).returncode == 0
+    launched = job.with_name("launched")
+    assert launch(call, launched, "true").returncode == 0
+    assert call("mlcr_give_back", str(launched)).returncode == 17
+    wait_for(lambda: state(call, launched) == "ended")

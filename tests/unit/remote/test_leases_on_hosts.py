@@ -23,7 +23,13 @@ case "$*" in
 *--query-compute-apps=*) cat "${0%/*}/processes" ;;
 esac
 """
-UUIDS = [f"GPU-{number}bd5c0ea-ed34-7c4e-8a95-1b7e4f1d8c2{number}" for number in range(4)]
+UUIDS = [
+    # Of a machine with four NVIDIA H200-141C, as its driver told them.
+    "GPU-78aaaccb-3af1-11b3-b1f8-3828c251d9f2",
+    "GPU-7bdd753d-3af1-11b3-a839-80f10ebdf224",
+    "GPU-7eb48ff1-3af1-11b3-9b3a-93ee06a0ff76",
+    "GPU-8187d0e1-3af1-11b3-a3da-3990b94501cf",
+]
 
 
 @pytest.fixture
