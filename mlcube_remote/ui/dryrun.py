@@ -6,6 +6,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from pathlib import PurePosixPath
 from typing import Any
 
 import attrs
@@ -52,6 +53,12 @@ def dry_run_document(tasks: Sequence[PlannedTask]) -> dict[str, Any]:
     }
 
 
+def _deepest(directories: Sequence[str]) -> list[str]:
+    """Return those that are in none of the others: ``mkdir -p`` makes what is above them."""
+    above = {str(parent) for each in directories for parent in PurePosixPath(each).parents}
+    return [each for each in directories if each not in above]
+
+
 def quoted(word: str) -> str:
     r"""Quote a word for a shell; a leading ``~/`` stays open, since nobody asked the host.
 
@@ -95,7 +102,7 @@ def dry_run_text(tasks: Sequence[PlannedTask], notes: Mapping[str, Sequence[str]
         for item in items:
             lines += [f"# task {item.task}:"] if item.task else []
             if item.creates:
-                lines.append(command_line(("mkdir", "-p", *item.creates)))
+                lines.append(command_line(("mkdir", "-p", *_deepest(item.creates))))
             lines += [command_line(argv) for argv in item.run]
             if item.launch:
                 lines.append(f"# with, to name, label and confine it: {command_line(item.launch)}")

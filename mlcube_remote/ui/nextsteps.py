@@ -45,7 +45,7 @@ def _going_on(run_id: str, outcomes: Sequence[JobOutcome]) -> list[str]:
     if not going_on:
         return []
     unknown = all(each.status is Status.UNKNOWN for each in going_on)
-    verb = "may go on" if unknown else "goes on"
+    verb = "may still run" if unknown else "still runs"
     return [
         f"run {run_id} {verb} on {listed([each.label for each in going_on])}",
         f"  follow it:  mlcube-remote attach {run_id}",

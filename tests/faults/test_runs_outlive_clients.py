@@ -435,7 +435,7 @@ def test_a_client_that_is_asked_to_end_leaves_its_jobs_alone(bench: Bench, numbe
         done = finish(client)
     assert done.returncode == 130
     run_id = run_id_in(done.stderr)
-    assert "goes on on" in done.stderr
+    assert "still runs on" in done.stderr
     bench.require_one_whole_run(bench.call("attach", run_id))
 
 

@@ -174,7 +174,7 @@ def test_the_end_says_who_failed_on_which_account_and_how_to_go_on() -> None:
         "1 host failed: c",
         "1 job cancelled: d",
         f"  run them again:  mlcube-remote rerun {RUN_ID} --failed",
-        f"run {RUN_ID} may go on on e",
+        f"run {RUN_ID} may still run on e",
         f"  follow it:  mlcube-remote attach {RUN_ID}",
         f"  stop it:    mlcube-remote stop {RUN_ID}",
     ]

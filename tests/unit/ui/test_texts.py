@@ -273,6 +273,9 @@ def test_a_dry_run_can_be_pasted(tmp_path: Path) -> None:
     (job,) = dry_run_document([PLANNED])["jobs"]
     assert job["run"] == [list(PLANNED.run[0])]
     assert list(job) == ["host", "platform", "task", "configure", "run", "creates", "launch"]
+    deep = attrs.evolve(PLANNED, creates=("/", "/a", "/a/b", "/a/b/c", "/a/bc"))
+    assert "\nmkdir -p /a/b/c /a/bc\n" in dry_run_text([deep], {}), "what is above is made, too"
+    assert dry_run_document([deep])["jobs"][0]["creates"] == [*deep.creates]
     (job,) = dry_run_document([attrs.evolve(PLANNED, job="07")])["jobs"]
     assert job["job"] == "07"
 
