@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         attach,
         configure,
         describe,
-        ps,
+        logs,
         pull,
         rerun,
         results,
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         status,
         stop,
     )
+    from mlcube_remote.api_hosts import check, clean, hosts, ps, top
     from mlcube_remote.dispatch.outcome import JobOutcome, PulledOutput, Status, TaskOutcome
     from mlcube_remote.errors import MLCubeRemoteError
 
@@ -39,7 +40,7 @@ _HOMES = {
         "attach",
         "configure",
         "describe",
-        "ps",
+        "logs",
         "pull",
         "rerun",
         "results",
@@ -47,6 +48,7 @@ _HOMES = {
         "status",
         "stop",
     ),
+    "mlcube_remote.api_hosts": ("check", "clean", "hosts", "ps", "top"),
     "mlcube_remote.dispatch.outcome": ("JobOutcome", "PulledOutput", "Status", "TaskOutcome"),
     "mlcube_remote.errors": ("MLCubeRemoteError",),
 }
@@ -62,9 +64,13 @@ __all__ = [
     "TaskOutcome",
     "__version__",
     "attach",
+    "check",
+    "clean",
     "configure",
     "describe",
     "get_runner_class",
+    "hosts",
+    "logs",
     "ps",
     "pull",
     "rerun",
@@ -72,6 +78,7 @@ __all__ = [
     "run",
     "status",
     "stop",
+    "top",
 ]
 
 

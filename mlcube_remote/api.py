@@ -20,7 +20,6 @@ from mlcube_remote.cube.model import Cube
 from mlcube_remote.dispatch.events import Event
 from mlcube_remote.dispatch.exitcode import exit_code
 from mlcube_remote.dispatch.outcome import JobOutcome, Status
-from mlcube_remote.dispatch.survey import HostSurvey
 from mlcube_remote.errors import MLCubeRemoteError, UsageError
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport.base import Stream
@@ -359,6 +358,40 @@ def attach(
     return _each(run, work, _where(hosts, inventory, password, passphrase), on_event)
 
 
+def logs(
+    run: str,
+    on_event: OnEvent,
+    *,
+    tail: int | None = None,
+    hosts: Names = (),
+    inventory: str | os.PathLike[str] | None = None,
+    password: str | None = None,
+    passphrase: str | None = None,
+) -> RunResult:
+    """Tell what a run's tasks have written by now, as events, and return how its jobs stand.
+
+    Args:
+        run: Its id, or enough of its beginning or end.
+        on_event: Is told of it: :class:`~mlcube_remote.dispatch.events.Output` is what tasks wrote.
+        tail: Lines of each stream to begin with; by default the first byte.
+        hosts: Only its jobs on these hosts.
+        inventory: As for :func:`attach`.
+        password: For the login, where no key or agent serves.
+        passphrase: Of the private keys, where no agent serves.
+
+    Raises:
+        MLCubeRemoteError: There is no such run.
+    """
+    from mlcube_remote.dispatch.attach import Following, attach_job  # noqa: PLC0415
+
+    following = Following(tail=tail, pulls=False, ends=True)
+
+    def work(job: KnownJob, of: Run) -> JobOutcome:
+        return attach_job(job, following, of)
+
+    return _each(run, work, _where(hosts, inventory, password, passphrase), on_event, is_kept=False)
+
+
 def status(
     run: str,
     *,
@@ -438,41 +471,6 @@ def stop(
     return _each(run, work, _where(hosts, inventory, password, passphrase), on_event)
 
 
-def ps(
-    hosts: Names = (),
-    *,
-    everything: bool = False,
-    inventory: str | os.PathLike[str] | None = None,
-    password: str | None = None,
-    passphrase: str | None = None,
-) -> tuple[HostSurvey, ...]:
-    """Return the jobs on hosts, whichever client began them.
-
-    Args:
-        hosts: Whom to ask; none: the inventory's hosts, and those of runs that were begun here.
-        everything: Jobs that have ended, too.
-        inventory: As for :func:`run`.
-        password: For the login, where no key or agent serves.
-        passphrase: Of the private keys, where no agent serves.
-
-    Raises:
-        MLCubeRemoteError: A mistake in the arguments or in a file.
-    """
-    from mlcube_remote.cli.session import (  # noqa: PLC0415
-        Logins,
-        known_hosts,
-        open_inventory,
-        select_hosts,
-    )
-    from mlcube_remote.dispatch.survey import survey_all  # noqa: PLC0415
-
-    given = _where(hosts, inventory, password, passphrase)
-    found = open_inventory(given["inventory"])
-    asked = select_hosts(found, given["hosts"]) if given["hosts"] else known_hosts(found)
-    logins = Logins.ask(found, password=given["ask_password"], passphrase=given["ask_passphrase"])
-    return survey_all(asked, logins.connect, everything=everything)
-
-
 def results(run: str | os.PathLike[str]) -> Results:
     """Return what is known of a run, without asking any host.
 
@@ -492,8 +490,10 @@ def _each(
     work: Callable[[KnownJob, Run], JobOutcome],
     where: Mapping[str, Any],
     on_event: OnEvent | None,
+    *,
+    is_kept: bool = True,
 ) -> RunResult:
-    """Do something with each job of a run."""
+    """Do something with each job of a run, and keep what it comes to in the run's record."""
     from mlcube_remote.cli.following import show  # noqa: PLC0415
     from mlcube_remote.cli.jobs import attach as command  # noqa: PLC0415
     from mlcube_remote.cli.session import find_run  # noqa: PLC0415
@@ -511,7 +511,7 @@ def _each(
         {job.name: partial(work, job) for job in found.jobs},
         {**_defaults(command), "reporter": _Listener(on_event)},
         connect=logins.connect,
-        store=Store(),
+        store=Store() if is_kept else None,
         results=found.results,
         keeps=found.shares_hosts,
     )

@@ -56,27 +56,18 @@ def ps(everything: bool, output: str, **given: Any) -> int:
 @shared.login_options
 def clean(older_than: float, dry_run: bool, **given: Any) -> int:
     """Remove the logs and records of jobs that have ended; outputs stay."""
-    from mlcube_remote.dispatch.clean import clean_all, forget, to_clean  # noqa: PLC0415
-    from mlcube_remote.dispatch.survey import survey_all  # noqa: PLC0415
+    from mlcube_remote.dispatch.clean import clean_old  # noqa: PLC0415
     from mlcube_remote.runs.store import Store  # noqa: PLC0415
     from mlcube_remote.ui.jobs import cleaned_text  # noqa: PLC0415
 
     hosts, logins = _asked(given)
-    surveys = survey_all(hosts, logins.connect, everything=True)
-    old = to_clean(surveys, older_than)
-    errors: list[Any] = [answer.error for answer in surveys]
-    if not dry_run:
-        done = clean_all(hosts, old, logins.connect)
-        errors += [each.error for each in done]
-        old = {each.host: list(each.removed) for each in done if each.removed}
-        store = Store()
-        for run_id in {job.ticket.run_id for jobs in old.values() for job in jobs if job.ticket}:
-            forget(store, run_id)
-    click.echo(cleaned_text(old, dry_run=dry_run))
-    for error in errors:
-        if error is not None:
-            click.echo(f"error: {error}", err=True)
-    return _code(errors)
+    done = clean_old(hosts, logins.connect, store=Store(), older_than=older_than, dry_run=dry_run)
+    removed = {each.host: each.removed for each in done if each.removed}
+    click.echo(cleaned_text(removed, dry_run=dry_run))
+    for each in done:
+        if each.error is not None:
+            click.echo(f"error: {each.error}", err=True)
+    return _code([each.error for each in done])
 
 
 def _asked(given: dict[str, Any]) -> tuple[tuple[Host, ...], Logins]:

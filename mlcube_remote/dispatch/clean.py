@@ -10,7 +10,7 @@ from contextlib import closing
 import attrs
 
 from mlcube_remote.dispatch.staging import discard
-from mlcube_remote.dispatch.survey import HostSurvey, SurveyedJob
+from mlcube_remote.dispatch.survey import HostSurvey, SurveyedJob, survey_all
 from mlcube_remote.dispatch.ticket import TicketError, from_document
 from mlcube_remote.errors import HostError
 from mlcube_remote.inventory.model import Host
@@ -26,7 +26,43 @@ class Cleaned:
 
     host: str
     removed: tuple[SurveyedJob, ...] = ()
+    """What went, or would go."""
     error: HostError | None = None
+
+
+def clean_old(
+    hosts: Iterable[Host],
+    connect: Callable[[Host], Connection],
+    *,
+    store: Store,
+    older_than: float,
+    dry_run: bool = False,
+) -> tuple[Cleaned, ...]:
+    """Remove jobs that have ended, and what this machine remembers of their runs.
+
+    Args:
+        hosts: Where.
+        connect: Opens a connection.
+        store: Where this machine remembers its runs.
+        older_than: Seconds since a job was begun.
+        dry_run: Whether to tell what would go, and to remove nothing.
+    """
+    asked = tuple(hosts)
+    surveys = survey_all(asked, connect, everything=True)
+    old = to_clean(surveys, older_than)
+    done = {} if dry_run else {each.host: each for each in clean_all(asked, old, connect)}
+    for each in done.values():
+        for run_id in {job.ticket.run_id for job in each.removed if job.ticket}:
+            forget(store, run_id)
+    told = {
+        answer.host.name: Cleaned(
+            host=answer.host.name,
+            removed=tuple(old.get(answer.host.name, ())) if dry_run else (),
+            error=answer.error,
+        )
+        for answer in surveys
+    }
+    return tuple({**told, **done}.values())
 
 
 def to_clean(surveys: Iterable[HostSurvey], older_than: float) -> dict[str, list[SurveyedJob]]:

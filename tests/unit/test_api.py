@@ -21,8 +21,12 @@ from mlcube_remote import (
     Status,
     api,
     attach,
+    check,
+    clean,
     configure,
     describe,
+    hosts,
+    logs,
     ps,
     pull,
     rerun,
@@ -30,11 +34,15 @@ from mlcube_remote import (
     run,
     status,
     stop,
+    top,
 )
 from mlcube_remote.dispatch.events import Event, JobFinished, StageStarted
 from mlcube_remote.errors import CubeError, InventoryError, UsageError
 
-FUNCTIONS = (attach, configure, describe, ps, pull, rerun, results, run, status, stop)
+FUNCTIONS = (
+    *(attach, check, clean, configure, describe, hosts, logs, ps),
+    *(pull, rerun, results, run, status, stop, top),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -185,6 +193,28 @@ def test_hosts_that_are_off_have_no_jobs_and_a_reason() -> None:
     assert [answer.host.name for answer in told] == ["a", "b"]
     assert all(answer.error is not None and not answer.jobs for answer in told)
     assert len(ps()) == 2
+
+
+def test_the_inventory_is_read_and_hosts_that_are_off_are_answers() -> None:
+    assert [host.name for host in hosts()] == ["a", "b"]
+    assert [host.name for host in hosts("both,!a")] == ["b"]
+    with pytest.raises(InventoryError, match="no host has a label 'gpu'"):
+        hosts(where="gpu=a100")
+    for ask in (check, top, clean):
+        told: Any = ask(["a", "b"])
+        assert [answer.host for answer in told] == ["a", "b"]
+    assert [checkup.passed for checkup in check("both")] == [False, False]
+    assert all(busy.error is not None for busy in top(where=(), hosts="a"))
+    assert all(cleaned.error is not None and not cleaned.removed for cleaned in clean())
+
+
+def test_logs_of_a_run_whose_host_is_off_are_unknown_and_nothing_is_noted() -> None:
+    done = run(hosts="a", tasks="t")
+    before = results(done.run_id).document
+    told: list[Event] = []
+    assert logs(done.run_id, told.append).jobs[0].status is Status.UNKNOWN
+    assert any(isinstance(event, JobFinished) for event in told)
+    assert results(done.run_id).document == before
 
 
 def test_a_run_that_goes_on_has_not_failed() -> None:

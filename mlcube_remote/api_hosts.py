@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the command line asks of hosts, as functions; see :mod:`mlcube_remote.api`.
+
+A host that cannot be asked is an answer with an ``error``, not an exception.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+import attrs
+
+from mlcube_remote.cli.session import Logins, known_hosts, open_inventory, select_hosts
+from mlcube_remote.dispatch.checkup import Checkup
+from mlcube_remote.dispatch.clean import Cleaned
+from mlcube_remote.dispatch.survey import HostSurvey
+from mlcube_remote.dispatch.top import HostTop
+from mlcube_remote.inventory.model import Host
+from mlcube_remote.secret import Secret
+
+Names = str | Iterable[str]
+"""One name, several with commas between, or an iterable of them."""
+
+_WEEK = 7 * 86_400.0
+
+
+def hosts(
+    names: Names = "all",
+    *,
+    where: Names = (),
+    inventory: str | os.PathLike[str] | None = None,
+) -> tuple[Host, ...]:
+    """Return what the inventory says of hosts, without asking any.
+
+    Args:
+        names: Names, groups, globs and ranges.
+        where: Only those with these labels, such as ``gpu=a100``.
+        inventory: The file; by default the one that the command line would read.
+
+    Raises:
+        MLCubeRemoteError: A mistake in the arguments or in the file.
+    """
+    found = open_inventory(None if inventory is None else os.fspath(inventory))
+    return select_hosts(found, _listed(names), _listed(where))
+
+
+def ps(
+    hosts: Names = (),
+    *,
+    everything: bool = False,
+    where: Names = (),
+    inventory: str | os.PathLike[str] | None = None,
+    password: str | None = None,
+    passphrase: str | None = None,
+) -> tuple[HostSurvey, ...]:
+    """Return the jobs on hosts, whichever client began them.
+
+    Args:
+        hosts: Whom to ask; none: the inventory's hosts, and those of runs that were begun here.
+        everything: Jobs that have ended, too.
+        where: Of these only those with these labels.
+        inventory: As for :func:`mlcube_remote.run`.
+        password: For the login, where no key or agent serves.
+        passphrase: Of the private keys, where no agent serves.
+
+    Raises:
+        MLCubeRemoteError: A mistake in the arguments or in a file.
+    """
+    from mlcube_remote.dispatch.survey import survey_all  # noqa: PLC0415
+
+    asked = _asked(hosts, where, inventory, password, passphrase)
+    return survey_all(asked.hosts, asked.logins.connect, everything=everything)
+
+
+def check(
+    hosts: Names = "all",
+    *,
+    where: Names = (),
+    platform: str | None = None,
+    inventory: str | os.PathLike[str] | None = None,
+    password: str | None = None,
+    passphrase: str | None = None,
+) -> tuple[Checkup, ...]:
+    """Return whether runs would work on hosts: login, rsync, engine, permission, disk.
+
+    Args:
+        hosts: Whom to ask.
+        where: Of these only those with these labels.
+        platform: The engine to ask for; by default the host's.
+        inventory: As for :func:`mlcube_remote.run`.
+        password: For the login, where no key or agent serves.
+        passphrase: Of the private keys, where no agent serves.
+
+    Raises:
+        MLCubeRemoteError: A mistake in the arguments or in a file.
+    """
+    from mlcube_remote.cube import system  # noqa: PLC0415
+    from mlcube_remote.dispatch.checkup import check_all  # noqa: PLC0415
+
+    asked = _asked(hosts, where, inventory, password, passphrase)
+    return check_all(asked.hosts, asked.logins.connect, platform=platform, system=system.load())
+
+
+def top(
+    hosts: Names = "all",
+    *,
+    where: Names = (),
+    inventory: str | os.PathLike[str] | None = None,
+    password: str | None = None,
+    passphrase: str | None = None,
+) -> tuple[HostTop, ...]:
+    """Return how busy hosts are: load, memory, disk, GPUs and who has them.
+
+    Args:
+        hosts: Whom to ask.
+        where: Of these only those with these labels.
+        inventory: As for :func:`mlcube_remote.run`.
+        password: For the login, where no key or agent serves.
+        passphrase: Of the private keys, where no agent serves.
+
+    Raises:
+        MLCubeRemoteError: A mistake in the arguments or in a file.
+    """
+    from mlcube_remote.dispatch.top import top_all  # noqa: PLC0415
+
+    asked = _asked(hosts, where, inventory, password, passphrase)
+    return top_all(asked.hosts, asked.logins.connect)
+
+
+def clean(
+    hosts: Names = (),
+    *,
+    older_than: float = _WEEK,
+    dry_run: bool = False,
+    where: Names = (),
+    inventory: str | os.PathLike[str] | None = None,
+    password: str | None = None,
+    passphrase: str | None = None,
+) -> tuple[Cleaned, ...]:
+    """Remove the logs and records of jobs that have ended; outputs stay.
+
+    Args:
+        hosts: Where; none: as for :func:`ps`.
+        older_than: Seconds; only jobs that were begun longer ago.
+        dry_run: Whether to tell what would go, and to remove nothing.
+        where: Of these only those with these labels.
+        inventory: As for :func:`mlcube_remote.run`.
+        password: For the login, where no key or agent serves.
+        passphrase: Of the private keys, where no agent serves.
+
+    Raises:
+        MLCubeRemoteError: A mistake in the arguments or in a file.
+    """
+    from mlcube_remote.dispatch.clean import clean_old  # noqa: PLC0415
+    from mlcube_remote.runs.store import Store  # noqa: PLC0415
+
+    asked = _asked(hosts, where, inventory, password, passphrase)
+    return clean_old(
+        asked.hosts, asked.logins.connect, store=Store(), older_than=older_than, dry_run=dry_run
+    )
+
+
+@attrs.frozen
+class _Asked:
+    hosts: tuple[Host, ...]
+    logins: Logins
+
+
+def _asked(
+    hosts: Names,
+    where: Names,
+    inventory: str | os.PathLike[str] | None,
+    password: str | None,
+    passphrase: str | None,
+) -> _Asked:
+    found = open_inventory(None if inventory is None else os.fspath(inventory))
+    names, labels = _listed(hosts), _listed(where)
+    chosen = select_hosts(found, names, labels) if names or labels else known_hosts(found)
+    logins = Logins.ask(
+        found,
+        password=False if password is None else Secret(password),
+        passphrase=False if passphrase is None else Secret(passphrase),
+    )
+    return _Asked(chosen, logins)
+
+
+def _listed(names: Names) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
