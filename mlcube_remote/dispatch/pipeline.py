@@ -153,8 +153,9 @@ def _begin(
             if warning := logout_warning(bench.facts, needed):
                 bench.journal.note(Level.WARNING, warning)
             _make_ready(bench, needed, commands)
+        else:
+            require_inputs_there(bench)
         mirror.ready_on.add(bench.job.host.name)
-    require_inputs_there(bench)
     launch_job(bench, ticket, commands)
 
 
@@ -209,6 +210,9 @@ def _make_ready(bench: Bench, needed: ImageCommands, commands: Built) -> None:
         bench.journal.note(Level.WARNING, without)
     image = sync_stage(bench, needed)
     bench.run.check()
+    if commands:
+        # An image may take long to build.
+        require_inputs_there(bench)
     configure_stage(bench, needed, image)
     bench.run.check()
 
