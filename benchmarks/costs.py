@@ -24,6 +24,8 @@ class Cost:
     seconds: float
     cpu_seconds: float
     """User and system time, of the command and of its descendants that ended with it."""
+    machine_seconds: float
+    """The same of everything on this machine meanwhile, which is the hosts and their engine too."""
 
 
 def timed(contender: Contender) -> Cost:
@@ -32,9 +34,9 @@ def timed(contender: Contender) -> Cost:
     Raises:
         CalledProcessError: It failed: that is no measurement.
     """
-    cpu, start = _cpu_of_children(), time.monotonic()
+    cpu, busy, start = _cpu_of_children(), _busy(), time.monotonic()
     _finish(_start(contender), contender)
-    return Cost(time.monotonic() - start, _cpu_of_children() - cpu)
+    return Cost(time.monotonic() - start, _cpu_of_children() - cpu, _busy() - busy)
 
 
 def peak_memory(contender: Contender) -> int:
@@ -76,6 +78,11 @@ def _finish(child: subprocess.Popen[bytes], contender: Contender) -> None:
 def _cpu_of_children() -> float:
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
+
+
+def _busy() -> float:
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0))
 
 
 def _memory_below(root: psutil.Process) -> int:
