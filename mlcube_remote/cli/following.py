@@ -135,7 +135,7 @@ def show_jobs(
         )
         stack.callback(run.hang_up)
         if most := 1 if given.get("fail_fast") else given.get("max_failures"):
-            sinks.append(Patience(run=run, most=most).handle)
+            sinks.append(Patience(run=run, most=most, jobs=len(names)).handle)
         outcomes = do(run, lambda: _decide(given["on_interrupt"], reporter))
         files.finish(outcomes, time.monotonic() - run.began)
         return outcomes

@@ -12,7 +12,7 @@ import pytest
 
 from mlcube_remote.dispatch.again import choose
 from mlcube_remote.dispatch.ending import conclude
-from mlcube_remote.dispatch.events import Event
+from mlcube_remote.dispatch.events import Event, Note
 from mlcube_remote.dispatch.exitcode import exit_code
 from mlcube_remote.dispatch.fanout import run_all
 from mlcube_remote.dispatch.journal import Journal
@@ -47,8 +47,11 @@ def runs_until_stopped(run: Run, reached: Reached) -> None:
     reached.tasks.append(TaskOutcome(task="t", status=Status.CANCELLED, exit_code=143))
 
 
-def done(*acts: Act, most: int | None, parallel: int = 8) -> tuple[JobOutcome, ...]:
-    sinks: list[Callable[[Event], None]] = []
+def done(
+    *acts: Act, most: int | None, parallel: int = 8, notes: list[str] | None = None
+) -> tuple[JobOutcome, ...]:
+    told: list[Event] = []
+    sinks: list[Callable[[Event], None]] = [told.append]
 
     def tell(event: Event) -> None:
         for sink in sinks:
@@ -59,7 +62,7 @@ def done(*acts: Act, most: int | None, parallel: int = 8) -> tuple[JobOutcome, .
 
     run = Run(connect=nowhere, sink=tell)
     if most is not None:
-        sinks.append(Patience(run=run, most=most).handle)
+        sinks.append(Patience(run=run, most=most, jobs=len(acts)).handle)
 
     def job(number: int, act: Act) -> JobOutcome:
         def work(reached: Reached) -> None:
@@ -72,7 +75,10 @@ def done(*acts: Act, most: int | None, parallel: int = 8) -> tuple[JobOutcome, .
         )
 
     work = [partial(job, number, act) for number, act in enumerate(acts)]
-    return run_all(work, run, parallel=parallel)
+    outcomes = run_all(work, run, parallel=parallel)
+    if notes is not None:
+        notes += [f"{event.label}: {event.text}" for event in told if isinstance(event, Note)]
+    return outcomes
 
 
 def test_all_jobs_come_to_their_end_unless_somebody_wants_otherwise() -> None:
@@ -109,6 +115,16 @@ def test_so_many_failures_are_borne() -> None:
     ]
     assert str(found[3].error) == "cancelled: 2 jobs had failed"
     assert exit_code(found) == 120
+
+
+def test_that_the_others_are_cancelled_is_said_where_there_are_others() -> None:
+    notes: list[str] = []
+    done(fails, succeeds, is_off, succeeds, most=2, parallel=1, notes=notes)
+    assert notes == ["h2: 2 jobs have failed: all others are cancelled"]
+    for acts in ([fails], [succeeds, fails]):
+        notes.clear()
+        done(*acts, most=1, parallel=1, notes=notes)
+        assert notes == []
 
 
 def test_a_job_that_ends_well_although_it_was_to_be_cancelled_has_succeeded() -> None:
