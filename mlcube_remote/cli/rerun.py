@@ -44,15 +44,23 @@ def rerun(run_text: str, failed: bool, only_hosts: tuple[str, ...], **given: Any
     """
     from mlcube_remote.cli.run import execute  # noqa: PLC0415 - nothing to import for --help
     from mlcube_remote.errors import StateUnknownError  # noqa: PLC0415
+    from mlcube_remote.ui.nextsteps import listed  # noqa: PLC0415
 
     asked = choose_again(run_text, failed=failed, hosts=only_hosts)
     for name in asked.again.may_go_on:
         click.echo(f"not started again: {name} may be at work", err=True)
     if asked.again.may_go_on:
         click.echo(f"  follow it:  mlcube-remote attach {asked.run_id}", err=True)
+    if asked.again.unplaced:
+        names = listed(asked.again.unplaced)
+        click.echo(
+            f"not started again: {names} may yet be placed by whoever began the run", err=True
+        )
+        click.echo(f"  if nobody does:  the same command, with --run-id={asked.run_id}", err=True)
     if not asked.again.attempts:
         click.echo("nothing to run again", err=True)
-        return StateUnknownError.exit_code if asked.again.may_go_on else 0
+        left = asked.again.may_go_on or asked.again.unplaced
+        return StateUnknownError.exit_code if left else 0
     with asked.where_it_began():
         return execute(asked.options(given), again=asked.again.attempts)
 

@@ -32,6 +32,8 @@ class Again:
     """Job to run again → how often it will have been begun."""
     may_go_on: tuple[str, ...]
     """Jobs that run, or of which nobody knows whether they do: they are left alone."""
+    unplaced: tuple[str, ...] = ()
+    """Jobs that the command which began the run may yet place on a host, if it is at work."""
 
 
 def choose(jobs: Collection[Document], *, failed: bool, hosts: Collection[str] = ()) -> Again:
@@ -44,9 +46,11 @@ def choose(jobs: Collection[Document], *, failed: bool, hosts: Collection[str] =
     """
     wanted = [job for job in jobs if not hosts or job["host"] in hosts]
     over = _FAILED if failed else _FAILED | {_WELL}
+    others = [job for job in wanted if job["status"] not in _FAILED | {_WELL}]
     return Again(
         attempts={_name(job): job["attempt"] + 1 for job in wanted if job["status"] in over},
-        may_go_on=tuple(_name(job) for job in wanted if job["status"] not in _FAILED | {_WELL}),
+        may_go_on=tuple(_name(job) for job in others if job["host"] is not None),
+        unplaced=tuple(_name(job) for job in others if job["host"] is None),
     )
 
 

@@ -52,6 +52,8 @@ class PoolJob:
     host: str | None = None
     """Where an earlier client of the run may have begun it."""
     attempt: int = 1
+    note: Callable[[JobOutcome], None] = lambda _: None
+    """Writes down that it was placed nowhere, and never will be by this command."""
 
 
 @attrs.define(kw_only=True)
@@ -144,6 +146,8 @@ class Pool:
                 seconds={},
             )
             self._outcomes[name] = outcome
+            if before is None and job.host is None:
+                job.note(outcome)
             at = time.monotonic() - self.run.began
             self.run.sink(JobFinished(host=outcome.host, job=name, at=at, outcome=outcome))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from functools import partial
 
+import attrs
+
 from mlcube_remote.dispatch.assign import make_job, slots
 from mlcube_remote.dispatch.ending import Settle
 from mlcube_remote.dispatch.job import Job, Request
@@ -12,6 +14,7 @@ from mlcube_remote.dispatch.known import Attempt, last_attempts
 from mlcube_remote.dispatch.outcome import JobOutcome, Status
 from mlcube_remote.dispatch.pipeline import run_job
 from mlcube_remote.dispatch.pool import PoolJob
+from mlcube_remote.dispatch.record import remember
 from mlcube_remote.dispatch.run import Run
 from mlcube_remote.dispatch.schedule import Place, Start
 from mlcube_remote.errors import PlanError
@@ -39,10 +42,12 @@ def queue(request: Request, jobs: tuple[Job, ...], store: Store) -> tuple[PoolJo
     hosts = {host.name for host in request.hosts}
     # What is run again on purpose is begun anew, wherever it was.
     before = last_attempts(request.run_id, store) if request.again is None else {}
-    return tuple(_pool_job(request, job, hosts, before.get(job.name)) for job in jobs)
+    return tuple(_pool_job(request, job, hosts, before.get(job.name), store) for job in jobs)
 
 
-def _pool_job(request: Request, job: Job, hosts: set[str], last: Attempt | None) -> PoolJob:
+def _pool_job(
+    request: Request, job: Job, hosts: set[str], last: Attempt | None, store: Store
+) -> PoolJob:
     # What was claimed but not launched may be begun anywhere.
     was_begun = last is not None and last.status != Status.NOT_STARTED.value
     host = last.host if last is not None and was_begun else None
@@ -52,14 +57,21 @@ def _pool_job(request: Request, job: Job, hosts: set[str], last: Attempt | None)
             "hosts",
             hint=f"name it too: --host={','.join((*sorted(hosts), host))}",
         )
+    attempt = job.attempt if last is None else last.number
     return PoolJob(
         name=job.name,
         parameters=job.parameters,
         tasks=request.tasks,
         work=partial(_work, request, job),
         host=host,
-        attempt=job.attempt if last is None else last.number,
+        attempt=attempt,
+        note=partial(_note, request, attrs.evolve(job, attempt=attempt).id, store),
     )
+
+
+def _note(request: Request, job_id: str, store: Store, outcome: JobOutcome) -> None:
+    """Remember how a job ended that no host has heard of."""
+    remember(store, request.run_id, job_id, outcome, None)
 
 
 def _work(request: Request, job: Job, start: Start, run: Run, settle: Settle) -> JobOutcome:

@@ -128,6 +128,8 @@ def gpus(value: Any) -> tuple[str, ...] | None:
         return None
     if not isinstance(value, list):
         raise ValueError(f"expected auto, or a list of GPUs such as [0, 1], got {shown(value)}")
+    if not value:
+        raise ValueError("expected at least one GPU; a host without any needs no such key")
     names = [str(item) for item in value if not isinstance(item, bool)]
     for item, name in zip(value, names, strict=False):
         if not re.fullmatch(r"\d{1,3}|(?:GPU|MIG)-[0-9A-Za-z-]+", name):

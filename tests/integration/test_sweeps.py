@@ -225,6 +225,37 @@ def test_of_a_sweep_the_jobs_that_failed_are_run_again(
     assert [job["job"] for job in json.loads(status.stdout)["jobs"]] == ["01", "02", "03"]
 
 
+def test_of_a_sweep_that_was_cancelled_the_rest_is_run_again(
+    ssh_host: HostFactory, pool: Pool, tmp_path: Path
+) -> None:
+    fussy = shell_task(
+        'grep -v bad-1 "${0#*=}" >"${1#*=}"',
+        inputs={"settings": {**FILE, "default": "settings.yaml"}},
+        outputs={"made": {**FILE, "default": "made.txt"}},
+    )
+    cube = write_cube(tmp_path / "cube", {"fussy": fussy})
+    (cube / "workspace/settings.yaml").write_text("n: bad-0\n")
+    host = ssh_host("docker")
+    inventory, run_id = pool(host, slots=1), new_run_id()
+    sweep = (
+        f"--host={host.name}",
+        "--sweep=n=bad-1,bad-2,bad-3,bad-4",
+        f"--run-id={run_id}",
+        "--output=json",
+    )
+    done = run(inventory, cube, *sweep, "--fail-fast")
+    assert done.returncode == 1, done.stderr.decode()
+    assert b"one job has failed: all others are cancelled" in done.stderr
+    index = json.loads((results(cube) / "results.json").read_text())["jobs"]
+    assert [job["job"] for job in index] == ["01", "02", "03", "04"]
+    assert [job["status"] for job in index[2:]] == ["not-started"] * 2, "no host has heard of them"
+    (cube / "mlcube.yaml").write_text((cube / "mlcube.yaml").read_text().replace("-v bad-1", "bad"))
+    again = call(inventory, "rerun", run_id, "--failed", "--output=json")
+    assert {job["job"] for job in jobs(again)} >= {"01", "03", "04"}
+    index = json.loads((results(cube) / "results.json").read_text())["jobs"]
+    assert [job["status"] for job in index if job["job"] != "02"] == ["succeeded"] * 3
+
+
 GPUS = [f"GPU-{os.getpid()}-{number}" for number in range(3)]
 """This test session's own: labels of others' containers on the engine count as well."""
 NVIDIA_SMI = rf"""#!/bin/sh

@@ -162,6 +162,12 @@ def test_what_may_be_at_work_is_never_begun_again(status: str, failed: bool) -> 
     assert (dict(again.attempts), again.may_go_on) == ({}, ("a",))
 
 
+def test_what_nobody_has_placed_is_told_from_what_may_be_at_work() -> None:
+    nowhere = {**listed("unknown", job="07"), "host": None}
+    again = choose([nowhere, listed("unknown")], failed=True)
+    assert (dict(again.attempts), again.may_go_on, again.unplaced) == ({}, ("a",), ("07",))
+
+
 def test_what_succeeded_runs_again_only_when_everything_is_to() -> None:
     jobs = [listed("succeeded"), listed("failed", "b", attempt=3), listed("failed", "c", job="07")]
     assert dict(choose(jobs, failed=True).attempts) == {"b": 4, "07": 2}

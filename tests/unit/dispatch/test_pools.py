@@ -46,6 +46,7 @@ class Bench:
     again: list[str] = attrs.field(factory=list)
     at_once: dict[str, int] = attrs.field(factory=dict)
     most: dict[str, int] = attrs.field(factory=dict)
+    noted: list[str] = attrs.field(factory=list)
     lock: threading.Lock = attrs.field(factory=threading.Lock)
 
     def __attrs_post_init__(self) -> None:
@@ -89,6 +90,7 @@ class Bench:
                 tasks=("t",),
                 work=self.job,
                 host=host if number == 0 else None,
+                note=lambda outcome: self.noted.append(f"{outcome.job} {outcome.status.value}"),
             )
             for number in range(count)
         ]
@@ -252,3 +254,19 @@ def test_an_outcome_says_whose_fault_it_was(
 ) -> None:
     outcome = JobOutcome(host="h", platform="docker", status=status, error=error, seconds={})
     assert ending(outcome) is expected
+
+
+def test_what_was_placed_nowhere_is_written_down() -> None:
+    """Else nobody would know that it may be run again."""
+
+    def stops(_: Start) -> tuple[Status, None]:
+        bench.run.stop()
+        return Status.CANCELLED, None
+
+    bench = Bench(stops)
+    assert bench.do(3, 1) == ["j0@h0 cancelled", "j1 not-started", "j2 not-started"]
+    assert bench.noted == ["j1 not-started", "j2 not-started"]
+    pinned = Bench(well)
+    pinned.run.stop()
+    pinned.do(2, 1, host="h0")
+    assert pinned.noted == ["j1 not-started"], "an earlier client may have begun the other"

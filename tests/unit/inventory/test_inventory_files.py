@@ -124,6 +124,8 @@ BAD = {
     "hosts: {a: {host_keys: no}}": "expected strict or accept-new, got a boolean (False); the ch",
     "hosts: {a: {host_keys: ignore}}": "the check cannot be switched off",
     "hosts: {a: {host_keys: maybe}}": "a: host_keys: expected strict or accept-new, got 'maybe'",
+    "hosts: {a: {gpus: []}}": "expected at least one GPU",
+    "hosts: {a: {gpus: [-1]}}": "expected a GPU's number or UUID, got a number (-1)",
     "hosts: {a: {connect_timeout: -1}}": "expected a number of seconds, got a number (-1)",
     "hosts: {a: {connect_timeout: soon}}": "expected a number of seconds, got 'soon'",
     "hosts: {a: {remote_root: here}}": "expected an absolute path, or one that begins with ~/",
