@@ -34,7 +34,8 @@ def crowd(lines: Sequence[JobLine], now: float, *, unicode: bool) -> list[Text]:
     """
     rows = [_progress(lines, unicode=unicode), *_counts(lines)]
     width = min(max(len(line.label) for line in lines), 24)
-    busy = sorted((line for line in lines if line.stage is not None), key=lambda line: line.since)
+    begun = (line for line in lines if (line.stage or line.reached) and not line.result)
+    busy = sorted(begun, key=lambda line: line.since)
     for number, line in enumerate(busy[:SHOWN]):
         rows.append(_row("slowest" if number == 0 else "", line, width))
         rows[-1].append_text(line.at_work(now))

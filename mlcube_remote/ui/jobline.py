@@ -25,7 +25,7 @@ class JobLine:
     task: str | None = None
     detail: str = ""
     since: float = 0.0
-    """When its stage began, on the monotonic clock."""
+    """When its stage began, or the last one ended, on the monotonic clock."""
     done: tuple[str, ...] = ()
     result: str = ""
     reason: str = ""
@@ -54,9 +54,13 @@ class JobLine:
         return Text("".join(before), style="dim").append_text(doing)
 
     def at_work(self, now: float) -> Text:
-        """Return its stage, for how long it has been in it, and how far that is."""
+        """Return its stage, for how long it has been in it, and how far that is.
+
+        Between two stages hosts are asked things, which takes long where they are busy.
+        """
         if self.stage is None:
-            return Text("")
+            done = f"after {self.reached.value} {now - self.since:.0f}s" if self.reached else ""
+            return Text(done, style="bold")
         name = f"{self.stage.value} {self.task}" if self.task else self.stage.value
         text = Text(f"{name} {now - self.since:.0f}s", style="bold")
         return text.append(f"  {one_line(self.detail)}" if self.detail else "", style="not bold")

@@ -126,7 +126,8 @@ class LiveReporter:
             elif isinstance(event, StageFinished):
                 self._flush(event.label)
                 took = f"{event.task or event.stage.value} {event.seconds:.1f}s"
-                self._set(event.name, stage=None, done=(*self._lines[event.name].done, took))
+                done = (*self._lines[event.name].done, took)
+                self._set(event.name, stage=None, done=done, since=time.monotonic())
             elif isinstance(event, JobFinished):
                 self._flush(event.label)
                 outcome = event.outcome

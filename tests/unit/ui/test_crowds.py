@@ -118,6 +118,16 @@ def test_the_slowest_are_those_that_have_been_longest_in_their_stage() -> None:
     ]
 
 
+def test_between_two_stages_a_job_may_be_the_slowest_too() -> None:
+    lines = [line(n, reached=Stage.CONNECT) for n in range(2)]
+    lines += [line(2, stage=Stage.SYNC, reached=Stage.SYNC), *(line(n) for n in range(3, 20))]
+    assert shown(lines)[2:] == [
+        "  slowest h000  after connect 100s",
+        "          h001  after connect 99s",
+        "          h002  sync 98s",
+    ]
+
+
 def outcome(host: str, status: Status = Status.SUCCEEDED, **changes: Any) -> JobOutcome:
     values: dict[str, Any] = {
         "tasks": (TaskOutcome(task="train", status=status, exit_code=3),),
