@@ -13,42 +13,18 @@ from typing import TYPE_CHECKING, Any
 from mlcube_remote._version import __version__
 
 if TYPE_CHECKING:
-    from mlcube_remote.api import (
-        Results,
-        RunFailedError,
-        RunResult,
-        attach,
-        configure,
-        describe,
-        logs,
-        pull,
-        rerun,
-        results,
-        run,
-        status,
-        stop,
-    )
-    from mlcube_remote.api_hosts import check, clean, hosts, ps, top
+    from mlcube_remote.api.following import attach, logs, pull, status, stop
+    from mlcube_remote.api.hosts import check, clean, hosts, ps, top
+    from mlcube_remote.api.results import Results, RunFailedError, RunResult, results
+    from mlcube_remote.api.runs import configure, describe, rerun, run
     from mlcube_remote.dispatch.outcome import JobOutcome, PulledOutput, Status, TaskOutcome
     from mlcube_remote.errors import MLCubeRemoteError
 
 _HOMES = {
-    "mlcube_remote.api": (
-        "Results",
-        "RunFailedError",
-        "RunResult",
-        "attach",
-        "configure",
-        "describe",
-        "logs",
-        "pull",
-        "rerun",
-        "results",
-        "run",
-        "status",
-        "stop",
-    ),
-    "mlcube_remote.api_hosts": ("check", "clean", "hosts", "ps", "top"),
+    "mlcube_remote.api.following": ("attach", "logs", "pull", "status", "stop"),
+    "mlcube_remote.api.hosts": ("check", "clean", "hosts", "ps", "top"),
+    "mlcube_remote.api.results": ("Results", "RunFailedError", "RunResult", "results"),
+    "mlcube_remote.api.runs": ("configure", "describe", "rerun", "run"),
     "mlcube_remote.dispatch.outcome": ("JobOutcome", "PulledOutput", "Status", "TaskOutcome"),
     "mlcube_remote.errors": ("MLCubeRemoteError",),
 }

@@ -19,7 +19,6 @@ from mlcube_remote import (
     RunFailedError,
     RunResult,
     Status,
-    api,
     attach,
     check,
     clean,
@@ -220,4 +219,3 @@ def test_logs_of_a_run_whose_host_is_off_are_unknown_and_nothing_is_noted() -> N
 def test_a_run_that_goes_on_has_not_failed() -> None:
     job = JobOutcome(host="a", platform="docker", status=Status.RUNNING, seconds={})
     assert RunResult(run_id="x", jobs=(job,)).check().exit_code == 0
-    assert api.RunResult is RunResult

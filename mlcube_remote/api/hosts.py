@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the command line asks of hosts, as functions; see :mod:`mlcube_remote.api`.
+"""Ask hosts.
 
 A host that cannot be asked is an answer with an ``error``, not an exception.
 """
@@ -7,10 +7,11 @@ A host that cannot be asked is an answer with an ``error``, not an exception.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 
 import attrs
 
+from mlcube_remote.api import arguments
+from mlcube_remote.api.arguments import Names
 from mlcube_remote.cli.session import Logins, known_hosts, open_inventory, select_hosts
 from mlcube_remote.dispatch.checkup import Checkup
 from mlcube_remote.dispatch.clean import Cleaned
@@ -18,9 +19,6 @@ from mlcube_remote.dispatch.survey import HostSurvey
 from mlcube_remote.dispatch.top import HostTop
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.secret import Secret
-
-Names = str | Iterable[str]
-"""One name, several with commas between, or an iterable of them."""
 
 _WEEK = 7 * 86_400.0
 
@@ -42,7 +40,7 @@ def hosts(
         MLCubeRemoteError: A mistake in the arguments or in the file.
     """
     found = open_inventory(None if inventory is None else os.fspath(inventory))
-    return select_hosts(found, _listed(names), _listed(where))
+    return select_hosts(found, arguments.names(names), arguments.names(where))
 
 
 def ps(
@@ -175,7 +173,7 @@ def _asked(
     passphrase: str | None,
 ) -> _Asked:
     found = open_inventory(None if inventory is None else os.fspath(inventory))
-    names, labels = _listed(hosts), _listed(where)
+    names, labels = arguments.names(hosts), arguments.names(where)
     chosen = select_hosts(found, names, labels) if names or labels else known_hosts(found)
     logins = Logins.ask(
         found,
@@ -183,7 +181,3 @@ def _asked(
         passphrase=False if passphrase is None else Secret(passphrase),
     )
     return _Asked(chosen, logins)
-
-
-def _listed(names: Names) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(names)
