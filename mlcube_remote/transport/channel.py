@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -69,6 +70,9 @@ class ShellChannel:
         """
         try:
             self.channel.sendall(data)
+        except EOFError as problem:
+            # What Paramiko raises when it is the first to meet the broken connection.
+            raise self.lost() from problem
         except OSError as problem:
             # A shell that ended early is noticed, with its reason, when its answer is read.
             if not self._is_connected():
@@ -206,9 +210,17 @@ class ShellChannel:
             take(Stream.STDERR, bytes(greeting.noise))
 
     def end(self) -> None:
-        """Tell the shell that no more text comes."""
-        if not self.channel.closed:
+        """Tell the shell that no more text comes.
+
+        Raises:
+            StateUnknownError: The connection is gone.
+        """
+        if self.channel.closed:
+            return
+        try:
             self.channel.shutdown_write()
+        except EOFError as problem:
+            raise self.lost() from problem
 
     def await_end(self, patience: float) -> None:
         """End the shell and wait for its process, whose slot the server frees only then."""
@@ -252,4 +264,6 @@ class ShellChannel:
 
     def close(self) -> None:
         """Close the channel."""
-        self.channel.close()
+        # On a connection that just broke there is nobody to be told.
+        with contextlib.suppress(EOFError):
+            self.channel.close()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What becomes of a session that the server does not allow."""
+"""What becomes of a session that the server does not allow, or that breaks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from mlcube_remote.errors import StateUnknownError
 from mlcube_remote.transport import sessions as sessions_module
+from mlcube_remote.transport.channel import ShellChannel
 from mlcube_remote.transport.sessions import OccupiedError, Sessions
 
 
@@ -54,3 +55,16 @@ def test_a_server_that_does_not_answer_is_no_refusal(monkeypatch: pytest.MonkeyP
 
     with pytest.raises(StateUnknownError, match="h1: connection lost"):
         sessions.open(is_brief=True)
+
+
+def test_a_connection_that_breaks_under_a_message_is_lost() -> None:
+    channel = Mock(spec=paramiko.Channel, closed=False)
+    for method in (channel.sendall, channel.shutdown_write, channel.close):
+        method.side_effect = EOFError
+    shell = ShellChannel("h1", channel)
+
+    with pytest.raises(StateUnknownError, match="h1: connection lost"):
+        shell.send(b"text")
+    with pytest.raises(StateUnknownError, match="h1: connection lost"):
+        shell.end()
+    shell.close()
