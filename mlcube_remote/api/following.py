@@ -14,6 +14,7 @@ from mlcube_remote.api.results import RunResult
 from mlcube_remote.dispatch.outcome import JobOutcome
 
 if TYPE_CHECKING:
+    from mlcube_remote.dispatch.attach import Following
     from mlcube_remote.dispatch.known import KnownJob
     from mlcube_remote.dispatch.run import Run
 
@@ -42,14 +43,10 @@ def attach(
     Raises:
         MLCubeRemoteError: There is no such run.
     """
-    from mlcube_remote.dispatch.attach import Following, attach_job  # noqa: PLC0415
+    from mlcube_remote.dispatch.attach import Following  # noqa: PLC0415
 
-    following = Following(pulls=pulls)
-
-    def work(job: KnownJob, of: Run) -> JobOutcome:
-        return attach_job(job, following, of)
-
-    return _each(run, work, arguments.where(hosts, inventory, password, passphrase), on_event)
+    where = arguments.where(hosts, inventory, password, passphrase)
+    return _follow(run, Following(pulls=pulls), where, on_event)
 
 
 def logs(
@@ -76,16 +73,11 @@ def logs(
     Raises:
         MLCubeRemoteError: There is no such run.
     """
-    from mlcube_remote.dispatch.attach import Following, attach_job  # noqa: PLC0415
+    from mlcube_remote.dispatch.attach import Following  # noqa: PLC0415
 
+    where = arguments.where(hosts, inventory, password, passphrase)
     following = Following(tail=tail, pulls=False, ends=True)
-
-    def work(job: KnownJob, of: Run) -> JobOutcome:
-        return attach_job(job, following, of)
-
-    return _each(
-        run, work, arguments.where(hosts, inventory, password, passphrase), on_event, is_kept=False
-    )
+    return _follow(run, following, where, on_event, is_kept=False)
 
 
 def status(
@@ -165,6 +157,23 @@ def stop(
 
     work = partial(stop_job, grace=round(grace))
     return _each(run, work, arguments.where(hosts, inventory, password, passphrase), on_event)
+
+
+def _follow(
+    text: str,
+    following: Following,
+    where: Mapping[str, Any],
+    on_event: OnEvent | None,
+    *,
+    is_kept: bool = True,
+) -> RunResult:
+    """Follow each job of a run."""
+    from mlcube_remote.dispatch.attach import attach_job  # noqa: PLC0415
+
+    def work(job: KnownJob, of: Run) -> JobOutcome:
+        return attach_job(job, following, of)
+
+    return _each(text, work, where, on_event, is_kept=is_kept)
 
 
 def _each(

@@ -18,7 +18,6 @@ from mlcube_remote.dispatch.clean import Cleaned
 from mlcube_remote.dispatch.survey import HostSurvey
 from mlcube_remote.dispatch.top import HostTop
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.secret import Secret
 
 _WEEK = 7 * 86_400.0
 
@@ -175,9 +174,6 @@ def _asked(
     found = open_inventory(None if inventory is None else os.fspath(inventory))
     names, labels = arguments.names(hosts), arguments.names(where)
     chosen = select_hosts(found, names, labels) if names or labels else known_hosts(found)
-    logins = Logins.ask(
-        found,
-        password=False if password is None else Secret(password),
-        passphrase=False if passphrase is None else Secret(passphrase),
-    )
+    given = arguments.logins(password, passphrase)
+    logins = Logins.ask(found, password=given["ask_password"], passphrase=given["ask_passphrase"])
     return _Asked(chosen, logins)

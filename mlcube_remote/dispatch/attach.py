@@ -15,7 +15,6 @@ from mlcube_remote.dispatch.follow import fetch_rest
 from mlcube_remote.dispatch.journal import Journal
 from mlcube_remote.dispatch.known import KnownJob
 from mlcube_remote.dispatch.launch import state
-from mlcube_remote.dispatch.line import Line
 from mlcube_remote.dispatch.outcome import JobOutcome, Status, TaskOutcome
 from mlcube_remote.dispatch.run import Run
 from mlcube_remote.dispatch.survey import LIVE, survey
@@ -190,22 +189,11 @@ def _on_host(known: KnownJob, run: Run, work: Callable[[Watch], None]) -> JobOut
     ticket = known.ticket
     journal = Journal(host=host.name, job=known.job, began=run.began, sink=run.sink)
 
-    def note(text: str) -> None:
-        journal.note(Level.INFO, text)
-
     def whole(reached: Reached) -> None:
         run.check()
         # It was begun before: until its host has said otherwise, it may run.
         reached.launched = True
-        with journal.stage(Stage.CONNECT):
-            connection = run.connection(host, note)
-        line = Line(
-            connection=connection,
-            dial=partial(run.connect, host, note),
-            journal=journal,
-            timeout=run.reconnect_timeout,
-        )
-        with line.until_done(run.keep):
+        with run.line(host, journal) as line:
             found = ticket or line.steadily(lambda at: _ask_ticket(at, known))
             line.attach_hint = f"mlcube-remote attach {found.run_id}"
             reached.ticket = found

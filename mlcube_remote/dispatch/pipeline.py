@@ -11,11 +11,10 @@ from mlcube_remote.commands.model import ImageCommands
 from mlcube_remote.dispatch import gpus, require
 from mlcube_remote.dispatch.claim import Claim, claimed, join
 from mlcube_remote.dispatch.ending import Settle, conclude
-from mlcube_remote.dispatch.events import Level, Stage
+from mlcube_remote.dispatch.events import Level
 from mlcube_remote.dispatch.job import Job
 from mlcube_remote.dispatch.journal import Journal
 from mlcube_remote.dispatch.lease import Device, lease
-from mlcube_remote.dispatch.line import Line
 from mlcube_remote.dispatch.outcome import JobOutcome
 from mlcube_remote.dispatch.paths import cube_room
 from mlcube_remote.dispatch.preflight import (
@@ -69,20 +68,8 @@ def run_job(
 
 def _connect_and_work(job: Job, run: Run, journal: Journal, reached: Reached) -> None:
     run.check()
-
-    def note(text: str) -> None:
-        journal.note(Level.INFO, text)
-
-    with journal.stage(Stage.CONNECT):
-        connection = run.connection(job.host, note)
-    line = Line(
-        connection=connection,
-        dial=partial(run.connect, job.host, note),
-        journal=journal,
-        timeout=run.reconnect_timeout,
-    )
-    with line.until_done(run.keep):
-        connection.expect_channel()
+    with run.line(job.host, journal) as line:
+        line.connection.expect_channel()
         with run.reachable(job.name, stop=line.close, leave=line.close):
             facts = line.steadily(partial(_probe, job))
         journal.note(

@@ -7,12 +7,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 
 import attrs
 
-from mlcube_remote.dispatch.events import EventSink, Level
+from mlcube_remote.dispatch.events import EventSink, Level, Stage
 from mlcube_remote.dispatch.journal import Journal
-from mlcube_remote.dispatch.line import RECONNECT_TIMEOUT
+from mlcube_remote.dispatch.line import RECONNECT_TIMEOUT, Line
 from mlcube_remote.errors import GivenUpError, HostError, StoppedByUserError
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.runs.store import Store
@@ -67,6 +68,28 @@ class Run:
     _mirrors: dict[str, Mirror] = attrs.field(factory=dict, init=False)
     _ends: dict[str, _Ends] = attrs.field(factory=dict, init=False)
     _idle: dict[str, list[Connection]] = attrs.field(factory=dict, init=False)
+
+    @contextmanager
+    def line(self, host: Host, journal: Journal) -> Iterator[Line]:
+        """Connect to a host for one job, whose journal tells of it.
+
+        Raises:
+            ConnectError: No session could be had.
+        """
+
+        def note(text: str) -> None:
+            journal.note(Level.INFO, text)
+
+        with journal.stage(Stage.CONNECT):
+            connection = self.connection(host, note)
+        line = Line(
+            connection=connection,
+            dial=partial(self.connect, host, note),
+            journal=journal,
+            timeout=self.reconnect_timeout,
+        )
+        with line.until_done(self.keep):
+            yield line
 
     def connection(self, host: Host, note: Callable[[str], None]) -> Connection:
         """Return a connection to a host for one job: one that another has left, or a new one.
