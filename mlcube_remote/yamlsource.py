@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 from collections.abc import Callable, Collection, Hashable, Iterable
 from pathlib import Path
 from typing import Any
 
 import attrs
 import yaml
+from yaml.reader import Reader
 
 from mlcube_remote.errors import UsageError
 
@@ -37,7 +37,7 @@ _TAG = "tag:yaml.org,2002:"
 _PLAIN = frozenset(
     _TAG + name for name in ("bool", "float", "int", "null", "str", "timestamp", "value")
 )
-_UNPRINTABLE = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_UNPRINTABLE = Reader.NON_PRINTABLE
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 

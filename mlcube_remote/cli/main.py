@@ -113,6 +113,8 @@ def main() -> NoReturn:
     except BrokenPipeError:
         # The reader has gone (`| head`); Python would complain of it once more at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    # At its exit Python looks through all of them once more, whatever the threshold.
+    gc.freeze()
     sys.exit(code)
 
 

@@ -15,7 +15,7 @@ import attrs
 
 from mlcube_remote.errors import HostError, HostUnfitError, StateUnknownError
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.remote import library
+from mlcube_remote.remote import definitions
 from mlcube_remote.transport import framing
 from mlcube_remote.transport.base import OutputSink, Reply, RsyncResult, Stream
 from mlcube_remote.transport.quoting import render_call
@@ -50,7 +50,7 @@ class LocalConnection:
             if len(collected[stream]) > framing.MAX_ANSWER:
                 raise HostUnfitError(self.name, f"answered {function} with more than 1 MiB")
 
-        code = self._run(render_call(function, args, env), keep, within=timeout)
+        code = self._run(_script(function, args, env), keep, within=timeout)
         return Reply(code, bytes(collected[Stream.STDOUT]), bytes(collected[Stream.STDERR]))
 
     def stream(
@@ -62,7 +62,7 @@ class LocalConnection:
         timeout: float | None = None,
     ) -> int:
         """See :meth:`Connection.stream <mlcube_remote.transport.base.Connection.stream>`."""
-        return self._run(render_call(function, args, env), sink, silence=timeout)
+        return self._run(_script(function, args, env), sink, silence=timeout)
 
     def _run(
         self,
@@ -85,7 +85,7 @@ class LocalConnection:
         try:
             with process:
                 try:
-                    _feed(process, framing.SETTINGS + library().encode() + text + b" </dev/null\n")
+                    _feed(process, text)
                     self._pump(process, sink, silence, within)
                 except BaseException:
                     # Nobody reads on: it must not be waited for.
@@ -140,6 +140,12 @@ class LocalConnection:
         """End what still runs."""
         for process in list(self._running):
             process.terminate()
+
+
+def _script(function: str, args: Sequence[str], env: Mapping[str, str] | None) -> bytes:
+    """Return what a fresh shell executes for a call."""
+    functions = "".join(definitions([function, *args]).values()).encode()
+    return framing.SETTINGS + functions + render_call(function, args, env) + b" </dev/null\n"
 
 
 def _feed(process: subprocess.Popen[bytes], text: bytes) -> None:

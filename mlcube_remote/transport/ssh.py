@@ -12,7 +12,7 @@ import attrs
 from mlcube_remote.errors import HostError, HostUnfitError
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.remote import library
+from mlcube_remote.remote import definitions
 from mlcube_remote.transport import framing
 from mlcube_remote.transport.auth import Credentials
 from mlcube_remote.transport.base import OutputSink, Reply, RsyncResult, Stream
@@ -37,6 +37,8 @@ class SSHConnection:
     _sessions: Sessions = attrs.field(init=False)
     _control: ShellChannel | None = attrs.field(default=None, init=False)
     _control_lock: threading.RLock = attrs.field(factory=threading.RLock, init=False)
+    _told: set[str] = attrs.field(factory=set, init=False)
+    """Functions that the control shell knows."""
     _second: SSHConnection | None = attrs.field(default=None, init=False)
     """For calls beside a stream, where the server allows one session per connection."""
 
@@ -94,18 +96,22 @@ class SSHConnection:
             except OccupiedError as problem:
                 beside = self._beside(problem)
                 return beside.call(function, *args, env=env, timeout=timeout)
+            untold = definitions([function, *args], self._told)
+            answer = framing.Answer(framing.nonce())
             try:
-                return self._exchange(shell, function, text, timeout)
+                # Sent before the greeting is awaited: the first call then costs no round trip more.
+                shell.send(_text(untold) + framing.framed(text, answer.marker))
+                self._told |= untold.keys()
+                shell.greet()
+                return self._receive(shell, function, answer, timeout)
             except HostError:
                 # A shell that did not answer as agreed is of no further use.
                 self._close_control()
                 raise
 
-    def _exchange(self, shell: ShellChannel, function: str, text: bytes, timeout: float) -> Reply:
-        answer = framing.Answer(framing.nonce())
-        # Sent before the greeting is awaited: the first call then costs no round trip more.
-        shell.send(framing.framed(text, answer.marker))
-        shell.greet()
+    def _receive(
+        self, shell: ShellChannel, function: str, answer: framing.Answer, timeout: float
+    ) -> Reply:
 
         def take(stream: Stream, data: bytes) -> bool:
             if stream is Stream.STDOUT:
@@ -124,7 +130,8 @@ class SSHConnection:
 
     def _control_shell(self) -> ShellChannel:
         if self._control is None or self._control.channel.closed:
-            self._control = self._sessions.open(library().encode(), is_brief=True)
+            self._told.clear()
+            self._control = self._sessions.open(b"\n", is_brief=True)
         return self._control
 
     def _close_control(self) -> None:
@@ -170,7 +177,7 @@ class SSHConnection:
         with self._sessions.lasting() as shell:
             shell.greet()
             # After the line that it waits for comes a script.
-            shell.send(b"\n" + library().encode() + text)
+            shell.send(b"\n" + _text(definitions([function, *args])) + text)
             shell.end()
             shell.read(take, silence=timeout)
             return shell.status()
@@ -195,3 +202,8 @@ class SSHConnection:
         self._dialled.close()
         if self._second is not None:
             self._second.close()
+
+
+def _text(functions: Mapping[str, str]) -> bytes:
+    """Return the shell text that defines functions."""
+    return "".join(functions.values()).encode()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from mlcube_remote.remote import library, supervisor
+from mlcube_remote.remote import definitions, supervisor
 from mlcube_remote.transport.quoting import quote_words, render_call
 
 SHELLS = {"dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", "sh"]}
@@ -44,7 +44,9 @@ def call(request: pytest.FixtureRequest, tmp_path: Path) -> Call:
     argv = [shell, *options]
 
     def run(function: str, *args: str, **environment: str) -> Completed:
-        script = b"umask 077\n" + library().encode() + render_call(function, args) + b"\n"
+        # What a host's shell is told, and no more.
+        known = "".join(definitions([function, *args]).values()).encode()
+        script = b"umask 077\n" + known + render_call(function, args) + b"\n"
         return subprocess.run(
             [*argv, "-s"],
             input=script,
