@@ -20,18 +20,20 @@ _CONFINED = (
 )
 
 
-def owning(commands: TaskCommands, *, root: str, labels: Mapping[str, str]) -> Argv:
+def owning(commands: TaskCommands, *, root: str, uid: str, labels: Mapping[str, str]) -> Argv:
     """Return what ``mlcr_own`` is told once the task has ended.
 
     Args:
         commands: The task's.
         root: Directory on the host that is ours alone; the user's other directories, which a task
             may have mounted too, are not changed.
+        uid: The user's number on the host.
         labels: The container's labels.
 
     Returns:
-        ``root``, the number of directories, each with its place in the container, and the command
-        but for its last words, the owner and the places; nothing where the task wrote nowhere.
+        ``root``, ``uid``, the number of directories, each with its place in the container, and the
+        command but for its last words, the owner and the places; nothing where the task wrote
+        nowhere.
     """
     ours = [item for item in commands.writable if holds(root, item.source)]
     if not ours or commands.platform not in CONTAINER_ENGINES:
@@ -40,6 +42,7 @@ def owning(commands: TaskCommands, *, root: str, labels: Mapping[str, str]) -> A
     mapping = ("--userns=host",) if commands.platform == "docker" else ()
     return (
         root,
+        uid,
         str(len(ours)),
         *(word for item in ours for word in (item.source, item.target)),
         *commands.engine,

@@ -302,7 +302,7 @@ def _starts(bench: Bench, ticket: Ticket, commands: Built) -> tuple[Start, ...]:
             ),
             engine=task.engine,
             container=task.container,
-            own=owning(built, root=bench.paths.root, labels=job.labels(task.task, uid)),
+            own=owning(built, root=bench.paths.root, uid=uid, labels=job.labels(task.task, uid)),
         )
         for number, (task, (_, built)) in enumerate(zip(ticket.tasks, commands, strict=True), 1)
     )

@@ -99,6 +99,16 @@ mlcr_whoami() {
     mlcr_user=${mlcr_user%\)}
 }
 
+# mlcr_machine: print what uname -m would, where the kernel tells it without another process.
+mlcr_machine() {
+    if [ -r /proc/sys/kernel/arch ]; then
+        read -r mlcr_line </proc/sys/kernel/arch
+        printf '%s' "$mlcr_line"
+    else
+        uname -m
+    fi
+}
+
 # mlcr_rsync_version ROOT: print the version of rsync, or nothing where there is none. A good answer
 # is kept for as long as the program is the same: asking takes longer than all else here.
 mlcr_rsync_version() {
@@ -150,7 +160,7 @@ mlcr_probe() {
     mlcr_fact root "$mlcr_root"
     mlcr_fact user "$mlcr_user"
     mlcr_fact uid "$mlcr_uid"
-    mlcr_fact machine "$(uname -m)"
+    mlcr_fact machine "$(mlcr_machine)"
     for mlcr_program in singularity apptainer; do
         ! command -v "$mlcr_program" >/dev/null 2>&1 || mlcr_fact program "$mlcr_program"
     done
@@ -215,9 +225,9 @@ mlcr_copy() {
     mlcr_folder=$(dirname -- "$2")
     mlcr_new=$mlcr_folder/.mlcube-remote-copy.$$
     mkdir -p -- "$mlcr_folder" && rm -rf -- "$mlcr_new" && cp -Rp -- "$1" "$mlcr_new" &&
-        { [ -e "$2" ] || mv -- "$mlcr_new" "$2"; } && rm -rf -- "$mlcr_new" && return
+        [ ! -e "$2" ] && mv -- "$mlcr_new" "$2" && return
     rm -rf -- "$mlcr_new"
-    return 1
+    [ -e "$2" ]
 }
 
 # mlcr_write FILE HOW TEXT: write TEXT into FILE, made "anew" or added to ("append"), readable as the

@@ -9,6 +9,7 @@
 #   owner             "BOOT PID STARTTIME NODE" of the supervisor
 #   gpus              UUIDs of the GPUs that are leased to it
 #   stop              exists once somebody asked for the job to stop
+#   launching         exists once a client has begun to launch it
 #   secrets           exists where the tasks need variables that are written nowhere
 #   log-limit         bytes that each log may take; 0: any number
 #   tasks/N/command   shell text that makes the Nth task's command the positional parameters
@@ -39,8 +40,9 @@ mlcr_reserve() {
     # The parent of the shell serves the connection and ends with it, whatever its sessions do; where
     # it is hidden, the shell itself must do.
     mlcr_identity "$PPID" $$
-    if ! { mlcr_publish "$1/preparing" "$mlcr_named" &&
-        mlcr_publish "$1/request" "$2"; }; then
+    # Nobody reads a request before it is said whose it is.
+    if ! { printf '%s\n' "$2" >"$1/request" &&
+        mlcr_publish "$1/preparing" "$mlcr_named"; }; then
         rm -rf -- "$1"
         return 1
     fi
@@ -82,22 +84,19 @@ mlcr_tell_node() {
     done
 }
 
-# mlcr_task JOB N NAME COMMAND ENGINE CONTAINER TIMEOUT OWN: write down the Nth task.
+# mlcr_task DIRECTORY NAME COMMAND ENGINE CONTAINER TIMEOUT OWN: write down a task.
 mlcr_task() {
-    mlcr_dir=$1/tasks.new/$2
-    mkdir -- "$mlcr_dir" &&
-        printf '%s' "$3" >"$mlcr_dir/name" &&
-        printf 'set -- %s\n' "$4" >"$mlcr_dir/command" &&
-        printf 'set -- %s "$@"\n' "$5" >"$mlcr_dir/engine" &&
-        : >"$mlcr_dir/stdout" &&
-        : >"$mlcr_dir/stderr" &&
-        : >"$mlcr_dir/exit.pending" &&
-        : >"$mlcr_dir/inspect.pending" &&
-        : >"$mlcr_dir/cut.pending" &&
-        mkfifo -m 0600 -- "$mlcr_dir/alive" "$mlcr_dir/out" "$mlcr_dir/err" &&
-        { [ -z "$6" ] || printf '%s' "$6" >"$mlcr_dir/container"; } &&
-        { [ -z "$7" ] || printf '%s\n' "$7" >"$mlcr_dir/timeout"; } &&
-        { [ -z "$8" ] || printf 'set -- %s\n' "$8" >"$mlcr_dir/own"; }
+    printf '%s' "$2" >"$1/name" &&
+        printf 'set -- %s\n' "$3" >"$1/command" &&
+        printf 'set -- %s "$@"\n' "$4" >"$1/engine" &&
+        : >"$1/stdout" &&
+        : >"$1/stderr" &&
+        : >"$1/exit.pending" &&
+        : >"$1/inspect.pending" &&
+        : >"$1/cut.pending" &&
+        { [ -z "$5" ] || printf '%s' "$5" >"$1/container"; } &&
+        { [ -z "$6" ] || printf '%s\n' "$6" >"$1/timeout"; } &&
+        { [ -z "$7" ] || printf 'set -- %s\n' "$7" >"$1/own"; }
 }
 
 # mlcr_start JOB [WORD...]: start the supervisor in a session of its own, so that nothing that
@@ -119,39 +118,62 @@ mlcr_start() {
 # written. SECRETS: "yes" where the tasks need variables that this call brings. EXPECTED: the words
 # of mlcr_prepare, quoted by the client.
 mlcr_launch() {
+    ! mlcr_is_launched "$1" || return 17
     (eval "mlcr_prepare $5") || return 18
     mlcr_at=$1
-    mkdir -- "$1/tasks.new" 2>/dev/null || {
-        [ -d "$1/tasks.new" ] || [ -d "$1/tasks" ] || {
-            mkdir -- "$1/tasks.new"
-            return 1
-        }
-        return 17
-    }
-    [ ! -d "$1/tasks" ] || {
-        rmdir -- "$1/tasks.new"
-        return 17
+    # Of two that come here at once one makes the file; a directory would cost a process more.
+    mlcr_said=$(
+        exec 2>&1
+        set -C
+        : >"$1/launching"
+    ) || {
+        ! mlcr_is_launched "$1" || return 17
+        printf '%s\n' "$mlcr_said" >&2
+        return 1
     }
     if ! mlcr_write_tasks "$@"; then
-        rm -rf -- "$mlcr_at/tasks.new"
+        rm -rf -- "$mlcr_at/tasks.new" "$mlcr_at/launching"
         return 1
     fi
     mlcr_renew "$mlcr_at"
     mlcr_start "$mlcr_at"
 }
 
+# mlcr_is_launched JOB: whether JOB was launched, or is being.
+mlcr_is_launched() {
+    [ -d "$1/tasks" ] || [ -e "$1/launching" ]
+}
+
 mlcr_write_tasks() {
     printf '%s' "$2" >"$1/supervise" && printf '%s\n' "$3" >"$1/log-limit" || return 1
     [ "$4" != yes ] || : >"$1/secrets" || return 1
     shift 5
+    mlcr_make_tasks "$mlcr_at" $(($# / 6)) || return 1
     mlcr_count=0
     while [ $# -ge 6 ]; do
         mlcr_count=$((mlcr_count + 1))
-        mlcr_task "$mlcr_at" "$mlcr_count" "$1" "$2" "$3" "$4" "$5" "$6" || return 1
+        mlcr_task "$mlcr_at/tasks.new/$mlcr_count" "$1" "$2" "$3" "$4" "$5" "$6" || return 1
         shift 6
     done
     mv -- "$mlcr_at/tasks.new" "$mlcr_at/tasks"
 }
+
+# mlcr_make_tasks JOB COUNT: make the directories and the pipes of COUNT tasks.
+mlcr_make_tasks() (
+    cd -- "$1" || exit 1
+    mlcr_folders=tasks.new
+    mlcr_pipes=
+    mlcr_number=0
+    while [ $mlcr_number -lt "$2" ]; do
+        mlcr_number=$((mlcr_number + 1))
+        mlcr_folders="$mlcr_folders tasks.new/$mlcr_number"
+        for mlcr_pipe in alive out err; do
+            mlcr_pipes="$mlcr_pipes tasks.new/$mlcr_number/$mlcr_pipe"
+        done
+    done
+    # shellcheck disable=SC2086 # words
+    mkdir -- $mlcr_folders && mkfifo -m 0600 -- $mlcr_pipes
+)
 
 # mlcr_adopt JOB N: give the Nth task, whose supervisor died, another one; once for each that died,
 # and once more where that one did not come to say its name within a minute.
@@ -188,7 +210,7 @@ mlcr_follow() {
     # must hold neither of its streams: the channel is open until all have let go of them.
     (
         exec >/dev/null 2>&1 3>&-
-        mlcr_ended "$mlcr_dir" || exec cat -- "$mlcr_dir/alive"
+        mlcr_ended "$mlcr_dir" || read -r _ <"$mlcr_dir/alive"
     ) &
     mlcr_end=$!
     # A supervisor that was killed, or had ended just before the pipe was opened, is found slowly.

@@ -203,7 +203,7 @@ mlcr_verdict() {
         mlcr_fact stderr "$mlcr_size"
     }
     for mlcr_item in started finished inspect; do
-        [ ! -e "$mlcr_dir/$mlcr_item" ] || mlcr_fact "$mlcr_item" "$(mlcr_line "$mlcr_dir/$mlcr_item")"
+        [ ! -s "$mlcr_dir/$mlcr_item" ] || mlcr_fact "$mlcr_item" "$(mlcr_line "$mlcr_dir/$mlcr_item")"
     done
     for mlcr_brief in "$mlcr_dir"/inspect.*,*,*; do
         [ ! -e "$mlcr_brief" ] || mlcr_fact inspect "$(mlcr_words "${mlcr_brief##*/inspect.}")"
@@ -271,7 +271,7 @@ mlcr_survey() {
         [ ! -e "$mlcr_job/stop" ] || mlcr_fact stop yes
         mlcr_begun=$(stat -c %Y -- "$mlcr_job/request" 2>/dev/null) || mlcr_begun=$mlcr_now
         mlcr_fact age $((mlcr_now - mlcr_begun))
-        [ ! -s "$mlcr_job/request" ] || mlcr_fact request "$(mlcr_line "$mlcr_job/request")"
+        [ ! -s "$mlcr_job/preparing" ] || mlcr_fact request "$(mlcr_line "$mlcr_job/request")"
         mlcr_survey_tasks "$mlcr_job"
     done
 }
@@ -284,7 +284,7 @@ mlcr_survey_tasks() {
         mlcr_fact task "$(mlcr_line "$mlcr_dir/name")"
         mlcr_fact exit "$mlcr_exit"
         for mlcr_item in started finished; do
-            [ ! -e "$mlcr_dir/$mlcr_item" ] ||
+            [ ! -s "$mlcr_dir/$mlcr_item" ] ||
                 mlcr_fact "$mlcr_item" "$(mlcr_line "$mlcr_dir/$mlcr_item")"
         done
         case $mlcr_exit in

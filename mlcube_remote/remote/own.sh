@@ -5,25 +5,22 @@
 # directories of the user's, are replaced by copies, which takes no time. All else only an engine's
 # root can give, and that costs the start of a container.
 
-# mlcr_own DIRECTORY ROOT COUNT [SOURCE TARGET]... WORD...: of COUNT directories that the task of
-# DIRECTORY could write to, make the user the owner of what others own in them. WORD... runs chown(1)
-# in a container that sees each SOURCE as TARGET; an owner and targets go behind it. Nothing outside
-# ROOT is touched, wherever links lead.
+# mlcr_own DIRECTORY ROOT UID COUNT [SOURCE TARGET]... WORD...: of COUNT directories that the task of
+# DIRECTORY could write to, make the user UID the owner of what others own in them. WORD... runs
+# chown(1) in a container that sees each SOURCE as TARGET; an owner and targets go behind it. Nothing
+# outside ROOT is touched, wherever links lead.
 mlcr_own() {
     mlcr_task=$1
     mlcr_root=$(cd -P -- "$2" && pwd -P) || return 1
-    mlcr_count=$3
-    shift 3
-    mlcr_whoami
-    # shellcheck disable=SC2154 # mlcr_whoami sets it
+    mlcr_uid=$3
     [ "$mlcr_uid" -ne 0 ] || return 0
+    shift 3
+    ! mlcr_copy_own "$@" || return 0
+    mlcr_count=$1
+    shift
     mlcr_targets=
     while [ "$mlcr_count" -gt 0 ]; do
-        mlcr_look_for_foreign "$1" "$mlcr_root"
-        case $mlcr_found in
-        few) mlcr_copy_own "$mlcr_real" || mlcr_targets="$mlcr_targets $2" ;;
-        much) mlcr_targets="$mlcr_targets $2" ;;
-        esac
+        ! mlcr_has_foreign "$1" || mlcr_targets="$mlcr_targets $2"
         shift 2
         mlcr_count=$((mlcr_count - 1))
     done
@@ -35,56 +32,50 @@ mlcr_own() {
     mlcr_limited 3600 "$@" "$mlcr_owner" $mlcr_targets
 }
 
-# mlcr_look_for_foreign DIRECTORY ROOT: set mlcr_real to what DIRECTORY really is, and mlcr_found to
-# what others own in it if that is below ROOT: "none", "few" files which can be copied, or "much". An
-# engine would follow a link to where nothing is ours.
-mlcr_look_for_foreign() {
-    mlcr_found=none
-    mlcr_real=$(cd -P -- "$1" 2>/dev/null && pwd -P) || return 0
+# mlcr_is_ours DIRECTORY: whether it is below mlcr_root; set mlcr_real to what it really is. An engine
+# would follow a link to where nothing is ours.
+mlcr_is_ours() {
+    mlcr_real=$(cd -P -- "$1" 2>/dev/null && pwd -P) || return 1
     case $mlcr_real in
-    "$2"/*) ;;
-    *) return 0 ;;
+    "$mlcr_root"/*) ;;
+    *) return 1 ;;
     esac
-    # The processes that are started here are paid for by every run: one find answers all, with a
-    # word before directories, pipes, and files that the user may not read or that are large.
-    mlcr_found=$(
-        find "$mlcr_real" -xdev ! -user "$mlcr_uid" \( \
-            \( ! -type f ! -type l -o -type f ! -perm -004 -o -size +2048 \) \
-            -exec echo much {} + -o -print \) 2>/dev/null | mlcr_amount 50
-    )
 }
 
-# mlcr_amount COUNT: print what mlcr_found is to be, from what find says.
-mlcr_amount() {
-    mlcr_lines=0
-    while [ "$mlcr_lines" -le "$1" ] && read -r mlcr_line; do
-        case $mlcr_line in
-        'much /'*) mlcr_lines=$(($1 + 1)) ;;
-        *) mlcr_lines=$((mlcr_lines + 1)) ;;
-        esac
+# mlcr_copy_own COUNT [SOURCE TARGET]... WORD...: put copies in the place of others' files and links,
+# if these are few, small, and readable; fail where something stays another's. Every run pays for the
+# processes that are started here: one find does it all.
+mlcr_copy_own() (
+    mlcr_count=$1
+    shift
+    mlcr_rest=$(($# - 2 * mlcr_count))
+    while [ "$mlcr_count" -gt 0 ]; do
+        ! mlcr_is_ours "$1" || set -- "$@" "$mlcr_real"
+        shift 2
+        mlcr_count=$((mlcr_count - 1))
     done
-    case $mlcr_lines in
-    0) echo none ;;
-    $(($1 + 1))) echo much ;;
-    *) echo few ;;
-    esac
-}
-
-# mlcr_copy_own DIRECTORY: put copies in the place of others' files and links; fail where that did
-# not do, on a full disk.
-mlcr_copy_own() {
+    shift "$mlcr_rest"
+    [ $# -gt 0 ] || exit 0
+    # A line is what stays another's: directories, pipes, what the user may not read, what is large.
     # shellcheck disable=SC2016 # expanded by the inner shell
-    find "$1" -xdev ! -user "$mlcr_uid" -exec sh -c '
-        status=0
-        for file; do
-            new=${file%/*}/.mlcube-remote-own.$$
-            cp -Pp -- "$file" "$new" && mv -f -- "$new" "$file" || {
-                rm -f -- "$new"
-                status=1
-            }
-        done
-        exit $status
-    ' sh {} + 2>/dev/null
+    ! find "$@" -xdev ! -user "$mlcr_uid" \( \
+        \( ! -type f ! -type l -o -type f ! -perm -004 -o -size +2048 \) -exec echo much {} + -o \
+        -exec sh -c '
+            [ $# -le 50 ] || exec echo many
+            for file; do
+                new=${file%/*}/.mlcube-remote-own.$$
+                cp -Pp -- "$file" "$new" && mv -f -- "$new" "$file" || {
+                    rm -f -- "$new"
+                    echo full
+                }
+            done
+        ' sh {} + \) 2>/dev/null | read -r _
+)
+
+# mlcr_has_foreign DIRECTORY: whether it is ours, and holds something that is another's.
+mlcr_has_foreign() {
+    mlcr_is_ours "$1" || return 1
+    find "$mlcr_real" -xdev ! -user "$mlcr_uid" -exec echo much {} + 2>/dev/null | read -r _
 }
 
 # mlcr_is_rootless DIRECTORY: whether the engine of a task runs without privileges.

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mlcube_remote.remote import library
-from mlcube_remote.transport.quoting import render_call
+from mlcube_remote.transport.quoting import quote_words, render_call
 from tests.unit.remote.conftest import (
     Call,
     Completed,
@@ -362,6 +362,34 @@ def test_two_that_launch_one_job_start_it_once(call: Call, job: Path, tmp_path: 
     wait_for(lambda: state(call, job) == "ended")
     assert sorted(each.returncode for each in done) == [0, 17, 17, 17]
     assert (tmp_path / "count").read_text() == "x\n"
+
+
+def test_a_launch_that_is_sent_again_makes_nothing(call: Call, job: Path, tmp_path: Path) -> None:
+    launch(call, job, "true")
+    late = tmp_path / "made late"
+    assert launch(call, job, "true", expected=quote_words(["0", str(late)])).returncode == 17
+    assert not late.exists()
+
+
+def test_a_launch_that_cannot_be_begun_says_why_and_can_be_sent_again(
+    call: Call, job: Path
+) -> None:
+    reserve(call, job)
+    (job / "tasks.new").touch()
+    refused = launch(call, job, "true")
+    assert (refused.returncode, state(call, job)) == (1, "preparing")
+    assert b"tasks.new" in refused.stderr
+    assert launch(call, job, "true").returncode == 0
+
+
+def test_a_request_is_told_once_it_is_said_whose_it_is(call: Call, job: Path) -> None:
+    job.mkdir(parents=True)
+    (job / "request").write_text('{"half')
+    (found,) = _surveyed(call)
+    assert "request" not in dict(found)
+    (job / "preparing").write_text("this 1 2 here\n")
+    (found,) = _surveyed(call, "all")
+    assert "request" in dict(found)
 
 
 @pytest.mark.parametrize("entry", ["first", "after.gone"])

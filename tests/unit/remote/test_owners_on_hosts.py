@@ -22,7 +22,7 @@ esac
 
 # Tests may run as root, whose files need nobody's help: the user is somebody else.
 IDENTITY = """#!/bin/sh
-if [ "$1" = -g ]; then echo 4343; else echo 'uid=4242(ada) gid=4343(ada)'; fi
+[ "$1" = -g ] && echo 4343
 """
 
 
@@ -46,7 +46,7 @@ class Host:
         path = f"{self.root.parent / 'bin'}:{os.environ['PATH']}"
         return self.call(
             "mlcr_own",
-            *(str(self.root.parent / "task"), str(self.root), str(len(places)), *words),
+            *(str(self.root.parent / "task"), str(self.root), "4242", str(len(places)), *words),
             *("echo", "chown -h -R"),
             PATH=path,
             ASKED=asked,
@@ -119,8 +119,9 @@ def test_a_few_small_files_are_replaced_by_copies(
     for path, was in before.items():
         now = after[path]
         assert (now.st_mode, now.st_size) == (was.st_mode, was.st_size)
-        assert (now.st_ino == was.st_ino) is needs_a_container
-        assert path.is_symlink() or now.st_mtime == 1
+        if not path.is_symlink():
+            assert (now.st_ino == was.st_ino) is needs_a_container
+            assert now.st_mtime == 1
     assert os.readlink(mine / "link") == "/etc/passwd"
 
 
@@ -175,7 +176,7 @@ def test_what_is_not_below_the_root_is_left_alone(host: Host, lead: Callable[[Pa
 
 def test_a_task_whose_files_stay_anothers_says_why(call: Call, tmp_path: Path) -> None:
     job = tmp_path / "jobs" / "j"
-    own = quote_words([str(tmp_path / "gone"), "0", "true"])
+    own = quote_words([str(tmp_path / "gone"), "4242", "0", "true"])
     launch(call, job, "true", own=own)
     wait_for((job / "tasks/1/exit.0").exists)
     assert "gone" in verdict(call, job)["foreign"]
@@ -183,6 +184,6 @@ def test_a_task_whose_files_stay_anothers_says_why(call: Call, tmp_path: Path) -
 
 def test_a_task_whose_files_are_ones_own_says_nothing(call: Call, tmp_path: Path) -> None:
     job = tmp_path / "jobs" / "j"
-    launch(call, job, "true", own=quote_words([str(tmp_path), "0", "false"]))
+    launch(call, job, "true", own=quote_words([str(tmp_path), "4242", "0", "false"]))
     wait_for((job / "tasks/1/exit.0").exists)
     assert "foreign" not in verdict(call, job)
