@@ -9,9 +9,10 @@ job.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 _LIBRARY = (
     "host.sh",
@@ -35,6 +36,8 @@ _LIBRARY = (
 
 _FUNCTION = re.compile(r"^(mlcr_[a-z_]+)\(\) [{(]\n.*?^[})]\n", re.MULTILINE | re.DOTALL)
 _NAME = re.compile(r"\bmlcr_[a-z_]+")
+_reading = threading.Lock()
+"""The threads of all hosts come here in one moment, and one of them is to do the work."""
 
 
 @cache
@@ -56,7 +59,8 @@ def definitions(words: Iterable[str], sent: Collection[str] = ()) -> dict[str, s
     Returns:
         Name → definition, of these functions and of all that they use.
     """
-    known = _functions()
+    with _reading:
+        known = _functions()
     needed: set[str] = set()
     found = [word for word in words if word in known]
     while found:
@@ -90,5 +94,6 @@ def _read(name: str) -> str:
 
     A run sends these texts several times, and links may be slow: two bytes in five are comments.
     """
-    lines = files(__name__).joinpath(name).read_text(encoding="utf-8").splitlines(keepends=True)
+    text = Path(__file__).with_name(name).read_text(encoding="utf-8")
+    lines = text.splitlines(keepends=True)
     return "".join(line for line in lines if line.strip() and not line.lstrip().startswith("#"))
