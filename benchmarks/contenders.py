@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ways to run hello_world on the hosts of a sandbox: ours, and what people use instead.
 
-All use the same containers and the same keys, and work on all hosts at once.
+All use the same containers and the same keys, and work on all hosts at once. Ours has a copy of the
+cube to itself: what it brings home from many hosts lies beside the workspace, and is nothing that
+the others should have to send.
 """
 
 from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,8 +44,10 @@ def contenders(
         state: Directory of the sandbox, with its key and its inventory.
         ansible: The program ``ansible-playbook``; none: without it.
     """
+    cube = state / "ours"
+    shutil.copytree(CUBE, cube, ignore=shutil.ignore_patterns("results"), dirs_exist_ok=True)
     ways = [
-        _ours(hosts, state),
+        _ours(hosts, state, cube),
         _side_by_side("loop", [_loop(host, state) for host in hosts]),
         _side_by_side("bare", [_run(host, state) for host in hosts]),
     ]
@@ -51,11 +56,11 @@ def contenders(
     return tuple(ways)
 
 
-def _ours(hosts: Sequence[SandboxHost], state: Path) -> Contender:
+def _ours(hosts: Sequence[SandboxHost], state: Path, cube: Path) -> Contender:
     program = Path(sys.executable).with_name("mlcube-remote")
     names = ",".join(host.name for host in hosts)
     argv = [str(program), "run", "--inventory", str(state / "hosts.yaml"), f"--host={names}"]
-    argv += [f"--parallel={len(hosts)}", f"--mlcube={CUBE}", "--task=hello", "--quiet"]
+    argv += [f"--parallel={len(hosts)}", f"--mlcube={cube}", "--task=hello", "--quiet"]
     return Contender("ours", argv)
 
 
@@ -71,7 +76,7 @@ def _loop(host: SandboxHost, state: Path) -> str:
 
 def _copies(host: SandboxHost, state: Path) -> tuple[list[str], list[str]]:
     """Return the commands that bring the cube there and its workspace back."""
-    rsync = ["rsync", "-a", "-e", _ssh(host, state)]
+    rsync = ["rsync", "-a", "--exclude=/results", "-e", _ssh(host, state)]
     there = f"mlcube@127.0.0.1:{host.home}/loop"
     back = f"{state / f'back-{host.name}'}/"
     return [*rsync, f"{CUBE}/", f"{there}/"], [*rsync, f"{there}/workspace/", back]

@@ -22,6 +22,8 @@ mlcr_image() {
         echo "$1: not found" >&2
         return 127
     fi
+    # Engines' clients are Go programs, which make ready for every core there is: a question needs one.
+    export GOMAXPROCS=1
     mlcr_limited 30 "$@" image inspect --format '{{.Os}}/{{.Architecture}}' -- "$mlcr_name"
 }
 

@@ -158,6 +158,8 @@ remove() (
     set -- rm -- "$(mlcr_line "$task/cid")"
     # shellcheck disable=SC1091 # made by mlcr_task
     . "$task/engine"
+    # As for a question (engine.sh), one core will do.
+    export GOMAXPROCS=1
     exec nice "$@" >/dev/null 2>&1
 )
 
