@@ -115,6 +115,8 @@ def rerun(
     *,
     failed: bool = True,
     hosts: Names = (),
+    gone: Names = (),
+    retries: int | None = None,
     wait: bool = False,
     parallel: int | None = None,
     max_failures: int | None = None,
@@ -131,6 +133,8 @@ def rerun(
         run: Its id, or enough of its beginning or end.
         failed: Only jobs that did not succeed.
         hosts: Only jobs on these of the run's hosts.
+        gone: Hosts that will not come back: what may be at work there is lost, and run again.
+        retries: As for :func:`run`; ``None``: as the run was begun.
         wait: As for :func:`run`, like all that follow.
         parallel: See there.
         max_failures: See there.
@@ -145,13 +149,16 @@ def rerun(
     from mlcube_remote.cli.rerun import rerun as command  # noqa: PLC0415
     from mlcube_remote.cli.run import perform, prepare  # noqa: PLC0415
 
-    asked = choose_again(run, failed=failed, hosts=arguments.names(hosts))
+    asked = choose_again(
+        run, failed=failed, hosts=arguments.names(hosts), gone=arguments.names(gone)
+    )
     if not asked.again.attempts:
         return RunResult(run_id=asked.run_id, jobs=())
     given = asked.options(
         {
-            **arguments.defaults(command, without=("run_text", "failed", "only_hosts")),
+            **arguments.defaults(command, without=("run_text", "failed", "only_hosts", "gone")),
             **arguments.logins(password, passphrase),
+            "retries": retries,
             "wait": wait,
             "max_failures": max_failures,
             "reporter": arguments.Listener(on_event),

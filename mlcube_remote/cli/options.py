@@ -258,22 +258,33 @@ sweep_options = _together(
         metavar="NAME=LIST",
         help="Split a list (a file, or with commas) into a piece for each host.",
     ),
-    click.option(
-        "--retries",
-        type=click.IntRange(min=0),
-        default=3,
-        show_default=True,
-        metavar="N",
-        help="How often a job of a sweep is begun again at the most.",
-    ),
-    click.option(
-        "--retry-on",
-        multiple=True,
-        type=click.Choice(["host", "task"]),
-        help="Begin again when the host was lost or unfit, or when the task failed; repeatable  "
-        "[default: host]",
-    ),
 )
+
+
+def retry_options(retries: int | None) -> Callable[[F], F]:
+    """Return the options that say when a job of a sweep is begun again.
+
+    Args:
+        retries: How often, where nobody says; ``None``: as the run was begun.
+    """
+    many, when = (str(retries), "host") if retries is not None else ("as the run was begun",) * 2
+    return _together(
+        click.option(
+            "--retries",
+            type=click.IntRange(min=0),
+            default=retries,
+            metavar="N",
+            help=f"How often a job of a sweep is begun again at the most.  [default: {many}]",
+        ),
+        click.option(
+            "--retry-on",
+            multiple=True,
+            type=click.Choice(["host", "task"]),
+            help="Begin again when the host was lost or unfit, or when the task failed; repeatable"
+            f"  [default: {when}]",
+        ),
+    )
+
 
 follow_options = _together(
     click.option(

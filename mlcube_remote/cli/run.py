@@ -47,6 +47,7 @@ _dry_run_option = click.option(
 @shared.where_option
 @shared.task_option
 @shared.sweep_options
+@shared.retry_options(3)
 @shared.cube_options
 @shared.platform_options
 @click.option(

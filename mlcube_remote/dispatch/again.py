@@ -36,19 +36,29 @@ class Again:
     """Jobs that the command which began the run may yet place on a host, if it is at work."""
 
 
-def choose(jobs: Collection[Document], *, failed: bool, hosts: Collection[str] = ()) -> Again:
+def choose(
+    jobs: Collection[Document],
+    *,
+    failed: bool,
+    hosts: Collection[str] = (),
+    gone: Collection[str] = (),
+) -> Again:
     """Say which jobs of an index of results are to be run again.
 
     Args:
         jobs: The jobs, as in the index.
         failed: Only those that did not succeed.
         hosts: Only those on these hosts; none: on any.
+        gone: Hosts that are known not to come back: nothing is at work there.
     """
     wanted = [job for job in jobs if not hosts or job["host"] in hosts]
     over = _FAILED if failed else _FAILED | {_WELL}
-    others = [job for job in wanted if job["status"] not in _FAILED | {_WELL}]
+    at_work = [job for job in wanted if job["status"] not in _FAILED | {_WELL}]
+    lost = [job for job in at_work if job["host"] in gone]
+    others = [job for job in at_work if job["host"] not in gone]
+    again = [job for job in wanted if job["status"] in over or job in lost]
     return Again(
-        attempts={_name(job): job["attempt"] + 1 for job in wanted if job["status"] in over},
+        attempts={_name(job): job["attempt"] + 1 for job in again},
         may_go_on=tuple(_name(job) for job in others if job["host"] is not None),
         unplaced=tuple(_name(job) for job in others if job["host"] is None),
     )

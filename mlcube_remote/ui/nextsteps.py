@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from mlcube_remote.dispatch.fault import Fault, fault_of
@@ -37,20 +38,27 @@ def next_steps(run_id: str, outcomes: Sequence[JobOutcome], *, can_rerun: bool) 
             lines.append(f"{len(names)} {noun}{many} {verb}: {listed(names)}")
     if lines and can_rerun:
         lines.append(f"  run them again:  mlcube-remote rerun {run_id} --failed")
-    return "\n".join([*lines, *_going_on(run_id, outcomes)])
+    return "\n".join([*lines, *_going_on(run_id, outcomes, can_rerun=can_rerun)])
 
 
-def _going_on(run_id: str, outcomes: Sequence[JobOutcome]) -> list[str]:
+def _going_on(run_id: str, outcomes: Sequence[JobOutcome], *, can_rerun: bool) -> list[str]:
     going_on = [each for each in outcomes if each.status in {Status.RUNNING, Status.UNKNOWN}]
     if not going_on:
         return []
     unknown = all(each.status is Status.UNKNOWN for each in going_on)
     verb = "may still run" if unknown else "still runs"
-    return [
+    lines = [
         f"run {run_id} {verb} on {listed([each.label for each in going_on])}",
         f"  follow it:  mlcube-remote attach {run_id}",
         f"  stop it:    mlcube-remote stop {run_id}",
     ]
+    silent = [each.host for each in going_on if each.status is Status.UNKNOWN]
+    if silent and can_rerun:
+        gone = shlex.quote(folded(dict.fromkeys(silent)))
+        lines.append(
+            f"  if that is gone for good:  mlcube-remote rerun {run_id} --failed --gone={gone}"
+        )
+    return lines
 
 
 def listed(names: Sequence[str]) -> str:

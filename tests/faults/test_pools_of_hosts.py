@@ -166,3 +166,25 @@ def test_what_a_dead_host_had_begun_waits_for_the_host(pool: Pool) -> None:
     again = subprocess.run(pool.argv(16), capture_output=True, check=False, timeout=120)
     assert again.returncode == 0, again.stderr.decode()
     pool.require_all(16, json.loads(again.stdout))
+
+
+def test_what_a_host_had_begun_that_never_comes_back_is_done_elsewhere(pool: Pool) -> None:
+    gone = f"--gone={pool.victim.name}"
+    with pool.begun(16, "--reconnect-timeout=2s", done=1) as client:
+        pool.kill()
+        out, err = client.communicate(timeout=120)
+    assert client.returncode == 123, err.decode()
+    lost = {job["job"] for job in json.loads(out)["jobs"] if job["status"] == "unknown"}
+    rerun = f"mlcube-remote rerun {pool.run_id} --failed"
+    assert f"  if that is gone for good:  {rerun} {gone}" in err.decode().splitlines()
+    argv = [sys.executable, "-m", *rerun.replace("-", "_", 1).split(), "--output=json"]
+    left = subprocess.run(argv, capture_output=True, check=False, timeout=120)
+    assert left.returncode == 123, "nobody has said yet that it is gone"
+    again = subprocess.run([*argv, gone], capture_output=True, check=False, timeout=120)
+    assert again.returncode == 0, again.stderr.decode()
+    jobs = {job["job"]: job for job in json.loads(again.stdout)["jobs"]}
+    assert jobs.keys() == lost
+    assert {job["attempt"] for job in jobs.values()} == {2}
+    assert pool.victim.name not in {job["host"] for job in jobs.values()}
+    index = json.loads((pool.cube / "results" / pool.run_id / "results.json").read_text())
+    pool.require_all(16, index)

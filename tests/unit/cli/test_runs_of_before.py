@@ -12,6 +12,7 @@ import pytest
 
 from mlcube_remote.cli.main import run
 from mlcube_remote.cli.options import Duration
+from mlcube_remote.cli.rerun import choose_again
 from mlcube_remote.errors import UsageError
 from mlcube_remote.runs.results import publish
 from mlcube_remote.runs.store import RUN, Store
@@ -183,8 +184,33 @@ def test_what_may_be_at_work_is_named_with_the_command_that_follows_it(
         "not started again: a may be at work",
         "not started again: b may be at work",
         f"  follow it:  mlcube-remote attach {run_id}",
+        "  if its host is gone for good:  the same command, with --gone=HOST",
         "nothing to run again",
     ]
+    assert run(["rerun", run_id, "--failed", "--gone=b", "--output=json"]) == 120
+    answer = capsys.readouterr()
+    assert [job["host"] for job in json.loads(answer.out)["jobs"]] == ["b"]
+    assert answer.err.startswith("not started again: a may be at work\n")
+
+
+@pytest.mark.usefixtures("_cube")
+def test_a_pool_goes_on_without_the_hosts_that_are_gone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mlcube.yaml").write_text(
+        "docker: {image: x}\ntasks: {t: {parameters: {outputs: {n: made/}}}}\n"
+    )
+    sweep = ["run", "--host=both", "--task=t", "--sweep=n=1,2", "--output=json", "--retries=0"]
+    assert run([*sweep, "--memory=4g"]) == 120
+    run_id = json.loads(capsys.readouterr().out)["run"]
+    asked = choose_again(run_id, failed=True, hosts=(), gone=("a",))
+    kept = asked.options({"retries": None, "retry_on": (), "wait": True})
+    assert (kept["hosts"], kept["retries"], kept["memory"], kept["wait"]) == (["b"], 0, "4g", True)
+    assert not kept["retry_on"]
+    given = asked.options({"retries": 5, "retry_on": ("task",)})
+    assert (given["retries"], given["retry_on"]) == (5, ("task",))
+    with pytest.raises(UsageError, match="has no host but a, b"):
+        choose_again(run_id, failed=True, hosts=(), gone=("a,b",)).options({})
 
 
 @pytest.mark.usefixtures("_cube")
@@ -194,6 +220,12 @@ def test_a_rerun_that_cannot_be_is_refused(
     run_id = run_and_fail(capsys)
     with pytest.raises(UsageError, match="the run has no job on c"):
         run(["rerun", run_id, "--host=c"])
+    with pytest.raises(UsageError, match="the run has no job on c, d"):
+        run(["rerun", run_id, "--gone=d,c,a"])
+    with pytest.raises(UsageError, match="brackets do not match"):
+        run(["rerun", run_id, "--gone=a["])
+    with pytest.raises(UsageError, match=r"--retry-on: each host of run .* has one job"):
+        run(["rerun", run_id, "--failed", "--retry-on=task"])
     (tmp_path / "hosts.yaml").write_text("hosts: {a: {}}\n")
     with pytest.raises(UsageError, match="b"):
         run(["rerun", run_id, "--failed"])

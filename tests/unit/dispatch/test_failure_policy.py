@@ -162,6 +162,14 @@ def test_what_may_be_at_work_is_never_begun_again(status: str, failed: bool) -> 
     assert (dict(again.attempts), again.may_go_on) == ({}, ("a",))
 
 
+@pytest.mark.parametrize("status", ["unknown", "running", "planned"])
+def test_what_was_at_work_on_a_host_that_is_gone_is_begun_again(status: str) -> None:
+    jobs = [listed(status, job="1"), listed(status, "b", job="2"), listed("succeeded", job="3")]
+    again = choose(jobs, failed=True, gone={"a"})
+    assert (dict(again.attempts), again.may_go_on) == ({"1": 2}, ("2",))
+    assert dict(choose(jobs, failed=True, hosts={"b"}, gone={"a"}).attempts) == {}
+
+
 def test_what_nobody_has_placed_is_told_from_what_may_be_at_work() -> None:
     nowhere = {**listed("unknown", job="07"), "host": None}
     again = choose([nowhere, listed("unknown")], failed=True)
@@ -199,7 +207,13 @@ def test_the_end_says_who_failed_on_which_account_and_how_to_go_on() -> None:
         f"run {RUN_ID} may still run on e",
         f"  follow it:  mlcube-remote attach {RUN_ID}",
         f"  stop it:    mlcube-remote stop {RUN_ID}",
+        f"  if that is gone for good:  mlcube-remote rerun {RUN_ID} --failed --gone=e",
     ]
+    runs = [outcome("a", Status.RUNNING), outcome("h1", Status.UNKNOWN)]
+    assert "--gone" not in next_steps(RUN_ID, runs[:1], can_rerun=True)
+    assert "--gone" not in next_steps(RUN_ID, runs, can_rerun=False)
+    silent = [*runs, outcome("h2", Status.UNKNOWN), outcome("h1", Status.UNKNOWN)]
+    assert next_steps(RUN_ID, silent, can_rerun=True).endswith(" --gone='h[1-2]'")
 
 
 def test_where_all_is_well_nothing_is_left_to_do() -> None:
