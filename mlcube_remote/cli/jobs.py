@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
 from mlcube_remote.cli import options as shared
@@ -39,9 +40,10 @@ _QUIETLY: dict[str, Any] = {
 def attach(**given: Any) -> int:
     """Follow a run from its first byte on, and pull its outputs when it has ended.
 
-    RUN is a run's id, or enough of its beginning or end.
+    RUN is a run's id, or enough of its beginning or end. Of several jobs, those that were followed
+    to their end here before are not shown again.
     """
-    return _follow(given, tail=given["tail"])
+    return _follow(given, tail=given["tail"], repeats=given["tail"] is not None)
 
 
 @click.command()
@@ -130,6 +132,15 @@ def _follow(given: dict[str, Any], *, reports: bool = True, ends: bool = False, 
 
     found, logins = _found(given)
     following = Following(**how, ends=ends)
+    if len(found.jobs) == 1:
+        following = attrs.evolve(following, repeats=True)
+    seen = 0 if following.repeats else sum(job.is_seen for job in found.jobs)
+    if seen and not given["quiet"]:
+        click.echo(
+            f"not shown again: {seen} of {len(found.jobs)} jobs, which were followed to their end; "
+            f"mlcube-remote logs {found.run_id}",
+            err=True,
+        )
     outcomes = show(
         found.run_id,
         {job.name: partial(_attached, attach_job, job, following) for job in found.jobs},

@@ -38,6 +38,12 @@ class Following:
     pulls: bool = True
     ends: bool = False
     """Whether to end when what there is by now has been shown."""
+    repeats: bool = True
+    """Whether to show what this machine has seen to its end, too."""
+
+    def tail_of(self, known: KnownJob) -> int | None:
+        """Return the lines to begin a job's output with."""
+        return 0 if known.is_seen and not self.repeats else self.tail
 
 
 def attach_job(known: KnownJob, how: Following, run: Run) -> JobOutcome:
@@ -52,7 +58,8 @@ def attach_job(known: KnownJob, how: Following, run: Run) -> JobOutcome:
             _show(job, how)
             job.reached.detached = found in LIVE
             return
-        watch(attrs.evolve(job, tail=how.tail, shows_output=how.shows_output, pulls=how.pulls))
+        tail = how.tail_of(known)
+        watch(attrs.evolve(job, tail=tail, shows_output=how.shows_output, pulls=how.pulls))
 
     return _on_host(known, run, work)
 

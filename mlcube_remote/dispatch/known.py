@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 
+from mlcube_remote.dispatch.record import was_seen
 from mlcube_remote.dispatch.survey import HostSurvey
 from mlcube_remote.dispatch.ticket import Ticket, TicketError, from_document, moved
 from mlcube_remote.errors import UsageError
@@ -31,6 +32,8 @@ class KnownJob:
 
     attempt: int = 1
     """How often it has been begun."""
+    is_seen: bool = False
+    """Whether this machine has followed it to its end, and pulled what it made."""
 
     @property
     def name(self) -> str:
@@ -145,7 +148,15 @@ def recorded(run_id: str, store: Store, hosts: Iterable[Host]) -> KnownRun:
         for item in _document(run_id, store)["jobs"]
         if (item["host"] or _host_of(item, placed)) in by_name
     ]
-    return KnownRun(run_id=run_id, jobs=tuple(jobs), results=home_of(run_id, store))
+    seen = tuple(attrs.evolve(job, is_seen=_is_seen(run_id, job.job_id, store)) for job in jobs)
+    return KnownRun(run_id=run_id, jobs=seen, results=home_of(run_id, store))
+
+
+def _is_seen(run_id: str, job_id: str, store: Store) -> bool:
+    try:
+        return was_seen(store.read(run_id, job_id) or {})
+    except RecordError:
+        return False  # it is shown once more
 
 
 def _host_of(item: Mapping[str, Any], placed: Mapping[str, Attempt]) -> str | None:

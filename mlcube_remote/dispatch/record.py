@@ -74,6 +74,12 @@ def remember(
     store.write(run_id, job_id, document)
 
 
+def was_seen(document: Document) -> bool:
+    """Whether a job was followed to its end here, and what it made was pulled."""
+    stages = {Stage.RUN.value, Stage.PULL.value}
+    return document.get("status") in _OVER and stages <= document.get("seconds", {}).keys()
+
+
 def _before(store: Store, run_id: str, job_id: str) -> Document | None:
     try:
         return store.read(run_id, job_id)

@@ -190,6 +190,12 @@ def test_a_sweep_whose_client_died_is_gone_on_with(
     assert [job["attempt"] for job in json.loads(out)["jobs"]] == [1, 1, 1]
     assert err.count(b"was begun before: following it") == 2
     assert (results(cube) / "03/made.txt").read_text() == "n: 3\n"
+    seen = call(inventory, "attach", run_id)
+    assert seen.returncode == 0, seen.stderr.decode()
+    assert seen.stdout == b"", "all three were followed to their end"
+    assert seen.stderr.startswith(b"not shown again: 3 of 3 jobs")
+    assert call(inventory, "logs", run_id).stdout.count(b"begun") == 3
+    assert call(inventory, "attach", run_id, "--tail=1").stdout.count(b"begun") == 3
 
 
 def test_of_a_sweep_the_jobs_that_failed_are_run_again(

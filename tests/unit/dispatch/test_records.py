@@ -12,7 +12,7 @@ import pytest
 from mlcube_remote.dispatch.ending import conclude
 from mlcube_remote.dispatch.journal import Journal
 from mlcube_remote.dispatch.outcome import JobOutcome, PulledOutput, Status, TaskOutcome
-from mlcube_remote.dispatch.record import plan_to_start, remember
+from mlcube_remote.dispatch.record import plan_to_start, remember, was_seen
 from mlcube_remote.dispatch.run import Run
 from mlcube_remote.dispatch.ticket import Ticket, TicketTask, from_document
 from mlcube_remote.dispatch.watch import Reached
@@ -181,3 +181,21 @@ def test_what_may_go_on_is_not_called_over(
     document = store.read(RUN, JOB)
     assert document is not None
     assert document["status"] == status.value
+
+
+@pytest.mark.parametrize(
+    ("found", "seen"),
+    [
+        (pulled(Status.SUCCEEDED), True),
+        (pulled(Status.FAILED), True),
+        (pulled(Status.RUNNING), False),
+        (pulled(Status.UNKNOWN), False),
+        (outcome(Status.SUCCEEDED), False),
+        (outcome(Status.SUCCEEDED, seconds={"pull": 0.1}), False),
+        (outcome(Status.SUCCEEDED, seconds={"run": 2.0}), False),
+    ],
+)
+def test_a_job_was_seen_by_who_followed_it_to_its_end(
+    store: Store, found: JobOutcome, seen: bool
+) -> None:
+    assert was_seen(written(store, found)) is seen
