@@ -67,7 +67,7 @@ def run(
         shard: ``NAME=LIST``: a file's lines, or items with commas, split into a piece per host.
         retries: How often a job of these is begun again when its host was lost or unfit.
         detach: Return as soon as every job has been started.
-        wait: Wait for a workspace that another run holds.
+        wait: Wait for a workspace, or GPUs, that other runs have.
         parallel: Hosts that are worked on at once.
         max_failures: Cancel the other jobs when so many have failed.
         run_id: Go on with this run: what it started before is not started again.

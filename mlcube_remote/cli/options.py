@@ -340,7 +340,9 @@ start_options = _together(
     click.option(
         "--detach", "-d", is_flag=True, help="Return once every job is started; print the run's id."
     ),
-    click.option("--wait", is_flag=True, help="Wait for a workspace that another run holds."),
+    click.option(
+        "--wait", is_flag=True, help="Wait for a workspace, or GPUs, that other runs have."
+    ),
     click.option("--fail-fast", is_flag=True, help="Cancel all other jobs once one has failed."),
     click.option(
         "--max-failures",

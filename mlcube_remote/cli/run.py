@@ -326,6 +326,7 @@ def _in_pool(request: Any, jobs: Any, given: dict[str, Any]) -> Any:
         retry_on=frozenset(RetryOn(each) for each in given["retry_on"] or ("host",)),
         patience=given["reconnect_timeout"],
         parallel=given["parallel"],
+        waits=given["wait"],
     )
 
     def do(run: Any, decide: Any) -> Any:

@@ -75,7 +75,7 @@ def _claim(bench: Bench, ticket: Ticket, connection: Connection) -> Claim:
             ticket,
             bench.lock,
             group=bench.group,
-            wait=wait if bench.run.wait else None,
+            wait=wait if bench.waits else None,
         )
         if found.state is None:
             return Claim.SHARED if found.is_kept else Claim.OURS

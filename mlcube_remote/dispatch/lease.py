@@ -14,7 +14,7 @@ import attrs
 from mlcube_remote.commands.model import Argv, Options
 from mlcube_remote.cube.model import Cube
 from mlcube_remote.dispatch.preflight import records
-from mlcube_remote.errors import BusyError, HostError, UsageError
+from mlcube_remote.errors import BusyError, HostError, HostUnfitError, UsageError
 from mlcube_remote.transport.base import Connection, Reply
 from mlcube_remote.transport.quoting import quote_words
 
@@ -99,6 +99,7 @@ def lease(
 
     Raises:
         BusyError: Too few are free, or others take them all the time, and nobody wants to wait.
+        HostUnfitError: There are not so many.
         HostError: They could not be leased.
     """
     tries = 0
@@ -116,8 +117,8 @@ def lease(
             # Whoever met us tries again as well: not at the same moment.
             time.sleep(random.uniform(0, tries * _STEP))  # noqa: S311 - nobody's secret
             continue
-        busy, may_pass = _busy(connection, reply, count)
-        if wait is None or not may_pass:
+        busy = _busy(connection, reply, count)
+        if wait is None:
             raise busy
         if not told:
             wait(busy.reason)
@@ -126,10 +127,11 @@ def lease(
         time.sleep(_WAITS)
 
 
-def _busy(connection: Connection, reply: Reply, count: int) -> tuple[BusyError, bool]:
-    """Return why GPUs cannot be had now, and whether they can be had later.
+def _busy(connection: Connection, reply: Reply, count: int) -> BusyError:
+    """Return why GPUs cannot be had now.
 
     Raises:
+        HostUnfitError: There are not so many.
         HostError: It is not that others have them.
     """
     top = f"mlcube-remote hosts top {connection.name}"
@@ -138,19 +140,23 @@ def _busy(connection: Connection, reply: Reply, count: int) -> tuple[BusyError, 
             connection.name,
             f"others took GPUs there at the same moment, each of the {_TRIES} times it was tried",
             hint=f"run it again, wait for them (--wait), or see who has GPUs: {top}",
-        ), True
+        )
     if reply.code != _TOO_FEW:
         said = reply.stderr.decode("utf-8", "replace").strip() or f"status {reply.code}"
         raise HostError(connection.name, f"GPUs could not be leased: {said}")
     facts = dict(records(reply))
     free, total = int(facts.get("free", 0)), int(facts.get("total", 0))
+    if total < count:
+        raise HostUnfitError(
+            connection.name,
+            f"the job asks for {count} GPUs, and there are {total} that it may have",
+            hint="ask for fewer (--gpus), or choose another host",
+        )
     return BusyError(
         connection.name,
         f"{free} of {total} GPUs are free, and the job asks for {count}",
-        hint=f"wait for them (--wait), or see who has them: {top}"
-        if total >= count
-        else "ask for fewer (--gpus), or choose another host",
-    ), total >= count
+        hint=f"wait for them (--wait), or see who has them: {top}",
+    )
 
 
 def spelt(platform: str, devices: Sequence[Device]) -> str:

@@ -162,7 +162,7 @@ def _with_devices(bench: Bench, ticket: Ticket) -> Bench:
             bench.job.gpus,
             engine=_engine(ticket),
             only=bench.job.host.gpus or (),
-            wait=wait if bench.run.wait else None,
+            wait=wait if bench.waits else None,
         )
     )
     if not devices:

@@ -19,6 +19,7 @@ from mlcube_remote.dispatch.run import Run
 from mlcube_remote.dispatch.schedule import End, Place, Policy, Start, Waiting
 from mlcube_remote.errors import (
     AuthenticationError,
+    BusyError,
     ConfigureError,
     HostError,
     HostKeyError,
@@ -38,6 +39,12 @@ class NoHostError(MLCubeRemoteError):
     """A job found no host: every one of the pool had dropped out."""
 
     exit_code = 120
+
+
+class AllBusyError(NoHostError):
+    """A job found no host: others had every one of the pool that had not dropped out."""
+
+    exit_code = 117
 
 
 @attrs.frozen(kw_only=True)
@@ -70,6 +77,8 @@ class Pool:
     _raised: list[BaseException] = attrs.field(factory=list, init=False)
     _out: dict[str, MLCubeRemoteError] = attrs.field(factory=dict, init=False)
     """Host → why it takes no more jobs."""
+    _busy: dict[str, MLCubeRemoteError | None] = attrs.field(factory=dict, init=False)
+    """Host → what others had there when it was last found busy."""
 
     def work(self, threads: ThreadPoolExecutor) -> tuple[JobOutcome, ...]:
         """Place jobs until all are over, and return how they ended, in their order.
@@ -112,6 +121,8 @@ class Pool:
             end = ending(outcome)
             self.state, again = schedule.ended(self.state, start.job, end, time.monotonic())
             self._outcomes[start.job] = outcome
+            if end is End.HOST_BUSY:
+                self._busy[start.host] = outcome.error
             if self.state.places[start.host].is_out and start.host not in self._out:
                 self._drop(start.host, outcome.error)
             self._changed.notify()
@@ -158,6 +169,12 @@ class Pool:
             for place in self.state.places.values()
             if place.held and not place.is_out
         ]
+        if schedule.is_all_busy(self.state):
+            reasons += [f"{host}: {_reason(error)}" for host, error in self._busy.items()]
+            return AllBusyError(
+                f"no host is free ({'; '.join(reasons)})",
+                hint="wait for one (--wait), or go on later with the same command and --run-id",
+            )
         return NoHostError(
             f"no host is left to work on ({'; '.join(reasons)})",
             hint="mend a host, and go on with the same command and --run-id",
@@ -214,6 +231,8 @@ def ending(outcome: JobOutcome) -> End:
     if outcome.status is Status.NOT_STARTED and isinstance(error, HostError):
         if isinstance(error, UnexpectedError):
             return End.DONE
+        if isinstance(error, BusyError):
+            return End.HOST_BUSY
         return End.HOST_UNFIT if isinstance(error, _LASTING) else End.HOST_STUMBLED
     if outcome.status in {Status.FAILED, Status.KILLED}:
         if isinstance(error, HostUnfitError):

@@ -14,7 +14,7 @@ from enum import Enum
 import attrs
 
 FIRST_REST, LONGEST_REST = 10.0, 60.0
-"""Seconds for which a host that stumbled is left alone, at first and at the most."""
+"""Seconds for which a host that stumbled, or is busy, is left alone: at first and at the most."""
 
 
 class RetryOn(Enum):
@@ -33,7 +33,9 @@ class End(Enum):
     """It is over, well or because somebody wanted it to be."""
     TASK_FAILED = "task failed"
     HOST_STUMBLED = "host stumbled"
-    """It never began, for a reason that may pass: not reachable, held by somebody else."""
+    """It never began, for a reason that may pass: not reachable."""
+    HOST_BUSY = "host busy"
+    """It never began: what it needs there others have, who will be done with it."""
     HOST_UNFIT = "host unfit"
     """It never began, and others would not either: login refused, no engine."""
     HOST_BROKE = "host broke"
@@ -79,6 +81,8 @@ class Place:
     stumbles: int = 0
     """How often in a row."""
     stumbled_since: float = 0.0
+    refusals: int = 0
+    """How often in a row others had what a job needed there."""
     rests_until: float = 0.0
     is_out: bool = False
 
@@ -88,11 +92,11 @@ class Place:
         return not self.is_out and self.held < self.slots
 
     def free(self, now: float) -> int:
-        """Return how many jobs it can take; one that stumbled is tried with one."""
+        """Return how many jobs it can take; one that stumbled or was busy is tried with one."""
         if not self.is_usable or now < self.rests_until:
             return 0
         left = self.slots - self.held
-        return (min(left, 1) if self.stumbles else left) - self.taken
+        return (min(left, 1) if self.stumbles or self.refusals else left) - self.taken
 
 
 @attrs.frozen(kw_only=True)
@@ -106,6 +110,8 @@ class Policy:
     """Seconds after which a host that worked before, and does not any more, is given up."""
     parallel: int = 32
     """Jobs at once."""
+    waits: bool = False
+    """Whether jobs wait when every host that is left is busy, and none of them is at work."""
 
 
 @attrs.frozen(kw_only=True)
@@ -196,8 +202,9 @@ def ended(state: State, job: str, end: End, now: float) -> tuple[State, bool]:
     back = attrs.evolve(
         waiting,
         attempt=waiting.attempt + (end in _LAUNCHED),
-        failures=waiting.failures + 1,
-        avoids=waiting.avoids | ({host} if end is not End.TASK_FAILED else set()),
+        # Who finds a host busy has not failed, and may go there later.
+        failures=waiting.failures + (end is not End.HOST_BUSY),
+        avoids=waiting.avoids | (set() if end in {End.TASK_FAILED, End.HOST_BUSY} else {host}),
         only=None,
     )
     if not (_is_again(state.policy, waiting, end) and _usable(after, back)):
@@ -211,7 +218,10 @@ def _after(place: Place, end: End, now: float, patience: float) -> Place:
     if end is End.HELD:
         return attrs.evolve(place, held=place.held + 1)
     if end in {End.DONE, End.TASK_FAILED}:
-        return attrs.evolve(place, has_worked=True, stumbles=0, rests_until=0.0)
+        return attrs.evolve(place, has_worked=True, stumbles=0, refusals=0, rests_until=0.0)
+    if end is End.HOST_BUSY:
+        rest = min(FIRST_REST * 2**place.refusals, LONGEST_REST)
+        return attrs.evolve(place, refusals=place.refusals + 1, rests_until=now + rest)
     since = place.stumbled_since if place.stumbles else now
     return attrs.evolve(
         place,
@@ -227,6 +237,8 @@ def _after(place: Place, end: End, now: float, patience: float) -> Place:
 
 
 def _is_again(policy: Policy, job: Waiting, end: End) -> bool:
+    if end is End.HOST_BUSY:
+        return True
     if end in {End.DONE, End.HELD} or job.failures >= policy.retries:
         return False
     why = RetryOn.TASK if end is End.TASK_FAILED else RetryOn.HOST
@@ -234,8 +246,16 @@ def _is_again(policy: Policy, job: Waiting, end: End) -> bool:
 
 
 def stranded(state: State) -> tuple[str, ...]:
-    """Return the waiting jobs that no host will ever take."""
+    """Return the waiting jobs that no host will ever take, or none while nobody wants to wait."""
+    if is_all_busy(state) and not state.policy.waits:
+        return tuple(job.job for job in state.waiting)
     return tuple(job.job for job in state.waiting if not _usable(state, job))
+
+
+def is_all_busy(state: State) -> bool:
+    """Return whether others have every host that is left, and no job of the pool is at work."""
+    left = [place for place in state.places.values() if place.is_usable]
+    return bool(left) and not state.placed and all(place.refusals for place in left)
 
 
 def without(state: State, jobs: Iterable[str]) -> State:

@@ -65,6 +65,11 @@ class Bench:
         return [(task, item) for task, items in every.items() for item in items]
 
     @property
+    def waits(self) -> bool:
+        """Whether it waits on its host for what others have: one of a pool may go elsewhere."""
+        return self.run.wait and self.job.trial is None
+
+    @property
     def lock(self) -> str:
         """What stands for the workspace on the host: one run at a time writes there."""
         return f"{self.paths.root}/locks/{slug('workspace', of=self.paths.workspace)}"

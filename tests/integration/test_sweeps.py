@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -306,19 +307,36 @@ def test_jobs_get_gpus_of_their_own(ssh_host: HostFactory, pool: Pool, tmp_path:
     }
     inventory.write_text(yaml.safe_dump(described))
     argv = command(inventory, cube, f"--host={host.name}", "--sweep=n=1,2", f"--run-id={run_id}")
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
+    with contextlib.ExitStack() as stack:
+        client = stack.enter_context(
+            subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        )
         assert client.stdout is not None
         assert b"begun" in client.stdout.readline()
         assert b"begun" in client.stdout.readline(), "both are at work"
         other = write_cube(tmp_path / "other", {"hold": hold}, platform={"accelerator_count": 1})
         (other / "workspace/settings.yaml").write_text("n: 0\n")
         busy = [run(inventory, other, f"--host={name}") for name in (host.name, "stranger")]
+        late = new_run_id()
+        sweep = ("--host=stranger", "--sweep=n=3", f"--run-id={late}")
+        busy.append(run(inventory, other, *sweep))
         listed = json.loads(call(inventory, "ps", "--all", "--output=json").stdout)["hosts"]
         runs = [job["run"] for answer in listed for job in answer["jobs"]]
         assert runs == [run_id, run_id], "what was refused is no job"
+        waiting = stack.enter_context(
+            subprocess.Popen([*command(inventory, other, *sweep), "--wait"], stderr=subprocess.PIPE)
+        )
+        assert waiting.stderr is not None
+        assert any(b"0 of 3 GPUs are free" in line for line in iter(waiting.stderr.readline, b""))
         for room in host.home.glob(f".mlcube-remote/trials/{run_id}-*/workspace"):
             (room / "go").touch()
         _, err = client.communicate(timeout=90)
+        rooms = f".mlcube-remote-of-a-stranger/trials/{late}-*/workspace"
+        wait_for(lambda: [*host.home.glob(rooms)], 60)
+        (room,) = host.home.glob(rooms)
+        (room / "go").touch()
+        _, said = waiting.communicate(timeout=90)
+    assert waiting.returncode == 0, said.decode()
     assert client.returncode == 0, err.decode()
     devices = {(results(cube) / name / "devices.txt").read_text() for name in ("01", "02")}
     assert devices == {f"device={GPUS[0]}\n", f"device={GPUS[2]}\n"}, "GPU 1 is somebody else's"

@@ -14,7 +14,7 @@ from mlcube_remote.dispatch import lease as leases
 from mlcube_remote.dispatch.job import Job, Request
 from mlcube_remote.dispatch.lease import Device, lease, require_gpus, spelt
 from mlcube_remote.dispatch.plan import plan
-from mlcube_remote.errors import BusyError, HostError, UsageError
+from mlcube_remote.errors import BusyError, HostError, HostUnfitError, UsageError
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.transport.base import Reply
 from mlcube_remote.transport.fake import FakeConnection
@@ -116,7 +116,7 @@ def test_too_few_free_gpus_are_told_or_waited_for(monkeypatch: pytest.MonkeyPatc
 def test_nobody_waits_for_more_gpus_than_there_are() -> None:
     host = FakeConnection("gpu01")
     host.answer("mlcr_lease", Reply(16, b"free=4\0total=4\0", b""))
-    with pytest.raises(BusyError, match="4 of 4 GPUs are free, and the job asks for 5") as caught:
+    with pytest.raises(HostUnfitError, match="asks for 5 GPUs, and there are 4 that it") as caught:
         lease(host, "/r/jobs/j", 5, wait=lambda _: None)
     assert "ask for fewer" in str(caught.value.hint)
     host = FakeConnection("gpu01")

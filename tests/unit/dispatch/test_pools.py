@@ -12,11 +12,13 @@ from collections.abc import Callable, Sequence
 import attrs
 import pytest
 
+from mlcube_remote.dispatch import pool, schedule
 from mlcube_remote.dispatch.ending import Settle
 from mlcube_remote.dispatch.events import Event, JobFinished, Note
+from mlcube_remote.dispatch.exitcode import exit_code
 from mlcube_remote.dispatch.fanout import OnInterrupt
 from mlcube_remote.dispatch.outcome import JobOutcome, Status, TaskOutcome
-from mlcube_remote.dispatch.pool import NoHostError, PoolJob, ending, run_pool
+from mlcube_remote.dispatch.pool import AllBusyError, NoHostError, PoolJob, ending, run_pool
 from mlcube_remote.dispatch.run import Run
 from mlcube_remote.dispatch.schedule import End, Place, Policy, RetryOn, Start
 from mlcube_remote.errors import (
@@ -154,6 +156,49 @@ def test_jobs_that_no_host_is_left_for_say_why() -> None:
     assert finished[-1] == "j2"
 
 
+def test_jobs_for_which_others_leave_no_host_say_who_has_what() -> None:
+    bench = Bench(lambda start: (Status.NOT_STARTED, BusyError(start.host, "0 of 2 GPUs are free")))
+    found = bench.do(4, 1, 1)
+    assert [line.split()[1] for line in found] == ["not-started"] * 4
+    assert isinstance(bench.outcomes[0].error, BusyError)
+    error = bench.outcomes[3].error
+    assert isinstance(error, AllBusyError)
+    assert {"h0: 0 of 2 GPUs are free", "h1: 0 of 2 GPUs are free"} <= set(
+        re.split(r"[();] ?", str(error))
+    )
+    assert "--wait" in str(error.hint)
+    assert exit_code(bench.outcomes) == 117
+
+
+def test_others_do_the_jobs_of_a_host_that_is_busy() -> None:
+    def work(start: Start) -> tuple[Status, MLCubeRemoteError | None]:
+        if start.host == "h0":
+            return Status.NOT_STARTED, BusyError("h0", "held by another run")
+        return well(start)
+
+    bench = Bench(work)
+    found = bench.do(6, 2, 1, policy=Policy(retries=0))
+    assert [line.split("@")[1] for line in found] == ["h1 succeeded"] * 6
+    assert not [event for event in bench.events if isinstance(event, Note)], "it may join later"
+
+
+def test_jobs_wait_for_a_busy_host_when_asked_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedule, "FIRST_REST", 0.01)
+    monkeypatch.setattr(pool, "_LOOKS", 0.01)
+    refused = iter(range(3))
+
+    def work(start: Start) -> tuple[Status, MLCubeRemoteError | None]:
+        if next(refused, None) is not None:
+            return Status.NOT_STARTED, BusyError(start.host, "held by another run")
+        return well(start)
+
+    assert Bench(work).do(3, 1, policy=Policy(waits=True)) == [
+        "j0@h0 succeeded",
+        "j1@h0 succeeded",
+        "j2@h0 succeeded",
+    ]
+
+
 def test_a_state_that_is_unknown_is_not_begun_again() -> None:
     unknown = StateUnknownError("h0", "gone")
     policy = Policy(retry_on=frozenset(RetryOn))
@@ -241,7 +286,7 @@ def test_a_bug_ends_the_pool_once_all_that_was_begun_has_ended() -> None:
         (Status.UNKNOWN, StateUnknownError("h", "gone"), End.HELD),
         (Status.RUNNING, None, End.HELD),
         (Status.NOT_STARTED, UnreachableError("h", "x"), End.HOST_STUMBLED),
-        (Status.NOT_STARTED, BusyError("h", "x"), End.HOST_STUMBLED),
+        (Status.NOT_STARTED, BusyError("h", "x"), End.HOST_BUSY),
         (Status.NOT_STARTED, TransferError("h", "x"), End.HOST_STUMBLED),
         (Status.NOT_STARTED, HostUnfitError("h", "x"), End.HOST_UNFIT),
         (Status.NOT_STARTED, AuthenticationError("h", "x"), End.HOST_UNFIT),

@@ -126,6 +126,34 @@ def test_a_host_on_which_others_are_at_work_is_not_out_when_one_stumbles() -> No
     assert not state.places["h0"].is_out
 
 
+def test_a_host_that_others_have_is_asked_again_for_as_long_as_jobs_wait() -> None:
+    state, _ = starts(pool(3, 1, 2, policy=Policy(retries=0, patience=60.0)))
+    state, again = ended(state, "j1", End.HOST_BUSY, 0.0)
+    assert again, "nobody has failed"
+    assert not stranded(state)
+    assert told(starts(state, 9.0)[1]) == []
+    now = 0.0
+    for rest in (10.0, 20.0, 40.0, 60.0, 60.0):
+        now += rest
+        state, found = starts(state, now)
+        assert told(found) == ["j1@h0.1"], "it rests longer, and is never given up"
+        state, _ = ended(state, "j1", End.HOST_BUSY, now)
+    state, found = starts(state, now + 60.0)
+    state, _ = ended(state, "j1", End.DONE, now + 61.0)
+    assert state.places["h0"].refusals == 0
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_where_others_have_every_host_jobs_wait_only_when_asked_to(waits: bool) -> None:
+    state, _ = starts(pool(3, 1, 1, 1, policy=Policy(waits=waits)))
+    state, _ = ended(state, "j2", End.HOST_UNFIT, 0.0)
+    state, _ = ended(state, "j0", End.HOST_BUSY, 0.0)
+    assert not stranded(state), "one is at work still"
+    state, _ = ended(state, "j1", End.HOST_BUSY, 0.0)
+    assert stranded(state) == (() if waits else ("j0", "j1", "j2"))
+    assert told(starts(state, 10.0)[1]) == ["j0@h0.1", "j1@h1.1"]
+
+
 def test_a_host_that_worked_rests_and_is_tried_with_one_job() -> None:
     state, _ = starts(pool(9, 2))
     state, _ = ended(state, "j0", End.DONE, 1.0)
@@ -213,6 +241,8 @@ def test_whatever_happens_no_job_is_lost_or_at_work_twice(
             waiting_job, host = state.placed[job]
             held[host] = held.get(host, 0) + (end is End.HELD)
             state, again = ended(state, job, end, now)
+            # Who finds a host busy waits on.
+            begun[job] -= end is End.HOST_BUSY
             if end in {End.DONE, End.HELD}:
                 assert not again
             if end in {End.TASK_FAILED, End.HOST_LOST, End.HOST_BROKE}:
