@@ -170,7 +170,11 @@ class Pool:
             if place.held and not place.is_out
         ]
         if schedule.is_all_busy(self.state):
-            reasons += [f"{host}: {_reason(error)}" for host, error in self._busy.items()]
+            reasons += [
+                f"{host}: {_reason(self._busy[host])}"
+                for host, place in self.state.places.items()
+                if place.is_usable
+            ]
             return AllBusyError(
                 f"no host is free ({'; '.join(reasons)})",
                 hint="wait for one (--wait), or go on later with the same command and --run-id",
