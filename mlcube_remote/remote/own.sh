@@ -42,9 +42,25 @@ mlcr_is_ours() {
     esac
 }
 
+# mlcr_amount COUNT: print "none", "few" or "much", from what find says.
+mlcr_amount() {
+    mlcr_lines=0
+    while [ "$mlcr_lines" -le "$1" ] && read -r mlcr_line; do
+        case $mlcr_line in
+        'much /'*) mlcr_lines=$(($1 + 1)) ;;
+        *) mlcr_lines=$((mlcr_lines + 1)) ;;
+        esac
+    done
+    case $mlcr_lines in
+    0) echo none ;;
+    $(($1 + 1))) echo much ;;
+    *) echo few ;;
+    esac
+}
+
 # mlcr_copy_own COUNT [SOURCE TARGET]... WORD...: put copies in the place of others' files and links,
 # if these are few, small, and readable; fail where something stays another's. Every run pays for the
-# processes that are started here: one find does it all.
+# processes that are started here: one find looks through all directories.
 mlcr_copy_own() (
     mlcr_count=$1
     shift
@@ -56,20 +72,28 @@ mlcr_copy_own() (
     done
     shift "$mlcr_rest"
     [ $# -gt 0 ] || exit 0
-    # A line is what stays another's: directories, pipes, what the user may not read, what is large.
+    # With a word before directories, pipes, and files that the user may not read or that are large.
+    mlcr_found=$(
+        find "$@" -xdev ! -user "$mlcr_uid" \( \
+            \( ! -type f ! -type l -o -type f ! -perm -004 -o -size +2048 \) \
+            -exec echo much {} + -o -print \) 2>/dev/null | mlcr_amount 50
+    )
+    case $mlcr_found in
+    none) exit 0 ;;
+    much) exit 1 ;;
+    esac
     # shellcheck disable=SC2016 # expanded by the inner shell
-    ! find "$@" -xdev ! -user "$mlcr_uid" \( \
-        \( ! -type f ! -type l -o -type f ! -perm -004 -o -size +2048 \) -exec echo much {} + -o \
-        -exec sh -c '
-            [ $# -le 50 ] || exec echo many
-            for file; do
-                new=${file%/*}/.mlcube-remote-own.$$
-                cp -Pp -- "$file" "$new" && mv -f -- "$new" "$file" || {
-                    rm -f -- "$new"
-                    echo full
-                }
-            done
-        ' sh {} + \) 2>/dev/null | read -r _
+    find "$@" -xdev ! -user "$mlcr_uid" -exec sh -c '
+        status=0
+        for file; do
+            new=${file%/*}/.mlcube-remote-own.$$
+            cp -Pp -- "$file" "$new" && mv -f -- "$new" "$file" || {
+                rm -f -- "$new"
+                status=1
+            }
+        done
+        exit $status
+    ' sh {} + 2>/dev/null
 )
 
 # mlcr_has_foreign DIRECTORY: whether it is ours, and holds something that is another's.
