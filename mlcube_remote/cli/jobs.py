@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import attrs
 import click
 
 from mlcube_remote.cli import options as shared
@@ -124,16 +123,21 @@ def pull(**given: Any) -> int:
     return _each({**given, "output": "text"}, work)
 
 
-def _follow(given: dict[str, Any], *, reports: bool = True, ends: bool = False, **how: Any) -> int:
+def _follow(
+    given: dict[str, Any],
+    *,
+    reports: bool = True,
+    ends: bool = False,
+    repeats: bool = True,
+    **how: Any,
+) -> int:
     from mlcube_remote.cli.following import report, show  # noqa: PLC0415
     from mlcube_remote.dispatch.attach import Following, attach_job  # noqa: PLC0415
     from mlcube_remote.dispatch.exitcode import exit_code  # noqa: PLC0415
     from mlcube_remote.runs.store import Store  # noqa: PLC0415
 
     found, logins = _found(given)
-    following = Following(**how, ends=ends)
-    if len(found.jobs) == 1:
-        following = attrs.evolve(following, repeats=True)
+    following = Following(**how, ends=ends, repeats=repeats or len(found.jobs) == 1)
     seen = 0 if following.repeats else sum(job.is_seen for job in found.jobs)
     if seen and not given["quiet"]:
         click.echo(

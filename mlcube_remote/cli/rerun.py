@@ -100,21 +100,23 @@ class Asked:
         Raises:
             UsageError: They are of no use for this run, or no host is left to it.
         """
+        from mlcube_remote.cli.session import is_pool  # noqa: PLC0415 - not for --help
+
         before = self.began.options
         told = {
             name: value
             for name, value in given.items()
             if name not in _RETRIES or value not in (None, ())
         }
-        is_pool = any(before.get(name) for name in ("sweeps", "sweep_file", "shard"))
-        if not is_pool and (retries := _RETRIES & told.keys()):
+        goes_anywhere = is_pool(before)
+        if not goes_anywhere and (retries := _RETRIES & told.keys()):
             raise UsageError(
                 f"--{min(retries).replace('_', '-')}: each host of run {self.run_id} has one job, "
                 "which is begun once",
                 hint=f"mlcube-remote rerun {self.run_id} --failed, as often as need be",
             )
         # Where each host has a job of its own, no other could do it: it may have been made anew.
-        hosts = [name for name in before["hosts"] if not is_pool or name not in self.gone]
+        hosts = [name for name in before["hosts"] if not goes_anywhere or name not in self.gone]
         if not hosts:
             raise UsageError(
                 f"--gone: run {self.run_id} has no host but {', '.join(before['hosts'])}",

@@ -14,6 +14,7 @@ from mlcube_remote.cli import options as shared
 from mlcube_remote.cli.session import (
     Logins,
     environment,
+    is_pool,
     open_inventory,
     record,
     select_hosts,
@@ -87,7 +88,7 @@ def run(**given: Any) -> int:
 
 def _require_pool_for_retries(given: Mapping[str, Any]) -> None:
     """Refuse what would be of no effect where each host has one job."""
-    if given["sweeps"] or given["sweep_file"] or given["shard"]:
+    if is_pool(given):
         return
     context = click.get_current_context()
     for name in ("retries", "retry_on"):

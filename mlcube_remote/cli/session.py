@@ -134,15 +134,20 @@ def split_names(values: Iterable[str]) -> tuple[str, ...]:
     return names
 
 
+def is_pool(given: Mapping[str, Any]) -> bool:
+    """Return whether options ask for jobs that go to whichever host is free."""
+    return any(given.get(name) for name in ("sweeps", "sweep_file", "shard"))
+
+
 def sweep_points(given: Mapping[str, Any], hosts: int) -> tuple[Point, ...]:
     """Return what ``--sweep``, ``--sweep-file`` or ``--shard`` come to; none where none was given.
 
     Raises:
         UsageError: There is a mistake in them.
     """
-    sweeps, file, shard = given["sweeps"], given["sweep_file"], given["shard"]
-    if not (sweeps or file or shard):
+    if not is_pool(given):
         return ()
+    sweeps, file, shard = given["sweeps"], given["sweep_file"], given["shard"]
     from mlcube_remote.dispatch.sweep import sharded, swept  # noqa: PLC0415 - only for sweeps
 
     if shard and (sweeps or file):

@@ -15,7 +15,7 @@ from mlcube_remote.dispatch.ticket import Ticket, TicketError, from_document, mo
 from mlcube_remote.errors import UsageError
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.runs.results import home_of
-from mlcube_remote.runs.store import RUN, RecordError, Store
+from mlcube_remote.runs.store import RUN, Document, RecordError, Store
 
 
 @attrs.frozen(kw_only=True)
@@ -92,22 +92,23 @@ class Attempt:
     host: str
     status: str
     ticket: Ticket
+    is_seen: bool
 
 
 def last_attempts(run_id: str, store: Store) -> dict[str, Attempt]:
     """Return job's name → its last attempt, of those jobs of a sweep that had found a host."""
     found: dict[str, Attempt] = {}
     for job_id in store.jobs(run_id):
-        ticket = _ticket(run_id, job_id, store)
+        ticket, document = _remembered(run_id, job_id, store)
         if ticket is None or not ticket.job:
             continue
-        document = store.read(run_id, job_id) or {}
         attempt = Attempt(
             job_id=job_id,
             number=int(document.get("attempt", 1)),
             host=ticket.host,
             status=str(document.get("status")),
             ticket=ticket,
+            is_seen=was_seen(document),
         )
         if ticket.job not in found or found[ticket.job].number < attempt.number:
             found[ticket.job] = attempt
@@ -129,13 +130,7 @@ def recorded(run_id: str, store: Store, hosts: Iterable[Host]) -> KnownRun:
     by_name = {host.name: host for host in hosts}
     placed = last_attempts(run_id, store)
     jobs = [
-        KnownJob(
-            run_id=run_id,
-            host=by_name[item["host"]],
-            job_id=str(item["job"]),
-            attempt=int(item.get("attempt", 1)),
-            ticket=_ticket(run_id, str(item["job"]), store),
-        )
+        _alone(run_id, item, by_name[item["host"]], store)
         if item["host"] is not None
         else KnownJob(
             run_id=run_id,
@@ -143,20 +138,26 @@ def recorded(run_id: str, store: Store, hosts: Iterable[Host]) -> KnownRun:
             job_id=placed[item["name"]].job_id,
             attempt=placed[item["name"]].number,
             ticket=placed[item["name"]].ticket,
+            is_seen=placed[item["name"]].is_seen,
             job=str(item["name"]),
         )
         for item in _document(run_id, store)["jobs"]
         if (item["host"] or _host_of(item, placed)) in by_name
     ]
-    seen = tuple(attrs.evolve(job, is_seen=_is_seen(run_id, job.job_id, store)) for job in jobs)
-    return KnownRun(run_id=run_id, jobs=seen, results=home_of(run_id, store))
+    return KnownRun(run_id=run_id, jobs=tuple(jobs), results=home_of(run_id, store))
 
 
-def _is_seen(run_id: str, job_id: str, store: Store) -> bool:
-    try:
-        return was_seen(store.read(run_id, job_id) or {})
-    except RecordError:
-        return False  # it is shown once more
+def _alone(run_id: str, item: Mapping[str, Any], host: Host, store: Store) -> KnownJob:
+    """Return a job that has its host to itself."""
+    ticket, document = _remembered(run_id, str(item["job"]), store)
+    return KnownJob(
+        run_id=run_id,
+        host=host,
+        job_id=str(item["job"]),
+        attempt=int(item.get("attempt", 1)),
+        ticket=ticket,
+        is_seen=was_seen(document),
+    )
 
 
 def _host_of(item: Mapping[str, Any], placed: Mapping[str, Attempt]) -> str | None:
@@ -174,13 +175,15 @@ def _document(run_id: str, store: Store) -> dict[str, Any]:
     return document
 
 
-def _ticket(run_id: str, job_id: str, store: Store) -> Ticket | None:
+def _remembered(run_id: str, job_id: str, store: Store) -> tuple[Ticket | None, Document]:
+    """Return a job's ticket, if it can be read, and all else that is remembered of the job."""
+    document: Document = {}
     try:
-        document = store.read(run_id, job_id)
-        return None if document is None else from_document(document["ticket"])
+        document = store.read(run_id, job_id) or {}
+        return from_document(document["ticket"]), document
     except (RecordError, TicketError, KeyError):
         # The host has another copy.
-        return None
+        return None, document
 
 
 def surveyed(text: str, surveys: Iterable[HostSurvey], results: Callable[[str], Path]) -> KnownRun:

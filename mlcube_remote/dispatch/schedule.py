@@ -220,20 +220,25 @@ def _after(place: Place, end: End, now: float, patience: float) -> Place:
     if end in {End.DONE, End.TASK_FAILED}:
         return attrs.evolve(place, has_worked=True, stumbles=0, refusals=0, rests_until=0.0)
     if end is End.HOST_BUSY:
-        rest = min(FIRST_REST * 2**place.refusals, LONGEST_REST)
-        return attrs.evolve(place, refusals=place.refusals + 1, rests_until=now + rest)
+        until = now + _rest(place.refusals)
+        return attrs.evolve(place, refusals=place.refusals + 1, rests_until=until)
     since = place.stumbled_since if place.stumbles else now
     return attrs.evolve(
         place,
         stumbles=place.stumbles + 1,
         stumbled_since=since,
-        rests_until=now + min(FIRST_REST * 2**place.stumbles, LONGEST_REST),
+        rests_until=now + _rest(place.stumbles),
         # One that never worked is a mistake of the inventory's rather than a passing trouble.
         is_out=place.is_out
         or end in {End.HOST_UNFIT, End.HOST_BROKE}
         or (end is End.HOST_STUMBLED and not place.has_worked and not place.taken)
         or now - since > patience,
     )
+
+
+def _rest(before: int) -> float:
+    """Return the seconds for which a host is left alone that has been so often before."""
+    return min(FIRST_REST * 2.0**before, LONGEST_REST)
 
 
 def _is_again(policy: Policy, job: Waiting, end: End) -> bool:
@@ -246,7 +251,7 @@ def _is_again(policy: Policy, job: Waiting, end: End) -> bool:
 
 
 def stranded(state: State) -> tuple[str, ...]:
-    """Return the waiting jobs that no host will ever take, or none while nobody wants to wait."""
+    """Return the waiting jobs that no host will take, as long as anybody wants to wait."""
     if is_all_busy(state) and not state.policy.waits:
         return tuple(job.job for job in state.waiting)
     return tuple(job.job for job in state.waiting if not _usable(state, job))
