@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from mlcube_remote.dispatch.events import Event
 from mlcube_remote.errors import UsageError
+from mlcube_remote.events.model import Event
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport.base import Stream
 

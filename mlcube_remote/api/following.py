@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from mlcube_remote.api import arguments
 from mlcube_remote.api.arguments import Names, OnEvent
 from mlcube_remote.api.results import RunResult
-from mlcube_remote.dispatch.outcome import JobOutcome
+from mlcube_remote.events.outcome import JobOutcome
 
 if TYPE_CHECKING:
     from mlcube_remote.dispatch.attach import Following
-    from mlcube_remote.dispatch.known import KnownJob
-    from mlcube_remote.dispatch.run import Run
+    from mlcube_remote.dispatch.run_context import Run
+    from mlcube_remote.jobs.lookup import KnownJob
 
 
 def attach(
@@ -63,7 +63,7 @@ def logs(
 
     Args:
         run: Its id, or enough of its beginning or end.
-        on_event: Is told of it: :class:`~mlcube_remote.dispatch.events.Output` is what tasks wrote.
+        on_event: Is told of it: :class:`~mlcube_remote.events.model.Output` is what tasks wrote.
         tail: Lines of each stream to begin with; by default the first byte.
         hosts: Only its jobs on these hosts.
         inventory: As for :func:`attach`.

@@ -13,11 +13,11 @@ import attrs
 from mlcube_remote.api import arguments
 from mlcube_remote.api.arguments import Names
 from mlcube_remote.cli.session import Logins, known_hosts, open_inventory, select_hosts
-from mlcube_remote.dispatch.checkup import Checkup
-from mlcube_remote.dispatch.clean import Cleaned
-from mlcube_remote.dispatch.survey import HostSurvey
-from mlcube_remote.dispatch.top import HostTop
+from mlcube_remote.facts.check import Checkup
+from mlcube_remote.facts.usage import HostTop
 from mlcube_remote.inventory.model import Host
+from mlcube_remote.jobs.clean import Cleaned
+from mlcube_remote.jobs.query import HostSurvey
 
 _WEEK = 7 * 86_400.0
 
@@ -64,7 +64,7 @@ def ps(
     Raises:
         MLCubeRemoteError: A mistake in the arguments or in a file.
     """
-    from mlcube_remote.dispatch.survey import survey_all  # noqa: PLC0415
+    from mlcube_remote.jobs.query import survey_all  # noqa: PLC0415
 
     asked = _asked(hosts, where, inventory, password, passphrase)
     return survey_all(asked.hosts, asked.logins.connect, everything=everything)
@@ -93,7 +93,7 @@ def check(
         MLCubeRemoteError: A mistake in the arguments or in a file.
     """
     from mlcube_remote.cube import system  # noqa: PLC0415
-    from mlcube_remote.dispatch.checkup import check_all  # noqa: PLC0415
+    from mlcube_remote.facts.check import check_all  # noqa: PLC0415
 
     asked = _asked(hosts, where, inventory, password, passphrase)
     return check_all(asked.hosts, asked.logins.connect, platform=platform, system=system.load())
@@ -119,7 +119,7 @@ def top(
     Raises:
         MLCubeRemoteError: A mistake in the arguments or in a file.
     """
-    from mlcube_remote.dispatch.top import top_all  # noqa: PLC0415
+    from mlcube_remote.facts.usage import top_all  # noqa: PLC0415
 
     asked = _asked(hosts, where, inventory, password, passphrase)
     return top_all(asked.hosts, asked.logins.connect)
@@ -149,7 +149,7 @@ def clean(
     Raises:
         MLCubeRemoteError: A mistake in the arguments or in a file.
     """
-    from mlcube_remote.dispatch.clean import clean_old  # noqa: PLC0415
+    from mlcube_remote.jobs.clean import clean_old  # noqa: PLC0415
     from mlcube_remote.runs.store import Store  # noqa: PLC0415
 
     asked = _asked(hosts, where, inventory, password, passphrase)

@@ -9,9 +9,9 @@ from typing import Any
 
 import attrs
 
-from mlcube_remote.dispatch.exitcode import exit_code
-from mlcube_remote.dispatch.outcome import JobOutcome, Status
 from mlcube_remote.errors import MLCubeRemoteError
+from mlcube_remote.events.exit_codes import exit_code
+from mlcube_remote.events.outcome import JobOutcome, Status
 from mlcube_remote.ui.results import Cell
 
 

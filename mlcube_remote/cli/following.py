@@ -17,13 +17,7 @@ from typing import Any
 import click
 
 from mlcube_remote.cli.reports import reports
-from mlcube_remote.dispatch.events import Event, EventSink
-from mlcube_remote.dispatch.exitcode import exit_code
-from mlcube_remote.dispatch.fanout import DEFAULT_PARALLEL, Hangup, OnInterrupt, run_all
-from mlcube_remote.dispatch.index import Indexer
-from mlcube_remote.dispatch.outcome import JobOutcome, Status
-from mlcube_remote.dispatch.policy import Patience
-from mlcube_remote.dispatch.run import Run
+from mlcube_remote.dispatch.run_context import Run
 from mlcube_remote.errors import (
     ConfigureError,
     DetachedError,
@@ -31,8 +25,14 @@ from mlcube_remote.errors import (
     HostError,
     UnexpectedError,
 )
+from mlcube_remote.events.exit_codes import exit_code
+from mlcube_remote.events.model import Event, EventSink
+from mlcube_remote.events.outcome import JobOutcome, Status
 from mlcube_remote.inventory.model import Host
+from mlcube_remote.jobs.results_index import Indexer
 from mlcube_remote.runs.store import RUN, Store
+from mlcube_remote.scheduling.failure_limit import Patience
+from mlcube_remote.scheduling.fanout import DEFAULT_PARALLEL, Hangup, OnInterrupt, run_all
 from mlcube_remote.transport.base import Connection
 from mlcube_remote.ui.document import dump, run_document
 from mlcube_remote.ui.errors import print_errors, report_crash

@@ -70,7 +70,7 @@ def check_hosts(
 ) -> int:
     """Check that runs would work: login, host key, rsync, engine, permission, disk."""
     from mlcube_remote.cube import system  # noqa: PLC0415
-    from mlcube_remote.dispatch.checkup import check_all  # noqa: PLC0415
+    from mlcube_remote.facts.check import check_all  # noqa: PLC0415
     from mlcube_remote.ui.hosts import checkup_document, checkup_text  # noqa: PLC0415
 
     found = open_inventory(inventory)
@@ -96,7 +96,7 @@ def top_hosts(
     names: tuple[str, ...], hosts: tuple[str, ...], inventory: str | None, **given: Any
 ) -> int:
     """Show how busy hosts are: load, memory, disk, GPUs and who has them."""
-    from mlcube_remote.dispatch.top import top_all  # noqa: PLC0415
+    from mlcube_remote.facts.usage import top_all  # noqa: PLC0415
     from mlcube_remote.ui.top import top_document, top_text  # noqa: PLC0415
 
     found = open_inventory(inventory)

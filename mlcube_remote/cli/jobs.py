@@ -13,9 +13,9 @@ from mlcube_remote.cli import options as shared
 from mlcube_remote.cli.session import Logins, find_run
 
 if TYPE_CHECKING:
-    from mlcube_remote.dispatch.known import KnownJob
-    from mlcube_remote.dispatch.outcome import JobOutcome
-    from mlcube_remote.dispatch.run import Run
+    from mlcube_remote.dispatch.run_context import Run
+    from mlcube_remote.events.outcome import JobOutcome
+    from mlcube_remote.jobs.lookup import KnownJob
 
 _tail_option = click.option(
     "--tail", type=click.IntRange(min=0), metavar="N", help="Begin with the last N lines."
@@ -133,7 +133,7 @@ def _follow(
 ) -> int:
     from mlcube_remote.cli.following import report, show  # noqa: PLC0415
     from mlcube_remote.dispatch.attach import Following, attach_job  # noqa: PLC0415
-    from mlcube_remote.dispatch.exitcode import exit_code  # noqa: PLC0415
+    from mlcube_remote.events.exit_codes import exit_code  # noqa: PLC0415
     from mlcube_remote.runs.store import Store  # noqa: PLC0415
 
     found, logins = _found(given)

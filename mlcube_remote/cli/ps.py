@@ -27,7 +27,7 @@ _output_option = click.option(
 @_output_option
 def ps(everything: bool, output: str, **given: Any) -> int:
     """List the jobs on all hosts, whichever client began them."""
-    from mlcube_remote.dispatch.survey import survey_all  # noqa: PLC0415
+    from mlcube_remote.jobs.query import survey_all  # noqa: PLC0415
     from mlcube_remote.ui.jobs import jobs_document, jobs_text  # noqa: PLC0415
 
     hosts, logins = _asked(given)
@@ -56,7 +56,7 @@ def ps(everything: bool, output: str, **given: Any) -> int:
 @shared.login_options
 def clean(older_than: float, dry_run: bool, **given: Any) -> int:
     """Remove the logs and records of jobs that have ended; outputs stay."""
-    from mlcube_remote.dispatch.clean import clean_old  # noqa: PLC0415
+    from mlcube_remote.jobs.clean import clean_old  # noqa: PLC0415
     from mlcube_remote.runs.store import Store  # noqa: PLC0415
     from mlcube_remote.ui.jobs import cleaned_text  # noqa: PLC0415
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from mlcube_remote.dispatch.events import EventSink
-from mlcube_remote.dispatch.outcome import JobOutcome
+from mlcube_remote.events.model import EventSink
+from mlcube_remote.events.outcome import JobOutcome
 
 if TYPE_CHECKING:  # most commands write neither
     from mlcube_remote.ui.eventlog import EventLog

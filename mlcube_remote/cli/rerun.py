@@ -15,8 +15,8 @@ from mlcube_remote.cli import options as shared
 from mlcube_remote.errors import UsageError
 
 if TYPE_CHECKING:
-    from mlcube_remote.dispatch.again import Again
-    from mlcube_remote.dispatch.known import Began
+    from mlcube_remote.app.rerun_selection import Again
+    from mlcube_remote.jobs.lookup import Began
 
 
 _RETRIES = frozenset({"retries", "retry_on"})
@@ -149,8 +149,8 @@ def choose_again(
     Raises:
         UsageError: There is no such run here, or it has nothing on one of these hosts.
     """
-    from mlcube_remote.dispatch.again import choose  # noqa: PLC0415
-    from mlcube_remote.dispatch.known import arguments_of, run_named  # noqa: PLC0415
+    from mlcube_remote.app.rerun_selection import choose  # noqa: PLC0415
+    from mlcube_remote.jobs.lookup import arguments_of, run_named  # noqa: PLC0415
     from mlcube_remote.runs.results import compile_index  # noqa: PLC0415
     from mlcube_remote.runs.store import Store  # noqa: PLC0415
 

@@ -27,8 +27,8 @@ from mlcube_remote.errors import UsageError
 from mlcube_remote.inventory.model import Inventory
 
 if TYPE_CHECKING:  # parsing and --help need none of these
-    from mlcube_remote.dispatch.job import Request
-    from mlcube_remote.dispatch.outcome import JobOutcome
+    from mlcube_remote.events.outcome import JobOutcome
+    from mlcube_remote.plan.job import Request
 
 _parallel_option = click.option(
     "--parallel",
@@ -158,7 +158,7 @@ def prepare(
         given: The options.
         configure_only: Whether to stop before any task.
         again: Of a run that was begun before, the jobs to run again: see
-            :attr:`mlcube_remote.dispatch.job.Request.again`.
+            :attr:`mlcube_remote.plan.job.Request.again`.
 
     Raises:
         UsageError: Something in them, or in a file that they name, is wrong.
@@ -172,9 +172,9 @@ def prepare(
     from mlcube_remote.commands.model import Options  # noqa: PLC0415
     from mlcube_remote.cube import system as system_settings  # noqa: PLC0415
     from mlcube_remote.cube.load import load, select_tasks  # noqa: PLC0415
-    from mlcube_remote.dispatch.job import Request  # noqa: PLC0415
-    from mlcube_remote.dispatch.lease import require_gpus  # noqa: PLC0415
-    from mlcube_remote.dispatch.trial import trials  # noqa: PLC0415
+    from mlcube_remote.facts.gpu_leases import require_gpus  # noqa: PLC0415
+    from mlcube_remote.plan.job import Request  # noqa: PLC0415
+    from mlcube_remote.plan.trials import trials  # noqa: PLC0415
 
     require_gpus(given["gpus"])
     system = system_settings.load()
@@ -219,7 +219,7 @@ def prepare(
 
 
 def _dry_run(request: Request, *, as_json: bool) -> int:
-    from mlcube_remote.dispatch.dryrun import dry_run  # noqa: PLC0415
+    from mlcube_remote.app.dry_run import dry_run  # noqa: PLC0415
     from mlcube_remote.ui import document, dryrun  # noqa: PLC0415
 
     planned, notes = dry_run(request)
@@ -267,14 +267,14 @@ def perform(
     Raises:
         PlanError: Cube, tasks and hosts do not fit together; nothing was touched.
     """
-    from mlcube_remote.dispatch.plan import plan  # noqa: PLC0415
+    from mlcube_remote.plan.plan import plan  # noqa: PLC0415
 
     jobs = plan(request)
     logins = Logins.ask(
         inventory, password=given["ask_password"], passphrase=given["ask_passphrase"]
     )
-    from mlcube_remote.dispatch.dialling import Dialler  # noqa: PLC0415
-    from mlcube_remote.dispatch.rsync import advice  # noqa: PLC0415
+    from mlcube_remote.files.rsync import advice  # noqa: PLC0415
+    from mlcube_remote.scheduling.preconnect import Dialler  # noqa: PLC0415
 
     if any(not job.host.is_local for job in jobs) and (warning := advice()):
         click.echo(f"warning: {warning}", err=True)
@@ -304,8 +304,8 @@ def perform(
 
 def _on_each_host(jobs: Any, given: dict[str, Any]) -> Any:
     """Return what does one job on each host."""
-    from mlcube_remote.dispatch.fanout import run_all  # noqa: PLC0415
     from mlcube_remote.dispatch.pipeline import run_job  # noqa: PLC0415
+    from mlcube_remote.scheduling.fanout import run_all  # noqa: PLC0415
 
     def do(run: Any, decide: Any) -> Any:
         work = [partial(run_job, job, run) for job in jobs]
@@ -316,10 +316,10 @@ def _on_each_host(jobs: Any, given: dict[str, Any]) -> Any:
 
 def _in_pool(request: Any, jobs: Any, given: dict[str, Any]) -> Any:
     """Return what does jobs wherever a host of the pool is free."""
-    from mlcube_remote.dispatch.pool import run_pool  # noqa: PLC0415
-    from mlcube_remote.dispatch.queue import places, queue  # noqa: PLC0415
-    from mlcube_remote.dispatch.schedule import Policy, RetryOn  # noqa: PLC0415
     from mlcube_remote.runs.store import Store  # noqa: PLC0415
+    from mlcube_remote.scheduling.pool import run_pool  # noqa: PLC0415
+    from mlcube_remote.scheduling.queue import places, queue  # noqa: PLC0415
+    from mlcube_remote.scheduling.scheduler import Policy, RetryOn  # noqa: PLC0415
 
     waiting = queue(request, jobs, Store())
     policy = Policy(

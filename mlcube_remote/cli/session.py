@@ -18,9 +18,9 @@ from mlcube_remote.transport.base import Connection
 
 if TYPE_CHECKING:  # a command that begins no run needs none of these
     from mlcube_remote.cube.system import SystemSettings
-    from mlcube_remote.dispatch.job import Job, Request
-    from mlcube_remote.dispatch.known import KnownRun
-    from mlcube_remote.dispatch.sweep import Point
+    from mlcube_remote.jobs.lookup import KnownRun
+    from mlcube_remote.plan.job import Job, Request
+    from mlcube_remote.plan.sweep_points import Point
     from mlcube_remote.runs.store import Store
 
 
@@ -148,7 +148,7 @@ def sweep_points(given: Mapping[str, Any], hosts: int) -> tuple[Point, ...]:
     if not is_pool(given):
         return ()
     sweeps, file, shard = given["sweeps"], given["sweep_file"], given["shard"]
-    from mlcube_remote.dispatch.sweep import sharded, swept  # noqa: PLC0415 - only for sweeps
+    from mlcube_remote.plan.sweep_points import sharded, swept  # noqa: PLC0415 - only for sweeps
 
     if shard and (sweeps or file):
         raise UsageError("--shard and --sweep: expected one of them")
@@ -277,8 +277,8 @@ def record(request: Request, jobs: Iterable[Job], given: Mapping[str, Any]) -> S
 
 def known_hosts(inventory: Inventory) -> tuple[Host, ...]:
     """Return all hosts that may have jobs: the inventory's, and those of remembered runs."""
-    from mlcube_remote.dispatch.known import host_names  # noqa: PLC0415 - only to look for runs
     from mlcube_remote.errors import InventoryError  # noqa: PLC0415
+    from mlcube_remote.jobs.lookup import host_names  # noqa: PLC0415 - only to look for runs
     from mlcube_remote.runs.store import RecordError, Store  # noqa: PLC0415
 
     store = Store()
@@ -318,8 +318,8 @@ def find_run(
     Raises:
         UsageError: There is no such run, or there are several.
     """
-    from mlcube_remote.dispatch import known  # noqa: PLC0415 - only for runs of before
-    from mlcube_remote.dispatch.survey import survey_all  # noqa: PLC0415
+    from mlcube_remote.jobs import lookup as known  # noqa: PLC0415 - only for runs of before
+    from mlcube_remote.jobs.query import survey_all  # noqa: PLC0415
     from mlcube_remote.runs.store import Store  # noqa: PLC0415
 
     store, patterns = Store(), list(hosts)

@@ -9,19 +9,19 @@ from functools import partial
 
 import attrs
 
-from mlcube_remote.dispatch.ending import conclude
-from mlcube_remote.dispatch.events import Level, Stage
-from mlcube_remote.dispatch.follow import fetch_rest
-from mlcube_remote.dispatch.journal import Journal
-from mlcube_remote.dispatch.known import KnownJob
-from mlcube_remote.dispatch.launch import state
-from mlcube_remote.dispatch.outcome import JobOutcome, Status, TaskOutcome
-from mlcube_remote.dispatch.run import Run
-from mlcube_remote.dispatch.survey import LIVE, survey
-from mlcube_remote.dispatch.ticket import Ticket
-from mlcube_remote.dispatch.verdict import Verdict, ask, can_be_adopted, judge
-from mlcube_remote.dispatch.watch import GRACE, Reached, Watch, begin_at, pull, stop, watch
+from mlcube_remote.dispatch.finish import conclude
+from mlcube_remote.dispatch.monitor import GRACE, Reached, Watch, begin_at, pull, stop, watch
+from mlcube_remote.dispatch.run_context import Run
 from mlcube_remote.errors import HostUnfitError, NotStartedError, PlanError, StateUnknownError
+from mlcube_remote.events.emitter import Journal
+from mlcube_remote.events.model import Level, Stage
+from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
+from mlcube_remote.jobs.follow import fetch_rest
+from mlcube_remote.jobs.handle import Ticket
+from mlcube_remote.jobs.launch import state
+from mlcube_remote.jobs.lookup import KnownJob
+from mlcube_remote.jobs.query import LIVE, survey
+from mlcube_remote.jobs.state import Verdict, ask, can_be_adopted, judge
 from mlcube_remote.transport.base import Connection
 
 _LOOKS = 0.2

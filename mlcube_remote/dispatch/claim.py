@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum
 
-from mlcube_remote.dispatch.events import Level
-from mlcube_remote.dispatch.launch import reserve, state
 from mlcube_remote.dispatch.stages import Bench
-from mlcube_remote.dispatch.ticket import Ticket
 from mlcube_remote.errors import HostError, MLCubeRemoteError, PlanError, StateUnknownError
+from mlcube_remote.events.model import Level
+from mlcube_remote.jobs.handle import Ticket
+from mlcube_remote.jobs.launch import reserve, state
 from mlcube_remote.transport.base import Connection
 
 _LOOKS = 1.0

@@ -8,24 +8,10 @@ from functools import partial
 import attrs
 
 from mlcube_remote.commands.model import ImageCommands
-from mlcube_remote.dispatch import gpus, require
 from mlcube_remote.dispatch.claim import Claim, claimed, join
-from mlcube_remote.dispatch.ending import Settle, conclude
-from mlcube_remote.dispatch.events import Level
-from mlcube_remote.dispatch.job import Job
-from mlcube_remote.dispatch.journal import Journal
-from mlcube_remote.dispatch.lease import Device, lease
-from mlcube_remote.dispatch.outcome import JobOutcome
-from mlcube_remote.dispatch.paths import cube_room
-from mlcube_remote.dispatch.preflight import (
-    Facts,
-    clock_warning,
-    logout_warning,
-    probe,
-    require_program,
-    require_rsync,
-)
-from mlcube_remote.dispatch.run import Run
+from mlcube_remote.dispatch.finish import Settle, conclude
+from mlcube_remote.dispatch.monitor import Reached, Watch, watch
+from mlcube_remote.dispatch.run_context import Run
 from mlcube_remote.dispatch.stages import (
     Bench,
     Built,
@@ -35,8 +21,23 @@ from mlcube_remote.dispatch.stages import (
     require_inputs_there,
     sync_stage,
 )
-from mlcube_remote.dispatch.ticket import Ticket
-from mlcube_remote.dispatch.watch import Reached, Watch, watch
+from mlcube_remote.events.emitter import Journal
+from mlcube_remote.events.model import Level
+from mlcube_remote.events.outcome import JobOutcome
+from mlcube_remote.facts import gpus
+from mlcube_remote.facts.gpu_leases import Device, lease
+from mlcube_remote.facts.probe import (
+    Facts,
+    clock_warning,
+    logout_warning,
+    probe,
+    require_program,
+    require_rsync,
+)
+from mlcube_remote.jobs.handle import Ticket
+from mlcube_remote.plan import requirements as require
+from mlcube_remote.plan.host_paths import cube_room
+from mlcube_remote.plan.job import Job
 from mlcube_remote.transport.base import Connection
 
 

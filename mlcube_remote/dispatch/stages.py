@@ -15,25 +15,25 @@ from mlcube_remote.commands.launch import launched, secret_variable
 from mlcube_remote.commands.model import ImageCommands, TaskCommands
 from mlcube_remote.commands.owning import owning
 from mlcube_remote.commands.paths import holds, host_path
-from mlcube_remote.dispatch.aim import MadeFile
 from mlcube_remote.dispatch.configure import configure
-from mlcube_remote.dispatch.events import Level, Stage
-from mlcube_remote.dispatch.job import Job
-from mlcube_remote.dispatch.journal import Journal
-from mlcube_remote.dispatch.launch import Expected, Start, launch, unprepared
-from mlcube_remote.dispatch.line import Line
-from mlcube_remote.dispatch.paths import HostPaths
-from mlcube_remote.dispatch.placement import Placed, Where, made_by_cube
-from mlcube_remote.dispatch.preflight import Facts, Image, find_image, require_architecture
-from mlcube_remote.dispatch.pull import Wanted, folders
-from mlcube_remote.dispatch.record import plan_to_start
-from mlcube_remote.dispatch.rsync import Moved
-from mlcube_remote.dispatch.run import Run
-from mlcube_remote.dispatch.sync import Sent, Tree, send, trees
-from mlcube_remote.dispatch.ticket import Ticket, TicketTask
-from mlcube_remote.dispatch.trial import made_paths
-from mlcube_remote.dispatch.watch import Reached
+from mlcube_remote.dispatch.monitor import Reached
+from mlcube_remote.dispatch.run_context import Run
 from mlcube_remote.errors import HostError, PlanError, StateUnknownError
+from mlcube_remote.events.emitter import Journal
+from mlcube_remote.events.model import Level, Stage
+from mlcube_remote.facts.probe import Facts, Image, find_image, require_architecture
+from mlcube_remote.files.download import Wanted, folders
+from mlcube_remote.files.rsync import Moved
+from mlcube_remote.files.upload import Sent, Tree, send, trees
+from mlcube_remote.jobs.handle import Ticket, TicketTask
+from mlcube_remote.jobs.launch import Expected, Start, launch, unprepared
+from mlcube_remote.jobs.reconnecting import Line
+from mlcube_remote.jobs.records import plan_to_start
+from mlcube_remote.plan.host_paths import HostPaths
+from mlcube_remote.plan.job import Job
+from mlcube_remote.plan.placement import Placed, Where, made_by_cube
+from mlcube_remote.plan.sweep_targets import MadeFile
+from mlcube_remote.plan.trials import made_paths
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.runs.ids import client_name, container_name, slug
 from mlcube_remote.runs.locks import alone

@@ -12,7 +12,7 @@ from typing import IO
 
 import attrs
 
-from mlcube_remote.dispatch.events import (
+from mlcube_remote.events.model import (
     Event,
     JobFinished,
     JobMoved,

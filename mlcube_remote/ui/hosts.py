@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mlcube_remote.dispatch.checkup import Checkup
+from mlcube_remote.facts.check import Checkup
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.inventory.model import Host, Inventory
 from mlcube_remote.ui.table import columns

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mlcube_remote.dispatch.survey import HostSurvey, SurveyedJob
+from mlcube_remote.jobs.query import HostSurvey, SurveyedJob
 from mlcube_remote.ui.document import VERSION
 from mlcube_remote.ui.table import columns
 from mlcube_remote.ui.text import one_line

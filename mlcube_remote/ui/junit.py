@@ -16,9 +16,9 @@ from xml.etree import ElementTree as ET
 
 import attrs
 
-from mlcube_remote.dispatch.events import Event, Output, Stage
-from mlcube_remote.dispatch.fault import Fault, fault_of, fault_of_task
-from mlcube_remote.dispatch.outcome import JobOutcome, Status, TaskOutcome
+from mlcube_remote.events.failure import Fault, fault_of, fault_of_task
+from mlcube_remote.events.model import Event, Output, Stage
+from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
 from mlcube_remote.runs.whole import write_whole
 from mlcube_remote.ui.text import one_line, sanitise
 

@@ -17,7 +17,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from mlcube_remote.dispatch.events import (
+from mlcube_remote.events.model import (
     Event,
     JobFinished,
     JobMoved,
@@ -29,7 +29,7 @@ from mlcube_remote.dispatch.events import (
     StageProgress,
     StageStarted,
 )
-from mlcube_remote.dispatch.outcome import Status
+from mlcube_remote.events.outcome import Status
 from mlcube_remote.transport.base import Stream
 from mlcube_remote.ui.crowd import crowd
 from mlcube_remote.ui.folding import MANY

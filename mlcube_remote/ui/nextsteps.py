@@ -6,8 +6,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from mlcube_remote.dispatch.fault import Fault, fault_of
-from mlcube_remote.dispatch.outcome import JobOutcome, Status
+from mlcube_remote.events.failure import Fault, fault_of
+from mlcube_remote.events.outcome import JobOutcome, Status
 from mlcube_remote.inventory.ranges import split_commas
 from mlcube_remote.ui.folding import folded
 

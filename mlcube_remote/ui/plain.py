@@ -10,7 +10,7 @@ from typing import TextIO
 
 import attrs
 
-from mlcube_remote.dispatch.events import (
+from mlcube_remote.events.model import (
     Event,
     JobFinished,
     JobMoved,

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
-from mlcube_remote.dispatch.events import Stage
-from mlcube_remote.dispatch.fault import Fault, fault_of
-from mlcube_remote.dispatch.outcome import JobOutcome, TaskOutcome
+from mlcube_remote.events.failure import Fault, fault_of
+from mlcube_remote.events.model import Stage
+from mlcube_remote.events.outcome import JobOutcome, TaskOutcome
 from mlcube_remote.ui.folding import MANY, folded
 from mlcube_remote.ui.table import columns
 from mlcube_remote.ui.text import one_line

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mlcube_remote.dispatch.documents import error_document
-from mlcube_remote.dispatch.rsync import readable_size
-from mlcube_remote.dispatch.top import GpuUse, HostTop
+from mlcube_remote.events.documents import error_document
+from mlcube_remote.facts.usage import GpuUse, HostTop
+from mlcube_remote.files.rsync import readable_size
 from mlcube_remote.runs.ids import run_of
 from mlcube_remote.ui.table import columns
 from mlcube_remote.ui.text import one_line

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mlcube_remote.dispatch.outcome import Status
+from mlcube_remote.events.outcome import Status
 from tests.integration import reference
 from tests.tracked import copy_tracked
 

@@ -35,8 +35,8 @@ from mlcube_remote import (
     stop,
     top,
 )
-from mlcube_remote.dispatch.events import Event, JobFinished, StageStarted
 from mlcube_remote.errors import CubeError, InventoryError, UsageError
+from mlcube_remote.events.model import Event, JobFinished, StageStarted
 
 FUNCTIONS = (
     *(attach, check, clean, configure, describe, hosts, logs, ps),

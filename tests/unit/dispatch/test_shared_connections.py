@@ -8,11 +8,11 @@ from collections.abc import Callable
 import attrs
 import pytest
 
-from mlcube_remote.dispatch.journal import Journal
-from mlcube_remote.dispatch.line import Line
-from mlcube_remote.dispatch.run import Run
+from mlcube_remote.dispatch.run_context import Run
 from mlcube_remote.errors import StateUnknownError, TransferError, UnreachableError
+from mlcube_remote.events.emitter import Journal
 from mlcube_remote.inventory.model import Host
+from mlcube_remote.jobs.reconnecting import Line
 from mlcube_remote.transport.base import Connection, Reply
 from mlcube_remote.transport.fake import FakeConnection
 

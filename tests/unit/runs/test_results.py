@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from mlcube_remote.dispatch.events import JobFinished, Level, Note
-from mlcube_remote.dispatch.index import Indexer
-from mlcube_remote.dispatch.outcome import JobOutcome, Status
+from mlcube_remote.events.model import JobFinished, Level, Note
+from mlcube_remote.events.outcome import JobOutcome, Status
+from mlcube_remote.jobs.results_index import Indexer
 from mlcube_remote.runs.results import VERSION, compile_index, home_of, publish, read_index
 from mlcube_remote.runs.store import RUN, RecordError, Store
 

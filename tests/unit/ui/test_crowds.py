@@ -13,15 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlcube_remote.dispatch.events import (
-    Event,
-    JobFinished,
-    JobMoved,
-    Output,
-    Stage,
-    StageFinished,
-)
-from mlcube_remote.dispatch.outcome import JobOutcome, PulledOutput, Status, TaskOutcome
 from mlcube_remote.errors import (
     GivenUpError,
     HostError,
@@ -29,6 +20,15 @@ from mlcube_remote.errors import (
     TransferError,
     UnreachableError,
 )
+from mlcube_remote.events.model import (
+    Event,
+    JobFinished,
+    JobMoved,
+    Output,
+    Stage,
+    StageFinished,
+)
+from mlcube_remote.events.outcome import JobOutcome, PulledOutput, Status, TaskOutcome
 from mlcube_remote.inventory.ranges import expand, split_commas
 from mlcube_remote.transport.base import Stream
 from mlcube_remote.ui import gather

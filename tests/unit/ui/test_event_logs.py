@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlcube_remote.dispatch.events import (
+from mlcube_remote.errors import HostUnfitError, StateUnknownError, TransferError, UnreachableError
+from mlcube_remote.events.model import (
     Event,
     JobFinished,
     JobMoved,
@@ -28,8 +29,7 @@ from mlcube_remote.dispatch.events import (
     StageProgress,
     StageStarted,
 )
-from mlcube_remote.dispatch.outcome import JobOutcome, Status, TaskOutcome
-from mlcube_remote.errors import HostUnfitError, StateUnknownError, TransferError, UnreachableError
+from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
 from mlcube_remote.transport.base import Stream
 from mlcube_remote.ui.eventlog import FIELDS, RUN_FIELDS, VERSION, EventLog
 from mlcube_remote.ui.junit import LAST, Tails, write_junit

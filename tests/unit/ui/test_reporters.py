@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from mlcube_remote.dispatch.events import (
+from mlcube_remote.events.model import (
     Event,
     JobFinished,
     JobMoved,
@@ -24,7 +24,7 @@ from mlcube_remote.dispatch.events import (
     StageProgress,
     StageStarted,
 )
-from mlcube_remote.dispatch.outcome import JobOutcome, Status
+from mlcube_remote.events.outcome import JobOutcome, Status
 from mlcube_remote.transport.base import Stream
 from mlcube_remote.ui.live import LiveReporter
 from mlcube_remote.ui.plain import PlainReporter

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlcube_remote.dispatch.checkup import Check, Checkup
-from mlcube_remote.dispatch.outcome import JobOutcome, PulledOutput, Status, TaskOutcome
 from mlcube_remote.errors import UnreachableError, UsageError
+from mlcube_remote.events.outcome import JobOutcome, PulledOutput, Status, TaskOutcome
+from mlcube_remote.facts.check import Check, Checkup
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.inventory.load import load
 from mlcube_remote.inventory.model import LOCAL_HOST, Host

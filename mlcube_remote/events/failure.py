@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whose fault it is that a job failed: a program that fails needs another cure than a host."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from mlcube_remote.errors import StoppedByUserError
+from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
+
+
+class Fault(Enum):
+    """What kept a job from success."""
+
+    NONE = "none"
+    """Nothing: it succeeded, or goes on."""
+    TASK = "task"
+    """Its program ended with an error, took too much time or memory, or left an output out."""
+    HOST = "host"
+    """Its host could not be used, gave no outputs back, or ended the task under way."""
+    CANCELLED = "cancelled"
+    """Somebody wanted it to stop."""
+    UNKNOWN = "unknown"
+    """Nobody knows: it may go on."""
+
+
+def fault_of(outcome: JobOutcome) -> Fault:
+    """Return what kept a job from success."""
+    if outcome.status in {Status.SUCCEEDED, Status.RUNNING}:
+        return Fault.NONE
+    if outcome.status is Status.UNKNOWN:
+        return Fault.UNKNOWN
+    for task in outcome.tasks:
+        found = fault_of_task(task)
+        if found is not Fault.NONE:
+            return found
+    stopped = outcome.error is None or isinstance(outcome.error, StoppedByUserError)
+    return Fault.CANCELLED if stopped else Fault.HOST
+
+
+def fault_of_task(task: TaskOutcome) -> Fault:
+    """Return what kept a task from success; one that never began has no fault of its own."""
+    if task.status in {Status.FAILED, Status.KILLED}:
+        return Fault.HOST if task.by_host else Fault.TASK
+    return {
+        Status.LOST: Fault.HOST,
+        Status.CANCELLED: Fault.CANCELLED,
+        Status.UNKNOWN: Fault.UNKNOWN,
+    }.get(task.status, Fault.NONE)

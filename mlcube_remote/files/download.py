@@ -1,0 +1,323 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bringing outputs home: into a staging folder, checked, then renamed into place."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import attrs
+
+from mlcube_remote.cube.model import Cube, ParameterType
+from mlcube_remote.errors import TransferError, UnsafeContentError
+from mlcube_remote.events.outcome import PulledOutput
+from mlcube_remote.events.output_content import content
+from mlcube_remote.files import staging
+from mlcube_remote.files.checksums import differing
+from mlcube_remote.files.rsync import IO_TIMEOUT, SOME_FILES, VANISHED, Moved, check, moved
+from mlcube_remote.plan.host_paths import HostPaths, data_room
+from mlcube_remote.plan.placement import Placed, Where
+from mlcube_remote.runs.digests import Digests
+from mlcube_remote.runs.ids import slug
+from mlcube_remote.transport.base import Connection
+
+_OPTIONS = (
+    "-rlt",
+    "--no-devices",
+    "--no-specials",
+    "--from0",
+    "--files-from=-",
+    # What a task did not make is noticed below, by name.
+    "--ignore-missing-args",
+    # Not to be confused with a name: rsync tells what it left out on standard output.
+    "--info=nonreg1,skip1",
+    # What a pull that was killed left in the room, and the host has no more, must not stay there.
+    "--delete",
+    # A room whose folders cannot be written could not be emptied.
+    "--chmod=Du+rwx,Fu+rw",
+    # What came of a file before the line broke is kept, and the rest of it is added.
+    f"--partial-dir={staging.PARTIAL}",
+    f"--timeout={IO_TIMEOUT}",
+    "--stats",
+    "--no-human-readable",
+)
+
+_NONREGULAR = re.compile(rb'^skipping non-regular file "(.*)"$', re.MULTILINE)
+_OVER_SIZE = re.compile(rb"^(.*) is over max-size$", re.MULTILINE)
+
+_RESERVE = 64 * 1024 * 1024
+"""Bytes of local disk that a pull leaves free."""
+
+
+@attrs.frozen(kw_only=True)
+class Wanted:
+    """One output to bring home."""
+
+    task: str
+    name: str
+    path: str
+    """POSIX path below the folder it is pulled from."""
+    directory: bool | None
+
+
+@attrs.frozen(kw_only=True)
+class Folder:
+    """Outputs that share a folder there and a folder here, and so one rsync."""
+
+    remote: str
+    target: Path
+    basis: Path | None
+    """A folder here whose files save sending what has not changed."""
+    outputs: tuple[Wanted, ...]
+
+
+def folders(
+    cube: Cube,
+    placed: Iterable[tuple[str, Placed]],
+    paths: HostPaths,
+    *,
+    results: Path | None,
+) -> tuple[Folder, ...]:
+    """Return what to pull, and where it goes.
+
+    Args:
+        cube: The cube.
+        placed: (task, parameter) of the tasks that ran.
+        paths: The job's paths on its host.
+        results: Where this host's outputs go when the run had several hosts; ``None`` puts them
+            into the workspace, as a local run does.
+    """
+    in_cube: list[Wanted] = []
+    in_workspace: list[Wanted] = []
+    single: list[Folder] = []
+    for task, item in placed:
+        if not item.is_output or item.local is None or item.where is Where.HOST:
+            continue
+        if item.where is Where.CLIENT:
+            single.append(_single(task, item, paths))
+        elif item.local.is_relative_to(cube.workspace):
+            in_workspace.append(_wanted(task, item, cube.workspace))
+        else:
+            in_cube.append(_wanted(task, item, cube.root))
+    shared = (
+        (in_workspace, paths.own_workspace, cube.workspace, results),
+        (in_cube, paths.own_cube, cube.root, results and results / "cube"),
+    )
+    return (
+        *(
+            Folder(remote=remote, target=elsewhere or here, basis=here, outputs=tuple(outputs))
+            for outputs, remote, here, elsewhere in shared
+            if outputs
+        ),
+        *single,
+    )
+
+
+def _wanted(task: str, item: Placed, top: Path) -> Wanted:
+    assert item.local is not None  # noqa: S101 - callers have looked
+    return Wanted(
+        task=task,
+        name=item.parameter.name,
+        path=item.local.relative_to(top).as_posix(),
+        directory=_directory(item),
+    )
+
+
+def _single(task: str, item: Placed, paths: HostPaths) -> Folder:
+    assert item.local is not None  # noqa: S101 - callers have looked
+    remote = posixpath.join(paths.root, data_room(item.local))
+    return Folder(
+        remote=posixpath.dirname(remote),
+        target=item.local.parent,
+        basis=item.local.parent,
+        outputs=(_wanted(task, item, item.local.parent),),
+    )
+
+
+def _directory(item: Placed) -> bool | None:
+    if item.parameter.type is ParameterType.UNKNOWN:
+        return None
+    return item.is_directory
+
+
+@attrs.frozen(kw_only=True)
+class Pulled:
+    """What came home."""
+
+    moved: Moved
+    outputs: tuple[PulledOutput, ...]
+    missing: tuple[Wanted, ...]
+    """Declared, but not there: the task did not make it."""
+    left: TransferError | None = None
+    """What is to be said of files that the host may not read; all others are here."""
+
+
+def fetch(
+    connection: Connection,
+    folder: Folder,
+    *,
+    run: str,
+    running: bool = False,
+    waiting: Callable[[], None] = lambda: None,
+) -> Pulled:
+    """Pull one folder's outputs and put them in place.
+
+    What arrives stays in a room beside its place until all of it is here, is what the host has, and
+    is harmless. A pull that was interrupted goes on there.
+
+    Args:
+        connection: The host.
+        folder: What to pull.
+        run: The run's id: the room is the run's and the host's.
+        running: Whether the task may still be changing it.
+        waiting: Called when another pull of the same is at work, which is waited for.
+
+    Raises:
+        TransferError: The transfer was not completed; what was here before is untouched.
+        UnsafeContentError: The host sent something that was not asked for or is not harmless.
+    """
+    name = f"{run}-{slug(connection.name, of=folder.remote)}"
+    try:
+        with staging.room(connection.name, folder.target, name, waiting) as room:
+            return _fetch(connection, folder, room, running=running)
+    except OSError as problem:
+        raise TransferError(
+            connection.name,
+            f"pull incomplete: {problem.filename or folder.target}: {problem.strerror}",
+            hint="mend that and pull again; the outputs are still on the host",
+        ) from problem
+
+
+def _fetch(connection: Connection, folder: Folder, room: Path, *, running: bool) -> Pulled:
+    host = connection.name
+    digests = Digests()
+    try:
+        # Another pull of this run may have been killed here, or have been for other outputs.
+        staging.prune(room, _declared(folder))
+        done, left = _transfer(connection, folder, room, running=running)
+        staging.check(host, room, _declared(folder))
+        changing = _verify(connection, folder, room, digests, running=running)
+    except UnsafeContentError:
+        # Nothing of it is worth going on with.
+        staging.empty(room)
+        raise
+    absent = tuple(item for item in folder.outputs if not os.path.lexists(room / item.path))
+    # Before they join what former runs left in the same directories.
+    contents = {
+        item.path: content(room / item.path, digests)
+        for item in folder.outputs
+        if item not in absent
+    }
+    staging.merge(host, room, folder.target)
+    staging.empty(room)
+    digests.save()
+    arrived = tuple(
+        PulledOutput(
+            task=item.task,
+            name=item.name,
+            path=folder.target / item.path,
+            is_partial=running or item in changing,
+            content=contents[item.path],
+        )
+        for item in folder.outputs
+        if item not in absent
+    )
+    # Of what could not be read nobody can say that it was not made.
+    missing = () if left is not None else absent
+    return Pulled(moved=done, outputs=arrived, missing=missing, left=left)
+
+
+def _verify(
+    connection: Connection, folder: Folder, room: Path, digests: Digests, *, running: bool
+) -> frozenset[Wanted]:
+    """Hold what was transferred against what the host says it has.
+
+    Returns:
+        Outputs that kept changing, while their task runs.
+
+    Raises:
+        TransferError: A file is not what the host has, and nobody should be changing it.
+    """
+    wrong = differing(connection, folder.remote, room, staging.transferred(room), digests)
+    if wrong:
+        # It changed between the two looks, most likely: a second look at the same names.
+        _transfer(connection, folder, room, "--checksum", running=running)
+        staging.check(connection.name, room, _declared(folder))
+        wrong = differing(connection, folder.remote, room, wrong, digests)
+    if wrong and not running:
+        raise TransferError(
+            connection.name,
+            f"pull incomplete: {', '.join(map(repr, wrong[:3]))} here is not what the host has",
+            hint="something there still changes it; pull again: mlcube-remote pull",
+        )
+    return frozenset(
+        item
+        for item in folder.outputs
+        if any(name == item.path or name.startswith(item.path + "/") for name in wrong)
+    )
+
+
+def _declared(folder: Folder) -> tuple[staging.Declared, ...]:
+    return tuple(
+        staging.Declared(path=item.path, directory=item.directory) for item in folder.outputs
+    )
+
+
+def _transfer(
+    connection: Connection, folder: Folder, room: Path, *more: str, running: bool
+) -> tuple[Moved, TransferError | None]:
+    """Let rsync fill the room.
+
+    Returns:
+        What was moved, and what is to be said of files that the host may not read: the others are
+        here all the same.
+    """
+    basis = [f"--link-dest={folder.basis}"] if folder.basis and folder.basis.is_dir() else []
+    free = shutil.disk_usage(room).free
+    limit = max(free - _RESERVE, 0)
+    names = b"".join(os.fsencode(item.path) + b"\0" for item in folder.outputs)
+    result = connection.rsync(
+        [
+            *_OPTIONS,
+            *more,
+            f"--max-size={limit}",
+            *basis,
+            "--",
+            f"host:{folder.remote}/",
+            f"{room}/",
+        ],
+        stdin=names,
+    )
+    host = connection.name
+    if special := _NONREGULAR.search(result.stdout):
+        raise UnsafeContentError(
+            host,
+            f"refused what the host sent back: {_shown(special[1])} "
+            "is neither a file nor a directory",
+            hint="nothing of it was put in place",
+        )
+    if large := _OVER_SIZE.search(result.stdout):
+        raise TransferError(
+            host,
+            f"pull incomplete: {_shown(large[1])} is larger than the free disk here ({free:,} B)",
+            hint="free some space and pull again; the outputs are still on the host",
+        )
+    left = None
+    if running and result.code == VANISHED:
+        # The task goes on: what it takes away again is no part of what there is now.
+        return moved(result), None
+    try:
+        check(host, "pull", result)
+    except TransferError as problem:
+        if result.code != SOME_FILES or b"Permission denied" not in result.stderr:
+            raise
+        left = problem
+    return moved(result), left
+
+
+def _shown(name: bytes) -> str:
+    return repr(os.fsdecode(name))

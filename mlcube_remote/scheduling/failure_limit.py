@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When a run is given up: ``--fail-fast`` and ``--max-failures``."""
+
+from __future__ import annotations
+
+import threading
+
+import attrs
+
+from mlcube_remote.dispatch.run_context import Run
+from mlcube_remote.events.failure import Fault, fault_of
+from mlcube_remote.events.model import Event, JobFinished, Level, Note
+
+
+@attrs.define(kw_only=True)
+class Patience:
+    """Counts the jobs that failed, and gives the run up when they are too many."""
+
+    run: Run
+    most: int
+    """Failed jobs at which the others are cancelled."""
+    jobs: int
+    """Jobs of the run."""
+    _over: int = attrs.field(default=0, init=False)
+    _failed: list[str] = attrs.field(factory=list, init=False)
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+
+    def handle(self, event: Event) -> None:
+        """Note an event; may be called from many threads."""
+        if not isinstance(event, JobFinished):
+            return
+        with self._lock:
+            self._over += 1
+            if fault_of(event.outcome) not in {Fault.TASK, Fault.HOST}:
+                return
+            self._failed.append(event.label)
+            if len(self._failed) != self.most:
+                return
+            are_others = self._over < self.jobs
+        if are_others:
+            self._tell(event)
+        failed = self._failed[0] if self.most == 1 else f"{self.most} jobs"
+        self.run.give_up(f"cancelled: {failed} had failed")
+
+    def _tell(self, event: Event) -> None:
+        counted = "one job has" if self.most == 1 else f"{self.most} jobs have"
+        text = f"{counted} failed: all others are cancelled"
+        self.run.sink(
+            Note(host=event.host, job=event.job, at=event.at, level=Level.WARNING, text=text)
+        )
