@@ -172,7 +172,7 @@ def prepare(
     from mlcube_remote.commands.model import Options  # noqa: PLC0415
     from mlcube_remote.cube import system as system_settings  # noqa: PLC0415
     from mlcube_remote.cube.load import load, select_tasks  # noqa: PLC0415
-    from mlcube_remote.facts.gpu_leases import require_gpus  # noqa: PLC0415
+    from mlcube_remote.plan.gpu_requests import require_gpus  # noqa: PLC0415
     from mlcube_remote.plan.job import Request  # noqa: PLC0415
     from mlcube_remote.plan.trials import trials  # noqa: PLC0415
 

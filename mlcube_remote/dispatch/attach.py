@@ -10,7 +10,7 @@ from functools import partial
 import attrs
 
 from mlcube_remote.dispatch.finish import conclude
-from mlcube_remote.dispatch.monitor import GRACE, Reached, Watch, begin_at, pull, stop, watch
+from mlcube_remote.dispatch.monitor import Reached, Watch, begin_at, pull, watch
 from mlcube_remote.dispatch.run_context import Run
 from mlcube_remote.errors import HostUnfitError, NotStartedError, PlanError, StateUnknownError
 from mlcube_remote.events.emitter import Journal
@@ -22,6 +22,7 @@ from mlcube_remote.jobs.launch import state
 from mlcube_remote.jobs.lookup import KnownJob
 from mlcube_remote.jobs.query import LIVE, survey
 from mlcube_remote.jobs.state import Verdict, ask, can_be_adopted, judge
+from mlcube_remote.jobs.stop import GRACE, stop
 from mlcube_remote.transport.base import Connection
 
 _LOOKS = 0.2

@@ -20,17 +20,15 @@ from mlcube_remote.events.emitter import Journal
 from mlcube_remote.events.model import Level, Stage
 from mlcube_remote.events.outcome import PulledOutput, Status, TaskOutcome
 from mlcube_remote.events.output_content import content
-from mlcube_remote.facts.probe import records
-from mlcube_remote.files.download import Folder, Pulled, Wanted, fetch
+from mlcube_remote.files.download import Pulled, fetch
 from mlcube_remote.jobs.follow import follow
 from mlcube_remote.jobs.handle import Ticket
 from mlcube_remote.jobs.reconnecting import Line
-from mlcube_remote.jobs.state import Verdict, elsewhere, judge
+from mlcube_remote.jobs.state import Verdict, judge
+from mlcube_remote.jobs.stop import GRACE, stop
+from mlcube_remote.plan.outputs import Folder, Wanted
 from mlcube_remote.runs.digests import Digests
 from mlcube_remote.transport.base import Connection, Reply, Stream
-
-GRACE = 10
-"""Seconds between SIGTERM and SIGKILL when a job is stopped."""
 
 
 @attrs.define
@@ -189,22 +187,6 @@ class _Stopper:
     def on_new_connection(self, connection: Connection) -> None:
         if self.asked.is_set():
             stop(connection, self.job.ticket)
-
-
-def stop(connection: Connection, ticket: Ticket, grace: int = GRACE) -> bool:
-    """Ask a host to stop a job; doing it twice does no harm.
-
-    Returns:
-        Whether there was anything to stop.
-
-    Raises:
-        StateUnknownError: It is on another machine that shares the host's home.
-    """
-    reply = connection.call("mlcr_stop", ticket.job_dir, str(grace), timeout=grace + 60.0)
-    told = dict(records(reply))
-    if "node" in told:
-        raise elsewhere(ticket, told["node"])
-    return told.get("stopped") != "nothing"
 
 
 def pull(job: Watch, ran: set[str], *, names: frozenset[str] = frozenset()) -> None:

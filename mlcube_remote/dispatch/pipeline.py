@@ -25,7 +25,7 @@ from mlcube_remote.events.emitter import Journal
 from mlcube_remote.events.model import Level
 from mlcube_remote.events.outcome import JobOutcome
 from mlcube_remote.facts import gpus
-from mlcube_remote.facts.gpu_leases import Device, lease
+from mlcube_remote.facts.gpu_leases import lease
 from mlcube_remote.facts.probe import (
     Facts,
     clock_warning,
@@ -36,6 +36,7 @@ from mlcube_remote.facts.probe import (
 )
 from mlcube_remote.jobs.handle import Ticket
 from mlcube_remote.plan import requirements as require
+from mlcube_remote.plan.gpu_requests import Device
 from mlcube_remote.plan.host_paths import cube_room
 from mlcube_remote.plan.job import Job
 from mlcube_remote.transport.base import Connection

@@ -22,7 +22,6 @@ from mlcube_remote.errors import HostError, PlanError, StateUnknownError
 from mlcube_remote.events.emitter import Journal
 from mlcube_remote.events.model import Level, Stage
 from mlcube_remote.facts.probe import Facts, Image, find_image, require_architecture
-from mlcube_remote.files.download import Wanted, folders
 from mlcube_remote.files.rsync import Moved
 from mlcube_remote.files.upload import Sent, Tree, send, trees
 from mlcube_remote.jobs.handle import Ticket, TicketTask
@@ -31,6 +30,7 @@ from mlcube_remote.jobs.reconnecting import Line
 from mlcube_remote.jobs.records import plan_to_start
 from mlcube_remote.plan.host_paths import HostPaths
 from mlcube_remote.plan.job import Job
+from mlcube_remote.plan.outputs import Wanted, folders
 from mlcube_remote.plan.placement import Placed, Where, made_by_cube
 from mlcube_remote.plan.sweep_targets import MadeFile
 from mlcube_remote.plan.trials import made_paths

@@ -8,7 +8,8 @@ from enum import Enum
 
 import attrs
 
-from mlcube_remote.events.outcome import JobOutcome, label
+from mlcube_remote.events.outcome import JobOutcome
+from mlcube_remote.runs.ids import label
 from mlcube_remote.transport.base import Stream
 
 

@@ -11,6 +11,7 @@ import attrs
 
 from mlcube_remote.errors import MLCubeRemoteError
 from mlcube_remote.events.output_content import Content
+from mlcube_remote.runs.ids import label
 
 
 class Status(Enum):
@@ -59,16 +60,6 @@ class PulledOutput:
     """Whether its task was still at work, or did not end well, when it was pulled."""
     content: Content | None = None
     """What it holds; ``None`` where that could not be read."""
-
-
-def label(job: str, host: str) -> str:
-    """Return what a job is called in front of people: ``gpu01``, or ``07@gpu01``.
-
-    Args:
-        job: The job's own name, where its host may have several of one run.
-        host: Its host's name; nothing while it has none.
-    """
-    return f"{job}@{host}" if job and host else job or host
 
 
 @attrs.frozen(kw_only=True)

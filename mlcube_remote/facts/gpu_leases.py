@@ -4,17 +4,13 @@
 from __future__ import annotations
 
 import random
-import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-import attrs
-
-from mlcube_remote.commands.model import Argv, Options
-from mlcube_remote.cube.model import Cube
-from mlcube_remote.errors import BusyError, HostError, HostUnfitError, UsageError
+from mlcube_remote.commands.model import Argv
+from mlcube_remote.errors import BusyError, HostError, HostUnfitError
 from mlcube_remote.facts.probe import records
+from mlcube_remote.plan.gpu_requests import Device
 from mlcube_remote.transport.base import Connection, Reply
 from mlcube_remote.transport.quoting import quote_words
 
@@ -27,52 +23,6 @@ _STEP = 0.3
 """Seconds, at the most, before the second try; before later ones there are more."""
 _PATIENCE = 250.0
 """Seconds for an answer: questions to the driver and the engine, and others who ask at once."""
-
-_ITEM = r"[a-z]+=[^\s,]+(?:,[^\s,=]+)*"
-_GPUS = re.compile(rf'"?(?:|all|\d+|{_ITEM})(?:,{_ITEM})*"?', re.ASCII)
-"""What Docker takes, as a line of CSV too."""
-
-
-@attrs.frozen
-class Device:
-    """One GPU of a host."""
-
-    index: str
-    """Its number, as ``nvidia-smi`` counts."""
-    uuid: str
-    """Its name, which no two devices share."""
-
-
-def wanted(
-    options: Options, cube: Cube, platform: str, sections: Iterable[Mapping[str, Any]]
-) -> int:
-    """Return how many GPUs of its own a job asks for; 0 where none, or certain ones.
-
-    Args:
-        options: The command line's.
-        cube: The cube.
-        platform: The job's platform.
-        sections: Platform settings that may say ``--gpus``: what they say is left alone.
-    """
-    text = options.gpus
-    if text is None:
-        if any("--gpus" in each for each in sections) or platform in {"singularity", "apptainer"}:
-            return 0
-        text = str(cube.accelerator_count or "").strip()
-    return int(text) if text.isdecimal() else 0
-
-
-def require_gpus(asked: str | None) -> None:
-    """Refuse a ``--gpus`` that no engine would understand, before anything is sent.
-
-    Raises:
-        UsageError: It is neither a number, nor ``all``, nor names devices.
-    """
-    if asked is not None and not _GPUS.fullmatch(asked):
-        raise UsageError(
-            f"--gpus={asked}: expected a number, all, or device=0,1",
-            hint=f"--gpus=device={asked}" if re.fullmatch(r"\d+(,\d+)+", asked) else None,
-        )
 
 
 def lease(
@@ -157,13 +107,3 @@ def _busy(connection: Connection, reply: Reply, count: int) -> BusyError:
         f"{free} of {total} GPUs are free, and the job asks for {count}",
         hint=f"wait for them (--wait), or see who has them: {top}",
     )
-
-
-def spelt(platform: str, devices: Sequence[Device]) -> str:
-    """Return the devices as ``--gpus`` has them for a platform."""
-    if platform == "podman":
-        # What CDI surely knows are the numbers.
-        return f"device={','.join(device.index for device in devices)}"
-    names = f"device={','.join(device.uuid for device in devices)}"
-    # Docker reads the option as a line of CSV.
-    return f'"{names}"' if platform == "docker" and len(devices) > 1 else names

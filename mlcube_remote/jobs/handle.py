@@ -16,7 +16,7 @@ from typing import Any
 
 import attrs
 
-from mlcube_remote.files.download import Folder, Wanted
+from mlcube_remote.plan.outputs import Folder, Wanted
 from mlcube_remote.runs.store import FORMAT
 
 _LARGEST = 1024 * 1024

@@ -24,9 +24,8 @@ from mlcube_remote.commands.model import (
 from mlcube_remote.commands.paths import holds, host_path
 from mlcube_remote.cube.model import NOTHING, Cube
 from mlcube_remote.cube.system import NO_SYSTEM_SETTINGS, SystemSettings
-from mlcube_remote.events.outcome import label
-from mlcube_remote.facts.gpu_leases import Device, spelt, wanted
 from mlcube_remote.inventory.model import Host
+from mlcube_remote.plan.gpu_requests import Device, spelt, wanted
 from mlcube_remote.plan.host_paths import HostPaths, host_paths
 from mlcube_remote.plan.placement import (
     Placed,
@@ -37,7 +36,7 @@ from mlcube_remote.plan.placement import (
     replaced,
 )
 from mlcube_remote.plan.trials import Apart, Trial, apart
-from mlcube_remote.runs.ids import container_name, job_id
+from mlcube_remote.runs.ids import container_name, job_id, label
 from mlcube_remote.secret import Secret
 
 LABEL = "org.mlcommons.mlcube-remote"

@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from mlcube_remote.events.outcome import label
+from mlcube_remote.runs.ids import label
 from mlcube_remote.ui.text import CONTROLS, one_line
 
 Argv = tuple[str, ...]

@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 
 from mlcube_remote.errors import UsageError
-from mlcube_remote.events.outcome import label
+from mlcube_remote.runs.ids import label
 from mlcube_remote.ui.table import columns
 from mlcube_remote.ui.text import one_line
 

@@ -12,8 +12,9 @@ from mlcube_remote.commands.model import Options
 from mlcube_remote.cube.load import load
 from mlcube_remote.errors import BusyError, HostError, HostUnfitError, UsageError
 from mlcube_remote.facts import gpu_leases as leases
-from mlcube_remote.facts.gpu_leases import Device, lease, require_gpus, spelt
+from mlcube_remote.facts.gpu_leases import lease
 from mlcube_remote.inventory.model import Host
+from mlcube_remote.plan.gpu_requests import Device, require_gpus, spelt
 from mlcube_remote.plan.job import Job, Request
 from mlcube_remote.plan.plan import plan
 from mlcube_remote.transport.base import Reply

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlcube_remote.files.download import Folder, Wanted
 from mlcube_remote.jobs.handle import (
     Ticket,
     TicketError,
@@ -21,6 +20,7 @@ from mlcube_remote.jobs.handle import (
     from_host,
     to_document,
 )
+from mlcube_remote.plan.outputs import Folder, Wanted
 
 TICKET = Ticket(
     run_id="261123-190233-k3j5h2g7x4q6w2ez",

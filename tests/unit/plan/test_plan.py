@@ -17,11 +17,11 @@ from mlcube_remote.cube.load import load
 from mlcube_remote.cube.model import Cube
 from mlcube_remote.cube.system import SystemSettings
 from mlcube_remote.errors import MLCubeRemoteError, PlanError, UsageError
-from mlcube_remote.files.download import folders
 from mlcube_remote.inventory.model import LOCAL_HOST, Host
 from mlcube_remote.plan import requirements as require
 from mlcube_remote.plan.host_paths import cube_room, host_paths
 from mlcube_remote.plan.job import Job, Request
+from mlcube_remote.plan.outputs import folders
 from mlcube_remote.plan.placement import Where, place
 from mlcube_remote.plan.plan import plan
 from mlcube_remote.runs.ids import client_id, container_name, is_run_id, new_run_id, slug

@@ -13,11 +13,11 @@ from mlcube_remote.commands.model import Options
 from mlcube_remote.cube.load import load
 from mlcube_remote.cube.model import Parameter
 from mlcube_remote.errors import PlanError
-from mlcube_remote.files.download import folders
 from mlcube_remote.files.upload import trees
 from mlcube_remote.inventory.model import LOCAL_HOST, Host
 from mlcube_remote.plan.assignment import make_job
 from mlcube_remote.plan.job import Job, Request
+from mlcube_remote.plan.outputs import folders
 from mlcube_remote.plan.plan import plan
 from mlcube_remote.plan.sweep_points import sharded, swept
 from mlcube_remote.plan.trials import trials

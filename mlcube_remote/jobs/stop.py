@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ask a host to stop a job."""
+
+from __future__ import annotations
+
+from mlcube_remote.facts.probe import records
+from mlcube_remote.jobs.handle import Ticket
+from mlcube_remote.jobs.state import elsewhere
+from mlcube_remote.transport.base import Connection
+
+GRACE = 10
+"""Seconds between SIGTERM and SIGKILL when a job is stopped."""
+
+
+def stop(connection: Connection, ticket: Ticket, grace: int = GRACE) -> bool:
+    """Ask a host to stop a job; doing it twice does no harm.
+
+    Returns:
+        Whether there was anything to stop.
+
+    Raises:
+        StateUnknownError: It is on another machine that shares the host's home.
+    """
+    reply = connection.call("mlcr_stop", ticket.job_dir, str(grace), timeout=grace + 60.0)
+    told = dict(records(reply))
+    if "node" in told:
+        raise elsewhere(ticket, told["node"])
+    return told.get("stopped") != "nothing"

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which outputs a job brings back, and from where to where."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable
+from pathlib import Path
+
+import attrs
+
+from mlcube_remote.cube.model import Cube, ParameterType
+from mlcube_remote.plan.host_paths import HostPaths, data_room
+from mlcube_remote.plan.placement import Placed, Where
+
+
+@attrs.frozen(kw_only=True)
+class Wanted:
+    """One output to bring home."""
+
+    task: str
+    name: str
+    path: str
+    """POSIX path below the folder it is pulled from."""
+    directory: bool | None
+
+
+@attrs.frozen(kw_only=True)
+class Folder:
+    """Outputs that share a folder there and a folder here, and so one rsync."""
+
+    remote: str
+    target: Path
+    basis: Path | None
+    """A folder here whose files save sending what has not changed."""
+    outputs: tuple[Wanted, ...]
+
+
+def folders(
+    cube: Cube,
+    placed: Iterable[tuple[str, Placed]],
+    paths: HostPaths,
+    *,
+    results: Path | None,
+) -> tuple[Folder, ...]:
+    """Return what to pull, and where it goes.
+
+    Args:
+        cube: The cube.
+        placed: (task, parameter) of the tasks that ran.
+        paths: The job's paths on its host.
+        results: Where this host's outputs go when the run had several hosts; ``None`` puts them
+            into the workspace, as a local run does.
+    """
+    in_cube: list[Wanted] = []
+    in_workspace: list[Wanted] = []
+    single: list[Folder] = []
+    for task, item in placed:
+        if not item.is_output or item.local is None or item.where is Where.HOST:
+            continue
+        if item.where is Where.CLIENT:
+            single.append(_single(task, item, paths))
+        elif item.local.is_relative_to(cube.workspace):
+            in_workspace.append(_wanted(task, item, cube.workspace))
+        else:
+            in_cube.append(_wanted(task, item, cube.root))
+    shared = (
+        (in_workspace, paths.own_workspace, cube.workspace, results),
+        (in_cube, paths.own_cube, cube.root, results and results / "cube"),
+    )
+    return (
+        *(
+            Folder(remote=remote, target=elsewhere or here, basis=here, outputs=tuple(outputs))
+            for outputs, remote, here, elsewhere in shared
+            if outputs
+        ),
+        *single,
+    )
+
+
+def _wanted(task: str, item: Placed, top: Path) -> Wanted:
+    assert item.local is not None  # noqa: S101 - callers have looked
+    return Wanted(
+        task=task,
+        name=item.parameter.name,
+        path=item.local.relative_to(top).as_posix(),
+        directory=_directory(item),
+    )
+
+
+def _single(task: str, item: Placed, paths: HostPaths) -> Folder:
+    assert item.local is not None  # noqa: S101 - callers have looked
+    remote = posixpath.join(paths.root, data_room(item.local))
+    return Folder(
+        remote=posixpath.dirname(remote),
+        target=item.local.parent,
+        basis=item.local.parent,
+        outputs=(_wanted(task, item, item.local.parent),),
+    )
+
+
+def _directory(item: Placed) -> bool | None:
+    if item.parameter.type is ParameterType.UNKNOWN:
+        return None
+    return item.is_directory
