@@ -12,7 +12,7 @@ from mlcube_remote.commands.model import Argv, ImageCommands
 from mlcube_remote.errors import ConfigureError
 from mlcube_remote.events.emitter import Journal
 from mlcube_remote.events.model import Level, Stage
-from mlcube_remote.facts.probe import sif_arguments
+from mlcube_remote.facts.images import sif_arguments
 from mlcube_remote.plan.host_paths import HostPaths
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.transport.base import Connection, Stream

@@ -21,7 +21,8 @@ from mlcube_remote.dispatch.run_context import Run
 from mlcube_remote.errors import HostError, PlanError, StateUnknownError
 from mlcube_remote.events.emitter import Journal
 from mlcube_remote.events.model import Level, Stage
-from mlcube_remote.facts.probe import Facts, Image, find_image, require_architecture
+from mlcube_remote.facts.images import Image, find_image, require_architecture
+from mlcube_remote.facts.probe import Facts
 from mlcube_remote.files.rsync import Moved
 from mlcube_remote.files.upload import Sent, Tree, send, trees
 from mlcube_remote.jobs.handle import Ticket, TicketTask

@@ -22,7 +22,8 @@ from mlcube_remote.errors import (
     UnreachableError,
 )
 from mlcube_remote.facts import gpus
-from mlcube_remote.facts.probe import Facts, engine_problem, no_program, probe, require_rsync
+from mlcube_remote.facts.engine_errors import engine_problem, no_program
+from mlcube_remote.facts.probe import Facts, probe, require_rsync
 from mlcube_remote.files.rsync import readable_size
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.plan.assignment import named_platform

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 
+from mlcube_remote.commands.sif import PROGRAMS
 from mlcube_remote.errors import HostUnfitError
 from mlcube_remote.platforms import CONTAINER_ENGINES
+from mlcube_remote.transport.base import Connection, Reply
 
 _NOISE = re.compile(r"^(See '|Run '|time=|\s*$)")
 _PREFIX = re.compile(r"^(docker: |Error: |Error response from daemon: |FATAL: +)+")
@@ -81,3 +84,64 @@ def _setting(said: str) -> tuple[str, str] | None:
     return next(
         ((setting, hint) for pattern, setting, hint in _SETTINGS if pattern.search(said)), None
     )
+
+
+def no_program(host: str, platform: str) -> HostUnfitError:
+    """Return the error for a host that has neither Singularity nor Apptainer."""
+    return HostUnfitError(
+        host,
+        f"neither {' nor '.join(PROGRAMS[platform])} was found there",
+        hint=f"install one on {host}, or set {platform}: {{{platform}: PATH}} in the inventory",
+    )
+
+
+def engine_problem(
+    connection: Connection, platform: str, engine: tuple[str, ...], reply: Reply
+) -> HostUnfitError:
+    """Say why an engine cannot be used, telling "missing", "no permission" and "not running"."""
+    host = connection.name
+    name = " ".join(engine)
+    said = reply.stderr.decode("utf-8", "replace").strip()
+    first = said.splitlines()[0] if said else f"status {reply.code}"
+    if reply.code == 127:
+        return HostUnfitError(
+            host,
+            f"{engine[0]} was not found there",
+            hint=f"install it on {host}, or set {platform}: {{{platform}: PATH}} in the inventory",
+        )
+    is_docker = platform == "docker" and posixpath.basename(engine[-1]) != "podman"
+    if reply.code == 124:
+        look = "systemctl status docker" if is_docker else f"{name} version"
+        return HostUnfitError(host, f"{name} did not answer within 30 s", hint=f"on {host}: {look}")
+    if "sudo" in engine and ("password" in said.lower() or "terminal" in said.lower()):
+        joining = ", or join the docker group" if is_docker else ""
+        return HostUnfitError(
+            host,
+            f"{name} asks for a password there: {first}",
+            hint=f"on {host}: allow it without one (sudoers, NOPASSWD){joining}",
+        )
+    if not is_docker:
+        # There is no daemon, socket or group: warnings come first, and then what is wrong.
+        told = next((line for line in said.splitlines() if line.startswith("Error")), first)
+        return HostUnfitError(
+            host, f"{name} cannot be used: {told}", hint=f"try it on {host}: {name} version"
+        )
+    if "permission denied" in said.lower():
+        about = connection.call("mlcr_socket").text.strip().splitlines()
+        owner = re.match(
+            r"s\S+ +\d+ +\S+ +(?!root )([a-z_][a-z0-9_-]*) ", about[0] if about else ""
+        )
+        group = owner[1] if owner else "docker"
+        return HostUnfitError(
+            host,
+            f"you may not use {name} there: {'; '.join(about) or first}",
+            hint=f"on {host}: sudo usermod -aG {group} $USER, then log in again "
+            f"(or set docker: {{docker: sudo docker}} in the inventory)",
+        )
+    if "cannot connect" in said.lower() or "daemon running" in said.lower():
+        return HostUnfitError(
+            host,
+            f"cannot talk to {name}: {first}",
+            hint=f"on {host}: sudo systemctl start docker",
+        )
+    return HostUnfitError(host, f"{name} cannot be used: {first}")

@@ -3,18 +3,15 @@
 
 from __future__ import annotations
 
-import posixpath
-import re
 import time
 from collections.abc import Iterable, Mapping
 
 import attrs
 
 from mlcube_remote.commands.model import ImageCommands
-from mlcube_remote.commands.sif import PROGRAMS
 from mlcube_remote.errors import HostUnfitError
+from mlcube_remote.facts.engine_errors import no_program
 from mlcube_remote.files.rsync import check_remote_version
-from mlcube_remote.plan.host_paths import HostPaths
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.transport.base import Connection, Reply
 
@@ -167,140 +164,3 @@ def require_program(connection: Connection, facts: Facts, needed: ImageCommands)
     if platform in CONTAINER_ENGINES or needed.engine != (platform,) or facts.programs:
         return
     raise no_program(connection.name, platform)
-
-
-def no_program(host: str, platform: str) -> HostUnfitError:
-    """Return the error for a host that has neither Singularity nor Apptainer."""
-    return HostUnfitError(
-        host,
-        f"neither {' nor '.join(PROGRAMS[platform])} was found there",
-        hint=f"install one on {host}, or set {platform}: {{{platform}: PATH}} in the inventory",
-    )
-
-
-@attrs.frozen
-class Image:
-    """Whether an image is on a host, and for which machine it was made."""
-
-    present: bool
-    architecture: str = ""
-    stale: bool = False
-    """Whether it is there, but was built from another recipe."""
-
-
-def find_image(connection: Connection, needed: ImageCommands, paths: HostPaths) -> Image:
-    """Ask whether an image is there.
-
-    Args:
-        connection: The host.
-        needed: The image; for Singularity and Apptainer a file, held against its recipe.
-        paths: The job's paths.
-
-    Raises:
-        HostUnfitError: The engine is missing, does not run, or may not be used.
-    """
-    platform, engine = needed.platform, needed.engine
-    if platform not in CONTAINER_ENGINES:
-        reply = connection.call("mlcr_sif", *sif_arguments(needed, paths))
-        if not reply.ok:
-            raise engine_problem(connection, platform, engine, reply)
-        told = reply.text.strip()
-        return Image(told == "f", stale=told == "stale")
-    reply = connection.call("mlcr_image", needed.image, *engine)
-    if reply.ok:
-        return Image(True, reply.text.strip().partition("/")[2])
-    said = reply.stderr.decode("utf-8", "replace").strip()
-    lowered = said.lower()
-    if "no such image" in lowered or "image not known" in lowered:
-        return Image(False)
-    raise engine_problem(connection, platform, engine, reply)
-
-
-def sif_arguments(needed: ImageCommands, paths: HostPaths) -> tuple[str, ...]:
-    """Return what the functions of ``sif.sh`` take, from the cube's directory on."""
-    source, count, command = "", len(needed.engine), needed.engine
-    if needed.configure:
-        source, count, command = needed.source, count + 1, needed.configure[0][:-2]
-    return (paths.cube, paths.workspace, needed.image, source, str(count), *command)
-
-
-def engine_problem(
-    connection: Connection, platform: str, engine: tuple[str, ...], reply: Reply
-) -> HostUnfitError:
-    """Say why an engine cannot be used, telling "missing", "no permission" and "not running"."""
-    host = connection.name
-    name = " ".join(engine)
-    said = reply.stderr.decode("utf-8", "replace").strip()
-    first = said.splitlines()[0] if said else f"status {reply.code}"
-    if reply.code == 127:
-        return HostUnfitError(
-            host,
-            f"{engine[0]} was not found there",
-            hint=f"install it on {host}, or set {platform}: {{{platform}: PATH}} in the inventory",
-        )
-    is_docker = platform == "docker" and posixpath.basename(engine[-1]) != "podman"
-    if reply.code == 124:
-        look = "systemctl status docker" if is_docker else f"{name} version"
-        return HostUnfitError(host, f"{name} did not answer within 30 s", hint=f"on {host}: {look}")
-    if "sudo" in engine and ("password" in said.lower() or "terminal" in said.lower()):
-        joining = ", or join the docker group" if is_docker else ""
-        return HostUnfitError(
-            host,
-            f"{name} asks for a password there: {first}",
-            hint=f"on {host}: allow it without one (sudoers, NOPASSWD){joining}",
-        )
-    if not is_docker:
-        # There is no daemon, socket or group: warnings come first, and then what is wrong.
-        told = next((line for line in said.splitlines() if line.startswith("Error")), first)
-        return HostUnfitError(
-            host, f"{name} cannot be used: {told}", hint=f"try it on {host}: {name} version"
-        )
-    if "permission denied" in said.lower():
-        about = connection.call("mlcr_socket").text.strip().splitlines()
-        owner = re.match(
-            r"s\S+ +\d+ +\S+ +(?!root )([a-z_][a-z0-9_-]*) ", about[0] if about else ""
-        )
-        group = owner[1] if owner else "docker"
-        return HostUnfitError(
-            host,
-            f"you may not use {name} there: {'; '.join(about) or first}",
-            hint=f"on {host}: sudo usermod -aG {group} $USER, then log in again "
-            f"(or set docker: {{docker: sudo docker}} in the inventory)",
-        )
-    if "cannot connect" in said.lower() or "daemon running" in said.lower():
-        return HostUnfitError(
-            host,
-            f"cannot talk to {name}: {first}",
-            hint=f"on {host}: sudo systemctl start docker",
-        )
-    return HostUnfitError(host, f"{name} cannot be used: {first}")
-
-
-def require_architecture(
-    connection: Connection, facts: Facts, image: Image, name: str
-) -> str | None:
-    """Refuse an image made for another machine, unless the host emulates that one.
-
-    Returns:
-        A warning when the image will be emulated.
-
-    Raises:
-        HostUnfitError: The host cannot run the image.
-    """
-    if not image.architecture or image.architecture == facts.architecture:
-        return None
-    emulated = {"arm64": "aarch64", "amd64": "x86_64", "386": "i386"}.get(
-        image.architecture, image.architecture
-    )
-    binfmt = f"/proc/sys/fs/binfmt_misc/qemu-{emulated}"
-    if connection.call("mlcr_kind", binfmt).text.strip() == "f":
-        return (
-            f"image {name} is for {image.architecture}, this machine is {facts.architecture}: "
-            "it is emulated, and slow"
-        )
-    raise HostUnfitError(
-        connection.name,
-        f"image {name} is for {image.architecture}, the machine is {facts.architecture}",
-        hint="build or pull the image for this architecture "
-        "(mlcube-remote configure builds it on the host where there is a Dockerfile)",
-    )

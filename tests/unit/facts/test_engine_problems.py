@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlcube_remote.facts.probe import engine_problem
+from mlcube_remote.facts.engine_errors import engine_problem
 from mlcube_remote.transport.base import Reply
 from mlcube_remote.transport.fake import FakeConnection
 
