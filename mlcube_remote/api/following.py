@@ -14,9 +14,9 @@ from mlcube_remote.api.results import RunResult
 from mlcube_remote.events.outcome import JobOutcome
 
 if TYPE_CHECKING:
-    from mlcube_remote.dispatch.attach import Following
-    from mlcube_remote.dispatch.run_context import Run
-    from mlcube_remote.jobs.lookup import KnownJob
+    from mlcube_remote.dispatch.attach import AttachOptions
+    from mlcube_remote.dispatch.run_context import RunContext
+    from mlcube_remote.jobs.lookup import RecordedJob
 
 
 def attach(
@@ -43,10 +43,10 @@ def attach(
     Raises:
         MLCubeRemoteError: There is no such run.
     """
-    from mlcube_remote.dispatch.attach import Following  # noqa: PLC0415
+    from mlcube_remote.dispatch.attach import AttachOptions  # noqa: PLC0415
 
     where = arguments.where(hosts, inventory, password, passphrase)
-    return _follow(run, Following(pulls=pulls), where, on_event)
+    return _follow(run, AttachOptions(pulls=pulls), where, on_event)
 
 
 def logs(
@@ -73,10 +73,10 @@ def logs(
     Raises:
         MLCubeRemoteError: There is no such run.
     """
-    from mlcube_remote.dispatch.attach import Following  # noqa: PLC0415
+    from mlcube_remote.dispatch.attach import AttachOptions  # noqa: PLC0415
 
     where = arguments.where(hosts, inventory, password, passphrase)
-    following = Following(tail=tail, pulls=False, ends=True)
+    following = AttachOptions(tail=tail, pulls=False, ends=True)
     return _follow(run, following, where, on_event, is_kept=False)
 
 
@@ -94,9 +94,9 @@ def status(
     Raises:
         MLCubeRemoteError: There is no such run.
     """
-    from mlcube_remote.dispatch.attach import look_job  # noqa: PLC0415
+    from mlcube_remote.dispatch.attach import status_job  # noqa: PLC0415
 
-    return _each(run, look_job, arguments.where(hosts, inventory, password, passphrase), on_event)
+    return _each(run, status_job, arguments.where(hosts, inventory, password, passphrase), on_event)
 
 
 def pull(
@@ -161,7 +161,7 @@ def stop(
 
 def _follow(
     text: str,
-    following: Following,
+    following: AttachOptions,
     where: Mapping[str, Any],
     on_event: OnEvent | None,
     *,
@@ -170,7 +170,7 @@ def _follow(
     """Follow each job of a run."""
     from mlcube_remote.dispatch.attach import attach_job  # noqa: PLC0415
 
-    def work(job: KnownJob, of: Run) -> JobOutcome:
+    def work(job: RecordedJob, of: RunContext) -> JobOutcome:
         return attach_job(job, following, of)
 
     return _each(text, work, where, on_event, is_kept=is_kept)
@@ -178,7 +178,7 @@ def _follow(
 
 def _each(
     text: str,
-    work: Callable[[KnownJob, Run], JobOutcome],
+    work: Callable[[RecordedJob, RunContext], JobOutcome],
     where: Mapping[str, Any],
     on_event: OnEvent | None,
     *,

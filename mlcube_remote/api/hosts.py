@@ -13,11 +13,11 @@ import attrs
 from mlcube_remote.api import arguments
 from mlcube_remote.api.arguments import Names
 from mlcube_remote.cli.session import Logins, known_hosts, open_inventory, select_hosts
-from mlcube_remote.facts.check import Checkup
-from mlcube_remote.facts.usage import HostTop
+from mlcube_remote.facts.check import HostCheck
+from mlcube_remote.facts.usage import HostUsage
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.jobs.clean import Cleaned
-from mlcube_remote.jobs.query import HostSurvey
+from mlcube_remote.jobs.query import HostJobs
 
 _WEEK = 7 * 86_400.0
 
@@ -50,7 +50,7 @@ def ps(
     inventory: str | os.PathLike[str] | None = None,
     password: str | None = None,
     passphrase: str | None = None,
-) -> tuple[HostSurvey, ...]:
+) -> tuple[HostJobs, ...]:
     """Return the jobs on hosts, whichever client began them.
 
     Args:
@@ -64,10 +64,10 @@ def ps(
     Raises:
         MLCubeRemoteError: A mistake in the arguments or in a file.
     """
-    from mlcube_remote.jobs.query import survey_all  # noqa: PLC0415
+    from mlcube_remote.jobs.query import query_all  # noqa: PLC0415
 
     asked = _asked(hosts, where, inventory, password, passphrase)
-    return survey_all(asked.hosts, asked.logins.connect, everything=everything)
+    return query_all(asked.hosts, asked.logins.connect, everything=everything)
 
 
 def check(
@@ -78,7 +78,7 @@ def check(
     inventory: str | os.PathLike[str] | None = None,
     password: str | None = None,
     passphrase: str | None = None,
-) -> tuple[Checkup, ...]:
+) -> tuple[HostCheck, ...]:
     """Return whether runs would work on hosts: login, rsync, engine, permission, disk.
 
     Args:
@@ -106,7 +106,7 @@ def top(
     inventory: str | os.PathLike[str] | None = None,
     password: str | None = None,
     passphrase: str | None = None,
-) -> tuple[HostTop, ...]:
+) -> tuple[HostUsage, ...]:
     """Return how busy hosts are: load, memory, disk, GPUs and who has them.
 
     Args:
@@ -119,10 +119,10 @@ def top(
     Raises:
         MLCubeRemoteError: A mistake in the arguments or in a file.
     """
-    from mlcube_remote.facts.usage import top_all  # noqa: PLC0415
+    from mlcube_remote.facts.usage import read_usage_of_all  # noqa: PLC0415
 
     asked = _asked(hosts, where, inventory, password, passphrase)
-    return top_all(asked.hosts, asked.logins.connect)
+    return read_usage_of_all(asked.hosts, asked.logins.connect)
 
 
 def clean(

@@ -9,17 +9,17 @@ import attrs
 
 from mlcube_remote.commands.model import Argv, ImageCommands, TaskCommands
 from mlcube_remote.errors import PlanError
-from mlcube_remote.files.upload import size_of, trees
+from mlcube_remote.files.upload import upload_size, upload_trees
 from mlcube_remote.plan import requirements as require
 from mlcube_remote.plan.assignment import make_jobs
 from mlcube_remote.plan.host_paths import HostPaths
-from mlcube_remote.plan.job import Job, Request
-from mlcube_remote.plan.plan import check
+from mlcube_remote.plan.job import Job, RunRequest
+from mlcube_remote.plan.plan import check_jobs
 from mlcube_remote.platforms import CONTAINER_ENGINES
 
 
 @attrs.frozen(kw_only=True)
-class Planned:
+class PlannedTask:
     """One task on one host, or its image alone."""
 
     host: str
@@ -43,7 +43,7 @@ class Planned:
         return self.commands.creates if isinstance(self.commands, TaskCommands) else ()
 
 
-def dry_run(request: Request) -> tuple[tuple[Planned, ...], dict[str, tuple[str, ...]]]:
+def dry_run(request: RunRequest) -> tuple[tuple[PlannedTask, ...], dict[str, tuple[str, ...]]]:
     """Plan a request and say what it comes to.
 
     Returns:
@@ -56,13 +56,13 @@ def dry_run(request: Request) -> tuple[tuple[Planned, ...], dict[str, tuple[str,
             it neither what is sent is known, nor whether it is a file.
         CubeError: mlcube.yaml asks for something that cannot be honoured.
     """
-    planned: list[Planned] = []
+    planned: list[PlannedTask] = []
     notes: dict[str, tuple[str, ...]] = {}
     jobs = make_jobs(request)
     if not request.configure_only:
-        require.inputs(jobs, only_sent=True)
+        require.check_inputs(jobs, only_sent=True)
         for job in jobs:
-            require.types_known(job)
+            require.check_types_known(job)
     refusal = _refusal(request, jobs)
     for job in jobs:
         paths = job.unasked_paths()
@@ -77,14 +77,14 @@ def dry_run(request: Request) -> tuple[tuple[Planned, ...], dict[str, tuple[str,
     return tuple(planned), notes
 
 
-def _configured(job: Job, paths: HostPaths, kinds: Mapping[str, str]) -> list[Planned]:
+def _configured(job: Job, paths: HostPaths, kinds: Mapping[str, str]) -> list[PlannedTask]:
     commands = job.image_commands(paths, kinds)
-    return [Planned(host=job.host.name, platform=job.platform, task=None, commands=commands)]
+    return [PlannedTask(host=job.host.name, platform=job.platform, task=None, commands=commands)]
 
 
-def _tasks(job: Job, paths: HostPaths, kinds: Mapping[str, str]) -> list[Planned]:
+def _tasks(job: Job, paths: HostPaths, kinds: Mapping[str, str]) -> list[PlannedTask]:
     return [
-        Planned(
+        PlannedTask(
             host=job.host.name,
             job=job.own_name,
             platform=job.platform,
@@ -96,9 +96,9 @@ def _tasks(job: Job, paths: HostPaths, kinds: Mapping[str, str]) -> list[Planned
     ]
 
 
-def _refusal(request: Request, jobs: tuple[Job, ...]) -> tuple[str, ...]:
+def _refusal(request: RunRequest, jobs: tuple[Job, ...]) -> tuple[str, ...]:
     try:
-        check(request, jobs)
+        check_jobs(request, jobs)
     except PlanError as problem:
         return (f"would be refused: {problem}",)
     return ()
@@ -125,6 +125,6 @@ def _transfers(job: Job, paths: HostPaths) -> tuple[str, ...]:
         return ()
     placed = job.sent(paths.root)
     return tuple(
-        f"sync {tree.local} to {tree.remote} ({size_of(tree)} at the most)"
-        for tree in trees(job.request.cube, placed, paths)
+        f"sync {tree.local} to {tree.remote} ({upload_size(tree)} at the most)"
+        for tree in upload_trees(job.request.cube, placed, paths)
     )

@@ -25,24 +25,24 @@ _FAILED = frozenset(
 
 
 @attrs.frozen(kw_only=True)
-class Again:
+class RerunSelection:
     """What is to be done about the jobs of a run; by name."""
 
     attempts: Mapping[str, int]
     """Job to run again → how often it will have been begun."""
-    may_go_on: tuple[str, ...]
+    possibly_running: tuple[str, ...]
     """Jobs that run, or of which nobody knows whether they do: they are left alone."""
-    unplaced: tuple[str, ...] = ()
+    unassigned: tuple[str, ...] = ()
     """Jobs that the command which began the run may yet place on a host, if it is at work."""
 
 
-def choose(
+def select_jobs(
     jobs: Collection[Document],
     *,
     failed: bool,
     hosts: Collection[str] = (),
     gone: Collection[str] = (),
-) -> Again:
+) -> RerunSelection:
     """Say which jobs of an index of results are to be run again.
 
     Args:
@@ -57,10 +57,10 @@ def choose(
     lost = [job for job in at_work if job["host"] in gone]
     others = [job for job in at_work if job["host"] not in gone]
     again = [job for job in wanted if job["status"] in over or job in lost]
-    return Again(
+    return RerunSelection(
         attempts={_name(job): job["attempt"] + 1 for job in again},
-        may_go_on=tuple(_name(job) for job in others if job["host"] is not None),
-        unplaced=tuple(_name(job) for job in others if job["host"] is None),
+        possibly_running=tuple(_name(job) for job in others if job["host"] is not None),
+        unassigned=tuple(_name(job) for job in others if job["host"] is None),
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from mlcube_remote.cli.reports import reports
-from mlcube_remote.dispatch.run_context import Run
+from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.errors import (
     ConfigureError,
     DetachedError,
@@ -29,9 +29,9 @@ from mlcube_remote.events.exit_codes import exit_code
 from mlcube_remote.events.model import Event, EventSink
 from mlcube_remote.events.outcome import JobOutcome, Status
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.jobs.results_index import Indexer
+from mlcube_remote.jobs.results_index import ResultsIndexer
 from mlcube_remote.runs.store import RUN, Store
-from mlcube_remote.scheduling.failure_limit import Patience
+from mlcube_remote.scheduling.failure_limit import FailureLimit
 from mlcube_remote.scheduling.fanout import DEFAULT_PARALLEL, Hangup, OnInterrupt, run_all
 from mlcube_remote.transport.base import Connection
 from mlcube_remote.ui.document import dump, run_document
@@ -41,7 +41,7 @@ from mlcube_remote.ui.nextsteps import next_steps
 from mlcube_remote.ui.reporter import Reporter, make_reporter
 from mlcube_remote.ui.summary import print_summary
 
-Work = Callable[[Run], JobOutcome]
+Work = Callable[[RunContext], JobOutcome]
 
 
 def show(
@@ -69,7 +69,7 @@ def show(
         parallel: Hosts that are worked on at once.
     """
 
-    def do(run: Run, decide: Callable[[], OnInterrupt]) -> tuple[JobOutcome, ...]:
+    def do(run: RunContext, decide: Callable[[], OnInterrupt]) -> tuple[JobOutcome, ...]:
         pieces = [partial(piece, run) for piece in work.values()]
         return run_all(pieces, run, parallel=parallel, decide=decide)
 
@@ -88,7 +88,7 @@ def show(
 def show_jobs(
     run_id: str,
     names: Sequence[str],
-    do: Callable[[Run, Callable[[], OnInterrupt]], tuple[JobOutcome, ...]],
+    do: Callable[[RunContext, Callable[[], OnInterrupt]], tuple[JobOutcome, ...]],
     given: Mapping[str, Any],
     *,
     connect: Callable[[Host, Callable[[str], None]], Connection],
@@ -124,7 +124,7 @@ def show_jobs(
         stack.enter_context(contextlib.closing(reporter))
         if "reporter" not in given:
             stack.enter_context(_hangups())
-        run = Run(
+        run = RunContext(
             connect=connect,
             sink=partial(_tell, sinks),
             store=store,
@@ -133,9 +133,9 @@ def show_jobs(
             keeps=keeps,
             reconnect_timeout=given["reconnect_timeout"],
         )
-        stack.callback(run.hang_up)
+        stack.callback(run.close_idle)
         if most := 1 if given.get("fail_fast") else given.get("max_failures"):
-            sinks.append(Patience(run=run, most=most, jobs=len(names)).handle)
+            sinks.append(FailureLimit(run=run, most=most, jobs=len(names)).handle)
         outcomes = do(run, lambda: _decide(given["on_interrupt"], reporter))
         files.finish(outcomes, time.monotonic() - run.began)
         return outcomes
@@ -149,7 +149,7 @@ def _tell(sinks: Iterable[EventSink], event: Event) -> None:
 @contextlib.contextmanager
 def _indexing(run_id: str, store: Store, results: Path) -> Iterator[EventSink]:
     """Keep the index of the results up to date for as long as the block lasts."""
-    indexer = Indexer(store=store, run_id=run_id, home=results)
+    indexer = ResultsIndexer(store=store, run_id=run_id, home=results)
     try:
         yield indexer.handle
     finally:
@@ -171,7 +171,7 @@ def _decide(wish: str, reporter: Reporter) -> OnInterrupt:
 def _hangups() -> Iterator[None]:
     """Let SIGHUP and SIGTERM end the following, not the jobs."""
 
-    def hang_up(number: int, _frame: FrameType | None) -> None:
+    def close_idle(number: int, _frame: FrameType | None) -> None:
         if number == signal.SIGHUP:
             # The terminal is gone: what is still to be said must not fail on it.
             nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -184,7 +184,7 @@ def _hangups() -> Iterator[None]:
     numbers = (signal.SIGHUP, signal.SIGTERM)
     # Who ignores a hang-up on purpose (nohup) goes on ignoring it.
     heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, hang_up) for number in heeded}
+    before = {number: signal.signal(number, close_idle) for number in heeded}
     try:
         yield
     finally:

@@ -96,13 +96,13 @@ def top_hosts(
     names: tuple[str, ...], hosts: tuple[str, ...], inventory: str | None, **given: Any
 ) -> int:
     """Show how busy hosts are: load, memory, disk, GPUs and who has them."""
-    from mlcube_remote.facts.usage import top_all  # noqa: PLC0415
+    from mlcube_remote.facts.usage import read_usage_of_all  # noqa: PLC0415
     from mlcube_remote.ui.top import top_document, top_text  # noqa: PLC0415
 
     found = open_inventory(inventory)
     chosen = select_hosts(found, (*names, *hosts) or ("all",), given["where"])
     logins = Logins.ask(found, password=given["ask_password"], passphrase=given["ask_passphrase"])
-    told = top_all(chosen, logins.connect)
+    told = read_usage_of_all(chosen, logins.connect)
     if given["output"] == "json":
         from mlcube_remote.ui.document import dump  # noqa: PLC0415
 

@@ -13,9 +13,9 @@ from mlcube_remote.cli import options as shared
 from mlcube_remote.cli.session import Logins, find_run
 
 if TYPE_CHECKING:
-    from mlcube_remote.dispatch.run_context import Run
+    from mlcube_remote.dispatch.run_context import RunContext
     from mlcube_remote.events.outcome import JobOutcome
-    from mlcube_remote.jobs.lookup import KnownJob
+    from mlcube_remote.jobs.lookup import RecordedJob
 
 _tail_option = click.option(
     "--tail", type=click.IntRange(min=0), metavar="N", help="Begin with the last N lines."
@@ -82,9 +82,9 @@ def logs(**given: Any) -> int:
 @shared.output_options
 def status(**given: Any) -> int:
     """Tell how each job of a run stands."""
-    from mlcube_remote.dispatch.attach import look_job  # noqa: PLC0415 - nothing to import for help
+    from mlcube_remote.dispatch.attach import status_job  # noqa: PLC0415 - nothing to import for help
 
-    return _each(given, look_job, quiet=True)
+    return _each(given, status_job, quiet=True)
 
 
 @click.command()
@@ -132,12 +132,12 @@ def _follow(
     **how: Any,
 ) -> int:
     from mlcube_remote.cli.following import report, show  # noqa: PLC0415
-    from mlcube_remote.dispatch.attach import Following, attach_job  # noqa: PLC0415
+    from mlcube_remote.dispatch.attach import AttachOptions, attach_job  # noqa: PLC0415
     from mlcube_remote.events.exit_codes import exit_code  # noqa: PLC0415
     from mlcube_remote.runs.store import Store  # noqa: PLC0415
 
     found, logins = _found(given)
-    following = Following(**how, ends=ends, repeats=repeats or len(found.jobs) == 1)
+    following = AttachOptions(**how, ends=ends, repeats=repeats or len(found.jobs) == 1)
     seen = 0 if following.repeats else sum(job.is_seen for job in found.jobs)
     if seen and not given["quiet"]:
         click.echo(
@@ -160,14 +160,14 @@ def _follow(
 
 
 def _attached(
-    attach: Callable[..., JobOutcome], job: KnownJob, following: Any, run: Run
+    attach: Callable[..., JobOutcome], job: RecordedJob, following: Any, run: RunContext
 ) -> JobOutcome:
     return attach(job, following, run)
 
 
 def _each(
     given: dict[str, Any],
-    work: Callable[[KnownJob, Run], JobOutcome],
+    work: Callable[[RecordedJob, RunContext], JobOutcome],
     *,
     quiet: bool = False,
     stops: bool = False,

@@ -27,11 +27,11 @@ _output_option = click.option(
 @_output_option
 def ps(everything: bool, output: str, **given: Any) -> int:
     """List the jobs on all hosts, whichever client began them."""
-    from mlcube_remote.jobs.query import survey_all  # noqa: PLC0415
+    from mlcube_remote.jobs.query import query_all  # noqa: PLC0415
     from mlcube_remote.ui.jobs import jobs_document, jobs_text  # noqa: PLC0415
 
     hosts, logins = _asked(given)
-    surveys = survey_all(hosts, logins.connect, everything=everything)
+    surveys = query_all(hosts, logins.connect, everything=everything)
     if output == "json":
         from mlcube_remote.ui.document import dump  # noqa: PLC0415
 

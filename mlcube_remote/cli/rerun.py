@@ -15,8 +15,8 @@ from mlcube_remote.cli import options as shared
 from mlcube_remote.errors import UsageError
 
 if TYPE_CHECKING:
-    from mlcube_remote.app.rerun_selection import Again
-    from mlcube_remote.jobs.lookup import Began
+    from mlcube_remote.app.rerun_selection import RerunSelection
+    from mlcube_remote.jobs.lookup import RunArguments
 
 
 _RETRIES = frozenset({"retries", "retry_on"})
@@ -65,20 +65,20 @@ def rerun(
 
     asked = choose_again(run_text, failed=failed, hosts=only_hosts, gone=gone)
     options = asked.options(given)
-    for name in asked.again.may_go_on:
+    for name in asked.again.possibly_running:
         click.echo(f"not started again: {name} may be at work", err=True)
-    if asked.again.may_go_on:
+    if asked.again.possibly_running:
         click.echo(f"  follow it:  mlcube-remote attach {asked.run_id}", err=True)
         click.echo("  if its host is gone for good:  the same command, with --gone=HOST", err=True)
-    if asked.again.unplaced:
-        names = listed(asked.again.unplaced)
+    if asked.again.unassigned:
+        names = listed(asked.again.unassigned)
         click.echo(
             f"not started again: {names} may yet be placed by whoever began the run", err=True
         )
         click.echo(f"  if nobody does:  the same command, with --run-id={asked.run_id}", err=True)
     if not asked.again.attempts:
         click.echo("nothing to run again", err=True)
-        left = asked.again.may_go_on or asked.again.unplaced
+        left = asked.again.possibly_running or asked.again.unassigned
         return StateUnknownError.exit_code if left else 0
     with asked.where_it_began():
         return execute(options, again=asked.again.attempts)
@@ -89,8 +89,8 @@ class Asked:
     """What a run was begun with, and which of its jobs are to be run again."""
 
     run_id: str
-    began: Began
-    again: Again
+    began: RunArguments
+    again: RerunSelection
     gone: frozenset[str]
     """Hosts that will not come back."""
 
@@ -149,23 +149,23 @@ def choose_again(
     Raises:
         UsageError: There is no such run here, or it has nothing on one of these hosts.
     """
-    from mlcube_remote.app.rerun_selection import choose  # noqa: PLC0415
-    from mlcube_remote.jobs.lookup import arguments_of, run_named  # noqa: PLC0415
+    from mlcube_remote.app.rerun_selection import select_jobs  # noqa: PLC0415
+    from mlcube_remote.jobs.lookup import find_run_id, load_arguments  # noqa: PLC0415
     from mlcube_remote.runs.results import compile_index  # noqa: PLC0415
     from mlcube_remote.runs.store import Store  # noqa: PLC0415
 
     store = Store()
-    run_id = run_named(text, store)
+    run_id = find_run_id(text, store)
     if run_id is None:
         raise UsageError(
             f"no run {text!r} was begun on this machine",
             hint="only the machine that began a run knows its arguments",
         )
-    began = arguments_of(run_id, store)
+    began = load_arguments(run_id, store)
     index = compile_index(run_id, store, lambda told: click.echo(f"warning: {told}", err=True))
     with_jobs = {str(job["host"]) for job in index["jobs"] if job["host"] is not None}
     lost = _names(gone, with_jobs | set(began.options["hosts"]))
-    again = choose(index["jobs"], failed=failed, hosts=_names(hosts, with_jobs), gone=lost)
+    again = select_jobs(index["jobs"], failed=failed, hosts=_names(hosts, with_jobs), gone=lost)
     return Asked(run_id=run_id, began=began, again=again, gone=lost)
 
 

@@ -28,7 +28,7 @@ from mlcube_remote.inventory.model import Inventory
 
 if TYPE_CHECKING:  # parsing and --help need none of these
     from mlcube_remote.events.outcome import JobOutcome
-    from mlcube_remote.plan.job import Request
+    from mlcube_remote.plan.job import RunRequest
 
 _parallel_option = click.option(
     "--parallel",
@@ -151,14 +151,14 @@ def prepare(
     *,
     configure_only: bool = False,
     again: Mapping[str, int] | None = None,
-) -> tuple[Request, Inventory]:
+) -> tuple[RunRequest, Inventory]:
     """Return what the options of ``run`` ask for; nothing is touched.
 
     Args:
         given: The options.
         configure_only: Whether to stop before any task.
         again: Of a run that was begun before, the jobs to run again: see
-            :attr:`mlcube_remote.plan.job.Request.again`.
+            :attr:`mlcube_remote.plan.job.RunRequest.again`.
 
     Raises:
         UsageError: Something in them, or in a file that they name, is wrong.
@@ -172,11 +172,11 @@ def prepare(
     from mlcube_remote.commands.model import Options  # noqa: PLC0415
     from mlcube_remote.cube import system as system_settings  # noqa: PLC0415
     from mlcube_remote.cube.load import load, select_tasks  # noqa: PLC0415
-    from mlcube_remote.plan.gpu_requests import require_gpus  # noqa: PLC0415
-    from mlcube_remote.plan.job import Request  # noqa: PLC0415
-    from mlcube_remote.plan.trials import trials  # noqa: PLC0415
+    from mlcube_remote.plan.gpu_requests import check_gpus_option  # noqa: PLC0415
+    from mlcube_remote.plan.job import RunRequest  # noqa: PLC0415
+    from mlcube_remote.plan.trials import make_trials  # noqa: PLC0415
 
-    require_gpus(given["gpus"])
+    check_gpus_option(given["gpus"])
     system = system_settings.load()
     given = through_platform(given, system)
     task_names = split_names(given["tasks"])
@@ -191,7 +191,7 @@ def prepare(
     tasks = select_tasks(cube, task_names or tuple(cube.tasks)[: 1 if configure_only else 0])
     hosts = select_hosts(inventory, given["hosts"], given["where"])
     points = sweep_points(given, len(hosts))
-    request = Request(
+    request = RunRequest(
         cube=cube,
         hosts=hosts,
         tasks=tuple(task.name for task in tasks),
@@ -212,13 +212,13 @@ def prepare(
         inventory=None if inventory.path is None else str(inventory.path.absolute()),
         timeout=None if given["timeout"] is None else max(1, round(given["timeout"])),
         again=again,
-        trials=trials(cube, points, [task.name for task in tasks]),
+        trials=make_trials(cube, points, [task.name for task in tasks]),
         detach=given["detach"],
     )
     return request, inventory
 
 
-def _dry_run(request: Request, *, as_json: bool) -> int:
+def _dry_run(request: RunRequest, *, as_json: bool) -> int:
     from mlcube_remote.app.dry_run import dry_run  # noqa: PLC0415
     from mlcube_remote.ui import document, dryrun  # noqa: PLC0415
 
@@ -260,28 +260,28 @@ def _run_id(given: str | None) -> str:
 
 
 def perform(
-    request: Request, inventory: Inventory, given: dict[str, Any]
+    request: RunRequest, inventory: Inventory, given: dict[str, Any]
 ) -> tuple[JobOutcome, ...]:
     """Do what was prepared, and return how each job ended.
 
     Raises:
         PlanError: Cube, tasks and hosts do not fit together; nothing was touched.
     """
-    from mlcube_remote.plan.plan import plan  # noqa: PLC0415
+    from mlcube_remote.plan.plan import plan_jobs  # noqa: PLC0415
 
-    jobs = plan(request)
+    jobs = plan_jobs(request)
     logins = Logins.ask(
         inventory, password=given["ask_password"], passphrase=given["ask_passphrase"]
     )
-    from mlcube_remote.files.rsync import advice  # noqa: PLC0415
-    from mlcube_remote.scheduling.preconnect import Dialler  # noqa: PLC0415
+    from mlcube_remote.files.rsync import outdated_warning  # noqa: PLC0415
+    from mlcube_remote.scheduling.preconnect import EarlyConnector  # noqa: PLC0415
 
-    if any(not job.host.is_local for job in jobs) and (warning := advice()):
+    if any(not job.host.is_local for job in jobs) and (warning := outdated_warning()):
         click.echo(f"warning: {warning}", err=True)
     do = _in_pool(request, jobs, given) if request.trials else _on_each_host(jobs, given)
     # Before anything happens anywhere, so that whatever happens can be found again.
     store = None if request.configure_only else record(request, jobs, given)
-    dialler = Dialler(logins.connect)
+    dialler = EarlyConnector(logins.connect)
     dialler.begin(request.hosts, at_once=given["parallel"])
     # Hosts take their time to answer: the rest is imported meanwhile.
     from mlcube_remote.cli.following import show_jobs  # noqa: PLC0415
@@ -299,7 +299,7 @@ def perform(
             keeps=bool(request.trials),
         )
     finally:
-        dialler.hang_up()
+        dialler.close_idle()
 
 
 def _on_each_host(jobs: Any, given: dict[str, Any]) -> Any:
@@ -318,11 +318,11 @@ def _in_pool(request: Any, jobs: Any, given: dict[str, Any]) -> Any:
     """Return what does jobs wherever a host of the pool is free."""
     from mlcube_remote.runs.store import Store  # noqa: PLC0415
     from mlcube_remote.scheduling.pool import run_pool  # noqa: PLC0415
-    from mlcube_remote.scheduling.queue import places, queue  # noqa: PLC0415
-    from mlcube_remote.scheduling.scheduler import Policy, RetryOn  # noqa: PLC0415
+    from mlcube_remote.scheduling.queue import build_queue, host_slots  # noqa: PLC0415
+    from mlcube_remote.scheduling.scheduler import RetryOn, RetryPolicy  # noqa: PLC0415
 
-    waiting = queue(request, jobs, Store())
-    policy = Policy(
+    waiting = build_queue(request, jobs, Store())
+    policy = RetryPolicy(
         retries=given["retries"],
         retry_on=frozenset(RetryOn(each) for each in given["retry_on"] or ("host",)),
         patience=given["reconnect_timeout"],
@@ -331,6 +331,6 @@ def _in_pool(request: Any, jobs: Any, given: dict[str, Any]) -> Any:
     )
 
     def do(run: Any, decide: Any) -> Any:
-        return run_pool(waiting, places(request), policy, run, decide=decide)
+        return run_pool(waiting, host_slots(request), policy, run, decide=decide)
 
     return do

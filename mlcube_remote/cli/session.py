@@ -18,9 +18,9 @@ from mlcube_remote.transport.base import Connection
 
 if TYPE_CHECKING:  # a command that begins no run needs none of these
     from mlcube_remote.cube.system import SystemSettings
-    from mlcube_remote.jobs.lookup import KnownRun
-    from mlcube_remote.plan.job import Job, Request
-    from mlcube_remote.plan.sweep_points import Point
+    from mlcube_remote.jobs.lookup import RecordedRun
+    from mlcube_remote.plan.job import Job, RunRequest
+    from mlcube_remote.plan.sweep_points import SweepPoint
     from mlcube_remote.runs.store import Store
 
 
@@ -139,7 +139,7 @@ def is_pool(given: Mapping[str, Any]) -> bool:
     return any(given.get(name) for name in ("sweeps", "sweep_file", "shard"))
 
 
-def sweep_points(given: Mapping[str, Any], hosts: int) -> tuple[Point, ...]:
+def sweep_points(given: Mapping[str, Any], hosts: int) -> tuple[SweepPoint, ...]:
     """Return what ``--sweep``, ``--sweep-file`` or ``--shard`` come to; none where none was given.
 
     Raises:
@@ -148,11 +148,13 @@ def sweep_points(given: Mapping[str, Any], hosts: int) -> tuple[Point, ...]:
     if not is_pool(given):
         return ()
     sweeps, file, shard = given["sweeps"], given["sweep_file"], given["shard"]
-    from mlcube_remote.plan.sweep_points import sharded, swept  # noqa: PLC0415 - only for sweeps
+    from mlcube_remote.plan.sweep_points import parse_shard, parse_sweep  # noqa: PLC0415 - only for sweeps
 
     if shard and (sweeps or file):
         raise UsageError("--shard and --sweep: expected one of them")
-    points = sharded(shard, hosts) if shard else swept(sweeps, Path(file) if file else None)
+    points = (
+        parse_shard(shard, hosts) if shard else parse_sweep(sweeps, Path(file) if file else None)
+    )
     twice = sorted(split_arguments(given["arguments"]).keys() & points[0].values.keys())
     if twice:
         raise UsageError(f"{twice[0]}: is given a value, and swept too")
@@ -222,7 +224,7 @@ _FOR_THIS_TIME = frozenset(
 """Options that say how a command goes about it, rather than what is run."""
 
 
-def record(request: Request, jobs: Iterable[Job], given: Mapping[str, Any]) -> Store:
+def record(request: RunRequest, jobs: Iterable[Job], given: Mapping[str, Any]) -> Store:
     """Write down that a run is about to begin, and return where runs are remembered.
 
     Args:
@@ -278,14 +280,14 @@ def record(request: Request, jobs: Iterable[Job], given: Mapping[str, Any]) -> S
 def known_hosts(inventory: Inventory) -> tuple[Host, ...]:
     """Return all hosts that may have jobs: the inventory's, and those of remembered runs."""
     from mlcube_remote.errors import InventoryError  # noqa: PLC0415
-    from mlcube_remote.jobs.lookup import host_names  # noqa: PLC0415 - only to look for runs
+    from mlcube_remote.jobs.lookup import recorded_hosts  # noqa: PLC0415 - only to look for runs
     from mlcube_remote.runs.store import RecordError, Store  # noqa: PLC0415
 
     store = Store()
     names = dict.fromkeys(name for name in inventory.hosts if name != "local")
     for run_id in store.runs():
         try:
-            names.update(dict.fromkeys(host_names(run_id, store)))
+            names.update(dict.fromkeys(recorded_hosts(run_id, store)))
         except RecordError as problem:
             click.echo(f"warning: {problem}", err=True)
     hosts: list[Host] = []
@@ -305,7 +307,7 @@ def find_run(
     inventory: str | None,
     password: bool | Secret,
     passphrase: bool | Secret,
-) -> tuple[KnownRun, Logins]:
+) -> tuple[RecordedRun, Logins]:
     """Find the run that ``text`` means, in this machine's record or else on the hosts.
 
     Args:
@@ -319,21 +321,21 @@ def find_run(
         UsageError: There is no such run, or there are several.
     """
     from mlcube_remote.jobs import lookup as known  # noqa: PLC0415 - only for runs of before
-    from mlcube_remote.jobs.query import survey_all  # noqa: PLC0415
+    from mlcube_remote.jobs.query import query_all  # noqa: PLC0415
     from mlcube_remote.runs.store import Store  # noqa: PLC0415
 
     store, patterns = Store(), list(hosts)
-    run_id = known.run_named(text, store)
-    file = inventory or (run_id and known.inventory_of(run_id, store))
+    run_id = known.find_run_id(text, store)
+    file = inventory or (run_id and known.recorded_inventory(run_id, store))
     found = open_inventory(file)
     logins = Logins.ask(found, password=password, passphrase=passphrase)
     if run_id is not None:
-        chosen = select_hosts(found, patterns or known.host_names(run_id, store))
-        run = known.recorded(run_id, store, chosen)
+        chosen = select_hosts(found, patterns or known.recorded_hosts(run_id, store))
+        run = known.load_recorded(run_id, store, chosen)
     else:
         chosen = select_hosts(found, patterns) if patterns else known_hosts(found)
-        surveys = survey_all(chosen, logins.connect, everything=True)
-        run = known.surveyed(text, surveys, lambda name: Path.cwd() / "results" / name)
+        surveys = query_all(chosen, logins.connect, everything=True)
+        run = known.find_on_hosts(text, surveys, lambda name: Path.cwd() / "results" / name)
     if not run.jobs:
         raise UsageError(
             f"run {run.run_id} has no job on {', '.join(patterns)}",

@@ -9,20 +9,20 @@ from functools import partial
 
 import attrs
 
-from mlcube_remote.dispatch.finish import conclude
-from mlcube_remote.dispatch.monitor import Reached, Watch, begin_at, pull, watch
-from mlcube_remote.dispatch.run_context import Run
+from mlcube_remote.dispatch.finish import finish_job
+from mlcube_remote.dispatch.monitor import JobMonitor, JobProgress, begin_at, monitor_job, pull
+from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.errors import HostUnfitError, NotStartedError, PlanError, StateUnknownError
-from mlcube_remote.events.emitter import Journal
+from mlcube_remote.events.emitter import JobEvents
 from mlcube_remote.events.model import Level, Stage
 from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
 from mlcube_remote.jobs.follow import fetch_rest
-from mlcube_remote.jobs.handle import Ticket
-from mlcube_remote.jobs.launch import state
-from mlcube_remote.jobs.lookup import KnownJob
-from mlcube_remote.jobs.query import LIVE, survey
-from mlcube_remote.jobs.state import Verdict, ask, can_be_adopted, judge
-from mlcube_remote.jobs.stop import GRACE, stop
+from mlcube_remote.jobs.handle import JobHandle
+from mlcube_remote.jobs.launch import read_job_state
+from mlcube_remote.jobs.lookup import RecordedJob
+from mlcube_remote.jobs.query import LIVE, query_host
+from mlcube_remote.jobs.state import TaskReport, can_be_adopted, derive_outcome, read_task
+from mlcube_remote.jobs.stop import STOP_GRACE_S, request_stop
 from mlcube_remote.transport.base import Connection
 
 _LOOKS = 0.2
@@ -30,7 +30,7 @@ _LOOKS = 0.2
 
 
 @attrs.frozen(kw_only=True)
-class Following:
+class AttachOptions:
     """How a job is followed again."""
 
     tail: int | None = None
@@ -42,78 +42,82 @@ class Following:
     repeats: bool = True
     """Whether to show what this machine has seen to its end, too."""
 
-    def tail_of(self, known: KnownJob) -> int | None:
+    def tail_of(self, known: RecordedJob) -> int | None:
         """Return the lines to begin a job's output with."""
         return 0 if known.is_seen and not self.repeats else self.tail
 
 
-def attach_job(known: KnownJob, how: Following, run: Run) -> JobOutcome:
+def attach_job(known: RecordedJob, how: AttachOptions, run: RunContext) -> JobOutcome:
     """Follow a job until it has ended, and pull what it made."""
 
-    def work(job: Watch) -> None:
-        while (found := job.line.steadily(lambda at: state(at, job.ticket))) == "preparing":
+    def work(job: JobMonitor) -> None:
+        while (
+            found := job.line.steadily(lambda at: read_job_state(at, job.handle))
+        ) == "preparing":
             run.check()
             time.sleep(_LOOKS)
-        _require_started(job.ticket, found)
+        _require_started(job.handle, found)
         if how.ends:
             _show(job, how)
-            job.reached.detached = found in LIVE
+            job.progress.detached = found in LIVE
             return
         tail = how.tail_of(known)
-        watch(attrs.evolve(job, tail=tail, shows_output=how.shows_output, pulls=how.pulls))
+        monitor_job(attrs.evolve(job, tail=tail, shows_output=how.shows_output, pulls=how.pulls))
 
     return _on_host(known, run, work)
 
 
-def _show(job: Watch, how: Following) -> None:
+def _show(job: JobMonitor, how: AttachOptions) -> None:
     """Show what the job's tasks have written by now."""
-    for number, task in enumerate(job.ticket.tasks, 1):
+    for number, task in enumerate(job.handle.tasks, 1):
         begin = begin_at(attrs.evolve(job, tail=how.tail), number)
-        sink = job.journal.output(Stage.RUN, task.task)
-        job.line.steadily(partial(fetch_rest, job.ticket, number, begin, sink))
+        sink = job.events.output(Stage.RUN, task.task)
+        job.line.steadily(partial(fetch_rest, job.handle, number, begin, sink))
 
 
-def look_job(known: KnownJob, run: Run) -> JobOutcome:
+def status_job(known: RecordedJob, run: RunContext) -> JobOutcome:
     """Tell how a job stands."""
 
-    def work(job: Watch) -> None:
-        found = job.line.steadily(lambda at: state(at, job.ticket))
+    def work(job: JobMonitor) -> None:
+        found = job.line.steadily(lambda at: read_job_state(at, job.handle))
         if found == "preparing":
-            job.reached.detached = True
+            job.progress.detached = True
             return
-        _require_started(job.ticket, found)
-        job.reached.tasks += job.line.steadily(lambda at: _verdicts(at, job.ticket))
-        job.reached.detached = found in LIVE
+        _require_started(job.handle, found)
+        job.progress.tasks += job.line.steadily(lambda at: _verdicts(at, job.handle))
+        job.progress.detached = found in LIVE
 
     return _on_host(known, run, work)
 
 
-def stop_job(known: KnownJob, run: Run, *, grace: int = GRACE) -> JobOutcome:
+def stop_job(known: RecordedJob, run: RunContext, *, grace: int = STOP_GRACE_S) -> JobOutcome:
     """Ask a job to stop, wait until it has, and tell how it ended."""
 
-    def work(job: Watch) -> None:
-        found = job.line.steadily(lambda at: state(at, job.ticket))
-        _require_present(job.ticket, found)
+    def work(job: JobMonitor) -> None:
+        found = job.line.steadily(lambda at: read_job_state(at, job.handle))
+        _require_present(job.handle, found)
         if found not in LIVE:
-            job.journal.note(Level.INFO, "nothing to do: it has ended")
+            job.events.note(Level.INFO, "nothing to do: it has ended")
         else:
-            job.line.steadily(lambda at: stop(at, job.ticket, grace))
+            job.line.steadily(lambda at: request_stop(at, job.handle, grace))
             deadline = time.monotonic() + grace + 30
-            while job.line.steadily(lambda at: state(at, job.ticket)) in LIVE:
+            while job.line.steadily(lambda at: read_job_state(at, job.handle)) in LIVE:
                 if time.monotonic() > deadline:
                     raise StateUnknownError(
-                        job.ticket.host,
+                        job.handle.host,
                         "it was asked to stop and still runs",
-                        hint=f"mlcube-remote status {job.ticket.run_id}",
+                        hint=f"mlcube-remote status {job.handle.run_id}",
                     )
                 time.sleep(_LOOKS)
         if found != "preparing":
-            job.reached.tasks += job.line.steadily(lambda at: _verdicts(at, job.ticket))
+            job.progress.tasks += job.line.steadily(lambda at: _verdicts(at, job.handle))
 
     return _on_host(known, run, work)
 
 
-def pull_job(known: KnownJob, run: Run, *, names: frozenset[str] = frozenset()) -> JobOutcome:
+def pull_job(
+    known: RecordedJob, run: RunContext, *, names: frozenset[str] = frozenset()
+) -> JobOutcome:
     """Bring home what a job has made so far.
 
     Args:
@@ -122,106 +126,106 @@ def pull_job(known: KnownJob, run: Run, *, names: frozenset[str] = frozenset()) 
         names: Outputs to pull; none: all.
     """
 
-    def work(job: Watch) -> None:
-        found = job.line.steadily(lambda at: state(at, job.ticket))
-        _require_started(job.ticket, found)
-        tasks = job.line.steadily(lambda at: _verdicts(at, job.ticket))
+    def work(job: JobMonitor) -> None:
+        found = job.line.steadily(lambda at: read_job_state(at, job.handle))
+        _require_started(job.handle, found)
+        tasks = job.line.steadily(lambda at: _verdicts(at, job.handle))
         begun = {task.task for task in tasks if task.status is not Status.NOT_STARTED}
-        _require_outputs(job.ticket, names)
-        job.reached.tasks += tasks
-        job.reached.detached = found in LIVE
+        _require_outputs(job.handle, names)
+        job.progress.tasks += tasks
+        job.progress.detached = found in LIVE
         pull(job, begun, names=names)
 
     return _on_host(known, run, work)
 
 
-def _require_outputs(ticket: Ticket, names: frozenset[str]) -> None:
-    known = {item.name for folder in ticket.folders for item in folder.outputs}
-    known |= {item.name for item in ticket.in_place}
+def _require_outputs(handle: JobHandle, names: frozenset[str]) -> None:
+    known = {item.name for folder in handle.folders for item in folder.outputs}
+    known |= {item.name for item in handle.in_place}
     if unknown := sorted(names - known):
         raise PlanError(
-            f"{ticket.host}: the run has no output {', '.join(unknown)}",
+            f"{handle.host}: the run has no output {', '.join(unknown)}",
             hint=f"it has: {', '.join(sorted(known)) or 'none'}",
         )
 
 
-def _require_started(ticket: Ticket, found: str) -> None:
-    _require_present(ticket, found)
+def _require_started(handle: JobHandle, found: str) -> None:
+    _require_present(handle, found)
     if found == "abandoned":
         raise NotStartedError(
-            ticket.host,
+            handle.host,
             "the job was not started: its client vanished before that",
-            hint=f"run it again, with --run-id={ticket.run_id} where it was begun",
+            hint=f"run it again, with --run-id={handle.run_id} where it was begun",
         )
 
 
-def _require_present(ticket: Ticket, found: str) -> None:
+def _require_present(handle: JobHandle, found: str) -> None:
     if found in {"", "absent"}:
         raise NotStartedError(
-            ticket.host,
-            f"run {ticket.run_id} has no job there: it was never started, or was cleaned away",
-            hint=f"mlcube-remote ps --all --host={ticket.host}",
+            handle.host,
+            f"run {handle.run_id} has no job there: it was never started, or was cleaned away",
+            hint=f"mlcube-remote ps --all --host={handle.host}",
         )
 
 
-def _verdicts(connection: Connection, ticket: Ticket) -> list[TaskOutcome]:
+def _verdicts(connection: Connection, handle: JobHandle) -> list[TaskOutcome]:
     """Return how each task stands; those that cannot begin any more did not start."""
     outcomes: list[TaskOutcome] = []
     over = False
-    for number, task in enumerate(ticket.tasks, 1):
+    for number, task in enumerate(handle.tasks, 1):
         if over:
             outcomes.append(TaskOutcome(task=task.task, status=Status.NOT_STARTED))
             continue
-        told = ask(connection, ticket, number)
-        outcomes.append(_standing(ticket, number, told))
+        told = read_task(connection, handle, number)
+        outcomes.append(_standing(handle, number, told))
         over = told.exit not in {None, 0} or not (told.alive or told.exit == 0)
     return outcomes
 
 
-def _standing(ticket: Ticket, number: int, told: Verdict) -> TaskOutcome:
-    task = ticket.tasks[number - 1]
+def _standing(handle: JobHandle, number: int, told: TaskReport) -> TaskOutcome:
+    task = handle.tasks[number - 1]
     if told.exit is None and (told.alive or can_be_adopted(told)):
         begun = told.started is not None
         return TaskOutcome(task=task.task, status=Status.RUNNING if begun else Status.NOT_STARTED)
     try:
-        return judge(ticket, task, told)
+        return derive_outcome(handle, task, told)
     except HostUnfitError as problem:
         return TaskOutcome(
             task=task.task, status=Status.FAILED, exit_code=told.exit, reason=problem.reason
         )
 
 
-def _on_host(known: KnownJob, run: Run, work: Callable[[Watch], None]) -> JobOutcome:
+def _on_host(known: RecordedJob, run: RunContext, work: Callable[[JobMonitor], None]) -> JobOutcome:
     """Connect, find the job's ticket, and do the work on it."""
     host = known.host
-    ticket = known.ticket
-    journal = Journal(host=host.name, job=known.job, began=run.began, sink=run.sink)
+    handle = known.handle
+    events = JobEvents(host=host.name, job=known.job, began=run.began, sink=run.sink)
 
-    def whole(reached: Reached) -> None:
+    def whole(progress: JobProgress) -> None:
         run.check()
         # It was begun before: until its host has said otherwise, it may run.
-        reached.launched = True
-        with run.line(host, journal) as line:
-            found = ticket or line.steadily(lambda at: _ask_ticket(at, known))
+        progress.launched = True
+        with run.line(host, events) as line:
+            found = handle or line.steadily(lambda at: _ask_ticket(at, known))
             line.attach_hint = f"mlcube-remote attach {found.run_id}"
-            reached.ticket = found
-            work(Watch(ticket=found, run=run, journal=journal, line=line, reached=reached))
+            progress.handle = found
+            work(JobMonitor(handle=found, run=run, events=events, line=line, progress=progress))
 
-    return conclude(
+    return finish_job(
         whole,
         job=(known.run_id, known.job_id),
-        platform=ticket.platform if ticket else "",
-        tasks=[task.task for task in ticket.tasks] if ticket else [],
+        platform=handle.platform if handle else "",
+        tasks=[task.task for task in handle.tasks] if handle else [],
         run=run,
-        journal=journal,
+        events=events,
         attempt=known.attempt,
     )
 
 
-def _ask_ticket(connection: Connection, known: KnownJob) -> Ticket:
-    for job in survey(connection, known.host, everything=True):
-        if job.job_id == known.job_id and job.ticket is not None:
-            return job.ticket
+def _ask_ticket(connection: Connection, known: RecordedJob) -> JobHandle:
+    for job in query_host(connection, known.host, everything=True):
+        if job.job_id == known.job_id and job.handle is not None:
+            return job.handle
     raise NotStartedError(
         known.host.name,
         "the job was not started: its client vanished before that, or it was cleaned away",

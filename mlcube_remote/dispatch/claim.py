@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum
 
-from mlcube_remote.dispatch.stages import Bench
+from mlcube_remote.dispatch.stages import JobContext
 from mlcube_remote.errors import HostError, MLCubeRemoteError, PlanError, StateUnknownError
 from mlcube_remote.events.model import Level
-from mlcube_remote.jobs.handle import Ticket
-from mlcube_remote.jobs.launch import reserve, state
+from mlcube_remote.jobs.handle import JobHandle
+from mlcube_remote.jobs.launch import read_job_state, reserve
 from mlcube_remote.transport.base import Connection
 
 _LOOKS = 1.0
@@ -32,24 +32,24 @@ class Claim(Enum):
 
 
 @contextmanager
-def claimed(bench: Bench, ticket: Ticket) -> Iterator[Claim]:
+def hold_claim(context: JobContext, handle: JobHandle) -> Iterator[Claim]:
     """Hold the claim until the job is launched; one that cannot be launched is given back.
 
     Raises:
         BusyError: Another run holds the workspace.
     """
-    held = claim(bench, ticket)
+    held = claim_job(context, handle)
     try:
         yield held
     except MLCubeRemoteError:
-        if held is not Claim.ANOTHERS and not bench.reached.launched:
+        if held is not Claim.ANOTHERS and not context.progress.launched:
             # Without a connection it will be seen to be abandoned.
             with suppress(HostError):
-                bench.line.connection.call("mlcr_give_back", ticket.job_dir)
+                context.line.connection.call("mlcr_give_back", handle.job_dir)
         raise
 
 
-def claim(bench: Bench, ticket: Ticket) -> Claim:
+def claim_job(context: JobContext, handle: JobHandle) -> Claim:
     """Claim the job on its host; a claim whose client died before the launch is taken over.
 
     For as long as the job is not launched, each new connection claims it anew: the host takes a
@@ -58,67 +58,67 @@ def claim(bench: Bench, ticket: Ticket) -> Claim:
     Raises:
         BusyError: Another run holds the workspace.
     """
-    held = bench.line.steadily(lambda connection: _claim(bench, ticket, connection))
+    held = context.line.steadily(lambda connection: _claim(context, handle, connection))
     if held is not Claim.ANOTHERS:
-        bench.line.after.append(lambda connection: _claim_again(bench, ticket, connection))
+        context.line.after.append(lambda connection: _claim_again(context, handle, connection))
     return held
 
 
-def _claim(bench: Bench, ticket: Ticket, connection: Connection) -> Claim:
+def _claim(context: JobContext, handle: JobHandle, connection: Connection) -> Claim:
     def wait(reason: str) -> None:
-        bench.run.check()
-        bench.journal.note(Level.INFO, f"waiting: {reason}")
+        context.run.check()
+        context.events.note(Level.INFO, f"waiting: {reason}")
 
     while True:
         found = reserve(
             connection,
-            ticket,
-            bench.lock,
-            group=bench.group,
-            wait=wait if bench.waits else None,
+            handle,
+            context.lock,
+            group=context.group,
+            wait=wait if context.waits else None,
         )
         if found.state is None:
             return Claim.SHARED if found.is_kept else Claim.OURS
         if found.state != "abandoned":
             return Claim.ANOTHERS
-        connection.call("mlcr_remove", ticket.root, ticket.job_id)
+        connection.call("mlcr_remove", handle.root, handle.job_id)
 
 
-def _claim_again(bench: Bench, ticket: Ticket, connection: Connection) -> None:
-    if not bench.reached.launched and _claim(bench, ticket, connection) is Claim.ANOTHERS:
+def _claim_again(context: JobContext, handle: JobHandle, connection: Connection) -> None:
+    if not context.progress.launched and _claim(context, handle, connection) is Claim.ANOTHERS:
         raise StateUnknownError(
             connection.name,
             "another client took the run over while this one was cut off",
-            hint=f"mlcube-remote attach {ticket.run_id}",
+            hint=f"mlcube-remote attach {handle.run_id}",
         )
 
 
-def join(bench: Bench, ticket: Ticket) -> None:
+def join_other_client(context: JobContext, handle: JobHandle) -> None:
     """Wait until the job that another client claimed has been launched.
 
     Raises:
         PlanError: The run id stands for other tasks.
         StateUnknownError: The other client gave up.
     """
-    line = bench.line
-    text = line.steadily(lambda at: at.call("mlcr_line", f"{ticket.job_dir}/request")).text
-    if (theirs := _tasks(text)) != [task.task for task in ticket.tasks]:
+    line = context.line
+    text = line.steadily(lambda at: at.call("mlcr_line", f"{handle.job_dir}/request")).text
+    if (theirs := _tasks(text)) != [task.task for task in handle.tasks]:
         raise PlanError(
-            f"{ticket.host}: run {ticket.run_id} is of other tasks there: "
+            f"{handle.host}: run {handle.run_id} is of other tasks there: "
             f"{', '.join(theirs) or 'not readable'}",
             hint="leave --run-id out: each run gets an id of its own",
         )
-    bench.journal.note(Level.INFO, f"run {ticket.run_id} was begun before: following it")
-    while (found := line.steadily(lambda at: state(at, ticket))) == "preparing":
-        bench.run.check()
+    context.events.note(Level.INFO, f"run {handle.run_id} was begun before: following it")
+    while (found := line.steadily(lambda at: read_job_state(at, handle))) == "preparing":
+        context.run.check()
         time.sleep(_LOOKS)
     if found in {"abandoned", "absent"}:
         raise StateUnknownError(
-            ticket.host,
+            handle.host,
             "the client that was about to launch the job gave up",
-            hint=f"run it again with --run-id={ticket.run_id}",
+            hint=f"run it again with --run-id={handle.run_id}",
         )
-    bench.reached.launched = True
+    context.progress.launched = True
 
 
 def _tasks(request: str) -> list[str]:

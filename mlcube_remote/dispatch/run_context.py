@@ -12,7 +12,7 @@ from functools import partial
 import attrs
 
 from mlcube_remote.errors import GivenUpError, HostError, StoppedByUserError
-from mlcube_remote.events.emitter import Journal
+from mlcube_remote.events.emitter import JobEvents
 from mlcube_remote.events.model import EventSink, Level, Stage
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.jobs.reconnecting import RECONNECT_TIMEOUT, Line
@@ -41,7 +41,7 @@ class Mirror:
 
 
 @attrs.define(kw_only=True)
-class Run:
+class RunContext:
     """What the jobs of one run share."""
 
     connect: Callable[[Host, Callable[[str], None]], Connection]
@@ -70,7 +70,7 @@ class Run:
     _idle: dict[str, list[Connection]] = attrs.field(factory=dict, init=False)
 
     @contextmanager
-    def line(self, host: Host, journal: Journal) -> Iterator[Line]:
+    def line(self, host: Host, events: JobEvents) -> Iterator[Line]:
         """Connect to a host for one job, whose journal tells of it.
 
         Raises:
@@ -78,14 +78,14 @@ class Run:
         """
 
         def note(text: str) -> None:
-            journal.note(Level.INFO, text)
+            events.note(Level.INFO, text)
 
-        with journal.stage(Stage.CONNECT):
+        with events.stage(Stage.CONNECT):
             connection = self.connection(host, note)
         line = Line(
             connection=connection,
             dial=partial(self.connect, host, note),
-            journal=journal,
+            events=events,
             timeout=self.reconnect_timeout,
         )
         with line.until_done(self.keep):
@@ -119,7 +119,7 @@ class Run:
         if not is_kept:
             connection.close()
 
-    def hang_up(self) -> None:
+    def close_idle(self) -> None:
         """Close what was left: no job comes any more."""
         with self._guard:
             self.keeps = False
@@ -129,12 +129,12 @@ class Run:
             connection.close()
 
     @contextmanager
-    def alone_in(self, root_id: str, journal: Journal) -> Iterator[None]:
+    def exclusive_root(self, root_id: str, events: JobEvents) -> Iterator[None]:
         """Hold a ``remote_root`` for one job, when two hosts of the run turn out to share it."""
         with self._guard:
-            first, lock = self._roots.setdefault(root_id, (journal.host, threading.Lock()))
-        if first != journal.host:
-            journal.note(
+            first, lock = self._roots.setdefault(root_id, (events.host, threading.Lock()))
+        if first != events.host:
+            events.note(
                 Level.WARNING,
                 f"shares its remote_root with {first} (one machine, or one file system): "
                 "their jobs run one after the other",
@@ -151,7 +151,7 @@ class Run:
             yield mirror
 
     @contextmanager
-    def reachable(
+    def on_interrupt(
         self, job: str, *, stop: Callable[[], None], leave: Callable[[], None]
     ) -> Iterator[None]:
         """Let :meth:`stop` and :meth:`leave` reach a job for as long as the block lasts.
@@ -178,7 +178,7 @@ class Run:
         self.stopping.set()
         self._tell(lambda ends: ends.stop)
 
-    def give_up(self, why: str) -> None:
+    def cancel(self, why: str) -> None:
         """Ask every job to stop, because others have failed.
 
         Args:

@@ -16,25 +16,25 @@ from mlcube_remote.commands.model import ImageCommands, TaskCommands
 from mlcube_remote.commands.owning import owning
 from mlcube_remote.commands.paths import holds, host_path
 from mlcube_remote.dispatch.configure import configure
-from mlcube_remote.dispatch.monitor import Reached
-from mlcube_remote.dispatch.run_context import Run
+from mlcube_remote.dispatch.monitor import JobProgress
+from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.errors import HostError, PlanError, StateUnknownError
-from mlcube_remote.events.emitter import Journal
+from mlcube_remote.events.emitter import JobEvents
 from mlcube_remote.events.model import Level, Stage
 from mlcube_remote.facts.images import Image, find_image, require_architecture
-from mlcube_remote.facts.probe import Facts
-from mlcube_remote.files.rsync import Moved
-from mlcube_remote.files.upload import Sent, Tree, send, trees
-from mlcube_remote.jobs.handle import Ticket, TicketTask
-from mlcube_remote.jobs.launch import Expected, Start, launch, unprepared
+from mlcube_remote.facts.probe import HostFacts
+from mlcube_remote.files.rsync import TransferStats
+from mlcube_remote.files.upload import UploadResult, UploadTree, upload, upload_trees
+from mlcube_remote.jobs.handle import JobHandle, TaskHandle
+from mlcube_remote.jobs.launch import Prerequisites, TaskStart, launch, preparation_error
 from mlcube_remote.jobs.reconnecting import Line
-from mlcube_remote.jobs.records import plan_to_start
+from mlcube_remote.jobs.records import record_planned
 from mlcube_remote.plan.host_paths import HostPaths
 from mlcube_remote.plan.job import Job
-from mlcube_remote.plan.outputs import Wanted, folders
-from mlcube_remote.plan.placement import Placed, Where, made_by_cube
-from mlcube_remote.plan.sweep_targets import MadeFile
-from mlcube_remote.plan.trials import made_paths
+from mlcube_remote.plan.outputs import DownloadRequest, download_folders
+from mlcube_remote.plan.placement import DataLocation, PlacedParameter, is_made_by_cube
+from mlcube_remote.plan.sweep_targets import GeneratedFile
+from mlcube_remote.plan.trials import generated_file_paths
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.runs.ids import client_name, container_name, slug
 from mlcube_remote.runs.locks import alone
@@ -44,23 +44,23 @@ from mlcube_remote.transport.quoting import quote_words
 
 _PIECE = 64 * 1024
 
-Built = Sequence[tuple[str, TaskCommands]]
+BuiltTasks = Sequence[tuple[str, TaskCommands]]
 """(task, its commands), in order."""
 
 
 @attrs.frozen(kw_only=True)
-class Bench:
+class JobContext:
     """Everything that the stages of one job work with."""
 
     job: Job
-    run: Run
-    journal: Journal
+    run: RunContext
+    events: JobEvents
     line: Line
-    facts: Facts
+    facts: HostFacts
     paths: HostPaths
-    reached: Reached
+    progress: JobProgress
 
-    def placed(self) -> list[tuple[str, Placed]]:
+    def placed(self) -> list[tuple[str, PlacedParameter]]:
         """Return (task, parameter) of all tasks, in order."""
         every = self.job.placed(self.paths.root)
         return [(task, item) for task, items in every.items() for item in items]
@@ -80,11 +80,11 @@ class Bench:
         """What shares the workspace with this job: its run's other jobs, of a sweep; or nothing."""
         return "" if self.job.trial is None else self.job.request.run_id
 
-    def ticket(self, commands: Built) -> Ticket:
+    def handle(self, commands: BuiltTasks) -> JobHandle:
         """Return what those must know who follow the job."""
         job, placed = self.job, self.placed()
         local = job.host.is_local
-        return Ticket(
+        return JobHandle(
             run_id=job.request.run_id,
             job_id=job.id,
             host=job.host.name,
@@ -93,7 +93,7 @@ class Bench:
             client=client_name(),
             root=self.paths.root,
             tasks=tuple(
-                TicketTask(
+                TaskHandle(
                     task=task,
                     engine=built.engine,
                     container=container_name(self.facts.uid, job.id, number)
@@ -102,86 +102,88 @@ class Bench:
                 )
                 for number, (task, built) in enumerate(commands, 1)
             ),
-            folders=() if local else folders(job.cube, placed, self.paths, results=job.results),
+            folders=()
+            if local
+            else download_folders(job.cube, placed, self.paths, results=job.results),
             in_place=_in_place(placed) if local else (),
             timeout=job.request.timeout,
             job=job.own_name,
             parameters={} if job.trial is None else dict(job.trial.point.values),
         )
 
-    def remember(self, ticket: Ticket) -> None:
+    def remember(self, handle: JobHandle) -> None:
         """Write the ticket into this machine's record."""
-        self.reached.ticket = ticket
+        self.progress.handle = handle
         if self.run.store is not None:
-            plan_to_start(self.run.store, ticket, self.job.attempt)
+            record_planned(self.run.store, handle, self.job.attempt)
 
 
-def _in_place(placed: Sequence[tuple[str, Placed]]) -> tuple[Wanted, ...]:
+def _in_place(placed: Sequence[tuple[str, PlacedParameter]]) -> tuple[DownloadRequest, ...]:
     return tuple(
-        Wanted(task=task, name=item.parameter.name, path=str(item.local), directory=None)
+        DownloadRequest(task=task, name=item.parameter.name, path=str(item.local), directory=None)
         for task, item in placed
         if item.is_output and item.local is not None
     )
 
 
-def sync_stage(bench: Bench, needed: ImageCommands) -> Image:
+def sync_stage(context: JobContext, needed: ImageCommands) -> Image:
     """Bring the mirror up to date; meanwhile, ask whether the image is there.
 
     Whether a SIF file still is what its recipe says can only be asked when the recipe is there.
     """
     if needed.platform not in CONTAINER_ENGINES:
-        _sync(bench, image=needed.image)
-        return bench.line.steadily(lambda at: find_image(at, needed, bench.paths))
+        _sync(context, image=needed.image)
+        return context.line.steadily(lambda at: find_image(at, needed, context.paths))
     with ThreadPoolExecutor(1, thread_name_prefix="mlcr-image") as aside:
         looking: Future[Image] = aside.submit(
-            find_image, bench.line.connection, needed, bench.paths
+            find_image, context.line.connection, needed, context.paths
         )
-        _sync(bench)
-        return bench.line.steadily(_once(looking, bench, needed))
+        _sync(context)
+        return context.line.steadily(_once(looking, context, needed))
 
 
-def _sync(bench: Bench, *, image: str = "") -> None:
-    if bench.job.host.is_local:
+def _sync(context: JobContext, *, image: str = "") -> None:
+    if context.job.host.is_local:
         return
-    bench.line.connection.expect_channel()
-    with bench.journal.stage(Stage.SYNC) as notes:
-        items = bench.job.sent(bench.paths.root)
-        every = trees(bench.job.request.cube, items, bench.paths, image=image)
+    context.line.connection.expect_channel()
+    with context.events.stage(Stage.SYNC) as notes:
+        items = context.job.sent(context.paths.root)
+        every = upload_trees(context.job.request.cube, items, context.paths, image=image)
         # The mirror is this user's and this machine's: nobody else ever fills it.
-        mirror = slug(bench.job.host.name, of=str(bench.job.request.cube.root))
-        with alone(mirror, partial(_tell_waiting, bench.journal)):
-            notes.detail = _send_all(bench, every)
+        mirror = slug(context.job.host.name, of=str(context.job.request.cube.root))
+        with alone(mirror, partial(_tell_waiting, context.events)):
+            notes.detail = _send_all(context, every)
 
 
-def _tell_waiting(journal: Journal) -> None:
-    journal.note(Level.INFO, "waiting: another client is sending this cube")
+def _tell_waiting(events: JobEvents) -> None:
+    events.note(Level.INFO, "waiting: another client is sending this cube")
 
 
-def _send_all(bench: Bench, all_trees: Sequence[Tree]) -> str:
+def _send_all(context: JobContext, all_trees: Sequence[UploadTree]) -> str:
     parents = [posixpath.dirname(tree.remote) for tree in all_trees if not tree.mirror]
     if parents:
-        bench.line.steadily(lambda connection: _make(connection, parents))
-    total = Moved(0, 0)
+        context.line.steadily(lambda connection: _make(connection, parents))
+    total = TransferStats(0, 0)
     for tree in all_trees:
-        bench.run.check()
-        bench.journal.note(Level.DEBUG, f"sync: {tree.local} to {tree.remote}")
-        sent = bench.line.steadily(partial(_send, bench, tree))
-        total = Moved(total.files + sent.moved.files, total.size + sent.moved.size)
+        context.run.check()
+        context.events.note(Level.DEBUG, f"sync: {tree.local} to {tree.remote}")
+        sent = context.line.steadily(partial(_send, context, tree))
+        total = TransferStats(total.files + sent.moved.files, total.size + sent.moved.size)
         for link in sent.left_out:
-            bench.journal.note(Level.WARNING, f"not sent: {link} is a link that leaves the cube")
+            context.events.note(Level.WARNING, f"not sent: {link} is a link that leaves the cube")
     return str(total)
 
 
-def _send(bench: Bench, tree: Tree, connection: Connection) -> Sent:
-    return send(
+def _send(context: JobContext, tree: UploadTree, connection: Connection) -> UploadResult:
+    return upload(
         connection,
         tree,
-        progress=lambda detail, fraction: bench.journal.progress(Stage.SYNC, detail, fraction),
+        progress=lambda detail, fraction: context.events.progress(Stage.SYNC, detail, fraction),
     )
 
 
 def _once(
-    looking: Future[Image], bench: Bench, needed: ImageCommands
+    looking: Future[Image], context: JobContext, needed: ImageCommands
 ) -> Callable[[Connection], Image]:
     """Return what gives the answer that is on its way; asked again, it asks the host again."""
     answers = [looking]
@@ -189,51 +191,51 @@ def _once(
     def look(connection: Connection) -> Image:
         if answers:
             return answers.pop().result()
-        return find_image(connection, needed, bench.paths)
+        return find_image(connection, needed, context.paths)
 
     return look
 
 
-def configure_stage(bench: Bench, needed: ImageCommands, image: Image) -> None:
+def configure_stage(context: JobContext, needed: ImageCommands, image: Image) -> None:
     """Make sure that the image is there, and that the machine can run it."""
     # Of a SIF file it is known whether another build would make another one.
     in_engine = needed.platform in CONTAINER_ENGINES
-    always = needed.before_each_run or (bench.job.request.configure_only and in_engine)
+    always = needed.before_each_run or (context.job.request.configure_only and in_engine)
     if image.stale:
-        bench.journal.note(Level.INFO, f"the recipe of {needed.image} changed: building it again")
-    with bench.journal.stage(Stage.CONFIGURE) as notes:
+        context.events.note(Level.INFO, f"the recipe of {needed.image} changed: building it again")
+    with context.events.stage(Stage.CONFIGURE) as notes:
         if image.present and not always:
             notes.skipped, notes.detail = True, "image present"
         else:
-            image = bench.line.steadily(partial(_configure, bench, needed))
-        warning = bench.line.steadily(
-            lambda at: require_architecture(at, bench.facts, image, needed.image)
+            image = context.line.steadily(partial(_configure, context, needed))
+        warning = context.line.steadily(
+            lambda at: require_architecture(at, context.facts, image, needed.image)
         )
     if warning:
-        bench.journal.note(Level.WARNING, warning)
+        context.events.note(Level.WARNING, warning)
 
 
-def _configure(bench: Bench, needed: ImageCommands, connection: Connection) -> Image:
-    configure(connection, bench.journal, bench.paths, needed)
-    return find_image(connection, needed, bench.paths)
+def _configure(context: JobContext, needed: ImageCommands, connection: Connection) -> Image:
+    configure(connection, context.events, context.paths, needed)
+    return find_image(connection, needed, context.paths)
 
 
-def require_data_there(bench: Bench) -> None:
+def require_data_there(context: JobContext) -> None:
     """Refuse to run on data that the host was to have in place, and does not have.
 
     Raises:
         PlanError: An input is not there, and no task of the job makes it.
     """
-    job = bench.job
+    job = context.job
     # What a job of a sweep has for itself is made when it starts.
-    made = [bench.paths.room] if bench.paths.room else []
-    for task, item in bench.placed():
-        if item.where is not Where.HOST or job.host.is_local:
+    made = [context.paths.room] if context.paths.room else []
+    for task, item in context.placed():
+        if item.where is not DataLocation.HOST or job.host.is_local:
             continue
-        path = host_path(item.parameter.value, bench.paths.layout)
+        path = host_path(item.parameter.value, context.paths.layout)
         if item.is_output:
             made.append(path)
-        elif bench.facts.kinds.get(path) == "-" and (
+        elif context.facts.kinds.get(path) == "-" and (
             item.is_of_unknown_type or not any(holds(each, path) for each in made)
         ):
             name = item.parameter.name
@@ -245,76 +247,76 @@ def require_data_there(bench: Bench) -> None:
             )
 
 
-def require_inputs_there(bench: Bench) -> None:
+def require_inputs_there(context: JobContext) -> None:
     """Refuse to run without an input that only the host could have had.
 
     Raises:
         PlanError: An input is neither here nor there.
     """
-    cube = bench.job.cube
+    cube = context.job.cube
     made: set[str] = set()
-    for task, item in bench.placed():
+    for task, item in context.placed():
         value = item.parameter.value
         if item.is_output:
             made.add(value)
             continue
-        if item.where is not Where.WORKSPACE or item.local is None or item.local.exists():
+        if item.where is not DataLocation.WORKSPACE or item.local is None or item.local.exists():
             continue
-        if value in made or not made_by_cube(item, cube):
+        if value in made or not is_made_by_cube(item, cube):
             continue
-        there = bench.paths.mirror(item.local, cube)
-        if bench.line.connection.call("mlcr_kind", there).text.strip() == "-":
+        there = context.paths.mirror(item.local, cube)
+        if context.line.connection.call("mlcr_kind", there).text.strip() == "-":
             raise PlanError(
-                f"{bench.job.host.name}: {task}.{item.parameter.name}: input {value!r} is neither "
-                "on this machine nor on the host",
+                f"{context.job.host.name}: {task}.{item.parameter.name}: input {value!r} is "
+                "neither on this machine nor on the host",
                 hint="run the task that makes it first",
             )
 
 
-def launch_job(bench: Bench, ticket: Ticket, commands: Built) -> None:
+def launch_job(context: JobContext, handle: JobHandle, commands: BuiltTasks) -> None:
     """Start the tasks under their supervisor; from here on they need no client."""
-    job, line = bench.job, bench.line
-    starts = _starts(bench, ticket, commands)
-    expected = Expected(
+    job, line = context.job, context.line
+    starts = _starts(context, handle, commands)
+    expected = Prerequisites(
         directories=tuple(
             dict.fromkeys(path for _, built in commands for path in built.directories)
         ),
         copies=tuple(dict.fromkeys(copy for _, built in commands for copy in built.copies)),
     )
     if job.trial is not None:
-        line.steadily(partial(_write, made_paths(bench.paths, job.trial)))
+        line.steadily(partial(_write, generated_file_paths(context.paths, job.trial)))
     # Until the host has answered, nobody knows whether it runs.
-    bench.reached.launched = True
-    line.attach_hint = f"mlcube-remote attach {ticket.run_id}"
+    context.progress.launched = True
+    line.attach_hint = f"mlcube-remote attach {handle.run_id}"
     environment = _environment(job, commands)
     for start in starts:
-        bench.journal.note(Level.DEBUG, f"run {start.task}: {quote_words(start.argv)}")
-    bench.journal.note(Level.DEBUG, f"run: logs in {ticket.job_dir}")
+        context.events.note(Level.DEBUG, f"run {start.task}: {quote_words(start.argv)}")
+    context.events.note(Level.DEBUG, f"run: logs in {handle.job_dir}")
     try:
-        line.steadily(lambda at: launch(at, ticket, starts, environment, expected=expected))
+        line.steadily(lambda at: launch(at, handle, starts, environment, expected=expected))
     except HostError as problem:
-        bench.reached.launched = isinstance(problem, StateUnknownError)
+        context.progress.launched = isinstance(problem, StateUnknownError)
         raise
 
 
-def _starts(bench: Bench, ticket: Ticket, commands: Built) -> tuple[Start, ...]:
-    job, uid = bench.job, bench.facts.uid
+def _starts(context: JobContext, handle: JobHandle, commands: BuiltTasks) -> tuple[TaskStart, ...]:
+    job, uid = context.job, context.facts.uid
     secrets = tuple(job.env)
     return tuple(
-        Start(
+        TaskStart(
             task=task.task,
             argv=launched(
-                built, job.launch(number, task.task, built, uid=uid, paths=bench.paths), secrets
+                built, job.launch(number, task.task, built, uid=uid, paths=context.paths), secrets
             ),
             engine=task.engine,
             container=task.container,
-            own=owning(built, root=bench.paths.root, uid=uid, labels=job.labels(task.task, uid)),
+            own=owning(built, root=context.paths.root, uid=uid, labels=job.labels(task.task, uid)),
         )
-        for number, (task, (_, built)) in enumerate(zip(ticket.tasks, commands, strict=True), 1)
+        for number, (task, (_, built)) in enumerate(zip(handle.tasks, commands, strict=True), 1)
     )
 
 
-def _environment(job: Job, commands: Built) -> dict[str, Secret]:
+def _environment(job: Job, commands: BuiltTasks) -> dict[str, Secret]:
     """Return what the supervisor exports: the secrets, under the names that the engine takes."""
     public = {
         name: Secret(value) for _, built in commands for name, value in built.environment.items()
@@ -324,7 +326,7 @@ def _environment(job: Job, commands: Built) -> dict[str, Secret]:
     return {**public, **handed}
 
 
-def _write(files: Sequence[tuple[MadeFile, str]], connection: Connection) -> None:
+def _write(files: Sequence[tuple[GeneratedFile, str]], connection: Connection) -> None:
     """Write the input files that are made for this job."""
     for file, path in files:
         # What a shell reads at once should not be arbitrarily large.
@@ -337,6 +339,6 @@ def _write(files: Sequence[tuple[MadeFile, str]], connection: Connection) -> Non
 
 
 def _make(connection: Connection, directories: Sequence[str]) -> None:
-    made = connection.call("mlcr_prepare", *Expected(directories=tuple(directories)).words)
+    made = connection.call("mlcr_prepare", *Prerequisites(directories=tuple(directories)).words)
     if not made.ok:
-        raise unprepared(connection, made)
+        raise preparation_error(connection, made)

@@ -14,7 +14,7 @@ from mlcube_remote.events.model import (
     Event,
     EventSink,
     JobFinished,
-    JobMoved,
+    JobRetried,
     Level,
     Note,
     Output,
@@ -36,7 +36,7 @@ class StageNotes:
 
 
 @attrs.define(kw_only=True)
-class Journal:
+class JobEvents:
     """Gives off the events of one job and keeps its seconds per stage."""
 
     host: str
@@ -104,4 +104,4 @@ class Journal:
 
     def moved(self, reason: str) -> None:
         """Tell that the job is to be done again."""
-        self._tell(JobMoved(**self._about(), reason=reason))
+        self._tell(JobRetried(**self._about(), reason=reason))

@@ -9,7 +9,7 @@ from mlcube_remote.errors import StoppedByUserError
 from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
 
 
-class Fault(Enum):
+class FailureKind(Enum):
     """What kept a job from success."""
 
     NONE = "none"
@@ -24,26 +24,26 @@ class Fault(Enum):
     """Nobody knows: it may go on."""
 
 
-def fault_of(outcome: JobOutcome) -> Fault:
+def failure_kind(outcome: JobOutcome) -> FailureKind:
     """Return what kept a job from success."""
     if outcome.status in {Status.SUCCEEDED, Status.RUNNING}:
-        return Fault.NONE
+        return FailureKind.NONE
     if outcome.status is Status.UNKNOWN:
-        return Fault.UNKNOWN
+        return FailureKind.UNKNOWN
     for task in outcome.tasks:
-        found = fault_of_task(task)
-        if found is not Fault.NONE:
+        found = task_failure_kind(task)
+        if found is not FailureKind.NONE:
             return found
     stopped = outcome.error is None or isinstance(outcome.error, StoppedByUserError)
-    return Fault.CANCELLED if stopped else Fault.HOST
+    return FailureKind.CANCELLED if stopped else FailureKind.HOST
 
 
-def fault_of_task(task: TaskOutcome) -> Fault:
+def task_failure_kind(task: TaskOutcome) -> FailureKind:
     """Return what kept a task from success; one that never began has no fault of its own."""
     if task.status in {Status.FAILED, Status.KILLED}:
-        return Fault.HOST if task.by_host else Fault.TASK
+        return FailureKind.HOST if task.by_host else FailureKind.TASK
     return {
-        Status.LOST: Fault.HOST,
-        Status.CANCELLED: Fault.CANCELLED,
-        Status.UNKNOWN: Fault.UNKNOWN,
-    }.get(task.status, Fault.NONE)
+        Status.LOST: FailureKind.HOST,
+        Status.CANCELLED: FailureKind.CANCELLED,
+        Status.UNKNOWN: FailureKind.UNKNOWN,
+    }.get(task.status, FailureKind.NONE)

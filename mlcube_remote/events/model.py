@@ -98,7 +98,7 @@ class Note(Event):
 
 
 @attrs.frozen(kw_only=True)
-class JobMoved(Event):
+class JobRetried(Event):
     """The job did not come to an end on this host, and is to be done again, here or elsewhere."""
 
     reason: str

@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 
 from mlcube_remote.errors import MLCubeRemoteError
-from mlcube_remote.events.output_content import Content
+from mlcube_remote.events.output_content import OutputContent
 from mlcube_remote.runs.ids import label
 
 
@@ -58,7 +58,7 @@ class PulledOutput:
     """Where it is here, absolute."""
     is_partial: bool = False
     """Whether its task was still at work, or did not end well, when it was pulled."""
-    content: Content | None = None
+    content: OutputContent | None = None
     """What it holds; ``None`` where that could not be read."""
 
 

@@ -35,7 +35,7 @@ _LONGEST = 100
 
 
 @attrs.frozen(kw_only=True)
-class Content:
+class OutputContent:
     """What one output holds."""
 
     files: int
@@ -47,7 +47,7 @@ class Content:
     """Numbers in a JSON or YAML file, by their dotted keys."""
 
 
-def content(path: Path, digests: Digests) -> Content | None:
+def describe_output(path: Path, digests: Digests) -> OutputContent | None:
     """Return what is at a path: a file, or a directory with its files; links in it do not count.
 
     Returns:
@@ -60,16 +60,18 @@ def content(path: Path, digests: Digests) -> Content | None:
         return None
 
 
-def _content(path: Path, digests: Digests) -> Content:
+def _content(path: Path, digests: Digests) -> OutputContent:
     if not path.is_dir():
         size = path.stat().st_size
-        return Content(files=1, size=size, sha256=digests.of(path), metrics=metrics(path))
+        return OutputContent(
+            files=1, size=size, sha256=digests.of(path), metrics=read_metrics(path)
+        )
     whole, count, total = hashlib.sha256(), 0, 0
     for name in sorted(map(os.fsencode, _files(path, ""))):
         file = path / os.fsdecode(name)
         whole.update(digests.of(file).encode() + b"  " + name + b"\0")
         count, total = count + 1, total + file.stat().st_size
-    return Content(files=count, size=total, sha256=whole.hexdigest())
+    return OutputContent(files=count, size=total, sha256=whole.hexdigest())
 
 
 def _files(folder: Path, prefix: str) -> Iterator[str]:
@@ -83,7 +85,7 @@ def _files(folder: Path, prefix: str) -> Iterator[str]:
                 yield prefix + entry.name
 
 
-def metrics(path: Path) -> dict[str, int | float]:
+def read_metrics(path: Path) -> dict[str, int | float]:
     """Return the numbers of a JSON or YAML file by their dotted keys; of any other file, none.
 
     Lists are passed over, and so is what is no finite number. A file that is damaged has none.

@@ -22,8 +22,8 @@ from mlcube_remote.errors import (
     UnreachableError,
 )
 from mlcube_remote.facts import gpus
-from mlcube_remote.facts.engine_errors import engine_problem, no_program
-from mlcube_remote.facts.probe import Facts, probe, require_rsync
+from mlcube_remote.facts.engine_errors import engine_error, missing_program_error
+from mlcube_remote.facts.probe import HostFacts, probe_host, require_rsync
 from mlcube_remote.files.rsync import readable_size
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.plan.assignment import named_platform
@@ -35,7 +35,7 @@ LOW_DISK = 2 * 1000**3
 
 
 @attrs.frozen(kw_only=True)
-class Check:
+class CheckResult:
     """One question to a host, and its answer."""
 
     name: str
@@ -46,11 +46,11 @@ class Check:
 
 
 @attrs.frozen(kw_only=True)
-class Checkup:
+class HostCheck:
     """All answers of one host; the first failed one usually hides what comes after it."""
 
     host: str
-    checks: tuple[Check, ...]
+    checks: tuple[CheckResult, ...]
     exit_code: int = 0
     """0, or what a run on the host would have ended with."""
 
@@ -75,7 +75,7 @@ def check_all(
     platform: str | None = None,
     system: SystemSettings = NO_SYSTEM_SETTINGS,
     parallel: int = 32,
-) -> tuple[Checkup, ...]:
+) -> tuple[HostCheck, ...]:
     """Check hosts at once and return what each answered, in order.
 
     Args:
@@ -96,67 +96,71 @@ def check_all(
 
 def check_host(
     connect: Callable[[Host], Connection], host: Host, platform: UserPlatform
-) -> Checkup:
+) -> HostCheck:
     """Check one host; never raises for what is wrong with it."""
-    checks: list[Check] = []
+    checks: list[CheckResult] = []
     began = time.monotonic()
     try:
         connection = connect(host)
     except HostError as problem:
-        return Checkup(host=host.name, checks=_refused(problem), exit_code=problem.exit_code)
+        return HostCheck(host=host.name, checks=_refused(problem), exit_code=problem.exit_code)
     took = f"{(time.monotonic() - began) * 1000:.0f} ms"
     if not host.is_local:
-        checks += [Check(name=name, passed=True, detail="ok") for name in _CONNECTING]
+        checks += [CheckResult(name=name, passed=True, detail="ok") for name in _CONNECTING]
         checks[-1] = attrs.evolve(checks[-1], detail=f"ok, {took}")
     with closing(connection):
         try:
             _ask(connection, host, platform, checks)
         except HostError as problem:
             checks.append(
-                Check(name="shell", passed=False, detail=problem.reason, hint=problem.hint)
+                CheckResult(name="shell", passed=False, detail=problem.reason, hint=problem.hint)
             )
     code = 0 if all(check.passed for check in checks) else HostUnfitError.exit_code
-    return Checkup(host=host.name, checks=tuple(checks), exit_code=code)
+    return HostCheck(host=host.name, checks=tuple(checks), exit_code=code)
 
 
-def _refused(problem: HostError) -> tuple[Check, ...]:
+def _refused(problem: HostError) -> tuple[CheckResult, ...]:
     at = next(
         (name for kind, name in _STOPPED_AT if isinstance(problem, kind)),
         _CONNECTING[0],
     )
     passed = _CONNECTING[: _CONNECTING.index(at)]
     return (
-        *(Check(name=name, passed=True, detail="ok") for name in passed),
-        Check(name=at, passed=False, detail=problem.reason, hint=problem.hint),
+        *(CheckResult(name=name, passed=True, detail="ok") for name in passed),
+        CheckResult(name=at, passed=False, detail=problem.reason, hint=problem.hint),
     )
 
 
-def _ask(connection: Connection, host: Host, platform: UserPlatform, checks: list[Check]) -> None:
+def _ask(
+    connection: Connection, host: Host, platform: UserPlatform, checks: list[CheckResult]
+) -> None:
     # Without a usable shell this fails, and nothing is known of the directory.
     connection.call("mlcr_whoami")
     try:
-        facts = probe(connection, remote_root=host.remote_root, cube_room="")
+        facts = probe_host(connection, remote_root=host.remote_root, cube_room="")
     except HostUnfitError as problem:
         checks.append(
-            Check(name="directory", passed=False, detail=problem.reason, hint=problem.hint)
+            CheckResult(name="directory", passed=False, detail=problem.reason, hint=problem.hint)
         )
         return
-    checks.append(Check(name="directory", passed=True, detail=facts.root))
+    checks.append(CheckResult(name="directory", passed=True, detail=facts.root))
     try:
         require_rsync(connection, facts)
-        checks.append(Check(name="rsync", passed=True, detail=facts.rsync))
+        checks.append(CheckResult(name="rsync", passed=True, detail=facts.rsync))
     except HostUnfitError as problem:
-        checks.append(Check(name="rsync", passed=False, detail=problem.reason, hint=problem.hint))
+        checks.append(
+            CheckResult(name="rsync", passed=False, detail=problem.reason, hint=problem.hint)
+        )
     checks.append(_engine(connection, host, platform, facts))
-    checks.append(Check(name="gpu", passed=True, detail=str(gpus.ask(connection))))
+    checks.append(CheckResult(name="gpu", passed=True, detail=str(gpus.ask_gpus(connection))))
     checks.append(_disk(connection, facts.root))
 
 
-def _disk(connection: Connection, root: str) -> Check:
+def _disk(connection: Connection, root: str) -> CheckResult:
     told = connection.call("mlcr_disk", root).text.strip()
     free = int(told) * 1024 if told.isdigit() else 0
     passed = free >= LOW_DISK
-    return Check(
+    return CheckResult(
         name="disk",
         passed=passed,
         detail=f"{readable_size(free)} free at {root}",
@@ -164,32 +168,34 @@ def _disk(connection: Connection, root: str) -> Check:
     )
 
 
-def _engine(connection: Connection, host: Host, chosen: UserPlatform, facts: Facts) -> Check:
+def _engine(
+    connection: Connection, host: Host, chosen: UserPlatform, facts: HostFacts
+) -> CheckResult:
     platform = chosen.platform
     everywhere = chosen.settings.get(platform, platform)
     configured = str(host.settings.get(platform, {}).get(platform) or everywhere)
     try:
         engine = tuple(shlex.split(configured))
     except ValueError as error:
-        return Check(name="engine", passed=False, detail=f"{platform}: {error}: {configured}")
+        return CheckResult(name="engine", passed=False, detail=f"{platform}: {error}: {configured}")
     whose = "" if engine == (platform,) else f", as configured: {configured}"
     if platform in CONTAINER_ENGINES:
         reply = connection.call("mlcr_engine", *engine)
     else:
         if engine == (platform,):
             if not facts.programs:
-                return _unfit(no_program(host.name, platform))
+                return _unfit(missing_program_error(host.name, platform))
             engine = (installed(platform, facts.programs),)
             whose = "" if engine == (platform,) else f", in the place of {platform}"
         reply = connection.call("mlcr_version", *engine)
     if not reply.ok:
-        return _unfit(engine_problem(connection, platform, engine, reply))
+        return _unfit(engine_error(connection, platform, engine, reply))
     # Of Apptainer and Singularity the answer begins with the name.
     detail = reply.text.strip()
     named = platform not in CONTAINER_ENGINES and detail[:1].isalpha()
     told = detail if named else f"{platform} {detail}"
-    return Check(name="engine", passed=True, detail=f"{told}{whose}")
+    return CheckResult(name="engine", passed=True, detail=f"{told}{whose}")
 
 
-def _unfit(problem: HostUnfitError) -> Check:
-    return Check(name="engine", passed=False, detail=problem.reason, hint=problem.hint)
+def _unfit(problem: HostUnfitError) -> CheckResult:
+    return CheckResult(name="engine", passed=False, detail=problem.reason, hint=problem.hint)

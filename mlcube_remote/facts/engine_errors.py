@@ -41,7 +41,7 @@ _SETTINGS: tuple[tuple[re.Pattern[str], str, str], ...] = (
 )
 
 
-def words_of_engine(platform: str, code: int, tail: str) -> str:
+def extract_engine_error(platform: str, code: int, tail: str) -> str:
     """Return why the engine started nothing, in its own words; empty where it does not say.
 
     Args:
@@ -57,14 +57,14 @@ def words_of_engine(platform: str, code: int, tail: str) -> str:
     return _PREFIX.sub("", lines[-1]) if lines else ""
 
 
-def is_of_the_cube(platform: str, code: int, said: str) -> bool:
+def is_cube_fault(platform: str, code: int, said: str) -> bool:
     """Whether what was refused is the program to run, rather than anything that was asked for."""
     if platform in CONTAINER_ENGINES:
         return code in _NO_PROGRAM and not _DEVICES.search(said)
     return not said.startswith("container creation failed") and _setting(said) is None
 
 
-def refused(host: str, platform: str, task: str, code: int, said: str) -> HostUnfitError:
+def engine_start_error(host: str, platform: str, task: str, code: int, said: str) -> HostUnfitError:
     """Return the error for an engine that started nothing; it names the setting where it can."""
     if found := _setting(said):
         setting, hint = found
@@ -86,7 +86,7 @@ def _setting(said: str) -> tuple[str, str] | None:
     )
 
 
-def no_program(host: str, platform: str) -> HostUnfitError:
+def missing_program_error(host: str, platform: str) -> HostUnfitError:
     """Return the error for a host that has neither Singularity nor Apptainer."""
     return HostUnfitError(
         host,
@@ -95,7 +95,7 @@ def no_program(host: str, platform: str) -> HostUnfitError:
     )
 
 
-def engine_problem(
+def engine_error(
     connection: Connection, platform: str, engine: tuple[str, ...], reply: Reply
 ) -> HostUnfitError:
     """Say why an engine cannot be used, telling "missing", "no permission" and "not running"."""

@@ -25,7 +25,7 @@ _PATIENCE = 250.0
 """Seconds for an answer: questions to the driver and the engine, and others who ask at once."""
 
 
-def lease(
+def lease_gpus(
     connection: Connection,
     job_dir: str,
     count: int,

@@ -31,7 +31,7 @@ class Gpus:
         return "; ".join(f"{count} x {kind}" for kind, count in kinds.items())
 
 
-def ask(connection: Connection) -> Gpus:
+def ask_gpus(connection: Connection) -> Gpus:
     """Ask a host for its GPUs.
 
     Raises:
@@ -46,7 +46,7 @@ def ask(connection: Connection) -> Gpus:
     return Gpus(problem=next(iter(lines), f"nvidia-smi failed (status {reply.code})"))
 
 
-def missed(
+def missing_gpu_warning(
     connection: Connection, tasks: Iterable[TaskCommands], asked: str | None = None
 ) -> str | None:
     """Return what is to be said where a task's GPUs are not there and nobody would complain.
@@ -67,7 +67,7 @@ def missed(
     asking = next((task for task in tasks if _hands_over(task)), None)
     if asking is None:
         return None
-    gpus = ask(connection)
+    gpus = ask_gpus(connection)
     if gpus.found:
         return None
     if asked:

@@ -7,8 +7,8 @@ import attrs
 
 from mlcube_remote.commands.model import ImageCommands
 from mlcube_remote.errors import HostUnfitError
-from mlcube_remote.facts.engine_errors import engine_problem
-from mlcube_remote.facts.probe import Facts
+from mlcube_remote.facts.engine_errors import engine_error
+from mlcube_remote.facts.probe import HostFacts
 from mlcube_remote.plan.host_paths import HostPaths
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.transport.base import Connection
@@ -39,7 +39,7 @@ def find_image(connection: Connection, needed: ImageCommands, paths: HostPaths) 
     if platform not in CONTAINER_ENGINES:
         reply = connection.call("mlcr_sif", *sif_arguments(needed, paths))
         if not reply.ok:
-            raise engine_problem(connection, platform, engine, reply)
+            raise engine_error(connection, platform, engine, reply)
         told = reply.text.strip()
         return Image(told == "f", stale=told == "stale")
     reply = connection.call("mlcr_image", needed.image, *engine)
@@ -49,7 +49,7 @@ def find_image(connection: Connection, needed: ImageCommands, paths: HostPaths) 
     lowered = said.lower()
     if "no such image" in lowered or "image not known" in lowered:
         return Image(False)
-    raise engine_problem(connection, platform, engine, reply)
+    raise engine_error(connection, platform, engine, reply)
 
 
 def sif_arguments(needed: ImageCommands, paths: HostPaths) -> tuple[str, ...]:
@@ -61,7 +61,7 @@ def sif_arguments(needed: ImageCommands, paths: HostPaths) -> tuple[str, ...]:
 
 
 def require_architecture(
-    connection: Connection, facts: Facts, image: Image, name: str
+    connection: Connection, facts: HostFacts, image: Image, name: str
 ) -> str | None:
     """Refuse an image made for another machine, unless the host emulates that one.
 

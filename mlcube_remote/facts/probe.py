@@ -10,7 +10,7 @@ import attrs
 
 from mlcube_remote.commands.model import ImageCommands
 from mlcube_remote.errors import HostUnfitError
-from mlcube_remote.facts.engine_errors import no_program
+from mlcube_remote.facts.engine_errors import missing_program_error
 from mlcube_remote.files.rsync import check_remote_version
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.transport.base import Connection, Reply
@@ -33,7 +33,7 @@ _ARCHITECTURES: Mapping[str, str] = {
 
 
 @attrs.frozen(kw_only=True)
-class Facts:
+class HostFacts:
     """What a host told of itself."""
 
     home: str
@@ -71,9 +71,9 @@ def records(reply: Reply) -> list[tuple[str, str]]:
     return [(key, value) for key, _, value in (part.partition("=") for part in parts)]
 
 
-def probe(
+def probe_host(
     connection: Connection, *, remote_root: str, cube_room: str, paths: Iterable[str] = ()
-) -> Facts:
+) -> HostFacts:
     """Prepare ``remote_root`` on the host and ask what the host is.
 
     Args:
@@ -99,7 +99,7 @@ def probe(
     facts = dict(told)
     kinds = {value[1:]: value[:1] for key, value in told if key == "kind"}
     try:
-        return Facts(
+        return HostFacts(
             home=facts["home"],
             root=facts["root"],
             user=facts["user"],
@@ -123,7 +123,7 @@ def _outside(value: float, low: float, high: float) -> float:
     return max(value - high, 0.0) + min(value - low, 0.0)
 
 
-def clock_warning(facts: Facts) -> str | None:
+def clock_warning(facts: HostFacts) -> str | None:
     """Return what is to be said of a host's clock, if that is wrong by more than a minute."""
     if abs(facts.clock_ahead) <= _CLOCK_TOLERANCE:
         return None
@@ -134,7 +134,7 @@ def clock_warning(facts: Facts) -> str | None:
     )
 
 
-def logout_warning(facts: Facts, needed: ImageCommands) -> str | None:
+def logout_warning(facts: HostFacts, needed: ImageCommands) -> str | None:
     """Return what is to be said of a host that ends a user's tasks when the user logs out."""
     if facts.logout == "all":
         return (
@@ -149,12 +149,12 @@ def logout_warning(facts: Facts, needed: ImageCommands) -> str | None:
     return None
 
 
-def require_rsync(connection: Connection, facts: Facts) -> None:
+def require_rsync(connection: Connection, facts: HostFacts) -> None:
     """Refuse a host without a usable rsync; see :func:`rsync.check_remote_version`."""
     check_remote_version(connection.name, facts.rsync)
 
 
-def require_program(connection: Connection, facts: Facts, needed: ImageCommands) -> None:
+def require_program(connection: Connection, facts: HostFacts, needed: ImageCommands) -> None:
     """Refuse a host that has neither Singularity nor Apptainer, when one of them is wanted.
 
     Raises:
@@ -163,4 +163,4 @@ def require_program(connection: Connection, facts: Facts, needed: ImageCommands)
     platform = needed.platform
     if platform in CONTAINER_ENGINES or needed.engine != (platform,) or facts.programs:
         return
-    raise no_program(connection.name, platform)
+    raise missing_program_error(connection.name, platform)

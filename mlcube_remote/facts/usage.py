@@ -20,7 +20,7 @@ _MIB = 1024 * 1024
 
 
 @attrs.frozen(kw_only=True)
-class GpuUse:
+class GpuUsage:
     """One GPU; what its driver does not tell is ``None``."""
 
     index: str
@@ -46,7 +46,7 @@ class GpuUse:
 
 
 @attrs.frozen(kw_only=True)
-class HostTop:
+class HostUsage:
     """How busy one host is; what it does not tell is ``None``."""
 
     host: str
@@ -64,29 +64,29 @@ class HostTop:
     jobs: int | None = None
     """Jobs of this user that are at work."""
     slots: int = 1
-    gpus: tuple[GpuUse, ...] = ()
+    gpus: tuple[GpuUsage, ...] = ()
     error: HostError | None = None
     """Why it could not be asked."""
 
 
-def top_all(
+def read_usage_of_all(
     hosts: Iterable[Host], connect: Callable[[Host], Connection], *, parallel: int = 32
-) -> tuple[HostTop, ...]:
+) -> tuple[HostUsage, ...]:
     """Ask hosts at once; one that cannot be asked is an answer too."""
 
-    def ask(host: Host) -> HostTop:
+    def ask(host: Host) -> HostUsage:
         try:
             with closing(connect(host)) as connection:
-                return top(connection, host)
+                return read_usage(connection, host)
         except HostError as problem:
-            return HostTop(host=host.name, slots=host.slots, error=problem)
+            return HostUsage(host=host.name, slots=host.slots, error=problem)
 
     todo = list(hosts)
     with ThreadPoolExecutor(max(1, min(parallel, len(todo)))) as pool:
         return tuple(pool.map(ask, todo))
 
 
-def top(connection: Connection, host: Host) -> HostTop:
+def read_usage(connection: Connection, host: Host) -> HostUsage:
     """Ask one host.
 
     Raises:
@@ -103,7 +103,7 @@ def top(connection: Connection, host: Host) -> HostTop:
     processes = [value.split(" ") for key, value in told if key == "process"]
     found = (_gpu(value, leases, processes) for key, value in told if key == "gpu")
     gpus = (gpu and _as_listed(gpu, host.gpus) for gpu in found)
-    return HostTop(
+    return HostUsage(
         host=host.name,
         load=_number(facts.get("load", "").partition(" ")[0]),
         cpus=_whole(facts.get("cpus")),
@@ -117,7 +117,7 @@ def top(connection: Connection, host: Host) -> HostTop:
     )
 
 
-def _gpu(line: str, leases: dict[str, str], processes: Sequence[Sequence[str]]) -> GpuUse | None:
+def _gpu(line: str, leases: dict[str, str], processes: Sequence[Sequence[str]]) -> GpuUsage | None:
     """Read a line of nvidia-smi; ``None`` where it is a message instead."""
     fields = [field.strip() for field in line.split(",")]
     if len(fields) < 6 or not fields[1].startswith("GPU-"):
@@ -126,7 +126,7 @@ def _gpu(line: str, leases: dict[str, str], processes: Sequence[Sequence[str]]) 
     users = dict.fromkeys(
         (each[2] if len(each) > 2 and each[2] else "?") for each in processes if each[0] == uuid
     )
-    return GpuUse(
+    return GpuUsage(
         index=index,
         uuid=uuid,
         # A name might have a comma, a number never has.
@@ -139,7 +139,7 @@ def _gpu(line: str, leases: dict[str, str], processes: Sequence[Sequence[str]]) 
     )
 
 
-def _as_listed(gpu: GpuUse, listed: Sequence[str] | None) -> GpuUse:
+def _as_listed(gpu: GpuUsage, listed: Sequence[str] | None) -> GpuUsage:
     is_ours = not listed or gpu.index in listed or gpu.uuid in listed
     return attrs.evolve(gpu, is_ours=is_ours)
 

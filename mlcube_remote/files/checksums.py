@@ -18,7 +18,7 @@ _PATIENCE = 3600.0
 _NO_PROGRAM = 127
 
 
-def differing(
+def find_mismatches(
     connection: Connection,
     remote: str,
     here: Path,

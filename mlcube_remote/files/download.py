@@ -13,11 +13,18 @@ import attrs
 
 from mlcube_remote.errors import TransferError, UnsafeContentError
 from mlcube_remote.events.outcome import PulledOutput
-from mlcube_remote.events.output_content import content
+from mlcube_remote.events.output_content import describe_output
 from mlcube_remote.files import staging
-from mlcube_remote.files.checksums import differing
-from mlcube_remote.files.rsync import IO_TIMEOUT, SOME_FILES, VANISHED, Moved, check, moved
-from mlcube_remote.plan.outputs import Folder, Wanted
+from mlcube_remote.files.checksums import find_mismatches
+from mlcube_remote.files.rsync import (
+    IO_TIMEOUT,
+    SOME_FILES,
+    VANISHED,
+    TransferStats,
+    check,
+    parse_stats,
+)
+from mlcube_remote.plan.outputs import DownloadFolder, DownloadRequest
 from mlcube_remote.runs.digests import Digests
 from mlcube_remote.runs.ids import slug
 from mlcube_remote.transport.base import Connection
@@ -51,25 +58,25 @@ _RESERVE = 64 * 1024 * 1024
 
 
 @attrs.frozen(kw_only=True)
-class Pulled:
+class DownloadResult:
     """What came home."""
 
-    moved: Moved
+    moved: TransferStats
     outputs: tuple[PulledOutput, ...]
-    missing: tuple[Wanted, ...]
+    missing: tuple[DownloadRequest, ...]
     """Declared, but not there: the task did not make it."""
     left: TransferError | None = None
     """What is to be said of files that the host may not read; all others are here."""
 
 
-def fetch(
+def download(
     connection: Connection,
-    folder: Folder,
+    folder: DownloadFolder,
     *,
     run: str,
     running: bool = False,
     waiting: Callable[[], None] = lambda: None,
-) -> Pulled:
+) -> DownloadResult:
     """Pull one folder's outputs and put them in place.
 
     What arrives stays in a room beside its place until all of it is here, is what the host has, and
@@ -88,7 +95,7 @@ def fetch(
     """
     name = f"{run}-{slug(connection.name, of=folder.remote)}"
     try:
-        with staging.room(connection.name, folder.target, name, waiting) as room:
+        with staging.staging_directory(connection.name, folder.target, name, waiting) as room:
             return _fetch(connection, folder, room, running=running)
     except OSError as problem:
         raise TransferError(
@@ -98,7 +105,9 @@ def fetch(
         ) from problem
 
 
-def _fetch(connection: Connection, folder: Folder, room: Path, *, running: bool) -> Pulled:
+def _fetch(
+    connection: Connection, folder: DownloadFolder, room: Path, *, running: bool
+) -> DownloadResult:
     host = connection.name
     digests = Digests()
     try:
@@ -114,7 +123,7 @@ def _fetch(connection: Connection, folder: Folder, room: Path, *, running: bool)
     absent = tuple(item for item in folder.outputs if not os.path.lexists(room / item.path))
     # Before they join what former runs left in the same directories.
     contents = {
-        item.path: content(room / item.path, digests)
+        item.path: describe_output(room / item.path, digests)
         for item in folder.outputs
         if item not in absent
     }
@@ -134,12 +143,12 @@ def _fetch(connection: Connection, folder: Folder, room: Path, *, running: bool)
     )
     # Of what could not be read nobody can say that it was not made.
     missing = () if left is not None else absent
-    return Pulled(moved=done, outputs=arrived, missing=missing, left=left)
+    return DownloadResult(moved=done, outputs=arrived, missing=missing, left=left)
 
 
 def _verify(
-    connection: Connection, folder: Folder, room: Path, digests: Digests, *, running: bool
-) -> frozenset[Wanted]:
+    connection: Connection, folder: DownloadFolder, room: Path, digests: Digests, *, running: bool
+) -> frozenset[DownloadRequest]:
     """Hold what was transferred against what the host says it has.
 
     Returns:
@@ -148,12 +157,12 @@ def _verify(
     Raises:
         TransferError: A file is not what the host has, and nobody should be changing it.
     """
-    wrong = differing(connection, folder.remote, room, staging.transferred(room), digests)
+    wrong = find_mismatches(connection, folder.remote, room, staging.transferred(room), digests)
     if wrong:
         # It changed between the two looks, most likely: a second look at the same names.
         _transfer(connection, folder, room, "--checksum", running=running)
         staging.check(connection.name, room, _declared(folder))
-        wrong = differing(connection, folder.remote, room, wrong, digests)
+        wrong = find_mismatches(connection, folder.remote, room, wrong, digests)
     if wrong and not running:
         raise TransferError(
             connection.name,
@@ -167,15 +176,15 @@ def _verify(
     )
 
 
-def _declared(folder: Folder) -> tuple[staging.Declared, ...]:
+def _declared(folder: DownloadFolder) -> tuple[staging.DeclaredOutput, ...]:
     return tuple(
-        staging.Declared(path=item.path, directory=item.directory) for item in folder.outputs
+        staging.DeclaredOutput(path=item.path, directory=item.directory) for item in folder.outputs
     )
 
 
 def _transfer(
-    connection: Connection, folder: Folder, room: Path, *more: str, running: bool
-) -> tuple[Moved, TransferError | None]:
+    connection: Connection, folder: DownloadFolder, room: Path, *more: str, running: bool
+) -> tuple[TransferStats, TransferError | None]:
     """Let rsync fill the room.
 
     Returns:
@@ -215,14 +224,14 @@ def _transfer(
     left = None
     if running and result.code == VANISHED:
         # The task goes on: what it takes away again is no part of what there is now.
-        return moved(result), None
+        return parse_stats(result), None
     try:
         check(host, "pull", result)
     except TransferError as problem:
         if result.code != SOME_FILES or b"Permission denied" not in result.stderr:
             raise
         left = problem
-    return moved(result), left
+    return parse_stats(result), left
 
 
 def _shown(name: bytes) -> str:

@@ -42,7 +42,7 @@ _BYTES = re.compile(rb"^Total transferred file size: ([\d,]+)", re.MULTILINE)
 
 
 @attrs.frozen
-class Moved:
+class TransferStats:
     """How much a transfer moved."""
 
     files: int
@@ -65,9 +65,9 @@ def readable_size(size: float) -> str:
     return f"{size:.1f} TB"
 
 
-def moved(result: RsyncResult) -> Moved:
+def parse_stats(result: RsyncResult) -> TransferStats:
     """Read rsync's ``--stats``."""
-    return Moved(_number(_COUNT, result.stdout), _number(_BYTES, result.stdout))
+    return TransferStats(_number(_COUNT, result.stdout), _number(_BYTES, result.stdout))
 
 
 def _number(pattern: re.Pattern[bytes], text: bytes) -> int:
@@ -102,14 +102,14 @@ def local_version() -> tuple[int, int, int]:
         )
     if version < LOCAL_FLOOR:
         raise UsageError(
-            f"rsync {dotted(version)} on this machine is too old: "
-            f"before {dotted(LOCAL_FLOOR)} a host could write files that nobody asked for",
+            f"rsync {format_version(version)} on this machine is too old: "
+            f"before {format_version(LOCAL_FLOOR)} a host could write files that nobody asked for",
             hint="install a newer rsync",
         )
     return version
 
 
-def advice() -> str | None:
+def outdated_warning() -> str | None:
     """Return a warning when this machine's rsync is usable but has known holes.
 
     Raises:
@@ -119,8 +119,8 @@ def advice() -> str | None:
     if version >= LOCAL_ADVISED:
         return None
     return (
-        f"rsync {dotted(version)} on this machine has known holes that a hostile host could use; "
-        f"{dotted(LOCAL_ADVISED)} or newer has not"
+        f"rsync {format_version(version)} on this machine has known holes that a hostile host "
+        f"could use; {format_version(LOCAL_ADVISED)} or newer has not"
     )
 
 
@@ -135,7 +135,7 @@ def check_remote_version(host: str, told: str) -> None:
         HostUnfitError: There is no rsync there, or one older than :data:`REMOTE_FLOOR`.
     """
     version = parse_version(told)
-    floor = dotted(REMOTE_FLOOR)
+    floor = format_version(REMOTE_FLOOR)
     if version is None:
         raise HostUnfitError(
             host,
@@ -145,12 +145,12 @@ def check_remote_version(host: str, told: str) -> None:
     if version < REMOTE_FLOOR:
         raise HostUnfitError(
             host,
-            f"rsync {dotted(version)} there is too old (needed: {floor} or newer)",
+            f"rsync {format_version(version)} there is too old (needed: {floor} or newer)",
             hint=f"on {host}: install a newer rsync, or put one first on the PATH",
         )
 
 
-def dotted(version: tuple[int, ...]) -> str:
+def format_version(version: tuple[int, ...]) -> str:
     """Return a version as it is written."""
     return ".".join(map(str, version))
 

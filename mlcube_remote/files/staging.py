@@ -33,7 +33,7 @@ MAX_ENTRIES = 1_000_000
 
 
 @attrs.frozen(kw_only=True)
-class Declared:
+class DeclaredOutput:
     """One output as declared, relative to the folder that is pulled."""
 
     path: str
@@ -43,7 +43,9 @@ class Declared:
 
 
 @contextlib.contextmanager
-def room(host: str, target: Path, name: str, waiting: Callable[[], None]) -> Iterator[Path]:
+def staging_directory(
+    host: str, target: Path, name: str, waiting: Callable[[], None]
+) -> Iterator[Path]:
     """Give the folder in which a pull arrives; what a pull of that name left is still there.
 
     One pull of a name at a time: another one waits. A room that is empty at the end goes.
@@ -112,7 +114,7 @@ def empty(folder: Path) -> None:
                 os.unlink(entry.path)
 
 
-def prune(folder: Path, declared: Iterable[Declared]) -> None:
+def prune(folder: Path, declared: Iterable[DeclaredOutput]) -> None:
     """Delete from a room what a pull of these outputs has no use for.
 
     An rsync that was killed leaves a file of a name of its own beside the one it was writing.
@@ -131,7 +133,7 @@ def prune(folder: Path, declared: Iterable[Declared]) -> None:
             path.unlink(missing_ok=True)  # it went with the folder that it was in
 
 
-def discard(target: Path, name: str) -> None:
+def remove_staging(target: Path, name: str) -> None:
     """Delete the rooms below *target* of pulls whose names begin with *name*, which never ended."""
     for folder in target.glob(f"{_PREFIX}{glob.escape(name)}*"):
         with contextlib.suppress(OSError):  # still in use, or not the user's: it does no harm
@@ -156,7 +158,7 @@ def transferred(folder: Path) -> tuple[str, ...]:
     return tuple(found)
 
 
-def check(host: str, staging: Path, declared: Iterable[Declared]) -> None:
+def check(host: str, staging: Path, declared: Iterable[DeclaredOutput]) -> None:
     """Refuse a staging folder that holds anything but declared, harmless files.
 
     Args:
@@ -197,11 +199,11 @@ def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
                 yield from _walk(folder / entry.name, relative + "/")
 
 
-def _leads_to(relative: str, outputs: Iterable[Declared]) -> bool:
+def _leads_to(relative: str, outputs: Iterable[DeclaredOutput]) -> bool:
     return any(output.path.startswith(relative + "/") for output in outputs)
 
 
-def _owner(relative: str, outputs: Iterable[Declared]) -> Declared | None:
+def _owner(relative: str, outputs: Iterable[DeclaredOutput]) -> DeclaredOutput | None:
     for output in outputs:
         if relative == output.path:
             return output
@@ -212,7 +214,7 @@ def _owner(relative: str, outputs: Iterable[Declared]) -> Declared | None:
     return None
 
 
-def _check_link(host: str, staging: Path, relative: str, owner: Declared) -> None:
+def _check_link(host: str, staging: Path, relative: str, owner: DeclaredOutput) -> None:
     target = os.readlink(staging / relative)
     inside = os.path.normpath(os.path.join(os.path.dirname(relative), target))
     leaves = os.path.isabs(target) or inside == ".." or inside.startswith("../")

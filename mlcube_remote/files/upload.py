@@ -24,15 +24,15 @@ from mlcube_remote.files.filters import escape, exclude_path, filter_rules, read
 from mlcube_remote.files.rsync import (
     IO_TIMEOUT,
     VANISHED,
-    Moved,
+    TransferStats,
     check,
     is_full,
     local_version,
-    moved,
+    parse_stats,
     readable_size,
 )
-from mlcube_remote.plan.host_paths import HostPaths, data_room
-from mlcube_remote.plan.placement import Placed, Where, mirrored_path
+from mlcube_remote.plan.host_paths import HostPaths, data_directory
+from mlcube_remote.plan.placement import DataLocation, PlacedParameter, mirrored_path
 from mlcube_remote.transport.base import Connection, RsyncResult
 
 _PARTIAL = ".mlcube-remote-partial"
@@ -64,7 +64,7 @@ _UNSAFE_LINK = re.compile(rb'(?:^|\r)ignoring unsafe symlink "(.*?)" -> ', re.MU
 
 
 @attrs.frozen(kw_only=True)
-class Tree:
+class UploadTree:
     """One directory (or file) of this machine and its mirror."""
 
     local: Path
@@ -94,9 +94,9 @@ class Tree:
         ]
 
 
-def trees(
-    cube: Cube, placed: Iterable[Placed], paths: HostPaths, *, image: str = ""
-) -> tuple[Tree, ...]:
+def upload_trees(
+    cube: Cube, placed: Iterable[PlacedParameter], paths: HostPaths, *, image: str = ""
+) -> tuple[UploadTree, ...]:
     """Return what must be sent for tasks whose parameters are ``placed``.
 
     Args:
@@ -112,7 +112,7 @@ def trees(
     both = (cube,) if cube.workspace == usual.workspace else (cube, usual)
     wanted = _needed_inputs(items)
     result = [
-        Tree(
+        UploadTree(
             local=cube.root,
             remote=paths.cube,
             rules=(
@@ -128,22 +128,22 @@ def trees(
     ]
     if not cube.workspace.is_relative_to(cube.root) and cube.workspace.is_dir():
         rules = (*_output_rules(cube, cube.workspace, wanted), *filter_rules(()))
-        result.append(Tree(local=cube.workspace, remote=paths.workspace, rules=rules))
+        result.append(UploadTree(local=cube.workspace, remote=paths.workspace, rules=rules))
     data = [
-        Tree(local=item.local, remote=posixpath.join(paths.root, data_room(item.local)))
+        UploadTree(local=item.local, remote=posixpath.join(paths.root, data_directory(item.local)))
         for item in items
-        if item.where is Where.CLIENT and not item.is_output and item.local is not None
+        if item.where is DataLocation.CLIENT and not item.is_output and item.local is not None
     ]
     # Several tasks, and the jobs of a sweep, may take the same data.
     return (*result, *dict.fromkeys(data))
 
 
-def _needed_inputs(placed: Iterable[Placed]) -> tuple[Path, ...]:
+def _needed_inputs(placed: Iterable[PlacedParameter]) -> tuple[Path, ...]:
     """Return the workspace paths that must go up: inputs that no earlier task makes."""
     needed: list[Path] = []
     made: list[Path] = []
     for item in placed:
-        if item.where is not Where.WORKSPACE or item.local is None:
+        if item.where is not DataLocation.WORKSPACE or item.local is None:
             continue
         if item.is_output:
             made.append(item.local)
@@ -195,7 +195,7 @@ def _workspace_rule(cube: Cube) -> list[str]:
     return [f"P /{inside}/***"]
 
 
-def _other_workspace_rule(cube: Cube, usual: Path, placed: Iterable[Placed]) -> list[str]:
+def _other_workspace_rule(cube: Cube, usual: Path, placed: Iterable[PlacedParameter]) -> list[str]:
     """Return what keeps a run in a workspace of its own from the cube's usual one.
 
     Another run may be at work there: what it makes is neither deleted nor overwritten.
@@ -207,7 +207,7 @@ def _other_workspace_rule(cube: Cube, usual: Path, placed: Iterable[Placed]) -> 
     return [exclude_path("workspace", directory=True)]
 
 
-def size_of(tree: Tree) -> Moved:
+def upload_size(tree: UploadTree) -> TransferStats:
     """Return how much a mirror that has nothing yet would get: rsync's own count, sending nothing.
 
     Raises:
@@ -225,24 +225,24 @@ def size_of(tree: Tree) -> Moved:
         )
     result = RsyncResult(done.returncode, done.stdout, done.stderr)
     check("local", "dry run", result)
-    return moved(result)
+    return parse_stats(result)
 
 
 @attrs.frozen(kw_only=True)
-class Sent:
+class UploadResult:
     """What a transfer did."""
 
-    moved: Moved
+    moved: TransferStats
     left_out: tuple[str, ...]
     """Links that lead out of the tree, which were not sent."""
 
 
-def send(
+def upload(
     connection: Connection,
-    tree: Tree,
+    tree: UploadTree,
     *,
     progress: Callable[[str, float | None], None] | None = None,
-) -> Sent:
+) -> UploadResult:
     """Bring one mirror up to date.
 
     A file that changes while it is sent may arrive half old and half new: it is sent again.
@@ -255,18 +255,18 @@ def send(
     Raises:
         TransferError: The mirror is not complete; nothing must run on it.
     """
-    total = Moved(0, 0)
+    total = TransferStats(0, 0)
     for _ in range(_PASSES):
         begun = time.time_ns()
         result = _transfer(connection, tree, progress)
         if result.code != VANISHED:
             _check(connection, tree, result)
-        part = moved(result)
-        total = Moved(total.files + part.files, total.size + part.size)
+        part = parse_stats(result)
+        total = TransferStats(total.files + part.files, total.size + part.size)
         changed = next(_changed_since(begun, tree, result.stdout), None)
         if result.code == 0 and changed is None:
             left_out = tuple(os.fsdecode(link) for link in _UNSAFE_LINK.findall(result.stdout))
-            return Sent(moved=total, left_out=left_out)
+            return UploadResult(moved=total, left_out=left_out)
     raise TransferError(
         connection.name,
         f"sync incomplete: {changed or tree.local} changes again and again while it is sent",
@@ -274,7 +274,7 @@ def send(
     )
 
 
-def _check(connection: Connection, tree: Tree, result: RsyncResult) -> None:
+def _check(connection: Connection, tree: UploadTree, result: RsyncResult) -> None:
     """Turn a failed rsync into an error; a disk that it filled is given its room back.
 
     Raises:
@@ -288,12 +288,12 @@ def _check(connection: Connection, tree: Tree, result: RsyncResult) -> None:
         # The next try would go on from what came, but until then nothing else could be done there.
         told = connection.call("mlcr_make_room", tree.remote, _PARTIAL).text.strip()
         free = f": {readable_size(int(told) * 1024)} free" if told.isdigit() else ""
-        reason = f"{problem.reason}; what had come was removed again{free}, for {size_of(tree)}"
+        reason = f"{problem.reason}; what had come was removed again{free}, for {upload_size(tree)}"
         raise TransferError(connection.name, reason, hint=problem.hint) from problem
 
 
 def _transfer(
-    connection: Connection, tree: Tree, progress: Callable[[str, float | None], None] | None
+    connection: Connection, tree: UploadTree, progress: Callable[[str, float | None], None] | None
 ) -> RsyncResult:
     output = bytearray()
 
@@ -307,7 +307,7 @@ def _transfer(
     return attrs.evolve(result, stdout=bytes(output))
 
 
-def _changed_since(begun: int, tree: Tree, told: bytes) -> Iterator[Path]:
+def _changed_since(begun: int, tree: UploadTree, told: bytes) -> Iterator[Path]:
     """Find the files that rsync has sent and that were changed, or went, since *begun* (ns).
 
     The time of a file's last change of any kind cannot be set by the program that changes it.

@@ -10,10 +10,10 @@ from contextlib import closing
 import attrs
 
 from mlcube_remote.errors import HostError
-from mlcube_remote.files.staging import discard
+from mlcube_remote.files.staging import remove_staging
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.jobs.handle import TicketError, from_document
-from mlcube_remote.jobs.query import HostSurvey, SurveyedJob, survey_all
+from mlcube_remote.jobs.handle import HandleError, from_document
+from mlcube_remote.jobs.query import FoundJob, HostJobs, query_all
 from mlcube_remote.runs.store import RecordError, Store
 from mlcube_remote.transport.base import Connection
 
@@ -25,7 +25,7 @@ class Cleaned:
     """What became of one host's jobs."""
 
     host: str
-    removed: tuple[SurveyedJob, ...] = ()
+    removed: tuple[FoundJob, ...] = ()
     """What went, or would go."""
     error: HostError | None = None
 
@@ -48,12 +48,12 @@ def clean_old(
         dry_run: Whether to tell what would go, and to remove nothing.
     """
     asked = tuple(hosts)
-    surveys = survey_all(asked, connect, everything=True)
-    old = to_clean(surveys, older_than)
+    surveys = query_all(asked, connect, everything=True)
+    old = select_old(surveys, older_than)
     done = {} if dry_run else {each.host: each for each in clean_all(asked, old, connect)}
     for each in done.values():
-        for run_id in {job.ticket.run_id for job in each.removed if job.ticket}:
-            forget(store, run_id)
+        for run_id in {job.handle.run_id for job in each.removed if job.handle}:
+            forget_run(store, run_id)
     told = {
         answer.host.name: Cleaned(
             host=answer.host.name,
@@ -65,7 +65,7 @@ def clean_old(
     return tuple({**told, **done}.values())
 
 
-def to_clean(surveys: Iterable[HostSurvey], older_than: float) -> dict[str, list[SurveyedJob]]:
+def select_old(surveys: Iterable[HostJobs], older_than: float) -> dict[str, list[FoundJob]]:
     """Return host → jobs that have ended and are older than so many seconds."""
     return {
         answer.host.name: old
@@ -76,7 +76,7 @@ def to_clean(surveys: Iterable[HostSurvey], older_than: float) -> dict[str, list
 
 def clean_all(
     hosts: Iterable[Host],
-    jobs: dict[str, list[SurveyedJob]],
+    jobs: dict[str, list[FoundJob]],
     connect: Callable[[Host], Connection],
 ) -> tuple[Cleaned, ...]:
     """Remove these jobs; each host looks once more whether they have ended."""
@@ -97,19 +97,19 @@ def clean_all(
         return tuple(pool.map(work, todo))
 
 
-def _remove(connection: Connection, host: Host, job: SurveyedJob) -> bool:
+def _remove(connection: Connection, host: Host, job: FoundJob) -> bool:
     reply = connection.call("mlcr_remove", host.remote_root, job.job_id, timeout=_PATIENCE)
     return reply.ok
 
 
-def forget(store: Store, run_id: str) -> None:
+def forget_run(store: Store, run_id: str) -> None:
     """Delete what this machine keeps of a run: its record, and what came of unfinished pulls."""
     for name in store.jobs(run_id):
         try:
             document = store.read(run_id, name) or {}
             folders = from_document(document["ticket"]).folders if "ticket" in document else ()
-        except (RecordError, TicketError):
+        except (RecordError, HandleError):
             continue  # what it says cannot be told any more, and it goes all the same
         for folder in folders:
-            discard(folder.target, f"{run_id}-")
+            remove_staging(folder.target, f"{run_id}-")
     store.forget(run_id)

@@ -6,32 +6,32 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from mlcube_remote.jobs.handle import Ticket
+from mlcube_remote.jobs.handle import JobHandle
 from mlcube_remote.jobs.reconnecting import Line
-from mlcube_remote.jobs.state import Verdict, ask, can_be_adopted
+from mlcube_remote.jobs.state import TaskReport, can_be_adopted, read_task
 from mlcube_remote.transport.base import Connection, OutputSink, Stream
 
 _AGAIN = 1.0
 """Seconds until a task is followed again that goes on although its stream ended."""
 
 
-def follow(
+def follow_task(
     line: Line,
-    ticket: Ticket,
+    handle: JobHandle,
     number: int,
     sink: OutputSink,
     *,
     begin: Mapping[Stream, int] | None = None,
     adopted: Callable[[], None] = lambda: None,
     elsewhere: Callable[[str], None] = lambda _: None,
-) -> Verdict:
+) -> TaskReport:
     """Pass on every byte that the ``number``-th task writes, until it has ended.
 
     No byte is passed on twice, and none is left out, however often the line breaks meanwhile.
 
     Args:
         line: The host.
-        ticket: The job.
+        handle: The job.
         number: Its task, counted from 1.
         sink: Receives the bytes.
         begin: Offsets to begin at, in bytes.
@@ -48,57 +48,57 @@ def follow(
         received[stream] += len(data)
         sink(stream, data)
 
-    def listen(connection: Connection) -> Verdict:
+    def listen(connection: Connection) -> TaskReport:
         connection.stream(
             "mlcr_follow",
-            ticket.job_dir,
+            handle.job_dir,
             str(number),
             str(received[Stream.STDOUT]),
             str(received[Stream.STDERR]),
             sink=count,
         )
-        return fetch_rest(ticket, number, received, count, connection)
+        return fetch_rest(handle, number, received, count, connection)
 
     node = ""
     while True:
-        verdict = line.steadily(listen)
-        if verdict.exit is not None:
-            return verdict
-        if verdict.node:
-            if verdict.node != node:
-                elsewhere(verdict.node)
-            node = verdict.node
-        elif can_be_adopted(verdict):
-            line.steadily(lambda at: at.call("mlcr_adopt", ticket.job_dir, str(number)))
+        report = line.steadily(listen)
+        if report.exit is not None:
+            return report
+        if report.node:
+            if report.node != node:
+                elsewhere(report.node)
+            node = report.node
+        elif can_be_adopted(report):
+            line.steadily(lambda at: at.call("mlcr_adopt", handle.job_dir, str(number)))
             adopted()
-        elif not verdict.alive:
-            return verdict
+        elif not report.alive:
+            return report
         time.sleep(_AGAIN)
 
 
 def fetch_rest(
-    ticket: Ticket,
+    handle: JobHandle,
     number: int,
     received: Mapping[Stream, int],
     sink: OutputSink,
     connection: Connection,
-) -> Verdict:
+) -> TaskReport:
     """Pass on what is in the log files beyond what was received, and return the verdict.
 
     Args:
-        ticket: The job.
+        handle: The job.
         number: Its task, counted from 1.
         received: Offsets in bytes; not changed, but what ``sink`` changes counts.
         sink: Receives the bytes.
         connection: The host.
     """
-    verdict = ask(connection, ticket, number)
-    for stream, size in verdict.sizes.items():
-        file, at = f"{ticket.task_dir(number)}/{stream.value}", received[stream]
+    report = read_task(connection, handle, number)
+    for stream, size in report.sizes.items():
+        file, at = f"{handle.task_dir(number)}/{stream.value}", received[stream]
         while at < size:
             rest = connection.call("mlcr_bytes", file, str(at)).stdout
             if not rest:
                 break
             sink(stream, rest)
             at += len(rest)
-    return verdict
+    return report

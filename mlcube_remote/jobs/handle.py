@@ -16,19 +16,19 @@ from typing import Any
 
 import attrs
 
-from mlcube_remote.plan.outputs import Folder, Wanted
+from mlcube_remote.plan.outputs import DownloadFolder, DownloadRequest
 from mlcube_remote.runs.store import FORMAT
 
 _LARGEST = 1024 * 1024
 """Characters of a ticket that a host may send."""
 
 
-class TicketError(ValueError):
+class HandleError(ValueError):
     """What should be a ticket is none."""
 
 
 @attrs.frozen(kw_only=True)
-class TicketTask:
+class TaskHandle:
     """One task of the job."""
 
     task: str
@@ -38,7 +38,7 @@ class TicketTask:
 
 
 @attrs.frozen(kw_only=True)
-class Ticket:
+class JobHandle:
     """One job, as its followers must know it."""
 
     run_id: str
@@ -52,10 +52,10 @@ class Ticket:
     """``user@machine`` of who began it, for people."""
     root: str
     """``remote_root``, absolute on the host."""
-    tasks: tuple[TicketTask, ...]
-    folders: tuple[Folder, ...]
+    tasks: tuple[TaskHandle, ...]
+    folders: tuple[DownloadFolder, ...]
     """What is to be pulled."""
-    in_place: tuple[Wanted, ...] = ()
+    in_place: tuple[DownloadRequest, ...] = ()
     """Outputs that are on this machine already, with absolute paths: the host is this machine."""
     timeout: int | None = None
     """Seconds that each task may take."""
@@ -79,9 +79,9 @@ class Ticket:
         return f"{self.job_dir}/tasks/{number}"
 
 
-def to_document(ticket: Ticket) -> dict[str, Any]:
+def to_document(handle: JobHandle) -> dict[str, Any]:
     """Return the ticket as what JSON knows."""
-    document: dict[str, Any] = attrs.asdict(ticket, value_serializer=_plain)
+    document: dict[str, Any] = attrs.asdict(handle, value_serializer=_plain)
     return {"format": FORMAT, **document}
 
 
@@ -89,7 +89,7 @@ def _plain(_owner: type, _field: object, value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def from_document(document: Mapping[str, Any]) -> Ticket:
+def from_document(document: Mapping[str, Any]) -> JobHandle:
     """Return the ticket that :func:`to_document` wrote.
 
     Raises:
@@ -97,15 +97,15 @@ def from_document(document: Mapping[str, Any]) -> Ticket:
     """
     try:
         if document["format"] > FORMAT:
-            raise TicketError(f"of a later mlcube-remote (format {document['format']})")
+            raise HandleError(f"of a later mlcube-remote (format {document['format']})")
         timeout = document["timeout"]
-        ticket = Ticket(
+        handle = JobHandle(
             **{
                 name: _text(document[name])
                 for name in ("run_id", "job_id", "host", "platform", "cube", "client", "root")
             },
             tasks=tuple(
-                TicketTask(
+                TaskHandle(
                     task=_text(item["task"]),
                     engine=tuple(_text(word) for word in item["engine"]),
                     container=_text(item["container"]),
@@ -122,52 +122,52 @@ def from_document(document: Mapping[str, Any]) -> Ticket:
             },
         )
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
-        raise TicketError(f"not understood ({problem})") from problem
-    names = (ticket.job_id, ticket.job or "none")
-    if not ticket.root.startswith("/") or any("/" in n or n in {"", ".", ".."} for n in names):
-        raise TicketError("its paths are not those of a job")
-    return ticket
+        raise HandleError(f"not understood ({problem})") from problem
+    names = (handle.job_id, handle.job or "none")
+    if not handle.root.startswith("/") or any("/" in n or n in {"", ".", ".."} for n in names):
+        raise HandleError("its paths are not those of a job")
+    return handle
 
 
-def from_host(text: str, results: Path) -> Ticket:
+def from_host(text: str, results: Path) -> JobHandle:
     """Return a ticket that a host sent, with all targets below ``results``.
 
     Raises:
         TicketError: It is none.
     """
     if len(text) > _LARGEST:
-        raise TicketError("too large")
+        raise HandleError("too large")
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as problem:
-        raise TicketError(f"not understood ({problem})") from problem
-    ticket = from_document(document)
-    return attrs.evolve(moved(ticket, results), in_place=())
+        raise HandleError(f"not understood ({problem})") from problem
+    handle = from_document(document)
+    return attrs.evolve(with_results_in(handle, results), in_place=())
 
 
-def moved(ticket: Ticket, results: Path) -> Ticket:
+def with_results_in(handle: JobHandle, results: Path) -> JobHandle:
     """Return the ticket with all that is to be pulled going below ``results``."""
     folders = []
-    for number, folder in enumerate(ticket.folders):
+    for number, folder in enumerate(handle.folders):
         target = results / f"more-{number}" if number else results
         folders.append(attrs.evolve(folder, target=target, basis=None))
-    return attrs.evolve(ticket, folders=tuple(folders))
+    return attrs.evolve(handle, folders=tuple(folders))
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or "\0" in value:
-        raise TicketError(f"expected text, got {value!r}")
+        raise HandleError(f"expected text, got {value!r}")
     return value
 
 
-def _folder(item: Mapping[str, Any]) -> Folder:
+def _folder(item: Mapping[str, Any]) -> DownloadFolder:
     basis = item["basis"]
     outputs = tuple(_wanted(each) for each in item["outputs"])
     for output in outputs:
         normal = posixpath.normpath(output.path)
         if normal.startswith(("/", "../")) or normal == "..":
-            raise TicketError(f"output {output.path!r} is not in its folder")
-    return Folder(
+            raise HandleError(f"output {output.path!r} is not in its folder")
+    return DownloadFolder(
         remote=_text(item["remote"]),
         target=Path(_text(item["target"])),
         basis=None if basis is None else Path(_text(basis)),
@@ -175,11 +175,11 @@ def _folder(item: Mapping[str, Any]) -> Folder:
     )
 
 
-def _wanted(item: Mapping[str, Any]) -> Wanted:
+def _wanted(item: Mapping[str, Any]) -> DownloadRequest:
     directory = item["directory"]
     if directory is not None and not isinstance(directory, bool):
-        raise TicketError(f"expected true, false or null, got {directory!r}")
-    return Wanted(
+        raise HandleError(f"expected true, false or null, got {directory!r}")
+    return DownloadRequest(
         task=_text(item["task"]),
         name=_text(item["name"]),
         path=_text(item["path"]),

@@ -12,7 +12,7 @@ import attrs
 from mlcube_remote.commands.model import Copy
 from mlcube_remote.errors import BusyError, HostError, HostUnfitError
 from mlcube_remote.facts.probe import records
-from mlcube_remote.jobs.handle import Ticket, to_document
+from mlcube_remote.jobs.handle import JobHandle, to_document
 from mlcube_remote.remote import supervisor
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport.base import Connection, Reply
@@ -29,7 +29,7 @@ _WAITS = 2.0
 
 
 @attrs.frozen(kw_only=True)
-class Start:
+class TaskStart:
     """One task to start: what the supervisor is told."""
 
     task: str
@@ -42,7 +42,7 @@ class Start:
 
 
 @attrs.frozen(kw_only=True)
-class Expected:
+class Prerequisites:
     """What must be there before the tasks begin."""
 
     directories: tuple[str, ...] = ()
@@ -56,11 +56,11 @@ class Expected:
         return (str(len(self.copies)), *copies, *self.directories)
 
 
-_NOTHING = Expected()
+_NOTHING = Prerequisites()
 
 
 @attrs.frozen(kw_only=True)
-class Reserved:
+class Reservation:
     """What became of a claim."""
 
     state: str | None = None
@@ -71,17 +71,17 @@ class Reserved:
 
 def reserve(
     connection: Connection,
-    ticket: Ticket,
+    handle: JobHandle,
     lock: str,
     *,
     group: str = "",
     wait: Callable[[str], None] | None = None,
-) -> Reserved:
+) -> Reservation:
     """Claim the job and its workspace, for as long as this connection or the job lives.
 
     Args:
         connection: The host.
-        ticket: The job.
+        handle: The job.
         lock: The lock of the workspace on the host.
         group: What shares the workspace with this job; nothing: nobody.
         wait: Wait while another run holds the workspace; told who, once.
@@ -90,16 +90,16 @@ def reserve(
         BusyError: Another run holds the workspace, and nobody wants to wait.
         HostUnfitError: It could not be written there.
     """
-    request = json.dumps(to_document(ticket), ensure_ascii=True)
+    request = json.dumps(to_document(handle), ensure_ascii=True)
     told = False
     while True:
-        reply = connection.call("mlcr_reserve", ticket.job_dir, request, lock, group)
+        reply = connection.call("mlcr_reserve", handle.job_dir, request, lock, group)
         if reply.code == _EXISTS:
-            return Reserved(state=state(connection, ticket))
+            return Reservation(state=read_job_state(connection, handle))
         if reply.code != _HELD:
             _require(connection, reply)
-            return Reserved(is_kept=dict(records(reply)).get("kept") == "yes")
-        busy = _held(connection, reply, ticket)
+            return Reservation(is_kept=dict(records(reply)).get("kept") == "yes")
+        busy = _held(connection, reply, handle)
         if wait is None:
             raise busy
         if not told:
@@ -108,7 +108,7 @@ def reserve(
         time.sleep(_WAITS)
 
 
-def _held(connection: Connection, reply: Reply, ticket: Ticket) -> BusyError:
+def _held(connection: Connection, reply: Reply, handle: JobHandle) -> BusyError:
     facts = dict(records(reply))
     try:
         held = json.loads(facts.get("request", ""))
@@ -122,7 +122,7 @@ def _held(connection: Connection, reply: Reply, ticket: Ticket) -> BusyError:
     return BusyError(
         connection.name,
         f"the workspace is held by {who}, which is {facts.get('state', 'at work')}{node}; "
-        f"this run is {ticket.run_id}",
+        f"this run is {handle.run_id}",
         hint=hint,
     )
 
@@ -137,25 +137,25 @@ def _require(connection: Connection, reply: Reply) -> None:
         )
 
 
-def state(connection: Connection, ticket: Ticket) -> str:
+def read_job_state(connection: Connection, handle: JobHandle) -> str:
     """Return the job's state in the words of ``mlcr_state``."""
-    return connection.call("mlcr_state", ticket.job_dir).text.strip()
+    return connection.call("mlcr_state", handle.job_dir).text.strip()
 
 
 def launch(
     connection: Connection,
-    ticket: Ticket,
-    starts: Sequence[Start],
+    handle: JobHandle,
+    starts: Sequence[TaskStart],
     env: Mapping[str, Secret],
     *,
-    expected: Expected = _NOTHING,
+    expected: Prerequisites = _NOTHING,
     log_limit: int = LOG_LIMIT,
 ) -> None:
     """Write the tasks down on the host and start the supervisor, unless that was done before.
 
     Args:
         connection: The host.
-        ticket: The job, which was reserved.
+        handle: The job, which was reserved.
         starts: The tasks, in order.
         env: What the containers get by name; exported to the supervisor, written nowhere.
         expected: What is made there first.
@@ -165,7 +165,7 @@ def launch(
         HostError: What the tasks expect could not be made, or they could not be written; nothing
             runs.
     """
-    timeout = "" if ticket.timeout is None else str(ticket.timeout)
+    timeout = "" if handle.timeout is None else str(handle.timeout)
     words: list[str] = []
     for start in starts:
         words += [
@@ -174,7 +174,7 @@ def launch(
         ]
     reply = connection.call(
         "mlcr_launch",
-        ticket.job_dir,
+        handle.job_dir,
         supervisor(),
         str(log_limit),
         "yes" if env else "",
@@ -184,12 +184,12 @@ def launch(
         timeout=_COPYING if expected.copies else _WRITING,
     )
     if reply.code == _UNPREPARED:
-        raise unprepared(connection, reply)
+        raise preparation_error(connection, reply)
     if reply.code != _EXISTS:
         _require(connection, reply)
 
 
-def unprepared(connection: Connection, reply: Reply) -> HostError:
+def preparation_error(connection: Connection, reply: Reply) -> HostError:
     """Return the error for directories or copies that could not be made."""
     said = reply.stderr.decode("utf-8", "replace").strip()
     return HostError(connection.name, f"the workspace could not be prepared there: {said}")

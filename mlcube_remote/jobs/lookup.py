@@ -11,21 +11,21 @@ import attrs
 
 from mlcube_remote.errors import UsageError
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.jobs.handle import Ticket, TicketError, from_document, moved
-from mlcube_remote.jobs.query import HostSurvey
+from mlcube_remote.jobs.handle import HandleError, JobHandle, from_document, with_results_in
+from mlcube_remote.jobs.query import HostJobs
 from mlcube_remote.jobs.records import was_seen
 from mlcube_remote.runs.results import home_of
 from mlcube_remote.runs.store import RUN, Document, RecordError, Store
 
 
 @attrs.frozen(kw_only=True)
-class KnownJob:
+class RecordedJob:
     """One job of a run."""
 
     run_id: str
     host: Host
     job_id: str
-    ticket: Ticket | None
+    handle: JobHandle | None
     """``None`` when this machine never came to write it: the host is to be asked."""
     job: str = ""
     """Its name in a sweep or among shards; nothing where each host has one job."""
@@ -42,11 +42,11 @@ class KnownJob:
 
 
 @attrs.frozen(kw_only=True)
-class KnownRun:
+class RecordedRun:
     """A run that was begun here or elsewhere."""
 
     run_id: str
-    jobs: tuple[KnownJob, ...]
+    jobs: tuple[RecordedJob, ...]
     results: Path | None
     """The folder of its results; ``None`` where its one job's outputs go to the workspace."""
 
@@ -56,7 +56,7 @@ class KnownRun:
         return len({job.host.name for job in self.jobs}) < len(self.jobs)
 
 
-def run_named(text: str, store: Store) -> str | None:
+def find_run_id(text: str, store: Store) -> str | None:
     """Return the id of the remembered run that ``text`` means, if any.
 
     Raises:
@@ -72,7 +72,7 @@ def run_named(text: str, store: Store) -> str | None:
     return found[0] if found else None
 
 
-def host_names(run_id: str, store: Store) -> list[str]:
+def recorded_hosts(run_id: str, store: Store) -> list[str]:
     """Return the names of the hosts of a remembered run.
 
     Raises:
@@ -91,7 +91,7 @@ class Attempt:
     number: int
     host: str
     status: str
-    ticket: Ticket
+    handle: JobHandle
     is_seen: bool
 
 
@@ -99,29 +99,29 @@ def last_attempts(run_id: str, store: Store) -> dict[str, Attempt]:
     """Return job's name → its last attempt, of those jobs of a sweep that had found a host."""
     found: dict[str, Attempt] = {}
     for job_id in store.jobs(run_id):
-        ticket, document = _remembered(run_id, job_id, store)
-        if ticket is None or not ticket.job:
+        handle, document = _remembered(run_id, job_id, store)
+        if handle is None or not handle.job:
             continue
         attempt = Attempt(
             job_id=job_id,
             number=int(document.get("attempt", 1)),
-            host=ticket.host,
+            host=handle.host,
             status=str(document.get("status")),
-            ticket=ticket,
+            handle=handle,
             is_seen=was_seen(document),
         )
-        if ticket.job not in found or found[ticket.job].number < attempt.number:
-            found[ticket.job] = attempt
+        if handle.job not in found or found[handle.job].number < attempt.number:
+            found[handle.job] = attempt
     return found
 
 
-def inventory_of(run_id: str, store: Store) -> str | None:
+def recorded_inventory(run_id: str, store: Store) -> str | None:
     """Return the inventory that a remembered run was begun with, if that is still there."""
     path = _document(run_id, store).get("inventory")
     return path if isinstance(path, str) and Path(path).is_file() else None
 
 
-def recorded(run_id: str, store: Store, hosts: Iterable[Host]) -> KnownRun:
+def load_recorded(run_id: str, store: Store, hosts: Iterable[Host]) -> RecordedRun:
     """Return a remembered run's jobs on these hosts.
 
     Raises:
@@ -132,30 +132,30 @@ def recorded(run_id: str, store: Store, hosts: Iterable[Host]) -> KnownRun:
     jobs = [
         _alone(run_id, item, by_name[item["host"]], store)
         if item["host"] is not None
-        else KnownJob(
+        else RecordedJob(
             run_id=run_id,
             host=by_name[placed[item["name"]].host],
             job_id=placed[item["name"]].job_id,
             attempt=placed[item["name"]].number,
-            ticket=placed[item["name"]].ticket,
+            handle=placed[item["name"]].handle,
             is_seen=placed[item["name"]].is_seen,
             job=str(item["name"]),
         )
         for item in _document(run_id, store)["jobs"]
         if (item["host"] or _host_of(item, placed)) in by_name
     ]
-    return KnownRun(run_id=run_id, jobs=tuple(jobs), results=home_of(run_id, store))
+    return RecordedRun(run_id=run_id, jobs=tuple(jobs), results=home_of(run_id, store))
 
 
-def _alone(run_id: str, item: Mapping[str, Any], host: Host, store: Store) -> KnownJob:
+def _alone(run_id: str, item: Mapping[str, Any], host: Host, store: Store) -> RecordedJob:
     """Return a job that has its host to itself."""
-    ticket, document = _remembered(run_id, str(item["job"]), store)
-    return KnownJob(
+    handle, document = _remembered(run_id, str(item["job"]), store)
+    return RecordedJob(
         run_id=run_id,
         host=host,
         job_id=str(item["job"]),
         attempt=int(item.get("attempt", 1)),
-        ticket=ticket,
+        handle=handle,
         is_seen=was_seen(document),
     )
 
@@ -175,18 +175,20 @@ def _document(run_id: str, store: Store) -> dict[str, Any]:
     return document
 
 
-def _remembered(run_id: str, job_id: str, store: Store) -> tuple[Ticket | None, Document]:
+def _remembered(run_id: str, job_id: str, store: Store) -> tuple[JobHandle | None, Document]:
     """Return a job's ticket, if it can be read, and all else that is remembered of the job."""
     document: Document = {}
     try:
         document = store.read(run_id, job_id) or {}
         return from_document(document["ticket"]), document
-    except (RecordError, TicketError, KeyError):
+    except (RecordError, HandleError, KeyError):
         # The host has another copy.
         return None, document
 
 
-def surveyed(text: str, surveys: Iterable[HostSurvey], results: Callable[[str], Path]) -> KnownRun:
+def find_on_hosts(
+    text: str, surveys: Iterable[HostJobs], results: Callable[[str], Path]
+) -> RecordedRun:
     """Return the run that ``text`` means among the jobs that hosts told of.
 
     Args:
@@ -197,28 +199,28 @@ def surveyed(text: str, surveys: Iterable[HostSurvey], results: Callable[[str], 
     Raises:
         UsageError: There is none, or there are several.
     """
-    found: dict[str, dict[str, KnownJob]] = {}
+    found: dict[str, dict[str, RecordedJob]] = {}
     silent = []
     for answer in surveys:
         if answer.error is not None:
             silent.append(answer.host.name)
         # The youngest last: a job that was begun once more leaves both on its host.
         for job in sorted(answer.jobs, key=lambda each: -each.age):
-            ticket = job.ticket
-            if ticket is None or not _means(text, ticket.run_id):
+            handle = job.handle
+            if handle is None or not _means(text, handle.run_id):
                 continue
-            home = results(ticket.run_id) / (ticket.job or answer.host.name)
-            known = KnownJob(
-                run_id=ticket.run_id,
+            home = results(handle.run_id) / (handle.job or answer.host.name)
+            known = RecordedJob(
+                run_id=handle.run_id,
                 host=answer.host,
                 job_id=job.job_id,
-                ticket=moved(ticket, home),
-                job=ticket.job,
+                handle=with_results_in(handle, home),
+                job=handle.job,
             )
-            found.setdefault(ticket.run_id, {})[known.name] = known
+            found.setdefault(handle.run_id, {})[known.name] = known
     if len(found) == 1:
         run_id, jobs = found.popitem()
-        return KnownRun(run_id=run_id, jobs=tuple(jobs.values()), results=results(run_id))
+        return RecordedRun(run_id=run_id, jobs=tuple(jobs.values()), results=results(run_id))
     if found:
         raise UsageError(
             f"run {text!r} may be any of {', '.join(sorted(found))}", hint="give more of its id"
@@ -235,7 +237,7 @@ def _means(text: str, run_id: str) -> bool:
 
 
 @attrs.frozen(kw_only=True)
-class Began:
+class RunArguments:
     """How a run was begun."""
 
     folder: str
@@ -244,7 +246,7 @@ class Began:
     """Those of the command line that say what is run, and where."""
 
 
-def arguments_of(run_id: str, store: Store) -> Began:
+def load_arguments(run_id: str, store: Store) -> RunArguments:
     """Return what a remembered run was begun with.
 
     Raises:
@@ -261,4 +263,4 @@ def arguments_of(run_id: str, store: Store) -> Began:
             f"run {run_id} was begun in {began['folder']}, which is not there any more",
             hint="its paths are relative to that directory",
         )
-    return Began(folder=began["folder"], options=began["options"])
+    return RunArguments(folder=began["folder"], options=began["options"])

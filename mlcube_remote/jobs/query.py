@@ -14,7 +14,7 @@ import attrs
 from mlcube_remote.errors import HostError, HostUnfitError
 from mlcube_remote.facts.probe import records
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.jobs.handle import Ticket, TicketError, from_host
+from mlcube_remote.jobs.handle import HandleError, JobHandle, from_host
 from mlcube_remote.transport.base import Connection
 
 LIVE = ("preparing", "running", "orphaned", "elsewhere")
@@ -27,7 +27,7 @@ _KILLED = {"time": "out of its time", "memory": "out of memory", "engine": "engi
 
 
 @attrs.frozen(kw_only=True)
-class SurveyedTask:
+class FoundTask:
     """One task, as its host tells it."""
 
     task: str
@@ -39,7 +39,7 @@ class SurveyedTask:
 
 
 @attrs.frozen(kw_only=True)
-class SurveyedJob:
+class FoundJob:
     """One job, as its host tells it."""
 
     host: str
@@ -48,15 +48,15 @@ class SurveyedJob:
     """As ``mlcr_state`` says it: one of :data:`LIVE`, or ended, lost or abandoned."""
     age: int
     """Seconds since it was begun, by the host's clock."""
-    ticket: Ticket | None
+    handle: JobHandle | None
     """``None`` where the host has none that can be read."""
-    tasks: tuple[SurveyedTask, ...] = ()
+    tasks: tuple[FoundTask, ...] = ()
     is_stopping: bool = False
 
     @property
     def run_id(self) -> str | None:
         """The run that it belongs to, where that can be read."""
-        return None if self.ticket is None else self.ticket.run_id
+        return None if self.handle is None else self.handle.run_id
 
     @property
     def is_live(self) -> bool:
@@ -64,7 +64,7 @@ class SurveyedJob:
         return self.state in LIVE
 
     @property
-    def current(self) -> SurveyedTask | None:
+    def current(self) -> FoundTask | None:
         """The task that runs, or else the last that ended."""
         begun = [task for task in self.tasks if task.started is not None]
         return begun[-1] if begun else None
@@ -88,22 +88,22 @@ class SurveyedJob:
 
 
 @attrs.frozen(kw_only=True)
-class HostSurvey:
+class HostJobs:
     """What one host answered."""
 
     host: Host
-    jobs: tuple[SurveyedJob, ...] = ()
+    jobs: tuple[FoundJob, ...] = ()
     error: HostError | None = None
     """Why it could not be asked."""
 
 
-def survey_all(
+def query_all(
     hosts: Iterable[Host],
     connect: Callable[[Host], Connection],
     *,
     everything: bool,
     parallel: int = 32,
-) -> tuple[HostSurvey, ...]:
+) -> tuple[HostJobs, ...]:
     """Ask hosts at once; one that cannot be asked is an answer too.
 
     Args:
@@ -113,19 +113,19 @@ def survey_all(
         parallel: How many at a time.
     """
 
-    def ask(host: Host) -> HostSurvey:
+    def ask(host: Host) -> HostJobs:
         try:
             with closing(connect(host)) as connection:
-                return HostSurvey(host=host, jobs=survey(connection, host, everything=everything))
+                return HostJobs(host=host, jobs=query_host(connection, host, everything=everything))
         except HostError as problem:
-            return HostSurvey(host=host, error=problem)
+            return HostJobs(host=host, error=problem)
 
     todo = list(hosts)
     with ThreadPoolExecutor(max(1, min(parallel, len(todo)))) as pool:
         return tuple(pool.map(ask, todo))
 
 
-def survey(connection: Connection, host: Host, *, everything: bool) -> tuple[SurveyedJob, ...]:
+def query_host(connection: Connection, host: Host, *, everything: bool) -> tuple[FoundJob, ...]:
     """Ask one host for the jobs of this user there.
 
     Raises:
@@ -154,26 +154,26 @@ def _split(facts: Facts, key: str) -> list[Facts]:
     return [facts[begin:end] for begin, end in pairwise([*begins, len(facts)])]
 
 
-def _job(host: Host, facts: Facts) -> SurveyedJob:
+def _job(host: Host, facts: Facts) -> FoundJob:
     groups = _split(facts, "task")
     own = dict(facts[: len(facts) - sum(map(len, groups))])
     try:
-        ticket = from_host(own.get("request", ""), Path.cwd())
-    except TicketError:
-        ticket = None
-    return SurveyedJob(
+        handle = from_host(own.get("request", ""), Path.cwd())
+    except HandleError:
+        handle = None
+    return FoundJob(
         host=host.name,
         job_id=own["job"],
         state=own["state"],
         age=max(0, int(own.get("age") or 0)),
-        ticket=ticket,
+        handle=handle,
         is_stopping=own.get("stop") == "yes",
         tasks=tuple(_task(dict(group)) for group in groups),
     )
 
 
-def _task(told: dict[str, str]) -> SurveyedTask:
-    return SurveyedTask(
+def _task(told: dict[str, str]) -> FoundTask:
+    return FoundTask(
         task=told["task"],
         exit=None if told["exit"] == "pending" else int(told["exit"]),
         started=int(told["started"]) if told.get("started") else None,

@@ -17,7 +17,7 @@ from typing import TypeVar
 import attrs
 
 from mlcube_remote.errors import ConnectError, StateUnknownError, TransferError, UnreachableError
-from mlcube_remote.events.emitter import Journal
+from mlcube_remote.events.emitter import JobEvents
 from mlcube_remote.events.model import Level
 from mlcube_remote.transport.base import Connection
 
@@ -40,7 +40,7 @@ class Line:
     connection: Connection
     dial: Callable[[], Connection]
     """Makes another connection to the host."""
-    journal: Journal
+    events: JobEvents
     timeout: float = RECONNECT_TIMEOUT
     attach_hint: str | None = None
     """What to tell the user to do when the line is given up for lost."""
@@ -87,7 +87,7 @@ class Line:
             StateUnknownError: It could not be made: ``problem`` is the cause.
         """
         deadline = time.monotonic() + self.timeout
-        self.journal.note(Level.WARNING, f"{_reason(problem)}; reconnecting")
+        self.events.note(Level.WARNING, f"{_reason(problem)}; reconnecting")
         self.connection.close()
         self._in_a_row = self._in_a_row + 1 if time.monotonic() < self._broke + _SOON else 0
         self._broke = time.monotonic()
@@ -118,7 +118,7 @@ class Line:
                     raise self._lost(missed) from problem
                 pause = min(pause * 2, _LONGEST_PAUSE)
                 continue
-            self.journal.note(Level.INFO, "connected again")
+            self.events.note(Level.INFO, "connected again")
             return
 
     def _take(self, fresh: Connection) -> None:

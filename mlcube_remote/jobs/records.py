@@ -9,7 +9,7 @@ from mlcube_remote.errors import NotStartedError
 from mlcube_remote.events.documents import job_document
 from mlcube_remote.events.model import Stage
 from mlcube_remote.events.outcome import JobOutcome, Status
-from mlcube_remote.jobs.handle import Ticket, to_document
+from mlcube_remote.jobs.handle import JobHandle, to_document
 from mlcube_remote.runs.store import Document, RecordError, Store
 
 PLANNED = "planned"
@@ -28,26 +28,26 @@ _OVER = frozenset(
 """What a job can end as, once it had been started."""
 
 
-def plan_to_start(store: Store, ticket: Ticket, attempt: int = 1) -> None:
+def record_planned(store: Store, handle: JobHandle, attempt: int = 1) -> None:
     """Write down that a job is about to be started.
 
     Args:
         store: Where this machine remembers its runs.
-        ticket: The job.
+        handle: The job.
         attempt: How often it will have been begun.
     """
     document = {
-        "ticket": to_document(ticket),
-        "host": ticket.host,
-        "job": ticket.job or None,
+        "ticket": to_document(handle),
+        "host": handle.host,
+        "job": handle.job or None,
         "attempt": attempt,
         "status": PLANNED,
     }
-    store.write(ticket.run_id, ticket.job_id, document)
+    store.write(handle.run_id, handle.job_id, document)
 
 
-def remember(
-    store: Store, run_id: str, job_id: str, outcome: JobOutcome, ticket: Ticket | None
+def record_outcome(
+    store: Store, run_id: str, job_id: str, outcome: JobOutcome, handle: JobHandle | None
 ) -> None:
     """Write down how a job stands now, on top of what was known of it before.
 
@@ -56,21 +56,21 @@ def remember(
         run_id: The run.
         job_id: Its job.
         outcome: What this command found.
-        ticket: The job's, if this command came to have it.
+        handle: The job's, if this command came to have it.
 
     Raises:
         RecordError: It cannot be written.
     """
     before = _before(store, run_id, job_id)
-    if before is not None and not _tells_more(before, outcome, ticket):
+    if before is not None and not _tells_more(before, outcome, handle):
         return
     known = before or {}
     document: dict[str, Any] = job_document(outcome)
     document["seconds"] |= known.get("seconds", {})
     document["outputs"] = _outputs(known.get("outputs", []), document["outputs"])
     kept = known.get("ticket")
-    if ticket is not None or kept is not None:
-        document["ticket"] = kept if ticket is None else to_document(ticket)
+    if handle is not None or kept is not None:
+        document["ticket"] = kept if handle is None else to_document(handle)
     store.write(run_id, job_id, document)
 
 
@@ -88,7 +88,7 @@ def _before(store: Store, run_id: str, job_id: str) -> Document | None:
         return None
 
 
-def _tells_more(before: Document, outcome: JobOutcome, ticket: Ticket | None) -> bool:
+def _tells_more(before: Document, outcome: JobOutcome, handle: JobHandle | None) -> bool:
     """Whether an outcome is news: who only looked, or got nowhere, knows less than the record."""
     if before["status"] in _OVER:
         # Only a pull sees whether outputs are missing.
@@ -97,7 +97,7 @@ def _tells_more(before: Document, outcome: JobOutcome, ticket: Ticket | None) ->
         return True
     told = isinstance(outcome.error, NotStartedError)
     # Who has the ticket has asked the host, and holds the claim there.
-    return told or ticket is not None or before["status"] == Status.NOT_STARTED.value
+    return told or handle is not None or before["status"] == Status.NOT_STARTED.value
 
 
 def _outputs(before: list[Document], now: list[Document]) -> list[Document]:

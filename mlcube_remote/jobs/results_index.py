@@ -18,7 +18,7 @@ PAUSE = 2.0
 
 
 @attrs.define(kw_only=True)
-class Indexer:
+class ResultsIndexer:
     """Writes ``results.json`` when a job has ended, and once more at the end."""
 
     store: Store

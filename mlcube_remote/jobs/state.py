@@ -9,9 +9,13 @@ import attrs
 
 from mlcube_remote.errors import StateUnknownError
 from mlcube_remote.events.outcome import Status, TaskOutcome
-from mlcube_remote.facts.engine_errors import is_of_the_cube, refused, words_of_engine
+from mlcube_remote.facts.engine_errors import (
+    engine_start_error,
+    extract_engine_error,
+    is_cube_fault,
+)
 from mlcube_remote.facts.probe import records
-from mlcube_remote.jobs.handle import Ticket, TicketTask
+from mlcube_remote.jobs.handle import JobHandle, TaskHandle
 from mlcube_remote.transport.base import Connection, Stream
 
 SIGKILLED, SIGTERMED = 137, 143
@@ -25,7 +29,7 @@ _SAID_ABOVE = "the engine's own message stands above"
 
 
 @attrs.frozen(kw_only=True)
-class Verdict:
+class TaskReport:
     """How a task stands, as its host tells it."""
 
     exit: int | None
@@ -67,17 +71,17 @@ class Verdict:
         return float(max(0, self.finished - self.started))
 
 
-def ask(connection: Connection, ticket: Ticket, number: int) -> Verdict:
+def read_task(connection: Connection, handle: JobHandle, number: int) -> TaskReport:
     """Ask the host how the job's ``number``-th task stands.
 
     Raises:
         StateUnknownError: The host cannot be asked, or does not know.
     """
-    reply = connection.call("mlcr_verdict", ticket.job_dir, str(number))
+    reply = connection.call("mlcr_verdict", handle.job_dir, str(number))
     told = dict(records(reply))
     try:
         code = told["exit"]
-        return Verdict(
+        return TaskReport(
             exit=None if code == "pending" else int(code),
             alive=told["alive"] == "yes",
             sizes={
@@ -101,32 +105,32 @@ def ask(connection: Connection, ticket: Ticket, number: int) -> Verdict:
     except (KeyError, ValueError) as problem:
         raise StateUnknownError(
             connection.name,
-            f"the state of {ticket.job_dir} could not be read ({problem})",
-            hint=f"look there: ls {ticket.task_dir(number)}",
+            f"the state of {handle.job_dir} could not be read ({problem})",
+            hint=f"look there: ls {handle.task_dir(number)}",
         ) from problem
 
 
-def can_be_adopted(verdict: Verdict) -> bool:
+def can_be_adopted(report: TaskReport) -> bool:
     """Whether the container outlived its supervisor, so that another one can take it over."""
     return (
-        verdict.exit is None
-        and not verdict.alive
-        and bool(verdict.container)
-        and verdict.container not in {"absent", "unknown"}
+        report.exit is None
+        and not report.alive
+        and bool(report.container)
+        and report.container not in {"absent", "unknown"}
     )
 
 
-def elsewhere(ticket: Ticket, node: str) -> StateUnknownError:
+def other_node_error(handle: JobHandle, node: str) -> StateUnknownError:
     """Return what is to be said of a job on another machine that shares the host's home."""
     return StateUnknownError(
-        ticket.host,
+        handle.host,
         f"it runs on {node}, which shares this home, and of which nothing can be said from here",
-        hint=f"ask that machine: let {ticket.host} mean {node} in the inventory; or wait for the "
-        f"end, which is seen from everywhere: mlcube-remote attach {ticket.run_id}",
+        hint=f"ask that machine: let {handle.host} mean {node} in the inventory; or wait for the "
+        f"end, which is seen from everywhere: mlcube-remote attach {handle.run_id}",
     )
 
 
-def judge(ticket: Ticket, task: TicketTask, verdict: Verdict) -> TaskOutcome:
+def derive_outcome(handle: JobHandle, task: TaskHandle, report: TaskReport) -> TaskOutcome:
     """Say how a task ended, from the two witnesses: the exit file and the engine's own account.
 
     Raises:
@@ -134,15 +138,15 @@ def judge(ticket: Ticket, task: TicketTask, verdict: Verdict) -> TaskOutcome:
         StateUnknownError: The supervisor is gone, and the engine does not answer; or the task is on
             another machine.
     """
-    if verdict.exit is None:
-        return _without_exit(ticket, task, verdict)
-    ended = _ended(ticket, task, verdict, verdict.exit)
+    if report.exit is None:
+        return _without_exit(handle, task, report)
+    ended = _ended(handle, task, report, report.exit)
     return attrs.evolve(
         ended,
         task=task.task,
-        seconds=verdict.seconds,
-        started=verdict.started,
-        finished=verdict.finished,
+        seconds=report.seconds,
+        started=report.started,
+        finished=report.finished,
     )
 
 
@@ -150,56 +154,56 @@ def _outcome(status: Status, code: int | None, reason: str = "") -> TaskOutcome:
     return TaskOutcome(task="", status=status, exit_code=code, reason=reason)
 
 
-def _without_exit(ticket: Ticket, task: TicketTask, verdict: Verdict) -> TaskOutcome:
-    if verdict.started is None and verdict.stopped:
+def _without_exit(handle: JobHandle, task: TaskHandle, report: TaskReport) -> TaskOutcome:
+    if report.started is None and report.stopped:
         ended = _outcome(Status.CANCELLED, None, "stopped before it started")
-    elif verdict.node:
-        raise elsewhere(ticket, verdict.node)
-    elif verdict.rebooted:
+    elif report.node:
+        raise other_node_error(handle, report.node)
+    elif report.rebooted:
         ended = _outcome(Status.LOST, None, "the host rebooted while it ran (boot id changed)")
-    elif verdict.container == "unknown":
+    elif report.container == "unknown":
         raise StateUnknownError(
-            ticket.host,
+            handle.host,
             f"the supervisor of task {task.task} is gone and {' '.join(task.engine)} gives "
             "no answer: its container may still run",
-            hint=f"mlcube-remote attach {ticket.run_id}",
+            hint=f"mlcube-remote attach {handle.run_id}",
         )
-    elif verdict.container == "absent" and task.container:
+    elif report.container == "absent" and task.container:
         ended = _outcome(Status.LOST, None, "its supervisor is gone, and its container was removed")
     else:
         ended = _outcome(Status.LOST, None, "its supervisor vanished and left no exit code")
     return attrs.evolve(ended, task=task.task)
 
 
-def _ended(ticket: Ticket, task: TicketTask, verdict: Verdict, exit_code: int) -> TaskOutcome:
+def _ended(handle: JobHandle, task: TaskHandle, report: TaskReport, exit_code: int) -> TaskOutcome:
     if exit_code == 0:
         return _outcome(Status.SUCCEEDED, 0)
-    if verdict.timed_out:
-        limit = f" of {ticket.timeout} s" if ticket.timeout else ""
+    if report.timed_out:
+        limit = f" of {handle.timeout} s" if handle.timeout else ""
         return attrs.evolve(
             _outcome(Status.KILLED, exit_code, f"ran out of its time{limit}"), timed_out=True
         )
-    if verdict.stopped:
+    if report.stopped:
         killed = ", and killed: it did not end on SIGTERM" if exit_code == SIGKILLED else ""
         return _outcome(Status.CANCELLED, exit_code, f"stopped on request{killed}")
-    said = words_of_engine(ticket.platform, exit_code, verdict.tail)
+    said = extract_engine_error(handle.platform, exit_code, report.tail)
     if not task.container:
         if said:
-            return _not_started(ticket, task, exit_code, said)
+            return _not_started(handle, task, exit_code, said)
         return _outcome(Status.FAILED, exit_code)
-    state, code, oom, error = _inspected(verdict.inspect)
-    if verdict.engine_restarted and not oom and code in {SIGKILLED, SIGTERMED, None}:
+    state, code, oom, error = _inspected(report.inspect)
+    if report.engine_restarted and not oom and code in {SIGKILLED, SIGTERMED, None}:
         return attrs.evolve(
             _outcome(Status.KILLED, code, "the engine was stopped or restarted while it ran"),
             by_host=True,
         )
-    if not state and verdict.container == "absent":
+    if not state and report.container == "absent":
         return _outcome(Status.LOST, None, "its container was removed by somebody else")
     if not state:
-        raise refused(ticket.host, ticket.platform, task.task, exit_code, said)
+        raise engine_start_error(handle.host, handle.platform, task.task, exit_code, said)
     if state in _NEVER_RAN:
         # Podman gives such a container the code 0, and its reason only to the one who asked.
-        return _not_started(ticket, task, code or exit_code, error or said)
+        return _not_started(handle, task, code or exit_code, error or said)
     if oom and code == SIGKILLED:
         return _outcome(Status.KILLED, code, "out of memory")
     if oom:
@@ -207,15 +211,15 @@ def _ended(ticket: Ticket, task: TicketTask, verdict: Verdict, exit_code: int) -
     return _outcome(Status.FAILED, 1 if code is None else code)
 
 
-def _not_started(ticket: Ticket, task: TicketTask, code: int, said: str) -> TaskOutcome:
+def _not_started(handle: JobHandle, task: TaskHandle, code: int, said: str) -> TaskOutcome:
     """Tell a program that cannot be run, which is the cube's, from all else, which is the host's.
 
     Raises:
         HostUnfitError: The engine made a container, and could not start it.
     """
-    if is_of_the_cube(ticket.platform, code, said):
+    if is_cube_fault(handle.platform, code, said):
         return _outcome(Status.FAILED, code, f"failed to start: {said or _SAID_ABOVE}")
-    raise refused(ticket.host, ticket.platform, task.task, code, said)
+    raise engine_start_error(handle.host, handle.platform, task.task, code, said)
 
 
 def _inspected(text: str) -> tuple[str, int | None, bool, str]:

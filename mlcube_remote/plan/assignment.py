@@ -14,13 +14,13 @@ from mlcube_remote.cube.model import Cube
 from mlcube_remote.cube.system import SystemSettings, UserPlatform
 from mlcube_remote.errors import PlanError
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.plan.job import Job, Request
+from mlcube_remote.plan.job import Job, RunRequest
 from mlcube_remote.plan.trials import Trial
 from mlcube_remote.platforms import PLATFORMS
 from mlcube_remote.yamlsource import nearest
 
 
-def make_jobs(request: Request) -> tuple[Job, ...]:
+def make_jobs(request: RunRequest) -> tuple[Job, ...]:
     """Return the jobs of :func:`plan`, nothing checked but the platform."""
     jobs = (
         [
@@ -44,7 +44,9 @@ def _again(jobs: Sequence[Job], attempts: Mapping[str, int]) -> tuple[Job, ...]:
     return tuple(attrs.evolve(job, attempt=attempts[job.name]) for job in chosen)
 
 
-def make_job(request: Request, host: Host, trial: Trial | None = None, *, attempt: int = 1) -> Job:
+def make_job(
+    request: RunRequest, host: Host, trial: Trial | None = None, *, attempt: int = 1
+) -> Job:
     """Return one job, nothing checked but the platform."""
     results = results_of(request)
     several = len(request.hosts) > 1
@@ -112,7 +114,7 @@ def named_platform(name: str, host: Host, system: SystemSettings) -> UserPlatfor
     )
 
 
-def slots(request: Request, host: Host) -> int:
+def slots(request: RunRequest, host: Host) -> int:
     """Return how many jobs of a sweep a host takes at once: no more than it lists GPUs for.
 
     Raises:
@@ -129,6 +131,6 @@ def slots(request: Request, host: Host) -> int:
     return min(host.slots, len(host.gpus) // asked)
 
 
-def results_of(request: Request) -> Path:
+def results_of(request: RunRequest) -> Path:
     """Return the folder for what a run of several jobs makes."""
     return request.cube.workspace.parent / "results" / request.run_id

@@ -29,7 +29,7 @@ class Device:
     """Its name, which no two devices share."""
 
 
-def wanted(
+def requested_gpus(
     options: Options, cube: Cube, platform: str, sections: Iterable[Mapping[str, Any]]
 ) -> int:
     """Return how many GPUs of its own a job asks for; 0 where none, or certain ones.
@@ -48,7 +48,7 @@ def wanted(
     return int(text) if text.isdecimal() else 0
 
 
-def require_gpus(asked: str | None) -> None:
+def check_gpus_option(asked: str | None) -> None:
     """Refuse a ``--gpus`` that no engine would understand, before anything is sent.
 
     Raises:
@@ -61,7 +61,7 @@ def require_gpus(asked: str | None) -> None:
         )
 
 
-def spelt(platform: str, devices: Sequence[Device]) -> str:
+def format_devices(platform: str, devices: Sequence[Device]) -> str:
     """Return the devices as ``--gpus`` has them for a platform."""
     if platform == "podman":
         # What CDI surely knows are the numbers.

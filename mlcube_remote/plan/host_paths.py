@@ -60,23 +60,23 @@ class HostPaths:
         return f"{self.job_dir}/tasks/{number}"
 
 
-def cube_room(cube: Cube) -> str:
+def cube_directory(cube: Cube) -> str:
     """Return the cube's directory below ``remote_root``."""
     return f"cubes/{slug(cube.name or cube.root.name, of=str(cube.root))}"
 
 
-def workspace_room(cube: Cube) -> str:
+def workspace_directory(cube: Cube) -> str:
     """Return the workspace's directory below ``remote_root``.
 
     A workspace inside the cube stays at its place in the mirror; another one has its own mirror.
     """
     if cube.workspace.is_relative_to(cube.root):
         inside = cube.workspace.relative_to(cube.root)
-        return posixpath.normpath(posixpath.join(cube_room(cube), inside.as_posix()))
+        return posixpath.normpath(posixpath.join(cube_directory(cube), inside.as_posix()))
     return f"workspaces/{slug(cube.workspace.name, of=str(cube.workspace))}"
 
 
-def data_room(path: Path) -> str:
+def data_directory(path: Path) -> str:
     """Return where a ``local:`` path of this machine lives below ``remote_root``."""
     return f"data/{slug(path.name, of=str(path))}/{path.name}"
 
@@ -117,8 +117,8 @@ def host_paths(
     return HostPaths(
         root=root,
         home=home,
-        cube=f"{root}/{cube_room(cube)}",
-        workspace=f"{root}/{workspace_room(cube)}",
+        cube=f"{root}/{cube_directory(cube)}",
+        workspace=f"{root}/{workspace_directory(cube)}",
         job_dir=job_dir,
         room=room,
     )

@@ -25,17 +25,17 @@ from mlcube_remote.commands.paths import holds, host_path
 from mlcube_remote.cube.model import NOTHING, Cube
 from mlcube_remote.cube.system import NO_SYSTEM_SETTINGS, SystemSettings
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.plan.gpu_requests import Device, spelt, wanted
+from mlcube_remote.plan.gpu_requests import Device, format_devices, requested_gpus
 from mlcube_remote.plan.host_paths import HostPaths, host_paths
 from mlcube_remote.plan.placement import (
-    Placed,
-    Where,
-    made_by_cube,
+    DataLocation,
+    PlacedParameter,
+    is_made_by_cube,
     missing_inputs,
-    place,
-    replaced,
+    place_parameters,
+    with_placed_values,
 )
-from mlcube_remote.plan.trials import Apart, Trial, apart
+from mlcube_remote.plan.trials import Trial, TrialLayout, isolate
 from mlcube_remote.runs.ids import container_name, job_id, label
 from mlcube_remote.secret import Secret
 
@@ -44,7 +44,7 @@ LABEL = "org.mlcommons.mlcube-remote"
 
 
 @attrs.frozen(kw_only=True)
-class Request:
+class RunRequest:
     """One ``run`` or ``configure`` command, as asked."""
 
     cube: Cube
@@ -78,7 +78,7 @@ class Request:
 class Job:
     """The tasks of one cube on one host, in order."""
 
-    request: Request
+    request: RunRequest
     host: Host
     platform: str
     results: Path | None
@@ -96,14 +96,14 @@ class Job:
     def gpus(self) -> int:
         """How many GPUs it asks for that are to be its own."""
         sections = (*self.host.settings.values(), *self.cube.settings.values(), self.user_settings)
-        return wanted(self.request.options, self.cube, self.platform, sections)
+        return requested_gpus(self.request.options, self.cube, self.platform, sections)
 
     @property
     def options(self) -> Options:
         """The command line's options, with the devices that were leased."""
         if not self.devices:
             return self.request.options
-        return attrs.evolve(self.request.options, gpus=spelt(self.platform, self.devices))
+        return attrs.evolve(self.request.options, gpus=format_devices(self.platform, self.devices))
 
     @property
     def cube(self) -> Cube:
@@ -164,19 +164,20 @@ class Job:
             results=self.results,
         )
 
-    def placed(self, root: str) -> dict[str, tuple[Placed, ...]]:
+    def placed(self, root: str) -> dict[str, tuple[PlacedParameter, ...]]:
         """Return task → parameters with the places of their data, for this ``remote_root``."""
         return dict(self._apart(root).placed)
 
-    def _apart(self, root: str) -> Apart:
+    def _apart(self, root: str) -> TrialLayout:
         cube = self.cube
         placed = {
-            name: place(cube.tasks[name], cube, self.host, root=root) for name in self.request.tasks
+            name: place_parameters(cube.tasks[name], cube, self.host, root=root)
+            for name in self.request.tasks
         }
         if self.trial is None:
-            return Apart(placed=placed, copies={})
+            return TrialLayout(placed=placed, copies={})
         paths = self.paths(root=root, home="~")
-        return apart(placed, self.trial, paths, is_local=self.host.is_local)
+        return isolate(placed, self.trial, paths, is_local=self.host.is_local)
 
     def unasked_paths(self) -> HostPaths:
         """Return the job's paths as far as they are known before its host was asked."""
@@ -198,12 +199,12 @@ class Job:
             if item.is_of_unknown_type
         }
 
-    def _in_place(self, paths: HostPaths) -> list[Placed]:
+    def _in_place(self, paths: HostPaths) -> list[PlacedParameter]:
         """Return the parameters whose data is the host's own."""
         every = (item for items in self.placed(paths.root).values() for item in items)
-        return [item for item in every if item.where is Where.HOST]
+        return [item for item in every if item.where is DataLocation.HOST]
 
-    def _left_there(self, paths: HostPaths) -> list[Placed]:
+    def _left_there(self, paths: HostPaths) -> list[PlacedParameter]:
         """Return the inputs that an earlier run may have left in the mirror, and that are not here.
 
         A task of the cube makes them, and none of this job.
@@ -212,7 +213,7 @@ class Job:
         return [
             item
             for task, item in missing_inputs(placed)
-            if item.where is Where.WORKSPACE and made_by_cube(item, self.cube)
+            if item.where is DataLocation.WORKSPACE and is_made_by_cube(item, self.cube)
         ]
 
     def own_recipe(self, paths: HostPaths) -> str:
@@ -236,7 +237,7 @@ class Job:
         ]
         return [path for path in (*data, self.own_recipe(paths)) if path]
 
-    def sent(self, root: str) -> list[Placed]:
+    def sent(self, root: str) -> list[PlacedParameter]:
         """Return the parameters whose data the host must have, in the order of their tasks.
 
         Where jobs share the mirror that is the data of all of them: it is sent once. An image
@@ -247,8 +248,8 @@ class Job:
             item
             for cube in cubes
             for name in self.request.tasks
-            for item in place(cube.tasks[name], cube, self.host, root=root)
-            if not (self.request.configure_only and item.where is Where.CLIENT)
+            for item in place_parameters(cube.tasks[name], cube, self.host, root=root)
+            if not (self.request.configure_only and item.where is DataLocation.CLIENT)
         ]
 
     def commands(
@@ -267,10 +268,10 @@ class Job:
         kinds = {**self.presumed(paths), **known}
         kind_of = _kind_of(cube, paths, kinds, is_local=self.host.is_local)
 
-        def built(name: str, placed: tuple[Placed, ...]) -> TaskCommands:
+        def built(name: str, placed: tuple[PlacedParameter, ...]) -> TaskCommands:
             commands = build(
                 cube,
-                replaced(cube.tasks[name], placed),
+                with_placed_values(cube.tasks[name], placed),
                 platform=self.platform,
                 host_settings=self.host.settings,
                 user_settings=self.user_settings,

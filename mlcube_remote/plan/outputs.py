@@ -10,12 +10,12 @@ from pathlib import Path
 import attrs
 
 from mlcube_remote.cube.model import Cube, ParameterType
-from mlcube_remote.plan.host_paths import HostPaths, data_room
-from mlcube_remote.plan.placement import Placed, Where
+from mlcube_remote.plan.host_paths import HostPaths, data_directory
+from mlcube_remote.plan.placement import DataLocation, PlacedParameter
 
 
 @attrs.frozen(kw_only=True)
-class Wanted:
+class DownloadRequest:
     """One output to bring home."""
 
     task: str
@@ -26,23 +26,23 @@ class Wanted:
 
 
 @attrs.frozen(kw_only=True)
-class Folder:
+class DownloadFolder:
     """Outputs that share a folder there and a folder here, and so one rsync."""
 
     remote: str
     target: Path
     basis: Path | None
     """A folder here whose files save sending what has not changed."""
-    outputs: tuple[Wanted, ...]
+    outputs: tuple[DownloadRequest, ...]
 
 
-def folders(
+def download_folders(
     cube: Cube,
-    placed: Iterable[tuple[str, Placed]],
+    placed: Iterable[tuple[str, PlacedParameter]],
     paths: HostPaths,
     *,
     results: Path | None,
-) -> tuple[Folder, ...]:
+) -> tuple[DownloadFolder, ...]:
     """Return what to pull, and where it goes.
 
     Args:
@@ -52,13 +52,13 @@ def folders(
         results: Where this host's outputs go when the run had several hosts; ``None`` puts them
             into the workspace, as a local run does.
     """
-    in_cube: list[Wanted] = []
-    in_workspace: list[Wanted] = []
-    single: list[Folder] = []
+    in_cube: list[DownloadRequest] = []
+    in_workspace: list[DownloadRequest] = []
+    single: list[DownloadFolder] = []
     for task, item in placed:
-        if not item.is_output or item.local is None or item.where is Where.HOST:
+        if not item.is_output or item.local is None or item.where is DataLocation.HOST:
             continue
-        if item.where is Where.CLIENT:
+        if item.where is DataLocation.CLIENT:
             single.append(_single(task, item, paths))
         elif item.local.is_relative_to(cube.workspace):
             in_workspace.append(_wanted(task, item, cube.workspace))
@@ -70,7 +70,9 @@ def folders(
     )
     return (
         *(
-            Folder(remote=remote, target=elsewhere or here, basis=here, outputs=tuple(outputs))
+            DownloadFolder(
+                remote=remote, target=elsewhere or here, basis=here, outputs=tuple(outputs)
+            )
             for outputs, remote, here, elsewhere in shared
             if outputs
         ),
@@ -78,9 +80,9 @@ def folders(
     )
 
 
-def _wanted(task: str, item: Placed, top: Path) -> Wanted:
+def _wanted(task: str, item: PlacedParameter, top: Path) -> DownloadRequest:
     assert item.local is not None  # noqa: S101 - callers have looked
-    return Wanted(
+    return DownloadRequest(
         task=task,
         name=item.parameter.name,
         path=item.local.relative_to(top).as_posix(),
@@ -88,10 +90,10 @@ def _wanted(task: str, item: Placed, top: Path) -> Wanted:
     )
 
 
-def _single(task: str, item: Placed, paths: HostPaths) -> Folder:
+def _single(task: str, item: PlacedParameter, paths: HostPaths) -> DownloadFolder:
     assert item.local is not None  # noqa: S101 - callers have looked
-    remote = posixpath.join(paths.root, data_room(item.local))
-    return Folder(
+    remote = posixpath.join(paths.root, data_directory(item.local))
+    return DownloadFolder(
         remote=posixpath.dirname(remote),
         target=item.local.parent,
         basis=item.local.parent,
@@ -99,7 +101,7 @@ def _single(task: str, item: Placed, paths: HostPaths) -> Folder:
     )
 
 
-def _directory(item: Placed) -> bool | None:
+def _directory(item: PlacedParameter) -> bool | None:
     if item.parameter.type is ParameterType.UNKNOWN:
         return None
     return item.is_directory

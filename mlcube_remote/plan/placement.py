@@ -19,10 +19,10 @@ from mlcube_remote.commands.paths import fill_in, host_path
 from mlcube_remote.cube.model import IO, Cube, Parameter, ParameterType, Task
 from mlcube_remote.errors import PlanError
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.plan.host_paths import data_room
+from mlcube_remote.plan.host_paths import data_directory
 
 
-class Where(Enum):
+class DataLocation(Enum):
     """Which machine owns a parameter's data."""
 
     WORKSPACE = "workspace"
@@ -34,12 +34,12 @@ class Where(Enum):
 
 
 @attrs.frozen(kw_only=True)
-class Placed:
+class PlacedParameter:
     """A parameter, and where its data is."""
 
     parameter: Parameter
     """With the value that the command builder gets: ``local:`` and ``remote:`` are resolved."""
-    where: Where
+    where: DataLocation
     local: Path | None
     """The data's path on this machine; ``None`` where it lives on the host."""
 
@@ -59,7 +59,9 @@ class Placed:
         return not self.is_output and self.parameter.type is ParameterType.UNKNOWN
 
 
-def place(task: Task, cube: Cube, host: Host, *, root: str) -> tuple[Placed, ...]:
+def place_parameters(
+    task: Task, cube: Cube, host: Host, *, root: str
+) -> tuple[PlacedParameter, ...]:
     """Say where each parameter of ``task`` has its data when the task runs on ``host``.
 
     Args:
@@ -74,7 +76,7 @@ def place(task: Task, cube: Cube, host: Host, *, root: str) -> tuple[Placed, ...
     return tuple(_place(parameter, task, cube, host, root) for parameter in task.parameters)
 
 
-def _place(parameter: Parameter, task: Task, cube: Cube, host: Host, root: str) -> Placed:
+def _place(parameter: Parameter, task: Task, cube: Cube, host: Host, root: str) -> PlacedParameter:
     value = parameter.value
     if value.startswith("remote:"):
         path = value.removeprefix("remote:")
@@ -84,7 +86,7 @@ def _place(parameter: Parameter, task: Task, cube: Cube, host: Host, root: str) 
                 f"got {value!r}",
                 hint="write remote:/path/on/the/host",
             )
-        return _with_value(parameter, path, Where.HOST, None)
+        return _with_value(parameter, path, DataLocation.HOST, None)
     if value.startswith("local:"):
         return _place_client(parameter, task, cube, host, root)
     here = mirrored_path(value, cube)
@@ -92,14 +94,14 @@ def _place(parameter: Parameter, task: Task, cube: Cube, host: Host, root: str) 
         parameter = _as_made(parameter, cube)
     if here is None:
         local = Path(host_path(value, _here(cube))) if host.is_local else None
-        return _with_value(parameter, value, Where.HOST, local)
+        return _with_value(parameter, value, DataLocation.HOST, local)
     if not any(here.is_relative_to(mirrored) for mirrored in (cube.root, cube.workspace)):
         raise PlanError(
             f"{_named(cube, task, parameter)}: {value!r} leaves the cube's directory",
             hint=f"if the data is on this machine, write local:{here}; "
             "if it is on the host, write its absolute path",
         )
-    return _with_value(parameter, value, Where.WORKSPACE, here)
+    return _with_value(parameter, value, DataLocation.WORKSPACE, here)
 
 
 def _as_made(parameter: Parameter, cube: Cube) -> Parameter:
@@ -136,7 +138,9 @@ def mirrored_path(value: str, cube: Cube) -> Path | None:
     return Path(os.path.normpath(cube.workspace / filled))
 
 
-def _place_client(parameter: Parameter, task: Task, cube: Cube, host: Host, root: str) -> Placed:
+def _place_client(
+    parameter: Parameter, task: Task, cube: Cube, host: Host, root: str
+) -> PlacedParameter:
     written = parameter.value.removeprefix("local:")
     if not written.strip("/."):
         raise PlanError(
@@ -145,41 +149,43 @@ def _place_client(parameter: Parameter, task: Task, cube: Cube, host: Host, root
         )
     local = Path(os.path.abspath(Path(written).expanduser()))
     slash = "/" if written.endswith("/") or local.is_dir() else ""
-    at = str(local) if host.is_local else posixpath.join(root, data_room(local))
+    at = str(local) if host.is_local else posixpath.join(root, data_directory(local))
     if parameter.io is IO.INPUT and parameter.type is ParameterType.UNKNOWN:
         kind = ParameterType.DIRECTORY if slash else ParameterType.FILE
         parameter = attrs.evolve(parameter, type=kind)
-    return _with_value(parameter, at + slash, Where.CLIENT, local)
+    return _with_value(parameter, at + slash, DataLocation.CLIENT, local)
 
 
-def _with_value(parameter: Parameter, value: str, where: Where, local: Path | None) -> Placed:
-    return Placed(parameter=attrs.evolve(parameter, value=value), where=where, local=local)
+def _with_value(
+    parameter: Parameter, value: str, where: DataLocation, local: Path | None
+) -> PlacedParameter:
+    return PlacedParameter(parameter=attrs.evolve(parameter, value=value), where=where, local=local)
 
 
 def _named(cube: Cube, task: Task, parameter: Parameter) -> str:
     return f"{cube.where_given(task.name, parameter)}: {task.name}.{parameter.name}"
 
 
-def replaced(task: Task, placed: tuple[Placed, ...]) -> Task:
+def with_placed_values(task: Task, placed: tuple[PlacedParameter, ...]) -> Task:
     """Return ``task`` with its parameters' values as placed."""
     return attrs.evolve(task, parameters=tuple(item.parameter for item in placed))
 
 
 def missing_inputs(
-    placed: Mapping[str, tuple[Placed, ...]],
-) -> tuple[tuple[str, Placed], ...]:
+    placed: Mapping[str, tuple[PlacedParameter, ...]],
+) -> tuple[tuple[str, PlacedParameter], ...]:
     """Return (task, input) for each input file that is nowhere to be found on this machine.
 
     An input that an earlier task of the same run makes is not missing. One that is an output of
     another task of the cube may be on the host from an earlier run: only the host can say.
     """
-    missing: list[tuple[str, Placed]] = []
+    missing: list[tuple[str, PlacedParameter]] = []
     made: list[Path] = []
     for task, items in placed.items():
         for item in items:
             if item.is_output or item.local is None or os.path.lexists(item.local):
                 continue
-            if item.where is Where.WORKSPACE and item.is_directory:
+            if item.where is DataLocation.WORKSPACE and item.is_directory:
                 continue
             if not any(item.local.is_relative_to(path) for path in made):
                 missing.append((task, item))
@@ -187,7 +193,7 @@ def missing_inputs(
     return tuple(missing)
 
 
-def made_by_cube(item: Placed, cube: Cube) -> bool:
+def is_made_by_cube(item: PlacedParameter, cube: Cube) -> bool:
     """Return whether some task of the cube declares the input's path as an output."""
     outputs = (
         mirrored_path(parameter.value, cube)

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from mlcube_remote.plan import requirements as require
 from mlcube_remote.plan.assignment import make_job, make_jobs
-from mlcube_remote.plan.job import Job, Request
+from mlcube_remote.plan.job import Job, RunRequest
 
 
-def plan(request: Request) -> tuple[Job, ...]:
+def plan_jobs(request: RunRequest) -> tuple[Job, ...]:
     """Return the jobs, or say what does not fit; nothing is touched.
 
     Returns:
@@ -20,27 +20,27 @@ def plan(request: Request) -> tuple[Job, ...]:
         CubeError: mlcube.yaml asks for something that cannot be honoured.
     """
     jobs = make_jobs(request)
-    check(request, jobs)
+    check_jobs(request, jobs)
     return jobs
 
 
-def check(request: Request, jobs: tuple[Job, ...]) -> None:
-    """Say what does not fit in the jobs that a request comes to; see :func:`plan`."""
+def check_jobs(request: RunRequest, jobs: tuple[Job, ...]) -> None:
+    """Say what does not fit in the jobs that a request comes to; see :func:`plan_jobs`."""
     # Hosts differ in their settings, trials in their values: what fits one of each fits all.
     spare = request.hosts[len(jobs) :] if request.trials else ()
     checked = (*jobs, *(make_job(request, host, request.trials[0]) for host in spare))
-    require.apart(request, jobs)
+    require.check_isolation(request, jobs)
     if not request.configure_only:
-        require.inputs(jobs)
+        require.check_inputs(jobs)
     for job in checked:
         # Building the commands finds what does not fit before any host is asked.
         paths = job.unasked_paths()
         job.image_commands(paths, {})
         if not request.configure_only:
-            require.types_known(job)
+            require.check_types_known(job)
             for _, built in job.commands(paths, {}):
-                require.honoured(job, built)
-        require.recipe_inside(job)
-        require.links_inside(job)
+                require.check_options(job, built)
+        require.check_recipe_inside(job)
+        require.check_links(job)
     if not request.configure_only:
-        require.writable(jobs, several=len(jobs) > 1)
+        require.check_writable(jobs, several=len(jobs) > 1)

@@ -13,12 +13,12 @@ from mlcube_remote.commands.settings import merge
 from mlcube_remote.commands.sif import unhonoured
 from mlcube_remote.errors import PlanError
 from mlcube_remote.plan.assignment import slots
-from mlcube_remote.plan.job import Job, Request
-from mlcube_remote.plan.placement import Where, made_by_cube, missing_inputs
+from mlcube_remote.plan.job import Job, RunRequest
+from mlcube_remote.plan.placement import DataLocation, is_made_by_cube, missing_inputs
 from mlcube_remote.platforms import CONTAINER_ENGINES
 
 
-def apart(request: Request, jobs: tuple[Job, ...]) -> None:
+def check_isolation(request: RunRequest, jobs: tuple[Job, ...]) -> None:
     """Refuse jobs that would write where others of the run read or write."""
     if not request.trials:
         return
@@ -41,7 +41,7 @@ def apart(request: Request, jobs: tuple[Job, ...]) -> None:
         for task, items in job.placed(job.host.remote_root).items():
             for item in items:
                 path = item.parameter.value.rstrip("/")
-                if not item.is_output or item.where is not Where.HOST:
+                if not item.is_output or item.where is not DataLocation.HOST:
                     continue
                 if writers.setdefault(path, job.name) != job.name:
                     raise PlanError(
@@ -51,14 +51,14 @@ def apart(request: Request, jobs: tuple[Job, ...]) -> None:
                     )
 
 
-def inputs(jobs: tuple[Job, ...], *, only_sent: bool = False) -> None:
+def check_inputs(jobs: tuple[Job, ...], *, only_sent: bool = False) -> None:
     """Refuse inputs that are nowhere; of those that ``local:`` names alone with ``only_sent``."""
     for job in jobs:
         placed = job.placed(job.host.remote_root)
         for task, item in missing_inputs(placed):
-            if only_sent and item.where is not Where.CLIENT:
+            if only_sent and item.where is not DataLocation.CLIENT:
                 continue
-            if not job.host.is_local and made_by_cube(item, job.cube):
+            if not job.host.is_local and is_made_by_cube(item, job.cube):
                 continue
             where = job.cube.where_given(task, item.parameter)
             raise PlanError(
@@ -67,7 +67,7 @@ def inputs(jobs: tuple[Job, ...], *, only_sent: bool = False) -> None:
             )
 
 
-def types_known(job: Job) -> None:
+def check_types_known(job: Job) -> None:
     """Refuse an input without a type that an earlier task of the job is to make in a directory.
 
     The reference finds out between the tasks; here nobody may be left by then who could.
@@ -88,7 +88,7 @@ def types_known(job: Job) -> None:
         made.update((item.local, task) for item in items if item.is_output and item.local)
 
 
-def honoured(job: Job, commands: TaskCommands) -> None:
+def check_options(job: Job, commands: TaskCommands) -> None:
     """Refuse an option that the platform would take and silently not honour."""
     found = unhonoured(job.platform, job.request.options, commands.run[-1])
     if found is not None:
@@ -99,7 +99,7 @@ def honoured(job: Job, commands: TaskCommands) -> None:
         )
 
 
-def recipe_inside(job: Job) -> None:
+def check_recipe_inside(job: Job) -> None:
     """Refuse to pull silently what would be built here: a recipe or context that is not sent."""
     cube, in_engine = job.request.cube, job.platform in CONTAINER_ENGINES
     settings = merge(cube, job.platform, job.host.settings, job.options, job.user_settings)
@@ -123,7 +123,7 @@ def recipe_inside(job: Job) -> None:
             )
 
 
-def recipe_there(job: Job, needed: ImageCommands, kinds: Mapping[str, str]) -> None:
+def check_recipe_on_host(job: Job, needed: ImageCommands, kinds: Mapping[str, str]) -> None:
     """Refuse to pull what would be built here, from a recipe that the host does not have.
 
     Args:
@@ -149,7 +149,7 @@ def recipe_there(job: Job, needed: ImageCommands, kinds: Mapping[str, str]) -> N
     )
 
 
-def links_inside(job: Job) -> None:
+def check_links(job: Job) -> None:
     """Refuse inputs that are links out of the cube: the mirror would not have their data."""
     if job.host.is_local:
         return
@@ -157,7 +157,7 @@ def links_inside(job: Job) -> None:
     inside = [Path(os.path.realpath(top)) for top in (cube.root, cube.workspace)]
     for task, items in job.placed(job.host.remote_root).items():
         for item in items:
-            if item.is_output or item.where is not Where.WORKSPACE or item.local is None:
+            if item.is_output or item.where is not DataLocation.WORKSPACE or item.local is None:
                 continue
             real = Path(os.path.realpath(item.local))
             if real.exists() and not any(real.is_relative_to(top) for top in inside):
@@ -168,7 +168,7 @@ def links_inside(job: Job) -> None:
                 )
 
 
-def writable(jobs: tuple[Job, ...], *, several: bool) -> None:
+def check_writable(jobs: tuple[Job, ...], *, several: bool) -> None:
     """Refuse outputs that could not come home, or that several jobs would bring to one path."""
     what = "jobs" if jobs[0].trial else "hosts"
     for job in jobs:
@@ -176,7 +176,7 @@ def writable(jobs: tuple[Job, ...], *, several: bool) -> None:
             for item in items:
                 if not item.is_output or item.local is None:
                     continue
-                if several and item.where is Where.CLIENT:
+                if several and item.where is DataLocation.CLIENT:
                     raise PlanError(
                         f"{item.parameter.name}: {len(jobs)} {what} would all write {item.local}",
                         hint=f"give a path relative to the workspace: each {what[:-1]} then has "

@@ -29,7 +29,7 @@ Values = Mapping[str, str]
 
 
 @attrs.frozen(kw_only=True)
-class Point:
+class SweepPoint:
     """What one job of a sweep, or one shard, is given."""
 
     name: str
@@ -46,7 +46,7 @@ class Point:
         return f"{self.places[name]}: {name}" if name in self.places else f"--sweep {name}"
 
 
-def swept(options: Iterable[str], file: Path | None = None) -> tuple[Point, ...]:
+def parse_sweep(options: Iterable[str], file: Path | None = None) -> tuple[SweepPoint, ...]:
     """Return the points of a sweep: every combination, what was named last changing fastest.
 
     Args:
@@ -76,12 +76,12 @@ def swept(options: Iterable[str], file: Path | None = None) -> tuple[Point, ...]
         for chosen in itertools.product(*axes.values())
     ]
     return tuple(
-        Point(name=name, values=values, places=places)
+        SweepPoint(name=name, values=values, places=places)
         for name, values in zip(_names(len(combined)), combined, strict=True)
     )
 
 
-def sharded(option: str, pieces: int) -> tuple[Point, ...]:
+def parse_shard(option: str, pieces: int) -> tuple[SweepPoint, ...]:
     """Return one point for each piece of a list, the pieces as equal as they can be.
 
     Args:
@@ -101,7 +101,7 @@ def sharded(option: str, pieces: int) -> tuple[Point, ...]:
     count = min(pieces, len(items))
     ends = [number * len(items) // count for number in range(count + 1)]
     return tuple(
-        Point(
+        SweepPoint(
             name=label,
             values={name: f"{begin + 1}-{end} of {len(items)}"},
             items={name: tuple(items[begin:end])},

@@ -22,7 +22,7 @@ from mlcube_remote.cube.load import with_arguments
 from mlcube_remote.cube.model import IO, Cube, Parameter, ParameterType
 from mlcube_remote.errors import PlanError
 from mlcube_remote.plan.placement import mirrored_path
-from mlcube_remote.plan.sweep_points import Point
+from mlcube_remote.plan.sweep_points import SweepPoint
 from mlcube_remote.yamlsource import nearest
 
 _FORMATS = (".yaml", ".yml", ".json")
@@ -32,7 +32,7 @@ MAX_TEXT = 4 * 1024 * 1024
 
 
 @attrs.frozen(kw_only=True)
-class MadeFile:
+class GeneratedFile:
     """An input file that is made for one job."""
 
     task: str
@@ -43,15 +43,15 @@ class MadeFile:
 
 
 @attrs.frozen(kw_only=True)
-class Aimed:
+class ResolvedPoint:
     """What a point means for a cube."""
 
     cube: Cube
     """With the point's values for parameters."""
-    files: tuple[MadeFile, ...]
+    files: tuple[GeneratedFile, ...]
 
 
-def aimed(cube: Cube, point: Point, tasks: Sequence[str]) -> Aimed:
+def resolve_point(cube: Cube, point: SweepPoint, tasks: Sequence[str]) -> ResolvedPoint:
     """Say what a point means for a cube.
 
     Args:
@@ -67,16 +67,16 @@ def aimed(cube: Cube, point: Point, tasks: Sequence[str]) -> Aimed:
     arguments = {name: value for name, value in point.values.items() if name in names}
     keys = {name: value for name, value in point.values.items() if name not in names}
     if point.items:
-        return Aimed(cube=cube, files=_lists(cube, point, tasks))
+        return ResolvedPoint(cube=cube, files=_lists(cube, point, tasks))
     changed = with_arguments(cube, arguments, tasks) if arguments else cube
-    return Aimed(cube=changed, files=_Settings(changed, tasks, point).changed(keys))
+    return ResolvedPoint(cube=changed, files=_Settings(changed, tasks, point).changed(keys))
 
 
 def _parameters(cube: Cube, tasks: Sequence[str]) -> list[tuple[str, Parameter]]:
     return [(task, parameter) for task in tasks for parameter in cube.tasks[task].parameters]
 
 
-def _lists(cube: Cube, point: Point, tasks: Sequence[str]) -> tuple[MadeFile, ...]:
+def _lists(cube: Cube, point: SweepPoint, tasks: Sequence[str]) -> tuple[GeneratedFile, ...]:
     """Return the shard's piece as the file that the task reads."""
     files = []
     for name, items in point.items.items():
@@ -96,14 +96,14 @@ def _lists(cube: Cube, point: Point, tasks: Sequence[str]) -> tuple[MadeFile, ..
     return tuple(files)
 
 
-def _made(task: str, parameter: str, name: str, text: str) -> MadeFile:
+def _made(task: str, parameter: str, name: str, text: str) -> GeneratedFile:
     if len(text) > MAX_TEXT:
         raise PlanError(
             f"{task}.{parameter}: a file of {len(text):,} characters for each job; expected at "
             f"most {MAX_TEXT:,}",
             hint="name files in the list that hold many items each",
         )
-    return MadeFile(task=task, parameter=parameter, name=name, text=text)
+    return GeneratedFile(task=task, parameter=parameter, name=name, text=text)
 
 
 @attrs.frozen
@@ -112,9 +112,9 @@ class _Settings:
 
     cube: Cube
     tasks: Sequence[str]
-    point: Point
+    point: SweepPoint
 
-    def changed(self, keys: Mapping[str, str]) -> tuple[MadeFile, ...]:
+    def changed(self, keys: Mapping[str, str]) -> tuple[GeneratedFile, ...]:
         """Return the files in which these keys have other values."""
         if not keys:
             return ()

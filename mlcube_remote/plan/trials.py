@@ -20,11 +20,11 @@ import attrs
 from mlcube_remote.commands.model import Copy, PathKind
 from mlcube_remote.cube.model import Cube, ParameterType
 from mlcube_remote.plan.host_paths import HostPaths
-from mlcube_remote.plan.placement import Placed, Where
-from mlcube_remote.plan.sweep_points import Point
-from mlcube_remote.plan.sweep_targets import MadeFile, aimed
+from mlcube_remote.plan.placement import DataLocation, PlacedParameter
+from mlcube_remote.plan.sweep_points import SweepPoint
+from mlcube_remote.plan.sweep_targets import GeneratedFile, resolve_point
 
-PlacedTasks = Mapping[str, tuple[Placed, ...]]
+PlacedTasks = Mapping[str, tuple[PlacedParameter, ...]]
 """Task → its parameters."""
 
 
@@ -32,9 +32,9 @@ PlacedTasks = Mapping[str, tuple[Placed, ...]]
 class Trial:
     """One job of a sweep or one shard: its point, and what that means for the cube."""
 
-    point: Point
+    point: SweepPoint
     cube: Cube
-    files: tuple[MadeFile, ...] = ()
+    files: tuple[GeneratedFile, ...] = ()
 
     @property
     def name(self) -> str:
@@ -42,18 +42,20 @@ class Trial:
         return self.point.name
 
 
-def trials(cube: Cube, points: Sequence[Point], tasks: Sequence[str]) -> tuple[Trial, ...]:
+def make_trials(
+    cube: Cube, points: Sequence[SweepPoint], tasks: Sequence[str]
+) -> tuple[Trial, ...]:
     """Return what each point comes to.
 
     Raises:
         PlanError: A point names what the tasks do not have.
     """
-    every = ((point, aimed(cube, point, tasks)) for point in points)
+    every = ((point, resolve_point(cube, point, tasks)) for point in points)
     return tuple(Trial(point=point, cube=aim.cube, files=aim.files) for point, aim in every)
 
 
 @attrs.frozen(kw_only=True)
-class Apart:
+class TrialLayout:
     """What a job's tasks are given so that it keeps out of the others' way."""
 
     placed: PlacedTasks
@@ -61,7 +63,7 @@ class Apart:
     """Task → inputs to copy into the job's room first."""
 
 
-def apart(placed: PlacedTasks, trial: Trial, paths: HostPaths, *, is_local: bool) -> Apart:
+def isolate(placed: PlacedTasks, trial: Trial, paths: HostPaths, *, is_local: bool) -> TrialLayout:
     """Lead outputs into the job's own room, and inputs to what is shared, read-only.
 
     Args:
@@ -70,10 +72,10 @@ def apart(placed: PlacedTasks, trial: Trial, paths: HostPaths, *, is_local: bool
         paths: Its paths, with a room.
         is_local: Whether it runs on this machine.
     """
-    return _Mover(trial, paths, is_local).all(placed)
+    return _PathIsolator(trial, paths, is_local).all(placed)
 
 
-def made_paths(paths: HostPaths, trial: Trial) -> tuple[tuple[MadeFile, str], ...]:
+def generated_file_paths(paths: HostPaths, trial: Trial) -> tuple[tuple[GeneratedFile, str], ...]:
     """Return the files that are made for one job, each with its path on the host.
 
     Directories are numbered: names of tasks and parameters are the cube's, and might lead anywhere.
@@ -85,7 +87,7 @@ def made_paths(paths: HostPaths, trial: Trial) -> tuple[tuple[MadeFile, str], ..
 
 
 @attrs.frozen
-class _Mover:
+class _PathIsolator:
     trial: Trial
     paths: HostPaths
     is_local: bool
@@ -93,10 +95,10 @@ class _Mover:
     """What earlier tasks of the job make: path on this machine, and type."""
     copies: dict[str, list[Copy]] = attrs.field(factory=dict)
 
-    def all(self, placed: PlacedTasks) -> Apart:
+    def all(self, placed: PlacedTasks) -> TrialLayout:
         moved = {}
         for task, items in placed.items():
-            writes_in_place = any(i.is_output and i.where is Where.HOST for i in items)
+            writes_in_place = any(i.is_output and i.where is DataLocation.HOST for i in items)
             moved[task] = tuple(self.one(task, item, writes_in_place) for item in items)
             self.made.update(
                 (item.local, item.parameter.type)
@@ -104,15 +106,15 @@ class _Mover:
                 if item.is_output and item.local is not None
             )
         copies = {task: tuple(each) for task, each in self.copies.items()}
-        return Apart(placed=moved, copies=copies)
+        return TrialLayout(placed=moved, copies=copies)
 
-    def one(self, task: str, item: Placed, writes_in_place: bool) -> Placed:
-        for file, path in made_paths(self.paths, self.trial):
+    def one(self, task: str, item: PlacedParameter, writes_in_place: bool) -> PlacedParameter:
+        for file, path in generated_file_paths(self.paths, self.trial):
             if (file.task, file.parameter) == (task, item.parameter.name):
                 return self.as_made(item, path)
         if item.is_output:
-            return self.in_room(item) if item.where is Where.WORKSPACE else item
-        if item.where is Where.HOST:
+            return self.in_room(item) if item.where is DataLocation.WORKSPACE else item
+        if item.where is DataLocation.HOST:
             # In place on the host, where a task may be told to write beside it.
             return item if writes_in_place else _with(item, opts=item.parameter.opts or "ro")
         above = [p for p in self.made if item.local is not None and item.local.is_relative_to(p)]
@@ -120,15 +122,15 @@ class _Mover:
             return self.in_room(item)
         if item.parameter.opts == "rw":
             return self.copied(task, item)
-        if item.where is Where.WORKSPACE:
+        if item.where is DataLocation.WORKSPACE:
             return _with(item, value=self.shared(item), opts="ro", given=True)
         return _with(item, opts="ro")
 
-    def as_made(self, item: Placed, path: str) -> Placed:
+    def as_made(self, item: PlacedParameter, path: str) -> PlacedParameter:
         changed = _with(item, value=path, opts="ro", given=True, type=ParameterType.FILE)
-        return attrs.evolve(changed, where=Where.HOST, local=None)
+        return attrs.evolve(changed, where=DataLocation.HOST, local=None)
 
-    def in_room(self, item: Placed) -> Placed:
+    def in_room(self, item: PlacedParameter) -> PlacedParameter:
         """Return the parameter with its data in the job's own workspace."""
         assert item.local is not None  # noqa: S101 - what is mirrored is on this machine
         cube = self.trial.cube
@@ -143,14 +145,14 @@ class _Mover:
         moved = _with(item, value=value, given=True, type=kind)
         return attrs.evolve(moved, local=Path(there) / inside) if self.is_local else moved
 
-    def shared(self, item: Placed) -> str:
+    def shared(self, item: PlacedParameter) -> str:
         """Return where a mirrored input is on the host."""
         assert item.local is not None  # noqa: S101 - what is mirrored is on this machine
         return self.paths.mirror(item.local, self.trial.cube) + _slash(item)
 
-    def copied(self, task: str, item: Placed) -> Placed:
+    def copied(self, task: str, item: PlacedParameter) -> PlacedParameter:
         """Return the parameter with its data in a copy of the job's own."""
-        source = self.shared(item) if item.where is Where.WORKSPACE else item.parameter.value
+        source = self.shared(item) if item.where is DataLocation.WORKSPACE else item.parameter.value
         source = source.rstrip("/")
         name = posixpath.basename(source)
         number = sum(map(len, self.copies.values()))
@@ -161,7 +163,7 @@ class _Mover:
         return _with(item, value=target + _slash(item), given=True, type=ParameterType(kind.value))
 
 
-def _with(item: Placed, **changes: Any) -> Placed:
+def _with(item: PlacedParameter, **changes: Any) -> PlacedParameter:
     return attrs.evolve(item, parameter=attrs.evolve(item.parameter, **changes))
 
 
@@ -169,5 +171,5 @@ def _joined(folder: str, inside: str) -> str:
     return posixpath.normpath(posixpath.join(folder, inside))
 
 
-def _slash(item: Placed) -> str:
+def _slash(item: PlacedParameter) -> str:
     return "/" if item.parameter.value.endswith("/") else ""

@@ -7,16 +7,16 @@ import threading
 
 import attrs
 
-from mlcube_remote.dispatch.run_context import Run
-from mlcube_remote.events.failure import Fault, fault_of
+from mlcube_remote.dispatch.run_context import RunContext
+from mlcube_remote.events.failure import FailureKind, failure_kind
 from mlcube_remote.events.model import Event, JobFinished, Level, Note
 
 
 @attrs.define(kw_only=True)
-class Patience:
+class FailureLimit:
     """Counts the jobs that failed, and gives the run up when they are too many."""
 
-    run: Run
+    run: RunContext
     most: int
     """Failed jobs at which the others are cancelled."""
     jobs: int
@@ -31,7 +31,7 @@ class Patience:
             return
         with self._lock:
             self._over += 1
-            if fault_of(event.outcome) not in {Fault.TASK, Fault.HOST}:
+            if failure_kind(event.outcome) not in {FailureKind.TASK, FailureKind.HOST}:
                 return
             self._failed.append(event.label)
             if len(self._failed) != self.most:
@@ -40,7 +40,7 @@ class Patience:
         if are_others:
             self._tell(event)
         failed = self._failed[0] if self.most == 1 else f"{self.most} jobs"
-        self.run.give_up(f"cancelled: {failed} had failed")
+        self.run.cancel(f"cancelled: {failed} had failed")
 
     def _tell(self, event: Event) -> None:
         counted = "one job has" if self.most == 1 else f"{self.most} jobs have"

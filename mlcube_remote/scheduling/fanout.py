@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from enum import Enum
 from typing import Any
 
-from mlcube_remote.dispatch.run_context import Run
+from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.events.outcome import JobOutcome
 
 DEFAULT_PARALLEL = 32
@@ -28,7 +28,7 @@ class Hangup(KeyboardInterrupt):
 
 def run_all(
     work: Iterable[Callable[[], JobOutcome]],
-    run: Run,
+    run: RunContext,
     *,
     parallel: int = DEFAULT_PARALLEL,
     decide: Callable[[], OnInterrupt] = lambda: OnInterrupt.STOP,
@@ -45,13 +45,15 @@ def run_all(
     pool = ThreadPoolExecutor(workers, thread_name_prefix="mlcr-host")
     futures = [pool.submit(piece) for piece in todo]
     try:
-        obediently(lambda: wait_all(futures), run, decide)
+        wait_with_interrupts(lambda: wait_all(futures), run, decide)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     return tuple(future.result() for future in futures)
 
 
-def obediently(wait: Callable[[], None], run: Run, decide: Callable[[], OnInterrupt]) -> None:
+def wait_with_interrupts(
+    wait: Callable[[], None], run: RunContext, decide: Callable[[], OnInterrupt]
+) -> None:
     """Wait for jobs, and obey an interrupt meanwhile; see :func:`run_all`.
 
     Args:

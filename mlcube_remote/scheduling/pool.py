@@ -10,8 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import attrs
 
-from mlcube_remote.dispatch.finish import Settle
-from mlcube_remote.dispatch.run_context import Run
+from mlcube_remote.dispatch.finish import RetryDecision
+from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.errors import (
     AuthenticationError,
     BusyError,
@@ -25,8 +25,14 @@ from mlcube_remote.errors import (
 from mlcube_remote.events.model import JobFinished, Level, Note
 from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
 from mlcube_remote.scheduling import scheduler
-from mlcube_remote.scheduling.fanout import OnInterrupt, obediently, wait_all
-from mlcube_remote.scheduling.scheduler import End, Place, Policy, Start, Waiting
+from mlcube_remote.scheduling.fanout import OnInterrupt, wait_all, wait_with_interrupts
+from mlcube_remote.scheduling.scheduler import (
+    AttemptResult,
+    HostSlots,
+    JobStart,
+    PendingJob,
+    RetryPolicy,
+)
 
 _LASTING = (AuthenticationError, HostKeyError, HostUnfitError, ConfigureError)
 """What no other job would fare better with on the same host."""
@@ -54,7 +60,7 @@ class PoolJob:
     name: str
     parameters: Mapping[str, str]
     tasks: tuple[str, ...]
-    work: Callable[[Start, Run, Settle], JobOutcome]
+    work: Callable[[JobStart, RunContext, RetryDecision], JobOutcome]
     """Does it where it was placed."""
     host: str | None = None
     """Where an earlier client of the run may have begun it."""
@@ -68,8 +74,8 @@ class Pool:
     """Jobs and the hosts that they are placed on, until all of them are over."""
 
     jobs: Mapping[str, PoolJob]
-    run: Run
-    state: scheduler.State
+    run: RunContext
+    state: scheduler.ScheduleState
     _changed: threading.Condition = attrs.field(factory=threading.Condition, init=False)
     _under_way: set[Future[JobOutcome]] = attrs.field(factory=set, init=False)
     _outcomes: dict[str, JobOutcome] = attrs.field(factory=dict, init=False)
@@ -92,17 +98,17 @@ class Pool:
                     self._give_up([each.job for each in self.state.waiting], self.run.cancelled())
                 while not self._raised and (start := self._next()):
                     self._begin(start, threads)
-                self._give_up(scheduler.stranded(self.state))
+                self._give_up(scheduler.unplaceable_jobs(self.state))
                 self._changed.wait(_LOOKS)
         if self._raised:
             raise self._raised[0]
         return tuple(self._outcomes[name] for name in self.jobs)
 
-    def _next(self) -> Start | None:
+    def _next(self) -> JobStart | None:
         self.state, start = scheduler.next_start(self.state, time.monotonic())
         return start
 
-    def _begin(self, start: Start, threads: ThreadPoolExecutor) -> None:
+    def _begin(self, start: JobStart, threads: ThreadPoolExecutor) -> None:
         job = self.jobs[start.job]
         future = threads.submit(job.work, start, self.run, lambda end: self._settle(start, end))
         self._under_way.add(future)
@@ -115,13 +121,13 @@ class Pool:
                 self._raised.append(problem)
             self._changed.notify()
 
-    def _settle(self, start: Start, outcome: JobOutcome) -> str | None:
+    def _settle(self, start: JobStart, outcome: JobOutcome) -> str | None:
         """Note how a job's stay on a host ended, and say why it is to be begun again, if it is."""
         with self._changed:
-            end = ending(outcome)
-            self.state, again = scheduler.ended(self.state, start.job, end, time.monotonic())
+            end = attempt_result(outcome)
+            self.state, again = scheduler.end_attempt(self.state, start.job, end, time.monotonic())
             self._outcomes[start.job] = outcome
-            if end is End.HOST_BUSY:
+            if end is AttemptResult.HOST_BUSY:
                 self._busy[start.host] = outcome.error
             if self.state.places[start.host].is_out and start.host not in self._out:
                 self._drop(start.host, outcome.error)
@@ -140,7 +146,7 @@ class Pool:
 
     def _give_up(self, names: Iterable[str], error: MLCubeRemoteError | None = None) -> None:
         for name in tuple(names):
-            self.state = scheduler.without(self.state, [name])
+            self.state = scheduler.cancel_jobs(self.state, [name])
             job = self.jobs[name]
             before = self._outcomes.get(name)
             # Where an earlier client may have begun it, nobody could ask.
@@ -187,9 +193,9 @@ class Pool:
 
 def run_pool(
     jobs: Iterable[PoolJob],
-    places: Iterable[Place],
-    policy: Policy,
-    run: Run,
+    places: Iterable[HostSlots],
+    policy: RetryPolicy,
+    run: RunContext,
     *,
     decide: Callable[[], OnInterrupt] = lambda: OnInterrupt.STOP,
 ) -> tuple[JobOutcome, ...]:
@@ -209,7 +215,7 @@ def run_pool(
     # What may be at work already has its slot, whoever has waited longer.
     ordered = sorted(by_name.values(), key=lambda job: job.host is None)
     waiting = [
-        Waiting(job=job.name, order=order, only=job.host, attempt=job.attempt)
+        PendingJob(job=job.name, order=order, only=job.host, attempt=job.attempt)
         for order, job in enumerate(ordered)
     ]
     hosts = list(places)
@@ -219,30 +225,32 @@ def run_pool(
     threads = ThreadPoolExecutor(workers + 1, thread_name_prefix="mlcr-job")
     working = threads.submit(pool.work, threads)
     try:
-        obediently(lambda: wait_all([working]), run, decide)
+        wait_with_interrupts(lambda: wait_all([working]), run, decide)
     finally:
         threads.shutdown(wait=False, cancel_futures=True)
     return working.result()
 
 
-def ending(outcome: JobOutcome) -> End:
+def attempt_result(outcome: JobOutcome) -> AttemptResult:
     """Say what the end of a job's stay on a host means for the job and for the host."""
     error = outcome.error
     if outcome.status in {Status.UNKNOWN, Status.RUNNING}:
-        return End.HELD
+        return AttemptResult.HELD
     if outcome.status is Status.LOST:
-        return End.HOST_LOST
+        return AttemptResult.HOST_LOST
     if outcome.status is Status.NOT_STARTED and isinstance(error, HostError):
         if isinstance(error, UnexpectedError):
-            return End.DONE
+            return AttemptResult.DONE
         if isinstance(error, BusyError):
-            return End.HOST_BUSY
-        return End.HOST_UNFIT if isinstance(error, _LASTING) else End.HOST_STUMBLED
+            return AttemptResult.HOST_BUSY
+        return (
+            AttemptResult.HOST_UNFIT if isinstance(error, _LASTING) else AttemptResult.HOST_STUMBLED
+        )
     if outcome.status in {Status.FAILED, Status.KILLED}:
         if isinstance(error, HostUnfitError):
-            return End.HOST_BROKE
-        return End.TASK_FAILED if error is None else End.DONE
-    return End.DONE
+            return AttemptResult.HOST_BROKE
+        return AttemptResult.TASK_FAILED if error is None else AttemptResult.DONE
+    return AttemptResult.DONE
 
 
 def _why(outcome: JobOutcome) -> str:

@@ -20,7 +20,7 @@ Connect = Callable[[Host, Callable[[str], None]], Connection]
 
 
 @attrs.define
-class _Dialling:
+class _PendingConnection:
     """One connection on its way, and what was to be noted until somebody listens."""
 
     future: Future[Connection]
@@ -28,11 +28,11 @@ class _Dialling:
 
 
 @attrs.define
-class Dialler:
+class EarlyConnector:
     """Connects to hosts ahead of time; each connection is handed out once."""
 
     connect: Connect
-    _under_way: dict[str, _Dialling] = attrs.field(factory=dict, init=False)
+    _under_way: dict[str, _PendingConnection] = attrs.field(factory=dict, init=False)
 
     def begin(self, hosts: Iterable[Host], *, at_once: int) -> None:
         """Begin to dial the first ``at_once`` hosts; the others are dialled when asked for."""
@@ -41,7 +41,7 @@ class Dialler:
         for host in first:
             notes: list[str] = []
             future = pool.submit(self.connect, host, notes.append)
-            self._under_way[host.name] = _Dialling(future, notes)
+            self._under_way[host.name] = _PendingConnection(future, notes)
         pool.shutdown(wait=False)
 
     def __call__(self, host: Host, note: Callable[[str], None]) -> Connection:
@@ -59,7 +59,7 @@ class Dialler:
             for text in dialling.notes:
                 note(text)
 
-    def hang_up(self) -> None:
+    def close_idle(self) -> None:
         """Close what nobody asked for, as soon as it is there."""
         for dialling in self._under_way.values():
             if not dialling.future.cancel():

@@ -7,26 +7,26 @@ from functools import partial
 
 import attrs
 
-from mlcube_remote.dispatch.finish import Settle
+from mlcube_remote.dispatch.finish import RetryDecision
 from mlcube_remote.dispatch.pipeline import run_job
-from mlcube_remote.dispatch.run_context import Run
+from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.errors import PlanError
 from mlcube_remote.events.outcome import JobOutcome, Status
 from mlcube_remote.jobs.lookup import Attempt, last_attempts
-from mlcube_remote.jobs.records import remember
+from mlcube_remote.jobs.records import record_outcome
 from mlcube_remote.plan.assignment import make_job, slots
-from mlcube_remote.plan.job import Job, Request
+from mlcube_remote.plan.job import Job, RunRequest
 from mlcube_remote.runs.store import Store
 from mlcube_remote.scheduling.pool import PoolJob
-from mlcube_remote.scheduling.scheduler import Place, Start
+from mlcube_remote.scheduling.scheduler import HostSlots, JobStart
 
 
-def places(request: Request) -> tuple[Place, ...]:
+def host_slots(request: RunRequest) -> tuple[HostSlots, ...]:
     """Return the hosts of the pool, with no more slots than GPUs that the inventory lists."""
-    return tuple(Place(host=host.name, slots=slots(request, host)) for host in request.hosts)
+    return tuple(HostSlots(host=host.name, slots=slots(request, host)) for host in request.hosts)
 
 
-def queue(request: Request, jobs: tuple[Job, ...], store: Store) -> tuple[PoolJob, ...]:
+def build_queue(request: RunRequest, jobs: tuple[Job, ...], store: Store) -> tuple[PoolJob, ...]:
     """Return the jobs to place, in their order.
 
     One that an earlier client of the run may have begun goes where that was, and nowhere else.
@@ -46,7 +46,7 @@ def queue(request: Request, jobs: tuple[Job, ...], store: Store) -> tuple[PoolJo
 
 
 def _pool_job(
-    request: Request, job: Job, hosts: set[str], last: Attempt | None, store: Store
+    request: RunRequest, job: Job, hosts: set[str], last: Attempt | None, store: Store
 ) -> PoolJob:
     # What was claimed but not launched may be begun anywhere.
     was_begun = last is not None and last.status != Status.NOT_STARTED.value
@@ -69,12 +69,14 @@ def _pool_job(
     )
 
 
-def _note(request: Request, job_id: str, store: Store, outcome: JobOutcome) -> None:
+def _note(request: RunRequest, job_id: str, store: Store, outcome: JobOutcome) -> None:
     """Remember how a job ended that no host has heard of."""
-    remember(store, request.run_id, job_id, outcome, None)
+    record_outcome(store, request.run_id, job_id, outcome, None)
 
 
-def _work(request: Request, job: Job, start: Start, run: Run, settle: Settle) -> JobOutcome:
+def _work(
+    request: RunRequest, job: Job, start: JobStart, run: RunContext, settle: RetryDecision
+) -> JobOutcome:
     host = next(host for host in request.hosts if host.name == start.host)
     placed = make_job(request, host, job.trial, attempt=start.attempt)
     return run_job(placed, run, settle, may_run=start.is_pinned)

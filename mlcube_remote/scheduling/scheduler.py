@@ -26,7 +26,7 @@ class RetryOn(Enum):
     """Its task failed."""
 
 
-class End(Enum):
+class AttemptResult(Enum):
     """How a job's stay on a host ended."""
 
     DONE = "done"
@@ -46,12 +46,14 @@ class End(Enum):
     """It goes on, or may: nobody may begin it again."""
 
 
-_LAUNCHED = frozenset({End.TASK_FAILED, End.HOST_BROKE, End.HOST_LOST})
+_LAUNCHED = frozenset(
+    {AttemptResult.TASK_FAILED, AttemptResult.HOST_BROKE, AttemptResult.HOST_LOST}
+)
 """What leaves a job behind on its host: the next one must not have its name."""
 
 
 @attrs.frozen(kw_only=True)
-class Waiting:
+class PendingJob:
     """A job that is to be placed."""
 
     job: str
@@ -67,7 +69,7 @@ class Waiting:
 
 
 @attrs.frozen(kw_only=True)
-class Place:
+class HostSlots:
     """One host of the pool."""
 
     host: str
@@ -100,7 +102,7 @@ class Place:
 
 
 @attrs.frozen(kw_only=True)
-class Policy:
+class RetryPolicy:
     """When a job is begun again."""
 
     retries: int = 3
@@ -115,7 +117,7 @@ class Policy:
 
 
 @attrs.frozen(kw_only=True)
-class Start:
+class JobStart:
     """A job is to be begun on a host."""
 
     job: str
@@ -126,15 +128,15 @@ class Start:
 
 
 @attrs.frozen(kw_only=True)
-class State:
+class ScheduleState:
     """The pool at one moment."""
 
-    policy: Policy
-    waiting: tuple[Waiting, ...]
+    policy: RetryPolicy
+    waiting: tuple[PendingJob, ...]
     """The one that has waited longest first."""
-    placed: Mapping[str, tuple[Waiting, str]]
+    placed: Mapping[str, tuple[PendingJob, str]]
     """Job → itself, and its host."""
-    places: Mapping[str, Place]
+    places: Mapping[str, HostSlots]
     over: frozenset[str] = frozenset()
 
     @property
@@ -143,9 +145,11 @@ class State:
         return not self.waiting and not self.placed
 
 
-def begin(jobs: Iterable[Waiting], places: Iterable[Place], policy: Policy) -> State:
+def begin(
+    jobs: Iterable[PendingJob], places: Iterable[HostSlots], policy: RetryPolicy
+) -> ScheduleState:
     """Return the pool before anything happened."""
-    return State(
+    return ScheduleState(
         policy=policy,
         waiting=tuple(sorted(jobs, key=lambda each: each.order)),
         placed={},
@@ -153,7 +157,7 @@ def begin(jobs: Iterable[Waiting], places: Iterable[Place], policy: Policy) -> S
     )
 
 
-def next_start(state: State, now: float) -> tuple[State, Start | None]:
+def next_start(state: ScheduleState, now: float) -> tuple[ScheduleState, JobStart | None]:
     """Place the job that has waited longest and can be placed, if there is one."""
     if len(state.placed) >= state.policy.parallel:
         return state, None
@@ -168,17 +172,17 @@ def next_start(state: State, now: float) -> tuple[State, Start | None]:
             places={**state.places, place.host: attrs.evolve(place, taken=place.taken + 1)},
         )
         pinned = job.only is not None
-        return after, Start(job=job.job, host=place.host, attempt=job.attempt, is_pinned=pinned)
+        return after, JobStart(job=job.job, host=place.host, attempt=job.attempt, is_pinned=pinned)
     return state, None
 
 
-def _place_for(state: State, job: Waiting, now: float) -> Place | None:
+def _place_for(state: ScheduleState, job: PendingJob, now: float) -> HostSlots | None:
     candidates = [place for place in _usable(state, job) if place.free(now) > 0]
     # The emptiest host, and of these the first: no host is filled while another has nothing to do.
     return max(candidates, key=lambda place: place.free(now), default=None)
 
 
-def _usable(state: State, job: Waiting) -> list[Place]:
+def _usable(state: ScheduleState, job: PendingJob) -> list[HostSlots]:
     """Return the hosts on which the job may be placed, now or later."""
     left = [place for place in state.places.values() if place.is_usable]
     if job.only is not None:
@@ -186,7 +190,9 @@ def _usable(state: State, job: Waiting) -> list[Place]:
     return [place for place in left if place.host not in job.avoids] or left
 
 
-def ended(state: State, job: str, end: End, now: float) -> tuple[State, bool]:
+def end_attempt(
+    state: ScheduleState, job: str, end: AttemptResult, now: float
+) -> tuple[ScheduleState, bool]:
     """Note how a placed job ended.
 
     Returns:
@@ -203,8 +209,9 @@ def ended(state: State, job: str, end: End, now: float) -> tuple[State, bool]:
         waiting,
         attempt=waiting.attempt + (end in _LAUNCHED),
         # Who finds a host busy has not failed, and may go there later.
-        failures=waiting.failures + (end is not End.HOST_BUSY),
-        avoids=waiting.avoids | (set() if end in {End.TASK_FAILED, End.HOST_BUSY} else {host}),
+        failures=waiting.failures + (end is not AttemptResult.HOST_BUSY),
+        avoids=waiting.avoids
+        | (set() if end in {AttemptResult.TASK_FAILED, AttemptResult.HOST_BUSY} else {host}),
         only=None,
     )
     if not (_is_again(state.policy, waiting, end) and _usable(after, back)):
@@ -213,13 +220,13 @@ def ended(state: State, job: str, end: End, now: float) -> tuple[State, bool]:
     return attrs.evolve(after, waiting=tuple(queue)), True
 
 
-def _after(place: Place, end: End, now: float, patience: float) -> Place:
+def _after(place: HostSlots, end: AttemptResult, now: float, patience: float) -> HostSlots:
     place = attrs.evolve(place, taken=place.taken - 1)
-    if end is End.HELD:
+    if end is AttemptResult.HELD:
         return attrs.evolve(place, held=place.held + 1)
-    if end in {End.DONE, End.TASK_FAILED}:
+    if end in {AttemptResult.DONE, AttemptResult.TASK_FAILED}:
         return attrs.evolve(place, has_worked=True, stumbles=0, refusals=0, rests_until=0.0)
-    if end is End.HOST_BUSY:
+    if end is AttemptResult.HOST_BUSY:
         until = now + _rest(place.refusals)
         return attrs.evolve(place, refusals=place.refusals + 1, rests_until=until)
     since = place.stumbled_since if place.stumbles else now
@@ -230,8 +237,8 @@ def _after(place: Place, end: End, now: float, patience: float) -> Place:
         rests_until=now + _rest(place.stumbles),
         # One that never worked is a mistake of the inventory's rather than a passing trouble.
         is_out=place.is_out
-        or end in {End.HOST_UNFIT, End.HOST_BROKE}
-        or (end is End.HOST_STUMBLED and not place.has_worked and not place.taken)
+        or end in {AttemptResult.HOST_UNFIT, AttemptResult.HOST_BROKE}
+        or (end is AttemptResult.HOST_STUMBLED and not place.has_worked and not place.taken)
         or now - since > patience,
     )
 
@@ -241,29 +248,29 @@ def _rest(before: int) -> float:
     return min(FIRST_REST * 2.0**before, LONGEST_REST)
 
 
-def _is_again(policy: Policy, job: Waiting, end: End) -> bool:
-    if end is End.HOST_BUSY:
+def _is_again(policy: RetryPolicy, job: PendingJob, end: AttemptResult) -> bool:
+    if end is AttemptResult.HOST_BUSY:
         return True
-    if end in {End.DONE, End.HELD} or job.failures >= policy.retries:
+    if end in {AttemptResult.DONE, AttemptResult.HELD} or job.failures >= policy.retries:
         return False
-    why = RetryOn.TASK if end is End.TASK_FAILED else RetryOn.HOST
+    why = RetryOn.TASK if end is AttemptResult.TASK_FAILED else RetryOn.HOST
     return why in policy.retry_on
 
 
-def stranded(state: State) -> tuple[str, ...]:
+def unplaceable_jobs(state: ScheduleState) -> tuple[str, ...]:
     """Return the waiting jobs that no host will take, as long as anybody wants to wait."""
     if is_all_busy(state) and not state.policy.waits:
         return tuple(job.job for job in state.waiting)
     return tuple(job.job for job in state.waiting if not _usable(state, job))
 
 
-def is_all_busy(state: State) -> bool:
+def is_all_busy(state: ScheduleState) -> bool:
     """Return whether others have every host that is left, and no job of the pool is at work."""
     left = [place for place in state.places.values() if place.is_usable]
     return bool(left) and not state.placed and all(place.refusals for place in left)
 
 
-def without(state: State, jobs: Iterable[str]) -> State:
+def cancel_jobs(state: ScheduleState, jobs: Iterable[str]) -> ScheduleState:
     """Return the pool with waiting jobs given up."""
     gone = frozenset(jobs)
     return attrs.evolve(

@@ -32,7 +32,7 @@ FIELDS: dict[type[Event], tuple[str, tuple[str, ...]]] = {
     events.StageFinished: ("stage-finished", ("stage", "task", "seconds", "detail", "skipped")),
     events.Output: ("output", ("stage", "task", "stream", "text")),
     events.Note: ("note", ("level", "text")),
-    events.JobMoved: ("job-moved", ("reason",)),
+    events.JobRetried: ("job-moved", ("reason",)),
     events.JobFinished: ("job-finished", ("outcome",)),
 }
 """Event → its name in the file, and the fields that it adds to those of all lines."""

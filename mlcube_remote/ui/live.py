@@ -20,7 +20,7 @@ from rich.text import Text
 from mlcube_remote.events.model import (
     Event,
     JobFinished,
-    JobMoved,
+    JobRetried,
     Level,
     Note,
     Output,
@@ -138,7 +138,7 @@ class LiveReporter:
                     result=outcome.status.value,
                     reason=why(outcome),
                 )
-            elif isinstance(event, JobMoved):
+            elif isinstance(event, JobRetried):
                 self._flush(event.label)
                 self._set(
                     event.name, label=event.name, stage=None, reached=None, detail="", done=()

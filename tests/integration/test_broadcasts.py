@@ -64,8 +64,8 @@ def fleet(sandbox_folder: Path, ssh_host: HostFactory, tmp_path: Path) -> Fleet:
     for host in sandbox.hosts:
         address = containers[host.name][1]
         keys = keys.replace(f"[127.0.0.1]:{host.port} ", f"{address} ")
-        reached = {"address": address, "port": 22, "jump": gate.name}
-        listed[host.name] |= {**reached, "known_hosts": str(known_hosts)}
+        progress = {"address": address, "port": 22, "jump": gate.name}
+        listed[host.name] |= {**progress, "known_hosts": str(known_hosts)}
         (host.home / "site").mkdir()
         (host.home / "site/who").write_text(f"{host.name}\n")
     known_hosts.write_text(keys)

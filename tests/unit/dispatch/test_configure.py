@@ -8,7 +8,7 @@ import pytest
 from mlcube_remote.commands.model import ImageCommands
 from mlcube_remote.dispatch.configure import configure
 from mlcube_remote.errors import ConfigureError
-from mlcube_remote.events.emitter import Journal
+from mlcube_remote.events.emitter import JobEvents
 from mlcube_remote.events.model import Event
 from mlcube_remote.plan.host_paths import HostPaths
 from mlcube_remote.transport.base import Reply
@@ -31,7 +31,7 @@ def refused(said: str, *, verb: str = "pull", source: str = "") -> ConfigureErro
         source=source,
     )
     with pytest.raises(ConfigureError) as caught:
-        configure(host, Journal(host="gpu01", began=0.0, sink=events.append), PATHS, needed)
+        configure(host, JobEvents(host="gpu01", began=0.0, sink=events.append), PATHS, needed)
     assert caught.value.exit_code == 122
     return caught.value
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import attrs
 import pytest
 
-from mlcube_remote.dispatch.run_context import Run
+from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.errors import StateUnknownError, TransferError, UnreachableError
-from mlcube_remote.events.emitter import Journal
+from mlcube_remote.events.emitter import JobEvents
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.jobs.reconnecting import Line
 from mlcube_remote.transport.base import Connection, Reply
@@ -39,8 +39,8 @@ def dials() -> Dials:
 
 
 @pytest.fixture
-def run(dials: Dials) -> Run:
-    return Run(connect=dials, sink=lambda _: None, keeps=True)
+def run(dials: Dials) -> RunContext:
+    return RunContext(connect=dials, sink=lambda _: None, keeps=True)
 
 
 def note(_: str) -> None:
@@ -48,7 +48,7 @@ def note(_: str) -> None:
 
 
 def test_each_job_has_one_for_itself_and_the_next_one_takes_what_is_left(
-    run: Run, dials: Dials
+    run: RunContext, dials: Dials
 ) -> None:
     first, second = run.connection(GPU, note), run.connection(GPU, note)
     assert first is not second
@@ -59,7 +59,7 @@ def test_each_job_has_one_for_itself_and_the_next_one_takes_what_is_left(
     assert not any(each.is_closed for each in dials.made)
 
 
-def test_one_that_has_died_meanwhile_is_dialled_anew(run: Run, dials: Dials) -> None:
+def test_one_that_has_died_meanwhile_is_dialled_anew(run: RunContext, dials: Dials) -> None:
     """Else a job would wait for its host's return, where it could go to another one."""
     left = FakeConnection("gpu")
     left.answer("mlcr_boot", StateUnknownError("gpu", "connection lost"))
@@ -76,29 +76,31 @@ def test_one_that_has_died_meanwhile_is_dialled_anew(run: Run, dials: Dials) -> 
         run.connection(GPU, note)
 
 
-@pytest.mark.parametrize("end", ["stop", "leave", "hang_up"])
-def test_nothing_is_kept_for_jobs_that_will_not_come(run: Run, dials: Dials, end: str) -> None:
+@pytest.mark.parametrize("end", ["stop", "leave", "close_idle"])
+def test_nothing_is_kept_for_jobs_that_will_not_come(
+    run: RunContext, dials: Dials, end: str
+) -> None:
     kept = run.connection(GPU, note)
     used = run.connection(GPU, note)
     run.keep(kept)
     getattr(run, end)()
     run.keep(used)
-    run.hang_up()
+    run.close_idle()
     assert all(each.is_closed for each in dials.made)
 
 
 def test_where_each_host_has_one_job_its_connection_is_closed_at_once(dials: Dials) -> None:
-    run = Run(connect=dials, sink=lambda _: None)
+    run = RunContext(connect=dials, sink=lambda _: None)
     run.keep(run.connection(GPU, note))
     assert dials.made[0].is_closed
 
 
 def line_on(connection: Connection) -> Line:
-    journal = Journal(host="gpu", began=0.0, sink=lambda _: None)
-    return Line(connection=connection, dial=lambda: connection, journal=journal)
+    events = JobEvents(host="gpu", began=0.0, sink=lambda _: None)
+    return Line(connection=connection, dial=lambda: connection, events=events)
 
 
-def test_a_job_that_went_wrong_leaves_no_connection(run: Run, dials: Dials) -> None:
+def test_a_job_that_went_wrong_leaves_no_connection(run: RunContext, dials: Dials) -> None:
     with (
         pytest.raises(TransferError),
         line_on(run.connection(GPU, note)).until_done(run.keep),

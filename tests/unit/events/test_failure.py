@@ -13,7 +13,7 @@ from mlcube_remote.errors import (
     TransferError,
     UnreachableError,
 )
-from mlcube_remote.events.failure import Fault, fault_of
+from mlcube_remote.events.failure import FailureKind, failure_kind
 from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
 
 
@@ -27,30 +27,30 @@ WELL, NOT = task(Status.SUCCEEDED), task(Status.NOT_STARTED)
 @pytest.mark.parametrize(
     ("status", "tasks", "error", "fault"),
     [
-        (Status.SUCCEEDED, (WELL,), None, Fault.NONE),
-        (Status.RUNNING, (WELL, task(Status.RUNNING)), None, Fault.NONE),
-        (Status.FAILED, (WELL, task(Status.FAILED), NOT), None, Fault.TASK),
-        (Status.KILLED, (task(Status.KILLED),), None, Fault.TASK),
-        (Status.KILLED, (task(Status.KILLED, by_host=True),), None, Fault.HOST),
-        (Status.LOST, (task(Status.LOST),), None, Fault.HOST),
-        (Status.NOT_STARTED, (NOT,), UnreachableError("h", "x"), Fault.HOST),
-        (Status.NOT_STARTED, (), UnreachableError("h", "x"), Fault.HOST),
-        (Status.FAILED, (NOT,), HostUnfitError("h", "x"), Fault.HOST),
-        (Status.FAILED, (WELL,), TransferError("h", "x"), Fault.HOST),
-        (Status.FAILED, (task(Status.FAILED),), TransferError("h", "x"), Fault.TASK),
-        (Status.UNKNOWN, (task(Status.UNKNOWN),), StateUnknownError("h", "x"), Fault.UNKNOWN),
-        (Status.CANCELLED, (task(Status.CANCELLED),), None, Fault.CANCELLED),
-        (Status.CANCELLED, (NOT,), StoppedByUserError(), Fault.CANCELLED),
-        (Status.NOT_STARTED, (NOT,), None, Fault.CANCELLED),
+        (Status.SUCCEEDED, (WELL,), None, FailureKind.NONE),
+        (Status.RUNNING, (WELL, task(Status.RUNNING)), None, FailureKind.NONE),
+        (Status.FAILED, (WELL, task(Status.FAILED), NOT), None, FailureKind.TASK),
+        (Status.KILLED, (task(Status.KILLED),), None, FailureKind.TASK),
+        (Status.KILLED, (task(Status.KILLED, by_host=True),), None, FailureKind.HOST),
+        (Status.LOST, (task(Status.LOST),), None, FailureKind.HOST),
+        (Status.NOT_STARTED, (NOT,), UnreachableError("h", "x"), FailureKind.HOST),
+        (Status.NOT_STARTED, (), UnreachableError("h", "x"), FailureKind.HOST),
+        (Status.FAILED, (NOT,), HostUnfitError("h", "x"), FailureKind.HOST),
+        (Status.FAILED, (WELL,), TransferError("h", "x"), FailureKind.HOST),
+        (Status.FAILED, (task(Status.FAILED),), TransferError("h", "x"), FailureKind.TASK),
+        (Status.UNKNOWN, (task(Status.UNKNOWN),), StateUnknownError("h", "x"), FailureKind.UNKNOWN),
+        (Status.CANCELLED, (task(Status.CANCELLED),), None, FailureKind.CANCELLED),
+        (Status.CANCELLED, (NOT,), StoppedByUserError(), FailureKind.CANCELLED),
+        (Status.NOT_STARTED, (NOT,), None, FailureKind.CANCELLED),
     ],
 )
 def test_what_kept_a_job_from_success_is_told(
     status: Status,
     tasks: tuple[TaskOutcome, ...],
     error: MLCubeRemoteError | None,
-    fault: Fault,
+    fault: FailureKind,
 ) -> None:
     found = JobOutcome(
         host="h", platform="docker", status=status, tasks=tasks, error=error, seconds={}
     )
-    assert fault_of(found) is fault
+    assert failure_kind(found) is fault

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlcube_remote.events import output_content as module
-from mlcube_remote.events.output_content import content, metrics
+from mlcube_remote.events.output_content import describe_output, read_metrics
 from mlcube_remote.runs.digests import WORTH_KEEPING, Digests
 
 AS_DOCUMENTED = str(module.__doc__).split("::")[1].strip()
@@ -27,7 +27,7 @@ def sha256(data: bytes) -> str:
 
 def test_a_file_is_its_own_digest(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"hello")
-    found = content(tmp_path / "a", Digests())
+    found = describe_output(tmp_path / "a", Digests())
     assert found is not None
     assert (found.files, found.size, found.sha256) == (1, 5, sha256(b"hello"))
 
@@ -47,7 +47,7 @@ def test_the_digest_of_a_directory_is_what_the_documented_command_prints(
     printed = subprocess.run(
         ["sh", "-c", AS_DOCUMENTED], cwd=folder, capture_output=True, text=True, check=True
     )
-    found = content(folder, Digests())
+    found = describe_output(folder, Digests())
     assert found is not None
     assert f"{found.sha256}  -\n" == printed.stdout
     assert found.files == len(names)
@@ -56,15 +56,15 @@ def test_the_digest_of_a_directory_is_what_the_documented_command_prints(
 
 def test_names_that_are_no_text_count_too(tmp_path: Path) -> None:
     Path(os.fsdecode(bytes(tmp_path) + b"/\xff")).write_bytes(b"x")
-    found = content(tmp_path, Digests())
+    found = describe_output(tmp_path, Digests())
     assert found is not None
     assert found.sha256 == sha256(sha256(b"x").encode() + b"  \xff\0")
 
 
 def test_what_cannot_be_read_has_no_content(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    assert content(tmp_path / "pipe", Digests()) is None
-    assert content(tmp_path / "absent", Digests()) is None
+    assert describe_output(tmp_path / "pipe", Digests()) is None
+    assert describe_output(tmp_path / "absent", Digests()) is None
 
 
 def test_a_large_file_is_not_read_twice_not_even_by_the_next_command(tmp_path: Path) -> None:
@@ -117,14 +117,14 @@ NUMBERS = {"accuracy": 0.97, "epochs": 3, "test.loss": 1e-3, "test.by class.7": 
 
 def test_numbers_of_json_have_dotted_keys(tmp_path: Path) -> None:
     (tmp_path / "m.json").write_text(json.dumps(METRICS))
-    assert metrics(tmp_path / "m.json") == NUMBERS
+    assert read_metrics(tmp_path / "m.json") == NUMBERS
 
 
 @pytest.mark.parametrize("suffix", [".yaml", ".yml"])
 def test_numbers_of_yaml_have_dotted_keys(tmp_path: Path, suffix: str) -> None:
     file = tmp_path / f"m{suffix}"
     file.write_text("accuracy: 0.97\ntest: {loss: 0.5, 3: 4}\nname: x\nflag: yes\n")
-    assert metrics(file) == {"accuracy": 0.97, "test.loss": 0.5, "test.3": 4}
+    assert read_metrics(file) == {"accuracy": 0.97, "test.loss": 0.5, "test.3": 4}
 
 
 @pytest.mark.parametrize(
@@ -148,12 +148,12 @@ def test_numbers_of_yaml_have_dotted_keys(tmp_path: Path, suffix: str) -> None:
 )
 def test_what_is_damaged_or_no_number_is_no_metric(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text, encoding="latin-1")
-    assert metrics(tmp_path / name) == {}
+    assert read_metrics(tmp_path / name) == {}
 
 
 def test_a_host_cannot_make_columns_without_end(tmp_path: Path) -> None:
     (tmp_path / "m.json").write_text(json.dumps({f"k{n}": n for n in range(10_000)}))
-    assert len(metrics(tmp_path / "m.json")) == module.MOST
+    assert len(read_metrics(tmp_path / "m.json")) == module.MOST
 
 
 @given(
@@ -167,5 +167,5 @@ def test_whatever_a_task_writes_its_numbers_can_be_kept(
 ) -> None:
     file = tmp_path_factory.mktemp("m") / "m.json"
     file.write_text(json.dumps(value))
-    found = metrics(file)
+    found = read_metrics(file)
     assert json.loads(json.dumps(found, allow_nan=False)) == found

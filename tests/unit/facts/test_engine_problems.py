@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlcube_remote.facts.engine_errors import engine_problem
+from mlcube_remote.facts.engine_errors import engine_error
 from mlcube_remote.transport.base import Reply
 from mlcube_remote.transport.fake import FakeConnection
 
@@ -38,7 +38,7 @@ def test_the_advice_is_for_the_engine_that_was_asked(
     host = FakeConnection("gpu01")
     host.answer("mlcr_socket", Reply(0, SOCKET, b""))
     reply = Reply(code, b"", said.encode())
-    problem = engine_problem(host, platform, tuple(engine.split()), reply)
+    problem = engine_error(host, platform, tuple(engine.split()), reply)
     assert str(problem).startswith("gpu01: ")
     assert message in str(problem)
     assert hint in str(problem.hint)

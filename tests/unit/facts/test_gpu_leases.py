@@ -12,11 +12,11 @@ from mlcube_remote.commands.model import Options
 from mlcube_remote.cube.load import load
 from mlcube_remote.errors import BusyError, HostError, HostUnfitError, UsageError
 from mlcube_remote.facts import gpu_leases as leases
-from mlcube_remote.facts.gpu_leases import lease
+from mlcube_remote.facts.gpu_leases import lease_gpus
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.plan.gpu_requests import Device, require_gpus, spelt
-from mlcube_remote.plan.job import Job, Request
-from mlcube_remote.plan.plan import plan
+from mlcube_remote.plan.gpu_requests import Device, check_gpus_option, format_devices
+from mlcube_remote.plan.job import Job, RunRequest
+from mlcube_remote.plan.plan import plan_jobs
 from mlcube_remote.transport.base import Reply
 from mlcube_remote.transport.fake import FakeConnection
 
@@ -29,8 +29,8 @@ def planned(root: Path, cube: str, *, options: Options, platform: str, **setting
         f"name: c\n{cube}\ndocker: {{image: x}}\ntasks: {{go: {{}}}}\n"
     )
     host = Host(name="h", platform=platform, remote_root="/r", settings={"docker": settings})
-    what = Request(cube=load(root), hosts=(host,), tasks=("go",), run_id="run", options=options)
-    return plan(what)[0]
+    what = RunRequest(cube=load(root), hosts=(host,), tasks=("go",), run_id="run", options=options)
+    return plan_jobs(what)[0]
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_number_of_gpus_is_what_a_job_asks_for(
 def test_engines_are_told_in_their_own_words(
     platform: str, devices: tuple[Device, ...], expected: str
 ) -> None:
-    assert spelt(platform, devices) == expected
+    assert format_devices(platform, devices) == expected
 
 
 def test_the_container_gets_the_devices_and_bears_their_names(tmp_path: Path) -> None:
@@ -93,11 +93,11 @@ def test_what_the_host_leased_is_told() -> None:
     host = FakeConnection("gpu01")
     host.answer("mlcr_lease", Reply(0, b"gpu=0 GPU-a\0gpu=3 GPU-b\0", b""))
     engine = ("sudo", "my docker")
-    assert lease(host, "/r/jobs/j", 2, engine=engine, only=("0", "3")) == (A, B)
+    assert lease_gpus(host, "/r/jobs/j", 2, engine=engine, only=("0", "3")) == (A, B)
     assert host.calls[0].args == ("/r/jobs/j", "2", "sudo 'my docker'", "0", "3")
     host = FakeConnection("gpu01")
     host.answer("mlcr_lease", Reply(127, b"", b""))
-    assert lease(host, "/r/jobs/j", 2) == (), "whoever starts the container will say so"
+    assert lease_gpus(host, "/r/jobs/j", 2) == (), "whoever starts the container will say so"
 
 
 def test_too_few_free_gpus_are_told_or_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,10 +107,10 @@ def test_too_few_free_gpus_are_told_or_waited_for(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(
         BusyError, match="gpu01: 1 of 4 GPUs are free, and the job asks for 2"
     ) as caught:
-        lease(host, "/r/jobs/j", 2)
+        lease_gpus(host, "/r/jobs/j", 2)
     assert "--wait" in str(caught.value.hint)
     said: list[str] = []
-    assert lease(host, "/r/jobs/j", 2, wait=said.append) == (A,)
+    assert lease_gpus(host, "/r/jobs/j", 2, wait=said.append) == (A,)
     assert said == ["1 of 4 GPUs are free, and the job asks for 2"], "once"
 
 
@@ -118,12 +118,12 @@ def test_nobody_waits_for_more_gpus_than_there_are() -> None:
     host = FakeConnection("gpu01")
     host.answer("mlcr_lease", Reply(16, b"free=4\0total=4\0", b""))
     with pytest.raises(HostUnfitError, match="asks for 5 GPUs, and there are 4 that it") as caught:
-        lease(host, "/r/jobs/j", 5, wait=lambda _: None)
+        lease_gpus(host, "/r/jobs/j", 5, wait=lambda _: None)
     assert "ask for fewer" in str(caught.value.hint)
     host = FakeConnection("gpu01")
     host.answer("mlcr_lease", Reply(1, b"", b"mkdir: cannot create\n"))
     with pytest.raises(HostError, match="GPUs could not be leased: mkdir: cannot create"):
-        lease(host, "/r/jobs/j", 1)
+        lease_gpus(host, "/r/jobs/j", 1)
 
 
 def test_others_who_take_gpus_at_the_same_moment_are_told_in_words(
@@ -134,11 +134,11 @@ def test_others_who_take_gpus_at_the_same_moment_are_told_in_words(
     met, leased = Reply(18, b"", b""), Reply(0, b"gpu=0 GPU-a\0", b"")
     host = FakeConnection("gpu01")
     host.answer("mlcr_lease", met, met, leased)
-    assert lease(host, "/r/jobs/j", 1) == (A,), "they met twice, and then no more"
+    assert lease_gpus(host, "/r/jobs/j", 1) == (A,), "they met twice, and then no more"
     host = FakeConnection("gpu01")
     host.answer("mlcr_lease", met)
     with pytest.raises(BusyError) as caught:
-        lease(host, "/r/jobs/j", 1)
+        lease_gpus(host, "/r/jobs/j", 1)
     assert (
         str(caught.value)
         == "gpu01: others took GPUs there at the same moment, each of the 10 times it was tried"
@@ -149,7 +149,7 @@ def test_others_who_take_gpus_at_the_same_moment_are_told_in_words(
     host = FakeConnection("gpu01")
     host.answer("mlcr_lease", *[met] * 25, leased)
     said: list[str] = []
-    assert lease(host, "/r/jobs/j", 1, wait=said.append) == (A,)
+    assert lease_gpus(host, "/r/jobs/j", 1, wait=said.append) == (A,)
     assert said == [caught.value.reason], "once"
 
 
@@ -161,11 +161,11 @@ def test_others_who_take_gpus_at_the_same_moment_are_told_in_words(
     ],
 )
 def test_what_engines_understand_is_handed_to_them(asked: str | None) -> None:
-    require_gpus(asked)
+    check_gpus_option(asked)
 
 
 @pytest.mark.parametrize("asked", ["-1", "1.5", "two", "device=", "device=0 1", "0,1", " ", "٣"])
 def test_gpus_that_no_engine_understands_are_refused(asked: str) -> None:
     with pytest.raises(UsageError, match="expected a number, all, or device=0,1") as caught:
-        require_gpus(asked)
+        check_gpus_option(asked)
     assert caught.value.hint == ("--gpus=device=0,1" if asked == "0,1" else None)

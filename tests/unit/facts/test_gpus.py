@@ -87,9 +87,9 @@ def test_gpus_that_are_not_there_are_missed(
 ) -> None:
     install(tmp_path / "bin", "", None, monkeypatch)
     connection = LocalConnection(host)
-    told = gpus.missed(connection, [commands(), commands("--nv")])
+    told = gpus.missing_gpu_warning(connection, [commands(), commands("--nv")])
     with pytest.raises(HostUnfitError, match="local: apptainer cannot honour --gpus=2: there is n"):
-        gpus.missed(connection, [commands("--nv")], "2")
+        gpus.missing_gpu_warning(connection, [commands("--nv")], "2")
     connection.close()
     assert told == (
         "apptainer is to hand over GPUs (--nv of the settings), and there is none: "
@@ -102,7 +102,7 @@ def test_gpus_that_are_there_or_that_nobody_wants_are_not_missed(
 ) -> None:
     install(tmp_path / "bin", TWO, 0, monkeypatch)
     connection = LocalConnection(host)
-    assert gpus.missed(connection, [commands("--nv")]) is None
+    assert gpus.missing_gpu_warning(connection, [commands("--nv")]) is None
     (tmp_path / "bin/nvidia-smi").unlink()
-    assert gpus.missed(connection, [commands(after=("--nv",))]) is None
+    assert gpus.missing_gpu_warning(connection, [commands(after=("--nv",))]) is None
     connection.close()

@@ -7,7 +7,7 @@ import attrs
 import pytest
 
 from mlcube_remote.errors import HostUnfitError, UnreachableError
-from mlcube_remote.facts.usage import HostTop, top, top_all
+from mlcube_remote.facts.usage import HostUsage, read_usage, read_usage_of_all
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.transport.base import Connection, Reply
 from mlcube_remote.transport.fake import FakeConnection
@@ -34,10 +34,10 @@ TOLD = [
 ]
 
 
-def asked(*told: str) -> HostTop:
+def asked(*told: str) -> HostUsage:
     connection = FakeConnection("gpu01")
     connection.answer("mlcr_top", Reply(0, "".join(f"{each}\0" for each in told).encode(), b""))
-    return top(connection, HOST)
+    return read_usage(connection, HOST)
 
 
 def test_what_a_host_tells_is_read() -> None:
@@ -82,9 +82,9 @@ def test_what_drivers_say_is_understood(
 
 
 def test_what_a_host_does_not_tell_is_not_made_up() -> None:
-    assert asked() == HostTop(host="gpu01", slots=2)
+    assert asked() == HostUsage(host="gpu01", slots=2)
     odd = asked("load=", "cpus=many", "memory=", "gpu=No devices were found", "process=", "lease=")
-    assert odd == HostTop(host="gpu01", slots=2)
+    assert odd == HostUsage(host="gpu01", slots=2)
 
 
 def test_a_host_that_cannot_be_asked_is_an_answer_too() -> None:
@@ -95,7 +95,7 @@ def test_a_host_that_cannot_be_asked_is_an_answer_too() -> None:
         connection.answer("mlcr_top", Reply(2, b"", b"sh: broken\n"))
         return connection
 
-    gone, broken = top_all([Host(name="gone"), HOST], connect)
+    gone, broken = read_usage_of_all([Host(name="gone"), HOST], connect)
     assert isinstance(gone.error, UnreachableError)
     assert isinstance(broken.error, HostUnfitError)
     assert "it cannot tell how busy it is: sh: broken" in str(broken.error)
@@ -120,7 +120,7 @@ def test_programs_get_bytes() -> None:
     assert host["error"] is None
     assert host["gpus"][0]["memory"] == {"total": 81559 * 2**20, "used": 2**30}
     assert host["gpus"][2]["busy_percent"] is None
-    silent = attrs.evolve(HostTop(host="x"), error=UnreachableError("x", "no route"))
+    silent = attrs.evolve(HostUsage(host="x"), error=UnreachableError("x", "no route"))
     assert top_document([silent])["hosts"][0]["error"]["exit_code"] == 120
 
 
@@ -136,7 +136,7 @@ def test_gpus_that_the_inventory_leaves_out_are_not_free() -> None:
     connection = FakeConnection("gpu01")
     told = [f"gpu={n}, GPU-{n}, NVIDIA H100, 81559, 0, 0" for n in range(3)]
     connection.answer("mlcr_top", Reply(0, "".join(f"{each}\0" for each in told).encode(), b""))
-    found = top(connection, attrs.evolve(HOST, gpus=("1", "GPU-2")))
+    found = read_usage(connection, attrs.evolve(HOST, gpus=("1", "GPU-2")))
     assert [gpu.is_free for gpu in found.gpus] == [False, True, True]
     text = top_text([found])
     assert "2 of 3" in text

@@ -10,7 +10,7 @@ import pytest
 
 from mlcube_remote.errors import TransferError
 from mlcube_remote.files import staging
-from mlcube_remote.files.checksums import differing
+from mlcube_remote.files.checksums import find_mismatches
 from mlcube_remote.transport.base import Reply
 from mlcube_remote.transport.fake import FakeConnection
 
@@ -33,7 +33,7 @@ NAMES = ("a", "b\n\\x")
 def test_equal_files_do_not_differ(folder: Path) -> None:
     host = FakeConnection()
     host.answer("mlcr_sums", sums("one", "two"))
-    assert differing(host, "/there", folder, NAMES) == ()
+    assert find_mismatches(host, "/there", folder, NAMES) == ()
     assert host.calls[0].args == ("/there", *NAMES)
 
 
@@ -43,13 +43,13 @@ def test_equal_files_do_not_differ(folder: Path) -> None:
 def test_a_file_that_changed_or_cannot_be_read_there_is_named(folder: Path, other: Reply) -> None:
     host = FakeConnection()
     host.answer("mlcr_sums", other)
-    assert differing(host, "/there", folder, NAMES) == ("b\n\\x",)
+    assert find_mismatches(host, "/there", folder, NAMES) == ("b\n\\x",)
 
 
 def test_a_host_that_cannot_tell_is_not_held_against_anything(folder: Path) -> None:
     host = FakeConnection()
     host.answer("mlcr_sums", Reply(127, b"", b""))
-    assert differing(host, "/there", folder, NAMES) == ()
+    assert find_mismatches(host, "/there", folder, NAMES) == ()
 
 
 @pytest.mark.parametrize("answer", [Reply(1, b"", b"gone"), sums("one"), Reply(0, b"", b"")])
@@ -57,7 +57,7 @@ def test_an_answer_that_makes_no_sense_is_no_proof(folder: Path, answer: Reply) 
     host = FakeConnection()
     host.answer("mlcr_sums", answer)
     with pytest.raises(TransferError, match="cannot be verified"):
-        differing(host, "/there", folder, NAMES)
+        find_mismatches(host, "/there", folder, NAMES)
 
 
 def test_many_files_are_asked_about_in_pieces(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_many_files_are_asked_about_in_pieces(tmp_path: Path) -> None:
         (tmp_path / name).write_text(name)
     host = FakeConnection()
     host.answer("mlcr_sums", lambda _folder, *asked: sums(*asked))
-    assert differing(host, "/there", tmp_path, names) == ()
+    assert find_mismatches(host, "/there", tmp_path, names) == ()
     assert [len(call.args) for call in host.calls] == [201, 201, 51]
 
 
@@ -75,11 +75,11 @@ def nobody() -> None:
 
 
 def test_a_room_is_kept_until_it_is_empty(tmp_path: Path) -> None:
-    with staging.room("h", tmp_path / "new", "run-1", nobody) as room:
+    with staging.staging_directory("h", tmp_path / "new", "run-1", nobody) as room:
         (room / "half").write_text("x")
         (room / "sub").mkdir()
         assert room.stat().st_mode & 0o777 == 0o700
-    with staging.room("h", tmp_path / "new", "run-1", nobody) as again:
+    with staging.staging_directory("h", tmp_path / "new", "run-1", nobody) as again:
         assert again == room
         assert (again / "half").read_text() == "x"
         staging.empty(again)
@@ -87,20 +87,20 @@ def test_a_room_is_kept_until_it_is_empty(tmp_path: Path) -> None:
 
 
 def test_a_room_that_others_could_have_prepared_is_refused(tmp_path: Path) -> None:
-    with staging.room("h", tmp_path, "run-1", nobody) as room:
+    with staging.staging_directory("h", tmp_path, "run-1", nobody) as room:
         pass
     room.mkdir(mode=0o700)
     room.chmod(0o777)
     with (
         pytest.raises(TransferError, match="not a folder of yours alone"),
-        staging.room("h", tmp_path, "run-1", nobody),
+        staging.staging_directory("h", tmp_path, "run-1", nobody),
     ):
         pass
     room.rmdir()
     room.symlink_to("/tmp")
     with (
         pytest.raises(TransferError, match="pull incomplete"),
-        staging.room("h", tmp_path, "run-1", nobody),
+        staging.staging_directory("h", tmp_path, "run-1", nobody),
     ):
         pass
 

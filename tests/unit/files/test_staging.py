@@ -13,12 +13,12 @@ import pytest
 
 from mlcube_remote.errors import TransferError, UnsafeContentError
 from mlcube_remote.files import staging
-from mlcube_remote.files.staging import Declared, check, merge
+from mlcube_remote.files.staging import DeclaredOutput, check, merge
 
 DECLARED = (
-    Declared(path="model", directory=True),
-    Declared(path="out/m.json", directory=False),
-    Declared(path="any", directory=None),
+    DeclaredOutput(path="model", directory=True),
+    DeclaredOutput(path="out/m.json", directory=False),
+    DeclaredOutput(path="any", directory=None),
 )
 
 
@@ -159,15 +159,15 @@ def test_what_a_killed_rsync_left_is_pruned_and_what_is_wanted_stays(room: Path)
 
 def test_rooms_of_one_run_are_discarded_unless_in_use(tmp_path: Path) -> None:
     def left(name: str) -> Path:
-        with staging.room("h", tmp_path, name, lambda: None) as made:
+        with staging.staging_directory("h", tmp_path, name, lambda: None) as made:
             (made / "half").write_text("x")
         return made
 
     mine, other = left("run1-a"), left("run2-a")
-    with staging.room("h", tmp_path, "run1-b", lambda: None) as used:
+    with staging.staging_directory("h", tmp_path, "run1-b", lambda: None) as used:
         (used / "half").write_text("x")
-        staging.discard(tmp_path, "run1-")
+        staging.remove_staging(tmp_path, "run1-")
         assert (used / "half").exists()
     assert not mine.exists()
     assert other.exists()
-    staging.discard(tmp_path / "gone", "run1-")
+    staging.remove_staging(tmp_path / "gone", "run1-")

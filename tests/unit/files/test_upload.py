@@ -12,7 +12,7 @@ import pytest
 
 from mlcube_remote.errors import TransferError
 from mlcube_remote.files.rsync import VANISHED
-from mlcube_remote.files.upload import Tree, send
+from mlcube_remote.files.upload import UploadTree, upload
 from mlcube_remote.transport.base import Reply
 from mlcube_remote.transport.fake import RSYNC, FakeConnection
 
@@ -20,9 +20,9 @@ STATS = b"Number of regular files transferred: %d\nTotal transferred file size: 
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Tree:
+def tree(tmp_path: Path) -> UploadTree:
     (tmp_path / "cube").mkdir()
-    return Tree(local=tmp_path / "cube", remote="/there")
+    return UploadTree(local=tmp_path / "cube", remote="/there")
 
 
 def sent(
@@ -48,24 +48,24 @@ def write(path: Path, text: str, *, age: float = 0) -> None:
     ("name", "told"),
     [("plain", b"plain"), ("two\nlines", rb"two\#012lines"), ("a \\#012 b", rb"a \#134#012 b")],
 )
-def test_a_file_that_changes_is_sent_again(tree: Tree, name: str, told: bytes) -> None:
+def test_a_file_that_changes_is_sent_again(tree: UploadTree, name: str, told: bytes) -> None:
     write(tree.local / name, "old", age=0.05)
     host = FakeConnection()
     host.answer(RSYNC, sent(told, meanwhile=lambda: (tree.local / name).write_text("new")), sent())
-    assert send(host, tree).moved.files == 1
+    assert upload(host, tree).moved.files == 1
     assert len(host.calls) == 2
 
 
-def test_what_does_not_change_is_sent_once(tree: Tree) -> None:
+def test_what_does_not_change_is_sent_once(tree: UploadTree) -> None:
     write(tree.local / "file", "old", age=0.05)
     (tree.local / "other").write_text("not sent")
     host = FakeConnection()
     host.answer(RSYNC, sent(b"file", meanwhile=lambda: (tree.local / "other").write_text("new")))
-    assert send(host, tree).moved.files == 1
+    assert upload(host, tree).moved.files == 1
     assert len(host.calls) == 1
 
 
-def test_a_file_that_is_given_back_its_old_time_is_sent_again(tree: Tree) -> None:
+def test_a_file_that_is_given_back_its_old_time_is_sent_again(tree: UploadTree) -> None:
     path = tree.local / "file"
     write(path, "old", age=0.05)
     before = path.stat()
@@ -76,25 +76,25 @@ def test_a_file_that_is_given_back_its_old_time_is_sent_again(tree: Tree) -> Non
 
     host = FakeConnection()
     host.answer(RSYNC, sent(b"file", meanwhile=change), sent())
-    send(host, tree)
+    upload(host, tree)
     assert len(host.calls) == 2
 
 
-def test_what_vanishes_is_looked_at_again(tree: Tree) -> None:
+def test_what_vanishes_is_looked_at_again(tree: UploadTree) -> None:
     write(tree.local / "file", "x")
     host = FakeConnection()
     gone = sent(b"file", code=VANISHED, meanwhile=(tree.local / "file").unlink)
     host.answer(RSYNC, gone, sent())
-    send(host, tree)
+    upload(host, tree)
     assert len(host.calls) == 2
 
 
-def test_what_never_rests_is_named(tree: Tree) -> None:
+def test_what_never_rests_is_named(tree: UploadTree) -> None:
     path = tree.local / "run.log"
     host = FakeConnection("gpu01")
     host.answer(RSYNC, sent(b"run.log", meanwhile=lambda: path.write_text("more")))
     with pytest.raises(TransferError, match=r"gpu01: sync incomplete: .*run\.log changes") as told:
-        send(host, tree)
+        upload(host, tree)
     assert told.value.exit_code == 121
     assert ".mlcubeignore" in str(told.value.hint)
     assert len(host.calls) == 3

@@ -15,10 +15,10 @@ from mlcube_remote.cube.load import load
 from mlcube_remote.cube.model import Cube
 from mlcube_remote.errors import CubeError
 from mlcube_remote.files.filters import escape, exclude_path, filter_rules, read_patterns
-from mlcube_remote.files.upload import Tree, trees
+from mlcube_remote.files.upload import UploadTree, upload_trees
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.plan.host_paths import host_paths
-from mlcube_remote.plan.placement import place
+from mlcube_remote.plan.placement import place_parameters
 
 HOST = Host(name="h")
 
@@ -148,8 +148,10 @@ def cube(tmp_path: Path) -> Cube:
 
 def sent(cube: Cube, *tasks: str) -> set[str]:
     root = "~/.mlcube-remote"
-    placed = [item for task in tasks for item in place(cube.tasks[task], cube, HOST, root=root)]
-    (tree,) = trees(cube, placed, host_paths(HOST, cube, "job", root=root, home="~"))
+    placed = [
+        item for task in tasks for item in place_parameters(cube.tasks[task], cube, HOST, root=root)
+    ]
+    (tree,) = upload_trees(cube, placed, host_paths(HOST, cube, "job", root=root, home="~"))
     assert tree.mirror
     return sent_by_rsync(tree.local, list(tree.rules))
 
@@ -174,9 +176,9 @@ def test_a_workspace_elsewhere_is_a_tree_of_its_own(cube: Cube, tmp_path: Path) 
     other = tmp_path / "other"
     make(other, "conf.yaml", "model/m.bin")
     apart = load(cube.root, workspace=other)
-    placed = place(apart.tasks["train"], apart, HOST, root="~/r")
+    placed = place_parameters(apart.tasks["train"], apart, HOST, root="~/r")
     paths = host_paths(HOST, apart, "job", root="~/r", home="~")
-    first, second = trees(apart, placed, paths)
+    first, second = upload_trees(apart, placed, paths)
     assert (first.mirror, second.mirror) == (True, False)
     assert second.remote == paths.workspace
     assert paths.workspace.startswith("~/r/workspaces/other-")
@@ -193,8 +195,8 @@ def test_a_workspace_elsewhere_is_a_tree_of_its_own(cube: Cube, tmp_path: Path) 
 
 
 def test_nothing_is_deleted_in_the_workspace(cube: Cube, tmp_path: Path) -> None:
-    placed = place(cube.tasks["train"], cube, HOST, root="~/r")
-    (tree,) = trees(cube, placed, host_paths(HOST, cube, "job", root="~/r", home="~"))
+    placed = place_parameters(cube.tasks["train"], cube, HOST, root="~/r")
+    (tree,) = upload_trees(cube, placed, host_paths(HOST, cube, "job", root="~/r", home="~"))
     copy = tmp_path / "mirror"
     make(copy, "gone.py", "workspace/kept.bin", "workspace/deep/kept.bin", "results/r/kept")
     arguments = [word.replace(f"host:{tree.remote}", str(copy)) for word in tree.arguments()]
@@ -204,7 +206,7 @@ def test_nothing_is_deleted_in_the_workspace(cube: Cube, tmp_path: Path) -> None
     assert {"workspace/kept.bin", "workspace/deep/kept.bin", "results/r/kept", "code.py"} <= left
 
 
-def mirrored(tree: Tree, copy: Path) -> dict[str, str]:
+def mirrored(tree: UploadTree, copy: Path) -> dict[str, str]:
     """Let rsync bring the copy of a tree up to date; return path → content of what it then has."""
     arguments = [word.replace(f"host:{tree.remote}", str(copy)) for word in tree.arguments()]
     subprocess.run(["rsync", *arguments], check=True, capture_output=True)
@@ -221,8 +223,8 @@ def test_a_run_in_another_workspace_leaves_the_usual_one_alone(
 ) -> None:
     make(tmp_path / there, "conf.yaml")
     apart = load(cube.root, workspace=tmp_path / there)
-    placed = place(apart.tasks["train"], apart, HOST, root="~/r")
-    tree, *_ = trees(apart, placed, host_paths(HOST, apart, "job", root="~/r", home="~"))
+    placed = place_parameters(apart.tasks["train"], apart, HOST, root="~/r")
+    tree, *_ = upload_trees(apart, placed, host_paths(HOST, apart, "job", root="~/r", home="~"))
     copy = tmp_path / "mirror"
     make(copy, "gone.py", "workspace/made.bin", "workspace/model/m.bin")
     (copy / "workspace/model/m.bin").write_text("newer than the one here")
@@ -236,8 +238,8 @@ def test_an_input_in_the_usual_workspace_is_sent_all_the_same(cube: Cube, tmp_pa
     there = cube.root / "other"
     there.mkdir()
     apart = load(cube.root, workspace=there, task_args={"config": "../workspace/conf.yaml"})
-    placed = place(apart.tasks["train"], apart, HOST, root="~/r")
-    tree, *_ = trees(apart, placed, host_paths(HOST, apart, "job", root="~/r", home="~"))
+    placed = place_parameters(apart.tasks["train"], apart, HOST, root="~/r")
+    tree, *_ = upload_trees(apart, placed, host_paths(HOST, apart, "job", root="~/r", home="~"))
     copy = tmp_path / "mirror"
     make(copy, "workspace/made.bin")
     assert {"workspace/made.bin", "workspace/conf.yaml"} <= mirrored(tree, copy).keys()
@@ -245,8 +247,8 @@ def test_an_input_in_the_usual_workspace_is_sent_all_the_same(cube: Cube, tmp_pa
 
 def test_an_image_that_was_built_in_the_mirror_stays(cube: Cube, tmp_path: Path) -> None:
     paths = host_paths(HOST, cube, "run", root="~/r", home="~")
-    placed = place(cube.tasks["train"], cube, HOST, root="~/r")
-    (tree,) = trees(cube, placed, paths, image=f"{paths.cube}/img/a[1].sif")
+    placed = place_parameters(cube.tasks["train"], cube, HOST, root="~/r")
+    (tree,) = upload_trees(cube, placed, paths, image=f"{paths.cube}/img/a[1].sif")
     copy = tmp_path / "mirror"
     kept = {"img/a[1].sif", "img/.a[1].sif.recipe", "img/.a[1].sif.building.node/a[1].sif"}
     make(copy, "img/gone.sif", *kept)
@@ -258,6 +260,6 @@ def test_an_image_that_was_built_in_the_mirror_stays(cube: Cube, tmp_path: Path)
 
 def test_a_single_file_is_sent_as_itself(tmp_path: Path) -> None:
     (tmp_path / "data.bin").write_text("x")
-    arguments = Tree(local=tmp_path / "data.bin", remote="/r/data.bin").arguments()
+    arguments = UploadTree(local=tmp_path / "data.bin", remote="/r/data.bin").arguments()
     assert arguments[-2:] == [str(tmp_path / "data.bin"), "host:/r/data.bin"]
     assert not any(word.startswith("--delete") for word in arguments)

@@ -13,16 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlcube_remote.jobs.handle import (
-    Ticket,
-    TicketError,
-    TicketTask,
+    HandleError,
+    JobHandle,
+    TaskHandle,
     from_document,
     from_host,
     to_document,
 )
-from mlcube_remote.plan.outputs import Folder, Wanted
+from mlcube_remote.plan.outputs import DownloadFolder, DownloadRequest
 
-TICKET = Ticket(
+TICKET = JobHandle(
     run_id="261123-190233-k3j5h2g7x4q6w2ez",
     job_id="261123-190233-k3j5h2g7x4q6w2ez-gpu-0123456789ab",
     host="gpu",
@@ -30,22 +30,24 @@ TICKET = Ticket(
     cube="mnist",
     client="ada@laptop",
     root="/home/ada/.mlcube-remote",
-    tasks=(TicketTask(task="train", engine=("sudo", "docker"), container="mlcr-1-x-1"),),
+    tasks=(TaskHandle(task="train", engine=("sudo", "docker"), container="mlcr-1-x-1"),),
     folders=(
-        Folder(
+        DownloadFolder(
             remote="/home/ada/.mlcube-remote/cubes/mnist/workspace",
             target=Path("/here/results"),
             basis=Path("/here/workspace"),
-            outputs=(Wanted(task="train", name="model", path="model/a b", directory=True),),
+            outputs=(
+                DownloadRequest(task="train", name="model", path="model/a b", directory=True),
+            ),
         ),
-        Folder(
+        DownloadFolder(
             remote="/data",
             target=Path("/here/other"),
             basis=None,
-            outputs=(Wanted(task="train", name="log", path="log", directory=None),),
+            outputs=(DownloadRequest(task="train", name="log", path="log", directory=None),),
         ),
     ),
-    in_place=(Wanted(task="train", name="x", path="/abs/x", directory=None),),
+    in_place=(DownloadRequest(task="train", name="x", path="/abs/x", directory=None),),
     timeout=90,
     job="07",
     parameters={"lr": "0.1"},
@@ -59,8 +61,8 @@ def test_a_ticket_survives_json() -> None:
 def test_a_ticket_of_before_sweeps_is_of_a_host_s_only_job() -> None:
     document = to_document(TICKET)
     del document["job"], document["parameters"]
-    ticket = from_document(document)
-    assert (ticket.name, ticket.parameters) == ("gpu", {})
+    handle = from_document(document)
+    assert (handle.name, handle.parameters) == ("gpu", {})
     assert TICKET.name == "07"
 
 
@@ -69,10 +71,10 @@ def test_paths_on_the_host_hang_on_its_root() -> None:
 
 
 def test_what_a_host_sends_goes_below_the_results_and_nowhere_else(tmp_path: Path) -> None:
-    ticket = from_host(json.dumps(to_document(TICKET)), tmp_path)
-    assert [folder.target for folder in ticket.folders] == [tmp_path, tmp_path / "more-1"]
-    assert all(folder.basis is None for folder in ticket.folders)
-    assert ticket.in_place == ()
+    handle = from_host(json.dumps(to_document(TICKET)), tmp_path)
+    assert [folder.target for folder in handle.folders] == [tmp_path, tmp_path / "more-1"]
+    assert all(folder.basis is None for folder in handle.folders)
+    assert handle.in_place == ()
 
 
 def changed(path: tuple[Any, ...], value: Any) -> dict[str, Any]:
@@ -109,13 +111,13 @@ def changed(path: tuple[Any, ...], value: Any) -> dict[str, Any]:
     ],
 )
 def test_a_ticket_that_leads_astray_is_refused(path: tuple[Any, ...], value: Any) -> None:
-    with pytest.raises(TicketError):
+    with pytest.raises(HandleError):
         from_host(json.dumps(changed(path, value)), Path("/results"))
 
 
 @pytest.mark.parametrize("text", ["", "null", "[]", "{}", "{", "[" * 100_000, '"' * 2_000_000])
 def test_what_is_no_ticket_is_refused(text: str) -> None:
-    with pytest.raises(TicketError):
+    with pytest.raises(HandleError):
         from_host(text, Path("/results"))
 
 
@@ -123,7 +125,7 @@ def test_what_is_no_ticket_is_refused(text: str) -> None:
 def test_any_value_in_any_place_is_read_or_refused(value: Any) -> None:
     for key in to_document(TICKET):
         try:
-            ticket = from_host(json.dumps(changed((key,), value)), Path("/results"))
-        except TicketError:
+            handle = from_host(json.dumps(changed((key,), value)), Path("/results"))
+        except HandleError:
             continue
-        assert all(folder.target.is_relative_to("/results") for folder in ticket.folders)
+        assert all(folder.target.is_relative_to("/results") for folder in handle.folders)

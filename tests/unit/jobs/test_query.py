@@ -12,10 +12,10 @@ import pytest
 
 from mlcube_remote.errors import HostUnfitError, UnreachableError, UsageError
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.jobs.clean import clean_all, forget, to_clean
+from mlcube_remote.jobs.clean import clean_all, forget_run, select_old
 from mlcube_remote.jobs.handle import to_document
-from mlcube_remote.jobs.lookup import recorded, run_named, surveyed
-from mlcube_remote.jobs.query import HostSurvey, SurveyedJob, survey, survey_all
+from mlcube_remote.jobs.lookup import find_on_hosts, find_run_id, load_recorded
+from mlcube_remote.jobs.query import FoundJob, HostJobs, query_all, query_host
 from mlcube_remote.runs.store import RUN, RecordError, Store
 from mlcube_remote.transport.base import Connection, Reply
 from mlcube_remote.transport.fake import FakeConnection
@@ -35,10 +35,10 @@ def told(state: str, *tasks: Task, job: str = TICKET.job_id, **more: str) -> byt
     return "".join(f"{key}={value}\0" for key, value in facts).encode()
 
 
-def asked(answer: bytes) -> tuple[SurveyedJob, ...]:
+def asked(answer: bytes) -> tuple[FoundJob, ...]:
     host = FakeConnection("gpu")
     host.answer("mlcr_survey", Reply(0, answer, b""))
-    return survey(host, GPU, everything=True)
+    return query_host(host, GPU, everything=True)
 
 
 RUNS: Task = {"exit": "pending", "started": "10"}
@@ -70,8 +70,8 @@ BADLY: Task = {"exit": "3", "started": "10", "finished": "12"}
 def test_states_are_shown_in_the_users_words(answer: bytes, shown: str, is_live: bool) -> None:
     (job,) = asked(answer)
     assert (job.shown_state, job.is_live) == (shown, is_live)
-    assert job.ticket is not None
-    assert job.ticket.run_id == TICKET.run_id
+    assert job.handle is not None
+    assert job.handle.run_id == TICKET.run_id
 
 
 def test_a_host_without_jobs_tells_of_none() -> None:
@@ -80,8 +80,8 @@ def test_a_host_without_jobs_tells_of_none() -> None:
 
 def test_a_request_that_cannot_be_read_hides_no_job() -> None:
     (job,) = asked(b"job=x\0state=ended\0age=\0request=rubbish\0")
-    assert job.ticket is None
-    assert "x" in jobs_text([HostSurvey(host=GPU, jobs=(job,))])
+    assert job.handle is None
+    assert "x" in jobs_text([HostJobs(host=GPU, jobs=(job,))])
 
 
 @pytest.mark.parametrize("answer", [b"job=x\0", b"job=x\0state=lost\0age=old\0"])
@@ -98,7 +98,7 @@ def test_a_host_that_cannot_be_asked_is_an_answer_too() -> None:
         connection.answer("mlcr_survey", Reply(0, told("running", RUNS), b""))
         return connection
 
-    surveys = survey_all([GPU, Host(name="down")], connect, everything=False)
+    surveys = query_all([GPU, Host(name="down")], connect, everything=False)
     text = jobs_text(surveys)
     header, row, _, silent = text.splitlines()
     assert header.split() == ["run", "host", "state", "task", "cube", "age", "by"]
@@ -121,20 +121,20 @@ def test_ages_are_short(seconds: int, text: str) -> None:
 
 def test_hostile_names_do_not_reach_the_terminal() -> None:
     (job,) = asked(told("running", {"exit": "pending", "started": "1"}, job="\x1b]0;x\x07"))
-    evil = attrs.evolve(job, ticket=None)
-    assert "\x1b" not in jobs_text([HostSurvey(host=GPU, jobs=(evil,))])
+    evil = attrs.evolve(job, handle=None)
+    assert "\x1b" not in jobs_text([HostJobs(host=GPU, jobs=(evil,))])
     assert "\x1b" not in cleaned_text({"gpu": [evil]}, dry_run=True)
 
 
-def _surveys(*jobs: SurveyedJob) -> Sequence[HostSurvey]:
-    return [HostSurvey(host=GPU, jobs=jobs)]
+def _surveys(*jobs: FoundJob) -> Sequence[HostJobs]:
+    return [HostJobs(host=GPU, jobs=jobs)]
 
 
 def test_only_old_jobs_that_have_ended_are_cleaned_away() -> None:
     (ended,) = asked(told("ended", WELL))
     (live,) = asked(told("running", RUNS))
-    assert to_clean(_surveys(ended, live), older_than=60) == {"gpu": [ended]}
-    assert to_clean(_surveys(ended, live), older_than=62) == {}
+    assert select_old(_surveys(ended, live), older_than=60) == {"gpu": [ended]}
+    assert select_old(_surveys(ended, live), older_than=62) == {}
     assert cleaned_text({}, dry_run=False) == "nothing to do"
 
 
@@ -149,19 +149,21 @@ def test_a_job_that_came_to_life_again_is_not_said_to_be_removed() -> None:
 
 
 def test_a_run_is_found_by_asking_and_goes_below_the_results(tmp_path: Path) -> None:
-    found = surveyed(TICKET.run_id[-5:], _surveys(*asked(told("running", RUNS))), tmp_path.joinpath)
+    found = find_on_hosts(
+        TICKET.run_id[-5:], _surveys(*asked(told("running", RUNS))), tmp_path.joinpath
+    )
     assert found.run_id == TICKET.run_id
     (job,) = found.jobs
-    assert job.ticket is not None
-    assert job.ticket.folders[0].target == tmp_path / TICKET.run_id / "07"
+    assert job.handle is not None
+    assert job.handle.folders[0].target == tmp_path / TICKET.run_id / "07"
 
 
 def test_two_runs_that_fit_are_not_guessed_between(tmp_path: Path) -> None:
     (job,) = asked(told("running", RUNS))
-    assert job.ticket is not None
-    other = attrs.evolve(job, ticket=attrs.evolve(job.ticket, run_id=f"{job.ticket.run_id[:-1]}b"))
+    assert job.handle is not None
+    other = attrs.evolve(job, handle=attrs.evolve(job.handle, run_id=f"{job.handle.run_id[:-1]}b"))
     with pytest.raises(UsageError, match="may be any of"):
-        surveyed(TICKET.run_id[:6], _surveys(job, other), tmp_path.joinpath)
+        find_on_hosts(TICKET.run_id[:6], _surveys(job, other), tmp_path.joinpath)
 
 
 def test_a_record_gives_tickets_and_survives_a_damaged_one(tmp_path: Path) -> None:
@@ -170,17 +172,17 @@ def test_a_record_gives_tickets_and_survives_a_damaged_one(tmp_path: Path) -> No
     store.write(run_id, RUN, {"jobs": jobs})
     store.write(run_id, "j1", {"ticket": to_document(TICKET)})
     store.write(run_id, "j2", {"ticket": {"format": 1}})
-    assert run_named(run_id[:8], store) == run_id
-    found = recorded(run_id, store, [GPU, Host(name="cpu")])
-    assert [job.ticket for job in found.jobs] == [TICKET, None]
+    assert find_run_id(run_id[:8], store) == run_id
+    found = load_recorded(run_id, store, [GPU, Host(name="cpu")])
+    assert [job.handle for job in found.jobs] == [TICKET, None]
     (tmp_path / run_id / "run.json").write_text("{")
     with pytest.raises(RecordError, match="damaged"):
-        recorded(run_id, store, [GPU])
+        load_recorded(run_id, store, [GPU])
 
 
-@pytest.mark.parametrize("ticket", [{"format": 99}, {"format": 1}, "none"])
-def test_what_cannot_be_read_is_forgotten_all_the_same(tmp_path: Path, ticket: object) -> None:
+@pytest.mark.parametrize("handle", [{"format": 99}, {"format": 1}, "none"])
+def test_what_cannot_be_read_is_forgotten_all_the_same(tmp_path: Path, handle: object) -> None:
     store, run_id = Store(tmp_path), TICKET.run_id
-    store.write(run_id, "j1", {"ticket": ticket})
-    forget(store, run_id)
+    store.write(run_id, "j1", {"ticket": handle})
+    forget_run(store, run_id)
     assert not list(store.runs())

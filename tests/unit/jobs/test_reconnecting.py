@@ -15,11 +15,11 @@ from mlcube_remote.errors import (
     TransferError,
     UnreachableError,
 )
-from mlcube_remote.events.emitter import Journal
+from mlcube_remote.events.emitter import JobEvents
 from mlcube_remote.events.model import Event, Note
 from mlcube_remote.jobs import follow as following
 from mlcube_remote.jobs import reconnecting as lines
-from mlcube_remote.jobs.follow import follow
+from mlcube_remote.jobs.follow import follow_task
 from mlcube_remote.jobs.reconnecting import Line
 from mlcube_remote.transport.base import Connection, Reply, Stream
 from mlcube_remote.transport.fake import FakeConnection
@@ -51,8 +51,8 @@ class Exchange:
         return answer
 
     def line(self, connection: FakeConnection, timeout: float = 5.0) -> Line:
-        journal = Journal(host="gpu", began=0.0, sink=self.events.append)
-        return Line(connection=connection, dial=self.dial, journal=journal, timeout=timeout)
+        events = JobEvents(host="gpu", began=0.0, sink=self.events.append)
+        return Line(connection=connection, dial=self.dial, events=events, timeout=timeout)
 
     def notes(self) -> list[str]:
         return [event.text for event in self.events if isinstance(event, Note)]
@@ -164,7 +164,7 @@ def test_a_line_that_does_not_hold_is_made_again_ever_more_slowly(
     assert pauses == [0.002, 0.004, 0.008, 0.016, 0.016, 0.016]
 
 
-def verdict(exit: str, stdout: int, **more: str) -> Reply:  # noqa: A002
+def report(exit: str, stdout: int, **more: str) -> Reply:  # noqa: A002
     told = {"exit": exit, "alive": "yes", "stdout": str(stdout), "stderr": "0", **more}
     return Reply(0, "".join(f"{key}={value}\0" for key, value in told.items()).encode(), b"")
 
@@ -199,7 +199,7 @@ class Log:
             # Only those that are made anew are asked whether they live before they are used.
             connection.answer("mlcr_boot", *([OK] if self.is_begun else []), LOST)
         self.is_begun = True
-        connection.answer("mlcr_verdict", verdict("0", len(self.text)) if size is None else LOST)
+        connection.answer("mlcr_verdict", report("0", len(self.text)) if size is None else LOST)
         return connection
 
     def take(self, stream: Stream, data: bytes) -> None:
@@ -212,7 +212,7 @@ def test_a_log_is_followed_to_the_byte_over_any_number_of_connections(breaks: li
     log = Log(bytes(range(256)), list(breaks))
     first = log.connection()
     exchange = Exchange([log.connection() for _ in breaks] or [first])
-    found = follow(exchange.line(first), TICKET, 1, log.take)
+    found = follow_task(exchange.line(first), TICKET, 1, log.take)
     assert bytes(log.heard) == log.text
     assert found.exit == 0
 
@@ -220,9 +220,9 @@ def test_a_log_is_followed_to_the_byte_over_any_number_of_connections(breaks: li
 def test_a_task_that_lost_its_supervisor_is_given_another() -> None:
     connection = fake(mlcr_follow=OK, mlcr_adopt=OK)
     orphan = {"alive": "no", "container": "running 0 false"}
-    connection.answer("mlcr_verdict", verdict("pending", 0, **orphan), verdict("7", 0))
+    connection.answer("mlcr_verdict", report("pending", 0, **orphan), report("7", 0))
     told: list[str] = []
-    found = follow(
+    found = follow_task(
         Exchange([connection]).line(connection),
         TICKET,
         1,
@@ -236,14 +236,14 @@ def test_a_task_that_lost_its_supervisor_is_given_another() -> None:
 
 def test_a_stream_that_ends_before_its_task_is_opened_again() -> None:
     connection = fake(mlcr_follow=OK)
-    connection.answer("mlcr_verdict", verdict("pending", 0), verdict("0", 0))
-    found = follow(Exchange([connection]).line(connection), TICKET, 1, lambda *_: None)
+    connection.answer("mlcr_verdict", report("pending", 0), report("0", 0))
+    found = follow_task(Exchange([connection]).line(connection), TICKET, 1, lambda *_: None)
     assert found.exit == 0
     assert [call.function for call in connection.calls].count("mlcr_follow") == 2
 
 
 def test_a_task_that_nobody_runs_any_more_is_not_waited_for() -> None:
-    connection = fake(mlcr_follow=OK, mlcr_verdict=verdict("pending", 0, alive="no"))
-    found = follow(Exchange([connection]).line(connection), TICKET, 1, lambda *_: None)
+    connection = fake(mlcr_follow=OK, mlcr_verdict=report("pending", 0, alive="no"))
+    found = follow_task(Exchange([connection]).line(connection), TICKET, 1, lambda *_: None)
     assert found.exit is None
     assert not found.alive

@@ -9,9 +9,9 @@ from typing import Any
 import attrs
 import pytest
 
-from mlcube_remote.dispatch.finish import conclude
-from mlcube_remote.dispatch.monitor import Reached
-from mlcube_remote.dispatch.run_context import Run
+from mlcube_remote.dispatch.finish import finish_job
+from mlcube_remote.dispatch.monitor import JobProgress
+from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.errors import (
     HostError,
     MLCubeRemoteError,
@@ -20,14 +20,14 @@ from mlcube_remote.errors import (
     StoppedByUserError,
     UnreachableError,
 )
-from mlcube_remote.events.emitter import Journal
+from mlcube_remote.events.emitter import JobEvents
 from mlcube_remote.events.outcome import JobOutcome, PulledOutput, Status, TaskOutcome
-from mlcube_remote.jobs.handle import Ticket, TicketTask, from_document
-from mlcube_remote.jobs.records import plan_to_start, remember, was_seen
+from mlcube_remote.jobs.handle import JobHandle, TaskHandle, from_document
+from mlcube_remote.jobs.records import record_outcome, record_planned, was_seen
 from mlcube_remote.runs.store import Store
 
 RUN, JOB = "261123-190233-k3j5h2g7x4q6w2ez", "a-job"
-TICKET = Ticket(
+TICKET = JobHandle(
     run_id=RUN,
     job_id=JOB,
     host="gpu",
@@ -35,7 +35,7 @@ TICKET = Ticket(
     cube="c",
     client="me@here",
     root="/r",
-    tasks=(TicketTask(task="train", engine=("docker",), container="x"),),
+    tasks=(TaskHandle(task="train", engine=("docker",), container="x"),),
     folders=(),
 )
 
@@ -59,9 +59,9 @@ def pulled(status: Status, *outputs: str, **changes: Any) -> JobOutcome:
     return outcome(status, *outputs, seconds={"connect": 9.0, "run": 2.0, "pull": 0.1}, **changes)
 
 
-def written(store: Store, *found: JobOutcome, ticket: Ticket | None = TICKET) -> dict[str, Any]:
+def written(store: Store, *found: JobOutcome, handle: JobHandle | None = TICKET) -> dict[str, Any]:
     for each in found:
-        remember(store, RUN, JOB, each, ticket)
+        record_outcome(store, RUN, JOB, each, handle)
     document = store.read(RUN, JOB)
     assert document is not None
     return document
@@ -94,14 +94,14 @@ def test_the_seconds_are_those_of_who_did_the_work(store: Store) -> None:
 def test_who_gets_nowhere_does_not_call_a_job_not_started(store: Store, before: Status) -> None:
     lost = outcome(Status.NOT_STARTED, error=UnreachableError("gpu", "no route"))
     written(store, outcome(before))
-    assert written(store, lost, ticket=None)["status"] == before.value
+    assert written(store, lost, handle=None)["status"] == before.value
 
 
 def test_a_job_that_was_about_to_start_is_not_called_not_started_from_afar(store: Store) -> None:
-    plan_to_start(store, TICKET)
+    record_planned(store, TICKET)
     lost = outcome(Status.NOT_STARTED, error=UnreachableError("gpu", "no route"))
-    assert written(store, lost, ticket=None)["status"] == "planned"
-    assert written(store, lost, ticket=TICKET)["status"] == "not-started", "who claimed it knows"
+    assert written(store, lost, handle=None)["status"] == "planned"
+    assert written(store, lost, handle=TICKET)["status"] == "not-started", "who claimed it knows"
 
 
 def test_its_host_may_say_that_a_job_was_not_started(store: Store) -> None:
@@ -115,8 +115,8 @@ def test_a_job_that_was_cleaned_away_keeps_its_end(store: Store) -> None:
 
 
 def test_the_ticket_stays(store: Store) -> None:
-    plan_to_start(store, TICKET)
-    remember(store, RUN, JOB, outcome(Status.UNKNOWN), None)
+    record_planned(store, TICKET)
+    record_outcome(store, RUN, JOB, outcome(Status.UNKNOWN), None)
     document = store.read(RUN, JOB)
     assert document is not None
     assert from_document(document["ticket"]) == TICKET
@@ -124,7 +124,7 @@ def test_the_ticket_stays(store: Store) -> None:
 
 def test_a_host_that_was_never_reached_is_remembered_with_its_reason(store: Store) -> None:
     error = UnreachableError("gpu", "no route", hint="ping gpu")
-    done = written(store, outcome(Status.NOT_STARTED, error=error), ticket=None)
+    done = written(store, outcome(Status.NOT_STARTED, error=error), handle=None)
     assert done["error"] == {
         "kind": "Unreachable",
         "message": "gpu: no route",
@@ -135,44 +135,44 @@ def test_a_host_that_was_never_reached_is_remembered_with_its_reason(store: Stor
 
 
 def test_a_damaged_record_is_replaced(store: Store) -> None:
-    plan_to_start(store, TICKET)
+    record_planned(store, TICKET)
     (store.root / RUN / f"{JOB}.json").write_text("{")
     assert written(store, outcome(Status.RUNNING))["status"] == "running"
 
 
-LAUNCHED = Reached(launched=True)
+LAUNCHED = JobProgress(launched=True)
 
 
 @pytest.mark.parametrize(
-    ("reached", "error", "status"),
+    ("progress", "error", "status"),
     [
-        (Reached(), UnreachableError("h", "x"), Status.NOT_STARTED),
+        (JobProgress(), UnreachableError("h", "x"), Status.NOT_STARTED),
         (LAUNCHED, UnreachableError("h", "x"), Status.UNKNOWN),
         (LAUNCHED, StateUnknownError("h", "x"), Status.UNKNOWN),
         (LAUNCHED, NotStartedError("h", "x"), Status.NOT_STARTED),
         (LAUNCHED, HostError("h", "x"), Status.FAILED),
-        (Reached(), StoppedByUserError(), Status.CANCELLED),
+        (JobProgress(), StoppedByUserError(), Status.CANCELLED),
         (LAUNCHED, StoppedByUserError(), Status.UNKNOWN),
     ],
 )
 def test_what_may_go_on_is_not_called_over(
-    store: Store, reached: Reached, error: MLCubeRemoteError, status: Status
+    store: Store, progress: JobProgress, error: MLCubeRemoteError, status: Status
 ) -> None:
-    def work(so_far: Reached) -> None:
-        so_far.launched = reached.launched
+    def work(so_far: JobProgress) -> None:
+        so_far.launched = progress.launched
         raise error
 
     def nowhere(*_: Any) -> Any:
         raise AssertionError
 
-    run = Run(connect=nowhere, sink=lambda _: None, store=store)
-    found = conclude(
+    run = RunContext(connect=nowhere, sink=lambda _: None, store=store)
+    found = finish_job(
         work,
         job=(RUN, JOB),
         platform="docker",
         tasks=["train"],
         run=run,
-        journal=Journal(host="h", began=0.0, sink=run.sink),
+        events=JobEvents(host="h", began=0.0, sink=run.sink),
     )
     (task,) = found.tasks
     unknown = status is Status.UNKNOWN and not isinstance(error, StoppedByUserError)

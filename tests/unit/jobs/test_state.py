@@ -21,14 +21,14 @@ from mlcube_remote.errors import (
 )
 from mlcube_remote.events.exit_codes import exit_code
 from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
-from mlcube_remote.facts.probe import Facts
+from mlcube_remote.facts.probe import HostFacts
 from mlcube_remote.files import rsync
-from mlcube_remote.jobs.handle import Ticket, TicketTask
-from mlcube_remote.jobs.state import Verdict, judge
+from mlcube_remote.jobs.handle import JobHandle, TaskHandle
+from mlcube_remote.jobs.state import TaskReport, derive_outcome
 from mlcube_remote.transport.base import RsyncResult, Stream
 
-TASK = TicketTask(task="t", engine=("docker",), container="c")
-TICKET = Ticket(
+TASK = TaskHandle(task="t", engine=("docker",), container="c")
+TICKET = JobHandle(
     run_id="r",
     job_id="r-h",
     host="h",
@@ -43,49 +43,51 @@ TICKET = Ticket(
 NO_SIZES: Mapping[Stream, int] = MappingProxyType({Stream.STDOUT: 0, Stream.STDERR: 0})
 
 
-def verdict(exit: int | None, inspect: str = "", **changes: Any) -> Verdict:  # noqa: A002
-    told = Verdict(exit=exit, alive=False, sizes=NO_SIZES, started=10, finished=14, inspect=inspect)
+def report(exit: int | None, inspect: str = "", **changes: Any) -> TaskReport:  # noqa: A002
+    told = TaskReport(
+        exit=exit, alive=False, sizes=NO_SIZES, started=10, finished=14, inspect=inspect
+    )
     return attrs.evolve(told, **changes)
 
 
 @pytest.mark.parametrize(
     ("told", "status", "code", "reason"),
     [
-        (verdict(0), Status.SUCCEEDED, 0, ""),
-        (verdict(3, "exited 3 false "), Status.FAILED, 3, ""),
-        (verdict(125, "exited 125 false "), Status.FAILED, 125, ""),
-        (verdict(127, "created 127 false no such file"), Status.FAILED, 127, "failed to start: no"),
-        (verdict(126, "created 0 false "), Status.FAILED, 126, "failed to start: the engine's own"),
-        (verdict(126, "initialized 0 false "), Status.FAILED, 126, "failed to start: the engine's"),
-        (verdict(137, "exited 137 true "), Status.KILLED, 137, "out of memory"),
-        (verdict(3, "exited 3 true "), Status.FAILED, 3, "an out-of-memory kill happened inside"),
-        (verdict(143, "exited 143 false ", stopped=True), Status.CANCELLED, 143, "stopped on req"),
-        (verdict(None), Status.LOST, None, "its supervisor vanished"),
+        (report(0), Status.SUCCEEDED, 0, ""),
+        (report(3, "exited 3 false "), Status.FAILED, 3, ""),
+        (report(125, "exited 125 false "), Status.FAILED, 125, ""),
+        (report(127, "created 127 false no such file"), Status.FAILED, 127, "failed to start: no"),
+        (report(126, "created 0 false "), Status.FAILED, 126, "failed to start: the engine's own"),
+        (report(126, "initialized 0 false "), Status.FAILED, 126, "failed to start: the engine's"),
+        (report(137, "exited 137 true "), Status.KILLED, 137, "out of memory"),
+        (report(3, "exited 3 true "), Status.FAILED, 3, "an out-of-memory kill happened inside"),
+        (report(143, "exited 143 false ", stopped=True), Status.CANCELLED, 143, "stopped on req"),
+        (report(None), Status.LOST, None, "its supervisor vanished"),
         (
-            verdict(137, "exited 137 false ", stopped=True),
+            report(137, "exited 137 false ", stopped=True),
             Status.CANCELLED,
             137,
             "stopped on request, and killed: it did not end on SIGTERM",
         ),
-        (verdict(None, rebooted=True), Status.LOST, None, "the host rebooted"),
-        (verdict(None, container="absent"), Status.LOST, None, "its supervisor is gone, and its c"),
-        (verdict(None, stopped=True, started=None), Status.CANCELLED, None, "stopped before"),
-        (verdict(143, "exited 143 false ", timed_out=True), Status.KILLED, 143, "ran out of its t"),
+        (report(None, rebooted=True), Status.LOST, None, "the host rebooted"),
+        (report(None, container="absent"), Status.LOST, None, "its supervisor is gone, and its c"),
+        (report(None, stopped=True, started=None), Status.CANCELLED, None, "stopped before"),
+        (report(143, "exited 143 false ", timed_out=True), Status.KILLED, 143, "ran out of its t"),
         (
-            verdict(1, "exited 137 false ", engine_restarted=True),
+            report(1, "exited 137 false ", engine_restarted=True),
             Status.KILLED,
             137,
             "the engine was stopped or restarted",
         ),
-        (verdict(125, "", engine_restarted=True), Status.KILLED, None, "the engine was stopped"),
-        (verdict(3, "exited 3 false ", engine_restarted=True), Status.FAILED, 3, ""),
-        (verdict(137, "", container="absent"), Status.LOST, None, "its container was removed"),
+        (report(125, "", engine_restarted=True), Status.KILLED, None, "the engine was stopped"),
+        (report(3, "exited 3 false ", engine_restarted=True), Status.FAILED, 3, ""),
+        (report(137, "", container="absent"), Status.LOST, None, "its container was removed"),
     ],
 )
 def test_two_witnesses_say_how_a_task_ended(
-    told: Verdict, status: Status, code: int | None, reason: str
+    told: TaskReport, status: Status, code: int | None, reason: str
 ) -> None:
-    outcome = judge(TICKET, TASK, told)
+    outcome = derive_outcome(TICKET, TASK, told)
     assert (outcome.status, outcome.exit_code) == (status, code)
     assert outcome.reason.startswith(reason)
     assert outcome.seconds == (4.0 if told.exit is not None else None)
@@ -93,14 +95,14 @@ def test_two_witnesses_say_how_a_task_ended(
 
 def test_a_host_that_cannot_know_makes_the_state_unknown() -> None:
     with pytest.raises(StateUnknownError, match="docker gives no answer: its container may still"):
-        judge(TICKET, TASK, verdict(None, container="unknown"))
+        derive_outcome(TICKET, TASK, report(None, container="unknown"))
 
 
 def test_of_a_task_on_another_machine_with_this_home_nothing_is_said() -> None:
     with pytest.raises(
         StateUnknownError, match="it runs on login2, which shares this home"
     ) as told:
-        judge(TICKET, TASK, verdict(None, node="login2"))
+        derive_outcome(TICKET, TASK, report(None, node="login2"))
     assert "let h mean login2 in the inventory" in (told.value.hint or "")
 
 
@@ -117,7 +119,7 @@ def test_a_job_left_to_itself_on_purpose_is_no_failure() -> None:
 
 def test_an_engine_that_refuses_is_no_failure_of_the_task() -> None:
     with pytest.raises(HostUnfitError, match=r"could not start the container of task t"):
-        judge(TICKET, TASK, verdict(125))
+        derive_outcome(TICKET, TASK, report(125))
 
 
 DOCKER_GPU = 'could not select device driver "" with capabilities: [[gpu]]'
@@ -125,17 +127,17 @@ CDI = "setting up CDI devices: unresolvable CDI devices nvidia.com/gpu=0"
 CGROUPS = "while applying cgroups config: cannot use cgroups - cannot use systemd cgroups manager"
 ROOT_NEEDED = "network requires root or a suid installation with /etc/subuid --fakeroot"
 REFUSED = [
-    ("docker", verdict(125, f"created 128 false {DOCKER_GPU}"), "--gpus", DOCKER_GPU),
-    ("podman", verdict(126, "created 0 false ", tail=f"Error: {CDI}\n"), "--gpus", CDI),
+    ("docker", report(125, f"created 128 false {DOCKER_GPU}"), "--gpus", DOCKER_GPU),
+    ("podman", report(126, "created 0 false ", tail=f"Error: {CDI}\n"), "--gpus", CDI),
     (
         "docker",
-        verdict(125, "created 128 false network no not found"),
+        report(125, "created 128 false network no not found"),
         "--network",
         "network no not found",
     ),
     (
         "docker",
-        verdict(
+        report(
             125,
             tail="Unable to find image\n"
             "docker: Error response from daemon: Minimum memory limit allowed is 6MB.\n"
@@ -146,19 +148,19 @@ REFUSED = [
     ),
     (
         "docker",
-        verdict(125, tail='docker: Invalid --security-opt: "bogus".\n'),
+        report(125, tail='docker: Invalid --security-opt: "bogus".\n'),
         "--security",
         'Invalid --security-opt: "bogus".',
     ),
     (
         "apptainer",
-        verdict(255, tail=f"INFO:    x\nFATAL:   container creation failed: {CGROUPS}\n"),
+        report(255, tail=f"INFO:    x\nFATAL:   container creation failed: {CGROUPS}\n"),
         "--memory or --cpu",
         f"container creation failed: {CGROUPS}",
     ),
     (
         "apptainer",
-        verdict(255, tail=f"FATAL:   container creation failed: {ROOT_NEEDED}\n"),
+        report(255, tail=f"FATAL:   container creation failed: {ROOT_NEEDED}\n"),
         "--network",
         f"container creation failed: {ROOT_NEEDED}",
     ),
@@ -167,43 +169,43 @@ REFUSED = [
 
 @pytest.mark.parametrize(("platform", "told", "setting", "said"), REFUSED)
 def test_a_setting_that_an_engine_refuses_is_named(
-    platform: str, told: Verdict, setting: str, said: str
+    platform: str, told: TaskReport, setting: str, said: str
 ) -> None:
     with pytest.raises(HostUnfitError) as caught:
-        judge(attrs.evolve(TICKET, platform=platform), task_on(platform), told)
+        derive_outcome(attrs.evolve(TICKET, platform=platform), task_on(platform), told)
     assert caught.value.exit_code == 122
     assert str(caught.value).startswith(f"h: {platform} cannot honour {setting}")
     assert str(caught.value).endswith(f" for task t: {said}")
     assert caught.value.hint
 
 
-def task_on(platform: str) -> TicketTask:
+def task_on(platform: str) -> TaskHandle:
     container = "" if platform in {"singularity", "apptainer"} else "c"
-    return TicketTask(task="t", engine=(platform,), container=container)
+    return TaskHandle(task="t", engine=(platform,), container=container)
 
 
 @pytest.mark.parametrize(
     ("platform", "told", "code", "reason"),
     [
-        ("docker", verdict(127, "created 127 false exec: no x"), 127, "failed to start: exec: no"),
+        ("docker", report(127, "created 127 false exec: no x"), 127, "failed to start: exec: no"),
         (
             "docker",
-            verdict(127, "created 127 false ", tail=""),
+            report(127, "created 127 false ", tail=""),
             127,
             "failed to start: the engine's own m",
         ),
-        ("podman", verdict(127, "created 0 false ", tail="Error: crun: no"), 127, "failed to s"),
-        ("docker", verdict(1, "exited 1 false ", tail="Error: cgroups"), 1, ""),
-        ("apptainer", verdict(255, tail="FATAL:   stat /x: no such file\n"), 255, "failed to s"),
-        ("apptainer", verdict(255, tail="FATAL:   cgroups\nof the task\n"), 255, ""),
-        ("singularity", verdict(1, tail="Traceback\nError: network\n"), 1, ""),
-        ("singularity", verdict(7, tail="FATAL:   network\n"), 7, ""),
+        ("podman", report(127, "created 0 false ", tail="Error: crun: no"), 127, "failed to s"),
+        ("docker", report(1, "exited 1 false ", tail="Error: cgroups"), 1, ""),
+        ("apptainer", report(255, tail="FATAL:   stat /x: no such file\n"), 255, "failed to s"),
+        ("apptainer", report(255, tail="FATAL:   cgroups\nof the task\n"), 255, ""),
+        ("singularity", report(1, tail="Traceback\nError: network\n"), 1, ""),
+        ("singularity", report(7, tail="FATAL:   network\n"), 7, ""),
     ],
 )
 def test_what_is_the_cubes_own_failure_stays_one(
-    platform: str, told: Verdict, code: int, reason: str
+    platform: str, told: TaskReport, code: int, reason: str
 ) -> None:
-    outcome = judge(attrs.evolve(TICKET, platform=platform), task_on(platform), told)
+    outcome = derive_outcome(attrs.evolve(TICKET, platform=platform), task_on(platform), told)
     assert (outcome.status, outcome.exit_code) == (Status.FAILED, code)
     assert outcome.reason.startswith(reason)
     assert bool(outcome.reason) == bool(reason)
@@ -213,7 +215,7 @@ def test_a_container_that_no_host_could_make_is_its_hosts_failure() -> None:
     sif = attrs.evolve(TICKET, platform="apptainer")
     said = "container creation failed: no user namespaces"
     with pytest.raises(HostUnfitError, match=f"of task t .status 255.: {said}"):
-        judge(sif, task_on("apptainer"), verdict(255, tail=f"FATAL:   {said}"))
+        derive_outcome(sif, task_on("apptainer"), report(255, tail=f"FATAL:   {said}"))
 
 
 def outcome(code: int | None = 0, error: MLCubeRemoteError | None = None) -> JobOutcome:
@@ -293,10 +295,10 @@ def test_rsyncs_statistics_are_read() -> None:
     told = (
         b"Number of regular files transferred: 1,204\nTotal transferred file size: 3,400,000 bytes"
     )
-    moved = rsync.moved(RsyncResult(0, told, b""))
+    moved = rsync.parse_stats(RsyncResult(0, told, b""))
     assert str(moved) == "1204 files, 3.4 MB"
-    assert str(rsync.Moved(0, 0)) == "nothing new"
-    assert str(rsync.Moved(1, 12)) == "1 file, 12 B"
+    assert str(rsync.TransferStats(0, 0)) == "nothing new"
+    assert str(rsync.TransferStats(1, 12)) == "1 file, 12 B"
     assert rsync.readable_size(5e12) == "5.0 TB"
 
 
@@ -331,7 +333,7 @@ def test_this_machines_rsync_has_a_floor(
 
 
 def test_machines_are_named_as_images_name_them() -> None:
-    facts = Facts(
+    facts = HostFacts(
         home="/h", root="/r", user="u", uid="1", machine="aarch64", root_id="i",
         rsync="3.2.7", kinds={},
     )  # fmt: skip

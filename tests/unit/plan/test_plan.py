@@ -19,11 +19,11 @@ from mlcube_remote.cube.system import SystemSettings
 from mlcube_remote.errors import MLCubeRemoteError, PlanError, UsageError
 from mlcube_remote.inventory.model import LOCAL_HOST, Host
 from mlcube_remote.plan import requirements as require
-from mlcube_remote.plan.host_paths import cube_room, host_paths
-from mlcube_remote.plan.job import Job, Request
-from mlcube_remote.plan.outputs import folders
-from mlcube_remote.plan.placement import Where, place
-from mlcube_remote.plan.plan import plan
+from mlcube_remote.plan.host_paths import cube_directory, host_paths
+from mlcube_remote.plan.job import Job, RunRequest
+from mlcube_remote.plan.outputs import download_folders
+from mlcube_remote.plan.placement import DataLocation, place_parameters
+from mlcube_remote.plan.plan import plan_jobs
 from mlcube_remote.runs.ids import client_id, container_name, is_run_id, new_run_id, slug
 from mlcube_remote.secret import Secret
 
@@ -56,9 +56,9 @@ def request(
     hosts: tuple[Host, ...] = (HOST,),
     platform: str | None = None,
     **values: str,
-) -> Request:
+) -> RunRequest:
     cube = load(root, tasks=tasks, task_args=values)
-    return Request(cube=cube, hosts=hosts, tasks=tasks, run_id="run", platform=platform)
+    return RunRequest(cube=cube, hosts=hosts, tasks=tasks, run_id="run", platform=platform)
 
 
 def train(root: Path, **values: str) -> Cube:
@@ -68,40 +68,41 @@ def train(root: Path, **values: str) -> Cube:
 @pytest.mark.parametrize(
     ("value", "where", "seen_by_builder"),
     [
-        ("data/x", Where.WORKSPACE, "data/x"),
-        ("../code.py", Where.WORKSPACE, "../code.py"),
-        ("${runtime.root}/code.py", Where.WORKSPACE, "${runtime.root}/code.py"),
-        ("/data/imagenet", Where.HOST, "/data/imagenet"),
-        ("~/x", Where.HOST, "~/x"),
-        ("$HOME/x", Where.HOST, "$HOME/x"),
-        ("remote:/data/x", Where.HOST, "/data/x"),
-        ("remote:~/x", Where.HOST, "~/x"),
+        ("data/x", DataLocation.WORKSPACE, "data/x"),
+        ("../code.py", DataLocation.WORKSPACE, "../code.py"),
+        ("${runtime.root}/code.py", DataLocation.WORKSPACE, "${runtime.root}/code.py"),
+        ("/data/imagenet", DataLocation.HOST, "/data/imagenet"),
+        ("~/x", DataLocation.HOST, "~/x"),
+        ("$HOME/x", DataLocation.HOST, "$HOME/x"),
+        ("remote:/data/x", DataLocation.HOST, "/data/x"),
+        ("remote:~/x", DataLocation.HOST, "~/x"),
     ],
 )
 def test_a_value_says_where_its_data_is(
-    root: Path, value: str, where: Where, seen_by_builder: str
+    root: Path, value: str, where: DataLocation, seen_by_builder: str
 ) -> None:
     cube = train(root, config=value)
     placed = {
-        item.parameter.name: item for item in place(cube.tasks["train"], cube, HOST, root="/r")
+        item.parameter.name: item
+        for item in place_parameters(cube.tasks["train"], cube, HOST, root="/r")
     }
     assert placed["config"].where is where
     assert placed["config"].parameter.value == seen_by_builder
-    assert (placed["config"].local is None) == (where is Where.HOST)
+    assert (placed["config"].local is None) == (where is DataLocation.HOST)
 
 
 def test_data_of_this_machine_gets_a_place_of_its_own(root: Path, tmp_path: Path) -> None:
     cube = train(root, data=f"local:{tmp_path}/big data/")
     (item,) = (
         item
-        for item in place(cube.tasks["train"], cube, HOST, root="/r")
+        for item in place_parameters(cube.tasks["train"], cube, HOST, root="/r")
         if item.parameter.name == "data"
     )
-    assert item.where is Where.CLIENT
+    assert item.where is DataLocation.CLIENT
     assert item.local == tmp_path / "big data"
     assert item.parameter.value.startswith("/r/data/big_data-")
     assert item.parameter.value.endswith("/big data/")
-    here = place(cube.tasks["train"], cube, LOCAL_HOST, root="/r")[0]
+    here = place_parameters(cube.tasks["train"], cube, LOCAL_HOST, root="/r")[0]
     assert here.parameter.value == f"{tmp_path}/big data/"
 
 
@@ -116,14 +117,14 @@ def test_data_of_this_machine_gets_a_place_of_its_own(root: Path, tmp_path: Path
 )
 def test_values_that_lead_nowhere_are_refused(root: Path, value: str, message: str) -> None:
     with pytest.raises(PlanError) as caught:
-        plan(request(root, "train", config=value))
+        plan_jobs(request(root, "train", config=value))
     assert message in str(caught.value)
     assert "train.config" in str(caught.value)
 
 
-def refused(what: Request) -> MLCubeRemoteError:
+def refused(what: RunRequest) -> MLCubeRemoteError:
     with pytest.raises(PlanError) as caught:
-        plan(what)
+        plan_jobs(what)
     return caught.value
 
 
@@ -157,13 +158,13 @@ def test_an_option_that_would_silently_do_nothing_is_refused(
 def test_an_option_that_may_do_something_is_handed_on(
     root: Path, platform: str, options: Options
 ) -> None:
-    assert plan(attrs.evolve(request(root, "make", platform=platform), options=options))
+    assert plan_jobs(attrs.evolve(request(root, "make", platform=platform), options=options))
 
 
 def test_limits_of_a_virtual_machine_are_fine_where_there_is_one(root: Path) -> None:
     host = attrs.evolve(HOST, settings={"singularity": {"run_args": "--vm"}})
     asked = request(root, "make", hosts=(host,), platform="singularity")
-    (job,) = plan(attrs.evolve(asked, options=Options(memory="4g")))
+    (job,) = plan_jobs(attrs.evolve(asked, options=Options(memory="4g")))
     paths = job.paths(root="/r", home="/h")
     assert not any("--vm-ram" in text for text in job.image_commands(paths, {}).warnings)
 
@@ -196,12 +197,12 @@ def test_a_missing_input_without_a_type_is_missed_here_not_on_the_host(root: Pat
 
 def test_an_image_is_made_ready_before_its_tasks_have_their_inputs(root: Path) -> None:
     (root / "mlcube.yaml").write_text(CUBE.replace("{type: file, default: conf.yaml}", "gone.yaml"))
-    assert plan(attrs.evolve(request(root, "train"), configure_only=True))
+    assert plan_jobs(attrs.evolve(request(root, "train"), configure_only=True))
 
 
 def test_an_input_that_an_earlier_task_makes_is_not_missing(root: Path) -> None:
-    assert plan(request(root, "make", "train"))
-    assert plan(request(root, "train")), "its data may be on the host from an earlier run"
+    assert plan_jobs(request(root, "make", "train"))
+    assert plan_jobs(request(root, "train")), "its data may be on the host from an earlier run"
 
 
 UNTYPED = """
@@ -212,9 +213,9 @@ tasks:
 """
 
 
-def arguments(asked: Request) -> tuple[str, ...]:
+def arguments(asked: RunRequest) -> tuple[str, ...]:
     """Return what the task ``use`` is told."""
-    assert plan(asked)
+    assert plan_jobs(asked)
     planned, _ = dry_run(asked)
     return tuple(word for word in planned[-1].run[-1] if word.startswith(("--table", "--more")))
 
@@ -255,7 +256,7 @@ def test_what_is_in_an_output_of_an_earlier_run_only_the_host_can_tell(root: Pat
     (root / "mlcube.yaml").write_text(IN_A_DIRECTORY)
     asked = request(root, "use")
     assert "--table=/mlcube_io0" in arguments(asked)
-    (job,) = plan(asked)
+    (job,) = plan_jobs(asked)
     (path,) = job.asked()
     assert path == f"{job.unasked_paths().workspace}/data/table.bin"
     _, notes = dry_run(asked)
@@ -265,7 +266,7 @@ def test_what_is_in_an_output_of_an_earlier_run_only_the_host_can_tell(root: Pat
     assert "--table=/mlcube_io0/table.bin" in built.run[-1]
     (root / "workspace/data").mkdir()
     (root / "workspace/data/table.bin").touch()
-    (job,) = plan(asked)
+    (job,) = plan_jobs(asked)
     assert job.asked() == [], "it is here"
 
 
@@ -293,7 +294,7 @@ def test_what_an_input_on_the_host_is_only_the_host_can_tell(root: Path) -> None
     assert "--more=/mlcube_io1" in arguments(asked)
     _, notes = dry_run(asked)
     assert "~/x is shown as a directory: whether it is one is asked of the host" in notes["h"]
-    (job,) = plan(asked)
+    (job,) = plan_jobs(asked)
     paths = job.paths(root="/r", home="/h")
     ((_, built),) = job.commands(paths, {"/h/x": "f"})
     assert "--more=/mlcube_io1/x" in built.run[-1]
@@ -330,7 +331,9 @@ def test_an_input_that_is_a_link_out_of_the_cube_is_refused(root: Path, tmp_path
     assert "is a link that leaves the cube" in str(error)
     assert error.hint is not None
     assert f"data=local:{tmp_path}/big" in error.hint
-    assert plan(request(root, "train", hosts=(LOCAL_HOST,))), "here, the link is as good as its end"
+    assert plan_jobs(request(root, "train", hosts=(LOCAL_HOST,))), (
+        "here, the link is as good as its end"
+    )
 
 
 def test_a_recipe_outside_the_cube_is_refused(root: Path, tmp_path: Path) -> None:
@@ -339,7 +342,7 @@ def test_a_recipe_outside_the_cube_is_refused(root: Path, tmp_path: Path) -> Non
     (tmp_path / "x.def").touch()
     text = CUBE.replace("image: example/x", "image: x, build_context: ../project")
     (root / "mlcube.yaml").write_text(text)
-    assert plan(request(root, "make")), "it pulls"
+    assert plan_jobs(request(root, "make")), "it pulls"
     text = text.replace("image: x", "image: x, build_strategy: auto")
     (root / "mlcube.yaml").write_text(text)
     for platform in ("docker", "podman"):
@@ -347,7 +350,7 @@ def test_a_recipe_outside_the_cube_is_refused(root: Path, tmp_path: Path) -> Non
         assert "docker.build_context: '../project' is outside" in str(error)
         assert str(error).endswith("is not sent to h")
     here = request(root, "make", hosts=(LOCAL_HOST,))
-    assert plan(here)
+    assert plan_jobs(here)
     ((item,), _) = dry_run(here)
     assert item.commands.configure[0][:2] == ("docker", "build")
     text = text.replace("build_context: ../project", "build_file: ../project/Dockerfile")
@@ -357,7 +360,7 @@ def test_a_recipe_outside_the_cube_is_refused(root: Path, tmp_path: Path) -> Non
         sif = f"singularity: {{image: x.sif, build_file: '{source}'}}"
         (root / "mlcube.yaml").write_text(CUBE.replace("docker: {image: example/x}", sif))
         if is_sent:
-            assert plan(request(root, "make"))
+            assert plan_jobs(request(root, "make"))
         else:
             error = refused(request(root, "make", platform="apptainer"))
             assert "singularity.build_file: '../x.def' is outside" in str(error)
@@ -371,7 +374,7 @@ def test_an_absolute_recipe_is_the_hosts_own(root: Path, tmp_path: Path, platfor
     sections = f"image: x, build_strategy: auto, build_context: {project}, build_file: D"
     (root / "mlcube.yaml").write_text(CUBE.replace("image: example/x", sections))
     asked = request(root, "make", platform=platform)
-    (job,) = plan(asked)
+    (job,) = plan_jobs(asked)
     recipe = f"{project}/D"
     assert job.asked() == [recipe]
     ((item,), notes) = dry_run(asked)
@@ -383,25 +386,25 @@ def test_an_absolute_recipe_is_the_hosts_own(root: Path, tmp_path: Path, platfor
     paths = job.paths(root="/r", home="/h")
     there = job.image_commands(paths, {recipe: "f"})
     assert there.configure == (built,)
-    require.recipe_there(job, there, {recipe: "f"})
+    require.check_recipe_on_host(job, there, {recipe: "f"})
     absent = job.image_commands(paths, {recipe: "-"})
     assert absent.configure == ((platform, "pull", "x"),)
     with pytest.raises(PlanError) as caught:
-        require.recipe_there(job, absent, {recipe: "-"})
+        require.check_recipe_on_host(job, absent, {recipe: "-"})
     assert str(caught.value) == (
         f"{root}/mlcube.yaml:3:42: docker.build_context: {recipe} is on this machine, and not on h"
     )
     (project / "D").unlink()
-    require.recipe_there(job, absent, {recipe: "-"})
+    require.check_recipe_on_host(job, absent, {recipe: "-"})
 
 
 def test_a_recipe_that_is_sent_or_not_needed_is_not_asked_for(root: Path) -> None:
     (root / "mlcube.yaml").write_text(CUBE.replace("image: example/x", "image: x, build_file: /D"))
-    (job,) = plan(request(root, "make"))
+    (job,) = plan_jobs(request(root, "make"))
     assert job.asked() == [], "it pulls"
     text = CUBE.replace("image: example/x", "image: x, build_strategy: auto")
     (root / "mlcube.yaml").write_text(text)
-    (job,) = plan(request(root, "make"))
+    (job,) = plan_jobs(request(root, "make"))
     assert job.asked() == [], "it is in the cube"
 
 
@@ -427,9 +430,9 @@ def test_results_must_be_writable_also_for_root(
 
 
 def test_the_platform_is_what_was_asked_for_or_what_the_cube_has(root: Path) -> None:
-    (job,) = plan(request(root, "make"))
+    (job,) = plan_jobs(request(root, "make"))
     assert job.platform == "docker"
-    (job,) = plan(request(root, "make", hosts=(Host(name="h", platform="podman"),)))
+    (job,) = plan_jobs(request(root, "make", hosts=(Host(name="h", platform="podman"),)))
     assert job.platform == "podman"
     assert "unknown platform 'dokcer'" in str(refused(request(root, "make", platform="dokcer")))
     (root / "mlcube.yaml").write_text(
@@ -497,7 +500,7 @@ def test_a_platform_of_the_users_own_counts_in_all_checks(root: Path, tmp_path: 
 
 def test_each_host_of_several_has_results_of_its_own(root: Path) -> None:
     hosts = (HOST, Host(name="i"), LOCAL_HOST)
-    jobs = plan(request(root, "make", hosts=hosts))
+    jobs = plan_jobs(request(root, "make", hosts=hosts))
     assert [job.results for job in jobs] == [
         root / "results/run/h",
         root / "results/run/i",
@@ -507,7 +510,9 @@ def test_each_host_of_several_has_results_of_its_own(root: Path) -> None:
 
 def pulled(job: Job, *, results: Path | None) -> dict[str, str]:
     placed = [(task, item) for task, items in job.placed("/r").items() for item in items]
-    found = folders(job.request.cube, placed, job.paths(root="/r", home="/h"), results=results)
+    found = download_folders(
+        job.request.cube, placed, job.paths(root="/r", home="/h"), results=results
+    )
     return {
         f"{folder.remote}/{item.path}": str(folder.target)
         for folder in found
@@ -516,16 +521,16 @@ def pulled(job: Job, *, results: Path | None) -> dict[str, str]:
 
 
 def test_outputs_come_from_where_they_were_put(root: Path, tmp_path: Path) -> None:
-    (job,) = plan(request(root, "make"))
-    room = f"/r/{cube_room(job.request.cube)}"
+    (job,) = plan_jobs(request(root, "make"))
+    room = f"/r/{cube_directory(job.request.cube)}"
     assert pulled(job, results=None) == {f"{room}/workspace/data": str(root / "workspace")}
     assert pulled(job, results=tmp_path) == {f"{room}/workspace/data": str(tmp_path)}
-    (job,) = plan(request(root, "make", data="/on/host/"))
+    (job,) = plan_jobs(request(root, "make", data="/on/host/"))
     assert pulled(job, results=None) == {}
-    (job,) = plan(request(root, "make", data=f"local:{tmp_path}/back/"))
+    (job,) = plan_jobs(request(root, "make", data=f"local:{tmp_path}/back/"))
     (where,) = pulled(job, results=None).values()
     assert where == str(tmp_path)
-    (job,) = plan(request(root, "make", data="../beside/"))
+    (job,) = plan_jobs(request(root, "make", data="../beside/"))
     assert pulled(job, results=tmp_path) == {f"{room}/beside": str(tmp_path / "cube")}
 
 
@@ -567,14 +572,14 @@ def test_variables_come_from_the_host_the_shell_and_the_command_line(
     monkeypatch.setenv("FROM_HERE", "here")
     monkeypatch.delenv("NOT_HERE", raising=False)
     variables = {"FIXED": Secret("1"), "FROM_HERE": None, "NOT_HERE": None, "BOTH": Secret("host")}
-    asked = Request(
+    asked = RunRequest(
         cube=load(root),
         hosts=(Host(name="h", env=variables),),
         tasks=("make",),
         run_id="run",
         env={"BOTH": Secret("mine")},
     )
-    (job,) = plan(asked)
+    (job,) = plan_jobs(asked)
     assert job.env == {"FIXED": Secret("1"), "FROM_HERE": Secret("here"), "BOTH": Secret("mine")}
     assert "mine" not in repr(job)
 

@@ -47,7 +47,7 @@ esac
 
 
 @attrs.frozen
-class Bench:
+class Scenario:
     """A cube, and a machine with engines of its own."""
 
     root: Path
@@ -99,8 +99,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    made = Bench(tmp_path)
+def scenario(tmp_path: Path) -> Scenario:
+    made = Scenario(tmp_path)
     (tmp_path / "bin").mkdir()
     (tmp_path / "cube/workspace").mkdir(parents=True)
     task = {"parameters": {"outputs": {"out": "out/"}}}
@@ -126,155 +126,157 @@ def bench(tmp_path: Path) -> Bench:
     ],
 )
 def test_the_program_that_is_there_is_used(
-    bench: Bench, installed: tuple[str, ...], platform: str, variable: str
+    scenario: Scenario, installed: tuple[str, ...], platform: str, variable: str
 ) -> None:
-    bench.install(*installed)
-    done = bench.call("run", "--task=make", f"--platform={platform}", "--env=TOKEN")
+    scenario.install(*installed)
+    done = scenario.call("run", "--task=make", f"--platform={platform}", "--env=TOKEN")
     assert done.returncode == 0, done.stderr
     assert variable in done.stdout
     assert "ran make in recipe one" in done.stdout
-    assert bench.images == [".probe.sif.recipe", "probe.sif"]
+    assert scenario.images == [".probe.sif.recipe", "probe.sif"]
 
 
-def test_another_program_is_used_where_it_is_configured(bench: Bench) -> None:
-    bench.install("apptainer", "wrapper")
-    own = f"-Papptainer.apptainer={bench.root}/bin/wrapper"
-    done = bench.call("run", "--task=make", "--platform=apptainer", own, "--dry-run")
-    assert f"{bench.root}/bin/wrapper run" in done.stdout
-    assert bench.call("run", "--task=make", "--platform=apptainer", own).returncode == 0
+def test_another_program_is_used_where_it_is_configured(scenario: Scenario) -> None:
+    scenario.install("apptainer", "wrapper")
+    own = f"-Papptainer.apptainer={scenario.root}/bin/wrapper"
+    done = scenario.call("run", "--task=make", "--platform=apptainer", own, "--dry-run")
+    assert f"{scenario.root}/bin/wrapper run" in done.stdout
+    assert scenario.call("run", "--task=make", "--platform=apptainer", own).returncode == 0
     gone = "-Papptainer.apptainer=no-such-engine"
-    done = bench.call("run", "--task=make", "--platform=apptainer", gone)
+    done = scenario.call("run", "--task=make", "--platform=apptainer", gone)
     assert done.returncode == 122
     assert "local: no-such-engine was not found there" in done.stderr
 
 
-def test_a_dry_run_shows_the_platforms_own_name(bench: Bench) -> None:
-    bench.install("apptainer")
-    done = bench.call("run", "--task=make", "--platform=singularity", "--dry-run")
-    image = f"{bench.cube}/workspace/.image/probe.sif"
+def test_a_dry_run_shows_the_platforms_own_name(scenario: Scenario) -> None:
+    scenario.install("apptainer")
+    done = scenario.call("run", "--task=make", "--platform=singularity", "--dry-run")
+    image = f"{scenario.cube}/workspace/.image/probe.sif"
     assert f"singularity build --fakeroot {image} probe.def" in done.stdout
     assert f"{image} make" in done.stdout
 
 
 @pytest.mark.parametrize("platform", ["singularity", "apptainer"])
-def test_a_machine_without_either_is_told_at_once(bench: Bench, platform: str) -> None:
+def test_a_machine_without_either_is_told_at_once(scenario: Scenario, platform: str) -> None:
     other = {"singularity": "apptainer", "apptainer": "singularity"}[platform]
-    done = bench.call("run", "--task=make", f"--platform={platform}")
+    done = scenario.call("run", "--task=make", f"--platform={platform}")
     assert done.returncode == 122
     assert f"local: neither {platform} nor {other} was found there" in done.stderr
-    assert bench.images == []
+    assert scenario.images == []
 
 
-def test_an_image_is_built_when_it_must_be(bench: Bench) -> None:
-    bench.install("apptainer")
+def test_an_image_is_built_when_it_must_be(scenario: Scenario) -> None:
+    scenario.install("apptainer")
     configure = ("configure", "--platform=apptainer")
-    assert bench.call(*configure).returncode == 0
-    assert bench.call(*configure).returncode == 0
-    assert bench.call("run", "--platform=apptainer", "--task=make").returncode == 0
-    assert bench.builds == 1
-    (bench.cube / "probe.def").write_text("recipe two\n")
-    done = bench.call("run", "--platform=apptainer", "--task=make")
+    assert scenario.call(*configure).returncode == 0
+    assert scenario.call(*configure).returncode == 0
+    assert scenario.call("run", "--platform=apptainer", "--task=make").returncode == 0
+    assert scenario.builds == 1
+    (scenario.cube / "probe.def").write_text("recipe two\n")
+    done = scenario.call("run", "--platform=apptainer", "--task=make")
     assert done.returncode == 0, done.stderr
     assert "the recipe of" in done.stderr
     assert "ran make in recipe two" in done.stdout
-    assert bench.builds == 2
+    assert scenario.builds == 2
 
 
-def test_a_failing_build_shows_its_last_lines_and_leaves_nothing(bench: Bench) -> None:
-    bench.install("apptainer")
-    bench.log.with_name("engine.log.fail").touch()
-    done = bench.call("configure", "--platform=apptainer")
+def test_a_failing_build_shows_its_last_lines_and_leaves_nothing(scenario: Scenario) -> None:
+    scenario.install("apptainer")
+    scenario.log.with_name("engine.log.fail").touch()
+    done = scenario.call("configure", "--platform=apptainer")
     assert done.returncode == 122
-    image = f"{bench.cube}/workspace/.image/probe.sif"
+    image = f"{scenario.cube}/workspace/.image/probe.sif"
     failed = f"local: apptainer.build_file: build of image {image} failed (status 255)"
     assert f"{failed}; what it said stands above\n" in done.stderr
     said = "FATAL:   While performing build: no good"
     assert done.stderr.count(said) == 1
-    assert bench.images == []
-    quiet = bench.call("configure", "--platform=apptainer", "--quiet")
+    assert scenario.images == []
+    quiet = scenario.call("configure", "--platform=apptainer", "--quiet")
     assert quiet.stderr.count(said) == 1
     assert f"{failed}:\n" in quiet.stderr
-    machine = bench.call("configure", "--platform=apptainer", "--output=json")
+    machine = scenario.call("configure", "--platform=apptainer", "--output=json")
     (job,) = json.loads(machine.stdout)["jobs"]
     assert said in job["error"]["message"]
 
 
-def test_an_image_that_nothing_could_make_is_named(bench: Bench) -> None:
-    bench.install("apptainer")
-    (bench.cube / "probe.def").unlink()
-    done = bench.call("run", "--platform=apptainer", "--task=make")
+def test_an_image_that_nothing_could_make_is_named(scenario: Scenario) -> None:
+    scenario.install("apptainer")
+    (scenario.cube / "probe.def").unlink()
+    done = scenario.call("run", "--platform=apptainer", "--task=make")
     assert done.returncode == 122
-    image = f"{bench.cube}/workspace/.image/probe.sif"
+    image = f"{scenario.cube}/workspace/.image/probe.sif"
     assert f"local: apptainer.image: {image} is not there" in done.stderr
     assert "apptainer.build_file" in done.stderr
     assert "probe.def" in done.stderr
-    (bench.cube / "workspace/.image").mkdir(exist_ok=True)
+    (scenario.cube / "workspace/.image").mkdir(exist_ok=True)
     Path(image).write_text("an image of one's own")
     for verb in (("configure",), ("run", "--task=make")):
-        assert bench.call(*verb, "--platform=apptainer").returncode == 0
+        assert scenario.call(*verb, "--platform=apptainer").returncode == 0
 
 
-def test_a_client_that_is_killed_leaves_no_half_image(bench: Bench) -> None:
-    bench.install("apptainer")
-    hold = bench.log.with_name("engine.log.hold")
+def test_a_client_that_is_killed_leaves_no_half_image(scenario: Scenario) -> None:
+    scenario.install("apptainer")
+    hold = scenario.log.with_name("engine.log.hold")
     hold.touch()
-    with bench.client("configure", "--platform=apptainer") as client:
-        wait_for(lambda: bench.builds)
+    with scenario.client("configure", "--platform=apptainer") as client:
+        wait_for(lambda: scenario.builds)
         client.send_signal(signal.SIGKILL)
         client.communicate()
-    assert "probe.sif" not in bench.images
-    with bench.client("run", "--platform=apptainer", "--task=make") as another:
+    assert "probe.sif" not in scenario.images
+    with scenario.client("run", "--platform=apptainer", "--task=make") as another:
         hold.unlink()
         _, said = another.communicate(timeout=60)
     assert another.returncode == 0, said
-    assert bench.images == [".probe.sif.recipe", "probe.sif"]
+    assert scenario.images == [".probe.sif.recipe", "probe.sif"]
 
 
-def test_two_clients_build_it_once(bench: Bench) -> None:
-    bench.install("singularity")
-    hold = bench.log.with_name("engine.log.hold")
+def test_two_clients_build_it_once(scenario: Scenario) -> None:
+    scenario.install("singularity")
+    hold = scenario.log.with_name("engine.log.hold")
     hold.touch()
     with (
-        bench.client("configure", "--platform=singularity") as first,
-        bench.client("configure", "--platform=singularity") as second,
+        scenario.client("configure", "--platform=singularity") as first,
+        scenario.client("configure", "--platform=singularity") as second,
     ):
-        wait_for(lambda: bench.builds)
+        wait_for(lambda: scenario.builds)
         hold.unlink()
         told = [client.communicate(timeout=60)[1] for client in (first, second)]
     assert (first.returncode, second.returncode) == (0, 0), told
-    assert bench.builds == 1
+    assert scenario.builds == 1
 
 
-def test_a_gpu_that_is_asked_for_must_be_there(bench: Bench) -> None:
-    bench.install("apptainer")
+def test_a_gpu_that_is_asked_for_must_be_there(scenario: Scenario) -> None:
+    scenario.install("apptainer")
     run = ("run", "--task=make", "--platform=apptainer")
-    done = bench.call(*run, "--gpus=1")
+    done = scenario.call(*run, "--gpus=1")
     assert done.returncode == 122
     assert "local: apptainer cannot honour --gpus=1: there is none: " in done.stderr
-    assert bench.images == [], "nothing was built for nothing"
-    done = bench.call(*run, "-Papptainer.--nv=true")
+    assert scenario.images == [], "nothing was built for nothing"
+    done = scenario.call(*run, "-Papptainer.--nv=true")
     assert done.returncode == 0, done.stderr
     assert "--nv of the settings), and there is none: " in done.stderr
 
 
-def test_an_image_can_be_made_from_one_of_the_hosts_own(bench: Bench) -> None:
-    bench.install("apptainer")
-    (bench.root / "base.sif").write_text("an image of the host")
+def test_an_image_can_be_made_from_one_of_the_hosts_own(scenario: Scenario) -> None:
+    scenario.install("apptainer")
+    (scenario.root / "base.sif").write_text("an image of the host")
     run = ("run", "--task=make", "--platform=apptainer")
-    done = bench.call(*run, f"-Papptainer.build_file={bench.root}/base.sif")
+    done = scenario.call(*run, f"-Papptainer.build_file={scenario.root}/base.sif")
     assert done.returncode == 0, done.stderr
     assert "ran make in an image of the host" in done.stdout
-    (bench.root / "base.sif").write_text("another image of the host")
-    done = bench.call(*run, "-Papptainer.build_file=~/base.sif")
+    (scenario.root / "base.sif").write_text("another image of the host")
+    done = scenario.call(*run, "-Papptainer.build_file=~/base.sif")
     assert "ran make in another image of the host" in done.stdout
 
 
-def test_what_the_engine_refuses_is_no_failure_of_the_task(bench: Bench) -> None:
-    bench.install("apptainer")
+def test_what_the_engine_refuses_is_no_failure_of_the_task(scenario: Scenario) -> None:
+    scenario.install("apptainer")
     fatal = "FATAL:   container creation failed: cannot use cgroups"
     build = '[ "$1" != build ] || exec cp "$4" "$3"'
-    (bench.root / "bin/apptainer").write_text(f"#!/bin/sh\n{build}\necho '{fatal}' >&2\nexit 255\n")
-    done = bench.call("run", "--task=make", "--platform=apptainer", "--memory=4g")
+    (scenario.root / "bin/apptainer").write_text(
+        f"#!/bin/sh\n{build}\necho '{fatal}' >&2\nexit 255\n"
+    )
+    done = scenario.call("run", "--task=make", "--platform=apptainer", "--memory=4g")
     assert done.returncode == 122, done.stderr
     assert "local: apptainer cannot honour --memory or --cpu for task make: " in done.stderr
 
@@ -292,7 +294,7 @@ def test_a_check_asks_the_program_that_is_there(
 ) -> None:
     (tmp_path / "bin").mkdir()
     if installed is not None:
-        Bench(tmp_path).install(installed)
+        Scenario(tmp_path).install(installed)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     host = Host(name="local", connection=ConnectionKind.LOCAL, remote_root=str(tmp_path / "root"))
     (answer,) = check_all([host], LocalConnection, platform="singularity")
@@ -302,7 +304,7 @@ def test_a_check_asks_the_program_that_is_there(
 
 def test_a_check_asks_the_program_that_the_users_own_platform_names(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
-    Bench(tmp_path).install("apptainer")
+    Scenario(tmp_path).install("apptainer")
     text = f"platforms: {{sifs: {{runner: singularity, singularity: {tmp_path}/bin/apptainer}}}}"
     system = SystemSettings(
         document=yamlsource.parse(text, path=tmp_path / "own.yaml", error=UsageError)

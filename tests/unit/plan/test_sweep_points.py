@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlcube_remote.errors import UsageError
-from mlcube_remote.plan.sweep_points import Point, sharded, swept
+from mlcube_remote.plan.sweep_points import SweepPoint, parse_shard, parse_sweep
 
 
-def values(points: tuple[Point, ...]) -> list[dict[str, str]]:
+def values(points: tuple[SweepPoint, ...]) -> list[dict[str, str]]:
     return [dict(point.values) for point in points]
 
 
-def names(points: tuple[Point, ...]) -> list[str]:
+def names(points: tuple[SweepPoint, ...]) -> list[str]:
     return [point.name for point in points]
 
 
@@ -29,7 +29,7 @@ def grid(tmp_path: Path) -> Path:
 
 
 def test_every_combination_is_a_job_and_the_last_name_changes_fastest() -> None:
-    points = swept(["lr=0.1,0.01", "batch = 32, 64"])
+    points = parse_sweep(["lr=0.1,0.01", "batch = 32, 64"])
     assert names(points) == ["01", "02", "03", "04"]
     assert values(points) == [
         {"lr": "0.1", "batch": "32"},
@@ -40,14 +40,14 @@ def test_every_combination_is_a_job_and_the_last_name_changes_fastest() -> None:
 
 
 def test_names_sort_as_their_numbers_do() -> None:
-    points = swept([f"x={','.join(map(str, range(1000)))}"])
+    points = parse_sweep([f"x={','.join(map(str, range(1000)))}"])
     assert names(points) == sorted(names(points))
     assert (points[0].name, points[-1].name) == ("0001", "1000")
 
 
 def test_values_of_a_file_are_taken_as_they_are_written(grid: Path) -> None:
     grid.write_text("lr: [1e-3, 0.10, 022]\nflip: [yes, no]\nseed: 7\n")
-    assert values(swept([], grid))[:3] == [
+    assert values(parse_sweep([], grid))[:3] == [
         {"lr": "1e-3", "flip": "yes", "seed": "7"},
         {"lr": "1e-3", "flip": "no", "seed": "7"},
         {"lr": "0.10", "flip": "yes", "seed": "7"},
@@ -56,7 +56,7 @@ def test_values_of_a_file_are_taken_as_they_are_written(grid: Path) -> None:
 
 def test_a_file_may_list_its_points(grid: Path) -> None:
     grid.write_text("- {lr: 0.1, batch: 32}\n- {batch: 64, lr: 0.01}\n")
-    points = swept(["seed=1,2"], grid)
+    points = parse_sweep(["seed=1,2"], grid)
     assert values(points) == [
         {"lr": "0.1", "batch": "32", "seed": "1"},
         {"lr": "0.1", "batch": "32", "seed": "2"},
@@ -79,7 +79,7 @@ def test_a_file_may_list_its_points(grid: Path) -> None:
 )
 def test_options_that_are_no_sweep_are_refused(options: list[str], message: str) -> None:
     with pytest.raises(UsageError) as caught:
-        swept(options)
+        parse_sweep(options)
     assert message in caught.value.message
     assert "\n" not in caught.value.message
 
@@ -112,16 +112,16 @@ def test_files_that_are_no_sweep_are_refused_with_their_line(
 ) -> None:
     grid.write_text(text)
     with pytest.raises(UsageError) as caught:
-        swept([], grid)
+        parse_sweep([], grid)
     assert message in caught.value.message
 
 
 def test_a_name_is_swept_here_or_there(grid: Path) -> None:
     grid.write_text("lr: [1, 2]")
     with pytest.raises(UsageError, match=r"--sweep lr: .*grid\.yaml has values for lr, too"):
-        swept(["lr=3"], grid)
+        parse_sweep(["lr=3"], grid)
     with pytest.raises(UsageError, match="no such file"):
-        swept([], grid.with_name("gird.yaml"))
+        parse_sweep([], grid.with_name("gird.yaml"))
 
 
 _TEXT = st.text("abc0123.-_/", min_size=1, max_size=5)
@@ -132,7 +132,7 @@ _AXES = st.dictionaries(_TEXT, st.lists(_TEXT, min_size=1, max_size=4, unique=Tr
 def test_a_product_has_each_combination_once_and_the_same_in_both_spellings(
     tmp_path_factory: pytest.TempPathFactory, axes: dict[str, list[str]]
 ) -> None:
-    points = swept([f"{name}={','.join(given)}" for name, given in axes.items()])
+    points = parse_sweep([f"{name}={','.join(given)}" for name, given in axes.items()])
     assert [tuple(point.values.values()) for point in points] == [
         *itertools.product(*axes.values())
     ]
@@ -140,18 +140,18 @@ def test_a_product_has_each_combination_once_and_the_same_in_both_spellings(
     if axes:
         grid = tmp_path_factory.mktemp("grid") / "grid.yaml"
         grid.write_text(yaml.safe_dump(axes, sort_keys=False, default_style='"'))
-        assert swept([], grid) == points
+        assert parse_sweep([], grid) == points
         grid.write_text(yaml.safe_dump(values(points), sort_keys=False, default_style='"'))
-        assert swept([], grid) == points
+        assert parse_sweep([], grid) == points
 
 
 def test_a_list_is_split_into_a_piece_per_host(tmp_path: Path) -> None:
-    points = sharded("data=a,b,c,d,e", 2)
+    points = parse_shard("data=a,b,c,d,e", 2)
     assert names(points) == ["01", "02"]
     assert [point.items["data"] for point in points] == [("a", "b"), ("c", "d", "e")]
     assert [point.values["data"] for point in points] == ["1-2 of 5", "3-5 of 5"]
     (tmp_path / "list").write_text("a\n\n  b c\n")
-    points = sharded(f"data={tmp_path}/list", 7)
+    points = parse_shard(f"data={tmp_path}/list", 7)
     assert [point.items["data"] for point in points] == [("a",), ("b c",)]
 
 
@@ -168,21 +168,21 @@ def test_a_list_is_split_into_a_piece_per_host(tmp_path: Path) -> None:
 )
 def test_what_is_no_list_is_refused(option: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
-        sharded(option, 2)
+        parse_shard(option, 2)
     assert message in caught.value.message
 
 
 def test_a_list_that_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "list").write_bytes(b"\xff\xfe\n")
     with pytest.raises(UsageError, match="cannot be read"):
-        sharded(f"data={tmp_path}/list", 2)
+        parse_shard(f"data={tmp_path}/list", 2)
 
 
 @given(st.lists(_TEXT, min_size=2, max_size=50), st.integers(1, 60))
 def test_shards_have_every_item_once_in_order_and_are_as_equal_as_can_be(
     items: list[str], hosts: int
 ) -> None:
-    pieces = [point.items["x"] for point in sharded(f"x={','.join(items)}", hosts)]
+    pieces = [point.items["x"] for point in parse_shard(f"x={','.join(items)}", hosts)]
     assert [item for piece in pieces for item in piece] == items
     sizes = [len(piece) for piece in pieces]
     assert len(pieces) == min(hosts, len(items))

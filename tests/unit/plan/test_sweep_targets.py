@@ -13,8 +13,8 @@ import yaml
 from mlcube_remote.cube.load import load
 from mlcube_remote.cube.model import Cube, ParameterType
 from mlcube_remote.errors import MLCubeRemoteError, PlanError
-from mlcube_remote.plan.sweep_points import Point, sharded, swept
-from mlcube_remote.plan.sweep_targets import MadeFile, aimed
+from mlcube_remote.plan.sweep_points import SweepPoint, parse_shard, parse_sweep
+from mlcube_remote.plan.sweep_targets import GeneratedFile, resolve_point
 
 CUBE = """
 name: c
@@ -51,12 +51,14 @@ def cube(tmp_path: Path) -> Cube:
     return load(tmp_path)
 
 
-def settings(made: MadeFile) -> Any:
+def settings(made: GeneratedFile) -> Any:
     return (json.loads if made.name.endswith(".json") else yaml.safe_load)(made.text)
 
 
 def test_a_parameter_is_an_argument_of_the_task(cube: Cube) -> None:
-    aim = aimed(cube, Point(name="01", values={"data": "other/", "model": "m/"}), ["train"])
+    aim = resolve_point(
+        cube, SweepPoint(name="01", values={"data": "other/", "model": "m/"}), ["train"]
+    )
     values = {each.name: each for each in aim.cube.tasks["train"].parameters}
     assert (values["data"].value, values["data"].given) == ("other/", True)
     assert values["data"].type is ParameterType.DIRECTORY
@@ -83,7 +85,7 @@ def test_a_parameter_is_an_argument_of_the_task(cube: Cube) -> None:
 def test_a_key_of_a_settings_file_is_changed_in_a_copy(
     cube: Cube, name: str, value: str, key: str, found: Any
 ) -> None:
-    (made,) = aimed(cube, Point(name="01", values={name: value}), ["train"]).files
+    (made,) = resolve_point(cube, SweepPoint(name="01", values={name: value}), ["train"]).files
     assert (made.task, made.parameter, made.name) == ("train", "settings", "train.yaml")
     assert settings(made) == {**yaml.safe_load(SETTINGS), key: found}
     assert type(settings(made)[key]) is type(found)
@@ -91,7 +93,9 @@ def test_a_key_of_a_settings_file_is_changed_in_a_copy(
 
 def test_several_keys_and_files_may_change_at_once(cube: Cube) -> None:
     values = {"lr": "0.5", "settings.steps": "1", "depth.x": "2"}
-    first, second, third = aimed(cube, Point(name="01", values=values), ["train", "test"]).files
+    first, second, third = resolve_point(
+        cube, SweepPoint(name="01", values=values), ["train", "test"]
+    ).files
     assert (settings(first)["lr"], settings(first)["steps"]) == (0.5, 1)
     assert settings(second) == {"both": 1, "depth": {"x": 2}}
     assert (third.task, third.text) == ("test", first.text)
@@ -100,14 +104,14 @@ def test_several_keys_and_files_may_change_at_once(cube: Cube) -> None:
 def test_the_file_is_the_one_that_the_point_names(cube: Cube) -> None:
     (cube.workspace / "other.yaml").write_text("lr: 7\nown: 1\n")
     values = {"settings": "other.yaml", "lr": "8"}
-    (made,) = aimed(cube, Point(name="01", values=values), ["train"]).files
+    (made,) = resolve_point(cube, SweepPoint(name="01", values=values), ["train"]).files
     assert (made.name, settings(made)) == ("other.yaml", {"lr": 8, "own": 1})
 
 
 def test_a_settings_file_may_be_anywhere_on_this_machine(cube: Cube, tmp_path: Path) -> None:
     (tmp_path / "far.yml").write_text("far: 1\n")
     values = {"settings": f"local:{tmp_path}/far.yml", "far": "2"}
-    (made,) = aimed(cube, Point(name="01", values=values), ["train"]).files
+    (made,) = resolve_point(cube, SweepPoint(name="01", values=values), ["train"]).files
     assert settings(made) == {"far": 2}
 
 
@@ -126,7 +130,7 @@ def test_a_settings_file_may_be_anywhere_on_this_machine(cube: Cube, tmp_path: P
 )
 def test_a_name_that_means_nothing_is_told(cube: Cube, name: str, message: str, hint: str) -> None:
     with pytest.raises(PlanError) as caught:
-        aimed(cube, Point(name="01", values={name: "1"}), ["train"])
+        resolve_point(cube, SweepPoint(name="01", values={name: "1"}), ["train"])
     assert message in caught.value.message
     assert hint in str(caught.value.hint)
 
@@ -134,20 +138,20 @@ def test_a_name_that_means_nothing_is_told(cube: Cube, name: str, message: str, 
 def test_a_settings_file_that_is_none_is_told_with_its_line(cube: Cube) -> None:
     (cube.workspace / "train.yaml").write_text("a: 1\na: 2\n")
     with pytest.raises(PlanError, match=r"train\.yaml:2:1: duplicate key"):
-        aimed(cube, Point(name="01", values={"lr": "1"}), ["train"])
+        resolve_point(cube, SweepPoint(name="01", values={"lr": "1"}), ["train"])
     (cube.workspace / "train.yaml").write_text("[1]\n")
     with pytest.raises(PlanError, match="unknown parameter 'lr'"):
-        aimed(cube, Point(name="01", values={"lr": "1"}), ["train"])
+        resolve_point(cube, SweepPoint(name="01", values={"lr": "1"}), ["train"])
 
 
 def test_a_shard_is_a_file_with_its_items(cube: Cube) -> None:
-    first, second = sharded("items=a,b,c", 2)
-    aim = aimed(cube, second, ["train"])
+    first, second = parse_shard("items=a,b,c", 2)
+    aim = resolve_point(cube, second, ["train"])
     assert aim.cube is cube
     assert aim.files == (
-        MadeFile(task="train", parameter="items", name="items.txt", text="b\nc\n"),
+        GeneratedFile(task="train", parameter="items", name="items.txt", text="b\nc\n"),
     )
-    assert aimed(cube, first, ["train"]).files[0].text == "a\n"
+    assert resolve_point(cube, first, ["train"]).files[0].text == "a\n"
 
 
 @pytest.mark.parametrize(
@@ -159,16 +163,16 @@ def test_a_shard_is_a_file_with_its_items(cube: Cube) -> None:
     ],
 )
 def test_what_cannot_be_split_is_refused(cube: Cube, name: str, message: str) -> None:
-    (point, _) = sharded(f"{name}=a,b", 2)
+    (point, _) = parse_shard(f"{name}=a,b", 2)
     with pytest.raises(MLCubeRemoteError) as caught:
-        aimed(cube, point, ["train"])
+        resolve_point(cube, point, ["train"])
     assert message in caught.value.message
 
 
 def test_a_piece_that_is_too_large_to_hand_over_is_refused(cube: Cube) -> None:
-    point = Point(name="01", values={}, items={"items": ("x" * 5_000_000,)})
+    point = SweepPoint(name="01", values={}, items={"items": ("x" * 5_000_000,)})
     with pytest.raises(PlanError, match="5,000,001 characters"):
-        aimed(cube, point, ["train"])
+        resolve_point(cube, point, ["train"])
 
 
 @pytest.mark.parametrize(
@@ -193,6 +197,6 @@ def test_a_name_that_means_nothing_is_told_with_its_place_in_the_file(
     cube: Cube, tmp_path: Path, grid: str, told: str
 ) -> None:
     (tmp_path / "grid.yaml").write_text(grid)
-    (point, *_) = swept([], tmp_path / "grid.yaml")
+    (point, *_) = parse_sweep([], tmp_path / "grid.yaml")
     with pytest.raises(PlanError, match=told):
-        aimed(cube, point, ["train"])
+        resolve_point(cube, point, ["train"])

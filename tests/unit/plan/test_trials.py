@@ -13,15 +13,15 @@ from mlcube_remote.commands.model import Options
 from mlcube_remote.cube.load import load
 from mlcube_remote.cube.model import Parameter
 from mlcube_remote.errors import PlanError
-from mlcube_remote.files.upload import trees
+from mlcube_remote.files.upload import upload_trees
 from mlcube_remote.inventory.model import LOCAL_HOST, Host
 from mlcube_remote.plan.assignment import make_job
-from mlcube_remote.plan.job import Job, Request
-from mlcube_remote.plan.outputs import folders
-from mlcube_remote.plan.plan import plan
-from mlcube_remote.plan.sweep_points import sharded, swept
-from mlcube_remote.plan.trials import trials
-from mlcube_remote.scheduling.queue import places
+from mlcube_remote.plan.job import Job, RunRequest
+from mlcube_remote.plan.outputs import download_folders
+from mlcube_remote.plan.plan import plan_jobs
+from mlcube_remote.plan.sweep_points import parse_shard, parse_sweep
+from mlcube_remote.plan.trials import make_trials
+from mlcube_remote.scheduling.queue import host_slots
 
 CUBE = """
 name: c
@@ -56,14 +56,14 @@ def root(tmp_path: Path) -> Path:
     return folder
 
 
-def request(root: Path, *sweeps: str, hosts: tuple[Host, ...] = (HOST,)) -> Request:
+def request(root: Path, *sweeps: str, hosts: tuple[Host, ...] = (HOST,)) -> RunRequest:
     cube, tasks = load(root), ("make", "train")
-    return Request(
+    return RunRequest(
         cube=cube,
         hosts=hosts,
         tasks=tasks,
         run_id="run",
-        trials=trials(cube, swept(sweeps or ["lr=1,2"]), tasks),
+        trials=make_trials(cube, parse_sweep(sweeps or ["lr=1,2"]), tasks),
     )
 
 
@@ -76,7 +76,7 @@ def parameters(job: Job, root: str = "/r") -> dict[str, Parameter]:
 
 
 def test_outputs_are_each_jobs_own_and_inputs_are_shared_read_only(root: Path) -> None:
-    job = plan(request(root))[1]
+    job = plan_jobs(request(root))[1]
     paths = job.paths(root="/r", home="/h")
     room, mirror = f"/r/trials/{job.id}", paths.workspace
     given = {name: (each.value, each.opts) for name, each in parameters(job).items()}
@@ -102,17 +102,17 @@ def test_outputs_are_each_jobs_own_and_inputs_are_shared_read_only(root: Path) -
 
 
 def test_what_comes_home_is_from_the_jobs_own_room(root: Path) -> None:
-    job = plan(request(root))[0]
+    job = plan_jobs(request(root))[0]
     paths = job.paths(root="/r", home="/h")
     placed = [(task, item) for task, items in job.placed("/r").items() for item in items]
-    workspace, cube = folders(job.cube, placed, paths, results=job.results)
+    workspace, cube = download_folders(job.cube, placed, paths, results=job.results)
     results = root / "results/run/01"
     assert (workspace.remote, workspace.target) == (f"{paths.room}/workspace", results)
     assert (cube.remote, cube.target) == (f"{paths.room}/cube", results / "cube")
 
 
 def test_jobs_of_this_machine_write_into_the_results(root: Path) -> None:
-    job = plan(request(root, f"base={root}", hosts=(LOCAL_HOST,)))[0]
+    job = plan_jobs(request(root, f"base={root}", hosts=(LOCAL_HOST,)))[0]
     results = root / "results/run/01"
     given = {name: each.value for name, each in parameters(job, "/r").items()}
     assert given["train.model"] == f"{results}/model"
@@ -125,15 +125,18 @@ def test_the_data_of_all_jobs_is_sent_at_once_and_once(root: Path, tmp_path: Pat
     (tmp_path / "other").mkdir()
     what = request(root, f"cache=local:{tmp_path}/other,cache", "lr=1,2,3")
     sent = [
-        {tree.local for tree in trees(what.cube, job.sent("/r"), job.paths(root="/r", home="/h"))}
-        for job in plan(what)
+        {
+            tree.local
+            for tree in upload_trees(what.cube, job.sent("/r"), job.paths(root="/r", home="/h"))
+        }
+        for job in plan_jobs(what)
     ]
     assert sent == [{root, tmp_path / "other"}] * 6
 
 
 def test_jobs_are_named_and_begun_again_under_other_names(root: Path) -> None:
     what = request(root, hosts=(HOST, Host(name="other", remote_root="/r")))
-    first, second = plan(what)
+    first, second = plan_jobs(what)
     assert (first.label, second.label) == ("01@h", "02@other")
     again = make_job(what, HOST, what.trials[0], attempt=2)
     assert len({first.id, second.id, again.id}) == 3
@@ -151,7 +154,7 @@ def test_every_host_is_planned_for(root: Path) -> None:
     odd = Host(name="odd", platform="singularity", remote_root="/r")
     what = request(root, "lr=1", hosts=(HOST, attrs.evolve(odd, platform="nonsense")))
     with pytest.raises(PlanError, match=r"odd: .*unknown platform 'nonsense'"):
-        plan(what)
+        plan_jobs(what)
 
 
 @pytest.mark.parametrize(
@@ -165,10 +168,10 @@ def test_what_a_pool_cannot_do_is_refused(
     root: Path, change: dict[str, object], message: str
 ) -> None:
     with pytest.raises(PlanError) as caught:
-        plan(attrs.evolve(request(root), **change))  # type: ignore[arg-type] # by name
+        plan_jobs(attrs.evolve(request(root), **change))  # type: ignore[arg-type] # by name
     assert message in caught.value.message
     if "detach" in change:
-        plan(attrs.evolve(request(root, hosts=(attrs.evolve(HOST, slots=2),)), detach=True))
+        plan_jobs(attrs.evolve(request(root, hosts=(attrs.evolve(HOST, slots=2),)), detach=True))
 
 
 @pytest.mark.parametrize(
@@ -180,18 +183,20 @@ def test_what_a_pool_cannot_do_is_refused(
 )
 def test_jobs_that_would_write_one_path_are_refused(root: Path, value: str, message: str) -> None:
     cube, tasks = load(root, task_args={"model": value}), ("make", "train")
-    what = attrs.evolve(request(root), cube=cube, trials=trials(cube, swept(["lr=1,2"]), tasks))
+    what = attrs.evolve(
+        request(root), cube=cube, trials=make_trials(cube, parse_sweep(["lr=1,2"]), tasks)
+    )
     with pytest.raises(PlanError) as caught:
-        plan(what)
+        plan_jobs(what)
     assert message in caught.value.message
-    plan(request(root, "model=/data/m1,/data/m2"))
+    plan_jobs(request(root, "model=/data/m1,/data/m2"))
 
 
 def test_a_host_takes_no_more_jobs_than_it_lists_gpus_for(root: Path) -> None:
     def taken(gpus: tuple[str, ...] | None, asked: str | None) -> int:
         host = attrs.evolve(HOST, slots=4, gpus=gpus)
         what = attrs.evolve(request(root, hosts=(host,)), options=Options(gpus=asked))
-        return places(what)[0].slots
+        return host_slots(what)[0].slots
 
     assert taken(("0", "1", "2"), "1") == 3
     assert taken(("0", "1", "2"), "2") == 1
@@ -203,7 +208,7 @@ def test_a_host_takes_no_more_jobs_than_it_lists_gpus_for(root: Path) -> None:
 
 def test_a_shard_reads_its_piece(root: Path) -> None:
     cube = load(root)
-    (trial, _) = trials(cube, sharded("items=x,y", 2), ("make", "train"))
+    (trial, _) = make_trials(cube, parse_shard("items=x,y", 2), ("make", "train"))
     job = make_job(attrs.evolve(request(root), trials=(trial,)), HOST, trial)
     assert parameters(job)["train.items"].value.endswith("/inputs/0/items.txt")
     assert trial.files[0].text == "x\n"
@@ -222,14 +227,14 @@ tasks:
 """
     (root / "mlcube.yaml").write_text(hostile)
     cube, tasks = load(root), ("../../../../evil",)
-    what = Request(
+    what = RunRequest(
         cube=cube,
         hosts=(HOST,),
         tasks=tasks,
         run_id="run",
-        trials=trials(cube, swept(["lr=2"]), tasks),
+        trials=make_trials(cube, parse_sweep(["lr=2"]), tasks),
     )
-    (job,) = plan(what)
+    (job,) = plan_jobs(what)
     values = [each.value for each in parameters(job).values()]
     assert len(values) == 2
     assert all(value.startswith(f"/r/trials/{job.id}/") for value in values)

@@ -10,41 +10,41 @@ from typing import Any
 
 import pytest
 
-from mlcube_remote.app.rerun_selection import choose
-from mlcube_remote.dispatch.finish import conclude
-from mlcube_remote.dispatch.monitor import Reached
-from mlcube_remote.dispatch.run_context import Run
+from mlcube_remote.app.rerun_selection import select_jobs
+from mlcube_remote.dispatch.finish import finish_job
+from mlcube_remote.dispatch.monitor import JobProgress
+from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.errors import GivenUpError, UnreachableError
-from mlcube_remote.events.emitter import Journal
+from mlcube_remote.events.emitter import JobEvents
 from mlcube_remote.events.exit_codes import exit_code
 from mlcube_remote.events.model import Event, Note
 from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
-from mlcube_remote.scheduling.failure_limit import Patience
+from mlcube_remote.scheduling.failure_limit import FailureLimit
 from mlcube_remote.scheduling.fanout import run_all
 from mlcube_remote.ui.nextsteps import next_steps
 
 RUN_ID = "261123-190233-k3j5h2g7x4q6w2ez"
-Act = Callable[[Run, Reached], None]
+Act = Callable[[RunContext, JobProgress], None]
 
 
-def fails(_: Run, reached: Reached) -> None:
-    reached.tasks.append(TaskOutcome(task="t", status=Status.FAILED, exit_code=3))
+def fails(_: RunContext, progress: JobProgress) -> None:
+    progress.tasks.append(TaskOutcome(task="t", status=Status.FAILED, exit_code=3))
 
 
-def succeeds(_: Run, reached: Reached) -> None:
-    reached.tasks.append(TaskOutcome(task="t", status=Status.SUCCEEDED, exit_code=0))
+def succeeds(_: RunContext, progress: JobProgress) -> None:
+    progress.tasks.append(TaskOutcome(task="t", status=Status.SUCCEEDED, exit_code=0))
 
 
-def is_off(_: Run, reached: Reached) -> None:
+def is_off(_: RunContext, progress: JobProgress) -> None:
     raise UnreachableError("h", "no route")
 
 
-def runs_until_stopped(run: Run, reached: Reached) -> None:
-    reached.launched = True
+def runs_until_stopped(run: RunContext, progress: JobProgress) -> None:
+    progress.launched = True
     stopped = threading.Event()
-    with run.reachable(str(id(reached)), stop=stopped.set, leave=stopped.set):
+    with run.on_interrupt(str(id(progress)), stop=stopped.set, leave=stopped.set):
         assert stopped.wait(10)
-    reached.tasks.append(TaskOutcome(task="t", status=Status.CANCELLED, exit_code=143))
+    progress.tasks.append(TaskOutcome(task="t", status=Status.CANCELLED, exit_code=143))
 
 
 def done(
@@ -60,18 +60,18 @@ def done(
     def nowhere(*_: Any) -> Any:
         raise AssertionError
 
-    run = Run(connect=nowhere, sink=tell)
+    run = RunContext(connect=nowhere, sink=tell)
     if most is not None:
-        sinks.append(Patience(run=run, most=most, jobs=len(acts)).handle)
+        sinks.append(FailureLimit(run=run, most=most, jobs=len(acts)).handle)
 
     def job(number: int, act: Act) -> JobOutcome:
-        def work(reached: Reached) -> None:
+        def work(progress: JobProgress) -> None:
             run.check()
-            act(run, reached)
+            act(run, progress)
 
-        journal = Journal(host=f"h{number}", began=run.began, sink=run.sink)
-        return conclude(
-            work, job=(RUN_ID, ""), platform="docker", tasks=["t"], run=run, journal=journal
+        events = JobEvents(host=f"h{number}", began=run.began, sink=run.sink)
+        return finish_job(
+            work, job=(RUN_ID, ""), platform="docker", tasks=["t"], run=run, events=events
         )
 
     work = [partial(job, number, act) for number, act in enumerate(acts)]
@@ -128,17 +128,17 @@ def test_that_the_others_are_cancelled_is_said_where_there_are_others() -> None:
 
 
 def test_a_job_that_ends_well_although_it_was_to_be_cancelled_has_succeeded() -> None:
-    def finishes(run: Run, reached: Reached) -> None:
-        with run.reachable("x", stop=lambda: None, leave=lambda: None):
+    def finishes(run: RunContext, progress: JobProgress) -> None:
+        with run.on_interrupt("x", stop=lambda: None, leave=lambda: None):
             assert run.stopping.wait(10)
-        succeeds(run, reached)
+        succeeds(run, progress)
 
     found = done(finishes, fails, most=1)
     assert found[0].succeeded
 
 
 def test_what_an_interrupt_cancels_is_told_from_what_failures_do() -> None:
-    def interrupts(run: Run, _: Reached) -> None:
+    def interrupts(run: RunContext, _: JobProgress) -> None:
         run.stop()
 
     found = done(interrupts, succeeds, most=1, parallel=1)
@@ -151,36 +151,36 @@ def listed(status: str, host: str = "a", **changes: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("status", ["failed", "killed", "cancelled", "lost", "not-started"])
 def test_what_is_over_and_did_not_succeed_may_run_again(status: str) -> None:
-    again = choose([listed(status)], failed=True)
-    assert (dict(again.attempts), again.may_go_on) == ({"a": 2}, ())
+    again = select_jobs([listed(status)], failed=True)
+    assert (dict(again.attempts), again.possibly_running) == ({"a": 2}, ())
 
 
 @pytest.mark.parametrize("failed", [True, False])
 @pytest.mark.parametrize("status", ["unknown", "running", "planned", "a word of a later version"])
 def test_what_may_be_at_work_is_never_begun_again(status: str, failed: bool) -> None:
-    again = choose([listed(status)], failed=failed)
-    assert (dict(again.attempts), again.may_go_on) == ({}, ("a",))
+    again = select_jobs([listed(status)], failed=failed)
+    assert (dict(again.attempts), again.possibly_running) == ({}, ("a",))
 
 
 @pytest.mark.parametrize("status", ["unknown", "running", "planned"])
 def test_what_was_at_work_on_a_host_that_is_gone_is_begun_again(status: str) -> None:
     jobs = [listed(status, job="1"), listed(status, "b", job="2"), listed("succeeded", job="3")]
-    again = choose(jobs, failed=True, gone={"a"})
-    assert (dict(again.attempts), again.may_go_on) == ({"1": 2}, ("2",))
-    assert dict(choose(jobs, failed=True, hosts={"b"}, gone={"a"}).attempts) == {}
+    again = select_jobs(jobs, failed=True, gone={"a"})
+    assert (dict(again.attempts), again.possibly_running) == ({"1": 2}, ("2",))
+    assert dict(select_jobs(jobs, failed=True, hosts={"b"}, gone={"a"}).attempts) == {}
 
 
 def test_what_nobody_has_placed_is_told_from_what_may_be_at_work() -> None:
     nowhere = {**listed("unknown", job="07"), "host": None}
-    again = choose([nowhere, listed("unknown")], failed=True)
-    assert (dict(again.attempts), again.may_go_on, again.unplaced) == ({}, ("a",), ("07",))
+    again = select_jobs([nowhere, listed("unknown")], failed=True)
+    assert (dict(again.attempts), again.possibly_running, again.unassigned) == ({}, ("a",), ("07",))
 
 
 def test_what_succeeded_runs_again_only_when_everything_is_to() -> None:
     jobs = [listed("succeeded"), listed("failed", "b", attempt=3), listed("failed", "c", job="07")]
-    assert dict(choose(jobs, failed=True).attempts) == {"b": 4, "07": 2}
-    assert dict(choose(jobs, failed=False).attempts) == {"a": 2, "b": 4, "07": 2}
-    assert dict(choose(jobs, failed=True, hosts={"b"}).attempts) == {"b": 4}
+    assert dict(select_jobs(jobs, failed=True).attempts) == {"b": 4, "07": 2}
+    assert dict(select_jobs(jobs, failed=False).attempts) == {"a": 2, "b": 4, "07": 2}
+    assert dict(select_jobs(jobs, failed=True, hosts={"b"}).attempts) == {"b": 4}
 
 
 def outcome(host: str, status: Status, error: Any = None) -> JobOutcome:

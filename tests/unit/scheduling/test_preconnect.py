@@ -11,7 +11,7 @@ import pytest
 
 from mlcube_remote.errors import UnreachableError
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.scheduling.preconnect import Dialler
+from mlcube_remote.scheduling.preconnect import EarlyConnector
 from mlcube_remote.transport.base import Connection
 from mlcube_remote.transport.local import LocalConnection
 
@@ -43,7 +43,7 @@ A, B, DEAD = Host(name="a"), Host(name="b"), Host(name="dead")
 
 def test_a_connection_begun_early_is_the_one_handed_out() -> None:
     exchange, notes = Exchange(), list[str]()
-    dialler = Dialler(exchange)
+    dialler = EarlyConnector(exchange)
     dialler.begin([A, B], at_once=1)
     first = dialler(A, notes.append)
     assert [line.name for line in exchange.made] == ["a"], "b is dialled when it is asked for"
@@ -54,7 +54,7 @@ def test_a_connection_begun_early_is_the_one_handed_out() -> None:
 
 
 def test_a_failure_is_told_to_the_one_who_asks() -> None:
-    dialler = Dialler(Exchange())
+    dialler = EarlyConnector(Exchange())
     dialler.begin([DEAD], at_once=8)
     with pytest.raises(UnreachableError, match="nobody answers"):
         dialler(DEAD, lambda _: None)
@@ -62,12 +62,12 @@ def test_a_failure_is_told_to_the_one_who_asks() -> None:
 
 def test_what_nobody_asked_for_is_closed() -> None:
     exchange = Exchange()
-    dialler = Dialler(exchange)
+    dialler = EarlyConnector(exchange)
     dialler.begin([A, DEAD, B], at_once=8)
     taken = dialler(A, lambda _: None)
     while len(exchange.made) < 2:
         threading.Event().wait(0.01)
-    dialler.hang_up()
+    dialler.close_idle()
     (other,) = (line for line in exchange.made if line is not taken)
     assert other.closed.wait(5)
     assert not exchange.made[exchange.made.index(other) - 1].closed.is_set()

@@ -23,7 +23,7 @@ from mlcube_remote.errors import (
 from mlcube_remote.events.model import (
     Event,
     JobFinished,
-    JobMoved,
+    JobRetried,
     Output,
     Stage,
     StageFinished,
@@ -310,7 +310,7 @@ def test_each_stream_is_compared_by_itself() -> None:
 
 
 def test_a_job_that_is_done_again_is_shown_as_of_its_last_time() -> None:
-    moved = JobMoved(host="h1", job="01", at=0.0, reason="lost")
+    moved = JobRetried(host="h1", job="01", at=0.0, reason="lost")
     first = Output(
         host="h1", job="01", at=0.0, stage=Stage.RUN, task="t", stream=Stream.STDOUT, data=b"x\n"
     )

@@ -20,7 +20,7 @@ from mlcube_remote.errors import HostUnfitError, StateUnknownError, TransferErro
 from mlcube_remote.events.model import (
     Event,
     JobFinished,
-    JobMoved,
+    JobRetried,
     Level,
     Note,
     Output,
@@ -60,7 +60,7 @@ EVERY_EVENT: tuple[Event, ...] = (
     StageFinished(host="a", at=0.7, stage=Stage.SYNC, seconds=0.2, detail="3 files"),
     said(b"hello\n"),
     Note(host="a", at=1.5, level=Level.WARNING, text="odd"),
-    JobMoved(host="a", job="07", at=1.6, reason="lost"),
+    JobRetried(host="a", job="07", at=1.6, reason="lost"),
     JobFinished(host="a", at=2.0, outcome=outcome()),
 )
 

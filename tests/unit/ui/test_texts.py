@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from mlcube_remote.errors import UnreachableError, UsageError
 from mlcube_remote.events.outcome import JobOutcome, PulledOutput, Status, TaskOutcome
-from mlcube_remote.facts.check import Check, Checkup
+from mlcube_remote.facts.check import CheckResult, HostCheck
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.inventory.load import load
 from mlcube_remote.inventory.model import LOCAL_HOST, Host
@@ -359,9 +359,13 @@ def test_settings_of_a_host_are_shown_as_they_are_written() -> None:
 
 
 def test_a_checkup_tells_what_to_type() -> None:
-    failed = Check(name="engine", passed=False, detail="missing", hint="apt install\nthen again")
-    checkup = Checkup(
-        host="h", checks=(Check(name="rsync", passed=True, detail="3.2.7"), failed), exit_code=122
+    failed = CheckResult(
+        name="engine", passed=False, detail="missing", hint="apt install\nthen again"
+    )
+    checkup = HostCheck(
+        host="h",
+        checks=(CheckResult(name="rsync", passed=True, detail="3.2.7"), failed),
+        exit_code=122,
     )
     assert hosts.checkup_text([checkup]).splitlines() == [
         "h: NOT READY",
