@@ -123,7 +123,7 @@ def test_of_a_task_on_another_machine_with_this_home_nothing_is_said() -> None:
         StateUnknownError, match="the job runs on login2, which shares this home"
     ) as told:
         derive_outcome(TICKET, TASK, report(None, node="login2"))
-    assert "let h mean login2 in the inventory" in (told.value.hint or "")
+    assert "point h to login2 in the inventory" in (told.value.hint or "")
 
 
 def test_a_task_that_ran_out_of_its_time_ends_with_124() -> None:
