@@ -194,8 +194,8 @@ def test_a_setting_that_an_engine_refuses_is_named(
     with pytest.raises(HostUnfitError) as caught:
         derive_outcome(attrs.evolve(TICKET, platform=platform), task_on(platform), told)
     assert caught.value.exit_code == 122
-    assert str(caught.value).startswith(f"h: {platform} cannot honour {setting}")
-    assert str(caught.value).endswith(f" for task t: {said}")
+    assert str(caught.value).startswith(f"h: {platform} cannot apply {setting}")
+    assert str(caught.value).endswith(f" to task t: {said}")
     assert caught.value.hint
 
 
