@@ -179,7 +179,7 @@ def test_a_disk_that_is_full_here_leaves_the_outputs_there(
         assert scenario.call("wait", run_id).returncode == 0
         done = scenario.call("pull", run_id)
         assert done.returncode == 121
-        assert "larger than the free disk here" in done.stderr
+        assert "larger than this machine's free disk space" in done.stderr
         assert list(small.iterdir()) == []
     finally:
         subprocess.run(["umount", str(small)], check=True)
