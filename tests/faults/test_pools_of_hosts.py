@@ -20,11 +20,11 @@ import yaml
 from mlcube_remote.runs.ids import new_run_id
 from mlcube_remote.sandbox import SandboxError
 from mlcube_remote.sandbox.engine import docker
-from tests.faults.wire import Wire, wire_to
-from tests.integration.test_runs_end_to_end import FILE, shell_task, write_cube
+from tests.support.cubes import FILE, shell_task, write_cube
+from tests.support.wire import Wire, wire_to
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import HostFactory, SshHost
+    from tests.support.hosts import HostFactory, SshHost
 
 SLEEP = shell_task(
     'sleep 0.5; cat "${0#*=}" >"${1#*=}"',

@@ -18,7 +18,7 @@ import yaml
 from mlcube_remote.sandbox.engine import BASE_IMAGE, docker
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import HostFactory, SshHost
+    from tests.support.hosts import HostFactory, SshHost
 
 Completed = subprocess.CompletedProcess[str]
 

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mlcube_remote.sandbox.engine import BASE_IMAGE, docker
-from tests.integration.test_runs_end_to_end import FILE, on, run, shell_task, write_cube
+from tests.support.command_line import on, run
+from tests.support.cubes import FILE, shell_task, write_cube
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import HostFactory, SshHost
+    from tests.support.hosts import HostFactory, SshHost
 
 ENGINES = ("docker", "podman", "apptainer")
 

@@ -15,11 +15,12 @@ import pytest
 import yaml
 
 from mlcube_remote.sandbox import keys
-from tests.integration.test_runs_end_to_end import FILE, command, run, shell_task, write_cube
-from tests.unit.remote.conftest import wait_for
+from tests.support.command_line import command, run
+from tests.support.cubes import FILE, shell_task, write_cube
+from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import Executed, HostFactory, SshHost
+    from tests.support.hosts import Executed, HostFactory, SshHost
 
 ACCOUNTS = ("mlcube", "stranger")
 DEVICES = ("GPU-of-accounts-0", "GPU-of-accounts-1", "GPU-of-accounts-2")

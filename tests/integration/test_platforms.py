@@ -15,10 +15,10 @@ import attrs
 import pytest
 import yaml
 
-from tests.tracked import copy_tracked
+from tests.support.tracked import copy_tracked
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import HostFactory
+    from tests.support.hosts import HostFactory
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -15,7 +15,7 @@ from mlcube_remote.sandbox import LABEL, Sandbox, SandboxError, down, status, up
 from mlcube_remote.sandbox.engine import BASE_IMAGE, docker
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import HostFactory, SshHost
+    from tests.support.hosts import HostFactory, SshHost
 
 IN_CONTAINER = f'docker run --rm --network none --volume "$HOME:/io" {BASE_IMAGE}'
 

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mlcube_remote.sandbox.engine import BASE_IMAGE, docker
-from tests.integration.test_runs_end_to_end import command, mirror, on, shell_task, write_cube
+from tests.support.command_line import command, mirror, on
+from tests.support.cubes import shell_task, write_cube
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import HostFactory, SshHost
+    from tests.support.hosts import HostFactory, SshHost
 
 DEFINITION = f"""Bootstrap: docker
 From: {BASE_IMAGE}

@@ -16,11 +16,12 @@ import pytest
 import yaml
 
 from mlcube_remote.runs.ids import new_run_id
-from tests.integration.test_runs_end_to_end import FILE, command, run, shell_task, write_cube
-from tests.unit.remote.conftest import wait_for
+from tests.support.command_line import command, run
+from tests.support.cubes import FILE, shell_task, write_cube
+from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import HostFactory, SshHost
+    from tests.support.hosts import HostFactory, SshHost
 
 Pool = Callable[..., Path]
 

@@ -27,7 +27,7 @@ from mlcube_remote.transport.base import Connection
 from tests.integration.transport.conftest import connect_to
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import HostFactory, SshHost
+    from tests.support.hosts import HostFactory, SshHost
 
 DOCKER = "docker"
 

@@ -334,7 +334,10 @@ def test_a_hosts_rsync_has_a_floor(told: str, message: str) -> None:
 
 @pytest.mark.parametrize(
     ("version", "message"),
-    [("3.2.4", "rsync 3.2.5 or newer is required on this machine, found 3.2.4"), ("", "rsync was not found on this mach")],
+    [
+        ("3.2.4", "rsync 3.2.5 or newer is required on this machine, found 3.2.4"),
+        ("", "rsync was not found on this mach"),
+    ],
 )
 def test_this_machines_rsync_has_a_floor(
     version: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
