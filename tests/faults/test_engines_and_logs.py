@@ -118,7 +118,7 @@ def test_memory_that_runs_out_is_told(
 ) -> None:
     write_cube(scenario.cube, {"count": shell_task(program, outputs={})})
     # Where the cgroup is gone before containerd has read of it, the engine itself never hears why:
-    # nobody could tell then. It is rare, and a matter of luck.
+    # no one could tell then. It is rare, and a matter of luck.
     for _ in range(4):
         done = scenario.call("run", "--memory=32m")
         assert done.returncode == code, done.stderr

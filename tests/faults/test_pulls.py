@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Outputs come home whole or not at all, and what came of them once is not sent again."""
+"""Outputs are pulled completely or not at all, and partial transfers are continued."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_pull_that_is_cut_goes_on_where_it_was(scenario: Scenario) -> None:
         scenario.wire.cut()
         assert not (scenario.cube / "workspace/big.bin").exists()
         scenario.wire.rate = None
-        scenario.wire.mend()
+        scenario.wire.restore()
         done = finish(client)
     assert done.returncode == 0, done.stderr
     assert here(scenario) == there(scenario)

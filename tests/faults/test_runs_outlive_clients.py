@@ -86,7 +86,7 @@ def test_a_sync_that_is_cut_goes_on_where_it_was(scenario: Scenario) -> None:
         scenario.wire.cut()
         scenario.wire.rate = None
         time.sleep(1)
-        scenario.wire.mend()
+        scenario.wire.restore()
         done = finish(client)
     scenario.require_one_whole_run(done)
     assert "reconnecting" in done.stderr
@@ -109,7 +109,7 @@ def test_an_image_is_built_although_the_wire_is_cut_meanwhile(
             read_until(client.stderr, "building\n")
             scenario.wire.cut()
             time.sleep(0.5)
-            scenario.wire.mend()
+            scenario.wire.restore()
             done = finish(client)
         assert done.returncode == 0, done.stderr
         assert "reconnecting" in done.stderr
@@ -122,7 +122,7 @@ def test_an_image_is_built_although_the_wire_is_cut_meanwhile(
 def test_an_sshd_that_is_restarted_and_loses_its_sessions_costs_no_byte(scenario: Scenario) -> None:
     with scenario.client("run") as client:
         read = read_client(client, "line 5\n")
-        # The listener is the host's first process: a hang-up has it start itself anew.
+        # The listener is the host's first process: SIGHUP restarts it.
         assert scenario.host.exec(["kill", "-HUP", "1"]).exit_code == 0
         scenario.host.exec(["pkill", "-KILL", "-f", "sshd: .*@notty"])
         done = finish(client, read)
@@ -142,7 +142,7 @@ def test_a_client_that_gives_up_says_how_to_go_on(scenario: Scenario) -> None:
     lost = f"mlcube-remote rerun {run_id} --failed --gone="
     assert lost in done.stderr
     assert "failed" not in done.stderr.replace(lost, "")
-    scenario.wire.mend()
+    scenario.wire.restore()
     scenario.require_one_whole_run(scenario.call("attach", run_id))
 
 
@@ -247,7 +247,7 @@ def test_a_host_that_cannot_be_asked_is_no_proof_of_anything(gated: Scenario) ->
     asked = gated.call("status", run_id, "--output=json")
     assert asked.returncode == 120
     assert json.loads(asked.stdout)["jobs"][0]["status"] == "unknown"
-    gated.wire.mend()
+    gated.wire.restore()
     gated.go()
     gated.require_one_whole_run(gated.call("attach", run_id))
 
@@ -386,7 +386,7 @@ def test_a_task_that_takes_too_long_is_ended_with_nobody_there(scenario: Scenari
     done = scenario.call("attach", run_id)
     assert done.returncode == 124
     assert "reached its time limit of 1 s" in done.stderr
-    assert scenario.made("runs.txt") == "x\n", "what it made so far comes home"
+    assert scenario.made("runs.txt") == "x\n", "what it made so far is pulled"
 
 
 def _pid_of_supervisor(scenario: Scenario) -> str:
@@ -431,7 +431,7 @@ def test_after_a_reboot_a_job_is_lost_and_its_log_is_there(
             (host.home / ".mlcube-remote-boot-id").write_text("the-next-boot\n")
             host.container.get_wrapped_container().start()
             wire.target = host.container.get_exposed_port(22)
-            wire.mend()
+            wire.restore()
             done = finish(client, read)
     assert done.returncode == 1, done.stderr
     assert "the host rebooted while it ran (boot id changed)" in done.stderr

@@ -37,7 +37,7 @@ TASKS = {
         inputs={"colon": "a:b/", "comma": "c,d/", "there": "/replaced"},
         outputs={"out": "x:y/"},
     ),
-    "linger": shell_task("echo begun; sleep 4242", outputs={"out": "out/"}),
+    "linger": shell_task("echo started; sleep 4242", outputs={"out": "out/"}),
 }
 
 

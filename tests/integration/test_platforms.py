@@ -29,7 +29,7 @@ class Finished:
 
     document: dict[str, Any]
     outputs: dict[str, dict[str, bytes]]
-    """What came home: by host, then by path."""
+    """What was pulled: by host, then by path."""
 
     def json(self, name: str) -> Any:
         """Return the JSON file *name*, which is the same from all hosts."""
@@ -73,7 +73,7 @@ class Runner:
                 if path.is_file()
             }
             for host in results.iterdir()
-            if host.is_dir()  # the index of the results stands beside them
+            if host.is_dir()  # the index of the results is beside them
         }
         return Finished(json.loads(done.stdout), outputs)
 

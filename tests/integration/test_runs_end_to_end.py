@@ -524,7 +524,7 @@ def test_a_task_finds_what_an_earlier_run_left_on_its_host(
     inventory = inventory_of(*hosts)
     use = ("--host=all_of_them", "--task=use")
     early = run(inventory, cube, *use)
-    assert early.returncode == 2, "nobody made it yet"
+    assert early.returncode == 2, "no task made it yet"
     assert b"run the task that makes it first" in early.stderr
     assert b"configure:" not in early.stderr, "an image may take long to build"
     assert run(inventory, cube, "--host=all_of_them", "--task=make").returncode == 0

@@ -174,4 +174,4 @@ def run_id_in(text: str) -> str:
 def break_for_a_while(wire: Wire) -> None:
     wire.cut()
     time.sleep(1.5)
-    wire.mend()
+    wire.restore()
