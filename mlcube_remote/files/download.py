@@ -16,6 +16,7 @@ from mlcube_remote.events.outcome import PulledOutput
 from mlcube_remote.events.output_content import describe_output
 from mlcube_remote.files import staging
 from mlcube_remote.files.checksums import find_mismatches
+from mlcube_remote.files.merge import merge
 from mlcube_remote.files.rsync import (
     IO_TIMEOUT,
     SOME_FILES,
@@ -95,7 +96,9 @@ def download(
     """
     name = f"{run}-{slug(connection.name, of=folder.remote)}"
     try:
-        with staging.staging_directory(connection.name, folder.target, name, waiting) as room:
+        with staging.staging_directory(
+            connection.name, folder.target, name, waiting, folder.anchor
+        ) as room:
             return _fetch(connection, folder, room, running=running)
     except OSError as problem:
         raise TransferError(
@@ -127,7 +130,7 @@ def _fetch(
         for item in folder.outputs
         if item not in absent
     }
-    staging.merge(host, room, folder.target)
+    merge(host, room, folder.target, folder.anchor)
     staging.empty(room)
     digests.save()
     arrived = tuple(

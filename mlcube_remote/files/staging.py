@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Check files received from a host in a staging directory, then move them into place.
+"""Check files received from a host in a staging directory, before they are moved into place.
 
 rsync writes into a directory of its own, because a host can add files of its choice to a directory
 that it sends. Only declared outputs leave the staging directory, and only by rename.
@@ -8,13 +8,12 @@ that it sends. Only declared outputs leave the staging directory, and only by re
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import glob
 import os
 import shutil
 import stat
-import tempfile
+import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -22,6 +21,7 @@ import attrs
 
 from mlcube_remote.errors import TransferError, UnsafeContentError
 from mlcube_remote.runs.locks import take
+from mlcube_remote.trust.confined_paths import LinkInPathError, open_below
 
 PARTIAL = ".mlcube-remote-partial"
 """Directory for partial files beside each file, so that rsync can complete them later."""
@@ -30,6 +30,10 @@ _PREFIX = ".mlcube-remote-pull-"
 
 MAX_ENTRIES = 1_000_000
 """Maximum number of files in one pull; a hostile host might send any number."""
+
+
+MAX_DEPTH = 200
+"""Maximum number of nested directories in one pull."""
 
 
 @attrs.frozen(kw_only=True)
@@ -44,7 +48,11 @@ class DeclaredOutput:
 
 @contextlib.contextmanager
 def staging_directory(
-    host: str, target: Path, name: str, waiting: Callable[[], None]
+    host: str,
+    target: Path,
+    name: str,
+    waiting: Callable[[], None],
+    anchor: Path | None = None,
 ) -> Iterator[Path]:
     """Yield the directory that a pull writes to, with the files of an interrupted pull.
 
@@ -56,14 +64,18 @@ def staging_directory(
             directory is inside, so that files can be moved by rename.
         name: Name of the pull; a pull continues an interrupted one of the same name.
         waiting: Called if another pull of that name is running.
+        anchor: The part of ``target`` that the user named; see :func:`open_below`.
 
     Raises:
-        TransferError: The directory cannot be created, or belongs to another user.
+        TransferError: The directory cannot be created, is behind a link, or belongs to another
+            user.
     """
     folder = target / f"{_PREFIX}{name}"
     try:
-        target.mkdir(parents=True, exist_ok=True)
-        handle = _locked(folder, waiting)
+        with open_below(anchor or target, target, create=True):
+            handle = _locked(folder, waiting)
+    except LinkInPathError as problem:
+        raise link_error(host, problem) from problem
     except OSError as problem:
         raise TransferError(
             host,
@@ -85,6 +97,17 @@ def staging_directory(
                 folder.rmdir()
     finally:
         os.close(handle)
+
+
+def link_error(host: str, problem: LinkInPathError) -> TransferError:
+    """Return the error for a link in the way of outputs."""
+    return TransferError(
+        host,
+        f"pull incomplete: {problem.filename} is a link; outputs are not written through links",
+        hint=f"remove it, or name the directory that it leads to: "
+        f"--workspace={os.path.realpath(problem.filename)}, or OUTPUT=local:PATH; "
+        "the outputs are still on the host",
+    )
 
 
 def _locked(folder: Path, waiting: Callable[[], None]) -> int:
@@ -109,9 +132,17 @@ def empty(folder: Path) -> None:
     with os.scandir(folder) as entries:
         for entry in list(entries):
             if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path)
+                _remove_tree(entry.path)
             else:
                 os.unlink(entry.path)
+
+
+def _remove_tree(path: str | Path) -> None:
+    try:
+        shutil.rmtree(path)
+    except RecursionError:
+        # A hostile host may nest directories deeper than Python can recurse.
+        subprocess.run(["rm", "-rf", "--", path], check=True)
 
 
 def prune(folder: Path, declared: Iterable[DeclaredOutput]) -> None:
@@ -122,13 +153,13 @@ def prune(folder: Path, declared: Iterable[DeclaredOutput]) -> None:
     outputs = tuple(declared)
     undeclared = [
         relative
-        for relative, _ in _walk(folder, "")
+        for relative, _ in _walk(folder)
         if _owner(relative, outputs) is None and not _leads_to(relative, outputs)
     ]
     for relative in undeclared:
         path = folder / relative
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+            _remove_tree(path)
         else:
             path.unlink(missing_ok=True)  # it was deleted with its directory
 
@@ -140,7 +171,7 @@ def remove_staging(target: Path, name: str) -> None:
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder)
+                _remove_tree(folder)
             finally:
                 os.close(handle)
 
@@ -151,7 +182,7 @@ def transferred(folder: Path) -> tuple[str, ...]:
     The others are hard links to equal files on this machine.
     """
     found = []
-    for relative, entry in _walk(folder, ""):
+    for relative, entry in _walk(folder):
         about = entry.stat(follow_symlinks=False)
         if stat.S_ISREG(about.st_mode) and about.st_nlink == 1:
             found.append(relative)
@@ -171,9 +202,11 @@ def check(host: str, staging: Path, declared: Iterable[DeclaredOutput]) -> None:
             leaves its output; the message names it.
     """
     outputs = tuple(declared)
-    for count, (relative, entry) in enumerate(_walk(staging, "")):
+    for count, (relative, entry) in enumerate(_walk(staging)):
         if count >= MAX_ENTRIES:
             raise _unsafe(host, f"more than {MAX_ENTRIES:,} files")
+        if relative.count("/") >= MAX_DEPTH:
+            raise _unsafe(host, f"more than {MAX_DEPTH} nested directories")
         mode = entry.stat(follow_symlinks=False).st_mode
         owner = _owner(relative, outputs)
         if owner is None:
@@ -188,15 +221,22 @@ def check(host: str, staging: Path, declared: Iterable[DeclaredOutput]) -> None:
             _check_kind(host, relative, mode, directory=owner.directory)
 
 
-def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name == PARTIAL:
-                continue  # rsync's own directory, never put in place
-            relative = prefix + entry.name
-            yield relative, entry
-            if entry.is_dir(follow_symlinks=False):
-                yield from _walk(folder / entry.name, relative + "/")
+def _walk(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Yield (path below ``folder``, entry), directories before their contents.
+
+    A host chooses the depth of a tree, so this must not recurse.
+    """
+    pending = [""]
+    while pending:
+        prefix = pending.pop()
+        with os.scandir(folder / prefix) as entries:
+            for entry in entries:
+                if entry.name == PARTIAL:
+                    continue  # rsync's own directory, never put in place
+                relative = prefix + entry.name
+                yield relative, entry
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(relative + "/")
 
 
 def _leads_to(relative: str, outputs: Iterable[DeclaredOutput]) -> bool:
@@ -215,10 +255,19 @@ def _owner(relative: str, outputs: Iterable[DeclaredOutput]) -> DeclaredOutput |
 
 
 def _check_link(host: str, staging: Path, relative: str, owner: DeclaredOutput) -> None:
+    """Refuse a link that leaves its output.
+
+    ``..`` is allowed only at the start: after a name, which may itself be a link, ``..`` leads to
+    where that link points, whatever the text says. Without it, a chain of links that each stay
+    inside cannot lead out.
+    """
     target = os.readlink(staging / relative)
+    names = [name for name in target.split("/") if name not in {"", "."}]
+    ups = next((count for count, name in enumerate(names) if name != ".."), len(names))
     inside = os.path.normpath(os.path.join(os.path.dirname(relative), target))
     leaves = os.path.isabs(target) or inside == ".." or inside.startswith("../")
-    if leaves or not (inside + "/").startswith(owner.path + "/"):
+    is_within = owner.path == "." or (inside + "/").startswith(owner.path + "/")
+    if leaves or ".." in names[ups:] or not is_within:
         raise _unsafe(host, f"{relative!r} is a link that leaves its output (to {target!r})")
 
 
@@ -234,63 +283,3 @@ def _unsafe(host: str, what: str) -> UnsafeContentError:
         f"refused what the host sent back: {what}",
         hint="none of these files was put in place; look at the outputs on the host first",
     )
-
-
-def merge(host: str, staging: Path, target: Path) -> None:
-    """Move everything in a checked staging directory to its place below ``target``, file by file.
-
-    A file appears under its final name complete or not at all. Other files in ``target`` stay.
-
-    Args:
-        host: Inventory name, for the message.
-        staging: The checked directory.
-        target: The directory that its contents belong to, created if necessary.
-
-    Raises:
-        TransferError: ``target`` cannot be written, or contains something in the way.
-    """
-    try:
-        _merge(staging, target)
-    except OSError as problem:
-        where = problem.filename2 or problem.filename or target
-        raise TransferError(
-            host,
-            f"pull incomplete: {where}: {problem.strerror}",
-            hint="move it away and pull again; the outputs are still on the host",
-        ) from problem
-
-
-def _merge(folder: Path, target: Path) -> None:
-    target.mkdir(parents=True, exist_ok=True)
-    with os.scandir(folder) as entries:
-        items = list(entries)
-    for entry in items:
-        if entry.name == PARTIAL:
-            continue
-        place = target / entry.name
-        if entry.is_dir(follow_symlinks=False):
-            if place.is_symlink() and not place.is_dir():
-                raise OSError(errno.ENOTDIR, "a dangling link is where a directory belongs", place)
-            _merge(Path(entry.path), place)
-        else:
-            _drop_special_bits(entry)
-            _rename(Path(entry.path), place)
-
-
-def _drop_special_bits(entry: os.DirEntry[str]) -> None:
-    mode = entry.stat(follow_symlinks=False).st_mode
-    if stat.S_ISREG(mode) and mode & (stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX):
-        os.chmod(entry.path, stat.S_IMODE(mode) & 0o777)
-
-
-def _rename(source: Path, place: Path) -> None:
-    try:
-        os.replace(source, place)
-    except OSError as problem:
-        if problem.errno != errno.EXDEV:
-            raise
-        # The user may have made an output directory a link to another file system.
-        with tempfile.TemporaryDirectory(dir=place.parent, prefix=".mlcube-remote-") as near:
-            copy = Path(near) / source.name
-            shutil.copy2(source, copy, follow_symlinks=False)
-            os.replace(copy, place)

@@ -150,8 +150,14 @@ def with_results_in(handle: JobHandle, results: Path) -> JobHandle:
     folders = []
     for number, folder in enumerate(handle.folders):
         target = results / f"more-{number}" if number else results
-        folders.append(attrs.evolve(folder, target=target, basis=None))
+        folders.append(attrs.evolve(folder, target=target, basis=None, anchor=_anchor(target)))
     return attrs.evolve(handle, folders=tuple(folders))
+
+
+def _anchor(target: Path) -> Path:
+    """Return the part of a directory of results that the user named: where the command runs."""
+    here = Path.cwd()
+    return here if target.is_relative_to(here) else target
 
 
 def _text(value: Any) -> str:
@@ -161,17 +167,21 @@ def _text(value: Any) -> str:
 
 
 def _folder(item: Mapping[str, Any]) -> DownloadFolder:
-    basis = item["basis"]
+    basis, anchor = item["basis"], item.get("anchor")
     outputs = tuple(_wanted(each) for each in item["outputs"])
+    target = Path(_text(item["target"]))
+    if anchor is not None and not target.is_relative_to(_text(anchor)):
+        raise HandleError(f"{str(target)!r} is not below its anchor {anchor!r}")
     for output in outputs:
         normal = posixpath.normpath(output.path)
         if normal.startswith(("/", "../")) or normal == "..":
             raise HandleError(f"output {output.path!r} is outside its directory")
     return DownloadFolder(
         remote=_text(item["remote"]),
-        target=Path(_text(item["target"])),
+        target=target,
         basis=None if basis is None else Path(_text(basis)),
         outputs=outputs,
+        anchor=None if anchor is None else Path(_text(anchor)),
     )
 
 

@@ -34,6 +34,9 @@ class DownloadFolder:
     basis: Path | None
     """A folder here whose files save sending what has not changed."""
     outputs: tuple[DownloadRequest, ...]
+    anchor: Path | None = None
+    """The part of ``target`` that the user named: a link below it is never followed, because the
+    cube may have planted it. ``None``: all of ``target``."""
 
 
 def download_folders(
@@ -64,16 +67,31 @@ def download_folders(
             in_workspace.append(_wanted(task, item, cube.workspace))
         else:
             in_cube.append(_wanted(task, item, cube.root))
+    # Everything below the cube's directory is the cube's; a workspace elsewhere is the user's.
+    is_inside = cube.workspace.is_relative_to(cube.root)
+    anchor = cube.root if is_inside else cube.workspace
+    if results is not None and not is_inside:
+        anchor = cube.workspace.parent
     shared = (
-        (in_workspace, paths.own_workspace, cube.workspace, results),
-        (in_cube, paths.own_cube, cube.root, results and results / "cube"),
+        (in_workspace, paths.own_workspace, cube.workspace, results, anchor),
+        (
+            in_cube,
+            paths.own_cube,
+            cube.root,
+            results and results / "cube",
+            cube.root if results is None else anchor,
+        ),
     )
     return (
         *(
             DownloadFolder(
-                remote=remote, target=elsewhere or here, basis=here, outputs=tuple(outputs)
+                remote=remote,
+                target=elsewhere or here,
+                basis=here,
+                outputs=tuple(outputs),
+                anchor=anchor,
             )
-            for outputs, remote, here, elsewhere in shared
+            for outputs, remote, here, elsewhere, anchor in shared
             if outputs
         ),
         *single,

@@ -13,7 +13,8 @@ import pytest
 
 from mlcube_remote.errors import TransferError, UnsafeContentError
 from mlcube_remote.files import staging
-from mlcube_remote.files.staging import DeclaredOutput, check, merge
+from mlcube_remote.files.merge import merge
+from mlcube_remote.files.staging import DeclaredOutput, check
 
 DECLARED = (
     DeclaredOutput(path="model", directory=True),
@@ -63,6 +64,10 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "an absolute link": (lambda r: (r / "model/l").symlink_to("/etc"), "leaves its output"),
     "a link upwards": (lambda r: (r / "model/l").symlink_to("../../x"), "leaves its output"),
     "a link to a neighbour": (lambda r: (r / "model/l").symlink_to("../out"), "leaves its output"),
+    "a link through a name": (
+        lambda r: (r / "model/l").symlink_to("latest/../deep"),
+        "leaves its output",
+    ),
     "a link for a file": (lambda r: instead(r / "out/m.json", "/etc/passwd"), "leaves its output"),
     "a link for the folder above": (lambda r: instead(r / "out", "/tmp"), "was not declared"),
     "a directory for a file": (
@@ -74,6 +79,19 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
 
 def test_what_was_declared_passes(room: Path) -> None:
     check("h", room, DECLARED)
+
+
+def test_links_may_lead_anywhere_inside_their_output(room: Path) -> None:
+    (room / "model/deep/up").symlink_to("../latest")
+    (room / "model/deep/same").symlink_to("./w.bin")
+    (room / "any").unlink()
+    (room / "any").mkdir()
+    (room / "any/l").symlink_to("../any/x")
+    check("h", room, DECLARED)
+
+
+def test_an_output_that_is_the_whole_workspace_may_contain_links(room: Path) -> None:
+    check("h", room, [DeclaredOutput(path=".", directory=True)])
 
 
 @pytest.mark.parametrize("what", HOSTILE)
@@ -90,6 +108,20 @@ def test_the_number_of_files_is_bounded(room: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(staging, "MAX_ENTRIES", 4)
     with pytest.raises(UnsafeContentError, match="more than 4 files"):
         check("h", room, DECLARED)
+
+
+def test_the_depth_of_directories_is_bounded_and_deep_trees_are_removed(room: Path) -> None:
+    here = Path.cwd()
+    os.chdir(room / "model")
+    for _ in range(1_500):
+        os.mkdir("d")
+        os.chdir("d")
+    os.chdir(here)
+    staging.prune(room, DECLARED)
+    with pytest.raises(UnsafeContentError, match="more than 200 nested directories"):
+        check("h", room, DECLARED)
+    staging.empty(room)
+    assert not list(room.iterdir())
 
 
 def test_merging_replaces_files_and_leaves_the_rest(room: Path, tmp_path: Path) -> None:
@@ -131,15 +163,70 @@ def test_another_file_system_gets_a_copy_first(
 ) -> None:
     real = os.replace
 
-    def replace(source: str | Path, place: Path) -> None:
-        if Path(source).is_relative_to(room):
+    def replace(source: str, place: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+        if not source.startswith(".mlcube-remote-"):
             raise OSError(18, "Invalid cross-device link")
-        real(source, place)
+        real(source, place, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
 
     monkeypatch.setattr(os, "replace", replace)
-    merge("h", room, tmp_path / "workspace")
-    assert (tmp_path / "workspace/model/deep/w.bin").read_text() == "weights"
-    assert not list((tmp_path / "workspace").rglob(".mlcube-remote-*"))
+    target = tmp_path / "workspace"
+    merge("h", room, target)
+    assert (target / "model/deep/w.bin").read_text() == "weights"
+    assert os.readlink(target / "model/latest") == "deep/w.bin"
+    assert not list(target.rglob(".mlcube-remote-*"))
+
+
+def test_a_link_below_the_target_is_not_followed(room: Path, tmp_path: Path) -> None:
+    """A cube may ship it, or a host may have sent it with an earlier pull."""
+    target, elsewhere = tmp_path / "workspace", tmp_path / "elsewhere"
+    target.mkdir()
+    elsewhere.mkdir()
+    (target / "model").symlink_to(elsewhere)
+    with pytest.raises(TransferError, match="model is a link") as caught:
+        merge("h", room, target)
+    assert f"--workspace={elsewhere}" in str(caught.value.hint)
+    assert not list(elsewhere.iterdir())
+
+
+@pytest.mark.parametrize("link", ["workspace", "results"])
+def test_a_link_below_the_anchor_is_not_followed(room: Path, tmp_path: Path, link: str) -> None:
+    """A cube may ship ``workspace`` or ``results`` as a link."""
+    cube, elsewhere = tmp_path / "cube", tmp_path / "elsewhere"
+    cube.mkdir()
+    elsewhere.mkdir()
+    (cube / link).symlink_to(elsewhere)
+    target = cube / link / "run/host"
+    with pytest.raises(TransferError, match=f"{link} is a link"):
+        merge("h", room, target, anchor=cube)
+    with (
+        pytest.raises(TransferError, match=f"{link} is a link"),
+        staging.staging_directory("h", target, "run-1", lambda: None, cube),
+    ):
+        pytest.fail("the staging directory must not be created behind a link")
+    assert not list(elsewhere.iterdir())
+
+
+def test_links_above_the_anchor_are_the_users(room: Path, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "home").symlink_to(tmp_path / "disk")
+    cube = tmp_path / "home/cube"
+    merge("h", room, cube / "workspace", anchor=cube)
+    assert (tmp_path / "disk/cube/workspace/out/m.json").read_text() == "{}"
+
+
+def test_two_pulls_of_a_hostile_host_write_nothing_outside(room: Path, tmp_path: Path) -> None:
+    """First a link through another link, whose text stays inside; then a directory of its name."""
+    target = tmp_path / "a/b/workspace"
+    (room / "model/deep/x").mkdir()
+    (room / "model/inner").symlink_to("deep/x")
+    (room / "model/out").symlink_to("inner/../../..")
+    with pytest.raises(UnsafeContentError, match="leaves its output"):
+        check("h", room, DECLARED)
+    (target / "model").mkdir(parents=True)
+    (target / "model/deep").symlink_to(tmp_path)
+    with pytest.raises(TransferError, match="deep is a link"):
+        merge("h", room, target)
+    assert not (tmp_path / "w.bin").exists()
 
 
 def test_what_a_killed_rsync_left_is_pruned_and_what_is_wanted_stays(room: Path) -> None:
