@@ -73,8 +73,8 @@ def _claim(context: JobContext, handle: JobHandle, connection: Connection) -> Cl
         found = reserve(
             connection,
             handle,
-            context.lock,
-            group=context.group,
+            context.plan.lock,
+            group=context.plan.group,
             wait=wait if context.waits else None,
         )
         if found.state is None:

@@ -7,16 +7,15 @@ from functools import partial
 
 import attrs
 
-from mlcube_remote.commands.model import ImageCommands
 from mlcube_remote.dispatch.claim import Claim, hold_claim, join_other_client
 from mlcube_remote.dispatch.finish import RetryDecision, finish_job
 from mlcube_remote.dispatch.monitor import JobMonitor, JobProgress, monitor_job
 from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.dispatch.stages import (
-    BuiltTasks,
     JobContext,
     configure_stage,
     launch_job,
+    make_handle,
     require_data_there,
     require_inputs_there,
     sync_stage,
@@ -38,12 +37,13 @@ from mlcube_remote.jobs.handle import JobHandle
 from mlcube_remote.plan import requirements as require
 from mlcube_remote.plan.gpu_requests import Device
 from mlcube_remote.plan.host_paths import cube_directory
-from mlcube_remote.plan.job import Job
+from mlcube_remote.plan.job import JobSpec
+from mlcube_remote.plan.job_plan import make_plan
 from mlcube_remote.transport.base import Connection
 
 
 def run_job(
-    job: Job, run: RunContext, settle: RetryDecision = lambda _: None, *, may_run: bool = False
+    job: JobSpec, run: RunContext, settle: RetryDecision = lambda _: None, *, may_run: bool = False
 ) -> JobOutcome:
     """Do a job and say how it ended; a failure of this host is an outcome, not an exception.
 
@@ -57,7 +57,7 @@ def run_job(
     return finish_job(
         lambda progress: _connect_and_work(job, run, events, progress),
         job=(job.request.run_id, job.id),
-        parameters={} if job.trial is None else job.trial.point.values,
+        parameters=job.point,
         settle=settle,
         may_run=may_run,
         platform=job.platform,
@@ -68,7 +68,9 @@ def run_job(
     )
 
 
-def _connect_and_work(job: Job, run: RunContext, events: JobEvents, progress: JobProgress) -> None:
+def _connect_and_work(
+    job: JobSpec, run: RunContext, events: JobEvents, progress: JobProgress
+) -> None:
     run.check()
     with run.line(job.host, events) as line:
         line.connection.expect_channel()
@@ -81,12 +83,11 @@ def _connect_and_work(job: Job, run: RunContext, events: JobEvents, progress: Jo
         if warning := clock_warning(facts):
             events.note(Level.WARNING, warning)
         context = JobContext(
-            job=job,
+            plan=make_plan(job, facts),
             run=run,
             events=events,
             line=line,
             facts=facts,
-            paths=job.paths(root=facts.root, home=facts.home),
             progress=progress,
         )
         if job.trial is not None:
@@ -96,10 +97,13 @@ def _connect_and_work(job: Job, run: RunContext, events: JobEvents, progress: Jo
             _work(context)
 
 
-def _probe(job: Job, connection: Connection) -> HostFacts:
+def _probe(job: JobSpec, connection: Connection) -> HostFacts:
     room = "" if job.host.is_local else cube_directory(job.request.cube)
     facts = probe_host(
-        connection, remote_root=job.host.remote_root, cube_room=room, paths=job.asked()
+        connection,
+        remote_root=job.host.remote_root,
+        cube_room=room,
+        paths=make_plan(job).probe_paths,
     )
     if not job.host.is_local:
         require_rsync(connection, facts)
@@ -107,22 +111,21 @@ def _probe(job: Job, connection: Connection) -> HostFacts:
 
 
 def _work(context: JobContext) -> None:
-    needed = context.job.image_commands(context.paths, context.facts.kinds, context.facts.programs)
-    require_program(context.line.connection, context.facts, needed)
-    require.check_recipe_on_host(context.job, needed, context.facts.kinds)
+    plan = context.plan
+    require_program(context.line.connection, context.facts, plan.image)
+    require.check_recipe_on_host(plan)
     with context.run.on_interrupt(
-        context.job.name, stop=context.line.close, leave=context.line.close
+        plan.spec.name, stop=context.line.close, leave=context.line.close
     ):
-        if context.job.request.configure_only:
+        if plan.spec.request.configure_only:
             # An image needs no inputs: they may come later.
-            _make_ready(context, needed, ())
+            _make_ready(context)
             return
-        commands = context.job.commands(context.paths, context.facts.kinds, context.facts.programs)
-        handle = context.handle(commands)
+        handle = make_handle(plan)
         with hold_claim(context, handle) as held:
             context.progress.may_run = False
             if held is not Claim.ANOTHERS:
-                _begin(context, handle, held, needed, commands)
+                _begin(context, handle, held)
             else:
                 join_other_client(context, handle)
                 context.remember(handle)
@@ -132,29 +135,26 @@ def _work(context: JobContext) -> None:
     _watch(context, handle)
 
 
-def _begin(
-    context: JobContext, handle: JobHandle, held: Claim, needed: ImageCommands, commands: BuiltTasks
-) -> None:
+def _begin(context: JobContext, handle: JobHandle, held: Claim) -> None:
     """Make ready what a claimed job needs, and launch it."""
     require_data_there(context)
     context.remember(handle)
     context = _with_devices(context, handle)
-    if context.job.devices:
-        commands = context.job.commands(context.paths, context.facts.kinds, context.facts.programs)
     with context.run.mirror(context.facts.root_id) as mirror:
-        if context.job.host.name not in mirror.ready_on or held is not Claim.SHARED:
-            if warning := logout_warning(context.facts, needed):
+        if context.plan.spec.host.name not in mirror.ready_on or held is not Claim.SHARED:
+            if warning := logout_warning(context.facts, context.plan.image):
                 context.events.note(Level.WARNING, warning)
-            _make_ready(context, needed, commands)
+            _make_ready(context)
         else:
             require_inputs_there(context)
-        mirror.ready_on.add(context.job.host.name)
-    launch_job(context, handle, commands)
+        mirror.ready_on.add(context.plan.spec.host.name)
+    launch_job(context, handle)
 
 
 def _with_devices(context: JobContext, handle: JobHandle) -> JobContext:
     """Lease the GPUs that the job asks for."""
-    if not context.job.gpus:
+    plan = context.plan
+    if not plan.gpus:
         return context
 
     def wait(reason: str) -> None:
@@ -165,9 +165,9 @@ def _with_devices(context: JobContext, handle: JobHandle) -> JobContext:
         lambda at: lease_gpus(
             at,
             handle.job_dir,
-            context.job.gpus,
+            plan.gpus,
             engine=_engine(handle),
-            only=context.job.host.gpus or (),
+            only=plan.spec.host.gpus or (),
             wait=wait if context.waits else None,
         )
     )
@@ -176,7 +176,7 @@ def _with_devices(context: JobContext, handle: JobHandle) -> JobContext:
     context.line.after.append(partial(_lease_again, context, handle, devices))
     numbers = ", ".join(device.index for device in devices)
     context.events.note(Level.INFO, f"GPU{'s' if len(devices) > 1 else ''} {numbers} for this job")
-    return attrs.evolve(context, job=attrs.evolve(context.job, devices=devices))
+    return attrs.evolve(context, plan=make_plan(plan.spec, context.facts, devices))
 
 
 def _lease_again(
@@ -194,21 +194,20 @@ def _engine(handle: JobHandle) -> tuple[str, ...]:
     return first.engine if first.container else ()
 
 
-def _make_ready(context: JobContext, needed: ImageCommands, commands: BuiltTasks) -> None:
-    warnings = (*needed.warnings, *(text for _, built in commands for text in built.warnings))
-    for warning in dict.fromkeys(warnings):
+def _make_ready(context: JobContext) -> None:
+    plan = context.plan
+    built = [task.commands for task in plan.tasks]
+    for warning in dict.fromkeys(text for each in (plan.image, *built) for text in each.warnings):
         context.events.note(Level.WARNING, warning)
-    asked = context.job.request.options.gpus
-    if without := gpus.missing_gpu_warning(
-        context.line.connection, [built for _, built in commands], asked
-    ):
+    asked = plan.spec.request.options.gpus
+    if without := gpus.missing_gpu_warning(context.line.connection, built, asked):
         context.events.note(Level.WARNING, without)
-    image = sync_stage(context, needed)
+    image = sync_stage(context)
     context.run.check()
-    if commands:
+    if plan.tasks:
         # An image may take long to build.
         require_inputs_there(context)
-    configure_stage(context, needed, image)
+    configure_stage(context, image)
     context.run.check()
 
 

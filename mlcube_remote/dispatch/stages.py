@@ -12,7 +12,7 @@ from functools import partial
 import attrs
 
 from mlcube_remote.commands.launch import launched, secret_variable
-from mlcube_remote.commands.model import ImageCommands, TaskCommands
+from mlcube_remote.commands.model import ImageCommands
 from mlcube_remote.commands.owning import owning
 from mlcube_remote.commands.paths import holds, host_path
 from mlcube_remote.dispatch.configure import configure
@@ -29,14 +29,12 @@ from mlcube_remote.jobs.handle import JobHandle, TaskHandle
 from mlcube_remote.jobs.launch import Prerequisites, TaskStart, launch, preparation_error
 from mlcube_remote.jobs.reconnecting import Line
 from mlcube_remote.jobs.records import record_planned
-from mlcube_remote.plan.host_paths import HostPaths
-from mlcube_remote.plan.job import Job
-from mlcube_remote.plan.outputs import DownloadRequest, download_folders
-from mlcube_remote.plan.placement import DataLocation, PlacedParameter, is_made_by_cube
+from mlcube_remote.plan.job_plan import BuiltTask, JobPlan, uploads
+from mlcube_remote.plan.placement import DataLocation, is_made_by_cube
 from mlcube_remote.plan.sweep_targets import GeneratedFile
 from mlcube_remote.plan.trials import generated_file_paths
 from mlcube_remote.platforms import CONTAINER_ENGINES
-from mlcube_remote.runs.ids import client_name, container_name, slug
+from mlcube_remote.runs.ids import client_name, slug
 from mlcube_remote.runs.locks import alone
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport.base import Connection
@@ -44,113 +42,79 @@ from mlcube_remote.transport.quoting import quote_words
 
 _PIECE = 64 * 1024
 
-BuiltTasks = Sequence[tuple[str, TaskCommands]]
-"""(task, its commands), in order."""
-
 
 @attrs.frozen(kw_only=True)
 class JobContext:
     """Everything that the stages of one job work with."""
 
-    job: Job
+    plan: JobPlan
     run: RunContext
     events: JobEvents
     line: Line
     facts: HostFacts
-    paths: HostPaths
     progress: JobProgress
-
-    def placed(self) -> list[tuple[str, PlacedParameter]]:
-        """Return (task, parameter) of all tasks, in order."""
-        every = self.job.placed(self.paths.root)
-        return [(task, item) for task, items in every.items() for item in items]
 
     @property
     def waits(self) -> bool:
         """Whether it waits on its host for what others have: one of a pool may go elsewhere."""
-        return self.run.wait and self.job.trial is None
-
-    @property
-    def lock(self) -> str:
-        """What stands for the workspace on the host: one run at a time writes there."""
-        return f"{self.paths.root}/locks/{slug('workspace', of=self.paths.workspace)}"
-
-    @property
-    def group(self) -> str:
-        """What shares the workspace with this job: its run's other jobs, of a sweep; or nothing."""
-        return "" if self.job.trial is None else self.job.request.run_id
-
-    def handle(self, commands: BuiltTasks) -> JobHandle:
-        """Return what those must know who follow the job."""
-        job, placed = self.job, self.placed()
-        local = job.host.is_local
-        return JobHandle(
-            run_id=job.request.run_id,
-            job_id=job.id,
-            host=job.host.name,
-            platform=job.platform,
-            cube=job.cube.name or job.cube.root.name,
-            client=client_name(),
-            root=self.paths.root,
-            tasks=tuple(
-                TaskHandle(
-                    task=task,
-                    engine=built.engine,
-                    container=container_name(self.facts.uid, job.id, number)
-                    if job.platform in CONTAINER_ENGINES
-                    else "",
-                )
-                for number, (task, built) in enumerate(commands, 1)
-            ),
-            folders=()
-            if local
-            else download_folders(job.cube, placed, self.paths, results=job.results),
-            in_place=_in_place(placed) if local else (),
-            timeout=job.request.timeout,
-            job=job.own_name,
-            parameters={} if job.trial is None else dict(job.trial.point.values),
-        )
+        return self.run.wait and self.plan.spec.trial is None
 
     def remember(self, handle: JobHandle) -> None:
         """Write the ticket into this machine's record."""
         self.progress.handle = handle
         if self.run.store is not None:
-            record_planned(self.run.store, handle, self.job.attempt)
+            record_planned(self.run.store, handle, self.plan.spec.attempt)
 
 
-def _in_place(placed: Sequence[tuple[str, PlacedParameter]]) -> tuple[DownloadRequest, ...]:
-    return tuple(
-        DownloadRequest(task=task, name=item.parameter.name, path=str(item.local), directory=None)
-        for task, item in placed
-        if item.is_output and item.local is not None
+def make_handle(plan: JobPlan) -> JobHandle:
+    """Return what a client needs to follow the job."""
+    spec, cube = plan.spec, plan.spec.cube
+    return JobHandle(
+        run_id=spec.request.run_id,
+        job_id=spec.id,
+        host=spec.host.name,
+        platform=spec.platform,
+        cube=cube.name or cube.root.name,
+        client=client_name(),
+        root=plan.paths.root,
+        tasks=tuple(
+            TaskHandle(task=task.name, engine=task.commands.engine, container=task.container)
+            for task in plan.tasks
+        ),
+        folders=plan.folders,
+        in_place=plan.in_place,
+        timeout=spec.request.timeout,
+        job=spec.own_name,
+        parameters=spec.point,
     )
 
 
-def sync_stage(context: JobContext, needed: ImageCommands) -> Image:
+def sync_stage(context: JobContext) -> Image:
     """Bring the mirror up to date; meanwhile, ask whether the image is there.
 
     Whether a SIF file still is what its recipe says can only be asked when the recipe is there.
     """
+    needed = context.plan.image
     if needed.platform not in CONTAINER_ENGINES:
         _sync(context, image=needed.image)
-        return context.line.steadily(lambda at: find_image(at, needed, context.paths))
+        return context.line.steadily(lambda at: find_image(at, needed, context.plan.paths))
     with ThreadPoolExecutor(1, thread_name_prefix="mlcr-image") as aside:
         looking: Future[Image] = aside.submit(
-            find_image, context.line.connection, needed, context.paths
+            find_image, context.line.connection, needed, context.plan.paths
         )
         _sync(context)
         return context.line.steadily(_once(looking, context, needed))
 
 
 def _sync(context: JobContext, *, image: str = "") -> None:
-    if context.job.host.is_local:
+    if context.plan.spec.host.is_local:
         return
     context.line.connection.expect_channel()
     with context.events.stage(Stage.SYNC) as notes:
-        items = context.job.sent(context.paths.root)
-        every = upload_trees(context.job.request.cube, items, context.paths, image=image)
+        plan = context.plan
+        every = upload_trees(plan.spec.request.cube, uploads(plan), plan.paths, image=image)
         # The mirror is this user's and this machine's: nobody else ever fills it.
-        mirror = slug(context.job.host.name, of=str(context.job.request.cube.root))
+        mirror = slug(context.plan.spec.host.name, of=str(context.plan.spec.request.cube.root))
         with alone(mirror, partial(_tell_waiting, context.events)):
             notes.detail = _send_all(context, every)
 
@@ -191,16 +155,17 @@ def _once(
     def look(connection: Connection) -> Image:
         if answers:
             return answers.pop().result()
-        return find_image(connection, needed, context.paths)
+        return find_image(connection, needed, context.plan.paths)
 
     return look
 
 
-def configure_stage(context: JobContext, needed: ImageCommands, image: Image) -> None:
+def configure_stage(context: JobContext, image: Image) -> None:
     """Make sure that the image is there, and that the machine can run it."""
+    needed = context.plan.image
     # Of a SIF file it is known whether another build would make another one.
     in_engine = needed.platform in CONTAINER_ENGINES
-    always = needed.before_each_run or (context.job.request.configure_only and in_engine)
+    always = needed.before_each_run or (context.plan.spec.request.configure_only and in_engine)
     if image.stale:
         context.events.note(Level.INFO, f"the recipe of {needed.image} changed: building it again")
     with context.events.stage(Stage.CONFIGURE) as notes:
@@ -216,8 +181,8 @@ def configure_stage(context: JobContext, needed: ImageCommands, image: Image) ->
 
 
 def _configure(context: JobContext, needed: ImageCommands, connection: Connection) -> Image:
-    configure(connection, context.events, context.paths, needed)
-    return find_image(connection, needed, context.paths)
+    configure(connection, context.events, context.plan.paths, needed)
+    return find_image(connection, needed, context.plan.paths)
 
 
 def require_data_there(context: JobContext) -> None:
@@ -226,13 +191,14 @@ def require_data_there(context: JobContext) -> None:
     Raises:
         PlanError: An input is not there, and no task of the job makes it.
     """
-    job = context.job
+    plan = context.plan
+    job = plan.spec
     # What a job of a sweep has for itself is made when it starts.
-    made = [context.paths.room] if context.paths.room else []
-    for task, item in context.placed():
+    made = [context.plan.paths.room] if context.plan.paths.room else []
+    for task, item in context.plan.task_parameters():
         if item.where is not DataLocation.HOST or job.host.is_local:
             continue
-        path = host_path(item.parameter.value, context.paths.layout)
+        path = host_path(item.parameter.value, context.plan.paths.layout)
         if item.is_output:
             made.append(path)
         elif context.facts.kinds.get(path) == "-" and (
@@ -253,9 +219,9 @@ def require_inputs_there(context: JobContext) -> None:
     Raises:
         PlanError: An input is neither here nor there.
     """
-    cube = context.job.cube
+    cube = context.plan.spec.cube
     made: set[str] = set()
-    for task, item in context.placed():
+    for task, item in context.plan.task_parameters():
         value = item.parameter.value
         if item.is_output:
             made.add(value)
@@ -264,66 +230,61 @@ def require_inputs_there(context: JobContext) -> None:
             continue
         if value in made or not is_made_by_cube(item, cube):
             continue
-        there = context.paths.mirror(item.local, cube)
+        there = context.plan.paths.mirror(item.local, cube)
         if context.line.connection.call("mlcr_kind", there).text.strip() == "-":
             raise PlanError(
-                f"{context.job.host.name}: {task}.{item.parameter.name}: input {value!r} is "
+                f"{context.plan.spec.host.name}: {task}.{item.parameter.name}: input {value!r} is "
                 "neither on this machine nor on the host",
                 hint="run the task that makes it first",
             )
 
 
-def launch_job(context: JobContext, handle: JobHandle, commands: BuiltTasks) -> None:
+def launch_job(context: JobContext, handle: JobHandle) -> None:
     """Start the tasks under their supervisor; from here on they need no client."""
-    job, line = context.job, context.line
-    starts = _starts(context, handle, commands)
+    plan, line = context.plan, context.line
+    built = [task.commands for task in plan.tasks]
     expected = Prerequisites(
-        directories=tuple(
-            dict.fromkeys(path for _, built in commands for path in built.directories)
-        ),
-        copies=tuple(dict.fromkeys(copy for _, built in commands for copy in built.copies)),
+        directories=tuple(dict.fromkeys(path for each in built for path in each.directories)),
+        copies=tuple(dict.fromkeys(copy for each in built for copy in each.copies)),
     )
-    if job.trial is not None:
-        line.steadily(partial(_write, generated_file_paths(context.paths, job.trial)))
+    if plan.spec.trial is not None:
+        line.steadily(partial(_write, generated_file_paths(plan.paths, plan.spec.trial)))
     # Until the host has answered, nobody knows whether it runs.
     context.progress.launched = True
     line.attach_hint = f"mlcube-remote attach {handle.run_id}"
-    environment = _environment(job, commands)
+    starts = [_task_start(plan, task) for task in plan.tasks]
     for start in starts:
         context.events.note(Level.DEBUG, f"run {start.task}: {quote_words(start.argv)}")
     context.events.note(Level.DEBUG, f"run: logs in {handle.job_dir}")
     try:
+        environment = _environment(plan)
         line.steadily(lambda at: launch(at, handle, starts, environment, expected=expected))
     except HostError as problem:
         context.progress.launched = isinstance(problem, StateUnknownError)
         raise
 
 
-def _starts(context: JobContext, handle: JobHandle, commands: BuiltTasks) -> tuple[TaskStart, ...]:
-    job, uid = context.job, context.facts.uid
-    secrets = tuple(job.env)
-    return tuple(
-        TaskStart(
-            task=task.task,
-            argv=launched(
-                built, job.launch(number, task.task, built, uid=uid, paths=context.paths), secrets
-            ),
-            engine=task.engine,
-            container=task.container,
-            own=owning(built, root=context.paths.root, uid=uid, labels=job.labels(task.task, uid)),
-        )
-        for number, (task, (_, built)) in enumerate(zip(handle.tasks, commands, strict=True), 1)
+def _task_start(plan: JobPlan, task: BuiltTask) -> TaskStart:
+    commands = task.commands
+    return TaskStart(
+        task=task.name,
+        argv=launched(commands, task.launch, tuple(plan.env)),
+        engine=commands.engine,
+        container=task.container,
+        own=owning(commands, root=plan.paths.root, uid=plan.uid, labels=task.labels),
     )
 
 
-def _environment(job: Job, commands: BuiltTasks) -> dict[str, Secret]:
-    """Return what the supervisor exports: the secrets, under the names that the engine takes."""
+def _environment(plan: JobPlan) -> dict[str, Secret]:
+    """Return the variables for the supervisor: secrets have the names that the engine expects."""
+    platform, engine = plan.image.platform, plan.tasks[0].commands.engine
     public = {
-        name: Secret(value) for _, built in commands for name, value in built.environment.items()
+        name: Secret(value)
+        for task in plan.tasks
+        for name, value in task.commands.environment.items()
     }
-    engine = commands[0][1].engine
-    handed = {secret_variable(job.platform, engine, name): value for name, value in job.env.items()}
-    return {**public, **handed}
+    secrets = {secret_variable(platform, engine, name): item for name, item in plan.env.items()}
+    return {**public, **secrets}
 
 
 def _write(files: Sequence[tuple[GeneratedFile, str]], connection: Connection) -> None:

@@ -15,7 +15,7 @@ from mlcube_remote.events.outcome import JobOutcome, Status
 from mlcube_remote.jobs.lookup import Attempt, last_attempts
 from mlcube_remote.jobs.records import record_outcome
 from mlcube_remote.plan.assignment import make_job, slots
-from mlcube_remote.plan.job import Job, RunRequest
+from mlcube_remote.plan.job import JobSpec, RunRequest
 from mlcube_remote.runs.store import Store
 from mlcube_remote.scheduling.pool import PoolJob
 from mlcube_remote.scheduling.scheduler import HostSlots, JobStart
@@ -26,7 +26,9 @@ def host_slots(request: RunRequest) -> tuple[HostSlots, ...]:
     return tuple(HostSlots(host=host.name, slots=slots(request, host)) for host in request.hosts)
 
 
-def build_queue(request: RunRequest, jobs: tuple[Job, ...], store: Store) -> tuple[PoolJob, ...]:
+def build_queue(
+    request: RunRequest, jobs: tuple[JobSpec, ...], store: Store
+) -> tuple[PoolJob, ...]:
     """Return the jobs to place, in their order.
 
     One that an earlier client of the run may have begun goes where that was, and nowhere else.
@@ -46,7 +48,7 @@ def build_queue(request: RunRequest, jobs: tuple[Job, ...], store: Store) -> tup
 
 
 def _pool_job(
-    request: RunRequest, job: Job, hosts: set[str], last: Attempt | None, store: Store
+    request: RunRequest, job: JobSpec, hosts: set[str], last: Attempt | None, store: Store
 ) -> PoolJob:
     # What was claimed but not launched may be begun anywhere.
     was_begun = last is not None and last.status != Status.NOT_STARTED.value
@@ -75,7 +77,7 @@ def _note(request: RunRequest, job_id: str, store: Store, outcome: JobOutcome) -
 
 
 def _work(
-    request: RunRequest, job: Job, start: JobStart, run: RunContext, settle: RetryDecision
+    request: RunRequest, job: JobSpec, start: JobStart, run: RunContext, settle: RetryDecision
 ) -> JobOutcome:
     host = next(host for host in request.hosts if host.name == start.host)
     placed = make_job(request, host, job.trial, attempt=start.attempt)
