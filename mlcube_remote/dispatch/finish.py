@@ -88,7 +88,7 @@ def finish_job(
     if run.store is not None:
         record_outcome(run.store, *job, outcome, progress.handle)
     if reason := settle(outcome):
-        events.moved(reason)
+        events.retried(reason)
     else:
         events.finished(outcome)
     return outcome

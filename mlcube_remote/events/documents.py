@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Outcomes as what JSON knows: the words of ``--output=json``, of records and of results."""
+"""Outcomes as JSON documents, for ``--output=json``, records and results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mlcube_remote.events.outcome import JobOutcome, PulledOutput, TaskOutcome
 
 
 def job_document(outcome: JobOutcome) -> dict[str, Any]:
-    """Return a job as a program can read it."""
+    """Return the JSON document of a job."""
     return {
         "host": outcome.host or None,
         "job": outcome.job or None,
@@ -54,7 +54,7 @@ def _output(output: PulledOutput) -> dict[str, Any]:
 
 
 def error_document(error: MLCubeRemoteError) -> dict[str, Any]:
-    """Return an error as a program can read it."""
+    """Return the JSON document of an error."""
     return {
         "kind": type(error).__name__.removesuffix("Error"),
         "message": error.message,

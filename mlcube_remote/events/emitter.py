@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Telling what happens: one job's events, on one clock, with its stages timed."""
+"""Emit the events of one job, on one clock, and time its stages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from mlcube_remote.transport.base import OutputSink, Stream
 
 @attrs.define
 class StageNotes:
-    """What a stage wants to be said of it when it ends."""
+    """What a stage reports when it ends."""
 
     detail: str = ""
     skipped: bool = False
@@ -37,15 +37,16 @@ class StageNotes:
 
 @attrs.define(kw_only=True)
 class JobEvents:
-    """Gives off the events of one job and keeps its seconds per stage."""
+    """Emits the events of one job, and adds up the seconds of each stage."""
 
     host: str
     job: str = ""
-    """The job's name where its host may have several."""
+    """The job's name, if its host may have several."""
     began: float
-    """When the run began, on the monotonic clock."""
+    """Start of the run, on the monotonic clock."""
     sink: EventSink
     seconds: dict[str, float] = attrs.field(factory=dict)
+    """Stage name → seconds so far."""
 
     def _now(self) -> float:
         return time.monotonic() - self.began
@@ -57,21 +58,21 @@ class JobEvents:
             "at": self._now() if at is None else at,
         }
 
-    def _tell(self, event: Event) -> None:
+    def _emit(self, event: Event) -> None:
         self.sink(event)
 
     @contextmanager
     def stage(self, stage: Stage, task: str | None = None) -> Iterator[StageNotes]:
-        """Time a stage; it counts as finished only when the block ends without an error."""
+        """Time a stage. It counts as finished only if the block ends without an error."""
         start = self._now()
-        self._tell(StageStarted(**self._about(start), stage=stage, task=task))
+        self._emit(StageStarted(**self._about(start), stage=stage, task=task))
         notes = StageNotes()
         try:
             yield notes
         finally:
             took = self._now() - start
             self.seconds[stage.value] = self.seconds.get(stage.value, 0.0) + took
-        self._tell(
+        self._emit(
             StageFinished(
                 **self._about(),
                 stage=stage,
@@ -83,25 +84,25 @@ class JobEvents:
         )
 
     def progress(self, stage: Stage, detail: str, fraction: float | None = None) -> None:
-        """Tell how far a stage is."""
-        self._tell(StageProgress(**self._about(), stage=stage, detail=detail, fraction=fraction))
+        """Report the progress of a stage."""
+        self._emit(StageProgress(**self._about(), stage=stage, detail=detail, fraction=fraction))
 
     def note(self, level: Level, text: str) -> None:
-        """Tell the user something in a line."""
-        self._tell(Note(**self._about(), level=level, text=text))
+        """Show the user one line of text."""
+        self._emit(Note(**self._about(), level=level, text=text))
 
     def output(self, stage: Stage, task: str | None) -> OutputSink:
-        """Return a sink that gives off a program's bytes as events."""
+        """Return a sink that emits a program's bytes as events."""
 
         def pass_on(stream: Stream, data: bytes) -> None:
-            self._tell(Output(**self._about(), stage=stage, task=task, stream=stream, data=data))
+            self._emit(Output(**self._about(), stage=stage, task=task, stream=stream, data=data))
 
         return pass_on
 
     def finished(self, outcome: JobOutcome) -> None:
-        """Tell that the job is over."""
-        self._tell(JobFinished(**self._about(), outcome=outcome))
+        """Report that the job is over."""
+        self._emit(JobFinished(**self._about(), outcome=outcome))
 
-    def moved(self, reason: str) -> None:
-        """Tell that the job is to be done again."""
-        self._tell(JobRetried(**self._about(), reason=reason))
+    def retried(self, reason: str) -> None:
+        """Report that the job will be retried."""
+        self._emit(JobRetried(**self._about(), reason=reason))

@@ -9,18 +9,18 @@ from mlcube_remote.errors import GivenUpError, StoppedByUserError, TaskTimeoutEr
 from mlcube_remote.events.outcome import JobOutcome, Status
 
 PRECEDENCE = (118, 123, 121, 120, 122, 117, 124, 70, 2)
-"""Of several kinds of trouble, the first of these is the one to look at first."""
+"""Exit codes by urgency: if jobs failed in several ways, the first of these is returned."""
 
 FAILED = 1
 
 
 def exit_code(outcomes: Sequence[JobOutcome]) -> int:
-    """Return what the process ends with.
+    """Return the exit code of the process.
 
-    One job: the exit code of its first task that failed, or of the error that ended it. Several:
-    the first kind of trouble by :data:`PRECEDENCE`, else 1 if anything failed. None: 0.
+    One job: the exit code of its first failed task, or of the error that ended it. Several jobs:
+    the first that applies of :data:`PRECEDENCE`, else 1 if any job failed. No job: 0.
     """
-    # Who was cancelled because of others says nothing of his own.
+    # A job that was cancelled because others failed has no failure of its own.
     own = [outcome for outcome in outcomes if not isinstance(outcome.error, GivenUpError)]
     several, outcomes = len(outcomes) > 1, own or outcomes
     codes = [job_exit_code(outcome) for outcome in outcomes]
@@ -38,7 +38,7 @@ def exit_code(outcomes: Sequence[JobOutcome]) -> int:
 
 
 def job_exit_code(outcome: JobOutcome) -> int:
-    """Return what a run of this job alone ends with."""
+    """Return the exit code of a run with this job alone."""
     if outcome.succeeded:
         return 0
     if outcome.error is not None:
@@ -51,6 +51,6 @@ def job_exit_code(outcome: JobOutcome) -> int:
         if task.timed_out:
             return TaskTimeoutError.exit_code
         if task.status is not Status.SUCCEEDED:
-            # A task that ended with 0 and still failed lacks an output.
+            # A task that failed although its exit code is 0 lacks an output.
             return task.exit_code or FAILED
     return FAILED

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose fault it is that a job failed: a program that fails needs another cure than a host."""
+"""What made a job fail: its task, its host or a user. Each needs another remedy."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
 
 
 class FailureKind(Enum):
-    """What kept a job from success."""
+    """What made a job fail."""
 
     NONE = "none"
-    """Nothing: it succeeded, or goes on."""
+    """Nothing: it succeeded, or is still running."""
     TASK = "task"
-    """Its program ended with an error, took too much time or memory, or left an output out."""
+    """Its program failed, exceeded a limit of time or memory, or did not write an output."""
     HOST = "host"
-    """Its host could not be used, gave no outputs back, or ended the task under way."""
+    """Its host could not be used, did not return the outputs, or killed the task."""
     CANCELLED = "cancelled"
-    """Somebody wanted it to stop."""
+    """A user stopped it, or it was cancelled because other jobs failed."""
     UNKNOWN = "unknown"
-    """Nobody knows: it may go on."""
+    """Its host cannot be asked; the job may still run."""
 
 
 def failure_kind(outcome: JobOutcome) -> FailureKind:
-    """Return what kept a job from success."""
+    """Return what made a job fail."""
     if outcome.status in {Status.SUCCEEDED, Status.RUNNING}:
         return FailureKind.NONE
     if outcome.status is Status.UNKNOWN:
@@ -39,7 +39,7 @@ def failure_kind(outcome: JobOutcome) -> FailureKind:
 
 
 def task_failure_kind(task: TaskOutcome) -> FailureKind:
-    """Return what kept a task from success; one that never began has no fault of its own."""
+    """Return what made a task fail; a task that never started has no failure of its own."""
     if task.status in {Status.FAILED, Status.KILLED}:
         return FailureKind.HOST if task.by_host else FailureKind.TASK
     return {

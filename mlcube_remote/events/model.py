@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens during a run, as values. Progress, logs, JSON and records are consumers of these."""
+"""Events of a run. The progress display, logs, JSON output and records consume them."""
 
 from __future__ import annotations
 
@@ -25,27 +25,28 @@ class Stage(Enum):
 
 @attrs.frozen(kw_only=True)
 class Event:
-    """Base of all events; ``at`` is seconds since the run began (monotonic clock)."""
+    """Base of all events."""
 
     host: str
     at: float
+    """Seconds since the run started, by the monotonic clock."""
     job: str = ""
-    """The job's name in a sweep or among shards; nothing where each host has one job."""
+    """The job's name in a sweep or among shards; empty if each host has one job."""
 
     @property
     def name(self) -> str:
-        """What tells the job from the others of its run."""
+        """The job's name, unique in its run."""
         return self.job or self.host
 
     @property
     def label(self) -> str:
-        """What it is called in front of people."""
+        """The job's name as shown to users."""
         return label(self.job, self.host)
 
 
 @attrs.frozen(kw_only=True)
 class StageStarted(Event):
-    """A stage began; ``task`` is set for :attr:`Stage.RUN`."""
+    """A stage has started; ``task`` is set for :attr:`Stage.RUN`."""
 
     stage: Stage
     task: str | None = None
@@ -53,16 +54,17 @@ class StageStarted(Event):
 
 @attrs.frozen(kw_only=True)
 class StageProgress(Event):
-    """How far a stage is: a short text, and a fraction between 0 and 1 where one is known."""
+    """The progress of a stage."""
 
     stage: Stage
     detail: str
     fraction: float | None = None
+    """Between 0 and 1; ``None`` if unknown."""
 
 
 @attrs.frozen(kw_only=True)
 class StageFinished(Event):
-    """A stage ended after ``seconds``; ``skipped`` says there was nothing to do (image present)."""
+    """A stage has ended; ``skipped`` if there was nothing to do, such as an image present."""
 
     stage: Stage
     task: str | None = None
@@ -73,7 +75,7 @@ class StageFinished(Event):
 
 @attrs.frozen(kw_only=True)
 class Output(Event):
-    """Bytes that a task (or, in configure, the engine) wrote, exactly as written."""
+    """Bytes exactly as a task, or the engine during configure, wrote them."""
 
     stage: Stage
     task: str | None
@@ -82,7 +84,7 @@ class Output(Event):
 
 
 class Level(Enum):
-    """How loud a note is."""
+    """Importance of a note."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -91,7 +93,7 @@ class Level(Enum):
 
 @attrs.frozen(kw_only=True)
 class Note(Event):
-    """Something worth telling the user, in one line."""
+    """One line of text for the user."""
 
     level: Level
     text: str
@@ -99,17 +101,17 @@ class Note(Event):
 
 @attrs.frozen(kw_only=True)
 class JobRetried(Event):
-    """The job did not come to an end on this host, and is to be done again, here or elsewhere."""
+    """An attempt has failed, and the job will be retried on this or another host."""
 
     reason: str
 
 
 @attrs.frozen(kw_only=True)
 class JobFinished(Event):
-    """The job is over."""
+    """The job is over, and will not be retried."""
 
     outcome: JobOutcome
 
 
 EventSink = Callable[[Event], None]
-"""Consumes events; called from many threads, so it must lock what it shares."""
+"""Consumes events. It is called from many threads, so it must lock what it shares."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How jobs end, as values that reports and records are built from."""
+"""Outcomes of jobs and tasks. Reports and records are built from them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from mlcube_remote.runs.ids import label
 
 
 class Status(Enum):
-    """The words a user sees for the end of a job or of one of its tasks."""
+    """The state of a job or task, as shown to users."""
 
     RUNNING = "running"
-    """It goes on, and nobody here follows it any more."""
+    """It is still running, and this command no longer follows it."""
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     KILLED = "killed"
@@ -30,70 +30,72 @@ class Status(Enum):
 
 @attrs.frozen(kw_only=True)
 class TaskOutcome:
-    """How one task of a job ended."""
+    """The outcome of one task."""
 
     task: str
     status: Status
     exit_code: int | None = None
-    """The program's own exit code; ``None`` when it never ran or cannot be known."""
+    """Exit code of the program; ``None`` if it never ran, or if the code is unknown."""
     reason: str = ""
-    """Why, when the exit code alone does not say: ``out of memory``, ``failed to start: …``."""
+    """More than the exit code says, such as ``out of memory`` or ``failed to start: …``."""
     seconds: float | None = None
+    """Duration."""
     started: int | None = None
-    """When it began, in seconds since the epoch by the host's clock."""
+    """Start, in seconds since the epoch by the host's clock."""
     finished: int | None = None
+    """End, in seconds since the epoch by the host's clock."""
     timed_out: bool = False
-    """Whether it was ended because its time was over."""
+    """Whether it was ended at its time limit."""
     by_host: bool = False
-    """Whether its host ended it, rather than itself or its limits."""
+    """Whether its host ended it, rather than the program itself or one of its limits."""
 
 
 @attrs.frozen(kw_only=True)
 class PulledOutput:
-    """One declared output that is now on this machine."""
+    """One declared output that is on this machine."""
 
     task: str
     name: str
     path: Path
-    """Where it is here, absolute."""
+    """Absolute path on this machine."""
     is_partial: bool = False
-    """Whether its task was still at work, or did not end well, when it was pulled."""
+    """Whether its task was still running, or had failed, when it was pulled."""
     content: OutputContent | None = None
-    """What it holds; ``None`` where that could not be read."""
+    """Its size, digest and metrics; ``None`` if it could not be read."""
 
 
 @attrs.frozen(kw_only=True)
 class JobOutcome:
-    """How one job ended."""
+    """The outcome of one job."""
 
     host: str
-    """Where it was; nothing when no host was found for it."""
+    """Name of its host; empty if no host was found for it."""
     job: str = ""
-    """Its name in a sweep or among shards; nothing where each host has one job."""
+    """Its name in a sweep or among shards; empty if each host has one job."""
     parameters: Mapping[str, str] = attrs.field(factory=dict)
-    """What a sweep gave it."""
+    """The values that a sweep gave it."""
     attempt: int = 1
-    """How often it has been begun, this time included."""
+    """Number of the attempt, counted from 1."""
     platform: str
     status: Status
     tasks: tuple[TaskOutcome, ...] = ()
     error: MLCubeRemoteError | None = None
-    """What ended the job early, when that was not a task's own failure."""
+    """What ended the job early, unless a task failed."""
     seconds: Mapping[str, float]
-    """Stage name → seconds; a stage that was not reached is absent."""
+    """Stage name → seconds; stages that did not start are absent."""
     outputs: tuple[PulledOutput, ...] = ()
 
     @property
     def name(self) -> str:
-        """What tells the job from the others of its run."""
+        """The job's name, unique in its run."""
         return self.job or self.host
 
     @property
     def label(self) -> str:
-        """What it is called in front of people."""
+        """The job's name as shown to users."""
         return label(self.job, self.host)
 
     @property
     def succeeded(self) -> bool:
-        """Whether every task ended with 0 and its outputs are here."""
+        """Whether every task ended with 0 and all outputs are on this machine."""
         return self.status is Status.SUCCEEDED

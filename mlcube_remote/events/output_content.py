@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-r"""What an output holds, in a few words that can be kept, compared and verified.
+r"""Size, digest and metrics of an output, to be recorded, compared and verified.
 
-A directory's digest is what this prints in it, so that anybody can check it::
+The digest of a directory is what this command prints in it::
 
     find . -type f -printf '%P\0' | LC_ALL=C sort -z | xargs -0r sha256sum -z -- | sha256sum
 """
@@ -21,40 +21,41 @@ import attrs
 from mlcube_remote.errors import UsageError
 from mlcube_remote.runs.digests import Digests
 
-OURS = ".mlcube-remote"
-"""Beginning of the names of files that are no part of an output."""
+OWN_PREFIX = ".mlcube-remote"
+"""Prefix of our own files, which are not part of an output."""
 
-LARGEST = 1024 * 1024
-"""Bytes beyond which a JSON or YAML file is data rather than metrics."""
+MAX_METRICS_FILE = 1024 * 1024
+"""Maximum size in bytes of a JSON or YAML file with metrics; larger files are data."""
 
-MOST = 200
-"""Numbers that are taken from one file."""
+MAX_METRICS = 200
+"""Maximum number of metrics read from one file."""
 
-_LONGEST = 100
-"""Characters of a number's name; longer ones name no column."""
+_MAX_NAME = 100
+"""Maximum number of characters in the name of a metric."""
 
 
 @attrs.frozen(kw_only=True)
 class OutputContent:
-    """What one output holds."""
+    """Size, digest and metrics of one output."""
 
     files: int
+    """Number of files."""
     size: int
-    """Bytes of all its files."""
+    """Size of all its files, in bytes."""
     sha256: str
-    """Of the file; of a directory as the module says. In hex."""
+    """Digest of the file, or of the directory as the module says, in hex."""
     metrics: Mapping[str, int | float] = attrs.field(factory=dict)
-    """Numbers in a JSON or YAML file, by their dotted keys."""
+    """Dotted key → number, from a JSON or YAML file."""
 
 
 def describe_output(path: Path, digests: Digests) -> OutputContent | None:
-    """Return what is at a path: a file, or a directory with its files; links in it do not count.
+    """Describe a file, or a directory with its files; links in the directory do not count.
 
     Returns:
-        ``None`` where some of it cannot be read.
+        The description; ``None`` if any file cannot be read.
     """
     try:
-        # A pipe, say, could not be read to its end.
+        # Other kinds, such as a pipe, could not be read to their end.
         return _content(path, digests) if path.is_file() or path.is_dir() else None
     except OSError:
         return None
@@ -77,7 +78,7 @@ def _content(path: Path, digests: Digests) -> OutputContent:
 def _files(folder: Path, prefix: str) -> Iterator[str]:
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(OURS):
+            if entry.name.startswith(OWN_PREFIX):
                 continue
             if entry.is_dir(follow_symlinks=False):
                 yield from _files(folder / entry.name, f"{prefix}{entry.name}/")
@@ -86,19 +87,19 @@ def _files(folder: Path, prefix: str) -> Iterator[str]:
 
 
 def read_metrics(path: Path) -> dict[str, int | float]:
-    """Return the numbers of a JSON or YAML file by their dotted keys; of any other file, none.
+    """Return dotted key → number of a JSON or YAML file; other and damaged files have no metrics.
 
-    Lists are passed over, and so is what is no finite number. A file that is damaged has none.
+    Lists, NaN and infinities are ignored.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The file cannot be read.
     """
-    if path.suffix not in {".json", ".yaml", ".yml"} or path.stat().st_size > LARGEST:
+    if path.suffix not in {".json", ".yaml", ".yml"} or path.stat().st_size > MAX_METRICS_FILE:
         return {}
     try:
         found: dict[str, int | float] = {}
         for key, number in _numbers(_parsed(path), ""):
-            if len(found) == MOST:
+            if len(found) == MAX_METRICS:
                 break
             found[key] = number
     except (ValueError, RecursionError, UsageError):
@@ -118,12 +119,12 @@ def _numbers(value: Any, key: str) -> Iterator[tuple[str, int | float]]:
     if isinstance(value, Mapping):
         for name, item in value.items():
             yield from _numbers(item, f"{key}.{name}" if key else str(name))
-    elif key and len(key) <= _LONGEST and _is_number(value):
+    elif key and len(key) <= _MAX_NAME and _is_number(value):
         yield key, value
 
 
 def _is_number(value: Any) -> bool:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
-    # An integer with thousands of digits is no measurement, and no other program could read it.
+    # An integer with thousands of digits is not a measurement, and other programs cannot read it.
     return abs(value) < 2**63 if isinstance(value, int) else math.isfinite(value)

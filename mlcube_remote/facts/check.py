@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``hosts check``: would a run work there? Every failure comes with the command that mends it."""
+"""``hosts check``: would a run work on this host? Each failure names the command that fixes it."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.transport.base import Connection
 
 LOW_DISK = 2 * 1000**3
-"""Bytes; with less free, most images would not fit."""
+"""Bytes of free disk below which most images do not fit."""
 
 
 @attrs.frozen(kw_only=True)
 class CheckResult:
-    """One question to a host, and its answer."""
+    """The result of one check on a host."""
 
     name: str
     """``reachable``, ``host key``, ``login``, ``rsync``, …"""
@@ -47,16 +47,16 @@ class CheckResult:
 
 @attrs.frozen(kw_only=True)
 class HostCheck:
-    """All answers of one host; the first failed one usually hides what comes after it."""
+    """All checks of one host. After the first failure, later checks are usually not made."""
 
     host: str
     checks: tuple[CheckResult, ...]
     exit_code: int = 0
-    """0, or what a run on the host would have ended with."""
+    """Exit code that a run on the host would have."""
 
     @property
     def passed(self) -> bool:
-        """Whether a run would work there."""
+        """Whether a run would work on the host."""
         return all(check.passed for check in self.checks)
 
 
@@ -76,17 +76,17 @@ def check_all(
     system: SystemSettings = NO_SYSTEM_SETTINGS,
     parallel: int = 32,
 ) -> tuple[HostCheck, ...]:
-    """Check hosts at once and return what each answered, in order.
+    """Check hosts in parallel, and return the results in the same order.
 
     Args:
-        hosts: What to check.
+        hosts: The hosts.
         connect: Opens a connection.
-        platform: Which engine to ask for, instead of the one of the host's inventory entry.
+        platform: The platform to check; ``None``: the one in the host's inventory entry.
         system: The user's own platforms.
-        parallel: How many at a time.
+        parallel: Maximum number of hosts checked at the same time.
 
     Raises:
-        UsageError: There is no such platform, or the user's own file is wrong about it.
+        UsageError: The platform does not exist, or the user's settings of it are wrong.
     """
     todo = list(hosts)
     engines = [named_platform(platform or host.platform or "docker", host, system) for host in todo]
@@ -97,20 +97,21 @@ def check_all(
 def check_host(
     connect: Callable[[Host], Connection], host: Host, platform: UserPlatform
 ) -> HostCheck:
-    """Check one host; never raises for what is wrong with it."""
+    """Check one host. Problems of the host are results, not exceptions."""
     checks: list[CheckResult] = []
-    began = time.monotonic()
+    started = time.monotonic()
     try:
         connection = connect(host)
     except HostError as problem:
-        return HostCheck(host=host.name, checks=_refused(problem), exit_code=problem.exit_code)
-    took = f"{(time.monotonic() - began) * 1000:.0f} ms"
+        checks += _connect_checks(problem)
+        return HostCheck(host=host.name, checks=tuple(checks), exit_code=problem.exit_code)
+    duration = f"{(time.monotonic() - started) * 1000:.0f} ms"
     if not host.is_local:
         checks += [CheckResult(name=name, passed=True, detail="ok") for name in _CONNECTING]
-        checks[-1] = attrs.evolve(checks[-1], detail=f"ok, {took}")
+        checks[-1] = attrs.evolve(checks[-1], detail=f"ok, {duration}")
     with closing(connection):
         try:
-            _ask(connection, host, platform, checks)
+            _check_connected(connection, host, platform, checks)
         except HostError as problem:
             checks.append(
                 CheckResult(name="shell", passed=False, detail=problem.reason, hint=problem.hint)
@@ -119,11 +120,9 @@ def check_host(
     return HostCheck(host=host.name, checks=tuple(checks), exit_code=code)
 
 
-def _refused(problem: HostError) -> tuple[CheckResult, ...]:
-    at = next(
-        (name for kind, name in _STOPPED_AT if isinstance(problem, kind)),
-        _CONNECTING[0],
-    )
+def _connect_checks(problem: HostError) -> tuple[CheckResult, ...]:
+    """Return the checks up to the one that failed with ``problem``."""
+    at = next((name for kind, name in _STOPPED_AT if isinstance(problem, kind)), _CONNECTING[0])
     passed = _CONNECTING[: _CONNECTING.index(at)]
     return (
         *(CheckResult(name=name, passed=True, detail="ok") for name in passed),
@@ -131,10 +130,10 @@ def _refused(problem: HostError) -> tuple[CheckResult, ...]:
     )
 
 
-def _ask(
+def _check_connected(
     connection: Connection, host: Host, platform: UserPlatform, checks: list[CheckResult]
 ) -> None:
-    # Without a usable shell this fails, and nothing is known of the directory.
+    # This fails without a usable shell; otherwise the next check would blame the directory.
     connection.call("mlcr_whoami")
     try:
         facts = probe_host(connection, remote_root=host.remote_root, cube_room="")
@@ -157,8 +156,8 @@ def _ask(
 
 
 def _disk(connection: Connection, root: str) -> CheckResult:
-    told = connection.call("mlcr_disk", root).text.strip()
-    free = int(told) * 1024 if told.isdigit() else 0
+    kibibytes = connection.call("mlcr_disk", root).text.strip()
+    free = int(kibibytes) * 1024 if kibibytes.isdigit() else 0
     passed = free >= LOW_DISK
     return CheckResult(
         name="disk",
@@ -172,13 +171,13 @@ def _engine(
     connection: Connection, host: Host, chosen: UserPlatform, facts: HostFacts
 ) -> CheckResult:
     platform = chosen.platform
-    everywhere = chosen.settings.get(platform, platform)
-    configured = str(host.settings.get(platform, {}).get(platform) or everywhere)
+    default = chosen.settings.get(platform, platform)
+    configured = str(host.settings.get(platform, {}).get(platform) or default)
     try:
         engine = tuple(shlex.split(configured))
     except ValueError as error:
         return CheckResult(name="engine", passed=False, detail=f"{platform}: {error}: {configured}")
-    whose = "" if engine == (platform,) else f", as configured: {configured}"
+    origin = "" if engine == (platform,) else f", as configured: {configured}"
     if platform in CONTAINER_ENGINES:
         reply = connection.call("mlcr_engine", *engine)
     else:
@@ -186,15 +185,15 @@ def _engine(
             if not facts.programs:
                 return _unfit(missing_program_error(host.name, platform))
             engine = (installed(platform, facts.programs),)
-            whose = "" if engine == (platform,) else f", in the place of {platform}"
+            origin = "" if engine == (platform,) else f", instead of {platform}"
         reply = connection.call("mlcr_version", *engine)
     if not reply.ok:
         return _unfit(engine_error(connection, platform, engine, reply))
-    # Of Apptainer and Singularity the answer begins with the name.
-    detail = reply.text.strip()
-    named = platform not in CONTAINER_ENGINES and detail[:1].isalpha()
-    told = detail if named else f"{platform} {detail}"
-    return CheckResult(name="engine", passed=True, detail=f"{told}{whose}")
+    # Apptainer and Singularity print their name before the version.
+    version = reply.text.strip()
+    has_name = platform not in CONTAINER_ENGINES and version[:1].isalpha()
+    detail = version if has_name else f"{platform} {version}"
+    return CheckResult(name="engine", passed=True, detail=f"{detail}{origin}")
 
 
 def _unfit(problem: HostUnfitError) -> CheckResult:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""GPUs for one job alone, leased on the host: no other job there gets the same ones."""
+"""Lease GPUs on a host to one job, so that no other job gets them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from mlcube_remote.plan.gpu_requests import Device
 from mlcube_remote.transport.base import Connection, Reply
 from mlcube_remote.transport.quoting import quote_words
 
-_TOO_FEW, _CONTENDED, _NOBODY_TO_ASK = 16, 18, 127
-_WAITS = 5.0
-"""Seconds between two looks for free GPUs."""
+_TOO_FEW, _CONTENDED, _NO_NVIDIA_SMI = 16, 18, 127
+_POLL_INTERVAL_S = 5.0
+"""Interval between two checks for free GPUs."""
 _TRIES = 10
-"""How often others may be in the way who take GPUs at the same moment."""
-_STEP = 0.3
-"""Seconds, at the most, before the second try; before later ones there are more."""
-_PATIENCE = 250.0
-"""Seconds for an answer: questions to the driver and the engine, and others who ask at once."""
+"""Number of tries while other jobs lease GPUs at the same moment."""
+_STEP_S = 0.3
+"""Maximum delay before the second try; each later delay is longer by as much."""
+_TIMEOUT_S = 250.0
+"""Time for an answer: the host asks the driver and the engine, and may wait for other jobs."""
 
 
 def lease_gpus(
@@ -34,62 +34,63 @@ def lease_gpus(
     only: Sequence[str] = (),
     wait: Callable[[str], None] | None = None,
 ) -> tuple[Device, ...]:
-    """Lease GPUs for a claimed job; they are its own until it is over.
+    """Lease GPUs to a claimed job until it is over.
 
     Args:
         connection: The host.
-        job_dir: The job's directory there.
-        count: How many.
-        engine: The container engine's command, whose labels tell of others' devices.
-        only: Numbers or UUIDs of those that may be taken; none: any of the host.
-        wait: Wait for GPUs to become free; told why, once.
+        job_dir: The job's directory on the host.
+        count: Number of GPUs.
+        engine: The container engine's command; labels of its containers name leased GPUs.
+        only: Indexes or UUIDs of the GPUs that may be leased; empty: all of the host.
+        wait: Called once with the reason if too few GPUs are free; then this function waits for
+            them. ``None``: do not wait.
 
     Returns:
-        The devices; none where the host has nobody who could tell of any.
+        The devices; empty if the host has no driver to ask.
 
     Raises:
-        BusyError: Too few are free, or others take them all the time, and nobody wants to wait.
-        HostUnfitError: There are not so many.
-        HostError: They could not be leased.
+        BusyError: Too few GPUs are free, and ``wait`` is ``None``.
+        HostUnfitError: The host has fewer GPUs than ``count``.
+        HostError: The lease failed.
     """
     tries = 0
-    told = False
+    is_reported = False
     while True:
         reply = connection.call(
-            "mlcr_lease", job_dir, str(count), quote_words(engine), *only, timeout=_PATIENCE
+            "mlcr_lease", job_dir, str(count), quote_words(engine), *only, timeout=_TIMEOUT_S
         )
-        if reply.code == _NOBODY_TO_ASK:
+        if reply.code == _NO_NVIDIA_SMI:
             return ()
         if reply.ok:
             found = [value.split() for key, value in records(reply) if key == "gpu"]
             return tuple(Device(index, uuid) for index, uuid in found)
         if reply.code == _CONTENDED and (tries := tries + 1) < _TRIES:
-            # Whoever met us tries again as well: not at the same moment.
-            time.sleep(random.uniform(0, tries * _STEP))  # noqa: S311 - nobody's secret
+            # The other job tries again too, so wait for a random time.
+            time.sleep(random.uniform(0, tries * _STEP_S))  # noqa: S311 - not a secret
             continue
         busy = _busy(connection, reply, count)
         if wait is None:
             raise busy
-        if not told:
+        if not is_reported:
             wait(busy.reason)
-            told = True
+            is_reported = True
         tries = 0
-        time.sleep(_WAITS)
+        time.sleep(_POLL_INTERVAL_S)
 
 
 def _busy(connection: Connection, reply: Reply, count: int) -> BusyError:
-    """Return why GPUs cannot be had now.
+    """Return the error for GPUs that other jobs hold.
 
     Raises:
-        HostUnfitError: There are not so many.
-        HostError: It is not that others have them.
+        HostUnfitError: The host has fewer GPUs than ``count``.
+        HostError: The lease failed for another reason.
     """
     top = f"mlcube-remote hosts top {connection.name}"
     if reply.code == _CONTENDED:
         return BusyError(
             connection.name,
-            f"others took GPUs there at the same moment, each of the {_TRIES} times it was tried",
-            hint=f"run it again, wait for them (--wait), or see who has GPUs: {top}",
+            f"other jobs leased GPUs at the same moment in each of {_TRIES} tries",
+            hint=f"run it again, wait for free GPUs (--wait), or see who uses them: {top}",
         )
     if reply.code != _TOO_FEW:
         said = reply.stderr.decode("utf-8", "replace").strip() or f"status {reply.code}"
@@ -99,11 +100,11 @@ def _busy(connection: Connection, reply: Reply, count: int) -> BusyError:
     if total < count:
         raise HostUnfitError(
             connection.name,
-            f"the job asks for {count} GPUs, and there are {total} that it may have",
-            hint="ask for fewer (--gpus), or choose another host",
+            f"the job asks for {count} GPUs, and the host has {total} for it",
+            hint="ask for fewer (--gpus), or use another host",
         )
     return BusyError(
         connection.name,
         f"{free} of {total} GPUs are free, and the job asks for {count}",
-        hint=f"wait for them (--wait), or see who has them: {top}",
+        hint=f"wait for them (--wait), or see who uses them: {top}",
     )

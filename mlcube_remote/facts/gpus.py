@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The GPUs of a host, as NVIDIA's driver tells them: shown by ``hosts check``, missed by a run."""
+"""The GPUs of a host, as NVIDIA's driver reports them."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from mlcube_remote.commands.model import TaskCommands
 from mlcube_remote.errors import HostUnfitError
 from mlcube_remote.transport.base import Connection
 
-_NOBODY_TO_ASK = 127
+_NO_NVIDIA_SMI = 127
 
 
 @attrs.frozen(kw_only=True)
 class Gpus:
-    """What a host has."""
+    """The GPUs of a host."""
 
     found: tuple[str, ...] = ()
     """Name and memory of each: ``NVIDIA H100 80GB HBM3, 81559 MiB``."""
     problem: str = ""
-    """Why there is none, in one line."""
+    """Why there are none, in one line."""
 
     def __str__(self) -> str:
         if not self.found:
@@ -41,7 +41,7 @@ def ask_gpus(connection: Connection) -> Gpus:
     lines = [line.strip() for line in reply.text.splitlines() if line.strip()]
     if reply.ok and lines:
         return Gpus(found=tuple(lines))
-    if reply.code == _NOBODY_TO_ASK and not lines:
+    if reply.code == _NO_NVIDIA_SMI and not lines:
         return Gpus(problem="nvidia-smi was not found")
     return Gpus(problem=next(iter(lines), f"nvidia-smi failed (status {reply.code})"))
 
@@ -49,22 +49,22 @@ def ask_gpus(connection: Connection) -> Gpus:
 def missing_gpu_warning(
     connection: Connection, tasks: Iterable[TaskCommands], asked: str | None = None
 ) -> str | None:
-    """Return what is to be said where a task's GPUs are not there and nobody would complain.
+    """Return a warning if a task asks for GPUs, the host has none, and its engine ignores that.
 
-    Docker and Podman refuse to start such a task; Singularity and Apptainer run it without. A
-    setting (``--nv``) means GPUs where there are some; who asks for them on the command line is
-    not to wait for days for a task that runs without.
+    Docker and Podman refuse to start such a task; Singularity and Apptainer run it without GPUs.
+    The setting ``--nv`` of a cube means "if there are any". An explicit ``--gpus`` is an error, so
+    that a task does not run for days on the CPU by mistake.
 
     Args:
         connection: The host.
-        tasks: What is to run.
-        asked: The command line's ``--gpus``.
+        tasks: The tasks to run.
+        asked: The value of the command line's ``--gpus``.
 
     Raises:
-        HostUnfitError: ``asked`` names some.
+        HostUnfitError: ``asked`` requires GPUs.
         HostError: The connection is lost.
     """
-    asking = next((task for task in tasks if _hands_over(task)), None)
+    asking = next((task for task in tasks if _passes_gpus(task)), None)
     if asking is None:
         return None
     gpus = ask_gpus(connection)
@@ -73,15 +73,15 @@ def missing_gpu_warning(
     if asked:
         raise HostUnfitError(
             connection.name,
-            f"{asking.platform} cannot honour --gpus={asked}: there is {gpus}",
-            hint="run it without GPUs (--gpus=0), or on another host",
+            f"{asking.platform} cannot apply --gpus={asked}: the host has {gpus}",
+            hint="run without GPUs (--gpus=0), or on another host",
         )
     return (
-        f"{asking.platform} is to hand over GPUs (--nv of the settings), and there is {gpus}; "
-        "the task runs without"
+        f"the cube's {asking.platform} settings ask for GPUs (--nv), and the host has {gpus}; "
+        "the task runs without them"
     )
 
 
-def _hands_over(task: TaskCommands) -> bool:
+def _passes_gpus(task: TaskCommands) -> bool:
     argv = task.run[-1]
     return "--nv" in argv[task.launch_at : argv.index(task.image)]

@@ -16,44 +16,44 @@ from mlcube_remote.transport.base import Connection
 
 @attrs.frozen
 class Image:
-    """Whether an image is on a host, and for which machine it was made."""
+    """An image on a host."""
 
     present: bool
     architecture: str = ""
+    """The machine that it was built for, such as ``amd64``; empty if unknown."""
     stale: bool = False
-    """Whether it is there, but was built from another recipe."""
+    """Whether it was built from another version of the recipe."""
 
 
 def find_image(connection: Connection, needed: ImageCommands, paths: HostPaths) -> Image:
-    """Ask whether an image is there.
+    """Ask whether the host has an image.
 
     Args:
         connection: The host.
-        needed: The image; for Singularity and Apptainer a file, held against its recipe.
+        needed: The image. For Singularity and Apptainer it is a file, compared with its recipe.
         paths: The job's paths.
 
     Raises:
-        HostUnfitError: The engine is missing, does not run, or may not be used.
+        HostUnfitError: The engine is missing, does not run, or refuses this user.
     """
     platform, engine = needed.platform, needed.engine
     if platform not in CONTAINER_ENGINES:
         reply = connection.call("mlcr_sif", *sif_arguments(needed, paths))
         if not reply.ok:
             raise engine_error(connection, platform, engine, reply)
-        told = reply.text.strip()
-        return Image(told == "f", stale=told == "stale")
+        answer = reply.text.strip()
+        return Image(answer == "f", stale=answer == "stale")
     reply = connection.call("mlcr_image", needed.image, *engine)
     if reply.ok:
         return Image(True, reply.text.strip().partition("/")[2])
-    said = reply.stderr.decode("utf-8", "replace").strip()
-    lowered = said.lower()
-    if "no such image" in lowered or "image not known" in lowered:
+    message = reply.stderr.decode("utf-8", "replace").lower()
+    if "no such image" in message or "image not known" in message:
         return Image(False)
     raise engine_error(connection, platform, engine, reply)
 
 
 def sif_arguments(needed: ImageCommands, paths: HostPaths) -> tuple[str, ...]:
-    """Return what the functions of ``sif.sh`` take, from the cube's directory on."""
+    """Return the arguments of the functions in ``sif.sh``, from the cube's directory on."""
     source, count, command = "", len(needed.engine), needed.engine
     if needed.configure:
         source, count, command = needed.source, count + 1, needed.configure[0][:-2]
@@ -63,10 +63,10 @@ def sif_arguments(needed: ImageCommands, paths: HostPaths) -> tuple[str, ...]:
 def require_architecture(
     connection: Connection, facts: HostFacts, image: Image, name: str
 ) -> str | None:
-    """Refuse an image made for another machine, unless the host emulates that one.
+    """Refuse an image built for another machine, unless the host emulates that machine.
 
     Returns:
-        A warning when the image will be emulated.
+        A warning if the image will be emulated.
 
     Raises:
         HostUnfitError: The host cannot run the image.
@@ -79,12 +79,12 @@ def require_architecture(
     binfmt = f"/proc/sys/fs/binfmt_misc/qemu-{emulated}"
     if connection.call("mlcr_kind", binfmt).text.strip() == "f":
         return (
-            f"image {name} is for {image.architecture}, this machine is {facts.architecture}: "
-            "it is emulated, and slow"
+            f"image {name} is for {image.architecture}, the host is {facts.architecture}: "
+            "it runs emulated, which is slow"
         )
     raise HostUnfitError(
         connection.name,
-        f"image {name} is for {image.architecture}, the machine is {facts.architecture}",
-        hint="build or pull the image for this architecture "
-        "(mlcube-remote configure builds it on the host where there is a Dockerfile)",
+        f"image {name} is for {image.architecture}, the host is {facts.architecture}",
+        hint="build or pull the image for the host's architecture "
+        "(if the cube has a Dockerfile, mlcube-remote configure builds it on the host)",
     )

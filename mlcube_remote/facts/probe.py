@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a host is and has, asked once per job, and whether that will do."""
+"""Ask a host once per job what it is, and check that a run can work."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from mlcube_remote.files.rsync import check_remote_version
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.transport.base import Connection, Reply
 
-_CLOCK_TOLERANCE = 60.0
-"""Seconds."""
+_CLOCK_TOLERANCE_S = 60.0
 
 _ARCHITECTURES: Mapping[str, str] = {
     "x86_64": "amd64",
@@ -29,12 +28,12 @@ _ARCHITECTURES: Mapping[str, str] = {
     "riscv64": "riscv64",
     "s390x": "s390x",
 }
-"""``uname -m`` to the names that images carry."""
+"""``uname -m`` → architecture as container images name it."""
 
 
 @attrs.frozen(kw_only=True)
 class HostFacts:
-    """What a host told of itself."""
+    """Facts that a host reports about itself."""
 
     home: str
     root: str
@@ -44,29 +43,29 @@ class HostFacts:
     machine: str
     """``uname -m``."""
     root_id: str
-    """The same for two hosts that share one ``remote_root``."""
+    """Equal for two hosts that share one ``remote_root``."""
     rsync: str
-    """Version, or nothing where there is none."""
+    """Version; empty if rsync is missing."""
     kinds: Mapping[str, str]
-    """Absolute path → ``f``, ``d`` or ``-``, for the paths that were asked about."""
+    """Absolute path → ``f``, ``d`` or ``-`` (does not exist), for each path of the request."""
     programs: frozenset[str] = frozenset()
-    """Which of ``singularity`` and ``apptainer`` there are."""
+    """Installed programs among ``singularity`` and ``apptainer``."""
 
     logout: str = ""
-    """What systemd ends when the user logs out: ``all``, ``manager`` (the user's services), or
-    nothing that is known of."""
+    """What systemd ends when the user logs out: ``all`` processes, or ``manager`` (the user's
+    services); empty: nothing, or unknown."""
 
     clock_ahead: float = 0.0
-    """Seconds that its clock is ahead of this machine's; nothing is decided by it."""
+    """Seconds by which the host's clock is ahead of this machine's. For warnings only."""
 
     @property
     def architecture(self) -> str:
-        """The machine in the words of container images."""
+        """The machine as container images name it."""
         return _ARCHITECTURES.get(self.machine, self.machine)
 
 
 def records(reply: Reply) -> list[tuple[str, str]]:
-    """Split an answer of the shell library into its (key, value) records."""
+    """Split a reply of the shell library into its (key, value) records."""
     parts = reply.text.split("\0")[:-1]
     return [(key, value) for key, _, value in (part.partition("=") for part in parts)]
 
@@ -79,8 +78,8 @@ def probe_host(
     Args:
         connection: The host.
         remote_root: As in the inventory.
-        cube_room: Directory below it to make for the cube, or nothing.
-        paths: Absolute paths of which the kind is asked.
+        cube_room: Directory to create below it for the cube; empty: none.
+        paths: Absolute paths whose kind to report.
 
     Raises:
         HostUnfitError: ``remote_root`` cannot be used safely.
@@ -93,11 +92,11 @@ def probe_host(
         raise HostUnfitError(
             connection.name,
             f"remote_root cannot be used: {said.splitlines()[-1]}",
-            hint=f"mend it there, or set another remote_root for {connection.name}",
+            hint=f"fix it on the host, or set another remote_root for {connection.name}",
         )
-    told = records(reply)
-    facts = dict(told)
-    kinds = {value[1:]: value[:1] for key, value in told if key == "kind"}
+    found = records(reply)
+    facts = dict(found)
+    kinds = {value[1:]: value[:1] for key, value in found if key == "kind"}
     try:
         return HostFacts(
             home=facts["home"],
@@ -108,43 +107,43 @@ def probe_host(
             root_id=facts["root_id"],
             rsync=facts["rsync"],
             kinds=kinds,
-            programs=frozenset(value for key, value in told if key == "program"),
+            programs=frozenset(value for key, value in found if key == "program"),
             logout=facts.get("logout", ""),
             clock_ahead=_outside(int(facts["now"]), asked - 1, answered),
         )
     except (KeyError, ValueError) as problem:
         raise HostUnfitError(
-            connection.name, f"told something unexpected of itself ({problem})"
+            connection.name, f"unexpected answer to the host probe ({problem})"
         ) from problem
 
 
 def _outside(value: float, low: float, high: float) -> float:
-    """Return how far above the range (or, negative, below it) a value lies."""
+    """Return how far a value is above the range; negative if it is below."""
     return max(value - high, 0.0) + min(value - low, 0.0)
 
 
 def clock_warning(facts: HostFacts) -> str | None:
-    """Return what is to be said of a host's clock, if that is wrong by more than a minute."""
-    if abs(facts.clock_ahead) <= _CLOCK_TOLERANCE:
+    """Return a warning if the host's clock differs by more than a minute."""
+    if abs(facts.clock_ahead) <= _CLOCK_TOLERANCE_S:
         return None
     side = "ahead of" if facts.clock_ahead > 0 else "behind"
     return (
-        f"its clock is {abs(facts.clock_ahead):.0f} s {side} this machine's: nothing here depends "
-        "on that, but times in the task's output and of its files are off"
+        f"the host's clock is {abs(facts.clock_ahead):.0f} s {side} this machine's: the run works, "
+        "but times in the task's output and of its files are off"
     )
 
 
 def logout_warning(facts: HostFacts, needed: ImageCommands) -> str | None:
-    """Return what is to be said of a host that ends a user's tasks when the user logs out."""
+    """Return a warning if the host ends a user's tasks when the user logs out."""
     if facts.logout == "all":
         return (
-            "logind ends your processes there when you log out (KillUserProcesses=yes), so the "
-            "task may not outlive this command; ask the host's administrator"
+            "logind on the host ends your processes when you log out (KillUserProcesses=yes), so "
+            "the task may not outlive this command; ask the host's administrator"
         )
     if facts.logout == "manager" and needed.engine[0] == "podman":
         return (
-            "rootless podman ends its containers there when you are logged in nowhere any more, so "
-            f"the task may not outlive this command; once: loginctl enable-linger {facts.user}"
+            "rootless podman ends its containers after your last logout from the host, so the task "
+            f"may not outlive this command; fix it once: loginctl enable-linger {facts.user}"
         )
     return None
 
@@ -155,10 +154,10 @@ def require_rsync(connection: Connection, facts: HostFacts) -> None:
 
 
 def require_program(connection: Connection, facts: HostFacts, needed: ImageCommands) -> None:
-    """Refuse a host that has neither Singularity nor Apptainer, when one of them is wanted.
+    """Refuse a host that has neither Singularity nor Apptainer, if the job needs one.
 
     Raises:
-        HostUnfitError: No program that would do is there, and no other one is configured.
+        HostUnfitError: The host has neither program, and no other one is configured.
     """
     platform = needed.platform
     if platform in CONTAINER_ENGINES or needed.engine != (platform,) or facts.programs:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How busy hosts are: load, memory, disk, and each GPU with its use and whoever has it."""
+"""Usage of hosts: load, memory, disk, and each GPU with its users."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from mlcube_remote.facts.probe import records
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.transport.base import Connection
 
-_PATIENCE = 120.0
+_TIMEOUT_S = 120.0
 _KIB = 1024
 _MIB = 1024 * 1024
 
 
 @attrs.frozen(kw_only=True)
 class GpuUsage:
-    """One GPU; what its driver does not tell is ``None``."""
+    """One GPU; a field is ``None`` if the driver does not report it."""
 
     index: str
     uuid: str
@@ -31,48 +31,48 @@ class GpuUsage:
     memory_used: int | None
     """Bytes."""
     busy: int | None
-    """Percent of the last moment in which something computed."""
+    """Utilisation in percent."""
     job: str | None = None
     """The job of this user that has leased it."""
     users: tuple[str, ...] = ()
-    """Whose processes compute on it."""
+    """Owners of the processes that compute on it."""
     is_ours: bool = True
-    """Whether the inventory (``gpus:``) lets jobs have it."""
+    """Whether the inventory (``gpus:``) allows jobs to use it."""
 
     @property
     def is_free(self) -> bool:
-        """Whether a job would get it."""
+        """Whether a job could lease it now."""
         return self.is_ours and self.job is None and not self.users
 
 
 @attrs.frozen(kw_only=True)
 class HostUsage:
-    """How busy one host is; what it does not tell is ``None``."""
+    """Usage of one host; a field is ``None`` if the host does not report it."""
 
     host: str
     load: float | None = None
-    """Of the last minute."""
+    """Load average of the last minute."""
     cpus: int | None = None
     memory: int | None = None
     """Bytes."""
     memory_free: int | None = None
-    """Bytes that programs could have."""
+    """Bytes available to programs."""
     disk: int | None = None
-    """Bytes of the file system that cubes and jobs are on."""
+    """Size in bytes of the file system with ``remote_root``."""
     disk_free: int | None = None
-    """Bytes that this user may still write there."""
+    """Bytes that this user may still write to it."""
     jobs: int | None = None
-    """Jobs of this user that are at work."""
+    """Number of this user's running jobs."""
     slots: int = 1
     gpus: tuple[GpuUsage, ...] = ()
     error: HostError | None = None
-    """Why it could not be asked."""
+    """Why the host gave no answer."""
 
 
 def read_usage_of_all(
     hosts: Iterable[Host], connect: Callable[[Host], Connection], *, parallel: int = 32
 ) -> tuple[HostUsage, ...]:
-    """Ask hosts at once; one that cannot be asked is an answer too."""
+    """Ask hosts in parallel for their usage; a host that gives no answer has an ``error``."""
 
     def ask(host: Host) -> HostUsage:
         try:
@@ -87,22 +87,22 @@ def read_usage_of_all(
 
 
 def read_usage(connection: Connection, host: Host) -> HostUsage:
-    """Ask one host.
+    """Ask one host for its usage.
 
     Raises:
-        HostUnfitError: It cannot say.
+        HostUnfitError: Its tools do not work.
         HostError: The connection is lost.
     """
-    reply = connection.call("mlcr_top", host.remote_root, timeout=_PATIENCE)
+    reply = connection.call("mlcr_top", host.remote_root, timeout=_TIMEOUT_S)
     if not reply.ok:
         said = reply.stderr.decode("utf-8", "replace").strip() or f"status {reply.code}"
-        raise HostUnfitError(host.name, f"it cannot tell how busy it is: {said}")
-    told = records(reply)
-    facts = dict(told)
-    leases = dict(value.split(" ", 1) for key, value in told if key == "lease" and " " in value)
-    processes = [value.split(" ") for key, value in told if key == "process"]
-    found = (_gpu(value, leases, processes) for key, value in told if key == "gpu")
-    gpus = (gpu and _as_listed(gpu, host.gpus) for gpu in found)
+        raise HostUnfitError(host.name, f"its usage could not be read: {said}")
+    found = records(reply)
+    facts = dict(found)
+    leases = dict(value.split(" ", 1) for key, value in found if key == "lease" and " " in value)
+    processes = [value.split(" ") for key, value in found if key == "process"]
+    lines = (_gpu(value, leases, processes) for key, value in found if key == "gpu")
+    gpus = (gpu and _mark_ours(gpu, host.gpus) for gpu in lines)
     return HostUsage(
         host=host.name,
         load=_number(facts.get("load", "").partition(" ")[0]),
@@ -118,7 +118,7 @@ def read_usage(connection: Connection, host: Host) -> HostUsage:
 
 
 def _gpu(line: str, leases: dict[str, str], processes: Sequence[Sequence[str]]) -> GpuUsage | None:
-    """Read a line of nvidia-smi; ``None`` where it is a message instead."""
+    """Read a line of nvidia-smi; return ``None`` if it is a message instead."""
     fields = [field.strip() for field in line.split(",")]
     if len(fields) < 6 or not fields[1].startswith("GPU-"):
         return None
@@ -129,7 +129,7 @@ def _gpu(line: str, leases: dict[str, str], processes: Sequence[Sequence[str]]) 
     return GpuUsage(
         index=index,
         uuid=uuid,
-        # A name might have a comma, a number never has.
+        # A name may contain commas; the numbers do not.
         name=", ".join(fields[2:-3]),
         memory=_whole(fields[-3], _MIB),
         memory_used=_whole(fields[-2], _MIB),
@@ -139,7 +139,7 @@ def _gpu(line: str, leases: dict[str, str], processes: Sequence[Sequence[str]]) 
     )
 
 
-def _as_listed(gpu: GpuUsage, listed: Sequence[str] | None) -> GpuUsage:
+def _mark_ours(gpu: GpuUsage, listed: Sequence[str] | None) -> GpuUsage:
     is_ours = not listed or gpu.index in listed or gpu.uuid in listed
     return attrs.evolve(gpu, is_ours=is_ours)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Removing what ended jobs left on hosts: directories, and containers with our label."""
+"""Remove the directories and labelled containers of ended jobs from hosts."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from mlcube_remote.jobs.query import FoundJob, HostJobs, query_all
 from mlcube_remote.runs.store import RecordError, Store
 from mlcube_remote.transport.base import Connection
 
-_PATIENCE = 120.0
+_TIMEOUT_S = 120.0
 
 
 @attrs.frozen(kw_only=True)
 class Cleaned:
-    """What became of one host's jobs."""
+    """The jobs removed from one host."""
 
     host: str
     removed: tuple[FoundJob, ...] = ()
-    """What went, or would go."""
+    """Jobs that were removed or, in a dry run, would be."""
     error: HostError | None = None
 
 
@@ -38,14 +38,14 @@ def clean_old(
     older_than: float,
     dry_run: bool = False,
 ) -> tuple[Cleaned, ...]:
-    """Remove jobs that have ended, and what this machine remembers of their runs.
+    """Remove ended jobs from hosts, and the records of their runs from this machine.
 
     Args:
-        hosts: Where.
+        hosts: The hosts.
         connect: Opens a connection.
-        store: Where this machine remembers its runs.
-        older_than: Seconds since a job was begun.
-        dry_run: Whether to tell what would go, and to remove nothing.
+        store: The records of this machine.
+        older_than: Minimum age of a job in seconds, counted from its start.
+        dry_run: Whether to report what would be removed, and remove nothing.
     """
     asked = tuple(hosts)
     surveys = query_all(asked, connect, everything=True)
@@ -54,7 +54,7 @@ def clean_old(
     for each in done.values():
         for run_id in {job.handle.run_id for job in each.removed if job.handle}:
             forget_run(store, run_id)
-    told = {
+    found = {
         answer.host.name: Cleaned(
             host=answer.host.name,
             removed=tuple(old.get(answer.host.name, ())) if dry_run else (),
@@ -62,11 +62,11 @@ def clean_old(
         )
         for answer in surveys
     }
-    return tuple({**told, **done}.values())
+    return tuple({**found, **done}.values())
 
 
 def select_old(surveys: Iterable[HostJobs], older_than: float) -> dict[str, list[FoundJob]]:
-    """Return host → jobs that have ended and are older than so many seconds."""
+    """Return host → ended jobs that are at least ``older_than`` seconds old."""
     return {
         answer.host.name: old
         for answer in surveys
@@ -79,7 +79,7 @@ def clean_all(
     jobs: dict[str, list[FoundJob]],
     connect: Callable[[Host], Connection],
 ) -> tuple[Cleaned, ...]:
-    """Remove these jobs; each host looks once more whether they have ended."""
+    """Remove these jobs; each host checks again that they have ended."""
 
     def work(host: Host) -> Cleaned:
         removed = []
@@ -87,7 +87,7 @@ def clean_all(
             with closing(connect(host)) as connection:
                 for job in jobs[host.name]:
                     removed += [job] if _remove(connection, host, job) else []
-                connection.call("mlcr_sweep", host.remote_root, timeout=_PATIENCE)
+                connection.call("mlcr_sweep", host.remote_root, timeout=_TIMEOUT_S)
         except HostError as problem:
             return Cleaned(host=host.name, removed=tuple(removed), error=problem)
         return Cleaned(host=host.name, removed=tuple(removed))
@@ -98,18 +98,18 @@ def clean_all(
 
 
 def _remove(connection: Connection, host: Host, job: FoundJob) -> bool:
-    reply = connection.call("mlcr_remove", host.remote_root, job.job_id, timeout=_PATIENCE)
+    reply = connection.call("mlcr_remove", host.remote_root, job.job_id, timeout=_TIMEOUT_S)
     return reply.ok
 
 
 def forget_run(store: Store, run_id: str) -> None:
-    """Delete what this machine keeps of a run: its record, and what came of unfinished pulls."""
+    """Delete this machine's record of a run, and the staging directories of unfinished pulls."""
     for name in store.jobs(run_id):
         try:
             document = store.read(run_id, name) or {}
             folders = from_document(document["ticket"]).folders if "ticket" in document else ()
         except (RecordError, HandleError):
-            continue  # what it says cannot be told any more, and it goes all the same
+            continue  # an unreadable record names no directories; it is deleted all the same
         for folder in folders:
             remove_staging(folder.target, f"{run_id}-")
     store.forget(run_id)

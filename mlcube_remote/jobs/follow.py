@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Following what a task writes, byte for byte, over as many connections as that takes."""
+"""Follow a task's output byte for byte, over as many connections as necessary."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from mlcube_remote.jobs.reconnecting import Line
 from mlcube_remote.jobs.state import TaskReport, can_be_adopted, read_task
 from mlcube_remote.transport.base import Connection, OutputSink, Stream
 
-_AGAIN = 1.0
-"""Seconds until a task is followed again that goes on although its stream ended."""
+_RESUME_DELAY_S = 1.0
+"""Delay before following a task again that still runs although its stream ended."""
 
 
 def follow_task(
@@ -25,22 +25,22 @@ def follow_task(
     adopted: Callable[[], None] = lambda: None,
     elsewhere: Callable[[str], None] = lambda _: None,
 ) -> TaskReport:
-    """Pass on every byte that the ``number``-th task writes, until it has ended.
+    """Pass on every byte that the ``number``-th task writes, until the task ends.
 
-    No byte is passed on twice, and none is left out, however often the line breaks meanwhile.
+    No byte is repeated or omitted, however often the connection breaks.
 
     Args:
         line: The host.
         handle: The job.
-        number: Its task, counted from 1.
+        number: The task, counted from 1.
         sink: Receives the bytes.
-        begin: Offsets to begin at, in bytes.
-        adopted: Called when the task had lost its supervisor and was given another.
-        elsewhere: Called, once, with the machine that the task is on if it is another one which
-            shares the host's home, and so the files that are followed.
+        begin: Offsets to start at, in bytes.
+        adopted: Called if the task had lost its supervisor and got a new one.
+        elsewhere: Called once with the name of the machine on which the task runs, if that is
+            another machine that shares the host's home directory, and so the log files.
 
     Raises:
-        StateUnknownError: The host can no longer be asked.
+        StateUnknownError: The host no longer answers.
     """
     received = dict(begin or {Stream.STDOUT: 0, Stream.STDERR: 0})
 
@@ -73,7 +73,7 @@ def follow_task(
             adopted()
         elif not report.alive:
             return report
-        time.sleep(_AGAIN)
+        time.sleep(_RESUME_DELAY_S)
 
 
 def fetch_rest(
@@ -83,12 +83,12 @@ def fetch_rest(
     sink: OutputSink,
     connection: Connection,
 ) -> TaskReport:
-    """Pass on what is in the log files beyond what was received, and return the verdict.
+    """Pass on the rest of the log files, and return the task's report.
 
     Args:
         handle: The job.
-        number: Its task, counted from 1.
-        received: Offsets in bytes; not changed, but what ``sink`` changes counts.
+        number: The task, counted from 1.
+        received: Offsets of the first bytes not yet received; ``sink`` may advance them.
         sink: Receives the bytes.
         connection: The host.
     """

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All that is needed to follow, stop and pull a job without the plan it came from.
+"""The handle of a job: everything needed to follow, stop and pull it without its plan.
 
-A ticket is written twice before a job begins: into this machine's record, and into the job's
-directory on its host, so that another machine of the same user can take the job over. What came
-from a host is never trusted with paths of this machine: see :func:`from_host`.
+A handle is written twice before a job starts: to this machine's record, and to the job's directory
+on its host. So another machine of the same user can take over the job. A handle read from a host
+never names paths of this machine: see :func:`from_host`.
 """
 
 from __future__ import annotations
@@ -19,54 +19,54 @@ import attrs
 from mlcube_remote.plan.outputs import DownloadFolder, DownloadRequest
 from mlcube_remote.runs.store import FORMAT
 
-_LARGEST = 1024 * 1024
-"""Characters of a ticket that a host may send."""
+_MAX_CHARACTERS = 1024 * 1024
+"""Maximum size of a handle read from a host."""
 
 
 class HandleError(ValueError):
-    """What should be a ticket is none."""
+    """A document is not a valid job handle."""
 
 
 @attrs.frozen(kw_only=True)
 class TaskHandle:
-    """One task of the job."""
+    """One task of a job."""
 
     task: str
     engine: tuple[str, ...]
     container: str
-    """Name of its container, or nothing where the engine has none."""
+    """Name of its container; empty if the engine has no named containers."""
 
 
 @attrs.frozen(kw_only=True)
 class JobHandle:
-    """One job, as its followers must know it."""
+    """One job on its host."""
 
     run_id: str
     job_id: str
     host: str
-    """The host's name in the inventory of the client that began the job."""
+    """The host's name in the inventory of the client that started the job."""
     platform: str
     cube: str
-    """The cube's name, for people."""
+    """The cube's name, for display."""
     client: str
-    """``user@machine`` of who began it, for people."""
+    """``user@machine`` of the client that started the job, for display."""
     root: str
     """``remote_root``, absolute on the host."""
     tasks: tuple[TaskHandle, ...]
     folders: tuple[DownloadFolder, ...]
-    """What is to be pulled."""
+    """Outputs to pull."""
     in_place: tuple[DownloadRequest, ...] = ()
-    """Outputs that are on this machine already, with absolute paths: the host is this machine."""
+    """Outputs that need no pull, because the host is this machine; their paths are absolute."""
     timeout: int | None = None
-    """Seconds that each task may take."""
+    """Time limit of each task, in seconds."""
     job: str = ""
-    """The job's name in a sweep or among shards; nothing where each host has one job."""
+    """The job's name in a sweep or among shards; empty if each host has one job."""
     parameters: Mapping[str, str] = attrs.field(factory=dict)
-    """What a sweep gave it."""
+    """The values that a sweep gave it."""
 
     @property
     def name(self) -> str:
-        """What tells the job from the others of its run."""
+        """The job's name, unique in its run."""
         return self.job or self.host
 
     @property
@@ -75,12 +75,12 @@ class JobHandle:
         return f"{self.root}/jobs/{self.job_id}"
 
     def task_dir(self, number: int) -> str:
-        """Directory of the job's ``number``-th task, counted from 1."""
+        """Return the directory of the job's ``number``-th task, counted from 1."""
         return f"{self.job_dir}/tasks/{number}"
 
 
 def to_document(handle: JobHandle) -> dict[str, Any]:
-    """Return the ticket as what JSON knows."""
+    """Return the handle as a JSON document."""
     document: dict[str, Any] = attrs.asdict(handle, value_serializer=_plain)
     return {"format": FORMAT, **document}
 
@@ -90,14 +90,14 @@ def _plain(_owner: type, _field: object, value: Any) -> Any:
 
 
 def from_document(document: Mapping[str, Any]) -> JobHandle:
-    """Return the ticket that :func:`to_document` wrote.
+    """Return the handle that :func:`to_document` wrote.
 
     Raises:
-        TicketError: Something is missing, is of another type, or leads out of its folder.
+        HandleError: A field is missing or has another type, or a path leads out of its directory.
     """
     try:
         if document["format"] > FORMAT:
-            raise HandleError(f"of a later mlcube-remote (format {document['format']})")
+            raise HandleError(f"written by a newer mlcube-remote (format {document['format']})")
         timeout = document["timeout"]
         handle = JobHandle(
             **{
@@ -115,7 +115,7 @@ def from_document(document: Mapping[str, Any]) -> JobHandle:
             folders=tuple(_folder(item) for item in document["folders"]),
             in_place=tuple(_wanted(item) for item in document["in_place"]),
             timeout=None if timeout is None else int(timeout),
-            # Tickets of before sweeps have none.
+            # Handles written before there were sweeps have neither.
             job=_text(document.get("job", "")),
             parameters={
                 _text(name): _text(value) for name, value in document.get("parameters", {}).items()
@@ -125,17 +125,17 @@ def from_document(document: Mapping[str, Any]) -> JobHandle:
         raise HandleError(f"not understood ({problem})") from problem
     names = (handle.job_id, handle.job or "none")
     if not handle.root.startswith("/") or any("/" in n or n in {"", ".", ".."} for n in names):
-        raise HandleError("its paths are not those of a job")
+        raise HandleError("its paths are not those of a job directory")
     return handle
 
 
 def from_host(text: str, results: Path) -> JobHandle:
-    """Return a ticket that a host sent, with all targets below ``results``.
+    """Return a handle that a host sent, with all targets below ``results``.
 
     Raises:
-        TicketError: It is none.
+        HandleError: It is not a valid handle.
     """
-    if len(text) > _LARGEST:
+    if len(text) > _MAX_CHARACTERS:
         raise HandleError("too large")
     try:
         document = json.loads(text)
@@ -146,7 +146,7 @@ def from_host(text: str, results: Path) -> JobHandle:
 
 
 def with_results_in(handle: JobHandle, results: Path) -> JobHandle:
-    """Return the ticket with all that is to be pulled going below ``results``."""
+    """Return the handle with all outputs going below ``results``."""
     folders = []
     for number, folder in enumerate(handle.folders):
         target = results / f"more-{number}" if number else results
@@ -166,7 +166,7 @@ def _folder(item: Mapping[str, Any]) -> DownloadFolder:
     for output in outputs:
         normal = posixpath.normpath(output.path)
         if normal.startswith(("/", "../")) or normal == "..":
-            raise HandleError(f"output {output.path!r} is not in its folder")
+            raise HandleError(f"output {output.path!r} is outside its directory")
     return DownloadFolder(
         remote=_text(item["remote"]),
         target=Path(_text(item["target"])),

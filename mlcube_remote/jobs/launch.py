@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Claiming a job on its host, and starting it there, once."""
+"""Claim a job on its host, and start it exactly once."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ from mlcube_remote.transport.base import Connection, Reply
 from mlcube_remote.transport.quoting import quote_words
 
 LOG_LIMIT = 8 * 1024**3
-"""Bytes that each of a task's two log files may take on its host."""
+"""Maximum size in bytes of each of a task's two log files on its host."""
 
 _HELD, _EXISTS, _UNPREPARED = 16, 17, 18
-_WRITING, _COPYING = 60.0, 3600.0
-"""Seconds for a launch; copies of a task's own may be large."""
-_WAITS = 2.0
-"""Seconds between two looks at a workspace that another run holds."""
+_LAUNCH_TIMEOUT_S, _COPY_TIMEOUT_S = 60.0, 3600.0
+"""A launch that first copies a task's data may take long."""
+_POLL_INTERVAL_S = 2.0
+"""Interval between two checks of a workspace that another run holds."""
 
 
 @attrs.frozen(kw_only=True)
 class TaskStart:
-    """One task to start: what the supervisor is told."""
+    """One task to start, as the supervisor receives it."""
 
     task: str
     argv: tuple[str, ...]
     engine: tuple[str, ...]
     container: str
-    """Name of its container, or nothing where the engine has none."""
+    """Name of its container; empty if the engine has no named containers."""
     own: tuple[str, ...] = ()
-    """What ``mlcr_own`` is told when the task has ended; nothing: it is not called."""
+    """Arguments of the call that changes the owner of outputs after the task; empty: no call."""
 
 
 @attrs.frozen(kw_only=True)
 class Prerequisites:
-    """What must be there before the tasks begin."""
+    """What must exist on the host before the tasks start."""
 
     directories: tuple[str, ...] = ()
     copies: tuple[Copy, ...] = ()
-    """Made unless their targets are there."""
+    """Copies to make, unless their targets exist."""
 
     @property
     def words(self) -> tuple[str, ...]:
-        """What ``mlcr_prepare`` is told."""
+        """Arguments of ``mlcr_prepare``."""
         copies = (path for copy in self.copies for path in (copy.source, copy.target))
         return (str(len(self.copies)), *copies, *self.directories)
 
@@ -61,12 +61,12 @@ _NOTHING = Prerequisites()
 
 @attrs.frozen(kw_only=True)
 class Reservation:
-    """What became of a claim."""
+    """The result of a claim."""
 
     state: str | None = None
-    """The job's state when it was claimed before; ``None``: it is ours to start."""
+    """The job's state if another client has claimed it; ``None``: this client may start it."""
     is_kept: bool = False
-    """Whether the workspace was the group's since its last job: nobody else changed it."""
+    """Whether the workspace still belongs to the group, so that no other run has changed it."""
 
 
 def reserve(
@@ -82,16 +82,17 @@ def reserve(
     Args:
         connection: The host.
         handle: The job.
-        lock: The lock of the workspace on the host.
-        group: What shares the workspace with this job; nothing: nobody.
-        wait: Wait while another run holds the workspace; told who, once.
+        lock: Path of the workspace's lock on the host.
+        group: The run whose jobs share the workspace with this one; empty: no other job may.
+        wait: Called once with the reason if another run holds the workspace; then this function
+            waits for it. ``None``: do not wait.
 
     Raises:
-        BusyError: Another run holds the workspace, and nobody wants to wait.
-        HostUnfitError: It could not be written there.
+        BusyError: Another run holds the workspace, and ``wait`` is ``None``.
+        HostUnfitError: The host could not write the job's files.
     """
     request = json.dumps(to_document(handle), ensure_ascii=True)
-    told = False
+    is_reported = False
     while True:
         reply = connection.call("mlcr_reserve", handle.job_dir, request, lock, group)
         if reply.code == _EXISTS:
@@ -102,10 +103,10 @@ def reserve(
         busy = _held(connection, reply, handle)
         if wait is None:
             raise busy
-        if not told:
+        if not is_reported:
             wait(busy.reason)
-            told = True
-        time.sleep(_WAITS)
+            is_reported = True
+        time.sleep(_POLL_INTERVAL_S)
 
 
 def _held(connection: Connection, reply: Reply, handle: JobHandle) -> BusyError:
@@ -114,14 +115,14 @@ def _held(connection: Connection, reply: Reply, handle: JobHandle) -> BusyError:
         held = json.loads(facts.get("request", ""))
         run, client = str(held["run_id"]), str(held["client"])
         who = f"run {run} ({held['cube']}, of {client})"
-        hint = f"wait for it (--wait), take another --workspace, or: mlcube-remote stop {run}"
+        hint = f"wait for it (--wait), use another --workspace, or: mlcube-remote stop {run}"
     except (ValueError, KeyError, TypeError):
         who = f"the job {facts.get('holder', '?')}"
-        hint = "wait for it (--wait), or take another --workspace"
-    node = f", on {facts['node']}, which shares this home" if facts.get("node") else ""
+        hint = "wait for it (--wait), or use another --workspace"
+    node = f" on {facts['node']}, which shares this home directory" if facts.get("node") else ""
     return BusyError(
         connection.name,
-        f"the workspace is held by {who}, which is {facts.get('state', 'at work')}{node}; "
+        f"the workspace is held by {who}, which is {facts.get('state', 'running')}{node}; "
         f"this run is {handle.run_id}",
         hint=hint,
     )
@@ -132,13 +133,13 @@ def _require(connection: Connection, reply: Reply) -> None:
         said = reply.stderr.decode("utf-8", "replace").strip() or f"status {reply.code}"
         raise HostUnfitError(
             connection.name,
-            f"the job could not be written there: {said}",
-            hint=f"is its disk full? mlcube-remote hosts check {connection.name}",
+            f"the job's files could not be written: {said}",
+            hint=f"is the host's disk full? mlcube-remote hosts check {connection.name}",
         )
 
 
 def read_job_state(connection: Connection, handle: JobHandle) -> str:
-    """Return the job's state in the words of ``mlcr_state``."""
+    """Return the job's state as ``mlcr_state`` prints it."""
     return connection.call("mlcr_state", handle.job_dir).text.strip()
 
 
@@ -151,19 +152,19 @@ def launch(
     expected: Prerequisites = _NOTHING,
     log_limit: int = LOG_LIMIT,
 ) -> None:
-    """Write the tasks down on the host and start the supervisor, unless that was done before.
+    """Write the tasks to the host and start the supervisor, unless that was done before.
 
     Args:
         connection: The host.
-        handle: The job, which was reserved.
+        handle: The job, which is reserved.
         starts: The tasks, in order.
-        env: What the containers get by name; exported to the supervisor, written nowhere.
-        expected: What is made there first.
-        log_limit: Bytes that each log may take; 0: any number.
+        env: Variables for the containers; exported to the supervisor, never written to a file.
+        expected: What the host creates first.
+        log_limit: Maximum size of each log in bytes; 0: no limit.
 
     Raises:
-        HostError: What the tasks expect could not be made, or they could not be written; nothing
-            runs.
+        HostError: The host could not create what the tasks expect, or could not write the tasks;
+            nothing runs.
     """
     timeout = "" if handle.timeout is None else str(handle.timeout)
     words: list[str] = []
@@ -181,7 +182,7 @@ def launch(
         quote_words(expected.words),
         *words,
         env={name: value.reveal() for name, value in env.items()},
-        timeout=_COPYING if expected.copies else _WRITING,
+        timeout=_COPY_TIMEOUT_S if expected.copies else _LAUNCH_TIMEOUT_S,
     )
     if reply.code == _UNPREPARED:
         raise preparation_error(connection, reply)
@@ -190,6 +191,6 @@ def launch(
 
 
 def preparation_error(connection: Connection, reply: Reply) -> HostError:
-    """Return the error for directories or copies that could not be made."""
+    """Return the error for directories or copies that could not be created."""
     said = reply.stderr.decode("utf-8", "replace").strip()
-    return HostError(connection.name, f"the workspace could not be prepared there: {said}")
+    return HostError(connection.name, f"the workspace could not be prepared: {said}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a run's id to its jobs: out of this machine's record, else by asking hosts."""
+"""Find the jobs of a run by its id: in this machine's records, else by asking the hosts."""
 
 from __future__ import annotations
 
@@ -26,54 +26,54 @@ class RecordedJob:
     host: Host
     job_id: str
     handle: JobHandle | None
-    """``None`` when this machine never came to write it: the host is to be asked."""
+    """``None`` if this machine has no record of it; its host has one."""
     job: str = ""
-    """Its name in a sweep or among shards; nothing where each host has one job."""
+    """Its name in a sweep or among shards; empty if each host has one job."""
 
     attempt: int = 1
-    """How often it has been begun."""
+    """Number of the attempt, counted from 1."""
     is_seen: bool = False
-    """Whether this machine has followed it to its end, and pulled what it made."""
+    """Whether this machine has followed it to its end and pulled its outputs."""
 
     @property
     def name(self) -> str:
-        """What tells the job from the others of its run."""
+        """The job's name, unique in its run."""
         return self.job or self.host.name
 
 
 @attrs.frozen(kw_only=True)
 class RecordedRun:
-    """A run that was begun here or elsewhere."""
+    """A run that this or another machine started."""
 
     run_id: str
     jobs: tuple[RecordedJob, ...]
     results: Path | None
-    """The folder of its results; ``None`` where its one job's outputs go to the workspace."""
+    """Directory of its results; ``None`` if its one job's outputs go to the workspace."""
 
     @property
     def shares_hosts(self) -> bool:
-        """Whether a host has several of the jobs."""
+        """Whether one host has several of the jobs."""
         return len({job.host.name for job in self.jobs}) < len(self.jobs)
 
 
 def find_run_id(text: str, store: Store) -> str | None:
-    """Return the id of the remembered run that ``text`` means, if any.
+    """Return the id of the recorded run that ``text`` means, or ``None``.
 
     Raises:
-        UsageError: It may mean several.
+        UsageError: It may mean several runs.
     """
-    # Of a run that was begun elsewhere only what was seen of some of its jobs is kept.
+    # The record of a run that another machine started is incomplete: only some of its jobs.
     found = [name for name in store.matching(text) if store.has(name, RUN)]
     if len(found) > 1:
         raise UsageError(
-            f"run {text!r} may be any of {', '.join(found[:5])}{' …' if len(found) > 5 else ''}",
-            hint="give more of its id",
+            f"run {text!r} is ambiguous: {', '.join(found[:5])}{' …' if len(found) > 5 else ''}",
+            hint="give more characters of its id",
         )
     return found[0] if found else None
 
 
 def recorded_hosts(run_id: str, store: Store) -> list[str]:
-    """Return the names of the hosts of a remembered run.
+    """Return the names of the hosts of a recorded run.
 
     Raises:
         RecordError: Its record is damaged.
@@ -85,7 +85,7 @@ def recorded_hosts(run_id: str, store: Store) -> list[str]:
 
 @attrs.frozen(kw_only=True)
 class Attempt:
-    """What is remembered of the last time that a job of a sweep was begun."""
+    """The recorded attempt of one job of a sweep."""
 
     job_id: str
     number: int
@@ -96,10 +96,10 @@ class Attempt:
 
 
 def last_attempts(run_id: str, store: Store) -> dict[str, Attempt]:
-    """Return job's name → its last attempt, of those jobs of a sweep that had found a host."""
+    """Return job name → last attempt, for the jobs of a sweep that were placed on a host."""
     found: dict[str, Attempt] = {}
     for job_id in store.jobs(run_id):
-        handle, document = _remembered(run_id, job_id, store)
+        handle, document = _read_job(run_id, job_id, store)
         if handle is None or not handle.job:
             continue
         attempt = Attempt(
@@ -116,13 +116,13 @@ def last_attempts(run_id: str, store: Store) -> dict[str, Attempt]:
 
 
 def recorded_inventory(run_id: str, store: Store) -> str | None:
-    """Return the inventory that a remembered run was begun with, if that is still there."""
+    """Return the inventory file that a recorded run used, if it still exists."""
     path = _document(run_id, store).get("inventory")
     return path if isinstance(path, str) and Path(path).is_file() else None
 
 
 def load_recorded(run_id: str, store: Store, hosts: Iterable[Host]) -> RecordedRun:
-    """Return a remembered run's jobs on these hosts.
+    """Return the jobs of a recorded run on these hosts.
 
     Raises:
         RecordError: Its record is damaged.
@@ -130,7 +130,7 @@ def load_recorded(run_id: str, store: Store, hosts: Iterable[Host]) -> RecordedR
     by_name = {host.name: host for host in hosts}
     placed = last_attempts(run_id, store)
     jobs = [
-        _alone(run_id, item, by_name[item["host"]], store)
+        _single_job(run_id, item, by_name[item["host"]], store)
         if item["host"] is not None
         else RecordedJob(
             run_id=run_id,
@@ -147,9 +147,9 @@ def load_recorded(run_id: str, store: Store, hosts: Iterable[Host]) -> RecordedR
     return RecordedRun(run_id=run_id, jobs=tuple(jobs), results=home_of(run_id, store))
 
 
-def _alone(run_id: str, item: Mapping[str, Any], host: Host, store: Store) -> RecordedJob:
-    """Return a job that has its host to itself."""
-    handle, document = _remembered(run_id, str(item["job"]), store)
+def _single_job(run_id: str, item: Mapping[str, Any], host: Host, store: Store) -> RecordedJob:
+    """Return the only job of the run on a host."""
+    handle, document = _read_job(run_id, str(item["job"]), store)
     return RecordedJob(
         run_id=run_id,
         host=host,
@@ -170,13 +170,13 @@ def _document(run_id: str, store: Store) -> dict[str, Any]:
     if document is None or not isinstance(document.get("jobs"), list):
         raise RecordError(
             f"the record of run {run_id} is incomplete",
-            hint="name its hosts: --host=NAMES; they are then asked",
+            hint="name its hosts to ask them: --host=NAMES",
         )
     return document
 
 
-def _remembered(run_id: str, job_id: str, store: Store) -> tuple[JobHandle | None, Document]:
-    """Return a job's ticket, if it can be read, and all else that is remembered of the job."""
+def _read_job(run_id: str, job_id: str, store: Store) -> tuple[JobHandle | None, Document]:
+    """Return a job's handle, or ``None`` if it cannot be read, and the rest of its record."""
     document: Document = {}
     try:
         document = store.read(run_id, job_id) or {}
@@ -189,25 +189,25 @@ def _remembered(run_id: str, job_id: str, store: Store) -> tuple[JobHandle | Non
 def find_on_hosts(
     text: str, surveys: Iterable[HostJobs], results: Callable[[str], Path]
 ) -> RecordedRun:
-    """Return the run that ``text`` means among the jobs that hosts told of.
+    """Return the run that ``text`` means among the jobs that hosts reported.
 
     Args:
         text: The run's id, or its beginning or end.
-        surveys: What the hosts answered.
-        results: Run id → folder for what is pulled.
+        surveys: The answers of the hosts.
+        results: Run id → directory for the outputs to pull.
 
     Raises:
-        UsageError: There is none, or there are several.
+        UsageError: No run matches, or several do.
     """
     found: dict[str, dict[str, RecordedJob]] = {}
     silent = []
     for answer in surveys:
         if answer.error is not None:
             silent.append(answer.host.name)
-        # The youngest last: a job that was begun once more leaves both on its host.
+        # The youngest last: a retried job leaves all its attempts on the host.
         for job in sorted(answer.jobs, key=lambda each: -each.age):
             handle = job.handle
-            if handle is None or not _means(text, handle.run_id):
+            if handle is None or not _matches(text, handle.run_id):
                 continue
             home = results(handle.run_id) / (handle.job or answer.host.name)
             known = RecordedJob(
@@ -223,44 +223,45 @@ def find_on_hosts(
         return RecordedRun(run_id=run_id, jobs=tuple(jobs.values()), results=results(run_id))
     if found:
         raise UsageError(
-            f"run {text!r} may be any of {', '.join(sorted(found))}", hint="give more of its id"
+            f"run {text!r} is ambiguous: {', '.join(sorted(found))}",
+            hint="give more characters of its id",
         )
-    asked = f" ({', '.join(silent)} could not be asked)" if silent else ""
+    without = f" ({', '.join(silent)}: no answer)" if silent else ""
     raise UsageError(
-        f"no run {text!r} is known here, nor on the hosts that were asked{asked}",
-        hint="mlcube-remote ps --all lists the runs; --host=NAMES says whom to ask",
+        f"no run {text!r} on this machine or on the hosts that were asked{without}",
+        hint="list all runs: mlcube-remote ps --all; or name the hosts to ask: --host=NAMES",
     )
 
 
-def _means(text: str, run_id: str) -> bool:
+def _matches(text: str, run_id: str) -> bool:
     return run_id.startswith(text) or run_id.endswith(text)
 
 
 @attrs.frozen(kw_only=True)
 class RunArguments:
-    """How a run was begun."""
+    """The arguments with which a run was started."""
 
     folder: str
     """The directory that paths in its options are relative to."""
     options: Mapping[str, Any]
-    """Those of the command line that say what is run, and where."""
+    """The command-line options that say what to run, and on which hosts."""
 
 
 def load_arguments(run_id: str, store: Store) -> RunArguments:
-    """Return what a remembered run was begun with.
+    """Return the arguments of a recorded run.
 
     Raises:
-        UsageError: Its record does not have it.
+        UsageError: Its record does not contain them.
     """
     began = _document(run_id, store).get("began")
     if not isinstance(began, dict) or not {"folder", "options"} <= began.keys():
         raise UsageError(
-            f"run {run_id} was begun by a version that did not write its arguments down",
-            hint="give them once more: mlcube-remote run …",
+            f"run {run_id} was started by a version that did not record its arguments",
+            hint="start a new run with the same arguments: mlcube-remote run …",
         )
     if not Path(began["folder"]).is_dir():
         raise UsageError(
-            f"run {run_id} was begun in {began['folder']}, which is not there any more",
+            f"run {run_id} was started in {began['folder']}, which no longer exists",
             hint="its paths are relative to that directory",
         )
     return RunArguments(folder=began["folder"], options=began["options"])

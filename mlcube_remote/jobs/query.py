@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asking hosts which jobs they have: what they say counts, this machine's record is a cache."""
+"""Ask hosts which jobs they have. Their answer counts; this machine's record is a cache."""
 
 from __future__ import annotations
 
@@ -18,60 +18,60 @@ from mlcube_remote.jobs.handle import HandleError, JobHandle, from_host
 from mlcube_remote.transport.base import Connection
 
 LIVE = ("preparing", "running", "orphaned", "elsewhere")
-"""States of jobs that may still do something."""
+"""States of jobs that may still run."""
 
-_PATIENCE = 60.0
+_TIMEOUT_S = 60.0
 
 _KILLED = {"time": "out of its time", "memory": "out of memory", "engine": "engine restarted"}
-"""What ended a task, as hosts tell it → as users read it."""
+"""Why a task was killed: a host's word → the word shown to users."""
 
 
 @attrs.frozen(kw_only=True)
 class FoundTask:
-    """One task, as its host tells it."""
+    """One task, as its host reports it."""
 
     task: str
     exit: int | None
     started: int | None
     finished: int | None
     killed: str = ""
-    """What ended it, if that was neither itself nor somebody who asked for it."""
+    """Why it was killed, if neither the task itself nor a user ended it."""
 
 
 @attrs.frozen(kw_only=True)
 class FoundJob:
-    """One job, as its host tells it."""
+    """One job, as its host reports it."""
 
     host: str
     job_id: str
     state: str
-    """As ``mlcr_state`` says it: one of :data:`LIVE`, or ended, lost or abandoned."""
+    """As ``mlcr_state`` prints it: one of :data:`LIVE`, or ended, lost or abandoned."""
     age: int
-    """Seconds since it was begun, by the host's clock."""
+    """Seconds since it was claimed, by the host's clock."""
     handle: JobHandle | None
-    """``None`` where the host has none that can be read."""
+    """``None`` if the host's copy cannot be read."""
     tasks: tuple[FoundTask, ...] = ()
     is_stopping: bool = False
 
     @property
     def run_id(self) -> str | None:
-        """The run that it belongs to, where that can be read."""
+        """The run that it belongs to; ``None`` if that cannot be read."""
         return None if self.handle is None else self.handle.run_id
 
     @property
     def is_live(self) -> bool:
-        """Whether it may still do something."""
+        """Whether it may still run."""
         return self.state in LIVE
 
     @property
     def current(self) -> FoundTask | None:
         """The task that runs, or else the last that ended."""
-        begun = [task for task in self.tasks if task.started is not None]
-        return begun[-1] if begun else None
+        started = [task for task in self.tasks if task.started is not None]
+        return started[-1] if started else None
 
     @property
     def shown_state(self) -> str:
-        """The state in the words that a user sees."""
+        """The state as shown to users."""
         if self.state == "ended":
             ended = [task for task in self.tasks if task.exit is not None]
             if ended and ended[-1].exit != 0:
@@ -89,12 +89,12 @@ class FoundJob:
 
 @attrs.frozen(kw_only=True)
 class HostJobs:
-    """What one host answered."""
+    """The jobs of one host."""
 
     host: Host
     jobs: tuple[FoundJob, ...] = ()
     error: HostError | None = None
-    """Why it could not be asked."""
+    """Why the host gave no answer."""
 
 
 def query_all(
@@ -104,13 +104,13 @@ def query_all(
     everything: bool,
     parallel: int = 32,
 ) -> tuple[HostJobs, ...]:
-    """Ask hosts at once; one that cannot be asked is an answer too.
+    """Ask hosts in parallel for their jobs; a host that gives no answer has an ``error``.
 
     Args:
-        hosts: Whom to ask.
+        hosts: The hosts to ask.
         connect: Opens a connection.
-        everything: Whether jobs that ended count too.
-        parallel: How many at a time.
+        everything: Whether to include jobs that have ended.
+        parallel: Maximum number of hosts asked at the same time.
     """
 
     def ask(host: Host) -> HostJobs:
@@ -126,32 +126,30 @@ def query_all(
 
 
 def query_host(connection: Connection, host: Host, *, everything: bool) -> tuple[FoundJob, ...]:
-    """Ask one host for the jobs of this user there.
+    """Ask one host for this user's jobs.
 
     Raises:
-        HostUnfitError: Its answer makes no sense.
+        HostUnfitError: Its answer cannot be read.
         StateUnknownError: It does not answer.
     """
     words = ("all",) if everything else ()
-    reply = connection.call("mlcr_survey", host.remote_root, *words, timeout=_PATIENCE)
+    reply = connection.call("mlcr_survey", host.remote_root, *words, timeout=_TIMEOUT_S)
     if not reply.ok:
         said = reply.stderr.decode("utf-8", "replace").strip() or f"status {reply.code}"
         raise HostUnfitError(host.name, f"its jobs cannot be listed: {said}")
     try:
         return tuple(_job(host, facts) for facts in _split(records(reply), "job"))
     except (KeyError, ValueError) as problem:
-        raise HostUnfitError(
-            host.name, f"its list of jobs was not understood ({problem})"
-        ) from problem
+        raise HostUnfitError(host.name, f"its list of jobs cannot be read ({problem})") from problem
 
 
 Facts = Sequence[tuple[str, str]]
 
 
 def _split(facts: Facts, key: str) -> list[Facts]:
-    """Split facts into groups that each begin with ``key``; what comes before is left out."""
-    begins = [index for index, (name, _) in enumerate(facts) if name == key]
-    return [facts[begin:end] for begin, end in pairwise([*begins, len(facts)])]
+    """Split facts into groups that each start with ``key``; omit facts before the first group."""
+    starts = [index for index, (name, _) in enumerate(facts) if name == key]
+    return [facts[start:end] for start, end in pairwise([*starts, len(facts)])]
 
 
 def _job(host: Host, facts: Facts) -> FoundJob:
@@ -172,11 +170,11 @@ def _job(host: Host, facts: Facts) -> FoundJob:
     )
 
 
-def _task(told: dict[str, str]) -> FoundTask:
+def _task(facts: dict[str, str]) -> FoundTask:
     return FoundTask(
-        task=told["task"],
-        exit=None if told["exit"] == "pending" else int(told["exit"]),
-        started=int(told["started"]) if told.get("started") else None,
-        finished=int(told["finished"]) if told.get("finished") else None,
-        killed=_KILLED.get(told.get("killed", ""), ""),
+        task=facts["task"],
+        exit=None if facts["exit"] == "pending" else int(facts["exit"]),
+        started=int(facts["started"]) if facts.get("started") else None,
+        finished=int(facts["finished"]) if facts.get("finished") else None,
+        killed=_KILLED.get(facts.get("killed", ""), ""),
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What this machine writes down of a job, command after command."""
+"""This machine's record of a job, updated by each command."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from mlcube_remote.jobs.handle import JobHandle, to_document
 from mlcube_remote.runs.store import Document, RecordError, Store
 
 PLANNED = "planned"
-"""Status of a job that is about to be started: written before, so that it can be found again."""
+"""Status of a job that is about to start; written first, so that the job can be found again."""
 
-_OVER = frozenset(
+_ENDED = frozenset(
     status.value
     for status in (
         Status.SUCCEEDED,
@@ -25,16 +25,16 @@ _OVER = frozenset(
         Status.LOST,
     )
 )
-"""What a job can end as, once it had been started."""
+"""Final states of a job that was started."""
 
 
 def record_planned(store: Store, handle: JobHandle, attempt: int = 1) -> None:
-    """Write down that a job is about to be started.
+    """Record that a job is about to start.
 
     Args:
-        store: Where this machine remembers its runs.
+        store: The records of this machine.
         handle: The job.
-        attempt: How often it will have been begun.
+        attempt: Number of the attempt, counted from 1.
     """
     document = {
         "ticket": to_document(handle),
@@ -49,20 +49,20 @@ def record_planned(store: Store, handle: JobHandle, attempt: int = 1) -> None:
 def record_outcome(
     store: Store, run_id: str, job_id: str, outcome: JobOutcome, handle: JobHandle | None
 ) -> None:
-    """Write down how a job stands now, on top of what was known of it before.
+    """Record the outcome of a job, merged with its earlier record.
 
     Args:
-        store: Where this machine remembers its runs.
+        store: The records of this machine.
         run_id: The run.
         job_id: Its job.
         outcome: What this command found.
-        handle: The job's, if this command came to have it.
+        handle: The job's handle, if this command has one.
 
     Raises:
         RecordError: It cannot be written.
     """
-    before = _before(store, run_id, job_id)
-    if before is not None and not _tells_more(before, outcome, handle):
+    before = _earlier(store, run_id, job_id)
+    if before is not None and not _is_news(before, outcome, handle):
         return
     known = before or {}
     document: dict[str, Any] = job_document(outcome)
@@ -75,32 +75,32 @@ def record_outcome(
 
 
 def was_seen(document: Document) -> bool:
-    """Whether a job was followed to its end here, and what it made was pulled."""
+    """Return whether this machine followed the job to its end and pulled its outputs."""
     stages = {Stage.RUN.value, Stage.PULL.value}
-    return document.get("status") in _OVER and stages <= document.get("seconds", {}).keys()
+    return document.get("status") in _ENDED and stages <= document.get("seconds", {}).keys()
 
 
-def _before(store: Store, run_id: str, job_id: str) -> Document | None:
+def _earlier(store: Store, run_id: str, job_id: str) -> Document | None:
     try:
         return store.read(run_id, job_id)
     except RecordError:
-        # The record is a cache of what the host knows: a whole one takes a damaged one's place.
+        # The record is a cache of what the host knows, so a new one may replace a damaged one.
         return None
 
 
-def _tells_more(before: Document, outcome: JobOutcome, handle: JobHandle | None) -> bool:
-    """Whether an outcome is news: who only looked, or got nowhere, knows less than the record."""
-    if before["status"] in _OVER:
-        # Only a pull sees whether outputs are missing.
+def _is_news(before: Document, outcome: JobOutcome, handle: JobHandle | None) -> bool:
+    """Return whether an outcome should replace the recorded one; a failed connection must not."""
+    if before["status"] in _ENDED:
+        # Only a pull finds out whether outputs are missing.
         return Stage.PULL.value in outcome.seconds
     if outcome.status is not Status.NOT_STARTED:
         return True
-    told = isinstance(outcome.error, NotStartedError)
-    # Who has the ticket has asked the host, and holds the claim there.
-    return told or handle is not None or before["status"] == Status.NOT_STARTED.value
+    is_answer = isinstance(outcome.error, NotStartedError)
+    # A command that has the handle has asked the host and holds the claim.
+    return is_answer or handle is not None or before["status"] == Status.NOT_STARTED.value
 
 
 def _outputs(before: list[Document], now: list[Document]) -> list[Document]:
-    """Return all outputs that are here, those of this command in the place of earlier ones."""
+    """Return all pulled outputs; those of this command replace earlier ones."""
     every = {(output["task"], output["name"]): output for output in (*before, *now)}
     return list(every.values())

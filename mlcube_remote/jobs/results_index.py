@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeping the index of a run's results up to date while its jobs end."""
+"""Keep the index of a run's results up to date while its jobs end."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from mlcube_remote.events.model import Event, JobFinished
 from mlcube_remote.runs.results import publish
 from mlcube_remote.runs.store import RecordError, Store
 
-PAUSE = 2.0
-"""Seconds between two indexes: a thousand jobs that end at once are not a thousand of them."""
+WRITE_INTERVAL_S = 2.0
+"""Minimum interval between two writes of ``results.json``, for runs with many jobs."""
 
 
 @attrs.define(kw_only=True)
 class ResultsIndexer:
-    """Writes ``results.json`` when a job has ended, and once more at the end."""
+    """Writes ``results.json`` when a job ends, and at the end of the run."""
 
     store: Store
     run_id: str
     home: Path
-    """The folder of the run's results."""
+    """Directory of the run's results."""
     problems: dict[str, None] = attrs.field(factory=dict, init=False)
-    """What is to be told the user, in order, each once: a run does not end for it."""
+    """Warnings for the user, in order and without repetition; they do not stop the run."""
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
     _last: float = attrs.field(default=float("-inf"), init=False)
 
     def handle(self, event: Event) -> None:
-        """Note an event; may be called from many threads."""
+        """Take an event; may be called from many threads."""
         if not isinstance(event, JobFinished):
             return
         with self._lock:
-            if time.monotonic() < self._last + PAUSE:
+            if time.monotonic() < self._last + WRITE_INTERVAL_S:
                 return
             self._last = time.monotonic()
         self.write()
 
     def write(self) -> None:
-        """Write the index as things stand."""
+        """Write the current index."""
         try:
             publish(self.run_id, self.store, self.home, self._note)
         except RecordError as problem:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a task stands, as its host tells it, and what that means."""
+"""Read a task's files on the host, and derive its outcome."""
 
 from __future__ import annotations
 
@@ -19,99 +19,99 @@ from mlcube_remote.jobs.handle import JobHandle, TaskHandle
 from mlcube_remote.transport.base import Connection, Stream
 
 SIGKILLED, SIGTERMED = 137, 143
-"""Exit codes of a process that a signal ended: the kernel sends SIGKILL when memory runs out, an
-engine that is shut down sends SIGTERM first."""
+"""Exit codes of a process ended by a signal. The kernel sends SIGKILL if memory runs out; an engine
+that shuts down sends SIGTERM first."""
 
 _NEVER_RAN = frozenset({"created", "initialized"})
-"""What Docker and Podman call a container that is there, and was not started."""
+"""What Docker and Podman call a container that exists and was never started."""
 
-_SAID_ABOVE = "the engine's own message stands above"
+_SEE_OUTPUT = "see the engine's message in the output above"
 
 
 @attrs.frozen(kw_only=True)
 class TaskReport:
-    """How a task stands, as its host tells it."""
+    """The state of a task, as its host reports it."""
 
     exit: int | None
-    """``None`` while it runs, or when nothing was left behind."""
+    """Exit code; ``None`` while the task runs, or if it left none."""
     alive: bool
-    """Whether its supervisor lives."""
+    """Whether its supervisor runs."""
     sizes: Mapping[Stream, int]
     started: int | None = None
     """Seconds since the epoch, by the host's clock."""
     finished: int | None = None
     inspect: str = ""
-    """``STATUS EXITCODE OOMKILLED ERROR`` from the engine, or nothing."""
+    """``STATUS EXITCODE OOMKILLED ERROR`` from the engine; may be empty."""
     stopped: bool = False
-    """Whether somebody asked for the job to stop."""
+    """Whether a user asked to stop the job."""
     timed_out: bool = False
-    """Whether its supervisor ended it because its time was over."""
+    """Whether its supervisor ended it at its time limit."""
     node: str = ""
-    """The machine that it is on, where that is another one which shares the home."""
+    """The machine that it runs on, if that is another one that shares the home directory."""
     rebooted: bool = False
-    """Whether the host was started anew since the job began."""
+    """Whether the host has rebooted since the job started."""
     engine_restarted: bool = False
-    """Whether the engine was started anew while the task ran."""
+    """Whether the engine has restarted while the task ran."""
     container: str = ""
-    """What the engine says of the container when there is no supervisor any more: ``running …``,
-    ``exited CODE …``, ``absent``, or ``unknown`` when it did not answer."""
+    """The container's state if there is no supervisor: ``running …``, ``exited CODE …``,
+    ``absent``, or ``unknown`` if the engine did not answer."""
     tail: str = ""
-    """The end of what the task and its engine wrote to standard error, when it failed."""
+    """The end of the standard error of the task and its engine, if the task failed."""
     foreign: str = ""
-    """Why files that belong to others there could not be given to the user."""
+    """Why the owner of output files could not be changed to the user."""
     log_is_cut: bool = False
     log_is_degraded: bool = False
     """Whether a supervisor died and some of the log may be missing."""
 
     @property
     def seconds(self) -> float | None:
-        """How long the task took, where that is known."""
+        """Duration of the task, if known."""
         if self.started is None or self.finished is None:
             return None
         return float(max(0, self.finished - self.started))
 
 
 def read_task(connection: Connection, handle: JobHandle, number: int) -> TaskReport:
-    """Ask the host how the job's ``number``-th task stands.
+    """Ask the host for the state of the job's ``number``-th task.
 
     Raises:
-        StateUnknownError: The host cannot be asked, or does not know.
+        StateUnknownError: The host does not answer, or its answer is incomplete.
     """
     reply = connection.call("mlcr_verdict", handle.job_dir, str(number))
-    told = dict(records(reply))
+    facts = dict(records(reply))
     try:
-        code = told["exit"]
+        code = facts["exit"]
         return TaskReport(
             exit=None if code == "pending" else int(code),
-            alive=told["alive"] == "yes",
+            alive=facts["alive"] == "yes",
             sizes={
-                Stream.STDOUT: int(told["stdout"]),
-                Stream.STDERR: int(told["stderr"]),
+                Stream.STDOUT: int(facts["stdout"]),
+                Stream.STDERR: int(facts["stderr"]),
             },
-            started=int(told["started"]) if "started" in told else None,
-            finished=int(told["finished"]) if "finished" in told else None,
-            inspect=told.get("inspect", ""),
-            stopped=told.get("stop") == "yes",
-            timed_out=told.get("timedout") == "yes",
-            node=told.get("node", ""),
-            rebooted=told.get("boot") == "changed",
-            engine_restarted=told.get("engine") == "restarted",
-            container=told.get("container", ""),
-            tail=told.get("tail", ""),
-            foreign=told.get("foreign", ""),
-            log_is_cut=told.get("cut") == "yes",
-            log_is_degraded=told.get("log") == "degraded",
+            started=int(facts["started"]) if "started" in facts else None,
+            finished=int(facts["finished"]) if "finished" in facts else None,
+            inspect=facts.get("inspect", ""),
+            stopped=facts.get("stop") == "yes",
+            timed_out=facts.get("timedout") == "yes",
+            node=facts.get("node", ""),
+            rebooted=facts.get("boot") == "changed",
+            engine_restarted=facts.get("engine") == "restarted",
+            container=facts.get("container", ""),
+            tail=facts.get("tail", ""),
+            foreign=facts.get("foreign", ""),
+            log_is_cut=facts.get("cut") == "yes",
+            log_is_degraded=facts.get("log") == "degraded",
         )
     except (KeyError, ValueError) as problem:
         raise StateUnknownError(
             connection.name,
             f"the state of {handle.job_dir} could not be read ({problem})",
-            hint=f"look there: ls {handle.task_dir(number)}",
+            hint=f"look at its files on the host: ls {handle.task_dir(number)}",
         ) from problem
 
 
 def can_be_adopted(report: TaskReport) -> bool:
-    """Whether the container outlived its supervisor, so that another one can take it over."""
+    """Return whether the container outlived its supervisor, so that a new one can take over."""
     return (
         report.exit is None
         and not report.alive
@@ -121,22 +121,22 @@ def can_be_adopted(report: TaskReport) -> bool:
 
 
 def other_node_error(handle: JobHandle, node: str) -> StateUnknownError:
-    """Return what is to be said of a job on another machine that shares the host's home."""
+    """Return the error for a job on another machine that shares the host's home directory."""
     return StateUnknownError(
         handle.host,
-        f"it runs on {node}, which shares this home, and of which nothing can be said from here",
-        hint=f"ask that machine: let {handle.host} mean {node} in the inventory; or wait for the "
-        f"end, which is seen from everywhere: mlcube-remote attach {handle.run_id}",
+        f"the job runs on {node}, which shares this home directory; its state cannot be read here",
+        hint=f"point {handle.host} to {node} in the inventory, or wait for the job's end: "
+        f"mlcube-remote attach {handle.run_id}",
     )
 
 
 def derive_outcome(handle: JobHandle, task: TaskHandle, report: TaskReport) -> TaskOutcome:
-    """Say how a task ended, from the two witnesses: the exit file and the engine's own account.
+    """Return the outcome of a task, from its exit file and the engine's account of the container.
 
     Raises:
-        HostUnfitError: The engine refused to start the container at all.
-        StateUnknownError: The supervisor is gone, and the engine does not answer; or the task is on
-            another machine.
+        HostUnfitError: The engine refused to start the container.
+        StateUnknownError: The supervisor is gone and the engine does not answer, or the task runs
+            on another machine.
     """
     if report.exit is None:
         return _without_exit(handle, task, report)
@@ -171,7 +171,7 @@ def _without_exit(handle: JobHandle, task: TaskHandle, report: TaskReport) -> Ta
     elif report.container == "absent" and task.container:
         ended = _outcome(Status.LOST, None, "its supervisor is gone, and its container was removed")
     else:
-        ended = _outcome(Status.LOST, None, "its supervisor vanished and left no exit code")
+        ended = _outcome(Status.LOST, None, "its supervisor is gone and left no exit code")
     return attrs.evolve(ended, task=task.task)
 
 
@@ -181,15 +181,15 @@ def _ended(handle: JobHandle, task: TaskHandle, report: TaskReport, exit_code: i
     if report.timed_out:
         limit = f" of {handle.timeout} s" if handle.timeout else ""
         return attrs.evolve(
-            _outcome(Status.KILLED, exit_code, f"ran out of its time{limit}"), timed_out=True
+            _outcome(Status.KILLED, exit_code, f"reached its time limit{limit}"), timed_out=True
         )
     if report.stopped:
-        killed = ", and killed: it did not end on SIGTERM" if exit_code == SIGKILLED else ""
+        killed = " and killed, because it ignored SIGTERM" if exit_code == SIGKILLED else ""
         return _outcome(Status.CANCELLED, exit_code, f"stopped on request{killed}")
-    said = extract_engine_error(handle.platform, exit_code, report.tail)
+    message = extract_engine_error(handle.platform, exit_code, report.tail)
     if not task.container:
-        if said:
-            return _not_started(handle, task, exit_code, said)
+        if message:
+            return _not_started(handle, task, exit_code, message)
         return _outcome(Status.FAILED, exit_code)
     state, code, oom, error = _inspected(report.inspect)
     if report.engine_restarted and not oom and code in {SIGKILLED, SIGTERMED, None}:
@@ -198,28 +198,28 @@ def _ended(handle: JobHandle, task: TaskHandle, report: TaskReport, exit_code: i
             by_host=True,
         )
     if not state and report.container == "absent":
-        return _outcome(Status.LOST, None, "its container was removed by somebody else")
+        return _outcome(Status.LOST, None, "its container was removed outside mlcube-remote")
     if not state:
-        raise engine_start_error(handle.host, handle.platform, task.task, exit_code, said)
+        raise engine_start_error(handle.host, handle.platform, task.task, exit_code, message)
     if state in _NEVER_RAN:
-        # Podman gives such a container the code 0, and its reason only to the one who asked.
-        return _not_started(handle, task, code or exit_code, error or said)
+        # Podman gives such a container the code 0, and prints the reason only to its own client.
+        return _not_started(handle, task, code or exit_code, error or message)
     if oom and code == SIGKILLED:
         return _outcome(Status.KILLED, code, "out of memory")
     if oom:
-        return _outcome(Status.FAILED, code, "an out-of-memory kill happened inside")
+        return _outcome(Status.FAILED, code, "a process inside was killed: out of memory")
     return _outcome(Status.FAILED, 1 if code is None else code)
 
 
-def _not_started(handle: JobHandle, task: TaskHandle, code: int, said: str) -> TaskOutcome:
-    """Tell a program that cannot be run, which is the cube's, from all else, which is the host's.
+def _not_started(handle: JobHandle, task: TaskHandle, code: int, message: str) -> TaskOutcome:
+    """Return a failure if the cube's program cannot run; raise if the host is at fault.
 
     Raises:
-        HostUnfitError: The engine made a container, and could not start it.
+        HostUnfitError: The engine created a container and could not start it.
     """
-    if is_cube_fault(handle.platform, code, said):
-        return _outcome(Status.FAILED, code, f"failed to start: {said or _SAID_ABOVE}")
-    raise engine_start_error(handle.host, handle.platform, task.task, code, said)
+    if is_cube_fault(handle.platform, code, message):
+        return _outcome(Status.FAILED, code, f"failed to start: {message or _SEE_OUTPUT}")
+    raise engine_start_error(handle.host, handle.platform, task.task, code, message)
 
 
 def _inspected(text: str) -> tuple[str, int | None, bool, str]:

@@ -109,7 +109,7 @@ _TOO_MUCH = "head -c 300000000 /dev/zero | tail"
     ("program", "code", "told"),
     [
         ("exec tail </dev/zero", 137, "killed"),
-        (f"{_TOO_MUCH}; exit 3", 3, "an out-of-memory kill happened inside"),
+        (f"{_TOO_MUCH}; exit 3", 3, "a process inside was killed: out of memory"),
     ],
     ids=["the program", "its child"],
 )

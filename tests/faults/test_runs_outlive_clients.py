@@ -529,7 +529,7 @@ def test_a_task_that_takes_too_long_is_ended_with_nobody_there(scenario: Scenari
     run_id = scenario.call("run", "--detach", "--timeout=1s").stdout.strip()
     done = scenario.call("attach", run_id)
     assert done.returncode == 124
-    assert "ran out of its time of 1 s" in done.stderr
+    assert "reached its time limit of 1 s" in done.stderr
     assert scenario.made("runs.txt") == "x\n", "what it made so far comes home"
 
 
@@ -613,7 +613,7 @@ def test_a_task_that_ignores_sigterm_is_killed_in_the_end(scenario: Scenario) ->
     began = time.monotonic()
     stopped = stubborn.call("stop", "--grace=1s", run_id)
     assert time.monotonic() - began < 30
-    assert "stopped on request, and killed: it did not end on SIGTERM" in stopped.stderr
+    assert "stopped on request and killed, because it ignored SIGTERM" in stopped.stderr
 
 
 def test_what_a_task_leaves_running_goes_with_its_container(scenario: Scenario) -> None:

@@ -64,8 +64,8 @@ def cube(tmp_path: Path) -> Path:
 
 LACKING = {
     "no-rsync": "rsync was not found there",
-    "no-engine": "docker was not found there",
-    "no-permission": "you may not use docker there",
+    "no-engine": "docker was not found",
+    "no-permission": "no permission to use docker",
     "forced-command": "does not give a usable shell: got 'no",
 }
 
@@ -124,7 +124,7 @@ def test_an_engine_that_does_not_run_is_named(ssh_host: HostFactory, cube: Path)
     finally:
         change(host, docker={"docker": "docker"})
     assert done.returncode == 122
-    assert "cannot talk to docker -H unix:///run/nothing.sock" in done.stderr
+    assert "cannot connect to docker -H unix:///run/nothing.sock" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -170,14 +170,14 @@ def test_a_failing_build_shows_its_last_lines(ssh_host: HostFactory, cube: Path)
 
 GPU = "--gpus=device=GPU-that-nobody-has"
 NOT_HONOURED = [
-    ("docker", GPU, "docker cannot honour --gpus"),
-    ("docker", "--network=nonesuch", "docker cannot honour --network"),
-    ("docker", "--cpu=4096", "docker cannot honour --memory or --cpu"),
-    ("podman", GPU, "podman cannot honour --gpus"),
-    ("podman", "--security=bogus", "podman cannot honour --security"),
-    ("apptainer", GPU, f"apptainer cannot honour {GPU}"),
-    ("apptainer", "--network=bridge", "apptainer cannot honour --network"),
-    ("apptainer", "--memory=1g", "apptainer cannot honour --memory or --cpu"),
+    ("docker", GPU, "docker cannot apply --gpus"),
+    ("docker", "--network=nonesuch", "docker cannot apply --network"),
+    ("docker", "--cpu=4096", "docker cannot apply --memory or --cpu"),
+    ("podman", GPU, "podman cannot apply --gpus"),
+    ("podman", "--security=bogus", "podman cannot apply --security"),
+    ("apptainer", GPU, f"apptainer cannot apply {GPU}"),
+    ("apptainer", "--network=bridge", "apptainer cannot apply --network"),
+    ("apptainer", "--memory=1g", "apptainer cannot apply --memory or --cpu"),
 ]
 
 

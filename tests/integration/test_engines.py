@@ -148,7 +148,7 @@ def test_a_container_that_podman_cannot_start_is_a_failure(
     done = on(ssh_host("podman"), cube, "--task=fail", "--gpus=1")
     assert done.returncode == 122
     assert b"unresolvable CDI devices nvidia.com/gpu=0" in done.stderr
-    assert b"podman cannot honour --gpus" in done.stderr
+    assert b"podman cannot apply --gpus" in done.stderr
 
 
 def test_a_host_on_which_tasks_end_with_the_login_is_told_of(

@@ -51,7 +51,7 @@ def test_nobody_to_ask_is_said(command: str) -> None:
 @pytest.mark.usefixtures("_alone")
 @pytest.mark.parametrize("command", ["attach", "wait", "logs", "status", "stop", "pull"])
 def test_a_run_that_nobody_knows_is_said(command: str) -> None:
-    with pytest.raises(UsageError, match="no run 'abc' is known here, nor on the hosts"):
+    with pytest.raises(UsageError, match="no run 'abc' on this machine or on the hosts"):
         run([command, "abc"])
 
 
@@ -59,9 +59,9 @@ def test_a_run_that_nobody_knows_is_said(command: str) -> None:
 def test_an_id_that_may_mean_two_runs_is_not_guessed() -> None:
     for letter in "ab":
         remember(f"261123-190233-{letter * 16}")
-    with pytest.raises(UsageError, match="may be any of 261123-190233-b") as caught:
+    with pytest.raises(UsageError, match="is ambiguous: 261123-190233-b") as caught:
         run(["attach", "261123"])
-    assert caught.value.hint == "give more of its id"
+    assert caught.value.hint == "give more characters of its id"
 
 
 @pytest.mark.usefixtures("_alone")
@@ -230,7 +230,7 @@ def test_a_rerun_that_cannot_be_is_refused(
     with pytest.raises(UsageError, match="b"):
         run(["rerun", run_id, "--failed"])
     remember("261123-190233-" + "c" * 16)
-    with pytest.raises(UsageError, match="did not write its arguments down"):
+    with pytest.raises(UsageError, match="did not record its arguments"):
         run(["rerun", "cccc", "--failed"])
     with pytest.raises(UsageError, match="was begun on this machine"):
         run(["rerun", "nothing"])

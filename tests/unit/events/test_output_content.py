@@ -136,7 +136,7 @@ def test_numbers_of_yaml_have_dotted_keys(tmp_path: Path, suffix: str) -> None:
         ("m.json", '{"a": NaN, "b": Infinity, "c": 1e999, "d": 1' + "0" * 400 + "}"),
         ("m.json", '{"' + "a" * 1000 + '": 1}'),
         ("m.json", "3.5"),
-        ("m.json", '{"a": 1}' + " " * module.LARGEST),
+        ("m.json", '{"a": 1}' + " " * module.MAX_METRICS_FILE),
         ("m.json", "\x80"),
         ("m.yaml", "a: [1"),
         ("m.yaml", "a: &a [*a]"),
@@ -153,7 +153,7 @@ def test_what_is_damaged_or_no_number_is_no_metric(tmp_path: Path, name: str, te
 
 def test_a_host_cannot_make_columns_without_end(tmp_path: Path) -> None:
     (tmp_path / "m.json").write_text(json.dumps({f"k{n}": n for n in range(10_000)}))
-    assert len(read_metrics(tmp_path / "m.json")) == module.MOST
+    assert len(read_metrics(tmp_path / "m.json")) == module.MAX_METRICS
 
 
 @given(

@@ -17,17 +17,17 @@ UNMAPPED = (
 )
 
 PROBLEMS = [
-    ("docker", "docker", 1, DENIED, "you may not use docker there: srw-", "usermod -aG docker"),
-    ("docker", "docker", 1, "Cannot connect to x", "cannot talk to docker", "start docker"),
+    ("docker", "docker", 1, DENIED, "no permission to use docker: srw-", "usermod -aG docker"),
+    ("docker", "docker", 1, "Cannot connect to x", "cannot connect to docker", "start docker"),
     ("docker", "docker", 124, "", "did not answer", "systemctl status docker"),
     ("docker", "sudo docker", 1, "a password is required", "asks for a pass", "the docker group"),
-    ("docker", "/opt/engine", 1, "Cannot connect to x", "cannot talk to /opt/e", "start docker"),
+    ("docker", "/opt/engine", 1, "Cannot connect to x", "cannot connect to /opt/e", "start docker"),
     ("podman", "podman", 1, UNMAPPED, "podman cannot be used: Error: newuidmap", "podman version"),
     ("docker", "podman", 1, UNMAPPED, "podman cannot be used: Error: newuidmap", "podman version"),
     ("podman", "podman", 1, "Cannot connect to Podman", "podman cannot be used", "podman version"),
     ("podman", "podman", 124, "", "did not answer", "podman version"),
     ("podman", "sudo podman", 1, "a password is required", "asks for a pass", "NOPASSWD)"),
-    ("podman", "podman", 127, "", "podman was not found there", "podman: {podman: PATH}"),
+    ("podman", "podman", 127, "", "podman was not found", "podman: {podman: PATH}"),
 ]
 
 

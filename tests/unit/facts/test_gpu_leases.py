@@ -102,7 +102,7 @@ def test_what_the_host_leased_is_told() -> None:
 
 
 def test_too_few_free_gpus_are_told_or_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leases, "_WAITS", 0.0)
+    monkeypatch.setattr(leases, "_POLL_INTERVAL_S", 0.0)
     host = FakeConnection("gpu01")
     host.answer("mlcr_lease", TOO_FEW, TOO_FEW, TOO_FEW, Reply(0, b"gpu=0 GPU-a\0", b""))
     with pytest.raises(
@@ -118,7 +118,7 @@ def test_too_few_free_gpus_are_told_or_waited_for(monkeypatch: pytest.MonkeyPatc
 def test_nobody_waits_for_more_gpus_than_there_are() -> None:
     host = FakeConnection("gpu01")
     host.answer("mlcr_lease", Reply(16, b"free=4\0total=4\0", b""))
-    with pytest.raises(HostUnfitError, match="asks for 5 GPUs, and there are 4 that it") as caught:
+    with pytest.raises(HostUnfitError, match="asks for 5 GPUs, and the host has 4") as caught:
         lease_gpus(host, "/r/jobs/j", 5, wait=lambda _: None)
     assert "ask for fewer" in str(caught.value.hint)
     host = FakeConnection("gpu01")
@@ -130,8 +130,8 @@ def test_nobody_waits_for_more_gpus_than_there_are() -> None:
 def test_others_who_take_gpus_at_the_same_moment_are_told_in_words(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(leases, "_WAITS", 0.0)
-    monkeypatch.setattr(leases, "_STEP", 0.0)
+    monkeypatch.setattr(leases, "_POLL_INTERVAL_S", 0.0)
+    monkeypatch.setattr(leases, "_STEP_S", 0.0)
     met, leased = Reply(18, b"", b""), Reply(0, b"gpu=0 GPU-a\0", b"")
     host = FakeConnection("gpu01")
     host.answer("mlcr_lease", met, met, leased)
@@ -141,8 +141,7 @@ def test_others_who_take_gpus_at_the_same_moment_are_told_in_words(
     with pytest.raises(BusyError) as caught:
         lease_gpus(host, "/r/jobs/j", 1)
     assert (
-        str(caught.value)
-        == "gpu01: others took GPUs there at the same moment, each of the 10 times it was tried"
+        str(caught.value) == "gpu01: other jobs leased GPUs at the same moment in each of 10 tries"
     )
     assert caught.value.exit_code == 117
     assert "--wait" in str(caught.value.hint)

@@ -88,12 +88,14 @@ def test_gpus_that_are_not_there_are_missed(
     install(tmp_path / "bin", "", None, monkeypatch)
     connection = LocalConnection(host)
     told = gpus.missing_gpu_warning(connection, [commands(), commands("--nv")])
-    with pytest.raises(HostUnfitError, match="local: apptainer cannot honour --gpus=2: there is n"):
+    with pytest.raises(
+        HostUnfitError, match="local: apptainer cannot apply --gpus=2: the host has n"
+    ):
         gpus.missing_gpu_warning(connection, [commands("--nv")], "2")
     connection.close()
     assert told == (
-        "apptainer is to hand over GPUs (--nv of the settings), and there is none: "
-        "nvidia-smi was not found; the task runs without"
+        "the cube's apptainer settings ask for GPUs (--nv), and the host has none: "
+        "nvidia-smi was not found; the task runs without them"
     )
 
 

@@ -98,7 +98,7 @@ def test_a_host_that_cannot_be_asked_is_an_answer_too() -> None:
     gone, broken = read_usage_of_all([Host(name="gone"), HOST], connect)
     assert isinstance(gone.error, UnreachableError)
     assert isinstance(broken.error, HostUnfitError)
-    assert "it cannot tell how busy it is: sh: broken" in str(broken.error)
+    assert "its usage could not be read: sh: broken" in str(broken.error)
     assert top_text([gone]) == "gone: not asked: no route"
 
 

@@ -34,7 +34,7 @@ OK = Reply(0, b"", b"")
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "_FIRST_PAUSE", 0.001)
     monkeypatch.setattr(lines, "_LONGEST_PAUSE", 0.002)
-    monkeypatch.setattr(following, "_AGAIN", 0.0)
+    monkeypatch.setattr(following, "_RESUME_DELAY_S", 0.0)
 
 
 @attrs.define

@@ -57,22 +57,42 @@ def report(exit: int | None, inspect: str = "", **changes: Any) -> TaskReport:  
         (report(3, "exited 3 false "), Status.FAILED, 3, ""),
         (report(125, "exited 125 false "), Status.FAILED, 125, ""),
         (report(127, "created 127 false no such file"), Status.FAILED, 127, "failed to start: no"),
-        (report(126, "created 0 false "), Status.FAILED, 126, "failed to start: the engine's own"),
-        (report(126, "initialized 0 false "), Status.FAILED, 126, "failed to start: the engine's"),
+        (
+            report(126, "created 0 false "),
+            Status.FAILED,
+            126,
+            "failed to start: see the engine's message",
+        ),
+        (
+            report(126, "initialized 0 false "),
+            Status.FAILED,
+            126,
+            "failed to start: see the engine's",
+        ),
         (report(137, "exited 137 true "), Status.KILLED, 137, "out of memory"),
-        (report(3, "exited 3 true "), Status.FAILED, 3, "an out-of-memory kill happened inside"),
+        (
+            report(3, "exited 3 true "),
+            Status.FAILED,
+            3,
+            "a process inside was killed: out of memory",
+        ),
         (report(143, "exited 143 false ", stopped=True), Status.CANCELLED, 143, "stopped on req"),
-        (report(None), Status.LOST, None, "its supervisor vanished"),
+        (report(None), Status.LOST, None, "its supervisor is gone"),
         (
             report(137, "exited 137 false ", stopped=True),
             Status.CANCELLED,
             137,
-            "stopped on request, and killed: it did not end on SIGTERM",
+            "stopped on request and killed, because it ignored SIGTERM",
         ),
         (report(None, rebooted=True), Status.LOST, None, "the host rebooted"),
         (report(None, container="absent"), Status.LOST, None, "its supervisor is gone, and its c"),
         (report(None, stopped=True, started=None), Status.CANCELLED, None, "stopped before"),
-        (report(143, "exited 143 false ", timed_out=True), Status.KILLED, 143, "ran out of its t"),
+        (
+            report(143, "exited 143 false ", timed_out=True),
+            Status.KILLED,
+            143,
+            "reached its time l",
+        ),
         (
             report(1, "exited 137 false ", engine_restarted=True),
             Status.KILLED,
@@ -100,10 +120,10 @@ def test_a_host_that_cannot_know_makes_the_state_unknown() -> None:
 
 def test_of_a_task_on_another_machine_with_this_home_nothing_is_said() -> None:
     with pytest.raises(
-        StateUnknownError, match="it runs on login2, which shares this home"
+        StateUnknownError, match="the job runs on login2, which shares this home"
     ) as told:
         derive_outcome(TICKET, TASK, report(None, node="login2"))
-    assert "let h mean login2 in the inventory" in (told.value.hint or "")
+    assert "point h to login2 in the inventory" in (told.value.hint or "")
 
 
 def test_a_task_that_ran_out_of_its_time_ends_with_124() -> None:
@@ -174,8 +194,8 @@ def test_a_setting_that_an_engine_refuses_is_named(
     with pytest.raises(HostUnfitError) as caught:
         derive_outcome(attrs.evolve(TICKET, platform=platform), task_on(platform), told)
     assert caught.value.exit_code == 122
-    assert str(caught.value).startswith(f"h: {platform} cannot honour {setting}")
-    assert str(caught.value).endswith(f" for task t: {said}")
+    assert str(caught.value).startswith(f"h: {platform} cannot apply {setting}")
+    assert str(caught.value).endswith(f" to task t: {said}")
     assert caught.value.hint
 
 
@@ -192,7 +212,7 @@ def task_on(platform: str) -> TaskHandle:
             "docker",
             report(127, "created 127 false ", tail=""),
             127,
-            "failed to start: the engine's own m",
+            "failed to start: see the engine's message",
         ),
         ("podman", report(127, "created 0 false ", tail="Error: crun: no"), 127, "failed to s"),
         ("docker", report(1, "exited 1 false ", tail="Error: cgroups"), 1, ""),

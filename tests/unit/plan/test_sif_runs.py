@@ -145,7 +145,7 @@ def test_another_program_is_used_where_it_is_configured(scenario: Scenario) -> N
     gone = "-Papptainer.apptainer=no-such-engine"
     done = scenario.call("run", "--task=make", "--platform=apptainer", gone)
     assert done.returncode == 122
-    assert "local: no-such-engine was not found there" in done.stderr
+    assert "local: no-such-engine was not found" in done.stderr
 
 
 def test_a_dry_run_shows_the_platforms_own_name(scenario: Scenario) -> None:
@@ -161,7 +161,7 @@ def test_a_machine_without_either_is_told_at_once(scenario: Scenario, platform: 
     other = {"singularity": "apptainer", "apptainer": "singularity"}[platform]
     done = scenario.call("run", "--task=make", f"--platform={platform}")
     assert done.returncode == 122
-    assert f"local: neither {platform} nor {other} was found there" in done.stderr
+    assert f"local: neither {platform} nor {other} was found" in done.stderr
     assert scenario.images == []
 
 
@@ -250,11 +250,11 @@ def test_a_gpu_that_is_asked_for_must_be_there(scenario: Scenario) -> None:
     run = ("run", "--task=make", "--platform=apptainer")
     done = scenario.call(*run, "--gpus=1")
     assert done.returncode == 122
-    assert "local: apptainer cannot honour --gpus=1: there is none: " in done.stderr
+    assert "local: apptainer cannot apply --gpus=1: the host has none: " in done.stderr
     assert scenario.images == [], "nothing was built for nothing"
     done = scenario.call(*run, "-Papptainer.--nv=true")
     assert done.returncode == 0, done.stderr
-    assert "--nv of the settings), and there is none: " in done.stderr
+    assert "ask for GPUs (--nv), and the host has none: " in done.stderr
 
 
 def test_an_image_can_be_made_from_one_of_the_hosts_own(scenario: Scenario) -> None:
@@ -278,15 +278,15 @@ def test_what_the_engine_refuses_is_no_failure_of_the_task(scenario: Scenario) -
     )
     done = scenario.call("run", "--task=make", "--platform=apptainer", "--memory=4g")
     assert done.returncode == 122, done.stderr
-    assert "local: apptainer cannot honour --memory or --cpu for task make: " in done.stderr
+    assert "local: apptainer cannot apply --memory or --cpu to task make: " in done.stderr
 
 
 @pytest.mark.parametrize(
     ("installed", "told"),
     [
-        ("apptainer", "apptainer version 1.4.5, in the place of singularity"),
+        ("apptainer", "apptainer version 1.4.5, instead of singularity"),
         ("singularity", "apptainer version 1.4.5"),
-        (None, "neither singularity nor apptainer was found there"),
+        (None, "neither singularity nor apptainer was found"),
     ],
 )
 def test_a_check_asks_the_program_that_is_there(
@@ -319,4 +319,4 @@ def test_a_check_asks_the_program_that_the_users_own_platform_names(tmp_path: Pa
     host = attrs.evolve(host, settings={"apptainer": {"apptainer": "'/opt/no such' --debug"}})
     (answer,) = check_all([host], LocalConnection, platform="apptainer")
     (engine,) = [check for check in answer.checks if check.name == "engine"]
-    assert (engine.detail, engine.passed) == ("/opt/no such was not found there", False)
+    assert (engine.detail, engine.passed) == ("/opt/no such was not found", False)
