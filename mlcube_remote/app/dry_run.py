@@ -11,7 +11,8 @@ from mlcube_remote.files.upload import upload_size, upload_trees
 from mlcube_remote.plan import requirements as require
 from mlcube_remote.plan.assignment import make_jobs
 from mlcube_remote.plan.job import JobSpec, RunRequest
-from mlcube_remote.plan.job_plan import JobPlan, place_job, plan_placed, uploads
+from mlcube_remote.plan.job_plan import JobPlan, plan_placed
+from mlcube_remote.plan.placed_job import place_job, uploads
 from mlcube_remote.plan.plan import check_jobs
 from mlcube_remote.platforms import CONTAINER_ENGINES
 

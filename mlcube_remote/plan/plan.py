@@ -6,7 +6,8 @@ from __future__ import annotations
 from mlcube_remote.plan import requirements as require
 from mlcube_remote.plan.assignment import make_job, make_jobs
 from mlcube_remote.plan.job import JobSpec, RunRequest
-from mlcube_remote.plan.job_plan import place_job, plan_placed
+from mlcube_remote.plan.job_plan import plan_placed
+from mlcube_remote.plan.placed_job import place_job
 
 
 def plan_jobs(request: RunRequest) -> tuple[JobSpec, ...]:

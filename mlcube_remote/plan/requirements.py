@@ -13,7 +13,8 @@ from mlcube_remote.commands.sif import unhonoured
 from mlcube_remote.errors import PlanError
 from mlcube_remote.plan.assignment import slots
 from mlcube_remote.plan.job import RunRequest
-from mlcube_remote.plan.job_plan import JobPlan, PlacedJob
+from mlcube_remote.plan.job_plan import JobPlan
+from mlcube_remote.plan.placed_job import PlacedJob
 from mlcube_remote.plan.placement import DataLocation, is_made_by_cube, missing_inputs
 from mlcube_remote.platforms import CONTAINER_ENGINES
 

@@ -14,7 +14,7 @@ from mlcube_remote.app.dry_run import dry_run
 from mlcube_remote.commands import build
 from mlcube_remote.cube.load import load
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.plan import job_plan
+from mlcube_remote.plan import placed_job
 from mlcube_remote.plan.job import RunRequest
 from mlcube_remote.plan.job_plan import make_plan
 from mlcube_remote.plan.plan import plan_jobs
@@ -56,7 +56,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         monkeypatch.setattr(module, function, wrapper)
 
-    count("place", job_plan, "place_parameters")
+    count("place", placed_job, "place_parameters")
     count("merge", build, "merge")
     return counted
 

@@ -17,7 +17,8 @@ from mlcube_remote.files.upload import upload_trees
 from mlcube_remote.inventory.model import LOCAL_HOST, Host
 from mlcube_remote.plan.assignment import make_job
 from mlcube_remote.plan.job import JobSpec, RunRequest
-from mlcube_remote.plan.job_plan import make_plan, place_job, uploads
+from mlcube_remote.plan.job_plan import make_plan
+from mlcube_remote.plan.placed_job import place_job, uploads
 from mlcube_remote.plan.plan import plan_jobs
 from mlcube_remote.plan.sweep_points import parse_shard, parse_sweep
 from mlcube_remote.plan.trials import make_trials
