@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether files here hold what they hold on a host, by SHA-256."""
+"""Compare files on this machine with those on a host, by SHA-256."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from mlcube_remote.errors import TransferError
 from mlcube_remote.runs.digests import Digests
 from mlcube_remote.transport.base import Connection
 
-_AT_ONCE = 200
-"""Files that one question is about."""
-_PATIENCE = 3600.0
-"""Seconds for the host to read that many files."""
+_BATCH = 200
+"""Number of files per call."""
+_TIMEOUT_S = 3600.0
+"""Time for the host to read that many files."""
 _NO_PROGRAM = 127
 
 
@@ -25,33 +25,33 @@ def find_mismatches(
     names: Sequence[str],
     digests: Digests | None = None,
 ) -> tuple[str, ...]:
-    """Return the names whose files are not the same below ``remote`` there and ``here``.
+    """Return the names of files that differ between ``remote`` on the host and ``here``.
 
-    Where the host has no program for SHA-256, nothing is known to differ: rsync's own checksum,
-    made while it sent them, then stands alone.
+    If the host has no program for SHA-256, the result is empty: rsync's own checksum, made during
+    the transfer, is then the only one.
 
     Args:
         connection: The host.
-        remote: The folder there.
-        here: The folder here.
-        names: POSIX paths of files below both.
-        digests: Learns what is read here, so that nobody has to read it again.
+        remote: Directory on the host.
+        here: Directory on this machine.
+        names: POSIX paths of files below both directories.
+        digests: Cache of digests of files on this machine.
 
     Raises:
-        TransferError: The host cannot be asked about them.
+        TransferError: The host could not compute the checksums.
     """
     read = (digests or Digests()).read
     wrong: list[str] = []
     rest = iter(names)
-    while some := tuple(islice(rest, _AT_ONCE)):
-        reply = connection.call("mlcr_sums", remote, *some, timeout=_PATIENCE)
+    while batch := tuple(islice(rest, _BATCH)):
+        reply = connection.call("mlcr_sums", remote, *batch, timeout=_TIMEOUT_S)
         if reply.code == _NO_PROGRAM:
             return ()
         sums = reply.text.split("\0")[:-1]
-        if not reply.ok or len(sums) != len(some):
+        if not reply.ok or len(sums) != len(batch):
             said = reply.stderr.decode("utf-8", "replace").strip() or f"status {reply.code}"
             raise TransferError(
-                connection.name, f"pull incomplete: what arrived cannot be verified: {said}"
+                connection.name, f"pull incomplete: the files cannot be verified: {said}"
             )
-        wrong += (name for name, told in zip(some, sums, strict=True) if told != read(here / name))
+        wrong += (name for name, sha in zip(batch, sums, strict=True) if sha != read(here / name))
     return tuple(wrong)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bringing outputs home: into a staging folder, checked, then renamed into place."""
+"""Pull outputs into a staging directory, check them, and rename them into place."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ _OPTIONS = (
     "--no-specials",
     "--from0",
     "--files-from=-",
-    # What a task did not make is noticed below, by name.
+    # Missing outputs are found below, by name.
     "--ignore-missing-args",
-    # Not to be confused with a name: rsync tells what it left out on standard output.
+    # rsync reports omitted files on standard output, in a form that no file name can imitate.
     "--info=nonreg1,skip1",
-    # What a pull that was killed left in the room, and the host has no more, must not stay there.
+    # Files of a killed pull that the host no longer has must not stay in the staging directory.
     "--delete",
-    # A room whose folders cannot be written could not be emptied.
+    # A directory that is not writable could not be emptied later.
     "--chmod=Du+rwx,Fu+rw",
-    # What came of a file before the line broke is kept, and the rest of it is added.
+    # A partial file is kept if the connection breaks, and completed by the next transfer.
     f"--partial-dir={staging.PARTIAL}",
     f"--timeout={IO_TIMEOUT}",
     "--stats",
@@ -54,19 +54,19 @@ _NONREGULAR = re.compile(rb'^skipping non-regular file "(.*)"$', re.MULTILINE)
 _OVER_SIZE = re.compile(rb"^(.*) is over max-size$", re.MULTILINE)
 
 _RESERVE = 64 * 1024 * 1024
-"""Bytes of local disk that a pull leaves free."""
+"""Bytes of this machine's disk that a pull leaves free."""
 
 
 @attrs.frozen(kw_only=True)
 class DownloadResult:
-    """What came home."""
+    """The outputs pulled from one directory."""
 
     moved: TransferStats
     outputs: tuple[PulledOutput, ...]
     missing: tuple[DownloadRequest, ...]
-    """Declared, but not there: the task did not make it."""
+    """Declared outputs that the task did not make."""
     left: TransferError | None = None
-    """What is to be said of files that the host may not read; all others are here."""
+    """The error for files that this user may not read on the host; all others were pulled."""
 
 
 def download(
@@ -77,21 +77,21 @@ def download(
     running: bool = False,
     waiting: Callable[[], None] = lambda: None,
 ) -> DownloadResult:
-    """Pull one folder's outputs and put them in place.
+    """Pull the outputs of one directory and put them in place.
 
-    What arrives stays in a room beside its place until all of it is here, is what the host has, and
-    is harmless. A pull that was interrupted goes on there.
+    Files stay in a staging directory beside their place until all have arrived, match the host's
+    checksums, and are found harmless. A pull that was interrupted continues in that directory.
 
     Args:
         connection: The host.
         folder: What to pull.
-        run: The run's id: the room is the run's and the host's.
-        running: Whether the task may still be changing it.
-        waiting: Called when another pull of the same is at work, which is waited for.
+        run: The run's id, part of the name of the staging directory.
+        running: Whether the task is still running, and may change the files.
+        waiting: Called if another client pulls the same outputs; this function waits for it.
 
     Raises:
-        TransferError: The transfer was not completed; what was here before is untouched.
-        UnsafeContentError: The host sent something that was not asked for or is not harmless.
+        TransferError: The transfer is incomplete; existing files are unchanged.
+        UnsafeContentError: The host sent files that were not requested or are not harmless.
     """
     name = f"{run}-{slug(connection.name, of=folder.remote)}"
     try:
@@ -101,7 +101,7 @@ def download(
         raise TransferError(
             connection.name,
             f"pull incomplete: {problem.filename or folder.target}: {problem.strerror}",
-            hint="mend that and pull again; the outputs are still on the host",
+            hint="fix that and pull again; the outputs are still on the host",
         ) from problem
 
 
@@ -111,17 +111,17 @@ def _fetch(
     host = connection.name
     digests = Digests()
     try:
-        # Another pull of this run may have been killed here, or have been for other outputs.
+        # An earlier pull of this run may have been killed, or may have pulled other outputs.
         staging.prune(room, _declared(folder))
         done, left = _transfer(connection, folder, room, running=running)
         staging.check(host, room, _declared(folder))
         changing = _verify(connection, folder, room, digests, running=running)
     except UnsafeContentError:
-        # Nothing of it is worth going on with.
+        # None of these files may be used by the next pull.
         staging.empty(room)
         raise
     absent = tuple(item for item in folder.outputs if not os.path.lexists(room / item.path))
-    # Before they join what former runs left in the same directories.
+    # Describe the outputs before they are merged with files of earlier runs.
     contents = {
         item.path: describe_output(room / item.path, digests)
         for item in folder.outputs
@@ -141,7 +141,7 @@ def _fetch(
         for item in folder.outputs
         if item not in absent
     )
-    # Of what could not be read nobody can say that it was not made.
+    # A file that could not be read may exist, so it is not called missing.
     missing = () if left is not None else absent
     return DownloadResult(moved=done, outputs=arrived, missing=missing, left=left)
 
@@ -149,25 +149,25 @@ def _fetch(
 def _verify(
     connection: Connection, folder: DownloadFolder, room: Path, digests: Digests, *, running: bool
 ) -> frozenset[DownloadRequest]:
-    """Hold what was transferred against what the host says it has.
+    """Compare the transferred files with the host's checksums.
 
     Returns:
-        Outputs that kept changing, while their task runs.
+        Outputs that changed during the pull, if their task is still running.
 
     Raises:
-        TransferError: A file is not what the host has, and nobody should be changing it.
+        TransferError: A file differs from the host's, although its task has ended.
     """
     wrong = find_mismatches(connection, folder.remote, room, staging.transferred(room), digests)
     if wrong:
-        # It changed between the two looks, most likely: a second look at the same names.
+        # Most likely a file changed between transfer and checksum: transfer it again.
         _transfer(connection, folder, room, "--checksum", running=running)
         staging.check(connection.name, room, _declared(folder))
         wrong = find_mismatches(connection, folder.remote, room, wrong, digests)
     if wrong and not running:
         raise TransferError(
             connection.name,
-            f"pull incomplete: {', '.join(map(repr, wrong[:3]))} here is not what the host has",
-            hint="something there still changes it; pull again: mlcube-remote pull",
+            f"pull incomplete: {', '.join(map(repr, wrong[:3]))} differs from the host's",
+            hint="a process on the host still changes it; pull again: mlcube-remote pull",
         )
     return frozenset(
         item
@@ -185,11 +185,11 @@ def _declared(folder: DownloadFolder) -> tuple[staging.DeclaredOutput, ...]:
 def _transfer(
     connection: Connection, folder: DownloadFolder, room: Path, *more: str, running: bool
 ) -> tuple[TransferStats, TransferError | None]:
-    """Let rsync fill the room.
+    """Let rsync fill the staging directory.
 
     Returns:
-        What was moved, and what is to be said of files that the host may not read: the others are
-        here all the same.
+        Statistics, and the error for files that this user may not read on the host, if any; all
+        other files were transferred.
     """
     basis = [f"--link-dest={folder.basis}"] if folder.basis and folder.basis.is_dir() else []
     free = shutil.disk_usage(room).free
@@ -213,17 +213,18 @@ def _transfer(
             host,
             f"refused what the host sent back: {_shown(special[1])} "
             "is neither a file nor a directory",
-            hint="nothing of it was put in place",
+            hint="none of these files was put in place",
         )
     if large := _OVER_SIZE.search(result.stdout):
         raise TransferError(
             host,
-            f"pull incomplete: {_shown(large[1])} is larger than the free disk here ({free:,} B)",
+            f"pull incomplete: {_shown(large[1])} is larger than this machine's free disk space "
+            f"({free:,} B)",
             hint="free some space and pull again; the outputs are still on the host",
         )
     left = None
     if running and result.code == VANISHED:
-        # The task goes on: what it takes away again is no part of what there is now.
+        # The task is running, and may delete its files at any time.
         return parse_stats(result), None
     try:
         check(host, "pull", result)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What of a cube goes up: ``.mlcubeignore`` and the defaults, as rsync filter rules.
+"""Turn ``.mlcubeignore`` and the default exclusions into rsync filter rules.
 
 ``.mlcubeignore`` has gitignore's grammar (https://git-scm.com/docs/gitignore): one pattern a line,
 ``#`` comments, a slash at the end for directories, a slash elsewhere anchors at the cube's root,
-``!`` takes back. The last pattern that matches decides there, the first rule in rsync: so the lines
-are turned round.
+``!`` includes again. In gitignore the last match decides, in rsync the first rule, so the order of
+the lines is reversed.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ NEVER_SENT = (
     "__pycache__/",
     ".mlcube-remote*",
 )
-"""Left here unless ``.mlcubeignore`` takes it back with ``!``: histories, keys and leftovers."""
+"""Never sent, unless ``.mlcubeignore`` includes it with ``!``: histories, keys, temporary files."""
 
 _WILDCARD = re.compile(r"[*?\[]")
 
 
 def read_patterns(root: Path) -> tuple[str, ...]:
-    """Return the lines of the cube's ``.mlcubeignore``, or nothing where there is none.
+    """Return the lines of the cube's ``.mlcubeignore``; empty if the file does not exist.
 
     Raises:
         CubeError: The file cannot be read as UTF-8 text.
     """
     path = root / FILE_NAME
     try:
-        # As git does, whatever editor put a byte order mark in front.
+        # Like git, ignore a byte order mark.
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return ()
@@ -67,28 +67,28 @@ def _rules(line: str) -> list[str]:
         pattern = pattern[1:]
     if "/" in pattern.rstrip("/") and not pattern.startswith(("/", "**/")):
         pattern = "/" + pattern
-    # "a/**/b" is "a/b" too, to git; to rsync the stars stand for one folder at least.
+    # In git "a/**/b" matches "a/b" too; in rsync the stars match at least one directory.
     pieces = pattern.split("/**/")
-    spelt = [pieces[0]]
+    variants = [pieces[0]]
     for piece in pieces[1:]:
-        spelt = [f"{head}{between}{piece}" for between in ("/**/", "/") for head in spelt]
-    return [f"{action} {_unescaped(each)}" for each in spelt]
+        variants = [f"{head}{between}{piece}" for between in ("/**/", "/") for head in variants]
+    return [f"{action} {_unescape(each)}" for each in variants]
 
 
-def _unescaped(pattern: str) -> str:
-    """Return a pattern that matches itself alone as rsync wants it: without any backslash."""
+def _unescape(pattern: str) -> str:
+    """Remove the backslashes of a pattern without wildcards; rsync takes them literally there."""
     return pattern if _WILDCARD.search(pattern) else re.sub(r"\\(.)", r"\1", pattern)
 
 
 def exclude_path(relative: str, *, directory: bool) -> str:
-    """Return the rule that leaves out exactly the path ``relative`` to the root of a transfer."""
+    """Return the rule that excludes only the path ``relative`` to the root of a transfer."""
     return f"- /{escape(relative)}{'/' if directory else ''}"
 
 
 def escape(path: str) -> str:
-    """Return ``path`` as an rsync pattern that matches itself alone.
+    """Return ``path`` as an rsync pattern that matches only itself.
 
-    rsync takes a backslash for an escape only in a pattern that has a wildcard.
+    rsync treats a backslash as an escape only in a pattern with a wildcard.
     """
     if not _WILDCARD.search(path):
         return path

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trusting nothing that a host sent: check a staging folder, then move it into place.
+"""Check files received from a host in a staging directory, then move them into place.
 
-rsync writes into an empty folder of its own, because a host can add files of its choice to a
-directory that it sends. Only what was declared leaves that folder, and only by rename.
+rsync writes into a directory of its own, because a host can add files of its choice to a directory
+that it sends. Only declared outputs leave the staging directory, and only by rename.
 """
 
 from __future__ import annotations
@@ -24,41 +24,41 @@ from mlcube_remote.errors import TransferError, UnsafeContentError
 from mlcube_remote.runs.locks import take
 
 PARTIAL = ".mlcube-remote-partial"
-"""Where rsync keeps what came of a file before the line broke, in the file's own folder."""
+"""Directory for partial files beside each file, so that rsync can complete them later."""
 
 _PREFIX = ".mlcube-remote-pull-"
 
 MAX_ENTRIES = 1_000_000
-"""More files than this in one pull are refused: no task declares as many, a hostile host might."""
+"""Maximum number of files in one pull; a hostile host might send any number."""
 
 
 @attrs.frozen(kw_only=True)
 class DeclaredOutput:
-    """One output as declared, relative to the folder that is pulled."""
+    """One declared output, relative to the directory that is pulled."""
 
     path: str
-    """POSIX path below the folder; never absolute, never with ``..``."""
+    """POSIX path below the directory; never absolute, never with ``..``."""
     directory: bool | None
-    """``None``: not said, either will do."""
+    """``None``: not declared, both kinds are allowed."""
 
 
 @contextlib.contextmanager
 def staging_directory(
     host: str, target: Path, name: str, waiting: Callable[[], None]
 ) -> Iterator[Path]:
-    """Give the folder in which a pull arrives; what a pull of that name left is still there.
+    """Yield the directory that a pull writes to, with the files of an interrupted pull.
 
-    One pull of a name at a time: another one waits. A room that is empty at the end goes.
+    Pulls of the same name wait for each other. The directory is removed at the end if it is empty.
 
     Args:
         host: Inventory name, for the message.
-        target: The folder that the pull is for, made if need be; the room is in it, so that what
-            arrives is moved by rename.
-        name: Of the pull: always the same for what is to be continued.
-        waiting: Called when another pull of that name is there.
+        target: The directory that the outputs belong to, created if necessary. The staging
+            directory is inside, so that files can be moved by rename.
+        name: Name of the pull; a pull continues an interrupted one of the same name.
+        waiting: Called if another pull of that name is running.
 
     Raises:
-        TransferError: There can be no room there.
+        TransferError: The directory cannot be created, or belongs to another user.
     """
     folder = target / f"{_PREFIX}{name}"
     try:
@@ -68,27 +68,27 @@ def staging_directory(
         raise TransferError(
             host,
             f"pull incomplete: {problem.filename}: {problem.strerror}",
-            hint="make the folder writable; the outputs are still on the host",
+            hint="make the directory writable; the outputs are still on the host",
         ) from problem
     try:
         about = os.fstat(handle)
         if about.st_uid != os.getuid() or stat.S_IMODE(about.st_mode) & 0o077:
             raise TransferError(
                 host,
-                f"pull incomplete: {folder} is not a folder of yours alone",
+                f"pull incomplete: {folder} can be read or written by other users",
                 hint=f"rm -r {folder}",
             )
         try:
             yield folder
         finally:
-            with contextlib.suppress(OSError):  # not empty: the next pull goes on with it
+            with contextlib.suppress(OSError):  # not empty: the next pull continues with it
                 folder.rmdir()
     finally:
         os.close(handle)
 
 
 def _locked(folder: Path, waiting: Callable[[], None]) -> int:
-    """Return a handle of the folder, made if need be, that nobody else has locked."""
+    """Create the directory if necessary, lock it, and return its file descriptor."""
     while True:
         with contextlib.suppress(FileExistsError):
             folder.mkdir(mode=0o700)
@@ -97,7 +97,7 @@ def _locked(folder: Path, waiting: Callable[[], None]) -> int:
         except FileNotFoundError:
             continue
         take(handle, waiting)
-        # Whoever held it before may have removed it, and another made one of the same name.
+        # The previous holder may have removed it, and another client may have created a new one.
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(handle), os.lstat(folder)):
                 return handle
@@ -105,7 +105,7 @@ def _locked(folder: Path, waiting: Callable[[], None]) -> int:
 
 
 def empty(folder: Path) -> None:
-    """Delete what is in a room."""
+    """Delete everything in a staging directory."""
     with os.scandir(folder) as entries:
         for entry in list(entries):
             if entry.is_dir(follow_symlinks=False):
@@ -115,28 +115,28 @@ def empty(folder: Path) -> None:
 
 
 def prune(folder: Path, declared: Iterable[DeclaredOutput]) -> None:
-    """Delete from a room what a pull of these outputs has no use for.
+    """Delete files from a staging directory that do not belong to the declared outputs.
 
-    An rsync that was killed leaves a file of a name of its own beside the one it was writing.
+    A killed rsync leaves a temporary file beside the one that it was writing.
     """
     outputs = tuple(declared)
-    useless = [
+    undeclared = [
         relative
         for relative, _ in _walk(folder, "")
         if _owner(relative, outputs) is None and not _leads_to(relative, outputs)
     ]
-    for relative in useless:
+    for relative in undeclared:
         path = folder / relative
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
-            path.unlink(missing_ok=True)  # it went with the folder that it was in
+            path.unlink(missing_ok=True)  # it was deleted with its directory
 
 
 def remove_staging(target: Path, name: str) -> None:
-    """Delete the rooms below *target* of pulls whose names begin with *name*, which never ended."""
+    """Delete staging directories of interrupted pulls whose names start with ``name``."""
     for folder in target.glob(f"{_PREFIX}{glob.escape(name)}*"):
-        with contextlib.suppress(OSError):  # still in use, or not the user's: it does no harm
+        with contextlib.suppress(OSError):  # still in use, or owned by another user: harmless
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -146,9 +146,9 @@ def remove_staging(target: Path, name: str) -> None:
 
 
 def transferred(folder: Path) -> tuple[str, ...]:
-    """Return the files below a checked room that came over the wire.
+    """Return the files in a checked staging directory that were transferred.
 
-    The others have a second name: the file here that they equal.
+    The others are hard links to equal files on this machine.
     """
     found = []
     for relative, entry in _walk(folder, ""):
@@ -159,16 +159,16 @@ def transferred(folder: Path) -> tuple[str, ...]:
 
 
 def check(host: str, staging: Path, declared: Iterable[DeclaredOutput]) -> None:
-    """Refuse a staging folder that holds anything but declared, harmless files.
+    """Refuse a staging directory that contains anything but declared, harmless files.
 
     Args:
         host: Inventory name, for the message.
-        staging: The folder that rsync filled.
-        declared: What was asked for.
+        staging: The directory that rsync filled.
+        declared: The requested outputs.
 
     Raises:
-        UnsafeContentError: Something undeclared, a device, socket or pipe, or a link that leaves
-            its output; the message names it.
+        UnsafeContentError: It contains an undeclared file, a device, socket or pipe, or a link that
+            leaves its output; the message names it.
     """
     outputs = tuple(declared)
     for count, (relative, entry) in enumerate(_walk(staging, "")):
@@ -192,7 +192,7 @@ def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name == PARTIAL:
-                continue  # rsync's own; it is never put in place
+                continue  # rsync's own directory, never put in place
             relative = prefix + entry.name
             yield relative, entry
             if entry.is_dir(follow_symlinks=False):
@@ -225,29 +225,29 @@ def _check_link(host: str, staging: Path, relative: str, owner: DeclaredOutput) 
 def _check_kind(host: str, relative: str, mode: int, *, directory: bool) -> None:
     if stat.S_ISDIR(mode) != directory:
         found, expected = ("directory", "file") if stat.S_ISDIR(mode) else ("file", "directory")
-        raise _unsafe(host, f"{relative!r} is a {found}, declared was a {expected}")
+        raise _unsafe(host, f"{relative!r} is a {found}, but was declared as a {expected}")
 
 
 def _unsafe(host: str, what: str) -> UnsafeContentError:
     return UnsafeContentError(
         host,
         f"refused what the host sent back: {what}",
-        hint="nothing of it was put in place; look at the outputs on the host before trusting it",
+        hint="none of these files was put in place; look at the outputs on the host first",
     )
 
 
 def merge(host: str, staging: Path, target: Path) -> None:
-    """Move everything in a checked staging folder to its place below ``target``, file by file.
+    """Move everything in a checked staging directory to its place below ``target``, file by file.
 
-    A file appears under its final name whole or not at all; what else is in ``target`` stays.
+    A file appears under its final name complete or not at all. Other files in ``target`` stay.
 
     Args:
         host: Inventory name, for the message.
-        staging: The checked folder.
-        target: Where its contents belong; made if need be.
+        staging: The checked directory.
+        target: The directory that its contents belong to, created if necessary.
 
     Raises:
-        TransferError: Something in ``target`` is in the way, or it cannot be written.
+        TransferError: ``target`` cannot be written, or contains something in the way.
     """
     try:
         _merge(staging, target)
@@ -256,7 +256,7 @@ def merge(host: str, staging: Path, target: Path) -> None:
         raise TransferError(
             host,
             f"pull incomplete: {where}: {problem.strerror}",
-            hint="make room for it; the outputs are still on the host",
+            hint="move it away and pull again; the outputs are still on the host",
         ) from problem
 
 
@@ -289,7 +289,7 @@ def _rename(source: Path, place: Path) -> None:
     except OSError as problem:
         if problem.errno != errno.EXDEV:
             raise
-        # The user's own link may lead an output directory to another file system.
+        # The user may have made an output directory a link to another file system.
         with tempfile.TemporaryDirectory(dir=place.parent, prefix=".mlcube-remote-") as near:
             copy = Path(near) / source.name
             shutil.copy2(source, copy, follow_symlinks=False)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sending a cube up: which trees, with which rules, and the rsync that does it.
+"""Upload a cube: choose the trees and the filter rules, and run rsync.
 
-The mirror on the host becomes what the cube is here, except that results never go up and that
-nothing is deleted in the workspace, where the host keeps what its tasks made.
+The mirror on the host becomes equal to the cube on this machine. There are two exceptions: results
+are not uploaded, and nothing is deleted in the workspace, which contains the tasks' outputs.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from mlcube_remote.plan.placement import DataLocation, PlacedParameter, mirrored
 from mlcube_remote.transport.base import Connection, RsyncResult
 
 _PARTIAL = ".mlcube-remote-partial"
-"""Directories on a host with what has come of files, until all of them have."""
+"""Directory for partial files beside each file on the host, until its transfer is complete."""
 
 _OPTIONS = (
     "-rlpt",
-    # A link that leaves the cube could lead to anything of the user's: it is named, not followed.
+    # A link that leaves the cube could lead to any file of the user: report it, do not follow it.
     "--safe-links",
     "--chmod=Du+rwx,u+rw,ug-s,o-t",
     "--delay-updates",
@@ -52,12 +52,12 @@ _OPTIONS = (
 
 
 _SENT = re.compile(rb"(?:^|\r)<f\S+ (.*)$", re.MULTILINE)
-"""What ``--out-format=%i %n`` says of a file that was sent."""
+"""A line of ``--out-format=%i %n`` for a file that was sent."""
 _ESCAPED = re.compile(rb"\\#([0-7]{3})")
-"""How rsync writes a byte of a name that is not to be printed."""
-_PASSES = 3
-"""Tries to send what is changed meanwhile."""
-_CLOCK_STEP = 20_000_000
+"""How rsync prints a byte of a file name that is not printable."""
+_MAX_PASSES = 3
+"""Maximum number of transfers if files keep changing."""
+_CLOCK_STEP_NS = 20_000_000
 """Nanoseconds by which a file system's clock may lag behind this machine's."""
 
 _UNSAFE_LINK = re.compile(rb'(?:^|\r)ignoring unsafe symlink "(.*?)" -> ', re.MULTILINE)
@@ -65,22 +65,22 @@ _UNSAFE_LINK = re.compile(rb'(?:^|\r)ignoring unsafe symlink "(.*?)" -> ', re.MU
 
 @attrs.frozen(kw_only=True)
 class UploadTree:
-    """One directory (or file) of this machine and its mirror."""
+    """One directory or file of this machine, and its mirror on a host."""
 
     local: Path
     remote: str
     rules: tuple[str, ...] = ()
-    """rsync filter rules, first match decides."""
+    """rsync filter rules; the first match decides."""
     mirror: bool = False
-    """Whether what is gone here is deleted there."""
+    """Whether to delete files on the host that no longer exist on this machine."""
 
     @property
     def is_directory(self) -> bool:
-        """Whether the contents, rather than the thing itself, are sent."""
+        """Whether it is a directory, whose contents are sent."""
         return self.local.is_dir()
 
     def arguments(self) -> list[str]:
-        """Return the arguments of the rsync that brings the mirror up to date."""
+        """Return the arguments of the rsync that updates the mirror."""
         filters = [f"--filter={rule}" for rule in self.rules]
         delete = ["--delete-delay"] if self.mirror else []
         slash = "/" if self.is_directory else ""
@@ -97,17 +97,17 @@ class UploadTree:
 def upload_trees(
     cube: Cube, placed: Iterable[PlacedParameter], paths: HostPaths, *, image: str = ""
 ) -> tuple[UploadTree, ...]:
-    """Return what must be sent for tasks whose parameters are ``placed``.
+    """Return what to send for tasks with the parameters ``placed``.
 
     Args:
         cube: The cube.
-        placed: The parameters of all tasks of the job, in the order they run.
+        placed: The parameters of all tasks of the job, in the order of the tasks.
         paths: The job's paths on its host.
-        image: A file that was built there, if it is one; it stays there.
+        image: Path of an image file built on the host, which must not be deleted; may be empty.
     """
     items = tuple(placed)
     patterns = read_patterns(cube.root)
-    # What is in the workspace that a run has when it names none is its own, here and there.
+    # The default workspace belongs to runs without --workspace, so it is left alone.
     usual = attrs.evolve(cube, workspace=cube.root / "workspace")
     both = (cube,) if cube.workspace == usual.workspace else (cube, usual)
     wanted = _needed_inputs(items)
@@ -134,12 +134,12 @@ def upload_trees(
         for item in items
         if item.where is DataLocation.CLIENT and not item.is_output and item.local is not None
     ]
-    # Several tasks, and the jobs of a sweep, may take the same data.
+    # Several tasks, or jobs of a sweep, may use the same data.
     return (*result, *dict.fromkeys(data))
 
 
 def _needed_inputs(placed: Iterable[PlacedParameter]) -> tuple[Path, ...]:
-    """Return the workspace paths that must go up: inputs that no earlier task makes."""
+    """Return the workspace paths to upload: inputs that no earlier task makes."""
     needed: list[Path] = []
     made: list[Path] = []
     for item in placed:
@@ -153,7 +153,7 @@ def _needed_inputs(placed: Iterable[PlacedParameter]) -> tuple[Path, ...]:
 
 
 def _output_rules(cube: Cube, top: Path, wanted: Iterable[Path]) -> list[str]:
-    """Return rules that keep the cube's outputs here, but for those that are inputs now."""
+    """Return rules that exclude the cube's outputs, except those that are inputs of this run."""
     kept = tuple(wanted)
     rules: list[str] = []
     for task in cube.tasks.values():
@@ -178,7 +178,7 @@ def _results_rule(cube: Cube) -> list[str]:
 
 
 def _image_rules(paths: HostPaths, image: str) -> list[str]:
-    """Return rules that keep an image, and what belongs to it, where the mirror has them."""
+    """Return rules that protect an image file in the mirror, and its companions, from deletion."""
     inside = posixpath.relpath(image, paths.cube) if image else ".."
     if inside.startswith(".."):
         return []
@@ -196,9 +196,9 @@ def _workspace_rule(cube: Cube) -> list[str]:
 
 
 def _other_workspace_rule(cube: Cube, usual: Path, placed: Iterable[PlacedParameter]) -> list[str]:
-    """Return what keeps a run in a workspace of its own from the cube's usual one.
+    """Return rules that protect the cube's default workspace from a run with another workspace.
 
-    Another run may be at work there: what it makes is neither deleted nor overwritten.
+    Another run may use the default workspace: its files are neither deleted nor overwritten.
     """
     if cube.workspace == cube.root or usual.is_relative_to(cube.workspace):
         return []
@@ -208,11 +208,11 @@ def _other_workspace_rule(cube: Cube, usual: Path, placed: Iterable[PlacedParame
 
 
 def upload_size(tree: UploadTree) -> TransferStats:
-    """Return how much a mirror that has nothing yet would get: rsync's own count, sending nothing.
+    """Return the size of a first upload, as rsync counts it in a dry run.
 
     Raises:
-        TransferError: Something in the tree cannot be read.
-        UsageError: There is no rsync here.
+        TransferError: A file in the tree cannot be read.
+        UsageError: This machine has no rsync.
     """
     local_version()
     with tempfile.TemporaryDirectory(prefix="mlcube-remote-") as nothing:
@@ -230,11 +230,11 @@ def upload_size(tree: UploadTree) -> TransferStats:
 
 @attrs.frozen(kw_only=True)
 class UploadResult:
-    """What a transfer did."""
+    """The result of an upload."""
 
     moved: TransferStats
     left_out: tuple[str, ...]
-    """Links that lead out of the tree, which were not sent."""
+    """Links out of the tree, which were not sent."""
 
 
 def upload(
@@ -243,52 +243,52 @@ def upload(
     *,
     progress: Callable[[str, float | None], None] | None = None,
 ) -> UploadResult:
-    """Bring one mirror up to date.
+    """Update one mirror.
 
-    A file that changes while it is sent may arrive half old and half new: it is sent again.
+    A file that changes during the transfer may arrive half old and half new, so it is sent again.
 
     Args:
         connection: The host.
         tree: What to send.
-        progress: Told the state of a long transfer: a text and a fraction.
+        progress: Called during a long transfer with a text and a fraction.
 
     Raises:
-        TransferError: The mirror is not complete; nothing must run on it.
+        TransferError: The mirror is incomplete; no task may run on it.
     """
     total = TransferStats(0, 0)
-    for _ in range(_PASSES):
-        begun = time.time_ns()
+    for _ in range(_MAX_PASSES):
+        started = time.time_ns()
         result = _transfer(connection, tree, progress)
         if result.code != VANISHED:
             _check(connection, tree, result)
         part = parse_stats(result)
         total = TransferStats(total.files + part.files, total.size + part.size)
-        changed = next(_changed_since(begun, tree, result.stdout), None)
+        changed = next(_changed_since(started, tree, result.stdout), None)
         if result.code == 0 and changed is None:
             left_out = tuple(os.fsdecode(link) for link in _UNSAFE_LINK.findall(result.stdout))
             return UploadResult(moved=total, left_out=left_out)
     raise TransferError(
         connection.name,
-        f"sync incomplete: {changed or tree.local} changes again and again while it is sent",
-        hint="wait until nothing writes there, or name it in .mlcubeignore",
+        f"sync incomplete: {changed or tree.local} changed during each of {_MAX_PASSES} transfers",
+        hint="wait until nothing writes to it, or exclude it in .mlcubeignore",
     )
 
 
 def _check(connection: Connection, tree: UploadTree, result: RsyncResult) -> None:
-    """Turn a failed rsync into an error; a disk that it filled is given its room back.
+    """Raise an error if rsync failed; if it filled the host's disk, remove the partial files.
 
     Raises:
-        TransferError: The transfer is not complete.
+        TransferError: The transfer is incomplete.
     """
     try:
         check(connection.name, "sync", result)
     except TransferError as problem:
         if not is_full(result):
             raise
-        # The next try would go on from what came, but until then nothing else could be done there.
-        told = connection.call("mlcr_make_room", tree.remote, _PARTIAL).text.strip()
-        free = f": {readable_size(int(told) * 1024)} free" if told.isdigit() else ""
-        reason = f"{problem.reason}; what had come was removed again{free}, for {upload_size(tree)}"
+        # The next try could continue with them, but until then the host's disk would be full.
+        kibibytes = connection.call("mlcr_make_room", tree.remote, _PARTIAL).text.strip()
+        free = f" ({readable_size(int(kibibytes) * 1024)} free)" if kibibytes.isdigit() else ""
+        reason = f"{problem.reason}; needed: {upload_size(tree)}; partial files were removed{free}"
         raise TransferError(connection.name, reason, hint=problem.hint) from problem
 
 
@@ -307,17 +307,17 @@ def _transfer(
     return attrs.evolve(result, stdout=bytes(output))
 
 
-def _changed_since(begun: int, tree: UploadTree, told: bytes) -> Iterator[Path]:
-    """Find the files that rsync has sent and that were changed, or went, since *begun* (ns).
+def _changed_since(started: int, tree: UploadTree, stdout: bytes) -> Iterator[Path]:
+    """Find files that rsync has sent and that were changed or deleted since ``started`` (ns).
 
-    The time of a file's last change of any kind cannot be set by the program that changes it.
+    ctime counts, because a program cannot set it.
     """
     top = tree.local if tree.is_directory else tree.local.parent
-    for name in _SENT.findall(told):
+    for name in _SENT.findall(stdout):
         plain = _ESCAPED.sub(lambda found: bytes([int(found[1], 8)]), name)
         path = top / os.fsdecode(plain)
         try:
-            changed = path.lstat().st_ctime_ns >= begun - _CLOCK_STEP
+            changed = path.lstat().st_ctime_ns >= started - _CLOCK_STEP_NS
         except FileNotFoundError:
             changed = True
         if changed:
@@ -325,7 +325,7 @@ def _changed_since(begun: int, tree: UploadTree, told: bytes) -> Iterator[Path]:
 
 
 def _report(data: bytes, progress: Callable[[str, float | None], None]) -> None:
-    """Read rsync's ``--info=progress2``: ``  1,234,567  42%  3.21MB/s    0:00:05``."""
+    """Parse rsync's ``--info=progress2``: ``  1,234,567  42%  3.21MB/s    0:00:05``."""
     line = data.replace(b"\r", b"\n").strip().rsplit(b"\n", 1)[-1]
     words = line.split()
     if len(words) >= 3 and words[1].endswith(b"%") and words[1][:-1].isdigit():

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.test_runs_outlive_clients import COUNT, Scenario, behind, finish, read_client
-from tests.faults.wire import wire_to
-from tests.integration.test_runs_end_to_end import FILE, shell_task, write_cube
+from tests.support.cubes import FILE, shell_task, write_cube
+from tests.support.interrupted_runs import COUNT, Scenario, behind, finish, read_client
+from tests.support.wire import wire_to
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import HostFactory
+    from tests.support.hosts import HostFactory
 
 
 @pytest.mark.parametrize("how", ["TERM", "KILL"])
@@ -118,7 +118,7 @@ def test_memory_that_runs_out_is_told(
 ) -> None:
     write_cube(scenario.cube, {"count": shell_task(program, outputs={})})
     # Where the cgroup is gone before containerd has read of it, the engine itself never hears why:
-    # nobody could tell then. It is rare, and a matter of luck.
+    # no one could tell then. It is rare, and a matter of luck.
     for _ in range(4):
         done = scenario.call("run", "--memory=32m")
         assert done.returncode == code, done.stderr
@@ -179,7 +179,7 @@ def test_a_disk_that_is_full_here_leaves_the_outputs_there(
         assert scenario.call("wait", run_id).returncode == 0
         done = scenario.call("pull", run_id)
         assert done.returncode == 121
-        assert "larger than the free disk here" in done.stderr
+        assert "larger than this machine's free disk space" in done.stderr
         assert list(small.iterdir()) == []
     finally:
         subprocess.run(["umount", str(small)], check=True)

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import attrs
 import pytest
 
-from tests.faults.test_runs_outlive_clients import COUNT, Scenario, behind, finish
-from tests.faults.wire import wire_to
-from tests.integration.test_runs_end_to_end import FILE, shell_task, write_cube
+from tests.support.cubes import FILE, shell_task, write_cube
+from tests.support.interrupted_runs import COUNT, Scenario, behind, finish
+from tests.support.wire import wire_to
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import HostFactory, SshHost
+    from tests.support.hosts import HostFactory, SshHost
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Outputs come home whole or not at all, and what came of them once is not sent again."""
+"""Outputs are pulled completely or not at all, and partial transfers are continued."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import attrs
 import pytest
 
-from tests.faults.test_runs_outlive_clients import Scenario, behind, finish, run_id_in
-from tests.faults.wire import wire_to
-from tests.integration.test_runs_end_to_end import FILE, shell_task, write_cube
+from tests.support.cubes import FILE, shell_task, write_cube
+from tests.support.interrupted_runs import Scenario, behind, finish, run_id_in
+from tests.support.wire import wire_to
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import HostFactory
+    from tests.support.hosts import HostFactory
 
 SIZE = 30_000_000
 MAKE = shell_task(
@@ -66,7 +66,7 @@ def test_a_pull_that_is_cut_goes_on_where_it_was(scenario: Scenario) -> None:
         scenario.wire.cut()
         assert not (scenario.cube / "workspace/big.bin").exists()
         scenario.wire.rate = None
-        scenario.wire.mend()
+        scenario.wire.restore()
         done = finish(client)
     assert done.returncode == 0, done.stderr
     assert here(scenario) == there(scenario)

@@ -7,14 +7,12 @@ import contextlib
 import json
 import os
 import pty
-import re
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 import pytest
@@ -22,170 +20,28 @@ import yaml
 
 from mlcube_remote.runs.ids import new_run_id
 from mlcube_remote.sandbox.engine import BASE_IMAGE, docker
-from tests.faults.wire import Wire, wire_to
-from tests.integration.test_runs_end_to_end import FILE, shell_task, write_cube
+from tests.support.cubes import shell_task, write_cube
+from tests.support.interrupted_runs import (
+    COUNT,
+    EXPECTED,
+    GATE,
+    LINES,
+    Scenario,
+    behind,
+    break_for_a_while,
+    finish,
+    read_client,
+    read_until,
+    run_id_in,
+)
+from tests.support.waiting import wait_for
+from tests.support.wire import Wire, wire_to
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import HostFactory, SshHost
+    from tests.support.hosts import HostFactory
 
-LINES = 40
-COUNT = shell_task(
-    'trap "exit 143" TERM; echo x >>"${0#*=}"; n=0; '
-    f"while [ $n -lt {LINES} ]; do n=$((n+1)); "
-    'echo "line $n"; echo "err $n" >&2; sleep 0.1; done; echo "$n" >"${1#*=}"',
-    outputs={
-        "runs": {**FILE, "default": "runs.txt"},
-        "total": {**FILE, "default": "total.txt"},
-    },
-)
-GATE = 10
-GATED = shell_task(
-    'trap "exit 143" TERM; echo x >>"${0#*=}"; n=0; '
-    f"while [ $n -lt {LINES} ]; do n=$((n+1)); "
-    'echo "line $n"; echo "err $n" >&2; '
-    f'[ $n -ne {GATE} ] || while [ ! -e "$(dirname "${{0#*=}}")/go" ]; do sleep 0.1; done; '
-    'done; echo "$n" >"${1#*=}"',
-    outputs=COUNT["parameters"]["outputs"],
-)
-"""Waits in the middle until somebody lets it go on."""
-
-EXPECTED = "".join(f"line {number}\n" for number in range(1, LINES + 1))
-ERRORS = [f"err {number}" for number in range(1, LINES + 1)]
 
 Completed = subprocess.CompletedProcess[str]
-
-
-@attrs.frozen(kw_only=True)
-class Scenario:
-    """A host behind a wire, and a cube that counts on it."""
-
-    host: SshHost
-    wire: Wire
-    cube: Path
-    inventory: Path
-
-    def argv(self, command: str, *arguments: str) -> list[str]:
-        options = [f"--inventory={self.inventory}"]
-        if command == "run":
-            options += [f"--host={self.host.name}", f"--mlcube={self.cube}", "--task=count"]
-        return [sys.executable, "-m", "mlcube_remote", command, *arguments, *options]
-
-    def call(self, command: str, *arguments: str) -> Completed:
-        return subprocess.run(
-            self.argv(command, *arguments),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=90,
-            stdin=subprocess.DEVNULL,
-        )
-
-    @contextlib.contextmanager
-    def client(self, command: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-        """Start a client, which is gone when the block has ended."""
-        started = subprocess.Popen(
-            self.argv(command, *arguments),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        with started:
-            try:
-                yield started
-            finally:
-                started.kill()
-
-    def go(self) -> None:
-        """Let a gated task go on."""
-        every = self.host.home.glob(".mlcube-remote/cubes/probe-*/workspace/runs.txt")
-        newest = max(every, key=lambda path: path.stat().st_mtime)
-        newest.with_name("go").touch()
-
-    def made(self, name: str) -> str:
-        return (self.cube / "workspace" / name).read_text()
-
-    def require_one_whole_run(self, done: Completed) -> None:
-        """Every line once, one execution, the outputs here."""
-        assert done.returncode == 0, done.stderr
-        assert done.stdout == EXPECTED
-        assert [line for line in done.stderr.splitlines() if line.startswith("err ")] == ERRORS
-        assert self.made("total.txt") == f"{LINES}\n"
-        assert self.made("runs.txt") == "x\n"
-
-
-@pytest.fixture
-def scenario(ssh_host: HostFactory, tmp_path: Path) -> Iterator[Scenario]:
-    host = ssh_host()
-    cube = write_cube(tmp_path / "cube", {"count": COUNT})
-    with wire_to(host.port) as wire:
-        yield Scenario(host=host, wire=wire, cube=cube, inventory=behind(host, wire, tmp_path))
-
-
-@pytest.fixture
-def gated(scenario: Scenario, tmp_path: Path) -> Scenario:
-    """Give a bench whose tasks wait for :meth:`Bench.go`."""
-    return attrs.evolve(scenario, cube=write_cube(tmp_path / "gated", {"count": GATED}))
-
-
-def behind(host: SshHost, wire: Wire, folder: Path, **keys: Any) -> Path:
-    """Write an inventory in which the host is reached through the wire."""
-    described = yaml.safe_load(host.inventory.read_text())
-    known = folder / "known_hosts"
-    line = Path(described["hosts"][host.name]["known_hosts"]).read_text()
-    known.write_text(re.sub(r"\]:\d+", f"]:{wire.port}", line))
-    described["hosts"][host.name] |= {
-        "port": wire.port,
-        "known_hosts": str(known),
-        "keepalive": 1,
-        **keys,
-    }
-    path = folder / "hosts.yaml"
-    path.write_text(yaml.safe_dump(described))
-    return path
-
-
-def read_until(stream: IO[str] | None, text: str) -> str:
-    """Read lines until one has ``text``, and return them all."""
-    assert stream is not None
-    read = ""
-    for line in stream:
-        read += line
-        if text in line:
-            return read
-    raise AssertionError(f"no {text!r} in {read!r}")
-
-
-def read_client(client: subprocess.Popen[str], text: str) -> str:
-    """Read a client's lines until one has ``text``; tell its messages where none has."""
-    try:
-        return read_until(client.stdout, text)
-    except AssertionError as problem:
-        raise AssertionError(f"{problem}: {finish(client).stderr}") from problem
-
-
-def finish(client: subprocess.Popen[str], read: str = "") -> Completed:
-    out, err = client.communicate(timeout=90)
-    return Completed(client.args, client.returncode, read + out, err)
-
-
-def run_id_in(text: str) -> str:
-    found = re.search(r"\d{6}-\d{6}-[a-z2-7]{16}", text)
-    assert found, text
-    return found[0]
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-def break_for_a_while(wire: Wire) -> None:
-    wire.cut()
-    time.sleep(1.5)
-    wire.mend()
 
 
 @pytest.mark.parametrize("fault", [break_for_a_while, Wire.silence], ids=["cut", "silent"])
@@ -230,7 +86,7 @@ def test_a_sync_that_is_cut_goes_on_where_it_was(scenario: Scenario) -> None:
         scenario.wire.cut()
         scenario.wire.rate = None
         time.sleep(1)
-        scenario.wire.mend()
+        scenario.wire.restore()
         done = finish(client)
     scenario.require_one_whole_run(done)
     assert "reconnecting" in done.stderr
@@ -253,7 +109,7 @@ def test_an_image_is_built_although_the_wire_is_cut_meanwhile(
             read_until(client.stderr, "building\n")
             scenario.wire.cut()
             time.sleep(0.5)
-            scenario.wire.mend()
+            scenario.wire.restore()
             done = finish(client)
         assert done.returncode == 0, done.stderr
         assert "reconnecting" in done.stderr
@@ -266,7 +122,7 @@ def test_an_image_is_built_although_the_wire_is_cut_meanwhile(
 def test_an_sshd_that_is_restarted_and_loses_its_sessions_costs_no_byte(scenario: Scenario) -> None:
     with scenario.client("run") as client:
         read = read_client(client, "line 5\n")
-        # The listener is the host's first process: a hang-up has it start itself anew.
+        # The listener is the host's first process: SIGHUP restarts it.
         assert scenario.host.exec(["kill", "-HUP", "1"]).exit_code == 0
         scenario.host.exec(["pkill", "-KILL", "-f", "sshd: .*@notty"])
         done = finish(client, read)
@@ -286,7 +142,7 @@ def test_a_client_that_gives_up_says_how_to_go_on(scenario: Scenario) -> None:
     lost = f"mlcube-remote rerun {run_id} --failed --gone="
     assert lost in done.stderr
     assert "failed" not in done.stderr.replace(lost, "")
-    scenario.wire.mend()
+    scenario.wire.restore()
     scenario.require_one_whole_run(scenario.call("attach", run_id))
 
 
@@ -391,7 +247,7 @@ def test_a_host_that_cannot_be_asked_is_no_proof_of_anything(gated: Scenario) ->
     asked = gated.call("status", run_id, "--output=json")
     assert asked.returncode == 120
     assert json.loads(asked.stdout)["jobs"][0]["status"] == "unknown"
-    gated.wire.mend()
+    gated.wire.restore()
     gated.go()
     gated.require_one_whole_run(gated.call("attach", run_id))
 
@@ -530,7 +386,7 @@ def test_a_task_that_takes_too_long_is_ended_with_nobody_there(scenario: Scenari
     done = scenario.call("attach", run_id)
     assert done.returncode == 124
     assert "reached its time limit of 1 s" in done.stderr
-    assert scenario.made("runs.txt") == "x\n", "what it made so far comes home"
+    assert scenario.made("runs.txt") == "x\n", "what it made so far is pulled"
 
 
 def _pid_of_supervisor(scenario: Scenario) -> str:
@@ -575,7 +431,7 @@ def test_after_a_reboot_a_job_is_lost_and_its_log_is_there(
             (host.home / ".mlcube-remote-boot-id").write_text("the-next-boot\n")
             host.container.get_wrapped_container().start()
             wire.target = host.container.get_exposed_port(22)
-            wire.mend()
+            wire.restore()
             done = finish(client, read)
     assert done.returncode == 1, done.stderr
     assert "the host rebooted while it ran (boot id changed)" in done.stderr

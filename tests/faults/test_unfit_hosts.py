@@ -18,7 +18,7 @@ import yaml
 from mlcube_remote.sandbox.engine import BASE_IMAGE, docker
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import HostFactory, SshHost
+    from tests.support.hosts import HostFactory, SshHost
 
 Completed = subprocess.CompletedProcess[str]
 
@@ -63,7 +63,7 @@ def cube(tmp_path: Path) -> Path:
 
 
 LACKING = {
-    "no-rsync": "rsync was not found there",
+    "no-rsync": "rsync was not found",
     "no-engine": "docker was not found",
     "no-permission": "no permission to use docker",
     "forced-command": "does not give a usable shell: got 'no",
@@ -113,7 +113,7 @@ def test_an_old_rsync_is_refused(ssh_host: HostFactory, cube: Path) -> None:
     host.exec(["chmod", "755", "/usr/local/bin/rsync"])
     done = run(host, cube)
     assert done.returncode == 122
-    assert "rsync 3.0.9 there is too old (needed: 3.1.0 or newer)" in done.stderr
+    assert "rsync 3.0.9 is too old (required: 3.1.0 or newer)" in done.stderr
 
 
 def test_an_engine_that_does_not_run_is_named(ssh_host: HostFactory, cube: Path) -> None:

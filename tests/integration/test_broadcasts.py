@@ -13,10 +13,11 @@ import yaml
 
 from mlcube_remote.sandbox import LABEL, Sandbox, up
 from mlcube_remote.sandbox.engine import docker
-from tests.integration.test_runs_end_to_end import FILE, run, shell_task, write_cube
+from tests.support.command_line import run
+from tests.support.cubes import FILE, shell_task, write_cube
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import HostFactory
+    from tests.support.hosts import HostFactory
 
 MANY = 16
 WHO = shell_task(

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from mlcube_remote.events.outcome import Status
-from tests.integration import reference
-from tests.tracked import copy_tracked
+from tests.support import reference
+from tests.support.tracked import copy_tracked
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mlcube_remote.sandbox.engine import BASE_IMAGE, docker
-from tests.integration.test_runs_end_to_end import FILE, on, run, shell_task, write_cube
+from tests.support.command_line import on, run
+from tests.support.cubes import FILE, shell_task, write_cube
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import HostFactory, SshHost
+    from tests.support.hosts import HostFactory, SshHost
 
 ENGINES = ("docker", "podman", "apptainer")
 
@@ -36,7 +37,7 @@ TASKS = {
         inputs={"colon": "a:b/", "comma": "c,d/", "there": "/replaced"},
         outputs={"out": "x:y/"},
     ),
-    "linger": shell_task("echo begun; sleep 4242", outputs={"out": "out/"}),
+    "linger": shell_task("echo started; sleep 4242", outputs={"out": "out/"}),
 }
 
 

@@ -92,7 +92,7 @@ def test_a_room_that_others_could_have_prepared_is_refused(tmp_path: Path) -> No
     room.mkdir(mode=0o700)
     room.chmod(0o777)
     with (
-        pytest.raises(TransferError, match="not a folder of yours alone"),
+        pytest.raises(TransferError, match="can be read or written by other users"),
         staging.staging_directory("h", tmp_path, "run-1", nobody),
     ):
         pass

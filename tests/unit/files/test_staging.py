@@ -67,7 +67,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a link for the folder above": (lambda r: instead(r / "out", "/tmp"), "was not declared"),
     "a directory for a file": (
         lambda r: instead(r / "out/m.json", None),
-        "is a directory, declared was a file",
+        "is a directory, but was declared as a file",
     ),
 }
 

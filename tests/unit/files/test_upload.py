@@ -93,7 +93,7 @@ def test_what_never_rests_is_named(tree: UploadTree) -> None:
     path = tree.local / "run.log"
     host = FakeConnection("gpu01")
     host.answer(RSYNC, sent(b"run.log", meanwhile=lambda: path.write_text("more")))
-    with pytest.raises(TransferError, match=r"gpu01: sync incomplete: .*run\.log changes") as told:
+    with pytest.raises(TransferError, match=r"gpu01: sync incomplete: .*run\.log changed") as told:
         upload(host, tree)
     assert told.value.exit_code == 121
     assert ".mlcubeignore" in str(told.value.hint)

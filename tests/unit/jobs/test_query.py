@@ -20,7 +20,7 @@ from mlcube_remote.runs.store import RUN, RecordError, Store
 from mlcube_remote.transport.base import Connection, Reply
 from mlcube_remote.transport.fake import FakeConnection
 from mlcube_remote.ui.jobs import age_text, cleaned_text, jobs_document, jobs_text
-from tests.unit.jobs.test_handle import TICKET
+from tests.support.handles import TICKET
 
 GPU = Host(name="gpu", address="gpu")
 REQUEST = json.dumps(to_document(TICKET))

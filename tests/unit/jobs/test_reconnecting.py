@@ -23,7 +23,7 @@ from mlcube_remote.jobs.follow import follow_task
 from mlcube_remote.jobs.reconnecting import Line
 from mlcube_remote.transport.base import Connection, Reply, Stream
 from mlcube_remote.transport.fake import FakeConnection
-from tests.unit.jobs.test_handle import TICKET
+from tests.support.handles import TICKET
 
 LOST = StateUnknownError("gpu", "connection lost")
 DOWN = UnreachableError("gpu", "connection refused")

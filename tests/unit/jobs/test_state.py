@@ -298,7 +298,7 @@ def test_a_task_that_lacks_an_output_ends_with_one() -> None:
         (11, "rsync: write: Disk quota exceeded (122)", "Disk quota exceeded"),
         (23, 'rsync: open "x": Permission denied (13)\nrsync error', 'open "x": Permission denied'),
         (24, "file has vanished", "files vanished while they were read"),
-        (30, "[Receiver] io timeout\nmore", "nothing was heard for 60 s"),
+        (30, "[Receiver] io timeout\nmore", "no data for 60 s"),
         (12, "sh: rsync: not found", "sh: rsync: not found"),
         (255, "", "rsync ended with status 255"),
         (23, "one\ntwo\nthree\nfour", "one; two; three"),
@@ -324,7 +324,7 @@ def test_rsyncs_statistics_are_read() -> None:
 
 @pytest.mark.parametrize(
     ("told", "message"),
-    [("", "rsync was not found there"), ("3.0.9", "rsync 3.0.9 there is too old (needed: 3.1.0")],
+    [("", "rsync was not found"), ("3.0.9", "rsync 3.0.9 is too old (required: 3.1.0")],
 )
 def test_a_hosts_rsync_has_a_floor(told: str, message: str) -> None:
     with pytest.raises(HostUnfitError) as caught:
@@ -334,7 +334,10 @@ def test_a_hosts_rsync_has_a_floor(told: str, message: str) -> None:
 
 @pytest.mark.parametrize(
     ("version", "message"),
-    [("3.2.4", "rsync 3.2.4 on this machine is too old"), ("", "rsync was not found on this mach")],
+    [
+        ("3.2.4", "rsync 3.2.5 or newer is required on this machine, found 3.2.4"),
+        ("", "rsync was not found on this mach"),
+    ],
 )
 def test_this_machines_rsync_has_a_floor(
     version: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -20,7 +20,7 @@ from mlcube_remote.errors import PlanError, UsageError
 from mlcube_remote.facts.check import check_all
 from mlcube_remote.inventory.model import ConnectionKind, Host
 from mlcube_remote.transport.local import LocalConnection
-from tests.unit.remote.conftest import wait_for
+from tests.support.waiting import wait_for
 
 ENGINE = r"""#!/bin/sh
 # Stands for Apptainer: "build" copies the recipe into the image, "run" tells what it was given.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A TCP relay in front of a host, which can be cut, silenced and mended."""
+"""A TCP relay in front of a host, which can be cut, silenced and restored."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Wire:
     target: int
     """The port to relay to; may be changed."""
     rate: float | None = None
-    """Bytes per second at the most, each way."""
+    """Maximum bytes per second in each direction."""
     delay: float = 0.0
     """Seconds that bytes take, each way; for connections that are made from now on."""
     loss: float = 0.0
@@ -50,7 +50,7 @@ class Wire:
         return int(self._listener.getsockname()[1])
 
     def cut(self) -> None:
-        """Break all connections, and refuse new ones until :meth:`mend`."""
+        """Break all connections, and refuse new ones until :meth:`restore`."""
         self._whole.clear()
         self._drop()
 
@@ -60,7 +60,7 @@ class Wire:
             silent, self._pairs = self._pairs, []
         self._silent = silent
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         """Let new connections through."""
         self._whole.set()
 

@@ -41,7 +41,7 @@ def python_path(version: str = VERSIONS[0], *, runners: bool = False) -> str:
 
     Args:
         version: One of :data:`VERSIONS`.
-        runners: Whether the reference's own runners are to be found, too.
+        runners: Whether the reference finds its own runners too.
     """
     folder, _ = _environment()
     over = [folder / version] if version != VERSIONS[0] else []
