@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import attrs
 
 from mlcube_remote.commands.model import Argv, ImageCommands, TaskCommands
@@ -12,8 +10,9 @@ from mlcube_remote.errors import PlanError
 from mlcube_remote.files.upload import upload_size, upload_trees
 from mlcube_remote.plan import requirements as require
 from mlcube_remote.plan.assignment import make_jobs
-from mlcube_remote.plan.host_paths import HostPaths
-from mlcube_remote.plan.job import Job, RunRequest
+from mlcube_remote.plan.job import JobSpec, RunRequest
+from mlcube_remote.plan.job_plan import JobPlan, plan_placed
+from mlcube_remote.plan.placed_job import place_job, uploads
 from mlcube_remote.plan.plan import check_jobs
 from mlcube_remote.platforms import CONTAINER_ENGINES
 
@@ -58,45 +57,47 @@ def dry_run(request: RunRequest) -> tuple[tuple[PlannedTask, ...], dict[str, tup
     """
     planned: list[PlannedTask] = []
     notes: dict[str, tuple[str, ...]] = {}
+    transfers: dict[str, tuple[str, ...]] = {}
     jobs = make_jobs(request)
+    placed = [place_job(job) for job in jobs]
     if not request.configure_only:
-        require.check_inputs(jobs, only_sent=True)
-        for job in jobs:
+        for job in placed:
+            require.check_inputs(job, only_sent=True)
+        for job in placed:
             require.check_types_known(job)
     refusal = _refusal(request, jobs)
-    for job in jobs:
-        paths = job.unasked_paths()
-        recipe = job.own_recipe(paths)
-        kinds = {recipe: "f"} if recipe else {}
-        build = _configured if request.configure_only else _tasks
-        mine = build(job, paths, kinds)
+    for job in placed:
+        plan = plan_placed(job, None)
+        mine = [_planned_image(plan)] if request.configure_only else _planned_tasks(plan)
         planned += mine
         warnings = [warning for item in mine for warning in item.commands.warnings]
-        presumed = _presumed(job, paths, recipe)
-        notes[job.label] = (*_transfers(job, paths), *presumed, *warnings, *refusal)
+        host = plan.spec.host.name
+        if host not in transfers:  # jobs of one host share what is sent
+            transfers[host] = _transfers(plan)
+        notes[plan.spec.label] = (*transfers[host], *_assumptions(plan), *warnings, *refusal)
     return tuple(planned), notes
 
 
-def _configured(job: Job, paths: HostPaths, kinds: Mapping[str, str]) -> list[PlannedTask]:
-    commands = job.image_commands(paths, kinds)
-    return [PlannedTask(host=job.host.name, platform=job.platform, task=None, commands=commands)]
+def _planned_image(plan: JobPlan) -> PlannedTask:
+    spec = plan.spec
+    return PlannedTask(host=spec.host.name, platform=spec.platform, task=None, commands=plan.image)
 
 
-def _tasks(job: Job, paths: HostPaths, kinds: Mapping[str, str]) -> list[PlannedTask]:
+def _planned_tasks(plan: JobPlan) -> list[PlannedTask]:
     return [
         PlannedTask(
-            host=job.host.name,
-            job=job.own_name,
-            platform=job.platform,
-            task=task,
-            commands=built,
-            launch=job.launch(number, task, built, uid="UID", paths=paths),
+            host=plan.spec.host.name,
+            job=plan.spec.own_name,
+            platform=plan.spec.platform,
+            task=task.name,
+            commands=task.commands,
+            launch=task.launch,
         )
-        for number, (task, built) in enumerate(job.commands(paths, kinds), 1)
+        for task in plan.tasks
     ]
 
 
-def _refusal(request: RunRequest, jobs: tuple[Job, ...]) -> tuple[str, ...]:
+def _refusal(request: RunRequest, jobs: tuple[JobSpec, ...]) -> tuple[str, ...]:
     try:
         check_jobs(request, jobs)
     except PlanError as problem:
@@ -104,27 +105,27 @@ def _refusal(request: RunRequest, jobs: tuple[Job, ...]) -> tuple[str, ...]:
     return ()
 
 
-def _presumed(job: Job, paths: HostPaths, recipe: str) -> tuple[str, ...]:
-    """Return what is shown though nobody has asked the host for it yet."""
-    inputs = {} if job.request.configure_only else job.presumed(paths)
+def _assumptions(plan: JobPlan) -> tuple[str, ...]:
+    """Return what is shown although only the host can tell."""
+    inputs = {} if plan.spec.request.configure_only else plan.assumed_kinds
     words = {"d": "directory", "f": "file"}
-    asked = [
+    notes = [
         f"{path} is shown as a {words[kind]}: whether it is one is asked of the host"
         for path, kind in inputs.items()
     ]
-    if recipe:
-        instead = "pulled" if job.platform in CONTAINER_ENGINES else "not made"
-        asked.append(
-            f"the image is shown as built from {recipe}: it is {instead} where the host lacks that"
+    if plan.host_recipe:
+        instead = "pulled" if plan.spec.platform in CONTAINER_ENGINES else "not made"
+        notes.append(
+            f"the image is shown as built from {plan.host_recipe}: it is {instead} where the host "
+            "lacks that"
         )
-    return tuple(asked)
+    return tuple(notes)
 
 
-def _transfers(job: Job, paths: HostPaths) -> tuple[str, ...]:
-    if job.host.is_local:
+def _transfers(plan: JobPlan) -> tuple[str, ...]:
+    if plan.spec.host.is_local:
         return ()
-    placed = job.sent(paths.root)
     return tuple(
         f"sync {tree.local} to {tree.remote} ({upload_size(tree)} at the most)"
-        for tree in upload_trees(job.request.cube, placed, paths)
+        for tree in upload_trees(plan.spec.request.cube, uploads(plan), plan.paths)
     )

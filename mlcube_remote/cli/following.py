@@ -133,7 +133,7 @@ def show_jobs(
             keeps=keeps,
             reconnect_timeout=given["reconnect_timeout"],
         )
-        stack.callback(run.close_idle)
+        stack.callback(run.connections.close)
         if most := 1 if given.get("fail_fast") else given.get("max_failures"):
             sinks.append(FailureLimit(run=run, most=most, jobs=len(names)).handle)
         outcomes = do(run, lambda: _decide(given["on_interrupt"], reporter))

@@ -19,7 +19,7 @@ from mlcube_remote.transport.base import Connection
 if TYPE_CHECKING:  # a command that begins no run needs none of these
     from mlcube_remote.cube.system import SystemSettings
     from mlcube_remote.jobs.lookup import RecordedRun
-    from mlcube_remote.plan.job import Job, RunRequest
+    from mlcube_remote.plan.job import JobSpec, RunRequest
     from mlcube_remote.plan.sweep_points import SweepPoint
     from mlcube_remote.runs.store import Store
 
@@ -224,7 +224,7 @@ _FOR_THIS_TIME = frozenset(
 """Options that say how a command goes about it, rather than what is run."""
 
 
-def record(request: RunRequest, jobs: Iterable[Job], given: Mapping[str, Any]) -> Store:
+def record(request: RunRequest, jobs: Iterable[JobSpec], given: Mapping[str, Any]) -> Store:
     """Write down that a run is about to begin, and return where runs are remembered.
 
     Args:

@@ -1,224 +1,148 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One host's job, from connect to pull, on one connection at a time."""
+"""One job from connect to pull: the stages in their order."""
 
 from __future__ import annotations
 
-from functools import partial
+from contextlib import AbstractContextManager, nullcontext
 
-import attrs
-
-from mlcube_remote.commands.model import ImageCommands
 from mlcube_remote.dispatch.claim import Claim, hold_claim, join_other_client
-from mlcube_remote.dispatch.finish import RetryDecision, finish_job
-from mlcube_remote.dispatch.monitor import JobMonitor, JobProgress, monitor_job
+from mlcube_remote.dispatch.context import JobContext, connect
+from mlcube_remote.dispatch.finish import JobIdentity, JobProgress, Phase, finishing
+from mlcube_remote.dispatch.monitor import monitor_job
 from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.dispatch.stages import (
-    BuiltTasks,
-    JobContext,
-    configure_stage,
+    configure_image,
     launch_job,
-    require_data_there,
-    require_inputs_there,
-    sync_stage,
+    lease_devices,
+    make_handle,
+    probe,
+    require_data_on_host,
+    require_mirrored_inputs,
+    upload_and_find_image,
+    warn_about_commands,
+    write_generated_files,
 )
-from mlcube_remote.events.emitter import JobEvents
-from mlcube_remote.events.model import Level
+from mlcube_remote.errors import HostError, StateUnknownError
 from mlcube_remote.events.outcome import JobOutcome
-from mlcube_remote.facts import gpus
-from mlcube_remote.facts.gpu_leases import lease_gpus
-from mlcube_remote.facts.probe import (
-    HostFacts,
-    clock_warning,
-    logout_warning,
-    probe_host,
-    require_program,
-    require_rsync,
-)
+from mlcube_remote.facts.probe import HostFacts, logout_warning, require_program
 from mlcube_remote.jobs.handle import JobHandle
-from mlcube_remote.plan import requirements as require
-from mlcube_remote.plan.gpu_requests import Device
-from mlcube_remote.plan.host_paths import cube_directory
-from mlcube_remote.plan.job import Job
-from mlcube_remote.transport.base import Connection
+from mlcube_remote.jobs.records import record_planned
+from mlcube_remote.plan.job import JobSpec
+from mlcube_remote.plan.job_plan import JobPlan, make_plan
+from mlcube_remote.plan.requirements import check_recipe_on_host
 
 
-def run_job(
-    job: Job, run: RunContext, settle: RetryDecision = lambda _: None, *, may_run: bool = False
-) -> JobOutcome:
-    """Do a job and say how it ended; a failure of this host is an outcome, not an exception.
+def run_job(spec: JobSpec, run: RunContext, *, may_run: bool = False) -> JobOutcome:
+    """Run a job on its host; a failure is part of the outcome, not an exception.
 
     Args:
-        job: The job.
+        spec: The job.
         run: The run that it belongs to.
-        settle: Decides whether it is to be begun again.
-        may_run: Whether an earlier client of the run may have begun it there.
+        may_run: Whether an earlier client may have launched it on this host.
     """
-    events = JobEvents(host=job.host.name, job=job.own_name, began=run.began, sink=run.sink)
-    return finish_job(
-        lambda progress: _connect_and_work(job, run, events, progress),
-        job=(job.request.run_id, job.id),
-        parameters={} if job.trial is None else job.trial.point.values,
-        settle=settle,
-        may_run=may_run,
-        platform=job.platform,
-        tasks=() if job.request.configure_only else job.request.tasks,
-        run=run,
-        events=events,
-        attempt=job.attempt,
+    phase = Phase.MAY_RUN if may_run else Phase.NOT_LAUNCHED
+    with finishing(_identity(spec), run, phase=phase) as progress:
+        _run_stages(spec, run, progress)
+    return progress.outcome
+
+
+def _identity(spec: JobSpec) -> JobIdentity:
+    return JobIdentity(
+        run_id=spec.request.run_id,
+        job_id=spec.id,
+        host=spec.host.name,
+        job=spec.own_name,
+        attempt=spec.attempt,
+        parameters=spec.point,
+        platform=spec.platform,
+        tasks=() if spec.request.configure_only else spec.request.tasks,
     )
 
 
-def _connect_and_work(job: Job, run: RunContext, events: JobEvents, progress: JobProgress) -> None:
-    run.check()
-    with run.line(job.host, events) as line:
-        line.connection.expect_channel()
-        with run.on_interrupt(job.name, stop=line.close, leave=line.close):
-            facts = line.steadily(partial(_probe, job))
-        events.note(
-            Level.DEBUG,
-            f"connect: {facts.user} in {facts.root}, {facts.machine}, rsync {facts.rsync or '-'}",
-        )
-        if warning := clock_warning(facts):
-            events.note(Level.WARNING, warning)
-        context = JobContext(
-            job=job,
-            run=run,
-            events=events,
-            line=line,
-            facts=facts,
-            paths=job.paths(root=facts.root, home=facts.home),
-            progress=progress,
-        )
-        if job.trial is not None:
-            _work(context)
-            return
-        with run.exclusive_root(facts.root_id, events):
-            _work(context)
-
-
-def _probe(job: Job, connection: Connection) -> HostFacts:
-    room = "" if job.host.is_local else cube_directory(job.request.cube)
-    facts = probe_host(
-        connection, remote_root=job.host.remote_root, cube_room=room, paths=job.asked()
-    )
-    if not job.host.is_local:
-        require_rsync(connection, facts)
-    return facts
-
-
-def _work(context: JobContext) -> None:
-    needed = context.job.image_commands(context.paths, context.facts.kinds, context.facts.programs)
-    require_program(context.line.connection, context.facts, needed)
-    require.check_recipe_on_host(context.job, needed, context.facts.kinds)
-    with context.run.on_interrupt(
-        context.job.name, stop=context.line.close, leave=context.line.close
-    ):
-        if context.job.request.configure_only:
-            # An image needs no inputs: they may come later.
-            _make_ready(context, needed, ())
-            return
-        commands = context.job.commands(context.paths, context.facts.kinds, context.facts.programs)
-        handle = context.handle(commands)
-        with hold_claim(context, handle) as held:
-            context.progress.may_run = False
-            if held is not Claim.ANOTHERS:
-                _begin(context, handle, held, needed, commands)
+def _run_stages(spec: JobSpec, run: RunContext, progress: JobProgress) -> None:
+    with connect(spec.host, spec.name, run, progress.events) as job:
+        with job.interruptible():
+            facts = probe(job, spec)
+        with _exclusive_root(job, spec, facts):
+            plan = make_plan(spec, facts)
+            require_program(job.line.connection, facts, plan.image)
+            check_recipe_on_host(plan)
+            if spec.request.configure_only:
+                with job.interruptible():
+                    _prepare(job, plan, facts)
+                return
+            handle = make_handle(plan)
+            with job.interruptible(), hold_claim(job, plan, handle, progress) as claim:
+                progress.phase = Phase.NOT_LAUNCHED
+                if claim is Claim.OTHER_CLIENT:
+                    join_other_client(job, handle)
+                    progress.phase = Phase.LAUNCHED
+                    _record(job, spec, handle, progress)
+                else:
+                    require_data_on_host(plan)
+                    _record(job, spec, handle, progress)
+                    if devices := lease_devices(job, plan, handle):
+                        plan = make_plan(spec, facts, devices)
+                    _prepare_mirror(job, plan, facts, claim)
+                    _launch(job, plan, handle, progress)
+            if run.detach:
+                progress.phase = Phase.DETACHED
             else:
-                join_other_client(context, handle)
-                context.remember(handle)
-    if context.run.detach:
-        context.progress.detached = True
-        return
-    _watch(context, handle)
+                monitor_job(job, handle, progress)
 
 
-def _begin(
-    context: JobContext, handle: JobHandle, held: Claim, needed: ImageCommands, commands: BuiltTasks
-) -> None:
-    """Make ready what a claimed job needs, and launch it."""
-    require_data_there(context)
-    context.remember(handle)
-    context = _with_devices(context, handle)
-    if context.job.devices:
-        commands = context.job.commands(context.paths, context.facts.kinds, context.facts.programs)
-    with context.run.mirror(context.facts.root_id) as mirror:
-        if context.job.host.name not in mirror.ready_on or held is not Claim.SHARED:
-            if warning := logout_warning(context.facts, needed):
-                context.events.note(Level.WARNING, warning)
-            _make_ready(context, needed, commands)
+def _exclusive_root(
+    job: JobContext, spec: JobSpec, facts: HostFacts
+) -> AbstractContextManager[None]:
+    """Let hosts that share a ``remote_root`` run their jobs one after the other.
+
+    Jobs of a sweep have directories of their own.
+    """
+    if spec.trial is not None:
+        return nullcontext()
+    return job.run.roots.exclusive(facts.root_id, job.host, job.warn)
+
+
+def _record(job: JobContext, spec: JobSpec, handle: JobHandle, progress: JobProgress) -> None:
+    """Record the handle on this machine, so that the job can be found again."""
+    progress.handle = handle
+    if job.run.store is not None:
+        record_planned(job.run.store, handle, spec.attempt)
+
+
+def _prepare_mirror(job: JobContext, plan: JobPlan, facts: HostFacts, claim: Claim) -> None:
+    """Prepare the host, unless an earlier job of the run has, and nothing has changed since."""
+    with job.run.roots.mirror(facts.root_id) as mirror:
+        if job.host in mirror.ready_on and claim is Claim.OURS_UNCHANGED:
+            require_mirrored_inputs(job, plan)
         else:
-            require_inputs_there(context)
-        mirror.ready_on.add(context.job.host.name)
-    launch_job(context, handle, commands)
+            if warning := logout_warning(facts, plan.image):
+                job.warn(warning)
+            _prepare(job, plan, facts)
+        mirror.ready_on.add(job.host)
 
 
-def _with_devices(context: JobContext, handle: JobHandle) -> JobContext:
-    """Lease the GPUs that the job asks for."""
-    if not context.job.gpus:
-        return context
-
-    def wait(reason: str) -> None:
-        context.run.check()
-        context.events.note(Level.INFO, f"waiting: {reason}")
-
-    devices = context.line.steadily(
-        lambda at: lease_gpus(
-            at,
-            handle.job_dir,
-            context.job.gpus,
-            engine=_engine(handle),
-            only=context.job.host.gpus or (),
-            wait=wait if context.waits else None,
-        )
-    )
-    if not devices:
-        return context
-    context.line.after.append(partial(_lease_again, context, handle, devices))
-    numbers = ", ".join(device.index for device in devices)
-    context.events.note(Level.INFO, f"GPU{'s' if len(devices) > 1 else ''} {numbers} for this job")
-    return attrs.evolve(context, job=attrs.evolve(context.job, devices=devices))
+def _prepare(job: JobContext, plan: JobPlan, facts: HostFacts) -> None:
+    """Upload the cube and its data, and bring the image to the host."""
+    warn_about_commands(job, plan)
+    image = upload_and_find_image(job, plan)
+    job.run.interrupts.check()
+    if plan.tasks:
+        # Before the image, which may take long to build.
+        require_mirrored_inputs(job, plan)
+    configure_image(job, plan, facts, image)
+    job.run.interrupts.check()
 
 
-def _lease_again(
-    context: JobContext, handle: JobHandle, devices: tuple[Device, ...], connection: Connection
-) -> None:
-    """Make sure that a job which was cut off before its launch still has its GPUs."""
-    if not context.progress.launched:
-        names = [device.uuid for device in devices]
-        lease_gpus(connection, handle.job_dir, len(devices), engine=_engine(handle), only=names)
-
-
-def _engine(handle: JobHandle) -> tuple[str, ...]:
-    """Return the command of the engine that has the job's containers; nothing where none has."""
-    first = handle.tasks[0]
-    return first.engine if first.container else ()
-
-
-def _make_ready(context: JobContext, needed: ImageCommands, commands: BuiltTasks) -> None:
-    warnings = (*needed.warnings, *(text for _, built in commands for text in built.warnings))
-    for warning in dict.fromkeys(warnings):
-        context.events.note(Level.WARNING, warning)
-    asked = context.job.request.options.gpus
-    if without := gpus.missing_gpu_warning(
-        context.line.connection, [built for _, built in commands], asked
-    ):
-        context.events.note(Level.WARNING, without)
-    image = sync_stage(context, needed)
-    context.run.check()
-    if commands:
-        # An image may take long to build.
-        require_inputs_there(context)
-    configure_stage(context, needed, image)
-    context.run.check()
-
-
-def _watch(context: JobContext, handle: JobHandle) -> None:
-    monitor_job(
-        JobMonitor(
-            handle=handle,
-            run=context.run,
-            events=context.events,
-            line=context.line,
-            progress=context.progress,
-        )
-    )
+def _launch(job: JobContext, plan: JobPlan, handle: JobHandle, progress: JobProgress) -> None:
+    write_generated_files(job, plan)
+    # Until the host has answered, the job may run, and holds its claim itself.
+    progress.phase = Phase.LAUNCHED
+    job.reconnect.forget_claim()
+    job.line.attach_hint = f"mlcube-remote attach {handle.run_id}"
+    try:
+        launch_job(job, plan, handle)
+    except HostError as problem:
+        if not isinstance(problem, StateUnknownError):
+            progress.phase = Phase.NOT_LAUNCHED
+        raise

@@ -1,261 +1,131 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The stages of a job, each a function of the bench that all of them work at."""
+"""The stages of a job before its tasks run: probe, check, upload, configure, launch."""
 
 from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-import attrs
-
 from mlcube_remote.commands.launch import launched, secret_variable
-from mlcube_remote.commands.model import ImageCommands, TaskCommands
 from mlcube_remote.commands.owning import owning
 from mlcube_remote.commands.paths import holds, host_path
 from mlcube_remote.dispatch.configure import configure
-from mlcube_remote.dispatch.monitor import JobProgress
-from mlcube_remote.dispatch.run_context import RunContext
-from mlcube_remote.errors import HostError, PlanError, StateUnknownError
-from mlcube_remote.events.emitter import JobEvents
-from mlcube_remote.events.model import Level, Stage
+from mlcube_remote.dispatch.context import JobContext
+from mlcube_remote.errors import HostError, PlanError, StateUnknownError, TransferError
+from mlcube_remote.events.model import Stage
+from mlcube_remote.facts import gpus
+from mlcube_remote.facts.gpu_leases import lease_gpus
 from mlcube_remote.facts.images import Image, find_image, require_architecture
-from mlcube_remote.facts.probe import HostFacts
+from mlcube_remote.facts.probe import HostFacts, clock_warning, probe_host, require_rsync
 from mlcube_remote.files.rsync import TransferStats
 from mlcube_remote.files.upload import UploadResult, UploadTree, upload, upload_trees
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
 from mlcube_remote.jobs.launch import Prerequisites, TaskStart, launch, preparation_error
-from mlcube_remote.jobs.reconnecting import Line
-from mlcube_remote.jobs.records import record_planned
-from mlcube_remote.plan.host_paths import HostPaths
-from mlcube_remote.plan.job import Job
-from mlcube_remote.plan.outputs import DownloadRequest, download_folders
-from mlcube_remote.plan.placement import DataLocation, PlacedParameter, is_made_by_cube
+from mlcube_remote.plan.gpu_requests import Device
+from mlcube_remote.plan.host_paths import cube_directory
+from mlcube_remote.plan.job import JobSpec
+from mlcube_remote.plan.job_plan import BuiltTask, JobPlan, make_plan
+from mlcube_remote.plan.placed_job import uploads
+from mlcube_remote.plan.placement import DataLocation, is_made_by_cube
 from mlcube_remote.plan.sweep_targets import GeneratedFile
 from mlcube_remote.plan.trials import generated_file_paths
 from mlcube_remote.platforms import CONTAINER_ENGINES
-from mlcube_remote.runs.ids import client_name, container_name, slug
+from mlcube_remote.runs.ids import client_name, slug
 from mlcube_remote.runs.locks import alone
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport.base import Connection
 from mlcube_remote.transport.quoting import quote_words
 
-_PIECE = 64 * 1024
-
-BuiltTasks = Sequence[tuple[str, TaskCommands]]
-"""(task, its commands), in order."""
+_CHUNK = 64 * 1024
+"""Characters of a file that one call writes: a shell reads them all at once."""
 
 
-@attrs.frozen(kw_only=True)
-class JobContext:
-    """Everything that the stages of one job work with."""
-
-    job: Job
-    run: RunContext
-    events: JobEvents
-    line: Line
-    facts: HostFacts
-    paths: HostPaths
-    progress: JobProgress
-
-    def placed(self) -> list[tuple[str, PlacedParameter]]:
-        """Return (task, parameter) of all tasks, in order."""
-        every = self.job.placed(self.paths.root)
-        return [(task, item) for task, items in every.items() for item in items]
-
-    @property
-    def waits(self) -> bool:
-        """Whether it waits on its host for what others have: one of a pool may go elsewhere."""
-        return self.run.wait and self.job.trial is None
-
-    @property
-    def lock(self) -> str:
-        """What stands for the workspace on the host: one run at a time writes there."""
-        return f"{self.paths.root}/locks/{slug('workspace', of=self.paths.workspace)}"
-
-    @property
-    def group(self) -> str:
-        """What shares the workspace with this job: its run's other jobs, of a sweep; or nothing."""
-        return "" if self.job.trial is None else self.job.request.run_id
-
-    def handle(self, commands: BuiltTasks) -> JobHandle:
-        """Return what those must know who follow the job."""
-        job, placed = self.job, self.placed()
-        local = job.host.is_local
-        return JobHandle(
-            run_id=job.request.run_id,
-            job_id=job.id,
-            host=job.host.name,
-            platform=job.platform,
-            cube=job.cube.name or job.cube.root.name,
-            client=client_name(),
-            root=self.paths.root,
-            tasks=tuple(
-                TaskHandle(
-                    task=task,
-                    engine=built.engine,
-                    container=container_name(self.facts.uid, job.id, number)
-                    if job.platform in CONTAINER_ENGINES
-                    else "",
-                )
-                for number, (task, built) in enumerate(commands, 1)
-            ),
-            folders=()
-            if local
-            else download_folders(job.cube, placed, self.paths, results=job.results),
-            in_place=_in_place(placed) if local else (),
-            timeout=job.request.timeout,
-            job=job.own_name,
-            parameters={} if job.trial is None else dict(job.trial.point.values),
-        )
-
-    def remember(self, handle: JobHandle) -> None:
-        """Write the ticket into this machine's record."""
-        self.progress.handle = handle
-        if self.run.store is not None:
-            record_planned(self.run.store, handle, self.job.attempt)
-
-
-def _in_place(placed: Sequence[tuple[str, PlacedParameter]]) -> tuple[DownloadRequest, ...]:
-    return tuple(
-        DownloadRequest(task=task, name=item.parameter.name, path=str(item.local), directory=None)
-        for task, item in placed
-        if item.is_output and item.local is not None
-    )
-
-
-def sync_stage(context: JobContext, needed: ImageCommands) -> Image:
-    """Bring the mirror up to date; meanwhile, ask whether the image is there.
-
-    Whether a SIF file still is what its recipe says can only be asked when the recipe is there.
-    """
-    if needed.platform not in CONTAINER_ENGINES:
-        _sync(context, image=needed.image)
-        return context.line.steadily(lambda at: find_image(at, needed, context.paths))
-    with ThreadPoolExecutor(1, thread_name_prefix="mlcr-image") as aside:
-        looking: Future[Image] = aside.submit(
-            find_image, context.line.connection, needed, context.paths
-        )
-        _sync(context)
-        return context.line.steadily(_once(looking, context, needed))
-
-
-def _sync(context: JobContext, *, image: str = "") -> None:
-    if context.job.host.is_local:
-        return
-    context.line.connection.expect_channel()
-    with context.events.stage(Stage.SYNC) as notes:
-        items = context.job.sent(context.paths.root)
-        every = upload_trees(context.job.request.cube, items, context.paths, image=image)
-        # The mirror is this user's and this machine's: nobody else ever fills it.
-        mirror = slug(context.job.host.name, of=str(context.job.request.cube.root))
-        with alone(mirror, partial(_tell_waiting, context.events)):
-            notes.detail = _send_all(context, every)
-
-
-def _tell_waiting(events: JobEvents) -> None:
-    events.note(Level.INFO, "waiting: another client is sending this cube")
-
-
-def _send_all(context: JobContext, all_trees: Sequence[UploadTree]) -> str:
-    parents = [posixpath.dirname(tree.remote) for tree in all_trees if not tree.mirror]
-    if parents:
-        context.line.steadily(lambda connection: _make(connection, parents))
-    total = TransferStats(0, 0)
-    for tree in all_trees:
-        context.run.check()
-        context.events.note(Level.DEBUG, f"sync: {tree.local} to {tree.remote}")
-        sent = context.line.steadily(partial(_send, context, tree))
-        total = TransferStats(total.files + sent.moved.files, total.size + sent.moved.size)
-        for link in sent.left_out:
-            context.events.note(Level.WARNING, f"not sent: {link} is a link that leaves the cube")
-    return str(total)
-
-
-def _send(context: JobContext, tree: UploadTree, connection: Connection) -> UploadResult:
-    return upload(
-        connection,
-        tree,
-        progress=lambda detail, fraction: context.events.progress(Stage.SYNC, detail, fraction),
-    )
-
-
-def _once(
-    looking: Future[Image], context: JobContext, needed: ImageCommands
-) -> Callable[[Connection], Image]:
-    """Return what gives the answer that is on its way; asked again, it asks the host again."""
-    answers = [looking]
-
-    def look(connection: Connection) -> Image:
-        if answers:
-            return answers.pop().result()
-        return find_image(connection, needed, context.paths)
-
-    return look
-
-
-def configure_stage(context: JobContext, needed: ImageCommands, image: Image) -> None:
-    """Make sure that the image is there, and that the machine can run it."""
-    # Of a SIF file it is known whether another build would make another one.
-    in_engine = needed.platform in CONTAINER_ENGINES
-    always = needed.before_each_run or (context.job.request.configure_only and in_engine)
-    if image.stale:
-        context.events.note(Level.INFO, f"the recipe of {needed.image} changed: building it again")
-    with context.events.stage(Stage.CONFIGURE) as notes:
-        if image.present and not always:
-            notes.skipped, notes.detail = True, "image present"
-        else:
-            image = context.line.steadily(partial(_configure, context, needed))
-        warning = context.line.steadily(
-            lambda at: require_architecture(at, context.facts, image, needed.image)
-        )
-    if warning:
-        context.events.note(Level.WARNING, warning)
-
-
-def _configure(context: JobContext, needed: ImageCommands, connection: Connection) -> Image:
-    configure(connection, context.events, context.paths, needed)
-    return find_image(connection, needed, context.paths)
-
-
-def require_data_there(context: JobContext) -> None:
-    """Refuse to run on data that the host was to have in place, and does not have.
+def probe(job: JobContext, spec: JobSpec) -> HostFacts:
+    """Ask the host what it is and has; warn if its clock is wrong.
 
     Raises:
-        PlanError: An input is not there, and no task of the job makes it.
+        HostUnfitError: ``remote_root`` or rsync cannot be used.
     """
-    job = context.job
-    # What a job of a sweep has for itself is made when it starts.
-    made = [context.paths.room] if context.paths.room else []
-    for task, item in context.placed():
-        if item.where is not DataLocation.HOST or job.host.is_local:
+    job.line.connection.expect_channel()
+    facts = job.line.steadily(partial(_probe, spec, make_plan(spec).probe_paths))
+    job.debug(f"connect: {facts.user} in {facts.root}, {facts.machine}, rsync {facts.rsync or '-'}")
+    if warning := clock_warning(facts):
+        job.warn(warning)
+    return facts
+
+
+def _probe(spec: JobSpec, paths: Sequence[str], connection: Connection) -> HostFacts:
+    host = spec.host
+    directory = "" if host.is_local else cube_directory(spec.request.cube)
+    facts = probe_host(connection, remote_root=host.remote_root, cube_room=directory, paths=paths)
+    if not host.is_local:
+        require_rsync(connection, facts)
+    return facts
+
+
+def make_handle(plan: JobPlan) -> JobHandle:
+    """Return what a client needs to follow the job."""
+    spec, cube = plan.spec, plan.spec.cube
+    return JobHandle(
+        run_id=spec.request.run_id,
+        job_id=spec.id,
+        host=spec.host.name,
+        platform=spec.platform,
+        cube=cube.name or cube.root.name,
+        client=client_name(),
+        root=plan.paths.root,
+        tasks=tuple(
+            TaskHandle(task=task.name, engine=task.commands.engine, container=task.container)
+            for task in plan.tasks
+        ),
+        folders=plan.folders,
+        in_place=plan.in_place,
+        timeout=spec.request.timeout,
+        job=spec.own_name,
+        parameters=spec.point,
+    )
+
+
+def require_data_on_host(plan: JobPlan) -> None:
+    """Reject input data of the host that the probe has not found.
+
+    Raises:
+        PlanError: An input does not exist, and no task of the job makes it.
+    """
+    if plan.spec.host.is_local:
+        return
+    # What a job of a sweep has in its own directory is made at the launch.
+    made = [plan.paths.room] if plan.paths.room else []
+    for task, item in plan.task_parameters():
+        if item.where is not DataLocation.HOST:
             continue
-        path = host_path(item.parameter.value, context.paths.layout)
+        path = host_path(item.parameter.value, plan.paths.layout)
         if item.is_output:
             made.append(path)
-        elif context.facts.kinds.get(path) == "-" and (
+        elif plan.kinds.get(path) == "-" and (
             item.is_of_unknown_type or not any(holds(each, path) for each in made)
         ):
             name = item.parameter.name
             raise PlanError(
-                f"{job.host.name}: {task}.{name}: input {path} does not exist there",
+                f"{plan.spec.host.name}: {task}.{name}: input {path} does not exist on the host",
                 hint=f"it is on this machine, so: {name}=local:{path}"
                 if os.path.exists(path)
-                else f"create it there, or give another: {name}=PATH",
+                else f"create it on the host, or give another: {name}=PATH",
             )
 
 
-def require_inputs_there(context: JobContext) -> None:
-    """Refuse to run without an input that only the host could have had.
+def require_mirrored_inputs(job: JobContext, plan: JobPlan) -> None:
+    """Reject inputs that are neither on this machine nor in the mirror.
 
     Raises:
-        PlanError: An input is neither here nor there.
+        PlanError: There is such an input.
     """
-    cube = context.job.cube
+    cube = plan.spec.cube
     made: set[str] = set()
-    for task, item in context.placed():
+    for task, item in plan.task_parameters():
         value = item.parameter.value
         if item.is_output:
             made.add(value)
@@ -264,81 +134,206 @@ def require_inputs_there(context: JobContext) -> None:
             continue
         if value in made or not is_made_by_cube(item, cube):
             continue
-        there = context.paths.mirror(item.local, cube)
-        if context.line.connection.call("mlcr_kind", there).text.strip() == "-":
+        path = plan.paths.mirror(item.local, cube)
+        if job.line.connection.call("mlcr_kind", path).text.strip() == "-":
             raise PlanError(
-                f"{context.job.host.name}: {task}.{item.parameter.name}: input {value!r} is "
+                f"{plan.spec.host.name}: {task}.{item.parameter.name}: input {value!r} is "
                 "neither on this machine nor on the host",
                 hint="run the task that makes it first",
             )
 
 
-def launch_job(context: JobContext, handle: JobHandle, commands: BuiltTasks) -> None:
-    """Start the tasks under their supervisor; from here on they need no client."""
-    job, line = context.job, context.line
-    starts = _starts(context, handle, commands)
-    expected = Prerequisites(
-        directories=tuple(
-            dict.fromkeys(path for _, built in commands for path in built.directories)
-        ),
-        copies=tuple(dict.fromkeys(copy for _, built in commands for copy in built.copies)),
+def lease_devices(job: JobContext, plan: JobPlan, handle: JobHandle) -> tuple[Device, ...]:
+    """Lease the GPUs that the job needs; return none if it needs none, or the host has no list.
+
+    Raises:
+        BusyError: Other jobs have them.
+    """
+    if not plan.gpus:
+        return ()
+    # A job of a sweep does not wait: it may get another host.
+    is_waiting = job.run.wait and plan.spec.trial is None
+    first = plan.tasks[0]
+    lease = partial(
+        lease_gpus, job_dir=handle.job_dir, engine=first.commands.engine if first.container else ()
     )
-    if job.trial is not None:
-        line.steadily(partial(_write, generated_file_paths(context.paths, job.trial)))
-    # Until the host has answered, nobody knows whether it runs.
-    context.progress.launched = True
-    line.attach_hint = f"mlcube-remote attach {handle.run_id}"
-    environment = _environment(job, commands)
-    for start in starts:
-        context.events.note(Level.DEBUG, f"run {start.task}: {quote_words(start.argv)}")
-    context.events.note(Level.DEBUG, f"run: logs in {handle.job_dir}")
-    try:
-        line.steadily(lambda at: launch(at, handle, starts, environment, expected=expected))
-    except HostError as problem:
-        context.progress.launched = isinstance(problem, StateUnknownError)
-        raise
-
-
-def _starts(context: JobContext, handle: JobHandle, commands: BuiltTasks) -> tuple[TaskStart, ...]:
-    job, uid = context.job, context.facts.uid
-    secrets = tuple(job.env)
-    return tuple(
-        TaskStart(
-            task=task.task,
-            argv=launched(
-                built, job.launch(number, task.task, built, uid=uid, paths=context.paths), secrets
-            ),
-            engine=task.engine,
-            container=task.container,
-            own=owning(built, root=context.paths.root, uid=uid, labels=job.labels(task.task, uid)),
+    devices = job.line.steadily(
+        lambda at: lease(
+            at,
+            count=plan.gpus,
+            only=plan.spec.host.gpus or (),
+            wait=job.waiting if is_waiting else None,
         )
-        for number, (task, (_, built)) in enumerate(zip(handle.tasks, commands, strict=True), 1)
+    )
+    if devices:
+        names = [device.uuid for device in devices]
+        job.reconnect.gpus = lambda at: lease(at, count=len(names), only=names)
+        numbers = ", ".join(device.index for device in devices)
+        job.info(f"GPU{'s' if len(devices) > 1 else ''} {numbers} for this job")
+    return devices
+
+
+def warn_about_commands(job: JobContext, plan: JobPlan) -> None:
+    """Show the warnings of the job's commands, and warn about missing GPUs.
+
+    Raises:
+        HostUnfitError: The command line requests GPUs, and there are none.
+    """
+    built = [task.commands for task in plan.tasks]
+    for warning in dict.fromkeys(text for each in (plan.image, *built) for text in each.warnings):
+        job.warn(warning)
+    requested = plan.spec.request.options.gpus
+    if missing := gpus.missing_gpu_warning(job.line.connection, built, requested):
+        job.warn(missing)
+
+
+def upload_and_find_image(job: JobContext, plan: JobPlan) -> Image:
+    """Bring the mirror up to date; meanwhile, ask whether the host has the image.
+
+    Whether a SIF file fits its recipe can be asked only after the recipe has been sent.
+    """
+    find = partial(_find_image, plan)
+    if plan.image.platform not in CONTAINER_ENGINES:
+        _upload(job, plan, image=plan.image.image)
+        return job.line.steadily(find)
+    with ThreadPoolExecutor(1, thread_name_prefix="mlcr-image") as threads:
+        asked = threads.submit(find, job.line.connection)
+        _upload(job, plan)
+        try:
+            return asked.result()
+        except (StateUnknownError, TransferError):
+            # The upload may have a new connection by now.
+            return job.line.steadily(find)
+
+
+def _find_image(plan: JobPlan, connection: Connection) -> Image:
+    return find_image(connection, plan.image, plan.paths)
+
+
+def _upload(job: JobContext, plan: JobPlan, *, image: str = "") -> None:
+    if plan.spec.host.is_local:
+        return
+    job.line.connection.expect_channel()
+    with job.events.stage(Stage.SYNC) as notes:
+        cube = plan.spec.request.cube
+        trees = upload_trees(cube, uploads(plan), plan.paths, image=image)
+        # Only this user fills the mirror, and only from this machine: a local lock is enough.
+        mirror = slug(plan.spec.host.name, of=str(cube.root))
+        with alone(mirror, lambda: job.info("waiting: another client is sending this cube")):
+            notes.detail = str(_upload_trees(job, trees))
+
+
+def _upload_trees(job: JobContext, trees: Sequence[UploadTree]) -> TransferStats:
+    parents = [posixpath.dirname(tree.remote) for tree in trees if not tree.mirror]
+    if parents:
+        job.line.steadily(partial(_make_directories, parents))
+    total = TransferStats(0, 0)
+    for tree in trees:
+        job.run.interrupts.check()
+        job.debug(f"sync: {tree.local} to {tree.remote}")
+        sent = job.line.steadily(partial(_upload_tree, job, tree))
+        total = TransferStats(total.files + sent.moved.files, total.size + sent.moved.size)
+        for link in sent.left_out:
+            job.warn(f"not sent: {link} is a link that leaves the cube")
+    return total
+
+
+def _upload_tree(job: JobContext, tree: UploadTree, connection: Connection) -> UploadResult:
+    return upload(connection, tree, progress=partial(job.events.progress, Stage.SYNC))
+
+
+def _make_directories(directories: Sequence[str], connection: Connection) -> None:
+    words = Prerequisites(directories=tuple(directories)).words
+    reply = connection.call("mlcr_prepare", *words)
+    if not reply.ok:
+        raise preparation_error(connection, reply)
+
+
+def configure_image(job: JobContext, plan: JobPlan, facts: HostFacts, image: Image) -> None:
+    """Pull or build the image if necessary, and check that the machine can run it.
+
+    Raises:
+        ConfigureError: It could not be pulled or built.
+        HostUnfitError: It is for another architecture.
+    """
+    needed = plan.image
+    # A SIF file that fits its recipe is not built again: the result would be the same.
+    in_engine = needed.platform in CONTAINER_ENGINES
+    is_forced = needed.before_each_run or (plan.spec.request.configure_only and in_engine)
+    if image.stale:
+        job.info(f"the recipe of {needed.image} changed: building it again")
+    with job.events.stage(Stage.CONFIGURE) as notes:
+        if image.present and not is_forced:
+            notes.skipped, notes.detail = True, "image present"
+        else:
+            image = job.line.steadily(partial(_configure, job, plan))
+        warning = job.line.steadily(lambda at: require_architecture(at, facts, image, needed.image))
+    if warning:
+        job.warn(warning)
+
+
+def _configure(job: JobContext, plan: JobPlan, connection: Connection) -> Image:
+    configure(connection, job.events, plan.paths, plan.image)
+    return find_image(connection, plan.image, plan.paths)
+
+
+def write_generated_files(job: JobContext, plan: JobPlan) -> None:
+    """Write the input files that are generated for one job of a sweep."""
+    if plan.spec.trial is not None:
+        files = generated_file_paths(plan.paths, plan.spec.trial)
+        job.line.steadily(partial(_write_files, files))
+
+
+def launch_job(job: JobContext, plan: JobPlan, handle: JobHandle) -> None:
+    """Start the tasks under their supervisor, which needs no client.
+
+    Raises:
+        StateUnknownError: The host gave no answer: the tasks may run.
+        HostError: The tasks could not be started.
+    """
+    built = [task.commands for task in plan.tasks]
+    expected = Prerequisites(
+        directories=tuple(dict.fromkeys(path for each in built for path in each.directories)),
+        copies=tuple(dict.fromkeys(copy for each in built for copy in each.copies)),
+    )
+    starts = [_task_start(plan, task) for task in plan.tasks]
+    for start in starts:
+        job.debug(f"run {start.task}: {quote_words(start.argv)}")
+    job.debug(f"run: logs in {handle.job_dir}")
+    environment = _supervisor_environment(plan)
+    job.line.steadily(lambda at: launch(at, handle, starts, environment, expected=expected))
+
+
+def _task_start(plan: JobPlan, task: BuiltTask) -> TaskStart:
+    commands = task.commands
+    return TaskStart(
+        task=task.name,
+        argv=launched(commands, task.launch, tuple(plan.env)),
+        engine=commands.engine,
+        container=task.container,
+        own=owning(commands, root=plan.paths.root, uid=plan.uid, labels=task.labels),
     )
 
 
-def _environment(job: Job, commands: BuiltTasks) -> dict[str, Secret]:
-    """Return what the supervisor exports: the secrets, under the names that the engine takes."""
+def _supervisor_environment(plan: JobPlan) -> dict[str, Secret]:
+    """Return the variables for the supervisor: secrets have the names that the engine expects."""
+    platform, engine = plan.image.platform, plan.tasks[0].commands.engine
     public = {
-        name: Secret(value) for _, built in commands for name, value in built.environment.items()
+        name: Secret(value)
+        for task in plan.tasks
+        for name, value in task.commands.environment.items()
     }
-    engine = commands[0][1].engine
-    handed = {secret_variable(job.platform, engine, name): value for name, value in job.env.items()}
-    return {**public, **handed}
+    secrets = {secret_variable(platform, engine, name): item for name, item in plan.env.items()}
+    return {**public, **secrets}
 
 
-def _write(files: Sequence[tuple[GeneratedFile, str]], connection: Connection) -> None:
-    """Write the input files that are made for this job."""
+def _write_files(files: Sequence[tuple[GeneratedFile, str]], connection: Connection) -> None:
     for file, path in files:
-        # What a shell reads at once should not be arbitrarily large.
-        texts = [file.text[at : at + _PIECE] for at in range(0, len(file.text), _PIECE)] or [""]
-        for number, text in enumerate(texts):
-            wrote = connection.call("mlcr_write", path, "append" if number else "anew", text)
-            if not wrote.ok:
-                said = wrote.stderr.decode("utf-8", "replace").strip()
-                raise HostError(connection.name, f"{path} could not be written: {said}")
-
-
-def _make(connection: Connection, directories: Sequence[str]) -> None:
-    made = connection.call("mlcr_prepare", *Prerequisites(directories=tuple(directories)).words)
-    if not made.ok:
-        raise preparation_error(connection, made)
+        text = file.text
+        chunks = [text[at : at + _CHUNK] for at in range(0, len(text), _CHUNK)] or [""]
+        for number, chunk in enumerate(chunks):
+            mode = "append" if number else "anew"
+            reply = connection.call("mlcr_write", path, mode, chunk)
+            if not reply.ok:
+                reason = reply.stderr.decode("utf-8", "replace").strip()
+                raise HostError(connection.name, f"{path} could not be written: {reason}")

@@ -44,8 +44,8 @@ class Line:
     timeout: float = RECONNECT_TIMEOUT
     attach_hint: str | None = None
     """What to tell the user to do when the line is given up for lost."""
-    after: list[Callable[[Connection], None]] = attrs.field(factory=list)
-    """What must be done on each new connection before work goes on."""
+    on_reconnect: Callable[[Connection], None] = lambda _: None
+    """Called with each new connection before work goes on."""
     _gone: threading.Event = attrs.field(factory=threading.Event, init=False)
     """Set when nobody wants the line any more; it is then not made again."""
     _guard: threading.Lock = attrs.field(factory=threading.Lock, init=False)
@@ -111,8 +111,7 @@ class Line:
                 self._take(fresh)
                 # A login that succeeds is no proof that the host does anything after it.
                 fresh.call("mlcr_boot")
-                for step in self.after:
-                    step(fresh)
+                self.on_reconnect(fresh)
             except StateUnknownError as missed:
                 if time.monotonic() > deadline or self._gone.wait(_jittered(pause)):
                     raise self._lost(missed) from problem

@@ -14,13 +14,14 @@ from mlcube_remote.cube.model import Cube
 from mlcube_remote.cube.system import SystemSettings, UserPlatform
 from mlcube_remote.errors import PlanError
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.plan.job import Job, RunRequest
+from mlcube_remote.plan.job import JobSpec, RunRequest
+from mlcube_remote.plan.job_plan import count_gpus
 from mlcube_remote.plan.trials import Trial
 from mlcube_remote.platforms import PLATFORMS
 from mlcube_remote.yamlsource import nearest
 
 
-def make_jobs(request: RunRequest) -> tuple[Job, ...]:
+def make_jobs(request: RunRequest) -> tuple[JobSpec, ...]:
     """Return the jobs of :func:`plan`, nothing checked but the platform."""
     jobs = (
         [
@@ -33,7 +34,7 @@ def make_jobs(request: RunRequest) -> tuple[Job, ...]:
     return tuple(jobs) if request.again is None else _again(jobs, request.again)
 
 
-def _again(jobs: Sequence[Job], attempts: Mapping[str, int]) -> tuple[Job, ...]:
+def _again(jobs: Sequence[JobSpec], attempts: Mapping[str, int]) -> tuple[JobSpec, ...]:
     """Return those of a run's jobs that are to be run again."""
     if lost := sorted(set(attempts) - {job.name for job in jobs}):
         raise PlanError(
@@ -46,7 +47,7 @@ def _again(jobs: Sequence[Job], attempts: Mapping[str, int]) -> tuple[Job, ...]:
 
 def make_job(
     request: RunRequest, host: Host, trial: Trial | None = None, *, attempt: int = 1
-) -> Job:
+) -> JobSpec:
     """Return one job, nothing checked but the platform."""
     results = results_of(request)
     several = len(request.hosts) > 1
@@ -55,7 +56,7 @@ def make_job(
     else:
         own = results / host.name if several and not host.is_local else None
     chosen = choose_platform(request.platform or host.platform, request.cube, host, request.system)
-    return Job(
+    return JobSpec(
         request=request,
         host=host,
         platform=chosen.platform,
@@ -120,7 +121,7 @@ def slots(request: RunRequest, host: Host) -> int:
     Raises:
         PlanError: It lists fewer GPUs than one job asks for.
     """
-    asked = make_job(request, host, request.trials[0]).gpus
+    asked = count_gpus(make_job(request, host, request.trials[0]))
     if not asked or host.gpus is None:
         return host.slots
     if asked > len(host.gpus):

@@ -60,7 +60,7 @@ class PlacedParameter:
 
 
 def place_parameters(
-    task: Task, cube: Cube, host: Host, *, root: str
+    task: Task, cube: Cube, host: Host, *, root: str, home: str = "~"
 ) -> tuple[PlacedParameter, ...]:
     """Say where each parameter of ``task`` has its data when the task runs on ``host``.
 
@@ -68,15 +68,18 @@ def place_parameters(
         task: The task, command-line values applied.
         cube: Its cube.
         host: Where it is to run.
-        root: ``remote_root`` there.
+        root: ``remote_root`` of the host.
+        home: The user's home directory; needed only if the host is this machine.
 
     Raises:
         PlanError: A relative path leaves the cube, or a prefix is used wrongly.
     """
-    return tuple(_place(parameter, task, cube, host, root) for parameter in task.parameters)
+    return tuple(_place(parameter, task, cube, host, root, home) for parameter in task.parameters)
 
 
-def _place(parameter: Parameter, task: Task, cube: Cube, host: Host, root: str) -> PlacedParameter:
+def _place(
+    parameter: Parameter, task: Task, cube: Cube, host: Host, root: str, home: str
+) -> PlacedParameter:
     value = parameter.value
     if value.startswith("remote:"):
         path = value.removeprefix("remote:")
@@ -93,7 +96,7 @@ def _place(parameter: Parameter, task: Task, cube: Cube, host: Host, root: str) 
     if here is None or not here.exists():
         parameter = _as_made(parameter, cube)
     if here is None:
-        local = Path(host_path(value, _here(cube))) if host.is_local else None
+        local = Path(host_path(value, _here(cube, home))) if host.is_local else None
         return _with_value(parameter, value, DataLocation.HOST, local)
     if not any(here.is_relative_to(mirrored) for mirrored in (cube.root, cube.workspace)):
         raise PlanError(
@@ -121,8 +124,8 @@ def _place_of(parameter: Parameter, cube: Cube) -> Path:
     return mirrored_path(parameter.value, cube) or Path(parameter.value)
 
 
-def _here(cube: Cube) -> Layout:
-    return Layout(root=str(cube.root), workspace=str(cube.workspace), home=str(Path.home()))
+def _here(cube: Cube, home: str = "~") -> Layout:
+    return Layout(root=str(cube.root), workspace=str(cube.workspace), home=home)
 
 
 def mirrored_path(value: str, cube: Cube) -> Path | None:

@@ -72,7 +72,10 @@ def isolate(placed: PlacedTasks, trial: Trial, paths: HostPaths, *, is_local: bo
         paths: Its paths, with a room.
         is_local: Whether it runs on this machine.
     """
-    return _PathIsolator(trial, paths, is_local).all(placed)
+    generated = {
+        (file.task, file.parameter): path for file, path in generated_file_paths(paths, trial)
+    }
+    return _PathIsolator(trial, paths, is_local, generated).all(placed)
 
 
 def generated_file_paths(paths: HostPaths, trial: Trial) -> tuple[tuple[GeneratedFile, str], ...]:
@@ -91,6 +94,8 @@ class _PathIsolator:
     trial: Trial
     paths: HostPaths
     is_local: bool
+    generated: Mapping[tuple[str, str], str]
+    """(Task, parameter) → path of the file that is made for it."""
     made: dict[Path, ParameterType] = attrs.field(factory=dict)
     """What earlier tasks of the job make: path on this machine, and type."""
     copies: dict[str, list[Copy]] = attrs.field(factory=dict)
@@ -109,9 +114,9 @@ class _PathIsolator:
         return TrialLayout(placed=moved, copies=copies)
 
     def one(self, task: str, item: PlacedParameter, writes_in_place: bool) -> PlacedParameter:
-        for file, path in generated_file_paths(self.paths, self.trial):
-            if (file.task, file.parameter) == (task, item.parameter.name):
-                return self.as_made(item, path)
+        generated = self.generated.get((task, item.parameter.name))
+        if generated is not None:
+            return self.as_made(item, generated)
         if item.is_output:
             return self.in_room(item) if item.where is DataLocation.WORKSPACE else item
         if item.where is DataLocation.HOST:

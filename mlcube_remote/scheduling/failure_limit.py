@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When a run is given up: ``--fail-fast`` and ``--max-failures``."""
+"""Cancel a run after too many failures: ``--fail-fast`` and ``--max-failures``."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from mlcube_remote.events.model import Event, JobFinished, Level, Note
 
 @attrs.define(kw_only=True)
 class FailureLimit:
-    """Counts the jobs that failed, and gives the run up when they are too many."""
+    """Counts the failed jobs, and cancels the run if they are too many."""
 
     run: RunContext
     most: int
-    """Failed jobs at which the others are cancelled."""
+    """Number of failed jobs at which the others are cancelled."""
     jobs: int
-    """Jobs of the run."""
+    """Number of jobs of the run."""
     _over: int = attrs.field(default=0, init=False)
     _failed: list[str] = attrs.field(factory=list, init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
     def handle(self, event: Event) -> None:
-        """Note an event; may be called from many threads."""
+        """Handle an event; may be called from many threads."""
         if not isinstance(event, JobFinished):
             return
         with self._lock:
@@ -38,11 +38,11 @@ class FailureLimit:
                 return
             are_others = self._over < self.jobs
         if are_others:
-            self._tell(event)
+            self._warn(event)
         failed = self._failed[0] if self.most == 1 else f"{self.most} jobs"
-        self.run.cancel(f"cancelled: {failed} had failed")
+        self.run.interrupts.cancel(f"cancelled: {failed} had failed")
 
-    def _tell(self, event: Event) -> None:
+    def _warn(self, event: Event) -> None:
         counted = "one job has" if self.most == 1 else f"{self.most} jobs have"
         text = f"{counted} failed: all others are cancelled"
         self.run.sink(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Many hosts at once: every job gets an outcome, whatever happens to the others."""
+"""Run one job on each of many hosts; every job gets an outcome, whatever happens to the others."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.events.outcome import JobOutcome
 
 DEFAULT_PARALLEL = 32
-"""Hosts that are worked on at once."""
+"""Default number of hosts to work on at once."""
+
+_POLL_INTERVAL_S = 0.5
+"""Maximum wait before the main thread can handle a signal."""
 
 
 class OnInterrupt(Enum):
-    """What an interrupt means to the jobs that run."""
+    """What an interrupt does to running jobs."""
 
     STOP = "stop"
     DETACH = "detach"
 
 
 class Hangup(KeyboardInterrupt):
-    """The terminal has gone, or somebody asked this process to end: never a wish to stop jobs."""
+    """The terminal is gone, or this process was asked to end: detach, never stop jobs."""
 
 
 def run_all(
@@ -35,15 +38,15 @@ def run_all(
 ) -> tuple[JobOutcome, ...]:
     """Do all the work, at most ``parallel`` pieces at once, and return the outcomes in order.
 
-    A keyboard interrupt asks ``decide`` whether the jobs are to stop (running tasks are ended,
-    with their grace) or to be left alone, as an impatient second one while it is asked leaves
-    them; a :class:`Hangup` always does. A further one leaves at once, with
+    On a keyboard interrupt, ``decide`` chooses whether to stop the jobs (running tasks get their
+    grace period) or to detach from them; a second interrupt while it asks detaches. A
+    :class:`Hangup` always detaches. A further interrupt exits at once, with
     :class:`KeyboardInterrupt`.
     """
     todo = list(work)
     workers = max(1, min(parallel, len(todo)))
     pool = ThreadPoolExecutor(workers, thread_name_prefix="mlcr-host")
-    futures = [pool.submit(piece) for piece in todo]
+    futures = [pool.submit(_work, piece, run) for piece in todo]
     try:
         wait_with_interrupts(lambda: wait_all(futures), run, decide)
     finally:
@@ -51,28 +54,34 @@ def run_all(
     return tuple(future.result() for future in futures)
 
 
+def _work(piece: Callable[[], JobOutcome], run: RunContext) -> JobOutcome:
+    outcome = piece()
+    run.job_events(outcome.host, outcome.job).finished(outcome)
+    return outcome
+
+
 def wait_with_interrupts(
     wait: Callable[[], None], run: RunContext, decide: Callable[[], OnInterrupt]
 ) -> None:
-    """Wait for jobs, and obey an interrupt meanwhile; see :func:`run_all`.
+    """Wait for jobs, and handle an interrupt meanwhile; see :func:`run_all`.
 
     Args:
         wait: Returns when all jobs are over; called again after an interrupt.
-        run: The run that is to stop, or to be left.
-        decide: Asked which of both.
+        run: The run to stop or to detach from.
+        decide: Chooses which of the two.
     """
     try:
         wait()
     except KeyboardInterrupt as interrupt:
-        if isinstance(interrupt, Hangup) or _decided(decide) is OnInterrupt.DETACH:
-            run.leave()
+        if isinstance(interrupt, Hangup) or _decision(decide) is OnInterrupt.DETACH:
+            run.interrupts.detach()
         else:
-            run.stop()
+            run.interrupts.stop()
         wait()
 
 
-def _decided(decide: Callable[[], OnInterrupt]) -> OnInterrupt:
-    """Return what is to be done; who is impatient does not want to lose anything by it."""
+def _decision(decide: Callable[[], OnInterrupt]) -> OnInterrupt:
+    """Return the user's decision. An interrupt meanwhile detaches, which loses nothing."""
     try:
         return decide()
     except KeyboardInterrupt:
@@ -83,5 +92,5 @@ def wait_all(futures: Iterable[Future[Any]]) -> None:
     """Wait until all are done."""
     pending = set(futures)
     while pending:
-        # A bounded wait keeps the main thread open to signals.
-        _, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
+        # Signals are handled between two waits.
+        _, pending = wait(pending, timeout=_POLL_INTERVAL_S, return_when=FIRST_COMPLETED)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Doing the jobs of a pool, with threads: the scheduler decides which job starts where."""
+"""Run the jobs of a pool in threads. The scheduler decides which job starts where."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import attrs
 
-from mlcube_remote.dispatch.finish import RetryDecision
 from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.errors import (
     AuthenticationError,
@@ -22,7 +21,7 @@ from mlcube_remote.errors import (
     MLCubeRemoteError,
     UnexpectedError,
 )
-from mlcube_remote.events.model import JobFinished, Level, Note
+from mlcube_remote.events.model import Level
 from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
 from mlcube_remote.scheduling import scheduler
 from mlcube_remote.scheduling.fanout import OnInterrupt, wait_all, wait_with_interrupts
@@ -34,21 +33,21 @@ from mlcube_remote.scheduling.scheduler import (
     RetryPolicy,
 )
 
-_LASTING = (AuthenticationError, HostKeyError, HostUnfitError, ConfigureError)
-"""What no other job would fare better with on the same host."""
+_UNFIT = (AuthenticationError, HostKeyError, HostUnfitError, ConfigureError)
+"""Errors that every other job would have on the same host."""
 
-_LOOKS = 0.5
-"""Seconds after which the pool looks at the latest whether a host has rested long enough."""
+POLL_INTERVAL_S = 0.5
+"""Interval for checking whether the backoff of a host has expired."""
 
 
 class NoHostError(MLCubeRemoteError):
-    """A job found no host: every one of the pool had dropped out."""
+    """A job got no host: every one of the pool was excluded."""
 
     exit_code = 120
 
 
 class AllBusyError(NoHostError):
-    """A job found no host: others had every one of the pool that had not dropped out."""
+    """A job got no host: every one that was not excluded was busy with other runs."""
 
     exit_code = 117
 
@@ -60,168 +59,171 @@ class PoolJob:
     name: str
     parameters: Mapping[str, str]
     tasks: tuple[str, ...]
-    work: Callable[[JobStart, RunContext, RetryDecision], JobOutcome]
-    """Does it where it was placed."""
+    work: Callable[[JobStart, RunContext], JobOutcome]
+    """Runs it on the host that it got."""
     host: str | None = None
-    """Where an earlier client of the run may have begun it."""
+    """The host where an earlier client of the run may have launched it."""
     attempt: int = 1
     note: Callable[[JobOutcome], None] = lambda _: None
-    """Writes down that it was placed nowhere, and never will be by this command."""
+    """Records that it got no host, and will get none from this command."""
 
 
 @attrs.define(kw_only=True)
 class Pool:
-    """Jobs and the hosts that they are placed on, until all of them are over."""
+    """The jobs and hosts of a pool, until all jobs are over."""
 
     jobs: Mapping[str, PoolJob]
     run: RunContext
     state: scheduler.ScheduleState
     _changed: threading.Condition = attrs.field(factory=threading.Condition, init=False)
-    _under_way: set[Future[JobOutcome]] = attrs.field(factory=set, init=False)
+    _running: set[Future[None]] = attrs.field(factory=set, init=False)
     _outcomes: dict[str, JobOutcome] = attrs.field(factory=dict, init=False)
-    """The last outcome of each job."""
-    _raised: list[BaseException] = attrs.field(factory=list, init=False)
-    _out: dict[str, MLCubeRemoteError] = attrs.field(factory=dict, init=False)
-    """Host → why it takes no more jobs."""
+    """Job → outcome of its last attempt."""
+    _bugs: list[BaseException] = attrs.field(factory=list, init=False)
+    _excluded: dict[str, MLCubeRemoteError] = attrs.field(factory=dict, init=False)
+    """Host → why it gets no more jobs."""
     _busy: dict[str, MLCubeRemoteError | None] = attrs.field(factory=dict, init=False)
-    """Host → what others had there when it was last found busy."""
+    """Host → the error when it was last found busy."""
 
     def work(self, threads: ThreadPoolExecutor) -> tuple[JobOutcome, ...]:
-        """Place jobs until all are over, and return how they ended, in their order.
+        """Place jobs until all are over, and return their outcomes, in their order.
 
         Raises:
-            Exception: What a job's work raised, once all that were at work have ended.
+            Exception: A job's work raised it; all running jobs have ended.
         """
+        interrupts = self.run.interrupts
         with self._changed:
-            while self._under_way or not (self.state.is_over or self._raised):
-                if self.run.stopping.is_set() or self.run.leaving.is_set():
-                    self._give_up([each.job for each in self.state.waiting], self.run.cancelled())
-                while not self._raised and (start := self._next()):
-                    self._begin(start, threads)
-                self._give_up(scheduler.unplaceable_jobs(self.state))
-                self._changed.wait(_LOOKS)
-        if self._raised:
-            raise self._raised[0]
+            while self._running or not (self.state.is_over or self._bugs):
+                if interrupts.is_ending:
+                    self._abandon([each.job for each in self.state.waiting], interrupts.error())
+                while not self._bugs and (start := self._next_start()):
+                    future = threads.submit(self._attempt, start)
+                    self._running.add(future)
+                    future.add_done_callback(self._done)
+                self._abandon(scheduler.unplaceable_jobs(self.state))
+                self._changed.wait(POLL_INTERVAL_S)
+        if self._bugs:
+            raise self._bugs[0]
         return tuple(self._outcomes[name] for name in self.jobs)
 
-    def _next(self) -> JobStart | None:
+    def _next_start(self) -> JobStart | None:
         self.state, start = scheduler.next_start(self.state, time.monotonic())
         return start
 
-    def _begin(self, start: JobStart, threads: ThreadPoolExecutor) -> None:
-        job = self.jobs[start.job]
-        future = threads.submit(job.work, start, self.run, lambda end: self._settle(start, end))
-        self._under_way.add(future)
-        future.add_done_callback(self._done)
+    def _attempt(self, start: JobStart) -> None:
+        """Run a job on the host that it got, and report whether it is retried or finished."""
+        outcome = self.jobs[start.job].work(start, self.run)
+        is_retried = self._record(start, outcome)
+        events = self.run.job_events(outcome.host, outcome.job)
+        if is_retried:
+            events.retried(_why(outcome))
+        else:
+            events.finished(outcome)
 
-    def _done(self, future: Future[JobOutcome]) -> None:
+    def _record(self, start: JobStart, outcome: JobOutcome) -> bool:
+        """Record how an attempt ended, and return whether the job is retried."""
+        result = attempt_result(outcome)
         with self._changed:
-            self._under_way.discard(future)
-            if (problem := future.exception()) is not None:
-                self._raised.append(problem)
-            self._changed.notify()
-
-    def _settle(self, start: JobStart, outcome: JobOutcome) -> str | None:
-        """Note how a job's stay on a host ended, and say why it is to be begun again, if it is."""
-        with self._changed:
-            end = attempt_result(outcome)
-            self.state, again = scheduler.end_attempt(self.state, start.job, end, time.monotonic())
+            self.state, is_retried = scheduler.end_attempt(
+                self.state, start.job, result, time.monotonic()
+            )
             self._outcomes[start.job] = outcome
-            if end is AttemptResult.HOST_BUSY:
+            if result is AttemptResult.HOST_BUSY:
                 self._busy[start.host] = outcome.error
-            if self.state.places[start.host].is_out and start.host not in self._out:
-                self._drop(start.host, outcome.error)
+            if self.state.hosts[start.host].is_excluded and start.host not in self._excluded:
+                self._excluded[start.host] = outcome.error or NoHostError(start.host)
+                text = f"excluded from this run: {_reason(outcome.error)}"
+                self.run.job_events(start.host).note(Level.WARNING, text)
             self._changed.notify()
-        if not again:
-            return None
-        return _why(outcome)
+        return is_retried
 
-    def _drop(self, host: str, error: MLCubeRemoteError | None) -> None:
-        self._out[host] = error or NoHostError(host)
-        self._note(host, f"gets no more jobs: {_reason(error)}")
+    def _done(self, future: Future[None]) -> None:
+        with self._changed:
+            self._running.discard(future)
+            if (problem := future.exception()) is not None:
+                self._bugs.append(problem)
+            self._changed.notify()
 
-    def _note(self, host: str, text: str) -> None:
-        at = time.monotonic() - self.run.began
-        self.run.sink(Note(host=host, at=at, level=Level.WARNING, text=text))
-
-    def _give_up(self, names: Iterable[str], error: MLCubeRemoteError | None = None) -> None:
+    def _abandon(self, names: Iterable[str], error: MLCubeRemoteError | None = None) -> None:
+        """Finish waiting jobs, without ``error`` because no host is left for them."""
         for name in tuple(names):
             self.state = scheduler.cancel_jobs(self.state, [name])
-            job = self.jobs[name]
-            before = self._outcomes.get(name)
-            # Where an earlier client may have begun it, nobody could ask.
-            status = Status.NOT_STARTED if job.host is None else Status.UNKNOWN
-            outcome = before or JobOutcome(
-                host=job.host or "",
-                job=name,
-                parameters=job.parameters,
-                attempt=job.attempt,
-                platform="",
-                status=status,
-                tasks=tuple(TaskOutcome(task=task, status=status) for task in job.tasks),
-                error=error or self._no_host(),
-                seconds={},
-            )
+            job, earlier = self.jobs[name], self._outcomes.get(name)
+            outcome = earlier or _not_placed(job, error or self._no_host_error())
             self._outcomes[name] = outcome
-            if before is None and job.host is None:
+            if earlier is None and job.host is None:
                 job.note(outcome)
-            at = time.monotonic() - self.run.began
-            self.run.sink(JobFinished(host=outcome.host, job=name, at=at, outcome=outcome))
+            self.run.job_events(outcome.host, name).finished(outcome)
 
-    def _no_host(self) -> NoHostError:
-        reasons = [f"{host}: {_reason(error)}" for host, error in self._out.items()]
+    def _no_host_error(self) -> NoHostError:
+        hosts = self.state.hosts.values()
+        reasons = [f"{host}: {_reason(error)}" for host, error in self._excluded.items()]
         reasons += [
-            f"{place.host}: what is in its slots may go on"
-            for place in self.state.places.values()
-            if place.held and not place.is_out
+            f"{host.host}: its jobs may still be running"
+            for host in hosts
+            if host.held and not host.is_excluded
         ]
         if scheduler.is_all_busy(self.state):
             reasons += [
-                f"{host}: {_reason(self._busy[host])}"
-                for host, place in self.state.places.items()
-                if place.is_usable
+                f"{host.host}: {_reason(self._busy[host.host])}" for host in hosts if host.is_usable
             ]
             return AllBusyError(
                 f"no host is free ({'; '.join(reasons)})",
-                hint="wait for one (--wait), or go on later with the same command and --run-id",
+                hint="wait for one (--wait), or repeat the command later with --run-id",
             )
         return NoHostError(
-            f"no host is left to work on ({'; '.join(reasons)})",
-            hint="mend a host, and go on with the same command and --run-id",
+            f"no usable host left ({'; '.join(reasons)})",
+            hint="fix a host, then repeat the command with --run-id",
         )
+
+
+def _not_placed(job: PoolJob, error: MLCubeRemoteError) -> JobOutcome:
+    # An earlier client may have launched it on a host that could not be asked.
+    status = Status.NOT_STARTED if job.host is None else Status.UNKNOWN
+    return JobOutcome(
+        host=job.host or "",
+        job=job.name,
+        parameters=job.parameters,
+        attempt=job.attempt,
+        platform="",
+        status=status,
+        tasks=tuple(TaskOutcome(task=task, status=status) for task in job.tasks),
+        error=error,
+        seconds={},
+    )
 
 
 def run_pool(
     jobs: Iterable[PoolJob],
-    places: Iterable[HostSlots],
+    hosts: Iterable[HostSlots],
     policy: RetryPolicy,
     run: RunContext,
     *,
     decide: Callable[[], OnInterrupt] = lambda: OnInterrupt.STOP,
 ) -> tuple[JobOutcome, ...]:
-    """Do all jobs on the hosts of a pool, and return the outcomes in the jobs' order.
+    """Run all jobs on the hosts of a pool, and return the outcomes in the order of the jobs.
 
-    Interrupts are obeyed as by :func:`~mlcube_remote.scheduling.fanout.run_all`; jobs that were not
-    placed by then are not begun.
+    An interrupt is handled as by :func:`~mlcube_remote.scheduling.fanout.run_all`; jobs that have
+    no host yet are not started.
 
     Args:
-        jobs: The jobs; they are begun in this order.
-        places: The hosts, each with its slots.
-        policy: When a job is begun again, and how many are at work at once.
+        jobs: The jobs, in the order in which they start.
+        hosts: The hosts, each with its slots.
+        policy: When a job is retried, and how many run at once.
         run: What the jobs share.
-        decide: Asked whether an interrupt means to stop the jobs or to leave them.
+        decide: Returns whether an interrupt stops the jobs or detaches from them.
     """
     by_name = {job.name: job for job in jobs}
-    # What may be at work already has its slot, whoever has waited longer.
+    # A job that may be running has its slot already, so it comes first.
     ordered = sorted(by_name.values(), key=lambda job: job.host is None)
     waiting = [
         PendingJob(job=job.name, order=order, only=job.host, attempt=job.attempt)
         for order, job in enumerate(ordered)
     ]
-    hosts = list(places)
-    workers = max(1, min(policy.parallel, sum(place.slots for place in hosts)))
-    pool = Pool(jobs=by_name, run=run, state=scheduler.begin(waiting, hosts, policy))
-    # The pool has a thread of its own: an interrupt must not come between placing and beginning.
+    slots = list(hosts)
+    workers = max(1, min(policy.parallel, sum(host.slots for host in slots)))
+    pool = Pool(jobs=by_name, run=run, state=scheduler.begin(waiting, slots, policy))
+    # The pool has a thread of its own, so that no interrupt falls between placing and starting.
     threads = ThreadPoolExecutor(workers + 1, thread_name_prefix="mlcr-job")
     working = threads.submit(pool.work, threads)
     try:
@@ -232,10 +234,10 @@ def run_pool(
 
 
 def attempt_result(outcome: JobOutcome) -> AttemptResult:
-    """Say what the end of a job's stay on a host means for the job and for the host."""
+    """Return what the outcome of an attempt means for the job and for its host."""
     error = outcome.error
     if outcome.status in {Status.UNKNOWN, Status.RUNNING}:
-        return AttemptResult.HELD
+        return AttemptResult.RUNNING_OR_UNKNOWN
     if outcome.status is Status.LOST:
         return AttemptResult.HOST_LOST
     if outcome.status is Status.NOT_STARTED and isinstance(error, HostError):
@@ -243,12 +245,11 @@ def attempt_result(outcome: JobOutcome) -> AttemptResult:
             return AttemptResult.DONE
         if isinstance(error, BusyError):
             return AttemptResult.HOST_BUSY
-        return (
-            AttemptResult.HOST_UNFIT if isinstance(error, _LASTING) else AttemptResult.HOST_STUMBLED
-        )
+        is_unfit = isinstance(error, _UNFIT)
+        return AttemptResult.HOST_UNFIT if is_unfit else AttemptResult.CONNECT_FAILED
     if outcome.status in {Status.FAILED, Status.KILLED}:
         if isinstance(error, HostUnfitError):
-            return AttemptResult.HOST_BROKE
+            return AttemptResult.START_FAILED
         return AttemptResult.TASK_FAILED if error is None else AttemptResult.DONE
     return AttemptResult.DONE
 
@@ -256,10 +257,9 @@ def attempt_result(outcome: JobOutcome) -> AttemptResult:
 def _why(outcome: JobOutcome) -> str:
     if outcome.error is not None:
         return _reason(outcome.error)
-    reasons = [task.reason or f"exit code {task.exit_code}" for task in outcome.tasks]
     ended = [
-        f"{task.task}: {reason}"
-        for task, reason in zip(outcome.tasks, reasons, strict=True)
+        f"{task.task}: {task.reason or f'exit code {task.exit_code}'}"
+        for task in outcome.tasks
         if task.status not in {Status.SUCCEEDED, Status.NOT_STARTED}
     ]
     return "; ".join(ended) or outcome.status.value

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Beginning to connect before anybody needs the connection.
+"""Connect to hosts before their jobs need the connection.
 
-Waiting for a server costs no time of ours: what a run still has to import and to set up is done
-meanwhile. Only a plan that has been checked may begin to dial.
+The client imports and sets up the rest of the run while it waits for the servers. Only a plan that
+has been checked may start to connect.
 """
 
 from __future__ import annotations
@@ -12,16 +12,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import attrs
 
+from mlcube_remote.dispatch.connections import Connect
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.transport.base import Connection
-
-Connect = Callable[[Host, Callable[[str], None]], Connection]
-"""Opens a connection; the callable takes notes for the user."""
 
 
 @attrs.define
 class _PendingConnection:
-    """One connection on its way, and what was to be noted until somebody listens."""
+    """A connection that is being opened, and the notes so far."""
 
     future: Future[Connection]
     notes: list[str]
@@ -29,42 +27,42 @@ class _PendingConnection:
 
 @attrs.define
 class EarlyConnector:
-    """Connects to hosts ahead of time; each connection is handed out once."""
+    """Connects to hosts ahead of time. Each connection is used once."""
 
     connect: Connect
-    _under_way: dict[str, _PendingConnection] = attrs.field(factory=dict, init=False)
+    _pending: dict[str, _PendingConnection] = attrs.field(factory=dict, init=False)
 
     def begin(self, hosts: Iterable[Host], *, at_once: int) -> None:
-        """Begin to dial the first ``at_once`` hosts; the others are dialled when asked for."""
+        """Start to connect to the first ``at_once`` hosts; others are connected when needed."""
         first = list(hosts)[:at_once]
         pool = ThreadPoolExecutor(max(1, len(first)), thread_name_prefix="mlcr-dial")
         for host in first:
             notes: list[str] = []
             future = pool.submit(self.connect, host, notes.append)
-            self._under_way[host.name] = _PendingConnection(future, notes)
+            self._pending[host.name] = _PendingConnection(future, notes)
         pool.shutdown(wait=False)
 
     def __call__(self, host: Host, note: Callable[[str], None]) -> Connection:
-        """Return the connection to a host, waiting for it or making it.
+        """Return the connection to a host: the one that is being opened, or a new one.
 
         Raises:
-            ConnectError: No session could be had.
+            ConnectError: The host cannot be connected to.
         """
-        dialling = self._under_way.pop(host.name, None)
-        if dialling is None:
+        pending = self._pending.pop(host.name, None)
+        if pending is None:
             return self.connect(host, note)
         try:
-            return dialling.future.result()
+            return pending.future.result()
         finally:
-            for text in dialling.notes:
+            for text in pending.notes:
                 note(text)
 
     def close_idle(self) -> None:
-        """Close what nobody asked for, as soon as it is there."""
-        for dialling in self._under_way.values():
-            if not dialling.future.cancel():
-                dialling.future.add_done_callback(_close)
-        self._under_way.clear()
+        """Close the connections that no job has taken, as soon as they are open."""
+        for pending in self._pending.values():
+            if not pending.future.cancel():
+                pending.future.add_done_callback(_close)
+        self._pending.clear()
 
 
 def _close(future: Future[Connection]) -> None:

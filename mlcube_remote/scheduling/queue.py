@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The jobs of a sweep, as a pool takes them: new ones, and those that an earlier client began."""
+"""The queue of a sweep: new jobs, and those that an earlier client of the run has launched."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from functools import partial
 
 import attrs
 
-from mlcube_remote.dispatch.finish import RetryDecision
 from mlcube_remote.dispatch.pipeline import run_job
 from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.errors import PlanError
@@ -15,7 +14,7 @@ from mlcube_remote.events.outcome import JobOutcome, Status
 from mlcube_remote.jobs.lookup import Attempt, last_attempts
 from mlcube_remote.jobs.records import record_outcome
 from mlcube_remote.plan.assignment import make_job, slots
-from mlcube_remote.plan.job import Job, RunRequest
+from mlcube_remote.plan.job import JobSpec, RunRequest
 from mlcube_remote.runs.store import Store
 from mlcube_remote.scheduling.pool import PoolJob
 from mlcube_remote.scheduling.scheduler import HostSlots, JobStart
@@ -26,34 +25,36 @@ def host_slots(request: RunRequest) -> tuple[HostSlots, ...]:
     return tuple(HostSlots(host=host.name, slots=slots(request, host)) for host in request.hosts)
 
 
-def build_queue(request: RunRequest, jobs: tuple[Job, ...], store: Store) -> tuple[PoolJob, ...]:
+def build_queue(
+    request: RunRequest, jobs: tuple[JobSpec, ...], store: Store
+) -> tuple[PoolJob, ...]:
     """Return the jobs to place, in their order.
 
-    One that an earlier client of the run may have begun goes where that was, and nowhere else.
+    A job that an earlier client of the run may have launched can go to the same host only.
 
     Args:
-        request: What was asked.
-        jobs: As planned.
-        store: Where this machine remembers its runs.
+        request: The request.
+        jobs: Its jobs.
+        store: This machine's records.
 
     Raises:
-        PlanError: The host where a job was begun is not among the hosts.
+        PlanError: The host where a job was launched is not among the hosts.
     """
     hosts = {host.name for host in request.hosts}
-    # What is run again on purpose is begun anew, wherever it was.
+    # A rerun starts its jobs anew on any host.
     before = last_attempts(request.run_id, store) if request.again is None else {}
     return tuple(_pool_job(request, job, hosts, before.get(job.name), store) for job in jobs)
 
 
 def _pool_job(
-    request: RunRequest, job: Job, hosts: set[str], last: Attempt | None, store: Store
+    request: RunRequest, job: JobSpec, hosts: set[str], last: Attempt | None, store: Store
 ) -> PoolJob:
-    # What was claimed but not launched may be begun anywhere.
-    was_begun = last is not None and last.status != Status.NOT_STARTED.value
-    host = last.host if last is not None and was_begun else None
+    # A job that was claimed but not launched can go to any host.
+    was_launched = last is not None and last.status != Status.NOT_STARTED.value
+    host = last.host if last is not None and was_launched else None
     if host is not None and host not in hosts:
         raise PlanError(
-            f"job {job.name} of run {request.run_id} was begun on {host}, which is not among the "
+            f"job {job.name} of run {request.run_id} was started on {host}, which is not among the "
             "hosts",
             hint=f"name it too: --host={','.join((*sorted(hosts), host))}",
         )
@@ -70,13 +71,11 @@ def _pool_job(
 
 
 def _note(request: RunRequest, job_id: str, store: Store, outcome: JobOutcome) -> None:
-    """Remember how a job ended that no host has heard of."""
+    """Record the outcome of a job that got no host."""
     record_outcome(store, request.run_id, job_id, outcome, None)
 
 
-def _work(
-    request: RunRequest, job: Job, start: JobStart, run: RunContext, settle: RetryDecision
-) -> JobOutcome:
+def _work(request: RunRequest, job: JobSpec, start: JobStart, run: RunContext) -> JobOutcome:
     host = next(host for host in request.hosts if host.name == start.host)
     placed = make_job(request, host, job.trial, attempt=start.attempt)
-    return run_job(placed, run, settle, may_run=start.is_pinned)
+    return run_job(placed, run, may_run=start.is_pinned)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which job of a pool goes where next: values in, decisions out, nothing done.
+"""Decide which job of a pool starts on which host next. Pure functions on immutable state.
 
-What holds, whatever happens: a job is waiting, placed, or over, and only one of these; a host has
-at most as many jobs as slots; the job that has waited longest goes first; a job that may still be
-at work somewhere is over, and keeps its slot.
+Invariants: a job is waiting, placed or over, and only one of these; a host has at most as many
+jobs as slots; the job that comes first in the queue is placed first; a job that may still run
+somewhere is over, and keeps its slot.
 """
 
 from __future__ import annotations
@@ -13,59 +13,59 @@ from enum import Enum
 
 import attrs
 
-FIRST_REST, LONGEST_REST = 10.0, 60.0
-"""Seconds for which a host that stumbled, or is busy, is left alone: at first and at the most."""
+FIRST_BACKOFF_S, MAX_BACKOFF_S = 10.0, 60.0
+"""How long a host gets no jobs after it could not be reached, or was busy."""
 
 
 class RetryOn(Enum):
-    """Why a job is begun again."""
+    """Reason for a retry."""
 
     HOST = "host"
-    """Its host was lost or could not be used."""
+    """The host was lost or could not be used."""
     TASK = "task"
-    """Its task failed."""
+    """The task failed."""
 
 
 class AttemptResult(Enum):
-    """How a job's stay on a host ended."""
+    """How an attempt to run a job on a host ended."""
 
     DONE = "done"
-    """It is over, well or because somebody wanted it to be."""
+    """The job is over: it succeeded, was cancelled, or failed in a way that a retry cannot fix."""
     TASK_FAILED = "task failed"
-    HOST_STUMBLED = "host stumbled"
-    """It never began, for a reason that may pass: not reachable."""
+    CONNECT_FAILED = "connect failed"
+    """It was not launched, for a reason that may pass: the host was not reachable."""
     HOST_BUSY = "host busy"
-    """It never began: what it needs there others have, who will be done with it."""
+    """It was not launched: other jobs have what it needs on the host, until they end."""
     HOST_UNFIT = "host unfit"
-    """It never began, and others would not either: login refused, no engine."""
-    HOST_BROKE = "host broke"
-    """It was launched, and the host could not begin it: no container could be started."""
+    """It was not launched, and no job would be: login refused, no engine."""
+    START_FAILED = "start failed"
+    """It was launched, and the host could not start its container."""
     HOST_LOST = "host lost"
-    """It had begun, and cannot be at work any more: the host was started anew."""
-    HELD = "held"
-    """It goes on, or may: nobody may begin it again."""
+    """It was launched, and cannot run any more: the host rebooted."""
+    RUNNING_OR_UNKNOWN = "running or unknown"
+    """It runs, or may run: it must not be started a second time."""
 
 
 _LAUNCHED = frozenset(
-    {AttemptResult.TASK_FAILED, AttemptResult.HOST_BROKE, AttemptResult.HOST_LOST}
+    {AttemptResult.TASK_FAILED, AttemptResult.START_FAILED, AttemptResult.HOST_LOST}
 )
-"""What leaves a job behind on its host: the next one must not have its name."""
+"""Results that leave a job on the host: the next attempt needs another id."""
 
 
 @attrs.frozen(kw_only=True)
 class PendingJob:
-    """A job that is to be placed."""
+    """A job that waits for a host."""
 
     job: str
     order: int
-    """Its place in the queue, which it keeps for good."""
+    """Its position in the queue, which a retry does not change."""
     attempt: int = 1
-    """How often it will have begun: the number belongs to what it leaves on hosts."""
+    """Number of the next attempt, which is part of its id on the host."""
     failures: int = 0
     avoids: frozenset[str] = frozenset()
-    """Hosts that failed it: it goes there again only when there is no other."""
+    """Hosts that failed it: they get it again only if no other host is left."""
     only: str | None = None
-    """The one host where it may be, from an earlier client of the run."""
+    """The only host that may get it, because an earlier client may have launched it there."""
 
 
 @attrs.frozen(kw_only=True)
@@ -75,56 +75,58 @@ class HostSlots:
     host: str
     slots: int
     taken: int = 0
-    """Jobs that are placed there."""
+    """Jobs that are placed on the host."""
     held: int = 0
-    """Slots of jobs that are over here, but may be at work there."""
+    """Slots of jobs that are over for this client, but may run on the host."""
     has_worked: bool = False
-    """Whether a job has come to its end there."""
-    stumbles: int = 0
-    """How often in a row."""
-    stumbled_since: float = 0.0
-    refusals: int = 0
-    """How often in a row others had what a job needed there."""
-    rests_until: float = 0.0
-    is_out: bool = False
+    """Whether a job has ended on the host."""
+    connect_failures: int = 0
+    """Failed attempts in a row."""
+    failing_since: float = 0.0
+    """Time of the first of these attempts."""
+    busy_count: int = 0
+    """Attempts in a row for which the host was busy."""
+    backoff_until: float = 0.0
+    is_excluded: bool = False
+    """Whether the host gets no more jobs of this run."""
 
     @property
     def is_usable(self) -> bool:
-        """Whether it may take a job, now or later."""
-        return not self.is_out and self.held < self.slots
+        """Whether it may get a job, now or later."""
+        return not self.is_excluded and self.held < self.slots
 
     def free(self, now: float) -> int:
-        """Return how many jobs it can take; one that stumbled or was busy is tried with one."""
-        if not self.is_usable or now < self.rests_until:
+        """Return how many jobs it can get now; one that failed or was busy is tried with one."""
+        if not self.is_usable or now < self.backoff_until:
             return 0
         left = self.slots - self.held
-        return (min(left, 1) if self.stumbles or self.refusals else left) - self.taken
+        return (min(left, 1) if self.connect_failures or self.busy_count else left) - self.taken
 
 
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """When a job is begun again."""
+    """When a job is retried."""
 
     retries: int = 3
-    """Times that a job is begun again at the most."""
+    """Maximum number of retries per job."""
     retry_on: frozenset[RetryOn] = frozenset({RetryOn.HOST})
     patience: float = 600.0
-    """Seconds after which a host that worked before, and does not any more, is given up."""
+    """Seconds after which a host that has worked before, and fails now, is excluded."""
     parallel: int = 32
-    """Jobs at once."""
+    """Maximum number of jobs at once."""
     waits: bool = False
-    """Whether jobs wait when every host that is left is busy, and none of them is at work."""
+    """Whether jobs wait if every usable host is busy, and no job of the pool runs."""
 
 
 @attrs.frozen(kw_only=True)
 class JobStart:
-    """A job is to be begun on a host."""
+    """The decision to start a job on a host."""
 
     job: str
     host: str
     attempt: int
     is_pinned: bool = False
-    """Whether an earlier client of the run may have begun it there."""
+    """Whether an earlier client of the run may have launched it on this host."""
 
 
 @attrs.frozen(kw_only=True)
@@ -133,10 +135,10 @@ class ScheduleState:
 
     policy: RetryPolicy
     waiting: tuple[PendingJob, ...]
-    """The one that has waited longest first."""
+    """In the order of the queue."""
     placed: Mapping[str, tuple[PendingJob, str]]
     """Job → itself, and its host."""
-    places: Mapping[str, HostSlots]
+    hosts: Mapping[str, HostSlots]
     over: frozenset[str] = frozenset()
 
     @property
@@ -146,135 +148,149 @@ class ScheduleState:
 
 
 def begin(
-    jobs: Iterable[PendingJob], places: Iterable[HostSlots], policy: RetryPolicy
+    jobs: Iterable[PendingJob], hosts: Iterable[HostSlots], policy: RetryPolicy
 ) -> ScheduleState:
-    """Return the pool before anything happened."""
+    """Return the state in which all jobs are waiting."""
     return ScheduleState(
         policy=policy,
         waiting=tuple(sorted(jobs, key=lambda each: each.order)),
         placed={},
-        places={place.host: place for place in places},
+        hosts={host.host: host for host in hosts},
     )
 
 
 def next_start(state: ScheduleState, now: float) -> tuple[ScheduleState, JobStart | None]:
-    """Place the job that has waited longest and can be placed, if there is one."""
+    """Place the first job of the queue that can be placed, if there is one."""
     if len(state.placed) >= state.policy.parallel:
         return state, None
-    for job in state.waiting:
-        place = _place_for(state, job, now)
-        if place is None:
+    if not any(host.free(now) > 0 for host in state.hosts.values()):
+        return state, None
+    for index, job in enumerate(state.waiting):
+        host = _choose_host(state, job, now)
+        if host is None:
             continue
         after = attrs.evolve(
             state,
-            waiting=tuple(each for each in state.waiting if each is not job),
-            placed={**state.placed, job.job: (job, place.host)},
-            places={**state.places, place.host: attrs.evolve(place, taken=place.taken + 1)},
+            waiting=state.waiting[:index] + state.waiting[index + 1 :],
+            placed={**state.placed, job.job: (job, host.host)},
+            hosts={**state.hosts, host.host: attrs.evolve(host, taken=host.taken + 1)},
         )
         pinned = job.only is not None
-        return after, JobStart(job=job.job, host=place.host, attempt=job.attempt, is_pinned=pinned)
+        return after, JobStart(job=job.job, host=host.host, attempt=job.attempt, is_pinned=pinned)
     return state, None
 
 
-def _place_for(state: ScheduleState, job: PendingJob, now: float) -> HostSlots | None:
-    candidates = [place for place in _usable(state, job) if place.free(now) > 0]
-    # The emptiest host, and of these the first: no host is filled while another has nothing to do.
-    return max(candidates, key=lambda place: place.free(now), default=None)
+def _choose_host(state: ScheduleState, job: PendingJob, now: float) -> HostSlots | None:
+    candidates = [host for host in _usable_hosts(state, job) if host.free(now) > 0]
+    # The host with most free slots, and of these the first: no host stays idle while another one
+    # is filled.
+    return max(candidates, key=lambda host: host.free(now), default=None)
 
 
-def _usable(state: ScheduleState, job: PendingJob) -> list[HostSlots]:
-    """Return the hosts on which the job may be placed, now or later."""
-    left = [place for place in state.places.values() if place.is_usable]
+def _usable_hosts(state: ScheduleState, job: PendingJob) -> list[HostSlots]:
+    """Return the hosts that may get the job, now or later."""
+    usable = [host for host in state.hosts.values() if host.is_usable]
     if job.only is not None:
-        return [place for place in left if place.host == job.only]
-    return [place for place in left if place.host not in job.avoids] or left
+        return [host for host in usable if host.host == job.only]
+    return [host for host in usable if host.host not in job.avoids] or usable
 
 
 def end_attempt(
-    state: ScheduleState, job: str, end: AttemptResult, now: float
+    state: ScheduleState, job: str, result: AttemptResult, now: float
 ) -> tuple[ScheduleState, bool]:
-    """Note how a placed job ended.
+    """Record how the attempt of a placed job ended.
 
     Returns:
-        The pool after it, and whether the job is to be begun again.
+        The new state, and whether the job is retried.
     """
-    waiting, host = state.placed[job]
-    place = _after(state.places[host], end, now, state.policy.patience)
+    pending, host = state.placed[job]
     after = attrs.evolve(
         state,
         placed={name: each for name, each in state.placed.items() if name != job},
-        places={**state.places, host: place},
+        hosts={
+            **state.hosts,
+            host: _host_after(state.hosts[host], result, now, state.policy.patience),
+        },
     )
-    back = attrs.evolve(
-        waiting,
-        attempt=waiting.attempt + (end in _LAUNCHED),
-        # Who finds a host busy has not failed, and may go there later.
-        failures=waiting.failures + (end is not AttemptResult.HOST_BUSY),
-        avoids=waiting.avoids
-        | (set() if end in {AttemptResult.TASK_FAILED, AttemptResult.HOST_BUSY} else {host}),
+    is_host_kept = result in {AttemptResult.TASK_FAILED, AttemptResult.HOST_BUSY}
+    retry = attrs.evolve(
+        pending,
+        attempt=pending.attempt + (result in _LAUNCHED),
+        # Finding a host busy is no failure, and the job may go there later.
+        failures=pending.failures + (result is not AttemptResult.HOST_BUSY),
+        avoids=pending.avoids if is_host_kept else pending.avoids | {host},
         only=None,
     )
-    if not (_is_again(state.policy, waiting, end) and _usable(after, back)):
+    if not (_is_retried(state.policy, pending, result) and _usable_hosts(after, retry)):
         return attrs.evolve(after, over=after.over | {job}), False
-    queue = sorted((*after.waiting, back), key=lambda each: each.order)
+    queue = sorted((*after.waiting, retry), key=lambda each: each.order)
     return attrs.evolve(after, waiting=tuple(queue)), True
 
 
-def _after(place: HostSlots, end: AttemptResult, now: float, patience: float) -> HostSlots:
-    place = attrs.evolve(place, taken=place.taken - 1)
-    if end is AttemptResult.HELD:
-        return attrs.evolve(place, held=place.held + 1)
-    if end in {AttemptResult.DONE, AttemptResult.TASK_FAILED}:
-        return attrs.evolve(place, has_worked=True, stumbles=0, refusals=0, rests_until=0.0)
-    if end is AttemptResult.HOST_BUSY:
-        until = now + _rest(place.refusals)
-        return attrs.evolve(place, refusals=place.refusals + 1, rests_until=until)
-    since = place.stumbled_since if place.stumbles else now
+def _host_after(host: HostSlots, result: AttemptResult, now: float, patience: float) -> HostSlots:
+    host = attrs.evolve(host, taken=host.taken - 1)
+    if result is AttemptResult.RUNNING_OR_UNKNOWN:
+        return attrs.evolve(host, held=host.held + 1)
+    if result in {AttemptResult.DONE, AttemptResult.TASK_FAILED}:
+        return attrs.evolve(
+            host, has_worked=True, connect_failures=0, busy_count=0, backoff_until=0.0
+        )
+    if result is AttemptResult.HOST_BUSY:
+        until = now + _backoff(host.busy_count)
+        return attrs.evolve(host, busy_count=host.busy_count + 1, backoff_until=until)
+    since = host.failing_since if host.connect_failures else now
     return attrs.evolve(
-        place,
-        stumbles=place.stumbles + 1,
-        stumbled_since=since,
-        rests_until=now + _rest(place.stumbles),
-        # One that never worked is a mistake of the inventory's rather than a passing trouble.
-        is_out=place.is_out
-        or end in {AttemptResult.HOST_UNFIT, AttemptResult.HOST_BROKE}
-        or (end is AttemptResult.HOST_STUMBLED and not place.has_worked and not place.taken)
+        host,
+        connect_failures=host.connect_failures + 1,
+        failing_since=since,
+        backoff_until=now + _backoff(host.connect_failures),
+        # A host that has never worked is more likely a mistake in the inventory than a passing
+        # fault.
+        is_excluded=host.is_excluded
+        or result in {AttemptResult.HOST_UNFIT, AttemptResult.START_FAILED}
+        or (result is AttemptResult.CONNECT_FAILED and not host.has_worked and not host.taken)
         or now - since > patience,
     )
 
 
-def _rest(before: int) -> float:
-    """Return the seconds for which a host is left alone that has been so often before."""
-    return min(FIRST_REST * 2.0**before, LONGEST_REST)
+def _backoff(earlier: int) -> float:
+    """Return the seconds to leave a host alone that has failed this number of times before."""
+    return min(FIRST_BACKOFF_S * 2.0**earlier, MAX_BACKOFF_S)
 
 
-def _is_again(policy: RetryPolicy, job: PendingJob, end: AttemptResult) -> bool:
-    if end is AttemptResult.HOST_BUSY:
+def _is_retried(policy: RetryPolicy, job: PendingJob, result: AttemptResult) -> bool:
+    if result is AttemptResult.HOST_BUSY:
         return True
-    if end in {AttemptResult.DONE, AttemptResult.HELD} or job.failures >= policy.retries:
+    is_final = result in {AttemptResult.DONE, AttemptResult.RUNNING_OR_UNKNOWN}
+    if is_final or job.failures >= policy.retries:
         return False
-    why = RetryOn.TASK if end is AttemptResult.TASK_FAILED else RetryOn.HOST
-    return why in policy.retry_on
+    reason = RetryOn.TASK if result is AttemptResult.TASK_FAILED else RetryOn.HOST
+    return reason in policy.retry_on
 
 
 def unplaceable_jobs(state: ScheduleState) -> tuple[str, ...]:
-    """Return the waiting jobs that no host will take, as long as anybody wants to wait."""
+    """Return the waiting jobs that no host will get, within the time that the user waits."""
     if is_all_busy(state) and not state.policy.waits:
         return tuple(job.job for job in state.waiting)
-    return tuple(job.job for job in state.waiting if not _usable(state, job))
+    usable = {host.host for host in state.hosts.values() if host.is_usable}
+    return tuple(
+        job.job
+        for job in state.waiting
+        if not usable or (job.only is not None and job.only not in usable)
+    )
 
 
 def is_all_busy(state: ScheduleState) -> bool:
-    """Return whether others have every host that is left, and no job of the pool is at work."""
-    left = [place for place in state.places.values() if place.is_usable]
-    return bool(left) and not state.placed and all(place.refusals for place in left)
+    """Return whether every usable host is busy with other runs, and no job of the pool runs."""
+    usable = [host for host in state.hosts.values() if host.is_usable]
+    return bool(usable) and not state.placed and all(host.busy_count for host in usable)
 
 
 def cancel_jobs(state: ScheduleState, jobs: Iterable[str]) -> ScheduleState:
-    """Return the pool with waiting jobs given up."""
-    gone = frozenset(jobs)
+    """Return the state without these waiting jobs, which are over."""
+    cancelled = frozenset(jobs)
     return attrs.evolve(
         state,
-        waiting=tuple(each for each in state.waiting if each.job not in gone),
-        over=state.over | gone,
+        waiting=tuple(each for each in state.waiting if each.job not in cancelled),
+        over=state.over | cancelled,
     )

@@ -184,7 +184,7 @@ def test_a_run_id_stands_for_its_tasks(gated: Scenario) -> None:
     (gated.cube / "mlcube.yaml").write_text(yaml.safe_dump(described))
     other = gated.call("run", "--task=other", run_id)
     assert other.returncode == 2
-    assert "is of other tasks there: count" in other.stderr
+    assert "has other tasks on this host: count" in other.stderr
     wait_for(lambda: list(gated.host.home.rglob("runs.txt")))
     gated.go()
     assert gated.call("wait", run_id.partition("=")[2]).returncode == 0
@@ -399,7 +399,7 @@ def test_a_supervisor_that_was_killed_is_replaced(scenario: Scenario) -> None:
         read = read_client(client, "line 5\n")
         scenario.host.exec(["kill", "-KILL", _pid_of_supervisor(scenario)])
         done = finish(client, read)
-    assert "it was given another" in done.stderr
+    assert "a new one was started" in done.stderr
     assert "some of the task's output may be missing" in done.stderr
     scenario.require_one_whole_run(done)
 

@@ -492,7 +492,7 @@ def test_data_on_the_host_is_whatever_it_is_there(ssh_host: HostFactory, tmp_pat
     assert done.stdout.decode().split() == ["0/file", "1/", "2/"]
     done = on(host, cube, "--task=tell", "a=~/gone", *places[1:])
     assert done.returncode == 2
-    missing = f"error: {host.name}: tell.a: input {host.home}/gone does not exist there\n"
+    missing = f"error: {host.name}: tell.a: input {host.home}/gone does not exist on the host\n"
     assert missing.encode() in done.stderr
 
 
@@ -500,8 +500,10 @@ def test_data_that_the_host_does_not_have_is_named(ssh_host: HostFactory, copy_c
     host, here = ssh_host(), copy_cube / "workspace/in.txt"
     done = on(host, copy_cube, "--task=copy", f"text={host.home}/gone/data.txt")
     assert done.returncode == 2
-    missing = f"{host.name}: copy.text: input {host.home}/gone/data.txt does not exist there\n"
-    assert f"error: {missing}hint: create it there, or give another: text=PATH" in str(
+    missing = (
+        f"{host.name}: copy.text: input {host.home}/gone/data.txt does not exist on the host\n"
+    )
+    assert f"error: {missing}hint: create it on the host, or give another: text=PATH" in str(
         done.stderr, "utf-8"
     )
     assert host.exec(["test", "-e", f"{host.home}/gone"]).exit_code == 1, "nothing was touched"

@@ -143,7 +143,7 @@ def test_jobs_go_where_a_host_can_be_used(ssh_host: HostFactory, pool: Pool, cub
     found = jobs(done)
     assert {job["host"] for job in found} == {ssh_host("docker").name}
     said = done.stderr.decode()
-    assert said.count("gets no more jobs:") == 2
+    assert said.count("excluded from this run:") == 2
     assert said.count("to be done again") >= 2
 
 
@@ -190,7 +190,7 @@ def test_a_sweep_whose_client_died_is_gone_on_with(
         out, err = again.communicate(timeout=90)
     assert again.returncode == 0, err.decode()
     assert [job["attempt"] for job in json.loads(out)["jobs"]] == [1, 1, 1]
-    assert err.count(b"was begun before: following it") == 2
+    assert err.count(b"was started before: following it") == 2
     assert (results(cube) / "03/made.txt").read_text() == "n: 3\n"
     seen = call(inventory, "attach", run_id)
     assert seen.returncode == 0, seen.stderr.decode()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import attrs
 import pytest
 
+from mlcube_remote.dispatch.connections import ConnectionPool
 from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.errors import StateUnknownError, TransferError, UnreachableError
 from mlcube_remote.events.emitter import JobEvents
@@ -43,55 +44,68 @@ def run(dials: Dials) -> RunContext:
     return RunContext(connect=dials, sink=lambda _: None, keeps=True)
 
 
+@pytest.fixture
+def pool(run: RunContext) -> ConnectionPool:
+    return run.connections
+
+
 def note(_: str) -> None:
     """Take no note."""
 
 
 def test_each_job_has_one_for_itself_and_the_next_one_takes_what_is_left(
-    run: RunContext, dials: Dials
+    pool: ConnectionPool, dials: Dials
 ) -> None:
-    first, second = run.connection(GPU, note), run.connection(GPU, note)
+    first, second = pool.take(GPU, note), pool.take(GPU, note)
     assert first is not second
-    run.keep(first)
-    assert run.connection(CPU, note) is not first
-    assert run.connection(GPU, note) is first
-    assert run.connection(GPU, note) is not first
+    pool.give_back(first)
+    assert pool.take(CPU, note) is not first
+    assert pool.take(GPU, note) is first
+    assert pool.take(GPU, note) is not first
     assert not any(each.is_closed for each in dials.made)
 
 
-def test_one_that_has_died_meanwhile_is_dialled_anew(run: RunContext, dials: Dials) -> None:
+def test_one_that_has_died_meanwhile_is_dialled_anew(pool: ConnectionPool, dials: Dials) -> None:
     """Else a job would wait for its host's return, where it could go to another one."""
     left = FakeConnection("gpu")
     left.answer("mlcr_boot", StateUnknownError("gpu", "connection lost"))
-    run.keep(left)
-    assert run.connection(GPU, note) is dials.made[0]
+    pool.give_back(left)
+    assert pool.take(GPU, note) is dials.made[0]
     assert left.is_closed
 
     def down(*_: object) -> Connection:
         raise UnreachableError("gpu", "no route")
 
-    run.connect = down
-    run.keep(left)
+    pool.connect = down
+    pool.give_back(left)
     with pytest.raises(UnreachableError):
-        run.connection(GPU, note)
+        pool.take(GPU, note)
 
 
-@pytest.mark.parametrize("end", ["stop", "leave", "close_idle"])
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda run: run.interrupts.stop(),
+        lambda run: run.interrupts.detach(),
+        lambda run: run.connections.close(),
+    ],
+    ids=["stop", "detach", "close"],
+)
 def test_nothing_is_kept_for_jobs_that_will_not_come(
-    run: RunContext, dials: Dials, end: str
+    run: RunContext, pool: ConnectionPool, dials: Dials, end: Callable[[RunContext], None]
 ) -> None:
-    kept = run.connection(GPU, note)
-    used = run.connection(GPU, note)
-    run.keep(kept)
-    getattr(run, end)()
-    run.keep(used)
-    run.close_idle()
+    kept = pool.take(GPU, note)
+    used = pool.take(GPU, note)
+    pool.give_back(kept)
+    end(run)
+    pool.give_back(used)
+    pool.close()
     assert all(each.is_closed for each in dials.made)
 
 
 def test_where_each_host_has_one_job_its_connection_is_closed_at_once(dials: Dials) -> None:
-    run = RunContext(connect=dials, sink=lambda _: None)
-    run.keep(run.connection(GPU, note))
+    pool = RunContext(connect=dials, sink=lambda _: None).connections
+    pool.give_back(pool.take(GPU, note))
     assert dials.made[0].is_closed
 
 
@@ -100,16 +114,16 @@ def line_on(connection: Connection) -> Line:
     return Line(connection=connection, dial=lambda: connection, events=events)
 
 
-def test_a_job_that_went_wrong_leaves_no_connection(run: RunContext, dials: Dials) -> None:
+def test_a_job_that_went_wrong_leaves_no_connection(pool: ConnectionPool, dials: Dials) -> None:
     with (
         pytest.raises(TransferError),
-        line_on(run.connection(GPU, note)).until_done(run.keep),
+        line_on(pool.take(GPU, note)).until_done(pool.give_back),
     ):
         raise TransferError("gpu", "it broke off")
-    line = line_on(run.connection(GPU, note))
-    with line.until_done(run.keep):
+    line = line_on(pool.take(GPU, note))
+    with line.until_done(pool.give_back):
         line.close()  # as an interrupt does, while the job ends well
     assert [each.is_closed for each in dials.made] == [True, True]
-    with line_on(run.connection(GPU, note)).until_done(run.keep):
+    with line_on(pool.take(GPU, note)).until_done(pool.give_back):
         pass
-    assert run.connection(GPU, note) is dials.made[2]
+    assert pool.take(GPU, note) is dials.made[2]

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import attrs
 import pytest
 
 from mlcube_remote.commands.model import Options
@@ -15,7 +14,8 @@ from mlcube_remote.facts import gpu_leases as leases
 from mlcube_remote.facts.gpu_leases import lease_gpus
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.plan.gpu_requests import Device, check_gpus_option, format_devices
-from mlcube_remote.plan.job import Job, RunRequest
+from mlcube_remote.plan.job import JobSpec, RunRequest
+from mlcube_remote.plan.job_plan import make_plan
 from mlcube_remote.plan.plan import plan_jobs
 from mlcube_remote.transport.base import Reply
 from mlcube_remote.transport.fake import FakeConnection
@@ -24,7 +24,9 @@ A, B = Device("0", "GPU-a"), Device("3", "GPU-b")
 TOO_FEW = Reply(16, b"free=1\0total=4\0", b"")
 
 
-def planned(root: Path, cube: str, *, options: Options, platform: str, **settings: object) -> Job:
+def planned(
+    root: Path, cube: str, *, options: Options, platform: str, **settings: object
+) -> JobSpec:
     (root / "mlcube.yaml").write_text(
         f"name: c\n{cube}\ndocker: {{image: x}}\ntasks: {{go: {{}}}}\n"
     )
@@ -60,7 +62,7 @@ def test_a_number_of_gpus_is_what_a_job_asks_for(
     count: int,
 ) -> None:
     job = planned(tmp_path, cube, options=Options(gpus=gpus), platform=platform, **settings)
-    assert job.gpus == count
+    assert make_plan(job).gpus == count
 
 
 @pytest.mark.parametrize(
@@ -80,13 +82,12 @@ def test_engines_are_told_in_their_own_words(
 
 def test_the_container_gets_the_devices_and_bears_their_names(tmp_path: Path) -> None:
     job = planned(tmp_path, "", options=Options(gpus="2"), platform="docker")
-    leased = attrs.evolve(job, devices=(A, B))
-    paths = leased.paths(root="/r", home="/h")
-    ((_, commands),) = leased.commands(paths, {})
-    assert '--gpus="device=GPU-a,GPU-b"' in commands.run[-1]
-    assert leased.labels("go", "1")["org.mlcommons.mlcube-remote.gpus"] == "GPU-a,GPU-b"
-    assert "org.mlcommons.mlcube-remote.gpus" not in job.labels("go", "1")
-    assert leased.id == job.id
+    (leased,) = make_plan(job, devices=(A, B)).tasks
+    (plain,) = make_plan(job).tasks
+    assert '--gpus="device=GPU-a,GPU-b"' in leased.commands.run[-1]
+    assert leased.labels["org.mlcommons.mlcube-remote.gpus"] == "GPU-a,GPU-b"
+    assert "org.mlcommons.mlcube-remote.gpus" not in plain.labels
+    assert leased.container == plain.container
 
 
 def test_what_the_host_leased_is_told() -> None:

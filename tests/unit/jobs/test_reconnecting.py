@@ -115,7 +115,7 @@ def test_each_new_connection_is_prepared_before_work_goes_on() -> None:
     second = fake(mlcr_boot=OK, mlcr_kind=OK)
     line = Exchange([second]).line(fake(mlcr_boot=LOST, mlcr_kind=LOST))
     seen: list[Connection] = []
-    line.after.append(seen.append)
+    line.on_reconnect = seen.append
     line.steadily(lambda at: at.call("mlcr_kind", "/"))
     assert seen == [second]
 
@@ -128,7 +128,7 @@ def test_a_connection_that_breaks_while_it_is_prepared_is_replaced() -> None:
     bad = fake(mlcr_boot=OK, mlcr_state=LOST)
     good = fake(mlcr_boot=OK, mlcr_state=OK, mlcr_kind=OK)
     line = Exchange([bad, good]).line(fake(mlcr_boot=LOST, mlcr_kind=LOST))
-    line.after.append(_call_state)
+    line.on_reconnect = _call_state
     line.steadily(lambda at: at.call("mlcr_kind", "/"))
     assert line.connection is good
 

@@ -9,8 +9,7 @@ from typing import Any
 import attrs
 import pytest
 
-from mlcube_remote.dispatch.finish import finish_job
-from mlcube_remote.dispatch.monitor import JobProgress
+from mlcube_remote.dispatch.finish import JobIdentity, Phase, finishing
 from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.errors import (
     HostError,
@@ -20,7 +19,6 @@ from mlcube_remote.errors import (
     StoppedByUserError,
     UnreachableError,
 )
-from mlcube_remote.events.emitter import JobEvents
 from mlcube_remote.events.outcome import JobOutcome, PulledOutput, Status, TaskOutcome
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle, from_document
 from mlcube_remote.jobs.records import record_outcome, record_planned, was_seen
@@ -140,40 +138,36 @@ def test_a_damaged_record_is_replaced(store: Store) -> None:
     assert written(store, outcome(Status.RUNNING))["status"] == "running"
 
 
-LAUNCHED = JobProgress(launched=True)
+def fail(error: MLCubeRemoteError) -> None:
+    raise error
+
+
+LAUNCHED, NOT_LAUNCHED = Phase.LAUNCHED, Phase.NOT_LAUNCHED
 
 
 @pytest.mark.parametrize(
-    ("progress", "error", "status"),
+    ("phase", "error", "status"),
     [
-        (JobProgress(), UnreachableError("h", "x"), Status.NOT_STARTED),
+        (NOT_LAUNCHED, UnreachableError("h", "x"), Status.NOT_STARTED),
         (LAUNCHED, UnreachableError("h", "x"), Status.UNKNOWN),
         (LAUNCHED, StateUnknownError("h", "x"), Status.UNKNOWN),
         (LAUNCHED, NotStartedError("h", "x"), Status.NOT_STARTED),
         (LAUNCHED, HostError("h", "x"), Status.FAILED),
-        (JobProgress(), StoppedByUserError(), Status.CANCELLED),
+        (NOT_LAUNCHED, StoppedByUserError(), Status.CANCELLED),
         (LAUNCHED, StoppedByUserError(), Status.UNKNOWN),
     ],
 )
 def test_what_may_go_on_is_not_called_over(
-    store: Store, progress: JobProgress, error: MLCubeRemoteError, status: Status
+    store: Store, phase: Phase, error: MLCubeRemoteError, status: Status
 ) -> None:
-    def work(so_far: JobProgress) -> None:
-        so_far.launched = progress.launched
-        raise error
-
     def nowhere(*_: Any) -> Any:
         raise AssertionError
 
     run = RunContext(connect=nowhere, sink=lambda _: None, store=store)
-    found = finish_job(
-        work,
-        job=(RUN, JOB),
-        platform="docker",
-        tasks=["train"],
-        run=run,
-        events=JobEvents(host="h", began=0.0, sink=run.sink),
-    )
+    identity = JobIdentity(run_id=RUN, job_id=JOB, host="h", platform="docker", tasks=("train",))
+    with finishing(identity, run, phase=phase) as progress:
+        fail(error)
+    found = progress.outcome
     (task,) = found.tasks
     unknown = status is Status.UNKNOWN and not isinstance(error, StoppedByUserError)
     assert found.status is status

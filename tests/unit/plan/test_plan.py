@@ -17,11 +17,12 @@ from mlcube_remote.cube.load import load
 from mlcube_remote.cube.model import Cube
 from mlcube_remote.cube.system import SystemSettings
 from mlcube_remote.errors import MLCubeRemoteError, PlanError, UsageError
+from mlcube_remote.facts.probe import HostFacts
 from mlcube_remote.inventory.model import LOCAL_HOST, Host
 from mlcube_remote.plan import requirements as require
 from mlcube_remote.plan.host_paths import cube_directory, host_paths
-from mlcube_remote.plan.job import Job, RunRequest
-from mlcube_remote.plan.outputs import download_folders
+from mlcube_remote.plan.job import JobSpec, RunRequest
+from mlcube_remote.plan.job_plan import JobPlan, make_plan
 from mlcube_remote.plan.placement import DataLocation, place_parameters
 from mlcube_remote.plan.plan import plan_jobs
 from mlcube_remote.runs.ids import client_id, container_name, is_run_id, new_run_id, slug
@@ -59,6 +60,21 @@ def request(
 ) -> RunRequest:
     cube = load(root, tasks=tasks, task_args=values)
     return RunRequest(cube=cube, hosts=hosts, tasks=tasks, run_id="run", platform=platform)
+
+
+def probed(job: JobSpec, **kinds: str) -> JobPlan:
+    """Return the plan of a job whose host has these paths."""
+    facts = HostFacts(
+        home="/h",
+        root="/r",
+        user="me",
+        uid="1000",
+        machine="x86_64",
+        root_id="1",
+        rsync="3.2.7",
+        kinds=kinds,
+    )
+    return make_plan(job, facts)
 
 
 def train(root: Path, **values: str) -> Cube:
@@ -165,8 +181,7 @@ def test_limits_of_a_virtual_machine_are_fine_where_there_is_one(root: Path) -> 
     host = attrs.evolve(HOST, settings={"singularity": {"run_args": "--vm"}})
     asked = request(root, "make", hosts=(host,), platform="singularity")
     (job,) = plan_jobs(attrs.evolve(asked, options=Options(memory="4g")))
-    paths = job.paths(root="/r", home="/h")
-    assert not any("--vm-ram" in text for text in job.image_commands(paths, {}).warnings)
+    assert not any("--vm-ram" in text for text in probed(job).image.warnings)
 
 
 def test_an_unknown_platform_is_named_with_the_host_and_where_it_was_said(root: Path) -> None:
@@ -257,17 +272,17 @@ def test_what_is_in_an_output_of_an_earlier_run_only_the_host_can_tell(root: Pat
     asked = request(root, "use")
     assert "--table=/mlcube_io0" in arguments(asked)
     (job,) = plan_jobs(asked)
-    (path,) = job.asked()
-    assert path == f"{job.unasked_paths().workspace}/data/table.bin"
+    plan = make_plan(job)
+    (path,) = plan.probe_paths
+    assert path == f"{plan.paths.workspace}/data/table.bin"
     _, notes = dry_run(asked)
     assert f"{path} is shown as a directory: whether it is one is asked of the host" in notes["h"]
-    paths = job.paths(root="/r", home="/h")
-    ((_, built),) = job.commands(paths, {path: "f"})
-    assert "--table=/mlcube_io0/table.bin" in built.run[-1]
+    (task,) = probed(job, **{path: "f"}).tasks
+    assert "--table=/mlcube_io0/table.bin" in task.commands.run[-1]
     (root / "workspace/data").mkdir()
     (root / "workspace/data/table.bin").touch()
     (job,) = plan_jobs(asked)
-    assert job.asked() == [], "it is here"
+    assert make_plan(job).probe_paths == (), "it is here"
 
 
 @pytest.mark.parametrize("host", [HOST, LOCAL_HOST])
@@ -295,9 +310,8 @@ def test_what_an_input_on_the_host_is_only_the_host_can_tell(root: Path) -> None
     _, notes = dry_run(asked)
     assert "~/x is shown as a directory: whether it is one is asked of the host" in notes["h"]
     (job,) = plan_jobs(asked)
-    paths = job.paths(root="/r", home="/h")
-    ((_, built),) = job.commands(paths, {"/h/x": "f"})
-    assert "--more=/mlcube_io1/x" in built.run[-1]
+    (task,) = probed(job, **{"/h/x": "f"}).tasks
+    assert "--more=/mlcube_io1/x" in task.commands.run[-1]
 
 
 def test_an_input_on_the_host_is_taken_for_what_every_engine_can_mount(root: Path) -> None:
@@ -376,36 +390,35 @@ def test_an_absolute_recipe_is_the_hosts_own(root: Path, tmp_path: Path, platfor
     asked = request(root, "make", platform=platform)
     (job,) = plan_jobs(asked)
     recipe = f"{project}/D"
-    assert job.asked() == [recipe]
+    assert make_plan(job).probe_paths == (recipe,)
     ((item,), notes) = dry_run(asked)
     built = (platform, "build", "-t", "x", "-f", recipe, str(project))
     assert item.commands.configure == (built,)
     note = f"the image is shown as built from {recipe}: it is pulled where the host lacks that"
     assert note in notes["h"]
 
-    paths = job.paths(root="/r", home="/h")
-    there = job.image_commands(paths, {recipe: "f"})
-    assert there.configure == (built,)
-    require.check_recipe_on_host(job, there, {recipe: "f"})
-    absent = job.image_commands(paths, {recipe: "-"})
-    assert absent.configure == ((platform, "pull", "x"),)
+    there = probed(job, **{recipe: "f"})
+    assert there.image.configure == (built,)
+    require.check_recipe_on_host(there)
+    absent = probed(job, **{recipe: "-"})
+    assert absent.image.configure == ((platform, "pull", "x"),)
     with pytest.raises(PlanError) as caught:
-        require.check_recipe_on_host(job, absent, {recipe: "-"})
+        require.check_recipe_on_host(absent)
     assert str(caught.value) == (
         f"{root}/mlcube.yaml:3:42: docker.build_context: {recipe} is on this machine, and not on h"
     )
     (project / "D").unlink()
-    require.check_recipe_on_host(job, absent, {recipe: "-"})
+    require.check_recipe_on_host(absent)
 
 
 def test_a_recipe_that_is_sent_or_not_needed_is_not_asked_for(root: Path) -> None:
     (root / "mlcube.yaml").write_text(CUBE.replace("image: example/x", "image: x, build_file: /D"))
     (job,) = plan_jobs(request(root, "make"))
-    assert job.asked() == [], "it pulls"
+    assert make_plan(job).probe_paths == (), "it pulls"
     text = CUBE.replace("image: example/x", "image: x, build_strategy: auto")
     (root / "mlcube.yaml").write_text(text)
     (job,) = plan_jobs(request(root, "make"))
-    assert job.asked() == [], "it is in the cube"
+    assert make_plan(job).probe_paths == (), "it is in the cube"
 
 
 def test_several_hosts_cannot_write_one_path(root: Path) -> None:
@@ -508,11 +521,8 @@ def test_each_host_of_several_has_results_of_its_own(root: Path) -> None:
     ]
 
 
-def pulled(job: Job, *, results: Path | None) -> dict[str, str]:
-    placed = [(task, item) for task, items in job.placed("/r").items() for item in items]
-    found = download_folders(
-        job.request.cube, placed, job.paths(root="/r", home="/h"), results=results
-    )
+def pulled(job: JobSpec, *, results: Path | None) -> dict[str, str]:
+    found = probed(attrs.evolve(job, results=results)).folders
     return {
         f"{folder.remote}/{item.path}": str(folder.target)
         for folder in found
@@ -580,8 +590,11 @@ def test_variables_come_from_the_host_the_shell_and_the_command_line(
         env={"BOTH": Secret("mine")},
     )
     (job,) = plan_jobs(asked)
-    assert job.env == {"FIXED": Secret("1"), "FROM_HERE": Secret("here"), "BOTH": Secret("mine")}
-    assert "mine" not in repr(job)
+    plan = make_plan(job)
+    assert plan.env == {"FIXED": Secret("1"), "FROM_HERE": Secret("here"), "BOTH": Secret("mine")}
+    assert "mine" not in repr(plan)
+    monkeypatch.setenv("FROM_HERE", "a secret of this shell")
+    assert "a secret of this shell" not in repr(make_plan(plan_jobs(attrs.evolve(asked))[0]))
 
 
 def test_names_cannot_collide() -> None:

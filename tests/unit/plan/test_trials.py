@@ -16,8 +16,9 @@ from mlcube_remote.errors import PlanError
 from mlcube_remote.files.upload import upload_trees
 from mlcube_remote.inventory.model import LOCAL_HOST, Host
 from mlcube_remote.plan.assignment import make_job
-from mlcube_remote.plan.job import Job, RunRequest
-from mlcube_remote.plan.outputs import download_folders
+from mlcube_remote.plan.job import JobSpec, RunRequest
+from mlcube_remote.plan.job_plan import make_plan
+from mlcube_remote.plan.placed_job import place_job, uploads
 from mlcube_remote.plan.plan import plan_jobs
 from mlcube_remote.plan.sweep_points import parse_shard, parse_sweep
 from mlcube_remote.plan.trials import make_trials
@@ -67,17 +68,17 @@ def request(root: Path, *sweeps: str, hosts: tuple[Host, ...] = (HOST,)) -> RunR
     )
 
 
-def parameters(job: Job, root: str = "/r") -> dict[str, Parameter]:
+def parameters(job: JobSpec) -> dict[str, Parameter]:
     return {
         f"{task}.{item.parameter.name}": item.parameter
-        for task, items in job.placed(root).items()
-        for item in items
+        for task, item in place_job(job).task_parameters()
     }
 
 
 def test_outputs_are_each_jobs_own_and_inputs_are_shared_read_only(root: Path) -> None:
     job = plan_jobs(request(root))[1]
-    paths = job.paths(root="/r", home="/h")
+    plan = make_plan(job)
+    paths = plan.paths
     room, mirror = f"/r/trials/{job.id}", paths.workspace
     given = {name: (each.value, each.opts) for name, each in parameters(job).items()}
     assert given == {
@@ -92,7 +93,7 @@ def test_outputs_are_each_jobs_own_and_inputs_are_shared_read_only(root: Path) -
         "train.items": (f"{mirror}/items.txt", "ro"),
         "train.model": (f"{room}/workspace/model", None),
     }
-    (_, make), (_, train) = job.commands(paths, {})
+    make, train = (task.commands for task in plan.tasks)
     assert [(copy.source, copy.target) for copy in train.copies] == [
         (f"{mirror}/cache", f"{room}/copies/0/cache")
     ]
@@ -103,9 +104,9 @@ def test_outputs_are_each_jobs_own_and_inputs_are_shared_read_only(root: Path) -
 
 def test_what_comes_home_is_from_the_jobs_own_room(root: Path) -> None:
     job = plan_jobs(request(root))[0]
-    paths = job.paths(root="/r", home="/h")
-    placed = [(task, item) for task, items in job.placed("/r").items() for item in items]
-    workspace, cube = download_folders(job.cube, placed, paths, results=job.results)
+    plan = make_plan(job)
+    paths = plan.paths
+    workspace, cube = plan.folders
     results = root / "results/run/01"
     assert (workspace.remote, workspace.target) == (f"{paths.room}/workspace", results)
     assert (cube.remote, cube.target) == (f"{paths.room}/cube", results / "cube")
@@ -114,10 +115,10 @@ def test_what_comes_home_is_from_the_jobs_own_room(root: Path) -> None:
 def test_jobs_of_this_machine_write_into_the_results(root: Path) -> None:
     job = plan_jobs(request(root, f"base={root}", hosts=(LOCAL_HOST,)))[0]
     results = root / "results/run/01"
-    given = {name: each.value for name, each in parameters(job, "/r").items()}
+    given = {name: each.value for name, each in parameters(job).items()}
     assert given["train.model"] == f"{results}/model"
     assert given["train.items"] == f"{root}/workspace/items.txt"
-    (output,) = (item for item in job.placed("/r")["train"] if item.is_output)
+    (output,) = (item for item in place_job(job).data["train"] if item.is_output)
     assert output.local == results / "model"
 
 
@@ -125,11 +126,8 @@ def test_the_data_of_all_jobs_is_sent_at_once_and_once(root: Path, tmp_path: Pat
     (tmp_path / "other").mkdir()
     what = request(root, f"cache=local:{tmp_path}/other,cache", "lr=1,2,3")
     sent = [
-        {
-            tree.local
-            for tree in upload_trees(what.cube, job.sent("/r"), job.paths(root="/r", home="/h"))
-        }
-        for job in plan_jobs(what)
+        {tree.local for tree in upload_trees(what.cube, uploads(job), job.paths)}
+        for job in map(place_job, plan_jobs(what))
     ]
     assert sent == [{root, tmp_path / "other"}] * 6
 
@@ -161,7 +159,10 @@ def test_every_host_is_planned_for(root: Path) -> None:
     ("change", "message"),
     [
         ({"options": Options(mount="rw")}, "--mount=rw: the jobs of a sweep share their inputs"),
-        ({"detach": True}, "--detach: 2 jobs for 1 slots"),
+        (
+            {"detach": True},
+            "--detach: 2 jobs, 1 slots: the client must keep running to start the other 1",
+        ),
     ],
 )
 def test_what_a_pool_cannot_do_is_refused(

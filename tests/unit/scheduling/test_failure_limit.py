@@ -11,11 +11,9 @@ from typing import Any
 import pytest
 
 from mlcube_remote.app.rerun_selection import select_jobs
-from mlcube_remote.dispatch.finish import finish_job
-from mlcube_remote.dispatch.monitor import JobProgress
+from mlcube_remote.dispatch.finish import JobIdentity, JobProgress, Phase, finishing
 from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.errors import GivenUpError, UnreachableError
-from mlcube_remote.events.emitter import JobEvents
 from mlcube_remote.events.exit_codes import exit_code
 from mlcube_remote.events.model import Event, Note
 from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
@@ -40,9 +38,9 @@ def is_off(_: RunContext, progress: JobProgress) -> None:
 
 
 def runs_until_stopped(run: RunContext, progress: JobProgress) -> None:
-    progress.launched = True
+    progress.phase = Phase.LAUNCHED
     stopped = threading.Event()
-    with run.on_interrupt(str(id(progress)), stop=stopped.set, leave=stopped.set):
+    with run.interrupts.handled_by(str(id(progress)), stop=stopped.set, detach=stopped.set):
         assert stopped.wait(10)
     progress.tasks.append(TaskOutcome(task="t", status=Status.CANCELLED, exit_code=143))
 
@@ -65,14 +63,13 @@ def done(
         sinks.append(FailureLimit(run=run, most=most, jobs=len(acts)).handle)
 
     def job(number: int, act: Act) -> JobOutcome:
-        def work(progress: JobProgress) -> None:
-            run.check()
-            act(run, progress)
-
-        events = JobEvents(host=f"h{number}", began=run.began, sink=run.sink)
-        return finish_job(
-            work, job=(RUN_ID, ""), platform="docker", tasks=["t"], run=run, events=events
+        identity = JobIdentity(
+            run_id=RUN_ID, job_id="", host=f"h{number}", platform="docker", tasks=("t",)
         )
+        with finishing(identity, run) as progress:
+            run.interrupts.check()
+            act(run, progress)
+        return progress.outcome
 
     work = [partial(job, number, act) for number, act in enumerate(acts)]
     outcomes = run_all(work, run, parallel=parallel)
@@ -129,8 +126,8 @@ def test_that_the_others_are_cancelled_is_said_where_there_are_others() -> None:
 
 def test_a_job_that_ends_well_although_it_was_to_be_cancelled_has_succeeded() -> None:
     def finishes(run: RunContext, progress: JobProgress) -> None:
-        with run.on_interrupt("x", stop=lambda: None, leave=lambda: None):
-            assert run.stopping.wait(10)
+        with run.interrupts.handled_by("x", stop=lambda: None, detach=lambda: None):
+            assert run.interrupts.stopping.wait(10)
         succeeds(run, progress)
 
     found = done(finishes, fails, most=1)
@@ -139,7 +136,7 @@ def test_a_job_that_ends_well_although_it_was_to_be_cancelled_has_succeeded() ->
 
 def test_what_an_interrupt_cancels_is_told_from_what_failures_do() -> None:
     def interrupts(run: RunContext, _: JobProgress) -> None:
-        run.stop()
+        run.interrupts.stop()
 
     found = done(interrupts, succeeds, most=1, parallel=1)
     assert exit_code(found) == 130

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 import attrs
 import pytest
 
-from mlcube_remote.dispatch.finish import RetryDecision
 from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.errors import (
     AuthenticationError,
@@ -27,7 +26,7 @@ from mlcube_remote.errors import (
     UnreachableError,
 )
 from mlcube_remote.events.exit_codes import exit_code
-from mlcube_remote.events.model import Event, JobFinished, Note
+from mlcube_remote.events.model import Event, JobFinished, JobRetried, Note
 from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
 from mlcube_remote.scheduling import pool, scheduler
 from mlcube_remote.scheduling.fanout import OnInterrupt
@@ -57,7 +56,6 @@ class Scenario:
     work: Work
     events: list[Event] = attrs.field(factory=list)
     begun: list[JobStart] = attrs.field(factory=list)
-    again: list[str] = attrs.field(factory=list)
     at_once: dict[str, int] = attrs.field(factory=dict)
     most: dict[str, int] = attrs.field(factory=dict)
     noted: list[str] = attrs.field(factory=list)
@@ -68,7 +66,7 @@ class Scenario:
 
     run: RunContext = attrs.field(init=False)
 
-    def job(self, start: JobStart, _: RunContext, settle: RetryDecision) -> JobOutcome:
+    def job(self, start: JobStart, _: RunContext) -> JobOutcome:
         with self.lock:
             self.begun.append(start)
             self.at_once[start.host] = self.at_once.get(start.host, 0) + 1
@@ -76,7 +74,7 @@ class Scenario:
         status, error = self.work(start)
         with self.lock:
             self.at_once[start.host] -= 1
-        outcome = JobOutcome(
+        return JobOutcome(
             host=start.host,
             job=start.job,
             platform="docker",
@@ -85,9 +83,6 @@ class Scenario:
             error=error,
             seconds={},
         )
-        if reason := settle(outcome):
-            self.again.append(f"{start.job}@{start.host}: {reason}")
-        return outcome
 
     def do(
         self,
@@ -112,6 +107,14 @@ class Scenario:
         policy = policy or RetryPolicy()
         self.outcomes = run_pool(jobs, places, policy, self.run, decide=lambda: decide)
         return [f"{outcome.label} {outcome.status.value}" for outcome in self.outcomes]
+
+    @property
+    def again(self) -> list[str]:
+        return [
+            f"{event.job}@{event.host}: {event.reason}"
+            for event in self.events
+            if isinstance(event, JobRetried)
+        ]
 
     outcomes: Sequence[JobOutcome] = ()
 
@@ -152,7 +155,7 @@ def test_a_host_that_drops_out_loses_no_job() -> None:
     assert scenario.again
     assert all(line.endswith("@h1: login refused") for line in scenario.again)
     (note,) = [event for event in scenario.events if isinstance(event, Note)]
-    assert (note.host, note.text) == ("h1", "gets no more jobs: login refused")
+    assert (note.host, note.text) == ("h1", "excluded from this run: login refused")
 
 
 def test_jobs_that_no_host_is_left_for_say_why() -> None:
@@ -199,8 +202,8 @@ def test_others_do_the_jobs_of_a_host_that_is_busy() -> None:
 
 
 def test_jobs_wait_for_a_busy_host_when_asked_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduler, "FIRST_REST", 0.01)
-    monkeypatch.setattr(pool, "_LOOKS", 0.01)
+    monkeypatch.setattr(scheduler, "FIRST_BACKOFF_S", 0.01)
+    monkeypatch.setattr(pool, "POLL_INTERVAL_S", 0.01)
     refused = iter(range(3))
 
     def work(start: JobStart) -> tuple[Status, MLCubeRemoteError | None]:
@@ -242,7 +245,7 @@ def test_a_job_of_an_earlier_client_that_nobody_can_ask_for_may_be_at_work() -> 
 def test_jobs_that_only_held_slots_are_left_for_say_so() -> None:
     scenario = Scenario(lambda start: (Status.UNKNOWN, StateUnknownError(start.host, "gone")))
     assert scenario.do(2, 1) == ["j0@h0 unknown", "j1 not-started"]
-    assert "h0: what is in its slots may go on" in str(scenario.outcomes[1].error)
+    assert "h0: its jobs may still be running" in str(scenario.outcomes[1].error)
 
 
 def test_a_task_that_failed_is_done_again_when_asked() -> None:
@@ -259,7 +262,8 @@ def test_a_task_that_failed_is_done_again_when_asked() -> None:
 def test_an_interrupt_begins_nothing_new(wish: OnInterrupt) -> None:
     def work(_: JobStart) -> tuple[Status, MLCubeRemoteError | None]:
         _thread.interrupt_main()
-        event = scenario.run.stopping if wish is OnInterrupt.STOP else scenario.run.leaving
+        interrupts = scenario.run.interrupts
+        event = interrupts.stopping if wish is OnInterrupt.STOP else interrupts.detaching
         assert event.wait(10)
         return Status.CANCELLED, StoppedByUserError()
 
@@ -297,13 +301,13 @@ def test_a_bug_ends_the_pool_once_all_that_was_begun_has_ended() -> None:
         (Status.FAILED, None, AttemptResult.TASK_FAILED),
         (Status.KILLED, None, AttemptResult.TASK_FAILED),
         (Status.FAILED, TransferError("h", "pull incomplete"), AttemptResult.DONE),
-        (Status.FAILED, HostUnfitError("h", "docker could not start"), AttemptResult.HOST_BROKE),
+        (Status.FAILED, HostUnfitError("h", "docker could not start"), AttemptResult.START_FAILED),
         (Status.LOST, None, AttemptResult.HOST_LOST),
-        (Status.UNKNOWN, StateUnknownError("h", "gone"), AttemptResult.HELD),
-        (Status.RUNNING, None, AttemptResult.HELD),
-        (Status.NOT_STARTED, UnreachableError("h", "x"), AttemptResult.HOST_STUMBLED),
+        (Status.UNKNOWN, StateUnknownError("h", "gone"), AttemptResult.RUNNING_OR_UNKNOWN),
+        (Status.RUNNING, None, AttemptResult.RUNNING_OR_UNKNOWN),
+        (Status.NOT_STARTED, UnreachableError("h", "x"), AttemptResult.CONNECT_FAILED),
         (Status.NOT_STARTED, BusyError("h", "x"), AttemptResult.HOST_BUSY),
-        (Status.NOT_STARTED, TransferError("h", "x"), AttemptResult.HOST_STUMBLED),
+        (Status.NOT_STARTED, TransferError("h", "x"), AttemptResult.CONNECT_FAILED),
         (Status.NOT_STARTED, HostUnfitError("h", "x"), AttemptResult.HOST_UNFIT),
         (Status.NOT_STARTED, AuthenticationError("h", "x"), AttemptResult.HOST_UNFIT),
         (Status.NOT_STARTED, UnexpectedError("h", "x"), AttemptResult.DONE),
@@ -321,13 +325,13 @@ def test_what_was_placed_nowhere_is_written_down() -> None:
     """Else nobody would know that it may be run again."""
 
     def stops(_: JobStart) -> tuple[Status, None]:
-        scenario.run.stop()
+        scenario.run.interrupts.stop()
         return Status.CANCELLED, None
 
     scenario = Scenario(stops)
     assert scenario.do(3, 1) == ["j0@h0 cancelled", "j1 not-started", "j2 not-started"]
     assert scenario.noted == ["j1 not-started", "j2 not-started"]
     pinned = Scenario(well)
-    pinned.run.stop()
+    pinned.run.interrupts.stop()
     pinned.do(2, 1, host="h0")
     assert pinned.noted == ["j1 not-started"], "an earlier client may have begun the other"

@@ -66,7 +66,7 @@ def test_a_job_moves_when_its_host_cannot_be_used_and_keeps_its_place_in_the_que
     state, _ = starts(pool(4, 1, 1))
     state, again = end_attempt(state, "j0", AttemptResult.HOST_UNFIT, 1.0)
     assert again
-    assert state.places["h0"].is_out
+    assert state.hosts["h0"].is_excluded
     state, again = end_attempt(state, "j1", AttemptResult.DONE, 2.0)
     assert told(starts(state)[1]) == ["j0@h1.1"], "it had not begun: it keeps its name"
 
@@ -92,7 +92,7 @@ def test_a_task_that_failed_is_begun_again_only_when_asked() -> None:
 
 def test_what_may_still_be_at_work_is_never_begun_again_and_keeps_its_slot() -> None:
     state, _ = starts(pool(2, 1, policy=RetryPolicy(retry_on=BOTH)))
-    state, again = end_attempt(state, "j0", AttemptResult.HELD, 1.0)
+    state, again = end_attempt(state, "j0", AttemptResult.RUNNING_OR_UNKNOWN, 1.0)
     assert not again
     assert starts(state, 1e9)[1] == []
     assert unplaceable_jobs(state) == ("j1",), "which nobody waits for"
@@ -101,19 +101,19 @@ def test_what_may_still_be_at_work_is_never_begun_again_and_keeps_its_slot() -> 
 def test_retries_are_bounded() -> None:
     state = pool(1, 1, 1, 1, policy=RetryPolicy(retries=1))
     state, _ = starts(state)
-    state, again = end_attempt(state, "j0", AttemptResult.HOST_STUMBLED, 1.0)
+    state, again = end_attempt(state, "j0", AttemptResult.CONNECT_FAILED, 1.0)
     assert again
     state, _ = starts(state)
-    state, again = end_attempt(state, "j0", AttemptResult.HOST_STUMBLED, 2.0)
+    state, again = end_attempt(state, "j0", AttemptResult.CONNECT_FAILED, 2.0)
     assert not again
     assert state.is_over
 
 
 def test_a_host_that_never_worked_is_out_when_it_stumbles() -> None:
     state, _ = starts(pool(3, 1, 1))
-    state, _ = end_attempt(state, "j0", AttemptResult.HOST_STUMBLED, 1.0)
-    assert state.places["h0"].is_out
-    state, again = end_attempt(state, "j1", AttemptResult.HOST_STUMBLED, 1.0)
+    state, _ = end_attempt(state, "j0", AttemptResult.CONNECT_FAILED, 1.0)
+    assert state.hosts["h0"].is_excluded
+    state, again = end_attempt(state, "j1", AttemptResult.CONNECT_FAILED, 1.0)
     assert not again, "no host is left for it"
     assert unplaceable_jobs(state) == ("j0", "j2")
     assert cancel_jobs(state, unplaceable_jobs(state)).is_over
@@ -121,9 +121,9 @@ def test_a_host_that_never_worked_is_out_when_it_stumbles() -> None:
 
 def test_a_host_on_which_others_are_at_work_is_not_out_when_one_stumbles() -> None:
     state, _ = starts(pool(3, 2))
-    state, again = end_attempt(state, "j1", AttemptResult.HOST_STUMBLED, 1.0)
+    state, again = end_attempt(state, "j1", AttemptResult.CONNECT_FAILED, 1.0)
     assert again
-    assert not state.places["h0"].is_out
+    assert not state.hosts["h0"].is_excluded
 
 
 def test_a_host_that_others_have_is_asked_again_for_as_long_as_jobs_wait() -> None:
@@ -140,7 +140,7 @@ def test_a_host_that_others_have_is_asked_again_for_as_long_as_jobs_wait() -> No
         state, _ = end_attempt(state, "j1", AttemptResult.HOST_BUSY, now)
     state, found = starts(state, now + 60.0)
     state, _ = end_attempt(state, "j1", AttemptResult.DONE, now + 61.0)
-    assert state.places["h0"].refusals == 0
+    assert state.hosts["h0"].busy_count == 0
 
 
 @pytest.mark.parametrize("waits", [False, True])
@@ -157,12 +157,12 @@ def test_where_others_have_every_host_jobs_wait_only_when_asked_to(waits: bool) 
 def test_a_host_that_worked_rests_and_is_tried_with_one_job() -> None:
     state, _ = starts(pool(9, 2))
     state, _ = end_attempt(state, "j0", AttemptResult.DONE, 1.0)
-    state, again = end_attempt(state, "j1", AttemptResult.HOST_STUMBLED, 2.0)
+    state, again = end_attempt(state, "j1", AttemptResult.CONNECT_FAILED, 2.0)
     assert again
     assert starts(state, 11.9)[1] == []
     state, found = starts(state, 12.0)
     assert told(found) == ["j1@h0.1"], "the last host left is tried again by the same job"
-    state, _ = end_attempt(state, "j1", AttemptResult.HOST_STUMBLED, 13.0)
+    state, _ = end_attempt(state, "j1", AttemptResult.CONNECT_FAILED, 13.0)
     assert starts(state, 32.9)[1] == [], "it rests longer"
     state, found = starts(state, 33.0)
     state, _ = end_attempt(state, found[0].job, AttemptResult.DONE, 34.0)
@@ -173,10 +173,10 @@ def test_a_host_that_does_not_work_any_more_is_given_up_in_the_end() -> None:
     state, _ = starts(pool(9, 1, policy=RetryPolicy(patience=100.0, retries=99)))
     state, _ = end_attempt(state, "j0", AttemptResult.DONE, 0.0)
     now = 0.0
-    while not state.places["h0"].is_out:
+    while not state.hosts["h0"].is_excluded:
         state, found = starts(state, now)
         for start in found:
-            state, _ = end_attempt(state, start.job, AttemptResult.HOST_STUMBLED, now)
+            state, _ = end_attempt(state, start.job, AttemptResult.CONNECT_FAILED, now)
         now += 1
     assert 100 < now < 300
     assert len(unplaceable_jobs(state)) == len(state.waiting) > 0
@@ -229,7 +229,7 @@ def test_whatever_happens_no_job_is_lost_or_at_work_twice(
         assert waiting | placed | state.over == every
         assert len(waiting) + len(placed) + len(state.over) == len(every)
         assert len(placed) <= parallel
-        for host, place in state.places.items():
+        for host, place in state.hosts.items():
             here = sum(where == host for _, where in state.placed.values())
             assert (place.taken, place.held) == (here, held.get(host, 0))
             assert here + place.held <= place.slots
@@ -239,23 +239,23 @@ def test_whatever_happens_no_job_is_lost_or_at_work_twice(
             job = data.draw(st.sampled_from(sorted(placed)))
             end = data.draw(ENDS)
             waiting_job, host = state.placed[job]
-            held[host] = held.get(host, 0) + (end is AttemptResult.HELD)
+            held[host] = held.get(host, 0) + (end is AttemptResult.RUNNING_OR_UNKNOWN)
             state, again = end_attempt(state, job, end, now)
             # Who finds a host busy waits on.
             begun[job] -= end is AttemptResult.HOST_BUSY
-            if end in {AttemptResult.DONE, AttemptResult.HELD}:
+            if end in {AttemptResult.DONE, AttemptResult.RUNNING_OR_UNKNOWN}:
                 assert not again
             if end in {
                 AttemptResult.TASK_FAILED,
                 AttemptResult.HOST_LOST,
-                AttemptResult.HOST_BROKE,
+                AttemptResult.START_FAILED,
             }:
                 left = (job, waiting_job.attempt)
                 assert left not in names, "what it left on a host is not taken for another's"
                 names.add(left)
         else:
             gone = unplaceable_jobs(state)
-            resting = [p for p in state.places.values() if p.is_usable and p.rests_until > now]
+            resting = [p for p in state.hosts.values() if p.is_usable and p.backoff_until > now]
             assert gone or resting, "nobody waits for nothing"
             state = cancel_jobs(state, gone)
         now += data.draw(st.sampled_from([0.0, 1.0, 30.0]))
@@ -266,4 +266,7 @@ def test_whatever_happens_no_job_is_lost_or_at_work_twice(
 def test_every_end_leaves_the_slot_free_unless_it_may_be_at_work(end: AttemptResult) -> None:
     state, _ = starts(pool(1, 1))
     state, _ = end_attempt(state, "j0", end, 0.0)
-    assert (state.places["h0"].taken, state.places["h0"].held) == (0, end is AttemptResult.HELD)
+    assert (state.hosts["h0"].taken, state.hosts["h0"].held) == (
+        0,
+        end is AttemptResult.RUNNING_OR_UNKNOWN,
+    )
