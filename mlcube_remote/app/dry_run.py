@@ -3,9 +3,6 @@
 
 from __future__ import annotations
 
-import attrs
-
-from mlcube_remote.commands.model import Argv, ImageCommands, TaskCommands
 from mlcube_remote.errors import PlanError
 from mlcube_remote.files.upload import upload_size, upload_trees
 from mlcube_remote.plan import requirements as require
@@ -14,32 +11,8 @@ from mlcube_remote.plan.job import JobSpec, RunRequest
 from mlcube_remote.plan.job_plan import JobPlan, plan_placed
 from mlcube_remote.plan.placed_job import place_job, uploads
 from mlcube_remote.plan.plan import check_jobs
+from mlcube_remote.plan.planned_task import PlannedTask
 from mlcube_remote.platforms import CONTAINER_ENGINES
-
-
-@attrs.frozen(kw_only=True)
-class PlannedTask:
-    """One task on one host, or its image alone."""
-
-    host: str
-    job: str = ""
-    """The job's own name, of a sweep; nothing where its host has one job."""
-    platform: str
-    task: str | None
-    """``None``: the image is made ready, and nothing runs."""
-    commands: ImageCommands
-    launch: Argv = ()
-    """What the launcher adds to the last of ``run``."""
-
-    @property
-    def run(self) -> tuple[Argv, ...]:
-        """What runs the task."""
-        return self.commands.run if isinstance(self.commands, TaskCommands) else ()
-
-    @property
-    def creates(self) -> tuple[str, ...]:
-        """The directories that are made before it runs."""
-        return self.commands.creates if isinstance(self.commands, TaskCommands) else ()
 
 
 def dry_run(request: RunRequest) -> tuple[tuple[PlannedTask, ...], dict[str, tuple[str, ...]]]:
@@ -70,7 +43,8 @@ def dry_run(request: RunRequest) -> tuple[tuple[PlannedTask, ...], dict[str, tup
         plan = plan_placed(job, None)
         mine = [_planned_image(plan)] if request.configure_only else _planned_tasks(plan)
         planned += mine
-        warnings = [warning for item in mine for warning in item.commands.warnings]
+        commands = [plan.image] if request.configure_only else [t.commands for t in plan.tasks]
+        warnings = [warning for each in commands for warning in each.warnings]
         host = plan.spec.host.name
         if host not in transfers:  # jobs of one host share what is sent
             transfers[host] = _transfers(plan)
@@ -80,7 +54,9 @@ def dry_run(request: RunRequest) -> tuple[tuple[PlannedTask, ...], dict[str, tup
 
 def _planned_image(plan: JobPlan) -> PlannedTask:
     spec = plan.spec
-    return PlannedTask(host=spec.host.name, platform=spec.platform, task=None, commands=plan.image)
+    return PlannedTask(
+        host=spec.host.name, platform=spec.platform, task=None, configure=plan.image.configure
+    )
 
 
 def _planned_tasks(plan: JobPlan) -> list[PlannedTask]:
@@ -90,7 +66,9 @@ def _planned_tasks(plan: JobPlan) -> list[PlannedTask]:
             job=plan.spec.own_name,
             platform=plan.spec.platform,
             task=task.name,
-            commands=task.commands,
+            configure=task.commands.configure,
+            run=task.commands.run,
+            creates=task.commands.creates,
             launch=task.launch,
         )
         for task in plan.tasks

@@ -25,6 +25,10 @@ class OnInterrupt(Enum):
     DETACH = "detach"
 
 
+Decide = Callable[[], OnInterrupt]
+"""Returns what an interrupt does; it may ask the user."""
+
+
 class Hangup(KeyboardInterrupt):
     """The terminal is gone, or this process was asked to end: detach, never stop jobs."""
 

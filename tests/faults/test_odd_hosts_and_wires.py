@@ -81,7 +81,7 @@ def test_a_host_whose_clock_is_wrong_is_told_of_and_loses_nothing(
     set_clock(skewed.host, offset)
     done = skewed.call("run", "--timeout=60")
     skewed.require_one_whole_run(done)
-    assert re.search(rf"its clock is (59\d|60\d) s {said} this machine's", done.stderr)
+    assert re.search(rf"the host's clock is (59\d|60\d) s {said} this machine's", done.stderr)
     listed = skewed.call("ps", "--all")
     assert re.search(r" \d{1,2}s ", listed.stdout), f"an age of seconds: {listed.stdout}"
 

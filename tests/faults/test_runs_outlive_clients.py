@@ -449,7 +449,7 @@ def test_a_job_of_another_machine_with_this_home_is_followed_and_not_called_lost
     owner.write_text(" ".join(["another-boot", *pid_and_start, "login2"]) + "\n")
     asked = gated.call("status", run_id)
     assert asked.returncode == 123, asked.stderr
-    assert "it runs on login2, which shares this home" in asked.stderr
+    assert "the job runs on login2, which shares this home" in asked.stderr
     assert "lost" not in asked.stderr
     assert gated.call("stop", run_id).returncode == 123
     assert "elsewhere" in gated.call("ps").stdout

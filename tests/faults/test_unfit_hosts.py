@@ -230,7 +230,7 @@ def test_an_image_for_another_machine_is_refused(
 ) -> None:
     done = run(ssh_host(), cube, f"-Pdocker.image={foreign_image}")
     assert done.returncode == 122
-    assert f"image {foreign_image} is for arm64, the machine is amd64" in done.stderr
+    assert f"image {foreign_image} is for arm64, the host is amd64" in done.stderr
 
 
 def test_an_entrypoint_that_is_missing_is_told_apart_from_a_failure(

@@ -366,7 +366,7 @@ def test_a_recipe_outside_the_cube_is_refused(root: Path, tmp_path: Path) -> Non
     here = request(root, "make", hosts=(LOCAL_HOST,))
     assert plan_jobs(here)
     ((item,), _) = dry_run(here)
-    assert item.commands.configure[0][:2] == ("docker", "build")
+    assert item.configure[0][:2] == ("docker", "build")
     text = text.replace("build_context: ../project", "build_file: ../project/Dockerfile")
     (root / "mlcube.yaml").write_text(text)
     assert "build_file: '../project/Dockerfile' is outside" in str(refused(request(root, "make")))
@@ -393,7 +393,7 @@ def test_an_absolute_recipe_is_the_hosts_own(root: Path, tmp_path: Path, platfor
     assert make_plan(job).probe_paths == (recipe,)
     ((item,), notes) = dry_run(asked)
     built = (platform, "build", "-t", "x", "-f", recipe, str(project))
-    assert item.commands.configure == (built,)
+    assert item.configure == (built,)
     note = f"the image is shown as built from {recipe}: it is pulled where the host lacks that"
     assert note in notes["h"]
 
@@ -485,7 +485,7 @@ def test_the_users_own_platform_yields_to_the_host_and_the_cube(root: Path, tmp_
     (argv,) = item.run
     assert argv[:2] == ("sudo", "docker"), "it is in force for the platform of this name"
     assert argv[argv.index("-e") :][:6] == ("-e", "A=cube", "-e", "B=host", "-e", "C=user")
-    assert item.commands.configure == (("sudo", "docker", "pull", "x"),)
+    assert item.configure == (("sudo", "docker", "pull", "x"),)
 
 
 def test_a_platform_of_the_users_own_is_chosen_by_name(root: Path, tmp_path: Path) -> None:
@@ -571,7 +571,7 @@ def test_a_dry_run_of_configure_runs_no_task(root: Path) -> None:
     asked = attrs.evolve(request(root, "train"), configure_only=True)
     (planned,), notes = dry_run(asked)
     assert planned.task is None
-    assert planned.commands.configure == (("docker", "pull", "example/x"),)
+    assert planned.configure == (("docker", "pull", "example/x"),)
     assert (planned.run, planned.creates, planned.launch) == ((), (), ())
     assert len(notes["h"]) == 1, "what is sent"
 
