@@ -98,7 +98,7 @@ def require_data_on_host(plan: JobPlan) -> None:
     if plan.spec.host.is_local:
         return
     # What a job of a sweep has in its own directory is made at the launch.
-    made = [plan.paths.room] if plan.paths.room else []
+    made = [plan.paths.own_dir] if plan.paths.own_dir else []
     for task, item in plan.task_parameters():
         if item.where is not DataLocation.HOST:
             continue

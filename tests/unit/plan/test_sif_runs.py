@@ -205,7 +205,7 @@ def test_an_image_that_nothing_could_make_is_named(scenario: Scenario) -> None:
     done = scenario.call("run", "--platform=apptainer", "--task=make")
     assert done.returncode == 122
     image = f"{scenario.cube}/workspace/.image/probe.sif"
-    assert f"local: apptainer.image: {image} is not there" in done.stderr
+    assert f"local: apptainer.image: {image} does not exist" in done.stderr
     assert "apptainer.build_file" in done.stderr
     assert "probe.def" in done.stderr
     (scenario.cube / "workspace/.image").mkdir(exist_ok=True)

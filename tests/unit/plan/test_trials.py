@@ -108,8 +108,8 @@ def test_what_comes_home_is_from_the_jobs_own_room(root: Path) -> None:
     paths = plan.paths
     workspace, cube = plan.folders
     results = root / "results/run/01"
-    assert (workspace.remote, workspace.target) == (f"{paths.room}/workspace", results)
-    assert (cube.remote, cube.target) == (f"{paths.room}/cube", results / "cube")
+    assert (workspace.remote, workspace.target) == (f"{paths.own_dir}/workspace", results)
+    assert (cube.remote, cube.target) == (f"{paths.own_dir}/cube", results / "cube")
 
 
 def test_jobs_of_this_machine_write_into_the_results(root: Path) -> None:
@@ -203,7 +203,7 @@ def test_a_host_takes_no_more_jobs_than_it_lists_gpus_for(root: Path) -> None:
     assert taken(("0", "1", "2"), "2") == 1
     assert taken(("0", "1", "2"), None) == 4
     assert taken(None, "2") == 4
-    with pytest.raises(PlanError, match="h: 4 GPUs are asked for, and the inventory lists 3"):
+    with pytest.raises(PlanError, match="h: the job needs 4 GPUs, and the inventory lists 3"):
         taken(("0", "1", "2"), "4")
 
 
