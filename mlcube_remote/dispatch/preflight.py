@@ -217,7 +217,7 @@ def find_image(connection: Connection, needed: ImageCommands, paths: HostPaths) 
 
 
 def sif_arguments(needed: ImageCommands, paths: HostPaths) -> tuple[str, ...]:
-    """Return what the functions of ``sif.sh`` take, from the cube's directory on."""
+    """Return what the functions of ``sif_images.sh`` take, from the cube's directory on."""
     source, count, command = "", len(needed.engine), needed.engine
     if needed.configure:
         source, count, command = needed.source, count + 1, needed.configure[0][:-2]

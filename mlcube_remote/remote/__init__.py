@@ -15,22 +15,22 @@ from functools import cache
 from pathlib import Path
 
 _LIBRARY = (
-    "host.sh",
+    "probe.sh",
     "engine.sh",
-    "gpu.sh",
+    "gpus.sh",
     "process.sh",
     "lock.sh",
-    "tell.sh",
-    "lease.sh",
-    "job.sh",
+    "gpu_registry.sh",
+    "gpu_leases.sh",
+    "launch.sh",
     "stop.sh",
-    "look.sh",
-    "top.sh",
+    "job_state.sh",
+    "usage.sh",
     "clean.sh",
-    "manifest.sh",
-    "attended.sh",
-    "sif.sh",
-    "own.sh",
+    "checksums.sh",
+    "foreground.sh",
+    "sif_images.sh",
+    "chown_outputs.sh",
 )
 
 
