@@ -132,7 +132,7 @@ def _refused(problem: HostError) -> tuple[Check, ...]:
 
 def _ask(connection: Connection, host: Host, platform: UserPlatform, checks: list[Check]) -> None:
     # Without a usable shell this fails, and nothing is known of the directory.
-    connection.call("mlcr_whoami")
+    connection.call("mlcr_read_user")
     try:
         facts = probe(connection, remote_root=host.remote_root, cube_room="")
     except HostUnfitError as problem:
@@ -152,7 +152,7 @@ def _ask(connection: Connection, host: Host, platform: UserPlatform, checks: lis
 
 
 def _disk(connection: Connection, root: str) -> Check:
-    told = connection.call("mlcr_disk", root).text.strip()
+    told = connection.call("mlcr_print_free_space", root).text.strip()
     free = int(told) * 1024 if told.isdigit() else 0
     passed = free >= LOW_DISK
     return Check(
@@ -173,14 +173,14 @@ def _engine(connection: Connection, host: Host, chosen: UserPlatform, facts: Fac
         return Check(name="engine", passed=False, detail=f"{platform}: {error}: {configured}")
     whose = "" if engine == (platform,) else f", as configured: {configured}"
     if platform in CONTAINER_ENGINES:
-        reply = connection.call("mlcr_engine", *engine)
+        reply = connection.call("mlcr_print_server_version", *engine)
     else:
         if engine == (platform,):
             if not facts.programs:
                 return _unfit(no_program(host.name, platform))
             engine = (installed(platform, facts.programs),)
             whose = "" if engine == (platform,) else f", in the place of {platform}"
-        reply = connection.call("mlcr_version", *engine)
+        reply = connection.call("mlcr_print_client_version", *engine)
     if not reply.ok:
         return _unfit(engine_problem(connection, platform, engine, reply))
     # Of Apptainer and Singularity the answer begins with the name.

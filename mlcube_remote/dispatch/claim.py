@@ -45,7 +45,7 @@ def claimed(bench: Bench, ticket: Ticket) -> Iterator[Claim]:
         if held is not Claim.ANOTHERS and not bench.reached.launched:
             # Without a connection it will be seen to be abandoned.
             with suppress(HostError):
-                bench.line.connection.call("mlcr_give_back", ticket.job_dir)
+                bench.line.connection.call("mlcr_release_job", ticket.job_dir)
         raise
 
 
@@ -81,7 +81,7 @@ def _claim(bench: Bench, ticket: Ticket, connection: Connection) -> Claim:
             return Claim.SHARED if found.is_kept else Claim.OURS
         if found.state != "abandoned":
             return Claim.ANOTHERS
-        connection.call("mlcr_remove", ticket.root, ticket.job_id)
+        connection.call("mlcr_remove_job", ticket.root, ticket.job_id)
 
 
 def _claim_again(bench: Bench, ticket: Ticket, connection: Connection) -> None:
@@ -101,7 +101,7 @@ def join(bench: Bench, ticket: Ticket) -> None:
         StateUnknownError: The other client gave up.
     """
     line = bench.line
-    text = line.steadily(lambda at: at.call("mlcr_line", f"{ticket.job_dir}/request")).text
+    text = line.steadily(lambda at: at.call("mlcr_print_line", f"{ticket.job_dir}/request")).text
     if (theirs := _tasks(text)) != [task.task for task in ticket.tasks]:
         raise PlanError(
             f"{ticket.host}: run {ticket.run_id} is of other tasks there: "

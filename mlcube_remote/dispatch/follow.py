@@ -50,7 +50,7 @@ def follow(
 
     def listen(connection: Connection) -> Verdict:
         connection.stream(
-            "mlcr_follow",
+            "mlcr_follow_task",
             ticket.job_dir,
             str(number),
             str(received[Stream.STDOUT]),
@@ -69,7 +69,7 @@ def follow(
                 elsewhere(verdict.node)
             node = verdict.node
         elif can_be_adopted(verdict):
-            line.steadily(lambda at: at.call("mlcr_adopt", ticket.job_dir, str(number)))
+            line.steadily(lambda at: at.call("mlcr_adopt_task", ticket.job_dir, str(number)))
             adopted()
         elif not verdict.alive:
             return verdict
@@ -96,7 +96,7 @@ def fetch_rest(
     for stream, size in verdict.sizes.items():
         file, at = f"{ticket.task_dir(number)}/{stream.value}", received[stream]
         while at < size:
-            rest = connection.call("mlcr_bytes", file, str(at)).stdout
+            rest = connection.call("mlcr_print_bytes", file, str(at)).stdout
             if not rest:
                 break
             sink(stream, rest)

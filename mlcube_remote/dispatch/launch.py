@@ -38,7 +38,7 @@ class Start:
     container: str
     """Name of its container, or nothing where the engine has none."""
     own: tuple[str, ...] = ()
-    """What ``mlcr_own`` is told when the task has ended; nothing: it is not called."""
+    """What ``mlcr_chown_outputs`` is told when the task has ended; nothing: it is not called."""
 
 
 @attrs.frozen(kw_only=True)
@@ -51,7 +51,7 @@ class Expected:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """What ``mlcr_prepare`` is told."""
+        """What ``mlcr_prepare_paths`` is told."""
         copies = (path for copy in self.copies for path in (copy.source, copy.target))
         return (str(len(self.copies)), *copies, *self.directories)
 
@@ -93,7 +93,7 @@ def reserve(
     request = json.dumps(to_document(ticket), ensure_ascii=True)
     told = False
     while True:
-        reply = connection.call("mlcr_reserve", ticket.job_dir, request, lock, group)
+        reply = connection.call("mlcr_claim_job", ticket.job_dir, request, lock, group)
         if reply.code == _EXISTS:
             return Reserved(state=state(connection, ticket))
         if reply.code != _HELD:
@@ -138,8 +138,8 @@ def _require(connection: Connection, reply: Reply) -> None:
 
 
 def state(connection: Connection, ticket: Ticket) -> str:
-    """Return the job's state in the words of ``mlcr_state``."""
-    return connection.call("mlcr_state", ticket.job_dir).text.strip()
+    """Return the job's state in the words of ``mlcr_print_job_state``."""
+    return connection.call("mlcr_print_job_state", ticket.job_dir).text.strip()
 
 
 def launch(
@@ -173,7 +173,7 @@ def launch(
             *(start.container, timeout, quote_words(start.own)),
         ]
     reply = connection.call(
-        "mlcr_launch",
+        "mlcr_launch_job",
         ticket.job_dir,
         supervisor(),
         str(log_limit),

@@ -106,7 +106,7 @@ def lease(
     told = False
     while True:
         reply = connection.call(
-            "mlcr_lease", job_dir, str(count), quote_words(engine), *only, timeout=_PATIENCE
+            "mlcr_lease_gpus", job_dir, str(count), quote_words(engine), *only, timeout=_PATIENCE
         )
         if reply.code == _NOBODY_TO_ASK:
             return ()

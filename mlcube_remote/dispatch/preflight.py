@@ -89,7 +89,7 @@ def probe(
         HostUnfitError: ``remote_root`` cannot be used safely.
     """
     asked = time.time()
-    reply = connection.call("mlcr_probe", remote_root, cube_room, *paths)
+    reply = connection.call("mlcr_probe_host", remote_root, cube_room, *paths)
     answered = time.time()
     if not reply.ok:
         said = reply.stderr.decode("utf-8", "replace").strip() or f"status {reply.code}"
@@ -201,12 +201,12 @@ def find_image(connection: Connection, needed: ImageCommands, paths: HostPaths) 
     """
     platform, engine = needed.platform, needed.engine
     if platform not in CONTAINER_ENGINES:
-        reply = connection.call("mlcr_sif", *sif_arguments(needed, paths))
+        reply = connection.call("mlcr_check_sif", *sif_arguments(needed, paths))
         if not reply.ok:
             raise engine_problem(connection, platform, engine, reply)
         told = reply.text.strip()
         return Image(told == "f", stale=told == "stale")
-    reply = connection.call("mlcr_image", needed.image, *engine)
+    reply = connection.call("mlcr_print_image_platform", needed.image, *engine)
     if reply.ok:
         return Image(True, reply.text.strip().partition("/")[2])
     said = reply.stderr.decode("utf-8", "replace").strip()
@@ -256,7 +256,7 @@ def engine_problem(
             host, f"{name} cannot be used: {told}", hint=f"try it on {host}: {name} version"
         )
     if "permission denied" in said.lower():
-        about = connection.call("mlcr_socket").text.strip().splitlines()
+        about = connection.call("mlcr_print_socket_access").text.strip().splitlines()
         owner = re.match(
             r"s\S+ +\d+ +\S+ +(?!root )([a-z_][a-z0-9_-]*) ", about[0] if about else ""
         )
@@ -293,7 +293,7 @@ def require_architecture(
         image.architecture, image.architecture
     )
     binfmt = f"/proc/sys/fs/binfmt_misc/qemu-{emulated}"
-    if connection.call("mlcr_kind", binfmt).text.strip() == "f":
+    if connection.call("mlcr_print_kind", binfmt).text.strip() == "f":
         return (
             f"image {name} is for {image.architecture}, this machine is {facts.architecture}: "
             "it is emulated, and slow"

@@ -100,7 +100,7 @@ class Run:
         while (left := self._take_idle(host.name)) is not None:
             # A host that has died meanwhile is found out by dialling, which takes no patience.
             with suppress(HostError):
-                if left.call("mlcr_boot", timeout=_PULSE).ok:
+                if left.call("mlcr_print_boot_id", timeout=_PULSE).ok:
                     return left
             left.close()
         return self.connect(host, note)

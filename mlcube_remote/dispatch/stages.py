@@ -262,7 +262,7 @@ def require_inputs_there(bench: Bench) -> None:
         if value in made or not made_by_cube(item, cube):
             continue
         there = bench.paths.mirror(item.local, cube)
-        if bench.line.connection.call("mlcr_kind", there).text.strip() == "-":
+        if bench.line.connection.call("mlcr_print_kind", there).text.strip() == "-":
             raise PlanError(
                 f"{bench.job.host.name}: {task}.{item.parameter.name}: input {value!r} is neither "
                 "on this machine nor on the host",
@@ -329,13 +329,13 @@ def _write(files: Sequence[tuple[MadeFile, str]], connection: Connection) -> Non
         # What a shell reads at once should not be arbitrarily large.
         texts = [file.text[at : at + _PIECE] for at in range(0, len(file.text), _PIECE)] or [""]
         for number, text in enumerate(texts):
-            wrote = connection.call("mlcr_write", path, "append" if number else "anew", text)
+            wrote = connection.call("mlcr_write_file", path, "append" if number else "anew", text)
             if not wrote.ok:
                 said = wrote.stderr.decode("utf-8", "replace").strip()
                 raise HostError(connection.name, f"{path} could not be written: {said}")
 
 
 def _make(connection: Connection, directories: Sequence[str]) -> None:
-    made = connection.call("mlcr_prepare", *Expected(directories=tuple(directories)).words)
+    made = connection.call("mlcr_prepare_paths", *Expected(directories=tuple(directories)).words)
     if not made.ok:
         raise unprepared(connection, made)

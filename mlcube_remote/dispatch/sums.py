@@ -44,7 +44,7 @@ def differing(
     wrong: list[str] = []
     rest = iter(names)
     while some := tuple(islice(rest, _AT_ONCE)):
-        reply = connection.call("mlcr_sums", remote, *some, timeout=_PATIENCE)
+        reply = connection.call("mlcr_print_checksums", remote, *some, timeout=_PATIENCE)
         if reply.code == _NO_PROGRAM:
             return ()
         sums = reply.text.split("\0")[:-1]

@@ -286,7 +286,7 @@ def _check(connection: Connection, tree: Tree, result: RsyncResult) -> None:
         if not is_full(result):
             raise
         # The next try would go on from what came, but until then nothing else could be done there.
-        told = connection.call("mlcr_make_room", tree.remote, _PARTIAL).text.strip()
+        told = connection.call("mlcr_remove_partial_files", tree.remote, _PARTIAL).text.strip()
         free = f": {readable_size(int(told) * 1024)} free" if told.isdigit() else ""
         reason = f"{problem.reason}; what had come was removed again{free}, for {size_of(tree)}"
         raise TransferError(connection.name, reason, hint=problem.hint) from problem

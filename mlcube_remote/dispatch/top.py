@@ -93,7 +93,7 @@ def top(connection: Connection, host: Host) -> HostTop:
         HostUnfitError: It cannot say.
         HostError: The connection is lost.
     """
-    reply = connection.call("mlcr_top", host.remote_root, timeout=_PATIENCE)
+    reply = connection.call("mlcr_report_usage", host.remote_root, timeout=_PATIENCE)
     if not reply.ok:
         said = reply.stderr.decode("utf-8", "replace").strip() or f"status {reply.code}"
         raise HostUnfitError(host.name, f"it cannot tell how busy it is: {said}")

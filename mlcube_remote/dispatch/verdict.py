@@ -73,7 +73,7 @@ def ask(connection: Connection, ticket: Ticket, number: int) -> Verdict:
     Raises:
         StateUnknownError: The host cannot be asked, or does not know.
     """
-    reply = connection.call("mlcr_verdict", ticket.job_dir, str(number))
+    reply = connection.call("mlcr_report_task", ticket.job_dir, str(number))
     told = dict(records(reply))
     try:
         code = told["exit"]

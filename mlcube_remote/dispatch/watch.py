@@ -101,7 +101,7 @@ def _not_made(job: Watch) -> list[Wanted]:
 
 
 def _kind(path: str, connection: Connection) -> Reply:
-    return connection.call("mlcr_kind", path)
+    return connection.call("mlcr_print_kind", path)
 
 
 def _follow_tasks(job: Watch) -> None:
@@ -149,7 +149,7 @@ def begin_at(job: Watch, number: int) -> dict[Stream, int]:
 
 
 def _tail(file: str, lines: str, connection: Connection) -> Reply:
-    return connection.call("mlcr_tail", file, lines)
+    return connection.call("mlcr_print_tail_offset", file, lines)
 
 
 def _tell_of_log(job: Watch, verdict: Verdict) -> None:
@@ -200,7 +200,7 @@ def stop(connection: Connection, ticket: Ticket, grace: int = GRACE) -> bool:
     Raises:
         StateUnknownError: It is on another machine that shares the host's home.
     """
-    reply = connection.call("mlcr_stop", ticket.job_dir, str(grace), timeout=grace + 60.0)
+    reply = connection.call("mlcr_stop_job", ticket.job_dir, str(grace), timeout=grace + 60.0)
     told = dict(records(reply))
     if "node" in told:
         raise elsewhere(ticket, told["node"])
@@ -227,7 +227,7 @@ def pull(job: Watch, ran: set[str], *, names: frozenset[str] = frozenset()) -> N
     if job.ticket.job and not names and _is_over(job):
         # Its own workspace there may go with the job's directory from now on.
         job.line.steadily(
-            lambda at: at.call("mlcr_write", f"{job.ticket.job_dir}/pulled", "anew", "")
+            lambda at: at.call("mlcr_write_file", f"{job.ticket.job_dir}/pulled", "anew", "")
         )
 
 

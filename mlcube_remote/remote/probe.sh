@@ -3,12 +3,12 @@
 # What the host is and has. Answers are NUL-terminated "key=value" records, because a value may
 # hold anything but NUL. Every function is called in a subshell with stdin at /dev/null.
 
-mlcr_fact() {
+mlcr_print_record() {
     printf '%s=%s\0' "$1" "$2"
 }
 
-# mlcr_expand PATH: print PATH with a leading "~/" replaced by the home directory.
-mlcr_expand() {
+# mlcr_expand_home PATH: print PATH with a leading "~/" replaced by the home directory.
+mlcr_expand_home() {
     # shellcheck disable=SC2088 # a tilde as data
     case $1 in
     '~') printf '%s' "$HOME" ;;
@@ -17,10 +17,10 @@ mlcr_expand() {
     esac
 }
 
-# mlcr_own_directories DIRECTORY...: make sure that each exists (in this order: parents first) and
+# mlcr_make_private_directories DIRECTORY...: make sure that each exists (in this order: parents first) and
 # that nobody else can put anything into it; otherwise say why not and fail. A run pays for every
 # process that is started here, so there is one ls for all of them.
-mlcr_own_directories() {
+mlcr_make_private_directories() {
     for mlcr_directory in "$@"; do
         if [ -L "$mlcr_directory" ]; then
             echo "$mlcr_directory is a symbolic link; set remote_root to what it points to" >&2
@@ -33,7 +33,7 @@ mlcr_own_directories() {
         fi
     done
     # ls -n is the portable way to learn owner and mode; stat(1) is not in POSIX.
-    [ -n "${mlcr_uid-}" ] || mlcr_whoami
+    [ -n "${mlcr_uid-}" ] || mlcr_read_user
     # shellcheck disable=SC2012 # only its first fields are read
     ls -ldn -- "$@" | {
         while read -r mlcr_mode _ mlcr_owner mlcr_rest; do
@@ -65,21 +65,21 @@ mlcr_make_directory() {
     [ -d "$1" ] || mkdir -m 0700 -- "$1" 2>/dev/null || [ -d "$1" ] || mkdir -m 0700 -- "$1"
 }
 
-# mlcr_root_id ROOT: print a random word that stays with ROOT, so that a client notices when two
+# mlcr_print_root_id ROOT: print a random word that stays with ROOT, so that a client notices when two
 # of its hosts are one machine, or share one file system.
-mlcr_root_id() {
+mlcr_print_root_id() {
     if [ ! -s "$1/id" ]; then
         # A link that is there is not replaced: of two that come at once, both read the first's.
         od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$1/id.$$"
         ln -- "$1/id.$$" "$1/id" 2>/dev/null || [ -s "$1/id" ] || mv -- "$1/id.$$" "$1/id"
         rm -f -- "$1/id.$$"
     fi
-    read -r mlcr_line <"$1/id" || :
-    printf '%s' "$mlcr_line"
+    read -r mlcr_text <"$1/id" || :
+    printf '%s' "$mlcr_text"
 }
 
-# mlcr_kind PATH: print f, d or - (nothing there).
-mlcr_kind() {
+# mlcr_print_kind PATH: print f, d or - (nothing there).
+mlcr_print_kind() {
     if [ -d "$1" ]; then
         echo d
     elif [ -e "$1" ]; then
@@ -89,37 +89,37 @@ mlcr_kind() {
     fi
 }
 
-# mlcr_whoami: set mlcr_uid and mlcr_user from the first word of id: "uid=1000(ada)".
-mlcr_whoami() {
-    mlcr_identity=$(id)
-    mlcr_identity=${mlcr_identity%% *}
-    mlcr_identity=${mlcr_identity#uid=}
-    mlcr_uid=${mlcr_identity%%[!0-9]*}
-    mlcr_user=${mlcr_identity#*\(}
+# mlcr_read_user: set mlcr_uid and mlcr_user from the first word of id: "uid=1000(ada)".
+mlcr_read_user() {
+    mlcr_id_output=$(id)
+    mlcr_id_output=${mlcr_id_output%% *}
+    mlcr_id_output=${mlcr_id_output#uid=}
+    mlcr_uid=${mlcr_id_output%%[!0-9]*}
+    mlcr_user=${mlcr_id_output#*\(}
     mlcr_user=${mlcr_user%\)}
 }
 
-# mlcr_machine: print what uname -m would, where the kernel tells it without another process.
-mlcr_machine() {
+# mlcr_print_machine: print what uname -m would, where the kernel tells it without another process.
+mlcr_print_machine() {
     if [ -r /proc/sys/kernel/arch ]; then
-        read -r mlcr_line </proc/sys/kernel/arch
-        printf '%s' "$mlcr_line"
+        read -r mlcr_text </proc/sys/kernel/arch
+        printf '%s' "$mlcr_text"
     else
         uname -m
     fi
 }
 
-# mlcr_rsync_version ROOT: print the version of rsync, or nothing where there is none. A good answer
+# mlcr_print_rsync_version ROOT: print the version of rsync, or nothing where there is none. A good answer
 # is kept for as long as the program is the same: asking takes longer than all else here.
-mlcr_rsync_version() {
+mlcr_print_rsync_version() {
     mlcr_program=$(command -v rsync) || return 0
     if [ -s "$1/rsync" ] && [ "$1/rsync" -nt "$mlcr_program" ]; then
-        read -r mlcr_version mlcr_path <"$1/rsync"
-        case $mlcr_version in
+        read -r mlcr_rsync_release mlcr_path <"$1/rsync"
+        case $mlcr_rsync_release in
         [012].* | 3.0.*) ;; # too old: perhaps it is newer by now
         *)
             if [ "$mlcr_path" = "$mlcr_program" ]; then
-                printf '%s' "$mlcr_version"
+                printf '%s' "$mlcr_rsync_release"
                 return
             fi
             ;;
@@ -127,61 +127,61 @@ mlcr_rsync_version() {
     fi
     # "rsync  version 3.2.7  protocol version 31": the third word is wanted.
     rsync --version 2>/dev/null | {
-        read -r _ _ mlcr_version _
-        printf '%s %s\n' "$mlcr_version" "$mlcr_program" >"$1/rsync"
-        printf '%s' "$mlcr_version"
+        read -r _ _ mlcr_rsync_release _
+        printf '%s %s\n' "$mlcr_rsync_release" "$mlcr_program" >"$1/rsync"
+        printf '%s' "$mlcr_rsync_release"
     }
 }
 
-# mlcr_logout: tell what systemd ends when the user is logged in nowhere any more: "all" of the
+# mlcr_report_logout: tell what systemd ends when the user is logged in nowhere any more: "all" of the
 # user's processes, or what runs under the user's own "manager", as rootless containers do.
-mlcr_logout() {
+mlcr_report_logout() {
     if [ "$mlcr_uid" = 0 ] || [ ! -d /run/systemd/seats ]; then return 0; fi
-    mlcr_ends=manager
-    [ ! -e "/var/lib/systemd/linger/$mlcr_user" ] || mlcr_ends=
+    mlcr_killed_at_logout=manager
+    [ ! -e "/var/lib/systemd/linger/$mlcr_user" ] || mlcr_killed_at_logout=
     # Read here, because a process that asks logind takes longer than all else in a probe.
     for mlcr_file in /etc/systemd/logind.conf /etc/systemd/logind.conf.d/*.conf; do
         [ -r "$mlcr_file" ] || continue
         while read -r mlcr_setting; do
-            case $mlcr_setting in KillUserProcesses=[yt1]*) mlcr_ends=all ;; esac
+            case $mlcr_setting in KillUserProcesses=[yt1]*) mlcr_killed_at_logout=all ;; esac
         done <"$mlcr_file"
     done
-    [ -z "$mlcr_ends" ] || mlcr_fact logout "$mlcr_ends"
+    [ -z "$mlcr_killed_at_logout" ] || mlcr_print_record logout "$mlcr_killed_at_logout"
 }
 
-# mlcr_probe ROOT CUBE [PATH...]: prepare ROOT and, below it, the directory CUBE (empty: none),
+# mlcr_probe_host ROOT CUBE [PATH...]: prepare ROOT and, below it, the directory CUBE (empty: none),
 # and print what a run must know about the host; for each PATH, what is there.
-mlcr_probe() {
-    mlcr_root=$(mlcr_expand "$1")
+mlcr_probe_host() {
+    mlcr_root=$(mlcr_expand_home "$1")
     mlcr_cube=$2
     shift 2
-    mlcr_whoami
-    mlcr_fact home "$HOME"
-    mlcr_fact root "$mlcr_root"
-    mlcr_fact user "$mlcr_user"
-    mlcr_fact uid "$mlcr_uid"
-    mlcr_fact machine "$(mlcr_machine)"
+    mlcr_read_user
+    mlcr_print_record home "$HOME"
+    mlcr_print_record root "$mlcr_root"
+    mlcr_print_record user "$mlcr_user"
+    mlcr_print_record uid "$mlcr_uid"
+    mlcr_print_record machine "$(mlcr_print_machine)"
     for mlcr_program in singularity apptainer; do
-        ! command -v "$mlcr_program" >/dev/null 2>&1 || mlcr_fact program "$mlcr_program"
+        ! command -v "$mlcr_program" >/dev/null 2>&1 || mlcr_print_record program "$mlcr_program"
     done
-    mlcr_logout
-    mlcr_fact now "$(date +%s)"
-    mlcr_own_directories "$mlcr_root" "$mlcr_root/cubes" "$mlcr_root/data" "$mlcr_root/images" \
+    mlcr_report_logout
+    mlcr_print_record now "$(date +%s)"
+    mlcr_make_private_directories "$mlcr_root" "$mlcr_root/cubes" "$mlcr_root/data" "$mlcr_root/images" \
         "$mlcr_root/jobs" "$mlcr_root/locks" "$mlcr_root/trials" "$mlcr_root/workspaces" || return 3
     # The mirror itself takes on the modes that the cube has here; nobody gets past cubes/.
     if [ -n "$mlcr_cube" ]; then
         mlcr_make_directory "$mlcr_root/$mlcr_cube" || return 3
     fi
-    mlcr_fact root_id "$(mlcr_root_id "$mlcr_root")"
-    mlcr_fact rsync "$(mlcr_rsync_version "$mlcr_root")"
+    mlcr_print_record root_id "$(mlcr_print_root_id "$mlcr_root")"
+    mlcr_print_record rsync "$(mlcr_print_rsync_version "$mlcr_root")"
     for mlcr_path in "$@"; do
-        mlcr_path=$(mlcr_expand "$mlcr_path")
-        mlcr_fact kind "$(mlcr_kind "$mlcr_path")$mlcr_path"
+        mlcr_path=$(mlcr_expand_home "$mlcr_path")
+        mlcr_print_record kind "$(mlcr_print_kind "$mlcr_path")$mlcr_path"
     done
 }
 
-# mlcr_disk PATH: print how many KiB are free where PATH is.
-mlcr_disk() {
+# mlcr_print_free_space PATH: print how many KiB are free where PATH is.
+mlcr_print_free_space() {
     df -Pk -- "$1" | {
         read -r _
         read -r _ _ _ mlcr_free _
@@ -189,24 +189,24 @@ mlcr_disk() {
     }
 }
 
-# mlcr_make_room PATH NAME: delete what a transfer to PATH that was not completed left in directories
+# mlcr_remove_partial_files PATH NAME: delete what a transfer to PATH that was not completed left in directories
 # called NAME, and print how many KiB are free there then.
-mlcr_make_room() {
-    mlcr_at=$1
-    [ -d "$mlcr_at" ] || mlcr_at=${mlcr_at%/*}
-    find "$mlcr_at" -type d -name "$2" -prune -exec rm -rf -- {} +
-    mlcr_disk "$mlcr_at"
+mlcr_remove_partial_files() {
+    mlcr_existing=$1
+    [ -d "$mlcr_existing" ] || mlcr_existing=${mlcr_existing%/*}
+    find "$mlcr_existing" -type d -name "$2" -prune -exec rm -rf -- {} +
+    mlcr_print_free_space "$mlcr_existing"
 }
 
-# mlcr_prepare COPIES [SOURCE TARGET]... DIRECTORY...: copy each of COPIES sources to its target
+# mlcr_prepare_paths COPIES [SOURCE TARGET]... DIRECTORY...: copy each of COPIES sources to its target
 # unless that exists, then make the directories that tasks expect; all of it readable as the user's
 # own files are (the tree above is private).
-mlcr_prepare() {
+mlcr_prepare_paths() {
     umask 022
     mlcr_copies=$1
     shift
     while [ "$mlcr_copies" -gt 0 ]; do
-        [ -e "$2" ] || mlcr_copy "$1" "$2" || return 1
+        [ -e "$2" ] || mlcr_copy_atomically "$1" "$2" || return 1
         shift 2
         mlcr_copies=$((mlcr_copies - 1))
     done
@@ -219,9 +219,9 @@ mlcr_prepare() {
     done
 }
 
-# mlcr_copy SOURCE TARGET: copy SOURCE, which becomes TARGET when all of it is there: who asks again,
+# mlcr_copy_atomically SOURCE TARGET: copy SOURCE, which becomes TARGET when all of it is there: who asks again,
 # after a connection that broke, must not take half a copy for a whole one.
-mlcr_copy() {
+mlcr_copy_atomically() {
     mlcr_folder=$(dirname -- "$2")
     mlcr_new=$mlcr_folder/.mlcube-remote-copy.$$
     mkdir -p -- "$mlcr_folder" && rm -rf -- "$mlcr_new" && cp -Rp -- "$1" "$mlcr_new" &&
@@ -230,9 +230,9 @@ mlcr_copy() {
     [ -e "$2" ]
 }
 
-# mlcr_write FILE HOW TEXT: write TEXT into FILE, made "anew" or added to ("append"), readable as the
+# mlcr_write_file FILE HOW TEXT: write TEXT into FILE, made "anew" or added to ("append"), readable as the
 # user's own files are.
-mlcr_write() {
+mlcr_write_file() {
     umask 022
     if [ "$2" = append ]; then
         printf '%s' "$3" >>"$1"
