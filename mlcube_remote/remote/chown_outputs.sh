@@ -1,4 +1,5 @@
 # shellcheck shell=sh
+# shellcheck disable=SC2034,SC2154 # functions of other files set and read variables
 # SPDX-License-Identifier: Apache-2.0
 # What a container wrote as root, or as anybody else, is given to the user who ran it: who may
 # neither read, change nor delete a file has not got it. A few small files that all may read, in

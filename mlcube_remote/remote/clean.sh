@@ -1,4 +1,5 @@
 # shellcheck shell=sh
+# shellcheck disable=SC2034,SC2154 # functions of other files set and read variables
 # SPDX-License-Identifier: Apache-2.0
 # Deleting what ended jobs left behind.
 
@@ -21,16 +22,6 @@ mlcr_remove_job() {
     [ ! -e "$mlcr_jobs/.removed.$2.$$/pulled" ] || rm -rf -- "${mlcr_jobs%/*}/trials/$2"
     rm -rf -- "$mlcr_jobs/.removed.$2.$$"
 }
-
-# mlcr_remove_container DIRECTORY JOB: remove the container of a task, if it is there and the job's.
-mlcr_remove_container() (
-    mlcr_id=$(mlcr_find_container_id "$1" "$2" 2>/dev/null) || return 0
-    mlcr_dir=$1
-    set -- rm --force -- "$mlcr_id"
-    # shellcheck disable=SC1091 # made by mlcr_write_task
-    . "$mlcr_dir/engine"
-    mlcr_run_limited 60 "$@" >/dev/null 2>&1
-)
 
 # mlcr_remove_leftovers ROOT: delete what no job needs any more and no job owned: entries of locks that the
 # chain does not lead to, and job directories whose removal was interrupted, all of them a day old.

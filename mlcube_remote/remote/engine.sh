@@ -1,17 +1,7 @@
 # shellcheck shell=sh
+# shellcheck disable=SC2034,SC2154 # functions of other files set and read variables
 # SPDX-License-Identifier: Apache-2.0
 # Questions to the container engine.
-
-# mlcr_run_limited SECONDS COMMAND...: run COMMAND, killed after SECONDS where timeout(1) exists.
-mlcr_run_limited() {
-    mlcr_limit_s=$1
-    shift
-    if command -v timeout >/dev/null 2>&1; then
-        timeout "$mlcr_limit_s" "$@"
-    else
-        "$@"
-    fi
-}
 
 # mlcr_print_image_platform IMAGE ENGINE...: print "OS/ARCHITECTURE" of IMAGE; status 1 with the engine's words
 # on stderr when there is none or the engine does not answer, 127 when there is no engine.
@@ -36,20 +26,6 @@ mlcr_print_server_version() {
     mlcr_run_limited 30 "$@" version --format '{{.Server.Version}}'
 }
 
-# mlcr_print_socket_access: who may use the Docker socket: its listing, and the groups of this user.
-mlcr_print_socket_access() {
-    ls -ld -- /var/run/docker.sock 2>&1
-    id
-}
-
-# mlcr_run_in DIRECTORY COMMAND...: run COMMAND in DIRECTORY, its files readable as usual.
-mlcr_run_in() {
-    cd -- "$1" || return 125
-    shift
-    umask 022
-    "$@"
-}
-
 # mlcr_print_client_version EXECUTABLE...: print the version of an engine that has no server.
 mlcr_print_client_version() {
     if ! command -v "$1" >/dev/null 2>&1; then
@@ -57,4 +33,10 @@ mlcr_print_client_version() {
         return 127
     fi
     mlcr_run_limited 30 "$@" --version
+}
+
+# mlcr_print_socket_access: who may use the Docker socket: its listing, and the groups of this user.
+mlcr_print_socket_access() {
+    ls -ld -- /var/run/docker.sock 2>&1
+    id
 }

@@ -1,8 +1,16 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # functions of other files set variables
+# shellcheck disable=SC2034,SC2154 # functions of other files set and read variables
 # SPDX-License-Identifier: Apache-2.0
 # What is of use only to the client that waits for it, such as a build, ends with that client. Nobody
 # tells it: sshd closes its pipes and no more, and what writes nothing goes on.
+
+# mlcr_run_in DIRECTORY COMMAND...: run COMMAND in DIRECTORY, its files readable as usual.
+mlcr_run_in() {
+    cd -- "$1" || return 125
+    shift
+    umask 022
+    "$@"
+}
 
 # mlcr_run_while_connected COMMAND...: run COMMAND, and end it, with all that it has started, when the connection
 # is gone that it was asked for on.

@@ -1,4 +1,5 @@
 # shellcheck shell=sh
+# shellcheck disable=SC2034,SC2154 # functions of other files set and read variables
 # SPDX-License-Identifier: Apache-2.0
 # Which job has which GPUs. Between the jobs below one root a lease is a lock (lock.sh) named after a
 # device: it is held for as long as its job is live, needs no giving back, and outlives an engine or a

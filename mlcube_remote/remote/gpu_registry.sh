@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # functions of other files set variables
+# shellcheck disable=SC2034,SC2154 # functions of other files set and read variables
 # SPDX-License-Identifier: Apache-2.0
 # Who has which GPU, told between users who can read nothing of each other's. Where everybody may
 # write and nobody but root may remove what is another's, a lease is an empty directory named

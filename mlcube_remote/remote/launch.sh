@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # functions of other files set variables
+# shellcheck disable=SC2034,SC2154 # functions of other files set and read variables
 # SPDX-License-Identifier: Apache-2.0
 # Claiming, starting and following jobs. A job is a directory:
 #
@@ -65,23 +65,6 @@ mlcr_release_job() {
     [ ! -d "$1/tasks" ] || return 17
     mlcr_withdraw_gpus "$1"
     rm -rf -- "$1"
-}
-
-# mlcr_report_holder JOB: tell who holds a lock.
-mlcr_report_holder() {
-    mlcr_print_record holder "${1##*/}"
-    mlcr_print_record state "$(mlcr_print_job_state "$1")"
-    [ ! -s "$1/request" ] || mlcr_print_record request "$(mlcr_print_line "$1/request")"
-    mlcr_report_node "$1"
-}
-
-# mlcr_report_node JOB: tell which machine a job is on, if that is another one which shares this home.
-mlcr_report_node() {
-    for mlcr_file in "$1/owner" "$1/preparing"; do
-        [ -s "$mlcr_file" ] || continue
-        ! mlcr_is_on_other_node "$mlcr_file" || mlcr_print_record node "$mlcr_other_node"
-        return 0
-    done
 }
 
 # mlcr_write_task DIRECTORY NAME COMMAND ENGINE CONTAINER TIMEOUT OWN: write down a task.
@@ -188,54 +171,4 @@ mlcr_adopt_task() {
     done
     mkdir -- "$mlcr_adoption.$mlcr_try" 2>/dev/null || return 0
     mlcr_start_supervisor "$1" adopt "$2"
-}
-
-# mlcr_has_ended DIRECTORY: whether the task of DIRECTORY has ended.
-mlcr_has_ended() {
-    [ ! -e "$1/exit.pending" ]
-}
-
-# mlcr_follow_task JOB N STDOUT STDERR: pass on what the Nth task writes, from these byte offsets on,
-# until it ends. What is in the files but was not passed on in time is fetched with mlcr_print_bytes.
-mlcr_follow_task() {
-    mlcr_dir=$1/tasks/$2
-    # What this shell itself has to say must not be taken for the task's: followers count bytes.
-    exec 3>&2 2>/dev/null
-    tail -c "+$(($3 + 1))" -f -- "$mlcr_dir/stdout" 3>&- &
-    mlcr_helpers=$!
-    tail -c "+$(($4 + 1))" -f -- "$mlcr_dir/stderr" >&3 3>&- &
-    mlcr_helpers="$mlcr_helpers $!"
-    # Opening the pipe waits for the supervisor to come to the task, reading it for the task's end:
-    # nothing is polled, and nobody waits longer than need be. Whoever outlives this shell by a moment
-    # must hold neither of its streams: the channel is open until all have let go of them.
-    (
-        exec >/dev/null 2>&1 3>&-
-        mlcr_has_ended "$mlcr_dir" || read -r _ <"$mlcr_dir/alive"
-    ) &
-    mlcr_waiter=$!
-    # A supervisor that was killed, or had ended just before the pipe was opened, is found slowly.
-    (
-        exec >/dev/null 2>&1 3>&-
-        while sleep 2 && ! mlcr_has_ended "$mlcr_dir" && mlcr_is_supervisor_alive "$1"; do :; done
-        kill $mlcr_waiter
-    ) &
-    mlcr_helpers="$mlcr_helpers $!"
-    # shellcheck disable=SC2064 # the pids of now
-    trap "kill $mlcr_helpers $mlcr_waiter 2>/dev/null" EXIT
-    trap 'exit 0' HUP TERM PIPE
-    wait $mlcr_waiter
-    # shellcheck disable=SC2086 # pids, as words
-    kill $mlcr_helpers 2>/dev/null
-    return 0
-}
-
-# mlcr_print_bytes FILE OFFSET: print FILE from the byte at OFFSET on, half a mebibyte at the most.
-mlcr_print_bytes() {
-    tail -c "+$(($2 + 1))" -- "$1" | head -c 524288
-}
-
-# mlcr_print_line FILE: print the first line of FILE.
-mlcr_print_line() {
-    IFS= read -r mlcr_value <"$1" || :
-    printf '%s' "$mlcr_value"
 }

@@ -1,4 +1,5 @@
 # shellcheck shell=sh
+# shellcheck disable=SC2034,SC2154 # functions of other files set and read variables
 # SPDX-License-Identifier: Apache-2.0
 # One run at a time in a workspace. A lock is a directory that holds a chain of small files, each
 # made with ln(1), which fails if the name is taken, also on NFS:

@@ -1,20 +1,38 @@
 # shellcheck shell=sh
+# shellcheck disable=SC2034,SC2154 # functions of other files set and read variables
 # SPDX-License-Identifier: Apache-2.0
 # What the host is and has. Answers are NUL-terminated "key=value" records, because a value may
 # hold anything but NUL. Every function is called in a subshell with stdin at /dev/null.
 
-mlcr_print_record() {
-    printf '%s=%s\0' "$1" "$2"
-}
-
-# mlcr_expand_home PATH: print PATH with a leading "~/" replaced by the home directory.
-mlcr_expand_home() {
-    # shellcheck disable=SC2088 # a tilde as data
-    case $1 in
-    '~') printf '%s' "$HOME" ;;
-    '~/'*) printf '%s/%s' "${HOME%/}" "${1#'~/'}" ;;
-    *) printf '%s' "$1" ;;
-    esac
+# mlcr_probe_host ROOT CUBE [PATH...]: prepare ROOT and, below it, the directory CUBE (empty: none),
+# and print what a run must know about the host; for each PATH, what is there.
+mlcr_probe_host() {
+    mlcr_root=$(mlcr_expand_home "$1")
+    mlcr_cube=$2
+    shift 2
+    mlcr_read_user
+    mlcr_print_record home "$HOME"
+    mlcr_print_record root "$mlcr_root"
+    mlcr_print_record user "$mlcr_user"
+    mlcr_print_record uid "$mlcr_uid"
+    mlcr_print_record machine "$(mlcr_print_machine)"
+    for mlcr_program in singularity apptainer; do
+        ! command -v "$mlcr_program" >/dev/null 2>&1 || mlcr_print_record program "$mlcr_program"
+    done
+    mlcr_report_logout
+    mlcr_print_record now "$(date +%s)"
+    mlcr_make_private_directories "$mlcr_root" "$mlcr_root/cubes" "$mlcr_root/data" "$mlcr_root/images" \
+        "$mlcr_root/jobs" "$mlcr_root/locks" "$mlcr_root/trials" "$mlcr_root/workspaces" || return 3
+    # The mirror itself takes on the modes that the cube has here; nobody gets past cubes/.
+    if [ -n "$mlcr_cube" ]; then
+        mlcr_make_directory "$mlcr_root/$mlcr_cube" || return 3
+    fi
+    mlcr_print_record root_id "$(mlcr_print_root_id "$mlcr_root")"
+    mlcr_print_record rsync "$(mlcr_print_rsync_version "$mlcr_root")"
+    for mlcr_path in "$@"; do
+        mlcr_path=$(mlcr_expand_home "$mlcr_path")
+        mlcr_print_record kind "$(mlcr_print_kind "$mlcr_path")$mlcr_path"
+    done
 }
 
 # mlcr_make_private_directories DIRECTORY...: make sure that each exists (in this order: parents first) and
@@ -58,13 +76,6 @@ mlcr_make_private_directories() {
     }
 }
 
-mlcr_make_directory() {
-    case $1 in
-    */*) [ -d "${1%/*}" ] || mkdir -p -- "${1%/*}" || return 1 ;;
-    esac
-    [ -d "$1" ] || mkdir -m 0700 -- "$1" 2>/dev/null || [ -d "$1" ] || mkdir -m 0700 -- "$1"
-}
-
 # mlcr_print_root_id ROOT: print a random word that stays with ROOT, so that a client notices when two
 # of its hosts are one machine, or share one file system.
 mlcr_print_root_id() {
@@ -76,27 +87,6 @@ mlcr_print_root_id() {
     fi
     read -r mlcr_text <"$1/id" || :
     printf '%s' "$mlcr_text"
-}
-
-# mlcr_print_kind PATH: print f, d or - (nothing there).
-mlcr_print_kind() {
-    if [ -d "$1" ]; then
-        echo d
-    elif [ -e "$1" ]; then
-        echo f
-    else
-        echo -
-    fi
-}
-
-# mlcr_read_user: set mlcr_uid and mlcr_user from the first word of id: "uid=1000(ada)".
-mlcr_read_user() {
-    mlcr_id_output=$(id)
-    mlcr_id_output=${mlcr_id_output%% *}
-    mlcr_id_output=${mlcr_id_output#uid=}
-    mlcr_uid=${mlcr_id_output%%[!0-9]*}
-    mlcr_user=${mlcr_id_output#*\(}
-    mlcr_user=${mlcr_user%\)}
 }
 
 # mlcr_print_machine: print what uname -m would, where the kernel tells it without another process.
@@ -149,94 +139,17 @@ mlcr_report_logout() {
     [ -z "$mlcr_killed_at_logout" ] || mlcr_print_record logout "$mlcr_killed_at_logout"
 }
 
-# mlcr_probe_host ROOT CUBE [PATH...]: prepare ROOT and, below it, the directory CUBE (empty: none),
-# and print what a run must know about the host; for each PATH, what is there.
-mlcr_probe_host() {
-    mlcr_root=$(mlcr_expand_home "$1")
-    mlcr_cube=$2
-    shift 2
-    mlcr_read_user
-    mlcr_print_record home "$HOME"
-    mlcr_print_record root "$mlcr_root"
-    mlcr_print_record user "$mlcr_user"
-    mlcr_print_record uid "$mlcr_uid"
-    mlcr_print_record machine "$(mlcr_print_machine)"
-    for mlcr_program in singularity apptainer; do
-        ! command -v "$mlcr_program" >/dev/null 2>&1 || mlcr_print_record program "$mlcr_program"
-    done
-    mlcr_report_logout
-    mlcr_print_record now "$(date +%s)"
-    mlcr_make_private_directories "$mlcr_root" "$mlcr_root/cubes" "$mlcr_root/data" "$mlcr_root/images" \
-        "$mlcr_root/jobs" "$mlcr_root/locks" "$mlcr_root/trials" "$mlcr_root/workspaces" || return 3
-    # The mirror itself takes on the modes that the cube has here; nobody gets past cubes/.
-    if [ -n "$mlcr_cube" ]; then
-        mlcr_make_directory "$mlcr_root/$mlcr_cube" || return 3
+# mlcr_list_gpus: print "NAME, MEMORY" of each GPU, one a line; status 127 where nobody can be asked. What
+# nvidia-smi says instead, when its driver does not answer, is on stdout as well. Some machines have
+# devices and no nvidia-smi.
+mlcr_list_gpus() {
+    if ! command -v nvidia-smi >/dev/null 2>&1; then
+        for mlcr_device in /dev/nvidia0 /dev/nvhost-gpu /dev/dxg; do
+            [ -e "$mlcr_device" ] || continue
+            echo "$mlcr_device"
+            return 0
+        done
+        return 127
     fi
-    mlcr_print_record root_id "$(mlcr_print_root_id "$mlcr_root")"
-    mlcr_print_record rsync "$(mlcr_print_rsync_version "$mlcr_root")"
-    for mlcr_path in "$@"; do
-        mlcr_path=$(mlcr_expand_home "$mlcr_path")
-        mlcr_print_record kind "$(mlcr_print_kind "$mlcr_path")$mlcr_path"
-    done
-}
-
-# mlcr_print_free_space PATH: print how many KiB are free where PATH is.
-mlcr_print_free_space() {
-    df -Pk -- "$1" | {
-        read -r _
-        read -r _ _ _ mlcr_free _
-        echo "$mlcr_free"
-    }
-}
-
-# mlcr_remove_partial_files PATH NAME: delete what a transfer to PATH that was not completed left in directories
-# called NAME, and print how many KiB are free there then.
-mlcr_remove_partial_files() {
-    mlcr_existing=$1
-    [ -d "$mlcr_existing" ] || mlcr_existing=${mlcr_existing%/*}
-    find "$mlcr_existing" -type d -name "$2" -prune -exec rm -rf -- {} +
-    mlcr_print_free_space "$mlcr_existing"
-}
-
-# mlcr_prepare_paths COPIES [SOURCE TARGET]... DIRECTORY...: copy each of COPIES sources to its target
-# unless that exists, then make the directories that tasks expect; all of it readable as the user's
-# own files are (the tree above is private).
-mlcr_prepare_paths() {
-    umask 022
-    mlcr_copies=$1
-    shift
-    while [ "$mlcr_copies" -gt 0 ]; do
-        [ -e "$2" ] || mlcr_copy_atomically "$1" "$2" || return 1
-        shift 2
-        mlcr_copies=$((mlcr_copies - 1))
-    done
-    # Most of the time they are there, and a process less is started.
-    for mlcr_directory in "$@"; do
-        [ -d "$mlcr_directory" ] || {
-            mkdir -p -- "$@"
-            return
-        }
-    done
-}
-
-# mlcr_copy_atomically SOURCE TARGET: copy SOURCE, which becomes TARGET when all of it is there: who asks again,
-# after a connection that broke, must not take half a copy for a whole one.
-mlcr_copy_atomically() {
-    mlcr_folder=$(dirname -- "$2")
-    mlcr_new=$mlcr_folder/.mlcube-remote-copy.$$
-    mkdir -p -- "$mlcr_folder" && rm -rf -- "$mlcr_new" && cp -Rp -- "$1" "$mlcr_new" &&
-        [ ! -e "$2" ] && mv -- "$mlcr_new" "$2" && return
-    rm -rf -- "$mlcr_new"
-    [ -e "$2" ]
-}
-
-# mlcr_write_file FILE HOW TEXT: write TEXT into FILE, made "anew" or added to ("append"), readable as the
-# user's own files are.
-mlcr_write_file() {
-    umask 022
-    if [ "$2" = append ]; then
-        printf '%s' "$3" >>"$1"
-    else
-        mkdir -p -- "${1%/*}" && printf '%s' "$3" >"$1"
-    fi
+    mlcr_run_limited 30 nvidia-smi --query-gpu=name,memory.total --format=csv,noheader
 }

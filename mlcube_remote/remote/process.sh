@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2034 # functions of other files read what is set here
+# shellcheck disable=SC2034,SC2154 # functions of other files set and read variables
 # SPDX-License-Identifier: Apache-2.0
 # Which process is which: pids are used again, so the boot and the start time belong to a name.
 
@@ -57,9 +57,4 @@ mlcr_identify_process() {
 mlcr_is_process_alive() {
     mlcr_read_boot_id
     [ "$1" = "$mlcr_this_boot_id" ] && mlcr_read_start_time "$2" && [ "$mlcr_ticks" = "$3" ]
-}
-
-# mlcr_write_atomically FILE TEXT: put TEXT into FILE; a reader sees the old file or the new one, whole.
-mlcr_write_atomically() {
-    printf '%s\n' "$2" >"$1.new" && mv -- "$1.new" "$1"
 }

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # functions of other files set variables
+# shellcheck disable=SC2034,SC2154 # functions of other files set and read variables
 # SPDX-License-Identifier: Apache-2.0
 # Images of Singularity and Apptainer: files that are built where they run. An image is built under
 # another name and appears under its own whole, or not at all. Beside it stands its stamp,

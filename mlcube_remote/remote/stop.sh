@@ -1,4 +1,5 @@
 # shellcheck shell=sh
+# shellcheck disable=SC2034,SC2154 # functions of other files set and read variables
 # SPDX-License-Identifier: Apache-2.0
 # Ending tasks before their time.
 
@@ -41,26 +42,6 @@ mlcr_stop_task() {
     elif [ -s "$1/group" ]; then
         mlcr_stop_group "$1" "$2"
     fi
-}
-
-# mlcr_run_engine DIRECTORY WORD...: run the task's engine with these words.
-mlcr_run_engine() (
-    mlcr_dir=$1
-    shift
-    # shellcheck disable=SC1091 # made by mlcr_write_task
-    . "$mlcr_dir/engine"
-    exec "$@"
-)
-
-# mlcr_wait_for_container_id DIRECTORY: wait until the engine has told the container's id, or the task ended.
-mlcr_wait_for_container_id() {
-    mlcr_waited_s=0
-    until [ -s "$1/cid" ] || mlcr_has_ended "$1"; do
-        [ $mlcr_waited_s -lt 30 ] || return 1
-        mlcr_waited_s=$((mlcr_waited_s + 1))
-        sleep 1
-    done
-    [ -s "$1/cid" ]
 }
 
 # mlcr_stop_group DIRECTORY GRACE: end the process group of an engine without containers of its own
