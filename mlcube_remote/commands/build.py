@@ -169,6 +169,9 @@ def _task(
         launch_at=len(image.engine) + 1,
         environment=environment,
         writable=writable,
+        outputs=tuple(
+            (mount.source, mount.target) for mount in bindings.mounts if mount.opts != "ro"
+        ),
         directories=directories,
         creates=missing_directories(directories, kind_of),
         copies=copies,

@@ -56,7 +56,7 @@ def hold_claim(
         if not progress.is_launched:
             # Without a connection the host sees that the claim is abandoned.
             with suppress(HostError):
-                job.line.connection.call("mlcr_give_back", handle.job_dir)
+                job.line.connection.call("mlcr_release_job", handle.job_dir)
         raise
 
 
@@ -75,7 +75,7 @@ def _claim(job: JobContext, plan: JobPlan, handle: JobHandle, connection: Connec
             return Claim.OURS_UNCHANGED if found.is_kept else Claim.OURS
         if found.state != "abandoned":
             return Claim.OTHER_CLIENT
-        connection.call("mlcr_remove", handle.root, handle.job_id)
+        connection.call("mlcr_remove_job", handle.root, handle.job_id)
 
 
 def _claim_again(job: JobContext, plan: JobPlan, handle: JobHandle, connection: Connection) -> None:
@@ -95,7 +95,7 @@ def join_other_client(job: JobContext, handle: JobHandle) -> None:
         StateUnknownError: The other client did not launch it.
     """
     line = job.line
-    text = line.steadily(lambda at: at.call("mlcr_line", f"{handle.job_dir}/request")).text
+    text = line.steadily(lambda at: at.call("mlcr_print_line", f"{handle.job_dir}/request")).text
     if (others := _task_names(text)) != [task.task for task in handle.tasks]:
         raise PlanError(
             f"{handle.host}: run {handle.run_id} has other tasks on this host: "

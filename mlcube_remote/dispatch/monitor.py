@@ -88,7 +88,7 @@ def _find_missing(
 
 
 def _read_kind(path: str, connection: Connection) -> str:
-    return connection.call("mlcr_kind", path).text.strip()
+    return connection.call("mlcr_print_kind", path).text.strip()
 
 
 def _follow_tasks(
@@ -149,7 +149,7 @@ def find_offsets(
 
 
 def _find_offset(file: str, lines: str, connection: Connection) -> int:
-    return int(connection.call("mlcr_tail", file, lines).text or 0)
+    return int(connection.call("mlcr_print_tail_offset", file, lines).text or 0)
 
 
 def _warn_about(job: JobContext, handle: JobHandle, task: str, report: TaskReport) -> None:

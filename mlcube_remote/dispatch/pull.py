@@ -15,10 +15,14 @@ from mlcube_remote.events.model import Stage
 from mlcube_remote.events.outcome import PulledOutput, Status, TaskOutcome
 from mlcube_remote.events.output_content import describe_output
 from mlcube_remote.files.download import DownloadResult, download
+from mlcube_remote.files.received import Omitted
 from mlcube_remote.jobs.handle import JobHandle
 from mlcube_remote.plan.outputs import DownloadFolder, DownloadRequest
 from mlcube_remote.runs.digests import Digests
 from mlcube_remote.transport.base import Connection
+
+_SHOWN_OMITTED = 3
+"""Number of omitted entries that a warning names."""
 
 
 @attrs.frozen(kw_only=True)
@@ -60,7 +64,7 @@ def pull_into(
     if handle.job and not names and not running and _has_ended(handle, progress.tasks):
         # From now on the host may delete the job's own workspace with the job's directory.
         marker = f"{handle.job_dir}/pulled"
-        job.line.steadily(lambda at: at.call("mlcr_write", marker, "anew", ""))
+        job.line.steadily(lambda at: at.call("mlcr_write_file", marker, "anew", ""))
 
 
 def _pull(
@@ -92,6 +96,7 @@ def _pull(
             for folder in select_outputs(handle.folders, tasks, names):
                 result = job.line.steadily(partial(_download, job, handle, folder, running))
                 outputs += result.outputs
+                _warn_of_omitted(job, result.omitted)
                 missing += result.missing
                 errors += [result.left] if result.left is not None else []
                 details.append(str(result.moved))
@@ -119,6 +124,14 @@ def _download(
         running=running,
         waiting=lambda: job.info("waiting: another client is pulling these outputs"),
     )
+
+
+def _warn_of_omitted(job: JobContext, omitted: Sequence[Omitted]) -> None:
+    """Show the first few entries that were not pulled, and how many there are."""
+    if omitted:
+        shown = "; ".join(map(str, omitted[:_SHOWN_OMITTED]))
+        more = len(omitted) - _SHOWN_OMITTED
+        job.warn(f"not pulled: {shown}" + (f"; and {more} more" if more > 0 else ""))
 
 
 def _describe_in_place(handle: JobHandle, tasks: set[str]) -> list[PulledOutput]:

@@ -135,7 +135,7 @@ def require_mirrored_inputs(job: JobContext, plan: JobPlan) -> None:
         if value in made or not is_made_by_cube(item, cube):
             continue
         path = plan.paths.mirror(item.local, cube)
-        if job.line.connection.call("mlcr_kind", path).text.strip() == "-":
+        if job.line.connection.call("mlcr_print_kind", path).text.strip() == "-":
             raise PlanError(
                 f"{plan.spec.host.name}: {task}.{item.parameter.name}: input {value!r} is "
                 "neither on this machine nor on the host",
@@ -244,7 +244,7 @@ def _upload_tree(job: JobContext, tree: UploadTree, connection: Connection) -> U
 
 def _make_directories(directories: Sequence[str], connection: Connection) -> None:
     words = Prerequisites(directories=tuple(directories)).words
-    reply = connection.call("mlcr_prepare", *words)
+    reply = connection.call("mlcr_prepare_paths", *words)
     if not reply.ok:
         raise preparation_error(connection, reply)
 
@@ -333,7 +333,7 @@ def _write_files(files: Sequence[tuple[GeneratedFile, str]], connection: Connect
         chunks = [text[at : at + _CHUNK] for at in range(0, len(text), _CHUNK)] or [""]
         for number, chunk in enumerate(chunks):
             mode = "append" if number else "anew"
-            reply = connection.call("mlcr_write", path, mode, chunk)
+            reply = connection.call("mlcr_write_file", path, mode, chunk)
             if not reply.ok:
                 reason = reply.stderr.decode("utf-8", "replace").strip()
                 raise HostError(connection.name, f"{path} could not be written: {reason}")

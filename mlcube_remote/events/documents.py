@@ -46,6 +46,7 @@ def _output(output: PulledOutput) -> dict[str, Any]:
         "name": output.name,
         "path": str(output.path),
         "partial": output.is_partial,
+        "omitted": list(output.omitted),
         "files": None if content is None else content.files,
         "size": None if content is None else content.size,
         "sha256": None if content is None else content.sha256,

@@ -62,6 +62,8 @@ class PulledOutput:
     """Whether its task was still running, or had failed, when it was pulled."""
     content: OutputContent | None = None
     """Its size, digest and metrics; ``None`` if it could not be read."""
+    omitted: tuple[str, ...] = ()
+    """Entries that were not pulled, each with the reason."""
 
 
 @attrs.frozen(kw_only=True)

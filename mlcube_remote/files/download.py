@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 import shutil
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from mlcube_remote.events.output_content import describe_output
 from mlcube_remote.files import staging
 from mlcube_remote.files.checksums import find_mismatches
 from mlcube_remote.files.merge import merge
+from mlcube_remote.files.received import ContainerMount, Omitted, check_received
 from mlcube_remote.files.rsync import (
     IO_TIMEOUT,
     SOME_FILES,
@@ -68,6 +70,8 @@ class DownloadResult:
     """Declared outputs that the task did not make."""
     left: TransferError | None = None
     """The error for files that this user may not read on the host; all others were pulled."""
+    omitted: tuple[Omitted, ...] = ()
+    """Entries of the outputs that were not pulled, such as a link to a path of the container."""
 
 
 def download(
@@ -116,8 +120,8 @@ def _fetch(
     try:
         # An earlier pull of this run may have been killed, or may have pulled other outputs.
         staging.prune(room, _declared(folder))
-        done, left = _transfer(connection, folder, room, running=running)
-        staging.check(host, room, _declared(folder))
+        received = _transfer(connection, folder, room, running=running)
+        omitted = (*received.omitted, *_check(connection, folder, room))
         changing = _verify(connection, folder, room, digests, running=running)
     except UnsafeContentError:
         # None of these files may be used by the next pull.
@@ -140,13 +144,19 @@ def _fetch(
             path=folder.target / item.path,
             is_partial=running or item in changing,
             content=contents[item.path],
+            omitted=tuple(str(each) for each in omitted if _declares(item, each.path)),
         )
         for item in folder.outputs
         if item not in absent
     )
     # A file that could not be read may exist, so it is not called missing.
-    missing = () if left is not None else absent
-    return DownloadResult(moved=done, outputs=arrived, missing=missing, left=left)
+    return DownloadResult(
+        moved=received.stats,
+        outputs=arrived,
+        missing=() if received.left is not None else absent,
+        left=received.left,
+        omitted=omitted,
+    )
 
 
 def _verify(
@@ -164,7 +174,7 @@ def _verify(
     if wrong:
         # Most likely a file changed between transfer and checksum: transfer it again.
         _transfer(connection, folder, room, "--checksum", running=running)
-        staging.check(connection.name, room, _declared(folder))
+        _check(connection, folder, room)
         wrong = find_mismatches(connection, folder.remote, room, wrong, digests)
     if wrong and not running:
         raise TransferError(
@@ -173,10 +183,20 @@ def _verify(
             hint="a process on the host still changes it; pull again: mlcube-remote pull",
         )
     return frozenset(
-        item
-        for item in folder.outputs
-        if any(name == item.path or name.startswith(item.path + "/") for name in wrong)
+        item for item in folder.outputs if any(_declares(item, name) for name in wrong)
     )
+
+
+def _check(connection: Connection, folder: DownloadFolder, room: Path) -> tuple[Omitted, ...]:
+    mounts = [
+        ContainerMount(posixpath.relpath(source, folder.remote), target)
+        for source, target in folder.mounts
+    ]
+    return check_received(connection.name, room, _declared(folder), mounts)
+
+
+def _declares(item: DownloadRequest, path: str) -> bool:
+    return staging.DeclaredOutput(path=item.path, directory=None).contains(path)
 
 
 def _declared(folder: DownloadFolder) -> tuple[staging.DeclaredOutput, ...]:
@@ -185,15 +205,21 @@ def _declared(folder: DownloadFolder) -> tuple[staging.DeclaredOutput, ...]:
     )
 
 
+@attrs.frozen(kw_only=True)
+class _Received:
+    """The result of one transfer into the staging directory."""
+
+    stats: TransferStats
+    left: TransferError | None = None
+    """The error for files that this user may not read on the host; others were transferred."""
+    omitted: tuple[Omitted, ...] = ()
+    """Pipes, sockets and devices."""
+
+
 def _transfer(
     connection: Connection, folder: DownloadFolder, room: Path, *more: str, running: bool
-) -> tuple[TransferStats, TransferError | None]:
-    """Let rsync fill the staging directory.
-
-    Returns:
-        Statistics, and the error for files that this user may not read on the host, if any; all
-        other files were transferred.
-    """
+) -> _Received:
+    """Let rsync fill the staging directory."""
     basis = [f"--link-dest={folder.basis}"] if folder.basis and folder.basis.is_dir() else []
     free = shutil.disk_usage(room).free
     limit = max(free - _RESERVE, 0)
@@ -210,33 +236,25 @@ def _transfer(
         ],
         stdin=names,
     )
-    host = connection.name
-    if special := _NONREGULAR.search(result.stdout):
-        raise UnsafeContentError(
-            host,
-            f"refused what the host sent back: {_shown(special[1])} "
-            "is neither a file nor a directory",
-            hint="none of these files was put in place",
-        )
     if large := _OVER_SIZE.search(result.stdout):
         raise TransferError(
-            host,
-            f"pull incomplete: {_shown(large[1])} is larger than this machine's free disk space "
-            f"({free:,} B)",
+            connection.name,
+            f"pull incomplete: {os.fsdecode(large[1])!r} is larger than this machine's free disk "
+            f"space ({free:,} B)",
             hint="free some space and pull again; the outputs are still on the host",
         )
-    left = None
+    omitted = tuple(
+        Omitted(os.fsdecode(name), "is neither a file nor a directory")
+        for name in _NONREGULAR.findall(result.stdout)
+    )
+    stats = parse_stats(result)
     if running and result.code == VANISHED:
         # The task is running, and may delete its files at any time.
-        return parse_stats(result), None
+        return _Received(stats=stats, omitted=omitted)
     try:
-        check(host, "pull", result)
+        check(connection.name, "pull", result)
     except TransferError as problem:
         if result.code != SOME_FILES or b"Permission denied" not in result.stderr:
             raise
-        left = problem
-    return parse_stats(result), left
-
-
-def _shown(name: bytes) -> str:
-    return repr(os.fsdecode(name))
+        return _Received(stats=stats, omitted=omitted, left=problem)
+    return _Received(stats=stats, omitted=omitted)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Check files received from a host in a staging directory, before they are moved into place.
+"""Staging directories: where a pull receives files before they are checked and put in place.
 
 rsync writes into a directory of its own, because a host can add files of its choice to a directory
 that it sends. Only declared outputs leave the staging directory, and only by rename.
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import attrs
 
-from mlcube_remote.errors import TransferError, UnsafeContentError
+from mlcube_remote.errors import TransferError
 from mlcube_remote.runs.locks import take
 from mlcube_remote.trust.confined_paths import LinkInPathError, open_below
 
@@ -27,13 +27,6 @@ PARTIAL = ".mlcube-remote-partial"
 """Directory for partial files beside each file, so that rsync can complete them later."""
 
 _PREFIX = ".mlcube-remote-pull-"
-
-MAX_ENTRIES = 1_000_000
-"""Maximum number of files in one pull; a hostile host might send any number."""
-
-
-MAX_DEPTH = 200
-"""Maximum number of nested directories in one pull."""
 
 
 @attrs.frozen(kw_only=True)
@@ -44,6 +37,23 @@ class DeclaredOutput:
     """POSIX path below the directory; never absolute, never with ``..``."""
     directory: bool | None
     """``None``: not declared, both kinds are allowed."""
+
+    def contains(self, path: str) -> bool:
+        """Return whether ``path`` is the output or below it."""
+        if path == self.path:
+            return True
+        return self.directory is not False and (
+            self.path == "." or path.startswith(self.path + "/")
+        )
+
+    def is_below(self, path: str) -> bool:
+        """Return whether the output is below the directory ``path``."""
+        return self.path.startswith(path + "/")
+
+
+def owner_of(path: str, outputs: Iterable[DeclaredOutput]) -> DeclaredOutput | None:
+    """Return the output that ``path`` belongs to."""
+    return next((output for output in outputs if output.contains(path)), None)
 
 
 @contextlib.contextmanager
@@ -132,12 +142,13 @@ def empty(folder: Path) -> None:
     with os.scandir(folder) as entries:
         for entry in list(entries):
             if entry.is_dir(follow_symlinks=False):
-                _remove_tree(entry.path)
+                remove_tree(entry.path)
             else:
                 os.unlink(entry.path)
 
 
-def _remove_tree(path: str | Path) -> None:
+def remove_tree(path: str | Path) -> None:
+    """Delete a directory and everything in it, however deep."""
     try:
         shutil.rmtree(path)
     except RecursionError:
@@ -153,13 +164,14 @@ def prune(folder: Path, declared: Iterable[DeclaredOutput]) -> None:
     outputs = tuple(declared)
     undeclared = [
         relative
-        for relative, _ in _walk(folder)
-        if _owner(relative, outputs) is None and not _leads_to(relative, outputs)
+        for relative, _ in walk(folder)
+        if owner_of(relative, outputs) is None
+        and not any(output.is_below(relative) for output in outputs)
     ]
     for relative in undeclared:
         path = folder / relative
         if path.is_dir() and not path.is_symlink():
-            _remove_tree(path)
+            remove_tree(path)
         else:
             path.unlink(missing_ok=True)  # it was deleted with its directory
 
@@ -171,7 +183,7 @@ def remove_staging(target: Path, name: str) -> None:
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _remove_tree(folder)
+                remove_tree(folder)
             finally:
                 os.close(handle)
 
@@ -182,46 +194,14 @@ def transferred(folder: Path) -> tuple[str, ...]:
     The others are hard links to equal files on this machine.
     """
     found = []
-    for relative, entry in _walk(folder):
+    for relative, entry in walk(folder):
         about = entry.stat(follow_symlinks=False)
         if stat.S_ISREG(about.st_mode) and about.st_nlink == 1:
             found.append(relative)
     return tuple(found)
 
 
-def check(host: str, staging: Path, declared: Iterable[DeclaredOutput]) -> None:
-    """Refuse a staging directory that contains anything but declared, harmless files.
-
-    Args:
-        host: Inventory name, for the message.
-        staging: The directory that rsync filled.
-        declared: The requested outputs.
-
-    Raises:
-        UnsafeContentError: It contains an undeclared file, a device, socket or pipe, or a link that
-            leaves its output; the message names it.
-    """
-    outputs = tuple(declared)
-    for count, (relative, entry) in enumerate(_walk(staging)):
-        if count >= MAX_ENTRIES:
-            raise _unsafe(host, f"more than {MAX_ENTRIES:,} files")
-        if relative.count("/") >= MAX_DEPTH:
-            raise _unsafe(host, f"more than {MAX_DEPTH} nested directories")
-        mode = entry.stat(follow_symlinks=False).st_mode
-        owner = _owner(relative, outputs)
-        if owner is None:
-            if stat.S_ISDIR(mode) and _leads_to(relative, outputs):
-                continue
-            raise _unsafe(host, f"{relative!r} was not declared as an output")
-        if stat.S_ISLNK(mode):
-            _check_link(host, staging, relative, owner)
-        elif not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-            raise _unsafe(host, f"{relative!r} is neither a file nor a directory")
-        elif relative == owner.path and owner.directory is not None:
-            _check_kind(host, relative, mode, directory=owner.directory)
-
-
-def _walk(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+def walk(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """Yield (path below ``folder``, entry), directories before their contents.
 
     A host chooses the depth of a tree, so this must not recurse.
@@ -237,49 +217,3 @@ def _walk(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
                 yield relative, entry
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(relative + "/")
-
-
-def _leads_to(relative: str, outputs: Iterable[DeclaredOutput]) -> bool:
-    return any(output.path.startswith(relative + "/") for output in outputs)
-
-
-def _owner(relative: str, outputs: Iterable[DeclaredOutput]) -> DeclaredOutput | None:
-    for output in outputs:
-        if relative == output.path:
-            return output
-        if output.directory is not False and (
-            output.path == "." or relative.startswith(output.path + "/")
-        ):
-            return output
-    return None
-
-
-def _check_link(host: str, staging: Path, relative: str, owner: DeclaredOutput) -> None:
-    """Refuse a link that leaves its output.
-
-    ``..`` is allowed only at the start: after a name, which may itself be a link, ``..`` leads to
-    where that link points, whatever the text says. Without it, a chain of links that each stay
-    inside cannot lead out.
-    """
-    target = os.readlink(staging / relative)
-    names = [name for name in target.split("/") if name not in {"", "."}]
-    ups = next((count for count, name in enumerate(names) if name != ".."), len(names))
-    inside = os.path.normpath(os.path.join(os.path.dirname(relative), target))
-    leaves = os.path.isabs(target) or inside == ".." or inside.startswith("../")
-    is_within = owner.path == "." or (inside + "/").startswith(owner.path + "/")
-    if leaves or ".." in names[ups:] or not is_within:
-        raise _unsafe(host, f"{relative!r} is a link that leaves its output (to {target!r})")
-
-
-def _check_kind(host: str, relative: str, mode: int, *, directory: bool) -> None:
-    if stat.S_ISDIR(mode) != directory:
-        found, expected = ("directory", "file") if stat.S_ISDIR(mode) else ("file", "directory")
-        raise _unsafe(host, f"{relative!r} is a {found}, but was declared as a {expected}")
-
-
-def _unsafe(host: str, what: str) -> UnsafeContentError:
-    return UnsafeContentError(
-        host,
-        f"refused what the host sent back: {what}",
-        hint="none of these files was put in place; look at the outputs on the host first",
-    )

@@ -50,7 +50,7 @@ def follow_task(
 
     def listen(connection: Connection) -> TaskReport:
         connection.stream(
-            "mlcr_follow",
+            "mlcr_follow_task",
             handle.job_dir,
             str(number),
             str(received[Stream.STDOUT]),
@@ -69,7 +69,7 @@ def follow_task(
                 elsewhere(report.node)
             node = report.node
         elif can_be_adopted(report):
-            line.steadily(lambda at: at.call("mlcr_adopt", handle.job_dir, str(number)))
+            line.steadily(lambda at: at.call("mlcr_adopt_task", handle.job_dir, str(number)))
             adopted()
         elif not report.alive:
             return report
@@ -96,7 +96,7 @@ def fetch_rest(
     for stream, size in report.sizes.items():
         file, at = f"{handle.task_dir(number)}/{stream.value}", received[stream]
         while at < size:
-            rest = connection.call("mlcr_bytes", file, str(at)).stdout
+            rest = connection.call("mlcr_print_bytes", file, str(at)).stdout
             if not rest:
                 break
             sink(stream, rest)

@@ -181,6 +181,7 @@ def _folder(item: Mapping[str, Any]) -> DownloadFolder:
         target=target,
         basis=None if basis is None else Path(_text(basis)),
         outputs=outputs,
+        mounts=tuple((_text(source), _text(target)) for source, target in item.get("mounts", ())),
         anchor=None if anchor is None else Path(_text(anchor)),
     )
 

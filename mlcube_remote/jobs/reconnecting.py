@@ -76,7 +76,7 @@ class Line:
 
     def _answers(self) -> bool:
         try:
-            return self.connection.call("mlcr_boot", timeout=_PULSE).ok
+            return self.connection.call("mlcr_print_boot_id", timeout=_PULSE).ok
         except StateUnknownError:
             return False
 
@@ -110,7 +110,7 @@ class Line:
             try:
                 self._take(fresh)
                 # A login that succeeds is no proof that the host does anything after it.
-                fresh.call("mlcr_boot")
+                fresh.call("mlcr_print_boot_id")
                 self.on_reconnect(fresh)
             except StateUnknownError as missed:
                 if time.monotonic() > deadline or self._gone.wait(_jittered(pause)):

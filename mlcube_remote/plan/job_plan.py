@@ -147,7 +147,7 @@ def plan_placed(
         host_recipe=recipe,
         assumed_kinds=assumed,
         probe_paths=(*probed, *([recipe] if recipe else ())),
-        folders=_folders(job),
+        folders=_folders(job, built.tasks),
         in_place=_outputs_in_place(job),
         lock=f"{paths.root}/locks/{slug('workspace', of=paths.workspace)}",
         group="" if spec.trial is None else spec.request.run_id,
@@ -263,12 +263,14 @@ def _environment(spec: JobSpec) -> dict[str, Secret]:
     return {**inherited, **spec.request.env}
 
 
-def _folders(job: PlacedJob) -> tuple[DownloadFolder, ...]:
+def _folders(job: PlacedJob, built: Sequence[TaskCommands]) -> tuple[DownloadFolder, ...]:
     if job.spec.host.is_local:
         return ()
-    return download_folders(
+    folders = download_folders(
         job.spec.cube, job.task_parameters(), job.paths, results=job.spec.results
     )
+    mounts = dict.fromkeys(mount for commands in built for mount in commands.outputs)
+    return tuple(attrs.evolve(folder, mounts=tuple(mounts)) for folder in folders)
 
 
 def _outputs_in_place(job: PlacedJob) -> tuple[DownloadRequest, ...]:

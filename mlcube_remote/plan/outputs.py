@@ -34,6 +34,8 @@ class DownloadFolder:
     basis: Path | None
     """A local folder; files that it has unchanged are not transferred."""
     outputs: tuple[DownloadRequest, ...]
+    mounts: tuple[tuple[str, str], ...] = ()
+    """(path on the host, path in the container) of directories that the tasks could write to."""
     anchor: Path | None = None
     """The part of ``target`` that the user named: a link below it is never followed, because the
     cube may have planted it. ``None``: all of ``target``."""

@@ -20,7 +20,7 @@ PATHS = HostPaths(root="/r", home="/h", cube="/r/c", workspace="/r/c/w", job_dir
 def refused(said: str, *, verb: str = "pull", source: str = "") -> ConfigureError:
     events: list[Event] = []
     host = FakeConnection("gpu01")
-    host.answer("mlcr_attended", Reply(1, b"", said.encode()))
+    host.answer("mlcr_run_while_connected", Reply(1, b"", said.encode()))
     needed = ImageCommands(
         platform="docker",
         image="x:1",

@@ -29,7 +29,7 @@ class Dials:
 
     def __call__(self, host: Host, _note: Callable[[str], None]) -> Connection:
         connection = FakeConnection(host.name)
-        connection.answer("mlcr_boot", ALIVE)
+        connection.answer("mlcr_print_boot_id", ALIVE)
         self.made.append(connection)
         return connection
 
@@ -68,7 +68,7 @@ def test_each_job_has_one_for_itself_and_the_next_one_takes_what_is_left(
 def test_one_that_has_died_meanwhile_is_dialled_anew(pool: ConnectionPool, dials: Dials) -> None:
     """Else a job would wait for its host's return, where it could go to another one."""
     left = FakeConnection("gpu")
-    left.answer("mlcr_boot", StateUnknownError("gpu", "connection lost"))
+    left.answer("mlcr_print_boot_id", StateUnknownError("gpu", "connection lost"))
     pool.give_back(left)
     assert pool.take(GPU, note) is dials.made[0]
     assert left.is_closed

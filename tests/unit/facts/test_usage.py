@@ -36,7 +36,9 @@ TOLD = [
 
 def asked(*told: str) -> HostUsage:
     connection = FakeConnection("gpu01")
-    connection.answer("mlcr_top", Reply(0, "".join(f"{each}\0" for each in told).encode(), b""))
+    connection.answer(
+        "mlcr_report_usage", Reply(0, "".join(f"{each}\0" for each in told).encode(), b"")
+    )
     return read_usage(connection, HOST)
 
 
@@ -92,7 +94,7 @@ def test_a_host_that_cannot_be_asked_is_an_answer_too() -> None:
         if host.name == "gone":
             raise UnreachableError("gone", "no route")
         connection = FakeConnection(host.name)
-        connection.answer("mlcr_top", Reply(2, b"", b"sh: broken\n"))
+        connection.answer("mlcr_report_usage", Reply(2, b"", b"sh: broken\n"))
         return connection
 
     gone, broken = read_usage_of_all([Host(name="gone"), HOST], connect)
@@ -135,7 +137,9 @@ def test_a_holder_that_is_no_job_is_shown_as_it_is(job: str) -> None:
 def test_gpus_that_the_inventory_leaves_out_are_not_free() -> None:
     connection = FakeConnection("gpu01")
     told = [f"gpu={n}, GPU-{n}, NVIDIA H100, 81559, 0, 0" for n in range(3)]
-    connection.answer("mlcr_top", Reply(0, "".join(f"{each}\0" for each in told).encode(), b""))
+    connection.answer(
+        "mlcr_report_usage", Reply(0, "".join(f"{each}\0" for each in told).encode(), b"")
+    )
     found = read_usage(connection, attrs.evolve(HOST, gpus=("1", "GPU-2")))
     assert [gpu.is_free for gpu in found.gpus] == [False, True, True]
     text = top_text([found])

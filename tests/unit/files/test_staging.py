@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from mlcube_remote.errors import TransferError, UnsafeContentError
-from mlcube_remote.files import staging
+from mlcube_remote.files import received, staging
 from mlcube_remote.files.merge import merge
-from mlcube_remote.files.staging import DeclaredOutput, check
+from mlcube_remote.files.received import ContainerMount, check_received
+from mlcube_remote.files.staging import DeclaredOutput
 
 DECLARED = (
     DeclaredOutput(path="model", directory=True),
@@ -43,6 +44,16 @@ def make_socket(path: Path) -> None:
     os.chdir(here)
 
 
+def fill_directory_for_a_file(room: Path) -> None:
+    instead(room / "out/m.json", None)
+    (room / "out/m.json/x").write_text("")
+
+
+def file_for_a_directory(room: Path) -> None:
+    shutil.rmtree(room / "model")
+    (room / "model").write_text("")
+
+
 def instead(path: Path, target: str | None) -> None:
     """Put a link (or a directory) where something else is."""
     if path.is_dir():
@@ -55,30 +66,54 @@ def instead(path: Path, target: str | None) -> None:
         path.symlink_to(target)
 
 
-HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
-    "a name nobody declared": (lambda r: (r / "mlcube.yaml").write_text(""), "was not declared"),
-    "a name beside a file": (lambda r: (r / "out/other").write_text(""), "was not declared"),
-    "a folder nobody declared": (lambda r: (r / ".ssh").mkdir(), "was not declared"),
-    "a pipe": (lambda r: os.mkfifo(r / "model/pipe"), "neither a file nor a directory"),
-    "a socket": (lambda r: make_socket(r / "model/s"), "neither a file nor a directory"),
-    "an absolute link": (lambda r: (r / "model/l").symlink_to("/etc"), "leaves its output"),
-    "a link upwards": (lambda r: (r / "model/l").symlink_to("../../x"), "leaves its output"),
-    "a link to a neighbour": (lambda r: (r / "model/l").symlink_to("../out"), "leaves its output"),
+HOSTILE: dict[str, Callable[[Path], object]] = {
+    "a name that was not declared": lambda r: (r / "mlcube.yaml").write_text(""),
+    "a name beside a file": lambda r: (r / "out/other").write_text(""),
+    "a directory that was not declared": lambda r: (r / ".ssh").mkdir(),
+    "a link for the directory above": lambda r: instead(r / "out", "/tmp"),
+    "a link beside a file": lambda r: (r / "out/l").symlink_to("m.json"),
+}
+
+ODD: dict[str, tuple[Callable[[Path], object], str, str]] = {
+    "a pipe": (lambda r: os.mkfifo(r / "model/p"), "model/p", "is neither a file nor a directory"),
+    "a socket": (lambda r: make_socket(r / "model/s"), "model/s", "is neither a file nor"),
+    "an absolute link": (
+        lambda r: (r / "model/l").symlink_to("/etc"),
+        "model/l",
+        "'/etc', outside",
+    ),
+    "a link upwards": (lambda r: (r / "model/l").symlink_to("../../x"), "model/l", "outside its"),
+    "a link to a neighbour": (lambda r: (r / "model/l").symlink_to("../out"), "model/l", "outside"),
     "a link through a name": (
         lambda r: (r / "model/l").symlink_to("latest/../deep"),
-        "leaves its output",
+        "model/l",
+        "outside its output",
     ),
-    "a link for a file": (lambda r: instead(r / "out/m.json", "/etc/passwd"), "leaves its output"),
-    "a link for the folder above": (lambda r: instead(r / "out", "/tmp"), "was not declared"),
+    "a link for a file": (
+        lambda r: instead(r / "out/m.json", "/etc/passwd"),
+        "out/m.json",
+        "is a link to '/etc/passwd'",
+    ),
     "a directory for a file": (
         lambda r: instead(r / "out/m.json", None),
+        "out/m.json",
         "is a directory, but was declared as a file",
+    ),
+    "a full directory for a file": (
+        fill_directory_for_a_file,
+        "out/m.json",
+        "is a directory, but was declared as a file",
+    ),
+    "a file for a directory": (
+        file_for_a_directory,
+        "model",
+        "is a file, but was declared as a directory",
     ),
 }
 
 
 def test_what_was_declared_passes(room: Path) -> None:
-    check("h", room, DECLARED)
+    check_received("h", room, DECLARED)
 
 
 def test_links_may_lead_anywhere_inside_their_output(room: Path) -> None:
@@ -87,27 +122,64 @@ def test_links_may_lead_anywhere_inside_their_output(room: Path) -> None:
     (room / "any").unlink()
     (room / "any").mkdir()
     (room / "any/l").symlink_to("../any/x")
-    check("h", room, DECLARED)
+    check_received("h", room, DECLARED)
 
 
 def test_an_output_that_is_the_whole_workspace_may_contain_links(room: Path) -> None:
-    check("h", room, [DeclaredOutput(path=".", directory=True)])
+    check_received("h", room, [DeclaredOutput(path=".", directory=True)])
 
 
 @pytest.mark.parametrize("what", HOSTILE)
-def test_everything_else_is_refused_by_name(room: Path, what: str) -> None:
-    prepare, expected = HOSTILE[what]
-    prepare(room)
-    with pytest.raises(UnsafeContentError) as caught:
-        check("h", room, DECLARED)
-    assert expected in str(caught.value)
+def test_names_that_were_not_requested_are_refused(room: Path, what: str) -> None:
+    HOSTILE[what](room)
+    with pytest.raises(UnsafeContentError, match="was not declared") as caught:
+        check_received("h", room, DECLARED)
     assert caught.value.exit_code == 118
 
 
+@pytest.mark.parametrize("what", ODD)
+def test_an_odd_entry_is_omitted_and_the_rest_is_kept(room: Path, what: str) -> None:
+    prepare, path, reason = ODD[what]
+    before = {each for each in room.rglob("*") if not each.is_relative_to(room / path)}
+    prepare(room)
+    (omitted,) = check_received("h", room, DECLARED)
+    assert omitted.path == path
+    assert reason in omitted.reason
+    assert not os.path.lexists(room / path)
+    assert {*room.rglob("*")} == before
+    assert not check_received("h", room, DECLARED)
+
+
+MOUNTS = (ContainerMount("model", "/mlcube_io1"), ContainerMount("out", "/mlcube_io2"))
+
+
+@pytest.mark.parametrize(
+    ("place", "target", "rewritten"),
+    [
+        ("model/l", "/mlcube_io1/deep/w.bin", "deep/w.bin"),
+        ("model/deep/l", "/mlcube_io1/latest", "../latest"),
+        ("model/deep/l", "/mlcube_io1/", ".."),
+        ("model/deep/l", "//mlcube_io1//deep/./w.bin", "w.bin"),
+        ("model/l", "/mlcube_io2/m.json", None),
+        ("model/l", "/mlcube_io1/../etc", None),
+        ("model/l", "/mlcube_io10/x", None),
+        ("model/l", "/usr/share/zoneinfo/UTC", None),
+    ],
+)
+def test_links_to_paths_of_the_container_lead_to_the_same_file(
+    room: Path, place: str, target: str, rewritten: str | None
+) -> None:
+    (room / place).symlink_to(target)
+    omitted = check_received("h", room, DECLARED, MOUNTS)
+    assert [each.path for each in omitted] == ([] if rewritten else [place])
+    if rewritten:
+        assert os.readlink(room / place) == rewritten
+
+
 def test_the_number_of_files_is_bounded(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(staging, "MAX_ENTRIES", 4)
+    monkeypatch.setattr(received, "MAX_ENTRIES", 4)
     with pytest.raises(UnsafeContentError, match="more than 4 files"):
-        check("h", room, DECLARED)
+        check_received("h", room, DECLARED)
 
 
 def test_the_depth_of_directories_is_bounded_and_deep_trees_are_removed(room: Path) -> None:
@@ -119,7 +191,7 @@ def test_the_depth_of_directories_is_bounded_and_deep_trees_are_removed(room: Pa
     os.chdir(here)
     staging.prune(room, DECLARED)
     with pytest.raises(UnsafeContentError, match="more than 200 nested directories"):
-        check("h", room, DECLARED)
+        check_received("h", room, DECLARED)
     staging.empty(room)
     assert not list(room.iterdir())
 
@@ -220,8 +292,7 @@ def test_two_pulls_of_a_hostile_host_write_nothing_outside(room: Path, tmp_path:
     (room / "model/deep/x").mkdir()
     (room / "model/inner").symlink_to("deep/x")
     (room / "model/out").symlink_to("inner/../../..")
-    with pytest.raises(UnsafeContentError, match="leaves its output"):
-        check("h", room, DECLARED)
+    assert [each.path for each in check_received("h", room, DECLARED)] == ["model/out"]
     (target / "model").mkdir(parents=True)
     (target / "model/deep").symlink_to(tmp_path)
     with pytest.raises(TransferError, match="deep is a link"):
@@ -238,7 +309,7 @@ def test_what_a_killed_rsync_left_is_pruned_and_what_is_wanted_stays(room: Path)
     half.parent.mkdir()
     half.write_text("half")
     staging.prune(room, DECLARED)
-    check("h", room, DECLARED)
+    check_received("h", room, DECLARED)
     assert not any((room / name).exists() for name in useless)
     assert half.read_text() == "half"
     assert (room / "model/deep/w.bin").read_text() == "weights"

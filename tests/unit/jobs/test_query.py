@@ -37,7 +37,7 @@ def told(state: str, *tasks: Task, job: str = TICKET.job_id, **more: str) -> byt
 
 def asked(answer: bytes) -> tuple[FoundJob, ...]:
     host = FakeConnection("gpu")
-    host.answer("mlcr_survey", Reply(0, answer, b""))
+    host.answer("mlcr_report_jobs", Reply(0, answer, b""))
     return query_host(host, GPU, everything=True)
 
 
@@ -95,7 +95,7 @@ def test_a_host_that_cannot_be_asked_is_an_answer_too() -> None:
         if host.name == "down":
             raise UnreachableError("down", "connection refused")
         connection = FakeConnection(host.name)
-        connection.answer("mlcr_survey", Reply(0, told("running", RUNS), b""))
+        connection.answer("mlcr_report_jobs", Reply(0, told("running", RUNS), b""))
         return connection
 
     surveys = query_all([GPU, Host(name="down")], connect, everything=False)
@@ -141,8 +141,8 @@ def test_only_old_jobs_that_have_ended_are_cleaned_away() -> None:
 def test_a_job_that_came_to_life_again_is_not_said_to_be_removed() -> None:
     (first, second) = (*asked(told("ended", WELL)), *asked(told("ended", WELL, job="other")))
     connection = FakeConnection("gpu")
-    connection.answer("mlcr_remove", Reply(18, b"", b""), Reply(0, b"", b""))
-    connection.answer("mlcr_sweep", Reply(0, b"", b""))
+    connection.answer("mlcr_remove_job", Reply(18, b"", b""), Reply(0, b"", b""))
+    connection.answer("mlcr_remove_leftovers", Reply(0, b"", b""))
     (done,) = clean_all([GPU], {"gpu": [first, second]}, lambda _: connection)
     assert done.removed == (second,)
     assert connection.is_closed

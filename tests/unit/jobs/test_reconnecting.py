@@ -66,11 +66,11 @@ def fake(**answers: Reply | HostError | Callable[..., Reply]) -> FakeConnection:
 
 
 def test_work_is_done_again_on_a_new_connection() -> None:
-    first = fake(mlcr_boot=LOST, mlcr_kind=LOST)
-    second = fake(mlcr_boot=OK, mlcr_kind=Reply(0, b"d", b""))
+    first = fake(mlcr_print_boot_id=LOST, mlcr_print_kind=LOST)
+    second = fake(mlcr_print_boot_id=OK, mlcr_print_kind=Reply(0, b"d", b""))
     exchange = Exchange([DOWN, DOWN, second])
     line = exchange.line(first)
-    assert line.steadily(lambda at: at.call("mlcr_kind", "/")).text == "d"
+    assert line.steadily(lambda at: at.call("mlcr_print_kind", "/")).text == "d"
     assert line.connection is second
     assert first.is_closed
     assert exchange.notes() == ["connection lost; reconnecting", "connected again"]
@@ -83,17 +83,17 @@ def test_work_is_done_again_on_a_new_connection() -> None:
 def test_a_host_that_stays_away_is_given_up_with_the_next_step(
     refused: HostError, timeout: float
 ) -> None:
-    line = Exchange([refused]).line(fake(mlcr_boot=LOST, mlcr_kind=LOST), timeout)
+    line = Exchange([refused]).line(fake(mlcr_print_boot_id=LOST, mlcr_print_kind=LOST), timeout)
     line.attach_hint = "mlcube-remote attach x"
     with pytest.raises(StateUnknownError, match="not reachable any more") as caught:
-        line.steadily(lambda at: at.call("mlcr_kind", "/"))
+        line.steadily(lambda at: at.call("mlcr_print_kind", "/"))
     assert refused.reason in str(caught.value)
     assert caught.value.hint == "mlcube-remote attach x"
 
 
 def test_a_fault_on_a_living_connection_is_no_broken_line() -> None:
     incomplete = TransferError("gpu", "disk full")
-    line = Exchange([DOWN]).line(fake(mlcr_boot=OK))
+    line = Exchange([DOWN]).line(fake(mlcr_print_boot_id=OK))
 
     def work(_connection: Connection) -> None:
         raise incomplete
@@ -104,41 +104,41 @@ def test_a_fault_on_a_living_connection_is_no_broken_line() -> None:
 
 def test_a_line_that_was_closed_is_not_made_again() -> None:
     exchange = Exchange([fake()])
-    line = exchange.line(fake(mlcr_boot=LOST, mlcr_kind=LOST))
+    line = exchange.line(fake(mlcr_print_boot_id=LOST, mlcr_print_kind=LOST))
     line.close()
     with pytest.raises(StateUnknownError):
-        line.steadily(lambda at: at.call("mlcr_kind", "/"))
+        line.steadily(lambda at: at.call("mlcr_print_kind", "/"))
     assert exchange.notes() == []
 
 
 def test_each_new_connection_is_prepared_before_work_goes_on() -> None:
-    second = fake(mlcr_boot=OK, mlcr_kind=OK)
-    line = Exchange([second]).line(fake(mlcr_boot=LOST, mlcr_kind=LOST))
+    second = fake(mlcr_print_boot_id=OK, mlcr_print_kind=OK)
+    line = Exchange([second]).line(fake(mlcr_print_boot_id=LOST, mlcr_print_kind=LOST))
     seen: list[Connection] = []
     line.on_reconnect = seen.append
-    line.steadily(lambda at: at.call("mlcr_kind", "/"))
+    line.steadily(lambda at: at.call("mlcr_print_kind", "/"))
     assert seen == [second]
 
 
 def _call_state(connection: Connection) -> None:
-    connection.call("mlcr_state", "x")
+    connection.call("mlcr_print_job_state", "x")
 
 
 def test_a_connection_that_breaks_while_it_is_prepared_is_replaced() -> None:
-    bad = fake(mlcr_boot=OK, mlcr_state=LOST)
-    good = fake(mlcr_boot=OK, mlcr_state=OK, mlcr_kind=OK)
-    line = Exchange([bad, good]).line(fake(mlcr_boot=LOST, mlcr_kind=LOST))
+    bad = fake(mlcr_print_boot_id=OK, mlcr_print_job_state=LOST)
+    good = fake(mlcr_print_boot_id=OK, mlcr_print_job_state=OK, mlcr_print_kind=OK)
+    line = Exchange([bad, good]).line(fake(mlcr_print_boot_id=LOST, mlcr_print_kind=LOST))
     line.on_reconnect = _call_state
-    line.steadily(lambda at: at.call("mlcr_kind", "/"))
+    line.steadily(lambda at: at.call("mlcr_print_kind", "/"))
     assert line.connection is good
 
 
 def test_a_host_that_lets_in_and_never_answers_is_given_up() -> None:
-    exchange = Exchange([fake(mlcr_boot=LOST)])
-    line = exchange.line(fake(mlcr_boot=LOST, mlcr_kind=LOST), timeout=0.02)
+    exchange = Exchange([fake(mlcr_print_boot_id=LOST)])
+    line = exchange.line(fake(mlcr_print_boot_id=LOST, mlcr_print_kind=LOST), timeout=0.02)
     line.attach_hint = "mlcube-remote attach r"
     with pytest.raises(StateUnknownError, match="not reachable any more") as given_up:
-        line.steadily(lambda at: at.call("mlcr_kind", "/"))
+        line.steadily(lambda at: at.call("mlcr_print_kind", "/"))
     assert given_up.value.hint == "mlcube-remote attach r"
     assert exchange.notes() == ["connection lost; reconnecting"]
 
@@ -154,13 +154,13 @@ def test_a_line_that_does_not_hold_is_made_again_ever_more_slowly(
         return 0.0
 
     monkeypatch.setattr(lines, "_jittered", at_once)
-    breaking = [fake(mlcr_kind=LOST) for _ in range(6)]
+    breaking = [fake(mlcr_print_kind=LOST) for _ in range(6)]
     for connection in breaking:
-        connection.answer("mlcr_boot", OK, LOST)
-    line = Exchange([*breaking, fake(mlcr_boot=OK, mlcr_kind=OK)]).line(
-        fake(mlcr_boot=LOST, mlcr_kind=LOST)
+        connection.answer("mlcr_print_boot_id", OK, LOST)
+    line = Exchange([*breaking, fake(mlcr_print_boot_id=OK, mlcr_print_kind=OK)]).line(
+        fake(mlcr_print_boot_id=LOST, mlcr_print_kind=LOST)
     )
-    line.steadily(lambda at: at.call("mlcr_kind", "/"))
+    line.steadily(lambda at: at.call("mlcr_print_kind", "/"))
     assert pauses == [0.002, 0.004, 0.008, 0.016, 0.016, 0.016]
 
 
@@ -191,15 +191,15 @@ class Log:
         def read(_file: str, offset: str) -> Reply:
             return Reply(0, self.text[int(offset) :][:4], b"")
 
-        connection.answer("mlcr_follow", follow)
-        connection.answer("mlcr_bytes", read)
+        connection.answer("mlcr_follow_task", follow)
+        connection.answer("mlcr_print_bytes", read)
         if size is None:
-            connection.answer("mlcr_boot", OK)
+            connection.answer("mlcr_print_boot_id", OK)
         else:
             # Only those that are made anew are asked whether they live before they are used.
-            connection.answer("mlcr_boot", *([OK] if self.is_begun else []), LOST)
+            connection.answer("mlcr_print_boot_id", *([OK] if self.is_begun else []), LOST)
         self.is_begun = True
-        connection.answer("mlcr_verdict", report("0", len(self.text)) if size is None else LOST)
+        connection.answer("mlcr_report_task", report("0", len(self.text)) if size is None else LOST)
         return connection
 
     def take(self, stream: Stream, data: bytes) -> None:
@@ -218,9 +218,9 @@ def test_a_log_is_followed_to_the_byte_over_any_number_of_connections(breaks: li
 
 
 def test_a_task_that_lost_its_supervisor_is_given_another() -> None:
-    connection = fake(mlcr_follow=OK, mlcr_adopt=OK)
+    connection = fake(mlcr_follow_task=OK, mlcr_adopt_task=OK)
     orphan = {"alive": "no", "container": "running 0 false"}
-    connection.answer("mlcr_verdict", report("pending", 0, **orphan), report("7", 0))
+    connection.answer("mlcr_report_task", report("pending", 0, **orphan), report("7", 0))
     told: list[str] = []
     found = follow_task(
         Exchange([connection]).line(connection),
@@ -231,19 +231,19 @@ def test_a_task_that_lost_its_supervisor_is_given_another() -> None:
     )
     assert found.exit == 7
     assert told == ["adopted"]
-    assert [call.function for call in connection.calls].count("mlcr_adopt") == 1
+    assert [call.function for call in connection.calls].count("mlcr_adopt_task") == 1
 
 
 def test_a_stream_that_ends_before_its_task_is_opened_again() -> None:
-    connection = fake(mlcr_follow=OK)
-    connection.answer("mlcr_verdict", report("pending", 0), report("0", 0))
+    connection = fake(mlcr_follow_task=OK)
+    connection.answer("mlcr_report_task", report("pending", 0), report("0", 0))
     found = follow_task(Exchange([connection]).line(connection), TICKET, 1, lambda *_: None)
     assert found.exit == 0
-    assert [call.function for call in connection.calls].count("mlcr_follow") == 2
+    assert [call.function for call in connection.calls].count("mlcr_follow_task") == 2
 
 
 def test_a_task_that_nobody_runs_any_more_is_not_waited_for() -> None:
-    connection = fake(mlcr_follow=OK, mlcr_verdict=report("pending", 0, alive="no"))
+    connection = fake(mlcr_follow_task=OK, mlcr_report_task=report("pending", 0, alive="no"))
     found = follow_task(Exchange([connection]).line(connection), TICKET, 1, lambda *_: None)
     assert found.exit is None
     assert not found.alive

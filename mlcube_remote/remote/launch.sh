@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # functions of other files set variables
+# shellcheck disable=SC2034,SC2154 # functions of other files set and read variables
 # SPDX-License-Identifier: Apache-2.0
 # Claiming, starting and following jobs. A job is a directory:
 #
@@ -17,7 +17,7 @@
 #   tasks/N/container name of its container; absent where the engine has none
 #   tasks/N/cid       the container's id, written by the engine
 #   tasks/N/engine    shell text that puts the engine's executable before them
-#   tasks/N/own       shell text that makes what mlcr_own is told afterwards the parameters; or absent
+#   tasks/N/own       shell text that makes what mlcr_chown_outputs is told afterwards the parameters; or absent
 #   tasks/N/timeout   seconds that the task may take; absent: any number
 #   tasks/N/stdout, stderr, started, finished, inspect
 #   tasks/N/timedout, cut, degraded, restarted, removed  marks (cut.pending: none yet): what happened to the task or to its log
@@ -27,11 +27,11 @@
 #   tasks/N/exit.CODE the end; exit.pending until then (a rename needs no free disk space)
 #   tasks/N/inspect.STATUS,EXITCODE,OOMKILLED  stands in for inspect on a full disk
 
-# mlcr_reserve JOB REQUEST LOCK [GROUP]: claim JOB for the client at the other end of this
+# mlcr_claim_job JOB REQUEST LOCK [GROUP]: claim JOB for the client at the other end of this
 # connection, and LOCK for JOB (nothing: no lock), which jobs of GROUP share; tell whether the group
 # kept it since its last job. Status 17: JOB was claimed before; 16: another job, which is told,
 # holds LOCK, and JOB is not claimed.
-mlcr_reserve() {
+mlcr_claim_job() {
     mkdir -m 0700 -- "$1" 2>/dev/null || {
         [ -d "$1" ] && return 17
         mkdir -m 0700 -- "$1"
@@ -39,53 +39,36 @@ mlcr_reserve() {
     }
     # The parent of the shell serves the connection and ends with it, whatever its sessions do; where
     # it is hidden, the shell itself must do.
-    mlcr_identity "$PPID" $$
+    mlcr_identify_process "$PPID" $$
     # Nobody reads a request before it is said whose it is.
     if ! { printf '%s\n' "$2" >"$1/request" &&
-        mlcr_publish "$1/preparing" "$mlcr_named"; }; then
+        mlcr_write_atomically "$1/preparing" "$mlcr_process_identity"; }; then
         rm -rf -- "$1"
         return 1
     fi
     [ -n "$3" ] || return 0
-    mlcr_lock "$3" "${1%/*}" "${1##*/}" "${4-}"
+    mlcr_acquire_lock "$3" "${1%/*}" "${1##*/}" "${4-}"
     mlcr_status=$?
     if [ $mlcr_status -eq 0 ]; then
-        # shellcheck disable=SC2154 # mlcr_lock sets it
-        mlcr_fact kept "$mlcr_kept"
+        # shellcheck disable=SC2154 # mlcr_acquire_lock sets it
+        mlcr_print_record kept "$mlcr_kept"
         return 0
     fi
     rm -rf -- "$1"
-    [ $mlcr_status -ne 16 ] || mlcr_tell_holder "${1%/*}/$mlcr_holder"
+    [ $mlcr_status -ne 16 ] || mlcr_report_holder "${1%/*}/$mlcr_holder"
     return $mlcr_status
 }
 
-# mlcr_give_back JOB: forget a JOB that the client at the other end of this connection has claimed and
+# mlcr_release_job JOB: forget a JOB that the client at the other end of this connection has claimed and
 # will not launch, so that no list of jobs has it; status 17 where it was launched.
-mlcr_give_back() {
+mlcr_release_job() {
     [ ! -d "$1/tasks" ] || return 17
-    mlcr_withdraw "$1"
+    mlcr_withdraw_gpus "$1"
     rm -rf -- "$1"
 }
 
-# mlcr_tell_holder JOB: tell who holds a lock.
-mlcr_tell_holder() {
-    mlcr_fact holder "${1##*/}"
-    mlcr_fact state "$(mlcr_state "$1")"
-    [ ! -s "$1/request" ] || mlcr_fact request "$(mlcr_line "$1/request")"
-    mlcr_tell_node "$1"
-}
-
-# mlcr_tell_node JOB: tell which machine a job is on, if that is another one which shares this home.
-mlcr_tell_node() {
-    for mlcr_file in "$1/owner" "$1/preparing"; do
-        [ -s "$mlcr_file" ] || continue
-        ! mlcr_is_elsewhere "$mlcr_file" || mlcr_fact node "$mlcr_where"
-        return 0
-    done
-}
-
-# mlcr_task DIRECTORY NAME COMMAND ENGINE CONTAINER TIMEOUT OWN: write down a task.
-mlcr_task() {
+# mlcr_write_task DIRECTORY NAME COMMAND ENGINE CONTAINER TIMEOUT OWN: write down a task.
+mlcr_write_task() {
     printf '%s' "$2" >"$1/name" &&
         printf 'set -- %s\n' "$3" >"$1/command" &&
         printf 'set -- %s "$@"\n' "$4" >"$1/engine" &&
@@ -99,9 +82,9 @@ mlcr_task() {
         { [ -z "$7" ] || printf 'set -- %s\n' "$7" >"$1/own"; }
 }
 
-# mlcr_start JOB [WORD...]: start the supervisor in a session of its own, so that nothing that
+# mlcr_start_supervisor JOB [WORD...]: start the supervisor in a session of its own, so that nothing that
 # happens to this login reaches it.
-mlcr_start() {
+mlcr_start_supervisor() {
     if command -v setsid >/dev/null 2>&1; then
         setsid /bin/sh "$1/supervise" "$@" </dev/null >>"$1/supervise.log" 2>&1 &
     else
@@ -112,31 +95,31 @@ mlcr_start() {
     fi
 }
 
-# mlcr_launch JOB SUPERVISOR LOG_LIMIT SECRETS EXPECTED [NAME COMMAND ENGINE CONTAINER TIMEOUT OWN]...:
+# mlcr_launch_job JOB SUPERVISOR LOG_LIMIT SECRETS EXPECTED [NAME COMMAND ENGINE CONTAINER TIMEOUT OWN]...:
 # make what the tasks of a claimed JOB expect, write them down and start it, once: status 17 when that
 # was done before, 18 when what they expect cannot be made. Nothing runs unless all of it could be
 # written. SECRETS: "yes" where the tasks need variables that this call brings. EXPECTED: the words
-# of mlcr_prepare, quoted by the client.
-mlcr_launch() {
+# of mlcr_prepare_paths, quoted by the client.
+mlcr_launch_job() {
     ! mlcr_is_launched "$1" || return 17
-    (eval "mlcr_prepare $5") || return 18
-    mlcr_at=$1
+    (eval "mlcr_prepare_paths $5") || return 18
+    mlcr_job_directory=$1
     # Of two that come here at once one makes the file; a directory would cost a process more.
-    mlcr_said=$(
+    mlcr_error=$(
         exec 2>&1
         set -C
         : >"$1/launching"
     ) || {
         ! mlcr_is_launched "$1" || return 17
-        printf '%s\n' "$mlcr_said" >&2
+        printf '%s\n' "$mlcr_error" >&2
         return 1
     }
     if ! mlcr_write_tasks "$@"; then
-        rm -rf -- "$mlcr_at/tasks.new" "$mlcr_at/launching"
+        rm -rf -- "$mlcr_job_directory/tasks.new" "$mlcr_job_directory/launching"
         return 1
     fi
-    mlcr_renew "$mlcr_at"
-    mlcr_start "$mlcr_at"
+    mlcr_refresh_announcements "$mlcr_job_directory"
+    mlcr_start_supervisor "$mlcr_job_directory"
 }
 
 # mlcr_is_launched JOB: whether JOB was launched, or is being.
@@ -148,18 +131,18 @@ mlcr_write_tasks() {
     printf '%s' "$2" >"$1/supervise" && printf '%s\n' "$3" >"$1/log-limit" || return 1
     [ "$4" != yes ] || : >"$1/secrets" || return 1
     shift 5
-    mlcr_make_tasks "$mlcr_at" $(($# / 6)) || return 1
+    mlcr_make_task_directories "$mlcr_job_directory" $(($# / 6)) || return 1
     mlcr_count=0
     while [ $# -ge 6 ]; do
         mlcr_count=$((mlcr_count + 1))
-        mlcr_task "$mlcr_at/tasks.new/$mlcr_count" "$1" "$2" "$3" "$4" "$5" "$6" || return 1
+        mlcr_write_task "$mlcr_job_directory/tasks.new/$mlcr_count" "$1" "$2" "$3" "$4" "$5" "$6" || return 1
         shift 6
     done
-    mv -- "$mlcr_at/tasks.new" "$mlcr_at/tasks"
+    mv -- "$mlcr_job_directory/tasks.new" "$mlcr_job_directory/tasks"
 }
 
-# mlcr_make_tasks JOB COUNT: make the directories and the pipes of COUNT tasks.
-mlcr_make_tasks() (
+# mlcr_make_task_directories JOB COUNT: make the directories and the pipes of COUNT tasks.
+mlcr_make_task_directories() (
     cd -- "$1" || exit 1
     mlcr_folders=tasks.new
     mlcr_pipes=
@@ -175,67 +158,17 @@ mlcr_make_tasks() (
     mkdir -- $mlcr_folders && mkfifo -m 0600 -- $mlcr_pipes
 )
 
-# mlcr_adopt JOB N: give the Nth task, whose supervisor died, another one; once for each that died,
+# mlcr_adopt_task JOB N: give the Nth task, whose supervisor died, another one; once for each that died,
 # and once more where that one did not come to say its name within a minute.
-mlcr_adopt() {
-    ! mlcr_alive "$1" || return 0
+mlcr_adopt_task() {
+    ! mlcr_is_supervisor_alive "$1" || return 0
     # The pid is that of the one that was seen dead: by now the file may name its successor.
-    mlcr_dead=$1/adopted.$mlcr_pid
+    mlcr_adoption=$1/adopted.$mlcr_pid
     mlcr_try=1
-    while [ -d "$mlcr_dead.$mlcr_try" ]; do
-        [ -n "$(find "$mlcr_dead.$mlcr_try" -prune -mmin +1)" ] || return 0
+    while [ -d "$mlcr_adoption.$mlcr_try" ]; do
+        [ -n "$(find "$mlcr_adoption.$mlcr_try" -prune -mmin +1)" ] || return 0
         mlcr_try=$((mlcr_try + 1))
     done
-    mkdir -- "$mlcr_dead.$mlcr_try" 2>/dev/null || return 0
-    mlcr_start "$1" adopt "$2"
-}
-
-# mlcr_ended DIRECTORY: whether the task of DIRECTORY has ended.
-mlcr_ended() {
-    [ ! -e "$1/exit.pending" ]
-}
-
-# mlcr_follow JOB N STDOUT STDERR: pass on what the Nth task writes, from these byte offsets on,
-# until it ends. What is in the files but was not passed on in time is fetched with mlcr_bytes.
-mlcr_follow() {
-    mlcr_dir=$1/tasks/$2
-    # What this shell itself has to say must not be taken for the task's: followers count bytes.
-    exec 3>&2 2>/dev/null
-    tail -c "+$(($3 + 1))" -f -- "$mlcr_dir/stdout" 3>&- &
-    mlcr_helpers=$!
-    tail -c "+$(($4 + 1))" -f -- "$mlcr_dir/stderr" >&3 3>&- &
-    mlcr_helpers="$mlcr_helpers $!"
-    # Opening the pipe waits for the supervisor to come to the task, reading it for the task's end:
-    # nothing is polled, and nobody waits longer than need be. Whoever outlives this shell by a moment
-    # must hold neither of its streams: the channel is open until all have let go of them.
-    (
-        exec >/dev/null 2>&1 3>&-
-        mlcr_ended "$mlcr_dir" || read -r _ <"$mlcr_dir/alive"
-    ) &
-    mlcr_end=$!
-    # A supervisor that was killed, or had ended just before the pipe was opened, is found slowly.
-    (
-        exec >/dev/null 2>&1 3>&-
-        while sleep 2 && ! mlcr_ended "$mlcr_dir" && mlcr_alive "$1"; do :; done
-        kill $mlcr_end
-    ) &
-    mlcr_helpers="$mlcr_helpers $!"
-    # shellcheck disable=SC2064 # the pids of now
-    trap "kill $mlcr_helpers $mlcr_end 2>/dev/null" EXIT
-    trap 'exit 0' HUP TERM PIPE
-    wait $mlcr_end
-    # shellcheck disable=SC2086 # pids, as words
-    kill $mlcr_helpers 2>/dev/null
-    return 0
-}
-
-# mlcr_bytes FILE OFFSET: print FILE from the byte at OFFSET on, half a mebibyte at the most.
-mlcr_bytes() {
-    tail -c "+$(($2 + 1))" -- "$1" | head -c 524288
-}
-
-# mlcr_line FILE: print the first line of FILE.
-mlcr_line() {
-    IFS= read -r mlcr_read <"$1" || :
-    printf '%s' "$mlcr_read"
+    mkdir -- "$mlcr_adoption.$mlcr_try" 2>/dev/null || return 0
+    mlcr_start_supervisor "$1" adopt "$2"
 }
