@@ -11,11 +11,10 @@ import pytest
 from mlcube_remote.dispatch.connections import ConnectionPool
 from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.errors import StateUnknownError, TransferError, UnreachableError
-from mlcube_remote.events.emitter import JobEvents
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.jobs.reconnecting import Line
 from mlcube_remote.transport.base import Connection, Reply
 from mlcube_remote.transport.fake import FakeConnection
+from mlcube_remote.transport.reconnecting import ReconnectingConnection
 
 GPU, CPU = Host(name="gpu"), Host(name="cpu")
 ALIVE = Reply(0, b"boot", b"")
@@ -109,21 +108,20 @@ def test_if_each_host_has_one_job_its_connection_is_closed(dials: Dials) -> None
     assert dials.made[0].is_closed
 
 
-def line_on(connection: Connection) -> Line:
-    events = JobEvents(host="gpu", began=0.0, sink=lambda _: None)
-    return Line(connection=connection, dial=lambda: connection, events=events)
+def reconnecting(connection: Connection) -> ReconnectingConnection:
+    return ReconnectingConnection(current=connection, dial=lambda: connection)
 
 
 def test_a_failed_job_leaves_no_connection(pool: ConnectionPool, dials: Dials) -> None:
     with (
         pytest.raises(TransferError),
-        line_on(pool.take(GPU, note)).until_done(pool.give_back),
+        reconnecting(pool.take(GPU, note)).until_done(pool.give_back),
     ):
         raise TransferError("gpu", "it broke off")
-    line = line_on(pool.take(GPU, note))
+    line = reconnecting(pool.take(GPU, note))
     with line.until_done(pool.give_back):
         line.close()  # as an interrupt does, while the job ends well
     assert [each.is_closed for each in dials.made] == [True, True]
-    with line_on(pool.take(GPU, note)).until_done(pool.give_back):
+    with reconnecting(pool.take(GPU, note)).until_done(pool.give_back):
         pass
     assert pool.take(GPU, note) is dials.made[2]
