@@ -202,7 +202,8 @@ def upload_and_find_image(job: JobContext, plan: JobPlan) -> Image:
         try:
             return asked.result()
         except (StateUnknownError, TransferError):
-            # The upload may have a new connection by now.
+            # Not earlier: on a slow network the upload may delay the answer, and reconnecting
+            # would interrupt the upload.
             return job.connection.retrying(find)
 
 

@@ -38,8 +38,14 @@ def host_with_a_full_disk(_host: Host, _note: Callable[[str], None]) -> Connecti
     """Return a connection to a host on which everything works until the launch."""
     connection = FakeConnection("h")
     facts = {
-        **{"home": "/h", "root": "/r", "user": "ada", "uid": "1", "machine": "x86_64"},
-        **{"root_id": "1", "rsync": "3.2.7", "now": str(int(time.time()))},
+        "home": "/h",
+        "root": "/r",
+        "user": "ada",
+        "uid": "1",
+        "machine": "x86_64",
+        "root_id": "1",
+        "rsync": "3.2.7",
+        "now": str(int(time.time())),
     }
     records = "".join(f"{key}={value}\0" for key, value in facts.items()).encode()
     transferred = b"Number of regular files transferred: 1\nTotal transferred file size: 1 B\n"
