@@ -80,13 +80,17 @@ class Client:
     """The outcomes that were given to ``settle``."""
 
     def do(self, *, may_run: bool = False, retry: str | None = None) -> JobOutcome:
-        """Run the job; ``retry``: why it is to be run again, whatever it came to."""
+        """Run the job, and raise a bug; ``retry``: why it is to be run again in any case."""
+        return checked(self.do_unchecked(may_run=may_run, retry=retry))
+
+    def do_unchecked(self, *, may_run: bool = False, retry: str | None = None) -> JobOutcome:
+        """Run the job."""
 
         def settle(outcome: JobOutcome) -> str | None:
             self.decided.append(outcome)
             return retry
 
-        return checked(run_job(self.job, self.run, settle, may_run=may_run))
+        return run_job(self.job, self.run, settle, may_run=may_run)
 
     def notes(self, level: Level | None = None) -> list[str]:
         """Return the texts of the notes, without those for debugging."""

@@ -314,6 +314,7 @@ FUNCTIONS: Mapping[str, Callable[..., Reply]] = {
     "mlcr_launch": _launch,
     "mlcr_lease": _lease,
     "mlcr_line": _line,
+    "mlcr_make_room": lambda *_: Reply(0, b"4096\n", b""),
     "mlcr_prepare": lambda *_: OK,
     "mlcr_probe": _probe,
     "mlcr_remove": _remove,

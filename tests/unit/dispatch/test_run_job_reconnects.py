@@ -97,7 +97,7 @@ def test_a_question_for_the_image_that_is_cut_with_the_upload(
     host: FakeHost, make_client: MakeClient
 ) -> None:
     host.cut("mlcr_image")
-    host.when(RSYNC, lambda connection: wait_until(lambda: connection.is_cut))
+    host.when(RSYNC, lambda _: wait_until(lambda: host.connections[0].is_cut))
     assert_succeeded(make_client("train"), host)
 
 
