@@ -138,9 +138,10 @@ def _reserve(
 
 
 def _give_back(host: HostState, _: HostConnection, job_dir: str) -> Reply:
-    if host.jobs[job_dir].tasks:
+    job = host.jobs.get(job_dir)
+    if job is not None and job.tasks:
         return Reply(17, b"", b"")
-    del host.jobs[job_dir]
+    host.jobs.pop(job_dir, None)
     return OK
 
 
@@ -151,6 +152,8 @@ def _state(host: HostState, _: HostConnection, job_dir: str) -> Reply:
 
 def _remove(host: HostState, _: HostConnection, root: str, job_id: str) -> Reply:
     job_dir = f"{root}/jobs/{job_id}"
+    if job_dir not in host.jobs:
+        return Reply(1, b"", b"")
     if host.jobs[job_dir].state in LIVE:
         return Reply(18, b"", b"")
     del host.jobs[job_dir]
