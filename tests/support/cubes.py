@@ -20,7 +20,9 @@ from mlcube_remote.dispatch.outcome import JobOutcome
 from mlcube_remote.dispatch.pipeline import run_job
 from mlcube_remote.dispatch.plan import plan
 from mlcube_remote.dispatch.run import Run
+from mlcube_remote.dispatch.sweep import swept
 from mlcube_remote.dispatch.ticket import from_document
+from mlcube_remote.dispatch.trial import trials
 from mlcube_remote.errors import UnexpectedError
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.runs.store import Document, Store
@@ -168,17 +170,32 @@ def plan_job(
 ) -> Job:
     """Return the job that runs these tasks (``train``) of the cube."""
     names: Sequence[str] = tasks or ("train",)
+    return plan_jobs(root, *names, host=host, env=env, gpus=gpus, **changes)[0]
+
+
+def plan_jobs(
+    root: Path,
+    *tasks: str,
+    host: Host | None = None,
+    env: Mapping[str, Secret] | None = None,
+    gpus: str | None = None,
+    sweep: str | None = None,
+    **changes: Any,
+) -> tuple[Job, ...]:
+    """Return the jobs that run these tasks of the cube: several if there is a sweep."""
+    cube = load(root, tasks=tasks, task_args=changes.pop("values", {}))
     # Host paths below /r: what is there exists on no test machine.
     request = Request(
-        cube=load(root, tasks=names, task_args=changes.pop("values", {})),
+        cube=cube,
         hosts=(host or Host(name="gpu01", remote_root="/r"),),
-        tasks=tuple(names),
+        tasks=tuple(tasks),
         run_id=changes.pop("run_id", RUN_ID),
         env=env or {},
         options=Options(gpus=gpus),
+        trials=() if sweep is None else trials(cube, swept([sweep]), tasks),
         **changes,
     )
-    return plan(request)[0]
+    return plan(request)
 
 
 def client(

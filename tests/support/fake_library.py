@@ -322,6 +322,7 @@ FUNCTIONS: Mapping[str, Callable[..., Reply]] = {
     "mlcr_probe": _probe,
     "mlcr_remove": _remove,
     "mlcr_reserve": _reserve,
+    "mlcr_sif": lambda host, *_: Reply(0, b"f\n" if host.has_image else b"-\n", b""),
     "mlcr_state": _state,
     "mlcr_stop": _stop,
     "mlcr_sums": _sums,

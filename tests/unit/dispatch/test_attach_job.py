@@ -23,9 +23,9 @@ from mlcube_remote.errors import (
 from mlcube_remote.transport.base import Reply
 from mlcube_remote.transport.fake import RSYNC
 from tests.support.cubes import RUN_ID, TRAINS, Client, MakeClient, checked, code
-from tests.support.fake_host import FakeHost, HostConnection, cut
+from tests.support.fake_host import FakeHost, cut
 from tests.support.fake_jobs import Script
-from tests.support.fake_library import end_task
+from tests.support.fake_library import HostConnection, end_task
 
 ATTACH = f"mlcube-remote attach {RUN_ID}"
 DOWN = UnreachableError("gpu01", "connection refused")

@@ -12,9 +12,9 @@ from mlcube_remote.dispatch.outcome import Status
 from mlcube_remote.errors import BusyError, NotStartedError, PlanError, StateUnknownError
 from mlcube_remote.transport.base import Reply
 from tests.support.cubes import OTHER_RUN_ID, RUN_ID, TRAINS, Client, MakeClient, code
-from tests.support.fake_host import FakeHost, HostConnection, cut
+from tests.support.fake_host import FakeHost, cut
 from tests.support.fake_jobs import FakeJob, records
-from tests.support.fake_library import end_task
+from tests.support.fake_library import HostConnection, end_task
 
 FOLLOWING = f"run {RUN_ID} was begun before: following it"
 

@@ -10,9 +10,9 @@ from mlcube_remote.errors import HostUnfitError
 from mlcube_remote.transport.base import Reply
 from mlcube_remote.transport.fake import RSYNC
 from tests.support.cubes import MakeClient, code
-from tests.support.fake_host import FakeHost, HostConnection
+from tests.support.fake_host import FakeHost
 from tests.support.fake_jobs import Script
-from tests.support.fake_library import end_task
+from tests.support.fake_library import HostConnection, end_task
 
 DAEMON = "docker: Error response from daemon: "
 

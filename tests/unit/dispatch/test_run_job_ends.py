@@ -25,9 +25,9 @@ from mlcube_remote.errors import (
 from mlcube_remote.transport.base import Reply
 from mlcube_remote.transport.fake import RSYNC
 from tests.support.cubes import RUN_ID, TRAINS, Client, MakeClient, code
-from tests.support.fake_host import FakeHost, HostConnection
+from tests.support.fake_host import FakeHost
 from tests.support.fake_jobs import Script
-from tests.support.fake_library import wait_until
+from tests.support.fake_library import HostConnection, wait_until
 
 ENDLESS = attrs.evolve(TRAINS, runs_until_stopped=True)
 DOWN = UnreachableError("gpu01", "connection refused")

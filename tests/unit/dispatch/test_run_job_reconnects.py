@@ -18,9 +18,9 @@ from mlcube_remote.errors import (
 from mlcube_remote.transport.base import Reply, Stream
 from mlcube_remote.transport.fake import RSYNC
 from tests.support.cubes import RUN_ID, TRAINS, Client, MakeClient, code
-from tests.support.fake_host import FakeHost, HostConnection, cut
+from tests.support.fake_host import FakeHost, cut
 from tests.support.fake_jobs import FakeJob
-from tests.support.fake_library import end_task, wait_until
+from tests.support.fake_library import HostConnection, end_task, wait_until
 
 DOWN = UnreachableError("gpu01", "connection refused")
 RECONNECTED = ["connection lost; reconnecting", "connected again"]

@@ -27,11 +27,11 @@ def test_the_text_takes_the_place_of_the_old_one(file: Path, text: str, durable:
     assert os.listdir(file.parent) == [file.name]
 
 
-@pytest.mark.parametrize(("mode", "expected"), [(None, 0o600), (0o640, 0o640), (0o666, 0o640)])
-def test_permissions_are_narrowed_by_the_umask(file: Path, mode: int | None, expected: int) -> None:
+@pytest.mark.parametrize(("mode", "expected"), [(0o600, 0o600), (0o640, 0o640), (0o666, 0o640)])
+def test_permissions_are_narrowed_by_the_umask(file: Path, mode: int, expected: int) -> None:
     before = os.umask(0o027)
     try:
-        write_whole(file, "x", **({} if mode is None else {"mode": mode}))
+        write_whole(file, "x", mode=mode)
     finally:
         os.umask(before)
     assert stat.S_IMODE(file.stat().st_mode) == expected
@@ -61,13 +61,13 @@ def _interrupt(*_args: object, **_more: object) -> None:
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("name", ["fsync", "replace"])
+@pytest.mark.parametrize("name", ["os.fsync", "pathlib.Path.replace"])
 @pytest.mark.parametrize("failure", [_fail, _interrupt])
 def test_a_write_that_fails_leaves_the_old_file(
     file: Path, monkeypatch: pytest.MonkeyPatch, name: str, failure: Callable[..., None]
 ) -> None:
     file.write_text("old")
-    monkeypatch.setattr(*((os, "fsync") if name == "fsync" else (Path, "replace")), failure)
+    monkeypatch.setattr(name, failure)
     with pytest.raises((OSError, KeyboardInterrupt)):
         write_whole(file, "new", durable=True)
     assert file.read_text() == "old"
