@@ -158,7 +158,7 @@ def test_an_option_that_would_silently_do_nothing_is_refused(
 ) -> None:
     asked = attrs.evolve(request(root, "make", platform=platform), options=options)
     error = refused(asked)
-    assert str(error).startswith(f"h: {platform} cannot honour {expected}")
+    assert str(error).startswith(f"h: {platform} cannot apply {expected}")
     assert "--platform" in str(error.hint)
     assert dry_run(asked)[0], "what would run can be seen all the same"
 
