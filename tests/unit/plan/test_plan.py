@@ -160,7 +160,7 @@ def test_an_option_that_the_platform_ignores_is_rejected(
 ) -> None:
     asked = attrs.evolve(request(root, "make", platform=platform), options=options)
     error = refused(asked)
-    assert str(error).startswith(f"h: {platform} cannot honour {expected}")
+    assert str(error).startswith(f"h: {platform} cannot apply {expected}")
     assert "--platform" in str(error.hint)
     assert dry_run(asked)[0], "the commands are shown all the same"
 
