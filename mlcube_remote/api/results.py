@@ -12,7 +12,7 @@ import attrs
 from mlcube_remote.dispatch.exitcode import exit_code
 from mlcube_remote.dispatch.outcome import JobOutcome, Status
 from mlcube_remote.errors import MLCubeRemoteError
-from mlcube_remote.ui.results import Cell
+from mlcube_remote.ui.tables.results import Cell
 
 
 class RunFailedError(MLCubeRemoteError):
@@ -46,7 +46,7 @@ class RunResult:
         failed = [job for job in self.jobs if job.status not in well]
         if not failed:
             return self
-        from mlcube_remote.ui.jobline import why  # noqa: PLC0415 - only for a failure
+        from mlcube_remote.ui.progress.job_row import why  # noqa: PLC0415 - only for a failure
 
         told = "; ".join(f"{job.label}: {why(job) or job.status.value}" for job in failed[:8])
         more = f" … ({len(failed)} in all)" if len(failed) > 8 else ""
@@ -72,7 +72,7 @@ class Results:
         Raises:
             UsageError: There is no such column.
         """
-        from mlcube_remote.ui.results import ordered, results_rows  # noqa: PLC0415
+        from mlcube_remote.ui.tables.results import ordered, results_rows  # noqa: PLC0415
 
         return results_rows(ordered(self.document["jobs"], sort))
 

@@ -21,7 +21,7 @@ def describe(mlcube: str, overrides: tuple[str, ...], workspace: str | None, out
     cube = load(mlcube, overrides=overrides, workspace=workspace)
     document = _document(cube)
     if output == "json":
-        from mlcube_remote.ui.document import dump  # noqa: PLC0415
+        from mlcube_remote.ui.files.json_output import dump  # noqa: PLC0415
 
         dump(document, sys.stdout)
     else:

@@ -34,12 +34,12 @@ from mlcube_remote.errors import (
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.runs.store import RUN, Store
 from mlcube_remote.transport.base import Connection
-from mlcube_remote.ui.document import dump, run_document
 from mlcube_remote.ui.errors import print_errors, report_crash
-from mlcube_remote.ui.interrupt import ask
-from mlcube_remote.ui.nextsteps import next_steps
-from mlcube_remote.ui.reporter import Reporter, make_reporter
-from mlcube_remote.ui.summary import print_summary
+from mlcube_remote.ui.files.json_output import dump, run_document
+from mlcube_remote.ui.progress.interrupt import ask
+from mlcube_remote.ui.progress.reporter import Reporter, make_reporter
+from mlcube_remote.ui.tables.next_steps import next_steps
+from mlcube_remote.ui.tables.summary import print_summary
 
 Work = Callable[[Run], JobOutcome]
 

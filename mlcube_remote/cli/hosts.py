@@ -27,11 +27,11 @@ _output_option = click.option(
 @_output_option
 def list_hosts(inventory: str | None, output: str) -> None:
     """List hosts and groups."""
-    from mlcube_remote.ui.hosts import hosts_document, hosts_text  # noqa: PLC0415
+    from mlcube_remote.ui.tables.hosts import hosts_document, hosts_text  # noqa: PLC0415
 
     found = open_inventory(inventory)
     if output == "json":
-        from mlcube_remote.ui.document import dump  # noqa: PLC0415
+        from mlcube_remote.ui.files.json_output import dump  # noqa: PLC0415
 
         dump(hosts_document(found), sys.stdout)
     else:
@@ -45,13 +45,13 @@ def list_hosts(inventory: str | None, output: str) -> None:
 def show_hosts(names: tuple[str, ...], inventory: str | None, output: str) -> None:
     """Show everything about hosts: what the inventory says, and how they would be reached."""
     from mlcube_remote.inventory.sshconfig import resolve  # noqa: PLC0415
-    from mlcube_remote.ui.hosts import host_document, host_text  # noqa: PLC0415
+    from mlcube_remote.ui.tables.hosts import host_document, host_text  # noqa: PLC0415
 
     found = open_inventory(inventory)
     chosen = select_hosts(found, names)
     shown = [(host, None if host.is_local else resolve(host, found)) for host in chosen]
     if output == "json":
-        from mlcube_remote.ui.document import dump  # noqa: PLC0415
+        from mlcube_remote.ui.files.json_output import dump  # noqa: PLC0415
 
         dump({"hosts": [host_document(*item) for item in shown]}, sys.stdout)
     else:
@@ -71,14 +71,14 @@ def check_hosts(
     """Check that runs would work: login, host key, rsync, engine, permission, disk."""
     from mlcube_remote.cube import system  # noqa: PLC0415
     from mlcube_remote.dispatch.checkup import check_all  # noqa: PLC0415
-    from mlcube_remote.ui.hosts import checkup_document, checkup_text  # noqa: PLC0415
+    from mlcube_remote.ui.tables.hosts import checkup_document, checkup_text  # noqa: PLC0415
 
     found = open_inventory(inventory)
     chosen = select_hosts(found, (*names, *hosts) or ("all",), given["where"])
     logins = Logins.ask(found, password=given["ask_password"], passphrase=given["ask_passphrase"])
     checkups = check_all(chosen, logins.connect, platform=given["platform"], system=system.load())
     if given["output"] == "json":
-        from mlcube_remote.ui.document import dump  # noqa: PLC0415
+        from mlcube_remote.ui.files.json_output import dump  # noqa: PLC0415
 
         dump(checkup_document(checkups), sys.stdout)
     else:
@@ -97,14 +97,14 @@ def top_hosts(
 ) -> int:
     """Show how busy hosts are: load, memory, disk, GPUs and who has them."""
     from mlcube_remote.dispatch.top import top_all  # noqa: PLC0415
-    from mlcube_remote.ui.top import top_document, top_text  # noqa: PLC0415
+    from mlcube_remote.ui.tables.usage import top_document, top_text  # noqa: PLC0415
 
     found = open_inventory(inventory)
     chosen = select_hosts(found, (*names, *hosts) or ("all",), given["where"])
     logins = Logins.ask(found, password=given["ask_password"], passphrase=given["ask_passphrase"])
     told = top_all(chosen, logins.connect)
     if given["output"] == "json":
-        from mlcube_remote.ui.document import dump  # noqa: PLC0415
+        from mlcube_remote.ui.files.json_output import dump  # noqa: PLC0415
 
         dump(top_document(told), sys.stdout)
     else:

@@ -28,12 +28,12 @@ _output_option = click.option(
 def ps(everything: bool, output: str, **given: Any) -> int:
     """List the jobs on all hosts, whichever client began them."""
     from mlcube_remote.dispatch.survey import survey_all  # noqa: PLC0415
-    from mlcube_remote.ui.jobs import jobs_document, jobs_text  # noqa: PLC0415
+    from mlcube_remote.ui.tables.jobs import jobs_document, jobs_text  # noqa: PLC0415
 
     hosts, logins = _asked(given)
     surveys = survey_all(hosts, logins.connect, everything=everything)
     if output == "json":
-        from mlcube_remote.ui.document import dump  # noqa: PLC0415
+        from mlcube_remote.ui.files.json_output import dump  # noqa: PLC0415
 
         dump(jobs_document(surveys), sys.stdout)
     else:
@@ -58,7 +58,7 @@ def clean(older_than: float, dry_run: bool, **given: Any) -> int:
     """Remove the logs and records of jobs that have ended; outputs stay."""
     from mlcube_remote.dispatch.clean import clean_old  # noqa: PLC0415
     from mlcube_remote.runs.store import Store  # noqa: PLC0415
-    from mlcube_remote.ui.jobs import cleaned_text  # noqa: PLC0415
+    from mlcube_remote.ui.tables.jobs import cleaned_text  # noqa: PLC0415
 
     hosts, logins = _asked(given)
     done = clean_old(hosts, logins.connect, store=Store(), older_than=older_than, dry_run=dry_run)

@@ -15,8 +15,8 @@ from mlcube_remote.dispatch.events import EventSink
 from mlcube_remote.dispatch.outcome import JobOutcome
 
 if TYPE_CHECKING:  # most commands write neither
-    from mlcube_remote.ui.eventlog import EventLog
-    from mlcube_remote.ui.junit import Tails
+    from mlcube_remote.ui.files.event_log import EventLog
+    from mlcube_remote.ui.files.junit import Tails
 
 
 @attrs.define(kw_only=True)
@@ -43,7 +43,7 @@ class Reports:
         if self.events is not None:
             self.events.finished(outcomes, at)
         if self.junit is not None and self.tails is not None:
-            from mlcube_remote.ui.junit import write_junit  # noqa: PLC0415
+            from mlcube_remote.ui.files.junit import write_junit  # noqa: PLC0415
 
             try:
                 write_junit(self.junit, self.run_id, outcomes, self.tails)
@@ -66,7 +66,7 @@ def reports(run_id: str, given: Mapping[str, Any], jobs: Sequence[str]) -> Itera
     asked = Reports(run_id=run_id)
     with contextlib.ExitStack() as stack:
         if path := given.get("events"):
-            from mlcube_remote.ui.eventlog import EventLog  # noqa: PLC0415
+            from mlcube_remote.ui.files.event_log import EventLog  # noqa: PLC0415
 
             try:
                 file = stack.enter_context(Path(path).open("w", encoding="ascii"))
@@ -75,7 +75,7 @@ def reports(run_id: str, given: Mapping[str, Any], jobs: Sequence[str]) -> Itera
             asked.events = EventLog(run_id=run_id, file=file)
             asked.events.started(jobs)
         if path := given.get("junit"):
-            from mlcube_remote.ui.junit import Tails  # noqa: PLC0415
+            from mlcube_remote.ui.files.junit import Tails  # noqa: PLC0415
 
             asked.junit, asked.tails = Path(path), Tails()
         yield asked

@@ -61,7 +61,7 @@ def rerun(
     """
     from mlcube_remote.cli.run import execute  # noqa: PLC0415 - nothing to import for --help
     from mlcube_remote.errors import StateUnknownError  # noqa: PLC0415
-    from mlcube_remote.ui.nextsteps import listed  # noqa: PLC0415
+    from mlcube_remote.ui.tables.next_steps import listed  # noqa: PLC0415
 
     asked = choose_again(run_text, failed=failed, hosts=only_hosts, gone=gone)
     options = asked.options(given)

@@ -220,7 +220,8 @@ def prepare(
 
 def _dry_run(request: Request, *, as_json: bool) -> int:
     from mlcube_remote.dispatch.dryrun import dry_run  # noqa: PLC0415
-    from mlcube_remote.ui import document, dryrun  # noqa: PLC0415
+    from mlcube_remote.ui.files import json_output as document  # noqa: PLC0415
+    from mlcube_remote.ui.tables import dry_run as dryrun  # noqa: PLC0415
 
     planned, notes = dry_run(request)
     tasks = tuple(

@@ -44,7 +44,7 @@ def up_command(count: int | None, kinds: tuple[str, ...]) -> None:
 def status_command() -> None:
     """Show what runs."""
     from mlcube_remote.sandbox.lifecycle import status  # noqa: PLC0415
-    from mlcube_remote.ui.table import columns  # noqa: PLC0415
+    from mlcube_remote.ui.tables.columns import columns  # noqa: PLC0415
 
     found = status()
     if not found.hosts:

@@ -13,7 +13,7 @@ from typing import TextIO
 
 from mlcube_remote._version import __version__
 from mlcube_remote.errors import HostError, MLCubeRemoteError
-from mlcube_remote.ui.folding import MANY, folded
+from mlcube_remote.ui.host_ranges import MANY, folded
 from mlcube_remote.ui.text import sanitise
 
 DEBUG_VARIABLE = "MLCUBE_REMOTE_DEBUG"

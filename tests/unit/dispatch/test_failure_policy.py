@@ -21,7 +21,7 @@ from mlcube_remote.dispatch.policy import Patience
 from mlcube_remote.dispatch.run import Run
 from mlcube_remote.dispatch.watch import Reached
 from mlcube_remote.errors import GivenUpError, UnreachableError
-from mlcube_remote.ui.nextsteps import next_steps
+from mlcube_remote.ui.tables.next_steps import next_steps
 
 RUN_ID = "261123-190233-k3j5h2g7x4q6w2ez"
 Act = Callable[[Run, Reached], None]

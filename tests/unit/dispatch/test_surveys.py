@@ -19,7 +19,7 @@ from mlcube_remote.inventory.model import Host
 from mlcube_remote.runs.store import RUN, RecordError, Store
 from mlcube_remote.transport.base import Connection, Reply
 from mlcube_remote.transport.fake import FakeConnection
-from mlcube_remote.ui.jobs import age_text, cleaned_text, jobs_document, jobs_text
+from mlcube_remote.ui.tables.jobs import age_text, cleaned_text, jobs_document, jobs_text
 from tests.unit.dispatch.test_tickets import TICKET
 
 GPU = Host(name="gpu", address="gpu")

@@ -11,7 +11,7 @@ from mlcube_remote.errors import HostUnfitError, UnreachableError
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.transport.base import Connection, Reply
 from mlcube_remote.transport.fake import FakeConnection
-from mlcube_remote.ui.top import top_document, top_text
+from mlcube_remote.ui.tables.usage import top_document, top_text
 
 HOST = Host(name="gpu01", slots=2)
 RUN = "261124-030001-dl36na5ghujgymdd"

@@ -28,7 +28,7 @@ StreamKey = tuple[str, Stage, "str | None", Stream]
 
 @attrs.define(kw_only=True)
 class PlainReporter:
-    """See :class:`mlcube_remote.ui.reporter.Reporter`."""
+    """See :class:`mlcube_remote.ui.progress.reporter.Reporter`."""
 
     hosts: tuple[str, ...]
     quiet: bool

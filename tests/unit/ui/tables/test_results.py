@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlcube_remote.errors import UsageError
-from mlcube_remote.ui.results import job_columns, ordered, results_csv, results_text
+from mlcube_remote.ui.tables.results import job_columns, ordered, results_csv, results_text
 
 Job = dict[str, Any]
 

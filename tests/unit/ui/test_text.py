@@ -24,11 +24,16 @@ from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.inventory.load import load
 from mlcube_remote.inventory.model import LOCAL_HOST, Host
 from mlcube_remote.secret import Secret
-from mlcube_remote.ui import hosts
-from mlcube_remote.ui.document import dump, run_document
-from mlcube_remote.ui.dryrun import PlannedTask, command_line, dry_run_document, dry_run_text
 from mlcube_remote.ui.errors import print_error, report_crash
-from mlcube_remote.ui.summary import print_summary, summary
+from mlcube_remote.ui.files.json_output import dump, run_document
+from mlcube_remote.ui.tables import hosts
+from mlcube_remote.ui.tables.dry_run import (
+    PlannedTask,
+    command_line,
+    dry_run_document,
+    dry_run_text,
+)
+from mlcube_remote.ui.tables.summary import print_summary, summary
 from mlcube_remote.ui.text import MAX_LINE, LineAssembler, sanitise
 
 

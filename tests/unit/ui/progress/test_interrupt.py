@@ -10,7 +10,7 @@ from typing import TextIO
 
 import pytest
 
-from mlcube_remote.ui.interrupt import ask
+from mlcube_remote.ui.progress.interrupt import ask
 
 
 @pytest.fixture

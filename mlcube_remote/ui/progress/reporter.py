@@ -64,7 +64,7 @@ def make_reporter(
     names = tuple(hosts)
     shown = _shown(names, out, err, quiet=quiet, verbose=verbose, json=json)
     if gather and len(names) > 1:
-        from mlcube_remote.ui.gather import GatheringReporter  # noqa: PLC0415 - when asked for
+        from mlcube_remote.ui.progress.grouped import GatheringReporter  # noqa: PLC0415 - when asked for
 
         return GatheringReporter(shown, names)
     return shown
@@ -75,10 +75,10 @@ def _shown(
 ) -> Reporter:
     moving = out.isatty() and err.isatty() and os.environ.get("TERM") != "dumb"
     if moving and not quiet and not json:
-        from mlcube_remote.ui.live import LiveReporter  # noqa: PLC0415 - rich takes a while
+        from mlcube_remote.ui.progress.live import LiveReporter  # noqa: PLC0415 - rich takes a while
 
         return LiveReporter(hosts=names, verbose=verbose, stream=err)
-    from mlcube_remote.ui.plain import PlainReporter  # noqa: PLC0415
+    from mlcube_remote.ui.progress.plain import PlainReporter  # noqa: PLC0415
 
     return PlainReporter(
         hosts=names, quiet=quiet, verbose=verbose, stdout=err if json else out, stderr=err

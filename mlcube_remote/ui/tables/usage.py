@@ -10,7 +10,7 @@ from mlcube_remote.dispatch.documents import error_document
 from mlcube_remote.dispatch.rsync import readable_size
 from mlcube_remote.dispatch.top import GpuUse, HostTop
 from mlcube_remote.runs.ids import run_of
-from mlcube_remote.ui.table import columns
+from mlcube_remote.ui.tables.columns import columns
 from mlcube_remote.ui.text import one_line
 
 

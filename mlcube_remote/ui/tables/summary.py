@@ -10,8 +10,8 @@ from typing import TextIO
 from mlcube_remote.dispatch.events import Stage
 from mlcube_remote.dispatch.fault import Fault, fault_of
 from mlcube_remote.dispatch.outcome import JobOutcome, TaskOutcome
-from mlcube_remote.ui.folding import MANY, folded
-from mlcube_remote.ui.table import columns
+from mlcube_remote.ui.host_ranges import MANY, folded
+from mlcube_remote.ui.tables.columns import columns
 from mlcube_remote.ui.text import one_line
 
 _FEW = 8

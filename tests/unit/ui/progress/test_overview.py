@@ -31,13 +31,13 @@ from mlcube_remote.errors import (
 )
 from mlcube_remote.inventory.ranges import expand, split_commas
 from mlcube_remote.transport.base import Stream
-from mlcube_remote.ui import gather
-from mlcube_remote.ui.crowd import crowd
 from mlcube_remote.ui.errors import print_errors
-from mlcube_remote.ui.folding import folded
-from mlcube_remote.ui.jobline import JobLine, why
-from mlcube_remote.ui.reporter import make_reporter
-from mlcube_remote.ui.summary import summary
+from mlcube_remote.ui.host_ranges import folded
+from mlcube_remote.ui.progress import grouped as gather
+from mlcube_remote.ui.progress.job_row import JobLine, why
+from mlcube_remote.ui.progress.overview import crowd
+from mlcube_remote.ui.progress.reporter import make_reporter
+from mlcube_remote.ui.tables.summary import summary
 
 
 @pytest.mark.parametrize(

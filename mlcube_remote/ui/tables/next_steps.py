@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from mlcube_remote.dispatch.fault import Fault, fault_of
 from mlcube_remote.dispatch.outcome import JobOutcome, Status
 from mlcube_remote.inventory.ranges import split_commas
-from mlcube_remote.ui.folding import folded
+from mlcube_remote.ui.host_ranges import folded
 
 _FEW = 8
 """Names, or ranges of them, that are listed before the rest is counted."""

@@ -9,7 +9,7 @@ from typing import Any
 from mlcube_remote.dispatch.checkup import Checkup
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.inventory.model import Host, Inventory
-from mlcube_remote.ui.table import columns
+from mlcube_remote.ui.tables.columns import columns
 from mlcube_remote.ui.text import one_line, sanitise
 
 

@@ -31,11 +31,11 @@ from mlcube_remote.dispatch.events import (
 from mlcube_remote.dispatch.outcome import JobOutcome, Status, TaskOutcome
 from mlcube_remote.errors import HostUnfitError, StateUnknownError, TransferError, UnreachableError
 from mlcube_remote.transport.base import Stream
-from mlcube_remote.ui.eventlog import FIELDS, RUN_FIELDS, VERSION, EventLog
-from mlcube_remote.ui.junit import LAST, Tails, write_junit
+from mlcube_remote.ui.files.event_log import FIELDS, RUN_FIELDS, VERSION, EventLog
+from mlcube_remote.ui.files.junit import LAST, Tails, write_junit
 
 RUN_ID = "261123-190233-k3j5h2g7x4q6w2ez"
-PAGE = (Path(__file__).parents[3] / "docs/reference/events.md").read_text()
+PAGE = (Path(__file__).parents[4] / "docs/reference/events.md").read_text()
 
 
 def outcome(host: str = "a", **changes: Any) -> JobOutcome:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlcube_remote.dispatch.survey import HostSurvey, SurveyedJob
-from mlcube_remote.ui.document import VERSION
-from mlcube_remote.ui.table import columns
+from mlcube_remote.ui.files.json_output import VERSION
+from mlcube_remote.ui.tables.columns import columns
 from mlcube_remote.ui.text import one_line
 
 _STEPS = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))

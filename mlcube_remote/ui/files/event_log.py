@@ -21,7 +21,7 @@ from mlcube_remote.dispatch.documents import job_document
 from mlcube_remote.dispatch.events import Event, JobFinished, Output, StageFinished
 from mlcube_remote.dispatch.exitcode import exit_code
 from mlcube_remote.dispatch.outcome import JobOutcome
-from mlcube_remote.ui.document import run_status
+from mlcube_remote.ui.files.json_output import run_status
 
 VERSION = 1
 """Of the lines; raised when something in them changes its meaning."""

@@ -15,7 +15,7 @@ import attrs
 
 from mlcube_remote.dispatch.outcome import label
 from mlcube_remote.errors import UsageError
-from mlcube_remote.ui.table import columns
+from mlcube_remote.ui.tables.columns import columns
 from mlcube_remote.ui.text import one_line
 
 Cell = str | int | float | None

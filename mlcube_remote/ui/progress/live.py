@@ -31,9 +31,9 @@ from mlcube_remote.dispatch.events import (
 )
 from mlcube_remote.dispatch.outcome import Status
 from mlcube_remote.transport.base import Stream
-from mlcube_remote.ui.crowd import crowd
-from mlcube_remote.ui.folding import MANY
-from mlcube_remote.ui.jobline import JobLine, why
+from mlcube_remote.ui.host_ranges import MANY
+from mlcube_remote.ui.progress.job_row import JobLine, why
+from mlcube_remote.ui.progress.overview import crowd
 from mlcube_remote.ui.text import LineAssembler, one_line, sanitise
 
 REFRESHES = 8
@@ -50,7 +50,7 @@ _COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_red")
 
 @attrs.define(kw_only=True)
 class LiveReporter:
-    """See :class:`mlcube_remote.ui.reporter.Reporter`.
+    """See :class:`mlcube_remote.ui.progress.reporter.Reporter`.
 
     Rich draws under a lock of its own, which printing takes too. Hence ``_lock``, which is held
     while printing, must never be taken while drawing: each would wait for the other, for ever.

@@ -21,8 +21,8 @@ from mlcube_remote.dispatch.events import (
     StageFinished,
 )
 from mlcube_remote.transport.base import Stream
-from mlcube_remote.ui.folding import folded
-from mlcube_remote.ui.reporter import Reporter
+from mlcube_remote.ui.host_ranges import folded
+from mlcube_remote.ui.progress.reporter import Reporter
 from mlcube_remote.ui.text import LineAssembler
 
 IN_MEMORY = 64 * 1024

@@ -26,9 +26,9 @@ from mlcube_remote.dispatch.events import (
 )
 from mlcube_remote.dispatch.outcome import JobOutcome, Status
 from mlcube_remote.transport.base import Stream
-from mlcube_remote.ui.live import LiveReporter
-from mlcube_remote.ui.plain import PlainReporter
-from mlcube_remote.ui.reporter import make_reporter
+from mlcube_remote.ui.progress.live import LiveReporter
+from mlcube_remote.ui.progress.plain import PlainReporter
+from mlcube_remote.ui.progress.reporter import make_reporter
 
 _STYLES = re.compile(r"\x1b\[[0-9;]*m")
 

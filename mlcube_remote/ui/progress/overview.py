@@ -10,7 +10,7 @@ from rich.text import Text
 
 from mlcube_remote.dispatch.events import Stage
 from mlcube_remote.dispatch.outcome import Status
-from mlcube_remote.ui.jobline import JobLine
+from mlcube_remote.ui.progress.job_row import JobLine
 from mlcube_remote.ui.text import one_line
 
 SHOWN = 3
