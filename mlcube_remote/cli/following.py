@@ -36,8 +36,9 @@ from mlcube_remote.runs.store import RUN, Store
 from mlcube_remote.transport.base import Connection
 from mlcube_remote.ui.errors import print_errors, report_crash
 from mlcube_remote.ui.files.json_output import dump, run_document
-from mlcube_remote.ui.progress.interrupt import ask
-from mlcube_remote.ui.progress.reporter import Reporter, make_reporter
+from mlcube_remote.ui.progress.base import Reporter
+from mlcube_remote.ui.progress.interrupt import ask_to_stop
+from mlcube_remote.ui.progress.reporter import make_reporter
 from mlcube_remote.ui.tables.next_steps import next_steps
 from mlcube_remote.ui.tables.summary import print_summary
 
@@ -164,7 +165,7 @@ def _decide(wish: str, reporter: Reporter) -> OnInterrupt:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return OnInterrupt.STOP
     with reporter.paused():
-        return OnInterrupt.STOP if ask(sys.stdin, sys.stderr) else OnInterrupt.DETACH
+        return OnInterrupt.STOP if ask_to_stop(sys.stdin, sys.stderr) else OnInterrupt.DETACH
 
 
 @contextlib.contextmanager

@@ -71,7 +71,7 @@ def check_hosts(
     """Check that runs would work: login, host key, rsync, engine, permission, disk."""
     from mlcube_remote.cube import system  # noqa: PLC0415
     from mlcube_remote.dispatch.checkup import check_all  # noqa: PLC0415
-    from mlcube_remote.ui.tables.hosts import checkup_document, checkup_text  # noqa: PLC0415
+    from mlcube_remote.ui.tables.hosts import checks_document, checks_text  # noqa: PLC0415
 
     found = open_inventory(inventory)
     chosen = select_hosts(found, (*names, *hosts) or ("all",), given["where"])
@@ -80,9 +80,9 @@ def check_hosts(
     if given["output"] == "json":
         from mlcube_remote.ui.files.json_output import dump  # noqa: PLC0415
 
-        dump(checkup_document(checkups), sys.stdout)
+        dump(checks_document(checkups), sys.stdout)
     else:
-        click.echo(checkup_text(checkups))
+        click.echo(checks_text(checkups))
     return max((checkup.exit_code for checkup in checkups), default=0)
 
 
@@ -97,7 +97,7 @@ def top_hosts(
 ) -> int:
     """Show how busy hosts are: load, memory, disk, GPUs and who has them."""
     from mlcube_remote.dispatch.top import top_all  # noqa: PLC0415
-    from mlcube_remote.ui.tables.usage import top_document, top_text  # noqa: PLC0415
+    from mlcube_remote.ui.tables.usage import usage_document, usage_text  # noqa: PLC0415
 
     found = open_inventory(inventory)
     chosen = select_hosts(found, (*names, *hosts) or ("all",), given["where"])
@@ -106,7 +106,7 @@ def top_hosts(
     if given["output"] == "json":
         from mlcube_remote.ui.files.json_output import dump  # noqa: PLC0415
 
-        dump(top_document(told), sys.stdout)
+        dump(usage_document(told), sys.stdout)
     else:
-        click.echo(top_text(told))
+        click.echo(usage_text(told))
     return max((host.error.exit_code for host in told if host.error is not None), default=0)

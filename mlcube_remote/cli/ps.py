@@ -58,12 +58,12 @@ def clean(older_than: float, dry_run: bool, **given: Any) -> int:
     """Remove the logs and records of jobs that have ended; outputs stay."""
     from mlcube_remote.dispatch.clean import clean_old  # noqa: PLC0415
     from mlcube_remote.runs.store import Store  # noqa: PLC0415
-    from mlcube_remote.ui.tables.jobs import cleaned_text  # noqa: PLC0415
+    from mlcube_remote.ui.tables.jobs import removed_jobs_text  # noqa: PLC0415
 
     hosts, logins = _asked(given)
     done = clean_old(hosts, logins.connect, store=Store(), older_than=older_than, dry_run=dry_run)
     removed = {each.host: each.removed for each in done if each.removed}
-    click.echo(cleaned_text(removed, dry_run=dry_run))
+    click.echo(removed_jobs_text(removed, dry_run=dry_run))
     for each in done:
         if each.error is not None:
             click.echo(f"error: {each.error}", err=True)

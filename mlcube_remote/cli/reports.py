@@ -16,7 +16,7 @@ from mlcube_remote.dispatch.outcome import JobOutcome
 
 if TYPE_CHECKING:  # most commands write neither
     from mlcube_remote.ui.files.event_log import EventLog
-    from mlcube_remote.ui.files.junit import Tails
+    from mlcube_remote.ui.files.junit import OutputTails
 
 
 @attrs.define(kw_only=True)
@@ -26,7 +26,7 @@ class Reports:
     run_id: str
     events: EventLog | None = None
     junit: Path | None = None
-    tails: Tails | None = None
+    tails: OutputTails | None = None
 
     @property
     def sinks(self) -> list[EventSink]:
@@ -41,7 +41,7 @@ class Reports:
             at: Seconds since the run began.
         """
         if self.events is not None:
-            self.events.finished(outcomes, at)
+            self.events.write_end(outcomes, at)
         if self.junit is not None and self.tails is not None:
             from mlcube_remote.ui.files.junit import write_junit  # noqa: PLC0415
 
@@ -73,11 +73,11 @@ def reports(run_id: str, given: Mapping[str, Any], jobs: Sequence[str]) -> Itera
             except OSError as problem:
                 raise click.UsageError(f"--events {path}: {problem.strerror}") from problem
             asked.events = EventLog(run_id=run_id, file=file)
-            asked.events.started(jobs)
+            asked.events.write_start(jobs)
         if path := given.get("junit"):
-            from mlcube_remote.ui.files.junit import Tails  # noqa: PLC0415
+            from mlcube_remote.ui.files.junit import OutputTails  # noqa: PLC0415
 
-            asked.junit, asked.tails = Path(path), Tails()
+            asked.junit, asked.tails = Path(path), OutputTails()
         yield asked
         if asked.events is not None and asked.events.problem is not None:
             _warn("--events", given["events"], asked.events.problem)

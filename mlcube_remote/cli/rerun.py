@@ -61,7 +61,7 @@ def rerun(
     """
     from mlcube_remote.cli.run import execute  # noqa: PLC0415 - nothing to import for --help
     from mlcube_remote.errors import StateUnknownError  # noqa: PLC0415
-    from mlcube_remote.ui.tables.next_steps import listed  # noqa: PLC0415
+    from mlcube_remote.ui.tables.next_steps import shorten_names  # noqa: PLC0415
 
     asked = choose_again(run_text, failed=failed, hosts=only_hosts, gone=gone)
     options = asked.options(given)
@@ -71,7 +71,7 @@ def rerun(
         click.echo(f"  follow it:  mlcube-remote attach {asked.run_id}", err=True)
         click.echo("  if its host is gone for good:  the same command, with --gone=HOST", err=True)
     if asked.again.unplaced:
-        names = listed(asked.again.unplaced)
+        names = shorten_names(asked.again.unplaced)
         click.echo(
             f"not started again: {names} may yet be placed by whoever began the run", err=True
         )

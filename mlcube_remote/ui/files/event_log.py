@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``--events FILE``: what happens, as it happens, one JSON document a line.
+"""``--events FILE``: write events as JSON lines while the run happens.
 
-docs/reference/events.md describes the lines; a test holds it against :data:`FIELDS`.
+docs/reference/events.md describes the lines; a test compares it with :data:`FIELDS`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mlcube_remote.dispatch.outcome import JobOutcome
 from mlcube_remote.ui.files.json_output import run_status
 
 VERSION = 1
-"""Of the lines; raised when something in them changes its meaning."""
+"""Version of the lines; increased if a field changes its meaning."""
 
 FIELDS: dict[type[Event], tuple[str, tuple[str, ...]]] = {
     events.StageStarted: ("stage-started", ("stage", "task")),
@@ -35,31 +35,34 @@ FIELDS: dict[type[Event], tuple[str, tuple[str, ...]]] = {
     events.JobMoved: ("job-moved", ("reason",)),
     events.JobFinished: ("job-finished", ("outcome",)),
 }
-"""Event → its name in the file, and the fields that it adds to those of all lines."""
+"""Event → its name in the file, and its fields in addition to those of all lines."""
 
 STARTED, FINISHED = "run-started", "run-finished"
 RUN_FIELDS = {STARTED: ("jobs",), FINISHED: ("status", "exit_code")}
-"""Lines about the run as a whole → their fields."""
+"""Lines about the run, not about one job → their fields."""
 
 _StreamKey = tuple[str, str, Any, Any, Any]
 
 
 @attrs.define(kw_only=True)
 class EventLog:
-    """Writes events to a file, each line whole and at once; a file that is full ends no run."""
+    """Writes events to a file, one complete line at a time.
+
+    If a write fails, for example because the disk is full, the log stops and the run continues.
+    """
 
     run_id: str
     file: TextIO
     problem: OSError | None = attrs.field(default=None, init=False)
-    """Why the file lacks what happened after, if it does."""
+    """Why later events are missing from the file."""
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
     _decoders: dict[_StreamKey, codecs.IncrementalDecoder] = attrs.field(factory=dict, init=False)
 
-    def started(self, jobs: Sequence[str]) -> None:
+    def write_start(self, jobs: Sequence[str]) -> None:
         """Write the first line.
 
         Args:
-            jobs: What the run's jobs are called.
+            jobs: Names of the run's jobs.
         """
         with self._lock:
             self._write(STARTED, at=0.0, jobs=list(jobs))
@@ -68,46 +71,48 @@ class EventLog:
         """Write an event; may be called from many threads."""
         with self._lock:
             if isinstance(event, Output):
-                self._output(event)
+                self._write_output(event)
                 return
             if isinstance(event, (StageFinished, JobFinished)):
-                self._flush(event)
+                self._write_incomplete(event)
             name, fields = FIELDS[type(event)]
-            self._tell(name, event, **{field: _plain(getattr(event, field)) for field in fields})
+            values = {field: _json_value(getattr(event, field)) for field in fields}
+            self._write_event(name, event, **values)
 
-    def finished(self, outcomes: Sequence[JobOutcome], at: float) -> None:
+    def write_end(self, outcomes: Sequence[JobOutcome], at: float) -> None:
         """Write the last line.
 
         Args:
-            outcomes: How all jobs ended.
-            at: Seconds since the run began.
+            outcomes: The outcomes of all jobs.
+            at: Seconds since the run started.
         """
         with self._lock:
             code = exit_code(outcomes)
             self._write(FINISHED, at=at, status=run_status(outcomes), exit_code=code)
 
-    def _output(self, event: Output) -> None:
-        """Write what a program wrote, a character that came in two pieces as one."""
+    def _write_output(self, event: Output) -> None:
+        """Write output; a character split between two events is written with the second one."""
         key = (event.host, event.job, event.stage, event.task, event.stream)
         decoder = self._decoders.get(key)
         if decoder is None:
             decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
             self._decoders[key] = decoder
-        self._text(event, key, decoder.decode(event.data))
+        self._write_text(event, key, decoder.decode(event.data))
 
-    def _flush(self, event: Event) -> None:
-        """Write what is left of characters that never came whole."""
-        mine = [key for key in self._decoders if key[:2] == (event.host, event.job)]
-        for key in mine:
-            self._text(event, key, self._decoders.pop(key).decode(b"", final=True))
+    def _write_incomplete(self, event: Event) -> None:
+        """Write the bytes of characters that a job has left incomplete."""
+        keys = [key for key in self._decoders if key[:2] == (event.host, event.job)]
+        for key in keys:
+            self._write_text(event, key, self._decoders.pop(key).decode(b"", final=True))
 
-    def _text(self, event: Event, key: _StreamKey, text: str) -> None:
+    def _write_text(self, event: Event, key: _StreamKey, text: str) -> None:
         if text:
             _, _, stage, task, stream = key
             name, _ = FIELDS[Output]
-            self._tell(name, event, stage=stage.value, task=task, stream=stream.value, text=text)
+            fields = {"stage": stage.value, "task": task, "stream": stream.value, "text": text}
+            self._write_event(name, event, **fields)
 
-    def _tell(self, name: str, event: Event, **fields: Any) -> None:
+    def _write_event(self, name: str, event: Event, **fields: Any) -> None:
         self._write(name, event.at, host=event.host or None, job=event.job or None, **fields)
 
     def _write(self, name: str, at: float, **fields: Any) -> None:
@@ -128,7 +133,7 @@ class EventLog:
             self.problem = problem
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     if isinstance(value, JobOutcome):
         return job_document(value)
     if isinstance(value, float):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``--output=json``: one document, described in docs/reference/json.md."""
+"""``--output=json``: one JSON document, described in docs/reference/json.md."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from mlcube_remote.dispatch.documents import job_document
 from mlcube_remote.dispatch.outcome import JobOutcome, Status
 
 VERSION = 1
-"""Of the document; raised when something in it changes its meaning."""
+"""Version of the document; increased if a field changes its meaning."""
 
 
 def run_document(run_id: str, outcomes: Sequence[JobOutcome], exit_code: int) -> dict[str, Any]:
-    """Return what a run came to."""
+    """Return the results of a run."""
     return {
         "version": VERSION,
         "run": run_id,
@@ -26,16 +26,16 @@ def run_document(run_id: str, outcomes: Sequence[JobOutcome], exit_code: int) ->
 
 
 def run_status(outcomes: Sequence[JobOutcome]) -> str:
-    """Return the run's status; what may still be going on is not called failed."""
-    found = {outcome.status for outcome in outcomes} - {Status.SUCCEEDED}
-    if found == {Status.RUNNING}:
+    """Return the run's status; a run is not failed if its jobs may still be running."""
+    statuses = {outcome.status for outcome in outcomes} - {Status.SUCCEEDED}
+    if statuses == {Status.RUNNING}:
         return "running"
-    if found and found <= {Status.RUNNING, Status.UNKNOWN}:
+    if statuses and statuses <= {Status.RUNNING, Status.UNKNOWN}:
         return "unknown"
-    return "failed" if found else "succeeded"
+    return "failed" if statuses else "succeeded"
 
 
 def dump(document: dict[str, Any], stream: TextIO) -> None:
-    """Write a document; bytes that are not UTF-8 become escapes of lone surrogates."""
+    """Write a document as JSON; bytes that are not UTF-8 become escaped lone surrogates."""
     stream.write(json.dumps(document, indent=2) + "\n")
     stream.flush()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``--junit FILE``: a test case for each task on each host, as every CI system reads them.
+"""``--junit FILE``: write a report for CI systems, with a test case for each task on each host.
 
-A task that fails is a failure; a host that cannot be used is an error; what did not run because of
-either was skipped. No two programs agree on more of the format than what stands here.
+A failed task is a failure, an unusable host is an error, and tasks that did not run because of
+either are skipped. The report uses only the part of the format that all CI systems read.
 """
 
 from __future__ import annotations
@@ -20,57 +20,60 @@ from mlcube_remote.dispatch.events import Event, Output, Stage
 from mlcube_remote.dispatch.fault import Fault, fault_of, fault_of_task
 from mlcube_remote.dispatch.outcome import JobOutcome, Status, TaskOutcome
 from mlcube_remote.runs.whole import write_whole
+from mlcube_remote.ui.errors import task_reason
 from mlcube_remote.ui.text import one_line, sanitise
 
-LAST = 16 * 1024
-"""Bytes of a task's output that a failure quotes, the last of them."""
+TAIL_SIZE = 16 * 1024
+"""Bytes at the end of a task's output that a failure quotes."""
 
 _NOT_XML = re.compile("[\ufffe\uffff]")
 
 
 @attrs.define
-class Tails:
-    """Keeps the end of what each task writes."""
+class OutputTails:
+    """Stores the end of each task's output."""
 
-    _kept: dict[tuple[str, str | None], bytearray] = attrs.field(factory=dict, init=False)
+    _tails: dict[tuple[str, str | None], bytearray] = attrs.field(factory=dict, init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
     def handle(self, event: Event) -> None:
-        """Note an event; may be called from many threads."""
+        """Store the output of an event; may be called from many threads."""
         if not isinstance(event, Output) or event.stage is not Stage.RUN:
             return
         with self._lock:
-            tail = self._kept.setdefault((event.name, event.task), bytearray())
-            tail += event.data[-LAST:]
-            del tail[:-LAST]
+            tail = self._tails.setdefault((event.name, event.task), bytearray())
+            tail += event.data[-TAIL_SIZE:]
+            del tail[:-TAIL_SIZE]
 
-    def of(self, job: str, task: str) -> str:
-        """Return the end of what a task wrote, on both streams."""
-        return bytes(self._kept.get((job, task), b"")).decode("utf-8", "backslashreplace")
+    def text(self, job: str, task: str) -> str:
+        """Return the end of a task's output, of both streams together."""
+        return bytes(self._tails.get((job, task), b"")).decode("utf-8", "backslashreplace")
 
 
-def write_junit(path: Path, run_id: str, outcomes: Sequence[JobOutcome], tails: Tails) -> None:
-    """Write the report, in the place of an older one.
+def write_junit(
+    path: Path, run_id: str, outcomes: Sequence[JobOutcome], tails: OutputTails
+) -> None:
+    """Write the report; an existing file is replaced.
 
     Args:
-        path: Where to.
+        path: The file.
         run_id: The run.
-        outcomes: How its jobs ended.
-        tails: What their tasks wrote last.
+        outcomes: The outcomes of its jobs.
+        tails: The ends of the tasks' output.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: The file cannot be written.
     """
     suites = [_suite(run_id, outcome, tails) for outcome in outcomes]
-    root = ET.Element("testsuites", {"name": f"mlcube-remote run {run_id}", **_sums(suites)})
+    root = ET.Element("testsuites", {"name": f"mlcube-remote run {run_id}", **_counts(suites)})
     root.extend(suites)
     ET.indent(root)
     text = ET.tostring(root, encoding="unicode")
     write_whole(path, f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n', mode=0o666)
 
 
-def _sums(elements: Sequence[ET.Element]) -> dict[str, str]:
-    """Return the counts of all that is inside, and its seconds."""
+def _counts(elements: Sequence[ET.Element]) -> dict[str, str]:
+    """Return the numbers of test cases in these elements, and their seconds."""
     cases = [case for element in elements for case in element.iter("testcase")]
     counts = {
         name: str(sum(case.find(tag) is not None for case in cases))
@@ -80,46 +83,43 @@ def _sums(elements: Sequence[ET.Element]) -> dict[str, str]:
     return {"tests": str(len(cases)), **counts, "time": f"{seconds:.3f}"}
 
 
-def _suite(run_id: str, outcome: JobOutcome, tails: Tails) -> ET.Element:
+def _suite(run_id: str, outcome: JobOutcome, tails: OutputTails) -> ET.Element:
     cases = _cases(outcome, tails)
-    suite = ET.Element("testsuite", {"name": _attribute(outcome.label), **_sums(cases)})
+    suite = ET.Element("testsuite", {"name": _attribute(outcome.label), **_counts(cases)})
     suite.set("hostname", _attribute(outcome.host))
-    begun = [task.started for task in outcome.tasks if task.started is not None]
-    if begun and 0 <= min(begun) < 2**32:
-        suite.set(
-            "timestamp", f"{datetime.fromtimestamp(min(begun), timezone.utc):%Y-%m-%dT%H:%M:%S}"
-        )
+    start = min((task.started for task in outcome.tasks if task.started is not None), default=-1)
+    if 0 <= start < 2**32:
+        suite.set("timestamp", f"{datetime.fromtimestamp(start, timezone.utc):%Y-%m-%dT%H:%M:%S}")
     properties = ET.SubElement(suite, "properties")
-    given = {"run": run_id, "platform": outcome.platform, **outcome.parameters}
-    for name, value in given.items():
+    values = {"run": run_id, "platform": outcome.platform, **outcome.parameters}
+    for name, value in values.items():
         ET.SubElement(properties, "property", name=_attribute(name), value=_attribute(value))
     suite.extend(cases)
     return suite
 
 
-def _cases(outcome: JobOutcome, tails: Tails) -> list[ET.Element]:
-    """Return a case for each task; where none was to run, one for making the host ready."""
+def _cases(outcome: JobOutcome, tails: OutputTails) -> list[ET.Element]:
+    """Return a case for each task; without tasks, one for the preparation of the host."""
     if not outcome.tasks:
         case = _case(outcome, "configure", None)
         if fault_of(outcome) is not Fault.NONE:
-            _tell_error(case, outcome)
+            _add_error(case, outcome)
         return [case]
     cases = []
-    blamed = False
+    is_explained = False  # whether a case says why the job failed
     for task in outcome.tasks:
         case = _case(outcome, task.task, task.seconds)
         cases.append(case)
-        if _describe(case, outcome, task, tails):
-            blamed = True
-        elif task.status is Status.NOT_STARTED:
-            if not blamed and fault_of(outcome) in {Fault.HOST, Fault.UNKNOWN}:
-                _tell_error(case, outcome)
-                blamed = True
-            else:
-                ET.SubElement(case, "skipped", message="not started")
-    if not blamed and fault_of(outcome) is Fault.HOST:
-        # All tasks ended well, and what they made did not come home.
-        _tell_error(cases[-1], outcome)
+        if task.status is not Status.NOT_STARTED:
+            is_explained |= _add_result(case, outcome, task, tails)
+        elif not is_explained and fault_of(outcome) in {Fault.HOST, Fault.UNKNOWN}:
+            _add_error(case, outcome)
+            is_explained = True
+        else:
+            ET.SubElement(case, "skipped", message="not started")
+    if not is_explained and fault_of(outcome) is Fault.HOST:
+        # All tasks succeeded, but their outputs could not be downloaded.
+        _add_error(cases[-1], outcome)
     return cases
 
 
@@ -128,46 +128,48 @@ def _case(outcome: JobOutcome, name: str, seconds: float | None) -> ET.Element:
     return ET.Element("testcase", {**attributes, "time": f"{seconds or 0:.3f}"})
 
 
-def _describe(case: ET.Element, outcome: JobOutcome, task: TaskOutcome, tails: Tails) -> bool:
-    """Say how a task ended that did not end well.
+def _add_result(
+    case: ET.Element, outcome: JobOutcome, task: TaskOutcome, tails: OutputTails
+) -> bool:
+    """Add the result of a task that has started, unless it succeeded.
 
     Returns:
-        Whether that is why the job did not succeed.
+        Whether this task is why the job failed.
     """
     fault = fault_of_task(task)
-    reason = task.reason or f"exit code {task.exit_code}"
     if task.status is Status.RUNNING:
-        ET.SubElement(case, "skipped", message="it goes on")
+        ET.SubElement(case, "skipped", message="still running")
     elif fault is Fault.CANCELLED:
-        ET.SubElement(case, "skipped", message=_attribute(reason))
-    elif fault is Fault.TASK:
-        _tell(case, "failure", task.status.value, reason, tails.of(outcome.name, task.task))
+        ET.SubElement(case, "skipped", message=_attribute(task_reason(task)))
     elif fault is Fault.UNKNOWN:
-        _tell_error(case, outcome)
-    elif fault is Fault.HOST:
-        _tell(case, "error", task.status.value, reason, tails.of(outcome.name, task.task))
+        _add_error(case, outcome)
+    elif fault in {Fault.TASK, Fault.HOST}:
+        tag = "failure" if fault is Fault.TASK else "error"
+        output = tails.text(outcome.name, task.task)
+        _add_element(case, tag, task.status.value, task_reason(task), output)
     return fault in {Fault.TASK, Fault.HOST, Fault.UNKNOWN}
 
 
-def _tell_error(case: ET.Element, outcome: JobOutcome) -> None:
+def _add_error(case: ET.Element, outcome: JobOutcome) -> None:
+    """Add the error that ended a job."""
     error = outcome.error
     if error is None:
-        _tell(case, "error", outcome.status.value, outcome.status.value, "")
+        _add_element(case, "error", outcome.status.value, outcome.status.value, "")
         return
     kind = type(error).__name__.removesuffix("Error")
-    _tell(case, "error", kind, error.message, f"hint: {error.hint}" if error.hint else "")
+    _add_element(case, "error", kind, error.message, f"hint: {error.hint}" if error.hint else "")
 
 
-def _tell(case: ET.Element, tag: str, kind: str, message: str, text: str) -> None:
+def _add_element(case: ET.Element, tag: str, kind: str, message: str, text: str) -> None:
     element = ET.SubElement(case, tag, type=kind, message=_attribute(message))
     element.text = _clean(sanitise(text)) or None
 
 
 def _attribute(text: str) -> str:
-    """Return text that stays as it is in an attribute: XML makes spaces of line breaks there."""
+    """Return text for an attribute, as one line: XML turns line breaks in attributes to spaces."""
     return _clean(one_line(text))
 
 
 def _clean(text: str) -> str:
-    """Return text of characters that XML may hold; what steers a terminal is gone already."""
+    """Return text without the characters that XML forbids and ``sanitise`` keeps."""
     return _NOT_XML.sub("�", text)

@@ -1,35 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Ctrl-C asks: days of work are not to be lost to a reflex."""
+"""Ask what Ctrl-C should do: a reflex must not stop jobs that have run for days."""
 
 from __future__ import annotations
 
 import select
 from typing import TextIO
 
-PATIENCE = 10.0
-"""Seconds after which the harmless answer is taken."""
+TIMEOUT_S = 10.0
+"""Seconds after which the jobs are left running."""
 
 
-def ask(answers: TextIO, screen: TextIO, patience: float = PATIENCE) -> bool:
-    """Ask whether the jobs are to be stopped; they are not, unless somebody says so.
+def ask_to_stop(answers: TextIO, screen: TextIO, timeout: float = TIMEOUT_S) -> bool:
+    """Ask whether to stop the jobs or to leave them running.
 
     Args:
         answers: The terminal's input.
-        screen: Where to ask.
-        patience: Seconds to wait.
+        screen: Where to print the question.
+        timeout: Seconds to wait for an answer.
 
     Returns:
-        Whether to stop them; false also when Ctrl-C is hit once more.
+        Whether to stop them; false without a clear answer, and after a second Ctrl-C.
     """
     try:
         print(
-            "\ninterrupted: the jobs go on without you (d, or wait "
-            f"{patience:.0f} s), or do you want to stop them (s)? [d/s] ",
+            "\nInterrupted. [d]etach and leave the jobs running, or [s]top them? "
+            f"(detaches in {timeout:.0f} s) [d/s] ",
             end="",
             file=screen,
             flush=True,
         )
-        ready, _, _ = select.select([answers], [], [], patience)
+        ready, _, _ = select.select([answers], [], [], timeout)
         answer = answers.readline() if ready else ""
     except KeyboardInterrupt:
         answer = ""

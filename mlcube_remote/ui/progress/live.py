@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run on a terminal: one line per host at the bottom, the tasks' output scrolling above."""
+"""Show a run on a terminal: one line per job at the bottom, the tasks' output scrolls above."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any, TextIO
+from typing import TextIO
 
 import attrs
 from rich.console import Console, Group, OverflowMethod, RenderableType
@@ -26,79 +26,67 @@ from mlcube_remote.dispatch.events import (
     Output,
     Stage,
     StageFinished,
-    StageProgress,
-    StageStarted,
 )
 from mlcube_remote.dispatch.outcome import Status
 from mlcube_remote.transport.base import Stream
 from mlcube_remote.ui.host_ranges import MANY
-from mlcube_remote.ui.progress.job_row import JobLine, why
-from mlcube_remote.ui.progress.overview import crowd
-from mlcube_remote.ui.text import LineAssembler, one_line, sanitise
+from mlcube_remote.ui.progress.base import OutputLines, note_line, retry_line
+from mlcube_remote.ui.progress.job_row import MAX_LABEL, JobRow, apply_event, label_width
+from mlcube_remote.ui.progress.overview import render_overview
+from mlcube_remote.ui.text import one_line, sanitise
 
-REFRESHES = 8
-"""Per second: enough for a spinner, little enough for a laptop."""
+_REFRESHES_PER_S = 8
+"""Enough for a smooth spinner, and cheap for a laptop."""
 
-_WIDEST = 400
-"""Characters of detail that are kept: more than any terminal has columns."""
+_MAX_DETAIL = 400
+"""Characters of an unfinished line that are kept: more than a terminal has columns."""
 
-_AT_ONCE = 1000
-"""Lines of a block that are printed together: each printing draws the display anew."""
+_BLOCK_LINES = 1000
+"""Lines of a block that are printed together: each print redraws the display."""
 
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_red")
 
 
 @attrs.define(kw_only=True)
 class LiveReporter:
-    """See :class:`mlcube_remote.ui.progress.reporter.Reporter`.
+    """See :class:`mlcube_remote.ui.progress.base.Reporter`.
 
-    Rich draws under a lock of its own, which printing takes too. Hence ``_lock``, which is held
-    while printing, must never be taken while drawing: each would wait for the other, for ever.
+    Rich holds its own lock while it draws and while it prints. ``_lock`` is held while printing, so
+    drawing must never take it: both threads would wait for each other for ever.
     """
 
-    hosts: tuple[str, ...]
+    jobs: tuple[str, ...]
     verbose: bool
     stream: TextIO
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
-    _lines: dict[str, JobLine] = attrs.field(init=False)
-    _assemblers: dict[tuple[str, Stage, str | None, Stream], LineAssembler] = attrs.field(
-        factory=dict, init=False
-    )
+    _rows: dict[str, JobRow] = attrs.field(init=False)
+    _output_lines: OutputLines = attrs.field(factory=OutputLines, init=False)
     _console: Console = attrs.field(init=False)
     _live: Live = attrs.field(init=False)
     _spinner: Spinner = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._lines = {host: JobLine(host) for host in self.hosts}
+        self._rows = {job: JobRow(job) for job in self.jobs}
         self._console = Console(file=self.stream, highlight=False, markup=False, emoji=False)
-        self._spinner = Spinner("dots" if self._unicode else "line")
+        self._spinner = Spinner("dots" if self._is_unicode else "line")
         self._live = Live(
             console=self._console,
-            refresh_per_second=REFRESHES,
+            refresh_per_second=_REFRESHES_PER_S,
             get_renderable=self._render,
             redirect_stdout=False,
             redirect_stderr=False,
         )
         self._live.start()
 
-    @property
-    def _unicode(self) -> bool:
-        return self._console.encoding.lower().startswith("utf")
-
-    @property
-    def _overflow(self) -> OverflowMethod:
-        return "ellipsis" if self._unicode else "crop"
-
     def close(self) -> None:
-        """Show what is left and give the terminal back."""
+        """Print unfinished lines and restore the terminal."""
         with self._lock:
-            for key in list(self._assemblers):
-                self._finish(key)
+            self._print_unfinished(None)
         self._live.stop()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Show nothing for as long as the block lasts; who has something to show waits."""
+        """Show nothing until the block ends; threads that report an event wait for it."""
         with self._lock:
             self._live.stop()
             try:
@@ -107,125 +95,84 @@ class LiveReporter:
                 self._live.start()
 
     def handle(self, event: Event) -> None:
-        """Show an event."""
+        """Show an event; may be called from many threads."""
         with self._lock:
             if isinstance(event, Output):
-                self._output(event)
-            elif isinstance(event, StageStarted):
-                self._set(
-                    event.name,
-                    label=event.label,
-                    stage=event.stage,
-                    reached=event.stage,
-                    task=event.task,
-                    detail="",
-                    since=time.monotonic(),
-                )
-            elif isinstance(event, StageProgress):
-                self._set(event.name, detail=event.detail)
-            elif isinstance(event, StageFinished):
-                self._flush(event.label)
-                took = f"{event.task or event.stage.value} {event.seconds:.1f}s"
-                done = (*self._lines[event.name].done, took)
-                self._set(event.name, stage=None, done=done, since=time.monotonic())
-            elif isinstance(event, JobFinished):
-                self._flush(event.label)
-                outcome = event.outcome
-                self._set(
-                    event.name,
-                    label=event.label,
-                    stage=None,
-                    result=outcome.status.value,
-                    reason=why(outcome),
-                )
-            elif isinstance(event, JobMoved):
-                self._flush(event.label)
-                self._set(
-                    event.name, label=event.name, stage=None, reached=None, detail="", done=()
-                )
-                self._say(f"warning: {event.label}: {event.reason}; to be done again", "yellow")
-            elif isinstance(event, Note):
-                self._note(event)
+                self._print_output(event)
+                return
+            if isinstance(event, (StageFinished, JobFinished, JobMoved)):
+                self._print_unfinished(event.label)
+            if isinstance(event, Note):  # possibly about a host that has no row
+                self._print_note(event)
+                return
+            self._rows[event.name] = apply_event(self._rows[event.name], event, time.monotonic())
+            if isinstance(event, JobMoved):
+                self._print_message(retry_line(event), "yellow")
 
-    def _set(self, name: str, **changes: Any) -> None:
-        self._lines[name] = attrs.evolve(self._lines[name], **changes)
+    def print_block(self, title: str, stream: Stream, lines: Iterator[str]) -> None:  # noqa: ARG002
+        """Print lines that belong together, below a title; both streams go to the terminal."""
+        with self._lock:
+            self._print_message(title, "bold")
+            while chunk := list(islice(lines, _BLOCK_LINES)):
+                text = "\n".join(f"  {sanitise(line)}" for line in chunk)
+                self._console.print(Text(text), soft_wrap=True)
 
-    def _output(self, event: Output) -> None:
-        key = (event.label, event.stage, event.task, event.stream)
-        assembler = self._assemblers.setdefault(key, LineAssembler())
-        self._print(event.label, assembler.feed(event.data), dim=event.stage is not Stage.RUN)
-        self._set(event.name, detail=self._unfinished(event))
+    def _print_output(self, event: Output) -> None:
+        lines = self._output_lines.feed(event)
+        self._print_lines(event.label, lines, dim=event.stage is not Stage.RUN)
+        detail = self._output_lines.unfinished(event)[:_MAX_DETAIL]
+        self._rows[event.name] = attrs.evolve(self._rows[event.name], detail=detail)
 
-    def _unfinished(self, event: Output) -> str:
-        """Return the line a task is still writing: a progress bar is one for hours."""
-        for stream in Stream:
-            key = (event.label, event.stage, event.task, stream)
-            if key in self._assemblers and (text := self._assemblers[key].unfinished):
-                return text[:_WIDEST]
-        return ""
+    def _print_unfinished(self, label: str | None) -> None:
+        for key, lines in self._output_lines.finish(label):
+            self._print_lines(key.label, lines, dim=not key.is_from_task)
 
-    def _flush(self, label: str) -> None:
-        for key in [key for key in self._assemblers if key[0] == label]:
-            self._finish(key)
-
-    def _finish(self, key: tuple[str, Stage, str | None, Stream]) -> None:
-        self._print(key[0], self._assemblers.pop(key).finish(), dim=key[1] is not Stage.RUN)
-
-    def _print(self, label: str, lines: Sequence[str], *, dim: bool) -> None:
-        """Print lines above the display, all at once: each printing draws it anew."""
+    def _print_lines(self, label: str, lines: Sequence[str], *, dim: bool) -> None:
+        """Print lines above the display, all at once: each print redraws it."""
         if not lines:
             return
         block = Text()
         for number, line in enumerate(lines):
             block.append("\n" if number else "")
-            if len(self.hosts) > 1:
-                width = min(max(len(line.label) for line in self._lines.values()), 24)
-                name = label.partition("@")[0]
-                colour = _COLOURS[self.hosts.index(name) % len(_COLOURS)]
-                block.append(f"{label:<{width}} | ", style=colour)
+            if len(self.jobs) > 1:
+                colour = _COLOURS[self.jobs.index(label.partition("@")[0]) % len(_COLOURS)]
+                block.append(f"{label:<{label_width(self._rows.values())}} | ", style=colour)
             block.append(sanitise(line), style="dim" if dim else "")
         self._console.print(block, soft_wrap=True)
 
-    def block(self, title: str, stream: Stream, lines: Iterator[str]) -> None:  # noqa: ARG002
-        """Show lines that belong together, below a title; a terminal has one stream for all."""
-        with self._lock:
-            self._console.print(Text(one_line(title), style="bold"), soft_wrap=True)
-            while some := list(islice(lines, _AT_ONCE)):
-                text = "\n".join(f"  {sanitise(line)}" for line in some)
-                self._console.print(Text(text), soft_wrap=True)
+    def _print_note(self, note: Note) -> None:
+        if note.level is not Level.DEBUG or self.verbose:
+            self._print_message(note_line(note), "yellow" if note.level is Level.WARNING else "dim")
 
-    def _note(self, event: Note) -> None:
-        if event.level is Level.DEBUG and not self.verbose:
-            return
-        style = "yellow" if event.level is Level.WARNING else "dim"
-        word = "warning: " if event.level is Level.WARNING else ""
-        self._say(f"{word}{event.label}: {event.text}", style)
-
-    def _say(self, text: str, style: str) -> None:
+    def _print_message(self, text: str, style: str) -> None:
         self._console.print(Text(one_line(text), style=style), soft_wrap=True)
 
     def _render(self) -> RenderableType:
-        lines = list(self._lines.values())
-        now = time.monotonic()
-        if len(lines) > MANY:
-            rows = crowd(lines, now, unicode=self._unicode)
-            for row in rows:
-                row.no_wrap, row.overflow = True, self._overflow
-            return Group(*rows)
-        # Only an expanded table gives the last column what the others leave, never more.
+        rows, now = list(self._rows.values()), time.monotonic()
+        overflow: OverflowMethod = "ellipsis" if self._is_unicode else "crop"
+        if len(rows) > MANY:
+            lines = render_overview(rows, now, unicode=self._is_unicode)
+            for line in lines:
+                line.no_wrap, line.overflow = True, overflow
+            return Group(*lines)
+        # The last column gets exactly the remaining width only if the table is expanded.
         table = Table.grid(padding=(0, 1), expand=True)
         table.add_column(width=1)
-        table.add_column(no_wrap=True, max_width=24)
-        table.add_column(no_wrap=True, overflow=self._overflow, ratio=1)
-        width = self._console.width - min(max(len(line.label) for line in lines), 24) - 3
-        for line in lines:
-            table.add_row(self._mark(line), line.label, line.state(now, width))
+        table.add_column(no_wrap=True, max_width=MAX_LABEL)
+        table.add_column(no_wrap=True, overflow=overflow, ratio=1)
+        width = self._console.width - label_width(rows) - 3
+        for row in rows:
+            table.add_row(self._mark(row), row.label, row.render(now, width))
         return table
 
-    def _mark(self, line: JobLine) -> RenderableType:
-        good, bad = ("✓", "✗") if self._unicode else ("+", "x")
-        if line.result == Status.RUNNING.value:
+    def _mark(self, row: JobRow) -> RenderableType:
+        if row.result == Status.RUNNING.value:
             return Text(">", style="yellow")
-        if line.result:
-            return Text(bad, style="red") if line.failed else Text(good, style="green")
-        return self._spinner if line.stage is not None else Text("")
+        good, bad = ("✓", "✗") if self._is_unicode else ("+", "x")
+        if row.result:
+            return Text(bad, style="red") if row.failed else Text(good, style="green")
+        return self._spinner if row.stage is not None else Text("")
+
+    @property
+    def _is_unicode(self) -> bool:
+        return self._console.encoding.lower().startswith("utf")

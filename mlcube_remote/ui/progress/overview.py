@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Many jobs in a few lines: how many are where, who is slowest, who failed and why."""
+"""Many jobs in a few lines: jobs per stage, the slowest jobs, failed jobs and their reasons."""
 
 from __future__ import annotations
 
@@ -10,74 +10,80 @@ from rich.text import Text
 
 from mlcube_remote.dispatch.events import Stage
 from mlcube_remote.dispatch.outcome import Status
-from mlcube_remote.ui.progress.job_row import JobLine
+from mlcube_remote.ui.progress.job_row import JobRow, label_width
 from mlcube_remote.ui.text import one_line
 
-SHOWN = 3
-"""Slowest and failed jobs that are shown, each."""
+MAX_LISTED = 3
+"""Maximum number of slowest jobs, and of failed jobs, that are listed."""
 
-_BAR = 30
-"""Columns of the bar."""
+_BAR_WIDTH = 30
+"""Columns of the progress bar."""
 
-_STAGES = ("waiting", *(stage.value for stage in Stage))
-_ENDS = tuple(status.value for status in Status)
+_WAITING = "waiting"
+_STAGES = (_WAITING, *(stage.value for stage in Stage))
+_STATUSES = tuple(status.value for status in Status)
 _STYLES = {Status.SUCCEEDED.value: "green", Status.RUNNING.value: "yellow"}
 
 
-def crowd(lines: Sequence[JobLine], now: float, *, unicode: bool) -> list[Text]:
+def render_overview(rows: Sequence[JobRow], now: float, *, unicode: bool) -> list[Text]:
     """Return the display of many jobs, at most nine lines.
 
     Args:
-        lines: The jobs.
-        now: The monotonic clock.
+        rows: The jobs.
+        now: Time on the monotonic clock.
         unicode: Whether the terminal shows more than ASCII.
     """
-    rows = [_progress(lines, unicode=unicode), *_counts(lines)]
-    width = min(max(len(line.label) for line in lines), 24)
-    begun = (line for line in lines if (line.stage or line.reached) and not line.result)
-    busy = sorted(begun, key=lambda line: line.since)
-    for number, line in enumerate(busy[:SHOWN]):
-        rows.append(_row("slowest" if number == 0 else "", line, width))
-        rows[-1].append_text(line.at_work(now))
-    failed = [line for line in lines if line.failed and line.result != Status.CANCELLED.value]
-    for number, line in enumerate(failed[-SHOWN:]):
-        rows.append(_row("failed" if number == 0 else "", line, width))
-        rows[-1].append(one_line(line.reason or line.result), style="red")
-    return rows
+    lines = [_progress_bar(rows, unicode=unicode), *_counts(rows)]
+    width = label_width(rows)
+    started = (row for row in rows if (row.stage or row.last_stage) and not row.result)
+    slowest = sorted(started, key=lambda row: row.since)
+    for number, row in enumerate(slowest[:MAX_LISTED]):
+        line = _listed_job("slowest" if number == 0 else "", row, width)
+        lines.append(line.append_text(row.render_current(now)))
+    failed = [row for row in rows if row.failed and row.result != Status.CANCELLED.value]
+    for number, row in enumerate(failed[-MAX_LISTED:]):
+        line = _listed_job("failed" if number == 0 else "", row, width)
+        lines.append(line.append(one_line(row.reason or row.result), style="red"))
+    return lines
 
 
-def _progress(lines: Sequence[JobLine], *, unicode: bool) -> Text:
-    over = sum(bool(line.result) for line in lines)
-    full = _BAR * over // len(lines)
-    done, left = ("━", "─") if unicode else ("#", "-")
-    noun = "jobs" if any("@" in line.label for line in lines) else "hosts"
-    text = Text(f"{over} of {len(lines)} {noun} ")
-    text.append(done * full, style="green")
-    return text.append(left * (_BAR - full), style="dim")
+def _progress_bar(rows: Sequence[JobRow], *, unicode: bool) -> Text:
+    finished = sum(bool(row.result) for row in rows)
+    filled = _BAR_WIDTH * finished // len(rows)
+    full, empty = ("━", "─") if unicode else ("#", "-")
+    noun = "jobs" if any("@" in row.label for row in rows) else "hosts"
+    text = Text(f"{finished} of {len(rows)} {noun} ")
+    text.append(full * filled, style="green")
+    return text.append(empty * (_BAR_WIDTH - filled), style="dim")
 
 
-def _counts(lines: Sequence[JobLine]) -> list[Text]:
-    """Return how many jobs are in each stage, and below it how many ended in which way."""
-    at_work = Counter(_stage(line) for line in lines if not line.result)
-    over = Counter(line.result for line in lines if line.result)
-    rows = []
-    for words, count in ((_STAGES, at_work), (_ENDS, over)):
-        if count:
-            text = Text(" ")
-            for word in words:
-                if count[word]:
-                    style = _STYLES.get(word, "red" if count is over else "bold")
-                    text.append(f" {word} {count[word]} ", style=style)
-            text.rstrip()
-            rows.append(text)
-    return rows
+def _counts(rows: Sequence[JobRow]) -> list[Text]:
+    """Return one line with the number of jobs per stage, and one with those per final status."""
+    stages = Counter(_stage_name(row) for row in rows if not row.result)
+    results = Counter(row.result for row in rows if row.result)
+    return [
+        line
+        for line in (_count_line(_STAGES, stages, "bold"), _count_line(_STATUSES, results, "red"))
+        if line
+    ]
 
 
-def _stage(line: JobLine) -> str:
-    stage = line.stage or line.reached
-    return stage.value if stage else "waiting"
+def _count_line(names: Sequence[str], counts: Counter[str], style: str) -> Text | None:
+    if not counts:
+        return None
+    text = Text(" ")
+    for name in names:
+        if counts[name]:
+            text.append(f" {name} {counts[name]} ", style=_STYLES.get(name, style))
+    text.rstrip()
+    return text
 
 
-def _row(heading: str, line: JobLine, width: int) -> Text:
-    label = line.label if len(line.label) <= width else line.label[: width - 1] + "+"
+def _stage_name(row: JobRow) -> str:
+    stage = row.stage or row.last_stage
+    return stage.value if stage else _WAITING
+
+
+def _listed_job(heading: str, row: JobRow, width: int) -> Text:
+    label = row.label if len(row.label) <= width else row.label[: width - 1] + "+"
     return Text(f"  {heading:<8}", style="dim").append(f"{label:<{width}}  ", style="not dim")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run as plain lines, for pipes, files and CI: stages on stderr, tasks' output on stdout."""
+"""Show a run as plain lines (pipes, files, CI): stages on stderr, tasks' output on stdout."""
 
 from __future__ import annotations
 
@@ -21,138 +21,129 @@ from mlcube_remote.dispatch.events import (
     StageFinished,
 )
 from mlcube_remote.transport.base import Stream
-from mlcube_remote.ui.text import LineAssembler, one_line, sanitise
-
-StreamKey = tuple[str, Stage, "str | None", Stream]
+from mlcube_remote.ui.progress.base import OutputLines, note_line, retry_line
+from mlcube_remote.ui.text import one_line, sanitise
 
 
 @attrs.define(kw_only=True)
 class PlainReporter:
-    """See :class:`mlcube_remote.ui.progress.reporter.Reporter`."""
+    """See :class:`mlcube_remote.ui.progress.base.Reporter`."""
 
-    hosts: tuple[str, ...]
+    jobs: tuple[str, ...]
     quiet: bool
     verbose: bool
     stdout: TextIO
     stderr: TextIO
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
-    _assemblers: dict[StreamKey, LineAssembler] = attrs.field(factory=dict, init=False)
-    _gone: set[TextIO] = attrs.field(factory=set, init=False)
+    _output_lines: OutputLines = attrs.field(factory=OutputLines, init=False)
+    _closed_by_reader: set[TextIO] = attrs.field(factory=set, init=False)
 
     def close(self) -> None:
-        """Show what is left and give the terminal back."""
+        """Print unfinished lines."""
         with self._lock:
-            for key in list(self._assemblers):
-                self._finish(key)
+            self._print_unfinished(None)
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Show nothing for as long as the block lasts; who has something to show waits."""
+        """Show nothing until the block ends; threads that report an event wait for it."""
         with self._lock:
             yield
 
     def handle(self, event: Event) -> None:
-        """Show an event."""
+        """Show an event; may be called from many threads."""
         with self._lock:
             if isinstance(event, Output):
-                self._output(event)
+                self._print_output(event)
             elif isinstance(event, StageFinished):
-                self._flush(event.label)
-                self._stage(event)
+                self._print_unfinished(event.label)
+                self._print_stage(event)
             elif isinstance(event, JobFinished):
-                self._flush(event.label)
+                self._print_unfinished(event.label)
             elif isinstance(event, JobMoved):
-                self._flush(event.label)
-                self._say(f"warning: {event.label}: {one_line(event.reason)}; to be done again")
+                self._print_unfinished(event.label)
+                self._print_message(retry_line(event))
             elif isinstance(event, Note):
-                self._note(event)
+                self._print_note(event)
 
-    def block(self, title: str, stream: Stream, lines: Iterator[str]) -> None:
-        """Show lines that belong together, below a title."""
+    def print_block(self, title: str, stream: Stream, lines: Iterator[str]) -> None:
+        """Print lines that belong together, below a title."""
         target = self.stderr if stream is Stream.STDERR else self.stdout
-        with self._lock, self._reader_may_be_gone(target) as gone:
-            if gone:
+        with self._lock, self._writable(target) as writable:
+            if not writable:
                 return
             target.write(_encodable(f"{one_line(title)}\n", target))
             for line in lines:
                 target.write(_encodable(f"  {sanitise(line)}\n", target))
             target.flush()
 
-    def _output(self, event: Output) -> None:
-        ours = event.stage is not Stage.RUN
-        if ours and self.quiet:
+    def _print_output(self, event: Output) -> None:
+        is_from_task = event.stage is Stage.RUN
+        if self.quiet and not is_from_task:
             return
-        target = self.stderr if ours or event.stream is Stream.STDERR else self.stdout
-        if len(self.hosts) == 1 and not ours and not target.isatty():
-            self._raw(target, event.data)
+        target = self._target(event.stream, is_from_task=is_from_task)
+        if len(self.jobs) == 1 and is_from_task and not target.isatty():
+            self._write_bytes(target, event.data)
             return
-        key = (event.label, event.stage, event.task, event.stream)
-        assembler = self._assemblers.setdefault(key, LineAssembler())
-        for line in assembler.feed(event.data):
-            self._line(target, event.label, line)
+        for line in self._output_lines.feed(event):
+            self._print_line(target, event.label, line)
 
-    def _raw(self, target: TextIO, data: bytes) -> None:
-        """Pass a task's bytes on as they are: the reader may be a program."""
+    def _print_unfinished(self, label: str | None) -> None:
+        for key, lines in self._output_lines.finish(label):
+            target = self._target(key.stream, is_from_task=key.is_from_task)
+            for line in lines:
+                self._print_line(target, key.label, line)
+
+    def _target(self, stream: Stream, *, is_from_task: bool) -> TextIO:
+        return self.stdout if is_from_task and stream is Stream.STDOUT else self.stderr
+
+    def _print_stage(self, event: StageFinished) -> None:
+        if self.quiet:
+            return
+        name = f"{event.stage.value} {event.task}" if event.task else event.stage.value
+        detail = one_line(event.detail) or "done"
+        self._print_message(f"{event.label}: {name}: {detail} ({event.seconds:.1f} s)")
+
+    def _print_note(self, note: Note) -> None:
+        if note.level is Level.DEBUG and not self.verbose:
+            return
+        if note.level is Level.WARNING or not self.quiet:
+            self._print_message(note_line(note))
+
+    def _write_bytes(self, target: TextIO, data: bytes) -> None:
+        """Write a task's bytes unchanged: a program may read them."""
         buffer = getattr(target, "buffer", None)
-        with self._reader_may_be_gone(target) as gone:
-            if gone:
+        with self._writable(target) as writable:
+            if not writable:
                 return
-            if buffer is None:  # a stream of text alone, as tests and notebooks have
+            if buffer is None:  # a text-only stream, as in tests and notebooks
                 target.write(data.decode("utf-8", "backslashreplace"))
             else:
                 buffer.write(data)
                 buffer.flush()
 
-    def _line(self, target: TextIO, label: str, line: str) -> None:
-        prefix = f"{label} | " if len(self.hosts) > 1 else ""
-        with self._reader_may_be_gone(target) as gone:
-            if not gone:
-                target.write(_encodable(f"{prefix}{sanitise(line)}\n", target))
+    def _print_line(self, target: TextIO, label: str, line: str) -> None:
+        prefix = f"{label} | " if len(self.jobs) > 1 else ""
+        self._write(target, f"{prefix}{sanitise(line)}\n")
+
+    def _print_message(self, text: str) -> None:
+        self._write(self.stderr, f"{text}\n")
+
+    def _write(self, target: TextIO, text: str) -> None:
+        with self._writable(target) as writable:
+            if writable:
+                target.write(_encodable(text, target))
                 target.flush()
 
     @contextlib.contextmanager
-    def _reader_may_be_gone(self, target: TextIO) -> Iterator[bool]:
-        """Go on when nobody reads a stream any more (``| head``): the run matters more."""
+    def _writable(self, target: TextIO) -> Iterator[bool]:
+        """Return whether a stream still has a reader; a closed pipe (``| head``) ends no run."""
         try:
-            yield target in self._gone
+            yield target not in self._closed_by_reader
         except BrokenPipeError:
-            self._gone.add(target)
-
-    def _flush(self, label: str) -> None:
-        for key in [key for key in self._assemblers if key[0] == label]:
-            self._finish(key)
-
-    def _finish(self, key: StreamKey) -> None:
-        label, stage, _, stream = key
-        ours = stage is not Stage.RUN
-        target = self.stderr if ours or stream is Stream.STDERR else self.stdout
-        for line in self._assemblers.pop(key).finish():
-            self._line(target, label, line)
-
-    def _stage(self, event: StageFinished) -> None:
-        if self.quiet:
-            return
-        detail = one_line(event.detail)
-        told = f" {detail}" if detail else " done"
-        name = f"{event.stage.value} {event.task}" if event.task else event.stage.value
-        self._say(f"{event.label}: {name}:{told} ({event.seconds:.1f} s)")
-
-    def _note(self, event: Note) -> None:
-        if event.level is Level.DEBUG and not self.verbose:
-            return
-        if event.level is not Level.WARNING and self.quiet:
-            return
-        word = "warning: " if event.level is Level.WARNING else ""
-        self._say(f"{word}{event.label}: {one_line(event.text)}")
-
-    def _say(self, text: str) -> None:
-        with self._reader_may_be_gone(self.stderr) as gone:
-            if not gone:
-                self.stderr.write(_encodable(f"{text}\n", self.stderr))
-                self.stderr.flush()
+            self._closed_by_reader.add(target)
 
 
 def _encodable(text: str, target: TextIO) -> str:
-    """Return ``text`` with escapes for what the stream's encoding lacks: not every one is UTF-8."""
+    """Return ``text`` with escapes for characters that the stream's encoding lacks."""
     encoding = getattr(target, "encoding", None) or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``--dry-run``: every command, so that it can be read, and pasted into a shell on the host."""
+"""``--dry-run``: all commands of a run, to read or to paste into a shell on the host."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 
@@ -17,25 +17,66 @@ from mlcube_remote.ui.text import CONTROLS, one_line
 Argv = tuple[str, ...]
 
 
+class PlannedCommands(Protocol):
+    """The commands of one task on one host, or of its image alone, as the planner returns them."""
+
+    @property
+    def host(self) -> str:
+        """The host's name."""
+        ...
+
+    @property
+    def job(self) -> str:
+        """The job's name in a sweep; empty if its host has only one job."""
+        ...
+
+    @property
+    def platform(self) -> str:
+        """The platform's name."""
+        ...
+
+    @property
+    def task(self) -> str | None:
+        """The task's name; ``None``: only the image is prepared."""
+        ...
+
+    @property
+    def configure(self) -> tuple[Argv, ...]:
+        """The commands that prepare the image."""
+        ...
+
+    @property
+    def run(self) -> tuple[Argv, ...]:
+        """The commands that run the task."""
+        ...
+
+    @property
+    def creates(self) -> tuple[str, ...]:
+        """The directories that are created before the task runs."""
+        ...
+
+    @property
+    def launch(self) -> Argv:
+        """The options that are added to the last command of ``run`` to identify its container."""
+        ...
+
+
 @attrs.frozen(kw_only=True)
 class PlannedTask:
-    """One task on one host as it would run, or its image alone."""
+    """A plain value with the fields of :class:`PlannedCommands`."""
 
     host: str
     job: str = ""
-    """The job's own name, of a sweep; nothing where its host has one job."""
     platform: str
     task: str | None
-    """``None``: nothing runs."""
     configure: tuple[Argv, ...]
     run: tuple[Argv, ...]
     creates: tuple[str, ...]
     launch: Argv
-    """What is added to the last of ``run`` so that the container can be found again."""
 
 
-def dry_run_document(tasks: Sequence[PlannedTask]) -> dict[str, Any]:
-    """Return the plan for programs."""
+def dry_run_document(tasks: Sequence[PlannedCommands]) -> dict[str, Any]:
+    """Return the plan as JSON."""
     return {
         "jobs": [
             {
@@ -53,58 +94,69 @@ def dry_run_document(tasks: Sequence[PlannedTask]) -> dict[str, Any]:
     }
 
 
-def _deepest(directories: Sequence[str]) -> list[str]:
-    """Return those that are in none of the others: ``mkdir -p`` makes what is above them."""
-    above = {str(parent) for each in directories for parent in PurePosixPath(each).parents}
-    return [each for each in directories if each not in above]
+def dry_run_text(tasks: Sequence[PlannedCommands], notes: Mapping[str, Sequence[str]]) -> str:
+    """Return the plan as text: lines with ``#`` are comments, all others can be pasted.
 
-
-def quoted(word: str) -> str:
-    r"""Quote a word for a shell; a leading ``~/`` stays open, since nobody asked the host.
-
-    What a terminal would obey, or is no text, is spelt out: ``"$(printf '\033')"``.
+    Args:
+        tasks: The commands, those of one job next to each other.
+        notes: Comments for each job, by its label.
     """
-    if word.startswith("~/"):
-        return "~/" + (_quoted(word[2:]) if word[2:] else "")
-    return _quoted(word)
+    blocks = []
+    for job_label, group in groupby(tasks, key=lambda item: label(item.job, item.host)):
+        items = list(group)
+        lines = [f"# {job_label} ({items[0].platform})"]
+        lines += [f"# {one_line(note)}" for note in notes.get(job_label, ())]
+        condition = ", if the image is missing" if items[0].task else ""
+        lines.append(f"# configure{condition}:")
+        lines += [command_line(argv) for argv in items[0].configure]
+        for item in items:
+            lines += _task_lines(item)
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
 
 
-def _quoted(word: str) -> str:
-    if not CONTROLS.search(word):
-        return shlex.quote(word)
-    parts = []
-    for hidden, group in groupby(word, key=lambda char: bool(CONTROLS.match(char))):
-        text = "".join(group)
-        parts.append(_spelt_out(text) if hidden else shlex.quote(text))
-    return "".join(parts)
+def _task_lines(item: PlannedCommands) -> list[str]:
+    lines = [f"# task {item.task}:"] if item.task else []
+    if item.creates:
+        lines.append(command_line(("mkdir", "-p", *_leaves(item.creates))))
+    lines += [command_line(argv) for argv in item.run]
+    if item.launch:
+        options = command_line(item.launch)
+        lines.append(f"# plus options to name, label and confine the container: {options}")
+    return lines
 
 
-def _spelt_out(text: str) -> str:
-    octal = "".join(f"\\{byte:03o}" for byte in text.encode("utf-8", "surrogateescape"))
-    return f"\"$(printf '{octal}')\""
+def _leaves(directories: Sequence[str]) -> list[str]:
+    """Return the directories that contain none of the others: ``mkdir -p`` creates parents."""
+    parents = {str(parent) for each in directories for parent in PurePosixPath(each).parents}
+    return [each for each in directories if each not in parents]
 
 
 def command_line(argv: Argv) -> str:
-    """Return a command as one would type it."""
-    return " ".join(quoted(word) for word in argv)
+    """Return a command as a line to paste into a shell."""
+    return " ".join(quote_word(word) for word in argv)
 
 
-def dry_run_text(tasks: Sequence[PlannedTask], notes: Mapping[str, Sequence[str]]) -> str:
-    """Return the plan for people: lines with ``#`` explain, all others can be pasted."""
-    blocks = []
-    for name, group in groupby(tasks, key=lambda item: label(item.job, item.host)):
-        items = list(group)
-        lines = [f"# {name} ({items[0].platform})"]
-        lines += [f"# {one_line(note)}" for note in notes.get(name, ())]
-        absent = ", if the image is not there" if items[0].task else ""
-        lines.append(f"# configure{absent}:")
-        lines += [command_line(argv) for argv in items[0].configure]
-        for item in items:
-            lines += [f"# task {item.task}:"] if item.task else []
-            if item.creates:
-                lines.append(command_line(("mkdir", "-p", *_deepest(item.creates))))
-            lines += [command_line(argv) for argv in item.run]
-            if item.launch:
-                lines.append(f"# with, to name, label and confine it: {command_line(item.launch)}")
-        blocks.append("\n".join(lines))
-    return "\n\n".join(blocks)
+def quote_word(word: str) -> str:
+    r"""Quote a word for a shell; a leading ``~/`` stays unquoted for the host's shell to expand.
+
+    Control characters, and bytes that are not UTF-8, become ``"$(printf '\033')"``.
+    """
+    if word.startswith("~/"):
+        return "~/" + (_quote(word[2:]) if word[2:] else "")
+    return _quote(word)
+
+
+def _quote(word: str) -> str:
+    if not CONTROLS.search(word):
+        return shlex.quote(word)
+    parts = []
+    for is_control, group in groupby(word, key=lambda char: bool(CONTROLS.match(char))):
+        text = "".join(group)
+        parts.append(_printf(text) if is_control else shlex.quote(text))
+    return "".join(parts)
+
+
+def _printf(text: str) -> str:
+    octal = "".join(f"\\{byte:03o}" for byte in text.encode("utf-8", "surrogateescape"))
+    return f"\"$(printf '{octal}')\""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ``mlcube-remote hosts`` prints."""
+"""Hosts of the inventory and the results of their checks, as tables and as JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from mlcube_remote.dispatch.checkup import Checkup
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.inventory.model import Host, Inventory
-from mlcube_remote.ui.tables.columns import columns
+from mlcube_remote.ui.tables.columns import format_table
 from mlcube_remote.ui.text import one_line, sanitise
 
 
@@ -30,13 +30,13 @@ def hosts_text(inventory: Inventory) -> str:
         ]
         for host in inventory.hosts.values()
     ]
-    table = columns(["host", "address", "user", "platform", "groups", "labels"], rows)
-    where = f"{inventory.path}\n" if inventory.path else "no inventory; ssh_config's names work\n"
-    return where + table
+    table = format_table(["host", "address", "user", "platform", "groups", "labels"], rows)
+    title = inventory.path or "no inventory; host names of ~/.ssh/config can be used"
+    return f"{title}\n{table}"
 
 
 def hosts_document(inventory: Inventory) -> dict[str, Any]:
-    """Return all hosts and groups for programs."""
+    """Return all hosts and groups as JSON."""
     return {
         "inventory": str(inventory.path) if inventory.path else None,
         "hosts": [host_document(host, None) for host in inventory.hosts.values()],
@@ -45,7 +45,7 @@ def hosts_document(inventory: Inventory) -> dict[str, Any]:
 
 
 def host_document(host: Host, endpoint: Endpoint | None) -> dict[str, Any]:
-    """Return everything about a host; variables are named, their values are not."""
+    """Return all settings of a host as JSON; of environment variables only the names."""
     document: dict[str, Any] = {
         "name": host.name,
         "connection": host.connection.value,
@@ -77,23 +77,23 @@ def host_document(host: Host, endpoint: Endpoint | None) -> dict[str, Any]:
     return document
 
 
-_OF_SSH = ("host_keys", "connect_timeout", "keepalive")
+_SSH_SETTINGS = ("host_keys", "connect_timeout", "keepalive")
 
 
 def host_text(host: Host, endpoint: Endpoint | None) -> str:
-    """Return everything about a host, a line each."""
+    """Return all settings of a host, one line each."""
     document = host_document(host, endpoint)
     name, sections = document.pop("name"), document.pop("settings")
     if host.is_local:
-        document = {key: value for key, value in document.items() if key not in _OF_SSH}
+        document = {key: value for key, value in document.items() if key not in _SSH_SETTINGS}
     for section, settings in sections.items():
         document |= {f"{section}.{key}": value for key, value in settings.items()}
-    lines = [f"  {key}: {_shown(value)}" for key, value in document.items()]
+    lines = [f"  {key}: {_format_value(value)}" for key, value in document.items()]
     return "\n".join([name, *(line for line in lines if not line.endswith(": "))])
 
 
-def _shown(value: Any) -> str:
-    """Return a value for people; nothing where there is none."""
+def _format_value(value: Any) -> str:
+    """Return a value as text; empty for ``None``."""
     if value is None:
         return ""
     if isinstance(value, Mapping):
@@ -103,8 +103,8 @@ def _shown(value: Any) -> str:
     return one_line(f"{value:g}" if isinstance(value, float) else str(value))
 
 
-def checkup_text(checkups: Sequence[Checkup]) -> str:
-    """Return the answers of all hosts: what is wrong, and the command that mends it."""
+def checks_text(checkups: Sequence[Checkup]) -> str:
+    """Return the checks of all hosts; each failed check comes with the command that fixes it."""
     blocks = []
     for checkup in checkups:
         width = max(len(check.name) for check in checkup.checks)
@@ -118,8 +118,8 @@ def checkup_text(checkups: Sequence[Checkup]) -> str:
     return "\n".join(blocks)
 
 
-def checkup_document(checkups: Sequence[Checkup]) -> dict[str, Any]:
-    """Return the answers of all hosts for programs."""
+def checks_document(checkups: Sequence[Checkup]) -> dict[str, Any]:
+    """Return the checks of all hosts as JSON."""
     return {
         "hosts": [
             {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lists of jobs, as tables and as JSON."""
+"""Lists of jobs on hosts, as tables and as JSON."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 
 from mlcube_remote.dispatch.survey import HostSurvey, SurveyedJob
 from mlcube_remote.ui.files.json_output import VERSION
-from mlcube_remote.ui.tables.columns import columns
+from mlcube_remote.ui.tables.columns import format_table, unreachable_lines
 from mlcube_remote.ui.text import one_line
 
-_STEPS = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+_UNITS = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
-def age_text(seconds: int) -> str:
+def format_age(seconds: int) -> str:
     """Return a time span in its two largest units: ``2d 3h``, ``14m 5s``, ``8s``."""
     parts: list[str] = []
-    for size, unit in _STEPS:
+    for size, unit in _UNITS:
         count, seconds = divmod(seconds, size)
         if count or parts or unit == "s":
             parts.append(f"{count}{unit}")
@@ -25,22 +25,16 @@ def age_text(seconds: int) -> str:
 
 
 def jobs_text(surveys: Sequence[HostSurvey]) -> str:
-    """Return the jobs of all hosts as a table, the youngest first; hosts that were silent below."""
-    jobs = sorted((job for answer in surveys for job in answer.jobs), key=lambda job: job.age)
-    parts = []
+    """Return the jobs of all hosts as a table, newest first, then the hosts without an answer."""
+    jobs = sorted((job for survey in surveys for job in survey.jobs), key=lambda job: job.age)
     if jobs:
-        header = ["run", "host", "state", "task", "cube", "age", "by"]
-        parts.append(columns(header, [_row(job) for job in jobs]))
+        header = ["run", "host", "state", "task", "cube", "age", "client"]
+        parts = [format_table(header, [_row(job) for job in jobs])]
     else:
-        asked = sum(answer.error is None for answer in surveys)
-        parts.append(f"no jobs on {asked} host{'' if asked == 1 else 's'}")
-    silent = [
-        f"{answer.host.name}: not asked: {one_line(answer.error.reason)}"
-        for answer in surveys
-        if answer.error is not None
-    ]
-    if silent:
-        parts.append("\n".join(silent))
+        answers = sum(survey.error is None for survey in surveys)
+        parts = [f"no jobs on {answers} host{'' if answers == 1 else 's'}"]
+    if lines := unreachable_lines((survey.host.name, survey.error) for survey in surveys):
+        parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
 
@@ -54,28 +48,28 @@ def _row(job: SurveyedJob) -> list[str]:
             job.shown_state,
             current.task if current else "-",
             ticket.cube if ticket else "?",
-            age_text(job.age),
+            format_age(job.age),
             ticket.client if ticket else "?",
         )
     ]
 
 
 def jobs_document(surveys: Sequence[HostSurvey]) -> dict[str, Any]:
-    """Return the jobs of all hosts; docs/reference/json.md describes it."""
+    """Return the jobs of all hosts as JSON; docs/reference/json.md describes it."""
     return {
         "version": VERSION,
         "hosts": [
             {
-                "host": answer.host.name,
-                "error": None if answer.error is None else answer.error.reason,
-                "jobs": [_job(job) for job in answer.jobs],
+                "host": survey.host.name,
+                "error": None if survey.error is None else survey.error.reason,
+                "jobs": [_job_document(job) for job in survey.jobs],
             }
-            for answer in surveys
+            for survey in surveys
         ],
     }
 
 
-def _job(job: SurveyedJob) -> dict[str, Any]:
+def _job_document(job: SurveyedJob) -> dict[str, Any]:
     ticket = job.ticket
     return {
         "run": ticket.run_id if ticket else None,
@@ -96,15 +90,15 @@ def _job(job: SurveyedJob) -> dict[str, Any]:
     }
 
 
-def cleaned_text(jobs: Mapping[str, Sequence[SurveyedJob]], *, dry_run: bool) -> str:
-    """Return what went, or would go."""
+def removed_jobs_text(jobs: Mapping[str, Sequence[SurveyedJob]], *, dry_run: bool) -> str:
+    """Return the jobs that ``clean`` removed or, in a dry run, would remove."""
     verb = "would remove" if dry_run else "removed"
     lines = [
         one_line(
             f"{verb} {host}: {job.ticket.run_id if job.ticket else job.job_id} "
-            f"({job.shown_state}, {age_text(job.age)} old)"
+            f"({job.shown_state}, {format_age(job.age)} old)"
         )
-        for host, old in jobs.items()
-        for job in old
+        for host, removed in jobs.items()
+        for job in removed
     ]
     return "\n".join(lines) or "nothing to do"

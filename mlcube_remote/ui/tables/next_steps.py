@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What closes a command: who failed, and the one command that goes on from there."""
+"""The last lines of a command: which jobs failed, and the command that continues from there."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from mlcube_remote.dispatch.fault import Fault, fault_of
 from mlcube_remote.dispatch.outcome import JobOutcome, Status
 from mlcube_remote.inventory.ranges import split_commas
-from mlcube_remote.ui.host_ranges import folded
+from mlcube_remote.ui.host_ranges import format_ranges
 
-_FEW = 8
+_MAX_LISTED = 8
 """Names, or ranges of them, that are listed before the rest is counted."""
 
-_LINES = (
+_SENTENCES = (
     (Fault.TASK, "task", "failed"),
     (Fault.HOST, "host", "failed"),
     (Fault.CANCELLED, "job", "cancelled"),
@@ -22,47 +22,47 @@ _LINES = (
 
 
 def next_steps(run_id: str, outcomes: Sequence[JobOutcome], *, can_rerun: bool) -> str:
-    """Return who failed, on which account, and how to go on; nothing where nothing is left to do.
+    """Return which jobs did not succeed and how to continue; empty if all succeeded.
 
     Args:
         run_id: The run.
-        outcomes: How its jobs ended.
-        can_rerun: Whether the run is remembered with its arguments.
+        outcomes: The outcomes of its jobs.
+        can_rerun: Whether the run is stored with its arguments.
     """
     lines = []
     faults = [(fault_of(outcome), outcome) for outcome in outcomes]
-    for fault, noun, verb in _LINES:
-        names = [outcome.label for found, outcome in faults if found is fault]
-        if names and len(outcomes) > 1:
-            many = "" if len(names) == 1 else "s"
-            lines.append(f"{len(names)} {noun}{many} {verb}: {listed(names)}")
+    for fault, noun, verb in _SENTENCES:
+        labels = [outcome.label for found, outcome in faults if found is fault]
+        if labels and len(outcomes) > 1:
+            plural = "" if len(labels) == 1 else "s"
+            lines.append(f"{len(labels)} {noun}{plural} {verb}: {shorten_names(labels)}")
     if lines and can_rerun:
         lines.append(f"  run them again:  mlcube-remote rerun {run_id} --failed")
-    return "\n".join([*lines, *_going_on(run_id, outcomes, can_rerun=can_rerun)])
+    return "\n".join([*lines, *_running_steps(run_id, outcomes, can_rerun=can_rerun)])
 
 
-def _going_on(run_id: str, outcomes: Sequence[JobOutcome], *, can_rerun: bool) -> list[str]:
-    going_on = [each for each in outcomes if each.status in {Status.RUNNING, Status.UNKNOWN}]
-    if not going_on:
+def _running_steps(run_id: str, outcomes: Sequence[JobOutcome], *, can_rerun: bool) -> list[str]:
+    """Return how to continue with jobs that are running, or possibly running."""
+    running = [each for each in outcomes if each.status in {Status.RUNNING, Status.UNKNOWN}]
+    if not running:
         return []
-    unknown = all(each.status is Status.UNKNOWN for each in going_on)
-    verb = "may still run" if unknown else "still runs"
+    unknown_hosts = [each.host for each in running if each.status is Status.UNKNOWN]
+    verb = "may still run" if len(unknown_hosts) == len(running) else "still runs"
     lines = [
-        f"run {run_id} {verb} on {listed([each.label for each in going_on])}",
+        f"run {run_id} {verb} on {shorten_names([each.label for each in running])}",
         f"  follow it:  mlcube-remote attach {run_id}",
         f"  stop it:    mlcube-remote stop {run_id}",
     ]
-    silent = [each.host for each in going_on if each.status is Status.UNKNOWN]
-    if silent and can_rerun:
-        gone = shlex.quote(folded(dict.fromkeys(silent)))
-        lines.append(
-            f"  if that is gone for good:  mlcube-remote rerun {run_id} --failed --gone={gone}"
-        )
+    if unknown_hosts and can_rerun:
+        hosts = list(dict.fromkeys(unknown_hosts))
+        condition = f"if {'the host is' if len(hosts) == 1 else 'these hosts are'} gone for good"
+        gone = shlex.quote(format_ranges(hosts))
+        lines.append(f"  {condition}:  mlcube-remote rerun {run_id} --failed --gone={gone}")
     return lines
 
 
-def listed(names: Sequence[str]) -> str:
-    """Return names with their numbers as ranges; of many different ones some, and their number."""
-    kinds = split_commas(folded(names))
-    more = f" … ({len(names)} in all)" if len(kinds) > _FEW else ""
-    return ", ".join(kinds[:_FEW]) + more
+def shorten_names(names: Sequence[str]) -> str:
+    """Return names with their numbers as ranges; of many different names some, and the total."""
+    ranges = split_commas(format_ranges(names))
+    more = f" … ({len(names)} in all)" if len(ranges) > _MAX_LISTED else ""
+    return ", ".join(ranges[:_MAX_LISTED]) + more

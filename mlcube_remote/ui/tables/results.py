@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An index of results as a table: a row per job, what it was given, and the numbers it came to."""
+"""Results of runs as a table: one row per job, with its parameters and metrics."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -15,7 +15,7 @@ import attrs
 
 from mlcube_remote.dispatch.outcome import label
 from mlcube_remote.errors import UsageError
-from mlcube_remote.ui.tables.columns import columns
+from mlcube_remote.ui.tables.columns import format_table
 from mlcube_remote.ui.text import one_line
 
 Cell = str | int | float | None
@@ -24,16 +24,16 @@ Job = Mapping[str, Any]
 
 @attrs.frozen
 class Column:
-    """One column: its name, and a job's cell in it."""
+    """A column: its name, and a function that returns the cell of a job."""
 
     name: str
     cell: Callable[[Job], Cell]
     only_csv: bool = False
-    """Whether it is too much for a terminal."""
+    """Whether tables on a terminal omit it."""
 
 
 _YEAR_10000 = 253_402_300_800
-"""Seconds since the epoch; a host's clock may say anything."""
+"""Seconds since the epoch; later times of a host's clock are ignored."""
 
 
 def _time(key: str) -> Callable[[Job], Cell]:
@@ -46,10 +46,10 @@ def _time(key: str) -> Callable[[Job], Cell]:
     return cell
 
 
-def _took(job: Job) -> Cell:
-    """Return the seconds of a job's tasks, which the host has measured."""
-    told = [task["seconds"] for task in job["tasks"] if task.get("seconds") is not None]
-    return sum(told) if told else None
+def _seconds(job: Job) -> Cell:
+    """Return the total seconds of a job's tasks, as its host measured them."""
+    seconds = [task["seconds"] for task in job["tasks"] if task.get("seconds") is not None]
+    return sum(seconds) if seconds else None
 
 
 _LEFT = (
@@ -63,146 +63,157 @@ _RIGHT = (
     Column("exit", lambda job: job["exit_code"]),
     Column("started", _time("started"), only_csv=True),
     Column("finished", _time("finished"), only_csv=True),
-    Column("seconds", _took),
+    Column("seconds", _seconds),
 )
 _FIXED = frozenset(column.name for column in (*_LEFT, *_RIGHT))
-_ALWAYS = _FIXED - {"job"}
-"""Columns that are shown even where they are empty: jobs have names only in sweeps and shards."""
+_REQUIRED = _FIXED - {"job"}
+"""Columns that are shown even if they are empty; jobs have names only in sweeps and shards."""
+
+MetricKey = tuple[str, str, str]
+"""Task, output, and the metric's key in the output."""
 
 
 def job_columns(jobs: Sequence[Job]) -> tuple[Column, ...]:
-    """Return the columns that these jobs fill.
+    """Return the columns for these jobs.
 
-    A number is called by its key in its file, such as ``accuracy`` or ``test.loss``. Where that
-    means several things, the output's name is put in front, and the task's if that is not enough.
+    A metric's column is named after its key in the output file, such as ``accuracy`` or
+    ``test.loss``. If that is ambiguous, the name starts with the output's name, or with the task's
+    name and the output's name.
     """
-    given = [
-        _parameter(name) for name in dict.fromkeys(n for job in jobs for n in job["parameters"])
-    ]
-    taken = _FIXED | {column.name for column in given}
-    numbers = {id(job): dict(_numbers(job)) for job in jobs}
-    every = list(dict.fromkeys(where for told in numbers.values() for where in told))
-    ways = [Counter(_called(where, words) for where in every) for words in (1, 2, 3)]
-    found = []
-    for where in every:
-        names = [(_called(where, words), ways[words - 1]) for words in (1, 2, 3)]
-        fitting = [name for name, counts in names if counts[name] == 1 and name not in taken]
-        found.append(_metric(where, fitting[0] if fitting else names[-1][0], numbers))
-    return (*_LEFT, *given, *_RIGHT, *found)
+    parameter_names = dict.fromkeys(name for job in jobs for name in job["parameters"])
+    parameters = [_parameter_column(name) for name in parameter_names]
+    metrics = {id(job): dict(_metrics(job)) for job in jobs}
+    keys = list(dict.fromkeys(key for of_job in metrics.values() for key in of_job))
+    names = _metric_names(keys, taken=_FIXED | {column.name for column in parameters})
+    metric_columns = [_metric_column(key, names[key], metrics) for key in keys]
+    return (*_LEFT, *parameters, *_RIGHT, *metric_columns)
 
 
-Where = tuple[str, str, str]
-"""Task, output, and the number's key in it."""
+def _metric_names(keys: Sequence[MetricKey], taken: Collection[str]) -> dict[MetricKey, str]:
+    """Return for each metric the shortest name that is unique and not taken."""
+    candidates = {key: [".".join(key[-parts:]) for parts in (1, 2, 3)] for key in keys}
+    counts = [Counter(names) for names in zip(*candidates.values(), strict=True)]
+    return {
+        key: next(
+            (
+                name
+                for name, count in zip(names, counts, strict=True)
+                if count[name] == 1 and name not in taken
+            ),
+            names[-1],
+        )
+        for key, names in candidates.items()
+    }
 
 
-def _called(where: Where, words: int) -> str:
-    return ".".join(where[-words:])
-
-
-def _numbers(job: Job) -> Iterator[tuple[Where, int | float]]:
+def _metrics(job: Job) -> Iterator[tuple[MetricKey, int | float]]:
     for output in job["outputs"]:
         for key, number in output.get("metrics", {}).items():
             if isinstance(number, (int, float)):
                 yield (str(output["task"]), str(output["name"]), key), number
 
 
-def _parameter(name: str) -> Column:
-    shown = f"parameter.{name}" if name in _FIXED else name
-    return Column(shown, lambda job: job["parameters"].get(name))
+def _parameter_column(name: str) -> Column:
+    title = f"parameter.{name}" if name in _FIXED else name
+    return Column(title, lambda job: job["parameters"].get(name))
 
 
-def _metric(where: Where, name: str, numbers: Mapping[int, Mapping[Where, int | float]]) -> Column:
-    return Column(name, lambda job: numbers[id(job)].get(where))
+def _metric_column(
+    key: MetricKey, name: str, metrics: Mapping[int, Mapping[MetricKey, int | float]]
+) -> Column:
+    return Column(name, lambda job: metrics[id(job)].get(key))
 
 
-def ordered(jobs: Sequence[Job], by: str | None) -> list[Job]:
-    """Return jobs in the order of a column; a leading ``-`` puts the largest first.
+def sort_jobs(jobs: Sequence[Job], by: str | None) -> list[Job]:
+    """Return jobs sorted by a column; a leading ``-`` puts the largest first.
 
-    Jobs that have nothing in that column come last, either way.
+    Jobs without a value in this column always come last.
 
     Args:
         jobs: The jobs.
-        by: Name of a column, or its end behind a dot where that is clear; ``None``: as they are.
+        by: Name of a column, or its last part after a dot if that is unambiguous; ``None``: do not
+            sort.
 
     Raises:
-        UsageError: There is no such column.
+        UsageError: There is no such column, or the name is ambiguous.
     """
     if by is None:
         return list(jobs)
-    every = job_columns(jobs)
-    falling = by.startswith("-") and all(column.name != by for column in every)
-    column = _meant(by[1:] if falling else by, every)
+    columns = job_columns(jobs)
+    is_descending = by.startswith("-") and all(column.name != by for column in columns)
+    column = _find_column(by[1:] if is_descending else by, columns)
     cells = [(column.cell(job), job) for job in jobs]
-    full = [(cell, job) for cell, job in cells if cell is not None]
-    full.sort(key=lambda pair: _rank(pair[0]), reverse=falling)
-    return [job for _, job in full] + [job for cell, job in cells if cell is None]
+    with_value = [(cell, job) for cell, job in cells if cell is not None]
+    with_value.sort(key=lambda pair: _sort_key(pair[0]), reverse=is_descending)
+    return [job for _, job in with_value] + [job for cell, job in cells if cell is None]
 
 
-def _meant(name: str, every: Sequence[Column]) -> Column:
-    exact = [column for column in every if column.name == name]
-    ends = exact or [column for column in every if column.name.endswith(f".{name}")]
-    if len(ends) == 1:
-        return ends[0]
-    names = ", ".join(one_line(column.name) for column in ends or every)
-    if ends:
-        raise UsageError(f"--sort={name} may be any of {names}", hint="give the whole name")
-    raise UsageError(f"--sort={name}: no such column", hint=f"there are: {names}")
+def _find_column(name: str, columns: Sequence[Column]) -> Column:
+    exact = [column for column in columns if column.name == name]
+    matches = exact or [column for column in columns if column.name.endswith(f".{name}")]
+    if len(matches) == 1:
+        return matches[0]
+    names = ", ".join(one_line(column.name) for column in matches or columns)
+    if matches:
+        raise UsageError(f"--sort={name} is ambiguous: {names}", hint="give the full name")
+    raise UsageError(f"--sort={name}: no such column", hint=f"columns: {names}")
 
 
-def _rank(cell: Cell) -> tuple[int, float, str]:
-    """Return what cells are sorted by: numbers, and words that are such, before other words."""
+def _sort_key(cell: Cell) -> tuple[int, float, str]:
+    """Return a key that sorts numbers, also those in text, before other text."""
     if isinstance(cell, str):
         return (0, float(cell), "") if _NUMBER.fullmatch(cell) else (1, 0.0, cell)
     return (0, float(cell or 0), "")
 
 
 def results_text(jobs: Sequence[Job]) -> str:
-    """Return a table for people, and below it why jobs failed."""
-    shown = [column for column in job_columns(jobs) if not column.only_csv]
-    filled = [
+    """Return a table, and below it the reasons why jobs failed."""
+    columns = [
         column
-        for column in shown
-        if column.name in _ALWAYS or any(column.cell(job) is not None for job in jobs)
+        for column in job_columns(jobs)
+        if not column.only_csv
+        and (column.name in _REQUIRED or any(column.cell(job) is not None for job in jobs))
     ]
-    rows = [[one_line(_shown(column.cell(job))) for column in filled] for job in jobs]
-    parts = [columns([one_line(column.name) for column in filled], rows)]
-    if reasons := [f"{_label(job)}: {why}" for job in jobs if (why := _reason(job))]:
-        parts.append("\n".join(map(one_line, reasons)))
+    rows = [[one_line(_format_cell(column.cell(job))) for column in columns] for job in jobs]
+    parts = [format_table([one_line(column.name) for column in columns], rows)]
+    if lines := [line for job in jobs if (line := _reason_line(job))]:
+        parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
 
-def _label(job: Job) -> str:
-    return label(job["job"] or "", job["host"] or "")
-
-
-def _reason(job: Job) -> str:
-    told = [f"{task['task']}: {task['reason']}" for task in job["tasks"] if task.get("reason")]
+def _reason_line(job: Job) -> str:
+    """Return why a job failed, as one line; empty if nothing is known."""
+    reasons = [f"{task['task']}: {task['reason']}" for task in job["tasks"] if task.get("reason")]
     if job["error"]:
-        told.append(str(job["error"]["message"]).removeprefix(f"{job['host']}: "))
-    return "; ".join(told)
+        reasons.append(str(job["error"]["message"]).removeprefix(f"{job['host']}: "))
+    if not reasons:
+        return ""
+    return one_line(f"{label(job['job'] or '', job['host'] or '')}: {'; '.join(reasons)}")
 
 
-def _shown(cell: Cell) -> str:
+def _format_cell(cell: Cell) -> str:
     if isinstance(cell, float):
         return f"{cell:.6g}"
     return "" if cell is None else str(cell)
 
 
 def results_rows(jobs: Sequence[Job]) -> list[dict[str, Cell]]:
-    """Return the table for programs: column → cell."""
-    every = job_columns(jobs)
-    return [{column.name: column.cell(job) for column in every} for job in jobs]
+    """Return each job as column → cell."""
+    columns = job_columns(jobs)
+    return [{column.name: column.cell(job) for column in columns} for job in jobs]
 
 
 def results_csv(jobs: Sequence[Job]) -> str:
-    """Return the table for spreadsheets: times are UTC, numbers whole, and nothing is a formula."""
-    every = job_columns(jobs)
+    """Return the table as CSV: times in UTC, numbers in full precision, no formulas."""
+    columns = job_columns(jobs)
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([_harmless(column.name) for column in every])
+    writer.writerow([_escape_formula(column.name) for column in columns])
     for job in jobs:
-        cells = (column.cell(job) for column in every)
-        writer.writerow([_harmless(cell) if isinstance(cell, str) else cell for cell in cells])
+        cells = (column.cell(job) for column in columns)
+        writer.writerow(
+            [_escape_formula(each) if isinstance(each, str) else each for each in cells]
+        )
     return file.getvalue()
 
 
@@ -210,7 +221,7 @@ _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _FORMULA = re.compile(r"\s*[=+\-@\uff0b\uff0d\uff1d\uff20]")
 
 
-def _harmless(text: str) -> str:
-    """Return text that no spreadsheet takes for a formula: a quote in front makes it text."""
+def _escape_formula(text: str) -> str:
+    """Return text that a spreadsheet does not read as a formula: such text gets a leading quote."""
     line = one_line(text)
     return f"'{line}" if _FORMULA.match(line) and not _NUMBER.fullmatch(line) else line

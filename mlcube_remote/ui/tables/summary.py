@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table that closes a run."""
+"""The table at the end of a run: results, exit codes, seconds per stage, outputs."""
 
 from __future__ import annotations
 
@@ -10,80 +10,79 @@ from typing import TextIO
 from mlcube_remote.dispatch.events import Stage
 from mlcube_remote.dispatch.fault import Fault, fault_of
 from mlcube_remote.dispatch.outcome import JobOutcome, TaskOutcome
-from mlcube_remote.ui.host_ranges import MANY, folded
-from mlcube_remote.ui.tables.columns import columns
+from mlcube_remote.ui.errors import task_reasons
+from mlcube_remote.ui.host_ranges import MANY, format_ranges
+from mlcube_remote.ui.tables.columns import format_table
 from mlcube_remote.ui.text import one_line
 
-_FEW = 8
-"""Outputs are listed one by one up to this many, then by folder."""
+_MAX_OUTPUTS = 8
+"""Up to this many outputs are listed one by one; more are listed by folder."""
 
-_WIDEST = 40
-"""Characters of what a sweep gave a job."""
+_MAX_PARAMETERS = 40
+"""Maximum width of a job's sweep parameters, in characters."""
 
 
-def summary(outcomes: Sequence[JobOutcome]) -> str:
-    """Return host, task, result, exit code, seconds per stage, and where the outputs are.
+def print_summary(outcomes: Sequence[JobOutcome], stream: TextIO) -> None:
+    """Print the table at the end of a run."""
+    stream.write(f"\n{summary_text(outcomes)}\n")
+    stream.flush()
 
-    Of many jobs only those that did not succeed have rows, and what was cancelled because of others
-    comes behind these.
+
+def summary_text(outcomes: Sequence[JobOutcome]) -> str:
+    """Return a row for each task, then the reasons of failures, then the outputs.
+
+    If there are many jobs, only those that did not succeed have rows; cancelled jobs come last.
     """
-    many = len(outcomes) > MANY
-    listed = [outcome for outcome in outcomes if not (many and outcome.succeeded)]
-    if many:
-        listed.sort(key=lambda outcome: fault_of(outcome) is Fault.CANCELLED)
-    left = listed[MANY:] if many else []
-    listed = listed[: len(listed) - len(left)]
-    parts = [_succeeded(outcomes)] if many else []
+    parts = []
+    listed, omitted = list(outcomes), []
+    if len(outcomes) > MANY:
+        parts.append(_count_succeeded(outcomes))
+        failed = [outcome for outcome in outcomes if not outcome.succeeded]
+        failed.sort(key=lambda outcome: fault_of(outcome) is Fault.CANCELLED)
+        listed, omitted = failed[:MANY], failed[MANY:]
     if listed:
-        parts.append(_table(listed))
-    if left:
-        parts.append(f"… and {len(left)} more: {folded(outcome.label for outcome in left)}")
-    if reasons := _reasons(listed):
+        parts.append(_task_table(listed))
+    if omitted:
+        names = format_ranges(outcome.label for outcome in omitted)
+        parts.append(f"… and {len(omitted)} more: {names}")
+    if reasons := _reason_lines(listed):
         parts.append("\n".join(reasons))
-    if outputs := _outputs(outcomes):
+    if outputs := _output_lines(outcomes):
         parts.append("outputs:\n" + "\n".join(f"  {line}" for line in outputs))
     return "\n\n".join(parts)
 
 
-def _succeeded(outcomes: Sequence[JobOutcome]) -> str:
-    """Return how many of many jobs succeeded, and how long they took."""
-    well = [outcome for outcome in outcomes if outcome.succeeded]
-    seconds = sorted(sum(outcome.seconds.values()) for outcome in well)
-    text = f"{len(well)} of {len(outcomes)} succeeded"
+def _count_succeeded(outcomes: Sequence[JobOutcome]) -> str:
+    """Return how many jobs succeeded, and how long they took."""
+    seconds = sorted(sum(each.seconds.values()) for each in outcomes if each.succeeded)
+    text = f"{len(seconds)} of {len(outcomes)} succeeded"
     if not seconds:
         return text
-    middle = seconds[len(seconds) // 2]
-    return f"{text}, in {seconds[0]:.1f} to {seconds[-1]:.1f} s (median {middle:.1f} s)"
+    median = seconds[len(seconds) // 2]
+    return f"{text}, in {seconds[0]:.1f} to {seconds[-1]:.1f} s (median {median:.1f} s)"
 
 
-def _table(outcomes: Sequence[JobOutcome]) -> str:
+def _task_table(outcomes: Sequence[JobOutcome]) -> str:
     stages = [stage.value for stage in Stage if any(stage.value in o.seconds for o in outcomes)]
-    swept = any(outcome.parameters for outcome in outcomes)
+    is_sweep = any(outcome.parameters for outcome in outcomes)
+    parameters = ["parameters"] if is_sweep else []
     rows = []
     for outcome in outcomes:
-        for index, task in enumerate(outcome.tasks or (None,)):
-            seconds = [
-                f"{outcome.seconds[stage]:.1f}" if index == 0 and stage in outcome.seconds else ""
-                for stage in stages
-            ]
-            rows.append(
-                [
-                    outcome.label if index == 0 else "",
-                    *([_given(outcome) if index == 0 else ""] if swept else []),
-                    task.task if task else "-",
-                    one_line(_result(outcome, task)),
-                    "" if task is None or task.exit_code is None else str(task.exit_code),
-                    *seconds,
-                ]
-            )
-    given = ["given"] if swept else []
-    return columns(["host", *given, "task", "result", "exit", *stages], rows)
+        seconds = [f"{outcome.seconds[s]:.1f}" if s in outcome.seconds else "" for s in stages]
+        label = [outcome.label, *([_parameters(outcome)] if is_sweep else [])]
+        for task in outcome.tasks or (None,):
+            exit_code = "" if task is None or task.exit_code is None else str(task.exit_code)
+            name = task.task if task else "-"
+            rows.append([*label, name, one_line(_result(outcome, task)), exit_code, *seconds])
+            # Only the first row of a job shows its label, parameters and seconds.
+            label, seconds = [""] * len(label), [""] * len(seconds)
+    return format_table(["host", *parameters, "task", "result", "exit", *stages], rows)
 
 
-def _given(outcome: JobOutcome) -> str:
-    """Return what tells a job of a sweep from the others."""
+def _parameters(outcome: JobOutcome) -> str:
+    """Return the parameters that distinguish a job of a sweep from the others."""
     text = one_line(" ".join(f"{name}={value}" for name, value in outcome.parameters.items()))
-    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
+    return text if len(text) <= _MAX_PARAMETERS else f"{text[: _MAX_PARAMETERS - 1]}…"
 
 
 def _result(outcome: JobOutcome, task: TaskOutcome | None) -> str:
@@ -92,37 +91,36 @@ def _result(outcome: JobOutcome, task: TaskOutcome | None) -> str:
     return task.status.value
 
 
-def _reasons(outcomes: Sequence[JobOutcome]) -> list[str]:
-    """Return why tasks ended as they did, where that is known; too long for a column."""
+def _reason_lines(outcomes: Sequence[JobOutcome]) -> list[str]:
+    """Return the reasons of tasks, which are too long for a column."""
     return [
-        f"{outcome.label}: {task.task}: {one_line(task.reason)}"
+        f"{outcome.label}: {one_line(reason)}"
         for outcome in outcomes
-        for task in outcome.tasks
-        if task.reason
+        for reason in task_reasons(outcome)
     ]
 
 
-def _outputs(outcomes: Sequence[JobOutcome]) -> list[str]:
-    # Several tasks may have the same output: how the last of them left it is what there is.
+def _output_lines(outcomes: Sequence[JobOutcome]) -> list[str]:
+    # Several tasks can write the same output: the last of them determines its state.
     last = {
         (outcome.label, output.path): output for outcome in outcomes for output in outcome.outputs
     }
-    every = [(host, output) for (host, _), output in last.items()]
-    if len(every) <= _FEW:
+    outputs = [(label, output) for (label, _), output in last.items()]
+    if len(outputs) <= _MAX_OUTPUTS:
         return [
-            f"{host}: {output.name}: {one_line(shown(output.path))}"
+            f"{label}: {output.name}: {one_line(_short_path(output.path))}"
             f"{' (incomplete)' if output.is_partial else ''}"
-            for host, output in every
+            for label, output in outputs
         ]
     if len(outcomes) > MANY:
-        tops = dict.fromkeys(_folder(output.path).parent for _, output in every)
-        return [one_line(shown(top)) for top in list(tops)[:_FEW]]
-    folders = dict.fromkeys((host, _folder(output.path)) for host, output in every)
-    return [f"{host}: {one_line(shown(folder))}" for host, folder in folders]
+        runs = dict.fromkeys(_result_folder(output.path).parent for _, output in outputs)
+        return [one_line(_short_path(run)) for run in list(runs)[:_MAX_OUTPUTS]]
+    folders = dict.fromkeys((label, _result_folder(output.path)) for label, output in outputs)
+    return [f"{label}: {one_line(_short_path(folder))}" for label, folder in folders]
 
 
-def _folder(path: Path) -> Path:
-    """Return the folder of results that a path is in, or its own parent."""
+def _result_folder(path: Path) -> Path:
+    """Return the folder ``results/RUN/JOB`` that contains a path, or else its parent."""
     parts = path.parts
     if "results" in parts[:-3]:
         at = len(parts) - 1 - parts[::-1].index("results")
@@ -130,13 +128,7 @@ def _folder(path: Path) -> Path:
     return path.parent
 
 
-def shown(path: Path) -> str:
-    """Return a path relative to here when it is below."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
-
-
-def print_summary(outcomes: Sequence[JobOutcome], stream: TextIO) -> None:
-    """Print the closing table."""
-    stream.write(f"\n{summary(outcomes)}\n")
-    stream.flush()
+def _short_path(path: Path) -> str:
+    """Return a path relative to the working directory if it is inside."""
+    directory = Path.cwd()
+    return str(path.relative_to(directory)) if path.is_relative_to(directory) else str(path)

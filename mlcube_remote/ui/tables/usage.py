@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ``mlcube-remote hosts top`` prints."""
+"""Usage of hosts and their GPUs, as ``mlcube-remote hosts top`` prints it."""
 
 from __future__ import annotations
 
@@ -10,27 +10,22 @@ from mlcube_remote.dispatch.documents import error_document
 from mlcube_remote.dispatch.rsync import readable_size
 from mlcube_remote.dispatch.top import GpuUse, HostTop
 from mlcube_remote.runs.ids import run_of
-from mlcube_remote.ui.tables.columns import columns
+from mlcube_remote.ui.tables.columns import format_table, unreachable_lines
 from mlcube_remote.ui.text import one_line
 
 
-def top_text(hosts: Sequence[HostTop]) -> str:
-    """Return a table of hosts, a table of their GPUs, and who could not be asked."""
-    asked = [host for host in hosts if host.error is None]
+def usage_text(hosts: Sequence[HostTop]) -> str:
+    """Return a table of hosts, a table of their GPUs, and the hosts without an answer."""
+    answers = [host for host in hosts if host.error is None]
     header = ["host", "jobs", "slots", "load", "cpus", "memory free", "disk free", "gpus free"]
     parts = []
-    if asked:
-        parts.append(columns(header, [_row(host) for host in asked]))
-    gpus = [_gpu_row(host, gpu) for host in asked for gpu in host.gpus]
+    if answers:
+        parts.append(format_table(header, [_row(host) for host in answers]))
+    gpus = [_gpu_row(host, gpu) for host in answers for gpu in host.gpus]
     if gpus:
-        parts.append(columns(["host", "gpu", "kind", "memory", "busy", "held by"], gpus))
-    silent = [
-        f"{host.host}: not asked: {one_line(host.error.reason)}"
-        for host in hosts
-        if host.error is not None
-    ]
-    if silent:
-        parts.append("\n".join(silent))
+        parts.append(format_table(["host", "gpu", "model", "memory", "busy", "used by"], gpus))
+    if lines := unreachable_lines((host.host, host.error) for host in hosts):
+        parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
 
@@ -38,12 +33,12 @@ def _row(host: HostTop) -> list[str]:
     free = sum(gpu.is_free for gpu in host.gpus)
     return [
         host.host,
-        _told(host.jobs),
+        _number(host.jobs),
         str(host.slots),
         "-" if host.load is None else f"{host.load:.2f}",
-        _told(host.cpus),
-        _of(host.memory_free, host.memory),
-        _of(host.disk_free, host.disk),
+        _number(host.cpus),
+        _size(host.memory_free, host.memory),
+        _size(host.disk_free, host.disk),
         f"{free} of {len(host.gpus)}" if host.gpus else "-",
     ]
 
@@ -53,32 +48,33 @@ def _gpu_row(host: HostTop, gpu: GpuUse) -> list[str]:
         host.host,
         gpu.index,
         one_line(gpu.name),
-        _of(gpu.memory_used, gpu.memory),
+        _size(gpu.memory_used, gpu.memory),
         "-" if gpu.busy is None else f"{gpu.busy}%",
-        one_line(_holder(gpu)),
+        one_line(_user(gpu)),
     ]
 
 
-def _holder(gpu: GpuUse) -> str:
+def _user(gpu: GpuUse) -> str:
+    """Return the run that leased a GPU, else the users of its processes."""
     if gpu.job is None:
-        nobody = "-" if gpu.is_ours else "- (not in the inventory's gpus)"
-        return ", ".join(gpu.users) or nobody
+        unused = "-" if gpu.is_ours else "- (not in the inventory's gpus)"
+        return ", ".join(gpu.users) or unused
     run = run_of(gpu.job)
     return f"run {run[0]} ({run[1]})" if run else gpu.job
 
 
-def _of(part: int | None, whole: int | None) -> str:
+def _size(part: int | None, total: int | None) -> str:
     if part is None:
         return "-"
-    return readable_size(part) + (f" of {readable_size(whole)}" if whole is not None else "")
+    return readable_size(part) + (f" of {readable_size(total)}" if total is not None else "")
 
 
-def _told(number: int | None) -> str:
+def _number(number: int | None) -> str:
     return "-" if number is None else str(number)
 
 
-def top_document(hosts: Sequence[HostTop]) -> dict[str, Any]:
-    """Return the same for programs; sizes are bytes."""
+def usage_document(hosts: Sequence[HostTop]) -> dict[str, Any]:
+    """Return the same as JSON; sizes are bytes."""
     return {
         "version": 1,
         "hosts": [

@@ -190,7 +190,7 @@ def outcome(host: str, status: Status, error: Any = None) -> JobOutcome:
     )
 
 
-def test_the_end_says_who_failed_on_which_account_and_how_to_go_on() -> None:
+def test_next_steps_list_failures_by_cause_and_the_commands_to_continue() -> None:
     found = [
         outcome("ok", Status.SUCCEEDED),
         outcome("a", Status.FAILED),
@@ -207,7 +207,7 @@ def test_the_end_says_who_failed_on_which_account_and_how_to_go_on() -> None:
         f"run {RUN_ID} may still run on e",
         f"  follow it:  mlcube-remote attach {RUN_ID}",
         f"  stop it:    mlcube-remote stop {RUN_ID}",
-        f"  if that is gone for good:  mlcube-remote rerun {RUN_ID} --failed --gone=e",
+        f"  if the host is gone for good:  mlcube-remote rerun {RUN_ID} --failed --gone=e",
     ]
     runs = [outcome("a", Status.RUNNING), outcome("h1", Status.UNKNOWN)]
     assert "--gone" not in next_steps(RUN_ID, runs[:1], can_rerun=True)
@@ -216,12 +216,12 @@ def test_the_end_says_who_failed_on_which_account_and_how_to_go_on() -> None:
     assert next_steps(RUN_ID, silent, can_rerun=True).endswith(" --gone='h[1-2]'")
 
 
-def test_where_all_is_well_nothing_is_left_to_do() -> None:
+def test_without_failures_there_are_no_next_steps() -> None:
     assert next_steps(RUN_ID, [outcome("a", Status.SUCCEEDED)] * 3, can_rerun=True) == ""
     assert next_steps(RUN_ID, [outcome("a", Status.FAILED)], can_rerun=True) == ""
 
 
-def test_a_hundred_names_are_counted() -> None:
+def test_many_names_are_shortened_and_counted() -> None:
     found = [outcome(f"h{number:03}", Status.FAILED) for number in range(100)]
     (line,) = next_steps(RUN_ID, found, can_rerun=False).splitlines()
     assert line == "100 tasks failed: h[000-099]"

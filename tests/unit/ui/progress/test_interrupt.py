@@ -10,7 +10,7 @@ from typing import TextIO
 
 import pytest
 
-from mlcube_remote.ui.progress.interrupt import ask
+from mlcube_remote.ui.progress.interrupt import ask_to_stop
 
 
 @pytest.fixture
@@ -31,22 +31,34 @@ def pipe() -> Iterator[tuple[TextIO, TextIO]]:
         ("x\n", False),
     ],
 )
-def test_only_a_clear_answer_stops(pipe: tuple[TextIO, TextIO], typed: str, stops: bool) -> None:
+def test_only_a_clear_answer_stops_the_jobs(
+    pipe: tuple[TextIO, TextIO], typed: str, stops: bool
+) -> None:
     pipe[1].write(typed)
     screen = io.StringIO()
-    assert ask(pipe[0], screen) is stops
+    assert ask_to_stop(pipe[0], screen) is stops
     assert screen.getvalue().endswith("stopping the jobs\n" if stops else "detaching\n")
 
 
-def test_silence_is_no_wish_to_stop(pipe: tuple[TextIO, TextIO]) -> None:
-    assert ask(pipe[0], io.StringIO(), patience=0.01) is False
+def test_the_question_names_both_answers_and_the_default(pipe: tuple[TextIO, TextIO]) -> None:
+    pipe[1].write("d\n")
+    screen = io.StringIO()
+    ask_to_stop(pipe[0], screen)
+    assert screen.getvalue() == (
+        "\nInterrupted. [d]etach and leave the jobs running, or [s]top them? "
+        "(detaches in 10 s) [d/s] detaching\n"
+    )
 
 
-def test_impatience_is_no_wish_to_stop(
+def test_without_an_answer_the_jobs_continue(pipe: tuple[TextIO, TextIO]) -> None:
+    assert ask_to_stop(pipe[0], io.StringIO(), timeout=0.01) is False
+
+
+def test_after_a_second_interrupt_the_jobs_continue(
     pipe: tuple[TextIO, TextIO], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("select.select", interrupted)
-    assert ask(pipe[0], io.StringIO()) is False
+    assert ask_to_stop(pipe[0], io.StringIO()) is False

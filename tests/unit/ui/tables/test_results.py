@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results as tables: numbers in columns, the best first, and nothing that a program obeys."""
+"""Results as tables and CSV: columns, order, and no formulas."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlcube_remote.errors import UsageError
-from mlcube_remote.ui.tables.results import job_columns, ordered, results_csv, results_text
+from mlcube_remote.ui.tables.results import job_columns, results_csv, results_text, sort_jobs
 
 Job = dict[str, Any]
 
@@ -40,16 +40,16 @@ def output(numbers: dict[str, Any], name: str = "metrics", task: str = "train") 
     return {"task": task, "name": name, "metrics": numbers}
 
 
-def names(*jobs: Job) -> list[str]:
-    """Return the names of the columns that are not always there."""
-    return [column.name for column in job_columns(jobs)][9:]
-
-
 def read(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
 
-def test_the_table_has_a_row_per_job_and_a_column_per_number() -> None:
+def metric_names(*jobs: Job) -> list[str]:
+    """Return the names of the columns that are not always there."""
+    return [column.name for column in job_columns(jobs)][9:]
+
+
+def test_the_table_has_a_row_per_job_and_a_column_per_metric() -> None:
     jobs = [
         job("a", [output({"accuracy": 0.5, "test.loss": 2})], parameters={"lr": "0.1"}),
         job("b", [output({"accuracy": 0.9712345678})], parameters={"lr": "0.01"}),
@@ -92,13 +92,13 @@ def test_jobs_that_share_a_host_have_names() -> None:
         ([output({"host": 1, "exit": 2})], ["metrics.host", "metrics.exit"]),
     ],
 )
-def test_a_number_is_called_by_its_key_unless_that_means_two_things(
+def test_a_metric_has_the_shortest_unambiguous_name(
     outputs: list[Job], expected: list[str]
 ) -> None:
-    assert names(job(outputs=outputs)) == expected
+    assert metric_names(job(outputs=outputs)) == expected
 
 
-def test_parameters_and_numbers_do_not_take_each_others_names() -> None:
+def test_parameters_and_metrics_have_different_names() -> None:
     one = job(outputs=[output({"lr": 3})], parameters={"lr": "0.1", "host": "x"})
     (row,) = read(results_csv([one]))
     assert (row["lr"], row["metrics.lr"], row["parameter.host"], row["host"]) == (
@@ -109,7 +109,7 @@ def test_parameters_and_numbers_do_not_take_each_others_names() -> None:
     )
 
 
-def test_csv_has_everything_whole() -> None:
+def test_csv_has_all_columns_in_full_precision() -> None:
     one = job(outputs=[output({"x": 0.1234567890123, "y": -5})], finished=1795461442)
     (row,) = read(results_csv([one]))
     assert row == {
@@ -128,7 +128,7 @@ def test_csv_has_everything_whole() -> None:
 
 
 @pytest.mark.parametrize("clock", [None, -1, 10**20, "soon"])
-def test_a_host_whose_clock_is_mad_has_no_times(clock: Any) -> None:
+def test_impossible_times_are_omitted(clock: Any) -> None:
     (row,) = read(results_csv([job(started=clock)]))
     assert row["started"] == ""
 
@@ -137,7 +137,7 @@ def test_a_host_whose_clock_is_mad_has_no_times(clock: Any) -> None:
     "evil",
     ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", " =1", "\r=1", "\n=1", "\uff1d1"],
 )
-def test_no_spreadsheet_finds_a_formula(evil: str) -> None:
+def test_spreadsheets_find_no_formula(evil: str) -> None:
     one = job(evil, [output({evil: 1})], parameters={evil: evil}, status=evil)
     rows = list(csv.reader(io.StringIO(results_csv([one]))))
     for cell in (cell for row in rows for cell in row):
@@ -145,13 +145,13 @@ def test_no_spreadsheet_finds_a_formula(evil: str) -> None:
 
 
 @pytest.mark.parametrize("number", ["-0.5", "+1e-3", "0.1", "-3", ".5"])
-def test_a_parameter_that_is_a_number_stays_one(number: str) -> None:
+def test_numeric_parameters_are_not_quoted(number: str) -> None:
     (row,) = read(results_csv([job(parameters={"lr": number})]))
     assert row["lr"] == number
 
 
 @given(st.text(), st.text())
-def test_whatever_hosts_send_rows_and_columns_stay_apart(name: str, text: str) -> None:
+def test_text_from_hosts_does_not_break_rows_and_columns(name: str, text: str) -> None:
     one = job(text, [output({name: 1})], parameters={"p": text})
     table = results_csv([one])
     rows = list(csv.reader(io.StringIO(table, newline="")))
@@ -181,19 +181,19 @@ TRIALS = [
         ("result", "bacd"),
     ],
 )
-def test_jobs_are_ordered_by_any_column(by: str | None, hosts: str) -> None:
-    assert "".join(each["host"] for each in ordered(TRIALS, by)) == hosts
+def test_jobs_are_sorted_by_any_column(by: str | None, hosts: str) -> None:
+    assert "".join(each["host"] for each in sort_jobs(TRIALS, by)) == hosts
 
 
-def test_the_end_of_a_name_will_do_where_it_is_clear() -> None:
+def test_the_last_part_of_a_column_name_is_enough_if_unambiguous() -> None:
     jobs = [job("a", [output({"test.loss": 2})]), job("b", [output({"test.loss": 1})])]
-    assert [each["host"] for each in ordered(jobs, "loss")] == ["b", "a"]
+    assert [each["host"] for each in sort_jobs(jobs, "loss")] == ["b", "a"]
     jobs[0]["outputs"].append(output({"train.loss": 2}))
-    with pytest.raises(UsageError, match=r"--sort=loss may be any of test\.loss, train\.loss"):
-        ordered(jobs, "loss")
+    with pytest.raises(UsageError, match=r"--sort=loss is ambiguous: test\.loss, train\.loss"):
+        sort_jobs(jobs, "loss")
 
 
-def test_a_column_that_is_not_there_is_told_with_those_that_are() -> None:
+def test_the_error_for_an_unknown_column_lists_the_columns() -> None:
     with pytest.raises(UsageError, match="--sort=acuracy: no such column") as caught:
-        ordered(TRIALS, "-acuracy")
+        sort_jobs(TRIALS, "-acuracy")
     assert "accuracy" in str(caught.value.hint)
