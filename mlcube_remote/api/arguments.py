@@ -37,7 +37,7 @@ class Listener:
         if self.on_event is not None:
             self.on_event(event)
 
-    def block(self, title: str, stream: Stream, lines: Iterator[str]) -> None:
+    def print_block(self, title: str, stream: Stream, lines: Iterator[str]) -> None:
         """Take lines that nobody sees."""
 
     def paused(self) -> contextlib.AbstractContextManager[None]:
