@@ -19,7 +19,7 @@ from mlcube_remote.events.model import Event, Note
 from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
 from mlcube_remote.scheduling.failure_limit import FailureLimit
 from mlcube_remote.scheduling.fanout import run_all
-from mlcube_remote.ui.nextsteps import next_steps
+from mlcube_remote.ui.tables.next_steps import next_steps
 
 RUN_ID = "261123-190233-k3j5h2g7x4q6w2ez"
 Act = Callable[[RunContext, JobProgress], None]
@@ -204,7 +204,7 @@ def test_the_summary_says_which_jobs_failed_why_and_what_to_do() -> None:
         f"run {RUN_ID} may still run on e",
         f"  follow it:  mlcube-remote attach {RUN_ID}",
         f"  stop it:    mlcube-remote stop {RUN_ID}",
-        f"  if that is gone for good:  mlcube-remote rerun {RUN_ID} --failed --gone=e",
+        f"  if the host is gone for good:  mlcube-remote rerun {RUN_ID} --failed --gone=e",
     ]
     runs = [outcome("a", Status.RUNNING), outcome("h1", Status.UNKNOWN)]
     assert "--gone" not in next_steps(RUN_ID, runs[:1], can_rerun=True)
