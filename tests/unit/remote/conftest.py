@@ -137,7 +137,11 @@ def gate(tmp_path: Path) -> Iterator[Path]:
 
 
 def kill_supervisor(job: Path) -> None:
-    wait_for(lambda: (job / "owner").exists() and (job / "tasks/1/started").exists())
+    """Kill the supervisor of a job once its first task has started."""
+    started = job / "tasks/1/started"
+    # The file exists before its content: date(1) would write after the supervisor is dead, and
+    # change the time that a test has given the file.
+    wait_for(lambda: (job / "owner").exists() and started.exists() and started.stat().st_size)
     pid = (job / "owner").read_text().split()[1]
     os.kill(int(pid), signal.SIGKILL)
     # A signal is sent at once and acted on when the kernel comes to it.
