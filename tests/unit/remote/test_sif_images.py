@@ -104,7 +104,7 @@ def test_an_image_is_built_once(cube: Cube) -> None:
     assert cube.state() == "f"
     again = cube.build()
     assert (again.returncode, cube.builds()) == (0, 1)
-    assert b"the image is there" in again.stderr
+    assert b"the image exists" in again.stderr
 
 
 CHANGES = {
