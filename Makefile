@@ -33,11 +33,12 @@ demo: .venv/installed engine ## Run two examples on throw-away SSH hosts on this
 test: .venv/dev engine test-programs lint ## Everything that must hold: linters, then all tests
 	TESTCONTAINERS_RYUK_DISABLED=true $(BIN)/pytest --cov --cov-report=term --cov-fail-under=90
 
-lint: .venv/dev ## Formatting, linters, types, layers, shell scripts
+lint: .venv/dev ## Formatting, linters, types, layers, sizes, shell scripts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python scripts/check_sizes.py mlcube_remote
 	$(BIN)/shellcheck $(SHELL_FILES)
 
 unit: .venv/dev ## Only the tests that need no engine

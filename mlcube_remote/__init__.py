@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from mlcube_remote.api.hosts import check, clean, hosts, ps, top
     from mlcube_remote.api.results import Results, RunFailedError, RunResult, results
     from mlcube_remote.api.runs import configure, describe, rerun, run
-    from mlcube_remote.dispatch.outcome import JobOutcome, PulledOutput, Status, TaskOutcome
     from mlcube_remote.errors import MLCubeRemoteError
+    from mlcube_remote.events.outcome import JobOutcome, PulledOutput, Status, TaskOutcome
 
 _HOMES = {
     "mlcube_remote.api.following": ("attach", "logs", "pull", "status", "stop"),
     "mlcube_remote.api.hosts": ("check", "clean", "hosts", "ps", "top"),
     "mlcube_remote.api.results": ("Results", "RunFailedError", "RunResult", "results"),
     "mlcube_remote.api.runs": ("configure", "describe", "rerun", "run"),
-    "mlcube_remote.dispatch.outcome": ("JobOutcome", "PulledOutput", "Status", "TaskOutcome"),
+    "mlcube_remote.events.outcome": ("JobOutcome", "PulledOutput", "Status", "TaskOutcome"),
     "mlcube_remote.errors": ("MLCubeRemoteError",),
 }
 

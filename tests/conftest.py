@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 # Read once, when testcontainers is imported: its clean-up container cannot be pulled where no
-# registry answers. The label of the session serves instead; see tests/integration/conftest.py.
+# registry answers. The label of the session serves instead; see tests/support/hosts.py.
 os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
 
 

@@ -1,22 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Follow runs that were begun: here before, or by another client."""
+"""Follow runs that this machine or another one has started."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlcube_remote.api import arguments
-from mlcube_remote.api.arguments import Names, OnEvent
+from mlcube_remote.api.arguments import Names
+from mlcube_remote.api.observer import OnEvent, to_callback, warn
 from mlcube_remote.api.results import RunResult
-from mlcube_remote.dispatch.outcome import JobOutcome
+from mlcube_remote.events.outcome import JobOutcome
 
 if TYPE_CHECKING:
-    from mlcube_remote.dispatch.attach import Following
-    from mlcube_remote.dispatch.known import KnownJob
-    from mlcube_remote.dispatch.run import Run
+    from mlcube_remote.app.follow import FoundRun
+    from mlcube_remote.dispatch.run_context import RunContext
+    from mlcube_remote.jobs.lookup import RecordedJob
 
 
 def attach(
@@ -29,24 +30,25 @@ def attach(
     passphrase: str | None = None,
     on_event: OnEvent | None = None,
 ) -> RunResult:
-    """Follow a run until it has ended, its output from the first byte on, and pull what it made.
+    """Follow a run from its first byte on until it has ended, and pull its outputs.
 
     Args:
-        run: Its id, or enough of its beginning or end.
+        run: Its id, or enough of its start or end.
         hosts: Only its jobs on these hosts.
         pulls: Whether to pull.
-        inventory: As for :func:`run`; by default the one that the run was begun with.
-        password: For the login, where no key or agent serves.
-        passphrase: Of the private keys, where no agent serves.
-        on_event: Is told what happens.
+        inventory: As for :func:`run`; by default the one that the run was started with.
+        password: For the login, if there is no key or agent.
+        passphrase: Of the private keys, if there is no agent.
+        on_event: Takes the events.
 
     Raises:
         MLCubeRemoteError: There is no such run.
     """
-    from mlcube_remote.dispatch.attach import Following  # noqa: PLC0415
+    from mlcube_remote.app.follow import follow_run  # noqa: PLC0415 - imported when used
+    from mlcube_remote.dispatch.attach import AttachOptions  # noqa: PLC0415
 
-    where = arguments.where(hosts, inventory, password, passphrase)
-    return _follow(run, Following(pulls=pulls), where, on_event)
+    found = _find(run, hosts, inventory, password, passphrase)
+    return RunResult.of(follow_run(found, AttachOptions(pulls=pulls), to_callback(on_event)))
 
 
 def logs(
@@ -59,25 +61,26 @@ def logs(
     password: str | None = None,
     passphrase: str | None = None,
 ) -> RunResult:
-    """Tell what a run's tasks have written by now, as events, and return how its jobs stand.
+    """Emit the output of a run's tasks so far as events, and return the states of its jobs.
 
     Args:
-        run: Its id, or enough of its beginning or end.
-        on_event: Is told of it: :class:`~mlcube_remote.dispatch.events.Output` is what tasks wrote.
-        tail: Lines of each stream to begin with; by default the first byte.
+        run: Its id, or enough of its start or end.
+        on_event: Takes the events; :class:`~mlcube_remote.events.model.Output` is what tasks wrote.
+        tail: Number of lines of each stream to start with; by default all.
         hosts: Only its jobs on these hosts.
         inventory: As for :func:`attach`.
-        password: For the login, where no key or agent serves.
-        passphrase: Of the private keys, where no agent serves.
+        password: For the login, if there is no key or agent.
+        passphrase: Of the private keys, if there is no agent.
 
     Raises:
         MLCubeRemoteError: There is no such run.
     """
-    from mlcube_remote.dispatch.attach import Following  # noqa: PLC0415
+    from mlcube_remote.app.follow import follow_run  # noqa: PLC0415 - imported when used
+    from mlcube_remote.dispatch.attach import AttachOptions  # noqa: PLC0415
 
-    where = arguments.where(hosts, inventory, password, passphrase)
-    following = Following(tail=tail, pulls=False, ends=True)
-    return _follow(run, following, where, on_event, is_kept=False)
+    found = _find(run, hosts, inventory, password, passphrase)
+    how = AttachOptions(tail=tail, pulls=False, ends=True)
+    return RunResult.of(follow_run(found, how, to_callback(on_event)))
 
 
 def status(
@@ -89,14 +92,15 @@ def status(
     passphrase: str | None = None,
     on_event: OnEvent | None = None,
 ) -> RunResult:
-    """Return how each job of a run stands; arguments as for :func:`attach`.
+    """Return the state of each job of a run; arguments as for :func:`attach`.
 
     Raises:
         MLCubeRemoteError: There is no such run.
     """
-    from mlcube_remote.dispatch.attach import look_job  # noqa: PLC0415
+    from mlcube_remote.dispatch.attach import status_job  # noqa: PLC0415
 
-    return _each(run, look_job, arguments.where(hosts, inventory, password, passphrase), on_event)
+    found = _find(run, hosts, inventory, password, passphrase)
+    return _on_each_job(found, status_job, on_event)
 
 
 def pull(
@@ -109,11 +113,11 @@ def pull(
     passphrase: str | None = None,
     on_event: OnEvent | None = None,
 ) -> RunResult:
-    """Bring home what a run has made; while it runs, what there is so far.
+    """Pull the outputs of a run; while it is running, those that exist so far.
 
     Args:
-        run: Its id, or enough of its beginning or end.
-        outputs: Only these; none: all.
+        run: Its id, or enough of its start or end.
+        outputs: Only these; empty: all.
         hosts: As for :func:`attach`, like all that follow.
         inventory: See there.
         password: See there.
@@ -125,8 +129,9 @@ def pull(
     """
     from mlcube_remote.dispatch.attach import pull_job  # noqa: PLC0415
 
-    work = partial(pull_job, names=frozenset(arguments.names(outputs)))
-    return _each(run, work, arguments.where(hosts, inventory, password, passphrase), on_event)
+    found = _find(run, hosts, inventory, password, passphrase)
+    work = partial(pull_job, names=frozenset(arguments.several(outputs)))
+    return _on_each_job(found, work, on_event)
 
 
 def stop(
@@ -139,11 +144,11 @@ def stop(
     passphrase: str | None = None,
     on_event: OnEvent | None = None,
 ) -> RunResult:
-    """Stop a run's jobs, and return how they ended; doing it twice does no harm.
+    """Stop a run's jobs, and return their outcomes. It is safe to stop them twice.
 
     Args:
-        run: Its id, or enough of its beginning or end.
-        grace: Seconds between asking a task to end (SIGTERM) and ending it (SIGKILL).
+        run: Its id, or enough of its start or end.
+        grace: Seconds between SIGTERM and SIGKILL.
         hosts: As for :func:`attach`, like all that follow.
         inventory: See there.
         password: See there.
@@ -155,55 +160,28 @@ def stop(
     """
     from mlcube_remote.dispatch.attach import stop_job  # noqa: PLC0415
 
-    work = partial(stop_job, grace=round(grace))
-    return _each(run, work, arguments.where(hosts, inventory, password, passphrase), on_event)
+    found = _find(run, hosts, inventory, password, passphrase)
+    return _on_each_job(found, partial(stop_job, grace=round(grace)), on_event)
 
 
-def _follow(
-    text: str,
-    following: Following,
-    where: Mapping[str, Any],
+def _find(
+    run: str,
+    hosts: Names,
+    inventory: str | os.PathLike[str] | None,
+    password: str | None,
+    passphrase: str | None,
+) -> FoundRun:
+    from mlcube_remote.app.follow import find_run  # noqa: PLC0415 - imported when used
+
+    access = arguments.credentials(password, passphrase)
+    return find_run(run, arguments.hosts(hosts, inventory), access, warn)
+
+
+def _on_each_job(
+    found: FoundRun,
+    work: Callable[[RecordedJob, RunContext], JobOutcome],
     on_event: OnEvent | None,
-    *,
-    is_kept: bool = True,
 ) -> RunResult:
-    """Follow each job of a run."""
-    from mlcube_remote.dispatch.attach import attach_job  # noqa: PLC0415
+    from mlcube_remote.app.follow import on_each_job  # noqa: PLC0415 - imported when used
 
-    def work(job: KnownJob, of: Run) -> JobOutcome:
-        return attach_job(job, following, of)
-
-    return _each(text, work, where, on_event, is_kept=is_kept)
-
-
-def _each(
-    text: str,
-    work: Callable[[KnownJob, Run], JobOutcome],
-    where: Mapping[str, Any],
-    on_event: OnEvent | None,
-    *,
-    is_kept: bool = True,
-) -> RunResult:
-    """Do something with each job of a run, and keep what it comes to in the run's record."""
-    from mlcube_remote.cli.following import show  # noqa: PLC0415
-    from mlcube_remote.cli.jobs import attach as command  # noqa: PLC0415
-    from mlcube_remote.cli.session import find_run  # noqa: PLC0415
-    from mlcube_remote.runs.store import Store  # noqa: PLC0415
-
-    found, logins = find_run(
-        text,
-        hosts=where["hosts"],
-        inventory=where["inventory"],
-        password=where["ask_password"],
-        passphrase=where["ask_passphrase"],
-    )
-    outcomes = show(
-        found.run_id,
-        {job.name: partial(work, job) for job in found.jobs},
-        {**arguments.defaults(command), "reporter": arguments.Listener(on_event)},
-        connect=logins.connect,
-        store=Store() if is_kept else None,
-        results=found.results,
-        keeps=found.shares_hosts,
-    )
-    return RunResult(run_id=found.run_id, jobs=outcomes)
+    return RunResult.of(on_each_job(found, work, to_callback(on_event)))

@@ -1,23 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ask hosts.
 
-A host that cannot be asked is an answer with an ``error``, not an exception.
+A host that gives no answer has an ``error``; it raises no exception.
 """
 
 from __future__ import annotations
 
 import os
-
-import attrs
+from typing import TYPE_CHECKING
 
 from mlcube_remote.api import arguments
 from mlcube_remote.api.arguments import Names
-from mlcube_remote.cli.session import Logins, known_hosts, open_inventory, select_hosts
-from mlcube_remote.dispatch.checkup import Checkup
-from mlcube_remote.dispatch.clean import Cleaned
-from mlcube_remote.dispatch.survey import HostSurvey
-from mlcube_remote.dispatch.top import HostTop
+from mlcube_remote.api.observer import warn
+from mlcube_remote.facts.check import HostCheck
+from mlcube_remote.facts.usage import HostUsage
 from mlcube_remote.inventory.model import Host
+from mlcube_remote.jobs.clean import Cleaned
+from mlcube_remote.jobs.query import HostJobs
+
+if TYPE_CHECKING:
+    from mlcube_remote.app.hosts import ChosenHosts
 
 _WEEK = 7 * 86_400.0
 
@@ -28,7 +30,7 @@ def hosts(
     where: Names = (),
     inventory: str | os.PathLike[str] | None = None,
 ) -> tuple[Host, ...]:
-    """Return what the inventory says of hosts, without asking any.
+    """Return hosts as the inventory describes them, without asking any.
 
     Args:
         names: Names, groups, globs and ranges.
@@ -38,8 +40,10 @@ def hosts(
     Raises:
         MLCubeRemoteError: A mistake in the arguments or in the file.
     """
-    found = open_inventory(None if inventory is None else os.fspath(inventory))
-    return select_hosts(found, arguments.names(names), arguments.names(where))
+    from mlcube_remote.app.hosts import open_inventory, select_hosts  # noqa: PLC0415
+
+    options = arguments.hosts(names, inventory, where)
+    return select_hosts(open_inventory(options.inventory), options.names, options.where)
 
 
 def ps(
@@ -50,24 +54,24 @@ def ps(
     inventory: str | os.PathLike[str] | None = None,
     password: str | None = None,
     passphrase: str | None = None,
-) -> tuple[HostSurvey, ...]:
-    """Return the jobs on hosts, whichever client began them.
+) -> tuple[HostJobs, ...]:
+    """Return the jobs on hosts, whichever client started them.
 
     Args:
-        hosts: Whom to ask; none: the inventory's hosts, and those of runs that were begun here.
-        everything: Jobs that have ended, too.
-        where: Of these only those with these labels.
+        hosts: Hosts to ask; empty: those of the inventory, and those of recorded runs.
+        everything: Whether to include jobs that have ended.
+        where: Only hosts with these labels.
         inventory: As for :func:`mlcube_remote.run`.
-        password: For the login, where no key or agent serves.
-        passphrase: Of the private keys, where no agent serves.
+        password: For the login, if there is no key or agent.
+        passphrase: Of the private keys, if there is no agent.
 
     Raises:
         MLCubeRemoteError: A mistake in the arguments or in a file.
     """
-    from mlcube_remote.dispatch.survey import survey_all  # noqa: PLC0415
+    from mlcube_remote.jobs.query import query_all  # noqa: PLC0415
 
-    asked = _asked(hosts, where, inventory, password, passphrase)
-    return survey_all(asked.hosts, asked.logins.connect, everything=everything)
+    chosen = _choose(hosts, where, inventory, password, passphrase)
+    return query_all(chosen.hosts, chosen.logins.connect, everything=everything)
 
 
 def check(
@@ -78,25 +82,25 @@ def check(
     inventory: str | os.PathLike[str] | None = None,
     password: str | None = None,
     passphrase: str | None = None,
-) -> tuple[Checkup, ...]:
+) -> tuple[HostCheck, ...]:
     """Return whether runs would work on hosts: login, rsync, engine, permission, disk.
 
     Args:
-        hosts: Whom to ask.
-        where: Of these only those with these labels.
-        platform: The engine to ask for; by default the host's.
+        hosts: Hosts to ask.
+        where: Only hosts with these labels.
+        platform: The engine to check; by default the host's.
         inventory: As for :func:`mlcube_remote.run`.
-        password: For the login, where no key or agent serves.
-        passphrase: Of the private keys, where no agent serves.
+        password: For the login, if there is no key or agent.
+        passphrase: Of the private keys, if there is no agent.
 
     Raises:
         MLCubeRemoteError: A mistake in the arguments or in a file.
     """
     from mlcube_remote.cube import system  # noqa: PLC0415
-    from mlcube_remote.dispatch.checkup import check_all  # noqa: PLC0415
+    from mlcube_remote.facts.check import check_all  # noqa: PLC0415
 
-    asked = _asked(hosts, where, inventory, password, passphrase)
-    return check_all(asked.hosts, asked.logins.connect, platform=platform, system=system.load())
+    chosen = _choose(hosts, where, inventory, password, passphrase)
+    return check_all(chosen.hosts, chosen.logins.connect, platform=platform, system=system.load())
 
 
 def top(
@@ -106,23 +110,23 @@ def top(
     inventory: str | os.PathLike[str] | None = None,
     password: str | None = None,
     passphrase: str | None = None,
-) -> tuple[HostTop, ...]:
-    """Return how busy hosts are: load, memory, disk, GPUs and who has them.
+) -> tuple[HostUsage, ...]:
+    """Return the usage of hosts: load, memory, disk, GPUs and who uses them.
 
     Args:
-        hosts: Whom to ask.
-        where: Of these only those with these labels.
+        hosts: Hosts to ask.
+        where: Only hosts with these labels.
         inventory: As for :func:`mlcube_remote.run`.
-        password: For the login, where no key or agent serves.
-        passphrase: Of the private keys, where no agent serves.
+        password: For the login, if there is no key or agent.
+        passphrase: Of the private keys, if there is no agent.
 
     Raises:
         MLCubeRemoteError: A mistake in the arguments or in a file.
     """
-    from mlcube_remote.dispatch.top import top_all  # noqa: PLC0415
+    from mlcube_remote.facts.usage import read_usage_of_all  # noqa: PLC0415
 
-    asked = _asked(hosts, where, inventory, password, passphrase)
-    return top_all(asked.hosts, asked.logins.connect)
+    chosen = _choose(hosts, where, inventory, password, passphrase)
+    return read_usage_of_all(chosen.hosts, chosen.logins.connect)
 
 
 def clean(
@@ -135,45 +139,37 @@ def clean(
     password: str | None = None,
     passphrase: str | None = None,
 ) -> tuple[Cleaned, ...]:
-    """Remove the logs and records of jobs that have ended; outputs stay.
+    """Remove the logs and records of ended jobs; outputs stay.
 
     Args:
-        hosts: Where; none: as for :func:`ps`.
-        older_than: Seconds; only jobs that were begun longer ago.
-        dry_run: Whether to tell what would go, and to remove nothing.
-        where: Of these only those with these labels.
+        hosts: Hosts to clean; empty: as for :func:`ps`.
+        older_than: Minimum age of a job in seconds.
+        dry_run: Whether to report what would be removed, and remove nothing.
+        where: Only hosts with these labels.
         inventory: As for :func:`mlcube_remote.run`.
-        password: For the login, where no key or agent serves.
-        passphrase: Of the private keys, where no agent serves.
+        password: For the login, if there is no key or agent.
+        passphrase: Of the private keys, if there is no agent.
 
     Raises:
         MLCubeRemoteError: A mistake in the arguments or in a file.
     """
-    from mlcube_remote.dispatch.clean import clean_old  # noqa: PLC0415
+    from mlcube_remote.jobs.clean import clean_old  # noqa: PLC0415
     from mlcube_remote.runs.store import Store  # noqa: PLC0415
 
-    asked = _asked(hosts, where, inventory, password, passphrase)
+    chosen = _choose(hosts, where, inventory, password, passphrase)
     return clean_old(
-        asked.hosts, asked.logins.connect, store=Store(), older_than=older_than, dry_run=dry_run
+        chosen.hosts, chosen.logins.connect, store=Store(), older_than=older_than, dry_run=dry_run
     )
 
 
-@attrs.frozen
-class _Asked:
-    hosts: tuple[Host, ...]
-    logins: Logins
-
-
-def _asked(
+def _choose(
     hosts: Names,
     where: Names,
     inventory: str | os.PathLike[str] | None,
     password: str | None,
     passphrase: str | None,
-) -> _Asked:
-    found = open_inventory(None if inventory is None else os.fspath(inventory))
-    names, labels = arguments.names(hosts), arguments.names(where)
-    chosen = select_hosts(found, names, labels) if names or labels else known_hosts(found)
-    given = arguments.logins(password, passphrase)
-    logins = Logins.ask(found, password=given["ask_password"], passphrase=given["ask_passphrase"])
-    return _Asked(chosen, logins)
+) -> ChosenHosts:
+    from mlcube_remote.app.hosts import choose_hosts  # noqa: PLC0415 - imported when used
+
+    options = arguments.hosts(hosts, inventory, where)
+    return choose_hosts(options, arguments.credentials(password, passphrase), warn)

@@ -9,9 +9,11 @@ from typing import Any
 
 import attrs
 
-from mlcube_remote.dispatch.exitcode import exit_code
-from mlcube_remote.dispatch.outcome import JobOutcome, Status
+from mlcube_remote.api.observer import warn
+from mlcube_remote.app.observer import RunReport
 from mlcube_remote.errors import MLCubeRemoteError
+from mlcube_remote.events.exit_codes import exit_code
+from mlcube_remote.events.outcome import JobOutcome, Status
 from mlcube_remote.ui.results import Cell
 
 
@@ -21,26 +23,31 @@ class RunFailedError(MLCubeRemoteError):
 
 @attrs.frozen(kw_only=True)
 class RunResult:
-    """What a call came to."""
+    """The outcomes of a call."""
 
     run_id: str
     jobs: tuple[JobOutcome, ...]
 
+    @classmethod
+    def of(cls, report: RunReport) -> RunResult:
+        """Return the result of a use case."""
+        return cls(run_id=report.run_id, jobs=report.outcomes)
+
     @property
     def succeeded(self) -> bool:
-        """Whether every job ended well, and its outputs are here."""
+        """Whether every job succeeded, and its outputs are on this machine."""
         return all(job.succeeded for job in self.jobs)
 
     @property
     def exit_code(self) -> int:
-        """What the command line would have ended with."""
+        """Exit code that the command line would return."""
         return exit_code(self.jobs)
 
     def check(self) -> RunResult:
-        """Return the result itself where every job succeeded or goes on.
+        """Return the result itself if every job succeeded or is still running.
 
         Raises:
-            RunFailedError: Some did not; the message says which, and on which account.
+            RunFailedError: Some jobs failed; the message says which, and why.
         """
         well = {Status.SUCCEEDED, Status.RUNNING}
         failed = [job for job in self.jobs if job.status not in well]
@@ -58,7 +65,7 @@ class RunResult:
 
 @attrs.frozen(kw_only=True)
 class Results:
-    """What is known of a run; docs/reference/results.md describes it."""
+    """The results of a run; docs/reference/results.md describes them."""
 
     document: Mapping[str, Any]
     """The index of the results."""
@@ -67,7 +74,7 @@ class Results:
         """Return a row per job: column → cell, as ``results show --csv`` has them.
 
         Args:
-            sort: A column to order by; a leading ``-`` puts the largest first.
+            sort: A column to sort by; with a leading ``-``, the largest value is first.
 
         Raises:
             UsageError: There is no such column.
@@ -78,14 +85,14 @@ class Results:
 
 
 def results(run: str | os.PathLike[str]) -> Results:
-    """Return what is known of a run, without asking any host.
+    """Return the results of a run, without asking any host.
 
     Args:
-        run: Its id, enough of its beginning or end, or the path of its results.
+        run: Its id, enough of its start or end, or the path of its results.
 
     Raises:
         MLCubeRemoteError: There is no such run, or its results cannot be read.
     """
-    from mlcube_remote.cli.results import find_index  # noqa: PLC0415
+    from mlcube_remote.app.results import find_results  # noqa: PLC0415 - imported when used
 
-    return Results(document=find_index(os.fspath(run)))
+    return Results(document=find_results(os.fspath(run), warn))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Begin runs."""
+"""Start runs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,18 @@ import os
 from collections.abc import Iterable, Mapping
 
 from mlcube_remote.api import arguments
-from mlcube_remote.api.arguments import Names, OnEvent
+from mlcube_remote.api.arguments import Names
+from mlcube_remote.api.observer import OnEvent, to_callback, warn
 from mlcube_remote.api.results import RunResult
+from mlcube_remote.app.options import (
+    DEFAULT_PARALLEL,
+    DEFAULT_RECONNECT_TIMEOUT,
+    DEFAULT_RETRIES,
+    ContainerOptions,
+    RunOptions,
+    StartOptions,
+    SweepOptions,
+)
 from mlcube_remote.cube.model import Cube
 
 
@@ -42,72 +52,76 @@ def run(
     passphrase: str | None = None,
     on_event: OnEvent | None = None,
 ) -> RunResult:
-    """Run tasks of a cube on hosts, and bring home what they made.
+    """Run tasks of a cube on hosts, and pull their outputs.
 
-    Ctrl-C stops the jobs; the call then returns what they came to.
+    Ctrl-C stops the jobs; the call then returns their outcomes.
 
     Args:
         mlcube: Directory of the cube, or its YAML file.
         hosts: Names, groups, ranges and exclusions, as ``--host`` takes them.
         tasks: Tasks to run, in order.
         parameters: Values for the tasks' parameters; ``local:PATH`` is on this machine.
-        overrides: Settings of ``mlcube.yaml`` with other values, as ``-P`` gives them.
+        overrides: Settings of ``mlcube.yaml`` to change, as with ``-P``.
         workspace: Another workspace than the cube's own.
         platform: ``docker``, ``podman``, ``singularity`` or ``apptainer``.
-        inventory: The file with the hosts; else found as the command line does.
-        env: Variables of this process to hand to the containers; their values are shown nowhere.
-        gpus: GPUs to hand over: a number, ``all`` or ``device=0,1``.
+        inventory: The file with the hosts; by default found as by the command line.
+        env: Variables of this process to pass to the containers; their values are never shown.
+        gpus: GPUs for the tasks: a number, ``all`` or ``device=0,1``.
         memory: Memory limit, such as ``4g``.
         cpu: CPUs that the container may use, such as ``0-3``.
         network: Network of the container.
-        trust_cube: Whether ``mlcube.yaml`` itself may ask the engine for privileges.
-        timeout: Seconds that each task may take; its host ends it after that.
-        sweep: Name → values: a job for each combination, on whichever of the hosts is free.
+        trust_cube: Whether ``mlcube.yaml`` may ask the engine for privileges.
+        timeout: Time limit per task in seconds; enforced on the host.
+        sweep: Name → values: one job per combination, on whichever host is free.
         sweep_file: The same from a YAML file.
-        shard: ``NAME=LIST``: a file's lines, or items with commas, split into a piece per host.
-        retries: How often a job of these is begun again when its host was lost or unfit.
-        detach: Return as soon as every job has been started.
-        wait: Wait for a workspace, or GPUs, that other runs have.
-        parallel: Hosts that are worked on at once.
-        max_failures: Cancel the other jobs when so many have failed.
-        run_id: Go on with this run: what it started before is not started again.
-        password: For the login, where no key or agent serves.
-        passphrase: Of the private keys, where no agent serves.
-        on_event: Is told what happens.
+        shard: ``NAME=LIST``: the lines of a file, or items with commas, split into one piece per
+            host.
+        retries: Maximum retries of such a job after a host failure.
+        detach: Return as soon as every job has started.
+        wait: Wait for a workspace or GPUs that other runs hold.
+        parallel: Maximum number of hosts in use at the same time.
+        max_failures: Cancel the other jobs if so many fail.
+        run_id: Continue this run; jobs that it has started are not started twice.
+        password: For the login, if there is no key or agent.
+        passphrase: Of the private keys, if there is no agent.
+        on_event: Takes the events.
 
     Raises:
         MLCubeRemoteError: A mistake in the arguments or in a file; no host was touched.
     """
-    from mlcube_remote.cli.run import perform, prepare  # noqa: PLC0415 - when it is needed
-    from mlcube_remote.cli.run import run as command  # noqa: PLC0415
+    from mlcube_remote.app.run import run as run_jobs  # noqa: PLC0415 - imported when used
 
-    given = {
-        **arguments.defaults(command),
-        **arguments.where(hosts, inventory, password, passphrase),
-        **arguments.cube(mlcube, overrides, workspace),
-        "tasks": arguments.names(tasks),
-        "arguments": arguments.pairs(parameters),
-        "platform": platform,
-        "env_names": arguments.names(env),
-        "gpus": None if gpus is None else str(gpus),
-        "memory": memory,
-        "cpu": cpu,
-        "network": network,
-        "trust_cube": trust_cube,
-        "timeout": timeout,
-        "sweeps": arguments.sweeps(sweep),
-        "sweep_file": None if sweep_file is None else os.fspath(sweep_file),
-        "shard": shard,
-        "detach": detach,
-        "wait": wait,
-        "max_failures": max_failures,
-        "run_id": run_id,
-        "reporter": arguments.Listener(on_event),
-    }
-    counts = {"parallel": parallel, "retries": retries}
-    given |= {name: count for name, count in counts.items() if count is not None}
-    request, found = prepare(given)
-    return RunResult(run_id=request.run_id, jobs=perform(request, found, given))
+    options = RunOptions(
+        hosts=arguments.hosts(hosts, inventory),
+        cube=arguments.cube(mlcube, overrides, workspace),
+        tasks=arguments.several(tasks),
+        parameters=arguments.pairs(parameters),
+        container=ContainerOptions(
+            platform=platform,
+            network=network,
+            gpus=None if gpus is None else str(gpus),
+            memory=memory,
+            cpu=cpu,
+            trust_cube=trust_cube,
+            env=arguments.several(env),
+        ),
+        sweep=SweepOptions(
+            axes=arguments.sweep_axes(sweep),
+            file=None if sweep_file is None else os.fspath(sweep_file),
+            shard=shard,
+            retries=DEFAULT_RETRIES if retries is None else retries,
+        ),
+        timeout=timeout,
+        run_id=run_id,
+        start=StartOptions(
+            detach=detach,
+            wait=wait,
+            max_failures=max_failures,
+            parallel=DEFAULT_PARALLEL if parallel is None else parallel,
+        ),
+    )
+    access = arguments.credentials(password, passphrase)
+    return RunResult.of(run_jobs(options, access, to_callback(on_event), warn))
 
 
 def rerun(
@@ -124,17 +138,17 @@ def rerun(
     passphrase: str | None = None,
     on_event: OnEvent | None = None,
 ) -> RunResult:
-    """Run jobs of a run again, with the arguments that it was begun with, into the same results.
+    """Run jobs of a run again, with the arguments that it was started with, into the same results.
 
-    Jobs that may still be at work are left alone, and are not in the result. For the time of the
-    call the working directory is the one in which the run was begun.
+    Jobs that may still be running are skipped, and are not in the result. During the call the
+    working directory is the one in which the run was started.
 
     Args:
-        run: Its id, or enough of its beginning or end.
+        run: Its id, or enough of its start or end.
         failed: Only jobs that did not succeed.
         hosts: Only jobs on these of the run's hosts.
-        gone: Hosts that will not come back: what may be at work there is lost, and run again.
-        retries: As for :func:`run`; ``None``: as the run was begun.
+        gone: Hosts that are gone for good: their jobs are treated as lost, and run again.
+        retries: As for :func:`run`; ``None``: as recorded.
         wait: As for :func:`run`, like all that follow.
         parallel: See there.
         max_failures: See there.
@@ -143,32 +157,29 @@ def rerun(
         on_event: See there.
 
     Raises:
-        MLCubeRemoteError: The run was not begun here, or what it was begun with has changed.
+        MLCubeRemoteError: This machine did not start the run, or its cube or hosts have changed.
     """
-    from mlcube_remote.cli.rerun import choose_again  # noqa: PLC0415
-    from mlcube_remote.cli.rerun import rerun as command  # noqa: PLC0415
-    from mlcube_remote.cli.run import perform, prepare  # noqa: PLC0415
+    from mlcube_remote.app.rerun import choose_jobs  # noqa: PLC0415 - imported when used
+    from mlcube_remote.app.run import run as run_jobs  # noqa: PLC0415
 
-    asked = choose_again(
-        run, failed=failed, hosts=arguments.names(hosts), gone=arguments.names(gone)
+    choice = choose_jobs(
+        run,
+        failed=failed,
+        hosts=arguments.several(hosts),
+        gone=arguments.several(gone),
+        warn=warn,
     )
-    if not asked.again.attempts:
-        return RunResult(run_id=asked.run_id, jobs=())
-    given = asked.options(
-        {
-            **arguments.defaults(command, without=("run_text", "failed", "only_hosts", "gone")),
-            **arguments.logins(password, passphrase),
-            "retries": retries,
-            "wait": wait,
-            "max_failures": max_failures,
-            "reporter": arguments.Listener(on_event),
-        }
+    if not choice.selection.attempts:
+        return RunResult(run_id=choice.run_id, jobs=())
+    start = StartOptions(
+        wait=wait,
+        max_failures=max_failures,
+        parallel=DEFAULT_PARALLEL if parallel is None else parallel,
     )
-    if parallel is not None:
-        given["parallel"] = parallel
-    with asked.where_it_began():
-        request, found = prepare(given, again=asked.again.attempts)
-        return RunResult(run_id=asked.run_id, jobs=perform(request, found, given))
+    options = choice.options(start, reconnect_timeout=DEFAULT_RECONNECT_TIMEOUT, retries=retries)
+    access = arguments.credentials(password, passphrase)
+    with choice.in_recorded_folder():
+        return RunResult.of(run_jobs(options, access, to_callback(on_event), warn))
 
 
 def configure(
@@ -182,23 +193,21 @@ def configure(
     passphrase: str | None = None,
     on_event: OnEvent | None = None,
 ) -> RunResult:
-    """Send a cube to hosts and make its image ready there; arguments as for :func:`run`.
+    """Upload a cube to hosts, and pull or build its image; arguments as for :func:`run`.
 
     Raises:
         MLCubeRemoteError: A mistake in the arguments or in a file; no host was touched.
     """
-    from mlcube_remote.cli.run import perform, prepare  # noqa: PLC0415
-    from mlcube_remote.cli.run import run as command  # noqa: PLC0415
+    from mlcube_remote.app.run import run as run_jobs  # noqa: PLC0415 - imported when used
 
-    given = {
-        **arguments.defaults(command),
-        **arguments.where(hosts, inventory, password, passphrase),
-        **arguments.cube(mlcube, overrides, None),
-        "platform": platform,
-        "reporter": arguments.Listener(on_event),
-    }
-    request, found = prepare(given, configure_only=True)
-    return RunResult(run_id=request.run_id, jobs=perform(request, found, given))
+    options = RunOptions(
+        hosts=arguments.hosts(hosts, inventory),
+        cube=arguments.cube(mlcube, overrides),
+        container=ContainerOptions(platform=platform),
+        configure_only=True,
+    )
+    access = arguments.credentials(password, passphrase)
+    return RunResult.of(run_jobs(options, access, to_callback(on_event), warn))
 
 
 def describe(
@@ -211,13 +220,13 @@ def describe(
 
     Args:
         mlcube: Directory of the cube, or its YAML file.
-        overrides: Settings of ``mlcube.yaml`` with other values, as ``-P`` gives them.
+        overrides: Settings of ``mlcube.yaml`` to change, as with ``-P``.
         workspace: Another workspace than the cube's own.
 
     Raises:
-        CubeError: ``mlcube.yaml`` is not there, or is wrong.
+        CubeError: ``mlcube.yaml`` is missing, or is wrong.
     """
     from mlcube_remote.cube.load import load  # noqa: PLC0415 - imports omegaconf
 
-    given = arguments.cube(mlcube, overrides, workspace)
-    return load(given["mlcube"], overrides=given["overrides"], workspace=given["workspace"])
+    which = arguments.cube(mlcube, overrides, workspace)
+    return load(which.path, overrides=which.overrides, workspace=which.workspace)

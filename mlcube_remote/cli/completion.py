@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``mlcube-remote completion``: the script that a shell evaluates at its start."""
+"""``mlcube-remote completion``: print the script that a shell evaluates when it starts."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from click.shell_completion import (
     get_completion_class,
 )
 
+from mlcube_remote.cli import COMPLETE
+
 
 @add_completion_class
 class _Bash(BashComplete):
-    """Puts together what bash takes apart: ``--host=gpu`` is three words to it."""
+    """Joins words that bash splits: ``--host=gpu`` is three words in bash."""
 
     def get_completion_args(self) -> tuple[list[str], str]:
         args, incomplete = super().get_completion_args()
@@ -34,21 +36,21 @@ _ZSH = """\
 
 %(complete_func)s() {
     local kind value help
-    local -a found told
+    local -a found described
     (( $+commands[%(prog_name)s] )) || return 1
     found=("${(@f)$(env COMP_WORDS="${words[*]}" COMP_CWORD=$((CURRENT-1)) \\
         %(complete_var)s=zsh_complete %(prog_name)s)}")
-    # What stands before the value stays; without this the value would replace it.
+    # Keep what is before the value; without this the value would replace it.
     [[ $PREFIX == --*=* ]] && compset -P 1 '*='
     for kind value help in $found; do
         case $kind in
         dir) _path_files -/ ;;
         file) _path_files -f ;;
         plain) if [[ $help == _ ]]; then compadd -V values -- "$value"
-            else told+=("${value//:/\\\\:}:$help"); fi ;;
+            else described+=("${value//:/\\\\:}:$help"); fi ;;
         esac
     done
-    (( $#told )) && _describe -V options told
+    (( $#described )) && _describe -V options described
 }
 
 if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
@@ -62,7 +64,7 @@ _FISH = """\
 function %(complete_func)s
     set -l found (env COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t) \\
         %(complete_var)s=fish_complete %(prog_name)s)
-    # What stands before the value is a part of the word that fish completes.
+    # What is before the value is part of the word that fish completes.
     set -l before (string match --regex -- '^--[^=]+=' (commandline -t))
     for line in $found
         # A value may hold commas: hosts do.
@@ -88,7 +90,7 @@ complete --no-files --command %(prog_name)s --arguments '(%(complete_func)s)'
 
 @add_completion_class
 class _Zsh(ZshComplete):
-    """Completes ``--host=gpu``, of which the whole is a word to zsh."""
+    """Completes ``--host=gpu``, which is one word in zsh."""
 
     source_template = _ZSH
 
@@ -98,7 +100,7 @@ class _Zsh(ZshComplete):
 
 @add_completion_class
 class _Fish(FishComplete):
-    """Completes ``--host=gpu``, of which the whole is a word to fish, and lists of hosts."""
+    """Completes ``--host=gpu``, which is one word in fish, and lists of hosts."""
 
     source_template = _FISH
 
@@ -113,8 +115,7 @@ def completion(shell: str) -> None:
 
     For bash: add  eval "$(mlcube-remote completion bash)"  to ~/.bashrc.
     """
-    from mlcube_remote.cli.main import COMPLETE, cli  # noqa: PLC0415 - it imports this module
-
+    root = click.get_current_context().find_root().command
     kind = get_completion_class(shell)
     assert kind is not None  # noqa: S101 - click knows all three
-    click.echo(kind(cli, {}, "mlcube-remote", COMPLETE).source())
+    click.echo(kind(root, {}, "mlcube-remote", COMPLETE).source())

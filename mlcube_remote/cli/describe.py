@@ -1,25 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``mlcube-remote describe``: what a cube can do."""
+"""``mlcube-remote describe``: show a cube."""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlcube_remote.app.options import CubeOptions
 from mlcube_remote.cli import options as shared
+
+if TYPE_CHECKING:
+    from mlcube_remote.cube.model import Cube
 
 
 @click.command()
 @shared.cube_options
-@click.option("--output", type=click.Choice(["text", "json"]), default="text")
-def describe(mlcube: str, overrides: tuple[str, ...], workspace: str | None, output: str) -> None:
+@shared.output_option
+def describe(cube: CubeOptions, output: str) -> None:
     """Show a cube: its tasks, parameters and platforms."""
     from mlcube_remote.cube.load import load  # noqa: PLC0415 - imports omegaconf
 
-    cube = load(mlcube, overrides=overrides, workspace=workspace)
-    document = _document(cube)
+    document = _document(load(cube.path, overrides=cube.overrides, workspace=cube.workspace))
     if output == "json":
         from mlcube_remote.ui.document import dump  # noqa: PLC0415
 
@@ -28,7 +31,7 @@ def describe(mlcube: str, overrides: tuple[str, ...], workspace: str | None, out
         click.echo(_text(document))
 
 
-def _document(cube: Any) -> dict[str, Any]:
+def _document(cube: Cube) -> dict[str, Any]:
     return {
         "name": cube.name,
         "description": cube.description,

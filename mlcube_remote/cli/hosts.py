@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``mlcube-remote hosts``: what the inventory says, and whether it is true."""
+"""``mlcube-remote hosts``: show the inventory, and check that it works."""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
 
+import attrs
 import click
 
+from mlcube_remote.app.options import HostOptions
 from mlcube_remote.cli import options as shared
-from mlcube_remote.cli.session import Logins, open_inventory, select_hosts
+from mlcube_remote.cli.option_groups import CredentialPrompts, print_warning
 
 
 @click.group()
@@ -17,22 +18,17 @@ def hosts() -> None:
     """List, show and check the hosts of the inventory."""
 
 
-_output_option = click.option(
-    "--output", type=click.Choice(["text", "json"]), default="text", help="How to print it."
-)
-
-
 @hosts.command("list")
 @shared.inventory_option
-@_output_option
+@shared.output_option
 def list_hosts(inventory: str | None, output: str) -> None:
     """List hosts and groups."""
+    from mlcube_remote.app.hosts import open_inventory  # noqa: PLC0415 - not for --help
+    from mlcube_remote.ui.document import dump  # noqa: PLC0415
     from mlcube_remote.ui.hosts import hosts_document, hosts_text  # noqa: PLC0415
 
     found = open_inventory(inventory)
     if output == "json":
-        from mlcube_remote.ui.document import dump  # noqa: PLC0415
-
         dump(hosts_document(found), sys.stdout)
     else:
         click.echo(hosts_text(found))
@@ -41,18 +37,18 @@ def list_hosts(inventory: str | None, output: str) -> None:
 @hosts.command("show")
 @shared.hosts_argument(required=True)
 @shared.inventory_option
-@_output_option
-def show_hosts(names: tuple[str, ...], inventory: str | None, output: str) -> None:
-    """Show everything about hosts: what the inventory says, and how they would be reached."""
+@shared.output_option
+def show_hosts(named: tuple[str, ...], inventory: str | None, output: str) -> None:
+    """Show the settings of hosts: from the inventory, and from ~/.ssh/config."""
+    from mlcube_remote.app.hosts import open_inventory, select_hosts  # noqa: PLC0415
     from mlcube_remote.inventory.sshconfig import resolve  # noqa: PLC0415
+    from mlcube_remote.ui.document import dump  # noqa: PLC0415
     from mlcube_remote.ui.hosts import host_document, host_text  # noqa: PLC0415
 
     found = open_inventory(inventory)
-    chosen = select_hosts(found, names)
+    chosen = select_hosts(found, named)
     shown = [(host, None if host.is_local else resolve(host, found)) for host in chosen]
     if output == "json":
-        from mlcube_remote.ui.document import dump  # noqa: PLC0415
-
         dump({"hosts": [host_document(*item) for item in shown]}, sys.stdout)
     else:
         click.echo("\n\n".join(host_text(*item) for item in shown))
@@ -60,53 +56,56 @@ def show_hosts(names: tuple[str, ...], inventory: str | None, output: str) -> No
 
 @hosts.command("check")
 @shared.hosts_argument()
-@shared.host_options
-@shared.where_option
-@shared.platform_option("The engine to ask for  [default: the host's]")
-@shared.login_options
-@_output_option
+@shared.host_label_options
+@shared.platform_option("The engine to check  [default: the host's]")
+@shared.credential_options
+@shared.output_option
 def check_hosts(
-    names: tuple[str, ...], hosts: tuple[str, ...], inventory: str | None, **given: Any
+    named: tuple[str, ...],
+    hosts: HostOptions,
+    platform: str | None,
+    credentials: CredentialPrompts,
+    output: str,
 ) -> int:
     """Check that runs would work: login, host key, rsync, engine, permission, disk."""
+    from mlcube_remote.app.hosts import choose_hosts  # noqa: PLC0415 - not for --help
     from mlcube_remote.cube import system  # noqa: PLC0415
-    from mlcube_remote.dispatch.checkup import check_all  # noqa: PLC0415
+    from mlcube_remote.facts.check import check_all  # noqa: PLC0415
+    from mlcube_remote.ui.document import dump  # noqa: PLC0415
     from mlcube_remote.ui.hosts import checkup_document, checkup_text  # noqa: PLC0415
 
-    found = open_inventory(inventory)
-    chosen = select_hosts(found, (*names, *hosts) or ("all",), given["where"])
-    logins = Logins.ask(found, password=given["ask_password"], passphrase=given["ask_passphrase"])
-    checkups = check_all(chosen, logins.connect, platform=given["platform"], system=system.load())
-    if given["output"] == "json":
-        from mlcube_remote.ui.document import dump  # noqa: PLC0415
-
-        dump(checkup_document(checkups), sys.stdout)
+    chosen = choose_hosts(_with(hosts, named), credentials, print_warning, default="all")
+    checks = check_all(chosen.hosts, chosen.logins.connect, platform=platform, system=system.load())
+    if output == "json":
+        dump(checkup_document(checks), sys.stdout)
     else:
-        click.echo(checkup_text(checkups))
-    return max((checkup.exit_code for checkup in checkups), default=0)
+        click.echo(checkup_text(checks))
+    return max((check.exit_code for check in checks), default=0)
 
 
 @hosts.command("top")
 @shared.hosts_argument()
-@shared.host_options
-@shared.where_option
-@shared.login_options
-@_output_option
+@shared.host_label_options
+@shared.credential_options
+@shared.output_option
 def top_hosts(
-    names: tuple[str, ...], hosts: tuple[str, ...], inventory: str | None, **given: Any
+    named: tuple[str, ...], hosts: HostOptions, credentials: CredentialPrompts, output: str
 ) -> int:
-    """Show how busy hosts are: load, memory, disk, GPUs and who has them."""
-    from mlcube_remote.dispatch.top import top_all  # noqa: PLC0415
+    """Show the usage of hosts: load, memory, disk, GPUs and who uses them."""
+    from mlcube_remote.app.hosts import choose_hosts  # noqa: PLC0415 - not for --help
+    from mlcube_remote.facts.usage import read_usage_of_all  # noqa: PLC0415
+    from mlcube_remote.ui.document import dump  # noqa: PLC0415
     from mlcube_remote.ui.top import top_document, top_text  # noqa: PLC0415
 
-    found = open_inventory(inventory)
-    chosen = select_hosts(found, (*names, *hosts) or ("all",), given["where"])
-    logins = Logins.ask(found, password=given["ask_password"], passphrase=given["ask_passphrase"])
-    told = top_all(chosen, logins.connect)
-    if given["output"] == "json":
-        from mlcube_remote.ui.document import dump  # noqa: PLC0415
-
-        dump(top_document(told), sys.stdout)
+    chosen = choose_hosts(_with(hosts, named), credentials, print_warning, default="all")
+    usage = read_usage_of_all(chosen.hosts, chosen.logins.connect)
+    if output == "json":
+        dump(top_document(usage), sys.stdout)
     else:
-        click.echo(top_text(told))
-    return max((host.error.exit_code for host in told if host.error is not None), default=0)
+        click.echo(top_text(usage))
+    return max((host.error.exit_code for host in usage if host.error is not None), default=0)
+
+
+def _with(hosts: HostOptions, named: tuple[str, ...]) -> HostOptions:
+    """Add the hosts that are named without an option."""
+    return attrs.evolve(hosts, names=(*named, *hosts.names))

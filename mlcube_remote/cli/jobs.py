@@ -1,30 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs that were begun before: ``attach``, ``logs``, ``wait``, ``status``, ``stop``, ``pull``."""
+"""Commands on an earlier run: ``attach``, ``logs``, ``wait``, ``status``, ``stop``, ``pull``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import attrs
 import click
 
+from mlcube_remote.app.options import HostOptions
 from mlcube_remote.cli import options as shared
-from mlcube_remote.cli.session import Logins, find_run
+from mlcube_remote.cli.option_groups import (
+    CredentialPrompts,
+    Display,
+    Following,
+    ReportPaths,
+    print_warning,
+)
 
-if TYPE_CHECKING:
-    from mlcube_remote.dispatch.known import KnownJob
-    from mlcube_remote.dispatch.outcome import JobOutcome
-    from mlcube_remote.dispatch.run import Run
+if TYPE_CHECKING:  # --help needs none of these
+    from mlcube_remote.app.follow import FoundRun
+    from mlcube_remote.dispatch.run_context import RunContext
+    from mlcube_remote.events.outcome import JobOutcome
+    from mlcube_remote.jobs.lookup import RecordedJob
 
 _tail_option = click.option(
-    "--tail", type=click.IntRange(min=0), metavar="N", help="Begin with the last N lines."
+    "--tail", type=click.IntRange(min=0), metavar="N", help="Start with the last N lines."
 )
-_QUIETLY: dict[str, Any] = {
-    "verbose": False,
-    "on_interrupt": "detach",
-    "reconnect_timeout": 0.0,
-}
 
 
 @click.command()
@@ -33,58 +37,120 @@ _QUIETLY: dict[str, Any] = {
 @shared.gather_option
 @shared.host_options
 @shared.follow_options
-@shared.login_options
+@shared.credential_options
 @shared.report_options
-@shared.output_options
-def attach(**given: Any) -> int:
+@shared.display_options
+def attach(
+    run_text: str,
+    tail: int | None,
+    gather: bool,
+    hosts: HostOptions,
+    following: Following,
+    credentials: CredentialPrompts,
+    reports: ReportPaths,
+    display: Display,
+) -> int:
     """Follow a run from its first byte on, and pull its outputs when it has ended.
 
-    RUN is a run's id, or enough of its beginning or end. Of several jobs, those that were followed
-    to their end here before are not shown again.
+    RUN is a run's id, or enough of its start or end. If the run has several jobs, those that this
+    machine has followed to their end are not shown again.
     """
-    return _follow(given, tail=given["tail"], repeats=given["tail"] is not None)
+    from mlcube_remote.app.follow import follow_run  # noqa: PLC0415 - not for --help
+    from mlcube_remote.cli.report import print_report  # noqa: PLC0415
+    from mlcube_remote.cli.terminal import on_terminal  # noqa: PLC0415
+    from mlcube_remote.dispatch.attach import AttachOptions  # noqa: PLC0415
+
+    found = _find(run_text, hosts, credentials)
+    jobs = found.run.jobs
+    repeats = tail is not None or len(jobs) == 1
+    if not repeats and found.seen and not display.quiet:
+        click.echo(
+            f"not shown again: {found.seen} of {len(jobs)} jobs, which this machine has followed "
+            f"to their end; to see them: mlcube-remote logs {found.run.run_id}",
+            err=True,
+        )
+    report = follow_run(
+        found,
+        AttachOptions(tail=tail, repeats=repeats),
+        on_terminal(display, reports=reports, on_interrupt=following.on_interrupt, gather=gather),
+        reconnect_timeout=following.reconnect_timeout,
+    )
+    return print_report(report, display)
 
 
 @click.command()
 @shared.run_argument
 @shared.host_options
 @shared.follow_options
-@shared.login_options
+@shared.credential_options
 @shared.report_options
-@shared.output_options
-def wait(**given: Any) -> int:
-    """Wait until a run has ended, and end as it did."""
-    return _follow(given, shows_output=False, pulls=False)
+@shared.display_options
+def wait(
+    run_text: str,
+    hosts: HostOptions,
+    following: Following,
+    credentials: CredentialPrompts,
+    reports: ReportPaths,
+    display: Display,
+) -> int:
+    """Wait until a run has ended, and return its exit code."""
+    from mlcube_remote.app.follow import follow_run  # noqa: PLC0415 - not for --help
+    from mlcube_remote.cli.report import print_report  # noqa: PLC0415
+    from mlcube_remote.cli.terminal import on_terminal  # noqa: PLC0415
+    from mlcube_remote.dispatch.attach import AttachOptions  # noqa: PLC0415
+
+    report = follow_run(
+        _find(run_text, hosts, credentials),
+        AttachOptions(shows_output=False, pulls=False),
+        on_terminal(display, reports=reports, on_interrupt=following.on_interrupt),
+        reconnect_timeout=following.reconnect_timeout,
+    )
+    return print_report(report, display)
 
 
 @click.command()
 @shared.run_argument
-@click.option("--follow", "-f", is_flag=True, help="Go on until the run has ended.")
+@click.option("--follow", "-f", is_flag=True, help="Continue until the run has ended.")
 @_tail_option
 @shared.gather_option
 @shared.host_options
-@shared.login_options
-def logs(**given: Any) -> int:
-    """Print what a run's tasks wrote."""
-    return _follow(
-        {**_QUIETLY, **given, "quiet": True, "output": "text"},
-        tail=given["tail"],
-        pulls=False,
-        ends=not given["follow"],
-        reports=False,
+@shared.credential_options
+def logs(
+    run_text: str,
+    follow: bool,
+    tail: int | None,
+    gather: bool,
+    hosts: HostOptions,
+    credentials: CredentialPrompts,
+) -> int:
+    """Print the output of a run's tasks."""
+    from mlcube_remote.app.follow import follow_run  # noqa: PLC0415 - not for --help
+    from mlcube_remote.cli.terminal import on_terminal  # noqa: PLC0415
+    from mlcube_remote.dispatch.attach import AttachOptions  # noqa: PLC0415
+    from mlcube_remote.events.exit_codes import exit_code  # noqa: PLC0415
+
+    report = follow_run(
+        _find(run_text, hosts, credentials),
+        AttachOptions(tail=tail, pulls=False, ends=not follow),
+        on_terminal(Display(quiet=True), gather=gather),
+        reconnect_timeout=0.0,
     )
+    return exit_code([each for each in report.outcomes if each.error is not None])
 
 
 @click.command()
 @shared.run_argument
 @shared.host_options
-@shared.login_options
-@shared.output_options
-def status(**given: Any) -> int:
-    """Tell how each job of a run stands."""
-    from mlcube_remote.dispatch.attach import look_job  # noqa: PLC0415 - nothing to import for help
+@shared.credential_options
+@shared.display_options
+def status(
+    run_text: str, hosts: HostOptions, credentials: CredentialPrompts, display: Display
+) -> int:
+    """Show the state of each job of a run."""
+    from mlcube_remote.dispatch.attach import status_job  # noqa: PLC0415 - not for --help
 
-    return _each(given, look_job, quiet=True)
+    quiet = attrs.evolve(display, quiet=True)
+    return _on_each_job(_find(run_text, hosts, credentials), status_job, display, progress=quiet)
 
 
 @click.command()
@@ -95,107 +161,67 @@ def status(**given: Any) -> int:
     default="10s",
     show_default=True,
     metavar="TIME",
-    help="Between asking the task to end (SIGTERM) and ending it (SIGKILL).",
+    help="Time between SIGTERM and SIGKILL.",
 )
 @shared.host_options
-@shared.login_options
-@shared.output_options
-def stop(**given: Any) -> int:
-    """Stop a run's jobs; doing it twice does no harm."""
-    from mlcube_remote.dispatch.attach import stop_job  # noqa: PLC0415
+@shared.credential_options
+@shared.display_options
+def stop(
+    run_text: str,
+    grace: float,
+    hosts: HostOptions,
+    credentials: CredentialPrompts,
+    display: Display,
+) -> int:
+    """Stop a run's jobs. It is safe to stop them twice."""
+    from mlcube_remote.dispatch.attach import stop_job  # noqa: PLC0415 - not for --help
 
-    return _each(given, partial(stop_job, grace=round(given["grace"])), stops=True)
+    work = partial(stop_job, grace=round(grace))
+    return _on_each_job(_find(run_text, hosts, credentials), work, display, is_stop=True)
 
 
 @click.command()
 @shared.run_argument
 @click.option(
-    "--output", "names", multiple=True, metavar="NAME", help="Only this output; repeatable."
+    "--output", "outputs", multiple=True, metavar="NAME", help="Only this output; repeatable."
 )
 @shared.host_options
-@shared.login_options
+@shared.credential_options
 @shared.talk_options
-def pull(**given: Any) -> int:
-    """Bring home what a run has made; while it runs, what there is so far."""
-    from mlcube_remote.dispatch.attach import pull_job  # noqa: PLC0415
-
-    work = partial(pull_job, names=frozenset(given["names"]))
-    return _each({**given, "output": "text"}, work)
-
-
-def _follow(
-    given: dict[str, Any],
-    *,
-    reports: bool = True,
-    ends: bool = False,
-    repeats: bool = True,
-    **how: Any,
+def pull(
+    run_text: str,
+    outputs: tuple[str, ...],
+    hosts: HostOptions,
+    credentials: CredentialPrompts,
+    display: Display,
 ) -> int:
-    from mlcube_remote.cli.following import report, show  # noqa: PLC0415
-    from mlcube_remote.dispatch.attach import Following, attach_job  # noqa: PLC0415
-    from mlcube_remote.dispatch.exitcode import exit_code  # noqa: PLC0415
-    from mlcube_remote.runs.store import Store  # noqa: PLC0415
+    """Pull the outputs of a run; while it is running, those that exist so far."""
+    from mlcube_remote.dispatch.attach import pull_job  # noqa: PLC0415 - not for --help
 
-    found, logins = _found(given)
-    following = Following(**how, ends=ends, repeats=repeats or len(found.jobs) == 1)
-    seen = 0 if following.repeats else sum(job.is_seen for job in found.jobs)
-    if seen and not given["quiet"]:
-        click.echo(
-            f"not shown again: {seen} of {len(found.jobs)} jobs, which were followed to their end; "
-            f"mlcube-remote logs {found.run_id}",
-            err=True,
-        )
-    outcomes = show(
-        found.run_id,
-        {job.name: partial(_attached, attach_job, job, following) for job in found.jobs},
-        given,
-        connect=logins.connect,
-        store=Store() if following.pulls else None,
-        results=found.results,
-        keeps=found.shares_hosts,
-    )
-    if reports:
-        return report(found.run_id, outcomes, given, as_json=given["output"] == "json")
-    return exit_code([each for each in outcomes if each.error is not None])
+    work = partial(pull_job, names=frozenset(outputs))
+    return _on_each_job(_find(run_text, hosts, credentials), work, display)
 
 
-def _attached(
-    attach: Callable[..., JobOutcome], job: KnownJob, following: Any, run: Run
-) -> JobOutcome:
-    return attach(job, following, run)
+def _find(run_text: str, hosts: HostOptions, credentials: CredentialPrompts) -> FoundRun:
+    from mlcube_remote.app.follow import find_run  # noqa: PLC0415 - not for --help
+
+    return find_run(run_text, hosts, credentials, print_warning)
 
 
-def _each(
-    given: dict[str, Any],
-    work: Callable[[KnownJob, Run], JobOutcome],
+def _on_each_job(
+    found: FoundRun,
+    work: Callable[[RecordedJob, RunContext], JobOutcome],
+    display: Display,
     *,
-    quiet: bool = False,
-    stops: bool = False,
+    progress: Display | None = None,
+    is_stop: bool = False,
 ) -> int:
-    from mlcube_remote.cli.following import report, show  # noqa: PLC0415
-    from mlcube_remote.runs.store import Store  # noqa: PLC0415
+    from mlcube_remote.app.follow import on_each_job  # noqa: PLC0415 - not for --help
+    from mlcube_remote.cli.report import print_report  # noqa: PLC0415
+    from mlcube_remote.cli.terminal import on_terminal  # noqa: PLC0415
 
-    found, logins = _found(given)
-    shown: Mapping[str, Any] = {**_QUIETLY, **given, "quiet": quiet or given["quiet"]}
-    outcomes = show(
-        found.run_id,
-        {job.name: partial(work, job) for job in found.jobs},
-        shown,
-        connect=logins.connect,
-        store=Store(),
-        results=found.results,
-        keeps=found.shares_hosts,
-    )
-    code = report(found.run_id, outcomes, given, as_json=given["output"] == "json")
-    # Who asked for the stop is not told by the exit code that it took place.
-    return 0 if stops and all(each.error is None for each in outcomes) else code
-
-
-def _found(given: Mapping[str, Any]) -> tuple[Any, Logins]:
-    return find_run(
-        given["run_text"],
-        hosts=given["hosts"],
-        inventory=given["inventory"],
-        password=given["ask_password"],
-        passphrase=given["ask_passphrase"],
-    )
+    observe = on_terminal(attrs.evolve(progress or display, verbose=False))
+    report = on_each_job(found, work, observe, reconnect_timeout=0.0)
+    code = print_report(report, display)
+    # A user who stopped the jobs gets no error code because they were stopped.
+    return 0 if is_stop and all(each.error is None for each in report.outcomes) else code

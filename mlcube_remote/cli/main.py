@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ``mlcube-remote`` command: finds the subcommand, and is the one place that exits."""
+"""The ``mlcube-remote`` command: find the subcommand, run it, print errors, and exit."""
 
 from __future__ import annotations
 
@@ -12,33 +12,34 @@ from typing import Any, NoReturn
 import click
 
 from mlcube_remote._version import __version__
+from mlcube_remote.cli import COMPLETE
 from mlcube_remote.errors import MLCubeRemoteError
 
 _COMMANDS = {
     "run": ("mlcube_remote.cli.run", "Run tasks of a cube on one or many hosts."),
-    "configure": ("mlcube_remote.cli.run", "Send a cube to hosts and make its image ready there."),
-    "rerun": ("mlcube_remote.cli.rerun", "Run jobs of a run again that did not succeed."),
-    "attach": ("mlcube_remote.cli.jobs", "Follow a run again, and pull its outputs."),
+    "configure": ("mlcube_remote.cli.run", "Upload a cube to hosts, and pull or build its image."),
+    "rerun": ("mlcube_remote.cli.rerun", "Run the failed jobs of a run again."),
+    "attach": ("mlcube_remote.cli.jobs", "Follow a run, and pull its outputs."),
     "ps": ("mlcube_remote.cli.ps", "List the jobs on all hosts."),
-    "status": ("mlcube_remote.cli.jobs", "Tell how each job of a run stands."),
-    "logs": ("mlcube_remote.cli.jobs", "Print what a run's tasks wrote."),
+    "status": ("mlcube_remote.cli.jobs", "Show the state of each job of a run."),
+    "logs": ("mlcube_remote.cli.jobs", "Print the output of a run's tasks."),
     "wait": ("mlcube_remote.cli.jobs", "Wait until a run has ended."),
     "stop": ("mlcube_remote.cli.jobs", "Stop a run's jobs."),
-    "pull": ("mlcube_remote.cli.jobs", "Bring home what a run has made."),
-    "results": ("mlcube_remote.cli.results", "Show what a run has come to, best trial first."),
-    "clean": ("mlcube_remote.cli.ps", "Remove what ended jobs left on hosts."),
+    "pull": ("mlcube_remote.cli.jobs", "Pull the outputs of a run."),
+    "results": ("mlcube_remote.cli.results", "Show the results of a run, sorted by any number."),
+    "clean": ("mlcube_remote.cli.ps", "Remove the files of ended jobs from hosts."),
     "describe": ("mlcube_remote.cli.describe", "Show a cube: its tasks, parameters and platforms."),
     "hosts": ("mlcube_remote.cli.hosts", "List, show and check the hosts of the inventory."),
-    "sandbox": ("mlcube_remote.cli.sandbox", "Throw-away SSH hosts on this machine, to try it on."),
+    "sandbox": (
+        "mlcube_remote.cli.sandbox",
+        "Start throw-away SSH hosts on this machine.",
+    ),
     "completion": ("mlcube_remote.cli.completion", "Print the shell completion script."),
 }
 
-COMPLETE = "_MLCUBE_REMOTE_COMPLETE"
-"""The variable with which a shell asks what a line could go on with."""
-
 
 class _LazyGroup(click.Group):
-    """Imports a subcommand only when it is asked for, so that ``--help`` is quick."""
+    """Imports a subcommand only when it is used, so that ``--help`` is quick."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(_COMMANDS)
@@ -50,7 +51,7 @@ class _LazyGroup(click.Group):
         return command
 
     def main(self, *args: Any, **more: Any) -> Any:
-        """Run the command line, or tell a shell what it could go on with."""
+        """Run the command line, or print completions for a shell."""
         if COMPLETE in os.environ:
             import_module("mlcube_remote.cli.completion")
         return super().main(*args, **more)
@@ -58,7 +59,7 @@ class _LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Name the nearest command for one that does not exist."""
+        """Find a command; suggest the nearest name for one that does not exist."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as problem:
@@ -84,42 +85,42 @@ class _LazyGroup(click.Group):
 )
 @click.version_option(__version__, prog_name="mlcube-remote")
 def cli() -> None:
-    """Run MLCube tasks on machines that you reach over SSH, as if they ran here."""
+    """Run MLCube tasks on machines that you reach over SSH, as if they ran on this one."""
 
 
 def run(args: list[str] | None = None) -> int:
     """Run the command line and return its exit code; errors come out as exceptions.
 
     Raises:
-        MLCubeRemoteError: Something went wrong that the user should know.
+        MLCubeRemoteError: An error for the user.
         click.ClickException: The command line could not be parsed.
     """
     try:
         result = cli.main(args=args, prog_name="mlcube-remote", standalone_mode=False)
     except SystemExit as gone:
-        # Click's own way to end where the reader has gone, with a code that says something else.
+        # Click exits like this if the reader closes the pipe, with a misleading exit code.
         raise BrokenPipeError from gone
     return result if isinstance(result, int) else 0
 
 
 def main() -> NoReturn:
-    """Run the command line, print what went wrong, and exit."""
-    # Imports make a hundred thousand objects that live as long as the process: looking through them
-    # for garbage, again and again, would take a tenth of a short command's time.
+    """Run the command line, print errors, and exit."""
+    # Imports create a hundred thousand objects that live as long as the process. Collecting garbage
+    # among them again and again would take a tenth of a short command's time.
     gc.set_threshold(100_000)
     code = execute()
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader has gone (`| head`); Python would complain of it once more at its exit.
+        # The reader closed the pipe (`| head`); Python would report it again at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    # At its exit Python looks through all of them once more, whatever the threshold.
+    # Python collects garbage once more at its exit, whatever the threshold.
     gc.freeze()
     sys.exit(code)
 
 
 def _print_misuse(problem: click.ClickException) -> None:
-    """Say what is wrong with the command line, in the form of all other errors."""
+    """Print an error of the command line in the form of all other errors."""
     if isinstance(problem, click.exceptions.NoArgsIsHelpError):
         problem.show()
         return
@@ -127,19 +128,19 @@ def _print_misuse(problem: click.ClickException) -> None:
 
     context = problem.ctx if isinstance(problem, click.UsageError) else None
     command = context.command_path if context else "mlcube-remote"
-    told = MLCubeRemoteError(problem.format_message(), hint=f"{command} --help")
-    print_error(told, sys.stderr)
+    error = MLCubeRemoteError(problem.format_message(), hint=f"{command} --help")
+    print_error(error, sys.stderr)
 
 
 def _leave_at_once() -> NoReturn:
-    """End now: Python itself would wait for the threads that still talk to hosts."""
+    """Exit now: Python would wait for threads that still talk to hosts."""
     sys.stdout.flush()
-    click.echo("interrupted; what runs on hosts may go on: mlcube-remote ps lists it", err=True)
+    click.echo("interrupted; jobs may still be running: mlcube-remote ps lists them", err=True)
     os._exit(130)
 
 
 def execute(args: list[str] | None = None) -> int:
-    """Run the command line, print what went wrong, and return the exit code."""
+    """Run the command line, print errors, and return the exit code."""
     try:
         return run(args)
     except click.exceptions.Abort:
@@ -157,7 +158,7 @@ def execute(args: list[str] | None = None) -> int:
 
         print_error(problem, sys.stderr)
         return problem.exit_code
-    except Exception as problem:  # noqa: BLE001 - a bug: kept in a file, told in a line
+    except Exception as problem:  # noqa: BLE001 - a bug: written to a file, reported in a line
         from mlcube_remote.ui.errors import report_crash  # noqa: PLC0415
 
         report_crash(problem, sys.stderr)

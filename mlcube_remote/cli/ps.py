@@ -1,44 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``mlcube-remote ps`` and ``clean``: what hosts have, and what of it may go."""
+"""``mlcube-remote ps`` and ``clean``: list the jobs on hosts, and remove old ones."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable
 
 import click
 
+from mlcube_remote.app.options import HostOptions
 from mlcube_remote.cli import options as shared
-from mlcube_remote.cli.session import Logins, known_hosts, open_inventory, select_hosts
-from mlcube_remote.errors import UsageError
-from mlcube_remote.inventory.model import Host, Inventory
-
-_output_option = click.option(
-    "--output", type=click.Choice(["text", "json"]), default="text", help="How to print it."
-)
+from mlcube_remote.cli.option_groups import CredentialPrompts, print_warning
+from mlcube_remote.errors import MLCubeRemoteError
 
 
 @click.command()
-@click.option("--all", "everything", is_flag=True, help="Jobs that have ended, too.")
-@shared.host_options
-@shared.where_option
-@shared.login_options
-@_output_option
-def ps(everything: bool, output: str, **given: Any) -> int:
-    """List the jobs on all hosts, whichever client began them."""
-    from mlcube_remote.dispatch.survey import survey_all  # noqa: PLC0415
+@click.option("--all", "everything", is_flag=True, help="Also jobs that have ended.")
+@shared.host_label_options
+@shared.credential_options
+@shared.output_option
+def ps(everything: bool, hosts: HostOptions, credentials: CredentialPrompts, output: str) -> int:
+    """List the jobs on all hosts, whichever client started them."""
+    from mlcube_remote.app.hosts import choose_hosts  # noqa: PLC0415 - not for --help
+    from mlcube_remote.jobs.query import query_all  # noqa: PLC0415
+    from mlcube_remote.ui.document import dump  # noqa: PLC0415
     from mlcube_remote.ui.jobs import jobs_document, jobs_text  # noqa: PLC0415
 
-    hosts, logins = _asked(given)
-    surveys = survey_all(hosts, logins.connect, everything=everything)
+    chosen = choose_hosts(hosts, credentials, print_warning)
+    answers = query_all(chosen.hosts, chosen.logins.connect, everything=everything)
     if output == "json":
-        from mlcube_remote.ui.document import dump  # noqa: PLC0415
-
-        dump(jobs_document(surveys), sys.stdout)
+        dump(jobs_document(answers), sys.stdout)
     else:
-        click.echo(jobs_text(surveys))
-    return _code([answer.error for answer in surveys])
+        click.echo(jobs_text(answers))
+    return _exit_code(answer.error for answer in answers)
 
 
 @click.command()
@@ -48,47 +42,31 @@ def ps(everything: bool, output: str, **given: Any) -> int:
     default="7d",
     show_default=True,
     metavar="TIME",
-    help="Only jobs that were begun longer ago.",
+    help="Only jobs that were started longer ago.",
 )
-@click.option("--dry-run", is_flag=True, help="List what would go; remove nothing.")
-@shared.host_options
-@shared.where_option
-@shared.login_options
-def clean(older_than: float, dry_run: bool, **given: Any) -> int:
-    """Remove the logs and records of jobs that have ended; outputs stay."""
-    from mlcube_remote.dispatch.clean import clean_old  # noqa: PLC0415
+@click.option("--dry-run", is_flag=True, help="List what would be removed, and remove nothing.")
+@shared.host_label_options
+@shared.credential_options
+def clean(
+    older_than: float, dry_run: bool, hosts: HostOptions, credentials: CredentialPrompts
+) -> int:
+    """Remove the logs and records of ended jobs; outputs stay."""
+    from mlcube_remote.app.hosts import choose_hosts  # noqa: PLC0415 - not for --help
+    from mlcube_remote.jobs.clean import clean_old  # noqa: PLC0415
     from mlcube_remote.runs.store import Store  # noqa: PLC0415
     from mlcube_remote.ui.jobs import cleaned_text  # noqa: PLC0415
 
-    hosts, logins = _asked(given)
-    done = clean_old(hosts, logins.connect, store=Store(), older_than=older_than, dry_run=dry_run)
+    chosen = choose_hosts(hosts, credentials, print_warning)
+    done = clean_old(
+        chosen.hosts, chosen.logins.connect, store=Store(), older_than=older_than, dry_run=dry_run
+    )
     removed = {each.host: each.removed for each in done if each.removed}
     click.echo(cleaned_text(removed, dry_run=dry_run))
     for each in done:
         if each.error is not None:
             click.echo(f"error: {each.error}", err=True)
-    return _code([each.error for each in done])
+    return _exit_code(each.error for each in done)
 
 
-def _asked(given: dict[str, Any]) -> tuple[tuple[Host, ...], Logins]:
-    inventory = open_inventory(given["inventory"])
-    hosts = _hosts(inventory, given["hosts"], given["where"])
-    logins = Logins.ask(
-        inventory, password=given["ask_password"], passphrase=given["ask_passphrase"]
-    )
-    return hosts, logins
-
-
-def _hosts(inventory: Inventory, patterns: Sequence[str], where: Sequence[str]) -> tuple[Host, ...]:
-    named = patterns or where
-    hosts = select_hosts(inventory, patterns, where) if named else known_hosts(inventory)
-    if not hosts:
-        raise UsageError(
-            "no host to ask: there is no inventory, and no run is remembered here",
-            hint="name one: --host=NAME",
-        )
-    return hosts
-
-
-def _code(errors: Sequence[Any]) -> int:
+def _exit_code(errors: Iterable[MLCubeRemoteError | None]) -> int:
     return max((error.exit_code for error in errors if error is not None), default=0)

@@ -12,7 +12,7 @@ def _note(text: str) -> None:
 
 @click.group()
 def sandbox() -> None:
-    """Throw-away SSH hosts on this machine, to try everything on."""
+    """Start throw-away SSH hosts on this machine, to try things out."""
 
 
 @sandbox.command("up")
@@ -20,7 +20,7 @@ def sandbox() -> None:
     "--hosts",
     "count",
     type=click.IntRange(1, 64),
-    help="How many; without it two, or one of each kind if that is more.",
+    help="Number of hosts  [default: two, or one of each kind if that is more]",
 )
 @click.option(
     "--with",
@@ -29,10 +29,10 @@ def sandbox() -> None:
     default=("docker",),
     show_default=True,
     metavar="KIND[,KIND...]",
-    help="What they have: docker, podman, apptainer, …; hosts take several in turn.",
+    help="Engine of the hosts: docker, podman, apptainer, …; several are assigned in turn.",
 )
 def up_command(count: int | None, kinds: tuple[str, ...]) -> None:
-    """Start hosts and write an inventory of them; what runs already stays."""
+    """Start hosts and write their inventory; hosts that already run stay."""
     from mlcube_remote.sandbox.lifecycle import up  # noqa: PLC0415 - only here
 
     made = up(count, ",".join(kinds), note=_note)
@@ -42,7 +42,7 @@ def up_command(count: int | None, kinds: tuple[str, ...]) -> None:
 
 @sandbox.command("status")
 def status_command() -> None:
-    """Show what runs."""
+    """Show the hosts that run."""
     from mlcube_remote.sandbox.lifecycle import status  # noqa: PLC0415
     from mlcube_remote.ui.table import columns  # noqa: PLC0415
 

@@ -8,7 +8,7 @@ a network: what exists on the host is asked of ``kind_of``.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -44,6 +44,15 @@ MAX_ARGV = 1_500_000
 _NO_OPTIONS = Options()
 
 
+@attrs.frozen(kw_only=True)
+class BuiltCommands:
+    """The commands of a job, and the settings that they were built from."""
+
+    settings: Settings
+    image: ImageCommands
+    tasks: tuple[TaskCommands, ...]
+
+
 def build(
     cube: Cube,
     task: Task,
@@ -75,11 +84,60 @@ def build(
     Raises:
         PlanError: Cube, platform, settings and parameters do not fit together.
     """
+    (built,) = build_all(
+        cube,
+        [task],
+        platform=platform,
+        host_settings=host_settings,
+        layout=layout,
+        options=options,
+        kind_of=kind_of,
+        programs=programs,
+        trusted=trusted,
+        user_settings=user_settings,
+    ).tasks
+    return built
+
+
+def build_all(
+    cube: Cube,
+    tasks: Iterable[Task],
+    *,
+    platform: str,
+    host_settings: Mapping[str, Mapping[str, Any]],
+    layout: Layout,
+    options: Options,
+    kind_of: KindOf,
+    programs: Collection[str] = (),
+    trusted: bool = False,
+    user_settings: Mapping[str, Any] = NOTHING,
+) -> BuiltCommands:
+    """Build the commands for the image and for several tasks, from settings merged once.
+
+    Arguments and errors are those of :func:`build`.
+    """
     kind_of = lru_cache(maxsize=None)(kind_of)
     settings = _settings(
         cube, platform, host_settings, user_settings, layout, options, kind_of, programs
     )
     image = _image(settings, layout, kind_of, trusted=trusted)
+    built = [
+        _task(task, settings, image, layout, options, kind_of, trusted=trusted) for task in tasks
+    ]
+    return BuiltCommands(settings=settings, image=image, tasks=tuple(built))
+
+
+def _task(
+    task: Task,
+    settings: Settings,
+    image: ImageCommands,
+    layout: Layout,
+    options: Options,
+    kind_of: KindOf,
+    *,
+    trusted: bool,
+) -> TaskCommands:
+    cube, platform = settings.cube, settings.platform
     copies = copies_for(cube, task, layout, kind_of)
     bindings = bind(
         cube,
@@ -111,6 +169,9 @@ def build(
         launch_at=len(image.engine) + 1,
         environment=environment,
         writable=writable,
+        outputs=tuple(
+            (mount.source, mount.target) for mount in bindings.mounts if mount.opts != "ro"
+        ),
         directories=directories,
         creates=missing_directories(directories, kind_of),
         copies=copies,

@@ -111,6 +111,8 @@ class TaskCommands(ImageCommands):
     """Variables that ``run[-1]`` needs in its own environment (Singularity's and Apptainer's)."""
     writable: tuple[Writable, ...] = ()
     """What the container may write to, where it may be another user than the one who runs it."""
+    outputs: tuple[tuple[str, str], ...] = ()
+    """(path on the host, path in the container) of each directory that the task may write to."""
     directories: tuple[str, ...]
     """Every directory that the task mounts, and the workspace: each must exist before the run."""
     creates: tuple[str, ...]

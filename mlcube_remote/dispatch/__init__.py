@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pipeline per host, the fan-out over hosts, and the events both give off."""
+"""One job's pipeline on its host: connect, upload, configure, run and pull."""

@@ -1,228 +1,250 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Working on a job that was begun before, here or on another machine."""
+"""Work on a job that was started before, by this client or by another one."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from functools import partial
 
 import attrs
 
-from mlcube_remote.dispatch.ending import conclude
-from mlcube_remote.dispatch.events import Level, Stage
-from mlcube_remote.dispatch.follow import fetch_rest
-from mlcube_remote.dispatch.journal import Journal
-from mlcube_remote.dispatch.known import KnownJob
-from mlcube_remote.dispatch.launch import state
-from mlcube_remote.dispatch.outcome import JobOutcome, Status, TaskOutcome
-from mlcube_remote.dispatch.run import Run
-from mlcube_remote.dispatch.survey import LIVE, survey
-from mlcube_remote.dispatch.ticket import Ticket
-from mlcube_remote.dispatch.verdict import Verdict, ask, can_be_adopted, judge
-from mlcube_remote.dispatch.watch import GRACE, Reached, Watch, begin_at, pull, stop, watch
+from mlcube_remote.dispatch.context import JobContext, connect
+from mlcube_remote.dispatch.finish import JobIdentity, JobProgress, Phase, finishing
+from mlcube_remote.dispatch.monitor import FollowOptions, find_offsets, monitor_job
+from mlcube_remote.dispatch.pull import pull_into
+from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.errors import HostUnfitError, NotStartedError, PlanError, StateUnknownError
+from mlcube_remote.events.model import Stage
+from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
+from mlcube_remote.jobs.follow import fetch_rest
+from mlcube_remote.jobs.handle import JobHandle
+from mlcube_remote.jobs.launch import read_job_state
+from mlcube_remote.jobs.lookup import RecordedJob
+from mlcube_remote.jobs.query import LIVE, query_host
+from mlcube_remote.jobs.state import TaskReport, can_be_adopted, derive_outcome, read_task
+from mlcube_remote.jobs.stop import STOP_GRACE_S, request_stop
 from mlcube_remote.transport.base import Connection
 
-_LOOKS = 0.2
-"""Seconds between two looks at a job that is stopping."""
+POLL_INTERVAL_S = 0.2
+"""Interval for polling a job that starts or stops."""
+
+_STOP_MARGIN_S = 30
+"""Seconds beyond the grace period in which a stopped job must have ended."""
 
 
 @attrs.frozen(kw_only=True)
-class Following:
+class AttachOptions(FollowOptions):
     """How a job is followed again."""
 
-    tail: int | None = None
-    """Lines of each stream to begin with; ``None``: from the first byte."""
-    shows_output: bool = True
-    pulls: bool = True
     ends: bool = False
-    """Whether to end when what there is by now has been shown."""
+    """Whether to exit after showing the output that exists now."""
     repeats: bool = True
-    """Whether to show what this machine has seen to its end, too."""
+    """Whether to show jobs again that this machine has followed to their end."""
 
-    def tail_of(self, known: KnownJob) -> int | None:
-        """Return the lines to begin a job's output with."""
+    def tail_of(self, known: RecordedJob) -> int | None:
+        """Return the number of lines to start a job's output with."""
         return 0 if known.is_seen and not self.repeats else self.tail
 
 
-def attach_job(known: KnownJob, how: Following, run: Run) -> JobOutcome:
-    """Follow a job until it has ended, and pull what it made."""
-
-    def work(job: Watch) -> None:
-        while (found := job.line.steadily(lambda at: state(at, job.ticket))) == "preparing":
-            run.check()
-            time.sleep(_LOOKS)
-        _require_started(job.ticket, found)
+def attach_job(known: RecordedJob, how: AttachOptions, run: RunContext) -> JobOutcome:
+    """Follow a job until it has ended, and pull its outputs."""
+    with (
+        finishing(_identity(known), run, phase=Phase.LAUNCHED) as progress,
+        connect(known.host, known.name, run, progress.events) as job,
+    ):
+        handle = _find_handle(job, known, progress)
+        while (state := _read_state(job, handle)) == "preparing":
+            run.interrupts.check()
+            time.sleep(POLL_INTERVAL_S)
+        _require_started(handle, state)
         if how.ends:
-            _show(job, how)
-            job.reached.detached = found in LIVE
-            return
-        tail = how.tail_of(known)
-        watch(attrs.evolve(job, tail=tail, shows_output=how.shows_output, pulls=how.pulls))
-
-    return _on_host(known, run, work)
-
-
-def _show(job: Watch, how: Following) -> None:
-    """Show what the job's tasks have written by now."""
-    for number, task in enumerate(job.ticket.tasks, 1):
-        begin = begin_at(attrs.evolve(job, tail=how.tail), number)
-        sink = job.journal.output(Stage.RUN, task.task)
-        job.line.steadily(partial(fetch_rest, job.ticket, number, begin, sink))
-
-
-def look_job(known: KnownJob, run: Run) -> JobOutcome:
-    """Tell how a job stands."""
-
-    def work(job: Watch) -> None:
-        found = job.line.steadily(lambda at: state(at, job.ticket))
-        if found == "preparing":
-            job.reached.detached = True
-            return
-        _require_started(job.ticket, found)
-        job.reached.tasks += job.line.steadily(lambda at: _verdicts(at, job.ticket))
-        job.reached.detached = found in LIVE
-
-    return _on_host(known, run, work)
-
-
-def stop_job(known: KnownJob, run: Run, *, grace: int = GRACE) -> JobOutcome:
-    """Ask a job to stop, wait until it has, and tell how it ended."""
-
-    def work(job: Watch) -> None:
-        found = job.line.steadily(lambda at: state(at, job.ticket))
-        _require_present(job.ticket, found)
-        if found not in LIVE:
-            job.journal.note(Level.INFO, "nothing to do: it has ended")
+            _show_output(job, handle, how.tail)
+            _note_detached(progress, state)
         else:
-            job.line.steadily(lambda at: stop(at, job.ticket, grace))
-            deadline = time.monotonic() + grace + 30
-            while job.line.steadily(lambda at: state(at, job.ticket)) in LIVE:
-                if time.monotonic() > deadline:
-                    raise StateUnknownError(
-                        job.ticket.host,
-                        "it was asked to stop and still runs",
-                        hint=f"mlcube-remote status {job.ticket.run_id}",
-                    )
-                time.sleep(_LOOKS)
-        if found != "preparing":
-            job.reached.tasks += job.line.steadily(lambda at: _verdicts(at, job.ticket))
-
-    return _on_host(known, run, work)
+            options = attrs.evolve(how, tail=how.tail_of(known))
+            monitor_job(job, handle, progress, options)
+    return progress.outcome
 
 
-def pull_job(known: KnownJob, run: Run, *, names: frozenset[str] = frozenset()) -> JobOutcome:
-    """Bring home what a job has made so far.
+def status_job(known: RecordedJob, run: RunContext) -> JobOutcome:
+    """Return the state of a job as its outcome."""
+    with (
+        finishing(_identity(known), run, phase=Phase.LAUNCHED) as progress,
+        connect(known.host, known.name, run, progress.events) as job,
+    ):
+        handle = _find_handle(job, known, progress)
+        state = _read_state(job, handle)
+        if state == "preparing":
+            progress.phase = Phase.DETACHED
+        else:
+            _require_started(handle, state)
+            progress.tasks += _read_tasks(job, handle)
+            _note_detached(progress, state)
+    return progress.outcome
+
+
+def stop_job(known: RecordedJob, run: RunContext, *, grace: int = STOP_GRACE_S) -> JobOutcome:
+    """Ask a job to stop, wait until it has ended, and return its outcome."""
+    with (
+        finishing(_identity(known), run, phase=Phase.LAUNCHED) as progress,
+        connect(known.host, known.name, run, progress.events) as job,
+    ):
+        handle = _find_handle(job, known, progress)
+        state = _read_state(job, handle)
+        _require_present(handle, state)
+        if state in LIVE:
+            _stop(job, handle, grace)
+        else:
+            job.info("nothing to do: it has ended")
+        if state != "preparing":
+            progress.tasks += _read_tasks(job, handle)
+    return progress.outcome
+
+
+def pull_job(
+    known: RecordedJob, run: RunContext, *, names: frozenset[str] = frozenset()
+) -> JobOutcome:
+    """Pull the outputs that a job has made so far.
 
     Args:
         known: The job.
-        run: How to reach it.
-        names: Outputs to pull; none: all.
+        run: How to connect to its host.
+        names: Outputs to pull; empty: all.
     """
+    with (
+        finishing(_identity(known), run, phase=Phase.LAUNCHED) as progress,
+        connect(known.host, known.name, run, progress.events) as job,
+    ):
+        handle = _find_handle(job, known, progress)
+        state = _read_state(job, handle)
+        _require_started(handle, state)
+        tasks = _read_tasks(job, handle)
+        started = {task.task for task in tasks if task.status is not Status.NOT_STARTED}
+        _require_outputs(handle, names)
+        progress.tasks += tasks
+        _note_detached(progress, state)
+        pull_into(job, handle, progress, started, names=names)
+    return progress.outcome
 
-    def work(job: Watch) -> None:
-        found = job.line.steadily(lambda at: state(at, job.ticket))
-        _require_started(job.ticket, found)
-        tasks = job.line.steadily(lambda at: _verdicts(at, job.ticket))
-        begun = {task.task for task in tasks if task.status is not Status.NOT_STARTED}
-        _require_outputs(job.ticket, names)
-        job.reached.tasks += tasks
-        job.reached.detached = found in LIVE
-        pull(job, begun, names=names)
 
-    return _on_host(known, run, work)
+def _identity(known: RecordedJob) -> JobIdentity:
+    handle = known.handle
+    return JobIdentity(
+        run_id=known.run_id,
+        job_id=known.job_id,
+        host=known.host.name,
+        job=known.job,
+        attempt=known.attempt,
+        platform=handle.platform if handle else "",
+        tasks=tuple(task.task for task in handle.tasks) if handle else (),
+    )
 
 
-def _require_outputs(ticket: Ticket, names: frozenset[str]) -> None:
-    known = {item.name for folder in ticket.folders for item in folder.outputs}
-    known |= {item.name for item in ticket.in_place}
+def _find_handle(job: JobContext, known: RecordedJob, progress: JobProgress) -> JobHandle:
+    """Return the job's handle: as recorded on this machine, else from its host."""
+    handle = known.handle or job.connection.retrying(partial(_read_handle, known))
+    job.connection.attach_hint = f"mlcube-remote attach {handle.run_id}"
+    progress.handle = handle
+    return handle
+
+
+def _read_handle(known: RecordedJob, connection: Connection) -> JobHandle:
+    for job in query_host(connection, known.host, everything=True):
+        if job.job_id == known.job_id and job.handle is not None:
+            return job.handle
+    raise NotStartedError(
+        known.host.name,
+        "the job was not started: its client exited before that, or it was removed",
+        hint="run it again",
+    )
+
+
+def _read_state(job: JobContext, handle: JobHandle) -> str:
+    return job.connection.retrying(lambda at: read_job_state(at, handle))
+
+
+def _note_detached(progress: JobProgress, state: str) -> None:
+    """Note that the job still runs, if it does."""
+    if state in LIVE:
+        progress.phase = Phase.DETACHED
+
+
+def _show_output(job: JobContext, handle: JobHandle, tail: int | None) -> None:
+    """Show what the job's tasks have written so far."""
+    for number, task in enumerate(handle.tasks, 1):
+        offsets = find_offsets(job, handle, number, tail)
+        sink = job.events.output(Stage.RUN, task.task)
+        job.connection.retrying(partial(fetch_rest, handle, number, offsets, sink))
+
+
+def _stop(job: JobContext, handle: JobHandle, grace: int) -> None:
+    job.connection.retrying(lambda at: request_stop(at, handle, grace))
+    deadline = time.monotonic() + grace + _STOP_MARGIN_S
+    while _read_state(job, handle) in LIVE:
+        if time.monotonic() > deadline:
+            raise StateUnknownError(
+                handle.host,
+                "the job was asked to stop and still runs",
+                hint=f"mlcube-remote status {handle.run_id}",
+            )
+        time.sleep(POLL_INTERVAL_S)
+
+
+def _require_outputs(handle: JobHandle, names: frozenset[str]) -> None:
+    known = {item.name for folder in handle.folders for item in folder.outputs}
+    known |= {item.name for item in handle.in_place}
     if unknown := sorted(names - known):
         raise PlanError(
-            f"{ticket.host}: the run has no output {', '.join(unknown)}",
+            f"{handle.host}: the run has no output {', '.join(unknown)}",
             hint=f"it has: {', '.join(sorted(known)) or 'none'}",
         )
 
 
-def _require_started(ticket: Ticket, found: str) -> None:
-    _require_present(ticket, found)
-    if found == "abandoned":
+def _require_started(handle: JobHandle, state: str) -> None:
+    _require_present(handle, state)
+    if state == "abandoned":
         raise NotStartedError(
-            ticket.host,
-            "the job was not started: its client vanished before that",
-            hint=f"run it again, with --run-id={ticket.run_id} where it was begun",
+            handle.host,
+            "the job was not started: its client exited before that",
+            hint=f"run it again, with --run-id={handle.run_id} on the machine that started it",
         )
 
 
-def _require_present(ticket: Ticket, found: str) -> None:
-    if found in {"", "absent"}:
+def _require_present(handle: JobHandle, state: str) -> None:
+    if state in {"", "absent"}:
         raise NotStartedError(
-            ticket.host,
-            f"run {ticket.run_id} has no job there: it was never started, or was cleaned away",
-            hint=f"mlcube-remote ps --all --host={ticket.host}",
+            handle.host,
+            f"run {handle.run_id} has no job on this host: it was never started, or was removed",
+            hint=f"mlcube-remote ps --all --host={handle.host}",
         )
 
 
-def _verdicts(connection: Connection, ticket: Ticket) -> list[TaskOutcome]:
-    """Return how each task stands; those that cannot begin any more did not start."""
+def _read_tasks(job: JobContext, handle: JobHandle) -> list[TaskOutcome]:
+    """Return the state of each task; those after one that has failed have not started."""
+    return job.connection.retrying(partial(_read_outcomes, handle))
+
+
+def _read_outcomes(handle: JobHandle, connection: Connection) -> list[TaskOutcome]:
     outcomes: list[TaskOutcome] = []
-    over = False
-    for number, task in enumerate(ticket.tasks, 1):
-        if over:
+    is_over = False
+    for number, task in enumerate(handle.tasks, 1):
+        if is_over:
             outcomes.append(TaskOutcome(task=task.task, status=Status.NOT_STARTED))
             continue
-        told = ask(connection, ticket, number)
-        outcomes.append(_standing(ticket, number, told))
-        over = told.exit not in {None, 0} or not (told.alive or told.exit == 0)
+        report = read_task(connection, handle, number)
+        outcomes.append(_current_outcome(handle, number, report))
+        is_over = report.exit not in {None, 0} or not (report.alive or report.exit == 0)
     return outcomes
 
 
-def _standing(ticket: Ticket, number: int, told: Verdict) -> TaskOutcome:
-    task = ticket.tasks[number - 1]
-    if told.exit is None and (told.alive or can_be_adopted(told)):
-        begun = told.started is not None
-        return TaskOutcome(task=task.task, status=Status.RUNNING if begun else Status.NOT_STARTED)
+def _current_outcome(handle: JobHandle, number: int, report: TaskReport) -> TaskOutcome:
+    task = handle.tasks[number - 1]
+    if report.exit is None and (report.alive or can_be_adopted(report)):
+        status = Status.NOT_STARTED if report.started is None else Status.RUNNING
+        return TaskOutcome(task=task.task, status=status)
     try:
-        return judge(ticket, task, told)
+        return derive_outcome(handle, task, report)
     except HostUnfitError as problem:
         return TaskOutcome(
-            task=task.task, status=Status.FAILED, exit_code=told.exit, reason=problem.reason
+            task=task.task, status=Status.FAILED, exit_code=report.exit, reason=problem.reason
         )
-
-
-def _on_host(known: KnownJob, run: Run, work: Callable[[Watch], None]) -> JobOutcome:
-    """Connect, find the job's ticket, and do the work on it."""
-    host = known.host
-    ticket = known.ticket
-    journal = Journal(host=host.name, job=known.job, began=run.began, sink=run.sink)
-
-    def whole(reached: Reached) -> None:
-        run.check()
-        # It was begun before: until its host has said otherwise, it may run.
-        reached.launched = True
-        with run.line(host, journal) as line:
-            found = ticket or line.steadily(lambda at: _ask_ticket(at, known))
-            line.attach_hint = f"mlcube-remote attach {found.run_id}"
-            reached.ticket = found
-            work(Watch(ticket=found, run=run, journal=journal, line=line, reached=reached))
-
-    return conclude(
-        whole,
-        job=(known.run_id, known.job_id),
-        platform=ticket.platform if ticket else "",
-        tasks=[task.task for task in ticket.tasks] if ticket else [],
-        run=run,
-        journal=journal,
-        attempt=known.attempt,
-    )
-
-
-def _ask_ticket(connection: Connection, known: KnownJob) -> Ticket:
-    for job in survey(connection, known.host, everything=True):
-        if job.job_id == known.job_id and job.ticket is not None:
-            return job.ticket
-    raise NotStartedError(
-        known.host.name,
-        "the job was not started: its client vanished before that, or it was cleaned away",
-        hint="run it again",
-    )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose job it is: claimed by us, or by a client that had the same run id before."""
+"""Claim a job on its host, or join another client that has claimed the same job."""
 
 from __future__ import annotations
 
@@ -8,120 +8,115 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum
+from functools import partial
 
-from mlcube_remote.dispatch.events import Level
-from mlcube_remote.dispatch.launch import reserve, state
-from mlcube_remote.dispatch.stages import Bench
-from mlcube_remote.dispatch.ticket import Ticket
+from mlcube_remote.dispatch.context import JobContext
+from mlcube_remote.dispatch.finish import JobProgress
 from mlcube_remote.errors import HostError, MLCubeRemoteError, PlanError, StateUnknownError
+from mlcube_remote.jobs.handle import JobHandle
+from mlcube_remote.jobs.launch import read_job_state, reserve
+from mlcube_remote.plan.job_plan import JobPlan
 from mlcube_remote.transport.base import Connection
 
-_LOOKS = 1.0
-"""Seconds between two looks at a job that another client makes ready."""
+POLL_INTERVAL_S = 1.0
+"""Interval for polling a job that another client prepares."""
 
 
 class Claim(Enum):
-    """Whose job it is."""
+    """Which client has the job."""
 
     OURS = "ours"
-    """Nobody had it: it is to be made ready and launched."""
-    SHARED = "shared"
-    """So it is here; and since the run's last job there nobody else has had the workspace."""
-    ANOTHERS = "another's"
-    """It was launched before, or another client is about to."""
+    """This one: it prepares and launches the job."""
+    OURS_UNCHANGED = "ours, unchanged"
+    """This one, and no other run has used the workspace since the last job of this run."""
+    OTHER_CLIENT = "other client"
+    """Another one, which has launched the job or is about to."""
 
 
 @contextmanager
-def claimed(bench: Bench, ticket: Ticket) -> Iterator[Claim]:
-    """Hold the claim until the job is launched; one that cannot be launched is given back.
+def hold_claim(
+    job: JobContext, plan: JobPlan, handle: JobHandle, progress: JobProgress
+) -> Iterator[Claim]:
+    """Hold the claim on a job until it is launched; release it if it cannot be launched.
+
+    A claim whose client died before the launch is taken over. Each new connection claims again
+    until then, because the host drops a claim with the connection that holds it.
 
     Raises:
         BusyError: Another run holds the workspace.
     """
-    held = claim(bench, ticket)
+    claim = job.connection.retrying(partial(_claim, job, plan, handle))
+    if claim is Claim.OTHER_CLIENT:
+        yield claim
+        return
+    job.reconnect.claim = partial(_claim_again, job, plan, handle)
     try:
-        yield held
+        yield claim
     except MLCubeRemoteError:
-        if held is not Claim.ANOTHERS and not bench.reached.launched:
-            # Without a connection it will be seen to be abandoned.
+        if not progress.is_launched:
+            # Without a connection the host sees that the claim is abandoned.
             with suppress(HostError):
-                bench.line.connection.call("mlcr_release_job", ticket.job_dir)
+                job.connection.current.call("mlcr_release_job", handle.job_dir)
         raise
 
 
-def claim(bench: Bench, ticket: Ticket) -> Claim:
-    """Claim the job on its host; a claim whose client died before the launch is taken over.
-
-    For as long as the job is not launched, each new connection claims it anew: the host takes a
-    claim for dead when its connection is.
-
-    Raises:
-        BusyError: Another run holds the workspace.
-    """
-    held = bench.line.steadily(lambda connection: _claim(bench, ticket, connection))
-    if held is not Claim.ANOTHERS:
-        bench.line.after.append(lambda connection: _claim_again(bench, ticket, connection))
-    return held
-
-
-def _claim(bench: Bench, ticket: Ticket, connection: Connection) -> Claim:
-    def wait(reason: str) -> None:
-        bench.run.check()
-        bench.journal.note(Level.INFO, f"waiting: {reason}")
-
+def _claim(job: JobContext, plan: JobPlan, handle: JobHandle, connection: Connection) -> Claim:
+    # A job of a sweep does not wait: it may get another host.
+    is_waiting = job.run.wait and plan.spec.trial is None
     while True:
         found = reserve(
             connection,
-            ticket,
-            bench.lock,
-            group=bench.group,
-            wait=wait if bench.waits else None,
+            handle,
+            plan.lock,
+            group=plan.group,
+            wait=job.waiting if is_waiting else None,
         )
         if found.state is None:
-            return Claim.SHARED if found.is_kept else Claim.OURS
+            return Claim.OURS_UNCHANGED if found.is_kept else Claim.OURS
         if found.state != "abandoned":
-            return Claim.ANOTHERS
-        connection.call("mlcr_remove_job", ticket.root, ticket.job_id)
+            return Claim.OTHER_CLIENT
+        connection.call("mlcr_remove_job", handle.root, handle.job_id)
 
 
-def _claim_again(bench: Bench, ticket: Ticket, connection: Connection) -> None:
-    if not bench.reached.launched and _claim(bench, ticket, connection) is Claim.ANOTHERS:
+def _claim_again(job: JobContext, plan: JobPlan, handle: JobHandle, connection: Connection) -> None:
+    if _claim(job, plan, handle, connection) is Claim.OTHER_CLIENT:
         raise StateUnknownError(
             connection.name,
-            "another client took the run over while this one was cut off",
-            hint=f"mlcube-remote attach {ticket.run_id}",
+            "another client took over the run while this one had no connection",
+            hint=f"mlcube-remote attach {handle.run_id}",
         )
 
 
-def join(bench: Bench, ticket: Ticket) -> None:
-    """Wait until the job that another client claimed has been launched.
+def join_other_client(job: JobContext, handle: JobHandle) -> None:
+    """Wait until the client that has claimed the job has launched it.
 
     Raises:
-        PlanError: The run id stands for other tasks.
-        StateUnknownError: The other client gave up.
+        PlanError: The run with this id has other tasks.
+        StateUnknownError: The other client did not launch it.
     """
-    line = bench.line
-    text = line.steadily(lambda at: at.call("mlcr_print_line", f"{ticket.job_dir}/request")).text
-    if (theirs := _tasks(text)) != [task.task for task in ticket.tasks]:
+    connection = job.connection
+    text = connection.retrying(
+        lambda at: at.call("mlcr_print_line", f"{handle.job_dir}/request")
+    ).text
+    if (others := _task_names(text)) != [task.task for task in handle.tasks]:
         raise PlanError(
-            f"{ticket.host}: run {ticket.run_id} is of other tasks there: "
-            f"{', '.join(theirs) or 'not readable'}",
-            hint="leave --run-id out: each run gets an id of its own",
+            f"{handle.host}: run {handle.run_id} has other tasks on this host: "
+            f"{', '.join(others) or 'not readable'}",
+            hint="omit --run-id: each run gets an id of its own",
         )
-    bench.journal.note(Level.INFO, f"run {ticket.run_id} was begun before: following it")
-    while (found := line.steadily(lambda at: state(at, ticket))) == "preparing":
-        bench.run.check()
-        time.sleep(_LOOKS)
-    if found in {"abandoned", "absent"}:
+    job.info(f"run {handle.run_id} was started before: following it")
+    while (state := connection.retrying(lambda at: read_job_state(at, handle))) == "preparing":
+        job.run.interrupts.check()
+        time.sleep(POLL_INTERVAL_S)
+    if state in {"abandoned", "absent"}:
         raise StateUnknownError(
-            ticket.host,
-            "the client that was about to launch the job gave up",
-            hint=f"run it again with --run-id={ticket.run_id}",
+            handle.host,
+            "the client that was about to launch the job exited before it did",
+            hint=f"run it again with --run-id={handle.run_id}",
         )
-    bench.reached.launched = True
 
 
-def _tasks(request: str) -> list[str]:
+def _task_names(request: str) -> list[str]:
     try:
         return [str(item["task"]) for item in json.loads(request)["tasks"]]
     except (ValueError, KeyError, TypeError):

@@ -9,11 +9,11 @@ import re
 import time
 
 from mlcube_remote.commands.model import Argv, ImageCommands
-from mlcube_remote.dispatch.events import Level, Stage
-from mlcube_remote.dispatch.journal import Journal
-from mlcube_remote.dispatch.paths import HostPaths
-from mlcube_remote.dispatch.preflight import sif_arguments
 from mlcube_remote.errors import ConfigureError
+from mlcube_remote.events.emitter import JobEvents
+from mlcube_remote.events.model import Level, Stage
+from mlcube_remote.facts.images import sif_arguments
+from mlcube_remote.plan.host_paths import HostPaths
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.transport.base import Connection, Stream
 from mlcube_remote.transport.quoting import quote_words
@@ -32,7 +32,7 @@ _TAIL = 15
 
 
 def configure(
-    connection: Connection, journal: Journal, paths: HostPaths, commands: ImageCommands
+    connection: Connection, events: JobEvents, paths: HostPaths, commands: ImageCommands
 ) -> None:
     """Run the configure commands of a cube, passing their output on.
 
@@ -41,7 +41,7 @@ def configure(
 
     Args:
         connection: The host.
-        journal: Told what the engine says.
+        events: Told what the engine says.
         paths: The job's paths.
         commands: As built; each of ``commands.configure`` is run in the cube's directory.
 
@@ -58,19 +58,19 @@ def configure(
     if commands.configure_directories:
         connection.call("mlcr_prepare_paths", "0", *commands.configure_directories)
     for argv in commands.configure:
-        _attempt(connection, journal, paths, commands, argv)
+        _attempt(connection, events, paths, commands, argv)
 
 
 def _attempt(
     connection: Connection,
-    journal: Journal,
+    events: JobEvents,
     paths: HostPaths,
     commands: ImageCommands,
     argv: Argv,
 ) -> None:
-    journal.note(Level.DEBUG, f"configure: {quote_words(argv)}")
+    events.note(Level.DEBUG, f"configure: {quote_words(argv)}")
     for attempt in range(1, ATTEMPTS + 1):
-        code, tail = _run(connection, journal, _call(paths, commands, argv))
+        code, tail = _run(connection, events, _call(paths, commands, argv))
         if code == 0:
             return
         said = [line for line in tail if line.strip()]
@@ -79,7 +79,7 @@ def _attempt(
         if not (pulling and passing and attempt < ATTEMPTS):
             raise _failure(connection.name, commands, argv, code, said)
         pause = 2.0**attempt * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, not a secret
-        journal.note(
+        events.note(
             Level.WARNING, f"no image yet ({said[-1].strip()}); trying again in {pause:.0f} s"
         )
         time.sleep(pause)
@@ -97,9 +97,9 @@ def _call(paths: HostPaths, commands: ImageCommands, argv: Argv) -> Argv:
     )
 
 
-def _run(connection: Connection, journal: Journal, call: Argv) -> tuple[int, list[str]]:
+def _run(connection: Connection, events: JobEvents, call: Argv) -> tuple[int, list[str]]:
     tail: collections.deque[bytes] = collections.deque(maxlen=256)
-    pass_on = journal.output(Stage.CONFIGURE, None)
+    pass_on = events.output(Stage.CONFIGURE, None)
 
     def keep(stream: Stream, data: bytes) -> None:
         tail.append(data[-4096:])

@@ -1,323 +1,200 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bringing outputs home: into a staging folder, checked, then renamed into place."""
+"""Pull the outputs of a job, and check that its tasks have made all that they declare."""
 
 from __future__ import annotations
 
-import os
-import posixpath
-import re
-import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import attrs
 
-from mlcube_remote.cube.model import Cube, ParameterType
-from mlcube_remote.dispatch import staging
-from mlcube_remote.dispatch.content import content
-from mlcube_remote.dispatch.outcome import PulledOutput
-from mlcube_remote.dispatch.paths import HostPaths, data_room
-from mlcube_remote.dispatch.placement import Placed, Where
-from mlcube_remote.dispatch.rsync import IO_TIMEOUT, SOME_FILES, VANISHED, Moved, check, moved
-from mlcube_remote.dispatch.sums import differing
-from mlcube_remote.errors import TransferError, UnsafeContentError
+from mlcube_remote.dispatch.context import JobContext
+from mlcube_remote.dispatch.finish import JobProgress, Phase
+from mlcube_remote.events.model import Stage
+from mlcube_remote.events.outcome import PulledOutput, Status, TaskOutcome
+from mlcube_remote.events.output_content import describe_output
+from mlcube_remote.files.download import DownloadResult, download
+from mlcube_remote.files.received import Omitted
+from mlcube_remote.jobs.handle import JobHandle
+from mlcube_remote.plan.outputs import DownloadFolder, DownloadRequest
 from mlcube_remote.runs.digests import Digests
-from mlcube_remote.runs.ids import slug
 from mlcube_remote.transport.base import Connection
 
-_OPTIONS = (
-    "-rlt",
-    "--no-devices",
-    "--no-specials",
-    "--from0",
-    "--files-from=-",
-    # What a task did not make is noticed below, by name.
-    "--ignore-missing-args",
-    # Not to be confused with a name: rsync tells what it left out on standard output.
-    "--info=nonreg1,skip1",
-    # What a pull that was killed left in the room, and the host has no more, must not stay there.
-    "--delete",
-    # A room whose folders cannot be written could not be emptied.
-    "--chmod=Du+rwx,Fu+rw",
-    # What came of a file before the line broke is kept, and the rest of it is added.
-    f"--partial-dir={staging.PARTIAL}",
-    f"--timeout={IO_TIMEOUT}",
-    "--stats",
-    "--no-human-readable",
-)
-
-_NONREGULAR = re.compile(rb'^skipping non-regular file "(.*)"$', re.MULTILINE)
-_OVER_SIZE = re.compile(rb"^(.*) is over max-size$", re.MULTILINE)
-
-_RESERVE = 64 * 1024 * 1024
-"""Bytes of local disk that a pull leaves free."""
+_SHOWN_OMITTED = 3
+"""Number of omitted entries that a warning names."""
 
 
 @attrs.frozen(kw_only=True)
-class Wanted:
-    """One output to bring home."""
+class Downloads:
+    """What a pull has done."""
 
-    task: str
-    name: str
-    path: str
-    """POSIX path below the folder it is pulled from."""
-    directory: bool | None
-
-
-@attrs.frozen(kw_only=True)
-class Folder:
-    """Outputs that share a folder there and a folder here, and so one rsync."""
-
-    remote: str
-    target: Path
-    basis: Path | None
-    """A folder here whose files save sending what has not changed."""
-    outputs: tuple[Wanted, ...]
-
-
-def folders(
-    cube: Cube,
-    placed: Iterable[tuple[str, Placed]],
-    paths: HostPaths,
-    *,
-    results: Path | None,
-) -> tuple[Folder, ...]:
-    """Return what to pull, and where it goes.
-
-    Args:
-        cube: The cube.
-        placed: (task, parameter) of the tasks that ran.
-        paths: The job's paths on its host.
-        results: Where this host's outputs go when the run had several hosts; ``None`` puts them
-            into the workspace, as a local run does.
-    """
-    in_cube: list[Wanted] = []
-    in_workspace: list[Wanted] = []
-    single: list[Folder] = []
-    for task, item in placed:
-        if not item.is_output or item.local is None or item.where is Where.HOST:
-            continue
-        if item.where is Where.CLIENT:
-            single.append(_single(task, item, paths))
-        elif item.local.is_relative_to(cube.workspace):
-            in_workspace.append(_wanted(task, item, cube.workspace))
-        else:
-            in_cube.append(_wanted(task, item, cube.root))
-    shared = (
-        (in_workspace, paths.own_workspace, cube.workspace, results),
-        (in_cube, paths.own_cube, cube.root, results and results / "cube"),
-    )
-    return (
-        *(
-            Folder(remote=remote, target=elsewhere or here, basis=here, outputs=tuple(outputs))
-            for outputs, remote, here, elsewhere in shared
-            if outputs
-        ),
-        *single,
-    )
-
-
-def _wanted(task: str, item: Placed, top: Path) -> Wanted:
-    assert item.local is not None  # noqa: S101 - callers have looked
-    return Wanted(
-        task=task,
-        name=item.parameter.name,
-        path=item.local.relative_to(top).as_posix(),
-        directory=_directory(item),
-    )
-
-
-def _single(task: str, item: Placed, paths: HostPaths) -> Folder:
-    assert item.local is not None  # noqa: S101 - callers have looked
-    remote = posixpath.join(paths.root, data_room(item.local))
-    return Folder(
-        remote=posixpath.dirname(remote),
-        target=item.local.parent,
-        basis=item.local.parent,
-        outputs=(_wanted(task, item, item.local.parent),),
-    )
-
-
-def _directory(item: Placed) -> bool | None:
-    if item.parameter.type is ParameterType.UNKNOWN:
-        return None
-    return item.is_directory
-
-
-@attrs.frozen(kw_only=True)
-class Pulled:
-    """What came home."""
-
-    moved: Moved
     outputs: tuple[PulledOutput, ...]
-    missing: tuple[Wanted, ...]
-    """Declared, but not there: the task did not make it."""
-    left: TransferError | None = None
-    """What is to be said of files that the host may not read; all others are here."""
+    """Outputs that are on this machine now, also if the pull failed later."""
+    missing: tuple[DownloadRequest, ...] = ()
+    """Declared outputs that do not exist."""
+    error: Exception | None = None
+    """Why the pull is incomplete."""
 
 
-def fetch(
-    connection: Connection,
-    folder: Folder,
+def pull_into(
+    job: JobContext,
+    handle: JobHandle,
+    progress: JobProgress,
+    tasks: set[str],
     *,
-    run: str,
-    running: bool = False,
-    waiting: Callable[[], None] = lambda: None,
-) -> Pulled:
-    """Pull one folder's outputs and put them in place.
-
-    What arrives stays in a room beside its place until all of it is here, is what the host has, and
-    is harmless. A pull that was interrupted goes on there.
+    names: frozenset[str] = frozenset(),
+) -> None:
+    """Pull the outputs of tasks that ran, and note them in the job's progress.
 
     Args:
-        connection: The host.
-        folder: What to pull.
-        run: The run's id: the room is the run's and the host's.
-        running: Whether the task may still be changing it.
-        waiting: Called when another pull of the same is at work, which is waited for.
-
-    Raises:
-        TransferError: The transfer was not completed; what was here before is untouched.
-        UnsafeContentError: The host sent something that was not asked for or is not harmless.
+        job: The connected job.
+        handle: The job.
+        progress: What the job has come to; a task without its outputs becomes a failure.
+        tasks: Tasks that ran.
+        names: Outputs to pull; empty: all.
     """
-    name = f"{run}-{slug(connection.name, of=folder.remote)}"
+    running = progress.phase is Phase.DETACHED
+    pulled = _pull(job, handle, tasks, names, running=running)
+    succeeded = {task.task for task in progress.tasks if task.status is Status.SUCCEEDED}
+    progress.outputs += _mark_partial(pulled.outputs, handle, succeeded)
+    progress.tasks = apply_missing(progress.tasks, pulled.missing)
+    if pulled.error is not None:
+        raise pulled.error
+    if handle.job and not names and not running and _has_ended(handle, progress.tasks):
+        # From now on the host may delete the job's own workspace with the job's directory.
+        marker = f"{handle.job_dir}/pulled"
+        job.connection.retrying(lambda at: at.call("mlcr_write_file", marker, "anew", ""))
+
+
+def _pull(
+    job: JobContext,
+    handle: JobHandle,
+    tasks: set[str],
+    names: frozenset[str],
+    *,
+    running: bool,
+) -> Downloads:
+    """Pull the outputs of tasks; an error is part of the result."""
+    outputs: list[PulledOutput] = []
+    missing: list[DownloadRequest] = []
+    details: list[str] = []
+    errors: list[Exception] = []
     try:
-        with staging.room(connection.name, folder.target, name, waiting) as room:
-            return _fetch(connection, folder, room, running=running)
-    except OSError as problem:
-        raise TransferError(
-            connection.name,
-            f"pull incomplete: {problem.filename or folder.target}: {problem.strerror}",
-            hint="mend that and pull again; the outputs are still on the host",
-        ) from problem
+        with job.events.stage(Stage.PULL) as notes:
+            if handle.in_place:
+                notes.skipped, notes.detail = True, "in place"
+            outputs += _describe_in_place(handle, tasks)
+            there = {(output.task, output.name) for output in outputs}
+            missing += [
+                item
+                for item in handle.in_place
+                if item.task in tasks
+                and (item.task, item.name) not in there
+                and (not names or item.name in names)
+            ]
+            for folder in select_outputs(handle.folders, tasks, names):
+                result = job.connection.retrying(partial(_download, job, handle, folder, running))
+                outputs += result.outputs
+                _warn_of_omitted(job, result.omitted)
+                missing += result.missing
+                errors += [result.left] if result.left is not None else []
+                details.append(str(result.moved))
+            notes.detail = notes.detail or "; ".join(details) or "no outputs"
+    except Exception as problem:  # noqa: BLE001 - raised again once the outputs are noted
+        return Downloads(outputs=tuple(outputs), error=problem)
+    return Downloads(
+        outputs=tuple(outputs), missing=tuple(missing), error=errors[0] if errors else None
+    )
 
 
-def _fetch(connection: Connection, folder: Folder, room: Path, *, running: bool) -> Pulled:
-    host = connection.name
+def _download(
+    job: JobContext,
+    handle: JobHandle,
+    folder: DownloadFolder,
+    running: bool,
+    connection: Connection,
+) -> DownloadResult:
+    names = ", ".join(item.path for item in folder.outputs)
+    job.debug(f"pull: {names} from {folder.remote} to {folder.target}")
+    return download(
+        connection,
+        folder,
+        run=handle.run_id,
+        running=running,
+        waiting=lambda: job.info("waiting: another client is pulling these outputs"),
+    )
+
+
+def _warn_of_omitted(job: JobContext, omitted: Sequence[Omitted]) -> None:
+    """Show the first few entries that were not pulled, and how many there are."""
+    if omitted:
+        shown = "; ".join(map(str, omitted[:_SHOWN_OMITTED]))
+        more = len(omitted) - _SHOWN_OMITTED
+        job.warn(f"not pulled: {shown}" + (f"; and {more} more" if more > 0 else ""))
+
+
+def _describe_in_place(handle: JobHandle, tasks: set[str]) -> list[PulledOutput]:
+    """Return the outputs of a run on this machine."""
     digests = Digests()
-    try:
-        # Another pull of this run may have been killed here, or have been for other outputs.
-        staging.prune(room, _declared(folder))
-        done, left = _transfer(connection, folder, room, running=running)
-        staging.check(host, room, _declared(folder))
-        changing = _verify(connection, folder, room, digests, running=running)
-    except UnsafeContentError:
-        # Nothing of it is worth going on with.
-        staging.empty(room)
-        raise
-    absent = tuple(item for item in folder.outputs if not os.path.lexists(room / item.path))
-    # Before they join what former runs left in the same directories.
-    contents = {
-        item.path: content(room / item.path, digests)
-        for item in folder.outputs
-        if item not in absent
-    }
-    staging.merge(host, room, folder.target)
-    staging.empty(room)
-    digests.save()
-    arrived = tuple(
+    outputs = [
         PulledOutput(
             task=item.task,
             name=item.name,
-            path=folder.target / item.path,
-            is_partial=running or item in changing,
-            content=contents[item.path],
+            path=Path(item.path),
+            content=describe_output(Path(item.path), digests),
         )
-        for item in folder.outputs
-        if item not in absent
-    )
-    # Of what could not be read nobody can say that it was not made.
-    missing = () if left is not None else absent
-    return Pulled(moved=done, outputs=arrived, missing=missing, left=left)
+        for item in handle.in_place
+        if item.task in tasks and Path(item.path).exists()
+    ]
+    digests.save()
+    return outputs
 
 
-def _verify(
-    connection: Connection, folder: Folder, room: Path, digests: Digests, *, running: bool
-) -> frozenset[Wanted]:
-    """Hold what was transferred against what the host says it has.
+def select_outputs(
+    folders: Iterable[DownloadFolder], tasks: Collection[str], names: Collection[str] = ()
+) -> list[DownloadFolder]:
+    """Return the folders with only these outputs of these tasks; no names: all outputs."""
 
-    Returns:
-        Outputs that kept changing, while their task runs.
+    def is_selected(item: DownloadRequest) -> bool:
+        return item.task in tasks and (not names or item.name in names)
 
-    Raises:
-        TransferError: A file is not what the host has, and nobody should be changing it.
-    """
-    wrong = differing(connection, folder.remote, room, staging.transferred(room), digests)
-    if wrong:
-        # It changed between the two looks, most likely: a second look at the same names.
-        _transfer(connection, folder, room, "--checksum", running=running)
-        staging.check(connection.name, room, _declared(folder))
-        wrong = differing(connection, folder.remote, room, wrong, digests)
-    if wrong and not running:
-        raise TransferError(
-            connection.name,
-            f"pull incomplete: {', '.join(map(repr, wrong[:3]))} here is not what the host has",
-            hint="something there still changes it; pull again: mlcube-remote pull",
-        )
-    return frozenset(
-        item
-        for item in folder.outputs
-        if any(name == item.path or name.startswith(item.path + "/") for name in wrong)
-    )
+    narrowed = [
+        attrs.evolve(folder, outputs=tuple(filter(is_selected, folder.outputs)))
+        for folder in folders
+    ]
+    return [folder for folder in narrowed if folder.outputs]
 
 
-def _declared(folder: Folder) -> tuple[staging.Declared, ...]:
-    return tuple(
-        staging.Declared(path=item.path, directory=item.directory) for item in folder.outputs
-    )
+def _mark_partial(
+    outputs: Iterable[PulledOutput], handle: JobHandle, succeeded: set[str]
+) -> list[PulledOutput]:
+    """Mark downloaded outputs of tasks that did not succeed."""
+    return [
+        output
+        if handle.in_place
+        else attrs.evolve(output, is_partial=output.is_partial or output.task not in succeeded)
+        for output in outputs
+    ]
 
 
-def _transfer(
-    connection: Connection, folder: Folder, room: Path, *more: str, running: bool
-) -> tuple[Moved, TransferError | None]:
-    """Let rsync fill the room.
-
-    Returns:
-        What was moved, and what is to be said of files that the host may not read: the others are
-        here all the same.
-    """
-    basis = [f"--link-dest={folder.basis}"] if folder.basis and folder.basis.is_dir() else []
-    free = shutil.disk_usage(room).free
-    limit = max(free - _RESERVE, 0)
-    names = b"".join(os.fsencode(item.path) + b"\0" for item in folder.outputs)
-    result = connection.rsync(
-        [
-            *_OPTIONS,
-            *more,
-            f"--max-size={limit}",
-            *basis,
-            "--",
-            f"host:{folder.remote}/",
-            f"{room}/",
-        ],
-        stdin=names,
-    )
-    host = connection.name
-    if special := _NONREGULAR.search(result.stdout):
-        raise UnsafeContentError(
-            host,
-            f"refused what the host sent back: {_shown(special[1])} "
-            "is neither a file nor a directory",
-            hint="nothing of it was put in place",
-        )
-    if large := _OVER_SIZE.search(result.stdout):
-        raise TransferError(
-            host,
-            f"pull incomplete: {_shown(large[1])} is larger than the free disk here ({free:,} B)",
-            hint="free some space and pull again; the outputs are still on the host",
-        )
-    left = None
-    if running and result.code == VANISHED:
-        # The task goes on: what it takes away again is no part of what there is now.
-        return moved(result), None
-    try:
-        check(host, "pull", result)
-    except TransferError as problem:
-        if result.code != SOME_FILES or b"Permission denied" not in result.stderr:
-            raise
-        left = problem
-    return moved(result), left
+def apply_missing(
+    tasks: Iterable[TaskOutcome], missing: Sequence[DownloadRequest]
+) -> list[TaskOutcome]:
+    """Return the outcomes with successful tasks that lack an output turned into failures."""
+    applied = []
+    for task in tasks:
+        lacking = [item.name for item in missing if item.task == task.task]
+        if lacking and task.status is Status.SUCCEEDED:
+            reason = f"exited 0 but did not produce its output {', '.join(lacking)}"
+            applied.append(attrs.evolve(task, status=Status.FAILED, reason=reason))
+        else:
+            applied.append(task)
+    return applied
 
 
-def _shown(name: bytes) -> str:
-    return repr(os.fsdecode(name))
+def _has_ended(handle: JobHandle, tasks: Sequence[TaskOutcome]) -> bool:
+    """Return whether the job makes no more outputs, as far as it was followed."""
+    if any(task.status in {Status.RUNNING, Status.UNKNOWN} for task in tasks):
+        return False
+    return len(tasks) == len(handle.tasks) or tasks[-1].status is not Status.SUCCEEDED

@@ -1,341 +1,341 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The stages of a job, each a function of the bench that all of them work at."""
+"""The stages of a job before its tasks run: probe, check, upload, configure, launch."""
 
 from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-import attrs
-
 from mlcube_remote.commands.launch import launched, secret_variable
-from mlcube_remote.commands.model import ImageCommands, TaskCommands
 from mlcube_remote.commands.owning import owning
 from mlcube_remote.commands.paths import holds, host_path
-from mlcube_remote.dispatch.aim import MadeFile
 from mlcube_remote.dispatch.configure import configure
-from mlcube_remote.dispatch.events import Level, Stage
-from mlcube_remote.dispatch.job import Job
-from mlcube_remote.dispatch.journal import Journal
-from mlcube_remote.dispatch.launch import Expected, Start, launch, unprepared
-from mlcube_remote.dispatch.line import Line
-from mlcube_remote.dispatch.paths import HostPaths
-from mlcube_remote.dispatch.placement import Placed, Where, made_by_cube
-from mlcube_remote.dispatch.preflight import Facts, Image, find_image, require_architecture
-from mlcube_remote.dispatch.pull import Wanted, folders
-from mlcube_remote.dispatch.record import plan_to_start
-from mlcube_remote.dispatch.rsync import Moved
-from mlcube_remote.dispatch.run import Run
-from mlcube_remote.dispatch.sync import Sent, Tree, send, trees
-from mlcube_remote.dispatch.ticket import Ticket, TicketTask
-from mlcube_remote.dispatch.trial import made_paths
-from mlcube_remote.dispatch.watch import Reached
-from mlcube_remote.errors import HostError, PlanError, StateUnknownError
+from mlcube_remote.dispatch.context import JobContext
+from mlcube_remote.errors import HostError, PlanError, StateUnknownError, TransferError
+from mlcube_remote.events.model import Stage
+from mlcube_remote.facts import gpus
+from mlcube_remote.facts.gpu_leases import lease_gpus
+from mlcube_remote.facts.images import Image, find_image, require_architecture
+from mlcube_remote.facts.probe import HostFacts, clock_warning, probe_host, require_rsync
+from mlcube_remote.files.rsync import TransferStats
+from mlcube_remote.files.upload import UploadResult, UploadTree, upload, upload_trees
+from mlcube_remote.jobs.handle import JobHandle, TaskHandle
+from mlcube_remote.jobs.launch import Prerequisites, TaskStart, launch, preparation_error
+from mlcube_remote.plan.gpu_requests import Device
+from mlcube_remote.plan.host_paths import cube_directory
+from mlcube_remote.plan.job import JobSpec
+from mlcube_remote.plan.job_plan import BuiltTask, JobPlan, make_plan
+from mlcube_remote.plan.placed_job import uploads
+from mlcube_remote.plan.placement import DataLocation, is_made_by_cube
+from mlcube_remote.plan.sweep_targets import GeneratedFile
+from mlcube_remote.plan.trials import generated_file_paths
 from mlcube_remote.platforms import CONTAINER_ENGINES
-from mlcube_remote.runs.ids import client_name, container_name, slug
+from mlcube_remote.runs.ids import client_name, slug
 from mlcube_remote.runs.locks import alone
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport.base import Connection
 from mlcube_remote.transport.quoting import quote_words
 
-_PIECE = 64 * 1024
-
-Built = Sequence[tuple[str, TaskCommands]]
-"""(task, its commands), in order."""
+_CHUNK = 64 * 1024
+"""Characters of a file that one call writes: a shell reads them all at once."""
 
 
-@attrs.frozen(kw_only=True)
-class Bench:
-    """Everything that the stages of one job work with."""
-
-    job: Job
-    run: Run
-    journal: Journal
-    line: Line
-    facts: Facts
-    paths: HostPaths
-    reached: Reached
-
-    def placed(self) -> list[tuple[str, Placed]]:
-        """Return (task, parameter) of all tasks, in order."""
-        every = self.job.placed(self.paths.root)
-        return [(task, item) for task, items in every.items() for item in items]
-
-    @property
-    def waits(self) -> bool:
-        """Whether it waits on its host for what others have: one of a pool may go elsewhere."""
-        return self.run.wait and self.job.trial is None
-
-    @property
-    def lock(self) -> str:
-        """What stands for the workspace on the host: one run at a time writes there."""
-        return f"{self.paths.root}/locks/{slug('workspace', of=self.paths.workspace)}"
-
-    @property
-    def group(self) -> str:
-        """What shares the workspace with this job: its run's other jobs, of a sweep; or nothing."""
-        return "" if self.job.trial is None else self.job.request.run_id
-
-    def ticket(self, commands: Built) -> Ticket:
-        """Return what those must know who follow the job."""
-        job, placed = self.job, self.placed()
-        local = job.host.is_local
-        return Ticket(
-            run_id=job.request.run_id,
-            job_id=job.id,
-            host=job.host.name,
-            platform=job.platform,
-            cube=job.cube.name or job.cube.root.name,
-            client=client_name(),
-            root=self.paths.root,
-            tasks=tuple(
-                TicketTask(
-                    task=task,
-                    engine=built.engine,
-                    container=container_name(self.facts.uid, job.id, number)
-                    if job.platform in CONTAINER_ENGINES
-                    else "",
-                )
-                for number, (task, built) in enumerate(commands, 1)
-            ),
-            folders=() if local else folders(job.cube, placed, self.paths, results=job.results),
-            in_place=_in_place(placed) if local else (),
-            timeout=job.request.timeout,
-            job=job.own_name,
-            parameters={} if job.trial is None else dict(job.trial.point.values),
-        )
-
-    def remember(self, ticket: Ticket) -> None:
-        """Write the ticket into this machine's record."""
-        self.reached.ticket = ticket
-        if self.run.store is not None:
-            plan_to_start(self.run.store, ticket, self.job.attempt)
-
-
-def _in_place(placed: Sequence[tuple[str, Placed]]) -> tuple[Wanted, ...]:
-    return tuple(
-        Wanted(task=task, name=item.parameter.name, path=str(item.local), directory=None)
-        for task, item in placed
-        if item.is_output and item.local is not None
-    )
-
-
-def sync_stage(bench: Bench, needed: ImageCommands) -> Image:
-    """Bring the mirror up to date; meanwhile, ask whether the image is there.
-
-    Whether a SIF file still is what its recipe says can only be asked when the recipe is there.
-    """
-    if needed.platform not in CONTAINER_ENGINES:
-        _sync(bench, image=needed.image)
-        return bench.line.steadily(lambda at: find_image(at, needed, bench.paths))
-    with ThreadPoolExecutor(1, thread_name_prefix="mlcr-image") as aside:
-        looking: Future[Image] = aside.submit(
-            find_image, bench.line.connection, needed, bench.paths
-        )
-        _sync(bench)
-        return bench.line.steadily(_once(looking, bench, needed))
-
-
-def _sync(bench: Bench, *, image: str = "") -> None:
-    if bench.job.host.is_local:
-        return
-    bench.line.connection.expect_channel()
-    with bench.journal.stage(Stage.SYNC) as notes:
-        items = bench.job.sent(bench.paths.root)
-        every = trees(bench.job.request.cube, items, bench.paths, image=image)
-        # The mirror is this user's and this machine's: nobody else ever fills it.
-        mirror = slug(bench.job.host.name, of=str(bench.job.request.cube.root))
-        with alone(mirror, partial(_tell_waiting, bench.journal)):
-            notes.detail = _send_all(bench, every)
-
-
-def _tell_waiting(journal: Journal) -> None:
-    journal.note(Level.INFO, "waiting: another client is sending this cube")
-
-
-def _send_all(bench: Bench, all_trees: Sequence[Tree]) -> str:
-    parents = [posixpath.dirname(tree.remote) for tree in all_trees if not tree.mirror]
-    if parents:
-        bench.line.steadily(lambda connection: _make(connection, parents))
-    total = Moved(0, 0)
-    for tree in all_trees:
-        bench.run.check()
-        bench.journal.note(Level.DEBUG, f"sync: {tree.local} to {tree.remote}")
-        sent = bench.line.steadily(partial(_send, bench, tree))
-        total = Moved(total.files + sent.moved.files, total.size + sent.moved.size)
-        for link in sent.left_out:
-            bench.journal.note(Level.WARNING, f"not sent: {link} is a link that leaves the cube")
-    return str(total)
-
-
-def _send(bench: Bench, tree: Tree, connection: Connection) -> Sent:
-    return send(
-        connection,
-        tree,
-        progress=lambda detail, fraction: bench.journal.progress(Stage.SYNC, detail, fraction),
-    )
-
-
-def _once(
-    looking: Future[Image], bench: Bench, needed: ImageCommands
-) -> Callable[[Connection], Image]:
-    """Return what gives the answer that is on its way; asked again, it asks the host again."""
-    answers = [looking]
-
-    def look(connection: Connection) -> Image:
-        if answers:
-            return answers.pop().result()
-        return find_image(connection, needed, bench.paths)
-
-    return look
-
-
-def configure_stage(bench: Bench, needed: ImageCommands, image: Image) -> None:
-    """Make sure that the image is there, and that the machine can run it."""
-    # Of a SIF file it is known whether another build would make another one.
-    in_engine = needed.platform in CONTAINER_ENGINES
-    always = needed.before_each_run or (bench.job.request.configure_only and in_engine)
-    if image.stale:
-        bench.journal.note(Level.INFO, f"the recipe of {needed.image} changed: building it again")
-    with bench.journal.stage(Stage.CONFIGURE) as notes:
-        if image.present and not always:
-            notes.skipped, notes.detail = True, "image present"
-        else:
-            image = bench.line.steadily(partial(_configure, bench, needed))
-        warning = bench.line.steadily(
-            lambda at: require_architecture(at, bench.facts, image, needed.image)
-        )
-    if warning:
-        bench.journal.note(Level.WARNING, warning)
-
-
-def _configure(bench: Bench, needed: ImageCommands, connection: Connection) -> Image:
-    configure(connection, bench.journal, bench.paths, needed)
-    return find_image(connection, needed, bench.paths)
-
-
-def require_data_there(bench: Bench) -> None:
-    """Refuse to run on data that the host was to have in place, and does not have.
+def probe(job: JobContext, spec: JobSpec) -> HostFacts:
+    """Ask the host what it is and has; warn if its clock is wrong.
 
     Raises:
-        PlanError: An input is not there, and no task of the job makes it.
+        HostUnfitError: ``remote_root`` or rsync cannot be used.
     """
-    job = bench.job
-    # What a job of a sweep has for itself is made when it starts.
-    made = [bench.paths.room] if bench.paths.room else []
-    for task, item in bench.placed():
-        if item.where is not Where.HOST or job.host.is_local:
+    job.connection.current.expect_channel()
+    facts = job.connection.retrying(partial(_probe, spec, make_plan(spec).probe_paths))
+    job.debug(f"connect: {facts.user} in {facts.root}, {facts.machine}, rsync {facts.rsync or '-'}")
+    if warning := clock_warning(facts):
+        job.warn(warning)
+    return facts
+
+
+def _probe(spec: JobSpec, paths: Sequence[str], connection: Connection) -> HostFacts:
+    host = spec.host
+    directory = "" if host.is_local else cube_directory(spec.request.cube)
+    facts = probe_host(connection, remote_root=host.remote_root, cube_room=directory, paths=paths)
+    if not host.is_local:
+        require_rsync(connection, facts)
+    return facts
+
+
+def make_handle(plan: JobPlan) -> JobHandle:
+    """Return what a client needs to follow the job."""
+    spec, cube = plan.spec, plan.spec.cube
+    return JobHandle(
+        run_id=spec.request.run_id,
+        job_id=spec.id,
+        host=spec.host.name,
+        platform=spec.platform,
+        cube=cube.name or cube.root.name,
+        client=client_name(),
+        root=plan.paths.root,
+        tasks=tuple(
+            TaskHandle(task=task.name, engine=task.commands.engine, container=task.container)
+            for task in plan.tasks
+        ),
+        folders=plan.folders,
+        in_place=plan.in_place,
+        timeout=spec.request.timeout,
+        job=spec.own_name,
+        parameters=spec.point,
+    )
+
+
+def require_data_on_host(plan: JobPlan) -> None:
+    """Reject input data of the host that the probe has not found.
+
+    Raises:
+        PlanError: An input does not exist, and no task of the job makes it.
+    """
+    if plan.spec.host.is_local:
+        return
+    # What a job of a sweep has in its own directory is made at the launch.
+    made = [plan.paths.room] if plan.paths.room else []
+    for task, item in plan.task_parameters():
+        if item.where is not DataLocation.HOST:
             continue
-        path = host_path(item.parameter.value, bench.paths.layout)
+        path = host_path(item.parameter.value, plan.paths.layout)
         if item.is_output:
             made.append(path)
-        elif bench.facts.kinds.get(path) == "-" and (
+        elif plan.kinds.get(path) == "-" and (
             item.is_of_unknown_type or not any(holds(each, path) for each in made)
         ):
             name = item.parameter.name
             raise PlanError(
-                f"{job.host.name}: {task}.{name}: input {path} does not exist there",
+                f"{plan.spec.host.name}: {task}.{name}: input {path} does not exist on the host",
                 hint=f"it is on this machine, so: {name}=local:{path}"
                 if os.path.exists(path)
-                else f"create it there, or give another: {name}=PATH",
+                else f"create it on the host, or give another: {name}=PATH",
             )
 
 
-def require_inputs_there(bench: Bench) -> None:
-    """Refuse to run without an input that only the host could have had.
+def require_mirrored_inputs(job: JobContext, plan: JobPlan) -> None:
+    """Reject inputs that are neither on this machine nor in the mirror.
 
     Raises:
-        PlanError: An input is neither here nor there.
+        PlanError: There is such an input.
     """
-    cube = bench.job.cube
+    cube = plan.spec.cube
     made: set[str] = set()
-    for task, item in bench.placed():
+    for task, item in plan.task_parameters():
         value = item.parameter.value
         if item.is_output:
             made.add(value)
             continue
-        if item.where is not Where.WORKSPACE or item.local is None or item.local.exists():
+        if item.where is not DataLocation.WORKSPACE or item.local is None or item.local.exists():
             continue
-        if value in made or not made_by_cube(item, cube):
+        if value in made or not is_made_by_cube(item, cube):
             continue
-        there = bench.paths.mirror(item.local, cube)
-        if bench.line.connection.call("mlcr_print_kind", there).text.strip() == "-":
+        path = plan.paths.mirror(item.local, cube)
+        if job.connection.current.call("mlcr_print_kind", path).text.strip() == "-":
             raise PlanError(
-                f"{bench.job.host.name}: {task}.{item.parameter.name}: input {value!r} is neither "
-                "on this machine nor on the host",
+                f"{plan.spec.host.name}: {task}.{item.parameter.name}: input {value!r} is "
+                "neither on this machine nor on the host",
                 hint="run the task that makes it first",
             )
 
 
-def launch_job(bench: Bench, ticket: Ticket, commands: Built) -> None:
-    """Start the tasks under their supervisor; from here on they need no client."""
-    job, line = bench.job, bench.line
-    starts = _starts(bench, ticket, commands)
-    expected = Expected(
-        directories=tuple(
-            dict.fromkeys(path for _, built in commands for path in built.directories)
-        ),
-        copies=tuple(dict.fromkeys(copy for _, built in commands for copy in built.copies)),
+def lease_devices(job: JobContext, plan: JobPlan, handle: JobHandle) -> tuple[Device, ...]:
+    """Lease the GPUs that the job needs; return none if it needs none, or the host has no list.
+
+    Raises:
+        BusyError: Other jobs have them.
+    """
+    if not plan.gpus:
+        return ()
+    # A job of a sweep does not wait: it may get another host.
+    is_waiting = job.run.wait and plan.spec.trial is None
+    first = plan.tasks[0]
+    lease = partial(
+        lease_gpus, job_dir=handle.job_dir, engine=first.commands.engine if first.container else ()
     )
-    if job.trial is not None:
-        line.steadily(partial(_write, made_paths(bench.paths, job.trial)))
-    # Until the host has answered, nobody knows whether it runs.
-    bench.reached.launched = True
-    line.attach_hint = f"mlcube-remote attach {ticket.run_id}"
-    environment = _environment(job, commands)
-    for start in starts:
-        bench.journal.note(Level.DEBUG, f"run {start.task}: {quote_words(start.argv)}")
-    bench.journal.note(Level.DEBUG, f"run: logs in {ticket.job_dir}")
-    try:
-        line.steadily(lambda at: launch(at, ticket, starts, environment, expected=expected))
-    except HostError as problem:
-        bench.reached.launched = isinstance(problem, StateUnknownError)
-        raise
-
-
-def _starts(bench: Bench, ticket: Ticket, commands: Built) -> tuple[Start, ...]:
-    job, uid = bench.job, bench.facts.uid
-    secrets = tuple(job.env)
-    return tuple(
-        Start(
-            task=task.task,
-            argv=launched(
-                built, job.launch(number, task.task, built, uid=uid, paths=bench.paths), secrets
-            ),
-            engine=task.engine,
-            container=task.container,
-            own=owning(built, root=bench.paths.root, uid=uid, labels=job.labels(task.task, uid)),
+    devices = job.connection.retrying(
+        lambda at: lease(
+            at,
+            count=plan.gpus,
+            only=plan.spec.host.gpus or (),
+            wait=job.waiting if is_waiting else None,
         )
-        for number, (task, (_, built)) in enumerate(zip(ticket.tasks, commands, strict=True), 1)
+    )
+    if devices:
+        names = [device.uuid for device in devices]
+        job.reconnect.gpus = lambda at: lease(at, count=len(names), only=names)
+        numbers = ", ".join(device.index for device in devices)
+        job.info(f"GPU{'s' if len(devices) > 1 else ''} {numbers} for this job")
+    return devices
+
+
+def warn_about_commands(job: JobContext, plan: JobPlan) -> None:
+    """Show the warnings of the job's commands, and warn about missing GPUs.
+
+    Raises:
+        HostUnfitError: The command line requests GPUs, and there are none.
+    """
+    built = [task.commands for task in plan.tasks]
+    for warning in dict.fromkeys(text for each in (plan.image, *built) for text in each.warnings):
+        job.warn(warning)
+    requested = plan.spec.request.options.gpus
+    if missing := gpus.missing_gpu_warning(job.connection.current, built, requested):
+        job.warn(missing)
+
+
+def upload_and_find_image(job: JobContext, plan: JobPlan) -> Image:
+    """Bring the mirror up to date; meanwhile, ask whether the host has the image.
+
+    Whether a SIF file fits its recipe can be asked only after the recipe has been sent.
+    """
+    find = partial(_find_image, plan)
+    if plan.image.platform not in CONTAINER_ENGINES:
+        _upload(job, plan, image=plan.image.image)
+        return job.connection.retrying(find)
+    with ThreadPoolExecutor(1, thread_name_prefix="mlcr-image") as threads:
+        asked = threads.submit(find, job.connection.current)
+        _upload(job, plan)
+        try:
+            return asked.result()
+        except (StateUnknownError, TransferError):
+            # The upload may have a new connection by now.
+            return job.connection.retrying(find)
+
+
+def _find_image(plan: JobPlan, connection: Connection) -> Image:
+    return find_image(connection, plan.image, plan.paths)
+
+
+def _upload(job: JobContext, plan: JobPlan, *, image: str = "") -> None:
+    if plan.spec.host.is_local:
+        return
+    job.connection.current.expect_channel()
+    with job.events.stage(Stage.SYNC) as notes:
+        cube = plan.spec.request.cube
+        trees = upload_trees(cube, uploads(plan), plan.paths, image=image)
+        # Only this user fills the mirror, and only from this machine: a local lock is enough.
+        mirror = slug(plan.spec.host.name, of=str(cube.root))
+        with alone(mirror, lambda: job.info("waiting: another client is sending this cube")):
+            notes.detail = str(_upload_trees(job, trees))
+
+
+def _upload_trees(job: JobContext, trees: Sequence[UploadTree]) -> TransferStats:
+    parents = [posixpath.dirname(tree.remote) for tree in trees if not tree.mirror]
+    if parents:
+        job.connection.retrying(partial(_make_directories, parents))
+    total = TransferStats(0, 0)
+    for tree in trees:
+        job.run.interrupts.check()
+        job.debug(f"sync: {tree.local} to {tree.remote}")
+        sent = job.connection.retrying(partial(_upload_tree, job, tree))
+        total = TransferStats(total.files + sent.moved.files, total.size + sent.moved.size)
+        for link in sent.left_out:
+            job.warn(f"not sent: {link} is a link that leaves the cube")
+    return total
+
+
+def _upload_tree(job: JobContext, tree: UploadTree, connection: Connection) -> UploadResult:
+    return upload(connection, tree, progress=partial(job.events.progress, Stage.SYNC))
+
+
+def _make_directories(directories: Sequence[str], connection: Connection) -> None:
+    words = Prerequisites(directories=tuple(directories)).words
+    reply = connection.call("mlcr_prepare_paths", *words)
+    if not reply.ok:
+        raise preparation_error(connection, reply)
+
+
+def configure_image(job: JobContext, plan: JobPlan, facts: HostFacts, image: Image) -> None:
+    """Pull or build the image if necessary, and check that the machine can run it.
+
+    Raises:
+        ConfigureError: It could not be pulled or built.
+        HostUnfitError: It is for another architecture.
+    """
+    needed = plan.image
+    # A SIF file that fits its recipe is not built again: the result would be the same.
+    in_engine = needed.platform in CONTAINER_ENGINES
+    is_forced = needed.before_each_run or (plan.spec.request.configure_only and in_engine)
+    if image.stale:
+        job.info(f"the recipe of {needed.image} changed: building it again")
+    with job.events.stage(Stage.CONFIGURE) as notes:
+        if image.present and not is_forced:
+            notes.skipped, notes.detail = True, "image present"
+        else:
+            image = job.connection.retrying(partial(_configure, job, plan))
+        warning = job.connection.retrying(
+            lambda at: require_architecture(at, facts, image, needed.image)
+        )
+    if warning:
+        job.warn(warning)
+
+
+def _configure(job: JobContext, plan: JobPlan, connection: Connection) -> Image:
+    configure(connection, job.events, plan.paths, plan.image)
+    return find_image(connection, plan.image, plan.paths)
+
+
+def write_generated_files(job: JobContext, plan: JobPlan) -> None:
+    """Write the input files that are generated for one job of a sweep."""
+    if plan.spec.trial is not None:
+        files = generated_file_paths(plan.paths, plan.spec.trial)
+        job.connection.retrying(partial(_write_files, files))
+
+
+def launch_job(job: JobContext, plan: JobPlan, handle: JobHandle) -> None:
+    """Start the tasks under their supervisor, which needs no client.
+
+    Raises:
+        StateUnknownError: The host gave no answer: the tasks may run.
+        HostError: The tasks could not be started.
+    """
+    built = [task.commands for task in plan.tasks]
+    expected = Prerequisites(
+        directories=tuple(dict.fromkeys(path for each in built for path in each.directories)),
+        copies=tuple(dict.fromkeys(copy for each in built for copy in each.copies)),
+    )
+    starts = [_task_start(plan, task) for task in plan.tasks]
+    for start in starts:
+        job.debug(f"run {start.task}: {quote_words(start.argv)}")
+    job.debug(f"run: logs in {handle.job_dir}")
+    environment = _supervisor_environment(plan)
+    job.connection.retrying(lambda at: launch(at, handle, starts, environment, expected=expected))
+
+
+def _task_start(plan: JobPlan, task: BuiltTask) -> TaskStart:
+    commands = task.commands
+    return TaskStart(
+        task=task.name,
+        argv=launched(commands, task.launch, tuple(plan.env)),
+        engine=commands.engine,
+        container=task.container,
+        own=owning(commands, root=plan.paths.root, uid=plan.uid, labels=task.labels),
     )
 
 
-def _environment(job: Job, commands: Built) -> dict[str, Secret]:
-    """Return what the supervisor exports: the secrets, under the names that the engine takes."""
+def _supervisor_environment(plan: JobPlan) -> dict[str, Secret]:
+    """Return the variables for the supervisor: secrets have the names that the engine expects."""
+    platform, engine = plan.image.platform, plan.tasks[0].commands.engine
     public = {
-        name: Secret(value) for _, built in commands for name, value in built.environment.items()
+        name: Secret(value)
+        for task in plan.tasks
+        for name, value in task.commands.environment.items()
     }
-    engine = commands[0][1].engine
-    handed = {secret_variable(job.platform, engine, name): value for name, value in job.env.items()}
-    return {**public, **handed}
+    secrets = {secret_variable(platform, engine, name): item for name, item in plan.env.items()}
+    return {**public, **secrets}
 
 
-def _write(files: Sequence[tuple[MadeFile, str]], connection: Connection) -> None:
-    """Write the input files that are made for this job."""
+def _write_files(files: Sequence[tuple[GeneratedFile, str]], connection: Connection) -> None:
     for file, path in files:
-        # What a shell reads at once should not be arbitrarily large.
-        texts = [file.text[at : at + _PIECE] for at in range(0, len(file.text), _PIECE)] or [""]
-        for number, text in enumerate(texts):
-            wrote = connection.call("mlcr_write_file", path, "append" if number else "anew", text)
-            if not wrote.ok:
-                said = wrote.stderr.decode("utf-8", "replace").strip()
-                raise HostError(connection.name, f"{path} could not be written: {said}")
-
-
-def _make(connection: Connection, directories: Sequence[str]) -> None:
-    made = connection.call("mlcr_prepare_paths", *Expected(directories=tuple(directories)).words)
-    if not made.ok:
-        raise unprepared(connection, made)
+        text = file.text
+        chunks = [text[at : at + _CHUNK] for at in range(0, len(text), _CHUNK)] or [""]
+        for number, chunk in enumerate(chunks):
+            mode = "append" if number else "anew"
+            reply = connection.call("mlcr_write_file", path, mode, chunk)
+            if not reply.ok:
+                reason = reply.stderr.decode("utf-8", "replace").strip()
+                raise HostError(connection.name, f"{path} could not be written: {reason}")

@@ -87,3 +87,13 @@ def container_name(uid: str, job: str, number: int) -> str:
 
 def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:12]
+
+
+def label(job: str, host: str) -> str:
+    """Return what a job is called in front of people: ``gpu01``, or ``07@gpu01``.
+
+    Args:
+        job: The job's own name, where its host may have several of one run.
+        host: Its host's name; nothing while it has none.
+    """
+    return f"{job}@{host}" if job and host else job or host

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from mlcube_remote.dispatch.events import Stage
-from mlcube_remote.dispatch.outcome import Status
+from mlcube_remote.events.model import Stage
+from mlcube_remote.events.outcome import Status
 from mlcube_remote.ui.jobline import JobLine
 from mlcube_remote.ui.text import one_line
 

@@ -7,8 +7,8 @@ import json
 from collections.abc import Sequence
 from typing import Any, TextIO
 
-from mlcube_remote.dispatch.documents import job_document
-from mlcube_remote.dispatch.outcome import JobOutcome, Status
+from mlcube_remote.events.documents import job_document
+from mlcube_remote.events.outcome import JobOutcome, Status
 
 VERSION = 1
 """Of the document; raised when something in it changes its meaning."""

@@ -9,29 +9,11 @@ from itertools import groupby
 from pathlib import PurePosixPath
 from typing import Any
 
-import attrs
-
-from mlcube_remote.dispatch.outcome import label
+from mlcube_remote.plan.planned_task import PlannedTask
+from mlcube_remote.runs.ids import label
 from mlcube_remote.ui.text import CONTROLS, one_line
 
 Argv = tuple[str, ...]
-
-
-@attrs.frozen(kw_only=True)
-class PlannedTask:
-    """One task on one host as it would run, or its image alone."""
-
-    host: str
-    job: str = ""
-    """The job's own name, of a sweep; nothing where its host has one job."""
-    platform: str
-    task: str | None
-    """``None``: nothing runs."""
-    configure: tuple[Argv, ...]
-    run: tuple[Argv, ...]
-    creates: tuple[str, ...]
-    launch: Argv
-    """What is added to the last of ``run`` so that the container can be found again."""
 
 
 def dry_run_document(tasks: Sequence[PlannedTask]) -> dict[str, Any]:

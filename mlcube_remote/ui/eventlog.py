@@ -16,11 +16,11 @@ from typing import Any, TextIO
 
 import attrs
 
-from mlcube_remote.dispatch import events
-from mlcube_remote.dispatch.documents import job_document
-from mlcube_remote.dispatch.events import Event, JobFinished, Output, StageFinished
-from mlcube_remote.dispatch.exitcode import exit_code
-from mlcube_remote.dispatch.outcome import JobOutcome
+from mlcube_remote.events import model as events
+from mlcube_remote.events.documents import job_document
+from mlcube_remote.events.exit_codes import exit_code
+from mlcube_remote.events.model import Event, JobFinished, Output, StageFinished
+from mlcube_remote.events.outcome import JobOutcome
 from mlcube_remote.ui.document import run_status
 
 VERSION = 1
@@ -32,7 +32,7 @@ FIELDS: dict[type[Event], tuple[str, tuple[str, ...]]] = {
     events.StageFinished: ("stage-finished", ("stage", "task", "seconds", "detail", "skipped")),
     events.Output: ("output", ("stage", "task", "stream", "text")),
     events.Note: ("note", ("level", "text")),
-    events.JobMoved: ("job-moved", ("reason",)),
+    events.JobRetried: ("job-moved", ("reason",)),
     events.JobFinished: ("job-finished", ("outcome",)),
 }
 """Event → its name in the file, and the fields that it adds to those of all lines."""

@@ -12,10 +12,10 @@ from typing import IO
 
 import attrs
 
-from mlcube_remote.dispatch.events import (
+from mlcube_remote.events.model import (
     Event,
     JobFinished,
-    JobMoved,
+    JobRetried,
     Output,
     Stage,
     StageFinished,
@@ -87,7 +87,7 @@ class GatheringReporter:
                 self._ended.setdefault(event.task, set()).add(event.name)
             elif isinstance(event, JobFinished):
                 self._over.add(event.name)
-            elif isinstance(event, JobMoved):
+            elif isinstance(event, JobRetried):
                 self._forget(event.name)
             else:
                 return

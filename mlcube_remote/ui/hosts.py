@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mlcube_remote.dispatch.checkup import Checkup
+from mlcube_remote.facts.check import HostCheck
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.inventory.model import Host, Inventory
 from mlcube_remote.ui.table import columns
@@ -103,7 +103,7 @@ def _shown(value: Any) -> str:
     return one_line(f"{value:g}" if isinstance(value, float) else str(value))
 
 
-def checkup_text(checkups: Sequence[Checkup]) -> str:
+def checkup_text(checkups: Sequence[HostCheck]) -> str:
     """Return the answers of all hosts: what is wrong, and the command that mends it."""
     blocks = []
     for checkup in checkups:
@@ -118,7 +118,7 @@ def checkup_text(checkups: Sequence[Checkup]) -> str:
     return "\n".join(blocks)
 
 
-def checkup_document(checkups: Sequence[Checkup]) -> dict[str, Any]:
+def checkup_document(checkups: Sequence[HostCheck]) -> dict[str, Any]:
     """Return the answers of all hosts for programs."""
     return {
         "hosts": [

@@ -6,8 +6,8 @@ from __future__ import annotations
 import attrs
 from rich.text import Text
 
-from mlcube_remote.dispatch.events import Stage
-from mlcube_remote.dispatch.outcome import JobOutcome, Status
+from mlcube_remote.events.model import Stage
+from mlcube_remote.events.outcome import JobOutcome, Status
 from mlcube_remote.ui.text import one_line
 
 _DETAIL = 24

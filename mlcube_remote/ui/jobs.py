@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mlcube_remote.dispatch.survey import HostSurvey, SurveyedJob
+from mlcube_remote.jobs.query import FoundJob, HostJobs
 from mlcube_remote.ui.document import VERSION
 from mlcube_remote.ui.table import columns
 from mlcube_remote.ui.text import one_line
@@ -24,7 +24,7 @@ def age_text(seconds: int) -> str:
     return " ".join(part for part in parts[:2] if not part.startswith("0") or len(parts) == 1)
 
 
-def jobs_text(surveys: Sequence[HostSurvey]) -> str:
+def jobs_text(surveys: Sequence[HostJobs]) -> str:
     """Return the jobs of all hosts as a table, the youngest first; hosts that were silent below."""
     jobs = sorted((job for answer in surveys for job in answer.jobs), key=lambda job: job.age)
     parts = []
@@ -44,8 +44,8 @@ def jobs_text(surveys: Sequence[HostSurvey]) -> str:
     return "\n\n".join(parts)
 
 
-def _row(job: SurveyedJob) -> list[str]:
-    ticket, current = job.ticket, job.current
+def _row(job: FoundJob) -> list[str]:
+    ticket, current = job.handle, job.current
     return [
         one_line(cell)
         for cell in (
@@ -60,7 +60,7 @@ def _row(job: SurveyedJob) -> list[str]:
     ]
 
 
-def jobs_document(surveys: Sequence[HostSurvey]) -> dict[str, Any]:
+def jobs_document(surveys: Sequence[HostJobs]) -> dict[str, Any]:
     """Return the jobs of all hosts; docs/reference/json.md describes it."""
     return {
         "version": VERSION,
@@ -75,8 +75,8 @@ def jobs_document(surveys: Sequence[HostSurvey]) -> dict[str, Any]:
     }
 
 
-def _job(job: SurveyedJob) -> dict[str, Any]:
-    ticket = job.ticket
+def _job(job: FoundJob) -> dict[str, Any]:
+    ticket = job.handle
     return {
         "run": ticket.run_id if ticket else None,
         "job": job.job_id,
@@ -96,12 +96,12 @@ def _job(job: SurveyedJob) -> dict[str, Any]:
     }
 
 
-def cleaned_text(jobs: Mapping[str, Sequence[SurveyedJob]], *, dry_run: bool) -> str:
+def cleaned_text(jobs: Mapping[str, Sequence[FoundJob]], *, dry_run: bool) -> str:
     """Return what went, or would go."""
     verb = "would remove" if dry_run else "removed"
     lines = [
         one_line(
-            f"{verb} {host}: {job.ticket.run_id if job.ticket else job.job_id} "
+            f"{verb} {host}: {job.handle.run_id if job.handle else job.job_id} "
             f"({job.shown_state}, {age_text(job.age)} old)"
         )
         for host, old in jobs.items()

@@ -16,9 +16,9 @@ from xml.etree import ElementTree as ET
 
 import attrs
 
-from mlcube_remote.dispatch.events import Event, Output, Stage
-from mlcube_remote.dispatch.fault import Fault, fault_of, fault_of_task
-from mlcube_remote.dispatch.outcome import JobOutcome, Status, TaskOutcome
+from mlcube_remote.events.failure import FailureKind, failure_kind, task_failure_kind
+from mlcube_remote.events.model import Event, Output, Stage
+from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
 from mlcube_remote.runs.whole import write_whole
 from mlcube_remote.ui.text import one_line, sanitise
 
@@ -101,7 +101,7 @@ def _cases(outcome: JobOutcome, tails: Tails) -> list[ET.Element]:
     """Return a case for each task; where none was to run, one for making the host ready."""
     if not outcome.tasks:
         case = _case(outcome, "configure", None)
-        if fault_of(outcome) is not Fault.NONE:
+        if failure_kind(outcome) is not FailureKind.NONE:
             _tell_error(case, outcome)
         return [case]
     cases = []
@@ -112,12 +112,12 @@ def _cases(outcome: JobOutcome, tails: Tails) -> list[ET.Element]:
         if _describe(case, outcome, task, tails):
             blamed = True
         elif task.status is Status.NOT_STARTED:
-            if not blamed and fault_of(outcome) in {Fault.HOST, Fault.UNKNOWN}:
+            if not blamed and failure_kind(outcome) in {FailureKind.HOST, FailureKind.UNKNOWN}:
                 _tell_error(case, outcome)
                 blamed = True
             else:
                 ET.SubElement(case, "skipped", message="not started")
-    if not blamed and fault_of(outcome) is Fault.HOST:
+    if not blamed and failure_kind(outcome) is FailureKind.HOST:
         # All tasks ended well, and what they made did not come home.
         _tell_error(cases[-1], outcome)
     return cases
@@ -134,19 +134,19 @@ def _describe(case: ET.Element, outcome: JobOutcome, task: TaskOutcome, tails: T
     Returns:
         Whether that is why the job did not succeed.
     """
-    fault = fault_of_task(task)
+    fault = task_failure_kind(task)
     reason = task.reason or f"exit code {task.exit_code}"
     if task.status is Status.RUNNING:
         ET.SubElement(case, "skipped", message="it goes on")
-    elif fault is Fault.CANCELLED:
+    elif fault is FailureKind.CANCELLED:
         ET.SubElement(case, "skipped", message=_attribute(reason))
-    elif fault is Fault.TASK:
+    elif fault is FailureKind.TASK:
         _tell(case, "failure", task.status.value, reason, tails.of(outcome.name, task.task))
-    elif fault is Fault.UNKNOWN:
+    elif fault is FailureKind.UNKNOWN:
         _tell_error(case, outcome)
-    elif fault is Fault.HOST:
+    elif fault is FailureKind.HOST:
         _tell(case, "error", task.status.value, reason, tails.of(outcome.name, task.task))
-    return fault in {Fault.TASK, Fault.HOST, Fault.UNKNOWN}
+    return fault in {FailureKind.TASK, FailureKind.HOST, FailureKind.UNKNOWN}
 
 
 def _tell_error(case: ET.Element, outcome: JobOutcome) -> None:

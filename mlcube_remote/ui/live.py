@@ -17,10 +17,10 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from mlcube_remote.dispatch.events import (
+from mlcube_remote.events.model import (
     Event,
     JobFinished,
-    JobMoved,
+    JobRetried,
     Level,
     Note,
     Output,
@@ -29,7 +29,7 @@ from mlcube_remote.dispatch.events import (
     StageProgress,
     StageStarted,
 )
-from mlcube_remote.dispatch.outcome import Status
+from mlcube_remote.events.outcome import Status
 from mlcube_remote.transport.base import Stream
 from mlcube_remote.ui.crowd import crowd
 from mlcube_remote.ui.folding import MANY
@@ -138,7 +138,7 @@ class LiveReporter:
                     result=outcome.status.value,
                     reason=why(outcome),
                 )
-            elif isinstance(event, JobMoved):
+            elif isinstance(event, JobRetried):
                 self._flush(event.label)
                 self._set(
                     event.name, label=event.name, stage=None, reached=None, detail="", done=()

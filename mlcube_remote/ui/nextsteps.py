@@ -6,8 +6,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from mlcube_remote.dispatch.fault import Fault, fault_of
-from mlcube_remote.dispatch.outcome import JobOutcome, Status
+from mlcube_remote.events.failure import FailureKind, failure_kind
+from mlcube_remote.events.outcome import JobOutcome, Status
 from mlcube_remote.inventory.ranges import split_commas
 from mlcube_remote.ui.folding import folded
 
@@ -15,9 +15,9 @@ _FEW = 8
 """Names, or ranges of them, that are listed before the rest is counted."""
 
 _LINES = (
-    (Fault.TASK, "task", "failed"),
-    (Fault.HOST, "host", "failed"),
-    (Fault.CANCELLED, "job", "cancelled"),
+    (FailureKind.TASK, "task", "failed"),
+    (FailureKind.HOST, "host", "failed"),
+    (FailureKind.CANCELLED, "job", "cancelled"),
 )
 
 
@@ -30,7 +30,7 @@ def next_steps(run_id: str, outcomes: Sequence[JobOutcome], *, can_rerun: bool) 
         can_rerun: Whether the run is remembered with its arguments.
     """
     lines = []
-    faults = [(fault_of(outcome), outcome) for outcome in outcomes]
+    faults = [(failure_kind(outcome), outcome) for outcome in outcomes]
     for fault, noun, verb in _LINES:
         names = [outcome.label for found, outcome in faults if found is fault]
         if names and len(outcomes) > 1:

@@ -10,10 +10,10 @@ from typing import TextIO
 
 import attrs
 
-from mlcube_remote.dispatch.events import (
+from mlcube_remote.events.model import (
     Event,
     JobFinished,
-    JobMoved,
+    JobRetried,
     Level,
     Note,
     Output,
@@ -61,7 +61,7 @@ class PlainReporter:
                 self._stage(event)
             elif isinstance(event, JobFinished):
                 self._flush(event.label)
-            elif isinstance(event, JobMoved):
+            elif isinstance(event, JobRetried):
                 self._flush(event.label)
                 self._say(f"warning: {event.label}: {one_line(event.reason)}; to be done again")
             elif isinstance(event, Note):

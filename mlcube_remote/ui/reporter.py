@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, TextIO
 
-from mlcube_remote.dispatch.events import Event
+from mlcube_remote.events.model import Event
 from mlcube_remote.transport.base import Stream
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import attrs
 
-from mlcube_remote.dispatch.outcome import label
 from mlcube_remote.errors import UsageError
+from mlcube_remote.runs.ids import label
 from mlcube_remote.ui.table import columns
 from mlcube_remote.ui.text import one_line
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
-from mlcube_remote.dispatch.events import Stage
-from mlcube_remote.dispatch.fault import Fault, fault_of
-from mlcube_remote.dispatch.outcome import JobOutcome, TaskOutcome
+from mlcube_remote.events.failure import FailureKind, failure_kind
+from mlcube_remote.events.model import Stage
+from mlcube_remote.events.outcome import JobOutcome, TaskOutcome
 from mlcube_remote.ui.folding import MANY, folded
 from mlcube_remote.ui.table import columns
 from mlcube_remote.ui.text import one_line
@@ -30,7 +30,7 @@ def summary(outcomes: Sequence[JobOutcome]) -> str:
     many = len(outcomes) > MANY
     listed = [outcome for outcome in outcomes if not (many and outcome.succeeded)]
     if many:
-        listed.sort(key=lambda outcome: fault_of(outcome) is Fault.CANCELLED)
+        listed.sort(key=lambda outcome: failure_kind(outcome) is FailureKind.CANCELLED)
     left = listed[MANY:] if many else []
     listed = listed[: len(listed) - len(left)]
     parts = [_succeeded(outcomes)] if many else []

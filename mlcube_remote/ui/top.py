@@ -6,15 +6,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mlcube_remote.dispatch.documents import error_document
-from mlcube_remote.dispatch.rsync import readable_size
-from mlcube_remote.dispatch.top import GpuUse, HostTop
+from mlcube_remote.events.documents import error_document
+from mlcube_remote.facts.usage import GpuUsage, HostUsage
+from mlcube_remote.files.rsync import readable_size
 from mlcube_remote.runs.ids import run_of
 from mlcube_remote.ui.table import columns
 from mlcube_remote.ui.text import one_line
 
 
-def top_text(hosts: Sequence[HostTop]) -> str:
+def top_text(hosts: Sequence[HostUsage]) -> str:
     """Return a table of hosts, a table of their GPUs, and who could not be asked."""
     asked = [host for host in hosts if host.error is None]
     header = ["host", "jobs", "slots", "load", "cpus", "memory free", "disk free", "gpus free"]
@@ -34,7 +34,7 @@ def top_text(hosts: Sequence[HostTop]) -> str:
     return "\n\n".join(parts)
 
 
-def _row(host: HostTop) -> list[str]:
+def _row(host: HostUsage) -> list[str]:
     free = sum(gpu.is_free for gpu in host.gpus)
     return [
         host.host,
@@ -48,7 +48,7 @@ def _row(host: HostTop) -> list[str]:
     ]
 
 
-def _gpu_row(host: HostTop, gpu: GpuUse) -> list[str]:
+def _gpu_row(host: HostUsage, gpu: GpuUsage) -> list[str]:
     return [
         host.host,
         gpu.index,
@@ -59,7 +59,7 @@ def _gpu_row(host: HostTop, gpu: GpuUse) -> list[str]:
     ]
 
 
-def _holder(gpu: GpuUse) -> str:
+def _holder(gpu: GpuUsage) -> str:
     if gpu.job is None:
         nobody = "-" if gpu.is_ours else "- (not in the inventory's gpus)"
         return ", ".join(gpu.users) or nobody
@@ -77,7 +77,7 @@ def _told(number: int | None) -> str:
     return "-" if number is None else str(number)
 
 
-def top_document(hosts: Sequence[HostTop]) -> dict[str, Any]:
+def top_document(hosts: Sequence[HostUsage]) -> dict[str, Any]:
     """Return the same for programs; sizes are bytes."""
     return {
         "version": 1,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Faults happen to the same real hosts that the integration tests use."""
+"""Fixtures of the fault tests: the same real hosts that the integration tests use."""
 
-from tests.integration.conftest import engine, inventory_of, ssh_host
+from tests.support.hosts import engine, inventory_of, ssh_host
+from tests.support.interrupted_runs import gated, scenario
 
-__all__ = ["engine", "inventory_of", "ssh_host"]
+__all__ = ["engine", "gated", "inventory_of", "scenario", "ssh_host"]

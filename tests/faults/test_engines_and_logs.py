@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.test_runs_outlive_clients import COUNT, Bench, behind, finish, read_client
-from tests.faults.wire import wire_to
-from tests.integration.test_runs_end_to_end import FILE, shell_task, write_cube
+from tests.support.cubes import FILE, shell_task, write_cube
+from tests.support.interrupted_runs import COUNT, Scenario, behind, finish, read_client
+from tests.support.wire import wire_to
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import HostFactory
+    from tests.support.hosts import HostFactory
 
 
 @pytest.mark.parametrize("how", ["TERM", "KILL"])
@@ -29,8 +29,8 @@ def test_an_engine_that_was_restarted_is_no_failure_of_the_task(
     host = ssh_host("nested", private=True)
     cube = write_cube(tmp_path / "cube", {"count": COUNT})
     with wire_to(host.port) as wire:
-        bench = Bench(host=host, wire=wire, cube=cube, inventory=behind(host, wire, tmp_path))
-        with bench.client("run") as client:
+        scenario = Scenario(host=host, wire=wire, cube=cube, inventory=behind(host, wire, tmp_path))
+        with scenario.client("run") as client:
             read_client(client, "line 5\n")
             restart = (
                 f"pkill -{how} -x dockerd; while pgrep -x dockerd; do sleep 0.2; done; "
@@ -44,10 +44,10 @@ def test_an_engine_that_was_restarted_is_no_failure_of_the_task(
 
 
 @pytest.fixture
-def bench(ssh_host: HostFactory, tmp_path: Path) -> Iterator[Bench]:
+def scenario(ssh_host: HostFactory, tmp_path: Path) -> Iterator[Scenario]:
     host = ssh_host()
     with wire_to(host.port) as wire:
-        yield Bench(
+        yield Scenario(
             host=host, wire=wire, cube=tmp_path / "cube", inventory=behind(host, wire, tmp_path)
         )
 
@@ -68,18 +68,18 @@ def peak_memory(pid: int) -> int:
     ids=["one line", "many lines"],
 )
 def test_a_large_log_is_whole_and_costs_the_client_no_memory(
-    bench: Bench, size: int, line: bytes
+    scenario: Scenario, size: int, line: bytes
 ) -> None:
     fold = "| fold -w 99" if line.endswith(b"\n") else ""
     program = f'head -c {size} /dev/zero | tr "\\0" x {fold}; echo end'
-    write_cube(bench.cube, {"count": shell_task(program, outputs={})})
+    write_cube(scenario.cube, {"count": shell_task(program, outputs={})})
     expected = hashlib.sha256()
     for _ in range(size // line.count(b"x") - 1):
         expected.update(line)
     expected.update(line.rstrip(b"\n") + b"end\n")
     digest, memory = hashlib.sha256(), 0
     with subprocess.Popen(
-        bench.argv("run"), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
+        scenario.argv("run"), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
     ) as client:
         assert client.stdout is not None
         while data := os.read(client.stdout.fileno(), 1 << 20):
@@ -90,13 +90,13 @@ def test_a_large_log_is_whole_and_costs_the_client_no_memory(
     assert memory < 150_000, "an interpreter with paramiko included"
 
 
-def test_a_log_of_any_bytes_comes_as_it_is(bench: Bench) -> None:
+def test_a_log_of_any_bytes_comes_as_it_is(scenario: Scenario) -> None:
     program = 'head -c 300000 /dev/urandom | tee "${0#*=}"; printf "\\r1%%\\r2%%\\033[2J"'
     outputs = {"same": {**FILE, "default": "same.bin"}}
-    write_cube(bench.cube, {"count": shell_task(program, outputs=outputs)})
-    done = subprocess.run(bench.argv("run"), capture_output=True, check=False, timeout=90)
+    write_cube(scenario.cube, {"count": shell_task(program, outputs=outputs)})
+    done = subprocess.run(scenario.argv("run"), capture_output=True, check=False, timeout=90)
     assert done.returncode == 0, done.stderr
-    same = (bench.cube / "workspace/same.bin").read_bytes()
+    same = (scenario.cube / "workspace/same.bin").read_bytes()
     assert len(same) == 300_000
     assert done.stdout == same + b"\r1%\r2%\033[2J"
 
@@ -109,16 +109,18 @@ _TOO_MUCH = "head -c 300000000 /dev/zero | tail"
     ("program", "code", "told"),
     [
         ("exec tail </dev/zero", 137, "killed"),
-        (f"{_TOO_MUCH}; exit 3", 3, "an out-of-memory kill happened inside"),
+        (f"{_TOO_MUCH}; exit 3", 3, "a process inside was killed: out of memory"),
     ],
     ids=["the program", "its child"],
 )
-def test_memory_that_runs_out_is_told(bench: Bench, program: str, code: int, told: str) -> None:
-    write_cube(bench.cube, {"count": shell_task(program, outputs={})})
+def test_memory_that_runs_out_is_told(
+    scenario: Scenario, program: str, code: int, told: str
+) -> None:
+    write_cube(scenario.cube, {"count": shell_task(program, outputs={})})
     # Where the cgroup is gone before containerd has read of it, the engine itself never hears why:
-    # nobody could tell then. It is rare, and a matter of luck.
+    # no one could tell then. It is rare, and a matter of luck.
     for _ in range(4):
-        done = bench.call("run", "--memory=32m")
+        done = scenario.call("run", "--memory=32m")
         assert done.returncode == code, done.stderr
         if told in done.stderr:
             break
@@ -133,8 +135,8 @@ def test_a_disk_that_fills_up_on_the_host_hides_no_exit_code(
     task = shell_task("head -c 100000000 /dev/zero; exit 5", outputs={})
     cube = write_cube(tmp_path / "cube", {"count": task})
     with wire_to(host.port) as wire:
-        bench = Bench(host=host, wire=wire, cube=cube, inventory=behind(host, wire, tmp_path))
-        done = subprocess.run(bench.argv("run"), capture_output=True, check=False, timeout=90)
+        scenario = Scenario(host=host, wire=wire, cube=cube, inventory=behind(host, wire, tmp_path))
+        done = subprocess.run(scenario.argv("run"), capture_output=True, check=False, timeout=90)
     assert done.returncode == 5, done.stderr
     assert b"it was cut" in done.stderr
 
@@ -147,22 +149,25 @@ def test_a_disk_that_a_sync_fills_is_given_its_room_back(
     large = cube / "workspace/large.bin"
     large.write_bytes(os.urandom(40_000_000))
     with wire_to(host.port) as wire:
-        bench = Bench(host=host, wire=wire, cube=cube, inventory=behind(host, wire, tmp_path))
-        refused = bench.call("run")
+        scenario = Scenario(host=host, wire=wire, cube=cube, inventory=behind(host, wire, tmp_path))
+        refused = scenario.call("run")
         assert refused.returncode == 121, refused.stderr
         assert "No space left on device" in refused.stderr
-        assert re.search(r"removed again: 2\d\.\d MB free, for 2 files, 40.0 MB", refused.stderr)
+        expected = r"needed: 2 files, 40\.0 MB; partial files were removed \(2\d\.\d MB free\)"
+        assert re.search(expected, refused.stderr)
         assert refused.stdout == ""
         large.unlink()
-        bench.require_one_whole_run(bench.call("run"))
+        scenario.require_one_whole_run(scenario.call("run"))
         host.exec(["sh", "-c", f"cat /dev/zero >{host.home}/others"])
-        full = bench.call("run")
+        full = scenario.call("run")
     assert full.returncode == 122, full.stderr
     assert "is its disk full? mlcube-remote hosts check" in full.stderr
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a small disk")
-def test_a_disk_that_is_full_here_leaves_the_outputs_there(bench: Bench, tmp_path: Path) -> None:
+def test_a_disk_that_is_full_here_leaves_the_outputs_there(
+    scenario: Scenario, tmp_path: Path
+) -> None:
     task = shell_task(
         'head -c 30000000 /dev/urandom >"${0#*=}"', outputs={"big": {**FILE, "default": "b.bin"}}
     )
@@ -170,22 +175,22 @@ def test_a_disk_that_is_full_here_leaves_the_outputs_there(bench: Bench, tmp_pat
     small.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(small)], check=True)
     try:
-        write_cube(bench.cube, {"count": task})
-        run_id = bench.call("run", "--detach", f"--workspace={small}").stdout.strip()
-        assert bench.call("wait", run_id).returncode == 0
-        done = bench.call("pull", run_id)
+        write_cube(scenario.cube, {"count": task})
+        run_id = scenario.call("run", "--detach", f"--workspace={small}").stdout.strip()
+        assert scenario.call("wait", run_id).returncode == 0
+        done = scenario.call("pull", run_id)
         assert done.returncode == 121
-        assert "larger than the free disk here" in done.stderr
+        assert "larger than this machine's free disk space" in done.stderr
         assert list(small.iterdir()) == []
     finally:
         subprocess.run(["umount", str(small)], check=True)
-    assert bench.call("pull", run_id).returncode == 0
+    assert scenario.call("pull", run_id).returncode == 0
     assert (small / "b.bin").stat().st_size == 30_000_000
 
 
-def test_output_that_nobody_reads_any_more_does_not_end_the_run(bench: Bench) -> None:
-    write_cube(bench.cube, {"count": COUNT})
-    argv = " ".join(f"'{word}'" for word in bench.argv("run"))
+def test_output_that_nobody_reads_any_more_does_not_end_the_run(scenario: Scenario) -> None:
+    write_cube(scenario.cube, {"count": COUNT})
+    argv = " ".join(f"'{word}'" for word in scenario.argv("run"))
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {argv} | head -n 1"],
         capture_output=True,
@@ -195,4 +200,4 @@ def test_output_that_nobody_reads_any_more_does_not_end_the_run(bench: Bench) ->
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert done.stdout == "line 1\n"
-    assert (bench.cube / "workspace/total.txt").read_text() == "40\n"
+    assert (scenario.cube / "workspace/total.txt").read_text() == "40\n"

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import attrs
 import pytest
 
-from tests.faults.test_runs_outlive_clients import COUNT, Bench, behind, finish
-from tests.faults.wire import wire_to
-from tests.integration.test_runs_end_to_end import FILE, shell_task, write_cube
+from tests.support.cubes import FILE, shell_task, write_cube
+from tests.support.interrupted_runs import COUNT, Scenario, behind, finish
+from tests.support.wire import wire_to
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import HostFactory, SshHost
+    from tests.support.hosts import HostFactory, SshHost
 
 
 @pytest.fixture
@@ -27,43 +27,46 @@ def cube(tmp_path: Path) -> Path:
     return write_cube(tmp_path / "cube", {"count": COUNT})
 
 
-def plain(host: SshHost, cube: Path, folder: Path) -> Iterator[Bench]:
+def plain(host: SshHost, cube: Path, folder: Path) -> Iterator[Scenario]:
     with wire_to(host.port) as wire:
-        yield Bench(host=host, wire=wire, cube=cube, inventory=behind(host, wire, folder))
+        yield Scenario(host=host, wire=wire, cube=cube, inventory=behind(host, wire, folder))
 
 
 @pytest.fixture
-def noexec(ssh_host: HostFactory, cube: Path, tmp_path: Path) -> Iterator[Bench]:
+def noexec(ssh_host: HostFactory, cube: Path, tmp_path: Path) -> Iterator[Scenario]:
     yield from plain(ssh_host("noexec-home"), cube, tmp_path)
 
 
 @pytest.fixture
-def few_inodes(ssh_host: HostFactory, cube: Path, tmp_path: Path) -> Iterator[Bench]:
+def few_inodes(ssh_host: HostFactory, cube: Path, tmp_path: Path) -> Iterator[Scenario]:
     yield from plain(ssh_host("few-inodes"), cube, tmp_path)
 
 
 @pytest.fixture
-def skewed(ssh_host: HostFactory, cube: Path, tmp_path: Path) -> Iterator[Bench]:
+def skewed(ssh_host: HostFactory, cube: Path, tmp_path: Path) -> Iterator[Scenario]:
     # Not the daemon itself: its own confinement does not let it look for the file.
     preload = "LD_PRELOAD=/usr/$LIB/faketime/libfaketime.so.1"
     yield from plain(ssh_host(private=True, SetEnv=preload), cube, tmp_path)
 
 
 @pytest.fixture
-def bench(ssh_host: HostFactory, cube: Path, tmp_path: Path) -> Iterator[Bench]:
+def scenario(ssh_host: HostFactory, cube: Path, tmp_path: Path) -> Iterator[Scenario]:
     yield from plain(ssh_host(), cube, tmp_path)
 
 
-def test_a_slow_and_lossy_wire_is_not_taken_for_a_dead_one(bench: Bench, tmp_path: Path) -> None:
-    bench.wire.delay, bench.wire.loss = 1.0, 0.05
+def test_a_slow_and_lossy_wire_is_not_taken_for_a_dead_one(
+    scenario: Scenario, tmp_path: Path
+) -> None:
+    scenario.wire.delay, scenario.wire.loss = 1.0, 0.05
     # A round trip of two seconds, of four where a segment is lost: three keepalives are more.
     slow = attrs.evolve(
-        bench, inventory=behind(bench.host, bench.wire, tmp_path, keepalive=3, connect_timeout=20)
+        scenario,
+        inventory=behind(scenario.host, scenario.wire, tmp_path, keepalive=3, connect_timeout=20),
     )
     done = slow.call("run")
     slow.require_one_whole_run(done)
     assert "reconnecting" not in done.stderr
-    assert bench.wire.accepted == 1
+    assert scenario.wire.accepted == 1
 
 
 def set_clock(host: SshHost, offset: str) -> None:
@@ -73,17 +76,17 @@ def set_clock(host: SshHost, offset: str) -> None:
 
 @pytest.mark.parametrize(("offset", "said"), [("+10m", "ahead of"), ("-10m", "behind")])
 def test_a_host_whose_clock_is_wrong_is_told_of_and_loses_nothing(
-    skewed: Bench, offset: str, said: str
+    skewed: Scenario, offset: str, said: str
 ) -> None:
     set_clock(skewed.host, offset)
     done = skewed.call("run", "--timeout=60")
     skewed.require_one_whole_run(done)
-    assert re.search(rf"its clock is (59\d|60\d) s {said} this machine's", done.stderr)
+    assert re.search(rf"the host's clock is (59\d|60\d) s {said} this machine's", done.stderr)
     listed = skewed.call("ps", "--all")
     assert re.search(r" \d{1,2}s ", listed.stdout), f"an age of seconds: {listed.stdout}"
 
 
-def test_a_clock_that_jumps_while_a_task_runs_ends_nothing(skewed: Bench) -> None:
+def test_a_clock_that_jumps_while_a_task_runs_ends_nothing(skewed: Scenario) -> None:
     with skewed.client("run", "--timeout=60") as client:
         time.sleep(2)
         set_clock(skewed.host, "+2h")
@@ -93,7 +96,7 @@ def test_a_clock_that_jumps_while_a_task_runs_ends_nothing(skewed: Bench) -> Non
     skewed.require_one_whole_run(done)
 
 
-def test_a_disk_without_room_for_names_is_told_in_the_systems_words(few_inodes: Bench) -> None:
+def test_a_disk_without_room_for_names_is_told_in_the_systems_words(few_inodes: Scenario) -> None:
     for number in range(200):
         (few_inodes.cube / f"file{number}").write_text("x")
     done = few_inodes.call("run")
@@ -103,12 +106,12 @@ def test_a_disk_without_room_for_names_is_told_in_the_systems_words(few_inodes: 
     assert done.stdout == ""
 
 
-def test_nothing_is_executed_below_the_home(noexec: Bench) -> None:
+def test_nothing_is_executed_below_the_home(noexec: Scenario) -> None:
     noexec.require_one_whole_run(noexec.call("run"))
 
 
 def test_a_cube_that_changes_while_it_is_sent_arrives_as_it_is_in_the_end(
-    bench: Bench, tmp_path: Path
+    scenario: Scenario, tmp_path: Path
 ) -> None:
     size = 20_000_000
     digest = shell_task(
@@ -118,18 +121,18 @@ def test_a_cube_that_changes_while_it_is_sent_arrives_as_it_is_in_the_end(
     cube = write_cube(tmp_path / "changing", {"count": digest})
     big = cube / "workspace/big.bin"
     big.write_bytes(os.urandom(size))
-    changing = attrs.evolve(bench, cube=cube)
-    bench.wire.rate = 10_000_000
+    changing = attrs.evolve(scenario, cube=cube)
+    scenario.wire.rate = 10_000_000
     with changing.client("run") as client:
         deadline = time.monotonic() + 60
-        while bench.wire.relayed < size / 2:
+        while scenario.wire.relayed < size / 2:
             assert time.monotonic() < deadline
             time.sleep(0.02)
         with big.open("r+b") as file:
             file.write(os.urandom(size // 4))
             file.seek(-size // 4, os.SEEK_END)
             file.write(os.urandom(size // 4))
-        bench.wire.rate = None
+        scenario.wire.rate = None
         done = finish(client)
     assert done.returncode == 0, done.stderr
     told = changing.made("sum.txt").split()[0]

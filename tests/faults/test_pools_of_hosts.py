@@ -20,11 +20,11 @@ import yaml
 from mlcube_remote.runs.ids import new_run_id
 from mlcube_remote.sandbox import SandboxError
 from mlcube_remote.sandbox.engine import docker
-from tests.faults.wire import Wire, wire_to
-from tests.integration.test_runs_end_to_end import FILE, shell_task, write_cube
+from tests.support.cubes import FILE, shell_task, write_cube
+from tests.support.wire import Wire, wire_to
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import HostFactory, SshHost
+    from tests.support.hosts import HostFactory, SshHost
 
 SLEEP = shell_task(
     'sleep 0.5; cat "${0#*=}" >"${1#*=}"',
@@ -53,7 +53,7 @@ class Pool:
         ]
 
     def made(self) -> dict[str, str]:
-        """Return job → what came home of it."""
+        """Return job → what was pulled of it."""
         folder = self.cube / "results" / self.run_id
         return {path.parent.name: path.read_text() for path in folder.glob("*/made.txt")}
 
@@ -78,7 +78,7 @@ class Pool:
         return False
 
     def kill(self) -> None:
-        """Take the victim's power, while it is at work."""
+        """Cut the victim off power while it runs jobs."""
         deadline = time.monotonic() + 60
         while not sum(map(self.freeze, self.at_work())):
             assert time.monotonic() < deadline
@@ -92,10 +92,10 @@ class Pool:
         """Give the victim its power back."""
         self.victim.container.get_wrapped_container().start()
         self.wire.target = self.victim.container.get_exposed_port(22)
-        self.wire.mend()
+        self.wire.restore()
 
     @contextlib.contextmanager
-    def begun(self, jobs: int, *arguments: str, done: int) -> Iterator[subprocess.Popen[bytes]]:
+    def started(self, jobs: int, *arguments: str, done: int) -> Iterator[subprocess.Popen[bytes]]:
         """Give a client that has come through some of its jobs."""
         argv = self.argv(jobs, *arguments)
         with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
@@ -138,7 +138,7 @@ def pool(ssh_host: HostFactory, tmp_path: Path) -> Iterator[Pool]:
 
 
 def test_of_forty_jobs_none_is_lost_or_done_twice_when_a_host_dies_half_way(pool: Pool) -> None:
-    with pool.begun(40, done=20) as client:
+    with pool.started(40, done=20) as client:
         pool.kill()
         time.sleep(3)
         pool.start()
@@ -148,12 +148,12 @@ def test_of_forty_jobs_none_is_lost_or_done_twice_when_a_host_dies_half_way(pool
     document = json.loads(out)
     pool.require_all(40, document)
     moved = [job["job"] for job in document["jobs"] if job["attempt"] > 1]
-    assert 0 < len(moved) <= 2, "what was at work when the power went"
+    assert 0 < len(moved) <= 2, "only jobs that ran when the power failed"
     assert all(f"{job}@{pool.victim.name}: " in said for job in moved)
 
 
-def test_what_a_dead_host_had_begun_waits_for_the_host(pool: Pool) -> None:
-    with pool.begun(16, "--reconnect-timeout=2s", done=1) as client:
+def test_what_a_dead_host_had_started_waits_for_the_host(pool: Pool) -> None:
+    with pool.started(16, "--reconnect-timeout=2s", done=1) as client:
         pool.kill()
         out, err = client.communicate(timeout=120)
     assert client.returncode == 123, err.decode()
@@ -168,9 +168,9 @@ def test_what_a_dead_host_had_begun_waits_for_the_host(pool: Pool) -> None:
     pool.require_all(16, json.loads(again.stdout))
 
 
-def test_what_a_host_had_begun_that_never_comes_back_is_done_elsewhere(pool: Pool) -> None:
+def test_what_a_host_had_started_that_never_comes_back_is_done_elsewhere(pool: Pool) -> None:
     gone = f"--gone={pool.victim.name}"
-    with pool.begun(16, "--reconnect-timeout=2s", done=1) as client:
+    with pool.started(16, "--reconnect-timeout=2s", done=1) as client:
         pool.kill()
         out, err = client.communicate(timeout=120)
     assert client.returncode == 123, err.decode()
@@ -179,7 +179,7 @@ def test_what_a_host_had_begun_that_never_comes_back_is_done_elsewhere(pool: Poo
     assert f"  if that is gone for good:  {rerun} {gone}" in err.decode().splitlines()
     argv = [sys.executable, "-m", *rerun.replace("-", "_", 1).split(), "--output=json"]
     left = subprocess.run(argv, capture_output=True, check=False, timeout=120)
-    assert left.returncode == 123, "nobody has said yet that it is gone"
+    assert left.returncode == 123, "--gone was not given yet"
     again = subprocess.run([*argv, gone], capture_output=True, check=False, timeout=120)
     assert again.returncode == 0, again.stderr.decode()
     jobs = {job["job"]: job for job in json.loads(again.stdout)["jobs"]}

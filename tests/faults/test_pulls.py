@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Outputs come home whole or not at all, and what came of them once is not sent again."""
+"""Outputs are pulled completely or not at all, and partial transfers are continued."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import attrs
 import pytest
 
-from tests.faults.test_runs_outlive_clients import Bench, behind, finish, run_id_in
-from tests.faults.wire import wire_to
-from tests.integration.test_runs_end_to_end import FILE, shell_task, write_cube
+from tests.support.cubes import FILE, shell_task, write_cube
+from tests.support.interrupted_runs import Scenario, behind, finish, run_id_in
+from tests.support.wire import wire_to
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import HostFactory
+    from tests.support.hosts import HostFactory
 
 SIZE = 30_000_000
 MAKE = shell_task(
@@ -29,76 +29,78 @@ MAKE = shell_task(
 
 
 @pytest.fixture
-def bench(ssh_host: HostFactory, tmp_path: Path) -> Iterator[Bench]:
+def scenario(ssh_host: HostFactory, tmp_path: Path) -> Iterator[Scenario]:
     host = ssh_host()
     cube = write_cube(tmp_path / "cube", {"count": MAKE})
     with wire_to(host.port) as wire:
-        yield Bench(host=host, wire=wire, cube=cube, inventory=behind(host, wire, tmp_path))
+        yield Scenario(host=host, wire=wire, cube=cube, inventory=behind(host, wire, tmp_path))
 
 
-def there(bench: Bench) -> str:
+def there(scenario: Scenario) -> str:
     """Return the digest of what the host has."""
-    every = bench.host.home.glob(".mlcube-remote/cubes/probe-*/workspace/big.bin")
+    every = scenario.host.home.glob(".mlcube-remote/cubes/probe-*/workspace/big.bin")
     made = max(every, key=lambda path: path.stat().st_mtime)
     return hashlib.sha256(made.read_bytes()).hexdigest()
 
 
-def here(bench: Bench) -> str:
-    return hashlib.sha256((bench.cube / "workspace/big.bin").read_bytes()).hexdigest()
+def here(scenario: Scenario) -> str:
+    return hashlib.sha256((scenario.cube / "workspace/big.bin").read_bytes()).hexdigest()
 
 
-def rooms(bench: Bench) -> list[Path]:
-    return list((bench.cube / "workspace").glob(".mlcube-remote*"))
+def rooms(scenario: Scenario) -> list[Path]:
+    return list((scenario.cube / "workspace").glob(".mlcube-remote*"))
 
 
-def let_half_of_it_come(bench: Bench) -> None:
-    begin = bench.wire.relayed
+def let_half_of_it_come(scenario: Scenario) -> None:
+    begin = scenario.wire.relayed
     deadline = time.monotonic() + 60
-    while bench.wire.relayed < begin + SIZE / 2:
+    while scenario.wire.relayed < begin + SIZE / 2:
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
-def test_a_pull_that_is_cut_goes_on_where_it_was(bench: Bench) -> None:
-    bench.wire.rate = 15_000_000
-    with bench.client("run") as client:
-        let_half_of_it_come(bench)
-        bench.wire.cut()
-        assert not (bench.cube / "workspace/big.bin").exists()
-        bench.wire.rate = None
-        bench.wire.mend()
+def test_a_pull_that_is_cut_goes_on_where_it_was(scenario: Scenario) -> None:
+    scenario.wire.rate = 15_000_000
+    with scenario.client("run") as client:
+        let_half_of_it_come(scenario)
+        scenario.wire.cut()
+        assert not (scenario.cube / "workspace/big.bin").exists()
+        scenario.wire.rate = None
+        scenario.wire.restore()
         done = finish(client)
     assert done.returncode == 0, done.stderr
-    assert here(bench) == there(bench)
-    assert bench.wire.relayed < SIZE * 1.4, "most of the first half was not sent again"
-    assert rooms(bench) == []
+    assert here(scenario) == there(scenario)
+    assert scenario.wire.relayed < SIZE * 1.4, "most of the first half was not sent again"
+    assert rooms(scenario) == []
 
 
-def test_a_client_killed_while_it_pulls_leaves_nothing_half_done(bench: Bench) -> None:
-    old = bench.cube / "workspace/big.bin"
+def test_a_client_killed_while_it_pulls_leaves_nothing_half_done(scenario: Scenario) -> None:
+    old = scenario.cube / "workspace/big.bin"
     old.write_text("of a former run")
-    bench.wire.rate = 15_000_000
-    with bench.client("run") as client:
-        let_half_of_it_come(bench)
+    scenario.wire.rate = 15_000_000
+    with scenario.client("run") as client:
+        let_half_of_it_come(scenario)
         client.send_signal(signal.SIGKILL)
         client.communicate()
     assert old.read_text() == "of a former run"
-    bench.wire.rate = None
-    run_id = run_id_in(str(list(Path(bench.cube.parent / "xdg").rglob("run.json"))))
-    sent = bench.wire.relayed
-    done = bench.call("pull", run_id)
+    scenario.wire.rate = None
+    run_id = run_id_in(str(list(Path(scenario.cube.parent / "xdg").rglob("run.json"))))
+    sent = scenario.wire.relayed
+    done = scenario.call("pull", run_id)
     assert done.returncode == 0, done.stderr
-    assert here(bench) == there(bench)
-    assert bench.wire.relayed - sent < SIZE * 0.8
-    assert rooms(bench) == []
+    assert here(scenario) == there(scenario)
+    assert scenario.wire.relayed - sent < SIZE * 0.8
+    assert rooms(scenario) == []
 
 
-def test_what_changes_while_it_is_pulled_is_called_incomplete(bench: Bench, tmp_path: Path) -> None:
+def test_what_changes_while_it_is_pulled_is_called_incomplete(
+    scenario: Scenario, tmp_path: Path
+) -> None:
     task = shell_task(
         'trap "exit 143" TERM; while :; do echo xxxxxxxxxxxxxxxx; done >"${0#*=}"',
         outputs={"log": {**FILE, "default": "log.txt"}},
     )
-    writing = attrs.evolve(bench, cube=write_cube(tmp_path / "writing", {"count": task}))
+    writing = attrs.evolve(scenario, cube=write_cube(tmp_path / "writing", {"count": task}))
     run_id = writing.call("run", "--detach").stdout.strip()
     try:
         pulled = writing.call("pull", run_id)
@@ -110,7 +112,9 @@ def test_what_changes_while_it_is_pulled_is_called_incomplete(bench: Bench, tmp_
         writing.call("stop", run_id)
 
 
-def test_what_cannot_be_read_is_named_and_the_rest_comes_home(bench: Bench, tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_named_and_the_rest_comes_home(
+    scenario: Scenario, tmp_path: Path
+) -> None:
     task = shell_task(
         'echo open >"${0#*=}"; echo closed >"${1#*=}"; chmod 0000 "${1#*=}"',
         outputs={
@@ -118,8 +122,8 @@ def test_what_cannot_be_read_is_named_and_the_rest_comes_home(bench: Bench, tmp_
             "secret": {**FILE, "default": "secret.txt"},
         },
     )
-    closed = attrs.evolve(bench, cube=write_cube(tmp_path / "closed", {"count": task}))
-    if bench.host.exec(["stat", "-c", "%u", str(bench.host.home)]).output.strip() == b"0":
+    closed = attrs.evolve(scenario, cube=write_cube(tmp_path / "closed", {"count": task}))
+    if scenario.host.exec(["stat", "-c", "%u", str(scenario.host.home)]).output.strip() == b"0":
         pytest.fail("the user of sandbox hosts must not be root")
     done = closed.call("run")
     assert done.returncode == 121
@@ -129,7 +133,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_comes_home(bench: Bench, tmp_
     assert not (closed.cube / "workspace/secret.txt").exists()
 
 
-def test_one_output_of_several_is_pulled(bench: Bench, tmp_path: Path) -> None:
+def test_one_output_of_several_is_pulled(scenario: Scenario, tmp_path: Path) -> None:
     task = shell_task(
         'echo 1 >"${0#*=}"; echo 2 >"${1#*=}"',
         outputs={
@@ -137,7 +141,7 @@ def test_one_output_of_several_is_pulled(bench: Bench, tmp_path: Path) -> None:
             "second": {**FILE, "default": "second.txt"},
         },
     )
-    two = attrs.evolve(bench, cube=write_cube(tmp_path / "two", {"count": task}))
+    two = attrs.evolve(scenario, cube=write_cube(tmp_path / "two", {"count": task}))
     run_id = two.call("run", "--detach").stdout.strip()
     assert two.call("wait", run_id).returncode == 0
     done = two.call("pull", run_id, "--output=second")
@@ -150,13 +154,13 @@ def test_one_output_of_several_is_pulled(bench: Bench, tmp_path: Path) -> None:
     assert "it has: first, second" in wrong.stderr
 
 
-def test_who_waits_is_told_that_an_output_was_not_made(bench: Bench, tmp_path: Path) -> None:
+def test_who_waits_is_told_that_an_output_was_not_made(scenario: Scenario, tmp_path: Path) -> None:
     outputs = {
         "made": {**FILE, "default": "made.txt"},
         "never": {**FILE, "default": "never.txt"},
     }
     task = shell_task('echo 1 >"${0#*=}"', outputs=outputs)
-    lacking = attrs.evolve(bench, cube=write_cube(tmp_path / "lacking", {"count": task}))
+    lacking = attrs.evolve(scenario, cube=write_cube(tmp_path / "lacking", {"count": task}))
     run_id = lacking.call("run", "--detach").stdout.strip()
     waited = lacking.call("wait", run_id)
     assert waited.returncode == 1, waited.stderr
@@ -165,19 +169,19 @@ def test_who_waits_is_told_that_an_output_was_not_made(bench: Bench, tmp_path: P
     assert lacking.call("logs", "--follow", run_id).returncode == 0
 
 
-def test_what_a_killed_pull_left_does_not_stand_in_the_way(bench: Bench) -> None:
-    run_id = bench.call("run", "--detach").stdout.strip()
-    assert bench.call("wait", run_id).returncode == 0
-    bench.wire.rate = 15_000_000
-    with bench.client("pull", run_id) as client:
-        let_half_of_it_come(bench)
-        (room,) = rooms(bench)
+def test_what_a_killed_pull_left_does_not_stand_in_the_way(scenario: Scenario) -> None:
+    run_id = scenario.call("run", "--detach").stdout.strip()
+    assert scenario.call("wait", run_id).returncode == 0
+    scenario.wire.rate = 15_000_000
+    with scenario.client("pull", run_id) as client:
+        let_half_of_it_come(scenario)
+        (room,) = rooms(scenario)
         client.send_signal(signal.SIGKILL)
         client.communicate()
-    bench.wire.rate = None
+    scenario.wire.rate = None
     # As an rsync leaves it that was killed itself.
     for partial in room.rglob(".mlcube-remote-partial"):
         shutil.rmtree(partial)
-    done = bench.call("pull", run_id)
+    done = scenario.call("pull", run_id)
     assert done.returncode == 0, done.stderr
-    assert here(bench) == there(bench)
+    assert here(scenario) == there(scenario)

@@ -7,14 +7,12 @@ import contextlib
 import json
 import os
 import pty
-import re
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 import pytest
@@ -22,179 +20,37 @@ import yaml
 
 from mlcube_remote.runs.ids import new_run_id
 from mlcube_remote.sandbox.engine import BASE_IMAGE, docker
-from tests.faults.wire import Wire, wire_to
-from tests.integration.test_runs_end_to_end import FILE, shell_task, write_cube
+from tests.support.cubes import shell_task, write_cube
+from tests.support.interrupted_runs import (
+    COUNT,
+    EXPECTED,
+    GATE,
+    LINES,
+    Scenario,
+    behind,
+    break_for_a_while,
+    finish,
+    read_client,
+    read_until,
+    run_id_in,
+)
+from tests.support.waiting import wait_for
+from tests.support.wire import Wire, wire_to
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import HostFactory, SshHost
+    from tests.support.hosts import HostFactory
 
-LINES = 40
-COUNT = shell_task(
-    'trap "exit 143" TERM; echo x >>"${0#*=}"; n=0; '
-    f"while [ $n -lt {LINES} ]; do n=$((n+1)); "
-    'echo "line $n"; echo "err $n" >&2; sleep 0.1; done; echo "$n" >"${1#*=}"',
-    outputs={
-        "runs": {**FILE, "default": "runs.txt"},
-        "total": {**FILE, "default": "total.txt"},
-    },
-)
-GATE = 10
-GATED = shell_task(
-    'trap "exit 143" TERM; echo x >>"${0#*=}"; n=0; '
-    f"while [ $n -lt {LINES} ]; do n=$((n+1)); "
-    'echo "line $n"; echo "err $n" >&2; '
-    f'[ $n -ne {GATE} ] || while [ ! -e "$(dirname "${{0#*=}}")/go" ]; do sleep 0.1; done; '
-    'done; echo "$n" >"${1#*=}"',
-    outputs=COUNT["parameters"]["outputs"],
-)
-"""Waits in the middle until somebody lets it go on."""
-
-EXPECTED = "".join(f"line {number}\n" for number in range(1, LINES + 1))
-ERRORS = [f"err {number}" for number in range(1, LINES + 1)]
 
 Completed = subprocess.CompletedProcess[str]
 
 
-@attrs.frozen(kw_only=True)
-class Bench:
-    """A host behind a wire, and a cube that counts on it."""
-
-    host: SshHost
-    wire: Wire
-    cube: Path
-    inventory: Path
-
-    def argv(self, command: str, *arguments: str) -> list[str]:
-        options = [f"--inventory={self.inventory}"]
-        if command == "run":
-            options += [f"--host={self.host.name}", f"--mlcube={self.cube}", "--task=count"]
-        return [sys.executable, "-m", "mlcube_remote", command, *arguments, *options]
-
-    def call(self, command: str, *arguments: str) -> Completed:
-        return subprocess.run(
-            self.argv(command, *arguments),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=90,
-            stdin=subprocess.DEVNULL,
-        )
-
-    @contextlib.contextmanager
-    def client(self, command: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-        """Start a client, which is gone when the block has ended."""
-        started = subprocess.Popen(
-            self.argv(command, *arguments),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        with started:
-            try:
-                yield started
-            finally:
-                started.kill()
-
-    def go(self) -> None:
-        """Let a gated task go on."""
-        every = self.host.home.glob(".mlcube-remote/cubes/probe-*/workspace/runs.txt")
-        newest = max(every, key=lambda path: path.stat().st_mtime)
-        newest.with_name("go").touch()
-
-    def made(self, name: str) -> str:
-        return (self.cube / "workspace" / name).read_text()
-
-    def require_one_whole_run(self, done: Completed) -> None:
-        """Every line once, one execution, the outputs here."""
-        assert done.returncode == 0, done.stderr
-        assert done.stdout == EXPECTED
-        assert [line for line in done.stderr.splitlines() if line.startswith("err ")] == ERRORS
-        assert self.made("total.txt") == f"{LINES}\n"
-        assert self.made("runs.txt") == "x\n"
-
-
-@pytest.fixture
-def bench(ssh_host: HostFactory, tmp_path: Path) -> Iterator[Bench]:
-    host = ssh_host()
-    cube = write_cube(tmp_path / "cube", {"count": COUNT})
-    with wire_to(host.port) as wire:
-        yield Bench(host=host, wire=wire, cube=cube, inventory=behind(host, wire, tmp_path))
-
-
-@pytest.fixture
-def gated(bench: Bench, tmp_path: Path) -> Bench:
-    """Give a bench whose tasks wait for :meth:`Bench.go`."""
-    return attrs.evolve(bench, cube=write_cube(tmp_path / "gated", {"count": GATED}))
-
-
-def behind(host: SshHost, wire: Wire, folder: Path, **keys: Any) -> Path:
-    """Write an inventory in which the host is reached through the wire."""
-    described = yaml.safe_load(host.inventory.read_text())
-    known = folder / "known_hosts"
-    line = Path(described["hosts"][host.name]["known_hosts"]).read_text()
-    known.write_text(re.sub(r"\]:\d+", f"]:{wire.port}", line))
-    described["hosts"][host.name] |= {
-        "port": wire.port,
-        "known_hosts": str(known),
-        "keepalive": 1,
-        **keys,
-    }
-    path = folder / "hosts.yaml"
-    path.write_text(yaml.safe_dump(described))
-    return path
-
-
-def read_until(stream: IO[str] | None, text: str) -> str:
-    """Read lines until one has ``text``, and return them all."""
-    assert stream is not None
-    read = ""
-    for line in stream:
-        read += line
-        if text in line:
-            return read
-    raise AssertionError(f"no {text!r} in {read!r}")
-
-
-def read_client(client: subprocess.Popen[str], text: str) -> str:
-    """Read a client's lines until one has ``text``; tell its messages where none has."""
-    try:
-        return read_until(client.stdout, text)
-    except AssertionError as problem:
-        raise AssertionError(f"{problem}: {finish(client).stderr}") from problem
-
-
-def finish(client: subprocess.Popen[str], read: str = "") -> Completed:
-    out, err = client.communicate(timeout=90)
-    return Completed(client.args, client.returncode, read + out, err)
-
-
-def run_id_in(text: str) -> str:
-    found = re.search(r"\d{6}-\d{6}-[a-z2-7]{16}", text)
-    assert found, text
-    return found[0]
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-def break_for_a_while(wire: Wire) -> None:
-    wire.cut()
-    time.sleep(1.5)
-    wire.mend()
-
-
 @pytest.mark.parametrize("fault", [break_for_a_while, Wire.silence], ids=["cut", "silent"])
-def test_a_broken_wire_costs_no_byte(bench: Bench, fault: Callable[[Wire], None]) -> None:
-    with bench.client("run") as client:
+def test_a_broken_wire_costs_no_byte(scenario: Scenario, fault: Callable[[Wire], None]) -> None:
+    with scenario.client("run") as client:
         read = read_client(client, "line 5\n")
-        fault(bench.wire)
+        fault(scenario.wire)
         done = finish(client, read)
-    bench.require_one_whole_run(done)
+    scenario.require_one_whole_run(done)
     assert "reconnecting" in done.stderr
     assert "connected again" in done.stderr
 
@@ -209,33 +65,37 @@ def test_a_broken_wire_costs_no_byte(bench: Bench, fault: Callable[[Wire], None]
         ("stdout", f"line {LINES}\n"),
     ],
 )
-def test_between_any_two_stages_the_wire_may_break(bench: Bench, stream: str, moment: str) -> None:
-    with bench.client("run") as client:
+def test_between_any_two_stages_the_wire_may_break(
+    scenario: Scenario, stream: str, moment: str
+) -> None:
+    with scenario.client("run") as client:
         read = read_until(getattr(client, stream), moment)
-        break_for_a_while(bench.wire)
+        break_for_a_while(scenario.wire)
         done = finish(client)
     setattr(done, stream, read + getattr(done, stream))
-    bench.require_one_whole_run(done)
+    scenario.require_one_whole_run(done)
     assert "connected again" in done.stderr
 
 
-def test_a_sync_that_is_cut_goes_on_where_it_was(bench: Bench) -> None:
+def test_a_sync_that_is_cut_goes_on_where_it_was(scenario: Scenario) -> None:
     size = 30_000_000
-    (bench.cube / "workspace/input.bin").write_bytes(os.urandom(size))
-    bench.wire.rate = 15_000_000
-    with bench.client("run") as client:
-        wait_for(lambda: bench.wire.relayed > size / 2)
-        bench.wire.cut()
-        bench.wire.rate = None
+    (scenario.cube / "workspace/input.bin").write_bytes(os.urandom(size))
+    scenario.wire.rate = 15_000_000
+    with scenario.client("run") as client:
+        wait_for(lambda: scenario.wire.relayed > size / 2)
+        scenario.wire.cut()
+        scenario.wire.rate = None
         time.sleep(1)
-        bench.wire.mend()
+        scenario.wire.restore()
         done = finish(client)
-    bench.require_one_whole_run(done)
+    scenario.require_one_whole_run(done)
     assert "reconnecting" in done.stderr
-    assert bench.wire.relayed < size * 1.5, "most of the first half was not sent again"
+    assert scenario.wire.relayed < size * 1.5, "most of the first half was not sent again"
 
 
-def test_an_image_is_built_although_the_wire_is_cut_meanwhile(bench: Bench, tmp_path: Path) -> None:
+def test_an_image_is_built_although_the_wire_is_cut_meanwhile(
+    scenario: Scenario, tmp_path: Path
+) -> None:
     image = f"mlcube-remote-test/slow-{new_run_id()}"
     cube = write_cube(
         tmp_path / "slow", {"count": COUNT}, docker={"image": image, "build_strategy": "auto"}
@@ -243,13 +103,13 @@ def test_an_image_is_built_although_the_wire_is_cut_meanwhile(bench: Bench, tmp_
     # The image's name makes the line one that no cache of the engine knows.
     line = f"RUN echo building && sleep 3 && : {image}"
     (cube / "Dockerfile").write_text(f"FROM {BASE_IMAGE}\n{line}\n")
-    slow = attrs.evolve(bench, cube=cube)
+    slow = attrs.evolve(scenario, cube=cube)
     try:
         with slow.client("run") as client:
             read_until(client.stderr, "building\n")
-            bench.wire.cut()
+            scenario.wire.cut()
             time.sleep(0.5)
-            bench.wire.mend()
+            scenario.wire.restore()
             done = finish(client)
         assert done.returncode == 0, done.stderr
         assert "reconnecting" in done.stderr
@@ -259,21 +119,21 @@ def test_an_image_is_built_although_the_wire_is_cut_meanwhile(bench: Bench, tmp_
         docker("image", "rm", "--force", image)
 
 
-def test_an_sshd_that_is_restarted_and_loses_its_sessions_costs_no_byte(bench: Bench) -> None:
-    with bench.client("run") as client:
+def test_an_sshd_that_is_restarted_and_loses_its_sessions_costs_no_byte(scenario: Scenario) -> None:
+    with scenario.client("run") as client:
         read = read_client(client, "line 5\n")
-        # The listener is the host's first process: a hang-up has it start itself anew.
-        assert bench.host.exec(["kill", "-HUP", "1"]).exit_code == 0
-        bench.host.exec(["pkill", "-KILL", "-f", "sshd: .*@notty"])
+        # The listener is the host's first process: SIGHUP restarts it.
+        assert scenario.host.exec(["kill", "-HUP", "1"]).exit_code == 0
+        scenario.host.exec(["pkill", "-KILL", "-f", "sshd: .*@notty"])
         done = finish(client, read)
-    bench.require_one_whole_run(done)
+    scenario.require_one_whole_run(done)
     assert "connected again" in done.stderr
 
 
-def test_a_client_that_gives_up_says_how_to_go_on(bench: Bench) -> None:
-    with bench.client("run", "--reconnect-timeout=1s") as client:
+def test_a_client_that_gives_up_says_how_to_go_on(scenario: Scenario) -> None:
+    with scenario.client("run", "--reconnect-timeout=1s") as client:
         read = read_client(client, "line 5\n")
-        bench.wire.cut()
+        scenario.wire.cut()
         done = finish(client, read)
     assert done.returncode == 123
     assert "unknown" in done.stderr
@@ -282,8 +142,8 @@ def test_a_client_that_gives_up_says_how_to_go_on(bench: Bench) -> None:
     lost = f"mlcube-remote rerun {run_id} --failed --gone="
     assert lost in done.stderr
     assert "failed" not in done.stderr.replace(lost, "")
-    bench.wire.mend()
-    bench.require_one_whole_run(bench.call("attach", run_id))
+    scenario.wire.restore()
+    scenario.require_one_whole_run(scenario.call("attach", run_id))
 
 
 @pytest.mark.parametrize(
@@ -297,26 +157,26 @@ def test_a_client_that_gives_up_says_how_to_go_on(bench: Bench) -> None:
     ],
 )
 def test_a_client_that_was_killed_is_replaced_by_another(
-    bench: Bench, stream: str, moment: str
+    scenario: Scenario, stream: str, moment: str
 ) -> None:
     run_id = new_run_id()
-    with bench.client("run", f"--run-id={run_id}") as client:
+    with scenario.client("run", f"--run-id={run_id}") as client:
         read_until(getattr(client, stream), moment)
         client.send_signal(signal.SIGKILL)
         client.communicate()
-    bench.require_one_whole_run(bench.call("run", f"--run-id={run_id}"))
-    again = bench.call("attach", run_id[-6:])
-    bench.require_one_whole_run(again)
+    scenario.require_one_whole_run(scenario.call("run", f"--run-id={run_id}"))
+    again = scenario.call("attach", run_id[-6:])
+    scenario.require_one_whole_run(again)
 
 
-def test_two_clients_with_one_run_id_start_it_once(bench: Bench) -> None:
+def test_two_clients_with_one_run_id_start_it_once(scenario: Scenario) -> None:
     run_id = f"--run-id={new_run_id()}"
-    with bench.client("run", run_id) as first, bench.client("run", run_id) as second:
-        bench.require_one_whole_run(finish(first))
-        bench.require_one_whole_run(finish(second))
+    with scenario.client("run", run_id) as first, scenario.client("run", run_id) as second:
+        scenario.require_one_whole_run(finish(first))
+        scenario.require_one_whole_run(finish(second))
 
 
-def test_a_run_id_stands_for_its_tasks(gated: Bench) -> None:
+def test_a_run_id_stands_for_its_tasks(gated: Scenario) -> None:
     run_id = f"--run-id={new_run_id()}"
     assert gated.call("run", "--detach", run_id).returncode == 0
     described = yaml.safe_load((gated.cube / "mlcube.yaml").read_text())
@@ -324,13 +184,13 @@ def test_a_run_id_stands_for_its_tasks(gated: Bench) -> None:
     (gated.cube / "mlcube.yaml").write_text(yaml.safe_dump(described))
     other = gated.call("run", "--task=other", run_id)
     assert other.returncode == 2
-    assert "is of other tasks there: count" in other.stderr
+    assert "has other tasks on this host: count" in other.stderr
     wait_for(lambda: list(gated.host.home.rglob("runs.txt")))
     gated.go()
     assert gated.call("wait", run_id.partition("=")[2]).returncode == 0
 
 
-def test_a_detached_run_is_found_followed_and_cleaned_away(gated: Bench) -> None:
+def test_a_detached_run_is_found_followed_and_cleaned_away(gated: Scenario) -> None:
     started = gated.call("run", "--detach")
     run_id = started.stdout.strip()
     assert started.returncode == 0, started.stderr
@@ -358,41 +218,41 @@ def test_a_detached_run_is_found_followed_and_cleaned_away(gated: Bench) -> None
 
 
 def test_a_run_of_another_client_is_found_by_asking_the_host(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scenario: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_id = bench.call("run", "--detach").stdout.strip()
+    run_id = scenario.call("run", "--detach").stdout.strip()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another machine"))
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-    done = bench.call("attach", run_id)
+    done = scenario.call("attach", run_id)
     assert done.returncode == 0, done.stderr
     assert done.stdout == EXPECTED
-    total = elsewhere / "results" / run_id / bench.host.name / "total.txt"
+    total = elsewhere / "results" / run_id / scenario.host.name / "total.txt"
     assert total.read_text() == f"{LINES}\n"
-    assert not (bench.cube / "workspace/total.txt").exists()
+    assert not (scenario.cube / "workspace/total.txt").exists()
     index = json.loads((elsewhere / "results" / run_id / "results.json").read_text())
     assert [job["status"] for job in index["jobs"]] == ["succeeded"]
-    assert index["jobs"][0]["outputs"][0]["path"] == f"{bench.host.name}/runs.txt"
-    assert bench.call("attach", run_id).returncode == 0, "as often as one likes"
-    bench.wire.cut()
-    asked = bench.call("status", run_id, "--output=json")
+    assert index["jobs"][0]["outputs"][0]["path"] == f"{scenario.host.name}/runs.txt"
+    assert scenario.call("attach", run_id).returncode == 0, "as often as one likes"
+    scenario.wire.cut()
+    asked = scenario.call("status", run_id, "--output=json")
     assert asked.returncode == 2, "only the host knows it, and cannot be asked"
 
 
-def test_a_host_that_cannot_be_asked_is_no_proof_of_anything(gated: Bench) -> None:
+def test_a_host_that_cannot_be_asked_is_no_proof_of_anything(gated: Scenario) -> None:
     run_id = gated.call("run", "--detach").stdout.strip()
     gated.wire.cut()
     asked = gated.call("status", run_id, "--output=json")
     assert asked.returncode == 120
     assert json.loads(asked.stdout)["jobs"][0]["status"] == "unknown"
-    gated.wire.mend()
+    gated.wire.restore()
     gated.go()
     gated.require_one_whole_run(gated.call("attach", run_id))
 
 
-def test_a_run_is_stopped_once_and_for_all(gated: Bench) -> None:
+def test_a_run_is_stopped_once_and_for_all(gated: Scenario) -> None:
     run_id = gated.call("run", "--detach").stdout.strip()
     stopped = gated.call("stop", "--grace=1s", run_id)
     assert stopped.returncode == 0, stopped.stderr
@@ -406,7 +266,7 @@ def test_a_run_is_stopped_once_and_for_all(gated: Bench) -> None:
     assert gated.call("wait", run_id).returncode == 130
 
 
-def test_a_workspace_is_one_runs_at_a_time(gated: Bench) -> None:
+def test_a_workspace_is_one_runs_at_a_time(gated: Scenario) -> None:
     run_id = gated.call("run", "--detach").stdout.strip()
     refused = gated.call("run")
     assert refused.returncode == 117
@@ -420,34 +280,36 @@ def test_a_workspace_is_one_runs_at_a_time(gated: Bench) -> None:
     assert gated.made("runs.txt") == "x\nx\n", "one after the other"
 
 
-def test_another_workspace_is_not_waited_for(bench: Bench, tmp_path: Path) -> None:
-    run_id = bench.call("run", "--detach").stdout.strip()
-    done = bench.call("run", f"--workspace={tmp_path / 'another'}")
+def test_another_workspace_is_not_waited_for(scenario: Scenario, tmp_path: Path) -> None:
+    run_id = scenario.call("run", "--detach").stdout.strip()
+    done = scenario.call("run", f"--workspace={tmp_path / 'another'}")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "another/runs.txt").read_text() == "x\n"
-    assert bench.call("wait", run_id).returncode == 0
-    bench.require_one_whole_run(bench.call("attach", run_id))
+    assert scenario.call("wait", run_id).returncode == 0
+    scenario.require_one_whole_run(scenario.call("attach", run_id))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_client_that_is_asked_to_end_leaves_its_jobs_alone(bench: Bench, number: int) -> None:
-    with bench.client("run") as client:
+def test_a_client_that_is_asked_to_end_leaves_its_jobs_alone(
+    scenario: Scenario, number: int
+) -> None:
+    with scenario.client("run") as client:
         read_client(client, "line 2\n")
         client.send_signal(number)
         done = finish(client)
     assert done.returncode == 130
     run_id = run_id_in(done.stderr)
     assert "still runs on" in done.stderr
-    bench.require_one_whole_run(bench.call("attach", run_id))
+    scenario.require_one_whole_run(scenario.call("attach", run_id))
 
 
-def test_an_interrupt_may_mean_to_detach(bench: Bench) -> None:
-    with bench.client("run", "--on-interrupt=detach") as client:
+def test_an_interrupt_may_mean_to_detach(scenario: Scenario) -> None:
+    with scenario.client("run", "--on-interrupt=detach") as client:
         read_client(client, "line 2\n")
         client.send_signal(signal.SIGINT)
         done = finish(client)
     assert done.returncode == 130
-    bench.require_one_whole_run(bench.call("attach", run_id_in(done.stderr)))
+    scenario.require_one_whole_run(scenario.call("attach", run_id_in(done.stderr)))
 
 
 @attrs.define
@@ -500,9 +362,9 @@ class Terminal:
     ids=["stop", "detach", "Ctrl-C again"],
 )
 def test_an_interrupt_on_a_terminal_asks_first(
-    request: pytest.FixtureRequest, bench: Bench, answer: str, meaning: str
+    request: pytest.FixtureRequest, scenario: Scenario, answer: str, meaning: str
 ) -> None:
-    terminal = Terminal(bench.argv("run"))
+    terminal = Terminal(scenario.argv("run"))
     request.addfinalizer(terminal.kill)
     terminal.wait_for("line 2")
     terminal.type("\x03")
@@ -513,39 +375,39 @@ def test_an_interrupt_on_a_terminal_asks_first(
     shown = terminal.shown
     run_id = run_id_in(str(list(Path(os.environ["XDG_STATE_HOME"]).rglob("run.json"))))
     if meaning == "stopping":
-        assert bench.call("wait", run_id).returncode == 130
+        assert scenario.call("wait", run_id).returncode == 130
     else:
         assert f"mlcube-remote attach {run_id}" in shown
-        bench.require_one_whole_run(bench.call("attach", run_id))
+        scenario.require_one_whole_run(scenario.call("attach", run_id))
 
 
-def test_a_task_that_takes_too_long_is_ended_with_nobody_there(bench: Bench) -> None:
-    run_id = bench.call("run", "--detach", "--timeout=1s").stdout.strip()
-    done = bench.call("attach", run_id)
+def test_a_task_that_takes_too_long_is_ended_with_nobody_there(scenario: Scenario) -> None:
+    run_id = scenario.call("run", "--detach", "--timeout=1s").stdout.strip()
+    done = scenario.call("attach", run_id)
     assert done.returncode == 124
-    assert "ran out of its time of 1 s" in done.stderr
-    assert bench.made("runs.txt") == "x\n", "what it made so far comes home"
+    assert "reached its time limit of 1 s" in done.stderr
+    assert scenario.made("runs.txt") == "x\n", "what it made so far is pulled"
 
 
-def _pid_of_supervisor(bench: Bench) -> str:
-    said = bench.host.exec(["pgrep", "-f", "/supervise "])
+def _pid_of_supervisor(scenario: Scenario) -> str:
+    said = scenario.host.exec(["pgrep", "-f", "/supervise "])
     return said.output.decode().split()[0]
 
 
-def test_a_supervisor_that_was_killed_is_replaced(bench: Bench) -> None:
-    with bench.client("run") as client:
+def test_a_supervisor_that_was_killed_is_replaced(scenario: Scenario) -> None:
+    with scenario.client("run") as client:
         read = read_client(client, "line 5\n")
-        bench.host.exec(["kill", "-KILL", _pid_of_supervisor(bench)])
+        scenario.host.exec(["kill", "-KILL", _pid_of_supervisor(scenario)])
         done = finish(client, read)
-    assert "it was given another" in done.stderr
+    assert "a new one was started" in done.stderr
     assert "some of the task's output may be missing" in done.stderr
-    bench.require_one_whole_run(done)
+    scenario.require_one_whole_run(done)
 
 
-def test_a_container_that_somebody_removed_is_lost(bench: Bench) -> None:
-    with bench.client("run") as client:
+def test_a_container_that_somebody_removed_is_lost(scenario: Scenario) -> None:
+    with scenario.client("run") as client:
         read_client(client, "line 5\n")
-        docker("rm", "--force", *bench.host.tasks())
+        docker("rm", "--force", *scenario.host.tasks())
         done = finish(client)
     assert done.returncode == 1
     assert "lost" in done.stderr
@@ -559,8 +421,8 @@ def test_after_a_reboot_a_job_is_lost_and_its_log_is_there(
     cube = write_cube(tmp_path / "cube", {"count": COUNT})
     with wire_to(host.port) as wire:
         inventory = behind(host, wire, tmp_path)
-        bench = Bench(host=host, wire=wire, cube=cube, inventory=inventory)
-        with bench.client("run") as client:
+        scenario = Scenario(host=host, wire=wire, cube=cube, inventory=inventory)
+        with scenario.client("run") as client:
             read = read_client(client, "line 5\n")
             containers = host.tasks()
             wire.cut()
@@ -569,7 +431,7 @@ def test_after_a_reboot_a_job_is_lost_and_its_log_is_there(
             (host.home / ".mlcube-remote-boot-id").write_text("the-next-boot\n")
             host.container.get_wrapped_container().start()
             wire.target = host.container.get_exposed_port(22)
-            wire.mend()
+            wire.restore()
             done = finish(client, read)
     assert done.returncode == 1, done.stderr
     assert "the host rebooted while it ran (boot id changed)" in done.stderr
@@ -578,7 +440,7 @@ def test_after_a_reboot_a_job_is_lost_and_its_log_is_there(
 
 
 def test_a_job_of_another_machine_with_this_home_is_followed_and_not_called_lost(
-    gated: Bench,
+    gated: Scenario,
 ) -> None:
     run_id = gated.call("run", "--detach").stdout.strip()
     wait_for(lambda: f"line {GATE}\n" in gated.call("logs", run_id).stdout)
@@ -587,7 +449,7 @@ def test_a_job_of_another_machine_with_this_home_is_followed_and_not_called_lost
     owner.write_text(" ".join(["another-boot", *pid_and_start, "login2"]) + "\n")
     asked = gated.call("status", run_id)
     assert asked.returncode == 123, asked.stderr
-    assert "it runs on login2, which shares this home" in asked.stderr
+    assert "the job runs on login2, which shares this home" in asked.stderr
     assert "lost" not in asked.stderr
     assert gated.call("stop", run_id).returncode == 123
     assert "elsewhere" in gated.call("ps").stdout
@@ -600,52 +462,52 @@ def test_a_job_of_another_machine_with_this_home_is_followed_and_not_called_lost
     gated.require_one_whole_run(done)
 
 
-def test_a_task_that_ignores_sigterm_is_killed_in_the_end(bench: Bench) -> None:
-    deaf = write_cube(bench.cube, {"count": shell_task('trap "" TERM; sleep 60', outputs={})})
-    stubborn = attrs.evolve(bench, cube=deaf)
+def test_a_task_that_ignores_sigterm_is_killed_in_the_end(scenario: Scenario) -> None:
+    deaf = write_cube(scenario.cube, {"count": shell_task('trap "" TERM; sleep 60', outputs={})})
+    stubborn = attrs.evolve(scenario, cube=deaf)
     run_id = stubborn.call("run", "--detach").stdout.strip()
     began = time.monotonic()
     stopped = stubborn.call("stop", "--grace=1s", run_id)
     assert time.monotonic() - began < 30
-    assert "stopped on request, and killed: it did not end on SIGTERM" in stopped.stderr
+    assert "stopped on request and killed, because it ignored SIGTERM" in stopped.stderr
 
 
-def test_what_a_task_leaves_running_goes_with_its_container(bench: Bench) -> None:
+def test_what_a_task_leaves_running_goes_with_its_container(scenario: Scenario) -> None:
     script = "(setsid sleep 54321 &) ; echo done"
-    write_cube(bench.cube, {"count": shell_task(script, outputs={})})
-    done = bench.call("run")
+    write_cube(scenario.cube, {"count": shell_task(script, outputs={})})
+    done = scenario.call("run")
     assert done.returncode == 0, done.stderr
     assert done.stdout == "done\n"
-    assert bench.host.exec(["pgrep", "-f", "sleep 54321"]).exit_code == 1
+    assert scenario.host.exec(["pgrep", "-f", "sleep 54321"]).exit_code == 1
 
 
-def test_a_flood_on_one_stream_blocks_neither(bench: Bench) -> None:
+def test_a_flood_on_one_stream_blocks_neither(scenario: Scenario) -> None:
     size = 10_000_000
     script = f'head -c {size} /dev/zero | tr "\\0" x >&2; echo out; head -c {size} /dev/zero >&2'
-    write_cube(bench.cube, {"count": shell_task(script, outputs={})})
-    done = bench.call("run", "--quiet")
+    write_cube(scenario.cube, {"count": shell_task(script, outputs={})})
+    done = scenario.call("run", "--quiet")
     assert done.returncode == 0
     assert done.stdout == "out\n"
     assert done.stderr.count("x") >= size
 
 
 def test_two_clients_that_send_one_cube_at_once_leave_one_whole_tree(
-    bench: Bench, tmp_path: Path
+    scenario: Scenario, tmp_path: Path
 ) -> None:
     sizes = [3_000_000 + number for number in range(4)]
     for number, size in enumerate(sizes):
-        (bench.cube / f"file{number}").write_bytes(os.urandom(size))
+        (scenario.cube / f"file{number}").write_bytes(os.urandom(size))
     spaces = [f"--workspace={tmp_path / name}" for name in ("one", "two", "three")]
     with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(bench.client("run", space)) for space in spaces]
+        clients = [stack.enter_context(scenario.client("run", space)) for space in spaces]
         for client in clients:
             done = finish(client)
             assert done.returncode == 0, done.stderr
             assert done.stdout == EXPECTED
     newest = max(
-        bench.host.home.glob(".mlcube-remote/cubes/probe-*/file0"),
+        scenario.host.home.glob(".mlcube-remote/cubes/probe-*/file0"),
         key=lambda path: path.stat().st_mtime,
     ).parent
     for number in range(len(sizes)):
-        mine = (bench.cube / f"file{number}").read_bytes()
+        mine = (scenario.cube / f"file{number}").read_bytes()
         assert (newest / f"file{number}").read_bytes() == mine

@@ -18,7 +18,7 @@ import yaml
 from mlcube_remote.sandbox.engine import BASE_IMAGE, docker
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import HostFactory, SshHost
+    from tests.support.hosts import HostFactory, SshHost
 
 Completed = subprocess.CompletedProcess[str]
 
@@ -63,9 +63,9 @@ def cube(tmp_path: Path) -> Path:
 
 
 LACKING = {
-    "no-rsync": "rsync was not found there",
-    "no-engine": "docker was not found there",
-    "no-permission": "you may not use docker there",
+    "no-rsync": "rsync was not found",
+    "no-engine": "docker was not found",
+    "no-permission": "no permission to use docker",
     "forced-command": "does not give a usable shell: got 'no",
 }
 
@@ -113,7 +113,7 @@ def test_an_old_rsync_is_refused(ssh_host: HostFactory, cube: Path) -> None:
     host.exec(["chmod", "755", "/usr/local/bin/rsync"])
     done = run(host, cube)
     assert done.returncode == 122
-    assert "rsync 3.0.9 there is too old (needed: 3.1.0 or newer)" in done.stderr
+    assert "rsync 3.0.9 is too old (required: 3.1.0 or newer)" in done.stderr
 
 
 def test_an_engine_that_does_not_run_is_named(ssh_host: HostFactory, cube: Path) -> None:
@@ -124,7 +124,7 @@ def test_an_engine_that_does_not_run_is_named(ssh_host: HostFactory, cube: Path)
     finally:
         change(host, docker={"docker": "docker"})
     assert done.returncode == 122
-    assert "cannot talk to docker -H unix:///run/nothing.sock" in done.stderr
+    assert "cannot connect to docker -H unix:///run/nothing.sock" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -170,14 +170,14 @@ def test_a_failing_build_shows_its_last_lines(ssh_host: HostFactory, cube: Path)
 
 GPU = "--gpus=device=GPU-that-nobody-has"
 NOT_HONOURED = [
-    ("docker", GPU, "docker cannot honour --gpus"),
-    ("docker", "--network=nonesuch", "docker cannot honour --network"),
-    ("docker", "--cpu=4096", "docker cannot honour --memory or --cpu"),
-    ("podman", GPU, "podman cannot honour --gpus"),
-    ("podman", "--security=bogus", "podman cannot honour --security"),
-    ("apptainer", GPU, f"apptainer cannot honour {GPU}"),
-    ("apptainer", "--network=bridge", "apptainer cannot honour --network"),
-    ("apptainer", "--memory=1g", "apptainer cannot honour --memory or --cpu"),
+    ("docker", GPU, "docker cannot apply --gpus"),
+    ("docker", "--network=nonesuch", "docker cannot apply --network"),
+    ("docker", "--cpu=4096", "docker cannot apply --memory or --cpu"),
+    ("podman", GPU, "podman cannot apply --gpus"),
+    ("podman", "--security=bogus", "podman cannot apply --security"),
+    ("apptainer", GPU, f"apptainer cannot apply {GPU}"),
+    ("apptainer", "--network=bridge", "apptainer cannot apply --network"),
+    ("apptainer", "--memory=1g", "apptainer cannot apply --memory or --cpu"),
 ]
 
 
@@ -230,7 +230,7 @@ def test_an_image_for_another_machine_is_refused(
 ) -> None:
     done = run(ssh_host(), cube, f"-Pdocker.image={foreign_image}")
     assert done.returncode == 122
-    assert f"image {foreign_image} is for arm64, the machine is amd64" in done.stderr
+    assert f"image {foreign_image} is for arm64, the host is amd64" in done.stderr
 
 
 def test_an_entrypoint_that_is_missing_is_told_apart_from_a_failure(
@@ -251,12 +251,10 @@ def test_a_cube_cannot_ask_for_privileges(ssh_host: HostFactory, cube: Path) -> 
     assert "--trust-cube" in done.stderr
 
 
-EVIL = {
-    "another name": 'echo evil >"$w/notes.txt"; echo evil >"$w/mlcube.yaml"',
-    "a link that leaves": 'ln -s /etc/passwd "$w/out/link"',
-    "a link upwards": 'ln -s ../../../x "$w/out/link"',
-    "a pipe": 'mkfifo "$w/out/pipe"',
-    "a file for a directory": 'rm -rf "$w/out"; echo file >"$w/out"',
+ODD = {
+    "a link that leaves": ('ln -s /etc/passwd "$w/out/link"', "'out/link' is a link to"),
+    "a link upwards": ('ln -s ../../../x "$w/out/link"', "'out/link' is a link to '../../../x'"),
+    "a pipe": ('mkfifo "$w/out/pipe"', "'out/pipe' is neither a file nor a directory"),
 }
 
 
@@ -275,22 +273,34 @@ exec /usr/bin/rsync "$@"
     host.exec(["chmod", "755", "/usr/local/bin/rsync"])
 
 
-@pytest.mark.parametrize("what", [name for name in EVIL if name != "another name"])
-def test_unsafe_content_is_refused_and_nothing_changes(
+@pytest.mark.parametrize("what", ODD)
+def test_an_odd_entry_is_omitted_and_the_rest_is_pulled(
     ssh_host: HostFactory, cube: Path, what: str
 ) -> None:
     host = ssh_host(private=True)
-    _wrap_rsync(host, EVIL[what])
+    script, expected = ODD[what]
+    _wrap_rsync(host, script)
+    done = run(host, cube)
+    assert done.returncode == 0, done.stderr
+    assert f"not pulled: {expected}" in done.stderr
+    pulled = {path.name for path in (cube / "workspace/out").iterdir()}
+    assert pulled == {"mine.txt", "new.txt"}
+
+
+def test_a_file_in_place_of_a_directory_changes_nothing(ssh_host: HostFactory, cube: Path) -> None:
+    host = ssh_host(private=True)
+    _wrap_rsync(host, 'rm -rf "$w/out"; echo file >"$w/out"')
     before = _snapshot(cube)
     done = run(host, cube)
-    assert done.returncode == 118, done.stderr
-    assert "refused what the host sent back" in done.stderr
+    assert done.returncode == 1, done.stderr
+    assert "'out' is a file, but was declared as a directory" in done.stderr
+    assert "did not produce its output out" in done.stderr
     assert _snapshot(cube) == before
 
 
-def test_names_that_nobody_asked_for_never_arrive(ssh_host: HostFactory, cube: Path) -> None:
+def test_names_that_were_not_requested_never_arrive(ssh_host: HostFactory, cube: Path) -> None:
     host = ssh_host(private=True)
-    _wrap_rsync(host, EVIL["another name"])
+    _wrap_rsync(host, 'echo evil >"$w/notes.txt"; echo evil >"$w/mlcube.yaml"')
     done = run(host, cube)
     assert done.returncode == 0, done.stderr
     assert (cube / "workspace/notes.txt").read_text() == "notes"

@@ -13,10 +13,11 @@ import yaml
 
 from mlcube_remote.sandbox import LABEL, Sandbox, up
 from mlcube_remote.sandbox.engine import docker
-from tests.integration.test_runs_end_to_end import FILE, run, shell_task, write_cube
+from tests.support.command_line import run
+from tests.support.cubes import FILE, shell_task, write_cube
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import HostFactory
+    from tests.support.hosts import HostFactory
 
 MANY = 16
 WHO = shell_task(
@@ -64,8 +65,8 @@ def fleet(sandbox_folder: Path, ssh_host: HostFactory, tmp_path: Path) -> Fleet:
     for host in sandbox.hosts:
         address = containers[host.name][1]
         keys = keys.replace(f"[127.0.0.1]:{host.port} ", f"{address} ")
-        reached = {"address": address, "port": 22, "jump": gate.name}
-        listed[host.name] |= {**reached, "known_hosts": str(known_hosts)}
+        progress = {"address": address, "port": 22, "jump": gate.name}
+        listed[host.name] |= {**progress, "known_hosts": str(known_hosts)}
         (host.home / "site").mkdir()
         (host.home / "site/who").write_text(f"{host.name}\n")
     known_hosts.write_text(keys)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from mlcube_remote.dispatch.outcome import Status
-from tests.integration import reference
-from tests.tracked import copy_tracked
+from mlcube_remote.events.outcome import Status
+from tests.support import reference
+from tests.support.tracked import copy_tracked
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])

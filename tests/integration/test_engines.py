@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mlcube_remote.sandbox.engine import BASE_IMAGE, docker
-from tests.integration.test_runs_end_to_end import FILE, on, run, shell_task, write_cube
+from tests.support.command_line import on, run
+from tests.support.cubes import FILE, shell_task, write_cube
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import HostFactory, SshHost
+    from tests.support.hosts import HostFactory, SshHost
 
 ENGINES = ("docker", "podman", "apptainer")
 
@@ -36,7 +37,7 @@ TASKS = {
         inputs={"colon": "a:b/", "comma": "c,d/", "there": "/replaced"},
         outputs={"out": "x:y/"},
     ),
-    "linger": shell_task("echo begun; sleep 4242", outputs={"out": "out/"}),
+    "linger": shell_task("echo started; sleep 4242", outputs={"out": "out/"}),
 }
 
 
@@ -148,7 +149,7 @@ def test_a_container_that_podman_cannot_start_is_a_failure(
     done = on(ssh_host("podman"), cube, "--task=fail", "--gpus=1")
     assert done.returncode == 122
     assert b"unresolvable CDI devices nvidia.com/gpu=0" in done.stderr
-    assert b"podman cannot honour --gpus" in done.stderr
+    assert b"podman cannot apply --gpus" in done.stderr
 
 
 def test_a_host_on_which_tasks_end_with_the_login_is_told_of(

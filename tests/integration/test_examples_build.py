@@ -22,7 +22,7 @@ import attrs
 import pytest
 import yaml
 
-from tests.tracked import copy_tracked
+from tests.support.tracked import copy_tracked
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 LABEL = "mlcube-remote.test=examples"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One host's GPUs between two accounts: nobody gets, takes or gives away what the other has."""
+"""One host's GPUs between two accounts: no account gets, takes or releases a GPU of the other."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ import pytest
 import yaml
 
 from mlcube_remote.sandbox import keys
-from tests.integration.test_runs_end_to_end import FILE, command, run, shell_task, write_cube
-from tests.unit.remote.conftest import wait_for
+from tests.support.command_line import command, run
+from tests.support.cubes import FILE, shell_task, write_cube
+from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import Executed, HostFactory, SshHost
+    from tests.support.hosts import Executed, HostFactory, SshHost
 
 ACCOUNTS = ("mlcube", "stranger")
 DEVICES = ("GPU-of-accounts-0", "GPU-of-accounts-1", "GPU-of-accounts-2")
@@ -30,7 +31,7 @@ esac
 """
 ENGINE = r"""#!/bin/sh
 # An engine that knows only its user's containers, as those without root do, and that has no devices
-# to hand over: tasks are told in a variable which ones they would get, and share a directory.
+# to pass on: tasks are told in a variable which ones they would get, and share a directory.
 case "$*" in *label=org.mlcommons.mlcube-remote.gpus*) exit ;; esac
 for word in "$@"; do
     shift
@@ -46,7 +47,7 @@ LEASES = "/run/lock/mlcube-remote-gpu="
 
 @attrs.frozen(kw_only=True)
 class Shared:
-    """A host with two accounts, each of which is a host of the inventory."""
+    """A host with two accounts, each a host in the inventory."""
 
     host: SshHost
     inventory: Path
@@ -126,26 +127,26 @@ def test_jobs_of_two_accounts_never_have_one_device(shared: Shared, tmp_path: Pa
         assert client.returncode == 0, output.decode()
     told = [path.read_text() for path in tmp_path.glob("*/results/*/*/told.txt")]
     assert len(told) == 6
-    assert max(len(text.split()) for text in told) > 1, "they were at work at once"
+    assert max(len(text.split()) for text in told) > 1, "they ran at the same time"
     assert shared.leases() == {}
 
 
 @pytest.fixture
 def holding(shared: Shared, tmp_path: Path) -> Iterator[dict[str, str]]:
     """Give device → account, while each account has a job that holds one."""
-    script = 'echo begun; while [ ! -e /busy/go ]; do sleep 0.1; done; echo "$DEVICES" >"${1#*=}"'
+    script = 'echo started; while [ ! -e /busy/go ]; do sleep 0.1; done; echo "$DEVICES" >"${1#*=}"'
     with contextlib.ExitStack() as clients:
-        begun = []
+        started = []
         for account in ACCOUNTS:
             cube = cube_of(account, tmp_path, script)
             argv = command(shared.inventory, cube, f"--host={account}")
             client = clients.enter_context(subprocess.Popen(argv, stdout=subprocess.PIPE))
             assert client.stdout is not None
-            assert client.stdout.readline() == b"begun\n"
-            begun.append(client)
+            assert client.stdout.readline() == b"started\n"
+            started.append(client)
         yield shared.leases()
         (shared.busy / "go").touch()
-        for client in begun:
+        for client in started:
             client.communicate(timeout=60)
             assert client.returncode == 0
     wait_for(lambda: shared.leases() == {})

@@ -13,11 +13,11 @@ import pytest
 import yaml
 
 from mlcube_remote.sandbox.engine import BASE_IMAGE, docker
-from tests.integration import reference
-from tests.integration.test_runs_end_to_end import FILE, shell_task, write_cube
+from tests.support import reference
+from tests.support.cubes import FILE, shell_task, write_cube
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import HostFactory, SshHost
+    from tests.support.hosts import HostFactory, SshHost
 
 MLCube = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mlcube_remote.sandbox.engine import BASE_IMAGE, docker
-from tests.integration.test_runs_end_to_end import mirror, on, shell_task, write_cube
+from tests.support.command_line import mirror, on
+from tests.support.cubes import shell_task, write_cube
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import HostFactory, SshHost
+    from tests.support.hosts import HostFactory, SshHost
 
 WRITES = """
     umask 077
@@ -93,7 +94,9 @@ def test_an_image_that_cannot_help_is_told(
     cube = write_cube(tmp_path / "cube", {"make": task})
     done = on(ssh_host(private=True), cube, "--task=make", f"-Pdocker.image={image_without_chown}")
     assert done.returncode == 121, done.stderr
-    assert b"what make wrote belongs to another user there, and stays so" in done.stderr
+    assert (
+        b"files written by make belong to another user and could not be given to you" in done.stderr
+    )
     assert b'"chown": executable file not found' in done.stderr
     assert b"private.bin" in done.stderr
     assert b"Permission denied" in done.stderr

@@ -15,10 +15,10 @@ import attrs
 import pytest
 import yaml
 
-from tests.tracked import copy_tracked
+from tests.support.tracked import copy_tracked
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import HostFactory
+    from tests.support.hosts import HostFactory
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -29,7 +29,7 @@ class Finished:
 
     document: dict[str, Any]
     outputs: dict[str, dict[str, bytes]]
-    """What came home: by host, then by path."""
+    """What was pulled: by host, then by path."""
 
     def json(self, name: str) -> Any:
         """Return the JSON file *name*, which is the same from all hosts."""
@@ -73,7 +73,7 @@ class Runner:
                 if path.is_file()
             }
             for host in results.iterdir()
-            if host.is_dir()  # the index of the results stands beside them
+            if host.is_dir()  # the index of the results is beside them
         }
         return Finished(json.loads(done.stdout), outputs)
 

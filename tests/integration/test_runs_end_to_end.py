@@ -12,9 +12,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -22,54 +22,11 @@ import yaml
 
 from mlcube_remote.runs.ids import new_run_id
 from mlcube_remote.sandbox.engine import BASE_IMAGE, docker
+from tests.support.command_line import command, mirror, on, run
+from tests.support.cubes import FILE, shell_task, write_cube
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import HostFactory, SshHost
-
-Completed = subprocess.CompletedProcess[bytes]
-
-FILE = {"type": "file"}
-
-
-def shell_task(script: str, **parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a task that runs a shell script; its parameters are ``$0 $@``, in order."""
-    escaped = script.replace("${", r"\${")  # or OmegaConf would interpolate it
-    return {"entrypoint": f"/bin/sh -c '{escaped}'", "parameters": dict(parameters)}
-
-
-def write_cube(root: Path, tasks: Mapping[str, Any], **sections: Any) -> Path:
-    root.mkdir(parents=True, exist_ok=True)
-    described = {"name": "probe", "docker": {"image": BASE_IMAGE}, "tasks": dict(tasks)}
-    (root / "mlcube.yaml").write_text(yaml.safe_dump({**described, **sections}))
-    (root / "workspace").mkdir(exist_ok=True)
-    return root
-
-
-def command(inventory: Path, cube: Path, *arguments: str) -> list[str]:
-    return [
-        *(sys.executable, "-m", "mlcube_remote", "run", "--inventory", str(inventory)),
-        *(f"--mlcube={cube}", *arguments),
-    ]
-
-
-def run(inventory: Path, cube: Path, *arguments: str, **environment: str) -> Completed:
-    return subprocess.run(
-        command(inventory, cube, *arguments),
-        capture_output=True,
-        check=False,
-        timeout=120,
-        env={**os.environ, **environment},
-    )
-
-
-def on(host: SshHost, cube: Path, *arguments: str, **environment: str) -> Completed:
-    return run(host.inventory, cube, f"--host={host.name}", *arguments, **environment)
-
-
-def mirror(host: SshHost) -> Path:
-    """Return the one cube that the host mirrors."""
-    (found,) = host.home.glob(".mlcube-remote/cubes/*")
-    return found
+    from tests.support.hosts import HostFactory
 
 
 COPY = shell_task(
@@ -535,7 +492,7 @@ def test_data_on_the_host_is_whatever_it_is_there(ssh_host: HostFactory, tmp_pat
     assert done.stdout.decode().split() == ["0/file", "1/", "2/"]
     done = on(host, cube, "--task=tell", "a=~/gone", *places[1:])
     assert done.returncode == 2
-    missing = f"error: {host.name}: tell.a: input {host.home}/gone does not exist there\n"
+    missing = f"error: {host.name}: tell.a: input {host.home}/gone does not exist on the host\n"
     assert missing.encode() in done.stderr
 
 
@@ -543,8 +500,10 @@ def test_data_that_the_host_does_not_have_is_named(ssh_host: HostFactory, copy_c
     host, here = ssh_host(), copy_cube / "workspace/in.txt"
     done = on(host, copy_cube, "--task=copy", f"text={host.home}/gone/data.txt")
     assert done.returncode == 2
-    missing = f"{host.name}: copy.text: input {host.home}/gone/data.txt does not exist there\n"
-    assert f"error: {missing}hint: create it there, or give another: text=PATH" in str(
+    missing = (
+        f"{host.name}: copy.text: input {host.home}/gone/data.txt does not exist on the host\n"
+    )
+    assert f"error: {missing}hint: create it on the host, or give another: text=PATH" in str(
         done.stderr, "utf-8"
     )
     assert host.exec(["test", "-e", f"{host.home}/gone"]).exit_code == 1, "nothing was touched"
@@ -567,7 +526,7 @@ def test_a_task_finds_what_an_earlier_run_left_on_its_host(
     inventory = inventory_of(*hosts)
     use = ("--host=all_of_them", "--task=use")
     early = run(inventory, cube, *use)
-    assert early.returncode == 2, "nobody made it yet"
+    assert early.returncode == 2, "no task made it yet"
     assert b"run the task that makes it first" in early.stderr
     assert b"configure:" not in early.stderr, "an image may take long to build"
     assert run(inventory, cube, "--host=all_of_them", "--task=make").returncode == 0

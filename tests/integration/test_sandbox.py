@@ -15,7 +15,7 @@ from mlcube_remote.sandbox import LABEL, Sandbox, SandboxError, down, status, up
 from mlcube_remote.sandbox.engine import BASE_IMAGE, docker
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import HostFactory, SshHost
+    from tests.support.hosts import HostFactory, SshHost
 
 IN_CONTAINER = f'docker run --rm --network none --volume "$HOME:/io" {BASE_IMAGE}'
 
@@ -240,7 +240,7 @@ def test_what_a_killed_session_left_is_swept_and_nothing_else(
     sandbox_folder: Path, tmp_path: Path, sweep: Callable[[], None]
 ) -> None:
     dead = subprocess.Popen(["true"])
-    dead.wait()  # a process number that nobody has now
+    dead.wait()  # a process number that is not in use
     kept, lost = up(1, state_dir=sandbox_folder), tmp_path / f"sandbox-of-{dead.pid}"
     left = up(1, state_dir=lost)
     volume = docker("volume", "create", "--label", f"org.mlcommons.mlcube-remote.test={dead.pid}")

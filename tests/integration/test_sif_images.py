@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mlcube_remote.sandbox.engine import BASE_IMAGE, docker
-from tests.integration.test_runs_end_to_end import command, mirror, on, shell_task, write_cube
+from tests.support.command_line import command, mirror, on
+from tests.support.cubes import shell_task, write_cube
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import HostFactory, SshHost
+    from tests.support.hosts import HostFactory, SshHost
 
 DEFINITION = f"""Bootstrap: docker
 From: {BASE_IMAGE}
@@ -82,7 +83,7 @@ def test_an_image_is_whole_whoever_is_killed_while_it_is_built(host: SshHost, cu
 @pytest.mark.parametrize("flavour", ["docker", "podman", "apptainer"])
 def test_a_build_ends_with_its_client(ssh_host: HostFactory, tmp_path: Path, flavour: str) -> None:
     host = ssh_host(flavour)
-    seconds = f"4{os.getpid()}"  # nobody else sleeps as long
+    seconds = f"4{os.getpid()}"  # no other process sleeps as long
     image = f"mlcube-remote-test/never:{seconds}"
     section = {"image": image, "build_strategy": "auto"}
     sif = {"image": "probe.sif", "build_file": "probe.def"}

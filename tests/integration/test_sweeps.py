@@ -16,11 +16,12 @@ import pytest
 import yaml
 
 from mlcube_remote.runs.ids import new_run_id
-from tests.integration.test_runs_end_to_end import FILE, command, run, shell_task, write_cube
-from tests.unit.remote.conftest import wait_for
+from tests.support.command_line import command, run
+from tests.support.cubes import FILE, shell_task, write_cube
+from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import HostFactory, SshHost
+    from tests.support.hosts import HostFactory, SshHost
 
 Pool = Callable[..., Path]
 
@@ -142,7 +143,7 @@ def test_jobs_go_where_a_host_can_be_used(ssh_host: HostFactory, pool: Pool, cub
     found = jobs(done)
     assert {job["host"] for job in found} == {ssh_host("docker").name}
     said = done.stderr.decode()
-    assert said.count("gets no more jobs:") == 2
+    assert said.count("excluded from this run:") == 2
     assert said.count("to be done again") >= 2
 
 
@@ -157,7 +158,7 @@ def test_a_sweep_whose_client_died_is_gone_on_with(
     ssh_host: HostFactory, pool: Pool, tmp_path: Path
 ) -> None:
     gated = shell_task(
-        'echo begun; while [ ! -e "$(dirname "${1#*=}")/go" ]; do sleep 0.1; done; '
+        'echo started; while [ ! -e "$(dirname "${1#*=}")/go" ]; do sleep 0.1; done; '
         'cat "${0#*=}" >"${1#*=}"',
         inputs={"settings": {**FILE, "default": "settings.yaml"}},
         outputs={"made": {**FILE, "default": "made.txt"}},
@@ -169,9 +170,9 @@ def test_a_sweep_whose_client_died_is_gone_on_with(
     sweep = (f"--host={host.name}", "--sweep=n=1,2,3", f"--run-id={run_id}")
     with subprocess.Popen(command(inventory, cube, *sweep), stdout=subprocess.PIPE) as client:
         assert client.stdout is not None
-        begun = {client.stdout.readline() for _ in range(2)}
+        started = {client.stdout.readline() for _ in range(2)}
         client.kill()
-    assert begun == {f"{name}@{host.name} | begun\n".encode() for name in ("01", "02")}
+    assert started == {f"{name}@{host.name} | started\n".encode() for name in ("01", "02")}
     for room in host.home.glob(f".mlcube-remote/trials/{run_id}-*/workspace"):
         (room / "go").touch()
     followed = call(inventory, "attach", run_id, "--output=json")
@@ -189,14 +190,14 @@ def test_a_sweep_whose_client_died_is_gone_on_with(
         out, err = again.communicate(timeout=90)
     assert again.returncode == 0, err.decode()
     assert [job["attempt"] for job in json.loads(out)["jobs"]] == [1, 1, 1]
-    assert err.count(b"was begun before: following it") == 2
+    assert err.count(b"was started before: following it") == 2
     assert (results(cube) / "03/made.txt").read_text() == "n: 3\n"
     seen = call(inventory, "attach", run_id)
     assert seen.returncode == 0, seen.stderr.decode()
     assert seen.stdout == b"", "all three were followed to their end"
     assert seen.stderr.startswith(b"not shown again: 3 of 3 jobs")
-    assert call(inventory, "logs", run_id).stdout.count(b"begun") == 3
-    assert call(inventory, "attach", run_id, "--tail=1").stdout.count(b"begun") == 3
+    assert call(inventory, "logs", run_id).stdout.count(b"started") == 3
+    assert call(inventory, "attach", run_id, "--tail=1").stdout.count(b"started") == 3
 
 
 def test_of_a_sweep_the_jobs_that_failed_are_run_again(
@@ -272,7 +273,7 @@ case $1 in
 esac
 """
 WITHOUT_GPUS = r"""#!/bin/sh
-# The engine, which here has no devices to hand over: the task is told in a variable.
+# The engine, which here has no devices to pass on: the task is told in a variable.
 for word in "$@"; do
     shift
     case $word in
@@ -290,7 +291,7 @@ def test_jobs_get_gpus_of_their_own(ssh_host: HostFactory, pool: Pool, tmp_path:
         program = f"cat >/usr/local/bin/{name} <<'EOT'\n{text}EOT\nchmod 755 /usr/local/bin/{name}"
         assert host.exec(["sh", "-c", program]).exit_code == 0
     hold = shell_task(
-        'echo begun; while [ ! -e "$(dirname "${1#*=}")/go" ]; do sleep 0.1; done; '
+        'echo started; while [ ! -e "$(dirname "${1#*=}")/go" ]; do sleep 0.1; done; '
         'echo "$DEVICES" >"${1#*=}"',
         inputs={"settings": {**FILE, "default": "settings.yaml"}},
         outputs={"devices": {**FILE, "default": "devices.txt"}},
@@ -312,8 +313,8 @@ def test_jobs_get_gpus_of_their_own(ssh_host: HostFactory, pool: Pool, tmp_path:
             subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         )
         assert client.stdout is not None
-        assert b"begun" in client.stdout.readline()
-        assert b"begun" in client.stdout.readline(), "both are at work"
+        assert b"started" in client.stdout.readline()
+        assert b"started" in client.stdout.readline(), "both are running"
         other = write_cube(tmp_path / "other", {"hold": hold}, platform={"accelerator_count": 1})
         (other / "workspace/settings.yaml").write_text("n: 0\n")
         busy = [run(inventory, other, f"--host={name}") for name in (host.name, "stranger")]
@@ -354,9 +355,9 @@ def test_a_sweep_that_fits_is_left_alone(ssh_host: HostFactory, pool: Pool, cube
     refused = run(inventory, cube, *to, "--sweep=lr=1,2,3")
     assert refused.returncode == 2
     assert b"--detach: 3 jobs for 2 slots" in refused.stderr
-    begun = run(inventory, cube, *to, "--sweep=lr=1,2")
-    assert begun.returncode == 0, begun.stderr.decode()
-    run_id = begun.stdout.decode().strip()
+    started = run(inventory, cube, *to, "--sweep=lr=1,2")
+    assert started.returncode == 0, started.stderr.decode()
+    run_id = started.stdout.decode().strip()
     followed = call(inventory, "attach", run_id, "--output=json")
     assert [job["status"] for job in jobs(followed)] == ["succeeded"] * 2
     assert (results(cube) / "01/out/model.txt").read_text() == "data\nlr: 1\nsteps: 10\n"

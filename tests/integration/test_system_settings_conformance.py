@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.integration import reference
+from tests.support import reference
 
 DRY_RUN = ("--host=local", "--dry-run", "--output=json")
 

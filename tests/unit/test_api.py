@@ -35,8 +35,8 @@ from mlcube_remote import (
     stop,
     top,
 )
-from mlcube_remote.dispatch.events import Event, JobFinished, StageStarted
 from mlcube_remote.errors import CubeError, InventoryError, UsageError
+from mlcube_remote.events.model import Event, JobFinished, StageStarted
 
 FUNCTIONS = (
     *(attach, check, clean, configure, describe, hosts, logs, ps),
@@ -175,7 +175,7 @@ def test_mistakes_are_raised_before_anything_is_touched(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("function", [attach, status, pull, stop])
 def test_a_run_that_nobody_knows_is_raised(function: Any) -> None:
-    with pytest.raises(UsageError, match="no run 'abc' is known here"):
+    with pytest.raises(UsageError, match="no run 'abc' on this machine"):
         function("abc", hosts="a")
 
 

@@ -8,11 +8,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from mlcube_remote.dispatch import content
-from mlcube_remote.dispatch.content import Content
-from mlcube_remote.dispatch.documents import job_document
-from mlcube_remote.dispatch.outcome import JobOutcome, PulledOutput, Status, TaskOutcome
 from mlcube_remote.errors import UnreachableError
+from mlcube_remote.events import output_content as content
+from mlcube_remote.events.documents import job_document
+from mlcube_remote.events.outcome import JobOutcome, PulledOutput, Status, TaskOutcome
+from mlcube_remote.events.output_content import OutputContent
 from mlcube_remote.runs.results import compile_index
 from mlcube_remote.runs.store import RUN, Store
 from mlcube_remote.ui.document import run_document
@@ -28,7 +28,10 @@ OUTCOME = JobOutcome(
     error=UnreachableError("gpu01", "no route"),
     outputs=(
         PulledOutput(
-            task="train", name="log", path=Path("/x"), content=Content(files=1, size=1, sha256="")
+            task="train",
+            name="log",
+            path=Path("/x"),
+            content=OutputContent(files=1, size=1, sha256=""),
         ),
     ),
 )

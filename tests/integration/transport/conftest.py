@@ -13,7 +13,7 @@ from mlcube_remote.transport import connect
 from mlcube_remote.transport.base import Connection
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import HostFactory, SshHost
+    from tests.support.hosts import HostFactory, SshHost
 
 LOCAL = "local"
 FLAVOURS = ("docker", "dash", "fish", "tcsh", "busybox", "noisy", "one-session")

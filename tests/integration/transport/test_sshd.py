@@ -27,7 +27,7 @@ from mlcube_remote.transport.base import Connection
 from tests.integration.transport.conftest import connect_to
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import HostFactory, SshHost
+    from tests.support.hosts import HostFactory, SshHost
 
 DOCKER = "docker"
 
@@ -148,7 +148,7 @@ def test_a_frozen_host_is_noticed_by_its_silence(ssh_host: HostFactory) -> None:
     host = ssh_host(DOCKER, private=True)
     container = host.container.get_wrapped_container()
 
-    # The engine's proxy keeps the TCP connection up all the while.
+    # The engine's proxy keeps the TCP connection open.
     with _connected(_described(host, keepalive=1.0)) as connection:
         connection.call("mlcr_print_kind", "/")
         container.pause()

@@ -69,7 +69,7 @@ def test_it_runs_as_a_module() -> None:
 
 
 REFUSED = {
-    ("run", "--task=one"): "no host was named: expected --host=NAME",
+    ("run", "--task=one"): "no host is named: expected --host=NAME",
     ("run", "--host=local"): "no task was named and there are several: one, two",
     ("run", "--host=local", "--task=one", "--gpus=-1"): "--gpus=-1: expected a number, all, or dev",
     ("run", "--host=local", "--task=one", "--shard=a=1,2", "--shard=a=3"): "--shard: is given 2 t",
@@ -82,8 +82,13 @@ REFUSED = {
     ("run", "--host=local", "--task=on"): "unknown task 'on' (did you mean 'one'?)",
     ("run", "--host=local", "--task=one", "b=1"): "unknown parameter 'b' of task one",
     ("run", "--host=local", "--task=one,one"): "--task: one is named twice",
-    ("run", "--host=local", "--task=one", "loose"): "unexpected argument 'loose': expected name=v",
-    ("run", "--host=local", "--task=one", "--env=NOPE_NOT_SET"): "--env NOPE_NOT_SET: not set here",
+    ("run", "--host=local", "--task=one", "loose"): "unexpected argument 'loose': expected NAME=V",
+    (
+        "run",
+        "--host=local",
+        "--task=one",
+        "--env=NOPE_NOT_SET",
+    ): "--env NOPE_NOT_SET: not set in this shell",
     ("run", "--host=local", "--task=one", "a=gone.txt"): "input .*gone.txt does not exist",
     ("run", "--host=local", "--task=one", "--mlcube=/no/where"): "/no/where: no such file",
     ("run", "--host=local", "--task=one", "-Pdocker.imag=x"): "did you mean 'image'",
@@ -158,7 +163,7 @@ def test_a_platform_may_be_one_of_the_users_own(
 @pytest.mark.parametrize(
     ("platform", "expected"),
     [
-        ("again", "own.yaml:6:3: platforms.again: platform: here is a host itself"),
+        ("again", "own.yaml:6:3: platforms.again: platform: here is itself remote"),
         ("wrong", "own.yaml:9:5: platforms.wrong.--memry: unknown key (did you mean '--memory'?)"),
         ("huge", "local: --platform: unknown platform 'huge'"),
     ],

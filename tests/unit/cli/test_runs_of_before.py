@@ -10,9 +10,10 @@ from pathlib import Path
 import click
 import pytest
 
+from mlcube_remote.app.options import StartOptions
+from mlcube_remote.app.rerun import choose_jobs
 from mlcube_remote.cli.main import run
 from mlcube_remote.cli.options import Duration
-from mlcube_remote.cli.rerun import choose_again
 from mlcube_remote.errors import UsageError
 from mlcube_remote.runs.results import publish
 from mlcube_remote.runs.store import RUN, Store
@@ -51,7 +52,7 @@ def test_nobody_to_ask_is_said(command: str) -> None:
 @pytest.mark.usefixtures("_alone")
 @pytest.mark.parametrize("command", ["attach", "wait", "logs", "status", "stop", "pull"])
 def test_a_run_that_nobody_knows_is_said(command: str) -> None:
-    with pytest.raises(UsageError, match="no run 'abc' is known here, nor on the hosts"):
+    with pytest.raises(UsageError, match="no run 'abc' on this machine or on the hosts"):
         run([command, "abc"])
 
 
@@ -59,9 +60,9 @@ def test_a_run_that_nobody_knows_is_said(command: str) -> None:
 def test_an_id_that_may_mean_two_runs_is_not_guessed() -> None:
     for letter in "ab":
         remember(f"261123-190233-{letter * 16}")
-    with pytest.raises(UsageError, match="may be any of 261123-190233-b") as caught:
+    with pytest.raises(UsageError, match="is ambiguous: 261123-190233-b") as caught:
         run(["attach", "261123"])
-    assert caught.value.hint == "give more of its id"
+    assert caught.value.hint == "give more characters of its id"
 
 
 @pytest.mark.usefixtures("_alone")
@@ -105,11 +106,11 @@ def test_results_are_read_where_they_were_moved_to(
 
 @pytest.mark.usefixtures("_alone")
 def test_results_that_nobody_knows_are_told_from_those_that_are_unclear() -> None:
-    with pytest.raises(UsageError, match="no results of a run 'abc' are known here"):
+    with pytest.raises(UsageError, match="no results of a run 'abc' on this machine"):
         run(["results", "show", "abc"])
     for letter in "ab":
         with_results(f"261123-190233-{letter * 16}")
-    with pytest.raises(UsageError, match="may be any of"):
+    with pytest.raises(UsageError, match="is ambiguous"):
         run(["results", "show", "261123"])
 
 
@@ -181,16 +182,16 @@ def test_what_may_be_at_work_is_named_with_the_command_that_follows_it(
     assert run(["rerun", run_id, "--failed"]) == 123
     told = capsys.readouterr().err.splitlines()
     assert told == [
-        "not started again: a may be at work",
-        "not started again: b may be at work",
+        "not started again: a may still be running",
+        "not started again: b may still be running",
         f"  follow it:  mlcube-remote attach {run_id}",
-        "  if its host is gone for good:  the same command, with --gone=HOST",
-        "nothing to run again",
+        "  if its host is gone for good:  the same command with --gone=HOST",
+        "no job to run again",
     ]
     assert run(["rerun", run_id, "--failed", "--gone=b", "--output=json"]) == 120
     answer = capsys.readouterr()
     assert [job["host"] for job in json.loads(answer.out)["jobs"]] == ["b"]
-    assert answer.err.startswith("not started again: a may be at work\n")
+    assert answer.err.startswith("not started again: a may still be running\n")
 
 
 @pytest.mark.usefixtures("_cube")
@@ -203,14 +204,18 @@ def test_a_pool_goes_on_without_the_hosts_that_are_gone(
     sweep = ["run", "--host=both", "--task=t", "--sweep=n=1,2", "--output=json", "--retries=0"]
     assert run([*sweep, "--memory=4g"]) == 120
     run_id = json.loads(capsys.readouterr().out)["run"]
-    asked = choose_again(run_id, failed=True, hosts=(), gone=("a",))
-    kept = asked.options({"retries": None, "retry_on": (), "wait": True})
-    assert (kept["hosts"], kept["retries"], kept["memory"], kept["wait"]) == (["b"], 0, "4g", True)
-    assert not kept["retry_on"]
-    given = asked.options({"retries": 5, "retry_on": ("task",)})
-    assert (given["retries"], given["retry_on"]) == (5, ("task",))
-    with pytest.raises(UsageError, match="has no host but a, b"):
-        choose_again(run_id, failed=True, hosts=(), gone=("a,b",)).options({})
+    choice = choose_jobs(run_id, failed=True, hosts=(), gone=("a",), warn=pytest.fail)
+    kept = choice.options(StartOptions(wait=True), reconnect_timeout=1.0)
+    assert (kept.hosts.names, kept.sweep.retries, kept.container.memory) == (("b",), 0, "4g")
+    assert kept.start.wait
+    assert not kept.sweep.retry_on
+    given = choice.options(
+        StartOptions(), reconnect_timeout=1.0, retries=5, retry_on=("task",)
+    ).sweep
+    assert (given.retries, given.retry_on) == (5, ("task",))
+    lost = choose_jobs(run_id, failed=True, hosts=(), gone=("a,b",), warn=pytest.fail)
+    with pytest.raises(UsageError, match="has no other host than a, b"):
+        lost.options(StartOptions(), reconnect_timeout=1.0)
 
 
 @pytest.mark.usefixtures("_cube")
@@ -230,14 +235,14 @@ def test_a_rerun_that_cannot_be_is_refused(
     with pytest.raises(UsageError, match="b"):
         run(["rerun", run_id, "--failed"])
     remember("261123-190233-" + "c" * 16)
-    with pytest.raises(UsageError, match="did not write its arguments down"):
+    with pytest.raises(UsageError, match="did not record its arguments"):
         run(["rerun", "cccc", "--failed"])
-    with pytest.raises(UsageError, match="was begun on this machine"):
+    with pytest.raises(UsageError, match="was started on this machine"):
         run(["rerun", "nothing"])
 
 
 @pytest.mark.usefixtures("_cube")
 @pytest.mark.parametrize("option", ["--fail-fast", "--max-failures=2"])
 def test_who_does_not_stay_cannot_count_failures(option: str) -> None:
-    with pytest.raises(UsageError, match="nobody stays to see how many jobs fail"):
+    with pytest.raises(UsageError, match="--detach cannot be combined with"):
         run(["run", "--host=both", "--task=t", "--detach", option])

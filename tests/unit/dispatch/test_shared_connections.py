@@ -8,13 +8,13 @@ from collections.abc import Callable
 import attrs
 import pytest
 
-from mlcube_remote.dispatch.journal import Journal
-from mlcube_remote.dispatch.line import Line
-from mlcube_remote.dispatch.run import Run
+from mlcube_remote.dispatch.connections import ConnectionPool
+from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.errors import StateUnknownError, TransferError, UnreachableError
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.transport.base import Connection, Reply
 from mlcube_remote.transport.fake import FakeConnection
+from mlcube_remote.transport.reconnecting import ReconnectingConnection
 
 GPU, CPU = Host(name="gpu"), Host(name="cpu")
 ALIVE = Reply(0, b"boot", b"")
@@ -39,8 +39,13 @@ def dials() -> Dials:
 
 
 @pytest.fixture
-def run(dials: Dials) -> Run:
-    return Run(connect=dials, sink=lambda _: None, keeps=True)
+def run(dials: Dials) -> RunContext:
+    return RunContext(connect=dials, sink=lambda _: None, keeps=True)
+
+
+@pytest.fixture
+def pool(run: RunContext) -> ConnectionPool:
+    return run.connections
 
 
 def note(_: str) -> None:
@@ -48,66 +53,75 @@ def note(_: str) -> None:
 
 
 def test_each_job_has_one_for_itself_and_the_next_one_takes_what_is_left(
-    run: Run, dials: Dials
+    pool: ConnectionPool, dials: Dials
 ) -> None:
-    first, second = run.connection(GPU, note), run.connection(GPU, note)
+    first, second = pool.take(GPU, note), pool.take(GPU, note)
     assert first is not second
-    run.keep(first)
-    assert run.connection(CPU, note) is not first
-    assert run.connection(GPU, note) is first
-    assert run.connection(GPU, note) is not first
+    pool.give_back(first)
+    assert pool.take(CPU, note) is not first
+    assert pool.take(GPU, note) is first
+    assert pool.take(GPU, note) is not first
     assert not any(each.is_closed for each in dials.made)
 
 
-def test_one_that_has_died_meanwhile_is_dialled_anew(run: Run, dials: Dials) -> None:
+def test_one_that_has_died_meanwhile_is_dialled_anew(pool: ConnectionPool, dials: Dials) -> None:
     """Else a job would wait for its host's return, where it could go to another one."""
     left = FakeConnection("gpu")
     left.answer("mlcr_print_boot_id", StateUnknownError("gpu", "connection lost"))
-    run.keep(left)
-    assert run.connection(GPU, note) is dials.made[0]
+    pool.give_back(left)
+    assert pool.take(GPU, note) is dials.made[0]
     assert left.is_closed
 
     def down(*_: object) -> Connection:
         raise UnreachableError("gpu", "no route")
 
-    run.connect = down
-    run.keep(left)
+    pool.connect = down
+    pool.give_back(left)
     with pytest.raises(UnreachableError):
-        run.connection(GPU, note)
+        pool.take(GPU, note)
 
 
-@pytest.mark.parametrize("end", ["stop", "leave", "hang_up"])
-def test_nothing_is_kept_for_jobs_that_will_not_come(run: Run, dials: Dials, end: str) -> None:
-    kept = run.connection(GPU, note)
-    used = run.connection(GPU, note)
-    run.keep(kept)
-    getattr(run, end)()
-    run.keep(used)
-    run.hang_up()
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda run: run.interrupts.stop(),
+        lambda run: run.interrupts.detach(),
+        lambda run: run.connections.close(),
+    ],
+    ids=["stop", "detach", "close"],
+)
+def test_nothing_is_kept_for_jobs_that_will_not_come(
+    run: RunContext, pool: ConnectionPool, dials: Dials, end: Callable[[RunContext], None]
+) -> None:
+    kept = pool.take(GPU, note)
+    used = pool.take(GPU, note)
+    pool.give_back(kept)
+    end(run)
+    pool.give_back(used)
+    pool.close()
     assert all(each.is_closed for each in dials.made)
 
 
 def test_where_each_host_has_one_job_its_connection_is_closed_at_once(dials: Dials) -> None:
-    run = Run(connect=dials, sink=lambda _: None)
-    run.keep(run.connection(GPU, note))
+    pool = RunContext(connect=dials, sink=lambda _: None).connections
+    pool.give_back(pool.take(GPU, note))
     assert dials.made[0].is_closed
 
 
-def line_on(connection: Connection) -> Line:
-    journal = Journal(host="gpu", began=0.0, sink=lambda _: None)
-    return Line(connection=connection, dial=lambda: connection, journal=journal)
+def reconnecting(connection: Connection) -> ReconnectingConnection:
+    return ReconnectingConnection(current=connection, dial=lambda: connection)
 
 
-def test_a_job_that_went_wrong_leaves_no_connection(run: Run, dials: Dials) -> None:
+def test_a_job_that_went_wrong_leaves_no_connection(pool: ConnectionPool, dials: Dials) -> None:
     with (
         pytest.raises(TransferError),
-        line_on(run.connection(GPU, note)).until_done(run.keep),
+        reconnecting(pool.take(GPU, note)).until_done(pool.give_back),
     ):
         raise TransferError("gpu", "it broke off")
-    line = line_on(run.connection(GPU, note))
-    with line.until_done(run.keep):
+    line = reconnecting(pool.take(GPU, note))
+    with line.until_done(pool.give_back):
         line.close()  # as an interrupt does, while the job ends well
     assert [each.is_closed for each in dials.made] == [True, True]
-    with line_on(run.connection(GPU, note)).until_done(run.keep):
+    with reconnecting(pool.take(GPU, note)).until_done(pool.give_back):
         pass
-    assert run.connection(GPU, note) is dials.made[2]
+    assert pool.take(GPU, note) is dials.made[2]

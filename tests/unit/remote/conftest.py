@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 
 from mlcube_remote.remote import definitions, supervisor
 from mlcube_remote.transport.quoting import quote_words, render_call
+from tests.support.waiting import wait_for
 
 SHELLS = {"dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", "sh"]}
 
@@ -106,14 +106,6 @@ def state(call: Call, job: Path) -> str:
 def verdict(call: Call, job: Path, number: int = 1) -> dict[str, str]:
     """Return how a task stands."""
     return dict(facts(call("mlcr_report_task", str(job), str(number))))
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
-    """Wait until something is so."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.fixture

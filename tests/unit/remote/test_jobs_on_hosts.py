@@ -15,6 +15,7 @@ import pytest
 
 from mlcube_remote.remote import library
 from mlcube_remote.transport.quoting import quote_words, render_call
+from tests.support.waiting import wait_for
 from tests.unit.remote.conftest import (
     Call,
     Completed,
@@ -25,7 +26,6 @@ from tests.unit.remote.conftest import (
     reserve,
     state,
     verdict,
-    wait_for,
 )
 
 

@@ -13,7 +13,8 @@ import pytest
 
 from mlcube_remote.remote import library
 from mlcube_remote.transport.quoting import quote_words
-from tests.unit.remote.conftest import Call, launch, records, reserve, wait_for
+from tests.support.waiting import wait_for
+from tests.unit.remote.conftest import Call, launch, records, reserve
 
 NVIDIA_SMI = r"""#!/bin/sh
 # NVIDIA's program, whose answers are in files beside this script.

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.remote.conftest import Call, facts, kill_supervisor, launch, state, wait_for
+from tests.support.waiting import wait_for
+from tests.unit.remote.conftest import Call, facts, kill_supervisor, launch, state
 
 OURS = f"abc123 run1 {os.getuid()}\n"
 FOREIGN = {"run": f"abc123 run2 {os.getuid()}\n", "user": "abc123 run1 4321\n", "none": "abc123\n"}

@@ -11,7 +11,8 @@ import attrs
 import pytest
 
 from mlcube_remote.transport.quoting import quote_words
-from tests.unit.remote.conftest import Call, Completed, launch, verdict, wait_for
+from tests.support.waiting import wait_for
+from tests.unit.remote.conftest import Call, Completed, launch, verdict
 
 ENGINE = """#!/bin/sh
 # Stands for an engine: "info" tells whether it runs without privileges.

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from mlcube_remote.transport.quoting import quote_words
-from tests.unit.remote.conftest import Call, facts, launch, state, verdict, wait_for
+from tests.support.waiting import wait_for
+from tests.unit.remote.conftest import Call, facts, launch, state, verdict
 
 
 def test_a_probe_prepares_the_root_and_tells_what_the_host_is(call: Call, tmp_path: Path) -> None:

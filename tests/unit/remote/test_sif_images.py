@@ -13,7 +13,8 @@ from pathlib import Path
 import attrs
 import pytest
 
-from tests.unit.remote.conftest import Call, Completed, wait_for
+from tests.support.waiting import wait_for
+from tests.unit.remote.conftest import Call, Completed
 
 ENGINE = r"""#!/bin/sh
 # Stands for Singularity: "build OPTIONS IMAGE SOURCE" writes the image in two halves.

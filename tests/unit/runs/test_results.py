@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from mlcube_remote.dispatch.events import JobFinished, Level, Note
-from mlcube_remote.dispatch.index import Indexer
-from mlcube_remote.dispatch.outcome import JobOutcome, Status
+from mlcube_remote.events.model import JobFinished, Level, Note
+from mlcube_remote.events.outcome import JobOutcome, Status
+from mlcube_remote.jobs.results_index import ResultsIndexer
 from mlcube_remote.runs.results import VERSION, compile_index, home_of, publish, read_index
 from mlcube_remote.runs.store import RUN, RecordError, Store
 
@@ -171,7 +171,7 @@ def finished(host: str) -> JobFinished:
 
 def test_the_index_appears_with_the_first_job_that_ends(store: Store, home: Path) -> None:
     begin(store, home, "a", "b")
-    indexer = Indexer(store=store, run_id=RUN_ID, home=home)
+    indexer = ResultsIndexer(store=store, run_id=RUN_ID, home=home)
     indexer.handle(Note(host="a", at=0.0, level=Level.INFO, text="x"))
     assert not home.exists()
     end(store, "a", home)
@@ -187,7 +187,7 @@ def test_the_index_appears_with_the_first_job_that_ends(store: Store, home: Path
 
 def test_an_index_that_cannot_be_written_ends_no_run(store: Store, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    indexer = Indexer(store=store, run_id=RUN_ID, home=tmp_path / "file" / "x")
+    indexer = ResultsIndexer(store=store, run_id=RUN_ID, home=tmp_path / "file" / "x")
     indexer.handle(finished("a"))
     indexer.write()
     assert len(indexer.problems) == 1

@@ -13,15 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlcube_remote.dispatch.events import (
-    Event,
-    JobFinished,
-    JobMoved,
-    Output,
-    Stage,
-    StageFinished,
-)
-from mlcube_remote.dispatch.outcome import JobOutcome, PulledOutput, Status, TaskOutcome
 from mlcube_remote.errors import (
     GivenUpError,
     HostError,
@@ -29,6 +20,15 @@ from mlcube_remote.errors import (
     TransferError,
     UnreachableError,
 )
+from mlcube_remote.events.model import (
+    Event,
+    JobFinished,
+    JobRetried,
+    Output,
+    Stage,
+    StageFinished,
+)
+from mlcube_remote.events.outcome import JobOutcome, PulledOutput, Status, TaskOutcome
 from mlcube_remote.inventory.ranges import expand, split_commas
 from mlcube_remote.transport.base import Stream
 from mlcube_remote.ui import gather
@@ -310,7 +310,7 @@ def test_each_stream_is_compared_by_itself() -> None:
 
 
 def test_a_job_that_is_done_again_is_shown_as_of_its_last_time() -> None:
-    moved = JobMoved(host="h1", job="01", at=0.0, reason="lost")
+    moved = JobRetried(host="h1", job="01", at=0.0, reason="lost")
     first = Output(
         host="h1", job="01", at=0.0, stage=Stage.RUN, task="t", stream=Stream.STDOUT, data=b"x\n"
     )

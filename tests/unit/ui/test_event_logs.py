@@ -16,10 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlcube_remote.dispatch.events import (
+from mlcube_remote.errors import HostUnfitError, StateUnknownError, TransferError, UnreachableError
+from mlcube_remote.events.model import (
     Event,
     JobFinished,
-    JobMoved,
+    JobRetried,
     Level,
     Note,
     Output,
@@ -28,8 +29,7 @@ from mlcube_remote.dispatch.events import (
     StageProgress,
     StageStarted,
 )
-from mlcube_remote.dispatch.outcome import JobOutcome, Status, TaskOutcome
-from mlcube_remote.errors import HostUnfitError, StateUnknownError, TransferError, UnreachableError
+from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
 from mlcube_remote.transport.base import Stream
 from mlcube_remote.ui.eventlog import FIELDS, RUN_FIELDS, VERSION, EventLog
 from mlcube_remote.ui.junit import LAST, Tails, write_junit
@@ -60,7 +60,7 @@ EVERY_EVENT: tuple[Event, ...] = (
     StageFinished(host="a", at=0.7, stage=Stage.SYNC, seconds=0.2, detail="3 files"),
     said(b"hello\n"),
     Note(host="a", at=1.5, level=Level.WARNING, text="odd"),
-    JobMoved(host="a", job="07", at=1.6, reason="lost"),
+    JobRetried(host="a", job="07", at=1.6, reason="lost"),
     JobFinished(host="a", at=2.0, outcome=outcome()),
 )
 

@@ -12,10 +12,10 @@ from collections.abc import Iterable
 
 import pytest
 
-from mlcube_remote.dispatch.events import (
+from mlcube_remote.events.model import (
     Event,
     JobFinished,
-    JobMoved,
+    JobRetried,
     Level,
     Note,
     Output,
@@ -24,7 +24,7 @@ from mlcube_remote.dispatch.events import (
     StageProgress,
     StageStarted,
 )
-from mlcube_remote.dispatch.outcome import JobOutcome, Status
+from mlcube_remote.events.outcome import JobOutcome, Status
 from mlcube_remote.transport.base import Stream
 from mlcube_remote.ui.live import LiveReporter
 from mlcube_remote.ui.plain import PlainReporter
@@ -113,7 +113,7 @@ def test_stages_are_lines_on_standard_error() -> None:
 
 
 def test_jobs_of_a_sweep_are_named_with_their_hosts() -> None:
-    moved = JobMoved(host="a", job="07", at=0.0, reason="not reachable")
+    moved = JobRetried(host="a", job="07", at=0.0, reason="not reachable")
     out, err = plain([said(b"x", job="07"), moved, said(b"y\n", "b", job="07")], "07", "08")
     assert out == b"07@a | x\n07@b | y\n", "what one host began does not run on in the other's"
     assert err == b"warning: 07@a: not reachable; to be done again\n"
@@ -237,7 +237,7 @@ def test_a_terminal_shows_where_the_jobs_of_a_sweep_are() -> None:
     text = live(
         [
             StageStarted(**about, at=0.0, stage=Stage.CONNECT),
-            JobMoved(**about, at=0.0, reason="not reachable"),
+            JobRetried(**about, at=0.0, reason="not reachable"),
             StageStarted(host="b", job="07", at=0.0, stage=Stage.RUN, task="train"),
             said(b"epoch 1\n", "b", job="07"),
         ],

@@ -17,16 +17,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlcube_remote.dispatch.checkup import Check, Checkup
-from mlcube_remote.dispatch.outcome import JobOutcome, PulledOutput, Status, TaskOutcome
 from mlcube_remote.errors import UnreachableError, UsageError
+from mlcube_remote.events.outcome import JobOutcome, PulledOutput, Status, TaskOutcome
+from mlcube_remote.facts.check import CheckResult, HostCheck
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.inventory.load import load
 from mlcube_remote.inventory.model import LOCAL_HOST, Host
+from mlcube_remote.plan.planned_task import PlannedTask
 from mlcube_remote.secret import Secret
 from mlcube_remote.ui import hosts
 from mlcube_remote.ui.document import dump, run_document
-from mlcube_remote.ui.dryrun import PlannedTask, command_line, dry_run_document, dry_run_text
+from mlcube_remote.ui.dryrun import command_line, dry_run_document, dry_run_text
 from mlcube_remote.ui.errors import print_error, report_crash
 from mlcube_remote.ui.summary import print_summary, summary
 from mlcube_remote.ui.text import MAX_LINE, LineAssembler, sanitise
@@ -359,9 +360,13 @@ def test_settings_of_a_host_are_shown_as_they_are_written() -> None:
 
 
 def test_a_checkup_tells_what_to_type() -> None:
-    failed = Check(name="engine", passed=False, detail="missing", hint="apt install\nthen again")
-    checkup = Checkup(
-        host="h", checks=(Check(name="rsync", passed=True, detail="3.2.7"), failed), exit_code=122
+    failed = CheckResult(
+        name="engine", passed=False, detail="missing", hint="apt install\nthen again"
+    )
+    checkup = HostCheck(
+        host="h",
+        checks=(CheckResult(name="rsync", passed=True, detail="3.2.7"), failed),
+        exit_code=122,
     )
     assert hosts.checkup_text([checkup]).splitlines() == [
         "h: NOT READY",

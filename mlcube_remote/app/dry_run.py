@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What would be done, without a login: the commands of every host and task."""
+
+from __future__ import annotations
+
+from mlcube_remote.errors import PlanError
+from mlcube_remote.files.upload import upload_size, upload_trees
+from mlcube_remote.plan import requirements as require
+from mlcube_remote.plan.assignment import make_jobs
+from mlcube_remote.plan.job import JobSpec, RunRequest
+from mlcube_remote.plan.job_plan import JobPlan, plan_placed
+from mlcube_remote.plan.placed_job import place_job, uploads
+from mlcube_remote.plan.plan import check_jobs
+from mlcube_remote.plan.planned_task import PlannedTask
+from mlcube_remote.platforms import CONTAINER_ENGINES
+
+
+def dry_run(request: RunRequest) -> tuple[tuple[PlannedTask, ...], dict[str, tuple[str, ...]]]:
+    """Plan a request and say what it comes to.
+
+    Returns:
+        One entry per host and task, in order (one per host where only images are made ready), and
+        notes per host: what would be sent, warnings, and why the request would be refused, though
+        its commands are known.
+
+    Raises:
+        PlanError: Something does not fit together, or an input of this machine is missing: without
+            it neither what is sent is known, nor whether it is a file.
+        CubeError: mlcube.yaml asks for something that cannot be honoured.
+    """
+    planned: list[PlannedTask] = []
+    notes: dict[str, tuple[str, ...]] = {}
+    transfers: dict[str, tuple[str, ...]] = {}
+    jobs = make_jobs(request)
+    placed = [place_job(job) for job in jobs]
+    if not request.configure_only:
+        for job in placed:
+            require.check_inputs(job, only_sent=True)
+        for job in placed:
+            require.check_types_known(job)
+    refusal = _refusal(request, jobs)
+    for job in placed:
+        plan = plan_placed(job, None)
+        mine = [_planned_image(plan)] if request.configure_only else _planned_tasks(plan)
+        planned += mine
+        commands = [plan.image] if request.configure_only else [t.commands for t in plan.tasks]
+        warnings = [warning for each in commands for warning in each.warnings]
+        host = plan.spec.host.name
+        if host not in transfers:  # jobs of one host share what is sent
+            transfers[host] = _transfers(plan)
+        notes[plan.spec.label] = (*transfers[host], *_assumptions(plan), *warnings, *refusal)
+    return tuple(planned), notes
+
+
+def _planned_image(plan: JobPlan) -> PlannedTask:
+    spec = plan.spec
+    return PlannedTask(
+        host=spec.host.name, platform=spec.platform, task=None, configure=plan.image.configure
+    )
+
+
+def _planned_tasks(plan: JobPlan) -> list[PlannedTask]:
+    return [
+        PlannedTask(
+            host=plan.spec.host.name,
+            job=plan.spec.own_name,
+            platform=plan.spec.platform,
+            task=task.name,
+            configure=task.commands.configure,
+            run=task.commands.run,
+            creates=task.commands.creates,
+            launch=task.launch,
+        )
+        for task in plan.tasks
+    ]
+
+
+def _refusal(request: RunRequest, jobs: tuple[JobSpec, ...]) -> tuple[str, ...]:
+    try:
+        check_jobs(request, jobs)
+    except PlanError as problem:
+        return (f"would be refused: {problem}",)
+    return ()
+
+
+def _assumptions(plan: JobPlan) -> tuple[str, ...]:
+    """Return what is shown although only the host can tell."""
+    inputs = {} if plan.spec.request.configure_only else plan.assumed_kinds
+    words = {"d": "directory", "f": "file"}
+    notes = [
+        f"{path} is shown as a {words[kind]}: whether it is one is asked of the host"
+        for path, kind in inputs.items()
+    ]
+    if plan.host_recipe:
+        instead = "pulled" if plan.spec.platform in CONTAINER_ENGINES else "not made"
+        notes.append(
+            f"the image is shown as built from {plan.host_recipe}: it is {instead} where the host "
+            "lacks that"
+        )
+    return tuple(notes)
+
+
+def _transfers(plan: JobPlan) -> tuple[str, ...]:
+    if plan.spec.host.is_local:
+        return ()
+    return tuple(
+        f"sync {tree.local} to {tree.remote} ({upload_size(tree)} at the most)"
+        for tree in upload_trees(plan.spec.request.cube, uploads(plan), plan.paths)
+    )

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Work on the jobs of a run while an observer follows: the frame of every command with jobs."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import attrs
+
+from mlcube_remote.app.observer import Observe, Observer
+from mlcube_remote.app.options import DEFAULT_RECONNECT_TIMEOUT, StartOptions
+from mlcube_remote.dispatch.connections import Connect
+from mlcube_remote.dispatch.run_context import RunContext
+from mlcube_remote.events.model import Event, EventSink
+from mlcube_remote.events.outcome import JobOutcome
+from mlcube_remote.jobs.results_index import ResultsIndexer
+from mlcube_remote.runs.store import Store
+from mlcube_remote.scheduling.failure_limit import FailureLimit
+from mlcube_remote.scheduling.fanout import Decide
+
+Work = Callable[[RunContext, Decide], tuple[JobOutcome, ...]]
+"""Works on all jobs, given what they share and what an interrupt does."""
+
+
+@attrs.frozen(kw_only=True)
+class Execution:
+    """The jobs of one command, and what they need."""
+
+    run_id: str
+    jobs: tuple[str, ...]
+    """Names of the jobs."""
+    connect: Connect
+    store: Store | None
+    """This machine's records; ``None``: nothing is recorded."""
+    results: Path | None = None
+    """Directory for the index of the run's results; ``None``: there is none."""
+    shares_hosts: bool = False
+    """Whether a host has several jobs, so that connections are kept for the next one."""
+    start: StartOptions = StartOptions()
+    reconnect_timeout: float = DEFAULT_RECONNECT_TIMEOUT
+
+
+def execute(execution: Execution, work: Work, observe: Observe) -> tuple[JobOutcome, ...]:
+    """Do the work, report its events, and return the outcome of each job."""
+    with contextlib.ExitStack() as stack:
+        observer = stack.enter_context(observe(execution.run_id, execution.jobs))
+        sinks: list[EventSink] = [observer.handle]
+        if execution.store is not None and execution.results is not None:
+            index = _index_results(execution.run_id, execution.store, execution.results, observer)
+            sinks.append(stack.enter_context(index))
+        run = RunContext(
+            connect=execution.connect,
+            sink=lambda event: _emit(sinks, event),
+            store=execution.store,
+            detach=execution.start.detach,
+            wait=execution.start.wait,
+            keeps=execution.shares_hosts,
+            reconnect_timeout=execution.reconnect_timeout,
+        )
+        stack.callback(run.connections.close)
+        if most := execution.start.max_failures:
+            sinks.append(FailureLimit(run=run, most=most, jobs=len(execution.jobs)).handle)
+        outcomes = work(run, observer.decide)
+        observer.finish(outcomes, time.monotonic() - run.began)
+        return outcomes
+
+
+def _emit(sinks: Sequence[EventSink], event: Event) -> None:
+    for sink in sinks:
+        sink(event)
+
+
+@contextlib.contextmanager
+def _index_results(
+    run_id: str, store: Store, results: Path, observer: Observer
+) -> Iterator[EventSink]:
+    """Keep the index of the results up to date during the block."""
+    indexer = ResultsIndexer(store=store, run_id=run_id, home=results)
+    try:
+        yield indexer.handle
+    finally:
+        indexer.write()
+        for problem in indexer.problems:
+            observer.warn(problem)

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands on the jobs of an earlier run: ``attach``, ``logs``, ``status``, ``stop``, ``pull``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import attrs
+
+from mlcube_remote.app.execute import Execution, execute
+from mlcube_remote.app.hosts import Logins, known_hosts, open_inventory, select_hosts
+from mlcube_remote.app.observer import Observe, RunReport, Warn
+from mlcube_remote.app.options import (
+    DEFAULT_PARALLEL,
+    DEFAULT_RECONNECT_TIMEOUT,
+    Credentials,
+    HostOptions,
+)
+from mlcube_remote.dispatch.attach import AttachOptions, attach_job
+from mlcube_remote.dispatch.run_context import RunContext
+from mlcube_remote.errors import UsageError
+from mlcube_remote.events.outcome import JobOutcome
+from mlcube_remote.jobs.lookup import (
+    RecordedJob,
+    RecordedRun,
+    find_on_hosts,
+    find_run_id,
+    load_recorded,
+    recorded_hosts,
+    recorded_inventory,
+)
+from mlcube_remote.jobs.query import query_all
+from mlcube_remote.runs.store import Store
+from mlcube_remote.scheduling.fanout import Decide, run_all
+
+
+@attrs.frozen(kw_only=True)
+class FoundRun:
+    """A run, and how to log in to its hosts."""
+
+    run: RecordedRun
+    logins: Logins
+
+    @property
+    def seen(self) -> int:
+        """Number of jobs that this machine has followed to their end."""
+        return sum(job.is_seen for job in self.run.jobs)
+
+
+def find_run(
+    text: str, hosts: HostOptions, credentials: Callable[[], Credentials], warn: Warn
+) -> FoundRun:
+    """Find the run that ``text`` means: in this machine's records, or else on the hosts.
+
+    Args:
+        text: A run's id, or enough of its start or end.
+        hosts: Only jobs on these hosts, if any are named.
+        credentials: Returns what the user types to log in; called once.
+        warn: Shows warnings about records.
+
+    Raises:
+        UsageError: There is no such run, or there are several.
+    """
+    store = Store()
+    run_id = find_run_id(text, store)
+    file = hosts.inventory or (None if run_id is None else recorded_inventory(run_id, store))
+    inventory = open_inventory(file)
+    logins = Logins(inventory=inventory, credentials=credentials())
+    if run_id is not None:
+        chosen = select_hosts(inventory, hosts.names or recorded_hosts(run_id, store))
+        run = load_recorded(run_id, store, chosen)
+    else:
+        chosen = (
+            select_hosts(inventory, hosts.names) if hosts.names else known_hosts(inventory, warn)
+        )
+        answers = query_all(chosen, logins.connect, everything=True)
+        run = find_on_hosts(text, answers, lambda name: Path.cwd() / "results" / name)
+    if not run.jobs:
+        raise UsageError(
+            f"run {run.run_id} has no job on {', '.join(hosts.names)}",
+            hint=f"mlcube-remote status {run.run_id}",
+        )
+    return FoundRun(run=run, logins=logins)
+
+
+def on_each_job(
+    found: FoundRun,
+    work: Callable[[RecordedJob, RunContext], JobOutcome],
+    observe: Observe,
+    *,
+    is_recorded: bool = True,
+    reconnect_timeout: float = DEFAULT_RECONNECT_TIMEOUT,
+) -> RunReport:
+    """Do something with each job of a run, and return the outcomes.
+
+    Args:
+        found: The run.
+        work: Does it with one job.
+        observe: Opens the observer of the jobs.
+        is_recorded: Whether to record the outcomes on this machine.
+        reconnect_timeout: Seconds after which reconnecting to a host is abandoned.
+    """
+    run = found.run
+    execution = Execution(
+        run_id=run.run_id,
+        jobs=tuple(job.name for job in run.jobs),
+        connect=found.logins.connect,
+        store=Store() if is_recorded else None,
+        results=run.results,
+        shares_hosts=run.shares_hosts,
+        reconnect_timeout=reconnect_timeout,
+    )
+
+    def work_on_all(context: RunContext, decide: Decide) -> tuple[JobOutcome, ...]:
+        pieces = [partial(work, job, context) for job in run.jobs]
+        return run_all(pieces, context, parallel=DEFAULT_PARALLEL, decide=decide)
+
+    return RunReport(run_id=run.run_id, outcomes=execute(execution, work_on_all, observe))
+
+
+def follow_run(
+    found: FoundRun,
+    how: AttachOptions,
+    observe: Observe,
+    *,
+    reconnect_timeout: float = DEFAULT_RECONNECT_TIMEOUT,
+) -> RunReport:
+    """Follow the jobs of a run, and pull their outputs if ``how`` says so."""
+
+    def work(job: RecordedJob, context: RunContext) -> JobOutcome:
+        return attach_job(job, how, context)
+
+    return on_each_job(
+        found, work, observe, is_recorded=how.pulls, reconnect_timeout=reconnect_timeout
+    )

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turn options into a request: read the cube and the inventory, and check what they say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import attrs
+
+from mlcube_remote.app.hosts import open_inventory, select_hosts
+from mlcube_remote.app.options import RunOptions, SweepOptions
+from mlcube_remote.commands.model import Options
+from mlcube_remote.cube import system
+from mlcube_remote.cube.load import load, select_tasks
+from mlcube_remote.cube.system import REMOTE, SystemSettings
+from mlcube_remote.errors import UsageError
+from mlcube_remote.inventory.model import Inventory
+from mlcube_remote.plan.gpu_requests import check_gpus_option
+from mlcube_remote.plan.job import RunRequest
+from mlcube_remote.plan.sweep_points import SweepPoint, parse_shard, parse_sweep
+from mlcube_remote.plan.trials import make_trials
+from mlcube_remote.runs.ids import is_run_id, new_run_id
+from mlcube_remote.secret import Secret
+
+
+def make_request(options: RunOptions) -> tuple[RunRequest, Inventory]:
+    """Return the request that the options describe. No host is asked.
+
+    Raises:
+        UsageError: An option, or a file that it names, is wrong.
+    """
+    start = options.start
+    if start.detach and start.max_failures:
+        raise UsageError(
+            "--detach cannot be combined with --fail-fast or --max-failures",
+            hint="omit them, or omit --detach: the client must keep running to count failures",
+        )
+    check_gpus_option(options.container.gpus)
+    settings = system.load()
+    options = _follow_remote_platform(options, settings)
+    names = split_names(options.tasks)
+    cube = load(
+        options.cube.path,
+        overrides=options.cube.overrides,
+        task_args=split_parameters(options.parameters),
+        tasks=names,
+        workspace=options.cube.workspace,
+    )
+    inventory = open_inventory(options.hosts.inventory, options.cube.path)
+    first = tuple(cube.tasks)[: 1 if options.configure_only else 0]
+    tasks = tuple(task.name for task in select_tasks(cube, names or first))
+    hosts = select_hosts(inventory, options.hosts.names, options.hosts.where)
+    points = _sweep_points(options.sweep, options.parameters, len(hosts))
+    request = RunRequest(
+        cube=cube,
+        hosts=hosts,
+        tasks=tasks,
+        run_id=_run_id(options.run_id),
+        platform=options.container.platform,
+        system=settings,
+        options=_engine_options(options),
+        env=_read_environment(options.container.env),
+        trust_cube=options.container.trust_cube,
+        configure_only=options.configure_only,
+        inventory=None if inventory.path is None else str(inventory.path.absolute()),
+        timeout=None if options.timeout is None else max(1, round(options.timeout)),
+        again=options.attempts,
+        trials=make_trials(cube, points, tasks),
+        detach=start.detach,
+    )
+    return request, inventory
+
+
+def _engine_options(options: RunOptions) -> Options:
+    container = options.container
+    return Options(
+        gpus=container.gpus,
+        network=container.network,
+        memory=container.memory,
+        cpu=container.cpu,
+        security=container.security,
+        mount=container.mount,
+    )
+
+
+def _follow_remote_platform(options: RunOptions, settings: SystemSettings) -> RunOptions:
+    """Fill in host and inventory of a platform with ``runner: remote`` in ``~/mlcube.yaml``.
+
+    Options of the command line win.
+
+    Raises:
+        UsageError: The platform is wrong, or its own platform is remote too.
+    """
+    name = options.container.platform
+    found = settings.platform(name) if name else None
+    if found is None or found.platform != REMOTE:
+        return options
+    engine = found.settings.get("platform")
+    inner = settings.platform(engine) if engine else None
+    if inner is not None and inner.platform == REMOTE:
+        raise UsageError(
+            f"{found.where}: platforms.{found.name}: platform: {engine} is itself remote",
+            hint="expected docker, podman, singularity, apptainer, or a platform of one of these",
+        )
+    host = found.settings.get("host")
+    hosts = attrs.evolve(
+        options.hosts,
+        names=options.hosts.names or ((host,) if host else ()),
+        inventory=options.hosts.inventory or found.settings.get("inventory"),
+    )
+    container = attrs.evolve(options.container, platform=engine)
+    return attrs.evolve(options, hosts=hosts, container=container)
+
+
+def _sweep_points(
+    sweep: SweepOptions, parameters: Iterable[str], hosts: int
+) -> tuple[SweepPoint, ...]:
+    """Return the points of a sweep or shards; empty if neither is asked.
+
+    Raises:
+        UsageError: An option, or the sweep file, is wrong.
+    """
+    if not sweep.is_pool:
+        return ()
+    if sweep.shard and (sweep.axes or sweep.file):
+        raise UsageError("--shard and --sweep: expected one of them")
+    if sweep.shard:
+        points = parse_shard(sweep.shard, hosts)
+    else:
+        points = parse_sweep(sweep.axes, Path(sweep.file) if sweep.file else None)
+    twice = sorted(split_parameters(parameters).keys() & points[0].values.keys())
+    if twice:
+        raise UsageError(f"{twice[0]}: has a value, and is swept too")
+    return points
+
+
+def _run_id(given: str | None) -> str:
+    if given is None:
+        return new_run_id()
+    if not is_run_id(given):
+        raise UsageError(
+            f"--run-id={given}: not a run id",
+            hint=f"expected an id such as {new_run_id()}; mlcube-remote ps --all lists them",
+        )
+    return given
+
+
+def split_names(values: Iterable[str]) -> tuple[str, ...]:
+    """Split the ``a,b`` of a repeatable option into names.
+
+    Raises:
+        UsageError: A name occurs twice.
+    """
+    names = tuple(name.strip() for value in values for name in value.split(",") if name.strip())
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError(f"--task: {', '.join(twice)} is named twice")
+    return names
+
+
+def split_parameters(arguments: Iterable[str]) -> dict[str, str]:
+    """Split ``NAME=VALUE`` arguments.
+
+    Raises:
+        UsageError: One has no name, or no ``=``.
+    """
+    result: dict[str, str] = {}
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if not equals or not name:
+            raise UsageError(
+                f"unexpected argument {argument!r}: expected NAME=VALUE",
+                hint="options of mlcube-remote start with --; a task is named with --task=NAME",
+            )
+        result[name] = value
+    return result
+
+
+def _read_environment(names: Iterable[str]) -> dict[str, Secret]:
+    """Return the variables that ``--env`` names, from this process.
+
+    Raises:
+        UsageError: A name contains a value, or the variable is not set.
+    """
+    result: dict[str, Secret] = {}
+    for name in names:
+        if "=" in name:
+            variable = name.partition("=")[0]
+            raise UsageError(
+                f"--env {variable}=…: every user can see a value on the command line",
+                hint=f"export {variable} first, then --env {variable}",
+            )
+        if name not in os.environ:
+            raise UsageError(f"--env {name}: not set in this shell", hint=f"export {name}=… first")
+        result[name] = Secret(os.environ[name])
+    return result

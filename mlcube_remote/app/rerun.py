@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``rerun``: run jobs of an earlier run again, with the options that it was started with."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Collection, Iterable, Iterator
+
+import attrs
+
+from mlcube_remote.app.observer import Warn
+from mlcube_remote.app.options import HostOptions, RunOptions, StartOptions
+from mlcube_remote.app.record import read_options
+from mlcube_remote.app.rerun_selection import RerunSelection, select_jobs
+from mlcube_remote.errors import UsageError
+from mlcube_remote.inventory.ranges import expand, split_all
+from mlcube_remote.jobs.lookup import find_run_id, load_arguments
+from mlcube_remote.runs.results import compile_index
+from mlcube_remote.runs.store import Store
+
+
+@attrs.frozen(kw_only=True)
+class RerunChoice:
+    """Which jobs of a run to run again, and the options that it was started with."""
+
+    run_id: str
+    folder: str
+    """The directory that paths in the options are relative to."""
+    recorded: RunOptions
+    selection: RerunSelection
+    gone: frozenset[str]
+    """Hosts that are gone for good."""
+
+    def options(
+        self,
+        start: StartOptions,
+        *,
+        reconnect_timeout: float,
+        retries: int | None = None,
+        retry_on: tuple[str, ...] = (),
+    ) -> RunOptions:
+        """Return the options of the rerun.
+
+        Args:
+            start: How to start the jobs; this is not taken from the record.
+            reconnect_timeout: Seconds.
+            retries: Maximum retries per job; ``None``: as recorded.
+            retry_on: Failures after which a job is retried; empty: as recorded.
+
+        Raises:
+            UsageError: An option does not apply to this run, or no host is left.
+        """
+        recorded = self.recorded
+        is_pool = recorded.sweep.is_pool
+        if not is_pool and (retries is not None or retry_on):
+            name = "retries" if retries is not None else "retry-on"
+            raise UsageError(
+                f"--{name}: each host of run {self.run_id} has one job, which is not retried",
+                hint=f"repeat as often as necessary: mlcube-remote rerun {self.run_id} --failed",
+            )
+        # If each host has its own job, no other host can run it: the host may be a new machine.
+        names = tuple(name for name in recorded.hosts.names if not is_pool or name not in self.gone)
+        if not names:
+            raise UsageError(
+                f"--gone: run {self.run_id} has no other host than "
+                f"{', '.join(recorded.hosts.names)}",
+                hint="start a new run on other hosts: mlcube-remote run --host=NAMES …",
+            )
+        sweep = attrs.evolve(
+            recorded.sweep,
+            retries=recorded.sweep.retries if retries is None else retries,
+            retry_on=retry_on or recorded.sweep.retry_on,
+        )
+        return attrs.evolve(
+            recorded,
+            hosts=HostOptions(names=names, inventory=recorded.hosts.inventory),
+            sweep=sweep,
+            run_id=self.run_id,
+            attempts=self.selection.attempts,
+            start=start,
+            reconnect_timeout=reconnect_timeout,
+        )
+
+    @contextlib.contextmanager
+    def in_recorded_folder(self) -> Iterator[None]:
+        """Change to the directory that the recorded paths are relative to, during the block."""
+        before = os.getcwd()
+        os.chdir(self.folder)
+        try:
+            yield
+        finally:
+            os.chdir(before)
+
+
+def choose_jobs(
+    text: str, *, failed: bool, hosts: Iterable[str], gone: Iterable[str] = (), warn: Warn
+) -> RerunChoice:
+    """Return which jobs of a run may run again.
+
+    Args:
+        text: The run's id, or enough of its start or end.
+        failed: Only jobs that did not succeed.
+        hosts: Only jobs on these hosts; empty: on any host.
+        gone: Hosts that are gone for good.
+        warn: Shows warnings about records.
+
+    Raises:
+        UsageError: This machine has not started such a run, or it has no job on one of the hosts.
+    """
+    store = Store()
+    run_id = find_run_id(text, store)
+    if run_id is None:
+        raise UsageError(
+            f"no run {text!r} was started on this machine",
+            hint="only the machine that started a run has its arguments",
+        )
+    arguments = load_arguments(run_id, store)
+    recorded = read_options(arguments.options)
+    index = compile_index(run_id, store, warn)
+    with_jobs = {str(job["host"]) for job in index["jobs"] if job["host"] is not None}
+    lost = _host_names(gone, with_jobs | set(recorded.hosts.names))
+    selection = select_jobs(
+        index["jobs"], failed=failed, hosts=_host_names(hosts, with_jobs), gone=lost
+    )
+    return RerunChoice(
+        run_id=run_id, folder=arguments.folder, recorded=recorded, selection=selection, gone=lost
+    )
+
+
+def _host_names(patterns: Iterable[str], known: Collection[str]) -> frozenset[str]:
+    """Return the hosts of a run that an option names."""
+    try:
+        names = frozenset(name for text in split_all(patterns) for name in expand(text))
+    except ValueError as problem:
+        raise UsageError(str(problem)) from problem
+    if unknown := sorted(names - set(known)):
+        raise UsageError(
+            f"the run has no job on {', '.join(unknown)}",
+            hint=f"it has jobs on {', '.join(sorted(known))}",
+        )
+    return names

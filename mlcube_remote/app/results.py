@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Find the results of a run, without asking any host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mlcube_remote.app.observer import Warn
+from mlcube_remote.errors import UsageError
+from mlcube_remote.runs.results import FILE, compile_index, read_index
+from mlcube_remote.runs.store import Store
+
+
+def find_results(text: str, warn: Warn) -> dict[str, Any]:
+    """Return the index of the results that ``text`` means.
+
+    Args:
+        text: A run's id, enough of its start or end, or the path of its results.
+        warn: Shows warnings about records that cannot be read.
+
+    Raises:
+        UsageError: There are no such results, or several runs match.
+    """
+    path = Path(text)
+    if path.is_file() or (path / FILE).is_file():
+        return read_index(path if path.is_file() else path / FILE)
+    store = Store()
+    found = store.matching(text)
+    if not found:
+        raise UsageError(
+            f"no results of a run {text!r} on this machine",
+            hint="pull them: mlcube-remote pull RUN; list the runs: mlcube-remote ps --all",
+        )
+    if len(found) > 1:
+        names = f"{', '.join(found[:5])}{' …' if len(found) > 5 else ''}"
+        raise UsageError(
+            f"run {text!r} is ambiguous: {names}", hint="give more characters of its id"
+        )
+    return compile_index(found[0], store, warn)

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a shell completes: hosts, labels, tasks, platforms and runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from mlcube_remote.errors import MLCubeRemoteError
+
+if TYPE_CHECKING:
+    from mlcube_remote.inventory.model import Inventory
+
+
+def _inventory(ctx: click.Context) -> Inventory | None:
+    from mlcube_remote.app.hosts import open_inventory  # noqa: PLC0415 - only on completion
+
+    try:
+        return open_inventory(ctx.params.get("inventory"), ctx.params.get("path") or ".")
+    except MLCubeRemoteError:
+        return None
+
+
+def complete_hosts(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the last of several hosts, groups and exclusions with commas between."""
+    inventory = _inventory(ctx)
+    if inventory is None:
+        return []
+    head, comma, last = incomplete.rpartition(",")
+    without = "!" if last.startswith("!") else ""
+    names = (*inventory.hosts, *inventory.groups, "all")
+    return [
+        f"{head}{comma}{without}{name}" for name in names if f"{without}{name}".startswith(last)
+    ]
+
+
+def complete_labels(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete ``LABEL=VALUE`` of any host."""
+    inventory = _inventory(ctx)
+    if inventory is None:
+        return []
+    labels = {f"{k}={v}" for host in inventory.hosts.values() for k, v in host.labels.items()}
+    return sorted(label for label in labels if label.startswith(incomplete))
+
+
+def complete_tasks(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the last of several tasks with commas between."""
+    from mlcube_remote.cube.load import load  # noqa: PLC0415 - only on completion
+
+    try:
+        tasks = load(ctx.params.get("path") or ".").tasks
+    except MLCubeRemoteError:
+        return []
+    head, comma, last = incomplete.rpartition(",")
+    return [f"{head}{comma}{name}" for name in tasks if name.startswith(last)]
+
+
+def complete_platforms(_: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete a platform, the user's own included."""
+    from mlcube_remote.cube import system  # noqa: PLC0415 - only on completion
+    from mlcube_remote.platforms import PLATFORMS  # noqa: PLC0415
+
+    try:
+        names = dict.fromkeys((*PLATFORMS, *system.load().names))
+    except MLCubeRemoteError:
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def complete_runs(_: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the id of a recorded run."""
+    from mlcube_remote.runs.store import Store  # noqa: PLC0415 - only on completion
+
+    return [run_id for run_id in Store().runs() if run_id.startswith(incomplete)]

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Print the outcomes of a command: summary, errors and the next step."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from mlcube_remote.app.observer import RunReport
+from mlcube_remote.cli.option_groups import Display
+from mlcube_remote.errors import (
+    ConfigureError,
+    DetachedError,
+    GivenUpError,
+    HostError,
+    MLCubeRemoteError,
+    UnexpectedError,
+)
+from mlcube_remote.events.exit_codes import exit_code
+from mlcube_remote.events.outcome import JobOutcome, Status
+from mlcube_remote.runs.store import RUN, Store
+from mlcube_remote.ui.document import dump, run_document
+from mlcube_remote.ui.errors import print_errors, report_crash
+from mlcube_remote.ui.nextsteps import next_steps
+from mlcube_remote.ui.summary import print_summary
+
+_SHARED_ERRORS = (DetachedError, GivenUpError)
+"""Errors that are reported once for all jobs, instead of once per job."""
+
+
+def print_report(report: RunReport, display: Display, *, is_detached: bool = False) -> int:
+    """Print how the jobs ended, and return the exit code.
+
+    Args:
+        report: The outcomes.
+        display: What to print.
+        is_detached: Whether the command was asked to detach from the jobs.
+    """
+    outcomes = report.outcomes
+    code = exit_code(outcomes)
+    if display.as_json:
+        dump(run_document(report.run_id, outcomes, code), sys.stdout)
+    elif not display.quiet:
+        print_summary(outcomes, sys.stderr)
+        if len(outcomes) > 1 and any(outcome.outputs for outcome in outcomes):
+            click.echo(f"compare them: mlcube-remote results show {report.run_id}", err=True)
+    _print_errors(outcomes, display)
+    if steps := next_steps(report.run_id, outcomes, can_rerun=Store().has(report.run_id, RUN)):
+        click.echo(steps, err=True)
+    if is_detached and not display.as_json and code == 0:
+        click.echo(report.run_id)
+    return code
+
+
+def _print_errors(outcomes: Sequence[JobOutcome], display: Display) -> None:
+    errors: list[MLCubeRemoteError] = []
+    for outcome in outcomes:
+        error = outcome.error
+        if error is None or isinstance(error, _SHARED_ERRORS):
+            continue
+        if isinstance(error, UnexpectedError) and error.__cause__:
+            report_crash(error.__cause__, sys.stderr)
+        elif isinstance(error, ConfigureError) and len(outcomes) == 1 and not display.quiet:
+            # The build's output is right above, so it is not repeated.
+            errors.append(error.brief())
+        else:
+            errors.append(error)
+    if display.quiet and not display.as_json:
+        # Without a table, this is the only place that shows why a task failed.
+        errors += _task_failures(outcomes)
+    print_errors(errors, sys.stderr)
+
+
+def _task_failures(outcomes: Sequence[JobOutcome]) -> list[HostError]:
+    """Return the reasons of failed tasks that neither an error nor an exit code shows."""
+    return [
+        HostError(outcome.label, f"{task.task}: {task.reason}")
+        for outcome in outcomes
+        for task in outcome.tasks
+        if outcome.error is None and task.reason and task.status is not Status.SUCCEEDED
+    ]

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files that a command writes for other programs: ``--events`` and ``--junit``."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+import click
+
+from mlcube_remote.cli.option_groups import ReportPaths
+from mlcube_remote.events.model import EventSink
+from mlcube_remote.events.outcome import JobOutcome
+
+if TYPE_CHECKING:  # most commands write neither
+    from mlcube_remote.ui.eventlog import EventLog
+    from mlcube_remote.ui.junit import Tails
+
+
+@attrs.define(kw_only=True)
+class ReportFiles:
+    """The files of one command."""
+
+    run_id: str
+    events: EventLog | None = None
+    junit: Path | None = None
+    tails: Tails | None = None
+
+    @property
+    def sinks(self) -> list[EventSink]:
+        """The consumers of events."""
+        return [each.handle for each in (self.events, self.tails) if each is not None]
+
+    def finish(self, outcomes: Sequence[JobOutcome], seconds: float) -> None:
+        """Write what is known only at the end.
+
+        Args:
+            outcomes: The outcomes of all jobs.
+            seconds: Duration of the run.
+        """
+        if self.events is not None:
+            self.events.finished(outcomes, seconds)
+        if self.junit is not None and self.tails is not None:
+            from mlcube_remote.ui.junit import write_junit  # noqa: PLC0415 - only if asked for
+
+            try:
+                write_junit(self.junit, self.run_id, outcomes, self.tails)
+            except OSError as problem:
+                _warn("--junit", self.junit, problem)
+
+
+@contextlib.contextmanager
+def open_report_files(
+    run_id: str, paths: ReportPaths, jobs: Sequence[str]
+) -> Iterator[ReportFiles]:
+    """Open the files that the options name, during the block.
+
+    Args:
+        run_id: The run.
+        paths: The files.
+        jobs: Names of its jobs.
+
+    Raises:
+        click.UsageError: A file cannot be written.
+    """
+    files = ReportFiles(run_id=run_id)
+    with contextlib.ExitStack() as stack:
+        if paths.events is not None:
+            from mlcube_remote.ui.eventlog import EventLog  # noqa: PLC0415 - only if asked for
+
+            try:
+                file = stack.enter_context(Path(paths.events).open("w", encoding="ascii"))
+            except OSError as problem:
+                raise click.UsageError(f"--events {paths.events}: {problem.strerror}") from problem
+            files.events = EventLog(run_id=run_id, file=file)
+            files.events.started(jobs)
+        if paths.junit is not None:
+            from mlcube_remote.ui.junit import Tails  # noqa: PLC0415 - only if asked for
+
+            files.junit, files.tails = Path(paths.junit), Tails()
+        yield files
+        if files.events is not None and files.events.problem is not None:
+            _warn("--events", paths.events, files.events.problem)
+
+
+def _warn(option: str, path: object, problem: OSError) -> None:
+    click.echo(f"warning: {option} {path} is incomplete: {problem.strerror}", err=True)

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Show jobs on the terminal, and let the user interrupt them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from types import FrameType
+
+import attrs
+
+from mlcube_remote.app.observer import Observe
+from mlcube_remote.cli.option_groups import Display, ReportPaths, print_warning
+from mlcube_remote.cli.report_files import ReportFiles, open_report_files
+from mlcube_remote.events.model import Event
+from mlcube_remote.events.outcome import JobOutcome
+from mlcube_remote.scheduling.fanout import Hangup, OnInterrupt
+from mlcube_remote.ui.interrupt import ask
+from mlcube_remote.ui.reporter import Reporter, make_reporter
+
+
+@attrs.frozen(kw_only=True)
+class TerminalObserver:
+    """Passes events to the display and to report files, and asks the user on Ctrl-C."""
+
+    reporter: Reporter
+    files: ReportFiles
+    on_interrupt: str
+    warnings: list[str] = attrs.field(factory=list)
+    """To print when the display is closed."""
+
+    def handle(self, event: Event) -> None:
+        """Show an event, and write it to the report files."""
+        self.reporter.handle(event)
+        for sink in self.files.sinks:
+            sink(event)
+
+    def decide(self) -> OnInterrupt:
+        """Return what an interrupt does; ask if that was chosen and there is a terminal."""
+        if self.on_interrupt != "ask":
+            return OnInterrupt(self.on_interrupt)
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return OnInterrupt.STOP
+        with self.reporter.paused():
+            return OnInterrupt.STOP if ask(sys.stdin, sys.stderr) else OnInterrupt.DETACH
+
+    def finish(self, outcomes: Sequence[JobOutcome], seconds: float) -> None:
+        """Complete the report files."""
+        self.files.finish(outcomes, seconds)
+
+    def warn(self, text: str) -> None:
+        """Keep a warning until the display is closed."""
+        self.warnings.append(text)
+
+
+def on_terminal(
+    display: Display,
+    *,
+    reports: ReportPaths = ReportPaths(),  # noqa: B008 - frozen
+    on_interrupt: str = "detach",
+    gather: bool = False,
+) -> Observe:
+    """Return an observer that shows jobs on the terminal.
+
+    Args:
+        display: What to print.
+        reports: Files to write for other programs.
+        on_interrupt: ``ask``, ``stop`` or ``detach``.
+        gather: Whether to print identical output of several hosts once.
+    """
+
+    @contextlib.contextmanager
+    def observe(run_id: str, jobs: Sequence[str]) -> Iterator[TerminalObserver]:
+        reporter = make_reporter(
+            hosts=jobs,
+            quiet=display.quiet,
+            verbose=display.verbose,
+            json=display.as_json,
+            gather=gather,
+        )
+        warnings: list[str] = []
+        with open_report_files(run_id, reports, jobs) as files:
+            with contextlib.closing(reporter), _detach_on_signals():
+                yield TerminalObserver(
+                    reporter=reporter, files=files, on_interrupt=on_interrupt, warnings=warnings
+                )
+            for text in warnings:
+                print_warning(text)
+
+    return observe
+
+
+@contextlib.contextmanager
+def _detach_on_signals() -> Iterator[None]:
+    """Let SIGHUP and SIGTERM end this command, but not the jobs."""
+
+    def hang_up(number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            # The terminal is gone: later output must not fail because of it.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            for stream in (sys.stdout, sys.stderr):
+                if stream.isatty():
+                    os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+        raise Hangup
+
+    numbers = (signal.SIGHUP, signal.SIGTERM)
+    # A process that ignores the signal on purpose (nohup) must keep ignoring it.
+    handled = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, hang_up) for number in handled}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

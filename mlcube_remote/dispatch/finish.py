@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a job's progress, and the error that ended it, to its outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from enum import Enum
+
+import attrs
+
+from mlcube_remote.dispatch.interrupts import Interrupts
+from mlcube_remote.dispatch.run_context import RunContext
+from mlcube_remote.errors import (
+    ConnectError,
+    DetachedError,
+    GivenUpError,
+    MLCubeRemoteError,
+    NotStartedError,
+    StateUnknownError,
+    StoppedByUserError,
+    UnexpectedError,
+)
+from mlcube_remote.events.emitter import JobEvents
+from mlcube_remote.events.outcome import JobOutcome, PulledOutput, Status, TaskOutcome
+from mlcube_remote.jobs.handle import JobHandle
+from mlcube_remote.jobs.records import record_outcome
+
+_UNREACHABLE = (StateUnknownError, ConnectError)
+"""Errors after which a launched job may still run."""
+
+
+class Phase(Enum):
+    """How far a job has come, as far as this client knows."""
+
+    NOT_LAUNCHED = "not launched"
+    MAY_RUN = "may run"
+    """An earlier client may have launched it, and its host has not been asked yet."""
+    LAUNCHED = "launched"
+    """It runs or has run; or the answer to its launch is not known."""
+    DETACHED = "detached"
+    """It was launched, and this client does not follow it to its end."""
+
+
+@attrs.frozen(kw_only=True)
+class JobIdentity:
+    """What an outcome says about its job, whatever happens."""
+
+    run_id: str
+    job_id: str
+    host: str
+    job: str = ""
+    """The job's name in a sweep; empty if each host has one job."""
+    attempt: int = 1
+    parameters: Mapping[str, str] = attrs.field(factory=dict)
+    """Values of the sweep point."""
+    platform: str
+    tasks: tuple[str, ...]
+
+
+@attrs.define
+class JobProgress:
+    """How far a job has come; its outcome is derived from this."""
+
+    events: JobEvents
+    phase: Phase = Phase.NOT_LAUNCHED
+    handle: JobHandle | None = None
+    tasks: list[TaskOutcome] = attrs.field(factory=list)
+    outputs: list[PulledOutput] = attrs.field(factory=list)
+    outcome: JobOutcome = attrs.field(init=False)
+    """Set at the end of :func:`finishing`."""
+
+    @property
+    def is_launched(self) -> bool:
+        """Whether this client knows, or must assume, that the job was launched."""
+        return self.phase in {Phase.LAUNCHED, Phase.DETACHED}
+
+
+@contextmanager
+def finishing(
+    job: JobIdentity, run: RunContext, *, phase: Phase = Phase.NOT_LAUNCHED
+) -> Iterator[JobProgress]:
+    """Turn the end of the block, or the error in it, into the job's outcome, and record it.
+
+    Args:
+        job: The job.
+        run: Its run.
+        phase: What is known about the job before the block.
+    """
+    progress = JobProgress(run.job_events(job.host, job.job), phase)
+    error: MLCubeRemoteError | None = None
+    try:
+        yield progress
+    except MLCubeRemoteError as problem:
+        error = problem
+        # The error of a connection that an interrupt has closed is of no interest.
+        if not isinstance(problem, StoppedByUserError) and _was_ended(run.interrupts, progress):
+            error = run.interrupts.error()
+    except Exception as bug:  # noqa: BLE001 - reported with its traceback; other jobs continue
+        error = UnexpectedError(job.host, f"a bug in mlcube-remote: {bug!r}")
+        error.__cause__ = bug
+    progress.outcome = _outcome(job, progress, run.interrupts, error)
+    if run.store is not None:
+        record_outcome(run.store, job.run_id, job.job_id, progress.outcome, progress.handle)
+
+
+def _was_ended(interrupts: Interrupts, progress: JobProgress) -> bool:
+    is_detached_early = interrupts.detaching.is_set() and not progress.is_launched
+    return interrupts.stopping.is_set() or is_detached_early
+
+
+def _outcome(
+    job: JobIdentity,
+    progress: JobProgress,
+    interrupts: Interrupts,
+    error: MLCubeRemoteError | None,
+) -> JobOutcome:
+    status = _status(progress, error)
+    if status is Status.CANCELLED and error is None:
+        reason = interrupts.error()
+        error = reason if isinstance(reason, GivenUpError) else None
+    handle = progress.handle
+    return JobOutcome(
+        host=job.host,
+        job=job.job,
+        attempt=job.attempt,
+        parameters=job.parameters if handle is None else handle.parameters,
+        platform=job.platform,
+        status=status,
+        tasks=_all_tasks(job.tasks, progress, error),
+        error=error,
+        seconds=progress.events.seconds,
+        outputs=tuple(progress.outputs),
+    )
+
+
+def _status(progress: JobProgress, error: MLCubeRemoteError | None) -> Status:
+    if isinstance(error, DetachedError):
+        return Status.RUNNING
+    if progress.phase is Phase.MAY_RUN and error is not None:
+        return Status.UNKNOWN
+    if isinstance(error, _UNREACHABLE):
+        return Status.UNKNOWN if progress.is_launched else Status.NOT_STARTED
+    if isinstance(error, NotStartedError):
+        return Status.NOT_STARTED
+    for task in progress.tasks:
+        if task.status is not Status.SUCCEEDED:
+            return task.status
+    if isinstance(error, StoppedByUserError):
+        # A launched job whose end was not seen may have ended before the stop.
+        return Status.UNKNOWN if progress.is_launched else Status.CANCELLED
+    if error is not None:
+        return Status.FAILED if progress.is_launched else Status.NOT_STARTED
+    return Status.RUNNING if progress.phase is Phase.DETACHED else Status.SUCCEEDED
+
+
+def _all_tasks(
+    tasks: tuple[str, ...], progress: JobProgress, error: MLCubeRemoteError | None
+) -> tuple[TaskOutcome, ...]:
+    """Return an outcome for every task of the job, those that did not start included."""
+    done = list(progress.tasks)
+    rest = list(tasks[len(done) :])
+    if rest and progress.is_launched and not isinstance(error, NotStartedError):
+        if isinstance(error, DetachedError) or progress.phase is Phase.DETACHED:
+            done.append(TaskOutcome(task=rest.pop(0), status=Status.RUNNING))
+        elif isinstance(error, _UNREACHABLE):
+            done.append(TaskOutcome(task=rest.pop(0), status=Status.UNKNOWN))
+    return (*done, *(TaskOutcome(task=task, status=Status.NOT_STARTED) for task in rest))

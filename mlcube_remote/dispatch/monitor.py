@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Follow the tasks of a launched job until they end, and pull their outputs.
+
+The client that launched the job does this, and so does one that attaches to it later.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import attrs
+
+from mlcube_remote.dispatch.context import JobContext
+from mlcube_remote.dispatch.finish import JobProgress
+from mlcube_remote.dispatch.pull import apply_missing, pull_into, select_outputs
+from mlcube_remote.errors import DetachedError, MLCubeRemoteError, StateUnknownError
+from mlcube_remote.events.model import Stage
+from mlcube_remote.events.outcome import Status, TaskOutcome
+from mlcube_remote.jobs.follow import follow_task
+from mlcube_remote.jobs.handle import JobHandle, TaskHandle
+from mlcube_remote.jobs.state import TaskReport, derive_outcome
+from mlcube_remote.jobs.stop import STOP_GRACE_S, request_stop
+from mlcube_remote.plan.outputs import DownloadRequest
+from mlcube_remote.transport.base import Connection, OutputSink, Stream
+
+
+@attrs.frozen(kw_only=True)
+class FollowOptions:
+    """How a job is followed."""
+
+    tail: int | None = None
+    """Number of lines of each stream to start with; ``None``: from the first byte."""
+    shows_output: bool = True
+    pulls: bool = True
+    """Whether outputs are downloaded."""
+
+
+_DEFAULTS = FollowOptions()
+
+
+def monitor_job(
+    job: JobContext, handle: JobHandle, progress: JobProgress, options: FollowOptions = _DEFAULTS
+) -> None:
+    """Follow the tasks until one fails or all have ended, and pull their outputs.
+
+    Raises:
+        DetachedError: The user detached; the job continues.
+        StateUnknownError: The host no longer answers.
+    """
+    stopper = _Stopper(job, handle)
+    job.reconnect.stop = stopper.repeat
+    interrupts = job.run.interrupts
+    with interrupts.handled_by(handle.name, stop=stopper.stop, detach=job.connection.close):
+        try:
+            for outcome in _follow_tasks(job, handle, options):
+                progress.tasks.append(outcome)
+        except StateUnknownError:
+            if interrupts.detaching.is_set():
+                raise DetachedError(handle.host, handle.run_id) from None
+            raise
+        finally:
+            # The outputs of a failed or stopped task are pulled, too.
+            if progress.tasks and options.pulls:
+                pull_into(job, handle, progress, {task.task for task in progress.tasks})
+        if not options.pulls:
+            missing = _find_missing(job, handle, progress.tasks)
+            progress.tasks = apply_missing(progress.tasks, missing)
+
+
+def _find_missing(
+    job: JobContext, handle: JobHandle, tasks: list[TaskOutcome]
+) -> list[DownloadRequest]:
+    """Return the declared outputs of successful tasks that do not exist."""
+    succeeded = {task.task for task in tasks if task.status is Status.SUCCEEDED}
+    missing = [
+        item for item in handle.in_place if item.task in succeeded and not Path(item.path).exists()
+    ]
+    for folder in select_outputs(handle.folders, succeeded):
+        for item in folder.outputs:
+            path = posixpath.join(folder.remote, item.path)
+            kind = job.connection.retrying(partial(_read_kind, path))
+            missing += [item] if kind == "-" else []
+    return missing
+
+
+def _read_kind(path: str, connection: Connection) -> str:
+    return connection.call("mlcr_print_kind", path).text.strip()
+
+
+def _follow_tasks(
+    job: JobContext, handle: JobHandle, options: FollowOptions
+) -> Iterator[TaskOutcome]:
+    """Yield the outcome of each task that ends, until one fails."""
+    for number, task in enumerate(handle.tasks, 1):
+        with job.events.stage(Stage.RUN, task.task) as notes:
+            report = _follow(job, handle, number, task, options)
+            _warn_about(job, handle, task.task, report)
+            outcome = derive_outcome(handle, task, report)
+            notes.detail = outcome.reason or f"exit code {outcome.exit_code}"
+        yield outcome
+        if outcome.status is not Status.SUCCEEDED:
+            return
+
+
+def _follow(
+    job: JobContext, handle: JobHandle, number: int, task: TaskHandle, options: FollowOptions
+) -> TaskReport:
+    def on_other_node(node: str) -> None:
+        job.warn(
+            f"the job runs on {node} (same home directory); if {node} goes down, this command will "
+            "not notice"
+        )
+
+    job.connection.current.expect_channel()
+    shown: OutputSink = _discard
+    if options.shows_output:
+        shown = job.events.output(Stage.RUN, task.task)
+    return follow_task(
+        job.connection,
+        handle,
+        number,
+        shown,
+        begin=find_offsets(job, handle, number, options.tail),
+        adopted=lambda: job.warn("its supervisor had been killed; a new one was started"),
+        elsewhere=on_other_node,
+    )
+
+
+def _discard(_stream: Stream, _data: bytes) -> None:
+    """Ignore a task's output."""
+
+
+def find_offsets(
+    job: JobContext, handle: JobHandle, number: int, tail: int | None
+) -> dict[Stream, int]:
+    """Return the offsets in bytes at which to start: those of the last lines, or 0."""
+    if tail is None:
+        return dict.fromkeys(Stream, 0)
+    offsets = {}
+    for stream in Stream:
+        file = f"{handle.task_dir(number)}/{stream.value}"
+        ask = partial(_find_offset, file, str(tail))
+        offsets[stream] = job.connection.retrying(ask)
+    return offsets
+
+
+def _find_offset(file: str, lines: str, connection: Connection) -> int:
+    return int(connection.call("mlcr_print_tail_offset", file, lines).text or 0)
+
+
+def _warn_about(job: JobContext, handle: JobHandle, task: str, report: TaskReport) -> None:
+    if report.log_is_degraded:
+        job.warn("a supervisor died: some of the task's output may be missing")
+    if report.log_is_cut:
+        job.warn("the task wrote more than its log may hold: it was cut")
+    if report.foreign:
+        places = " ".join(folder.remote for folder in handle.folders)
+        job.warn(
+            f"files written by {task} belong to another user and could not be given to you "
+            f"({report.foreign}); ask an administrator to run: chown -hR USER {places}"
+        )
+
+
+@attrs.define
+class _Stopper:
+    """Asks the host to stop the job: when interrupted, and again on each later connection."""
+
+    job: JobContext
+    handle: JobHandle
+    is_asked: threading.Event = attrs.field(factory=threading.Event)
+
+    def stop(self) -> None:
+        self.is_asked.set()
+        self.job.info(f"stopping (SIGTERM, after {STOP_GRACE_S} s SIGKILL)")
+        try:
+            request_stop(self.job.connection.current, self.handle)
+        except MLCubeRemoteError as problem:
+            self.job.warn(f"not stopped yet: {problem}")
+
+    def repeat(self, connection: Connection) -> None:
+        if self.is_asked.is_set():
+            request_stop(connection, self.handle)

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the jobs of one run share."""
+
+from __future__ import annotations
+
+import time
+
+import attrs
+
+from mlcube_remote.dispatch.connections import Connect, ConnectionPool
+from mlcube_remote.dispatch.interrupts import Interrupts
+from mlcube_remote.dispatch.shared_roots import SharedRoots
+from mlcube_remote.events.emitter import JobEvents
+from mlcube_remote.events.model import EventSink
+from mlcube_remote.runs.store import Store
+from mlcube_remote.transport.reconnecting import RECONNECT_TIMEOUT
+
+
+@attrs.frozen(kw_only=True)
+class RunContext:
+    """The options of a run, and the objects that its jobs share."""
+
+    connect: Connect
+    sink: EventSink
+    store: Store | None = None
+    """This machine's records; ``None``: nothing is recorded."""
+    detach: bool = False
+    """Whether to detach from each job as soon as it is launched."""
+    wait: bool = False
+    """Whether to wait for a workspace that another run holds."""
+    keeps: bool = False
+    """Whether to keep connections, because hosts have several jobs."""
+    reconnect_timeout: float = RECONNECT_TIMEOUT
+    """Seconds after which reconnecting to a host is abandoned."""
+    began: float = attrs.field(factory=time.monotonic)
+    interrupts: Interrupts = attrs.field(factory=Interrupts, init=False)
+    roots: SharedRoots = attrs.field(factory=SharedRoots, init=False)
+    connections: ConnectionPool = attrs.field(init=False)
+
+    @connections.default
+    def _make_pool(self) -> ConnectionPool:
+        return ConnectionPool(
+            connect=self.connect, keep=lambda: self.keeps and not self.interrupts.is_ending
+        )
+
+    def job_events(self, host: str, job: str = "") -> JobEvents:
+        """Return an emitter for the events of one job."""
+        return JobEvents(host=host, job=job, began=self.began, sink=self.sink)

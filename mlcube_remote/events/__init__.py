@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is reported: events, outcomes and exit codes.
+
+Programs import the events from here: ``from mlcube_remote.events import Output``.
+"""
+
+from mlcube_remote.events.model import (
+    Event,
+    JobFinished,
+    JobRetried,
+    Level,
+    Note,
+    Output,
+    Stage,
+    StageFinished,
+    StageProgress,
+    StageStarted,
+)
+
+__all__ = [
+    "Event",
+    "JobFinished",
+    "JobRetried",
+    "Level",
+    "Note",
+    "Output",
+    "Stage",
+    "StageFinished",
+    "StageProgress",
+    "StageStarted",
+]

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``hosts check``: would a run work on this host? Each failure names the command that fixes it."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
+
+import attrs
+
+from mlcube_remote.commands.sif import installed
+from mlcube_remote.cube.system import NO_SYSTEM_SETTINGS, SystemSettings, UserPlatform
+from mlcube_remote.errors import (
+    AuthenticationError,
+    HostError,
+    HostKeyError,
+    HostUnfitError,
+    UnreachableError,
+)
+from mlcube_remote.facts import gpus
+from mlcube_remote.facts.engine_errors import engine_error, missing_program_error
+from mlcube_remote.facts.probe import HostFacts, probe_host, require_rsync
+from mlcube_remote.files.rsync import readable_size
+from mlcube_remote.inventory.model import Host
+from mlcube_remote.plan.assignment import named_platform
+from mlcube_remote.platforms import CONTAINER_ENGINES
+from mlcube_remote.transport.base import Connection
+
+LOW_DISK = 2 * 1000**3
+"""Bytes of free disk below which most images do not fit."""
+
+
+@attrs.frozen(kw_only=True)
+class CheckResult:
+    """The result of one check on a host."""
+
+    name: str
+    """``reachable``, ``host key``, ``login``, ``rsync``, …"""
+    passed: bool
+    detail: str
+    hint: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class HostCheck:
+    """All checks of one host. After the first failure, later checks are usually not made."""
+
+    host: str
+    checks: tuple[CheckResult, ...]
+    exit_code: int = 0
+    """Exit code that a run on the host would have."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether a run would work on the host."""
+        return all(check.passed for check in self.checks)
+
+
+_CONNECTING = ("reachable", "host key", "login")
+_STOPPED_AT: tuple[tuple[type[HostError], str], ...] = (
+    (UnreachableError, "reachable"),
+    (HostKeyError, "host key"),
+    (AuthenticationError, "login"),
+)
+
+
+def check_all(
+    hosts: Iterable[Host],
+    connect: Callable[[Host], Connection],
+    *,
+    platform: str | None = None,
+    system: SystemSettings = NO_SYSTEM_SETTINGS,
+    parallel: int = 32,
+) -> tuple[HostCheck, ...]:
+    """Check hosts in parallel, and return the results in the same order.
+
+    Args:
+        hosts: The hosts.
+        connect: Opens a connection.
+        platform: The platform to check; ``None``: the one in the host's inventory entry.
+        system: The user's own platforms.
+        parallel: Maximum number of hosts checked at the same time.
+
+    Raises:
+        UsageError: The platform does not exist, or the user's settings of it are wrong.
+    """
+    todo = list(hosts)
+    engines = [named_platform(platform or host.platform or "docker", host, system) for host in todo]
+    with ThreadPoolExecutor(max(1, min(parallel, len(todo)))) as pool:
+        return tuple(pool.map(partial(check_host, connect), todo, engines))
+
+
+def check_host(
+    connect: Callable[[Host], Connection], host: Host, platform: UserPlatform
+) -> HostCheck:
+    """Check one host. Problems of the host are results, not exceptions."""
+    checks: list[CheckResult] = []
+    started = time.monotonic()
+    try:
+        connection = connect(host)
+    except HostError as problem:
+        checks += _connect_checks(problem)
+        return HostCheck(host=host.name, checks=tuple(checks), exit_code=problem.exit_code)
+    duration = f"{(time.monotonic() - started) * 1000:.0f} ms"
+    if not host.is_local:
+        checks += [CheckResult(name=name, passed=True, detail="ok") for name in _CONNECTING]
+        checks[-1] = attrs.evolve(checks[-1], detail=f"ok, {duration}")
+    with closing(connection):
+        try:
+            _check_connected(connection, host, platform, checks)
+        except HostError as problem:
+            checks.append(
+                CheckResult(name="shell", passed=False, detail=problem.reason, hint=problem.hint)
+            )
+    code = 0 if all(check.passed for check in checks) else HostUnfitError.exit_code
+    return HostCheck(host=host.name, checks=tuple(checks), exit_code=code)
+
+
+def _connect_checks(problem: HostError) -> tuple[CheckResult, ...]:
+    """Return the checks up to the one that failed with ``problem``."""
+    at = next((name for kind, name in _STOPPED_AT if isinstance(problem, kind)), _CONNECTING[0])
+    passed = _CONNECTING[: _CONNECTING.index(at)]
+    return (
+        *(CheckResult(name=name, passed=True, detail="ok") for name in passed),
+        CheckResult(name=at, passed=False, detail=problem.reason, hint=problem.hint),
+    )
+
+
+def _check_connected(
+    connection: Connection, host: Host, platform: UserPlatform, checks: list[CheckResult]
+) -> None:
+    # This fails without a usable shell; otherwise the next check would blame the directory.
+    connection.call("mlcr_read_user")
+    try:
+        facts = probe_host(connection, remote_root=host.remote_root, cube_room="")
+    except HostUnfitError as problem:
+        checks.append(
+            CheckResult(name="directory", passed=False, detail=problem.reason, hint=problem.hint)
+        )
+        return
+    checks.append(CheckResult(name="directory", passed=True, detail=facts.root))
+    try:
+        require_rsync(connection, facts)
+        checks.append(CheckResult(name="rsync", passed=True, detail=facts.rsync))
+    except HostUnfitError as problem:
+        checks.append(
+            CheckResult(name="rsync", passed=False, detail=problem.reason, hint=problem.hint)
+        )
+    checks.append(_engine(connection, host, platform, facts))
+    checks.append(CheckResult(name="gpu", passed=True, detail=str(gpus.ask_gpus(connection))))
+    checks.append(_disk(connection, facts.root))
+
+
+def _disk(connection: Connection, root: str) -> CheckResult:
+    kibibytes = connection.call("mlcr_print_free_space", root).text.strip()
+    free = int(kibibytes) * 1024 if kibibytes.isdigit() else 0
+    passed = free >= LOW_DISK
+    return CheckResult(
+        name="disk",
+        passed=passed,
+        detail=f"{readable_size(free)} free at {root}",
+        hint=None if passed else "free some space, or set remote_root to a larger disk",
+    )
+
+
+def _engine(
+    connection: Connection, host: Host, chosen: UserPlatform, facts: HostFacts
+) -> CheckResult:
+    platform = chosen.platform
+    default = chosen.settings.get(platform, platform)
+    configured = str(host.settings.get(platform, {}).get(platform) or default)
+    try:
+        engine = tuple(shlex.split(configured))
+    except ValueError as error:
+        return CheckResult(name="engine", passed=False, detail=f"{platform}: {error}: {configured}")
+    origin = "" if engine == (platform,) else f", as configured: {configured}"
+    if platform in CONTAINER_ENGINES:
+        reply = connection.call("mlcr_print_server_version", *engine)
+    else:
+        if engine == (platform,):
+            if not facts.programs:
+                return _unfit(missing_program_error(host.name, platform))
+            engine = (installed(platform, facts.programs),)
+            origin = "" if engine == (platform,) else f", instead of {platform}"
+        reply = connection.call("mlcr_print_client_version", *engine)
+    if not reply.ok:
+        return _unfit(engine_error(connection, platform, engine, reply))
+    # Apptainer and Singularity print their name before the version.
+    version = reply.text.strip()
+    has_name = platform not in CONTAINER_ENGINES and version[:1].isalpha()
+    detail = version if has_name else f"{platform} {version}"
+    return CheckResult(name="engine", passed=True, detail=f"{detail}{origin}")
+
+
+def _unfit(problem: HostUnfitError) -> CheckResult:
+    return CheckResult(name="engine", passed=False, detail=problem.reason, hint=problem.hint)

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a host has the image that a job needs."""
+
+from __future__ import annotations
+
+import attrs
+
+from mlcube_remote.commands.model import ImageCommands
+from mlcube_remote.errors import HostUnfitError
+from mlcube_remote.facts.engine_errors import engine_error
+from mlcube_remote.facts.probe import HostFacts
+from mlcube_remote.plan.host_paths import HostPaths
+from mlcube_remote.platforms import CONTAINER_ENGINES
+from mlcube_remote.transport.base import Connection
+
+
+@attrs.frozen
+class Image:
+    """An image on a host."""
+
+    present: bool
+    architecture: str = ""
+    """The machine that it was built for, such as ``amd64``; empty if unknown."""
+    stale: bool = False
+    """Whether it was built from another version of the recipe."""
+
+
+def find_image(connection: Connection, needed: ImageCommands, paths: HostPaths) -> Image:
+    """Ask whether the host has an image.
+
+    Args:
+        connection: The host.
+        needed: The image. For Singularity and Apptainer it is a file, compared with its recipe.
+        paths: The job's paths.
+
+    Raises:
+        HostUnfitError: The engine is missing, does not run, or refuses this user.
+    """
+    platform, engine = needed.platform, needed.engine
+    if platform not in CONTAINER_ENGINES:
+        reply = connection.call("mlcr_check_sif", *sif_arguments(needed, paths))
+        if not reply.ok:
+            raise engine_error(connection, platform, engine, reply)
+        answer = reply.text.strip()
+        return Image(answer == "f", stale=answer == "stale")
+    reply = connection.call("mlcr_print_image_platform", needed.image, *engine)
+    if reply.ok:
+        return Image(True, reply.text.strip().partition("/")[2])
+    message = reply.stderr.decode("utf-8", "replace").lower()
+    if "no such image" in message or "image not known" in message:
+        return Image(False)
+    raise engine_error(connection, platform, engine, reply)
+
+
+def sif_arguments(needed: ImageCommands, paths: HostPaths) -> tuple[str, ...]:
+    """Return the arguments of the functions in ``sif_images.sh``, from the cube's directory on."""
+    source, count, command = "", len(needed.engine), needed.engine
+    if needed.configure:
+        source, count, command = needed.source, count + 1, needed.configure[0][:-2]
+    return (paths.cube, paths.workspace, needed.image, source, str(count), *command)
+
+
+def require_architecture(
+    connection: Connection, facts: HostFacts, image: Image, name: str
+) -> str | None:
+    """Refuse an image built for another machine, unless the host emulates that machine.
+
+    Returns:
+        A warning if the image will be emulated.
+
+    Raises:
+        HostUnfitError: The host cannot run the image.
+    """
+    if not image.architecture or image.architecture == facts.architecture:
+        return None
+    emulated = {"arm64": "aarch64", "amd64": "x86_64", "386": "i386"}.get(
+        image.architecture, image.architecture
+    )
+    binfmt = f"/proc/sys/fs/binfmt_misc/qemu-{emulated}"
+    if connection.call("mlcr_print_kind", binfmt).text.strip() == "f":
+        return (
+            f"image {name} is for {image.architecture}, the host is {facts.architecture}: "
+            "it runs emulated, which is slow"
+        )
+    raise HostUnfitError(
+        connection.name,
+        f"image {name} is for {image.architecture}, the host is {facts.architecture}",
+        hint="build or pull the image for the host's architecture "
+        "(if the cube has a Dockerfile, mlcube-remote configure builds it on the host)",
+    )

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ask a host once per job what it is, and check that a run can work."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+
+import attrs
+
+from mlcube_remote.commands.model import ImageCommands
+from mlcube_remote.errors import HostUnfitError
+from mlcube_remote.facts.engine_errors import missing_program_error
+from mlcube_remote.files.rsync import check_remote_version
+from mlcube_remote.platforms import CONTAINER_ENGINES
+from mlcube_remote.transport.base import Connection, Reply
+
+_CLOCK_TOLERANCE_S = 60.0
+
+_ARCHITECTURES: Mapping[str, str] = {
+    "x86_64": "amd64",
+    "amd64": "amd64",
+    "aarch64": "arm64",
+    "arm64": "arm64",
+    "armv7l": "arm",
+    "i686": "386",
+    "ppc64le": "ppc64le",
+    "riscv64": "riscv64",
+    "s390x": "s390x",
+}
+"""``uname -m`` → architecture as container images name it."""
+
+
+@attrs.frozen(kw_only=True)
+class HostFacts:
+    """Facts that a host reports about itself."""
+
+    home: str
+    root: str
+    """``remote_root``, absolute."""
+    user: str
+    uid: str
+    machine: str
+    """``uname -m``."""
+    root_id: str
+    """Equal for two hosts that share one ``remote_root``."""
+    rsync: str
+    """Version; empty if rsync is missing."""
+    kinds: Mapping[str, str]
+    """Absolute path → ``f``, ``d`` or ``-`` (does not exist), for each path of the request."""
+    programs: frozenset[str] = frozenset()
+    """Installed programs among ``singularity`` and ``apptainer``."""
+
+    logout: str = ""
+    """What systemd ends when the user logs out: ``all`` processes, or ``manager`` (the user's
+    services); empty: nothing, or unknown."""
+
+    clock_ahead: float = 0.0
+    """Seconds by which the host's clock is ahead of this machine's. For warnings only."""
+
+    @property
+    def architecture(self) -> str:
+        """The machine as container images name it."""
+        return _ARCHITECTURES.get(self.machine, self.machine)
+
+
+def records(reply: Reply) -> list[tuple[str, str]]:
+    """Split a reply of the shell library into its (key, value) records."""
+    parts = reply.text.split("\0")[:-1]
+    return [(key, value) for key, _, value in (part.partition("=") for part in parts)]
+
+
+def probe_host(
+    connection: Connection, *, remote_root: str, cube_room: str, paths: Iterable[str] = ()
+) -> HostFacts:
+    """Prepare ``remote_root`` on the host and ask what the host is.
+
+    Args:
+        connection: The host.
+        remote_root: As in the inventory.
+        cube_room: Directory to create below it for the cube; empty: none.
+        paths: Absolute paths whose kind to report.
+
+    Raises:
+        HostUnfitError: ``remote_root`` cannot be used safely.
+    """
+    asked = time.time()
+    reply = connection.call("mlcr_probe_host", remote_root, cube_room, *paths)
+    answered = time.time()
+    if not reply.ok:
+        said = reply.stderr.decode("utf-8", "replace").strip() or f"status {reply.code}"
+        raise HostUnfitError(
+            connection.name,
+            f"remote_root cannot be used: {said.splitlines()[-1]}",
+            hint=f"fix it on the host, or set another remote_root for {connection.name}",
+        )
+    found = records(reply)
+    facts = dict(found)
+    kinds = {value[1:]: value[:1] for key, value in found if key == "kind"}
+    try:
+        return HostFacts(
+            home=facts["home"],
+            root=facts["root"],
+            user=facts["user"],
+            uid=facts["uid"],
+            machine=facts["machine"],
+            root_id=facts["root_id"],
+            rsync=facts["rsync"],
+            kinds=kinds,
+            programs=frozenset(value for key, value in found if key == "program"),
+            logout=facts.get("logout", ""),
+            clock_ahead=_outside(int(facts["now"]), asked - 1, answered),
+        )
+    except (KeyError, ValueError) as problem:
+        raise HostUnfitError(
+            connection.name, f"unexpected answer to the host probe ({problem})"
+        ) from problem
+
+
+def _outside(value: float, low: float, high: float) -> float:
+    """Return how far a value is above the range; negative if it is below."""
+    return max(value - high, 0.0) + min(value - low, 0.0)
+
+
+def clock_warning(facts: HostFacts) -> str | None:
+    """Return a warning if the host's clock differs by more than a minute."""
+    if abs(facts.clock_ahead) <= _CLOCK_TOLERANCE_S:
+        return None
+    side = "ahead of" if facts.clock_ahead > 0 else "behind"
+    return (
+        f"the host's clock is {abs(facts.clock_ahead):.0f} s {side} this machine's: the run works, "
+        "but times in the task's output and of its files are off"
+    )
+
+
+def logout_warning(facts: HostFacts, needed: ImageCommands) -> str | None:
+    """Return a warning if the host ends a user's tasks when the user logs out."""
+    if facts.logout == "all":
+        return (
+            "logind on the host ends your processes when you log out (KillUserProcesses=yes), so "
+            "the task may not outlive this command; ask the host's administrator"
+        )
+    if facts.logout == "manager" and needed.engine[0] == "podman":
+        return (
+            "rootless podman ends its containers after your last logout from the host, so the task "
+            f"may not outlive this command; fix it once: loginctl enable-linger {facts.user}"
+        )
+    return None
+
+
+def require_rsync(connection: Connection, facts: HostFacts) -> None:
+    """Refuse a host without a usable rsync; see :func:`rsync.check_remote_version`."""
+    check_remote_version(connection.name, facts.rsync)
+
+
+def require_program(connection: Connection, facts: HostFacts, needed: ImageCommands) -> None:
+    """Refuse a host that has neither Singularity nor Apptainer, if the job needs one.
+
+    Raises:
+        HostUnfitError: The host has neither program, and no other one is configured.
+    """
+    platform = needed.platform
+    if platform in CONTAINER_ENGINES or needed.engine != (platform,) or facts.programs:
+        return
+    raise missing_program_error(connection.name, platform)

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Claim a job on its host, and start it exactly once."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import attrs
+
+from mlcube_remote.commands.model import Copy
+from mlcube_remote.errors import BusyError, HostError, HostUnfitError
+from mlcube_remote.facts.probe import records
+from mlcube_remote.jobs.handle import JobHandle, to_document
+from mlcube_remote.remote import supervisor
+from mlcube_remote.secret import Secret
+from mlcube_remote.transport.base import Connection, Reply
+from mlcube_remote.transport.quoting import quote_words
+
+LOG_LIMIT = 8 * 1024**3
+"""Maximum size in bytes of each of a task's two log files on its host."""
+
+_HELD, _EXISTS, _UNPREPARED = 16, 17, 18
+_LAUNCH_TIMEOUT_S, _COPY_TIMEOUT_S = 60.0, 3600.0
+"""A launch that first copies a task's data may take long."""
+_POLL_INTERVAL_S = 2.0
+"""Interval between two checks of a workspace that another run holds."""
+
+
+@attrs.frozen(kw_only=True)
+class TaskStart:
+    """One task to start, as the supervisor receives it."""
+
+    task: str
+    argv: tuple[str, ...]
+    engine: tuple[str, ...]
+    container: str
+    """Name of its container; empty if the engine has no named containers."""
+    own: tuple[str, ...] = ()
+    """Arguments of the call that changes the owner of outputs after the task; empty: no call."""
+
+
+@attrs.frozen(kw_only=True)
+class Prerequisites:
+    """What must exist on the host before the tasks start."""
+
+    directories: tuple[str, ...] = ()
+    copies: tuple[Copy, ...] = ()
+    """Copies to make, unless their targets exist."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Arguments of ``mlcr_prepare_paths``."""
+        copies = (path for copy in self.copies for path in (copy.source, copy.target))
+        return (str(len(self.copies)), *copies, *self.directories)
+
+
+_NOTHING = Prerequisites()
+
+
+@attrs.frozen(kw_only=True)
+class Reservation:
+    """The result of a claim."""
+
+    state: str | None = None
+    """The job's state if another client has claimed it; ``None``: this client may start it."""
+    is_kept: bool = False
+    """Whether the workspace still belongs to the group, so that no other run has changed it."""
+
+
+def reserve(
+    connection: Connection,
+    handle: JobHandle,
+    lock: str,
+    *,
+    group: str = "",
+    wait: Callable[[str], None] | None = None,
+) -> Reservation:
+    """Claim the job and its workspace, for as long as this connection or the job lives.
+
+    Args:
+        connection: The host.
+        handle: The job.
+        lock: Path of the workspace's lock on the host.
+        group: The run whose jobs share the workspace with this one; empty: no other job may.
+        wait: Called once with the reason if another run holds the workspace; then this function
+            waits for it. ``None``: do not wait.
+
+    Raises:
+        BusyError: Another run holds the workspace, and ``wait`` is ``None``.
+        HostUnfitError: The host could not write the job's files.
+    """
+    request = json.dumps(to_document(handle), ensure_ascii=True)
+    is_reported = False
+    while True:
+        reply = connection.call("mlcr_claim_job", handle.job_dir, request, lock, group)
+        if reply.code == _EXISTS:
+            return Reservation(state=read_job_state(connection, handle))
+        if reply.code != _HELD:
+            _require(connection, reply)
+            return Reservation(is_kept=dict(records(reply)).get("kept") == "yes")
+        busy = _held(connection, reply, handle)
+        if wait is None:
+            raise busy
+        if not is_reported:
+            wait(busy.reason)
+            is_reported = True
+        time.sleep(_POLL_INTERVAL_S)
+
+
+def _held(connection: Connection, reply: Reply, handle: JobHandle) -> BusyError:
+    facts = dict(records(reply))
+    try:
+        held = json.loads(facts.get("request", ""))
+        run, client = str(held["run_id"]), str(held["client"])
+        who = f"run {run} ({held['cube']}, of {client})"
+        hint = f"wait for it (--wait), use another --workspace, or: mlcube-remote stop {run}"
+    except (ValueError, KeyError, TypeError):
+        who = f"the job {facts.get('holder', '?')}"
+        hint = "wait for it (--wait), or use another --workspace"
+    node = f" on {facts['node']}, which shares this home directory" if facts.get("node") else ""
+    return BusyError(
+        connection.name,
+        f"the workspace is held by {who}, which is {facts.get('state', 'running')}{node}; "
+        f"this run is {handle.run_id}",
+        hint=hint,
+    )
+
+
+def _require(connection: Connection, reply: Reply) -> None:
+    if not reply.ok:
+        said = reply.stderr.decode("utf-8", "replace").strip() or f"status {reply.code}"
+        raise HostUnfitError(
+            connection.name,
+            f"the job's files could not be written: {said}",
+            hint=f"is the host's disk full? mlcube-remote hosts check {connection.name}",
+        )
+
+
+def read_job_state(connection: Connection, handle: JobHandle) -> str:
+    """Return the job's state as ``mlcr_print_job_state`` prints it."""
+    return connection.call("mlcr_print_job_state", handle.job_dir).text.strip()
+
+
+def launch(
+    connection: Connection,
+    handle: JobHandle,
+    starts: Sequence[TaskStart],
+    env: Mapping[str, Secret],
+    *,
+    expected: Prerequisites = _NOTHING,
+    log_limit: int = LOG_LIMIT,
+) -> None:
+    """Write the tasks to the host and start the supervisor, unless that was done before.
+
+    Args:
+        connection: The host.
+        handle: The job, which is reserved.
+        starts: The tasks, in order.
+        env: Variables for the containers; exported to the supervisor, never written to a file.
+        expected: What the host creates first.
+        log_limit: Maximum size of each log in bytes; 0: no limit.
+
+    Raises:
+        HostError: The host could not create what the tasks expect, or could not write the tasks;
+            nothing runs.
+    """
+    timeout = "" if handle.timeout is None else str(handle.timeout)
+    words: list[str] = []
+    for start in starts:
+        words += [
+            *(start.task, quote_words(start.argv), quote_words(start.engine)),
+            *(start.container, timeout, quote_words(start.own)),
+        ]
+    reply = connection.call(
+        "mlcr_launch_job",
+        handle.job_dir,
+        supervisor(),
+        str(log_limit),
+        "yes" if env else "",
+        quote_words(expected.words),
+        *words,
+        env={name: value.reveal() for name, value in env.items()},
+        timeout=_COPY_TIMEOUT_S if expected.copies else _LAUNCH_TIMEOUT_S,
+    )
+    if reply.code == _UNPREPARED:
+        raise preparation_error(connection, reply)
+    if reply.code != _EXISTS:
+        _require(connection, reply)
+
+
+def preparation_error(connection: Connection, reply: Reply) -> HostError:
+    """Return the error for directories or copies that could not be created."""
+    said = reply.stderr.decode("utf-8", "replace").strip()
+    return HostError(connection.name, f"the workspace could not be prepared: {said}")

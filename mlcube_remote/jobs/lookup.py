@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Find the jobs of a run by its id: in this machine's records, else by asking the hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from mlcube_remote.errors import UsageError
+from mlcube_remote.inventory.model import Host
+from mlcube_remote.jobs.handle import HandleError, JobHandle, from_document, with_results_in
+from mlcube_remote.jobs.query import HostJobs
+from mlcube_remote.jobs.records import was_seen
+from mlcube_remote.runs.results import home_of
+from mlcube_remote.runs.store import RUN, Document, RecordError, Store
+
+
+@attrs.frozen(kw_only=True)
+class RecordedJob:
+    """One job of a run."""
+
+    run_id: str
+    host: Host
+    job_id: str
+    handle: JobHandle | None
+    """``None`` if this machine has no record of it; its host has one."""
+    job: str = ""
+    """Its name in a sweep or among shards; empty if each host has one job."""
+
+    attempt: int = 1
+    """Number of the attempt, counted from 1."""
+    is_seen: bool = False
+    """Whether this machine has followed it to its end and pulled its outputs."""
+
+    @property
+    def name(self) -> str:
+        """The job's name, unique in its run."""
+        return self.job or self.host.name
+
+
+@attrs.frozen(kw_only=True)
+class RecordedRun:
+    """A run that this or another machine started."""
+
+    run_id: str
+    jobs: tuple[RecordedJob, ...]
+    results: Path | None
+    """Directory of its results; ``None`` if its one job's outputs go to the workspace."""
+
+    @property
+    def shares_hosts(self) -> bool:
+        """Whether one host has several of the jobs."""
+        return len({job.host.name for job in self.jobs}) < len(self.jobs)
+
+
+def find_run_id(text: str, store: Store) -> str | None:
+    """Return the id of the recorded run that ``text`` means, or ``None``.
+
+    Raises:
+        UsageError: It may mean several runs.
+    """
+    # The record of a run that another machine started is incomplete: only some of its jobs.
+    found = [name for name in store.matching(text) if store.has(name, RUN)]
+    if len(found) > 1:
+        raise UsageError(
+            f"run {text!r} is ambiguous: {', '.join(found[:5])}{' …' if len(found) > 5 else ''}",
+            hint="give more characters of its id",
+        )
+    return found[0] if found else None
+
+
+def recorded_hosts(run_id: str, store: Store) -> list[str]:
+    """Return the names of the hosts of a recorded run.
+
+    Raises:
+        RecordError: Its record is damaged.
+    """
+    placed = last_attempts(run_id, store)
+    names = [item["host"] or _host_of(item, placed) for item in _document(run_id, store)["jobs"]]
+    return [str(name) for name in dict.fromkeys(names) if name is not None]
+
+
+@attrs.frozen(kw_only=True)
+class Attempt:
+    """The recorded attempt of one job of a sweep."""
+
+    job_id: str
+    number: int
+    host: str
+    status: str
+    handle: JobHandle
+    is_seen: bool
+
+
+def last_attempts(run_id: str, store: Store) -> dict[str, Attempt]:
+    """Return job name → last attempt, for the jobs of a sweep that were placed on a host."""
+    found: dict[str, Attempt] = {}
+    for job_id in store.jobs(run_id):
+        handle, document = _read_job(run_id, job_id, store)
+        if handle is None or not handle.job:
+            continue
+        attempt = Attempt(
+            job_id=job_id,
+            number=int(document.get("attempt", 1)),
+            host=handle.host,
+            status=str(document.get("status")),
+            handle=handle,
+            is_seen=was_seen(document),
+        )
+        if handle.job not in found or found[handle.job].number < attempt.number:
+            found[handle.job] = attempt
+    return found
+
+
+def recorded_inventory(run_id: str, store: Store) -> str | None:
+    """Return the inventory file that a recorded run used, if it still exists."""
+    path = _document(run_id, store).get("inventory")
+    return path if isinstance(path, str) and Path(path).is_file() else None
+
+
+def load_recorded(run_id: str, store: Store, hosts: Iterable[Host]) -> RecordedRun:
+    """Return the jobs of a recorded run on these hosts.
+
+    Raises:
+        RecordError: Its record is damaged.
+    """
+    by_name = {host.name: host for host in hosts}
+    placed = last_attempts(run_id, store)
+    jobs = [
+        _single_job(run_id, item, by_name[item["host"]], store)
+        if item["host"] is not None
+        else RecordedJob(
+            run_id=run_id,
+            host=by_name[placed[item["name"]].host],
+            job_id=placed[item["name"]].job_id,
+            attempt=placed[item["name"]].number,
+            handle=placed[item["name"]].handle,
+            is_seen=placed[item["name"]].is_seen,
+            job=str(item["name"]),
+        )
+        for item in _document(run_id, store)["jobs"]
+        if (item["host"] or _host_of(item, placed)) in by_name
+    ]
+    return RecordedRun(run_id=run_id, jobs=tuple(jobs), results=home_of(run_id, store))
+
+
+def _single_job(run_id: str, item: Mapping[str, Any], host: Host, store: Store) -> RecordedJob:
+    """Return the only job of the run on a host."""
+    handle, document = _read_job(run_id, str(item["job"]), store)
+    return RecordedJob(
+        run_id=run_id,
+        host=host,
+        job_id=str(item["job"]),
+        attempt=int(item.get("attempt", 1)),
+        handle=handle,
+        is_seen=was_seen(document),
+    )
+
+
+def _host_of(item: Mapping[str, Any], placed: Mapping[str, Attempt]) -> str | None:
+    attempt = placed.get(item["name"])
+    return None if attempt is None else attempt.host
+
+
+def _document(run_id: str, store: Store) -> dict[str, Any]:
+    document = store.read(run_id, RUN)
+    if document is None or not isinstance(document.get("jobs"), list):
+        raise RecordError(
+            f"the record of run {run_id} is incomplete",
+            hint="name its hosts to ask them: --host=NAMES",
+        )
+    return document
+
+
+def _read_job(run_id: str, job_id: str, store: Store) -> tuple[JobHandle | None, Document]:
+    """Return a job's handle, or ``None`` if it cannot be read, and the rest of its record."""
+    document: Document = {}
+    try:
+        document = store.read(run_id, job_id) or {}
+        return from_document(document["ticket"]), document
+    except (RecordError, HandleError, KeyError):
+        # The host has another copy.
+        return None, document
+
+
+def find_on_hosts(
+    text: str, surveys: Iterable[HostJobs], results: Callable[[str], Path]
+) -> RecordedRun:
+    """Return the run that ``text`` means among the jobs that hosts reported.
+
+    Args:
+        text: The run's id, or its beginning or end.
+        surveys: The answers of the hosts.
+        results: Run id → directory for the outputs to pull.
+
+    Raises:
+        UsageError: No run matches, or several do.
+    """
+    found: dict[str, dict[str, RecordedJob]] = {}
+    silent = []
+    for answer in surveys:
+        if answer.error is not None:
+            silent.append(answer.host.name)
+        # The youngest last: a retried job leaves all its attempts on the host.
+        for job in sorted(answer.jobs, key=lambda each: -each.age):
+            handle = job.handle
+            if handle is None or not _matches(text, handle.run_id):
+                continue
+            home = results(handle.run_id) / (handle.job or answer.host.name)
+            known = RecordedJob(
+                run_id=handle.run_id,
+                host=answer.host,
+                job_id=job.job_id,
+                handle=with_results_in(handle, home),
+                job=handle.job,
+            )
+            found.setdefault(handle.run_id, {})[known.name] = known
+    if len(found) == 1:
+        run_id, jobs = found.popitem()
+        return RecordedRun(run_id=run_id, jobs=tuple(jobs.values()), results=results(run_id))
+    if found:
+        raise UsageError(
+            f"run {text!r} is ambiguous: {', '.join(sorted(found))}",
+            hint="give more characters of its id",
+        )
+    without = f" ({', '.join(silent)}: no answer)" if silent else ""
+    raise UsageError(
+        f"no run {text!r} on this machine or on the hosts that were asked{without}",
+        hint="list all runs: mlcube-remote ps --all; or name the hosts to ask: --host=NAMES",
+    )
+
+
+def _matches(text: str, run_id: str) -> bool:
+    return run_id.startswith(text) or run_id.endswith(text)
+
+
+@attrs.frozen(kw_only=True)
+class RunArguments:
+    """The arguments with which a run was started."""
+
+    folder: str
+    """The directory that paths in its options are relative to."""
+    options: Mapping[str, Any]
+    """The command-line options that say what to run, and on which hosts."""
+
+
+def load_arguments(run_id: str, store: Store) -> RunArguments:
+    """Return the arguments of a recorded run.
+
+    Raises:
+        UsageError: Its record does not contain them.
+    """
+    began = _document(run_id, store).get("began")
+    if not isinstance(began, dict) or not {"folder", "options"} <= began.keys():
+        raise UsageError(
+            f"run {run_id} was started by a version that did not record its arguments",
+            hint="start a new run with the same arguments: mlcube-remote run …",
+        )
+    if not Path(began["folder"]).is_dir():
+        raise UsageError(
+            f"run {run_id} was started in {began['folder']}, which no longer exists",
+            hint="its paths are relative to that directory",
+        )
+    return RunArguments(folder=began["folder"], options=began["options"])

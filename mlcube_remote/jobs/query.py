@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ask hosts which jobs they have. Their answer counts; this machine's record is a cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from itertools import pairwise
+from pathlib import Path
+
+import attrs
+
+from mlcube_remote.errors import HostError, HostUnfitError
+from mlcube_remote.facts.probe import records
+from mlcube_remote.inventory.model import Host
+from mlcube_remote.jobs.handle import HandleError, JobHandle, from_host
+from mlcube_remote.transport.base import Connection
+
+LIVE = ("preparing", "running", "orphaned", "elsewhere")
+"""States of jobs that may still run."""
+
+_TIMEOUT_S = 60.0
+
+_KILLED = {"time": "out of its time", "memory": "out of memory", "engine": "engine restarted"}
+"""Why a task was killed: a host's word → the word shown to users."""
+
+
+@attrs.frozen(kw_only=True)
+class FoundTask:
+    """One task, as its host reports it."""
+
+    task: str
+    exit: int | None
+    started: int | None
+    finished: int | None
+    killed: str = ""
+    """Why it was killed, if neither the task itself nor a user ended it."""
+
+
+@attrs.frozen(kw_only=True)
+class FoundJob:
+    """One job, as its host reports it."""
+
+    host: str
+    job_id: str
+    state: str
+    """As ``mlcr_print_job_state`` prints it: one of :data:`LIVE`, or ended, lost or abandoned."""
+    age: int
+    """Seconds since it was claimed, by the host's clock."""
+    handle: JobHandle | None
+    """``None`` if the host's copy cannot be read."""
+    tasks: tuple[FoundTask, ...] = ()
+    is_stopping: bool = False
+
+    @property
+    def run_id(self) -> str | None:
+        """The run that it belongs to; ``None`` if that cannot be read."""
+        return None if self.handle is None else self.handle.run_id
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it may still run."""
+        return self.state in LIVE
+
+    @property
+    def current(self) -> FoundTask | None:
+        """The task that runs, or else the last that ended."""
+        started = [task for task in self.tasks if task.started is not None]
+        return started[-1] if started else None
+
+    @property
+    def shown_state(self) -> str:
+        """The state as shown to users."""
+        if self.state == "ended":
+            ended = [task for task in self.tasks if task.exit is not None]
+            if ended and ended[-1].exit != 0:
+                killed = ended[-1].killed
+                if killed == _KILLED["time"] or (killed and not self.is_stopping):
+                    return f"killed ({killed})"
+                return f"failed ({ended[-1].exit})" if not self.is_stopping else "cancelled"
+            return "succeeded" if len(ended) == len(self.tasks) else "cancelled"
+        if self.state == "abandoned":
+            return "not-started"
+        if self.state == "running" and self.is_stopping:
+            return "stopping"
+        return "running" if self.state == "orphaned" else self.state
+
+
+@attrs.frozen(kw_only=True)
+class HostJobs:
+    """The jobs of one host."""
+
+    host: Host
+    jobs: tuple[FoundJob, ...] = ()
+    error: HostError | None = None
+    """Why the host gave no answer."""
+
+
+def query_all(
+    hosts: Iterable[Host],
+    connect: Callable[[Host], Connection],
+    *,
+    everything: bool,
+    parallel: int = 32,
+) -> tuple[HostJobs, ...]:
+    """Ask hosts in parallel for their jobs; a host that gives no answer has an ``error``.
+
+    Args:
+        hosts: The hosts to ask.
+        connect: Opens a connection.
+        everything: Whether to include jobs that have ended.
+        parallel: Maximum number of hosts asked at the same time.
+    """
+
+    def ask(host: Host) -> HostJobs:
+        try:
+            with closing(connect(host)) as connection:
+                return HostJobs(host=host, jobs=query_host(connection, host, everything=everything))
+        except HostError as problem:
+            return HostJobs(host=host, error=problem)
+
+    todo = list(hosts)
+    with ThreadPoolExecutor(max(1, min(parallel, len(todo)))) as pool:
+        return tuple(pool.map(ask, todo))
+
+
+def query_host(connection: Connection, host: Host, *, everything: bool) -> tuple[FoundJob, ...]:
+    """Ask one host for this user's jobs.
+
+    Raises:
+        HostUnfitError: Its answer cannot be read.
+        StateUnknownError: It does not answer.
+    """
+    words = ("all",) if everything else ()
+    reply = connection.call("mlcr_report_jobs", host.remote_root, *words, timeout=_TIMEOUT_S)
+    if not reply.ok:
+        said = reply.stderr.decode("utf-8", "replace").strip() or f"status {reply.code}"
+        raise HostUnfitError(host.name, f"its jobs cannot be listed: {said}")
+    try:
+        return tuple(_job(host, facts) for facts in _split(records(reply), "job"))
+    except (KeyError, ValueError) as problem:
+        raise HostUnfitError(host.name, f"its list of jobs cannot be read ({problem})") from problem
+
+
+Facts = Sequence[tuple[str, str]]
+
+
+def _split(facts: Facts, key: str) -> list[Facts]:
+    """Split facts into groups that each start with ``key``; omit facts before the first group."""
+    starts = [index for index, (name, _) in enumerate(facts) if name == key]
+    return [facts[start:end] for start, end in pairwise([*starts, len(facts)])]
+
+
+def _job(host: Host, facts: Facts) -> FoundJob:
+    groups = _split(facts, "task")
+    own = dict(facts[: len(facts) - sum(map(len, groups))])
+    try:
+        handle = from_host(own.get("request", ""), Path.cwd())
+    except HandleError:
+        handle = None
+    return FoundJob(
+        host=host.name,
+        job_id=own["job"],
+        state=own["state"],
+        age=max(0, int(own.get("age") or 0)),
+        handle=handle,
+        is_stopping=own.get("stop") == "yes",
+        tasks=tuple(_task(dict(group)) for group in groups),
+    )
+
+
+def _task(facts: dict[str, str]) -> FoundTask:
+    return FoundTask(
+        task=facts["task"],
+        exit=None if facts["exit"] == "pending" else int(facts["exit"]),
+        started=int(facts["started"]) if facts.get("started") else None,
+        finished=int(facts["finished"]) if facts.get("finished") else None,
+        killed=_KILLED.get(facts.get("killed", ""), ""),
+    )

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""This machine's record of a job, updated by each command."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlcube_remote.errors import NotStartedError
+from mlcube_remote.events.documents import job_document
+from mlcube_remote.events.model import Stage
+from mlcube_remote.events.outcome import JobOutcome, Status
+from mlcube_remote.jobs.handle import JobHandle, to_document
+from mlcube_remote.runs.store import Document, RecordError, Store
+
+PLANNED = "planned"
+"""Status of a job that is about to start; written first, so that the job can be found again."""
+
+_ENDED = frozenset(
+    status.value
+    for status in (
+        Status.SUCCEEDED,
+        Status.FAILED,
+        Status.KILLED,
+        Status.CANCELLED,
+        Status.LOST,
+    )
+)
+"""Final states of a job that was started."""
+
+
+def record_planned(store: Store, handle: JobHandle, attempt: int = 1) -> None:
+    """Record that a job is about to start.
+
+    Args:
+        store: The records of this machine.
+        handle: The job.
+        attempt: Number of the attempt, counted from 1.
+    """
+    document = {
+        "ticket": to_document(handle),
+        "host": handle.host,
+        "job": handle.job or None,
+        "attempt": attempt,
+        "status": PLANNED,
+    }
+    store.write(handle.run_id, handle.job_id, document)
+
+
+def record_outcome(
+    store: Store, run_id: str, job_id: str, outcome: JobOutcome, handle: JobHandle | None
+) -> None:
+    """Record the outcome of a job, merged with its earlier record.
+
+    Args:
+        store: The records of this machine.
+        run_id: The run.
+        job_id: Its job.
+        outcome: What this command found.
+        handle: The job's handle, if this command has one.
+
+    Raises:
+        RecordError: It cannot be written.
+    """
+    before = _earlier(store, run_id, job_id)
+    if before is not None and not _is_news(before, outcome, handle):
+        return
+    known = before or {}
+    document: dict[str, Any] = job_document(outcome)
+    document["seconds"] |= known.get("seconds", {})
+    document["outputs"] = _outputs(known.get("outputs", []), document["outputs"])
+    kept = known.get("ticket")
+    if handle is not None or kept is not None:
+        document["ticket"] = kept if handle is None else to_document(handle)
+    store.write(run_id, job_id, document)
+
+
+def was_seen(document: Document) -> bool:
+    """Return whether this machine followed the job to its end and pulled its outputs."""
+    stages = {Stage.RUN.value, Stage.PULL.value}
+    return document.get("status") in _ENDED and stages <= document.get("seconds", {}).keys()
+
+
+def _earlier(store: Store, run_id: str, job_id: str) -> Document | None:
+    try:
+        return store.read(run_id, job_id)
+    except RecordError:
+        # The record is a cache of what the host knows, so a new one may replace a damaged one.
+        return None
+
+
+def _is_news(before: Document, outcome: JobOutcome, handle: JobHandle | None) -> bool:
+    """Return whether an outcome should replace the recorded one; a failed connection must not."""
+    if before["status"] in _ENDED:
+        # Only a pull finds out whether outputs are missing.
+        return Stage.PULL.value in outcome.seconds
+    if outcome.status is not Status.NOT_STARTED:
+        return True
+    is_answer = isinstance(outcome.error, NotStartedError)
+    # A command that has the handle has asked the host and holds the claim.
+    return is_answer or handle is not None or before["status"] == Status.NOT_STARTED.value
+
+
+def _outputs(before: list[Document], now: list[Document]) -> list[Document]:
+    """Return all pulled outputs; those of this command replace earlier ones."""
+    every = {(output["task"], output["name"]): output for output in (*before, *now)}
+    return list(every.values())

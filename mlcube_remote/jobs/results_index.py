@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keep the index of a run's results up to date while its jobs end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import attrs
+
+from mlcube_remote.events.model import Event, JobFinished
+from mlcube_remote.runs.results import publish
+from mlcube_remote.runs.store import RecordError, Store
+
+WRITE_INTERVAL_S = 2.0
+"""Minimum interval between two writes of ``results.json``, for runs with many jobs."""
+
+
+@attrs.define(kw_only=True)
+class ResultsIndexer:
+    """Writes ``results.json`` when a job ends, and at the end of the run."""
+
+    store: Store
+    run_id: str
+    home: Path
+    """Directory of the run's results."""
+    problems: dict[str, None] = attrs.field(factory=dict, init=False)
+    """Warnings for the user, in order and without repetition; they do not stop the run."""
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+    _last: float = attrs.field(default=float("-inf"), init=False)
+
+    def handle(self, event: Event) -> None:
+        """Take an event; may be called from many threads."""
+        if not isinstance(event, JobFinished):
+            return
+        with self._lock:
+            if time.monotonic() < self._last + WRITE_INTERVAL_S:
+                return
+            self._last = time.monotonic()
+        self.write()
+
+    def write(self) -> None:
+        """Write the current index."""
+        try:
+            publish(self.run_id, self.store, self.home, self._note)
+        except RecordError as problem:
+            self._note(str(problem))
+
+    def _note(self, problem: str) -> None:
+        self.problems[problem] = None

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read a task's files on the host, and derive its outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from mlcube_remote.errors import StateUnknownError
+from mlcube_remote.events.outcome import Status, TaskOutcome
+from mlcube_remote.facts.engine_errors import (
+    engine_start_error,
+    extract_engine_error,
+    is_cube_fault,
+)
+from mlcube_remote.facts.probe import records
+from mlcube_remote.jobs.handle import JobHandle, TaskHandle
+from mlcube_remote.transport.base import Connection, Stream
+
+SIGKILLED, SIGTERMED = 137, 143
+"""Exit codes of a process ended by a signal. The kernel sends SIGKILL if memory runs out; an engine
+that shuts down sends SIGTERM first."""
+
+_NEVER_RAN = frozenset({"created", "initialized"})
+"""What Docker and Podman call a container that exists and was never started."""
+
+_SEE_OUTPUT = "see the engine's message in the output above"
+
+
+@attrs.frozen(kw_only=True)
+class TaskReport:
+    """The state of a task, as its host reports it."""
+
+    exit: int | None
+    """Exit code; ``None`` while the task runs, or if it left none."""
+    alive: bool
+    """Whether its supervisor runs."""
+    sizes: Mapping[Stream, int]
+    started: int | None = None
+    """Seconds since the epoch, by the host's clock."""
+    finished: int | None = None
+    inspect: str = ""
+    """``STATUS EXITCODE OOMKILLED ERROR`` from the engine; may be empty."""
+    stopped: bool = False
+    """Whether a user asked to stop the job."""
+    timed_out: bool = False
+    """Whether its supervisor ended it at its time limit."""
+    node: str = ""
+    """The machine that it runs on, if that is another one that shares the home directory."""
+    rebooted: bool = False
+    """Whether the host has rebooted since the job started."""
+    engine_restarted: bool = False
+    """Whether the engine has restarted while the task ran."""
+    container: str = ""
+    """The container's state if there is no supervisor: ``running …``, ``exited CODE …``,
+    ``absent``, or ``unknown`` if the engine did not answer."""
+    tail: str = ""
+    """The end of the standard error of the task and its engine, if the task failed."""
+    foreign: str = ""
+    """Why the owner of output files could not be changed to the user."""
+    log_is_cut: bool = False
+    log_is_degraded: bool = False
+    """Whether a supervisor died and some of the log may be missing."""
+
+    @property
+    def seconds(self) -> float | None:
+        """Duration of the task, if known."""
+        if self.started is None or self.finished is None:
+            return None
+        return float(max(0, self.finished - self.started))
+
+
+def read_task(connection: Connection, handle: JobHandle, number: int) -> TaskReport:
+    """Ask the host for the state of the job's ``number``-th task.
+
+    Raises:
+        StateUnknownError: The host does not answer, or its answer is incomplete.
+    """
+    reply = connection.call("mlcr_report_task", handle.job_dir, str(number))
+    facts = dict(records(reply))
+    try:
+        code = facts["exit"]
+        return TaskReport(
+            exit=None if code == "pending" else int(code),
+            alive=facts["alive"] == "yes",
+            sizes={
+                Stream.STDOUT: int(facts["stdout"]),
+                Stream.STDERR: int(facts["stderr"]),
+            },
+            started=int(facts["started"]) if "started" in facts else None,
+            finished=int(facts["finished"]) if "finished" in facts else None,
+            inspect=facts.get("inspect", ""),
+            stopped=facts.get("stop") == "yes",
+            timed_out=facts.get("timedout") == "yes",
+            node=facts.get("node", ""),
+            rebooted=facts.get("boot") == "changed",
+            engine_restarted=facts.get("engine") == "restarted",
+            container=facts.get("container", ""),
+            tail=facts.get("tail", ""),
+            foreign=facts.get("foreign", ""),
+            log_is_cut=facts.get("cut") == "yes",
+            log_is_degraded=facts.get("log") == "degraded",
+        )
+    except (KeyError, ValueError) as problem:
+        raise StateUnknownError(
+            connection.name,
+            f"the state of {handle.job_dir} could not be read ({problem})",
+            hint=f"look at its files on the host: ls {handle.task_dir(number)}",
+        ) from problem
+
+
+def can_be_adopted(report: TaskReport) -> bool:
+    """Return whether the container outlived its supervisor, so that a new one can take over."""
+    return (
+        report.exit is None
+        and not report.alive
+        and bool(report.container)
+        and report.container not in {"absent", "unknown"}
+    )
+
+
+def other_node_error(handle: JobHandle, node: str) -> StateUnknownError:
+    """Return the error for a job on another machine that shares the host's home directory."""
+    return StateUnknownError(
+        handle.host,
+        f"the job runs on {node}, which shares this home directory; its state cannot be read here",
+        hint=f"point {handle.host} to {node} in the inventory, or wait for the job's end: "
+        f"mlcube-remote attach {handle.run_id}",
+    )
+
+
+def derive_outcome(handle: JobHandle, task: TaskHandle, report: TaskReport) -> TaskOutcome:
+    """Return the outcome of a task, from its exit file and the engine's account of the container.
+
+    Raises:
+        HostUnfitError: The engine refused to start the container.
+        StateUnknownError: The supervisor is gone and the engine does not answer, or the task runs
+            on another machine.
+    """
+    if report.exit is None:
+        return _without_exit(handle, task, report)
+    ended = _ended(handle, task, report, report.exit)
+    return attrs.evolve(
+        ended,
+        task=task.task,
+        seconds=report.seconds,
+        started=report.started,
+        finished=report.finished,
+    )
+
+
+def _outcome(status: Status, code: int | None, reason: str = "") -> TaskOutcome:
+    return TaskOutcome(task="", status=status, exit_code=code, reason=reason)
+
+
+def _without_exit(handle: JobHandle, task: TaskHandle, report: TaskReport) -> TaskOutcome:
+    if report.started is None and report.stopped:
+        ended = _outcome(Status.CANCELLED, None, "stopped before it started")
+    elif report.node:
+        raise other_node_error(handle, report.node)
+    elif report.rebooted:
+        ended = _outcome(Status.LOST, None, "the host rebooted while it ran (boot id changed)")
+    elif report.container == "unknown":
+        raise StateUnknownError(
+            handle.host,
+            f"the supervisor of task {task.task} is gone and {' '.join(task.engine)} gives "
+            "no answer: its container may still run",
+            hint=f"mlcube-remote attach {handle.run_id}",
+        )
+    elif report.container == "absent" and task.container:
+        ended = _outcome(Status.LOST, None, "its supervisor is gone, and its container was removed")
+    else:
+        ended = _outcome(Status.LOST, None, "its supervisor is gone and left no exit code")
+    return attrs.evolve(ended, task=task.task)
+
+
+def _ended(handle: JobHandle, task: TaskHandle, report: TaskReport, exit_code: int) -> TaskOutcome:
+    if exit_code == 0:
+        return _outcome(Status.SUCCEEDED, 0)
+    if report.timed_out:
+        limit = f" of {handle.timeout} s" if handle.timeout else ""
+        return attrs.evolve(
+            _outcome(Status.KILLED, exit_code, f"reached its time limit{limit}"), timed_out=True
+        )
+    if report.stopped:
+        killed = " and killed, because it ignored SIGTERM" if exit_code == SIGKILLED else ""
+        return _outcome(Status.CANCELLED, exit_code, f"stopped on request{killed}")
+    message = extract_engine_error(handle.platform, exit_code, report.tail)
+    if not task.container:
+        if message:
+            return _not_started(handle, task, exit_code, message)
+        return _outcome(Status.FAILED, exit_code)
+    state, code, oom, error = _inspected(report.inspect)
+    if report.engine_restarted and not oom and code in {SIGKILLED, SIGTERMED, None}:
+        return attrs.evolve(
+            _outcome(Status.KILLED, code, "the engine was stopped or restarted while it ran"),
+            by_host=True,
+        )
+    if not state and report.container == "absent":
+        return _outcome(Status.LOST, None, "its container was removed outside mlcube-remote")
+    if not state:
+        raise engine_start_error(handle.host, handle.platform, task.task, exit_code, message)
+    if state in _NEVER_RAN:
+        # Podman gives such a container the code 0, and prints the reason only to its own client.
+        return _not_started(handle, task, code or exit_code, error or message)
+    if oom and code == SIGKILLED:
+        return _outcome(Status.KILLED, code, "out of memory")
+    if oom:
+        return _outcome(Status.FAILED, code, "a process inside was killed: out of memory")
+    return _outcome(Status.FAILED, 1 if code is None else code)
+
+
+def _not_started(handle: JobHandle, task: TaskHandle, code: int, message: str) -> TaskOutcome:
+    """Return a failure if the cube's program cannot run; raise if the host is at fault.
+
+    Raises:
+        HostUnfitError: The engine created a container and could not start it.
+    """
+    if is_cube_fault(handle.platform, code, message):
+        return _outcome(Status.FAILED, code, f"failed to start: {message or _SEE_OUTPUT}")
+    raise engine_start_error(handle.host, handle.platform, task.task, code, message)
+
+
+def _inspected(text: str) -> tuple[str, int | None, bool, str]:
+    state, _, rest = text.partition(" ")
+    code, _, rest = rest.partition(" ")
+    oom, _, error = rest.partition(" ")
+    return state, int(code) if code.isdigit() else None, oom == "true", error.strip()

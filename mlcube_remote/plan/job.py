@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the user requested, and which job each host gets of it. Commands are in ``job_plan``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from mlcube_remote.commands.model import Options
+from mlcube_remote.cube.model import NOTHING, Cube
+from mlcube_remote.cube.system import NO_SYSTEM_SETTINGS, SystemSettings
+from mlcube_remote.inventory.model import Host
+from mlcube_remote.plan.trials import Trial
+from mlcube_remote.runs.ids import job_id, label
+from mlcube_remote.secret import Secret
+
+
+@attrs.frozen(kw_only=True)
+class ClientEnvironment:
+    """What plans depend on besides their input: this machine's variables and home directory."""
+
+    home: Path
+    variables: Mapping[str, str] = attrs.field(repr=False)
+    """Environment variables, which may be secret."""
+
+    @classmethod
+    def current(cls) -> ClientEnvironment:
+        """Read the environment of this process."""
+        return cls(home=Path.home(), variables=dict(os.environ))
+
+
+@attrs.frozen(kw_only=True)
+class RunRequest:
+    """One ``run`` or ``configure`` command."""
+
+    cube: Cube
+    hosts: tuple[Host, ...]
+    tasks: tuple[str, ...]
+    run_id: str
+    platform: str | None = None
+    """Name of a platform, or of one in ``system``."""
+    system: SystemSettings = NO_SYSTEM_SETTINGS
+    """The user's own platforms."""
+    options: Options = Options()
+    env: Mapping[str, Secret] = attrs.field(factory=dict)
+    """Variables for the container; they override those of the host."""
+    trust_cube: bool = False
+    """Whether mlcube.yaml may request privileges from the engine."""
+    configure_only: bool = False
+    inventory: str | None = None
+    """Absolute path of the inventory file, if there is one."""
+    timeout: int | None = None
+    """Time limit per task in seconds; the host stops the task when it expires."""
+    again: Mapping[str, int] | None = None
+    """Jobs to rerun: job name → number of the attempt. ``None``: run all jobs for the first
+    time."""
+    trials: tuple[Trial, ...] = ()
+    """The jobs of a sweep, or the shards; the hosts are their pool. Empty: one job per host."""
+    detach: bool = False
+    """Whether the client exits after it has launched the jobs, and so cannot place more later."""
+    client: ClientEnvironment = attrs.field(factory=ClientEnvironment.current)
+
+
+@attrs.frozen(kw_only=True)
+class JobSpec:
+    """Which tasks run on which host: what identifies one job, before anything is derived."""
+
+    request: RunRequest
+    host: Host
+    platform: str
+    results: Path | None
+    """Directory for outputs if the run has several jobs; ``None``: the workspace."""
+    user_settings: Mapping[str, Any] = NOTHING
+    """The user's own settings of the platform, for all hosts."""
+    trial: Trial | None = None
+    """The sweep point or shard; ``None``: this is the only job of its host."""
+    attempt: int = 1
+    """Number of this attempt, counted from 1."""
+
+    @property
+    def cube(self) -> Cube:
+        """The cube with the values of this job."""
+        return self.request.cube if self.trial is None else self.trial.cube
+
+    @property
+    def own_name(self) -> str:
+        """Name of the job within a sweep; empty if each host has one job."""
+        return "" if self.trial is None else self.trial.name
+
+    @property
+    def name(self) -> str:
+        """Name that is unique among the jobs of the run."""
+        return self.own_name or self.host.name
+
+    @property
+    def label(self) -> str:
+        """Name for messages."""
+        return label(self.own_name, self.host.name)
+
+    @property
+    def id(self) -> str:
+        """Id of the job, which also names its directory on the host."""
+        suffix = f".{self.attempt}" if self.attempt > 1 else ""
+        return job_id(self.request.run_id, f"{self.name}{suffix}")
+
+    @property
+    def point(self) -> dict[str, str]:
+        """Values of the sweep point: parameter → value."""
+        return {} if self.trial is None else dict(self.trial.point.values)
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Values from the command line, those of the sweep point included."""
+        tasks = self.request.cube.tasks
+        given = {
+            parameter.name: parameter.value
+            for name in self.request.tasks
+            for parameter in tasks[name].parameters
+            if parameter.given
+        }
+        return {**given, **self.point}

@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Derive everything that a job needs from its spec: paths, data, commands, outputs.
+
+:func:`make_plan` is called before the host is probed, with assumptions about what it has; again
+with the answers; and once more if GPUs were leased.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+
+import attrs
+
+from mlcube_remote.commands.build import BuiltCommands, build_all
+from mlcube_remote.commands.launch import launch_options
+from mlcube_remote.commands.model import (
+    Argv,
+    ImageCommands,
+    KindOf,
+    Options,
+    PathKind,
+    TaskCommands,
+)
+from mlcube_remote.commands.paths import holds, host_path
+from mlcube_remote.commands.settings import Settings
+from mlcube_remote.cube.model import Cube
+from mlcube_remote.plan.gpu_requests import Device, format_devices, requested_gpus
+from mlcube_remote.plan.host_paths import HostPaths
+from mlcube_remote.plan.job import JobSpec
+from mlcube_remote.plan.outputs import DownloadFolder, DownloadRequest, download_folders
+from mlcube_remote.plan.placed_job import PlacedJob, ProbedFacts, inputs_in_mirror, place_job
+from mlcube_remote.plan.placement import DataLocation, PlacedParameter, with_placed_values
+from mlcube_remote.platforms import CONTAINER_ENGINES
+from mlcube_remote.runs.ids import container_name, slug
+from mlcube_remote.secret import Secret
+
+LABEL = "org.mlcommons.mlcube-remote"
+"""Prefix of our container labels; only containers that have them are ever stopped or removed."""
+
+UNKNOWN_UID = "UID"
+"""Placeholder for the user's id before the host has been probed."""
+
+
+@attrs.frozen(kw_only=True)
+class BuiltTask:
+    """One task with its commands."""
+
+    name: str
+    commands: TaskCommands
+    container: str
+    """Name of its container; empty if the platform has no container names."""
+    labels: Mapping[str, str]
+    """Labels of its containers."""
+    launch: Argv
+    """Options that the launcher inserts into the last command."""
+
+
+@attrs.frozen(kw_only=True)
+class JobPlan(PlacedJob):
+    """Everything that is derived from a spec, and from the probe if that has been done."""
+
+    uid: str
+    kinds: Mapping[str, str]
+    """Kinds of paths as probed; empty before the probe."""
+    settings: Settings
+    image: ImageCommands
+    tasks: tuple[BuiltTask, ...]
+    """Empty if only the image is prepared."""
+    devices: tuple[Device, ...] = ()
+    """GPUs that were leased for the job."""
+    gpus: int
+    """Number of GPUs to lease."""
+    env: Mapping[str, Secret]
+    """Variables that the container gets by name."""
+    host_recipe: str
+    """Recipe of the image if only the host can say whether it exists; else empty."""
+    assumed_kinds: Mapping[str, str]
+    """Inputs whose kind only the host knows → the kind that is assumed before the probe."""
+    probe_paths: tuple[str, ...]
+    """Paths whose kind is probed on the host."""
+    folders: tuple[DownloadFolder, ...]
+    """Outputs to download."""
+    in_place: tuple[DownloadRequest, ...]
+    """Outputs that the job writes on this machine, with absolute paths."""
+    lock: str
+    """Path of the lock for the workspace: only one run at a time writes there."""
+    group: str
+    """Jobs with the same group share the workspace: those of one sweep. Empty: no other job."""
+
+
+def make_plan(
+    spec: JobSpec, facts: ProbedFacts | None = None, devices: tuple[Device, ...] = ()
+) -> JobPlan:
+    """Derive the plan of a job.
+
+    Args:
+        spec: The job.
+        facts: Result of the probe. ``None``: assume that an input of unknown type is a directory
+            and that a recipe on the host exists.
+        devices: GPUs that were leased for the job.
+
+    Raises:
+        PlanError: Cube, platform, settings and parameters do not fit together.
+    """
+    return plan_placed(place_job(spec, facts), facts, devices)
+
+
+def plan_placed(
+    job: PlacedJob, facts: ProbedFacts | None, devices: tuple[Device, ...] = ()
+) -> JobPlan:
+    """Add the commands to a placed job; see :func:`make_plan`."""
+    spec, paths = job.spec, job.paths
+    uid = UNKNOWN_UID if facts is None else facts.uid
+    kinds = {} if facts is None else facts.kinds
+    in_place = [item for _, item in job.task_parameters() if item.where is DataLocation.HOST]
+    untyped = [item for item in (*in_place, *inputs_in_mirror(job)) if item.is_of_unknown_type]
+    probed = dict.fromkeys(_host_path(item, paths) for item in (*in_place, *untyped))
+    assumed = {}
+    if not spec.host.is_local:
+        assumed = {(path := _host_path(item, paths)): _likely_kind(path) for item in untyped}
+
+    def build(assume: Mapping[str, str]) -> BuiltCommands:
+        known = {path: kind for path, kind in kinds.items() if kind != "-"}
+        kind_of = _kind_of(spec.cube, paths, {**assume, **known}, is_local=spec.host.is_local)
+        return _build(job, kind_of, devices, () if facts is None else facts.programs)
+
+    built, env = build(assumed), _environment(spec)
+    recipe = _host_recipe(job, built.image)
+    if recipe and facts is None:
+        built = build({**assumed, recipe: "f"})
+    return JobPlan(
+        spec=spec,
+        paths=paths,
+        data=job.data,
+        copies=job.copies,
+        uid=uid,
+        kinds=kinds,
+        settings=built.settings,
+        image=built.image,
+        tasks=_tasks(job, built.tasks, uid, devices, tuple(env)),
+        devices=devices,
+        gpus=count_gpus(spec),
+        env=env,
+        host_recipe=recipe,
+        assumed_kinds=assumed,
+        probe_paths=(*probed, *([recipe] if recipe else ())),
+        folders=_folders(job, built.tasks),
+        in_place=_outputs_in_place(job),
+        lock=f"{paths.root}/locks/{slug('workspace', of=paths.workspace)}",
+        group="" if spec.trial is None else spec.request.run_id,
+    )
+
+
+def count_gpus(spec: JobSpec) -> int:
+    """Return the number of GPUs that a job needs for itself."""
+    sections = (*spec.host.settings.values(), *spec.cube.settings.values(), spec.user_settings)
+    return requested_gpus(spec.request.options, spec.cube, spec.platform, sections)
+
+
+def _host_path(item: PlacedParameter, paths: HostPaths) -> str:
+    return host_path(item.parameter.value, paths.layout)
+
+
+def _likely_kind(path: str) -> str:
+    """Guess a directory, which is mounted as it is, unless not every engine can mount the name."""
+    name = posixpath.basename(path)
+    return "f" if ":" in name and ("," in name or '"' in name) else "d"
+
+
+def _build(
+    job: PlacedJob, kind_of: KindOf, devices: Sequence[Device], programs: Collection[str]
+) -> BuiltCommands:
+    spec, request = job.spec, job.spec.request
+    tasks = () if request.configure_only else job.data.items()
+    return build_all(
+        spec.cube,
+        [with_placed_values(spec.cube.tasks[name], items) for name, items in tasks],
+        platform=spec.platform,
+        host_settings=spec.host.settings,
+        user_settings=spec.user_settings,
+        layout=job.paths.layout,
+        options=_with_devices(request.options, spec.platform, devices),
+        kind_of=kind_of,
+        programs=programs,
+        trusted=request.trust_cube,
+    )
+
+
+def _with_devices(options: Options, platform: str, devices: Sequence[Device]) -> Options:
+    if not devices:
+        return options
+    return attrs.evolve(options, gpus=format_devices(platform, devices))
+
+
+def _host_recipe(job: PlacedJob, image: ImageCommands) -> str:
+    """Return the image's recipe if only the host knows whether it exists.
+
+    A recipe outside the cube is not sent: its absolute path is a path of the host, as for data.
+    """
+    source = image.source
+    is_path = source.startswith(("/", "~/"))
+    is_known = job.spec.host.is_local or holds(job.paths.cube, source)
+    return source if is_path and not is_known else ""
+
+
+def _tasks(
+    job: PlacedJob,
+    built: Sequence[TaskCommands],
+    uid: str,
+    devices: Sequence[Device],
+    secrets: Sequence[str],
+) -> tuple[BuiltTask, ...]:
+    spec = job.spec
+    has_names = spec.platform in CONTAINER_ENGINES
+    tasks = []
+    # Nothing is built if only the image is prepared.
+    for number, (task, commands) in enumerate(zip(job.data, built, strict=False), 1):
+        name = container_name(uid, spec.id, number)
+        labels = _labels(spec, task, uid, devices)
+        launch = launch_options(
+            commands,
+            name=name,
+            id_file=f"{job.paths.task_dir(number)}/cid",
+            labels=labels,
+            secrets=secrets,
+        )
+        copies = (*commands.copies, *job.copies.get(task, ()))
+        tasks.append(
+            BuiltTask(
+                name=task,
+                commands=attrs.evolve(commands, copies=copies),
+                container=name if has_names else "",
+                labels=labels,
+                launch=launch,
+            )
+        )
+    return tuple(tasks)
+
+
+def _labels(spec: JobSpec, task: str, uid: str, devices: Sequence[Device]) -> dict[str, str]:
+    labels = {
+        f"{LABEL}.run": spec.request.run_id,
+        f"{LABEL}.host": spec.host.name,
+        f"{LABEL}.task": task,
+        f"{LABEL}.owner": uid,
+    }
+    if devices:
+        labels[f"{LABEL}.gpus"] = ",".join(device.uuid for device in devices)
+    return labels
+
+
+def _environment(spec: JobSpec) -> dict[str, Secret]:
+    """Return the variables of the host and of the command line, which override the former."""
+    variables = spec.request.client.variables
+    inherited = {
+        name: Secret(variables[name]) if value is None else value
+        for name, value in spec.host.env.items()
+        if value is not None or name in variables
+    }
+    return {**inherited, **spec.request.env}
+
+
+def _folders(job: PlacedJob, built: Sequence[TaskCommands]) -> tuple[DownloadFolder, ...]:
+    if job.spec.host.is_local:
+        return ()
+    folders = download_folders(
+        job.spec.cube, job.task_parameters(), job.paths, results=job.spec.results
+    )
+    mounts = dict.fromkeys(mount for commands in built for mount in commands.outputs)
+    return tuple(attrs.evolve(folder, mounts=tuple(mounts)) for folder in folders)
+
+
+def _outputs_in_place(job: PlacedJob) -> tuple[DownloadRequest, ...]:
+    if not job.spec.host.is_local:
+        return ()
+    return tuple(
+        DownloadRequest(task=task, name=item.parameter.name, path=str(item.local), directory=None)
+        for task, item in job.task_parameters()
+        if item.is_output and item.local is not None
+    )
+
+
+def _kind_of(
+    cube: Cube, paths: HostPaths, kinds: Mapping[str, str], *, is_local: bool
+) -> Callable[[str], PathKind | None]:
+    """Return a function that tells what exists at a path of the host.
+
+    What is mirrored is looked up on this machine; ``kinds`` tells the rest.
+    """
+    mirrors = ((paths.workspace, cube.workspace), (paths.cube, cube.root))
+    names = {"f": PathKind.FILE, "d": PathKind.DIRECTORY}
+
+    def kind_of(path: str) -> PathKind | None:
+        for remote, local in mirrors:
+            if path == remote or path.startswith(remote + "/"):
+                kind = _local_kind(local / path[len(remote) :].lstrip("/"))
+                # An earlier run may have made it on the host only.
+                return kind or names.get(kinds.get(path, "-"))
+        return _local_kind(path) if is_local else names.get(kinds.get(path, "-"))
+
+    return kind_of
+
+
+def _local_kind(path: str | Path) -> PathKind | None:
+    if os.path.isdir(path):
+        return PathKind.DIRECTORY
+    return PathKind.FILE if os.path.exists(path) else None

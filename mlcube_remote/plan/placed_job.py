@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a job has its paths and its data: the part of a plan that needs no commands."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Protocol
+
+import attrs
+
+from mlcube_remote.commands.model import Copy
+from mlcube_remote.cube.model import Cube
+from mlcube_remote.plan.host_paths import HostPaths, host_paths
+from mlcube_remote.plan.job import JobSpec
+from mlcube_remote.plan.placement import (
+    DataLocation,
+    PlacedParameter,
+    is_made_by_cube,
+    missing_inputs,
+    place_parameters,
+)
+from mlcube_remote.plan.trials import PlacedTasks, isolate
+
+
+class ProbedFacts(Protocol):
+    """What a plan needs to know about a host; :class:`mlcube_remote.facts.probe.HostFacts`."""
+
+    @property
+    def home(self) -> str:
+        """The user's home directory."""
+
+    @property
+    def root(self) -> str:
+        """``remote_root``, absolute."""
+
+    @property
+    def uid(self) -> str:
+        """The user's numeric id."""
+
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        """Absolute path → ``f``, ``d`` or ``-``, for the probed paths."""
+
+    @property
+    def programs(self) -> Collection[str]:
+        """Which of ``singularity`` and ``apptainer`` are installed."""
+
+
+@attrs.frozen(kw_only=True)
+class PlacedJob:
+    """A job with its paths on the host and the location of its data."""
+
+    spec: JobSpec
+    paths: HostPaths
+    data: PlacedTasks
+    """Task → its parameters."""
+    copies: Mapping[str, tuple[Copy, ...]]
+    """Task → inputs that are copied into the job's own directory before the launch."""
+
+    def task_parameters(self) -> Iterator[tuple[str, PlacedParameter]]:
+        """Yield (task, parameter) of all tasks, in order."""
+        for task, parameters in self.data.items():
+            for parameter in parameters:
+                yield task, parameter
+
+
+def place_job(spec: JobSpec, facts: ProbedFacts | None = None) -> PlacedJob:
+    """Find the paths of a job, and where its data is. Arguments are those of ``make_plan``.
+
+    Raises:
+        PlanError: A relative path leaves the cube, or a prefix is used wrongly.
+    """
+    paths = _paths(spec, facts)
+    data = _place(spec, spec.cube, paths)
+    copies: Mapping[str, tuple[Copy, ...]] = {}
+    if spec.trial is not None:
+        layout = isolate(data, spec.trial, paths, is_local=spec.host.is_local)
+        data, copies = layout.placed, layout.copies
+    return PlacedJob(spec=spec, paths=paths, data=data, copies=copies)
+
+
+def inputs_in_mirror(job: PlacedJob) -> Iterator[PlacedParameter]:
+    """Yield inputs that exist at most in the mirror, where an earlier run may have left them.
+
+    A task of the cube makes them, but no task of this job.
+    """
+    for _, item in missing_inputs(job.data):
+        if item.where is DataLocation.WORKSPACE and is_made_by_cube(item, job.spec.cube):
+            yield item
+
+
+def uploads(job: PlacedJob) -> tuple[PlacedParameter, ...]:
+    """Return the parameters whose data the host needs, in the order of their tasks.
+
+    Jobs of a sweep share the mirror, so this is the data of all of them: it is sent once. An image
+    alone needs no data of this machine, which may not exist yet.
+    """
+    request = job.spec.request
+    if not request.trials:
+        items = [item for _, item in job.task_parameters()]
+        skip = {DataLocation.CLIENT} if request.configure_only else set()
+        return tuple(item for item in items if item.where not in skip)
+    cubes = {id(trial.cube): trial.cube for trial in request.trials}
+    placed = (_place(job.spec, cube, job.paths) for cube in cubes.values())
+    return tuple(item for tasks in placed for items in tasks.values() for item in items)
+
+
+def _paths(spec: JobSpec, facts: ProbedFacts | None) -> HostPaths:
+    if facts is not None:
+        root, home = facts.root, facts.home
+    else:
+        root = spec.host.remote_root
+        home = str(spec.request.client.home) if spec.host.is_local else "~"
+    return host_paths(
+        spec.host,
+        spec.cube,
+        spec.id,
+        root=root,
+        home=home,
+        is_apart=spec.trial is not None,
+        results=spec.results,
+    )
+
+
+def _place(spec: JobSpec, cube: Cube, paths: HostPaths) -> PlacedTasks:
+    return {
+        name: place_parameters(cube.tasks[name], cube, spec.host, root=paths.root, home=paths.home)
+        for name in spec.request.tasks
+    }

@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run the jobs of a pool in threads. The scheduler decides which job starts where."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import attrs
+
+from mlcube_remote.dispatch.run_context import RunContext
+from mlcube_remote.errors import (
+    AuthenticationError,
+    BusyError,
+    ConfigureError,
+    HostError,
+    HostKeyError,
+    HostUnfitError,
+    MLCubeRemoteError,
+    UnexpectedError,
+)
+from mlcube_remote.events.model import Level
+from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
+from mlcube_remote.scheduling import scheduler
+from mlcube_remote.scheduling.fanout import OnInterrupt, wait_all, wait_with_interrupts
+from mlcube_remote.scheduling.scheduler import (
+    AttemptResult,
+    HostSlots,
+    JobStart,
+    PendingJob,
+    RetryPolicy,
+)
+
+_UNFIT = (AuthenticationError, HostKeyError, HostUnfitError, ConfigureError)
+"""Errors that every other job would have on the same host."""
+
+POLL_INTERVAL_S = 0.5
+"""Interval for checking whether the backoff of a host has expired."""
+
+
+class NoHostError(MLCubeRemoteError):
+    """A job got no host: every one of the pool was excluded."""
+
+    exit_code = 120
+
+
+class AllBusyError(NoHostError):
+    """A job got no host: every one that was not excluded was busy with other runs."""
+
+    exit_code = 117
+
+
+@attrs.frozen(kw_only=True)
+class PoolJob:
+    """One job of a pool."""
+
+    name: str
+    parameters: Mapping[str, str]
+    tasks: tuple[str, ...]
+    work: Callable[[JobStart, RunContext], JobOutcome]
+    """Runs it on the host that it got."""
+    host: str | None = None
+    """The host where an earlier client of the run may have launched it."""
+    attempt: int = 1
+    note: Callable[[JobOutcome], None] = lambda _: None
+    """Records that it got no host, and will get none from this command."""
+
+
+@attrs.define(kw_only=True)
+class Pool:
+    """The jobs and hosts of a pool, until all jobs are over."""
+
+    jobs: Mapping[str, PoolJob]
+    run: RunContext
+    state: scheduler.ScheduleState
+    _changed: threading.Condition = attrs.field(factory=threading.Condition, init=False)
+    _running: set[Future[None]] = attrs.field(factory=set, init=False)
+    _outcomes: dict[str, JobOutcome] = attrs.field(factory=dict, init=False)
+    """Job → outcome of its last attempt."""
+    _bugs: list[BaseException] = attrs.field(factory=list, init=False)
+    _excluded: dict[str, MLCubeRemoteError] = attrs.field(factory=dict, init=False)
+    """Host → why it gets no more jobs."""
+    _busy: dict[str, MLCubeRemoteError | None] = attrs.field(factory=dict, init=False)
+    """Host → the error when it was last found busy."""
+
+    def work(self, threads: ThreadPoolExecutor) -> tuple[JobOutcome, ...]:
+        """Place jobs until all are over, and return their outcomes, in their order.
+
+        Raises:
+            Exception: A job's work raised it; all running jobs have ended.
+        """
+        interrupts = self.run.interrupts
+        with self._changed:
+            while self._running or not (self.state.is_over or self._bugs):
+                if interrupts.is_ending:
+                    self._abandon([each.job for each in self.state.waiting], interrupts.error())
+                while not self._bugs and (start := self._next_start()):
+                    future = threads.submit(self._attempt, start)
+                    self._running.add(future)
+                    future.add_done_callback(self._done)
+                self._abandon(scheduler.unplaceable_jobs(self.state))
+                self._changed.wait(POLL_INTERVAL_S)
+        if self._bugs:
+            raise self._bugs[0]
+        return tuple(self._outcomes[name] for name in self.jobs)
+
+    def _next_start(self) -> JobStart | None:
+        self.state, start = scheduler.next_start(self.state, time.monotonic())
+        return start
+
+    def _attempt(self, start: JobStart) -> None:
+        """Run a job on the host that it got, and report whether it is retried or finished."""
+        outcome = self.jobs[start.job].work(start, self.run)
+        is_retried = self._record(start, outcome)
+        events = self.run.job_events(outcome.host, outcome.job)
+        if is_retried:
+            events.retried(_why(outcome))
+        else:
+            events.finished(outcome)
+
+    def _record(self, start: JobStart, outcome: JobOutcome) -> bool:
+        """Record how an attempt ended, and return whether the job is retried."""
+        result = attempt_result(outcome)
+        with self._changed:
+            self.state, is_retried = scheduler.end_attempt(
+                self.state, start.job, result, time.monotonic()
+            )
+            self._outcomes[start.job] = outcome
+            if result is AttemptResult.HOST_BUSY:
+                self._busy[start.host] = outcome.error
+            if self.state.hosts[start.host].is_excluded and start.host not in self._excluded:
+                self._excluded[start.host] = outcome.error or NoHostError(start.host)
+                text = f"excluded from this run: {_reason(outcome.error)}"
+                self.run.job_events(start.host).note(Level.WARNING, text)
+            self._changed.notify()
+        return is_retried
+
+    def _done(self, future: Future[None]) -> None:
+        with self._changed:
+            self._running.discard(future)
+            if (problem := future.exception()) is not None:
+                self._bugs.append(problem)
+            self._changed.notify()
+
+    def _abandon(self, names: Iterable[str], error: MLCubeRemoteError | None = None) -> None:
+        """Finish waiting jobs, without ``error`` because no host is left for them."""
+        for name in tuple(names):
+            self.state = scheduler.cancel_jobs(self.state, [name])
+            job, earlier = self.jobs[name], self._outcomes.get(name)
+            outcome = earlier or _not_placed(job, error or self._no_host_error())
+            self._outcomes[name] = outcome
+            if earlier is None and job.host is None:
+                job.note(outcome)
+            self.run.job_events(outcome.host, name).finished(outcome)
+
+    def _no_host_error(self) -> NoHostError:
+        hosts = self.state.hosts.values()
+        reasons = [f"{host}: {_reason(error)}" for host, error in self._excluded.items()]
+        reasons += [
+            f"{host.host}: its jobs may still be running"
+            for host in hosts
+            if host.held and not host.is_excluded
+        ]
+        if scheduler.is_all_busy(self.state):
+            reasons += [
+                f"{host.host}: {_reason(self._busy[host.host])}" for host in hosts if host.is_usable
+            ]
+            return AllBusyError(
+                f"no host is free ({'; '.join(reasons)})",
+                hint="wait for one (--wait), or repeat the command later with --run-id",
+            )
+        return NoHostError(
+            f"no usable host left ({'; '.join(reasons)})",
+            hint="fix a host, then repeat the command with --run-id",
+        )
+
+
+def _not_placed(job: PoolJob, error: MLCubeRemoteError) -> JobOutcome:
+    # An earlier client may have launched it on a host that could not be asked.
+    status = Status.NOT_STARTED if job.host is None else Status.UNKNOWN
+    return JobOutcome(
+        host=job.host or "",
+        job=job.name,
+        parameters=job.parameters,
+        attempt=job.attempt,
+        platform="",
+        status=status,
+        tasks=tuple(TaskOutcome(task=task, status=status) for task in job.tasks),
+        error=error,
+        seconds={},
+    )
+
+
+def run_pool(
+    jobs: Iterable[PoolJob],
+    hosts: Iterable[HostSlots],
+    policy: RetryPolicy,
+    run: RunContext,
+    *,
+    decide: Callable[[], OnInterrupt] = lambda: OnInterrupt.STOP,
+) -> tuple[JobOutcome, ...]:
+    """Run all jobs on the hosts of a pool, and return the outcomes in the order of the jobs.
+
+    An interrupt is handled as by :func:`~mlcube_remote.scheduling.fanout.run_all`; jobs that have
+    no host yet are not started.
+
+    Args:
+        jobs: The jobs, in the order in which they start.
+        hosts: The hosts, each with its slots.
+        policy: When a job is retried, and how many run at once.
+        run: What the jobs share.
+        decide: Returns whether an interrupt stops the jobs or detaches from them.
+    """
+    by_name = {job.name: job for job in jobs}
+    # A job that may be running has its slot already, so it comes first.
+    ordered = sorted(by_name.values(), key=lambda job: job.host is None)
+    waiting = [
+        PendingJob(job=job.name, order=order, only=job.host, attempt=job.attempt)
+        for order, job in enumerate(ordered)
+    ]
+    slots = list(hosts)
+    workers = max(1, min(policy.parallel, sum(host.slots for host in slots)))
+    pool = Pool(jobs=by_name, run=run, state=scheduler.begin(waiting, slots, policy))
+    # The pool has a thread of its own, so that no interrupt falls between placing and starting.
+    threads = ThreadPoolExecutor(workers + 1, thread_name_prefix="mlcr-job")
+    working = threads.submit(pool.work, threads)
+    try:
+        wait_with_interrupts(lambda: wait_all([working]), run, decide)
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+    return working.result()
+
+
+def attempt_result(outcome: JobOutcome) -> AttemptResult:
+    """Return what the outcome of an attempt means for the job and for its host."""
+    error = outcome.error
+    if outcome.status in {Status.UNKNOWN, Status.RUNNING}:
+        return AttemptResult.RUNNING_OR_UNKNOWN
+    if outcome.status is Status.LOST:
+        return AttemptResult.HOST_LOST
+    if outcome.status is Status.NOT_STARTED and isinstance(error, HostError):
+        if isinstance(error, UnexpectedError):
+            return AttemptResult.DONE
+        if isinstance(error, BusyError):
+            return AttemptResult.HOST_BUSY
+        is_unfit = isinstance(error, _UNFIT)
+        return AttemptResult.HOST_UNFIT if is_unfit else AttemptResult.CONNECT_FAILED
+    if outcome.status in {Status.FAILED, Status.KILLED}:
+        if isinstance(error, HostUnfitError):
+            return AttemptResult.START_FAILED
+        return AttemptResult.TASK_FAILED if error is None else AttemptResult.DONE
+    return AttemptResult.DONE
+
+
+def _why(outcome: JobOutcome) -> str:
+    if outcome.error is not None:
+        return _reason(outcome.error)
+    ended = [
+        f"{task.task}: {task.reason or f'exit code {task.exit_code}'}"
+        for task in outcome.tasks
+        if task.status not in {Status.SUCCEEDED, Status.NOT_STARTED}
+    ]
+    return "; ".join(ended) or outcome.status.value
+
+
+def _reason(error: MLCubeRemoteError | None) -> str:
+    return str(getattr(error, "reason", error) or "it was lost")

@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Decide which job of a pool starts on which host next. Pure functions on immutable state.
+
+Invariants: a job is waiting, placed or over, and only one of these; a host has at most as many
+jobs as slots; the job that comes first in the queue is placed first; a job that may still run
+somewhere is over, and keeps its slot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import Enum
+
+import attrs
+
+FIRST_BACKOFF_S, MAX_BACKOFF_S = 10.0, 60.0
+"""How long a host gets no jobs after it could not be reached, or was busy."""
+
+
+class RetryOn(Enum):
+    """Reason for a retry."""
+
+    HOST = "host"
+    """The host was lost or could not be used."""
+    TASK = "task"
+    """The task failed."""
+
+
+class AttemptResult(Enum):
+    """How an attempt to run a job on a host ended."""
+
+    DONE = "done"
+    """The job is over: it succeeded, was cancelled, or failed in a way that a retry cannot fix."""
+    TASK_FAILED = "task failed"
+    CONNECT_FAILED = "connect failed"
+    """It was not launched, for a reason that may pass: the host was not reachable."""
+    HOST_BUSY = "host busy"
+    """It was not launched: other jobs have what it needs on the host, until they end."""
+    HOST_UNFIT = "host unfit"
+    """It was not launched, and no job would be: login refused, no engine."""
+    START_FAILED = "start failed"
+    """It was launched, and the host could not start its container."""
+    HOST_LOST = "host lost"
+    """It was launched, and cannot run any more: the host rebooted."""
+    RUNNING_OR_UNKNOWN = "running or unknown"
+    """It runs, or may run: it must not be started a second time."""
+
+
+_LAUNCHED = frozenset(
+    {AttemptResult.TASK_FAILED, AttemptResult.START_FAILED, AttemptResult.HOST_LOST}
+)
+"""Results that leave a job on the host: the next attempt needs another id."""
+
+
+@attrs.frozen(kw_only=True)
+class PendingJob:
+    """A job that waits for a host."""
+
+    job: str
+    order: int
+    """Its position in the queue, which a retry does not change."""
+    attempt: int = 1
+    """Number of the next attempt, which is part of its id on the host."""
+    failures: int = 0
+    avoids: frozenset[str] = frozenset()
+    """Hosts that failed it: they get it again only if no other host is left."""
+    only: str | None = None
+    """The only host that may get it, because an earlier client may have launched it there."""
+
+
+@attrs.frozen(kw_only=True)
+class HostSlots:
+    """One host of the pool."""
+
+    host: str
+    slots: int
+    taken: int = 0
+    """Jobs that are placed on the host."""
+    held: int = 0
+    """Slots of jobs that are over for this client, but may run on the host."""
+    has_worked: bool = False
+    """Whether a job has ended on the host."""
+    connect_failures: int = 0
+    """Failed attempts in a row."""
+    failing_since: float = 0.0
+    """Time of the first of these attempts."""
+    busy_count: int = 0
+    """Attempts in a row for which the host was busy."""
+    backoff_until: float = 0.0
+    is_excluded: bool = False
+    """Whether the host gets no more jobs of this run."""
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it may get a job, now or later."""
+        return not self.is_excluded and self.held < self.slots
+
+    def free(self, now: float) -> int:
+        """Return how many jobs it can get now; one that failed or was busy is tried with one."""
+        if not self.is_usable or now < self.backoff_until:
+            return 0
+        left = self.slots - self.held
+        return (min(left, 1) if self.connect_failures or self.busy_count else left) - self.taken
+
+
+@attrs.frozen(kw_only=True)
+class RetryPolicy:
+    """When a job is retried."""
+
+    retries: int = 3
+    """Maximum number of retries per job."""
+    retry_on: frozenset[RetryOn] = frozenset({RetryOn.HOST})
+    patience: float = 600.0
+    """Seconds after which a host that has worked before, and fails now, is excluded."""
+    parallel: int = 32
+    """Maximum number of jobs at once."""
+    waits: bool = False
+    """Whether jobs wait if every usable host is busy, and no job of the pool runs."""
+
+
+@attrs.frozen(kw_only=True)
+class JobStart:
+    """The decision to start a job on a host."""
+
+    job: str
+    host: str
+    attempt: int
+    is_pinned: bool = False
+    """Whether an earlier client of the run may have launched it on this host."""
+
+
+@attrs.frozen(kw_only=True)
+class ScheduleState:
+    """The pool at one moment."""
+
+    policy: RetryPolicy
+    waiting: tuple[PendingJob, ...]
+    """In the order of the queue."""
+    placed: Mapping[str, tuple[PendingJob, str]]
+    """Job → itself, and its host."""
+    hosts: Mapping[str, HostSlots]
+    over: frozenset[str] = frozenset()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every job is over."""
+        return not self.waiting and not self.placed
+
+
+def begin(
+    jobs: Iterable[PendingJob], hosts: Iterable[HostSlots], policy: RetryPolicy
+) -> ScheduleState:
+    """Return the state in which all jobs are waiting."""
+    return ScheduleState(
+        policy=policy,
+        waiting=tuple(sorted(jobs, key=lambda each: each.order)),
+        placed={},
+        hosts={host.host: host for host in hosts},
+    )
+
+
+def next_start(state: ScheduleState, now: float) -> tuple[ScheduleState, JobStart | None]:
+    """Place the first job of the queue that can be placed, if there is one."""
+    if len(state.placed) >= state.policy.parallel:
+        return state, None
+    if not any(host.free(now) > 0 for host in state.hosts.values()):
+        return state, None
+    for index, job in enumerate(state.waiting):
+        host = _choose_host(state, job, now)
+        if host is None:
+            continue
+        after = attrs.evolve(
+            state,
+            waiting=state.waiting[:index] + state.waiting[index + 1 :],
+            placed={**state.placed, job.job: (job, host.host)},
+            hosts={**state.hosts, host.host: attrs.evolve(host, taken=host.taken + 1)},
+        )
+        pinned = job.only is not None
+        return after, JobStart(job=job.job, host=host.host, attempt=job.attempt, is_pinned=pinned)
+    return state, None
+
+
+def _choose_host(state: ScheduleState, job: PendingJob, now: float) -> HostSlots | None:
+    candidates = [host for host in _usable_hosts(state, job) if host.free(now) > 0]
+    # The host with most free slots, and of these the first: no host stays idle while another one
+    # is filled.
+    return max(candidates, key=lambda host: host.free(now), default=None)
+
+
+def _usable_hosts(state: ScheduleState, job: PendingJob) -> list[HostSlots]:
+    """Return the hosts that may get the job, now or later."""
+    usable = [host for host in state.hosts.values() if host.is_usable]
+    if job.only is not None:
+        return [host for host in usable if host.host == job.only]
+    return [host for host in usable if host.host not in job.avoids] or usable
+
+
+def end_attempt(
+    state: ScheduleState, job: str, result: AttemptResult, now: float
+) -> tuple[ScheduleState, bool]:
+    """Record how the attempt of a placed job ended.
+
+    Returns:
+        The new state, and whether the job is retried.
+    """
+    pending, host = state.placed[job]
+    after = attrs.evolve(
+        state,
+        placed={name: each for name, each in state.placed.items() if name != job},
+        hosts={
+            **state.hosts,
+            host: _host_after(state.hosts[host], result, now, state.policy.patience),
+        },
+    )
+    is_host_kept = result in {AttemptResult.TASK_FAILED, AttemptResult.HOST_BUSY}
+    retry = attrs.evolve(
+        pending,
+        attempt=pending.attempt + (result in _LAUNCHED),
+        # Finding a host busy is no failure, and the job may go there later.
+        failures=pending.failures + (result is not AttemptResult.HOST_BUSY),
+        avoids=pending.avoids if is_host_kept else pending.avoids | {host},
+        only=None,
+    )
+    if not (_is_retried(state.policy, pending, result) and _usable_hosts(after, retry)):
+        return attrs.evolve(after, over=after.over | {job}), False
+    queue = sorted((*after.waiting, retry), key=lambda each: each.order)
+    return attrs.evolve(after, waiting=tuple(queue)), True
+
+
+def _host_after(host: HostSlots, result: AttemptResult, now: float, patience: float) -> HostSlots:
+    host = attrs.evolve(host, taken=host.taken - 1)
+    if result is AttemptResult.RUNNING_OR_UNKNOWN:
+        return attrs.evolve(host, held=host.held + 1)
+    if result in {AttemptResult.DONE, AttemptResult.TASK_FAILED}:
+        return attrs.evolve(
+            host, has_worked=True, connect_failures=0, busy_count=0, backoff_until=0.0
+        )
+    if result is AttemptResult.HOST_BUSY:
+        until = now + _backoff(host.busy_count)
+        return attrs.evolve(host, busy_count=host.busy_count + 1, backoff_until=until)
+    since = host.failing_since if host.connect_failures else now
+    return attrs.evolve(
+        host,
+        connect_failures=host.connect_failures + 1,
+        failing_since=since,
+        backoff_until=now + _backoff(host.connect_failures),
+        # A host that has never worked is more likely a mistake in the inventory than a passing
+        # fault.
+        is_excluded=host.is_excluded
+        or result in {AttemptResult.HOST_UNFIT, AttemptResult.START_FAILED}
+        or (result is AttemptResult.CONNECT_FAILED and not host.has_worked and not host.taken)
+        or now - since > patience,
+    )
+
+
+def _backoff(earlier: int) -> float:
+    """Return the seconds to leave a host alone that has failed this number of times before."""
+    return min(FIRST_BACKOFF_S * 2.0**earlier, MAX_BACKOFF_S)
+
+
+def _is_retried(policy: RetryPolicy, job: PendingJob, result: AttemptResult) -> bool:
+    if result is AttemptResult.HOST_BUSY:
+        return True
+    is_final = result in {AttemptResult.DONE, AttemptResult.RUNNING_OR_UNKNOWN}
+    if is_final or job.failures >= policy.retries:
+        return False
+    reason = RetryOn.TASK if result is AttemptResult.TASK_FAILED else RetryOn.HOST
+    return reason in policy.retry_on
+
+
+def unplaceable_jobs(state: ScheduleState) -> tuple[str, ...]:
+    """Return the waiting jobs that no host will get, within the time that the user waits."""
+    if is_all_busy(state) and not state.policy.waits:
+        return tuple(job.job for job in state.waiting)
+    usable = {host.host for host in state.hosts.values() if host.is_usable}
+    return tuple(
+        job.job
+        for job in state.waiting
+        if not usable or (job.only is not None and job.only not in usable)
+    )
+
+
+def is_all_busy(state: ScheduleState) -> bool:
+    """Return whether every usable host is busy with other runs, and no job of the pool runs."""
+    usable = [host for host in state.hosts.values() if host.is_usable]
+    return bool(usable) and not state.placed and all(host.busy_count for host in usable)
+
+
+def cancel_jobs(state: ScheduleState, jobs: Iterable[str]) -> ScheduleState:
+    """Return the state without these waiting jobs, which are over."""
+    cancelled = frozenset(jobs)
+    return attrs.evolve(
+        state,
+        waiting=tuple(each for each in state.waiting if each.job not in cancelled),
+        over=state.over | cancelled,
+    )

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is said when an image cannot be had."""
+
+from __future__ import annotations
+
+import pytest
+
+from mlcube_remote.commands.model import ImageCommands
+from mlcube_remote.dispatch.configure import configure
+from mlcube_remote.errors import ConfigureError
+from mlcube_remote.events.emitter import JobEvents
+from mlcube_remote.events.model import Event
+from mlcube_remote.plan.host_paths import HostPaths
+from mlcube_remote.transport.base import Reply
+from mlcube_remote.transport.fake import FakeConnection
+
+PATHS = HostPaths(root="/r", home="/h", cube="/r/c", workspace="/r/c/w", job_dir="/r/j")
+
+
+def refused(said: str, *, verb: str = "pull", source: str = "") -> ConfigureError:
+    events: list[Event] = []
+    host = FakeConnection("gpu01")
+    host.answer("mlcr_run_while_connected", Reply(1, b"", said.encode()))
+    needed = ImageCommands(
+        platform="docker",
+        image="x:1",
+        engine=("sudo", "docker"),
+        probe=("true",),
+        cwd="/r/c",
+        configure=(("sudo", "docker", verb, "x:1"),),
+        source=source,
+    )
+    with pytest.raises(ConfigureError) as caught:
+        configure(host, JobEvents(host="gpu01", began=0.0, sink=events.append), PATHS, needed)
+    assert caught.value.exit_code == 122
+    return caught.value
+
+
+def test_a_failure_repeats_the_last_lines_for_who_did_not_see_them() -> None:
+    error = refused("".join(f"line {number}  \n" for number in range(40)), verb="build")
+    assert str(error).splitlines() == [
+        "gpu01: docker.build_file: build of image x:1 failed (status 1):",
+        *(f"  line {number}" for number in range(25, 40)),
+    ]
+    assert error.brief().message == (
+        "gpu01: docker.build_file: build of image x:1 failed (status 1); what it said stands above"
+    )
+    silent = refused("", verb="build")
+    assert silent.message == silent.brief().message
+    assert silent.message.endswith("failed (status 1)")
+
+
+@pytest.mark.parametrize(
+    ("said", "source", "expected"),
+    [
+        ("no such host", "", None),
+        ("manifest unknown", "", "check docker.image, or let the host build it: "),
+        ("x: denied: requested access", "", "on gpu01: log in to the registry (sudo docker login)"),
+        (
+            "no such host",
+            "/r/c/D",
+            "there is no recipe to build it from: docker.build_file: /r/c/D",
+        ),
+        ("manifest unknown", "/r/c/D", "there is no recipe to build it from: "),
+    ],
+)
+def test_a_pull_that_fails_is_explained(said: str, source: str, expected: str | None) -> None:
+    hint = refused(said, source=source).hint
+    assert (hint or "").startswith(expected or "")
+    assert (hint is None) == (expected is None)

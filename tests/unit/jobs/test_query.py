@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What hosts tell of their jobs, and what is made of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import attrs
+import pytest
+
+from mlcube_remote.errors import HostUnfitError, UnreachableError, UsageError
+from mlcube_remote.inventory.model import Host
+from mlcube_remote.jobs.clean import clean_all, forget_run, select_old
+from mlcube_remote.jobs.handle import to_document
+from mlcube_remote.jobs.lookup import find_on_hosts, find_run_id, load_recorded
+from mlcube_remote.jobs.query import FoundJob, HostJobs, query_all, query_host
+from mlcube_remote.runs.store import RUN, RecordError, Store
+from mlcube_remote.transport.base import Connection, Reply
+from mlcube_remote.transport.fake import FakeConnection
+from mlcube_remote.ui.jobs import age_text, cleaned_text, jobs_document, jobs_text
+from tests.support.handles import TICKET
+
+GPU = Host(name="gpu", address="gpu")
+REQUEST = json.dumps(to_document(TICKET))
+
+Task = Mapping[str, str]
+
+
+def told(state: str, *tasks: Task, job: str = TICKET.job_id, **more: str) -> bytes:
+    facts = [("job", job), ("state", state), ("age", "61"), ("request", REQUEST), *more.items()]
+    for task in tasks:
+        facts += [("task", "train"), *task.items()]
+    return "".join(f"{key}={value}\0" for key, value in facts).encode()
+
+
+def asked(answer: bytes) -> tuple[FoundJob, ...]:
+    host = FakeConnection("gpu")
+    host.answer("mlcr_report_jobs", Reply(0, answer, b""))
+    return query_host(host, GPU, everything=True)
+
+
+RUNS: Task = {"exit": "pending", "started": "10"}
+WELL: Task = {"exit": "0", "started": "10", "finished": "12"}
+BADLY: Task = {"exit": "3", "started": "10", "finished": "12"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown", "is_live"),
+    [
+        (told("running", RUNS), "running", True),
+        (told("orphaned", RUNS), "running", True),
+        (told("running", RUNS, stop="yes"), "stopping", True),
+        (told("preparing"), "preparing", True),
+        (told("elsewhere", RUNS), "elsewhere", True),
+        (told("abandoned"), "not-started", False),
+        (told("ended", WELL), "succeeded", False),
+        (told("ended", WELL, BADLY, {"exit": "pending"}), "failed (3)", False),
+        (told("ended", BADLY, stop="yes"), "cancelled", False),
+        (told("ended", {**BADLY, "killed": "memory"}), "killed (out of memory)", False),
+        (told("ended", {**BADLY, "killed": "engine"}), "killed (engine restarted)", False),
+        (told("ended", {**BADLY, "killed": "memory"}, stop="yes"), "cancelled", False),
+        (told("ended", {**BADLY, "killed": "time"}, stop="yes"), "killed (out of its time)", False),
+        (told("ended", {**BADLY, "killed": "a new word"}), "failed (3)", False),
+        (told("ended", WELL, {"exit": "pending"}, stop="yes"), "cancelled", False),
+        (told("lost", RUNS), "lost", False),
+    ],
+)
+def test_states_are_shown_in_the_users_words(answer: bytes, shown: str, is_live: bool) -> None:
+    (job,) = asked(answer)
+    assert (job.shown_state, job.is_live) == (shown, is_live)
+    assert job.handle is not None
+    assert job.handle.run_id == TICKET.run_id
+
+
+def test_a_host_without_jobs_tells_of_none() -> None:
+    assert asked(b"") == ()
+
+
+def test_a_request_that_cannot_be_read_hides_no_job() -> None:
+    (job,) = asked(b"job=x\0state=ended\0age=\0request=rubbish\0")
+    assert job.handle is None
+    assert "x" in jobs_text([HostJobs(host=GPU, jobs=(job,))])
+
+
+@pytest.mark.parametrize("answer", [b"job=x\0", b"job=x\0state=lost\0age=old\0"])
+def test_an_answer_that_makes_no_sense_is_told(answer: bytes) -> None:
+    with pytest.raises(HostUnfitError, match="cannot be read"):
+        asked(answer)
+
+
+def test_a_host_that_cannot_be_asked_is_an_answer_too() -> None:
+    def connect(host: Host) -> Connection:
+        if host.name == "down":
+            raise UnreachableError("down", "connection refused")
+        connection = FakeConnection(host.name)
+        connection.answer("mlcr_report_jobs", Reply(0, told("running", RUNS), b""))
+        return connection
+
+    surveys = query_all([GPU, Host(name="down")], connect, everything=False)
+    text = jobs_text(surveys)
+    header, row, _, silent = text.splitlines()
+    assert header.split() == ["run", "host", "state", "task", "cube", "age", "by"]
+    assert row.split() == [
+        *(TICKET.run_id, "gpu", "running", "train", "mnist", "1m", "1s", "ada@laptop")
+    ]
+    assert silent == "down: not asked: connection refused"
+    document = jobs_document(surveys)
+    assert document["hosts"][1] == {"host": "down", "error": "connection refused", "jobs": []}
+    assert document["hosts"][0]["jobs"][0]["tasks"][0]["started"] == 10
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0s"), (59, "59s"), (61, "1m 1s"), (3600, "1h"), (90_000, "1d 1h"), (86_400, "1d")],
+)
+def test_ages_are_short(seconds: int, text: str) -> None:
+    assert age_text(seconds) == text
+
+
+def test_hostile_names_do_not_reach_the_terminal() -> None:
+    (job,) = asked(told("running", {"exit": "pending", "started": "1"}, job="\x1b]0;x\x07"))
+    evil = attrs.evolve(job, handle=None)
+    assert "\x1b" not in jobs_text([HostJobs(host=GPU, jobs=(evil,))])
+    assert "\x1b" not in cleaned_text({"gpu": [evil]}, dry_run=True)
+
+
+def _surveys(*jobs: FoundJob) -> Sequence[HostJobs]:
+    return [HostJobs(host=GPU, jobs=jobs)]
+
+
+def test_only_old_jobs_that_have_ended_are_cleaned_away() -> None:
+    (ended,) = asked(told("ended", WELL))
+    (live,) = asked(told("running", RUNS))
+    assert select_old(_surveys(ended, live), older_than=60) == {"gpu": [ended]}
+    assert select_old(_surveys(ended, live), older_than=62) == {}
+    assert cleaned_text({}, dry_run=False) == "nothing to do"
+
+
+def test_a_job_that_came_to_life_again_is_not_said_to_be_removed() -> None:
+    (first, second) = (*asked(told("ended", WELL)), *asked(told("ended", WELL, job="other")))
+    connection = FakeConnection("gpu")
+    connection.answer("mlcr_remove_job", Reply(18, b"", b""), Reply(0, b"", b""))
+    connection.answer("mlcr_remove_leftovers", Reply(0, b"", b""))
+    (done,) = clean_all([GPU], {"gpu": [first, second]}, lambda _: connection)
+    assert done.removed == (second,)
+    assert connection.is_closed
+
+
+def test_a_run_is_found_by_asking_and_goes_below_the_results(tmp_path: Path) -> None:
+    found = find_on_hosts(
+        TICKET.run_id[-5:], _surveys(*asked(told("running", RUNS))), tmp_path.joinpath
+    )
+    assert found.run_id == TICKET.run_id
+    (job,) = found.jobs
+    assert job.handle is not None
+    assert job.handle.folders[0].target == tmp_path / TICKET.run_id / "07"
+
+
+def test_two_runs_that_fit_are_not_guessed_between(tmp_path: Path) -> None:
+    (job,) = asked(told("running", RUNS))
+    assert job.handle is not None
+    other = attrs.evolve(job, handle=attrs.evolve(job.handle, run_id=f"{job.handle.run_id[:-1]}b"))
+    with pytest.raises(UsageError, match="is ambiguous"):
+        find_on_hosts(TICKET.run_id[:6], _surveys(job, other), tmp_path.joinpath)
+
+
+def test_a_record_gives_tickets_and_survives_a_damaged_one(tmp_path: Path) -> None:
+    store, run_id = Store(tmp_path), TICKET.run_id
+    jobs = [{"host": "gpu", "job": "j1"}, {"host": "cpu", "job": "j2"}, {"host": "x", "job": "j3"}]
+    store.write(run_id, RUN, {"jobs": jobs})
+    store.write(run_id, "j1", {"ticket": to_document(TICKET)})
+    store.write(run_id, "j2", {"ticket": {"format": 1}})
+    assert find_run_id(run_id[:8], store) == run_id
+    found = load_recorded(run_id, store, [GPU, Host(name="cpu")])
+    assert [job.handle for job in found.jobs] == [TICKET, None]
+    (tmp_path / run_id / "run.json").write_text("{")
+    with pytest.raises(RecordError, match="damaged"):
+        load_recorded(run_id, store, [GPU])
+
+
+@pytest.mark.parametrize("handle", [{"format": 99}, {"format": 1}, "none"])
+def test_what_cannot_be_read_is_forgotten_all_the_same(tmp_path: Path, handle: object) -> None:
+    store, run_id = Store(tmp_path), TICKET.run_id
+    store.write(run_id, "j1", {"ticket": handle})
+    forget_run(store, run_id)
+    assert not list(store.runs())

@@ -1,0 +1,363 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From what a host tells to what the user is told: task ends, exit codes, rsync's and engines'."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+import pytest
+
+from mlcube_remote import errors
+from mlcube_remote.errors import (
+    HostUnfitError,
+    MLCubeRemoteError,
+    StateUnknownError,
+    TransferError,
+    UsageError,
+)
+from mlcube_remote.events.exit_codes import exit_code
+from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
+from mlcube_remote.facts.probe import HostFacts
+from mlcube_remote.files import rsync
+from mlcube_remote.jobs.handle import JobHandle, TaskHandle
+from mlcube_remote.jobs.state import TaskReport, derive_outcome
+from mlcube_remote.transport.base import RsyncResult, Stream
+
+TASK = TaskHandle(task="t", engine=("docker",), container="c")
+TICKET = JobHandle(
+    run_id="r",
+    job_id="r-h",
+    host="h",
+    platform="docker",
+    cube="cube",
+    client="ada@here",
+    root="/root",
+    tasks=(TASK,),
+    folders=(),
+    timeout=60,
+)
+NO_SIZES: Mapping[Stream, int] = MappingProxyType({Stream.STDOUT: 0, Stream.STDERR: 0})
+
+
+def report(exit: int | None, inspect: str = "", **changes: Any) -> TaskReport:  # noqa: A002
+    told = TaskReport(
+        exit=exit, alive=False, sizes=NO_SIZES, started=10, finished=14, inspect=inspect
+    )
+    return attrs.evolve(told, **changes)
+
+
+@pytest.mark.parametrize(
+    ("told", "status", "code", "reason"),
+    [
+        (report(0), Status.SUCCEEDED, 0, ""),
+        (report(3, "exited 3 false "), Status.FAILED, 3, ""),
+        (report(125, "exited 125 false "), Status.FAILED, 125, ""),
+        (report(127, "created 127 false no such file"), Status.FAILED, 127, "failed to start: no"),
+        (
+            report(126, "created 0 false "),
+            Status.FAILED,
+            126,
+            "failed to start: see the engine's message",
+        ),
+        (
+            report(126, "initialized 0 false "),
+            Status.FAILED,
+            126,
+            "failed to start: see the engine's",
+        ),
+        (report(137, "exited 137 true "), Status.KILLED, 137, "out of memory"),
+        (
+            report(3, "exited 3 true "),
+            Status.FAILED,
+            3,
+            "a process inside was killed: out of memory",
+        ),
+        (report(143, "exited 143 false ", stopped=True), Status.CANCELLED, 143, "stopped on req"),
+        (report(None), Status.LOST, None, "its supervisor is gone"),
+        (
+            report(137, "exited 137 false ", stopped=True),
+            Status.CANCELLED,
+            137,
+            "stopped on request and killed, because it ignored SIGTERM",
+        ),
+        (report(None, rebooted=True), Status.LOST, None, "the host rebooted"),
+        (report(None, container="absent"), Status.LOST, None, "its supervisor is gone, and its c"),
+        (report(None, stopped=True, started=None), Status.CANCELLED, None, "stopped before"),
+        (
+            report(143, "exited 143 false ", timed_out=True),
+            Status.KILLED,
+            143,
+            "reached its time l",
+        ),
+        (
+            report(1, "exited 137 false ", engine_restarted=True),
+            Status.KILLED,
+            137,
+            "the engine was stopped or restarted",
+        ),
+        (report(125, "", engine_restarted=True), Status.KILLED, None, "the engine was stopped"),
+        (report(3, "exited 3 false ", engine_restarted=True), Status.FAILED, 3, ""),
+        (report(137, "", container="absent"), Status.LOST, None, "its container was removed"),
+    ],
+)
+def test_two_witnesses_say_how_a_task_ended(
+    told: TaskReport, status: Status, code: int | None, reason: str
+) -> None:
+    outcome = derive_outcome(TICKET, TASK, told)
+    assert (outcome.status, outcome.exit_code) == (status, code)
+    assert outcome.reason.startswith(reason)
+    assert outcome.seconds == (4.0 if told.exit is not None else None)
+
+
+def test_a_host_that_cannot_know_makes_the_state_unknown() -> None:
+    with pytest.raises(StateUnknownError, match="docker gives no answer: its container may still"):
+        derive_outcome(TICKET, TASK, report(None, container="unknown"))
+
+
+def test_of_a_task_on_another_machine_with_this_home_nothing_is_said() -> None:
+    with pytest.raises(
+        StateUnknownError, match="the job runs on login2, which shares this home"
+    ) as told:
+        derive_outcome(TICKET, TASK, report(None, node="login2"))
+    assert "point h to login2 in the inventory" in (told.value.hint or "")
+
+
+def test_a_task_that_ran_out_of_its_time_ends_with_124() -> None:
+    killed = TaskOutcome(task="t", status=Status.KILLED, exit_code=143, timed_out=True)
+    ended = attrs.evolve(outcome(1), tasks=(killed,), status=Status.KILLED)
+    assert exit_code([ended]) == 124
+    assert exit_code([ended, outcome()]) == 124
+
+
+def test_a_job_left_to_itself_on_purpose_is_no_failure() -> None:
+    assert exit_code([attrs.evolve(outcome(), status=Status.RUNNING)]) == 0
+
+
+def test_an_engine_that_refuses_is_no_failure_of_the_task() -> None:
+    with pytest.raises(HostUnfitError, match=r"could not start the container of task t"):
+        derive_outcome(TICKET, TASK, report(125))
+
+
+DOCKER_GPU = 'could not select device driver "" with capabilities: [[gpu]]'
+CDI = "setting up CDI devices: unresolvable CDI devices nvidia.com/gpu=0"
+CGROUPS = "while applying cgroups config: cannot use cgroups - cannot use systemd cgroups manager"
+ROOT_NEEDED = "network requires root or a suid installation with /etc/subuid --fakeroot"
+REFUSED = [
+    ("docker", report(125, f"created 128 false {DOCKER_GPU}"), "--gpus", DOCKER_GPU),
+    ("podman", report(126, "created 0 false ", tail=f"Error: {CDI}\n"), "--gpus", CDI),
+    (
+        "docker",
+        report(125, "created 128 false network no not found"),
+        "--network",
+        "network no not found",
+    ),
+    (
+        "docker",
+        report(
+            125,
+            tail="Unable to find image\n"
+            "docker: Error response from daemon: Minimum memory limit allowed is 6MB.\n"
+            "See 'docker run --help'.\ntime=\"now\" level=error\n\n",
+        ),
+        "--memory or --cpu",
+        "Minimum memory limit allowed is 6MB.",
+    ),
+    (
+        "docker",
+        report(125, tail='docker: Invalid --security-opt: "bogus".\n'),
+        "--security",
+        'Invalid --security-opt: "bogus".',
+    ),
+    (
+        "apptainer",
+        report(255, tail=f"INFO:    x\nFATAL:   container creation failed: {CGROUPS}\n"),
+        "--memory or --cpu",
+        f"container creation failed: {CGROUPS}",
+    ),
+    (
+        "apptainer",
+        report(255, tail=f"FATAL:   container creation failed: {ROOT_NEEDED}\n"),
+        "--network",
+        f"container creation failed: {ROOT_NEEDED}",
+    ),
+]
+
+
+@pytest.mark.parametrize(("platform", "told", "setting", "said"), REFUSED)
+def test_a_setting_that_an_engine_refuses_is_named(
+    platform: str, told: TaskReport, setting: str, said: str
+) -> None:
+    with pytest.raises(HostUnfitError) as caught:
+        derive_outcome(attrs.evolve(TICKET, platform=platform), task_on(platform), told)
+    assert caught.value.exit_code == 122
+    assert str(caught.value).startswith(f"h: {platform} cannot apply {setting}")
+    assert str(caught.value).endswith(f" to task t: {said}")
+    assert caught.value.hint
+
+
+def task_on(platform: str) -> TaskHandle:
+    container = "" if platform in {"singularity", "apptainer"} else "c"
+    return TaskHandle(task="t", engine=(platform,), container=container)
+
+
+@pytest.mark.parametrize(
+    ("platform", "told", "code", "reason"),
+    [
+        ("docker", report(127, "created 127 false exec: no x"), 127, "failed to start: exec: no"),
+        (
+            "docker",
+            report(127, "created 127 false ", tail=""),
+            127,
+            "failed to start: see the engine's message",
+        ),
+        ("podman", report(127, "created 0 false ", tail="Error: crun: no"), 127, "failed to s"),
+        ("docker", report(1, "exited 1 false ", tail="Error: cgroups"), 1, ""),
+        ("apptainer", report(255, tail="FATAL:   stat /x: no such file\n"), 255, "failed to s"),
+        ("apptainer", report(255, tail="FATAL:   cgroups\nof the task\n"), 255, ""),
+        ("singularity", report(1, tail="Traceback\nError: network\n"), 1, ""),
+        ("singularity", report(7, tail="FATAL:   network\n"), 7, ""),
+    ],
+)
+def test_what_is_the_cubes_own_failure_stays_one(
+    platform: str, told: TaskReport, code: int, reason: str
+) -> None:
+    outcome = derive_outcome(attrs.evolve(TICKET, platform=platform), task_on(platform), told)
+    assert (outcome.status, outcome.exit_code) == (Status.FAILED, code)
+    assert outcome.reason.startswith(reason)
+    assert bool(outcome.reason) == bool(reason)
+
+
+def test_a_container_that_no_host_could_make_is_its_hosts_failure() -> None:
+    sif = attrs.evolve(TICKET, platform="apptainer")
+    said = "container creation failed: no user namespaces"
+    with pytest.raises(HostUnfitError, match=f"of task t .status 255.: {said}"):
+        derive_outcome(sif, task_on("apptainer"), report(255, tail=f"FATAL:   {said}"))
+
+
+def outcome(code: int | None = 0, error: MLCubeRemoteError | None = None) -> JobOutcome:
+    status = Status.SUCCEEDED if code == 0 and error is None else Status.FAILED
+    tasks = () if code is None else (TaskOutcome(task="t", status=status, exit_code=code),)
+    return JobOutcome(
+        host="h", platform="docker", status=status, tasks=tasks, error=error, seconds={}
+    )
+
+
+UNREACHABLE = errors.UnreachableError("h", "x")
+UNSAFE = errors.UnsafeContentError("h", "x")
+UNKNOWN = errors.StateUnknownError("h", "x")
+UNFIT = errors.HostUnfitError("h", "x")
+BUSY = errors.BusyError("h", "x")
+TRANSFER = errors.TransferError("h", "x")
+TIMEOUT = errors.TaskTimeoutError("h", "x")
+STOPPED = errors.StoppedByUserError()
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [
+        ([outcome()], 0),
+        ([outcome(7)], 7),
+        ([outcome(None, UNREACHABLE)], 120),
+        ([outcome(0, TRANSFER)], 121),
+        ([], 0),
+        ([outcome(), outcome()], 0),
+        ([outcome(), outcome(7)], 1),
+        ([outcome(7), outcome(None, UNREACHABLE)], 120),
+        ([outcome(None, UNREACHABLE), outcome(None, TRANSFER)], 121),
+        ([outcome(None, TRANSFER), outcome(None, UNKNOWN)], 123),
+        ([outcome(None, UNKNOWN), outcome(None, UNSAFE)], 118),
+        ([outcome(None, BUSY), outcome(None, UNFIT)], 122),
+        ([outcome(None, TIMEOUT), outcome(None, BUSY)], 117),
+        ([outcome(9), outcome(None, TIMEOUT)], 124),
+        ([outcome(None, errors.PlanError("x")), outcome()], 2),
+        ([outcome(), outcome(None, STOPPED), outcome(None, UNSAFE)], 130),
+    ],
+)
+def test_the_exit_code_is_the_one_to_look_at_first(
+    outcomes: list[JobOutcome], expected: int
+) -> None:
+    assert exit_code(outcomes) == expected
+
+
+def test_a_task_that_lacks_an_output_ends_with_one() -> None:
+    lacking = TaskOutcome(task="t", status=Status.FAILED, exit_code=0)
+    job = JobOutcome(
+        host="h", platform="docker", status=Status.FAILED, tasks=(lacking,), seconds={}
+    )
+    assert exit_code([job]) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "expected"),
+    [
+        (11, "rsync: write failed: No space left on device (28)", "No space left on device"),
+        (11, "rsync: write: Disk quota exceeded (122)", "Disk quota exceeded"),
+        (23, 'rsync: open "x": Permission denied (13)\nrsync error', 'open "x": Permission denied'),
+        (24, "file has vanished", "files vanished while they were read"),
+        (30, "[Receiver] io timeout\nmore", "no data for 60 s"),
+        (12, "sh: rsync: not found", "sh: rsync: not found"),
+        (255, "", "rsync ended with status 255"),
+        (23, "one\ntwo\nthree\nfour", "one; two; three"),
+    ],
+)
+def test_rsyncs_status_and_words_are_read_together(code: int, said: str, expected: str) -> None:
+    with pytest.raises(TransferError) as caught:
+        rsync.check("h", "sync", RsyncResult(code, b"", said.encode()))
+    assert expected in str(caught.value)
+    assert str(caught.value).startswith("h: sync incomplete: ")
+
+
+def test_rsyncs_statistics_are_read() -> None:
+    told = (
+        b"Number of regular files transferred: 1,204\nTotal transferred file size: 3,400,000 bytes"
+    )
+    moved = rsync.parse_stats(RsyncResult(0, told, b""))
+    assert str(moved) == "1204 files, 3.4 MB"
+    assert str(rsync.TransferStats(0, 0)) == "nothing new"
+    assert str(rsync.TransferStats(1, 12)) == "1 file, 12 B"
+    assert rsync.readable_size(5e12) == "5.0 TB"
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [("", "rsync was not found"), ("3.0.9", "rsync 3.0.9 is too old (required: 3.1.0")],
+)
+def test_a_hosts_rsync_has_a_floor(told: str, message: str) -> None:
+    with pytest.raises(HostUnfitError) as caught:
+        rsync.check_remote_version("h", told)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [
+        ("3.2.4", "rsync 3.2.5 or newer is required on this machine, found 3.2.4"),
+        ("", "rsync was not found on this mach"),
+    ],
+)
+def test_this_machines_rsync_has_a_floor(
+    version: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = tmp_path / "rsync"
+    fake.write_text(f"#!/bin/sh\necho 'rsync  version {version}  protocol version 31'\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    rsync.local_version.cache_clear()
+    try:
+        with pytest.raises(UsageError) as caught:
+            rsync.local_version()
+    finally:
+        rsync.local_version.cache_clear()
+    assert message in str(caught.value)
+
+
+def test_machines_are_named_as_images_name_them() -> None:
+    facts = HostFacts(
+        home="/h", root="/r", user="u", uid="1", machine="aarch64", root_id="i",
+        rsync="3.2.7", kinds={},
+    )  # fmt: skip
+    assert facts.architecture == "arm64"
