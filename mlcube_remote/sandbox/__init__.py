@@ -6,6 +6,6 @@
 
 from mlcube_remote.sandbox.engine import SandboxError
 from mlcube_remote.sandbox.lifecycle import LABEL, down, status, up
-from mlcube_remote.sandbox.place import Sandbox, SandboxHost
+from mlcube_remote.sandbox.paths import Sandbox, SandboxHost
 
 __all__ = ["LABEL", "Sandbox", "SandboxError", "SandboxHost", "down", "status", "up"]

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import attrs
 
-from mlcube_remote.sandbox import container, engine, flavours, homes, images, keys, place
+from mlcube_remote.sandbox import container, engine, flavours, homes, images, keys, paths
 from mlcube_remote.sandbox.engine import SandboxError, docker
 from mlcube_remote.sandbox.flavours import Flavour
-from mlcube_remote.sandbox.place import Place, Sandbox, SandboxHost
+from mlcube_remote.sandbox.paths import Place, Sandbox, SandboxHost
 
 LABEL = "org.mlcommons.mlcube-remote.sandbox"
 
@@ -142,7 +142,7 @@ def _counted(hosts: int) -> str:
 
 
 def _place(state_dir: Path | None) -> Place:
-    return Place(state_dir.resolve()) if state_dir else place.default_place()
+    return Place(state_dir.resolve()) if state_dir else paths.default_place()
 
 
 @contextlib.contextmanager
@@ -233,8 +233,8 @@ def _publish(where: Place) -> Sandbox:
         )
         for host in hosts
     ]
-    place.write_whole(where.known_hosts, "".join(f"{line}\n" for line in lines))
-    place.write_inventory(where, hosts)
+    paths.write_whole(where.known_hosts, "".join(f"{line}\n" for line in lines))
+    paths.write_inventory(where, hosts)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         list(pool.map(lambda host: keys.wait_for_greeting(host.name, host.port), hosts))
     return Sandbox(id=where.id, inventory=where.inventory, hosts=hosts)

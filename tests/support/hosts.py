@@ -26,10 +26,10 @@ from testcontainers.core.container import DockerContainer
 from mlcube_remote import sandbox
 from mlcube_remote.inventory.load import load
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.sandbox import SandboxError, SandboxHost, container, homes, images, keys, place
+from mlcube_remote.sandbox import SandboxError, SandboxHost, container, homes, images, keys, paths
 from mlcube_remote.sandbox.engine import docker, ensure_base_image, wait_for_inner_engine
 from mlcube_remote.sandbox.flavours import named
-from mlcube_remote.sandbox.place import Place
+from mlcube_remote.sandbox.paths import Place
 
 RUN_LABEL = "org.mlcommons.mlcube-remote"
 
@@ -181,8 +181,8 @@ def _running(flavour: str, options: tuple[str, ...], where: Place) -> Iterator[S
             if kind.engine.is_inside:
                 wait_for_inner_engine(started.get_container_id())
             listed = SandboxHost(name=name, flavour=flavour, port=port, home=Path(home.target))
-            place.write_whole(where.known_hosts, keys.known_hosts_line(port, host_key) + "\n")
-            place.write_inventory(where, [listed])
+            paths.write_whole(where.known_hosts, keys.known_hosts_line(port, host_key) + "\n")
+            paths.write_inventory(where, [listed])
             yield SshHost(name=name, place=where, port=port, home=listed.home, container=started)
     finally:
         _remove_left(name, home.target)

@@ -19,12 +19,12 @@ from mlcube_remote.sandbox import (
     images,
     keys,
     lifecycle,
-    place,
+    paths,
     up,
 )
 from mlcube_remote.sandbox.container import SOCKET, Bind, Container, describe
 from mlcube_remote.sandbox.flavours import FLAVOURS, Flavour, named
-from mlcube_remote.sandbox.place import Place
+from mlcube_remote.sandbox.paths import Place
 
 HOME = Bind(source="/somewhere/home", target="/somewhere/home")
 
@@ -126,10 +126,10 @@ def test_two_places_are_two_sandboxes() -> None:
 
 def test_the_place_is_below_the_state_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", "/state")
-    assert place.default_place().root == Path("/state/mlcube-remote/sandbox")
+    assert paths.default_place().root == Path("/state/mlcube-remote/sandbox")
     monkeypatch.delenv("XDG_STATE_HOME")
     monkeypatch.setenv("HOME", "/home/ada")
-    assert place.default_place().root == Path("/home/ada/.local/state/mlcube-remote/sandbox")
+    assert paths.default_place().root == Path("/home/ada/.local/state/mlcube-remote/sandbox")
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_the_inventory_says_how_to_reach_each_host_and_what_it_runs(
 ) -> None:
     where = Place(tmp_path)
     host = SandboxHost(name="sandbox1", flavour=flavour, port=4022, home=where.home("sandbox1"))
-    place.write_inventory(where, [host])
+    paths.write_inventory(where, [host])
     document = yaml.safe_load(where.inventory.read_text())
     assert document == {
         "hosts": {
