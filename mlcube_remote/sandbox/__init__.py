@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Throw-away SSH hosts on this machine, to try and to test everything on.
+"""Disposable SSH hosts on this machine, to try mlcube-remote and to test it.
 
 :func:`up` starts them as containers, :func:`status` lists them, :func:`down` removes them.
 """
