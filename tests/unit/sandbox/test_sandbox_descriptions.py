@@ -75,9 +75,8 @@ def test_every_flavour_keeps_its_home_and_reads_its_keys(flavour: str) -> None:
     ],
 )
 def test_only_hosts_that_share_the_engine_have_its_socket(flavour: str, has_socket: bool) -> None:
-    assert (
-        Bind(source=str(SOCKET), target=str(SOCKET)) in container_of(flavour).binds
-    ) is has_socket
+    socket = Bind(source=str(SOCKET), target=str(SOCKET))
+    assert (socket in container_of(flavour).binds) is has_socket
 
 
 def test_only_an_inner_engine_gets_more_privileges_and_never_all() -> None:
@@ -147,10 +146,10 @@ def test_the_folder_is_below_the_state_directory(monkeypatch: pytest.MonkeyPatch
 def test_the_inventory_has_the_address_and_the_platform_of_each_host(
     tmp_path: Path, flavour: str, platform: str
 ) -> None:
-    where = SandboxPaths(tmp_path)
-    host = SandboxHost(name="sandbox1", flavour=flavour, port=4022, home=where.home("sandbox1"))
-    paths.write_inventory(where, [host])
-    document = yaml.safe_load(where.inventory.read_text())
+    folder = SandboxPaths(tmp_path)
+    host = SandboxHost(name="sandbox1", flavour=flavour, port=4022, home=folder.home("sandbox1"))
+    paths.write_inventory(folder, [host])
+    document = yaml.safe_load(folder.inventory.read_text())
     assert document == {
         "hosts": {
             "sandbox1": {
@@ -172,7 +171,7 @@ def test_hosts_take_several_flavours_in_turn(
 ) -> None:
     started: dict[str, str] = {}
 
-    def start(_where: SandboxPaths, missing: Mapping[str, tuple[Flavour, str]]) -> None:
+    def start(_paths: SandboxPaths, missing: Mapping[str, tuple[Flavour, str]]) -> None:
         started.update({name: kind.name for name, (kind, _image) in missing.items()})
 
     install_docker(tmp_path, monkeypatch, "exit 0")
@@ -220,10 +219,8 @@ def test_without_ssh_keygen_the_error_has_the_command_to_run(
 
 
 def test_known_hosts_lines_name_the_port_and_drop_the_comment() -> None:
-    assert (
-        keys.format_known_hosts_line(4022, "ssh-ed25519 AAAA me")
-        == "[127.0.0.1]:4022 ssh-ed25519 AAAA"
-    )
+    line = keys.format_known_hosts_line(4022, "ssh-ed25519 AAAA me")
+    assert line == "[127.0.0.1]:4022 ssh-ed25519 AAAA"
 
 
 def test_without_docker_the_error_has_the_command_to_run(
