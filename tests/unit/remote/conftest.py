@@ -33,6 +33,12 @@ esac
 """
 
 
+OURS = f"abc123 run1 {os.getuid()}\n"
+"""Id, run and owner of the fake engine's container, if it is the job's."""
+FOREIGN = {"run": f"abc123 run2 {os.getuid()}\n", "user": "abc123 run1 4321\n", "none": "abc123\n"}
+"""The same for containers that are not the job's."""
+DAY = 86400
+
 Completed = subprocess.CompletedProcess[bytes]
 
 
@@ -152,21 +158,14 @@ def _runs(pid: str) -> bool:
         return False
 
 
-OURS = f"abc123 run1 {os.getuid()}\n"
-
-
-FOREIGN = {"run": f"abc123 run2 {os.getuid()}\n", "user": "abc123 run1 4321\n", "none": "abc123\n"}
-
-
-DAY = 86400
-
-
 def calls(engine: Path) -> list[str]:
+    """Return the calls that changed the fake engine's container."""
     file = engine.parent / "calls"
     return file.read_text().splitlines() if file.exists() else []
 
 
 def age(path: Path, seconds: float = 2 * DAY) -> None:
+    """Make a file look older."""
     then = time.time() - seconds
     os.utime(path, (then, then))
 
