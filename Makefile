@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# Two commands matter: "make demo" and "make test". Both work on a fresh Debian or Ubuntu, as root
-# or with passwordless sudo, and on any machine that has Docker and Python 3.10 or later.
+# The main targets are "demo" and "test". Both work on a new Debian or Ubuntu, as root or with
+# passwordless sudo, and on any machine with Docker and Python 3.10 or later.
 
 BIN := .venv/bin
 MLCUBE_REMOTE := $(BIN)/mlcube-remote
@@ -12,7 +12,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 SHELL_FILES = $(shell find mlcube_remote scripts tests examples benchmarks -name '*.sh') \
     $(wildcard mlcube_remote/sandbox/images/host/sandbox-*) .ci/run
 
-# Programs that the tests run here, each with the Debian package that has it.
+# Programs that the tests run on this machine, as PROGRAM=DEBIAN-PACKAGE.
 TEST_PROGRAMS := bash=bash busybox=busybox dash=dash fish=fish git=git tcsh=tcsh zsh=zsh
 
 .PHONY: help demo test lint unit bench engine test-programs clean
@@ -20,20 +20,20 @@ TEST_PROGRAMS := bash=bash busybox=busybox dash=dash fish=fish git=git tcsh=tcsh
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
 
-demo: .venv/installed engine ## Run two examples on throw-away SSH hosts on this machine
+demo: .venv/installed engine ## Run two examples on disposable SSH hosts on this machine
 	$(MLCUBE_REMOTE) sandbox up --hosts 2
 	$(MLCUBE_REMOTE) run --inventory "$(INVENTORY)" --host=sandbox --mlcube=examples/hello_world --task=hello
 	$(MLCUBE_REMOTE) run --inventory "$(INVENTORY)" --host=sandbox1 --mlcube=examples/mnist --task=download,train
 	@echo
 	@echo 'Outputs of both hosts:  examples/hello_world/results/'
 	@echo 'Outputs of sandbox1:    examples/mnist/workspace/'
-	@echo 'The hosts you have now:  $(MLCUBE_REMOTE) hosts list --inventory $(INVENTORY)'
-	@echo 'When you have seen enough:  $(MLCUBE_REMOTE) sandbox down'
+	@echo 'List the hosts:          $(MLCUBE_REMOTE) hosts list --inventory $(INVENTORY)'
+	@echo 'Remove the hosts:        $(MLCUBE_REMOTE) sandbox down'
 
-test: .venv/dev engine test-programs lint ## Everything that must hold: linters, then all tests
+test: .venv/dev engine test-programs lint ## Run the linters, then all tests
 	TESTCONTAINERS_RYUK_DISABLED=true $(BIN)/pytest --cov --cov-report=term --cov-fail-under=90
 
-lint: .venv/dev ## Formatting, linters, types, layers, sizes, shell scripts
+lint: .venv/dev ## Check formatting, style, types, layers, sizes and shell scripts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -41,12 +41,12 @@ lint: .venv/dev ## Formatting, linters, types, layers, sizes, shell scripts
 	$(BIN)/python scripts/check_sizes.py mlcube_remote
 	$(BIN)/shellcheck $(SHELL_FILES)
 
-unit: .venv/dev ## Only the tests that need no engine
+unit: .venv/dev ## Run only the tests that need no engine
 	$(BIN)/pytest tests/unit
 
-# As users have it: an editable install takes longer to start.
-# BENCH='--hosts 1 16' measures less.
-bench: .venv/installed engine ## Measure against plain ssh and rsync, and against Ansible
+# A normal install, because an editable one starts more slowly. Set BENCH='--hosts 1 16' to measure
+# less.
+bench: .venv/installed engine ## Compare the speed with plain ssh and rsync, and with Ansible
 	rm -rf build/bench-venv
 	$(BIN)/python -m venv build/bench-venv
 	build/bench-venv/bin/pip install --quiet --retries 3 . psutil
@@ -63,10 +63,10 @@ test-programs:
 	    command -v "$${each%%=*}" >/dev/null 2>&1 || missing="$$missing $${each#*=}"; \
 	done; \
 	[ -z "$$missing" ] && exit; \
-	command -v apt-get >/dev/null || { echo "the tests need, and are not here:$$missing" >&2; exit 1; }; \
+	command -v apt-get >/dev/null || { echo "programs that the tests need are not installed:$$missing" >&2; exit 1; }; \
 	$(AS_ROOT) apt-get update -qq && $(APT_INSTALL) $$missing >/dev/null
 
-# pip is the last thing that venv makes: a folder that an interrupt left half-made is made again.
+# venv creates pip last: without it, a folder is incomplete and is created again.
 .venv/bin/pip:
 	PYTHON='$(PYTHON)' sh scripts/make_venv.sh .venv
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ways to run hello_world on the hosts of a sandbox: ours, and what people use instead.
+"""Ways to run hello_world on the hosts of a sandbox: mlcube-remote, and common alternatives.
 
-All use the same containers and the same keys, and work on all hosts at once. Ours has a copy of the
-cube to itself: what it brings home from many hosts lies beside the workspace, and is nothing that
-the others should have to send.
+All use the same containers and keys, and all hosts in parallel. mlcube-remote runs on a copy of the
+cube, because the outputs that it pulls from many hosts are in the cube's folder, and the others
+should not have to upload them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ IMAGE = "mlcube-remote/hello_world:0.1"
 
 @attrs.frozen
 class Contender:
-    """One way to do it."""
+    """One way to run the task on all hosts."""
 
     name: str
     argv: Sequence[str]
@@ -37,19 +37,19 @@ class Contender:
 def contenders(
     hosts: Sequence[SandboxHost], state: Path, ansible: Path | None
 ) -> tuple[Contender, ...]:
-    """Return all ways, ours first.
+    """Return all contenders, ours first.
 
     Args:
         hosts: The hosts to run on.
         state: Directory of the sandbox, with its key and its inventory.
-        ansible: The program ``ansible-playbook``; none: without it.
+        ansible: The program ``ansible-playbook``; ``None``: omit Ansible.
     """
     cube = state / "ours"
     shutil.copytree(CUBE, cube, ignore=shutil.ignore_patterns("results"), dirs_exist_ok=True)
     ways = [
         _ours(hosts, state, cube),
-        _side_by_side("loop", [_loop(host, state) for host in hosts]),
-        _side_by_side("bare", [_run(host, state) for host in hosts]),
+        _in_parallel("loop", [_loop(host, state) for host in hosts]),
+        _in_parallel("bare", [_run(host, state) for host in hosts]),
     ]
     if ansible is not None:
         ways.append(_ansible(hosts, state, ansible))
@@ -64,7 +64,7 @@ def _ours(hosts: Sequence[SandboxHost], state: Path, cube: Path) -> Contender:
     return Contender("ours", argv)
 
 
-def _side_by_side(name: str, scripts: Sequence[str]) -> Contender:
+def _in_parallel(name: str, scripts: Sequence[str]) -> Contender:
     argv = ["xargs", "-0", "-n", "1", "-P", str(len(scripts)), "sh", "-ec"]
     return Contender(name, argv, "\0".join(scripts).encode())
 
@@ -75,11 +75,11 @@ def _loop(host: SandboxHost, state: Path) -> str:
 
 
 def _copies(host: SandboxHost, state: Path) -> tuple[list[str], list[str]]:
-    """Return the commands that bring the cube there and its workspace back."""
+    """Return the commands that upload the cube and download its workspace."""
     rsync = ["rsync", "-a", "--exclude=/results", "-e", _ssh(host, state)]
-    there = f"mlcube@127.0.0.1:{host.home}/loop"
-    back = f"{state / f'back-{host.name}'}/"
-    return [*rsync, f"{CUBE}/", f"{there}/"], [*rsync, f"{there}/workspace/", back]
+    remote = f"mlcube@127.0.0.1:{host.home}/loop"
+    local = f"{state / f'back-{host.name}'}/"
+    return [*rsync, f"{CUBE}/", f"{remote}/"], [*rsync, f"{remote}/workspace/", local]
 
 
 def _run(host: SandboxHost, state: Path) -> str:
@@ -110,13 +110,13 @@ def _key(state: Path) -> list[str]:
 def _ansible(hosts: Sequence[SandboxHost], state: Path, program: Path) -> Contender:
     """Return the playbook: rsync up, the container, rsync down.
 
-    ``raw`` is the lightest way to run a command, and the only one where hosts have no Python;
-    rsync is run here, as ansible.posix.synchronize does it.
+    ``raw`` is the fastest way to run a command, and the only one that needs no Python on the
+    hosts. rsync runs on this machine, as with ansible.posix.synchronize.
     """
-    described = {}
+    host_vars = {}
     for host in hosts:
         up, down = _copies(host, state)
-        described[host.name] = {
+        host_vars[host.name] = {
             "ansible_host": "127.0.0.1",
             "ansible_port": host.port,
             "ansible_user": "mlcube",
@@ -138,7 +138,7 @@ def _ansible(hosts: Sequence[SandboxHost], state: Path, program: Path) -> Conten
     folder = state / f"ansible-{len(hosts)}"
     folder.mkdir(exist_ok=True)
     # JSON is YAML.
-    (folder / "hosts.json").write_text(json.dumps({"all": {"hosts": described}}))
+    (folder / "hosts.json").write_text(json.dumps({"all": {"hosts": host_vars}}))
     (folder / "play.yml").write_text(json.dumps(play))
     argv = [str(program), "-i", str(folder / "hosts.json"), str(folder / "play.yml")]
     env = {"ANSIBLE_HOME": str(folder), "ANSIBLE_LOCALHOST_WARNING": "false", "LC_ALL": "C.UTF-8"}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a command costs: seconds, processor time and memory, with all that it starts."""
+"""The cost of a command and its child processes: seconds, processor time and memory."""
 
 from __future__ import annotations
 
@@ -13,36 +13,37 @@ import attrs
 import psutil
 from contenders import Contender
 
-LOOKS = 0.02
-"""Seconds between two looks at the memory."""
+POLL_INTERVAL_S = 0.02
+"""Seconds between two measurements of the memory."""
 
 
 @attrs.frozen
 class Cost:
-    """What one execution took."""
+    """The cost of one execution."""
 
     seconds: float
     cpu_seconds: float
-    """User and system time, of the command and of its descendants that ended with it."""
+    """User and system time of the command and of its descendants."""
     machine_seconds: float
-    """The same of everything on this machine meanwhile, which is the hosts and their engine too."""
+    """User and system time of the whole machine, including the hosts and their engine."""
 
 
-def timed(contender: Contender) -> Cost:
-    """Run a contender to its end, and say what it took.
+def measure_cost(contender: Contender) -> Cost:
+    """Run a contender to its end, and return its cost.
 
     Raises:
-        CalledProcessError: It failed: that is no measurement.
+        CalledProcessError: It failed, so its cost means nothing.
     """
-    cpu, busy, start = _cpu_of_children(), _busy(), time.monotonic()
+    cpu, machine, start = _cpu_of_children(), _machine_seconds(), time.monotonic()
     _finish(_start(contender), contender)
-    return Cost(time.monotonic() - start, _cpu_of_children() - cpu, _busy() - busy)
+    return Cost(time.monotonic() - start, _cpu_of_children() - cpu, _machine_seconds() - machine)
 
 
-def peak_memory(contender: Contender) -> int:
-    """Run a contender to its end, and return the bytes that its processes had at their peak.
+def measure_peak_memory(contender: Contender) -> int:
+    """Run a contender to its end, and return the peak memory of its processes in bytes.
 
-    Pages that processes share are counted once (PSS). Looking costs time: this run is not timed.
+    Pages that processes share are counted once (PSS). Measuring memory takes time, so this run is
+    not timed.
 
     Raises:
         CalledProcessError: It failed.
@@ -51,7 +52,7 @@ def peak_memory(contender: Contender) -> int:
     root, peak = psutil.Process(child.pid), 0
     while child.poll() is None:
         peak = max(peak, _memory_below(root))
-        time.sleep(LOOKS)
+        time.sleep(POLL_INTERVAL_S)
     _finish(child, contender)
     return peak
 
@@ -80,7 +81,7 @@ def _cpu_of_children() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _busy() -> float:
+def _machine_seconds() -> float:
     times = psutil.cpu_times()
     return float(sum(times) - times.idle - getattr(times, "iowait", 0.0))
 

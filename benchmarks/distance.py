@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A host that is far away: every byte to it and from it takes a while."""
+"""Simulate a distant host: delay every byte to it and from it."""
 
 from __future__ import annotations
 
@@ -22,84 +22,84 @@ _CHUNK = 256 * 1024
 def at_distance(
     host: SandboxHost, state: Path, round_trip: float
 ) -> Iterator[tuple[SandboxHost, Path]]:
-    """Put a host at the far end of a slow line.
+    """Put a delay between this machine and a host.
 
     Args:
         host: The host.
         state: The sandbox's directory.
-        round_trip: Seconds there and back.
+        round_trip: Seconds for a round trip.
 
     Yields:
-        The host as it is to be reached now, and a directory that stands in for ``state``.
+        The host with its new port, and a directory to use instead of ``state``.
     """
     started: Future[tuple[int, Callable[[], None]]] = Future()
 
     async def serve() -> None:
-        over = asyncio.Event()
-        carry = _Line(host.port, round_trip / 2).carry
-        line = await asyncio.start_server(carry, "127.0.0.1", 0)
-        end = partial(asyncio.get_running_loop().call_soon_threadsafe, over.set)
-        started.set_result((line.sockets[0].getsockname()[1], end))
-        await over.wait()
+        stopped = asyncio.Event()
+        handle = _DelayingProxy(host.port, round_trip / 2).handle
+        server = await asyncio.start_server(handle, "127.0.0.1", 0)
+        stop = partial(asyncio.get_running_loop().call_soon_threadsafe, stopped.set)
+        started.set_result((server.sockets[0].getsockname()[1], stop))
+        await stopped.wait()
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
-    port, end = started.result()
+    port, stop = started.result()
     try:
         yield attrs.evolve(host, port=port), _state(host, state, port)
     finally:
-        end()
+        stop()
         thread.join()
 
 
 def _state(host: SandboxHost, state: Path, port: int) -> Path:
-    """Write what names the host's port anew; the key is the sandbox's own."""
+    """Copy the files that contain the host's port, with its new port; link the key."""
     folder = state.with_name(f"{state.name}-{port}")
     folder.mkdir()
     (folder / "id_ed25519").symlink_to(state / "id_ed25519")
     known_hosts, inventory = state / "known_hosts", state / "hosts.yaml"
-    told = known_hosts.read_text().replace(f"]:{host.port} ", f"]:{port} ")
-    (folder / known_hosts.name).write_text(told)
-    told = inventory.read_text().replace(f"port: {host.port}\n", f"port: {port}\n")
-    told = told.replace(str(known_hosts), str(folder / known_hosts.name))
-    (folder / inventory.name).write_text(told)
+    text = known_hosts.read_text().replace(f"]:{host.port} ", f"]:{port} ")
+    (folder / known_hosts.name).write_text(text)
+    text = inventory.read_text().replace(f"port: {host.port}\n", f"port: {port}\n")
+    text = text.replace(str(known_hosts), str(folder / known_hosts.name))
+    (folder / inventory.name).write_text(text)
     return folder
 
 
 @attrs.frozen
-class _Line:
-    """Carries connections to a port of this machine, with a delay each way."""
+class _DelayingProxy:
+    """A proxy to a port of this machine that delays each direction."""
 
     port: int
     delay: float
     """Seconds."""
 
-    async def carry(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
-        # What TCP itself takes until a connection stands.
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # The handshake of a TCP connection takes a round trip.
         await asyncio.sleep(2 * self.delay)
-        there, forth = await asyncio.open_connection("127.0.0.1", self.port)
-        # Some keep their connections for longer than there is the line.
+        host_reader, host_writer = await asyncio.open_connection("127.0.0.1", self.port)
+        # Some clients keep connections open after the proxy has stopped.
         with suppress(ConnectionError, asyncio.CancelledError):
-            await asyncio.gather(self._pump(near, forth), self._pump(there, back))
-        for end in (forth, back):
-            end.close()
+            await asyncio.gather(self._pump(reader, host_writer), self._pump(host_reader, writer))
+        for each in (host_writer, writer):
+            each.close()
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        """Pass bytes on, each as late as it was sent: what is under way does not wait in turn."""
-        under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
-        arriving = asyncio.ensure_future(self._arrive(under_way, sink))
+        """Pass each chunk on after the delay; chunks do not wait for each other."""
+        in_transit: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+        delivery = asyncio.ensure_future(self._deliver(in_transit, sink))
         now = asyncio.get_running_loop().time
         while data := await source.read(_CHUNK):
-            under_way.put_nowait((now() + self.delay, data))
-        under_way.put_nowait((now() + self.delay, b""))
-        await arriving
+            in_transit.put_nowait((now() + self.delay, data))
+        in_transit.put_nowait((now() + self.delay, b""))
+        await delivery
 
-    async def _arrive(
-        self, under_way: asyncio.Queue[tuple[float, bytes]], sink: asyncio.StreamWriter
+    async def _deliver(
+        self, in_transit: asyncio.Queue[tuple[float, bytes]], sink: asyncio.StreamWriter
     ) -> None:
         now = asyncio.get_running_loop().time
         while True:
-            due, data = await under_way.get()
+            due, data = await in_transit.get()
             await asyncio.sleep(max(0.0, due - now()))
             if not data:
                 if sink.can_write_eof():

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long a warm, unchanged ``run`` of hello_world takes, against what people use instead.
+"""Compare the time of a warm, unchanged ``run`` of hello_world with common alternatives.
 
-Baselines, on the same containers, all hosts at once:
+Baselines, on the same containers and all hosts in parallel:
 
 ``loop``     ``xargs -P`` over ``rsync`` up, ``ssh host docker run``, ``rsync`` down, with OpenSSH.
-``bare``     ``xargs -P`` over ``ssh host docker run`` alone: nothing is copied; the floor.
+``bare``     ``xargs -P`` over ``ssh host docker run`` alone, without copies: the minimum.
 ``ansible``  a playbook of rsync up, the container, rsync down, with as many forks as hosts. Its
-             connections stay open for a minute, as they do by default: later rounds log in less.
+             connections stay open for a minute, its default: later rounds need fewer logins.
 
-One host is timed at distances as well: what a further login or round trip costs, a machine's own
-hosts do not show.
+One host is also timed behind a simulated distance, because hosts on the same machine do not show
+the cost of a login or a round trip.
 
-The commands are timed in turn (ours, loop, bare, …, ours, …), so that a machine whose speed drifts
-is fair to each. Writes build/bench.json, a list of {name, hosts, ours_s, baseline, baseline_s,
-ratio}, medians of the counted rounds; and build/bench-costs.json, what each costs this machine.
+The commands take turns (ours, loop, bare, …, ours, …), so that a change in the machine's speed
+affects all of them. Writes build/bench.json, a list of {name, hosts, ours_s, baseline, baseline_s,
+ratio} with medians of the timed rounds; and build/bench-costs.json, the cost for this machine.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from pathlib import Path
 
 import attrs
 from contenders import ROOT, Contender, contenders
-from costs import Cost, peak_memory, timed
+from costs import Cost, measure_cost, measure_peak_memory
 from distance import at_distance
 
 from mlcube_remote.sandbox import SandboxHost, down, up
 
 MANY = 16
-"""More hosts than these are timed in fewer rounds: a round takes minutes."""
+"""With more hosts than these, a round takes minutes, so there are fewer rounds."""
 
 
 @attrs.frozen
 class Figure:
-    """What one contender came to on so many hosts: medians of its rounds."""
+    """The medians of one contender's rounds on a number of hosts."""
 
     contender: str
     hosts: int
@@ -47,32 +47,32 @@ class Figure:
     cpu_seconds: float
     machine_seconds: float
     memory: int
-    """Bytes at the peak."""
+    """Peak memory in bytes."""
     round_trip: int = 0
-    """Milliseconds to the hosts and back, on top of what there is."""
+    """Simulated round trip to the hosts in milliseconds."""
 
 
 def main() -> None:
-    """Start a sandbox, measure, print, write the figures."""
+    """Start a sandbox, measure, print and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--hosts", type=int, nargs="+", default=[1, 16, 64, 128], metavar="N")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="up to 16 hosts")
     parser.add_argument("--rounds-of-many", type=int, default=3, metavar="N", help="beyond")
     parser.add_argument("--distances", type=int, nargs="*", default=[20, 50, 100], metavar="MS")
     parser.add_argument("--ansible", type=Path, metavar="ANSIBLE-PLAYBOOK")
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="mlcube-remote-bench-") as folder:
-        state = Path(folder) / "sandbox"
-        sandbox = up(max(given.hosts), state_dir=state, note=_tell)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="mlcube-remote-bench-") as temporary:
+        state = Path(temporary) / "sandbox"
+        sandbox = up(max(options.hosts), state_dir=state, note=_note)
         try:
             figures = []
-            for count in given.hosts:
-                rounds = given.rounds if count <= MANY else given.rounds_of_many
-                figures += _measure(sandbox.hosts[:count], state, rounds, given.ansible)
-            for round_trip in given.distances:
-                with at_distance(sandbox.hosts[0], state, round_trip / 1000) as (host, there):
-                    apart = _measure([host], there, given.rounds, given.ansible)
-                figures += [attrs.evolve(figure, round_trip=round_trip) for figure in apart]
+            for count in options.hosts:
+                rounds = options.rounds if count <= MANY else options.rounds_of_many
+                figures += _measure(sandbox.hosts[:count], state, rounds, options.ansible)
+            for round_trip in options.distances:
+                with at_distance(sandbox.hosts[0], state, round_trip / 1000) as (host, folder):
+                    distant = _measure([host], folder, options.rounds, options.ansible)
+                figures += [attrs.evolve(figure, round_trip=round_trip) for figure in distant]
         finally:
             down(state_dir=state)
     _write("bench.json", _ratios(figures))
@@ -83,13 +83,13 @@ def _measure(
     hosts: Sequence[SandboxHost], state: Path, rounds: int, ansible: Path | None
 ) -> list[Figure]:
     ways = contenders(hosts, state, ansible)
-    # The first run, which finds nothing in place, is not timed.
-    memory = {way.name: peak_memory(way) for way in ways}
+    # The first run, which must upload everything, is not timed.
+    memory = {way.name: measure_peak_memory(way) for way in ways}
     costs: dict[str, list[Cost]] = {way.name: [] for way in ways}
     for number in range(rounds):
-        _tell(f"{len(hosts)} hosts, round {number + 1} of {rounds}")
+        _note(f"{len(hosts)} hosts, round {number + 1} of {rounds}")
         for way in ways:
-            costs[way.name].append(timed(way))
+            costs[way.name].append(measure_cost(way))
     return [_figure(way, len(hosts), costs[way.name], memory[way.name]) for way in ways]
 
 
@@ -135,7 +135,7 @@ def _ratios(figures: Sequence[Figure]) -> list[dict[str, str | int | float]]:
 
 
 def _costs(figures: Sequence[Figure]) -> list[dict[str, str | int | float]]:
-    """Return what a further host costs: the difference to one host, where that was measured."""
+    """Return the cost of each further host: the difference to one host, if that was measured."""
     near = [figure for figure in figures if not figure.round_trip]
     alone = {figure.contender: figure for figure in near if figure.hosts == 1}
     rows: list[dict[str, str | int | float]] = []
@@ -154,7 +154,7 @@ def _costs(figures: Sequence[Figure]) -> list[dict[str, str | int | float]]:
             row["memory_mb_per_host"] = round((figure.memory - one.memory) / 1e6 / more, 2)
             print(
                 "{contender:<7} on {hosts:>3} hosts: {machine_cpu_ms} ms of processor time in all; "
-                "of the client {cpu_ms_per_host:.1f} ms and {memory_mb_per_host:.2f} MB per "
+                "the client takes {cpu_ms_per_host:.1f} ms and {memory_mb_per_host:.2f} MB per "
                 "further host".format(**row)
             )
         rows.append(row)
@@ -168,7 +168,7 @@ def _write(name: str, rows: object) -> None:
     print(f"written to {target.relative_to(ROOT)}")
 
 
-def _tell(text: str) -> None:
+def _note(text: str) -> None:
     print(text, file=sys.stderr)
 
 

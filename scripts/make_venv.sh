@@ -1,13 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# make_venv.sh FOLDER: makes a virtual environment with the first Python that will do, or with
-# $PYTHON. Where there is none, Debian's python3-venv is installed, as root or with passwordless
-# sudo: Debian's python3 comes without ensurepip, and a small machine without python3.
+# make_venv.sh FOLDER: create a virtual environment with the first suitable Python, or with $PYTHON.
+# If there is none, install Debian's python3-venv, as root or with passwordless sudo: Debian's
+# python3 lacks ensurepip, and small machines have no python3. Called by the Makefile.
 set -eu
 
 folder=${1:?usage: make_venv.sh FOLDER}
 
-give_up() {
+fail() {
     printf 'make_venv: %s\n' "$1" >&2
     exit 1
 }
@@ -20,7 +20,7 @@ as_root() {
     fi
 }
 
-fitting_python() {
+find_python() {
     for python in ${PYTHON:-python3 python3.13 python3.12 python3.11 python3.10}; do
         if "$python" -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
             echo "$python"
@@ -30,14 +30,15 @@ fitting_python() {
     return 1
 }
 
-if ! fitting_python >/dev/null; then
+if ! find_python >/dev/null; then
     needed='Python 3.10 or later with venv is needed'
-    command -v apt-get >/dev/null || give_up "$needed"
-    as_root true 2>/dev/null || give_up "$needed; run: sudo apt-get install python3-venv"
+    command -v apt-get >/dev/null || fail "$needed"
+    as_root true 2>/dev/null || fail "$needed; run: sudo apt-get install python3-venv"
     as_root apt-get update -qq
     as_root env DEBIAN_FRONTEND=noninteractive \
         apt-get install -y -qq --no-install-recommends python3-venv >/dev/null
 fi
 
-python=$(fitting_python) || give_up "Python 3.10 or later is needed; name it: make PYTHON=/path/to/python"
+python=$(find_python) ||
+    fail "Python 3.10 or later is needed; set its path: make PYTHON=/path/to/python"
 exec "$python" -m venv "$folder"

@@ -1,15 +1,16 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2034,SC2154 # functions of other files set and read variables
 # SPDX-License-Identifier: Apache-2.0
-# What a container wrote as root, or as anybody else, is given to the user who ran it: who may
-# neither read, change nor delete a file has not got it. A few small files that all may read, in
-# directories of the user's, are replaced by copies, which takes no time. All else only an engine's
-# root can give, and that costs the start of a container.
+# A container may write files as root or another user. The user who ran the task could then neither
+# read, change nor delete them, so these functions change the owner after the task. A few small
+# files that everyone can read, in the user's own directories, are replaced by copies, which is
+# fast. For all other files an engine's root must change the owner, which costs the start of a
+# container. Called by the supervisor.
 
-# mlcr_chown_outputs DIRECTORY ROOT UID COUNT [SOURCE TARGET]... WORD...: of COUNT directories that the task of
-# DIRECTORY could write to, make the user UID the owner of what others own in them. WORD... runs
-# chown(1) in a container that sees each SOURCE as TARGET; an owner and targets go behind it. Nothing
-# outside ROOT is touched, wherever links lead.
+# mlcr_chown_outputs DIRECTORY ROOT UID COUNT [SOURCE TARGET]... WORD...: make user UID the owner of
+# other users' files in the COUNT directories SOURCE that the task of DIRECTORY could write to.
+# WORD... runs chown(1) in a container that mounts each SOURCE at TARGET; the owner and targets are
+# appended. Nothing outside ROOT is changed, wherever links point.
 mlcr_chown_outputs() {
     mlcr_task_directory=$1
     mlcr_root=$(cd -P -- "$2" && pwd -P) || return 1
@@ -27,14 +28,14 @@ mlcr_chown_outputs() {
     done
     [ -n "$mlcr_targets" ] || return 0
     mlcr_owner=$mlcr_uid:$(id -g)
-    # Without privileges an engine's root is the user.
+    # In a rootless engine, root is the user.
     ! mlcr_is_rootless "$mlcr_task_directory" || mlcr_owner=0:0
     # shellcheck disable=SC2086 # targets are words
     mlcr_run_limited 3600 "$@" "$mlcr_owner" $mlcr_targets
 }
 
-# mlcr_is_below_root DIRECTORY: whether it is below mlcr_root; set mlcr_real to what it really is. An engine
-# would follow a link to where nothing is ours.
+# mlcr_is_below_root DIRECTORY: whether DIRECTORY is below mlcr_root; set mlcr_real_path to its real
+# path. Without this check an engine would follow a link to a directory outside our root.
 mlcr_is_below_root() {
     mlcr_real_path=$(cd -P -- "$1" 2>/dev/null && pwd -P) || return 1
     case $mlcr_real_path in
@@ -43,7 +44,7 @@ mlcr_is_below_root() {
     esac
 }
 
-# mlcr_print_amount COUNT: print "none", "few" or "much", from what find says.
+# mlcr_print_amount COUNT: read the output of find; print "none", "few" (at most COUNT) or "much".
 mlcr_print_amount() {
     mlcr_lines=0
     while [ "$mlcr_lines" -le "$1" ] && read -r mlcr_text; do
@@ -59,9 +60,9 @@ mlcr_print_amount() {
     esac
 }
 
-# mlcr_replace_by_copies COUNT [SOURCE TARGET]... WORD...: put copies in the place of others' files and links,
-# if these are few, small, and readable; fail where something stays another's. Every run pays for the
-# processes that are started here: one find looks through all directories.
+# mlcr_replace_by_copies COUNT [SOURCE TARGET]... WORD...: replace other users' files and links by
+# copies if they are few, small and readable; fail if a file keeps another owner. One find searches
+# all directories, because each process makes every run slower.
 mlcr_replace_by_copies() (
     mlcr_count=$1
     shift
@@ -73,7 +74,7 @@ mlcr_replace_by_copies() (
     done
     shift "$mlcr_rest"
     [ $# -gt 0 ] || exit 0
-    # With a word before directories, pipes, and files that the user may not read or that are large.
+    # "much" precedes directories, pipes, large files, and files that the user cannot read.
     mlcr_found=$(
         find "$@" -xdev ! -user "$mlcr_uid" \( \
             \( ! -type f ! -type l -o -type f ! -perm -004 -o -size +2048 \) \
@@ -97,7 +98,8 @@ mlcr_replace_by_copies() (
     ' sh {} + 2>/dev/null
 )
 
-# mlcr_has_foreign_files DIRECTORY: whether it is ours, and holds something that is another's.
+# mlcr_has_foreign_files DIRECTORY: whether DIRECTORY is below our root and contains another user's
+# file.
 mlcr_has_foreign_files() {
     mlcr_is_below_root "$1" || return 1
     find "$mlcr_real_path" -xdev ! -user "$mlcr_uid" -exec echo much {} + 2>/dev/null | read -r _
@@ -105,7 +107,7 @@ mlcr_has_foreign_files() {
 
 # mlcr_is_rootless DIRECTORY: whether the engine of a task runs without privileges.
 mlcr_is_rootless() {
-    # The first is Podman's way to ask, the second Docker's; each fails for the other.
+    # The first format is Podman's, the second Docker's; each fails with the other engine.
     for mlcr_format in '{{.Host.Security.Rootless}}' '{{.SecurityOptions}}'; do
         case $(mlcr_run_engine "$1" info --format "$mlcr_format" 2>/dev/null) in
         true | *rootless*) return 0 ;;

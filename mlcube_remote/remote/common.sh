@@ -1,8 +1,14 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2034,SC2154 # functions of other files set and read variables
 # SPDX-License-Identifier: Apache-2.0
-# Small helpers that functions of all other files use.
+# Small helpers that the other files use.
+#
+# Conventions of the library: a connection calls each function in a subshell with standard input at
+# /dev/null. Answers are NUL-terminated "KEY=VALUE" records, because a value may contain any other
+# byte. The exit statuses are listed in status.sh. A value that every run needs is put into a
+# variable: printing it would start one more process.
 
+# mlcr_print_record KEY VALUE: print one record of an answer.
 mlcr_print_record() {
     printf '%s=%s\0' "$1" "$2"
 }
@@ -17,7 +23,7 @@ mlcr_expand_home() {
     esac
 }
 
-# mlcr_read_user: set mlcr_uid and mlcr_user from the first word of id: "uid=1000(ada)".
+# mlcr_read_user: set mlcr_uid and mlcr_user from the first word of id(1): "uid=1000(ada)".
 mlcr_read_user() {
     mlcr_id_output=$(id)
     mlcr_id_output=${mlcr_id_output%% *}
@@ -27,6 +33,7 @@ mlcr_read_user() {
     mlcr_user=${mlcr_user%\)}
 }
 
+# mlcr_make_directory PATH: create a directory that only the user can access, unless it exists.
 mlcr_make_directory() {
     case $1 in
     */*) [ -d "${1%/*}" ] || mkdir -p -- "${1%/*}" || return 1 ;;
@@ -40,12 +47,12 @@ mlcr_print_line() {
     printf '%s' "$mlcr_value"
 }
 
-# mlcr_write_atomically FILE TEXT: put TEXT into FILE; a reader sees the old file or the new one, whole.
+# mlcr_write_atomically FILE TEXT: replace FILE by TEXT; a reader sees the old file or the new one.
 mlcr_write_atomically() {
     printf '%s\n' "$2" >"$1.new" && mv -- "$1.new" "$1"
 }
 
-# mlcr_run_limited SECONDS COMMAND...: run COMMAND, killed after SECONDS where timeout(1) exists.
+# mlcr_run_limited SECONDS COMMAND...: run COMMAND; kill it after SECONDS if timeout(1) exists.
 mlcr_run_limited() {
     mlcr_limit_s=$1
     shift

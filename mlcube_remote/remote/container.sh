@@ -2,10 +2,11 @@
 # shellcheck disable=SC2034,SC2154 # functions of other files set and read variables
 # SPDX-License-Identifier: Apache-2.0
 # The container of one task: find it by its labels, ask for its state, run the task's engine on it.
-# Used by job_state.sh, stop.sh, clean.sh and by the supervisor.
+# Used by job_state.sh, stop.sh, clean.sh and the supervisor.
 
-# mlcr_print_container_state DIRECTORY: print what is left of a task without a supervisor: the container's
-# "STATUS EXITCODE OOMKILLED", "absent", or "unknown" where the engine does not answer.
+# mlcr_print_container_state DIRECTORY: print what is left of a task: "STATUS EXITCODE OOMKILLED" of
+# its container (or of its process group, if the engine has no containers), "absent", or "unknown"
+# if the engine does not answer.
 mlcr_print_container_state() {
     if [ ! -e "$1/container" ]; then
         mlcr_group=
@@ -29,7 +30,7 @@ mlcr_print_container_state() {
     fi
     case $mlcr_answer in
     *[Nn]'o such '*)
-        # The engine's client lives on without its supervisor, and may be about to make it.
+        # The engine's client survives its supervisor, and may be about to create the container.
         if [ -s "$1/cid" ] || [ -n "$(find "$1/started" -mmin +1 2>/dev/null)" ]; then
             echo absent
         else
@@ -40,33 +41,34 @@ mlcr_print_container_state() {
     esac
 }
 
-# mlcr_save_container_id DIRECTORY JOB: write down the id of the task's container if nobody has.
+# mlcr_save_container_id DIRECTORY JOB: write the id of the task's container to a file, unless the
+# engine did.
 mlcr_save_container_id() {
     [ ! -s "$1/cid" ] || return 0
     mlcr_found=$(mlcr_find_container_id "$1" "$2") && mlcr_write_atomically "$1/cid" "$mlcr_found"
 }
 
-# mlcr_inspect_container DIRECTORY FORMAT: print what the engine knows of the task's container.
+# mlcr_inspect_container DIRECTORY FORMAT: print what the engine reports of the task's container.
 mlcr_inspect_container() (
     mlcr_dir=$1
     mlcr_format=$2
     mlcr_file=cid
-    # Killed in the wrong moment, the supervisor leaves a container whose id nobody kept.
+    # A supervisor that is killed at the wrong moment leaves a container without an id file.
     [ -s "$mlcr_dir/cid" ] || mlcr_file=container
-    set -- inspect --type container --format "$mlcr_format" -- "$(mlcr_print_line "$mlcr_dir/$mlcr_file")"
+    set -- inspect --type container --format "$mlcr_format" \
+        -- "$(mlcr_print_line "$mlcr_dir/$mlcr_file")"
     # shellcheck disable=SC1091 # made by mlcr_write_task
     . "$mlcr_dir/engine"
     mlcr_run_limited "${mlcr_timeout_s:-30}" "$@"
 )
 
-# mlcr_find_container_id DIRECTORY JOB: print the id of the task's container if its labels say that it is of
-# this job's run, and of this user; what merely has its name is as good as none.
+# mlcr_find_container_id DIRECTORY JOB: print the id of the task's container, if its labels match
+# the run of the job and this user; a container with merely the same name does not count.
 mlcr_find_container_id() (
     mlcr_job=$2
-    mlcr_label=org.mlcommons.mlcube-remote
+    mlcr_label='index .Config.Labels "org.mlcommons.mlcube-remote'
     mlcr_answer=$(mlcr_inspect_container "$1" \
-        "{{.Id}} {{index .Config.Labels \"$mlcr_label.run\"}} {{index .Config.Labels \"$mlcr_label.owner\"}}") ||
-        return 1
+        "{{.Id}} {{$mlcr_label.run\"}} {{$mlcr_label.owner\"}}") || return 1
     mlcr_read_user
     # shellcheck disable=SC2086 # words
     set -- $mlcr_answer
@@ -82,7 +84,8 @@ mlcr_find_container_id() (
     return 1
 )
 
-# mlcr_wait_for_container_id DIRECTORY: wait until the engine has told the container's id, or the task ended.
+# mlcr_wait_for_container_id DIRECTORY: wait until the engine has written the container's id, or the
+# task has ended.
 mlcr_wait_for_container_id() {
     mlcr_waited_s=0
     until [ -s "$1/cid" ] || mlcr_has_ended "$1"; do
@@ -93,7 +96,7 @@ mlcr_wait_for_container_id() {
     [ -s "$1/cid" ]
 }
 
-# mlcr_run_engine DIRECTORY WORD...: run the task's engine with these words.
+# mlcr_run_engine DIRECTORY WORD...: run the task's engine with these arguments.
 mlcr_run_engine() (
     mlcr_dir=$1
     shift
@@ -102,7 +105,8 @@ mlcr_run_engine() (
     exec "$@"
 )
 
-# mlcr_remove_container DIRECTORY JOB: remove the container of a task, if it is there and the job's.
+# mlcr_remove_container DIRECTORY JOB: remove the container of a task, if it exists and is the
+# job's.
 mlcr_remove_container() (
     mlcr_id=$(mlcr_find_container_id "$1" "$2" 2>/dev/null) || return 0
     mlcr_dir=$1

@@ -1,10 +1,10 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2034,SC2154 # functions of other files set and read variables
 # SPDX-License-Identifier: Apache-2.0
-# Paths on the host: ask about them, prepare them for tasks, write small files, compute checksums.
-# Called by files/ and by the pipeline in dispatch/.
+# Paths on the host: inspect them, prepare them for tasks, write small files, compute checksums.
+# Called by files/, facts/ and the pipeline in dispatch/.
 
-# mlcr_print_kind PATH: print f, d or - (nothing there).
+# mlcr_print_kind PATH: print f, d or - (does not exist).
 mlcr_print_kind() {
     if [ -d "$1" ]; then
         echo d
@@ -15,7 +15,7 @@ mlcr_print_kind() {
     fi
 }
 
-# mlcr_print_free_space PATH: print how many KiB are free where PATH is.
+# mlcr_print_free_space PATH: print how many KiB are free on the file system of PATH.
 mlcr_print_free_space() {
     df -Pk -- "$1" | {
         read -r _
@@ -24,8 +24,8 @@ mlcr_print_free_space() {
     }
 }
 
-# mlcr_remove_partial_files PATH NAME: delete what a transfer to PATH that was not completed left in directories
-# called NAME, and print how many KiB are free there then.
+# mlcr_remove_partial_files PATH NAME: delete all directories called NAME at PATH, in which an
+# interrupted upload left partial files; then print how many KiB are free there.
 mlcr_remove_partial_files() {
     mlcr_existing=$1
     [ -d "$mlcr_existing" ] || mlcr_existing=${mlcr_existing%/*}
@@ -33,9 +33,9 @@ mlcr_remove_partial_files() {
     mlcr_print_free_space "$mlcr_existing"
 }
 
-# mlcr_prepare_paths COPIES [SOURCE TARGET]... DIRECTORY...: copy each of COPIES sources to its target
-# unless that exists, then make the directories that tasks expect; all of it readable as the user's
-# own files are (the tree above is private).
+# mlcr_prepare_paths COPIES [SOURCE TARGET]... DIRECTORY...: copy COPIES sources, each unless its
+# target exists; then create the directories. The tree above is private, but what this creates has
+# the modes of the user's other files.
 mlcr_prepare_paths() {
     umask 022
     mlcr_copies=$1
@@ -45,7 +45,7 @@ mlcr_prepare_paths() {
         shift 2
         mlcr_copies=$((mlcr_copies - 1))
     done
-    # Most of the time they are there, and a process less is started.
+    # Usually all of them exist, and no process is started.
     for mlcr_directory in "$@"; do
         [ -d "$mlcr_directory" ] || {
             mkdir -p -- "$@"
@@ -54,8 +54,8 @@ mlcr_prepare_paths() {
     done
 }
 
-# mlcr_copy_atomically SOURCE TARGET: copy SOURCE, which becomes TARGET when all of it is there: who asks again,
-# after a connection that broke, must not take half a copy for a whole one.
+# mlcr_copy_atomically SOURCE TARGET: copy SOURCE; TARGET appears when the copy is complete. A retry
+# after a broken connection must not use half a copy.
 mlcr_copy_atomically() {
     mlcr_folder=$(dirname -- "$2")
     mlcr_new=$mlcr_folder/.mlcube-remote-copy.$$
@@ -65,8 +65,8 @@ mlcr_copy_atomically() {
     [ -e "$2" ]
 }
 
-# mlcr_write_file FILE HOW TEXT: write TEXT into FILE, made "anew" or added to ("append"), readable as the
-# user's own files are.
+# mlcr_write_file FILE MODE TEXT: write TEXT to FILE: replace it (MODE "anew") or append to it (MODE
+# "append"). The file has the modes of the user's other files.
 mlcr_write_file() {
     umask 022
     if [ "$2" = append ]; then
@@ -76,8 +76,8 @@ mlcr_write_file() {
     fi
 }
 
-# mlcr_find_checksum_command: set mlcr_find_checksum_command to a command that prints the SHA-256 of its input; fail where there
-# is none.
+# mlcr_find_checksum_command: set mlcr_checksum_command to a command that prints the SHA-256 of its
+# input; fail if the host has none.
 mlcr_find_checksum_command() {
     for mlcr_checksum_command in sha256sum 'shasum -a 256' 'openssl dgst -sha256 -r'; do
         ! command -v "${mlcr_checksum_command%% *}" >/dev/null 2>&1 || return 0
@@ -85,13 +85,14 @@ mlcr_find_checksum_command() {
     return 1
 }
 
-# mlcr_print_checksums DIRECTORY NAME...: print the SHA-256 of each file below DIRECTORY as a record of 64
-# digits, or of nothing where the file cannot be read; status 127 where nothing here can tell.
+# mlcr_print_checksums DIRECTORY NAME...: print a record for each file below DIRECTORY: the 64
+# digits of its SHA-256, or nothing if it cannot be read. Status 127 if the host has no program for
+# that.
 mlcr_print_checksums() {
     cd -- "$1" || return 1
     shift
     mlcr_find_checksum_command || return 127
-    # Names are never read back: each file is standard input, and the answers are in their order.
+    # No name is parsed: each file is read from standard input, and the answers keep the order.
     for mlcr_name in "$@"; do
         mlcr_checksum=$($mlcr_checksum_command <"./$mlcr_name" 2>/dev/null)
         mlcr_checksum=${mlcr_checksum#\\}

@@ -1,10 +1,11 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2034,SC2154 # functions of other files set and read variables
 # SPDX-License-Identifier: Apache-2.0
-# What is of use only to the client that waits for it, such as a build, ends with that client. Nobody
-# tells it: sshd closes its pipes and no more, and what writes nothing goes on.
+# Commands that only the waiting client needs, such as a build: they stop when its connection
+# closes. sshd only closes the command's pipes, and a command that writes nothing would not notice
+# that. Called by dispatch/ to configure a cube.
 
-# mlcr_run_in DIRECTORY COMMAND...: run COMMAND in DIRECTORY, its files readable as usual.
+# mlcr_run_in DIRECTORY COMMAND...: run COMMAND in DIRECTORY with the usual modes for new files.
 mlcr_run_in() {
     cd -- "$1" || return 125
     shift
@@ -12,14 +13,14 @@ mlcr_run_in() {
     "$@"
 }
 
-# mlcr_run_while_connected COMMAND...: run COMMAND, and end it, with all that it has started, when the connection
-# is gone that it was asked for on.
+# mlcr_run_while_connected COMMAND...: run COMMAND; when the connection that called this function
+# closes, stop COMMAND and all processes that it started.
 mlcr_run_while_connected() {
     mlcr_watcher=
     if mlcr_is_group_leader && mlcr_read_start_time "$PPID"; then
         mlcr_watch_connection "$PPID" "$mlcr_ticks" &
         mlcr_watcher=$!
-        # Once what runs has ended: until then this shell shows that there is something to end.
+        # The trap runs after COMMAND has ended; until then this shell shows that something runs.
         trap 'exit 143' TERM
     fi
     "$@"
@@ -28,7 +29,7 @@ mlcr_run_while_connected() {
     return "$mlcr_status"
 }
 
-# mlcr_is_group_leader: whether this shell's process group is its own, as sshd starts it.
+# mlcr_is_group_leader: whether this shell leads its own process group, as sshd starts it.
 mlcr_is_group_leader() {
     mlcr_stat=
     { read -r mlcr_stat <"/proc/$$/stat"; } 2>/dev/null || [ -n "$mlcr_stat" ] || return 1
@@ -37,9 +38,10 @@ mlcr_is_group_leader() {
     [ "$3" = $$ ]
 }
 
-# mlcr_watch_connection PID STARTTIME: once that process is gone, end all that this shell has started.
+# mlcr_watch_connection PID STARTTIME: wait until that process is gone, then stop all processes that
+# this shell started.
 mlcr_watch_connection() {
-    # Whoever reads the output does not wait for this to end.
+    # The reader of the output must not wait for this process.
     exec >/dev/null 2>&1
     trap 'exit 0' TERM
     while mlcr_read_start_time "$1" && [ "$mlcr_ticks" = "$2" ]; do
@@ -53,15 +55,16 @@ mlcr_watch_connection() {
         mlcr_waited_s=$((mlcr_waited_s + 1))
         sleep 1
     done
-    # Podman's own containers have sessions of their own, and outlive what should have ended them.
+    # Podman's containers have their own sessions, so the signal to the group does not reach them.
     for mlcr_descendant in $mlcr_descendants; do
-        mlcr_read_start_time "${mlcr_descendant%:*}" && [ "$mlcr_ticks" = "${mlcr_descendant#*:}" ] &&
+        mlcr_read_start_time "${mlcr_descendant%:*}" &&
+            [ "$mlcr_ticks" = "${mlcr_descendant#*:}" ] &&
             kill -KILL "${mlcr_descendant%:*}"
     done
 }
 
-# mlcr_list_descendants PID: set mlcr_named to "PID:STARTTIME" of every process that descends from this one,
-# but for the one that asks.
+# mlcr_list_descendants PID: set mlcr_descendants to "PID:STARTTIME" of all processes below PID,
+# except the calling process.
 mlcr_list_descendants() {
     read -r mlcr_self _ </proc/self/stat
     mlcr_found=" $1 "

@@ -1,15 +1,16 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2034,SC2154 # functions of other files set and read variables
 # SPDX-License-Identifier: Apache-2.0
-# Which job has which GPUs. Between the jobs below one root a lease is a lock (lock.sh) named after a
-# device: it is held for as long as its job is live, needs no giving back, and outlives an engine or a
-# supervisor that is started anew. Other users, and other roots, are told (tell.sh) and believed; so
-# are the labels of whoever's containers. Devices on which something computes are passed over, too.
+# Which job has which GPUs. Called by facts/ for a claimed job. Among the jobs below one root, a
+# lease is a lock (lock.sh) with the name of a device: the job holds it while it is live, need not
+# release it, and keeps it if the engine or the supervisor restarts. Other users and other roots
+# learn of it through gpu_registry.sh. Devices with running processes, and devices in the labels of
+# running containers, are not leased either.
 
-# mlcr_lease_gpus JOB N ENGINE [DEVICE...]: lease N GPUs, of those with these numbers or UUIDs (none: of
-# all), for a claimed JOB: all or none. ENGINE is the engine's command as shell words, or nothing.
-# Tells each as "gpu=INDEX UUID"; status 16 where too few are free, with "free" and "total"; 18 where
-# others take some at this moment; 127 where nobody knows of any.
+# mlcr_lease_gpus JOB N ENGINE [DEVICE...]: lease N GPUs for a claimed JOB, all or none, from those
+# with these numbers or UUIDs (none given: from all). ENGINE is the engine's command as shell words,
+# or nothing. Report each as "gpu=INDEX UUID". Status 16: too few are free ("free" and "total" are
+# reported); 18: another client is leasing some of them now; 127: no driver can be asked.
 mlcr_lease_gpus() {
     command -v nvidia-smi >/dev/null 2>&1 || return 127
     mlcr_job=$1
@@ -24,8 +25,9 @@ mlcr_lease_gpus() {
     return $mlcr_status
 }
 
-# mlcr_acquire_mutex DIRECTORY: make a directory that only one can have, for a moment; one that is a minute
-# old (to busybox: two) was left by somebody who died, and is gone before others give up.
+# mlcr_acquire_mutex DIRECTORY: create a directory that only one client at a time can have. A minute
+# after its creation (two minutes with busybox) its client has died, so it is removed; that is
+# earlier than the other clients stop waiting.
 mlcr_acquire_mutex() {
     mlcr_tries=0
     until mkdir -- "$1" 2>/dev/null; do
@@ -36,14 +38,16 @@ mlcr_acquire_mutex() {
     done
 }
 
-# mlcr_lease_exclusively N ENGINE [DEVICE...]: see mlcr_lease_gpus; no other job of this root takes any
-# meanwhile. Of two users who do so at once each sees the other, and steps back; their clients try
-# again, not both at the same moment.
+# mlcr_lease_exclusively N ENGINE [DEVICE...]: do the work of mlcr_lease_gpus while no other job of
+# this root leases GPUs. If two users lease the same GPU at once, each sees the other's announcement
+# and withdraws its own; their clients retry after random delays.
 mlcr_lease_exclusively() {
     mlcr_requested=$1
-    mlcr_gpu_list=$(mlcr_run_limited 30 nvidia-smi --query-gpu=index,uuid --format=csv,noheader) || return 127
-    mlcr_busy_gpus=$(mlcr_run_limited 30 nvidia-smi --query-compute-apps=gpu_uuid --format=csv,noheader) ||
-        mlcr_busy_gpus=
+    mlcr_gpu_list=$(mlcr_run_limited 30 nvidia-smi --format=csv,noheader --query-gpu=index,uuid) ||
+        return 127
+    mlcr_busy_gpus=$(
+        mlcr_run_limited 30 nvidia-smi --format=csv,noheader --query-compute-apps=gpu_uuid
+    ) || mlcr_busy_gpus=
     mlcr_busy_gpus="$mlcr_busy_gpus $(mlcr_list_labelled_gpus "$2")"
     shift 2
     mlcr_read_user
@@ -53,7 +57,8 @@ mlcr_lease_exclusively() {
         mlcr_print_record total "$mlcr_total"
         return 16
     fi
-    mlcr_write_atomically "$mlcr_job/gpus" "$mlcr_uuids" && mlcr_announce_gpus "$mlcr_job" || return 1
+    mlcr_write_atomically "$mlcr_job/gpus" "$mlcr_uuids" &&
+        mlcr_announce_gpus "$mlcr_job" || return 1
     # shellcheck disable=SC2086 # words
     if ! mlcr_is_announced_by_others "$mlcr_jobs" $mlcr_uuids; then
         mlcr_lock_gpus
@@ -64,7 +69,7 @@ mlcr_lease_exclusively() {
     return 18
 }
 
-# mlcr_lock_gpus: lock what was chosen, and tell of it.
+# mlcr_lock_gpus: lock the chosen GPUs and report them.
 mlcr_lock_gpus() {
     for mlcr_pair in $mlcr_chosen; do
         mlcr_acquire_lock "$mlcr_leases/${mlcr_pair#*,}" "$mlcr_jobs" "${mlcr_job##*/}" || return 1
@@ -72,22 +77,23 @@ mlcr_lock_gpus() {
     done
 }
 
-# mlcr_list_labelled_gpus ENGINE: print which devices the labels of running containers tell of, whosever they are.
+# mlcr_list_labelled_gpus ENGINE: print the GPUs in the labels of running containers of any user.
 mlcr_list_labelled_gpus() {
     [ -n "$1" ] || return 0
     mlcr_label=org.mlcommons.mlcube-remote.gpus
-    # The words were quoted by the client.
+    # The client quoted the words.
     eval "set -- $1"
-    mlcr_ids=$(mlcr_run_limited 30 "$@" ps --quiet --filter "label=$mlcr_label" 2>/dev/null) || return 0
+    mlcr_ids=$(mlcr_run_limited 30 "$@" ps --quiet --filter "label=$mlcr_label" 2>/dev/null) ||
+        return 0
     [ -n "$mlcr_ids" ] || return 0
     # shellcheck disable=SC2086 # words
     mlcr_run_limited 30 "$@" inspect --type container \
         --format "{{index .Config.Labels \"$mlcr_label\"}}" -- $mlcr_ids 2>/dev/null || :
 }
 
-# mlcr_choose_gpus [DEVICE...]: set mlcr_chosen to "INDEX,UUID" of as many free devices as are wanted,
-# mlcr_uuids to their UUIDs, mlcr_free and mlcr_total to how many there are; fail where these are too
-# few.
+# mlcr_choose_gpus [DEVICE...]: set mlcr_chosen to "INDEX,UUID" of mlcr_requested free devices,
+# mlcr_uuids to their UUIDs, and mlcr_free and mlcr_total to the numbers of free and of all devices;
+# fail if too few are free.
 mlcr_choose_gpus() {
     mlcr_chosen=
     mlcr_uuids=
@@ -107,11 +113,12 @@ EOT
     [ $mlcr_free -ge "$mlcr_requested" ]
 }
 
-# mlcr_is_allowed_gpu INDEX UUID [DEVICE...]: whether the device is one of these; of none, every one is.
+# mlcr_is_allowed_gpu INDEX UUID [DEVICE...]: whether the device is in this list; an empty list
+# allows every device.
 mlcr_is_allowed_gpu() {
     case $2 in
     GPU-* | MIG-*) ;;
-    *) return 1 ;; # what a driver without devices says is no device
+    *) return 1 ;; # a message of a driver without devices
     esac
     [ $# -gt 2 ] || return 0
     mlcr_index=$1
@@ -123,7 +130,8 @@ mlcr_is_allowed_gpu() {
     return 1
 }
 
-# mlcr_is_free_gpu UUID: whether no live job but mlcr_job has the device, and nothing computes on it.
+# mlcr_is_free_gpu UUID: whether only mlcr_job or no live job has the device, and no process uses
+# it.
 mlcr_is_free_gpu() {
     mlcr_read_chain "$mlcr_leases/$1"
     [ "$mlcr_holder" != "${mlcr_job##*/}" ] || return 0

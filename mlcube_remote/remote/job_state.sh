@@ -1,10 +1,11 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2034,SC2154 # functions of other files set and read variables
 # SPDX-License-Identifier: Apache-2.0
-# How jobs stand. What cannot be known is said so, and never guessed.
+# The state of a job. A state that the host cannot determine is reported as such, never guessed.
+# Called by jobs/, and by every function that must know whether a job is live.
 
-# mlcr_is_supervisor_alive JOB: whether the supervisor of JOB, mlcr_pid, still runs. One that was launched and has not said
-# its name yet counts as alive for as long as it may take to start.
+# mlcr_is_supervisor_alive JOB: whether the supervisor of JOB, mlcr_pid, is running. A supervisor
+# that has not written its identity yet counts as alive for the minute in which it may start.
 mlcr_is_supervisor_alive() {
     mlcr_pid=none
     if [ ! -s "$1/owner" ]; then
@@ -15,8 +16,8 @@ mlcr_is_supervisor_alive() {
     mlcr_is_process_alive "$mlcr_boot_id" "$mlcr_pid" "$mlcr_start_time"
 }
 
-# mlcr_is_on_other_node FILE: whether the process that FILE names is of another machine, mlcr_where, which
-# shares this home; mlcr_print_boot_id is its boot.
+# mlcr_is_on_other_node FILE: whether FILE names a process of another machine, mlcr_other_node, that
+# shares this home; set mlcr_boot_id to its boot.
 mlcr_is_on_other_node() {
     mlcr_boot_id=
     mlcr_other_node=
@@ -25,8 +26,8 @@ mlcr_is_on_other_node() {
     [ -n "$mlcr_other_node" ] && mlcr_read_node && [ "$mlcr_other_node" != "$mlcr_node" ]
 }
 
-# mlcr_find_current_task JOB: set mlcr_dir to the first task that has not ended well, mlcr_exit to its exit
-# code or "pending"; nothing when all have ended well.
+# mlcr_find_current_task JOB: set mlcr_dir to the first task that has not succeeded, and mlcr_exit
+# to its exit code or "pending"; set mlcr_dir to nothing if all tasks succeeded.
 mlcr_find_current_task() {
     mlcr_dir=
     mlcr_number=1
@@ -39,27 +40,28 @@ mlcr_find_current_task() {
     mlcr_dir=
 }
 
+# mlcr_read_exit DIRECTORY: set mlcr_exit to the exit code of the task, or to "pending".
 mlcr_read_exit() {
     for mlcr_exit in "$1"/exit.*; do
         mlcr_exit=${mlcr_exit##*/exit.}
     done
 }
 
-# mlcr_has_ended DIRECTORY: whether the task of DIRECTORY has ended.
+# mlcr_has_ended DIRECTORY: whether the task in DIRECTORY has ended.
 mlcr_has_ended() {
     [ ! -e "$1/exit.pending" ]
 }
 
-# mlcr_print_job_state JOB: print how the job stands:
+# mlcr_print_job_state JOB: print the state of the job:
 #
-#   absent     there is none
+#   absent     it does not exist
 #   preparing  claimed by a client that is still connected
-#   abandoned  claimed by a client that vanished before it launched the job
-#   running    its supervisor lives
-#   orphaned   its supervisor died, its task lives: it can be adopted
-#   ended      every task that was to run has ended
-#   lost       it cannot be alive, and left no exit code
-#   elsewhere  it runs on another machine that shares this home, which alone can say more
+#   abandoned  claimed by a client that disconnected before it launched the job
+#   running    its supervisor is running
+#   orphaned   its supervisor died, its task may still run: it can be adopted
+#   ended      no task runs, and no further task will start
+#   lost       it cannot be running, and left no exit code
+#   elsewhere  it is on another machine that shares this home; only that machine can report more
 mlcr_print_job_state() {
     if [ ! -d "$1" ]; then
         echo absent
@@ -77,13 +79,18 @@ mlcr_print_job_state() {
     fi
 }
 
-# mlcr_print_state_before_launch JOB: the state of a job that was not launched yet.
+# mlcr_print_state_before_launch JOB: print the state of a job that is not launched yet.
 mlcr_print_state_before_launch() {
     mlcr_other_node=
-    [ ! -s "$1/preparing" ] || read -r mlcr_boot_id mlcr_pid mlcr_start_time mlcr_other_node <"$1/preparing"
+    [ ! -s "$1/preparing" ] ||
+        read -r mlcr_boot_id mlcr_pid mlcr_start_time mlcr_other_node <"$1/preparing"
     if [ -z "$mlcr_other_node" ]; then
-        # Claimed a moment ago, or by a client that vanished in that moment.
-        if [ -z "$(find "$1" -prune -mmin +1 2>/dev/null)" ]; then echo preparing; else echo abandoned; fi
+        # The client claimed it a moment ago, or disconnected at that moment.
+        if [ -z "$(find "$1" -prune -mmin +1 2>/dev/null)" ]; then
+            echo preparing
+        else
+            echo abandoned
+        fi
     elif mlcr_is_process_alive "$mlcr_boot_id" "$mlcr_pid" "$mlcr_start_time"; then
         echo preparing
     elif mlcr_read_node && [ "$mlcr_other_node" != "$mlcr_node" ]; then
@@ -93,13 +100,15 @@ mlcr_print_state_before_launch() {
     fi
 }
 
-# mlcr_print_state_unsupervised JOB: the state of a job whose supervisor is gone, at its task mlcr_dir.
+# mlcr_print_state_unsupervised JOB: print the state of a job whose supervisor died during task
+# mlcr_dir.
 mlcr_print_state_unsupervised() {
     if [ -e "$1/stop" ] && [ ! -e "$mlcr_dir/started" ]; then
         echo ended
     elif mlcr_is_on_other_node "$1/owner"; then
         echo elsewhere
-    elif [ -n "$mlcr_other_node" ] && mlcr_read_boot_id && [ "$mlcr_boot_id" != "$mlcr_this_boot_id" ]; then
+    elif [ -n "$mlcr_other_node" ] && mlcr_read_boot_id &&
+        [ "$mlcr_boot_id" != "$mlcr_this_boot_id" ]; then
         echo lost
     else
         case $(mlcr_print_container_state "$mlcr_dir") in

@@ -1,46 +1,47 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2034,SC2154 # functions of other files set and read variables
 # SPDX-License-Identifier: Apache-2.0
-# Claiming, starting and following jobs. A job is a directory:
+# Claim, launch and adopt jobs. Called by jobs/ and the pipeline in dispatch/. A job is a directory:
 #
-#   request           what it is, as JSON of the client's, which the host does not read
-#   preparing         "BOOT PID STARTTIME NODE" of the connection whose client makes it ready
-#   supervise         the supervisor's own text
+#   request           the client's description of the job, in JSON; the host does not read it
+#   preparing         "BOOT PID STARTTIME NODE" of the connection whose client prepares the job
+#   supervise         the text of the supervisor
 #   owner             "BOOT PID STARTTIME NODE" of the supervisor
-#   gpus              UUIDs of the GPUs that are leased to it
-#   stop              exists once somebody asked for the job to stop
-#   launching         exists once a client has begun to launch it
-#   secrets           exists where the tasks need variables that are written nowhere
-#   log-limit         bytes that each log may take; 0: any number
-#   tasks/N/command   shell text that makes the Nth task's command the positional parameters
-#   tasks/N/name      the task's name
-#   tasks/N/container name of its container; absent where the engine has none
-#   tasks/N/cid       the container's id, written by the engine
-#   tasks/N/engine    shell text that puts the engine's executable before them
-#   tasks/N/own       shell text that makes what mlcr_chown_outputs is told afterwards the parameters; or absent
-#   tasks/N/timeout   seconds that the task may take; absent: any number
+#   gpus              UUIDs of the GPUs that the job leased
+#   stop              exists once a client asked the job to stop
+#   launching         exists once a client started to launch the job
+#   secrets           exists if the tasks need variables that are stored in no file
+#   log-limit         maximum size of each log in bytes; 0: unlimited
+#   tasks/N/command   shell text that sets the positional parameters to the command of the Nth task
+#   tasks/N/name      the name of the task
+#   tasks/N/container the name of its container; does not exist if the engine has no containers
+#   tasks/N/cid       the id of the container, which the engine writes
+#   tasks/N/engine    shell text that inserts the engine's executable before the parameters
+#   tasks/N/own       shell text that sets the parameters of mlcr_chown_outputs; may not exist
+#   tasks/N/timeout   time limit in seconds; does not exist: unlimited
 #   tasks/N/stdout, stderr, started, finished, inspect
-#   tasks/N/timedout, cut, degraded, restarted, removed  marks (cut.pending: none yet): what happened to the task or to its log
-#   tasks/N/foreign   why what others own could not be given to the user
+#   tasks/N/timedout, cut, degraded, restarted, removed
+#                     marks: what happened to the task or its log (cut.pending becomes cut)
+#   tasks/N/foreign   why files of other users could not be given to the user
 #   tasks/N/alive     a pipe that the supervisor holds open until the task has ended
-#   tasks/N/out, err  pipes from the task to what keeps its logs
-#   tasks/N/exit.CODE the end; exit.pending until then (a rename needs no free disk space)
-#   tasks/N/inspect.STATUS,EXITCODE,OOMKILLED  stands in for inspect on a full disk
+#   tasks/N/out, err  pipes from the task to the processes that write its logs
+#   tasks/N/exit.CODE the exit code; exit.pending until the end (a rename needs no disk space)
+#   tasks/N/inspect.STATUS,EXITCODE,OOMKILLED  replaces inspect if the disk is full
 
-# mlcr_claim_job JOB REQUEST LOCK [GROUP]: claim JOB for the client at the other end of this
-# connection, and LOCK for JOB (nothing: no lock), which jobs of GROUP share; tell whether the group
-# kept it since its last job. Status 17: JOB was claimed before; 16: another job, which is told,
-# holds LOCK, and JOB is not claimed.
+# mlcr_claim_job JOB REQUEST LOCK [GROUP]: claim JOB for the client of this connection, and acquire
+# LOCK (empty: none) for JOB; jobs of GROUP share it. Report whether GROUP kept the lock since its
+# previous job. Status 17: JOB is already claimed. Status 16: another job holds LOCK; report that
+# job, and do not claim JOB.
 mlcr_claim_job() {
     mkdir -m 0700 -- "$1" 2>/dev/null || {
         [ -d "$1" ] && return 17
         mkdir -m 0700 -- "$1"
         return 1
     }
-    # The parent of the shell serves the connection and ends with it, whatever its sessions do; where
-    # it is hidden, the shell itself must do.
+    # The parent of the shell serves the whole connection, not only this session. On machines that
+    # hide it, the shell itself is used.
     mlcr_identify_process "$PPID" $$
-    # Nobody reads a request before it is said whose it is.
+    # Other clients read "request" only if "preparing" exists.
     if ! { printf '%s\n' "$2" >"$1/request" &&
         mlcr_write_atomically "$1/preparing" "$mlcr_process_identity"; }; then
         rm -rf -- "$1"
@@ -50,7 +51,6 @@ mlcr_claim_job() {
     mlcr_acquire_lock "$3" "${1%/*}" "${1##*/}" "${4-}"
     mlcr_status=$?
     if [ $mlcr_status -eq 0 ]; then
-        # shellcheck disable=SC2154 # mlcr_acquire_lock sets it
         mlcr_print_record kept "$mlcr_kept"
         return 0
     fi
@@ -59,15 +59,15 @@ mlcr_claim_job() {
     return $mlcr_status
 }
 
-# mlcr_release_job JOB: forget a JOB that the client at the other end of this connection has claimed and
-# will not launch, so that no list of jobs has it; status 17 where it was launched.
+# mlcr_release_job JOB: delete a JOB that this connection's client claimed and will not launch, so
+# that no list of jobs contains it. Status 17: it is already launched.
 mlcr_release_job() {
     [ ! -d "$1/tasks" ] || return 17
     mlcr_withdraw_gpus "$1"
     rm -rf -- "$1"
 }
 
-# mlcr_write_task DIRECTORY NAME COMMAND ENGINE CONTAINER TIMEOUT OWN: write down a task.
+# mlcr_write_task DIRECTORY NAME COMMAND ENGINE CONTAINER TIMEOUT OWN: write the files of a task.
 mlcr_write_task() {
     printf '%s' "$2" >"$1/name" &&
         printf 'set -- %s\n' "$3" >"$1/command" &&
@@ -82,8 +82,8 @@ mlcr_write_task() {
         { [ -z "$7" ] || printf 'set -- %s\n' "$7" >"$1/own"; }
 }
 
-# mlcr_start_supervisor JOB [WORD...]: start the supervisor in a session of its own, so that nothing that
-# happens to this login reaches it.
+# mlcr_start_supervisor JOB [WORD...]: start the supervisor in its own session, so that it does not
+# depend on this login.
 mlcr_start_supervisor() {
     if command -v setsid >/dev/null 2>&1; then
         setsid /bin/sh "$1/supervise" "$@" </dev/null >>"$1/supervise.log" 2>&1 &
@@ -95,16 +95,16 @@ mlcr_start_supervisor() {
     fi
 }
 
-# mlcr_launch_job JOB SUPERVISOR LOG_LIMIT SECRETS EXPECTED [NAME COMMAND ENGINE CONTAINER TIMEOUT OWN]...:
-# make what the tasks of a claimed JOB expect, write them down and start it, once: status 17 when that
-# was done before, 18 when what they expect cannot be made. Nothing runs unless all of it could be
-# written. SECRETS: "yes" where the tasks need variables that this call brings. EXPECTED: the words
-# of mlcr_prepare_paths, quoted by the client.
+# mlcr_launch_job JOB SUPERVISOR LOG_LIMIT SECRETS EXPECTED [NAME COMMAND ENGINE CONTAINER TIMEOUT
+# OWN]...: prepare the paths that the tasks of a claimed JOB expect, write the tasks and start the
+# supervisor, once. Status 17: JOB is already launched; 18: the paths could not be prepared. Nothing
+# runs unless every file could be written. SECRETS: "yes" if the tasks need variables from the
+# environment of this call. EXPECTED: the arguments of mlcr_prepare_paths, quoted by the client.
 mlcr_launch_job() {
     ! mlcr_is_launched "$1" || return 17
     (eval "mlcr_prepare_paths $5") || return 18
     mlcr_job_directory=$1
-    # Of two that come here at once one makes the file; a directory would cost a process more.
+    # If two calls arrive at once, one creates the file; mkdir would start one more process.
     mlcr_error=$(
         exec 2>&1
         set -C
@@ -122,11 +122,13 @@ mlcr_launch_job() {
     mlcr_start_supervisor "$mlcr_job_directory"
 }
 
-# mlcr_is_launched JOB: whether JOB was launched, or is being.
+# mlcr_is_launched JOB: whether JOB is launched, or a client is launching it.
 mlcr_is_launched() {
     [ -d "$1/tasks" ] || [ -e "$1/launching" ]
 }
 
+# mlcr_write_tasks: take the parameters of mlcr_launch_job and write the files of
+# mlcr_job_directory.
 mlcr_write_tasks() {
     printf '%s' "$2" >"$1/supervise" && printf '%s\n' "$3" >"$1/log-limit" || return 1
     [ "$4" != yes ] || : >"$1/secrets" || return 1
@@ -135,13 +137,14 @@ mlcr_write_tasks() {
     mlcr_count=0
     while [ $# -ge 6 ]; do
         mlcr_count=$((mlcr_count + 1))
-        mlcr_write_task "$mlcr_job_directory/tasks.new/$mlcr_count" "$1" "$2" "$3" "$4" "$5" "$6" || return 1
+        mlcr_write_task "$mlcr_job_directory/tasks.new/$mlcr_count" \
+            "$1" "$2" "$3" "$4" "$5" "$6" || return 1
         shift 6
     done
     mv -- "$mlcr_job_directory/tasks.new" "$mlcr_job_directory/tasks"
 }
 
-# mlcr_make_task_directories JOB COUNT: make the directories and the pipes of COUNT tasks.
+# mlcr_make_task_directories JOB COUNT: create the directories and pipes of COUNT tasks.
 mlcr_make_task_directories() (
     cd -- "$1" || exit 1
     mlcr_folders=tasks.new
@@ -158,11 +161,11 @@ mlcr_make_task_directories() (
     mkdir -- $mlcr_folders && mkfifo -m 0600 -- $mlcr_pipes
 )
 
-# mlcr_adopt_task JOB N: give the Nth task, whose supervisor died, another one; once for each that died,
-# and once more where that one did not come to say its name within a minute.
+# mlcr_adopt_task JOB N: start another supervisor for the Nth task if its supervisor died: once per
+# dead supervisor, and again if the new one did not write its identity within a minute.
 mlcr_adopt_task() {
     ! mlcr_is_supervisor_alive "$1" || return 0
-    # The pid is that of the one that was seen dead: by now the file may name its successor.
+    # mlcr_pid is the dead supervisor's; the file "owner" may already name its successor.
     mlcr_adoption=$1/adopted.$mlcr_pid
     mlcr_try=1
     while [ -d "$mlcr_adoption.$mlcr_try" ]; do

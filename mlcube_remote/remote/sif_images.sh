@@ -1,21 +1,22 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2034,SC2154 # functions of other files set and read variables
 # SPDX-License-Identifier: Apache-2.0
-# Images of Singularity and Apptainer: files that are built where they run. An image is built under
-# another name and appears under its own whole, or not at all. Beside it stands its stamp,
-# ".NAME.recipe": "DIGEST SIZE", of what it was built from and of the image itself. An image
-# without a stamp is somebody's own, and stays as it is.
+# Images of Singularity and Apptainer: files that are built on the host. Called by facts/ to check
+# an image and by dispatch/ to build it. A build writes to another name and renames the complete
+# image. Beside the image is its stamp, ".NAME.recipe": "DIGEST SIZE", the digest of what it was
+# built from and its size. An image without a stamp was made by the user and is never replaced.
 #
-# The functions here work in the cube's directory and take
+# The functions run in the cube's directory and take these parameters:
 #
-#   WORKSPACE  the cube's workspace, which is no part of a recipe
-#   IMAGE      the image, absolute
+#   WORKSPACE  the cube's workspace, which is not part of a recipe
+#   IMAGE      the absolute path of the image
 #   SOURCE     a definition file, an address, an archive or another image; empty: none
-#   COUNT      how many of WORD... are the engine and its verb
-#   WORD...    the command that builds, without its last two words, the image and its source
+#   COUNT      number of the first words of WORD... that are the engine and its verb
+#   WORD...    the build command without its last two words, the image and its source
 
-# mlcr_check_sif CUBE WORKSPACE IMAGE SOURCE COUNT WORD...: print "f" where the image is there, "-" where
-# it is not, "stale" where its recipe is another by now; status 127 when there is no engine.
+# mlcr_check_sif CUBE WORKSPACE IMAGE SOURCE COUNT WORD...: print "f" if the image exists, "-" if it
+# does not, "stale" if its recipe has changed. Status 127: the engine is not installed; 125: CUBE
+# does not exist.
 mlcr_check_sif() {
     if ! command -v "$6" >/dev/null 2>&1; then
         echo "$6: not found" >&2
@@ -26,24 +27,28 @@ mlcr_check_sif() {
     mlcr_print_sif_state "$@"
 }
 
+# mlcr_print_sif_state WORKSPACE IMAGE SOURCE COUNT WORD...: print f, - or stale.
 mlcr_print_sif_state() {
+    mlcr_stamp=${2%/*}/.${2##*/}.recipe
     if ! [ -f "$2" ]; then
         echo -
-    elif [ -z "$3" ] || ! [ -e "${2%/*}/.${2##*/}.recipe" ]; then
+    elif [ -z "$3" ] || ! [ -e "$mlcr_stamp" ]; then
         echo f
-    elif [ "$(mlcr_print_line "${2%/*}/.${2##*/}.recipe")" = "$(mlcr_print_recipe_digest "$@") $(mlcr_print_size "$2")" ]; then
+    elif [ "$(mlcr_print_line "$mlcr_stamp")" = \
+        "$(mlcr_print_recipe_digest "$@") $(mlcr_print_size "$2")" ]; then
         echo f
     else
         echo stale
     fi
 }
 
-# mlcr_print_size FILE: print how many bytes it has.
+# mlcr_print_size FILE: print its size in bytes.
 mlcr_print_size() {
     stat -c %s -- "$1" 2>/dev/null || wc -c <"$1"
 }
 
-# mlcr_print_recipe_digest WORKSPACE IMAGE SOURCE COUNT WORD...: print a digest of all that the image depends on.
+# mlcr_print_recipe_digest WORKSPACE IMAGE SOURCE COUNT WORD...: print a digest of everything that
+# the image depends on.
 mlcr_print_recipe_digest() {
     mlcr_workspace=${1#"$PWD"/}
     mlcr_name=${2##*/}
@@ -62,15 +67,16 @@ mlcr_print_recipe_digest() {
     }
 }
 
-# mlcr_print_file_stamp FILE: print what tells an archive or an image, if there is one of that name, from
-# what stands there after a change, without reading all of it.
+# mlcr_print_file_stamp FILE: print the size and time of an archive or image, if it exists. Both
+# change with the file, and reading all of it would take too long.
 mlcr_print_file_stamp() {
     mlcr_file=${1#//}
     [ -f "$mlcr_file" ] || return 0
     stat -c '%s %Y' -- "$mlcr_file" 2>/dev/null || ls -lnd -- "$mlcr_file"
 }
 
-# mlcr_print_definition FILE: print a definition file, and sums of the files that it takes in.
+# mlcr_print_definition FILE: print a definition file, and the checksums of the files that it
+# includes.
 mlcr_print_definition() {
     [ -f "$1" ] || return 0
     if [ "$(mlcr_print_size "$1")" -gt 1048576 ]; then
@@ -82,7 +88,7 @@ mlcr_print_definition() {
     while read -r mlcr_first mlcr_rest || [ -n "$mlcr_first" ]; do
         case $mlcr_section:$mlcr_first in
         *:'#'* | *:) ;;
-        # Of another stage nothing comes from this machine.
+        # Files from another stage do not come from this machine.
         *:%files) mlcr_section=files$mlcr_rest ;;
         *:%*) mlcr_section=other ;;
         *:[Bb]ootstrap:*) mlcr_section=header ;;
@@ -92,8 +98,8 @@ mlcr_print_definition() {
     done <"$1"
 }
 
-# mlcr_print_matching_checksums PATTERN: print the sums of all files below what matches. A workspace that happens
-# to lie there is left out, for it changes with every run, and so is the image itself.
+# mlcr_print_matching_checksums PATTERN: print the checksums of all files below the paths that
+# match. Omit the workspace, which every run changes, and the image itself.
 mlcr_print_matching_checksums() {
     # shellcheck disable=SC2086 # PATTERN may match several
     for mlcr_file in $1; do
@@ -107,21 +113,21 @@ mlcr_print_matching_checksums() {
     done
 }
 
-# mlcr_build_sif ROOT CUBE WORKSPACE IMAGE SOURCE COUNT WORD...: build the image, unless it is there
-# and its recipe is what it was. Of several who want it at once, one builds it.
+# mlcr_build_sif ROOT CUBE WORKSPACE IMAGE SOURCE COUNT WORD...: build the image, unless it exists
+# and its recipe is unchanged. If several clients ask at once, one builds and the others wait.
 mlcr_build_sif() {
     mlcr_locks=$1/locks
     cd -- "$2" || return 125
     shift 2
     mkdir -p -- "${2%/*}" || return 1
-    # A machine that shares the file system is not waited for: each builds under a name of its own.
+    # Machines that share the file system do not wait for each other: each builds to its own name.
     mlcr_read_node
     mlcr_lock_directory=$mlcr_locks/sif-$(printf '%s' "$2" | cksum | tr -d ' \t')-$mlcr_node
     mlcr_read_start_time $$
     mlcr_build_id=$$.$mlcr_ticks
     mlcr_acquire_sif_lock "$mlcr_lock_directory" "$mlcr_build_id" "$2" || return 1
     if [ "$(mlcr_print_sif_state "$@")" = f ]; then
-        echo "the image is there: $2" >&2
+        echo "the image exists: $2" >&2
         mlcr_status=0
     else
         mlcr_replace_sif "$@"
@@ -131,11 +137,12 @@ mlcr_build_sif() {
     return "$mlcr_status"
 }
 
-# mlcr_acquire_sif_lock LOCK ID IMAGE: take the lock for this process, however long that takes.
+# mlcr_acquire_sif_lock LOCK ID IMAGE: acquire the lock for this process, however long that takes.
 mlcr_acquire_sif_lock() {
-    # Who holds a lock of mlcr_acquire_lock is a job; a process that says its name is as good as one.
+    # mlcr_acquire_lock expects a job; a directory with a file "preparing" looks like one.
     mlcr_identify_process $$
-    mkdir -p -- "$1/by/$2" && mlcr_write_atomically "$1/by/$2/preparing" "$mlcr_process_identity" || return 1
+    mkdir -p -- "$1/by/$2" &&
+        mlcr_write_atomically "$1/by/$2/preparing" "$mlcr_process_identity" || return 1
     mlcr_reported_wait=
     while :; do
         mlcr_acquire_lock "$1" "$1/by" "$2"
@@ -154,7 +161,8 @@ mlcr_acquire_sif_lock() {
     done
 }
 
-# mlcr_replace_sif WORKSPACE IMAGE SOURCE COUNT WORD...: build the image; the lock is held.
+# mlcr_replace_sif WORKSPACE IMAGE SOURCE COUNT WORD...: build the image and replace the old one;
+# the caller holds the lock.
 mlcr_replace_sif() (
     mlcr_digest=$(mlcr_print_recipe_digest "$@")
     mlcr_image_file=$2
@@ -163,7 +171,7 @@ mlcr_replace_sif() (
     mlcr_stamp=${mlcr_image_file%/*}/.${mlcr_image_file##*/}.recipe
     mlcr_read_node
     mlcr_build_directory=${mlcr_image_file%/*}/.${mlcr_image_file##*/}.building.$mlcr_node
-    # What a build left that was killed.
+    # Remove the directory of a build that was killed.
     rm -rf -- "$mlcr_build_directory"
     umask 022
     mkdir -- "$mlcr_build_directory" || return 1
@@ -171,12 +179,12 @@ mlcr_replace_sif() (
     trap 'exit 143' HUP TERM
     "$@" "$mlcr_build_directory/${mlcr_image_file##*/}" "$mlcr_source" || return
     if ! [ -f "$mlcr_build_directory/${mlcr_image_file##*/}" ] || [ -d "$mlcr_image_file" ]; then
-        echo "expected the build to make a file, and $mlcr_image_file to be none or a file" >&2
+        echo "expected the build to make a file, and $mlcr_image_file to be a file or absent" >&2
         return 1
     fi
-    # A name must not outlive a power cut that its content did not.
+    # After a power failure the name must not exist without its content.
     sync -- "$mlcr_build_directory/${mlcr_image_file##*/}" 2>/dev/null || sync
-    # Between the two renames the image is not to be taken for what the old stamp says.
+    # Between the two renames the old stamp must not describe the new image.
     mlcr_write_atomically "$mlcr_stamp" pending &&
         mv -f -- "$mlcr_build_directory/${mlcr_image_file##*/}" "$mlcr_image_file" &&
         mlcr_write_atomically "$mlcr_stamp" "$mlcr_digest $(mlcr_print_size "$mlcr_image_file")"

@@ -1,15 +1,15 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2034,SC2154 # functions of other files set and read variables
 # SPDX-License-Identifier: Apache-2.0
-# Ending tasks before their time.
+# Stop tasks. Called by jobs/ for "stop", and by the supervisor when a task reaches its time limit.
 
-# mlcr_stop_job JOB GRACE: ask the job to stop: SIGTERM to what runs, SIGKILL after GRACE seconds.
-# The supervisor starts no further task once the mark is there. Calling it again does no harm.
+# mlcr_stop_job JOB GRACE: stop the job: send SIGTERM to what runs, and SIGKILL after GRACE seconds.
+# Once the file "stop" exists, the supervisor starts no further task. A second call does no harm.
 mlcr_stop_job() {
     case $(mlcr_print_job_state "$1") in
     preparing | running | orphaned) ;;
     elsewhere)
-        # Nothing of it is within reach, and its supervisor looks for a mark only between tasks.
+        # Its processes run on the other machine; the supervisor reads "stop" only between tasks.
         mlcr_report_node "$1"
         return 0
         ;;
@@ -27,14 +27,14 @@ mlcr_stop_job() {
     done
 }
 
-# mlcr_is_task_running DIRECTORY: whether the task was begun and has not ended. On a full disk nobody could
-# write down when it was.
+# mlcr_is_task_running DIRECTORY: whether the task has started and not ended. On a full disk the
+# file "started" may be missing.
 mlcr_is_task_running() {
     ! mlcr_has_ended "$1" && { [ -e "$1/started" ] || [ -s "$1/cid" ] || [ -s "$1/group" ]; }
 }
 
-# mlcr_stop_task DIRECTORY GRACE: end the task that runs. Its container is the one that the engine
-# itself wrote down for it, never one that merely has its name.
+# mlcr_stop_task DIRECTORY GRACE: stop the running task. The container is the one whose id the
+# engine wrote for the task, never one that merely has the same name.
 mlcr_stop_task() {
     if [ -e "$1/container" ]; then
         mlcr_wait_for_container_id "$1" || return 1
@@ -44,8 +44,8 @@ mlcr_stop_task() {
     fi
 }
 
-# mlcr_stop_group DIRECTORY GRACE: end the process group of an engine without containers of its own
-# (Singularity), the gentle way first.
+# mlcr_stop_group DIRECTORY GRACE: stop the process group of a task whose engine has no containers
+# (Singularity): SIGTERM first, then SIGKILL.
 mlcr_stop_group() {
     read -r mlcr_group <"$1/group"
     kill -TERM "-$mlcr_group" 2>/dev/null || return 0

@@ -1,79 +1,80 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154 # functions of other files set variables
 # SPDX-License-Identifier: Apache-2.0
-# The supervisor of one job: runs its tasks in order, keeps their output, and publishes how each
-# ended. It depends on nothing but its directory; no client is needed for it to do its work.
-# It follows the text of the library, whose functions it uses.
+# The supervisor of one job: runs its tasks in order, writes their logs, and publishes how each task
+# ended. It depends only on the job's directory and needs no client. The client prepends the library
+# functions that it uses, and mlcr_launch_job stores the text in the job's directory. The files of
+# that directory are listed in launch.sh.
 # Usage: sh supervise JOB            run the job
-#        sh supervise JOB adopt N    go on with its Nth task, whose supervisor died
+#        sh supervise JOB adopt N    continue with its Nth task, whose supervisor died
 
-# run DIRECTORY: run the command written there. Its words were quoted by the client for /bin/sh.
-run() (
+# run_task DIRECTORY: run the task's command. The client quoted its words for /bin/sh.
+run_task() (
     task=$1
     # shellcheck disable=SC1091 # made by mlcr_write_task
     . "$task/command"
     umask 022
     exec </dev/null 9>&-
     [ ! -e "$task/container" ] || exec "$@"
-    # A group of its own is what can be stopped as a whole where there is no container.
+    # Without a container, only a process group of its own can be stopped as a whole.
     # shellcheck disable=SC2016 # expanded by the inner shell
     exec setsid sh -c 'echo $$ >"$0/group"; exec "$@"' "$task" "$@"
 )
 
-# keep FILE LIMIT: append what comes to FILE, LIMIT bytes at the most; the rest is read and thrown
-# away, so that the task neither waits nor dies of it. Appended to: a follower that came early
-# must not see its file shrink.
-keep() {
-    # Descriptor 9 says that the supervisor lives; closed by exec, since shells keep a copy of what
-    # is closed for one command.
+# write_log FILE LIMIT: append standard input to FILE, at most LIMIT bytes; read and discard the
+# rest, so that the task neither blocks nor fails. FILE must never shrink: a client may already
+# follow it.
+write_log() {
+    # An open descriptor 9 means that the supervisor lives. exec closes it, because a shell keeps a
+    # copy of a descriptor that is closed for one command only.
     exec 9>&-
     (
         trap '' XFSZ
         ulimit -f $((($2 + 511) / 512))
         exec cat
     ) >>"$1" 2>/dev/null || {
-        # A rename needs no free disk space.
+        # A rename needs no disk space.
         mv -f -- "${1%/*}/cut.pending" "${1%/*}/cut"
-        printf '\n[mlcube-remote: the log is cut here: it may take %s bytes, or the disk is full]\n' \
-            "$2" >>"$1"
+        printf '\n[mlcube-remote: the log is cut here: %s]\n' \
+            "its limit is $2 bytes, or the disk is full" >>"$1"
         exec cat >/dev/null
     } 2>/dev/null
 }
 
-# run_kept DIRECTORY LIMIT: run the task with its output kept.
-run_kept() {
+# run_logged DIRECTORY LIMIT: run the task, and limit each of its logs to LIMIT bytes.
+run_logged() {
     if [ "$2" -eq 0 ]; then
-        run "$1" >>"$1/stdout" 2>>"$1/stderr"
+        run_task "$1" >>"$1/stdout" 2>>"$1/stderr"
         return
     fi
-    keep "$1/stdout" "$2" <"$1/out" &
-    keeps=$!
-    keep "$1/stderr" "$2" <"$1/err" &
-    keeps="$keeps $!"
-    run "$1" >"$1/out" 2>"$1/err"
+    write_log "$1/stdout" "$2" <"$1/out" &
+    log_writers=$!
+    write_log "$1/stderr" "$2" <"$1/err" &
+    log_writers="$log_writers $!"
+    run_task "$1" >"$1/out" 2>"$1/err"
     code=$?
-    patience=
+    killer=
     if [ ! -e "$1/container" ]; then
-        # A process that the task left behind may hold its output open for ever.
+        # A process that the task left behind may hold its output open forever.
         # shellcheck disable=SC2086 # pids, as words
         (
             exec 9>&-
             sleep 5
-            kill $keeps
+            kill $log_writers
         ) 2>/dev/null &
-        patience=$!
+        killer=$!
     fi
     # shellcheck disable=SC2086
-    wait $keeps
-    [ -z "$patience" ] || kill "$patience" 2>/dev/null
+    wait $log_writers
+    [ -z "$killer" ] || kill "$killer" 2>/dev/null
     return $code
 }
 
-# watch_time DIRECTORY SECONDS: end the task when its time is over. Its input is the pipe that the
-# supervisor holds open, so it goes with the task.
-watch_time() {
+# enforce_timeout DIRECTORY SECONDS: stop the task after SECONDS. Standard input is the pipe that
+# the supervisor holds open, so this process exits when the task ends.
+enforce_timeout() {
     mlcr_run_limited "$2" cat >/dev/null 2>&1
-    # What timeout(1) of coreutils ends with, and of busybox.
+    # The exit status of timeout(1): 124 in coreutils, 143 in busybox.
     case $? in
     124 | 143) ;;
     *) return ;;
@@ -83,36 +84,36 @@ watch_time() {
     mlcr_stop_task "$1" 10
 }
 
-# arm DIRECTORY: have the time watched that is left to the task, if it has a limit.
-arm() {
+# start_timer DIRECTORY: enforce the rest of the task's time limit, if it has one.
+start_timer() {
     [ -s "$1/timeout" ] || return 0
     now=$(date +%s)
-    begun=$now
-    # On a full disk nobody could write down when it began.
-    [ ! -s "$1/started" ] || begun=$(mlcr_print_line "$1/started")
-    left=$(($(mlcr_print_line "$1/timeout") - now + begun))
-    [ "$left" -gt 0 ] || left=1
-    # Opened here, while this shell is there to be waited for at the other end.
+    started_at=$now
+    # On a full disk the start time could not be written.
+    [ ! -s "$1/started" ] || started_at=$(mlcr_print_line "$1/started")
+    remaining=$(($(mlcr_print_line "$1/timeout") - now + started_at))
+    [ "$remaining" -gt 0 ] || remaining=1
+    # Open the pipe here, while this shell holds its other end: otherwise opening it would block.
     exec 8<"$1/alive"
     (
         exec <&8 8<&- 9>&-
-        watch_time "$1" "$left"
+        enforce_timeout "$1" "$remaining"
     ) &
     exec 8<&-
 }
 
-# daemon: print what names the running engine daemon, where that can be read.
-daemon() {
+# print_daemon_identity: print what identifies the running engine daemon, if that is readable.
+print_daemon_identity() {
     [ -r /var/run/docker.pid ] || return 0
     read -r pid </var/run/docker.pid
     mlcr_read_start_time "$pid"
     printf '%s %s' "$pid" "$mlcr_ticks"
 }
 
-# inspect DIRECTORY: keep what the engine says of the container. Its word counts, since the status
-# of "docker run" mixes the program's exit codes with the engine's own. An engine that is being
-# started anew gets the time for that.
-inspect() {
+# save_container_state DIRECTORY: save the container's final state. The engine's report is used,
+# because the status of "docker run" mixes the program's exit codes with the engine's own. Wait
+# while the engine restarts.
+save_container_state() {
     [ -s "$1/cid" ] || return 0
     state=$(mlcr_print_container_state "$1")
     tries=0
@@ -123,88 +124,94 @@ inspect() {
     done
     case $state in
     *' 137 false'*)
-        # An engine may hear that memory ran out after it has heard of the end.
+        # An engine may learn of the end before it learns that memory ran out: ask again.
         [ -e "${1%/tasks/*}/stop" ] || [ -e "$1/timedout" ] || sleep 1
-        again=$(mlcr_print_container_state "$1")
-        [ "$again" = unknown ] || state=$again
+        second_state=$(mlcr_print_container_state "$1")
+        [ "$second_state" = unknown ] || state=$second_state
         ;;
     esac
     case $state in
     running* | paused* | stopping*)
-        # The engine's client was cut off from its container, which goes on.
+        # The engine's client lost its container, which is still running.
         : >"$1/degraded"
         mlcr_run_engine "$1" wait -- "$(mlcr_print_line "$1/cid")" >/dev/null || sleep 3
-        inspect "$1"
+        save_container_state "$1"
         ;;
     absent) : >"$1/removed" ;;
     unknown) ;;
-    *) mlcr_write_atomically "$1/inspect" "$state" 2>/dev/null || keep_briefly "$1" "$state" ;;
+    *)
+        mlcr_write_atomically "$1/inspect" "$state" 2>/dev/null ||
+            save_state_in_name "$1" "$state"
+        ;;
     esac
 }
 
-# keep_briefly DIRECTORY STATE: keep the first three words of what the engine says in a name.
-keep_briefly() {
+# save_state_in_name DIRECTORY STATE: save the first three words of the state in a file name, which
+# needs no disk space.
+save_state_in_name() {
     task=$1
     # shellcheck disable=SC2086 # words
     set -- $2
     mv -f -- "$task/inspect.pending" "$task/inspect.$1,$2,$3"
 }
 
-# remove DIRECTORY: remove the container, whose log and state are kept by now. Nobody waits for
-# that, so what still runs goes first.
-remove() (
+# remove_container DIRECTORY: remove the container; its log and state are already saved. No client
+# waits for that, so it runs with low priority.
+remove_container() (
     task=$1
     [ -s "$task/cid" ] || return 0
     set -- rm -- "$(mlcr_print_line "$task/cid")"
     # shellcheck disable=SC1091 # made by mlcr_write_task
     . "$task/engine"
-    # As for a question (engine.sh), one core will do.
+    # One core is enough for the engine's client (see engine.sh).
     export GOMAXPROCS=1
     exec nice "$@" >/dev/null 2>&1
 )
 
-# begin DIRECTORY: run the task from its beginning to its end; set code.
-begin() {
-    # A few bytes, which others find whole or not at all: no process is started to rename them.
+# run_to_end DIRECTORY: run the task and wait for its end; set code.
+run_to_end() {
+    # A few bytes, which a reader sees completely or not at all: no rename is needed.
     date +%s >"$1/started"
-    arm "$1"
-    before=
-    [ ! -e "$1/container" ] || before=$(daemon)
-    run_kept "$1" "$limit"
+    start_timer "$1"
+    daemon_before=
+    [ ! -e "$1/container" ] || daemon_before=$(print_daemon_identity)
+    run_logged "$1" "$limit"
     code=$?
     if [ $code -ne 0 ] && [ -e "$1/container" ]; then
-        inspect "$1"
-        [ "$before" = "$(daemon)" ] || : >"$1/restarted"
+        save_container_state "$1"
+        [ "$daemon_before" = "$(print_daemon_identity)" ] || : >"$1/restarted"
     fi
 }
 
-# adopt DIRECTORY: wait for the end of a task that was begun by another supervisor; set code.
-adopt() {
+# adopt_task DIRECTORY: wait for the end of a task that another supervisor started; set code. Fail
+# if its exit code cannot be known.
+adopt_task() {
     : >"$1/degraded"
-    arm "$1"
+    start_timer "$1"
     code=1
     if [ -e "$1/container" ]; then
         mlcr_run_engine "$1" wait -- "$(mlcr_print_line "$1/cid")" >/dev/null
-        inspect "$1"
-        known_code "$1"
+        save_container_state "$1"
+        read_container_code "$1"
     else
         read -r group <"$1/group"
         while kill -0 "-$group" 2>/dev/null; do sleep 1; done
-        # Only its parent could have told how it ended.
+        # Only the parent of a process receives its exit code.
         return 1
     fi
 }
 
-# known_code DIRECTORY: set code to the exit code that the engine told of; fail where it told none.
-known_code() {
+# read_container_code DIRECTORY: set code to the exit code in the saved state; fail if there is
+# none.
+read_container_code() {
     code=
     if [ -s "$1/inspect" ]; then
         read -r _ code _ <"$1/inspect"
     else
-        for brief in "$1"/inspect.*,*,*; do
-            brief=${brief##*/inspect.}
-            brief=${brief#*,}
-            code=${brief%%,*}
+        for file_name in "$1"/inspect.*,*,*; do
+            file_name=${file_name##*/inspect.}
+            file_name=${file_name#*,}
+            code=${file_name%%,*}
         done
     fi
     case $code in
@@ -212,29 +219,31 @@ known_code() {
     esac
 }
 
-# own DIRECTORY: give what the task wrote to the user, or tell why that could not be done.
-own() (
+# chown_outputs DIRECTORY: give the task's outputs to the user, or save why that failed.
+chown_outputs() (
     exec </dev/null 9>&-
     task=$1
     [ -s "$task/own" ] || return 0
     # shellcheck disable=SC1091 # made by mlcr_write_task
     . "$task/own"
-    told=$(mlcr_chown_outputs "$task" "$@" 2>&1) || printf '%s\n' "${told:-no reason given}" >"$task/foreign"
+    reason=$(mlcr_chown_outputs "$task" "$@" 2>&1) ||
+        printf '%s\n' "${reason:-no reason given}" >"$task/foreign"
 )
 
-# end DIRECTORY: publish how the task ended.
-end() {
+# publish_end DIRECTORY: publish how the task ended.
+publish_end() {
     date +%s >"$1/finished"
-    # Whoever sees the end may read the outputs.
-    own "$1"
+    # A client that sees the end may read the outputs.
+    chown_outputs "$1"
     mv -- "$1/exit.pending" "$1/exit.$code"
     exec 9>&-
-    [ ! -e "$1/container" ] || remove "$1"
+    [ ! -e "$1/container" ] || remove_container "$1"
 }
 
-# supervise JOB [adopt N]
+# supervise JOB [adopt N]: run the tasks of the job; with "adopt", start at the Nth.
 supervise() {
-    # Without a name that others can check it would be taken for dead, and the task run twice.
+    # Without an identity that others can check, it would count as dead, and the task would run
+    # twice.
     mlcr_identify_process $$
     mlcr_write_atomically "$1/owner" "$mlcr_process_identity" || return
     mlcr_announce_gpus "$1"
@@ -245,15 +254,15 @@ supervise() {
         task=$1/tasks/$number
         exec 9<>"$task/alive"
         if [ -n "$adopts" ]; then
-            adopt "$task" || return
-            end "$task"
+            adopt_task "$task" || return
+            publish_end "$task"
             adopts=
-            # What the next tasks would need was with the one that died.
+            # Only the dead supervisor had the secrets that the next tasks need.
             [ ! -e "$1/secrets" ] || : >"$1/stop"
         else
             [ ! -e "$1/stop" ] || return
-            begin "$task"
-            end "$task"
+            run_to_end "$task"
+            publish_end "$task"
         fi
         [ "$code" -eq 0 ] || return
         number=$((number + 1))

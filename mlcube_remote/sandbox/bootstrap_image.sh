@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# bootstrap_image.sh IMAGE: makes the Docker image IMAGE from Debian 12's packages, for machines
-# that no container registry answers. Needs root or passwordless sudo, and debootstrap.
+# bootstrap_image.sh IMAGE: build the Docker image IMAGE from Debian 12's packages, for machines
+# without access to a container registry. Needs root or passwordless sudo, and debootstrap.
+# Called by sandbox/engine.py.
 set -eu
 
 image=${1:?usage: bootstrap_image.sh IMAGE}
@@ -14,13 +15,13 @@ as_root() {
     fi
 }
 
-give_up() {
+fail() {
     printf 'bootstrap_image: %s\n' "$1" >&2
     exit 1
 }
 
-as_root true 2>/dev/null || give_up \
-    "no registry answers for $image, and making it here needs root; run as root: sh $0 $image"
+as_root true 2>/dev/null || fail \
+    "no registry answers for $image, and building it here needs root; run as root: sh $0 $image"
 
 if ! PATH="$PATH:/usr/sbin" command -v debootstrap >/dev/null 2>&1; then
     as_root apt-get update -qq >&2
@@ -34,11 +35,11 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# ca-certificates: mirrors may stand behind TLS.
+# ca-certificates: mirrors may use TLS.
 as_root debootstrap --variant=minbase --include=ca-certificates bookworm "$tree/root" >"$tree/log" ||
-    give_up "debootstrap failed: $(tail -n 2 "$tree/log" | tr '\n' ' ')"
+    fail "debootstrap failed: $(tail -n 2 "$tree/log" | tr '\n' ' ')"
 
-# What a container image does not want: package caches, lists, documentation.
+# Remove what a container image does not need: package caches, lists, documentation.
 # shellcheck disable=SC2016 # $1 is the inner shell's
 as_root sh -c '
     cd "$1" || exit
@@ -48,4 +49,4 @@ as_root sh -c '
 ' sh "$tree/root"
 
 as_root tar -C "$tree/root" -c . | docker import --change 'CMD ["bash"]' - "$image" >/dev/null ||
-    give_up "docker import failed for $image"
+    fail "docker import failed for $image"

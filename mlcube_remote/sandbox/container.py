@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What to ask of Docker for one sandbox host: a value, and its words for ``docker run``."""
+"""The container of one sandbox host, as a value, and its options for ``docker run``."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from mlcube_remote.sandbox.flavours import Engine, Flavour
 SOCKET = Path("/var/run/docker.sock")
 SSH_PORT = 22
 
-_NOBODYS_UID = 1999
-"""A user whom no machine has let into its socket's group, nor into its access list."""
+_UNKNOWN_UID = 1999
+"""A user without access to the socket, by group or access list, on any machine."""
 
 
 @attrs.frozen(kw_only=True)
 class Bind:
-    """A path of this machine, or a volume, inside the container."""
+    """A path of this machine, or a volume, that is mounted in the container."""
 
     source: str
     target: str
@@ -29,7 +29,7 @@ class Bind:
 
 @attrs.frozen(kw_only=True)
 class Container:
-    """One host as a container; nothing here exists yet."""
+    """The settings of a host's container, which need not exist yet."""
 
     image: str
     hostname: str
@@ -60,23 +60,23 @@ class Container:
         return words
 
 
-def describe(
+def make_container(
     flavour: Flavour, *, image: str, hostname: str, keys: Path, home: Bind, engine_volume: str
 ) -> Container:
-    """Return the container that is a host of this *flavour*.
+    """Return the settings of the container for a host of this *flavour*.
 
     Args:
         flavour: The kind of host.
         image: Its image.
-        hostname: What the host calls itself.
+        hostname: The host name inside.
         keys: Folder with ``ssh_host_ed25519_key`` and ``authorized_keys``.
-        home: The user's home; the same path on both sides lets the shared engine find it.
-        engine_volume: Volume for the images of an engine of the host's own.
+        home: The user's home; a shared engine needs the same path on both sides.
+        engine_volume: Volume for the layers of an inner engine.
     """
     binds = [Bind(source=str(keys), target="/run/sandbox", mode="ro"), home]
     if flavour.engine in (Engine.SHARED, Engine.FORBIDDEN):
         binds.append(Bind(source=str(SOCKET), target=str(SOCKET)))
-    uid = _NOBODYS_UID if flavour.engine is Engine.FORBIDDEN else os.getuid() or 1000
+    uid = _UNKNOWN_UID if flavour.engine is Engine.FORBIDDEN else os.getuid() or 1000
     environment = {
         "SANDBOX_HOME": home.target,
         "SANDBOX_UID": str(uid),
@@ -89,14 +89,14 @@ def describe(
     if flavour.engine.store:
         binds.append(Bind(source=engine_volume, target=flavour.engine.store))
     host = Container(image=image, hostname=hostname, environment=environment, binds=tuple(binds))
-    return _with_rights(host, flavour.engine) if flavour.engine.is_inside else host
+    return _add_privileges(host, flavour.engine) if flavour.engine.is_inside else host
 
 
-def _with_rights(host: Container, engine: Engine) -> Container:
-    """Give the host what an engine inside it needs.
+def _add_privileges(host: Container, engine: Engine) -> Container:
+    """Return the settings with the privileges that an inner engine needs.
 
-    ``--privileged`` would say it shorter, but fails where the outer engine itself lacks a
-    capability, as on many small virtual machines.
+    ``--privileged`` would be shorter, but it fails if the outer engine lacks a capability, as on
+    many small virtual machines.
     """
     host = attrs.evolve(
         host,
@@ -105,7 +105,7 @@ def _with_rights(host: Container, engine: Engine) -> Container:
         device_cgroup_rules=("a *:* rwm",),
     )
     if engine is not Engine.OWN:
-        return host  # ordinary users run the engine, in namespaces of their own
+        return host  # ordinary users run the engine, in their own namespaces
     return attrs.evolve(
         host,
         binds=(*host.binds, Bind(source="/sys/fs/cgroup", target="/sys/fs/cgroup")),

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Docker engine of this machine, by its command-line client.
+"""The Docker engine of this machine, through its command-line client.
 
-Every call is an argv list and ends, or is ended after its time; what goes wrong is a
-:class:`SandboxError` that carries the engine's own words.
+Each call is an argv list with a time limit; a failure raises :class:`SandboxError` with the
+engine's message.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from typing import ClassVar
 from mlcube_remote.errors import MLCubeRemoteError
 
 BASE_IMAGE = "debian:bookworm-slim"
-"""What sandbox hosts and the example cubes are built from."""
+"""The base image of sandbox hosts and example cubes."""
 
-_PATIENCE = 600.0
+_TIMEOUT_S = 600.0
 _PORT_TAKEN = re.compile(r"address already in use|port is already allocated")
-_PORT_TRIES = 5
+_MAX_PORT_TRIES = 5
 
 
 class SandboxError(MLCubeRemoteError):
-    """The sandbox could not be started, asked or removed."""
+    """The sandbox could not be started, inspected or removed."""
 
     exit_code: ClassVar[int] = 122
 
 
-def docker(*arguments: str, stdin: bytes | None = None, timeout: float = _PATIENCE) -> str:
-    """Run ``docker ARGUMENTS`` and return what it printed, without the last newline.
+def docker(*arguments: str, stdin: bytes | None = None, timeout: float = _TIMEOUT_S) -> str:
+    """Run ``docker ARGUMENTS`` and return its output, without the last newline.
 
     Args:
-        arguments: Words of the command line, each kept whole.
-        stdin: Bytes to feed.
-        timeout: Seconds until the call is given up.
+        arguments: Words of the command line; spaces do not split them.
+        stdin: Bytes for its standard input.
+        timeout: Time limit in seconds.
 
     Raises:
-        SandboxError: There is no client, the engine refused, or the time is over.
+        SandboxError: The client is not installed, the engine refused, or the time is over.
     """
     try:
         done = subprocess.run(
@@ -50,22 +50,23 @@ def docker(*arguments: str, stdin: bytes | None = None, timeout: float = _PATIEN
             f"docker {arguments[0]} gave no answer in {timeout:g} s", hint="docker info"
         ) from None
     if done.returncode != 0:
-        words = (done.stderr or done.stdout).decode(errors="replace")
-        hint = engine_hint() if "docker daemon" in words.lower() else None
-        reason = _reason(words) or f"exit code {done.returncode}"
+        output = (done.stderr or done.stdout).decode(errors="replace")
+        hint = engine_hint() if "docker daemon" in output.lower() else None
+        reason = _find_reason(output) or f"exit code {done.returncode}"
         raise SandboxError(f"docker {arguments[0]}: {reason}", hint=hint)
     return done.stdout.decode(errors="replace").rstrip("\n")
 
 
-def start(name: str, *words: str) -> str:
+def start_container(name: str, *words: str) -> str:
     """Start a container in the background and return its id.
 
-    The engine chooses a free port before it listens there, and another program may be quicker.
+    The engine chooses a free port before it listens there, and another program may take the port
+    in between: then retry.
 
     Raises:
-        SandboxError: The engine refused, or met a port that was taken again and again.
+        SandboxError: The engine refused, or the port was taken each time.
     """
-    for tries_left in reversed(range(_PORT_TRIES)):
+    for tries_left in reversed(range(_MAX_PORT_TRIES)):
         try:
             return docker("run", "--detach", "--name", name, *words)
         except SandboxError as error:
@@ -75,28 +76,28 @@ def start(name: str, *words: str) -> str:
     raise AssertionError("the last try returns or raises")
 
 
-def _reason(words: str) -> str:
-    """Return the line that says why: the last, but for the client's advice to read its help."""
-    lines = [line.strip() for line in words.splitlines() if line.strip()]
-    told = [line for line in lines if not line.endswith("--help' for more information")]
-    return (told or lines or [""])[-1]
+def _find_reason(output: str) -> str:
+    """Return the last line, except the client's advice to read its help."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    reasons = [line for line in lines if not line.endswith("--help' for more information")]
+    return (reasons or lines or [""])[-1]
 
 
 def engine_hint() -> str:
-    """Return the command that leaves this machine with an engine."""
+    """Return the command that installs and starts an engine on this machine."""
     return f"sh {_script('ensure_engine.sh')}"
 
 
 def ensure_base_image() -> None:
-    """Make sure that :data:`BASE_IMAGE` is here: present, else pulled, else made of packages.
+    """Make sure that the engine has :data:`BASE_IMAGE`: pull it, or else build it from packages.
 
     Raises:
-        SandboxError: No registry answers and the image cannot be made here either.
+        SandboxError: No registry answers, and the image cannot be built on this machine.
     """
     if is_present(BASE_IMAGE):
         return
     try:
-        # The engine itself gives a silent registry up within seconds; a slow one is waited for.
+        # The engine stops waiting for a silent registry within seconds, but not for a slow one.
         docker("pull", "--quiet", BASE_IMAGE)
     except SandboxError:
         _bootstrap(BASE_IMAGE)
@@ -111,24 +112,24 @@ def is_present(image: str) -> bool:
     return bool(docker("image", "ls", "--quiet", image))
 
 
-def wait_for_inner_engine(container: str, patience: float = 60.0) -> None:
-    """Return once the engine inside *container* answers and has :data:`BASE_IMAGE`.
+def wait_for_inner_engine(container: str, timeout: float = 60.0) -> None:
+    """Wait until the engine inside *container* answers, and load :data:`BASE_IMAGE` into it.
 
     Raises:
-        SandboxError: It does not within *patience* seconds; in the engine's own words.
+        SandboxError: It did not answer within *timeout* seconds; with the engine's message.
     """
     image = subprocess.run(["docker", "save", BASE_IMAGE], capture_output=True, check=False).stdout
-    docker("exec", "--interactive", container, "sandbox-load", stdin=image, timeout=patience)
+    docker("exec", "--interactive", container, "sandbox-load", stdin=image, timeout=timeout)
 
 
 def _bootstrap(image: str) -> None:
     script = _script("bootstrap_image.sh")
     done = subprocess.run(
-        ["sh", script, image], capture_output=True, text=True, check=False, timeout=_PATIENCE
+        ["sh", script, image], capture_output=True, text=True, check=False, timeout=_TIMEOUT_S
     )
     if done.returncode != 0:
-        words = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise SandboxError(words[-1], hint=f"sudo sh {script} {image}")
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise SandboxError(lines[-1], hint=f"sudo sh {script} {image}")
 
 
 def _script(name: str) -> str:

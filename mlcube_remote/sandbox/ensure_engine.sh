@@ -1,25 +1,25 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Leaves this machine with a Docker engine that answers to this user, and with rsync and ssh, or
-# says in one line what is missing.
+# Make sure that this machine has rsync, ssh and a Docker engine that this user may use; otherwise
+# print in one line what is missing. Called by "make engine", and named in the sandbox's hints.
 #
-# Nothing is touched where all of them are there. Otherwise Debian's packages are installed and
-# the engine is started, as root or through passwordless sudo. A docker program on PATH proves
-# nothing: only `docker info` does.
+# If everything is installed and running, nothing is changed. Otherwise Debian's packages are
+# installed and the engine is started, as root or with passwordless sudo. A docker program on PATH
+# is not enough: `docker info` must succeed.
 set -eu
 
 LOG=/var/log/mlcube-remote-dockerd.log
 PIDFILE=/var/run/mlcube-remote-dockerd.pid
 SOCKET=/var/run/docker.sock
-PATIENCE=60 # seconds for a fresh engine to answer
+START_TIMEOUT_S=60
 
-give_up() {
+fail() {
     printf 'ensure_engine: %s\n' "$1" >&2
     exit 1
 }
 
 has() {
-    # The programs of root's PATH count, too: dockerd and iptables are started by root.
+    # Root starts dockerd and iptables, so search root's PATH, too.
     PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null 2>&1
 }
 
@@ -42,13 +42,14 @@ missing_packages() {
         has dockerd || echo docker.io
         has iptables || echo iptables
         has debootstrap || echo debootstrap
-        # Lets a fresh engine's user in without a new login; see let_user_in.
+        # Needed by allow_user.
         [ "$(id -u)" -eq 0 ] || has setfacl || echo acl
     fi
 }
 
 install_packages() {
-    has apt-get || give_up "not here: $*; install them, and Docker as https://docs.docker.com/engine/install/ says"
+    has apt-get || fail \
+        "not installed: $*; install them, and Docker (https://docs.docker.com/engine/install/)"
     as_root apt-get update -qq
     as_root env DEBIAN_FRONTEND=noninteractive \
         apt-get install -y -qq --no-install-recommends "$@" >/dev/null
@@ -64,16 +65,16 @@ wait_for_engine() {
 }
 
 start_engine() {
-    # A service that does not start (no init, a container) is no reason to stop: dockerd may run by hand.
+    # Without an init system, as in a container, the service does not start: start dockerd directly.
     if as_root service docker start >/dev/null 2>&1 && wait_for_engine 15; then
         return 0
     fi
     as_root sh -c "exec dockerd --pidfile '$PIDFILE' >>'$LOG' 2>&1 </dev/null" &
-    wait_for_engine "$PATIENCE"
+    wait_for_engine "$START_TIMEOUT_S"
 }
 
-let_user_in() {
-    # The group counts from the next login on, the access list until the engine's next start.
+allow_user() {
+    # The group takes effect at the next login, the access list lasts until the engine restarts.
     as_root usermod -aG docker "$(id -un)"
     as_root setfacl -m "u:$(id -un):rw" "$SOCKET"
 }
@@ -85,7 +86,7 @@ if [ -z "$missing" ] && engine_answers; then
 fi
 
 if ! as_root true 2>/dev/null; then
-    give_up "not here: ${missing:-a Docker engine that answers this user}; run as root: sh $0"
+    fail "not available: ${missing:-a Docker engine that this user may use}; run as root: sh $0"
 fi
 
 if [ -n "$missing" ]; then
@@ -94,9 +95,12 @@ if [ -n "$missing" ]; then
 fi
 
 if ! as_root docker info >/dev/null 2>&1; then
-    start_engine || give_up \
-        "dockerd does not start; its last words: $(as_root tail -n 3 "$LOG" 2>/dev/null | tr '\n' ' ')"
+    start_engine || {
+        log_end=$(as_root tail -n 3 "$LOG" 2>/dev/null | tr '\n' ' ')
+        fail "dockerd did not start; the end of its log: $log_end"
+    }
 fi
 
-engine_answers || let_user_in
-engine_answers || give_up "the Docker engine runs, but $(id -un) may not use it; log in again, then go on"
+engine_answers || allow_user
+engine_answers ||
+    fail "the Docker engine runs, but $(id -un) may not use it; log in again, then retry"

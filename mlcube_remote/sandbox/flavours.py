@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kinds of hosts that a sandbox can have, as data.
 
-A flavour says in what a host differs from the plain one. The first is what ``sandbox up`` gives;
-then come the other engines, and the hosts that people really have and that tests must meet.
+A flavour describes the differences to a plain host. The first flavour is the default of
+``sandbox up``. Then follow other engines, and unusual hosts that users have and tests need.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ from mlcube_remote.sandbox.engine import SandboxError
 
 
 class Engine(Enum):
-    """Which engine a host has, and whose it is."""
+    """The engine of a host: this machine's, or one inside the host."""
 
     SHARED = "shared"
-    """This machine's Docker, through its socket: hosts are cheap, paths mean the same on both."""
+    """This machine's Docker, through its socket: hosts are cheap, and share paths with it."""
     FORBIDDEN = "forbidden"
-    """This machine's Docker, but the user may not use the socket."""
+    """This machine's Docker, but the user has no permission for the socket."""
     OWN = "own"
-    """A Docker of its own, inside."""
+    """Docker inside the host."""
     PODMAN = "podman"
-    """Podman, inside, rootless."""
+    """Rootless Podman inside the host."""
     APPTAINER = "apptainer"
-    """Apptainer, inside, for an ordinary user."""
+    """Apptainer inside the host, for an ordinary user."""
     NONE = "none"
 
     @property
     def is_inside(self) -> bool:
-        """Whether the engine and its images are in the host, not on this machine."""
+        """Whether the engine and its images are inside the host."""
         return self in (Engine.OWN, Engine.PODMAN, Engine.APPTAINER)
 
     @property
     def store(self) -> str | None:
-        """Where an engine inside stacks layers, for which not every file system will do."""
+        """The directory with an inner engine's layers, which need a suitable file system."""
         return {Engine.OWN: "/var/lib/docker", Engine.PODMAN: "/var/lib/containers"}.get(self)
 
     @property
     def platform(self) -> str:
-        """The platform to name in an inventory."""
+        """The platform for the inventory."""
         return self.value if self in (Engine.PODMAN, Engine.APPTAINER) else "docker"
 
 
@@ -54,13 +54,13 @@ class Flavour:
     login_shell: str = "/bin/bash"
     """The user's login shell."""
     without: tuple[str, ...] = ()
-    """Programs that the host lacks."""
+    """Programs that are missing on the host."""
     is_noisy: bool = False
     """Whether ``.bashrc`` prints on both streams."""
     sshd_options: tuple[str, ...] = ()
     """Lines for ``sshd_config``."""
     home_mount: str | None = None
-    """Options, as of mount(8), of a file system in memory for the home; ``None``: the disk's."""
+    """Options of mount(8) for a home in memory; ``None``: a home on disk."""
 
 
 FLAVOURS = {
@@ -88,24 +88,24 @@ FLAVOURS = {
 }
 
 
-def named(name: str) -> Flavour:
-    """Return the flavour of that name.
+def get_flavour(name: str) -> Flavour:
+    """Return the flavour with this name.
 
     Raises:
-        SandboxError: There is none.
+        SandboxError: It does not exist.
     """
     try:
         return FLAVOURS[name]
     except KeyError:
         raise SandboxError(
-            f"no sandbox host of kind {name!r}", hint=f"known are: {', '.join(FLAVOURS)}"
+            f"no sandbox host of kind {name!r}", hint=f"known kinds: {', '.join(FLAVOURS)}"
         ) from None
 
 
-def listed(names: str) -> tuple[Flavour, ...]:
-    """Return the flavours of *names*, which commas separate.
+def parse_flavours(names: str) -> tuple[Flavour, ...]:
+    """Return the flavours in a comma-separated list.
 
     Raises:
-        SandboxError: There is none of such a name.
+        SandboxError: A flavour does not exist.
     """
-    return tuple(named(name.strip()) for name in names.split(","))
+    return tuple(get_flavour(name.strip()) for name in names.split(","))

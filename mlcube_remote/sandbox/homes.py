@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Homes of the users of sandbox hosts: made so that the engine finds them, deleted for good."""
+"""Home directories of the users of sandbox hosts: create and delete them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from mlcube_remote.sandbox.engine import BASE_IMAGE, docker
 from mlcube_remote.sandbox.flavours import Flavour
 
 
-def ensure(flavour: Flavour, folder: Path, *, volume: str, label: str) -> Bind:
-    """Make the user's home, which the engine and the host know by the same path.
+def ensure_home(flavour: Flavour, folder: Path, *, volume: str, label: str) -> Bind:
+    """Create the user's home, at the same path on the host and for the engine.
 
     Args:
-        flavour: The kind of host; a home in memory is a volume, and others are *folder*.
-        folder: Where a home of ordinary size is.
-        volume: The name for a volume.
-        label: ``NAME=VALUE`` by which the volume is found again.
+        flavour: The kind of host; a home in memory is a volume, any other home is *folder*.
+        folder: The folder of a home on disk.
+        volume: The name of the volume.
+        label: ``NAME=VALUE``, by which the volume is found and removed later.
 
     Raises:
         SandboxError: The engine refused the volume.
@@ -36,15 +36,15 @@ def ensure(flavour: Flavour, folder: Path, *, volume: str, label: str) -> Bind:
     return Bind(source=volume, target=path)
 
 
-def delete(folder: Path, *, label: str) -> None:
-    """Delete *folder*, with files of root's that containers left in it.
+def delete_folder(folder: Path, *, label: str) -> None:
+    """Delete *folder*, including root's files that containers left in it.
 
     Args:
-        folder: What is deleted; absent is fine.
-        label: Carried by the container that deletes what this user may not.
+        folder: The folder; it need not exist.
+        label: Label for the container that deletes files which this user cannot delete.
 
     Raises:
-        SandboxError: The engine refused to help.
+        SandboxError: The engine did not start that container.
     """
     if not folder.exists():
         return

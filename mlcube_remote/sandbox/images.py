@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The images of sandbox hosts: built once, and again only when their recipe changes."""
+"""Images of sandbox hosts: built once, and again only if their recipe has changed."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ from mlcube_remote.sandbox.flavours import Engine, Flavour
 
 REPOSITORY = "mlcube-remote/sandbox"
 
-_INSIDE = {
+_ENGINE_RECIPES = {
     Engine.OWN: ("nested", "their own Docker engine"),
     Engine.PODMAN: ("podman", "Podman"),
     Engine.APPTAINER: ("apptainer", "Apptainer"),
 }
-"""The recipe, and what its hosts have, where the engine is part of the image."""
+"""Engines inside the image: the recipe, and a description of its hosts."""
 
 
 def ensure_image(flavour: Flavour, note: Callable[[str], None]) -> str:
-    """Return the name of the image for hosts of *flavour*, building it where it is absent.
+    """Return the name of the image for hosts of *flavour*; build it if it does not exist.
 
-    The tag is a digest of the recipe, so an image that is present is the right one.
+    The tag is a digest of the recipe, so an existing image is up to date.
 
     Args:
         flavour: The kind of host.
-        note: Told in one line what takes long.
+        note: Called with one line before a step that takes long.
 
     Raises:
-        SandboxError: An image could not be had.
+        SandboxError: An image could not be pulled or built.
     """
     host = _tag("host")
-    name, told = _INSIDE.get(flavour.engine, ("host", ""))
-    wanted = host if name == "host" else _tag(name, host)
-    if engine.is_present(wanted):
-        return wanted
+    name, engine_name = _ENGINE_RECIPES.get(flavour.engine, ("host", ""))
+    image = host if name == "host" else _tag(name, host)
+    if engine.is_present(image):
+        return image
     if not engine.is_present(engine.BASE_IMAGE):
-        note(f"getting {engine.BASE_IMAGE} (once; under a minute)")
+        note(f"pulling {engine.BASE_IMAGE} (once; under a minute)")
         engine.ensure_base_image()
     if not engine.is_present(host):
         note("building the image of the SSH hosts (once; under a minute)")
         engine.docker("build", "--tag", host, str(_recipe("host")))
-    if wanted != host:
-        note(f"building the image of hosts with {told} (once; under a minute)")
+    if image != host:
+        note(f"building the image of hosts with {engine_name} (once; under a minute)")
         recipe = str(_recipe(name))
-        engine.docker("build", "--build-arg", f"HOST_IMAGE={host}", "--tag", wanted, recipe)
-    return wanted
+        engine.docker("build", "--build-arg", f"HOST_IMAGE={host}", "--tag", image, recipe)
+    return image
 
 
 def _recipe(name: str) -> Path:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys of a sandbox: one for the user, one for each host, and what known_hosts says of them."""
+"""SSH keys of a sandbox, lines of its known_hosts, and waiting for its SSH servers."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 
 from mlcube_remote.sandbox.engine import SandboxError, engine_hint
 
-GREETING_PATIENCE = 30.0
-"""Seconds within which a fresh host greets."""
+GREETING_TIMEOUT_S = 30.0
+"""Time limit for a new host's SSH server to answer."""
 
-_POLL = 0.02
+_POLL_INTERVAL_S = 0.02
 
 
 def ensure_key(path: Path) -> str:
-    """Return the public half of the ed25519 key at *path*, making the pair where it is absent.
+    """Return the public half of the ed25519 key at *path*; create the pair if it is missing.
 
     Raises:
-        SandboxError: ``ssh-keygen`` is missing or refuses.
+        SandboxError: ``ssh-keygen`` is not installed, or failed.
     """
     public = path.with_name(path.name + ".pub")
     if not (path.exists() and public.exists()):
@@ -36,13 +36,13 @@ def ensure_key(path: Path) -> str:
     return public.read_text().strip()
 
 
-def known_hosts_line(port: int, public_key: str) -> str:
+def format_known_hosts_line(port: int, public_key: str) -> str:
     """Return the known_hosts line of the host that is published at *port* of this machine."""
     kind, key, *_comment = public_key.split()
     return f"[127.0.0.1]:{port} {kind} {key}"
 
 
-def answers(port: int) -> bool:
+def is_greeting(port: int) -> bool:
     """Return whether an SSH server greets at *port* of this machine."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
@@ -52,16 +52,16 @@ def answers(port: int) -> bool:
 
 
 def wait_for_greeting(name: str, port: int) -> None:
-    """Return once an SSH server greets at *port*.
+    """Wait until an SSH server greets at *port*.
 
     Raises:
-        SandboxError: None did within :data:`GREETING_PATIENCE` seconds.
+        SandboxError: None did within :data:`GREETING_TIMEOUT_S`.
     """
-    deadline = time.monotonic() + GREETING_PATIENCE
-    while not answers(port):
+    deadline = time.monotonic() + GREETING_TIMEOUT_S
+    while not is_greeting(port):
         if time.monotonic() > deadline:
             raise SandboxError(
-                f"{name}: no SSH server at 127.0.0.1:{port} after {GREETING_PATIENCE:g} s",
+                f"{name}: no SSH server at 127.0.0.1:{port} after {GREETING_TIMEOUT_S:g} s",
                 hint="mlcube-remote sandbox down, then sandbox up again",
             )
-        time.sleep(_POLL)
+        time.sleep(_POLL_INTERVAL_S)

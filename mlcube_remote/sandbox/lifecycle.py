@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Start, list and remove the hosts of a sandbox.
 
-A sandbox is the containers that carry its label, and a folder. Only what carries the label is
-ever stopped or removed, and only what these functions wrote is deleted.
+A sandbox consists of a folder and of the containers that carry its label. These functions stop and
+remove only containers with that label, and delete only files that they wrote.
 """
 
 from __future__ import annotations
@@ -16,33 +16,40 @@ from pathlib import Path
 
 import attrs
 
-from mlcube_remote.sandbox import container, engine, flavours, homes, images, keys, place
+from mlcube_remote.sandbox import container, engine, flavours, homes, images, keys
 from mlcube_remote.sandbox.engine import SandboxError, docker
 from mlcube_remote.sandbox.flavours import Flavour
-from mlcube_remote.sandbox.place import Place, Sandbox, SandboxHost
+from mlcube_remote.sandbox.paths import (
+    Sandbox,
+    SandboxHost,
+    SandboxPaths,
+    default_paths,
+    write_inventory,
+    write_known_hosts,
+)
 
 LABEL = "org.mlcommons.mlcube-remote.sandbox"
 
-_AT_ONCE = 8
-_FEW = 4
-"""With more hosts than these, they are counted instead of named."""
-_PUBLISHED = re.compile(r"127\.0\.0\.1:(\d+)->22/tcp")
+_PARALLEL_STARTS = 8
+_MAX_LISTED_NAMES = 4
+"""A message with more hosts than these gives their number instead of their names."""
+_PUBLISHED_PORT = re.compile(r"127\.0\.0\.1:(\d+)->22/tcp")
 
 
-def _silent(_line: str) -> None:
-    """Say nothing."""
+def _ignore(_line: str) -> None:
+    """Do nothing with a note."""
 
 
 @attrs.frozen(kw_only=True)
-class _Found:
-    """A container that carries the sandbox's label."""
+class _FoundContainer:
+    """A container with the sandbox's label."""
 
     container: str
     host: str
     flavour: str
     image: str
     port: int | None
-    """``None`` while it does not run."""
+    """``None`` if it is not running."""
     home: Path
 
 
@@ -51,109 +58,124 @@ def up(
     flavour: str = "docker",
     *,
     state_dir: Path | None = None,
-    note: Callable[[str], None] = _silent,
+    note: Callable[[str], None] = _ignore,
 ) -> Sandbox:
-    """Leave the sandbox with *count* hosts of these flavours, ready to log in.
+    """Make sure that the sandbox has *count* hosts of these flavours, ready for logins.
 
-    Hosts that run already stay as they are; others, and surplus ones, are removed.
+    Running hosts of the right flavour are kept; all other hosts are removed.
 
     Args:
-        count: How many hosts: ``sandbox1``, ``sandbox2`` and so on. Without it two, or one of each
+        count: Number of hosts: ``sandbox1``, ``sandbox2`` and so on. Default: two, or one per
             flavour if that is more.
-        flavour: A name of :data:`mlcube_remote.sandbox.flavours.FLAVOURS`, or several, separated
-            by commas, which the hosts take in turn.
-        state_dir: Where the sandbox keeps its files; one folder is one sandbox.
-        note: Told in one line what takes long.
+        flavour: A name in :data:`mlcube_remote.sandbox.flavours.FLAVOURS`, or a comma-separated
+            list, from which the hosts take flavours in turn.
+        state_dir: The folder for the sandbox's files; each folder is a sandbox of its own.
+        note: Called with one line before a step that takes long.
 
     Raises:
-        SandboxError: No engine answers, an image cannot be had, or a host does not start.
+        SandboxError: No engine answers, an image cannot be pulled or built, or a host does not
+            start.
     """
-    kinds = flavours.listed(flavour)
+    kinds = flavours.parse_flavours(flavour)
     if count is None:
         count = max(2, len(kinds))
     if count < len(kinds):
         raise SandboxError(
-            f"a sandbox with {flavour} has at least {_counted(len(kinds))}, not {count}",
+            f"a sandbox with {flavour} has at least {_format_count(len(kinds))}, not {count}",
             hint=f"--hosts {len(kinds)}",
         )
-    wanted = {f"sandbox{number + 1}": kinds[number % len(kinds)] for number in range(count)}
-    where = _place(state_dir)
-    where.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _locked(where):
-        found = {each.host: each for each in _containers(where)}
-        image = {kind.name: images.ensure_image(kind, note) for kind in kinds}
-        fit = {
-            name: each
-            for name, each in found.items()
-            if name in wanted
-            and (each.flavour, each.image) == (wanted[name].name, image[wanted[name].name])
-            and each.port
-        }
-        unfit = [each for name, each in found.items() if name not in fit]
-        if unfit:
-            note(f"removing {_named([each.host for each in unfit])}")
-            _remove(where, unfit)
-        missing = [name for name in wanted if name not in fit]
-        if missing:
-            note(f"starting {_named(missing)}")
-            _start(where, {name: (wanted[name], image[wanted[name].name]) for name in missing})
-        return _publish(where)
+    requested = {f"sandbox{number + 1}": kinds[number % len(kinds)] for number in range(count)}
+    paths = _paths(state_dir)
+    paths.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _lock(paths):
+        _replace_hosts(paths, requested, note)
+        return _publish(paths)
+
+
+def _replace_hosts(
+    paths: SandboxPaths, requested: Mapping[str, Flavour], note: Callable[[str], None]
+) -> None:
+    """Keep the running hosts that were requested, remove all others, start those that are missing.
+
+    Args:
+        paths: The sandbox's files.
+        requested: Name → flavour of each host.
+        note: Called with one line before a step that takes long.
+    """
+    found = _find_containers(paths)
+    kinds = {kind.name: kind for kind in requested.values()}
+    image_names = {name: images.ensure_image(kind, note) for name, kind in kinds.items()}
+    kept = {
+        each.host
+        for each in found
+        if (kind := requested.get(each.host)) is not None
+        and (each.flavour, each.image) == (kind.name, image_names[kind.name])
+        and each.port
+    }
+    removed = [each for each in found if each.host not in kept]
+    if removed:
+        note(f"removing {_format_names([each.host for each in removed])}")
+        _remove(paths, removed)
+    missing = {name: kind for name, kind in requested.items() if name not in kept}
+    if missing:
+        note(f"starting {_format_names([*missing])}")
+        _start(paths, {name: (kind, image_names[kind.name]) for name, kind in missing.items()})
 
 
 def status(*, state_dir: Path | None = None) -> Sandbox:
-    """Return the hosts that run now; none is no error.
+    """Return the running hosts; the sandbox may have none.
 
     Raises:
         SandboxError: No engine answers.
     """
-    where = _place(state_dir)
-    return Sandbox(id=where.id, inventory=where.inventory, hosts=_running(where))
+    paths = _paths(state_dir)
+    return Sandbox(id=paths.id, inventory=paths.inventory, hosts=_find_running(paths))
 
 
-def down(*, state_dir: Path | None = None, note: Callable[[str], None] = _silent) -> None:
-    """Remove the hosts with all that is on them, and the sandbox's files.
+def down(*, state_dir: Path | None = None, note: Callable[[str], None] = _ignore) -> None:
+    """Remove the hosts with everything on them, and the sandbox's files.
 
     Raises:
-        SandboxError: No engine answers, or a file refuses to go.
+        SandboxError: No engine answers, or a file cannot be deleted.
     """
-    where = _place(state_dir)
-    if not where.root.exists():
-        _remove(where, _containers(where))
+    paths = _paths(state_dir)
+    if not paths.root.exists():
+        _remove(paths, _find_containers(paths))
         return
-    with _locked(where):
-        found = _containers(where)
+    with _lock(paths):
+        found = _find_containers(paths)
         if found:
-            note(f"removing {_named(sorted(each.host for each in found))}")
-        _remove(where, found)
-        homes.delete(where.hosts, label=LABEL)
-        for path in (where.inventory, where.known_hosts, where.identity, where.lock):
+            note(f"removing {_format_names(sorted(each.host for each in found))}")
+        _remove(paths, found)
+        homes.delete_folder(paths.hosts, label=LABEL)
+        for path in (paths.inventory, paths.known_hosts, paths.identity, paths.lock):
             path.unlink(missing_ok=True)
-        where.identity.with_name(where.identity.name + ".pub").unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # something of the user's own is in there: it stays
-        where.root.rmdir()
+        paths.identity.with_name(paths.identity.name + ".pub").unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # it contains files of the user, which are kept
+        paths.root.rmdir()
 
 
-def _named(hosts: Sequence[str]) -> str:
-    return ", ".join(hosts) if len(hosts) <= _FEW else _counted(len(hosts))
+def _format_names(hosts: Sequence[str]) -> str:
+    return ", ".join(hosts) if len(hosts) <= _MAX_LISTED_NAMES else _format_count(len(hosts))
 
 
-def _counted(hosts: int) -> str:
+def _format_count(hosts: int) -> str:
     return "one host" if hosts == 1 else f"{hosts} hosts"
 
 
-def _place(state_dir: Path | None) -> Place:
-    return Place(state_dir.resolve()) if state_dir else place.default_place()
+def _paths(state_dir: Path | None) -> SandboxPaths:
+    return SandboxPaths(state_dir.resolve()) if state_dir else default_paths()
 
 
 @contextlib.contextmanager
-def _locked(where: Place) -> Iterator[None]:
-    """Let one process at a time change the sandbox; the others wait."""
-    with where.lock.open("w") as lock:
+def _lock(paths: SandboxPaths) -> Iterator[None]:
+    """Hold the lock on the sandbox; other processes wait until the block ends."""
+    with paths.lock.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def _containers(where: Place) -> list[_Found]:
+def _find_containers(paths: SandboxPaths) -> list[_FoundContainer]:
     fields = (
         "{{.ID}}",
         f'{{{{.Label "{LABEL}.host"}}}}',
@@ -163,16 +185,16 @@ def _containers(where: Place) -> list[_Found]:
         "{{.Ports}}",
     )
     listing = docker(
-        *("ps", "--all", "--filter", f"label={LABEL}={where.id}"),
+        *("ps", "--all", "--filter", f"label={LABEL}={paths.id}"),
         *("--format", "\t".join(fields)),
         timeout=30,
     )
     found = []
     for line in listing.splitlines():
         identity, host, flavour, home, image, ports = line.split("\t")
-        published = _PUBLISHED.search(ports)
+        published = _PUBLISHED_PORT.search(ports)
         found.append(
-            _Found(
+            _FoundContainer(
                 container=identity,
                 host=host,
                 flavour=flavour,
@@ -184,75 +206,77 @@ def _containers(where: Place) -> list[_Found]:
     return found
 
 
-def _running(where: Place) -> tuple[SandboxHost, ...]:
+def _find_running(paths: SandboxPaths) -> tuple[SandboxHost, ...]:
     hosts = [
         SandboxHost(name=each.host, flavour=each.flavour, port=each.port, home=each.home)
-        for each in _containers(where)
+        for each in _find_containers(paths)
         if each.port
     ]
     return tuple(sorted(hosts, key=lambda host: (len(host.name), host.name)))
 
 
-def _start(where: Place, missing: Mapping[str, tuple[Flavour, str]]) -> None:
-    """Start hosts, each of its kind and from its image."""
-    public = keys.ensure_key(where.identity)
+def _start(paths: SandboxPaths, missing: Mapping[str, tuple[Flavour, str]]) -> None:
+    """Start the missing hosts, given as name → flavour and image."""
+    public = keys.ensure_key(paths.identity)
 
     def start(name: str) -> None:
         kind, image = missing[name]
-        folder = where.keys(name)
+        folder = paths.keys(name)
         keys.ensure_key(folder / "ssh_host_ed25519_key")
         (folder / "authorized_keys").write_text(public + "\n")
-        volume = f"{_container_name(where, name)}-disk"
-        home = homes.ensure(kind, where.home(name), volume=volume, label=f"{LABEL}={where.id}")
-        host = container.describe(
+        volume = f"{_container_name(paths, name)}-disk"
+        home = homes.ensure_home(kind, paths.home(name), volume=volume, label=f"{LABEL}={paths.id}")
+        host = container.make_container(
             kind, image=image, hostname=name, keys=folder, home=home, engine_volume=volume
         )
         if kind.engine.store:
-            docker("volume", "create", "--label", f"{LABEL}={where.id}", volume)
+            docker("volume", "create", "--label", f"{LABEL}={paths.id}", volume)
         labels = {
-            LABEL: where.id,
+            LABEL: paths.id,
             f"{LABEL}.host": name,
             f"{LABEL}.flavour": kind.name,
             f"{LABEL}.home": home.target,
         }
         words = [word for label in labels.items() for word in ("--label", "=".join(label))]
-        identity = engine.start(_container_name(where, name), *words, *host.options(), image)
+        identity = engine.start_container(
+            _container_name(paths, name), *words, *host.options(), image
+        )
         if kind.engine.is_inside:
             engine.wait_for_inner_engine(identity)
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with ThreadPoolExecutor(_PARALLEL_STARTS) as pool:
         list(pool.map(start, missing))
 
 
-def _publish(where: Place) -> Sandbox:
-    """Write down how to reach the hosts once each of them greets."""
-    hosts = _running(where)
+def _publish(paths: SandboxPaths) -> Sandbox:
+    """Write known_hosts and the inventory, and wait until each host greets."""
+    hosts = _find_running(paths)
     lines = [
-        keys.known_hosts_line(
-            host.port, keys.ensure_key(where.keys(host.name) / "ssh_host_ed25519_key")
+        keys.format_known_hosts_line(
+            host.port, keys.ensure_key(paths.keys(host.name) / "ssh_host_ed25519_key")
         )
         for host in hosts
     ]
-    place.write_whole(where.known_hosts, "".join(f"{line}\n" for line in lines))
-    place.write_inventory(where, hosts)
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    write_known_hosts(paths, lines)
+    write_inventory(paths, hosts)
+    with ThreadPoolExecutor(_PARALLEL_STARTS) as pool:
         list(pool.map(lambda host: keys.wait_for_greeting(host.name, host.port), hosts))
-    return Sandbox(id=where.id, inventory=where.inventory, hosts=hosts)
+    return Sandbox(id=paths.id, inventory=paths.inventory, hosts=hosts)
 
 
-def _container_name(where: Place, host: str) -> str:
-    return f"mlcube-remote-{where.id}-{host}"
+def _container_name(paths: SandboxPaths, host: str) -> str:
+    return f"mlcube-remote-{paths.id}-{host}"
 
 
-def _remove(where: Place, found: list[_Found]) -> None:
+def _remove(paths: SandboxPaths, found: list[_FoundContainer]) -> None:
     if found:
         docker("rm", "--force", "--volumes", *(each.container for each in found))
-    volumes = docker("volume", "ls", "--quiet", "--filter", f"label={LABEL}={where.id}").split()
-    used = {each.host for each in _containers(where)}
+    volumes = docker("volume", "ls", "--quiet", "--filter", f"label={LABEL}={paths.id}").split()
+    used = {each.host for each in _find_containers(paths)}
     gone = [
         volume for volume in volumes if volume.removesuffix("-disk").rpartition("-")[2] not in used
     ]
     if gone:
         docker("volume", "rm", *gone)
     for each in found:
-        homes.delete(where.hosts / each.host, label=LABEL)
+        homes.delete_folder(paths.hosts / each.host, label=LABEL)

@@ -1,14 +1,15 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: Apache-2.0
-# What rsync takes for its remote shell: it passes rsync's bytes on to the process that has the
-# connection, through the pipes of a directory, and ends with the remote command's status.
+# rsync's remote shell: pass rsync's bytes through pipes to the process that has the connection, and
+# exit with the status of the remote command. Started by rsync; the other side is relay.py.
 #
-#   up      the number of the command's words, the words, each ended by NUL; then rsync's bytes
-#   down    the remote command's bytes
-#   status  a file: the remote command's exit status
+#   up      a pipe: the number of the command's words and the words, each followed by NUL; then
+#           rsync's bytes
+#   down    a pipe: the output of the remote command
+#   status  a file: the exit status of the remote command
 #
-# The pipes' other ends are open before this starts, and gone from the directory before they are
-# closed: nothing here waits for somebody who does not come.
+# relay.py opens its ends of the pipes before this program starts, and deletes the pipes before it
+# closes them: opening them here never blocks.
 # Usage: sh rsh.sh DIRECTORY HOST COMMAND...
 
 pipes=$1

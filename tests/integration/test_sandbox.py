@@ -153,8 +153,8 @@ def test_down_without_a_sandbox_is_fine(sandbox_folder: Path) -> None:
 def test_a_recipe_that_does_not_start_sshd_is_an_error(
     sandbox_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mlcube_remote.sandbox.keys.GREETING_PATIENCE", 0.3)
-    monkeypatch.setattr("mlcube_remote.sandbox.keys.answers", lambda _port: False)
+    monkeypatch.setattr("mlcube_remote.sandbox.keys.GREETING_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("mlcube_remote.sandbox.keys.is_greeting", lambda _port: False)
     with pytest.raises(SandboxError, match="sandbox1: no SSH server at"):
         up(1, state_dir=sandbox_folder)
 

@@ -26,10 +26,10 @@ from testcontainers.core.container import DockerContainer
 from mlcube_remote import sandbox
 from mlcube_remote.inventory.load import load
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.sandbox import SandboxError, SandboxHost, container, homes, images, keys, place
+from mlcube_remote.sandbox import SandboxError, SandboxHost, container, homes, images, keys
 from mlcube_remote.sandbox.engine import docker, ensure_base_image, wait_for_inner_engine
-from mlcube_remote.sandbox.flavours import named
-from mlcube_remote.sandbox.place import Place
+from mlcube_remote.sandbox.flavours import get_flavour
+from mlcube_remote.sandbox.paths import SandboxPaths, write_inventory, write_known_hosts
 
 RUN_LABEL = "org.mlcommons.mlcube-remote"
 
@@ -52,7 +52,7 @@ class SshHost:
     """A host that runs, with an inventory that knows it."""
 
     name: str
-    place: Place
+    place: SandboxPaths
     port: int
     home: Path
     container: DockerContainer
@@ -124,7 +124,7 @@ def ssh_host(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             if not private and wanted in shared:
                 return shared[wanted]
             root = tmp_path_factory.mktemp(f"{flavour}-", numbered=True)
-            host = stack.enter_context(_running(flavour, options, Place(root)))
+            host = stack.enter_context(_running(flavour, options, SandboxPaths(root)))
             if not private:
                 shared[wanted] = host
             return host
@@ -154,8 +154,8 @@ def inventory_of(tmp_path: Path) -> Callable[..., Path]:
 
 
 @contextlib.contextmanager
-def _running(flavour: str, options: tuple[str, ...], where: Place) -> Iterator[SshHost]:
-    kind = named(flavour)
+def _running(flavour: str, options: tuple[str, ...], where: SandboxPaths) -> Iterator[SshHost]:
+    kind = get_flavour(flavour)
     kind = attrs.evolve(kind, sshd_options=(*options, *kind.sshd_options))
     name = where.root.name
     folder = where.keys(name)
@@ -163,10 +163,10 @@ def _running(flavour: str, options: tuple[str, ...], where: Place) -> Iterator[S
     (folder / "authorized_keys").write_text(keys.ensure_key(where.identity) + "\n")
     label = f"{LABEL}={os.getpid()}"
     volume = f"mlcube-remote-test-{os.getpid()}-{name}-disk"
-    home = homes.ensure(kind, where.home(name), volume=volume, label=label)
+    home = homes.ensure_home(kind, where.home(name), volume=volume, label=label)
     if kind.engine.store:
         docker("volume", "create", "--label", label, volume)
-    described = container.describe(
+    described = container.make_container(
         kind,
         image=images.ensure_image(kind, print),
         hostname=name,
@@ -181,14 +181,14 @@ def _running(flavour: str, options: tuple[str, ...], where: Place) -> Iterator[S
             if kind.engine.is_inside:
                 wait_for_inner_engine(started.get_container_id())
             listed = SandboxHost(name=name, flavour=flavour, port=port, home=Path(home.target))
-            place.write_whole(where.known_hosts, keys.known_hosts_line(port, host_key) + "\n")
-            place.write_inventory(where, [listed])
+            write_known_hosts(where, [keys.format_known_hosts_line(port, host_key)])
+            write_inventory(where, [listed])
             yield SshHost(name=name, place=where, port=port, home=listed.home, container=started)
     finally:
         _remove_left(name, home.target)
         if docker("volume", "ls", "--quiet", "--filter", f"name={volume}"):
             docker("volume", "rm", volume)
-        homes.delete(where.hosts, label=label)
+        homes.delete_folder(where.hosts, label=label)
 
 
 def _remove_left(name: str, home: str) -> None:

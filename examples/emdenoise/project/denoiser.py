@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A convolutional network that estimates the noise of an image, in plain NumPy.
 
-Images are arrays (image, row, column, channel). A convolution of 3 x 3 gathers the nine
-neighbours of each pixel in a row of a matrix and multiplies: forward, and backward alike.
+Images are arrays (image, row, column, channel). A 3 x 3 convolution puts the nine
+neighbours of each pixel into a row of a matrix and multiplies it by the weights; the backward pass
+works in the same way.
 """
 
 from __future__ import annotations
@@ -16,20 +17,20 @@ KERNEL = 3
 
 
 def neighbours(images: np.ndarray) -> np.ndarray:
-    """Return one row for each pixel: its 3 x 3 surroundings in all channels, zero outside."""
+    """Return one row per pixel: its 3 x 3 neighbours in all channels, zero outside the image."""
     padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
     windows = sliding_window_view(padded, (KERNEL, KERNEL), axis=(1, 2))
     return windows.reshape(-1, images.shape[3] * KERNEL**2)
 
 
 def convolve(images: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Convolve with *weights* (channels in, 3, 3, channels out); the size stays."""
+    """Convolve with *weights* (channels in, 3, 3, channels out); keep the size of the images."""
     product = neighbours(images) @ weights.reshape(-1, weights.shape[3])
     return product.reshape(*images.shape[:3], weights.shape[3])
 
 
 class Denoiser:
-    """Convolutions with rectified units between them; what comes out is taken off the image.
+    """Convolutions with rectified linear units between them; the image minus their result.
 
     Its first answer is the image itself (the last layer starts at zero), so that it learns from
     there what noise looks like.
@@ -62,19 +63,19 @@ class Denoiser:
             d_weights.append((neighbours(inputs[layer]).T @ flat).reshape(weights.shape))
             d_biases.append(flat.sum(axis=0))
             if layer:
-                # The way back through a convolution is the convolution with the kernel turned
-                # by half a turn, from the channels out to the channels in.
+                # The gradient of a convolution is a convolution with the kernel rotated by half a
+                # turn and the channels swapped.
                 slope = convolve(slope, weights[:, ::-1, ::-1, :].transpose(3, 1, 2, 0))
                 slope *= inputs[layer] > 0
         return float((error**2).mean()), [*reversed(d_weights), *reversed(d_biases)]
 
     @property
     def parameters(self) -> list[np.ndarray]:
-        """All weights, then all biases; change them in place."""
+        """All weights, then all biases; updates change them in place."""
         return [*self.weights, *self.biases]
 
     def _forward(self, noisy: np.ndarray) -> list[np.ndarray]:
-        """Return the input of each layer, and last the noise."""
+        """Return the input of each layer, followed by the estimated noise."""
         values = [noisy[..., None]]
         for layer, (weights, bias) in enumerate(zip(self.weights, self.biases, strict=True), 1):
             value = convolve(values[-1], weights) + bias
@@ -92,7 +93,7 @@ class Adam:
         self._step = 0
 
     def update(self, gradients: list[np.ndarray], rate: float) -> None:
-        """Move the parameters, in place, against *gradients*."""
+        """Change the parameters in place, against *gradients*."""
         self._step += 1
         rate *= np.sqrt(1 - 0.999**self._step) / (1 - 0.9**self._step)
         for index, gradient in enumerate(gradients):

@@ -10,7 +10,7 @@ Called as MLCube calls them::
         --metrics=/mlcube_io2/test.json --previews=/mlcube_io3
 
 Exit codes: 0 done, 1 an output could not be written, 2 wrong arguments or input, 3 the data
-could not be fetched or is not what it should be.
+could not be fetched or has another checksum.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class Data:
-    """Where ``download`` takes the images from."""
+    """The source of the images for ``download``."""
 
     source: str = "auto"
     images: dict[str, int] = field(default_factory=lambda: {"train": 96, "test": 16})
@@ -66,7 +66,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Training:
-    """How ``train`` trains."""
+    """Settings of ``train``."""
 
     channels: int = 12
     layers: int = 4
@@ -104,7 +104,7 @@ def main() -> None:
 
 
 def download(data_config: Path, data_dir: Path) -> None:
-    """Put the pairs of images into *data_dir*."""
+    """Write the pairs of images to *data_dir*."""
     data = Data(**read_settings(data_config, asdict(Data())))
     if data.source not in {"auto", "em_graphene_sim", "generated"}:
         fail(2, f"source is {data.source!r}, expected auto, em_graphene_sim or generated")
@@ -141,8 +141,8 @@ def generate_pairs(data: Data) -> dict[str, np.ndarray]:
 
 
 def fetch_pairs(data: Data) -> dict[str, np.ndarray]:
-    """Fetch, check and cut the files of em_graphene_sim; the whole files are not kept."""
-    import h5py  # noqa: PLC0415 - generated data should not need it
+    """Fetch, check and crop the images of em_graphene_sim; do not keep the original files."""
+    import h5py  # noqa: PLC0415 - not needed for generated data
 
     pairs: dict[str, np.ndarray] = {}
     for name, digest in data.sha256.items():
@@ -170,7 +170,7 @@ def fetch(url: str, sha256: str, path: Path, timeout: int) -> None:
     if not url.startswith(("https://", "http://")):
         fail(2, f"{url}: expected an address that starts with https:// or http://")
     print(f"fetching {url}", flush=True)
-    # Without a network, the name server's silence should not keep the drawn data waiting.
+    # Without a network, do not wait long for the name server: generated data can be used.
     os.environ.setdefault("RES_OPTIONS", "timeout:1 attempts:1")
     digest = hashlib.sha256()
     try:
@@ -189,7 +189,7 @@ def fetch(url: str, sha256: str, path: Path, timeout: int) -> None:
 
 
 def train(data_dir: Path, parameters_file: Path, model_dir: Path, metrics: Path) -> None:
-    """Train on random patches, print how it goes, and leave the model and its metrics."""
+    """Train on random patches, print the progress, and write the model and its metrics."""
     training = Training(**read_settings(parameters_file, asdict(Training())))
     pairs = read_arrays(data_dir / DATASET, made_by="download")
     noisy, clean = pairs["train_noisy"], pairs["train_clean"]
@@ -231,7 +231,7 @@ def train(data_dir: Path, parameters_file: Path, model_dir: Path, metrics: Path)
 
 
 def test(data_dir: Path, model_dir: Path, metrics: Path, previews: Path) -> None:
-    """Score the model on images it has not seen, and show some: noisy, denoised, clean."""
+    """Score the model on unseen images, and write previews: noisy, denoised, clean."""
     pairs = read_arrays(data_dir / DATASET, made_by="download")
     parameters = list(read_arrays(model_dir / MODEL, made_by="train").values())
     network = Denoiser(parameters[0].shape[-1], len(parameters) // 2, np.random.default_rng())
@@ -279,7 +279,7 @@ def png(image: np.ndarray) -> bytes:
 
 
 def read_settings(path: Path, defaults: dict[str, Any]) -> dict[str, Any]:
-    """Return *defaults* with what the YAML file at *path* changes in them."""
+    """Return *defaults*, updated from the YAML file at *path*."""
     try:
         given = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -327,7 +327,7 @@ def as_json(value: dict[str, Any]) -> bytes:
 
 
 def publish(path: Path, content: bytes) -> None:
-    """Write *content* to *path* so that it is there whole or not at all."""
+    """Write *content* to *path* atomically."""
     draft = path.with_name(path.name + ".new")
     try:
         draft.write_bytes(content)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images of graphene under the electron microscope, drawn rather than taken.
+"""Simulated images of graphene under an electron microscope.
 
-Each one is a honeycomb of blurred atoms, turned and scaled at random, with a few atoms missing.
-The noisy twin is what a detector counts when only some electrons hit each pixel.
+Each image is a honeycomb of blurred atoms with random rotation and scale and a few missing atoms.
+The noisy version is what a detector counts if only a few electrons hit each pixel.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ VACANCIES = 0.04  # share of the atoms that are missing
 def draw_pairs(
     count: int, size: int, electrons: float, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return *count* noisy images and their clean twins, brightness about 0 to 1."""
+    """Return *count* noisy images and their clean versions, with brightness from about 0 to 1."""
     clean = np.stack([draw_lattice(size, random) for _ in range(count)])
     noisy = random.poisson((clean + 0.1) * electrons) / electrons - 0.1
     return noisy.astype("f4"), clean.astype("f4")
@@ -28,8 +28,8 @@ def draw_lattice(size: int, random: np.random.Generator) -> np.ndarray:
     atoms = honeycomb(size, bond=random.uniform(*BOND), random=random)
     atoms = atoms[random.random(len(atoms)) >= VACANCIES]
     pixels = np.arange(size)
-    # A round Gaussian is the product of one across and one down, so that a single matrix
-    # product draws all atoms at once.
+    # A round Gaussian is the product of a horizontal and a vertical one, so one matrix product
+    # draws all atoms.
     down, across = (
         np.exp(-((pixels - atoms[:, axis, None]) ** 2) / (2 * ATOM_RADIUS**2)) for axis in (0, 1)
     )
@@ -37,7 +37,7 @@ def draw_lattice(size: int, random: np.random.Generator) -> np.ndarray:
 
 
 def honeycomb(size: int, bond: float, random: np.random.Generator) -> np.ndarray:
-    """Return the places (row, column) of the atoms in and just around the image."""
+    """Return the positions (row, column) of the atoms in and around the image."""
     reach = int(size / bond) + 2
     steps = np.stack(np.meshgrid(*[np.arange(-reach, reach + 1)] * 2), axis=-1).reshape(-1, 2)
     lattice = bond * np.array([[np.sqrt(3), 0], [np.sqrt(3) / 2, 1.5]])

@@ -5,7 +5,7 @@
 #
 #     hello_world.sh hello --name=/mlcube_io0/alice.txt --chat=/mlcube_io1/chat_with_alice.txt
 #
-# The chat appears whole or not at all: it is written beside its place, then renamed.
+# The chat is written to a temporary file and renamed, so it is never incomplete.
 # Exit codes: 0 done, 1 the chat could not be written, 2 wrong arguments or no usable name.
 
 set -eu
@@ -34,7 +34,7 @@ done
 [ -n "$chat" ] || fail 2 '--chat=FILE is missing'
 [ -f "$name_file" ] || fail 2 "$name_file: no such file (expected a text file with a name in it)"
 
-# read fails at a last line without a newline, but has the name by then
+# read fails on a last line without a newline, but has set the name
 IFS= read -r name <"$name_file" || [ -n "$name" ] || fail 2 "$name_file: empty, expected a name"
 [ -n "$name" ] || fail 2 "$name_file:1: empty line, expected a name"
 

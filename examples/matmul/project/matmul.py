@@ -24,7 +24,7 @@ import yaml
 
 @dataclass(frozen=True)
 class Shapes:
-    """What to multiply: (rows x inner) times (inner x columns)."""
+    """The shapes of the matrices: (rows x inner) times (inner x columns)."""
 
     rows: int = 1024
     inner: int = 1024
@@ -70,7 +70,7 @@ def read_shapes(path: Path) -> Shapes:
 
 
 def multiply(shapes: Shapes) -> dict[str, object]:
-    """Time the product, then hold it against a second way to the same vector."""
+    """Time the product, then check it with matrix-vector products."""
     random = np.random.default_rng(shapes.seed)
     left = random.standard_normal((shapes.rows, shapes.inner)).astype(shapes.dtype)
     right = random.standard_normal((shapes.inner, shapes.columns)).astype(shapes.dtype)
@@ -87,7 +87,7 @@ def multiply(shapes: Shapes) -> dict[str, object]:
             flush=True,
         )
 
-    # Freivalds' check: (AB)v equals A(Bv) for a random v only if AB is right; it costs
+    # Freivalds' check: (AB)v equals A(Bv) for a random v only if AB is right. It needs only
     # three matrix-vector products.
     vector = random.standard_normal(shapes.columns)
     expected = left @ (right @ vector)
@@ -103,7 +103,7 @@ def multiply(shapes: Shapes) -> dict[str, object]:
 
 
 def publish(path: Path, text: str) -> None:
-    """Write *text* to *path* so that it is there whole or not at all."""
+    """Write *text* to *path* atomically."""
     draft = path.with_name(path.name + ".new")
     try:
         draft.write_text(text, encoding="utf-8")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tasks ``download`` and ``train``: handwritten digits, and a network that reads them.
+"""The tasks ``download`` and ``train``: handwritten digits, and a network that recognizes them.
 
 Called as MLCube calls them::
 
@@ -9,7 +9,7 @@ Called as MLCube calls them::
 
 The same data, parameters and seed give the same model and metrics, byte for byte, on the same
 kind of processor. Exit codes: 0 done, 1 an output could not be written, 2 wrong arguments or
-input, 3 the data could not be fetched or is not what it should be.
+input, 3 the data could not be fetched or has another checksum.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 @dataclass(frozen=True)
 class Source:
-    """Where ``download`` takes the images from."""
+    """The source of the images for ``download``."""
 
     source: str = "auto"
     url: str = ""
@@ -50,7 +50,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Training:
-    """How ``train`` trains."""
+    """Settings of ``train``."""
 
     hidden: int = 128
     steps: int = 2000
@@ -85,7 +85,7 @@ def main() -> None:
 
 
 def download(source: Source, data_dir: Path) -> None:
-    """Put ``mnist.npz`` into *data_dir*, unless it is there already."""
+    """Write ``mnist.npz`` to *data_dir*, unless it exists."""
     if source.source not in {"auto", "mnist", "digits"}:
         fail(2, f"source is {source.source!r}, expected auto, mnist or digits")
     if source.source == "digits":
@@ -104,7 +104,7 @@ def download(source: Source, data_dir: Path) -> None:
         return
 
     print(f"mnist: fetching {source.url}", flush=True)
-    # Without a network, the name server's silence should not keep the bundled digits waiting.
+    # Without a network, do not wait long for the name server: the bundled digits can be used.
     os.environ.setdefault("RES_OPTIONS", "timeout:1 attempts:1")
     try:
         with urllib.request.urlopen(source.url, timeout=source.timeout) as reply:  # noqa: S310 - scheme checked above
@@ -123,7 +123,7 @@ def download(source: Source, data_dir: Path) -> None:
 
 
 def bundled_digits() -> bytes:
-    """scikit-learn's digits in the layout of mnist.npz; every fifth image is for the test."""
+    """Return scikit-learn's digits in the layout of mnist.npz; every fifth is a test image."""
     with gzip.open(DIGITS, "rt", encoding="ascii") as table:
         rows = np.loadtxt(table, delimiter=",", dtype=np.uint8)
     images, labels = rows[:, :-1].reshape(-1, 8, 8), rows[:, -1]
@@ -134,7 +134,7 @@ def bundled_digits() -> bytes:
 
 
 def train(training: Training, data_dir: Path, model_dir: Path, metrics_file: Path) -> None:
-    """Train, print how it goes, and leave the model and its metrics."""
+    """Train, print the progress, and write the model and its metrics."""
     x_train, y_train, x_test, y_test = load_images(data_dir / DATASET)
     print(f"{len(x_train)} images to train on, {len(x_test)} to test on", flush=True)
 
@@ -164,12 +164,12 @@ def train(training: Training, data_dir: Path, model_dir: Path, metrics_file: Pat
         "parameters": asdict(training),
     }
     publish(model_dir / "model.npz", packed(**network.weights))
-    # The metrics come last: where they are, the model is whole too.
+    # Write the metrics last: if they exist, the model is complete.
     publish(metrics_file, (json.dumps(metrics, indent=2) + "\n").encode())
 
 
 class Network:
-    """One hidden layer of rectified units, softmax at the end, momentum in between."""
+    """One hidden layer of rectified linear units and softmax, trained with momentum."""
 
     def __init__(self, inputs: int, hidden: int, random: np.random.Generator) -> None:
         def layer(fan_in: int, fan_out: int) -> np.ndarray:
@@ -184,7 +184,7 @@ class Network:
         self._velocity = {name: np.zeros_like(value) for name, value in self.weights.items()}
 
     def update(self, images: np.ndarray, labels: np.ndarray, rate: float, momentum: float) -> float:
-        """Take one step down the cross-entropy of a batch and return what it was before."""
+        """Take one gradient step on a batch and return the cross-entropy before it."""
         hidden, scores = self._forward(images)
         scores -= scores.max(axis=1, keepdims=True)
         probability = np.exp(scores)
@@ -209,7 +209,7 @@ class Network:
         return loss
 
     def accuracy(self, images: np.ndarray, labels: np.ndarray) -> float:
-        """Return the share of *images* that get their own label."""
+        """Return the share of *images* that are classified correctly."""
         return float((self._forward(images)[1].argmax(axis=1) == labels).mean())
 
     def _forward(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -218,7 +218,7 @@ class Network:
 
 
 def load_images(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return training images and labels, then test ones; pixels in rows, from 0 to 1."""
+    """Return training images and labels, then test images and labels; pixels from 0 to 1."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             x_train, y_train, x_test, y_test = (archive[name] for name in ARRAYS)
@@ -236,7 +236,7 @@ def load_images(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndar
 
 
 def read_settings(path: Path, defaults: Settings) -> Settings:
-    """Return *defaults* with what the YAML file at *path* changes in them."""
+    """Return *defaults*, updated from the YAML file at *path*."""
     try:
         given = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -261,7 +261,7 @@ def packed(**arrays: np.ndarray) -> bytes:
 
 
 def publish(path: Path, content: bytes) -> None:
-    """Write *content* to *path* so that it is there whole or not at all."""
+    """Write *content* to *path* atomically."""
     draft = path.with_name(path.name + ".new")
     try:
         draft.write_bytes(content)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tasks ``select`` and ``evaluate``: a small contest in choosing training data.
+"""The tasks ``select`` and ``evaluate``: a small contest in the selection of training data.
 
-After the vision challenge of DataPerf (https://www.dataperf.org/training-set-selection-vision):
-the classifier is fixed, the data is what one works on. The images are scikit-learn's digits;
-a part of them, as embeddings without labels, is the pool; the rest is the hidden test.
+It is modelled on the vision challenge of DataPerf
+(https://www.dataperf.org/training-set-selection-vision): the classifier is fixed, and participants
+work on the data. The images are scikit-learn's digits: some of them, as embeddings without labels,
+are the pool, and the others are the hidden test.
 
 Called as MLCube calls them::
 
@@ -39,7 +40,7 @@ COLUMNS = ["ImageID", "Confidence"]
 
 @dataclass(frozen=True)
 class Config:
-    """What is asked of a submission."""
+    """The concepts to learn, and the limits for a submission."""
 
     concepts: dict[str, int]
     examples: int
@@ -48,7 +49,7 @@ class Config:
 
 @dataclass(frozen=True)
 class Images:
-    """The images of the contest; embeddings have one row for each."""
+    """The images of the contest; embeddings have one row per image."""
 
     pool: np.ndarray
     pool_digits: np.ndarray
@@ -57,7 +58,7 @@ class Images:
 
 
 class Predictor(Protocol):
-    """What a submission's class ``Predictor(pool)`` offers."""
+    """The interface of a submission's class ``Predictor(pool)``."""
 
     def selection(self, examples: np.ndarray, budget: int) -> list[tuple[int, int]]: ...
 
@@ -82,7 +83,7 @@ def main() -> None:
 
 
 def select(config: Config, submission: Path, training_sets: Path) -> None:
-    """Ask the submission for a training set of each concept and write them as CSV files."""
+    """Write the training set that the submission selects for each concept, as CSV files."""
     images = load_images()
     predictor = load_predictor(submission, images.pool)
     for concept, digit in config.concepts.items():
@@ -103,7 +104,7 @@ def select(config: Config, submission: Path, training_sets: Path) -> None:
 
 
 def evaluate(config: Config, training_sets: Path, scores_file: Path) -> None:
-    """Train the fixed classifier on each training set and score it on the hidden test."""
+    """Train the fixed classifier on each training set and score it on the hidden test images."""
     images = load_images()
     scores = {}
     for concept, digit in config.concepts.items():
@@ -124,7 +125,7 @@ def evaluate(config: Config, training_sets: Path, scores_file: Path) -> None:
 
 
 def load_images() -> Images:
-    """Embed the digits: their first principal components, as the pool alone determines them."""
+    """Return the digits as embeddings: their first principal components in the pool."""
     with gzip.open(DIGITS, "rt", encoding="ascii") as table:
         rows = np.loadtxt(table, delimiter=",")
     pixels, digits = rows[:, :-1] / 16, rows[:, -1].astype(int)
@@ -136,7 +137,7 @@ def load_images() -> Images:
 
 
 def load_predictor(path: Path, pool: np.ndarray) -> Predictor:
-    """Import the submission and make its `Predictor`; what its own code raises is let through."""
+    """Import the submission and create its `Predictor`; errors of its code propagate."""
     spec = importlib.util.spec_from_file_location("submission", path)
     if not path.is_file() or spec is None or spec.loader is None:
         fail(2, f"{path}: no such Python file")
@@ -149,7 +150,7 @@ def load_predictor(path: Path, pool: np.ndarray) -> Predictor:
 
 
 def broken_rule(selection: list[tuple[int, int]], pool: int, budget: int) -> str | None:
-    """Say which rule of the contest *selection* breaks, if it does."""
+    """Return the rule that *selection* breaks, or None."""
     rows = [row for row, _ in selection]
     if len(rows) > budget:
         return f"{len(rows)} images selected, the budget is {budget}"
@@ -167,7 +168,7 @@ def fit(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
     inputs = add_one(images)
     weights = np.zeros(inputs.shape[1])
     ridge = np.full(len(weights), 0.1)
-    ridge[-1] = 0  # the constant is free
+    ridge[-1] = 0  # do not regularize the constant
     for _ in range(25):
         probability = 1 / (1 + np.exp(-inputs @ weights))
         gradient = inputs.T @ (probability - labels) + ridge * weights
@@ -225,7 +226,7 @@ def read_selection(path: Path) -> list[tuple[int, int]]:
 
 
 def publish(path: Path, text: str) -> None:
-    """Write *text* to *path* so that it is there whole or not at all."""
+    """Write *text* to *path* atomically."""
     draft = path.with_name(path.name + ".new")
     try:
         draft.write_text(text, encoding="utf-8")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Machines that lack this and that, for the scripts that set machines up."""
+"""Machines that lack certain programs, for the scripts that set machines up."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 
 class Machine:
-    """Programs on a PATH of their own, each of which writes down how it was called."""
+    """Programs in a folder that is the whole PATH; each records how it was called."""
 
     def __init__(self, folder: Path) -> None:
         self.bin = folder / "bin"
@@ -28,7 +28,7 @@ class Machine:
         return self
 
     def run(self, script: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-        # Nothing but this PATH is searched, whatever the machine that tests has in /usr/sbin.
+        # Search only this PATH, not the /usr/sbin of the machine that runs the tests.
         text = script.read_text().replace("$PATH:/usr/sbin:/sbin", "$PATH")
         return subprocess.run(
             ["/bin/sh", "-s", "--", *arguments],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ensure_engine.sh on machines that lack this and that; stand-ins record what would change them."""
+"""ensure_engine.sh on machines that lack certain programs; fake programs record their calls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT, USER = "echo 0", '[ "$1" = -u ] && echo 1000 || echo ada'
 FAILS = "exit 1"
 
 
-def test_a_machine_that_has_everything_is_not_touched(machine: Machine) -> None:
+def test_a_machine_that_has_everything_is_not_changed(machine: Machine) -> None:
     for name in ("docker", "rsync", "ssh", "apt-get", "service", "sudo"):
         machine.has(name)
     machine.has("id", USER)
@@ -24,12 +24,14 @@ def test_a_machine_that_has_everything_is_not_touched(machine: Machine) -> None:
     assert {call.split()[0] for call in machine.calls} == {"docker"}
 
 
-def test_without_root_one_line_says_what_is_missing_and_what_to_run(machine: Machine) -> None:
+def test_without_root_one_line_names_what_is_missing_and_the_command(
+    machine: Machine,
+) -> None:
     machine.has("id", USER).has("sudo", FAILS).has("ssh")
     done = machine.run(SCRIPT)
     assert done.returncode == 1
     assert done.stderr.startswith(
-        "ensure_engine: not here: rsync docker.io iptables debootstrap acl; run as root: sh "
+        "ensure_engine: not available: rsync docker.io iptables debootstrap acl; run as root: sh "
     )
     assert done.stderr.count("\n") == 1
 
@@ -46,13 +48,13 @@ def test_missing_packages_are_installed_and_the_engine_is_started(machine: Machi
     )
 
 
-def test_only_rsync_is_installed_where_only_rsync_is_missing(machine: Machine) -> None:
+def test_only_rsync_is_installed_if_only_rsync_is_missing(machine: Machine) -> None:
     machine.has("id", ROOT).has("docker").has("apt-get").has("ssh")
     assert machine.run(SCRIPT).returncode == 0
     assert "apt-get install -y -qq --no-install-recommends rsync" in machine.calls
 
 
-def test_a_user_with_sudo_is_let_in_to_the_fresh_engine(machine: Machine) -> None:
+def test_a_user_with_sudo_gets_access_to_the_new_engine(machine: Machine) -> None:
     allowed = machine.bin.parent / "allowed"
     machine.has("id", USER).has("sudo", 'shift 2; export SUDO=1; exec "$@"')
     machine.has("docker", f'[ -n "${{SUDO:-}}" ] || [ -e {allowed} ]')
@@ -66,7 +68,7 @@ def test_a_user_with_sudo_is_let_in_to_the_fresh_engine(machine: Machine) -> Non
     assert not any(call.startswith(("apt-get", "service")) for call in machine.calls)
 
 
-def test_a_machine_without_apt_is_told_where_docker_comes_from(machine: Machine) -> None:
+def test_without_apt_the_message_links_to_dockers_instructions(machine: Machine) -> None:
     machine.has("id", ROOT)
     done = machine.run(SCRIPT)
     assert done.returncode == 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""make_venv.sh on machines with this and that Python; stand-ins record what would change them."""
+"""make_venv.sh on machines with different Pythons; fake programs record their calls."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ ROOT, USER = "echo 0", "echo 1000"
 FITS, TOO_OLD = "exit 0", '[ "$1" = -m ]'
 
 
-def made(machine: Machine) -> list[str]:
+def venv_calls(machine: Machine) -> list[str]:
     return [call for call in machine.calls if " -m venv " in call]
 
 
-def test_a_python_that_fits_is_taken_and_nothing_installed(machine: Machine) -> None:
+def test_a_suitable_python_is_used_and_nothing_is_installed(machine: Machine) -> None:
     machine.has("python3", FITS).has("python3.12", FITS).has("apt-get").has("id", ROOT)
     assert machine.run(SCRIPT, "a folder").returncode == 0
-    assert made(machine) == ["python3 -m venv a folder"]
+    assert venv_calls(machine) == ["python3 -m venv a folder"]
     assert not any(call.startswith("apt-get") for call in machine.calls)
 
 
-def test_a_python_that_is_too_old_is_passed_over(machine: Machine) -> None:
+def test_a_python_that_is_too_old_is_skipped(machine: Machine) -> None:
     machine.has("python3", TOO_OLD).has("python3.11", FITS)
     assert machine.run(SCRIPT, "folder").returncode == 0
-    assert made(machine) == ["python3.11 -m venv folder"]
+    assert venv_calls(machine) == ["python3.11 -m venv folder"]
 
 
-def test_a_python_that_is_named_is_the_only_one_tried(machine: Machine) -> None:
+def test_a_python_from_the_environment_is_the_only_one_tried(machine: Machine) -> None:
     machine.has("python3", FITS).has("mine", FITS)
     assert machine.run(SCRIPT, "folder", PYTHON="mine").returncode == 0
-    assert made(machine) == ["mine -m venv folder"]
+    assert venv_calls(machine) == ["mine -m venv folder"]
 
 
-def test_debians_python_gets_the_package_with_ensurepip(machine: Machine) -> None:
+def test_for_debians_python_the_package_with_ensurepip_is_installed(machine: Machine) -> None:
     installed = machine.bin.parent / "installed"
     machine.has("python3", f"[ -e {installed} ]").has("id", ROOT)
     machine.has("apt-get", f'case $1 in install) : >"{installed}" ;; esac')
     done = machine.run(SCRIPT, "folder")
     assert (done.returncode, done.stderr) == (0, "")
     assert "apt-get install -y -qq --no-install-recommends python3-venv" in machine.calls
-    assert made(machine) == ["python3 -m venv folder"]
+    assert venv_calls(machine) == ["python3 -m venv folder"]
 
 
 @pytest.mark.parametrize("programs", [(), ("apt-get",)])
-def test_without_apt_or_root_one_line_says_what_is_needed(
+def test_without_apt_or_root_one_line_names_what_is_needed(
     machine: Machine, programs: tuple[str, ...]
 ) -> None:
     machine.has("id", USER).has("sudo", "exit 1")
@@ -63,7 +63,7 @@ def test_without_apt_or_root_one_line_says_what_is_needed(
     assert not any(call.startswith("apt-get") for call in machine.calls)
 
 
-def test_a_named_python_that_stays_too_old_is_told(machine: Machine) -> None:
+def test_a_python_from_the_environment_that_is_too_old_is_reported(machine: Machine) -> None:
     machine.has("mine", TOO_OLD).has("id", ROOT).has("apt-get")
     done = machine.run(SCRIPT, "folder", PYTHON="mine")
     assert done.returncode == 1

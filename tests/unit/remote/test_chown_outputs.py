@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What others own after a task is given to the user: there, and nowhere else."""
+"""Other users' files in outputs are given to the user, and no other files."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ import pytest
 
 from mlcube_remote.transport.quoting import quote_words
 from tests.support.waiting import wait_for
-from tests.unit.remote.conftest import Call, Completed, launch, verdict
+from tests.unit.remote.conftest import Call, Completed, launch, task_report
 
 ENGINE = """#!/bin/sh
-# Stands for an engine: "info" tells whether it runs without privileges.
+# A fake engine: "info" reports whether it is rootless.
 case $1 in
 info) case "$3" in *"$ASKED"*) echo "$ANSWER" ;; *) exit 1 ;; esac ;;
 esac
 """
 
-# Tests may run as root, whose files need nobody's help: the user is somebody else.
+
+# Tests may run as root, who can access all files: pretend to be another user.
 IDENTITY = """#!/bin/sh
 [ "$1" = -g ] && echo 4343
 """
 
 
-# Nor is root's copy the user's, as the user's own would be.
+# A copy made by root belongs to root: give it to the user.
 COPY = """#!/bin/sh
 for target; do :; done
 [ ! -e "$NO_SPACE" ] || exit 1
@@ -37,7 +38,7 @@ for target; do :; done
 
 @attrs.frozen
 class Host:
-    """A task's directory, and the answer of what would change the owner."""
+    """A host with a task's directory, and a fake command that would change the owner."""
 
     call: Call
     root: Path
@@ -68,7 +69,7 @@ def host(call: Call, tmp_path: Path) -> Host:
     return Host(call, tmp_path / "root")
 
 
-def given_to(user: int, *paths: Path) -> None:
+def chown_tree(user: int, *paths: Path) -> None:
     for path in paths:
         os.chown(path, user, user)
 
@@ -77,15 +78,15 @@ needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can make oth
 
 
 @needs_root
-def test_only_where_others_own_something_the_owner_is_changed(host: Host) -> None:
+def test_the_owner_is_changed_only_in_directories_with_other_users_files(host: Host) -> None:
     mine, theirs = host.root / "mine", host.root / "theirs"
     (theirs / "deep").mkdir()
-    given_to(4242, mine, theirs)
+    chown_tree(4242, mine, theirs)
     both = ((str(mine), "/mlcube_io0"), (str(theirs), "/mlcube_io1"))
     done = host.own(*both)
     assert (done.returncode, done.stdout) == (0, b"chown -h -R 4242:4343 /mlcube_io1\n")
-    given_to(4242, theirs / "deep")
-    assert host.own(*both).stdout == b"", "nothing is started where there is nothing to do"
+    chown_tree(4242, theirs / "deep")
+    assert host.own(*both).stdout == b"", "no container if there is nothing to do"
 
 
 @needs_root
@@ -110,7 +111,7 @@ def test_a_few_small_files_are_replaced_by_copies(
         made.chmod(mode)
         os.utime(made, (1, 1))
     (mine / "link").symlink_to("/etc/passwd")
-    given_to(4242, mine)
+    chown_tree(4242, mine)
     before = {path: path.lstat() for path in mine.iterdir()}
     done = host.own((str(mine), "/mlcube_io0"))
     assert done.returncode == 0, done.stderr
@@ -126,10 +127,10 @@ def test_a_few_small_files_are_replaced_by_copies(
 
 
 @needs_root
-def test_what_cannot_be_copied_is_given_by_the_engine(host: Host) -> None:
+def test_the_engine_changes_the_owner_of_files_that_cannot_be_copied(host: Host) -> None:
     mine = host.root / "mine"
     (mine / "made").write_text("x")
-    given_to(4242, mine)
+    chown_tree(4242, mine)
     (host.root.parent / "full").touch()
     assert host.own((str(mine), "/mlcube_io0")).stdout == b"chown -h -R 4242:4343 /mlcube_io0\n"
     (host.root.parent / "full").unlink()
@@ -149,7 +150,7 @@ def test_what_cannot_be_copied_is_given_by_the_engine(host: Host) -> None:
         ("nothing", "", "4242:4343"),
     ],
 )
-def test_without_privileges_an_engines_root_is_the_user(
+def test_in_a_rootless_engine_root_is_the_user(
     host: Host, asked: str, answer: str, owner: str
 ) -> None:
     done = host.own((str(host.root / "theirs"), "/mlcube_io0"), asked=asked, answer=answer)
@@ -166,7 +167,7 @@ def test_without_privileges_an_engines_root_is_the_user(
         lambda root: root / "nothing",
     ],
 )
-def test_what_is_not_below_the_root_is_left_alone(host: Host, lead: Callable[[Path], Path]) -> None:
+def test_files_outside_the_root_are_not_changed(host: Host, lead: Callable[[Path], Path]) -> None:
     link = host.root / "theirs/link"
     link.symlink_to(lead(host.root))
     for place in (link, lead(host.root)):
@@ -174,16 +175,16 @@ def test_what_is_not_below_the_root_is_left_alone(host: Host, lead: Callable[[Pa
         assert (done.returncode, done.stdout) == (0, b"")
 
 
-def test_a_task_whose_files_stay_anothers_says_why(call: Call, tmp_path: Path) -> None:
+def test_the_reason_is_reported_if_the_owner_cannot_be_changed(call: Call, tmp_path: Path) -> None:
     job = tmp_path / "jobs" / "j"
     own = quote_words([str(tmp_path / "gone"), "4242", "0", "true"])
     launch(call, job, "true", own=own)
     wait_for((job / "tasks/1/exit.0").exists)
-    assert "gone" in verdict(call, job)["foreign"]
+    assert "gone" in task_report(call, job)["foreign"]
 
 
-def test_a_task_whose_files_are_ones_own_says_nothing(call: Call, tmp_path: Path) -> None:
+def test_nothing_is_reported_if_all_files_are_the_users(call: Call, tmp_path: Path) -> None:
     job = tmp_path / "jobs" / "j"
     launch(call, job, "true", own=quote_words([str(tmp_path), "4242", "0", "false"]))
     wait_for((job / "tasks/1/exit.0").exists)
-    assert "foreign" not in verdict(call, job)
+    assert "foreign" not in task_report(call, job)

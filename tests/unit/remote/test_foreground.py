@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is of use only to the one who waits for it ends with that one."""
+"""A command that only its client needs stops with the connection."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def is_alive(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("name", SHELLS)
-def test_what_is_attended_ends_with_the_connection(name: str, tmp_path: Path) -> None:
+def test_a_command_stops_with_its_connection(name: str, tmp_path: Path) -> None:
     script = tmp_path / "session"
     script.write_text(f"{library()}\nmlcr_run_while_connected sh -c {quote_words([WORK])}\n")
-    # As under sshd: a shell that leads a session, and whose parent is gone with the connection.
+    # As with sshd: the shell leads a session, and its parent ends with the connection.
     session = quote_words(["setsid", *shell(name), str(script)])
     with subprocess.Popen(
         ["sh", "-c", f"{session} & echo $!; wait"],
@@ -59,8 +59,8 @@ def test_what_is_attended_ends_with_the_connection(name: str, tmp_path: Path) ->
     wait_for(lambda: not any(map(is_alive, pids)))
 
 
-def attended(name: str, folder: Path, *, pause: int) -> int:
-    """Let something be attended that ends, and return its session's process group."""
+def run_attended(name: str, folder: Path, *, pause: int) -> int:
+    """Run a command to its end, and return its session's process group."""
     script = folder / "session"
     script.write_text(
         f"{library()}\nmlcr_poll_interval_s={pause}\necho $$\n"
@@ -79,14 +79,14 @@ def attended(name: str, folder: Path, *, pause: int) -> int:
 
 
 @pytest.mark.parametrize("name", SHELLS)
-def test_nobody_waits_for_the_watcher(name: str, tmp_path: Path) -> None:
-    group = attended(name, tmp_path, pause=4242)
-    os.killpg(group, signal.SIGKILL)  # which it still is there for
+def test_the_caller_does_not_wait_for_the_watcher(name: str, tmp_path: Path) -> None:
+    group = run_attended(name, tmp_path, pause=4242)
+    os.killpg(group, signal.SIGKILL)  # the watcher is still in the group
 
 
 @pytest.mark.parametrize("name", SHELLS)
-def test_the_watcher_ends_when_the_work_is_done(name: str, tmp_path: Path) -> None:
-    group = attended(name, tmp_path, pause=1)
+def test_the_watcher_exits_when_the_command_ends(name: str, tmp_path: Path) -> None:
+    group = run_attended(name, tmp_path, pause=1)
 
     def is_over() -> bool:
         try:
@@ -98,6 +98,6 @@ def test_the_watcher_ends_when_the_work_is_done(name: str, tmp_path: Path) -> No
     wait_for(is_over)
 
 
-def test_a_shell_that_shares_its_group_is_not_watched(call: Call) -> None:
+def test_a_shell_that_does_not_lead_its_group_is_not_watched(call: Call) -> None:
     assert call("mlcr_run_while_connected", "sh", "-c", "echo done; exit 3").stdout == b"done\n"
     assert call("mlcr_is_group_leader").returncode == 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much of the shell library a host's shell is told."""
+"""Which part of the shell library a shell receives."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def test_the_library_is_its_functions_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_function_comes_with_all_that_it_uses(name: str) -> None:
-    told = definitions([name])
-    used = set(re.findall(r"mlcr_[a-z_]+", "".join(told.values())))
-    assert name in told
-    assert used & set(ALL) <= told.keys()
+def test_a_function_comes_with_all_functions_that_it_uses(name: str) -> None:
+    report = definitions([name])
+    used = set(re.findall(r"mlcr_[a-z_]+", "".join(report.values())))
+    assert name in report
+    assert used & set(ALL) <= report.keys()
 
 
-def test_what_is_known_is_not_told_again_nor_what_only_that_uses() -> None:
+def test_functions_that_were_sent_are_not_sent_again() -> None:
     first = definitions(["mlcr_probe_host"])
     second = definitions(["mlcr_claim_job"], first)
     assert first.keys().isdisjoint(second)
@@ -32,17 +32,17 @@ def test_what_is_known_is_not_told_again_nor_what_only_that_uses() -> None:
     assert not definitions(["mlcr_probe_host"], first)
 
 
-def test_a_function_that_is_handed_to_another_is_told_too() -> None:
+def test_a_function_that_is_an_argument_is_sent_too() -> None:
     assert "mlcr_run_in" in definitions(
         ["mlcr_run_while_connected", "mlcr_run_in", "/a folder", "make"]
     )
 
 
-def test_other_words_tell_nothing() -> None:
+def test_words_that_are_not_functions_are_ignored() -> None:
     assert not definitions(["--", "", "mlcr_", "$(mlcr_probe_host)", "x mlcr_probe_host"])
 
 
-def test_the_supervisor_brings_what_it_uses() -> None:
+def test_the_supervisor_contains_the_functions_that_it_uses() -> None:
     defined = set(re.findall(r"^(\w+)\(\)", supervisor(), re.MULTILINE))
     used = set(re.findall(r"\bmlcr_[a-z_]+", supervisor()))
     assert used & set(ALL) <= defined

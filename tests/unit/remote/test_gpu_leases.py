@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""GPUs are leased whole or not at all, to one live job each, and never where others compute."""
+"""GPUs are leased all or none, to one live job each, and never if others use them."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ import pytest
 from mlcube_remote.remote import library
 from mlcube_remote.transport.quoting import quote_words
 from tests.support.waiting import wait_for
-from tests.unit.remote.conftest import Call, launch, records, reserve
+from tests.unit.remote.conftest import Call, claim, launch, records
 
 NVIDIA_SMI = r"""#!/bin/sh
-# NVIDIA's program, whose answers are in files beside this script.
+# A fake nvidia-smi, whose answers are in files beside this script.
 case "$*" in
 *utilization.gpu*) cat "${0%/*}/uses" ;;
 *--query-gpu=*) cat "${0%/*}/devices" ;;
 *--query-compute-apps=*) cat "${0%/*}/processes" ;;
 esac
 """
+
+
 UUIDS = [
-    # Of a machine with four NVIDIA H200-141C, as its driver told them.
+    # From a machine with four NVIDIA H200-141C.
     "GPU-78aaaccb-3af1-11b3-b1f8-3828c251d9f2",
     "GPU-7bdd753d-3af1-11b3-a839-80f10ebdf224",
     "GPU-7eb48ff1-3af1-11b3-9b3a-93ee06a0ff76",
@@ -47,8 +49,8 @@ def smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def common(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give a place that the users of this machine share, which is not the machine's own."""
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a directory for announcements that replaces the machine's own."""
     place = tmp_path / "lock"
     place.mkdir()
     place.chmod(0o1777)
@@ -64,27 +66,27 @@ def jobs(tmp_path: Path) -> Path:
 def lease(
     call: Call, jobs: Path, name: str, count: int, *devices: str, engine: str = ""
 ) -> list[int]:
-    """Claim a job, lease GPUs for it, and return their numbers; with -1 in front: too few."""
+    """Claim a job, lease GPUs for it, and return their numbers, or [-1, FREE, TOTAL]."""
     jobs.parent.mkdir(exist_ok=True)
     if not (jobs / name).exists():
-        assert reserve(call, jobs / name).returncode == 0
+        assert claim(call, jobs / name).returncode == 0
     done = call("mlcr_lease_gpus", str(jobs / name), str(count), engine, *devices)
-    told = records(done)
+    report = records(done)
     if done.returncode == 16:
-        facts = dict(told)
+        facts = dict(report)
         return [-1, int(facts["free"]), int(facts["total"])]
     assert done.returncode == 0, done.stderr
-    found = [value.split() for key, value in told if key == "gpu"]
+    found = [value.split() for key, value in report if key == "gpu"]
     assert all(UUIDS[int(index)] == uuid for index, uuid in found)
     return [int(index) for index, _ in found]
 
 
-def test_each_job_gets_devices_of_its_own(call: Call, jobs: Path, smi: Path) -> None:
+def test_each_job_gets_its_own_devices(call: Call, jobs: Path, smi: Path) -> None:
     assert lease(call, jobs, "a", 2) == [0, 1]
     assert lease(call, jobs, "b", 1) == [2]
     assert lease(call, jobs, "c", 2) == [-1, 1, 4], "all or none"
-    assert lease(call, jobs, "d", 1) == [3], "what could not be had in full was not kept"
-    assert lease(call, jobs, "a", 2) == [0, 1], "asked again, the same"
+    assert lease(call, jobs, "d", 1) == [3], "a lease that failed keeps no device"
+    assert lease(call, jobs, "a", 2) == [0, 1], "a repeated call returns the same devices"
 
 
 def test_a_lease_ends_with_its_job(call: Call, jobs: Path, smi: Path) -> None:
@@ -96,7 +98,7 @@ def test_a_lease_ends_with_its_job(call: Call, jobs: Path, smi: Path) -> None:
     assert lease(call, jobs, "b", 3) == [0, 1, 2]
 
 
-def test_devices_that_others_compute_on_are_passed_over(call: Call, jobs: Path, smi: Path) -> None:
+def test_devices_with_processes_of_others_are_skipped(call: Call, jobs: Path, smi: Path) -> None:
     (smi / "processes").write_text(f"{UUIDS[0]}\n{UUIDS[2]}\n{UUIDS[2]}\n")
     assert lease(call, jobs, "a", 3) == [-1, 2, 4]
     assert lease(call, jobs, "a", 2) == [1, 3]
@@ -108,42 +110,42 @@ def test_only_the_devices_of_the_inventory_are_leased(call: Call, jobs: Path, sm
     assert lease(call, jobs, "b", 1, "3", UUIDS[1]) == [3]
 
 
-@pytest.mark.parametrize("said", ["No devices were found\n", ""])
-def test_a_driver_without_devices_has_none(call: Call, jobs: Path, smi: Path, said: str) -> None:
-    (smi / "devices").write_text(said)
+@pytest.mark.parametrize("text", ["No devices were found\n", ""])
+def test_a_driver_without_devices_leases_none(call: Call, jobs: Path, smi: Path, text: str) -> None:
+    (smi / "devices").write_text(text)
     assert lease(call, jobs, "a", 1) == [-1, 0, 0]
 
 
-def test_without_a_driver_nobody_knows(call: Call, jobs: Path, smi: Path) -> None:
+def test_without_a_driver_the_status_is_no_program(call: Call, jobs: Path, smi: Path) -> None:
     (smi / "nvidia-smi").unlink()
     jobs.parent.mkdir()
-    reserve(call, jobs / "a")
+    claim(call, jobs / "a")
     assert call("mlcr_lease_gpus", str(jobs / "a"), "1", "").returncode == 127
 
 
-def test_another_root_is_told_and_believed(
-    call: Call, jobs: Path, smi: Path, common: Path, tmp_path: Path
+def test_a_lease_below_another_root_is_respected(
+    call: Call, jobs: Path, smi: Path, registry: Path, tmp_path: Path
 ) -> None:
     others = tmp_path / "other" / "jobs"
     assert lease(call, others, "theirs", 1) == [0]
     assert lease(call, jobs, "a", 4) == [-1, 3, 4]
     assert lease(call, jobs, "a", 1) == [1]
-    told = {path.name.split("=")[1]: path for path in common.iterdir()}
-    assert {*told} == {UUIDS[0], UUIDS[1]}
+    report = {path.name.split("=")[1]: path for path in registry.iterdir()}
+    assert {*report} == {UUIDS[0], UUIDS[1]}
     facts = records(call("mlcr_report_usage", str(jobs.parent)))
     user = pwd.getpwuid(os.getuid()).pw_name
     assert [value for key, value in facts if key == "process"] == [f"{UUIDS[0]} - {user}"]
 
-    fields = told[UUIDS[0]].name.split("=")
-    dead = told[UUIDS[0]].rename(common / "=".join([*fields[:5], "1", fields[6]]))
-    assert lease(call, jobs, "b", 1) == [2], "believed while it may change hands"
+    fields = report[UUIDS[0]].name.split("=")
+    dead = report[UUIDS[0]].rename(registry / "=".join([*fields[:5], "1", fields[6]]))
+    assert lease(call, jobs, "b", 1) == [2], "valid while the job may change its process"
     os.utime(dead, (1, 1))
-    assert lease(call, jobs, "c", 1) == [0], "nobody is left of it"
+    assert lease(call, jobs, "c", 1) == [0], "its process is dead"
     assert not dead.exists()
 
 
-def test_what_is_told_counts_while_its_process_lives_and_is_its_makers(
-    call: Call, jobs: Path, smi: Path, common: Path
+def test_an_announcement_is_valid_while_its_creators_process_lives(
+    call: Call, jobs: Path, smi: Path, registry: Path
 ) -> None:
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     started = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
@@ -153,21 +155,23 @@ def test_what_is_told_counts_while_its_process_lives_and_is_its_makers(
     others = [
         f"{UUIDS[2]}={me}={dead}=dead",
         f"{UUIDS[3]}={me}=another-boot={os.getpid()}={started}=of-a-former-boot",
-        f"{UUIDS[2]}={stranger}={alive}=of-somebody-who-did-not-make-it",
+        f"{UUIDS[2]}={stranger}={alive}=created-by-another-user",
         f"{UUIDS[3]}=*={alive}=odd",
     ]
     for name in (*believed, *others):
-        (common / f"mlcube-remote-gpu={name}").mkdir()
-    os.utime(common / f"mlcube-remote-gpu={others[0]}", (1, 1))
+        (registry / f"mlcube-remote-gpu={name}").mkdir()
+    os.utime(registry / f"mlcube-remote-gpu={others[0]}", (1, 1))
     assert lease(call, jobs, "a", 4) == [-1, 2, 4]
     assert lease(call, jobs, "a", 2) == [2, 3]
 
 
-def test_who_meets_another_steps_back(call: Call, jobs: Path, smi: Path, common: Path) -> None:
-    """Another user tells of the same device between this one's look and its own word."""
+def test_a_client_that_meets_another_withdraws(
+    call: Call, jobs: Path, smi: Path, registry: Path
+) -> None:
+    """Another user announces the same device between this client's check and announcement."""
     started = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    theirs = common / (
+    theirs = registry / (
         f"mlcube-remote-gpu={UUIDS[0]}={os.getuid()}={boot}={os.getpid()}={started}=theirs"
     )
     (smi / "mkdir").write_text(
@@ -177,31 +181,31 @@ def test_who_meets_another_steps_back(call: Call, jobs: Path, smi: Path, common:
     )
     (smi / "mkdir").chmod(0o755)
     jobs.parent.mkdir()
-    assert reserve(call, jobs / "a").returncode == 0
+    assert claim(call, jobs / "a").returncode == 0
     done = call("mlcr_lease_gpus", str(jobs / "a"), "1", "")
     assert (done.returncode, done.stdout) == (18, b""), done.stderr
-    assert list(common.iterdir()) == [theirs], "what was told is taken back"
+    assert list(registry.iterdir()) == [theirs], "the announcement is withdrawn"
     assert not (jobs / "a/gpus").exists()
     assert not list((jobs.parent / "leases").iterdir())
     assert lease(call, jobs, "a", 1) == [1]
 
 
-def test_a_name_that_somebody_else_has_taken_is_told_in_words(
-    call: Call, jobs: Path, smi: Path, common: Path
+def test_an_announcement_whose_name_is_taken_is_an_error(
+    call: Call, jobs: Path, smi: Path, registry: Path
 ) -> None:
-    """Whoever makes it beforehand could remove it later."""
+    """The user who created the entry could remove it later."""
     jobs.parent.mkdir()
-    assert reserve(call, jobs / "a").returncode == 0
+    assert claim(call, jobs / "a").returncode == 0
     boot, pid, start, *_ = (jobs / "a/preparing").read_text().split()
-    taken = common / f"mlcube-remote-gpu={UUIDS[0]}={os.getuid()}={boot}={pid}={start}=a"
-    taken.write_text("a file is nobody's lease")
+    taken = registry / f"mlcube-remote-gpu={UUIDS[0]}={os.getuid()}={boot}={pid}={start}=a"
+    taken.write_text("not a lease")
     done = call("mlcr_lease_gpus", str(jobs / "a"), "1", "")
     assert done.returncode == 1
     assert taken.name.encode() in done.stderr
     assert b"File exists" in done.stderr
 
 
-def test_labels_of_whoevers_containers_count(
+def test_devices_in_labels_of_any_container_are_skipped(
     call: Call, jobs: Path, smi: Path, tmp_path: Path
 ) -> None:
     engine = tmp_path / "an engine"
@@ -212,52 +216,57 @@ def test_labels_of_whoevers_containers_count(
     assert lease(call, jobs, "a", 2, engine=quote_words([str(engine)])) == [1, 3]
 
 
-def test_the_supervisor_tells_until_the_job_is_over(
-    call: Call, jobs: Path, smi: Path, common: Path, gate: Path
+def test_the_supervisor_announces_the_gpus_until_the_job_ends(
+    call: Call, jobs: Path, smi: Path, registry: Path, gate: Path
 ) -> None:
     jobs.parent.mkdir()
     assert lease(call, jobs, "a", 1) == [0]
-    (before,) = common.iterdir()
+    (before,) = registry.iterdir()
     assert launch(call, jobs / "a", f"cat {gate}").returncode == 0
     wait_for((jobs / "a" / "tasks/1/started").exists)
     pid = (jobs / "a" / "owner").read_text().split()[1]
-    (after,) = common.iterdir()
+    (after,) = registry.iterdir()
     assert before != after
     assert after.name.split("=")[4] == pid
     gate.write_text("")
-    wait_for(lambda: not list(common.iterdir()))
+    wait_for(lambda: not list(registry.iterdir()))
 
 
-def test_a_job_that_is_removed_tells_nothing(
-    call: Call, jobs: Path, smi: Path, common: Path
+def test_removing_a_job_withdraws_its_announcements(
+    call: Call, jobs: Path, smi: Path, registry: Path
 ) -> None:
     assert lease(call, jobs, "a", 2) == [0, 1]
     (jobs / "a" / "preparing").write_text(
         "boot 1 1 " + Path("/proc/sys/kernel/hostname").read_text()
     )
     assert call("mlcr_remove_job", str(jobs.parent), "a").returncode == 0
-    assert not list(common.iterdir())
+    assert not list(registry.iterdir())
 
 
-def test_a_place_where_leases_could_be_removed_is_not_used(
-    call: Call, jobs: Path, smi: Path, common: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_unsafe_directory_is_not_used_for_announcements(
+    call: Call,
+    jobs: Path,
+    smi: Path,
+    registry: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    (tmp_path / "link").symlink_to(common)
+    (tmp_path / "link").symlink_to(registry)
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o0777)
-    places = [tmp_path / "link", tmp_path / "open", common]
+    places = [tmp_path / "link", tmp_path / "open", registry]
     monkeypatch.setenv("MLCR_PLACES", " ".join(map(str, places[:2])))
     assert lease(call, jobs, "a", 1) == [0]
-    assert not list(common.iterdir())
+    assert not list(registry.iterdir())
     monkeypatch.setenv("MLCR_PLACES", " ".join(map(str, places)))
     assert lease(call, jobs, "b", 1) == [1]
     assert not list((tmp_path / "open").iterdir())
-    assert len(list(common.iterdir())) == 1
+    assert len(list(registry.iterdir())) == 1
 
 
 @pytest.fixture
 def many(jobs: Path, smi: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Give six clients at once, each of which wants two of four devices."""
+    """Start six clients, each of which leases two of four devices."""
     jobs.mkdir(parents=True)
     calls = [
         f"mlcr_claim_job {quote_words([str(jobs / name)])} '{{}}' '' '' >/dev/null\n"
@@ -278,7 +287,7 @@ def many(jobs: Path, smi: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
         client.communicate(timeout=30)
 
 
-def test_of_many_at_once_two_get_two_devices_each(
+def test_of_many_simultaneous_leases_two_succeed(
     many: list[subprocess.Popen[bytes]], jobs: Path
 ) -> None:
     codes = [int(client.stdout.readline()) for client in many if client.stdout is not None]
@@ -287,27 +296,27 @@ def test_of_many_at_once_two_get_two_devices_each(
     assert sorted(map(holders.count, set(holders))) == [2, 2]
 
 
-def test_a_host_tells_how_busy_it_is(call: Call, jobs: Path, smi: Path) -> None:
+def test_the_usage_of_a_host_is_reported(call: Call, jobs: Path, smi: Path) -> None:
     line = f"1, {UUIDS[1]}, NVIDIA H100 80GB HBM3, 81559, 1024, 37"
     (smi / "uses").write_text(line + "\n")
     assert lease(call, jobs, "a", 1, "1") == [1]
     (smi / "processes").write_text(f"{UUIDS[1]}, {os.getpid()}\n{UUIDS[2]}, 999999999\n")
     done = call("mlcr_report_usage", str(jobs.parent))
     assert done.returncode == 0, done.stderr
-    told = records(done)
-    facts = dict(told)
+    report = records(done)
+    facts = dict(report)
     assert {"load", "cpus", "memory", "available", "disk", "free"} <= facts.keys()
     assert int(facts["available"]) <= int(facts["memory"])
     assert int(facts["free"]) <= int(facts["disk"])
     assert (facts["jobs"], facts["gpu"], facts["lease"]) == ("1", line, f"{UUIDS[1]} a")
     user = pwd.getpwuid(os.getuid()).pw_name
-    assert [value for key, value in told if key == "process"] == [
+    assert [value for key, value in report if key == "process"] == [
         f"{UUIDS[1]} {os.getpid()} {user}",
         f"{UUIDS[2]} 999999999 ",
     ]
 
 
-def test_a_host_without_jobs_or_driver_tells_the_rest(call: Call, jobs: Path, smi: Path) -> None:
+def test_without_jobs_or_driver_the_rest_is_reported(call: Call, jobs: Path, smi: Path) -> None:
     (smi / "nvidia-smi").unlink()
     facts = dict(records(call("mlcr_report_usage", str(jobs.parent))))
     assert facts["jobs"] == "0"

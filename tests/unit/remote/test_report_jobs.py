@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reports about tasks and jobs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.waiting import wait_for
+from tests.unit.remote.conftest import (
+    Call,
+    facts,
+    launch,
+    state,
+    task_report,
+)
+
+
+def report_jobs(call: Call, *words: str) -> list[list[tuple[str, str]]]:
+    found: list[list[tuple[str, str]]] = []
+    for key, value in facts(call("mlcr_report_jobs", "~", *words)):
+        if key == "job":
+            found.append([])
+        found[-1].append((key, value))
+    return found
+
+
+def test_every_job_is_reported(call: Call, job: Path, tmp_path: Path, gate: Path) -> None:
+    launch(call, job, "exit 3", "echo never")
+    launch(call, job.with_name("j2"), f"cat {gate}")
+    wait_for(lambda: state(call, job) == "ended")
+    (alive,) = report_jobs(call)
+    assert dict(alive)["state"] == "running"
+    both = {dict(report)["job"]: dict(report) for report in report_jobs(call, "all")}
+    assert both["j1"]["request"] == '{"job": "j1"}'
+    assert int(both["j1"]["age"]) < 60
+    exits = [value for report in report_jobs(call, "all") for key, value in report if key == "exit"]
+    assert exits == ["3", "pending", "pending"]
+    gate.write_text("")
+    wait_for(lambda: state(call, job.with_name("j2")) == "ended")
+
+
+@pytest.mark.parametrize(
+    ("marks", "killed"),
+    [
+        ({"timedout": ""}, "time"),
+        ({"inspect": "exited 137 true "}, "memory"),
+        ({"inspect.exited,137,true": ""}, "memory"),
+        ({"inspect": "exited 3 true "}, None),
+        ({"inspect": "exited 143 false ", "restarted": ""}, "engine"),
+        ({"inspect": "exited 5 false ", "restarted": ""}, None),
+        ({}, None),
+    ],
+)
+def test_what_killed_a_task_is_reported(
+    call: Call, job: Path, marks: dict[str, str], killed: str | None
+) -> None:
+    task = job / "tasks/1"
+    task.mkdir(parents=True)
+    (task / "exit.137").touch()
+    for name, text in {"name": "train", **marks}.items():
+        (task / name).write_text(text)
+    (report,) = report_jobs(call, "all")
+    assert dict(report).get("killed") == killed
+
+
+def test_a_request_is_reported_once_its_client_is_known(call: Call, job: Path) -> None:
+    job.mkdir(parents=True)
+    (job / "request").write_text('{"half')
+    (found,) = report_jobs(call)
+    assert "request" not in dict(found)
+    (job / "preparing").write_text("this 1 2 here\n")
+    (found,) = report_jobs(call, "all")
+    assert "request" in dict(found)
+
+
+def test_the_report_of_a_failed_task_has_the_end_of_stderr(call: Call, tmp_path: Path) -> None:
+    job = tmp_path / "jobs" / "j"
+    launch(call, job, "yes | head -n 9000 >&2; printf 'a\\000b\\nlast' >&2; exit 4")
+    wait_for((job / "tasks/1/exit.4").exists)
+    tail = task_report(call, job)["tail"]
+    assert tail.endswith("y\nab\nlast")
+    assert len(tail) <= 4096
