@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What runs have come to."""
+"""Outcomes and results of runs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any
 
 import attrs
 
+from mlcube_remote import app
 from mlcube_remote.api.observer import warn
 from mlcube_remote.app.observer import RunReport
 from mlcube_remote.errors import MLCubeRemoteError
 from mlcube_remote.events.exit_codes import exit_code
 from mlcube_remote.events.outcome import JobOutcome, Status
-from mlcube_remote.ui.results import Cell
+from mlcube_remote.ui.results import Cell, ordered, results_rows
 
 
 class RunFailedError(MLCubeRemoteError):
@@ -49,16 +50,16 @@ class RunResult:
         Raises:
             RunFailedError: Some jobs failed; the message says which, and why.
         """
-        well = {Status.SUCCEEDED, Status.RUNNING}
-        failed = [job for job in self.jobs if job.status not in well]
+        fine = {Status.SUCCEEDED, Status.RUNNING}
+        failed = [job for job in self.jobs if job.status not in fine]
         if not failed:
             return self
         from mlcube_remote.ui.jobline import why  # noqa: PLC0415 - only for a failure
 
-        told = "; ".join(f"{job.label}: {why(job) or job.status.value}" for job in failed[:8])
+        reasons = "; ".join(f"{job.label}: {why(job) or job.status.value}" for job in failed[:8])
         more = f" … ({len(failed)} in all)" if len(failed) > 8 else ""
         raise RunFailedError(
-            f"{len(failed)} of {len(self.jobs)} jobs did not succeed: {told}{more}",
+            f"{len(failed)} of {len(self.jobs)} jobs did not succeed: {reasons}{more}",
             hint=f"mlcube-remote rerun {self.run_id} --failed",
         )
 
@@ -79,8 +80,6 @@ class Results:
         Raises:
             UsageError: There is no such column.
         """
-        from mlcube_remote.ui.results import ordered, results_rows  # noqa: PLC0415
-
         return results_rows(ordered(self.document["jobs"], sort))
 
 
@@ -93,6 +92,4 @@ def results(run: str | os.PathLike[str]) -> Results:
     Raises:
         MLCubeRemoteError: There is no such run, or its results cannot be read.
     """
-    from mlcube_remote.app.results import find_results  # noqa: PLC0415 - imported when used
-
-    return Results(document=find_results(os.fspath(run), warn))
+    return Results(document=app.results.find_results(os.fspath(run), warn))

@@ -9,11 +9,13 @@ from pathlib import Path
 import attrs
 
 from mlcube_remote.app.observer import Warn
-from mlcube_remote.app.options import Credentials, HostOptions
+from mlcube_remote.app.options import AskCredentials, Credentials, HostOptions
 from mlcube_remote.errors import InventoryError, UsageError
 from mlcube_remote.inventory import locate
+from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.inventory.model import Host, Inventory
 from mlcube_remote.inventory.select import select
+from mlcube_remote.inventory.sshconfig import resolve
 from mlcube_remote.inventory.where import narrow
 from mlcube_remote.jobs.lookup import recorded_hosts
 from mlcube_remote.runs.store import RecordError, Store
@@ -25,7 +27,10 @@ def open_inventory(explicit: str | None, cube: str = ".") -> Inventory:
 
     Args:
         explicit: Its path, if the user named one.
-        cube: Directory or file of the cube, beside which an inventory may be.
+        cube: Directory of the cube, or its YAML file: the inventory may be beside it.
+
+    Raises:
+        InventoryError: The file is wrong, or the named one does not exist.
     """
     path = Path(cube).expanduser()
     return locate.open_inventory(explicit, path if path.is_dir() else path.parent)
@@ -34,11 +39,11 @@ def open_inventory(explicit: str | None, cube: str = ".") -> Inventory:
 def select_hosts(
     inventory: Inventory, patterns: Iterable[str], where: Iterable[str] = ()
 ) -> tuple[Host, ...]:
-    """Return the hosts that ``--host`` and ``--where`` name; ``--where`` alone means of all hosts.
+    """Return the hosts that match patterns and labels; labels alone apply to all hosts.
 
     Raises:
-        UsageError: No host is named.
-        InventoryError: A host is unknown, or none is left.
+        UsageError: There is neither a pattern nor a label.
+        InventoryError: A host is unknown, or no host matches.
     """
     labels = list(where)
     names = list(patterns) or (["all"] if labels else [])
@@ -53,8 +58,19 @@ def select_hosts(
     return narrow(select(inventory, names), labels, known=inventory.hosts.values())
 
 
+def resolve_hosts(options: HostOptions) -> list[tuple[Host, Endpoint | None]]:
+    """Return hosts, and how ssh reaches each; ``None`` for this machine.
+
+    Raises:
+        InventoryError: A host is unknown, or its ssh configuration cannot be read.
+    """
+    inventory = open_inventory(options.inventory)
+    hosts = select_hosts(inventory, options.names, options.where)
+    return [(host, None if host.is_local else resolve(host, inventory)) for host in hosts]
+
+
 def known_hosts(inventory: Inventory, warn: Warn) -> tuple[Host, ...]:
-    """Return all hosts that may have jobs: those of the inventory, and those of recorded runs."""
+    """Return all hosts that may have jobs: those of the inventory and of recorded runs."""
     store = Store()
     names = dict.fromkeys(name for name in inventory.hosts if name != "local")
     for run_id in store.runs():
@@ -67,7 +83,7 @@ def known_hosts(inventory: Inventory, warn: Warn) -> tuple[Host, ...]:
         try:
             hosts += select_hosts(inventory, [name])
         except InventoryError:
-            # A host of another inventory, which is asked if that inventory is named.
+            # The host belongs to another inventory, and is asked if that one is named.
             continue
     return tuple(hosts)
 
@@ -80,8 +96,17 @@ class Logins:
     credentials: Credentials
 
     def connect(self, host: Host, note: Callable[[str], None] = lambda _: None) -> Connection:
-        """Open a connection to a host."""
-        from mlcube_remote.transport import connect  # noqa: PLC0415 - imports the SSH libraries
+        """Open a connection to a host.
+
+        Args:
+            host: The host.
+            note: Takes notes for the user.
+
+        Raises:
+            ConnectError: The host cannot be connected to.
+        """
+        # The SSH libraries are slow to import: the threads that connect share that time.
+        from mlcube_remote.transport import connect  # noqa: PLC0415
 
         return connect(
             host,
@@ -102,30 +127,29 @@ class ChosenHosts:
 
 def choose_hosts(
     options: HostOptions,
-    credentials: Callable[[], Credentials],
+    credentials: AskCredentials,
     warn: Warn,
     *,
-    default: str | None = None,
+    needs_host: bool = False,
 ) -> ChosenHosts:
-    """Return the hosts that a command asks.
+    """Return the hosts that a command asks; if none is named, all hosts that may have jobs.
 
     Args:
         options: The options.
-        credentials: Returns what the user types to log in; called once the hosts are known.
+        credentials: Returns the secrets for the login; called once the hosts are known.
         warn: Shows warnings about records.
-        default: The pattern if no host is named; ``None``: all hosts that may have jobs.
+        needs_host: Whether it is an error if there is no host at all.
 
     Raises:
         UsageError: There is no host to ask.
         InventoryError: A host is unknown.
     """
     inventory = open_inventory(options.inventory)
-    names = options.names or (() if options.where or default is None else (default,))
-    if names or options.where:
-        hosts = select_hosts(inventory, names, options.where)
+    if options.names or options.where:
+        hosts = select_hosts(inventory, options.names, options.where)
     else:
         hosts = known_hosts(inventory, warn)
-    if not hosts:
+    if needs_host and not hosts:
         raise UsageError(
             "no host to ask: there is no inventory, and no run is recorded on this machine",
             hint="name one: --host=NAME",

@@ -10,10 +10,10 @@ from pathlib import Path
 import click
 import pytest
 
-from mlcube_remote.app.options import StartOptions
+from mlcube_remote.app.options import JobFilter, StartOptions
 from mlcube_remote.app.rerun import choose_jobs
 from mlcube_remote.cli.main import run
-from mlcube_remote.cli.options import Duration
+from mlcube_remote.cli.parameter_types import Duration
 from mlcube_remote.errors import UsageError
 from mlcube_remote.runs.results import publish
 from mlcube_remote.runs.store import RUN, Store
@@ -204,16 +204,16 @@ def test_a_pool_goes_on_without_the_hosts_that_are_gone(
     sweep = ["run", "--host=both", "--task=t", "--sweep=n=1,2", "--output=json", "--retries=0"]
     assert run([*sweep, "--memory=4g"]) == 120
     run_id = json.loads(capsys.readouterr().out)["run"]
-    choice = choose_jobs(run_id, failed=True, hosts=(), gone=("a",), warn=pytest.fail)
+    choice = choose_jobs(run_id, JobFilter(failed=True, gone=("a",)), pytest.fail)
     kept = choice.options(StartOptions(wait=True), reconnect_timeout=1.0)
-    assert (kept.hosts.names, kept.sweep.retries, kept.container.memory) == (("b",), 0, "4g")
+    assert (kept.hosts.names, kept.sweep.retries, kept.container.engine.memory) == (("b",), 0, "4g")
     assert kept.start.wait
-    assert not kept.sweep.retry_on
+    assert kept.sweep.retry_on == {"host"}
     given = choice.options(
-        StartOptions(), reconnect_timeout=1.0, retries=5, retry_on=("task",)
+        StartOptions(), reconnect_timeout=1.0, retries=5, retry_on=frozenset({"task"})
     ).sweep
-    assert (given.retries, given.retry_on) == (5, ("task",))
-    lost = choose_jobs(run_id, failed=True, hosts=(), gone=("a,b",), warn=pytest.fail)
+    assert (given.retries, given.retry_on) == (5, frozenset({"task"}))
+    lost = choose_jobs(run_id, JobFilter(failed=True, gone=("a,b",)), pytest.fail)
     with pytest.raises(UsageError, match="has no other host than a, b"):
         lost.options(StartOptions(), reconnect_timeout=1.0)
 

@@ -276,7 +276,7 @@ def test_what_is_in_an_output_of_an_earlier_run_only_the_host_can_tell(root: Pat
     (path,) = plan.probe_paths
     assert path == f"{plan.paths.workspace}/data/table.bin"
     _, notes = dry_run(asked)
-    assert f"{path} is shown as a directory: whether it is one is asked of the host" in notes["h"]
+    assert f"{path} is assumed to be a directory; a run asks the host" in notes["h"]
     (task,) = probed(job, **{path: "f"}).tasks
     assert "--table=/mlcube_io0/table.bin" in task.commands.run[-1]
     (root / "workspace/data").mkdir()
@@ -308,7 +308,7 @@ def test_what_an_input_on_the_host_is_only_the_host_can_tell(root: Path) -> None
     asked = request(root, "use", more="$HOME/x")
     assert "--more=/mlcube_io1" in arguments(asked)
     _, notes = dry_run(asked)
-    assert "~/x is shown as a directory: whether it is one is asked of the host" in notes["h"]
+    assert "~/x is assumed to be a directory; a run asks the host" in notes["h"]
     (job,) = plan_jobs(asked)
     (task,) = probed(job, **{"/h/x": "f"}).tasks
     assert "--more=/mlcube_io1/x" in task.commands.run[-1]
@@ -319,7 +319,7 @@ def test_an_input_on_the_host_is_taken_for_what_every_engine_can_mount(root: Pat
     asked = request(root, "use", platform="podman", more="/d/a:b,c")
     assert "--more=/mlcube_io1/a:b,c" in arguments(asked)
     _, notes = dry_run(asked)
-    assert "/d/a:b,c is shown as a file: whether it is one is asked of the host" in notes["h"]
+    assert "/d/a:b,c is assumed to be a file; a run asks the host" in notes["h"]
 
 
 def test_an_input_of_this_machine_must_exist(root: Path) -> None:
@@ -394,7 +394,10 @@ def test_an_absolute_recipe_is_the_hosts_own(root: Path, tmp_path: Path, platfor
     ((item,), notes) = dry_run(asked)
     built = (platform, "build", "-t", "x", "-f", recipe, str(project))
     assert item.configure == (built,)
-    note = f"the image is shown as built from {recipe}: it is pulled where the host lacks that"
+    note = (
+        f"the image is assumed to be built from {recipe}; "
+        "if the host does not have that file, the image is pulled"
+    )
     assert note in notes["h"]
 
     there = probed(job, **{recipe: "f"})
@@ -554,7 +557,7 @@ def test_a_dry_run_has_an_entry_for_each_host_and_task(root: Path) -> None:
         ("local", "train"),
     ]
     assert notes["h"][0].startswith(f"sync {root} to /r/cubes/my_cube-")
-    assert notes["h"][0].endswith(f"(2 files, {len(CUBE) + 1} B at the most)")
+    assert notes["h"][0].endswith(f"(at most 2 files, {len(CUBE) + 1} B)")
     assert notes["local"] == ()
     assert planned[2].creates == (f"{root}/workspace/data",)
 
