@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a user types about runs that were begun before, where no host need be asked."""
+"""``rerun``: which jobs run again, and with which options."""
 
 from __future__ import annotations
 
@@ -7,121 +7,13 @@ import json
 import re
 from pathlib import Path
 
-import click
 import pytest
 
 from mlcube_remote.app.options import JobFilter, StartOptions
 from mlcube_remote.app.rerun import choose_jobs
 from mlcube_remote.cli.main import run
-from mlcube_remote.cli.parameter_types import Duration
 from mlcube_remote.errors import UsageError
-from mlcube_remote.runs.results import publish
 from mlcube_remote.runs.store import RUN, Store
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("90", 90), ("90s", 90), ("1.5m", 90), ("8h", 28_800), ("7d", 604_800), (" 2 W ", 1_209_600)],
-)
-def test_a_time_span_is_read(text: str, seconds: float) -> None:
-    assert Duration().convert(text, None, None) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "0", "-1s", "1y", "soon", "1h30m", "nan", "1e3"])
-def test_what_is_no_time_span_is_refused(text: str) -> None:
-    with pytest.raises(click.BadParameter, match="expected a time span such as"):
-        Duration().convert(text, None, None)
-
-
-@pytest.fixture
-def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-def remember(run_id: str) -> None:
-    Store().write(run_id, RUN, {"jobs": [{"host": "gpu", "job": f"{run_id}-gpu"}]})
-
-
-@pytest.mark.usefixtures("_alone")
-@pytest.mark.parametrize("command", ["ps", "clean"])
-def test_nobody_to_ask_is_said(command: str) -> None:
-    with pytest.raises(UsageError, match="no host to ask"):
-        run([command])
-
-
-@pytest.mark.usefixtures("_alone")
-@pytest.mark.parametrize("command", ["attach", "wait", "logs", "status", "stop", "pull"])
-def test_a_run_that_nobody_knows_is_said(command: str) -> None:
-    with pytest.raises(UsageError, match="no run 'abc' on this machine or on the hosts"):
-        run([command, "abc"])
-
-
-@pytest.mark.usefixtures("_alone")
-def test_an_id_that_may_mean_two_runs_is_not_guessed() -> None:
-    for letter in "ab":
-        remember(f"261123-190233-{letter * 16}")
-    with pytest.raises(UsageError, match="is ambiguous: 261123-190233-b") as caught:
-        run(["attach", "261123"])
-    assert caught.value.hint == "give more characters of its id"
-
-
-@pytest.mark.usefixtures("_alone")
-def test_a_run_id_is_not_made_up(tmp_path: Path) -> None:
-    (tmp_path / "mlcube.yaml").write_text("name: x\ndocker: {image: x}\ntasks: {t: {}}\n")
-    (tmp_path / "hosts.yaml").write_text("hosts: {gpu: {}}\n")
-    with pytest.raises(UsageError, match="--run-id=mine: not a run id"):
-        run(["run", "--host=gpu", "--task=t", "--run-id=mine"])
-
-
-def with_results(run_id: str) -> None:
-    for host, accuracy in (("a", 0.5), ("b", 0.9)):
-        metrics = {"task": "t", "name": "m", "path": f"/o/{host}", "metrics": {"acc": accuracy}}
-        known = {"host": host, "status": "succeeded", "exit_code": 0, "outputs": [metrics]}
-        Store().write(run_id, f"{run_id}-{host}", known)
-
-
-@pytest.mark.usefixtures("_alone")
-def test_results_are_shown_without_asking_anybody(capsys: pytest.CaptureFixture[str]) -> None:
-    run_id = "261123-190233-" + "b" * 16
-    with_results(run_id)
-    run(["results", "show", "261123", "--sort", "-acc"])
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["host", "b", "a"]
-    run(["results", "show", "bbbb", "--csv"])
-    assert capsys.readouterr().out.splitlines()[0].endswith(",acc")
-    run(["results", "show", run_id, "--json", "--sort=acc"])
-    document = json.loads(capsys.readouterr().out)
-    assert [job["host"] for job in document["jobs"]] == ["a", "b"]
-
-
-@pytest.mark.usefixtures("_alone")
-def test_results_are_read_where_they_were_moved_to(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with_results("261123-190233-" + "b" * 16)
-    publish("261123-190233-" + "b" * 16, Store(), tmp_path / "moved", print)
-    for path in ("moved", "moved/results.json"):
-        run(["results", "show", path])
-        assert "0.9" in capsys.readouterr().out
-
-
-@pytest.mark.usefixtures("_alone")
-def test_results_that_nobody_knows_are_told_from_those_that_are_unclear() -> None:
-    with pytest.raises(UsageError, match="no results of a run 'abc' on this machine"):
-        run(["results", "show", "abc"])
-    for letter in "ab":
-        with_results(f"261123-190233-{letter * 16}")
-    with pytest.raises(UsageError, match="is ambiguous"):
-        run(["results", "show", "261123"])
-
-
-@pytest.fixture
-def _cube(tmp_path: Path, _alone: None) -> None:
-    (tmp_path / "mlcube.yaml").write_text("name: x\ndocker: {image: x}\ntasks: {t: {}}\n")
-    (tmp_path / "workspace").mkdir()
-    (tmp_path / "hosts.yaml").write_text(
-        "hosts: {a: {address: 127.0.0.1, port: 1}, b: {address: 127.0.0.1, port: 1}}\n"
-        "groups: {both: [a, b]}\n"
-    )
 
 
 def run_and_fail(capsys: pytest.CaptureFixture[str], *options: str) -> str:
@@ -130,8 +22,8 @@ def run_and_fail(capsys: pytest.CaptureFixture[str], *options: str) -> str:
     return run_id
 
 
-@pytest.mark.usefixtures("_cube")
-def test_hosts_that_could_not_be_used_are_tried_again_from_anywhere(
+@pytest.mark.usefixtures("cube_directory")
+def test_failed_hosts_are_tried_again_from_any_directory(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = run_and_fail(capsys)
@@ -151,8 +43,8 @@ def test_hosts_that_could_not_be_used_are_tried_again_from_anywhere(
     assert capsys.readouterr().out.count("docker run") == 2
 
 
-@pytest.mark.usefixtures("_cube")
-def test_what_is_run_again_is_what_was_run(
+@pytest.mark.usefixtures("cube_directory")
+def test_a_rerun_has_the_options_of_the_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TOKEN", "s3cret")
@@ -169,8 +61,8 @@ def test_what_is_run_again_is_what_was_run(
     assert "s3cret" not in records
 
 
-@pytest.mark.usefixtures("_cube")
-def test_what_may_be_at_work_is_named_with_the_command_that_follows_it(
+@pytest.mark.usefixtures("cube_directory")
+def test_jobs_that_may_be_running_are_skipped_with_a_hint(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     run_id = run_and_fail(capsys)
@@ -180,8 +72,8 @@ def test_what_may_be_at_work_is_named_with_the_command_that_follows_it(
         assert known is not None
         store.write(run_id, name, {**known, "status": "unknown"})
     assert run(["rerun", run_id, "--failed"]) == 123
-    told = capsys.readouterr().err.splitlines()
-    assert told == [
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
         "not started again: a may still be running",
         "not started again: b may still be running",
         f"  follow it:  mlcube-remote attach {run_id}",
@@ -194,8 +86,8 @@ def test_what_may_be_at_work_is_named_with_the_command_that_follows_it(
     assert answer.err.startswith("not started again: a may still be running\n")
 
 
-@pytest.mark.usefixtures("_cube")
-def test_a_pool_goes_on_without_the_hosts_that_are_gone(
+@pytest.mark.usefixtures("cube_directory")
+def test_a_pool_continues_without_hosts_that_are_gone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "mlcube.yaml").write_text(
@@ -218,10 +110,8 @@ def test_a_pool_goes_on_without_the_hosts_that_are_gone(
         lost.options(StartOptions(), reconnect_timeout=1.0)
 
 
-@pytest.mark.usefixtures("_cube")
-def test_a_rerun_that_cannot_be_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.usefixtures("cube_directory")
+def test_an_impossible_rerun_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run_id = run_and_fail(capsys)
     with pytest.raises(UsageError, match="the run has no job on c"):
         run(["rerun", run_id, "--host=c"])
@@ -234,15 +124,15 @@ def test_a_rerun_that_cannot_be_is_refused(
     (tmp_path / "hosts.yaml").write_text("hosts: {a: {}}\n")
     with pytest.raises(UsageError, match="b"):
         run(["rerun", run_id, "--failed"])
-    remember("261123-190233-" + "c" * 16)
+    Store().write("261123-190233-" + "c" * 16, RUN, {"jobs": []})
     with pytest.raises(UsageError, match="did not record its arguments"):
         run(["rerun", "cccc", "--failed"])
     with pytest.raises(UsageError, match="was started on this machine"):
         run(["rerun", "nothing"])
 
 
-@pytest.mark.usefixtures("_cube")
+@pytest.mark.usefixtures("cube_directory")
 @pytest.mark.parametrize("option", ["--fail-fast", "--max-failures=2"])
-def test_who_does_not_stay_cannot_count_failures(option: str) -> None:
+def test_a_detached_client_cannot_count_failures(option: str) -> None:
     with pytest.raises(UsageError, match="--detach cannot be combined with"):
         run(["run", "--host=both", "--task=t", "--detach", option])
