@@ -40,8 +40,8 @@ def hosts(
         MLCubeRemoteError: A mistake in the arguments or in the file.
     """
     options = access(names, inventory, None, None, where=where).hosts
-    found = app.hosts.open_inventory(options.inventory)
-    return app.hosts.select_hosts(found, options.names, options.where)
+    found = app.inventory.open_inventory(options.inventory)
+    return app.inventory.select_hosts(found, options.names, options.where)
 
 
 def ps(
@@ -67,7 +67,7 @@ def ps(
         MLCubeRemoteError: A mistake in the arguments or in a file.
     """
     chosen = _choose(access(hosts, inventory, password, passphrase, where=where))
-    return app.host_queries.list_jobs(chosen, everything=everything)
+    return app.hosts.list_jobs(chosen, everything=everything)
 
 
 def check(

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import attrs
 
 from mlcube_remote.app.observer import Observe, Observer
-from mlcube_remote.app.options import DEFAULT_RECONNECT_TIMEOUT_S, StartOptions
+from mlcube_remote.app.options import DEFAULT_PARALLEL, DEFAULT_RECONNECT_TIMEOUT_S, StartOptions
 from mlcube_remote.dispatch.connections import Connect
 from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.events.model import Event, EventSink
@@ -19,7 +20,7 @@ from mlcube_remote.events.outcome import JobOutcome
 from mlcube_remote.jobs.results_index import ResultsIndexer
 from mlcube_remote.runs.store import Store
 from mlcube_remote.scheduling.failure_limit import FailureLimit
-from mlcube_remote.scheduling.fanout import OnInterrupt
+from mlcube_remote.scheduling.fanout import OnInterrupt, run_all
 
 
 @attrs.frozen(kw_only=True)
@@ -80,6 +81,17 @@ def open_run(execution: Execution, observe: Observe) -> Iterator[ActiveRun]:
             jobs = len(execution.jobs)
             sinks.append(FailureLimit(run=context, most=limit, jobs=jobs).handle)
         yield ActiveRun(context=context, observer=observer)
+
+
+def run_each(
+    work: Iterable[Callable[[RunContext], JobOutcome]],
+    active: ActiveRun,
+    *,
+    parallel: int = DEFAULT_PARALLEL,
+) -> tuple[JobOutcome, ...]:
+    """Do the work on each job, several at the same time, and return the outcomes in order."""
+    pieces = [partial(piece, active.context) for piece in work]
+    return run_all(pieces, active.context, parallel=parallel, decide=active.decide)
 
 
 def _emit(sinks: Sequence[EventSink], event: Event) -> None:

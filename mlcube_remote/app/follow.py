@@ -9,11 +9,12 @@ from pathlib import Path
 
 import attrs
 
-from mlcube_remote.app.execute import Execution, open_run
-from mlcube_remote.app.hosts import Logins, known_hosts, open_inventory, select_hosts
+from mlcube_remote.app.execute import Execution, open_run, run_each
+from mlcube_remote.app.hosts import known_hosts
+from mlcube_remote.app.inventory import open_inventory, select_hosts
+from mlcube_remote.app.logins import Logins
 from mlcube_remote.app.observer import Observe, RunReport, Warn
 from mlcube_remote.app.options import (
-    DEFAULT_PARALLEL,
     DEFAULT_RECONNECT_TIMEOUT_S,
     AskCredentials,
     HostOptions,
@@ -34,7 +35,6 @@ from mlcube_remote.jobs.lookup import (
 )
 from mlcube_remote.jobs.query import query_all
 from mlcube_remote.runs.store import Store
-from mlcube_remote.scheduling.fanout import run_all
 
 
 @attrs.frozen(kw_only=True)
@@ -112,9 +112,7 @@ def on_each_job(
         reconnect_timeout=reconnect_timeout,
     )
     with open_run(execution, observe) as active:
-        pieces = [partial(work, job, active.context) for job in run.jobs]
-        parallel = DEFAULT_PARALLEL
-        outcomes = run_all(pieces, active.context, parallel=parallel, decide=active.decide)
+        outcomes = run_each([partial(work, job) for job in run.jobs], active)
         active.finish(outcomes)
     return RunReport(run_id=run.run_id, outcomes=outcomes)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Query hosts: ``hosts check``, ``hosts top``, ``ps`` and ``clean``.
+"""Check hosts, read their usage, and remove ended jobs from them.
 
 A host that gives no answer has an ``error``; it raises no exception.
 """
@@ -11,7 +11,6 @@ from mlcube_remote.cube import system
 from mlcube_remote.facts.check import HostCheck, check_all
 from mlcube_remote.facts.usage import HostUsage, read_usage_of_all
 from mlcube_remote.jobs.clean import Cleaned, clean_old
-from mlcube_remote.jobs.query import HostJobs, query_all
 from mlcube_remote.runs.store import Store
 
 
@@ -28,16 +27,6 @@ def check_hosts(chosen: ChosenHosts, platform: str | None) -> tuple[HostCheck, .
 def read_usage(chosen: ChosenHosts) -> tuple[HostUsage, ...]:
     """Return the usage of hosts."""
     return read_usage_of_all(chosen.hosts, chosen.logins.connect)
-
-
-def list_jobs(chosen: ChosenHosts, *, everything: bool) -> tuple[HostJobs, ...]:
-    """Return the jobs on hosts.
-
-    Args:
-        chosen: The hosts.
-        everything: Whether to include jobs that have ended.
-    """
-    return query_all(chosen.hosts, chosen.logins.connect, everything=everything)
 
 
 def clean_jobs(chosen: ChosenHosts, *, older_than: float, dry_run: bool) -> tuple[Cleaned, ...]:

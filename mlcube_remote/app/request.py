@@ -9,7 +9,7 @@ from pathlib import Path
 
 import attrs
 
-from mlcube_remote.app.hosts import open_inventory, select_hosts
+from mlcube_remote.app.inventory import open_inventory, select_hosts
 from mlcube_remote.app.options import CubeOptions, RunOptions, SweepOptions
 from mlcube_remote.cube import system
 from mlcube_remote.cube.load import load, select_tasks

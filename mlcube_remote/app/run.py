@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
-from mlcube_remote.app.hosts import Logins
+from mlcube_remote.app.logins import Logins
 from mlcube_remote.app.observer import Observe, RunReport, Warn
 from mlcube_remote.app.options import AskCredentials, RunOptions
 from mlcube_remote.app.record import record_run
@@ -47,8 +48,8 @@ def run(
     connector = EarlyConnector(logins.connect)
     connector.begin(request.hosts, at_once=options.start.parallel)
     # These modules are imported while the hosts answer.
-    from mlcube_remote.app.execute import Execution, open_run  # noqa: PLC0415
-    from mlcube_remote.app.new_jobs import run_in_pool, run_on_each_host  # noqa: PLC0415
+    from mlcube_remote.app.execute import Execution, open_run, run_each  # noqa: PLC0415
+    from mlcube_remote.dispatch.pipeline import run_job  # noqa: PLC0415
 
     execution = Execution(
         run_id=request.run_id,
@@ -63,9 +64,12 @@ def run(
     try:
         with open_run(execution, observe) as active:
             if request.trials:
+                from mlcube_remote.app.pool import run_in_pool  # noqa: PLC0415 - only for pools
+
                 outcomes = run_in_pool(queue, request, options, active)
             else:
-                outcomes = run_on_each_host(jobs, options, active)
+                work = [partial(run_job, job) for job in jobs]
+                outcomes = run_each(work, active, parallel=options.start.parallel)
             active.finish(outcomes)
     finally:
         connector.close_idle()

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 def _inventory(ctx: click.Context) -> Inventory | None:
     try:
-        return app.hosts.open_inventory(ctx.params.get("inventory"), ctx.params.get("path") or ".")
+        return app.inventory.open_inventory(
+            ctx.params.get("inventory"), ctx.params.get("path") or "."
+        )
     except MLCubeRemoteError:
         return None
 

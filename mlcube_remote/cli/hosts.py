@@ -30,7 +30,7 @@ def list_hosts(inventory: str | None, output: str) -> None:
     """List hosts and groups."""
     from mlcube_remote.ui.hosts import hosts_document, hosts_text  # noqa: PLC0415 - slow to import
 
-    found = app.hosts.open_inventory(inventory)
+    found = app.inventory.open_inventory(inventory)
     print_value(found, output, document=hosts_document, text=hosts_text)
 
 
@@ -43,7 +43,7 @@ def show_hosts(named: tuple[str, ...], inventory: str | None, output: str) -> No
     from mlcube_remote.ui.hosts import host_document, host_text  # noqa: PLC0415 - slow to import
 
     print_value(
-        app.hosts.resolve_hosts(HostOptions(names=named, inventory=inventory)),
+        app.inventory.resolve_hosts(HostOptions(names=named, inventory=inventory)),
         output,
         document=lambda found: {"hosts": [host_document(*item) for item in found]},
         text=lambda found: "\n\n".join(host_text(*item) for item in found),

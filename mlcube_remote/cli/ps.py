@@ -23,7 +23,7 @@ def ps(everything: bool, hosts: HostOptions, credentials: CredentialPrompts, out
     from mlcube_remote.ui.jobs import jobs_document, jobs_text  # noqa: PLC0415 - slow to import
 
     chosen = app.hosts.choose_hosts(hosts, credentials, print_warning, needs_host=True)
-    answers = app.host_queries.list_jobs(chosen, everything=everything)
+    answers = app.hosts.list_jobs(chosen, everything=everything)
     print_value(answers, output, document=jobs_document, text=jobs_text)
     return worst_exit_code(answer.error for answer in answers)
 
