@@ -15,7 +15,7 @@ from mlcube_remote.app.observer import RunReport
 from mlcube_remote.errors import MLCubeRemoteError
 from mlcube_remote.events.exit_codes import exit_code
 from mlcube_remote.events.outcome import JobOutcome, Status
-from mlcube_remote.ui.results import Cell, ordered, results_rows
+from mlcube_remote.ui.tables.results import Cell, results_rows, sort_jobs
 
 
 class RunFailedError(MLCubeRemoteError):
@@ -54,9 +54,11 @@ class RunResult:
         failed = [job for job in self.jobs if job.status not in fine]
         if not failed:
             return self
-        from mlcube_remote.ui.jobline import why  # noqa: PLC0415 - only for a failure
+        from mlcube_remote.ui.errors import failure_reason  # noqa: PLC0415 - only for a failure
 
-        reasons = "; ".join(f"{job.label}: {why(job) or job.status.value}" for job in failed[:8])
+        reasons = "; ".join(
+            f"{job.label}: {failure_reason(job) or job.status.value}" for job in failed[:8]
+        )
         more = f" … ({len(failed)} in all)" if len(failed) > 8 else ""
         raise RunFailedError(
             f"{len(failed)} of {len(self.jobs)} jobs did not succeed: {reasons}{more}",
@@ -80,7 +82,7 @@ class Results:
         Raises:
             UsageError: There is no such column.
         """
-        return results_rows(ordered(self.document["jobs"], sort))
+        return results_rows(sort_jobs(self.document["jobs"], sort))
 
 
 def results(run: str | os.PathLike[str]) -> Results:

@@ -54,6 +54,8 @@ def parse_axes(options: Iterable[str]) -> dict[str, tuple[str, ...]]:
                 hint="for example: --sweep lr=0.1,0.01",
             )
         if name in axes:
-            raise UsageError(f"--sweep {name}: is given twice", hint=f"once: {name}=A,B,C")
+            raise UsageError(
+                f"--sweep {name}: is given twice", hint=f"put all values into one: {name}=A,B,C"
+            )
         axes[name] = tuple(value.strip() for value in values.split(","))
     return axes

@@ -28,7 +28,7 @@ def hosts() -> None:
 @shared.output_option
 def list_hosts(inventory: str | None, output: str) -> None:
     """List hosts and groups."""
-    from mlcube_remote.ui.hosts import hosts_document, hosts_text  # noqa: PLC0415 - slow to import
+    from mlcube_remote.ui.tables.hosts import hosts_document, hosts_text  # noqa: PLC0415 - slow to import
 
     found = app.inventory.open_inventory(inventory)
     print_value(found, output, document=hosts_document, text=hosts_text)
@@ -40,7 +40,7 @@ def list_hosts(inventory: str | None, output: str) -> None:
 @shared.output_option
 def show_hosts(named: tuple[str, ...], inventory: str | None, output: str) -> None:
     """Show the settings of hosts: from the inventory, and from ~/.ssh/config."""
-    from mlcube_remote.ui.hosts import host_document, host_text  # noqa: PLC0415 - slow to import
+    from mlcube_remote.ui.tables.hosts import host_document, host_text  # noqa: PLC0415 - slow to import
 
     print_value(
         app.inventory.resolve_hosts(HostOptions(names=named, inventory=inventory)),
@@ -64,10 +64,10 @@ def check_hosts(
     output: str,
 ) -> int:
     """Check that runs would work: login, host key, rsync, engine, permission, disk."""
-    from mlcube_remote.ui.hosts import checkup_document, checkup_text  # noqa: PLC0415 - slow
+    from mlcube_remote.ui.tables.hosts import checks_document, checks_text  # noqa: PLC0415 - slow
 
     checks = app.host_queries.check_hosts(_choose(named, hosts, credentials), platform)
-    print_value(checks, output, document=checkup_document, text=checkup_text)
+    print_value(checks, output, document=checks_document, text=checks_text)
     return max((check.exit_code for check in checks), default=0)
 
 
@@ -80,10 +80,10 @@ def top_hosts(
     named: tuple[str, ...], hosts: HostOptions, credentials: CredentialPrompts, output: str
 ) -> int:
     """Show the usage of hosts: load, memory, disk, GPUs and who uses them."""
-    from mlcube_remote.ui.top import top_document, top_text  # noqa: PLC0415 - slow to import
+    from mlcube_remote.ui.tables.usage import usage_document, usage_text  # noqa: PLC0415 - slow to import
 
     usage = app.host_queries.read_usage(_choose(named, hosts, credentials))
-    print_value(usage, output, document=top_document, text=top_text)
+    print_value(usage, output, document=usage_document, text=usage_text)
     return worst_exit_code(host.error for host in usage)
 
 

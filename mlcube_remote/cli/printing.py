@@ -26,7 +26,7 @@ def print_value(
         text: Makes the text.
     """
     if output == "json":
-        from mlcube_remote.ui.document import dump  # noqa: PLC0415 - slow, only for JSON
+        from mlcube_remote.ui.files.json_output import dump  # noqa: PLC0415 - slow, only for JSON
 
         dump(document(value), sys.stdout)
     else:

@@ -20,7 +20,7 @@ from mlcube_remote.cli.printing import print_value, print_warning, worst_exit_co
 @shared.output_option
 def ps(everything: bool, hosts: HostOptions, credentials: CredentialPrompts, output: str) -> int:
     """List the jobs on all hosts, whichever client started them."""
-    from mlcube_remote.ui.jobs import jobs_document, jobs_text  # noqa: PLC0415 - slow to import
+    from mlcube_remote.ui.tables.jobs import jobs_document, jobs_text  # noqa: PLC0415 - slow to import
 
     chosen = app.hosts.choose_hosts(hosts, credentials, print_warning, needs_host=True)
     answers = app.hosts.list_jobs(chosen, everything=everything)
@@ -44,12 +44,12 @@ def clean(
     older_than: float, dry_run: bool, hosts: HostOptions, credentials: CredentialPrompts
 ) -> int:
     """Remove the logs and records of ended jobs; outputs stay."""
-    from mlcube_remote.ui.jobs import cleaned_text  # noqa: PLC0415 - slow to import
+    from mlcube_remote.ui.tables.jobs import removed_jobs_text  # noqa: PLC0415 - slow to import
 
     chosen = app.hosts.choose_hosts(hosts, credentials, print_warning, needs_host=True)
     done = app.host_queries.clean_jobs(chosen, older_than=older_than, dry_run=dry_run)
     removed = {each.host: each.removed for each in done if each.removed}
-    click.echo(cleaned_text(removed, dry_run=dry_run))
+    click.echo(removed_jobs_text(removed, dry_run=dry_run))
     for each in done:
         if each.error is not None:
             click.echo(f"error: {each.error}", err=True)

@@ -58,7 +58,7 @@ def rerun(
 
 def _print_skipped(choice: RerunChoice) -> None:
     """Print which jobs are not run again, and what the user can do."""
-    from mlcube_remote.ui.nextsteps import listed  # noqa: PLC0415 - slow to import
+    from mlcube_remote.ui.tables.next_steps import shorten_names  # noqa: PLC0415 - slow to import
 
     selection = choice.selection
     for name in selection.possibly_running:
@@ -67,7 +67,7 @@ def _print_skipped(choice: RerunChoice) -> None:
         click.echo(f"  follow it:  mlcube-remote attach {choice.run_id}", err=True)
         click.echo("  if its host is gone for good:  the same command with --gone=HOST", err=True)
     if selection.unassigned:
-        names = listed(selection.unassigned)
+        names = shorten_names(selection.unassigned)
         click.echo(f"not started again: {names}, still queued by another client", err=True)
         click.echo(
             f"  if that client is gone:  the command of the run, with --run-id={choice.run_id}",

@@ -27,10 +27,10 @@ def show(run_text: str, output: str | None, sort: str | None) -> None:
 
     RUN is a run's id, or enough of its start or end, or the path of its results.
     """
-    from mlcube_remote.ui.results import ordered, results_csv, results_text  # noqa: PLC0415 - slow
+    from mlcube_remote.ui.tables.results import results_csv, results_text, sort_jobs  # noqa: PLC0415 - slow
 
     index = app.results.find_results(run_text, print_warning)
-    jobs = ordered(index["jobs"], sort)
+    jobs = sort_jobs(index["jobs"], sort)
     if output == "csv":
         click.echo(results_csv(jobs), nl=False)
     else:

@@ -143,13 +143,13 @@ def _show_jobs(display: Display) -> Observe:
 
 def _print_dry_run(options: RunOptions, display: Display) -> int:
     """Print what the options would run, and return the exit code."""
-    from mlcube_remote.ui import document  # noqa: PLC0415 - slow to import
-    from mlcube_remote.ui.dryrun import dry_run_document, dry_run_text  # noqa: PLC0415
+    from mlcube_remote.ui.files import json_output  # noqa: PLC0415 - slow to import
+    from mlcube_remote.ui.tables.dry_run import dry_run_document, dry_run_text  # noqa: PLC0415
 
     request, _ = app.request.make_request(options)
     tasks, notes = app.dry_run.dry_run(request)
     if display.as_json:
-        document.dump(dry_run_document(tasks), sys.stdout)
+        json_output.dump(dry_run_document(tasks), sys.stdout)
         for host, lines in notes.items():
             for line in lines:
                 click.echo(f"{host}: {line}", err=True)
