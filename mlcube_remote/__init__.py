@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run MLCube tasks on machines reached over SSH.
 
-What the command line does, as functions; docs/api.md shows how. Nothing is imported before it is
-used.
+The functions do what the command line does; docs/api.md shows how. A function's module is imported
+when the function is first used.
 """
 
 from __future__ import annotations
@@ -10,15 +10,32 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mlcube_remote._version import __version__
+from mlcube_remote._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from mlcube_remote.api.following import attach, logs, pull, status, stop
-    from mlcube_remote.api.hosts import check, clean, hosts, ps, top
-    from mlcube_remote.api.results import Results, RunFailedError, RunResult, results
-    from mlcube_remote.api.runs import configure, describe, rerun, run
-    from mlcube_remote.errors import MLCubeRemoteError
-    from mlcube_remote.events.outcome import JobOutcome, PulledOutput, Status, TaskOutcome
+    from mlcube_remote.api.following import attach as attach
+    from mlcube_remote.api.following import logs as logs
+    from mlcube_remote.api.following import pull as pull
+    from mlcube_remote.api.following import status as status
+    from mlcube_remote.api.following import stop as stop
+    from mlcube_remote.api.hosts import check as check
+    from mlcube_remote.api.hosts import clean as clean
+    from mlcube_remote.api.hosts import hosts as hosts
+    from mlcube_remote.api.hosts import ps as ps
+    from mlcube_remote.api.hosts import top as top
+    from mlcube_remote.api.results import Results as Results
+    from mlcube_remote.api.results import RunFailedError as RunFailedError
+    from mlcube_remote.api.results import RunResult as RunResult
+    from mlcube_remote.api.results import results as results
+    from mlcube_remote.api.runs import configure as configure
+    from mlcube_remote.api.runs import describe as describe
+    from mlcube_remote.api.runs import rerun as rerun
+    from mlcube_remote.api.runs import run as run
+    from mlcube_remote.errors import MLCubeRemoteError as MLCubeRemoteError
+    from mlcube_remote.events.outcome import JobOutcome as JobOutcome
+    from mlcube_remote.events.outcome import PulledOutput as PulledOutput
+    from mlcube_remote.events.outcome import Status as Status
+    from mlcube_remote.events.outcome import TaskOutcome as TaskOutcome
 
 _HOMES = {
     "mlcube_remote.api.following": ("attach", "logs", "pull", "status", "stop"),
@@ -29,38 +46,14 @@ _HOMES = {
     "mlcube_remote.errors": ("MLCubeRemoteError",),
 }
 
-__all__ = [
-    "JobOutcome",
-    "MLCubeRemoteError",
-    "PulledOutput",
-    "Results",
-    "RunFailedError",
-    "RunResult",
-    "Status",
-    "TaskOutcome",
-    "__version__",
-    "attach",
-    "check",
-    "clean",
-    "configure",
-    "describe",
-    "get_runner_class",
-    "hosts",
-    "logs",
-    "ps",
-    "pull",
-    "rerun",
-    "results",
-    "run",
-    "status",
-    "stop",
-    "top",
+__all__ = [  # noqa: PLE0604 - names
+    *sorted(["__version__", "get_runner_class", *(n for names in _HOMES.values() for n in names)])
 ]
 
 
 def get_runner_class() -> type[Any]:
-    """Return the runner that MLCube's own command looks for in packages called ``mlcube_…``."""
-    from mlcube_remote.runner import RemoteRunner  # noqa: PLC0415 - only for mlcube, which has mlcube
+    """Return the runner for ``mlcube``, which calls this in all packages named ``mlcube_…``."""
+    from mlcube_remote.runner import RemoteRunner  # noqa: PLC0415 - needs mlcube
 
     return RemoteRunner
 

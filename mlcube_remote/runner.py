@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hosts behind MLCube's own command: ``mlcube run --platform=remote --host=gpu01 --task=train``.
+"""The runner for MLCube's own command: ``mlcube run --platform=remote --host=gpu01 --task=train``.
 
-``mlcube`` asks each package that is called ``mlcube_…`` for its ``get_runner_class``; what it gets
-from us is the class below. It needs the extra ``mlcube-remote[mlcube]``; nothing else imports it.
+``mlcube`` calls ``get_runner_class`` in each package named ``mlcube_…``, and gets the class below.
+It needs the extra ``mlcube-remote[mlcube]``; no other module imports it.
 
-What was typed after ``mlcube run`` is taken from the command line once more, because much is lost
-on the way through ``mlcube``: it drops ``--gpus`` and its like for runners it does not know, fills
-paths of this machine into the cube, and hands over one task at a time.
+The runner reads the command line of ``mlcube`` again instead of what ``mlcube`` passes: that has no
+``--gpus`` and similar options for unknown runners, has paths of this machine in the cube, and is
+one task at a time. The user types options of mlcube-remote there, so that its command line parses
+them.
 """
 
 from __future__ import annotations
@@ -35,47 +36,47 @@ _SHARED_OPTIONS = (
 
 
 class Config(RunnerConfig):  # type: ignore[misc] # mlcube has no types
-    """What ``mlcube`` writes into ``~/mlcube.yaml`` for the platform ``remote``."""
+    """The settings that ``mlcube`` writes to ``~/mlcube.yaml`` for the platform ``remote``."""
 
     DEFAULT = OmegaConf.create({"runner": REMOTE, "host": None})
 
 
 class RemoteRunner(Runner):  # type: ignore[misc] # mlcube has no types
-    """Turns what ``mlcube`` was asked for into a command of ours, and carries that out."""
+    """Runs a command of ``mlcube`` as a command of mlcube-remote."""
 
     CONFIG = Config
 
     def configure(self) -> None:
-        """Send the cube to its hosts and make its image ready there."""
+        """Upload the cube to its hosts, and pull or build its image."""
         context = _context("configure")
         self._execute(context, ["configure", *self._arguments(context)])
 
     def run(self) -> None:
-        """Run all tasks that were asked for when the first one comes up, as one run of ours."""
+        """Run all tasks of the command as one run, when ``mlcube`` passes the first of them."""
         context = _context("run")
-        asked = context.params.get("task") or self.task
-        if self.task == asked.split(",")[0]:
-            self._execute(context, ["run", f"--task={asked}", *self._arguments(context)])
+        tasks = context.params.get("task") or self.task
+        if self.task == tasks.split(",")[0]:
+            self._execute(context, ["run", f"--task={tasks}", *self._arguments(context)])
 
     def _arguments(self, context: click.Context) -> Iterator[str]:
         for name in _SHARED_OPTIONS:
             if context.params.get(name) is not None:
                 yield f"--{name}={context.params[name]}"
         typed = [*(f"-P{text}" for text in context.params.get("p") or ()), *context.args]
-        # -Prunner.host=… says where to run: it is no setting of the platform there.
-        where = tuple(f"-Prunner.{key}=" for key in REMOTE_KEYS)
-        if any(text.startswith(where) for text in typed):
-            wanted = {key: self.mlcube.runner.get(key) for key in REMOTE_KEYS}
+        # -Prunner.host=… names the host, and is not a setting of the platform on it.
+        remote_settings = tuple(f"-Prunner.{key}=" for key in REMOTE_KEYS)
+        if any(text.startswith(remote_settings) for text in typed):
+            options = {key: self.mlcube.runner.get(key) for key in REMOTE_KEYS}
         else:
-            # The name is enough: what the file says of it is read, and checked, once more.
-            wanted = {"platform": context.params["platform"]}
-        yield from (f"--{option}={value}" for option, value in wanted.items() if value)
-        yield from (text for text in typed if not text.startswith(where))
+            # The name is enough: its settings in the file are read and checked again.
+            options = {"platform": context.params["platform"]}
+        yield from (f"--{option}={value}" for option, value in options.items() if value)
+        yield from (text for text in typed if not text.startswith(remote_settings))
 
     @staticmethod
     def _execute(context: click.Context, arguments: list[str]) -> None:
         if code := execute(arguments):
-            # By click's own way out: of MLCube's errors its command prints a traceback.
+            # For an exception of MLCube, its command would print a traceback.
             context.exit(code)
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the command line does, as functions; ``from mlcube_remote import run, attach, …``.
+"""The Python API: what the command line does, as functions.
 
-No function asks for anything, or prints anything but warnings; what happens is told to
-``on_event``. How jobs ended is a value; an exception means that nothing could be tried at all.
+Programs import them from ``mlcube_remote``. A function never asks the user, and prints nothing but
+warnings; it passes events to ``on_event``. It returns the outcomes of jobs, and raises an exception
+only if it could not start to work.
 """

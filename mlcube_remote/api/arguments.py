@@ -4,41 +4,66 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from mlcube_remote.app.options import Credentials, CubeOptions, HostOptions
+import attrs
+
+from mlcube_remote.app.options import (
+    DEFAULT_PARALLEL,
+    DEFAULT_RETRIES,
+    ContainerOptions,
+    Credentials,
+    CubeOptions,
+    HostOptions,
+    StartOptions,
+    SweepOptions,
+)
+from mlcube_remote.app.parse import split_names
+from mlcube_remote.commands.model import Options
 from mlcube_remote.errors import UsageError
 from mlcube_remote.secret import Secret
 
 Names = str | Iterable[str]
 """One name, several with commas between, or an iterable of them."""
 
+PathName = str | os.PathLike[str]
 
-def hosts(names: Names, inventory: str | os.PathLike[str] | None, where: Names = ()) -> HostOptions:
-    """Return which hosts, from which inventory."""
-    return HostOptions(
-        names=several(names),
-        where=several(where),
-        inventory=None if inventory is None else os.fspath(inventory),
+
+@attrs.frozen(kw_only=True)
+class Access:
+    """Which hosts a call works on, and how it logs in to them."""
+
+    hosts: HostOptions
+    secrets: Credentials
+
+    def credentials(self) -> Credentials:
+        """Return the secrets for the login; the user is not asked."""
+        return self.secrets
+
+
+def access(
+    hosts: Names,
+    inventory: PathName | None,
+    password: str | None,
+    passphrase: str | None,
+    *,
+    where: Names = (),
+) -> Access:
+    """Return the access that the arguments of a call describe."""
+    return Access(
+        hosts=HostOptions(names=to_tuple(hosts), where=to_tuple(where), inventory=_path(inventory)),
+        secrets=Credentials(
+            password=None if password is None else Secret(password),
+            passphrase=None if passphrase is None else Secret(passphrase),
+        ),
     )
-
-
-def credentials(password: str | None, passphrase: str | None) -> Callable[[], Credentials]:
-    """Return the credentials of the call; nobody is asked."""
-    typed = Credentials(
-        password=None if password is None else Secret(password),
-        passphrase=None if passphrase is None else Secret(passphrase),
-    )
-    return lambda: typed
 
 
 def cube(
-    path: str | os.PathLike[str],
-    overrides: Mapping[str, str] | None,
-    workspace: str | os.PathLike[str] | None = None,
+    path: PathName, overrides: Mapping[str, str] | None, workspace: PathName | None = None
 ) -> CubeOptions:
-    """Return which cube.
+    """Return the options that name a cube.
 
     Raises:
         UsageError: The path does not exist.
@@ -47,35 +72,91 @@ def cube(
         raise UsageError(f"{os.fspath(path)}: no such cube")
     return CubeOptions(
         path=os.fspath(path),
-        overrides=pairs(overrides),
-        workspace=None if workspace is None else os.fspath(workspace),
+        overrides=tuple(f"{name}={value}" for name, value in (overrides or {}).items()),
+        workspace=_path(workspace),
     )
 
 
-def sweep_axes(sweep: Mapping[str, Iterable[object]] | None) -> tuple[str, ...]:
-    """Return the axes of a sweep as the record of a run has them: ``NAME=VALUE,VALUE``.
+def container(
+    platform: str | None,
+    network: str | None,
+    gpus: str | int | None,
+    memory: str | None,
+    cpu: str | None,
+    *,
+    trust_cube: bool,
+) -> ContainerOptions:
+    """Return the options of containers."""
+    return ContainerOptions(
+        platform=platform,
+        engine=Options(
+            network=network, gpus=None if gpus is None else str(gpus), memory=memory, cpu=cpu
+        ),
+        trust_cube=trust_cube,
+    )
+
+
+def sweep(
+    axes: Mapping[str, Iterable[object]] | None,
+    file: PathName | None,
+    shard: str | None,
+    retries: int | None,
+) -> SweepOptions:
+    """Return the options of a sweep.
 
     Raises:
         UsageError: A value contains a comma.
     """
-    axes = []
-    for name, values in (sweep or {}).items():
-        # A text is one value, not a sequence of letters.
-        texts = [values] if isinstance(values, str) else [str(value) for value in values]
-        if with_comma := [text for text in texts if "," in text]:
-            raise UsageError(
-                f"sweep: {name}: a value with a comma: {with_comma[0]!r}",
-                hint="put such values into a sweep_file",
-            )
-        axes.append(f"{name}={','.join(texts)}")
-    return tuple(axes)
+    return SweepOptions(
+        axes={name: _axis(name, values) for name, values in (axes or {}).items()},
+        file=_path(file),
+        shard=shard,
+        retries=DEFAULT_RETRIES if retries is None else retries,
+    )
 
 
-def several(names: Names) -> tuple[str, ...]:
+def _axis(name: str, values: Iterable[object]) -> tuple[str, ...]:
+    # A text is one value, not a sequence of letters.
+    items = [values] if isinstance(values, str) else values
+    texts = tuple(str(value).strip() for value in items)
+    if with_comma := [text for text in texts if "," in text]:
+        # The record of a run separates values by commas.
+        raise UsageError(
+            f"sweep: {name}: a value with a comma: {with_comma[0]!r}",
+            hint="put such values into a sweep_file",
+        )
+    return texts
+
+
+def start(
+    *,
+    detach: bool = False,
+    wait: bool = False,
+    max_failures: int | None = None,
+    parallel: int | None = None,
+) -> StartOptions:
+    """Return the options that say how jobs start."""
+    return StartOptions(
+        detach=detach,
+        wait=wait,
+        max_failures=max_failures,
+        parallel=DEFAULT_PARALLEL if parallel is None else parallel,
+    )
+
+
+def task_names(tasks: Names) -> tuple[str, ...]:
+    """Return the names of tasks.
+
+    Raises:
+        UsageError: A task is named twice.
+    """
+    return split_names(to_tuple(tasks))
+
+
+def to_tuple(names: Names) -> tuple[str, ...]:
     """Return names as a tuple."""
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def pairs(values: Mapping[str, str] | None) -> tuple[str, ...]:
-    """Return ``NAME=VALUE`` for each item."""
-    return tuple(f"{name}={value}" for name, value in (values or {}).items())
+def _path(path: PathName | None) -> str | None:
+    return None if path is None else os.fspath(path)

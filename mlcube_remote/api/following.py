@@ -1,23 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Follow runs that this machine or another one has started."""
+"""Follow, pull and stop runs that this machine or another one has started."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING
 
-from mlcube_remote.api import arguments
-from mlcube_remote.api.arguments import Names
+from mlcube_remote import app
+from mlcube_remote.api.arguments import Access, Names, access, to_tuple
 from mlcube_remote.api.observer import OnEvent, to_callback, warn
 from mlcube_remote.api.results import RunResult
-from mlcube_remote.events.outcome import JobOutcome
+from mlcube_remote.app.options import DEFAULT_STOP_GRACE_S
 
 if TYPE_CHECKING:
     from mlcube_remote.app.follow import FoundRun
-    from mlcube_remote.dispatch.run_context import RunContext
-    from mlcube_remote.jobs.lookup import RecordedJob
 
 
 def attach(
@@ -44,11 +40,9 @@ def attach(
     Raises:
         MLCubeRemoteError: There is no such run.
     """
-    from mlcube_remote.app.follow import follow_run  # noqa: PLC0415 - imported when used
-    from mlcube_remote.dispatch.attach import AttachOptions  # noqa: PLC0415
-
-    found = _find(run, hosts, inventory, password, passphrase)
-    return RunResult.of(follow_run(found, AttachOptions(pulls=pulls), to_callback(on_event)))
+    found = _find(run, access(hosts, inventory, password, passphrase))
+    how = app.follow.AttachOptions(pulls=pulls)
+    return RunResult.of(app.follow.follow_run(found, how, to_callback(on_event)))
 
 
 def logs(
@@ -65,7 +59,7 @@ def logs(
 
     Args:
         run: Its id, or enough of its start or end.
-        on_event: Takes the events; :class:`~mlcube_remote.events.model.Output` is what tasks wrote.
+        on_event: Takes the events; output is :class:`~mlcube_remote.events.Output`.
         tail: Number of lines of each stream to start with; by default all.
         hosts: Only its jobs on these hosts.
         inventory: As for :func:`attach`.
@@ -75,12 +69,10 @@ def logs(
     Raises:
         MLCubeRemoteError: There is no such run.
     """
-    from mlcube_remote.app.follow import follow_run  # noqa: PLC0415 - imported when used
-    from mlcube_remote.dispatch.attach import AttachOptions  # noqa: PLC0415
-
-    found = _find(run, hosts, inventory, password, passphrase)
-    how = AttachOptions(tail=tail, pulls=False, ends=True)
-    return RunResult.of(follow_run(found, how, to_callback(on_event)))
+    found = _find(run, access(hosts, inventory, password, passphrase))
+    how = app.follow.AttachOptions(tail=tail, pulls=False, ends=True)
+    report = app.follow.follow_run(found, how, to_callback(on_event), is_recorded=False)
+    return RunResult.of(report)
 
 
 def status(
@@ -97,10 +89,8 @@ def status(
     Raises:
         MLCubeRemoteError: There is no such run.
     """
-    from mlcube_remote.dispatch.attach import status_job  # noqa: PLC0415
-
-    found = _find(run, hosts, inventory, password, passphrase)
-    return _on_each_job(found, status_job, on_event)
+    found = _find(run, access(hosts, inventory, password, passphrase))
+    return RunResult.of(app.follow.read_status(found, to_callback(on_event)))
 
 
 def pull(
@@ -127,17 +117,14 @@ def pull(
     Raises:
         MLCubeRemoteError: There is no such run.
     """
-    from mlcube_remote.dispatch.attach import pull_job  # noqa: PLC0415
-
-    found = _find(run, hosts, inventory, password, passphrase)
-    work = partial(pull_job, names=frozenset(arguments.several(outputs)))
-    return _on_each_job(found, work, on_event)
+    found = _find(run, access(hosts, inventory, password, passphrase))
+    return RunResult.of(app.follow.pull_run(found, to_tuple(outputs), to_callback(on_event)))
 
 
 def stop(
     run: str,
     *,
-    grace: float = 10.0,
+    grace: float = DEFAULT_STOP_GRACE_S,
     hosts: Names = (),
     inventory: str | os.PathLike[str] | None = None,
     password: str | None = None,
@@ -158,30 +145,9 @@ def stop(
     Raises:
         MLCubeRemoteError: There is no such run.
     """
-    from mlcube_remote.dispatch.attach import stop_job  # noqa: PLC0415
-
-    found = _find(run, hosts, inventory, password, passphrase)
-    return _on_each_job(found, partial(stop_job, grace=round(grace)), on_event)
+    found = _find(run, access(hosts, inventory, password, passphrase))
+    return RunResult.of(app.follow.stop_run(found, grace, to_callback(on_event)))
 
 
-def _find(
-    run: str,
-    hosts: Names,
-    inventory: str | os.PathLike[str] | None,
-    password: str | None,
-    passphrase: str | None,
-) -> FoundRun:
-    from mlcube_remote.app.follow import find_run  # noqa: PLC0415 - imported when used
-
-    access = arguments.credentials(password, passphrase)
-    return find_run(run, arguments.hosts(hosts, inventory), access, warn)
-
-
-def _on_each_job(
-    found: FoundRun,
-    work: Callable[[RecordedJob, RunContext], JobOutcome],
-    on_event: OnEvent | None,
-) -> RunResult:
-    from mlcube_remote.app.follow import on_each_job  # noqa: PLC0415 - imported when used
-
-    return RunResult.of(on_each_job(found, work, to_callback(on_event)))
+def _find(run: str, where: Access) -> FoundRun:
+    return app.follow.find_run(run, where.hosts, where.credentials, warn)

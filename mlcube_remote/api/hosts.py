@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from mlcube_remote.api import arguments
-from mlcube_remote.api.arguments import Names
+from mlcube_remote import app
+from mlcube_remote.api.arguments import Access, Names, access
 from mlcube_remote.api.observer import warn
+from mlcube_remote.app.options import DEFAULT_CLEAN_AGE_S
 from mlcube_remote.facts.check import HostCheck
 from mlcube_remote.facts.usage import HostUsage
 from mlcube_remote.inventory.model import Host
@@ -20,8 +21,6 @@ from mlcube_remote.jobs.query import HostJobs
 
 if TYPE_CHECKING:
     from mlcube_remote.app.hosts import ChosenHosts
-
-_WEEK = 7 * 86_400.0
 
 
 def hosts(
@@ -40,10 +39,9 @@ def hosts(
     Raises:
         MLCubeRemoteError: A mistake in the arguments or in the file.
     """
-    from mlcube_remote.app.hosts import open_inventory, select_hosts  # noqa: PLC0415
-
-    options = arguments.hosts(names, inventory, where)
-    return select_hosts(open_inventory(options.inventory), options.names, options.where)
+    options = access(names, inventory, None, None, where=where).hosts
+    found = app.inventory.open_inventory(options.inventory)
+    return app.inventory.select_hosts(found, options.names, options.where)
 
 
 def ps(
@@ -68,10 +66,8 @@ def ps(
     Raises:
         MLCubeRemoteError: A mistake in the arguments or in a file.
     """
-    from mlcube_remote.jobs.query import query_all  # noqa: PLC0415
-
-    chosen = _choose(hosts, where, inventory, password, passphrase)
-    return query_all(chosen.hosts, chosen.logins.connect, everything=everything)
+    chosen = _choose(access(hosts, inventory, password, passphrase, where=where))
+    return app.hosts.list_jobs(chosen, everything=everything)
 
 
 def check(
@@ -96,11 +92,8 @@ def check(
     Raises:
         MLCubeRemoteError: A mistake in the arguments or in a file.
     """
-    from mlcube_remote.cube import system  # noqa: PLC0415
-    from mlcube_remote.facts.check import check_all  # noqa: PLC0415
-
-    chosen = _choose(hosts, where, inventory, password, passphrase)
-    return check_all(chosen.hosts, chosen.logins.connect, platform=platform, system=system.load())
+    chosen = _choose(access(hosts, inventory, password, passphrase, where=where))
+    return app.host_queries.check_hosts(chosen, platform)
 
 
 def top(
@@ -123,16 +116,14 @@ def top(
     Raises:
         MLCubeRemoteError: A mistake in the arguments or in a file.
     """
-    from mlcube_remote.facts.usage import read_usage_of_all  # noqa: PLC0415
-
-    chosen = _choose(hosts, where, inventory, password, passphrase)
-    return read_usage_of_all(chosen.hosts, chosen.logins.connect)
+    chosen = _choose(access(hosts, inventory, password, passphrase, where=where))
+    return app.host_queries.read_usage(chosen)
 
 
 def clean(
     hosts: Names = (),
     *,
-    older_than: float = _WEEK,
+    older_than: float = DEFAULT_CLEAN_AGE_S,
     dry_run: bool = False,
     where: Names = (),
     inventory: str | os.PathLike[str] | None = None,
@@ -153,23 +144,9 @@ def clean(
     Raises:
         MLCubeRemoteError: A mistake in the arguments or in a file.
     """
-    from mlcube_remote.jobs.clean import clean_old  # noqa: PLC0415
-    from mlcube_remote.runs.store import Store  # noqa: PLC0415
-
-    chosen = _choose(hosts, where, inventory, password, passphrase)
-    return clean_old(
-        chosen.hosts, chosen.logins.connect, store=Store(), older_than=older_than, dry_run=dry_run
-    )
+    chosen = _choose(access(hosts, inventory, password, passphrase, where=where))
+    return app.host_queries.clean_jobs(chosen, older_than=older_than, dry_run=dry_run)
 
 
-def _choose(
-    hosts: Names,
-    where: Names,
-    inventory: str | os.PathLike[str] | None,
-    password: str | None,
-    passphrase: str | None,
-) -> ChosenHosts:
-    from mlcube_remote.app.hosts import choose_hosts  # noqa: PLC0415 - imported when used
-
-    options = arguments.hosts(hosts, inventory, where)
-    return choose_hosts(options, arguments.credentials(password, passphrase), warn)
+def _choose(where: Access) -> ChosenHosts:
+    return app.hosts.choose_hosts(where.hosts, where.credentials, warn)

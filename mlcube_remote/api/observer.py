@@ -1,21 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Report jobs to the program that called a function."""
+"""Pass events to the program that called a function."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import attrs
 
 from mlcube_remote.app.observer import Observe
 from mlcube_remote.events.model import Event
 from mlcube_remote.events.outcome import JobOutcome
-
-if TYPE_CHECKING:
-    from mlcube_remote.scheduling.fanout import OnInterrupt
+from mlcube_remote.scheduling.fanout import OnInterrupt
 
 OnEvent = Callable[[Event], None]
 """Takes one event at a time, from threads that are not the caller's."""
@@ -39,8 +36,6 @@ class CallbackObserver:
 
     def decide(self) -> OnInterrupt:
         """Return that an interrupt stops the jobs."""
-        from mlcube_remote.scheduling.fanout import OnInterrupt  # noqa: PLC0415 - rarely needed
-
         return OnInterrupt.STOP
 
     def finish(self, outcomes: Sequence[JobOutcome], seconds: float) -> None:

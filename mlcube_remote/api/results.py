@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What runs have come to."""
+"""Outcomes and results of runs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any
 
 import attrs
 
+from mlcube_remote import app
 from mlcube_remote.api.observer import warn
 from mlcube_remote.app.observer import RunReport
 from mlcube_remote.errors import MLCubeRemoteError
 from mlcube_remote.events.exit_codes import exit_code
 from mlcube_remote.events.outcome import JobOutcome, Status
-from mlcube_remote.ui.tables.results import Cell
+from mlcube_remote.ui.tables.results import Cell, results_rows, sort_jobs
 
 
 class RunFailedError(MLCubeRemoteError):
@@ -49,18 +50,18 @@ class RunResult:
         Raises:
             RunFailedError: Some jobs failed; the message says which, and why.
         """
-        well = {Status.SUCCEEDED, Status.RUNNING}
-        failed = [job for job in self.jobs if job.status not in well]
+        fine = {Status.SUCCEEDED, Status.RUNNING}
+        failed = [job for job in self.jobs if job.status not in fine]
         if not failed:
             return self
         from mlcube_remote.ui.errors import failure_reason  # noqa: PLC0415 - only for a failure
 
-        told = "; ".join(
+        reasons = "; ".join(
             f"{job.label}: {failure_reason(job) or job.status.value}" for job in failed[:8]
         )
         more = f" … ({len(failed)} in all)" if len(failed) > 8 else ""
         raise RunFailedError(
-            f"{len(failed)} of {len(self.jobs)} jobs did not succeed: {told}{more}",
+            f"{len(failed)} of {len(self.jobs)} jobs did not succeed: {reasons}{more}",
             hint=f"mlcube-remote rerun {self.run_id} --failed",
         )
 
@@ -81,8 +82,6 @@ class Results:
         Raises:
             UsageError: There is no such column.
         """
-        from mlcube_remote.ui.tables.results import results_rows, sort_jobs  # noqa: PLC0415
-
         return results_rows(sort_jobs(self.document["jobs"], sort))
 
 
@@ -95,6 +94,4 @@ def results(run: str | os.PathLike[str]) -> Results:
     Raises:
         MLCubeRemoteError: There is no such run, or its results cannot be read.
     """
-    from mlcube_remote.app.results import find_results  # noqa: PLC0415 - imported when used
-
-    return Results(document=find_results(os.fspath(run), warn))
+    return Results(document=app.results.find_results(os.fspath(run), warn))

@@ -6,18 +6,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 
+from mlcube_remote import app
 from mlcube_remote.api import arguments
 from mlcube_remote.api.arguments import Names
 from mlcube_remote.api.observer import OnEvent, to_callback, warn
 from mlcube_remote.api.results import RunResult
 from mlcube_remote.app.options import (
-    DEFAULT_PARALLEL,
-    DEFAULT_RECONNECT_TIMEOUT,
-    DEFAULT_RETRIES,
+    AskCredentials,
     ContainerOptions,
+    JobFilter,
     RunOptions,
-    StartOptions,
-    SweepOptions,
+    TaskOptions,
 )
 from mlcube_remote.cube.model import Cube
 
@@ -89,39 +88,24 @@ def run(
     Raises:
         MLCubeRemoteError: A mistake in the arguments or in a file; no host was touched.
     """
-    from mlcube_remote.app.run import run as run_jobs  # noqa: PLC0415 - imported when used
-
+    where = arguments.access(hosts, inventory, password, passphrase)
     options = RunOptions(
-        hosts=arguments.hosts(hosts, inventory),
+        hosts=where.hosts,
         cube=arguments.cube(mlcube, overrides, workspace),
-        tasks=arguments.several(tasks),
-        parameters=arguments.pairs(parameters),
-        container=ContainerOptions(
-            platform=platform,
-            network=network,
-            gpus=None if gpus is None else str(gpus),
-            memory=memory,
-            cpu=cpu,
-            trust_cube=trust_cube,
-            env=arguments.several(env),
+        tasks=TaskOptions(
+            names=arguments.task_names(tasks),
+            parameters=parameters or {},
+            env=arguments.to_tuple(env),
+            timeout=timeout,
         ),
-        sweep=SweepOptions(
-            axes=arguments.sweep_axes(sweep),
-            file=None if sweep_file is None else os.fspath(sweep_file),
-            shard=shard,
-            retries=DEFAULT_RETRIES if retries is None else retries,
-        ),
-        timeout=timeout,
+        container=arguments.container(platform, network, gpus, memory, cpu, trust_cube=trust_cube),
+        sweep=arguments.sweep(sweep, sweep_file, shard, retries),
         run_id=run_id,
-        start=StartOptions(
-            detach=detach,
-            wait=wait,
-            max_failures=max_failures,
-            parallel=DEFAULT_PARALLEL if parallel is None else parallel,
+        start=arguments.start(
+            detach=detach, wait=wait, max_failures=max_failures, parallel=parallel
         ),
     )
-    access = arguments.credentials(password, passphrase)
-    return RunResult.of(run_jobs(options, access, to_callback(on_event), warn))
+    return _run(options, where.credentials, on_event)
 
 
 def rerun(
@@ -159,27 +143,15 @@ def rerun(
     Raises:
         MLCubeRemoteError: This machine did not start the run, or its cube or hosts have changed.
     """
-    from mlcube_remote.app.rerun import choose_jobs  # noqa: PLC0415 - imported when used
-    from mlcube_remote.app.run import run as run_jobs  # noqa: PLC0415
-
-    choice = choose_jobs(
-        run,
-        failed=failed,
-        hosts=arguments.several(hosts),
-        gone=arguments.several(gone),
-        warn=warn,
-    )
+    which = JobFilter(failed=failed, hosts=arguments.to_tuple(hosts), gone=arguments.to_tuple(gone))
+    choice = app.rerun.choose_jobs(run, which, warn)
     if not choice.selection.attempts:
         return RunResult(run_id=choice.run_id, jobs=())
-    start = StartOptions(
-        wait=wait,
-        max_failures=max_failures,
-        parallel=DEFAULT_PARALLEL if parallel is None else parallel,
-    )
-    options = choice.options(start, reconnect_timeout=DEFAULT_RECONNECT_TIMEOUT, retries=retries)
-    access = arguments.credentials(password, passphrase)
+    start = arguments.start(wait=wait, max_failures=max_failures, parallel=parallel)
+    options = choice.options(start, retries=retries)
+    where = arguments.access((), None, password, passphrase)
     with choice.in_recorded_folder():
-        return RunResult.of(run_jobs(options, access, to_callback(on_event), warn))
+        return _run(options, where.credentials, on_event)
 
 
 def configure(
@@ -198,16 +170,14 @@ def configure(
     Raises:
         MLCubeRemoteError: A mistake in the arguments or in a file; no host was touched.
     """
-    from mlcube_remote.app.run import run as run_jobs  # noqa: PLC0415 - imported when used
-
+    where = arguments.access(hosts, inventory, password, passphrase)
     options = RunOptions(
-        hosts=arguments.hosts(hosts, inventory),
+        hosts=where.hosts,
         cube=arguments.cube(mlcube, overrides),
         container=ContainerOptions(platform=platform),
         configure_only=True,
     )
-    access = arguments.credentials(password, passphrase)
-    return RunResult.of(run_jobs(options, access, to_callback(on_event), warn))
+    return _run(options, where.credentials, on_event)
 
 
 def describe(
@@ -226,7 +196,8 @@ def describe(
     Raises:
         CubeError: ``mlcube.yaml`` is missing, or is wrong.
     """
-    from mlcube_remote.cube.load import load  # noqa: PLC0415 - imports omegaconf
+    return app.request.load_cube(arguments.cube(mlcube, overrides, workspace))
 
-    which = arguments.cube(mlcube, overrides, workspace)
-    return load(which.path, overrides=which.overrides, workspace=which.workspace)
+
+def _run(options: RunOptions, credentials: AskCredentials, on_event: OnEvent | None) -> RunResult:
+    return RunResult.of(app.run.run(options, credentials, to_callback(on_event), warn))

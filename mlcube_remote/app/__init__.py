@@ -1,2 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a command does: the use cases below the command line, the Python API and the runner."""
+"""What a command does: the use cases below the command line, the Python API and the runner.
+
+A module is imported when it is first used, as in ``app.run.run()``: most of the package is below
+it, and ``--help`` must not wait for that.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlcube_remote.app import dry_run as dry_run
+    from mlcube_remote.app import follow as follow
+    from mlcube_remote.app import host_queries as host_queries
+    from mlcube_remote.app import hosts as hosts
+    from mlcube_remote.app import inventory as inventory
+    from mlcube_remote.app import request as request
+    from mlcube_remote.app import rerun as rerun
+    from mlcube_remote.app import results as results
+    from mlcube_remote.app import run as run
+else:
+
+    def __getattr__(name: str) -> object:
+        module = f"{__name__}.{name}"
+        try:
+            return import_module(module)
+        except ModuleNotFoundError as problem:
+            if problem.name != module:
+                raise
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from problem

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What would be done, without a login: the commands of every host and task."""
+"""``--dry-run``: plan the commands of every host and task, without a login."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ from mlcube_remote.platforms import CONTAINER_ENGINES
 
 
 def dry_run(request: RunRequest) -> tuple[tuple[PlannedTask, ...], dict[str, tuple[str, ...]]]:
-    """Plan a request and say what it comes to.
+    """Plan a request, and return the commands that it would run.
 
     Returns:
-        One entry per host and task, in order (one per host where only images are made ready), and
-        notes per host: what would be sent, warnings, and why the request would be refused, though
-        its commands are known.
+        One entry per host and task, in order (one per host if only images are prepared), and notes
+        per host: uploads, warnings, and the reason why a run would refuse the request.
 
     Raises:
-        PlanError: Something does not fit together, or an input of this machine is missing: without
-            it neither what is sent is known, nor whether it is a file.
-        CubeError: mlcube.yaml asks for something that cannot be honoured.
+        PlanError: Something does not fit together, or an input on this machine is missing: then
+            neither the upload nor the input's type is known.
+        CubeError: mlcube.yaml asks for something that cannot be done.
     """
     planned: list[PlannedTask] = []
     notes: dict[str, tuple[str, ...]] = {}
@@ -46,7 +45,7 @@ def dry_run(request: RunRequest) -> tuple[tuple[PlannedTask, ...], dict[str, tup
         commands = [plan.image] if request.configure_only else [t.commands for t in plan.tasks]
         warnings = [warning for each in commands for warning in each.warnings]
         host = plan.spec.host.name
-        if host not in transfers:  # jobs of one host share what is sent
+        if host not in transfers:  # the jobs of one host share their uploads
             transfers[host] = _transfers(plan)
         notes[plan.spec.label] = (*transfers[host], *_assumptions(plan), *warnings, *refusal)
     return tuple(planned), notes
@@ -84,18 +83,18 @@ def _refusal(request: RunRequest, jobs: tuple[JobSpec, ...]) -> tuple[str, ...]:
 
 
 def _assumptions(plan: JobPlan) -> tuple[str, ...]:
-    """Return what is shown although only the host can tell."""
+    """Return notes on what the plan assumes, and only the host can confirm."""
     inputs = {} if plan.spec.request.configure_only else plan.assumed_kinds
     words = {"d": "directory", "f": "file"}
     notes = [
-        f"{path} is shown as a {words[kind]}: whether it is one is asked of the host"
+        f"{path} is assumed to be a {words[kind]}; a run asks the host"
         for path, kind in inputs.items()
     ]
     if plan.host_recipe:
-        instead = "pulled" if plan.spec.platform in CONTAINER_ENGINES else "not made"
+        instead = "pulled" if plan.spec.platform in CONTAINER_ENGINES else "not built"
         notes.append(
-            f"the image is shown as built from {plan.host_recipe}: it is {instead} where the host "
-            "lacks that"
+            f"the image is assumed to be built from {plan.host_recipe}; if the host does not have "
+            f"that file, the image is {instead}"
         )
     return tuple(notes)
 
@@ -104,6 +103,6 @@ def _transfers(plan: JobPlan) -> tuple[str, ...]:
     if plan.spec.host.is_local:
         return ()
     return tuple(
-        f"sync {tree.local} to {tree.remote} ({upload_size(tree)} at the most)"
+        f"sync {tree.local} to {tree.remote} (at most {upload_size(tree)})"
         for tree in upload_trees(plan.spec.request.cube, uploads(plan), plan.paths)
     )

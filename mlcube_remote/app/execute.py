@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Work on the jobs of a run while an observer follows: the frame of every command with jobs."""
+"""What every command that works on jobs has in common: events, records and interrupts."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import attrs
 
 from mlcube_remote.app.observer import Observe, Observer
-from mlcube_remote.app.options import DEFAULT_RECONNECT_TIMEOUT, StartOptions
+from mlcube_remote.app.options import DEFAULT_PARALLEL, DEFAULT_RECONNECT_TIMEOUT_S, StartOptions
 from mlcube_remote.dispatch.connections import Connect
 from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.events.model import Event, EventSink
@@ -19,10 +20,7 @@ from mlcube_remote.events.outcome import JobOutcome
 from mlcube_remote.jobs.results_index import ResultsIndexer
 from mlcube_remote.runs.store import Store
 from mlcube_remote.scheduling.failure_limit import FailureLimit
-from mlcube_remote.scheduling.fanout import Decide
-
-Work = Callable[[RunContext, Decide], tuple[JobOutcome, ...]]
-"""Works on all jobs, given what they share and what an interrupt does."""
+from mlcube_remote.scheduling.fanout import OnInterrupt, run_all
 
 
 @attrs.frozen(kw_only=True)
@@ -40,18 +38,36 @@ class Execution:
     shares_hosts: bool = False
     """Whether a host has several jobs, so that connections are kept for the next one."""
     start: StartOptions = StartOptions()
-    reconnect_timeout: float = DEFAULT_RECONNECT_TIMEOUT
+    reconnect_timeout: float = DEFAULT_RECONNECT_TIMEOUT_S
 
 
-def execute(execution: Execution, work: Work, observe: Observe) -> tuple[JobOutcome, ...]:
-    """Do the work, report its events, and return the outcome of each job."""
+@attrs.frozen(kw_only=True)
+class ActiveRun:
+    """A run whose events are observed."""
+
+    context: RunContext
+    """What its jobs share."""
+    observer: Observer
+
+    def decide(self) -> OnInterrupt:
+        """Return what an interrupt does to running jobs."""
+        return self.observer.decide()
+
+    def finish(self, outcomes: Sequence[JobOutcome]) -> None:
+        """Report that all jobs have ended."""
+        self.observer.finish(outcomes, time.monotonic() - self.context.began)
+
+
+@contextlib.contextmanager
+def open_run(execution: Execution, observe: Observe) -> Iterator[ActiveRun]:
+    """Provide the context of a run's jobs, and report their events, during the block."""
     with contextlib.ExitStack() as stack:
         observer = stack.enter_context(observe(execution.run_id, execution.jobs))
         sinks: list[EventSink] = [observer.handle]
         if execution.store is not None and execution.results is not None:
             index = _index_results(execution.run_id, execution.store, execution.results, observer)
             sinks.append(stack.enter_context(index))
-        run = RunContext(
+        context = RunContext(
             connect=execution.connect,
             sink=lambda event: _emit(sinks, event),
             store=execution.store,
@@ -60,12 +76,22 @@ def execute(execution: Execution, work: Work, observe: Observe) -> tuple[JobOutc
             keeps=execution.shares_hosts,
             reconnect_timeout=execution.reconnect_timeout,
         )
-        stack.callback(run.connections.close)
-        if most := execution.start.max_failures:
-            sinks.append(FailureLimit(run=run, most=most, jobs=len(execution.jobs)).handle)
-        outcomes = work(run, observer.decide)
-        observer.finish(outcomes, time.monotonic() - run.began)
-        return outcomes
+        stack.callback(context.connections.close)
+        if limit := execution.start.max_failures:
+            jobs = len(execution.jobs)
+            sinks.append(FailureLimit(run=context, most=limit, jobs=jobs).handle)
+        yield ActiveRun(context=context, observer=observer)
+
+
+def run_each(
+    work: Iterable[Callable[[RunContext], JobOutcome]],
+    active: ActiveRun,
+    *,
+    parallel: int = DEFAULT_PARALLEL,
+) -> tuple[JobOutcome, ...]:
+    """Do the work on each job, several at the same time, and return the outcomes in order."""
+    pieces = [partial(piece, active.context) for piece in work]
+    return run_all(pieces, active.context, parallel=parallel, decide=active.decide)
 
 
 def _emit(sinks: Sequence[EventSink], event: Event) -> None:

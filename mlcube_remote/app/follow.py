@@ -3,22 +3,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
 import attrs
 
-from mlcube_remote.app.execute import Execution, execute
-from mlcube_remote.app.hosts import Logins, known_hosts, open_inventory, select_hosts
+from mlcube_remote.app.execute import Execution, open_run, run_each
+from mlcube_remote.app.hosts import known_hosts
+from mlcube_remote.app.inventory import open_inventory, select_hosts
+from mlcube_remote.app.logins import Logins
 from mlcube_remote.app.observer import Observe, RunReport, Warn
 from mlcube_remote.app.options import (
-    DEFAULT_PARALLEL,
-    DEFAULT_RECONNECT_TIMEOUT,
-    Credentials,
+    DEFAULT_RECONNECT_TIMEOUT_S,
+    AskCredentials,
     HostOptions,
 )
-from mlcube_remote.dispatch.attach import AttachOptions, attach_job
+from mlcube_remote.dispatch.attach import AttachOptions as AttachOptions  # noqa: PLC0414 - exported
+from mlcube_remote.dispatch.attach import attach_job, pull_job, status_job, stop_job
 from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.errors import UsageError
 from mlcube_remote.events.outcome import JobOutcome
@@ -33,7 +35,6 @@ from mlcube_remote.jobs.lookup import (
 )
 from mlcube_remote.jobs.query import query_all
 from mlcube_remote.runs.store import Store
-from mlcube_remote.scheduling.fanout import Decide, run_all
 
 
 @attrs.frozen(kw_only=True)
@@ -49,15 +50,13 @@ class FoundRun:
         return sum(job.is_seen for job in self.run.jobs)
 
 
-def find_run(
-    text: str, hosts: HostOptions, credentials: Callable[[], Credentials], warn: Warn
-) -> FoundRun:
+def find_run(text: str, hosts: HostOptions, credentials: AskCredentials, warn: Warn) -> FoundRun:
     """Find the run that ``text`` means: in this machine's records, or else on the hosts.
 
     Args:
         text: A run's id, or enough of its start or end.
         hosts: Only jobs on these hosts, if any are named.
-        credentials: Returns what the user types to log in; called once.
+        credentials: Returns the secrets for the login; called once.
         warn: Shows warnings about records.
 
     Raises:
@@ -91,7 +90,7 @@ def on_each_job(
     observe: Observe,
     *,
     is_recorded: bool = True,
-    reconnect_timeout: float = DEFAULT_RECONNECT_TIMEOUT,
+    reconnect_timeout: float = DEFAULT_RECONNECT_TIMEOUT_S,
 ) -> RunReport:
     """Do something with each job of a run, and return the outcomes.
 
@@ -112,12 +111,10 @@ def on_each_job(
         shares_hosts=run.shares_hosts,
         reconnect_timeout=reconnect_timeout,
     )
-
-    def work_on_all(context: RunContext, decide: Decide) -> tuple[JobOutcome, ...]:
-        pieces = [partial(work, job, context) for job in run.jobs]
-        return run_all(pieces, context, parallel=DEFAULT_PARALLEL, decide=decide)
-
-    return RunReport(run_id=run.run_id, outcomes=execute(execution, work_on_all, observe))
+    with open_run(execution, observe) as active:
+        outcomes = run_each([partial(work, job) for job in run.jobs], active)
+        active.finish(outcomes)
+    return RunReport(run_id=run.run_id, outcomes=outcomes)
 
 
 def follow_run(
@@ -125,13 +122,67 @@ def follow_run(
     how: AttachOptions,
     observe: Observe,
     *,
-    reconnect_timeout: float = DEFAULT_RECONNECT_TIMEOUT,
+    is_recorded: bool = True,
+    reconnect_timeout: float = DEFAULT_RECONNECT_TIMEOUT_S,
 ) -> RunReport:
-    """Follow the jobs of a run, and pull their outputs if ``how`` says so."""
+    """Follow the jobs of a run; see :func:`on_each_job`.
 
-    def work(job: RecordedJob, context: RunContext) -> JobOutcome:
+    Args:
+        found: The run.
+        how: Which output to show, and whether to pull.
+        observe: Opens the observer of the jobs.
+        is_recorded: Whether to record the outcomes on this machine.
+        reconnect_timeout: Seconds after which reconnecting to a host is abandoned.
+    """
+
+    def attach(job: RecordedJob, context: RunContext) -> JobOutcome:
         return attach_job(job, how, context)
 
     return on_each_job(
-        found, work, observe, is_recorded=how.pulls, reconnect_timeout=reconnect_timeout
+        found, attach, observe, is_recorded=is_recorded, reconnect_timeout=reconnect_timeout
     )
+
+
+def read_status(
+    found: FoundRun, observe: Observe, *, reconnect_timeout: float = DEFAULT_RECONNECT_TIMEOUT_S
+) -> RunReport:
+    """Return the state of each job of a run; see :func:`on_each_job`."""
+    return on_each_job(found, status_job, observe, reconnect_timeout=reconnect_timeout)
+
+
+def pull_run(
+    found: FoundRun,
+    outputs: Iterable[str],
+    observe: Observe,
+    *,
+    reconnect_timeout: float = DEFAULT_RECONNECT_TIMEOUT_S,
+) -> RunReport:
+    """Pull outputs of a run; see :func:`on_each_job`.
+
+    Args:
+        found: The run.
+        outputs: Names of the outputs; empty: all.
+        observe: Opens the observer of the jobs.
+        reconnect_timeout: Seconds after which reconnecting to a host is abandoned.
+    """
+    work = partial(pull_job, names=frozenset(outputs))
+    return on_each_job(found, work, observe, reconnect_timeout=reconnect_timeout)
+
+
+def stop_run(
+    found: FoundRun,
+    grace: float,
+    observe: Observe,
+    *,
+    reconnect_timeout: float = DEFAULT_RECONNECT_TIMEOUT_S,
+) -> RunReport:
+    """Stop the jobs of a run; see :func:`on_each_job`.
+
+    Args:
+        found: The run.
+        grace: Seconds between SIGTERM and SIGKILL.
+        observe: Opens the observer of the jobs.
+        reconnect_timeout: Seconds after which reconnecting to a host is abandoned.
+    """
+    work = partial(stop_job, grace=round(grace))
+    return on_each_job(found, work, observe, reconnect_timeout=reconnect_timeout)

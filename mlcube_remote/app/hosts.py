@@ -1,60 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read the inventory, choose hosts, and log in to them."""
+"""Choose the hosts of a command, and list their jobs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from pathlib import Path
-
 import attrs
 
+from mlcube_remote.app.inventory import open_inventory, select_hosts
+from mlcube_remote.app.logins import Logins
 from mlcube_remote.app.observer import Warn
-from mlcube_remote.app.options import Credentials, HostOptions
+from mlcube_remote.app.options import AskCredentials, HostOptions
 from mlcube_remote.errors import InventoryError, UsageError
-from mlcube_remote.inventory import locate
 from mlcube_remote.inventory.model import Host, Inventory
-from mlcube_remote.inventory.select import select
-from mlcube_remote.inventory.where import narrow
 from mlcube_remote.jobs.lookup import recorded_hosts
+from mlcube_remote.jobs.query import HostJobs, query_all
 from mlcube_remote.runs.store import RecordError, Store
-from mlcube_remote.transport.base import Connection
-
-
-def open_inventory(explicit: str | None, cube: str = ".") -> Inventory:
-    """Find and read the inventory.
-
-    Args:
-        explicit: Its path, if the user named one.
-        cube: Directory or file of the cube, beside which an inventory may be.
-    """
-    path = Path(cube).expanduser()
-    return locate.open_inventory(explicit, path if path.is_dir() else path.parent)
-
-
-def select_hosts(
-    inventory: Inventory, patterns: Iterable[str], where: Iterable[str] = ()
-) -> tuple[Host, ...]:
-    """Return the hosts that ``--host`` and ``--where`` name; ``--where`` alone means of all hosts.
-
-    Raises:
-        UsageError: No host is named.
-        InventoryError: A host is unknown, or none is left.
-    """
-    labels = list(where)
-    names = list(patterns) or (["all"] if labels else [])
-    if not names:
-        known = ", ".join([*inventory.groups, *inventory.hosts][:12])
-        raise UsageError(
-            "no host is named: expected --host=NAME",
-            hint=f"in the inventory: {known}; or any name in ~/.ssh/config"
-            if known
-            else "--host=NAME, with any name in ~/.ssh/config or in a hosts.yaml",
-        )
-    return narrow(select(inventory, names), labels, known=inventory.hosts.values())
 
 
 def known_hosts(inventory: Inventory, warn: Warn) -> tuple[Host, ...]:
-    """Return all hosts that may have jobs: those of the inventory, and those of recorded runs."""
+    """Return all hosts that may have jobs: those of the inventory and of recorded runs."""
     store = Store()
     names = dict.fromkeys(name for name in inventory.hosts if name != "local")
     for run_id in store.runs():
@@ -67,29 +30,9 @@ def known_hosts(inventory: Inventory, warn: Warn) -> tuple[Host, ...]:
         try:
             hosts += select_hosts(inventory, [name])
         except InventoryError:
-            # A host of another inventory, which is asked if that inventory is named.
+            # The host belongs to another inventory, and is asked if that one is named.
             continue
     return tuple(hosts)
-
-
-@attrs.frozen(kw_only=True)
-class Logins:
-    """Connects to the hosts of an inventory."""
-
-    inventory: Inventory
-    credentials: Credentials
-
-    def connect(self, host: Host, note: Callable[[str], None] = lambda _: None) -> Connection:
-        """Open a connection to a host."""
-        from mlcube_remote.transport import connect  # noqa: PLC0415 - imports the SSH libraries
-
-        return connect(
-            host,
-            self.inventory,
-            password=self.credentials.password,
-            passphrase=self.credentials.passphrase,
-            note=note,
-        )
 
 
 @attrs.frozen(kw_only=True)
@@ -102,32 +45,41 @@ class ChosenHosts:
 
 def choose_hosts(
     options: HostOptions,
-    credentials: Callable[[], Credentials],
+    credentials: AskCredentials,
     warn: Warn,
     *,
-    default: str | None = None,
+    needs_host: bool = False,
 ) -> ChosenHosts:
-    """Return the hosts that a command asks.
+    """Return the hosts that a command asks; if none is named, all hosts that may have jobs.
 
     Args:
         options: The options.
-        credentials: Returns what the user types to log in; called once the hosts are known.
+        credentials: Returns the secrets for the login; called once the hosts are known.
         warn: Shows warnings about records.
-        default: The pattern if no host is named; ``None``: all hosts that may have jobs.
+        needs_host: Whether it is an error if there is no host at all.
 
     Raises:
         UsageError: There is no host to ask.
         InventoryError: A host is unknown.
     """
     inventory = open_inventory(options.inventory)
-    names = options.names or (() if options.where or default is None else (default,))
-    if names or options.where:
-        hosts = select_hosts(inventory, names, options.where)
+    if options.names or options.where:
+        hosts = select_hosts(inventory, options.names, options.where)
     else:
         hosts = known_hosts(inventory, warn)
-    if not hosts:
+    if needs_host and not hosts:
         raise UsageError(
             "no host to ask: there is no inventory, and no run is recorded on this machine",
             hint="name one: --host=NAME",
         )
     return ChosenHosts(hosts=hosts, logins=Logins(inventory=inventory, credentials=credentials()))
+
+
+def list_jobs(chosen: ChosenHosts, *, everything: bool) -> tuple[HostJobs, ...]:
+    """Return the jobs on hosts.
+
+    Args:
+        chosen: The hosts.
+        everything: Whether to include jobs that have ended.
+    """
+    return query_all(chosen.hosts, chosen.logins.connect, everything=everything)

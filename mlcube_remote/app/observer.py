@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a use case reports to its caller, such as a terminal or a program."""
+"""How a use case reports to its caller: a terminal, or a program. Use cases print nothing."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
+from mlcube_remote.events.exit_codes import exit_code
 from mlcube_remote.events.model import Event
 from mlcube_remote.events.outcome import JobOutcome
 
-if TYPE_CHECKING:  # jobs start to connect before the rooms that run them are imported
+if TYPE_CHECKING:  # slow to import: connections are opened before
     from mlcube_remote.scheduling.fanout import OnInterrupt
 
 
@@ -49,3 +50,8 @@ class RunReport:
 
     run_id: str
     outcomes: tuple[JobOutcome, ...]
+
+    @property
+    def exit_code_of_errors(self) -> int:
+        """Exit code of the jobs that have an error; a failed task alone is none."""
+        return exit_code([outcome for outcome in self.outcomes if outcome.error is not None])

@@ -6,17 +6,19 @@ The command line, the Python API and MLCube's runner build the same values.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import attrs
 
+from mlcube_remote.commands.model import Options
 from mlcube_remote.secret import Secret
 
 DEFAULT_RETRIES = 3
+DEFAULT_RETRY_ON = frozenset({"host"})
 DEFAULT_PARALLEL = 32
-DEFAULT_RECONNECT_TIMEOUT = 600.0
-"""Seconds."""
-DEFAULT_RETRY_ON = ("host",)
+DEFAULT_RECONNECT_TIMEOUT_S = 600.0
+DEFAULT_STOP_GRACE_S = 10.0
+DEFAULT_CLEAN_AGE_S = 7 * 86_400.0
 
 
 @attrs.frozen(kw_only=True)
@@ -45,50 +47,61 @@ class HostOptions:
 
 @attrs.frozen(kw_only=True)
 class Credentials:
-    """What the user typed to log in."""
+    """Secrets for the login."""
 
     password: Secret | None = None
     passphrase: Secret | None = None
-    """Of the private keys."""
+    """The passphrase of the private keys."""
+
+
+AskCredentials = Callable[[], Credentials]
+"""Returns the secrets, and may ask the user; called once, before the first connection."""
+
+
+@attrs.frozen(kw_only=True)
+class TaskOptions:
+    """Which tasks, and what they get."""
+
+    names: tuple[str, ...] = ()
+    """Tasks to run, in order; empty: the only task of the cube."""
+    parameters: Mapping[str, str] = attrs.field(factory=dict)
+    """Parameter → value; ``local:PATH`` is a path on this machine."""
+    env: tuple[str, ...] = ()
+    """Names of variables of this process to pass to the container."""
+    timeout: float | None = None
+    """Time limit of each task, in seconds; ``None``: no limit."""
 
 
 @attrs.frozen(kw_only=True)
 class ContainerOptions:
-    """How the container engine runs the tasks; ``None``: as the cube and the host say."""
+    """How containers run."""
 
     platform: str | None = None
-    network: str | None = None
-    security: str | None = None
-    gpus: str | None = None
-    """A number, ``all`` or ``device=0,1``."""
-    memory: str | None = None
-    cpu: str | None = None
-    mount: str | None = None
-    """``ro`` or ``rw``: how inputs are mounted."""
+    """An engine, or a platform of ``~/mlcube.yaml``; ``None``: the host's default."""
+    engine: Options = Options()
+    """Resources and restrictions, which are passed to the engine."""
     trust_cube: bool = False
     """Whether ``mlcube.yaml`` may ask the engine for privileges."""
-    env: tuple[str, ...] = ()
-    """Names of variables of this process to pass to the container."""
 
 
 @attrs.frozen(kw_only=True)
 class SweepOptions:
     """Jobs that share a pool of hosts: a sweep, or the shards of a list."""
 
-    axes: tuple[str, ...] = ()
-    """``NAME=VALUE,VALUE`` for each swept name."""
+    axes: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
+    """Swept name → its values."""
     file: str | None = None
-    """Path of a YAML file with values or points."""
+    """Path of a YAML file with more values, or with a list of points."""
     shard: str | None = None
-    """``NAME=LIST``: a list to split into one piece for each host."""
+    """``NAME=LIST``: a list to split into one piece per host."""
     retries: int = DEFAULT_RETRIES
     """Maximum number of retries per job."""
-    retry_on: tuple[str, ...] = ()
-    """``host`` and ``task``: failures after which a job is retried; empty: the default."""
+    retry_on: frozenset[str] = DEFAULT_RETRY_ON
+    """Failures after which a job is retried: ``host`` and ``task``."""
 
     @property
     def is_pool(self) -> bool:
-        """Whether jobs run on whichever host is free."""
+        """Whether a job can run on any free host."""
         return bool(self.axes or self.file or self.shard)
 
 
@@ -101,31 +114,38 @@ class StartOptions:
     wait: bool = False
     """Whether to wait for a workspace or GPUs that other runs hold."""
     max_failures: int | None = None
-    """Number of failed jobs after which the others are cancelled."""
+    """Number of failed jobs after which the others are cancelled; ``None``: no limit."""
     parallel: int = DEFAULT_PARALLEL
     """Maximum number of hosts in use at the same time."""
 
 
 @attrs.frozen(kw_only=True)
 class RunOptions:
-    """Everything that a ``run`` or ``configure`` command is asked."""
+    """All options of a ``run`` or ``configure`` command."""
 
     hosts: HostOptions = HostOptions()
     cube: CubeOptions = CubeOptions()
-    tasks: tuple[str, ...] = ()
-    """Names, or names with commas between."""
-    parameters: tuple[str, ...] = ()
-    """``NAME=VALUE`` for each parameter with another value."""
+    tasks: TaskOptions = TaskOptions()
     container: ContainerOptions = ContainerOptions()
     sweep: SweepOptions = SweepOptions()
-    timeout: float | None = None
-    """Time limit of each task, in seconds."""
+    start: StartOptions = StartOptions()
     run_id: str | None = None
-    """An earlier run to continue; ``None``: a new one."""
+    """An earlier run to continue; ``None``: a new run."""
     attempts: Mapping[str, int] | None = None
     """For a rerun: job → number of its next attempt. ``None``: all jobs, for the first time."""
     configure_only: bool = False
     """Whether to stop before any task."""
-    start: StartOptions = StartOptions()
-    reconnect_timeout: float = DEFAULT_RECONNECT_TIMEOUT
+    reconnect_timeout: float = DEFAULT_RECONNECT_TIMEOUT_S
     """Seconds after which reconnecting to a host is abandoned."""
+
+
+@attrs.frozen(kw_only=True)
+class JobFilter:
+    """Which jobs of an earlier run to run again."""
+
+    failed: bool = False
+    """Whether to skip jobs that succeeded."""
+    hosts: tuple[str, ...] = ()
+    """Only jobs on these hosts: names and ranges; empty: on any host."""
+    gone: tuple[str, ...] = ()
+    """Hosts that are gone for good: their jobs count as lost."""

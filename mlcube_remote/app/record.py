@@ -8,17 +8,26 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from mlcube_remote.app.options import (
     DEFAULT_RETRIES,
+    DEFAULT_RETRY_ON,
     ContainerOptions,
     CubeOptions,
     HostOptions,
     RunOptions,
     SweepOptions,
+    TaskOptions,
 )
+from mlcube_remote.app.parse import parse_axes, parse_parameters, split_names
+from mlcube_remote.commands.model import Options
 from mlcube_remote.plan.job import JobSpec, RunRequest
 from mlcube_remote.runs.ids import client_name
 from mlcube_remote.runs.store import RUN, Document, RecordError, Store
+
+_ENGINE_FIELDS = attrs.fields(Options)
+"""Their names are also the keys in a record."""
 
 
 def record_run(request: RunRequest, jobs: Iterable[JobSpec], options: RunOptions) -> Store:
@@ -68,7 +77,7 @@ def _job_entry(job: JobSpec) -> Document:
 
 def _to_document(options: RunOptions, request: RunRequest) -> Document:
     """Return the options that say what runs, under the keys that every version has used."""
-    cube, container, sweep = options.cube, options.container, options.sweep
+    cube, tasks, container, sweep = options.cube, options.tasks, options.container, options.sweep
     return {
         # What a name means may change, such as a group of hosts or which inventory is found.
         "hosts": [host.name for host in request.hosts],
@@ -77,59 +86,51 @@ def _to_document(options: RunOptions, request: RunRequest) -> Document:
         "mlcube": cube.path,
         "overrides": cube.overrides,
         "workspace": cube.workspace,
-        "tasks": options.tasks,
-        "arguments": options.parameters,
+        "tasks": tasks.names,
+        "arguments": [f"{name}={value}" for name, value in tasks.parameters.items()],
+        "env_names": tasks.env,
+        "timeout": tasks.timeout,
         "platform": container.platform,
-        "network": container.network,
-        "security": container.security,
-        "gpus": container.gpus,
-        "memory": container.memory,
-        "cpu": container.cpu,
-        "mount": container.mount,
         "trust_cube": container.trust_cube,
-        "env_names": container.env,
-        "sweeps": sweep.axes,
+        **attrs.asdict(container.engine),
+        "sweeps": [f"{name}={','.join(values)}" for name, values in sweep.axes.items()],
         "sweep_file": sweep.file,
         "shard": sweep.shard,
         "retries": sweep.retries,
-        "retry_on": sweep.retry_on,
-        "timeout": options.timeout,
+        "retry_on": sorted(sweep.retry_on),
     }
 
 
 def read_options(recorded: Mapping[str, Any]) -> RunOptions:
-    """Return the options that :func:`record_run` wrote, in this or an earlier version."""
+    """Return the options that this or an earlier version has recorded."""
 
-    def several(key: str) -> tuple[str, ...]:
+    def texts(key: str) -> tuple[str, ...]:
         return tuple(recorded.get(key) or ())
 
     retries = recorded.get("retries")
     return RunOptions(
-        hosts=HostOptions(names=several("hosts"), inventory=recorded.get("inventory")),
+        hosts=HostOptions(names=texts("hosts"), inventory=recorded.get("inventory")),
         cube=CubeOptions(
             path=recorded.get("mlcube") or ".",
-            overrides=several("overrides"),
+            overrides=texts("overrides"),
             workspace=recorded.get("workspace"),
         ),
-        tasks=several("tasks"),
-        parameters=several("arguments"),
+        tasks=TaskOptions(
+            names=split_names(texts("tasks")),
+            parameters=parse_parameters(texts("arguments")),
+            env=texts("env_names"),
+            timeout=recorded.get("timeout"),
+        ),
         container=ContainerOptions(
             platform=recorded.get("platform"),
-            network=recorded.get("network"),
-            security=recorded.get("security"),
-            gpus=recorded.get("gpus"),
-            memory=recorded.get("memory"),
-            cpu=recorded.get("cpu"),
-            mount=recorded.get("mount"),
             trust_cube=bool(recorded.get("trust_cube")),
-            env=several("env_names"),
+            engine=Options(**{field.name: recorded.get(field.name) for field in _ENGINE_FIELDS}),
         ),
         sweep=SweepOptions(
-            axes=several("sweeps"),
+            axes=parse_axes(texts("sweeps")),
             file=recorded.get("sweep_file"),
             shard=recorded.get("shard"),
             retries=DEFAULT_RETRIES if retries is None else int(retries),
-            retry_on=several("retry_on"),
+            retry_on=frozenset(texts("retry_on")) or DEFAULT_RETRY_ON,
         ),
-        timeout=recorded.get("timeout"),
     )

@@ -1,28 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turn options into a request: read the cube and the inventory, and check what they say."""
+"""Turn options into a request: read the cube and the inventory, and check the options."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import attrs
 
-from mlcube_remote.app.hosts import open_inventory, select_hosts
-from mlcube_remote.app.options import RunOptions, SweepOptions
-from mlcube_remote.commands.model import Options
+from mlcube_remote.app.inventory import open_inventory, select_hosts
+from mlcube_remote.app.options import CubeOptions, RunOptions, SweepOptions
 from mlcube_remote.cube import system
 from mlcube_remote.cube.load import load, select_tasks
+from mlcube_remote.cube.model import Cube
 from mlcube_remote.cube.system import REMOTE, SystemSettings
 from mlcube_remote.errors import UsageError
 from mlcube_remote.inventory.model import Inventory
 from mlcube_remote.plan.gpu_requests import check_gpus_option
 from mlcube_remote.plan.job import RunRequest
-from mlcube_remote.plan.sweep_points import SweepPoint, parse_shard, parse_sweep
+from mlcube_remote.plan.sweep_points import SweepPoint, parse_shard, sweep_points
 from mlcube_remote.plan.trials import make_trials
 from mlcube_remote.runs.ids import is_run_id, new_run_id
 from mlcube_remote.secret import Secret
+
+
+def load_cube(options: CubeOptions) -> Cube:
+    """Read a cube.
+
+    Raises:
+        CubeError: ``mlcube.yaml`` is missing, or is wrong.
+    """
+    return load(options.path, overrides=options.overrides, workspace=options.workspace)
 
 
 def make_request(options: RunOptions) -> tuple[RunRequest, Inventory]:
@@ -37,14 +46,14 @@ def make_request(options: RunOptions) -> tuple[RunRequest, Inventory]:
             "--detach cannot be combined with --fail-fast or --max-failures",
             hint="omit them, or omit --detach: the client must keep running to count failures",
         )
-    check_gpus_option(options.container.gpus)
+    check_gpus_option(options.container.engine.gpus)
     settings = system.load()
-    options = _follow_remote_platform(options, settings)
-    names = split_names(options.tasks)
+    options = _resolve_platform(options, settings)
+    names = options.tasks.names
     cube = load(
         options.cube.path,
         overrides=options.cube.overrides,
-        task_args=split_parameters(options.parameters),
+        task_args=options.tasks.parameters,
         tasks=names,
         workspace=options.cube.workspace,
     )
@@ -52,7 +61,8 @@ def make_request(options: RunOptions) -> tuple[RunRequest, Inventory]:
     first = tuple(cube.tasks)[: 1 if options.configure_only else 0]
     tasks = tuple(task.name for task in select_tasks(cube, names or first))
     hosts = select_hosts(inventory, options.hosts.names, options.hosts.where)
-    points = _sweep_points(options.sweep, options.parameters, len(hosts))
+    points = _sweep_points(options.sweep, options.tasks.parameters, len(hosts))
+    timeout = options.tasks.timeout
     request = RunRequest(
         cube=cube,
         hosts=hosts,
@@ -60,12 +70,12 @@ def make_request(options: RunOptions) -> tuple[RunRequest, Inventory]:
         run_id=_run_id(options.run_id),
         platform=options.container.platform,
         system=settings,
-        options=_engine_options(options),
-        env=_read_environment(options.container.env),
+        options=options.container.engine,
+        env=_read_environment(options.tasks.env),
         trust_cube=options.container.trust_cube,
         configure_only=options.configure_only,
         inventory=None if inventory.path is None else str(inventory.path.absolute()),
-        timeout=None if options.timeout is None else max(1, round(options.timeout)),
+        timeout=None if timeout is None else max(1, round(timeout)),
         again=options.attempts,
         trials=make_trials(cube, points, tasks),
         detach=start.detach,
@@ -73,22 +83,10 @@ def make_request(options: RunOptions) -> tuple[RunRequest, Inventory]:
     return request, inventory
 
 
-def _engine_options(options: RunOptions) -> Options:
-    container = options.container
-    return Options(
-        gpus=container.gpus,
-        network=container.network,
-        memory=container.memory,
-        cpu=container.cpu,
-        security=container.security,
-        mount=container.mount,
-    )
+def _resolve_platform(options: RunOptions, settings: SystemSettings) -> RunOptions:
+    """Apply a platform of ``~/mlcube.yaml`` that is a host (``runner: remote``).
 
-
-def _follow_remote_platform(options: RunOptions, settings: SystemSettings) -> RunOptions:
-    """Fill in host and inventory of a platform with ``runner: remote`` in ``~/mlcube.yaml``.
-
-    Options of the command line win.
+    Hosts and inventory of the options take precedence.
 
     Raises:
         UsageError: The platform is wrong, or its own platform is remote too.
@@ -115,9 +113,9 @@ def _follow_remote_platform(options: RunOptions, settings: SystemSettings) -> Ru
 
 
 def _sweep_points(
-    sweep: SweepOptions, parameters: Iterable[str], hosts: int
+    sweep: SweepOptions, parameters: Mapping[str, str], hosts: int
 ) -> tuple[SweepPoint, ...]:
-    """Return the points of a sweep or shards; empty if neither is asked.
+    """Return the points of a sweep or of shards; empty if each host has one job.
 
     Raises:
         UsageError: An option, or the sweep file, is wrong.
@@ -129,52 +127,21 @@ def _sweep_points(
     if sweep.shard:
         points = parse_shard(sweep.shard, hosts)
     else:
-        points = parse_sweep(sweep.axes, Path(sweep.file) if sweep.file else None)
-    twice = sorted(split_parameters(parameters).keys() & points[0].values.keys())
-    if twice:
+        points = sweep_points(sweep.axes, Path(sweep.file) if sweep.file else None)
+    if twice := sorted(parameters.keys() & points[0].values.keys()):
         raise UsageError(f"{twice[0]}: has a value, and is swept too")
     return points
 
 
-def _run_id(given: str | None) -> str:
-    if given is None:
+def _run_id(explicit: str | None) -> str:
+    if explicit is None:
         return new_run_id()
-    if not is_run_id(given):
+    if not is_run_id(explicit):
         raise UsageError(
-            f"--run-id={given}: not a run id",
+            f"--run-id={explicit}: not a run id",
             hint=f"expected an id such as {new_run_id()}; mlcube-remote ps --all lists them",
         )
-    return given
-
-
-def split_names(values: Iterable[str]) -> tuple[str, ...]:
-    """Split the ``a,b`` of a repeatable option into names.
-
-    Raises:
-        UsageError: A name occurs twice.
-    """
-    names = tuple(name.strip() for value in values for name in value.split(",") if name.strip())
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise UsageError(f"--task: {', '.join(twice)} is named twice")
-    return names
-
-
-def split_parameters(arguments: Iterable[str]) -> dict[str, str]:
-    """Split ``NAME=VALUE`` arguments.
-
-    Raises:
-        UsageError: One has no name, or no ``=``.
-    """
-    result: dict[str, str] = {}
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        if not equals or not name:
-            raise UsageError(
-                f"unexpected argument {argument!r}: expected NAME=VALUE",
-                hint="options of mlcube-remote start with --; a task is named with --task=NAME",
-            )
-        result[name] = value
-    return result
+    return explicit
 
 
 def _read_environment(names: Iterable[str]) -> dict[str, Secret]:

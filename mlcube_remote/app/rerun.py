@@ -10,7 +10,13 @@ from collections.abc import Collection, Iterable, Iterator
 import attrs
 
 from mlcube_remote.app.observer import Warn
-from mlcube_remote.app.options import HostOptions, RunOptions, StartOptions
+from mlcube_remote.app.options import (
+    DEFAULT_RECONNECT_TIMEOUT_S,
+    HostOptions,
+    JobFilter,
+    RunOptions,
+    StartOptions,
+)
 from mlcube_remote.app.record import read_options
 from mlcube_remote.app.rerun_selection import RerunSelection, select_jobs
 from mlcube_remote.errors import UsageError
@@ -36,15 +42,15 @@ class RerunChoice:
         self,
         start: StartOptions,
         *,
-        reconnect_timeout: float,
+        reconnect_timeout: float = DEFAULT_RECONNECT_TIMEOUT_S,
         retries: int | None = None,
-        retry_on: tuple[str, ...] = (),
+        retry_on: frozenset[str] = frozenset(),
     ) -> RunOptions:
         """Return the options of the rerun.
 
         Args:
-            start: How to start the jobs; this is not taken from the record.
-            reconnect_timeout: Seconds.
+            start: How to start the jobs; the recorded run may have started differently.
+            reconnect_timeout: Seconds after which reconnecting to a host is abandoned.
             retries: Maximum retries per job; ``None``: as recorded.
             retry_on: Failures after which a job is retried; empty: as recorded.
 
@@ -93,16 +99,12 @@ class RerunChoice:
             os.chdir(before)
 
 
-def choose_jobs(
-    text: str, *, failed: bool, hosts: Iterable[str], gone: Iterable[str] = (), warn: Warn
-) -> RerunChoice:
-    """Return which jobs of a run may run again.
+def choose_jobs(text: str, which: JobFilter, warn: Warn) -> RerunChoice:
+    """Return which jobs of a run to run again.
 
     Args:
         text: The run's id, or enough of its start or end.
-        failed: Only jobs that did not succeed.
-        hosts: Only jobs on these hosts; empty: on any host.
-        gone: Hosts that are gone for good.
+        which: The jobs that the user wants.
         warn: Shows warnings about records.
 
     Raises:
@@ -119,12 +121,11 @@ def choose_jobs(
     recorded = read_options(arguments.options)
     index = compile_index(run_id, store, warn)
     with_jobs = {str(job["host"]) for job in index["jobs"] if job["host"] is not None}
-    lost = _host_names(gone, with_jobs | set(recorded.hosts.names))
-    selection = select_jobs(
-        index["jobs"], failed=failed, hosts=_host_names(hosts, with_jobs), gone=lost
-    )
+    gone = _host_names(which.gone, with_jobs | set(recorded.hosts.names))
+    hosts = _host_names(which.hosts, with_jobs)
+    selection = select_jobs(index["jobs"], failed=which.failed, hosts=hosts, gone=gone)
     return RerunChoice(
-        run_id=run_id, folder=arguments.folder, recorded=recorded, selection=selection, gone=lost
+        run_id=run_id, folder=arguments.folder, recorded=recorded, selection=selection, gone=gone
     )
 
 

@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which jobs of a run may be run again, and which must not: those that may be at work."""
+"""Which jobs of a run can run again. Jobs that may still be running are never started twice."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
 
 import attrs
 
 from mlcube_remote.events.outcome import Status
 from mlcube_remote.runs.store import Document
 
-_WELL = Status.SUCCEEDED.value
+_SUCCEEDED = Status.SUCCEEDED.value
 _FAILED = frozenset(
     status.value
     for status in (
@@ -22,18 +21,19 @@ _FAILED = frozenset(
         Status.NOT_STARTED,
     )
 )
+_ENDED = _FAILED | {_SUCCEEDED}
 
 
 @attrs.frozen(kw_only=True)
 class RerunSelection:
-    """What is to be done about the jobs of a run; by name."""
+    """The jobs of a run, sorted by whether they can run again."""
 
     attempts: Mapping[str, int]
-    """Job to run again → how often it will have been begun."""
+    """Job to run again → number of its next attempt."""
     possibly_running: tuple[str, ...]
-    """Jobs that run, or of which nobody knows whether they do: they are left alone."""
+    """Jobs that are running or have an unknown state; they are skipped."""
     unassigned: tuple[str, ...] = ()
-    """Jobs that the command which began the run may yet place on a host, if it is at work."""
+    """Jobs without a host, which the client that started the run may still place."""
 
 
 def select_jobs(
@@ -43,26 +43,30 @@ def select_jobs(
     hosts: Collection[str] = (),
     gone: Collection[str] = (),
 ) -> RerunSelection:
-    """Say which jobs of an index of results are to be run again.
+    """Select the jobs to run again.
 
     Args:
-        jobs: The jobs, as in the index.
-        failed: Only those that did not succeed.
-        hosts: Only those on these hosts; none: on any.
-        gone: Hosts that are known not to come back: nothing is at work there.
+        jobs: The jobs, as in the index of the run's results.
+        failed: Whether to skip jobs that succeeded.
+        hosts: Only jobs on these hosts; empty: on any host.
+        gone: Hosts that are gone for good: nothing runs on them any longer.
     """
-    wanted = [job for job in jobs if not hosts or job["host"] in hosts]
-    over = _FAILED if failed else _FAILED | {_WELL}
-    at_work = [job for job in wanted if job["status"] not in _FAILED | {_WELL}]
-    lost = [job for job in at_work if job["host"] in gone]
-    others = [job for job in at_work if job["host"] not in gone]
-    again = [job for job in wanted if job["status"] in over or job in lost]
+    considered = [job for job in jobs if not hosts or job["host"] in hosts]
+    repeated = _FAILED if failed else _ENDED
+    attempts: dict[str, int] = {}
+    possibly_running: list[str] = []
+    unassigned: list[str] = []
+    for job in considered:
+        name = str(job["job"] or job["host"])
+        is_lost = job["status"] not in _ENDED and job["host"] in gone
+        if job["status"] in repeated or is_lost:
+            attempts[name] = job["attempt"] + 1
+        elif job["status"] not in _ENDED and job["host"] is None:
+            unassigned.append(name)
+        elif job["status"] not in _ENDED:
+            possibly_running.append(name)
     return RerunSelection(
-        attempts={_name(job): job["attempt"] + 1 for job in again},
-        possibly_running=tuple(_name(job) for job in others if job["host"] is not None),
-        unassigned=tuple(_name(job) for job in others if job["host"] is None),
+        attempts=attempts,
+        possibly_running=tuple(possibly_running),
+        unassigned=tuple(unassigned),
     )
-
-
-def _name(job: Mapping[str, Any]) -> str:
-    return str(job["job"] or job["host"])

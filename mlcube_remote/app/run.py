@@ -3,27 +3,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
+from functools import partial
+from typing import TYPE_CHECKING
 
-from mlcube_remote.app.hosts import Logins
+from mlcube_remote.app.logins import Logins
 from mlcube_remote.app.observer import Observe, RunReport, Warn
-from mlcube_remote.app.options import Credentials, RunOptions
+from mlcube_remote.app.options import AskCredentials, RunOptions
 from mlcube_remote.app.record import record_run
 from mlcube_remote.app.request import make_request
 from mlcube_remote.files.rsync import outdated_warning
+from mlcube_remote.plan.job import JobSpec, RunRequest
 from mlcube_remote.plan.plan import plan_jobs
 from mlcube_remote.runs.results import home_of
+from mlcube_remote.runs.store import Store
 from mlcube_remote.scheduling.preconnect import EarlyConnector
+
+if TYPE_CHECKING:
+    from mlcube_remote.scheduling.pool import PoolJob
 
 
 def run(
-    options: RunOptions, credentials: Callable[[], Credentials], observe: Observe, warn: Warn
+    options: RunOptions, credentials: AskCredentials, observe: Observe, warn: Warn
 ) -> RunReport:
     """Run tasks on hosts, and return how each job ended.
 
     Args:
         options: The options.
-        credentials: Returns what the user types to log in; called once the plan is right.
+        credentials: Returns the secrets for the login; called once the plan is right.
         observe: Opens the observer of the jobs.
         warn: Shows warnings about this machine.
 
@@ -34,20 +41,15 @@ def run(
     request, inventory = make_request(options)
     jobs = plan_jobs(request)
     logins = Logins(inventory=inventory, credentials=credentials())
-    if any(not job.host.is_local for job in jobs) and (warning := outdated_warning()):
-        warn(warning)
-    work = None
-    if request.trials:
-        from mlcube_remote.app.work import work_in_pool  # noqa: PLC0415 - only for pools
-
-        work = work_in_pool(request, jobs, options)
+    _warn_about_rsync(jobs, warn)
+    queue = _build_queue(request, jobs)
     # The record comes first, so that the run can be found whatever happens next.
     store = None if request.configure_only else record_run(request, jobs, options)
     connector = EarlyConnector(logins.connect)
     connector.begin(request.hosts, at_once=options.start.parallel)
-    # These rooms are imported while the hosts answer.
-    from mlcube_remote.app.execute import Execution, execute  # noqa: PLC0415
-    from mlcube_remote.app.work import work_on_hosts  # noqa: PLC0415
+    # These modules are imported while the hosts answer.
+    from mlcube_remote.app.execute import Execution, open_run, run_each  # noqa: PLC0415
+    from mlcube_remote.dispatch.pipeline import run_job  # noqa: PLC0415
 
     execution = Execution(
         run_id=request.run_id,
@@ -60,7 +62,34 @@ def run(
         reconnect_timeout=options.reconnect_timeout,
     )
     try:
-        outcomes = execute(execution, work or work_on_hosts(jobs, options), observe)
+        with open_run(execution, observe) as active:
+            if request.trials:
+                from mlcube_remote.app.pool import run_in_pool  # noqa: PLC0415 - only for pools
+
+                outcomes = run_in_pool(queue, request, options, active)
+            else:
+                work = [partial(run_job, job) for job in jobs]
+                outcomes = run_each(work, active, parallel=options.start.parallel)
+            active.finish(outcomes)
     finally:
         connector.close_idle()
     return RunReport(run_id=request.run_id, outcomes=outcomes)
+
+
+def _warn_about_rsync(jobs: Iterable[JobSpec], warn: Warn) -> None:
+    """Warn if this machine's rsync is outdated, and is needed."""
+    if any(not job.host.is_local for job in jobs) and (warning := outdated_warning()):
+        warn(warning)
+
+
+def _build_queue(request: RunRequest, jobs: tuple[JobSpec, ...]) -> tuple[PoolJob, ...]:
+    """Return the jobs to place on free hosts; empty if each host has one job.
+
+    Raises:
+        PlanError: The host where a job was launched is not among the hosts.
+    """
+    if not request.trials:
+        return ()
+    from mlcube_remote.scheduling.queue import build_queue  # noqa: PLC0415 - slow, only for pools
+
+    return build_queue(request, jobs, Store())

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mlcube_remote import app
+from mlcube_remote.app.options import CubeOptions
 from mlcube_remote.errors import MLCubeRemoteError
 
 if TYPE_CHECKING:
@@ -14,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def _inventory(ctx: click.Context) -> Inventory | None:
-    from mlcube_remote.app.hosts import open_inventory  # noqa: PLC0415 - only on completion
-
     try:
-        return open_inventory(ctx.params.get("inventory"), ctx.params.get("path") or ".")
+        return app.inventory.open_inventory(
+            ctx.params.get("inventory"), ctx.params.get("path") or "."
+        )
     except MLCubeRemoteError:
         return None
 
@@ -46,10 +48,8 @@ def complete_labels(ctx: click.Context, _param: click.Parameter, incomplete: str
 
 def complete_tasks(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Complete the last of several tasks with commas between."""
-    from mlcube_remote.cube.load import load  # noqa: PLC0415 - only on completion
-
     try:
-        tasks = load(ctx.params.get("path") or ".").tasks
+        tasks = app.request.load_cube(CubeOptions(path=ctx.params.get("path") or ".")).tasks
     except MLCubeRemoteError:
         return []
     head, comma, last = incomplete.rpartition(",")

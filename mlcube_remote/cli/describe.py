@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlcube_remote import app
 from mlcube_remote.app.options import CubeOptions
 from mlcube_remote.cli import options as shared
+from mlcube_remote.cli.printing import print_value
 
 if TYPE_CHECKING:
     from mlcube_remote.cube.model import Cube
@@ -20,15 +21,8 @@ if TYPE_CHECKING:
 @shared.output_option
 def describe(cube: CubeOptions, output: str) -> None:
     """Show a cube: its tasks, parameters and platforms."""
-    from mlcube_remote.cube.load import load  # noqa: PLC0415 - imports omegaconf
-
-    document = _document(load(cube.path, overrides=cube.overrides, workspace=cube.workspace))
-    if output == "json":
-        from mlcube_remote.ui.files.json_output import dump  # noqa: PLC0415
-
-        dump(document, sys.stdout)
-    else:
-        click.echo(_text(document))
+    document = _document(app.request.load_cube(cube))
+    print_value(document, output, document=dict, text=_text)
 
 
 def _document(cube: Cube) -> dict[str, Any]:

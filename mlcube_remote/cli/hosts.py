@@ -3,14 +3,19 @@
 
 from __future__ import annotations
 
-import sys
+from typing import TYPE_CHECKING
 
 import attrs
 import click
 
+from mlcube_remote import app
 from mlcube_remote.app.options import HostOptions
 from mlcube_remote.cli import options as shared
-from mlcube_remote.cli.option_groups import CredentialPrompts, print_warning
+from mlcube_remote.cli.option_groups import CredentialPrompts
+from mlcube_remote.cli.printing import print_value, print_warning, worst_exit_code
+
+if TYPE_CHECKING:
+    from mlcube_remote.app.hosts import ChosenHosts
 
 
 @click.group()
@@ -23,15 +28,10 @@ def hosts() -> None:
 @shared.output_option
 def list_hosts(inventory: str | None, output: str) -> None:
     """List hosts and groups."""
-    from mlcube_remote.app.hosts import open_inventory  # noqa: PLC0415 - not for --help
-    from mlcube_remote.ui.files.json_output import dump  # noqa: PLC0415
-    from mlcube_remote.ui.tables.hosts import hosts_document, hosts_text  # noqa: PLC0415
+    from mlcube_remote.ui.tables.hosts import hosts_document, hosts_text  # noqa: PLC0415 - slow to import
 
-    found = open_inventory(inventory)
-    if output == "json":
-        dump(hosts_document(found), sys.stdout)
-    else:
-        click.echo(hosts_text(found))
+    found = app.inventory.open_inventory(inventory)
+    print_value(found, output, document=hosts_document, text=hosts_text)
 
 
 @hosts.command("show")
@@ -40,18 +40,14 @@ def list_hosts(inventory: str | None, output: str) -> None:
 @shared.output_option
 def show_hosts(named: tuple[str, ...], inventory: str | None, output: str) -> None:
     """Show the settings of hosts: from the inventory, and from ~/.ssh/config."""
-    from mlcube_remote.app.hosts import open_inventory, select_hosts  # noqa: PLC0415
-    from mlcube_remote.inventory.sshconfig import resolve  # noqa: PLC0415
-    from mlcube_remote.ui.files.json_output import dump  # noqa: PLC0415
-    from mlcube_remote.ui.tables.hosts import host_document, host_text  # noqa: PLC0415
+    from mlcube_remote.ui.tables.hosts import host_document, host_text  # noqa: PLC0415 - slow to import
 
-    found = open_inventory(inventory)
-    chosen = select_hosts(found, named)
-    shown = [(host, None if host.is_local else resolve(host, found)) for host in chosen]
-    if output == "json":
-        dump({"hosts": [host_document(*item) for item in shown]}, sys.stdout)
-    else:
-        click.echo("\n\n".join(host_text(*item) for item in shown))
+    print_value(
+        app.inventory.resolve_hosts(HostOptions(names=named, inventory=inventory)),
+        output,
+        document=lambda found: {"hosts": [host_document(*item) for item in found]},
+        text=lambda found: "\n\n".join(host_text(*item) for item in found),
+    )
 
 
 @hosts.command("check")
@@ -68,18 +64,10 @@ def check_hosts(
     output: str,
 ) -> int:
     """Check that runs would work: login, host key, rsync, engine, permission, disk."""
-    from mlcube_remote.app.hosts import choose_hosts  # noqa: PLC0415 - not for --help
-    from mlcube_remote.cube import system  # noqa: PLC0415
-    from mlcube_remote.facts.check import check_all  # noqa: PLC0415
-    from mlcube_remote.ui.files.json_output import dump  # noqa: PLC0415
-    from mlcube_remote.ui.tables.hosts import checks_document, checks_text  # noqa: PLC0415
+    from mlcube_remote.ui.tables.hosts import checks_document, checks_text  # noqa: PLC0415 - slow
 
-    chosen = choose_hosts(_with(hosts, named), credentials, print_warning, default="all")
-    checks = check_all(chosen.hosts, chosen.logins.connect, platform=platform, system=system.load())
-    if output == "json":
-        dump(checks_document(checks), sys.stdout)
-    else:
-        click.echo(checks_text(checks))
+    checks = app.host_queries.check_hosts(_choose(named, hosts, credentials), platform)
+    print_value(checks, output, document=checks_document, text=checks_text)
     return max((check.exit_code for check in checks), default=0)
 
 
@@ -92,20 +80,16 @@ def top_hosts(
     named: tuple[str, ...], hosts: HostOptions, credentials: CredentialPrompts, output: str
 ) -> int:
     """Show the usage of hosts: load, memory, disk, GPUs and who uses them."""
-    from mlcube_remote.app.hosts import choose_hosts  # noqa: PLC0415 - not for --help
-    from mlcube_remote.facts.usage import read_usage_of_all  # noqa: PLC0415
-    from mlcube_remote.ui.files.json_output import dump  # noqa: PLC0415
-    from mlcube_remote.ui.tables.usage import usage_document, usage_text  # noqa: PLC0415
+    from mlcube_remote.ui.tables.usage import usage_document, usage_text  # noqa: PLC0415 - slow to import
 
-    chosen = choose_hosts(_with(hosts, named), credentials, print_warning, default="all")
-    usage = read_usage_of_all(chosen.hosts, chosen.logins.connect)
-    if output == "json":
-        dump(usage_document(usage), sys.stdout)
-    else:
-        click.echo(usage_text(usage))
-    return max((host.error.exit_code for host in usage if host.error is not None), default=0)
+    usage = app.host_queries.read_usage(_choose(named, hosts, credentials))
+    print_value(usage, output, document=usage_document, text=usage_text)
+    return worst_exit_code(host.error for host in usage)
 
 
-def _with(hosts: HostOptions, named: tuple[str, ...]) -> HostOptions:
-    """Add the hosts that are named without an option."""
-    return attrs.evolve(hosts, names=(*named, *hosts.names))
+def _choose(
+    named: tuple[str, ...], hosts: HostOptions, credentials: CredentialPrompts
+) -> ChosenHosts:
+    """Return the hosts that are named with or without an option; by default all."""
+    names = (*named, *hosts.names) or ("all",)
+    return app.hosts.choose_hosts(attrs.evolve(hosts, names=names), credentials, print_warning)

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import attrs
 import click
 
 from mlcube_remote.app.options import Credentials
-from mlcube_remote.errors import UsageError
 from mlcube_remote.secret import Secret
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -35,7 +34,8 @@ def group(argument: str, build: Callable[..., object], *decorators: Decorator) -
     Args:
         argument: Name of the argument of the command.
         build: Makes its value; called with the options' values by name.
-        decorators: The options.
+        decorators: The options. Their names must differ from those of all other options of a
+            command.
     """
 
     def decorate(function: F) -> F:
@@ -51,31 +51,16 @@ def group(argument: str, build: Callable[..., object], *decorators: Decorator) -
         decorated = combine(*decorators)(call)
         added: list[click.Parameter] = decorated.__click_params__[before:]  # type: ignore[attr-defined]
         names += [parameter.name for parameter in added if parameter.name is not None]
+        taken = {parameter.name for parameter in decorated.__click_params__[:before]}  # type: ignore[attr-defined]
+        assert taken.isdisjoint(names), taken.intersection(names)  # noqa: S101 - a mistake of ours
         return decorated  # type: ignore[return-value]
 
     return decorate
 
 
-def single_value(
-    hint: str,
-) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], str | None]:
-    """Return a callback for an option that takes one value: a second one is an error.
-
-    Args:
-        hint: What a user who gave two may want instead.
-    """
-
-    def take(_: click.Context, param: click.Parameter, values: tuple[str, ...]) -> str | None:
-        if len(values) > 1:
-            raise UsageError(f"{param.opts[0]}: is given {len(values)} times", hint=hint)
-        return values[0] if values else None
-
-    return take
-
-
 @attrs.frozen(kw_only=True)
 class CredentialPrompts:
-    """Asks for what ``--ask-password`` and ``--ask-passphrase`` announce."""
+    """Asks for the secrets that ``--ask-password`` and ``--ask-passphrase`` announce."""
 
     ask_password: bool
     ask_passphrase: bool
@@ -88,18 +73,17 @@ class CredentialPrompts:
         )
 
 
-def print_warning(text: str) -> None:
-    """Print a warning to standard error."""
-    click.echo(f"warning: {text}", err=True)
-
-
 def _prompt(text: str) -> Secret:
     return Secret(click.prompt(text, hide_input=True, err=True))
 
 
+InterruptAction = Literal["ask", "stop", "detach"]
+"""What Ctrl-C does to running jobs; without a terminal, ``ask`` means ``stop``."""
+
+
 @attrs.frozen(kw_only=True)
 class Display:
-    """What a command prints."""
+    """What a command prints and writes about its jobs, and how the user can interrupt it."""
 
     quiet: bool = False
     """Only the tasks' output, and errors."""
@@ -107,26 +91,15 @@ class Display:
     """Also each command that runs on a host."""
     output: str = "text"
     """``text`` or ``json``."""
+    gather: bool = False
+    """Whether to print identical output of several hosts once."""
+    events: str | None = None
+    """File for the events, as JSON lines."""
+    junit: str | None = None
+    """File for the result of each task, as JUnit XML."""
+    on_interrupt: InterruptAction = "detach"
 
     @property
     def as_json(self) -> bool:
         """Whether standard output is one JSON document."""
         return self.output == "json"
-
-
-@attrs.frozen(kw_only=True)
-class ReportPaths:
-    """Files that a command writes for other programs."""
-
-    events: str | None = None
-    junit: str | None = None
-
-
-@attrs.frozen(kw_only=True)
-class Following:
-    """How long a command tries to reach a host again, and what Ctrl-C does."""
-
-    reconnect_timeout: float
-    """Seconds."""
-    on_interrupt: str
-    """``ask``, ``stop`` or ``detach``."""

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,15 +10,18 @@ import click
 
 from mlcube_remote.app.options import (
     DEFAULT_PARALLEL,
-    DEFAULT_RECONNECT_TIMEOUT,
+    DEFAULT_RECONNECT_TIMEOUT_S,
     DEFAULT_RETRIES,
     DEFAULT_RETRY_ON,
     ContainerOptions,
     CubeOptions,
     HostOptions,
+    JobFilter,
     StartOptions,
     SweepOptions,
+    TaskOptions,
 )
+from mlcube_remote.app.parse import parse_axes, parse_parameters, split_names
 from mlcube_remote.cli.completers import (
     complete_hosts,
     complete_labels,
@@ -32,49 +33,11 @@ from mlcube_remote.cli.option_groups import (
     CredentialPrompts,
     Display,
     F,
-    Following,
-    ReportPaths,
     combine,
     group,
-    single_value,
 )
-
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw]?)")
-_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-
-
-class Duration(click.ParamType[float]):
-    """A time span such as ``90``, ``90s``, ``15m``, ``8h`` or ``7d``, in seconds."""
-
-    name = "duration"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Return the seconds, or fail with an example."""
-        if isinstance(value, (int, float)):
-            return float(value)
-        match = _DURATION.fullmatch(str(value).strip().lower())
-        if match is None or float(match[1]) == 0:
-            self.fail(f"{value!r}: expected a time span such as 90s, 15m, 8h or 7d", param, ctx)
-        return float(match[1]) * _SECONDS[match[2]]
-
-
-class OutputFile(click.Path):
-    """A file to write. A path that cannot be written is an error before the command starts."""
-
-    def __init__(self) -> None:
-        super().__init__(dir_okay=False, writable=True)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path, or fail with the reason why it cannot be written."""
-        path = str(super().convert(value, param, ctx))
-        folder = os.path.dirname(path) or "."
-        if not os.path.exists(path) and not os.access(folder, os.W_OK | os.X_OK):
-            missing = "not writable" if os.path.isdir(folder) else "no such directory"
-            self.fail(f"{path!r}: {folder}: {missing}", param, ctx)
-        return path
-
+from mlcube_remote.cli.parameter_types import Duration, OutputFile, single_value
+from mlcube_remote.commands.model import Options
 
 run_argument = click.argument("run_text", metavar="RUN", shell_complete=complete_runs)
 
@@ -90,7 +53,7 @@ def hosts_argument(*, required: bool = False) -> Callable[[F], F]:
     )
 
 
-# Paths have a type so that shells complete them; whoever reads a path checks it.
+# Paths have a type so that shells complete them. They are checked when they are read.
 inventory_option = click.option(
     "--inventory",
     type=click.Path(),
@@ -150,9 +113,13 @@ def platform_option(help_text: str) -> Callable[[F], F]:
     )
 
 
+def _container(*, platform: str | None, trust_cube: bool, **engine: Any) -> ContainerOptions:
+    return ContainerOptions(platform=platform, trust_cube=trust_cube, engine=Options(**engine))
+
+
 container_options = group(
     "container",
-    ContainerOptions,
+    _container,
     platform_option("docker, podman, singularity, apptainer, or one of ~/mlcube.yaml."),
     click.option("--network", metavar="NAME", help="Network of the container."),
     click.option("--security", metavar="OPT", help="Security option of the container."),
@@ -165,68 +132,75 @@ container_options = group(
     ),
 )
 
-_talk = (
-    click.option("--quiet", "-q", is_flag=True, help="Print only the tasks' output, and errors."),
-    click.option(
-        "--verbose", "-v", is_flag=True, help="Print also each command that runs on a host."
-    ),
-)
-talk_options = group("display", Display, *_talk)
-display_options = group(
-    "display",
-    Display,
-    *_talk,
-    click.option(
-        "--output",
-        type=click.Choice(["text", "json"]),
-        default="text",
-        help="json: one document on stdout, everything else on stderr.",
-    ),
-)
-output_option = click.option(
-    "--output", type=click.Choice(["text", "json"]), default="text", help="How to print it."
-)
 
-task_option = click.option(
-    "--task",
+def _tasks(*, tasks: tuple[str, ...], parameters: tuple[str, ...], **others: Any) -> TaskOptions:
+    return TaskOptions(names=split_names(tasks), parameters=parse_parameters(parameters), **others)
+
+
+task_options = group(
     "tasks",
-    multiple=True,
-    metavar="TASKS",
-    shell_complete=complete_tasks,
-    help="Tasks to run, in order; commas between.",
+    _tasks,
+    click.option(
+        "--task",
+        "tasks",
+        multiple=True,
+        metavar="TASKS",
+        shell_complete=complete_tasks,
+        help="Tasks to run, in order; commas between.",
+    ),
+    click.option(
+        "--env",
+        multiple=True,
+        metavar="NAME",
+        help="Pass a variable of this shell to the container; its value is never shown.",
+    ),
+    click.option(
+        "--timeout",
+        type=Duration(),
+        metavar="TIME",
+        help="Time limit per task, such as 90s or 8h; enforced on the host.",
+    ),
+    click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]..."),
 )
 
 
 def _retry_options(retries: int | None) -> tuple[Callable[[Any], Any], ...]:
     """Return the options for retries; ``None``: they default to those of the recorded run."""
-    many, when = (retries, *DEFAULT_RETRY_ON) if retries is not None else ("as recorded",) * 2
+    default, default_on = "as recorded", "as recorded"
+    if retries is not None:
+        default, default_on = str(retries), ", ".join(sorted(DEFAULT_RETRY_ON))
     return (
         click.option(
             "--retries",
             type=click.IntRange(min=0),
             default=retries,
             metavar="N",
-            help=f"Maximum retries per sweep job.  [default: {many}]",
+            help=f"Maximum retries per sweep job.  [default: {default}]",
         ),
         click.option(
             "--retry-on",
             multiple=True,
             type=click.Choice(["host", "task"]),
-            help="Retry after a host failure (host) or a failed task (task); repeatable  "
-            f"[default: {when}]",
+            help="Retry after a host failure (host) or a failed task (task); repeatable.  "
+            f"[default: {default_on}]",
         ),
     )
 
 
+def _sweep(*, axes: tuple[str, ...], retry_on: tuple[str, ...], **others: Any) -> SweepOptions:
+    kinds = frozenset(retry_on) or DEFAULT_RETRY_ON
+    return SweepOptions(axes=parse_axes(axes), retry_on=kinds, **others)
+
+
 sweep_options = group(
     "sweep",
-    SweepOptions,
+    _sweep,
     click.option(
         "--sweep",
         "axes",
         multiple=True,
         metavar="NAME=A,B",
-        help="Run one job per value, on whichever host is free; repeated: per combination.",
+        help="Run one job per value, on any free host; repeated: one job per combination.",
     ),
     click.option(
         "--sweep-file",
@@ -242,23 +216,38 @@ sweep_options = group(
         multiple=True,
         callback=single_value("only one list can be split; its items may name further files"),
         metavar="NAME=LIST",
-        help="Split a list (a file, or with commas) into one piece per host.",
+        help="Split a list (a file, or items with commas) into one piece per host.",
     ),
     *_retry_options(DEFAULT_RETRIES),
 )
+
+job_filter_options = group(
+    "which",
+    JobFilter,
+    click.option("--failed", is_flag=True, help="Only jobs that did not succeed."),
+    click.option(
+        "--host",
+        "-H",
+        "hosts",
+        multiple=True,
+        metavar="HOSTS",
+        help="Only jobs on these hosts of the run: names and ranges, commas between.",
+    ),
+    click.option(
+        "--gone",
+        multiple=True,
+        metavar="HOSTS",
+        help="Treat jobs on these hosts as lost: the hosts are gone for good.",
+    ),
+)
 rerun_retry_options = combine(*_retry_options(None))
 
-follow_options = group(
-    "following",
-    Following,
-    click.option(
-        "--reconnect-timeout",
-        type=Duration(),
-        default=f"{DEFAULT_RECONNECT_TIMEOUT // 60:.0f}m",
-        show_default=True,
-        metavar="TIME",
-        help="How long to try to reach a host again.",
-    ),
+_gather = click.option(
+    "--gather",
+    is_flag=True,
+    help="Group identical output of several hosts, and print it once at the end.",
+)
+_watch = (
     click.option(
         "--on-interrupt",
         type=click.Choice(["ask", "stop", "detach"]),
@@ -266,11 +255,6 @@ follow_options = group(
         show_default=True,
         help="What Ctrl-C does to running jobs; without a terminal, 'ask' means 'stop'.",
     ),
-)
-
-report_options = group(
-    "reports",
-    ReportPaths,
     click.option(
         "--events", type=OutputFile(), metavar="FILE", help="Write events to FILE as JSON lines."
     ),
@@ -280,6 +264,39 @@ report_options = group(
         metavar="FILE",
         help="Write the result of each task to FILE for CI systems (JUnit XML).",
     ),
+)
+_talk = (
+    click.option("--quiet", "-q", is_flag=True, help="Print only the tasks' output, and errors."),
+    click.option(
+        "--verbose", "-v", is_flag=True, help="Also print each command that runs on a host."
+    ),
+)
+_output = click.option(
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="json: one document on stdout, everything else on stderr.",
+)
+gather_options = group("display", Display, _gather)
+talk_options = group("display", Display, *_talk)
+display_options = group("display", Display, *_talk, _output)
+watch_options = group("display", Display, *_watch, *_talk, _output)
+run_display_options = group("display", Display, _gather, *_watch, *_talk, _output)
+
+output_option = click.option(
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Print text, or one JSON document.",
+)
+reconnect_option = click.option(
+    "--reconnect-timeout",
+    type=Duration(),
+    default=f"{DEFAULT_RECONNECT_TIMEOUT_S // 60:.0f}m",
+    show_default=True,
+    metavar="TIME",
+    help="How long to try to reach a host again.",
 )
 
 parallel_option = click.option(
@@ -322,10 +339,4 @@ start_options = combine(
         parallel_option,
     ),
     dry_run_option,
-)
-
-gather_option = click.option(
-    "--gather",
-    is_flag=True,
-    help="Group identical output of several hosts, and print it once at the end.",
 )

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import attrs
 import click
 
-from mlcube_remote.cli.option_groups import ReportPaths
+from mlcube_remote.cli.option_groups import Display
+from mlcube_remote.cli.printing import print_warning
 from mlcube_remote.events.model import EventSink
 from mlcube_remote.events.outcome import JobOutcome
 
@@ -53,14 +54,12 @@ class ReportFiles:
 
 
 @contextlib.contextmanager
-def open_report_files(
-    run_id: str, paths: ReportPaths, jobs: Sequence[str]
-) -> Iterator[ReportFiles]:
+def open_report_files(run_id: str, display: Display, jobs: Sequence[str]) -> Iterator[ReportFiles]:
     """Open the files that the options name, during the block.
 
     Args:
         run_id: The run.
-        paths: The files.
+        display: The options that name the files.
         jobs: Names of its jobs.
 
     Raises:
@@ -68,23 +67,25 @@ def open_report_files(
     """
     files = ReportFiles(run_id=run_id)
     with contextlib.ExitStack() as stack:
-        if paths.events is not None:
+        if display.events is not None:
             from mlcube_remote.ui.files.event_log import EventLog  # noqa: PLC0415 - only if asked for
 
             try:
-                file = stack.enter_context(Path(paths.events).open("w", encoding="ascii"))
+                file = stack.enter_context(Path(display.events).open("w", encoding="ascii"))
             except OSError as problem:
-                raise click.UsageError(f"--events {paths.events}: {problem.strerror}") from problem
+                raise click.UsageError(
+                    f"--events {display.events}: {problem.strerror}"
+                ) from problem
             files.events = EventLog(run_id=run_id, file=file)
             files.events.write_start(jobs)
-        if paths.junit is not None:
+        if display.junit is not None:
             from mlcube_remote.ui.files.junit import OutputTails  # noqa: PLC0415 - only if asked for
 
-            files.junit, files.tails = Path(paths.junit), OutputTails()
+            files.junit, files.tails = Path(display.junit), OutputTails()
         yield files
         if files.events is not None and files.events.problem is not None:
-            _warn("--events", paths.events, files.events.problem)
+            _warn("--events", display.events, files.events.problem)
 
 
 def _warn(option: str, path: object, problem: OSError) -> None:
-    click.echo(f"warning: {option} {path} is incomplete: {problem.strerror}", err=True)
+    print_warning(f"{option} {path} is incomplete: {problem.strerror}")

@@ -13,7 +13,8 @@ from types import FrameType
 import attrs
 
 from mlcube_remote.app.observer import Observe
-from mlcube_remote.cli.option_groups import Display, ReportPaths, print_warning
+from mlcube_remote.cli.option_groups import Display, InterruptAction
+from mlcube_remote.cli.printing import print_warning
 from mlcube_remote.cli.report_files import ReportFiles, open_report_files
 from mlcube_remote.events.model import Event
 from mlcube_remote.events.outcome import JobOutcome
@@ -29,7 +30,7 @@ class TerminalObserver:
 
     reporter: Reporter
     files: ReportFiles
-    on_interrupt: str
+    on_interrupt: InterruptAction
     warnings: list[str] = attrs.field(factory=list)
     """To print when the display is closed."""
 
@@ -57,21 +58,8 @@ class TerminalObserver:
         self.warnings.append(text)
 
 
-def on_terminal(
-    display: Display,
-    *,
-    reports: ReportPaths = ReportPaths(),  # noqa: B008 - frozen
-    on_interrupt: str = "detach",
-    gather: bool = False,
-) -> Observe:
-    """Return an observer that shows jobs on the terminal.
-
-    Args:
-        display: What to print.
-        reports: Files to write for other programs.
-        on_interrupt: ``ask``, ``stop`` or ``detach``.
-        gather: Whether to print identical output of several hosts once.
-    """
+def on_terminal(display: Display) -> Observe:
+    """Return an observer that shows jobs on the terminal, and handles signals."""
 
     @contextlib.contextmanager
     def observe(run_id: str, jobs: Sequence[str]) -> Iterator[TerminalObserver]:
@@ -80,16 +68,18 @@ def on_terminal(
             quiet=display.quiet,
             verbose=display.verbose,
             json=display.as_json,
-            gather=gather,
+            gather=display.gather,
         )
-        warnings: list[str] = []
-        with open_report_files(run_id, reports, jobs) as files:
-            with contextlib.closing(reporter), _detach_on_signals():
-                yield TerminalObserver(
-                    reporter=reporter, files=files, on_interrupt=on_interrupt, warnings=warnings
-                )
-            for text in warnings:
-                print_warning(text)
+        with open_report_files(run_id, display, jobs) as files:
+            observer = TerminalObserver(
+                reporter=reporter, files=files, on_interrupt=display.on_interrupt
+            )
+            try:
+                with contextlib.closing(reporter), _detach_on_signals():
+                    yield observer
+            finally:
+                for text in observer.warnings:
+                    print_warning(text)
 
     return observe
 

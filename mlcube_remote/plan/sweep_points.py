@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parse ``--sweep``, ``--sweep-file`` and ``--shard`` into a list of points, one per job.
+"""Turn ``--sweep``, ``--sweep-file`` and ``--shard`` into a list of points, one per job.
 
 The same options always give the same points, in the same order and with the same names, so that a
 run can be continued later.
@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,6 @@ from mlcube_remote.errors import UsageError
 
 MAX_POINTS = 10_000
 """Maximum number of jobs of one run; products grow quickly."""
-
-_EXAMPLE = "for example: --sweep lr=0.1,0.01"
 
 Values = Mapping[str, str]
 """Name → value, in the order of the options."""
@@ -46,31 +44,27 @@ class SweepPoint:
         return f"{self.places[name]}: {name}" if name in self.places else f"--sweep {name}"
 
 
-def parse_sweep(options: Iterable[str], file: Path | None = None) -> tuple[SweepPoint, ...]:
-    """Return the points of a sweep: every combination; the name that comes last changes fastest.
+def sweep_points(
+    axes: Mapping[str, Sequence[str]], file: Path | None = None
+) -> tuple[SweepPoint, ...]:
+    """Return every combination of values; the name that comes last changes fastest.
 
     Args:
-        options: The value of each ``--sweep``: ``NAME=VALUE,VALUE…``.
+        axes: Name → values.
         file: The ``--sweep-file``: a mapping of names to lists, for every combination, or a list
             of mappings, each of them a point.
 
     Raises:
-        UsageError: One of them is wrong; the message says where.
+        UsageError: A value is wrong; the message says where.
     """
     read = None if file is None else _read(file)
     listed: list[Values] = [{}] if read is None else read.points()
     places = {} if read is None else read.places()
-    axes: dict[str, tuple[str, ...]] = {}
-    for option in options:
-        name, values = _parse_axis(option)
-        if name in axes:
-            raise UsageError(
-                f"--sweep {name}: is given twice", hint=f"put all values into one: {name}=A,B,C"
-            )
+    for name, values in axes.items():
+        _check_axis(name, values)
         if file is not None and any(name in point for point in listed):
             shown = yamlsource.shown_path(file)
             raise UsageError(f"--sweep {name}: {shown} has values for {name}, too")
-        axes[name] = values
     _check_count(len(listed), *map(len, axes.values()))
     combined = [
         {**point, **dict(zip(axes, chosen, strict=True))}
@@ -113,18 +107,18 @@ def parse_shard(option: str, pieces: int) -> tuple[SweepPoint, ...]:
     )
 
 
-def _parse_axis(option: str) -> tuple[str, tuple[str, ...]]:
-    name, equals, text = option.partition("=")
-    if not equals or not name.strip():
-        raise UsageError(f"--sweep {option}: expected NAME=VALUE,VALUE", hint=_EXAMPLE)
-    values = tuple(value.strip() for value in text.split(","))
-    if "" in values:
-        found = "no value" if not text.strip() else "an empty value"
-        raise UsageError(f"--sweep {option}: {found}; expected NAME=VALUE,VALUE", hint=_EXAMPLE)
+def _check_axis(name: str, values: Sequence[str]) -> None:
+    """Reject values that are empty or listed twice."""
+    if not values or "" in values:
+        text = ",".join(values)
+        found = "an empty value" if text else "no value"
+        raise UsageError(
+            f"--sweep {name}={text}: {found}; expected NAME=VALUE,VALUE",
+            hint="for example: --sweep lr=0.1,0.01",
+        )
     for value in values:
         if values.count(value) > 1:
             raise UsageError(f"--sweep {name}: {value} is listed twice")
-    return name.strip(), values
 
 
 def _check_count(*factors: int) -> None:

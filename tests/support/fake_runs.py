@@ -10,6 +10,7 @@ from typing import Any
 
 import attrs
 
+from mlcube_remote.app.parse import parse_axes
 from mlcube_remote.commands.model import Options
 from mlcube_remote.cube.load import load
 from mlcube_remote.dispatch.pipeline import run_job
@@ -23,7 +24,7 @@ from mlcube_remote.jobs.handle import from_document
 from mlcube_remote.jobs.lookup import RecordedJob
 from mlcube_remote.plan.job import JobSpec, RunRequest
 from mlcube_remote.plan.plan import plan_jobs
-from mlcube_remote.plan.sweep_points import parse_sweep
+from mlcube_remote.plan.sweep_points import sweep_points
 from mlcube_remote.plan.trials import make_trials
 from mlcube_remote.runs.store import Document, Store
 from mlcube_remote.secret import Secret
@@ -185,7 +186,7 @@ def jobs_of(
         run_id=changes.pop("run_id", RUN_ID),
         env=env or {},
         options=Options(gpus=gpus),
-        trials=() if sweep is None else make_trials(cube, parse_sweep([sweep]), tasks),
+        trials=() if sweep is None else make_trials(cube, sweep_points(parse_axes([sweep])), tasks),
         **changes,
     )
     return plan_jobs(request)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Python functions: what they import, return and raise, where no host need answer."""
+"""The Python API: imports, results and exceptions, as far as no host answers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from mlcube_remote import (
     top,
 )
 from mlcube_remote.errors import CubeError, InventoryError, UsageError
-from mlcube_remote.events.model import Event, JobFinished, StageStarted
+from mlcube_remote.events import Event, JobFinished, StageStarted
 
 FUNCTIONS = (
     *(attach, check, clean, configure, describe, hosts, logs, ps),
@@ -68,7 +68,7 @@ def test_importing_the_package_imports_nothing_else() -> None:
     assert done.stdout.split() == ["mlcube_remote", "mlcube_remote._version"]
 
 
-def test_every_public_name_is_there_and_none_besides() -> None:
+def test_all_lists_exactly_the_public_names() -> None:
     assert mlcube_remote.__all__ == sorted(mlcube_remote.__all__, key=_constants_first)
     for name in mlcube_remote.__all__:
         assert getattr(mlcube_remote, name) is not None
@@ -84,30 +84,30 @@ def _constants_first(name: str) -> tuple[bool, str]:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
-def test_every_parameter_is_typed_and_explained(function: Any) -> None:
+def test_every_parameter_is_typed_and_documented(function: Any) -> None:
     signature = inspect.signature(function)
-    explained = inspect.getdoc(function) or ""
+    documentation = inspect.getdoc(function) or ""
     assert signature.return_annotation is not inspect.Signature.empty
     for name, parameter in signature.parameters.items():
         assert parameter.annotation is not inspect.Parameter.empty
-        assert f"\n    {name}: " in explained or "arguments as for :func:" in explained
+        assert f"\n    {name}: " in documentation or "arguments as for :func:" in documentation
 
 
-def test_a_cube_is_described() -> None:
+def test_describe_returns_the_cube() -> None:
     cube = describe(".", overrides={"docker.image": "y"})
     assert (cube.name, list(cube.tasks), cube.settings["docker"]["image"]) == ("probe", ["t"], "y")
 
 
-def test_hosts_that_cannot_be_reached_are_outcomes_and_told_of() -> None:
-    told: list[Event] = []
-    done = run(hosts="both", tasks="t", on_event=told.append)
+def test_unreachable_hosts_have_outcomes_and_events() -> None:
+    events: list[Event] = []
+    done = run(hosts="both", tasks="t", on_event=events.append)
     assert [(job.host, job.status) for job in done.jobs] == [
         ("a", Status.NOT_STARTED),
         ("b", Status.NOT_STARTED),
     ]
     assert not done.succeeded
     assert done.exit_code == 120
-    assert {type(event) for event in told} >= {StageStarted, JobFinished}
+    assert {type(event) for event in events} >= {StageStarted, JobFinished}
     with pytest.raises(RunFailedError, match="2 of 2 jobs did not succeed: a: ") as caught:
         done.check()
     assert caught.value.hint == f"mlcube-remote rerun {done.run_id} --failed"
@@ -119,7 +119,7 @@ def test_hosts_that_cannot_be_reached_are_outcomes_and_told_of() -> None:
     assert results(Path("results") / done.run_id).document["jobs"][0]["host"] == "a"
 
 
-def test_what_failed_is_run_again_from_anywhere(
+def test_failed_jobs_run_again_from_any_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = run(hosts=["a", "b"], tasks=["t"], parameters={"x": "in.txt"})
@@ -144,7 +144,7 @@ def test_a_sweep_is_one_run_with_a_row_for_each_point(tmp_path: Path) -> None:
     assert [job.parameters for job in done.jobs] == [{"x": "in.txt"}], "one value, not six letters"
 
 
-def test_it_works_in_a_thread_of_ones_own() -> None:
+def test_a_run_works_in_any_thread() -> None:
     ended: list[RunResult] = []
     thread = threading.Thread(target=lambda: ended.append(run(hosts="a", tasks="t")))
     thread.start()
@@ -152,14 +152,14 @@ def test_it_works_in_a_thread_of_ones_own() -> None:
     assert ended[0].exit_code == 120
 
 
-def test_a_cube_is_configured_without_leaving_a_record() -> None:
+def test_configure_leaves_no_record() -> None:
     done = configure(hosts="a")
     assert done.exit_code == 120
     with pytest.raises(UsageError):
         results(done.run_id)
 
 
-def test_mistakes_are_raised_before_anything_is_touched(tmp_path: Path) -> None:
+def test_mistakes_are_raised_before_a_host_is_asked(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such cube"):
         run("absent", hosts="a", tasks="t")
     with pytest.raises(InventoryError):
@@ -174,48 +174,51 @@ def test_mistakes_are_raised_before_anything_is_touched(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("function", [attach, status, pull, stop])
-def test_a_run_that_nobody_knows_is_raised(function: Any) -> None:
+def test_an_unknown_run_is_an_error(function: Any) -> None:
     with pytest.raises(UsageError, match="no run 'abc' on this machine"):
         function("abc", hosts="a")
 
 
 @pytest.mark.parametrize("function", [attach, status, pull, stop])
-def test_a_run_whose_host_is_off_is_told(function: Any) -> None:
+def test_a_run_on_an_unreachable_host_is_unknown(function: Any) -> None:
     done = run(hosts="a", tasks="t")
     found = function(done.run_id)
     assert isinstance(found.jobs[0], JobOutcome)
     assert (found.jobs[0].status, found.exit_code) == (Status.UNKNOWN, 120)
 
 
-def test_hosts_that_are_off_have_no_jobs_and_a_reason() -> None:
-    told = ps("both", password="secret")
-    assert [answer.host.name for answer in told] == ["a", "b"]
-    assert all(answer.error is not None and not answer.jobs for answer in told)
+def test_unreachable_hosts_have_an_error_and_no_jobs(tmp_path: Path) -> None:
+    answers = ps("both", password="secret")
+    assert [answer.host.name for answer in answers] == ["a", "b"]
+    assert all(answer.error is not None and not answer.jobs for answer in answers)
     assert len(ps()) == 2
+    (tmp_path / "hosts.yaml").unlink()
+    assert not ps(), "there is no host to ask"
+    assert not clean()
 
 
-def test_the_inventory_is_read_and_hosts_that_are_off_are_answers() -> None:
+def test_the_inventory_is_read_and_unreachable_hosts_have_an_error() -> None:
     assert [host.name for host in hosts()] == ["a", "b"]
     assert [host.name for host in hosts("both,!a")] == ["b"]
     with pytest.raises(InventoryError, match="no host has a label 'gpu'"):
         hosts(where="gpu=a100")
     for ask in (check, top, clean):
-        told: Any = ask(["a", "b"])
-        assert [answer.host for answer in told] == ["a", "b"]
+        answers: Any = ask(["a", "b"])
+        assert [answer.host for answer in answers] == ["a", "b"]
     assert [checkup.passed for checkup in check("both")] == [False, False]
     assert all(busy.error is not None for busy in top(where=(), hosts="a"))
     assert all(cleaned.error is not None and not cleaned.removed for cleaned in clean())
 
 
-def test_logs_of_a_run_whose_host_is_off_are_unknown_and_nothing_is_noted() -> None:
+def test_logs_of_an_unreachable_host_record_nothing() -> None:
     done = run(hosts="a", tasks="t")
     before = results(done.run_id).document
-    told: list[Event] = []
-    assert logs(done.run_id, told.append).jobs[0].status is Status.UNKNOWN
-    assert any(isinstance(event, JobFinished) for event in told)
+    events: list[Event] = []
+    assert logs(done.run_id, events.append).jobs[0].status is Status.UNKNOWN
+    assert any(isinstance(event, JobFinished) for event in events)
     assert results(done.run_id).document == before
 
 
-def test_a_run_that_goes_on_has_not_failed() -> None:
+def test_a_running_job_has_not_failed() -> None:
     job = JobOutcome(host="a", platform="docker", status=Status.RUNNING, seconds={})
     assert RunResult(run_id="x", jobs=(job,)).check().exit_code == 0

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ``mlcube`` was asked for, as a command of ours. The real ``mlcube`` is driven by
-tests/integration/test_mlcube_cli.py."""
+"""The runner for ``mlcube``: its options as a command of mlcube-remote.
+
+tests/integration/test_mlcube_cli.py runs the real ``mlcube``.
+"""
 
 from __future__ import annotations
 
@@ -18,19 +20,19 @@ import mlcube_remote
 
 
 class Runner:
-    """Stands for the class of the same name in mlcube."""
+    """Stand-in for the class of the same name in mlcube."""
 
     def __init__(self, mlcube: Any, task: str | None) -> None:
         self.mlcube, self.task = mlcube, task
 
 
 class ConfigurationError(Exception):
-    """Stands for the class of the same name in mlcube."""
+    """Stand-in for the class of the same name in mlcube."""
 
 
 @pytest.fixture
 def runner(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Import the module as if mlcube were installed."""
+    """Import the module with stand-ins for mlcube."""
     stand_ins: dict[str, dict[str, Any]] = {
         "mlcube": {},
         "mlcube.errors": {"ConfigurationError": ConfigurationError},
@@ -45,7 +47,7 @@ def runner(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     sys.modules.pop("mlcube_remote.runner", None)
 
 
-def carried_out(
+def commands_of(
     runner: Any,
     monkeypatch: pytest.MonkeyPatch,
     command: str,
@@ -54,7 +56,7 @@ def carried_out(
     code: int = 0,
     **params: Any,
 ) -> list[list[str]]:
-    """Return the commands of ours that a command of mlcube's comes to."""
+    """Return the mlcube-remote commands that a command of mlcube runs."""
     seen: list[list[str]] = []
 
     def execute(arguments: list[str]) -> int:
@@ -73,7 +75,7 @@ def carried_out(
     return seen
 
 
-def test_options_and_arguments_are_passed_on(runner: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_and_arguments_are_passed(runner: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     params: dict[str, Any] = {
         "mlcube": "/c",
         "gpus": "2",
@@ -81,11 +83,11 @@ def test_options_and_arguments_are_passed_on(runner: Any, monkeypatch: pytest.Mo
         "cpu": "",
         "p": ("docker.image=x",),
     }
-    (ours,) = carried_out(
+    (command,) = commands_of(
         runner, monkeypatch, "run", "--host=gpu01", "a=b=c", "-Pname=x", task="one", **params
     )
-    assert ours[:2] == ["run", "--task=one"]
-    assert ours[2:] == [
+    assert command[:2] == ["run", "--task=one"]
+    assert command[2:] == [
         "--mlcube=/c",
         "--gpus=2",
         "--cpu=",
@@ -97,30 +99,32 @@ def test_options_and_arguments_are_passed_on(runner: Any, monkeypatch: pytest.Mo
     ]
 
 
-def test_where_to_run_may_be_overridden(runner: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_host_can_be_overridden(runner: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     typed = ("-Prunner.host=gpu02", "-Prunner.platform=podman", "-Prunner.gpu_args=--x")
-    (ours,) = carried_out(runner, monkeypatch, "configure", *typed)
-    assert ours == ["configure", "--host=gpu02", "--platform=podman", "-Prunner.gpu_args=--x"]
+    (command,) = commands_of(runner, monkeypatch, "configure", *typed)
+    assert command == ["configure", "--host=gpu02", "--platform=podman", "-Prunner.gpu_args=--x"]
 
 
-def test_all_tasks_are_one_run(runner: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = carried_out(runner, monkeypatch, "run", tasks=("one", "two"), task="one,two")
+def test_several_tasks_are_one_run(runner: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = commands_of(runner, monkeypatch, "run", tasks=("one", "two"), task="one,two")
     assert seen == [["run", "--task=one,two", "--platform=remote"]]
 
 
-def test_the_only_task_needs_no_name(runner: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert carried_out(runner, monkeypatch, "run", task=None) == [
+def test_a_single_task_needs_no_name(runner: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert commands_of(runner, monkeypatch, "run", task=None) == [
         ["run", "--task=one", "--platform=remote"]
     ]
 
 
-def test_the_exit_code_is_ours(runner: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_exit_code_is_that_of_mlcube_remote(
+    runner: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(click.exceptions.Exit) as left:
-        carried_out(runner, monkeypatch, "configure", code=122)
+        commands_of(runner, monkeypatch, "configure", code=122)
     assert left.value.exit_code == 122
 
 
-def test_without_mlcubes_command_it_says_what_it_needs(runner: Any) -> None:
+def test_the_runner_needs_a_command_of_mlcube(runner: Any) -> None:
     chosen = runner.RemoteRunner(SimpleNamespace(runner={}), "one")
     with pytest.raises(ConfigurationError, match="the command `mlcube run` only"):
         chosen.run()
@@ -131,8 +135,8 @@ def test_importing_the_package_imports_nothing_else() -> None:
         "import sys; before = set(sys.modules); import mlcube_remote\n"
         "print(*sorted({name.partition('.')[0] for name in set(sys.modules) - before}))"
     )
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
-    assert "mlcube_remote" in told.stdout
-    assert not {"click", "yaml", "omegaconf", "attr", "paramiko", "mlcube"} & {*told.stdout.split()}
+    assert "mlcube_remote" in done.stdout
+    assert not {"click", "yaml", "omegaconf", "attr", "paramiko", "mlcube"} & {*done.stdout.split()}

@@ -93,13 +93,13 @@ REFUSED = {
     ("run", "--host=local", "--task=one", "--mlcube=/no/where"): "/no/where: no such file",
     ("run", "--host=local", "--task=one", "-Pdocker.imag=x"): "did you mean 'image'",
     ("run", "--host=local", "--task=one", "--gpus=1", "--platform=dokcer"): "unknown platform",
-    ("hosts", "show", "nobody"): "unknown host 'nobody'",
+    ("hosts", "show", "absent"): "unknown host 'absent'",
     ("hosts", "check"): "'all': there is no host in the inventory",
 }
 
 
 @pytest.mark.parametrize("arguments", REFUSED, ids=" ".join)
-def test_mistakes_are_one_line_with_exit_2(
+def test_a_usage_error_is_one_line_with_exit_code_2(
     cube: Path,
     arguments: tuple[str, ...],
     monkeypatch: pytest.MonkeyPatch,
@@ -145,7 +145,7 @@ def own(cube: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["--platform=there", "--host=spare"], "spare", "docker run"),
     ],
 )
-def test_a_platform_may_be_one_of_the_users_own(
+def test_a_platform_can_come_from_the_users_file(
     own: Path,
     arguments: list[str],
     host: str,
@@ -153,8 +153,8 @@ def test_a_platform_may_be_one_of_the_users_own(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    told = ("run", "--task=two", "--dry-run", "--output=json", *arguments)
-    assert exit_of(*told, monkeypatch=monkeypatch) == 0
+    command = ("run", "--task=two", "--dry-run", "--output=json", *arguments)
+    assert exit_of(*command, monkeypatch=monkeypatch) == 0
     (task,) = json.loads(capsys.readouterr().out)["jobs"]
     assert task["host"] == host
     assert " ".join(task["run"][-1]).startswith(engine)
@@ -168,20 +168,20 @@ def test_a_platform_may_be_one_of_the_users_own(
         ("huge", "local: --platform: unknown platform 'huge'"),
     ],
 )
-def test_a_wrong_platform_of_ones_own_is_one_line_with_exit_2(
+def test_an_error_in_the_users_platform_is_one_line_with_exit_code_2(
     own: Path,
     platform: str,
     expected: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    told = ("run", "--task=two", "--host=local", f"--platform={platform}")
-    assert exit_of(*told, monkeypatch=monkeypatch) == 2
+    command = ("run", "--task=two", "--host=local", f"--platform={platform}")
+    assert exit_of(*command, monkeypatch=monkeypatch) == 2
     assert capsys.readouterr().err.splitlines()[0] == f"error: {expected}"
 
 
 def test_platforms_are_completed(own: Path) -> None:
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "mlcube_remote"],
         env={
             **os.environ,
@@ -193,10 +193,10 @@ def test_platforms_are_completed(own: Path) -> None:
         text=True,
         check=False,
     )
-    assert told.stdout == "plain,here\n"
+    assert done.stdout == "plain,here\n"
 
 
-def test_an_unknown_command_names_the_nearest(
+def test_an_unknown_command_gets_the_nearest_as_a_suggestion(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert exit_of("rnu", monkeypatch=monkeypatch) == 2
@@ -307,20 +307,20 @@ ENDINGS = {
 
 
 @pytest.mark.parametrize("what", ENDINGS)
-def test_every_end_has_its_exit_code(
+def test_each_kind_of_error_has_an_exit_code(
     what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    error, code, told = ENDINGS[what]
+    error, code, message = ENDINGS[what]
 
     def fail(_: list[str] | None) -> int:
         raise error
 
     monkeypatch.setattr(cli_main, "run", fail)
     assert exit_of(monkeypatch=monkeypatch) == code
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
-def test_passwords_are_asked_for_once_and_never_shown(
+def test_passwords_are_prompted_once_and_never_shown(
     cube: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked: list[str] = []
@@ -339,16 +339,14 @@ def test_passwords_are_asked_for_once_and_never_shown(
 
 
 @pytest.mark.parametrize("option", ["--events", "--junit"])
-def test_a_report_that_could_not_be_written_is_refused_before_anything_begins(
-    option: str, tmp_path: Path
-) -> None:
+def test_a_report_file_must_be_writable_before_a_run_starts(option: str, tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "absent" / "file"):
         with pytest.raises(click.UsageError, match=r"directory"):
             cli_main.run(["run", "--host=a", f"{option}={path}"])
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (["run", "--nope"], "error: No such option '--nope'.\nhint: mlcube-remote run --help\n"),
         (
@@ -361,24 +359,24 @@ def test_a_report_that_could_not_be_written_is_refused_before_anything_begins(
         ),
     ],
 )
-def test_a_misuse_is_told_in_the_form_of_all_errors(
+def test_a_wrong_command_line_is_reported_like_other_errors(
     arguments: list[str],
-    told: str,
+    expected: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert exit_of(*arguments, monkeypatch=monkeypatch) == 2
-    assert capsys.readouterr().err == told
+    assert capsys.readouterr().err == expected
 
 
-def test_without_a_command_there_is_help(
+def test_help_is_shown_without_a_command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert exit_of(monkeypatch=monkeypatch) == 2
     assert capsys.readouterr().err.startswith("Usage: mlcube-remote")
 
 
-def test_a_reader_that_went_away_in_the_middle_is_no_failed_job(cube: Path) -> None:
+def test_a_closed_pipe_is_no_failed_job(cube: Path) -> None:
     """Click ends with 1 then, which would say that a job had failed."""
     script = "from mlcube_remote.cli.main import main; main()"
     argv = [sys.executable, "-c", script, "describe", "--mlcube", str(cube)]

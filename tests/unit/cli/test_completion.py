@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What real shells make of the completion scripts; what they are told, bash's tests show."""
+"""The completion scripts in real shells. The completions themselves: test_command_line.py."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LINES = {
     "run --detac": "run --detach",
     "hosts check gp": "hosts check gpu1",
 }
-"""What is typed → what it becomes."""
+"""Typed line → completed line."""
 
 TYPE_IN_ZSH = r"""
 zmodload zsh/zpty
@@ -30,11 +30,11 @@ zpty shell zsh -f -i
 zpty -w shell 'PS1=; autoload -U compinit; compinit -u -D; eval "$(mlcube-remote completion zsh)"'
 zpty -w shell 'shown() { print -r -- "GO""T<$BUFFER>"; zle kill-buffer; }; zle -N shown'
 zpty -w shell 'bindkey "^G" shown; print rea""dy'
-zpty -r shell said '*ready*'
+zpty -r shell reply '*ready*'
 for line in "$@"; do
     zpty -w -n shell "$line"$'\t\a'
-    zpty -r shell said '*GOT<*>*'
-    print -r -- "$said"
+    zpty -r shell reply '*GOT<*>*'
+    print -r -- "$reply"
 done
 """
 
@@ -55,7 +55,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def typed(argv: list[str], folder: Path) -> str:
-    """Return what a shell made of the lines."""
+    """Return the output of a shell that completes the lines."""
     lines = [f"mlcube-remote {line}" for line in LINES]
     done = subprocess.run(
         [*argv, *lines],
@@ -76,13 +76,13 @@ def typed(argv: list[str], folder: Path) -> str:
 
 
 def test_zsh_completes_values_after_an_equals_sign(folder: Path) -> None:
-    said = typed(["zsh", "-f", "-c", TYPE_IN_ZSH, "zsh"], folder)
-    found = [text.rstrip() for text in re.findall(r"GOT<(.*?)>", said)]
+    output = typed(["zsh", "-f", "-c", TYPE_IN_ZSH, "zsh"], folder)
+    found = [text.rstrip() for text in re.findall(r"GOT<(.*?)>", output)]
     assert found == [f"mlcube-remote {line}" for line in LINES.values()]
 
 
 def test_fish_completes_values_after_an_equals_sign(folder: Path) -> None:
-    said = typed(["fish", "--no-config", "-c", TYPE_IN_FISH, "--"], folder)
-    found = [line.partition("\t")[0] for line in said.splitlines()]
-    # Of a line, fish is given the last word.
+    output = typed(["fish", "--no-config", "-c", TYPE_IN_FISH, "--"], folder)
+    found = [line.partition("\t")[0] for line in output.splitlines()]
+    # fish prints only the last word of a line.
     assert found == [new.rpartition(" ")[2] for old, new in LINES.items() if old != new]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mlcube_remote.app.dry_run import dry_run
+from mlcube_remote.app.parse import parse_axes
 from mlcube_remote.commands import build
 from mlcube_remote.cube.load import load
 from mlcube_remote.inventory.model import Host
@@ -18,7 +19,7 @@ from mlcube_remote.plan import placed_job
 from mlcube_remote.plan.job import RunRequest
 from mlcube_remote.plan.job_plan import make_plan
 from mlcube_remote.plan.plan import plan_jobs
-from mlcube_remote.plan.sweep_points import parse_sweep
+from mlcube_remote.plan.sweep_points import sweep_points
 from mlcube_remote.plan.trials import make_trials
 
 CUBE = """
@@ -63,7 +64,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 def request(root: Path, sweep: str = "") -> RunRequest:
     cube = load(root)
-    trials = make_trials(cube, parse_sweep([sweep]), ("train",)) if sweep else ()
+    trials = make_trials(cube, sweep_points(parse_axes([sweep])), ("train",)) if sweep else ()
     hosts = (Host(name="a", remote_root="/r"), Host(name="b", remote_root="/r"))
     return RunRequest(cube=cube, hosts=hosts, tasks=("train",), run_id="run", trials=trials)
 

@@ -276,7 +276,7 @@ def test_a_path_in_an_output_of_an_earlier_run_is_probed_on_the_host(root: Path)
     (path,) = plan.probe_paths
     assert path == f"{plan.paths.workspace}/data/table.bin"
     _, notes = dry_run(asked)
-    assert f"{path} is shown as a directory: whether it is one is asked of the host" in notes["h"]
+    assert f"{path} is assumed to be a directory; a run asks the host" in notes["h"]
     (task,) = probed(job, **{path: "f"}).tasks
     assert "--table=/mlcube_io0/table.bin" in task.commands.run[-1]
     (root / "workspace/data").mkdir()
@@ -306,7 +306,7 @@ def test_the_kind_of_an_input_on_the_host_is_probed(root: Path) -> None:
     asked = request(root, "use", more="$HOME/x")
     assert "--more=/mlcube_io1" in arguments(asked)
     _, notes = dry_run(asked)
-    assert "~/x is shown as a directory: whether it is one is asked of the host" in notes["h"]
+    assert "~/x is assumed to be a directory; a run asks the host" in notes["h"]
     (job,) = plan_jobs(asked)
     (task,) = probed(job, **{"/h/x": "f"}).tasks
     assert "--more=/mlcube_io1/x" in task.commands.run[-1]
@@ -317,7 +317,7 @@ def test_an_input_on_the_host_is_assumed_to_be_mountable_by_every_engine(root: P
     asked = request(root, "use", platform="podman", more="/d/a:b,c")
     assert "--more=/mlcube_io1/a:b,c" in arguments(asked)
     _, notes = dry_run(asked)
-    assert "/d/a:b,c is shown as a file: whether it is one is asked of the host" in notes["h"]
+    assert "/d/a:b,c is assumed to be a file; a run asks the host" in notes["h"]
 
 
 def test_an_input_of_this_machine_must_exist(root: Path) -> None:
@@ -394,7 +394,10 @@ def test_an_absolute_recipe_is_a_path_of_the_host(
     ((item,), notes) = dry_run(asked)
     built = (platform, "build", "-t", "x", "-f", recipe, str(project))
     assert item.configure == (built,)
-    note = f"the image is shown as built from {recipe}: it is pulled where the host lacks that"
+    note = (
+        f"the image is assumed to be built from {recipe}; "
+        "if the host does not have that file, the image is pulled"
+    )
     assert note in notes["h"]
 
     there = probed(job, **{recipe: "f"})
@@ -554,7 +557,7 @@ def test_a_dry_run_has_an_entry_for_each_host_and_task(root: Path) -> None:
         ("local", "train"),
     ]
     assert notes["h"][0].startswith(f"sync {root} to /r/cubes/my_cube-")
-    assert notes["h"][0].endswith(f"(2 files, {len(CUBE) + 1} B at the most)")
+    assert notes["h"][0].endswith(f"(at most 2 files, {len(CUBE) + 1} B)")
     assert notes["local"] == ()
     assert planned[2].creates == (f"{root}/workspace/data",)
 

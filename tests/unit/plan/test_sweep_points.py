@@ -11,8 +11,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlcube_remote.app.parse import parse_axes
 from mlcube_remote.errors import UsageError
-from mlcube_remote.plan.sweep_points import SweepPoint, parse_shard, parse_sweep
+from mlcube_remote.plan.sweep_points import SweepPoint, parse_shard, sweep_points
+
+
+def parse_sweep(options: list[str], file: Path | None = None) -> tuple[SweepPoint, ...]:
+    return sweep_points(parse_axes(options), file)
 
 
 def values(points: tuple[SweepPoint, ...]) -> list[dict[str, str]]:

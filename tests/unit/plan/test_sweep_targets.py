@@ -13,7 +13,7 @@ import yaml
 from mlcube_remote.cube.load import load
 from mlcube_remote.cube.model import Cube, ParameterType
 from mlcube_remote.errors import MLCubeRemoteError, PlanError
-from mlcube_remote.plan.sweep_points import SweepPoint, parse_shard, parse_sweep
+from mlcube_remote.plan.sweep_points import SweepPoint, parse_shard, sweep_points
 from mlcube_remote.plan.sweep_targets import GeneratedFile, resolve_point
 
 CUBE = """
@@ -197,6 +197,6 @@ def test_an_unknown_name_is_reported_with_its_position_in_the_file(
     cube: Cube, tmp_path: Path, grid: str, message: str
 ) -> None:
     (tmp_path / "grid.yaml").write_text(grid)
-    (point, *_) = parse_sweep([], tmp_path / "grid.yaml")
+    (point, *_) = sweep_points({}, tmp_path / "grid.yaml")
     with pytest.raises(PlanError, match=message):
         resolve_point(cube, point, ["train"])

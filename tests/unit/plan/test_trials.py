@@ -9,6 +9,7 @@ import attrs
 import pytest
 
 from mlcube_remote.app.dry_run import dry_run
+from mlcube_remote.app.parse import parse_axes
 from mlcube_remote.commands.model import Options
 from mlcube_remote.cube.load import load
 from mlcube_remote.cube.model import Parameter
@@ -20,7 +21,7 @@ from mlcube_remote.plan.job import JobSpec, RunRequest
 from mlcube_remote.plan.job_plan import make_plan
 from mlcube_remote.plan.placed_job import place_job, uploads
 from mlcube_remote.plan.plan import plan_jobs
-from mlcube_remote.plan.sweep_points import parse_shard, parse_sweep
+from mlcube_remote.plan.sweep_points import parse_shard, sweep_points
 from mlcube_remote.plan.trials import make_trials
 from mlcube_remote.scheduling.queue import host_slots
 
@@ -64,7 +65,7 @@ def request(root: Path, *sweeps: str, hosts: tuple[Host, ...] = (HOST,)) -> RunR
         hosts=hosts,
         tasks=tasks,
         run_id="run",
-        trials=make_trials(cube, parse_sweep(sweeps or ["lr=1,2"]), tasks),
+        trials=make_trials(cube, sweep_points(parse_axes(sweeps or ["lr=1,2"])), tasks),
     )
 
 
@@ -185,7 +186,9 @@ def test_unsupported_options_of_a_pool_are_rejected(
 def test_jobs_that_would_write_one_path_are_rejected(root: Path, value: str, message: str) -> None:
     cube, tasks = load(root, task_args={"model": value}), ("make", "train")
     what = attrs.evolve(
-        request(root), cube=cube, trials=make_trials(cube, parse_sweep(["lr=1,2"]), tasks)
+        request(root),
+        cube=cube,
+        trials=make_trials(cube, sweep_points(parse_axes(["lr=1,2"])), tasks),
     )
     with pytest.raises(PlanError) as caught:
         plan_jobs(what)
@@ -233,7 +236,7 @@ tasks:
         hosts=(HOST,),
         tasks=tasks,
         run_id="run",
-        trials=make_trials(cube, parse_sweep(["lr=2"]), tasks),
+        trials=make_trials(cube, sweep_points(parse_axes(["lr=2"])), tasks),
     )
     (job,) = plan_jobs(what)
     values = [each.value for each in parameters(job).values()]

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Check hosts, read their usage, and remove ended jobs from them.
+
+A host that gives no answer has an ``error``; it raises no exception.
+"""
+
+from __future__ import annotations
+
+from mlcube_remote.app.hosts import ChosenHosts
+from mlcube_remote.cube import system
+from mlcube_remote.facts.check import HostCheck, check_all
+from mlcube_remote.facts.usage import HostUsage, read_usage_of_all
+from mlcube_remote.jobs.clean import Cleaned, clean_old
+from mlcube_remote.runs.store import Store
+
+
+def check_hosts(chosen: ChosenHosts, platform: str | None) -> tuple[HostCheck, ...]:
+    """Check whether runs would work on hosts.
+
+    Args:
+        chosen: The hosts.
+        platform: The engine to check; ``None``: the host's default.
+    """
+    return check_all(chosen.hosts, chosen.logins.connect, platform=platform, system=system.load())
+
+
+def read_usage(chosen: ChosenHosts) -> tuple[HostUsage, ...]:
+    """Return the usage of hosts."""
+    return read_usage_of_all(chosen.hosts, chosen.logins.connect)
+
+
+def clean_jobs(chosen: ChosenHosts, *, older_than: float, dry_run: bool) -> tuple[Cleaned, ...]:
+    """Remove the logs and records of ended jobs from hosts, and from this machine.
+
+    Args:
+        chosen: The hosts.
+        older_than: Minimum age of a job in seconds.
+        dry_run: Whether to report what would be removed, and remove nothing.
+    """
+    return clean_old(
+        chosen.hosts, chosen.logins.connect, store=Store(), older_than=older_than, dry_run=dry_run
+    )

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read the inventory, and select hosts from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from mlcube_remote.app.options import HostOptions
+from mlcube_remote.errors import UsageError
+from mlcube_remote.inventory import locate
+from mlcube_remote.inventory.endpoint import Endpoint
+from mlcube_remote.inventory.model import Host, Inventory
+from mlcube_remote.inventory.select import select
+from mlcube_remote.inventory.sshconfig import resolve
+from mlcube_remote.inventory.where import narrow
+
+
+def open_inventory(explicit: str | None, cube: str = ".") -> Inventory:
+    """Find and read the inventory.
+
+    Args:
+        explicit: Its path, if the user named one.
+        cube: Directory of the cube, or its YAML file: the inventory may be beside it.
+
+    Raises:
+        InventoryError: The file is wrong, or the named one does not exist.
+    """
+    path = Path(cube).expanduser()
+    return locate.open_inventory(explicit, path if path.is_dir() else path.parent)
+
+
+def select_hosts(
+    inventory: Inventory, patterns: Iterable[str], where: Iterable[str] = ()
+) -> tuple[Host, ...]:
+    """Return the hosts that match patterns and labels; labels alone apply to all hosts.
+
+    Raises:
+        UsageError: There is neither a pattern nor a label.
+        InventoryError: A host is unknown, or no host matches.
+    """
+    labels = list(where)
+    names = list(patterns) or (["all"] if labels else [])
+    if not names:
+        known = ", ".join([*inventory.groups, *inventory.hosts][:12])
+        raise UsageError(
+            "no host is named: expected --host=NAME",
+            hint=f"in the inventory: {known}; or any name in ~/.ssh/config"
+            if known
+            else "--host=NAME, with any name in ~/.ssh/config or in a hosts.yaml",
+        )
+    return narrow(select(inventory, names), labels, known=inventory.hosts.values())
+
+
+def resolve_hosts(options: HostOptions) -> list[tuple[Host, Endpoint | None]]:
+    """Return hosts, and how ssh reaches each; ``None`` for this machine.
+
+    Raises:
+        InventoryError: A host is unknown, or its ssh configuration cannot be read.
+    """
+    inventory = open_inventory(options.inventory)
+    hosts = select_hosts(inventory, options.names, options.where)
+    return [(host, None if host.is_local else resolve(host, inventory)) for host in hosts]

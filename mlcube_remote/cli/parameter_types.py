@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Types of option values: time spans, files to write, options that occur once."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from mlcube_remote.errors import UsageError
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw]?)")
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+class Duration(click.ParamType[float]):
+    """A time span such as ``90``, ``90s``, ``15m``, ``8h`` or ``7d``, in seconds."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the seconds, or fail with an example."""
+        if isinstance(value, (int, float)):
+            return float(value)
+        match = _DURATION.fullmatch(str(value).strip().lower())
+        if match is None or float(match[1]) == 0:
+            self.fail(f"{value!r}: expected a time span such as 90s, 15m, 8h or 7d", param, ctx)
+        return float(match[1]) * _SECONDS[match[2]]
+
+
+class OutputFile(click.Path):
+    """A file to write. A path that cannot be written is an error before the command starts."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, writable=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path, or fail with the reason why it cannot be written."""
+        path = str(super().convert(value, param, ctx))
+        folder = os.path.dirname(path) or "."
+        if not os.path.exists(path) and not os.access(folder, os.W_OK | os.X_OK):
+            missing = "not writable" if os.path.isdir(folder) else "no such directory"
+            self.fail(f"{path!r}: {folder}: {missing}", param, ctx)
+        return path
+
+
+def single_value(
+    hint: str,
+) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], str | None]:
+    """Return a callback for an option that takes one value: a second one is an error.
+
+    Args:
+        hint: What a user who gave two may want instead.
+    """
+
+    def take(_: click.Context, param: click.Parameter, values: tuple[str, ...]) -> str | None:
+        if len(values) > 1:
+            raise UsageError(f"{param.opts[0]}: is given {len(values)} times", hint=hint)
+        return values[0] if values else None
+
+    return take

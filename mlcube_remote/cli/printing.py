@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Print a value as text or JSON, and print warnings."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import click
+
+from mlcube_remote.errors import MLCubeRemoteError
+
+T = TypeVar("T")
+
+
+def print_value(
+    value: T, output: str, *, document: Callable[[T], dict[str, Any]], text: Callable[[T], str]
+) -> None:
+    """Print a value in the format that ``--output`` names.
+
+    Args:
+        value: The value.
+        output: ``text`` or ``json``.
+        document: Makes the JSON document.
+        text: Makes the text.
+    """
+    if output == "json":
+        from mlcube_remote.ui.files.json_output import dump  # noqa: PLC0415 - slow, only for JSON
+
+        dump(document(value), sys.stdout)
+    else:
+        click.echo(text(value))
+
+
+def print_warning(text: str) -> None:
+    """Print a warning to standard error."""
+    click.echo(f"warning: {text}", err=True)
+
+
+def worst_exit_code(errors: Iterable[MLCubeRemoteError | None]) -> int:
+    """Return the highest exit code of errors; 0 if there is none."""
+    return max((error.exit_code for error in errors if error is not None), default=0)

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands on earlier runs, as far as no host answers: attach, logs, ps, status, results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mlcube_remote.cli import terminal
+from mlcube_remote.cli.main import run
+from mlcube_remote.cli.option_groups import Display
+from mlcube_remote.errors import UsageError
+from mlcube_remote.runs.results import publish
+from mlcube_remote.runs.store import RUN, Store
+
+
+def record(run_id: str) -> None:
+    Store().write(run_id, RUN, {"jobs": [{"host": "gpu", "job": f"{run_id}-gpu"}]})
+
+
+@pytest.mark.usefixtures("empty_directory")
+@pytest.mark.parametrize("command", ["ps", "clean"])
+def test_without_any_host_there_is_an_error(command: str) -> None:
+    with pytest.raises(UsageError, match="no host to ask"):
+        run([command])
+
+
+@pytest.mark.usefixtures("empty_directory")
+@pytest.mark.parametrize("command", ["attach", "wait", "logs", "status", "stop", "pull"])
+def test_an_unknown_run_is_an_error(command: str) -> None:
+    with pytest.raises(UsageError, match="no run 'abc' on this machine or on the hosts"):
+        run([command, "abc"])
+
+
+@pytest.mark.usefixtures("empty_directory")
+def test_an_ambiguous_id_is_an_error() -> None:
+    for letter in "ab":
+        record(f"261123-190233-{letter * 16}")
+    with pytest.raises(UsageError, match="is ambiguous: 261123-190233-b") as caught:
+        run(["attach", "261123"])
+    assert caught.value.hint == "give more characters of its id"
+
+
+@pytest.mark.usefixtures("cube_directory")
+def test_a_wrong_run_id_is_an_error() -> None:
+    with pytest.raises(UsageError, match="--run-id=mine: not a run id"):
+        run(["run", "--host=a", "--task=t", "--run-id=mine"])
+
+
+@pytest.mark.usefixtures("cube_directory")
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (["status", "-v"], Display(quiet=True, verbose=True)),
+        (["stop", "-v"], Display(verbose=True)),
+        (["pull", "-q", "-v"], Display(quiet=True, verbose=True)),
+        (["logs", "--gather"], Display(quiet=True, gather=True)),
+        (["wait"], Display(on_interrupt="ask")),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_options_reach_the_display(
+    command: list[str],
+    expected: Display,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert run(["run", "--host=a", "--task=t", "--output=json"]) == 120
+    run_id = json.loads(capsys.readouterr().out)["run"]
+    shown: list[Display] = []
+    show = terminal.on_terminal
+
+    def on_terminal(display: Display) -> object:
+        shown.append(display)
+        return show(display)
+
+    monkeypatch.setattr(terminal, "on_terminal", on_terminal)
+    quick = ["--reconnect-timeout=1s"] if command == ["wait"] else []
+    run([command[0], run_id, *command[1:], *quick])
+    assert shown == [expected]
+
+
+def record_results(run_id: str) -> None:
+    for host, accuracy in (("a", 0.5), ("b", 0.9)):
+        metrics = {"task": "t", "name": "m", "path": f"/o/{host}", "metrics": {"acc": accuracy}}
+        known = {"host": host, "status": "succeeded", "exit_code": 0, "outputs": [metrics]}
+        Store().write(run_id, f"{run_id}-{host}", known)
+
+
+@pytest.mark.usefixtures("empty_directory")
+def test_results_are_shown_without_asking_a_host(capsys: pytest.CaptureFixture[str]) -> None:
+    run_id = "261123-190233-" + "b" * 16
+    record_results(run_id)
+    run(["results", "show", "261123", "--sort", "-acc"])
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["host", "b", "a"]
+    run(["results", "show", "bbbb", "--csv"])
+    assert capsys.readouterr().out.splitlines()[0].endswith(",acc")
+    run(["results", "show", run_id, "--json", "--sort=acc"])
+    document = json.loads(capsys.readouterr().out)
+    assert [job["host"] for job in document["jobs"]] == ["a", "b"]
+
+
+def test_results_are_found_after_they_are_moved(
+    empty_directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record_results("261123-190233-" + "b" * 16)
+    publish("261123-190233-" + "b" * 16, Store(), empty_directory / "moved", print)
+    for path in ("moved", "moved/results.json"):
+        run(["results", "show", path])
+        assert "0.9" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("empty_directory")
+def test_unknown_and_ambiguous_results_are_different_errors() -> None:
+    with pytest.raises(UsageError, match="no results of a run 'abc' on this machine"):
+        run(["results", "show", "abc"])
+    for letter in "ab":
+        record_results(f"261123-190233-{letter * 16}")
+    with pytest.raises(UsageError, match="is ambiguous"):
+        run(["results", "show", "261123"])
