@@ -43,7 +43,7 @@ def connect(
     with ThreadPoolExecutor(1, thread_name_prefix="mlcr-resolve") as aside:
         resolving = aside.submit(resolve, host, inventory)
         # Paramiko takes long to import; --help and --dry-run never need it, ssh -G runs meanwhile.
-        from mlcube_remote.transport import libraries  # noqa: F401, PLC0415 - first of all
+        from mlcube_remote.transport import paramiko_import  # noqa: F401, PLC0415 - first of all
         from mlcube_remote.transport.auth import Credentials  # noqa: PLC0415
         from mlcube_remote.transport.ssh import SSHConnection  # noqa: PLC0415
 

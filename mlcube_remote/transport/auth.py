@@ -16,8 +16,8 @@ from paramiko.agent import AgentSSH
 from mlcube_remote.errors import AuthenticationError, UnreachableError
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.secret import Secret
-from mlcube_remote.transport import keyfiles
-from mlcube_remote.transport.refusals import at
+from mlcube_remote.transport import key_files as keyfiles
+from mlcube_remote.transport.connect_errors import at
 
 _AGENT_TIMEOUT = 30.0
 """Seconds for one answer of the agent, which may ask its user to confirm."""

@@ -19,7 +19,7 @@ import paramiko
 
 from mlcube_remote.errors import HostError, HostUnfitError
 from mlcube_remote.transport.channel import ShellChannel
-from mlcube_remote.transport.dial import PACKET, WINDOW
+from mlcube_remote.transport.ssh_transport import PACKET, WINDOW
 
 _OPEN_TIMEOUT = 60.0
 _LOOK_AGAIN = 0.1

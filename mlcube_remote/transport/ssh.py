@@ -17,11 +17,11 @@ from mlcube_remote.transport import framing
 from mlcube_remote.transport.auth import Credentials
 from mlcube_remote.transport.base import OutputSink, Reply, RsyncResult, Stream
 from mlcube_remote.transport.channel import ShellChannel
-from mlcube_remote.transport.dial import Caller, Dialled, dial
-from mlcube_remote.transport.liveness import Liveness
+from mlcube_remote.transport.keepalive import Liveness
 from mlcube_remote.transport.quoting import render_call
-from mlcube_remote.transport.relay import Relay
+from mlcube_remote.transport.rsync_relay import Relay
 from mlcube_remote.transport.sessions import OccupiedError, Sessions
+from mlcube_remote.transport.ssh_transport import Caller, Dialled, dial
 
 
 @attrs.define

@@ -20,8 +20,8 @@ import paramiko
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.inventory.model import Host, HostKeys
 from mlcube_remote.transport.auth import Credentials
-from mlcube_remote.transport.dial import Caller, Dialled, dial
 from mlcube_remote.transport.ssh import SSHConnection
+from mlcube_remote.transport.ssh_transport import Caller, Dialled, dial
 
 Session = Callable[[paramiko.Channel], None]
 """Plays the shell of one session; the channel is closed when it returns."""

@@ -13,7 +13,7 @@ import pytest
 from mlcube_remote.errors import AuthenticationError, UnreachableError
 from mlcube_remote.inventory.model import HostKeys
 from mlcube_remote.secret import Secret
-from mlcube_remote.transport import keyfiles
+from mlcube_remote.transport import key_files as keyfiles
 from mlcube_remote.transport.auth import Credentials
 from tests.unit.transport.ssh_server import Lab, Serve, SSHServer
 

@@ -11,7 +11,7 @@ import pytest
 
 from mlcube_remote.errors import HostUnfitError, StateUnknownError
 from mlcube_remote.transport import channel as channel_module
-from mlcube_remote.transport import relay as relay_module
+from mlcube_remote.transport import rsync_relay as relay_module
 from mlcube_remote.transport.base import Stream
 from tests.unit.transport.ssh_server import (
     EVERYTHING,

@@ -7,7 +7,7 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from mlcube_remote.transport.knownhosts import KnownKey, host_name, parse, read_known_hosts
+from mlcube_remote.transport.known_hosts import KnownKey, host_name, parse, read_known_hosts
 
 
 def _key(patterns: str) -> KnownKey:

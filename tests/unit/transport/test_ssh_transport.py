@@ -18,9 +18,9 @@ import pytest
 
 from mlcube_remote.errors import ConnectError, UnreachableError
 from mlcube_remote.inventory.model import HostKeys
-from mlcube_remote.transport import pacing
-from mlcube_remote.transport.pacing import Gate
-from mlcube_remote.transport.refusals import at, no_connection, no_forwarding
+from mlcube_remote.transport import login_limiter as pacing
+from mlcube_remote.transport.connect_errors import at, no_connection, no_forwarding
+from mlcube_remote.transport.login_limiter import Gate
 from tests.unit.transport.ssh_server import Lab, Serve, SSHServer, Tunnel
 
 Talk = Callable[[bytes | None], "Talker"]

@@ -6,8 +6,8 @@ import os
 import threading
 import time
 
-from mlcube_remote.transport import pacing
-from mlcube_remote.transport.pacing import LOGINS_AT_ONCE, Gate
+from mlcube_remote.transport import login_limiter as pacing
+from mlcube_remote.transport.login_limiter import LOGINS_AT_ONCE, Gate
 
 
 def _most_at_once(gate: Gate, visitors: int) -> int:

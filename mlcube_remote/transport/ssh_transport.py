@@ -18,12 +18,17 @@ import paramiko
 
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.inventory.model import HostKeys
-from mlcube_remote.transport import pacing
+from mlcube_remote.transport import login_limiter as pacing
 from mlcube_remote.transport.auth import Credentials, Login
-from mlcube_remote.transport.hostkeys import HostKeyCheck
+from mlcube_remote.transport.connect_errors import (
+    Handshake,
+    PassingError,
+    no_connection,
+    no_forwarding,
+)
+from mlcube_remote.transport.host_keys import HostKeyCheck
+from mlcube_remote.transport.monitored_socket import Wire
 from mlcube_remote.transport.proxy import Proxy
-from mlcube_remote.transport.refusals import Handshake, PassingError, no_connection, no_forwarding
-from mlcube_remote.transport.wire import Wire
 
 WINDOW = 16 * 1024 * 1024
 """Bytes that may be under way on one channel; smaller windows halve the throughput."""

@@ -11,7 +11,7 @@ import paramiko
 
 from mlcube_remote.errors import ConnectError, UnreachableError
 from mlcube_remote.inventory.endpoint import Endpoint
-from mlcube_remote.transport.wire import Wire
+from mlcube_remote.transport.monitored_socket import Wire
 
 SLOW_ATTEMPTS = 2
 """How often what ends in a timeout is tried; each of them costs the user the whole wait."""

@@ -16,7 +16,7 @@ import paramiko
 
 from mlcube_remote.errors import HostKeyError
 from mlcube_remote.inventory.model import HostKeys
-from mlcube_remote.transport.knownhosts import (
+from mlcube_remote.transport.known_hosts import (
     DEFAULT_PORT,
     KnownKey,
     host_name,

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from importlib.metadata import version
 
-from mlcube_remote.transport.libraries import installed_version
+from mlcube_remote.transport.paramiko_import import installed_version
 
 
 def python(text: str) -> str:
@@ -16,14 +16,16 @@ def python(text: str) -> str:
 
 
 def test_what_takes_long_is_not_imported() -> None:
-    loaded = python("import sys, mlcube_remote.transport.libraries; print(*sys.modules)").split()
+    loaded = python(
+        "import sys, mlcube_remote.transport.paramiko_import; print(*sys.modules)"
+    ).split()
     assert "paramiko" in loaded
     assert not {"invoke", "asyncio", "importlib.metadata", "email.message"}.intersection(loaded)
 
 
 def test_what_was_hidden_can_be_imported_afterwards() -> None:
     told = python(
-        "import mlcube_remote.transport.libraries, paramiko, invoke, importlib.metadata;"
+        "import mlcube_remote.transport.paramiko_import, paramiko, invoke, importlib.metadata;"
         "print(importlib.metadata.version('paramiko'), paramiko.__version__)"
     )
     assert told.split() == [version("paramiko")] * 2

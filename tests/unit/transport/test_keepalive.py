@@ -13,8 +13,8 @@ import paramiko
 import pytest
 
 from mlcube_remote.errors import StateUnknownError
-from mlcube_remote.transport.liveness import Liveness
-from mlcube_remote.transport.wire import Wire
+from mlcube_remote.transport.keepalive import Liveness
+from mlcube_remote.transport.monitored_socket import Wire
 from tests.unit.transport.ssh_server import Lab, Serve, Tunnel
 
 PERIOD = 0.3

@@ -14,7 +14,7 @@ import time
 import attrs
 import paramiko
 
-from mlcube_remote.transport.wire import Wire
+from mlcube_remote.transport.monitored_socket import Wire
 
 SILENT_PERIODS = 3
 """Keepalive periods without a byte until the connection counts as lost."""
