@@ -1,62 +1,97 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why no SSH session came about, in words a user can act on, and whether to try again."""
+"""Turn failures of sockets and of Paramiko into errors that say what to do.
+
+No other module decides what a failed connection means: the others wrap what they ask of Paramiko
+in :func:`translate_ssh_errors`, with a function of this module or of their own that explains it.
+"""
 
 from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import attrs
 import paramiko
 
-from mlcube_remote.errors import ConnectError, UnreachableError
+from mlcube_remote.errors import ConnectError, StateUnknownError, UnreachableError
 from mlcube_remote.inventory.endpoint import Endpoint
-from mlcube_remote.transport.monitored_socket import Wire
+from mlcube_remote.transport.monitored_socket import MonitoredSocket
 
-SLOW_ATTEMPTS = 2
-"""How often what ends in a timeout is tried; each of them costs the user the whole wait."""
+SSH_ERRORS = (paramiko.SSHException, EOFError, OSError)
+"""All that Paramiko raises if a connection, or a request on it, fails."""
 
-CROWD_ATTEMPTS = 8
-"""How often a login is tried at an sshd that says there are too many."""
+MAX_TIMEOUTS = 2
+"""Maximum number of attempts that end in a timeout; the user waits for each of them."""
 
-SILENT_ATTEMPTS = 3
-"""How often a login is tried at an sshd that hangs up without a word: a crowd, or a ban."""
+MAX_DROPPED = 8
+"""Maximum number of attempts if sshd reports that it has too many logins."""
+
+MAX_CLOSED = 3
+"""Maximum number of attempts if sshd closes the connection without a reason.
+
+It has too many logins, or it bans this address."""
+
+_PROHIBITED = 1
+"""The code of "administratively prohibited" (RFC 4254, 5.1)."""
 
 
-class PassingError(Exception):
-    """Something that may pass.
+class TransientConnectError(Exception):
+    """A failure that another attempt may not have.
 
     Args:
-        error: What to say if it does not.
-        attempts: How often to try, all in all.
-        is_crowd: Whether fewer logins at once would help.
+        error: What to raise after the last attempt.
+        max_attempts: Maximum number of attempts.
+        is_overload: Whether fewer logins at the same time would help.
     """
 
-    def __init__(self, error: ConnectError, *, attempts: int, is_crowd: bool = False) -> None:
+    def __init__(
+        self, error: ConnectError, *, max_attempts: int, is_overload: bool = False
+    ) -> None:
         super().__init__(str(error))
         self.error = error
-        self.attempts = attempts
-        self.is_crowd = is_crowd
+        self.max_attempts = max_attempts
+        self.is_overload = is_overload
 
 
-def at(endpoint: Endpoint) -> str:
+@contextmanager
+def translate_ssh_errors(explain: Callable[[Exception], Exception]) -> Iterator[None]:
+    """Raise ``explain(problem)`` for each problem in :data:`SSH_ERRORS`."""
+    try:
+        yield
+    except SSH_ERRORS as problem:
+        raise explain(problem) from problem
+
+
+def format_address(endpoint: Endpoint) -> str:
     """Return an address as messages show it."""
     if ":" in endpoint.hostname:
         return f"[{endpoint.hostname}]:{endpoint.port}"
     return f"{endpoint.hostname}:{endpoint.port}"
 
 
-def no_connection(host: str, endpoint: Endpoint, problem: OSError) -> Exception:
-    """Explain why TCP did not connect.
+def connection_lost(host: str) -> StateUnknownError:
+    """Return the error for a connection that broke after the login."""
+    return StateUnknownError(
+        host,
+        "connection lost",
+        hint="jobs that were started on the host may still run: mlcube-remote ps",
+    )
+
+
+def tcp_error(host: str, endpoint: Endpoint, problem: OSError) -> Exception:
+    """Return the error for a TCP connection that failed.
 
     Args:
         host: Inventory name.
-        endpoint: What was connected to.
-        problem: What the system said.
+        endpoint: Target of the connection.
+        problem: The system's error.
 
     Returns:
-        What to raise: a ConnectError, or a PassingError that holds one.
+        A ConnectError, or a TransientConnectError that contains one.
     """
+    address = format_address(endpoint)
     if isinstance(problem, socket.gaierror):
         return UnreachableError(
             host,
@@ -64,104 +99,100 @@ def no_connection(host: str, endpoint: Endpoint, problem: OSError) -> Exception:
             hint="check address (or HostName in ssh_config) and your DNS or VPN",
         )
     if isinstance(problem, TimeoutError):
-        return PassingError(
-            UnreachableError(
-                host,
-                f"no answer from {at(endpoint)} within {endpoint.connect_timeout:g} s",
-                hint="is it on, and does a firewall or VPN stand between? "
-                "connect_timeout sets how long to wait",
-            ),
-            attempts=SLOW_ATTEMPTS,
+        error = UnreachableError(
+            host,
+            f"no answer from {address} within {endpoint.connect_timeout:g} s",
+            hint="check that the host is on, and that no firewall or VPN blocks it; "
+            "connect_timeout sets how long to wait",
         )
+        return TransientConnectError(error, max_attempts=MAX_TIMEOUTS)
     if problem.errno == errno.ECONNREFUSED:
         return UnreachableError(
             host,
-            f"{at(endpoint)} refused the connection: nothing listens there",
+            f"{address} refused the connection: nothing listens on this port",
             hint="check the port, and that sshd runs: systemctl status ssh",
         )
     if problem.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH):
-        return PassingError(
-            UnreachableError(
-                host,
-                f"no route to {at(endpoint)} ({problem.strerror})",
-                hint="check your network or VPN",
-            ),
-            attempts=SLOW_ATTEMPTS,
+        error = UnreachableError(
+            host,
+            f"no route to {address} ({problem.strerror})",
+            hint="check your network or VPN",
         )
-    return UnreachableError(host, f"{at(endpoint)}: {problem.strerror or problem}")
+        return TransientConnectError(error, max_attempts=MAX_TIMEOUTS)
+    return UnreachableError(host, f"{address}: {problem.strerror or problem}")
 
 
-def no_forwarding(host: str, endpoint: Endpoint, problem: Exception) -> UnreachableError:
-    """Explain why a jump host did not lead on to ``endpoint``."""
-    code = problem.code if isinstance(problem, paramiko.ChannelException) else None
-    if code == 1:
+def forwarding_error(host: str, endpoint: Endpoint, problem: Exception) -> UnreachableError:
+    """Return the error for a jump host that does not connect to ``endpoint``."""
+    address = format_address(endpoint)
+    if isinstance(problem, paramiko.ChannelException) and problem.code == _PROHIBITED:
         return UnreachableError(
             host,
-            f"the jump host does not lead on to {at(endpoint)}: administratively prohibited",
+            f"the jump host does not forward to {address}: administratively prohibited",
             hint="its sshd_config must allow TCP forwarding (AllowTcpForwarding, PermitOpen)",
         )
     return UnreachableError(
         host,
-        f"the jump host could not reach {at(endpoint)} ({problem})",
-        hint=f"try there: nc -vz {endpoint.hostname} {endpoint.port}",
+        f"the jump host could not reach {address} ({problem})",
+        hint=f"on the jump host, try: nc -vz {endpoint.hostname} {endpoint.port}",
     )
 
 
 @attrs.frozen(kw_only=True)
-class Handshake:
-    """What is known of a key exchange that failed."""
+class HandshakeFailure:
+    """A key exchange that failed."""
 
     host: str
     endpoint: Endpoint
-    wire: Wire
-    proxy_complaint: str = ""
-    """The last words of a proxy command."""
+    sock: MonitoredSocket
+    proxy_message: str = ""
+    """Last line that the proxy command printed to its standard error."""
 
     def explain(self, problem: Exception) -> Exception:
-        """Return what to raise: a ConnectError, or a PassingError that holds one."""
+        """Return what to raise: a ConnectError, or a TransientConnectError that contains one."""
+        address = format_address(self.endpoint)
         if isinstance(problem, paramiko.ssh_exception.IncompatiblePeer):
-            return UnreachableError(
-                self.host,
-                f"{at(self.endpoint)} and this client share no algorithm ({problem})",
+            return self._unreachable(
+                f"{address} and this client have no algorithm in common ({problem})",
                 hint="its SSH server is too old to be safe; update it",
             )
-        if self.proxy_complaint and not self.wire.said:
-            return UnreachableError(
-                self.host,
-                f"the proxy command to {at(self.endpoint)} failed: {self.proxy_complaint}",
-                hint="try ProxyCommand (in ssh_config) by hand",
+        if self.proxy_message and not self.sock.banner:
+            return self._unreachable(
+                f"the proxy command to {address} failed: {self.proxy_message}",
+                hint="run the ProxyCommand of ssh_config by hand",
             )
-        reason = self.wire.reason
-        if reason.startswith("Not allowed at this time"):
-            return UnreachableError(
-                self.host,
-                f"{at(self.endpoint)} may be penalising this address: '{reason}'",
+        refusal = self.sock.refusal
+        if refusal.startswith("Not allowed at this time"):
+            return self._unreachable(
+                f"{address} may be penalising this address: '{refusal}'",
                 hint="wait some minutes, then try once (sshd's PerSourcePenalties)",
             )
-        if reason and not reason.startswith("Exceeded MaxStartups"):
-            return UnreachableError(
-                self.host,
-                f"{at(self.endpoint)} is no SSH server: it said '{reason}'",
-                hint="check the port",
+        if refusal and not refusal.startswith("Exceeded MaxStartups"):
+            return self._unreachable(
+                f"{address} is not an SSH server: it sent '{refusal}'", hint="check the port"
             )
-        if not self.wire.is_ended:
-            return PassingError(
-                UnreachableError(
-                    self.host,
-                    f"{at(self.endpoint)} accepted the connection but did not answer within "
-                    f"{self.endpoint.connect_timeout:g} s",
-                    hint="sshd there hangs or is overloaded; connect_timeout sets how long to wait",
-                ),
-                attempts=SLOW_ATTEMPTS,
-            )
-        said = f" ({reason})" if reason else ""
-        return PassingError(
-            UnreachableError(
-                self.host,
-                f"{at(self.endpoint)} closed the connection before any login{said}",
-                hint="too many logins at once (MaxStartups in its sshd_config), or a ban "
-                "(PerSourcePenalties, fail2ban, hosts.deny): look at its log",
-            ),
-            attempts=CROWD_ATTEMPTS if reason else SILENT_ATTEMPTS,
-            is_crowd=True,
+        if not self.sock.is_ended:
+            return TransientConnectError(self._no_answer(), max_attempts=MAX_TIMEOUTS)
+        return TransientConnectError(
+            self._closed(refusal),
+            max_attempts=MAX_DROPPED if refusal else MAX_CLOSED,
+            is_overload=True,
+        )
+
+    def _unreachable(self, message: str, *, hint: str) -> UnreachableError:
+        return UnreachableError(self.host, message, hint=hint)
+
+    def _no_answer(self) -> UnreachableError:
+        return self._unreachable(
+            f"{format_address(self.endpoint)} accepted the connection but did not answer within "
+            f"{self.endpoint.connect_timeout:g} s",
+            hint="its sshd hangs or is overloaded; connect_timeout sets how long to wait",
+        )
+
+    def _closed(self, refusal: str) -> UnreachableError:
+        reason = f" ({refusal})" if refusal else ""
+        return self._unreachable(
+            f"{format_address(self.endpoint)} closed the connection before any login{reason}",
+            hint="too many logins at the same time (MaxStartups in its sshd_config), or a ban "
+            "(PerSourcePenalties, fail2ban, hosts.deny): see its log",
         )

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Noticing that the other side is gone.
+"""Detect that a host is gone, and close its connection.
 
-Neither TCP nor Paramiko's ``set_keepalive`` notices a dead peer behind a proxy or a jump host; a
-question that wants an answer does. Any answer counts, also "request refused", and so does any
-other byte: a slow link that is busy is not dead.
+TCP and Paramiko's ``set_keepalive`` do not detect a dead peer behind a proxy or a jump host. A
+request that the peer must answer does. Any answer counts, "request refused" too, and so does any
+other byte: a link that is busy and slow is not dead.
 """
 
 from __future__ import annotations
@@ -14,60 +14,68 @@ import time
 import attrs
 import paramiko
 
-from mlcube_remote.transport.monitored_socket import Wire
+from mlcube_remote.transport.connect_errors import SSH_ERRORS
+from mlcube_remote.transport.monitored_socket import MonitoredSocket
 
-SILENT_PERIODS = 3
-"""Keepalive periods without a byte until the connection counts as lost."""
+MAX_SILENT_INTERVALS = 3
+"""Number of intervals without a byte after which the connection is lost."""
+
+_RESUME_TIME_S = 1.0
+"""Time for this process to read what arrived while it was suspended (Ctrl-Z)."""
 
 
 @attrs.define
-class Liveness:
-    """Closes a transport whose other side has not been heard for three periods."""
+class Keepalive:
+    """Closes a transport after three intervals without a byte from the host."""
 
     transport: paramiko.Transport
-    wire: Wire
-    period: float
-    """Seconds between questions; 0 asks none."""
-    _over: threading.Event = attrs.field(factory=threading.Event, init=False)
+    sock: MonitoredSocket
+    """The socket below the transport."""
+    interval_s: float
+    """Time without a byte before each request; 0: no requests."""
+    _stopped: threading.Event = attrs.field(factory=threading.Event, init=False)
 
     def start(self) -> None:
-        """Begin to ask."""
-        if self.period > 0:
-            threading.Thread(target=self._ask, name="mlcr-alive", daemon=True).start()
+        """Start to send requests."""
+        if self.interval_s > 0:
+            threading.Thread(target=self._run, name="mlcr-keepalive", daemon=True).start()
 
     def stop(self) -> None:
-        """Ask no more."""
-        self._over.set()
+        """Send no more requests."""
+        self._stopped.set()
 
-    def _ask(self) -> None:
+    def _run(self) -> None:
         while self.transport.is_active():
-            quiet = time.monotonic() - self.wire.heard_at
-            if self._over.wait(max(self.period - quiet, 0)):
+            silent_s = time.monotonic() - self.sock.last_received
+            if self._stopped.wait(max(self.interval_s - silent_s, 0)):
                 return
-            if time.monotonic() - self.wire.heard_at < self.period:
+            if time.monotonic() - self.sock.last_received < self.interval_s:
                 continue
-            # Asking blocks where the dead peer takes no more bytes, so another thread watches.
-            answered = threading.Event()
+            # The request blocks if a dead peer accepts no more bytes, so another thread watches.
+            is_answered = threading.Event()
             threading.Thread(
-                target=self._watch, args=(answered,), name="mlcr-watch", daemon=True
+                target=self._watch, args=(is_answered,), name="mlcr-watch", daemon=True
             ).start()
             try:
                 self.transport.global_request("keepalive@openssh.com", wait=True)
-            except (paramiko.SSHException, EOFError, OSError):
-                # The connection broke; those who use it learn it from their channels.
+            except SSH_ERRORS:
+                # The connection broke; its channels report that to their users.
                 return
             finally:
-                answered.set()
+                is_answered.set()
 
-    def _watch(self, answered: threading.Event) -> None:
+    def _watch(self, is_answered: threading.Event) -> None:
+        """Close the transport if a request is not answered in time."""
         asked = time.monotonic()
-        while not answered.wait(self._left(asked)) and not self._over.is_set():
-            # Whoever stopped this process (Ctrl-Z) has stopped the reading too: let it catch up.
-            if self._left(asked) <= 0 and not answered.wait(1) and self._left(asked) <= 0:
+        while not is_answered.wait(self._remaining(asked)) and not self._stopped.is_set():
+            if self._remaining(asked) > 0 or is_answered.wait(_RESUME_TIME_S):
+                continue
+            if self._remaining(asked) <= 0:
                 self.transport.close()
                 return
 
-    def _left(self, asked: float) -> float:
-        """Return the seconds until the other side counts as gone."""
-        heard = max(self.wire.heard_at, asked - self.period)
-        return max(0.0, heard + SILENT_PERIODS * self.period - time.monotonic())
+    def _remaining(self, asked: float) -> float:
+        """Return the time in seconds until the connection counts as lost."""
+        silent_since = max(self.sock.last_received, asked - self.interval_s)
+        deadline = silent_since + MAX_SILENT_INTERVALS * self.interval_s
+        return max(0.0, deadline - time.monotonic())

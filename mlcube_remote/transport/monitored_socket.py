@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bytes beneath an SSH transport: what they began with, and when one last came."""
+"""The socket below an SSH transport. It records the server's first bytes and the last arrival."""
 
 from __future__ import annotations
 
@@ -12,69 +12,74 @@ import attrs
 import paramiko
 
 _MAX_BANNER = 16 * 1024
-"""Bytes that a server may send before it says that it speaks SSH."""
+"""Maximum number of bytes before the server's SSH identification."""
 
-_PATIENCE = 1.0
-"""Seconds of each wait for bytes; Paramiko would wake up ten times a second."""
+_RECEIVE_TIMEOUT_S = 1.0
+"""Timeout of each wait for bytes. Paramiko would wake up ten times a second."""
 
 
 @attrs.define
-class Wire:
-    """A socket, or a channel of a jump host, that listens to what it carries."""
+class MonitoredSocket:
+    """A socket, or a channel through a jump host, that records what it receives."""
 
     carrier: socket.socket | paramiko.Channel
-    said: bytes = attrs.field(default=b"", init=False)
-    """What came before the server said that it speaks SSH, and that."""
-    heard_at: float = attrs.field(factory=time.monotonic, init=False)
-    """When the last byte came, on the monotonic clock."""
+    banner: bytes = attrs.field(default=b"", init=False)
+    """The first bytes from the server, up to its SSH identification."""
+    last_received: float = attrs.field(factory=time.monotonic, init=False)
+    """Time of the last byte, on the monotonic clock."""
     is_ended: bool = attrs.field(default=False, init=False)
-    """Whether the server has closed the connection."""
-    _is_greeted: bool = attrs.field(default=False, init=False)
+    """Whether the connection was closed by the server, or broke."""
+    _is_identified: bool = attrs.field(default=False, init=False)
     _closed: bool = attrs.field(default=False, init=False)
+    """Paramiko reads this attribute of sockets."""
 
     def for_paramiko(self) -> socket.socket:
-        """Return this object, which is as much of a socket as Paramiko asks for."""
+        """Return this object with the type that Paramiko's stubs expect."""
         return cast("socket.socket", self)
 
     def recv(self, count: int) -> bytes:
         """Receive as a socket does.
 
         Raises:
-            OSError: The connection broke, or a server that does not speak SSH talks on and on.
+            OSError: The connection broke, or the server sent too much without being an SSH server.
         """
         try:
             data = self.carrier.recv(count)
         except ConnectionError:
             self.is_ended = True
             raise
-        self.heard_at = time.monotonic()
-        self.is_ended = not data
-        if not self._is_greeted:
-            self.said += data
-            self._is_greeted = b"SSH-" in self.said
-            if len(self.said) > _MAX_BANNER:
+        self.last_received = time.monotonic()
+        self.is_ended = self.is_ended or not data
+        if not self._is_identified:
+            self.banner += data
+            self._is_identified = b"SSH-" in self.banner
+            if len(self.banner) > _MAX_BANNER:
                 raise OSError("no SSH server")
         return data
 
     def send(self, data: bytes) -> int:
         """Send as a socket does."""
-        return self.carrier.send(data)
+        try:
+            return self.carrier.send(data)
+        except ConnectionError:
+            self.is_ended = True
+            raise
 
     def settimeout(self, _seconds: float | None) -> None:
-        """Set how long to wait for bytes; closing wakes up whoever waits, so that is long."""
-        self.carrier.settimeout(_PATIENCE)
+        """Set a long timeout, whatever Paramiko asks for: :meth:`close` ends a wait at once."""
+        self.carrier.settimeout(_RECEIVE_TIMEOUT_S)
 
     def close(self) -> None:
-        """Close, so that whoever waits for bytes wakes up at once."""
+        """Close the socket; a thread that waits for bytes wakes up at once."""
         self._closed = True
         with contextlib.suppress(OSError, EOFError):
             self.carrier.shutdown(socket.SHUT_RDWR)
         self.carrier.close()
 
     @property
-    def reason(self) -> str:
-        """The first line of what the server said instead of SSH, printable, or nothing."""
-        if b"SSH-" in self.said:
+    def refusal(self) -> str:
+        """The first line that the server sent instead of SSH, printable; empty if there is none."""
+        if b"SSH-" in self.banner:
             return ""
-        line = self.said.strip().partition(b"\n")[0].strip()[:80]
+        line = self.banner.strip().partition(b"\n")[0].strip()[:80]
         return repr(line)[2:-1] if line else ""

@@ -1,14 +1,15 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: Apache-2.0
-# What rsync takes for its remote shell: it passes rsync's bytes on to the process that has the
-# connection, through the pipes of a directory, and ends with the remote command's status.
+# The remote shell of rsync. It passes rsync's bytes through the pipes of a directory to the process
+# that has the connection, and exits with the status of the remote command.
 #
-#   up      the number of the command's words, the words, each ended by NUL; then rsync's bytes
+#   up      the number of words of the command, the words, each with NUL at its end; then rsync's
+#           bytes
 #   down    the remote command's bytes
 #   status  a file: the remote command's exit status
 #
-# The pipes' other ends are open before this starts, and gone from the directory before they are
-# closed: nothing here waits for somebody who does not come.
+# The other ends of the pipes are open before this script starts, and they are removed from the
+# directory before they are closed. So this script never waits for a process that does not exist.
 # Usage: sh rsh.sh DIRECTORY HOST COMMAND...
 
 pipes=$1
