@@ -45,7 +45,9 @@ class MonitoredSocket:
         """
         try:
             data = self.carrier.recv(count)
-        except ConnectionError:
+        except TimeoutError:
+            raise
+        except OSError:
             self.is_ended = True
             raise
         self.last_received = time.monotonic()

@@ -127,8 +127,8 @@ def test_the_states_of_a_job_are_those_that_hosts_tell() -> None:
     page = (ROOT / "docs/durability.md").read_text()
     diagram = page[page.index("```mermaid") : page.index("```\n\nA host")]
     states = {*re.findall(r"(\w+) -->", diagram), *re.findall(r"--> (\w+)", diagram)}
-    shell = (ROOT / "mlcube_remote/remote/look.sh").read_text()
-    functions = shell[shell.index("mlcr_state()") : shell.index("# mlcr_remains")]
+    shell = (ROOT / "mlcube_remote/remote/job_state.sh").read_text()
+    functions = shell[shell.index("mlcr_print_job_state()") :]
     assert states | {"elsewhere"} == set(re.findall(r"echo (\w+)", functions))
 
 

@@ -78,6 +78,8 @@ class _Rules(paramiko.ServerInterface):
 
     def check_auth_publickey(self, _username: str, key: paramiko.PKey) -> int:
         self.server.attempts.append(f"publickey {key.get_base64()}")
+        if len(self.server.attempts) == self.server.cuts_at:
+            self.server.transports[-1].sock.shutdown(socket.SHUT_RDWR)
         if key.asbytes() not in self.server.accepted:
             return paramiko.common.AUTH_FAILED
         if len(self.server.methods) > 1 and self.server.requires_all:
@@ -124,6 +126,8 @@ class SSHServer:
     requires_all: bool = False
     """Whether a password is required in addition to a key."""
     password: str | None = None
+    cuts_at: int | None = None
+    """Number of the login attempt at which the server cuts the connection."""
     attempts: list[str] = attrs.field(factory=list, init=False)
     """The logins that clients tried."""
     commands: list[bytes] = attrs.field(factory=list, init=False)

@@ -184,6 +184,23 @@ def test_too_many_keys_are_reported(lab: Lab, serve: Serve) -> None:
     assert "IdentitiesOnly yes" in (refusal.hint or "")
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_connection_that_is_cut_during_the_login_is_not_a_refused_login(
+    lab: Lab, serve: Serve, number: int
+) -> None:
+    other = lab.folder / "other"
+    _keygen(other, "-t", "ed25519")
+    server = serve(cuts_at=number)
+
+    with pytest.raises(UnreachableError, match="was closed during the login") as caught:
+        lab.log_in(server, ANY, identity_files=(str(lab.identity), str(other)))
+
+    assert f"h1: the connection to 127.0.0.1:{server.port} was closed" in str(caught.value)
+    assert ("other" in str(caught.value)) is (number == 2)
+    assert "IdentitiesOnly yes" in (caught.value.hint or "")
+    assert len(server.attempts) == number
+
+
 def test_a_server_that_does_not_answer_the_login_is_unreachable(
     lab: Lab, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,7 +56,7 @@ def test_a_forced_command_is_not_a_usable_shell(serve: Serve, lab: Lab, stderr: 
             match=r"h1: does not give a usable shell: got 'This account is \\x1b\[1mclosed.\\n'",
         ),
     ):
-        connection.call("mlcr_kind", "/")
+        connection.call("mlcr_print_kind", "/")
     assert server.commands == [b"exec /bin/sh -s"]
 
 
@@ -72,7 +72,7 @@ def test_endless_noise_is_not_a_usable_shell(
         lab.connected(server) as connection,
         pytest.raises(HostUnfitError, match="does not give a usable shell: got 'xxx"),
     ):
-        connection.call("mlcr_kind", "/")
+        connection.call("mlcr_print_kind", "/")
     assert time.monotonic() - began < 4
 
 
@@ -85,7 +85,7 @@ def test_a_silent_shell_reaches_the_timeout(
         lab.connected(serve(_wait)) as connection,
         pytest.raises(HostUnfitError, match=r"usable shell: nothing within 0\.3 s, got ''"),
     ):
-        connection.call("mlcr_kind", "/")
+        connection.call("mlcr_print_kind", "/")
 
 
 def test_a_program_that_echoes_its_input_is_not_a_usable_shell(
@@ -101,7 +101,7 @@ def test_a_program_that_echoes_its_input_is_not_a_usable_shell(
         lab.connected(serve(echo)) as connection,
         pytest.raises(HostUnfitError, match="does not give a usable shell"),
     ):
-        connection.call("mlcr_kind", "/")
+        connection.call("mlcr_print_kind", "/")
 
 
 def test_a_server_that_runs_no_commands_is_unfit(serve: Serve, lab: Lab) -> None:
@@ -109,7 +109,7 @@ def test_a_server_that_runs_no_commands_is_unfit(serve: Serve, lab: Lab) -> None
         lab.connected(serve(None)) as connection,
         pytest.raises(HostUnfitError, match="refused to run a command"),
     ):
-        connection.call("mlcr_kind", "/")
+        connection.call("mlcr_print_kind", "/")
 
 
 @pytest.mark.parametrize("stderr", [False, True])
@@ -120,9 +120,9 @@ def test_an_endless_answer_is_refused(serve: Serve, lab: Lab, stderr: bool) -> N
 
     with (
         lab.connected(serve(session)) as connection,
-        pytest.raises(HostUnfitError, match="answered mlcr_kind with more than 1 MiB"),
+        pytest.raises(HostUnfitError, match="answered mlcr_print_kind with more than 1 MiB"),
     ):
-        connection.call("mlcr_kind", "/")
+        connection.call("mlcr_print_kind", "/")
 
 
 def test_an_invalid_status_is_refused(serve: Serve, lab: Lab) -> None:
@@ -132,9 +132,9 @@ def test_an_invalid_status_is_refused(serve: Serve, lab: Lab) -> None:
 
     with (
         lab.connected(serve(session)) as connection,
-        pytest.raises(HostUnfitError, match="answered mlcr_kind with the status b'9999'"),
+        pytest.raises(HostUnfitError, match="answered mlcr_print_kind with the status b'9999'"),
     ):
-        connection.call("mlcr_kind", "/")
+        connection.call("mlcr_print_kind", "/")
 
 
 def test_an_answer_that_drips_reaches_the_timeout(serve: Serve, lab: Lab) -> None:
@@ -149,7 +149,7 @@ def test_an_answer_that_drips_reaches_the_timeout(serve: Serve, lab: Lab) -> Non
         lab.connected(serve(session)) as connection,
         pytest.raises(StateUnknownError, match=r"no answer within 0\.4 s"),
     ):
-        connection.call("mlcr_kind", "/", timeout=0.4)
+        connection.call("mlcr_print_kind", "/", timeout=0.4)
     assert time.monotonic() - began < 3
 
 
@@ -164,8 +164,8 @@ def test_a_call_after_a_failed_one_gets_a_new_shell(serve: Serve, lab: Lab) -> N
 
     with lab.connected(serve(session)) as connection:
         with pytest.raises(HostUnfitError):
-            connection.call("mlcr_kind", "/")
-        assert connection.call("mlcr_kind", "/").text == "ok"
+            connection.call("mlcr_print_kind", "/")
+        assert connection.call("mlcr_print_kind", "/").text == "ok"
 
 
 def test_bytes_of_an_answer_before_the_second_marker_are_kept(serve: Serve, lab: Lab) -> None:
@@ -178,7 +178,7 @@ def test_bytes_of_an_answer_before_the_second_marker_are_kept(serve: Serve, lab:
         channel.recv(1)
 
     with lab.connected(serve(session)) as connection:
-        reply = connection.call("mlcr_kind", "/", timeout=3)
+        reply = connection.call("mlcr_print_kind", "/", timeout=3)
 
     assert (reply.stdout, reply.stderr) == (b"out", b"warning")
 
@@ -203,7 +203,7 @@ def test_the_end_of_the_connection_is_not_an_exit_status(serve: Serve, lab: Lab)
         lab.connected(serve(session)) as connection,
         pytest.raises(StateUnknownError, match="h1: connection lost"),
     ):
-        connection.stream("mlcr_in", "/", "true", sink=lambda _stream, data: seen.append(data))
+        connection.stream("mlcr_run_in", "/", "true", sink=lambda _stream, data: seen.append(data))
     assert b"".join(seen) == b"half"
 
 
@@ -212,7 +212,7 @@ def test_a_shell_that_was_killed_has_no_status(serve: Serve, lab: Lab) -> None:
         lab.connected(serve(_start_stream)) as connection,
         pytest.raises(StateUnknownError, match="the shell on the host ended without a status"),
     ):
-        connection.stream("mlcr_in", "/", "true", sink=lambda _stream, _data: None)
+        connection.stream("mlcr_run_in", "/", "true", sink=lambda _stream, _data: None)
 
 
 def test_a_silent_stream_reaches_its_timeout(serve: Serve, lab: Lab) -> None:
@@ -225,7 +225,7 @@ def test_a_silent_stream_reaches_its_timeout(serve: Serve, lab: Lab) -> None:
         lab.connected(serve(session)) as connection,
         pytest.raises(StateUnknownError, match=r"no answer within 0\.3 s"),
     ):
-        connection.stream("mlcr_in", "/", "x", sink=lambda _stream, _data: None, timeout=0.3)
+        connection.stream("mlcr_run_in", "/", "x", sink=lambda _stream, _data: None, timeout=0.3)
 
 
 def test_noise_of_the_login_shell_is_removed_from_both_streams(serve: Serve, lab: Lab) -> None:
@@ -243,7 +243,7 @@ def test_noise_of_the_login_shell_is_removed_from_both_streams(serve: Serve, lab
         seen[stream] += data
 
     with lab.connected(serve(session)) as connection:
-        assert connection.stream("mlcr_in", "/", "true", sink=sink) == 3
+        assert connection.stream("mlcr_run_in", "/", "true", sink=sink) == 3
     assert seen == {Stream.STDOUT: b"out", Stream.STDERR: b"err"}
 
 
@@ -306,7 +306,7 @@ def test_a_closed_connection_is_lost(serve: Serve, lab: Lab) -> None:
     with lab.connected(serve(_wait)) as connection:
         connection.close()
         with pytest.raises(StateUnknownError, match="connection lost"):
-            connection.call("mlcr_kind", "/")
+            connection.call("mlcr_print_kind", "/")
         connection.expect_channel()
         with pytest.raises(StateUnknownError, match="connection lost"):
             connection.rsync(["-r", "host:/etc/", str(lab.folder / "to")])

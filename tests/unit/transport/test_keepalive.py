@@ -116,8 +116,10 @@ def test_a_dead_link_behind_a_proxy_is_detected(serve: Serve, lab: Lab, work: st
         threading.Timer(0.2, tunnel.freeze).start()
         began = time.monotonic()
         ask: Callable[[], object] = {
-            "call": lambda: connection.call("mlcr_kind", "/"),
-            "stream": lambda: connection.stream("mlcr_in", "/", sink=lambda _stream, _data: None),
+            "call": lambda: connection.call("mlcr_print_kind", "/"),
+            "stream": lambda: connection.stream(
+                "mlcr_run_in", "/", sink=lambda _stream, _data: None
+            ),
         }[work]
         with pytest.raises(StateUnknownError, match="connection lost"):
             ask()
