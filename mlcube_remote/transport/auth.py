@@ -6,25 +6,19 @@ Nothing here prompts the user.
 
 from __future__ import annotations
 
-import os
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import closing
 from functools import partial
-from pathlib import Path
 
 import attrs
 import paramiko
-from paramiko.agent import AgentSSH
 
 from mlcube_remote.errors import AuthenticationError, ConnectError, UnreachableError
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.secret import Secret
-from mlcube_remote.transport import key_files
 from mlcube_remote.transport.connect_errors import SSH_ERRORS, format_address
+from mlcube_remote.transport.login_keys import LoginKeys
 from mlcube_remote.transport.monitored_socket import MonitoredSocket
-
-_AGENT_TIMEOUT_S = 30.0
-"""Timeout for one answer of the agent, which may ask the user to confirm."""
 
 _FEWER_KEYS = "set identity_file for the host (and IdentitiesOnly yes in ssh_config)"
 
@@ -36,32 +30,6 @@ class Credentials:
     password: Secret | None = None
     passphrase: Secret | None = None
     """For encrypted private keys."""
-
-
-class _Agent(AgentSSH):
-    """A running ssh-agent at a given socket."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__()
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            connection.settimeout(_AGENT_TIMEOUT_S)
-            connection.connect(path)
-            self._connect(connection)  # type: ignore[attr-defined] # not in the stubs
-        except BaseException:
-            connection.close()
-            raise
-
-    def close(self) -> None:
-        """Close the connection to the agent."""
-        self._close()  # type: ignore[attr-defined] # not in the stubs
-
-
-@attrs.frozen
-class _Candidate:
-    key: paramiko.PKey
-    origin: str
-    """For messages: its file, or the agent."""
 
 
 @attrs.define
@@ -92,9 +60,9 @@ class Login:
         raise self._refused()
 
     def _try_keys(self, transport: paramiko.Transport) -> bool:
-        agent = self._open_agent()
-        try:
-            for candidate in self._candidates(agent):
+        keys = LoginKeys(self.endpoint, self.credentials.passphrase, self.skipped)
+        with closing(keys):
+            for candidate in keys:
                 self.tried.append(candidate.origin)
                 login = partial(transport.auth_publickey, self.endpoint.user, candidate.key)
                 if self._attempt(transport, login):
@@ -102,51 +70,7 @@ class Login:
                 if self._is_halfway or (self._accepted and "publickey" not in self._accepted):
                     # More keys would only use up the attempts that the server allows.
                     break
-        finally:
-            if agent is not None:
-                agent.close()
         return False
-
-    def _open_agent(self) -> _Agent | None:
-        path = self.endpoint.identity_agent or os.environ.get("SSH_AUTH_SOCK")
-        if not path or path.lower() == "none":
-            return None
-        try:
-            return _Agent(str(Path(path).expanduser()))
-        except SSH_ERRORS as problem:
-            self.skipped.append(f"the agent at {path} ({problem})")
-            return None
-
-    def _candidates(self, agent: _Agent | None) -> Iterator[_Candidate]:
-        """Yield keys in ssh's order: configured keys of the agent, its other keys, key files."""
-        agent_keys = tuple(agent.get_keys()) if agent is not None else ()
-        files = {path: key_files.read_public(Path(path)) for path in self.endpoint.identity_files}
-        configured = {blob: path for path, blob in files.items() if blob is not None}
-        yielded: set[bytes] = set()
-        for key in sorted(agent_keys, key=lambda key: key.asbytes() not in configured):
-            blob = key.asbytes()
-            if self.endpoint.identities_only and blob not in configured:
-                continue
-            yielded.add(blob)
-            yield _Candidate(key, f"the agent's {configured.get(blob, key.get_name())}")
-        for path, public in files.items():
-            if public in yielded:
-                continue
-            loaded = self._load_key(path)
-            if loaded is not None and loaded.asbytes() not in yielded:
-                yielded.add(loaded.asbytes())
-                yield _Candidate(loaded, path)
-
-    def _load_key(self, path: str) -> paramiko.PKey | None:
-        """Load a private key, or note why it is skipped."""
-        if not Path(path).is_file():
-            self.skipped.append(f"{path} (no such file)")
-            return None
-        try:
-            return key_files.load(Path(path), self.credentials.passphrase)
-        except key_files.UnusableKeyError as problem:
-            self.skipped.append(f"{path} ({problem})")
-            return None
 
     def _try_password(self, transport: paramiko.Transport) -> bool:
         secret = self.credentials.password

@@ -135,12 +135,6 @@ class HostKeyCheck:
                     hint="do not connect; ask the host's administrator",
                 )
 
-    def _scan_command(self, key: paramiko.PKey) -> str:
-        """Return a command that prints the fingerprint of the server's key."""
-        port = "" if self.port == DEFAULT_PORT else f" -p {self.port}"
-        kind = key.get_name().removeprefix("ssh-").partition("-")[0]
-        return f"ssh-keyscan{port} -t {kind} {shlex.quote(self.hostname)} | ssh-keygen -lf -"
-
     def _format_line(self, key: paramiko.PKey) -> str:
         return f"{self.name} {key.get_name()} {key.get_base64()}"
 
@@ -151,7 +145,7 @@ class HostKeyCheck:
             f"its host key is unknown: {key.get_name()} {fingerprint(key.asbytes())}, and no line "
             f"for {self.name} in {', '.join(files)}",
             hint="ask the host's administrator for its fingerprint and compare, or print it from a "
-            f"machine that you trust: {self._scan_command(key)}\n"
+            f"machine that you trust: {_scan_command(self.hostname, self.port, key)}\n"
             f"then add it: echo {shlex.quote(self._format_line(key))} >> {shlex.quote(files[0])}\n"
             "or put `host_keys: accept-new` under `defaults:` in hosts.yaml, to trust new keys",
         )
@@ -162,7 +156,7 @@ class HostKeyCheck:
             f"its host key has CHANGED: {key.get_name()} {fingerprint(key.asbytes())}, expected "
             f"{known.kind} {fingerprint(known.blob)} ({known.source})",
             hint="another machine may intercept the connection, or the host was reinstalled; ask "
-            f"its administrator, and compare: {self._scan_command(key)}\n"
+            f"its administrator, and compare: {_scan_command(self.hostname, self.port, key)}\n"
             "if the new key is right: "
             f"ssh-keygen -R {shlex.quote(self.name)} -f {shlex.quote(known.file)}",
         )
@@ -189,3 +183,10 @@ class HostKeyCheck:
             f"trusting its new host key {key.get_name()} {fingerprint(key.asbytes())} "
             f"(written to {path})"
         )
+
+
+def _scan_command(hostname: str, port: int, key: paramiko.PKey) -> str:
+    """Return a command that prints the fingerprint of a server's key."""
+    option = "" if port == DEFAULT_PORT else f" -p {port}"
+    kind = key.get_name().removeprefix("ssh-").partition("-")[0]
+    return f"ssh-keyscan{option} -t {kind} {shlex.quote(hostname)} | ssh-keygen -lf -"

@@ -9,14 +9,13 @@ from functools import partial
 
 import attrs
 
-from mlcube_remote.errors import HostError, HostUnfitError
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.remote import definitions
-from mlcube_remote.transport import framing
 from mlcube_remote.transport.auth import Credentials
 from mlcube_remote.transport.base import OutputSink, Reply, RsyncResult, Stream
 from mlcube_remote.transport.channel import ShellChannel
+from mlcube_remote.transport.control_shell import ControlShell, join
 from mlcube_remote.transport.keepalive import Keepalive
 from mlcube_remote.transport.quoting import render_call
 from mlcube_remote.transport.rsync_relay import RsyncRelay
@@ -26,9 +25,6 @@ from mlcube_remote.transport.ssh_transport import (
     ConnectRequest,
     open_transport,
 )
-
-_END_TIMEOUT_S = 5.0
-"""Timeout for the end of an idle control shell."""
 
 
 @attrs.define
@@ -41,16 +37,15 @@ class SSHConnection:
     _open_second: Callable[[], SSHConnection] | None
     """Logs in once more; ``None`` for the second connection itself."""
     _note: Callable[[str], None]
+    _control: ControlShell = attrs.field(init=False)
     _sessions: Sessions = attrs.field(init=False)
-    _control: ShellChannel | None = attrs.field(default=None, init=False)
-    _control_lock: threading.RLock = attrs.field(factory=threading.RLock, init=False)
-    _defined: set[str] = attrs.field(factory=set, init=False)
-    """Functions that the control shell has definitions of."""
     _second: SSHConnection | None = attrs.field(default=None, init=False)
     """For calls during a stream, if the server allows one session per connection."""
+    _second_lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._sessions = Sessions(self.name, self._transport.transport, self._release_control)
+        self._control = ControlShell(self.name, self._open_control)
+        self._sessions = Sessions(self.name, self._transport.transport, self._control.release)
 
     @classmethod
     def open(
@@ -96,75 +91,23 @@ class SSHConnection:
         timeout: float = 60.0,
     ) -> Reply:
         """See :meth:`Connection.call <mlcube_remote.transport.base.Connection.call>`."""
-        text = render_call(function, args, env)
-        with self._control_lock:
-            try:
-                shell = self._control_shell()
-            except NoSessionAvailableError as problem:
-                second = self._second_connection(problem)
-                return second.call(function, *args, env=env, timeout=timeout)
-            undefined = definitions([function, *args], self._defined)
-            answer = framing.Answer(framing.make_marker())
-            try:
-                # Sent before the shell is ready, which saves the first call a round trip.
-                shell.send(_join(undefined) + framing.frame_call(text, answer.marker))
-                self._defined |= undefined.keys()
-                shell.wait_until_ready()
-                return self._receive(shell, function, answer, timeout)
-            except HostError:
-                # The state of the shell is unknown now.
-                self._close_control()
-                raise
-
-    def _receive(
-        self, shell: ShellChannel, function: str, answer: framing.Answer, timeout: float
-    ) -> Reply:
-
-        def consume(stream: Stream, data: bytes) -> bool:
-            if stream is Stream.STDOUT:
-                answer.feed_stdout(data)
-            else:
-                answer.feed_stderr(data)
-            return answer.code is not None
-
         try:
-            shell.read(consume, within=timeout)
-        except framing.AnswerError as problem:
-            raise HostUnfitError(self.name, f"answered {function} with {problem}") from problem
-        if answer.code is None:
-            raise shell.lost()
-        return Reply(answer.code, answer.stdout, answer.stderr)
+            return self._control.call(function, args, env=env, timeout=timeout)
+        except NoSessionAvailableError as problem:
+            second = self._second_connection(problem)
+        return second.call(function, *args, env=env, timeout=timeout)
 
-    def _control_shell(self) -> ShellChannel:
-        if self._control is None or self._control.channel.closed:
-            self._defined.clear()
-            self._control = self._sessions.open(b"\n", is_brief=True)
-        return self._control
-
-    def _close_control(self) -> None:
-        if self._control is not None:
-            self._control.close()
-            self._control = None
-
-    def _release_control(self) -> bool:
-        """End the control shell to free its session; return false if it is busy."""
-        if not self._control_lock.acquire(blocking=False):
-            return False
-        try:
-            if self._control is not None:
-                self._control.end(_END_TIMEOUT_S)
-                self._control = None
-        finally:
-            self._control_lock.release()
-        return True
+    def _open_control(self) -> ShellChannel:
+        return self._sessions.open(b"\n", is_brief=True)
 
     def _second_connection(self, problem: NoSessionAvailableError) -> SSHConnection:
-        if self._second is None:
-            if self._open_second is None:
-                raise self._sessions.refused(problem) from problem
-            self._note("its sshd allows too few sessions per connection: logging in once more")
-            self._second = self._open_second()
-        return self._second
+        with self._second_lock:
+            if self._second is None:
+                if self._open_second is None:
+                    raise self._sessions.refused(problem) from problem
+                self._note("its sshd allows too few sessions per connection: logging in once more")
+                self._second = self._open_second()
+            return self._second
 
     def stream(
         self,
@@ -184,7 +127,7 @@ class SSHConnection:
         with self._sessions.stream_session() as shell:
             shell.wait_until_ready()
             # The shell waits for one line: an empty one, then it reads the text as a script.
-            shell.send(b"\n" + _join(definitions([function, *args])) + text)
+            shell.send(b"\n" + join(definitions([function, *args])) + text)
             shell.end_input()
             shell.read(consume, silence=timeout)
             return shell.wait_for_status()
@@ -209,8 +152,3 @@ class SSHConnection:
         self._transport.close()
         if self._second is not None:
             self._second.close()
-
-
-def _join(functions: Mapping[str, str]) -> bytes:
-    """Return the shell text that defines functions."""
-    return "".join(functions.values()).encode()
