@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connections: run a function of the shell library on a host, stream its output, rsync.
+"""Connections to hosts: call functions of the shell library, stream output, run rsync.
 
-:func:`connect` is all that the rooms above need; SSH libraries are imported when it first dials.
+Other packages use :func:`connect`. It imports the SSH libraries when it is called first.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ def connect(
     passphrase: Secret | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> Connection:
-    """Open a connection to a host.
+    """Connect to a host and log in.
 
     Args:
-        host: Where to.
-        inventory: Where jump hosts are looked up.
-        password: What the user typed, if anything.
+        host: The host.
+        inventory: The inventory, for jump hosts.
+        password: The password that the user typed, if any.
         passphrase: For encrypted private keys.
-        note: Told what the user should know, in lines.
+        note: Called with lines for the user.
 
     Raises:
-        ConnectError: No session could be had.
+        ConnectError: The connection or the login failed.
     """
     if host.is_local:
         from mlcube_remote.transport.local import LocalConnection  # noqa: PLC0415 - no SSH needed
@@ -40,10 +40,10 @@ def connect(
         return LocalConnection(host)
     from mlcube_remote.inventory.sshconfig import resolve  # noqa: PLC0415
 
-    with ThreadPoolExecutor(1, thread_name_prefix="mlcr-resolve") as aside:
-        resolving = aside.submit(resolve, host, inventory)
-        # Paramiko takes long to import; --help and --dry-run never need it, ssh -G runs meanwhile.
-        from mlcube_remote.transport import libraries  # noqa: F401, PLC0415 - first of all
+    with ThreadPoolExecutor(1, thread_name_prefix="mlcr-resolve") as background:
+        resolving = background.submit(resolve, host, inventory)
+        # Importing Paramiko takes long: only if necessary, and while ssh -G runs.
+        from mlcube_remote.transport import paramiko_import  # noqa: F401, PLC0415 - before Paramiko
         from mlcube_remote.transport.auth import Credentials  # noqa: PLC0415
         from mlcube_remote.transport.ssh import SSHConnection  # noqa: PLC0415
 

@@ -1,141 +1,78 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Logging in: agent, key files, then what the user typed; each key once, never a prompt."""
+"""Log in with the agent's keys, key files and the given password. Each key is tried once.
+
+Nothing here prompts the user.
+"""
 
 from __future__ import annotations
 
-import os
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import closing
 from functools import partial
-from pathlib import Path
 
 import attrs
 import paramiko
-from paramiko.agent import AgentSSH
 
-from mlcube_remote.errors import AuthenticationError, UnreachableError
+from mlcube_remote.errors import AuthenticationError, ConnectError, UnreachableError
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.secret import Secret
-from mlcube_remote.transport import keyfiles
-from mlcube_remote.transport.refusals import at
+from mlcube_remote.transport.connect_errors import SSH_ERRORS, format_address
+from mlcube_remote.transport.login_keys import LoginKeys
+from mlcube_remote.transport.monitored_socket import MonitoredSocket
 
-_AGENT_TIMEOUT = 30.0
-"""Seconds for one answer of the agent, which may ask its user to confirm."""
+_FEWER_KEYS = "set identity_file for the host (and IdentitiesOnly yes in ssh_config)"
 
 
 @attrs.frozen(kw_only=True)
 class Credentials:
-    """What the user typed once, before the fan-out."""
+    """Secrets that the user typed before the first connection."""
 
     password: Secret | None = None
     passphrase: Secret | None = None
     """For encrypted private keys."""
 
 
-class _Agent(AgentSSH):
-    """A running ssh-agent at a given socket."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__()
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            connection.settimeout(_AGENT_TIMEOUT)
-            connection.connect(path)
-            self._connect(connection)  # type: ignore[attr-defined] # not in the stubs
-        except BaseException:
-            connection.close()
-            raise
-
-    def close(self) -> None:
-        """Let go of the agent."""
-        self._close()  # type: ignore[attr-defined] # not in the stubs
-
-
-@attrs.frozen
-class _Candidate:
-    key: paramiko.PKey
-    origin: str
-
-
 @attrs.define
 class Login:
-    """One attempt to log in to one server, and what it tried, for the message."""
+    """One login to one server. It collects what it tried, for the error message."""
 
     host: str
     endpoint: Endpoint
     credentials: Credentials
+    sock: MonitoredSocket
+    """The socket below the transport."""
     tried: list[str] = attrs.field(factory=list, init=False)
     skipped: list[str] = attrs.field(factory=list, init=False)
     _accepted: tuple[str, ...] = attrs.field(default=(), init=False)
-    """The methods that the server said it would take."""
+    """The methods that the server accepts, if it has listed them."""
     _is_halfway: bool = attrs.field(default=False, init=False)
-    """Whether the server took a key and wants something else on top."""
+    """Whether the server accepted a key and requires another method in addition."""
 
     def run(self, transport: paramiko.Transport) -> None:
         """Log in.
 
         Raises:
-            AuthenticationError: Nothing that was offered was accepted.
-            UnreachableError: The server stopped answering.
+            AuthenticationError: The server accepted nothing of what was tried.
+            UnreachableError: The server stopped answering, or the connection broke.
         """
-        if self._offer_keys(transport) or self._offer_password(transport):
+        if self._try_keys(transport) or self._try_password(transport):
             return
         raise self._refused()
 
-    def _offer_keys(self, transport: paramiko.Transport) -> bool:
-        agent = self._open_agent()
-        try:
-            for candidate in self._candidates(agent):
+    def _try_keys(self, transport: paramiko.Transport) -> bool:
+        keys = LoginKeys(self.endpoint, self.credentials.passphrase, self.skipped)
+        with closing(keys):
+            for candidate in keys:
                 self.tried.append(candidate.origin)
                 login = partial(transport.auth_publickey, self.endpoint.user, candidate.key)
                 if self._attempt(transport, login):
                     return True
                 if self._is_halfway or (self._accepted and "publickey" not in self._accepted):
-                    # More keys would only use up the tries that the server allows.
+                    # More keys would only use up the attempts that the server allows.
                     break
-        finally:
-            if agent is not None:
-                agent.close()
         return False
 
-    def _open_agent(self) -> _Agent | None:
-        path = self.endpoint.identity_agent or os.environ.get("SSH_AUTH_SOCK")
-        if not path or path.lower() == "none":
-            return None
-        try:
-            return _Agent(str(Path(path).expanduser()))
-        except (OSError, paramiko.SSHException) as problem:
-            self.skipped.append(f"the agent at {path} ({problem})")
-            return None
-
-    def _candidates(self, agent: _Agent | None) -> Iterator[_Candidate]:
-        """Give keys as ssh does: the agent's that were asked for, its others, then files."""
-        held = tuple(agent.get_keys()) if agent is not None else ()
-        files = {path: keyfiles.public_blob(Path(path)) for path in self.endpoint.identity_files}
-        wanted = {blob: path for path, blob in files.items() if blob is not None}
-        offered: set[bytes] = set()
-        for key in sorted(held, key=lambda key: key.asbytes() not in wanted):
-            blob = key.asbytes()
-            if self.endpoint.identities_only and blob not in wanted:
-                continue
-            offered.add(blob)
-            yield _Candidate(key, f"the agent's {wanted.get(blob, key.get_name())}")
-        for path, known in files.items():
-            if known in offered:
-                continue
-            if not Path(path).is_file():
-                self.skipped.append(f"{path} (no such file)")
-                continue
-            try:
-                loaded = keyfiles.load(Path(path), self.credentials.passphrase)
-            except keyfiles.UnusableKeyError as problem:
-                self.skipped.append(f"{path} ({problem})")
-                continue
-            if loaded.asbytes() not in offered:
-                offered.add(loaded.asbytes())
-                yield _Candidate(loaded, path)
-
-    def _offer_password(self, transport: paramiko.Transport) -> bool:
+    def _try_password(self, transport: paramiko.Transport) -> bool:
         secret = self.credentials.password
         if secret is None:
             return False
@@ -157,59 +94,73 @@ class Login:
         return False
 
     def _attempt(self, transport: paramiko.Transport, login: Callable[[], list[str]]) -> bool:
+        """Try one key or password; return whether the login is complete."""
         try:
-            further = login()
+            required = login()
         except paramiko.BadAuthenticationType as problem:
             self._accepted = tuple(problem.allowed_types)
-            # Nothing was tried: the server does not know the method.
-            self.tried[-1] += " (not accepted there)"
-        except paramiko.SSHException as problem:
-            if "timeout" in str(problem).lower():
-                raise self._silent() from problem
-            if not transport.is_active():
-                raise self._too_many() from problem
+            self.tried[-1] += " (method not accepted by the server)"
+        except SSH_ERRORS as problem:
+            self._raise_if_over(transport, problem)
             if not isinstance(problem, paramiko.AuthenticationException):
-                # The agent would not sign, or this client cannot use the key.
+                # The agent did not sign, or this client cannot use the key.
                 self.tried[-1] += f" ({problem})"
-        except (EOFError, OSError) as problem:
-            if not transport.is_active():
-                raise self._too_many() from problem
-            self.tried[-1] += f" ({problem})"
         else:
-            if further:
-                self._accepted = tuple(further)
+            if required:
+                self._accepted = tuple(required)
                 self._is_halfway = True
-                self.tried[-1] += " (taken, but not enough)"
+                self.tried[-1] += " (accepted, but another method is required)"
         return bool(transport.is_authenticated())
 
-    def _silent(self) -> UnreachableError:
+    def _raise_if_over(self, transport: paramiko.Transport, problem: Exception) -> None:
+        """Raise unless the server just refused this attempt, so that another one is possible."""
+        error: ConnectError
+        if isinstance(problem, paramiko.SSHException) and "timeout" in str(problem).lower():
+            error = self._no_answer()
+        elif isinstance(problem, EOFError) or (not transport.is_active() and self.sock.is_ended):
+            error = self._connection_broke()
+        elif not transport.is_active():
+            # sshd ends a connection with a message if a client tries too often.
+            error = self._too_many_attempts()
+        else:
+            return
+        raise error from problem
+
+    def _no_answer(self) -> UnreachableError:
         return UnreachableError(
             self.host,
-            f"{at(self.endpoint)} did not answer the login within "
+            f"{format_address(self.endpoint)} did not answer the login within "
             f"{self.endpoint.connect_timeout:g} s ({', '.join(self.tried)})",
-            hint="sshd there is overloaded, or waits for a name server or directory; "
+            hint="its sshd is overloaded, or waits for a name server or directory; "
             "connect_timeout sets how long to wait",
         )
 
-    def _too_many(self) -> AuthenticationError:
-        error = AuthenticationError(
+    def _connection_broke(self) -> UnreachableError:
+        return UnreachableError(
             self.host,
-            f"login as {self.endpoint.user} refused: the server hung up after "
-            f"{len(self.tried)} tries ({', '.join(self.tried)})",
-            hint="too many keys, perhaps: set identity_file for the host (and IdentitiesOnly yes "
-            "in ssh_config)",
+            f"the connection to {format_address(self.endpoint)} was closed during the login "
+            f"(tried: {', '.join(self.tried)})",
+            hint="check the network, and try again; if it happens every time, the server may "
+            f"have got too many keys: {_FEWER_KEYS}",
         )
-        error.server_hung_up = True
-        return error
+
+    def _too_many_attempts(self) -> AuthenticationError:
+        return AuthenticationError(
+            self.host,
+            f"login as {self.endpoint.user} refused: the server disconnected after "
+            f"{len(self.tried)} attempts ({', '.join(self.tried)})",
+            hint=f"maybe too many keys: {_FEWER_KEYS}",
+        )
 
     def _refused(self) -> AuthenticationError:
-        tried = f"tried: {', '.join(self.tried)}" if self.tried else "there was nothing to try"
+        tried = f"tried: {', '.join(self.tried)}" if self.tried else "no usable key"
         skipped = f"; could not use: {', '.join(self.skipped)}" if self.skipped else ""
-        accepted = f"; the server takes: {', '.join(self._accepted)}" if self._accepted else ""
+        accepted = f"; the server accepts: {', '.join(self._accepted)}" if self._accepted else ""
         port = f" -p {self.endpoint.port}" if self.endpoint.port != 22 else ""
         return AuthenticationError(
             self.host,
             f"login as {self.endpoint.user} refused ({tried}{skipped}{accepted})",
-            hint=f"let a key in: ssh-copy-id{port} {self.endpoint.user}@{self.endpoint.hostname}; "
+            hint="add your key on the host: "
+            f"ssh-copy-id{port} {self.endpoint.user}@{self.endpoint.hostname}; "
             "or set user and identity_file, load the key with ssh-add, or use --ask-password",
         )

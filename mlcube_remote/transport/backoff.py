@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -22,11 +23,11 @@ class Backoff:
     delay: float
     """The next delay, before jitter."""
     longest: float
-    timeout: float
+    timeout: float = math.inf
     """Time for the whole series."""
     _started: float = attrs.field(factory=time.monotonic, init=False)
 
-    def wait(self, stop: threading.Event) -> bool:
+    def wait(self, stop: threading.Event | None = None) -> bool:
         """Wait before the next retry; return whether it may take place.
 
         It may not if ``stop`` is set, or if the delay would end after the timeout.
@@ -35,4 +36,7 @@ class Backoff:
         self.delay = min(self.delay * 2, self.longest)
         if time.monotonic() + delay > self._started + self.timeout:
             return False
-        return not stop.wait(delay)
+        if stop is not None:
+            return not stop.wait(delay)
+        time.sleep(delay)
+        return True

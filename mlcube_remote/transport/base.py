@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one seam between the pipeline and the wire.
+"""The interface between the pipeline and SSH.
 
-A :class:`Connection` runs functions of the shell library in ``mlcube_remote/remote`` on one host
-and lends itself to rsync. Everything above this seam speaks of functions and byte strings;
-everything that knows SSH is below it. :mod:`mlcube_remote.transport.fake` is a scripted one for
-tests.
+A :class:`Connection` runs functions of the shell library in ``mlcube_remote/remote`` on one host,
+and runs rsync against it. Code above this interface uses functions and byte strings; only code
+below it knows SSH. :mod:`mlcube_remote.transport.fake` is a scripted implementation for tests.
 """
 
 from __future__ import annotations
@@ -17,19 +16,19 @@ import attrs
 
 
 class Stream(Enum):
-    """Which of a program's two output streams bytes came from."""
+    """An output stream of a program."""
 
     STDOUT = "stdout"
     STDERR = "stderr"
 
 
 OutputSink = Callable[[Stream, bytes], None]
-"""Takes bytes as they arrive, in order per stream; called from one thread at a time."""
+"""Receives bytes as they arrive, in order per stream. Called from one thread at a time."""
 
 
 @attrs.frozen
 class Reply:
-    """What a call gave back."""
+    """The result of a call."""
 
     code: int
     stdout: bytes
@@ -42,27 +41,41 @@ class Reply:
 
     @property
     def text(self) -> str:
-        """Standard output as text; bytes that are not UTF-8 stay recoverable."""
+        """Standard output as text; bytes that are not UTF-8 become lone surrogates."""
         return self.stdout.decode("utf-8", "surrogateescape")
+
+    @property
+    def message(self) -> str:
+        """Standard error as text for messages; ``status N`` if it is empty."""
+        return self.stderr.decode("utf-8", "replace").strip() or f"status {self.code}"
+
+    def records(self) -> list[tuple[str, str]]:
+        """Split standard output into its records, each ``KEY=VALUE`` with NUL at the end.
+
+        Returns:
+            Pairs of key and value, in order; a key may occur several times.
+        """
+        parts = self.text.split("\0")[:-1]
+        return [(key, value) for key, _, value in (part.partition("=") for part in parts)]
 
 
 @attrs.frozen
 class RsyncResult:
-    """How an rsync ended."""
+    """The result of an rsync."""
 
     code: int
     """Exit status of the rsync on this machine."""
     stdout: bytes
     stderr: bytes
-    """Messages of both sides, capped in size."""
+    """Messages of both sides, up to a maximum size."""
 
 
 class Connection(Protocol):
-    """A session with one host, on one SSH connection (or on this machine).
+    """An SSH connection to one host, or its equivalent on this machine.
 
-    All methods may be called from several threads. Every method raises a
-    :class:`~mlcube_remote.errors.HostError`, never an exception of an SSH library: in particular
-    :class:`~mlcube_remote.errors.StateUnknownError` when the connection is lost on the way.
+    All methods can be called from several threads. They raise a
+    :class:`~mlcube_remote.errors.HostError`, never an exception of an SSH library; if the
+    connection breaks, a :class:`~mlcube_remote.errors.StateUnknownError`.
     """
 
     @property
@@ -77,20 +90,20 @@ class Connection(Protocol):
         env: Mapping[str, str] | None = None,
         timeout: float = 60.0,
     ) -> Reply:
-        """Call a function of the shell library on the host's one control shell.
+        """Call a function of the shell library on the host, and wait for its answer.
 
         Args:
             function: Name of a function in ``mlcube_remote/remote/*.sh``.
-            args: Its positional parameters, arriving byte for byte (NUL is refused).
-            env: Variables exported to this one call; handed over on standard input, never in argv.
-            timeout: Seconds for the whole answer, until the host counts as not answering.
+            args: Its positional parameters, transmitted byte for byte (NUL is refused).
+            env: Variables for this call only. They are sent on standard input, never in argv.
+            timeout: Maximum time in seconds for the complete answer.
 
         Returns:
-            The function's status and output; output beyond 1 MiB raises.
+            The function's status and output; more than 1 MiB of output is an error.
 
         Raises:
-            HostError: As above.
-            ValueError: Something cannot be passed on: a NUL, an impossible name.
+            HostError: See :class:`Connection`.
+            ValueError: A name is invalid, or a value contains NUL.
         """
         ...
 
@@ -102,17 +115,21 @@ class Connection(Protocol):
         env: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> int:
-        """Call a function on a channel of its own and pass its output on as it comes.
+        """Call a function on a channel of its own, and pass on its output as it arrives.
 
         Args:
             function: As for :meth:`call`.
             args: As for :meth:`call`.
             sink: Receives every byte of both streams.
-            env: Variables exported to the function; handed over on standard input, never in argv.
-            timeout: Seconds without any output until the host counts as not answering.
+            env: As for :meth:`call`.
+            timeout: Maximum time in seconds without any output.
 
         Returns:
             The function's status.
+
+        Raises:
+            HostError: See :class:`Connection`.
+            ValueError: As for :meth:`call`.
         """
         ...
 
@@ -123,23 +140,28 @@ class Connection(Protocol):
         stdin: bytes = b"",
         on_stdout: Callable[[bytes], None] | None = None,
     ) -> RsyncResult:
-        """Run this machine's rsync against the host over this connection.
+        """Run this machine's rsync against the host, over this connection.
 
         Args:
-            args: Everything after ``rsync``; remote paths are written ``host:PATH`` with the
-                literal word ``host``. The remote-shell option is added here.
-            stdin: For ``--files-from=-`` and the like.
-            on_stdout: Receives standard output as it comes, for progress; it is then not collected.
+            args: The arguments of ``rsync``. Remote paths are written ``host:PATH``, literally with
+                the word ``host``. The option for the remote shell is added.
+            stdin: Standard input, such as the list for ``--files-from=-``.
+            on_stdout: Receives standard output as it arrives, for progress. The result then
+                contains none.
+
+        Raises:
+            HostError: See :class:`Connection`. Also, if the host is this machine: its jobs run in
+                place, so there is nothing to copy.
         """
         ...
 
     def expect_channel(self) -> None:
-        """Open a channel ahead: the next :meth:`stream` or :meth:`rsync` will want one.
+        """Open a channel in the background for the next :meth:`stream` or :meth:`rsync`.
 
-        A login shell may take long to start; opened early, nobody waits for it.
+        A login shell may take long to start; this saves the time.
         """
         ...
 
     def close(self) -> None:
-        """End the session; safe to call twice."""
+        """Close the connection; a second call has no effect."""
         ...

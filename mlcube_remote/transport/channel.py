@@ -1,141 +1,118 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A shell of ours at the other end of one SSH channel."""
+"""A shell on the host, at the other end of one SSH channel."""
 
 from __future__ import annotations
 
 import contextlib
-import threading
-import time
-from collections.abc import Callable
+import math
 
 import attrs
 import paramiko
 
 from mlcube_remote.errors import HostUnfitError, StateUnknownError
 from mlcube_remote.transport import framing
-from mlcube_remote.transport.base import Stream
+from mlcube_remote.transport.channel_reader import ChannelReader, Consumer, Timeouts
+from mlcube_remote.transport.connect_errors import connection_lost
 
-_CHUNK = 256 * 1024
+_STATUS_TIMEOUT_S = 10.0
+"""Timeout for the exit status of a shell that has closed its streams."""
 
-_LONGEST_WAIT = 5.0
-"""Seconds until a channel is looked at again though nothing announced itself."""
-
-_SLOWEST_LINK = 4096
-"""Bytes per second that must arrive, so that a slow link has time and a host that drips has not."""
-
-GREETING_TIMEOUT = 30.0
-"""Seconds a login shell may take before ours answers."""
-
-Taker = Callable[[Stream, bytes], bool]
-"""Receives bytes of one stream; true ends the reading."""
+READY_TIMEOUT_S = 30.0
+"""Timeout until our shell is ready: the login shell starts it, and may be slow."""
 
 
 @attrs.define
 class ShellChannel:
-    """A channel that runs ``/bin/sh -s``: text goes in, two streams of bytes come out.
+    """A channel that runs ``/bin/sh -s``: it takes shell text and returns two streams of bytes.
 
-    What a login shell prints before ours starts is kept out of both streams. Not for several
-    threads at once, except that one may send while another reads.
+    The output of the login shell before ours is removed from both streams. One thread may send
+    while another one reads; otherwise use it from one thread at a time.
     """
 
     host: str
     channel: paramiko.Channel
-    _greetings: dict[Stream, framing.Greeting] = attrs.field(factory=dict, init=False)
-    """The streams on which the login shell may still be heard."""
-    _ahead: list[tuple[Stream, bytes]] = attrs.field(factory=list, init=False)
-    """What was read too early, to be passed on first."""
-    _bell: threading.Event = attrs.field(factory=threading.Event, init=False)
-    """Rung when something comes. Paramiko's own descriptor for this can miss a ring, when one
-    stream is emptied in the moment that the other is filled."""
-    noise: str = attrs.field(default="", init=False)
-    """The first bytes that the login shell printed of its own, if it did."""
+    _reader: ChannelReader = attrs.field(init=False)
 
-    def begin(self, text: bytes = b"") -> None:
-        """Start the shell, without waiting for an answer.
+    def __attrs_post_init__(self) -> None:
+        self._reader = ChannelReader(self.channel)
+
+    def start(self, text: bytes = b"") -> None:
+        """Start the shell, without waiting for it.
 
         Args:
-            text: What it executes at once. Without any it waits for one line, once it has greeted;
-                what follows that line is not read ahead.
+            text: Shell text to execute at once. If empty, the shell waits for one line after it is
+                ready, executes it, and does not read ahead.
         """
-        marker = framing.nonce()
-        self._greetings = {stream: framing.Greeting(marker) for stream in Stream}
+        marker = framing.make_marker()
+        self._reader.expect(marker)
         self.channel.exec_command(framing.COMMAND)
-        self.send(framing.preamble(marker, waits=not text) + text)
+        self.send(framing.start_shell(marker, read_line=not text) + text)
 
     def send(self, data: bytes) -> None:
         """Send bytes to the shell.
 
         Raises:
-            StateUnknownError: The connection is gone.
+            StateUnknownError: The connection broke.
         """
         try:
             self.channel.sendall(data)
         except EOFError as problem:
-            # What Paramiko raises when it is the first to meet the broken connection.
+            # Paramiko raises this if it finds the broken connection while it sends.
             raise self.lost() from problem
         except OSError as problem:
-            # A shell that ended early is noticed, with its reason, when its answer is read.
+            # If only the shell has ended, the next read reports the reason.
             if not self._is_connected():
                 raise self.lost() from problem
 
-    def greet(self) -> None:
-        """Wait until the shell is ours.
+    def wait_until_ready(self) -> None:
+        """Wait until the host runs our shell.
 
         Raises:
-            HostUnfitError: What runs there is no usable shell.
-            StateUnknownError: The connection is gone.
+            HostUnfitError: The host runs something else instead of a shell.
+            StateUnknownError: The connection broke.
         """
-        heard = dict(self._greetings)
-        if Stream.STDOUT not in heard:
-            return
-
-        early: list[tuple[Stream, bytes]] = []
-
-        def take(stream: Stream, data: bytes) -> bool:
-            early.append((stream, data))
-            return stream is Stream.STDOUT
-
-        late = ""
         try:
-            done = self._read(take, within=GREETING_TIMEOUT, stop_when_greeted=True)
+            is_ready = self._reader.wait_for_marker(
+                Timeouts(total_s=READY_TIMEOUT_S, min_rate=math.inf)
+            )
+            problem = ""
         except framing.AnswerTooLargeError:
-            done = False
+            is_ready, problem = False, ""
         except TimeoutError:
-            done, late = False, f"nothing within {GREETING_TIMEOUT:g} s, "
-        if done:
-            self._ahead = early
-            said = heard[Stream.STDOUT]
-            self.noise = said.shown if said.noise.strip() else ""
+            is_ready, problem = False, f"nothing within {READY_TIMEOUT_S:g} s, "
+        if is_ready:
             return
         if not self._is_connected():
             raise self.lost()
-        said = heard[Stream.STDOUT] if heard[Stream.STDOUT].noise else heard[Stream.STDERR]
-        raise HostUnfitError(
+        raise self._no_usable_shell(f"{problem}got {self._reader.excerpt_of_noise()}")
+
+    def _no_usable_shell(self, problem: str) -> HostUnfitError:
+        return HostUnfitError(
             self.host,
-            f"does not give a usable shell: {late}got {said.shown}",
-            hint="a login shell that runs commands is needed: check ForceCommand, nologin and "
-            "what ~/.bashrc or ~/.cshrc executes for non-interactive sessions",
+            f"does not give a usable shell: {problem}",
+            hint="a login shell that runs commands is required: check ForceCommand, nologin and "
+            "what ~/.bashrc or ~/.cshrc executes in non-interactive sessions",
         )
 
     def read(
-        self, take: Taker, *, silence: float | None = None, within: float | None = None
+        self, consume: Consumer, *, silence: float | None = None, within: float | None = None
     ) -> bool:
-        """Pass on what comes until ``take`` returns true or the shell has ended.
+        """Pass on all bytes until ``consume`` returns true or the shell ends.
 
         Args:
-            take: Receives the bytes.
-            silence: Seconds without a byte until the host counts as not answering.
-            within: Seconds for all of it, on top of what the bytes take on a very slow link.
+            consume: Receives the bytes.
+            silence: Maximum time in seconds without a byte.
+            within: Maximum time in seconds, plus the time for the bytes on a very slow link.
 
         Returns:
-            Whether ``take`` ended it.
+            Whether ``consume`` returned true.
 
         Raises:
-            StateUnknownError: Nothing came in time.
-            AnswerTooLargeError: The login shell's noise does not end.
+            StateUnknownError: A timeout passed.
+            AnswerTooLargeError: The login shell printed too much.
         """
         try:
-            return self._read(take, silence=silence, within=within)
+            return self._reader.read(consume, Timeouts(total_s=within, silence_s=silence))
         except TimeoutError:
             raise StateUnknownError(
                 self.host,
@@ -143,77 +120,11 @@ class ShellChannel:
                 hint="the host, or its engine, may hang; the connection itself is open",
             ) from None
 
-    def _read(
-        self,
-        take: Taker,
-        *,
-        silence: float | None = None,
-        within: float | None = None,
-        stop_when_greeted: bool = False,
-    ) -> bool:
-        while self._ahead:
-            if take(*self._ahead.pop(0)):
-                return True
-        self.channel.in_buffer.set_event(self._bell)
-        self.channel.in_stderr_buffer.set_event(self._bell)
-        last = None if within is None else time.monotonic() + within
-        quiet = None if silence is None else time.monotonic() + silence
-        while True:
-            # Both are looked at before reading: what arrives meanwhile must not be missed.
-            self._bell.clear()
-            over = self.channel.eof_received or self.channel.closed
-            got = False
-            for stream, ready, receive in (
-                (Stream.STDOUT, self.channel.recv_ready, self.channel.recv),
-                (Stream.STDERR, self.channel.recv_stderr_ready, self.channel.recv_stderr),
-            ):
-                if not ready():
-                    continue
-                got = True
-                raw = receive(_CHUNK)
-                if last is not None and not stop_when_greeted:
-                    last += len(raw) / _SLOWEST_LINK
-                data = self._past_greeting(stream, raw)
-                if data and take(stream, data):
-                    return True
-                if stop_when_greeted and Stream.STDOUT not in self._greetings:
-                    return True
-            now = time.monotonic()
-            if last is not None and now > last:
-                raise TimeoutError
-            if got:
-                quiet = None if silence is None else now + silence
-                continue
-            if over:
-                self._tell_unheard(take)
-                return False
-            if quiet is not None and now > quiet:
-                raise TimeoutError
-            ends = (end - now for end in (last, quiet) if end is not None)
-            self._bell.wait(min((_LONGEST_WAIT, *ends)))
-
-    def _past_greeting(self, stream: Stream, data: bytes) -> bytes:
-        """Return what of ``data`` is not the login shell's."""
-        greeting = self._greetings.get(stream)
-        if greeting is None:
-            return data
-        rest = greeting.feed(data)
-        if rest is None:
-            return b""
-        del self._greetings[stream]
-        return rest
-
-    def _tell_unheard(self, take: Taker) -> None:
-        """Pass on what was said on stderr before the shell was ours, since it never came to be."""
-        greeting = self._greetings.pop(Stream.STDERR, None)
-        if greeting is not None and greeting.noise:
-            take(Stream.STDERR, bytes(greeting.noise))
-
-    def end(self) -> None:
-        """Tell the shell that no more text comes.
+    def end_input(self) -> None:
+        """Close the shell's standard input.
 
         Raises:
-            StateUnknownError: The connection is gone.
+            StateUnknownError: The connection broke.
         """
         if self.channel.closed:
             return
@@ -222,19 +133,19 @@ class ShellChannel:
         except EOFError as problem:
             raise self.lost() from problem
 
-    def await_end(self, patience: float) -> None:
-        """End the shell and wait for its process, whose slot the server frees only then."""
-        self.end()
-        self.channel.status_event.wait(patience)
+    def end(self, timeout: float) -> None:
+        """End the shell, and wait until the server has freed its session."""
+        self.end_input()
+        self.channel.status_event.wait(timeout)
         self.close()
 
-    def status(self) -> int:
-        """Return the exit status of the shell once it has ended.
+    def wait_for_status(self) -> int:
+        """Return the exit status of a shell that has closed its streams.
 
         Raises:
-            StateUnknownError: None came: the connection broke, or the shell was killed.
+            StateUnknownError: It has no status: the connection broke, or the shell was killed.
         """
-        self.channel.status_event.wait(10)
+        self.channel.status_event.wait(_STATUS_TIMEOUT_S)
         code = self.channel.exit_status
         if code >= 0:
             return int(code)
@@ -242,8 +153,8 @@ class ShellChannel:
             raise self.lost()
         raise StateUnknownError(
             self.host,
-            "the shell there ended without a status",
-            hint="it was killed, or sshd was: look at the host's log and its memory",
+            "the shell on the host ended without a status",
+            hint="it was killed, or sshd was: check the host's log and its memory",
         )
 
     def _is_connected(self) -> bool:
@@ -251,19 +162,10 @@ class ShellChannel:
 
     def lost(self) -> StateUnknownError:
         """Return the error for a connection that broke."""
-        return self.connection_lost(self.host)
-
-    @staticmethod
-    def connection_lost(host: str) -> StateUnknownError:
-        """Return the error for a connection to ``host`` that broke."""
-        return StateUnknownError(
-            host,
-            "connection lost",
-            hint="what was started there may go on: mlcube-remote ps",
-        )
+        return connection_lost(self.host)
 
     def close(self) -> None:
         """Close the channel."""
-        # On a connection that just broke there is nobody to be told.
+        # A broken connection cannot transmit the message that closes it.
         with contextlib.suppress(EOFError):
             self.channel.close()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-r"""A connection to nowhere, for tests: it answers what it was told to, and nothing else.
+r"""A connection without a host, for tests. It gives scripted answers, and no others.
 
 ::
 
@@ -20,19 +20,19 @@ from mlcube_remote.transport.base import OutputSink, Reply, RsyncResult, Stream
 from mlcube_remote.transport.quoting import render_call
 
 Scripted = Reply | HostError | Callable[..., Reply]
-"""What to answer, to raise, or to ask with the call's arguments."""
+"""A reply, an error to raise, or a function that gets the arguments and returns a reply."""
 
 RSYNC = "rsync"
-"""The name under which rsyncs are scripted and recorded."""
+"""The function name for scripting and recording rsyncs."""
 
 
 class UnexpectedCallError(AssertionError):
-    """Something was asked that the test did not foresee."""
+    """A call that the test has not scripted."""
 
 
 @attrs.frozen
 class Call:
-    """What was asked."""
+    """A recorded call."""
 
     function: str
     args: tuple[str, ...] = ()
@@ -46,12 +46,12 @@ class FakeConnection:
 
     name: str = "fake"
     calls: list[Call] = attrs.field(factory=list, init=False)
-    """Everything that was asked, in order."""
+    """All calls, in order."""
     is_closed: bool = attrs.field(default=False, init=False)
     _script: dict[str, list[Scripted]] = attrs.field(factory=dict, init=False)
 
     def answer(self, function: str, *answers: Scripted) -> None:
-        """Answer calls of a function: with each of ``answers`` once, and with the last for ever."""
+        """Script the answers to a function: each one is used once, the last one repeatedly."""
         self._script.setdefault(function, []).extend(answers)
 
     def call(
@@ -61,13 +61,14 @@ class FakeConnection:
         env: Mapping[str, str] | None = None,
         timeout: float = 60.0,  # noqa: ARG002 - the protocol's
     ) -> Reply:
-        """Answer as told.
+        """Return the scripted answer.
 
         Raises:
-            HostError: When told so.
-            UnexpectedCallError: Nothing was told.
+            HostError: The scripted answer is an error.
+            UnexpectedCallError: There is no scripted answer.
+            ValueError: A real connection would refuse the call.
         """
-        render_call(function, args, env)  # refuses what no host could be asked
+        render_call(function, args, env)
         return self._next(Call(function, args, dict(env or {})))
 
     def stream(
@@ -78,7 +79,7 @@ class FakeConnection:
         env: Mapping[str, str] | None = None,
         timeout: float | None = None,  # noqa: ARG002 - the protocol's
     ) -> int:
-        """Answer as told, the output through ``sink``; see :meth:`call`."""
+        """Pass the output of the scripted answer to ``sink``; see :meth:`call`."""
         reply = self.call(function, *args, env=env)
         for stream, data in ((Stream.STDOUT, reply.stdout), (Stream.STDERR, reply.stderr)):
             if data:
@@ -92,7 +93,7 @@ class FakeConnection:
         stdin: bytes = b"",
         on_stdout: Callable[[bytes], None] | None = None,
     ) -> RsyncResult:
-        """Answer as told for :data:`RSYNC`; see :meth:`call`."""
+        """Return the scripted answer of :data:`RSYNC`; see :meth:`call`."""
         reply = self._next(Call(RSYNC, tuple(args), stdin=stdin))
         if on_stdout is None:
             return RsyncResult(reply.code, reply.stdout, reply.stderr)
@@ -100,17 +101,17 @@ class FakeConnection:
         return RsyncResult(reply.code, b"", reply.stderr)
 
     def expect_channel(self) -> None:
-        """Nothing to do: there are no channels."""
+        """Do nothing: there are no channels."""
 
     def close(self) -> None:
-        """Remember that it was called."""
+        """Record the call."""
         self.is_closed = True
 
     def _next(self, call: Call) -> Reply:
         self.calls.append(call)
         script = self._script.get(call.function)
         if not script:
-            raise UnexpectedCallError(f"{self.name}: nobody said how to answer {call}")
+            raise UnexpectedCallError(f"{self.name}: no answer is scripted for {call}")
         answer = script.pop(0) if len(script) > 1 else script[0]
         if isinstance(answer, HostError):
             raise answer

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How exchanges with a host's shell are told apart from everything else it may print.
+"""Separate the answers of a host's shell from everything else that the host may print.
 
-A login shell may print what it likes before ours starts, and what a host says is not to be trusted:
-so each answer ends with a marker that nobody could have guessed, and nothing is collected without
-a limit.
+A login shell may print anything before our shell starts, and the host is not trusted. So each
+answer ends with a marker that cannot be guessed, and there is a limit for everything collected.
 """
 
 from __future__ import annotations
@@ -14,65 +13,65 @@ import secrets
 import attrs
 
 MAX_ANSWER = 1024 * 1024
-"""Bytes of one stream of one answer; more is refused."""
+"""Maximum size of an answer in bytes, for each of its two streams."""
 
 MAX_NOISE = 256 * 1024
-"""Bytes that a login shell may print before ours answers."""
+"""Maximum number of bytes that a login shell may print before our shell is ready."""
 
 _MAX_STATUS_LINE = 16
 _STATUS = re.compile(rb"[0-9]{1,3}")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 COMMAND = "exec /bin/sh -s"
-"""What every channel executes: the same words in every login shell there is."""
+"""The command of every channel. All login shells parse it in the same way."""
 
 SETTINGS = (
-    # Bash as /bin/sh takes over options and aliases that a login shell exports.
+    # If /bin/sh is Bash, it inherits options and aliases that a login shell exports.
     "set +efuvx\nunalias -a 2>/dev/null\n"
     "umask 077\nunset ENV CDPATH TMOUT BASH_ENV GREP_OPTIONS\nLC_ALL=C\nexport LC_ALL\n"
     f"PATH=${{PATH:+$PATH:}}{_PATH}\nexport PATH\n"
 ).encode()
-"""Shell text that makes every host's shell behave alike."""
+"""Shell text that makes the shells of all hosts behave in the same way."""
 
 
 class AnswerError(Exception):
-    """The other side does not keep to the framing; its words say how."""
+    """The host did not follow the protocol; the message says how."""
 
 
 class AnswerTooLargeError(AnswerError):
-    """The other side sent more than it may."""
+    """The host sent more than the maximum."""
 
     def __init__(self) -> None:
         super().__init__("more than 1 MiB")
 
 
-def nonce() -> bytes:
+def make_marker() -> bytes:
     """Return a marker that cannot be guessed."""
     return b"mlcr-" + secrets.token_hex(16).encode()
 
 
-def preamble(marker: bytes, *, waits: bool = False) -> bytes:
-    """Return the text that makes a shell ours: known settings, then the marker on both streams.
+def start_shell(marker: bytes, *, read_line: bool = False) -> bytes:
+    """Return the first text for a shell: known settings, then the marker on both streams.
 
     Args:
-        marker: What to print.
-        waits: The shell then executes one line, which it reads byte by byte: whatever follows that
-            line is the command's own input, or more text. Nothing may be sent before the marker has
-            come, for until then a shell reads as much as there is.
+        marker: The marker to print when the shell is ready.
+        read_line: Whether the shell then reads one line, byte by byte, and executes it. What
+            follows the line is the input of that command, or more text. Send nothing before the
+            marker has arrived: until then the shell may read ahead.
     """
-    # In two parts, so that something that only echoes its input is not taken for a shell.
+    # In two parts, so that a program that just echoes its input does not print the marker.
     start, rest = marker[:5].decode(), marker[5:].decode()
-    greeting = (
+    ready = (
         f"printf '%s%s\\n' '{start}' '{rest}' >&2\nprintf '%s%s\\n' '{start}' '{rest}'\n"
     ).encode("ascii")
-    if not waits:
-        return SETTINGS + greeting
-    # One command to the shell, which has read all of it before it prints the marker.
-    return SETTINGS + b"{\n" + greeting + b'IFS= read -r mlcr_line\neval "$mlcr_line"\n}\n'
+    if not read_line:
+        return SETTINGS + ready
+    # In braces: the shell reads all of this text before it prints the marker.
+    return SETTINGS + b"{\n" + ready + b'IFS= read -r mlcr_line\neval "$mlcr_line"\n}\n'
 
 
-def framed(call: bytes, marker: bytes) -> bytes:
-    """Return shell text that makes a call in a subshell and marks the end of its answer."""
+def frame_call(call: bytes, marker: bytes) -> bytes:
+    """Return shell text that runs a call in a subshell and prints the marker after its answer."""
     return (
         b"(\n" + call + b"\n) </dev/null\n"
         b"printf '\\n%s %d\\n' '" + marker + b"' $?\nprintf '\\n%s \\n' '" + marker + b"' >&2\n"
@@ -81,17 +80,17 @@ def framed(call: bytes, marker: bytes) -> bytes:
 
 @attrs.define
 class _Collected:
-    """The bytes of one stream up to the line that begins with the marker."""
+    """The bytes of one stream up to the line that starts with the marker."""
 
     ending: bytes
     data: bytearray = attrs.field(factory=bytearray, init=False)
     rest: bytes | None = attrs.field(default=None, init=False)
-    """What stands behind the marker on its line; ``None`` until that has come."""
+    """The text after the marker on its line; ``None`` until it has arrived."""
     _at: int = attrs.field(default=-1, init=False)
 
     def feed(self, data: bytes) -> None:
         if self.rest is not None:
-            # A process that the call left behind still writes; that is no part of the answer.
+            # A background process of the call still writes; that is not part of the answer.
             return
         searched = max(0, len(self.data) - len(self.ending) + 1)
         self.data += data
@@ -113,7 +112,7 @@ class _Collected:
 
 @attrs.define
 class Answer:
-    """Collects one answer from two streams of bytes."""
+    """Collects one answer from the two streams of a shell."""
 
     marker: bytes
     _out: _Collected = attrs.field(init=False)
@@ -125,19 +124,19 @@ class Answer:
 
     @property
     def stdout(self) -> bytes:
-        """What the call wrote to standard output."""
+        """The call's standard output."""
         return bytes(self._out.data)
 
     @property
     def stderr(self) -> bytes:
-        """What the call wrote to standard error."""
+        """The call's standard error."""
         return bytes(self._err.data)
 
     def feed_stdout(self, data: bytes) -> None:
-        """Take bytes of standard output.
+        """Add bytes of standard output.
 
         Raises:
-            AnswerError: There are too many of them, or the status is none.
+            AnswerError: There are too many bytes, or the status is invalid.
         """
         self._out.feed(data)
         if self._out.rest is not None and not (
@@ -146,33 +145,34 @@ class Answer:
             raise AnswerError(f"the status {self._out.rest!r}")
 
     def feed_stderr(self, data: bytes) -> None:
-        """Take bytes of standard error.
+        """Add bytes of standard error.
 
         Raises:
-            AnswerError: There are too many of them.
+            AnswerError: There are too many bytes.
         """
         self._err.feed(data)
 
     @property
     def code(self) -> int | None:
-        """The call's status once both streams have ended."""
+        """The call's status; ``None`` until both streams have ended."""
         if self._out.rest is None or self._err.rest is None:
             return None
         return int(self._out.rest)
 
 
 @attrs.define
-class Greeting:
-    """Waits for a stream's first marker; what comes before is the login shell's noise."""
+class ReadyMarker:
+    """Waits for the first marker of a stream. The bytes before it come from the login shell."""
 
     marker: bytes
     noise: bytearray = attrs.field(factory=bytearray)
+    """The bytes before the marker."""
 
     def feed(self, data: bytes) -> bytes | None:
-        """Take bytes; return those that follow the marker once it has come, else ``None``.
+        """Add bytes; return those after the marker, or ``None`` if it has not arrived.
 
         Raises:
-            AnswerTooLargeError: The noise does not end.
+            AnswerTooLargeError: There are too many bytes before the marker.
         """
         self.noise += data
         found, separator, rest = bytes(self.noise).partition(self.marker + b"\n")
@@ -184,6 +184,6 @@ class Greeting:
         return None
 
     @property
-    def shown(self) -> str:
+    def excerpt(self) -> str:
         """The first 80 bytes of noise, for a message."""
         return repr(bytes(self.noise[:80]))[1:]

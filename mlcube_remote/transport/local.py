@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The host ``local``: the same shell library, without SSH."""
+"""The host ``local``: this machine, with the same shell library but without SSH."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CHUNK = 64 * 1024
 
 @attrs.define
 class LocalConnection:
-    """Runs the shell library on this machine, a fresh ``/bin/sh`` for each call."""
+    """Runs the shell library on this machine, with a new ``/bin/sh`` for each call."""
 
     host: Host
     _running: set[subprocess.Popen[bytes]] = attrs.field(factory=set, init=False)
@@ -43,15 +43,15 @@ class LocalConnection:
         timeout: float = 60.0,
     ) -> Reply:
         """See :meth:`Connection.call <mlcube_remote.transport.base.Connection.call>`."""
-        collected: dict[Stream, bytearray] = {stream: bytearray() for stream in Stream}
+        output: dict[Stream, bytearray] = {stream: bytearray() for stream in Stream}
 
-        def keep(stream: Stream, data: bytes) -> None:
-            collected[stream] += data
-            if len(collected[stream]) > framing.MAX_ANSWER:
+        def collect(stream: Stream, data: bytes) -> None:
+            output[stream] += data
+            if len(output[stream]) > framing.MAX_ANSWER:
                 raise HostUnfitError(self.name, f"answered {function} with more than 1 MiB")
 
-        code = self._run(_script(function, args, env), keep, within=timeout)
-        return Reply(code, bytes(collected[Stream.STDOUT]), bytes(collected[Stream.STDERR]))
+        code = self._run(_script(function, args, env), collect, within=timeout)
+        return Reply(code, bytes(output[Stream.STDOUT]), bytes(output[Stream.STDERR]))
 
     def stream(
         self,
@@ -85,10 +85,10 @@ class LocalConnection:
         try:
             with process:
                 try:
-                    _feed(process, text)
+                    _write_input(process, text)
                     self._pump(process, sink, silence, within)
                 except BaseException:
-                    # Nobody reads on: it must not be waited for.
+                    # Its output is no longer read, so it could run for ever.
                     process.kill()
                     raise
             return _shell_status(process.returncode)
@@ -130,30 +130,31 @@ class LocalConnection:
         stdin: bytes = b"",  # noqa: ARG002
         on_stdout: Callable[[bytes], None] | None = None,  # noqa: ARG002
     ) -> RsyncResult:
-        """Refused: jobs on this machine run in place."""
+        """Raise an error: jobs on this machine run in place, so nothing is copied."""
         raise HostError(self.name, "nothing is copied on this machine: jobs run in place")
 
     def expect_channel(self) -> None:
-        """Nothing to do: processes start quickly."""
+        """Do nothing: processes start quickly."""
 
     def close(self) -> None:
-        """End what still runs."""
+        """End all running processes."""
         for process in list(self._running):
             process.terminate()
 
 
 def _script(function: str, args: Sequence[str], env: Mapping[str, str] | None) -> bytes:
-    """Return what a fresh shell executes for a call."""
+    """Return the shell text for a call in a new shell."""
     functions = "".join(definitions([function, *args]).values()).encode()
     return framing.SETTINGS + functions + render_call(function, args, env) + b" </dev/null\n"
 
 
-def _feed(process: subprocess.Popen[bytes], text: bytes) -> None:
+def _write_input(process: subprocess.Popen[bytes], text: bytes) -> None:
     assert process.stdin is not None  # noqa: S101 - for the type checker
     with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
-        # A shell that ends before it has read everything says why itself.
+        # If the shell ends before it has read everything, its status says why.
         stdin.write(text)
 
 
 def _shell_status(code: int) -> int:
+    """Return the status that a shell reports for a return code of :mod:`subprocess`."""
     return 128 - code if code < 0 else code

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ProxyCommand: a program of the user's whose standard streams lead to the server."""
+"""Run a ProxyCommand: a program whose standard streams are connected to the server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from typing import IO
 
 import attrs
 
-_LAST_WORDS = 1024
+_MAX_MESSAGE = 1024
+"""Bytes at the end of standard error that are searched for the last line."""
+
+_TERM_TIMEOUT_S = 2.0
+"""Timeout after SIGTERM, until the program gets SIGKILL."""
 
 
 @attrs.define
@@ -21,7 +25,7 @@ class Proxy:
     """A running proxy command."""
 
     sock: socket.socket
-    """Leads to the server."""
+    """Connected to the server through the program."""
     _process: subprocess.Popen[bytes]
     _errors: IO[bytes]
 
@@ -33,32 +37,32 @@ class Proxy:
             command: Shell text, as ProxyCommand is by definition (ssh_config(5)); it comes from
                 the user's own configuration.
         """
-        ours, theirs = socket.socketpair()
+        near, far = socket.socketpair()
         errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the proxy
-        with theirs:
+        with far:
             process = subprocess.Popen(
                 ["/bin/sh", "-c", f"exec {command}"],
-                stdin=theirs.fileno(),
-                stdout=theirs.fileno(),
+                stdin=far.fileno(),
+                stdout=far.fileno(),
                 stderr=errors,
                 start_new_session=True,
             )
-        return cls(ours, process, errors)
+        return cls(near, process, errors)
 
-    def complaint(self) -> str:
-        """Return the last line that the program wrote to its standard error."""
+    def last_message(self) -> str:
+        """Return the last line of the program's standard error; empty if there is none."""
         size = os.fstat(self._errors.fileno()).st_size
-        text = os.pread(self._errors.fileno(), _LAST_WORDS, max(0, size - _LAST_WORDS))
+        text = os.pread(self._errors.fileno(), _MAX_MESSAGE, max(0, size - _MAX_MESSAGE))
         lines = text.decode("utf-8", "replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def close(self) -> None:
-        """End the program and whatever it started."""
+        """End the program and its children."""
         self.sock.close()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGTERM)
         try:
-            self._process.wait(2)
+            self._process.wait(_TERM_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one place where values become shell text.
+"""Turn values into shell text. No other module does so for a host.
 
-Every value that reaches a host's ``/bin/sh`` passes through here, on the standard input of that
-shell and nowhere else: no login shell, and no argument list, ever sees it.
+A host's ``/bin/sh`` reads this text from its standard input. So the values never pass through a
+login shell or an argument list.
 """
 
 from __future__ import annotations
@@ -19,36 +19,36 @@ def quote_words(words: Iterable[str]) -> str:
     """Return ``words`` as one line of shell text that /bin/sh splits into exactly these words.
 
     Raises:
-        ValueError: A word holds NUL, which no argument can.
+        ValueError: A word contains NUL, which arguments cannot contain.
     """
     quoted = []
     for word in words:
         if "\0" in word:
-            raise ValueError(f"a NUL character cannot be passed on: {word!r}")
+            raise ValueError(f"a NUL character cannot be passed to a host: {word!r}")
         quoted.append(shlex.quote(word))
     return " ".join(quoted)
 
 
 def render_call(function: str, args: Iterable[str], env: Mapping[str, str] | None = None) -> bytes:
-    """Return shell text that calls a library function.
+    """Return shell text that calls a function of the shell library.
 
     Args:
-        function: A name of the shell library.
-        args: Its positional parameters; lone surrogates stand for bytes that are not UTF-8.
+        function: Its name.
+        args: Its positional parameters; lone surrogates represent bytes that are not UTF-8.
         env: Variables to export before the call.
 
     Raises:
-        ValueError: The function or a variable has an impossible name, or a value holds NUL.
+        ValueError: The function or a variable has an invalid name, or a value contains NUL.
     """
     if not _FUNCTION.fullmatch(function):
         raise ValueError(f"not a function of the shell library: {function!r}")
     lines = []
     for name, value in (env or {}).items():
         if not _VARIABLE.fullmatch(name):
-            raise ValueError(f"not a variable's name: {name!r}")
+            raise ValueError(f"not a name of a variable: {name!r}")
         if "\0" in value:
-            # Not shown: it may be a secret.
-            raise ValueError(f"a NUL character cannot be passed on: variable {name}")
+            # The value may be a secret, so the message omits it.
+            raise ValueError(f"a NUL character cannot be passed to a host: variable {name}")
         lines.append(f"export {name}={quote_words([value])}\n")
     lines.append(f"{function} {quote_words(args)}")
     return "".join(lines).encode("utf-8", "surrogateescape")

@@ -16,7 +16,6 @@ from typing import TypeVar
 import attrs
 
 from mlcube_remote.errors import (
-    AuthenticationError,
     ConnectError,
     HostError,
     StateUnknownError,
@@ -99,18 +98,20 @@ class ReconnectingConnection:
         Raises:
             StateUnknownError: It could not be replaced in time.
         """
+        # From now on, so that a thread that waits for another one does not wait twice as long.
+        deadline = time.monotonic() + self.timeout
         with self._reconnecting:
             if broken is not self.current:
                 return
             self.warn(f"{problem.reason}; reconnecting")
             broken.close()
-            backoff = self._backoff()
+            backoff = self._backoff(deadline)
             while (failure := self._replace(problem)) is not None:
                 if not backoff.wait(self._closed):
                     raise self._lost(failure) from problem
             self.note("connected again")
 
-    def _backoff(self) -> Backoff:
+    def _backoff(self, deadline: float) -> Backoff:
         """Return the delays of a series; an unstable connection gets longer ones, and one now."""
         now = time.monotonic()
         is_unstable = now < self._broke_at + _UNSTABLE_S
@@ -119,7 +120,7 @@ class ReconnectingConnection:
         delay = min(_FIRST_DELAY_S * 2**self._breaks_in_a_row, _LONGEST_DELAY_S)
         if is_unstable:
             self._closed.wait(with_jitter(delay))
-        return Backoff(delay, _LONGEST_DELAY_S, self.timeout)
+        return Backoff(delay, _LONGEST_DELAY_S, deadline - time.monotonic())
 
     def _replace(self, problem: HostError) -> HostError | None:
         """Open a new connection and prepare it; return why that failed, if a retry may help.
@@ -134,9 +135,6 @@ class ReconnectingConnection:
         except UnreachableError as failure:
             return failure
         except ConnectError as failure:
-            # The login has worked before: a server that hangs up now has not refused it.
-            if isinstance(failure, AuthenticationError) and failure.server_hung_up:
-                return failure
             raise self._lost(failure) from problem
         with self._guard:
             self.current = fresh
@@ -149,6 +147,9 @@ class ReconnectingConnection:
             fresh.call("mlcr_print_boot_id")
             self.on_reconnect(fresh)
         except StateUnknownError as failure:
+            if _answers(fresh):
+                # An error of the preparation, which a new connection does not help against.
+                raise
             fresh.close()
             return failure
         return None
@@ -180,7 +181,9 @@ class ReconnectingConnection:
 
 
 def _answers(connection: Connection) -> bool:
+    """Return whether the host answers on a connection."""
     try:
         return connection.call("mlcr_print_boot_id", timeout=_ANSWER_TIMEOUT_S).ok
-    except StateUnknownError:
+    except (StateUnknownError, ConnectError):
+        # A ConnectError if the call needed a second login, because sshd allows few sessions.
         return False

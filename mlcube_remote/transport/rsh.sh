@@ -1,15 +1,15 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: Apache-2.0
-# rsync's remote shell: pass rsync's bytes through pipes to the process that has the connection, and
-# exit with the status of the remote command. Started by rsync; the other side is relay.py.
+# The remote shell of rsync. It passes rsync's bytes through the pipes of a directory to the process
+# that has the connection, and exits with the status of the remote command.
 #
-#   up      a pipe: the number of the command's words and the words, each followed by NUL; then
-#           rsync's bytes
-#   down    a pipe: the output of the remote command
-#   status  a file: the exit status of the remote command
+#   up      the number of words of the command, the words, each with NUL at its end; then rsync's
+#           bytes
+#   down    the remote command's bytes
+#   status  a file: the remote command's exit status
 #
-# relay.py opens its ends of the pipes before this program starts, and deletes the pipes before it
-# closes them: opening them here never blocks.
+# The other ends of the pipes are open before this script starts, and they are removed from the
+# directory before they are closed. So this script never waits for a process that does not exist.
 # Usage: sh rsh.sh DIRECTORY HOST COMMAND...
 
 pipes=$1

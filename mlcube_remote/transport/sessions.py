@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The sessions of one connection, also where the server allows few of them, or one.
+"""Open the sessions of one connection, even if the server allows only few of them, or one.
 
-sshd bounds the sessions of a connection (MaxSessions, 10 by default, 1 on some machines). What is
-idle then makes room for what is needed, and what is needed waits for what is busy.
+sshd limits the sessions of a connection (MaxSessions: 10 by default, 1 on some hosts). At the
+limit, idle sessions are closed, and a new one waits for the others to end.
 """
 
 from __future__ import annotations
@@ -13,30 +13,32 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
 
 import attrs
 import paramiko
 
 from mlcube_remote.errors import HostError, HostUnfitError
 from mlcube_remote.transport.channel import ShellChannel
-from mlcube_remote.transport.dial import PACKET, WINDOW
+from mlcube_remote.transport.connect_errors import connection_lost, translate_ssh_errors
+from mlcube_remote.transport.ssh_transport import PACKET, WINDOW
 
-_OPEN_TIMEOUT = 60.0
-_LOOK_AGAIN = 0.1
-_PATIENCE = 15.0
-"""Seconds to wait for a session though nothing of ours holds one: one of ours may still end."""
+_OPEN_TIMEOUT_S = 60.0
+_END_TIMEOUT_S = 5.0
+_POLL_INTERVAL_S = 0.1
+_SESSION_TIMEOUT_S = 15.0
+"""Timeout for a session although this connection has none open: one of them may just be ending."""
 
-
-_SHORT_PATIENCE = 2.0
-"""The same for an exchange that can be had on another connection."""
-
-
-class OccupiedError(Exception):
-    """No session is free, nor will one be soon: something that does not end holds it."""
+_SHORT_TIMEOUT_S = 2.0
+"""The same for a call that can use another connection instead."""
 
 
-class _RefusedError(Exception):
-    """The server allows no further session now."""
+class NoSessionAvailableError(Exception):
+    """No session is free, and none will be soon: a stream or an abandoned command holds it."""
+
+
+class _SessionRefusedError(Exception):
+    """The server allows no further session at the moment."""
 
 
 @attrs.define
@@ -46,47 +48,47 @@ class Sessions:
     host: str
     transport: paramiko.Transport
     _release_idle: Callable[[], bool]
-    """Ends the control shell if it is idle; false when it is at work."""
-    _ahead: queue.SimpleQueue[Future[ShellChannel]] = attrs.field(
+    """Ends the control shell if it is idle; returns false if it is busy."""
+    _early: queue.SimpleQueue[Future[ShellChannel]] = attrs.field(
         factory=queue.SimpleQueue, init=False
     )
-    _is_scarce: bool = attrs.field(default=False, init=False)
-    """Whether the server has refused a session: nothing is opened ahead any more."""
-    _busy: list[ShellChannel] = attrs.field(factory=list, init=False)
-    """Shells that were taken and may not have ended."""
-    _lasting: int = attrs.field(default=0, init=False)
-    """How many of them end nobody knows when."""
-    _guard: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+    _is_limited: bool = attrs.field(default=False, init=False)
+    """Whether the server has refused a session: from then on none is opened early."""
+    _in_use: list[ShellChannel] = attrs.field(factory=list, init=False)
+    """Shells that were acquired and may be open."""
+    _stream_count: int = attrs.field(default=0, init=False)
+    """Number of open shells with unknown lifetime (streams)."""
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
     def open(self, text: bytes = b"", *, is_brief: bool = False) -> ShellChannel:
-        """Open a shell and send ``text`` to it, making room where there is none.
+        """Open a shell and send ``text`` to it. At the limit, close idle shells or wait.
 
         Args:
             text: The first shell text.
-            is_brief: Do not wait behind what may not end.
+            is_brief: Whether to raise an error instead of waiting for a stream.
 
         Raises:
-            OccupiedError: ``is_brief``, and a stream holds the only session, or something that
-                was given up and still runs there.
-            HostUnfitError: The server allows no session, though nothing of ours holds one.
-            StateUnknownError: The connection is gone.
+            NoSessionAvailableError: ``is_brief`` is set, and the only session is in use by a stream
+                or by a command that was abandoned and still runs.
+            HostUnfitError: The server allows no session, although this connection has none open.
+            StateUnknownError: The connection broke.
         """
         alone_since: float | None = None
         while True:
             try:
                 return self._open(text)
-            except _RefusedError as problem:
-                self._is_scarce = True
-                self._drop_ahead()
-                is_at_work = not self._release_idle()
+            except _SessionRefusedError as problem:
+                self._is_limited = True
+                self._close_early()
+                is_control_busy = not self._release_idle()
                 now = time.monotonic()
-                if is_at_work or self._is_busy() or alone_since is None:
+                if is_control_busy or self._has_open() or alone_since is None:
                     alone_since = now
-                if is_brief and (self._lasting or now - alone_since > _SHORT_PATIENCE):
-                    raise OccupiedError(str(problem)) from problem
-                if now - alone_since > _PATIENCE:
+                if is_brief and (self._stream_count or now - alone_since > _SHORT_TIMEOUT_S):
+                    raise NoSessionAvailableError(str(problem)) from problem
+                if now - alone_since > _SESSION_TIMEOUT_S:
                     raise self.refused(problem) from problem
-                time.sleep(_LOOK_AGAIN)
+                time.sleep(_POLL_INTERVAL_S)
 
     def refused(self, problem: Exception) -> HostUnfitError:
         """Return the error for a server that allows no further session."""
@@ -96,82 +98,84 @@ class Sessions:
             hint="raise MaxSessions in its sshd_config (the default is 10)",
         )
 
-    def take(self) -> ShellChannel:
-        """Return a shell that was opened ahead, or a new one; see :meth:`open`."""
-        shell = self._take_ahead() or self.open()
-        with self._guard:
-            self._busy = [each for each in self._busy if not each.channel.closed]
-            self._busy.append(shell)
+    def acquire(self) -> ShellChannel:
+        """Return a shell that was opened early, or a new one; see :meth:`open`."""
+        shell = self._take_early() or self.open()
+        with self._lock:
+            self._in_use = [each for each in self._in_use if not each.channel.closed]
+            self._in_use.append(shell)
         return shell
 
     @contextmanager
-    def lasting(self) -> Iterator[ShellChannel]:
-        """Take a shell for something that ends nobody knows when, and close it then."""
-        shell = self.take()
-        with self._guard:
-            self._lasting += 1
+    def stream_session(self) -> Iterator[ShellChannel]:
+        """Acquire a shell for a stream, whose duration is unknown, and close it afterwards."""
+        shell = self.acquire()
+        with self._lock:
+            self._stream_count += 1
         try:
             yield shell
         finally:
             shell.close()
-            with self._guard:
-                self._lasting -= 1
+            with self._lock:
+                self._stream_count -= 1
 
-    def open_ahead(self) -> None:
-        """Begin to open a shell that the next :meth:`take` will return."""
-        if self._is_scarce:
+    def open_early(self) -> None:
+        """Open a shell in the background for the next :meth:`acquire`."""
+        if self._is_limited:
             return
-        opening: Future[ShellChannel] = Future()
+        future: Future[ShellChannel] = Future()
 
-        def open_it() -> None:
+        def open_shell() -> None:
             try:
-                opening.set_result(self._open())
-            except (HostError, _RefusedError) as problem:
-                # Whoever needs a session tries again, and is told then.
-                opening.set_exception(problem)
+                future.set_result(self._open())
+            except (HostError, _SessionRefusedError) as problem:
+                # The next acquire() tries again and reports the error.
+                future.set_exception(problem)
 
-        self._ahead.put(opening)
-        threading.Thread(target=open_it, name="mlcr-ahead", daemon=True).start()
+        self._early.put(future)
+        threading.Thread(target=open_shell, name="mlcr-early", daemon=True).start()
 
-    def _take_ahead(self) -> ShellChannel | None:
+    def _take_early(self) -> ShellChannel | None:
         try:
-            shell = self._ahead.get_nowait().result(_OPEN_TIMEOUT)
-        except (queue.Empty, HostError, _RefusedError):
+            shell = self._early.get_nowait().result(_OPEN_TIMEOUT_S)
+        except (queue.Empty, HostError, _SessionRefusedError):
             return None
         return None if shell.channel.closed else shell
 
-    def _drop_ahead(self) -> None:
-        while not self._ahead.empty():
-            if (shell := self._take_ahead()) is not None:
-                shell.await_end(5)
+    def _close_early(self) -> None:
+        while not self._early.empty():
+            if (shell := self._take_early()) is not None:
+                shell.end(_END_TIMEOUT_S)
 
-    def _is_busy(self) -> bool:
-        with self._guard:
-            return any(not shell.channel.closed for shell in self._busy)
+    def _has_open(self) -> bool:
+        with self._lock:
+            return any(not shell.channel.closed for shell in self._in_use)
 
     def _open(self, text: bytes = b"") -> ShellChannel:
-        began = time.monotonic()
-        try:
+        deadline = time.monotonic() + _OPEN_TIMEOUT_S
+        with translate_ssh_errors(partial(self._explain_refusal, deadline)):
             channel = self.transport.open_session(
-                window_size=WINDOW, max_packet_size=PACKET, timeout=_OPEN_TIMEOUT
+                window_size=WINDOW, max_packet_size=PACKET, timeout=_OPEN_TIMEOUT_S
             )
-        except paramiko.ChannelException as problem:
-            raise _RefusedError(problem.text) from problem
-        except (paramiko.SSHException, EOFError, OSError) as problem:
-            if not self.transport.is_active() or time.monotonic() > began + _OPEN_TIMEOUT:
-                raise ShellChannel.connection_lost(self.host) from problem
-            # Of several that are refused in one moment, Paramiko tells only one why.
-            raise _RefusedError(str(problem)) from problem
         shell = ShellChannel(self.host, channel)
-        try:
-            shell.begin(text)
-        except (paramiko.SSHException, EOFError, OSError) as problem:
-            shell.close()
-            if not self.transport.is_active():
-                raise ShellChannel.connection_lost(self.host) from problem
-            raise HostUnfitError(
-                self.host,
-                f"refused to run a command: {problem}",
-                hint="the account must be allowed to run commands (see ForceCommand, nologin)",
-            ) from problem
+        with translate_ssh_errors(partial(self._explain_start, shell)):
+            shell.start(text)
         return shell
+
+    def _explain_refusal(self, deadline: float, problem: Exception) -> Exception:
+        if isinstance(problem, paramiko.ChannelException):
+            return _SessionRefusedError(problem.text)
+        if not self.transport.is_active() or time.monotonic() > deadline:
+            return connection_lost(self.host)
+        # If several sessions are refused at the same time, Paramiko gives the reason for only one.
+        return _SessionRefusedError(str(problem))
+
+    def _explain_start(self, shell: ShellChannel, problem: Exception) -> HostError:
+        shell.close()
+        if not self.transport.is_active():
+            return connection_lost(self.host)
+        return HostUnfitError(
+            self.host,
+            f"refused to run a command: {problem}",
+            hint="the account must be allowed to run commands (see ForceCommand, nologin)",
+        )

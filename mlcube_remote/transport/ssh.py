@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One SSH connection to one host: a control shell for small exchanges, channels for the rest."""
+"""One SSH connection to one host: a control shell for calls, and a channel for each stream."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from functools import partial
 
 import attrs
 
-from mlcube_remote.errors import HostError, HostUnfitError
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.remote import definitions
-from mlcube_remote.transport import framing
 from mlcube_remote.transport.auth import Credentials
 from mlcube_remote.transport.base import OutputSink, Reply, RsyncResult, Stream
 from mlcube_remote.transport.channel import ShellChannel
-from mlcube_remote.transport.dial import Caller, Dialled, dial
-from mlcube_remote.transport.liveness import Liveness
+from mlcube_remote.transport.control_shell import ControlShell, join
+from mlcube_remote.transport.keepalive import Keepalive
 from mlcube_remote.transport.quoting import render_call
-from mlcube_remote.transport.relay import Relay
-from mlcube_remote.transport.sessions import OccupiedError, Sessions
+from mlcube_remote.transport.rsync_relay import RsyncRelay
+from mlcube_remote.transport.sessions import NoSessionAvailableError, Sessions
+from mlcube_remote.transport.ssh_transport import (
+    AuthenticatedTransport,
+    ConnectRequest,
+    open_transport,
+)
 
 
 @attrs.define
@@ -29,21 +32,20 @@ class SSHConnection:
     """See :class:`mlcube_remote.transport.base.Connection`."""
 
     host: Host
-    _dialled: Dialled
-    _liveness: Liveness
-    _again: Callable[[], SSHConnection] | None
-    """Logs in once more; ``None`` where that has been done."""
+    _transport: AuthenticatedTransport
+    _keepalive: Keepalive
+    _open_second: Callable[[], SSHConnection] | None
+    """Logs in once more; ``None`` for the second connection itself."""
     _note: Callable[[str], None]
+    _control: ControlShell = attrs.field(init=False)
     _sessions: Sessions = attrs.field(init=False)
-    _control: ShellChannel | None = attrs.field(default=None, init=False)
-    _control_lock: threading.RLock = attrs.field(factory=threading.RLock, init=False)
-    _told: set[str] = attrs.field(factory=set, init=False)
-    """Functions that the control shell knows."""
     _second: SSHConnection | None = attrs.field(default=None, init=False)
-    """For calls beside a stream, where the server allows one session per connection."""
+    """For calls during a stream, if the server allows one session per connection."""
+    _second_lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._sessions = Sessions(self.name, self._dialled.transport, self._release_control)
+        self._control = ControlShell(self.name, self._open_control)
+        self._sessions = Sessions(self.name, self._transport.transport, self._control.release)
 
     @classmethod
     def open(
@@ -58,23 +60,23 @@ class SSHConnection:
         """Connect and log in.
 
         Args:
-            host: Where to.
-            endpoint: How.
-            credentials: What the user typed.
-            note: Told what the user should know.
-            is_second: Whether this serves another connection, which has no session left.
+            host: The host.
+            endpoint: Its address and login settings.
+            credentials: Secrets that the user typed.
+            note: Called with lines for the user.
+            is_second: Whether this is the second connection of one that has no free session.
 
         Raises:
-            ConnectError: No session could be had.
+            ConnectError: The connection or the login failed.
         """
-        caller = Caller(
+        request = ConnectRequest(
             host=host.name, host_keys=host.host_keys, credentials=credentials, note=note
         )
-        dialled = dial(endpoint, caller)
-        liveness = Liveness(dialled.transport, dialled.wire, host.keepalive)
-        liveness.start()
-        again = partial(cls.open, host, endpoint, credentials, note, is_second=True)
-        return cls(host, dialled, liveness, None if is_second else again, note)
+        transport = open_transport(endpoint, request)
+        keepalive = Keepalive(transport.transport, transport.sock, host.keepalive)
+        keepalive.start()
+        open_second = partial(cls.open, host, endpoint, credentials, note, is_second=True)
+        return cls(host, transport, keepalive, None if is_second else open_second, note)
 
     @property
     def name(self) -> str:
@@ -89,75 +91,23 @@ class SSHConnection:
         timeout: float = 60.0,
     ) -> Reply:
         """See :meth:`Connection.call <mlcube_remote.transport.base.Connection.call>`."""
-        text = render_call(function, args, env)
-        with self._control_lock:
-            try:
-                shell = self._control_shell()
-            except OccupiedError as problem:
-                beside = self._beside(problem)
-                return beside.call(function, *args, env=env, timeout=timeout)
-            untold = definitions([function, *args], self._told)
-            answer = framing.Answer(framing.nonce())
-            try:
-                # Sent before the greeting is awaited: the first call then costs no round trip more.
-                shell.send(_text(untold) + framing.framed(text, answer.marker))
-                self._told |= untold.keys()
-                shell.greet()
-                return self._receive(shell, function, answer, timeout)
-            except HostError:
-                # A shell that did not answer as agreed is of no further use.
-                self._close_control()
-                raise
-
-    def _receive(
-        self, shell: ShellChannel, function: str, answer: framing.Answer, timeout: float
-    ) -> Reply:
-
-        def take(stream: Stream, data: bytes) -> bool:
-            if stream is Stream.STDOUT:
-                answer.feed_stdout(data)
-            else:
-                answer.feed_stderr(data)
-            return answer.code is not None
-
         try:
-            shell.read(take, within=timeout)
-        except framing.AnswerError as problem:
-            raise HostUnfitError(self.name, f"answered {function} with {problem}") from problem
-        if answer.code is None:
-            raise shell.lost()
-        return Reply(answer.code, answer.stdout, answer.stderr)
+            return self._control.call(function, args, env=env, timeout=timeout)
+        except NoSessionAvailableError as problem:
+            second = self._second_connection(problem)
+        return second.call(function, *args, env=env, timeout=timeout)
 
-    def _control_shell(self) -> ShellChannel:
-        if self._control is None or self._control.channel.closed:
-            self._told.clear()
-            self._control = self._sessions.open(b"\n", is_brief=True)
-        return self._control
+    def _open_control(self) -> ShellChannel:
+        return self._sessions.open(b"\n", is_brief=True)
 
-    def _close_control(self) -> None:
-        if self._control is not None:
-            self._control.close()
-            self._control = None
-
-    def _release_control(self) -> bool:
-        """Give up the control shell, whose session something else needs, unless it is at work."""
-        if not self._control_lock.acquire(blocking=False):
-            return False
-        try:
-            if self._control is not None:
-                self._control.await_end(5)
-                self._control = None
-        finally:
-            self._control_lock.release()
-        return True
-
-    def _beside(self, problem: OccupiedError) -> SSHConnection:
-        if self._second is None:
-            if self._again is None:
-                raise self._sessions.refused(problem) from problem
-            self._note("its sshd allows too few sessions per connection: logging in once more")
-            self._second = self._again()
-        return self._second
+    def _second_connection(self, problem: NoSessionAvailableError) -> SSHConnection:
+        with self._second_lock:
+            if self._second is None:
+                if self._open_second is None:
+                    raise self._sessions.refused(problem) from problem
+                self._note("its sshd allows too few sessions per connection: logging in once more")
+                self._second = self._open_second()
+            return self._second
 
     def stream(
         self,
@@ -170,17 +120,17 @@ class SSHConnection:
         """See :meth:`Connection.stream <mlcube_remote.transport.base.Connection.stream>`."""
         text = render_call(function, args, env) + b" </dev/null\nexit $?\n"
 
-        def take(stream: Stream, data: bytes) -> bool:
+        def consume(stream: Stream, data: bytes) -> bool:
             sink(stream, data)
             return False
 
-        with self._sessions.lasting() as shell:
-            shell.greet()
-            # After the line that it waits for comes a script.
-            shell.send(b"\n" + _text(definitions([function, *args])) + text)
-            shell.end()
-            shell.read(take, silence=timeout)
-            return shell.status()
+        with self._sessions.stream_session() as shell:
+            shell.wait_until_ready()
+            # The shell waits for one line: an empty one, then it reads the text as a script.
+            shell.send(b"\n" + join(definitions([function, *args])) + text)
+            shell.end_input()
+            shell.read(consume, silence=timeout)
+            return shell.wait_for_status()
 
     def rsync(
         self,
@@ -190,20 +140,15 @@ class SSHConnection:
         on_stdout: Callable[[bytes], None] | None = None,
     ) -> RsyncResult:
         """See :meth:`Connection.rsync <mlcube_remote.transport.base.Connection.rsync>`."""
-        return Relay(self._sessions.take).run(args, stdin=stdin, on_stdout=on_stdout)
+        return RsyncRelay(self._sessions.acquire).run(args, stdin=stdin, on_stdout=on_stdout)
 
     def expect_channel(self) -> None:
-        """Open a channel ahead; see :class:`mlcube_remote.transport.base.Connection`."""
-        self._sessions.open_ahead()
+        """Open a channel early; see :class:`mlcube_remote.transport.base.Connection`."""
+        self._sessions.open_early()
 
     def close(self) -> None:
-        """End the session."""
-        self._liveness.stop()
-        self._dialled.close()
+        """Close the connection."""
+        self._keepalive.stop()
+        self._transport.close()
         if self._second is not None:
             self._second.close()
-
-
-def _text(functions: Mapping[str, str]) -> bytes:
-    """Return the shell text that defines functions."""
-    return "".join(functions.values()).encode()

@@ -19,53 +19,53 @@ _CHUNK = 65_536
 
 @attrs.define
 class Wire:
-    """Relays connections to a port of this machine until told otherwise."""
+    """A TCP relay to a port of this machine, on a port of its own."""
 
     target: int
     """The port to relay to; may be changed."""
     rate: float | None = None
     """Maximum bytes per second in each direction."""
     delay: float = 0.0
-    """Seconds that bytes take, each way; for connections that are made from now on."""
+    """Delay in seconds, in each direction; for later connections."""
     loss: float = 0.0
-    """Share of the pieces that are late by one retransmission more, with a delay."""
+    """Probability that a chunk is late by one retransmission; needs a delay."""
     _listener: socket.socket = attrs.field(init=False)
     _pairs: list[tuple[socket.socket, socket.socket]] = attrs.field(factory=list, init=False)
     _silent: list[tuple[socket.socket, socket.socket]] = attrs.field(factory=list, init=False)
-    _whole: threading.Event = attrs.field(factory=threading.Event, init=False)
+    _is_open: threading.Event = attrs.field(factory=threading.Event, init=False)
     _guard: threading.Lock = attrs.field(factory=threading.Lock, init=False)
     accepted: int = attrs.field(default=0, init=False)
-    """Connections that were made through it."""
+    """Number of connections so far."""
     relayed: int = attrs.field(default=0, init=False)
-    """Bytes that went through it, both ways."""
+    """Number of bytes so far, in both directions."""
 
     def __attrs_post_init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._whole.set()
+        self._is_open.set()
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
     def port(self) -> int:
-        """Where to connect to."""
+        """The port of the relay."""
         return int(self._listener.getsockname()[1])
 
     def cut(self) -> None:
         """Break all connections, and refuse new ones until :meth:`restore`."""
-        self._whole.clear()
+        self._is_open.clear()
         self._drop()
 
     def silence(self) -> None:
-        """Pass nothing on any more on the connections there are; new ones work."""
+        """Drop all bytes of the current connections, but keep them open; new connections work."""
         with self._guard:
             silent, self._pairs = self._pairs, []
         self._silent = silent
 
     def restore(self) -> None:
-        """Let new connections through."""
-        self._whole.set()
+        """Accept new connections again."""
+        self._is_open.set()
 
     def close(self) -> None:
-        """End the wire."""
+        """Close the relay and its connections."""
         self._listener.close()
         self._drop()
 
@@ -85,7 +85,7 @@ class Wire:
                 near, _ = self._listener.accept()
             except OSError:
                 return
-            if not self._whole.is_set():
+            if not self._is_open.is_set():
                 near.close()
                 continue
             try:
@@ -120,16 +120,16 @@ class Wire:
     def _relay_slowly(self, near: socket.socket, far: socket.socket) -> None:
         chance = random.Random(7)  # noqa: S311 - no secret
         for source, sink in ((near, far), (far, near)):
-            under_way: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
-            threading.Thread(target=self._deliver, args=(under_way, sink), daemon=True).start()
+            in_transit: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
+            threading.Thread(target=self._deliver, args=(in_transit, sink), daemon=True).start()
             threading.Thread(
-                target=self._take, args=(source, under_way, chance), daemon=True
+                target=self._take, args=(source, in_transit, chance), daemon=True
             ).start()
 
     def _take(
         self,
         source: socket.socket,
-        under_way: queue.SimpleQueue[tuple[float, bytes]],
+        in_transit: queue.SimpleQueue[tuple[float, bytes]],
         chance: random.Random,
     ) -> None:
         data = b"x"
@@ -138,16 +138,16 @@ class Wire:
                 data = source.recv(_CHUNK)
             except OSError:
                 data = b""
-            # A lost segment is sent again after about a round trip, and holds up what follows it.
+            # A lost segment is sent again after about a round trip, and delays the following ones.
             late = 2 * self.delay if chance.random() < self.loss else 0.0
-            under_way.put((time.monotonic() + self.delay + late, data))
+            in_transit.put((time.monotonic() + self.delay + late, data))
 
     def _deliver(
-        self, under_way: queue.SimpleQueue[tuple[float, bytes]], sink: socket.socket
+        self, in_transit: queue.SimpleQueue[tuple[float, bytes]], sink: socket.socket
     ) -> None:
         with contextlib.suppress(OSError):
             while True:
-                due, data = under_way.get()
+                due, data = in_transit.get()
                 time.sleep(max(0.0, due - time.monotonic()))
                 if not data:
                     break
@@ -158,7 +158,7 @@ class Wire:
 
 @contextlib.contextmanager
 def wire_to(port: int) -> Iterator[Wire]:
-    """Give a wire for as long as the block lasts."""
+    """Run a relay to a port during the block."""
     wire = Wire(port)
     try:
         yield wire

@@ -17,25 +17,25 @@ if TYPE_CHECKING:
 
 LOCAL = "local"
 FLAVOURS = ("docker", "dash", "fish", "tcsh", "busybox", "noisy", "one-session")
-"""Hosts on which everything must be the same: login shells, noise, one session at a time."""
+"""Hosts that must all behave in the same way: login shells, noise, one session at a time."""
 
 
 def connect_to(host: SshHost) -> Connection:
-    """Log in to a host as its own inventory says."""
+    """Log in to a host with the settings of its inventory."""
     inventory = load(host.inventory)
     return connect(inventory.hosts[host.name], inventory)
 
 
 @pytest.fixture
 def connection_to(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Connection]]:
-    """Give connections by flavour, or to this machine; they end with the test."""
+    """Return a function that connects to a flavour or to this machine, until the test ends."""
     with contextlib.ExitStack() as stack:
 
         def start(flavour: str) -> Connection:
             if flavour == LOCAL:
                 connection = connect(LOCAL_HOST, Inventory(hosts={}, groups={}))
             else:
-                # Only now: a test of this machine alone needs no engine.
+                # Not before: tests of this machine alone need no engine.
                 ssh_host: HostFactory = request.getfixturevalue("ssh_host")
                 connection = connect_to(ssh_host(flavour))
             return stack.enter_context(contextlib.closing(connection))
@@ -47,7 +47,7 @@ def connection_to(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Co
 def connection(
     request: pytest.FixtureRequest, connection_to: Callable[[str], Connection]
 ) -> Connection:
-    """A connection to each kind of host in turn."""
+    """Return a connection to each kind of host in turn."""
     return connection_to(request.param)
 
 
@@ -55,5 +55,5 @@ def connection(
 def remote(
     request: pytest.FixtureRequest, connection_to: Callable[[str], Connection]
 ) -> Connection:
-    """As ``connection``, without this machine."""
+    """Return the same without this machine."""
     return connection_to(request.param)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""rsync over a connection's own channels, on hosts with every login shell."""
+"""rsync over the channels of a connection, on hosts with all kinds of login shells."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NAMES = [
 
 
 def _tree(root: Path) -> dict[bytes, bytes]:
-    """Return every file below, by its path in bytes."""
+    """Return all files below a directory: path in bytes → content."""
     found = {}
     for folder, _, files in os.walk(os.fsencode(root)):
         for name in files:
@@ -43,8 +43,8 @@ def _tree(root: Path) -> dict[bytes, bytes]:
 
 
 @pytest.fixture
-def weird_tree(tmp_path: Path) -> Path:
-    root = tmp_path / "weird"
+def unusual_tree(tmp_path: Path) -> Path:
+    root = tmp_path / "unusual"
     for number, name in enumerate(NAMES):
         folder = os.path.join(os.fsencode(root), b"dir " + name[:200])
         os.makedirs(folder)
@@ -52,51 +52,51 @@ def weird_tree(tmp_path: Path) -> Path:
     return root
 
 
-def test_weird_names_go_there_and_back(remote: Connection, weird_tree: Path) -> None:
-    there = f"/tmp/mlcr-rsync {os.getpid()} $(id) it's \\ !x"
-    back = weird_tree.parent / "back it's"
+def test_unusual_names_survive_upload_and_download(remote: Connection, unusual_tree: Path) -> None:
+    remote_path = f"/tmp/mlcr-rsync {os.getpid()} $(id) it's \\ !x"
+    back = unusual_tree.parent / "back it's"
 
-    sent = remote.rsync(["-rt", "--delete", "--", f"{weird_tree}/", f"host:{there}/"])
-    fetched = remote.rsync(["-rt", "--", f"host:{there}/", f"{back}/"])
+    sent = remote.rsync(["-rt", "--delete", "--", f"{unusual_tree}/", f"host:{remote_path}/"])
+    fetched = remote.rsync(["-rt", "--", f"host:{remote_path}/", f"{back}/"])
 
     assert (sent.code, sent.stderr) == (0, b"")
     assert (fetched.code, fetched.stderr) == (0, b"")
-    assert _tree(back) == _tree(weird_tree)
-    assert remote.call("mlcr_run_in", "/", "rm", "-r", "--", there).ok
+    assert _tree(back) == _tree(unusual_tree)
+    assert remote.call("mlcr_run_in", "/", "rm", "-r", "--", remote_path).ok
 
 
-def test_bulk_data_arrives_whole(remote: Connection, tmp_path: Path) -> None:
+def test_large_files_are_complete(remote: Connection, tmp_path: Path) -> None:
     data = os.urandom(1024 * 1024) * 40
     (tmp_path / "up").mkdir()
     (tmp_path / "up" / "bulk").write_bytes(data)
-    there = f"/tmp/mlcr-bulk-{os.getpid()}"
+    remote_path = f"/tmp/mlcr-bulk-{os.getpid()}"
 
-    assert remote.rsync(["-r", "--", f"{tmp_path}/up/", f"host:{there}/"]).code == 0
-    assert remote.rsync(["-r", "--", f"host:{there}/", f"{tmp_path}/down/"]).code == 0
+    assert remote.rsync(["-r", "--", f"{tmp_path}/up/", f"host:{remote_path}/"]).code == 0
+    assert remote.rsync(["-r", "--", f"host:{remote_path}/", f"{tmp_path}/down/"]).code == 0
 
     assert (tmp_path / "down" / "bulk").read_bytes() == data
-    assert remote.call("mlcr_run_in", "/", "rm", "-r", "--", there).ok
+    assert remote.call("mlcr_run_in", "/", "rm", "-r", "--", remote_path).ok
 
 
-def test_lists_are_fed_and_output_is_handed_over(remote: Connection, tmp_path: Path) -> None:
+def test_standard_input_and_output_are_passed_on(remote: Connection, tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         (tmp_path / name).write_text(name)
-    there = f"/tmp/mlcr-list-{os.getpid()}"
+    remote_path = f"/tmp/mlcr-list-{os.getpid()}"
     seen: list[bytes] = []
 
     result = remote.rsync(
-        ["-r", "-v", "--from0", "--files-from=-", "--", f"{tmp_path}/", f"host:{there}/"],
+        ["-r", "-v", "--from0", "--files-from=-", "--", f"{tmp_path}/", f"host:{remote_path}/"],
         stdin=b"a\0c\0",
         on_stdout=seen.append,
     )
 
     assert (result.code, result.stdout) == (0, b"")
     assert b"sent " in b"".join(seen)
-    assert remote.call("mlcr_run_in", there, "ls").text.split() == ["a", "c"]
-    assert remote.call("mlcr_run_in", "/", "rm", "-r", "--", there).ok
+    assert remote.call("mlcr_run_in", remote_path, "ls").text.split() == ["a", "c"]
+    assert remote.call("mlcr_run_in", "/", "rm", "-r", "--", remote_path).ok
 
 
-def test_what_goes_wrong_there_is_told_with_rsyncs_status(
+def test_a_failure_on_the_host_has_rsyncs_status_and_message(
     connection_to: Callable[[str], Connection], tmp_path: Path
 ) -> None:
     remote = connection_to("noisy")
@@ -105,11 +105,11 @@ def test_what_goes_wrong_there_is_told_with_rsyncs_status(
 
     assert result.code == 23
     assert b"No such file or directory" in result.stderr
-    # The login shell's own words are no part of it.
+    # The login shell's output is not part of it.
     assert b"mind the step" not in result.stderr
 
 
-def test_a_host_without_rsync_says_so(
+def test_a_host_without_rsync_is_reported(
     connection_to: Callable[[str], Connection], tmp_path: Path
 ) -> None:
     result = connection_to("no-rsync").rsync(["-r", "--", f"{tmp_path}/", "host:/tmp/x/"])
@@ -119,14 +119,14 @@ def test_a_host_without_rsync_says_so(
     assert b"not found" in result.stderr
 
 
-def test_a_host_without_a_shell_says_so(
+def test_a_host_without_a_shell_is_reported(
     connection_to: Callable[[str], Connection], tmp_path: Path
 ) -> None:
     with pytest.raises(HostUnfitError, match=r"does not give a usable shell: got 'no\\n'"):
         connection_to("forced-command").rsync(["-r", "--", f"{tmp_path}/", "host:/tmp/x/"])
 
 
-def test_a_machine_without_rsync_says_so(
+def test_a_client_without_rsync_is_reported(
     connection_to: Callable[[str], Connection], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remote = connection_to("docker")
@@ -136,28 +136,28 @@ def test_a_machine_without_rsync_says_so(
         remote.rsync(["-r", "--", f"{tmp_path}/", "host:/tmp/x/"])
 
 
-def test_nothing_is_copied_on_this_machine(connection_to: Callable[[str], Connection]) -> None:
+def test_rsync_to_this_machine_is_an_error(connection_to: Callable[[str], Connection]) -> None:
     with pytest.raises(HostError, match="jobs run in place"):
         connection_to("local").rsync(["-r", "/a", "host:/b"])
 
 
-def test_the_interpreter_may_lie_at_a_strange_path(
+def test_the_interpreter_may_have_an_unusual_path(
     connection_to: Callable[[str], Connection], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import sys  # noqa: PLC0415 - only to be changed
 
     remote = connection_to("docker")
-    strange = tmp_path / 'it\'s a "strange" $(place)'
-    strange.mkdir()
-    (strange / "python").symlink_to(os.path.realpath(sys.executable))
-    monkeypatch.setattr(sys, "executable", str(strange / "python"))
+    unusual = tmp_path / 'it\'s a "strange" $(place)'
+    unusual.mkdir()
+    (unusual / "python").symlink_to(os.path.realpath(sys.executable))
+    monkeypatch.setattr(sys, "executable", str(unusual / "python"))
 
     result = remote.rsync(["-r", "--", "host:/etc/hostname", f"{tmp_path}/to"])
 
     assert (result.code, result.stderr) == (0, b"")
 
 
-def test_several_at_once_share_a_connection(
+def test_several_rsyncs_share_a_connection(
     connection_to: Callable[[str], Connection], tmp_path: Path
 ) -> None:
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What real sshds do to their clients: turn them away, hang up, freeze, lead on to others."""
+"""Real sshds: they drop or refuse clients, close connections, freeze, and forward to others."""
 
 from __future__ import annotations
 
@@ -59,18 +59,18 @@ def _ip(host: SshHost) -> str:
 
 
 @pytest.mark.parametrize("flavour", ["one-startup", DOCKER])
-def test_a_fan_out_at_one_sshd_loses_nobody(ssh_host: HostFactory, flavour: str) -> None:
+def test_many_connections_to_one_sshd_all_succeed(ssh_host: HostFactory, flavour: str) -> None:
     host = ssh_host(flavour)
 
-    def visit(_number: int) -> str:
+    def connect_once(_number: int) -> str:
         with contextlib.closing(connect_to(host)) as connection:
             return connection.call("mlcr_print_kind", "/etc").text
 
     with ThreadPoolExecutor(40) as pool:
-        assert list(pool.map(visit, range(40))) == ["d\n"] * 40
+        assert list(pool.map(connect_once, range(40))) == ["d\n"] * 40
 
 
-def test_a_forced_command_is_told(ssh_host: HostFactory) -> None:
+def test_a_forced_command_is_reported(ssh_host: HostFactory) -> None:
     with (
         contextlib.closing(connect_to(ssh_host("forced-command"))) as connection,
         pytest.raises(HostUnfitError, match=r"does not give a usable shell: got 'no\\n'") as caught,
@@ -79,7 +79,7 @@ def test_a_forced_command_is_told(ssh_host: HostFactory) -> None:
     assert caught.value.exit_code == 122
 
 
-def test_an_account_without_a_shell_is_told(ssh_host: HostFactory) -> None:
+def test_an_account_without_a_shell_is_reported(ssh_host: HostFactory) -> None:
     host = ssh_host(DOCKER, private=True)
     host.exec(["usermod", "--shell", "/usr/sbin/nologin", "mlcube"])
 
@@ -90,7 +90,7 @@ def test_an_account_without_a_shell_is_told(ssh_host: HostFactory) -> None:
         connection.call("mlcr_print_kind", "/")
 
 
-def test_a_host_that_knows_no_key_of_ours_refuses(
+def test_a_host_without_our_key_refuses_the_login(
     ssh_host: HostFactory, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     host = ssh_host(DOCKER)
@@ -119,7 +119,7 @@ def test_an_unknown_and_a_changed_key_are_refused_before_any_login(
         assert connection.call("mlcr_print_kind", "/etc").ok
 
 
-def test_a_session_killed_there_is_unknown_and_not_failed(ssh_host: HostFactory) -> None:
+def test_a_stream_whose_session_is_killed_is_unknown_not_failed(ssh_host: HostFactory) -> None:
     host = ssh_host(DOCKER, private=True)
     started = threading.Event()
 
@@ -144,7 +144,7 @@ def test_a_session_killed_there_is_unknown_and_not_failed(ssh_host: HostFactory)
         assert connection.call("mlcr_print_kind", "/etc").ok
 
 
-def test_a_frozen_host_is_noticed_by_its_silence(ssh_host: HostFactory) -> None:
+def test_a_frozen_host_is_detected(ssh_host: HostFactory) -> None:
     host = ssh_host(DOCKER, private=True)
     container = host.container.get_wrapped_container()
 
@@ -153,17 +153,17 @@ def test_a_frozen_host_is_noticed_by_its_silence(ssh_host: HostFactory) -> None:
         connection.call("mlcr_print_kind", "/")
         container.pause()
         try:
-            began = time.monotonic()
+            started_at = time.monotonic()
             with pytest.raises(StateUnknownError, match="connection lost"):
                 connection.call("mlcr_print_kind", "/")
-            assert time.monotonic() - began < 8
+            assert time.monotonic() - started_at < 8
             with pytest.raises(UnreachableError, match=r"did not answer within 1 s"):
                 _try(_described(host, connect_timeout=1.0))
         finally:
             container.unpause()
 
 
-def test_a_jump_host_leads_on_and_each_key_is_checked(
+def test_a_jump_host_forwards_and_each_key_is_checked(
     ssh_host: HostFactory, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     gate, inner = ssh_host(DOCKER), ssh_host("fish")
@@ -188,7 +188,7 @@ def test_a_jump_host_leads_on_and_each_key_is_checked(
         _try(attrs.evolve(target, port=1), jump)
 
 
-def test_a_jump_host_that_forbids_to_lead_on_is_told(ssh_host: HostFactory) -> None:
+def test_a_jump_host_that_forbids_forwarding_is_reported(ssh_host: HostFactory) -> None:
     gate = ssh_host(DOCKER, AllowTcpForwarding="no")
     target = attrs.evolve(_described(gate), name="inner", address="127.0.0.1", jump=gate.name)
 
@@ -196,7 +196,7 @@ def test_a_jump_host_that_forbids_to_lead_on_is_told(ssh_host: HostFactory) -> N
         _try(target, _described(gate))
 
 
-def test_too_many_keys_end_with_one_clear_message(
+def test_too_many_keys_are_reported(
     ssh_host: HostFactory, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     from mlcube_remote.sandbox import keys  # noqa: PLC0415 - makes keys as the hosts' own are
@@ -207,6 +207,6 @@ def test_too_many_keys_end_with_one_clear_message(
     for path in paths:
         keys.ensure_key(path)
 
-    with pytest.raises(AuthenticationError, match="hung up after 2 tries") as caught:
+    with pytest.raises(AuthenticationError, match="disconnected after 2 attempts") as caught:
         _try(_described(host, identity_file=tuple(map(str, paths))))
     assert "too many keys" in (caught.value.hint or "")

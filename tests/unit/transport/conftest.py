@@ -29,7 +29,7 @@ def _ed25519(path: Path) -> paramiko.PKey:
 
 @pytest.fixture(scope="session")
 def host_keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, paramiko.PKey]:
-    """One key of each kind, and another one of the first."""
+    """Return one key of each kind, and another one of the first kind."""
     folder = tmp_path_factory.mktemp("host-keys")
     return {
         "ed25519": _ed25519(folder / "ed25519"),
@@ -46,7 +46,7 @@ def lab(tmp_path: Path) -> Lab:
 
 @pytest.fixture
 def serve(host_keys: dict[str, paramiko.PKey]) -> Iterator[Serve]:
-    """Start servers; they end with the test."""
+    """Return a function that starts servers; they end with the test."""
     with contextlib.ExitStack() as stack:
 
         def start(session: Session | None = None, **more: Any) -> SSHServer:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An SSH server that does what a test wants, the hostile things too, on a loopback port.
+"""An SSH server on a loopback port that behaves as a test wants, even hostile.
 
-Real hosts are met in tests/integration; this one is for what no real sshd can be made to do.
+Tests in tests/integration use real hosts. This server does what a real sshd cannot do.
 """
 
 from __future__ import annotations
@@ -20,18 +20,22 @@ import paramiko
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.inventory.model import Host, HostKeys
 from mlcube_remote.transport.auth import Credentials
-from mlcube_remote.transport.dial import Caller, Dialled, dial
 from mlcube_remote.transport.ssh import SSHConnection
+from mlcube_remote.transport.ssh_transport import (
+    AuthenticatedTransport,
+    ConnectRequest,
+    open_transport,
+)
 
 Session = Callable[[paramiko.Channel], None]
 """Plays the shell of one session; the channel is closed when it returns."""
 
-HELLO = re.compile(rb"printf '%s%s\\n' '(mlcr-)' '([0-9a-f]+)'\n")
+FIRST_MARKER = re.compile(rb"printf '%s%s\\n' '(mlcr-)' '([0-9a-f]+)'\n")
 """The two halves of the first marker."""
 
 _MARKER = re.compile(rb"'\\n%s %d\\n' '(mlcr-[0-9a-f]+)'")
 
-EVERYTHING = re.compile(HELLO.pattern + rb"(?s:.*?)" + _MARKER.pattern)
+BOTH_MARKERS = re.compile(FIRST_MARKER.pattern + rb"(?s:.*?)" + _MARKER.pattern)
 """The same, and the marker of the first answer."""
 
 
@@ -46,16 +50,16 @@ def read_until(channel: paramiko.Channel, pattern: re.Pattern[bytes]) -> re.Matc
     return match
 
 
-def greet(channel: paramiko.Channel) -> bytes:
-    """Behave as a good shell until the first call; return the marker that its answer needs."""
-    match = read_until(channel, EVERYTHING)
-    hello = match[1] + match[2] + b"\n"
-    channel.sendall_stderr(hello)
-    channel.sendall(hello)
+def start_shell(channel: paramiko.Channel) -> bytes:
+    """Act as a normal shell until the first call; return the marker for its answer."""
+    match = read_until(channel, BOTH_MARKERS)
+    ready = match[1] + match[2] + b"\n"
+    channel.sendall_stderr(ready)
+    channel.sendall(ready)
     return match[3]
 
 
-def hang_up(channel: paramiko.Channel) -> None:
+def cut(channel: paramiko.Channel) -> None:
     """Cut the whole connection."""
     assert channel.transport is not None
     channel.transport.close()
@@ -74,9 +78,11 @@ class _Rules(paramiko.ServerInterface):
 
     def check_auth_publickey(self, _username: str, key: paramiko.PKey) -> int:
         self.server.attempts.append(f"publickey {key.get_base64()}")
+        if len(self.server.attempts) == self.server.cuts_at:
+            self.server.transports[-1].sock.shutdown(socket.SHUT_RDWR)
         if key.asbytes() not in self.server.accepted:
             return paramiko.common.AUTH_FAILED
-        if len(self.server.methods) > 1 and self.server.wants_all:
+        if len(self.server.methods) > 1 and self.server.requires_all:
             return paramiko.common.AUTH_PARTIALLY_SUCCESSFUL
         return paramiko.common.AUTH_SUCCESSFUL
 
@@ -102,26 +108,28 @@ class _Rules(paramiko.ServerInterface):
         self.server.commands.append(command)
         if self.server.session is None:
             return False
-        # The reply to the request must be on its way before the session begins.
+        # The reply to the request must be sent before the session starts.
         threading.Timer(0.05, self.server.play, (channel,)).start()
         return True
 
 
 @attrs.define
 class SSHServer:
-    """Serves on a port of its own."""
+    """A server on a port of its own."""
 
     keys: Sequence[paramiko.PKey]
     """Host keys."""
     session: Session | None = None
     accepted: list[bytes] = attrs.field(factory=list)
-    """Public keys that may log in."""
+    """Public keys that the server accepts."""
     methods: tuple[str, ...] = ("publickey",)
-    wants_all: bool = False
-    """Whether a password is wanted on top of a key."""
+    requires_all: bool = False
+    """Whether a password is required in addition to a key."""
     password: str | None = None
+    cuts_at: int | None = None
+    """Number of the login attempt at which the server cuts the connection."""
     attempts: list[str] = attrs.field(factory=list, init=False)
-    """What was offered to log in."""
+    """The logins that clients tried."""
     commands: list[bytes] = attrs.field(factory=list, init=False)
     transports: list[paramiko.Transport] = attrs.field(factory=list, init=False)
     _listener: socket.socket = attrs.field(init=False)
@@ -155,7 +163,7 @@ class SSHServer:
             self.session(channel)
 
     def close(self) -> None:
-        # A thread in accept(2) is woken by shutdown, not by close.
+        # A thread in accept(2) wakes up at shutdown, not at close.
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -165,15 +173,15 @@ class SSHServer:
 
 @attrs.define
 class Tunnel:
-    """Leads to a port, until it is frozen: then nothing passes, and nobody is told.
+    """Forwards to a port. When frozen, it drops all bytes but keeps the connections open.
 
-    The first ``refusals`` visitors are told ``refusal`` and turned away.
+    The first ``refusals`` connections get ``refusal`` and are closed.
     """
 
     target: int
     refusals: int = 0
     refusal: bytes = b"Exceeded MaxStartups\r\n"
-    visitors: int = attrs.field(default=0, init=False)
+    connections: int = attrs.field(default=0, init=False)
     _frozen: threading.Event = attrs.field(factory=threading.Event, init=False)
     _listener: socket.socket = attrs.field(init=False)
     _sockets: list[socket.socket] = attrs.field(factory=list, init=False)
@@ -198,8 +206,8 @@ class Tunnel:
             except OSError:
                 return
             self._sockets.append(near)
-            self.visitors += 1
-            if self.visitors <= self.refusals:
+            self.connections += 1
+            if self.connections <= self.refusals:
                 threading.Thread(target=self._refuse, args=(near,), daemon=True).start()
                 continue
             far = socket.create_connection(("127.0.0.1", self.target))
@@ -235,7 +243,7 @@ Serve = Callable[..., SSHServer]
 
 @attrs.define
 class Lab:
-    """A client's files, and what it takes to meet a server."""
+    """A client's files, and helpers to connect to a server."""
 
     folder: Path
     client_key: paramiko.PKey
@@ -261,21 +269,21 @@ class Lab:
         )
         return attrs.evolve(plain, **more)
 
-    def dial(
+    def log_in(
         self, server: SSHServer | int, policy: HostKeys = HostKeys.STRICT, **more: Any
-    ) -> Dialled:
-        """Log in to a server, or to what listens at a port."""
+    ) -> AuthenticatedTransport:
+        """Log in to a server, or to a port."""
         port = server if isinstance(server, int) else server.port
-        caller = Caller(
+        request = ConnectRequest(
             host="h1", host_keys=policy, credentials=self.credentials, note=self.notes.append
         )
-        return dial(self.endpoint(port, **more), caller)
+        return open_transport(self.endpoint(port, **more), request)
 
     @contextlib.contextmanager
     def connected(
         self, server: SSHServer, *, keepalive: float = 0, via: int | None = None
     ) -> Iterator[SSHConnection]:
-        """Log in, trusting the server; ``via`` is a port that leads to it."""
+        """Log in and trust the server; ``via`` is a port that forwards to it."""
         server.accepted.append(self.client_key.asbytes())
         host = Host(name="h1", host_keys=HostKeys.ACCEPT_NEW, keepalive=keepalive)
         connection = SSHConnection.open(

@@ -13,19 +13,19 @@ def fake() -> FakeConnection:
     return FakeConnection("gpu01")
 
 
-def test_is_a_connection(fake: FakeConnection) -> None:
+def test_implements_the_interface(fake: FakeConnection) -> None:
     connection: Connection = fake
 
     assert connection.name == "gpu01"
 
 
-def test_answers_in_turn_and_then_the_last_for_ever(fake: FakeConnection) -> None:
+def test_answers_in_order_and_repeats_the_last_answer(fake: FakeConnection) -> None:
     fake.answer("mlcr_print_kind", Reply(0, b"-", b""), Reply(0, b"d", b""))
 
     assert [fake.call("mlcr_print_kind", "/x").text for _ in range(3)] == ["-", "d", "d"]
 
 
-def test_records_what_was_asked(fake: FakeConnection) -> None:
+def test_records_calls(fake: FakeConnection) -> None:
     fake.answer("mlcr_print_kind", Reply(0, b"", b""))
 
     fake.call("mlcr_print_kind", "/a b", env={"TOKEN": "x"})
@@ -33,21 +33,21 @@ def test_records_what_was_asked(fake: FakeConnection) -> None:
     assert fake.calls == [Call("mlcr_print_kind", ("/a b",), {"TOKEN": "x"})]
 
 
-def test_refuses_what_nobody_foresaw(fake: FakeConnection) -> None:
+def test_refuses_calls_that_are_not_scripted(fake: FakeConnection) -> None:
     with pytest.raises(
-        UnexpectedCallError, match=r"gpu01: nobody said how to answer .*mlcr_print_kind"
+        UnexpectedCallError, match=r"gpu01: no answer is scripted for .*mlcr_print_kind"
     ):
         fake.call("mlcr_print_kind", "/x")
 
 
-def test_refuses_what_no_host_could_be_asked(fake: FakeConnection) -> None:
+def test_refuses_invalid_calls(fake: FakeConnection) -> None:
     fake.answer("mlcr_print_kind", Reply(0, b"", b""))
 
     with pytest.raises(ValueError, match="NUL"):
         fake.call("mlcr_print_kind", "a\0b")
 
 
-def test_raises_what_it_was_told_to(fake: FakeConnection) -> None:
+def test_raises_a_scripted_error(fake: FakeConnection) -> None:
     fake.answer("mlcr_print_kind", StateUnknownError("gpu01", "connection lost"))
 
     with pytest.raises(StateUnknownError):
@@ -70,7 +70,7 @@ def test_streams_both_outputs(fake: FakeConnection) -> None:
     assert seen == [(Stream.STDOUT, b"out"), (Stream.STDERR, b"err")]
 
 
-def test_rsync_hands_progress_over_instead_of_collecting_it(fake: FakeConnection) -> None:
+def test_rsync_passes_on_progress_instead_of_collecting_it(fake: FakeConnection) -> None:
     fake.answer(RSYNC, Reply(0, b"50%", b"warning"))
     progress: list[bytes] = []
 
@@ -80,7 +80,7 @@ def test_rsync_hands_progress_over_instead_of_collecting_it(fake: FakeConnection
     assert fake.calls[0] == Call(RSYNC, ("-a", "x/", "host:y/"), stdin=b"list")
 
 
-def test_remembers_that_it_was_closed(fake: FakeConnection) -> None:
+def test_records_that_it_was_closed(fake: FakeConnection) -> None:
     fake.expect_channel()
     fake.close()
 

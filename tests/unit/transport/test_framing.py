@@ -14,10 +14,10 @@ from mlcube_remote.transport.framing import (
     Answer,
     AnswerError,
     AnswerTooLargeError,
-    Greeting,
-    framed,
-    nonce,
-    preamble,
+    ReadyMarker,
+    frame_call,
+    make_marker,
+    start_shell,
 )
 
 MARKER = b"mlcr-0123456789abcdef"
@@ -36,7 +36,7 @@ def _pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     code=st.integers(0, 255),
     cuts=st.lists(st.integers(0, 10**6), max_size=8),
 )
-def test_an_answer_arrives_whole_however_it_is_cut(
+def test_an_answer_is_complete_for_all_cuts_into_pieces(
     stdout: bytes, stderr: bytes, code: int, cuts: list[int]
 ) -> None:
     answer = Answer(MARKER)
@@ -49,7 +49,7 @@ def test_an_answer_arrives_whole_however_it_is_cut(
     assert (answer.code, answer.stdout, answer.stderr) == (code, stdout, stderr)
 
 
-def test_an_answer_cut_at_every_byte_is_still_found() -> None:
+def test_an_answer_is_found_if_its_end_is_cut_at_any_byte() -> None:
     data = b"out" + END
     for cut in range(len(data) + 1):
         answer = Answer(MARKER)
@@ -69,7 +69,7 @@ def test_an_answer_waits_for_both_streams() -> None:
     assert answer.code == 0
 
 
-def test_what_a_left_behind_process_writes_later_is_no_part_of_the_answer() -> None:
+def test_later_output_of_a_background_process_is_not_part_of_the_answer() -> None:
     answer = Answer(MARKER)
 
     answer.feed_stdout(b"out" + END + b"late")
@@ -79,7 +79,7 @@ def test_what_a_left_behind_process_writes_later_is_no_part_of_the_answer() -> N
     assert answer.stdout == b"out"
 
 
-def test_an_answer_of_the_largest_size_is_taken() -> None:
+def test_an_answer_of_the_maximum_size_is_accepted() -> None:
     answer = Answer(MARKER)
 
     answer.feed_stdout(b"x" * MAX_ANSWER + END)
@@ -109,14 +109,14 @@ def test_a_status_line_without_an_end_is_refused(stream: str) -> None:
 
 
 @pytest.mark.parametrize("status", [b"", b"-1", b"256", b"x", b"1_0", b" 1", b"0x1", b"\xb2"])
-def test_a_status_that_is_none_is_refused(status: bytes) -> None:
+def test_an_invalid_status_is_refused(status: bytes) -> None:
     answer = Answer(MARKER)
 
     with pytest.raises(AnswerError, match="the status"):
         answer.feed_stdout(b"\n" + MARKER + b" " + status + b"\n")
 
 
-def test_another_marker_is_only_output() -> None:
+def test_another_marker_is_just_output() -> None:
     answer = Answer(MARKER)
     fake = b"\nmlcr-ffffffffffffffff 0\n"
 
@@ -127,46 +127,46 @@ def test_another_marker_is_only_output() -> None:
 
 
 @given(noise=st.binary(max_size=100), cuts=st.lists(st.integers(0, 10**6), max_size=5))
-def test_a_greeting_parts_noise_from_what_follows(noise: bytes, cuts: list[int]) -> None:
-    greeting = Greeting(MARKER)
+def test_the_marker_separates_noise_from_output(noise: bytes, cuts: list[int]) -> None:
+    ready = ReadyMarker(MARKER)
 
     rest = b""
     done = False
     for piece in _pieces(noise + MARKER + b"\nrest", cuts):
         if done:
             rest += piece
-        elif (found := greeting.feed(piece)) is not None:
+        elif (found := ready.feed(piece)) is not None:
             done, rest = True, found
 
-    assert (bytes(greeting.noise), rest) == (noise, b"rest")
+    assert (bytes(ready.noise), rest) == (noise, b"rest")
 
 
 def test_endless_noise_is_refused() -> None:
-    greeting = Greeting(MARKER)
+    ready = ReadyMarker(MARKER)
 
-    greeting.feed(b"x" * MAX_NOISE)
+    ready.feed(b"x" * MAX_NOISE)
 
     with pytest.raises(AnswerTooLargeError):
-        greeting.feed(b"x")
+        ready.feed(b"x")
 
 
-def test_noise_is_shown_short_and_escaped() -> None:
-    greeting = Greeting(MARKER)
+def test_the_excerpt_of_noise_is_short_and_escaped() -> None:
+    ready = ReadyMarker(MARKER)
 
-    greeting.feed(b"\x1b[2Jhello" + b"x" * 1000)
+    ready.feed(b"\x1b[2Jhello" + b"x" * 1000)
 
-    assert greeting.shown.startswith("'\\x1b[2Jhello")
-    assert len(greeting.shown) < 120
+    assert ready.excerpt.startswith("'\\x1b[2Jhello")
+    assert len(ready.excerpt) < 120
 
 
 def test_markers_differ() -> None:
-    assert len({nonce() for _ in range(100)}) == 100
+    assert len({make_marker() for _ in range(100)}) == 100
 
 
-def test_an_echo_of_the_text_is_not_taken_for_a_shell() -> None:
-    greeting = Greeting(MARKER)
+def test_an_echo_of_the_text_does_not_count_as_a_shell() -> None:
+    ready = ReadyMarker(MARKER)
 
-    assert greeting.feed(preamble(MARKER)) is None
+    assert ready.feed(start_shell(MARKER)) is None
 
 
 @pytest.mark.parametrize("shell", [["/bin/sh"], ["bash"], ["bash", "--posix"]])
@@ -181,23 +181,23 @@ def test_an_echo_of_the_text_is_not_taken_for_a_shell() -> None:
         (b"cd /nowhere 2>/dev/null || echo no", 0, b"no\n", b""),
     ],
 )
-def test_a_real_shell_keeps_to_the_framing(
+def test_a_real_shell_answers_in_frames(
     shell: list[str], call: bytes, code: int, stdout: bytes, stderr: bytes
 ) -> None:
     first, second = Answer(b"mlcr-first"), Answer(b"mlcr-second")
-    script = preamble(b"mlcr-hello") + framed(call, first.marker)
-    script += framed(b"echo next", second.marker)
+    script = start_shell(b"mlcr-hello") + frame_call(call, first.marker)
+    script += frame_call(b"echo next", second.marker)
 
     done = subprocess.run([*shell, "-s"], input=script, capture_output=True, check=True)
 
-    out = Greeting(b"mlcr-hello").feed(done.stdout)
-    err = Greeting(b"mlcr-hello").feed(done.stderr)
+    out = ReadyMarker(b"mlcr-hello").feed(done.stdout)
+    err = ReadyMarker(b"mlcr-hello").feed(done.stderr)
     assert out is not None
     assert err is not None
     first.feed_stdout(out)
     first.feed_stderr(err)
     assert (first.code, first.stdout, first.stderr) == (code, stdout, stderr)
-    # The shell goes on, whatever the call did to its own.
+    # The shell still works, whatever the call did in its subshell.
     assert b"next\n\nmlcr-second 0\n" in done.stdout
 
 
@@ -205,14 +205,14 @@ def test_a_real_shell_keeps_to_the_framing(
 @pytest.mark.parametrize(
     ("line", "more", "answer"),
     [
-        # The bytes of a protocol, which begin at once.
+        # The bytes of a protocol, which start at once.
         (b"exec cat", b"\0echo no\n\xff" * 9000, b"\0echo no\n\xff" * 9000),
         (b"exec printf %s 'a \\b'", b"", rb"a \b"),
-        # A script, longer than what a shell reads at once.
+        # A script that is longer than a shell reads at once.
         (b"", b"# " + b"x" * 70_000 + b"\necho end\n", b"end\n"),
     ],
 )
-def test_a_shell_that_waits_reads_one_line_and_no_byte_more(
+def test_a_waiting_shell_reads_exactly_one_line(
     shell: list[str], line: bytes, more: bytes, answer: bytes
 ) -> None:
     marker = b"mlcr-hello"
@@ -221,12 +221,12 @@ def test_a_shell_that_waits_reads_one_line_and_no_byte_more(
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(preamble(marker, waits=True))
+        process.stdin.write(start_shell(marker, read_line=True))
         process.stdin.flush()
-        greeted = process.stdout.readline()
+        first = process.stdout.readline()
         rest, _ = process.communicate(line + b"\n" + more, timeout=20)
 
-    assert Greeting(marker).feed(greeted + rest) == answer
+    assert ReadyMarker(marker).feed(first + rest) == answer
     assert process.returncode == 0
 
 
@@ -234,8 +234,8 @@ def test_a_shell_that_waits_reads_one_line_and_no_byte_more(
 @given(data=st.binary(max_size=300).map(lambda data: data.replace(b"\0", b"")))
 def test_binary_output_survives_a_real_shell(data: bytes) -> None:
     octal = "".join(f"\\{byte:03o}" for byte in data).encode()
-    answer = Answer(nonce())
-    script = framed(b"printf '" + octal + b"'", answer.marker)
+    answer = Answer(make_marker())
+    script = frame_call(b"printf '" + octal + b"'", answer.marker)
 
     done = subprocess.run(["/bin/sh", "-s"], input=script, capture_output=True, check=True)
     answer.feed_stdout(done.stdout)
@@ -244,7 +244,7 @@ def test_binary_output_survives_a_real_shell(data: bytes) -> None:
     assert (answer.code, answer.stdout) == (0, data)
 
 
-def test_the_settings_undo_what_a_login_shell_exported() -> None:
+def test_the_settings_replace_those_of_the_login_shell() -> None:
     marker = b"mlcr-hello"
     ask = (
         b'umask; echo "$LC_ALL ${TMOUT-unset} ${ENV-unset} ${CDPATH-unset}"\n'
@@ -252,7 +252,7 @@ def test_the_settings_undo_what_a_login_shell_exported() -> None:
     )
     done = subprocess.run(
         ["bash", "-s"],
-        input=preamble(marker) + ask,
+        input=start_shell(marker) + ask,
         capture_output=True,
         check=True,
         env={
@@ -261,12 +261,12 @@ def test_the_settings_undo_what_a_login_shell_exported() -> None:
             "ENV": "/x",
             "CDPATH": "/",
             "LC_ALL": "tr_TR.UTF-8",
-            "SHELLOPTS": "errexit:nounset:xtrace:verbose",
+            "SFIRST_MARKERPTS": "errexit:nounset:xtrace:verbose",
         },
         executable="/bin/bash",
     )
 
-    rest = Greeting(marker).feed(done.stdout)
+    rest = ReadyMarker(marker).feed(done.stdout)
     assert rest is not None
     mask, settings_line, path, flags = rest.decode().splitlines()
     assert mask == "0077"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a host may say, and none of it may hang a client, fill its memory or be taken for more."""
+"""Hostile answers must not hang a client, fill its memory, or count as a normal answer."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import pytest
 
 from mlcube_remote.errors import HostUnfitError, StateUnknownError
 from mlcube_remote.transport import channel as channel_module
-from mlcube_remote.transport import relay as relay_module
+from mlcube_remote.transport import rsync_relay
 from mlcube_remote.transport.base import Stream
 from tests.unit.transport.ssh_server import (
-    EVERYTHING,
-    HELLO,
+    BOTH_MARKERS,
+    FIRST_MARKER,
     Lab,
     Serve,
-    greet,
-    hang_up,
+    cut,
     read_until,
+    start_shell,
 )
 
 
-def _say(text: bytes, *, stderr: bool = False) -> Callable[[paramiko.Channel], None]:
+def _print(text: bytes, *, stderr: bool = False) -> Callable[[paramiko.Channel], None]:
     def session(channel: paramiko.Channel) -> None:
         (channel.sendall_stderr if stderr else channel.sendall)(text)
         channel.send_exit_status(1)
@@ -32,7 +32,7 @@ def _say(text: bytes, *, stderr: bool = False) -> Callable[[paramiko.Channel], N
     return session
 
 
-def _for_ever(text: bytes, *, stderr: bool = False) -> Callable[[paramiko.Channel], None]:
+def _print_forever(text: bytes, *, stderr: bool = False) -> Callable[[paramiko.Channel], None]:
     def session(channel: paramiko.Channel) -> None:
         while True:
             (channel.sendall_stderr if stderr else channel.sendall)(text)
@@ -46,8 +46,8 @@ def _wait(channel: paramiko.Channel) -> None:
 
 
 @pytest.mark.parametrize("stderr", [False, True])
-def test_a_forced_command_is_no_usable_shell(serve: Serve, lab: Lab, stderr: bool) -> None:
-    server = serve(_say(b"This account is \x1b[1mclosed.\n", stderr=stderr))
+def test_a_forced_command_is_not_a_usable_shell(serve: Serve, lab: Lab, stderr: bool) -> None:
+    server = serve(_print(b"This account is \x1b[1mclosed.\n", stderr=stderr))
 
     with (
         lab.connected(server) as connection,
@@ -61,11 +61,11 @@ def test_a_forced_command_is_no_usable_shell(serve: Serve, lab: Lab, stderr: boo
 
 
 @pytest.mark.parametrize("stderr", [False, True])
-def test_endless_noise_is_no_usable_shell(
+def test_endless_noise_is_not_a_usable_shell(
     serve: Serve, lab: Lab, stderr: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(channel_module, "GREETING_TIMEOUT", 5.0)
-    server = serve(_for_ever(b"x" * 32768, stderr=stderr))
+    monkeypatch.setattr(channel_module, "READY_TIMEOUT_S", 5.0)
+    server = serve(_print_forever(b"x" * 32768, stderr=stderr))
 
     began = time.monotonic()
     with (
@@ -76,10 +76,10 @@ def test_endless_noise_is_no_usable_shell(
     assert time.monotonic() - began < 4
 
 
-def test_a_shell_that_never_speaks_is_given_up(
+def test_a_silent_shell_reaches_the_timeout(
     serve: Serve, lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(channel_module, "GREETING_TIMEOUT", 0.3)
+    monkeypatch.setattr(channel_module, "READY_TIMEOUT_S", 0.3)
 
     with (
         lab.connected(serve(_wait)) as connection,
@@ -88,10 +88,10 @@ def test_a_shell_that_never_speaks_is_given_up(
         connection.call("mlcr_print_kind", "/")
 
 
-def test_a_program_that_echoes_its_input_is_not_taken_for_a_shell(
+def test_a_program_that_echoes_its_input_is_not_a_usable_shell(
     serve: Serve, lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(channel_module, "GREETING_TIMEOUT", 0.5)
+    monkeypatch.setattr(channel_module, "READY_TIMEOUT_S", 0.5)
 
     def echo(channel: paramiko.Channel) -> None:
         while data := channel.recv(65536):
@@ -104,7 +104,7 @@ def test_a_program_that_echoes_its_input_is_not_taken_for_a_shell(
         connection.call("mlcr_print_kind", "/")
 
 
-def test_a_server_that_runs_nothing_is_unfit(serve: Serve, lab: Lab) -> None:
+def test_a_server_that_runs_no_commands_is_unfit(serve: Serve, lab: Lab) -> None:
     with (
         lab.connected(serve(None)) as connection,
         pytest.raises(HostUnfitError, match="refused to run a command"),
@@ -115,8 +115,8 @@ def test_a_server_that_runs_nothing_is_unfit(serve: Serve, lab: Lab) -> None:
 @pytest.mark.parametrize("stderr", [False, True])
 def test_an_endless_answer_is_refused(serve: Serve, lab: Lab, stderr: bool) -> None:
     def session(channel: paramiko.Channel) -> None:
-        greet(channel)
-        _for_ever(b"\nmlcr-00000000 0\n" * 1000, stderr=stderr)(channel)
+        start_shell(channel)
+        _print_forever(b"\nmlcr-00000000 0\n" * 1000, stderr=stderr)(channel)
 
     with (
         lab.connected(serve(session)) as connection,
@@ -125,9 +125,9 @@ def test_an_endless_answer_is_refused(serve: Serve, lab: Lab, stderr: bool) -> N
         connection.call("mlcr_print_kind", "/")
 
 
-def test_a_status_that_is_none_is_refused(serve: Serve, lab: Lab) -> None:
+def test_an_invalid_status_is_refused(serve: Serve, lab: Lab) -> None:
     def session(channel: paramiko.Channel) -> None:
-        channel.sendall(b"\n" + greet(channel) + b" 9999\n")
+        channel.sendall(b"\n" + start_shell(channel) + b" 9999\n")
         _wait(channel)
 
     with (
@@ -137,9 +137,9 @@ def test_a_status_that_is_none_is_refused(serve: Serve, lab: Lab) -> None:
         connection.call("mlcr_print_kind", "/")
 
 
-def test_an_answer_that_only_drips_does_not_hold_a_call(serve: Serve, lab: Lab) -> None:
+def test_an_answer_that_drips_reaches_the_timeout(serve: Serve, lab: Lab) -> None:
     def session(channel: paramiko.Channel) -> None:
-        greet(channel)
+        start_shell(channel)
         while True:
             channel.sendall(b".")
             time.sleep(0.02)
@@ -153,11 +153,11 @@ def test_an_answer_that_only_drips_does_not_hold_a_call(serve: Serve, lab: Lab) 
     assert time.monotonic() - began < 3
 
 
-def test_a_new_shell_serves_after_one_that_failed(serve: Serve, lab: Lab) -> None:
+def test_a_call_after_a_failed_one_gets_a_new_shell(serve: Serve, lab: Lab) -> None:
     turns = iter([b" nonsense\n", b" 0\n"])
 
     def session(channel: paramiko.Channel) -> None:
-        marker = greet(channel)
+        marker = start_shell(channel)
         channel.sendall_stderr(b"\n" + marker + b" \n")
         channel.sendall(b"ok\n" + marker + next(turns))
         _wait(channel)
@@ -168,15 +168,13 @@ def test_a_new_shell_serves_after_one_that_failed(serve: Serve, lab: Lab) -> Non
         assert connection.call("mlcr_print_kind", "/").text == "ok"
 
 
-def test_an_answer_that_comes_before_the_greeting_is_complete_is_kept(
-    serve: Serve, lab: Lab
-) -> None:
+def test_bytes_of_an_answer_before_the_second_marker_are_kept(serve: Serve, lab: Lab) -> None:
     def session(channel: paramiko.Channel) -> None:
-        match = read_until(channel, EVERYTHING)
-        hello = match[1] + match[2] + b"\n"
-        channel.sendall_stderr(hello + b"warning\n" + match[3] + b" \n")
+        match = read_until(channel, BOTH_MARKERS)
+        ready = match[1] + match[2] + b"\n"
+        channel.sendall_stderr(ready + b"warning\n" + match[3] + b" \n")
         time.sleep(0.2)
-        channel.sendall(hello + b"out\n" + match[3] + b" 0\n")
+        channel.sendall(ready + b"out\n" + match[3] + b" 0\n")
         channel.recv(1)
 
     with lab.connected(serve(session)) as connection:
@@ -185,21 +183,21 @@ def test_an_answer_that_comes_before_the_greeting_is_complete_is_kept(
     assert (reply.stdout, reply.stderr) == (b"out", b"warning")
 
 
-def _begin_stream(channel: paramiko.Channel) -> None:
-    match = read_until(channel, HELLO)
-    hello = match[1] + match[2] + b"\n"
-    channel.sendall_stderr(hello)
-    channel.sendall(hello)
+def _start_stream(channel: paramiko.Channel) -> None:
+    match = read_until(channel, FIRST_MARKER)
+    ready = match[1] + match[2] + b"\n"
+    channel.sendall_stderr(ready)
+    channel.sendall(ready)
 
 
-def test_the_end_of_the_connection_is_no_exit_status(serve: Serve, lab: Lab) -> None:
+def test_the_end_of_the_connection_is_not_an_exit_status(serve: Serve, lab: Lab) -> None:
     seen: list[bytes] = []
 
     def session(channel: paramiko.Channel) -> None:
-        _begin_stream(channel)
+        _start_stream(channel)
         channel.sendall(b"half")
         time.sleep(0.2)
-        hang_up(channel)
+        cut(channel)
 
     with (
         lab.connected(serve(session)) as connection,
@@ -211,15 +209,15 @@ def test_the_end_of_the_connection_is_no_exit_status(serve: Serve, lab: Lab) -> 
 
 def test_a_shell_that_was_killed_has_no_status(serve: Serve, lab: Lab) -> None:
     with (
-        lab.connected(serve(_begin_stream)) as connection,
-        pytest.raises(StateUnknownError, match="the shell there ended without a status"),
+        lab.connected(serve(_start_stream)) as connection,
+        pytest.raises(StateUnknownError, match="the shell on the host ended without a status"),
     ):
         connection.stream("mlcr_run_in", "/", "true", sink=lambda _stream, _data: None)
 
 
-def test_a_silent_stream_is_given_up_when_asked_to(serve: Serve, lab: Lab) -> None:
+def test_a_silent_stream_reaches_its_timeout(serve: Serve, lab: Lab) -> None:
     def session(channel: paramiko.Channel) -> None:
-        _begin_stream(channel)
+        _start_stream(channel)
         _wait(channel)
         time.sleep(5)
 
@@ -230,13 +228,13 @@ def test_a_silent_stream_is_given_up_when_asked_to(serve: Serve, lab: Lab) -> No
         connection.stream("mlcr_run_in", "/", "x", sink=lambda _stream, _data: None, timeout=0.3)
 
 
-def test_the_login_shells_noise_stays_out_of_both_streams(serve: Serve, lab: Lab) -> None:
+def test_noise_of_the_login_shell_is_removed_from_both_streams(serve: Serve, lab: Lab) -> None:
     seen: dict[Stream, bytes] = {Stream.STDOUT: b"", Stream.STDERR: b""}
 
     def session(channel: paramiko.Channel) -> None:
         channel.sendall(b"Welcome\n")
         channel.sendall_stderr(b"Beware\n")
-        _begin_stream(channel)
+        _start_stream(channel)
         channel.sendall(b"out")
         channel.sendall_stderr(b"err")
         channel.send_exit_status(3)
@@ -249,22 +247,22 @@ def test_the_login_shells_noise_stays_out_of_both_streams(serve: Serve, lab: Lab
     assert seen == {Stream.STDOUT: b"out", Stream.STDERR: b"err"}
 
 
-def test_rsync_ends_when_the_host_gives_no_shell(serve: Serve, lab: Lab) -> None:
+def test_rsync_ends_if_the_host_gives_no_shell(serve: Serve, lab: Lab) -> None:
     with (
-        lab.connected(serve(_say(b"no\n"))) as connection,
+        lab.connected(serve(_print(b"no\n"))) as connection,
         pytest.raises(HostUnfitError, match=r"does not give a usable shell: got 'no\\n'"),
     ):
         connection.rsync(["-r", "host:/etc/", str(lab.folder / "to")])
 
 
-def test_rsync_ends_when_the_shell_talks_instead(
+def test_rsync_ends_if_the_host_sends_something_else(
     serve: Serve, lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relay_module, "_END_TIMEOUT", 0.5)
+    monkeypatch.setattr(rsync_relay, "_END_TIMEOUT_S", 0.5)
 
     def session(channel: paramiko.Channel) -> None:
-        _begin_stream(channel)
-        _for_ever(b"blah" * 10_000)(channel)
+        _start_stream(channel)
+        _print_forever(b"blah" * 10_000)(channel)
 
     with lab.connected(serve(session)) as connection:
         result = connection.rsync(["-r", "host:/etc/", str(lab.folder / "to")])
@@ -273,16 +271,16 @@ def test_rsync_ends_when_the_shell_talks_instead(
     assert b"protocol version mismatch" in result.stderr
 
 
-def test_rsync_ends_though_the_host_never_does(
+def test_rsync_ends_even_if_the_host_sends_forever(
     serve: Serve, lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relay_module, "_END_TIMEOUT", 0.5)
+    monkeypatch.setattr(rsync_relay, "_END_TIMEOUT_S", 0.5)
 
     def session(channel: paramiko.Channel) -> None:
-        _begin_stream(channel)
+        _start_stream(channel)
         channel.sendall_stderr(b"weird\n" * 100_000)
-        # No greeting of rsync's, so the client's rsync ends; this goes on.
-        _for_ever(b"\xff" * 32768)(channel)
+        # This is not rsync's protocol, so the client's rsync ends; the host continues to send.
+        _print_forever(b"\xff" * 32768)(channel)
 
     with lab.connected(serve(session)) as connection:
         result = connection.rsync(["-r", "host:/etc/", str(lab.folder / "to")])
@@ -294,8 +292,8 @@ def test_rsync_ends_though_the_host_never_does(
 
 def test_rsync_ends_with_the_connection(serve: Serve, lab: Lab) -> None:
     def session(channel: paramiko.Channel) -> None:
-        _begin_stream(channel)
-        hang_up(channel)
+        _start_stream(channel)
+        cut(channel)
 
     with (
         lab.connected(serve(session)) as connection,
@@ -304,7 +302,7 @@ def test_rsync_ends_with_the_connection(serve: Serve, lab: Lab) -> None:
         connection.rsync(["-r", "host:/etc/", str(lab.folder / "to")])
 
 
-def test_a_connection_that_was_closed_says_so(serve: Serve, lab: Lab) -> None:
+def test_a_closed_connection_is_lost(serve: Serve, lab: Lab) -> None:
     with lab.connected(serve(_wait)) as connection:
         connection.close()
         with pytest.raises(StateUnknownError, match="connection lost"):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mlcube_remote.transport.quoting import quote_words, render_call
 
-# Every byte string without NUL, as Python shows arguments: lone surrogates stand for bytes.
+# Every byte string without NUL, as Python decodes arguments: lone surrogates represent bytes.
 WORDS = st.lists(
     st.binary(max_size=40).map(
         lambda raw: raw.replace(b"\0", b"0").decode("utf-8", "surrogateescape")
@@ -45,18 +45,18 @@ def test_a_call_exports_its_variables_first() -> None:
 
 
 @pytest.mark.parametrize("function", ["rm", "mlcr_x; id", "mlcr_", "mlcr_print_kind\nid", ""])
-def test_only_functions_of_the_library_are_called(function: str) -> None:
+def test_only_functions_of_the_library_can_be_called(function: str) -> None:
     with pytest.raises(ValueError, match="not a function of the shell library"):
         render_call(function, [])
 
 
 @pytest.mark.parametrize("name", ["", "1A", "A B", "A=1", "A;id", "Ä", "A\n"])
-def test_impossible_variables_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="not a variable's name"):
+def test_invalid_variables_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="not a name of a variable"):
         render_call("mlcr_run_in", [], {name: "x"})
 
 
-def test_a_secret_with_nul_is_not_shown_by_the_error() -> None:
+def test_the_error_does_not_show_a_secret_with_nul() -> None:
     with pytest.raises(ValueError, match="NUL") as caught:
         render_call("mlcr_run_in", [], {"TOKEN": "hunter2\0"})
 

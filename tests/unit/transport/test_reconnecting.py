@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -90,7 +91,8 @@ def _call_state(connection: Connection) -> None:
 
 
 def test_a_connection_that_breaks_while_it_is_prepared_is_replaced() -> None:
-    bad = fake(mlcr_print_boot_id=OK, mlcr_print_job_state=LOST)
+    bad = fake(mlcr_print_job_state=LOST)
+    bad.answer("mlcr_print_boot_id", OK, LOST)
     good = fake(mlcr_print_boot_id=OK, mlcr_print_job_state=OK, mlcr_print_kind=OK)
     connection = Exchange([bad, good]).connection(
         fake(mlcr_print_boot_id=LOST, mlcr_print_kind=LOST)
@@ -135,19 +137,47 @@ def test_an_unstable_connection_is_replaced_ever_more_slowly(
     assert pauses == [0.002, 0.004, 0.008, 0.016, 0.016, 0.016]
 
 
-def hung_up() -> AuthenticationError:
-    error = AuthenticationError("gpu", "the server hung up after 1 try")
-    error.server_hung_up = True
-    return error
-
-
-def test_a_server_that_hangs_up_during_a_reconnect_has_not_refused_the_login() -> None:
+def test_a_login_that_is_cut_during_a_reconnect_is_retried() -> None:
+    cut = UnreachableError("gpu", "the connection to gpu:22 was closed during the login")
     good = fake(mlcr_print_boot_id=OK, mlcr_print_kind=OK)
-    exchange = Exchange([hung_up(), hung_up(), good])
+    exchange = Exchange([cut, cut, good])
     connection = exchange.connection(fake(mlcr_print_boot_id=LOST, mlcr_print_kind=LOST))
     connection.retrying(lambda at: at.call("mlcr_print_kind", "/"))
     assert connection.current is good
     assert exchange.notes == ["connection lost; reconnecting", "connected again"]
+
+
+def test_an_error_of_the_preparation_is_not_a_broken_connection() -> None:
+    taken = StateUnknownError("gpu", "another client took over the run")
+    exchange = Exchange([fake(mlcr_print_boot_id=OK, mlcr_print_job_state=taken)])
+    connection = exchange.connection(fake(mlcr_print_boot_id=LOST, mlcr_print_kind=LOST))
+    connection.on_reconnect = _call_state
+    with pytest.raises(StateUnknownError, match="another client took over the run"):
+        connection.retrying(lambda at: at.call("mlcr_print_kind", "/"))
+    assert exchange.dials == 1
+
+
+def test_a_second_login_that_fails_is_a_broken_connection() -> None:
+    """The check of a connection may need another login, if sshd allows few sessions."""
+    good = fake(mlcr_print_boot_id=OK, mlcr_print_kind=OK)
+    connection = Exchange([good]).connection(fake(mlcr_print_boot_id=DOWN, mlcr_print_kind=LOST))
+    connection.retrying(lambda at: at.call("mlcr_print_kind", "/"))
+    assert connection.current is good
+
+
+def test_threads_share_one_timeout() -> None:
+    exchange = Exchange([DOWN])
+    connection = exchange.connection(
+        fake(mlcr_print_boot_id=LOST, mlcr_print_kind=LOST), timeout=0.5
+    )
+    started = time.monotonic()
+    with ThreadPoolExecutor(4) as pool:
+        work = [
+            pool.submit(connection.retrying, lambda at: at.call("mlcr_print_kind", "/"))
+            for _ in range(4)
+        ]
+    assert all(isinstance(each.exception(), StateUnknownError) for each in work)
+    assert time.monotonic() - started < 1.5
 
 
 def test_an_error_of_an_old_connection_is_not_raised_on_the_new_one() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What becomes of a session that the server does not allow, or that breaks."""
+"""Sessions that the server refuses, and sessions that break."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 from mlcube_remote.errors import StateUnknownError
 from mlcube_remote.transport import sessions as sessions_module
 from mlcube_remote.transport.channel import ShellChannel
-from mlcube_remote.transport.sessions import OccupiedError, Sessions
+from mlcube_remote.transport.sessions import NoSessionAvailableError, Sessions
 
 
 def failing_with(problem: Exception, *, is_active: bool = True) -> tuple[Sessions, Mock]:
-    """Return sessions on a transport that opens none, and what was asked of it."""
+    """Return sessions on a transport that opens none, and its mocked method."""
     transport = Mock(spec=paramiko.Transport)
     transport.open_session.side_effect = problem
     transport.is_active.return_value = is_active
@@ -26,38 +26,38 @@ def failing_with(problem: Exception, *, is_active: bool = True) -> tuple[Session
     "refusal",
     [
         paramiko.ChannelException(2, "Connect failed"),
-        # What Paramiko raises for all but one of those that are refused in one moment.
+        # If several sessions are refused at the same time, Paramiko raises this for all but one.
         paramiko.SSHException("Unable to open channel."),
     ],
 )
-def test_a_refused_session_is_waited_for(
+def test_a_refused_session_is_requested_again(
     refusal: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions_module, "_SHORT_PATIENCE", 0.2)
-    sessions, asked = failing_with(refusal)
+    monkeypatch.setattr(sessions_module, "_SHORT_TIMEOUT_S", 0.2)
+    sessions, open_session = failing_with(refusal)
 
-    with pytest.raises(OccupiedError):
+    with pytest.raises(NoSessionAvailableError):
         sessions.open(is_brief=True)
-    assert asked.call_count > 1
+    assert open_session.call_count > 1
 
 
-def test_a_connection_that_ended_is_no_refusal() -> None:
-    sessions, asked = failing_with(paramiko.SSHException("not active"), is_active=False)
+def test_a_connection_that_ended_is_not_a_refusal() -> None:
+    sessions, open_session = failing_with(paramiko.SSHException("not active"), is_active=False)
 
     with pytest.raises(StateUnknownError, match="h1: connection lost"):
         sessions.open(is_brief=True)
-    assert asked.call_count == 1
+    assert open_session.call_count == 1
 
 
-def test_a_server_that_does_not_answer_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions_module, "_OPEN_TIMEOUT", -1.0)
+def test_a_server_that_does_not_answer_is_not_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions_module, "_OPEN_TIMEOUT_S", -1.0)
     sessions, _ = failing_with(paramiko.SSHException("Timeout opening channel."))
 
     with pytest.raises(StateUnknownError, match="h1: connection lost"):
         sessions.open(is_brief=True)
 
 
-def test_a_connection_that_breaks_under_a_message_is_lost() -> None:
+def test_a_connection_that_breaks_during_a_message_is_lost() -> None:
     channel = Mock(spec=paramiko.Channel, closed=False)
     for method in (channel.sendall, channel.shutdown_write, channel.close):
         method.side_effect = EOFError
@@ -66,5 +66,5 @@ def test_a_connection_that_breaks_under_a_message_is_lost() -> None:
     with pytest.raises(StateUnknownError, match="h1: connection lost"):
         shell.send(b"text")
     with pytest.raises(StateUnknownError, match="h1: connection lost"):
-        shell.end()
+        shell.end_input()
     shell.close()

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Paramiko, imported without what we never use of it.
+"""Import Paramiko without the parts that this package never uses.
 
-For ``Match exec`` in its own ssh_config parser, Paramiko imports Invoke where it is installed, and
-with it asyncio and unittest: a third of its import time, on every run. ``ssh -G`` reads ssh_config
-here, so for the time of the import there is no Invoke. To learn its own version it imports
-importlib.metadata, and with it email and zipfile: another fifth. The name of the folder with its
-metadata says the same.
+- Paramiko imports Invoke if it is installed, for ``Match exec`` in its own ssh_config parser.
+  Invoke imports asyncio and unittest: a third of the import time, in every run. This package reads
+  ssh_config with ``ssh -G``, so Invoke is hidden during the import.
+- Paramiko imports importlib.metadata to find its own version, and with it email and zipfile: a
+  fifth of the import time. Here the version is read from the name of the metadata's folder.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from types import ModuleType
 
 
 def installed_version(package: str) -> str | None:
-    """Return a package's version by the name of its metadata's folder; ``None``: not to be told."""
+    """Return a package's version from the name of its metadata folder; ``None``: unknown."""
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         return None
-    beside = Path(spec.submodule_search_locations[0]).parent
-    found = [path.name for path in beside.glob(f"{package}-*.dist-info")]
+    site_packages = Path(spec.submodule_search_locations[0]).parent
+    found = [path.name for path in site_packages.glob(f"{package}-*.dist-info")]
     if len(found) != 1:
         return None
     return found[0].removeprefix(f"{package}-").removesuffix(".dist-info")
 
 
 @contextmanager
-def _instead(name: str, module: ModuleType | None) -> Iterator[None]:
-    """Let an import find *module* under a name; ``None``: that there is none."""
+def _replaced(name: str, module: ModuleType | None) -> Iterator[None]:
+    """Let imports of a name find *module*; ``None``: let them fail."""
     sys.modules[name] = module  # type: ignore[assignment] # the documented way to hide a module
     try:
         yield
@@ -44,20 +44,20 @@ def _instead(name: str, module: ModuleType | None) -> Iterator[None]:
 def _import_paramiko() -> None:
     if "paramiko" in sys.modules:
         return
-    stands_in: dict[str, ModuleType | None] = {"invoke": None}
+    replacements: dict[str, ModuleType | None] = {"invoke": None}
     if version := installed_version("paramiko"):
         metadata = ModuleType("importlib.metadata")
         metadata.version = lambda _package: version  # type: ignore[attr-defined]
-        stands_in["importlib.metadata"] = metadata
+        replacements["importlib.metadata"] = metadata
     with ExitStack() as stack:
-        for name, module in stands_in.items():
+        for name, module in replacements.items():
             if name not in sys.modules:
-                stack.enter_context(_instead(name, module))
+                stack.enter_context(_replaced(name, module))
         import paramiko  # noqa: F401, PLC0415 - the point of this module
 
 
 _import_paramiko()
 
-# Paramiko logs what it raises as well; the error is told once, in our words.
+# Paramiko also logs what it raises; this package reports each error once.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 logging.getLogger("paramiko").propagate = False

@@ -7,7 +7,7 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from mlcube_remote.transport.knownhosts import KnownKey, host_name, parse, read_known_hosts
+from mlcube_remote.transport.known_hosts import KnownKey, format_name, parse, read_known_hosts
 
 
 def _key(patterns: str) -> KnownKey:
@@ -39,11 +39,11 @@ def _key(patterns: str) -> KnownKey:
         ("|2|bm9wZQ==|bm9wZQ==", "gpu01", False),
     ],
 )
-def test_patterns_mean_what_sshd_says(patterns: str, name: str, expected: bool) -> None:
+def test_patterns_match_as_in_sshd(patterns: str, name: str, expected: bool) -> None:
     assert _key(patterns).matches(name) is expected
 
 
-def test_a_name_hashed_by_ssh_keygen_is_found(
+def test_a_name_that_ssh_keygen_hashed_is_found(
     tmp_path: Path, host_keys: dict[str, paramiko.PKey]
 ) -> None:
     file = tmp_path / "known_hosts"
@@ -58,12 +58,12 @@ def test_a_name_hashed_by_ssh_keygen_is_found(
     assert not found.matches("gpu01")
 
 
-def test_names_at_other_ports_stand_in_brackets() -> None:
-    assert host_name("GPU01.example", 22) == "gpu01.example"
-    assert host_name("gpu01", 2222) == "[gpu01]:2222"
+def test_names_on_other_ports_have_brackets() -> None:
+    assert format_name("GPU01.example", 22) == "gpu01.example"
+    assert format_name("gpu01", 2222) == "[gpu01]:2222"
 
 
-def test_a_bad_line_costs_only_itself(host_keys: dict[str, paramiko.PKey]) -> None:
+def test_only_bad_lines_are_skipped(host_keys: dict[str, paramiko.PKey]) -> None:
     good = f"gpu01 ssh-ed25519 {host_keys['ed25519'].get_base64()} a comment"
     text = "\n".join(
         [
@@ -79,16 +79,16 @@ def test_a_bad_line_costs_only_itself(host_keys: dict[str, paramiko.PKey]) -> No
         ]
     )
 
-    keys, complaints = parse("kh", text.encode() + b"\n\xff\xfe binary\0 x\n")
+    keys, warnings = parse("kh", text.encode() + b"\n\xff\xfe binary\0 x\n")
 
     assert [(key.line, key.revoked) for key in keys] == [(8, True), (9, False)]
     assert keys[1].source == "kh:9"
-    assert complaints == [
+    assert warnings == [
         f"kh:{number}: skipped a line that is not a host key" for number in (3, 4, 5, 7, 10)
     ]
 
 
-def test_each_version_of_a_file_is_complained_about_once(tmp_path: Path) -> None:
+def test_each_version_of_a_file_is_reported_once(tmp_path: Path) -> None:
     file = tmp_path / "known_hosts"
     file.write_text("garbage\n")
     notes: list[str] = []
@@ -99,7 +99,7 @@ def test_each_version_of_a_file_is_complained_about_once(tmp_path: Path) -> None
     assert notes == [f"{file}:1: skipped a line that is not a host key"]
 
 
-def test_missing_files_are_empty_and_unreadable_ones_are_told(tmp_path: Path) -> None:
+def test_missing_files_are_empty_and_unreadable_ones_are_reported(tmp_path: Path) -> None:
     notes: list[str] = []
 
     assert read_known_hosts([str(tmp_path / "none"), str(tmp_path)], notes.append) == ()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Private keys in files, and what can be known of them without their passphrase."""
+"""Read private keys from files, and their public part without the passphrase."""
 
 from __future__ import annotations
 
@@ -17,27 +17,28 @@ _KINDS = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
 
 
 class UnusableKeyError(Exception):
-    """A key file that cannot be used; its words say why."""
+    """A key file that cannot be used; the message says why."""
 
 
-def public_blob(path: Path) -> bytes | None:
-    """Return the public part of the key in a file, or ``None`` where it cannot be known.
+def read_public(path: Path) -> bytes | None:
+    """Return the public part of the key in a file; ``None`` if it cannot be read.
 
-    It stands in the clear in OpenSSH's own format, also when the key is encrypted; else in the
-    ``.pub`` file beside it. The file may also be a public key, whose private part an agent holds.
+    OpenSSH's own format has an unencrypted public part, even if the key is encrypted. For other
+    formats, the ``.pub`` file next to the key is read. The file itself may also be a public key,
+    if an agent has the private part.
     """
     for file in (path, path.with_name(path.name + ".pub")):
         try:
             text = file.read_bytes()
         except OSError:
             continue
-        blob = _from_public(text) or _from_private(text)
+        blob = _parse_public(text) or _parse_private(text)
         if blob is not None:
             return blob
     return None
 
 
-def _from_public(text: bytes) -> bytes | None:
+def _parse_public(text: bytes) -> bytes | None:
     words = text.split(None, 2)
     if len(words) < 2 or words[0].startswith(b"-"):
         return None
@@ -48,7 +49,7 @@ def _from_public(text: bytes) -> bytes | None:
     return blob if blob[4 : 4 + len(words[0])] == words[0] else None
 
 
-def _from_private(text: bytes) -> bytes | None:
+def _parse_private(text: bytes) -> bytes | None:
     lines = [line.strip() for line in text.splitlines()]
     try:
         start = lines.index(b"-----BEGIN OPENSSH PRIVATE KEY-----") + 1
@@ -58,28 +59,29 @@ def _from_private(text: bytes) -> bytes | None:
             return None
         rest = rest[len(_MAGIC) :]
         for _ in ("cipher", "key derivation", "its options"):
-            _, rest = _string(rest)
-        # A count of keys, always one, comes before the public key.
-        return _string(rest[4:])[0]
+            _, rest = _split_string(rest)
+        # The number of keys, which is always one, precedes the public key.
+        return _split_string(rest[4:])[0]
     except (ValueError, struct.error):
         return None
 
 
-def _string(data: bytes) -> tuple[bytes, bytes]:
+def _split_string(data: bytes) -> tuple[bytes, bytes]:
+    """Split data that starts with an SSH string into the string and the rest."""
     (length,) = struct.unpack_from(">I", data)
     return data[4 : 4 + length], data[4 + length :]
 
 
 def load(path: Path, passphrase: Secret | None) -> paramiko.PKey:
-    """Read a private key, with its certificate when one is beside it.
+    """Read a private key, and its certificate if a file ``…-cert.pub`` exists.
 
     Raises:
-        UnusableKeyError: It cannot be read, or not without another passphrase.
+        UnusableKeyError: It cannot be read, or the passphrase is wrong or missing.
     """
     key = _parse(path, passphrase.reveal() if passphrase is not None else None)
     if key is None:
         raise UnusableKeyError(
-            "the passphrase is not this key's"
+            "wrong passphrase"
             if passphrase is not None and _is_encrypted(path)
             else "not a private key that can be read"
         )
@@ -100,7 +102,7 @@ def _parse(path: Path, password: str | None) -> paramiko.PKey | None:
         except OSError as problem:
             raise UnusableKeyError(problem.strerror or str(problem)) from problem
         except (paramiko.SSHException, ValueError, IndexError, struct.error):
-            # Another kind, damaged, or another passphrase: no words tell them apart.
+            # Another kind of key, damaged, or a wrong passphrase: the errors do not differ.
             continue
     return None
 

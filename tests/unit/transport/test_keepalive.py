@@ -13,16 +13,16 @@ import paramiko
 import pytest
 
 from mlcube_remote.errors import StateUnknownError
-from mlcube_remote.transport.liveness import Liveness
-from mlcube_remote.transport.wire import Wire
+from mlcube_remote.transport.keepalive import Keepalive
+from mlcube_remote.transport.monitored_socket import MonitoredSocket
 from tests.unit.transport.ssh_server import Lab, Serve, Tunnel
 
-PERIOD = 0.3
+INTERVAL_S = 0.3
 
 
 @attrs.define
 class _Peer:
-    """A transport whose other side answers, or not."""
+    """A transport whose host answers, or not."""
 
     answers: bool
     closed: threading.Event = attrs.field(factory=threading.Event)
@@ -42,76 +42,76 @@ class _Peer:
         self.closed.set()
 
 
-def _watched(peer: _Peer) -> tuple[Liveness, Wire]:
-    wire = Wire(socket.socket())
-    wire.carrier.close()
-    return Liveness(cast("paramiko.Transport", peer), wire, PERIOD), wire
+def _watch(peer: _Peer, interval_s: float = INTERVAL_S) -> tuple[Keepalive, MonitoredSocket]:
+    sock = MonitoredSocket(socket.socket())
+    sock.carrier.close()
+    return Keepalive(cast("paramiko.Transport", peer), sock, interval_s), sock
 
 
-def test_a_silent_peer_is_given_up_after_three_periods() -> None:
+def test_a_silent_host_is_lost_after_three_intervals() -> None:
     peer = _Peer(answers=False)
-    liveness, _ = _watched(peer)
+    keepalive, _ = _watch(peer)
 
     began = time.monotonic()
-    liveness.start()
+    keepalive.start()
 
     assert peer.closed.wait(10)
-    # A second is left for a client that was stopped itself to catch up.
-    assert 3 * PERIOD <= time.monotonic() - began < 3 * PERIOD + 2.5
+    # The client gets one more second, in case it was suspended.
+    assert 3 * INTERVAL_S <= time.monotonic() - began < 3 * INTERVAL_S + 2.5
 
 
-def test_a_busy_link_is_neither_dead_nor_asked() -> None:
+def test_a_busy_link_gets_no_requests_and_stays_open() -> None:
     peer = _Peer(answers=False)
-    liveness, wire = _watched(peer)
+    keepalive, sock = _watch(peer)
 
-    liveness.start()
+    keepalive.start()
     for _ in range(30):
-        wire.heard_at = time.monotonic()
-        time.sleep(PERIOD / 5)
+        sock.last_received = time.monotonic()
+        time.sleep(INTERVAL_S / 5)
 
     assert (peer.asked, peer.is_active()) == (0, True)
-    liveness.stop()
+    keepalive.stop()
 
 
-def test_an_answer_late_but_in_time_keeps_the_connection() -> None:
+def test_a_late_byte_in_time_keeps_the_connection() -> None:
     peer = _Peer(answers=False)
-    liveness, wire = _watched(peer)
+    keepalive, sock = _watch(peer)
 
-    liveness.start()
+    keepalive.start()
     for _ in range(5):
-        time.sleep(2 * PERIOD)
-        wire.heard_at = time.monotonic()
+        time.sleep(2 * INTERVAL_S)
+        sock.last_received = time.monotonic()
 
     assert peer.asked >= 1
     assert peer.is_active()
-    liveness.stop()
+    keepalive.stop()
     peer.close()
 
 
-def test_nothing_is_asked_when_the_period_is_none() -> None:
+def test_an_interval_of_zero_sends_no_requests() -> None:
     peer = _Peer(answers=True)
-    Liveness(cast("paramiko.Transport", peer), _watched(peer)[1], 0).start()
+    _watch(peer, interval_s=0)[0].start()
 
     time.sleep(0.1)
 
     assert peer.asked == 0
 
 
-def test_a_quiet_server_that_answers_stays(serve: Serve, lab: Lab) -> None:
+def test_a_quiet_server_that_answers_stays_connected(serve: Serve, lab: Lab) -> None:
     server = serve(lambda channel: cast("None", channel.recv(1)))
 
     with lab.connected(server, keepalive=0.1) as connection:
         time.sleep(1.5)
-        assert connection._dialled.transport.is_active()
+        assert connection._transport.transport.is_active()
 
 
 @pytest.mark.parametrize("work", ["call", "stream"])
-def test_a_cut_line_is_noticed_behind_a_proxy(serve: Serve, lab: Lab, work: str) -> None:
+def test_a_dead_link_behind_a_proxy_is_detected(serve: Serve, lab: Lab, work: str) -> None:
     server = serve(lambda _channel: time.sleep(20))
 
     with (
         contextlib.closing(Tunnel(server.port)) as tunnel,
-        lab.connected(server, keepalive=PERIOD, via=tunnel.port) as connection,
+        lab.connected(server, keepalive=INTERVAL_S, via=tunnel.port) as connection,
     ):
         threading.Timer(0.2, tunnel.freeze).start()
         began = time.monotonic()

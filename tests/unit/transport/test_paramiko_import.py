@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Paramiko is imported without what we never use of it, and nobody else notices."""
+"""Paramiko is imported without its unused parts; other imports still work."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 import sys
 from importlib.metadata import version
 
-from mlcube_remote.transport.libraries import installed_version
+from mlcube_remote.transport.paramiko_import import installed_version
 
 
 def python(text: str) -> str:
@@ -15,21 +15,23 @@ def python(text: str) -> str:
     return done.stdout.strip()
 
 
-def test_what_takes_long_is_not_imported() -> None:
-    loaded = python("import sys, mlcube_remote.transport.libraries; print(*sys.modules)").split()
+def test_slow_modules_are_not_imported() -> None:
+    loaded = python(
+        "import sys, mlcube_remote.transport.paramiko_import; print(*sys.modules)"
+    ).split()
     assert "paramiko" in loaded
     assert not {"invoke", "asyncio", "importlib.metadata", "email.message"}.intersection(loaded)
 
 
-def test_what_was_hidden_can_be_imported_afterwards() -> None:
-    told = python(
-        "import mlcube_remote.transport.libraries, paramiko, invoke, importlib.metadata;"
+def test_hidden_modules_can_be_imported_afterwards() -> None:
+    versions = python(
+        "import mlcube_remote.transport.paramiko_import, paramiko, invoke, importlib.metadata;"
         "print(importlib.metadata.version('paramiko'), paramiko.__version__)"
     )
-    assert told.split() == [version("paramiko")] * 2
+    assert versions.split() == [version("paramiko")] * 2
 
 
-def test_a_version_is_read_from_the_name_of_a_folder() -> None:
+def test_the_version_is_read_from_the_name_of_the_metadata_folder() -> None:
     assert installed_version("paramiko") == version("paramiko")
     assert installed_version("no_such_package") is None
     assert installed_version("this") is None, "a module without a folder"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""known_hosts files, as sshd(8) defines them, read one line at a time.
+"""Read known_hosts files, as sshd(8) defines them, line by line.
 
-Paramiko gives up a whole file at a line it does not know (a ``@revoked`` one, for instance); here
-such a line costs nothing but itself.
+Paramiko rejects the whole file if it does not know a line (such as ``@revoked``). This reader skips
+only the line.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class KnownKey:
         return f"{self.file}:{self.line}"
 
     def matches(self, name: str) -> bool:
-        """Return whether the line speaks of ``name`` (``host`` or ``[host]:port``)."""
+        """Return whether the line applies to ``name`` (``host`` or ``[host]:port``)."""
         if self.patterns.startswith("|"):
             return _hash_matches(self.patterns, name)
         found = False
@@ -55,12 +55,11 @@ class KnownKey:
 
 
 def _pattern_matches(pattern: str, name: str) -> bool:
-    # Not fnmatch: known_hosts has * and ? only, and [host]:port is no character class.
+    # Not fnmatch: known_hosts has only * and ?, and [host]:port is not a character class.
     words = re.split(r"([*?])", pattern.lower())
-    wild = {"*": ".*", "?": "."}
-    return (
-        re.fullmatch("".join(wild.get(word, re.escape(word)) for word in words), name) is not None
-    )
+    wildcards = {"*": ".*", "?": "."}
+    expression = "".join(wildcards.get(word, re.escape(word)) for word in words)
+    return re.fullmatch(expression, name) is not None
 
 
 def _hash_matches(field: str, name: str) -> bool:
@@ -74,62 +73,63 @@ def _hash_matches(field: str, name: str) -> bool:
     return hmac.compare_digest(hmac.new(salt, name.encode(), hashlib.sha1).digest(), digest)
 
 
-def host_name(host: str, port: int) -> str:
-    """Return the name that known_hosts has for a host at a port."""
+def format_name(host: str, port: int) -> str:
+    """Return the name of a host and port in known_hosts."""
     host = host.lower()
     return host if port == DEFAULT_PORT else f"[{host}]:{port}"
 
 
 def read_known_hosts(files: Iterable[str], note: Callable[[str], None]) -> tuple[KnownKey, ...]:
-    """Read known_hosts files; missing ones are empty.
+    """Read known_hosts files; a missing file counts as empty.
 
     Args:
         files: Paths, in order.
-        note: Told of lines that are skipped, once per version of a file.
+        note: Called with a message for each skipped line, once per version of a file.
     """
     found: list[KnownKey] = []
     for file in files:
         try:
-            about = os.stat(file)
-            keys, complaints = _read_version(file, about.st_mtime_ns, about.st_size)
+            status = os.stat(file)
+            keys, warnings = _read_version(file, status.st_mtime_ns, status.st_size)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as problem:
             note(f"{file}: cannot be read: {problem.strerror}")
             continue
         found += keys
-        while complaints:
-            note(complaints.pop(0))
+        # The list is shared by all callers: the first one reports the warnings.
+        while warnings:
+            note(warnings.pop(0))
     return tuple(found)
 
 
 @lru_cache(maxsize=16)
 def _read_version(file: str, _time: int, _size: int) -> tuple[tuple[KnownKey, ...], list[str]]:
-    """Read a file; a fan-out asks about the same one for each of its hosts."""
+    """Read a file once for all hosts of a run."""
     return parse(file, Path(file).read_bytes())
 
 
 def parse(file: str, text: bytes) -> tuple[tuple[KnownKey, ...], list[str]]:
-    """Return a file's keys, and what is to be said of the lines that are none."""
+    """Return a file's keys, and a warning for each other line."""
     keys: list[KnownKey] = []
-    complaints: list[str] = []
+    warnings: list[str] = []
     for number, raw in enumerate(text.splitlines(), 1):
         words = raw.decode("utf-8", "replace").split()
         if not words or words[0].startswith("#"):
             continue
         marker = words.pop(0) if words[0].startswith("@") else ""
         if marker == "@cert-authority":
-            # Host certificates are not asked for, so nothing is lost but a way to know a host.
+            # This client does not ask for host certificates, so the line cannot apply.
             continue
-        key = _key(words, file, number, revoked=marker == "@revoked")
+        key = _parse_key(words, file, number, revoked=marker == "@revoked")
         if key is None or marker not in ("", "@revoked"):
-            complaints.append(f"{file}:{number}: skipped a line that is not a host key")
+            warnings.append(f"{file}:{number}: skipped a line that is not a host key")
         else:
             keys.append(key)
-    return tuple(keys), complaints
+    return tuple(keys), warnings
 
 
-def _key(words: list[str], file: str, line: int, *, revoked: bool) -> KnownKey | None:
+def _parse_key(words: list[str], file: str, line: int, *, revoked: bool) -> KnownKey | None:
     if len(words) < 3:
         return None
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every way not to reach a server has words of its own, and only what may pass is tried again."""
+"""Each failure to connect has its own message, and only transient failures are retried."""
 
 from __future__ import annotations
 
@@ -18,20 +18,24 @@ import pytest
 
 from mlcube_remote.errors import ConnectError, UnreachableError
 from mlcube_remote.inventory.model import HostKeys
-from mlcube_remote.transport import pacing
-from mlcube_remote.transport.pacing import Gate
-from mlcube_remote.transport.refusals import at, no_connection, no_forwarding
+from mlcube_remote.transport import ssh_transport
+from mlcube_remote.transport.connect_errors import format_address, forwarding_error, tcp_error
+from mlcube_remote.transport.login_limiter import (
+    MAX_CONCURRENT_LOGINS,
+    LoginLimiter,
+    limiter_for,
+)
 from tests.unit.transport.ssh_server import Lab, Serve, SSHServer, Tunnel
 
-Talk = Callable[[bytes | None], "Talker"]
+Listen = Callable[[bytes | None], "Listener"]
 
 
 @attrs.define
-class Talker:
-    """Says something to each visitor and hangs up, or says nothing and waits."""
+class Listener:
+    """Sends a text to each client and closes the connection, or sends nothing and waits."""
 
     text: bytes | None
-    visitors: int = attrs.field(default=0, init=False)
+    connections: int = attrs.field(default=0, init=False)
     listener: socket.socket = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -53,7 +57,7 @@ class Talker:
         with contextlib.ExitStack() as kept, contextlib.suppress(OSError):
             while True:
                 sock, _ = self.listener.accept()
-                self.visitors += 1
+                self.connections += 1
                 if self.text is None:
                     kept.enter_context(sock)
                     continue
@@ -65,61 +69,68 @@ class Talker:
 
 
 @pytest.fixture
-def talk() -> Iterator[Talk]:
+def listen() -> Iterator[Listen]:
     with contextlib.ExitStack() as stack:
 
-        def start(text: bytes | None) -> Talker:
-            talker = Talker(text)
-            stack.callback(talker.close)
-            return talker
+        def start(text: bytes | None) -> Listener:
+            listener = Listener(text)
+            stack.callback(listener.close)
+            return listener
 
         yield start
 
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pacing, "pause", lambda _attempt: 0.01)
+    monkeypatch.setattr(ssh_transport, "RETRY_DELAY_S", 0.01)
+    monkeypatch.setattr(ssh_transport, "MAX_RETRY_DELAY_S", 0.01)
 
 
 @pytest.mark.parametrize(
-    ("text", "visits", "message"),
+    ("text", "attempts", "message"),
     [
         (b"", 3, "closed the connection before any login"),
         (b"Exceeded MaxStartups\r\n", 8, r"before any login \(Exceeded MaxStartups\)"),
         (b"Not allowed at this time\r\n", 1, "may be penalising this address"),
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", 1, "no SSH server: it said 'HTTP/1.1 400 Bad Re"),
-        (b"\x1b[2J\x07evil\n" * 10, 1, r"no SSH server: it said '\\x1b\[2J\\x07evil'"),
-        (b"x" * 1_000_000, 1, "no SSH server: it said 'xxx"),
-        (b"SSH-1.5-old\r\n", 1, "share no algorithm"),
+        (
+            b"HTTP/1.1 400 Bad Request\r\n\r\n",
+            1,
+            "is not an SSH server: it sent 'HTTP/1.1 400 Bad Re",
+        ),
+        (b"\x1b[2J\x07evil\n" * 10, 1, r"is not an SSH server: it sent '\\x1b\[2J\\x07evil'"),
+        (b"x" * 1_000_000, 1, "is not an SSH server: it sent 'xxx"),
+        (b"SSH-1.5-old\r\n", 1, "have no algorithm in common"),
         (b"SSH-2.0-dies\r\n", 3, "closed the connection before any login"),
         (None, 2, r"accepted the connection but did not answer within 0\.3 s"),
     ],
 )
-def test_what_a_port_says_instead_of_ssh_is_told(
-    lab: Lab, talk: Talk, text: bytes | None, visits: int, message: str
+def test_text_instead_of_ssh_is_reported(
+    lab: Lab, listen: Listen, text: bytes | None, attempts: int, message: str
 ) -> None:
-    talker = talk(text)
+    listener = listen(text)
 
     with pytest.raises(UnreachableError, match=message) as caught:
-        lab.dial(talker.port, connect_timeout=0.3)
+        lab.log_in(listener.port, connect_timeout=0.3)
 
-    assert str(caught.value).startswith(f"h1: 127.0.0.1:{talker.port}") or "proxy" in message
+    assert str(caught.value).startswith(f"h1: 127.0.0.1:{listener.port}") or "proxy" in message
     assert caught.value.hint
     assert caught.value.exit_code == 120
-    assert talker.visitors == visits
+    assert listener.connections == attempts
 
 
-def test_a_closed_port_is_not_tried_again(lab: Lab, talk: Talk) -> None:
-    talker = talk(b"")
-    port = talker.port
-    talker.close()
+def test_a_closed_port_is_not_retried(lab: Lab, listen: Listen) -> None:
+    listener = listen(b"")
+    port = listener.port
+    listener.close()
 
-    with pytest.raises(UnreachableError, match="refused the connection: nothing listens there"):
-        lab.dial(port)
+    with pytest.raises(
+        UnreachableError, match="refused the connection: nothing listens on this port"
+    ):
+        lab.log_in(port)
 
 
 @pytest.mark.parametrize(
-    ("problem", "message", "is_tried_again"),
+    ("problem", "message", "is_retried"),
     [
         (
             socket.gaierror(-2, "Name or service not known"),
@@ -133,30 +144,30 @@ def test_a_closed_port_is_not_tried_again(lab: Lab, talk: Talk) -> None:
         (OSError(errno.EACCES, "Permission denied"), "gpu01:22: Permission denied", False),
     ],
 )
-def test_every_network_fault_has_words_of_its_own(
-    lab: Lab, problem: OSError, message: str, is_tried_again: bool
+def test_each_network_problem_has_its_own_message(
+    lab: Lab, problem: OSError, message: str, is_retried: bool
 ) -> None:
     endpoint = lab.endpoint(22, hostname="gpu01", connect_timeout=7.0)
 
-    explained = no_connection("h1", endpoint, problem)
+    error = tcp_error("h1", endpoint, problem)
 
-    assert message in str(explained)
-    assert isinstance(explained, ConnectError) is not is_tried_again
+    assert message in str(error)
+    assert isinstance(error, ConnectError) is not is_retried
 
 
-def test_a_name_that_nobody_has_is_told(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_name_is_reported(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     def resolve(*_args: object, **_more: object) -> list[object]:
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
 
     with pytest.raises(UnreachableError, match="the name gpu99 does not resolve"):
-        lab.dial(22, hostname="gpu99")
+        lab.log_in(22, hostname="gpu99")
 
 
-def test_ipv6_addresses_stand_in_brackets(lab: Lab) -> None:
-    assert at(lab.endpoint(22, hostname="fe80::1")) == "[fe80::1]:22"
-    assert at(lab.endpoint(22, hostname="gpu01")) == "gpu01:22"
+def test_ipv6_addresses_have_brackets(lab: Lab) -> None:
+    assert format_address(lab.endpoint(22, hostname="fe80::1")) == "[fe80::1]:22"
+    assert format_address(lab.endpoint(22, hostname="gpu01")) == "gpu01:22"
 
 
 @pytest.mark.parametrize(
@@ -167,10 +178,12 @@ def test_ipv6_addresses_stand_in_brackets(lab: Lab) -> None:
         (paramiko.SSHException("Timeout opening channel."), "could not reach gpu01:22"),
     ],
 )
-def test_a_jump_host_that_leads_nowhere_is_told(lab: Lab, problem: Exception, message: str) -> None:
-    explained = no_forwarding("h1", lab.endpoint(22, hostname="gpu01"), problem)
+def test_a_jump_host_that_does_not_forward_is_reported(
+    lab: Lab, problem: Exception, message: str
+) -> None:
+    error = forwarding_error("h1", lab.endpoint(22, hostname="gpu01"), problem)
 
-    assert message in str(explained)
+    assert message in str(error)
 
 
 @contextlib.contextmanager
@@ -179,33 +192,33 @@ def _tunnel(server: SSHServer, **more: object) -> Iterator[Tunnel]:
         yield tunnel
 
 
-def test_who_was_turned_away_comes_again_and_the_gate_narrows(lab: Lab, serve: Serve) -> None:
+def test_a_dropped_login_is_retried_and_reduces_the_limit(lab: Lab, serve: Serve) -> None:
     server = serve(accepted=[lab.client_key.asbytes()])
 
     with _tunnel(server, refusals=2) as tunnel:
-        lab.dial(tunnel.port, HostKeys.ACCEPT_NEW).close()
+        lab.log_in(tunnel.port, HostKeys.ACCEPT_NEW).close()
 
-        assert tunnel.visitors == 3
-        assert pacing.gate("127.0.0.1", tunnel.port).limit == pacing.LOGINS_AT_ONCE // 4
+        assert tunnel.connections == 3
+        assert limiter_for("127.0.0.1", tunnel.port).limit == MAX_CONCURRENT_LOGINS // 4
 
 
-def test_a_connection_waits_for_its_turn_before_the_server_sees_it(
+def test_a_connection_waits_for_its_slot_before_it_starts(
     lab: Lab, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gate = Gate(limit=1)
-    monkeypatch.setattr(pacing, "gate", lambda _hostname, _port: gate)
+    limiter = LoginLimiter(limit=1)
+    monkeypatch.setattr(ssh_transport, "limiter_for", lambda _hostname, _port: limiter)
     server = serve(accepted=[lab.client_key.asbytes()])
 
     with _tunnel(server) as tunnel:
-        with gate.turn():
-            dialling = threading.Thread(
-                target=lambda: lab.dial(tunnel.port, HostKeys.ACCEPT_NEW).close()
+        with limiter.slot():
+            connecting = threading.Thread(
+                target=lambda: lab.log_in(tunnel.port, HostKeys.ACCEPT_NEW).close()
             )
-            dialling.start()
+            connecting.start()
             time.sleep(0.2)
-            assert tunnel.visitors == 0
-        dialling.join()
-        assert tunnel.visitors == 1
+            assert tunnel.connections == 0
+        connecting.join()
+        assert tunnel.connections == 1
 
 
 _NETCAT = """
@@ -218,38 +231,38 @@ while data := sock.recv(65536): os.write(1, data)
 """
 
 
-def test_a_proxy_command_leads_to_the_server(lab: Lab, serve: Serve) -> None:
+def test_a_proxy_command_connects_to_the_server(lab: Lab, serve: Serve) -> None:
     server = serve(accepted=[lab.client_key.asbytes()])
     command = shlex.join([sys.executable, "-S", "-c", _NETCAT, str(server.port)])
 
-    dialled = lab.dial(22, HostKeys.ACCEPT_NEW, hostname="gpu01.invalid", proxy_command=command)
-    assert dialled.transport.is_authenticated()
-    dialled.close()
+    opened = lab.log_in(22, HostKeys.ACCEPT_NEW, hostname="gpu01.invalid", proxy_command=command)
+    assert opened.transport.is_authenticated()
+    opened.close()
 
 
-def test_a_proxy_command_that_fails_is_told_in_its_own_words(lab: Lab) -> None:
+def test_the_message_of_a_failed_proxy_command_is_reported(lab: Lab) -> None:
     with pytest.raises(
-        UnreachableError, match=r"the proxy command to gpu01:22 failed: no way there"
+        UnreachableError, match=r"the proxy command to gpu01:22 failed: no such route"
     ):
-        lab.dial(22, hostname="gpu01", proxy_command="sh -c 'echo no way there >&2; exit 1'")
+        lab.log_in(22, hostname="gpu01", proxy_command="sh -c 'echo no such route >&2; exit 1'")
 
 
-def test_a_proxy_command_that_stays_is_ended(lab: Lab) -> None:
+def test_a_proxy_command_that_ignores_sigterm_is_killed(lab: Lab) -> None:
     stubborn = "sh -c 'trap \"\" TERM; while :; do sleep 1; done'"
     began = time.monotonic()
 
     with pytest.raises(UnreachableError, match="did not answer within"):
-        lab.dial(22, connect_timeout=0.2, proxy_command=stubborn)
+        lab.log_in(22, connect_timeout=0.2, proxy_command=stubborn)
 
     assert time.monotonic() - began < 8
 
 
-def test_algorithms_that_sign_with_sha1_are_never_agreed_on(
+def test_algorithms_that_sign_with_sha1_are_not_used(
     lab: Lab, serve: Serve, host_keys: dict[str, paramiko.PKey]
 ) -> None:
     server = serve(keys=[host_keys["rsa"]], accepted=[lab.client_key.asbytes()])
 
-    dialled = lab.dial(server, HostKeys.ACCEPT_NEW)
+    opened = lab.log_in(server, HostKeys.ACCEPT_NEW)
 
-    assert dialled.transport.host_key_type in ("rsa-sha2-512", "rsa-sha2-256")
-    dialled.close()
+    assert opened.transport.host_key_type in ("rsa-sha2-512", "rsa-sha2-256")
+    opened.close()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Is this the host that it claims to be? The verdict is ssh(1)'s, and nothing skips the check."""
+"""Check the key of a server, with the same result as ssh(1). Nothing skips the check."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ import paramiko
 
 from mlcube_remote.errors import HostKeyError
 from mlcube_remote.inventory.model import HostKeys
-from mlcube_remote.transport.knownhosts import (
+from mlcube_remote.transport.known_hosts import (
     DEFAULT_PORT,
     KnownKey,
-    host_name,
+    format_name,
     parse,
     read_known_hosts,
 )
 
-_NOT_OFFERED = ("ssh-rsa", "ssh-dss")
+_SHA1 = ("ssh-rsa", "ssh-dss")
 """Algorithms that sign with SHA-1."""
 
 
@@ -36,60 +36,60 @@ def fingerprint(blob: bytes) -> str:
 
 @attrs.frozen(kw_only=True)
 class HostKeyCheck:
-    """Everything needed to decide about the key of one server."""
+    """Checks the key of one server."""
 
     host: str
     """Inventory name, for messages."""
     hostname: str
-    """What is connected to."""
+    """Target of the connection."""
     port: int
     alias: str | None = None
-    """HostKeyAlias: what the key is looked up by, without a port."""
+    """HostKeyAlias: the name in known_hosts instead of hostname and port."""
     policy: HostKeys
     user_files: tuple[str, ...]
-    """The first is where new keys are written."""
+    """New keys are written to the first file."""
     global_files: tuple[str, ...] = ()
     note: Callable[[str], None] = attrs.field(default=lambda _: None)
-    _every: tuple[KnownKey, ...] = attrs.field(init=False, repr=False)
+    _all: tuple[KnownKey, ...] = attrs.field(init=False, repr=False)
     known: tuple[KnownKey, ...] = attrs.field(init=False)
-    """What the files say of this server."""
-    _bare: tuple[KnownKey, ...] = attrs.field(init=False)
-    """What they say of the same host at its usual port."""
+    """Keys of this server in the files."""
+    _known_without_port: tuple[KnownKey, ...] = attrs.field(init=False)
+    """Keys of the same host on the default port."""
 
-    @_every.default
+    @_all.default
     def _read(self) -> tuple[KnownKey, ...]:
         return read_known_hosts((*self._own_files, *self.global_files), self.note)
 
     @known.default
     def _select(self) -> tuple[KnownKey, ...]:
-        return tuple(key for key in self._every if key.matches(self.name))
+        return tuple(key for key in self._all if key.matches(self.name))
 
-    @_bare.default
-    def _select_bare(self) -> tuple[KnownKey, ...]:
+    @_known_without_port.default
+    def _select_without_port(self) -> tuple[KnownKey, ...]:
         if self.alias or self.port == DEFAULT_PORT or any(not key.revoked for key in self.known):
             return ()
-        return tuple(key for key in self._every if key.matches(self.hostname.lower()))
+        return tuple(key for key in self._all if key.matches(self.hostname.lower()))
 
     @property
     def _own_files(self) -> tuple[str, ...]:
-        # "none" is ssh_config's word for having no such file.
+        # In ssh_config, "none" means: no such file.
         return tuple(file for file in self.user_files if file != "none")
 
     @property
     def name(self) -> str:
         """The name in known_hosts."""
-        return self.alias.lower() if self.alias else host_name(self.hostname, self.port)
+        return self.alias.lower() if self.alias else format_name(self.hostname, self.port)
 
-    def preferred(self, offered: Iterable[str]) -> list[str]:
-        """Return the key algorithms with those first for which a key is known.
+    def prefer_known(self, offered: Iterable[str]) -> list[str]:
+        """Return the key algorithms, first those of known keys.
 
-        Otherwise a server with several keys would show one that nobody has ever seen.
+        Otherwise a server with several keys could send one that is not known.
         """
-        kinds = {key.kind for key in (*self.known, *self._bare) if not key.revoked}
+        kinds = {key.kind for key in (*self.known, *self._known_without_port) if not key.revoked}
         if "ssh-rsa" in kinds:
             kinds |= {"rsa-sha2-512", "rsa-sha2-256"}
-        sound = [name for name in offered if name not in _NOT_OFFERED]
-        return sorted(sound, key=lambda name: name not in kinds)
+        safe = [name for name in offered if name not in _SHA1]
+        return sorted(safe, key=lambda name: name not in kinds)
 
     def verify(self, key: paramiko.PKey) -> None:
         """Accept the server's key, or raise.
@@ -100,43 +100,42 @@ class HostKeyCheck:
         """
         if self._is_known(key, self.known):
             return
-        # As ssh does: a key known for the host at its usual port will do. What differs from it
-        # says nothing about another port.
-        self._refuse_revoked(key, self._bare)
-        if any(known.blob == key.asbytes() for known in self._bare):
+        # As ssh does: the known key of the host's default port is accepted on other ports, too. A
+        # different key there is unknown, not changed.
+        self._refuse_revoked(key, self._known_without_port)
+        if any(known.blob == key.asbytes() for known in self._known_without_port):
             return
         if self.policy is HostKeys.ACCEPT_NEW and self._own_files:
-            self._remember(key)
+            self._add(key)
             return
         raise self._unknown(key)
 
     def _is_known(self, key: paramiko.PKey, known: Iterable[KnownKey]) -> bool:
-        """Return whether it is one of the known keys; false when none is known."""
+        """Return whether the key is known; false if no key of the server is known.
+
+        Raises:
+            HostKeyError: It is revoked, or another key of the server is known.
+        """
         known = tuple(known)
         self._refuse_revoked(key, known)
-        valid = [each for each in known if not each.revoked]
-        if any(each.blob == key.asbytes() for each in valid):
+        valid = [entry for entry in known if not entry.revoked]
+        if any(entry.blob == key.asbytes() for entry in valid):
             return True
         if valid:
-            same_kind = [each for each in valid if each.kind == key.get_name()]
+            same_kind = [entry for entry in valid if entry.kind == key.get_name()]
             raise self._changed(key, (same_kind or valid)[0])
         return False
 
     def _refuse_revoked(self, key: paramiko.PKey, known: Iterable[KnownKey]) -> None:
-        for each in known:
-            if each.revoked and each.blob == key.asbytes():
+        for entry in known:
+            if entry.revoked and entry.blob == key.asbytes():
                 raise HostKeyError(
                     self.host,
-                    f"its host key {fingerprint(each.blob)} is revoked ({each.source})",
+                    f"its host key {fingerprint(entry.blob)} is revoked ({entry.source})",
                     hint="do not connect; ask the host's administrator",
                 )
 
-    def _inspect(self, key: paramiko.PKey) -> str:
-        port = "" if self.port == DEFAULT_PORT else f" -p {self.port}"
-        kind = key.get_name().removeprefix("ssh-").partition("-")[0]
-        return f"ssh-keyscan{port} -t {kind} {shlex.quote(self.hostname)} | ssh-keygen -lf -"
-
-    def _line(self, key: paramiko.PKey) -> str:
+    def _format_line(self, key: paramiko.PKey) -> str:
         return f"{self.name} {key.get_name()} {key.get_base64()}"
 
     def _unknown(self, key: paramiko.PKey) -> HostKeyError:
@@ -145,10 +144,10 @@ class HostKeyCheck:
             self.host,
             f"its host key is unknown: {key.get_name()} {fingerprint(key.asbytes())}, and no line "
             f"for {self.name} in {', '.join(files)}",
-            hint="compare it with what its administrator says, or from a machine you trust: "
-            f"{self._inspect(key)}\n"
-            f"then add it: echo {shlex.quote(self._line(key))} >> {shlex.quote(files[0])}\n"
-            "or trust it on first use: host_keys: accept-new",
+            hint="ask the host's administrator for its fingerprint and compare, or print it from a "
+            f"machine that you trust: {_scan_command(self.hostname, self.port, key)}\n"
+            f"then add it: echo {shlex.quote(self._format_line(key))} >> {shlex.quote(files[0])}\n"
+            "or put `host_keys: accept-new` under `defaults:` in hosts.yaml, to trust new keys",
         )
 
     def _changed(self, key: paramiko.PKey, known: KnownKey) -> HostKeyError:
@@ -156,13 +155,14 @@ class HostKeyCheck:
             self.host,
             f"its host key has CHANGED: {key.get_name()} {fingerprint(key.asbytes())}, expected "
             f"{known.kind} {fingerprint(known.blob)} ({known.source})",
-            hint="somebody may be in between, or the host was set up anew; ask who runs it, "
-            f"compare: {self._inspect(key)}\n"
-            f"if it is right: ssh-keygen -R {shlex.quote(self.name)} -f {shlex.quote(known.file)}",
+            hint="another machine may intercept the connection, or the host was reinstalled; ask "
+            f"its administrator, and compare: {_scan_command(self.hostname, self.port, key)}\n"
+            "if the new key is right: "
+            f"ssh-keygen -R {shlex.quote(self.name)} -f {shlex.quote(known.file)}",
         )
 
-    def _remember(self, key: paramiko.PKey) -> None:
-        """Add the key, unless another connection has added one in the meantime."""
+    def _add(self, key: paramiko.PKey) -> None:
+        """Write the key to the first file, unless another connection has just done so."""
         path = Path(self._own_files[0]).expanduser()
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -170,11 +170,11 @@ class HostKeyCheck:
             with os.fdopen(handle, "rb+", buffering=0) as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 text = file.read()
-                now, _ = parse(str(path), text)
-                if self._is_known(key, (each for each in now if each.matches(self.name))):
+                current, _ = parse(str(path), text)
+                if self._is_known(key, (entry for entry in current if entry.matches(self.name))):
                     return
                 start = "" if not text or text.endswith(b"\n") else "\n"
-                file.write(f"{start}{self._line(key)}\n".encode())
+                file.write(f"{start}{self._format_line(key)}\n".encode())
         except OSError as problem:
             raise HostKeyError(
                 self.host, f"its new host key could not be written to {path}: {problem.strerror}"
@@ -183,3 +183,10 @@ class HostKeyCheck:
             f"trusting its new host key {key.get_name()} {fingerprint(key.asbytes())} "
             f"(written to {path})"
         )
+
+
+def _scan_command(hostname: str, port: int, key: paramiko.PKey) -> str:
+    """Return a command that prints the fingerprint of a server's key."""
+    option = "" if port == DEFAULT_PORT else f" -p {port}"
+    kind = key.get_name().removeprefix("ssh-").partition("-")[0]
+    return f"ssh-keyscan{option} -t {kind} {shlex.quote(hostname)} | ssh-keygen -lf -"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The host-key check against a server with several keys: ssh(1) is asked, and agrees."""
+"""Compare the host-key check with ssh(1), for a server with several keys."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import pytest
 
 from mlcube_remote.errors import AuthenticationError, HostKeyError
 from mlcube_remote.inventory.model import HostKeys
-from mlcube_remote.transport.hostkeys import HostKeyCheck, fingerprint
+from mlcube_remote.transport.host_keys import HostKeyCheck, fingerprint
 from tests.unit.transport.ssh_server import Lab, Serve, SSHServer
 
 Keys = dict[str, paramiko.PKey]
 
 ACCEPTED, UNKNOWN, CHANGED, REVOKED = "accepted", "unknown", "changed", "revoked"
 
-# Verdict → known_hosts, with {PORT} and, for each key the server has or not, {NAME}.
+# Variant → expected result, known_hosts with {PORT} and {NAME} of a key.
 VARIANTS: dict[str, tuple[str, str]] = {
     "plain": (ACCEPTED, "[127.0.0.1]:{PORT} {ed25519}"),
     "empty": (UNKNOWN, ""),
@@ -46,17 +46,17 @@ def _write(lab: Lab, server: SSHServer, keys: Keys, text: str) -> None:
     lab.known_hosts.write_text(text.format(PORT=server.port, **lines))
 
 
-def _our_verdict(lab: Lab, server: SSHServer) -> str:
+def _check_with_us(lab: Lab, server: SSHServer) -> str:
     try:
-        lab.dial(server).close()
+        lab.log_in(server).close()
     except HostKeyError as problem:
         return next(word for word in (UNKNOWN, CHANGED, REVOKED) if word in str(problem).lower())
     except AuthenticationError:
         return ACCEPTED
-    raise AssertionError("nobody may log in here")
+    raise AssertionError("the server accepts no key")
 
 
-def _verdict_of_ssh(lab: Lab, server: SSHServer) -> str:
+def _check_with_ssh(lab: Lab, server: SSHServer) -> str:
     options = {
         "BatchMode": "yes",
         "StrictHostKeyChecking": "yes",
@@ -71,39 +71,39 @@ def _verdict_of_ssh(lab: Lab, server: SSHServer) -> str:
         argv += ["-o", "=".join(option)]
     argv += ["me@127.0.0.1", "true"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    for words, verdict in {
+    for words, result in {
         "Permission denied": ACCEPTED,
         "host key is known for": UNKNOWN,
         "REVOKED": REVOKED,
         "IDENTIFICATION HAS CHANGED": CHANGED,
     }.items():
         if words in done.stderr:
-            return verdict
+            return result
     raise AssertionError(done.stderr)
 
 
 @pytest.mark.parametrize(("expected", "text"), VARIANTS.values(), ids=VARIANTS)
-def test_the_verdict_is_that_of_ssh(
+def test_the_result_is_that_of_ssh(
     lab: Lab, serve: Serve, host_keys: Keys, expected: str, text: str
 ) -> None:
     server = serve(keys=[host_keys[name] for name in ("ed25519", "ecdsa", "rsa")])
     _write(lab, server, host_keys, text)
 
-    ours = _our_verdict(lab, server)
-    tries = list(server.attempts)
+    ours = _check_with_us(lab, server)
+    attempts = list(server.attempts)
 
-    assert (ours, _verdict_of_ssh(lab, server)) == (expected, expected)
-    # No login is tried before the key is known to be right.
-    assert bool(tries) is (expected == ACCEPTED)
+    assert (ours, _check_with_ssh(lab, server)) == (expected, expected)
+    # There is no login before the key has been accepted.
+    assert bool(attempts) is (expected == ACCEPTED)
 
 
-def test_an_unknown_key_is_told_with_the_ways_to_check_and_add_it(
+def test_an_unknown_key_is_reported_with_commands_to_check_and_add_it(
     lab: Lab, serve: Serve, host_keys: Keys
 ) -> None:
     server = serve()
 
     with pytest.raises(HostKeyError) as caught:
-        lab.dial(server)
+        lab.log_in(server)
 
     hint = caught.value.hint or ""
     shown = fingerprint(host_keys["ed25519"].asbytes())
@@ -112,11 +112,11 @@ def test_an_unknown_key_is_told_with_the_ways_to_check_and_add_it(
     command = re.search(r"then add it: (echo .*)", hint)
     assert command is not None
     subprocess.run(["sh", "-c", command[1]], check=True)
-    assert _our_verdict(lab, server) == ACCEPTED
+    assert _check_with_us(lab, server) == ACCEPTED
 
 
 @pytest.mark.parametrize("policy", HostKeys)
-def test_a_changed_key_is_refused_whatever_the_policy(
+def test_a_changed_key_is_refused_with_any_policy(
     lab: Lab, serve: Serve, host_keys: Keys, policy: HostKeys
 ) -> None:
     server = serve()
@@ -124,7 +124,7 @@ def test_a_changed_key_is_refused_whatever_the_policy(
     before = lab.known_hosts.read_bytes()
 
     with pytest.raises(HostKeyError) as caught:
-        lab.dial(server, policy)
+        lab.log_in(server, policy)
 
     text, hint = str(caught.value), caught.value.hint or ""
     assert fingerprint(host_keys["ed25519"].asbytes()) in text
@@ -132,44 +132,42 @@ def test_a_changed_key_is_refused_whatever_the_policy(
     assert f"({lab.known_hosts}:2)" in text
     assert server.attempts == []
     assert lab.known_hosts.read_bytes() == before
-    command = re.search(r"if it is right: (ssh-keygen .*)", hint)
+    command = re.search(r"if the new key is right: (ssh-keygen .*)", hint)
     assert command is not None
     subprocess.run(["sh", "-c", command[1]], check=True, capture_output=True)
-    assert _our_verdict(lab, server) == UNKNOWN
+    assert _check_with_us(lab, server) == UNKNOWN
 
 
 @pytest.mark.parametrize("names", ["*", "[127.0.0.1]:{PORT}", "127.0.0.1"])
-def test_a_revoked_key_is_refused_though_new_ones_are_accepted(
+def test_a_revoked_key_is_refused_even_if_new_keys_are_accepted(
     lab: Lab, serve: Serve, host_keys: Keys, names: str
 ) -> None:
     server = serve()
     _write(lab, server, host_keys, f"@revoked {names} {{ed25519}}\n")
 
     with pytest.raises(HostKeyError, match="is revoked"):
-        lab.dial(server, HostKeys.ACCEPT_NEW)
+        lab.log_in(server, HostKeys.ACCEPT_NEW)
     assert server.attempts == []
 
 
-def test_the_alias_is_looked_up_without_a_port(lab: Lab, serve: Serve, host_keys: Keys) -> None:
+def test_the_alias_has_no_port(lab: Lab, serve: Serve, host_keys: Keys) -> None:
     server = serve()
     _write(lab, server, host_keys, "cluster {ed25519}\n")
 
     with pytest.raises(HostKeyError, match="unknown"):
-        lab.dial(server)
+        lab.log_in(server)
     with pytest.raises(AuthenticationError):
-        lab.dial(server, host_key_alias="Cluster")
+        lab.log_in(server, host_key_alias="Cluster")
 
 
-def test_global_files_count_and_the_users_come_first(
-    lab: Lab, serve: Serve, host_keys: Keys
-) -> None:
+def test_global_files_are_read_too(lab: Lab, serve: Serve, host_keys: Keys) -> None:
     server = serve()
     _write(lab, server, host_keys, "[127.0.0.1]:{PORT} {ed25519}\n")
     system = str(lab.known_hosts)
     own = str(lab.folder / "own")
 
     with pytest.raises(AuthenticationError):
-        lab.dial(server, user_known_hosts_files=(own,), global_known_hosts_files=(system,))
+        lab.log_in(server, user_known_hosts_files=(own,), global_known_hosts_files=(system,))
 
 
 def _check(file: Path, notes: list[str]) -> HostKeyCheck:
@@ -183,7 +181,7 @@ def _check(file: Path, notes: list[str]) -> HostKeyCheck:
     )
 
 
-def test_a_new_key_is_written_down_once_and_told(tmp_path: Path, host_keys: Keys) -> None:
+def test_a_new_key_is_written_and_reported_once(tmp_path: Path, host_keys: Keys) -> None:
     file = tmp_path / "new" / "known_hosts"
     key = host_keys["ed25519"]
     notes: list[str] = []
@@ -197,7 +195,7 @@ def test_a_new_key_is_written_down_once_and_told(tmp_path: Path, host_keys: Keys
     assert fingerprint(key.asbytes()) in note
 
 
-def test_a_file_without_a_line_end_gets_one(tmp_path: Path, host_keys: Keys) -> None:
+def test_a_missing_end_of_line_is_added(tmp_path: Path, host_keys: Keys) -> None:
     file = tmp_path / "known_hosts"
     file.write_text("# mine")
 
@@ -206,7 +204,7 @@ def test_a_file_without_a_line_end_gets_one(tmp_path: Path, host_keys: Keys) -> 
     assert file.read_text().startswith("# mine\ngpu01 ssh-ed25519 ")
 
 
-def test_many_at_once_write_whole_lines_and_one_each(tmp_path: Path, host_keys: Keys) -> None:
+def test_concurrent_checks_write_the_key_once(tmp_path: Path, host_keys: Keys) -> None:
     file = tmp_path / "known_hosts"
     checks = [_check(file, []) for _ in range(20)]
     threads = [
@@ -221,7 +219,7 @@ def test_many_at_once_write_whole_lines_and_one_each(tmp_path: Path, host_keys: 
     assert len(file.read_text().splitlines()) == 1
 
 
-def test_a_second_key_that_comes_at_the_same_time_is_refused(
+def test_another_key_that_arrives_at_the_same_time_is_refused(
     tmp_path: Path, host_keys: Keys
 ) -> None:
     file = tmp_path / "known_hosts"
@@ -234,12 +232,12 @@ def test_a_second_key_that_comes_at_the_same_time_is_refused(
     assert len(file.read_text().splitlines()) == 1
 
 
-def test_a_key_that_cannot_be_written_down_is_refused(tmp_path: Path, host_keys: Keys) -> None:
+def test_a_key_that_cannot_be_written_is_refused(tmp_path: Path, host_keys: Keys) -> None:
     with pytest.raises(HostKeyError, match="could not be written to"):
         _check(tmp_path, []).verify(host_keys["ed25519"])
 
 
-def test_a_key_without_a_file_to_write_it_to_is_unknown(host_keys: Keys) -> None:
+def test_a_new_key_is_unknown_if_there_is_no_file_for_it(host_keys: Keys) -> None:
     check = HostKeyCheck(
         host="h1", hostname="gpu01", port=22, policy=HostKeys.ACCEPT_NEW, user_files=("none",)
     )
@@ -248,7 +246,7 @@ def test_a_key_without_a_file_to_write_it_to_is_unknown(host_keys: Keys) -> None
         check.verify(host_keys["ed25519"])
 
 
-def test_sha1_signatures_are_not_asked_for(tmp_path: Path) -> None:
+def test_sha1_signatures_are_not_requested(tmp_path: Path) -> None:
     offered = ["ssh-ed25519", "rsa-sha2-512", "ssh-rsa", "ssh-dss"]
 
-    assert _check(tmp_path / "kh", []).preferred(offered) == ["ssh-ed25519", "rsa-sha2-512"]
+    assert _check(tmp_path / "kh", []).prefer_known(offered) == ["ssh-ed25519", "rsa-sha2-512"]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Carrying rsync's protocol over the connection that is open already.
+"""Relay rsync's protocol over the open SSH connection.
 
-rsync starts ``rsh.sh`` as its remote shell, which speaks to this process through two pipes; what
-goes through them is pumped to and from a channel that runs ``rsync --server``. So rsync needs no
-login of its own: no second host-key check, no second hop.
+rsync starts ``rsh.sh`` as its remote shell. That script connects rsync to this process through two
+named pipes, and this process copies the bytes to and from a channel that runs ``rsync --server``.
+So rsync needs no login of its own: no second host-key check, no second jump.
 """
 
 from __future__ import annotations
@@ -30,69 +30,69 @@ from mlcube_remote.transport.quoting import quote_words
 _CHUNK = 128 * 1024
 _PIPE_SIZE = 1024 * 1024
 _MAX_MESSAGES = 256 * 1024
-_LOOK_AGAIN = 0.5
-"""Seconds until rsync's process is looked at though it is silent."""
-_END_TIMEOUT = 15.0
-"""Seconds that the other side may go on once this side's rsync has ended."""
+_POLL_INTERVAL_S = 0.5
+"""Interval for checking whether a silent rsync has ended."""
+_END_TIMEOUT_S = 15.0
+"""Timeout for the host's side after rsync has ended on this machine."""
 
 
-def _remote_shell(folder: Path) -> str:
+def _remote_shell_option(folder: Path) -> str:
     """Return the value of rsync's ``-e``, which rsync splits at spaces outside quotes."""
     words = ("sh", str(Path(__file__).with_name("rsh.sh")), str(folder))
-    # Within quotes a doubled quote stands for one.
+    # Within quotes, rsync reads two quotes as one.
     return " ".join('"' + word.replace('"', '""') + '"' for word in words)
 
 
 @attrs.frozen
 class _Pipes:
-    """This process's ends of the pipes to rsync's remote shell; they do not block."""
+    """This process's ends of the pipes to rsync's remote shell; non-blocking."""
 
     folder: Path
     up: int
-    """What rsync writes."""
+    """Bytes from rsync."""
     down: int
-    """What rsync reads."""
+    """Bytes to rsync."""
 
     @classmethod
-    def make(cls, folder: Path) -> _Pipes:
-        """Make the pipes in an empty folder."""
+    def create(cls, folder: Path) -> _Pipes:
+        """Create the pipes in an empty folder."""
         ends = []
-        # Open for writing alone would wait for a reader.
+        # Read and write: opening a pipe only for writing waits for a reader.
         for name, mode in (("up", os.O_RDONLY), ("down", os.O_RDWR)):
             os.mkfifo(folder / name, 0o600)
             end = os.open(folder / name, mode | os.O_NONBLOCK)
             with contextlib.suppress(AttributeError, PermissionError):
-                # Larger pipes wake the two sides less often; where there are none, small ones do.
+                # With larger pipes both sides wake up less often. Not all systems have them.
                 fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
             ends.append(end)
         return cls(folder, *ends)
 
-    def end(self, status: int) -> None:
-        """Say how the remote command ended; to be said before the pipes are closed."""
+    def write_status(self, status: int) -> None:
+        """Write the status of the remote command for ``rsh.sh``, before the pipes are closed."""
         with contextlib.suppress(FileNotFoundError):
-            # rsync may have ended already; its own status says how.
+            # rsync may have ended already, with a status of its own.
             (self.folder / "status").write_text(f"{status & 0xFF}\n")
 
     def close(self) -> None:
         """End the remote shell if it still runs."""
         for path in (self.folder / "up", self.folder / "down"):
-            # Gone before they are closed: a remote shell that starts now must not wait for ever.
+            # Removed before they are closed: a remote shell that starts now must not wait for them.
             path.unlink(missing_ok=True)
         os.close(self.down)
         os.close(self.up)
 
 
 @attrs.define
-class Relay:
+class RsyncRelay:
     """One rsync over one channel."""
 
     open_shell: Callable[[], ShellChannel]
     messages: bytearray = attrs.field(factory=bytearray, init=False)
-    """What the remote side wrote to its standard error, capped."""
+    """Standard error of the host's side, up to a maximum size."""
     error: HostError | None = attrs.field(default=None, init=False)
     _shell: ShellChannel | None = attrs.field(default=None, init=False)
     _ended: threading.Event = attrs.field(factory=threading.Event, init=False)
-    """Set when rsync has ended, however that was."""
+    """Set when rsync has ended, for whatever reason."""
 
     def run(
         self,
@@ -101,31 +101,18 @@ class Relay:
         stdin: bytes,
         on_stdout: Callable[[bytes], None] | None,
     ) -> RsyncResult:
-        """Run rsync and return how it ended.
+        """Run rsync and return its result.
 
         Raises:
-            HostError: The channel could not be had, or broke.
-            UsageError: There is no rsync on this machine.
+            HostError: No channel could be opened, or it broke.
+            UsageError: rsync is not installed on this machine.
         """
         with tempfile.TemporaryDirectory(prefix="mlcube-remote-") as folder:
-            pipes = _Pipes.make(Path(folder))
+            pipes = _Pipes.create(Path(folder))
+            process = _start_rsync(args, pipes)
             serving = threading.Thread(
                 target=self._serve, args=(pipes,), name="mlcr-relay", daemon=True
             )
-            try:
-                process = subprocess.Popen(
-                    # Blocking I/O is for the remote shell's end alone: cat(1) knows no other.
-                    ["rsync", "-s", "--blocking-io", "-e", _remote_shell(pipes.folder), *args],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    env={**os.environ, "LC_ALL": "C"},
-                )
-            except FileNotFoundError as problem:
-                pipes.close()
-                raise UsageError(
-                    "rsync was not found on this machine", hint="install it (apt-get install rsync)"
-                ) from problem
             serving.start()
             try:
                 stdout, stderr = _communicate(process, stdin, on_stdout)
@@ -135,9 +122,9 @@ class Relay:
                 self._ended.set()
                 raise
             self._ended.set()
-            serving.join(_END_TIMEOUT)
+            serving.join(_END_TIMEOUT_S)
             if serving.is_alive() and self._shell is not None:
-                # rsync has given up, and its status says why; the other side only talks on.
+                # rsync failed, and its status says why; the host just continues to send.
                 self._shell.close()
                 serving.join()
                 self.error = None
@@ -146,76 +133,94 @@ class Relay:
         return RsyncResult(process.returncode, stdout, bytes(self.messages) + stderr)
 
     def _serve(self, pipes: _Pipes) -> None:
-        # Whatever happens, closing the pipes ends the remote shell, and with it rsync.
+        # Closing the pipes ends the remote shell in every case, and so rsync.
         with contextlib.closing(pipes):
             try:
-                # Opening the channel takes a while, and so does rsync's start: both at once.
+                # rsync starts at the same time: both take a while.
                 self._shell = self.open_shell()
                 try:
-                    self._carry(pipes, self._shell)
+                    self._relay(pipes, self._shell)
                 finally:
                     self._shell.close()
             except HostError as problem:
                 self.error = problem
 
-    def _carry(self, pipes: _Pipes, shell: ShellChannel) -> None:
-        request = self._receive(pipes.up)
+    def _relay(self, pipes: _Pipes, shell: ShellChannel) -> None:
+        request = self._receive_command(pipes.up)
         if request is None:
             return
-        command, begun = request
-        shell.greet()
+        command, first_bytes = request
+        shell.wait_until_ready()
         line = f"exec {quote_words(command)}\n".encode("utf-8", "surrogateescape")
-        # The thread's own copy: it may outlive this one, whose number is then another file's.
+        # The thread gets a copy of the descriptor, because it may run after this one is closed.
         threading.Thread(
-            target=_pump_up,
-            args=(os.dup(pipes.up), line + begun, shell),
+            target=_copy_up,
+            args=(os.dup(pipes.up), line + first_bytes, shell),
             name="mlcr-up",
             daemon=True,
         ).start()
-        self._pump_down(shell, pipes.down)
-        pipes.end(shell.status())
+        self._copy_down(shell, pipes.down)
+        pipes.write_status(shell.wait_for_status())
 
-    def _receive(self, up: int) -> tuple[list[str], bytes] | None:
-        """Take the command, and what came after it; ``None`` when rsync never got that far."""
+    def _receive_command(self, up: int) -> tuple[list[str], bytes] | None:
+        """Return the remote command and the bytes after it; ``None`` if rsync ended before."""
         poller = select.poll()
         poller.register(up, select.POLLIN)
         data = b""
         while not self._ended.is_set():
-            if not poller.poll(_LOOK_AGAIN * 1000):
+            if not poller.poll(_POLL_INTERVAL_S * 1000):
                 continue
             if not (more := os.read(up, _CHUNK)):
                 return None
             data += more
             count, _, rest = data.partition(b"\0")
-            # The first piece holds the whole number: it is written at once.
+            # The first read has the complete number, because it is written at once.
             words = rest.split(b"\0", int(count))
             if len(words) > int(count):
                 return [os.fsdecode(word) for word in words[:-1]], words[-1]
         return None
 
-    def _pump_down(self, shell: ShellChannel, descriptor: int) -> None:
+    def _copy_down(self, shell: ShellChannel, descriptor: int) -> None:
         writable = True
 
-        def take(stream: Stream, data: bytes) -> bool:
+        def consume(stream: Stream, data: bytes) -> bool:
             nonlocal writable
             if stream is Stream.STDERR:
-                self._keep(data)
+                self._keep_message(data)
             elif writable:
                 writable = _write_all(descriptor, data, self._ended)
             return False
 
-        shell.read(take)
+        shell.read(consume)
 
-    def _keep(self, data: bytes) -> None:
+    def _keep_message(self, data: bytes) -> None:
         self.messages += data[: max(0, _MAX_MESSAGES - len(self.messages))]
 
 
-def _pump_up(descriptor: int, begun: bytes, shell: ShellChannel) -> None:
-    """Send what rsync writes, then close; the pipe does not block, so it is polled."""
+def _start_rsync(args: Sequence[str], pipes: _Pipes) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            # Blocking I/O only at the remote shell's end, because cat(1) cannot do anything else.
+            ["rsync", "-s", "--blocking-io", "-e", _remote_shell_option(pipes.folder), *args],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+    except FileNotFoundError as problem:
+        pipes.close()
+        raise UsageError(
+            "rsync was not found on this machine",
+            hint="install it (Debian, Ubuntu: apt-get install rsync; macOS: brew install rsync)",
+        ) from problem
+
+
+def _copy_up(descriptor: int, first_bytes: bytes, shell: ShellChannel) -> None:
+    """Send the bytes from rsync, then close the shell's input."""
     poller = select.poll()
     poller.register(descriptor, select.POLLIN)
     try:
-        shell.send(begun)
+        shell.send(first_bytes)
         while True:
             if not poller.poll(1000):
                 if shell.channel.closed:
@@ -226,23 +231,23 @@ def _pump_up(descriptor: int, begun: bytes, shell: ShellChannel) -> None:
             except BlockingIOError:
                 continue
             if not data:
-                shell.end()
+                shell.end_input()
                 return
             shell.send(data)
     except (OSError, HostError):
-        # The reading side sees the broken connection too, and it reports it.
+        # The reading side also finds the broken connection, and reports it.
         return
     finally:
         os.close(descriptor)
 
 
 def _write_all(descriptor: int, data: bytes, ended: threading.Event) -> bool:
-    """Write everything; false once rsync has ended."""
+    """Write all bytes; return false if rsync has ended."""
     view = memoryview(data)
     poller = select.poll()
     poller.register(descriptor, select.POLLOUT)
     while view:
-        if not poller.poll(_LOOK_AGAIN * 1000):
+        if not poller.poll(_POLL_INTERVAL_S * 1000):
             if ended.is_set():
                 return False
             continue
@@ -254,7 +259,7 @@ def _write_all(descriptor: int, data: bytes, ended: threading.Event) -> bool:
 def _communicate(
     process: subprocess.Popen[bytes], stdin: bytes, on_stdout: Callable[[bytes], None] | None
 ) -> tuple[bytes, bytes]:
-    """Feed and drain the process; its error output is capped, so that no host can fill memory."""
+    """Write to the process and read its output, up to a maximum: a host must not fill memory."""
     kept: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
     assert process.stdin is not None  # noqa: S101 - for the type checker
     feeding = threading.Thread(target=_feed, args=(process.stdin, stdin), daemon=True)
@@ -264,9 +269,9 @@ def _communicate(
             assert pipe is not None  # noqa: S101 - for the type checker
             selector.register(pipe, selectors.EVENT_READ, name)
         while selector.get_map():
-            ready = selector.select(_LOOK_AGAIN)
+            ready = selector.select(_POLL_INTERVAL_S)
             if not ready and process.poll() is not None:
-                # The remote shell has the same pipes, and may still wait for the host.
+                # The remote shell keeps the pipes open, because it may still wait for the host.
                 break
             for key, _ in ready:
                 data = os.read(key.fd, _CHUNK)
@@ -278,9 +283,9 @@ def _communicate(
                     room = _MAX_MESSAGES - len(kept[key.data])
                     kept[key.data] += data[: max(0, room)]
     feeding.join()
-    for done in (process.stdout, process.stderr):
-        assert done is not None  # noqa: S101 - for the type checker
-        done.close()
+    for pipe in (process.stdout, process.stderr):
+        assert pipe is not None  # noqa: S101 - for the type checker
+        pipe.close()
     process.wait()
     return bytes(kept["stdout"]), bytes(kept["stderr"])
 
@@ -290,5 +295,5 @@ def _feed(pipe: IO[bytes], data: bytes) -> None:
         with pipe:
             pipe.write(data)
     except BrokenPipeError:
-        # rsync ended before it had read the list; its status says why.
+        # rsync ended before it read the list; its status says why.
         return

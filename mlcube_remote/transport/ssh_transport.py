@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Open an authenticated Paramiko transport to an endpoint, through its jump hosts if it has any.
+
+The server's key is checked before any login. Only failures that may be transient are retried:
+never a refused login, never a host key.
+"""
+
+from __future__ import annotations
+
+import itertools
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+
+import attrs
+import paramiko
+
+from mlcube_remote.inventory.endpoint import Endpoint
+from mlcube_remote.inventory.model import HostKeys
+from mlcube_remote.transport.auth import Credentials, Login
+from mlcube_remote.transport.backoff import Backoff
+from mlcube_remote.transport.connect_errors import (
+    HandshakeFailure,
+    TransientConnectError,
+    forwarding_error,
+    tcp_error,
+    translate_ssh_errors,
+)
+from mlcube_remote.transport.host_keys import HostKeyCheck
+from mlcube_remote.transport.login_limiter import limiter_for
+from mlcube_remote.transport.monitored_socket import MonitoredSocket
+from mlcube_remote.transport.proxy import Proxy
+
+WINDOW = 16 * 1024 * 1024
+"""Bytes in transit on one channel; with smaller windows the throughput is half of this."""
+
+PACKET = 128 * 1024
+
+RETRY_DELAY_S, MAX_RETRY_DELAY_S = 0.75, 12.0
+"""First and longest delay between attempts, before jitter."""
+
+_SHA1 = {"keys": ["ssh-rsa", "ssh-dss"], "pubkeys": ["ssh-rsa", "ssh-dss"]}
+"""Signature algorithms with SHA-1, which OpenSSH no longer accepts; RSA keys sign with SHA-2."""
+
+
+@attrs.frozen(kw_only=True)
+class ConnectRequest:
+    """What is the same for all hops to a host."""
+
+    host: str
+    """Inventory name, for messages."""
+    host_keys: HostKeys
+    credentials: Credentials
+    note: Callable[[str], None]
+    """Called with lines for the user."""
+
+
+@attrs.define
+class AuthenticatedTransport:
+    """A Paramiko transport that is logged in, and the connections below it."""
+
+    transport: paramiko.Transport
+    sock: MonitoredSocket
+    _below: ExitStack
+    """Closes the transport and all hops."""
+
+    def close(self) -> None:
+        """Close the transport, then the hops below it."""
+        self._below.close()
+
+
+def open_transport(endpoint: Endpoint, request: ConnectRequest) -> AuthenticatedTransport:
+    """Connect hop by hop: check the host key and log in to each.
+
+    Raises:
+        ConnectError: A hop could not be reached, its key was refused, or the login was.
+    """
+    backoff = Backoff(RETRY_DELAY_S, MAX_RETRY_DELAY_S)
+    for attempt in itertools.count(1):
+        try:
+            return _open_once(endpoint, request)
+        except TransientConnectError as problem:
+            if attempt >= problem.max_attempts:
+                raise problem.error from problem
+            backoff.wait()
+    raise AssertionError("unreachable")
+
+
+def _open_once(endpoint: Endpoint, request: ConnectRequest) -> AuthenticatedTransport:
+    with ExitStack() as stack:
+        transport, sock = None, None
+        for hop in (*endpoint.proxy_jump, endpoint):
+            transport, sock = _open_limited(hop, transport, request, stack)
+        assert transport is not None  # noqa: S101 - the endpoint itself is a hop
+        assert sock is not None  # noqa: S101
+        return AuthenticatedTransport(transport, sock, stack.pop_all())
+
+
+def _open_limited(
+    hop: Endpoint, below: paramiko.Transport | None, request: ConnectRequest, stack: ExitStack
+) -> tuple[paramiko.Transport, MonitoredSocket]:
+    limiter = limiter_for(hop.hostname, hop.port)
+    # sshd counts a connection from its first packet on, so the slot is held from there.
+    with limiter.slot():
+        try:
+            return _open_hop(hop, below, request, stack)
+        except TransientConnectError as problem:
+            if problem.is_overload:
+                limiter.reduce()
+            raise
+
+
+def _open_hop(
+    hop: Endpoint, below: paramiko.Transport | None, request: ConnectRequest, stack: ExitStack
+) -> tuple[paramiko.Transport, MonitoredSocket]:
+    proxy: Proxy | None = None
+    if below is not None:
+        sock = MonitoredSocket(_forward(below, hop, request))
+    elif hop.proxy_command:
+        proxy = Proxy.start(hop.proxy_command)
+        stack.callback(proxy.close)
+        sock = MonitoredSocket(proxy.sock)
+    else:
+        sock = MonitoredSocket(_connect_tcp(hop, request))
+    # The transport closes the socket only after it has started.
+    stack.callback(sock.close)
+    transport = paramiko.Transport(
+        sock.for_paramiko(),
+        default_window_size=WINDOW,
+        default_max_packet_size=PACKET,
+        disabled_algorithms=_SHA1,
+    )
+    stack.callback(transport.close)
+    check = _make_key_check(hop, request)
+
+    def explain(problem: Exception) -> Exception:
+        failure = HandshakeFailure(
+            host=request.host,
+            endpoint=hop,
+            sock=sock,
+            proxy_message=proxy.last_message() if proxy is not None else "",
+        )
+        return failure.explain(problem)
+
+    with translate_ssh_errors(explain):
+        key = _exchange_keys(transport, hop, check)
+    check.verify(key)
+    Login(request.host, hop, request.credentials, sock).run(transport)
+    return transport, sock
+
+
+def _connect_tcp(hop: Endpoint, request: ConnectRequest) -> socket.socket:
+    try:
+        sock = socket.create_connection((hop.hostname, hop.port), timeout=hop.connect_timeout)
+    except OSError as problem:
+        raise tcp_error(request.host, hop, problem) from problem
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def _forward(below: paramiko.Transport, hop: Endpoint, request: ConnectRequest) -> paramiko.Channel:
+    """Open a channel through a jump host to the next hop."""
+    with translate_ssh_errors(partial(forwarding_error, request.host, hop)):
+        return below.open_channel(
+            "direct-tcpip",
+            (hop.hostname, hop.port),
+            ("127.0.0.1", 0),
+            window_size=WINDOW,
+            max_packet_size=PACKET,
+            timeout=hop.connect_timeout,
+        )
+
+
+def _make_key_check(hop: Endpoint, request: ConnectRequest) -> HostKeyCheck:
+    return HostKeyCheck(
+        host=request.host,
+        hostname=hop.hostname,
+        port=hop.port,
+        alias=hop.host_key_alias,
+        policy=request.host_keys,
+        user_files=hop.user_known_hosts_files,
+        global_files=hop.global_known_hosts_files,
+        note=request.note,
+    )
+
+
+def _exchange_keys(
+    transport: paramiko.Transport, hop: Endpoint, check: HostKeyCheck
+) -> paramiko.PKey:
+    transport.banner_timeout = hop.connect_timeout
+    transport.auth_timeout = hop.connect_timeout
+    transport.handshake_timeout = hop.connect_timeout
+    options = transport.get_security_options()
+    options.key_types = check.prefer_known(options.key_types)
+    transport.start_client(timeout=hop.connect_timeout)
+    # After a timeout start_client just returns; then this raises, because there is no key.
+    return transport.get_remote_server_key()
