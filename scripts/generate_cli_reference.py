@@ -25,9 +25,14 @@ _INTRODUCTION = """\
 
 # Command line
 
-`mlcube-remote COMMAND --help` prints the same texts. A run's id (`RUN`) may be shortened to enough of its start or
-end. A time (`TIME`) is `90s`, `10m`, `8h` or `7d`; a number without a unit is in seconds.
-[Exit codes](exit-codes.md) lists the exit codes, and [Inventory](inventory.md#choosing-hosts) the forms of `HOSTS`.
+`mlcube-remote COMMAND --help` prints the same texts.
+
+- `RUN` is a run's id, or enough of its start or end.
+- `HOSTS` are names, groups, globs, ranges and exclusions: see
+  [Inventory](inventory.md#choosing-hosts).
+- `TIME` is a time such as `90s`, `10m`, `8h` or `7d`; a number without a unit is in seconds.
+
+[Exit codes](exit-codes.md) lists the exit codes.
 """
 
 
