@@ -101,6 +101,9 @@ class UnreachableError(ConnectError):
 class AuthenticationError(ConnectError):
     """The host answered and refused the login."""
 
+    server_hung_up = False
+    """Whether the server closed the connection during the login, instead of refusing it."""
+
 
 class HostKeyError(ConnectError):
     """The host's key is unknown, changed or revoked; no login was tried."""

@@ -14,7 +14,7 @@ from mlcube_remote.app.observer import RunReport
 from mlcube_remote.errors import MLCubeRemoteError
 from mlcube_remote.events.exit_codes import exit_code
 from mlcube_remote.events.outcome import JobOutcome, Status
-from mlcube_remote.ui.results import Cell
+from mlcube_remote.ui.tables.results import Cell
 
 
 class RunFailedError(MLCubeRemoteError):
@@ -53,9 +53,11 @@ class RunResult:
         failed = [job for job in self.jobs if job.status not in well]
         if not failed:
             return self
-        from mlcube_remote.ui.jobline import why  # noqa: PLC0415 - only for a failure
+        from mlcube_remote.ui.errors import failure_reason  # noqa: PLC0415 - only for a failure
 
-        told = "; ".join(f"{job.label}: {why(job) or job.status.value}" for job in failed[:8])
+        told = "; ".join(
+            f"{job.label}: {failure_reason(job) or job.status.value}" for job in failed[:8]
+        )
         more = f" … ({len(failed)} in all)" if len(failed) > 8 else ""
         raise RunFailedError(
             f"{len(failed)} of {len(self.jobs)} jobs did not succeed: {told}{more}",
@@ -79,9 +81,9 @@ class Results:
         Raises:
             UsageError: There is no such column.
         """
-        from mlcube_remote.ui.results import ordered, results_rows  # noqa: PLC0415
+        from mlcube_remote.ui.tables.results import results_rows, sort_jobs  # noqa: PLC0415
 
-        return results_rows(ordered(self.document["jobs"], sort))
+        return results_rows(sort_jobs(self.document["jobs"], sort))
 
 
 def results(run: str | os.PathLike[str]) -> Results:

@@ -24,7 +24,7 @@ def describe(cube: CubeOptions, output: str) -> None:
 
     document = _document(load(cube.path, overrides=cube.overrides, workspace=cube.workspace))
     if output == "json":
-        from mlcube_remote.ui.document import dump  # noqa: PLC0415
+        from mlcube_remote.ui.files.json_output import dump  # noqa: PLC0415
 
         dump(document, sys.stdout)
     else:

@@ -24,8 +24,8 @@ def hosts() -> None:
 def list_hosts(inventory: str | None, output: str) -> None:
     """List hosts and groups."""
     from mlcube_remote.app.hosts import open_inventory  # noqa: PLC0415 - not for --help
-    from mlcube_remote.ui.document import dump  # noqa: PLC0415
-    from mlcube_remote.ui.hosts import hosts_document, hosts_text  # noqa: PLC0415
+    from mlcube_remote.ui.files.json_output import dump  # noqa: PLC0415
+    from mlcube_remote.ui.tables.hosts import hosts_document, hosts_text  # noqa: PLC0415
 
     found = open_inventory(inventory)
     if output == "json":
@@ -42,8 +42,8 @@ def show_hosts(named: tuple[str, ...], inventory: str | None, output: str) -> No
     """Show the settings of hosts: from the inventory, and from ~/.ssh/config."""
     from mlcube_remote.app.hosts import open_inventory, select_hosts  # noqa: PLC0415
     from mlcube_remote.inventory.sshconfig import resolve  # noqa: PLC0415
-    from mlcube_remote.ui.document import dump  # noqa: PLC0415
-    from mlcube_remote.ui.hosts import host_document, host_text  # noqa: PLC0415
+    from mlcube_remote.ui.files.json_output import dump  # noqa: PLC0415
+    from mlcube_remote.ui.tables.hosts import host_document, host_text  # noqa: PLC0415
 
     found = open_inventory(inventory)
     chosen = select_hosts(found, named)
@@ -71,15 +71,15 @@ def check_hosts(
     from mlcube_remote.app.hosts import choose_hosts  # noqa: PLC0415 - not for --help
     from mlcube_remote.cube import system  # noqa: PLC0415
     from mlcube_remote.facts.check import check_all  # noqa: PLC0415
-    from mlcube_remote.ui.document import dump  # noqa: PLC0415
-    from mlcube_remote.ui.hosts import checkup_document, checkup_text  # noqa: PLC0415
+    from mlcube_remote.ui.files.json_output import dump  # noqa: PLC0415
+    from mlcube_remote.ui.tables.hosts import checks_document, checks_text  # noqa: PLC0415
 
     chosen = choose_hosts(_with(hosts, named), credentials, print_warning, default="all")
     checks = check_all(chosen.hosts, chosen.logins.connect, platform=platform, system=system.load())
     if output == "json":
-        dump(checkup_document(checks), sys.stdout)
+        dump(checks_document(checks), sys.stdout)
     else:
-        click.echo(checkup_text(checks))
+        click.echo(checks_text(checks))
     return max((check.exit_code for check in checks), default=0)
 
 
@@ -94,15 +94,15 @@ def top_hosts(
     """Show the usage of hosts: load, memory, disk, GPUs and who uses them."""
     from mlcube_remote.app.hosts import choose_hosts  # noqa: PLC0415 - not for --help
     from mlcube_remote.facts.usage import read_usage_of_all  # noqa: PLC0415
-    from mlcube_remote.ui.document import dump  # noqa: PLC0415
-    from mlcube_remote.ui.top import top_document, top_text  # noqa: PLC0415
+    from mlcube_remote.ui.files.json_output import dump  # noqa: PLC0415
+    from mlcube_remote.ui.tables.usage import usage_document, usage_text  # noqa: PLC0415
 
     chosen = choose_hosts(_with(hosts, named), credentials, print_warning, default="all")
     usage = read_usage_of_all(chosen.hosts, chosen.logins.connect)
     if output == "json":
-        dump(top_document(usage), sys.stdout)
+        dump(usage_document(usage), sys.stdout)
     else:
-        click.echo(top_text(usage))
+        click.echo(usage_text(usage))
     return max((host.error.exit_code for host in usage if host.error is not None), default=0)
 
 

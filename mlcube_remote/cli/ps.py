@@ -23,8 +23,8 @@ def ps(everything: bool, hosts: HostOptions, credentials: CredentialPrompts, out
     """List the jobs on all hosts, whichever client started them."""
     from mlcube_remote.app.hosts import choose_hosts  # noqa: PLC0415 - not for --help
     from mlcube_remote.jobs.query import query_all  # noqa: PLC0415
-    from mlcube_remote.ui.document import dump  # noqa: PLC0415
-    from mlcube_remote.ui.jobs import jobs_document, jobs_text  # noqa: PLC0415
+    from mlcube_remote.ui.files.json_output import dump  # noqa: PLC0415
+    from mlcube_remote.ui.tables.jobs import jobs_document, jobs_text  # noqa: PLC0415
 
     chosen = choose_hosts(hosts, credentials, print_warning)
     answers = query_all(chosen.hosts, chosen.logins.connect, everything=everything)
@@ -54,14 +54,14 @@ def clean(
     from mlcube_remote.app.hosts import choose_hosts  # noqa: PLC0415 - not for --help
     from mlcube_remote.jobs.clean import clean_old  # noqa: PLC0415
     from mlcube_remote.runs.store import Store  # noqa: PLC0415
-    from mlcube_remote.ui.jobs import cleaned_text  # noqa: PLC0415
+    from mlcube_remote.ui.tables.jobs import removed_jobs_text  # noqa: PLC0415
 
     chosen = choose_hosts(hosts, credentials, print_warning)
     done = clean_old(
         chosen.hosts, chosen.logins.connect, store=Store(), older_than=older_than, dry_run=dry_run
     )
     removed = {each.host: each.removed for each in done if each.removed}
-    click.echo(cleaned_text(removed, dry_run=dry_run))
+    click.echo(removed_jobs_text(removed, dry_run=dry_run))
     for each in done:
         if each.error is not None:
             click.echo(f"error: {each.error}", err=True)

@@ -21,10 +21,10 @@ from mlcube_remote.errors import (
 from mlcube_remote.events.exit_codes import exit_code
 from mlcube_remote.events.outcome import JobOutcome, Status
 from mlcube_remote.runs.store import RUN, Store
-from mlcube_remote.ui.document import dump, run_document
 from mlcube_remote.ui.errors import print_errors, report_crash
-from mlcube_remote.ui.nextsteps import next_steps
-from mlcube_remote.ui.summary import print_summary
+from mlcube_remote.ui.files.json_output import dump, run_document
+from mlcube_remote.ui.tables.next_steps import next_steps
+from mlcube_remote.ui.tables.summary import print_summary
 
 _SHARED_ERRORS = (DetachedError, GivenUpError)
 """Errors that are reported once for all jobs, instead of once per job."""

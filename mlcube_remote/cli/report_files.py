@@ -16,8 +16,8 @@ from mlcube_remote.events.model import EventSink
 from mlcube_remote.events.outcome import JobOutcome
 
 if TYPE_CHECKING:  # most commands write neither
-    from mlcube_remote.ui.eventlog import EventLog
-    from mlcube_remote.ui.junit import Tails
+    from mlcube_remote.ui.files.event_log import EventLog
+    from mlcube_remote.ui.files.junit import OutputTails
 
 
 @attrs.define(kw_only=True)
@@ -27,7 +27,7 @@ class ReportFiles:
     run_id: str
     events: EventLog | None = None
     junit: Path | None = None
-    tails: Tails | None = None
+    tails: OutputTails | None = None
 
     @property
     def sinks(self) -> list[EventSink]:
@@ -42,9 +42,9 @@ class ReportFiles:
             seconds: Duration of the run.
         """
         if self.events is not None:
-            self.events.finished(outcomes, seconds)
+            self.events.write_end(outcomes, seconds)
         if self.junit is not None and self.tails is not None:
-            from mlcube_remote.ui.junit import write_junit  # noqa: PLC0415 - only if asked for
+            from mlcube_remote.ui.files.junit import write_junit  # noqa: PLC0415 - only if asked for
 
             try:
                 write_junit(self.junit, self.run_id, outcomes, self.tails)
@@ -69,18 +69,18 @@ def open_report_files(
     files = ReportFiles(run_id=run_id)
     with contextlib.ExitStack() as stack:
         if paths.events is not None:
-            from mlcube_remote.ui.eventlog import EventLog  # noqa: PLC0415 - only if asked for
+            from mlcube_remote.ui.files.event_log import EventLog  # noqa: PLC0415 - only if asked for
 
             try:
                 file = stack.enter_context(Path(paths.events).open("w", encoding="ascii"))
             except OSError as problem:
                 raise click.UsageError(f"--events {paths.events}: {problem.strerror}") from problem
             files.events = EventLog(run_id=run_id, file=file)
-            files.events.started(jobs)
+            files.events.write_start(jobs)
         if paths.junit is not None:
-            from mlcube_remote.ui.junit import Tails  # noqa: PLC0415 - only if asked for
+            from mlcube_remote.ui.files.junit import OutputTails  # noqa: PLC0415 - only if asked for
 
-            files.junit, files.tails = Path(paths.junit), Tails()
+            files.junit, files.tails = Path(paths.junit), OutputTails()
         yield files
         if files.events is not None and files.events.problem is not None:
             _warn("--events", paths.events, files.events.problem)

@@ -96,7 +96,7 @@ def rerun(
 
 def _print_skipped(choice: RerunChoice) -> None:
     """Print which jobs are not run again, and what the user can do."""
-    from mlcube_remote.ui.nextsteps import listed  # noqa: PLC0415 - not for --help
+    from mlcube_remote.ui.tables.next_steps import shorten_names  # noqa: PLC0415 - not for --help
 
     for name in choice.selection.possibly_running:
         click.echo(f"not started again: {name} may still be running", err=True)
@@ -104,7 +104,7 @@ def _print_skipped(choice: RerunChoice) -> None:
         click.echo(f"  follow it:  mlcube-remote attach {choice.run_id}", err=True)
         click.echo("  if its host is gone for good:  the same command with --gone=HOST", err=True)
     if choice.selection.unassigned:
-        names = listed(choice.selection.unassigned)
+        names = shorten_names(choice.selection.unassigned)
         click.echo(f"not started again: {names} still queued by another client", err=True)
         click.echo(
             f"  if that client is gone:  the same command with --run-id={choice.run_id}", err=True

@@ -29,12 +29,12 @@ def show(run_text: str, form: str | None, sort: str | None) -> None:
     RUN is a run's id, or enough of its start or end, or the path of its results.
     """
     from mlcube_remote.app.results import find_results  # noqa: PLC0415 - not for --help
-    from mlcube_remote.ui.results import ordered, results_csv, results_text  # noqa: PLC0415
+    from mlcube_remote.ui.tables.results import results_csv, results_text, sort_jobs  # noqa: PLC0415
 
     index = find_results(run_text, print_warning)
-    jobs = ordered(index["jobs"], sort)
+    jobs = sort_jobs(index["jobs"], sort)
     if form == "json":
-        from mlcube_remote.ui.document import dump  # noqa: PLC0415
+        from mlcube_remote.ui.files.json_output import dump  # noqa: PLC0415
 
         dump({**index, "jobs": jobs}, sys.stdout)
     elif form == "csv":

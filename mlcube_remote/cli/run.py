@@ -183,8 +183,8 @@ def print_dry_run(options: RunOptions, display: Display) -> int:
     """Print what the options would run, and return the exit code."""
     from mlcube_remote.app.dry_run import dry_run  # noqa: PLC0415 - not for --help
     from mlcube_remote.app.request import make_request  # noqa: PLC0415
-    from mlcube_remote.ui import document  # noqa: PLC0415
-    from mlcube_remote.ui.dryrun import dry_run_document, dry_run_text  # noqa: PLC0415
+    from mlcube_remote.ui.files import json_output as document  # noqa: PLC0415
+    from mlcube_remote.ui.tables.dry_run import dry_run_document, dry_run_text  # noqa: PLC0415
 
     request, _ = make_request(options)
     tasks, notes = dry_run(request)

@@ -44,14 +44,14 @@ def up_command(count: int | None, kinds: tuple[str, ...]) -> None:
 def status_command() -> None:
     """Show the hosts that run."""
     from mlcube_remote.sandbox.lifecycle import status  # noqa: PLC0415
-    from mlcube_remote.ui.table import columns  # noqa: PLC0415
+    from mlcube_remote.ui.tables.columns import format_table  # noqa: PLC0415
 
     found = status()
     if not found.hosts:
         click.echo("no sandbox host runs; start some: mlcube-remote sandbox up")
         return
     rows = [[host.name, host.flavour, str(host.port), str(host.home)] for host in found.hosts]
-    click.echo(columns(["host", "kind", "port", "home"], rows))
+    click.echo(format_table(["host", "kind", "port", "home"], rows))
     click.echo(f"inventory: {found.inventory}")
 
 

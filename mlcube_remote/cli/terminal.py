@@ -18,8 +18,9 @@ from mlcube_remote.cli.report_files import ReportFiles, open_report_files
 from mlcube_remote.events.model import Event
 from mlcube_remote.events.outcome import JobOutcome
 from mlcube_remote.scheduling.fanout import Hangup, OnInterrupt
-from mlcube_remote.ui.interrupt import ask
-from mlcube_remote.ui.reporter import Reporter, make_reporter
+from mlcube_remote.ui.progress.base import Reporter
+from mlcube_remote.ui.progress.interrupt import ask_to_stop
+from mlcube_remote.ui.progress.reporter import make_reporter
 
 
 @attrs.frozen(kw_only=True)
@@ -45,7 +46,7 @@ class TerminalObserver:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             return OnInterrupt.STOP
         with self.reporter.paused():
-            return OnInterrupt.STOP if ask(sys.stdin, sys.stderr) else OnInterrupt.DETACH
+            return OnInterrupt.STOP if ask_to_stop(sys.stdin, sys.stderr) else OnInterrupt.DETACH
 
     def finish(self, outcomes: Sequence[JobOutcome], seconds: float) -> None:
         """Complete the report files."""

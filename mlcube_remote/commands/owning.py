@@ -21,7 +21,7 @@ _CONFINED = (
 
 
 def owning(commands: TaskCommands, *, root: str, uid: str, labels: Mapping[str, str]) -> Argv:
-    """Return what ``mlcr_own`` is told once the task has ended.
+    """Return what ``mlcr_chown_outputs`` is told once the task has ended.
 
     Args:
         commands: The task's.

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One job's pipeline on its host: connect, upload, configure, run and pull."""
+"""The pipeline of one job: connect, probe, claim, upload, configure, launch, monitor, pull."""

@@ -142,8 +142,8 @@ def _identity(known: RecordedJob) -> JobIdentity:
 
 def _find_handle(job: JobContext, known: RecordedJob, progress: JobProgress) -> JobHandle:
     """Return the job's handle: as recorded on this machine, else from its host."""
-    handle = known.handle or job.line.steadily(partial(_read_handle, known))
-    job.line.attach_hint = f"mlcube-remote attach {handle.run_id}"
+    handle = known.handle or job.connection.retrying(partial(_read_handle, known))
+    job.connection.attach_hint = f"mlcube-remote attach {handle.run_id}"
     progress.handle = handle
     return handle
 
@@ -160,7 +160,7 @@ def _read_handle(known: RecordedJob, connection: Connection) -> JobHandle:
 
 
 def _read_state(job: JobContext, handle: JobHandle) -> str:
-    return job.line.steadily(lambda at: read_job_state(at, handle))
+    return job.connection.retrying(lambda at: read_job_state(at, handle))
 
 
 def _note_detached(progress: JobProgress, state: str) -> None:
@@ -174,11 +174,11 @@ def _show_output(job: JobContext, handle: JobHandle, tail: int | None) -> None:
     for number, task in enumerate(handle.tasks, 1):
         offsets = find_offsets(job, handle, number, tail)
         sink = job.events.output(Stage.RUN, task.task)
-        job.line.steadily(partial(fetch_rest, handle, number, offsets, sink))
+        job.connection.retrying(partial(fetch_rest, handle, number, offsets, sink))
 
 
 def _stop(job: JobContext, handle: JobHandle, grace: int) -> None:
-    job.line.steadily(lambda at: request_stop(at, handle, grace))
+    job.connection.retrying(lambda at: request_stop(at, handle, grace))
     deadline = time.monotonic() + grace + _STOP_MARGIN_S
     while _read_state(job, handle) in LIVE:
         if time.monotonic() > deadline:
@@ -221,7 +221,7 @@ def _require_present(handle: JobHandle, state: str) -> None:
 
 def _read_tasks(job: JobContext, handle: JobHandle) -> list[TaskOutcome]:
     """Return the state of each task; those after one that has failed have not started."""
-    return job.line.steadily(partial(_read_outcomes, handle))
+    return job.connection.retrying(partial(_read_outcomes, handle))
 
 
 def _read_outcomes(handle: JobHandle, connection: Connection) -> list[TaskOutcome]:

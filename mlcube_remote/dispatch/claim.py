@@ -45,7 +45,7 @@ def hold_claim(
     Raises:
         BusyError: Another run holds the workspace.
     """
-    claim = job.line.steadily(partial(_claim, job, plan, handle))
+    claim = job.connection.retrying(partial(_claim, job, plan, handle))
     if claim is Claim.OTHER_CLIENT:
         yield claim
         return
@@ -56,7 +56,7 @@ def hold_claim(
         if not progress.is_launched:
             # Without a connection the host sees that the claim is abandoned.
             with suppress(HostError):
-                job.line.connection.call("mlcr_give_back", handle.job_dir)
+                job.connection.current.call("mlcr_release_job", handle.job_dir)
         raise
 
 
@@ -75,7 +75,7 @@ def _claim(job: JobContext, plan: JobPlan, handle: JobHandle, connection: Connec
             return Claim.OURS_UNCHANGED if found.is_kept else Claim.OURS
         if found.state != "abandoned":
             return Claim.OTHER_CLIENT
-        connection.call("mlcr_remove", handle.root, handle.job_id)
+        connection.call("mlcr_remove_job", handle.root, handle.job_id)
 
 
 def _claim_again(job: JobContext, plan: JobPlan, handle: JobHandle, connection: Connection) -> None:
@@ -94,8 +94,10 @@ def join_other_client(job: JobContext, handle: JobHandle) -> None:
         PlanError: The run with this id has other tasks.
         StateUnknownError: The other client did not launch it.
     """
-    line = job.line
-    text = line.steadily(lambda at: at.call("mlcr_line", f"{handle.job_dir}/request")).text
+    connection = job.connection
+    text = connection.retrying(
+        lambda at: at.call("mlcr_print_line", f"{handle.job_dir}/request")
+    ).text
     if (others := _task_names(text)) != [task.task for task in handle.tasks]:
         raise PlanError(
             f"{handle.host}: run {handle.run_id} has other tasks on this host: "
@@ -103,7 +105,7 @@ def join_other_client(job: JobContext, handle: JobHandle) -> None:
             hint="omit --run-id: each run gets an id of its own",
         )
     job.info(f"run {handle.run_id} was started before: following it")
-    while (state := line.steadily(lambda at: read_job_state(at, handle))) == "preparing":
+    while (state := connection.retrying(lambda at: read_job_state(at, handle))) == "preparing":
         job.run.interrupts.check()
         time.sleep(POLL_INTERVAL_S)
     if state in {"abandoned", "absent"}:

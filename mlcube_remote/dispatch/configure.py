@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Making sure that a host has the image: pull or build, as the command builder says."""
+"""Bring the image to a host: run the pull or build that the command builder has planned."""
 
 from __future__ import annotations
 
@@ -19,49 +19,49 @@ from mlcube_remote.transport.base import Connection, Stream
 from mlcube_remote.transport.quoting import quote_words
 
 ATTEMPTS = 3
-"""How often a pull is tried when the registry or the way to it stumbles."""
+"""Maximum number of tries for a pull if the registry or the network fails."""
 
-_PASSING = re.compile(
+_TRANSIENT = re.compile(
     r"toomanyrequests|TLS handshake timeout|i/o timeout|connection reset|connection refused"
     r"|unexpected EOF|temporarily unavailable|503 |502 |timeout exceeded",
     re.IGNORECASE,
 )
 
 _TAIL = 15
-"""Lines of a failed build that its error repeats."""
+"""Number of output lines of a failed build that its error repeats."""
 
 
 def configure(
     connection: Connection, events: JobEvents, paths: HostPaths, commands: ImageCommands
 ) -> None:
-    """Run the configure commands of a cube, passing their output on.
+    """Run the commands that bring the image, and show their output.
 
-    A SIF file is built under another name and put in place when it is whole; of several clients
-    that want it at once one builds it, and the others wait.
+    A SIF file is built under another name and renamed when it is complete. If several clients need
+    it at the same time, one builds it and the others wait.
 
     Args:
         connection: The host.
-        events: Told what the engine says.
+        events: Receives the output of the engine.
         paths: The job's paths.
-        commands: As built; each of ``commands.configure`` is run in the cube's directory.
+        commands: Each of ``commands.configure`` is run in the cube's directory.
 
     Raises:
-        ConfigureError: One of them failed; its last lines are in the message.
+        ConfigureError: One of them failed; the message has its last lines of output.
     """
     if not commands.configure:
         raise ConfigureError(
             connection.name,
-            f"{commands.platform}.image: {commands.image} is not there, and there is no recipe to "
-            f"make it from ({commands.platform}.build_file: {commands.source})",
-            hint="copy the image there, or give the cube a recipe (see docs/platforms.md)",
+            f"{commands.platform}.image: {commands.image} does not exist, and there is no recipe "
+            f"to build it from ({commands.platform}.build_file: {commands.source})",
+            hint="copy the image to the host, or give the cube a recipe (see docs/platforms.md)",
         )
     if commands.configure_directories:
-        connection.call("mlcr_prepare", "0", *commands.configure_directories)
+        connection.call("mlcr_prepare_paths", "0", *commands.configure_directories)
     for argv in commands.configure:
-        _attempt(connection, events, paths, commands, argv)
+        _run_with_retries(connection, events, paths, commands, argv)
 
 
-def _attempt(
+def _run_with_retries(
     connection: Connection,
     events: JobEvents,
     paths: HostPaths,
@@ -73,23 +73,26 @@ def _attempt(
         code, tail = _run(connection, events, _call(paths, commands, argv))
         if code == 0:
             return
-        said = [line for line in tail if line.strip()]
-        pulling = "pull" in argv[: len(commands.engine) + 1] or "://" in commands.source
-        passing = any(_PASSING.search(line) for line in said)
-        if not (pulling and passing and attempt < ATTEMPTS):
-            raise _failure(connection.name, commands, argv, code, said)
+        lines = [line for line in tail if line.strip()]
+        is_pull = "pull" in argv[: len(commands.engine) + 1] or "://" in commands.source
+        is_transient = any(_TRANSIENT.search(line) for line in lines)
+        if not (is_pull and is_transient and attempt < ATTEMPTS):
+            raise _error(connection.name, commands, argv, code, lines)
         pause = 2.0**attempt * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, not a secret
-        events.note(
-            Level.WARNING, f"no image yet ({said[-1].strip()}); trying again in {pause:.0f} s"
-        )
+        events.note(Level.WARNING, f"no image yet ({lines[-1].strip()}); retrying in {pause:.0f} s")
         time.sleep(pause)
 
 
 def _call(paths: HostPaths, commands: ImageCommands, argv: Argv) -> Argv:
-    """Return the function to call on the host, and its arguments."""
+    """Return the function of the shell library, and its arguments."""
     if commands.platform in CONTAINER_ENGINES:
-        return ("mlcr_attended", "mlcr_in", paths.cube, *argv)
-    return ("mlcr_attended", "mlcr_build_sif", paths.root, *sif_arguments(commands, paths))
+        return ("mlcr_run_while_connected", "mlcr_run_in", paths.cube, *argv)
+    return (
+        "mlcr_run_while_connected",
+        "mlcr_build_sif",
+        paths.root,
+        *sif_arguments(commands, paths),
+    )
 
 
 def _run(connection: Connection, events: JobEvents, call: Argv) -> tuple[int, list[str]]:
@@ -105,13 +108,13 @@ def _run(connection: Connection, events: JobEvents, call: Argv) -> tuple[int, li
     return code, text.splitlines()[-_TAIL:]
 
 
-def _failure(
-    host: str, commands: ImageCommands, argv: Argv, code: int, said: list[str]
+def _error(
+    host: str, commands: ImageCommands, argv: Argv, code: int, lines: list[str]
 ) -> ConfigureError:
     platform = commands.platform
     verb = argv[len(commands.engine)] if len(argv) > len(commands.engine) else argv[-1]
     setting = "image" if verb == "pull" else "build_file"
-    lowered = "\n".join(said).lower()
+    lowered = "\n".join(lines).lower()
     hint = None
     if "pull access denied" in lowered or "unauthorized" in lowered or "denied:" in lowered:
         hint = f"on {host}: log in to the registry ({' '.join(commands.engine)} login), or check "
@@ -123,6 +126,6 @@ def _failure(
     return ConfigureError(
         host,
         f"{platform}.{setting}: {verb} of image {commands.image} failed (status {code})",
-        said=[line.rstrip() for line in said[-_TAIL:]],
+        said=[line.rstrip() for line in lines[-_TAIL:]],
         hint=hint,
     )

@@ -41,7 +41,7 @@ class ConnectionPool:
         while (idle := self._take_idle(host.name)) is not None:
             # A host that has died is found by connecting to it, which does not take as long.
             with suppress(HostError):
-                if idle.call("mlcr_boot", timeout=_CHECK_TIMEOUT_S).ok:
+                if idle.call("mlcr_print_boot_id", timeout=_CHECK_TIMEOUT_S).ok:
                     return idle
             idle.close()
         return self.connect(host, note)

@@ -13,8 +13,8 @@ from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.events.emitter import JobEvents
 from mlcube_remote.events.model import Level, Stage
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.jobs.reconnecting import Line
 from mlcube_remote.transport.base import Connection
+from mlcube_remote.transport.reconnecting import ReconnectingConnection
 
 Step = Callable[[Connection], object]
 
@@ -49,7 +49,7 @@ class JobContext:
     """The job's name, unique in its run."""
     run: RunContext
     events: JobEvents
-    line: Line
+    connection: ReconnectingConnection
     """The connection to the host."""
     reconnect: ReconnectSteps
 
@@ -82,7 +82,7 @@ class JobContext:
     def interruptible(self) -> AbstractContextManager[None]:
         """Close the connection if the run ends during the block."""
         return self.run.interrupts.handled_by(
-            self.name, stop=self.line.close, detach=self.line.close
+            self.name, stop=self.connection.close, detach=self.connection.close
         )
 
 
@@ -106,14 +106,15 @@ def connect(host: Host, job: str, run: RunContext, events: JobEvents) -> Iterato
 
     run.interrupts.check()
     with events.stage(Stage.CONNECT):
-        connection = run.connections.take(host, note)
+        current = run.connections.take(host, note)
     steps = ReconnectSteps()
-    line = Line(
-        connection=connection,
+    connection = ReconnectingConnection(
+        current=current,
         dial=partial(run.connect, host, note),
-        events=events,
+        note=note,
+        warn=partial(events.note, Level.WARNING),
         timeout=run.reconnect_timeout,
         on_reconnect=steps,
     )
-    with line.until_done(run.connections.give_back):
-        yield JobContext(name=job, run=run, events=events, line=line, reconnect=steps)
+    with connection.until_done(run.connections.give_back):
+        yield JobContext(name=job, run=run, events=events, connection=connection, reconnect=steps)

@@ -54,7 +54,7 @@ def monitor_job(
     stopper = _Stopper(job, handle)
     job.reconnect.stop = stopper.repeat
     interrupts = job.run.interrupts
-    with interrupts.handled_by(handle.name, stop=stopper.stop, detach=job.line.close):
+    with interrupts.handled_by(handle.name, stop=stopper.stop, detach=job.connection.close):
         try:
             for outcome in _follow_tasks(job, handle, options):
                 progress.tasks.append(outcome)
@@ -82,13 +82,13 @@ def _find_missing(
     for folder in select_outputs(handle.folders, succeeded):
         for item in folder.outputs:
             path = posixpath.join(folder.remote, item.path)
-            kind = job.line.steadily(partial(_read_kind, path))
+            kind = job.connection.retrying(partial(_read_kind, path))
             missing += [item] if kind == "-" else []
     return missing
 
 
 def _read_kind(path: str, connection: Connection) -> str:
-    return connection.call("mlcr_kind", path).text.strip()
+    return connection.call("mlcr_print_kind", path).text.strip()
 
 
 def _follow_tasks(
@@ -115,12 +115,12 @@ def _follow(
             "not notice"
         )
 
-    job.line.connection.expect_channel()
+    job.connection.current.expect_channel()
     shown: OutputSink = _discard
     if options.shows_output:
         shown = job.events.output(Stage.RUN, task.task)
     return follow_task(
-        job.line,
+        job.connection,
         handle,
         number,
         shown,
@@ -144,12 +144,12 @@ def find_offsets(
     for stream in Stream:
         file = f"{handle.task_dir(number)}/{stream.value}"
         ask = partial(_find_offset, file, str(tail))
-        offsets[stream] = job.line.steadily(ask)
+        offsets[stream] = job.connection.retrying(ask)
     return offsets
 
 
 def _find_offset(file: str, lines: str, connection: Connection) -> int:
-    return int(connection.call("mlcr_tail", file, lines).text or 0)
+    return int(connection.call("mlcr_print_tail_offset", file, lines).text or 0)
 
 
 def _warn_about(job: JobContext, handle: JobHandle, task: str, report: TaskReport) -> None:
@@ -177,7 +177,7 @@ class _Stopper:
         self.is_asked.set()
         self.job.info(f"stopping (SIGTERM, after {STOP_GRACE_S} s SIGKILL)")
         try:
-            request_stop(self.job.line.connection, self.handle)
+            request_stop(self.job.connection.current, self.handle)
         except MLCubeRemoteError as problem:
             self.job.warn(f"not stopped yet: {problem}")
 

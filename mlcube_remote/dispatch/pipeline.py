@@ -65,7 +65,7 @@ def _run_stages(spec: JobSpec, run: RunContext, progress: JobProgress) -> None:
             facts = probe(job, spec)
         with _exclusive_root(job, spec, facts):
             plan = make_plan(spec, facts)
-            require_program(job.line.connection, facts, plan.image)
+            require_program(job.connection.current, facts, plan.image)
             check_recipe_on_host(plan)
             if spec.request.configure_only:
                 with job.interruptible():
@@ -139,7 +139,7 @@ def _launch(job: JobContext, plan: JobPlan, handle: JobHandle, progress: JobProg
     # Until the host has answered, the job may run, and holds its claim itself.
     progress.phase = Phase.LAUNCHED
     job.reconnect.forget_claim()
-    job.line.attach_hint = f"mlcube-remote attach {handle.run_id}"
+    job.connection.attach_hint = f"mlcube-remote attach {handle.run_id}"
     try:
         launch_job(job, plan, handle)
     except HostError as problem:

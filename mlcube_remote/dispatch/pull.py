@@ -64,7 +64,7 @@ def pull_into(
     if handle.job and not names and not running and _has_ended(handle, progress.tasks):
         # From now on the host may delete the job's own workspace with the job's directory.
         marker = f"{handle.job_dir}/pulled"
-        job.line.steadily(lambda at: at.call("mlcr_write", marker, "anew", ""))
+        job.connection.retrying(lambda at: at.call("mlcr_write_file", marker, "anew", ""))
 
 
 def _pull(
@@ -94,7 +94,7 @@ def _pull(
                 and (not names or item.name in names)
             ]
             for folder in select_outputs(handle.folders, tasks, names):
-                result = job.line.steadily(partial(_download, job, handle, folder, running))
+                result = job.connection.retrying(partial(_download, job, handle, folder, running))
                 outputs += result.outputs
                 _warn_of_omitted(job, result.omitted)
                 missing += result.missing

@@ -12,8 +12,8 @@ from mlcube_remote.dispatch.interrupts import Interrupts
 from mlcube_remote.dispatch.shared_roots import SharedRoots
 from mlcube_remote.events.emitter import JobEvents
 from mlcube_remote.events.model import EventSink
-from mlcube_remote.jobs.reconnecting import RECONNECT_TIMEOUT
 from mlcube_remote.runs.store import Store
+from mlcube_remote.transport.reconnecting import RECONNECT_TIMEOUT
 
 
 @attrs.frozen(kw_only=True)

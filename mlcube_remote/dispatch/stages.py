@@ -49,8 +49,8 @@ def probe(job: JobContext, spec: JobSpec) -> HostFacts:
     Raises:
         HostUnfitError: ``remote_root`` or rsync cannot be used.
     """
-    job.line.connection.expect_channel()
-    facts = job.line.steadily(partial(_probe, spec, make_plan(spec).probe_paths))
+    job.connection.current.expect_channel()
+    facts = job.connection.retrying(partial(_probe, spec, make_plan(spec).probe_paths))
     job.debug(f"connect: {facts.user} in {facts.root}, {facts.machine}, rsync {facts.rsync or '-'}")
     if warning := clock_warning(facts):
         job.warn(warning)
@@ -98,7 +98,7 @@ def require_data_on_host(plan: JobPlan) -> None:
     if plan.spec.host.is_local:
         return
     # What a job of a sweep has in its own directory is made at the launch.
-    made = [plan.paths.room] if plan.paths.room else []
+    made = [plan.paths.own_dir] if plan.paths.own_dir else []
     for task, item in plan.task_parameters():
         if item.where is not DataLocation.HOST:
             continue
@@ -135,7 +135,7 @@ def require_mirrored_inputs(job: JobContext, plan: JobPlan) -> None:
         if value in made or not is_made_by_cube(item, cube):
             continue
         path = plan.paths.mirror(item.local, cube)
-        if job.line.connection.call("mlcr_kind", path).text.strip() == "-":
+        if job.connection.current.call("mlcr_print_kind", path).text.strip() == "-":
             raise PlanError(
                 f"{plan.spec.host.name}: {task}.{item.parameter.name}: input {value!r} is "
                 "neither on this machine nor on the host",
@@ -157,7 +157,7 @@ def lease_devices(job: JobContext, plan: JobPlan, handle: JobHandle) -> tuple[De
     lease = partial(
         lease_gpus, job_dir=handle.job_dir, engine=first.commands.engine if first.container else ()
     )
-    devices = job.line.steadily(
+    devices = job.connection.retrying(
         lambda at: lease(
             at,
             count=plan.gpus,
@@ -183,7 +183,7 @@ def warn_about_commands(job: JobContext, plan: JobPlan) -> None:
     for warning in dict.fromkeys(text for each in (plan.image, *built) for text in each.warnings):
         job.warn(warning)
     requested = plan.spec.request.options.gpus
-    if missing := gpus.missing_gpu_warning(job.line.connection, built, requested):
+    if missing := gpus.missing_gpu_warning(job.connection.current, built, requested):
         job.warn(missing)
 
 
@@ -195,15 +195,16 @@ def upload_and_find_image(job: JobContext, plan: JobPlan) -> Image:
     find = partial(_find_image, plan)
     if plan.image.platform not in CONTAINER_ENGINES:
         _upload(job, plan, image=plan.image.image)
-        return job.line.steadily(find)
+        return job.connection.retrying(find)
     with ThreadPoolExecutor(1, thread_name_prefix="mlcr-image") as threads:
-        asked = threads.submit(find, job.line.connection)
+        asked = threads.submit(find, job.connection.current)
         _upload(job, plan)
         try:
             return asked.result()
         except (StateUnknownError, TransferError):
-            # The upload may have a new connection by now.
-            return job.line.steadily(find)
+            # Not earlier: on a slow network the upload may delay the answer, and reconnecting
+            # would interrupt the upload.
+            return job.connection.retrying(find)
 
 
 def _find_image(plan: JobPlan, connection: Connection) -> Image:
@@ -213,7 +214,7 @@ def _find_image(plan: JobPlan, connection: Connection) -> Image:
 def _upload(job: JobContext, plan: JobPlan, *, image: str = "") -> None:
     if plan.spec.host.is_local:
         return
-    job.line.connection.expect_channel()
+    job.connection.current.expect_channel()
     with job.events.stage(Stage.SYNC) as notes:
         cube = plan.spec.request.cube
         trees = upload_trees(cube, uploads(plan), plan.paths, image=image)
@@ -226,12 +227,12 @@ def _upload(job: JobContext, plan: JobPlan, *, image: str = "") -> None:
 def _upload_trees(job: JobContext, trees: Sequence[UploadTree]) -> TransferStats:
     parents = [posixpath.dirname(tree.remote) for tree in trees if not tree.mirror]
     if parents:
-        job.line.steadily(partial(_make_directories, parents))
+        job.connection.retrying(partial(_make_directories, parents))
     total = TransferStats(0, 0)
     for tree in trees:
         job.run.interrupts.check()
         job.debug(f"sync: {tree.local} to {tree.remote}")
-        sent = job.line.steadily(partial(_upload_tree, job, tree))
+        sent = job.connection.retrying(partial(_upload_tree, job, tree))
         total = TransferStats(total.files + sent.moved.files, total.size + sent.moved.size)
         for link in sent.left_out:
             job.warn(f"not sent: {link} is a link that leaves the cube")
@@ -244,7 +245,7 @@ def _upload_tree(job: JobContext, tree: UploadTree, connection: Connection) -> U
 
 def _make_directories(directories: Sequence[str], connection: Connection) -> None:
     words = Prerequisites(directories=tuple(directories)).words
-    reply = connection.call("mlcr_prepare", *words)
+    reply = connection.call("mlcr_prepare_paths", *words)
     if not reply.ok:
         raise preparation_error(connection, reply)
 
@@ -266,8 +267,10 @@ def configure_image(job: JobContext, plan: JobPlan, facts: HostFacts, image: Ima
         if image.present and not is_forced:
             notes.skipped, notes.detail = True, "image present"
         else:
-            image = job.line.steadily(partial(_configure, job, plan))
-        warning = job.line.steadily(lambda at: require_architecture(at, facts, image, needed.image))
+            image = job.connection.retrying(partial(_configure, job, plan))
+        warning = job.connection.retrying(
+            lambda at: require_architecture(at, facts, image, needed.image)
+        )
     if warning:
         job.warn(warning)
 
@@ -281,7 +284,7 @@ def write_generated_files(job: JobContext, plan: JobPlan) -> None:
     """Write the input files that are generated for one job of a sweep."""
     if plan.spec.trial is not None:
         files = generated_file_paths(plan.paths, plan.spec.trial)
-        job.line.steadily(partial(_write_files, files))
+        job.connection.retrying(partial(_write_files, files))
 
 
 def launch_job(job: JobContext, plan: JobPlan, handle: JobHandle) -> None:
@@ -301,7 +304,7 @@ def launch_job(job: JobContext, plan: JobPlan, handle: JobHandle) -> None:
         job.debug(f"run {start.task}: {quote_words(start.argv)}")
     job.debug(f"run: logs in {handle.job_dir}")
     environment = _supervisor_environment(plan)
-    job.line.steadily(lambda at: launch(at, handle, starts, environment, expected=expected))
+    job.connection.retrying(lambda at: launch(at, handle, starts, environment, expected=expected))
 
 
 def _task_start(plan: JobPlan, task: BuiltTask) -> TaskStart:
@@ -333,7 +336,7 @@ def _write_files(files: Sequence[tuple[GeneratedFile, str]], connection: Connect
         chunks = [text[at : at + _CHUNK] for at in range(0, len(text), _CHUNK)] or [""]
         for number, chunk in enumerate(chunks):
             mode = "append" if number else "anew"
-            reply = connection.call("mlcr_write", path, mode, chunk)
+            reply = connection.call("mlcr_write_file", path, mode, chunk)
             if not reply.ok:
                 reason = reply.stderr.decode("utf-8", "replace").strip()
                 raise HostError(connection.name, f"{path} could not be written: {reason}")

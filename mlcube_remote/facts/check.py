@@ -134,7 +134,7 @@ def _check_connected(
     connection: Connection, host: Host, platform: UserPlatform, checks: list[CheckResult]
 ) -> None:
     # This fails without a usable shell; otherwise the next check would blame the directory.
-    connection.call("mlcr_whoami")
+    connection.call("mlcr_read_user")
     try:
         facts = probe_host(connection, remote_root=host.remote_root, cube_room="")
     except HostUnfitError as problem:
@@ -156,7 +156,7 @@ def _check_connected(
 
 
 def _disk(connection: Connection, root: str) -> CheckResult:
-    kibibytes = connection.call("mlcr_disk", root).text.strip()
+    kibibytes = connection.call("mlcr_print_free_space", root).text.strip()
     free = int(kibibytes) * 1024 if kibibytes.isdigit() else 0
     passed = free >= LOW_DISK
     return CheckResult(
@@ -179,14 +179,14 @@ def _engine(
         return CheckResult(name="engine", passed=False, detail=f"{platform}: {error}: {configured}")
     origin = "" if engine == (platform,) else f", as configured: {configured}"
     if platform in CONTAINER_ENGINES:
-        reply = connection.call("mlcr_engine", *engine)
+        reply = connection.call("mlcr_print_server_version", *engine)
     else:
         if engine == (platform,):
             if not facts.programs:
                 return _unfit(missing_program_error(host.name, platform))
             engine = (installed(platform, facts.programs),)
             origin = "" if engine == (platform,) else f", instead of {platform}"
-        reply = connection.call("mlcr_version", *engine)
+        reply = connection.call("mlcr_print_client_version", *engine)
     if not reply.ok:
         return _unfit(engine_error(connection, platform, engine, reply))
     # Apptainer and Singularity print their name before the version.

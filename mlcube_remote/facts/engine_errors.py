@@ -141,7 +141,7 @@ def engine_error(
 
 def _socket_error(connection: Connection, name: str, first: str) -> HostUnfitError:
     """Return the error for a user who may not use Docker's socket; it names the socket's group."""
-    listing = connection.call("mlcr_socket").text.strip().splitlines()
+    listing = connection.call("mlcr_print_socket_access").text.strip().splitlines()
     owner = re.match(
         r"s\S+ +\d+ +\S+ +(?!root )([a-z_][a-z0-9_-]*) ", listing[0] if listing else ""
     )

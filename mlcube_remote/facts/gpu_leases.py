@@ -57,7 +57,7 @@ def lease_gpus(
     is_reported = False
     while True:
         reply = connection.call(
-            "mlcr_lease", job_dir, str(count), quote_words(engine), *only, timeout=_TIMEOUT_S
+            "mlcr_lease_gpus", job_dir, str(count), quote_words(engine), *only, timeout=_TIMEOUT_S
         )
         if reply.code == _NO_NVIDIA_SMI:
             return ()

@@ -37,7 +37,7 @@ def ask_gpus(connection: Connection) -> Gpus:
     Raises:
         HostError: The connection is lost.
     """
-    reply = connection.call("mlcr_gpus")
+    reply = connection.call("mlcr_list_gpus")
     lines = [line.strip() for line in reply.text.splitlines() if line.strip()]
     if reply.ok and lines:
         return Gpus(found=tuple(lines))

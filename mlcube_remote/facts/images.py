@@ -38,12 +38,12 @@ def find_image(connection: Connection, needed: ImageCommands, paths: HostPaths) 
     """
     platform, engine = needed.platform, needed.engine
     if platform not in CONTAINER_ENGINES:
-        reply = connection.call("mlcr_sif", *sif_arguments(needed, paths))
+        reply = connection.call("mlcr_check_sif", *sif_arguments(needed, paths))
         if not reply.ok:
             raise engine_error(connection, platform, engine, reply)
         answer = reply.text.strip()
         return Image(answer == "f", stale=answer == "stale")
-    reply = connection.call("mlcr_image", needed.image, *engine)
+    reply = connection.call("mlcr_print_image_platform", needed.image, *engine)
     if reply.ok:
         return Image(True, reply.text.strip().partition("/")[2])
     message = reply.stderr.decode("utf-8", "replace").lower()
@@ -53,7 +53,7 @@ def find_image(connection: Connection, needed: ImageCommands, paths: HostPaths) 
 
 
 def sif_arguments(needed: ImageCommands, paths: HostPaths) -> tuple[str, ...]:
-    """Return the arguments of the functions in ``sif.sh``, from the cube's directory on."""
+    """Return the arguments of the functions in ``sif_images.sh``, from the cube's directory on."""
     source, count, command = "", len(needed.engine), needed.engine
     if needed.configure:
         source, count, command = needed.source, count + 1, needed.configure[0][:-2]
@@ -77,7 +77,7 @@ def require_architecture(
         image.architecture, image.architecture
     )
     binfmt = f"/proc/sys/fs/binfmt_misc/qemu-{emulated}"
-    if connection.call("mlcr_kind", binfmt).text.strip() == "f":
+    if connection.call("mlcr_print_kind", binfmt).text.strip() == "f":
         return (
             f"image {name} is for {image.architecture}, the host is {facts.architecture}: "
             "it runs emulated, which is slow"

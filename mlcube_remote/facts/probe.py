@@ -85,7 +85,7 @@ def probe_host(
         HostUnfitError: ``remote_root`` cannot be used safely.
     """
     asked = time.time()
-    reply = connection.call("mlcr_probe", remote_root, cube_room, *paths)
+    reply = connection.call("mlcr_probe_host", remote_root, cube_room, *paths)
     answered = time.time()
     if not reply.ok:
         said = reply.stderr.decode("utf-8", "replace").strip() or f"status {reply.code}"

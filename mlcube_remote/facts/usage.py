@@ -93,7 +93,7 @@ def read_usage(connection: Connection, host: Host) -> HostUsage:
         HostUnfitError: Its tools do not work.
         HostError: The connection is lost.
     """
-    reply = connection.call("mlcr_top", host.remote_root, timeout=_TIMEOUT_S)
+    reply = connection.call("mlcr_report_usage", host.remote_root, timeout=_TIMEOUT_S)
     if not reply.ok:
         said = reply.stderr.decode("utf-8", "replace").strip() or f"status {reply.code}"
         raise HostUnfitError(host.name, f"its usage could not be read: {said}")

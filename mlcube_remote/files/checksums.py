@@ -44,7 +44,7 @@ def find_mismatches(
     wrong: list[str] = []
     rest = iter(names)
     while batch := tuple(islice(rest, _BATCH)):
-        reply = connection.call("mlcr_sums", remote, *batch, timeout=_TIMEOUT_S)
+        reply = connection.call("mlcr_print_checksums", remote, *batch, timeout=_TIMEOUT_S)
         if reply.code == _NO_PROGRAM:
             return ()
         sums = reply.text.split("\0")[:-1]

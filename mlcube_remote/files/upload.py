@@ -286,7 +286,7 @@ def _check(connection: Connection, tree: UploadTree, result: RsyncResult) -> Non
         if not is_full(result):
             raise
         # The next try could continue with them, but until then the host's disk would be full.
-        kibibytes = connection.call("mlcr_make_room", tree.remote, _PARTIAL).text.strip()
+        kibibytes = connection.call("mlcr_remove_partial_files", tree.remote, _PARTIAL).text.strip()
         free = f" ({readable_size(int(kibibytes) * 1024)} free)" if kibibytes.isdigit() else ""
         reason = f"{problem.reason}; needed: {upload_size(tree)}; partial files were removed{free}"
         raise TransferError(connection.name, reason, hint=problem.hint) from problem

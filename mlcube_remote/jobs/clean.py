@@ -87,7 +87,7 @@ def clean_all(
             with closing(connect(host)) as connection:
                 for job in jobs[host.name]:
                     removed += [job] if _remove(connection, host, job) else []
-                connection.call("mlcr_sweep", host.remote_root, timeout=_TIMEOUT_S)
+                connection.call("mlcr_remove_leftovers", host.remote_root, timeout=_TIMEOUT_S)
         except HostError as problem:
             return Cleaned(host=host.name, removed=tuple(removed), error=problem)
         return Cleaned(host=host.name, removed=tuple(removed))
@@ -98,7 +98,7 @@ def clean_all(
 
 
 def _remove(connection: Connection, host: Host, job: FoundJob) -> bool:
-    reply = connection.call("mlcr_remove", host.remote_root, job.job_id, timeout=_TIMEOUT_S)
+    reply = connection.call("mlcr_remove_job", host.remote_root, job.job_id, timeout=_TIMEOUT_S)
     return reply.ok
 
 

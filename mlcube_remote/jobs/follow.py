@@ -7,16 +7,16 @@ import time
 from collections.abc import Callable, Mapping
 
 from mlcube_remote.jobs.handle import JobHandle
-from mlcube_remote.jobs.reconnecting import Line
 from mlcube_remote.jobs.state import TaskReport, can_be_adopted, read_task
 from mlcube_remote.transport.base import Connection, OutputSink, Stream
+from mlcube_remote.transport.reconnecting import ReconnectingConnection
 
 _RESUME_DELAY_S = 1.0
 """Delay before following a task again that still runs although its stream ended."""
 
 
 def follow_task(
-    line: Line,
+    connection: ReconnectingConnection,
     handle: JobHandle,
     number: int,
     sink: OutputSink,
@@ -30,7 +30,7 @@ def follow_task(
     No byte is repeated or omitted, however often the connection breaks.
 
     Args:
-        line: The host.
+        connection: The host.
         handle: The job.
         number: The task, counted from 1.
         sink: Receives the bytes.
@@ -48,20 +48,20 @@ def follow_task(
         received[stream] += len(data)
         sink(stream, data)
 
-    def listen(connection: Connection) -> TaskReport:
-        connection.stream(
-            "mlcr_follow",
+    def listen(current: Connection) -> TaskReport:
+        current.stream(
+            "mlcr_follow_task",
             handle.job_dir,
             str(number),
             str(received[Stream.STDOUT]),
             str(received[Stream.STDERR]),
             sink=count,
         )
-        return fetch_rest(handle, number, received, count, connection)
+        return fetch_rest(handle, number, received, count, current)
 
     node = ""
     while True:
-        report = line.steadily(listen)
+        report = connection.retrying(listen)
         if report.exit is not None:
             return report
         if report.node:
@@ -69,7 +69,7 @@ def follow_task(
                 elsewhere(report.node)
             node = report.node
         elif can_be_adopted(report):
-            line.steadily(lambda at: at.call("mlcr_adopt", handle.job_dir, str(number)))
+            connection.retrying(lambda at: at.call("mlcr_adopt_task", handle.job_dir, str(number)))
             adopted()
         elif not report.alive:
             return report
@@ -96,7 +96,7 @@ def fetch_rest(
     for stream, size in report.sizes.items():
         file, at = f"{handle.task_dir(number)}/{stream.value}", received[stream]
         while at < size:
-            rest = connection.call("mlcr_bytes", file, str(at)).stdout
+            rest = connection.call("mlcr_print_bytes", file, str(at)).stdout
             if not rest:
                 break
             sink(stream, rest)

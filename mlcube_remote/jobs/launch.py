@@ -51,7 +51,7 @@ class Prerequisites:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Arguments of ``mlcr_prepare``."""
+        """Arguments of ``mlcr_prepare_paths``."""
         copies = (path for copy in self.copies for path in (copy.source, copy.target))
         return (str(len(self.copies)), *copies, *self.directories)
 
@@ -94,7 +94,7 @@ def reserve(
     request = json.dumps(to_document(handle), ensure_ascii=True)
     is_reported = False
     while True:
-        reply = connection.call("mlcr_reserve", handle.job_dir, request, lock, group)
+        reply = connection.call("mlcr_claim_job", handle.job_dir, request, lock, group)
         if reply.code == _EXISTS:
             return Reservation(state=read_job_state(connection, handle))
         if reply.code != _HELD:
@@ -139,8 +139,8 @@ def _require(connection: Connection, reply: Reply) -> None:
 
 
 def read_job_state(connection: Connection, handle: JobHandle) -> str:
-    """Return the job's state as ``mlcr_state`` prints it."""
-    return connection.call("mlcr_state", handle.job_dir).text.strip()
+    """Return the job's state as ``mlcr_print_job_state`` prints it."""
+    return connection.call("mlcr_print_job_state", handle.job_dir).text.strip()
 
 
 def launch(
@@ -174,7 +174,7 @@ def launch(
             *(start.container, timeout, quote_words(start.own)),
         ]
     reply = connection.call(
-        "mlcr_launch",
+        "mlcr_launch_job",
         handle.job_dir,
         supervisor(),
         str(log_limit),

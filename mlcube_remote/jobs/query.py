@@ -45,7 +45,7 @@ class FoundJob:
     host: str
     job_id: str
     state: str
-    """As ``mlcr_state`` prints it: one of :data:`LIVE`, or ended, lost or abandoned."""
+    """As ``mlcr_print_job_state`` prints it: one of :data:`LIVE`, or ended, lost or abandoned."""
     age: int
     """Seconds since it was claimed, by the host's clock."""
     handle: JobHandle | None
@@ -133,7 +133,7 @@ def query_host(connection: Connection, host: Host, *, everything: bool) -> tuple
         StateUnknownError: It does not answer.
     """
     words = ("all",) if everything else ()
-    reply = connection.call("mlcr_survey", host.remote_root, *words, timeout=_TIMEOUT_S)
+    reply = connection.call("mlcr_report_jobs", host.remote_root, *words, timeout=_TIMEOUT_S)
     if not reply.ok:
         said = reply.stderr.decode("utf-8", "replace").strip() or f"status {reply.code}"
         raise HostUnfitError(host.name, f"its jobs cannot be listed: {said}")

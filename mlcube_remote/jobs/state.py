@@ -77,7 +77,7 @@ def read_task(connection: Connection, handle: JobHandle, number: int) -> TaskRep
     Raises:
         StateUnknownError: The host does not answer, or its answer is incomplete.
     """
-    reply = connection.call("mlcr_verdict", handle.job_dir, str(number))
+    reply = connection.call("mlcr_report_task", handle.job_dir, str(number))
     facts = dict(records(reply))
     try:
         code = facts["exit"]

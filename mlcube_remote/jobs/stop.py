@@ -25,7 +25,7 @@ def request_stop(connection: Connection, handle: JobHandle, grace: int = STOP_GR
         StateUnknownError: The job runs on another machine that shares the host's home directory.
     """
     timeout = grace + _ANSWER_TIMEOUT_S
-    reply = connection.call("mlcr_stop", handle.job_dir, str(grace), timeout=timeout)
+    reply = connection.call("mlcr_stop_job", handle.job_dir, str(grace), timeout=timeout)
     facts = dict(records(reply))
     if "node" in facts:
         raise other_node_error(handle, facts["node"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which job goes to which host, and on which platform it runs there."""
+"""Assign jobs to hosts, and choose the platform of each."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ from mlcube_remote.yamlsource import nearest
 
 
 def make_jobs(request: RunRequest) -> tuple[JobSpec, ...]:
-    """Return the jobs of :func:`plan`, nothing checked but the platform."""
+    """Return the jobs of a request; only their platforms are checked.
+
+    Raises:
+        PlanError: A platform is unknown, or a job to rerun no longer exists.
+    """
     jobs = (
         [
             make_job(request, host, trial)
@@ -31,15 +35,15 @@ def make_jobs(request: RunRequest) -> tuple[JobSpec, ...]:
         if request.trials
         else [make_job(request, host) for host in request.hosts]
     )
-    return tuple(jobs) if request.again is None else _again(jobs, request.again)
+    return tuple(jobs) if request.again is None else _select_rerun(jobs, request.again)
 
 
-def _again(jobs: Sequence[JobSpec], attempts: Mapping[str, int]) -> tuple[JobSpec, ...]:
-    """Return those of a run's jobs that are to be run again."""
+def _select_rerun(jobs: Sequence[JobSpec], attempts: Mapping[str, int]) -> tuple[JobSpec, ...]:
+    """Return the jobs to rerun, with the numbers of their attempts."""
     if lost := sorted(set(attempts) - {job.name for job in jobs}):
         raise PlanError(
-            f"{', '.join(lost)}: not a job of the run any more",
-            hint="what the run was begun with has changed since; begin another run",
+            f"{', '.join(lost)}: no longer a job of the run",
+            hint="the cube or the options of the run have changed; start a new run",
         )
     chosen = [job for job in jobs if job.name in attempts]
     return tuple(attrs.evolve(job, attempt=attempts[job.name]) for job in chosen)
@@ -48,7 +52,7 @@ def _again(jobs: Sequence[JobSpec], attempts: Mapping[str, int]) -> tuple[JobSpe
 def make_job(
     request: RunRequest, host: Host, trial: Trial | None = None, *, attempt: int = 1
 ) -> JobSpec:
-    """Return one job, nothing checked but the platform."""
+    """Return one job; only its platform is checked."""
     results = results_of(request)
     several = len(request.hosts) > 1
     if trial is not None:
@@ -68,24 +72,24 @@ def make_job(
 
 
 def choose_platform(
-    asked: str | None, cube: Cube, host: Host, system: SystemSettings
+    requested: str | None, cube: Cube, host: Host, system: SystemSettings
 ) -> UserPlatform:
-    """Return the platform of a job: as asked, else what the cube has a section for.
+    """Return the platform of a job: the requested one, else one that the cube has a section for.
 
     Raises:
-        PlanError: There is no such platform, or the cube has no section that would serve it.
-        UsageError: What the user's own file says of it is wrong.
+        PlanError: The platform is unknown, or the cube has no section for it.
+        UsageError: Its settings in the user's own file are wrong.
     """
-    name = asked or next((each for each in PLATFORMS if each in cube.settings), None)
+    name = requested or next((each for each in PLATFORMS if each in cube.settings), None)
     if name is None:
         raise PlanError(
             f"{cube.where()}: no section docker, podman, singularity or apptainer",
             hint="add one, such as docker: {image: NAME}",
         )
     chosen = named_platform(name, host, system)
-    # Of a Docker image, Singularity and Apptainer make their own.
-    serving = {*SECTIONS[chosen.platform], "docker"}
-    if serving.isdisjoint(cube.settings):
+    # Singularity and Apptainer can convert a Docker image.
+    sections = {*SECTIONS[chosen.platform], "docker"}
+    if sections.isdisjoint(cube.settings):
         has = ", ".join(cube.settings) or "none"
         raise PlanError(
             f"{cube.where()}: no section for {host.name}'s platform {chosen.platform} "
@@ -96,11 +100,11 @@ def choose_platform(
 
 
 def named_platform(name: str, host: Host, system: SystemSettings) -> UserPlatform:
-    """Return the platform of this name: one that there is anyway, or one of the user's own.
+    """Return the platform with this name: a built-in one, or one of the user's own.
 
     Raises:
-        PlanError: There is none, or it is none that tasks can run on.
-        UsageError: What the user's own file says of it is wrong.
+        PlanError: There is none, or tasks cannot run on it.
+        UsageError: Its settings in the user's own file are wrong.
     """
     chosen = system.platform(name) or UserPlatform(name=name, platform=name)
     if chosen.platform in PLATFORMS:
@@ -116,22 +120,22 @@ def named_platform(name: str, host: Host, system: SystemSettings) -> UserPlatfor
 
 
 def slots(request: RunRequest, host: Host) -> int:
-    """Return how many jobs of a sweep a host takes at once: no more than it lists GPUs for.
+    """Return how many jobs of a sweep a host runs at once: at most as many as it lists GPUs for.
 
     Raises:
-        PlanError: It lists fewer GPUs than one job asks for.
+        PlanError: It lists fewer GPUs than one job needs.
     """
-    asked = count_gpus(make_job(request, host, request.trials[0]))
-    if not asked or host.gpus is None:
+    needed = count_gpus(make_job(request, host, request.trials[0]))
+    if not needed or host.gpus is None:
         return host.slots
-    if asked > len(host.gpus):
+    if needed > len(host.gpus):
         raise PlanError(
-            f"{host.name}: {asked} GPUs are asked for, and the inventory lists {len(host.gpus)}",
-            hint="leave the host out, or ask for fewer: --gpus",
+            f"{host.name}: the job needs {needed} GPUs, and the inventory lists {len(host.gpus)}",
+            hint="omit the host, or request fewer: --gpus",
         )
-    return min(host.slots, len(host.gpus) // asked)
+    return min(host.slots, len(host.gpus) // needed)
 
 
 def results_of(request: RunRequest) -> Path:
-    """Return the folder for what a run of several jobs makes."""
+    """Return the directory for the outputs of a run with several jobs."""
     return request.cube.workspace.parent / "results" / request.run_id

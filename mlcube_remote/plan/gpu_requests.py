@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""GPUs as a job asks for them, and as an engine takes them."""
+"""GPUs as a job requests them, and in the syntax of each engine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mlcube_remote.errors import UsageError
 _ITEM = r"[a-z]+=[^\s,]+(?:,[^\s,=]+)*"
 
 _GPUS = re.compile(rf'"?(?:|all|\d+|{_ITEM})(?:,{_ITEM})*"?', re.ASCII)
-"""What Docker takes, as a line of CSV too."""
+"""Values that Docker accepts, also as a line of CSV."""
 
 
 @attrs.frozen
@@ -24,21 +24,21 @@ class Device:
     """One GPU of a host."""
 
     index: str
-    """Its number, as ``nvidia-smi`` counts."""
+    """Its number in ``nvidia-smi``."""
     uuid: str
-    """Its name, which no two devices share."""
+    """Its unique name."""
 
 
 def requested_gpus(
     options: Options, cube: Cube, platform: str, sections: Iterable[Mapping[str, Any]]
 ) -> int:
-    """Return how many GPUs of its own a job asks for; 0 where none, or certain ones.
+    """Return how many GPUs a job needs for itself; 0 if none, or if it names certain ones.
 
     Args:
-        options: The command line's.
+        options: The options of the command line.
         cube: The cube.
         platform: The job's platform.
-        sections: Platform settings that may say ``--gpus``: what they say is left alone.
+        sections: Platform settings; if one of them has ``--gpus``, nothing is leased.
     """
     text = options.gpus
     if text is None:
@@ -49,10 +49,10 @@ def requested_gpus(
 
 
 def check_gpus_option(asked: str | None) -> None:
-    """Refuse a ``--gpus`` that no engine would understand, before anything is sent.
+    """Reject a ``--gpus`` that no engine understands.
 
     Raises:
-        UsageError: It is neither a number, nor ``all``, nor names devices.
+        UsageError: It is not a number, ``all``, or a list of devices.
     """
     if asked is not None and not _GPUS.fullmatch(asked):
         raise UsageError(
@@ -62,10 +62,10 @@ def check_gpus_option(asked: str | None) -> None:
 
 
 def format_devices(platform: str, devices: Sequence[Device]) -> str:
-    """Return the devices as ``--gpus`` has them for a platform."""
+    """Return the devices in the syntax of ``--gpus`` for a platform."""
     if platform == "podman":
-        # What CDI surely knows are the numbers.
+        # CDI knows the numbers in any case, and not always the UUIDs.
         return f"device={','.join(device.index for device in devices)}"
     names = f"device={','.join(device.uuid for device in devices)}"
-    # Docker reads the option as a line of CSV.
+    # Docker parses the option as a line of CSV.
     return f'"{names}"' if platform == "docker" and len(devices) > 1 else names

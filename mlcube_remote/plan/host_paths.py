@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every path that a job has on its host, in one place."""
+"""All paths of a job on its host."""
 
 from __future__ import annotations
 
@@ -16,43 +16,43 @@ from mlcube_remote.runs.ids import slug
 
 @attrs.frozen(kw_only=True)
 class HostPaths:
-    """Paths on one host for one cube; DESIGN names them under "Paths and data"."""
+    """Paths of one job on one host."""
 
     root: str
-    """``remote_root``, absolute; before anybody logged in it may still begin with ``~/``."""
+    """``remote_root``: absolute, but before the probe it may start with ``~/``."""
     home: str
     cube: str
-    """The mirrored cube (on ``local``: the cube itself)."""
+    """The mirror of the cube (on ``local``: the cube itself)."""
     workspace: str
-    """The mirrored workspace."""
+    """The mirror of the workspace."""
     job_dir: str
-    room: str | None = None
-    """What a job has for itself that shares the mirror with others: its workspace and inputs."""
+    own_dir: str | None = None
+    """The own directory of a job that shares the mirror: for its workspace and its inputs."""
     results: str | None = None
-    """Where such a job makes its outputs when it runs on this machine."""
+    """Directory for the outputs of such a job if it runs on this machine."""
 
     @property
     def own_workspace(self) -> str:
-        """The workspace that tasks write to."""
-        if self.room is None:
+        """The workspace in which tasks write."""
+        if self.own_dir is None:
             return self.workspace
-        return self.results or f"{self.room}/workspace"
+        return self.results or f"{self.own_dir}/workspace"
 
     @property
     def own_cube(self) -> str:
-        """Where tasks write what is in the cube, but not in its workspace."""
-        return self.cube if self.room is None else f"{self.results or self.room}/cube"
+        """The directory for outputs in the cube that are outside its workspace."""
+        return self.cube if self.own_dir is None else f"{self.results or self.own_dir}/cube"
 
     @property
     def layout(self) -> Layout:
-        """What the command builder must know of the host."""
+        """The paths that the command builder needs."""
         return Layout(root=self.cube, workspace=self.own_workspace, home=self.home)
 
     def mirror(self, here: Path, cube: Cube) -> str:
-        """Return where a path of this machine, inside the cube or its workspace, is there."""
-        for top, there in ((cube.workspace, self.workspace), (cube.root, self.cube)):
+        """Return the path on the host of a path in the cube or its workspace."""
+        for top, remote in ((cube.workspace, self.workspace), (cube.root, self.cube)):
             if here.is_relative_to(top):
-                return posixpath.normpath(posixpath.join(there, here.relative_to(top).as_posix()))
+                return posixpath.normpath(posixpath.join(remote, here.relative_to(top).as_posix()))
         raise ValueError(f"{here} is not mirrored")
 
     def task_dir(self, number: int) -> str:
@@ -68,7 +68,7 @@ def cube_directory(cube: Cube) -> str:
 def workspace_directory(cube: Cube) -> str:
     """Return the workspace's directory below ``remote_root``.
 
-    A workspace inside the cube stays at its place in the mirror; another one has its own mirror.
+    A workspace inside the cube is part of the cube's mirror; another one has its own mirror.
     """
     if cube.workspace.is_relative_to(cube.root):
         inside = cube.workspace.relative_to(cube.root)
@@ -77,7 +77,7 @@ def workspace_directory(cube: Cube) -> str:
 
 
 def data_directory(path: Path) -> str:
-    """Return where a ``local:`` path of this machine lives below ``remote_root``."""
+    """Return the path below ``remote_root`` for a ``local:`` path of this machine."""
     return f"data/{slug(path.name, of=str(path))}/{path.name}"
 
 
@@ -88,22 +88,23 @@ def host_paths(
     *,
     root: str,
     home: str,
-    is_apart: bool = False,
+    shares_mirror: bool = False,
     results: Path | None = None,
 ) -> HostPaths:
     """Return the paths of a job.
 
     Args:
-        host: Where the job runs.
-        cube: What it runs.
+        host: The host.
+        cube: The cube.
         job: The job's id.
-        root: ``remote_root`` as the host expanded it, or as written while nobody has asked it.
-        home: The user's home directory there, or ``~``.
-        is_apart: Whether the job shares the mirror with others, and so has a room of its own.
-        results: Where such a job's outputs are to be in the end, on this machine.
+        root: ``remote_root`` as the host expands it; before the probe, as written.
+        home: The user's home directory on the host; before the probe, ``~``.
+        shares_mirror: Whether other jobs use the same mirror, so that this one needs a directory
+            of its own.
+        results: Directory on this machine for the outputs of such a job.
     """
     job_dir = f"{root}/jobs/{job}"
-    room = f"{root}/trials/{job}" if is_apart else None
+    own_dir = f"{root}/trials/{job}" if shares_mirror else None
     if host.is_local:
         return HostPaths(
             root=root,
@@ -111,8 +112,8 @@ def host_paths(
             cube=str(cube.root),
             workspace=str(cube.workspace),
             job_dir=job_dir,
-            room=room,
-            results=str(results) if room else None,
+            own_dir=own_dir,
+            results=str(results) if own_dir else None,
         )
     return HostPaths(
         root=root,
@@ -120,5 +121,5 @@ def host_paths(
         cube=f"{root}/{cube_directory(cube)}",
         workspace=f"{root}/{workspace_directory(cube)}",
         job_dir=job_dir,
-        room=room,
+        own_dir=own_dir,
     )

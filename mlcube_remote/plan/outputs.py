@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which outputs a job brings back, and from where to where."""
+"""Which outputs of a job are downloaded, and from where to where."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from mlcube_remote.plan.placement import DataLocation, PlacedParameter
 
 @attrs.frozen(kw_only=True)
 class DownloadRequest:
-    """One output to bring home."""
+    """One output to download."""
 
     task: str
     name: str
     path: str
-    """POSIX path below the folder it is pulled from."""
+    """POSIX path below the folder on the host."""
     directory: bool | None
 
 
 @attrs.frozen(kw_only=True)
 class DownloadFolder:
-    """Outputs that share a folder there and a folder here, and so one rsync."""
+    """Outputs with one source folder and one target folder, downloaded by one rsync."""
 
     remote: str
     target: Path
     basis: Path | None
-    """A folder here whose files save sending what has not changed."""
+    """A local folder; files that it has unchanged are not transferred."""
     outputs: tuple[DownloadRequest, ...]
     mounts: tuple[tuple[str, str], ...] = ()
     """(path on the host, path in the container) of directories that the tasks could write to."""
@@ -48,14 +48,13 @@ def download_folders(
     *,
     results: Path | None,
 ) -> tuple[DownloadFolder, ...]:
-    """Return what to pull, and where it goes.
+    """Return the outputs to download, by folder.
 
     Args:
         cube: The cube.
-        placed: (task, parameter) of the tasks that ran.
+        placed: (task, parameter) of the tasks.
         paths: The job's paths on its host.
-        results: Where this host's outputs go when the run had several hosts; ``None`` puts them
-            into the workspace, as a local run does.
+        results: Directory for the job's outputs; ``None``: the workspace, as in a local run.
     """
     in_cube: list[DownloadRequest] = []
     in_workspace: list[DownloadRequest] = []
@@ -64,11 +63,11 @@ def download_folders(
         if not item.is_output or item.local is None or item.where is DataLocation.HOST:
             continue
         if item.where is DataLocation.CLIENT:
-            single.append(_single(task, item, paths))
+            single.append(_single_output(task, item, paths))
         elif item.local.is_relative_to(cube.workspace):
-            in_workspace.append(_wanted(task, item, cube.workspace))
+            in_workspace.append(_request(task, item, cube.workspace))
         else:
-            in_cube.append(_wanted(task, item, cube.root))
+            in_cube.append(_request(task, item, cube.root))
     # Everything below the cube's directory is the cube's; a workspace elsewhere is the user's.
     is_inside = cube.workspace.is_relative_to(cube.root)
     anchor = cube.root if is_inside else cube.workspace
@@ -100,28 +99,28 @@ def download_folders(
     )
 
 
-def _wanted(task: str, item: PlacedParameter, top: Path) -> DownloadRequest:
-    assert item.local is not None  # noqa: S101 - callers have looked
+def _request(task: str, item: PlacedParameter, top: Path) -> DownloadRequest:
+    assert item.local is not None  # noqa: S101 - checked by the callers
     return DownloadRequest(
         task=task,
         name=item.parameter.name,
         path=item.local.relative_to(top).as_posix(),
-        directory=_directory(item),
+        directory=_is_directory(item),
     )
 
 
-def _single(task: str, item: PlacedParameter, paths: HostPaths) -> DownloadFolder:
-    assert item.local is not None  # noqa: S101 - callers have looked
+def _single_output(task: str, item: PlacedParameter, paths: HostPaths) -> DownloadFolder:
+    assert item.local is not None  # noqa: S101 - checked by the callers
     remote = posixpath.join(paths.root, data_directory(item.local))
     return DownloadFolder(
         remote=posixpath.dirname(remote),
         target=item.local.parent,
         basis=item.local.parent,
-        outputs=(_wanted(task, item, item.local.parent),),
+        outputs=(_request(task, item, item.local.parent),),
     )
 
 
-def _directory(item: PlacedParameter) -> bool | None:
+def _is_directory(item: PlacedParameter) -> bool | None:
     if item.parameter.type is ParameterType.UNKNOWN:
         return None
     return item.is_directory

@@ -117,7 +117,7 @@ def _paths(spec: JobSpec, facts: ProbedFacts | None) -> HostPaths:
         spec.id,
         root=root,
         home=home,
-        is_apart=spec.trial is not None,
+        shares_mirror=spec.trial is not None,
         results=spec.results,
     )
 

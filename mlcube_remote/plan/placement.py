@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the data of each parameter is: in the workspace, in place on the host, or on this machine.
-
-The table under "Paths and data" in the design, as a pure function.
-"""
+"""Where the data of each parameter is: in the workspace, on the host, or on this machine."""
 
 from __future__ import annotations
 
@@ -23,14 +20,14 @@ from mlcube_remote.plan.host_paths import data_directory
 
 
 class DataLocation(Enum):
-    """Which machine owns a parameter's data."""
+    """Where a parameter's data is."""
 
     WORKSPACE = "workspace"
-    """Mirrored with the cube (or its workspace), both ways."""
+    """In the cube or its workspace: uploaded as an input, downloaded as an output."""
     HOST = "host"
-    """On the machine where the task runs; used in place, never copied."""
+    """On the host: used in place, never copied."""
     CLIENT = "client"
-    """``local:``: sent up before the run, or pulled after it."""
+    """On this machine (``local:``): uploaded before the run, or downloaded after it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -38,14 +35,14 @@ class PlacedParameter:
     """A parameter, and where its data is."""
 
     parameter: Parameter
-    """With the value that the command builder gets: ``local:`` and ``remote:`` are resolved."""
+    """Its value is that for the command builder: ``local:`` and ``remote:`` are resolved."""
     where: DataLocation
     local: Path | None
-    """The data's path on this machine; ``None`` where it lives on the host."""
+    """Path of the data on this machine; ``None`` if it is on the host."""
 
     @property
     def is_output(self) -> bool:
-        """Whether the task makes it."""
+        """Whether it is an output of the task."""
         return self.parameter.io is IO.OUTPUT
 
     @property
@@ -55,19 +52,19 @@ class PlacedParameter:
 
     @property
     def is_of_unknown_type(self) -> bool:
-        """Whether it is an input that is whatever there is at its path."""
+        """Whether it is an input without a declared type: what exists at its path decides."""
         return not self.is_output and self.parameter.type is ParameterType.UNKNOWN
 
 
 def place_parameters(
     task: Task, cube: Cube, host: Host, *, root: str, home: str = "~"
 ) -> tuple[PlacedParameter, ...]:
-    """Say where each parameter of ``task`` has its data when the task runs on ``host``.
+    """Return the parameters of ``task`` with the location of their data if it runs on ``host``.
 
     Args:
-        task: The task, command-line values applied.
+        task: The task, with the values of the command line.
         cube: Its cube.
-        host: Where it is to run.
+        host: The host on which it will run.
         root: ``remote_root`` of the host.
         home: The user's home directory; needed only if the host is this machine.
 
@@ -82,49 +79,49 @@ def _place(
 ) -> PlacedParameter:
     value = parameter.value
     if value.startswith("remote:"):
-        path = value.removeprefix("remote:")
-        if not path.startswith(("/", "~/")):
+        remote = value.removeprefix("remote:")
+        if not remote.startswith(("/", "~/")):
             raise PlanError(
                 f"{_named(cube, task, parameter)}: expected an absolute path after remote:, "
                 f"got {value!r}",
                 hint="write remote:/path/on/the/host",
             )
-        return _with_value(parameter, path, DataLocation.HOST, None)
+        return _with_value(parameter, remote, DataLocation.HOST, None)
     if value.startswith("local:"):
         return _place_client(parameter, task, cube, host, root)
-    here = mirrored_path(value, cube)
-    if here is None or not here.exists():
-        parameter = _as_made(parameter, cube)
-    if here is None:
-        local = Path(host_path(value, _here(cube, home))) if host.is_local else None
+    path = mirrored_path(value, cube)
+    if path is None or not path.exists():
+        parameter = _with_output_type(parameter, cube)
+    if path is None:
+        local = Path(host_path(value, _local_layout(cube, home))) if host.is_local else None
         return _with_value(parameter, value, DataLocation.HOST, local)
-    if not any(here.is_relative_to(mirrored) for mirrored in (cube.root, cube.workspace)):
+    if not any(path.is_relative_to(mirrored) for mirrored in (cube.root, cube.workspace)):
         raise PlanError(
             f"{_named(cube, task, parameter)}: {value!r} leaves the cube's directory",
-            hint=f"if the data is on this machine, write local:{here}; "
+            hint=f"if the data is on this machine, write local:{path}; "
             "if it is on the host, write its absolute path",
         )
-    return _with_value(parameter, value, DataLocation.WORKSPACE, here)
+    return _with_value(parameter, value, DataLocation.WORKSPACE, path)
 
 
-def _as_made(parameter: Parameter, cube: Cube) -> Parameter:
-    """Return an input that declares no type with that of the output which it is."""
+def _with_output_type(parameter: Parameter, cube: Cube) -> Parameter:
+    """Give an input without a type the type of the output with the same path."""
     if parameter.io is IO.OUTPUT or parameter.type is not ParameterType.UNKNOWN:
         return parameter
     made = (
         output.type
         for task in cube.tasks.values()
         for output in task.parameters
-        if output.io is IO.OUTPUT and _place_of(output, cube) == _place_of(parameter, cube)
+        if output.io is IO.OUTPUT and _path_of(output, cube) == _path_of(parameter, cube)
     )
     return attrs.evolve(parameter, type=next(made, ParameterType.UNKNOWN))
 
 
-def _place_of(parameter: Parameter, cube: Cube) -> Path:
+def _path_of(parameter: Parameter, cube: Cube) -> Path:
     return mirrored_path(parameter.value, cube) or Path(parameter.value)
 
 
-def _here(cube: Cube, home: str = "~") -> Layout:
+def _local_layout(cube: Cube, home: str = "~") -> Layout:
     return Layout(root=str(cube.root), workspace=str(cube.workspace), home=home)
 
 
@@ -132,10 +129,10 @@ def mirrored_path(value: str, cube: Cube) -> Path | None:
     """Return the path on this machine that a value of mlcube.yaml means.
 
     Returns:
-        ``None`` when it means a path of the host: absolute, below ``~`` or ``$HOME``, or with a
-        prefix of its own.
+        ``None`` if it means a path of the host: absolute, below ``~`` or ``$HOME``, or with a
+        prefix.
     """
-    filled = fill_in(value, _here(cube))
+    filled = fill_in(value, _local_layout(cube))
     if filled == value and value.startswith(("/", "~", "$HOME", "${HOME}", "local:", "remote:")):
         return None
     return Path(os.path.normpath(cube.workspace / filled))
@@ -170,17 +167,17 @@ def _named(cube: Cube, task: Task, parameter: Parameter) -> str:
 
 
 def with_placed_values(task: Task, placed: tuple[PlacedParameter, ...]) -> Task:
-    """Return ``task`` with its parameters' values as placed."""
+    """Return ``task`` with the values of the placed parameters."""
     return attrs.evolve(task, parameters=tuple(item.parameter for item in placed))
 
 
 def missing_inputs(
     placed: Mapping[str, tuple[PlacedParameter, ...]],
 ) -> tuple[tuple[str, PlacedParameter], ...]:
-    """Return (task, input) for each input file that is nowhere to be found on this machine.
+    """Return (task, input) for each input that does not exist on this machine.
 
-    An input that an earlier task of the same run makes is not missing. One that is an output of
-    another task of the cube may be on the host from an earlier run: only the host can say.
+    An input that an earlier task of the same job makes is not missing. An output of another task
+    of the cube may exist on the host from an earlier run: only the host knows.
     """
     missing: list[tuple[str, PlacedParameter]] = []
     made: list[Path] = []
@@ -197,7 +194,7 @@ def missing_inputs(
 
 
 def is_made_by_cube(item: PlacedParameter, cube: Cube) -> bool:
-    """Return whether some task of the cube declares the input's path as an output."""
+    """Return whether a task of the cube declares the path of the input as an output."""
     outputs = (
         mirrored_path(parameter.value, cube)
         for task in cube.tasks.values()

@@ -19,7 +19,7 @@ def plan_jobs(request: RunRequest) -> tuple[JobSpec, ...]:
     Raises:
         PlanError: An input is missing, a host's platform does not fit the cube, results cannot be
             written, or several jobs would write one path.
-        CubeError: mlcube.yaml requests something that cannot be honoured.
+        CubeError: mlcube.yaml requests something that is not supported.
     """
     jobs = make_jobs(request)
     check_jobs(request, jobs)

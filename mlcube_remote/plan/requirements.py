@@ -111,7 +111,7 @@ def check_options(plan: JobPlan) -> None:
         if found is not None:
             option, why = found
             raise PlanError(
-                f"{spec.host.name}: {spec.platform} cannot honour {option}: {why}",
+                f"{spec.host.name}: {spec.platform} cannot apply {option}: {why}",
                 hint="omit it, or choose another platform with --platform",
             )
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was asked with ``--sweep``, ``--sweep-file`` and ``--shard``, as a list of points.
+"""Parse ``--sweep``, ``--sweep-file`` and ``--shard`` into a list of points, one per job.
 
-A point is what one job is given. Points come in one order for the same words, and so do their
-names: going on with a run later means the same jobs.
+The same options always give the same points, in the same order and with the same names, so that a
+run can be continued later.
 """
 
 from __future__ import annotations
@@ -20,56 +20,58 @@ from mlcube_remote import yamlsource
 from mlcube_remote.errors import UsageError
 
 MAX_POINTS = 10_000
-"""Jobs that one run may have; products grow quickly."""
+"""Maximum number of jobs of one run; products grow quickly."""
 
 _EXAMPLE = "for example: --sweep lr=0.1,0.01"
 
 Values = Mapping[str, str]
-"""Name → value, in the order in which they were asked for."""
+"""Name → value, in the order of the options."""
 
 
 @attrs.frozen(kw_only=True)
 class SweepPoint:
-    """What one job of a sweep, or one shard, is given."""
+    """The values of one job of a sweep, or of one shard."""
 
     name: str
-    """The job's name: its number, with zeros in front so that names sort as numbers do."""
+    """The job's name: its number, with leading zeros so that names sort like numbers."""
     values: Values
-    """What it is given, in the user's words."""
+    """The values as the user wrote them."""
     items: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
-    """Of a shard: parameter → its piece of the list."""
+    """For a shard: parameter → its piece of the list."""
     places: Mapping[str, str] = attrs.field(factory=dict, eq=False)
-    """Name → the place in the ``--sweep-file`` that gave it."""
+    """Name → its position in the ``--sweep-file``."""
 
     def given(self, name: str) -> str:
-        """Return where a name was given, as the message about it begins."""
+        """Return where a name comes from, as the start of a message."""
         return f"{self.places[name]}: {name}" if name in self.places else f"--sweep {name}"
 
 
 def parse_sweep(options: Iterable[str], file: Path | None = None) -> tuple[SweepPoint, ...]:
-    """Return the points of a sweep: every combination, what was named last changing fastest.
+    """Return the points of a sweep: every combination; the name that comes last changes fastest.
 
     Args:
-        options: What followed each ``--sweep``: ``NAME=VALUE,VALUE…``.
-        file: The ``--sweep-file``: a mapping of names to lists, of which every combination
-            counts, or a list of mappings, each of them a point.
+        options: The value of each ``--sweep``: ``NAME=VALUE,VALUE…``.
+        file: The ``--sweep-file``: a mapping of names to lists, for every combination, or a list
+            of mappings, each of them a point.
 
     Raises:
-        UsageError: There is a mistake in them; the message says where.
+        UsageError: One of them is wrong; the message says where.
     """
     read = None if file is None else _read(file)
     listed: list[Values] = [{}] if read is None else read.points()
     places = {} if read is None else read.places()
     axes: dict[str, tuple[str, ...]] = {}
     for option in options:
-        name, values = _axis(option)
+        name, values = _parse_axis(option)
         if name in axes:
-            raise UsageError(f"--sweep {name}: is given twice", hint=f"once: {name}=A,B,C")
+            raise UsageError(
+                f"--sweep {name}: is given twice", hint=f"put all values into one: {name}=A,B,C"
+            )
         if file is not None and any(name in point for point in listed):
             shown = yamlsource.shown_path(file)
             raise UsageError(f"--sweep {name}: {shown} has values for {name}, too")
         axes[name] = values
-    _require_bearable(len(listed), *map(len, axes.values()))
+    _check_count(len(listed), *map(len, axes.values()))
     combined = [
         {**point, **dict(zip(axes, chosen, strict=True))}
         for point in listed
@@ -77,27 +79,28 @@ def parse_sweep(options: Iterable[str], file: Path | None = None) -> tuple[Sweep
     ]
     return tuple(
         SweepPoint(name=name, values=values, places=places)
-        for name, values in zip(_names(len(combined)), combined, strict=True)
+        for name, values in zip(_job_names(len(combined)), combined, strict=True)
     )
 
 
 def parse_shard(option: str, pieces: int) -> tuple[SweepPoint, ...]:
-    """Return one point for each piece of a list, the pieces as equal as they can be.
+    """Return one point for each piece of a list; the pieces have almost the same size.
 
     Args:
-        option: What followed ``--shard``: ``NAME=FILE``, one item a line, or ``NAME=ITEM,ITEM…``.
-        pieces: How many; a list that has fewer items is split into as many as it has.
+        option: The value of ``--shard``: ``NAME=FILE``, one item per line, or
+            ``NAME=ITEM,ITEM…``.
+        pieces: Number of pieces; a shorter list is split into single items.
 
     Raises:
-        UsageError: It is not of that form, there is no such file, or nothing is in it.
+        UsageError: The option is malformed, the file does not exist, or the list is empty.
     """
     name, equals, text = option.partition("=")
     if not equals or not name or not text:
         raise UsageError(
             f"--shard {option}: expected NAME=FILE or NAME=ITEM,ITEM",
-            hint="for example: --shard data=files.txt, which has one item a line",
+            hint="for example: --shard data=files.txt, with one item per line",
         )
-    items = _items(name, text)
+    items = _read_items(name, text)
     count = min(pieces, len(items))
     ends = [number * len(items) // count for number in range(count + 1)]
     return tuple(
@@ -106,11 +109,11 @@ def parse_shard(option: str, pieces: int) -> tuple[SweepPoint, ...]:
             values={name: f"{begin + 1}-{end} of {len(items)}"},
             items={name: tuple(items[begin:end])},
         )
-        for label, (begin, end) in zip(_names(count), itertools.pairwise(ends), strict=True)
+        for label, (begin, end) in zip(_job_names(count), itertools.pairwise(ends), strict=True)
     )
 
 
-def _axis(option: str) -> tuple[str, tuple[str, ...]]:
+def _parse_axis(option: str) -> tuple[str, tuple[str, ...]]:
     name, equals, text = option.partition("=")
     if not equals or not name.strip():
         raise UsageError(f"--sweep {option}: expected NAME=VALUE,VALUE", hint=_EXAMPLE)
@@ -120,23 +123,23 @@ def _axis(option: str) -> tuple[str, tuple[str, ...]]:
         raise UsageError(f"--sweep {option}: {found}; expected NAME=VALUE,VALUE", hint=_EXAMPLE)
     for value in values:
         if values.count(value) > 1:
-            raise UsageError(f"--sweep {name}: {value} is there twice")
+            raise UsageError(f"--sweep {name}: {value} is listed twice")
     return name.strip(), values
 
 
-def _require_bearable(*factors: int) -> None:
-    """Refuse so many combinations that they can only be a mistake."""
+def _check_count(*factors: int) -> None:
+    """Reject so many combinations that they can only be a mistake."""
     count = math.prod(factors)
     if count > MAX_POINTS:
-        raise UsageError(f"the sweep has {count:,} points; expected {MAX_POINTS:,} at the most")
+        raise UsageError(f"the sweep has {count:,} points; expected at most {MAX_POINTS:,}")
 
 
-def _names(count: int) -> list[str]:
+def _job_names(count: int) -> list[str]:
     width = max(2, len(str(count)))
     return [f"{number:0{width}}" for number in range(1, count + 1)]
 
 
-def _items(name: str, text: str) -> list[str]:
+def _read_items(name: str, text: str) -> list[str]:
     if os.path.isfile(Path(text).expanduser()):
         try:
             lines = Path(text).expanduser().read_text(encoding="utf-8").splitlines()
@@ -148,7 +151,7 @@ def _items(name: str, text: str) -> list[str]:
     else:
         raise UsageError(
             f"--shard {name}={text}: no such file",
-            hint="expected a file with one item a line, or items with commas between",
+            hint="expected a file with one item per line, or items separated by commas",
         )
     items = [item for item in items if item]
     if not items:
@@ -158,12 +161,12 @@ def _items(name: str, text: str) -> list[str]:
     return items
 
 
-def _read(path: Path) -> _File:
-    return _File(yamlsource.load(path, error=UsageError))
+def _read(path: Path) -> _SweepFile:
+    return _SweepFile(yamlsource.load(path, error=UsageError))
 
 
 @attrs.frozen
-class _File:
+class _SweepFile:
     """A ``--sweep-file``."""
 
     document: yamlsource.Document
@@ -180,7 +183,7 @@ class _File:
         raise self.fail((), "expected names with lists of values, or a list of points")
 
     def places(self) -> dict[str, str]:
-        """Return where each name of a file without mistakes stands first."""
+        """Return the first position of each name in a valid file."""
         data = self.document.data
         first: tuple[yamlsource.Key, ...] = (0,) if isinstance(data, list) else ()
         names = data[0] if isinstance(data, list) else data
@@ -200,15 +203,15 @@ class _File:
             for path, value in zip(paths, values, strict=True):
                 text = self.value(path, name, value)
                 if text in axes[name]:
-                    raise self.fail(path, f"{name}: {text} is there twice")
+                    raise self.fail(path, f"{name}: {text} is listed twice")
                 axes[name].append(text)
-        _require_bearable(*map(len, axes.values()))
+        _check_count(*map(len, axes.values()))
         return [
             dict(zip(axes, chosen, strict=True)) for chosen in itertools.product(*axes.values())
         ]
 
     def listed(self, data: Sequence[Any]) -> list[Values]:
-        _require_bearable(len(data))
+        _check_count(len(data))
         seen: dict[frozenset[tuple[str, str]], int] = {}
         points: list[Values] = []
         for index, given in enumerate(data):
@@ -225,7 +228,7 @@ class _File:
             first = seen.setdefault(frozenset(point.items()), index)
             if first != index:
                 line = self.document.position((first,)).line
-                raise self.fail((index,), f"this point is there twice (first on line {line})")
+                raise self.fail((index,), f"this point is listed twice (first on line {line})")
             points.append(point)
         return points
 
@@ -235,7 +238,7 @@ class _File:
         return key
 
     def value(self, path: tuple[yamlsource.Key, ...], name: str, value: Any) -> str:
-        """Return the value as it stands in the file: 0.10 is not 0.1, and yes is no boolean."""
+        """Return the value as written in the file: 0.10 is not 0.1, and yes is not a boolean."""
         if isinstance(value, (list, Mapping)) or value is None or value == "":
             raise self.fail(path, f"{name}: expected a value, got {_kind(value)}")
         text = self.document.written.get(path, value)

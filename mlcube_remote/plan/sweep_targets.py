@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the names of a sweep to parameters of tasks, and to keys in their settings files.
+"""Resolve the names of a sweep to parameters of tasks, or to keys in their settings files.
 
-A parameter of a task is a path. What is tuned mostly stands in a YAML or JSON file that is an
-input of the task: ``parameters_file.optimizer.lr`` names a key in it, and ``lr`` alone does where
-just one input file has such a key at its top. Each job then gets a copy of the file with that key
+A parameter of a task is a path. The values to tune are usually in a YAML or JSON file that is an
+input of the task: ``parameters_file.optimizer.lr`` names a key of such a file, and ``lr`` does if
+exactly one input file has that key at its top level. Each job gets a copy of the file with the key
 changed.
 """
 
@@ -28,56 +28,58 @@ from mlcube_remote.yamlsource import nearest
 _FORMATS = (".yaml", ".yml", ".json")
 
 MAX_TEXT = 4 * 1024 * 1024
-"""Characters that a file made for one job may have."""
+"""Maximum number of characters in a generated file."""
 
 
 @attrs.frozen(kw_only=True)
 class GeneratedFile:
-    """An input file that is made for one job."""
+    """An input file that is generated for one job."""
 
     task: str
     parameter: str
     name: str
-    """The file's own name."""
+    """Name of the file."""
     text: str
 
 
 @attrs.frozen(kw_only=True)
 class ResolvedPoint:
-    """What a point means for a cube."""
+    """A point, resolved for a cube."""
 
     cube: Cube
-    """With the point's values for parameters."""
+    """The cube with the point's values of parameters."""
     files: tuple[GeneratedFile, ...]
 
 
 def resolve_point(cube: Cube, point: SweepPoint, tasks: Sequence[str]) -> ResolvedPoint:
-    """Say what a point means for a cube.
+    """Resolve a point for a cube.
 
     Args:
         cube: The cube.
         point: The point.
-        tasks: The tasks that will run.
+        tasks: Names of the tasks that will run.
 
     Raises:
-        PlanError: A name is no parameter of these tasks, and no key of their settings files.
+        PlanError: A name is neither a parameter of these tasks nor a key of their settings files.
     """
     every = _parameters(cube, tasks)
     names = {parameter.name for _, parameter in every}
     arguments = {name: value for name, value in point.values.items() if name in names}
     keys = {name: value for name, value in point.values.items() if name not in names}
     if point.items:
-        return ResolvedPoint(cube=cube, files=_lists(cube, point, tasks))
+        return ResolvedPoint(cube=cube, files=_make_piece_files(cube, point, tasks))
     changed = with_arguments(cube, arguments, tasks) if arguments else cube
-    return ResolvedPoint(cube=changed, files=_Settings(changed, tasks, point).changed(keys))
+    return ResolvedPoint(cube=changed, files=_SettingsFiles(changed, tasks, point).changed(keys))
 
 
 def _parameters(cube: Cube, tasks: Sequence[str]) -> list[tuple[str, Parameter]]:
     return [(task, parameter) for task in tasks for parameter in cube.tasks[task].parameters]
 
 
-def _lists(cube: Cube, point: SweepPoint, tasks: Sequence[str]) -> tuple[GeneratedFile, ...]:
-    """Return the shard's piece as the file that the task reads."""
+def _make_piece_files(
+    cube: Cube, point: SweepPoint, tasks: Sequence[str]
+) -> tuple[GeneratedFile, ...]:
+    """Return the shard's piece of the list as a file for the tasks."""
     files = []
     for name, items in point.items.items():
         found = [each for each in _parameters(cube, tasks) if each[1].name == name]
@@ -89,33 +91,33 @@ def _lists(cube: Cube, point: SweepPoint, tasks: Sequence[str]) -> tuple[Generat
                 what = "an output" if parameter.io is IO.OUTPUT else "a directory"
                 raise PlanError(
                     f"--shard {name}: {task}.{name} is {what}; expected an input that is a file",
-                    hint="each host gets a file with its items, one a line",
+                    hint="each host gets a file with its items, one per line",
                 )
             text = "".join(f"{item}\n" for item in items)
-            files.append(_made(task, name, f"{name}.txt", text))
+            files.append(_generate(task, name, f"{name}.txt", text))
     return tuple(files)
 
 
-def _made(task: str, parameter: str, name: str, text: str) -> GeneratedFile:
+def _generate(task: str, parameter: str, name: str, text: str) -> GeneratedFile:
     if len(text) > MAX_TEXT:
         raise PlanError(
             f"{task}.{parameter}: a file of {len(text):,} characters for each job; expected at "
             f"most {MAX_TEXT:,}",
-            hint="name files in the list that hold many items each",
+            hint="list files that contain many items each",
         )
     return GeneratedFile(task=task, parameter=parameter, name=name, text=text)
 
 
 @attrs.frozen
-class _Settings:
-    """The settings files of some tasks."""
+class _SettingsFiles:
+    """The settings files of the tasks."""
 
     cube: Cube
     tasks: Sequence[str]
     point: SweepPoint
 
     def changed(self, keys: Mapping[str, str]) -> tuple[GeneratedFile, ...]:
-        """Return the files in which these keys have other values."""
+        """Return the files that contain these keys, with the new values."""
         if not keys:
             return ()
         inputs = {
@@ -123,21 +125,21 @@ class _Settings:
             for task, parameter in _parameters(self.cube, self.tasks)
             if (path := self._file(parameter)) is not None
         }
-        contents = {path: _content(path) for path in dict.fromkeys(inputs.values())}
+        contents = {path: _load_content(path) for path in dict.fromkeys(inputs.values())}
         touched: set[tuple[str, str]] = set()
         for key, value in keys.items():
-            paths = self._meant(key, inputs, contents)
+            paths = self._resolve(key, inputs, contents)
             for path, inner in paths.items():
-                contents[path] = _with(contents[path], inner, value)
+                contents[path] = _replace_value(contents[path], inner, value)
                 touched |= {where for where, at in inputs.items() if at == path}
         return tuple(
-            _made(*where, path.name, _text(path, contents[path]))
+            _generate(*where, path.name, _format(path, contents[path]))
             for where, path in inputs.items()
             if where in touched
         )
 
     def _file(self, parameter: Parameter) -> Path | None:
-        """Return the settings file that an input is, where it is on this machine."""
+        """Return the path of an input if it is a settings file on this machine."""
         if parameter.io is IO.OUTPUT or parameter.type is ParameterType.DIRECTORY:
             return None
         if parameter.value.startswith("local:"):
@@ -147,13 +149,13 @@ class _Settings:
         is_one = path is not None and path.suffix.lower() in _FORMATS and path.is_file()
         return path if is_one else None
 
-    def _meant(
+    def _resolve(
         self,
         name: str,
         inputs: Mapping[tuple[str, str], Path],
         contents: Mapping[Path, Mapping[str, Any]],
     ) -> dict[Path, tuple[str, ...]]:
-        """Return file → key in it."""
+        """Return file → key path, for each file that a name refers to."""
         first, *rest = name.split(".")
         named = {path for (_, parameter), path in inputs.items() if parameter == first}
         if rest and named:
@@ -168,7 +170,7 @@ class _Settings:
             owners = sorted({f"{p}.{name}" for (_, p), path in inputs.items() if path in having})
             raise PlanError(
                 f"{self.point.given(name)}: may be any of {', '.join(owners)}",
-                hint="write the one you mean",
+                hint="write one of these names",
             )
         parameters = [parameter.name for _, parameter in _parameters(self.cube, self.tasks)]
         keys = [f"{p}.{key}" for (_, p), path in inputs.items() for key in contents[path]]
@@ -183,12 +185,12 @@ def _unknown(where: str, name: str, known: Sequence[str], shown: Sequence[str]) 
     more = f", … ({len(listed)} in all)" if len(listed) > 12 else ""
     return PlanError(
         f"{where}: unknown parameter '{name}'" + (f" (did you mean '{meant}'?)" if meant else ""),
-        hint=f"there is: {', '.join(listed[:12]) or 'none'}{more}",
+        hint=f"known: {', '.join(listed[:12]) or 'none'}{more}",
     )
 
 
-def _content(path: Path) -> Mapping[str, Any]:
-    """Return what a settings file holds; anything but a mapping has no keys."""
+def _load_content(path: Path) -> Mapping[str, Any]:
+    """Return the content of a settings file; if it is not a mapping, it has no keys."""
     data = yamlsource.load(path, error=PlanError).data
     return data if isinstance(data, Mapping) else {}
 
@@ -201,21 +203,23 @@ def _require_key(where: str, path: Path, content: Mapping[str, Any], keys: Seque
             known = [each for each in here if isinstance(each, str)]
             meant = nearest(key, known)
             raise PlanError(
-                f"{where}: {yamlsource.shown_path(path)} has no key '{key}' there"
+                f"{where}: {yamlsource.shown_path(path)} has no key '{key}'"
                 + (f" (did you mean '{meant}'?)" if meant else ""),
                 hint=f"it has: {', '.join(known[:12])}" if known else None,
             )
         inner = inner[key]
 
 
-def _with(content: Mapping[str, Any], keys: Sequence[str], value: str) -> Mapping[str, Any]:
+def _replace_value(
+    content: Mapping[str, Any], keys: Sequence[str], value: str
+) -> Mapping[str, Any]:
     first, *rest = keys
     old = content[first]
-    return {**content, first: _with(old, rest, value) if rest else _typed(value, old)}
+    return {**content, first: _replace_value(old, rest, value) if rest else _convert(value, old)}
 
 
-def _typed(text: str, old: Any) -> Any:
-    """Return the value in the type that it has in the file; YAML takes 1e-3 for text."""
+def _convert(text: str, old: Any) -> Any:
+    """Convert a value to the type that it has in the file. For YAML, 1e-3 is text."""
     if isinstance(old, str):
         return text
     if not isinstance(old, bool):
@@ -230,7 +234,7 @@ def _typed(text: str, old: Any) -> Any:
         return text
 
 
-def _text(path: Path, content: Mapping[str, Any]) -> str:
+def _format(path: Path, content: Mapping[str, Any]) -> str:
     if path.suffix.lower() == ".json":
         return json.dumps(content, indent=2) + "\n"
     text: str = yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Jobs side by side on one host: what each has for itself, and what they share.
+"""Isolate jobs that run side by side on one host.
 
-The mirror of the cube and its workspace is shared: it is sent once, and takes its place on the disk
-once. Each job writes into a room of its own. What it shares it gets through read-only mounts: with
-hard links, a task that opened an input for writing would change it for all others, and read-only
-files keep out nobody who is root in a container. An input that the cube itself declares as
-``opts: rw`` is one that its tasks write to: of that, each job gets a copy.
+They share the mirror of the cube and its workspace, which is uploaded and stored once. Each job
+writes into a directory of its own, and mounts shared inputs read-only: with hard links, a task that
+opened an input for writing would change it for all jobs, and file permissions do not stop root in a
+container. If the cube declares an input with ``opts: rw``, its tasks write to it, so each job gets
+a copy.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PlacedTasks = Mapping[str, tuple[PlacedParameter, ...]]
 
 @attrs.frozen(kw_only=True)
 class Trial:
-    """One job of a sweep or one shard: its point, and what that means for the cube."""
+    """One job of a sweep, or one shard: its point, resolved for the cube."""
 
     point: SweepPoint
     cube: Cube
@@ -45,10 +45,10 @@ class Trial:
 def make_trials(
     cube: Cube, points: Sequence[SweepPoint], tasks: Sequence[str]
 ) -> tuple[Trial, ...]:
-    """Return what each point comes to.
+    """Resolve each point.
 
     Raises:
-        PlanError: A point names what the tasks do not have.
+        PlanError: A point has a name that the tasks do not know.
     """
     every = ((point, resolve_point(cube, point, tasks)) for point in points)
     return tuple(Trial(point=point, cube=aim.cube, files=aim.files) for point, aim in every)
@@ -56,35 +56,36 @@ def make_trials(
 
 @attrs.frozen(kw_only=True)
 class TrialLayout:
-    """What a job's tasks are given so that it keeps out of the others' way."""
+    """The parameters of a job's tasks, isolated from other jobs."""
 
     placed: PlacedTasks
     copies: Mapping[str, tuple[Copy, ...]]
-    """Task → inputs to copy into the job's room first."""
+    """Task → inputs to copy into the job's own directory."""
 
 
 def isolate(placed: PlacedTasks, trial: Trial, paths: HostPaths, *, is_local: bool) -> TrialLayout:
-    """Lead outputs into the job's own room, and inputs to what is shared, read-only.
+    """Move outputs into the job's own directory, and make shared inputs read-only.
 
     Args:
-        placed: The tasks' parameters, as of a job that has the mirror for itself.
+        placed: The parameters of the tasks, as if the mirror were not shared.
         trial: The job.
-        paths: Its paths, with a room.
-        is_local: Whether it runs on this machine.
+        paths: Its paths, with a directory of its own.
+        is_local: Whether the job runs on this machine.
     """
     generated = {
         (file.task, file.parameter): path for file, path in generated_file_paths(paths, trial)
     }
-    return _PathIsolator(trial, paths, is_local, generated).all(placed)
+    return _PathIsolator(trial, paths, is_local, generated).isolate_all(placed)
 
 
 def generated_file_paths(paths: HostPaths, trial: Trial) -> tuple[tuple[GeneratedFile, str], ...]:
-    """Return the files that are made for one job, each with its path on the host.
+    """Return the files that are generated for a job, each with its path on the host.
 
-    Directories are numbered: names of tasks and parameters are the cube's, and might lead anywhere.
+    Directories are numbered, because the cube chooses the names of tasks and parameters, and they
+    might contain ``..``.
     """
     return tuple(
-        (file, f"{paths.room}/inputs/{number}/{file.name}")
+        (file, f"{paths.own_dir}/inputs/{number}/{file.name}")
         for number, file in enumerate(trial.files)
     )
 
@@ -95,16 +96,16 @@ class _PathIsolator:
     paths: HostPaths
     is_local: bool
     generated: Mapping[tuple[str, str], str]
-    """(Task, parameter) → path of the file that is made for it."""
+    """(Task, parameter) → path of the file that is generated for it."""
     made: dict[Path, ParameterType] = attrs.field(factory=dict)
-    """What earlier tasks of the job make: path on this machine, and type."""
+    """Outputs of earlier tasks of the job: path on this machine → type."""
     copies: dict[str, list[Copy]] = attrs.field(factory=dict)
 
-    def all(self, placed: PlacedTasks) -> TrialLayout:
+    def isolate_all(self, placed: PlacedTasks) -> TrialLayout:
         moved = {}
         for task, items in placed.items():
             writes_in_place = any(i.is_output and i.where is DataLocation.HOST for i in items)
-            moved[task] = tuple(self.one(task, item, writes_in_place) for item in items)
+            moved[task] = tuple(self.isolate(task, item, writes_in_place) for item in items)
             self.made.update(
                 (item.local, item.parameter.type)
                 for item in items
@@ -113,31 +114,31 @@ class _PathIsolator:
         copies = {task: tuple(each) for task, each in self.copies.items()}
         return TrialLayout(placed=moved, copies=copies)
 
-    def one(self, task: str, item: PlacedParameter, writes_in_place: bool) -> PlacedParameter:
+    def isolate(self, task: str, item: PlacedParameter, writes_in_place: bool) -> PlacedParameter:
         generated = self.generated.get((task, item.parameter.name))
         if generated is not None:
-            return self.as_made(item, generated)
+            return self.generated_file(item, generated)
         if item.is_output:
-            return self.in_room(item) if item.where is DataLocation.WORKSPACE else item
+            return self.in_own_directory(item) if item.where is DataLocation.WORKSPACE else item
         if item.where is DataLocation.HOST:
-            # In place on the host, where a task may be told to write beside it.
+            # It is in place on the host, and an output of the task may be in the same directory.
             return item if writes_in_place else _with(item, opts=item.parameter.opts or "ro")
         above = [p for p in self.made if item.local is not None and item.local.is_relative_to(p)]
         if above:
-            return self.in_room(item)
+            return self.in_own_directory(item)
         if item.parameter.opts == "rw":
-            return self.copied(task, item)
+            return self.copy(task, item)
         if item.where is DataLocation.WORKSPACE:
-            return _with(item, value=self.shared(item), opts="ro", given=True)
+            return _with(item, value=self.shared_path(item), opts="ro", given=True)
         return _with(item, opts="ro")
 
-    def as_made(self, item: PlacedParameter, path: str) -> PlacedParameter:
+    def generated_file(self, item: PlacedParameter, path: str) -> PlacedParameter:
         changed = _with(item, value=path, opts="ro", given=True, type=ParameterType.FILE)
         return attrs.evolve(changed, where=DataLocation.HOST, local=None)
 
-    def in_room(self, item: PlacedParameter) -> PlacedParameter:
-        """Return the parameter with its data in the job's own workspace."""
-        assert item.local is not None  # noqa: S101 - what is mirrored is on this machine
+    def in_own_directory(self, item: PlacedParameter) -> PlacedParameter:
+        """Move the data into the job's own workspace."""
+        assert item.local is not None  # noqa: S101 - mirrored data is on this machine
         cube = self.trial.cube
         if item.local.is_relative_to(cube.workspace):
             top, there = cube.workspace, self.paths.own_workspace
@@ -150,18 +151,20 @@ class _PathIsolator:
         moved = _with(item, value=value, given=True, type=kind)
         return attrs.evolve(moved, local=Path(there) / inside) if self.is_local else moved
 
-    def shared(self, item: PlacedParameter) -> str:
-        """Return where a mirrored input is on the host."""
-        assert item.local is not None  # noqa: S101 - what is mirrored is on this machine
+    def shared_path(self, item: PlacedParameter) -> str:
+        """Return the path of a shared input on the host."""
+        assert item.local is not None  # noqa: S101 - mirrored data is on this machine
         return self.paths.mirror(item.local, self.trial.cube) + _slash(item)
 
-    def copied(self, task: str, item: PlacedParameter) -> PlacedParameter:
-        """Return the parameter with its data in a copy of the job's own."""
-        source = self.shared(item) if item.where is DataLocation.WORKSPACE else item.parameter.value
+    def copy(self, task: str, item: PlacedParameter) -> PlacedParameter:
+        """Move the data to a copy of the job's own."""
+        source = (
+            self.shared_path(item) if item.where is DataLocation.WORKSPACE else item.parameter.value
+        )
         source = source.rstrip("/")
         name = posixpath.basename(source)
         number = sum(map(len, self.copies.values()))
-        target = f"{self.paths.room}/copies/{number}/{name}"
+        target = f"{self.paths.own_dir}/copies/{number}/{name}"
         is_directory = item.is_directory or (item.local is not None and item.local.is_dir())
         kind = PathKind.DIRECTORY if is_directory else PathKind.FILE
         self.copies.setdefault(task, []).append(Copy(source=source, target=target, kind=kind))

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The POSIX sh that runs on hosts, shipped as package data.
+"""The POSIX sh that runs on hosts, as package data, and the loader that selects what to send.
 
-Hosts need nothing but ``/bin/sh`` and the usual tools: these texts reach them on the standard input
-of a shell. All but one are a library of functions; ``supervise.sh`` is the program that runs one
-job.
+A host needs only ``/bin/sh`` and the usual tools: a connection sends these texts to the standard
+input of a shell there. All files but one form a library of functions; ``supervise.sh`` is the
+program that runs one job. The exit statuses of the functions are in
+:mod:`mlcube_remote.remote.status`.
 """
 
 from __future__ import annotations
@@ -14,52 +15,35 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
-_LIBRARY = (
-    "host.sh",
-    "engine.sh",
-    "gpu.sh",
-    "process.sh",
-    "lock.sh",
-    "tell.sh",
-    "lease.sh",
-    "job.sh",
-    "stop.sh",
-    "look.sh",
-    "top.sh",
-    "clean.sh",
-    "manifest.sh",
-    "attended.sh",
-    "sif.sh",
-    "own.sh",
-)
-
-
+_FOLDER = Path(__file__).parent
+_SUPERVISOR = "supervise.sh"
 _FUNCTION = re.compile(r"^(mlcr_[a-z_]+)\(\) [{(]\n.*?^[})]\n", re.MULTILINE | re.DOTALL)
 _NAME = re.compile(r"\bmlcr_[a-z_]+")
-_reading = threading.Lock()
-"""The threads of all hosts come here in one moment, and one of them is to do the work."""
+_parse_lock = threading.Lock()
+"""The threads of all hosts start at the same moment; one of them parses the library."""
 
 
 @cache
 def library() -> str:
-    """Return the text that defines the functions a connection can call."""
-    return "".join(_read(name) for name in _LIBRARY)
+    """Return the definitions of all functions that a connection can call."""
+    names = sorted(path.name for path in _FOLDER.glob("*.sh") if path.name != _SUPERVISOR)
+    return "".join(_read(name) for name in names)
 
 
 def definitions(words: Iterable[str], sent: Collection[str] = ()) -> dict[str, str]:
-    """Return what a shell must be told before it can call functions of the library.
+    """Return the functions that a shell needs before it can run a call.
 
-    All of the library is forty kilobytes, and one run starts three shells: over a slow link
-    that takes longer than everything they do.
+    The whole library is forty kilobytes, and one run starts three shells: over a slow link,
+    sending all of it to each shell takes longer than everything the shells do.
 
     Args:
-        words: Words of a call; those that are no function's name do not matter.
-        sent: Functions that the shell knows already.
+        words: Words of the call; words that are not names of functions are ignored.
+        sent: Functions that the shell has already.
 
     Returns:
-        Name → definition, of these functions and of all that they use.
+        Name → definition, of the functions named and of all functions that they use.
     """
-    with _reading:
+    with _parse_lock:
         known = _functions()
     needed: set[str] = set()
     found = [word for word in words if word in known]
@@ -73,27 +57,25 @@ def definitions(words: Iterable[str], sent: Collection[str] = ()) -> dict[str, s
 
 @cache
 def supervisor() -> str:
-    """Return the whole program that supervises a job: what it uses, then its main part."""
-    main = _read("supervise.sh")
+    """Return the program that supervises a job: the functions that it uses, then its main part."""
+    main = _read(_SUPERVISOR)
     return "".join(definitions(_NAME.findall(main)).values()) + main
 
 
 @cache
 def _functions() -> Mapping[str, tuple[str, frozenset[str]]]:
-    """Return name → (definition, names that stand in it) of every function of the library."""
+    """Return name → (definition, names of functions in it) for each function of the library."""
     found = {match[1]: match[0] for match in _FUNCTION.finditer(library())}
     return {
-        # A variable may have a function's name: then one is sent too many.
-        name: (text, frozenset(_NAME.findall(text)) & found.keys())
-        for name, text in found.items()
+        name: (text, frozenset(_NAME.findall(text)) & found.keys()) for name, text in found.items()
     }
 
 
 def _read(name: str) -> str:
-    """Return a file's text without its comments.
+    """Return the text of a file without its comments.
 
-    A run sends these texts several times, and links may be slow: two bytes in five are comments.
+    One run sends these texts several times, and two bytes in five are comments.
     """
-    text = Path(__file__).with_name(name).read_text(encoding="utf-8")
+    text = (_FOLDER / name).read_text(encoding="utf-8")
     lines = text.splitlines(keepends=True)
     return "".join(line for line in lines if line.strip() and not line.lstrip().startswith("#"))

@@ -1,17 +1,18 @@
 # shellcheck shell=sh
+# shellcheck disable=SC2034,SC2154 # functions of other files set and read variables
 # SPDX-License-Identifier: Apache-2.0
 # Deleting what ended jobs left behind.
 
-# mlcr_remove ROOT ID: delete the directory of a job that cannot do anything any more, and what is
+# mlcr_remove_job ROOT ID: delete the directory of a job that cannot do anything any more, and what is
 # left of its containers. Status 18 when it still may, 1 when there is no such job.
-mlcr_remove() {
+mlcr_remove_job() {
     case $2 in
     */* | .* | '') return 1 ;;
     esac
-    mlcr_jobs=$(mlcr_expand "$1")/jobs
+    mlcr_jobs=$(mlcr_expand_home "$1")/jobs
     [ -d "$mlcr_jobs/$2" ] || return 1
     ! mlcr_is_live "$mlcr_jobs/$2" || return 18
-    mlcr_withdraw "$mlcr_jobs/$2"
+    mlcr_withdraw_gpus "$mlcr_jobs/$2"
     # Of two that remove it, the rename lets one go on.
     mv -- "$mlcr_jobs/$2" "$mlcr_jobs/.removed.$2.$$" 2>/dev/null || return 1
     for mlcr_dir in "$mlcr_jobs/.removed.$2.$$"/tasks/*; do
@@ -22,30 +23,20 @@ mlcr_remove() {
     rm -rf -- "$mlcr_jobs/.removed.$2.$$"
 }
 
-# mlcr_remove_container DIRECTORY JOB: remove the container of a task, if it is there and the job's.
-mlcr_remove_container() (
-    mlcr_id=$(mlcr_identify "$1" "$2" 2>/dev/null) || return 0
-    mlcr_dir=$1
-    set -- rm --force -- "$mlcr_id"
-    # shellcheck disable=SC1091 # made by mlcr_task
-    . "$mlcr_dir/engine"
-    mlcr_limited 60 "$@" >/dev/null 2>&1
-)
-
-# mlcr_sweep ROOT: delete what no job needs any more and no job owned: entries of locks that the
+# mlcr_remove_leftovers ROOT: delete what no job needs any more and no job owned: entries of locks that the
 # chain does not lead to, and job directories whose removal was interrupted, all of them a day old.
-mlcr_sweep() {
-    mlcr_at=$(mlcr_expand "$1")
-    for mlcr_lock in "$mlcr_at"/locks/*; do
-        [ -d "$mlcr_lock" ] || continue
-        mlcr_chain "$mlcr_lock"
-        find "$mlcr_lock" -type f ! -name first -mmin +1440 | while IFS= read -r mlcr_entry; do
-            # shellcheck disable=SC2154 # mlcr_chain sets it
-            case $mlcr_links in
+mlcr_remove_leftovers() {
+    mlcr_root=$(mlcr_expand_home "$1")
+    for mlcr_lock_directory in "$mlcr_root"/locks/*; do
+        [ -d "$mlcr_lock_directory" ] || continue
+        mlcr_read_chain "$mlcr_lock_directory"
+        find "$mlcr_lock_directory" -type f ! -name first -mmin +1440 | while IFS= read -r mlcr_entry; do
+            # shellcheck disable=SC2154 # mlcr_read_chain sets it
+            case $mlcr_chain_jobs in
             *"/${mlcr_entry##*/after.}/"*) ;;
             *) rm -f -- "$mlcr_entry" ;;
             esac
         done
     done
-    find "$mlcr_at/jobs" -name '.removed.*' -prune -mmin +1440 -exec rm -rf -- {} +
+    find "$mlcr_root/jobs" -name '.removed.*' -prune -mmin +1440 -exec rm -rf -- {} +
 }

@@ -10,7 +10,7 @@
 # run DIRECTORY: run the command written there. Its words were quoted by the client for /bin/sh.
 run() (
     task=$1
-    # shellcheck disable=SC1091 # made by mlcr_task
+    # shellcheck disable=SC1091 # made by mlcr_write_task
     . "$task/command"
     umask 022
     exec </dev/null 9>&-
@@ -72,15 +72,15 @@ run_kept() {
 # watch_time DIRECTORY SECONDS: end the task when its time is over. Its input is the pipe that the
 # supervisor holds open, so it goes with the task.
 watch_time() {
-    mlcr_limited "$2" cat >/dev/null 2>&1
+    mlcr_run_limited "$2" cat >/dev/null 2>&1
     # What timeout(1) of coreutils ends with, and of busybox.
     case $? in
     124 | 143) ;;
     *) return ;;
     esac
-    mlcr_ended "$1" && return
+    mlcr_has_ended "$1" && return
     : >"$1/timedout"
-    mlcr_end_task "$1" 10
+    mlcr_stop_task "$1" 10
 }
 
 # arm DIRECTORY: have the time watched that is left to the task, if it has a limit.
@@ -89,8 +89,8 @@ arm() {
     now=$(date +%s)
     begun=$now
     # On a full disk nobody could write down when it began.
-    [ ! -s "$1/started" ] || begun=$(mlcr_line "$1/started")
-    left=$(($(mlcr_line "$1/timeout") - now + begun))
+    [ ! -s "$1/started" ] || begun=$(mlcr_print_line "$1/started")
+    left=$(($(mlcr_print_line "$1/timeout") - now + begun))
     [ "$left" -gt 0 ] || left=1
     # Opened here, while this shell is there to be waited for at the other end.
     exec 8<"$1/alive"
@@ -105,7 +105,7 @@ arm() {
 daemon() {
     [ -r /var/run/docker.pid ] || return 0
     read -r pid </var/run/docker.pid
-    mlcr_starttime "$pid"
+    mlcr_read_start_time "$pid"
     printf '%s %s' "$pid" "$mlcr_ticks"
 }
 
@@ -114,18 +114,18 @@ daemon() {
 # started anew gets the time for that.
 inspect() {
     [ -s "$1/cid" ] || return 0
-    state=$(mlcr_remains "$1")
+    state=$(mlcr_print_container_state "$1")
     tries=0
     while [ "$state" = unknown ] && [ $tries -lt 40 ]; do
         sleep 3
         tries=$((tries + 1))
-        state=$(mlcr_remains "$1")
+        state=$(mlcr_print_container_state "$1")
     done
     case $state in
     *' 137 false'*)
         # An engine may hear that memory ran out after it has heard of the end.
         [ -e "${1%/tasks/*}/stop" ] || [ -e "$1/timedout" ] || sleep 1
-        again=$(mlcr_remains "$1")
+        again=$(mlcr_print_container_state "$1")
         [ "$again" = unknown ] || state=$again
         ;;
     esac
@@ -133,12 +133,12 @@ inspect() {
     running* | paused* | stopping*)
         # The engine's client was cut off from its container, which goes on.
         : >"$1/degraded"
-        mlcr_engine_of "$1" wait -- "$(mlcr_line "$1/cid")" >/dev/null || sleep 3
+        mlcr_run_engine "$1" wait -- "$(mlcr_print_line "$1/cid")" >/dev/null || sleep 3
         inspect "$1"
         ;;
     absent) : >"$1/removed" ;;
     unknown) ;;
-    *) mlcr_publish "$1/inspect" "$state" 2>/dev/null || keep_briefly "$1" "$state" ;;
+    *) mlcr_write_atomically "$1/inspect" "$state" 2>/dev/null || keep_briefly "$1" "$state" ;;
     esac
 }
 
@@ -155,8 +155,8 @@ keep_briefly() {
 remove() (
     task=$1
     [ -s "$task/cid" ] || return 0
-    set -- rm -- "$(mlcr_line "$task/cid")"
-    # shellcheck disable=SC1091 # made by mlcr_task
+    set -- rm -- "$(mlcr_print_line "$task/cid")"
+    # shellcheck disable=SC1091 # made by mlcr_write_task
     . "$task/engine"
     # As for a question (engine.sh), one core will do.
     export GOMAXPROCS=1
@@ -184,7 +184,7 @@ adopt() {
     arm "$1"
     code=1
     if [ -e "$1/container" ]; then
-        mlcr_engine_of "$1" wait -- "$(mlcr_line "$1/cid")" >/dev/null
+        mlcr_run_engine "$1" wait -- "$(mlcr_print_line "$1/cid")" >/dev/null
         inspect "$1"
         known_code "$1"
     else
@@ -217,9 +217,9 @@ own() (
     exec </dev/null 9>&-
     task=$1
     [ -s "$task/own" ] || return 0
-    # shellcheck disable=SC1091 # made by mlcr_task
+    # shellcheck disable=SC1091 # made by mlcr_write_task
     . "$task/own"
-    told=$(mlcr_own "$task" "$@" 2>&1) || printf '%s\n' "${told:-no reason given}" >"$task/foreign"
+    told=$(mlcr_chown_outputs "$task" "$@" 2>&1) || printf '%s\n' "${told:-no reason given}" >"$task/foreign"
 )
 
 # end DIRECTORY: publish how the task ended.
@@ -235,10 +235,10 @@ end() {
 # supervise JOB [adopt N]
 supervise() {
     # Without a name that others can check it would be taken for dead, and the task run twice.
-    mlcr_identity $$
-    mlcr_publish "$1/owner" "$mlcr_named" || return
-    mlcr_tell "$1"
-    limit=$(mlcr_line "$1/log-limit")
+    mlcr_identify_process $$
+    mlcr_write_atomically "$1/owner" "$mlcr_process_identity" || return
+    mlcr_announce_gpus "$1"
+    limit=$(mlcr_print_line "$1/log-limit")
     number=${3:-1}
     adopts=${2-}
     while [ -d "$1/tasks/$number" ]; do
@@ -263,4 +263,4 @@ supervise() {
 umask 077
 trap '' HUP
 supervise "$@"
-mlcr_withdraw "$1"
+mlcr_withdraw_gpus "$1"

@@ -41,7 +41,7 @@ def build_queue(
         PlanError: The host where a job was launched is not among the hosts.
     """
     hosts = {host.name for host in request.hosts}
-    # A rerun starts its jobs anew on any host.
+    # A rerun may start its jobs on any host.
     before = last_attempts(request.run_id, store) if request.again is None else {}
     return tuple(_pool_job(request, job, hosts, before.get(job.name), store) for job in jobs)
 

@@ -192,13 +192,15 @@ class Login:
         )
 
     def _too_many(self) -> AuthenticationError:
-        return AuthenticationError(
+        error = AuthenticationError(
             self.host,
             f"login as {self.endpoint.user} refused: the server hung up after "
             f"{len(self.tried)} tries ({', '.join(self.tried)})",
             hint="too many keys, perhaps: set identity_file for the host (and IdentitiesOnly yes "
             "in ssh_config)",
         )
+        error.server_hung_up = True
+        return error
 
     def _refused(self) -> AuthenticationError:
         tried = f"tried: {', '.join(self.tried)}" if self.tried else "there was nothing to try"

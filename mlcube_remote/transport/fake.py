@@ -4,9 +4,9 @@ r"""A connection to nowhere, for tests: it answers what it was told to, and noth
 ::
 
     host = FakeConnection("gpu01")
-    host.answer("mlcr_kind", Reply(0, b"d\n", b""))
-    assert host.call("mlcr_kind", "/data").text == "d\n"
-    assert host.calls == [Call("mlcr_kind", ("/data",))]
+    host.answer("mlcr_print_kind", Reply(0, b"d\n", b""))
+    assert host.call("mlcr_print_kind", "/data").text == "d\n"
+    assert host.calls == [Call("mlcr_print_kind", ("/data",))]
 """
 
 from __future__ import annotations

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a person, or a program, sees: consumers of events and outcomes."""
+"""How a run is shown to users and programs, from its events and outcomes."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Printing what went wrong: one line, then what to do about it."""
+"""Print errors: one line, then a hint. Say in a few words why a job failed."""
 
 from __future__ import annotations
 
@@ -11,88 +11,124 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
+import click
+
 from mlcube_remote._version import __version__
 from mlcube_remote.errors import HostError, MLCubeRemoteError
-from mlcube_remote.ui.folding import MANY, folded
+from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
+from mlcube_remote.ui.host_ranges import MANY, format_ranges
 from mlcube_remote.ui.text import sanitise
 
 DEBUG_VARIABLE = "MLCUBE_REMOTE_DEBUG"
 
 
+def failure_reason(outcome: JobOutcome) -> str:
+    """Return why a job did not succeed, in a few words; an empty text if it succeeded."""
+    if outcome.error is not None:
+        return error_reason(outcome.error)
+    for task in outcome.tasks:
+        if task.status is not Status.SUCCEEDED:
+            return f"{task.task}: {task_reason(task)}"
+    return ""
+
+
+def task_reason(task: TaskOutcome) -> str:
+    """Return why a task did not succeed, in a few words."""
+    return task.reason or f"exit code {task.exit_code}"
+
+
+def task_reasons(outcome: JobOutcome) -> list[str]:
+    """Return the reasons of a job's tasks, ``TASK: REASON`` each; exit codes are no reasons."""
+    return [f"{task.task}: {task.reason}" for task in outcome.tasks if task.reason]
+
+
+def error_reason(error: MLCubeRemoteError) -> str:
+    """Return an error's message without the host's name."""
+    return error.reason if isinstance(error, HostError) else error.message
+
+
 def print_error(error: MLCubeRemoteError, stream: TextIO) -> None:
-    """Print an error and its hint; further lines of either are indented, so none poses as new."""
-    _print("error:", "31", error.message, stream)
+    """Print an error and its hint; further lines of both are indented, so none looks like new."""
+    _print_labelled("error:", error.message, stream)
     if error.hint:
-        _print("hint:", "36", error.hint, stream)
+        _print_labelled("hint:", error.hint, stream)
     stream.flush()
 
 
 def print_errors(errors: Sequence[MLCubeRemoteError], stream: TextIO) -> None:
-    """Print what went wrong with several hosts, what they have in common once.
+    """Print the errors of several hosts: an error that many hosts share is printed once.
 
-    Of more kinds than anybody would read the rest is counted: each stands in the results.
+    At most :data:`MANY` kinds of errors are printed, the most frequent first; the rest is counted.
+    The results contain them all.
     """
     if len(errors) <= MANY:
-        # Several jobs of one host may have come to the same end.
+        # Several jobs of one host may have failed with the same error.
         for error in {(error.message, error.hint): error for error in errors}.values():
             print_error(error, stream)
         return
     kinds: dict[tuple[str, str], list[MLCubeRemoteError]] = {}
     for error in errors:
-        kinds.setdefault((_apart(error, error.message), _apart(error, error.hint)), []).append(
-            error
-        )
-    every = sorted(kinds.values(), key=len, reverse=True)
-    for alike in every[:MANY]:
-        hosts = [error.host for error in alike if isinstance(error, HostError)]
-        if len(alike) == 1 or len(hosts) < len(alike):
-            print_error(alike[0], stream)
-            continue
-        first = alike[0]
-        reason = getattr(first, "reason", first.message)
-        _print("error:", "31", f"{folded(hosts)} ({len(hosts)}): {reason}", stream)
-        if first.hint:
-            _print("hint:", "36", f"for {hosts[0]}: {first.hint}", stream)
-    if left := sum(map(len, every[MANY:])):
-        _print("error:", "31", f"… and {left} more", stream)
+        kind = _without_host(error, error.message), _without_host(error, error.hint or "")
+        kinds.setdefault(kind, []).append(error)
+    groups = sorted(kinds.values(), key=len, reverse=True)
+    for group in groups[:MANY]:
+        _print_group(group, stream)
+    if omitted := sum(map(len, groups[MANY:])):
+        _print_labelled("error:", f"… and {omitted} more", stream)
     stream.flush()
 
 
-def _apart(error: MLCubeRemoteError, text: str | None) -> str:
-    """Return a message without its host's name: what it shares with those of other hosts."""
-    name = error.host if isinstance(error, HostError) else ""
-    return (
-        re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "\0", text or "") if name else text or ""
-    )
+def _print_group(errors: Sequence[MLCubeRemoteError], stream: TextIO) -> None:
+    """Print one error that several hosts share."""
+    first = errors[0]
+    hosts = [error.host for error in errors if isinstance(error, HostError)]
+    if len(errors) == 1 or len(hosts) < len(errors):
+        print_error(first, stream)
+        return
+    text = f"{format_ranges(hosts)} ({len(hosts)}): {error_reason(first)}"
+    _print_labelled("error:", text, stream)
+    if first.hint:
+        _print_labelled("hint:", f"for {hosts[0]}: {first.hint}", stream)
 
 
-def _print(word: str, colour: str, text: str, stream: TextIO) -> None:
-    indented = sanitise(text).replace("\n", "\n" + " " * (len(word) + 1)).rstrip()
-    stream.write(f"{_coloured(word, colour, stream)} {indented}\n")
+def _without_host(error: MLCubeRemoteError, text: str) -> str:
+    """Return a text without the host's name, to compare it with those of other hosts."""
+    if not isinstance(error, HostError) or not error.host:
+        return text
+    return re.sub(rf"(?<![\w-]){re.escape(error.host)}(?![\w-])", "\0", text)
 
 
-def _coloured(word: str, colour: str, stream: TextIO) -> str:
-    if not stream.isatty() or os.environ.get("NO_COLOR"):
-        return word
-    return f"\x1b[{colour}m{word}\x1b[0m"
+_COLOURS = {"error:": "red", "hint:": "cyan"}
+
+
+def _print_labelled(label: str, text: str, stream: TextIO) -> None:
+    indented = sanitise(text).replace("\n", "\n" + " " * (len(label) + 1)).rstrip()
+    if stream.isatty() and not os.environ.get("NO_COLOR"):
+        label = click.style(label, fg=_COLOURS[label])
+    stream.write(f"{label} {indented}\n")
 
 
 def report_crash(error: BaseException, stream: TextIO) -> None:
-    """Tell of a bug in a line, and keep its traceback in a file that only the user can read."""
+    """Print a bug as one line, and save its traceback in a file that only the user can read."""
     text = "".join(traceback.format_exception(error))
     if os.environ.get(DEBUG_VARIABLE):
         stream.write(text)
-    last = traceback.format_exception_only(error)[-1].strip()
-    _print("error:", "31", f"a bug in mlcube-remote: {last}", stream)
+    last_line = traceback.format_exception_only(error)[-1].strip()
+    _print_labelled("error:", f"a bug in mlcube-remote: {last_line}", stream)
     try:
-        state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-        folder = Path(state).expanduser() / "mlcube-remote" / "crashes"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, path = tempfile.mkstemp(prefix="crash-", suffix=".txt", dir=folder)
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(f"mlcube-remote {__version__}\n{text}")
-        hint = f"please report it with {path}"
+        hint = f"please report it and attach {_save_traceback(text)}"
     except OSError:
-        hint = f"run it again with {DEBUG_VARIABLE}=1 and please report what it says"
-    _print("hint:", "36", hint, stream)
+        hint = f"please run the command again with {DEBUG_VARIABLE}=1 and report its output"
+    _print_labelled("hint:", hint, stream)
     stream.flush()
+
+
+def _save_traceback(text: str) -> str:
+    """Write a traceback to a new file and return its path."""
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    folder = Path(state).expanduser() / "mlcube-remote" / "crashes"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, path = tempfile.mkstemp(prefix="crash-", suffix=".txt", dir=folder)
+    with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(f"mlcube-remote {__version__}\n{text}")
+    return path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Making what comes from hosts safe to show: whole lines, no control characters."""
+"""Make output of hosts safe to print: complete lines without control characters."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import re
 import attrs
 
 MAX_LINE = 64 * 1024
-"""Characters after which a line is shown although it has not ended."""
+"""Maximum length of a line, in characters; longer lines are cut into pieces."""
 
-# Terminal control sequences: CSI, OSC and its kin (ended by BEL or ST), and two-character ones.
+# Terminal control sequences: CSI; OSC and similar (ended by BEL or ST); two-character ones.
 _SEQUENCES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"
     r"|\x1b[\]PX^_][^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"
@@ -21,39 +21,38 @@ _SEQUENCES = re.compile(
 CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-"""What is never shown as it is: it would steer a terminal, or stands for a byte that is no text."""
+"""Characters that are never printed: they control a terminal, or are bytes that are not UTF-8."""
 _BREAKS = re.compile(r"([\r\n])")
 
 
 def sanitise(text: str) -> str:
-    r"""Return ``text`` without anything that a terminal would obey.
+    r"""Return ``text`` without terminal control sequences and control characters.
 
-    Escape sequences vanish; other control characters, and those that turn the direction of text
-    around, become visible (``\\x07``). Tabs and newlines stay; lone surrogates, which stand for
-    bytes that are not UTF-8, become ``\\xff`` forms. An unended sequence hides no more than the
-    rest of its line.
+    Escape sequences are removed; an unended one hides at most the rest of its line. Other control
+    characters, and those that change the direction of text, become visible (``\\x07``). Tabs and
+    newlines stay. Lone surrogates, which represent bytes that are not UTF-8, become ``\\xff``.
     """
     return CONTROLS.sub(_visible, _SEQUENCES.sub("", text))
 
 
 def one_line(text: str) -> str:
-    r"""Return ``text`` as :func:`sanitise` does, with newlines as ``\n``."""
+    r"""Return ``text`` on one line: as :func:`sanitise`, with newlines as ``\n``."""
     return sanitise(text).replace("\n", "\\n")
 
 
 def _visible(match: re.Match[str]) -> str:
     code = ord(match[0])
     if 0xDC80 <= code <= 0xDCFF:
-        code -= 0xDC00  # the byte that it stands for
+        code -= 0xDC00  # the byte that the surrogate represents
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
 @attrs.define
 class LineAssembler:
-    """Turns one stream's bytes into lines, however they are cut.
+    """Turns one stream's bytes into lines, independent of the size of the pieces.
 
-    A carriage return starts a line over, as on a terminal: of a progress bar, its last state is
-    what remains.
+    A carriage return restarts the line, as on a terminal: only the last state of a progress bar
+    remains.
     """
 
     _decoder: codecs.IncrementalDecoder = attrs.field(
@@ -61,24 +60,24 @@ class LineAssembler:
     )
     _line: str = attrs.field(default="", init=False)
     _returned: bool = attrs.field(default=False, init=False)
-    """A carriage return came last: what follows starts the line over, an end of line does not."""
+    """Whether the last character was a carriage return: text after it restarts the line."""
 
     @property
     def unfinished(self) -> str:
-        """The line that is still being written, in its last state."""
+        """The last state of the incomplete line."""
         return self._line
 
     def feed(self, data: bytes) -> list[str]:
-        """Take bytes and return the lines they complete."""
-        return self._take(self._decoder.decode(data))
+        """Add bytes and return the lines that are now complete."""
+        return self._add(self._decoder.decode(data))
 
     def finish(self) -> list[str]:
-        """Return what is left when the stream has ended."""
-        lines = self._take(self._decoder.decode(b"", final=True))
+        """Return the incomplete line, if there is one, at the end of the stream."""
+        lines = self._add(self._decoder.decode(b"", final=True))
         last, self._line, self._returned = self._line, "", False
         return [*lines, last] if last else lines
 
-    def _take(self, text: str) -> list[str]:
+    def _add(self, text: str) -> list[str]:
         lines = []
         for piece in _BREAKS.split(text):
             if piece == "\n":

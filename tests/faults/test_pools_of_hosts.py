@@ -176,7 +176,7 @@ def test_what_a_host_had_started_that_never_comes_back_is_done_elsewhere(pool: P
     assert client.returncode == 123, err.decode()
     lost = {job["job"] for job in json.loads(out)["jobs"] if job["status"] == "unknown"}
     rerun = f"mlcube-remote rerun {pool.run_id} --failed"
-    assert f"  if that is gone for good:  {rerun} {gone}" in err.decode().splitlines()
+    assert f"  if the host is gone for good:  {rerun} {gone}" in err.decode().splitlines()
     argv = [sys.executable, "-m", *rerun.replace("-", "_", 1).split(), "--output=json"]
     left = subprocess.run(argv, capture_output=True, check=False, timeout=120)
     assert left.returncode == 123, "--gone was not given yet"

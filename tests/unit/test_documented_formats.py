@@ -15,7 +15,7 @@ from mlcube_remote.events.outcome import JobOutcome, PulledOutput, Status, TaskO
 from mlcube_remote.events.output_content import OutputContent
 from mlcube_remote.runs.results import compile_index
 from mlcube_remote.runs.store import RUN, Store
-from mlcube_remote.ui.document import run_document
+from mlcube_remote.ui.files.json_output import run_document
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 

@@ -62,7 +62,7 @@ def test_weird_names_go_there_and_back(remote: Connection, weird_tree: Path) -> 
     assert (sent.code, sent.stderr) == (0, b"")
     assert (fetched.code, fetched.stderr) == (0, b"")
     assert _tree(back) == _tree(weird_tree)
-    assert remote.call("mlcr_in", "/", "rm", "-r", "--", there).ok
+    assert remote.call("mlcr_run_in", "/", "rm", "-r", "--", there).ok
 
 
 def test_bulk_data_arrives_whole(remote: Connection, tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_bulk_data_arrives_whole(remote: Connection, tmp_path: Path) -> None:
     assert remote.rsync(["-r", "--", f"host:{there}/", f"{tmp_path}/down/"]).code == 0
 
     assert (tmp_path / "down" / "bulk").read_bytes() == data
-    assert remote.call("mlcr_in", "/", "rm", "-r", "--", there).ok
+    assert remote.call("mlcr_run_in", "/", "rm", "-r", "--", there).ok
 
 
 def test_lists_are_fed_and_output_is_handed_over(remote: Connection, tmp_path: Path) -> None:
@@ -92,8 +92,8 @@ def test_lists_are_fed_and_output_is_handed_over(remote: Connection, tmp_path: P
 
     assert (result.code, result.stdout) == (0, b"")
     assert b"sent " in b"".join(seen)
-    assert remote.call("mlcr_in", there, "ls").text.split() == ["a", "c"]
-    assert remote.call("mlcr_in", "/", "rm", "-r", "--", there).ok
+    assert remote.call("mlcr_run_in", there, "ls").text.split() == ["a", "c"]
+    assert remote.call("mlcr_run_in", "/", "rm", "-r", "--", there).ok
 
 
 def test_what_goes_wrong_there_is_told_with_rsyncs_status(

@@ -64,7 +64,7 @@ def test_a_fan_out_at_one_sshd_loses_nobody(ssh_host: HostFactory, flavour: str)
 
     def visit(_number: int) -> str:
         with contextlib.closing(connect_to(host)) as connection:
-            return connection.call("mlcr_kind", "/etc").text
+            return connection.call("mlcr_print_kind", "/etc").text
 
     with ThreadPoolExecutor(40) as pool:
         assert list(pool.map(visit, range(40))) == ["d\n"] * 40
@@ -75,7 +75,7 @@ def test_a_forced_command_is_told(ssh_host: HostFactory) -> None:
         contextlib.closing(connect_to(ssh_host("forced-command"))) as connection,
         pytest.raises(HostUnfitError, match=r"does not give a usable shell: got 'no\\n'") as caught,
     ):
-        connection.call("mlcr_kind", "/")
+        connection.call("mlcr_print_kind", "/")
     assert caught.value.exit_code == 122
 
 
@@ -87,7 +87,7 @@ def test_an_account_without_a_shell_is_told(ssh_host: HostFactory) -> None:
         contextlib.closing(connect_to(host)) as connection,
         pytest.raises(HostUnfitError, match="usable shell: got 'This account is currently not av"),
     ):
-        connection.call("mlcr_kind", "/")
+        connection.call("mlcr_print_kind", "/")
 
 
 def test_a_host_that_knows_no_key_of_ours_refuses(
@@ -116,7 +116,7 @@ def test_an_unknown_and_a_changed_key_are_refused_before_any_login(
         _try(attrs.evolve(described, host_keys=HostKeys.ACCEPT_NEW))
     known.unlink()
     with _connected(attrs.evolve(described, host_keys=HostKeys.ACCEPT_NEW)) as connection:
-        assert connection.call("mlcr_kind", "/etc").ok
+        assert connection.call("mlcr_print_kind", "/etc").ok
 
 
 def test_a_session_killed_there_is_unknown_and_not_failed(ssh_host: HostFactory) -> None:
@@ -133,10 +133,15 @@ def test_a_session_killed_there_is_unknown_and_not_failed(ssh_host: HostFactory)
         ).start()
         with pytest.raises(StateUnknownError, match="connection lost"):
             connection.stream(
-                "mlcr_in", "/", "sh", "-c", "echo x; sleep 30", sink=lambda _s, _d: started.set()
+                "mlcr_run_in",
+                "/",
+                "sh",
+                "-c",
+                "echo x; sleep 30",
+                sink=lambda _s, _d: started.set(),
             )
     with contextlib.closing(connect_to(host)) as connection:
-        assert connection.call("mlcr_kind", "/etc").ok
+        assert connection.call("mlcr_print_kind", "/etc").ok
 
 
 def test_a_frozen_host_is_noticed_by_its_silence(ssh_host: HostFactory) -> None:
@@ -145,12 +150,12 @@ def test_a_frozen_host_is_noticed_by_its_silence(ssh_host: HostFactory) -> None:
 
     # The engine's proxy keeps the TCP connection open.
     with _connected(_described(host, keepalive=1.0)) as connection:
-        connection.call("mlcr_kind", "/")
+        connection.call("mlcr_print_kind", "/")
         container.pause()
         try:
             began = time.monotonic()
             with pytest.raises(StateUnknownError, match="connection lost"):
-                connection.call("mlcr_kind", "/")
+                connection.call("mlcr_print_kind", "/")
             assert time.monotonic() - began < 8
             with pytest.raises(UnreachableError, match=r"did not answer within 1 s"):
                 _try(_described(host, connect_timeout=1.0))
@@ -172,7 +177,7 @@ def test_a_jump_host_leads_on_and_each_key_is_checked(
     )
 
     with _connected(target, jump) as connection:
-        assert connection.call("mlcr_in", "/", "hostname").text.strip() == inner.name
+        assert connection.call("mlcr_run_in", "/", "hostname").text.strip() == inner.name
         result = connection.rsync(["--", "host:/etc/hostname", str(known.parent / "name")])
         assert result.code == 0
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is said when an image cannot be had."""
+"""Errors of a pull or build."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PATHS = HostPaths(root="/r", home="/h", cube="/r/c", workspace="/r/c/w", job_dir
 def refused(said: str, *, verb: str = "pull", source: str = "") -> ConfigureError:
     events: list[Event] = []
     host = FakeConnection("gpu01")
-    host.answer("mlcr_attended", Reply(1, b"", said.encode()))
+    host.answer("mlcr_run_while_connected", Reply(1, b"", said.encode()))
     needed = ImageCommands(
         platform="docker",
         image="x:1",
@@ -36,7 +36,7 @@ def refused(said: str, *, verb: str = "pull", source: str = "") -> ConfigureErro
     return caught.value
 
 
-def test_a_failure_repeats_the_last_lines_for_who_did_not_see_them() -> None:
+def test_an_error_repeats_the_last_lines_of_output() -> None:
     error = refused("".join(f"line {number}  \n" for number in range(40)), verb="build")
     assert str(error).splitlines() == [
         "gpu01: docker.build_file: build of image x:1 failed (status 1):",
@@ -64,7 +64,7 @@ def test_a_failure_repeats_the_last_lines_for_who_did_not_see_them() -> None:
         ("manifest unknown", "/r/c/D", "there is no recipe to build it from: "),
     ],
 )
-def test_a_pull_that_fails_is_explained(said: str, source: str, expected: str | None) -> None:
+def test_a_failed_pull_has_a_hint(said: str, source: str, expected: str | None) -> None:
     hint = refused(said, source=source).hint
     assert (hint or "").startswith(expected or "")
     assert (hint is None) == (expected is None)

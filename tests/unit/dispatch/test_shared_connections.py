@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The connection that a job has left serves the host's next one."""
+"""A connection that a job no longer needs is used by the next job of the host."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ import pytest
 from mlcube_remote.dispatch.connections import ConnectionPool
 from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.errors import StateUnknownError, TransferError, UnreachableError
-from mlcube_remote.events.emitter import JobEvents
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.jobs.reconnecting import Line
 from mlcube_remote.transport.base import Connection, Reply
 from mlcube_remote.transport.fake import FakeConnection
+from mlcube_remote.transport.reconnecting import ReconnectingConnection
 
 GPU, CPU = Host(name="gpu"), Host(name="cpu")
 ALIVE = Reply(0, b"boot", b"")
@@ -23,13 +22,13 @@ ALIVE = Reply(0, b"boot", b"")
 
 @attrs.define
 class Dials:
-    """Makes a connection whenever it is asked to."""
+    """Opens a new connection for each call."""
 
     made: list[FakeConnection] = attrs.field(factory=list)
 
     def __call__(self, host: Host, _note: Callable[[str], None]) -> Connection:
         connection = FakeConnection(host.name)
-        connection.answer("mlcr_boot", ALIVE)
+        connection.answer("mlcr_print_boot_id", ALIVE)
         self.made.append(connection)
         return connection
 
@@ -50,10 +49,10 @@ def pool(run: RunContext) -> ConnectionPool:
 
 
 def note(_: str) -> None:
-    """Take no note."""
+    """Ignore a note."""
 
 
-def test_each_job_has_one_for_itself_and_the_next_one_takes_what_is_left(
+def test_each_job_gets_its_own_connection_or_an_idle_one(
     pool: ConnectionPool, dials: Dials
 ) -> None:
     first, second = pool.take(GPU, note), pool.take(GPU, note)
@@ -65,10 +64,10 @@ def test_each_job_has_one_for_itself_and_the_next_one_takes_what_is_left(
     assert not any(each.is_closed for each in dials.made)
 
 
-def test_one_that_has_died_meanwhile_is_dialled_anew(pool: ConnectionPool, dials: Dials) -> None:
-    """Else a job would wait for its host's return, where it could go to another one."""
+def test_a_dead_idle_connection_is_replaced(pool: ConnectionPool, dials: Dials) -> None:
+    """A job that waited for its host could go to another host instead."""
     left = FakeConnection("gpu")
-    left.answer("mlcr_boot", StateUnknownError("gpu", "connection lost"))
+    left.answer("mlcr_print_boot_id", StateUnknownError("gpu", "connection lost"))
     pool.give_back(left)
     assert pool.take(GPU, note) is dials.made[0]
     assert left.is_closed
@@ -91,7 +90,7 @@ def test_one_that_has_died_meanwhile_is_dialled_anew(pool: ConnectionPool, dials
     ],
     ids=["stop", "detach", "close"],
 )
-def test_nothing_is_kept_for_jobs_that_will_not_come(
+def test_no_connection_is_kept_after_the_end_of_a_run(
     run: RunContext, pool: ConnectionPool, dials: Dials, end: Callable[[RunContext], None]
 ) -> None:
     kept = pool.take(GPU, note)
@@ -103,27 +102,26 @@ def test_nothing_is_kept_for_jobs_that_will_not_come(
     assert all(each.is_closed for each in dials.made)
 
 
-def test_where_each_host_has_one_job_its_connection_is_closed_at_once(dials: Dials) -> None:
+def test_if_each_host_has_one_job_its_connection_is_closed(dials: Dials) -> None:
     pool = RunContext(connect=dials, sink=lambda _: None).connections
     pool.give_back(pool.take(GPU, note))
     assert dials.made[0].is_closed
 
 
-def line_on(connection: Connection) -> Line:
-    events = JobEvents(host="gpu", began=0.0, sink=lambda _: None)
-    return Line(connection=connection, dial=lambda: connection, events=events)
+def reconnecting(connection: Connection) -> ReconnectingConnection:
+    return ReconnectingConnection(current=connection, dial=lambda: connection)
 
 
-def test_a_job_that_went_wrong_leaves_no_connection(pool: ConnectionPool, dials: Dials) -> None:
+def test_a_failed_job_leaves_no_connection(pool: ConnectionPool, dials: Dials) -> None:
     with (
         pytest.raises(TransferError),
-        line_on(pool.take(GPU, note)).until_done(pool.give_back),
+        reconnecting(pool.take(GPU, note)).until_done(pool.give_back),
     ):
         raise TransferError("gpu", "it broke off")
-    line = line_on(pool.take(GPU, note))
+    line = reconnecting(pool.take(GPU, note))
     with line.until_done(pool.give_back):
         line.close()  # as an interrupt does, while the job ends well
     assert [each.is_closed for each in dials.made] == [True, True]
-    with line_on(pool.take(GPU, note)).until_done(pool.give_back):
+    with reconnecting(pool.take(GPU, note)).until_done(pool.give_back):
         pass
     assert pool.take(GPU, note) is dials.made[2]

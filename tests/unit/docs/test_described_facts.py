@@ -66,10 +66,8 @@ def test_the_states_of_a_job_are_those_that_hosts_report() -> None:
     page = read("reference/states.md")
     diagram = page[page.index("```mermaid") : page.index("\n```\n", page.index("```mermaid"))]
     states = {*re.findall(r"(\w+) -->", diagram), *re.findall(r"--> (\w+)", diagram)}
-    shell = "".join(path.read_text() for path in (ROOT / "mlcube_remote/remote").glob("*.sh"))
-    functions = "".join(
-        re.findall(r"^mlcr_state\w*\(\) \{\n.*?^\}\n", shell, re.DOTALL | re.MULTILINE)
-    )
+    shell = (ROOT / "mlcube_remote/remote/job_state.sh").read_text(encoding="utf-8")
+    functions = shell[shell.index("mlcr_print_job_state()") :]
     assert states | {"elsewhere"} == set(re.findall(r"echo (\w+)", functions))
 
 

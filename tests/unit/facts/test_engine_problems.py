@@ -36,7 +36,7 @@ def test_the_advice_is_for_the_engine_that_was_asked(
     platform: str, engine: str, code: int, said: str, message: str, hint: str
 ) -> None:
     host = FakeConnection("gpu01")
-    host.answer("mlcr_socket", Reply(0, SOCKET, b""))
+    host.answer("mlcr_print_socket_access", Reply(0, SOCKET, b""))
     reply = Reply(code, b"", said.encode())
     problem = engine_error(host, platform, tuple(engine.split()), reply)
     assert str(problem).startswith("gpu01: ")

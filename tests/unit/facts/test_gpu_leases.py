@@ -92,19 +92,19 @@ def test_the_container_gets_the_devices_and_bears_their_names(tmp_path: Path) ->
 
 def test_what_the_host_leased_is_told() -> None:
     host = FakeConnection("gpu01")
-    host.answer("mlcr_lease", Reply(0, b"gpu=0 GPU-a\0gpu=3 GPU-b\0", b""))
+    host.answer("mlcr_lease_gpus", Reply(0, b"gpu=0 GPU-a\0gpu=3 GPU-b\0", b""))
     engine = ("sudo", "my docker")
     assert lease_gpus(host, "/r/jobs/j", 2, engine=engine, only=("0", "3")) == (A, B)
     assert host.calls[0].args == ("/r/jobs/j", "2", "sudo 'my docker'", "0", "3")
     host = FakeConnection("gpu01")
-    host.answer("mlcr_lease", Reply(127, b"", b""))
+    host.answer("mlcr_lease_gpus", Reply(127, b"", b""))
     assert lease_gpus(host, "/r/jobs/j", 2) == (), "whoever starts the container will say so"
 
 
 def test_too_few_free_gpus_are_told_or_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "_POLL_INTERVAL_S", 0.0)
     host = FakeConnection("gpu01")
-    host.answer("mlcr_lease", TOO_FEW, TOO_FEW, TOO_FEW, Reply(0, b"gpu=0 GPU-a\0", b""))
+    host.answer("mlcr_lease_gpus", TOO_FEW, TOO_FEW, TOO_FEW, Reply(0, b"gpu=0 GPU-a\0", b""))
     with pytest.raises(
         BusyError, match="gpu01: 1 of 4 GPUs are free, and the job asks for 2"
     ) as caught:
@@ -117,12 +117,12 @@ def test_too_few_free_gpus_are_told_or_waited_for(monkeypatch: pytest.MonkeyPatc
 
 def test_nobody_waits_for_more_gpus_than_there_are() -> None:
     host = FakeConnection("gpu01")
-    host.answer("mlcr_lease", Reply(16, b"free=4\0total=4\0", b""))
+    host.answer("mlcr_lease_gpus", Reply(16, b"free=4\0total=4\0", b""))
     with pytest.raises(HostUnfitError, match="asks for 5 GPUs, and the host has 4") as caught:
         lease_gpus(host, "/r/jobs/j", 5, wait=lambda _: None)
     assert "ask for fewer" in str(caught.value.hint)
     host = FakeConnection("gpu01")
-    host.answer("mlcr_lease", Reply(1, b"", b"mkdir: cannot create\n"))
+    host.answer("mlcr_lease_gpus", Reply(1, b"", b"mkdir: cannot create\n"))
     with pytest.raises(HostError, match="GPUs could not be leased: mkdir: cannot create"):
         lease_gpus(host, "/r/jobs/j", 1)
 
@@ -134,10 +134,10 @@ def test_others_who_take_gpus_at_the_same_moment_are_told_in_words(
     monkeypatch.setattr(leases, "_STEP_S", 0.0)
     met, leased = Reply(18, b"", b""), Reply(0, b"gpu=0 GPU-a\0", b"")
     host = FakeConnection("gpu01")
-    host.answer("mlcr_lease", met, met, leased)
+    host.answer("mlcr_lease_gpus", met, met, leased)
     assert lease_gpus(host, "/r/jobs/j", 1) == (A,), "they met twice, and then no more"
     host = FakeConnection("gpu01")
-    host.answer("mlcr_lease", met)
+    host.answer("mlcr_lease_gpus", met)
     with pytest.raises(BusyError) as caught:
         lease_gpus(host, "/r/jobs/j", 1)
     assert (
@@ -147,7 +147,7 @@ def test_others_who_take_gpus_at_the_same_moment_are_told_in_words(
     assert "--wait" in str(caught.value.hint)
     assert len(host.calls) == 10
     host = FakeConnection("gpu01")
-    host.answer("mlcr_lease", *[met] * 25, leased)
+    host.answer("mlcr_lease_gpus", *[met] * 25, leased)
     said: list[str] = []
     assert lease_gpus(host, "/r/jobs/j", 1, wait=said.append) == (A,)
     assert said == [caught.value.reason], "once"

@@ -11,7 +11,7 @@ from mlcube_remote.facts.usage import HostUsage, read_usage, read_usage_of_all
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.transport.base import Connection, Reply
 from mlcube_remote.transport.fake import FakeConnection
-from mlcube_remote.ui.top import top_document, top_text
+from mlcube_remote.ui.tables.usage import usage_document, usage_text
 
 HOST = Host(name="gpu01", slots=2)
 RUN = "261124-030001-dl36na5ghujgymdd"
@@ -36,7 +36,9 @@ TOLD = [
 
 def asked(*told: str) -> HostUsage:
     connection = FakeConnection("gpu01")
-    connection.answer("mlcr_top", Reply(0, "".join(f"{each}\0" for each in told).encode(), b""))
+    connection.answer(
+        "mlcr_report_usage", Reply(0, "".join(f"{each}\0" for each in told).encode(), b"")
+    )
     return read_usage(connection, HOST)
 
 
@@ -92,18 +94,18 @@ def test_a_host_that_cannot_be_asked_is_an_answer_too() -> None:
         if host.name == "gone":
             raise UnreachableError("gone", "no route")
         connection = FakeConnection(host.name)
-        connection.answer("mlcr_top", Reply(2, b"", b"sh: broken\n"))
+        connection.answer("mlcr_report_usage", Reply(2, b"", b"sh: broken\n"))
         return connection
 
     gone, broken = read_usage_of_all([Host(name="gone"), HOST], connect)
     assert isinstance(gone.error, UnreachableError)
     assert isinstance(broken.error, HostUnfitError)
     assert "its usage could not be read: sh: broken" in str(broken.error)
-    assert top_text([gone]) == "gone: not asked: no route"
+    assert usage_text([gone]) == "gone: no answer: no route"
 
 
 def test_people_get_tables() -> None:
-    hosts, gpus = top_text([asked(*TOLD)]).split("\n\n")
+    hosts, gpus = usage_text([asked(*TOLD)]).split("\n\n")
     assert [" ".join(line.split()) for line in hosts.splitlines()] == [
         "host jobs slots load cpus memory free disk free gpus free",
         "gpu01 1 2 0.52 16 67.1 GB of 134.2 GB 256.0 GB of 1.0 TB 1 of 3",
@@ -115,31 +117,35 @@ def test_people_get_tables() -> None:
 
 
 def test_programs_get_bytes() -> None:
-    (host,) = top_document([asked(*TOLD)])["hosts"]
+    (host,) = usage_document([asked(*TOLD)])["hosts"]
     assert host["memory"] == {"total": 131072000 * 1024, "free": 65536000 * 1024}
     assert host["error"] is None
     assert host["gpus"][0]["memory"] == {"total": 81559 * 2**20, "used": 2**30}
     assert host["gpus"][2]["busy_percent"] is None
     silent = attrs.evolve(HostUsage(host="x"), error=UnreachableError("x", "no route"))
-    assert top_document([silent])["hosts"][0]["error"]["exit_code"] == 120
+    assert usage_document([silent])["hosts"][0]["error"]["exit_code"] == 120
 
 
 @pytest.mark.parametrize("job", ["", "x", f"{RUN}-07", f"{RUN}--0123456789ab"])
 def test_a_holder_that_is_no_job_is_shown_as_it_is(job: str) -> None:
     told = asked("gpu=0, GPU-a, T4, 1, 1, 1", f"lease=GPU-a {job}")
     assert (
-        top_text([told]).rstrip().endswith(job or "held by\ngpu01  0    T4    1.0 MB of 1.0 MB  1%")
+        usage_text([told])
+        .rstrip()
+        .endswith(job or "used by\ngpu01  0    T4     1.0 MB of 1.0 MB  1%")
     )
 
 
 def test_gpus_that_the_inventory_leaves_out_are_not_free() -> None:
     connection = FakeConnection("gpu01")
     told = [f"gpu={n}, GPU-{n}, NVIDIA H100, 81559, 0, 0" for n in range(3)]
-    connection.answer("mlcr_top", Reply(0, "".join(f"{each}\0" for each in told).encode(), b""))
+    connection.answer(
+        "mlcr_report_usage", Reply(0, "".join(f"{each}\0" for each in told).encode(), b"")
+    )
     found = read_usage(connection, attrs.evolve(HOST, gpus=("1", "GPU-2")))
     assert [gpu.is_free for gpu in found.gpus] == [False, True, True]
-    text = top_text([found])
+    text = usage_text([found])
     assert "2 of 3" in text
     assert text.count("not in the inventory's gpus") == 1
-    (host,) = top_document([found])["hosts"]
+    (host,) = usage_document([found])["hosts"]
     assert [gpu["leasable"] for gpu in host["gpus"]] == [False, True, True]

@@ -32,7 +32,7 @@ NAMES = ("a", "b\n\\x")
 
 def test_equal_files_do_not_differ(folder: Path) -> None:
     host = FakeConnection()
-    host.answer("mlcr_sums", sums("one", "two"))
+    host.answer("mlcr_print_checksums", sums("one", "two"))
     assert find_mismatches(host, "/there", folder, NAMES) == ()
     assert host.calls[0].args == ("/there", *NAMES)
 
@@ -42,20 +42,20 @@ def test_equal_files_do_not_differ(folder: Path) -> None:
 )
 def test_a_file_that_changed_or_cannot_be_read_there_is_named(folder: Path, other: Reply) -> None:
     host = FakeConnection()
-    host.answer("mlcr_sums", other)
+    host.answer("mlcr_print_checksums", other)
     assert find_mismatches(host, "/there", folder, NAMES) == ("b\n\\x",)
 
 
 def test_a_host_that_cannot_tell_is_not_held_against_anything(folder: Path) -> None:
     host = FakeConnection()
-    host.answer("mlcr_sums", Reply(127, b"", b""))
+    host.answer("mlcr_print_checksums", Reply(127, b"", b""))
     assert find_mismatches(host, "/there", folder, NAMES) == ()
 
 
 @pytest.mark.parametrize("answer", [Reply(1, b"", b"gone"), sums("one"), Reply(0, b"", b"")])
 def test_an_answer_that_makes_no_sense_is_no_proof(folder: Path, answer: Reply) -> None:
     host = FakeConnection()
-    host.answer("mlcr_sums", answer)
+    host.answer("mlcr_print_checksums", answer)
     with pytest.raises(TransferError, match="cannot be verified"):
         find_mismatches(host, "/there", folder, NAMES)
 
@@ -65,7 +65,7 @@ def test_many_files_are_asked_about_in_pieces(tmp_path: Path) -> None:
     for name in names:
         (tmp_path / name).write_text(name)
     host = FakeConnection()
-    host.answer("mlcr_sums", lambda _folder, *asked: sums(*asked))
+    host.answer("mlcr_print_checksums", lambda _folder, *asked: sums(*asked))
     assert find_mismatches(host, "/there", tmp_path, names) == ()
     assert [len(call.args) for call in host.calls] == [201, 201, 51]
 

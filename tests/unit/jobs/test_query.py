@@ -19,7 +19,7 @@ from mlcube_remote.jobs.query import FoundJob, HostJobs, query_all, query_host
 from mlcube_remote.runs.store import RUN, RecordError, Store
 from mlcube_remote.transport.base import Connection, Reply
 from mlcube_remote.transport.fake import FakeConnection
-from mlcube_remote.ui.jobs import age_text, cleaned_text, jobs_document, jobs_text
+from mlcube_remote.ui.tables.jobs import format_age, jobs_document, jobs_text, removed_jobs_text
 from tests.support.handles import TICKET
 
 GPU = Host(name="gpu", address="gpu")
@@ -37,7 +37,7 @@ def told(state: str, *tasks: Task, job: str = TICKET.job_id, **more: str) -> byt
 
 def asked(answer: bytes) -> tuple[FoundJob, ...]:
     host = FakeConnection("gpu")
-    host.answer("mlcr_survey", Reply(0, answer, b""))
+    host.answer("mlcr_report_jobs", Reply(0, answer, b""))
     return query_host(host, GPU, everything=True)
 
 
@@ -95,17 +95,17 @@ def test_a_host_that_cannot_be_asked_is_an_answer_too() -> None:
         if host.name == "down":
             raise UnreachableError("down", "connection refused")
         connection = FakeConnection(host.name)
-        connection.answer("mlcr_survey", Reply(0, told("running", RUNS), b""))
+        connection.answer("mlcr_report_jobs", Reply(0, told("running", RUNS), b""))
         return connection
 
     surveys = query_all([GPU, Host(name="down")], connect, everything=False)
     text = jobs_text(surveys)
     header, row, _, silent = text.splitlines()
-    assert header.split() == ["run", "host", "state", "task", "cube", "age", "by"]
+    assert header.split() == ["run", "host", "state", "task", "cube", "age", "client"]
     assert row.split() == [
         *(TICKET.run_id, "gpu", "running", "train", "mnist", "1m", "1s", "ada@laptop")
     ]
-    assert silent == "down: not asked: connection refused"
+    assert silent == "down: no answer: connection refused"
     document = jobs_document(surveys)
     assert document["hosts"][1] == {"host": "down", "error": "connection refused", "jobs": []}
     assert document["hosts"][0]["jobs"][0]["tasks"][0]["started"] == 10
@@ -116,14 +116,14 @@ def test_a_host_that_cannot_be_asked_is_an_answer_too() -> None:
     [(0, "0s"), (59, "59s"), (61, "1m 1s"), (3600, "1h"), (90_000, "1d 1h"), (86_400, "1d")],
 )
 def test_ages_are_short(seconds: int, text: str) -> None:
-    assert age_text(seconds) == text
+    assert format_age(seconds) == text
 
 
 def test_hostile_names_do_not_reach_the_terminal() -> None:
     (job,) = asked(told("running", {"exit": "pending", "started": "1"}, job="\x1b]0;x\x07"))
     evil = attrs.evolve(job, handle=None)
     assert "\x1b" not in jobs_text([HostJobs(host=GPU, jobs=(evil,))])
-    assert "\x1b" not in cleaned_text({"gpu": [evil]}, dry_run=True)
+    assert "\x1b" not in removed_jobs_text({"gpu": [evil]}, dry_run=True)
 
 
 def _surveys(*jobs: FoundJob) -> Sequence[HostJobs]:
@@ -135,14 +135,14 @@ def test_only_old_jobs_that_have_ended_are_cleaned_away() -> None:
     (live,) = asked(told("running", RUNS))
     assert select_old(_surveys(ended, live), older_than=60) == {"gpu": [ended]}
     assert select_old(_surveys(ended, live), older_than=62) == {}
-    assert cleaned_text({}, dry_run=False) == "nothing to do"
+    assert removed_jobs_text({}, dry_run=False) == "nothing to do"
 
 
 def test_a_job_that_came_to_life_again_is_not_said_to_be_removed() -> None:
     (first, second) = (*asked(told("ended", WELL)), *asked(told("ended", WELL, job="other")))
     connection = FakeConnection("gpu")
-    connection.answer("mlcr_remove", Reply(18, b"", b""), Reply(0, b"", b""))
-    connection.answer("mlcr_sweep", Reply(0, b"", b""))
+    connection.answer("mlcr_remove_job", Reply(18, b"", b""), Reply(0, b"", b""))
+    connection.answer("mlcr_remove_leftovers", Reply(0, b"", b""))
     (done,) = clean_all([GPU], {"gpu": [first, second]}, lambda _: connection)
     assert done.removed == (second,)
     assert connection.is_closed

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Placement of data, plans, and what is refused before any host is touched."""
+"""Location of data, plans, and what is rejected before any host is contacted."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def train(root: Path, **values: str) -> Cube:
         ("remote:~/x", DataLocation.HOST, "~/x"),
     ],
 )
-def test_a_value_says_where_its_data_is(
+def test_a_value_determines_where_its_data_is(
     root: Path, value: str, where: DataLocation, seen_by_builder: str
 ) -> None:
     cube = train(root, config=value)
@@ -107,7 +107,9 @@ def test_a_value_says_where_its_data_is(
     assert (placed["config"].local is None) == (where is DataLocation.HOST)
 
 
-def test_data_of_this_machine_gets_a_place_of_its_own(root: Path, tmp_path: Path) -> None:
+def test_data_of_this_machine_gets_a_directory_of_its_own_on_the_host(
+    root: Path, tmp_path: Path
+) -> None:
     cube = train(root, data=f"local:{tmp_path}/big data/")
     (item,) = (
         item
@@ -131,7 +133,7 @@ def test_data_of_this_machine_gets_a_place_of_its_own(root: Path, tmp_path: Path
         ("local:/", "expected a file or directory after local:"),
     ],
 )
-def test_values_that_lead_nowhere_are_refused(root: Path, value: str, message: str) -> None:
+def test_invalid_values_are_rejected(root: Path, value: str, message: str) -> None:
     with pytest.raises(PlanError) as caught:
         plan_jobs(request(root, "train", config=value))
     assert message in str(caught.value)
@@ -153,14 +155,14 @@ def refused(what: RunRequest) -> MLCubeRemoteError:
         ("apptainer", Options(security="label=x"), "--security=label=x: it knows uid:, gid:"),
     ],
 )
-def test_an_option_that_would_silently_do_nothing_is_refused(
+def test_an_option_that_the_platform_ignores_is_rejected(
     root: Path, platform: str, options: Options, expected: str
 ) -> None:
     asked = attrs.evolve(request(root, "make", platform=platform), options=options)
     error = refused(asked)
-    assert str(error).startswith(f"h: {platform} cannot honour {expected}")
+    assert str(error).startswith(f"h: {platform} cannot apply {expected}")
     assert "--platform" in str(error.hint)
-    assert dry_run(asked)[0], "what would run can be seen all the same"
+    assert dry_run(asked)[0], "the commands are shown all the same"
 
 
 @pytest.mark.parametrize(
@@ -171,27 +173,27 @@ def test_an_option_that_would_silently_do_nothing_is_refused(
         ("docker", Options(memory="4g", cpu="0", security="label=x")),
     ],
 )
-def test_an_option_that_may_do_something_is_handed_on(
+def test_an_option_that_may_have_an_effect_is_accepted(
     root: Path, platform: str, options: Options
 ) -> None:
     assert plan_jobs(attrs.evolve(request(root, "make", platform=platform), options=options))
 
 
-def test_limits_of_a_virtual_machine_are_fine_where_there_is_one(root: Path) -> None:
+def test_limits_of_a_virtual_machine_are_accepted_if_there_is_one(root: Path) -> None:
     host = attrs.evolve(HOST, settings={"singularity": {"run_args": "--vm"}})
     asked = request(root, "make", hosts=(host,), platform="singularity")
     (job,) = plan_jobs(attrs.evolve(asked, options=Options(memory="4g")))
     assert not any("--vm-ram" in text for text in probed(job).image.warnings)
 
 
-def test_an_unknown_platform_is_named_with_the_host_and_where_it_was_said(root: Path) -> None:
+def test_an_unknown_platform_is_reported_with_its_host_and_source(root: Path) -> None:
     error = refused(request(root, "make", platform="dcoker"))
     assert str(error) == "h: --platform: unknown platform 'dcoker' (did you mean 'docker'?)"
     listed = request(root, "make", hosts=(attrs.evolve(HOST, platform="slurm"),))
     assert str(refused(listed)) == "h: platform: unknown platform 'slurm'"
 
 
-def test_a_missing_input_is_named_with_its_path(root: Path) -> None:
+def test_a_missing_input_is_reported_with_its_path(root: Path) -> None:
     (root / "workspace/conf.yaml").unlink()
     error = refused(request(root, "train"))
     expected = f"train.config: input {root}/workspace/conf.yaml does not exist"
@@ -202,7 +204,7 @@ def test_a_missing_input_is_named_with_its_path(root: Path) -> None:
     assert str(error) == f"on the command line: {missing}"
 
 
-def test_a_missing_input_without_a_type_is_missed_here_not_on_the_host(root: Path) -> None:
+def test_a_missing_input_without_a_type_is_reported_by_the_client(root: Path) -> None:
     text = CUBE.replace("{type: file, default: conf.yaml}", "gone.yaml")
     (root / "mlcube.yaml").write_text(text)
     error = refused(request(root, "train"))
@@ -210,14 +212,14 @@ def test_a_missing_input_without_a_type_is_missed_here_not_on_the_host(root: Pat
     assert str(error) == f"{root}/mlcube.yaml:9:29: {missing}"
 
 
-def test_an_image_is_made_ready_before_its_tasks_have_their_inputs(root: Path) -> None:
+def test_configure_needs_no_inputs(root: Path) -> None:
     (root / "mlcube.yaml").write_text(CUBE.replace("{type: file, default: conf.yaml}", "gone.yaml"))
     assert plan_jobs(attrs.evolve(request(root, "train"), configure_only=True))
 
 
 def test_an_input_that_an_earlier_task_makes_is_not_missing(root: Path) -> None:
     assert plan_jobs(request(root, "make", "train"))
-    assert plan_jobs(request(root, "train")), "its data may be on the host from an earlier run"
+    assert plan_jobs(request(root, "train")), "the host may have its data from an earlier run"
 
 
 UNTYPED = """
@@ -229,15 +231,13 @@ tasks:
 
 
 def arguments(asked: RunRequest) -> tuple[str, ...]:
-    """Return what the task ``use`` is told."""
+    """Return the arguments of the task ``use``."""
     assert plan_jobs(asked)
     planned, _ = dry_run(asked)
     return tuple(word for word in planned[-1].run[-1] if word.startswith(("--table", "--more")))
 
 
-def test_an_input_without_a_type_is_what_there_is_on_this_machine(
-    root: Path, tmp_path: Path
-) -> None:
+def test_an_input_without_a_type_has_the_type_of_the_local_path(root: Path, tmp_path: Path) -> None:
     (root / "mlcube.yaml").write_text(UNTYPED)
     (tmp_path / "big").mkdir()
     (tmp_path / "big/file.bin").touch()
@@ -250,11 +250,11 @@ def test_an_input_without_a_type_is_what_there_is_on_this_machine(
     assert "does not exist" in str(refused(request(root, "use", table="local:/no/where")))
 
 
-def test_an_input_without_a_type_is_what_the_output_is(root: Path) -> None:
+def test_an_input_without_a_type_has_the_type_of_the_output(root: Path) -> None:
     (root / "mlcube.yaml").write_text(UNTYPED)
     expected = ("--table=/mlcube_io0/table.bin", "--more=/mlcube_io0/conf.yaml")
     assert arguments(request(root, "make", "use")) == expected
-    assert arguments(request(root, "use")) == expected, "it may be there from an earlier run"
+    assert arguments(request(root, "use")) == expected, "the host may have it from an earlier run"
     expected = ("--table=/mlcube_io0/t", "--more=/mlcube_io1/conf.yaml")
     assert arguments(request(root, "make", "use", table="/on/host/t")) == expected
 
@@ -267,7 +267,7 @@ tasks:
 """
 
 
-def test_what_is_in_an_output_of_an_earlier_run_only_the_host_can_tell(root: Path) -> None:
+def test_a_path_in_an_output_of_an_earlier_run_is_probed_on_the_host(root: Path) -> None:
     (root / "mlcube.yaml").write_text(IN_A_DIRECTORY)
     asked = request(root, "use")
     assert "--table=/mlcube_io0" in arguments(asked)
@@ -282,13 +282,11 @@ def test_what_is_in_an_output_of_an_earlier_run_only_the_host_can_tell(root: Pat
     (root / "workspace/data").mkdir()
     (root / "workspace/data/table.bin").touch()
     (job,) = plan_jobs(asked)
-    assert make_plan(job).probe_paths == (), "it is here"
+    assert make_plan(job).probe_paths == (), "it is on this machine"
 
 
 @pytest.mark.parametrize("host", [HOST, LOCAL_HOST])
-def test_what_is_in_an_output_that_is_still_to_be_made_nobody_can_tell(
-    root: Path, host: Host
-) -> None:
+def test_a_path_without_a_type_in_a_future_output_is_rejected(root: Path, host: Host) -> None:
     (root / "mlcube.yaml").write_text(IN_A_DIRECTORY)
     error = refused(request(root, "make", "use", hosts=(host,)))
     assert str(error) == (
@@ -303,7 +301,7 @@ def test_what_is_in_an_output_that_is_still_to_be_made_nobody_can_tell(
     assert "--table=/mlcube_io0/table.bin" in arguments(request(root, "make", "use"))
 
 
-def test_what_an_input_on_the_host_is_only_the_host_can_tell(root: Path) -> None:
+def test_the_kind_of_an_input_on_the_host_is_probed(root: Path) -> None:
     (root / "mlcube.yaml").write_text(UNTYPED)
     asked = request(root, "use", more="$HOME/x")
     assert "--more=/mlcube_io1" in arguments(asked)
@@ -314,7 +312,7 @@ def test_what_an_input_on_the_host_is_only_the_host_can_tell(root: Path) -> None
     assert "--more=/mlcube_io1/x" in task.commands.run[-1]
 
 
-def test_an_input_on_the_host_is_taken_for_what_every_engine_can_mount(root: Path) -> None:
+def test_an_input_on_the_host_is_assumed_to_be_mountable_by_every_engine(root: Path) -> None:
     (root / "mlcube.yaml").write_text(UNTYPED)
     asked = request(root, "use", platform="podman", more="/d/a:b,c")
     assert "--more=/mlcube_io1/a:b,c" in arguments(asked)
@@ -326,7 +324,7 @@ def test_an_input_of_this_machine_must_exist(root: Path) -> None:
     assert "does not exist" in str(refused(request(root, "train", config="local:/no/where")))
 
 
-def test_a_dry_run_too_refuses_what_is_not_here_to_be_sent(root: Path) -> None:
+def test_a_dry_run_rejects_missing_local_data(root: Path) -> None:
     text = CUBE.replace("default: conf.yaml", "default: 'local:/no/where'")
     (root / "mlcube.yaml").write_text(text)
     with pytest.raises(PlanError) as caught:
@@ -338,7 +336,7 @@ def test_a_dry_run_too_refuses_what_is_not_here_to_be_sent(root: Path) -> None:
     assert dry_run(asked)[0], "an image needs no inputs"
 
 
-def test_an_input_that_is_a_link_out_of_the_cube_is_refused(root: Path, tmp_path: Path) -> None:
+def test_an_input_that_is_a_link_out_of_the_cube_is_rejected(root: Path, tmp_path: Path) -> None:
     (tmp_path / "big").mkdir()
     (root / "workspace/data").symlink_to(tmp_path / "big")
     error = refused(request(root, "train"))
@@ -350,7 +348,7 @@ def test_an_input_that_is_a_link_out_of_the_cube_is_refused(root: Path, tmp_path
     )
 
 
-def test_a_recipe_outside_the_cube_is_refused(root: Path, tmp_path: Path) -> None:
+def test_a_recipe_outside_the_cube_is_rejected(root: Path, tmp_path: Path) -> None:
     (tmp_path / "project").mkdir()
     (tmp_path / "project/Dockerfile").touch()
     (tmp_path / "x.def").touch()
@@ -381,7 +379,9 @@ def test_a_recipe_outside_the_cube_is_refused(root: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("platform", ["docker", "podman"])
-def test_an_absolute_recipe_is_the_hosts_own(root: Path, tmp_path: Path, platform: str) -> None:
+def test_an_absolute_recipe_is_a_path_of_the_host(
+    root: Path, tmp_path: Path, platform: str
+) -> None:
     project = tmp_path / "project"
     project.mkdir()
     (project / "D").touch()
@@ -411,7 +411,7 @@ def test_an_absolute_recipe_is_the_hosts_own(root: Path, tmp_path: Path, platfor
     require.check_recipe_on_host(absent)
 
 
-def test_a_recipe_that_is_sent_or_not_needed_is_not_asked_for(root: Path) -> None:
+def test_a_recipe_that_is_sent_or_not_needed_is_not_probed(root: Path) -> None:
     (root / "mlcube.yaml").write_text(CUBE.replace("image: example/x", "image: x, build_file: /D"))
     (job,) = plan_jobs(request(root, "make"))
     assert make_plan(job).probe_paths == (), "it pulls"
@@ -442,7 +442,7 @@ def test_results_must_be_writable_also_for_root(
     assert error.exit_code == 2
 
 
-def test_the_platform_is_what_was_asked_for_or_what_the_cube_has(root: Path) -> None:
+def test_the_platform_is_the_requested_one_or_one_of_the_cube(root: Path) -> None:
     (job,) = plan_jobs(request(root, "make"))
     assert job.platform == "docker"
     (job,) = plan_jobs(request(root, "make", hosts=(Host(name="h", platform="podman"),)))
@@ -458,7 +458,7 @@ def test_the_platform_is_what_was_asked_for_or_what_the_cube_has(root: Path) -> 
         (root / "mlcube.yaml").write_text(text)
         error = refused(request(root, "make", platform=platform))
         expected = f"no section for h's platform {platform} (it has: {section})"
-        assert expected in str(error), "what is said for the relative need not do"
+        assert expected in str(error), "a section of the other engine is not enough"
 
 
 USERS_OWN = """
@@ -476,14 +476,14 @@ def own(tmp_path: Path) -> SystemSettings:
     return SystemSettings(document=yamlsource.load(path, error=UsageError))
 
 
-def test_the_users_own_platform_yields_to_the_host_and_the_cube(root: Path, tmp_path: Path) -> None:
+def test_host_and_cube_override_the_users_own_platform(root: Path, tmp_path: Path) -> None:
     host = Host(name="h", settings={"docker": {"env_args": {"A": "host", "B": "host"}}})
     text = CUBE.replace("image: example/x", "image: x, env_args: {A: cube}")
     (root / "mlcube.yaml").write_text(text)
     asked = attrs.evolve(request(root, "make", hosts=(host,)), system=own(tmp_path))
     ((item,), _) = dry_run(asked)
     (argv,) = item.run
-    assert argv[:2] == ("sudo", "docker"), "it is in force for the platform of this name"
+    assert argv[:2] == ("sudo", "docker"), "it applies to the platform of this name"
     assert argv[argv.index("-e") :][:6] == ("-e", "A=cube", "-e", "B=host", "-e", "C=user")
     assert item.configure == (("sudo", "docker", "pull", "x"),)
 
@@ -497,11 +497,11 @@ def test_a_platform_of_the_users_own_is_chosen_by_name(root: Path, tmp_path: Pat
 
     assert {"--memory=64g", "--cpuset-cpus=0-63"} <= {*planned("big")}
     there = planned("big", docker={"--memory": "8g"})
-    assert {"--memory=8g", "--cpuset-cpus=0-63"} <= {*there}, "the host knows how big it is"
+    assert {"--memory=8g", "--cpuset-cpus=0-63"} <= {*there}, "the host overrides it"
     assert planned("mine", docker={"docker": "sudo docker"})[0] == "podman"
 
 
-def test_a_platform_of_the_users_own_counts_in_all_checks(root: Path, tmp_path: Path) -> None:
+def test_all_checks_use_the_users_own_platform(root: Path, tmp_path: Path) -> None:
     (tmp_path / "project").mkdir()
     asked = request(root, "make", platform="mine")
     assert "'../project' is outside" in str(refused(attrs.evolve(asked, system=own(tmp_path))))
@@ -511,7 +511,7 @@ def test_a_platform_of_the_users_own_counts_in_all_checks(root: Path, tmp_path: 
     assert error.hint == ("expected one of: docker, podman, singularity, apptainer, big, mine, gpu")
 
 
-def test_each_host_of_several_has_results_of_its_own(root: Path) -> None:
+def test_each_of_several_hosts_has_its_own_results(root: Path) -> None:
     hosts = (HOST, Host(name="i"), LOCAL_HOST)
     jobs = plan_jobs(request(root, "make", hosts=hosts))
     assert [job.results for job in jobs] == [
@@ -530,7 +530,7 @@ def pulled(job: JobSpec, *, results: Path | None) -> dict[str, str]:
     }
 
 
-def test_outputs_come_from_where_they_were_put(root: Path, tmp_path: Path) -> None:
+def test_outputs_are_downloaded_from_where_tasks_write_them(root: Path, tmp_path: Path) -> None:
     (job,) = plan_jobs(request(root, "make"))
     room = f"/r/{cube_directory(job.request.cube)}"
     assert pulled(job, results=None) == {f"{room}/workspace/data": str(root / "workspace")}
@@ -559,7 +559,7 @@ def test_a_dry_run_has_an_entry_for_each_host_and_task(root: Path) -> None:
     assert planned[2].creates == (f"{root}/workspace/data",)
 
 
-def test_a_dry_run_says_what_a_run_would_be_refused_for(root: Path) -> None:
+def test_a_dry_run_reports_why_a_run_would_be_rejected(root: Path) -> None:
     (planned,), notes = dry_run(request(root, "train", config="gone.yaml"))
     assert planned.run
     missing = f"train.config: input {root}/workspace/gone.yaml does not exist"
@@ -597,7 +597,7 @@ def test_variables_come_from_the_host_the_shell_and_the_command_line(
     assert "a secret of this shell" not in repr(make_plan(plan_jobs(attrs.evolve(asked))[0]))
 
 
-def test_names_cannot_collide() -> None:
+def test_names_are_unique() -> None:
     first, second = new_run_id(), new_run_id()
     assert is_run_id(first)
     assert first != second
@@ -609,7 +609,7 @@ def test_names_cannot_collide() -> None:
     assert container_name("1000", "job", 2) == "mlcr-1000-job-2"
 
 
-def test_the_mirror_of_a_path_is_beside_its_cube(root: Path) -> None:
+def test_a_path_in_the_cube_has_a_path_in_the_mirror(root: Path) -> None:
     cube = load(root)
     paths = host_paths(HOST, cube, "job", root="/r", home="/h")
     assert paths.mirror(root / "workspace/x", cube) == f"{paths.cube}/workspace/x"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs on Singularity and Apptainer, on this machine, with a script in the engine's place."""
+"""Runs on Singularity and Apptainer on this machine; a script replaces the engine."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ esac
 
 @attrs.frozen
 class Scenario:
-    """A cube, and a machine with engines of its own."""
+    """A cube, and a machine with its own engines."""
 
     root: Path
 
@@ -125,7 +125,7 @@ def scenario(tmp_path: Path) -> Scenario:
         (("singularity", "apptainer"), "apptainer", "APPTAINERENV_TOKEN"),
     ],
 )
-def test_the_program_that_is_there_is_used(
+def test_the_installed_program_is_used(
     scenario: Scenario, installed: tuple[str, ...], platform: str, variable: str
 ) -> None:
     scenario.install(*installed)
@@ -136,7 +136,7 @@ def test_the_program_that_is_there_is_used(
     assert scenario.images == [".probe.sif.recipe", "probe.sif"]
 
 
-def test_another_program_is_used_where_it_is_configured(scenario: Scenario) -> None:
+def test_a_configured_program_is_used(scenario: Scenario) -> None:
     scenario.install("apptainer", "wrapper")
     own = f"-Papptainer.apptainer={scenario.root}/bin/wrapper"
     done = scenario.call("run", "--task=make", "--platform=apptainer", own, "--dry-run")
@@ -157,7 +157,9 @@ def test_a_dry_run_shows_the_platforms_own_name(scenario: Scenario) -> None:
 
 
 @pytest.mark.parametrize("platform", ["singularity", "apptainer"])
-def test_a_machine_without_either_is_told_at_once(scenario: Scenario, platform: str) -> None:
+def test_a_machine_without_either_program_is_rejected_at_once(
+    scenario: Scenario, platform: str
+) -> None:
     other = {"singularity": "apptainer", "apptainer": "singularity"}[platform]
     done = scenario.call("run", "--task=make", f"--platform={platform}")
     assert done.returncode == 122
@@ -165,7 +167,7 @@ def test_a_machine_without_either_is_told_at_once(scenario: Scenario, platform: 
     assert scenario.images == []
 
 
-def test_an_image_is_built_when_it_must_be(scenario: Scenario) -> None:
+def test_an_image_is_built_if_necessary(scenario: Scenario) -> None:
     scenario.install("apptainer")
     configure = ("configure", "--platform=apptainer")
     assert scenario.call(*configure).returncode == 0
@@ -199,13 +201,13 @@ def test_a_failing_build_shows_its_last_lines_and_leaves_nothing(scenario: Scena
     assert said in job["error"]["message"]
 
 
-def test_an_image_that_nothing_could_make_is_named(scenario: Scenario) -> None:
+def test_an_image_without_a_recipe_is_reported(scenario: Scenario) -> None:
     scenario.install("apptainer")
     (scenario.cube / "probe.def").unlink()
     done = scenario.call("run", "--platform=apptainer", "--task=make")
     assert done.returncode == 122
     image = f"{scenario.cube}/workspace/.image/probe.sif"
-    assert f"local: apptainer.image: {image} is not there" in done.stderr
+    assert f"local: apptainer.image: {image} does not exist" in done.stderr
     assert "apptainer.build_file" in done.stderr
     assert "probe.def" in done.stderr
     (scenario.cube / "workspace/.image").mkdir(exist_ok=True)
@@ -214,7 +216,7 @@ def test_an_image_that_nothing_could_make_is_named(scenario: Scenario) -> None:
         assert scenario.call(*verb, "--platform=apptainer").returncode == 0
 
 
-def test_a_client_that_is_killed_leaves_no_half_image(scenario: Scenario) -> None:
+def test_a_killed_client_leaves_no_partial_image(scenario: Scenario) -> None:
     scenario.install("apptainer")
     hold = scenario.log.with_name("engine.log.hold")
     hold.touch()
@@ -230,7 +232,7 @@ def test_a_client_that_is_killed_leaves_no_half_image(scenario: Scenario) -> Non
     assert scenario.images == [".probe.sif.recipe", "probe.sif"]
 
 
-def test_two_clients_build_it_once(scenario: Scenario) -> None:
+def test_two_clients_build_an_image_once(scenario: Scenario) -> None:
     scenario.install("singularity")
     hold = scenario.log.with_name("engine.log.hold")
     hold.touch()
@@ -245,7 +247,7 @@ def test_two_clients_build_it_once(scenario: Scenario) -> None:
     assert scenario.builds == 1
 
 
-def test_a_gpu_that_is_asked_for_must_be_there(scenario: Scenario) -> None:
+def test_a_requested_gpu_must_exist(scenario: Scenario) -> None:
     scenario.install("apptainer")
     run = ("run", "--task=make", "--platform=apptainer")
     done = scenario.call(*run, "--gpus=1")
@@ -257,7 +259,7 @@ def test_a_gpu_that_is_asked_for_must_be_there(scenario: Scenario) -> None:
     assert "ask for GPUs (--nv), and the host has none: " in done.stderr
 
 
-def test_an_image_can_be_made_from_one_of_the_hosts_own(scenario: Scenario) -> None:
+def test_an_image_can_be_built_from_an_image_on_the_host(scenario: Scenario) -> None:
     scenario.install("apptainer")
     (scenario.root / "base.sif").write_text("an image of the host")
     run = ("run", "--task=make", "--platform=apptainer")
@@ -269,7 +271,7 @@ def test_an_image_can_be_made_from_one_of_the_hosts_own(scenario: Scenario) -> N
     assert "ran make in another image of the host" in done.stdout
 
 
-def test_what_the_engine_refuses_is_no_failure_of_the_task(scenario: Scenario) -> None:
+def test_a_container_that_cannot_start_is_no_task_failure(scenario: Scenario) -> None:
     scenario.install("apptainer")
     fatal = "FATAL:   container creation failed: cannot use cgroups"
     build = '[ "$1" != build ] || exec cp "$4" "$3"'
@@ -289,7 +291,7 @@ def test_what_the_engine_refuses_is_no_failure_of_the_task(scenario: Scenario) -
         (None, "neither singularity nor apptainer was found"),
     ],
 )
-def test_a_check_asks_the_program_that_is_there(
+def test_a_check_uses_the_installed_program(
     installed: str | None, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "bin").mkdir()
@@ -302,7 +304,7 @@ def test_a_check_asks_the_program_that_is_there(
     assert (engine.detail, engine.passed) == (told, installed is not None)
 
 
-def test_a_check_asks_the_program_that_the_users_own_platform_names(tmp_path: Path) -> None:
+def test_a_check_uses_the_program_of_the_users_own_platform(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     Scenario(tmp_path).install("apptainer")
     text = f"platforms: {{sifs: {{runner: singularity, singularity: {tmp_path}/bin/apptainer}}}}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sweeps and shards: which jobs they come to, in which order, and what is refused."""
+"""Sweeps and shards: which jobs they give, in which order, and what is rejected."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def test_every_combination_is_a_job_and_the_last_name_changes_fastest() -> None:
     ]
 
 
-def test_names_sort_as_their_numbers_do() -> None:
+def test_names_sort_like_numbers() -> None:
     points = parse_sweep([f"x={','.join(map(str, range(1000)))}"])
     assert names(points) == sorted(names(points))
     assert (points[0].name, points[-1].name) == ("0001", "1000")
 
 
-def test_values_of_a_file_are_taken_as_they_are_written(grid: Path) -> None:
+def test_values_of_a_file_are_kept_as_written(grid: Path) -> None:
     grid.write_text("lr: [1e-3, 0.10, 022]\nflip: [yes, no]\nseed: 7\n")
     assert values(parse_sweep([], grid))[:3] == [
         {"lr": "1e-3", "flip": "yes", "seed": "7"},
@@ -72,12 +72,12 @@ def test_a_file_may_list_its_points(grid: Path) -> None:
         (["=1,2"], "expected NAME=VALUE,VALUE"),
         (["lr="], "--sweep lr=: no value"),
         (["lr=1,,2"], "--sweep lr=1,,2: an empty value"),
-        (["lr=1,2,1"], "--sweep lr: 1 is there twice"),
+        (["lr=1,2,1"], "--sweep lr: 1 is listed twice"),
         (["lr=1", "lr=2"], "--sweep lr: is given twice"),
         ([f"{name}={','.join(map(str, range(30)))}" for name in "abc"], "27,000 points"),
     ],
 )
-def test_options_that_are_no_sweep_are_refused(options: list[str], message: str) -> None:
+def test_invalid_options_are_rejected(options: list[str], message: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_sweep(options)
     assert message in caught.value.message
@@ -96,27 +96,25 @@ def test_options_that_are_no_sweep_are_refused(options: list[str], message: str)
         ("lr:\n- 1\n-", "grid.yaml:3:2: lr: expected a value, got nothing"),
         ("lr: [[1]]", "grid.yaml:1:6: lr: expected a value, got a list"),
         ("1: [2]", "grid.yaml:1:1: expected a name, got 1"),
-        ("lr: [1, 2, 1]", "grid.yaml:1:12: lr: 1 is there twice"),
+        ("lr: [1, 2, 1]", "grid.yaml:1:12: lr: 1 is listed twice"),
         ("lr: [1]\nlr: [2]", "grid.yaml:2:1: duplicate key 'lr'"),
         ("- {lr: 1}\n- 2", "grid.yaml:2:3: expected a point"),
         ("- {lr: 1}\n- {}", "grid.yaml:2:3: expected a point"),
         ("- {lr: 1}\n- {lr: 2, b: 3}", "grid.yaml:2:3: every point has the same names"),
         (
             "- {a: 1, b: 2}\n- {b: 3, a: 1}\n- {b: 2, a: 1}",
-            "3:3: this point is there twice (first on",
+            "3:3: this point is listed twice (first on",
         ),
     ],
 )
-def test_files_that_are_no_sweep_are_refused_with_their_line(
-    grid: Path, text: str, message: str
-) -> None:
+def test_invalid_files_are_rejected_with_their_line(grid: Path, text: str, message: str) -> None:
     grid.write_text(text)
     with pytest.raises(UsageError) as caught:
         parse_sweep([], grid)
     assert message in caught.value.message
 
 
-def test_a_name_is_swept_here_or_there(grid: Path) -> None:
+def test_a_name_is_in_the_options_or_in_the_file(grid: Path) -> None:
     grid.write_text("lr: [1, 2]")
     with pytest.raises(UsageError, match=r"--sweep lr: .*grid\.yaml has values for lr, too"):
         parse_sweep(["lr=3"], grid)
@@ -129,7 +127,7 @@ _AXES = st.dictionaries(_TEXT, st.lists(_TEXT, min_size=1, max_size=4, unique=Tr
 
 
 @given(_AXES)
-def test_a_product_has_each_combination_once_and_the_same_in_both_spellings(
+def test_options_and_file_give_the_same_combinations_each_once(
     tmp_path_factory: pytest.TempPathFactory, axes: dict[str, list[str]]
 ) -> None:
     points = parse_sweep([f"{name}={','.join(given)}" for name, given in axes.items()])
@@ -166,20 +164,20 @@ def test_a_list_is_split_into_a_piece_per_host(tmp_path: Path) -> None:
         ("data=a\0,b", "NUL"),
     ],
 )
-def test_what_is_no_list_is_refused(option: str, message: str) -> None:
+def test_invalid_lists_are_rejected(option: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_shard(option, 2)
     assert message in caught.value.message
 
 
-def test_a_list_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_list_that_is_not_text_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "list").write_bytes(b"\xff\xfe\n")
     with pytest.raises(UsageError, match="cannot be read"):
         parse_shard(f"data={tmp_path}/list", 2)
 
 
 @given(st.lists(_TEXT, min_size=2, max_size=50), st.integers(1, 60))
-def test_shards_have_every_item_once_in_order_and_are_as_equal_as_can_be(
+def test_shards_have_every_item_once_in_order_and_almost_equal_sizes(
     items: list[str], hosts: int
 ) -> None:
     pieces = [point.items["x"] for point in parse_shard(f"x={','.join(items)}", hosts)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the names of a sweep mean for a cube."""
+"""Resolve the names of a sweep for a cube."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_key_of_a_settings_file_is_changed_in_a_copy(
     assert type(settings(made)[key]) is type(found)
 
 
-def test_several_keys_and_files_may_change_at_once(cube: Cube) -> None:
+def test_several_keys_and_files_can_change_at_once(cube: Cube) -> None:
     values = {"lr": "0.5", "settings.steps": "1", "depth.x": "2"}
     first, second, third = resolve_point(
         cube, SweepPoint(name="01", values=values), ["train", "test"]
@@ -108,7 +108,7 @@ def test_the_file_is_the_one_that_the_point_names(cube: Cube) -> None:
     assert (made.name, settings(made)) == ("other.yaml", {"lr": 8, "own": 1})
 
 
-def test_a_settings_file_may_be_anywhere_on_this_machine(cube: Cube, tmp_path: Path) -> None:
+def test_a_settings_file_can_be_anywhere_on_this_machine(cube: Cube, tmp_path: Path) -> None:
     (tmp_path / "far.yml").write_text("far: 1\n")
     values = {"settings": f"local:{tmp_path}/far.yml", "far": "2"}
     (made,) = resolve_point(cube, SweepPoint(name="01", values=values), ["train"]).files
@@ -120,22 +120,22 @@ def test_a_settings_file_may_be_anywhere_on_this_machine(cube: Cube, tmp_path: P
     [
         ("lrr", "--sweep lrr: unknown parameter 'lrr' (did you mean 'lr'?)", "data, items, sett"),
         ("modle", "unknown parameter 'modle' (did you mean 'model'?)", "settings.lr"),
-        ("zzz", "--sweep zzz: unknown parameter 'zzz'", "there is: data"),
-        ("both", "--sweep both: may be any of more.both, settings.both", "the one you mean"),
-        ("settings.lrr", "train.yaml has no key 'lrr' there (did you mean 'lr'?)", "it has: lr"),
-        ("optimizer.mom", "has no key 'mom' there", "it has: momentum"),
-        ("settings.lr.x", "has no key 'x' there", "None"),
+        ("zzz", "--sweep zzz: unknown parameter 'zzz'", "known: data"),
+        ("both", "--sweep both: may be any of more.both, settings.both", "one of these names"),
+        ("settings.lrr", "train.yaml has no key 'lrr' (did you mean 'lr'?)", "it has: lr"),
+        ("optimizer.mom", "has no key 'mom'", "it has: momentum"),
+        ("settings.lr.x", "has no key 'x'", "None"),
         ("data.x", "unknown parameter 'data.x'", "data"),
     ],
 )
-def test_a_name_that_means_nothing_is_told(cube: Cube, name: str, message: str, hint: str) -> None:
+def test_an_unknown_name_is_reported(cube: Cube, name: str, message: str, hint: str) -> None:
     with pytest.raises(PlanError) as caught:
         resolve_point(cube, SweepPoint(name="01", values={name: "1"}), ["train"])
     assert message in caught.value.message
     assert hint in str(caught.value.hint)
 
 
-def test_a_settings_file_that_is_none_is_told_with_its_line(cube: Cube) -> None:
+def test_an_invalid_settings_file_is_reported_with_its_line(cube: Cube) -> None:
     (cube.workspace / "train.yaml").write_text("a: 1\na: 2\n")
     with pytest.raises(PlanError, match=r"train\.yaml:2:1: duplicate key"):
         resolve_point(cube, SweepPoint(name="01", values={"lr": "1"}), ["train"])
@@ -162,21 +162,21 @@ def test_a_shard_is_a_file_with_its_items(cube: Cube) -> None:
         ("model", "train.model is an output; expected an input that is a file"),
     ],
 )
-def test_what_cannot_be_split_is_refused(cube: Cube, name: str, message: str) -> None:
+def test_a_parameter_that_cannot_be_split_is_rejected(cube: Cube, name: str, message: str) -> None:
     (point, _) = parse_shard(f"{name}=a,b", 2)
     with pytest.raises(MLCubeRemoteError) as caught:
         resolve_point(cube, point, ["train"])
     assert message in caught.value.message
 
 
-def test_a_piece_that_is_too_large_to_hand_over_is_refused(cube: Cube) -> None:
+def test_a_piece_that_is_too_large_is_rejected(cube: Cube) -> None:
     point = SweepPoint(name="01", values={}, items={"items": ("x" * 5_000_000,)})
     with pytest.raises(PlanError, match="5,000,001 characters"):
         resolve_point(cube, point, ["train"])
 
 
 @pytest.mark.parametrize(
-    ("grid", "told"),
+    ("grid", "message"),
     [
         (
             "seed: 7\nsteps: [1]\nleanring: [1, 2]\n",
@@ -188,15 +188,15 @@ def test_a_piece_that_is_too_large_to_hand_over_is_refused(cube: Cube) -> None:
         ),
         (
             "settings.nope: [1]\n",
-            r"grid\.yaml:1:1: settings\.nope: .*train\.yaml has no key 'nope' there",
+            r"grid\.yaml:1:1: settings\.nope: .*train\.yaml has no key 'nope'",
         ),
         ("both: [1, 2]\n", r"grid\.yaml:1:1: both: may be any of more\.both, settings"),
     ],
 )
-def test_a_name_that_means_nothing_is_told_with_its_place_in_the_file(
-    cube: Cube, tmp_path: Path, grid: str, told: str
+def test_an_unknown_name_is_reported_with_its_position_in_the_file(
+    cube: Cube, tmp_path: Path, grid: str, message: str
 ) -> None:
     (tmp_path / "grid.yaml").write_text(grid)
     (point, *_) = parse_sweep([], tmp_path / "grid.yaml")
-    with pytest.raises(PlanError, match=told):
+    with pytest.raises(PlanError, match=message):
         resolve_point(cube, point, ["train"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Jobs side by side: where each writes, what it shares, and what would make them meet."""
+"""Jobs side by side: where each writes, what they share, and which conflicts are rejected."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def parameters(job: JobSpec) -> dict[str, Parameter]:
     }
 
 
-def test_outputs_are_each_jobs_own_and_inputs_are_shared_read_only(root: Path) -> None:
+def test_each_job_has_its_own_outputs_and_shares_inputs_read_only(root: Path) -> None:
     job = plan_jobs(request(root))[1]
     plan = make_plan(job)
     paths = plan.paths
@@ -99,17 +99,17 @@ def test_outputs_are_each_jobs_own_and_inputs_are_shared_read_only(root: Path) -
     ]
     assert make.copies == ()
     assert f"{mirror}:/mlcube_io5:ro" in " ".join(train.run[-1])
-    assert mirror not in train.directories[:1], "the shared workspace is not the job's"
+    assert mirror not in train.directories[:1], "the job does not write to the shared workspace"
 
 
-def test_what_comes_home_is_from_the_jobs_own_room(root: Path) -> None:
+def test_outputs_are_downloaded_from_the_jobs_own_directory(root: Path) -> None:
     job = plan_jobs(request(root))[0]
     plan = make_plan(job)
     paths = plan.paths
     workspace, cube = plan.folders
     results = root / "results/run/01"
-    assert (workspace.remote, workspace.target) == (f"{paths.room}/workspace", results)
-    assert (cube.remote, cube.target) == (f"{paths.room}/cube", results / "cube")
+    assert (workspace.remote, workspace.target) == (f"{paths.own_dir}/workspace", results)
+    assert (cube.remote, cube.target) == (f"{paths.own_dir}/cube", results / "cube")
 
 
 def test_jobs_of_this_machine_write_into_the_results(root: Path) -> None:
@@ -122,7 +122,7 @@ def test_jobs_of_this_machine_write_into_the_results(root: Path) -> None:
     assert output.local == results / "model"
 
 
-def test_the_data_of_all_jobs_is_sent_at_once_and_once(root: Path, tmp_path: Path) -> None:
+def test_the_data_of_all_jobs_is_sent_together_and_once(root: Path, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     what = request(root, f"cache=local:{tmp_path}/other,cache", "lr=1,2,3")
     sent = [
@@ -132,13 +132,13 @@ def test_the_data_of_all_jobs_is_sent_at_once_and_once(root: Path, tmp_path: Pat
     assert sent == [{root, tmp_path / "other"}] * 6
 
 
-def test_jobs_are_named_and_begun_again_under_other_names(root: Path) -> None:
+def test_jobs_have_names_and_each_attempt_has_an_id(root: Path) -> None:
     what = request(root, hosts=(HOST, Host(name="other", remote_root="/r")))
     first, second = plan_jobs(what)
     assert (first.label, second.label) == ("01@h", "02@other")
     again = make_job(what, HOST, what.trials[0], attempt=2)
     assert len({first.id, second.id, again.id}) == 3
-    assert make_job(what, what.hosts[1], what.trials[0]).id == first.id, "wherever it goes"
+    assert make_job(what, what.hosts[1], what.trials[0]).id == first.id, "on any host"
     assert second.parameters == {"lr": "2"}
 
 
@@ -148,7 +148,7 @@ def test_a_dry_run_shows_where_jobs_might_go(root: Path) -> None:
     assert notes["01@h"][0].startswith("sync ")
 
 
-def test_every_host_is_planned_for(root: Path) -> None:
+def test_every_host_is_checked(root: Path) -> None:
     odd = Host(name="odd", platform="singularity", remote_root="/r")
     what = request(root, "lr=1", hosts=(HOST, attrs.evolve(odd, platform="nonsense")))
     with pytest.raises(PlanError, match=r"odd: .*unknown platform 'nonsense'"):
@@ -165,7 +165,7 @@ def test_every_host_is_planned_for(root: Path) -> None:
         ),
     ],
 )
-def test_what_a_pool_cannot_do_is_refused(
+def test_unsupported_options_of_a_pool_are_rejected(
     root: Path, change: dict[str, object], message: str
 ) -> None:
     with pytest.raises(PlanError) as caught:
@@ -182,7 +182,7 @@ def test_what_a_pool_cannot_do_is_refused(
         ("local:/tmp/model", "model: 2 jobs would all write /tmp/model"),
     ],
 )
-def test_jobs_that_would_write_one_path_are_refused(root: Path, value: str, message: str) -> None:
+def test_jobs_that_would_write_one_path_are_rejected(root: Path, value: str, message: str) -> None:
     cube, tasks = load(root, task_args={"model": value}), ("make", "train")
     what = attrs.evolve(
         request(root), cube=cube, trials=make_trials(cube, parse_sweep(["lr=1,2"]), tasks)
@@ -193,7 +193,7 @@ def test_jobs_that_would_write_one_path_are_refused(root: Path, value: str, mess
     plan_jobs(request(root, "model=/data/m1,/data/m2"))
 
 
-def test_a_host_takes_no_more_jobs_than_it_lists_gpus_for(root: Path) -> None:
+def test_a_host_gets_no_more_jobs_than_it_lists_gpus_for(root: Path) -> None:
     def taken(gpus: tuple[str, ...] | None, asked: str | None) -> int:
         host = attrs.evolve(HOST, slots=4, gpus=gpus)
         what = attrs.evolve(request(root, hosts=(host,)), options=Options(gpus=asked))
@@ -203,7 +203,7 @@ def test_a_host_takes_no_more_jobs_than_it_lists_gpus_for(root: Path) -> None:
     assert taken(("0", "1", "2"), "2") == 1
     assert taken(("0", "1", "2"), None) == 4
     assert taken(None, "2") == 4
-    with pytest.raises(PlanError, match="h: 4 GPUs are asked for, and the inventory lists 3"):
+    with pytest.raises(PlanError, match="h: the job needs 4 GPUs, and the inventory lists 3"):
         taken(("0", "1", "2"), "4")
 
 
@@ -215,7 +215,7 @@ def test_a_shard_reads_its_piece(root: Path) -> None:
     assert trial.files[0].text == "x\n"
 
 
-def test_names_of_a_hostile_cube_lead_nowhere(root: Path) -> None:
+def test_names_of_a_hostile_cube_stay_in_the_jobs_directory(root: Path) -> None:
     hostile = """
 name: c
 docker: {image: x}

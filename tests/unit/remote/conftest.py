@@ -74,7 +74,7 @@ def records(done: Completed) -> list[tuple[str, str]]:
 def reserve(call: Call, job: Path, lock: Path | str = "") -> Completed:
     """Claim a job, and a lock for it."""
     job.parent.mkdir(exist_ok=True)
-    return call("mlcr_reserve", str(job), f'{{"job": "{job.name}"}}', str(lock))
+    return call("mlcr_claim_job", str(job), f'{{"job": "{job.name}"}}', str(lock))
 
 
 def launch(
@@ -95,17 +95,17 @@ def launch(
         argv = quote_words(["sh", "-c", script])
         words += [f"task{number}", argv, quote_words([engine]), container, timeout, own]
     reserve(call, job)
-    return call("mlcr_launch", str(job), supervisor(), str(limit), secrets, expected, *words)
+    return call("mlcr_launch_job", str(job), supervisor(), str(limit), secrets, expected, *words)
 
 
 def state(call: Call, job: Path) -> str:
     """Return how a job stands."""
-    return call("mlcr_state", str(job)).stdout.decode().strip()
+    return call("mlcr_print_job_state", str(job)).stdout.decode().strip()
 
 
 def verdict(call: Call, job: Path, number: int = 1) -> dict[str, str]:
     """Return how a task stands."""
-    return dict(facts(call("mlcr_verdict", str(job), str(number))))
+    return dict(facts(call("mlcr_report_task", str(job), str(number))))
 
 
 @pytest.fixture

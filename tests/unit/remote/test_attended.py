@@ -42,7 +42,7 @@ def is_alive(pid: int) -> bool:
 @pytest.mark.parametrize("name", SHELLS)
 def test_what_is_attended_ends_with_the_connection(name: str, tmp_path: Path) -> None:
     script = tmp_path / "session"
-    script.write_text(f"{library()}\nmlcr_attended sh -c {quote_words([WORK])}\n")
+    script.write_text(f"{library()}\nmlcr_run_while_connected sh -c {quote_words([WORK])}\n")
     # As under sshd: a shell that leads a session, and whose parent is gone with the connection.
     session = quote_words(["setsid", *shell(name), str(script)])
     with subprocess.Popen(
@@ -63,7 +63,8 @@ def attended(name: str, folder: Path, *, pause: int) -> int:
     """Let something be attended that ends, and return its session's process group."""
     script = folder / "session"
     script.write_text(
-        f"{library()}\nmlcr_pause={pause}\necho $$; mlcr_attended sh -c 'exit 7'\necho $?\n"
+        f"{library()}\nmlcr_poll_interval_s={pause}\necho $$\n"
+        "mlcr_run_while_connected sh -c 'exit 7'\necho $?\n"
     )
     done = subprocess.run(
         ["setsid", "--wait", *shell(name), str(script)],
@@ -98,5 +99,5 @@ def test_the_watcher_ends_when_the_work_is_done(name: str, tmp_path: Path) -> No
 
 
 def test_a_shell_that_shares_its_group_is_not_watched(call: Call) -> None:
-    assert call("mlcr_attended", "sh", "-c", "echo done; exit 3").stdout == b"done\n"
-    assert call("mlcr_leads_group").returncode == 1
+    assert call("mlcr_run_while_connected", "sh", "-c", "echo done; exit 3").stdout == b"done\n"
+    assert call("mlcr_is_group_leader").returncode == 1

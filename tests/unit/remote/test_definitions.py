@@ -25,19 +25,21 @@ def test_a_function_comes_with_all_that_it_uses(name: str) -> None:
 
 
 def test_what_is_known_is_not_told_again_nor_what_only_that_uses() -> None:
-    first = definitions(["mlcr_probe"])
-    second = definitions(["mlcr_reserve"], first)
+    first = definitions(["mlcr_probe_host"])
+    second = definitions(["mlcr_claim_job"], first)
     assert first.keys().isdisjoint(second)
-    assert first.keys() | second.keys() == definitions(["mlcr_probe", "mlcr_reserve"]).keys()
-    assert not definitions(["mlcr_probe"], first)
+    assert first.keys() | second.keys() == definitions(["mlcr_probe_host", "mlcr_claim_job"]).keys()
+    assert not definitions(["mlcr_probe_host"], first)
 
 
 def test_a_function_that_is_handed_to_another_is_told_too() -> None:
-    assert "mlcr_in" in definitions(["mlcr_attended", "mlcr_in", "/a folder", "make"])
+    assert "mlcr_run_in" in definitions(
+        ["mlcr_run_while_connected", "mlcr_run_in", "/a folder", "make"]
+    )
 
 
 def test_other_words_tell_nothing() -> None:
-    assert not definitions(["--", "", "mlcr_", "$(mlcr_probe)", "x mlcr_probe"])
+    assert not definitions(["--", "", "mlcr_", "$(mlcr_probe_host)", "x mlcr_probe_host"])
 
 
 def test_the_supervisor_brings_what_it_uses() -> None:

@@ -38,7 +38,7 @@ def job(tmp_path: Path) -> Path:
 def connected(job: Path, lock: Path, group: str = "") -> Iterator[None]:
     """Claim a job and a lock by a connection that lasts as long as the block."""
     job.parent.mkdir(exist_ok=True)
-    script = library().encode() + render_call("mlcr_reserve", [str(job), "{}", str(lock), group])
+    script = library().encode() + render_call("mlcr_claim_job", [str(job), "{}", str(lock), group])
     client = subprocess.Popen(["sh", "-c", "sh -s; exec sleep 60"], stdin=subprocess.PIPE)
     try:
         assert client.stdin is not None
@@ -89,7 +89,7 @@ def test_of_many_that_want_a_workspace_at_once_one_gets_it(tmp_path: Path) -> No
     lock.mkdir()
     (lock / "first").write_text("dead1\n")
     (lock / "after.dead1").write_text("dead2\n")
-    script = f'{library()}mlcr_reserve "$1" "{{}}" "$2" >/dev/null; echo "$?"; cat >/dev/null'
+    script = f'{library()}mlcr_claim_job "$1" "{{}}" "$2" >/dev/null; echo "$?"; cat >/dev/null'
     clients = [
         subprocess.Popen(
             # The outer shell is the connection, which lives until its input ends.
@@ -110,12 +110,12 @@ def test_of_many_that_want_a_workspace_at_once_one_gets_it(tmp_path: Path) -> No
 
 def test_a_job_is_stopped_before_it_was_launched(call: Call, job: Path) -> None:
     with connected(job, job.parent.parent / "lock"):
-        assert dict(facts(call("mlcr_stop", str(job), "1")))["stopped"] == "yes"
+        assert dict(facts(call("mlcr_stop_job", str(job), "1")))["stopped"] == "yes"
         launch(call, job, "echo never")
         wait_for(lambda: state(call, job) == "ended")
     told = verdict(call, job)
     assert (told["exit"], told["stop"], told["stdout"]) == ("pending", "yes", "0")
-    assert dict(facts(call("mlcr_stop", str(job), "1")))["stopped"] == "nothing"
+    assert dict(facts(call("mlcr_stop_job", str(job), "1")))["stopped"] == "nothing"
 
 
 def test_a_task_ends_when_its_time_is_over(call: Call, job: Path) -> None:
@@ -186,7 +186,7 @@ def test_a_container_that_outlived_its_supervisor_is_adopted_once(
     told = verdict(call, job)
     assert (told["alive"], told["container"].strip()) == ("no", "running 0 false")
     for _ in range(3):
-        assert call("mlcr_adopt", str(job), "1").returncode == 0
+        assert call("mlcr_adopt_task", str(job), "1").returncode == 0
     wait_for(lambda: state(call, job) == "running")
     (engine.parent / "state").write_text("exited 7 false \n")
     wait_for(lambda: state(call, job) == "ended")
@@ -226,9 +226,9 @@ def test_an_engine_that_hangs_leaves_open_what_became_of_the_task(
     kill_supervisor(job)
     engine.write_text("#!/bin/sh\nexec sleep 60\n")
     began = time.monotonic()
-    told = dict(facts(call("mlcr_verdict", str(job), "1", mlcr_patience="1")))
+    told = dict(facts(call("mlcr_report_task", str(job), "1", mlcr_timeout_s="1")))
     assert (told["exit"], told["alive"], told["container"]) == ("pending", "no", "unknown")
-    assert call("mlcr_state", str(job), mlcr_patience="1").stdout == b"orphaned\n"
+    assert call("mlcr_print_job_state", str(job), mlcr_timeout_s="1").stdout == b"orphaned\n"
     assert time.monotonic() - began < 20
 
 
@@ -266,7 +266,7 @@ def test_a_task_of_another_machine_is_neither_called_dead_nor_stopped_here(
     told = verdict(call, job)
     assert (told["alive"], told["node"]) == ("no", "another-node")
     assert told.keys().isdisjoint({"boot", "container"})
-    assert dict(facts(call("mlcr_stop", str(job), "1"))) == {"node": "another-node"}
+    assert dict(facts(call("mlcr_stop_job", str(job), "1"))) == {"node": "another-node"}
     assert not (job / "stop").exists()
     gate.write_text("")
     wait_for(lambda: state(call, job) == "ended")
@@ -274,7 +274,7 @@ def test_a_task_of_another_machine_is_neither_called_dead_nor_stopped_here(
 
 def _surveyed(call: Call, *words: str) -> list[list[tuple[str, str]]]:
     found: list[list[tuple[str, str]]] = []
-    for key, value in facts(call("mlcr_survey", "~", *words)):
+    for key, value in facts(call("mlcr_report_jobs", "~", *words)):
         if key == "job":
             found.append([])
         found[-1].append((key, value))
@@ -322,29 +322,29 @@ def test_a_survey_tells_what_ended_a_task_but_itself(
 
 def test_only_what_has_ended_is_removed(call: Call, job: Path, tmp_path: Path, gate: Path) -> None:
     launch(call, job, f"cat {gate}")
-    assert call("mlcr_remove", "~", "j1").returncode == 18
+    assert call("mlcr_remove_job", "~", "j1").returncode == 18
     gate.write_text("")
     wait_for(lambda: state(call, job) == "ended")
-    assert call("mlcr_remove", "~", "j1").returncode == 0
+    assert call("mlcr_remove_job", "~", "j1").returncode == 0
     assert list(job.parent.iterdir()) == []
-    assert call("mlcr_remove", "~", "j1").returncode == 1
+    assert call("mlcr_remove_job", "~", "j1").returncode == 1
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../jobs/j1", "/etc", ".hidden"])
 def test_nothing_but_a_job_is_removed(call: Call, job: Path, name: str) -> None:
     launch(call, job, "true")
     wait_for(lambda: state(call, job) == "ended")
-    assert call("mlcr_remove", "~", name).returncode == 1
+    assert call("mlcr_remove_job", "~", name).returncode == 1
     assert job.exists()
 
 
 def test_the_last_lines_of_a_log_are_found(call: Call, tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_bytes(b"one\ntwo\nthree\n")
-    assert call("mlcr_tail", str(log), "2").stdout == b"4\n"
-    assert call("mlcr_tail", str(log), "0").stdout == b"14\n"
-    assert call("mlcr_tail", str(log), "9").stdout == b"0\n"
-    assert call("mlcr_tail", str(tmp_path / "none"), "9").stdout == b"0\n"
+    assert call("mlcr_print_tail_offset", str(log), "2").stdout == b"4\n"
+    assert call("mlcr_print_tail_offset", str(log), "0").stdout == b"14\n"
+    assert call("mlcr_print_tail_offset", str(log), "9").stdout == b"0\n"
+    assert call("mlcr_print_tail_offset", str(tmp_path / "none"), "9").stdout == b"0\n"
 
 
 def test_two_that_launch_one_job_start_it_once(call: Call, job: Path, tmp_path: Path) -> None:
@@ -420,10 +420,10 @@ def test_an_adopter_that_died_at_once_is_followed_by_another(
     kill_supervisor(job)
     dead = (job / "owner").read_text().split()[1]
     (job / f"adopted.{dead}.1").mkdir()
-    assert call("mlcr_adopt", str(job), "1").returncode == 0
+    assert call("mlcr_adopt_task", str(job), "1").returncode == 0
     assert not (job / f"adopted.{dead}.2").exists(), "it may still be about to start"
     os.utime(job / f"adopted.{dead}.1", (1, 1))
-    call("mlcr_adopt", str(job), "1")
+    call("mlcr_adopt_task", str(job), "1")
     wait_for(lambda: state(call, job) == "running")
     (engine.parent / "state").write_text("exited 7 false \n")
     wait_for(lambda: state(call, job) == "ended")
@@ -437,7 +437,7 @@ def test_what_was_kept_in_a_name_is_understood(
     # Nothing can be published under this name, as on a full disk.
     (job / "tasks/1/inspect.new").mkdir()
     (engine.parent / "state").write_text("exited 0 false \n")
-    call("mlcr_adopt", str(job), "1")
+    call("mlcr_adopt_task", str(job), "1")
     wait_for((job / "tasks/1/exit.0").exists)
     assert verdict(call, job)["inspect"].split() == ["exited", "0", "false"]
 
@@ -458,7 +458,7 @@ def test_jobs_of_one_run_share_a_workspace_which_others_get_after_the_last(
     jobs, lock = tmp_path / "jobs", tmp_path / "lock"
 
     def claim(name: str, group: str) -> dict[str, str]:
-        done = call("mlcr_reserve", str(jobs / name), "{}", str(lock), group)
+        done = call("mlcr_claim_job", str(jobs / name), "{}", str(lock), group)
         return {"code": str(done.returncode), **dict(records(done))}
 
     def holds(name: str) -> bool:
@@ -489,7 +489,9 @@ def test_jobs_of_one_run_share_a_workspace_which_others_get_after_the_last(
 def test_of_many_jobs_of_one_run_all_get_the_workspace_at_once(tmp_path: Path) -> None:
     jobs, lock = tmp_path / "jobs", tmp_path / "lock"
     jobs.mkdir()
-    script = f'{library()}mlcr_reserve "$1" "{{}}" "$2" "$3" >/dev/null; echo "$?"; cat >/dev/null'
+    script = (
+        f'{library()}mlcr_claim_job "$1" "{{}}" "$2" "$3" >/dev/null; echo "$?"; cat >/dev/null'
+    )
     clients = [
         subprocess.Popen(
             ["sh", "-c", 'sh -c "$0" sh "$@"; :', script, str(jobs / name), str(lock), name[:4]],
@@ -510,21 +512,21 @@ def test_of_many_jobs_of_one_run_all_get_the_workspace_at_once(tmp_path: Path) -
 
 def test_a_file_is_written_in_pieces(call: Call, tmp_path: Path) -> None:
     file = tmp_path / "a b" / "c"
-    assert call("mlcr_write", str(file), "anew", "one\n").returncode == 0
-    assert call("mlcr_write", str(file), "append", "-n %s").returncode == 0
+    assert call("mlcr_write_file", str(file), "anew", "one\n").returncode == 0
+    assert call("mlcr_write_file", str(file), "append", "-n %s").returncode == 0
     assert file.read_text() == "one\n-n %s"
     assert file.parent.stat().st_mode & 0o777 == 0o755, "a container's user may read it"
-    assert call("mlcr_write", str(file), "anew", "").returncode == 0
+    assert call("mlcr_write_file", str(file), "anew", "").returncode == 0
     assert file.read_text() == ""
 
 
 def test_a_job_that_will_not_be_launched_is_given_back(call: Call, job: Path) -> None:
     lock = job.parent.parent / "lock"
     reserve(call, job, lock)
-    assert call("mlcr_give_back", str(job)).returncode == 0
+    assert call("mlcr_release_job", str(job)).returncode == 0
     assert state(call, job) == "absent"
     assert reserve(call, job.with_name("next"), lock).returncode == 0
     launched = job.with_name("launched")
     assert launch(call, launched, "true").returncode == 0
-    assert call("mlcr_give_back", str(launched)).returncode == 17
+    assert call("mlcr_release_job", str(launched)).returncode == 17
     wait_for(lambda: state(call, launched) == "ended")

@@ -68,7 +68,7 @@ def lease(
     jobs.parent.mkdir(exist_ok=True)
     if not (jobs / name).exists():
         assert reserve(call, jobs / name).returncode == 0
-    done = call("mlcr_lease", str(jobs / name), str(count), engine, *devices)
+    done = call("mlcr_lease_gpus", str(jobs / name), str(count), engine, *devices)
     told = records(done)
     if done.returncode == 16:
         facts = dict(told)
@@ -118,7 +118,7 @@ def test_without_a_driver_nobody_knows(call: Call, jobs: Path, smi: Path) -> Non
     (smi / "nvidia-smi").unlink()
     jobs.parent.mkdir()
     reserve(call, jobs / "a")
-    assert call("mlcr_lease", str(jobs / "a"), "1", "").returncode == 127
+    assert call("mlcr_lease_gpus", str(jobs / "a"), "1", "").returncode == 127
 
 
 def test_another_root_is_told_and_believed(
@@ -130,7 +130,7 @@ def test_another_root_is_told_and_believed(
     assert lease(call, jobs, "a", 1) == [1]
     told = {path.name.split("=")[1]: path for path in common.iterdir()}
     assert {*told} == {UUIDS[0], UUIDS[1]}
-    facts = records(call("mlcr_top", str(jobs.parent)))
+    facts = records(call("mlcr_report_usage", str(jobs.parent)))
     user = pwd.getpwuid(os.getuid()).pw_name
     assert [value for key, value in facts if key == "process"] == [f"{UUIDS[0]} - {user}"]
 
@@ -178,7 +178,7 @@ def test_who_meets_another_steps_back(call: Call, jobs: Path, smi: Path, common:
     (smi / "mkdir").chmod(0o755)
     jobs.parent.mkdir()
     assert reserve(call, jobs / "a").returncode == 0
-    done = call("mlcr_lease", str(jobs / "a"), "1", "")
+    done = call("mlcr_lease_gpus", str(jobs / "a"), "1", "")
     assert (done.returncode, done.stdout) == (18, b""), done.stderr
     assert list(common.iterdir()) == [theirs], "what was told is taken back"
     assert not (jobs / "a/gpus").exists()
@@ -195,7 +195,7 @@ def test_a_name_that_somebody_else_has_taken_is_told_in_words(
     boot, pid, start, *_ = (jobs / "a/preparing").read_text().split()
     taken = common / f"mlcube-remote-gpu={UUIDS[0]}={os.getuid()}={boot}={pid}={start}=a"
     taken.write_text("a file is nobody's lease")
-    done = call("mlcr_lease", str(jobs / "a"), "1", "")
+    done = call("mlcr_lease_gpus", str(jobs / "a"), "1", "")
     assert done.returncode == 1
     assert taken.name.encode() in done.stderr
     assert b"File exists" in done.stderr
@@ -235,7 +235,7 @@ def test_a_job_that_is_removed_tells_nothing(
     (jobs / "a" / "preparing").write_text(
         "boot 1 1 " + Path("/proc/sys/kernel/hostname").read_text()
     )
-    assert call("mlcr_remove", str(jobs.parent), "a").returncode == 0
+    assert call("mlcr_remove_job", str(jobs.parent), "a").returncode == 0
     assert not list(common.iterdir())
 
 
@@ -260,8 +260,9 @@ def many(jobs: Path, smi: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Give six clients at once, each of which wants two of four devices."""
     jobs.mkdir(parents=True)
     calls = [
-        f"mlcr_reserve {quote_words([str(jobs / name)])} '{{}}' '' '' >/dev/null\n"
-        f"mlcr_lease {quote_words([str(jobs / name)])} 2 '' >/dev/null; echo $?; cat >/dev/null\n"
+        f"mlcr_claim_job {quote_words([str(jobs / name)])} '{{}}' '' '' >/dev/null\n"
+        f"mlcr_lease_gpus {quote_words([str(jobs / name)])} 2 '' >/dev/null; echo $?\n"
+        "cat >/dev/null\n"
         for name in "abcdef"
     ]
     clients = [
@@ -291,7 +292,7 @@ def test_a_host_tells_how_busy_it_is(call: Call, jobs: Path, smi: Path) -> None:
     (smi / "uses").write_text(line + "\n")
     assert lease(call, jobs, "a", 1, "1") == [1]
     (smi / "processes").write_text(f"{UUIDS[1]}, {os.getpid()}\n{UUIDS[2]}, 999999999\n")
-    done = call("mlcr_top", str(jobs.parent))
+    done = call("mlcr_report_usage", str(jobs.parent))
     assert done.returncode == 0, done.stderr
     told = records(done)
     facts = dict(told)
@@ -308,7 +309,7 @@ def test_a_host_tells_how_busy_it_is(call: Call, jobs: Path, smi: Path) -> None:
 
 def test_a_host_without_jobs_or_driver_tells_the_rest(call: Call, jobs: Path, smi: Path) -> None:
     (smi / "nvidia-smi").unlink()
-    facts = dict(records(call("mlcr_top", str(jobs.parent))))
+    facts = dict(records(call("mlcr_report_usage", str(jobs.parent))))
     assert facts["jobs"] == "0"
     assert {"load", "memory", "free"} <= facts.keys()
     assert "gpu" not in facts

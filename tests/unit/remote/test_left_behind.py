@@ -47,7 +47,7 @@ def test_a_container_is_found_by_its_name_and_its_labels(
     (engine.parent / "labels").write_text(OURS)
     assert state(call, nameless) == "orphaned"
     assert (nameless / "tasks/1/cid").read_text() == "abc123\n"
-    assert call("mlcr_adopt", str(nameless), "1").returncode == 0
+    assert call("mlcr_adopt_task", str(nameless), "1").returncode == 0
     (engine.parent / "state").write_text("exited 7 false \n")
     wait_for(lambda: state(call, nameless) == "ended")
     assert (nameless / "tasks/1/exit.7").exists()
@@ -77,7 +77,7 @@ def test_a_task_is_stopped_though_nobody_wrote_down_that_it_began(
     launch(call, job, script, engine=str(engine), container="c")
     wait_for((job / "tasks/1/cid").exists)
     (job / "tasks/1/started").unlink()
-    assert facts(call("mlcr_stop", str(job), "3")) == [("stopped", "yes")]
+    assert facts(call("mlcr_stop_job", str(job), "3")) == [("stopped", "yes")]
     assert calls(engine) == ["stop -t 3 -- abc123"]
     gate.write_text("")
 
@@ -89,7 +89,7 @@ def test_a_container_that_an_ended_task_left_goes_with_its_job(
     launch(call, job, "true", engine=str(engine), container="c")
     wait_for(lambda: state(call, job) == "ended")
     (engine.parent / "labels").write_text(FOREIGN.get(labels, OURS))
-    assert call("mlcr_remove", str(tmp_path), job.name).returncode == 0
+    assert call("mlcr_remove_job", str(tmp_path), job.name).returncode == 0
     assert not job.exists()
     assert calls(engine) == (["rm --force -- abc123"] if labels == "run1" else [])
 
@@ -119,7 +119,7 @@ def test_a_sweep_deletes_what_is_old_and_leads_nowhere(
         (folder / "request").write_text("")
     age(removed[0])
     age(job)
-    assert call("mlcr_sweep", str(tmp_path)).returncode == 0
+    assert call("mlcr_remove_leftovers", str(tmp_path)).returncode == 0
     assert {path.name for path in lock.iterdir()} == {"first", "after.b", "after.c", "after.young"}
     assert [folder.exists() for folder in removed] == [False, True]
     assert job.exists()
@@ -127,7 +127,7 @@ def test_a_sweep_deletes_what_is_old_and_leads_nowhere(
 
 def test_there_may_be_nothing_to_sweep(call: Call, tmp_path: Path) -> None:
     (tmp_path / "jobs").mkdir()
-    assert call("mlcr_sweep", str(tmp_path)).returncode == 0
+    assert call("mlcr_remove_leftovers", str(tmp_path)).returncode == 0
 
 
 @pytest.mark.parametrize("is_pulled", [True, False])
@@ -139,7 +139,7 @@ def test_the_workspace_of_a_job_of_a_sweep_goes_once_its_outputs_came_home(
     launch(call, job, "true")
     wait_for(lambda: state(call, job) == "ended")
     if is_pulled:
-        assert call("mlcr_write", str(job / "pulled"), "anew", "").returncode == 0
-    assert call("mlcr_remove", str(job.parent.parent), job.name).returncode == 0
+        assert call("mlcr_write_file", str(job / "pulled"), "anew", "").returncode == 0
+    assert call("mlcr_remove_job", str(job.parent.parent), job.name).returncode == 0
     assert not job.exists()
     assert room.exists() != is_pulled

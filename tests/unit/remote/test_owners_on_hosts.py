@@ -46,7 +46,7 @@ class Host:
         words = [word for place in places for word in place]
         path = f"{self.root.parent / 'bin'}:{os.environ['PATH']}"
         return self.call(
-            "mlcr_own",
+            "mlcr_chown_outputs",
             *(str(self.root.parent / "task"), str(self.root), "4242", str(len(places)), *words),
             *("echo", "chown -h -R"),
             PATH=path,

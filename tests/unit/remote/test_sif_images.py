@@ -64,7 +64,7 @@ class Cube:
         return (*places, self.source, "2", engine, "build", *self.arguments)
 
     def state(self) -> str:
-        done = self.call("mlcr_sif", *self.words())
+        done = self.call("mlcr_check_sif", *self.words())
         assert done.returncode == 0, done.stderr
         return done.stdout.decode().strip()
 
@@ -256,7 +256,7 @@ def test_an_image_of_another_size_than_its_stamp_says_is_built_again(cube: Cube)
 
 
 def test_a_host_without_the_engine_says_so(call: Call, tmp_path: Path) -> None:
-    done = call("mlcr_sif", str(tmp_path), str(tmp_path), "/x.sif", "", "1", "no-such-engine")
+    done = call("mlcr_check_sif", str(tmp_path), str(tmp_path), "/x.sif", "", "1", "no-such-engine")
     assert (done.returncode, done.stderr) == (127, b"no-such-engine: not found\n")
 
 
@@ -268,5 +268,5 @@ def test_a_host_tells_which_of_the_two_programs_it_has(call: Call, tmp_path: Pat
         assert found is not None
         (folder / name).symlink_to(found)
     (folder / "apptainer").symlink_to("/bin/true")
-    told = call("mlcr_probe", "~/root", "", PATH=str(folder)).stdout.decode().split("\0")
+    told = call("mlcr_probe_host", "~/root", "", PATH=str(folder)).stdout.decode().split("\0")
     assert [fact for fact in told if fact.startswith("program=")] == ["program=apptainer"]

@@ -15,14 +15,14 @@ def test_files_are_summed_whatever_they_are_called(call: Call, tmp_path: Path) -
     (tmp_path / "deep").mkdir()
     for name in NAMES:
         (tmp_path / name).write_text(name)
-    done = call("mlcr_sums", str(tmp_path), *NAMES, "missing")
+    done = call("mlcr_print_checksums", str(tmp_path), *NAMES, "missing")
     told = done.stdout.decode().split("\0")
     assert told == [*(hashlib.sha256(name.encode()).hexdigest() for name in NAMES), "", ""]
 
 
 def test_a_folder_that_is_not_there_is_told(call: Call, tmp_path: Path) -> None:
-    assert call("mlcr_sums", str(tmp_path / "none"), "x").returncode == 1
+    assert call("mlcr_print_checksums", str(tmp_path / "none"), "x").returncode == 1
 
 
 def test_a_host_without_a_program_for_it_says_so(call: Call, tmp_path: Path) -> None:
-    assert call("mlcr_sums", str(tmp_path), "x", PATH=str(tmp_path)).returncode == 127
+    assert call("mlcr_print_checksums", str(tmp_path), "x", PATH=str(tmp_path)).returncode == 127

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When enough jobs have failed the others are cancelled, and nothing runs twice afterwards."""
+"""After too many failures the other jobs are cancelled, and a rerun starts nothing twice."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mlcube_remote.events.model import Event, Note
 from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
 from mlcube_remote.scheduling.failure_limit import FailureLimit
 from mlcube_remote.scheduling.fanout import run_all
-from mlcube_remote.ui.nextsteps import next_steps
+from mlcube_remote.ui.tables.next_steps import next_steps
 
 RUN_ID = "261123-190233-k3j5h2g7x4q6w2ez"
 Act = Callable[[RunContext, JobProgress], None]
@@ -78,7 +78,7 @@ def done(
     return outcomes
 
 
-def test_all_jobs_come_to_their_end_unless_somebody_wants_otherwise() -> None:
+def test_without_a_limit_all_jobs_run_to_their_end() -> None:
     found = done(fails, is_off, succeeds, fails, most=None, parallel=1)
     assert [each.status.value for each in found] == [
         "failed",
@@ -88,7 +88,7 @@ def test_all_jobs_come_to_their_end_unless_somebody_wants_otherwise() -> None:
     ]
 
 
-def test_with_fail_fast_running_jobs_are_stopped_and_others_not_begun() -> None:
+def test_fail_fast_stops_running_jobs_and_starts_no_others() -> None:
     found = done(runs_until_stopped, fails, succeeds, succeeds, most=1, parallel=2)
     assert [each.status.value for each in found] == [
         "cancelled",
@@ -99,10 +99,10 @@ def test_with_fail_fast_running_jobs_are_stopped_and_others_not_begun() -> None:
     for each in (found[0], *found[2:]):
         assert isinstance(each.error, GivenUpError)
         assert str(each.error) == "cancelled: h1 had failed"
-    assert exit_code(found) == 1, "not that of an interrupt"
+    assert exit_code(found) == 1, "not the exit code of an interrupt"
 
 
-def test_so_many_failures_are_borne() -> None:
+def test_the_run_is_cancelled_at_the_maximum_number_of_failures() -> None:
     found = done(fails, succeeds, is_off, succeeds, most=2, parallel=1)
     assert [each.status.value for each in found] == [
         "failed",
@@ -114,7 +114,7 @@ def test_so_many_failures_are_borne() -> None:
     assert exit_code(found) == 120
 
 
-def test_that_the_others_are_cancelled_is_said_where_there_are_others() -> None:
+def test_the_cancellation_is_reported_only_if_other_jobs_remain() -> None:
     notes: list[str] = []
     done(fails, succeeds, is_off, succeeds, most=2, parallel=1, notes=notes)
     assert notes == ["h2: 2 jobs have failed: all others are cancelled"]
@@ -124,7 +124,7 @@ def test_that_the_others_are_cancelled_is_said_where_there_are_others() -> None:
         assert notes == []
 
 
-def test_a_job_that_ends_well_although_it_was_to_be_cancelled_has_succeeded() -> None:
+def test_a_cancelled_job_that_succeeds_all_the_same_has_succeeded() -> None:
     def finishes(run: RunContext, progress: JobProgress) -> None:
         with run.interrupts.handled_by("x", stop=lambda: None, detach=lambda: None):
             assert run.interrupts.stopping.wait(10)
@@ -134,7 +134,7 @@ def test_a_job_that_ends_well_although_it_was_to_be_cancelled_has_succeeded() ->
     assert found[0].succeeded
 
 
-def test_what_an_interrupt_cancels_is_told_from_what_failures_do() -> None:
+def test_an_interrupt_and_a_failure_limit_give_different_errors() -> None:
     def interrupts(run: RunContext, _: JobProgress) -> None:
         run.interrupts.stop()
 
@@ -147,33 +147,33 @@ def listed(status: str, host: str = "a", **changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("status", ["failed", "killed", "cancelled", "lost", "not-started"])
-def test_what_is_over_and_did_not_succeed_may_run_again(status: str) -> None:
+def test_an_unsuccessful_job_can_be_rerun(status: str) -> None:
     again = select_jobs([listed(status)], failed=True)
     assert (dict(again.attempts), again.possibly_running) == ({"a": 2}, ())
 
 
 @pytest.mark.parametrize("failed", [True, False])
 @pytest.mark.parametrize("status", ["unknown", "running", "planned", "a word of a later version"])
-def test_what_may_be_at_work_is_never_begun_again(status: str, failed: bool) -> None:
+def test_a_job_that_may_run_is_not_rerun(status: str, failed: bool) -> None:
     again = select_jobs([listed(status)], failed=failed)
     assert (dict(again.attempts), again.possibly_running) == ({}, ("a",))
 
 
 @pytest.mark.parametrize("status", ["unknown", "running", "planned"])
-def test_what_was_at_work_on_a_host_that_is_gone_is_begun_again(status: str) -> None:
+def test_a_job_on_a_host_that_is_gone_is_rerun(status: str) -> None:
     jobs = [listed(status, job="1"), listed(status, "b", job="2"), listed("succeeded", job="3")]
     again = select_jobs(jobs, failed=True, gone={"a"})
     assert (dict(again.attempts), again.possibly_running) == ({"1": 2}, ("2",))
     assert dict(select_jobs(jobs, failed=True, hosts={"b"}, gone={"a"}).attempts) == {}
 
 
-def test_what_nobody_has_placed_is_told_from_what_may_be_at_work() -> None:
+def test_an_unassigned_job_differs_from_one_that_may_run() -> None:
     nowhere = {**listed("unknown", job="07"), "host": None}
     again = select_jobs([nowhere, listed("unknown")], failed=True)
     assert (dict(again.attempts), again.possibly_running, again.unassigned) == ({}, ("a",), ("07",))
 
 
-def test_what_succeeded_runs_again_only_when_everything_is_to() -> None:
+def test_a_successful_job_is_rerun_only_with_all_others() -> None:
     jobs = [listed("succeeded"), listed("failed", "b", attempt=3), listed("failed", "c", job="07")]
     assert dict(select_jobs(jobs, failed=True).attempts) == {"b": 4, "07": 2}
     assert dict(select_jobs(jobs, failed=False).attempts) == {"a": 2, "b": 4, "07": 2}
@@ -187,7 +187,7 @@ def outcome(host: str, status: Status, error: Any = None) -> JobOutcome:
     )
 
 
-def test_the_end_says_who_failed_on_which_account_and_how_to_go_on() -> None:
+def test_the_summary_says_which_jobs_failed_why_and_what_to_do() -> None:
     found = [
         outcome("ok", Status.SUCCEEDED),
         outcome("a", Status.FAILED),
@@ -204,7 +204,7 @@ def test_the_end_says_who_failed_on_which_account_and_how_to_go_on() -> None:
         f"run {RUN_ID} may still run on e",
         f"  follow it:  mlcube-remote attach {RUN_ID}",
         f"  stop it:    mlcube-remote stop {RUN_ID}",
-        f"  if that is gone for good:  mlcube-remote rerun {RUN_ID} --failed --gone=e",
+        f"  if the host is gone for good:  mlcube-remote rerun {RUN_ID} --failed --gone=e",
     ]
     runs = [outcome("a", Status.RUNNING), outcome("h1", Status.UNKNOWN)]
     assert "--gone" not in next_steps(RUN_ID, runs[:1], can_rerun=True)
@@ -213,12 +213,12 @@ def test_the_end_says_who_failed_on_which_account_and_how_to_go_on() -> None:
     assert next_steps(RUN_ID, silent, can_rerun=True).endswith(" --gone='h[1-2]'")
 
 
-def test_where_all_is_well_nothing_is_left_to_do() -> None:
+def test_a_successful_run_has_no_next_steps() -> None:
     assert next_steps(RUN_ID, [outcome("a", Status.SUCCEEDED)] * 3, can_rerun=True) == ""
     assert next_steps(RUN_ID, [outcome("a", Status.FAILED)], can_rerun=True) == ""
 
 
-def test_a_hundred_names_are_counted() -> None:
+def test_many_names_are_counted_instead_of_listed() -> None:
     found = [outcome(f"h{number:03}", Status.FAILED) for number in range(100)]
     (line,) = next_steps(RUN_ID, found, can_rerun=False).splitlines()
     assert line == "100 tasks failed: h[000-099]"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Doing the jobs of a pool: threads, interrupts and hosts that drop out."""
+"""Run the jobs of a pool: threads, interrupts and excluded hosts."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ Work = Callable[[JobStart], tuple[Status, MLCubeRemoteError | None]]
 
 @attrs.define
 class Scenario:
-    """Hosts that do as they are told, and what is seen of it."""
+    """Hosts with scripted outcomes, and what the pool does with them."""
 
     work: Work
     events: list[Event] = attrs.field(factory=list)
-    begun: list[JobStart] = attrs.field(factory=list)
+    started: list[JobStart] = attrs.field(factory=list)
     at_once: dict[str, int] = attrs.field(factory=dict)
     most: dict[str, int] = attrs.field(factory=dict)
     noted: list[str] = attrs.field(factory=list)
@@ -68,7 +68,7 @@ class Scenario:
 
     def job(self, start: JobStart, _: RunContext) -> JobOutcome:
         with self.lock:
-            self.begun.append(start)
+            self.started.append(start)
             self.at_once[start.host] = self.at_once.get(start.host, 0) + 1
             self.most[start.host] = max(self.at_once[start.host], self.most.get(start.host, 0))
         status, error = self.work(start)
@@ -109,7 +109,7 @@ class Scenario:
         return [f"{outcome.label} {outcome.status.value}" for outcome in self.outcomes]
 
     @property
-    def again(self) -> list[str]:
+    def retried(self) -> list[str]:
         return [
             f"{event.job}@{event.host}: {event.reason}"
             for event in self.events
@@ -128,18 +128,18 @@ def well(_: JobStart) -> tuple[Status, None]:
     return Status.SUCCEEDED, None
 
 
-def test_every_job_is_done_once_within_the_slots() -> None:
+def test_every_job_runs_once_and_within_the_slots() -> None:
     scenario = Scenario(well)
     found = scenario.do(40, 2, 1, 3)
     assert [line.split("@")[0] for line in found] == [f"j{number}" for number in range(40)]
     assert all(line.endswith("succeeded") for line in found)
-    assert sorted(start.job for start in scenario.begun) == sorted(f"j{n}" for n in range(40))
+    assert sorted(start.job for start in scenario.started) == sorted(f"j{n}" for n in range(40))
     assert scenario.most["h0"] <= 2
     assert scenario.most["h1"] == 1
     assert scenario.most["h2"] <= 3
 
 
-def test_a_host_that_drops_out_loses_no_job() -> None:
+def test_an_excluded_host_loses_no_job() -> None:
     seen: dict[str, int] = {}
 
     def work(start: JobStart) -> tuple[Status, MLCubeRemoteError | None]:
@@ -152,13 +152,13 @@ def test_a_host_that_drops_out_loses_no_job() -> None:
     scenario = Scenario(work)
     found = scenario.do(30, 2, 2)
     assert all(line.endswith("succeeded") for line in found)
-    assert scenario.again
-    assert all(line.endswith("@h1: login refused") for line in scenario.again)
+    assert scenario.retried
+    assert all(line.endswith("@h1: login refused") for line in scenario.retried)
     (note,) = [event for event in scenario.events if isinstance(event, Note)]
     assert (note.host, note.text) == ("h1", "excluded from this run: login refused")
 
 
-def test_jobs_that_no_host_is_left_for_say_why() -> None:
+def test_jobs_without_a_usable_host_name_the_reasons() -> None:
     scenario = Scenario(
         lambda start: (Status.NOT_STARTED, UnreachableError(start.host, "no route"))
     )
@@ -173,7 +173,7 @@ def test_jobs_that_no_host_is_left_for_say_why() -> None:
     assert finished[-1] == "j2"
 
 
-def test_jobs_for_which_others_leave_no_host_say_who_has_what() -> None:
+def test_jobs_without_a_free_host_name_the_reasons() -> None:
     scenario = Scenario(
         lambda start: (Status.NOT_STARTED, BusyError(start.host, "0 of 2 GPUs are free"))
     )
@@ -189,7 +189,7 @@ def test_jobs_for_which_others_leave_no_host_say_who_has_what() -> None:
     assert exit_code(scenario.outcomes) == 117
 
 
-def test_others_do_the_jobs_of_a_host_that_is_busy() -> None:
+def test_other_hosts_run_the_jobs_of_a_busy_host() -> None:
     def work(start: JobStart) -> tuple[Status, MLCubeRemoteError | None]:
         if start.host == "h0":
             return Status.NOT_STARTED, BusyError("h0", "held by another run")
@@ -198,10 +198,12 @@ def test_others_do_the_jobs_of_a_host_that_is_busy() -> None:
     scenario = Scenario(work)
     found = scenario.do(6, 2, 1, policy=RetryPolicy(retries=0))
     assert [line.split("@")[1] for line in found] == ["h1 succeeded"] * 6
-    assert not [event for event in scenario.events if isinstance(event, Note)], "it may join later"
+    assert not [event for event in scenario.events if isinstance(event, Note)], (
+        "it may get jobs later"
+    )
 
 
-def test_jobs_wait_for_a_busy_host_when_asked_to(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_wait_for_a_busy_host_if_requested(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduler, "FIRST_BACKOFF_S", 0.01)
     monkeypatch.setattr(pool, "POLL_INTERVAL_S", 0.01)
     refused = iter(range(3))
@@ -218,48 +220,48 @@ def test_jobs_wait_for_a_busy_host_when_asked_to(monkeypatch: pytest.MonkeyPatch
     ]
 
 
-def test_a_state_that_is_unknown_is_not_begun_again() -> None:
+def test_a_job_with_unknown_state_is_not_retried() -> None:
     unknown = StateUnknownError("h0", "gone")
     policy = RetryPolicy(retry_on=frozenset(RetryOn))
     scenario = Scenario(
         lambda start: (Status.UNKNOWN, unknown) if start.job == "j0" else (Status.SUCCEEDED, None)
     )
     assert scenario.do(3, 1, 1, policy=policy)[0] == "j0@h0 unknown"
-    assert [start.job for start in scenario.begun].count("j0") == 1
+    assert [start.job for start in scenario.started].count("j0") == 1
 
 
-def test_a_job_of_an_earlier_client_goes_first_and_where_that_was() -> None:
+def test_a_job_of_an_earlier_client_starts_first_and_on_its_host() -> None:
     scenario = Scenario(well)
     assert scenario.do(3, 1, 1, host="h1")[0] == "j0@h1 succeeded"
-    assert (scenario.begun[0].job, scenario.begun[0].is_pinned) == ("j0", True)
-    assert not any(start.is_pinned for start in scenario.begun[1:])
+    assert (scenario.started[0].job, scenario.started[0].is_pinned) == ("j0", True)
+    assert not any(start.is_pinned for start in scenario.started[1:])
 
 
-def test_a_job_of_an_earlier_client_that_nobody_can_ask_for_may_be_at_work() -> None:
+def test_a_job_of_an_earlier_client_on_an_absent_host_is_unknown() -> None:
     scenario = Scenario(well)
     found = scenario.do(2, 1, host="h7")
     assert found == ["j0@h7 unknown", "j1@h0 succeeded"]
-    assert [start.job for start in scenario.begun] == ["j1"]
+    assert [start.job for start in scenario.started] == ["j1"]
 
 
-def test_jobs_that_only_held_slots_are_left_for_say_so() -> None:
+def test_a_job_waits_for_no_slot_whose_job_may_still_run() -> None:
     scenario = Scenario(lambda start: (Status.UNKNOWN, StateUnknownError(start.host, "gone")))
     assert scenario.do(2, 1) == ["j0@h0 unknown", "j1 not-started"]
     assert "h0: its jobs may still be running" in str(scenario.outcomes[1].error)
 
 
-def test_a_task_that_failed_is_done_again_when_asked() -> None:
+def test_a_failed_task_is_retried_if_requested() -> None:
     def work(start: JobStart) -> tuple[Status, MLCubeRemoteError | None]:
         return (Status.SUCCEEDED if start.attempt == 3 else Status.FAILED), None
 
     scenario = Scenario(work)
     assert scenario.do(1, 1, policy=RetryPolicy(retry_on=frozenset(RetryOn))) == ["j0@h0 succeeded"]
-    assert scenario.again == ["j0@h0: t: exit code 1"] * 2
+    assert scenario.retried == ["j0@h0: t: exit code 1"] * 2
     assert Scenario(work).do(1, 1) == ["j0@h0 failed"]
 
 
 @pytest.mark.parametrize("wish", list(OnInterrupt))
-def test_an_interrupt_begins_nothing_new(wish: OnInterrupt) -> None:
+def test_an_interrupt_starts_nothing_new(wish: OnInterrupt) -> None:
     def work(_: JobStart) -> tuple[Status, MLCubeRemoteError | None]:
         _thread.interrupt_main()
         interrupts = scenario.run.interrupts
@@ -271,11 +273,11 @@ def test_an_interrupt_begins_nothing_new(wish: OnInterrupt) -> None:
     found = scenario.do(5, 1, decide=wish)
     assert found[0] == "j0@h0 cancelled"
     assert [line.split()[1] for line in found[1:]] == ["not-started"] * 4
-    assert len(scenario.begun) == 1
+    assert len(scenario.started) == 1
     assert isinstance(scenario.outcomes[4].error, StoppedByUserError)
 
 
-def test_a_bug_ends_the_pool_once_all_that_was_begun_has_ended() -> None:
+def test_a_bug_ends_the_pool_after_all_running_jobs_have_ended() -> None:
     ended: list[str] = []
 
     def work(start: JobStart) -> tuple[Status, MLCubeRemoteError | None]:
@@ -289,7 +291,7 @@ def test_a_bug_ends_the_pool_once_all_that_was_begun_has_ended() -> None:
     scenario = Scenario(work)
     with pytest.raises(ZeroDivisionError):
         scenario.do(9, 1, 1)
-    assert sorted(start.job for start in scenario.begun) == ["j0", "j1"]
+    assert sorted(start.job for start in scenario.started) == ["j0", "j1"]
     assert ended == ["j1"]
 
 
@@ -314,15 +316,15 @@ def test_a_bug_ends_the_pool_once_all_that_was_begun_has_ended() -> None:
         (Status.NOT_STARTED, PlanError("x"), AttemptResult.DONE),
     ],
 )
-def test_an_outcome_says_whose_fault_it_was(
+def test_an_outcome_says_what_failed(
     status: Status, error: MLCubeRemoteError | None, expected: AttemptResult
 ) -> None:
     outcome = JobOutcome(host="h", platform="docker", status=status, error=error, seconds={})
     assert attempt_result(outcome) is expected
 
 
-def test_what_was_placed_nowhere_is_written_down() -> None:
-    """Else nobody would know that it may be run again."""
+def test_a_job_that_got_no_host_is_recorded() -> None:
+    """Without a record, a rerun would not know that it may start the job."""
 
     def stops(_: JobStart) -> tuple[Status, None]:
         scenario.run.interrupts.stop()
@@ -334,4 +336,4 @@ def test_what_was_placed_nowhere_is_written_down() -> None:
     pinned = Scenario(well)
     pinned.run.interrupts.stop()
     pinned.do(2, 1, host="h0")
-    assert pinned.noted == ["j1 not-started"], "an earlier client may have begun the other"
+    assert pinned.noted == ["j1 not-started"], "an earlier client may have launched the other"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connections that are begun early are handed out once, or closed."""
+"""Connections that are opened early are used once, or closed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Line(LocalConnection):
 
 @attrs.define
 class Exchange:
-    """Makes connections, and remembers them."""
+    """Makes connections, and keeps a list of them."""
 
     made: list[Line] = attrs.field(factory=list)
 
@@ -41,26 +41,26 @@ class Exchange:
 A, B, DEAD = Host(name="a"), Host(name="b"), Host(name="dead")
 
 
-def test_a_connection_begun_early_is_the_one_handed_out() -> None:
+def test_an_early_connection_is_the_one_that_a_job_gets() -> None:
     exchange, notes = Exchange(), list[str]()
     dialler = EarlyConnector(exchange)
     dialler.begin([A, B], at_once=1)
     first = dialler(A, notes.append)
-    assert [line.name for line in exchange.made] == ["a"], "b is dialled when it is asked for"
+    assert [line.name for line in exchange.made] == ["a"], "b is connected when it is needed"
     assert first is exchange.made[0]
     assert dialler(B, notes.append) is exchange.made[1]
     assert notes == ["dialled a", "dialled b"]
     assert dialler(A, notes.append) is not first
 
 
-def test_a_failure_is_told_to_the_one_who_asks() -> None:
+def test_a_failure_is_raised_when_the_connection_is_needed() -> None:
     dialler = EarlyConnector(Exchange())
     dialler.begin([DEAD], at_once=8)
     with pytest.raises(UnreachableError, match="nobody answers"):
         dialler(DEAD, lambda _: None)
 
 
-def test_what_nobody_asked_for_is_closed() -> None:
+def test_an_unused_connection_is_closed() -> None:
     exchange = Exchange()
     dialler = EarlyConnector(exchange)
     dialler.begin([A, DEAD, B], at_once=8)

@@ -20,49 +20,51 @@ def test_is_a_connection(fake: FakeConnection) -> None:
 
 
 def test_answers_in_turn_and_then_the_last_for_ever(fake: FakeConnection) -> None:
-    fake.answer("mlcr_kind", Reply(0, b"-", b""), Reply(0, b"d", b""))
+    fake.answer("mlcr_print_kind", Reply(0, b"-", b""), Reply(0, b"d", b""))
 
-    assert [fake.call("mlcr_kind", "/x").text for _ in range(3)] == ["-", "d", "d"]
+    assert [fake.call("mlcr_print_kind", "/x").text for _ in range(3)] == ["-", "d", "d"]
 
 
 def test_records_what_was_asked(fake: FakeConnection) -> None:
-    fake.answer("mlcr_kind", Reply(0, b"", b""))
+    fake.answer("mlcr_print_kind", Reply(0, b"", b""))
 
-    fake.call("mlcr_kind", "/a b", env={"TOKEN": "x"})
+    fake.call("mlcr_print_kind", "/a b", env={"TOKEN": "x"})
 
-    assert fake.calls == [Call("mlcr_kind", ("/a b",), {"TOKEN": "x"})]
+    assert fake.calls == [Call("mlcr_print_kind", ("/a b",), {"TOKEN": "x"})]
 
 
 def test_refuses_what_nobody_foresaw(fake: FakeConnection) -> None:
-    with pytest.raises(UnexpectedCallError, match=r"gpu01: nobody said how to answer .*mlcr_kind"):
-        fake.call("mlcr_kind", "/x")
+    with pytest.raises(
+        UnexpectedCallError, match=r"gpu01: nobody said how to answer .*mlcr_print_kind"
+    ):
+        fake.call("mlcr_print_kind", "/x")
 
 
 def test_refuses_what_no_host_could_be_asked(fake: FakeConnection) -> None:
-    fake.answer("mlcr_kind", Reply(0, b"", b""))
+    fake.answer("mlcr_print_kind", Reply(0, b"", b""))
 
     with pytest.raises(ValueError, match="NUL"):
-        fake.call("mlcr_kind", "a\0b")
+        fake.call("mlcr_print_kind", "a\0b")
 
 
 def test_raises_what_it_was_told_to(fake: FakeConnection) -> None:
-    fake.answer("mlcr_kind", StateUnknownError("gpu01", "connection lost"))
+    fake.answer("mlcr_print_kind", StateUnknownError("gpu01", "connection lost"))
 
     with pytest.raises(StateUnknownError):
-        fake.call("mlcr_kind")
+        fake.call("mlcr_print_kind")
 
 
 def test_computes_answers_from_the_arguments(fake: FakeConnection) -> None:
-    fake.answer("mlcr_kind", lambda path: Reply(0, path.encode(), b""))
+    fake.answer("mlcr_print_kind", lambda path: Reply(0, path.encode(), b""))
 
-    assert fake.call("mlcr_kind", "/data").text == "/data"
+    assert fake.call("mlcr_print_kind", "/data").text == "/data"
 
 
 def test_streams_both_outputs(fake: FakeConnection) -> None:
-    fake.answer("mlcr_in", Reply(7, b"out", b"err"))
+    fake.answer("mlcr_run_in", Reply(7, b"out", b"err"))
     seen: list[tuple[Stream, bytes]] = []
 
-    code = fake.stream("mlcr_in", sink=lambda stream, data: seen.append((stream, data)))
+    code = fake.stream("mlcr_run_in", sink=lambda stream, data: seen.append((stream, data)))
 
     assert code == 7
     assert seen == [(Stream.STDOUT, b"out"), (Stream.STDERR, b"err")]

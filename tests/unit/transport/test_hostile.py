@@ -56,7 +56,7 @@ def test_a_forced_command_is_no_usable_shell(serve: Serve, lab: Lab, stderr: boo
             match=r"h1: does not give a usable shell: got 'This account is \\x1b\[1mclosed.\\n'",
         ),
     ):
-        connection.call("mlcr_kind", "/")
+        connection.call("mlcr_print_kind", "/")
     assert server.commands == [b"exec /bin/sh -s"]
 
 
@@ -72,7 +72,7 @@ def test_endless_noise_is_no_usable_shell(
         lab.connected(server) as connection,
         pytest.raises(HostUnfitError, match="does not give a usable shell: got 'xxx"),
     ):
-        connection.call("mlcr_kind", "/")
+        connection.call("mlcr_print_kind", "/")
     assert time.monotonic() - began < 4
 
 
@@ -85,7 +85,7 @@ def test_a_shell_that_never_speaks_is_given_up(
         lab.connected(serve(_wait)) as connection,
         pytest.raises(HostUnfitError, match=r"usable shell: nothing within 0\.3 s, got ''"),
     ):
-        connection.call("mlcr_kind", "/")
+        connection.call("mlcr_print_kind", "/")
 
 
 def test_a_program_that_echoes_its_input_is_not_taken_for_a_shell(
@@ -101,7 +101,7 @@ def test_a_program_that_echoes_its_input_is_not_taken_for_a_shell(
         lab.connected(serve(echo)) as connection,
         pytest.raises(HostUnfitError, match="does not give a usable shell"),
     ):
-        connection.call("mlcr_kind", "/")
+        connection.call("mlcr_print_kind", "/")
 
 
 def test_a_server_that_runs_nothing_is_unfit(serve: Serve, lab: Lab) -> None:
@@ -109,7 +109,7 @@ def test_a_server_that_runs_nothing_is_unfit(serve: Serve, lab: Lab) -> None:
         lab.connected(serve(None)) as connection,
         pytest.raises(HostUnfitError, match="refused to run a command"),
     ):
-        connection.call("mlcr_kind", "/")
+        connection.call("mlcr_print_kind", "/")
 
 
 @pytest.mark.parametrize("stderr", [False, True])
@@ -120,9 +120,9 @@ def test_an_endless_answer_is_refused(serve: Serve, lab: Lab, stderr: bool) -> N
 
     with (
         lab.connected(serve(session)) as connection,
-        pytest.raises(HostUnfitError, match="answered mlcr_kind with more than 1 MiB"),
+        pytest.raises(HostUnfitError, match="answered mlcr_print_kind with more than 1 MiB"),
     ):
-        connection.call("mlcr_kind", "/")
+        connection.call("mlcr_print_kind", "/")
 
 
 def test_a_status_that_is_none_is_refused(serve: Serve, lab: Lab) -> None:
@@ -132,9 +132,9 @@ def test_a_status_that_is_none_is_refused(serve: Serve, lab: Lab) -> None:
 
     with (
         lab.connected(serve(session)) as connection,
-        pytest.raises(HostUnfitError, match="answered mlcr_kind with the status b'9999'"),
+        pytest.raises(HostUnfitError, match="answered mlcr_print_kind with the status b'9999'"),
     ):
-        connection.call("mlcr_kind", "/")
+        connection.call("mlcr_print_kind", "/")
 
 
 def test_an_answer_that_only_drips_does_not_hold_a_call(serve: Serve, lab: Lab) -> None:
@@ -149,7 +149,7 @@ def test_an_answer_that_only_drips_does_not_hold_a_call(serve: Serve, lab: Lab) 
         lab.connected(serve(session)) as connection,
         pytest.raises(StateUnknownError, match=r"no answer within 0\.4 s"),
     ):
-        connection.call("mlcr_kind", "/", timeout=0.4)
+        connection.call("mlcr_print_kind", "/", timeout=0.4)
     assert time.monotonic() - began < 3
 
 
@@ -164,8 +164,8 @@ def test_a_new_shell_serves_after_one_that_failed(serve: Serve, lab: Lab) -> Non
 
     with lab.connected(serve(session)) as connection:
         with pytest.raises(HostUnfitError):
-            connection.call("mlcr_kind", "/")
-        assert connection.call("mlcr_kind", "/").text == "ok"
+            connection.call("mlcr_print_kind", "/")
+        assert connection.call("mlcr_print_kind", "/").text == "ok"
 
 
 def test_an_answer_that_comes_before_the_greeting_is_complete_is_kept(
@@ -180,7 +180,7 @@ def test_an_answer_that_comes_before_the_greeting_is_complete_is_kept(
         channel.recv(1)
 
     with lab.connected(serve(session)) as connection:
-        reply = connection.call("mlcr_kind", "/", timeout=3)
+        reply = connection.call("mlcr_print_kind", "/", timeout=3)
 
     assert (reply.stdout, reply.stderr) == (b"out", b"warning")
 
@@ -205,7 +205,7 @@ def test_the_end_of_the_connection_is_no_exit_status(serve: Serve, lab: Lab) -> 
         lab.connected(serve(session)) as connection,
         pytest.raises(StateUnknownError, match="h1: connection lost"),
     ):
-        connection.stream("mlcr_in", "/", "true", sink=lambda _stream, data: seen.append(data))
+        connection.stream("mlcr_run_in", "/", "true", sink=lambda _stream, data: seen.append(data))
     assert b"".join(seen) == b"half"
 
 
@@ -214,7 +214,7 @@ def test_a_shell_that_was_killed_has_no_status(serve: Serve, lab: Lab) -> None:
         lab.connected(serve(_begin_stream)) as connection,
         pytest.raises(StateUnknownError, match="the shell there ended without a status"),
     ):
-        connection.stream("mlcr_in", "/", "true", sink=lambda _stream, _data: None)
+        connection.stream("mlcr_run_in", "/", "true", sink=lambda _stream, _data: None)
 
 
 def test_a_silent_stream_is_given_up_when_asked_to(serve: Serve, lab: Lab) -> None:
@@ -227,7 +227,7 @@ def test_a_silent_stream_is_given_up_when_asked_to(serve: Serve, lab: Lab) -> No
         lab.connected(serve(session)) as connection,
         pytest.raises(StateUnknownError, match=r"no answer within 0\.3 s"),
     ):
-        connection.stream("mlcr_in", "/", "x", sink=lambda _stream, _data: None, timeout=0.3)
+        connection.stream("mlcr_run_in", "/", "x", sink=lambda _stream, _data: None, timeout=0.3)
 
 
 def test_the_login_shells_noise_stays_out_of_both_streams(serve: Serve, lab: Lab) -> None:
@@ -245,7 +245,7 @@ def test_the_login_shells_noise_stays_out_of_both_streams(serve: Serve, lab: Lab
         seen[stream] += data
 
     with lab.connected(serve(session)) as connection:
-        assert connection.stream("mlcr_in", "/", "true", sink=sink) == 3
+        assert connection.stream("mlcr_run_in", "/", "true", sink=sink) == 3
     assert seen == {Stream.STDOUT: b"out", Stream.STDERR: b"err"}
 
 
@@ -308,7 +308,7 @@ def test_a_connection_that_was_closed_says_so(serve: Serve, lab: Lab) -> None:
     with lab.connected(serve(_wait)) as connection:
         connection.close()
         with pytest.raises(StateUnknownError, match="connection lost"):
-            connection.call("mlcr_kind", "/")
+            connection.call("mlcr_print_kind", "/")
         connection.expect_channel()
         with pytest.raises(StateUnknownError, match="connection lost"):
             connection.rsync(["-r", "host:/etc/", str(lab.folder / "to")])

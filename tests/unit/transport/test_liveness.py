@@ -116,8 +116,10 @@ def test_a_cut_line_is_noticed_behind_a_proxy(serve: Serve, lab: Lab, work: str)
         threading.Timer(0.2, tunnel.freeze).start()
         began = time.monotonic()
         ask: Callable[[], object] = {
-            "call": lambda: connection.call("mlcr_kind", "/"),
-            "stream": lambda: connection.stream("mlcr_in", "/", sink=lambda _stream, _data: None),
+            "call": lambda: connection.call("mlcr_print_kind", "/"),
+            "stream": lambda: connection.stream(
+                "mlcr_run_in", "/", sink=lambda _stream, _data: None
+            ),
         }[work]
         with pytest.raises(StateUnknownError, match="connection lost"):
             ask()

@@ -39,12 +39,12 @@ def test_nul_is_refused() -> None:
 
 
 def test_a_call_exports_its_variables_first() -> None:
-    text = render_call("mlcr_in", ["/a b", "$(id)"], {"TOKEN": "it's"})
+    text = render_call("mlcr_run_in", ["/a b", "$(id)"], {"TOKEN": "it's"})
 
-    assert text == b"export TOKEN='it'\"'\"'s'\nmlcr_in '/a b' '$(id)'"
+    assert text == b"export TOKEN='it'\"'\"'s'\nmlcr_run_in '/a b' '$(id)'"
 
 
-@pytest.mark.parametrize("function", ["rm", "mlcr_x; id", "mlcr_", "mlcr_kind\nid", ""])
+@pytest.mark.parametrize("function", ["rm", "mlcr_x; id", "mlcr_", "mlcr_print_kind\nid", ""])
 def test_only_functions_of_the_library_are_called(function: str) -> None:
     with pytest.raises(ValueError, match="not a function of the shell library"):
         render_call(function, [])
@@ -53,11 +53,11 @@ def test_only_functions_of_the_library_are_called(function: str) -> None:
 @pytest.mark.parametrize("name", ["", "1A", "A B", "A=1", "A;id", "Ä", "A\n"])
 def test_impossible_variables_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match="not a variable's name"):
-        render_call("mlcr_in", [], {name: "x"})
+        render_call("mlcr_run_in", [], {name: "x"})
 
 
 def test_a_secret_with_nul_is_not_shown_by_the_error() -> None:
     with pytest.raises(ValueError, match="NUL") as caught:
-        render_call("mlcr_in", [], {"TOKEN": "hunter2\0"})
+        render_call("mlcr_run_in", [], {"TOKEN": "hunter2\0"})
 
     assert "hunter2" not in str(caught.value)

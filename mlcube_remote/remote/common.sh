@@ -1,0 +1,57 @@
+# shellcheck shell=sh
+# shellcheck disable=SC2034,SC2154 # functions of other files set and read variables
+# SPDX-License-Identifier: Apache-2.0
+# Small helpers that functions of all other files use.
+
+mlcr_print_record() {
+    printf '%s=%s\0' "$1" "$2"
+}
+
+# mlcr_expand_home PATH: print PATH with a leading "~/" replaced by the home directory.
+mlcr_expand_home() {
+    # shellcheck disable=SC2088 # a tilde as data
+    case $1 in
+    '~') printf '%s' "$HOME" ;;
+    '~/'*) printf '%s/%s' "${HOME%/}" "${1#'~/'}" ;;
+    *) printf '%s' "$1" ;;
+    esac
+}
+
+# mlcr_read_user: set mlcr_uid and mlcr_user from the first word of id: "uid=1000(ada)".
+mlcr_read_user() {
+    mlcr_id_output=$(id)
+    mlcr_id_output=${mlcr_id_output%% *}
+    mlcr_id_output=${mlcr_id_output#uid=}
+    mlcr_uid=${mlcr_id_output%%[!0-9]*}
+    mlcr_user=${mlcr_id_output#*\(}
+    mlcr_user=${mlcr_user%\)}
+}
+
+mlcr_make_directory() {
+    case $1 in
+    */*) [ -d "${1%/*}" ] || mkdir -p -- "${1%/*}" || return 1 ;;
+    esac
+    [ -d "$1" ] || mkdir -m 0700 -- "$1" 2>/dev/null || [ -d "$1" ] || mkdir -m 0700 -- "$1"
+}
+
+# mlcr_print_line FILE: print the first line of FILE.
+mlcr_print_line() {
+    IFS= read -r mlcr_value <"$1" || :
+    printf '%s' "$mlcr_value"
+}
+
+# mlcr_write_atomically FILE TEXT: put TEXT into FILE; a reader sees the old file or the new one, whole.
+mlcr_write_atomically() {
+    printf '%s\n' "$2" >"$1.new" && mv -- "$1.new" "$1"
+}
+
+# mlcr_run_limited SECONDS COMMAND...: run COMMAND, killed after SECONDS where timeout(1) exists.
+mlcr_run_limited() {
+    mlcr_limit_s=$1
+    shift
+    if command -v timeout >/dev/null 2>&1; then
+        timeout "$mlcr_limit_s" "$@"
+    else
+        "$@"
+    fi
+}

@@ -1,0 +1,113 @@
+# shellcheck shell=sh
+# shellcheck disable=SC2034,SC2154 # functions of other files set and read variables
+# SPDX-License-Identifier: Apache-2.0
+# The container of one task: find it by its labels, ask for its state, run the task's engine on it.
+# Used by job_state.sh, stop.sh, clean.sh and by the supervisor.
+
+# mlcr_print_container_state DIRECTORY: print what is left of a task without a supervisor: the container's
+# "STATUS EXITCODE OOMKILLED", "absent", or "unknown" where the engine does not answer.
+mlcr_print_container_state() {
+    if [ ! -e "$1/container" ]; then
+        mlcr_group=
+        [ ! -s "$1/group" ] || read -r mlcr_group <"$1/group"
+        if [ -n "$mlcr_group" ] && kill -0 "-$mlcr_group" 2>/dev/null; then
+            echo 'running 0 false'
+        else
+            echo absent
+        fi
+        return 0
+    fi
+    mlcr_task_job=${1%/tasks/*}
+    if mlcr_answer=$(
+        exec 2>&1
+        mlcr_save_container_id "$1" "${mlcr_task_job##*/}" &&
+            mlcr_inspect_container "$1" \
+                '{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.Error}}'
+    ); then
+        printf '%s\n' "$mlcr_answer"
+        return 0
+    fi
+    case $mlcr_answer in
+    *[Nn]'o such '*)
+        # The engine's client lives on without its supervisor, and may be about to make it.
+        if [ -s "$1/cid" ] || [ -n "$(find "$1/started" -mmin +1 2>/dev/null)" ]; then
+            echo absent
+        else
+            echo unknown
+        fi
+        ;;
+    *) echo unknown ;;
+    esac
+}
+
+# mlcr_save_container_id DIRECTORY JOB: write down the id of the task's container if nobody has.
+mlcr_save_container_id() {
+    [ ! -s "$1/cid" ] || return 0
+    mlcr_found=$(mlcr_find_container_id "$1" "$2") && mlcr_write_atomically "$1/cid" "$mlcr_found"
+}
+
+# mlcr_inspect_container DIRECTORY FORMAT: print what the engine knows of the task's container.
+mlcr_inspect_container() (
+    mlcr_dir=$1
+    mlcr_format=$2
+    mlcr_file=cid
+    # Killed in the wrong moment, the supervisor leaves a container whose id nobody kept.
+    [ -s "$mlcr_dir/cid" ] || mlcr_file=container
+    set -- inspect --type container --format "$mlcr_format" -- "$(mlcr_print_line "$mlcr_dir/$mlcr_file")"
+    # shellcheck disable=SC1091 # made by mlcr_write_task
+    . "$mlcr_dir/engine"
+    mlcr_run_limited "${mlcr_timeout_s:-30}" "$@"
+)
+
+# mlcr_find_container_id DIRECTORY JOB: print the id of the task's container if its labels say that it is of
+# this job's run, and of this user; what merely has its name is as good as none.
+mlcr_find_container_id() (
+    mlcr_job=$2
+    mlcr_label=org.mlcommons.mlcube-remote
+    mlcr_answer=$(mlcr_inspect_container "$1" \
+        "{{.Id}} {{index .Config.Labels \"$mlcr_label.run\"}} {{index .Config.Labels \"$mlcr_label.owner\"}}") ||
+        return 1
+    mlcr_read_user
+    # shellcheck disable=SC2086 # words
+    set -- $mlcr_answer
+    if [ $# -eq 3 ] && [ "$3" = "$mlcr_uid" ]; then
+        case $mlcr_job in
+        "$2"-*)
+            printf '%s' "$1"
+            return 0
+            ;;
+        esac
+    fi
+    echo 'No such container of this job' >&2
+    return 1
+)
+
+# mlcr_wait_for_container_id DIRECTORY: wait until the engine has told the container's id, or the task ended.
+mlcr_wait_for_container_id() {
+    mlcr_waited_s=0
+    until [ -s "$1/cid" ] || mlcr_has_ended "$1"; do
+        [ $mlcr_waited_s -lt 30 ] || return 1
+        mlcr_waited_s=$((mlcr_waited_s + 1))
+        sleep 1
+    done
+    [ -s "$1/cid" ]
+}
+
+# mlcr_run_engine DIRECTORY WORD...: run the task's engine with these words.
+mlcr_run_engine() (
+    mlcr_dir=$1
+    shift
+    # shellcheck disable=SC1091 # made by mlcr_write_task
+    . "$mlcr_dir/engine"
+    exec "$@"
+)
+
+# mlcr_remove_container DIRECTORY JOB: remove the container of a task, if it is there and the job's.
+mlcr_remove_container() (
+    mlcr_id=$(mlcr_find_container_id "$1" "$2" 2>/dev/null) || return 0
+    mlcr_dir=$1
+    set -- rm --force -- "$mlcr_id"
+    # shellcheck disable=SC1091 # made by mlcr_write_task
+    . "$mlcr_dir/engine"
+    mlcr_run_limited 60 "$@" >/dev/null 2>&1
+)

@@ -1,0 +1,137 @@
+# shellcheck shell=sh
+# shellcheck disable=SC2034,SC2154 # functions of other files set and read variables
+# SPDX-License-Identifier: Apache-2.0
+# Reports about tasks and jobs, as records. Called by jobs/ to follow, to list and to attach.
+
+# mlcr_report_task JOB N: print how the Nth task stands: its exit code ("pending" while it runs),
+# whether the supervisor lives, the sizes of its logs, its times and the engine's own account.
+mlcr_report_task() {
+    mlcr_dir=$1/tasks/$2
+    mlcr_read_exit "$mlcr_dir"
+    mlcr_print_record exit "$mlcr_exit"
+    # Only for a task that has not ended does it matter.
+    if [ "$mlcr_exit" != pending ] || mlcr_is_supervisor_alive "$1"; then
+        mlcr_print_record alive yes
+    else
+        mlcr_print_record alive no
+        mlcr_report_unsupervised_task "$1"
+    fi
+    wc -c "$mlcr_dir/stdout" "$mlcr_dir/stderr" | {
+        read -r mlcr_log_size _
+        mlcr_print_record stdout "$mlcr_log_size"
+        read -r mlcr_log_size _
+        mlcr_print_record stderr "$mlcr_log_size"
+    }
+    for mlcr_item in started finished inspect; do
+        [ ! -s "$mlcr_dir/$mlcr_item" ] || mlcr_print_record "$mlcr_item" "$(mlcr_print_line "$mlcr_dir/$mlcr_item")"
+    done
+    for mlcr_file_name in "$mlcr_dir"/inspect.*,*,*; do
+        [ ! -e "$mlcr_file_name" ] || mlcr_print_record inspect "$(mlcr_split_commas "${mlcr_file_name##*/inspect.}")"
+    done
+    case $mlcr_exit in
+    0 | pending) ;;
+    # An engine that starts nothing says why where the task would have written.
+    *) mlcr_print_record tail "$(tail -c 4096 -- "$mlcr_dir/stderr" | tr -d '\000')" ;;
+    esac
+    [ ! -e "$1/stop" ] || mlcr_print_record stop yes
+    [ ! -e "$mlcr_dir/timedout" ] || mlcr_print_record timedout yes
+    [ ! -e "$mlcr_dir/cut" ] || mlcr_print_record cut yes
+    [ ! -e "$mlcr_dir/degraded" ] || mlcr_print_record log degraded
+    [ ! -e "$mlcr_dir/foreign" ] || mlcr_print_record foreign "$(mlcr_print_line "$mlcr_dir/foreign")"
+    [ ! -e "$mlcr_dir/removed" ] || mlcr_print_record container absent
+    [ ! -e "$mlcr_dir/restarted" ] || mlcr_print_record engine restarted
+}
+
+mlcr_report_unsupervised_task() {
+    if mlcr_is_on_other_node "$1/owner"; then
+        mlcr_print_record node "$mlcr_other_node"
+    elif [ -n "$mlcr_boot_id" ] && mlcr_read_boot_id && [ "$mlcr_boot_id" != "$mlcr_this_boot_id" ]; then
+        mlcr_print_record boot changed
+    elif [ -e "$mlcr_dir/started" ]; then
+        mlcr_print_record container "$(mlcr_print_container_state "$mlcr_dir")"
+    fi
+}
+
+# mlcr_split_commas LIST: print what stands between commas.
+mlcr_split_commas() (
+    IFS=,
+    # shellcheck disable=SC2086 # words
+    set -- $1
+    IFS=' '
+    printf '%s ' "$@"
+)
+
+# mlcr_report_jobs ROOT [all]: tell of each job below ROOT; without "all" not of those that have ended.
+mlcr_report_jobs() {
+    mlcr_jobs=$(mlcr_expand_home "$1")/jobs
+    # By the clock of the disk, which may be another machine's, as the times of the files are.
+    mlcr_now=$(touch "$mlcr_jobs/.now" 2>/dev/null && stat -c %Y -- "$mlcr_jobs/.now" 2>/dev/null) ||
+        mlcr_now=$(date +%s)
+    # An engine that hangs is waited for once for each job that only it could tell of.
+    mlcr_timeout_s=5
+    for mlcr_job in "$mlcr_jobs"/*; do
+        [ -d "$mlcr_job" ] || continue
+        mlcr_answer=$(mlcr_print_job_state "$mlcr_job")
+        [ "$mlcr_answer" != ended ] || [ -n "${2-}" ] || continue
+        mlcr_print_record job "${mlcr_job##*/}"
+        mlcr_print_record state "$mlcr_answer"
+        [ ! -e "$mlcr_job/stop" ] || mlcr_print_record stop yes
+        mlcr_claimed_at=$(stat -c %Y -- "$mlcr_job/request" 2>/dev/null) || mlcr_claimed_at=$mlcr_now
+        mlcr_print_record age $((mlcr_now - mlcr_claimed_at))
+        [ ! -s "$mlcr_job/preparing" ] || mlcr_print_record request "$(mlcr_print_line "$mlcr_job/request")"
+        mlcr_report_tasks "$mlcr_job"
+    done
+}
+
+mlcr_report_tasks() {
+    mlcr_number=1
+    while [ -d "$1/tasks/$mlcr_number" ]; do
+        mlcr_dir=$1/tasks/$mlcr_number
+        mlcr_read_exit "$mlcr_dir"
+        mlcr_print_record task "$(mlcr_print_line "$mlcr_dir/name")"
+        mlcr_print_record exit "$mlcr_exit"
+        for mlcr_item in started finished; do
+            [ ! -s "$mlcr_dir/$mlcr_item" ] ||
+                mlcr_print_record "$mlcr_item" "$(mlcr_print_line "$mlcr_dir/$mlcr_item")"
+        done
+        case $mlcr_exit in
+        0 | pending) ;;
+        *) mlcr_report_killed "$mlcr_dir" ;;
+        esac
+        mlcr_number=$((mlcr_number + 1))
+    done
+}
+
+# mlcr_report_killed DIRECTORY: tell what ended a task, with mlcr_exit, if that was not the task itself.
+mlcr_report_killed() {
+    mlcr_code=
+    mlcr_oom=
+    [ ! -s "$1/inspect" ] || read -r _ mlcr_code mlcr_oom _ <"$1/inspect"
+    for mlcr_file_name in "$1"/inspect.*,137,true; do
+        [ ! -e "$mlcr_file_name" ] || mlcr_code=137 mlcr_oom=true
+    done
+    if [ -e "$1/timedout" ]; then
+        mlcr_print_record killed time
+    elif [ "$mlcr_code $mlcr_oom" = '137 true' ]; then
+        mlcr_print_record killed memory
+    elif [ -e "$1/restarted" ]; then
+        case ${mlcr_code:-137} in 137 | 143) mlcr_print_record killed engine ;; esac
+    fi
+}
+
+# mlcr_report_holder JOB: tell who holds a lock.
+mlcr_report_holder() {
+    mlcr_print_record holder "${1##*/}"
+    mlcr_print_record state "$(mlcr_print_job_state "$1")"
+    [ ! -s "$1/request" ] || mlcr_print_record request "$(mlcr_print_line "$1/request")"
+    mlcr_report_node "$1"
+}
+
+# mlcr_report_node JOB: tell which machine a job is on, if that is another one which shares this home.
+mlcr_report_node() {
+    for mlcr_file in "$1/owner" "$1/preparing"; do
+        [ -s "$mlcr_file" ] || continue
+        ! mlcr_is_on_other_node "$mlcr_file" || mlcr_print_record node "$mlcr_other_node"
+        return 0
+    done
+}

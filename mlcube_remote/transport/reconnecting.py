@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A connection that is replaced if it breaks.
+
+Every step of a job on its host can be repeated (upload, configure, pull, following from a byte
+offset) or is claimed on the host (the launch). So a broken connection is a delay, not an error.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import attrs
+
+from mlcube_remote.errors import (
+    AuthenticationError,
+    ConnectError,
+    HostError,
+    StateUnknownError,
+    TransferError,
+    UnreachableError,
+)
+from mlcube_remote.transport.backoff import Backoff, with_jitter
+from mlcube_remote.transport.base import Connection
+
+T = TypeVar("T")
+
+RECONNECT_TIMEOUT = 600.0
+"""Seconds after which reconnecting to a host is abandoned."""
+
+_FIRST_DELAY_S, _LONGEST_DELAY_S = 0.5, 30.0
+_UNSTABLE_S = 60.0
+"""A connection that breaks sooner than this after the last break is unstable."""
+_ANSWER_TIMEOUT_S = 20.0
+"""Time for an answer that distinguishes a broken connection from another error."""
+
+
+def _ignore(_: object) -> None:
+    """Do nothing."""
+
+
+@attrs.define(kw_only=True)
+class ReconnectingConnection:
+    """The connection to one host, and its replacement if it breaks.
+
+    Several threads may use it: one of them reconnects, and the others take the new connection.
+    """
+
+    current: Connection
+    dial: Callable[[], Connection]
+    """Opens another connection to the host."""
+    note: Callable[[str], None] = _ignore
+    """Shows the user a line."""
+    warn: Callable[[str], None] = _ignore
+    """Shows the user a warning."""
+    timeout: float = RECONNECT_TIMEOUT
+    """Seconds."""
+    attach_hint: str | None = None
+    """What the user can do if the host cannot be reached again."""
+    on_reconnect: Callable[[Connection], None] = _ignore
+    """Called with each new connection before work continues on it."""
+    _closed: threading.Event = attrs.field(factory=threading.Event, init=False)
+    _guard: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+    """Protects ``current`` and ``_closed``."""
+    _reconnecting: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+    _broke_at: float = attrs.field(default=-_UNSTABLE_S, init=False)
+    """Time of the last break, on the monotonic clock."""
+    _breaks_in_a_row: int = attrs.field(default=0, init=False)
+
+    @property
+    def name(self) -> str:
+        """The host's inventory name."""
+        return self.current.name
+
+    def retrying(self, work: Callable[[Connection], T]) -> T:
+        """Do work that is safe to repeat; repeat it if the connection breaks.
+
+        Raises:
+            StateUnknownError: The connection broke and could not be replaced in time.
+            MLCubeRemoteError: As ``work`` raises for any other reason.
+        """
+        while True:
+            used = self.current
+            try:
+                return work(used)
+            except (StateUnknownError, TransferError) as problem:
+                # If another thread has replaced the connection, the error is about the old one.
+                is_current = used is self.current
+                if self._closed.is_set() or (is_current and _answers(used)):
+                    raise
+                self._reconnect(used, problem)
+
+    def _reconnect(self, broken: Connection, problem: HostError) -> None:
+        """Replace a broken connection, unless another thread has done so.
+
+        Raises:
+            StateUnknownError: It could not be replaced in time.
+        """
+        with self._reconnecting:
+            if broken is not self.current:
+                return
+            self.warn(f"{problem.reason}; reconnecting")
+            broken.close()
+            backoff = self._backoff()
+            while (failure := self._replace(problem)) is not None:
+                if not backoff.wait(self._closed):
+                    raise self._lost(failure) from problem
+            self.note("connected again")
+
+    def _backoff(self) -> Backoff:
+        """Return the delays of a series; an unstable connection gets longer ones, and one now."""
+        now = time.monotonic()
+        is_unstable = now < self._broke_at + _UNSTABLE_S
+        self._breaks_in_a_row = self._breaks_in_a_row + 1 if is_unstable else 0
+        self._broke_at = now
+        delay = min(_FIRST_DELAY_S * 2**self._breaks_in_a_row, _LONGEST_DELAY_S)
+        if is_unstable:
+            self._closed.wait(with_jitter(delay))
+        return Backoff(delay, _LONGEST_DELAY_S, self.timeout)
+
+    def _replace(self, problem: HostError) -> HostError | None:
+        """Open a new connection and prepare it; return why that failed, if a retry may help.
+
+        Raises:
+            StateUnknownError: A retry would not help, or nothing uses the connection any more.
+        """
+        if self._closed.is_set():
+            raise self._lost(problem) from problem
+        try:
+            fresh = self.dial()
+        except UnreachableError as failure:
+            return failure
+        except ConnectError as failure:
+            # The login has worked before: a server that hangs up now has not refused it.
+            if isinstance(failure, AuthenticationError) and failure.server_hung_up:
+                return failure
+            raise self._lost(failure) from problem
+        with self._guard:
+            self.current = fresh
+            is_closed = self._closed.is_set()
+        if is_closed:
+            fresh.close()
+            raise self._lost(problem) from problem
+        try:
+            # A login that succeeds does not prove that the host runs commands.
+            fresh.call("mlcr_print_boot_id")
+            self.on_reconnect(fresh)
+        except StateUnknownError as failure:
+            fresh.close()
+            return failure
+        return None
+
+    def _lost(self, problem: HostError) -> StateUnknownError:
+        return StateUnknownError(
+            self.name, f"cannot be reached any more: {problem.reason}", hint=self.attach_hint
+        )
+
+    @contextmanager
+    def until_done(self, give_back: Callable[[Connection], None]) -> Iterator[None]:
+        """Stop using the connection after the block; give it back if the block succeeds."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+        with self._guard:
+            was_closed = self._closed.is_set()
+            self._closed.set()
+        if not was_closed:
+            give_back(self.current)
+
+    def close(self) -> None:
+        """Close the connection; work on it then raises :class:`StateUnknownError`."""
+        with self._guard:
+            self._closed.set()
+        self.current.close()
+
+
+def _answers(connection: Connection) -> bool:
+    try:
+        return connection.call("mlcr_print_boot_id", timeout=_ANSWER_TIMEOUT_S).ok
+    except StateUnknownError:
+        return False

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``--output=json``: one JSON document, described in docs/reference/json.md."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, TextIO
+
+from mlcube_remote.events.documents import job_document
+from mlcube_remote.events.outcome import JobOutcome, Status
+
+VERSION = 1
+"""Version of the document; increased if a field changes its meaning."""
+
+
+def run_document(run_id: str, outcomes: Sequence[JobOutcome], exit_code: int) -> dict[str, Any]:
+    """Return the results of a run."""
+    return {
+        "version": VERSION,
+        "run": run_id,
+        "status": run_status(outcomes),
+        "exit_code": exit_code,
+        "jobs": [job_document(outcome) for outcome in outcomes],
+    }
+
+
+def run_status(outcomes: Sequence[JobOutcome]) -> str:
+    """Return the run's status; a run is not failed if its jobs may still be running."""
+    statuses = {outcome.status for outcome in outcomes} - {Status.SUCCEEDED}
+    if statuses == {Status.RUNNING}:
+        return "running"
+    if statuses and statuses <= {Status.RUNNING, Status.UNKNOWN}:
+        return "unknown"
+    return "failed" if statuses else "succeeded"
+
+
+def dump(document: dict[str, Any], stream: TextIO) -> None:
+    """Write a document as JSON; bytes that are not UTF-8 become escaped lone surrogates."""
+    stream.write(json.dumps(document, indent=2) + "\n")
+    stream.flush()

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ask what Ctrl-C should do: a reflex must not stop jobs that have run for days."""
+
+from __future__ import annotations
+
+import select
+from typing import TextIO
+
+TIMEOUT_S = 10.0
+"""Seconds after which the jobs are left running."""
+
+
+def ask_to_stop(answers: TextIO, screen: TextIO, timeout: float = TIMEOUT_S) -> bool:
+    """Ask whether to stop the jobs or to leave them running.
+
+    Args:
+        answers: The terminal's input.
+        screen: Where to print the question.
+        timeout: Seconds to wait for an answer.
+
+    Returns:
+        Whether to stop them; false without a clear answer, and after a second Ctrl-C.
+    """
+    try:
+        print(
+            "\nInterrupted. [d]etach and leave the jobs running, or [s]top them? "
+            f"(detaches in {timeout:.0f} s) [d/s] ",
+            end="",
+            file=screen,
+            flush=True,
+        )
+        ready, _, _ = select.select([answers], [], [], timeout)
+        answer = answers.readline() if ready else ""
+    except KeyboardInterrupt:
+        answer = ""
+    stop = answer.strip().lower() in {"s", "stop"}
+    print("stopping the jobs" if stop else "detaching", file=screen, flush=True)
+    return stop

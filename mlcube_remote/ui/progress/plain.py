@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Show a run as plain lines (pipes, files, CI): stages on stderr, tasks' output on stdout."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import TextIO
+
+import attrs
+
+from mlcube_remote.events.model import (
+    Event,
+    JobFinished,
+    JobRetried,
+    Level,
+    Note,
+    Output,
+    Stage,
+    StageFinished,
+)
+from mlcube_remote.transport.base import Stream
+from mlcube_remote.ui.progress.base import OutputLines, note_line, retry_line
+from mlcube_remote.ui.text import one_line, sanitise
+
+
+@attrs.define(kw_only=True)
+class PlainReporter:
+    """See :class:`mlcube_remote.ui.progress.base.Reporter`."""
+
+    jobs: tuple[str, ...]
+    quiet: bool
+    verbose: bool
+    stdout: TextIO
+    stderr: TextIO
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+    _output_lines: OutputLines = attrs.field(factory=OutputLines, init=False)
+    _closed_by_reader: set[TextIO] = attrs.field(factory=set, init=False)
+
+    def close(self) -> None:
+        """Print unfinished lines."""
+        with self._lock:
+            self._print_unfinished(None)
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Show nothing until the block ends; threads that report an event wait for it."""
+        with self._lock:
+            yield
+
+    def handle(self, event: Event) -> None:
+        """Show an event; may be called from many threads."""
+        with self._lock:
+            if isinstance(event, Output):
+                self._print_output(event)
+            elif isinstance(event, StageFinished):
+                self._print_unfinished(event.label)
+                self._print_stage(event)
+            elif isinstance(event, JobFinished):
+                self._print_unfinished(event.label)
+            elif isinstance(event, JobRetried):
+                self._print_unfinished(event.label)
+                self._print_message(retry_line(event))
+            elif isinstance(event, Note):
+                self._print_note(event)
+
+    def print_block(self, title: str, stream: Stream, lines: Iterator[str]) -> None:
+        """Print lines that belong together, below a title."""
+        target = self.stderr if stream is Stream.STDERR else self.stdout
+        with self._lock, self._writable(target) as writable:
+            if not writable:
+                return
+            target.write(_encodable(f"{one_line(title)}\n", target))
+            for line in lines:
+                target.write(_encodable(f"  {sanitise(line)}\n", target))
+            target.flush()
+
+    def _print_output(self, event: Output) -> None:
+        is_from_task = event.stage is Stage.RUN
+        if self.quiet and not is_from_task:
+            return
+        target = self._target(event.stream, is_from_task=is_from_task)
+        if len(self.jobs) == 1 and is_from_task and not target.isatty():
+            self._write_bytes(target, event.data)
+            return
+        for line in self._output_lines.feed(event):
+            self._print_line(target, event.label, line)
+
+    def _print_unfinished(self, label: str | None) -> None:
+        for key, lines in self._output_lines.finish(label):
+            target = self._target(key.stream, is_from_task=key.is_from_task)
+            for line in lines:
+                self._print_line(target, key.label, line)
+
+    def _target(self, stream: Stream, *, is_from_task: bool) -> TextIO:
+        return self.stdout if is_from_task and stream is Stream.STDOUT else self.stderr
+
+    def _print_stage(self, event: StageFinished) -> None:
+        if self.quiet:
+            return
+        name = f"{event.stage.value} {event.task}" if event.task else event.stage.value
+        detail = one_line(event.detail) or "done"
+        self._print_message(f"{event.label}: {name}: {detail} ({event.seconds:.1f} s)")
+
+    def _print_note(self, note: Note) -> None:
+        if note.level is Level.DEBUG and not self.verbose:
+            return
+        if note.level is Level.WARNING or not self.quiet:
+            self._print_message(note_line(note))
+
+    def _write_bytes(self, target: TextIO, data: bytes) -> None:
+        """Write a task's bytes unchanged: a program may read them."""
+        buffer = getattr(target, "buffer", None)
+        with self._writable(target) as writable:
+            if not writable:
+                return
+            if buffer is None:  # a text-only stream, as in tests and notebooks
+                target.write(data.decode("utf-8", "backslashreplace"))
+            else:
+                buffer.write(data)
+                buffer.flush()
+
+    def _print_line(self, target: TextIO, label: str, line: str) -> None:
+        prefix = f"{label} | " if len(self.jobs) > 1 else ""
+        self._write(target, f"{prefix}{sanitise(line)}\n")
+
+    def _print_message(self, text: str) -> None:
+        self._write(self.stderr, f"{text}\n")
+
+    def _write(self, target: TextIO, text: str) -> None:
+        with self._writable(target) as writable:
+            if writable:
+                target.write(_encodable(text, target))
+                target.flush()
+
+    @contextlib.contextmanager
+    def _writable(self, target: TextIO) -> Iterator[bool]:
+        """Return whether a stream still has a reader; a closed pipe (``| head``) ends no run."""
+        try:
+            yield target not in self._closed_by_reader
+        except BrokenPipeError:
+            self._closed_by_reader.add(target)
+
+
+def _encodable(text: str, target: TextIO) -> str:
+    """Return ``text`` with escapes for characters that the stream's encoding lacks."""
+    encoding = getattr(target, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)

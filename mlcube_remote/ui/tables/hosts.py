@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hosts of the inventory and the results of their checks, as tables and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mlcube_remote.facts.check import HostCheck
+from mlcube_remote.inventory.endpoint import Endpoint
+from mlcube_remote.inventory.model import Host, Inventory
+from mlcube_remote.ui.tables.columns import format_table
+from mlcube_remote.ui.text import one_line, sanitise
+
+
+def hosts_text(inventory: Inventory) -> str:
+    """Return all hosts and groups as a table."""
+    groups = {
+        name: ",".join(group for group, names in inventory.groups.items() if name in names)
+        for name in inventory.hosts
+    }
+    rows = [
+        [
+            host.name,
+            "-" if host.is_local else (host.address or host.name),
+            host.user or "",
+            host.platform or "",
+            groups[host.name],
+            " ".join(f"{key}={value}" for key, value in host.labels.items()),
+        ]
+        for host in inventory.hosts.values()
+    ]
+    table = format_table(["host", "address", "user", "platform", "groups", "labels"], rows)
+    title = inventory.path or "no inventory; host names of ~/.ssh/config can be used"
+    return f"{title}\n{table}"
+
+
+def hosts_document(inventory: Inventory) -> dict[str, Any]:
+    """Return all hosts and groups as JSON."""
+    return {
+        "inventory": str(inventory.path) if inventory.path else None,
+        "hosts": [host_document(host, None) for host in inventory.hosts.values()],
+        "groups": {name: list(hosts) for name, hosts in inventory.groups.items()},
+    }
+
+
+def host_document(host: Host, endpoint: Endpoint | None) -> dict[str, Any]:
+    """Return all settings of a host as JSON; of environment variables only the names."""
+    document: dict[str, Any] = {
+        "name": host.name,
+        "connection": host.connection.value,
+        "address": host.address,
+        "port": host.port,
+        "user": host.user,
+        "host_keys": host.host_keys.value,
+        "connect_timeout": host.connect_timeout,
+        "keepalive": host.keepalive,
+        "remote_root": host.remote_root,
+        "platform": host.platform,
+        "slots": host.slots,
+        "gpus": "auto" if host.gpus is None else list(host.gpus),
+        "labels": dict(host.labels),
+        "env": list(host.env),
+        "settings": {name: dict(section) for name, section in host.settings.items()},
+        "defined_at": host.source,
+    }
+    if endpoint is not None:
+        document |= {
+            "address": endpoint.hostname,
+            "port": endpoint.port,
+            "user": endpoint.user,
+            "identity_files": list(endpoint.identity_files),
+            "proxy_command": endpoint.proxy_command,
+            "jump": [f"{hop.user}@{hop.hostname}:{hop.port}" for hop in endpoint.proxy_jump],
+            "known_hosts": list(endpoint.user_known_hosts_files),
+        }
+    return document
+
+
+_SSH_SETTINGS = ("host_keys", "connect_timeout", "keepalive")
+
+
+def host_text(host: Host, endpoint: Endpoint | None) -> str:
+    """Return all settings of a host, one line each."""
+    document = host_document(host, endpoint)
+    name, sections = document.pop("name"), document.pop("settings")
+    if host.is_local:
+        document = {key: value for key, value in document.items() if key not in _SSH_SETTINGS}
+    for section, settings in sections.items():
+        document |= {f"{section}.{key}": value for key, value in settings.items()}
+    lines = [f"  {key}: {_format_value(value)}" for key, value in document.items()]
+    return "\n".join([name, *(line for line in lines if not line.endswith(": "))])
+
+
+def _format_value(value: Any) -> str:
+    """Return a value as text; empty for ``None``."""
+    if value is None:
+        return ""
+    if isinstance(value, Mapping):
+        return one_line(" ".join(f"{key}={item}" for key, item in value.items()))
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return one_line(f"{value:g}" if isinstance(value, float) else str(value))
+
+
+def checks_text(checkups: Sequence[HostCheck]) -> str:
+    """Return the checks of all hosts; each failed check comes with the command that fixes it."""
+    blocks = []
+    for checkup in checkups:
+        width = max(len(check.name) for check in checkup.checks)
+        lines = [f"{checkup.host}: {'ok' if checkup.passed else 'NOT READY'}"]
+        for check in checkup.checks:
+            mark = "ok  " if check.passed else "FAIL"
+            lines.append(f"  {mark} {check.name:<{width}}  {sanitise(check.detail)}")
+            hints = (check.hint or "").splitlines()
+            lines += [f"       {'':<{width}}  → {sanitise(line)}" for line in hints]
+        blocks.append("\n".join(lines))
+    return "\n".join(blocks)
+
+
+def checks_document(checkups: Sequence[HostCheck]) -> dict[str, Any]:
+    """Return the checks of all hosts as JSON."""
+    return {
+        "hosts": [
+            {
+                "host": checkup.host,
+                "ready": checkup.passed,
+                "checks": [
+                    {
+                        "name": check.name,
+                        "passed": check.passed,
+                        "detail": check.detail,
+                        "hint": check.hint,
+                    }
+                    for check in checkup.checks
+                ],
+            }
+            for checkup in checkups
+        ]
+    }

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The last lines of a command: which jobs failed, and the command that continues from there."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from mlcube_remote.events.failure import FailureKind, failure_kind
+from mlcube_remote.events.outcome import JobOutcome, Status
+from mlcube_remote.inventory.ranges import split_commas
+from mlcube_remote.ui.host_ranges import format_ranges
+
+_MAX_LISTED = 8
+"""Names, or ranges of them, that are listed before the rest is counted."""
+
+_SENTENCES = (
+    (FailureKind.TASK, "task", "failed"),
+    (FailureKind.HOST, "host", "failed"),
+    (FailureKind.CANCELLED, "job", "cancelled"),
+)
+
+
+def next_steps(run_id: str, outcomes: Sequence[JobOutcome], *, can_rerun: bool) -> str:
+    """Return which jobs did not succeed and how to continue; empty if all succeeded.
+
+    Args:
+        run_id: The run.
+        outcomes: The outcomes of its jobs.
+        can_rerun: Whether the run is stored with its arguments.
+    """
+    lines = []
+    faults = [(failure_kind(outcome), outcome) for outcome in outcomes]
+    for fault, noun, verb in _SENTENCES:
+        labels = [outcome.label for found, outcome in faults if found is fault]
+        if labels and len(outcomes) > 1:
+            plural = "" if len(labels) == 1 else "s"
+            lines.append(f"{len(labels)} {noun}{plural} {verb}: {shorten_names(labels)}")
+    if lines and can_rerun:
+        lines.append(f"  run them again:  mlcube-remote rerun {run_id} --failed")
+    return "\n".join([*lines, *_running_steps(run_id, outcomes, can_rerun=can_rerun)])
+
+
+def _running_steps(run_id: str, outcomes: Sequence[JobOutcome], *, can_rerun: bool) -> list[str]:
+    """Return how to continue with jobs that are running, or possibly running."""
+    running = [each for each in outcomes if each.status in {Status.RUNNING, Status.UNKNOWN}]
+    if not running:
+        return []
+    unknown_hosts = [each.host for each in running if each.status is Status.UNKNOWN]
+    verb = "may still run" if len(unknown_hosts) == len(running) else "still runs"
+    lines = [
+        f"run {run_id} {verb} on {shorten_names([each.label for each in running])}",
+        f"  follow it:  mlcube-remote attach {run_id}",
+        f"  stop it:    mlcube-remote stop {run_id}",
+    ]
+    if unknown_hosts and can_rerun:
+        hosts = list(dict.fromkeys(unknown_hosts))
+        condition = f"if {'the host is' if len(hosts) == 1 else 'these hosts are'} gone for good"
+        gone = shlex.quote(format_ranges(hosts))
+        lines.append(f"  {condition}:  mlcube-remote rerun {run_id} --failed --gone={gone}")
+    return lines
+
+
+def shorten_names(names: Sequence[str]) -> str:
+    """Return names with their numbers as ranges; of many different names some, and the total."""
+    ranges = split_commas(format_ranges(names))
+    more = f" … ({len(names)} in all)" if len(ranges) > _MAX_LISTED else ""
+    return ", ".join(ranges[:_MAX_LISTED]) + more

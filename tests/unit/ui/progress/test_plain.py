@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run as plain lines, for pipes, files and CI."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from collections.abc import Iterable
+
+from mlcube_remote.events.model import (
+    Event,
+    JobFinished,
+    JobRetried,
+    Level,
+    Note,
+    Output,
+    Stage,
+    StageFinished,
+    StageStarted,
+)
+from mlcube_remote.events.outcome import JobOutcome, Status
+from mlcube_remote.transport.base import Stream
+from mlcube_remote.ui.progress.plain import PlainReporter
+from mlcube_remote.ui.progress.reporter import make_reporter
+
+
+def output(data: bytes, host: str = "a", **changes: object) -> Output:
+    values: dict[str, object] = {
+        "host": host,
+        "at": 0.0,
+        "stage": Stage.RUN,
+        "task": "t",
+        "stream": Stream.STDOUT,
+        "data": data,
+    }
+    return Output(**(values | changes))  # type: ignore[arg-type] # by name
+
+
+def job_finished(host: str = "a", status: Status = Status.SUCCEEDED) -> JobFinished:
+    outcome = JobOutcome(host=host, platform="docker", status=status, seconds={})
+    return JobFinished(host=host, at=1.0, outcome=outcome)
+
+
+def stage_events(kind: Stage, host: str = "a", detail: str = "") -> list[Event]:
+    return [
+        StageStarted(host=host, at=0.0, stage=kind),
+        StageFinished(host=host, at=1.0, stage=kind, seconds=1.25, detail=detail),
+    ]
+
+
+class Pipe(io.TextIOWrapper):
+    """A stream that stores its bytes, like a standard output that is not a terminal."""
+
+    def __init__(self) -> None:
+        self.data = io.BytesIO()
+        super().__init__(self.data, encoding="utf-8", write_through=True)
+
+
+def report(
+    events: Iterable[Event], *hosts: str, quiet: bool = False, verbose: bool = False
+) -> tuple[bytes, bytes]:
+    out, err = Pipe(), Pipe()
+    reporter = make_reporter(
+        hosts=hosts or ("a",), quiet=quiet, verbose=verbose, json=False, stdout=out, stderr=err
+    )
+    assert isinstance(reporter, PlainReporter)
+    for event in events:
+        reporter.handle(event)
+    reporter.close()
+    return out.data.getvalue(), err.data.getvalue()
+
+
+def test_output_of_one_host_is_passed_on_unchanged() -> None:
+    data = b"caf\xc3\xa9 \xff\x00\x1b[31m\rbar"
+    out, _ = report([output(data[:4]), output(data[4:]), job_finished()])
+    assert out == data
+
+
+def test_lines_of_several_hosts_have_a_prefix() -> None:
+    events = [
+        output(b"he"),
+        output(b"x\n", "b"),
+        output(b"llo\nrest"),
+        job_finished(),
+        job_finished("b"),
+    ]
+    out, _ = report(events, "a", "b")
+    assert out == b"b | x\na | hello\na | rest\n"
+
+
+def test_stages_are_lines_on_standard_error() -> None:
+    events = [
+        *stage_events(Stage.SYNC, detail="3 files"),
+        *stage_events(Stage.CONNECT),
+        output(b"Step 1\n", stage=Stage.CONFIGURE, task=None),
+        Note(host="a", at=0.0, level=Level.WARNING, text="odd\x07"),
+        Note(host="a", at=0.0, level=Level.DEBUG, text="detail"),
+    ]
+    _, err = report(events)
+    assert err.splitlines() == [
+        b"a: sync: 3 files (1.2 s)",
+        b"a: connect: done (1.2 s)",
+        b"Step 1",
+        b"warning: a: odd\\x07",
+    ]
+    _, err = report(events, verbose=True)
+    assert err.endswith(b"a: detail\n")
+    _, err = report(events, quiet=True)
+    assert err == b"warning: a: odd\\x07\n"
+
+
+def test_jobs_of_a_sweep_are_printed_with_their_hosts() -> None:
+    moved = JobRetried(host="a", job="07", at=0.0, reason="not reachable")
+    out, err = report([output(b"x", job="07"), moved, output(b"y\n", "b", job="07")], "07", "08")
+    assert out == b"07@a | x\n07@b | y\n", "a line of one host does not continue on the next"
+    assert err == b"warning: 07@a: not reachable; will be retried\n"
+
+
+def test_json_keeps_standard_output_free() -> None:
+    out, err = Pipe(), Pipe()
+    reporter = make_reporter(
+        hosts=("a",), quiet=False, verbose=False, json=True, stdout=out, stderr=err
+    )
+    reporter.handle(output(b"hello\n"))
+    reporter.close()
+    assert out.data.getvalue() == b""
+    assert err.data.getvalue() == b"hello\n"
+
+
+def test_a_closed_standard_output_does_not_end_the_run() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as gone:
+        reporter = PlainReporter(
+            jobs=("a", "b"), quiet=False, verbose=False, stdout=gone, stderr=io.StringIO()
+        )
+        reporter.handle(output(b"x\n"))
+        reporter.handle(output(b"y\n"))
+        reporter.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), gone.fileno())  # closing flushes once more
+
+
+def test_a_closed_standard_error_does_not_end_the_run() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    out = Pipe()
+    with os.fdopen(writer, "w") as gone:
+        reporter = PlainReporter(jobs=("a",), quiet=False, verbose=False, stdout=out, stderr=gone)
+        for event in [*stage_events(Stage.SYNC), *stage_events(Stage.RUN), output(b"still here")]:
+            reporter.handle(event)
+        reporter.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), gone.fileno())
+    assert out.data.getvalue() == b"still here"
+
+
+def test_a_stream_that_is_not_utf8_gets_escapes() -> None:
+    data = io.BytesIO()
+    out = io.TextIOWrapper(data, encoding="latin-1", write_through=True)
+    reporter = PlainReporter(
+        jobs=("a", "b"), quiet=False, verbose=False, stdout=out, stderr=io.StringIO()
+    )
+    reporter.handle(output("é €\n".encode()))
+    assert data.getvalue() == b"a | \xe9 \\u20ac\n"
+
+
+def test_many_threads_can_report_at_once() -> None:
+    hosts = [f"h{index}" for index in range(8)]
+    out, err = Pipe(), Pipe()
+    reporter = PlainReporter(jobs=tuple(hosts), quiet=False, verbose=False, stdout=out, stderr=err)
+
+    def work(host: str) -> None:
+        for number in range(200):
+            reporter.handle(output(b"line %d of " % number, host))
+            reporter.handle(output(host.encode() + b"\n", host))
+
+    threads = [threading.Thread(target=work, args=(host,)) for host in hosts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    reporter.close()
+    lines = out.data.getvalue().decode().splitlines()
+    assert len(lines) == 1600
+    for host in hosts:
+        own = [line for line in lines if line.startswith(f"{host} | ")]
+        assert own == [f"{host} | line {number} of {host}" for number in range(200)]

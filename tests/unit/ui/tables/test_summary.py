@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table at the end of a run lists tasks, failures and outputs."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+from mlcube_remote.errors import (
+    GivenUpError,
+)
+from mlcube_remote.events.outcome import JobOutcome, PulledOutput, Status, TaskOutcome
+from mlcube_remote.ui.tables.summary import print_summary, summary_text
+
+
+def outcome(host: str = "gpu01", **changes: object) -> JobOutcome:
+    values: dict[str, object] = {
+        "host": host,
+        "platform": "docker",
+        "status": Status.FAILED,
+        "tasks": (
+            TaskOutcome(task="get", status=Status.SUCCEEDED, exit_code=0, seconds=1.0),
+            TaskOutcome(task="train", status=Status.FAILED, exit_code=3, reason="no\x1b[1m luck"),
+        ),
+        "seconds": {"connect": 0.25, "run": 3.5},
+        "outputs": (PulledOutput(task="get", name="data", path=Path.cwd() / "workspace/data"),),
+    }
+    return JobOutcome(**(values | changes))  # type: ignore[arg-type] # by name
+
+
+def test_the_table_has_a_row_for_each_task() -> None:
+    stream = io.StringIO()
+    print_summary([outcome(), outcome("gpu02", tasks=(), outputs=())], stream)
+    text = stream.getvalue()
+    assert text.splitlines()[1:4] == [
+        "host   task   result     exit  connect  run",
+        "gpu01  get    succeeded  0     0.2      3.5",
+        "       train  failed     3",
+    ]
+    assert "gpu01: train: no luck" in text
+    assert "  gpu01: data: workspace/data" in text
+
+
+def test_many_outputs_are_listed_by_folder() -> None:
+    outputs = tuple(
+        PulledOutput(task="t", name=f"o{n}", path=Path(f"/x/results/run/h/deep/{n}"))
+        for n in range(20)
+    )
+    assert summary_text([outcome(outputs=outputs)]).endswith("outputs:\n  gpu01: /x/results/run/h")
+
+
+def test_an_output_of_several_tasks_is_listed_once_as_the_last_task_left_it() -> None:
+    first = PulledOutput(task="get", name="o", path=Path("/x/o"))
+    second = PulledOutput(task="train", name="o", path=Path("/x/o"), is_partial=True)
+    text = summary_text([outcome(outputs=(first, second))])
+    assert text.endswith("outputs:\n  gpu01: o: /x/o (incomplete)")
+
+
+def job(host: str, status: Status = Status.SUCCEEDED, **changes: Any) -> JobOutcome:
+    values: dict[str, Any] = {
+        "tasks": (TaskOutcome(task="train", status=status, exit_code=3),),
+        "seconds": {"run": 2.0},
+    }
+    return JobOutcome(host=host, platform="docker", status=status, **(values | changes))
+
+
+def test_the_table_of_many_jobs_lists_only_failed_ones() -> None:
+    results = PulledOutput(task="train", name="m", path=Path("/c/results/RUN/h000/m.json"))
+    well = [job(f"h{n:03}", outputs=(results,), seconds={"run": float(n)}) for n in range(90)]
+    lines = summary_text([*well, job("h090", Status.FAILED)]).splitlines()
+    assert lines == [
+        "90 of 91 succeeded, in 0.0 to 89.0 s (median 45.0 s)",
+        "",
+        "host  task   result  exit  run",
+        "h090  train  failed  3     2.0",
+        "",
+        "outputs:",
+        "  /c/results/RUN",
+    ]
+    failed = [job(f"h{n:03}", Status.FAILED) for n in range(100)]
+    lines = summary_text(failed).splitlines()
+    assert lines[0] == "0 of 100 succeeded"
+    assert len(lines) == 17
+    assert lines[-1] == "… and 88 more: h[012-099]"
+
+
+def test_cancelled_jobs_are_listed_after_failed_ones() -> None:
+    cancelled = [
+        job(
+            f"h{n:02}",
+            Status.CANCELLED,
+            tasks=(TaskOutcome(task="train", status=Status.NOT_STARTED),),
+            error=GivenUpError("one job has failed"),
+            seconds={},
+        )
+        for n in range(30)
+    ]
+    lines = summary_text([*cancelled, job("h30", Status.FAILED)]).splitlines()
+    assert lines[3].split() == ["h30", "train", "failed", "3", "2.0"]
+    assert lines[4].split() == ["h00", "train", "not-started"]
+    assert lines[-1] == "… and 19 more: h[11-29]"
+
+
+def test_the_parameters_of_a_sweep_are_a_column() -> None:
+    parameters = {"lr": "0.1", "seed": "7"}
+    rows = summary_text(
+        [
+            job("h1", job="01", parameters=parameters),
+            job("h1", Status.FAILED, job="02", parameters=parameters | {"data": "d" * 50}),
+        ]
+    ).splitlines()
+    assert rows[0].split() == ["host", "parameters", "task", "result", "exit", "run"]
+    assert rows[1].split() == ["01@h1", "lr=0.1", "seed=7", "train", "succeeded", "3", "2.0"]
+    assert "lr=0.1 seed=7 data=dddddddddddddddddddd…  train  failed" in rows[2]
