@@ -15,10 +15,10 @@ SHELL_FILES = $(shell find mlcube_remote scripts tests examples benchmarks -name
 # Programs that the tests run on this machine, as PROGRAM=DEBIAN-PACKAGE.
 TEST_PROGRAMS := bash=bash busybox=busybox dash=dash fish=fish git=git tcsh=tcsh zsh=zsh
 
-.PHONY: help demo test lint unit bench engine test-programs clean
+.PHONY: help demo test lint unit docs-reference bench engine test-programs clean
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile
 
 demo: .venv/installed engine ## Run two examples on disposable SSH hosts on this machine
 	$(MLCUBE_REMOTE) sandbox up --hosts 2
@@ -43,6 +43,9 @@ lint: .venv/dev ## Check formatting, style, types, layers, sizes and shell scrip
 
 unit: .venv/dev ## Run only the tests that need no engine
 	$(BIN)/pytest tests/unit
+
+docs-reference: .venv/installed ## Write docs/reference/command-line.md from the options
+	$(BIN)/python scripts/generate_cli_reference.py
 
 # A normal install, because an editable one starts more slowly. Set BENCH='--hosts 1 16' to measure
 # less.

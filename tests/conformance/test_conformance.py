@@ -25,7 +25,7 @@ FOLDER = Path(
 )
 HOME = "/home/somebody"
 
-# Cases where ours differs on purpose; each stands in docs/platforms.md with its reason.
+# Cases where ours differs on purpose; docs/reference/platforms.md lists each with its reason.
 # A listed case that passes fails the test (xfail is strict), and so does an unlisted difference.
 DELIBERATE = {
     "-examples-chestxray-chexpert-prep-mlcube-docker-prepare-workspace-c2f8e6bd09",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What docs/reference says of formats is what the code writes."""
+"""The formats in docs/reference are those that the code writes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def example(page: str) -> Any:
 
 
 def shape(value: Any) -> Any:
-    """Return the keys of a document, in order; what a user's names are keys of does not count."""
+    """Return the keys of a document, in order; keys that are names of a user are ignored."""
     if isinstance(value, dict):
         free = {"seconds", "metrics", "parameters", "error", "cube"}
         return {key: None if key in free else shape(item) for key, item in value.items()}
