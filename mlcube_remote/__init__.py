@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run MLCube tasks on machines reached over SSH.
 
-The functions do what the command line does; docs/api.md shows how. A function's module is imported
-when the function is first used.
+The functions do what the command line does; docs/reference/python-api.md shows how. A function's
+module is imported when the function is first used.
 """
 
 from __future__ import annotations

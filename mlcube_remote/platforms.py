@@ -2,7 +2,7 @@
 """The platforms a task can run on, and every setting each of them has.
 
 One schema for three places: the sections of ``mlcube.yaml``, those of the inventory, and
-docs/platforms.md. The names and defaults are MLCube's where MLCube has the setting.
+docs/reference/platforms.md. The names and defaults are MLCube's where MLCube has the setting.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ SETTINGS: Mapping[str, Mapping[str, Setting]] = MappingProxyType(
         "apptainer": _by_name(_sif("apptainer", _CGROUP_LIMITS)),
     }
 )
-"""Section → key → setting, in the order of docs/platforms.md."""
+"""Section → key → setting, in the order of docs/reference/platforms.md."""
 
 
 def check_setting(section: str, key: str, value: Any) -> str | None:

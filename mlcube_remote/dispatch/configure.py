@@ -53,7 +53,8 @@ def configure(
             connection.name,
             f"{commands.platform}.image: {commands.image} does not exist, and there is no recipe "
             f"to build it from ({commands.platform}.build_file: {commands.source})",
-            hint="copy the image to the host, or give the cube a recipe (see docs/platforms.md)",
+            hint="copy the image to the host, or give the cube a recipe "
+            "(see docs/reference/platforms.md)",
         )
     if commands.configure_directories:
         connection.call("mlcr_prepare_paths", "0", *commands.configure_directories)

@@ -9,6 +9,7 @@ import re
 from mlcube_remote.commands.sif import PROGRAMS
 from mlcube_remote.errors import HostUnfitError
 from mlcube_remote.platforms import CONTAINER_ENGINES
+from mlcube_remote.remote import status
 from mlcube_remote.transport.base import Connection, Reply
 
 _NOISE = re.compile(r"^(See '|Run '|time=|\s*$)")
@@ -19,7 +20,6 @@ _OF_SIF = re.compile(r'^(FATAL: |Error for command "\w+": )')
 _NO_PROGRAM = {126, 127}
 """Exit codes of an engine that did not find the program, or could not execute it."""
 
-_NOT_FOUND, _TIMED_OUT = 127, 124
 """Exit codes of a shell that did not find the engine, and of ``timeout``."""
 
 _START_DOCKER = "sudo systemctl start docker"
@@ -116,10 +116,10 @@ def engine_error(
     lowered = message.lower()
     is_docker = platform == "docker" and posixpath.basename(engine[-1]) != "podman"
     hint: str | None
-    if reply.code == _NOT_FOUND:
+    if reply.code == status.NO_PROGRAM:
         reason = f"{engine[0]} was not found"
         hint = f"install it on {host}, or set {platform}: {{{platform}: PATH}} in the inventory"
-    elif reply.code == _TIMED_OUT:
+    elif reply.code == status.TIMED_OUT:
         reason = f"{name} did not answer within 30 s"
         hint = f"on {host}: {'systemctl status docker' if is_docker else f'{name} version'}"
     elif "sudo" in engine and ("password" in lowered or "terminal" in lowered):

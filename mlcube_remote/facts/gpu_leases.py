@@ -9,12 +9,11 @@ from collections.abc import Callable, Sequence
 
 from mlcube_remote.commands.model import Argv
 from mlcube_remote.errors import BusyError, HostError, HostUnfitError
-from mlcube_remote.facts.probe import records
 from mlcube_remote.plan.gpu_requests import Device
+from mlcube_remote.remote import status
 from mlcube_remote.transport.base import Connection, Reply
 from mlcube_remote.transport.quoting import quote_words
 
-_TOO_FEW, _CONTENDED, _NO_NVIDIA_SMI = 16, 18, 127
 _POLL_INTERVAL_S = 5.0
 """Interval between two checks for free GPUs."""
 _TRIES = 10
@@ -59,12 +58,12 @@ def lease_gpus(
         reply = connection.call(
             "mlcr_lease_gpus", job_dir, str(count), quote_words(engine), *only, timeout=_TIMEOUT_S
         )
-        if reply.code == _NO_NVIDIA_SMI:
+        if reply.code == status.NO_PROGRAM:
             return ()
         if reply.ok:
-            found = [value.split() for key, value in records(reply) if key == "gpu"]
+            found = [value.split() for key, value in reply.records() if key == "gpu"]
             return tuple(Device(index, uuid) for index, uuid in found)
-        if reply.code == _CONTENDED and (tries := tries + 1) < _TRIES:
+        if reply.code == status.GPUS_CONTENDED and (tries := tries + 1) < _TRIES:
             # The other job tries again too, so wait for a random time.
             time.sleep(random.uniform(0, tries * _STEP_S))  # noqa: S311 - not a secret
             continue
@@ -86,16 +85,15 @@ def _busy(connection: Connection, reply: Reply, count: int) -> BusyError:
         HostError: The lease failed for another reason.
     """
     top = f"mlcube-remote hosts top {connection.name}"
-    if reply.code == _CONTENDED:
+    if reply.code == status.GPUS_CONTENDED:
         return BusyError(
             connection.name,
             f"other jobs leased GPUs at the same moment in each of {_TRIES} tries",
             hint=f"run it again, wait for free GPUs (--wait), or see who uses them: {top}",
         )
-    if reply.code != _TOO_FEW:
-        said = reply.stderr.decode("utf-8", "replace").strip() or f"status {reply.code}"
-        raise HostError(connection.name, f"GPUs could not be leased: {said}")
-    facts = dict(records(reply))
+    if reply.code != status.TOO_FEW_GPUS:
+        raise HostError(connection.name, f"GPUs could not be leased: {reply.message}")
+    facts = dict(reply.records())
     free, total = int(facts.get("free", 0)), int(facts.get("total", 0))
     if total < count:
         raise HostUnfitError(

@@ -10,9 +10,8 @@ import attrs
 
 from mlcube_remote.commands.model import TaskCommands
 from mlcube_remote.errors import HostUnfitError
+from mlcube_remote.remote import status
 from mlcube_remote.transport.base import Connection
-
-_NO_NVIDIA_SMI = 127
 
 
 @attrs.frozen(kw_only=True)
@@ -41,7 +40,7 @@ def ask_gpus(connection: Connection) -> Gpus:
     lines = [line.strip() for line in reply.text.splitlines() if line.strip()]
     if reply.ok and lines:
         return Gpus(found=tuple(lines))
-    if reply.code == _NO_NVIDIA_SMI and not lines:
+    if reply.code == status.NO_PROGRAM and not lines:
         return Gpus(problem="nvidia-smi was not found")
     return Gpus(problem=next(iter(lines), f"nvidia-smi failed (status {reply.code})"))
 

@@ -13,7 +13,7 @@ from mlcube_remote.errors import HostUnfitError
 from mlcube_remote.facts.engine_errors import missing_program_error
 from mlcube_remote.files.rsync import check_remote_version
 from mlcube_remote.platforms import CONTAINER_ENGINES
-from mlcube_remote.transport.base import Connection, Reply
+from mlcube_remote.transport.base import Connection
 
 _CLOCK_TOLERANCE_S = 60.0
 
@@ -64,12 +64,6 @@ class HostFacts:
         return _ARCHITECTURES.get(self.machine, self.machine)
 
 
-def records(reply: Reply) -> list[tuple[str, str]]:
-    """Split a reply of the shell library into its (key, value) records."""
-    parts = reply.text.split("\0")[:-1]
-    return [(key, value) for key, _, value in (part.partition("=") for part in parts)]
-
-
 def probe_host(
     connection: Connection, *, remote_root: str, cube_room: str, paths: Iterable[str] = ()
 ) -> HostFacts:
@@ -88,13 +82,12 @@ def probe_host(
     reply = connection.call("mlcr_probe_host", remote_root, cube_room, *paths)
     answered = time.time()
     if not reply.ok:
-        said = reply.stderr.decode("utf-8", "replace").strip() or f"status {reply.code}"
         raise HostUnfitError(
             connection.name,
-            f"remote_root cannot be used: {said.splitlines()[-1]}",
+            f"remote_root cannot be used: {reply.message.splitlines()[-1]}",
             hint=f"fix it on the host, or set another remote_root for {connection.name}",
         )
-    found = records(reply)
+    found = reply.records()
     facts = dict(found)
     kinds = {value[1:]: value[:1] for key, value in found if key == "kind"}
     try:

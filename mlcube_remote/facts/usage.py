@@ -10,7 +10,6 @@ from contextlib import closing
 import attrs
 
 from mlcube_remote.errors import HostError, HostUnfitError
-from mlcube_remote.facts.probe import records
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.transport.base import Connection
 
@@ -95,9 +94,8 @@ def read_usage(connection: Connection, host: Host) -> HostUsage:
     """
     reply = connection.call("mlcr_report_usage", host.remote_root, timeout=_TIMEOUT_S)
     if not reply.ok:
-        said = reply.stderr.decode("utf-8", "replace").strip() or f"status {reply.code}"
-        raise HostUnfitError(host.name, f"its usage could not be read: {said}")
-    found = records(reply)
+        raise HostUnfitError(host.name, f"its usage could not be read: {reply.message}")
+    found = reply.records()
     facts = dict(found)
     leases = dict(value.split(" ", 1) for key, value in found if key == "lease" and " " in value)
     processes = [value.split(" ") for key, value in found if key == "process"]

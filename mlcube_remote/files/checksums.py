@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from mlcube_remote.errors import TransferError
+from mlcube_remote.remote import status
 from mlcube_remote.runs.digests import Digests
 from mlcube_remote.transport.base import Connection
 
@@ -15,7 +16,6 @@ _BATCH = 200
 """Number of files per call."""
 _TIMEOUT_S = 3600.0
 """Time for the host to read that many files."""
-_NO_PROGRAM = 127
 
 
 def find_mismatches(
@@ -45,13 +45,12 @@ def find_mismatches(
     rest = iter(names)
     while batch := tuple(islice(rest, _BATCH)):
         reply = connection.call("mlcr_print_checksums", remote, *batch, timeout=_TIMEOUT_S)
-        if reply.code == _NO_PROGRAM:
+        if reply.code == status.NO_PROGRAM:
             return ()
         sums = reply.text.split("\0")[:-1]
         if not reply.ok or len(sums) != len(batch):
-            said = reply.stderr.decode("utf-8", "replace").strip() or f"status {reply.code}"
             raise TransferError(
-                connection.name, f"pull incomplete: the files cannot be verified: {said}"
+                connection.name, f"pull incomplete: the files cannot be verified: {reply.message}"
             )
         wrong += (name for name, sha in zip(batch, sums, strict=True) if sha != read(here / name))
     return tuple(wrong)

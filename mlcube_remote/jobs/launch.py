@@ -11,9 +11,8 @@ import attrs
 
 from mlcube_remote.commands.model import Copy
 from mlcube_remote.errors import BusyError, HostError, HostUnfitError
-from mlcube_remote.facts.probe import records
 from mlcube_remote.jobs.handle import JobHandle, to_document
-from mlcube_remote.remote import supervisor
+from mlcube_remote.remote import status, supervisor
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport.base import Connection, Reply
 from mlcube_remote.transport.quoting import quote_words
@@ -21,7 +20,6 @@ from mlcube_remote.transport.quoting import quote_words
 LOG_LIMIT = 8 * 1024**3
 """Maximum size in bytes of each of a task's two log files on its host."""
 
-_HELD, _EXISTS, _UNPREPARED = 16, 17, 18
 _LAUNCH_TIMEOUT_S, _COPY_TIMEOUT_S = 60.0, 3600.0
 """A launch that first copies a task's data may take long."""
 _POLL_INTERVAL_S = 2.0
@@ -95,11 +93,11 @@ def reserve(
     is_reported = False
     while True:
         reply = connection.call("mlcr_claim_job", handle.job_dir, request, lock, group)
-        if reply.code == _EXISTS:
+        if reply.code == status.ALREADY_CLAIMED:
             return Reservation(state=read_job_state(connection, handle))
-        if reply.code != _HELD:
+        if reply.code != status.LOCK_HELD:
             _require(connection, reply)
-            return Reservation(is_kept=dict(records(reply)).get("kept") == "yes")
+            return Reservation(is_kept=dict(reply.records()).get("kept") == "yes")
         busy = _held(connection, reply, handle)
         if wait is None:
             raise busy
@@ -110,7 +108,7 @@ def reserve(
 
 
 def _held(connection: Connection, reply: Reply, handle: JobHandle) -> BusyError:
-    facts = dict(records(reply))
+    facts = dict(reply.records())
     try:
         held = json.loads(facts.get("request", ""))
         run, client = str(held["run_id"]), str(held["client"])
@@ -130,10 +128,9 @@ def _held(connection: Connection, reply: Reply, handle: JobHandle) -> BusyError:
 
 def _require(connection: Connection, reply: Reply) -> None:
     if not reply.ok:
-        said = reply.stderr.decode("utf-8", "replace").strip() or f"status {reply.code}"
         raise HostUnfitError(
             connection.name,
-            f"the job's files could not be written: {said}",
+            f"the job's files could not be written: {reply.message}",
             hint=f"is the host's disk full? mlcube-remote hosts check {connection.name}",
         )
 
@@ -184,9 +181,9 @@ def launch(
         env={name: value.reveal() for name, value in env.items()},
         timeout=_COPY_TIMEOUT_S if expected.copies else _LAUNCH_TIMEOUT_S,
     )
-    if reply.code == _UNPREPARED:
+    if reply.code == status.NOT_PREPARED:
         raise preparation_error(connection, reply)
-    if reply.code != _EXISTS:
+    if reply.code != status.ALREADY_LAUNCHED:
         _require(connection, reply)
 
 

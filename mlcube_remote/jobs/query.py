@@ -12,7 +12,6 @@ from pathlib import Path
 import attrs
 
 from mlcube_remote.errors import HostError, HostUnfitError
-from mlcube_remote.facts.probe import records
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.jobs.handle import HandleError, JobHandle, from_host
 from mlcube_remote.transport.base import Connection
@@ -135,10 +134,9 @@ def query_host(connection: Connection, host: Host, *, everything: bool) -> tuple
     words = ("all",) if everything else ()
     reply = connection.call("mlcr_report_jobs", host.remote_root, *words, timeout=_TIMEOUT_S)
     if not reply.ok:
-        said = reply.stderr.decode("utf-8", "replace").strip() or f"status {reply.code}"
-        raise HostUnfitError(host.name, f"its jobs cannot be listed: {said}")
+        raise HostUnfitError(host.name, f"its jobs cannot be listed: {reply.message}")
     try:
-        return tuple(_job(host, facts) for facts in _split(records(reply), "job"))
+        return tuple(_job(host, facts) for facts in _split(reply.records(), "job"))
     except (KeyError, ValueError) as problem:
         raise HostUnfitError(host.name, f"its list of jobs cannot be read ({problem})") from problem
 

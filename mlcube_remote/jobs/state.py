@@ -14,7 +14,6 @@ from mlcube_remote.facts.engine_errors import (
     extract_engine_error,
     is_cube_fault,
 )
-from mlcube_remote.facts.probe import records
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
 from mlcube_remote.transport.base import Connection, Stream
 
@@ -78,7 +77,7 @@ def read_task(connection: Connection, handle: JobHandle, number: int) -> TaskRep
         StateUnknownError: The host does not answer, or its answer is incomplete.
     """
     reply = connection.call("mlcr_report_task", handle.job_dir, str(number))
-    facts = dict(records(reply))
+    facts = dict(reply.records())
     try:
         code = facts["exit"]
         return TaskReport(

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from mlcube_remote.facts.probe import records
 from mlcube_remote.jobs.handle import JobHandle
 from mlcube_remote.jobs.state import other_node_error
 from mlcube_remote.transport.base import Connection
@@ -26,7 +25,7 @@ def request_stop(connection: Connection, handle: JobHandle, grace: int = STOP_GR
     """
     timeout = grace + _ANSWER_TIMEOUT_S
     reply = connection.call("mlcr_stop_job", handle.job_dir, str(grace), timeout=timeout)
-    facts = dict(records(reply))
+    facts = dict(reply.records())
     if "node" in facts:
         raise other_node_error(handle, facts["node"])
     return facts.get("stopped") != "nothing"

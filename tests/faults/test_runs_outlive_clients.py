@@ -449,13 +449,13 @@ def test_a_job_of_another_machine_with_this_home_is_followed_and_not_called_lost
     owner.write_text(" ".join(["another-boot", *pid_and_start, "login2"]) + "\n")
     asked = gated.call("status", run_id)
     assert asked.returncode == 123, asked.stderr
-    assert "the job runs on login2, which shares this home" in asked.stderr
+    assert "the job runs on login2, which shares this home directory" in asked.stderr
     assert "lost" not in asked.stderr
     assert gated.call("stop", run_id).returncode == 123
     assert "elsewhere" in gated.call("ps").stdout
     assert run_id not in gated.call("clean", "--older-than=1s", "--dry-run").stdout
     with gated.client("attach", run_id) as client:
-        told = read_until(client.stderr, "it runs on login2")
+        told = read_until(client.stderr, "the job runs on login2")
         gated.go()
         done = finish(client)
     done.stderr = told + done.stderr
