@@ -92,11 +92,13 @@ def check(
     Raises:
         MLCubeRemoteError: A mistake in the arguments or in a file.
     """
-    from mlcube_remote.cube import system  # noqa: PLC0415
+    from mlcube_remote.cube import system_settings  # noqa: PLC0415
     from mlcube_remote.dispatch.checkup import check_all  # noqa: PLC0415
 
     asked = _asked(hosts, where, inventory, password, passphrase)
-    return check_all(asked.hosts, asked.logins.connect, platform=platform, system=system.load())
+    return check_all(
+        asked.hosts, asked.logins.connect, platform=platform, system=system_settings.load()
+    )
 
 
 def top(

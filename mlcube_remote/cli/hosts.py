@@ -69,14 +69,16 @@ def check_hosts(
     names: tuple[str, ...], hosts: tuple[str, ...], inventory: str | None, **given: Any
 ) -> int:
     """Check that runs would work: login, host key, rsync, engine, permission, disk."""
-    from mlcube_remote.cube import system  # noqa: PLC0415
+    from mlcube_remote.cube import system_settings  # noqa: PLC0415
     from mlcube_remote.dispatch.checkup import check_all  # noqa: PLC0415
     from mlcube_remote.ui.hosts import checkup_document, checkup_text  # noqa: PLC0415
 
     found = open_inventory(inventory)
     chosen = select_hosts(found, (*names, *hosts) or ("all",), given["where"])
     logins = Logins.ask(found, password=given["ask_password"], passphrase=given["ask_passphrase"])
-    checkups = check_all(chosen, logins.connect, platform=given["platform"], system=system.load())
+    checkups = check_all(
+        chosen, logins.connect, platform=given["platform"], system=system_settings.load()
+    )
     if given["output"] == "json":
         from mlcube_remote.ui.document import dump  # noqa: PLC0415
 

@@ -104,12 +104,12 @@ def _complete_tasks(ctx: click.Context, _param: click.Parameter, incomplete: str
 
 
 def _complete_platforms(_: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    from mlcube_remote.cube import system  # noqa: PLC0415 - only on completion
+    from mlcube_remote.cube import system_settings  # noqa: PLC0415 - only on completion
     from mlcube_remote.errors import MLCubeRemoteError  # noqa: PLC0415
     from mlcube_remote.platforms import PLATFORMS  # noqa: PLC0415
 
     try:
-        names = dict.fromkeys((*PLATFORMS, *system.load().names))
+        names = dict.fromkeys((*PLATFORMS, *system_settings.load().names))
     except MLCubeRemoteError:
         return []
     return [name for name in names if name.startswith(incomplete)]

@@ -151,7 +151,7 @@ def choose_again(
     """
     from mlcube_remote.dispatch.again import choose  # noqa: PLC0415
     from mlcube_remote.dispatch.known import arguments_of, run_named  # noqa: PLC0415
-    from mlcube_remote.runs.results import compile_index  # noqa: PLC0415
+    from mlcube_remote.runs.results_index import compile_index  # noqa: PLC0415
     from mlcube_remote.runs.store import Store  # noqa: PLC0415
 
     store = Store()
@@ -171,7 +171,7 @@ def choose_again(
 
 def _names(patterns: Iterable[str], known: Collection[str]) -> frozenset[str]:
     """Return the hosts that an option names among those of the run."""
-    from mlcube_remote.inventory.ranges import expand, split_all  # noqa: PLC0415 - as above
+    from mlcube_remote.inventory.host_ranges import expand, split_all  # noqa: PLC0415 - as above
 
     try:
         names = frozenset(name for text in split_all(patterns) for name in expand(text))

@@ -50,7 +50,7 @@ def find_index(text: str) -> dict[str, Any]:
     Raises:
         UsageError: There is none, or there are several.
     """
-    from mlcube_remote.runs.results import FILE, compile_index, read_index  # noqa: PLC0415
+    from mlcube_remote.runs.results_index import FILE, compile_index, read_index  # noqa: PLC0415
     from mlcube_remote.runs.store import Store  # noqa: PLC0415
 
     path = Path(text)

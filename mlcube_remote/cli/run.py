@@ -170,7 +170,7 @@ def prepare(
         )
     # The rooms below are imported here: parsing and --help need none of them.
     from mlcube_remote.commands.model import Options  # noqa: PLC0415
-    from mlcube_remote.cube import system as system_settings  # noqa: PLC0415
+    from mlcube_remote.cube import system_settings  # noqa: PLC0415
     from mlcube_remote.cube.load import load, select_tasks  # noqa: PLC0415
     from mlcube_remote.dispatch.job import Request  # noqa: PLC0415
     from mlcube_remote.dispatch.lease import require_gpus  # noqa: PLC0415
@@ -285,7 +285,7 @@ def perform(
     dialler.begin(request.hosts, at_once=given["parallel"])
     # Hosts take their time to answer: the rest is imported meanwhile.
     from mlcube_remote.cli.following import show_jobs  # noqa: PLC0415
-    from mlcube_remote.runs.results import home_of  # noqa: PLC0415
+    from mlcube_remote.runs.results_index import home_of  # noqa: PLC0415
 
     try:
         return show_jobs(

@@ -17,7 +17,7 @@ from mlcube_remote.secret import Secret
 from mlcube_remote.transport.base import Connection
 
 if TYPE_CHECKING:  # a command that begins no run needs none of these
-    from mlcube_remote.cube.system import SystemSettings
+    from mlcube_remote.cube.system_settings import SystemSettings
     from mlcube_remote.dispatch.job import Job, Request
     from mlcube_remote.dispatch.known import KnownRun
     from mlcube_remote.dispatch.sweep import Point
@@ -41,8 +41,8 @@ def select_hosts(
         UsageError: None was named.
         InventoryError: One is unknown, or none is left.
     """
+    from mlcube_remote.inventory.label_filter import narrow  # noqa: PLC0415
     from mlcube_remote.inventory.select import select  # noqa: PLC0415 - needs yaml
-    from mlcube_remote.inventory.where import narrow  # noqa: PLC0415
 
     conditions = list(where)
     wanted = list(patterns) or (["all"] if conditions else [])
@@ -63,7 +63,7 @@ def through_platform(given: Mapping[str, Any], system: SystemSettings) -> dict[s
     Raises:
         UsageError: The platform is wrong, or is in turn a host on another one.
     """
-    from mlcube_remote.cube.system import REMOTE  # noqa: PLC0415 - only for runs
+    from mlcube_remote.cube.system_settings import REMOTE  # noqa: PLC0415 - only for runs
 
     found = system.platform(given["platform"]) if given["platform"] else None
     if found is None or found.platform != REMOTE:

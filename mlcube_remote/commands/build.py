@@ -26,14 +26,14 @@ from mlcube_remote.commands.model import (
     Writable,
 )
 from mlcube_remote.commands.mounts import bind
-from mlcube_remote.commands.paths import missing_directories
 from mlcube_remote.commands.settings import SECTIONS, Settings, merge
-from mlcube_remote.commands.trust import check_context, check_mounts, check_settings
 from mlcube_remote.commands.workspace import after_copies, copies_for
+from mlcube_remote.cube.host_paths import missing_directories
 from mlcube_remote.cube.model import NOTHING, Cube, Task
 from mlcube_remote.cube.read import has_control
 from mlcube_remote.errors import PlanError
 from mlcube_remote.platforms import CONTAINER_ENGINES, PLATFORMS, SETTINGS
+from mlcube_remote.trust.cube_requests import check_context, check_mounts, check_settings
 from mlcube_remote.yamlsource import nearest
 
 MAX_WORD = 128 * 1024 - 1

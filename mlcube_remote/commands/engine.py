@@ -16,8 +16,8 @@ from mlcube_remote.commands.model import (
     Writable,
 )
 from mlcube_remote.commands.mounts import Mount, csv_line
-from mlcube_remote.commands.paths import fill_in
 from mlcube_remote.commands.settings import Settings
+from mlcube_remote.cube.host_paths import fill_in
 from mlcube_remote.cube.model import Task
 from mlcube_remote.errors import PlanError
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from mlcube_remote.commands.model import KindOf, Layout, PathKind
-from mlcube_remote.commands.paths import host_path
+from mlcube_remote.cube.host_paths import host_path
 from mlcube_remote.cube.model import IO, Cube, Parameter, ParameterType, Task
 from mlcube_remote.errors import PlanError
 

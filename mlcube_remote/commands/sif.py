@@ -21,8 +21,8 @@ from mlcube_remote.commands.model import (
     PathKind,
 )
 from mlcube_remote.commands.mounts import Mount, csv_line
-from mlcube_remote.commands.paths import fill_in, host_path
 from mlcube_remote.commands.settings import Settings
+from mlcube_remote.cube.host_paths import fill_in, host_path
 from mlcube_remote.cube.model import NOTHING, Cube, Task
 
 PROGRAMS: Mapping[str, tuple[str, str]] = {

@@ -6,7 +6,7 @@ from __future__ import annotations
 import posixpath
 
 from mlcube_remote.commands.model import Copy, KindOf, Layout, PathKind
-from mlcube_remote.commands.paths import holds, host_path
+from mlcube_remote.cube.host_paths import holds, host_path
 from mlcube_remote.cube.model import IO, Cube, Task
 
 

@@ -11,7 +11,7 @@ import attrs
 
 from mlcube_remote.commands.settings import SECTIONS
 from mlcube_remote.cube.model import Cube
-from mlcube_remote.cube.system import SystemSettings, UserPlatform
+from mlcube_remote.cube.system_settings import SystemSettings, UserPlatform
 from mlcube_remote.dispatch.job import Job, Request
 from mlcube_remote.dispatch.trial import Trial
 from mlcube_remote.errors import PlanError

@@ -13,7 +13,7 @@ from functools import partial
 import attrs
 
 from mlcube_remote.commands.sif import installed
-from mlcube_remote.cube.system import NO_SYSTEM_SETTINGS, SystemSettings, UserPlatform
+from mlcube_remote.cube.system_settings import NO_SYSTEM_SETTINGS, SystemSettings, UserPlatform
 from mlcube_remote.dispatch import gpus
 from mlcube_remote.dispatch.assign import named_platform
 from mlcube_remote.dispatch.preflight import Facts, engine_problem, no_program, probe, require_rsync

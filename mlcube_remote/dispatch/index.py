@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 
 from mlcube_remote.dispatch.events import Event, JobFinished
-from mlcube_remote.runs.results import publish
+from mlcube_remote.runs.results_index import publish
 from mlcube_remote.runs.store import RecordError, Store
 
 PAUSE = 2.0

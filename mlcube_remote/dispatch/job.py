@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 
 from mlcube_remote.commands.build import build, build_image
-from mlcube_remote.commands.launch import launch_options
+from mlcube_remote.commands.launch_options import launch_options
 from mlcube_remote.commands.model import (
     Argv,
     ImageCommands,
@@ -21,9 +21,9 @@ from mlcube_remote.commands.model import (
     PathKind,
     TaskCommands,
 )
-from mlcube_remote.commands.paths import holds, host_path
+from mlcube_remote.cube.host_paths import holds, host_path
 from mlcube_remote.cube.model import NOTHING, Cube
-from mlcube_remote.cube.system import NO_SYSTEM_SETTINGS, SystemSettings
+from mlcube_remote.cube.system_settings import NO_SYSTEM_SETTINGS, SystemSettings
 from mlcube_remote.dispatch.lease import Device, spelt, wanted
 from mlcube_remote.dispatch.outcome import label
 from mlcube_remote.dispatch.paths import HostPaths, host_paths

@@ -14,7 +14,7 @@ from mlcube_remote.dispatch.survey import HostSurvey
 from mlcube_remote.dispatch.ticket import Ticket, TicketError, from_document, moved
 from mlcube_remote.errors import UsageError
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.runs.results import home_of
+from mlcube_remote.runs.results_index import home_of
 from mlcube_remote.runs.store import RUN, Document, RecordError, Store
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import attrs
 
 from mlcube_remote.commands.model import Layout
-from mlcube_remote.commands.paths import fill_in, host_path
+from mlcube_remote.cube.host_paths import fill_in, host_path
 from mlcube_remote.cube.model import IO, Cube, Parameter, ParameterType, Task
 from mlcube_remote.dispatch.paths import data_room
 from mlcube_remote.errors import PlanError

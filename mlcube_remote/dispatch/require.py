@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mlcube_remote.commands.model import ImageCommands, Layout, TaskCommands
-from mlcube_remote.commands.paths import fill_in, holds
 from mlcube_remote.commands.settings import merge
 from mlcube_remote.commands.sif import unhonoured
+from mlcube_remote.cube.host_paths import fill_in, holds
 from mlcube_remote.dispatch.assign import slots
 from mlcube_remote.dispatch.job import Job, Request
 from mlcube_remote.dispatch.placement import Where, made_by_cube, missing_inputs

@@ -11,10 +11,10 @@ from functools import partial
 
 import attrs
 
-from mlcube_remote.commands.launch import launched, secret_variable
+from mlcube_remote.commands.chown import owning
+from mlcube_remote.commands.launch_options import launched, secret_variable
 from mlcube_remote.commands.model import ImageCommands, TaskCommands
-from mlcube_remote.commands.owning import owning
-from mlcube_remote.commands.paths import holds, host_path
+from mlcube_remote.cube.host_paths import holds, host_path
 from mlcube_remote.dispatch.aim import MadeFile
 from mlcube_remote.dispatch.configure import configure
 from mlcube_remote.dispatch.events import Level, Stage

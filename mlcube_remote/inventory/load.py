@@ -14,9 +14,9 @@ import attrs
 
 from mlcube_remote import yamlsource
 from mlcube_remote.errors import InventoryError
-from mlcube_remote.inventory import keys
+from mlcube_remote.inventory import host_fields
+from mlcube_remote.inventory.host_ranges import expand, is_range, split_commas
 from mlcube_remote.inventory.model import LOCAL_HOST, ConnectionKind, Host, Inventory
-from mlcube_remote.inventory.ranges import expand, is_range, split_commas
 from mlcube_remote.platforms import PLATFORMS, SETTINGS, check_setting
 from mlcube_remote.yamlsource import Document, Key, nearest
 
@@ -78,7 +78,7 @@ class _Reader:
             return {}
         if not isinstance(value, Mapping):
             where = f"{path[-1]}: " if path else ""
-            self.fail(path, f"{where}expected a mapping, got {keys.shown(value)}")
+            self.fail(path, f"{where}expected a mapping, got {host_fields.shown(value)}")
         return value
 
     def unknown(
@@ -112,19 +112,23 @@ class _Reader:
 
     def names(self, path: tuple[Key, ...], written: Key) -> tuple[str, ...]:
         if not isinstance(written, str):
-            self.fail(path, f"expected a host's name, got {keys.shown(written)}; put it in quotes")
+            self.fail(
+                path, f"expected a host's name, got {host_fields.shown(written)}; put it in quotes"
+            )
         try:
             names = expand(written)
         except ValueError as problem:
             self.fail(path, str(problem))
         for name in names:
-            if not keys.NAME.fullmatch(name):
+            if not host_fields.NAME.fullmatch(name):
                 self.fail(
                     path,
                     f"expected a host's name of letters, digits, '.', '_' and '-', got {name!r}",
                 )
-            if len(name) > keys.NAME_LENGTH:
-                self.fail(path, f"expected a host's name of at most {keys.NAME_LENGTH} characters")
+            if len(name) > host_fields.NAME_LENGTH:
+                self.fail(
+                    path, f"expected a host's name of at most {host_fields.NAME_LENGTH} characters"
+                )
         return names
 
     def addresses(
@@ -150,16 +154,16 @@ class _Reader:
         settings = {section: dict(entries) for section, entries in base.settings.items()}
         for key, value in self.mapping(path, given).items():
             here = (*path, key)
-            if keys.asks_for_a_secret(key):
-                self.fail(here, f"{name}: {key}: {keys.NO_SECRETS}")
+            if host_fields.asks_for_a_secret(key):
+                self.fail(here, f"{name}: {key}: {host_fields.NO_SECRETS}")
             if key in PLATFORMS:
                 settings.setdefault(key, {}).update(self.section(here, name, key, value))
                 continue
-            if key not in keys.CHECKS:
-                self.unknown(here, name, key, (*keys.CHECKS, *PLATFORMS))
+            if key not in host_fields.CHECKS:
+                self.unknown(here, name, key, (*host_fields.CHECKS, *PLATFORMS))
             self.refuse_misread(here, f"{name}: {key}")
             try:
-                values[key] = keys.CHECKS[key](self.as_written(here, value))
+                values[key] = host_fields.CHECKS[key](self.as_written(here, value))
             except ValueError as problem:
                 self.fail(here, f"{name}: {key}: {problem}")
         if name == "local" and values.get("connection", ConnectionKind.LOCAL) != base.connection:
@@ -258,7 +262,7 @@ class _Reader:
         hosts: Mapping[str, Host],
         groups: Mapping[Any, Any],
     ) -> tuple[str, ...]:
-        if not isinstance(group, str) or not keys.NAME.fullmatch(group):
+        if not isinstance(group, str) or not host_fields.NAME.fullmatch(group):
             self.fail(path, f"expected a group's name, got {group!r}")
         if group == ALL:
             self.fail(path, f"'{ALL}' stands for every host and cannot be defined")
@@ -270,7 +274,7 @@ class _Reader:
         for index, item in enumerate(items):
             here = (*path, index) if isinstance(value, list) else path
             if not isinstance(item, str):
-                self.fail(here, f"{group}: expected hosts or groups, got {keys.shown(item)}")
+                self.fail(here, f"{group}: expected hosts or groups, got {host_fields.shown(item)}")
             for part in split_commas(item):
                 try:
                     names = expand(part)

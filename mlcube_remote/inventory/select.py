@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable
 import attrs
 
 from mlcube_remote.errors import InventoryError
-from mlcube_remote.inventory import keys
+from mlcube_remote.inventory import host_fields
+from mlcube_remote.inventory.host_ranges import expand, is_range, split_all
 from mlcube_remote.inventory.load import ALL
 from mlcube_remote.inventory.model import LOCAL_HOST, ConnectionKind, Host, Inventory
-from mlcube_remote.inventory.ranges import expand, is_range, split_all
 from mlcube_remote.inventory.sshconfig import knows
 from mlcube_remote.yamlsource import nearest
 
@@ -101,12 +101,14 @@ def _matching(inventory: Inventory, part: str, known_to_ssh: Callable[[str], boo
 def _one(inventory: Inventory, name: str, known_to_ssh: Callable[[str], bool]) -> Host:
     if name in inventory.hosts:
         return inventory.hosts[name]
-    match = _AD_HOC.fullmatch(f"[{name}]" if keys.is_ip_address(name) and ":" in name else name)
+    match = _AD_HOC.fullmatch(
+        f"[{name}]" if host_fields.is_ip_address(name) and ":" in name else name
+    )
     if (
         match is None
-        or len(name) > keys.NAME_LENGTH
+        or len(name) > host_fields.NAME_LENGTH
         or not 0 < int(match["port"] or 22) < 65536
-        or (match["ipv6"] and not keys.is_ip_address(match["ipv6"]))
+        or (match["ipv6"] and not host_fields.is_ip_address(match["ipv6"]))
     ):
         raise InventoryError(f"--host: expected a host's name, got {name!r}")
     host = match["host"] or match["ipv6"]
@@ -134,7 +136,7 @@ def _one(inventory: Inventory, name: str, known_to_ssh: Callable[[str], bool]) -
 
 
 def _is_address(host: str) -> bool:
-    return "." in host.strip(".") or keys.is_ip_address(host)
+    return "." in host.strip(".") or host_fields.is_ip_address(host)
 
 
 def _names(inventory: Inventory) -> str:

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import attrs
 
+from mlcube_remote.runs.atomic import write_whole
 from mlcube_remote.runs.locks import alone
 from mlcube_remote.runs.store import RecordError, state_home
-from mlcube_remote.runs.whole import write_whole
 
 WORTH_KEEPING = 1024 * 1024
 """Bytes from which a file takes longer to read than to look up."""

@@ -22,8 +22,8 @@ from typing import Any
 import attrs
 
 from mlcube_remote.errors import MLCubeRemoteError
+from mlcube_remote.runs.atomic import write_whole
 from mlcube_remote.runs.ids import is_run_id
-from mlcube_remote.runs.whole import write_whole
 
 FORMAT = 1
 """Version of the documents; a higher one was written by a later mlcube-remote."""

@@ -19,7 +19,7 @@ import attrs
 from mlcube_remote.dispatch.events import Event, Output, Stage
 from mlcube_remote.dispatch.fault import Fault, fault_of, fault_of_task
 from mlcube_remote.dispatch.outcome import JobOutcome, Status, TaskOutcome
-from mlcube_remote.runs.whole import write_whole
+from mlcube_remote.runs.atomic import write_whole
 from mlcube_remote.ui.text import one_line, sanitise
 
 LAST = 16 * 1024

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from mlcube_remote.dispatch.fault import Fault, fault_of
 from mlcube_remote.dispatch.outcome import JobOutcome, Status
-from mlcube_remote.inventory.ranges import split_commas
+from mlcube_remote.inventory.host_ranges import split_commas
 from mlcube_remote.ui.folding import folded
 
 _FEW = 8

@@ -13,7 +13,7 @@ from mlcube_remote.dispatch.content import Content
 from mlcube_remote.dispatch.documents import job_document
 from mlcube_remote.dispatch.outcome import JobOutcome, PulledOutput, Status, TaskOutcome
 from mlcube_remote.errors import UnreachableError
-from mlcube_remote.runs.results import compile_index
+from mlcube_remote.runs.results_index import compile_index
 from mlcube_remote.runs.store import RUN, Store
 from mlcube_remote.ui.document import run_document
 

@@ -14,7 +14,7 @@ from mlcube_remote.cli.main import run
 from mlcube_remote.cli.options import Duration
 from mlcube_remote.cli.rerun import choose_again
 from mlcube_remote.errors import UsageError
-from mlcube_remote.runs.results import publish
+from mlcube_remote.runs.results_index import publish
 from mlcube_remote.runs.store import RUN, Store
 
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlcube_remote import yamlsource
-from mlcube_remote.cube import system
-from mlcube_remote.cube.system import SystemSettings, UserPlatform
+from mlcube_remote.cube import system_settings
+from mlcube_remote.cube.system_settings import SystemSettings, UserPlatform
 from mlcube_remote.errors import UsageError
 from mlcube_remote.platforms import PLATFORMS
 
@@ -68,13 +68,13 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def read(file: Path, text: str, name: str) -> UserPlatform:
     file.write_text(text, encoding="utf-8")
-    found = system.load().platform(name)
+    found = system_settings.load().platform(name)
     assert found is not None
     return found
 
 
 def test_a_missing_file_is_no_error_and_is_not_made(file: Path) -> None:
-    found = system.load()
+    found = system_settings.load()
     assert found.names == ()
     assert found.platform("docker") is None
     assert not file.exists()
@@ -87,9 +87,9 @@ def test_the_file_is_in_the_home_unless_the_variable_names_another(
     (tmp_path / "other.yaml").write_text("platforms: {there: {runner: docker}}")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("MLCUBE_SYSTEM_SETTINGS", "")
-    assert system.load().names == ("here",)
+    assert system_settings.load().names == ("here",)
     monkeypatch.setenv("MLCUBE_SYSTEM_SETTINGS", "~/other.yaml")
-    assert system.load().names == ("there",)
+    assert system_settings.load().names == ("there",)
 
 
 @pytest.mark.parametrize("name", ["docker", "singularity"])
@@ -101,14 +101,14 @@ def test_what_mlcube_writes_by_itself_says_nothing(file: Path, name: str) -> Non
 
 def test_a_cube_in_the_home_directory_has_no_platforms(file: Path) -> None:
     file.write_text("name: x\nplatform: {accelerator_count: 1}\ntasks: {go: {}}\n")
-    assert system.load().names == ()
-    assert system.load().platform("docker") is None
+    assert system_settings.load().names == ()
+    assert system_settings.load().platform("docker") is None
 
 
 @pytest.mark.parametrize("text", ["", "just text", "[1, 2]", "platforms:"])
 def test_a_file_without_platforms_has_none(file: Path, text: str) -> None:
     file.write_text(text)
-    assert system.load().platform("docker") is None
+    assert system_settings.load().platform("docker") is None
 
 
 ENGINES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -185,7 +185,7 @@ WRONG = {
 def test_what_is_wrong_is_said_in_one_line_with_its_place(file: Path, text: str) -> None:
     file.write_text(text)
     with pytest.raises(UsageError, match=WRONG[text]) as refused:
-        system.load().platform("x")
+        system_settings.load().platform("x")
     assert "\n" not in str(refused.value)
     assert refused.value.exit_code == 2
 
@@ -193,15 +193,15 @@ def test_what_is_wrong_is_said_in_one_line_with_its_place(file: Path, text: str)
 def test_a_platform_called_docker_must_be_run_by_docker(file: Path) -> None:
     file.write_text("platforms:\n  docker:\n    runner: singularity\n")
     with pytest.raises(UsageError, match=r":3:5: .*expected docker or podman") as refused:
-        system.load().platform("docker")
+        system_settings.load().platform("docker")
     assert refused.value.hint == "give the platform another name"
 
 
 def test_other_platforms_are_left_alone(file: Path) -> None:
     text = "platforms: {x: {runner: docker}, cloud: {runner: gcp, zone: [1]}, y: null}"
     assert read(file, text, "x").settings == {}
-    assert system.load().platform("y") is None
-    assert system.load().names == ("x", "cloud", "y")
+    assert system_settings.load().platform("y") is None
+    assert system_settings.load().names == ("x", "cloud", "y")
 
 
 def test_the_documented_file_can_be_used_as_it_stands(
@@ -211,7 +211,7 @@ def test_the_documented_file_can_be_used_as_it_stands(
     page = Path(__file__).parents[3] / "docs/reference/system-settings.md"
     _, _, rest = page.read_text(encoding="utf-8").partition("```yaml\n")
     file.write_text(rest.partition("```")[0])
-    found = {name: system.load().platform(name) for name in system.load().names}
+    found = {name: system_settings.load().platform(name) for name in system_settings.load().names}
     assert {name: each.platform for name, each in found.items() if each} == {
         "docker": "docker",
         "big": "docker",
@@ -256,4 +256,4 @@ def test_whatever_stands_there_it_is_read_or_refused(
 def test_a_file_that_cannot_be_read_is_named(file: Path) -> None:
     file.mkdir()
     with pytest.raises(UsageError, match=r"settings.yaml: cannot be read: Is a directory"):
-        system.load()
+        system_settings.load()

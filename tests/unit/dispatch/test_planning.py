@@ -14,7 +14,7 @@ from mlcube_remote import yamlsource
 from mlcube_remote.commands.model import Options
 from mlcube_remote.cube.load import load
 from mlcube_remote.cube.model import Cube
-from mlcube_remote.cube.system import SystemSettings
+from mlcube_remote.cube.system_settings import SystemSettings
 from mlcube_remote.dispatch import require
 from mlcube_remote.dispatch.dryrun import dry_run
 from mlcube_remote.dispatch.job import Job, Request

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from mlcube_remote import yamlsource
-from mlcube_remote.cube.system import SystemSettings
+from mlcube_remote.cube.system_settings import SystemSettings
 from mlcube_remote.dispatch.checkup import check_all
 from mlcube_remote.errors import PlanError, UsageError
 from mlcube_remote.inventory.model import ConnectionKind, Host

@@ -29,7 +29,7 @@ from mlcube_remote.errors import (
     TransferError,
     UnreachableError,
 )
-from mlcube_remote.inventory.ranges import expand, split_commas
+from mlcube_remote.inventory.host_ranges import expand, split_commas
 from mlcube_remote.transport.base import Stream
 from mlcube_remote.ui import gather
 from mlcube_remote.ui.crowd import crowd

@@ -15,7 +15,7 @@ import pytest
 from mlcube_remote.dispatch.events import JobFinished, Level, Note
 from mlcube_remote.dispatch.index import Indexer
 from mlcube_remote.dispatch.outcome import JobOutcome, Status
-from mlcube_remote.runs.results import VERSION, compile_index, home_of, publish, read_index
+from mlcube_remote.runs.results_index import VERSION, compile_index, home_of, publish, read_index
 from mlcube_remote.runs.store import RUN, RecordError, Store
 
 RUN_ID = "261123-190233-k3j5h2g7x4q6w2ez"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mlcube_remote.commands.model import Argv, TaskCommands
-from mlcube_remote.commands.paths import holds
+from mlcube_remote.cube.host_paths import holds
 from mlcube_remote.platforms import CONTAINER_ENGINES
 
 _CONFINED = (

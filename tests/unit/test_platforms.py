@@ -9,7 +9,7 @@ import pytest
 
 from mlcube_remote.platforms import PLATFORMS, SETTINGS, Setting, check_setting
 
-DOC = (Path(__file__).parents[3] / "docs" / "platforms.md").read_text(encoding="utf-8")
+DOC = (Path(__file__).parents[2] / "docs" / "platforms.md").read_text(encoding="utf-8")
 
 
 def section(platform: str) -> str:

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlcube_remote.errors import InventoryError
-from mlcube_remote.inventory import keys
+from mlcube_remote.inventory import host_fields
+from mlcube_remote.inventory.host_ranges import expand, split_commas
 from mlcube_remote.inventory.load import empty, load
 from mlcube_remote.inventory.model import Host, Inventory
-from mlcube_remote.inventory.ranges import expand, split_commas
 from mlcube_remote.inventory.select import select
 
 TEXT = """
@@ -114,7 +114,7 @@ def test_ipv6_addresses_can_be_typed(
 ) -> None:
     (host,) = select(empty(), [typed], known_to_ssh=lambda _: False)
     assert (host.address, host.user, host.port) == expected
-    assert keys.NAME.fullmatch(host.name)
+    assert host_fields.NAME.fullmatch(host.name)
 
 
 def test_another_user_or_port_leaves_the_rest_of_a_host_as_the_inventory_has_it(
@@ -156,7 +156,7 @@ def test_whatever_is_typed_gives_safe_hosts_or_one_line(typed: str) -> None:
         assert "\n" not in problem.message  # noqa: PT017 - some texts raise, some don't
         return
     for host in hosts:
-        assert keys.NAME.fullmatch(host.name)
+        assert host_fields.NAME.fullmatch(host.name)
         assert not (host.address or "").startswith("-")
         assert not (host.user or "").startswith("-")
 

@@ -12,9 +12,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from mlcube_remote.runs.atomic import write_whole
 from mlcube_remote.runs.locks import alone
 from mlcube_remote.runs.store import RUN, Document, RecordError, Store
-from mlcube_remote.runs.whole import write_whole
 
 VERSION = 1
 """Of the index; raised when something in it changes its meaning."""

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlcube_remote.errors import InventoryError
+from mlcube_remote.inventory.label_filter import narrow
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.inventory.where import narrow
 
 HOSTS = (
     Host(name="old", labels={"gpu": "v100", "rack": "1"}),

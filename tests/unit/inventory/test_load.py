@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mlcube_remote import yamlsource
 from mlcube_remote.errors import InventoryError
 from mlcube_remote.inventory import load as loading
-from mlcube_remote.inventory.keys import CHECKS
+from mlcube_remote.inventory.host_fields import CHECKS
 from mlcube_remote.inventory.load import load
 from mlcube_remote.inventory.locate import open_inventory
 from mlcube_remote.inventory.model import ConnectionKind, HostKeys, Inventory

@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping
 
 from mlcube_remote.commands.model import Argv, Layout
 from mlcube_remote.commands.mounts import Bindings
-from mlcube_remote.commands.paths import holds
 from mlcube_remote.commands.settings import Settings
+from mlcube_remote.cube.host_paths import holds
 from mlcube_remote.cube.model import IO, Task
 from mlcube_remote.errors import PlanError
 from mlcube_remote.platforms import CONTAINER_ENGINES

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from mlcube_remote.commands.model import Layout
-from mlcube_remote.commands.paths import holds, host_path, missing_directories
+from mlcube_remote.cube.host_paths import holds, host_path, missing_directories
 from mlcube_remote.errors import PlanError
 
 LAYOUT = Layout(root="/c", workspace="/w", home="/h", environ={"DATA": "/d"})
@@ -64,7 +64,7 @@ def test_home_of_somebody_else_is_refused() -> None:
 def test_builder_imports_nothing_heavy() -> None:
     heavy = {"omegaconf", "paramiko", "fabric", "rich"}
     code = (
-        "import sys, mlcube_remote.commands.build, mlcube_remote.commands.launch\n"
+        "import sys, mlcube_remote.commands.build, mlcube_remote.commands.launch_options\n"
         f"print(sorted({heavy!r} & set(sys.modules)))"
     )
     said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mlcube_remote.commands.launch import launch_options, launched, secret_variable
+from mlcube_remote.commands.launch_options import launch_options, launched, secret_variable
 from mlcube_remote.commands.model import TaskCommands
 
 Make = Callable[..., TaskCommands]

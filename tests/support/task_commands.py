@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands of a cube that a test writes down as YAML."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mlcube_remote.commands.build import build
+from mlcube_remote.commands.model import Layout, Options, PathKind, TaskCommands
+from mlcube_remote.cube.load import load, select_tasks
+
+LAYOUT = Layout(root="/c", workspace="/c/workspace", home="/home/me")
+ON_HOST = {"/c": PathKind.DIRECTORY}
+
+
+def build_from_text(
+    folder: Path,
+    text: str,
+    platform: str = "docker",
+    *,
+    there: Mapping[str, PathKind] | None = None,
+    host: Mapping[str, Mapping[str, Any]] | None = None,
+    user: Mapping[str, Any] | None = None,
+    options: Options | None = None,
+    layout: Layout = LAYOUT,
+    trusted: bool = False,
+    overrides: tuple[str, ...] = (),
+    args: Mapping[str, str] | None = None,
+    task: str | None = None,
+) -> TaskCommands:
+    """Write a cube's YAML into a folder and build the commands of one of its tasks."""
+    (folder / "mlcube.yaml").write_text(textwrap.dedent(text), encoding="utf-8")
+    cube = load(folder, overrides=overrides, task_args=args)
+    (chosen,) = select_tasks(cube, [task] if task else [])
+    return build(
+        cube,
+        chosen,
+        platform=platform,
+        host_settings=host or {},
+        user_settings=user or {},
+        layout=layout,
+        options=options or Options(),
+        kind_of={**ON_HOST, **(there or {})}.get,
+        trusted=trusted,
+    )
