@@ -25,9 +25,9 @@ from mlcube_remote.dispatch.outcome import JobOutcome, Status
 from mlcube_remote.dispatch.policy import Patience
 from mlcube_remote.dispatch.run import Run
 from mlcube_remote.errors import (
+    CancelledError,
     ConfigureError,
     DetachedError,
-    GivenUpError,
     HostError,
     UnexpectedError,
 )
@@ -192,7 +192,7 @@ def _hangups() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-_TOLD = (DetachedError, GivenUpError)
+_TOLD = (DetachedError, CancelledError)
 """What needs no line per job: it is told of all of them at once."""
 
 

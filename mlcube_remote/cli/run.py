@@ -285,7 +285,7 @@ def perform(
     dialler.begin(request.hosts, at_once=given["parallel"])
     # Hosts take their time to answer: the rest is imported meanwhile.
     from mlcube_remote.cli.following import show_jobs  # noqa: PLC0415
-    from mlcube_remote.runs.results_index import home_of  # noqa: PLC0415
+    from mlcube_remote.runs.results_index import results_directory  # noqa: PLC0415
 
     try:
         return show_jobs(
@@ -295,7 +295,7 @@ def perform(
             given,
             connect=dialler,
             store=store,
-            results=None if store is None else home_of(request.run_id, store),
+            results=None if store is None else results_directory(request.run_id, store),
             keeps=bool(request.trials),
         )
     finally:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from mlcube_remote.errors import UsageError
+from mlcube_remote.errors import RecordError, UsageError
 from mlcube_remote.inventory.model import Host, Inventory
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport.base import Connection
@@ -236,7 +236,7 @@ def record(request: Request, jobs: Iterable[Job], given: Mapping[str, Any]) -> S
     from datetime import datetime, timezone  # noqa: PLC0415 - only for runs
 
     from mlcube_remote.runs.ids import client_name  # noqa: PLC0415
-    from mlcube_remote.runs.store import RUN, RecordError, Store  # noqa: PLC0415
+    from mlcube_remote.runs.store import RUN, Store  # noqa: PLC0415
 
     store = Store()
     try:
@@ -279,7 +279,7 @@ def known_hosts(inventory: Inventory) -> tuple[Host, ...]:
     """Return all hosts that may have jobs: the inventory's, and those of remembered runs."""
     from mlcube_remote.dispatch.known import host_names  # noqa: PLC0415 - only to look for runs
     from mlcube_remote.errors import InventoryError  # noqa: PLC0415
-    from mlcube_remote.runs.store import RecordError, Store  # noqa: PLC0415
+    from mlcube_remote.runs.store import Store  # noqa: PLC0415
 
     store = Store()
     names = dict.fromkeys(name for name in inventory.hosts if name != "local")

@@ -12,9 +12,9 @@ import attrs
 from mlcube_remote.dispatch.staging import discard
 from mlcube_remote.dispatch.survey import HostSurvey, SurveyedJob, survey_all
 from mlcube_remote.dispatch.ticket import TicketError, from_document
-from mlcube_remote.errors import HostError
+from mlcube_remote.errors import HostError, RecordError
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.runs.store import RecordError, Store
+from mlcube_remote.runs.store import Store
 from mlcube_remote.transport.base import Connection
 
 _PATIENCE = 120.0

@@ -123,6 +123,6 @@ def _failure(
     return ConfigureError(
         host,
         f"{platform}.{setting}: {verb} of image {commands.image} failed (status {code})",
-        said=[line.rstrip() for line in said[-_TAIL:]],
+        output=[line.rstrip() for line in said[-_TAIL:]],
         hint=hint,
     )

@@ -12,9 +12,9 @@ from mlcube_remote.dispatch.record import remember
 from mlcube_remote.dispatch.run import Run
 from mlcube_remote.dispatch.watch import Reached
 from mlcube_remote.errors import (
+    CancelledError,
     ConnectError,
     DetachedError,
-    GivenUpError,
     MLCubeRemoteError,
     NotStartedError,
     StateUnknownError,
@@ -71,7 +71,7 @@ def conclude(
         error = UnexpectedError(journal.host, f"a bug in mlcube-remote: {bug!r}")
         error.__cause__ = bug
     status = _status(reached, error)
-    if status is Status.CANCELLED and error is None and isinstance(run.cancelled(), GivenUpError):
+    if status is Status.CANCELLED and error is None and isinstance(run.cancelled(), CancelledError):
         error = run.cancelled()
     outcome = JobOutcome(
         host=journal.host,

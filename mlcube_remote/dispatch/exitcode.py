@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mlcube_remote.dispatch.outcome import JobOutcome, Status
-from mlcube_remote.errors import GivenUpError, StoppedByUserError, TaskTimeoutError
+from mlcube_remote.errors import CancelledError, StoppedByUserError, TaskTimeoutError
 
 PRECEDENCE = (118, 123, 121, 120, 122, 117, 124, 70, 2)
 """Of several kinds of trouble, the first of these is the one to look at first."""
@@ -21,7 +21,7 @@ def exit_code(outcomes: Sequence[JobOutcome]) -> int:
     the first kind of trouble by :data:`PRECEDENCE`, else 1 if anything failed. None: 0.
     """
     # Who was cancelled because of others says nothing of his own.
-    own = [outcome for outcome in outcomes if not isinstance(outcome.error, GivenUpError)]
+    own = [outcome for outcome in outcomes if not isinstance(outcome.error, CancelledError)]
     several, outcomes = len(outcomes) > 1, own or outcomes
     codes = [job_exit_code(outcome) for outcome in outcomes]
     if not several:

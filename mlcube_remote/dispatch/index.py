@@ -10,8 +10,9 @@ from pathlib import Path
 import attrs
 
 from mlcube_remote.dispatch.events import Event, JobFinished
-from mlcube_remote.runs.results_index import publish
-from mlcube_remote.runs.store import RecordError, Store
+from mlcube_remote.errors import RecordError
+from mlcube_remote.runs.results_index import write_index
+from mlcube_remote.runs.store import Store
 
 PAUSE = 2.0
 """Seconds between two indexes: a thousand jobs that end at once are not a thousand of them."""
@@ -43,7 +44,7 @@ class Indexer:
     def write(self) -> None:
         """Write the index as things stand."""
         try:
-            publish(self.run_id, self.store, self.home, self._note)
+            write_index(self.run_id, self.store, self.home, self._note)
         except RecordError as problem:
             self._note(str(problem))
 

@@ -12,10 +12,10 @@ import attrs
 from mlcube_remote.dispatch.record import was_seen
 from mlcube_remote.dispatch.survey import HostSurvey
 from mlcube_remote.dispatch.ticket import Ticket, TicketError, from_document, moved
-from mlcube_remote.errors import UsageError
+from mlcube_remote.errors import RecordError, UsageError
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.runs.results_index import home_of
-from mlcube_remote.runs.store import RUN, Document, RecordError, Store
+from mlcube_remote.runs.results_index import results_directory
+from mlcube_remote.runs.store import RUN, Document, Store
 
 
 @attrs.frozen(kw_only=True)
@@ -144,7 +144,7 @@ def recorded(run_id: str, store: Store, hosts: Iterable[Host]) -> KnownRun:
         for item in _document(run_id, store)["jobs"]
         if (item["host"] or _host_of(item, placed)) in by_name
     ]
-    return KnownRun(run_id=run_id, jobs=tuple(jobs), results=home_of(run_id, store))
+    return KnownRun(run_id=run_id, jobs=tuple(jobs), results=results_directory(run_id, store))
 
 
 def _alone(run_id: str, item: Mapping[str, Any], host: Host, store: Store) -> KnownJob:

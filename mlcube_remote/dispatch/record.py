@@ -9,8 +9,8 @@ from mlcube_remote.dispatch.documents import job_document
 from mlcube_remote.dispatch.events import Stage
 from mlcube_remote.dispatch.outcome import JobOutcome, Status
 from mlcube_remote.dispatch.ticket import Ticket, to_document
-from mlcube_remote.errors import NotStartedError
-from mlcube_remote.runs.store import Document, RecordError, Store
+from mlcube_remote.errors import NotStartedError, RecordError
+from mlcube_remote.runs.store import Document, Store
 
 PLANNED = "planned"
 """Status of a job that is about to be started: written before, so that it can be found again."""

@@ -14,7 +14,7 @@ import attrs
 from mlcube_remote.dispatch.events import EventSink, Level, Stage
 from mlcube_remote.dispatch.journal import Journal
 from mlcube_remote.dispatch.line import RECONNECT_TIMEOUT, Line
-from mlcube_remote.errors import GivenUpError, HostError, StoppedByUserError
+from mlcube_remote.errors import CancelledError, HostError, StoppedByUserError
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.runs.store import Store
 from mlcube_remote.transport.base import Connection
@@ -189,7 +189,7 @@ class Run:
 
     def cancelled(self) -> StoppedByUserError:
         """Return why a job that was asked to stop did not come to its end."""
-        return StoppedByUserError() if self._given_up is None else GivenUpError(self._given_up)
+        return StoppedByUserError() if self._given_up is None else CancelledError(self._given_up)
 
     def leave(self) -> None:
         """Stop following: running tasks go on, nothing new is begun."""

@@ -36,7 +36,7 @@ from mlcube_remote.dispatch.watch import Reached
 from mlcube_remote.errors import HostError, PlanError, StateUnknownError
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.runs.ids import client_name, container_name, slug
-from mlcube_remote.runs.locks import alone
+from mlcube_remote.runs.locks import exclusive
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport.base import Connection
 from mlcube_remote.transport.quoting import quote_words
@@ -148,7 +148,7 @@ def _sync(bench: Bench, *, image: str = "") -> None:
         every = trees(bench.job.request.cube, items, bench.paths, image=image)
         # The mirror is this user's and this machine's: nobody else ever fills it.
         mirror = slug(bench.job.host.name, of=str(bench.job.request.cube.root))
-        with alone(mirror, partial(_tell_waiting, bench.journal)):
+        with exclusive(mirror, partial(_tell_waiting, bench.journal)):
             notes.detail = _send_all(bench, every)
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import attrs
 
 from mlcube_remote.errors import TransferError, UnsafeContentError
-from mlcube_remote.runs.locks import take
+from mlcube_remote.runs.locks import acquire
 
 PARTIAL = ".mlcube-remote-partial"
 """Where rsync keeps what came of a file before the line broke, in the file's own folder."""
@@ -94,7 +94,7 @@ def _locked(folder: Path, waiting: Callable[[], None]) -> int:
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         except FileNotFoundError:
             continue
-        take(handle, waiting)
+        acquire(handle, waiting)
         # Whoever held it before may have removed it, and another made one of the same name.
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(handle), os.lstat(folder)):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The index of a run's results: all its jobs, how they ended, and what they left.
+"""The index of a run's results: all its jobs with their states and outputs.
 
-It is made of the run's records on this machine, and never read back into them. A run with several
-jobs has it as ``results.json`` beside their outputs; docs/reference/results.md describes it.
+It is compiled from the run's records on this machine and never read back into them. A run with
+several jobs has it as ``results.json`` next to the outputs; docs/reference/results.md describes it.
 """
 
 from __future__ import annotations
@@ -12,42 +12,43 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from mlcube_remote.runs.atomic import write_whole
-from mlcube_remote.runs.locks import alone
-from mlcube_remote.runs.store import RUN, Document, RecordError, Store
+from mlcube_remote.errors import RecordError
+from mlcube_remote.runs.atomic import write_atomically
+from mlcube_remote.runs.locks import exclusive
+from mlcube_remote.runs.store import RUN, Document, Store
 
 VERSION = 1
-"""Of the index; raised when something in it changes its meaning."""
+"""Version of the index; it increases when the meaning of a key changes."""
 
 FILE = "results.json"
 
 UNKNOWN = "unknown"
-"""Status of a job of which this machine knows nothing yet."""
+"""Status of a job that has no record yet."""
 
 
-def compile_index(run_id: str, store: Store, tell: Callable[[str], None]) -> Document:
-    """Return the index of a run, from what this machine remembers.
+def compile_index(run_id: str, store: Store, warn: Callable[[str], None]) -> Document:
+    """Return the index of a run, compiled from its records.
 
     Args:
         run_id: The run.
-        store: Where it is remembered.
-        tell: Told of records that cannot be read; what they held is missing.
+        store: The records.
+        warn: Called with a message for each record that cannot be read; the index omits it.
     """
 
     def read(name: str) -> Document:
         try:
             return store.read(run_id, name) or {}
         except RecordError as problem:
-            tell(str(problem))
+            warn(str(problem))
             return {}
 
     run = read(RUN)
-    known = [{"id": name, **read(name)} for name in store.jobs(run_id)]
+    records = [{"id": name, **read(name)} for name in store.jobs(run_id)]
     latest: dict[str, Document] = {}
-    for job in sorted(known, key=_attempt):
+    for job in sorted(records, key=_attempt):
         latest[str(job.get("job") or job.get("host") or job["id"])] = job
     planned = {str(item.get("name") or item["host"]): item for item in run.get("jobs", ())}
-    # Of a run that was begun elsewhere only what was seen of its jobs is known.
+    # A run that another machine started has no list of jobs here, only the jobs seen so far.
     names = planned or latest
     return {
         "version": VERSION,
@@ -65,10 +66,10 @@ def _attempt(job: Document) -> int:
 
 def _job(planned: Document, known: Document) -> Document:
     if _attempt(known) < _attempt(planned):
-        known = {}  # it is begun once more, and how is not known yet
+        known = {}  # the job was started again, and the new attempt has no record yet
     tasks = known.get("tasks", [])
-    begun = [task["started"] for task in tasks if task.get("started") is not None]
-    ended = [task["finished"] for task in tasks if task.get("finished") is not None]
+    started = [task["started"] for task in tasks if task.get("started") is not None]
+    finished = [task["finished"] for task in tasks if task.get("finished") is not None]
     status = known.get("status", UNKNOWN)
     return {
         "id": known.get("id") or planned["job"],
@@ -77,20 +78,20 @@ def _job(planned: Document, known: Document) -> Document:
         "platform": known.get("platform"),
         "parameters": {**planned.get("parameters", {}), **known.get("parameters", {})},
         "attempt": max(_attempt(planned), _attempt(known)),
-        # What was about to be started when its client vanished may have been started.
+        # A planned job may have been started just before its client died.
         "status": UNKNOWN if status == "planned" else status,
         "exit_code": known.get("exit_code"),
         "error": known.get("error"),
-        "started": min(begun, default=None),
-        "finished": max(ended, default=None),
+        "started": min(started, default=None),
+        "finished": max(finished, default=None),
         "seconds": known.get("seconds", {}),
         "tasks": tasks,
         "outputs": known.get("outputs", []),
     }
 
 
-def home_of(run_id: str, store: Store) -> Path | None:
-    """Return the folder of a remembered run's results; ``None`` where its one job has no such."""
+def results_directory(run_id: str, store: Store) -> Path | None:
+    """Return the results directory of a run; ``None`` if it has one job or no readable record."""
     try:
         run = store.read(run_id, RUN) or {}
     except RecordError:
@@ -98,56 +99,53 @@ def home_of(run_id: str, store: Store) -> Path | None:
     return Path(run["results"]) if len(run.get("jobs", ())) > 1 and "results" in run else None
 
 
-def publish(run_id: str, store: Store, home: Path, tell: Callable[[str], None]) -> None:
-    """Put the index of a run into its folder, in the place of an older one.
+def write_index(run_id: str, store: Store, directory: Path, warn: Callable[[str], None]) -> None:
+    """Write the index of a run, replacing an older one.
 
     Args:
         run_id: The run.
-        store: Where it is remembered.
-        home: The folder, made if need be.
-        tell: As for :func:`compile_index`.
+        store: The records.
+        directory: The run's results directory, created if it does not exist.
+        warn: As for :func:`compile_index`.
 
     Raises:
-        RecordError: It cannot be written.
+        RecordError: The index cannot be written.
     """
-    # One at a time: else an index could be put in the place of a later one.
-    with alone("results"):
-        index = compile_index(run_id, store, tell)
+    # Without the lock, an older index could replace a newer one.
+    with exclusive("results"):
+        index = compile_index(run_id, store, warn)
         for job in index["jobs"]:
-            job["outputs"] = [_below(home, output) for output in job["outputs"]]
+            job["outputs"] = [_relative_to(directory, output) for output in job["outputs"]]
         try:
-            home.mkdir(parents=True, exist_ok=True)
-            write_whole(home / FILE, json.dumps(index, indent=1) + "\n", mode=0o666)
+            directory.mkdir(parents=True, exist_ok=True)
+            write_atomically(directory / FILE, json.dumps(index, indent=1) + "\n", mode=0o666)
         except OSError as problem:
-            raise RecordError(
-                f"the results cannot be indexed: {problem.filename}: {problem.strerror}",
-                hint=f"make {home} writable, then: mlcube-remote results show {run_id}",
+            raise RecordError.not_writable(
+                "the results cannot be indexed",
+                problem,
+                hint=f"make {directory} writable, then: mlcube-remote results show {run_id}",
             ) from problem
 
 
-def _below(home: Path, output: Document) -> Document:
-    """Return an output with its path relative to the folder, so that it may be moved as a whole."""
-    return {**output, "path": str(output["path"]).removeprefix(f"{home}{os.sep}")}
+def _relative_to(directory: Path, output: Document) -> Document:
+    """Return an output with a relative path, so that the directory can be moved."""
+    return {**output, "path": str(output["path"]).removeprefix(f"{directory}{os.sep}")}
 
 
 def read_index(file: Path) -> Document:
-    """Return the index that a file holds, its outputs' paths absolute again.
+    """Read an index and return it with absolute paths of outputs.
 
     Raises:
-        RecordError: It is none, is damaged, or of a later mlcube-remote.
+        RecordError: The file is not an index or is damaged, or a newer mlcube-remote wrote it.
     """
     try:
         index = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError) as problem:
-        raise RecordError(f"{file}: no index of results ({problem})") from problem
+        raise RecordError(f"{file}: not an index of results ({problem})") from problem
     if not isinstance(index, dict) or not isinstance(index.get("version"), int):
-        raise RecordError(f"{file}: no index of results (no version)")
+        raise RecordError(f"{file}: not an index of results (no version)")
     if index["version"] > VERSION:
-        raise RecordError(
-            f"{file}: version {index['version']} is of a later mlcube-remote than this one, "
-            f"which reads up to {VERSION}",
-            hint="upgrade: pip install --upgrade mlcube-remote",
-        )
+        raise RecordError.too_new(file, "version", found=index["version"], supported=VERSION)
     try:
         for job in index["jobs"]:
             for output in job["outputs"]:

@@ -19,7 +19,7 @@ import attrs
 from mlcube_remote.dispatch.events import Event, Output, Stage
 from mlcube_remote.dispatch.fault import Fault, fault_of, fault_of_task
 from mlcube_remote.dispatch.outcome import JobOutcome, Status, TaskOutcome
-from mlcube_remote.runs.atomic import write_whole
+from mlcube_remote.runs.atomic import write_atomically
 from mlcube_remote.ui.text import one_line, sanitise
 
 LAST = 16 * 1024
@@ -66,7 +66,7 @@ def write_junit(path: Path, run_id: str, outcomes: Sequence[JobOutcome], tails: 
     root.extend(suites)
     ET.indent(root)
     text = ET.tostring(root, encoding="unicode")
-    write_whole(path, f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n', mode=0o666)
+    write_atomically(path, f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n', mode=0o666)
 
 
 def _sums(elements: Sequence[ET.Element]) -> dict[str, str]:

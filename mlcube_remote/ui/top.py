@@ -9,7 +9,7 @@ from typing import Any
 from mlcube_remote.dispatch.documents import error_document
 from mlcube_remote.dispatch.rsync import readable_size
 from mlcube_remote.dispatch.top import GpuUse, HostTop
-from mlcube_remote.runs.ids import run_of
+from mlcube_remote.runs.ids import parse_job_id
 from mlcube_remote.ui.table import columns
 from mlcube_remote.ui.text import one_line
 
@@ -63,7 +63,7 @@ def _holder(gpu: GpuUse) -> str:
     if gpu.job is None:
         nobody = "-" if gpu.is_ours else "- (not in the inventory's gpus)"
         return ", ".join(gpu.users) or nobody
-    run = run_of(gpu.job)
+    run = parse_job_id(gpu.job)
     return f"run {run[0]} ({run[1]})" if run else gpu.job
 
 

@@ -14,7 +14,7 @@ from mlcube_remote.cli.main import run
 from mlcube_remote.cli.options import Duration
 from mlcube_remote.cli.rerun import choose_again
 from mlcube_remote.errors import UsageError
-from mlcube_remote.runs.results_index import publish
+from mlcube_remote.runs.results_index import write_index
 from mlcube_remote.runs.store import RUN, Store
 
 
@@ -97,7 +97,7 @@ def test_results_are_read_where_they_were_moved_to(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with_results("261123-190233-" + "b" * 16)
-    publish("261123-190233-" + "b" * 16, Store(), tmp_path / "moved", print)
+    write_index("261123-190233-" + "b" * 16, Store(), tmp_path / "moved", print)
     for path in ("moved", "moved/results.json"):
         run(["results", "show", path])
         assert "0.9" in capsys.readouterr().out

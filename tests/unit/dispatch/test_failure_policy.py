@@ -20,7 +20,7 @@ from mlcube_remote.dispatch.outcome import JobOutcome, Status, TaskOutcome
 from mlcube_remote.dispatch.policy import Patience
 from mlcube_remote.dispatch.run import Run
 from mlcube_remote.dispatch.watch import Reached
-from mlcube_remote.errors import GivenUpError, UnreachableError
+from mlcube_remote.errors import CancelledError, UnreachableError
 from mlcube_remote.ui.nextsteps import next_steps
 
 RUN_ID = "261123-190233-k3j5h2g7x4q6w2ez"
@@ -100,7 +100,7 @@ def test_with_fail_fast_running_jobs_are_stopped_and_others_not_begun() -> None:
         "cancelled",
     ]
     for each in (found[0], *found[2:]):
-        assert isinstance(each.error, GivenUpError)
+        assert isinstance(each.error, CancelledError)
         assert str(each.error) == "cancelled: h1 had failed"
     assert exit_code(found) == 1, "not that of an interrupt"
 
@@ -196,7 +196,7 @@ def test_the_end_says_who_failed_on_which_account_and_how_to_go_on() -> None:
         outcome("a", Status.FAILED),
         outcome("b", Status.KILLED),
         outcome("c", Status.NOT_STARTED, UnreachableError("c", "no route")),
-        outcome("d", Status.CANCELLED, GivenUpError("cancelled")),
+        outcome("d", Status.CANCELLED, CancelledError("cancelled")),
         outcome("e", Status.UNKNOWN),
     ]
     assert next_steps(RUN_ID, found, can_rerun=True).splitlines() == [

@@ -14,9 +14,9 @@ from mlcube_remote.dispatch.clean import clean_all, forget, to_clean
 from mlcube_remote.dispatch.known import recorded, run_named, surveyed
 from mlcube_remote.dispatch.survey import HostSurvey, SurveyedJob, survey, survey_all
 from mlcube_remote.dispatch.ticket import to_document
-from mlcube_remote.errors import HostUnfitError, UnreachableError, UsageError
+from mlcube_remote.errors import HostUnfitError, RecordError, UnreachableError, UsageError
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.runs.store import RUN, RecordError, Store
+from mlcube_remote.runs.store import RUN, Store
 from mlcube_remote.transport.base import Connection, Reply
 from mlcube_remote.transport.fake import FakeConnection
 from mlcube_remote.ui.jobs import age_text, cleaned_text, jobs_document, jobs_text

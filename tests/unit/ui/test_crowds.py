@@ -23,7 +23,7 @@ from mlcube_remote.dispatch.events import (
 )
 from mlcube_remote.dispatch.outcome import JobOutcome, PulledOutput, Status, TaskOutcome
 from mlcube_remote.errors import (
-    GivenUpError,
+    CancelledError,
     HostError,
     MLCubeRemoteError,
     TransferError,
@@ -176,7 +176,7 @@ def test_what_was_cancelled_because_of_others_hides_none_of_them() -> None:
             f"h{n:02}",
             Status.CANCELLED,
             tasks=(TaskOutcome(task="train", status=Status.NOT_STARTED),),
-            error=GivenUpError("one job has failed"),
+            error=CancelledError("one job has failed"),
             seconds={},
         )
         for n in range(30)
