@@ -19,11 +19,11 @@ def nearest(word: str, candidates: Iterable[str], similarity: float = SIMILAR) -
     return matches[0] if matches else None
 
 
-def did_you_mean(word: object, candidates: Iterable[str]) -> str:
+def did_you_mean(word: object, candidates: Iterable[str], similarity: float = SIMILAR) -> str:
     """Return the end of a message about an unknown word.
 
     Returns:
         `` (did you mean 'port'?)``, or an empty text if no candidate is similar.
     """
-    suggestion = nearest(str(word), candidates)
+    suggestion = nearest(str(word), candidates, similarity)
     return f" (did you mean '{suggestion}'?)" if suggestion else ""

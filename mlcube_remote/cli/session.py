@@ -41,7 +41,7 @@ def select_hosts(
         UsageError: None was named.
         InventoryError: One is unknown, or none is left.
     """
-    from mlcube_remote.inventory.label_filter import narrow  # noqa: PLC0415
+    from mlcube_remote.inventory.label_filter import filter_by_labels  # noqa: PLC0415
     from mlcube_remote.inventory.select import select  # noqa: PLC0415 - needs yaml
 
     conditions = list(where)
@@ -52,7 +52,7 @@ def select_hosts(
             "no host was named: expected --host=NAME",
             hint=f"in the inventory: {names}; or any name of your ~/.ssh/config",
         )
-    return narrow(select(inventory, wanted), conditions, known=inventory.hosts.values())
+    return filter_by_labels(select(inventory, wanted), conditions, known=inventory.hosts.values())
 
 
 def through_platform(given: Mapping[str, Any], system: SystemSettings) -> dict[str, Any]:

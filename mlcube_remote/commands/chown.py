@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Giving what a container wrote to the user who ran it.
+"""Change the owner of a task's outputs to the user who runs it.
 
-A container that runs as root leaves files that its user can neither read nor delete. Its command is
-left as MLCube has it; afterwards a short container of the same image changes the owner.
+A container that runs as root leaves files that the user can neither read nor delete. The task's own
+command stays as in MLCube; a second container of the same image changes the owner afterwards.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mlcube_remote.commands.model import Argv, TaskCommands
-from mlcube_remote.cube.host_paths import holds
+from mlcube_remote.cube.host_paths import contains
 from mlcube_remote.platforms import CONTAINER_ENGINES
 
 _CONFINED = (
@@ -20,37 +20,39 @@ _CONFINED = (
 )
 
 
-def owning(commands: TaskCommands, *, root: str, uid: str, labels: Mapping[str, str]) -> Argv:
-    """Return what ``mlcr_own`` is told once the task has ended.
+def chown_arguments(
+    commands: TaskCommands, *, root: str, uid: str, labels: Mapping[str, str]
+) -> Argv:
+    """Return the arguments of the shell function that changes owners after the task.
 
     Args:
-        commands: The task's.
-        root: Directory on the host that is ours alone; the user's other directories, which a task
-            may have mounted too, are not changed.
-        uid: The user's number on the host.
+        commands: The task's commands.
+        root: mlcube-remote's directory on the host. The user's other directories, which a task
+            may also mount, are not changed.
+        uid: The user's numeric id on the host.
         labels: The container's labels.
 
     Returns:
-        ``root``, ``uid``, the number of directories, each with its place in the container, and the
-        command but for its last words, the owner and the places; nothing where the task wrote
-        nowhere.
+        ``root``, ``uid``, the number of directories, each directory with its path in the container,
+        and the start of the command; the shell function appends the owner and the paths. Empty if
+        there is nothing to change.
     """
-    ours = [item for item in commands.writable if holds(root, item.source)]
-    if not ours or commands.platform not in CONTAINER_ENGINES:
+    directories = [item for item in commands.writable if contains(root, item.source)]
+    if not directories or commands.platform not in CONTAINER_ENGINES:
         return ()
-    # A daemon that maps root to a user of no rights would have no right to change the owner.
+    # A daemon that maps root to an unprivileged user could not change the owner.
     mapping = ("--userns=host",) if commands.platform == "docker" else ()
     return (
         root,
         uid,
-        str(len(ours)),
-        *(word for item in ours for word in (item.source, item.target)),
+        str(len(directories)),
+        *(word for item in directories for word in (item.source, item.target)),
         *commands.engine,
         "run",
         *_CONFINED,
         *mapping,
         *(f"--label={key}={value}" for key, value in labels.items()),
-        *(word for item in ours for word in item.words),
+        *(word for item in directories for word in item.words),
         commands.image,
         *("-h", "-R"),
     )

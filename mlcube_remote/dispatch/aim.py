@@ -23,7 +23,7 @@ from mlcube_remote.cube.model import IO, Cube, Parameter, ParameterType
 from mlcube_remote.dispatch.placement import mirrored_path
 from mlcube_remote.dispatch.sweep import Point
 from mlcube_remote.errors import PlanError
-from mlcube_remote.yamlsource import nearest
+from mlcube_remote.suggestions import nearest
 
 _FORMATS = (".yaml", ".yml", ".json")
 

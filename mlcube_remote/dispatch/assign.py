@@ -17,7 +17,7 @@ from mlcube_remote.dispatch.trial import Trial
 from mlcube_remote.errors import PlanError
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.platforms import PLATFORMS
-from mlcube_remote.yamlsource import nearest
+from mlcube_remote.suggestions import nearest
 
 
 def make_jobs(request: Request) -> tuple[Job, ...]:

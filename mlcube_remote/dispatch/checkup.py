@@ -12,7 +12,7 @@ from functools import partial
 
 import attrs
 
-from mlcube_remote.commands.sif import installed
+from mlcube_remote.commands.sif import find_program
 from mlcube_remote.cube.system_settings import NO_SYSTEM_SETTINGS, SystemSettings, UserPlatform
 from mlcube_remote.dispatch import gpus
 from mlcube_remote.dispatch.assign import named_platform
@@ -178,7 +178,7 @@ def _engine(connection: Connection, host: Host, chosen: UserPlatform, facts: Fac
         if engine == (platform,):
             if not facts.programs:
                 return _unfit(no_program(host.name, platform))
-            engine = (installed(platform, facts.programs),)
+            engine = (find_program(platform, facts.programs),)
             whose = "" if engine == (platform,) else f", in the place of {platform}"
         reply = connection.call("mlcr_version", *engine)
     if not reply.ok:

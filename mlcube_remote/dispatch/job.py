@@ -13,15 +13,8 @@ import attrs
 
 from mlcube_remote.commands.build import build, build_image
 from mlcube_remote.commands.launch_options import launch_options
-from mlcube_remote.commands.model import (
-    Argv,
-    ImageCommands,
-    KindOf,
-    Options,
-    PathKind,
-    TaskCommands,
-)
-from mlcube_remote.cube.host_paths import holds, host_path
+from mlcube_remote.commands.model import Argv, ImageCommands, Options, Target, TaskCommands
+from mlcube_remote.cube.host_paths import KindOf, PathKind, contains, host_path
 from mlcube_remote.cube.model import NOTHING, Cube
 from mlcube_remote.cube.system_settings import NO_SYSTEM_SETTINGS, SystemSettings
 from mlcube_remote.dispatch.lease import Device, spelt, wanted
@@ -224,7 +217,7 @@ class Job:
         """
         source = self.image_commands(paths, {}).source
         is_path = source.startswith(("/", "~/"))
-        is_here = self.host.is_local or holds(paths.cube, source)
+        is_here = self.host.is_local or contains(paths.cube, source)
         return "" if is_here or not is_path else source
 
     def asked(self) -> list[str]:
@@ -269,9 +262,7 @@ class Job:
         kind_of = _kind_of(cube, paths, kinds, is_local=self.host.is_local)
 
         def built(name: str, placed: tuple[Placed, ...]) -> TaskCommands:
-            commands = build(
-                cube,
-                replaced(cube.tasks[name], placed),
+            target = Target(
                 platform=self.platform,
                 host_settings=self.host.settings,
                 user_settings=self.user_settings,
@@ -279,8 +270,9 @@ class Job:
                 options=self.options,
                 kind_of=kind_of,
                 programs=programs,
-                trusted=self.request.trust_cube,
+                is_trusted=self.request.trust_cube,
             )
+            commands = build(cube, replaced(cube.tasks[name], placed), target)
             copies = (*commands.copies, *its.copies.get(name, ()))
             return attrs.evolve(commands, copies=copies)
 
@@ -290,8 +282,7 @@ class Job:
         self, paths: HostPaths, kinds: Mapping[str, str], programs: Collection[str] = ()
     ) -> ImageCommands:
         """Return the commands that bring the image to the host; see :meth:`commands`."""
-        return build_image(
-            self.cube,
+        target = Target(
             platform=self.platform,
             host_settings=self.host.settings,
             user_settings=self.user_settings,
@@ -299,8 +290,9 @@ class Job:
             kind_of=_kind_of(self.cube, paths, kinds, is_local=self.host.is_local),
             options=self.request.options,
             programs=programs,
-            trusted=self.request.trust_cube,
+            is_trusted=self.request.trust_cube,
         )
+        return build_image(self.cube, target)
 
     @property
     def id(self) -> str:

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import attrs
 
-from mlcube_remote.commands.model import Layout
-from mlcube_remote.cube.host_paths import fill_in, host_path
+from mlcube_remote.cube.host_paths import Layout, expand_runtime, host_path
 from mlcube_remote.cube.model import IO, Cube, Parameter, ParameterType, Task
 from mlcube_remote.dispatch.paths import data_room
 from mlcube_remote.errors import PlanError
@@ -130,7 +129,7 @@ def mirrored_path(value: str, cube: Cube) -> Path | None:
         ``None`` when it means a path of the host: absolute, below ``~`` or ``$HOME``, or with a
         prefix of its own.
     """
-    filled = fill_in(value, _here(cube))
+    filled = expand_runtime(value, _here(cube))
     if filled == value and value.startswith(("/", "~", "$HOME", "${HOME}", "local:", "remote:")):
         return None
     return Path(os.path.normpath(cube.workspace / filled))

@@ -7,10 +7,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from mlcube_remote.commands.model import ImageCommands, Layout, TaskCommands
+from mlcube_remote.commands.model import ImageCommands, TaskCommands
 from mlcube_remote.commands.settings import merge
-from mlcube_remote.commands.sif import unhonoured
-from mlcube_remote.cube.host_paths import fill_in, holds
+from mlcube_remote.commands.sif import unsupported_option
+from mlcube_remote.cube.host_paths import Layout, contains, expand_runtime
 from mlcube_remote.dispatch.assign import slots
 from mlcube_remote.dispatch.job import Job, Request
 from mlcube_remote.dispatch.placement import Where, made_by_cube, missing_inputs
@@ -90,7 +90,7 @@ def types_known(job: Job) -> None:
 
 def honoured(job: Job, commands: TaskCommands) -> None:
     """Refuse an option that the platform would take and silently not honour."""
-    found = unhonoured(job.platform, job.request.options, commands.run[-1])
+    found = unsupported_option(job.platform, job.request.options, commands.run[-1])
     if found is not None:
         option, why = found
         raise PlanError(
@@ -113,8 +113,8 @@ def recipe_inside(job: Job) -> None:
     for key in ("build_context", "build_file") if in_engine else ("build_file",):
         if settings.text(key).startswith("/"):
             return  # the host's own, and what follows is relative to it; see recipe_there
-        path = os.path.join(path, fill_in(settings.text(key), layout))
-        if not holds(layout.root, path) and os.path.exists(path):
+        path = os.path.join(path, expand_runtime(settings.text(key), layout))
+        if not contains(layout.root, path) and os.path.exists(path):
             raise PlanError(
                 f"{settings.where(key)}: {settings.text(key)!r} is outside the cube's directory, "
                 f"and so is not sent to {job.host.name}",

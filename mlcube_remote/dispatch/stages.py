@@ -11,10 +11,10 @@ from functools import partial
 
 import attrs
 
-from mlcube_remote.commands.chown import owning
-from mlcube_remote.commands.launch_options import launched, secret_variable
+from mlcube_remote.commands.chown import chown_arguments
+from mlcube_remote.commands.launch_options import insert_options, secret_variable
 from mlcube_remote.commands.model import ImageCommands, TaskCommands
-from mlcube_remote.cube.host_paths import holds, host_path
+from mlcube_remote.cube.host_paths import contains, host_path
 from mlcube_remote.dispatch.aim import MadeFile
 from mlcube_remote.dispatch.configure import configure
 from mlcube_remote.dispatch.events import Level, Stage
@@ -233,7 +233,7 @@ def require_data_there(bench: Bench) -> None:
         if item.is_output:
             made.append(path)
         elif bench.facts.kinds.get(path) == "-" and (
-            item.is_of_unknown_type or not any(holds(each, path) for each in made)
+            item.is_of_unknown_type or not any(contains(each, path) for each in made)
         ):
             name = item.parameter.name
             raise PlanError(
@@ -302,12 +302,14 @@ def _starts(bench: Bench, ticket: Ticket, commands: Built) -> tuple[Start, ...]:
     return tuple(
         Start(
             task=task.task,
-            argv=launched(
+            argv=insert_options(
                 built, job.launch(number, task.task, built, uid=uid, paths=bench.paths), secrets
             ),
             engine=task.engine,
             container=task.container,
-            own=owning(built, root=bench.paths.root, uid=uid, labels=job.labels(task.task, uid)),
+            own=chown_arguments(
+                built, root=bench.paths.root, uid=uid, labels=job.labels(task.task, uid)
+            ),
         )
         for number, (task, (_, built)) in enumerate(zip(ticket.tasks, commands, strict=True), 1)
     )

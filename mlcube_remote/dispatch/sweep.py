@@ -166,7 +166,7 @@ def _read(path: Path) -> _File:
 class _File:
     """A ``--sweep-file``."""
 
-    document: yamlsource.Document
+    document: yamlsource.YamlDocument
 
     def fail(self, path: tuple[yamlsource.Key, ...], problem: str) -> UsageError:
         return UsageError(f"{self.document.where(path)}: {problem}")

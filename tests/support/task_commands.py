@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mlcube_remote.commands.build import build
-from mlcube_remote.commands.model import Layout, Options, PathKind, TaskCommands
+from mlcube_remote.commands.model import Options, Target, TaskCommands
+from mlcube_remote.cube.host_paths import Layout, PathKind
 from mlcube_remote.cube.load import load, select_tasks
 
 LAYOUT = Layout(root="/c", workspace="/c/workspace", home="/home/me")
@@ -35,14 +36,13 @@ def build_from_text(
     (folder / "mlcube.yaml").write_text(textwrap.dedent(text), encoding="utf-8")
     cube = load(folder, overrides=overrides, task_args=args)
     (chosen,) = select_tasks(cube, [task] if task else [])
-    return build(
-        cube,
-        chosen,
+    target = Target(
         platform=platform,
         host_settings=host or {},
         user_settings=user or {},
         layout=layout,
         options=options or Options(),
         kind_of={**ON_HOST, **(there or {})}.get,
-        trusted=trusted,
+        is_trusted=trusted,
     )
+    return build(cube, chosen, target)

@@ -130,8 +130,8 @@ def refused(what: Request) -> MLCubeRemoteError:
 @pytest.mark.parametrize(
     ("platform", "options", "expected"),
     [
-        ("singularity", Options(memory="4g"), "--memory=4g: it limits nothing but a virtual mac"),
-        ("singularity", Options(cpu="0-1"), "--cpu=0-1: it limits nothing but a virtual machine"),
+        ("singularity", Options(memory="4g"), "--memory=4g: it limits only virtual machines"),
+        ("singularity", Options(cpu="0-1"), "--cpu=0-1: it limits only virtual machines"),
         ("singularity", Options(security="label=x"), "--security=label=x: it knows uid:, gid:"),
         ("apptainer", Options(security="label=x"), "--security=label=x: it knows uid:, gid:"),
     ],
