@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,30 @@ from mlcube_remote.commands.model import Options, Target, TaskCommands
 from mlcube_remote.cube.host_paths import Layout, PathKind
 from mlcube_remote.cube.load import load, select_tasks
 
-LAYOUT = Layout(root="/c", workspace="/c/workspace", home="/home/me")
-ON_HOST = {"/c": PathKind.DIRECTORY}
+Make = Callable[..., TaskCommands]
+
+FILE, DIRECTORY = PathKind.FILE, PathKind.DIRECTORY
+WORKSPACE = "/c/workspace"
+LAYOUT = Layout(root="/c", workspace=WORKSPACE, home="/home/me")
+ON_HOST = {"/c": DIRECTORY}
+
+
+def cube(parameters: str = "{}", docker: str = "image: repo/image:1", task: str = "") -> str:
+    """Return a cube with one task."""
+    return (
+        f"name: x\ndocker: {{{docker}}}\n"
+        f"tasks:\n  go:\n    {task or 'description: a task'}\n    parameters: {parameters}\n"
+    )
+
+
+def inputs(text: str) -> str:
+    """Return parameters that are all inputs."""
+    return f"{{inputs: {{{text}}}}}"
+
+
+def outputs(text: str) -> str:
+    """Return parameters that are all outputs."""
+    return f"{{outputs: {{{text}}}}}"
 
 
 def build_from_text(
