@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run MLCube tasks on machines reached over SSH.
+"""Run MLCube tasks on SSH hosts.
 
-What the command line does, as functions; docs/api.md shows how. Nothing is imported before it is
-used.
+The functions do the same as the command line; docs/api.md has examples. A module is imported when
+one of its names is used for the first time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlcube_remote.dispatch.outcome import JobOutcome, PulledOutput, Status, TaskOutcome
     from mlcube_remote.errors import MLCubeRemoteError
 
-_HOMES = {
+_MODULES = {
     "mlcube_remote.api.following": ("attach", "logs", "pull", "status", "stop"),
     "mlcube_remote.api.hosts": ("check", "clean", "hosts", "ps", "top"),
     "mlcube_remote.api.results": ("Results", "RunFailedError", "RunResult", "results"),
@@ -59,16 +59,16 @@ __all__ = [
 
 
 def get_runner_class() -> type[Any]:
-    """Return the runner that MLCube's own command looks for in packages called ``mlcube_…``."""
-    from mlcube_remote.runner import RemoteRunner  # noqa: PLC0415 - only for mlcube, which has mlcube
+    """Return the runner class; MLCube's own command calls this in packages named ``mlcube_…``."""
+    from mlcube_remote.runner import RemoteRunner  # noqa: PLC0415 - it imports mlcube
 
     return RemoteRunner
 
 
 def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
+    for module, names in _MODULES.items():
         if name in names:
-            return getattr(import_module(home), name)
+            return getattr(import_module(module), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -18,7 +18,7 @@
     │   ├── TransferError            121    an upload or a download is incomplete
     │   ├── UnsafeContentError       118    files from the host were refused
     │   ├── BusyError                117    another run uses the workspace or the host
-    │   ├── NotStartedError            1    the job is not on its host
+    │   ├── NotStartedError            1    the job was never started, or was removed
     │   ├── StateUnknownError        123    the connection was lost; the job may still run
     │   ├── TaskTimeoutError         124    the task reached its time limit
     │   └── UnexpectedError           70    a bug in mlcube-remote; results of other hosts count

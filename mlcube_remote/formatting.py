@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write sizes and time spans for people to read, and read the time spans that they type."""
+"""Sizes, time spans and values as people read them, and time spans as people type them."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 _SIZE_UNITS = ("B", "kB", "MB", "GB", "TB")
 _TIME_UNITS = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
@@ -40,3 +42,18 @@ def parse_duration(text: str) -> float:
     if match is None or float(match[1]) == 0:
         raise ValueError(f"{text!r}: expected a time span such as 90s, 15m, 8h or 7d")
     return float(match[1]) * _UNIT_SECONDS[match[2]]
+
+
+def describe_value(value: Any) -> str:
+    """Return a value of a YAML file for a message; of a mapping or list, only its type."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case Mapping():
+            return "a mapping"
+        case list() | tuple():
+            return "a list"
+        case None:
+            return "nothing"
+        case _:
+            return repr(value)

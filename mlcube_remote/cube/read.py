@@ -13,6 +13,7 @@ import attrs
 from mlcube_remote.cube.model import IO, WORKSPACE, Parameter, ParameterType, Task
 from mlcube_remote.cube.resolve import Locate
 from mlcube_remote.errors import CubeError
+from mlcube_remote.formatting import describe_value
 from mlcube_remote.platforms import SETTINGS, check_setting
 from mlcube_remote.suggestions import ALMOST_EQUAL, did_you_mean
 
@@ -23,6 +24,8 @@ _PARAMETER_KEYS = ("type", "default", "opts")
 SEPARATORS = ("/", "\\")
 """Last characters of a value that is a directory."""
 
+KeyPath = tuple[str, ...]
+
 
 @attrs.frozen
 class Reader:
@@ -30,7 +33,7 @@ class Reader:
 
     locate: Locate
 
-    def fail(self, path: tuple[str, ...], problem: str, hint: str | None = None) -> NoReturn:
+    def fail(self, path: KeyPath, problem: str, hint: str | None = None) -> NoReturn:
         """Raise the error for the value at ``path``."""
         label = "".join(
             character if character.isprintable() else ascii(character)[1:-1]
@@ -38,9 +41,7 @@ class Reader:
         )
         raise CubeError(f"{self.locate(path)}: {f'{label}: ' if label else ''}{problem}", hint=hint)
 
-    def reject_misspelled(
-        self, path: tuple[str, ...], keys: Iterable[Any], known: Iterable[str]
-    ) -> None:
+    def reject_misspelled(self, path: KeyPath, keys: Iterable[Any], known: Iterable[str]) -> None:
         """Refuse an unknown key that looks like a known one.
 
         Other unknown keys are allowed: MLCube ignores them, and cubes use them as variables for
@@ -51,35 +52,34 @@ class Reader:
             if key not in known and (suggestion := did_you_mean(key, known, ALMOST_EQUAL)):
                 self.fail((*path, str(key)), f"unknown key{suggestion}")
 
-    def mapping(self, path: tuple[str, ...], value: Any) -> Mapping[str, Any]:
+    def mapping(self, path: KeyPath, value: Any) -> Mapping[str, Any]:
         """Return a mapping with text keys; ``None`` counts as an empty one."""
         if value is None:
             return {}
         if not isinstance(value, Mapping):
-            self.fail(path, f"expected a mapping, got {_kind(value)}")
+            self.fail(path, f"expected a mapping, got {describe_value(value)}")
         for key in value:
             if not isinstance(key, str):
                 self.fail(path, f"expected names, got {key!r}", hint=f'quote it: "{key}"')
         return value
 
-    def text(self, path: tuple[str, ...], value: Any, default: str = "") -> str:
+    def text(self, path: KeyPath, value: Any, default: str = "") -> str:
         """Return text; ``None`` gives the default."""
         if value is None:
             return default
         if not isinstance(value, str):
-            self.fail(path, f"expected text, got {_kind(value)}", hint=f'quote it: "{value}"')
+            self.fail(
+                path, f"expected text, got {describe_value(value)}", hint=f'quote it: "{value}"'
+            )
         if "\0" in value:
             self.fail(path, "the value contains a NUL character")
         return value
 
-    def name(self, path: tuple[str, ...], value: str) -> str:
+    def name(self, path: KeyPath, value: str) -> str:
         """Return the name of a task or parameter, which is part of a command line."""
         if not value or value.startswith("-") or has_control(value) or "=" in value:
-            self.fail(
-                path,
-                f"{value!r} cannot be a name: expected text that does not start with '-' and "
-                "contains no '=' and no control characters",
-            )
+            rule = "it must not start with '-' or contain '=' or control characters"
+            self.fail(path, f"{value!r} cannot be a name: {rule}")
         return value
 
     def settings(self, data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -126,7 +126,7 @@ class Reader:
             entrypoint=self.entrypoint((*path, "entrypoint"), body.get("entrypoint")),
         )
 
-    def entrypoint(self, path: tuple[str, ...], value: Any) -> str | None:
+    def entrypoint(self, path: KeyPath, value: Any) -> str | None:
         """Return the entrypoint's command line; ``None`` if it is blank."""
         text = self.text(path, value)
         try:
@@ -139,9 +139,7 @@ class Reader:
             self.fail(path, f"expected a program, got {words[0]!r}")
         return text
 
-    def parameter(
-        self, path: tuple[str, ...], io: IO, value: Any, given: Mapping[str, str]
-    ) -> Parameter:
+    def parameter(self, path: KeyPath, io: IO, value: Any, given: Mapping[str, str]) -> Parameter:
         """Return one input or output; a value that ends with a slash is a directory."""
         name = self.name(path, path[-1])
         body = {"default": value} if isinstance(value, str) else self.mapping(path, value)
@@ -164,13 +162,11 @@ class Reader:
             given=name in given,
         )
 
-    def _type(self, path: tuple[str, ...], value: Any) -> ParameterType:
-        choices = [item.value for item in ParameterType]
-        if value is None:
-            return ParameterType.UNKNOWN
-        if value not in choices:
-            self.fail(path, f"expected {' or '.join(choices[:2])}, got {value!r}")
-        return ParameterType(value)
+    def _type(self, path: KeyPath, value: Any) -> ParameterType:
+        try:
+            return ParameterType.UNKNOWN if value is None else ParameterType(value)
+        except ValueError:
+            self.fail(path, f"expected file or directory, got {value!r}")
 
     def check_keys(self, data: Mapping[str, Any]) -> None:
         """Refuse misspelled keys at the top level and in ``platform``."""
@@ -179,7 +175,9 @@ class Reader:
         self.reject_misspelled(("platform",), platform, ("accelerator_count",))
         count = platform.get("accelerator_count")
         if count is not None and (isinstance(count, bool) or not isinstance(count, (int, str))):
-            self.fail(("platform", "accelerator_count"), f"expected a number, got {_kind(count)}")
+            self.fail(
+                ("platform", "accelerator_count"), f"expected a number, got {describe_value(count)}"
+            )
 
 
 def relative_to_workspace(value: str) -> str:
@@ -195,17 +193,3 @@ def relative_to_workspace(value: str) -> str:
 def has_control(text: str) -> bool:
     """Return whether a text contains a control character."""
     return any(unicodedata.category(character) == "Cc" for character in text)
-
-
-def _kind(value: Any) -> str:
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case Mapping():
-            return "a mapping"
-        case list():
-            return "a list"
-        case None:
-            return "nothing"
-        case _:
-            return repr(value)

@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlcube_remote.formatting import parse_duration, readable_duration, readable_size
+from mlcube_remote.formatting import (
+    describe_value,
+    parse_duration,
+    readable_duration,
+    readable_size,
+)
 
 
 @pytest.mark.parametrize(
@@ -70,3 +75,18 @@ def test_any_text_is_a_positive_time_span_or_refused(text: str) -> None:
     except ValueError:
         return
     assert seconds > 0
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (True, "true"),
+        ({"a": 1}, "a mapping"),
+        ([1], "a list"),
+        (None, "nothing"),
+        ("x", "'x'"),
+        (5, "5"),
+    ],
+)
+def test_values_are_described_for_messages(value: object, expected: str) -> None:
+    assert describe_value(value) == expected
