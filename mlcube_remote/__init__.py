@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run MLCube tasks on machines reached over SSH.
+"""Run MLCube tasks on SSH hosts.
 
 The functions do what the command line does; docs/reference/python-api.md shows how. A function's
 module is imported when the function is first used.
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from mlcube_remote.events.outcome import Status as Status
     from mlcube_remote.events.outcome import TaskOutcome as TaskOutcome
 
-_HOMES = {
+_MODULES = {
     "mlcube_remote.api.following": ("attach", "logs", "pull", "status", "stop"),
     "mlcube_remote.api.hosts": ("check", "clean", "hosts", "ps", "top"),
     "mlcube_remote.api.results": ("Results", "RunFailedError", "RunResult", "results"),
@@ -47,7 +47,7 @@ _HOMES = {
 }
 
 __all__ = [  # noqa: PLE0604 - names
-    *sorted(["__version__", "get_runner_class", *(n for names in _HOMES.values() for n in names)])
+    *sorted(["__version__", "get_runner_class", *(n for names in _MODULES.values() for n in names)])
 ]
 
 
@@ -59,9 +59,9 @@ def get_runner_class() -> type[Any]:
 
 
 def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
+    for module, names in _MODULES.items():
         if name in names:
-            return getattr(import_module(home), name)
+            return getattr(import_module(module), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

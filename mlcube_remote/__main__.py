@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m mlcube_remote``."""
+"""Run the command line with ``python -m mlcube_remote``."""
 
 from mlcube_remote.cli.main import main
 

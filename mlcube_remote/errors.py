@@ -1,43 +1,50 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every error that a user can meet, each with its exit code.
+"""All errors that a user can see, each with its exit code.
 
 ::
 
-    MLCubeRemoteError
-    ├── UsageError                     2    the command line, or a file it names, is wrong
+    MLCubeRemoteError                  1
+    ├── UsageError                     2    the command line, or a file named there, is wrong
     │   ├── InventoryError             2    hosts.yaml
     │   ├── CubeError                  2    mlcube.yaml
     │   └── PlanError                  2    cube, task and host do not fit together
-    ├── HostError                           something about one host; carries its name
-    │   ├── ConnectError             120    no session could be had
+    ├── HostError                      1    one host has a problem; the error has its name
+    │   ├── ConnectError             120    no SSH session was opened
     │   │   ├── UnreachableError     120    name, route, port, timeout
-    │   │   ├── AuthenticationError  120    login refused
-    │   │   └── HostKeyError         120    key unknown, changed or revoked
+    │   │   ├── AuthenticationError  120    the host refused the login
+    │   │   └── HostKeyError         120    the host's key is unknown, changed or revoked
     │   ├── HostUnfitError           122    no usable shell, rsync, engine or permission
-    │   ├── ConfigureError           122    the image could not be pulled or built
-    │   ├── TransferError            121    sync or pull incomplete
-    │   ├── UnsafeContentError       118    what the host sent back was refused
-    │   ├── BusyError                117    workspace or host held by another run
-    │   ├── NotStartedError        1    an earlier run's job is not there
-    │   ├── StateUnknownError        123    the connection was lost; the run may go on
-    │   ├── TaskTimeoutError         124    the task ran out of its time
-    │   └── UnexpectedError           70    a bug of ours; the other hosts' results still count
+    │   ├── ConfigureError           122    the image was not pulled or built
+    │   ├── TransferError            121    an upload or a download is incomplete
+    │   ├── UnsafeContentError       118    files from the host were refused
+    │   ├── BusyError                117    another run uses the workspace or the host
+    │   ├── NotStartedError            1    the job was never started, or was removed
+    │   ├── StateUnknownError        123    the connection was lost; the job may still run
+    │   ├── TaskTimeoutError         124    the task reached its time limit
+    │   └── UnexpectedError           70    a bug in mlcube-remote; results of other hosts count
+    ├── NoHostError                  120    all hosts of a run are excluded (pool)
+    │   └── AllBusyError             117    other runs use all remaining hosts (pool)
+    ├── RecordError                    1    a record on this machine cannot be read or written
+    ├── RunFailedError                 1    a job of the run failed (Python API)
+    ├── SandboxError                 122    Docker refused a command for sandbox hosts (sandbox)
     └── StoppedByUserError           130    Ctrl-C
-        ├── GivenUpError             130    cancelled, because other jobs had failed
-        └── DetachedError            130    the user stopped following; the job goes on
+        ├── CancelledError           130    cancelled because other jobs failed
+        └── DetachedError            130    the user stopped following; the job still runs
 
-A message says what happened and what was expected; ``hint`` says what to do next. Exit codes
-are those of docs/reference/exit-codes.md. Only ``mlcube_remote.cli.main`` prints errors and exits.
+A word in brackets names the package or module that defines a class; this module has all others.
+A message says what was found and what was expected; ``hint`` names the next step. The exit codes
+are those of docs/reference/exit-codes.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
 
 class MLCubeRemoteError(Exception):
-    """Base of all errors that are not bugs.
+    """Base class of all errors that are not bugs.
 
     Args:
         message: One sentence: where, what was found, what was expected.
@@ -45,6 +52,15 @@ class MLCubeRemoteError(Exception):
     """
 
     exit_code: ClassVar[int] = 1
+    kind: ClassVar[str] = "MLCubeRemote"
+    """Name in JSON documents and JUnit files: the class without ``Error``.
+
+    A class that was renamed sets its first name here, because programs read it.
+    """
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.kind = cls.__dict__.get("kind", cls.__name__.removesuffix("Error"))
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -56,13 +72,13 @@ class MLCubeRemoteError(Exception):
 
 
 class UsageError(MLCubeRemoteError):
-    """The command line, or a file that it names, is wrong; nothing was touched."""
+    """The command line, or a file named there, is wrong; nothing was changed."""
 
     exit_code = 2
 
 
 class InventoryError(UsageError):
-    """``hosts.yaml`` is wrong, or a host that was asked for is not in it."""
+    """``hosts.yaml`` is wrong, or a requested host is not in it."""
 
 
 class CubeError(UsageError):
@@ -74,11 +90,11 @@ class PlanError(UsageError):
 
 
 class HostError(MLCubeRemoteError):
-    """Something went wrong with one host; the others go on.
+    """One host has a problem; the other hosts continue.
 
     Args:
         host: The host's inventory name.
-        message: What happened there (without the host's name, which is put in front).
+        message: What happened, without the host's name, which is added in front.
         hint: The next step.
     """
 
@@ -89,13 +105,13 @@ class HostError(MLCubeRemoteError):
 
 
 class ConnectError(HostError):
-    """No SSH session could be had; nothing happened on the host."""
+    """No SSH session was opened; nothing happened on the host."""
 
     exit_code = 120
 
 
 class UnreachableError(ConnectError):
-    """The name does not resolve, or nothing answers at the address."""
+    """The name does not resolve, or the address does not answer."""
 
 
 class AuthenticationError(ConnectError):
@@ -113,67 +129,98 @@ class HostUnfitError(HostError):
 
 
 class ConfigureError(HostError):
-    """The image could not be pulled or built.
+    """The image was not pulled or built.
 
     Args:
         host: As for :class:`HostError`.
         message: What failed.
-        said: The engine's last lines, which the message repeats.
+        output: The engine's last lines; the message repeats them.
         hint: The next step.
     """
 
     exit_code = 122
 
     def __init__(
-        self, host: str, message: str, *, said: Sequence[str] = (), hint: str | None = None
+        self, host: str, message: str, *, output: Sequence[str] = (), hint: str | None = None
     ) -> None:
-        lines = ":\n  " + "\n  ".join(said) if said else ""
+        lines = ":\n  " + "\n  ".join(output) if output else ""
         super().__init__(host, f"{message}{lines}", hint=hint)
-        self._brief = f"{message}; what it said stands above" if said else message
+        self._brief = f"{message}: {output[-1]} (full output above)" if output else message
 
     def brief(self) -> HostError:
-        """Return the error for whoever has just seen what the engine said."""
+        """Return the error with the engine's last line only, for a user who saw the output."""
         return HostError(self.host, self._brief, hint=self.hint)
 
 
 class TransferError(HostError):
-    """A sync or a pull did not complete."""
+    """An upload or a download is incomplete."""
 
     exit_code = 121
 
 
 class UnsafeContentError(HostError):
-    """What the host sent back was refused; nothing of it was put in place."""
+    """Files from the host were refused; none of them was moved into place."""
 
     exit_code = 118
 
 
 class BusyError(HostError):
-    """The workspace, or the host, is held by another run."""
+    """Another run uses the workspace or the host."""
 
     exit_code = 117
 
 
 class NotStartedError(HostError):
-    """The job was never started on its host, or is not there any more."""
+    """The job was never started on its host, or was removed from it."""
 
 
 class StateUnknownError(HostError):
-    """The connection was lost after the task had started: it may go on there."""
+    """The connection was lost after the task had started; the task may still run."""
 
     exit_code = 123
 
 
 class TaskTimeoutError(HostError):
-    """The task ran out of the time it was given."""
+    """The task reached its time limit."""
 
     exit_code = 124
 
 
 class UnexpectedError(HostError):
-    """A bug in mlcube-remote ended one host's job; its traceback is the ``__cause__``."""
+    """A bug in mlcube-remote ended the job of one host; ``__cause__`` has the traceback."""
 
     exit_code = 70
+
+
+class RecordError(MLCubeRemoteError):
+    """A record on this machine cannot be read or written."""
+
+    @classmethod
+    def not_writable(cls, action: str, problem: OSError, *, hint: str) -> RecordError:
+        """Return the error for a file that cannot be written.
+
+        Args:
+            action: What failed: ``the run cannot be recorded``.
+            problem: The operating system's answer.
+            hint: The next step.
+        """
+        return cls(f"{action}: {problem.filename}: {problem.strerror}", hint=hint)
+
+    @classmethod
+    def too_new(cls, path: Path, noun: str, *, found: int, supported: int) -> RecordError:
+        """Return the error for a file that a newer mlcube-remote has written.
+
+        Args:
+            path: The file.
+            noun: What the file calls its number: ``format`` or ``version``.
+            found: The number in the file.
+            supported: The highest number that this version reads.
+        """
+        return cls(
+            f"{path}: {noun} {found} is from a newer mlcube-remote; this one reads up to "
+            f"{noun} {supported}",
+            hint="upgrade: pip install --upgrade mlcube-remote",
+        )
 
 
 class StoppedByUserError(MLCubeRemoteError):
@@ -186,14 +233,21 @@ class StoppedByUserError(MLCubeRemoteError):
 
 
 class DetachedError(StoppedByUserError):
-    """The user stopped following a job, which goes on."""
+    """The user stopped following a job, which still runs.
+
+    Args:
+        host: The job's host.
+        run_id: The job's run.
+    """
 
     def __init__(self, host: str, run_id: str) -> None:
         super().__init__(
-            f"{host}: not followed any more; the job goes on there",
+            f"{host}: no longer followed; the job continues on the host",
             hint=f"mlcube-remote attach {run_id}",
         )
 
 
-class GivenUpError(StoppedByUserError):
-    """The job was cancelled because of the others: enough of them had failed."""
+class CancelledError(StoppedByUserError):
+    """The job was cancelled because other jobs failed."""
+
+    kind = "GivenUp"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The platforms a task can run on, and every setting each of them has.
+"""The platforms that a task can run on, with all their settings.
 
 One schema for three places: the sections of ``mlcube.yaml``, those of the inventory, and
 docs/reference/platforms.md. The names and defaults are MLCube's where MLCube has the setting.
@@ -14,6 +14,8 @@ from typing import Any
 
 import attrs
 
+from mlcube_remote.formatting import describe_value
+
 PLATFORMS = ("docker", "podman", "singularity", "apptainer")
 """Platform names; each is also the name of its section and of its default executable."""
 
@@ -22,11 +24,11 @@ CONTAINER_ENGINES = frozenset({"docker", "podman"})
 
 
 class Kind(Enum):
-    """What a setting's value looks like; the value says it to a reader."""
+    """The form of a setting's value; the text is for messages."""
 
     TEXT = "text"
     SCALAR = "text or a number"
-    WORDS = "text, split into words as a shell would"
+    WORDS = "text, split into words as in a shell"
     PAIRS = "a mapping of names to values, or text split into words"
     CHOICE = "one of a few words"
     SWITCH = "true or false"
@@ -40,18 +42,22 @@ class Setting:
     kind: Kind
     doc: str
     default: str | None = None
-    """``None``: the option is left away."""
+    """``None``: the option is omitted."""
     choices: tuple[str, ...] = ()
 
 
 def _engine(name: str, *more: Setting) -> tuple[Setting, ...]:
+    return (*_image_settings(name), *more, *_RUN_SETTINGS)
+
+
+def _image_settings(name: str) -> tuple[Setting, ...]:
     return (
         Setting(name="image", kind=Kind.TEXT, doc="Image name; required."),
         Setting(
             name=name,
             kind=Kind.WORDS,
             default=name,
-            doc=f"Executable, with what stands in front of it: `{name}`, `sudo {name}`, a path.",
+            doc=f"Executable, with its options or `sudo`: `{name}`, `sudo {name}`, a path.",
         ),
         Setting(
             name="env_args", kind=Kind.PAIRS, doc="Variables of the container: `-e NAME=value`."
@@ -59,12 +65,12 @@ def _engine(name: str, *more: Setting) -> tuple[Setting, ...]:
         Setting(
             name="gpu_args",
             kind=Kind.WORDS,
-            doc="Options of `run` when the task has accelerators.",
+            doc="Options of `run` if the task has accelerators.",
         ),
         Setting(
             name="cpu_args",
             kind=Kind.WORDS,
-            doc="Options of `run` when the task has no accelerator.",
+            doc="Options of `run` if the task has no accelerator.",
         ),
         Setting(
             name="build_args",
@@ -88,33 +94,36 @@ def _engine(name: str, *more: Setting) -> tuple[Setting, ...]:
             kind=Kind.CHOICE,
             default="pull",
             choices=("pull", "auto", "always"),
-            doc="`pull` never builds; `auto` builds where there is a recipe; "
-            "`always` does so before each run.",
-        ),
-        *more,
-        Setting(name="--network", kind=Kind.SCALAR, doc="Network of the container; `--network`."),
-        Setting(name="--security-opt", kind=Kind.SCALAR, doc="Security option; `--security`."),
-        Setting(name="--gpus", kind=Kind.SCALAR, doc="Devices to hand over; `--gpus`."),
-        Setting(name="--memory", kind=Kind.SCALAR, doc="Memory limit; `--memory`."),
-        Setting(name="--cpuset-cpus", kind=Kind.SCALAR, doc="CPUs it may use; `--cpu`."),
-        Setting(
-            name="--mount_opts",
-            kind=Kind.CHOICE,
-            choices=("ro", "rw"),
-            doc="How inputs are mounted that do not say so themselves; `--mount`.",
+            doc="`pull` never builds; `auto` builds if there is a recipe; "
+            "`always` builds before each run.",
         ),
     )
 
 
-_OF_ITS_SIF = (
-    Setting(name="tar_file", kind=Kind.TEXT, doc="Image archive that a SIF is built from."),
+_RUN_SETTINGS = (
+    Setting(name="--network", kind=Kind.SCALAR, doc="Network of the container; `--network`."),
+    Setting(name="--security-opt", kind=Kind.SCALAR, doc="Security option; `--security`."),
+    Setting(name="--gpus", kind=Kind.SCALAR, doc="GPUs of the container; `--gpus`."),
+    Setting(name="--memory", kind=Kind.SCALAR, doc="Memory limit; `--memory`."),
+    Setting(name="--cpuset-cpus", kind=Kind.SCALAR, doc="CPUs of the container; `--cpu`."),
+    Setting(
+        name="--mount_opts",
+        kind=Kind.CHOICE,
+        choices=("ro", "rw"),
+        doc="Mount option of inputs that have none; `--mount`.",
+    ),
+)
+
+
+_DOCKER_ONLY = (
+    Setting(name="tar_file", kind=Kind.TEXT, doc="Image archive to build a SIF file from."),
     Setting(
         name="run_args",
         kind=Kind.WORDS,
-        doc="Options of `run` when Singularity or Apptainer runs this image.",
+        doc="Options of `run` if Singularity or Apptainer runs this image.",
     ),
 )
-"""Docker's alone, whose section Singularity and Apptainer fall back on."""
+"""Settings for Singularity and Apptainer, which use Docker's section if they have none."""
 
 _PODMAN_ONLY = (
     Setting(name="--userns", kind=Kind.SCALAR, doc="User namespace, such as `keep-id`."),
@@ -133,7 +142,7 @@ _VM_LIMITS = (
 )
 _CGROUP_LIMITS = (
     Setting(name="--memory", kind=Kind.SCALAR, doc="Memory limit; `--memory`."),
-    Setting(name="--cpuset-cpus", kind=Kind.SCALAR, doc="CPUs it may use; `--cpu`."),
+    Setting(name="--cpuset-cpus", kind=Kind.SCALAR, doc="CPUs of the container; `--cpu`."),
 )
 
 
@@ -154,7 +163,7 @@ def _sif(name: str, limits: tuple[Setting, ...]) -> tuple[Setting, ...]:
             name=name,
             kind=Kind.WORDS,
             default=name,
-            doc=f"Executable, with what stands in front of it: `{name}`, a path.",
+            doc=f"Executable, with its options or `sudo`: `{name}`, a path.",
         ),
         Setting(
             name="build_args",
@@ -171,13 +180,15 @@ def _sif(name: str, limits: tuple[Setting, ...]) -> tuple[Setting, ...]:
         ),
         Setting(name="--network", kind=Kind.SCALAR, doc="Network of the container; `--network`."),
         Setting(name="--security", kind=Kind.SCALAR, doc="Security option; `--security`."),
-        Setting(name="--nv", kind=Kind.SWITCH, doc="Hand over NVIDIA devices; `--gpus`."),
+        Setting(
+            name="--nv", kind=Kind.SWITCH, doc="Pass NVIDIA devices to the container; `--gpus`."
+        ),
         *limits,
         Setting(
             name="--mount_opts",
             kind=Kind.CHOICE,
             choices=("ro", "rw"),
-            doc="How inputs are mounted that do not say so themselves; `--mount`.",
+            doc="Mount option of inputs that have none; `--mount`.",
         ),
     )
 
@@ -188,7 +199,7 @@ def _by_name(settings: tuple[Setting, ...]) -> Mapping[str, Setting]:
 
 SETTINGS: Mapping[str, Mapping[str, Setting]] = MappingProxyType(
     {
-        "docker": _by_name(_engine("docker", *_OF_ITS_SIF)),
+        "docker": _by_name(_engine("docker", *_DOCKER_ONLY)),
         "podman": _by_name(_engine("podman") + _PODMAN_ONLY),
         "singularity": _by_name(_sif("singularity", _VM_LIMITS)),
         "apptainer": _by_name(_sif("apptainer", _CGROUP_LIMITS)),
@@ -198,15 +209,15 @@ SETTINGS: Mapping[str, Mapping[str, Setting]] = MappingProxyType(
 
 
 def check_setting(section: str, key: str, value: Any) -> str | None:
-    """Say what is wrong with the value of a known setting.
+    """Check the value of a setting.
 
     Args:
         section: One of :data:`PLATFORMS`.
         key: A key of ``SETTINGS[section]``.
-        value: What YAML made of the value; ``None`` always means "the default".
+        value: The value from YAML; ``None`` always means the default.
 
     Returns:
-        ``expected …, got …``, or ``None`` where the value is good.
+        ``expected …, got …``, or ``None`` if the value is valid.
     """
     if value is None:
         return None
@@ -214,7 +225,7 @@ def check_setting(section: str, key: str, value: Any) -> str | None:
     if setting.kind is Kind.CHOICE:
         if value in setting.choices:
             return None
-        return f"expected one of {', '.join(setting.choices)}, got {_show(value)}"
+        return f"expected one of {', '.join(setting.choices)}, got {describe_value(value)}"
     if setting.kind is Kind.PAIRS and isinstance(value, Mapping):
         return _check_pairs(value)
     is_good = isinstance(value, str) or (
@@ -225,7 +236,7 @@ def check_setting(section: str, key: str, value: Any) -> str | None:
         and not isinstance(value, bool)
     )
     if not is_good:
-        return f"expected {setting.kind.value}, got {_show(value)}"
+        return f"expected {setting.kind.value}, got {describe_value(value)}"
     if isinstance(value, str) and "\0" in value:
         return "expected text, got a value with a NUL character"
     return None
@@ -234,21 +245,9 @@ def check_setting(section: str, key: str, value: Any) -> str | None:
 def _check_pairs(pairs: Mapping[Any, Any]) -> str | None:
     for name, value in pairs.items():
         if not isinstance(name, str) or not name or "=" in name or "\0" in name:
-            return f"expected names without '=', got {_show(name)}"
+            return f"expected names without '=', got {describe_value(name)}"
         if not isinstance(value, (str, int, float, bool, type(None))):
-            return f"expected text or a number for {name}, got {_show(value)}"
+            return f"expected text or a number for {name}, got {describe_value(value)}"
         if isinstance(value, str) and "\0" in value:
             return f"expected text for {name}, got a value with a NUL character"
     return None
-
-
-def _show(value: Any) -> str:
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case Mapping():
-            return "a mapping"
-        case list() | tuple():
-            return "a list"
-        case _:
-            return repr(value)

@@ -20,7 +20,7 @@ from mlcube.runner import Runner, RunnerConfig
 from omegaconf import OmegaConf
 
 from mlcube_remote.cli.main import execute
-from mlcube_remote.cube.system import REMOTE, REMOTE_KEYS
+from mlcube_remote.cube.system_settings import REMOTE, REMOTE_KEYS
 
 _SHARED_OPTIONS = (
     "mlcube",

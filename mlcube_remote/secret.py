@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A string that must not be seen: it reaches a container's environment and nothing else."""
+"""Secret texts, which only the environment of a container may contain."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import NoReturn
 
 
 class Secret:
-    """Holds a value that shows itself only to :meth:`reveal`.
+    """A text that only :meth:`reveal` returns.
 
-    ``str``, ``repr``, ``format``, ``attrs.asdict`` and JSON see ``***``; pickling is refused, so
-    that no log, traceback, record or cache can carry the value by accident.
+    ``str``, ``repr``, ``format`` and ``attrs.asdict`` return ``***``; JSON and pickle fail. So no
+    log, traceback, record or cache can contain the value by accident.
     """
 
     __slots__ = ("_value",)
@@ -19,7 +19,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """Return the value, for the one place that hands it to a process's environment."""
+        """Return the text, to set it in the environment of a process."""
         return self._value
 
     def __repr__(self) -> str:

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""YAML files that remember where everything stands, so that an error can name the line.
+"""Read YAML files and keep the position of each key, so that an error can name the line.
 
-Read with YAML's plain tags only. What YAML allows but people get wrong is refused here: duplicate
-keys, tabs, aliases that explode, several documents in a file. A file that somebody else wrote can
-neither crash the reader nor make it use much memory.
+Only YAML's standard scalar tags are read. Common mistakes that YAML allows are refused: duplicate
+keys, tabs, aliases that expand to millions of values, several documents in a file. A file from
+another person can neither crash the reader nor make it use much memory.
 """
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Collection, Hashable, Iterable
 from pathlib import Path
@@ -21,16 +20,16 @@ from yaml.reader import Reader
 from mlcube_remote.errors import UsageError
 
 MAX_DEPTH = 50
-"""Nesting beyond this is no configuration."""
+"""Levels of nesting; no configuration needs more."""
 
 MAX_NODES = 100_000
-"""Values after aliases are expanded; a few lines of aliases can mean billions."""
+"""Number of values after aliases are expanded; a few lines of aliases can mean billions."""
 
 MAX_BYTES = 4 * 1024 * 1024
-"""Files beyond this are not read to their end."""
+"""Size of a file; a larger one is refused without reading all of it."""
 
-SHORT = 2048
-"""Characters in which nothing can be nested too deep for libyaml; below, one pass will do."""
+SHALLOW_CHARS = 2048
+"""Length up to which a text cannot be nested too deep for libyaml, so that one pass is enough."""
 
 Key = Hashable
 _TAG = "tag:yaml.org,2002:"
@@ -41,60 +40,58 @@ _UNPRINTABLE = Reader.NON_PRINTABLE
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def nearest(word: str, candidates: Iterable[str]) -> str | None:
-    """Return the candidate that ``word`` was probably meant to be, if any is close."""
-    near = difflib.get_close_matches(word, list(candidates), 1, 0.6)
-    return near[0] if near else None
-
-
 def shown_path(path: Path) -> str:
-    """Return a path as people expect it in a message: relative when it is below here."""
+    """Return a path for messages: relative if it is inside the working directory."""
     absolute = Path(os.path.abspath(path))
-    here = Path.cwd()
-    return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(absolute)
+    cwd = Path.cwd()
+    return str(absolute.relative_to(cwd)) if absolute.is_relative_to(cwd) else str(absolute)
 
 
 @attrs.frozen
 class Position:
-    """A place in a file, counted from 1."""
+    """A position in a file, counted from 1."""
 
     line: int
     column: int
 
 
 @attrs.frozen(kw_only=True)
-class Document:
-    """One YAML file: its data, and where each key of it stands."""
+class YamlDocument:
+    """One YAML file: its data, and the position of each key."""
 
     path: Path
     data: Any
     """Plain dictionaries, lists and scalars; ``None`` for an empty file."""
     positions: dict[tuple[Key, ...], Position]
     written: dict[tuple[Key, ...], str] = attrs.field(factory=dict)
-    """What stands in the file where YAML saw no text: ``1.10``, ``022`` and ``yes`` change."""
+    """The text in the file of each value that YAML does not read as text.
+
+    YAML changes such values: it reads ``1.10`` as 1.1, ``022`` as 18 and ``yes`` as true.
+    """
 
     def position(self, keys: Iterable[Key] = ()) -> Position:
-        """Return where a key stands, or the closest of its parents."""
-        wanted = tuple(keys)
-        while wanted and wanted not in self.positions:
-            wanted = wanted[:-1]
-        return self.positions.get(wanted, Position(1, 1))
+        """Return the position of a key, or of its closest parent in the file."""
+        path = tuple(keys)
+        while path and path not in self.positions:
+            path = path[:-1]
+        return self.positions.get(path, Position(1, 1))
 
     def where(self, keys: Iterable[Key] = ()) -> str:
-        """Return ``FILE:LINE:COLUMN`` of a key, given the keys that lead to it."""
-        at = self.position(keys)
-        return f"{shown_path(self.path)}:{at.line}:{at.column}"
+        """Return ``FILE:LINE:COLUMN`` of a key, given the path of keys to it."""
+        position = self.position(keys)
+        return f"{shown_path(self.path)}:{position.line}:{position.column}"
 
 
-def load(path: Path, *, error: type[UsageError]) -> Document:
+def load(path: Path, *, error: type[UsageError]) -> YamlDocument:
     """Read a YAML file.
 
     Args:
         path: The file.
-        error: What to raise for a file that cannot be read or is not good YAML.
+        error: The class of the error to raise.
 
     Raises:
-        UsageError: As ``error``; the message begins with ``FILE:LINE:COLUMN`` where there is one.
+        UsageError: The file cannot be read or is not valid YAML. It is an instance of ``error``;
+            its message starts with ``FILE:LINE:COLUMN`` if the position is known.
     """
     name = shown_path(path)
     try:
@@ -114,8 +111,8 @@ def load(path: Path, *, error: type[UsageError]) -> Document:
     return parse(text, path=path, error=error)
 
 
-def parse(text: str, *, path: Path, error: type[UsageError]) -> Document:
-    """Read YAML text that stands for the file ``path``; see :func:`load`."""
+def parse(text: str, *, path: Path, error: type[UsageError]) -> YamlDocument:
+    """Read YAML text as the content of the file ``path``; see :func:`load`."""
     return _Reader(path, error).read(text)
 
 
@@ -134,20 +131,22 @@ class _Reader:
             return self.error(f"{name}: {problem}")
         return self.error(f"{name}:{mark.line + 1}:{mark.column + 1}: {problem}")
 
-    def read(self, text: str) -> Document:
-        self._refuse_unprintable(text)
+    def read(self, text: str) -> YamlDocument:
+        self._reject_unprintable(text)
         try:
-            if len(text) > SHORT:
-                self._refuse_depth(text)
+            if len(text) > SHALLOW_CHARS:
+                self._reject_depth(text)
             data = self._compose(text)
         except yaml.MarkedYAMLError as problem:
             mark = problem.problem_mark or problem.context_mark
-            raise self.fail(mark, self._explain(problem, mark, text)) from problem
-        except RecursionError as problem:  # PyYAML's own composer, where libyaml's is absent
-            raise self.fail(None, f"nested more than {MAX_DEPTH} deep") from problem
+            raise self.fail(mark, _explain(problem, mark, text)) from problem
+        except RecursionError as problem:  # PyYAML's own composer, used if libyaml is missing
+            raise self.fail(None, f"nested more than {MAX_DEPTH} levels deep") from problem
         except yaml.YAMLError as problem:
             raise self.fail(None, f"is not YAML: {str(problem).splitlines()[0]}") from problem
-        return Document(path=self.path, data=data, positions=self.positions, written=self.written)
+        return YamlDocument(
+            path=self.path, data=data, positions=self.positions, written=self.written
+        )
 
     def _compose(self, text: str) -> Any:
         loader = _Loader(text)
@@ -158,56 +157,30 @@ class _Reader:
         finally:
             loader.dispose()
 
-    def _refuse_unprintable(self, text: str) -> None:
+    def _reject_unprintable(self, text: str) -> None:
         if found := _UNPRINTABLE.search(text):
             before = text[: found.start()]
             mark = yaml.Mark("", 0, before.count("\n"), len(before.rpartition("\n")[2]), None, 0)
             code = f"U+{ord(found[0]):04X}"
             raise self.fail(mark, f"the control character {code} is not allowed in YAML")
 
-    def _refuse_depth(self, text: str) -> None:
-        # libyaml's composer recurses in C: some 100,000 brackets would end the process.
+    def _reject_depth(self, text: str) -> None:
+        # libyaml's composer recurses in C: about 100,000 brackets would crash the process.
         loader = _Loader(text)
         depth = 0
         try:
             while (event := loader.get_event()) is not None:
                 depth += isinstance(event, yaml.CollectionStartEvent)
                 depth -= isinstance(event, yaml.CollectionEndEvent)
-                if depth > MAX_DEPTH + 1:  # the outermost is not nested
-                    raise self.fail(event.start_mark, f"nested more than {MAX_DEPTH} deep")
+                if depth > MAX_DEPTH + 1:  # the outermost level is not nested
+                    raise self.fail(event.start_mark, f"nested more than {MAX_DEPTH} levels deep")
         finally:
             loader.dispose()
-
-    def _explain(self, problem: yaml.MarkedYAMLError, mark: Any, text: str) -> str:
-        lines = text.splitlines()
-        line = lines[mark.line] if mark is not None and mark.line < len(lines) else ""
-        said = problem.problem or str(problem)
-        if "\t" in line[: len(line) - len(line.lstrip())] or "'\\t'" in said:
-            return "a tab where YAML wants spaces; indent with spaces"
-        if "expected a single document" in str(problem) or "but found another document" in said:
-            return "a second document begins here; expected one per file"
-        if "mapping values are not allowed" in said:
-            return "a ':' that begins no value here; quote the text, or check the indentation"
-        if "could not determine a constructor" in said:
-            return f"the tag {said.rpartition(' ')[2]} is not allowed here"
-        if "maximum nesting depth" in said:  # libyaml has a limit of its own since 0.2.6
-            return f"nested more than {MAX_DEPTH} deep"
-        if "expected ',' or" in said:
-            return f"is not YAML: {said}; put a name with brackets into quotes"
-        if said == "second occurrence":
-            return "an anchor (&) of this name stands above already"
-        if said == "found undefined alias":
-            return "an alias (*) whose anchor (&) does not stand above; quote it if it is text"
-        if "cannot start any token" in said:
-            return f"is not YAML: {said}; put it into quotes"
-        if problem.context and problem.context_mark and problem.context_mark.line != mark.line:
-            said += f" {problem.context} that begins on line {problem.context_mark.line + 1}"
-        return f"is not YAML: {said}"
 
     def _count(self, node: yaml.Node, depth: int) -> None:
         self._nodes += 1
         if depth > MAX_DEPTH:
-            raise self.fail(node.start_mark, f"nested more than {MAX_DEPTH} deep")
+            raise self.fail(node.start_mark, f"nested more than {MAX_DEPTH} levels deep")
         if self._nodes > MAX_NODES:
             raise self.fail(node.start_mark, f"more than {MAX_NODES:,} values (aliases?)")
 
@@ -217,7 +190,7 @@ class _Reader:
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path, depth)
         if isinstance(node, yaml.SequenceNode):
-            self._refuse_tag(node, {_TAG + "seq"})
+            self._reject_tag(node, {_TAG + "seq"})
             return [
                 self._value(item, (*path, index), depth + 1)
                 for index, item in enumerate(node.value)
@@ -228,13 +201,14 @@ class _Reader:
         return value
 
     def _scalar(self, node: yaml.Node) -> Any:
-        self._refuse_tag(node, _PLAIN)
+        self._reject_tag(node, _PLAIN)
         try:
             return self._construct(node)
         except (ValueError, OverflowError) as problem:
             kind = node.tag.removeprefix(_TAG)
             raise self.fail(
-                node.start_mark, f"looks like a value of type {kind} but is none; put it in quotes"
+                node.start_mark,
+                f"looks like a value of type {kind} but is not one; put it in quotes",
             ) from problem
 
     def _mapping(self, node: yaml.MappingNode, path: tuple[Key, ...], depth: int) -> dict[Key, Any]:
@@ -248,9 +222,9 @@ class _Reader:
     def _entries(
         self, node: yaml.MappingNode, depth: int
     ) -> dict[Key, tuple[yaml.Node, yaml.Node]]:
-        """Return a mapping's own entries after those that ``<<`` merges into it."""
+        """Return a mapping's entries: those merged by ``<<``, replaced by its own ones."""
         self._count(node, depth)
-        self._refuse_tag(node, {_TAG + "map"})
+        self._reject_tag(node, {_TAG + "map"})
         own: dict[Key, tuple[yaml.Node, yaml.Node]] = {}
         merged: dict[Key, tuple[yaml.Node, yaml.Node]] = {}
         for key_node, value_node in node.value:
@@ -277,7 +251,7 @@ class _Reader:
                 raise self.fail(source.start_mark, "expected a mapping after '<<'")
             yield from self._entries(source, depth + 1).items()
 
-    def _refuse_tag(self, node: yaml.Node, allowed: Collection[str]) -> None:
+    def _reject_tag(self, node: yaml.Node, allowed: Collection[str]) -> None:
         if node.tag not in allowed:
             tag = node.tag.replace(_TAG, "!!")
             raise self.fail(node.start_mark, f"the tag {tag!r} is not allowed here")
@@ -285,3 +259,31 @@ class _Reader:
 
 def _position(mark: Any) -> Position:
     return Position(mark.line + 1, mark.column + 1)
+
+
+def _explain(problem: yaml.MarkedYAMLError, mark: Any, text: str) -> str:
+    """Return PyYAML's message in words for people who do not know YAML's grammar."""
+    lines = text.splitlines()
+    line = lines[mark.line] if mark is not None and mark.line < len(lines) else ""
+    reason = problem.problem or str(problem)
+    if "\t" in line[: len(line) - len(line.lstrip())] or "'\\t'" in reason:
+        return "found a tab, expected spaces; indent with spaces"
+    if "expected a single document" in str(problem) or "but found another document" in reason:
+        return "a second document starts here; expected one per file"
+    if "mapping values are not allowed" in reason:
+        return "unexpected ':'; put the text in quotes, or check the indentation"
+    if "could not determine a constructor" in reason:
+        return f"the tag {reason.rpartition(' ')[2]} is not allowed here"
+    if "maximum nesting depth" in reason:  # libyaml has its own limit since 0.2.6
+        return f"nested more than {MAX_DEPTH} levels deep"
+    if "expected ',' or" in reason:
+        return f"is not YAML: {reason}; put a name with brackets in quotes"
+    if reason == "second occurrence":
+        return "duplicate anchor (&): the name is already used above"
+    if reason == "found undefined alias":
+        return "an alias (*) without an anchor (&) above; put it in quotes if it is text"
+    if "cannot start any token" in reason:
+        return f"is not YAML: {reason}; put it in quotes"
+    if problem.context and problem.context_mark and problem.context_mark.line != mark.line:
+        reason += f" {problem.context} that starts on line {problem.context_mark.line + 1}"
+    return f"is not YAML: {reason}"

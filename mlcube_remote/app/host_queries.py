@@ -7,7 +7,7 @@ A host that gives no answer has an ``error``; it raises no exception.
 from __future__ import annotations
 
 from mlcube_remote.app.hosts import ChosenHosts
-from mlcube_remote.cube import system
+from mlcube_remote.cube import system_settings
 from mlcube_remote.facts.check import HostCheck, check_all
 from mlcube_remote.facts.usage import HostUsage, read_usage_of_all
 from mlcube_remote.jobs.clean import Cleaned, clean_old
@@ -21,7 +21,9 @@ def check_hosts(chosen: ChosenHosts, platform: str | None) -> tuple[HostCheck, .
         chosen: The hosts.
         platform: The engine to check; ``None``: the host's default.
     """
-    return check_all(chosen.hosts, chosen.logins.connect, platform=platform, system=system.load())
+    return check_all(
+        chosen.hosts, chosen.logins.connect, platform=platform, system=system_settings.load()
+    )
 
 
 def read_usage(chosen: ChosenHosts) -> tuple[HostUsage, ...]:

@@ -9,11 +9,11 @@ from mlcube_remote.app.inventory import open_inventory, select_hosts
 from mlcube_remote.app.logins import Logins
 from mlcube_remote.app.observer import Warn
 from mlcube_remote.app.options import AskCredentials, HostOptions
-from mlcube_remote.errors import InventoryError, UsageError
+from mlcube_remote.errors import InventoryError, RecordError, UsageError
 from mlcube_remote.inventory.model import Host, Inventory
 from mlcube_remote.jobs.lookup import recorded_hosts
 from mlcube_remote.jobs.query import HostJobs, query_all
-from mlcube_remote.runs.store import RecordError, Store
+from mlcube_remote.runs.store import Store
 
 
 def known_hosts(inventory: Inventory, warn: Warn) -> tuple[Host, ...]:

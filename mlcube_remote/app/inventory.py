@@ -10,10 +10,10 @@ from mlcube_remote.app.options import HostOptions
 from mlcube_remote.errors import UsageError
 from mlcube_remote.inventory import locate
 from mlcube_remote.inventory.endpoint import Endpoint
+from mlcube_remote.inventory.label_filter import filter_by_labels
 from mlcube_remote.inventory.model import Host, Inventory
 from mlcube_remote.inventory.select import select
 from mlcube_remote.inventory.sshconfig import resolve
-from mlcube_remote.inventory.where import narrow
 
 
 def open_inventory(explicit: str | None, cube: str = ".") -> Inventory:
@@ -49,7 +49,7 @@ def select_hosts(
             if known
             else "--host=NAME, with any name in ~/.ssh/config or in a hosts.yaml",
         )
-    return narrow(select(inventory, names), labels, known=inventory.hosts.values())
+    return filter_by_labels(select(inventory, names), labels, known=inventory.hosts.values())
 
 
 def resolve_hosts(options: HostOptions) -> list[tuple[Host, Endpoint | None]]:

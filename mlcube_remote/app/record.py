@@ -22,9 +22,10 @@ from mlcube_remote.app.options import (
 )
 from mlcube_remote.app.parse import parse_axes, parse_parameters, split_names
 from mlcube_remote.commands.model import Options
+from mlcube_remote.errors import RecordError
 from mlcube_remote.plan.job import JobSpec, RunRequest
 from mlcube_remote.runs.ids import client_name
-from mlcube_remote.runs.store import RUN, Document, RecordError, Store
+from mlcube_remote.runs.store import RUN, Document, Store
 
 _ENGINE_FIELDS = attrs.fields(Options)
 """Their names are also the keys in a record."""

@@ -11,10 +11,10 @@ import attrs
 
 from mlcube_remote.app.inventory import open_inventory, select_hosts
 from mlcube_remote.app.options import CubeOptions, RunOptions, SweepOptions
-from mlcube_remote.cube import system
+from mlcube_remote.cube import system_settings
 from mlcube_remote.cube.load import load, select_tasks
 from mlcube_remote.cube.model import Cube
-from mlcube_remote.cube.system import REMOTE, SystemSettings
+from mlcube_remote.cube.system_settings import REMOTE, SystemSettings
 from mlcube_remote.errors import UsageError
 from mlcube_remote.inventory.model import Inventory
 from mlcube_remote.plan.gpu_requests import check_gpus_option
@@ -47,7 +47,7 @@ def make_request(options: RunOptions) -> tuple[RunRequest, Inventory]:
             hint="omit them, or omit --detach: the client must keep running to count failures",
         )
     check_gpus_option(options.container.engine.gpus)
-    settings = system.load()
+    settings = system_settings.load()
     options = _resolve_platform(options, settings)
     names = options.tasks.names
     cube = load(

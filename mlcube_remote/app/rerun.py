@@ -20,9 +20,9 @@ from mlcube_remote.app.options import (
 from mlcube_remote.app.record import read_options
 from mlcube_remote.app.rerun_selection import RerunSelection, select_jobs
 from mlcube_remote.errors import UsageError
-from mlcube_remote.inventory.ranges import expand, split_all
+from mlcube_remote.inventory.host_ranges import expand, split_all
 from mlcube_remote.jobs.lookup import find_run_id, load_arguments
-from mlcube_remote.runs.results import compile_index
+from mlcube_remote.runs.results_index import compile_index
 from mlcube_remote.runs.store import Store
 
 

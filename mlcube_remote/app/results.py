@@ -8,7 +8,7 @@ from typing import Any
 
 from mlcube_remote.app.observer import Warn
 from mlcube_remote.errors import UsageError
-from mlcube_remote.runs.results import FILE, compile_index, read_index
+from mlcube_remote.runs.results_index import FILE, compile_index, read_index
 from mlcube_remote.runs.store import Store
 
 

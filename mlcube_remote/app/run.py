@@ -15,7 +15,7 @@ from mlcube_remote.app.request import make_request
 from mlcube_remote.files.rsync import outdated_warning
 from mlcube_remote.plan.job import JobSpec, RunRequest
 from mlcube_remote.plan.plan import plan_jobs
-from mlcube_remote.runs.results import home_of
+from mlcube_remote.runs.results_index import results_directory
 from mlcube_remote.runs.store import Store
 from mlcube_remote.scheduling.preconnect import EarlyConnector
 
@@ -56,7 +56,7 @@ def run(
         jobs=tuple(job.name for job in jobs),
         connect=connector,
         store=store,
-        results=None if store is None else home_of(request.run_id, store),
+        results=None if store is None else results_directory(request.run_id, store),
         shares_hosts=bool(request.trials),
         start=options.start,
         reconnect_timeout=options.reconnect_timeout,

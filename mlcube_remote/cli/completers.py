@@ -58,11 +58,11 @@ def complete_tasks(ctx: click.Context, _param: click.Parameter, incomplete: str)
 
 def complete_platforms(_: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Complete a platform, the user's own included."""
-    from mlcube_remote.cube import system  # noqa: PLC0415 - only on completion
+    from mlcube_remote.cube import system_settings  # noqa: PLC0415 - only on completion
     from mlcube_remote.platforms import PLATFORMS  # noqa: PLC0415
 
     try:
-        names = dict.fromkeys((*PLATFORMS, *system.load().names))
+        names = dict.fromkeys((*PLATFORMS, *system_settings.load().names))
     except MLCubeRemoteError:
         return []
     return [name for name in names if name.startswith(incomplete)]

@@ -63,12 +63,11 @@ class _LazyGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as problem:
-            from difflib import get_close_matches  # noqa: PLC0415 - only on a mistake
+            from mlcube_remote.suggestions import nearest  # noqa: PLC0415 - only on a mistake
 
-            near = get_close_matches(args[0], _COMMANDS, 1)
-            if near:
+            if near := nearest(args[0], _COMMANDS):
                 raise click.UsageError(
-                    f"No such command '{args[0]}'. Did you mean '{near[0]}'?", ctx
+                    f"No such command '{args[0]}'. Did you mean '{near}'?", ctx
                 ) from problem
             raise
 

@@ -4,16 +4,13 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from typing import Any
 
 import click
 
 from mlcube_remote.errors import UsageError
-
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw]?)")
-_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+from mlcube_remote.formatting import parse_duration
 
 
 class Duration(click.ParamType[float]):
@@ -27,10 +24,10 @@ class Duration(click.ParamType[float]):
         """Return the seconds, or fail with an example."""
         if isinstance(value, (int, float)):
             return float(value)
-        match = _DURATION.fullmatch(str(value).strip().lower())
-        if match is None or float(match[1]) == 0:
-            self.fail(f"{value!r}: expected a time span such as 90s, 15m, 8h or 7d", param, ctx)
-        return float(match[1]) * _SECONDS[match[2]]
+        try:
+            return parse_duration(str(value))
+        except ValueError as problem:
+            self.fail(str(problem), param, ctx)
 
 
 class OutputFile(click.Path):

@@ -11,9 +11,9 @@ import click
 from mlcube_remote.app.observer import RunReport
 from mlcube_remote.cli.option_groups import Display
 from mlcube_remote.errors import (
+    CancelledError,
     ConfigureError,
     DetachedError,
-    GivenUpError,
     HostError,
     MLCubeRemoteError,
     UnexpectedError,
@@ -26,7 +26,7 @@ from mlcube_remote.ui.files.json_output import dump, run_document
 from mlcube_remote.ui.tables.next_steps import next_steps
 from mlcube_remote.ui.tables.summary import print_summary
 
-_SHARED_ERRORS = (DetachedError, GivenUpError)
+_SHARED_ERRORS = (DetachedError, CancelledError)
 """Errors that are reported once for all jobs, instead of once per job."""
 
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command builder: cube, task and platform settings become argv. Pure functions, no I/O."""
+"""Build commands from cube, task and platform settings. Pure functions, no I/O."""

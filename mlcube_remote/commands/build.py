@@ -1,47 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command builder: a task of a cube, on a platform of a host, becomes argv.
+"""Build the commands of a task on a platform of a host.
 
-One definition serves local runs, remote runs and ``--dry-run``. Nothing here touches a disk or
-a network: what exists on the host is asked of ``kind_of``.
+The same functions build the commands of local runs, remote runs and ``--dry-run``. They use no disk
+and no network: ``kind_of`` returns what exists on the host.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
 import attrs
 
 from mlcube_remote.commands import engine, sif
-from mlcube_remote.commands.model import (
-    NO_VARIABLES,
-    Argv,
-    ImageCommands,
-    KindOf,
-    Layout,
-    Options,
-    TaskCommands,
-    Writable,
-)
+from mlcube_remote.commands.model import Argv, ImageCommands, Target, TaskCommands, Writable
 from mlcube_remote.commands.mounts import bind
-from mlcube_remote.commands.paths import missing_directories
 from mlcube_remote.commands.settings import SECTIONS, Settings, merge
-from mlcube_remote.commands.trust import check_context, check_mounts, check_settings
 from mlcube_remote.commands.workspace import after_copies, copies_for
-from mlcube_remote.cube.model import NOTHING, Cube, Task
+from mlcube_remote.cube.host_paths import NO_VARIABLES, missing_directories
+from mlcube_remote.cube.model import Cube, Task
 from mlcube_remote.cube.read import has_control
 from mlcube_remote.errors import PlanError
 from mlcube_remote.platforms import CONTAINER_ENGINES, PLATFORMS, SETTINGS
-from mlcube_remote.yamlsource import nearest
+from mlcube_remote.suggestions import did_you_mean
+from mlcube_remote.trust.cube_requests import check_context, check_mounts, check_settings
 
-MAX_WORD = 128 * 1024 - 1
-"""Bytes in one argument that Linux passes on (MAX_ARG_STRLEN, less the final NUL)."""
-MAX_ARGV = 1_500_000
-"""Bytes in one command; Linux stops at 2 MiB, which the environment shares."""
-
-_NO_OPTIONS = Options()
+MAX_WORD_BYTES = 128 * 1024 - 1
+"""Maximum bytes of one argument in Linux (MAX_ARG_STRLEN, without the final NUL)."""
+MAX_ARGV_BYTES = 1_500_000
+"""Maximum bytes of one command; the limit of Linux is 2 MiB, environment included."""
 
 
 @attrs.frozen(kw_only=True)
@@ -53,210 +42,115 @@ class BuiltCommands:
     tasks: tuple[TaskCommands, ...]
 
 
-def build(
-    cube: Cube,
-    task: Task,
-    *,
-    platform: str,
-    host_settings: Mapping[str, Mapping[str, Any]],
-    layout: Layout,
-    options: Options,
-    kind_of: KindOf,
-    programs: Collection[str] = (),
-    trusted: bool = False,
-    user_settings: Mapping[str, Any] = NOTHING,
-) -> TaskCommands:
-    """Build the commands that configure a platform for a cube and run one of its tasks.
+def build(cube: Cube, task: Task, target: Target) -> TaskCommands:
+    """Build the commands that prepare the image of a cube and run one of its tasks.
 
     Args:
         cube: The cube.
-        task: One of its tasks, parameter values already those of this host.
-        platform: One of :data:`mlcube_remote.platforms.PLATFORMS`.
-        host_settings: The host's platform settings by section.
-        layout: Where things are on the host.
-        options: The command line's.
-        kind_of: What there is at an absolute path on the host.
-        programs: Which of ``singularity`` and ``apptainer`` the host has, where that is known: one
-            stands in for the other where the settings name the platform's own.
-        trusted: Whether the cube may ask for privileges (``--trust-cube``).
-        user_settings: The user's settings of this platform for all hosts (``~/mlcube.yaml``).
+        task: One of its tasks, with the parameter values for the target's host.
+        target: The platform of the host.
 
     Raises:
         PlanError: Cube, platform, settings and parameters do not fit together.
     """
-    (built,) = build_all(
-        cube,
-        [task],
-        platform=platform,
-        host_settings=host_settings,
-        layout=layout,
-        options=options,
-        kind_of=kind_of,
-        programs=programs,
-        trusted=trusted,
-        user_settings=user_settings,
-    ).tasks
+    (built,) = build_all(cube, [task], target).tasks
     return built
 
 
-def build_all(
-    cube: Cube,
-    tasks: Iterable[Task],
-    *,
-    platform: str,
-    host_settings: Mapping[str, Mapping[str, Any]],
-    layout: Layout,
-    options: Options,
-    kind_of: KindOf,
-    programs: Collection[str] = (),
-    trusted: bool = False,
-    user_settings: Mapping[str, Any] = NOTHING,
-) -> BuiltCommands:
+def build_all(cube: Cube, tasks: Iterable[Task], target: Target) -> BuiltCommands:
     """Build the commands for the image and for several tasks, from settings merged once.
 
     Arguments and errors are those of :func:`build`.
     """
-    kind_of = lru_cache(maxsize=None)(kind_of)
-    settings = _settings(
-        cube, platform, host_settings, user_settings, layout, options, kind_of, programs
-    )
-    image = _image(settings, layout, kind_of, trusted=trusted)
-    built = [
-        _task(task, settings, image, layout, options, kind_of, trusted=trusted) for task in tasks
-    ]
-    return BuiltCommands(settings=settings, image=image, tasks=tuple(built))
+    target = attrs.evolve(target, kind_of=lru_cache(maxsize=None)(target.kind_of))
+    settings = _merge_settings(cube, target)
+    image = _image(settings, target)
+    built = tuple(_task(task, target, settings, image) for task in tasks)
+    return BuiltCommands(settings=settings, image=image, tasks=built)
 
 
-def _task(
-    task: Task,
-    settings: Settings,
-    image: ImageCommands,
-    layout: Layout,
-    options: Options,
-    kind_of: KindOf,
-    *,
-    trusted: bool,
-) -> TaskCommands:
-    cube, platform = settings.cube, settings.platform
-    copies = copies_for(cube, task, layout, kind_of)
+def _task(task: Task, target: Target, settings: Settings, image: ImageCommands) -> TaskCommands:
+    cube = settings.cube
+    copies = copies_for(cube, task, target.layout, target.kind_of)
     bindings = bind(
         cube,
         task,
-        layout=layout,
-        kind_of=after_copies(copies, kind_of),
+        layout=target.layout,
+        kind_of=after_copies(copies, target.kind_of),
         input_opts=settings.values.get("--mount_opts"),
-        forced_input_opts=options.mount or None,
+        forced_input_opts=target.options.mount or None,
     )
-    if not trusted:
-        check_mounts(settings, task, bindings, layout)
+    if not target.is_trusted:
+        check_mounts(cube, task, bindings.from_cube, target.layout)
+    mounts = bindings.mounts
     environment = NO_VARIABLES
     writable: tuple[Writable, ...] = ()
-    if platform in CONTAINER_ENGINES:
-        before, after = engine.container(settings, task, bindings.mounts)
-        writable = engine.writable(settings, bindings.mounts)
+    if target.platform in CONTAINER_ENGINES:
+        before, after = engine.container(settings, task, mounts)
+        writable = engine.writable(settings, mounts)
     else:
-        before, after = sif.container(settings, task, bindings.mounts, options.gpus)
-        environment = sif.environment(platform, image.engine, options.gpus)
+        before, after = sif.container(settings, task, mounts, target.options.gpus)
+        environment = sif.environment(target.platform, image.engine, target.options.gpus)
     container = (*image.engine, *before, image.image, *after, *bindings.arguments)
     _check_size(task, container)
-    directories = tuple(
-        dict.fromkeys((layout.workspace, *(mount.source for mount in bindings.mounts)))
-    )
-    parts = {field.name: getattr(image, field.name) for field in attrs.fields(ImageCommands)}
+    directories = dict.fromkeys((target.layout.workspace, *(mount.source for mount in mounts)))
     return TaskCommands(
-        **parts | {"warnings": (*image.warnings, *bindings.warnings)},
+        **_fields(attrs.evolve(image, warnings=(*image.warnings, *bindings.warnings))),
         run=(*(image.configure if image.before_each_run else ()), container),
         launch_at=len(image.engine) + 1,
         environment=environment,
         writable=writable,
-        outputs=tuple(
-            (mount.source, mount.target) for mount in bindings.mounts if mount.opts != "ro"
-        ),
-        directories=directories,
-        creates=missing_directories(directories, kind_of),
+        outputs=tuple((mount.source, mount.target) for mount in mounts if mount.opts != "ro"),
+        directories=tuple(directories),
+        creates=missing_directories(directories, target.kind_of),
         copies=copies,
     )
 
 
-def build_image(
-    cube: Cube,
-    *,
-    platform: str,
-    host_settings: Mapping[str, Mapping[str, Any]],
-    layout: Layout,
-    kind_of: KindOf,
-    options: Options = _NO_OPTIONS,
-    programs: Collection[str] = (),
-    trusted: bool = False,
-    user_settings: Mapping[str, Any] = NOTHING,
-) -> ImageCommands:
-    """Build the commands that configure a platform for a cube, whatever its tasks.
+def build_image(cube: Cube, target: Target) -> ImageCommands:
+    """Build the commands that prepare the image of a cube, the same for all its tasks.
 
-    Arguments and errors are those of :func:`build`.
+    Args:
+        cube: The cube.
+        target: The platform of a host.
+
+    Raises:
+        PlanError: Cube, platform and settings do not fit together.
     """
-    settings = _settings(
-        cube, platform, host_settings, user_settings, layout, options, kind_of, programs
-    )
-    return _image(settings, layout, kind_of, trusted=trusted)
+    return _image(_merge_settings(cube, target), target)
 
 
-def _image(settings: Settings, layout: Layout, kind_of: KindOf, *, trusted: bool) -> ImageCommands:
-    if not trusted:
+def _fields(image: ImageCommands) -> dict[str, Any]:
+    return {field.name: getattr(image, field.name) for field in attrs.fields(ImageCommands)}
+
+
+def _image(settings: Settings, target: Target) -> ImageCommands:
+    if not target.is_trusted:
         check_settings(settings)
-    if settings.platform in CONTAINER_ENGINES:
-        image = engine.image_commands(settings, layout, kind_of)
-        if image.source and not trusted:
-            check_context(settings, engine.build_context(settings, layout), layout)
+    if target.platform in CONTAINER_ENGINES:
+        image = engine.image_commands(settings, target.layout, target.kind_of)
+        if image.source and not target.is_trusted:
+            check_context(settings, engine.build_context(settings, target.layout), target.layout)
     else:
-        image = sif.image_commands(settings, layout, kind_of)
+        image = sif.image_commands(settings, target.layout, target.kind_of)
     return attrs.evolve(image, warnings=(*settings.warnings, *image.warnings))
 
 
-def _known(platform: str) -> str:
-    if platform in PLATFORMS:
-        return platform
-    meant = nearest(platform, PLATFORMS)
-    raise PlanError(
-        f"unknown platform '{platform}'" + (f" (did you mean '{meant}'?)" if meant else ""),
-        hint=f"platforms: {', '.join(PLATFORMS)}",
-    )
-
-
-def _settings(
-    cube: Cube,
-    platform: str,
-    host_settings: Mapping[str, Mapping[str, Any]],
-    user_settings: Mapping[str, Any],
-    layout: Layout,
-    options: Options,
-    kind_of: KindOf,
-    programs: Collection[str],
-) -> Settings:
-    """Merge the settings, fill in a SIF image that no section names, refuse what cannot run."""
+def _merge_settings(cube: Cube, target: Target) -> Settings:
+    """Merge the settings, add defaults for a SIF image and refuse settings that cannot run."""
+    platform, options = target.platform, target.options
     if options.mount not in {None, "", "ro", "rw"}:
         raise PlanError(f"--mount={options.mount}: expected ro or rw")
-    settings = merge(cube, _known(platform), host_settings, options, user_settings)
-    named = settings.values.get("image")
-    if platform not in CONTAINER_ENGINES and (
-        not named or ("image" not in settings.sections and named == user_settings.get("image"))
-    ):
-        derived = sif.derived(cube, layout, kind_of)
-        # They are the cube's, which wins over what the user says for all cubes.
-        weaker = {key: value for key, value in user_settings.items() if key not in derived}
-        settings = merge(cube, platform, host_settings, options, weaker)
-        settings = attrs.evolve(
-            settings,
-            values={**derived, **settings.values},
-            sections={**dict.fromkeys(derived, "docker"), **settings.sections},
-            warnings=(*settings.warnings, *sif.left_away(cube, platform, derived)),
-        )
-    if not settings.values.get("image"):
-        own = " or ".join(f"`{section}: {{image: …}}`" for section in SECTIONS[platform])
-        there = [section for section in SETTINGS if section in cube.settings]
+    if platform not in PLATFORMS:
         raise PlanError(
-            f"{cube.where(*there[:1])}: the cube names no image for {platform}: expected {own}",
-            hint=f"it has {', '.join(there)}; choose one with --platform" if there else None,
+            f"unknown platform '{platform}'{did_you_mean(platform, PLATFORMS)}",
+            hint=f"platforms: {', '.join(PLATFORMS)}",
         )
+    settings = merge(cube, platform, target.host_settings, options, target.user_settings)
+    if platform not in CONTAINER_ENGINES:
+        settings = _with_sif_defaults(settings, target)
+    if not settings.values.get("image"):
+        raise _no_image(cube, platform)
     for key in ("image", "build_file", "build_context"):
         if key in SETTINGS[platform]:
             _check_name(settings, key)
@@ -264,17 +158,46 @@ def _settings(
     if not program or program[0].startswith("-"):
         raise PlanError(f"{settings.where(platform)}: expected a program to run")
     if platform not in CONTAINER_ENGINES and program == (platform,):
-        found = {platform: sif.installed(platform, programs)}
+        found = {platform: sif.find_program(platform, target.programs)}
         settings = attrs.evolve(settings, values={**settings.values, **found})
     return settings
 
 
+def _with_sif_defaults(settings: Settings, target: Target) -> Settings:
+    """Add the default image of a cube whose sections name no SIF image."""
+    cube, user = settings.cube, target.user_settings
+    image = settings.values.get("image")
+    if image and ("image" in settings.sections or image != user.get("image")):
+        return settings
+    defaults = sif.default_sif_settings(cube, target.layout, target.kind_of)
+    # The defaults are from the cube, which overrides the user's settings for all cubes.
+    weaker = {key: value for key, value in user.items() if key not in defaults}
+    settings = merge(cube, target.platform, target.host_settings, target.options, weaker)
+    ignored = sif.ignored_docker_settings(cube, target.platform, defaults)
+    return attrs.evolve(
+        settings,
+        values={**defaults, **settings.values},
+        sections={**dict.fromkeys(defaults, "docker"), **settings.sections},
+        warnings=(*settings.warnings, *ignored),
+    )
+
+
+def _no_image(cube: Cube, platform: str) -> PlanError:
+    expected = " or ".join(f"`{section}: {{image: …}}`" for section in SECTIONS[platform])
+    present = [section for section in SETTINGS if section in cube.settings]
+    hint = f"it has sections for {', '.join(present)}; choose one with --platform"
+    return PlanError(
+        f"{cube.where(*present[:1])}: the cube has no image for {platform}: expected {expected}",
+        hint=hint if present else None,
+    )
+
+
 def _check_name(settings: Settings, key: str) -> None:
-    """Refuse what an engine would read as an option, or what could not be a name at all."""
+    """Refuse a name that an engine would read as an option, and names with control characters."""
     value = settings.text(key)
     if value.startswith("-") or has_control(value):
         raise PlanError(
-            f"{settings.where(key)}: expected a name that does not begin with '-' and holds no "
+            f"{settings.where(key)}: expected a name that does not start with '-' and contains no "
             f"control characters, got {value!r}"
         )
 
@@ -285,15 +208,15 @@ def _check_size(task: Task, argv: Argv) -> None:
     except UnicodeEncodeError as error:
         raise PlanError(f"task {task.name}: an argument is not text: {error.object!r}") from error
     if any("\0" in word for word in argv):
-        raise PlanError(f"task {task.name}: an argument holds a NUL character")
-    if max(sizes) > MAX_WORD:
+        raise PlanError(f"task {task.name}: an argument contains a NUL character")
+    if max(sizes) > MAX_WORD_BYTES:
         raise PlanError(
-            f"task {task.name}: an argument of {max(sizes)} bytes is longer than the "
-            f"{MAX_WORD} that a host passes on",
+            f"task {task.name}: an argument has {max(sizes)} bytes, more than the limit of "
+            f"{MAX_WORD_BYTES}",
             hint="write the value into a file and pass the file",
         )
-    if sum(sizes) + len(sizes) > MAX_ARGV:
+    if sum(sizes) + len(sizes) > MAX_ARGV_BYTES:
         raise PlanError(
-            f"task {task.name}: a command of {sum(sizes)} bytes is longer than the {MAX_ARGV} "
-            "that a host passes on"
+            f"task {task.name}: a command has {sum(sizes)} bytes, more than the limit of "
+            f"{MAX_ARGV_BYTES}"
         )

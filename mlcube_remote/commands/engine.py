@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Docker and Podman: how the image gets there, and how a task runs in it."""
+"""Docker and Podman: pull or build the image, run a task in it."""
 
 from __future__ import annotations
 
@@ -7,17 +7,10 @@ import posixpath
 import shlex
 from collections.abc import Sequence
 
-from mlcube_remote.commands.model import (
-    Argv,
-    ImageCommands,
-    KindOf,
-    Layout,
-    PathKind,
-    Writable,
-)
+from mlcube_remote.commands.model import Argv, ImageCommands, Writable
 from mlcube_remote.commands.mounts import Mount, csv_line
-from mlcube_remote.commands.paths import fill_in
 from mlcube_remote.commands.settings import Settings
+from mlcube_remote.cube.host_paths import KindOf, Layout, PathKind, expand_runtime
 from mlcube_remote.cube.model import Task
 from mlcube_remote.errors import PlanError
 
@@ -25,10 +18,10 @@ _LIMITS = ("--network", "--security-opt", "--userns", "--memory", "--cpuset-cpus
 
 
 def image_commands(settings: Settings, layout: Layout, kind_of: KindOf) -> ImageCommands:
-    """Return what pulls or builds the image.
+    """Return the commands that pull or build the image.
 
     Raises:
-        PlanError: A setting does not split into words.
+        PlanError: A setting cannot be split into words.
     """
     engine = settings.words(settings.platform)
     image = settings.text("image")
@@ -53,15 +46,15 @@ def image_commands(settings: Settings, layout: Layout, kind_of: KindOf) -> Image
 
 
 def build_context(settings: Settings, layout: Layout) -> str:
-    """Return the directory that an image is built from."""
+    """Return the directory of the image's build."""
     return _inside(layout.root, settings.text("build_context"), layout)
 
 
 def container(settings: Settings, task: Task, mounts: Sequence[Mount]) -> tuple[Argv, Argv]:
-    """Return what stands before and after the image in the container's command.
+    """Return the words before and after the image in the container's command.
 
     Raises:
-        PlanError: A setting does not split into words, or a path cannot be mounted.
+        PlanError: A setting cannot be split into words, or a path cannot be mounted.
     """
     entrypoint = shlex.split(task.entrypoint or "")
     before = (
@@ -77,7 +70,7 @@ def container(settings: Settings, task: Task, mounts: Sequence[Mount]) -> tuple[
 
 
 def writable(settings: Settings, mounts: Sequence[Mount]) -> tuple[Writable, ...]:
-    """Return the directories that a container with these mounts may write to."""
+    """Return the directories that are mounted writable."""
     return tuple(
         Writable(source=mount.source, target=mount.target, words=_volume(settings, mount))
         for mount in mounts
@@ -86,14 +79,14 @@ def writable(settings: Settings, mounts: Sequence[Mount]) -> tuple[Writable, ...
 
 
 def _inside(directory: str, path: str, layout: Layout) -> str:
-    return posixpath.normpath(posixpath.join(directory, fill_in(path, layout)))
+    return posixpath.normpath(posixpath.join(directory, expand_runtime(path, layout)))
 
 
 def _devices(settings: Settings) -> str:
-    """Return what ``--gpus`` says, or ``platform.accelerator_count``; empty for no device."""
+    """Return ``--gpus``, or ``platform.accelerator_count``; empty for no device."""
     gpus = settings.values.get("--gpus")
-    wanted = settings.cube.accelerator_count if gpus is None else gpus
-    text = "" if wanted is None else str(wanted).strip()
+    requested = settings.cube.accelerator_count if gpus is None else gpus
+    text = "" if requested is None else str(requested).strip()
     return "" if text == "0" else text
 
 
@@ -117,7 +110,7 @@ def _volume(settings: Settings, mount: Mount) -> Argv:
         options = ",".join(option for option in (mount.opts, label) if option)
         spec = f"{mount.source}:{mount.target}"
         return ("--volume", f"{spec}:{options}" if options else spec)
-    # --volume has no way to write a colon; --mount has, as a line of CSV.
+    # --volume cannot express a colon in a path; --mount can, as a line of CSV.
     fields = ["type=bind", f"source={mount.source}", f"target={mount.target}"]
     if mount.opts == "ro":
         fields.append("readonly")

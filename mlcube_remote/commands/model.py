@@ -1,56 +1,57 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What goes into the command builder, and what comes out of it."""
+"""Input and output of the command builder, as frozen values."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from enum import Enum
-from types import MappingProxyType
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import attrs
 
-NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
+from mlcube_remote.cube.host_paths import NO_VARIABLES, KindOf, Layout, PathKind
+from mlcube_remote.cube.model import NOTHING
 
 Argv = tuple[str, ...]
 """One command: program and arguments, unquoted."""
 
 
-class PathKind(Enum):
-    """What there is at a path."""
-
-    FILE = "file"
-    DIRECTORY = "directory"
-
-
-KindOf = Callable[[str], PathKind | None]
-"""Absolute path on the task's machine → what is there; ``None``: nothing, or unknown."""
-
-
-@attrs.frozen(kw_only=True)
-class Layout:
-    """Absolute paths on the machine where the task runs."""
-
-    root: str
-    """The cube: where ``mlcube.yaml`` is."""
-    workspace: str
-    home: str
-    """The user's home, for ``~``."""
-    environ: Mapping[str, str] = NO_VARIABLES
-    """Variables for ``$NAME`` in parameter values; ``HOME`` is :attr:`home` in any case."""
-
-
 @attrs.frozen(kw_only=True)
 class Options:
-    """The options of ``run`` that name resources, under MLCube's names; ``None``: not given."""
+    """The options of ``run`` for resources, with MLCube's names; ``None``: not given."""
 
     gpus: str | None = None
-    """``2``, ``all``, ``device=1,3``; empty for none."""
+    """``2``, ``all``, ``device=1,3``; empty: no GPU."""
     network: str | None = None
     memory: str | None = None
     cpu: str | None = None
     security: str | None = None
     mount: str | None = None
     """``ro`` or ``rw``, for all inputs."""
+
+
+@attrs.frozen(kw_only=True)
+class Target:
+    """A platform of a host, with everything from outside the cube that commands depend on."""
+
+    platform: str
+    """One of :data:`mlcube_remote.platforms.PLATFORMS`."""
+    layout: Layout
+    """Where things are on the host."""
+    kind_of: KindOf
+    """Returns what exists at an absolute path on the host."""
+    options: Options = Options()
+    """The options of the command line."""
+    host_settings: Mapping[str, Mapping[str, Any]] = NOTHING
+    """The host's platform settings by section (``Host.settings``)."""
+    user_settings: Mapping[str, Any] = NOTHING
+    """The user's settings of this platform for all hosts (``~/mlcube.yaml``)."""
+    programs: Collection[str] = ()
+    """Which of ``singularity`` and ``apptainer`` the host has, if known.
+
+    One replaces the other if the settings name the platform's own program.
+    """
+    is_trusted: bool = False
+    """Whether the cube may ask for privileges (``--trust-cube``)."""
 
 
 @attrs.frozen(kw_only=True)
@@ -64,57 +65,59 @@ class Copy:
 
 @attrs.frozen(kw_only=True)
 class Writable:
-    """A directory of the host that a container may write to."""
+    """A directory of the host that is mounted writable."""
 
     source: str
     target: str
     words: Argv
-    """The engine's options that mount it there."""
+    """The engine's options for the mount."""
 
 
 @attrs.frozen(kw_only=True)
 class ImageCommands:
-    """What brings a cube's image to a platform, whichever task runs."""
+    """The commands that prepare a cube's image, the same for all tasks."""
 
     platform: str
     image: str
     """Image name, or the absolute path of the SIF file."""
     engine: Argv
-    """The executable with what stands in front of it: ``("sudo", "docker")``."""
+    """The executable with its prefix: ``("sudo", "docker")``."""
     probe: Argv
-    """Exits with 0 when the image is there, and changes nothing."""
+    """Exits with 0 if the image exists, and changes nothing."""
     cwd: str
-    """Directory in which the commands are executed."""
+    """Working directory of the commands."""
     configure: tuple[Argv, ...]
-    """What brings the image there; empty when it must be there already and nothing could."""
+    """Pulls or builds the image; empty if there is nothing to build a missing image from."""
     configure_directories: tuple[str, ...] = ()
     """Directories that must exist before ``configure``."""
     source: str = ""
-    """What the image is built from, whether that is there or not; nothing where it is pulled.
-    Of an engine's image the recipe, absolute; of a SIF file a recipe, relative to ``cwd``, or an
-    address: the image and it are the last two words of ``configure``."""
+    """The source of the image, which may be missing; empty if the image is pulled.
+
+    For an engine, the recipe's absolute path. For a SIF file, a recipe relative to ``cwd`` or an
+    address; the image and the source are the last two words of ``configure``.
+    """
     before_each_run: bool = False
-    """Whether ``configure`` comes before each run (``build_strategy: always``)."""
+    """Whether to run ``configure`` before each run (``build_strategy: always``)."""
     warnings: tuple[str, ...] = ()
-    """One line each: what the user should know, but what stops nothing."""
+    """Messages for the user, one line each, that do not stop the run."""
 
 
 @attrs.frozen(kw_only=True)
 class TaskCommands(ImageCommands):
-    """Everything that is needed to run one task on one platform."""
+    """The commands that run one task on one platform."""
 
     run: tuple[Argv, ...]
-    """In order; the last is the container, an earlier one builds (``build_strategy: always``)."""
+    """In order: a build if ``build_strategy`` is ``always``, then the container."""
     launch_at: int
-    """Index in ``run[-1]`` where options of the launcher may be inserted."""
+    """Index in ``run[-1]`` for more options of the container."""
     environment: Mapping[str, str] = NO_VARIABLES
-    """Variables that ``run[-1]`` needs in its own environment (Singularity's and Apptainer's)."""
+    """Variables of the process ``run[-1]`` (Singularity and Apptainer only)."""
     writable: tuple[Writable, ...] = ()
-    """What the container may write to, where it may be another user than the one who runs it."""
+    """Directories that the container may write to, perhaps as another user."""
     outputs: tuple[tuple[str, str], ...] = ()
     """(path on the host, path in the container) of each directory that the task may write to."""
     directories: tuple[str, ...]
-    """Every directory that the task mounts, and the workspace: each must exist before the run."""
+    """The workspace and all mounted directories, which must exist before the run."""
     creates: tuple[str, ...]
-    """The directories that must be made for that, parents included, sorted."""
+    """The directories to create for that, parents included, sorted."""
     copies: tuple[Copy, ...] = ()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a task's parameters to mounts and arguments: MLCube's rules, for every platform.
+"""Turn a task's parameters into mounts and arguments, with MLCube's rules, for all platforms.
 
-Each parameter's directory (for a file, the one it lies in) is mounted as ``/mlcube_io0``,
-``/mlcube_io1``, … in order of first mention, and the task gets ``--NAME=/mlcube_ioN[/file]``.
+The directory of each parameter (for a file, its parent) is mounted as ``/mlcube_io0``,
+``/mlcube_io1``, … in order of first use, and the task gets ``--NAME=/mlcube_ioN[/file]``.
 """
 
 from __future__ import annotations
@@ -14,31 +14,30 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from mlcube_remote.commands.model import KindOf, Layout, PathKind
-from mlcube_remote.commands.paths import host_path
+from mlcube_remote.cube.host_paths import KindOf, Layout, PathKind, host_path
 from mlcube_remote.cube.model import IO, Cube, Parameter, ParameterType, Task
 from mlcube_remote.errors import PlanError
 
 
 @attrs.frozen(kw_only=True)
 class Mount:
-    """One directory of the host and where the container sees it."""
+    """One directory of the host and its path in the container."""
 
     source: str
     target: str
     opts: str | None = None
-    """``ro`` or ``rw``; ``None`` leaves it to the engine, which means ``rw``."""
+    """``ro`` or ``rw``; ``None``: the engine's default, which is ``rw``."""
 
 
 @attrs.frozen(kw_only=True)
 class Bindings:
-    """What a task's parameters come to."""
+    """The mounts and arguments of a task."""
 
     mounts: tuple[Mount, ...]
     arguments: tuple[str, ...]
     """``--NAME=PATH`` for each parameter, without the task's name."""
     from_cube: Mapping[str, Parameter]
-    """Mounted directory → the parameter of mlcube.yaml, not of the command line, that asks."""
+    """Directory → the parameter that mounts it, for values from mlcube.yaml only."""
     warnings: tuple[str, ...] = ()
 
 
@@ -51,24 +50,23 @@ def bind(
     input_opts: str | None = None,
     forced_input_opts: str | None = None,
 ) -> Bindings:
-    """Work out the mounts and arguments of a task.
+    """Return the mounts and arguments of a task.
 
     Args:
         cube: The cube, for messages.
         task: The task.
         layout: Where things are on the task's machine.
-        kind_of: Tells files from directories there.
-        input_opts: Mount option of inputs that name none.
+        kind_of: Returns whether a path is a file or a directory there.
+        input_opts: Mount option of inputs without one.
         forced_input_opts: Mount option of all inputs (``--mount``).
 
     Raises:
-        PlanError: It cannot be known whether a parameter is a file or a directory.
+        PlanError: It is unknown whether a parameter is a file or a directory.
     """
     targets: dict[str, str] = {}
     opts: dict[str, str] = {}
     arguments: list[str] = []
     from_cube: dict[str, Parameter] = {}
-    warnings: list[str] = []
     for parameter in task.parameters:
         path = host_path(parameter.value, layout)
         kind = _kind(cube, task, parameter, path, kind_of)
@@ -77,33 +75,37 @@ def bind(
         arguments.append(f"--{parameter.name}={target if file is None else f'{target}/{file}'}")
         if not parameter.given:
             from_cube.setdefault(directory, parameter)
-        wanted = parameter.opts
+        option = parameter.opts
         if parameter.io is IO.INPUT:
-            wanted = forced_input_opts or wanted or input_opts
-        if wanted:
-            opts[directory] = wanted if opts.get(directory, wanted) == wanted else "rw"
-    mounts = tuple(
-        Mount(source=source, target=target, opts=opts.get(source))
-        for source, target in targets.items()
-    )
-    for parameter in task.parameters:
-        if parameter.io is IO.OUTPUT:
-            path = host_path(parameter.value, layout)
-            if "ro" in (opts.get(path), opts.get(posixpath.dirname(path))):
-                warnings.append(
-                    f"task {task.name}: output {parameter.name} lies in a directory that is "
-                    "mounted read-only; the task cannot write it"
-                )
+            option = forced_input_opts or option or input_opts
+        if option:  # a directory of two parameters is writable if one of them needs it
+            opts[directory] = option if opts.get(directory, option) == option else "rw"
     return Bindings(
-        mounts=mounts,
+        mounts=tuple(
+            Mount(source=source, target=target, opts=opts.get(source))
+            for source, target in targets.items()
+        ),
         arguments=tuple(arguments),
         from_cube=from_cube,
-        warnings=tuple(warnings),
+        warnings=_warn_of_read_only_outputs(task, layout, opts),
+    )
+
+
+def _warn_of_read_only_outputs(
+    task: Task, layout: Layout, opts: Mapping[str, str]
+) -> tuple[str, ...]:
+    outputs = (parameter for parameter in task.parameters if parameter.io is IO.OUTPUT)
+    paths = ((output.name, host_path(output.value, layout)) for output in outputs)
+    return tuple(
+        f"task {task.name}: output {name} is in a directory that is mounted read-only, so the task "
+        "cannot write it"
+        for name, path in paths
+        if "ro" in {opts.get(path), opts.get(posixpath.dirname(path))}
     )
 
 
 def csv_line(fields: Sequence[str]) -> str:
-    """Return fields as engines' ``--mount`` reads them: a line of CSV, quoted where need be."""
+    """Return the value of an engine's ``--mount``: fields as one line of CSV."""
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow(fields)
     return line.getvalue()
@@ -112,22 +114,16 @@ def csv_line(fields: Sequence[str]) -> str:
 def _kind(cube: Cube, task: Task, parameter: Parameter, path: str, kind_of: KindOf) -> PathKind:
     if parameter.type is not ParameterType.UNKNOWN:
         return PathKind(parameter.type.value)
-    where = f"{_where(cube, task, parameter)}: task {task.name}: {parameter.io.value}"
-    hint = "say `type: file` or `type: directory`, or end a directory's path with '/'"
+    position = cube.where_declared(task.name, parameter)
+    where = f"{position}: task {task.name}: {parameter.io.value}"
+    hint = "add `type: file` or `type: directory`, or end a directory's path with '/'"
     if parameter.io is IO.OUTPUT:
-        raise PlanError(
-            f"{where} {parameter.name}: expected a type, a file or a directory", hint=hint
-        )
+        raise PlanError(f"{where} {parameter.name}: expected a type, file or directory", hint=hint)
     kind = kind_of(path)
     if kind is None:
         raise PlanError(
-            f"{where} {parameter.name}: {path} is not there, so it cannot be known whether it is "
-            "a file or a directory",
+            f"{where} {parameter.name}: {path} does not exist, so it is unknown whether it is a "
+            "file or a directory",
             hint=hint,
         )
     return kind
-
-
-def _where(cube: Cube, task: Task, parameter: Parameter) -> str:
-    group = "inputs" if parameter.io is IO.INPUT else "outputs"
-    return cube.where("tasks", task.name, "parameters", group, parameter.name)

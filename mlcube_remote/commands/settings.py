@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The settings in force for one platform, and whose word each of them is.
+"""Merge the settings of one platform from all sources.
 
-Lowest to highest: defaults, the user's platform for all hosts, the host's settings,
+From lowest to highest precedence: defaults, the user's platform for all hosts, the host's settings,
 ``mlcube.yaml``, ``-P``, the options of the command line, ``-P runner.…``. Mappings such as
-``env_args`` merge name by name.
+``env_args`` are merged name by name.
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "singularity": ("singularity",),
     "apptainer": ("singularity", "apptainer"),
 }
-"""Sections that a platform reads, the later winning. A platform's relative lends everything but
-its executable."""
+"""Platform → the sections that it reads; the last one has precedence.
+
+Podman also reads Docker's section and Apptainer also reads Singularity's, except the executable.
+"""
 
 _OPTION_KEYS: Mapping[str, Mapping[str, str]] = {
     "docker": {
@@ -59,11 +61,14 @@ class Settings:
     cube: Cube
     values: Mapping[str, Any]
     sections: Mapping[str, str]
-    """Key → section of ``mlcube.yaml`` that has the last word on it; other keys are trusted."""
+    """Key → section of mlcube.yaml, for keys whose value is from mlcube.yaml.
+
+    All other values are from the user, who is trusted.
+    """
     warnings: tuple[str, ...] = ()
 
     def where(self, key: str) -> str:
-        """Say where the value of a key comes from, for messages."""
+        """Return the position and name of a key, for messages."""
         if key in self.sections:
             return f"{self.cube.where(self.sections[key], key)}: {self.sections[key]}.{key}"
         return f"{self.platform}.{key}"
@@ -74,11 +79,15 @@ class Settings:
         return SETTINGS[self.platform][key].default if value is None else value
 
     def text(self, key: str) -> str:
-        """Return a value that is one piece of text, such as a path."""
+        """Return a value as text, such as a path."""
         return str(self.get(key) or "")
 
     def words(self, key: str) -> tuple[str, ...]:
-        """Split a value into words as a shell would, expanding nothing."""
+        """Split a value into words as a shell does, without expansions.
+
+        Raises:
+            PlanError: A quotation mark has no counterpart.
+        """
         text = self.text(key)
         try:
             return tuple(shlex.split(text))
@@ -86,7 +95,7 @@ class Settings:
             raise PlanError(f"{self.where(key)}: {error}: {text}") from error
 
     def pairs(self, key: str, option: str) -> tuple[str, ...]:
-        """Return ``option NAME=value`` for each pair; text is split into words instead."""
+        """Return ``option NAME=value`` for each pair of a mapping; split a text into words."""
         value = self.get(key)
         if not isinstance(value, Mapping):
             return self.words(key)
@@ -97,7 +106,7 @@ class Settings:
         )
 
     def options(self, keys: Sequence[str]) -> tuple[str, ...]:
-        """Return ``KEY=value`` for those of the ``--…`` keys that are set."""
+        """Return ``KEY=value`` for each of the ``--…`` keys that is set."""
         return tuple(
             f"{key}={self.values[key]}" for key in keys if self.values.get(key) is not None
         )
@@ -110,7 +119,7 @@ def merge(
     options: Options,
     user: Mapping[str, Any] = NOTHING,
 ) -> Settings:
-    """Merge all sources of settings for a platform.
+    """Return the settings of a platform, merged from all sources.
 
     Args:
         cube: The cube.
@@ -120,37 +129,50 @@ def merge(
         user: The user's settings of this platform for all hosts (``~/mlcube.yaml``).
 
     Raises:
-        PlanError: ``-P runner.…`` names no setting of the platform, or a value is wrong.
+        PlanError: ``-P runner.…`` names an unknown setting, or a value is wrong.
     """
-    values: dict[str, Any] = {}
-    sections: dict[str, str] = {}
-    warnings: list[str] = []
+    merger = _Merger(platform)
+    merger.add(user)
+    for section in SECTIONS[platform]:
+        merger.add(host.get(section, NOTHING))
+    for section in SECTIONS[platform]:
+        merger.add(cube.settings.get(section, NOTHING), cube_section=section)
+    for section in SECTIONS[platform]:
+        merger.add(cube.overrides.get(section, NOTHING))
+    merger.add(_from_options(platform, options))
+    merger.add(_runner_overrides(cube, platform))
+    return Settings(
+        platform=platform,
+        cube=cube,
+        values=merger.values,
+        sections=merger.sections,
+        warnings=_ignored_overrides(cube, platform),
+    )
 
-    def put(source: Mapping[str, Any], section: str, *, by_cube: bool = False) -> None:
+
+@attrs.define
+class _Merger:
+    platform: str
+    values: dict[str, Any] = attrs.field(factory=dict)
+    sections: dict[str, str] = attrs.field(factory=dict)
+
+    def add(self, source: Mapping[str, Any], *, cube_section: str | None = None) -> None:
+        """Add settings that replace those of earlier sources; mappings are merged."""
         for key, value in source.items():
-            if key not in SETTINGS[platform] or value is None:
+            if key not in SETTINGS[self.platform] or value is None:
                 continue
-            old = values.get(key)
-            both = isinstance(old, Mapping) and isinstance(value, Mapping)
-            values[key] = {**old, **value} if both else value  # type: ignore[dict-item]
-            sections.pop(key, None)
-            if by_cube:
-                sections[key] = section
+            old = self.values.get(key)
+            if isinstance(old, Mapping) and isinstance(value, Mapping):
+                self.values[key] = {**old, **value}
+            else:
+                self.values[key] = value
+            self.sections.pop(key, None)
+            if cube_section is not None:
+                self.sections[key] = cube_section
 
-    put(user, platform)
-    for section in SECTIONS[platform]:
-        put(host.get(section, NOTHING), section)
-    for section in SECTIONS[platform]:
-        put(cube.settings.get(section, NOTHING), section, by_cube=True)
-    for section in SECTIONS[platform]:
-        given = cube.overrides.get(section, NOTHING)
-        put(given, section)
-        warnings += [
-            f"-P {section}.{key} has no meaning on {platform}"
-            for key in given
-            if key not in SETTINGS[platform]
-        ]
-    put(_from_options(platform, options), platform)
+
+def _runner_overrides(cube: Cube, platform: str) -> Mapping[str, Any]:
+    """Return the settings of ``-P runner.…``, checked."""
     runner = cube.overrides.get("runner", NOTHING)
     for key, value in runner.items():
         if key not in SETTINGS[platform]:
@@ -160,13 +182,16 @@ def merge(
             )
         if problem := check_setting(platform, key, value):
             raise PlanError(f"-P runner.{key}: {problem}")
-    put(runner, "runner")
-    return Settings(
-        platform=platform,
-        cube=cube,
-        values=values,
-        sections=sections,
-        warnings=tuple(warnings),
+    return runner
+
+
+def _ignored_overrides(cube: Cube, platform: str) -> tuple[str, ...]:
+    """Return a warning for each ``-P`` with a setting that the platform does not have."""
+    return tuple(
+        f"-P {section}.{key} has no effect on {platform}"
+        for section in SECTIONS[platform]
+        for key in cube.overrides.get(section, NOTHING)
+        if key not in SETTINGS[platform]
     )
 
 
@@ -175,6 +200,6 @@ def _from_options(platform: str, options: Options) -> dict[str, str]:
     given = attrs.asdict(options)
     for name, value in given.items():
         if value is not None and "\0" in value:
-            raise PlanError(f"--{name}: the value holds a NUL character")
-    # MLCube leaves an empty option away, except --gpus, which then means "none".
+            raise PlanError(f"--{name}: the value contains a NUL character")
+    # MLCube omits an empty option, except --gpus, which then means no GPU.
     return {key: given[name] for name, key in keys.items() if given[name] or key == "--gpus"}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Singularity and Apptainer: where the SIF file comes from, and how a task runs in it.
+"""Singularity and Apptainer: build the SIF file, run a task in it.
 
-A cube without a ``singularity:`` section still runs: from ``Singularity.recipe`` where the cube
-has one, else from the image that its ``docker:`` section names.
+A cube without a ``singularity:`` section runs, too: from its ``Singularity.recipe`` if it has one,
+else from the image of its ``docker:`` section.
 """
 
 from __future__ import annotations
@@ -12,48 +12,41 @@ import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 
-from mlcube_remote.commands.model import (
-    Argv,
-    ImageCommands,
-    KindOf,
-    Layout,
-    Options,
-    PathKind,
-)
+from mlcube_remote.commands.model import Argv, ImageCommands, Options
 from mlcube_remote.commands.mounts import Mount, csv_line
-from mlcube_remote.commands.paths import fill_in, host_path
 from mlcube_remote.commands.settings import Settings
+from mlcube_remote.cube.host_paths import KindOf, Layout, PathKind, expand_runtime, host_path
 from mlcube_remote.cube.model import NOTHING, Cube, Task
 
 PROGRAMS: Mapping[str, tuple[str, str]] = {
     "singularity": ("singularity", "apptainer"),
     "apptainer": ("apptainer", "singularity"),
 }
-"""Platform → programs that serve it, the best first, where no other one is configured."""
+"""Platform → programs that can run it, the preferred one first."""
 
 _SECURITY = ("uid:", "gid:", "selinux:", "apparmor:", "seccomp:", "no-new-privileges")
-"""What ``--security`` may begin with; the last is so in any case."""
+"""Prefixes of supported ``--security`` values; the last one always applies."""
 
 _RECIPE = "Singularity.recipe"
 _is_uri = re.compile(r"[a-z][a-z-]*:").match
-_OF_A_CONTAINER = ("env_args", "gpu_args", "cpu_args")
-"""Settings of ``docker:``, beside its options, that say how a task runs."""
+_CONTAINER_KEYS = ("env_args", "gpu_args", "cpu_args")
+"""Settings of ``docker:`` that apply to a container, besides those that start with ``--``."""
 _FLAGS = ("--network", "--security")
-_OF_A_MACHINE = ("--vm-ram", "--vm-cpu")
-"""Apptainer has no virtual machines, and refuses these options."""
-_LIMITS = (*_OF_A_MACHINE, "--memory", "--cpuset-cpus")
+_VM_LIMITS = ("--vm-ram", "--vm-cpu")
+"""Limits of a virtual machine; Apptainer has none and refuses these options."""
+_LIMITS = (*_VM_LIMITS, "--memory", "--cpuset-cpus")
 
 
 def image_commands(settings: Settings, layout: Layout, kind_of: KindOf) -> ImageCommands:
-    """Return what builds the SIF file; nothing where its recipe is missing.
+    """Return the commands that build the SIF file; none if its recipe is missing.
 
     Raises:
-        PlanError: A setting does not split into words.
+        PlanError: A setting cannot be split into words.
     """
     engine = settings.words(settings.platform)
     image_dir = host_path(settings.text("image_dir"), layout, base=layout.root)
     image = host_path(settings.text("image"), layout, base=image_dir)
-    source = fill_in(settings.text("build_file"), layout)
+    source = expand_runtime(settings.text("build_file"), layout)
     recipe = host_path(source, layout, base=layout.root)
     if source.startswith("~"):
         source = recipe
@@ -75,17 +68,17 @@ def image_commands(settings: Settings, layout: Layout, kind_of: KindOf) -> Image
 def container(
     settings: Settings, task: Task, mounts: Sequence[Mount], gpus: str | None
 ) -> tuple[Argv, Argv]:
-    """Return what stands before and after the image in the container's command.
+    """Return the words before and after the image in the container's command.
 
     Raises:
-        PlanError: A setting does not split into words.
+        PlanError: A setting cannot be split into words.
     """
     entrypoint = shlex.split(task.entrypoint or "")
-    switched_on = settings.values.get("--nv") not in (None, False)
-    uses_devices = switched_on if gpus is None else gpus != "0"
+    is_nv_set = settings.values.get("--nv") not in (None, False)
+    uses_devices = is_nv_set if gpus is None else gpus != "0"
     limits: Argv = _LIMITS
     if dialect(settings.platform, settings.words(settings.platform)) == "apptainer":
-        limits = tuple(option for option in limits if option not in _OF_A_MACHINE)
+        limits = tuple(option for option in limits if option not in _VM_LIMITS)
     before = (
         "exec" if entrypoint else "run",
         *settings.words("run_args"),
@@ -99,38 +92,38 @@ def container(
 
 def _warnings(settings: Settings) -> tuple[str, ...]:
     return tuple(
-        f"{settings.platform} honours {option} only in a virtual machine (--vm); "
+        f"{settings.platform} applies {option} only in a virtual machine (--vm); "
         "the task runs without this limit"
-        for option in _OF_A_MACHINE
+        for option in _VM_LIMITS
         if settings.values.get(option) is not None and "--vm" not in settings.words("run_args")
     )
 
 
-def unhonoured(platform: str, options: Options, container: Argv) -> tuple[str, str] | None:
-    """Say which option of the command line a platform accepts without honouring it.
+def unsupported_option(platform: str, options: Options, container: Argv) -> tuple[str, str] | None:
+    """Return an option that a platform accepts and then ignores.
 
     Args:
-        platform: The task's.
-        options: The command line's.
+        platform: The task's platform.
+        options: The options of the command line.
         container: The container's command.
 
     Returns:
-        The option and why, or ``None``.
+        The option and the reason; ``None`` if there is no such option.
     """
     if platform not in PROGRAMS:
         return None
     if platform == "singularity" and "--vm" not in container:
         for name, value in (("--memory", options.memory), ("--cpu", options.cpu)):
             if value:
-                return f"{name}={value}", "it limits nothing but a virtual machine (--vm)"
+                return f"{name}={value}", "it limits only virtual machines (--vm)"
     if options.security and not options.security.startswith(_SECURITY):
         known = ", ".join(_SECURITY)
-        return f"--security={options.security}", f"it knows {known} and ignores all else"
+        return f"--security={options.security}", f"it knows {known} and ignores other values"
     return None
 
 
-def derived(cube: Cube, layout: Layout, kind_of: KindOf) -> Mapping[str, str]:
-    """Return the settings that stand in where no section names a SIF image."""
+def default_sif_settings(cube: Cube, layout: Layout, kind_of: KindOf) -> Mapping[str, str]:
+    """Return the settings for a cube whose sections name no SIF image; empty if there is none."""
     if kind_of(posixpath.join(layout.root, _RECIPE)) is PathKind.FILE:
         return {"image": _sif_name(_RECIPE), "build_file": _RECIPE}
     docker = cube.settings.get("docker", NOTHING)
@@ -145,37 +138,39 @@ def derived(cube: Cube, layout: Layout, kind_of: KindOf) -> Mapping[str, str]:
     return values
 
 
-def left_away(cube: Cube, platform: str, values: Mapping[str, str]) -> tuple[str, ...]:
-    """Say which settings of the ``docker:`` section do not count where its image is run.
+def ignored_docker_settings(
+    cube: Cube, platform: str, defaults: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Return a warning if settings of the ``docker:`` section do not apply to its image.
 
     Args:
         cube: The cube.
-        platform: What it runs on.
-        values: As :func:`derived`.
+        platform: The platform that runs the image.
+        defaults: The result of :func:`default_sif_settings`.
     """
     docker = cube.settings.get("docker", NOTHING)
-    if not values or values["build_file"] == _RECIPE:
-        return ()  # the image is not that of the section
-    said = [key for key in docker if key.startswith("-") or key in _OF_A_CONTAINER]
-    if not said:
+    if not defaults or defaults["build_file"] == _RECIPE:
+        return ()  # the image is not the one of the section
+    ignored = [key for key in docker if key.startswith("-") or key in _CONTAINER_KEYS]
+    if not ignored:
         return ()
-    keys = ", ".join(f"docker.{key}" for key in said)
-    return (f"{keys}: no part of what {platform} runs; docker.run_args would be",)
+    keys = ", ".join(f"docker.{key}" for key in ignored)
+    return (f"{keys}: ignored on {platform}; use docker.run_args instead",)
 
 
-def installed(platform: str, programs: Collection[str]) -> str:
-    """Return the program that serves a platform on a host that has these ``programs``."""
+def find_program(platform: str, programs: Collection[str]) -> str:
+    """Return the program of a host's ``programs`` that can run a platform."""
     return next((name for name in PROGRAMS[platform] if name in programs), platform)
 
 
 def dialect(platform: str, engine: Argv) -> str:
-    """Return whose options and variables the engine understands: its name says it, if it can."""
+    """Return the program whose options and variables the engine has, by the engine's name."""
     program = posixpath.basename(engine[-1])
     return program if program in PROGRAMS else platform
 
 
 def environment_name(platform: str, engine: Argv, name: str) -> str:
-    """Return the variable to set outside so that the container sees ``name`` inside."""
+    """Return the variable of the engine's process that the container sees as ``name``."""
     return f"{dialect(platform, engine).upper()}ENV_{name}"
 
 
@@ -187,17 +182,17 @@ def _bind(mount: Mount) -> Argv:
     if ":" not in mount.source and "," not in mount.source:
         options = f":{mount.opts}" if mount.opts else ""
         return ("--bind", f"{mount.source}:{mount.target}{options}")
-    # --bind splits at both, and gets lost among backslashes where a path has one and the other.
+    # --bind splits at both characters, and its escapes fail if a path has both.
     fields = ["type=bind", f"source={mount.source}", f"destination={mount.target}"]
     return ("--mount", csv_line([*fields, "ro"] if mount.opts == "ro" else fields))
 
 
 def environment(platform: str, engine: Argv, gpus: str | None) -> Mapping[str, str]:
-    """Return the variables that the engine is started with.
+    """Return the variables of the engine's process.
 
-    They limit a task to some devices, where ``--nv`` alone hands over all; and they keep values as
-    they are, which the engine would have a shell in the container expand: those of its variables,
-    and the arguments of an image that came from Docker.
+    They limit the devices of a task; ``--nv`` alone would pass all of them. They also keep a shell
+    in the container from expanding values: those of variables, and the arguments of an image from
+    Docker.
     """
     values = {f"{dialect(platform, engine).upper()}_NO_EVAL": "1"}
     if gpus not in (None, "all"):

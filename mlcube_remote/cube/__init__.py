@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``mlcube.yaml`` becomes a frozen ``Cube``; OmegaConf stays inside."""
+"""Read ``mlcube.yaml`` into a frozen ``Cube``; the only room that imports OmegaConf."""

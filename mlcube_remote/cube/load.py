@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading a cube: the file, ``-P`` overrides and task arguments become a :class:`Cube`."""
+"""Read a cube: the file, ``-P`` overrides and task arguments make a :class:`Cube`."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ import attrs
 
 from mlcube_remote import yamlsource
 from mlcube_remote.cube.model import Cube, Parameter, ParameterType, Task
-from mlcube_remote.cube.read import SEPARATORS, Reader, misspelt, relative_to_workspace
+from mlcube_remote.cube.read import SEPARATORS, Reader, relative_to_workspace
 from mlcube_remote.cube.resolve import resolve
 from mlcube_remote.errors import CubeError
 from mlcube_remote.platforms import SETTINGS
-from mlcube_remote.yamlsource import nearest
+from mlcube_remote.suggestions import ALMOST_EQUAL, did_you_mean
+from mlcube_remote.yamlsource import YamlDocument
 
 FILE_NAME = "mlcube.yaml"
 
@@ -33,43 +35,30 @@ def load(
 
     Args:
         path: The cube's directory, or its YAML file under any name.
-        overrides: What was typed after each ``-P``: ``docker.image=NAME``.
-        task_args: ``name=value`` arguments, split; they win over mlcube.yaml.
-        tasks: The tasks that will run. At least one of them must know each task argument;
-            when empty, any task of the cube may.
-        workspace: The workspace on this machine; ``None`` means ``workspace/`` in the cube.
+        overrides: The text after each ``-P``: ``docker.image=NAME``.
+        task_args: Parameter → value; they replace the values of mlcube.yaml.
+        tasks: The tasks that will run. Each task argument must be a parameter of at least one of
+            them, or of any task of the cube if there are none.
+        workspace: The workspace on this machine; ``None``: ``workspace/`` in the cube.
 
     Raises:
-        CubeError: The file is missing or wrong, or an argument does not fit it.
+        CubeError: The file is missing or wrong, or a task argument is unknown.
     """
     file = _file(path)
     document = yamlsource.load(file, error=CubeError)
-
-    def locate(keys: tuple[str, ...]) -> str:
-        if keys and any(override.startswith(f"{'.'.join(keys)}=") for override in overrides):
-            return f"-P {'.'.join(keys)}"
-        return document.where(keys)
-
+    locate = partial(_locate, document, tuple(overrides))
     reader = Reader(locate)
     if not isinstance(document.data, Mapping):
         reader.fail((), "expected a mapping with name, tasks and a platform section")
     data, given = resolve(document.data, overrides, locate)
-    _refuse_unknown_overrides(given, document.data)
-    reader.cube_keys(data)
-    args = dict(task_args or {})
-    for name, value in args.items():
-        if "\0" in value:
-            raise CubeError(f"{name}: the value holds a NUL character")
-    all_tasks = reader.tasks(data, args)
-    if args:
-        chosen = [_known_task(all_tasks, name) for name in tasks] or list(all_tasks.values())
-        _refuse_unknown_args(args, chosen)
+    _reject_unknown_overrides(given, document.data)
+    reader.check_keys(data)
     return Cube(
         name=reader.text(("name",), data.get("name"), default=file.parent.name),
         root=file.parent,
         file=file,
         workspace=_workspace(workspace, file.parent),
-        tasks=all_tasks,
+        tasks=_tasks(reader, data, task_args or {}, tasks),
         description=reader.text(("description",), data.get("description")),
         accelerator_count=(data.get("platform") or {}).get("accelerator_count"),
         settings=reader.settings(data),
@@ -80,22 +69,44 @@ def load(
     )
 
 
+def _locate(document: YamlDocument, overrides: tuple[str, ...], keys: tuple[str, ...]) -> str:
+    """Return the position of a key in the file, or its ``-P`` option."""
+    dotted = ".".join(keys)
+    if keys and any(override.startswith(f"{dotted}=") for override in overrides):
+        return f"-P {dotted}"
+    return document.where(keys)
+
+
+def _tasks(
+    reader: Reader, data: Mapping[str, Any], args: Mapping[str, str], names: Sequence[str]
+) -> dict[str, Task]:
+    """Return all tasks of the cube with the values of task arguments."""
+    for name, value in args.items():
+        if "\0" in value:
+            raise CubeError(f"{name}: the value contains a NUL character")
+    tasks = reader.tasks(data, args)
+    if args:
+        chosen = [_known_task(tasks, name) for name in names] or list(tasks.values())
+        _reject_unknown_args(args, chosen)
+    return tasks
+
+
 def select_tasks(cube: Cube, names: Sequence[str] = ()) -> tuple[Task, ...]:
-    """Return the tasks to run, in the order asked for.
+    """Return the tasks to run, in the given order.
 
     Args:
         cube: The cube.
-        names: Task names; none at all means the cube's only task.
+        names: Task names; if there are none, the cube must have one task.
 
     Raises:
-        CubeError: A name is unknown, or none was given and there are several tasks.
+        CubeError: A name is unknown, or there is no name and the cube has several tasks.
     """
     if names:
         return tuple(_known_task(cube.tasks, name) for name in names)
     if len(cube.tasks) == 1:
         return tuple(cube.tasks.values())
     raise CubeError(
-        f"{cube.where('tasks')}: no task was named and there are several: {', '.join(cube.tasks)}",
+        f"{cube.where('tasks')}: expected --task, the cube has several: {', '.join(cube.tasks)}",
         hint=f"add --task={next(iter(cube.tasks))}",
     )
 
@@ -106,7 +117,7 @@ def _file(path: str | os.PathLike[str]) -> Path:
     if not file.exists():
         raise CubeError(
             f"{file}: no such file",
-            hint="name the cube's directory, or its YAML file, with --mlcube=PATH",
+            hint="give the cube's directory or its YAML file: --mlcube=PATH",
         )
     return Path(os.path.abspath(file))
 
@@ -120,27 +131,27 @@ def _workspace(given: str | os.PathLike[str] | None, root: Path) -> Path:
 
 
 def with_arguments(cube: Cube, args: Mapping[str, str], tasks: Sequence[str]) -> Cube:
-    """Return the cube as if it had been read with these task arguments on top of its own.
+    """Return a cube with more task arguments.
 
     Args:
         cube: The cube.
         args: Parameter → value.
-        tasks: The tasks that will run; at least one of them must know each argument.
+        tasks: The tasks that will run; each argument must be a parameter of at least one of them.
 
     Raises:
-        CubeError: None does.
+        CubeError: An argument is unknown.
     """
-    _refuse_unknown_args(args, [cube.tasks[name] for name in tasks])
+    _reject_unknown_args(args, [cube.tasks[name] for name in tasks])
     changed = {
         name: attrs.evolve(
-            task, parameters=tuple(_given(parameter, args) for parameter in task.parameters)
+            task, parameters=tuple(_with_value(parameter, args) for parameter in task.parameters)
         )
         for name, task in cube.tasks.items()
     }
     return attrs.evolve(cube, tasks=changed)
 
 
-def _given(parameter: Parameter, args: Mapping[str, str]) -> Parameter:
+def _with_value(parameter: Parameter, args: Mapping[str, str]) -> Parameter:
     if parameter.name not in args:
         return parameter
     value = args[parameter.name]
@@ -156,36 +167,31 @@ def _given(parameter: Parameter, args: Mapping[str, str]) -> Parameter:
 def _known_task(tasks: Mapping[str, Task], name: str) -> Task:
     if name in tasks:
         return tasks[name]
-    meant = nearest(name, tasks)
     raise CubeError(
-        f"unknown task '{name}'" + (f" (did you mean '{meant}'?)" if meant else ""),
+        f"unknown task '{name}'{did_you_mean(name, tasks)}",
         hint=f"tasks of this cube: {', '.join(tasks)}",
     )
 
 
-def _refuse_unknown_args(args: Mapping[str, str], tasks: Sequence[Task]) -> None:
+def _reject_unknown_args(args: Mapping[str, str], tasks: Sequence[Task]) -> None:
     known = [parameter.name for task in tasks for parameter in task.parameters]
     names = ", ".join(task.name for task in tasks)
     for arg in args:
         if arg not in known:
-            meant = nearest(arg, known)
             raise CubeError(
-                f"unknown parameter '{arg}' of task {names}"
-                + (f" (did you mean '{meant}'?)" if meant else ""),
+                f"unknown parameter '{arg}' of task {names}{did_you_mean(arg, known)}",
                 hint=f"parameters: {', '.join(dict.fromkeys(known)) or 'none'}",
             )
 
 
-def _refuse_unknown_overrides(given: Mapping[str, Any], written: Mapping[str, Any]) -> None:
-    """Refuse a ``-P`` that names a task or parameter the file does not have."""
+def _reject_unknown_overrides(given: Mapping[str, Any], written: Mapping[str, Any]) -> None:
+    """Refuse a ``-P`` for a task that is not in the file, or for a misspelled section."""
     if "tasks" in given and isinstance(given["tasks"], Mapping):
         known = written.get("tasks") or {}
         for task in given["tasks"]:
             if task not in known:
-                meant = nearest(str(task), known)
-                suffix = f" (did you mean '{meant}'?)" if meant else ""
-                raise CubeError(f"-P tasks.{task}: unknown task{suffix}")
+                raise CubeError(f"-P tasks.{task}: unknown task{did_you_mean(task, known)}")
     sections = {*written, *SETTINGS, "runner", "platform", "name", "description", "tasks"}
     for key in given:
-        if key not in sections and (meant := misspelt(key, sections)):
-            raise CubeError(f"-P {key}: unknown key (did you mean '{meant}'?)")
+        if key not in sections and (suggestion := did_you_mean(key, sections, ALMOST_EQUAL)):
+            raise CubeError(f"-P {key}: unknown key{suggestion}")

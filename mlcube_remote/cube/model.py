@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an ``mlcube.yaml`` says: the cube, its tasks and their parameters, as frozen values.
+"""A cube as frozen values: its tasks, their parameters and the platform settings.
 
 The vocabulary and the defaults are MLCube's: https://mlcommons.github.io/mlcube/.
 """
@@ -17,9 +17,9 @@ import attrs
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 ROOT = "${runtime.root}"
-"""Stands in values for the cube's directory on the machine where the task runs."""
+"""In values: the cube's directory on the machine where the task runs."""
 WORKSPACE = "${runtime.workspace}"
-"""Stands in values for the workspace on the machine where the task runs."""
+"""In values: the workspace on the machine where the task runs."""
 
 
 class ParameterType(Enum):
@@ -28,11 +28,11 @@ class ParameterType(Enum):
     FILE = "file"
     DIRECTORY = "directory"
     UNKNOWN = "unknown"
-    """Not declared: decided by what exists at the path when the task runs."""
+    """Not declared: what exists at the path when the task runs decides."""
 
 
 class IO(Enum):
-    """Which way a parameter's data flows."""
+    """Whether a parameter is an input or an output."""
 
     INPUT = "input"
     OUTPUT = "output"
@@ -40,21 +40,21 @@ class IO(Enum):
 
 @attrs.frozen(kw_only=True)
 class Parameter:
-    """One input or output of a task, with the value that this invocation gives it."""
+    """One input or output of a task, with its value in this command."""
 
     name: str
     io: IO
     value: str
-    """Path as written: relative to the workspace, absolute, ``~/…``, ``local:…`` or ``remote:…``.
+    """Path: relative to the workspace, absolute, ``~/…``, ``local:…`` or ``remote:…``.
 
-    May hold :data:`ROOT` or :data:`WORKSPACE`; a path that starts with the workspace is written
-    relative to it.
+    It may contain :data:`ROOT` or :data:`WORKSPACE`, but does not start with the workspace: such a
+    path is relative.
     """
     type: ParameterType = ParameterType.UNKNOWN
     opts: str | None = None
     """Mount options, ``ro`` or ``rw``."""
     given: bool = False
-    """Whether the value came from the command line rather than from mlcube.yaml."""
+    """Whether the value is from the command line, not from mlcube.yaml."""
 
 
 @attrs.frozen(kw_only=True)
@@ -68,41 +68,43 @@ class Task:
 
 @attrs.frozen(kw_only=True)
 class Cube:
-    """One MLCube, interpolations resolved and ``-P`` overrides applied.
+    """One MLCube, with interpolations resolved and ``-P`` overrides applied.
 
-    Where the file says ``${runtime.root}`` or ``${runtime.workspace}`` the values keep saying so:
-    only the machine where a task runs can fill them in.
+    ``${runtime.root}`` and ``${runtime.workspace}`` are not resolved: their values depend on the
+    machine where a task runs.
     """
 
     name: str
     root: Path
-    """Absolute directory that holds ``mlcube.yaml`` on this machine."""
+    """Absolute path of the directory of ``mlcube.yaml`` on this machine."""
     file: Path
     """Absolute path of the ``mlcube.yaml``."""
     workspace: Path
-    """Absolute path of the workspace on this machine (``root/workspace`` unless told otherwise)."""
+    """Absolute path of the workspace on this machine; by default ``workspace`` in the root."""
     tasks: Mapping[str, Task]
     description: str = ""
     accelerator_count: Any = None
-    """``platform.accelerator_count`` as written; ``None`` when absent."""
+    """``platform.accelerator_count`` as in the file; ``None`` if it is not set."""
     settings: Mapping[str, Mapping[str, Any]]
-    """Platform sections that the file (or ``-P``) has: ``docker``, ``singularity``, …"""
+    """Platform sections of the file and of ``-P``: ``docker``, ``singularity``, …"""
     overrides: Mapping[str, Mapping[str, Any]] = NOTHING
-    """What of ``settings`` came by ``-P``, and is therefore the user's own word."""
+    """The part of ``settings`` from ``-P``, which the user has typed and therefore trusts."""
     locate: Callable[[tuple[str, ...]], str] | None = attrs.field(
         default=None, eq=False, repr=False
     )
-    """Key path → ``mlcube.yaml:12:3``; :meth:`where` is the way to ask."""
+    """Key path → ``mlcube.yaml:12:3``; call :meth:`where` instead."""
 
     def where(self, *keys: str) -> str:
-        """Say where in the file (or that on the command line) a key stands, for messages."""
+        """Return the position of a key in the file, or its ``-P`` option, for messages."""
         if len(keys) > 1 and keys[1] in self.overrides.get(keys[0], NOTHING):
             return f"-P {'.'.join(keys)}"
         return self.locate(keys) if self.locate else self.file.name
 
     def where_given(self, task: str, parameter: Parameter) -> str:
-        """Say where a task's parameter got its value: the file with its line, or not there."""
-        if parameter.given:
-            return "on the command line"
+        """Return the position of a parameter's value in the file, or ``on the command line``."""
+        return "on the command line" if parameter.given else self.where_declared(task, parameter)
+
+    def where_declared(self, task: str, parameter: Parameter) -> str:
+        """Return the position of a task's parameter in the file."""
         group = "inputs" if parameter.io is IO.INPUT else "outputs"
         return self.where("tasks", task, "parameters", group, parameter.name)

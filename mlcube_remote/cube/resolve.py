@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Interpolation and ``-P`` overrides: the one place that knows OmegaConf.
+"""Resolve interpolations and apply ``-P`` overrides, both with OmegaConf.
 
-OmegaConf defines both, so it does both. It costs a tenth of a second to import; a file
-that interpolates nothing and that no ``-P`` changes never pays for it.
+OmegaConf takes a tenth of a second to import. A file without interpolations and overrides is
+read without it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 Locate = Callable[[tuple[str, ...]], str]
 
-# While OmegaConf resolves, the two paths that only the task's machine knows are marks that no
-# text holds by accident; afterwards they read `${runtime.…}` again.
+# Only the task's machine knows these two paths. While OmegaConf resolves, they are random texts
+# that no file contains; afterwards they are `${runtime.…}` again.
 _ROOT_MARK = f"/{token_hex(16)}"
 _WORKSPACE_MARK = f"/{token_hex(16)}"
 
@@ -32,24 +32,44 @@ def resolve(
     """Apply ``-P`` overrides and resolve interpolations.
 
     Args:
-        data: What YAML made of the file.
+        data: The file's data.
         overrides: The text after each ``-P``: ``docker.image=NAME``.
         locate: Key path → position in the file, for messages.
 
     Returns:
-        The cube's data, and the part of it that the overrides gave, both without interpolations
-        except :data:`ROOT` and :data:`WORKSPACE`.
+        The cube's data, and the part of it from overrides. The only interpolations left are
+        :data:`ROOT` and :data:`WORKSPACE`.
 
     Raises:
-        CubeError: An override is not ``key=value``; an interpolation cannot be resolved.
+        CubeError: An override is not ``key=value``, or an interpolation cannot be resolved.
     """
     data = {key: _each_text(value, str) for key, value in data.items()}
     if not overrides and not _interpolates(data):
         return data, {}
     from omegaconf import OmegaConf  # noqa: PLC0415 - 120 ms, see above
-    from omegaconf.errors import OmegaConfBaseException  # noqa: PLC0415
 
     given = _parse_overrides(overrides)
+    resolved = _resolve_all(_merge(data, given, overrides, locate), locate)
+    # OmegaConf 2.1, which the reference implementation requires, has no check for these.
+    if (missing := _missing(resolved)) is not None:
+        raise CubeError(
+            f"{locate(missing)}: {'.'.join(missing)}: expected a value, got ???",
+            hint=f"add -P {'.'.join(missing)}=VALUE",
+        )
+    for name in ("runtime", "workspace"):
+        if name not in data:
+            del resolved[name]
+    full = {str(key): _each_text(value, _restore) for key, value in resolved.items()}
+    return full, _select(full, OmegaConf.to_container(given))
+
+
+def _merge(
+    data: Mapping[str, Any], given: DictConfig, overrides: Sequence[str], locate: Locate
+) -> DictConfig:
+    """Return the file's data with the overrides and MLCube's own variables."""
+    from omegaconf import DictConfig, OmegaConf  # noqa: PLC0415
+    from omegaconf.errors import OmegaConfBaseException  # noqa: PLC0415
+
     written = {key: _each_text(value, _modernise) for key, value in data.items()}
     for key, value in written.items():
         try:
@@ -61,29 +81,28 @@ def resolve(
         merged = OmegaConf.merge(OmegaConf.create(written), given)
     except OmegaConfBaseException as error:
         raise CubeError(f"-P {' '.join(overrides)}: {_first_line(error)}") from error
+    assert isinstance(merged, DictConfig)  # noqa: S101 - for mypy: mappings merge into a mapping
     runtime = {"root": _ROOT_MARK, "workspace": _WORKSPACE_MARK}
     OmegaConf.update(merged, "runtime", runtime, merge=True, force_add=True)
     OmegaConf.update(merged, "workspace", _WORKSPACE_MARK, force_add=True)
+    return merged
+
+
+def _resolve_all(merged: DictConfig, locate: Locate) -> dict[Any, Any]:
+    """Return the data without interpolations."""
+    from omegaconf import OmegaConf  # noqa: PLC0415
+    from omegaconf.errors import OmegaConfBaseException  # noqa: PLC0415
+
     try:
         resolved = OmegaConf.to_container(merged, resolve=True)
     except (OmegaConfBaseException, RecursionError) as error:
         path = _path_of(error)
         raise CubeError(
             f"{locate(path)}: {'.'.join(path) or 'interpolation'}: {_first_line(error)}",
-            hint="define the name in mlcube.yaml, or give it with -P NAME=VALUE",
+            hint="define the name in mlcube.yaml, or add -P NAME=VALUE",
         ) from error
-    assert isinstance(resolved, dict)  # noqa: S101 - for mypy: mappings merge into a mapping
-    # OmegaConf 2.1, which the reference implementation is bound to, cannot refuse these itself.
-    if (missing := _missing(resolved)) is not None:
-        raise CubeError(
-            f"{locate(missing)}: {'.'.join(missing)}: a value must be given",
-            hint=f"-P {'.'.join(missing)}=VALUE",
-        )
-    for name in ("runtime", "workspace"):
-        if name not in data:
-            del resolved[name]
-    full = {str(key): _each_text(value, _restore) for key, value in resolved.items()}
-    return full, _picked(full, OmegaConf.to_container(given))
+    assert isinstance(resolved, dict)  # noqa: S101 - for mypy: a mapping gives a mapping
+    return resolved
 
 
 def _parse_overrides(overrides: Sequence[str]) -> DictConfig:
@@ -99,7 +118,7 @@ def _parse_overrides(overrides: Sequence[str]) -> DictConfig:
                 hint="for example: -P docker.image=NAME",
             )
         if "\0" in value:
-            raise CubeError(f"-P {key}: the value holds a NUL character")
+            raise CubeError(f"-P {key}: the value contains a NUL character")
         try:
             OmegaConf.from_dotlist([text])
         except (YAMLError, OmegaConfBaseException) as error:
@@ -120,7 +139,7 @@ def _interpolates(value: Any) -> bool:
 
 
 def _missing(value: Any, path: tuple[str, ...] = ()) -> tuple[str, ...] | None:
-    """Return where ``???`` stands, which is OmegaConf's word for a value that must be given."""
+    """Return the path of a ``???``, OmegaConf's placeholder for a required value."""
     if value == "???":
         return path
     if isinstance(value, list):
@@ -132,7 +151,7 @@ def _missing(value: Any, path: tuple[str, ...] = ()) -> tuple[str, ...] | None:
 
 
 def _each_text(value: Any, change: Callable[[str], str]) -> Any:
-    """Return the value with every text in it changed; dates count as text, as in OmegaConf."""
+    """Return a value with all its texts changed; dates count as text, as in OmegaConf."""
     match value:
         case str():
             return change(value)
@@ -151,19 +170,19 @@ def _restore(text: str) -> str:
 
 
 def _modernise(text: str) -> str:
-    """Write ``${env:NAME}``, which OmegaConf once had, as what it is called now."""
+    """Replace ``${env:NAME}`` of older OmegaConf versions by its new form."""
     return text.replace("${env:", "${oc.env:")
 
 
-def _picked(full: Any, shape: Any) -> Any:
-    """Return the values of ``full`` at the keys that ``shape`` has."""
+def _select(full: Any, shape: Any) -> Any:
+    """Return the part of ``full`` with the keys of ``shape``."""
     if not isinstance(shape, dict) or not isinstance(full, dict):
         return full
-    return {key: _picked(full[key], item) for key, item in shape.items() if key in full}
+    return {key: _select(full[key], item) for key, item in shape.items() if key in full}
 
 
 def _path_of(error: Exception) -> tuple[str, ...]:
-    """Return the key that OmegaConf complains of, as a path."""
+    """Return the key in OmegaConf's error, as a path."""
     key = str(getattr(error, "full_key", "") or "")
     return tuple(key.split(".")) if key else ()
 

@@ -127,6 +127,6 @@ def _error(
     return ConfigureError(
         host,
         f"{platform}.{setting}: {verb} of image {commands.image} failed (status {code})",
-        said=[line.rstrip() for line in lines[-_TAIL:]],
+        output=[line.rstrip() for line in lines[-_TAIL:]],
         hint=hint,
     )

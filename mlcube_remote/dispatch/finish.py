@@ -12,9 +12,9 @@ import attrs
 from mlcube_remote.dispatch.interrupts import Interrupts
 from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.errors import (
+    CancelledError,
     ConnectError,
     DetachedError,
-    GivenUpError,
     MLCubeRemoteError,
     NotStartedError,
     StateUnknownError,
@@ -118,7 +118,7 @@ def _outcome(
     status = _status(progress, error)
     if status is Status.CANCELLED and error is None:
         reason = interrupts.error()
-        error = reason if isinstance(reason, GivenUpError) else None
+        error = reason if isinstance(reason, CancelledError) else None
     handle = progress.handle
     return JobOutcome(
         host=job.host,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import attrs
 
-from mlcube_remote.errors import GivenUpError, StoppedByUserError
+from mlcube_remote.errors import CancelledError, StoppedByUserError
 
 
 @attrs.frozen
@@ -79,7 +79,7 @@ class Interrupts:
 
     def error(self) -> StoppedByUserError:
         """Return the error for a job that was ended."""
-        return StoppedByUserError() if self._reason is None else GivenUpError(self._reason)
+        return StoppedByUserError() if self._reason is None else CancelledError(self._reason)
 
     def check(self) -> None:
         """Raise if nothing new should be started.

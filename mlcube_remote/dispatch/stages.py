@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from mlcube_remote.commands.launch import launched, secret_variable
-from mlcube_remote.commands.owning import owning
-from mlcube_remote.commands.paths import holds, host_path
+from mlcube_remote.commands.chown import chown_arguments
+from mlcube_remote.commands.launch_options import insert_options, secret_variable
+from mlcube_remote.cube.host_paths import contains, host_path
 from mlcube_remote.dispatch.configure import configure
 from mlcube_remote.dispatch.context import JobContext
 from mlcube_remote.errors import HostError, PlanError, StateUnknownError, TransferError
@@ -34,7 +34,7 @@ from mlcube_remote.plan.sweep_targets import GeneratedFile
 from mlcube_remote.plan.trials import generated_file_paths
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.runs.ids import client_name, slug
-from mlcube_remote.runs.locks import alone
+from mlcube_remote.runs.locks import exclusive
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport.base import Connection
 from mlcube_remote.transport.quoting import quote_words
@@ -106,7 +106,7 @@ def require_data_on_host(plan: JobPlan) -> None:
         if item.is_output:
             made.append(path)
         elif plan.kinds.get(path) == "-" and (
-            item.is_of_unknown_type or not any(holds(each, path) for each in made)
+            item.is_of_unknown_type or not any(contains(each, path) for each in made)
         ):
             name = item.parameter.name
             raise PlanError(
@@ -220,7 +220,7 @@ def _upload(job: JobContext, plan: JobPlan, *, image: str = "") -> None:
         trees = upload_trees(cube, uploads(plan), plan.paths, image=image)
         # Only this user fills the mirror, and only from this machine: a local lock is enough.
         mirror = slug(plan.spec.host.name, of=str(cube.root))
-        with alone(mirror, lambda: job.info("waiting: another client is sending this cube")):
+        with exclusive(mirror, lambda: job.info("waiting: another client is sending this cube")):
             notes.detail = str(_upload_trees(job, trees))
 
 
@@ -311,10 +311,10 @@ def _task_start(plan: JobPlan, task: BuiltTask) -> TaskStart:
     commands = task.commands
     return TaskStart(
         task=task.name,
-        argv=launched(commands, task.launch, tuple(plan.env)),
+        argv=insert_options(commands, task.launch, tuple(plan.env)),
         engine=commands.engine,
         container=task.container,
-        own=owning(commands, root=plan.paths.root, uid=plan.uid, labels=task.labels),
+        own=chown_arguments(commands, root=plan.paths.root, uid=plan.uid, labels=task.labels),
     )
 
 

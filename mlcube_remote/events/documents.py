@@ -57,7 +57,7 @@ def _output(output: PulledOutput) -> dict[str, Any]:
 def error_document(error: MLCubeRemoteError) -> dict[str, Any]:
     """Return the JSON document of an error."""
     return {
-        "kind": type(error).__name__.removesuffix("Error"),
+        "kind": error.kind,
         "message": error.message,
         "hint": error.hint,
         "exit_code": error.exit_code,

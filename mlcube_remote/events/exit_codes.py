@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mlcube_remote.errors import GivenUpError, StoppedByUserError, TaskTimeoutError
+from mlcube_remote.errors import CancelledError, StoppedByUserError, TaskTimeoutError
 from mlcube_remote.events.outcome import JobOutcome, Status
 
 PRECEDENCE = (118, 123, 121, 120, 122, 117, 124, 70, 2)
@@ -21,7 +21,7 @@ def exit_code(outcomes: Sequence[JobOutcome]) -> int:
     the first that applies of :data:`PRECEDENCE`, else 1 if any job failed. No job: 0.
     """
     # A job that was cancelled because others failed has no failure of its own.
-    own = [outcome for outcome in outcomes if not isinstance(outcome.error, GivenUpError)]
+    own = [outcome for outcome in outcomes if not isinstance(outcome.error, CancelledError)]
     several, outcomes = len(outcomes) > 1, own or outcomes
     codes = [job_exit_code(outcome) for outcome in outcomes]
     if not several:

@@ -12,8 +12,8 @@ from functools import partial
 
 import attrs
 
-from mlcube_remote.commands.sif import installed
-from mlcube_remote.cube.system import NO_SYSTEM_SETTINGS, SystemSettings, UserPlatform
+from mlcube_remote.commands.sif import find_program
+from mlcube_remote.cube.system_settings import NO_SYSTEM_SETTINGS, SystemSettings, UserPlatform
 from mlcube_remote.errors import (
     AuthenticationError,
     HostError,
@@ -24,7 +24,7 @@ from mlcube_remote.errors import (
 from mlcube_remote.facts import gpus
 from mlcube_remote.facts.engine_errors import engine_error, missing_program_error
 from mlcube_remote.facts.probe import HostFacts, probe_host, require_rsync
-from mlcube_remote.files.rsync import readable_size
+from mlcube_remote.formatting import readable_size
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.plan.assignment import named_platform
 from mlcube_remote.platforms import CONTAINER_ENGINES
@@ -184,7 +184,7 @@ def _engine(
         if engine == (platform,):
             if not facts.programs:
                 return _unfit(missing_program_error(host.name, platform))
-            engine = (installed(platform, facts.programs),)
+            engine = (find_program(platform, facts.programs),)
             origin = "" if engine == (platform,) else f", instead of {platform}"
         reply = connection.call("mlcr_print_client_version", *engine)
     if not reply.ok:

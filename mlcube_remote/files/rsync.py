@@ -10,6 +10,7 @@ from functools import cache
 import attrs
 
 from mlcube_remote.errors import HostUnfitError, TransferError, UsageError
+from mlcube_remote.formatting import readable_size
 from mlcube_remote.transport.base import RsyncResult
 
 IO_TIMEOUT = 60
@@ -55,15 +56,6 @@ class TransferStats:
             return "nothing new"
         noun = "file" if self.files == 1 else "files"
         return f"{self.files} {noun}, {readable_size(self.size)}"
-
-
-def readable_size(size: float) -> str:
-    """Format a number of bytes for people: ``3.4 MB``."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
 
 
 def parse_stats(result: RsyncResult) -> TransferStats:

@@ -20,7 +20,7 @@ from pathlib import Path
 import attrs
 
 from mlcube_remote.errors import TransferError
-from mlcube_remote.runs.locks import take
+from mlcube_remote.runs.locks import acquire
 from mlcube_remote.trust.confined_paths import LinkInPathError, open_below
 
 PARTIAL = ".mlcube-remote-partial"
@@ -129,7 +129,7 @@ def _locked(folder: Path, waiting: Callable[[], None]) -> int:
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         except FileNotFoundError:
             continue
-        take(handle, waiting)
+        acquire(handle, waiting)
         # The previous holder may have removed it, and another client may have created a new one.
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(handle), os.lstat(folder)):

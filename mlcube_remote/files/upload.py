@@ -29,8 +29,8 @@ from mlcube_remote.files.rsync import (
     is_full,
     local_version,
     parse_stats,
-    readable_size,
 )
+from mlcube_remote.formatting import readable_size
 from mlcube_remote.plan.host_paths import HostPaths, data_directory
 from mlcube_remote.plan.placement import DataLocation, PlacedParameter, mirrored_path
 from mlcube_remote.transport.base import Connection, RsyncResult

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``hosts.yaml`` and ssh_config become frozen ``Host`` values."""
+"""Read ``hosts.yaml`` and ssh_config into frozen ``Host`` values."""

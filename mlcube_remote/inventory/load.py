@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading ``hosts.yaml``: ranges expanded, defaults applied, every mistake named with its line."""
+"""Read ``hosts.yaml``: expand ranges, apply defaults, report each mistake with its line."""
 
 from __future__ import annotations
 
@@ -14,163 +14,174 @@ import attrs
 
 from mlcube_remote import yamlsource
 from mlcube_remote.errors import InventoryError
-from mlcube_remote.inventory import keys
+from mlcube_remote.inventory.endpoint import parse_destination
+from mlcube_remote.inventory.host_fields import (
+    CHECKS,
+    MAX_NAME_LENGTH,
+    NAME,
+    NO_SECRETS,
+    describe,
+    is_secret_key,
+)
+from mlcube_remote.inventory.host_ranges import expand, is_range, split_commas
 from mlcube_remote.inventory.model import LOCAL_HOST, ConnectionKind, Host, Inventory
-from mlcube_remote.inventory.ranges import expand, is_range, split_commas
 from mlcube_remote.platforms import PLATFORMS, SETTINGS, check_setting
-from mlcube_remote.yamlsource import Document, Key, nearest
+from mlcube_remote.suggestions import did_you_mean
+from mlcube_remote.yamlsource import Key, YamlDocument
 
 ALL = "all"
-"""The group that always exists: every host of the file."""
+"""The group of all hosts of the file, which always exists."""
 
 MAX_HOSTS = 20_000
-"""Hosts that one file may have; ranges multiply quickly."""
+"""Number of hosts in one file; ranges can multiply to many more."""
 
 MAX_GROUP_DEPTH = 50
-"""Groups in groups in groups."""
+"""Levels of groups inside groups."""
 
-_TOP = ("defaults", "hosts", "groups")
+_TOP_KEYS = ("defaults", "hosts", "groups")
 
-# YAML 1.1 takes 022 for eighteen and 12:30 for seven hundred and fifty.
-_MISREAD = re.compile(r"[-+]?0[0-7_]+|[-+]?\d[\d_]*:[\d:._]+")
+# YAML 1.1 reads 022 as 18 and 12:30 as 750.
+_MISREAD_NUMBER = re.compile(r"[-+]?0[0-7_]+|[-+]?\d[\d_]*:[\d:._]+")
 
 
 def load(path: Path) -> Inventory:
-    """Read an inventory.
+    """Read an inventory file.
 
     Raises:
         InventoryError: The file is missing or wrong; the message names line, column and key.
     """
-    return _Reader(yamlsource.load(path, error=InventoryError)).inventory()
+    return read(yamlsource.load(path, error=InventoryError))
 
 
 def empty() -> Inventory:
-    """Return the inventory of somebody who has none: only ``local``."""
+    """Return the inventory of a user without a file: only ``local``."""
     return Inventory(hosts=MappingProxyType({"local": LOCAL_HOST}), groups=MappingProxyType({}))
 
 
+def read(document: YamlDocument) -> Inventory:
+    """Return the inventory in a YAML document; errors are those of :func:`load`."""
+    file = _File(document)
+    if document.data is None:
+        file.fail((), "the file is empty; expected hosts:", "add hosts, or delete the file")
+    top = file.mapping((), document.data)
+    for key in top:
+        if key not in _TOP_KEYS:
+            file.reject_unknown_key((key,), "", key, _TOP_KEYS)
+    reader = _HostReader(file)
+    defaults = reader.host(("defaults",), "defaults", top.get("defaults"), Host(name="defaults"))
+    hosts = reader.hosts(top.get("hosts"), defaults)
+    groups = _GroupReader(file, hosts, file.mapping(("groups",), top.get("groups"))).groups()
+    return Inventory(
+        hosts=MappingProxyType(hosts),
+        groups=MappingProxyType(groups),
+        path=document.path,
+        defaults=defaults,
+    )
+
+
 @attrs.frozen
-class _Reader:
-    document: Document
+class _File:
+    document: YamlDocument
 
     def fail(self, path: Iterable[Key], problem: str, hint: str | None = None) -> NoReturn:
         raise InventoryError(f"{self.document.where(path)}: {problem}", hint=hint)
-
-    def inventory(self) -> Inventory:
-        if self.document.data is None:
-            self.fail((), "the file is empty; expected hosts:", "list hosts, or remove the file")
-        top = self.mapping((), self.document.data)
-        for key in top:
-            if key not in _TOP:
-                self.unknown((key,), "", key, _TOP)
-        defaults = self.host(("defaults",), "defaults", top.get("defaults"), Host(name="defaults"))
-        hosts = self.hosts(top, defaults)
-        groups = self.groups(self.mapping(("groups",), top.get("groups")), hosts)
-        return Inventory(
-            hosts=MappingProxyType(hosts),
-            groups=MappingProxyType(groups),
-            path=self.document.path,
-            defaults=defaults,
-        )
 
     def mapping(self, path: tuple[Key, ...], value: Any) -> Mapping[Any, Any]:
         if value is None:
             return {}
         if not isinstance(value, Mapping):
-            where = f"{path[-1]}: " if path else ""
-            self.fail(path, f"{where}expected a mapping, got {keys.shown(value)}")
+            label = f"{path[-1]}: " if path else ""
+            self.fail(path, f"{label}expected a mapping, got {describe(value)}")
         return value
 
-    def unknown(
+    def reject_unknown_key(
         self, path: tuple[Key, ...], owner: str, key: Key, known: Iterable[str]
     ) -> NoReturn:
         names = tuple(known)
-        meant = nearest(str(key), names)
-        suffix = f" (did you mean '{meant}'?)" if meant else f" (expected: {', '.join(names)})"
+        expected = did_you_mean(key, names) or f" (expected: {', '.join(names)})"
         prefix = f"{owner}: " if owner else ""
-        self.fail(path, f"{prefix}unknown key '{key}'{suffix}")
+        self.fail(path, f"{prefix}unknown key '{key}'{expected}")
 
-    def hosts(self, top: Mapping[Any, Any], defaults: Host) -> dict[str, Host]:
-        result: dict[str, Host] = {}
-        for written, given in self.mapping(("hosts",), top.get("hosts")).items():
-            path = ("hosts", written)
-            names = self.names(path, written)
+
+@attrs.frozen
+class _HostReader:
+    file: _File
+
+    def hosts(self, section: Any, defaults: Host) -> dict[str, Host]:
+        hosts: dict[str, Host] = {}
+        for key, given in self.file.mapping(("hosts",), section).items():
+            path = ("hosts", key)
+            names = self.names(path, key)
             addresses = self.addresses(path, given, names)
             for index, name in enumerate(names):
-                if name in result:
-                    first = result[name].source
-                    self.fail(path, f"host '{name}' is there twice (first at {first})")
+                if name in hosts:
+                    first = hosts[name].source
+                    self.file.fail(path, f"host '{name}' is defined twice (first at {first})")
                 if name == ALL:
-                    self.fail(path, f"'{ALL}' stands for every host and cannot name one")
+                    self.file.fail(path, f"'{ALL}' means all hosts and cannot be a host's name")
                 own = {**given, "address": addresses[index]} if addresses else given
                 base = attrs.evolve(LOCAL_HOST if name == "local" else defaults, name=name)
-                result[name] = self.host(path, name, own, base)
-                if len(result) > MAX_HOSTS:
-                    self.fail(path, f"more than {MAX_HOSTS:,} hosts")
-        result.setdefault("local", LOCAL_HOST)
-        return result
+                hosts[name] = self.host(path, name, own, base)
+                if len(hosts) > MAX_HOSTS:
+                    self.file.fail(path, f"more than {MAX_HOSTS:,} hosts")
+        hosts.setdefault("local", LOCAL_HOST)
+        return hosts
 
-    def names(self, path: tuple[Key, ...], written: Key) -> tuple[str, ...]:
-        if not isinstance(written, str):
-            self.fail(path, f"expected a host's name, got {keys.shown(written)}; put it in quotes")
+    def names(self, path: tuple[Key, ...], key: Key) -> tuple[str, ...]:
+        if not isinstance(key, str):
+            self.file.fail(path, f"expected a host's name, got {describe(key)}; put it in quotes")
         try:
-            names = expand(written)
+            names = expand(key)
         except ValueError as problem:
-            self.fail(path, str(problem))
+            self.file.fail(path, str(problem))
         for name in names:
-            if not keys.NAME.fullmatch(name):
-                self.fail(
+            if not NAME.fullmatch(name):
+                self.file.fail(
                     path,
                     f"expected a host's name of letters, digits, '.', '_' and '-', got {name!r}",
                 )
-            if len(name) > keys.NAME_LENGTH:
-                self.fail(path, f"expected a host's name of at most {keys.NAME_LENGTH} characters")
+            if len(name) > MAX_NAME_LENGTH:
+                self.file.fail(
+                    path, f"expected a host's name of at most {MAX_NAME_LENGTH} characters"
+                )
         return names
 
     def addresses(
         self, path: tuple[Key, ...], given: Any, names: tuple[str, ...]
     ) -> tuple[str, ...] | None:
-        """Return one address per name when the address, too, is a range."""
+        """Return one address for each name, if the address is a range, too."""
         address = given.get("address") if isinstance(given, Mapping) else None
         if not isinstance(address, str) or not is_range(address):
             return None
+        path, label = (*path, "address"), f"{path[-1]}: address"
         try:
-            every = expand(address)
+            addresses = expand(address)
         except ValueError as problem:
-            self.fail((*path, "address"), f"{path[-1]}: address: {problem}")
-        if len(every) != len(names):
-            self.fail(
-                (*path, "address"),
-                f"{path[-1]}: address: {len(every)} addresses for {len(names)} hosts",
-            )
-        return every
+            self.file.fail(path, f"{label}: {problem}")
+        if len(addresses) != len(names):
+            self.file.fail(path, f"{label}: {len(addresses)} addresses for {len(names)} hosts")
+        return addresses
 
     def host(self, path: tuple[Key, ...], name: str, given: Any, base: Host) -> Host:
+        """Return a host whose given keys replace those of ``base``."""
         values: dict[str, Any] = {}
         settings = {section: dict(entries) for section, entries in base.settings.items()}
-        for key, value in self.mapping(path, given).items():
-            here = (*path, key)
-            if keys.asks_for_a_secret(key):
-                self.fail(here, f"{name}: {key}: {keys.NO_SECRETS}")
+        for key, value in self.file.mapping(path, given).items():
+            inner = (*path, key)
+            if is_secret_key(key):
+                self.file.fail(inner, f"{name}: {key}: {NO_SECRETS}")
             if key in PLATFORMS:
-                settings.setdefault(key, {}).update(self.section(here, name, key, value))
-                continue
-            if key not in keys.CHECKS:
-                self.unknown(here, name, key, (*keys.CHECKS, *PLATFORMS))
-            self.refuse_misread(here, f"{name}: {key}")
-            try:
-                values[key] = keys.CHECKS[key](self.as_written(here, value))
-            except ValueError as problem:
-                self.fail(here, f"{name}: {key}: {problem}")
+                settings.setdefault(key, {}).update(self.section(inner, name, key, value))
+            elif key in CHECKS:
+                values[key] = self.value(inner, name, key, value)
+            else:
+                self.file.reject_unknown_key(inner, name, key, (*CHECKS, *PLATFORMS))
         if name == "local" and values.get("connection", ConnectionKind.LOCAL) != base.connection:
-            self.fail(
-                (*path, "connection"), "local: is always this machine; name the host otherwise"
+            self.file.fail(
+                (*path, "connection"), "local: is always this machine; give the host another name"
             )
-        for file in ("identity_file", "known_hosts"):
-            if file in values:
-                values[file] = self.beside(values[file])
         if "jump" not in values:
-            values["jump"] = _without_itself(base.jump, name)
+            values["jump"] = _hops_before(base.jump, name)
         for merged in ("labels", "env"):
             if merged in values:
                 values[merged] = MappingProxyType({**getattr(base, merged), **values[merged]})
@@ -178,118 +189,132 @@ class _Reader:
         return attrs.evolve(
             base,
             settings=MappingProxyType(frozen),
-            source=self.document.where(path),
+            source=self.file.document.where(path),
             **values,
         )
 
-    def refuse_misread(self, path: tuple[Key, ...], owner: str) -> None:
-        text = self.document.written.get(path, "")
-        if _MISREAD.fullmatch(text):
-            self.fail(
+    def value(self, path: tuple[Key, ...], name: str, key: str, value: Any) -> Any:
+        """Return the checked value of one key."""
+        written = self.file.document.written.get(path, "")
+        if _MISREAD_NUMBER.fullmatch(written):
+            self.file.fail(
                 path,
-                f"{owner}: YAML reads {text} otherwise than it looks; "
-                "write a plain number, or text in quotes",
+                f"{name}: {key}: YAML reads {written} as {value}; write a plain number, "
+                "or text in quotes",
             )
+        try:
+            checked = CHECKS[key](self.as_written(path, value))
+        except ValueError as problem:
+            self.file.fail(path, f"{name}: {key}: {problem}")
+        if key in {"identity_file", "known_hosts"}:
+            return _relative_to_file(checked, self.file.document.path.parent)
+        return checked
 
     def as_written(self, path: tuple[Key, ...], value: Any) -> Any:
-        """Return the values of a mapping as they stand in the file: 1.10 is not 1.1."""
+        """Return a mapping with its values as in the file: 1.10 instead of 1.1."""
         if not isinstance(value, Mapping) or path[-1] not in {"labels", "env"}:
             return value
         kept = (str, bool) if path[-1] == "env" else str
         return {
             key: item
             if item is None or isinstance(item, kept)
-            else self.document.written.get((*path, key), item)
+            else self.file.document.written.get((*path, key), item)
             for key, item in value.items()
         }
-
-    def beside(self, value: Any) -> Any:
-        """Return relative paths as paths beside the inventory, wherever the command runs."""
-        if isinstance(value, tuple):
-            return tuple(self.beside(each) for each in value)
-        if value.startswith(("/", "~", "%", "$")):
-            return value
-        return os.path.abspath(self.document.path.parent / value)
 
     def section(
         self, path: tuple[Key, ...], name: str, section: str, value: Any
     ) -> Mapping[str, Any]:
-        entries = self.mapping(path, value)
+        """Return the checked settings of one platform."""
+        entries = self.file.mapping(path, value)
         for key, setting in entries.items():
-            here = (*path, key)
+            inner = (*path, key)
             if key not in SETTINGS[section]:
-                self.unknown(here, f"{name}: {section}", key, SETTINGS[section])
+                self.file.reject_unknown_key(inner, f"{name}: {section}", key, SETTINGS[section])
             if problem := check_setting(section, key, setting):
-                self.fail(here, f"{name}: {section}.{key}: {problem}")
+                self.file.fail(inner, f"{name}: {section}.{key}: {problem}")
         return entries
 
-    def groups(
-        self, given: Mapping[Any, Any], hosts: Mapping[str, Host]
-    ) -> dict[str, tuple[str, ...]]:
-        members = {
-            name: self.members(("groups", name), name, value, hosts, given)
-            for name, value in given.items()
-        }
-        result: dict[str, tuple[str, ...]] = {}
 
-        def resolve(name: str, above: tuple[str, ...]) -> tuple[str, ...]:
-            if name in above:
-                cycle = " → ".join((*above[above.index(name) :], name))
-                self.fail(("groups", name), f"groups contain each other: {cycle}")
-            if len(above) > MAX_GROUP_DEPTH:
-                self.fail(("groups", name), f"groups nested more than {MAX_GROUP_DEPTH} deep")
-            if name not in result:
-                every = (
-                    (member,) if member in hosts else resolve(member, (*above, name))
-                    for member in members[name]
-                )
-                result[name] = tuple(dict.fromkeys(host for each in every for host in each))
-            return result[name]
+@attrs.frozen
+class _GroupReader:
+    file: _File
+    hosts: Mapping[str, Host]
+    given: Mapping[Any, Any]
+    _resolved: dict[str, tuple[str, ...]] = attrs.field(factory=dict, init=False)
 
-        for name in members:
-            resolve(name, ())
-        return {name: result[name] for name in members}
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """Return the hosts of each group, in the order of the file."""
+        members = {name: self.members(name, value) for name, value in self.given.items()}
+        return {name: self.resolve(name, members, ()) for name in members}
 
-    def members(
-        self,
-        path: tuple[Key, ...],
-        group: Key,
-        value: Any,
-        hosts: Mapping[str, Host],
-        groups: Mapping[Any, Any],
+    def resolve(
+        self, name: str, members: Mapping[str, tuple[str, ...]], above: tuple[str, ...]
     ) -> tuple[str, ...]:
-        if not isinstance(group, str) or not keys.NAME.fullmatch(group):
-            self.fail(path, f"expected a group's name, got {group!r}")
+        """Return the hosts of a group and of the groups inside it."""
+        if name in above:
+            cycle = " → ".join((*above[above.index(name) :], name))
+            self.file.fail(("groups", name), f"groups contain each other: {cycle}")
+        if len(above) > MAX_GROUP_DEPTH:
+            self.file.fail(
+                ("groups", name), f"groups nested more than {MAX_GROUP_DEPTH} levels deep"
+            )
+        if name not in self._resolved:
+            hosts = [
+                host
+                for member in members[name]
+                for host in (
+                    (member,)
+                    if member in self.hosts
+                    else self.resolve(member, members, (*above, name))
+                )
+            ]
+            self._resolved[name] = tuple(dict.fromkeys(hosts))
+        return self._resolved[name]
+
+    def members(self, group: Key, value: Any) -> tuple[str, ...]:
+        """Return the names of the hosts and groups directly in a group."""
+        path = ("groups", group)
+        if not isinstance(group, str) or not NAME.fullmatch(group):
+            self.file.fail(path, f"expected a group's name, got {group!r}")
         if group == ALL:
-            self.fail(path, f"'{ALL}' stands for every host and cannot be defined")
-        if group in hosts:
-            where = hosts[group].source or "it always exists"
-            self.fail(path, f"'{group}' is a host already ({where})")
-        items = value if isinstance(value, list) else [value]
-        result: list[str] = []
-        for index, item in enumerate(items):
-            here = (*path, index) if isinstance(value, list) else path
+            self.file.fail(path, f"'{ALL}' means all hosts and cannot be defined as a group")
+        if group in self.hosts:
+            where = self.hosts[group].source or "it always exists"
+            self.file.fail(path, f"'{group}' is already a host ({where})")
+        names: list[str] = []
+        for index, item in enumerate(value if isinstance(value, list) else [value]):
+            inner = (*path, index) if isinstance(value, list) else path
             if not isinstance(item, str):
-                self.fail(here, f"{group}: expected hosts or groups, got {keys.shown(item)}")
+                self.file.fail(inner, f"{group}: expected hosts or groups, got {describe(item)}")
             for part in split_commas(item):
-                try:
-                    names = expand(part)
-                except ValueError as problem:
-                    self.fail(here, f"{group}: {problem}")
-                for name in names:
-                    if name not in hosts and name not in groups:
-                        meant = nearest(name, (*hosts, *groups))
-                        suffix = f" (did you mean '{meant}'?)" if meant else ""
-                        self.fail(here, f"{group}: unknown host or group '{name}'{suffix}")
-                    result.append(name)
-        return tuple(result)
+                names += self.expand(inner, group, part)
+        return tuple(names)
+
+    def expand(self, path: tuple[Key, ...], group: str, part: str) -> tuple[str, ...]:
+        """Return the names that one range means; each must be a host or a group."""
+        try:
+            names = expand(part)
+        except ValueError as problem:
+            self.file.fail(path, f"{group}: {problem}")
+        for name in names:
+            if name not in self.hosts and name not in self.given:
+                suggestion = did_you_mean(name, (*self.hosts, *self.given))
+                self.file.fail(path, f"{group}: unknown host or group '{name}'{suggestion}")
+        return names
 
 
-def _without_itself(jump: str | None, name: str) -> str | None:
-    """Return the hops of ``defaults`` for one of those hops: the ones that come before it."""
-    before: list[str] = []
-    for hop in (jump or "").split(","):
-        if re.fullmatch(rf"(?:.*@)?{re.escape(name)}(?::\d+)?", hop.strip()):
-            return ",".join(before) or None
-        before.append(hop)
+def _relative_to_file(value: Any, directory: Path) -> Any:
+    """Return paths relative to the inventory's directory, instead of the working directory."""
+    if isinstance(value, tuple):
+        return tuple(_relative_to_file(each, directory) for each in value)
+    return value if value.startswith(("/", "~", "%", "$")) else os.path.abspath(directory / value)
+
+
+def _hops_before(jump: str | None, name: str) -> str | None:
+    """Return the default jump hosts of a host: if it is one of them, only those before it."""
+    hops = jump.split(",") if jump else []
+    for index, hop in enumerate(hops):
+        if parse_destination(hop.strip()).host == name:
+            return ",".join(hops[:index]) or None
     return jump

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finding the inventory: the option, the environment, here, beside the cube, the user's own."""
+"""Find the inventory.
+
+In this order: the option, the environment variable, the working directory, the cube's directory,
+the user's configuration directory.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +20,14 @@ VARIABLE = "MLCUBE_REMOTE_INVENTORY"
 
 
 def open_inventory(explicit: str | None, cube: Path) -> Inventory:
-    """Read the first inventory there is.
+    """Read the first inventory that exists.
 
     Args:
-        explicit: What ``--inventory`` said, if anything.
+        explicit: The value of ``--inventory``, if given.
         cube: The cube's directory.
 
     Raises:
-        InventoryError: It is wrong, or was named and is not there.
+        InventoryError: The inventory is wrong, or a named one does not exist.
     """
     for named, origin in ((explicit, "--inventory"), (os.environ.get(VARIABLE), f"${VARIABLE}")):
         if named:
@@ -32,16 +36,16 @@ def open_inventory(explicit: str | None, cube: Path) -> Inventory:
                 path /= FILE_NAME
             if not os.path.exists(path):
                 raise InventoryError(
-                    f"{origin}: {path}: no such file", hint="name an inventory that exists"
+                    f"{origin}: {path}: no such file", hint="give the path of an existing inventory"
                 )
             return load(path)
-    for path in _places(cube):
+    for path in _candidates(cube):
         if os.path.exists(path):
             return load(path)
     return empty()
 
 
-def _places(cube: Path) -> Iterator[Path]:
+def _candidates(cube: Path) -> Iterator[Path]:
     yield Path(FILE_NAME)
     yield cube / FILE_NAME
     config = os.environ.get("XDG_CONFIG_HOME") or "~/.config"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an inventory says: hosts and groups, as frozen values."""
+"""An inventory as frozen values: hosts and groups."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class HostKeys(Enum):
-    """What to do with a host key that known_hosts lacks; a changed one is always refused."""
+    """Whether to add a host key that is not in known_hosts; a changed key is always refused."""
 
     STRICT = "strict"
     ACCEPT_NEW = "accept-new"
 
 
 class ConnectionKind(Enum):
-    """How a host is reached."""
+    """How to connect to a host."""
 
     SSH = "ssh"
     LOCAL = "local"
@@ -32,63 +32,64 @@ class ConnectionKind(Enum):
 
 @attrs.frozen(kw_only=True)
 class Host:
-    """One machine. ``None`` means "not said": ssh_config, then the default, decides."""
+    """One machine. ``None`` means "not set": ssh_config decides, then the default."""
 
     name: str
-    """Inventory name, which the user types and the output shows."""
+    """The name in the inventory, on the command line and in the output."""
     address: str | None = None
-    """DNS name or IP address to connect to; ``None`` asks ``ssh -G`` for ``name``."""
+    """DNS name or IP address; ``None``: the address that ``ssh -G`` prints for ``name``."""
     port: int | None = None
     user: str | None = None
     identity_file: tuple[str, ...] = ()
-    """Private keys to offer, ``~`` not yet expanded; with any, the agent offers only these."""
+    """Private keys to offer, ``~`` not expanded; if there are any, the agent offers only these."""
     known_hosts: str | None = None
-    """A known_hosts file for this host alone, instead of ssh_config's."""
+    """A known_hosts file for this host only, instead of ssh_config's."""
     jump: str | None = None
-    """``[user@]host[:port]``, comma-separated for several hops; a hop may be an inventory host.
-    ``none``: directly, whatever ssh_config says."""
+    """Jump hosts: ``[user@]host[:port]`` or inventory names, comma-separated.
+
+    ``none``: connect directly, even if ssh_config has jump hosts.
+    """
     host_keys: HostKeys = HostKeys.STRICT
     connect_timeout: float = 10.0
-    """Seconds for TCP connect, banner, key exchange and login, each."""
+    """Seconds for each of TCP connect, banner, key exchange and login."""
     keepalive: float = 15.0
-    """Seconds between keepalives; three without an answer end the connection."""
+    """Seconds between keepalives; the connection ends after three without an answer."""
     remote_root: str = "~/.mlcube-remote"
-    """Where cubes and jobs live on the host: absolute, or below ``~/``."""
+    """Directory of cubes and jobs on the host: absolute, or starting with ``~/``."""
     platform: str | None = None
-    """``docker``, ``podman``, ``singularity`` or ``apptainer``; ``None`` lets the cube decide."""
+    """``docker``, ``podman``, ``singularity`` or ``apptainer``; ``None``: the cube decides."""
     connection: ConnectionKind = ConnectionKind.SSH
     slots: int = 1
-    """Jobs of one sweep that it takes at once."""
+    """Maximum number of jobs of one sweep at the same time."""
     gpus: tuple[str, ...] | None = None
-    """Numbers or UUIDs of the GPUs that jobs may lease; ``None``: all that the host tells of."""
+    """Numbers or UUIDs of the GPUs that jobs may lease; ``None``: all that the host reports."""
     labels: Mapping[str, str] = NOTHING
     env: Mapping[str, Secret | None] = NOTHING
-    """Variables handed to the container by name; ``None`` takes the value from this machine's
-    environment when the job starts."""
+    """Variables of the container; ``None``: the variable's value on this machine at job start."""
     settings: Mapping[str, Mapping[str, Any]] = NOTHING
-    """Platform settings by section (``docker``, ``singularity``), MLCube's keys."""
+    """Platform settings by section (``docker``, ``singularity``), with MLCube's keys."""
     source: str | None = None
-    """``hosts.yaml:12`` where the host is defined, for messages."""
+    """Position of the host's definition, such as ``hosts.yaml:12:3``, for messages."""
 
     @property
     def is_local(self) -> bool:
-        """Whether jobs run on this machine, in place."""
+        """Whether jobs run on this machine, in the cube's own directory."""
         return self.connection is ConnectionKind.LOCAL
 
 
 LOCAL_HOST = Host(name="local", connection=ConnectionKind.LOCAL)
-"""The host that always exists."""
+"""This machine, a host of every inventory."""
 
 
 @attrs.frozen(kw_only=True)
 class Inventory:
-    """All hosts and groups of one ``hosts.yaml``, ranges expanded, defaults applied."""
+    """All hosts and groups of one ``hosts.yaml``, with ranges expanded and defaults applied."""
 
     hosts: Mapping[str, Host]
-    """By name, in the order of the file; always holds ``local``."""
+    """Hosts by name, in the order of the file; ``local`` is always one of them."""
     groups: Mapping[str, tuple[str, ...]]
-    """Group name → host names, nested groups resolved, in order, without duplicates."""
+    """Group name → host names in order, nested groups resolved, without duplicates."""
     path: Path | None = None
-    """The file, or ``None`` when there is none."""
+    """The file; ``None`` if there is no inventory."""
     defaults: Host = LOCAL_HOST
-    """``defaults:`` as a host, the base of hosts that only ssh_config knows."""
+    """``defaults:`` as a host; hosts that are only in ssh_config start from it."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From what the user typed after ``--host`` to hosts, in that order and without duplicates."""
+"""Turn the values of ``--host`` into hosts, in that order and without duplicates."""
 
 from __future__ import annotations
 
@@ -10,18 +10,15 @@ from collections.abc import Callable, Iterable
 import attrs
 
 from mlcube_remote.errors import InventoryError
-from mlcube_remote.inventory import keys
+from mlcube_remote.inventory.endpoint import Destination, is_ip_address, parse_destination
+from mlcube_remote.inventory.host_fields import MAX_NAME_LENGTH
+from mlcube_remote.inventory.host_ranges import expand, is_range, split_all
 from mlcube_remote.inventory.load import ALL
 from mlcube_remote.inventory.model import LOCAL_HOST, ConnectionKind, Host, Inventory
-from mlcube_remote.inventory.ranges import expand, is_range, split_all
-from mlcube_remote.inventory.sshconfig import knows
-from mlcube_remote.yamlsource import nearest
+from mlcube_remote.inventory.sshconfig import is_configured
+from mlcube_remote.suggestions import did_you_mean
 
-_AD_HOC = re.compile(
-    r"(?:(?P<user>[A-Za-z0-9_][\w.\\-]*)@)?"
-    r"(?:(?P<host>[A-Za-z0-9_][\w.-]*)|\[(?P<ipv6>[0-9A-Za-z:.%_-]+)\])(?::(?P<port>\d{1,5}))?",
-    re.ASCII,
-)
+_MAX_LISTED = 12
 _IPV6_IN_BRACKETS = re.compile(r"\[[0-9A-Fa-f]*:[^\[\]]*\]")
 
 
@@ -29,93 +26,97 @@ def select(
     inventory: Inventory,
     patterns: Iterable[str],
     *,
-    known_to_ssh: Callable[[str], bool] = knows,
+    is_in_ssh_config: Callable[[str], bool] = is_configured,
 ) -> tuple[Host, ...]:
-    """Return the hosts that patterns name.
+    """Return the hosts that match patterns.
 
     Args:
-        inventory: Where names are looked up.
-        patterns: Names, groups, globs, ranges, ``user@host:port`` and ``!exclusions``, commas
-            between them. Exclusions hold wherever they stand; no glob means ``local``.
-        known_to_ssh: Whether ssh_config has something to say about a name.
+        inventory: The hosts and groups.
+        patterns: Names, groups, globs, ranges, ``user@host:port`` and ``!exclusions``,
+            comma-separated. The order of exclusions does not matter; a glob never matches
+            ``local``.
+        is_in_ssh_config: Returns whether ssh_config has settings for a name.
 
     Raises:
-        InventoryError: A name is unknown, a pattern matches nothing, or nothing is left.
+        InventoryError: A name is unknown, a pattern matches nothing, or no host is selected.
     """
     chosen: dict[str, Host] = {}
     excluded: set[str] = set()
     for part in split_all(patterns):
         if part.startswith("!"):
-            excluded |= {host.name for host in _matching(inventory, part[1:], known_to_ssh)}
+            excluded |= {host.name for host in _matching(inventory, part[1:], is_in_ssh_config)}
         else:
-            for host in _matching(inventory, part, known_to_ssh):
+            for host in _matching(inventory, part, is_in_ssh_config):
                 if chosen.setdefault(host.name, host) != host:
                     raise InventoryError(
-                        f"--host: '{host.name}' is named twice, and differently ({part!r})",
+                        f"--host: '{host.name}' is named twice with different settings ({part!r})",
                         hint="name it once, or give it a second name in the inventory",
                     )
     if excluded and not chosen:
-        chosen = {host.name: host for host in _every(inventory)}
-    left = tuple(host for name, host in chosen.items() if name not in excluded)
-    if not left:
+        chosen = {host.name: host for host in _all_remote(inventory)}
+    selected = tuple(host for name, host in chosen.items() if name not in excluded)
+    if not selected:
         raise InventoryError(
-            "no host is left to work on",
-            hint="the exclusions take away all that was named" if excluded else "name a host",
+            "no host is selected",
+            hint="the exclusions (!NAME) remove all of them" if excluded else "name a host",
         )
-    return left
+    return selected
 
 
-def _every(inventory: Inventory) -> list[Host]:
+def _all_remote(inventory: Inventory) -> list[Host]:
     return [host for host in inventory.hosts.values() if not host.is_local]
 
 
-def _matching(inventory: Inventory, part: str, known_to_ssh: Callable[[str], bool]) -> list[Host]:
+def _matching(
+    inventory: Inventory, part: str, is_in_ssh_config: Callable[[str], bool]
+) -> list[Host]:
     if part in inventory.groups:
         return [inventory.hosts[name] for name in inventory.groups[part]]
     if part == ALL:
-        if not (every := _every(inventory)):
-            raise InventoryError(
-                "'all': there is no host in the inventory",
-                hint="name one of your ~/.ssh/config, or write a hosts.yaml",
-            )
-        return every
-    # Before globs, to which brackets mean one character: gpu[01-02]* is neither gpu03 nor gpu10.
+        return _all_or_fail(inventory)
+    # Before globs, where brackets mean one character: gpu[01-02]* is neither gpu03 nor gpu10.
     if is_range(part) and not _IPV6_IN_BRACKETS.search(part):
         try:
             names = expand(part)
         except ValueError as problem:
             raise InventoryError(f"--host: {problem}") from problem
-        return [host for name in names for host in _matching(inventory, name, known_to_ssh)]
+        return [host for name in names for host in _matching(inventory, name, is_in_ssh_config)]
     if any(character in part for character in "*?"):
-        found = [
-            host
-            for name, host in inventory.hosts.items()
-            if fnmatch.fnmatchcase(name, part) and name != LOCAL_HOST.name
-        ]
-        if not found:
-            raise InventoryError(f"{part!r} matches no host", hint=_names(inventory))
-        return found
-    return [_one(inventory, part, known_to_ssh)]
+        return _glob(inventory, part)
+    return [_one(inventory, part, is_in_ssh_config)]
 
 
-def _one(inventory: Inventory, name: str, known_to_ssh: Callable[[str], bool]) -> Host:
+def _all_or_fail(inventory: Inventory) -> list[Host]:
+    if hosts := _all_remote(inventory):
+        return hosts
+    problem = f"{inventory.path} has no hosts" if inventory.path else "no inventory found"
+    raise InventoryError(
+        f"'{ALL}': {problem}", hint="name a host of ~/.ssh/config, or write a hosts.yaml"
+    )
+
+
+def _glob(inventory: Inventory, pattern: str) -> list[Host]:
+    hosts = [
+        host
+        for name, host in inventory.hosts.items()
+        if fnmatch.fnmatchcase(name, pattern) and name != LOCAL_HOST.name
+    ]
+    if not hosts:
+        raise InventoryError(f"{pattern!r} matches no host", hint=_list_names(inventory))
+    return hosts
+
+
+def _one(inventory: Inventory, name: str, is_in_ssh_config: Callable[[str], bool]) -> Host:
     if name in inventory.hosts:
         return inventory.hosts[name]
-    match = _AD_HOC.fullmatch(f"[{name}]" if keys.is_ip_address(name) and ":" in name else name)
-    if (
-        match is None
-        or len(name) > keys.NAME_LENGTH
-        or not 0 < int(match["port"] or 22) < 65536
-        or (match["ipv6"] and not keys.is_ip_address(match["ipv6"]))
-    ):
-        raise InventoryError(f"--host: expected a host's name, got {name!r}")
-    host = match["host"] or match["ipv6"]
+    typed = _parse(name)
+    host = typed.host
     base = inventory.hosts.get(host, inventory.defaults)
-    user = match["user"] or base.user
-    port = int(match["port"]) if match["port"] else base.port
+    user = typed.user or base.user
+    port = typed.port or base.port
     if host in inventory.hosts and not base.is_local:
         return attrs.evolve(base, user=user, port=port)
-    if match["user"] or match["port"] or _is_address(host) or known_to_ssh(host):
+    if typed.user or typed.port or _is_address(host) or is_in_ssh_config(host):
         return attrs.evolve(
             inventory.defaults,
             name=re.sub(r"[^A-Za-z0-9_.-]", "_", name).lstrip(".-"),
@@ -125,20 +126,29 @@ def _one(inventory: Inventory, name: str, known_to_ssh: Callable[[str], bool]) -
             connection=ConnectionKind.SSH,
             source=None,
         )
-    meant = nearest(name, (*inventory.hosts, *inventory.groups))
-    suffix = f" (did you mean '{meant}'?)" if meant else ""
+    suggestion = did_you_mean(name, (*inventory.hosts, *inventory.groups))
     raise InventoryError(
-        f"unknown host '{name}'{suffix}: neither the inventory nor ssh_config knows it",
-        hint=_names(inventory),
+        f"host '{name}' is not in hosts.yaml or ~/.ssh/config{suggestion}",
+        hint=_list_names(inventory),
     )
 
 
+def _parse(name: str) -> Destination:
+    error = InventoryError(f"--host: expected a host's name, got {name!r}")
+    if len(name) > MAX_NAME_LENGTH:
+        raise error
+    try:
+        return parse_destination(f"[{name}]" if ":" in name and is_ip_address(name) else name)
+    except ValueError as problem:
+        raise error from problem
+
+
 def _is_address(host: str) -> bool:
-    return "." in host.strip(".") or keys.is_ip_address(host)
+    return "." in host.strip(".") or is_ip_address(host)
 
 
-def _names(inventory: Inventory) -> str:
+def _list_names(inventory: Inventory) -> str:
     names = [*inventory.groups, *inventory.hosts]
-    rest = f", … ({len(names)} in all)" if len(names) > 12 else ""
+    rest = f", … ({len(names)} in all)" if len(names) > _MAX_LISTED else ""
     where = f" in {inventory.path}" if inventory.path else ""
-    return f"known{where}: {', '.join(names[:12])}{rest}"
+    return f"known{where}: {', '.join(names[:_MAX_LISTED])}{rest}"

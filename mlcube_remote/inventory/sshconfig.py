@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ``ssh HOST`` would do, asked of ``ssh -G`` so that Include, Match and tokens all count.
+"""Read ssh_config through ``ssh -G``, so that Include, Match and tokens work as in ``ssh HOST``.
 
-No network is used. The inventory's own keys win over ssh_config's. Where there is no ``ssh``
-program, OpenSSH's defaults serve.
+No network is used. The inventory's keys override those of ssh_config. If there is no ``ssh``
+program, OpenSSH's defaults apply.
 """
 
 from __future__ import annotations
@@ -18,48 +18,45 @@ from pathlib import Path
 import attrs
 
 from mlcube_remote.errors import InventoryError
-from mlcube_remote.inventory.endpoint import Endpoint
+from mlcube_remote.inventory.endpoint import Endpoint, parse_destination
 from mlcube_remote.inventory.model import Host, Inventory
 
 CONFIG_VARIABLE = "MLCUBE_REMOTE_SSH_CONFIG"
-"""Names a file that is read instead of ssh_config, as with ``ssh -F``."""
+"""Environment variable with the name of a file to read instead, as with ``ssh -F``."""
 
-Options = Mapping[str, tuple[str, ...]]
+SshOptions = Mapping[str, tuple[str, ...]]
 """Option name in lower case → its values, in order."""
 
-Asker = Callable[[str, Mapping[str, str]], Options]
-"""Asks about a name, with overrides; as :func:`ask_ssh`."""
+Query = Callable[[str, Mapping[str, str]], SshOptions]
+"""Returns the options for a name, given overrides; see :func:`query_ssh`."""
 
 _PER_NAME = frozenset({"host", "hostname", "controlpath"})
-"""Options that differ between names of which ssh_config says nothing (``%C`` is a hash)."""
+"""Options that differ for each name, even without settings for it (``%C`` is a hash)."""
 
-_UNKNOWN = "mlcube-remote-asks-about-a-host-that-nobody-has"
-_HOP = re.compile(
-    r"(?:ssh://)?(?:(?P<user>[^@]+)@)?(?:\[(?P<ipv6>[^\]]+)\]|(?P<host>[^:]+))(?::(?P<port>\d+))?/?"
-)
+_UNCONFIGURED = "mlcube-remote-probe-of-an-unconfigured-name"
 _TOKEN = re.compile(r"%[A-Za-z%]|\$\{(\w+)\}")
-# A list of paths is printed without its quotes; a path that begins anew begins with one of these.
+# ssh -G prints a list of paths without quotes; each path after the first starts with one of these.
 _BETWEEN_PATHS = re.compile(r"\s+(?=[/~%$])")
-_TIMEOUT = 30.0
+_TIMEOUT_S = 30.0
 
 
-def ask_ssh(name: str, overrides: Mapping[str, str]) -> Options:
+def query_ssh(name: str, overrides: Mapping[str, str]) -> SshOptions:
     """Run ``ssh -G``.
 
     Args:
-        name: Host alias, as one would type it after ``ssh``.
-        overrides: Options that win over the files, such as ``Port``.
+        name: Host alias, as in ``ssh NAME``.
+        overrides: Options that override the files, such as ``Port``.
 
     Raises:
-        FileNotFoundError: There is no ``ssh`` here.
-        InventoryError: ssh_config has a mistake (ssh's words are in the message), or asks
-            something (``Match exec``, ``CanonicalizeHostname``) that does not answer.
+        FileNotFoundError: There is no ``ssh`` program.
+        InventoryError: ssh_config has a mistake (the message has ssh's words), or waits for
+            something that does not answer (``Match exec``, ``CanonicalizeHostname``).
     """
     file = os.environ.get(CONFIG_VARIABLE)
     argv = ["ssh", "-G", *(("-F", file) if file else ())]
     for option, value in overrides.items():
         argv += ["-o", f"{option}={value}"]
-    hint = f"look at: ssh -G {f'-F {shlex.quote(file)} ' if file else ''}{name}"
+    hint = f"run: ssh -G {f'-F {shlex.quote(file)} ' if file else ''}{name}"
     try:
         done = subprocess.run(
             [*argv, "--", name],
@@ -67,17 +64,17 @@ def ask_ssh(name: str, overrides: Mapping[str, str]) -> Options:
             capture_output=True,
             text=True,
             errors="surrogateescape",
-            timeout=_TIMEOUT,
+            timeout=_TIMEOUT_S,
             check=False,
         )
     except subprocess.TimeoutExpired as problem:
         raise InventoryError(
-            f"{name}: ssh_config cannot be used: no answer from ssh -G after {_TIMEOUT:.0f} s",
+            f"{name}: ssh_config cannot be used: no answer from ssh -G after {_TIMEOUT_S:.0f} s",
             hint=hint,
         ) from problem
     if done.returncode != 0:
-        said = done.stderr.strip().splitlines() or ["ssh -G failed"]
-        raise InventoryError(f"{name}: ssh_config cannot be used: {said[0]}", hint=hint)
+        messages = done.stderr.strip().splitlines() or ["ssh -G failed"]
+        raise InventoryError(f"{name}: ssh_config cannot be used: {messages[0]}", hint=hint)
     options: dict[str, tuple[str, ...]] = {}
     for line in done.stdout.splitlines():
         option, _, value = line.partition(" ")
@@ -85,9 +82,9 @@ def ask_ssh(name: str, overrides: Mapping[str, str]) -> Options:
     return options
 
 
-def _ask(name: str, overrides: Mapping[str, str]) -> Options:
+def _query_or_defaults(name: str, overrides: Mapping[str, str]) -> SshOptions:
     try:
-        return ask_ssh(name, overrides)
+        return query_ssh(name, overrides)
     except FileNotFoundError:
         user = overrides.get("User") or getpass.getuser()
         return {
@@ -100,79 +97,68 @@ def _ask(name: str, overrides: Mapping[str, str]) -> Options:
         }
 
 
-def knows(name: str, ask: Asker = _ask) -> bool:
-    """Return whether ssh_config says anything of ``name`` that it does not say of every host."""
-    about, nobody = ask(name, {}), ask(_UNKNOWN, {})
-    if about.get("hostname", (name,))[0].lower() != name.lower():
+def is_configured(name: str, query: Query = _query_or_defaults) -> bool:
+    """Return whether ssh_config has settings for a name, not only settings for all names."""
+    options, defaults = query(name, {}), query(_UNCONFIGURED, {})
+    if options.get("hostname", (name,))[0].lower() != name.lower():
         return True
-    # "Host *" may spell each name in its paths; that says nothing of this one.
-    said, of_all = (
-        {
-            option: tuple(value.lower().replace(_UNKNOWN, name.lower()) for value in values)
-            for option, values in options.items()
-            if option not in _PER_NAME
-        }
-        for options in (about, nobody)
-    )
-    return said != of_all
+    return _comparable(options, name) != _comparable(defaults, name)
 
 
-def resolve(host: Host, inventory: Inventory, ask: Asker = _ask) -> Endpoint:
-    """Decide everything about how to reach a host.
+def _comparable(options: SshOptions, name: str) -> dict[str, tuple[str, ...]]:
+    """Return options with ``name`` in their paths, where ``Host *`` may have put the probe's."""
+    return {
+        option: tuple(value.lower().replace(_UNCONFIGURED, name.lower()) for value in values)
+        for option, values in options.items()
+        if option not in _PER_NAME
+    }
+
+
+def resolve(host: Host, inventory: Inventory, query: Query = _query_or_defaults) -> Endpoint:
+    """Return everything that a connection to a host needs.
 
     Args:
-        host: As selected.
-        inventory: Where jump hosts are looked up first.
-        ask: Asks ssh_config.
+        host: A selected host.
+        inventory: Has the jump hosts, if they are not in ssh_config.
+        query: Returns ssh_config's options.
 
     Raises:
-        InventoryError: Jump hosts lead in a circle, or ssh_config has a mistake.
+        InventoryError: Jump hosts form a circle, or ssh_config has a mistake.
     """
-    return _resolve(host, inventory, ask, ())
+    return _resolve(host, inventory, query, ())
 
 
-def _resolve(host: Host, inventory: Inventory, ask: Asker, above: tuple[str, ...]) -> Endpoint:
+def _resolve(host: Host, inventory: Inventory, query: Query, above: tuple[str, ...]) -> Endpoint:
     if host.name in above:
         circle = " → ".join((*above, host.name))
         raise InventoryError(
             f"{host.source or host.name}: jump hosts form a circle: {circle}",
-            hint=f"a host that is reached directly says: {host.name}: {{jump: none}}",
+            hint=f"give a host that needs no jump host: {host.name}: {{jump: none}}",
         )
-    # An inventory's address may itself be an alias, whose options then count too.
-    options = ask(host.address or host.name, _overrides(host))
-    jump = host.jump if host.jump is not None else _first(options, "proxyjump")
-    hops: tuple[Endpoint, ...] = ()
-    if jump and jump.lower() != "none":
-        hops = tuple(
-            endpoint
-            for index, hop in enumerate(jump.split(","))
-            for endpoint in _hop(hop.strip(), inventory, ask, (*above, host.name), first=index == 0)
-        )
-    command = None if hops or host.jump else _first(options, "proxycommand")
-    hostname = _first(options, "hostname") or host.address or host.name
+    # The address may be an alias in ssh_config, which has settings for it.
+    address = host.address or host.name
+    options = query(address, _overrides(host))
+    hops = _jump_hosts(host, options, inventory, query, above)
+    hostname = _first(options, "hostname") or address
     port = int(_first(options, "port") or 22)
     user = _first(options, "user") or getpass.getuser()
-    named = host.address or host.name
     alias = _first(options, "hostkeyalias")
-    tokens = {"%h": hostname, "%p": str(port), "%r": user, "%n": named, "%%": "%"}
+    tokens = {"%h": hostname, "%p": str(port), "%r": user, "%n": address, "%%": "%"}
+    # A jump in the inventory, even "none", replaces ssh_config's proxy.
+    command = None if hops or host.jump else _unless_none(_first(options, "proxycommand"))
+    own_known_hosts = (_expand(host.known_hosts),) if host.known_hosts else None
     return Endpoint(
         hostname=hostname,
         port=port,
         user=user,
-        identity_files=_identities(host, options, tokens | {"%k": alias or named}),
+        identity_files=_identities(host, options, tokens | {"%k": alias or address}),
         identities_only=bool(host.identity_file) or _first(options, "identitiesonly") == "yes",
         identity_agent=_agent(_first(options, "identityagent")),
         proxy_jump=hops,
-        proxy_command=None
-        if not command or command.lower() == "none"
-        else _TOKEN.sub(lambda match: tokens.get(match[0], match[0]), command),
-        user_known_hosts_files=(_expand(host.known_hosts),)
-        if host.known_hosts
-        else _files(options, "userknownhostsfile"),
-        global_known_hosts_files=()
-        if host.known_hosts
-        else _files(options, "globalknownhostsfile"),
-        host_key_alias=alias if alias and alias.lower() != "none" else None,
+        proxy_command=command and _TOKEN.sub(lambda at: tokens.get(at[0], at[0]), command),
+        user_known_hosts_files=own_known_hosts or _files(options, "userknownhostsfile"),
+        global_known_hosts_files=() if own_known_hosts else _files(options, "globalknownhostsfile"),
+        host_key_alias=_unless_none(alias),
         connect_timeout=host.connect_timeout,
     )
 
@@ -186,51 +172,68 @@ def _overrides(host: Host) -> dict[str, str]:
     return given
 
 
-def _hop(
-    hop: str, inventory: Inventory, ask: Asker, above: tuple[str, ...], *, first: bool
+def _jump_hosts(
+    host: Host, options: SshOptions, inventory: Inventory, query: Query, above: tuple[str, ...]
 ) -> tuple[Endpoint, ...]:
-    """Return the endpoints that lead to a hop, the hop itself last.
-
-    As in ssh(1), only the first of several hops is reached in its own way; the others are reached
-    from the one before.
-    """
-    match = _HOP.fullmatch(hop)
-    if match is None:
-        raise InventoryError(f"jump: expected [user@]host[:port], got {hop!r}")
-    name = match["host"] or match["ipv6"]
-    known = inventory.hosts.get(name, Host(name=name))
-    if known.is_local:
-        raise InventoryError(f"{above[-1]}: jump: '{name}' is this machine, expected another one")
-    asked = attrs.evolve(
-        known,
-        user=match["user"] or known.user,
-        port=int(match["port"]) if match["port"] else known.port,
-        jump=known.jump if first else "none",
+    jump = _unless_none(host.jump if host.jump is not None else _first(options, "proxyjump"))
+    return tuple(
+        endpoint
+        for index, hop in enumerate(jump.split(",") if jump else ())
+        for endpoint in _hop(
+            hop.strip(), inventory, query, (*above, host.name), is_first=index == 0
+        )
     )
-    endpoint = _resolve(asked, inventory, ask, above)
+
+
+def _hop(
+    hop: str, inventory: Inventory, query: Query, above: tuple[str, ...], *, is_first: bool
+) -> tuple[Endpoint, ...]:
+    """Return the endpoints on the way to a jump host, the jump host last.
+
+    As in ssh(1), only the first of several jump hosts may have its own jump hosts; each other one
+    is reached through the one before it.
+    """
+    try:
+        typed = parse_destination(hop.removeprefix("ssh://").removesuffix("/"), is_checked=True)
+    except ValueError as problem:
+        raise InventoryError(f"jump: {problem}") from problem
+    known = inventory.hosts.get(typed.host, Host(name=typed.host))
+    if known.is_local:
+        raise InventoryError(
+            f"{above[-1]}: jump: '{typed.host}' is this machine, expected another host"
+        )
+    jump_host = attrs.evolve(
+        known,
+        user=typed.user or known.user,
+        port=typed.port or known.port,
+        jump=known.jump if is_first else "none",
+    )
+    endpoint = _resolve(jump_host, inventory, query, above)
     return (*endpoint.proxy_jump, attrs.evolve(endpoint, proxy_jump=()))
 
 
-def _first(options: Options, name: str) -> str | None:
+def _first(options: SshOptions, name: str) -> str | None:
     values = options.get(name)
     return values[0] if values and values[0] else None
 
 
-def _files(options: Options, name: str) -> tuple[str, ...]:
+def _unless_none(value: str | None) -> str | None:
+    """Return an option's value; ssh_config writes ``none`` to switch an option off."""
+    return value if value and value.lower() != "none" else None
+
+
+def _files(options: SshOptions, name: str) -> tuple[str, ...]:
     files = (file for value in options.get(name, ()) for file in _BETWEEN_PATHS.split(value))
-    # Keys written to a device are forgotten, and "accept-new" would accept any key each time.
+    # A device forgets the keys written to it: "accept-new" would accept any key each time.
     return tuple("none" if file.startswith("/dev/") else _expand(file) for file in files)
 
 
-def _identities(host: Host, options: Options, tokens: Mapping[str, str]) -> tuple[str, ...]:
+def _identities(host: Host, options: SshOptions, tokens: Mapping[str, str]) -> tuple[str, ...]:
     def expand(file: str) -> str:
-        # ssh -G prints these paths alone as they were written.
-        every = {**tokens, **_local_tokens()} if "%" in file else {}
+        # ssh -G expands tokens in other options, but not in these paths.
+        values = {**tokens, **_local_tokens()} if "%" in file else {}
         filled = _TOKEN.sub(
-            lambda found: (
-                os.environ.get(found[1], "") if found[1] else every.get(found[0], found[0])
-            ),
-            file,
+            lambda at: os.environ.get(at[1], "") if at[1] else values.get(at[0], at[0]), file
         )
         return os.path.expanduser(filled)
 

@@ -9,12 +9,12 @@ from contextlib import closing
 
 import attrs
 
-from mlcube_remote.errors import HostError
+from mlcube_remote.errors import HostError, RecordError
 from mlcube_remote.files.staging import remove_staging
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.jobs.handle import HandleError, from_document
 from mlcube_remote.jobs.query import FoundJob, HostJobs, query_all
-from mlcube_remote.runs.store import RecordError, Store
+from mlcube_remote.runs.store import Store
 from mlcube_remote.transport.base import Connection
 
 _TIMEOUT_S = 120.0

@@ -9,13 +9,13 @@ from typing import Any
 
 import attrs
 
-from mlcube_remote.errors import UsageError
+from mlcube_remote.errors import RecordError, UsageError
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.jobs.handle import HandleError, JobHandle, from_document, with_results_in
 from mlcube_remote.jobs.query import HostJobs
 from mlcube_remote.jobs.records import was_seen
-from mlcube_remote.runs.results import home_of
-from mlcube_remote.runs.store import RUN, Document, RecordError, Store
+from mlcube_remote.runs.results_index import results_directory
+from mlcube_remote.runs.store import RUN, Document, Store
 
 
 @attrs.frozen(kw_only=True)
@@ -144,7 +144,7 @@ def load_recorded(run_id: str, store: Store, hosts: Iterable[Host]) -> RecordedR
         for item in _document(run_id, store)["jobs"]
         if (item["host"] or _host_of(item, placed)) in by_name
     ]
-    return RecordedRun(run_id=run_id, jobs=tuple(jobs), results=home_of(run_id, store))
+    return RecordedRun(run_id=run_id, jobs=tuple(jobs), results=results_directory(run_id, store))
 
 
 def _single_job(run_id: str, item: Mapping[str, Any], host: Host, store: Store) -> RecordedJob:

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlcube_remote.errors import NotStartedError
+from mlcube_remote.errors import NotStartedError, RecordError
 from mlcube_remote.events.documents import job_document
 from mlcube_remote.events.model import Stage
 from mlcube_remote.events.outcome import JobOutcome, Status
 from mlcube_remote.jobs.handle import JobHandle, to_document
-from mlcube_remote.runs.store import Document, RecordError, Store
+from mlcube_remote.runs.store import Document, Store
 
 PLANNED = "planned"
 """Status of a job that is about to start; written first, so that the job can be found again."""

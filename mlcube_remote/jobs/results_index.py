@@ -9,9 +9,10 @@ from pathlib import Path
 
 import attrs
 
+from mlcube_remote.errors import RecordError
 from mlcube_remote.events.model import Event, JobFinished
-from mlcube_remote.runs.results import publish
-from mlcube_remote.runs.store import RecordError, Store
+from mlcube_remote.runs.results_index import write_index
+from mlcube_remote.runs.store import Store
 
 WRITE_INTERVAL_S = 2.0
 """Minimum interval between two writes of ``results.json``, for runs with many jobs."""
@@ -43,7 +44,7 @@ class ResultsIndexer:
     def write(self) -> None:
         """Write the current index."""
         try:
-            publish(self.run_id, self.store, self.home, self._note)
+            write_index(self.run_id, self.store, self.home, self._note)
         except RecordError as problem:
             self._note(str(problem))
 

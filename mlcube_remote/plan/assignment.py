@@ -11,14 +11,14 @@ import attrs
 
 from mlcube_remote.commands.settings import SECTIONS
 from mlcube_remote.cube.model import Cube
-from mlcube_remote.cube.system import SystemSettings, UserPlatform
+from mlcube_remote.cube.system_settings import SystemSettings, UserPlatform
 from mlcube_remote.errors import PlanError
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.plan.job import JobSpec, RunRequest
 from mlcube_remote.plan.job_plan import count_gpus
 from mlcube_remote.plan.trials import Trial
 from mlcube_remote.platforms import PLATFORMS
-from mlcube_remote.yamlsource import nearest
+from mlcube_remote.suggestions import did_you_mean
 
 
 def make_jobs(request: RunRequest) -> tuple[JobSpec, ...]:
@@ -111,10 +111,9 @@ def named_platform(name: str, host: Host, system: SystemSettings) -> UserPlatfor
         return chosen
     known = dict.fromkeys((*PLATFORMS, *system.names))
     setting = "platform" if name == host.platform else "--platform"
-    meant = nearest(name, [each for each in known if each != name])
+    others = [each for each in known if each != name]
     raise PlanError(
-        f"{host.name}: {setting}: unknown platform {name!r}"
-        + (f" (did you mean {meant!r}?)" if meant else ""),
+        f"{host.name}: {setting}: unknown platform {name!r}{did_you_mean(name, others)}",
         hint=f"expected one of: {', '.join(known)}",
     )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import attrs
 
-from mlcube_remote.commands.model import Layout
+from mlcube_remote.cube.host_paths import Layout
 from mlcube_remote.cube.model import Cube
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.runs.ids import slug

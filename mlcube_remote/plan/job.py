@@ -12,7 +12,7 @@ import attrs
 
 from mlcube_remote.commands.model import Options
 from mlcube_remote.cube.model import NOTHING, Cube
-from mlcube_remote.cube.system import NO_SYSTEM_SETTINGS, SystemSettings
+from mlcube_remote.cube.system_settings import NO_SYSTEM_SETTINGS, SystemSettings
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.plan.trials import Trial
 from mlcube_remote.runs.ids import job_id, label

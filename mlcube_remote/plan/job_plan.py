@@ -15,17 +15,10 @@ from pathlib import Path
 import attrs
 
 from mlcube_remote.commands.build import BuiltCommands, build_all
-from mlcube_remote.commands.launch import launch_options
-from mlcube_remote.commands.model import (
-    Argv,
-    ImageCommands,
-    KindOf,
-    Options,
-    PathKind,
-    TaskCommands,
-)
-from mlcube_remote.commands.paths import holds, host_path
+from mlcube_remote.commands.launch_options import launch_options
+from mlcube_remote.commands.model import Argv, ImageCommands, Options, Target, TaskCommands
 from mlcube_remote.commands.settings import Settings
+from mlcube_remote.cube.host_paths import KindOf, PathKind, contains, host_path
 from mlcube_remote.cube.model import Cube
 from mlcube_remote.plan.gpu_requests import Device, format_devices, requested_gpus
 from mlcube_remote.plan.host_paths import HostPaths
@@ -175,18 +168,18 @@ def _build(
 ) -> BuiltCommands:
     spec, request = job.spec, job.spec.request
     tasks = () if request.configure_only else job.data.items()
-    return build_all(
-        spec.cube,
-        [with_placed_values(spec.cube.tasks[name], items) for name, items in tasks],
+    target = Target(
         platform=spec.platform,
+        layout=job.paths.layout,
+        kind_of=kind_of,
+        options=_with_devices(request.options, spec.platform, devices),
         host_settings=spec.host.settings,
         user_settings=spec.user_settings,
-        layout=job.paths.layout,
-        options=_with_devices(request.options, spec.platform, devices),
-        kind_of=kind_of,
         programs=programs,
-        trusted=request.trust_cube,
+        is_trusted=request.trust_cube,
     )
+    placed = [with_placed_values(spec.cube.tasks[name], items) for name, items in tasks]
+    return build_all(spec.cube, placed, target)
 
 
 def _with_devices(options: Options, platform: str, devices: Sequence[Device]) -> Options:
@@ -202,7 +195,7 @@ def _host_recipe(job: PlacedJob, image: ImageCommands) -> str:
     """
     source = image.source
     is_path = source.startswith(("/", "~/"))
-    is_known = job.spec.host.is_local or holds(job.paths.cube, source)
+    is_known = job.spec.host.is_local or contains(job.paths.cube, source)
     return source if is_path and not is_known else ""
 
 

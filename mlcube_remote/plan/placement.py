@@ -11,8 +11,7 @@ from pathlib import Path
 
 import attrs
 
-from mlcube_remote.commands.model import Layout
-from mlcube_remote.commands.paths import fill_in, host_path
+from mlcube_remote.cube.host_paths import Layout, expand_runtime, host_path
 from mlcube_remote.cube.model import IO, Cube, Parameter, ParameterType, Task
 from mlcube_remote.errors import PlanError
 from mlcube_remote.inventory.model import Host
@@ -132,7 +131,7 @@ def mirrored_path(value: str, cube: Cube) -> Path | None:
         ``None`` if it means a path of the host: absolute, below ``~`` or ``$HOME``, or with a
         prefix.
     """
-    filled = fill_in(value, _local_layout(cube))
+    filled = expand_runtime(value, _local_layout(cube))
     if filled == value and value.startswith(("/", "~", "$HOME", "${HOME}", "local:", "remote:")):
         return None
     return Path(os.path.normpath(cube.workspace / filled))

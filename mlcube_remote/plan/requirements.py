@@ -7,9 +7,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from mlcube_remote.commands.model import Layout
-from mlcube_remote.commands.paths import fill_in, holds
-from mlcube_remote.commands.sif import unhonoured
+from mlcube_remote.commands.sif import unsupported_option
+from mlcube_remote.cube.host_paths import Layout, contains, expand_runtime
 from mlcube_remote.errors import PlanError
 from mlcube_remote.plan.assignment import slots
 from mlcube_remote.plan.job import RunRequest
@@ -107,7 +106,7 @@ def check_options(plan: JobPlan) -> None:
     """
     spec = plan.spec
     for task in plan.tasks:
-        found = unhonoured(spec.platform, spec.request.options, task.commands.run[-1])
+        found = unsupported_option(spec.platform, spec.request.options, task.commands.run[-1])
         if found is not None:
             option, why = found
             raise PlanError(
@@ -136,8 +135,8 @@ def check_recipe_inside(plan: JobPlan) -> None:
     for key in ("build_context", "build_file") if in_engine else ("build_file",):
         if settings.text(key).startswith("/"):
             return  # a path of the host, and so is what is relative to it: check_recipe_on_host
-        path = os.path.join(path, fill_in(settings.text(key), layout))
-        if not holds(layout.root, path) and os.path.exists(path):
+        path = os.path.join(path, expand_runtime(settings.text(key), layout))
+        if not contains(layout.root, path) and os.path.exists(path):
             raise PlanError(
                 f"{settings.where(key)}: {settings.text(key)!r} is outside the cube's directory, "
                 f"and so is not sent to {spec.host.name}",

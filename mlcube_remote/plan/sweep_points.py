@@ -163,7 +163,7 @@ def _read(path: Path) -> _SweepFile:
 class _SweepFile:
     """A ``--sweep-file``."""
 
-    document: yamlsource.Document
+    document: yamlsource.YamlDocument
 
     def fail(self, path: tuple[yamlsource.Key, ...], problem: str) -> UsageError:
         return UsageError(f"{self.document.where(path)}: {problem}")

@@ -23,7 +23,7 @@ from mlcube_remote.cube.model import IO, Cube, Parameter, ParameterType
 from mlcube_remote.errors import PlanError
 from mlcube_remote.plan.placement import mirrored_path
 from mlcube_remote.plan.sweep_points import SweepPoint
-from mlcube_remote.yamlsource import nearest
+from mlcube_remote.suggestions import did_you_mean
 
 _FORMATS = (".yaml", ".yml", ".json")
 
@@ -180,11 +180,10 @@ class _SettingsFiles:
 
 
 def _unknown(where: str, name: str, known: Sequence[str], shown: Sequence[str]) -> PlanError:
-    meant = nearest(name, known)
     listed = list(dict.fromkeys(shown))
     more = f", … ({len(listed)} in all)" if len(listed) > 12 else ""
     return PlanError(
-        f"{where}: unknown parameter '{name}'" + (f" (did you mean '{meant}'?)" if meant else ""),
+        f"{where}: unknown parameter '{name}'{did_you_mean(name, known)}",
         hint=f"known: {', '.join(listed[:12]) or 'none'}{more}",
     )
 
@@ -201,10 +200,9 @@ def _require_key(where: str, path: Path, content: Mapping[str, Any], keys: Seque
         if not isinstance(inner, Mapping) or key not in inner:
             here = inner if isinstance(inner, Mapping) else {}
             known = [each for each in here if isinstance(each, str)]
-            meant = nearest(key, known)
             raise PlanError(
                 f"{where}: {yamlsource.shown_path(path)} has no key '{key}'"
-                + (f" (did you mean '{meant}'?)" if meant else ""),
+                f"{did_you_mean(key, known)}",
                 hint=f"it has: {', '.join(known[:12])}" if known else None,
             )
         inner = inner[key]

@@ -17,7 +17,8 @@ from typing import Any
 
 import attrs
 
-from mlcube_remote.commands.model import Copy, PathKind
+from mlcube_remote.commands.model import Copy
+from mlcube_remote.cube.host_paths import PathKind
 from mlcube_remote.cube.model import Cube, ParameterType
 from mlcube_remote.plan.host_paths import HostPaths
 from mlcube_remote.plan.placement import DataLocation, PlacedParameter

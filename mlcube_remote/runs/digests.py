@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SHA-256 of files on this machine, each large one read once.
+"""SHA-256 of files on this machine, with a cache for large files.
 
-A file counts as the one that was read when its device, inode, size and time of change are the same:
-what rsync trusts, too. Renames and further links do not change them, so an output that a run finds
-unchanged is not read again, however large it is.
+A file counts as unchanged if its device, inode, size and modification time are the same; rsync
+trusts size and time, too. Renames and hard links do not change them, so a large output that a
+later run finds unchanged is not read again.
 """
 
 from __future__ import annotations
@@ -16,37 +16,38 @@ from pathlib import Path
 
 import attrs
 
-from mlcube_remote.runs.locks import alone
-from mlcube_remote.runs.store import RecordError, state_home
-from mlcube_remote.runs.whole import write_whole
+from mlcube_remote.directories import state_home
+from mlcube_remote.errors import RecordError
+from mlcube_remote.runs.atomic import write_atomically
+from mlcube_remote.runs.locks import exclusive
 
-WORTH_KEEPING = 1024 * 1024
-"""Bytes from which a file takes longer to read than to look up."""
+MIN_CACHED_BYTES = 1024 * 1024
+"""Size from which reading a file takes longer than a look-up in the cache."""
 
-MOST = 4096
-"""Digests that are kept, the latest of them."""
+MAX_CACHED = 4096
+"""Number of digests in the cache; the oldest are dropped."""
 
-_CHUNK = 1024 * 1024
+_CHUNK_BYTES = 1024 * 1024
 
 
 @attrs.define
 class Digests:
-    """The digests of one command, on top of those of earlier ones."""
+    """The digests that one command computes, and those in the cache of earlier commands."""
 
     file: Path = attrs.field(factory=lambda: state_home() / "digests.json")
-    _before: dict[str, str] | None = attrs.field(default=None, init=False)
+    _cached: dict[str, str] | None = attrs.field(default=None, init=False)
     _new: dict[str, str] = attrs.field(factory=dict, init=False)
 
     def read(self, path: Path) -> str:
-        """Return a file's SHA-256 as its bytes are now, in hex.
+        """Read a file and return its SHA-256 in hex, whatever the cache holds.
 
         Raises:
-            OSError: It cannot be read.
+            OSError: The file cannot be read.
         """
         digest = hashlib.sha256()
         with path.open("rb") as file:
             before = os.fstat(file.fileno())
-            while data := file.read(_CHUNK):
+            while data := file.read(_CHUNK_BYTES):
                 digest.update(data)
             after = os.fstat(file.fileno())
         if _key(before) == _key(after):
@@ -54,34 +55,34 @@ class Digests:
         return digest.hexdigest()
 
     def of(self, path: Path) -> str:
-        """Return a file's SHA-256 in hex, without reading what has been read before.
+        """Return a file's SHA-256 in hex, from the cache if the file is unchanged.
 
         Raises:
-            OSError: It cannot be read.
+            OSError: The file cannot be read.
         """
-        about = path.stat()
-        known = self._new.get(_key(about))
-        if known is None and about.st_size >= WORTH_KEEPING:
-            known = self._earlier().get(_key(about))
-        return known or self.read(path)
+        status = path.stat()
+        digest = self._new.get(_key(status))
+        if digest is None and status.st_size >= MIN_CACHED_BYTES:
+            digest = self._load_cache().get(_key(status))
+        return digest or self.read(path)
 
-    def _earlier(self) -> dict[str, str]:
-        if self._before is None:
-            self._before = _load(self.file)
-        return self._before
+    def _load_cache(self) -> dict[str, str]:
+        if self._cached is None:
+            self._cached = _load(self.file)
+        return self._cached
 
     def save(self) -> None:
-        """Keep the digests of large files for later commands; without a place for it they go."""
-        large = {key: digest for key, digest in self._new.items() if _size(key) >= WORTH_KEEPING}
+        """Add the digests of large files to the cache; do nothing if it cannot be written."""
+        large = {key: digest for key, digest in self._new.items() if _size(key) >= MIN_CACHED_BYTES}
         if not large:
             return
-        with contextlib.suppress(OSError, RecordError), alone("digests"):
-            every = {**_load(self.file), **large}
-            write_whole(self.file, json.dumps(dict(list(every.items())[-MOST:])))
+        with contextlib.suppress(OSError, RecordError), exclusive("digests"):
+            digests = {**_load(self.file), **large}
+            write_atomically(self.file, json.dumps(dict(list(digests.items())[-MAX_CACHED:])))
 
 
-def _key(about: os.stat_result) -> str:
-    return f"{about.st_dev}:{about.st_ino}:{about.st_mtime_ns}:{about.st_size}"
+def _key(status: os.stat_result) -> str:
+    return f"{status.st_dev}:{status.st_ino}:{status.st_mtime_ns}:{status.st_size}"
 
 
 def _size(key: str) -> int:
@@ -89,11 +90,11 @@ def _size(key: str) -> int:
 
 
 def _load(file: Path) -> dict[str, str]:
-    """Return what earlier commands kept; a damaged file is as good as none."""
+    """Return the cache of earlier commands; a damaged file counts as an empty cache."""
     try:
-        kept = json.loads(file.read_text(encoding="ascii"))
+        cached = json.loads(file.read_text(encoding="ascii"))
     except (OSError, ValueError, RecursionError):
         return {}
-    if not isinstance(kept, dict):
+    if not isinstance(cached, dict):
         return {}
-    return {key: digest for key, digest in kept.items() if isinstance(digest, str)}
+    return {key: digest for key, digest in cached.items() if isinstance(digest, str)}

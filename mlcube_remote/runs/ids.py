@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names that must never collide: runs, jobs, containers, and a cube's directory on a host."""
+"""Unique names: of runs, jobs and containers, and of a cube's directory on a host."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ _JOB_ID = re.compile(rf"(?P<run>{_RUN_ID.pattern})-(?P<name>.+)-[0-9a-f]{{12}}")
 
 
 def new_run_id() -> str:
-    """Return a new run id: the UTC time, for people, then 80 random bits.
+    """Return a new run id such as ``261123-190233-k3j5h2g7x4q6w2ez``.
 
-    It is safe in file names, container names and labels: ``261123-190233-k3j5h2g7x4q6w2ez``.
+    It is the UTC time, for people, and 80 random bits; it is safe in file names, container names
+    and labels.
     """
     now = datetime.now(timezone.utc).strftime("%y%m%d-%H%M%S")
     token = base64.b32encode(secrets.token_bytes(10)).decode().lower()
@@ -34,10 +35,10 @@ def is_run_id(text: str) -> bool:
 
 @cache
 def client_id() -> str:
-    """Return 12 hex digits that tell this user on this machine from all others.
+    """Return 12 hex digits that identify this user on this machine.
 
-    Part of the name of a cube's directory on a host, so that two people, or one person's two
-    machines, never mirror different cubes into one directory.
+    They are part of the name of a cube's directory on a host. Thus two users, or two machines of
+    one user, never upload different cubes into one directory.
     """
     machine = Path("/etc/machine-id")
     identity = machine.read_text() if machine.is_file() else platform.node()
@@ -51,28 +52,28 @@ def client_name() -> str:
 
 
 def slug(name: str, *, of: str) -> str:
-    """Return ``<name>-<hash>``: a readable directory name that belongs to ``of`` alone.
+    """Return ``<name>-<hash>``: a readable directory name that is unique for ``of``.
 
     Args:
-        name: What people call it; anything outside ``[A-Za-z0-9._-]`` becomes ``_``.
-        of: What it stands for, such as the absolute path of a cube on this machine.
+        name: The readable part; characters outside ``[A-Za-z0-9._-]`` become ``_``.
+        of: What the directory is for, such as the absolute path of a cube on this machine.
     """
     readable = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._-")[:40] or "cube"
     return f"{readable}-{_digest(client_id(), of)}"
 
 
 def job_id(run_id: str, name: str) -> str:
-    """Return the id of a job: what its directory and containers are called.
+    """Return the id of a job, which names its directory and is part of its containers' names.
 
     Args:
-        run_id: Its run.
-        name: What tells it from the run's other jobs: its host's name, or its own.
+        run_id: The job's run.
+        name: Unique in the run: the host's name, or the job's own name.
     """
     return f"{run_id}-{slug(name, of=name)}"
 
 
-def run_of(job: str) -> tuple[str, str] | None:
-    """Return the run of a job's id, and the job's name in it; ``None`` where it is no such id."""
+def parse_job_id(job: str) -> tuple[str, str] | None:
+    """Return the run id and the readable name in a job's id; ``None`` if it is not a job's id."""
     match = _JOB_ID.fullmatch(job)
     return None if match is None else (match["run"], match["name"])
 
@@ -80,7 +81,7 @@ def run_of(job: str) -> tuple[str, str] | None:
 def container_name(uid: str, job: str, number: int) -> str:
     """Return the name of the container of a job's ``number``-th task (counted from 1).
 
-    The job's id is part of it, not only the run's: two hosts may share one engine.
+    The job's id is part of the name, because two hosts may share one engine.
     """
     return f"mlcr-{uid}-{job}-{number}"
 

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One process of this user at a time, on this machine."""
+"""Locks between the processes of this user on this machine.
+
+They are ``flock`` locks: the kernel releases them when a process dies. The filelock package has
+the same locks, but it polls while it waits.
+"""
 
 from __future__ import annotations
 
@@ -7,38 +11,45 @@ import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from mlcube_remote.runs.store import RecordError, state_home
+from mlcube_remote.directories import state_home
+from mlcube_remote.errors import RecordError
 
 
-def take(handle: int, waiting: Callable[[], None]) -> None:
-    """Lock an open file; call *waiting* when somebody else has it, and wait until they have not."""
+def acquire(handle: int, on_wait: Callable[[], None]) -> None:
+    """Lock an open file, waiting until no other process has it locked.
+
+    Args:
+        handle: The file's descriptor; closing it releases the lock.
+        on_wait: Called once if another process has the lock.
+    """
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        waiting()
+        on_wait()
         fcntl.flock(handle, fcntl.LOCK_EX)
 
 
 @contextmanager
-def alone(name: str, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold a name for as long as the block lasts; others wait, and a process that dies holds none.
+def exclusive(name: str, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold a named lock while the block runs; other processes wait for it.
 
     Args:
-        name: What is held.
-        waiting: Called when somebody else holds it; what takes no time needs none.
+        name: The lock's name.
+        on_wait: Called once if another process has the lock.
 
     Raises:
-        RecordError: There is no place for the lock.
+        RecordError: The lock's file cannot be created.
     """
-    folder = state_home() / "locks"
+    directory = state_home() / "locks"
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = (folder / name).open("w")
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = (directory / name).open("w")
     except OSError as problem:
-        raise RecordError(
-            f"nothing can be locked: {problem.filename}: {problem.strerror}",
-            hint=f"make {folder} writable, or point XDG_STATE_HOME elsewhere",
+        raise RecordError.not_writable(
+            "nothing can be locked",
+            problem,
+            hint=f"make {directory} writable, or set XDG_STATE_HOME to another directory",
         ) from problem
-    with lock:
-        take(lock.fileno(), waiting)
+    with file:
+        acquire(file.fileno(), on_wait)
         yield

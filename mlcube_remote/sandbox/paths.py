@@ -11,7 +11,8 @@ from pathlib import Path
 import attrs
 import yaml
 
-from mlcube_remote.runs.whole import write_whole
+from mlcube_remote.directories import state_home
+from mlcube_remote.runs.atomic import write_atomically
 from mlcube_remote.sandbox.flavours import get_flavour
 
 GROUP = "sandbox"
@@ -95,8 +96,7 @@ class SandboxPaths:
 
 def default_paths() -> SandboxPaths:
     """Return the paths of this user's sandbox, below ``$XDG_STATE_HOME``."""
-    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return SandboxPaths(Path(state) / "mlcube-remote" / "sandbox")
+    return SandboxPaths(state_home() / "sandbox")
 
 
 def write_inventory(paths: SandboxPaths, hosts: Iterable[SandboxHost]) -> None:
@@ -119,9 +119,9 @@ def write_inventory(paths: SandboxPaths, hosts: Iterable[SandboxHost]) -> None:
     }
     document = {"hosts": entries, "groups": {GROUP: list(entries)}}
     text = _HEADER + yaml.safe_dump(document, sort_keys=False)
-    write_whole(paths.inventory, text, mode=_FILE_MODE)
+    write_atomically(paths.inventory, text, mode=_FILE_MODE)
 
 
 def write_known_hosts(paths: SandboxPaths, lines: Iterable[str]) -> None:
     """Write the lines of known_hosts; a reader sees the old file or the new one."""
-    write_whole(paths.known_hosts, "".join(f"{line}\n" for line in lines), mode=_FILE_MODE)
+    write_atomically(paths.known_hosts, "".join(f"{line}\n" for line in lines), mode=_FILE_MODE)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Our commands against those recorded from the reference MLCube runners.
+"""Compare our commands with those recorded from the reference MLCube runners.
 
-The recordings are not part of this repository. The test runs where they are: in the folder that
-``MLCUBE_REMOTE_CONFORMANCE`` names, or in ``../shared/conformance`` beside the checkout.
+The recordings are not in this repository. The test reads them from the directory in
+``MLCUBE_REMOTE_CONFORMANCE``, or from ``../shared/conformance`` next to the checkout; without them
+it is skipped.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from typing import Any
 import pytest
 
 from mlcube_remote.commands.build import build, build_image
-from mlcube_remote.commands.model import Layout, Options, PathKind, TaskCommands
+from mlcube_remote.commands.model import Options, Target, TaskCommands
+from mlcube_remote.cube.host_paths import Layout, PathKind
 from mlcube_remote.cube.load import load, select_tasks
+from mlcube_remote.cube.model import Cube
 from mlcube_remote.errors import MLCubeRemoteError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -32,8 +35,8 @@ DELIBERATE = {
     "-examples-chestxray-chexpert-prep-mlcube-singularity-prepare-workspace-dca7a5e009",
 }
 
-# All cases with --workspace were recorded in one /ws, which kept what earlier cases had made there.
-LEFT_IN_WS = {"/ws/predictions", "/ws/labels", "/ws/input_data", "/ws/input_labels"}
+# All cases with --workspace were recorded in one /ws, with directories of earlier cases.
+IN_WORKSPACE = {"/ws/predictions", "/ws/labels", "/ws/input_data", "/ws/input_labels"}
 
 
 def recorded() -> dict[str, Any]:
@@ -44,7 +47,7 @@ def recorded() -> dict[str, Any]:
 RECORDED = recorded()
 
 
-# What the reference refuses and ours does; anything else that goes wrong is a failure.
+# The reference refuses these cases and ours accepts them; any other problem is a failure.
 EXPECTED = pytest.mark.xfail(reason="deliberate", raises=pytest.fail.Exception)
 
 CASES = [
@@ -74,11 +77,11 @@ def place(root: Path, case: dict[str, Any]) -> None:
         if not is_directory:
             path.write_bytes(b"")
     if case["platform"] == "singularity" and "workspace" not in case["options"]:
-        (root / "workspace" / ".image").mkdir(parents=True)  # the image existed already
+        (root / "workspace" / ".image").mkdir(parents=True)  # the image existed
 
 
 def kind_of(path: str) -> PathKind | None:
-    if path in LEFT_IN_WS or Path(path).is_dir():
+    if path in IN_WORKSPACE or Path(path).is_dir():
         return PathKind.DIRECTORY
     return PathKind.FILE if Path(path).exists() else None
 
@@ -93,20 +96,21 @@ def commands(case: dict[str, Any], root: Path) -> TaskCommands:
         tasks=[case["task"]],
     )
     (task,) = select_tasks(cube, [case["task"]])
-    return build(
-        cube,
-        task,
+    return build(cube, task, target(case, cube, Options(**options)))
+
+
+def target(case: dict[str, Any], cube: Cube, options: Options) -> Target:
+    return Target(
         platform=case["platform"],
-        host_settings={},
         layout=Layout(root=str(cube.root), workspace=str(cube.workspace), home=HOME),
-        options=Options(**options),
+        options=options,
         kind_of=kind_of,
     )
 
 
 def filled(argvs: list[list[str]], root: Path) -> list[list[str]]:
     argvs = [[_fill(word, root) for word in argv] for argv in argvs]
-    # `cd ROOT ;` in front only names the working directory, which ours carries in `cwd`.
+    # `cd ROOT ;` in front is the working directory, which ours has in `cwd`.
     return [argv[3:] if argv[:1] == ["cd"] else argv for argv in argvs]
 
 
@@ -134,12 +138,6 @@ def test_commands_equal_those_of_the_reference(case: dict[str, Any], root: Path)
 def test_configure_equals_that_of_the_reference(case: dict[str, Any], root: Path) -> None:
     place(root, case)
     cube = load(root, overrides=case["P"])
-    ours = build_image(
-        cube,
-        platform=case["platform"],
-        host_settings={},
-        layout=Layout(root=str(cube.root), workspace=str(cube.workspace), home=HOME),
-        kind_of=kind_of,
-    )
+    ours = build_image(cube, target(case, cube, Options()))
     assert [list(argv) for argv in ours.configure] == filled(case["configure"], root)
     assert ours.cwd == str(root)

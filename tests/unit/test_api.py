@@ -73,7 +73,7 @@ def test_all_lists_exactly_the_public_names() -> None:
     for name in mlcube_remote.__all__:
         assert getattr(mlcube_remote, name) is not None
         assert name in dir(mlcube_remote)
-    lazy = {name for names in mlcube_remote._HOMES.values() for name in names}
+    lazy = {name for names in mlcube_remote._MODULES.values() for name in names}
     assert {*mlcube_remote.__all__} == lazy | {"__version__", "get_runner_class"}
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         mlcube_remote.nothing  # noqa: B018

@@ -13,7 +13,7 @@ from mlcube_remote.events import output_content as content
 from mlcube_remote.events.documents import job_document
 from mlcube_remote.events.outcome import JobOutcome, PulledOutput, Status, TaskOutcome
 from mlcube_remote.events.output_content import OutputContent
-from mlcube_remote.runs.results import compile_index
+from mlcube_remote.runs.results_index import compile_index
 from mlcube_remote.runs.store import RUN, Store
 from mlcube_remote.ui.files.json_output import run_document
 

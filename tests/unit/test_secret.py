@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A secret shows itself to nobody but the one who asks for it by name."""
+"""Only ``reveal`` returns the text of a secret."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mlcube_remote.inventory.model import Host
 from mlcube_remote.secret import Secret
 
 
-def test_no_way_of_printing_shows_it() -> None:
+def test_no_way_of_printing_shows_the_text() -> None:
     secret = Secret("canary")
     host = Host(name="h", env={"T": secret})
     shown = [str(secret), repr(secret), f"{secret:>9}", repr(host), str(attrs.asdict(host))]
@@ -22,7 +22,7 @@ def test_no_way_of_printing_shows_it() -> None:
     assert secret.reveal() == "canary"
 
 
-def test_it_cannot_be_written_to_a_record() -> None:
+def test_a_secret_cannot_be_pickled_copied_or_written_as_json() -> None:
     with pytest.raises(TypeError, match="cannot be pickled"):
         pickle.dumps(Secret("canary"))
     with pytest.raises(TypeError, match="cannot be pickled"):

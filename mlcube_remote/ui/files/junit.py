@@ -19,7 +19,7 @@ import attrs
 from mlcube_remote.events.failure import FailureKind, failure_kind, task_failure_kind
 from mlcube_remote.events.model import Event, Output, Stage
 from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
-from mlcube_remote.runs.whole import write_whole
+from mlcube_remote.runs.atomic import write_atomically
 from mlcube_remote.ui.errors import task_reason
 from mlcube_remote.ui.text import one_line, sanitise
 
@@ -69,7 +69,7 @@ def write_junit(
     root.extend(suites)
     ET.indent(root)
     text = ET.tostring(root, encoding="unicode")
-    write_whole(path, f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n', mode=0o666)
+    write_atomically(path, f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n', mode=0o666)
 
 
 def _counts(elements: Sequence[ET.Element]) -> dict[str, str]:
@@ -156,8 +156,8 @@ def _add_error(case: ET.Element, outcome: JobOutcome) -> None:
     if error is None:
         _add_element(case, "error", outcome.status.value, outcome.status.value, "")
         return
-    kind = type(error).__name__.removesuffix("Error")
-    _add_element(case, "error", kind, error.message, f"hint: {error.hint}" if error.hint else "")
+    hint = f"hint: {error.hint}" if error.hint else ""
+    _add_element(case, "error", error.kind, error.message, hint)
 
 
 def _add_element(case: ET.Element, tag: str, kind: str, message: str, text: str) -> None:

@@ -6,22 +6,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mlcube_remote.formatting import readable_duration
 from mlcube_remote.jobs.query import FoundJob, HostJobs
 from mlcube_remote.ui.files.json_output import VERSION
 from mlcube_remote.ui.tables.columns import format_table, unreachable_lines
 from mlcube_remote.ui.text import one_line
-
-_UNITS = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
-
-
-def format_age(seconds: int) -> str:
-    """Return a time span in its two largest units: ``2d 3h``, ``14m 5s``, ``8s``."""
-    parts: list[str] = []
-    for size, unit in _UNITS:
-        count, seconds = divmod(seconds, size)
-        if count or parts or unit == "s":
-            parts.append(f"{count}{unit}")
-    return " ".join(part for part in parts[:2] if not part.startswith("0") or len(parts) == 1)
 
 
 def jobs_text(surveys: Sequence[HostJobs]) -> str:
@@ -48,7 +37,7 @@ def _row(job: FoundJob) -> list[str]:
             job.shown_state,
             current.task if current else "-",
             handle.cube if handle else "?",
-            format_age(job.age),
+            readable_duration(job.age),
             handle.client if handle else "?",
         )
     ]
@@ -96,7 +85,7 @@ def removed_jobs_text(jobs: Mapping[str, Sequence[FoundJob]], *, dry_run: bool) 
     lines = [
         one_line(
             f"{verb} {host}: {job.handle.run_id if job.handle else job.job_id} "
-            f"({job.shown_state}, {format_age(job.age)} old)"
+            f"({job.shown_state}, {readable_duration(job.age)} old)"
         )
         for host, removed in jobs.items()
         for job in removed

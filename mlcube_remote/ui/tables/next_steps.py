@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from mlcube_remote.events.failure import FailureKind, failure_kind
 from mlcube_remote.events.outcome import JobOutcome, Status
-from mlcube_remote.inventory.ranges import split_commas
+from mlcube_remote.inventory.host_ranges import split_commas
 from mlcube_remote.ui.host_ranges import format_ranges
 
 _MAX_LISTED = 8

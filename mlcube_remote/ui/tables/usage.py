@@ -8,8 +8,8 @@ from typing import Any
 
 from mlcube_remote.events.documents import error_document
 from mlcube_remote.facts.usage import GpuUsage, HostUsage
-from mlcube_remote.files.rsync import readable_size
-from mlcube_remote.runs.ids import run_of
+from mlcube_remote.formatting import readable_size
+from mlcube_remote.runs.ids import parse_job_id
 from mlcube_remote.ui.tables.columns import format_table, unreachable_lines
 from mlcube_remote.ui.text import one_line
 
@@ -59,7 +59,7 @@ def _user(gpu: GpuUsage) -> str:
     if gpu.job is None:
         unused = "-" if gpu.is_ours else "- (not in the inventory's gpus)"
         return ", ".join(gpu.users) or unused
-    run = run_of(gpu.job)
+    run = parse_job_id(gpu.job)
     return f"run {run[0]} ({run[1]})" if run else gpu.job
 
 

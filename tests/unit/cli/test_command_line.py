@@ -70,7 +70,7 @@ def test_it_runs_as_a_module() -> None:
 
 REFUSED = {
     ("run", "--task=one"): "no host is named: expected --host=NAME",
-    ("run", "--host=local"): "no task was named and there are several: one, two",
+    ("run", "--host=local"): "expected --task, the cube has several: one, two",
     ("run", "--host=local", "--task=one", "--gpus=-1"): "--gpus=-1: expected a number, all, or dev",
     ("run", "--host=local", "--task=one", "--shard=a=1,2", "--shard=a=3"): "--shard: is given 2 t",
     ("run", "--host=local", "--task=one", "--sweep-file=x", "--sweep-file=y"): (
@@ -93,8 +93,8 @@ REFUSED = {
     ("run", "--host=local", "--task=one", "--mlcube=/no/where"): "/no/where: no such file",
     ("run", "--host=local", "--task=one", "-Pdocker.imag=x"): "did you mean 'image'",
     ("run", "--host=local", "--task=one", "--gpus=1", "--platform=dokcer"): "unknown platform",
-    ("hosts", "show", "absent"): "unknown host 'absent'",
-    ("hosts", "check"): "'all': there is no host in the inventory",
+    ("hosts", "show", "absent"): "host 'absent' is not in hosts.yaml or ~/.ssh/config",
+    ("hosts", "check"): "'all': no inventory found",
 }
 
 

@@ -12,7 +12,7 @@ from mlcube_remote.cli import terminal
 from mlcube_remote.cli.main import run
 from mlcube_remote.cli.option_groups import Display
 from mlcube_remote.errors import UsageError
-from mlcube_remote.runs.results import publish
+from mlcube_remote.runs.results_index import write_index
 from mlcube_remote.runs.store import RUN, Store
 
 
@@ -106,7 +106,7 @@ def test_results_are_found_after_they_are_moved(
     empty_directory: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record_results("261123-190233-" + "b" * 16)
-    publish("261123-190233-" + "b" * 16, Store(), empty_directory / "moved", print)
+    write_index("261123-190233-" + "b" * 16, Store(), empty_directory / "moved", print)
     for path in ("moved", "moved/results.json"):
         run(["results", "show", path])
         assert "0.9" in capsys.readouterr().out

@@ -1,52 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from mlcube_remote.commands.build import build
-from mlcube_remote.commands.model import Layout, Options, PathKind, TaskCommands
-from mlcube_remote.cube.load import load, select_tasks
-
-LAYOUT = Layout(root="/c", workspace="/c/workspace", home="/home/me")
-ON_HOST = {"/c": PathKind.DIRECTORY}
+from mlcube_remote.commands.model import TaskCommands
+from tests.support.task_commands import build_from_text
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[..., TaskCommands]:
     """Build the commands of the one task of a cube given as YAML."""
-
-    def _make(
-        text: str,
-        platform: str = "docker",
-        *,
-        there: Mapping[str, PathKind] | None = None,
-        host: Mapping[str, Mapping[str, Any]] | None = None,
-        user: Mapping[str, Any] | None = None,
-        options: Options | None = None,
-        layout: Layout = LAYOUT,
-        trusted: bool = False,
-        overrides: tuple[str, ...] = (),
-        args: Mapping[str, str] | None = None,
-        task: str | None = None,
-    ) -> TaskCommands:
-        (tmp_path / "mlcube.yaml").write_text(textwrap.dedent(text), encoding="utf-8")
-        cube = load(tmp_path, overrides=overrides, task_args=args)
-        (chosen,) = select_tasks(cube, [task] if task else [])
-        return build(
-            cube,
-            chosen,
-            platform=platform,
-            host_settings=host or {},
-            user_settings=user or {},
-            layout=layout,
-            options=options or Options(),
-            kind_of={**ON_HOST, **(there or {})}.get,
-            trusted=trusted,
-        )
-
-    return _make
+    return partial(build_from_text, tmp_path)

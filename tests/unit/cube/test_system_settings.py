@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``~/mlcube.yaml``: which platform a name means, what it says, and what is refused."""
+"""``~/mlcube.yaml``: its platforms, their settings, and its mistakes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlcube_remote import yamlsource
-from mlcube_remote.cube import system
-from mlcube_remote.cube.system import SystemSettings, UserPlatform
+from mlcube_remote.cube import system_settings
+from mlcube_remote.cube.system_settings import SystemSettings, UserPlatform
 from mlcube_remote.errors import UsageError
 from mlcube_remote.platforms import PLATFORMS
 
-# What the reference implementation writes by itself as soon as its runners are installed.
-MADE_BY_MLCUBE = """
+# The reference implementation writes this file when its runners are installed.
+WRITTEN_BY_MLCUBE = """
 runners:
   docker: {pkg: mlcube_docker}
   singularity: {pkg: mlcube_singularity}
@@ -68,13 +68,13 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def read(file: Path, text: str, name: str) -> UserPlatform:
     file.write_text(text, encoding="utf-8")
-    found = system.load().platform(name)
+    found = system_settings.load().platform(name)
     assert found is not None
     return found
 
 
-def test_a_missing_file_is_no_error_and_is_not_made(file: Path) -> None:
-    found = system.load()
+def test_a_missing_file_is_no_error_and_is_not_created(file: Path) -> None:
+    found = system_settings.load()
     assert found.names == ()
     assert found.platform("docker") is None
     assert not file.exists()
@@ -87,32 +87,32 @@ def test_the_file_is_in_the_home_unless_the_variable_names_another(
     (tmp_path / "other.yaml").write_text("platforms: {there: {runner: docker}}")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("MLCUBE_SYSTEM_SETTINGS", "")
-    assert system.load().names == ("here",)
+    assert system_settings.load().names == ("here",)
     monkeypatch.setenv("MLCUBE_SYSTEM_SETTINGS", "~/other.yaml")
-    assert system.load().names == ("there",)
+    assert system_settings.load().names == ("there",)
 
 
 @pytest.mark.parametrize("name", ["docker", "singularity"])
-def test_what_mlcube_writes_by_itself_says_nothing(file: Path, name: str) -> None:
-    found = read(file, MADE_BY_MLCUBE, name)
+def test_the_file_that_mlcube_writes_sets_nothing(file: Path, name: str) -> None:
+    found = read(file, WRITTEN_BY_MLCUBE, name)
     assert found.platform == name
     assert found.settings == {}
 
 
 def test_a_cube_in_the_home_directory_has_no_platforms(file: Path) -> None:
     file.write_text("name: x\nplatform: {accelerator_count: 1}\ntasks: {go: {}}\n")
-    assert system.load().names == ()
-    assert system.load().platform("docker") is None
+    assert system_settings.load().names == ()
+    assert system_settings.load().platform("docker") is None
 
 
 @pytest.mark.parametrize("text", ["", "just text", "[1, 2]", "platforms:"])
 def test_a_file_without_platforms_has_none(file: Path, text: str) -> None:
     file.write_text(text)
-    assert system.load().platform("docker") is None
+    assert system_settings.load().platform("docker") is None
 
 
 ENGINES: dict[str, tuple[str, dict[str, Any]]] = {
-    # what the entry "mine" says: the platform that it is, and its settings
+    # entry "mine" → its platform and its settings
     "runner: docker": ("docker", {}),
     "{runner: docker, docker: sudo docker}": ("docker", {"docker": "sudo docker"}),
     "{runner: docker, docker: podman}": ("podman", {"podman": "podman"}),
@@ -144,7 +144,7 @@ def test_an_entry_is_a_platform_with_settings(
     assert (found.platform, found.settings) == ENGINES[entry]
 
 
-def test_podman_as_a_docker_of_another_name_is_podman(file: Path) -> None:
+def test_podman_as_the_executable_of_docker_is_podman(file: Path) -> None:
     text = "platforms:\n  podman: {runner: docker, docker: sudo podman, --memory: 4g}\n"
     found = read(file, text, "podman")
     assert found.platform == "podman"
@@ -162,9 +162,9 @@ WRONG = {
     "platforms: [a]": r"settings.yaml:1:1: platforms: expected a mapping",
     "platforms: {x: 5}": r"settings.yaml:1:13: platforms.x: expected a mapping",
     "platforms: {x: {}}": r"settings.yaml:1:13: platforms.x.runner: missing",
-    "platforms: {x: {runner: gcp}}": r"settings.yaml:1:17: platforms.x.runner: no runner here is "
-    r"called 'gcp'",
-    "platforms: {x: {runner: [a]}}": r"platforms.x.runner: no runner here is called \['a'\]",
+    "platforms: {x: {runner: gcp}}": r"settings.yaml:1:17: platforms.x.runner: unknown "
+    r"runner 'gcp'",
+    "platforms: {x: {runner: [a]}}": r"platforms.x.runner: unknown runner \['a'\]",
     "platforms: {x: {runner: docker, imag: y}}": r":1:33: platforms.x.imag: unknown key "
     r"\(did you mean 'image'\?\)",
     "platforms: {x: {runner: docker, 5: y}}": r"platforms.x.5: unknown key",
@@ -182,36 +182,34 @@ WRONG = {
 
 
 @pytest.mark.parametrize("text", WRONG)
-def test_what_is_wrong_is_said_in_one_line_with_its_place(file: Path, text: str) -> None:
+def test_each_mistake_is_one_line_with_its_position(file: Path, text: str) -> None:
     file.write_text(text)
     with pytest.raises(UsageError, match=WRONG[text]) as refused:
-        system.load().platform("x")
+        system_settings.load().platform("x")
     assert "\n" not in str(refused.value)
     assert refused.value.exit_code == 2
 
 
-def test_a_platform_called_docker_must_be_run_by_docker(file: Path) -> None:
+def test_a_platform_with_the_name_docker_must_have_its_runner(file: Path) -> None:
     file.write_text("platforms:\n  docker:\n    runner: singularity\n")
     with pytest.raises(UsageError, match=r":3:5: .*expected docker or podman") as refused:
-        system.load().platform("docker")
+        system_settings.load().platform("docker")
     assert refused.value.hint == "give the platform another name"
 
 
-def test_other_platforms_are_left_alone(file: Path) -> None:
+def test_other_platforms_are_not_checked(file: Path) -> None:
     text = "platforms: {x: {runner: docker}, cloud: {runner: gcp, zone: [1]}, y: null}"
     assert read(file, text, "x").settings == {}
-    assert system.load().platform("y") is None
-    assert system.load().names == ("x", "cloud", "y")
+    assert system_settings.load().platform("y") is None
+    assert system_settings.load().names == ("x", "cloud", "y")
 
 
-def test_the_documented_file_can_be_used_as_it_stands(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_documented_file_is_valid(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
     page = Path(__file__).parents[3] / "docs/reference/system-settings.md"
     _, _, rest = page.read_text(encoding="utf-8").partition("```yaml\n")
     file.write_text(rest.partition("```")[0])
-    found = {name: system.load().platform(name) for name in system.load().names}
+    found = {name: system_settings.load().platform(name) for name in system_settings.load().names}
     assert {name: each.platform for name, each in found.items() if each} == {
         "docker": "docker",
         "big": "docker",
@@ -236,7 +234,7 @@ RUNNERS = st.sampled_from(["docker", "singularity", "podman", "remote"]) | VALUE
     RUNNERS,
     st.dictionaries(KEYS, VALUES, max_size=3),
 )
-def test_whatever_stands_there_it_is_read_or_refused(
+def test_any_platform_is_read_or_refused_in_one_line(
     name: str, runner: Any, entry: dict[Any, Any]
 ) -> None:
     text = yaml.safe_dump({"platforms": {name: {**entry, "runner": runner}}})
@@ -253,7 +251,7 @@ def test_whatever_stands_there_it_is_read_or_refused(
         assert found.platform in {*PLATFORMS, "remote"}
 
 
-def test_a_file_that_cannot_be_read_is_named(file: Path) -> None:
+def test_a_file_that_cannot_be_read_is_reported(file: Path) -> None:
     file.mkdir()
     with pytest.raises(UsageError, match=r"settings.yaml: cannot be read: Is a directory"):
-        system.load()
+        system_settings.load()

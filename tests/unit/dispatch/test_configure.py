@@ -43,7 +43,8 @@ def test_an_error_repeats_the_last_lines_of_output() -> None:
         *(f"  line {number}" for number in range(25, 40)),
     ]
     assert error.brief().message == (
-        "gpu01: docker.build_file: build of image x:1 failed (status 1); what it said stands above"
+        "gpu01: docker.build_file: build of image x:1 failed (status 1): line 39 "
+        "(full output above)"
     )
     silent = refused("", verb="build")
     assert silent.message == silent.brief().message

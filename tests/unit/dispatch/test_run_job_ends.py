@@ -9,8 +9,8 @@ import attrs
 import pytest
 
 from mlcube_remote.errors import (
+    CancelledError,
     DetachedError,
-    GivenUpError,
     MLCubeRemoteError,
     PlanError,
     StateUnknownError,
@@ -159,7 +159,7 @@ def test_a_job_that_is_given_up_because_of_others(host: FakeHost, make_client: M
         "mlcr_follow_task", lambda _: work.run.interrupts.cancel("cancelled: gpu02 had failed")
     )
     outcome = work.do()
-    assert isinstance(outcome.error, GivenUpError)
+    assert isinstance(outcome.error, CancelledError)
     assert outcome.error.message == "cancelled: gpu02 had failed"
     assert (outcome.status, code(outcome)) == (Status.CANCELLED, 130)
 

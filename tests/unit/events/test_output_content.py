@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from mlcube_remote.events import output_content as module
 from mlcube_remote.events.output_content import describe_output, read_metrics
-from mlcube_remote.runs.digests import WORTH_KEEPING, Digests
+from mlcube_remote.runs.digests import MIN_CACHED_BYTES, Digests
 
 AS_DOCUMENTED = str(module.__doc__).split("::")[1].strip()
 
@@ -69,30 +69,30 @@ def test_what_cannot_be_read_has_no_content(tmp_path: Path) -> None:
 
 def test_a_large_file_is_not_read_twice_not_even_by_the_next_command(tmp_path: Path) -> None:
     file = tmp_path / "large"
-    file.write_bytes(b"x" * WORTH_KEEPING)
+    file.write_bytes(b"x" * MIN_CACHED_BYTES)
     first = Digests()
     digest = first.of(file)
     first.save()
     about = file.stat()
-    file.write_bytes(b"y" * WORTH_KEEPING)
+    file.write_bytes(b"y" * MIN_CACHED_BYTES)
     os.utime(file, ns=(about.st_atime_ns, about.st_mtime_ns))
     os.link(file, tmp_path / "second name")
     assert Digests().of(tmp_path / "second name") == digest, "it was looked up"
-    assert Digests().read(file) == sha256(b"y" * WORTH_KEEPING), "it was read"
+    assert Digests().read(file) == sha256(b"y" * MIN_CACHED_BYTES), "it was read"
     os.utime(file)
-    assert Digests().of(file) == sha256(b"y" * WORTH_KEEPING), "it changed, as far as one can see"
+    assert Digests().of(file) == sha256(b"y" * MIN_CACHED_BYTES), "its time changed"
 
 
 @pytest.mark.parametrize("damage", ["", "[]", '{"a": 1}', "{"])
 def test_a_damaged_store_of_digests_is_as_good_as_none(tmp_path: Path, damage: str) -> None:
     file = tmp_path / "large"
-    file.write_bytes(b"x" * WORTH_KEEPING)
+    file.write_bytes(b"x" * MIN_CACHED_BYTES)
     kept = tmp_path / "digests.json"
     kept.write_text(damage)
     digests = Digests(kept)
-    assert digests.of(file) == sha256(b"x" * WORTH_KEEPING)
+    assert digests.of(file) == sha256(b"x" * MIN_CACHED_BYTES)
     digests.save()
-    assert list(json.loads(kept.read_text()).values()) == [sha256(b"x" * WORTH_KEEPING)]
+    assert list(json.loads(kept.read_text()).values()) == [sha256(b"x" * MIN_CACHED_BYTES)]
 
 
 def test_nothing_is_kept_of_small_files(tmp_path: Path) -> None:

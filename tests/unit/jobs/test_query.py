@@ -10,16 +10,17 @@ from pathlib import Path
 import attrs
 import pytest
 
-from mlcube_remote.errors import HostUnfitError, UnreachableError, UsageError
+from mlcube_remote.errors import HostUnfitError, RecordError, UnreachableError, UsageError
+from mlcube_remote.formatting import readable_duration
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.jobs.clean import clean_all, forget_run, select_old
 from mlcube_remote.jobs.handle import to_document
 from mlcube_remote.jobs.lookup import find_on_hosts, find_run_id, load_recorded
 from mlcube_remote.jobs.query import FoundJob, HostJobs, query_all, query_host
-from mlcube_remote.runs.store import RUN, RecordError, Store
+from mlcube_remote.runs.store import RUN, Store
 from mlcube_remote.transport.base import Connection, Reply
 from mlcube_remote.transport.fake import FakeConnection
-from mlcube_remote.ui.tables.jobs import format_age, jobs_document, jobs_text, removed_jobs_text
+from mlcube_remote.ui.tables.jobs import jobs_document, jobs_text, removed_jobs_text
 from tests.support.handles import TICKET
 
 GPU = Host(name="gpu", address="gpu")
@@ -116,7 +117,7 @@ def test_a_host_that_cannot_be_asked_is_an_answer_too() -> None:
     [(0, "0s"), (59, "59s"), (61, "1m 1s"), (3600, "1h"), (90_000, "1d 1h"), (86_400, "1d")],
 )
 def test_ages_are_short(seconds: int, text: str) -> None:
-    assert format_age(seconds) == text
+    assert readable_duration(seconds) == text
 
 
 def test_hostile_names_do_not_reach_the_terminal() -> None:

@@ -15,7 +15,7 @@ from mlcube_remote.app.dry_run import dry_run
 from mlcube_remote.commands.model import Options
 from mlcube_remote.cube.load import load
 from mlcube_remote.cube.model import Cube
-from mlcube_remote.cube.system import SystemSettings
+from mlcube_remote.cube.system_settings import SystemSettings
 from mlcube_remote.errors import MLCubeRemoteError, PlanError, UsageError
 from mlcube_remote.facts.probe import HostFacts
 from mlcube_remote.inventory.model import LOCAL_HOST, Host
@@ -149,8 +149,8 @@ def refused(what: RunRequest) -> MLCubeRemoteError:
 @pytest.mark.parametrize(
     ("platform", "options", "expected"),
     [
-        ("singularity", Options(memory="4g"), "--memory=4g: it limits nothing but a virtual mac"),
-        ("singularity", Options(cpu="0-1"), "--cpu=0-1: it limits nothing but a virtual machine"),
+        ("singularity", Options(memory="4g"), "--memory=4g: it limits only virtual machines"),
+        ("singularity", Options(cpu="0-1"), "--cpu=0-1: it limits only virtual machines"),
         ("singularity", Options(security="label=x"), "--security=label=x: it knows uid:, gid:"),
         ("apptainer", Options(security="label=x"), "--security=label=x: it knows uid:, gid:"),
     ],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A name is held by one at a time."""
+"""A named lock is held by one process or thread at a time."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from pathlib import Path
 
 import pytest
 
-from mlcube_remote.runs.locks import alone
-from mlcube_remote.runs.store import RecordError
+from mlcube_remote.errors import RecordError
+from mlcube_remote.runs.locks import exclusive
 
 
-def test_who_comes_second_waits_and_other_names_do_not() -> None:
+def test_the_second_waits_and_other_names_do_not() -> None:
     order: list[str] = []
-    told = threading.Event()
+    is_waiting = threading.Event()
 
     def second() -> None:
-        with alone("mirror", told.set):
+        with exclusive("mirror", is_waiting.set):
             order.append("second")
 
-    with alone("mirror", nobody), alone("another", nobody):
+    with exclusive("mirror", must_not_wait), exclusive("another", must_not_wait):
         waiting = threading.Thread(target=second)
         waiting.start()
-        assert told.wait(10)
+        assert is_waiting.wait(10)
         order.append("first")
     waiting.join(10)
     assert order == ["first", "second"]
 
 
-def nobody() -> None:
-    pytest.fail("nobody else is there")
+def must_not_wait() -> None:
+    pytest.fail("the lock is free")
 
 
-def test_a_place_that_cannot_be_written_is_told(
+def test_a_directory_that_cannot_be_written_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
-    with pytest.raises(RecordError, match="nothing can be locked"), alone("x", nobody):
+    with pytest.raises(RecordError, match="nothing can be locked"), exclusive("x", must_not_wait):
         pass

@@ -13,7 +13,7 @@ import pytest
 from mlcube_remote.app.rerun_selection import select_jobs
 from mlcube_remote.dispatch.finish import JobIdentity, JobProgress, Phase, finishing
 from mlcube_remote.dispatch.run_context import RunContext
-from mlcube_remote.errors import GivenUpError, UnreachableError
+from mlcube_remote.errors import CancelledError, UnreachableError
 from mlcube_remote.events.exit_codes import exit_code
 from mlcube_remote.events.model import Event, Note
 from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
@@ -97,7 +97,7 @@ def test_fail_fast_stops_running_jobs_and_starts_no_others() -> None:
         "cancelled",
     ]
     for each in (found[0], *found[2:]):
-        assert isinstance(each.error, GivenUpError)
+        assert isinstance(each.error, CancelledError)
         assert str(each.error) == "cancelled: h1 had failed"
     assert exit_code(found) == 1, "not the exit code of an interrupt"
 
@@ -193,7 +193,7 @@ def test_the_summary_says_which_jobs_failed_why_and_what_to_do() -> None:
         outcome("a", Status.FAILED),
         outcome("b", Status.KILLED),
         outcome("c", Status.NOT_STARTED, UnreachableError("c", "no route")),
-        outcome("d", Status.CANCELLED, GivenUpError("cancelled")),
+        outcome("d", Status.CANCELLED, CancelledError("cancelled")),
         outcome("e", Status.UNKNOWN),
     ]
     assert next_steps(RUN_ID, found, can_rerun=True).splitlines() == [

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlcube_remote.inventory.ranges import expand, split_commas
+from mlcube_remote.inventory.host_ranges import expand, split_commas
 from mlcube_remote.ui.host_ranges import format_ranges
 
 

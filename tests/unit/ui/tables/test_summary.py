@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlcube_remote.errors import (
-    GivenUpError,
+    CancelledError,
 )
 from mlcube_remote.events.outcome import JobOutcome, PulledOutput, Status, TaskOutcome
 from mlcube_remote.ui.tables.summary import print_summary, summary_text
@@ -91,7 +91,7 @@ def test_cancelled_jobs_are_listed_after_failed_ones() -> None:
             f"h{n:02}",
             Status.CANCELLED,
             tasks=(TaskOutcome(task="train", status=Status.NOT_STARTED),),
-            error=GivenUpError("one job has failed"),
+            error=CancelledError("one job has failed"),
             seconds={},
         )
         for n in range(30)

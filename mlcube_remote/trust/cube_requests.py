@@ -1,27 +1,52 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an ``mlcube.yaml`` may ask of an engine without its user's consent.
+"""Check what a cube asks for: container options, mounts, build contexts, engines.
 
-A cube is a stranger's file. It may shape its container; it may not reach out of it: no
-privileges, no host namespaces, devices, mounts or sockets. What is known to be harmless is
-allowed, everything else waits for ``--trust-cube``. The inventory, ``-P`` and the command line are
-the user's own word and are never checked here.
+An ``mlcube.yaml`` may be from a person that the user does not know. It may configure its container,
+but not reach out of it: no privileges, no host namespaces, devices, mounts or sockets. Options that
+are known to be harmless are allowed; all others need ``--trust-cube``. Settings of the inventory,
+of ``-P`` and of the command line are the user's own and are not checked here.
 """
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
-from mlcube_remote.commands.model import Argv, Layout
-from mlcube_remote.commands.mounts import Bindings
-from mlcube_remote.commands.paths import holds
-from mlcube_remote.commands.settings import Settings
-from mlcube_remote.cube.model import IO, Task
+from mlcube_remote.cube.host_paths import Layout, contains, normalize
+from mlcube_remote.cube.model import Cube, Parameter, Task
 from mlcube_remote.errors import PlanError
 from mlcube_remote.platforms import CONTAINER_ENGINES
 
 Allowed = Callable[[str], bool]
+"""Returns whether a value of an option is allowed."""
+
+Words = tuple[str, ...]
+
+
+class MergedSettings(Protocol):
+    """The settings of a platform from all sources."""
+
+    @property
+    def platform(self) -> str:
+        """The platform."""
+
+    @property
+    def sections(self) -> Mapping[str, str]:
+        """Key → section of mlcube.yaml, for keys whose value is from mlcube.yaml."""
+
+    def get(self, key: str) -> Any:
+        """Return a value."""
+
+    def words(self, key: str) -> Words:
+        """Return a value, split into words."""
+
+    def options(self, keys: tuple[str, ...]) -> Words:
+        """Return ``KEY=value`` for keys that start with ``--``."""
+
+    def where(self, key: str) -> str:
+        """Return the position and name of a key, for messages."""
+
 
 _HINT = "if you trust this cube, add --trust-cube"
 
@@ -35,7 +60,7 @@ def _one_of(*values: str) -> Allowed:
 
 
 def _environment(value: str) -> bool:
-    # A bare NAME would hand over a variable of the host.
+    # NAME without a value passes a variable of the host.
     return "=" in value
 
 
@@ -46,7 +71,7 @@ _NO_NEW_PRIVILEGES = _one_of(
 _NVIDIA_DEVICE = re.compile(r"nvidia\.com/gpu=[\w:.-]+").fullmatch
 
 _RUN_OPTIONS: Mapping[str, Allowed | None] = {
-    # option: what its value may be; None for a switch
+    # option: the check of its value; None for a switch
     "--cap-drop": _any,
     "--cpu-shares": _any,
     "--cpus": _any,
@@ -172,7 +197,7 @@ _SIF_TABLES: Mapping[str, Mapping[str, Allowed | None]] = {
 
 _ENGINES = frozenset({"docker", "nvidia-docker", "podman", "singularity", "apptainer"})
 
-# What a directory must not be, hold or lie in, to be mounted because a cube says so.
+# A cube may not mount these directories, directories inside them, or directories that contain them.
 _PROTECTED = (
     "/bin",
     "/boot",
@@ -204,14 +229,14 @@ _PROTECTED = (
 )
 
 
-def check_settings(settings: Settings) -> None:
-    """Refuse what the cube's own settings may not ask for.
+def check_settings(settings: MergedSettings) -> None:
+    """Refuse settings that a cube may not have.
 
     Args:
-        settings: The merged settings; only keys that the cube has the last word on are checked.
+        settings: The merged settings; only values from mlcube.yaml are checked.
 
     Raises:
-        PlanError: Names the position, the option and the flag that allows it.
+        PlanError: A setting is not allowed; the message names position and option.
     """
     is_engine = settings.platform in CONTAINER_ENGINES
     tables = _ENGINE_TABLES if is_engine else _SIF_TABLES
@@ -226,56 +251,63 @@ def check_settings(settings: Settings) -> None:
             _check_engine(settings, settings.words(key))
 
 
-def check_mounts(settings: Settings, task: Task, bindings: Bindings, layout: Layout) -> None:
-    """Refuse mounts of the host's own directories that the cube's defaults ask for.
+def check_mounts(
+    cube: Cube, task: Task, requested: Mapping[str, Parameter], layout: Layout
+) -> None:
+    """Refuse mounts of protected directories.
+
+    Args:
+        cube: The cube.
+        task: Its task.
+        requested: Directory → the parameter of mlcube.yaml that mounts it.
+        layout: Where things are on the host.
 
     Raises:
-        PlanError: Names the parameter and the directory.
+        PlanError: A mount is not allowed; the message names parameter and directory.
     """
-    for directory, parameter in bindings.from_cube.items():
-        path = posixpath.normpath(directory)
-        if place := _touched(path, layout):
-            group = "inputs" if parameter.io is IO.INPUT else "outputs"
-            where = settings.cube.where("tasks", task.name, "parameters", group, parameter.name)
+    for directory, parameter in requested.items():
+        path = normalize(directory)
+        if place := _protected_place(path, layout):
+            where = cube.where_declared(task.name, parameter)
             raise PlanError(
-                f"{where}: task {task.name}: {parameter.name} would mount {path}, which a "
-                f"cube may not ask for (it touches {place})",
+                f"{where}: task {task.name}: {parameter.name} would mount {path}, which a cube may "
+                f"not ask for (protected: {place})",
                 hint=f"give {parameter.name}=PATH yourself, or, {_HINT}",
             )
 
 
-def check_context(settings: Settings, context: str, layout: Layout) -> None:
-    """Refuse to hand a host's own directory to a build, where the cube's Dockerfile could read it.
+def check_context(settings: MergedSettings, context: str, layout: Layout) -> None:
+    """Refuse a build from a protected directory, which the cube's Dockerfile could read.
 
     Raises:
-        PlanError: Names the position and the directory.
+        PlanError: The directory is not allowed; the message names position and directory.
     """
     if "build_context" not in settings.sections:
         return
-    if place := _touched(context, layout):
+    if place := _protected_place(context, layout):
         raise PlanError(
-            f"{settings.where('build_context')}: a cube may not build from {context} on its own "
-            f"(it touches {place})",
+            f"{settings.where('build_context')}: a cube may not build from {context} "
+            f"(protected: {place})",
             hint=f"give -P {settings.sections['build_context']}.build_context=PATH yourself, or, "
             f"{_HINT}",
         )
 
 
-def _touched(path: str, layout: Layout) -> str | None:
-    """Return the protected place that a directory outside the cube is, holds or lies in."""
-    if holds(layout.workspace, path) or holds(layout.root, path):
+def _protected_place(path: str, layout: Layout) -> str | None:
+    """Return the protected place that a directory outside the cube is, contains or is inside."""
+    if contains(layout.workspace, path) or contains(layout.root, path):
         return None
     for protected in _PROTECTED:
         place = protected.replace("~", layout.home, 1)
-        if holds(place, layout.home):  # root's own home is /root
+        if contains(place, layout.home):  # the home of root is /root
             continue
-        if holds(path, place) or holds(place, path):
+        if contains(path, place) or contains(place, path):
             return place
     return None
 
 
 def _check_words(
-    settings: Settings, key: str, words: Argv, allowed: Mapping[str, Allowed | None]
+    settings: MergedSettings, key: str, words: Words, allowed: Mapping[str, Allowed | None]
 ) -> None:
     rest = list(words)
     while rest:
@@ -283,20 +315,18 @@ def _check_words(
         option, value = _split(word)
         rule = allowed.get(option, _one_of())
         if rule is None:
-            good = value is None or value in {"true", "false"}
+            is_allowed = value is None or value in {"true", "false"}
         else:
             if value is None:
                 value = rest.pop(0) if rest else ""
-            good = option in allowed and rule(value)
-        if not good:
+            is_allowed = option in allowed and rule(value)
+        if not is_allowed:
             shown = word if option == word and value is None else f"{option} {value or ''}".strip()
-            raise PlanError(
-                f"{settings.where(key)}: a cube may not ask for '{shown}' on its own", hint=_HINT
-            )
+            raise PlanError(f"{settings.where(key)}: a cube may not ask for '{shown}'", hint=_HINT)
 
 
 def _split(word: str) -> tuple[str, str | None]:
-    """Split ``--option=value`` and ``-xvalue``; the value is ``None`` where the next word is it."""
+    """Split ``--option=value`` and ``-xvalue``; ``None``: the value is the next word."""
     if word.startswith("--"):
         option, equals, value = word.partition("=")
         return option, value if equals else None
@@ -305,11 +335,11 @@ def _split(word: str) -> tuple[str, str | None]:
     return word, None
 
 
-def _check_engine(settings: Settings, words: Argv) -> None:
+def _check_engine(settings: MergedSettings, words: Words) -> None:
     program = words[1:] if words[:1] == ("sudo",) else words
     if len(program) != 1 or program[0] not in _ENGINES:
         raise PlanError(
             f"{settings.where(settings.platform)}: a cube may name {', '.join(sorted(_ENGINES))}, "
-            f"with sudo in front or not; got '{' '.join(words)}'",
+            f"with or without sudo; got '{' '.join(words)}'",
             hint=f"set it in hosts.yaml or with -P, or, {_HINT}",
         )

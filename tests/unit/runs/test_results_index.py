@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The index of results: every job of the run, whole or not there, readable wherever it is moved."""
+"""The index of results: all jobs of the run, written atomically, readable after a move."""
 
 from __future__ import annotations
 
@@ -12,11 +12,18 @@ from typing import Any
 
 import pytest
 
+from mlcube_remote.errors import RecordError
 from mlcube_remote.events.model import JobFinished, Level, Note
 from mlcube_remote.events.outcome import JobOutcome, Status
 from mlcube_remote.jobs.results_index import ResultsIndexer
-from mlcube_remote.runs.results import VERSION, compile_index, home_of, publish, read_index
-from mlcube_remote.runs.store import RUN, RecordError, Store
+from mlcube_remote.runs.results_index import (
+    VERSION,
+    compile_index,
+    read_index,
+    results_directory,
+    write_index,
+)
+from mlcube_remote.runs.store import RUN, Store
 
 RUN_ID = "261123-190233-k3j5h2g7x4q6w2ez"
 
@@ -31,16 +38,16 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "results" / RUN_ID
 
 
-def no_complaint(problem: str) -> None:
+def no_warning(problem: str) -> None:
     raise AssertionError(problem)
 
 
-def begin(store: Store, home: Path, *hosts: str, **parameters: str) -> None:
+def start(store: Store, home: Path, *hosts: str, **parameters: str) -> None:
     jobs = [{"host": host, "job": f"{host}-1", "parameters": parameters} for host in hosts]
     store.write(RUN_ID, RUN, {"run": RUN_ID, "jobs": jobs, "results": str(home)})
 
 
-def end(store: Store, host: str, home: Path, **changes: Any) -> None:
+def finish(store: Store, host: str, home: Path, **changes: Any) -> None:
     output = {"task": "t", "name": "m", "path": f"{home}/{host}/m.json", "metrics": {"a": 1}}
     task = {"task": "t", "status": "succeeded", "exit_code": 0, "started": 10, "finished": 14}
     known: Mapping[str, Any] = {
@@ -54,11 +61,11 @@ def end(store: Store, host: str, home: Path, **changes: Any) -> None:
     store.write(RUN_ID, f"{host}-1", dict(known))
 
 
-def test_every_job_of_the_run_is_in_it_with_what_is_known_by_now(store: Store, home: Path) -> None:
-    begin(store, home, "a", "b", "c", lr="0.1")
-    end(store, "a", home)
-    end(store, "b", home, status="planned", tasks=[], outputs=[])
-    index = compile_index(RUN_ID, store, no_complaint)
+def test_the_index_has_every_job_with_its_last_known_state(store: Store, home: Path) -> None:
+    start(store, home, "a", "b", "c", lr="0.1")
+    finish(store, "a", home)
+    finish(store, "b", home, status="planned", tasks=[], outputs=[])
+    index = compile_index(RUN_ID, store, no_warning)
     assert [(job["host"], job["status"]) for job in index["jobs"]] == [
         ("a", "succeeded"),
         ("b", "unknown"),
@@ -69,54 +76,52 @@ def test_every_job_of_the_run_is_in_it_with_what_is_known_by_now(store: Store, h
     assert first["parameters"] == {"lr": "0.1"}
 
 
-def test_a_run_that_was_begun_elsewhere_has_the_jobs_that_were_seen(
-    store: Store, home: Path
-) -> None:
-    end(store, "a", home)
-    (job,) = compile_index(RUN_ID, store, no_complaint)["jobs"]
+def test_a_run_started_elsewhere_has_the_jobs_seen_so_far(store: Store, home: Path) -> None:
+    finish(store, "a", home)
+    (job,) = compile_index(RUN_ID, store, no_warning)["jobs"]
     assert (job["id"], job["host"], job["status"]) == ("a-1", "a", "succeeded")
 
 
-def test_a_job_that_was_begun_again_is_shown_as_of_the_last_time(store: Store, home: Path) -> None:
-    begin(store, home, "a", "b")
-    end(store, "a", home, status="failed")
-    end(store, "b", home)
+def test_a_retried_job_has_the_state_of_its_last_attempt(store: Store, home: Path) -> None:
+    start(store, home, "a", "b")
+    finish(store, "a", home, status="failed")
+    finish(store, "b", home)
     again = {"host": "a", "job": "a-2", "attempt": 2}
     jobs = [again, {"host": "b", "job": "b-1"}]
     store.write(RUN_ID, RUN, {"run": RUN_ID, "jobs": jobs, "results": str(home)})
 
-    def shown() -> list[tuple[str, str, int]]:
-        index = compile_index(RUN_ID, store, no_complaint)
+    def states() -> list[tuple[str, str, int]]:
+        index = compile_index(RUN_ID, store, no_warning)
         return [(job["id"], job["status"], job["attempt"]) for job in index["jobs"]]
 
-    assert shown() == [("a-2", "unknown", 2), ("b-1", "succeeded", 1)]
+    assert states() == [("a-2", "unknown", 2), ("b-1", "succeeded", 1)]
     store.write(RUN_ID, "a-2", {"host": "a", "attempt": 2, "status": "succeeded"})
-    assert shown() == [("a-2", "succeeded", 2), ("b-1", "succeeded", 1)]
+    assert states() == [("a-2", "succeeded", 2), ("b-1", "succeeded", 1)]
 
 
-def test_a_damaged_record_is_told_and_its_job_unknown(store: Store, home: Path) -> None:
-    begin(store, home, "a", "b")
-    end(store, "a", home)
+def test_a_damaged_record_is_reported_and_its_job_is_unknown(store: Store, home: Path) -> None:
+    start(store, home, "a", "b")
+    finish(store, "a", home)
     (store.root / RUN_ID / "a-1.json").write_text("{")
-    told: list[str] = []
-    index = compile_index(RUN_ID, store, told.append)
+    warnings: list[str] = []
+    index = compile_index(RUN_ID, store, warnings.append)
     assert [job["status"] for job in index["jobs"]] == ["unknown", "unknown"]
-    assert len(told) == 1
-    assert "a-1.json: damaged record" in told[0]
+    assert len(warnings) == 1
+    assert "a-1.json: damaged record" in warnings[0]
 
 
-def test_only_several_jobs_have_a_folder_of_results(store: Store, home: Path) -> None:
-    assert home_of(RUN_ID, store) is None
-    begin(store, home, "a")
-    assert home_of(RUN_ID, store) is None
-    begin(store, home, "a", "b")
-    assert home_of(RUN_ID, store) == home
+def test_only_runs_with_several_jobs_have_a_results_directory(store: Store, home: Path) -> None:
+    assert results_directory(RUN_ID, store) is None
+    start(store, home, "a")
+    assert results_directory(RUN_ID, store) is None
+    start(store, home, "a", "b")
+    assert results_directory(RUN_ID, store) == home
 
 
-def test_a_folder_of_results_can_be_moved(store: Store, home: Path, tmp_path: Path) -> None:
-    begin(store, home, "a", "b")
-    end(store, "a", home)
-    publish(RUN_ID, store, home, no_complaint)
+def test_a_results_directory_can_be_moved(store: Store, home: Path, tmp_path: Path) -> None:
+    start(store, home, "a", "b")
+    finish(store, "a", home)
+    write_index(RUN_ID, store, home, no_warning)
     assert json.loads((home / "results.json").read_text())["jobs"][0]["outputs"][0]["path"] == (
         "a/m.json"
     )
@@ -127,36 +132,36 @@ def test_a_folder_of_results_can_be_moved(store: Store, home: Path, tmp_path: Pa
     assert index["version"] == VERSION
 
 
-def test_colleagues_may_read_it_and_nothing_else_is_left(store: Store, home: Path) -> None:
-    begin(store, home, "a", "b")
+def test_other_users_may_read_it_and_no_temporary_file_is_left(store: Store, home: Path) -> None:
+    start(store, home, "a", "b")
     for _ in range(2):
-        publish(RUN_ID, store, home, no_complaint)
+        write_index(RUN_ID, store, home, no_warning)
     (file,) = home.iterdir()
     assert stat.S_IMODE(file.stat().st_mode) & 0o444 == 0o444
 
 
-def test_a_place_that_cannot_be_written_is_told(store: Store, tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_written_is_reported(store: Store, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RecordError, match="results cannot be indexed") as caught:
-        publish(RUN_ID, store, tmp_path / "file" / "results", no_complaint)
+        write_index(RUN_ID, store, tmp_path / "file" / "results", no_warning)
     assert f"results show {RUN_ID}" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no index of results"),
+        ("", "not an index of results"),
         ("[]", "no version"),
-        ("[" * 100_000, "no index of results"),
+        ("[" * 100_000, "not an index of results"),
         ('{"version": "1"}', "no version"),
-        (f'{{"version": {VERSION + 1}}}', "later mlcube-remote"),
+        (f'{{"version": {VERSION + 1}}}', "newer mlcube-remote"),
         ('{"version": 1}', "damaged index"),
         ('{"version": 1, "jobs": [{}]}', "damaged index"),
         ('{"version": 1, "jobs": [{"outputs": [3]}]}', "damaged index"),
         ('{"version": 1, "jobs": [{"outputs": [{"path": 3}]}]}', "damaged index"),
     ],
 )
-def test_what_is_no_index_is_told_with_its_path(tmp_path: Path, text: str, message: str) -> None:
+def test_other_files_are_refused_with_their_path(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "results.json"
     file.write_text(text)
     with pytest.raises(RecordError, match=message) as caught:
@@ -169,23 +174,23 @@ def finished(host: str) -> JobFinished:
     return JobFinished(host=host, at=0.0, outcome=outcome)
 
 
-def test_the_index_appears_with_the_first_job_that_ends(store: Store, home: Path) -> None:
-    begin(store, home, "a", "b")
+def test_the_index_is_written_when_the_first_job_ends(store: Store, home: Path) -> None:
+    start(store, home, "a", "b")
     indexer = ResultsIndexer(store=store, run_id=RUN_ID, home=home)
     indexer.handle(Note(host="a", at=0.0, level=Level.INFO, text="x"))
     assert not home.exists()
-    end(store, "a", home)
+    finish(store, "a", home)
     indexer.handle(finished("a"))
-    end(store, "b", home)
+    finish(store, "b", home)
     indexer.handle(finished("b"))
     states = [job["status"] for job in read_index(home / "results.json")["jobs"]]
-    assert states == ["succeeded", "unknown"], "not written twice in so short a time"
+    assert states == ["succeeded", "unknown"], "written at most every two seconds"
     indexer.write()
     states = [job["status"] for job in read_index(home / "results.json")["jobs"]]
     assert states == ["succeeded", "succeeded"]
 
 
-def test_an_index_that_cannot_be_written_ends_no_run(store: Store, tmp_path: Path) -> None:
+def test_an_index_that_cannot_be_written_does_not_end_the_run(store: Store, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     indexer = ResultsIndexer(store=store, run_id=RUN_ID, home=tmp_path / "file" / "x")
     indexer.handle(finished("a"))

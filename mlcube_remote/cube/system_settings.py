@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""MLCube's system settings, ``~/mlcube.yaml``: platforms that a person has set up for all cubes.
+"""MLCube's system settings, ``~/mlcube.yaml``: the user's platforms for all cubes.
 
-The reference implementation makes this file and writes into it; here it is read alone. Only the
-platform that is asked for is looked at: the file may hold others, for runners that are not ours.
+The reference implementation creates and changes this file; here it is only read. Only the
+requested platform is checked, because others may be for runners that are not supported here.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from mlcube_remote.cube.model import NOTHING
 from mlcube_remote.cube.resolve import resolve
 from mlcube_remote.errors import CubeError, UsageError
 from mlcube_remote.platforms import PLATFORMS, SETTINGS, Kind, check_setting
-from mlcube_remote.yamlsource import Document, Key, nearest
+from mlcube_remote.suggestions import did_you_mean
+from mlcube_remote.yamlsource import Key, YamlDocument
 
 VARIABLE = "MLCUBE_SYSTEM_SETTINGS"
-"""The environment variable that names another file; it is the reference's."""
+"""Environment variable with the name of another file, as in the reference implementation."""
 
 REMOTE = "remote"
-"""The runner of platforms that are hosts: MLCube's name for this package."""
+"""The runner of platforms that are hosts; MLCube has this name for this package."""
 
 REMOTE_KEYS = ("host", "platform", "inventory")
 
-_RELATIVES: Mapping[str, str] = MappingProxyType(
+_COUNTERPART: Mapping[str, str] = MappingProxyType(
     {"docker": "podman", "podman": "docker", "singularity": "apptainer", "apptainer": "singularity"}
 )
 
@@ -44,28 +45,30 @@ class UserPlatform:
     platform: str
     """One of :data:`mlcube_remote.platforms.PLATFORMS`, or :data:`REMOTE`."""
     settings: Mapping[str, Any] = NOTHING
-    """What the file says of that platform, interpolations resolved, defaults left out; of a
-    :data:`REMOTE` one, texts under :data:`REMOTE_KEYS`."""
+    """The platform's settings in the file, interpolations resolved, defaults omitted.
+
+    For a :data:`REMOTE` platform, texts with the keys :data:`REMOTE_KEYS`.
+    """
     where: str = ""
     """``FILE:LINE:COLUMN``, for messages."""
 
 
 @attrs.frozen(kw_only=True)
 class SystemSettings:
-    """The file, or the absence of one."""
+    """The file, if there is one."""
 
-    document: Document | None = None
+    document: YamlDocument | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names under ``platforms:``."""
+        """The names in ``platforms:``."""
         return tuple(name for name in self._platforms() if isinstance(name, str))
 
     def platform(self, name: str) -> UserPlatform | None:
-        """Return a platform; ``None`` where the file has none of this name.
+        """Return a platform; ``None`` if the file has no platform with this name.
 
         Raises:
-            UsageError: What the file says of it is wrong; the message begins with its place.
+            UsageError: The platform is wrong; the message starts with its position.
         """
         if self.document is None or self._platforms().get(name) is None:
             return None
@@ -73,7 +76,7 @@ class SystemSettings:
 
     def _platforms(self) -> Mapping[Any, Any]:
         data = None if self.document is None else self.document.data
-        # Without `platforms:` it is some other mlcube.yaml: a cube whose directory is the home.
+        # A file without `platforms:` is the mlcube.yaml of a cube in the home directory.
         platforms = data.get("platforms") if isinstance(data, Mapping) else None
         if platforms is None:
             return {}
@@ -85,14 +88,14 @@ class SystemSettings:
 
 
 NO_SYSTEM_SETTINGS = SystemSettings()
-"""What a person has who has no such file."""
+"""The settings of a user without the file."""
 
 
 def load() -> SystemSettings:
     """Read the file, if there is one.
 
     Raises:
-        UsageError: It cannot be read, or is not YAML.
+        UsageError: The file cannot be read, or is not YAML.
     """
     path = Path(os.path.expanduser(os.environ.get(VARIABLE) or "~/mlcube.yaml"))
     if not os.path.exists(path):
@@ -102,7 +105,7 @@ def load() -> SystemSettings:
 
 @attrs.frozen
 class _Entry:
-    document: Document
+    document: YamlDocument
     name: str
 
     def locate(self, keys: tuple[Key, ...] = ()) -> str:
@@ -125,7 +128,7 @@ class _Entry:
             expected = ", ".join((*PLATFORMS, REMOTE))
             self.fail(
                 ("runner",),
-                "missing" if runner is None else f"no runner here is called {runner!r}",
+                "missing" if runner is None else f"unknown runner {runner!r}",
                 f"expected one of: {expected}",
             )
         return UserPlatform(
@@ -136,47 +139,52 @@ class _Entry:
         values = {key: value for key, value in entry.items() if value is not None}
         for key, value in values.items():
             if key not in {*REMOTE_KEYS, "runner"}:
-                self.unknown(key, REMOTE_KEYS)
+                self.reject_unknown_key(key, REMOTE_KEYS)
             if not isinstance(value, str):
                 self.fail((key,), f"expected text, got {value!r}", f'quote it: "{value}"')
-        resolved = self.resolved(values)
+        resolved = self.resolve(values)
         return {key: resolved[key] for key in REMOTE_KEYS if resolved.get(key)}
 
     def engine(self, runner: str, entry: Mapping[Any, Any]) -> tuple[str, Mapping[str, Any]]:
         known = SETTINGS[runner]
         for key in entry:
             if key != "runner" and key not in known:
-                self.unknown(key, known)
+                self.reject_unknown_key(key, known)
         values = {key: value for key, value in entry.items() if key in known}
         for key, value in values.items():
             if problem := check_setting(runner, key, value):
                 self.fail((key,), problem)
-        said = {key: value for key, value in values.items() if _says_something(runner, key, value)}
-        resolved = self.resolved(said)
+        own = {key: value for key, value in values.items() if _is_set(runner, key, value)}
+        resolved = self.resolve(own)
         for key, value in resolved.items():
-            self.refuse_unbalanced(runner, key, value)
-        platform = self.meant(runner, str(resolved.get(runner, runner)))
+            self.check_words(runner, key, value)
+        platform = self.platform(runner, str(resolved.get(runner, runner)))
         if platform != runner and runner in resolved:
             resolved[platform] = resolved.pop(runner)
         return platform, resolved
 
-    def meant(self, runner: str, executable: str) -> str:
-        """Return the platform: MLCube knows Podman as a Docker of another name, and so on."""
-        relative = _RELATIVES[runner]
+    def platform(self, runner: str, executable: str) -> str:
+        """Return the platform that the platform's name or its executable means.
+
+        For MLCube, Podman is Docker with another executable; Apptainer is Singularity with another
+        executable.
+        """
+        counterpart = _COUNTERPART[runner]
         if self.name in PLATFORMS:
-            if self.name not in {runner, relative}:
+            if self.name not in {runner, counterpart}:
                 self.fail(
                     ("runner",),
-                    f"expected {self.name} or {_RELATIVES[self.name]} in a platform of this name, "
-                    f"got {runner}",
+                    f"expected {self.name} or {_COUNTERPART[self.name]} for a platform with this "
+                    f"name, got {runner}",
                     "give the platform another name",
                 )
             return self.name
-        return relative if os.path.basename(shlex.split(executable)[-1]) == relative else runner
+        program = os.path.basename(shlex.split(executable)[-1])
+        return counterpart if program == counterpart else runner
 
-    def resolved(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def resolve(self, values: Mapping[str, Any]) -> dict[str, Any]:
         try:
-            # By themselves: a stranger's cube must not speak with the user's voice.
+            # Without the cube's data: a cube must not set the user's own settings.
             data, _ = resolve(values, (), self.locate)
         except CubeError as problem:
             raise UsageError(
@@ -186,7 +194,7 @@ class _Entry:
             ) from problem
         return data
 
-    def refuse_unbalanced(self, runner: str, key: str, value: Any) -> None:
+    def check_words(self, runner: str, key: str, value: Any) -> None:
         kind = SETTINGS[runner][key].kind
         if kind not in {Kind.WORDS, Kind.PAIRS} or not isinstance(value, str):
             return
@@ -197,14 +205,13 @@ class _Entry:
         if key == runner and not words:
             self.fail((key,), "expected a program to run")
 
-    def unknown(self, key: Any, known: Mapping[str, Any] | tuple[str, ...]) -> NoReturn:
-        meant = nearest(str(key), known)
-        suffix = f" (did you mean '{meant}'?)" if meant else ""
-        self.fail((key,), f"unknown key{suffix}", f"known: {', '.join(known)}")
+    def reject_unknown_key(self, key: Any, known: Mapping[str, Any] | tuple[str, ...]) -> NoReturn:
+        suggestion = did_you_mean(key, known)
+        self.fail((key,), f"unknown key{suggestion}", f"known: {', '.join(known)}")
 
 
-def _says_something(runner: str, key: str, value: Any) -> bool:
-    """Whether a value differs from what the reference writes into the file by itself."""
+def _is_set(runner: str, key: str, value: Any) -> bool:
+    """Return whether a value differs from the one that the reference implementation writes."""
     default = SETTINGS[runner][key].default
     if value is None or (default is None and value in ("", {})):
         return False

@@ -9,7 +9,7 @@ import pytest
 
 from mlcube_remote.platforms import PLATFORMS, SETTINGS, Setting, check_setting
 
-DOC = (Path(__file__).parents[3] / "docs/reference/platforms.md").read_text(encoding="utf-8")
+DOC = (Path(__file__).parents[2] / "docs/reference/platforms.md").read_text(encoding="utf-8")
 
 
 def section(platform: str) -> str:
@@ -32,7 +32,7 @@ def test_every_setting_is_documented_with_its_default(platform: str, setting: Se
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
-def test_nothing_else_is_documented_as_a_setting(platform: str) -> None:
+def test_no_other_setting_is_documented(platform: str) -> None:
     assert re.findall(r"^\| `([^`]+)` \| ", section(platform), re.MULTILINE) == [
         *SETTINGS[platform]
     ]
@@ -53,14 +53,14 @@ GOOD: list[Any] = [
 
 
 @pytest.mark.parametrize(("platform", "key", "value"), GOOD)
-def test_good_values_pass(platform: str, key: str, value: Any) -> None:
+def test_valid_values_pass(platform: str, key: str, value: Any) -> None:
     assert check_setting(platform, key, value) is None
 
 
 WRONG: list[Any] = [
     ("docker", "image", 5, "expected text, got 5"),
     ("docker", "image", "a\0", "expected text, got a value with a NUL character"),
-    ("docker", "cpu_args", ["--x"], "split into words as a shell would, got a list"),
+    ("docker", "cpu_args", ["--x"], "split into words as in a shell, got a list"),
     ("docker", "cpu_args", {}, "got a mapping"),
     ("docker", "--memory", True, "expected text or a number, got true"),
     ("docker", "--memory", False, "expected text or a number, got false"),

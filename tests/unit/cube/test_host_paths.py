@@ -6,8 +6,7 @@ import sys
 
 import pytest
 
-from mlcube_remote.commands.model import Layout
-from mlcube_remote.commands.paths import holds, host_path, missing_directories
+from mlcube_remote.cube.host_paths import Layout, contains, host_path, missing_directories
 from mlcube_remote.errors import PlanError
 
 LAYOUT = Layout(root="/c", workspace="/w", home="/h", environ={"DATA": "/d"})
@@ -29,11 +28,11 @@ LAYOUT = Layout(root="/c", workspace="/w", home="/h", environ={"DATA": "/d"})
         ("../x", "/w/../x"),
     ],
 )
-def test_paths_are_those_of_the_host(value: str, expected: str) -> None:
+def test_values_become_paths_on_the_host(value: str, expected: str) -> None:
     assert host_path(value, LAYOUT) == expected
 
 
-def test_home_that_is_not_yet_known_stays() -> None:
+def test_an_unknown_home_stays() -> None:
     layout = Layout(root="~/r", workspace="~/r/workspace", home="~")
     assert host_path("~/x//y", layout) == "~/x/y"
     assert host_path("${runtime.root}/x", layout) == "~/r/x"
@@ -52,20 +51,20 @@ def test_home_that_is_not_yet_known_stays() -> None:
         ("~/a", "/a", False),
     ],
 )
-def test_what_a_directory_holds(directory: str, path: str, *, expected: bool) -> None:
-    assert holds(directory, path) is expected
+def test_paths_inside_a_directory(directory: str, path: str, *, expected: bool) -> None:
+    assert contains(directory, path) is expected
 
 
-def test_home_of_somebody_else_is_refused() -> None:
-    with pytest.raises(PlanError, match="homes of other users"):
+def test_the_home_of_another_user_is_refused() -> None:
+    with pytest.raises(PlanError, match="the home of another user is not supported"):
         host_path("~bob/x", LAYOUT)
 
 
-def test_builder_imports_nothing_heavy() -> None:
-    heavy = {"omegaconf", "paramiko", "fabric", "rich"}
+def test_building_commands_imports_no_large_library() -> None:
+    large = {"omegaconf", "paramiko", "fabric", "rich"}
     code = (
-        "import sys, mlcube_remote.commands.build, mlcube_remote.commands.launch\n"
-        f"print(sorted({heavy!r} & set(sys.modules)))"
+        "import sys, mlcube_remote.commands.build, mlcube_remote.commands.launch_options\n"
+        f"print(sorted({large!r} & set(sys.modules)))"
     )
-    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert said.stdout.strip() == "[]"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"

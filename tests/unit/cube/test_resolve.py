@@ -19,7 +19,7 @@ docker:
   image: repo/${name}:${version}
   cpu_args: --shm-size=2g
   env_args: {A: a, ROOT: "${runtime.root}/r", WS: "${workspace}/w"}
-  build_args: {USER: "${oc.env:WHO}", OLD: "${env:WHO}", ELSE: "${oc.env:NOBODY,else}"}
+  build_args: {USER: "${oc.env:WHO}", OLD: "${env:WHO}", ELSE: "${oc.env:NOT_SET,else}"}
 tasks:
   go:
     parameters:
@@ -39,7 +39,7 @@ def cube(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WHO", "me")
 
 
-def test_interpolations_are_resolved_but_for_the_paths_of_the_host() -> None:
+def test_interpolations_are_resolved_except_paths_of_the_host() -> None:
     docker = load().settings["docker"]
     assert docker["image"] == "repo/x:1"
     assert docker["build_args"] == {"USER": "me", "OLD": "me", "ELSE": "else"}
@@ -50,7 +50,7 @@ def test_interpolations_are_resolved_but_for_the_paths_of_the_host() -> None:
     }
 
 
-def test_paths_in_the_workspace_are_written_relative_to_it() -> None:
+def test_paths_in_the_workspace_become_relative() -> None:
     values = {item.name: item.value for item in load().tasks["go"].parameters}
     assert values == {
         "a": "a/",
@@ -74,7 +74,7 @@ OVERRIDES: list[Any] = [
 
 
 @pytest.mark.parametrize(("overrides", "key", "value"), OVERRIDES)
-def test_overrides_win_and_are_known_as_such(overrides: list[str], key: str, value: Any) -> None:
+def test_overrides_replace_values_and_are_kept(overrides: list[str], key: str, value: Any) -> None:
     found = load(overrides=overrides)
     actual: Any = found.settings["docker"].get(key)
     if isinstance(value, dict):
@@ -85,13 +85,13 @@ def test_overrides_win_and_are_known_as_such(overrides: list[str], key: str, val
         assert found.overrides.get("docker", {}).get(key) in {value, None}
 
 
-def test_override_adds_a_section_and_the_runner() -> None:
+def test_an_override_may_add_a_section_and_the_runner() -> None:
     found = load(overrides=["singularity.image=x.sif", "runner.image=y"])
     assert found.settings["singularity"] == {"image": "x.sif"}
     assert found.overrides == {"singularity": {"image": "x.sif"}, "runner": {"image": "y"}}
 
 
-def test_override_of_a_parameter() -> None:
+def test_an_override_of_a_parameter() -> None:
     found = load(overrides=["tasks.go.parameters.inputs.a.default=z/"])
     assert found.tasks["go"].parameters[0].value == "z/"
 
@@ -100,28 +100,28 @@ WRONG: list[Any] = [
     (["docker.image"], "-P docker.image: expected KEY=VALUE"),
     (["=x"], "-P =x: expected KEY=VALUE"),
     (["docker..image=x"], "expected KEY=VALUE with a dotted key"),
-    (["docker.image=x\0"], "-P docker.image: the value holds a NUL character"),
+    (["docker.image=x\0"], "-P docker.image: the value contains a NUL character"),
     (["docker.image=[x"], "-P docker.image=[x: "),
     (["docker.imag=x"], "-P docker.imag: docker.imag: unknown key (did you mean 'image'?)"),
     (["dokcer.image=x"], "-P dokcer: unknown key (did you mean 'docker'?)"),
     (["docker.image=5"], "-P docker.image: docker.image: expected text, got 5"),
     (["tasks.goo.entrypoint=x"], "-P tasks.goo: unknown task (did you mean 'go'?)"),
     (["docker.image=${nothing}"], "-P docker.image: docker.image: Interpolation key 'nothing'"),
-    (["docker.image=${oc.env:NOBODY}"], "Environment variable 'NOBODY' not found"),
+    (["docker.image=${oc.env:NOT_SET}"], "Environment variable 'NOT_SET' not found"),
     (["docker=x"], "docker: expected a mapping, got 'x'"),
     (["docker.image=${broken"], "docker.image"),
 ]
 
 
 @pytest.mark.parametrize(("overrides", "message"), WRONG)
-def test_wrong_overrides_are_said_in_one_line(overrides: list[str], message: str) -> None:
+def test_a_wrong_override_is_one_line(overrides: list[str], message: str) -> None:
     with pytest.raises(CubeError) as refused:
         load(overrides=overrides)
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
-def test_unresolved_interpolation_is_named_with_its_place(tmp_path: Path) -> None:
+def test_an_unknown_name_is_reported_with_its_position(tmp_path: Path) -> None:
     (tmp_path / "mlcube.yaml").write_text(CUBE.replace("${version}", "${versoin}"))
     with pytest.raises(CubeError, match=r"mlcube.yaml:4:3: docker.image: .*'versoin' not found"):
         load()
@@ -136,7 +136,7 @@ BROKEN: list[Any] = [
 
 
 @pytest.mark.parametrize(("image", "message"), BROKEN)
-def test_broken_interpolation_is_said_in_one_line(tmp_path: Path, image: str, message: str) -> None:
+def test_a_broken_interpolation_is_one_line(tmp_path: Path, image: str, message: str) -> None:
     (tmp_path / "mlcube.yaml").write_text(CUBE.replace("repo/${name}:${version}", image))
     with pytest.raises(CubeError) as refused:
         load()
@@ -144,9 +144,9 @@ def test_broken_interpolation_is_said_in_one_line(tmp_path: Path, image: str, me
     assert "\n" not in str(refused.value)
 
 
-def test_value_that_must_be_given_is_asked_for(tmp_path: Path) -> None:
+def test_a_required_value_must_be_given(tmp_path: Path) -> None:
     (tmp_path / "mlcube.yaml").write_text(CUBE.replace("repo/${name}:${version}", "???"))
-    with pytest.raises(CubeError, match=r"mlcube.yaml:4:3: docker.image: a value must be given"):
+    with pytest.raises(CubeError, match=r"mlcube.yaml:4:3: docker.image: expected a value"):
         load()
     assert load(overrides=["docker.image=x"]).settings["docker"]["image"] == "x"
 
@@ -166,7 +166,7 @@ DATA = st.dictionaries(
 
 @settings(deadline=None)  # the first example imports OmegaConf
 @given(DATA)
-def test_omegaconf_changes_nothing_where_nothing_is_interpolated(data: dict[str, Any]) -> None:
+def test_omegaconf_does_not_change_data_without_interpolations(data: dict[str, Any]) -> None:
     plain, _ = resolve(data, [], str)
     through_omegaconf, given_values = resolve(data, ["zz=1"], str)
     assert given_values == {"zz": 1}

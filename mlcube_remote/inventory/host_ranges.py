@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names with bracket ranges: ``gpu[01-16]``, ``n[1,3,5-7]``, ``rack[1-2]node[01-04]``."""
+"""Expand ranges in host names: ``gpu[01-16]``, ``n[1,3,5-7]``, ``rack[1-2]node[01-04]``."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import itertools
 import re
 from collections.abc import Iterable
 
-LIMIT = 4096
-"""Names that one expression may stand for; more is a slip of the fingers."""
+MAX_NAMES = 4096
+"""Number of names in one range; a larger range is probably a typo."""
 
 _BRACKETS = re.compile(r"\[([^\[\]]*)\]")
 _PART = re.compile(r"(\d{1,18})(?:-(\d{1,18})(?::(\d{1,18}))?)?", re.ASCII)
 
 
 def is_range(text: str) -> bool:
-    """Return whether ``text`` holds a bracket."""
+    """Return whether a text contains a bracket."""
     return "[" in text or "]" in text
 
 
 def expand(text: str) -> tuple[str, ...]:
-    """Return the names that ``text`` stands for, in order; zeros in front are kept.
+    """Return the names of a range, in order; leading zeros are kept.
 
     Raises:
-        ValueError: The brackets are not well-formed, a range is empty or there are too many names.
+        ValueError: The brackets do not match, a range is empty or there are too many names.
     """
     if _BRACKETS.sub("", text).count("[") or _BRACKETS.sub("", text).count("]"):
         raise ValueError(f"{text!r}: brackets do not match, expected something like gpu[01-16]")
@@ -33,8 +33,8 @@ def expand(text: str) -> tuple[str, ...]:
     for index, piece in enumerate(pieces):
         choices.append([piece] if index % 2 == 0 else _numbers(piece, text))
         total *= len(choices[-1])
-        if total > LIMIT:
-            raise ValueError(f"{text!r}: stands for more than {LIMIT} names")
+        if total > MAX_NAMES:
+            raise ValueError(f"{text!r}: means more than {MAX_NAMES} names")
     return tuple("".join(parts) for parts in itertools.product(*choices))
 
 
@@ -47,19 +47,19 @@ def _numbers(piece: str, text: str) -> list[str]:
         first, last, step = match[1], match[2] or match[1], int(match[3] or 1)
         if step == 0 or int(last) < int(first):
             raise ValueError(f"{text!r}: the range {part.strip()} is empty")
-        if int(last) - int(first) > LIMIT * step:
-            raise ValueError(f"{text!r}: stands for more than {LIMIT} names")
+        if int(last) - int(first) > MAX_NAMES * step:
+            raise ValueError(f"{text!r}: means more than {MAX_NAMES} names")
         width = len(first) if first.startswith("0") or len(first) == len(last) else 0
         numbers += [f"{n:0{width}d}" for n in range(int(first), int(last) + 1, step)]
     return numbers
 
 
 def split_commas(text: str) -> list[str]:
-    """Split at the commas that are not inside brackets."""
+    """Split at the commas outside brackets."""
     parts = re.split(r",(?![^\[]*\])", text)
     return [part.strip() for part in parts if part.strip()]
 
 
 def split_all(values: Iterable[str]) -> list[str]:
-    """Split each of several comma-separated texts."""
+    """Split several comma-separated texts at the commas outside brackets."""
     return [part for value in values for part in split_commas(value)]

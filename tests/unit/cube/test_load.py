@@ -49,7 +49,7 @@ def parameters(cube: Cube, task: str) -> list[tuple[str, IO, str, ParameterType]
     return [(item.name, item.io, item.value, item.type) for item in cube.tasks[task].parameters]
 
 
-def test_cube_is_read_from_its_directory_or_its_file(write: Write, tmp_path: Path) -> None:
+def test_a_cube_is_read_from_its_directory_or_its_file(write: Write, tmp_path: Path) -> None:
     file = write(GOOD)
     cube = load(file)
     assert cube == load(tmp_path) == load()
@@ -63,7 +63,7 @@ def test_cube_is_read_from_its_directory_or_its_file(write: Write, tmp_path: Pat
     ]
 
 
-def test_file_of_another_name_is_a_cube_too(write: Write, tmp_path: Path) -> None:
+def test_the_file_may_have_another_name(write: Write, tmp_path: Path) -> None:
     file = write(GOOD).rename(tmp_path / "gpu.yaml")
     assert load(file).file == file
 
@@ -102,12 +102,12 @@ def test_short_forms(write: Write, task: str, expected: list[Any]) -> None:
     assert found.entrypoint is None
 
 
-def test_cube_without_a_name_is_called_after_its_directory(write: Write, tmp_path: Path) -> None:
+def test_a_cube_without_a_name_has_the_name_of_its_directory(write: Write, tmp_path: Path) -> None:
     write("tasks: {go: }\n")
     assert load().name == tmp_path.name
 
 
-def test_task_argument_wins_and_keeps_the_type(write: Write) -> None:
+def test_a_task_argument_replaces_the_value_and_keeps_the_type(write: Write) -> None:
     write(GOOD)
     cube = load(task_args={"data": "a=b", "log": "/tmp/l"}, tasks=["one"])
     assert cube.tasks["one"].parameters == (
@@ -116,12 +116,12 @@ def test_task_argument_wins_and_keeps_the_type(write: Write) -> None:
     )
 
 
-def test_slash_of_a_task_argument_makes_a_directory(write: Write) -> None:
+def test_a_task_argument_with_a_slash_is_a_directory(write: Write) -> None:
     write("tasks: {go: {parameters: {inputs: {a: x}}}}\n")
     assert load(task_args={"a": "y/"}).tasks["go"].parameters[0].type is ParameterType.DIRECTORY
 
 
-def test_task_argument_needs_only_one_of_the_chosen_tasks(write: Write) -> None:
+def test_one_of_the_chosen_tasks_must_know_a_task_argument(write: Write) -> None:
     write(GOOD)
     assert load(task_args={"extra": "e/"}, tasks=["one", "two"])
     assert load(task_args={"extra": "e/"})
@@ -129,22 +129,22 @@ def test_task_argument_needs_only_one_of_the_chosen_tasks(write: Write) -> None:
         load(task_args={"extra": "e/"}, tasks=["one"])
 
 
-def test_tasks_are_selected_in_the_order_asked_for(write: Write) -> None:
+def test_tasks_are_selected_in_the_given_order(write: Write) -> None:
     write(GOOD)
     cube = load()
     assert [task.name for task in select_tasks(cube, ["two", "one"])] == ["two", "one"]
-    with pytest.raises(CubeError, match="no task was named"):
+    with pytest.raises(CubeError, match="expected --task, the cube has several: one, two"):
         select_tasks(cube)
     with pytest.raises(CubeError, match=r"unknown task 'tow' \(did you mean 'two'\?\)"):
         select_tasks(cube, ["tow"])
 
 
-def test_only_task_needs_no_name(write: Write) -> None:
+def test_the_only_task_needs_no_name(write: Write) -> None:
     write("tasks: {go: }\n")
     assert [task.name for task in select_tasks(load())] == ["go"]
 
 
-def test_workspace_of_ones_own(
+def test_the_workspace_may_be_elsewhere(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(GOOD)
@@ -155,7 +155,7 @@ def test_workspace_of_ones_own(
         load(workspace="storage:home/x")
 
 
-def test_published_extras_are_let_be(write: Write) -> None:
+def test_other_keys_of_published_cubes_are_ignored(write: Write) -> None:
     write("""\
         name: x
         authors: [{name: A, org: B}]
@@ -182,7 +182,7 @@ WRONG: list[Any] = [
     ("name: 5\ntasks: {go: }\n", "mlcube.yaml:1:1: name: expected text, got 5"),
     ("name: true\ntasks: {go: }\n", "mlcube.yaml:1:1: name: expected text, got true"),
     ("name: {}\ntasks: {go: }\n", "mlcube.yaml:1:1: name: expected text, got a mapping"),
-    ("tasks:\n  go:\n\tx: 1\n", "mlcube.yaml:3:1: a tab"),
+    ("tasks:\n  go:\n\tx: 1\n", "mlcube.yaml:3:1: found a tab"),
     ("tasks: {go: }\ntasks: {}\n", "mlcube.yaml:2:1: duplicate key 'tasks'"),
     ("tasks:\n  yes: {}\n", "mlcube.yaml:1:1: tasks: expected names, got True"),
     ("tasks:\n  -x: {}\n", "mlcube.yaml:2:3: tasks.-x: '-x' cannot be a name"),
@@ -197,7 +197,7 @@ WRONG: list[Any] = [
     ("tasks: {go: {parameters: {inputs: {a: {default: 5}}}}}\n", "a.default: expected text, got 5"),
     ("tasks: {go: {parameters: {inputs: {a: {type: dir}}}}}\n", "expected file or directory, got"),
     ("tasks: {go: {parameters: {inputs: {a: {opts: rx}}}}}\n", "a.opts: expected ro or rw, got"),
-    ('tasks: {go: {parameters: {inputs: {a: "x\\0"}}}}\n', "holds a NUL character"),
+    ('tasks: {go: {parameters: {inputs: {a: "x\\0"}}}}\n', "contains a NUL character"),
     ("tasks: {go: {entrypoint: 'sh \"x'}}\n", "tasks.go.entrypoint: not a command line"),
     ("tasks: {go: {entrypoint: '-x'}}\n", "tasks.go.entrypoint: expected a program, got '-x'"),
     ("tasks: {go: {entrypoint: [sh]}}\n", "tasks.go.entrypoint: expected text, got a list"),
@@ -217,7 +217,7 @@ WRONG: list[Any] = [
 
 
 @pytest.mark.parametrize(("text", "message"), WRONG)
-def test_what_is_wrong_is_said_in_one_line(write: Write, text: str, message: str) -> None:
+def test_each_mistake_is_one_line(write: Write, text: str, message: str) -> None:
     write(text)
     with pytest.raises(CubeError) as refused:
         load()
@@ -227,27 +227,27 @@ def test_what_is_wrong_is_said_in_one_line(write: Write, text: str, message: str
     assert refused.value.exit_code == 2
 
 
-def test_missing_file_is_said(write: Write, tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(write: Write, tmp_path: Path) -> None:
     with pytest.raises(CubeError, match=r"mlcube\.yaml: no such file"):
         load(tmp_path)
     with pytest.raises(CubeError, match=r"gone\.yaml: no such file"):
         load(tmp_path / "gone.yaml")
 
 
-def test_nul_in_a_task_argument_is_refused(write: Write) -> None:
+def test_a_nul_in_a_task_argument_is_refused(write: Write) -> None:
     write(GOOD)
-    with pytest.raises(CubeError, match="data: the value holds a NUL character"):
+    with pytest.raises(CubeError, match="data: the value contains a NUL character"):
         load(task_args={"data": "a\0b"})
 
 
-def test_nearest_parameter_is_named(write: Write) -> None:
+def test_a_similar_parameter_is_suggested(write: Write) -> None:
     write(GOOD)
     with pytest.raises(CubeError, match=r"'dta' of task one \(did you mean 'data'\?\)") as refused:
         load(task_args={"dta": "x"}, tasks=["one"])
     assert refused.value.hint == "parameters: data, log"
 
 
-def test_positions_are_kept_for_later(write: Write) -> None:
+def test_a_cube_keeps_the_positions_of_its_keys(write: Write) -> None:
     write(GOOD)
     cube = load(overrides=["docker.docker=podman"])
     assert cube.where("docker", "image") == "mlcube.yaml:4:10"
@@ -255,7 +255,7 @@ def test_positions_are_kept_for_later(write: Write) -> None:
     assert cube.where("docker", "cpu_args") == "mlcube.yaml:4:1"
 
 
-def test_cube_made_by_hand_has_a_place_too(tmp_path: Path) -> None:
+def test_a_cube_without_positions_names_its_file(tmp_path: Path) -> None:
     cube = Cube(
         name="x",
         root=tmp_path,
@@ -267,11 +267,11 @@ def test_cube_made_by_hand_has_a_place_too(tmp_path: Path) -> None:
     assert cube.where("docker", "image") == "mlcube.yaml"
 
 
-def test_plain_cube_is_read_without_omegaconf(write: Write) -> None:
+def test_a_cube_without_interpolations_is_read_without_omegaconf(write: Write) -> None:
     write(GOOD)
     code = (
         "import sys; from mlcube_remote.cube.load import load; load()\n"
         "print('omegaconf' in sys.modules)"
     )
-    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert said.stdout.strip() == "False"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "False"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What --where takes."""
+"""Filter hosts by their labels with --where."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlcube_remote.errors import InventoryError
+from mlcube_remote.inventory.label_filter import filter_by_labels
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.inventory.where import narrow
 
 HOSTS = (
     Host(name="old", labels={"gpu": "v100", "rack": "1"}),
@@ -22,7 +22,7 @@ HOSTS = (
 
 
 def chosen(*conditions: str, hosts: tuple[Host, ...] = HOSTS) -> list[str]:
-    return [host.name for host in narrow(hosts, conditions, known=HOSTS)]
+    return [host.name for host in filter_by_labels(hosts, conditions, known=HOSTS)]
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def chosen(*conditions: str, hosts: tuple[Host, ...] = HOSTS) -> list[str]:
         (["gpu=?100"], ["old", "new"]),
     ],
 )
-def test_all_conditions_must_hold(conditions: list[str], expected: list[str]) -> None:
+def test_hosts_match_all_conditions(conditions: list[str], expected: list[str]) -> None:
     assert chosen(*conditions) == expected
 
 
@@ -51,36 +51,40 @@ def test_all_conditions_must_hold(conditions: list[str], expected: list[str]) ->
         ("gpu", "--where gpu: expected LABEL=VALUE", "--where gpu=a100"),
         ("=a100", "expected LABEL=VALUE", "--where gpu=a100"),
         ("gpu=", "expected LABEL=VALUE", "--where gpu=a100"),
-        ("gpu=h100", "--where gpu=h100: fits none of old, new, big, cpu", "gpu is a100, a100-80g"),
+        (
+            "gpu=h100",
+            "gpu=h100: matches none of old, new, big, cpu",
+            "gpu is a100, a100-80g",
+        ),
     ],
 )
-def test_a_condition_that_cannot_be_met_is_told(condition: str, message: str, hint: str) -> None:
+def test_a_condition_without_a_match_is_refused(condition: str, message: str, hint: str) -> None:
     with pytest.raises(InventoryError) as caught:
         chosen(condition)
     assert message in caught.value.message
     assert hint in str(caught.value.hint)
 
 
-def test_a_label_with_two_conditions_is_told_of_once() -> None:
+def test_the_hint_names_each_label_once() -> None:
     with pytest.raises(InventoryError) as caught:
         chosen("gpu=a100", "gpu!=a100")
     assert str(caught.value.hint).count("gpu is") == 1
 
 
-def test_labels_of_hosts_that_were_not_named_are_known_but_do_not_fit() -> None:
-    with pytest.raises(InventoryError, match="fits none of cpu") as caught:
+def test_a_label_of_another_host_is_known_but_does_not_match() -> None:
+    with pytest.raises(InventoryError, match="matches none of cpu") as caught:
         chosen("gpu=a100", hosts=HOSTS[3:])
-    assert caught.value.hint == "gpu is not a label of any of them"
+    assert caught.value.hint == "gpu is not a label of these hosts"
 
 
-def test_hosts_without_any_label_are_told_how_to_get_one() -> None:
+def test_the_hint_shows_how_to_add_labels() -> None:
     with pytest.raises(InventoryError) as caught:
-        narrow([Host(name="h")], ["gpu=a100"], known=[])
+        filter_by_labels([Host(name="h")], ["gpu=a100"], known=[])
     assert "labels: {gpu: a100}" in str(caught.value.hint)
 
 
 @given(st.text("gpu=!*,a100 x[", max_size=20))
-def test_whatever_is_typed_chooses_hosts_in_order_or_says_why_not(text: str) -> None:
+def test_any_text_selects_hosts_in_order_or_is_refused(text: str) -> None:
     left: list[str] = []
     with contextlib.suppress(InventoryError):
         left = chosen(text)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ssh_config says counts, as the real ``ssh -G`` reads it."""
+"""Settings of ssh_config apply, as the real ``ssh -G`` prints them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlcube_remote.inventory import sshconfig
 from mlcube_remote.inventory.load import empty, load
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.inventory.select import select
-from mlcube_remote.inventory.sshconfig import CONFIG_VARIABLE, knows, resolve
+from mlcube_remote.inventory.sshconfig import CONFIG_VARIABLE, is_configured, resolve
 
 CONFIG = """
 Include {folder}/more
@@ -64,42 +64,44 @@ def test_a_name_that_only_ssh_config_knows_works_without_an_inventory(folder: Pa
     assert (hop.hostname, hop.port, hop.user) == ("bastion.example.org", 2022, "bob")
 
 
-def test_included_files_count() -> None:
-    assert knows("included")
+def test_included_files_are_read() -> None:
+    assert is_configured("included")
     assert resolve(Host(name="included"), empty()).hostname == "included.example.org"
 
 
 def test_a_typo_is_not_an_address() -> None:
-    assert not knows("gup01")
-    with pytest.raises(InventoryError, match="unknown host 'gup01'"):
+    assert not is_configured("gup01")
+    with pytest.raises(
+        InventoryError, match=r"host 'gup01' is not in hosts\.yaml or ~/\.ssh/config"
+    ):
         select(empty(), ["gup01"])
 
 
-def test_paths_that_spell_every_name_make_no_name_known(folder: Path) -> None:
+def test_paths_with_the_name_in_settings_for_all_do_not_configure_it(folder: Path) -> None:
     with (folder / "config").open("a") as config:
         config.write(
             f"Host *\n  ControlPath {folder}/%C-%h\n  IdentityAgent {folder}/%h.sock\n"
             f"  UserKnownHostsFile {folder}/known_%k\n"
         )
-    assert not knows("gup01")
-    assert not knows("a")
-    assert knows("gpu01")
+    assert not is_configured("gup01")
+    assert not is_configured("a")
+    assert is_configured("gpu01")
 
 
-def test_a_rule_that_gives_every_name_a_domain_counts(folder: Path) -> None:
+def test_a_domain_for_all_names_configures_each(folder: Path) -> None:
     with (folder / "config").open("a") as config:
         config.write("Host *\n  HostName %h.lab.example.org\n")
-    assert knows("anything")
+    assert is_configured("anything")
     endpoint = resolve(select(empty(), ["anything"])[0], empty())
     assert endpoint.hostname == "anything.lab.example.org"
 
 
-def test_match_counts_with_the_inventorys_user() -> None:
+def test_match_uses_the_inventorys_user() -> None:
     assert resolve(Host(name="special", user="ada"), empty()).port == 7777
     assert resolve(Host(name="special", user="bob"), empty()).port == 22
 
 
-def test_the_inventorys_keys_win(folder: Path) -> None:
+def test_the_inventorys_keys_override_ssh_config(folder: Path) -> None:
     host = Host(
         name="x", address="gpu01", port=99, user="me", identity_file=("/k",), known_hosts="/kh"
     )
@@ -112,12 +114,12 @@ def test_the_inventorys_keys_win(folder: Path) -> None:
     assert resolve(Host(name="gpu01", jump="none"), empty()).proxy_jump == ()
 
 
-def test_proxy_commands_have_their_tokens_filled_in() -> None:
+def test_tokens_in_proxy_commands_are_expanded() -> None:
     endpoint = resolve(Host(name="proxied", user="ada", port=23), empty())
     assert endpoint.proxy_command == "nc --proxy 10.9.8.7:23 ada %"
 
 
-def test_tokens_in_the_paths_of_keys_are_filled_in(
+def test_tokens_in_paths_of_keys_are_expanded(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "config").write_text(
@@ -136,7 +138,7 @@ def test_tokens_in_the_paths_of_keys_are_filled_in(
     assert endpoint.identity_files == ("/k/t.org",)
 
 
-def test_known_hosts_with_spaces_stay_whole_and_devices_keep_no_keys(folder: Path) -> None:
+def test_known_hosts_may_have_spaces_but_not_be_devices(folder: Path) -> None:
     (folder / "config").write_text(
         f'Host s\n  UserKnownHostsFile "{folder}/a b" /dev/null {folder}/c\n'
     )
@@ -144,13 +146,13 @@ def test_known_hosts_with_spaces_stay_whole_and_devices_keep_no_keys(folder: Pat
     assert files == (f"{folder}/a b", "none", f"{folder}/c")
 
 
-def test_aliases_of_keys_and_agents_count(folder: Path) -> None:
+def test_host_key_aliases_and_agents_apply(folder: Path) -> None:
     endpoint = resolve(Host(name="aliased"), empty())
     assert endpoint.host_key_alias == "the-key"
     assert endpoint.identity_agent == f"{folder}/agent.sock"
 
 
-def test_hops_may_be_hosts_of_the_inventory(tmp_path: Path) -> None:
+def test_jump_hosts_may_be_hosts_of_the_inventory(tmp_path: Path) -> None:
     path = tmp_path / "hosts.yaml"
     path.write_text(
         "hosts: {door: {address: 10.0.0.1, user: eve}, deep: {address: 10.0.0.2, jump: door},"
@@ -162,7 +164,7 @@ def test_hops_may_be_hosts_of_the_inventory(tmp_path: Path) -> None:
     assert hops[0].user == "eve"
 
 
-def test_only_the_first_of_several_hops_has_hops_of_its_own(folder: Path) -> None:
+def test_only_the_first_of_several_jump_hosts_has_its_own_jump_hosts(folder: Path) -> None:
     (folder / "config").write_text(
         "Host outer\n  ProxyJump outermost\nHost inner\n  ProxyJump outer\n"
         "Host deep\n  ProxyJump ssh://bob@outer:2022,inner\n"
@@ -173,28 +175,28 @@ def test_only_the_first_of_several_hops_has_hops_of_its_own(folder: Path) -> Non
     assert all(hop.proxy_jump == () and hop.proxy_command is None for hop in hops)
 
 
-def test_this_machine_is_no_hop() -> None:
+def test_this_machine_cannot_be_a_jump_host() -> None:
     with pytest.raises(InventoryError, match="a: jump: 'local' is this machine"):
         resolve(Host(name="a", jump="local"), empty())
 
 
-def test_an_ssh_that_does_not_answer_is_given_up(
+def test_an_ssh_that_does_not_answer_is_a_timeout(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "config").write_text('Match exec "sleep 5"\n  Port 1\n')
-    monkeypatch.setattr(sshconfig, "_TIMEOUT", 0.3)
+    monkeypatch.setattr(sshconfig, "_TIMEOUT_S", 0.3)
     with pytest.raises(InventoryError, match="no answer from ssh -G after"):
         resolve(Host(name="x"), empty())
 
 
-def test_several_mistakes_in_ssh_config_are_one_line(folder: Path) -> None:
+def test_only_the_first_mistake_in_ssh_config_is_shown(folder: Path) -> None:
     (folder / "config").write_text("Hots x\nProt y\n")
     with pytest.raises(InventoryError, match=r"line 1: Bad configuration option: hots$") as caught:
-        knows("x")
-    assert caught.value.hint == f"look at: ssh -G -F {folder}/config x"
+        is_configured("x")
+    assert caught.value.hint == f"run: ssh -G -F {folder}/config x"
 
 
-def test_hops_in_a_circle_are_refused(tmp_path: Path) -> None:
+def test_jump_hosts_in_a_circle_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "hosts.yaml"
     path.write_text("hosts: {a: {jump: b}, b: {jump: a}}")
     inventory = load(path)
@@ -202,15 +204,15 @@ def test_hops_in_a_circle_are_refused(tmp_path: Path) -> None:
         resolve(inventory.hosts["a"], inventory)
 
 
-def test_a_mistake_in_ssh_config_is_told_in_sshs_words(folder: Path) -> None:
+def test_a_mistake_in_ssh_config_is_shown_in_sshs_words(folder: Path) -> None:
     (folder / "config").write_text("Hots x\n")
     with pytest.raises(InventoryError, match="Bad configuration option: hots"):
         resolve(Host(name="x"), empty())
 
 
-def test_without_an_ssh_program_its_defaults_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_openssh_defaults_apply_without_an_ssh_program(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     endpoint = resolve(Host(name="x", address="10.0.0.1", user="ada"), empty())
     assert (endpoint.hostname, endpoint.port, endpoint.user) == ("10.0.0.1", 22, "ada")
     assert endpoint.user_known_hosts_files[0].endswith("/.ssh/known_hosts")
-    assert not knows("gpu01")
+    assert not is_configured("gpu01")

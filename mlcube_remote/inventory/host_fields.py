@@ -1,53 +1,50 @@
 # SPDX-License-Identifier: Apache-2.0
 """The keys of a host in ``hosts.yaml``, each with its check.
 
-A check takes what YAML read and returns the value that a :class:`Host` holds, or raises
-:class:`ValueError` with "expected …, got …".
+A check takes the value that YAML read and returns the value of the field in :class:`Host`, or
+raises :class:`ValueError` with "expected …, got …". The checks are not validators of the class:
+only values of the file need them, and only its reader knows the line for the message.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from mlcube_remote.inventory.endpoint import is_ip_address, parse_destination
 from mlcube_remote.inventory.model import ConnectionKind, HostKeys
 from mlcube_remote.platforms import PLATFORMS
 from mlcube_remote.secret import Secret
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-"""What hosts and groups may be called: safe in file names, labels and on command lines."""
+"""Names of hosts and groups: safe in file names, labels and on command lines."""
 
-NAME_LENGTH = 100
-"""Characters that a name may have: it becomes part of file names."""
+MAX_NAME_LENGTH = 100
+"""Length of a name, which is part of file names."""
 
 _ADDRESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-# A "$" ends the names of machine accounts; elsewhere a ProxyCommand's shell would expand it.
+# Names of machine accounts end with "$"; a ProxyCommand's shell would expand it anywhere else.
 _USER = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.@\\-]*[A-Za-z0-9_.@-])?\$?")
-_HOP = re.compile(
-    r"(?:[A-Za-z0-9_][\w.\\-]*@)?(?:[A-Za-z0-9_][\w.-]*|\[(?P<ipv6>[^\]]+)\])(?::(?P<port>\d+))?",
-    re.ASCII,
-)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 _SECRET = re.compile(r"(?i)pass$|passw|passphrase|^secret$|^sshpass|^token$|private_?key$")
 
 NO_SECRETS = (
-    "secrets never stand in the file; use an ssh-agent, or --ask-password / --ask-passphrase"
+    "secrets are not allowed in this file; use an ssh-agent, or --ask-password / --ask-passphrase"
 )
-"""What to tell those who write a key that :func:`asks_for_a_secret`."""
+"""The message for an :func:`is_secret_key`."""
 
 
-def asks_for_a_secret(key: object) -> bool:
-    """Return whether a key is one of those that people try to keep passwords in."""
+def is_secret_key(key: object) -> bool:
+    """Return whether an unknown key looks like one for a password or another secret."""
     return isinstance(key, str) and key not in CHECKS and _SECRET.search(key) is not None
 
 
-def shown(value: Any) -> str:
-    """Return a value as a message shows it, with what YAML took it for."""
+def describe(value: Any) -> str:
+    """Return a value for a message, with the type that YAML gave it."""
     kinds = {bool: "a boolean", int: "a number", float: "a number", type(None): "nothing"}
     kind = kinds.get(type(value))
     if isinstance(value, Mapping):
@@ -60,10 +57,10 @@ def shown(value: Any) -> str:
 
 
 def text(value: Any) -> str:
-    """Any text without control characters; numbers and booleans must be quoted."""
+    """Check for text without control characters; numbers and booleans must be quoted."""
     if isinstance(value, bool) or not isinstance(value, str):
         quote = "" if value is None or isinstance(value, (list, Mapping)) else "; put it in quotes"
-        raise ValueError(f"expected text, got {shown(value)}{quote}")
+        raise ValueError(f"expected text, got {describe(value)}{quote}")
     if not value or _has_controls(value):
         raise ValueError(f"expected text without control characters, got {value!r}")
     return value
@@ -82,139 +79,128 @@ def _matching(pattern: re.Pattern[str], what: str) -> Callable[[Any], str]:
     return check
 
 
-def is_ip_address(value: str) -> bool:
-    """Return whether it is an IPv4 or IPv6 address, a zone included."""
-    try:
-        ipaddress.ip_address(value)
-    except ValueError:
-        return False
-    return re.fullmatch(r"[0-9A-Za-z.:%_-]+", value) is not None
-
-
 def address(value: Any) -> str:
-    """A DNS name or an IP address, without a port."""
+    """Check for a DNS name or an IP address, without a port."""
     if _ADDRESS.fullmatch(text(value)) or is_ip_address(value):
         return str(value)
-    why = "; the port has a key of its own" if re.fullmatch(r"[^:]+:\d+", value) else ""
+    why = "; the port has its own key" if re.fullmatch(r"[^:]+:\d+", value) else ""
     raise ValueError(f"expected a host name or an IP address, got {value!r}{why}")
 
 
 def known_hosts(value: Any) -> str:
-    """A file; a device forgets the keys that ``accept-new`` trusts, so nothing would be checked."""
+    """Check for a file that keeps keys.
+
+    A device such as ``/dev/null`` forgets the keys that ``accept-new`` adds: a changed key would
+    then never be noticed.
+    """
     if text(value).startswith("/dev/") or value == "none":
         raise ValueError(f"expected a file that keeps host keys, got {value!r}")
     return str(value)
 
 
 def port(value: Any) -> int:
-    """A TCP port."""
+    """Check for a TCP port."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 65536:
         quoted = isinstance(value, str) and re.fullmatch(r"\d+", value, re.ASCII)
         why = "; write it without quotes" if quoted else ""
-        raise ValueError(f"expected a port between 1 and 65535, got {shown(value)}{why}")
+        raise ValueError(f"expected a port between 1 and 65535, got {describe(value)}{why}")
     return value
 
 
 def slots(value: Any) -> int:
-    """How many jobs at once."""
+    """Check for a number of jobs."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= 1024:
-        raise ValueError(f"expected a number between 1 and 1024, got {shown(value)}")
+        raise ValueError(f"expected a number between 1 and 1024, got {describe(value)}")
     return value
 
 
 def gpus(value: Any) -> tuple[str, ...] | None:
-    """``auto``, or a list of the GPUs' numbers or UUIDs."""
+    """Check for ``auto``, or a list of GPU numbers or UUIDs."""
     if value == "auto":
         return None
     if not isinstance(value, list):
-        raise ValueError(f"expected auto, or a list of GPUs such as [0, 1], got {shown(value)}")
+        raise ValueError(f"expected auto, or a list of GPUs such as [0, 1], got {describe(value)}")
     if not value:
-        raise ValueError("expected at least one GPU; a host without any needs no such key")
+        raise ValueError("expected at least one GPU; omit this key if the host has no GPU")
     names = [str(item) for item in value if not isinstance(item, bool)]
     for item, name in zip(value, names, strict=False):
         if not re.fullmatch(r"\d{1,3}|(?:GPU|MIG)-[0-9A-Za-z-]+", name):
-            raise ValueError(f"expected a GPU's number or UUID, got {shown(item)}")
+            raise ValueError(f"expected a GPU's number or UUID, got {describe(item)}")
     if len(set(names)) < len(value):
         raise ValueError("expected each GPU once")
     return tuple(names)
 
 
 def seconds(value: Any) -> float:
-    """A positive number of seconds."""
+    """Check for a positive number of seconds."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 86400:
-        raise ValueError(f"expected a number of seconds, got {shown(value)}")
+        raise ValueError(f"expected a number of seconds, got {describe(value)}")
     return float(value)
 
 
 def keepalive(value: Any) -> float:
-    """Seconds between keepalives; 0 switches them off."""
+    """Check for seconds between keepalives; 0 switches them off."""
     if value == 0 and not isinstance(value, bool):
         return 0.0
     return seconds(value)
 
 
 def identity_file(value: Any) -> tuple[str, ...]:
-    """One path, or a list of them."""
+    """Check for a path or a list of paths."""
     values = value if isinstance(value, list) else [value]
     return tuple(text(item) for item in values)
 
 
 def jump(value: Any) -> str:
-    """Hops, comma-separated."""
+    """Check for jump hosts, comma-separated."""
     for hop in text(value).split(","):
-        match = _HOP.fullmatch(hop.strip())
-        if (
-            match is None
-            or (match["ipv6"] and not is_ip_address(match["ipv6"]))
-            or not 0 < int(match["port"] or 22) < 65536
-        ):
-            raise ValueError(f"expected [user@]host[:port], got {hop!r}")
+        parse_destination(hop.strip())
     return str(value)
 
 
 def host_keys(value: Any) -> HostKeys:
-    """``strict`` or ``accept-new``."""
+    """Check for ``strict`` or ``accept-new``."""
     try:
         return HostKeys(value)
     except ValueError:
         off = value in (False, "no", "off", "ignore", "none")
         why = "; the check cannot be switched off" if off else ""
-        raise ValueError(f"expected strict or accept-new, got {shown(value)}{why}") from None
+        raise ValueError(f"expected strict or accept-new, got {describe(value)}{why}") from None
 
 
 def connection(value: Any) -> ConnectionKind:
-    """``ssh`` or ``local``."""
+    """Check for ``ssh`` or ``local``."""
     try:
         return ConnectionKind(value)
     except ValueError:
-        raise ValueError(f"expected ssh or local, got {shown(value)}") from None
+        raise ValueError(f"expected ssh or local, got {describe(value)}") from None
 
 
 def platform(value: Any) -> str:
-    """One of the platforms."""
+    """Check for a platform."""
     if value not in PLATFORMS:
-        raise ValueError(f"expected one of {', '.join(PLATFORMS)}, got {shown(value)}")
+        raise ValueError(f"expected one of {', '.join(PLATFORMS)}, got {describe(value)}")
     return str(value)
 
 
 def remote_root(value: Any) -> str:
-    """An absolute path, or one below ``~/``."""
+    """Check for an absolute path, or one that starts with ``~/``."""
     path = text(value).rstrip("/")
     if not path.startswith(("/", "~/")) or "/../" in path + "/":
-        raise ValueError(f"expected an absolute path, or one that begins with ~/, got {value!r}")
+        raise ValueError(f"expected an absolute path, or one that starts with ~/, got {value!r}")
     return path
 
 
 def labels(value: Any) -> Mapping[str, str]:
-    """A mapping of names to short texts."""
+    """Check for a mapping of names to texts."""
     if not isinstance(value, Mapping):
-        raise ValueError(f"expected a mapping of names to values, got {shown(value)}")
+        raise ValueError(f"expected a mapping of names to values, got {describe(value)}")
     result = {}
     for name, label in value.items():
         if not isinstance(name, str) or not NAME.fullmatch(name):
-            raise ValueError(f"expected a name, got {shown(name)}")
+            raise ValueError(f"expected a name, got {describe(name)}")
         if isinstance(label, (list, Mapping)) or label is None:
-            raise ValueError(f"{name}: expected text, got {shown(label)}")
+            raise ValueError(f"{name}: expected text, got {describe(label)}")
         if _has_controls(str(label)):
             raise ValueError(f"{name}: expected text without control characters, got {label!r}")
         result[name] = str(label)
@@ -222,9 +208,9 @@ def labels(value: Any) -> Mapping[str, str]:
 
 
 def env(value: Any) -> Mapping[str, Secret | None]:
-    """A mapping of variables to values, or a list of variables to pass on from here.
+    """Check for a mapping of variables to values, or a list of variables of this machine.
 
-    Its messages show no value, and of ``NAME=value`` the name only: values may be secrets.
+    Values may be secrets: messages show names only, also of ``NAME=value``.
     """
     if not isinstance(value, (list, Mapping)):
         raise ValueError("expected variables: a mapping of names to values, or a list of names")
@@ -234,11 +220,11 @@ def env(value: Any) -> Mapping[str, Secret | None]:
         if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
             word, equals, _ = name.partition("=") if isinstance(name, str) else (name, "", "")
             why = f"; write {word}: VALUE" if equals else ""
-            raise ValueError(f"expected the name of a variable, got {shown(word)}{why}")
+            raise ValueError(f"expected the name of a variable, got {describe(word)}{why}")
         if isinstance(given, (list, Mapping, bool)):
             raise ValueError(f"{name}: expected text; put it in quotes")
         if "\0" in str(given):
-            raise ValueError(f"{name}: the value holds a NUL character")
+            raise ValueError(f"{name}: the value contains a NUL character")
         result[name] = None if given is None else Secret(str(given))
     return MappingProxyType(result)
 
@@ -263,4 +249,4 @@ CHECKS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "env": env,
     }
 )
-"""Every key of a host but the platform sections."""
+"""All keys of a host except the platform sections, each with its check."""

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from mlcube_remote.commands.model import Layout, Options, TaskCommands
+from mlcube_remote.commands.model import Options, TaskCommands
+from mlcube_remote.cube.host_paths import Layout
 from mlcube_remote.errors import PlanError
 
 Make = Callable[..., TaskCommands]
@@ -90,7 +91,7 @@ PRIVILEGED: list[Any] = [
 
 
 @pytest.mark.parametrize(("text", "platform", "setting"), PRIVILEGED)
-def test_cube_may_not_ask_for_privileges(
+def test_a_cube_may_not_ask_for_privileges(
     make: Make, text: str, platform: str, setting: str
 ) -> None:
     with pytest.raises(PlanError) as refused:
@@ -118,11 +119,13 @@ HARMLESS: list[Any] = [
 
 
 @pytest.mark.parametrize(("text", "platform", "setting"), HARMLESS)
-def test_cube_may_shape_its_container(make: Make, text: str, platform: str, setting: str) -> None:
+def test_a_cube_may_configure_its_container(
+    make: Make, text: str, platform: str, setting: str
+) -> None:
     assert make(text.format(setting), platform).run
 
 
-def test_user_may_ask_for_anything(make: Make) -> None:
+def test_the_user_may_ask_for_anything(make: Make) -> None:
     text = DOCKER.format("cpu_args: --privileged")
     by_override = make(text, overrides=("docker.cpu_args=--pid=host",))
     assert "--pid=host" in by_override.run[-1]
@@ -134,7 +137,7 @@ def test_user_may_ask_for_anything(make: Make) -> None:
     assert "--network=host" in by_option.run[-1]
 
 
-def test_a_cube_that_overrules_the_users_own_file_speaks_for_itself(make: Make) -> None:
+def test_a_value_of_the_cube_is_checked_even_if_the_user_has_set_the_key(make: Make) -> None:
     text = DOCKER.format("cpu_args: --pid=host")
     with pytest.raises(PlanError, match=r"mlcube.yaml:.*docker.cpu_args: .*'--pid host'"):
         make(text, user={"cpu_args": "--privileged"})
@@ -143,6 +146,9 @@ def test_a_cube_that_overrules_the_users_own_file_speaks_for_itself(make: Make) 
 MOUNTS = [
     "/",
     "/etc/",
+    "//etc/",
+    "///etc/",
+    "//etc/../etc/ssh/",
     "/var/",
     "/var/run/docker.sock",
     "/run/docker.sock",
@@ -158,7 +164,7 @@ MOUNTS = [
 
 
 @pytest.mark.parametrize("path", MOUNTS)
-def test_cube_may_not_mount_what_belongs_to_the_host(make: Make, path: str) -> None:
+def test_a_cube_may_not_mount_protected_directories(make: Make, path: str) -> None:
     kind = "directory" if path.endswith("/") else "file"
     text = (
         "docker: {image: i}\n"
@@ -170,12 +176,12 @@ def test_cube_may_not_mount_what_belongs_to_the_host(make: Make, path: str) -> N
     assert make(text, args={"a": path}).run
 
 
-CONTEXTS = ["/", "/etc", "/home/me/.ssh", "/home", "../../etc", "/srv/../etc"]
+CONTEXTS = ["/", "/etc", "//etc", "/home/me/.ssh", "/home", "../../etc", "/srv/../etc"]
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
 @pytest.mark.parametrize("platform", ["docker", "podman"])
-def test_cube_may_not_build_from_what_belongs_to_the_host(
+def test_a_cube_may_not_build_from_protected_directories(
     make: Make, platform: str, context: str
 ) -> None:
     settings = f"build_context: '{context}', build_file: '${{runtime.root}}/D'"
@@ -196,12 +202,12 @@ ALLOWED_MOUNTS = ["/data/x/", "~/.cache/x/", "../other/", "/tmp/x/", "./"]
 
 
 @pytest.mark.parametrize("path", ALLOWED_MOUNTS)
-def test_cube_may_mount_places_for_data(make: Make, path: str) -> None:
+def test_a_cube_may_mount_directories_for_data(make: Make, path: str) -> None:
     text = f"docker: {{image: i}}\ntasks: {{go: {{parameters: {{inputs: {{a: '{path}'}}}}}}}}\n"
     assert make(text).run
 
 
-def test_home_of_root_is_a_home_like_any_other(make: Make) -> None:
+def test_the_home_of_root_is_not_protected_as_a_whole(make: Make) -> None:
     layout = Layout(root="/root/c", workspace="/root/c/workspace", home="/root")
     text = "docker: {{image: i}}\ntasks: {{go: {{parameters: {{inputs: {{a: '{}'}}}}}}}}\n"
     assert make(text.format("~/.cache/x/"), layout=layout).run
@@ -210,7 +216,7 @@ def test_home_of_root_is_a_home_like_any_other(make: Make) -> None:
 
 
 @pytest.mark.parametrize("home", ["/home/me", "~"])
-def test_mirror_under_a_protected_place_can_be_mounted(make: Make, home: str) -> None:
+def test_the_cube_itself_is_never_protected(make: Make, home: str) -> None:
     root = f"{home}/.mlcube-remote/cubes/x"
     layout = Layout(root=root, workspace=f"{root}/workspace", home=home)
     text = "docker: {{image: i}}\ntasks: {{go: {{parameters: {{inputs: {{a: '{}'}}}}}}}}\n"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the launcher adds to a container's command: name, labels, secrets by name, no privileges.
+"""Options that are added to a container's command: name, labels, secrets, no new privileges.
 
-Kept apart from the builder so that a dry run can show both: what MLCube would run, and what
-is added so that the container can be found again.
+They are separate from the builder, so that a dry run can show both: the command of MLCube, and the
+options that are added to find the container again.
 """
 
 from __future__ import annotations
@@ -28,38 +28,43 @@ def launch_options(
     """Return the options to insert into the container's command.
 
     Args:
-        commands: What the builder made.
+        commands: The task's commands.
         name: The container's name.
-        id_file: Where the engine writes the container's id: what is later stopped or removed is
-            that container and no other, whatever its name.
-        labels: Its labels.
-        secrets: Names of variables whose values are in the launching process's environment.
+        id_file: The file into which the engine writes the container's id. A later stop or removal
+            uses the id, because another container may have the name by then.
+        labels: The container's labels.
+        secrets: Names of variables; their values are in the environment of the starting process.
 
     Returns:
-        Options for Docker and Podman; none for Singularity and Apptainer, which know neither names
-        nor labels and take variables by :func:`secret_variable`.
+        Options for Docker and Podman; none for Singularity and Apptainer, which have neither names
+        nor labels and read variables by :func:`secret_variable`.
     """
     if commands.platform not in CONTAINER_ENGINES:
         return ()
     options = ["--name", name, "--cidfile", id_file]
     for key, value in labels.items():
         options += ["--label", f"{key}={value}"]
-    said = _engine_options(commands)
-    if not any(_NO_NEW_PRIVILEGES in word for word in said):
+    given = _engine_options(commands)
+    if not any(_NO_NEW_PRIVILEGES in word for word in given):
         options += ["--security-opt", _NO_NEW_PRIVILEGES]
-    if not any(word.startswith(_LOG_DRIVER) for word in said):
-        # The supervisor keeps the log. An engine would keep it a second time, without any limit,
-        # and costs a program that writes short lines nearly all of its speed.
+    if not any(word.startswith(_LOG_DRIVER) for word in given):
+        # The supervisor writes the log. The engine would write a second one, without a size limit,
+        # and slow down a program that writes short lines to a fraction of its speed.
         options += [_LOG_DRIVER, "none"]
     for secret in secrets:
         options += ["-e", secret]
     return tuple(options)
 
 
-def launched(commands: TaskCommands, options: Argv, secrets: Sequence[str] = ()) -> Argv:
-    """Return the container's command with the launcher's options inserted.
+def insert_options(commands: TaskCommands, options: Argv, secrets: Sequence[str] = ()) -> Argv:
+    """Return the container's command with more options.
 
-    An engine behind ``sudo`` sees the secrets only when sudo is told to keep them.
+    If the engine runs under ``sudo``, sudo gets an option to keep the secrets in the environment.
+
+    Args:
+        commands: The task's commands.
+        options: The options, as from :func:`launch_options`.
+        secrets: Names of variables, as for :func:`launch_options`.
     """
     container = commands.run[-1]
     head, tail = container[: commands.launch_at], container[commands.launch_at :]
@@ -69,12 +74,12 @@ def launched(commands: TaskCommands, options: Argv, secrets: Sequence[str] = ())
 
 
 def secret_variable(platform: str, engine: Argv, name: str) -> str:
-    """Return the variable to set for the launching process so that the task sees ``name``."""
+    """Return the variable of the starting process that the task sees as ``name``."""
     return name if platform in CONTAINER_ENGINES else environment_name(platform, engine, name)
 
 
 def _engine_options(commands: TaskCommands) -> Argv:
-    """Return the container's words before its image."""
+    """Return the options in the container's command before the image."""
     container = commands.run[-1]
     end = container.index(commands.image) if commands.image in container else len(container)
     return container[commands.launch_at : end]

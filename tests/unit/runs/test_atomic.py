@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mlcube_remote.runs.whole import write_whole
+from mlcube_remote.runs.atomic import write_atomically
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def file(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("text", ["", "ä\n", "x" * 100_000])
 def test_the_text_takes_the_place_of_the_old_one(file: Path, text: str, durable: bool) -> None:
     file.write_text("a longer text than the new one")
-    write_whole(file, text, durable=durable)
+    write_atomically(file, text, durable=durable)
     assert file.read_text(encoding="utf-8") == text
     assert os.listdir(file.parent) == [file.name]
 
@@ -31,7 +31,7 @@ def test_the_text_takes_the_place_of_the_old_one(file: Path, text: str, durable:
 def test_permissions_are_narrowed_by_the_umask(file: Path, mode: int, expected: int) -> None:
     before = os.umask(0o027)
     try:
-        write_whole(file, "x", mode=mode)
+        write_atomically(file, "x", mode=mode)
     finally:
         os.umask(before)
     assert stat.S_IMODE(file.stat().st_mode) == expected
@@ -40,7 +40,7 @@ def test_permissions_are_narrowed_by_the_umask(file: Path, mode: int, expected: 
 def test_permissions_are_those_of_the_new_file(file: Path) -> None:
     file.write_text("old")
     file.chmod(0o644)
-    write_whole(file, "secret")
+    write_atomically(file, "secret")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
@@ -48,7 +48,7 @@ def test_a_link_is_replaced_and_not_followed(file: Path, tmp_path: Path) -> None
     target = tmp_path / "elsewhere"
     target.write_text("untouched")
     file.symlink_to(target)
-    write_whole(file, "new")
+    write_atomically(file, "new")
     assert (target.read_text(), file.read_text()) == ("untouched", "new")
     assert not file.is_symlink()
 
@@ -69,7 +69,7 @@ def test_a_write_that_fails_leaves_the_old_file(
     file.write_text("old")
     monkeypatch.setattr(name, failure)
     with pytest.raises((OSError, KeyboardInterrupt)):
-        write_whole(file, "new", durable=True)
+        write_atomically(file, "new", durable=True)
     assert file.read_text() == "old"
     assert os.listdir(file.parent) == [file.name]
 
@@ -77,14 +77,14 @@ def test_a_write_that_fails_leaves_the_old_file(
 def test_text_that_cannot_be_encoded_leaves_the_old_file(file: Path) -> None:
     file.write_text("old")
     with pytest.raises(UnicodeEncodeError):
-        write_whole(file, "\udcff")
+        write_atomically(file, "\udcff")
     assert file.read_text() == "old"
     assert os.listdir(file.parent) == [file.name]
 
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        write_whole(tmp_path / "none" / "file", "x")
+        write_atomically(tmp_path / "none" / "file", "x")
 
 
 def test_file_and_folder_are_on_the_disk_when_a_durable_write_returns(
@@ -99,7 +99,7 @@ def test_file_and_folder_are_on_the_disk_when_a_durable_write_returns(
         sync(handle)
 
     monkeypatch.setattr(os, "fsync", watch)
-    write_whole(file, "four")
+    write_atomically(file, "four")
     assert kinds == []
-    write_whole(file, "four", durable=True)
+    write_atomically(file, "four", durable=True)
     assert kinds == ["file of 4 B", "folder"]

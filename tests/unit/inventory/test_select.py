@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What --host takes, and ranges."""
+"""Select hosts with --host."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlcube_remote.errors import InventoryError
-from mlcube_remote.inventory import keys
+from mlcube_remote.inventory.host_fields import NAME
 from mlcube_remote.inventory.load import empty, load
 from mlcube_remote.inventory.model import Host, Inventory
-from mlcube_remote.inventory.ranges import expand, split_commas
 from mlcube_remote.inventory.select import select
 
 TEXT = """
@@ -30,7 +29,7 @@ def inventory(tmp_path: Path) -> Inventory:
 
 
 def names(inventory: Inventory, *patterns: str) -> list[str]:
-    chosen = select(inventory, patterns, known_to_ssh=lambda name: name == "alias")
+    chosen = select(inventory, patterns, is_in_ssh_config=lambda name: name == "alias")
     return [host.name for host in chosen]
 
 
@@ -57,7 +56,7 @@ def names(inventory: Inventory, *patterns: str) -> list[str]:
         (["gpu01,!bob@gpu01", "cpu1"], ["cpu1"]),
     ],
 )
-def test_patterns_choose_hosts_in_order(
+def test_patterns_select_hosts_in_order(
     inventory: Inventory, patterns: list[str], expected: list[str]
 ) -> None:
     assert names(inventory, *patterns) == expected
@@ -66,8 +65,8 @@ def test_patterns_choose_hosts_in_order(
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
-        ("gpu05", "unknown host 'gpu05' (did you mean 'gpu04'?)"),
-        ("trian", "unknown host 'trian' (did you mean 'train'?)"),
+        ("gpu05", "host 'gpu05' is not in hosts.yaml or ~/.ssh/config (did you mean 'gpu04'?)"),
+        ("trian", "host 'trian' is not in hosts.yaml or ~/.ssh/config (did you mean 'train'?)"),
         ("x*", "'x*' matches no host"),
         ("gpu[09-01]", "the range 09-01 is empty"),
         ("-oProxyCommand=x", "expected a host's name, got '-oProxyCommand=x'"),
@@ -81,20 +80,22 @@ def test_patterns_choose_hosts_in_order(
         ("x" * 99 + ".y", "expected a host's name"),
         ("l*", "'l*' matches no host"),
         ("!", "expected a host's name, got ''"),
-        ("gpu[1-2]", "unknown host 'gpu1'"),
-        ("gpu01,bob@gpu01", "'gpu01' is named twice, and differently ('bob@gpu01')"),
-        ("a@b.c,a_b.c", "'a_b.c' is named twice, and differently"),
-        ("cpu1,!cpu1", "no host is left to work on"),
-        (",", "no host is left to work on"),
+        ("gpu[1-2]", "host 'gpu1' is not in hosts.yaml"),
+        ("gpu01,bob@gpu01", "'gpu01' is named twice with different settings ('bob@gpu01')"),
+        ("a@b.c,a_b.c", "'a_b.c' is named twice with different settings"),
+        ("cpu1,!cpu1", "no host is selected"),
+        (",", "no host is selected"),
     ],
 )
-def test_what_means_no_host_is_refused(inventory: Inventory, pattern: str, message: str) -> None:
+def test_a_pattern_without_hosts_is_refused(
+    inventory: Inventory, pattern: str, message: str
+) -> None:
     with pytest.raises(InventoryError) as caught:
         names(inventory, pattern)
     assert message in str(caught.value)
 
 
-def test_an_address_typed_directly_takes_the_defaults(inventory: Inventory) -> None:
+def test_an_address_takes_the_defaults(inventory: Inventory) -> None:
     (host,) = select(inventory, ["bob@10.0.0.9:2200"])
     assert (host.address, host.user, host.port) == ("10.0.0.9", "bob", 2200)
     (host,) = select(inventory, ["10.0.0.9"])
@@ -112,12 +113,12 @@ def test_an_address_typed_directly_takes_the_defaults(inventory: Inventory) -> N
 def test_ipv6_addresses_can_be_typed(
     typed: str, expected: tuple[str, str | None, int | None]
 ) -> None:
-    (host,) = select(empty(), [typed], known_to_ssh=lambda _: False)
+    (host,) = select(empty(), [typed], is_in_ssh_config=lambda _: False)
     assert (host.address, host.user, host.port) == expected
-    assert keys.NAME.fullmatch(host.name)
+    assert NAME.fullmatch(host.name)
 
 
-def test_another_user_or_port_leaves_the_rest_of_a_host_as_the_inventory_has_it(
+def test_another_user_or_port_keeps_the_other_settings_of_the_inventory(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "hosts.yaml"
@@ -133,7 +134,7 @@ NAMES = ("gpu01", "gpu02", "gpu03", "gpu04", "cpu1", "cpu2")
 
 
 @given(st.lists(st.sampled_from(NAMES), min_size=1), st.sets(st.sampled_from(NAMES)))
-def test_hosts_come_once_in_the_order_asked_without_the_excluded(
+def test_hosts_are_selected_once_in_order_without_the_excluded(
     asked: list[str], excluded: set[str]
 ) -> None:
     hosts = {name: Host(name=name) for name in NAMES}
@@ -143,52 +144,28 @@ def test_hosts_come_once_in_the_order_asked_without_the_excluded(
     if expected:
         assert [host.name for host in select(inventory, patterns)] == expected
     else:
-        with pytest.raises(InventoryError, match="no host is left"):
+        with pytest.raises(InventoryError, match="no host is selected"):
             select(inventory, patterns)
 
 
 @given(st.text(max_size=12) | st.text(alphabet="ag01[]-,!*?@:.$ \n", max_size=12))
-def test_whatever_is_typed_gives_safe_hosts_or_one_line(typed: str) -> None:
+def test_any_text_selects_safe_hosts_or_is_refused_in_one_line(typed: str) -> None:
     inventory = Inventory(hosts={name: Host(name=name) for name in NAMES}, groups={})
     try:
-        hosts = select(inventory, [typed], known_to_ssh=lambda _: True)
+        hosts = select(inventory, [typed], is_in_ssh_config=lambda _: True)
     except InventoryError as problem:
         assert "\n" not in problem.message  # noqa: PT017 - some texts raise, some don't
         return
     for host in hosts:
-        assert keys.NAME.fullmatch(host.name)
+        assert NAME.fullmatch(host.name)
         assert not (host.address or "").startswith("-")
         assert not (host.user or "").startswith("-")
 
 
-def test_all_needs_hosts() -> None:
-    with pytest.raises(InventoryError, match="there is no host in the inventory"):
+def test_all_needs_hosts(tmp_path: Path) -> None:
+    with pytest.raises(InventoryError, match="'all': no inventory found") as caught:
         names(empty(), "all")
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("n[1-3]", ["n1", "n2", "n3"]),
-        ("n[08-11]", ["n08", "n09", "n10", "n11"]),
-        ("n[1,3,5-7]", ["n1", "n3", "n5", "n6", "n7"]),
-        ("r[1-2]n[1-2]", ["r1n1", "r1n2", "r2n1", "r2n2"]),
-        ("n[0-20:10]", ["n0", "n10", "n20"]),
-        ("plain", ["plain"]),
-    ],
-)
-def test_ranges_expand(text: str, expected: list[str]) -> None:
-    assert list(expand(text)) == expected
-
-
-@given(st.integers(0, 500), st.integers(0, 80), st.integers(1, 4))
-def test_a_range_has_every_number_once_in_order(first: int, more: int, width: int) -> None:
-    last = first + more
-    found = expand(f"n[{first:0{width}d}-{last:0{width}d}]")
-    assert [int(name[1:]) for name in found] == list(range(first, last + 1))
-    assert len(set(found)) == len(found)
-
-
-@given(st.lists(st.from_regex(r"[a-z]{1,4}(\[[0-9],[0-9]\])?", fullmatch=True), max_size=5))
-def test_commas_in_brackets_do_not_split(parts: list[str]) -> None:
-    assert split_commas(",".join(parts)) == parts
+    assert caught.value.hint == "name a host of ~/.ssh/config, or write a hosts.yaml"
+    (tmp_path / "hosts.yaml").write_text("hosts:\n")
+    with pytest.raises(InventoryError, match=r"'all': .*hosts\.yaml has no hosts"):
+        names(load(tmp_path / "hosts.yaml"), "all")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that are whole or not there at all, whatever happens while they are written."""
+"""Write files atomically: a reader sees the old or the new content, never a part of it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ import secrets
 from pathlib import Path
 
 
-def write_whole(path: Path, text: str, *, mode: int = 0o600, durable: bool = False) -> None:
-    """Put a text in the place of a file, by rename.
+def write_atomically(path: Path, text: str, *, mode: int = 0o600, durable: bool = False) -> None:
+    """Write a temporary file, then rename it to its final name.
 
     Args:
-        path: The file, in a folder that is there.
-        text: What it is to hold, in UTF-8.
-        mode: Permissions, which the umask narrows.
-        durable: Whether it must be on the disk, whatever happens to this machine, when this
-            returns.
+        path: The file; its directory must exist.
+        text: The new content, written as UTF-8.
+        mode: Permissions before the umask.
+        durable: Whether to sync the content to the disk, so that it survives a power failure.
 
     Raises:
-        OSError: It cannot be written; what was there is untouched.
+        OSError: The file cannot be written; the old content is unchanged.
     """
     temporary = path.with_name(f".{path.name}-{secrets.token_hex(6)}")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
@@ -34,11 +33,11 @@ def write_whole(path: Path, text: str, *, mode: int = 0o600, durable: bool = Fal
         temporary.unlink(missing_ok=True)
         raise
     if durable:
-        _sync_folder(path.parent)
+        _sync_directory(path.parent)
 
 
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _sync_directory(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
     finally:

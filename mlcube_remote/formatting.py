@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sizes, time spans and values as people read them, and time spans as people type them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_SIZE_UNITS = ("B", "kB", "MB", "GB", "TB")
+_TIME_UNITS = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw]?)")
+_UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def readable_size(size: float) -> str:
+    """Return a number of bytes with a decimal unit: ``512 B``, ``3.4 MB``."""
+    power = 0
+    while size >= 1000 and power < len(_SIZE_UNITS) - 1:
+        size /= 1000
+        power += 1
+    return f"{size:.{1 if power else 0}f} {_SIZE_UNITS[power]}"
+
+
+def readable_duration(seconds: int) -> str:
+    """Return a time span in its two largest units: ``2d 3h``, ``14m 5s``, ``8s``."""
+    parts: list[str] = []
+    for size, unit in _TIME_UNITS:
+        count, seconds = divmod(seconds, size)
+        if count or parts or unit == "s":
+            parts.append(f"{count}{unit}")
+    return " ".join(part for part in parts[:2] if not part.startswith("0") or len(parts) == 1)
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of a time span: ``90``, ``90s``, ``15m``, ``8h``, ``7d`` or ``2w``.
+
+    Raises:
+        ValueError: The text is not a time span, or the time span is 0.
+    """
+    match = _DURATION.fullmatch(text.strip().lower())
+    if match is None or float(match[1]) == 0:
+        raise ValueError(f"{text!r}: expected a time span such as 90s, 15m, 8h or 7d")
+    return float(match[1]) * _UNIT_SECONDS[match[2]]
+
+
+def describe_value(value: Any) -> str:
+    """Return a value of a YAML file for a message; of a mapping or list, only its type."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case Mapping():
+            return "a mapping"
+        case list() | tuple():
+            return "a list"
+        case None:
+            return "nothing"
+        case _:
+            return repr(value)

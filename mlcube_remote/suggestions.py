@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Suggest the right word for a misspelled one."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+SIMILAR = 0.6
+"""Similarity of two words, from 0 to 1, that is enough for a suggestion."""
+
+ALMOST_EQUAL = 0.8
+"""Similarity of two words that is enough to call one a misspelling of the other."""
+
+
+def nearest(word: str, candidates: Iterable[str], similarity: float = SIMILAR) -> str | None:
+    """Return the candidate that is most similar to a word; ``None`` if none is similar enough."""
+    matches = difflib.get_close_matches(word, list(candidates), 1, similarity)
+    return matches[0] if matches else None
+
+
+def did_you_mean(word: object, candidates: Iterable[str], similarity: float = SIMILAR) -> str:
+    """Return the end of a message about an unknown word.
+
+    Returns:
+        `` (did you mean 'port'?)``, or an empty text if no candidate is similar.
+    """
+    suggestion = nearest(str(word), candidates, similarity)
+    return f" (did you mean '{suggestion}'?)" if suggestion else ""

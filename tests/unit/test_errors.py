@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tree of errors in the documentation of the module, and messages composed there."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+
+import mlcube_remote
+from mlcube_remote import errors
+from mlcube_remote.errors import CancelledError, ConfigureError, MLCubeRemoteError, RecordError
+
+_ROW = re.compile(r"^ {4}((?:[│ ] {3})*(?:[├└]── )?)(\w+Error) +(\d+)", re.MULTILINE)
+
+
+def documented() -> dict[str, tuple[str, int]]:
+    """Return each error in the tree with its parent and its exit code."""
+    rows: dict[str, tuple[str, int]] = {}
+    above: list[str] = []
+    for indent, name, code in _ROW.findall(errors.__doc__ or ""):
+        depth = len(indent) // 4
+        above[depth:] = [name]
+        rows[name] = (above[depth - 1] if depth else "", int(code))
+    return rows
+
+
+def defined(error: type[MLCubeRemoteError], parent: str = "") -> dict[str, tuple[str, int]]:
+    """Return each error class with its parent and its exit code."""
+    rows = {error.__name__: (parent, error.exit_code)}
+    for child in error.__subclasses__():
+        if child.__module__.startswith("mlcube_remote."):
+            rows |= defined(child, error.__name__)
+    return rows
+
+
+def test_the_tree_has_every_error_with_its_exit_code() -> None:
+    for module in pkgutil.walk_packages(mlcube_remote.__path__, "mlcube_remote."):
+        # The runner needs MLCube itself, and __main__ runs the command.
+        if module.name.rpartition(".")[2] not in {"runner", "__main__"}:
+            importlib.import_module(module.name)
+    assert documented() == defined(MLCubeRemoteError)
+
+
+def test_a_failed_build_repeats_the_output_unless_the_user_saw_it() -> None:
+    error = ConfigureError("h", "build failed (status 1)", output=["step 1", "no space"], hint="x")
+    assert str(error) == "h: build failed (status 1):\n  step 1\n  no space"
+    brief = error.brief()
+    assert str(brief) == "h: build failed (status 1): no space (full output above)"
+    assert brief.hint == "x"
+    assert str(ConfigureError("h", "build failed").brief()) == "h: build failed"
+
+
+def test_record_errors_name_the_file_and_the_next_step() -> None:
+    problem = PermissionError(13, "Permission denied", "/state/x")
+    error = RecordError.not_writable("nothing can be locked", problem, hint="make it writable")
+    assert str(error) == "nothing can be locked: /state/x: Permission denied"
+    assert error.hint == "make it writable"
+    newer = RecordError.too_new(Path("/r/run.json"), "format", found=3, supported=1)
+    assert str(newer) == (
+        "/r/run.json: format 3 is from a newer mlcube-remote; this one reads up to format 1"
+    )
+    assert str(newer.hint).startswith("upgrade: ")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [(RecordError, "Record"), (ConfigureError, "Configure"), (CancelledError, "GivenUp")],
+)
+def test_json_documents_keep_the_kind_of_an_error(
+    error: type[MLCubeRemoteError], kind: str
+) -> None:
+    assert error.kind == kind
