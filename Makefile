@@ -33,12 +33,13 @@ demo: .venv/installed engine ## Run two examples on disposable SSH hosts on this
 test: .venv/dev engine test-programs lint ## Run the linters, then all tests
 	TESTCONTAINERS_RYUK_DISABLED=true $(BIN)/pytest --cov --cov-report=term --cov-fail-under=90
 
-lint: .venv/dev ## Check formatting, style, types, layers, sizes and shell scripts
+lint: .venv/dev ## Check formatting, style, types, layers, sizes, words and shell scripts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/check_sizes.py mlcube_remote
+	$(BIN)/python scripts/check_words.py
 	$(BIN)/shellcheck $(SHELL_FILES)
 
 unit: .venv/dev ## Run only the tests that need no engine

@@ -64,7 +64,7 @@ def pull_into(
     if handle.job and not names and not running and _has_ended(handle, progress.tasks):
         # From now on the host may delete the job's own workspace with the job's directory.
         marker = f"{handle.job_dir}/pulled"
-        job.connection.retrying(lambda at: at.call("mlcr_write_file", marker, "anew", ""))
+        job.connection.retrying(lambda at: at.call("mlcr_write_file", marker, "replace", ""))
 
 
 def _pull(

@@ -335,7 +335,7 @@ def _write_files(files: Sequence[tuple[GeneratedFile, str]], connection: Connect
         text = file.text
         chunks = [text[at : at + _CHUNK] for at in range(0, len(text), _CHUNK)] or [""]
         for number, chunk in enumerate(chunks):
-            mode = "append" if number else "anew"
+            mode = "append" if number else "replace"
             reply = connection.call("mlcr_write_file", path, mode, chunk)
             if not reply.ok:
                 reason = reply.stderr.decode("utf-8", "replace").strip()

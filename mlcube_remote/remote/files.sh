@@ -65,8 +65,8 @@ mlcr_copy_atomically() {
     [ -e "$2" ]
 }
 
-# mlcr_write_file FILE MODE TEXT: write TEXT to FILE: replace it (MODE "anew") or append to it (MODE
-# "append"). The file has the modes of the user's other files.
+# mlcr_write_file FILE MODE TEXT: write TEXT to FILE; MODE is "replace" or "append". The file gets
+# the permissions of the user's other files.
 mlcr_write_file() {
     umask 022
     if [ "$2" = append ]; then

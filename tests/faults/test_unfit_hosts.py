@@ -152,9 +152,9 @@ def test_a_directory_that_others_could_use_is_refused(
 def test_an_image_that_cannot_be_pulled_is_told_in_the_engines_words(
     ssh_host: HostFactory, cube: Path
 ) -> None:
-    done = run(ssh_host(), cube, "-Pdocker.image=127.0.0.1:1/nobody/nothing:1")
+    done = run(ssh_host(), cube, "-Pdocker.image=127.0.0.1:1/absent/nothing:1")
     assert done.returncode == 122
-    assert "docker.image: pull of image 127.0.0.1:1/nobody/nothing:1 failed" in done.stderr
+    assert "docker.image: pull of image 127.0.0.1:1/absent/nothing:1 failed" in done.stderr
     assert "refused" in done.stderr
 
 
@@ -168,7 +168,7 @@ def test_a_failing_build_shows_its_last_lines(ssh_host: HostFactory, cube: Path)
     assert "returned a non-zero code: 9" in done.stderr
 
 
-GPU = "--gpus=device=GPU-that-nobody-has"
+GPU = "--gpus=device=GPU-of-no-host"
 NOT_HONOURED = [
     ("docker", GPU, "docker cannot apply --gpus"),
     ("docker", "--network=nonesuch", "docker cannot apply --network"),

@@ -47,7 +47,7 @@ class Fleet:
 
 
 def _containers(sandbox: Sandbox) -> dict[str, tuple[str, str]]:
-    """Return host → its container, and where that is to be found in the engine's network."""
+    """Return host → its container, and where that is in the engine's network."""
     ids = docker("ps", "--quiet", "--filter", f"label={LABEL}={sandbox.id}").split()
     shown = "{{.Config.Hostname}} {{.Id}} {{.NetworkSettings.IPAddress}}"
     lines = docker("inspect", "--format", shown, *ids).splitlines()

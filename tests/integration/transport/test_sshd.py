@@ -94,9 +94,9 @@ def test_a_host_without_our_key_refuses_the_login(
     ssh_host: HostFactory, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     host = ssh_host(DOCKER)
-    described = _described(host, user="nobody-here")
+    described = _described(host, user="no-such-user")
 
-    with pytest.raises(AuthenticationError, match="login as nobody-here refused") as caught:
+    with pytest.raises(AuthenticationError, match="login as no-such-user refused") as caught:
         _try(described)
     assert str(host.place.identity) in str(caught.value)
 

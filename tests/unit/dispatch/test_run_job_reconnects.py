@@ -80,7 +80,7 @@ def test_a_cut_between_claim_and_launch(
     work = make_client("train")
     assert_succeeded(work, host)
     assert work.notes() == RECONNECTED
-    assert host.job.client is host.connections[1], "claimed again before the work goes on"
+    assert host.job.client is host.connections[1], "claimed again before the job continues"
     assert len(host.args("mlcr_remove_job")) == 1, "the claim of the first connection was dead"
     assert len(host.args("mlcr_launch_job")) == 1
 

@@ -98,7 +98,7 @@ def test_what_the_host_leased_is_told() -> None:
     assert host.calls[0].args == ("/r/jobs/j", "2", "sudo 'my docker'", "0", "3")
     host = FakeConnection("gpu01")
     host.answer("mlcr_lease_gpus", Reply(127, b"", b""))
-    assert lease_gpus(host, "/r/jobs/j", 2) == (), "whoever starts the container will say so"
+    assert lease_gpus(host, "/r/jobs/j", 2) == (), "the engine reports it"
 
 
 def test_too_few_free_gpus_are_told_or_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

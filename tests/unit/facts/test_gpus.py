@@ -60,7 +60,7 @@ def test_a_check_shows_the_gpus_of_a_host(
     install(tmp_path / "bin", said, status, monkeypatch)
     (answer,) = check_all([host], LocalConnection)
     names = [check.name for check in answer.checks]
-    assert names == ["directory", "rsync", "engine", "gpu", "disk"], "nobody logged in"
+    assert names == ["directory", "rsync", "engine", "gpu", "disk"], "no user logged in"
     (gpu,) = [check for check in answer.checks if check.name == "gpu"]
     assert gpu.detail.startswith(shown)
     assert gpu.passed, "tasks without one can run there"
@@ -99,7 +99,7 @@ def test_gpus_that_are_not_there_are_missed(
     )
 
 
-def test_gpus_that_are_there_or_that_nobody_wants_are_not_missed(
+def test_gpus_that_exist_or_are_not_requested_are_not_missed(
     host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(tmp_path / "bin", TWO, 0, monkeypatch)

@@ -70,16 +70,16 @@ def test_many_files_are_asked_about_in_pieces(tmp_path: Path) -> None:
     assert [len(call.args) for call in host.calls] == [201, 201, 51]
 
 
-def nobody() -> None:
-    pytest.fail("nobody else is there")
+def fail_if_waiting() -> None:
+    pytest.fail("no other client is there")
 
 
 def test_a_room_is_kept_until_it_is_empty(tmp_path: Path) -> None:
-    with staging.staging_directory("h", tmp_path / "new", "run-1", nobody) as room:
+    with staging.staging_directory("h", tmp_path / "new", "run-1", fail_if_waiting) as room:
         (room / "half").write_text("x")
         (room / "sub").mkdir()
         assert room.stat().st_mode & 0o777 == 0o700
-    with staging.staging_directory("h", tmp_path / "new", "run-1", nobody) as again:
+    with staging.staging_directory("h", tmp_path / "new", "run-1", fail_if_waiting) as again:
         assert again == room
         assert (again / "half").read_text() == "x"
         staging.empty(again)
@@ -87,20 +87,20 @@ def test_a_room_is_kept_until_it_is_empty(tmp_path: Path) -> None:
 
 
 def test_a_room_that_others_could_have_prepared_is_refused(tmp_path: Path) -> None:
-    with staging.staging_directory("h", tmp_path, "run-1", nobody) as room:
+    with staging.staging_directory("h", tmp_path, "run-1", fail_if_waiting) as room:
         pass
     room.mkdir(mode=0o700)
     room.chmod(0o777)
     with (
         pytest.raises(TransferError, match="can be read or written by other users"),
-        staging.staging_directory("h", tmp_path, "run-1", nobody),
+        staging.staging_directory("h", tmp_path, "run-1", fail_if_waiting),
     ):
         pass
     room.rmdir()
     room.symlink_to("/tmp")
     with (
         pytest.raises(TransferError, match="pull incomplete"),
-        staging.staging_directory("h", tmp_path, "run-1", nobody),
+        staging.staging_directory("h", tmp_path, "run-1", fail_if_waiting),
     ):
         pass
 

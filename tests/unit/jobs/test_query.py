@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What hosts tell of their jobs, and what is made of it."""
+"""Jobs that hosts report, and how they are shown."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_the_workspace_of_a_sweep_job_is_deleted_once_its_outputs_are_pulled(
     launch(call, job, "true")
     wait_for(lambda: state(call, job) == "ended")
     if is_pulled:
-        assert call("mlcr_write_file", str(job / "pulled"), "anew", "").returncode == 0
+        assert call("mlcr_write_file", str(job / "pulled"), "replace", "").returncode == 0
     assert call("mlcr_remove_job", str(job.parent.parent), job.name).returncode == 0
     assert not job.exists()
     assert room.exists() != is_pulled

@@ -35,11 +35,11 @@ def test_without_a_checksum_program_the_status_is_no_program(call: Call, tmp_pat
 
 def test_a_file_is_written_in_pieces(call: Call, tmp_path: Path) -> None:
     file = tmp_path / "a b" / "c"
-    assert call("mlcr_write_file", str(file), "anew", "one\n").returncode == 0
+    assert call("mlcr_write_file", str(file), "replace", "one\n").returncode == 0
     assert call("mlcr_write_file", str(file), "append", "-n %s").returncode == 0
     assert file.read_text() == "one\n-n %s"
     assert file.parent.stat().st_mode & 0o777 == 0o755, "a container's user may read it"
-    assert call("mlcr_write_file", str(file), "anew", "").returncode == 0
+    assert call("mlcr_write_file", str(file), "replace", "").returncode == 0
     assert file.read_text() == ""
 
 

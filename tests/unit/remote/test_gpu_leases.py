@@ -266,7 +266,7 @@ def test_an_unsafe_directory_is_not_used_for_announcements(
 
 @pytest.fixture
 def many(jobs: Path, smi: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Start six clients, each of which leases two of four devices."""
+    """Start six clients, and each leases two of four devices."""
     jobs.mkdir(parents=True)
     calls = [
         f"mlcr_claim_job {quote_words([str(jobs / name)])} '{{}}' '' '' >/dev/null\n"

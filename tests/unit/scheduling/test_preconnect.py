@@ -32,7 +32,7 @@ class Exchange:
 
     def __call__(self, host: Host, note: Callable[[str], None]) -> Connection:
         if host.name == "dead":
-            raise UnreachableError(host.name, "nobody answers")
+            raise UnreachableError(host.name, "no answer")
         note(f"dialled {host.name}")
         self.made.append(Line(host))
         return self.made[-1]
@@ -56,7 +56,7 @@ def test_an_early_connection_is_the_one_that_a_job_gets() -> None:
 def test_a_failure_is_raised_when_the_connection_is_needed() -> None:
     dialler = EarlyConnector(Exchange())
     dialler.begin([DEAD], at_once=8)
-    with pytest.raises(UnreachableError, match="nobody answers"):
+    with pytest.raises(UnreachableError, match="no answer"):
         dialler(DEAD, lambda _: None)
 
 
