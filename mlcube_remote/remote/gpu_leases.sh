@@ -43,10 +43,10 @@ mlcr_acquire_mutex() {
 # and withdraws its own; their clients retry after random delays.
 mlcr_lease_exclusively() {
     mlcr_requested=$1
-    mlcr_gpu_list=$(mlcr_run_limited 30 nvidia-smi --format=csv,noheader --query-gpu=index,uuid) ||
+    mlcr_gpu_list=$(mlcr_run_limited 30 nvidia-smi --query-gpu=index,uuid --format=csv,noheader) ||
         return 127
     mlcr_busy_gpus=$(
-        mlcr_run_limited 30 nvidia-smi --format=csv,noheader --query-compute-apps=gpu_uuid
+        mlcr_run_limited 30 nvidia-smi --query-compute-apps=gpu_uuid --format=csv,noheader
     ) || mlcr_busy_gpus=
     mlcr_busy_gpus="$mlcr_busy_gpus $(mlcr_list_labelled_gpus "$2")"
     shift 2

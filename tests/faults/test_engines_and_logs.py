@@ -161,7 +161,7 @@ def test_a_disk_that_a_sync_fills_is_given_its_room_back(
         host.exec(["sh", "-c", f"cat /dev/zero >{host.home}/others"])
         full = scenario.call("run")
     assert full.returncode == 122, full.stderr
-    assert "is its disk full? mlcube-remote hosts check" in full.stderr
+    assert "is the host's disk full? mlcube-remote hosts check" in full.stderr
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a small disk")

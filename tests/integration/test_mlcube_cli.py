@@ -136,7 +136,7 @@ def test_configure_makes_the_image_ready_there(
 
 
 MISTAKES = {
-    ("run", "--platform=remote", "--task=copy"): "no host was named",
+    ("run", "--platform=remote", "--task=copy"): "no host is named",
     ("run", "--platform=remote", "--task=copy", "--hots=x"): "No such option '--hots'",
     (
         "run",
