@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a shell completes: hosts, labels, tasks, platforms and runs."""
+"""What a shell completes: hosts, labels, tasks and platforms."""
 
 from __future__ import annotations
 
@@ -66,10 +66,3 @@ def complete_platforms(_: click.Context, _param: click.Parameter, incomplete: st
     except MLCubeRemoteError:
         return []
     return [name for name in names if name.startswith(incomplete)]
-
-
-def complete_runs(_: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Complete the id of a recorded run."""
-    from mlcube_remote.runs.store import Store  # noqa: PLC0415 - only on completion
-
-    return [run_id for run_id in Store().runs() if run_id.startswith(incomplete)]

@@ -14,6 +14,7 @@ from mlcube_remote.cli import options as shared
 from mlcube_remote.cli.option_groups import CredentialPrompts, Display
 from mlcube_remote.cli.parameter_types import Duration
 from mlcube_remote.cli.printing import print_warning
+from mlcube_remote.cli.run_argument import run_argument
 
 if TYPE_CHECKING:
     from mlcube_remote.app.follow import FoundRun
@@ -28,7 +29,7 @@ _NO_RECONNECT = 0.0
 
 
 @click.command()
-@shared.run_argument
+@run_argument
 @_tail_option
 @shared.host_options
 @shared.reconnect_option
@@ -63,7 +64,7 @@ def attach(
 
 
 @click.command()
-@shared.run_argument
+@run_argument
 @shared.host_options
 @shared.reconnect_option
 @shared.credential_options
@@ -87,7 +88,7 @@ def wait(
 
 
 @click.command()
-@shared.run_argument
+@run_argument
 @click.option("--follow", "-f", is_flag=True, help="Continue until the run has ended.")
 @_tail_option
 @shared.gather_options
@@ -113,7 +114,7 @@ def logs(
 
 
 @click.command()
-@shared.run_argument
+@run_argument
 @shared.host_options
 @shared.credential_options
 @shared.display_options
@@ -128,7 +129,7 @@ def status(
 
 
 @click.command()
-@shared.run_argument
+@run_argument
 @click.option(
     "--grace",
     type=Duration(),
@@ -157,7 +158,7 @@ def stop(
 
 
 @click.command()
-@shared.run_argument
+@run_argument
 @click.option(
     "--output", "outputs", multiple=True, metavar="NAME", help="Only this output; repeatable."
 )

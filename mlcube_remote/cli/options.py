@@ -26,7 +26,6 @@ from mlcube_remote.cli.completers import (
     complete_hosts,
     complete_labels,
     complete_platforms,
-    complete_runs,
     complete_tasks,
 )
 from mlcube_remote.cli.option_groups import (
@@ -38,8 +37,6 @@ from mlcube_remote.cli.option_groups import (
 )
 from mlcube_remote.cli.parameter_types import Duration, OutputFile, single_value
 from mlcube_remote.commands.model import Options
-
-run_argument = click.argument("run_text", metavar="RUN", shell_complete=complete_runs)
 
 
 def hosts_argument(*, required: bool = False) -> Callable[[F], F]:

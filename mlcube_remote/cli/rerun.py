@@ -13,6 +13,7 @@ from mlcube_remote.cli import options as shared
 from mlcube_remote.cli.option_groups import CredentialPrompts, Display
 from mlcube_remote.cli.printing import print_warning
 from mlcube_remote.cli.run import run_jobs
+from mlcube_remote.cli.run_argument import run_argument
 from mlcube_remote.errors import StateUnknownError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@shared.run_argument
+@run_argument
 @shared.job_filter_options
 @shared.rerun_retry_options
 @shared.start_options

@@ -6,8 +6,8 @@ from __future__ import annotations
 import click
 
 from mlcube_remote import app
-from mlcube_remote.cli import options as shared
 from mlcube_remote.cli.printing import print_value, print_warning
+from mlcube_remote.cli.run_argument import run_argument
 
 
 @click.group()
@@ -16,7 +16,7 @@ def results() -> None:
 
 
 @results.command()
-@shared.run_argument
+@run_argument
 @click.option("--csv", "output", flag_value="csv", help="For spreadsheets.")
 @click.option("--json", "output", flag_value="json", help="For programs: all that is recorded.")
 @click.option(
