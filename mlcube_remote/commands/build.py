@@ -42,25 +42,16 @@ class BuiltCommands:
     tasks: tuple[TaskCommands, ...]
 
 
-def build(cube: Cube, task: Task, target: Target) -> TaskCommands:
-    """Build the commands that prepare the image of a cube and run one of its tasks.
+def build_all(cube: Cube, tasks: Iterable[Task], target: Target) -> BuiltCommands:
+    """Build the commands for the image of a cube and for some of its tasks.
 
     Args:
         cube: The cube.
-        task: One of its tasks, with the parameter values for the target's host.
+        tasks: Tasks of the cube, with the parameter values for the target's host.
         target: The platform of the host.
 
     Raises:
         PlanError: Cube, platform, settings and parameters do not fit together.
-    """
-    (built,) = build_all(cube, [task], target).tasks
-    return built
-
-
-def build_all(cube: Cube, tasks: Iterable[Task], target: Target) -> BuiltCommands:
-    """Build the commands for the image and for several tasks, from settings merged once.
-
-    Arguments and errors are those of :func:`build`.
     """
     target = attrs.evolve(target, kind_of=lru_cache(maxsize=None)(target.kind_of))
     settings = _merge_settings(cube, target)
@@ -105,19 +96,6 @@ def _task(task: Task, target: Target, settings: Settings, image: ImageCommands) 
         creates=missing_directories(directories, target.kind_of),
         copies=copies,
     )
-
-
-def build_image(cube: Cube, target: Target) -> ImageCommands:
-    """Build the commands that prepare the image of a cube, the same for all its tasks.
-
-    Args:
-        cube: The cube.
-        target: The platform of a host.
-
-    Raises:
-        PlanError: Cube, platform and settings do not fit together.
-    """
-    return _image(_merge_settings(cube, target), target)
 
 
 def _fields(image: ImageCommands) -> dict[str, Any]:

@@ -338,5 +338,4 @@ def _write_files(files: Sequence[tuple[GeneratedFile, str]], connection: Connect
             mode = "append" if number else "replace"
             reply = connection.call("mlcr_write_file", path, mode, chunk)
             if not reply.ok:
-                reason = reply.stderr.decode("utf-8", "replace").strip()
-                raise HostError(connection.name, f"{path} could not be written: {reason}")
+                raise HostError(connection.name, f"{path} could not be written: {reply.message}")

@@ -111,8 +111,8 @@ def engine_error(
 ) -> HostUnfitError:
     """Return the error for an engine that is missing, refuses this user, or does not run."""
     host, name = connection.name, " ".join(engine)
-    message = reply.stderr.decode("utf-8", "replace").strip()
-    first = message.splitlines()[0] if message else f"status {reply.code}"
+    message = reply.message
+    first = message.splitlines()[0]
     lowered = message.lower()
     is_docker = platform == "docker" and posixpath.basename(engine[-1]) != "podman"
     hint: str | None

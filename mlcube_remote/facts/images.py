@@ -46,7 +46,7 @@ def find_image(connection: Connection, needed: ImageCommands, paths: HostPaths) 
     reply = connection.call("mlcr_print_image_platform", needed.image, *engine)
     if reply.ok:
         return Image(True, reply.text.strip().partition("/")[2])
-    message = reply.stderr.decode("utf-8", "replace").lower()
+    message = reply.message.lower()
     if "no such image" in message or "image not known" in message:
         return Image(False)
     raise engine_error(connection, platform, engine, reply)

@@ -189,5 +189,4 @@ def launch(
 
 def preparation_error(connection: Connection, reply: Reply) -> HostError:
     """Return the error for directories or copies that could not be created."""
-    said = reply.stderr.decode("utf-8", "replace").strip()
-    return HostError(connection.name, f"the workspace could not be prepared: {said}")
+    return HostError(connection.name, f"the workspace could not be prepared: {reply.message}")

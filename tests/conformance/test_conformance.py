@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from mlcube_remote.commands.build import build, build_image
+from mlcube_remote.commands.build import build_all
 from mlcube_remote.commands.model import Options, Target, TaskCommands
 from mlcube_remote.cube.host_paths import Layout, PathKind
 from mlcube_remote.cube.load import load, select_tasks
@@ -96,7 +96,8 @@ def commands(case: dict[str, Any], root: Path) -> TaskCommands:
         tasks=[case["task"]],
     )
     (task,) = select_tasks(cube, [case["task"]])
-    return build(cube, task, target(case, cube, Options(**options)))
+    (built,) = build_all(cube, [task], target(case, cube, Options(**options))).tasks
+    return built
 
 
 def target(case: dict[str, Any], cube: Cube, options: Options) -> Target:
@@ -138,6 +139,6 @@ def test_commands_equal_those_of_the_reference(case: dict[str, Any], root: Path)
 def test_configure_equals_that_of_the_reference(case: dict[str, Any], root: Path) -> None:
     place(root, case)
     cube = load(root, overrides=case["P"])
-    ours = build_image(cube, target(case, cube, Options()))
+    ours = build_all(cube, (), target(case, cube, Options())).image
     assert [list(argv) for argv in ours.configure] == filled(case["configure"], root)
     assert ours.cwd == str(root)

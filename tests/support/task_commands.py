@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mlcube_remote.commands.build import build
+from mlcube_remote.commands.build import build_all
 from mlcube_remote.commands.model import Options, Target, TaskCommands
 from mlcube_remote.cube.host_paths import Layout, PathKind
 from mlcube_remote.cube.load import load, select_tasks
@@ -67,4 +67,5 @@ def build_from_text(
         kind_of={**ON_HOST, **(there or {})}.get,
         is_trusted=trusted,
     )
-    return build(cube, chosen, target)
+    (built,) = build_all(cube, [chosen], target).tasks
+    return built

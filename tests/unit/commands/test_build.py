@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mlcube_remote.commands.build import MAX_WORD_BYTES, build_image
+from mlcube_remote.commands.build import MAX_WORD_BYTES, build_all
 from mlcube_remote.commands.model import Copy, Options, Target
 from mlcube_remote.cube.host_paths import Layout
 from mlcube_remote.cube.load import load
@@ -25,7 +25,7 @@ def test_an_image_is_configured_without_a_task(tmp_path: Path) -> None:
         layout=Layout(root="/c", workspace="/c/workspace", home="/home/me"),
         kind_of={"/c/Dockerfile": FILE}.get,
     )
-    image = build_image(load(tmp_path), target)
+    image = build_all(load(tmp_path), (), target).image
     build = ("sudo", "docker", "build", "-t", "i", "-f", "/c/Dockerfile", "/c")
     assert image.configure == (build,)
 

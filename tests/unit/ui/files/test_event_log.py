@@ -7,6 +7,7 @@ import io
 import json
 import re
 import threading
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,37 +21,22 @@ from mlcube_remote.events.model import (
     JobRetried,
     Level,
     Note,
-    Output,
     Stage,
     StageFinished,
     StageProgress,
     StageStarted,
 )
-from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
 from mlcube_remote.transport.base import Stream
 from mlcube_remote.ui.files.event_log import FIELDS, RUN_FIELDS, VERSION, EventLog
+from tests.support.outcomes import output as train_output
+from tests.support.outcomes import succeeded as outcome
 
 RUN_ID = "261123-190233-k3j5h2g7x4q6w2ez"
 
 
 PAGE = (Path(__file__).parents[4] / "docs/reference/events.md").read_text()
 
-
-def outcome(host: str = "a", **changes: Any) -> JobOutcome:
-    values: dict[str, Any] = {
-        "host": host,
-        "platform": "docker",
-        "status": Status.SUCCEEDED,
-        "tasks": (TaskOutcome(task="train", status=Status.SUCCEEDED, exit_code=0, seconds=2.0),),
-        "seconds": {"connect": 0.1},
-    }
-    return JobOutcome(**(values | changes))
-
-
-def output(data: bytes, host: str = "a", stream: Stream = Stream.STDOUT, **changes: Any) -> Output:
-    about: dict[str, Any] = {"host": host, "at": 1.0, "stage": Stage.RUN, "task": "train"}
-    return Output(**(about | changes), stream=stream, data=data)
-
+output = partial(train_output, at=1.0, task="train")
 
 EVERY_EVENT: tuple[Event, ...] = (
     StageStarted(host="a", at=0.0, stage=Stage.CONNECT),

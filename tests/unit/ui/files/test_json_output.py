@@ -10,23 +10,9 @@ from pathlib import Path
 import pytest
 
 from mlcube_remote.errors import UnreachableError
-from mlcube_remote.events.outcome import JobOutcome, PulledOutput, Status, TaskOutcome
+from mlcube_remote.events.outcome import PulledOutput, Status
 from mlcube_remote.ui.files.json_output import dump, run_document
-
-
-def outcome(host: str = "gpu01", **changes: object) -> JobOutcome:
-    values: dict[str, object] = {
-        "host": host,
-        "platform": "docker",
-        "status": Status.FAILED,
-        "tasks": (
-            TaskOutcome(task="get", status=Status.SUCCEEDED, exit_code=0, seconds=1.0),
-            TaskOutcome(task="train", status=Status.FAILED, exit_code=3, reason="no\x1b[1m luck"),
-        ),
-        "seconds": {"connect": 0.25, "run": 3.5},
-        "outputs": (PulledOutput(task="get", name="data", path=Path.cwd() / "workspace/data"),),
-    }
-    return JobOutcome(**(values | changes))  # type: ignore[arg-type] # by name
+from tests.support.outcomes import failed as outcome
 
 
 def test_the_document_is_ascii_json_with_any_file_name() -> None:

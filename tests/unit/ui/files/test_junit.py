@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -14,31 +15,17 @@ from hypothesis import strategies as st
 from mlcube_remote.errors import HostUnfitError, StateUnknownError, TransferError, UnreachableError
 from mlcube_remote.events.model import (
     Event,
-    Output,
     Stage,
 )
 from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
 from mlcube_remote.transport.base import Stream
 from mlcube_remote.ui.files.junit import TAIL_SIZE, OutputTails, write_junit
+from tests.support.outcomes import output as train_output
+from tests.support.outcomes import succeeded as outcome
 
 RUN_ID = "261123-190233-k3j5h2g7x4q6w2ez"
 
-
-def outcome(host: str = "a", **changes: Any) -> JobOutcome:
-    values: dict[str, Any] = {
-        "host": host,
-        "platform": "docker",
-        "status": Status.SUCCEEDED,
-        "tasks": (TaskOutcome(task="train", status=Status.SUCCEEDED, exit_code=0, seconds=2.0),),
-        "seconds": {"connect": 0.1},
-    }
-    return JobOutcome(**(values | changes))
-
-
-def output(data: bytes, host: str = "a", stream: Stream = Stream.STDOUT, **changes: Any) -> Output:
-    about: dict[str, Any] = {"host": host, "at": 1.0, "stage": Stage.RUN, "task": "train"}
-    return Output(**(about | changes), stream=stream, data=data)
-
+output = partial(train_output, at=1.0, task="train")
 
 ALLOWED = {
     "testsuites": {"testsuite"},

@@ -10,43 +10,14 @@ from collections.abc import Iterable
 
 from mlcube_remote.events.model import (
     Event,
-    JobFinished,
     JobRetried,
     Level,
     Note,
-    Output,
     Stage,
-    StageFinished,
-    StageStarted,
 )
-from mlcube_remote.events.outcome import JobOutcome, Status
-from mlcube_remote.transport.base import Stream
 from mlcube_remote.ui.progress.plain import PlainReporter
 from mlcube_remote.ui.progress.reporter import make_reporter
-
-
-def output(data: bytes, host: str = "a", **changes: object) -> Output:
-    values: dict[str, object] = {
-        "host": host,
-        "at": 0.0,
-        "stage": Stage.RUN,
-        "task": "t",
-        "stream": Stream.STDOUT,
-        "data": data,
-    }
-    return Output(**(values | changes))  # type: ignore[arg-type] # by name
-
-
-def job_finished(host: str = "a", status: Status = Status.SUCCEEDED) -> JobFinished:
-    outcome = JobOutcome(host=host, platform="docker", status=status, seconds={})
-    return JobFinished(host=host, at=1.0, outcome=outcome)
-
-
-def stage_events(kind: Stage, host: str = "a", detail: str = "") -> list[Event]:
-    return [
-        StageStarted(host=host, at=0.0, stage=kind),
-        StageFinished(host=host, at=1.0, stage=kind, seconds=1.25, detail=detail),
-    ]
+from tests.support.outcomes import job_finished, output, stage_events
 
 
 class Pipe(io.TextIOWrapper):
