@@ -252,11 +252,20 @@ def _sweep() -> None:
         field = "{{.ID}}" if kind == "container" else "{{.Name}}"
         for identity, session in _labelled(listing, field, LABEL):
             if not _lives(session):
-                docker(*remove, identity)
+                _remove_once(*remove, identity)
     for _identity, home in _labelled(("ps", "--all"), "{{.ID}}", f"{sandbox.LABEL}.home"):
         owner = _OWN_SANDBOX.match(home)
         if owner and not _lives(owner[1]):
             sandbox.down(state_dir=Path(owner[0]))
+
+
+def _remove_once(*command: str) -> None:
+    """Remove what a killed session left; another session may remove it at the same moment."""
+    try:
+        docker(*command)
+    except SandboxError as error:
+        if not re.search("no such|already in progress", str(error), re.IGNORECASE):
+            raise
 
 
 def _labelled(listing: Sequence[str], field: str, label: str) -> list[list[str]]:
