@@ -25,7 +25,7 @@ from mlcube_remote.cube.read import has_control
 from mlcube_remote.errors import PlanError
 from mlcube_remote.platforms import CONTAINER_ENGINES, PLATFORMS, SETTINGS
 from mlcube_remote.suggestions import did_you_mean
-from mlcube_remote.trust.cube_requests import check_context, check_mounts, check_settings
+from mlcube_remote.trust.container_options import check_context, check_mounts, check_settings
 
 MAX_WORD_BYTES = 128 * 1024 - 1
 """Maximum bytes of one argument in Linux (MAX_ARG_STRLEN, without the final NUL)."""
