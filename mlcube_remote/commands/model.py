@@ -10,6 +10,7 @@ import attrs
 
 from mlcube_remote.cube.host_paths import NO_VARIABLES, KindOf, Layout, PathKind
 from mlcube_remote.cube.model import NOTHING
+from mlcube_remote.trust.requests import NO_TRUST, Trust
 
 Argv = tuple[str, ...]
 """One command: program and arguments, unquoted."""
@@ -50,8 +51,8 @@ class Target:
 
     One replaces the other if the settings name the platform's own program.
     """
-    is_trusted: bool = False
-    """Whether the cube may ask for privileges (``--trust-cube``)."""
+    trust: Trust = NO_TRUST
+    """What the cube may ask for beyond its own."""
 
 
 @attrs.frozen(kw_only=True)

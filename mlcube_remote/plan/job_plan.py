@@ -176,7 +176,7 @@ def _build(
         host_settings=spec.host.settings,
         user_settings=spec.user_settings,
         programs=programs,
-        is_trusted=request.trust_cube,
+        trust=request.trust,
     )
     placed = [with_placed_values(spec.cube.tasks[name], items) for name, items in tasks]
     return build_all(spec.cube, placed, target)

@@ -1,54 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Check what a cube asks for: container options, mounts, build contexts, engines.
+"""The options that a cube may give to its container engine without the user's trust.
 
 An ``mlcube.yaml`` may be from a person that the user does not know. It may configure its container,
 but not reach out of it: no privileges, no host namespaces, devices, mounts or sockets. Options that
-are known to be harmless are allowed; all others need ``--trust-cube``. Settings of the inventory,
-of ``-P`` and of the command line are the user's own and are not checked here.
+are known to be harmless are allowed; the user must allow all others.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
-
-from mlcube_remote.cube.host_paths import Layout, contains, normalize
-from mlcube_remote.cube.model import Cube, Parameter, Task
-from mlcube_remote.errors import PlanError
-from mlcube_remote.platforms import CONTAINER_ENGINES
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 Allowed = Callable[[str], bool]
 """Returns whether a value of an option is allowed."""
-
-Words = tuple[str, ...]
-
-
-class MergedSettings(Protocol):
-    """The settings of a platform from all sources."""
-
-    @property
-    def platform(self) -> str:
-        """The platform."""
-
-    @property
-    def sections(self) -> Mapping[str, str]:
-        """Key → section of mlcube.yaml, for keys whose value is from mlcube.yaml."""
-
-    def get(self, key: str) -> Any:
-        """Return a value."""
-
-    def words(self, key: str) -> Words:
-        """Return a value, split into words."""
-
-    def options(self, keys: tuple[str, ...]) -> Words:
-        """Return ``KEY=value`` for keys that start with ``--``."""
-
-    def where(self, key: str) -> str:
-        """Return the position and name of a key, for messages."""
-
-
-_HINT = "if you trust this cube, add --trust-cube"
 
 
 def _any(_: str) -> bool:
@@ -184,6 +150,8 @@ _SIF_BUILD_OPTIONS: Mapping[str, Allowed | None] = {
     "--rocm": None,
 }
 
+_SIF_SECTIONS = frozenset({"singularity", "apptainer"})
+
 _ENGINE_TABLES: Mapping[str, Mapping[str, Allowed | None]] = {
     "gpu_args": _RUN_OPTIONS,
     "cpu_args": _RUN_OPTIONS,
@@ -196,119 +164,38 @@ _SIF_TABLES: Mapping[str, Mapping[str, Allowed | None]] = {
 }
 
 _ENGINES = frozenset({"docker", "nvidia-docker", "podman", "singularity", "apptainer"})
-
-# A cube may not mount these directories, directories inside them, or directories that contain them.
-_PROTECTED = (
-    "/bin",
-    "/boot",
-    "/dev",
-    "/etc",
-    "/lib",
-    "/lib64",
-    "/proc",
-    "/root",
-    "/run",
-    "/sbin",
-    "/sys",
-    "/usr",
-    "/var/lib/containerd",
-    "/var/lib/containers",
-    "/var/lib/docker",
-    "/var/run",
-    "/var/spool",
-    "~/.aws",
-    "~/.bashrc",
-    "~/.config",
-    "~/.docker",
-    "~/.gnupg",
-    "~/.kube",
-    "~/.local",
-    "~/.mlcube-remote",
-    "~/.profile",
-    "~/.ssh",
-)
+_HARMLESS_KEYS = frozenset({"--mount_opts", "--nv"})
 
 
-def check_settings(settings: MergedSettings) -> None:
-    """Refuse settings that a cube may not have.
+def unlisted_options(section: str, key: str, value: Any) -> Iterator[str]:
+    """Yield each option in a setting of the cube that is not known to be harmless.
 
     Args:
-        settings: The merged settings; only values from mlcube.yaml are checked.
-
-    Raises:
-        PlanError: A setting is not allowed; the message names position and option.
+        section: The section of mlcube.yaml: a platform.
+        key: The setting, such as ``gpu_args``.
+        value: Its value in mlcube.yaml.
     """
-    is_engine = settings.platform in CONTAINER_ENGINES
-    tables = _ENGINE_TABLES if is_engine else _SIF_TABLES
-    for key in settings.sections:
-        if key in tables:
-            if not isinstance(settings.get(key), Mapping):
-                _check_words(settings, key, settings.words(key), tables[key])
-        elif key.startswith("--") and key not in {"--mount_opts", "--nv"}:
-            options = _RUN_OPTIONS if is_engine else _SIF_RUN_OPTIONS
-            _check_words(settings, key, settings.options((key,)), options)
-        elif key == settings.platform:
-            _check_engine(settings, settings.words(key))
+    tables = _SIF_TABLES if section in _SIF_SECTIONS else _ENGINE_TABLES
+    if key in tables or key in _SIF_TABLES:
+        if not isinstance(value, Mapping):
+            yield from _unlisted_words(_words(value), {**_SIF_TABLES, **tables}[key])
+    elif key.startswith("--") and key not in _HARMLESS_KEYS:
+        if value is not None:
+            options = _SIF_RUN_OPTIONS if section in _SIF_SECTIONS else _RUN_OPTIONS
+            yield from _unlisted_words((f"{key}={value}",), options)
+    elif key == section and not _is_engine(_words(value)):
+        yield f"the program {value}"
 
 
-def check_mounts(
-    cube: Cube, task: Task, requested: Mapping[str, Parameter], layout: Layout
-) -> None:
-    """Refuse mounts of protected directories.
-
-    Args:
-        cube: The cube.
-        task: Its task.
-        requested: Directory → the parameter of mlcube.yaml that mounts it.
-        layout: Where things are on the host.
-
-    Raises:
-        PlanError: A mount is not allowed; the message names parameter and directory.
-    """
-    for directory, parameter in requested.items():
-        path = normalize(directory)
-        if place := _protected_place(path, layout):
-            where = cube.where_declared(task.name, parameter)
-            raise PlanError(
-                f"{where}: task {task.name}: {parameter.name} would mount {path}, which a cube may "
-                f"not ask for (protected: {place})",
-                hint=f"give {parameter.name}=PATH yourself, or, {_HINT}",
-            )
+def _words(value: Any) -> Sequence[str]:
+    text = str(value or "")
+    try:
+        return shlex.split(text)
+    except ValueError:  # an unbalanced quotation mark, which no platform accepts
+        return (text,)
 
 
-def check_context(settings: MergedSettings, context: str, layout: Layout) -> None:
-    """Refuse a build from a protected directory, which the cube's Dockerfile could read.
-
-    Raises:
-        PlanError: The directory is not allowed; the message names position and directory.
-    """
-    if "build_context" not in settings.sections:
-        return
-    if place := _protected_place(context, layout):
-        raise PlanError(
-            f"{settings.where('build_context')}: a cube may not build from {context} "
-            f"(protected: {place})",
-            hint=f"give -P {settings.sections['build_context']}.build_context=PATH yourself, or, "
-            f"{_HINT}",
-        )
-
-
-def _protected_place(path: str, layout: Layout) -> str | None:
-    """Return the protected place that a directory outside the cube is, contains or is inside."""
-    if contains(layout.workspace, path) or contains(layout.root, path):
-        return None
-    for protected in _PROTECTED:
-        place = protected.replace("~", layout.home, 1)
-        if contains(place, layout.home):  # the home of root is /root
-            continue
-        if contains(path, place) or contains(place, path):
-            return place
-    return None
-
-
-def _check_words(
-    settings: MergedSettings, key: str, words: Words, allowed: Mapping[str, Allowed | None]
-) -> None:
+def _unlisted_words(words: Sequence[str], allowed: Mapping[str, Allowed | None]) -> Iterator[str]:
     rest = list(words)
     while rest:
         word = rest.pop(0)
@@ -321,8 +208,7 @@ def _check_words(
                 value = rest.pop(0) if rest else ""
             is_allowed = option in allowed and rule(value)
         if not is_allowed:
-            shown = word if option == word and value is None else f"{option} {value or ''}".strip()
-            raise PlanError(f"{settings.where(key)}: a cube may not ask for '{shown}'", hint=_HINT)
+            yield word if option == word and value is None else f"{option} {value or ''}".strip()
 
 
 def _split(word: str) -> tuple[str, str | None]:
@@ -335,11 +221,6 @@ def _split(word: str) -> tuple[str, str | None]:
     return word, None
 
 
-def _check_engine(settings: MergedSettings, words: Words) -> None:
-    program = words[1:] if words[:1] == ("sudo",) else words
-    if len(program) != 1 or program[0] not in _ENGINES:
-        raise PlanError(
-            f"{settings.where(settings.platform)}: a cube may name {', '.join(sorted(_ENGINES))}, "
-            f"with or without sudo; got '{' '.join(words)}'",
-            hint=f"set it in hosts.yaml or with -P, or, {_HINT}",
-        )
+def _is_engine(words: Sequence[str]) -> bool:
+    program = words[1:] if words[:1] == ["sudo"] else words
+    return len(program) == 1 and program[0] in _ENGINES

@@ -27,6 +27,7 @@ from mlcube_remote.plan.placement import DataLocation, place_parameters
 from mlcube_remote.plan.plan import plan_jobs
 from mlcube_remote.runs.ids import client_id, container_name, is_run_id, new_run_id, slug
 from mlcube_remote.secret import Secret
+from mlcube_remote.trust.requests import FULL_TRUST
 
 CUBE = """
 name: my cube
@@ -59,7 +60,9 @@ def request(
     **values: str,
 ) -> RunRequest:
     cube = load(root, tasks=tasks, task_args=values)
-    return RunRequest(cube=cube, hosts=hosts, tasks=tasks, run_id="run", platform=platform)
+    return RunRequest(
+        cube=cube, hosts=hosts, tasks=tasks, run_id="run", platform=platform, trust=FULL_TRUST
+    )
 
 
 def probed(job: JobSpec, **kinds: str) -> JobPlan:

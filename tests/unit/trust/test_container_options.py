@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 
 from mlcube_remote.commands.model import Options, TaskCommands
-from mlcube_remote.cube.host_paths import Layout
 from mlcube_remote.errors import PlanError
 
 Make = Callable[..., TaskCommands]
 
 DOCKER = "docker: {{image: i, {}}}\ntasks: {{go: }}\n"
-SIF = "singularity: {{image: /x.sif, build_file: 'docker://i', {}}}\ntasks: {{go: }}\n"
+SIF = "singularity: {{image: x.sif, build_file: 'docker://i', {}}}\ntasks: {{go: }}\n"
 
 PRIVILEGED: list[Any] = [
     *[
@@ -86,7 +85,7 @@ PRIVILEGED: list[Any] = [
     (SIF, "singularity", "--network: host"),
     (SIF, "singularity", "build_args: --bind /:/host"),
     (SIF, "apptainer", "run_args: --writable"),
-    ("apptainer: {{image: /x.sif, {}}}\ntasks: {{go: }}\n", "apptainer", "apptainer: ./evil"),
+    ("apptainer: {{image: x.sif, {}}}\ntasks: {{go: }}\n", "apptainer", "apptainer: ./evil"),
 ]
 
 
@@ -139,88 +138,5 @@ def test_the_user_may_ask_for_anything(make: Make) -> None:
 
 def test_a_value_of_the_cube_is_checked_even_if_the_user_has_set_the_key(make: Make) -> None:
     text = DOCKER.format("cpu_args: --pid=host")
-    with pytest.raises(PlanError, match=r"mlcube.yaml:.*docker.cpu_args: .*'--pid host'"):
+    with pytest.raises(PlanError, match=r"mlcube.yaml:.*docker.cpu_args: --pid host"):
         make(text, user={"cpu_args": "--privileged"})
-
-
-MOUNTS = [
-    "/",
-    "/etc/",
-    "//etc/",
-    "///etc/",
-    "//etc/../etc/ssh/",
-    "/var/",
-    "/var/run/docker.sock",
-    "/run/docker.sock",
-    "/proc/1/",
-    "/etc/../etc/ssh/",
-    "../../../../etc/",
-    "~/",
-    "~/.ssh/",
-    "/home/",
-    "$HOME/.aws/credentials",
-    "/var/lib/docker/volumes/",
-]
-
-
-@pytest.mark.parametrize("path", MOUNTS)
-def test_a_cube_may_not_mount_protected_directories(make: Make, path: str) -> None:
-    kind = "directory" if path.endswith("/") else "file"
-    text = (
-        "docker: {image: i}\n"
-        f"tasks: {{go: {{parameters: {{inputs: {{a: {{default: '{path}', type: {kind}}}}}}}}}}}\n"
-    )
-    with pytest.raises(PlanError, match=r"a would mount .* a cube may not ask for"):
-        make(text)
-    assert make(text, trusted=True).run
-    assert make(text, args={"a": path}).run
-
-
-CONTEXTS = ["/", "/etc", "//etc", "/home/me/.ssh", "/home", "../../etc", "/srv/../etc"]
-
-
-@pytest.mark.parametrize("context", CONTEXTS)
-@pytest.mark.parametrize("platform", ["docker", "podman"])
-def test_a_cube_may_not_build_from_protected_directories(
-    make: Make, platform: str, context: str
-) -> None:
-    settings = f"build_context: '{context}', build_file: '${{runtime.root}}/D'"
-    text = DOCKER.format(f"build_strategy: auto, {settings}")
-    with pytest.raises(PlanError, match=r"4?:\d+: docker.build_context: a cube may not build from"):
-        make(text, platform)
-    assert make(text, platform, trusted=True).run
-    own = {"docker": {"build_context": context}}
-    without = DOCKER.format("build_strategy: auto")
-    assert make(without, platform, host=own).run
-    assert make(text, platform, overrides=(f"docker.build_context={context}",)).run
-    assert make(DOCKER.format(settings), platform).run, "it pulls"
-    for allowed in (".", "../project", "/srv/project"):
-        assert make(DOCKER.format(f"build_strategy: auto, build_context: {allowed}"), platform).run
-
-
-ALLOWED_MOUNTS = ["/data/x/", "~/.cache/x/", "../other/", "/tmp/x/", "./"]
-
-
-@pytest.mark.parametrize("path", ALLOWED_MOUNTS)
-def test_a_cube_may_mount_directories_for_data(make: Make, path: str) -> None:
-    text = f"docker: {{image: i}}\ntasks: {{go: {{parameters: {{inputs: {{a: '{path}'}}}}}}}}\n"
-    assert make(text).run
-
-
-def test_the_home_of_root_is_not_protected_as_a_whole(make: Make) -> None:
-    layout = Layout(root="/root/c", workspace="/root/c/workspace", home="/root")
-    text = "docker: {{image: i}}\ntasks: {{go: {{parameters: {{inputs: {{a: '{}'}}}}}}}}\n"
-    assert make(text.format("~/.cache/x/"), layout=layout).run
-    with pytest.raises(PlanError):
-        make(text.format("~/.ssh/"), layout=layout)
-
-
-@pytest.mark.parametrize("home", ["/home/me", "~"])
-def test_the_cube_itself_is_never_protected(make: Make, home: str) -> None:
-    root = f"{home}/.mlcube-remote/cubes/x"
-    layout = Layout(root=root, workspace=f"{root}/workspace", home=home)
-    text = "docker: {{image: i}}\ntasks: {{go: {{parameters: {{inputs: {{a: '{}'}}}}}}}}\n"
-    for allowed in ("x/", "/data/", "~/.cache/x/"):
-        assert make(text.format(allowed), layout=layout).run
-    with pytest.raises(PlanError):
-        make(text.format("~/.ssh/"), layout=layout)
