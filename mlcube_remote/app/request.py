@@ -11,9 +11,8 @@ import attrs
 
 from mlcube_remote.app.inventory import open_inventory, select_hosts
 from mlcube_remote.app.options import CubeOptions, RunOptions, SweepOptions
-from mlcube_remote.app.trust import read_trust
 from mlcube_remote.cube import system_settings
-from mlcube_remote.cube.load import load, select_tasks
+from mlcube_remote.cube.load import cube_directory, load, select_tasks
 from mlcube_remote.cube.model import Cube
 from mlcube_remote.cube.system_settings import REMOTE, SystemSettings
 from mlcube_remote.errors import UsageError
@@ -23,6 +22,7 @@ from mlcube_remote.plan.job import RunRequest
 from mlcube_remote.plan.sweep_points import SweepPoint, parse_shard, sweep_points
 from mlcube_remote.plan.trials import make_trials
 from mlcube_remote.runs.ids import is_run_id, new_run_id
+from mlcube_remote.runs.trusted_cubes import read_trust
 from mlcube_remote.secret import Secret
 
 
@@ -51,7 +51,7 @@ def make_request(options: RunOptions) -> tuple[RunRequest, Inventory]:
     settings = system_settings.load()
     options = _resolve_platform(options, settings)
     names = options.tasks.names
-    trust = read_trust(options.cube.path, everything=options.container.trust_cube)
+    trust = read_trust(cube_directory(options.cube.path), everything=options.container.trust_cube)
     cube = load(
         options.cube.path,
         overrides=options.cube.overrides,

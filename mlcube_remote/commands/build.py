@@ -111,7 +111,8 @@ def _fields(image: ImageCommands) -> dict[str, Any]:
 
 def _image(settings: Settings, target: Target) -> ImageCommands:
     if target.platform in CONTAINER_ENGINES:
-        image = engine.image_commands(settings, target.layout, target.kind_of)
+        context = target.sent_context(settings.text("build_context"))
+        image = engine.image_commands(settings, target.layout, target.kind_of, context)
     else:
         image = sif.image_commands(settings, target.layout, target.kind_of)
     return attrs.evolve(image, warnings=(*settings.warnings, *image.warnings))

@@ -116,6 +116,12 @@ def select_tasks(cube: Cube, names: Sequence[str] = ()) -> tuple[Task, ...]:
     )
 
 
+def cube_directory(path: str | os.PathLike[str]) -> Path:
+    """Return the directory of a cube, which may be named by its YAML file."""
+    given = Path(path).expanduser()
+    return Path(os.path.abspath(given if given.is_dir() else given.parent))
+
+
 def _file(path: str | os.PathLike[str]) -> Path:
     given = Path(path).expanduser()
     file = given / FILE_NAME if given.is_dir() else given

@@ -10,16 +10,24 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import attrs
 
 from mlcube_remote.commands.build import BuiltCommands, build_all
 from mlcube_remote.commands.launch_options import launch_options
-from mlcube_remote.commands.model import Argv, ImageCommands, Options, Target, TaskCommands
+from mlcube_remote.commands.model import (
+    Argv,
+    ImageCommands,
+    Options,
+    SentContext,
+    Target,
+    TaskCommands,
+)
 from mlcube_remote.commands.settings import Settings
 from mlcube_remote.cube.host_paths import KindOf, PathKind, contains, host_path
-from mlcube_remote.cube.model import Cube
+from mlcube_remote.plan.build_context import BuildContext, outer_context
 from mlcube_remote.plan.gpu_requests import Device, format_devices, requested_gpus
 from mlcube_remote.plan.host_paths import HostPaths
 from mlcube_remote.plan.job import JobSpec
@@ -68,6 +76,8 @@ class JobPlan(PlacedJob):
     """Number of GPUs to lease."""
     env: Mapping[str, Secret]
     """Variables that the container gets by name."""
+    context: BuildContext | None
+    """The image's build context if it is outside the cube, and sent; else ``None``."""
     host_recipe: str
     """Recipe of the image if only the host can say whether it exists; else empty."""
     assumed_kinds: Mapping[str, str]
@@ -115,9 +125,11 @@ def plan_placed(
     if not spec.host.is_local:
         assumed = {(path := _host_path(item, paths)): _likely_kind(path) for item in untyped}
 
+    mirrors = {paths.workspace: spec.cube.workspace, paths.cube: spec.cube.root}
+
     def build(assume: Mapping[str, str]) -> BuiltCommands:
         known = {path: kind for path, kind in kinds.items() if kind != "-"}
-        kind_of = _kind_of(spec.cube, paths, {**assume, **known}, is_local=spec.host.is_local)
+        kind_of = _kind_of(mirrors, {**assume, **known}, is_local=spec.host.is_local)
         return _build(job, kind_of, devices, () if facts is None else facts.programs)
 
     built, env = build(assumed), _environment(spec)
@@ -137,6 +149,7 @@ def plan_placed(
         devices=devices,
         gpus=count_gpus(spec),
         env=env,
+        context=_context(job, built.settings, built.image),
         host_recipe=recipe,
         assumed_kinds=assumed,
         probe_paths=(*probed, *([recipe] if recipe else ())),
@@ -176,10 +189,28 @@ def _build(
         host_settings=spec.host.settings,
         user_settings=spec.user_settings,
         programs=programs,
+        sent_context=partial(_sent_context, job),
         trust=request.trust,
     )
     placed = [with_placed_values(spec.cube.tasks[name], items) for name, items in tasks]
     return build_all(spec.cube, placed, target)
+
+
+def _outer_context(job: PlacedJob, value: str) -> BuildContext | None:
+    return None if job.spec.host.is_local else outer_context(job.spec.cube, job.paths.root, value)
+
+
+def _sent_context(job: PlacedJob, value: str) -> SentContext | None:
+    context = _outer_context(job, value)
+    if context is None:
+        return None
+    kind_of = _kind_of({context.remote: context.local}, {}, is_local=False)
+    return SentContext(path=context.remote, kind_of=kind_of)
+
+
+def _context(job: PlacedJob, settings: Settings, image: ImageCommands) -> BuildContext | None:
+    """Return the build context to send; an image that is pulled needs none."""
+    return _outer_context(job, settings.text("build_context")) if image.context else None
 
 
 def _with_devices(options: Options, platform: str, devices: Sequence[Device]) -> Options:
@@ -195,7 +226,9 @@ def _host_recipe(job: PlacedJob, image: ImageCommands) -> str:
     """
     source = image.source
     is_path = source.startswith(("/", "~/"))
-    is_known = job.spec.host.is_local or contains(job.paths.cube, source)
+    is_known = job.spec.host.is_local or any(
+        contains(directory, source) for directory in (job.paths.cube, image.context) if directory
+    )
     return source if is_path and not is_known else ""
 
 
@@ -277,17 +310,16 @@ def _outputs_in_place(job: PlacedJob) -> tuple[DownloadRequest, ...]:
 
 
 def _kind_of(
-    cube: Cube, paths: HostPaths, kinds: Mapping[str, str], *, is_local: bool
+    mirrors: Mapping[str, Path], kinds: Mapping[str, str], *, is_local: bool
 ) -> Callable[[str], PathKind | None]:
     """Return a function that tells what exists at a path of the host.
 
     What is mirrored is looked up on this machine; ``kinds`` tells the rest.
     """
-    mirrors = ((paths.workspace, cube.workspace), (paths.cube, cube.root))
     names = {"f": PathKind.FILE, "d": PathKind.DIRECTORY}
 
     def kind_of(path: str) -> PathKind | None:
-        for remote, local in mirrors:
+        for remote, local in mirrors.items():
             if path == remote or path.startswith(remote + "/"):
                 kind = _local_kind(local / path[len(remote) :].lstrip("/"))
                 # An earlier run may have made it on the host only.

@@ -141,22 +141,27 @@ def check_recipe_inside(plan: JobPlan) -> None:
     cube, in_engine = spec.request.cube, spec.platform in CONTAINER_ENGINES
     if spec.host.is_local or (in_engine and settings.text("build_strategy") == "pull"):
         return
+    if plan.context is not None:
+        return  # it is sent beside the cube
     source = settings.text("build_file")
     if not in_engine and (source.startswith("~") or ":" in source):
         return  # a path of the host, or a URL
     layout = Layout(root=str(cube.root), workspace=str(cube.workspace), home=plan.paths.home)
-    path = layout.root
+    path, leaves = layout.root, ""
     for key in ("build_context", "build_file") if in_engine else ("build_file",):
         if settings.text(key).startswith("/"):
             return  # a path of the host, and so is what is relative to it: check_recipe_on_host
         path = os.path.join(path, expand_runtime(settings.text(key), layout))
-        if not contains(layout.root, path) and os.path.exists(path):
-            raise PlanError(
-                f"{settings.where(key)}: {settings.text(key)!r} is outside the cube's directory, "
-                f"and so is not sent to {spec.host.name}",
-                hint="move it into the cube"
-                + (", or push the image and use build_strategy: pull" if in_engine else ""),
-            )
+        if not contains(layout.root, path):
+            leaves = leaves or key
+    # A context that merely exists is no recipe: then the image is pulled.
+    if leaves and os.path.isfile(path):
+        raise PlanError(
+            f"{settings.where(leaves)}: {settings.text(leaves)!r} is outside the cube's directory, "
+            f"and so is not sent to {spec.host.name}",
+            hint="move it into the cube"
+            + (", or push the image and use build_strategy: pull" if in_engine else ""),
+        )
 
 
 def check_recipe_on_host(plan: JobPlan) -> None:
