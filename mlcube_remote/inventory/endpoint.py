@@ -77,7 +77,7 @@ class Endpoint:
     proxy_command: str | None = None
     """Shell command that connects its standard streams to the server, tokens expanded."""
     user_known_hosts_files: tuple[str, ...]
-    """Absolute paths; new keys are added to the first."""
+    """Absolute paths; new keys are added to the first that is a regular file or does not exist."""
     global_known_hosts_files: tuple[str, ...] = ()
     host_key_alias: str | None = None
     """The name for looking up the server's key, instead of the server's own."""

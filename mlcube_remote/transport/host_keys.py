@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import fcntl
 import hashlib
 import os
@@ -16,10 +17,12 @@ import paramiko
 
 from mlcube_remote.errors import HostKeyError
 from mlcube_remote.inventory.model import HostKeys
+from mlcube_remote.inventory.paths import describe_special_file
 from mlcube_remote.transport.known_hosts import (
     DEFAULT_PORT,
     KnownKey,
     format_name,
+    open_known_hosts,
     parse,
     read_known_hosts,
 )
@@ -47,7 +50,7 @@ class HostKeyCheck:
     """HostKeyAlias: the name in known_hosts instead of hostname and port."""
     policy: HostKeys
     user_files: tuple[str, ...]
-    """New keys are written to the first file."""
+    """New keys are written to the first that is a regular file or does not exist."""
     global_files: tuple[str, ...] = ()
     note: Callable[[str], None] = attrs.field(default=lambda _: None)
     _all: tuple[KnownKey, ...] = attrs.field(init=False, repr=False)
@@ -58,7 +61,7 @@ class HostKeyCheck:
 
     @_all.default
     def _read(self) -> tuple[KnownKey, ...]:
-        return read_known_hosts((*self._own_files, *self.global_files), self.note)
+        return read_known_hosts((*self.user_files, *self.global_files), self.note)
 
     @known.default
     def _select(self) -> tuple[KnownKey, ...]:
@@ -72,8 +75,7 @@ class HostKeyCheck:
 
     @property
     def _own_files(self) -> tuple[str, ...]:
-        # In ssh_config, "none" means: no such file.
-        return tuple(file for file in self.user_files if file != "none")
+        return tuple(file for file in self.user_files if not describe_special_file(file))
 
     @property
     def name(self) -> str:
@@ -166,7 +168,7 @@ class HostKeyCheck:
         path = Path(self._own_files[0]).expanduser()
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+            handle = open_known_hosts(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
             with os.fdopen(handle, "rb+", buffering=0) as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 text = file.read()
@@ -175,6 +177,9 @@ class HostKeyCheck:
                     return
                 start = "" if not text or text.endswith(b"\n") else "\n"
                 file.write(f"{start}{self._format_line(key)}\n".encode())
+                file.seek(0)
+                if self._format_line(key).encode() not in file.read():
+                    raise OSError(errno.EIO, "the file does not keep what is written to it")
         except OSError as problem:
             raise HostKeyError(
                 self.host, f"its new host key could not be written to {path}: {problem.strerror}"
