@@ -10,6 +10,7 @@ import hashlib
 import os
 import shlex
 from collections.abc import Callable, Iterable
+from io import FileIO
 from pathlib import Path
 
 import attrs
@@ -169,17 +170,14 @@ class HostKeyCheck:
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             handle = open_known_hosts(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
-            with os.fdopen(handle, "rb+", buffering=0) as file:
+            with FileIO(handle, "rb+") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 text = file.read()
                 current, _ = parse(str(path), text)
                 if self._is_known(key, (entry for entry in current if entry.matches(self.name))):
                     return
                 start = "" if not text or text.endswith(b"\n") else "\n"
-                file.write(f"{start}{self._format_line(key)}\n".encode())
-                file.seek(0)
-                if self._format_line(key).encode() not in file.read():
-                    raise OSError(errno.EIO, "the file does not keep what is written to it")
+                _write_and_read_back(file, f"{start}{self._format_line(key)}\n".encode())
         except OSError as problem:
             raise HostKeyError(
                 self.host, f"its new host key could not be written to {path}: {problem.strerror}"
@@ -188,6 +186,14 @@ class HostKeyCheck:
             f"trusting its new host key {key.get_name()} {fingerprint(key.asbytes())} "
             f"(written to {path})"
         )
+
+
+def _write_and_read_back(file: FileIO, line: bytes) -> None:
+    """Write to a file, and check that it keeps what is written to it."""
+    file.write(line)
+    file.seek(0)
+    if line not in file.readall():
+        raise OSError(errno.EIO, "the file does not keep what is written to it")
 
 
 def _scan_command(hostname: str, port: int, key: paramiko.PKey) -> str:

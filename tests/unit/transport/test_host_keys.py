@@ -273,7 +273,7 @@ def test_a_regular_file_that_forgets_is_refused(tmp_path: Path, host_keys: Keys)
     name = file.read_bytes()
 
     try:
-        with pytest.raises(HostKeyError, match="could not be written to .*does not keep"):
+        with pytest.raises(HostKeyError, match=r"could not be written to .*does not keep"):
             _check(file, []).verify(host_keys["ed25519"])
     finally:
         file.write_bytes(name)
