@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import attrs
 
@@ -81,5 +83,7 @@ class Endpoint:
     global_known_hosts_files: tuple[str, ...] = ()
     host_key_alias: str | None = None
     """The name for looking up the server's key, instead of the server's own."""
+    algorithms: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    """Option of ssh_config, such as ``ciphers`` → the algorithms that it allows."""
     connect_timeout: float = 10.0
     """Seconds for each step of connecting."""

@@ -14,6 +14,7 @@ import shlex
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import attrs
 
@@ -33,6 +34,8 @@ Query = Callable[[str, Mapping[str, str]], SshOptions]
 
 _PER_NAME = frozenset({"host", "hostname", "controlpath"})
 """Options that differ for each name, even without settings for it (``%C`` is a hash)."""
+
+_ALGORITHMS = ("ciphers", "macs", "kexalgorithms", "hostkeyalgorithms", "pubkeyacceptedalgorithms")
 
 _UNCONFIGURED = "mlcube-remote-probe-of-an-unconfigured-name"
 _TOKEN = re.compile(r"%[A-Za-z%]|\$\{(\w+)\}")
@@ -160,6 +163,7 @@ def _resolve(host: Host, inventory: Inventory, query: Query, above: tuple[str, .
         user_known_hosts_files=own_known_hosts or _files(options, "userknownhostsfile"),
         global_known_hosts_files=() if own_known_hosts else _files(options, "globalknownhostsfile"),
         host_key_alias=_unless_none(alias),
+        algorithms=_algorithms(options),
         connect_timeout=host.connect_timeout,
     )
 
@@ -226,6 +230,13 @@ def _unless_none(value: str | None) -> str | None:
 def _files(options: SshOptions, name: str) -> tuple[str, ...]:
     files = (file for value in options.get(name, ()) for file in _BETWEEN_PATHS.split(value))
     return tuple(expand_home(file) for file in files if _unless_none(file))
+
+
+def _algorithms(options: SshOptions) -> Mapping[str, tuple[str, ...]]:
+    given = {option: _first(options, option) for option in _ALGORITHMS}
+    return MappingProxyType(
+        {option: tuple(value.split(",")) for option, value in given.items() if value}
+    )
 
 
 def _identities(host: Host, options: SshOptions, tokens: Mapping[str, str]) -> tuple[str, ...]:

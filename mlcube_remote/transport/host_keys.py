@@ -28,9 +28,6 @@ from mlcube_remote.transport.known_hosts import (
     read_known_hosts,
 )
 
-_SHA1 = ("ssh-rsa", "ssh-dss")
-"""Algorithms that sign with SHA-1."""
-
 
 def fingerprint(blob: bytes) -> str:
     """Return a key's fingerprint as ssh-keygen prints it."""
@@ -91,8 +88,7 @@ class HostKeyCheck:
         kinds = {key.kind for key in (*self.known, *self._known_without_port) if not key.revoked}
         if "ssh-rsa" in kinds:
             kinds |= {"rsa-sha2-512", "rsa-sha2-256"}
-        safe = [name for name in offered if name not in _SHA1]
-        return sorted(safe, key=lambda name: name not in kinds)
+        return sorted(offered, key=lambda name: name not in kinds)
 
     def verify(self, key: paramiko.PKey) -> None:
         """Accept the server's key, or raise.

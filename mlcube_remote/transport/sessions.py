@@ -21,7 +21,7 @@ import paramiko
 from mlcube_remote.errors import HostError, HostUnfitError
 from mlcube_remote.transport.channel import ShellChannel
 from mlcube_remote.transport.connect_errors import connection_lost, translate_ssh_errors
-from mlcube_remote.transport.ssh_transport import PACKET, WINDOW
+from mlcube_remote.transport.guarded_transport import PACKET, WINDOW
 
 _OPEN_TIMEOUT_S = 60.0
 _END_TIMEOUT_S = 5.0

@@ -286,9 +286,3 @@ def test_the_first_regular_file_gets_the_new_key(tmp_path: Path, host_keys: Keys
     check.verify(host_keys["ed25519"])
 
     assert file.read_text().startswith("gpu01 ssh-ed25519 ")
-
-
-def test_sha1_signatures_are_not_requested(tmp_path: Path) -> None:
-    offered = ["ssh-ed25519", "rsa-sha2-512", "ssh-rsa", "ssh-dss"]
-
-    assert _check(tmp_path / "kh", []).prefer_known(offered) == ["ssh-ed25519", "rsa-sha2-512"]
