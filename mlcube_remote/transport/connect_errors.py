@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import attrs
 import paramiko
 
-from mlcube_remote.errors import ConnectError, StateUnknownError, UnreachableError
+from mlcube_remote.errors import ConnectError, UnreachableError
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.transport.guarded_transport import (
     DisconnectedError,
@@ -81,15 +81,6 @@ def format_address(endpoint: Endpoint) -> str:
     if ":" in endpoint.hostname:
         return f"[{endpoint.hostname}]:{endpoint.port}"
     return f"{endpoint.hostname}:{endpoint.port}"
-
-
-def connection_lost(host: str) -> StateUnknownError:
-    """Return the error for a connection that broke after the login."""
-    return StateUnknownError(
-        host,
-        "connection lost",
-        hint="jobs that were started on the host may still run: mlcube-remote ps",
-    )
 
 
 def tcp_error(host: str, endpoint: Endpoint, problem: OSError) -> Exception:

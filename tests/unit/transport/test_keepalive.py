@@ -102,7 +102,7 @@ def test_a_quiet_server_that_answers_stays_connected(serve: Serve, lab: Lab) -> 
 
     with lab.connected(server, keepalive=0.1) as connection:
         time.sleep(1.5)
-        assert connection._transport.transport.is_active()
+        assert connection._link.is_active()
 
 
 @pytest.mark.parametrize("work", ["call", "stream"])
