@@ -9,7 +9,7 @@ import pytest
 from mlcube_remote.errors import UnreachableError
 from mlcube_remote.inventory.model import HostKeys
 from mlcube_remote.transport.algorithms import OFFERED, select_algorithms
-from tests.unit.transport.ssh_server import Lab, Serve
+from tests.support.ssh_server import Lab, Serve
 
 GIVEN_UP = {
     "ciphers": ("aes128-cbc", "aes192-cbc", "aes256-cbc", "3des-cbc"),

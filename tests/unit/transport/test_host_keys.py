@@ -15,7 +15,7 @@ import pytest
 from mlcube_remote.errors import AuthenticationError, HostKeyError
 from mlcube_remote.inventory.model import HostKeys
 from mlcube_remote.transport.host_keys import HostKeyCheck, fingerprint
-from tests.unit.transport.ssh_server import Lab, Serve, SSHServer
+from tests.support.ssh_server import Lab, Serve, SSHServer
 
 Keys = dict[str, paramiko.PKey]
 

@@ -15,7 +15,7 @@ import pytest
 from mlcube_remote.errors import StateUnknownError
 from mlcube_remote.transport.keepalive import Keepalive
 from mlcube_remote.transport.monitored_socket import MonitoredSocket
-from tests.unit.transport.ssh_server import Lab, Serve, Tunnel
+from tests.support.ssh_server import Lab, Serve, Tunnel
 
 INTERVAL_S = 0.3
 
