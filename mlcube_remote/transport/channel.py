@@ -50,24 +50,24 @@ class ShellChannel:
         self._reader.expect(marker)
         self.send(framing.start_shell(marker, read_line=not text) + text)
 
-    def send(self, data: bytes, *, timeout: float | None = READY_TIMEOUT_S) -> None:
+    def send(self, data: bytes, *, may_stall: bool = False) -> None:
         """Send bytes to the shell.
 
         Args:
             data: The bytes.
-            timeout: Maximum time in seconds in which the host takes nothing; ``None``: no maximum.
+            may_stall: Whether the host may take them as slowly as it likes.
 
         Raises:
-            StateUnknownError: The connection broke, or a timeout passed.
+            StateUnknownError: The connection broke, or the host takes nothing.
         """
         try:
-            self.session.send(data, timeout)
+            self.session.send(data, None if may_stall else READY_TIMEOUT_S)
         except EOFError as problem:
             raise self.lost() from problem
         except TimeoutError as problem:
             raise StateUnknownError(
                 self.host,
-                f"took no input within {timeout:g} s",
+                f"took no input within {READY_TIMEOUT_S:g} s",
                 hint="the host may hang; the connection itself is open",
             ) from problem
         except OSError as problem:

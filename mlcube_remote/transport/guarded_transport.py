@@ -113,6 +113,12 @@ def _feed_extended(channel: Any, message: Any) -> None:
     channel._feed_extended(message)  # noqa: SLF001
 
 
+def _is_violation(problem: paramiko.SSHException) -> bool:
+    if str(problem).startswith("Error reading SSH protocol banner"):
+        return isinstance(problem.__context__, ValueError)
+    return type(problem) is paramiko.SSHException
+
+
 class GuardedTransport(paramiko.Transport):
     """A client's transport that ends at the first violation of the protocol."""
 
@@ -135,12 +141,8 @@ class GuardedTransport(paramiko.Transport):
         problem = super().get_exception()
         if problem is None or isinstance(problem, (EOFError, OSError)):
             return problem
-        if isinstance(problem, paramiko.SSHException):
-            is_violation = type(problem) is paramiko.SSHException and not str(problem).startswith(
-                "Error reading SSH protocol banner"
-            )
-            if not is_violation:
-                return problem
+        if isinstance(problem, paramiko.SSHException) and not _is_violation(problem):
+            return problem
         words = printable(str(problem))
         violation = ProtocolError(f"{type(problem).__name__}: {words}" if words else repr(problem))
         violation.__cause__ = problem
