@@ -50,6 +50,8 @@ class RunRequest:
     """Variables for the container; they override those of the host."""
     trust_cube: bool = False
     """Whether mlcube.yaml may request privileges from the engine."""
+    allow_missing: frozenset[str] = frozenset()
+    """Names of inputs without which a task may start."""
     configure_only: bool = False
     inventory: str | None = None
     """Absolute path of the inventory file, if there is one."""

@@ -23,6 +23,7 @@ from mlcube_remote.cube.model import Cube
 from mlcube_remote.plan.gpu_requests import Device, format_devices, requested_gpus
 from mlcube_remote.plan.host_paths import HostPaths
 from mlcube_remote.plan.job import JobSpec
+from mlcube_remote.plan.late_paths import LatePaths, late_paths
 from mlcube_remote.plan.outputs import DownloadFolder, DownloadRequest, download_folders
 from mlcube_remote.plan.placed_job import PlacedJob, ProbedFacts, inputs_in_mirror, place_job
 from mlcube_remote.plan.placement import DataLocation, PlacedParameter, with_placed_values
@@ -49,6 +50,8 @@ class BuiltTask:
     """Labels of its containers."""
     launch: Argv
     """Options that the launcher inserts into the last command."""
+    late: LatePaths
+    """What the host checks and creates when the task begins."""
 
 
 @attrs.frozen(kw_only=True)
@@ -209,6 +212,7 @@ def _tasks(
     spec = job.spec
     has_names = spec.platform in CONTAINER_ENGINES
     tasks = []
+    late = late_paths(job, built)
     # Nothing is built if only the image is prepared.
     for number, (task, commands) in enumerate(zip(job.data, built, strict=False), 1):
         name = container_name(uid, spec.id, number)
@@ -228,6 +232,7 @@ def _tasks(
                 container=name if has_names else "",
                 labels=labels,
                 launch=launch,
+                late=late[task],
             )
         )
     return tuple(tasks)

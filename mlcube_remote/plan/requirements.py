@@ -73,31 +73,6 @@ def check_inputs(job: PlacedJob, *, only_sent: bool = False) -> None:
         )
 
 
-def check_types_known(job: PlacedJob) -> None:
-    """Reject an input without a type inside a directory that an earlier task of the job makes.
-
-    MLCube looks at the path between the tasks; here the client may have exited by then.
-
-    Raises:
-        PlanError: There is such an input.
-    """
-    made: dict[Path, str] = {}
-    for task, items in job.data.items():
-        for item in items:
-            if item.local is None or not item.is_of_unknown_type or os.path.lexists(item.local):
-                continue
-            makers = [maker for path, maker in made.items() if item.local.is_relative_to(path)]
-            if makers:
-                where = job.spec.cube.where_given(task, item.parameter)
-                raise PlanError(
-                    f"{where}: {task}.{item.parameter.name}: "
-                    f"whether {item.parameter.value} is a file or a directory cannot be known "
-                    f"before {makers[0]} has made it",
-                    hint="set `type: file` or `type: directory` in mlcube.yaml",
-                )
-        made.update((item.local, task) for item in items if item.is_output and item.local)
-
-
 def check_options(plan: JobPlan) -> None:
     """Reject an option that the platform accepts and ignores.
 

@@ -285,22 +285,6 @@ def test_a_path_in_an_output_of_an_earlier_run_is_probed_on_the_host(root: Path)
     assert make_plan(job).probe_paths == (), "it is on this machine"
 
 
-@pytest.mark.parametrize("host", [HOST, LOCAL_HOST])
-def test_a_path_without_a_type_in_a_future_output_is_rejected(root: Path, host: Host) -> None:
-    (root / "mlcube.yaml").write_text(IN_A_DIRECTORY)
-    error = refused(request(root, "make", "use", hosts=(host,)))
-    assert str(error) == (
-        f"{root}/mlcube.yaml:5:31: use.table: whether data/table.bin is a file or a directory "
-        "cannot be known before make has made it"
-    )
-    with pytest.raises(PlanError, match="cannot be known before make"):
-        dry_run(request(root, "make", "use", hosts=(host,)))
-    (root / "mlcube.yaml").write_text(
-        IN_A_DIRECTORY.replace("data/table.bin", "{type: file, default: data/table.bin}")
-    )
-    assert "--table=/mlcube_io0/table.bin" in arguments(request(root, "make", "use"))
-
-
 def test_the_kind_of_an_input_on_the_host_is_probed(root: Path) -> None:
     (root / "mlcube.yaml").write_text(UNTYPED)
     asked = request(root, "use", more="$HOME/x")

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Check that the host has the inputs that are not sent to it."""
+
+from __future__ import annotations
+
+import os
+
+from mlcube_remote.cube.host_paths import contains, host_path
+from mlcube_remote.dispatch.context import JobContext
+from mlcube_remote.errors import PlanError
+from mlcube_remote.plan.job_plan import JobPlan
+from mlcube_remote.plan.placement import DataLocation, is_made_by_cube
+
+
+def require_data_on_host(plan: JobPlan) -> None:
+    """Reject input data of the host that the probe has not found.
+
+    Raises:
+        PlanError: An input does not exist, and no task of the job makes it.
+    """
+    if plan.spec.host.is_local:
+        return
+    own = plan.paths.own_dir
+    for task, item in plan.task_parameters():
+        if item.where is not DataLocation.HOST or item.is_output or item.made_by:
+            continue
+        path = host_path(item.parameter.value, plan.paths.layout)
+        # What a job of a sweep has in its own directory is made at the launch.
+        if plan.kinds.get(path) == "-" and not (own and contains(own, path)):
+            name = item.parameter.name
+            raise PlanError(
+                f"{plan.spec.host.name}: {task}.{name}: input {path} does not exist on the host",
+                hint=f"it is on this machine, so: {name}=local:{path}"
+                if os.path.exists(path)
+                else f"create it on the host, or give another: {name}=PATH",
+            )
+
+
+def require_mirrored_inputs(job: JobContext, plan: JobPlan) -> None:
+    """Reject inputs that are neither on this machine nor in the mirror.
+
+    Raises:
+        PlanError: There is such an input.
+    """
+    cube = plan.spec.cube
+    for task, item in plan.task_parameters():
+        value = item.parameter.value
+        if item.is_output or item.made_by or not is_made_by_cube(item, cube):
+            continue
+        if item.where is not DataLocation.WORKSPACE or item.local is None or item.local.exists():
+            continue
+        path = plan.paths.mirror(item.local, cube)
+        if job.connection.current.call("mlcr_print_kind", path).text.strip() == "-":
+            raise PlanError(
+                f"{plan.spec.host.name}: {task}.{item.parameter.name}: input {value!r} is "
+                "neither on this machine nor on the host",
+                hint="run the task that makes it first",
+            )
