@@ -45,7 +45,9 @@ def dry_run(request: RunRequest) -> tuple[tuple[PlannedTask, ...], dict[str, tup
         host = plan.spec.host.name
         if host not in transfers:  # the jobs of one host share their uploads
             transfers[host] = _transfers(plan)
-        notes[plan.spec.label] = (*transfers[host], *_assumptions(plan), *warnings, *refusal)
+        empty = () if request.configure_only else require.find_empty_inputs(job, {})
+        shown = (*_assumptions(plan), *warnings, *empty, *refusal)
+        notes[plan.spec.label] = (*transfers[host], *shown)
     return tuple(planned), notes
 
 

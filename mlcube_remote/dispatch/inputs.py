@@ -26,14 +26,20 @@ def require_data_on_host(plan: JobPlan) -> None:
             continue
         path = host_path(item.parameter.value, plan.paths.layout)
         # What a job of a sweep has in its own directory is made at the launch.
-        if plan.kinds.get(path) == "-" and not (own and contains(own, path)):
-            name = item.parameter.name
-            raise PlanError(
-                f"{plan.spec.host.name}: {task}.{name}: input {path} does not exist on the host",
-                hint=f"it is on this machine, so: {name}=local:{path}"
-                if os.path.exists(path)
-                else f"create it on the host, or give another: {name}=PATH",
-            )
+        if plan.kinds.get(path) != "-" or (own and contains(own, path)):
+            continue
+        is_here = os.path.exists(path)
+        is_created = item.is_directory and not is_here
+        if is_created or item.may_be_missing(plan.spec.request.allow_missing):
+            continue
+        name = item.parameter.name
+        raise PlanError(
+            f"{plan.spec.host.name}: {task}.{name}: input {path} does not exist on the host",
+            hint=f"it is on this machine, so: {name}=local:{path}"
+            if is_here
+            else f"create it on the host, or give another: {name}=PATH; "
+            f"if the task can do without it: --allow-missing={name}",
+        )
 
 
 def require_mirrored_inputs(job: JobContext, plan: JobPlan) -> None:
@@ -48,6 +54,8 @@ def require_mirrored_inputs(job: JobContext, plan: JobPlan) -> None:
         if item.is_output or item.made_by or not is_made_by_cube(item, cube):
             continue
         if item.where is not DataLocation.WORKSPACE or item.local is None or item.local.exists():
+            continue
+        if item.may_be_missing(plan.spec.request.allow_missing):
             continue
         path = plan.paths.mirror(item.local, cube)
         if job.connection.current.call("mlcr_print_kind", path).text.strip() == "-":

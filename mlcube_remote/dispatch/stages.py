@@ -35,6 +35,7 @@ from mlcube_remote.plan.host_paths import cube_directory
 from mlcube_remote.plan.job import JobSpec
 from mlcube_remote.plan.job_plan import BuiltTask, JobPlan, make_plan
 from mlcube_remote.plan.placed_job import uploads
+from mlcube_remote.plan.requirements import find_empty_inputs
 from mlcube_remote.plan.sweep_targets import GeneratedFile
 from mlcube_remote.plan.trials import generated_file_paths
 from mlcube_remote.platforms import CONTAINER_ENGINES
@@ -131,7 +132,8 @@ def warn_about_commands(job: JobContext, plan: JobPlan) -> None:
         HostUnfitError: The command line requests GPUs, and there are none.
     """
     built = [task.commands for task in plan.tasks]
-    for warning in dict.fromkeys(text for each in (plan.image, *built) for text in each.warnings):
+    warnings = dict.fromkeys(text for each in (plan.image, *built) for text in each.warnings)
+    for warning in (*warnings, *(find_empty_inputs(plan, plan.kinds) if built else ())):
         job.warn(warning)
     requested = plan.spec.request.options.gpus
     if missing := gpus.missing_gpu_warning(job.connection.current, built, requested):
@@ -277,7 +279,11 @@ def _task_start(plan: JobPlan, task: BuiltTask) -> TaskStart:
         begin=begin_arguments(
             [(each.root, each.path) for each in task.late.directories],
             [(each.name, each.path) for each in task.late.files],
-            [(each.name, each.path) for each in commands.late_inputs],
+            [
+                # Without a name, an input that does not exist counts as a file.
+                ("" if each.name in plan.spec.request.allow_missing else each.name, each.path)
+                for each in commands.late_inputs
+            ],
             alternatives,
         ),
     )

@@ -114,13 +114,16 @@ def plan_placed(
     in_place = [item for _, item in job.task_parameters() if item.where is DataLocation.HOST]
     untyped = [item for item in (*in_place, *inputs_in_mirror(job)) if item.is_of_unknown_type]
     probed = dict.fromkeys(_host_path(item, paths) for item in (*in_place, *untyped))
+    optional = _optional_inputs(job)
     assumed = {}
     if not spec.host.is_local:
-        assumed = {(path := _host_path(item, paths)): _likely_kind(path) for item in untyped}
+        paths_of_untyped = (_host_path(item, paths) for item in untyped)
+        assumed = {path: optional.get(path) or _likely_kind(path) for path in paths_of_untyped}
 
     def build(assume: Mapping[str, str]) -> BuiltCommands:
         known = {path: kind for path, kind in kinds.items() if kind != "-"}
-        kind_of = _kind_of(spec.cube, paths, {**assume, **known}, is_local=spec.host.is_local)
+        every = {**optional, **assume, **known}
+        kind_of = _kind_of(spec.cube, paths, every, is_local=spec.host.is_local)
         return _build(job, kind_of, devices, () if facts is None else facts.programs)
 
     built, env = build(assumed), _environment(spec)
@@ -154,6 +157,16 @@ def count_gpus(spec: JobSpec) -> int:
     """Return the number of GPUs that a job needs for itself."""
     sections = (*spec.host.settings.values(), *spec.cube.settings.values(), spec.user_settings)
     return requested_gpus(spec.request.options, spec.cube, spec.platform, sections)
+
+
+def _optional_inputs(job: PlacedJob) -> dict[str, str]:
+    """Return the paths of inputs without a type that may be missing: then they count as files."""
+    allowed = job.spec.request.allow_missing
+    return {
+        _host_path(item, job.paths): "f"
+        for _, item in job.task_parameters()
+        if item.is_of_unknown_type and item.may_be_missing(allowed)
+    }
 
 
 def _host_path(item: PlacedParameter, paths: HostPaths) -> str:
@@ -297,7 +310,8 @@ def _kind_of(
                 kind = _local_kind(local / path[len(remote) :].lstrip("/"))
                 # An earlier run may have made it on the host only.
                 return kind or names.get(kinds.get(path, "-"))
-        return _local_kind(path) if is_local else names.get(kinds.get(path, "-"))
+        kind = _local_kind(path) if is_local else None
+        return kind or names.get(kinds.get(path, "-"))
 
     return kind_of
 

@@ -203,7 +203,8 @@ def missing_inputs(
         and not item.made_by
         and item.local is not None
         and not os.path.lexists(item.local)
-        and not (item.where is DataLocation.WORKSPACE and item.is_directory)
+        # A directory is created, except one that would have to be sent.
+        and not (item.is_directory and item.where is not DataLocation.CLIENT)
     )
 
 

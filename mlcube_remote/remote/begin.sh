@@ -35,7 +35,7 @@ mlcr_begin_task() {
 
 # mlcr_check_begin DIRECTORY: create the directories, require the files, and choose the command for
 # the inputs. The file "begin" sets the parameters to COUNT [ROOT DIRECTORY]... COUNT [NAME FILE]...
-# COUNT [NAME INPUT]...
+# COUNT [NAME INPUT]... An INPUT without a NAME may be missing: it counts as a file.
 mlcr_check_begin() (
     exec </dev/null 9>&-
     umask 022
@@ -59,7 +59,7 @@ mlcr_check_begin() (
     shift
     mlcr_types=
     while [ $# -gt 0 ]; do
-        [ -e "$2" ] || mlcr_print_missing "$1" "$2" || return 1
+        [ -e "$2" ] || [ -z "$1" ] || mlcr_print_missing "$1" "$2" || return 1
         if [ -d "$2" ]; then
             mlcr_types=${mlcr_types}d
         else

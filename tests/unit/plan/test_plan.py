@@ -198,7 +198,10 @@ def test_a_missing_input_is_reported_with_its_path(root: Path) -> None:
     error = refused(request(root, "train"))
     expected = f"train.config: input {root}/workspace/conf.yaml does not exist"
     assert str(error) == f"{root}/mlcube.yaml:9:29: {expected}"
-    assert error.hint == "create it, or give another: config=PATH"
+    assert error.hint == (
+        "create it, or give another: config=PATH; if the task can do without it: "
+        "--allow-missing=config"
+    )
     error = refused(request(root, "train", config="gone"))
     missing = f"train.config: input {root}/workspace/gone does not exist"
     assert str(error) == f"on the command line: {missing}"
