@@ -9,7 +9,7 @@ from mlcube_remote.cube.host_paths import contains, host_path
 from mlcube_remote.dispatch.context import JobContext
 from mlcube_remote.errors import PlanError
 from mlcube_remote.plan.job_plan import JobPlan
-from mlcube_remote.plan.placement import DataLocation, is_made_by_cube
+from mlcube_remote.plan.placement import DataLocation, find_makers
 
 
 def require_data_on_host(plan: JobPlan) -> None:
@@ -50,17 +50,19 @@ def require_mirrored_inputs(job: JobContext, plan: JobPlan) -> None:
     """
     cube = plan.spec.cube
     for task, item in plan.task_parameters():
-        value = item.parameter.value
-        if item.is_output or item.made_by or not is_made_by_cube(item, cube):
+        value, name = item.parameter.value, item.parameter.name
+        if item.is_output or item.made_by or item.where is not DataLocation.WORKSPACE:
             continue
-        if item.where is not DataLocation.WORKSPACE or item.local is None or item.local.exists():
+        if item.local is None or item.local.exists():
             continue
-        if item.may_be_missing(plan.spec.request.allow_missing):
+        makers = [each for each in find_makers(item, cube) if each != task or not item.is_directory]
+        if not makers or item.may_be_missing(plan.spec.request.allow_missing):
             continue
         path = plan.paths.mirror(item.local, cube)
         if job.connection.current.call("mlcr_print_kind", path).text.strip() == "-":
             raise PlanError(
-                f"{plan.spec.host.name}: {task}.{item.parameter.name}: input {value!r} is "
+                f"{plan.spec.host.name}: {task}.{name}: input {value!r} is "
                 "neither on this machine nor on the host",
-                hint="run the task that makes it first",
+                hint=f"run the task that makes it first ({', '.join(makers)}); if this task can "
+                f"do without it: --allow-missing={name}",
             )

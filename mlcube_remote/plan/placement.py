@@ -210,12 +210,20 @@ def missing_inputs(
 
 def is_made_by_cube(item: PlacedParameter, cube: Cube) -> bool:
     """Return whether a task of the cube declares the path of the input as an output."""
-    outputs = (
-        mirrored_path(parameter.value, cube)
+    return bool(find_makers(item, cube))
+
+
+def find_makers(item: PlacedParameter, cube: Cube) -> tuple[str, ...]:
+    """Return the tasks that declare the path of the input, or a directory above, as an output."""
+    local = item.local
+    if local is None:
+        return ()
+    makers = (
+        task.name
         for task in cube.tasks.values()
         for parameter in task.parameters
         if parameter.io is IO.OUTPUT
+        and (path := mirrored_path(parameter.value, cube)) is not None
+        and local.is_relative_to(path)
     )
-    return item.local is not None and any(
-        path is not None and item.local.is_relative_to(path) for path in outputs
-    )
+    return tuple(dict.fromkeys(makers))
