@@ -117,6 +117,15 @@ class ImageCommands:
     """Messages for the user, one line each, that do not stop the run."""
 
 
+@attrs.frozen
+class LateInput:
+    """An input without a type that an earlier task of the same job makes."""
+
+    name: str
+    path: str
+    """Absolute path on the host."""
+
+
 @attrs.frozen(kw_only=True)
 class TaskCommands(ImageCommands):
     """The commands that run one task on one platform."""
@@ -136,3 +145,9 @@ class TaskCommands(ImageCommands):
     creates: tuple[str, ...]
     """The directories to create for that, parents included, sorted."""
     copies: tuple[Copy, ...] = ()
+    late_inputs: tuple[LateInput, ...] = ()
+    """Inputs whose type the host finds out when the task begins."""
+    alternatives: Mapping[str, TaskCommands] = attrs.field(factory=dict)
+    """The types of ``late_inputs``, one letter each (``f``: file, ``d``: directory) → the commands
+    for these types. The fields above are those of the most likely types, except that ``outputs``,
+    ``directories`` and ``creates`` have only what all alternatives have."""

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,10 +10,11 @@ from functools import partial
 
 from mlcube_remote.commands.chown import chown_arguments
 from mlcube_remote.commands.launch_options import insert_options, secret_variable
-from mlcube_remote.cube.host_paths import contains, host_path
+from mlcube_remote.commands.model import Argv, TaskCommands
+from mlcube_remote.cube.host_paths import normalize
 from mlcube_remote.dispatch.configure import configure
 from mlcube_remote.dispatch.context import JobContext
-from mlcube_remote.errors import HostError, PlanError, StateUnknownError, TransferError
+from mlcube_remote.errors import HostError, StateUnknownError, TransferError
 from mlcube_remote.events.model import Stage
 from mlcube_remote.facts import gpus
 from mlcube_remote.facts.gpu_leases import lease_gpus
@@ -25,13 +25,19 @@ from mlcube_remote.files.rsync import TransferStats
 from mlcube_remote.files.transfer import UploadResult, upload
 from mlcube_remote.files.upload import UploadTree, upload_trees
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
-from mlcube_remote.jobs.launch import Prerequisites, TaskStart, launch, preparation_error
+from mlcube_remote.jobs.launch import (
+    Prerequisites,
+    TaskStart,
+    begin_arguments,
+    launch,
+    preparation_error,
+)
 from mlcube_remote.plan.gpu_requests import Device
 from mlcube_remote.plan.host_paths import cube_directory
 from mlcube_remote.plan.job import JobSpec
 from mlcube_remote.plan.job_plan import BuiltTask, JobPlan, make_plan
 from mlcube_remote.plan.placed_job import uploads
-from mlcube_remote.plan.placement import DataLocation, is_made_by_cube
+from mlcube_remote.plan.requirements import find_empty_inputs
 from mlcube_remote.plan.sweep_targets import GeneratedFile
 from mlcube_remote.plan.trials import generated_file_paths
 from mlcube_remote.platforms import CONTAINER_ENGINES
@@ -91,60 +97,6 @@ def make_handle(plan: JobPlan) -> JobHandle:
     )
 
 
-def require_data_on_host(plan: JobPlan) -> None:
-    """Reject input data of the host that the probe has not found.
-
-    Raises:
-        PlanError: An input does not exist, and no task of the job makes it.
-    """
-    if plan.spec.host.is_local:
-        return
-    # What a job of a sweep has in its own directory is made at the launch.
-    made = [plan.paths.own_dir] if plan.paths.own_dir else []
-    for task, item in plan.task_parameters():
-        if item.where is not DataLocation.HOST:
-            continue
-        path = host_path(item.parameter.value, plan.paths.layout)
-        if item.is_output:
-            made.append(path)
-        elif plan.kinds.get(path) == "-" and (
-            item.is_of_unknown_type or not any(contains(each, path) for each in made)
-        ):
-            name = item.parameter.name
-            raise PlanError(
-                f"{plan.spec.host.name}: {task}.{name}: input {path} does not exist on the host",
-                hint=f"it is on this machine, so: {name}=local:{path}"
-                if os.path.exists(path)
-                else f"create it on the host, or give another: {name}=PATH",
-            )
-
-
-def require_mirrored_inputs(job: JobContext, plan: JobPlan) -> None:
-    """Reject inputs that are neither on this machine nor in the mirror.
-
-    Raises:
-        PlanError: There is such an input.
-    """
-    cube = plan.spec.cube
-    made: set[str] = set()
-    for task, item in plan.task_parameters():
-        value = item.parameter.value
-        if item.is_output:
-            made.add(value)
-            continue
-        if item.where is not DataLocation.WORKSPACE or item.local is None or item.local.exists():
-            continue
-        if value in made or not is_made_by_cube(item, cube):
-            continue
-        path = plan.paths.mirror(item.local, cube)
-        if job.connection.current.call("mlcr_print_kind", path).text.strip() == "-":
-            raise PlanError(
-                f"{plan.spec.host.name}: {task}.{item.parameter.name}: input {value!r} is "
-                "neither on this machine nor on the host",
-                hint="run the task that makes it first",
-            )
-
-
 def lease_devices(job: JobContext, plan: JobPlan, handle: JobHandle) -> tuple[Device, ...]:
     """Lease the GPUs that the job needs; return none if it needs none, or the host has no list.
 
@@ -182,7 +134,8 @@ def warn_about_commands(job: JobContext, plan: JobPlan) -> None:
         HostUnfitError: The command line requests GPUs, and there are none.
     """
     built = [task.commands for task in plan.tasks]
-    for warning in dict.fromkeys(text for each in (plan.image, *built) for text in each.warnings):
+    warnings = dict.fromkeys(text for each in (plan.image, *built) for text in each.warnings)
+    for warning in (*warnings, *(find_empty_inputs(plan, plan.kinds) if built else ())):
         job.warn(warning)
     requested = plan.spec.request.options.gpus
     if missing := gpus.missing_gpu_warning(job.connection.current, built, requested):
@@ -300,8 +253,10 @@ def launch_job(job: JobContext, plan: JobPlan, handle: JobHandle) -> None:
         HostError: The tasks could not be started.
     """
     built = [task.commands for task in plan.tasks]
+    late = {each.path for task in plan.tasks for each in task.late.directories}
+    directories = dict.fromkeys(path for each in built for path in each.directories)
     expected = Prerequisites(
-        directories=tuple(dict.fromkeys(path for each in built for path in each.directories)),
+        directories=tuple(path for path in directories if normalize(path) not in late),
         copies=tuple(dict.fromkeys(copy for each in built for copy in each.copies)),
     )
     starts = [_task_start(plan, task) for task in plan.tasks]
@@ -314,13 +269,35 @@ def launch_job(job: JobContext, plan: JobPlan, handle: JobHandle) -> None:
 
 def _task_start(plan: JobPlan, task: BuiltTask) -> TaskStart:
     commands = task.commands
+    argv, own = _container_words(plan, task, commands)
+    alternatives = [
+        (letters, quote_words(argv), quote_words(own))
+        for letters, each in commands.alternatives.items()
+        for argv, own in [_container_words(plan, task, each)]
+    ]
     return TaskStart(
         task=task.name,
-        argv=insert_options(commands, task.launch, tuple(plan.env)),
+        argv=argv,
         engine=commands.engine,
         container=task.container,
-        own=chown_arguments(commands, root=plan.paths.root, uid=plan.uid, labels=task.labels),
+        own=own,
+        begin=begin_arguments(
+            [(each.root, each.path) for each in task.late.directories],
+            [(each.name, each.path) for each in task.late.files],
+            [
+                # Without a name, an input that does not exist counts as a file.
+                ("" if each.name in plan.spec.request.allow_missing else each.name, each.path)
+                for each in commands.late_inputs
+            ],
+            alternatives,
+        ),
     )
+
+
+def _container_words(plan: JobPlan, task: BuiltTask, commands: TaskCommands) -> tuple[Argv, Argv]:
+    """Return the container's command, and the arguments that change the owner of its outputs."""
+    argv = insert_options(commands, task.launch, tuple(plan.env))
+    return argv, chown_arguments(commands, root=plan.paths.root, uid=plan.uid, labels=task.labels)
 
 
 def _supervisor_environment(plan: JobPlan) -> dict[str, Secret]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import attrs
 
@@ -37,6 +37,33 @@ class TaskStart:
     """Name of its container; empty if the engine has no named containers."""
     own: tuple[str, ...] = ()
     """Arguments of the call that changes the owner of outputs after the task; empty: no call."""
+    begin: tuple[str, ...] = ()
+    """Arguments of ``mlcr_write_begin``: what to check and to choose when the task begins."""
+
+
+def begin_arguments(
+    directories: Sequence[tuple[str, str]],
+    files: Sequence[tuple[str, str]],
+    late_inputs: Sequence[tuple[str, str]],
+    alternatives: Sequence[tuple[str, str, str]],
+) -> tuple[str, ...]:
+    """Return the arguments of ``mlcr_write_begin``; empty if the host has nothing to do.
+
+    Args:
+        directories: (root, path) of directories to create when the task begins.
+        files: (name, path) of inputs that must be there.
+        late_inputs: (name, path) of inputs whose types choose the command.
+        alternatives: (types, quoted command, quoted arguments for the owner) of each command.
+    """
+    groups = (directories, files, late_inputs)
+    if not any(groups):
+        return ()
+    words = [word for group in groups for word in (str(len(group)), *_flatten(group))]
+    return (quote_words(words), *_flatten(alternatives))
+
+
+def _flatten(rows: Iterable[tuple[str, ...]]) -> list[str]:
+    return [word for row in rows for word in row]
 
 
 @attrs.frozen(kw_only=True)
@@ -168,7 +195,7 @@ def launch(
     for start in starts:
         words += [
             *(start.task, quote_words(start.argv), quote_words(start.engine)),
-            *(start.container, timeout, quote_words(start.own)),
+            *(start.container, timeout, quote_words(start.own), quote_words(start.begin)),
         ]
     reply = connection.call(
         "mlcr_launch_job",

@@ -18,6 +18,8 @@
 #   tasks/N/cid       the id of the container, which the engine writes
 #   tasks/N/engine    shell text that inserts the engine's executable before the parameters
 #   tasks/N/own       shell text that sets the parameters of mlcr_chown_outputs; may not exist
+#   tasks/N/begin, command.TYPES, own.TYPES, refused
+#                     what is decided when the task begins: see begin.sh
 #   tasks/N/timeout   time limit in seconds; does not exist: unlimited
 #   tasks/N/stdout, stderr, started, finished, inspect
 #   tasks/N/timedout, cut, degraded, restarted, removed
@@ -67,7 +69,8 @@ mlcr_release_job() {
     rm -rf -- "$1"
 }
 
-# mlcr_write_task DIRECTORY NAME COMMAND ENGINE CONTAINER TIMEOUT OWN: write the files of a task.
+# mlcr_write_task DIRECTORY NAME COMMAND ENGINE CONTAINER TIMEOUT OWN BEGIN: write the files of a
+# task. BEGIN: the arguments of mlcr_write_begin, quoted by the client; empty: nothing to check.
 mlcr_write_task() {
     printf '%s' "$2" >"$1/name" &&
         printf 'set -- %s\n' "$3" >"$1/command" &&
@@ -79,7 +82,8 @@ mlcr_write_task() {
         : >"$1/cut.pending" &&
         { [ -z "$5" ] || printf '%s' "$5" >"$1/container"; } &&
         { [ -z "$6" ] || printf '%s\n' "$6" >"$1/timeout"; } &&
-        { [ -z "$7" ] || printf 'set -- %s\n' "$7" >"$1/own"; }
+        { [ -z "$7" ] || printf 'set -- %s\n' "$7" >"$1/own"; } &&
+        { [ -z "$8" ] || (eval "mlcr_write_begin \"\$1\" $8"); }
 }
 
 # mlcr_start_supervisor JOB [WORD...]: start the supervisor in its own session, so that it does not
@@ -96,7 +100,7 @@ mlcr_start_supervisor() {
 }
 
 # mlcr_launch_job JOB SUPERVISOR LOG_LIMIT SECRETS EXPECTED [NAME COMMAND ENGINE CONTAINER TIMEOUT
-# OWN]...: prepare the paths that the tasks of a claimed JOB expect, write the tasks and start the
+# OWN BEGIN]...: prepare the paths that the tasks of a claimed JOB expect, write the tasks and start the
 # supervisor, once. Status 17: JOB is already launched; 18: the paths could not be prepared. Nothing
 # runs unless every file could be written. SECRETS: "yes" if the tasks need variables from the
 # environment of this call. EXPECTED: the arguments of mlcr_prepare_paths, quoted by the client.
@@ -133,13 +137,13 @@ mlcr_write_tasks() {
     printf '%s' "$2" >"$1/supervise" && printf '%s\n' "$3" >"$1/log-limit" || return 1
     [ "$4" != yes ] || : >"$1/secrets" || return 1
     shift 5
-    mlcr_make_task_directories "$mlcr_job_directory" $(($# / 6)) || return 1
+    mlcr_make_task_directories "$mlcr_job_directory" $(($# / 7)) || return 1
     mlcr_count=0
-    while [ $# -ge 6 ]; do
+    while [ $# -ge 7 ]; do
         mlcr_count=$((mlcr_count + 1))
         mlcr_write_task "$mlcr_job_directory/tasks.new/$mlcr_count" \
-            "$1" "$2" "$3" "$4" "$5" "$6" || return 1
-        shift 6
+            "$1" "$2" "$3" "$4" "$5" "$6" "$7" || return 1
+        shift 7
     done
     mv -- "$mlcr_job_directory/tasks.new" "$mlcr_job_directory/tasks"
 }

@@ -201,7 +201,7 @@ def _launch(host: HostState, connection: HostConnection, job_dir: str, *words: s
     if job.tasks:
         return Reply(17, b"", b"")
     job.environment = connection.calls[-1].env
-    job.launch(list(words[4::6]), host.scripts)
+    job.launch(list(words[4::7]), host.scripts)
     return OK
 
 

@@ -202,7 +202,10 @@ def test_a_missing_input_is_reported_with_its_path(root: Path) -> None:
     error = refused(request(root, "train"))
     expected = f"train.config: input {root}/workspace/conf.yaml does not exist"
     assert str(error) == f"{root}/mlcube.yaml:9:29: {expected}"
-    assert error.hint == "create it, or give another: config=PATH"
+    assert error.hint == (
+        "create it, or give another: config=PATH; if the task can do without it: "
+        "--allow-missing=config"
+    )
     error = refused(request(root, "train", config="gone"))
     missing = f"train.config: input {root}/workspace/gone does not exist"
     assert str(error) == f"on the command line: {missing}"
@@ -287,22 +290,6 @@ def test_a_path_in_an_output_of_an_earlier_run_is_probed_on_the_host(root: Path)
     (root / "workspace/data/table.bin").touch()
     (job,) = plan_jobs(asked)
     assert make_plan(job).probe_paths == (), "it is on this machine"
-
-
-@pytest.mark.parametrize("host", [HOST, LOCAL_HOST])
-def test_a_path_without_a_type_in_a_future_output_is_rejected(root: Path, host: Host) -> None:
-    (root / "mlcube.yaml").write_text(IN_A_DIRECTORY)
-    error = refused(request(root, "make", "use", hosts=(host,)))
-    assert str(error) == (
-        f"{root}/mlcube.yaml:5:31: use.table: whether data/table.bin is a file or a directory "
-        "cannot be known before make has made it"
-    )
-    with pytest.raises(PlanError, match="cannot be known before make"):
-        dry_run(request(root, "make", "use", hosts=(host,)))
-    (root / "mlcube.yaml").write_text(
-        IN_A_DIRECTORY.replace("data/table.bin", "{type: file, default: data/table.bin}")
-    )
-    assert "--table=/mlcube_io0/table.bin" in arguments(request(root, "make", "use"))
 
 
 def test_the_kind_of_an_input_on_the_host_is_probed(root: Path) -> None:
