@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import attrs
@@ -18,6 +18,7 @@ from mlcube_remote.commands import engine, sif
 from mlcube_remote.commands.model import Argv, ImageCommands, Target, TaskCommands, Writable
 from mlcube_remote.commands.mounts import bind
 from mlcube_remote.commands.settings import SECTIONS, Settings, merge
+from mlcube_remote.commands.sif_source import with_source
 from mlcube_remote.commands.workspace import after_copies, copies_for
 from mlcube_remote.cube.host_paths import NO_VARIABLES, missing_directories
 from mlcube_remote.cube.model import Cube, Task
@@ -105,17 +106,18 @@ def _fields(image: ImageCommands) -> dict[str, Any]:
 def _image(settings: Settings, target: Target) -> ImageCommands:
     if not target.is_trusted:
         check_settings(settings)
+    layout = target.layout.of_cube
     if target.platform in CONTAINER_ENGINES:
-        image = engine.image_commands(settings, target.layout, target.kind_of)
+        image = engine.image_commands(settings, layout, target.kind_of)
         if image.source and not target.is_trusted:
-            check_context(settings, engine.build_context(settings, target.layout), target.layout)
+            check_context(settings, engine.build_context(settings, layout), layout)
     else:
-        image = sif.image_commands(settings, target.layout, target.kind_of)
+        image = sif.image_commands(settings, layout, target.kind_of)
     return attrs.evolve(image, warnings=(*settings.warnings, *image.warnings))
 
 
 def _merge_settings(cube: Cube, target: Target) -> Settings:
-    """Merge the settings, add defaults for a SIF image and refuse settings that cannot run."""
+    """Merge the settings, find the source of a SIF image and refuse settings that cannot run."""
     platform, options = target.platform, target.options
     if options.mount not in {None, "", "ro", "rw"}:
         raise PlanError(f"--mount={options.mount}: expected ro or rw")
@@ -124,9 +126,12 @@ def _merge_settings(cube: Cube, target: Target) -> Settings:
             f"unknown platform '{platform}'{did_you_mean(platform, PLATFORMS)}",
             hint=f"platforms: {', '.join(PLATFORMS)}",
         )
-    settings = merge(cube, platform, target.host_settings, options, target.user_settings)
-    if platform not in CONTAINER_ENGINES:
-        settings = _with_sif_defaults(settings, target)
+    merge_with = partial(merge, cube, platform, target.host_settings, options)
+    if platform in CONTAINER_ENGINES:
+        settings = merge_with(target.user_settings)
+    else:
+        layout = target.layout.of_cube
+        settings = with_source(merge_with, target.user_settings, layout, target.kind_of)
     if not settings.values.get("image"):
         raise _no_image(cube, platform)
     for key in ("image", "build_file", "build_context"):
@@ -139,25 +144,6 @@ def _merge_settings(cube: Cube, target: Target) -> Settings:
         found = {platform: sif.find_program(platform, target.programs)}
         settings = attrs.evolve(settings, values={**settings.values, **found})
     return settings
-
-
-def _with_sif_defaults(settings: Settings, target: Target) -> Settings:
-    """Add the default image of a cube whose sections name no SIF image."""
-    cube, user = settings.cube, target.user_settings
-    image = settings.values.get("image")
-    if image and ("image" in settings.sections or image != user.get("image")):
-        return settings
-    defaults = sif.default_sif_settings(cube, target.layout, target.kind_of)
-    # The defaults are from the cube, which overrides the user's settings for all cubes.
-    weaker = {key: value for key, value in user.items() if key not in defaults}
-    settings = merge(cube, target.platform, target.host_settings, target.options, weaker)
-    ignored = sif.ignored_docker_settings(cube, target.platform, defaults)
-    return attrs.evolve(
-        settings,
-        values={**defaults, **settings.values},
-        sections={**dict.fromkeys(defaults, "docker"), **settings.sections},
-        warnings=(*settings.warnings, *ignored),
-    )
 
 
 def _no_image(cube: Cube, platform: str) -> PlanError:

@@ -122,8 +122,10 @@ def plan_placed(
 
     built, env = build(assumed), _environment(spec)
     recipe = _host_recipe(job, built.image)
-    if recipe and facts is None:
-        built = build({**assumed, recipe: "f"})
+    deciding = _paths_only_on_host(job, built.settings.decided_by)
+    if facts is None and (recipe or deciding):
+        outside = [path for path in (recipe, *deciding) if not contains(paths.cube, path)]
+        built = build({**assumed, **dict.fromkeys(outside, "f")})
     return JobPlan(
         spec=spec,
         paths=paths,
@@ -139,7 +141,7 @@ def plan_placed(
         env=env,
         host_recipe=recipe,
         assumed_kinds=assumed,
-        probe_paths=(*probed, *([recipe] if recipe else ())),
+        probe_paths=tuple(dict.fromkeys((*probed, *([recipe] if recipe else ()), *deciding))),
         folders=_folders(job, built.tasks),
         in_place=_outputs_in_place(job),
         lock=f"{paths.root}/locks/{slug('workspace', of=paths.workspace)}",
@@ -197,6 +199,14 @@ def _host_recipe(job: PlacedJob, image: ImageCommands) -> str:
     is_path = source.startswith(("/", "~/"))
     is_known = job.spec.host.is_local or contains(job.paths.cube, source)
     return source if is_path and not is_known else ""
+
+
+def _paths_only_on_host(job: PlacedJob, found: Sequence[str]) -> tuple[str, ...]:
+    """Return the paths that may exist on the host although they are not on this machine."""
+    if job.spec.host.is_local:
+        return ()
+    kind_of = _kind_of(job.spec.cube, job.paths, {}, is_local=False)
+    return tuple(path for path in found if kind_of(path) is None)
 
 
 def _tasks(
