@@ -18,6 +18,7 @@ from mlcube_remote.commands import engine, sif
 from mlcube_remote.commands.model import Argv, ImageCommands, Target, TaskCommands, Writable
 from mlcube_remote.commands.mounts import bind
 from mlcube_remote.commands.settings import SECTIONS, Settings, merge
+from mlcube_remote.commands.sif_recipe import check_build
 from mlcube_remote.commands.sif_source import with_source
 from mlcube_remote.commands.workspace import after_copies, copies_for
 from mlcube_remote.cube.host_paths import NO_VARIABLES, missing_directories
@@ -113,6 +114,9 @@ def _image(settings: Settings, target: Target) -> ImageCommands:
             check_context(settings, engine.build_context(settings, layout), layout)
     else:
         image = sif.image_commands(settings, layout, target.kind_of)
+        if image.configure and target.read is not None and not target.is_trusted:
+            recipe = check_build(settings, image, layout, target.read)
+            image = attrs.evolve(image, recipe=recipe)
     return attrs.evolve(image, warnings=(*settings.warnings, *image.warnings))
 
 

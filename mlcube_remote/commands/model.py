@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import attrs
@@ -13,6 +13,9 @@ from mlcube_remote.cube.model import NOTHING
 
 Argv = tuple[str, ...]
 """One command: program and arguments, unquoted."""
+
+ReadFile = Callable[[str], bytes | None]
+"""Path of a file of the cube on the host → its content; ``None``: it is not on this machine."""
 
 
 @attrs.frozen(kw_only=True)
@@ -52,6 +55,9 @@ class Target:
     """
     is_trusted: bool = False
     """Whether the cube may ask for privileges (``--trust-cube``)."""
+    read: ReadFile | None = None
+    """Reads the recipe of a SIF image, which is checked unless the cube is trusted. ``None``: no
+    image is built, so none is checked."""
 
 
 @attrs.frozen(kw_only=True)
@@ -71,6 +77,16 @@ class Writable:
     target: str
     words: Argv
     """The engine's options for the mount."""
+
+
+@attrs.frozen(kw_only=True)
+class CheckedRecipe:
+    """The source of an image that was found harmless; the host builds from nothing else."""
+
+    digest: str = ""
+    """SHA-256 of the definition file, in hexadecimal digits; empty if the source is none."""
+    copied: tuple[str, ...] = ()
+    """Paths and patterns that the build copies: links in them must stay in the cube."""
 
 
 @attrs.frozen(kw_only=True)
@@ -98,6 +114,8 @@ class ImageCommands:
     """
     before_each_run: bool = False
     """Whether to run ``configure`` before each run (``build_strategy: always``)."""
+    recipe: CheckedRecipe | None = None
+    """What the host checks before a build; ``None``: nothing, because the cube is trusted."""
     warnings: tuple[str, ...] = ()
     """Messages for the user, one line each, that do not stop the run."""
 

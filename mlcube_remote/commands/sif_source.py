@@ -72,8 +72,9 @@ def with_source(merge: Merge, user: Mapping[str, Any], layout: Layout, kind_of: 
         return _from_docker(settings, docker, merge, user)
     if has_image or user.get("image"):
         return settings if has_image else merge(user)
-    if not has_recipe:
+    if not has_recipe and not settings.values.get("build_file"):
         return settings
+    # A recipe that somebody named may be on the host only.
     name = sif_name(settings.text("build_file"))
     return attrs.evolve(settings, values={**settings.values, "image": name})
 

@@ -7,10 +7,9 @@ with the answers; and once more if GPUs were leased.
 
 from __future__ import annotations
 
-import os
 import posixpath
-from collections.abc import Callable, Collection, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 
 import attrs
 
@@ -18,11 +17,11 @@ from mlcube_remote.commands.build import BuiltCommands, build_all
 from mlcube_remote.commands.launch_options import launch_options
 from mlcube_remote.commands.model import Argv, ImageCommands, Options, Target, TaskCommands
 from mlcube_remote.commands.settings import Settings
-from mlcube_remote.cube.host_paths import KindOf, PathKind, contains, host_path
-from mlcube_remote.cube.model import Cube
+from mlcube_remote.cube.host_paths import KindOf, contains, host_path
 from mlcube_remote.plan.gpu_requests import Device, format_devices, requested_gpus
 from mlcube_remote.plan.host_paths import HostPaths
 from mlcube_remote.plan.job import JobSpec
+from mlcube_remote.plan.mirrored_files import kinds_on_host, read_mirrored
 from mlcube_remote.plan.outputs import DownloadFolder, DownloadRequest, download_folders
 from mlcube_remote.plan.placed_job import PlacedJob, ProbedFacts, inputs_in_mirror, place_job
 from mlcube_remote.plan.placement import DataLocation, PlacedParameter, with_placed_values
@@ -117,7 +116,7 @@ def plan_placed(
 
     def build(assume: Mapping[str, str]) -> BuiltCommands:
         known = {path: kind for path, kind in kinds.items() if kind != "-"}
-        kind_of = _kind_of(spec.cube, paths, {**assume, **known}, is_local=spec.host.is_local)
+        kind_of = kinds_on_host(spec.cube, paths, {**assume, **known}, is_local=spec.host.is_local)
         return _build(job, kind_of, devices, () if facts is None else facts.programs)
 
     built, env = build(assumed), _environment(spec)
@@ -179,6 +178,7 @@ def _build(
         user_settings=spec.user_settings,
         programs=programs,
         is_trusted=request.trust_cube,
+        read=partial(read_mirrored, spec.cube, job.paths),
     )
     placed = [with_placed_values(spec.cube.tasks[name], items) for name, items in tasks]
     return build_all(spec.cube, placed, target)
@@ -205,7 +205,7 @@ def _paths_only_on_host(job: PlacedJob, found: Sequence[str]) -> tuple[str, ...]
     """Return the paths that may exist on the host although they are not on this machine."""
     if job.spec.host.is_local:
         return ()
-    kind_of = _kind_of(job.spec.cube, job.paths, {}, is_local=False)
+    kind_of = kinds_on_host(job.spec.cube, job.paths, {}, is_local=False)
     return tuple(path for path in found if kind_of(path) is None)
 
 
@@ -284,30 +284,3 @@ def _outputs_in_place(job: PlacedJob) -> tuple[DownloadRequest, ...]:
         for task, item in job.task_parameters()
         if item.is_output and item.local is not None
     )
-
-
-def _kind_of(
-    cube: Cube, paths: HostPaths, kinds: Mapping[str, str], *, is_local: bool
-) -> Callable[[str], PathKind | None]:
-    """Return a function that tells what exists at a path of the host.
-
-    What is mirrored is looked up on this machine; ``kinds`` tells the rest.
-    """
-    mirrors = ((paths.workspace, cube.workspace), (paths.cube, cube.root))
-    names = {"f": PathKind.FILE, "d": PathKind.DIRECTORY}
-
-    def kind_of(path: str) -> PathKind | None:
-        for remote, local in mirrors:
-            if path == remote or path.startswith(remote + "/"):
-                kind = _local_kind(local / path[len(remote) :].lstrip("/"))
-                # An earlier run may have made it on the host only.
-                return kind or names.get(kinds.get(path, "-"))
-        return _local_kind(path) if is_local else names.get(kinds.get(path, "-"))
-
-    return kind_of
-
-
-def _local_kind(path: str | Path) -> PathKind | None:
-    if os.path.isdir(path):
-        return PathKind.DIRECTORY
-    return PathKind.FILE if os.path.exists(path) else None

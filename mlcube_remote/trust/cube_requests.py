@@ -48,7 +48,8 @@ class MergedSettings(Protocol):
         """Return the position and name of a key, for messages."""
 
 
-_HINT = "if you trust this cube, add --trust-cube"
+HINT = "if you trust this cube, add --trust-cube"
+"""The hint of each refusal."""
 
 
 def _any(_: str) -> bool:
@@ -272,7 +273,7 @@ def check_mounts(
             raise PlanError(
                 f"{where}: task {task.name}: {parameter.name} would mount {path}, which a cube may "
                 f"not ask for (protected: {place})",
-                hint=f"give {parameter.name}=PATH yourself, or, {_HINT}",
+                hint=f"give {parameter.name}=PATH yourself, or, {HINT}",
             )
 
 
@@ -289,7 +290,7 @@ def check_context(settings: MergedSettings, context: str, layout: Layout) -> Non
             f"{settings.where('build_context')}: a cube may not build from {context} "
             f"(protected: {place})",
             hint=f"give -P {settings.sections['build_context']}.build_context=PATH yourself, or, "
-            f"{_HINT}",
+            f"{HINT}",
         )
 
 
@@ -322,7 +323,7 @@ def _check_words(
             is_allowed = option in allowed and rule(value)
         if not is_allowed:
             shown = word if option == word and value is None else f"{option} {value or ''}".strip()
-            raise PlanError(f"{settings.where(key)}: a cube may not ask for '{shown}'", hint=_HINT)
+            raise PlanError(f"{settings.where(key)}: a cube may not ask for '{shown}'", hint=HINT)
 
 
 def _split(word: str) -> tuple[str, str | None]:
@@ -341,5 +342,5 @@ def _check_engine(settings: MergedSettings, words: Words) -> None:
         raise PlanError(
             f"{settings.where(settings.platform)}: a cube may name {', '.join(sorted(_ENGINES))}, "
             f"with or without sudo; got '{' '.join(words)}'",
-            hint=f"set it in hosts.yaml or with -P, or, {_HINT}",
+            hint=f"set it in hosts.yaml or with -P, or, {HINT}",
         )

@@ -36,7 +36,7 @@ case $1 in
 *name,memory*) printf 'Test, 1 MiB\nTest, 1 MiB\n' ;;
 esac
 """
-"""Stands for the driver's program of a machine with two GPUs that nobody uses."""
+"""Stands for the driver's program of a machine with two GPUs that are free."""
 
 
 @pytest.fixture

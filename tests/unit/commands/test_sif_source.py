@@ -35,7 +35,7 @@ class Case:
 CASES = [
     Case("the docker image", MNIST, "mlcommonsmnist001.sif", "docker://mlcommons/mnist:0.0.1"),
     Case(
-        "the docker image, if nobody built the image",
+        "the docker image, if the image does not exist",
         MNIST + OWN,
         "mlcommonsmnist001.sif",
         "docker://mlcommons/mnist:0.0.1",

@@ -372,7 +372,8 @@ def test_a_recipe_outside_the_cube_is_rejected(root: Path, tmp_path: Path) -> No
         sif = f"singularity: {{image: x.sif, build_file: '{source}'}}"
         (root / "mlcube.yaml").write_text(CUBE.replace("docker: {image: example/x}", sif))
         if is_sent:
-            assert plan_jobs(request(root, "make"))
+            trusted = attrs.evolve(request(root, "make"), trust_cube=True)
+            assert plan_jobs(trusted)
         else:
             error = refused(request(root, "make", platform="apptainer"))
             assert "singularity.build_file: '../x.def' is outside" in str(error)

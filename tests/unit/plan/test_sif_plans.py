@@ -28,7 +28,12 @@ def job_of(root: Path, image: str, recipe: str = "x.def", host: Host = HOST) -> 
     (root / "mlcube.yaml").write_text(CUBE.replace("IMAGE", image).replace("RECIPE", recipe))
     cube = load(root, tasks=("make",))
     request = RunRequest(
-        cube=cube, hosts=(host,), tasks=("make",), run_id="run", platform="apptainer"
+        cube=cube,
+        hosts=(host,),
+        tasks=("make",),
+        run_id="run",
+        platform="apptainer",
+        trust_cube=True,
     )
     (job,) = plan_jobs(request)
     return job

@@ -13,7 +13,7 @@ from mlcube_remote.errors import PlanError
 Make = Callable[..., TaskCommands]
 
 DOCKER = "docker: {{image: i, {}}}\ntasks: {{go: }}\n"
-SIF = "singularity: {{image: /x.sif, build_file: 'docker://i', {}}}\ntasks: {{go: }}\n"
+SIF = "singularity: {{image: x.sif, build_file: 'docker://i', {}}}\ntasks: {{go: }}\n"
 
 PRIVILEGED: list[Any] = [
     *[
