@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from mlcube_remote.errors import PlanError
-from mlcube_remote.files.upload import upload_size, upload_trees
+from mlcube_remote.files.transfer import upload_size
+from mlcube_remote.files.upload import upload_trees
 from mlcube_remote.plan import requirements as require
 from mlcube_remote.plan.assignment import make_jobs
 from mlcube_remote.plan.job import JobSpec, RunRequest

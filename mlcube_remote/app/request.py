@@ -11,6 +11,7 @@ import attrs
 
 from mlcube_remote.app.inventory import open_inventory, select_hosts
 from mlcube_remote.app.options import CubeOptions, RunOptions, SweepOptions
+from mlcube_remote.app.trust import read_trust
 from mlcube_remote.cube import system_settings
 from mlcube_remote.cube.load import load, select_tasks
 from mlcube_remote.cube.model import Cube
@@ -50,14 +51,16 @@ def make_request(options: RunOptions) -> tuple[RunRequest, Inventory]:
     settings = system_settings.load()
     options = _resolve_platform(options, settings)
     names = options.tasks.names
+    trust = read_trust(options.cube.path, everything=options.container.trust_cube)
     cube = load(
         options.cube.path,
         overrides=options.cube.overrides,
         task_args=options.tasks.parameters,
         tasks=names,
         workspace=options.cube.workspace,
+        allows_variable=trust.allows_variable,
     )
-    inventory = open_inventory(options.hosts.inventory, options.cube.path)
+    inventory = open_inventory(options.hosts.inventory, options.cube.path, trust=trust)
     first = tuple(cube.tasks)[: 1 if options.configure_only else 0]
     tasks = tuple(task.name for task in select_tasks(cube, names or first))
     hosts = select_hosts(inventory, options.hosts.names, options.hosts.where)
@@ -72,9 +75,10 @@ def make_request(options: RunOptions) -> tuple[RunRequest, Inventory]:
         system=settings,
         options=options.container.engine,
         env=_read_environment(options.tasks.env),
-        trust_cube=options.container.trust_cube,
+        trust=trust,
         configure_only=options.configure_only,
         inventory=None if inventory.path is None else str(inventory.path.absolute()),
+        inventory_cube=None if inventory.cube is None else str(inventory.cube),
         timeout=None if timeout is None else max(1, round(timeout)),
         again=options.attempts,
         trials=make_trials(cube, points, tasks),

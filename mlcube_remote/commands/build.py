@@ -8,7 +8,7 @@ and no network: ``kind_of`` returns what exists on the host.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache, partial
 from typing import Any
 
@@ -18,7 +18,7 @@ from mlcube_remote.commands import engine, sif
 from mlcube_remote.commands.model import Argv, ImageCommands, Target, TaskCommands, Writable
 from mlcube_remote.commands.mounts import bind
 from mlcube_remote.commands.settings import SECTIONS, Settings, merge
-from mlcube_remote.commands.sif_recipe import check_build
+from mlcube_remote.commands.sif_recipe import check_recipe
 from mlcube_remote.commands.sif_source import with_source
 from mlcube_remote.commands.workspace import after_copies, copies_for
 from mlcube_remote.cube.host_paths import NO_VARIABLES, missing_directories
@@ -27,7 +27,13 @@ from mlcube_remote.cube.read import has_control
 from mlcube_remote.errors import PlanError
 from mlcube_remote.platforms import CONTAINER_ENGINES, PLATFORMS, SETTINGS
 from mlcube_remote.suggestions import did_you_mean
-from mlcube_remote.trust.cube_requests import check_context, check_mounts, check_settings
+from mlcube_remote.trust.cube_requests import (
+    recipe_requests,
+    setting_requests,
+    task_requests,
+    variable_requests,
+)
+from mlcube_remote.trust.requests import CubeRequest, Trust, check, trust_hint
 
 MAX_WORD_BYTES = 128 * 1024 - 1
 """Maximum bytes of one argument in Linux (MAX_ARG_STRLEN, without the final NUL)."""
@@ -58,6 +64,9 @@ def build_all(cube: Cube, tasks: Iterable[Task], target: Target) -> BuiltCommand
     target = attrs.evolve(target, kind_of=lru_cache(maxsize=None)(target.kind_of))
     settings = _merge_settings(cube, target)
     image = _image(settings, target)
+    tasks = tuple(tasks)
+    requests = (*_image_requests(settings), *_task_requests(cube, tasks))
+    check(requests, target.trust, cube=cube.root)
     built = tuple(_task(task, target, settings, image) for task in tasks)
     return BuiltCommands(settings=settings, image=image, tasks=built)
 
@@ -73,8 +82,6 @@ def _task(task: Task, target: Target, settings: Settings, image: ImageCommands) 
         input_opts=settings.values.get("--mount_opts"),
         forced_input_opts=target.options.mount or None,
     )
-    if not target.is_trusted:
-        check_mounts(cube, task, bindings.from_cube, target.layout)
     mounts = bindings.mounts
     environment = NO_VARIABLES
     writable: tuple[Writable, ...] = ()
@@ -105,19 +112,29 @@ def _fields(image: ImageCommands) -> dict[str, Any]:
 
 
 def _image(settings: Settings, target: Target) -> ImageCommands:
-    if not target.is_trusted:
-        check_settings(settings)
     layout = target.layout.of_cube
     if target.platform in CONTAINER_ENGINES:
         image = engine.image_commands(settings, layout, target.kind_of)
-        if image.source and not target.is_trusted:
-            check_context(settings, engine.build_context(settings, layout), layout)
     else:
         image = sif.image_commands(settings, layout, target.kind_of)
-        if image.configure and target.read is not None and not target.is_trusted:
-            recipe = check_build(settings, image, layout, target.read)
+        if target.read is not None and not target.trust.everything:
+            recipe = check_recipe(settings, image, layout, target.read, target.trust)
             image = attrs.evolve(image, recipe=recipe)
     return attrs.evolve(image, warnings=(*settings.warnings, *image.warnings))
+
+
+def _image_requests(settings: Settings) -> Iterator[CubeRequest]:
+    """Yield what the cube's settings ask for, as far as this platform uses them."""
+    for section in dict.fromkeys(settings.sections.values()):
+        keys = [key for key, origin in settings.sections.items() if origin == section]
+        yield from setting_requests(settings.cube, section, keys)
+
+
+def _task_requests(cube: Cube, tasks: Iterable[Task]) -> Iterator[CubeRequest]:
+    """Yield what the cube's tasks ask for; the values are those before the data was placed."""
+    for task in tasks:
+        yield from task_requests(cube, cube.tasks[task.name])
+    yield from variable_requests(cube)
 
 
 def _merge_settings(cube: Cube, target: Target) -> Settings:
@@ -132,7 +149,7 @@ def _merge_settings(cube: Cube, target: Target) -> Settings:
         )
     merge_with = partial(merge, cube, platform, target.host_settings, options)
     if platform in CONTAINER_ENGINES:
-        settings = merge_with(target.user_settings)
+        settings = _without_untrusted_build(merge_with(target.user_settings), target.trust)
     else:
         layout = target.layout.of_cube
         settings = with_source(merge_with, target.user_settings, layout, target.kind_of)
@@ -148,6 +165,25 @@ def _merge_settings(cube: Cube, target: Target) -> Settings:
         found = {platform: sif.find_program(platform, target.programs)}
         settings = attrs.evolve(settings, values={**settings.values, **found})
     return settings
+
+
+def _without_untrusted_build(settings: Settings, trust: Trust) -> Settings:
+    """Pull the image if its recipe is outside the cube and the user has not allowed the build."""
+    sections = dict.fromkeys(settings.sections.values())
+    requests = (each for name in sections for each in recipe_requests(settings.cube, name))
+    missing = trust.missing(requests)
+    if not missing or settings.text("build_strategy") == "pull":
+        return settings
+    first = missing[0]
+    warning = (
+        f"{first.where}: {first.what}, outside the cube, is not allowed: the image is pulled; "
+        f"to build it, {trust_hint(settings.cube.root)}"
+    )
+    return attrs.evolve(
+        settings,
+        values={**settings.values, "build_strategy": "pull"},
+        warnings=(*settings.warnings, warning),
+    )
 
 
 def _no_image(cube: Cube, platform: str) -> PlanError:

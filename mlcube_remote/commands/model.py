@@ -10,6 +10,7 @@ import attrs
 
 from mlcube_remote.cube.host_paths import NO_VARIABLES, KindOf, Layout, PathKind
 from mlcube_remote.cube.model import NOTHING
+from mlcube_remote.trust.requests import NO_TRUST, Trust
 
 Argv = tuple[str, ...]
 """One command: program and arguments, unquoted."""
@@ -53,11 +54,10 @@ class Target:
 
     One replaces the other if the settings name the platform's own program.
     """
-    is_trusted: bool = False
-    """Whether the cube may ask for privileges (``--trust-cube``)."""
+    trust: Trust = NO_TRUST
+    """What the cube may ask for beyond its own."""
     read: ReadFile | None = None
-    """Reads the recipe of a SIF image, which is checked unless the cube is trusted. ``None``: no
-    image is built, so none is checked."""
+    """Reads the recipe of a SIF image, to find what it asks for. ``None``: no image is built."""
 
 
 @attrs.frozen(kw_only=True)

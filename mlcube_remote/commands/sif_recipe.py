@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Check what the build of a SIF image would do outside the container.
+"""Check what the build of a SIF image asks for outside the container: files, host programs.
 
-A build reads files of the host and may run programs there. What the user named is not checked.
+What the user named is not checked.
 """
 
 from __future__ import annotations
@@ -13,78 +13,45 @@ from mlcube_remote.commands.model import CheckedRecipe, ImageCommands, ReadFile
 from mlcube_remote.commands.settings import Settings
 from mlcube_remote.commands.sif_source import recipe_path
 from mlcube_remote.cube.host_paths import Layout, contains
-from mlcube_remote.errors import PlanError
-from mlcube_remote.trust.cube_requests import HINT
-from mlcube_remote.trust.recipe_requests import MAX_BYTES, is_inside, read_recipe
-
-_REMOTE = ("docker", "library", "oras", "shub", "http", "https")
-"""Schemes of addresses that are no paths of the host."""
-_FILES = ("docker-archive", "oci-archive", "localimage")
-"""Schemes of addresses that are paths."""
+from mlcube_remote.trust.recipe_requests import MAX_BYTES, read_recipe, recipe_requests
+from mlcube_remote.trust.requests import CubeRequest, Trust, check
 
 
-def check_build(
-    settings: Settings, image: ImageCommands, layout: Layout, read: ReadFile
-) -> CheckedRecipe:
-    """Refuse a build that reaches out of the container and of the cube's directory.
+def check_recipe(
+    settings: Settings, image: ImageCommands, layout: Layout, read: ReadFile, trust: Trust
+) -> CheckedRecipe | None:
+    """Refuse a build that asks for more than the user has allowed.
 
     Args:
         settings: The merged settings.
         image: The commands of the build.
         layout: Where things are on the host.
         read: Reads a file of the cube.
+        trust: What the user has allowed.
 
     Returns:
-        What the host must check before the build.
+        What the host must check before the build; ``None``: nothing is built.
 
     Raises:
-        PlanError: The build needs trust; the message names position and line.
+        PlanError: The recipe asks for something that is not allowed; the message names the line.
     """
-    _check_target(settings, image, layout)
+    if not image.configure:
+        return None
     is_own = "build_file" not in settings.sections and "build_file" in settings.values
-    where = settings.where("build_file")
     recipe = recipe_path(settings, layout)
     if recipe is None:
-        scheme, _, path = image.source.partition(":")
-        if is_own or scheme in _REMOTE:
-            return CheckedRecipe()
-        if scheme not in _FILES or not is_inside(path):
-            raise _refusal(where, f"build from {image.source}")
-        return CheckedRecipe(copied=(path.partition(":")[0],))
+        kind, _, path = image.source.partition(":")
+        is_archive = kind.endswith("-archive") and not is_own
+        return CheckedRecipe(copied=(path.partition(":")[0],) if is_archive else ())
     if not contains(layout.root, recipe):
-        source = settings.text("build_file")
-        if is_own and source.startswith(("/", "~")):
-            return CheckedRecipe()
-        if not source.startswith(("/", "~")) and layout.root != str(settings.cube.root):
-            raise PlanError(  # trust would not help: it is not sent
-                f"{where}: {source!r} is outside the cube's directory", hint="move it into the cube"
-            )
-        raise _refusal(where, f"build from {recipe}, outside its directory")
+        return CheckedRecipe()  # the path itself is a request
+    name, root = posixpath.relpath(recipe, layout.root), settings.cube.root
     content = read(recipe)
     if content is None or len(content) > MAX_BYTES or b"\0" in content:
-        if is_own:
-            return CheckedRecipe()
-        raise _refusal(where, f"build from {image.source}, which cannot be read here as a recipe")
-    return _check_recipe(settings, recipe, layout, content)
-
-
-def _check_target(settings: Settings, image: ImageCommands, layout: Layout) -> None:
-    """Refuse an image that the cube puts elsewhere: its content is the cube's."""
-    if any(contains(place, image.image) for place in (layout.root, layout.workspace)):
-        return
-    for key in ("image", "image_dir"):
-        if key in settings.sections and (key == "image_dir" or not is_inside(settings.text(key))):
-            raise _refusal(settings.where(key), f"write {image.image}, outside its directory")
-
-
-def _check_recipe(settings: Settings, recipe: str, layout: Layout, content: bytes) -> CheckedRecipe:
-    # Bytes that are no text become characters that are no white space and no part of a plain name.
-    found = read_recipe(content.decode("utf-8", "backslashreplace"))
-    for request in found.requests:
-        file = settings.cube.root / posixpath.relpath(recipe, layout.root)
-        raise PlanError(f"{file}:{request.line}: '{request.text}' {request.reason}", hint=HINT)
-    return CheckedRecipe(digest=hashlib.sha256(content).hexdigest(), copied=found.copied)
-
-
-def _refusal(where: str, what: str) -> PlanError:
-    return PlanError(f"{where}: a cube may not {what}", hint=HINT)
+        what = f"an image build from {name}, which cannot be read here as a recipe"
+        request = CubeRequest(where=settings.where("build_file"), what=what)
+        check(() if is_own else (request,), trust, cube=root)
+        return CheckedRecipe()
+    check(recipe_requests(root, name, content), trust, cube=root)
+    copied = read_recipe(content.decode("utf-8", "backslashreplace")).copied
+    return CheckedRecipe(digest=hashlib.sha256(content).hexdigest(), copied=copied)

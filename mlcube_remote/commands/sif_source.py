@@ -111,7 +111,7 @@ def _from_docker(
     return attrs.evolve(
         merged,
         values={**borrowed, **kept},
-        sections={**sections, **dict.fromkeys(borrowed.keys() - kept.keys(), "docker")},
+        sections={**sections, **dict.fromkeys({"tar_file", *borrowed} - kept.keys(), "docker")},
         warnings=(*merged.warnings, *_warnings(settings, docker, named, source)),
         decided_by=settings.decided_by,
     )

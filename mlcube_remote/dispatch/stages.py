@@ -21,7 +21,8 @@ from mlcube_remote.facts.gpu_leases import lease_gpus
 from mlcube_remote.facts.images import Image, find_image, require_architecture
 from mlcube_remote.facts.probe import HostFacts, clock_warning, probe_host, require_rsync
 from mlcube_remote.files.rsync import TransferStats
-from mlcube_remote.files.upload import UploadResult, UploadTree, upload, upload_trees
+from mlcube_remote.files.transfer import UploadResult, upload
+from mlcube_remote.files.upload import UploadTree, upload_trees
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
 from mlcube_remote.jobs.launch import Prerequisites, TaskStart, launch, preparation_error
 from mlcube_remote.plan.gpu_requests import Device

@@ -177,8 +177,8 @@ def _build(
         host_settings=spec.host.settings,
         user_settings=spec.user_settings,
         programs=programs,
-        is_trusted=request.trust_cube,
         read=partial(read_mirrored, spec.cube, job.paths),
+        trust=request.trust,
     )
     placed = [with_placed_values(spec.cube.tasks[name], items) for name, items in tasks]
     return build_all(spec.cube, placed, target)

@@ -16,6 +16,8 @@ from mlcube_remote.plan.job_plan import JobPlan
 from mlcube_remote.plan.placed_job import PlacedJob
 from mlcube_remote.plan.placement import DataLocation, is_made_by_cube, missing_inputs
 from mlcube_remote.platforms import CONTAINER_ENGINES
+from mlcube_remote.trust.cube_requests import task_requests
+from mlcube_remote.trust.requests import check
 
 
 def check_isolation(request: RunRequest, jobs: Sequence[PlacedJob]) -> None:
@@ -53,6 +55,18 @@ def check_isolation(request: RunRequest, jobs: Sequence[PlacedJob]) -> None:
                     f"both write {path}",
                     hint="give a path relative to the workspace: each job then has its own",
                 )
+
+
+def check_trust(request: RunRequest) -> None:
+    """Reject paths of the cube that the user has not allowed, before they are looked up.
+
+    Raises:
+        PlanError: A task asks for one.
+    """
+    cube = request.cube
+    tasks = (cube.tasks[name] for name in request.tasks)
+    requests = (each for task in tasks for each in task_requests(cube, task))
+    check(requests, request.trust, cube=cube.root)
 
 
 def check_inputs(job: PlacedJob, *, only_sent: bool = False) -> None:

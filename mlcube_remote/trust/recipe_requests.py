@@ -10,11 +10,16 @@ counts as a request.
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import attrs
 
 from mlcube_remote.cube.host_paths import normalize
+from mlcube_remote.cube.model import Cube
+from mlcube_remote.trust.requests import CubeRequest
 
 MAX_BYTES = 1024 * 1024
 """Maximum size of a definition file that is read."""
@@ -38,6 +43,41 @@ _has_odd_space = re.compile(r"[^\S \t]").search
 _words = re.compile(r"\"([^\"]*)\"|([^\s\"']+)")
 _is_plain = re.compile(r"[^\0-\x1f\x7f$`\\;&|<>(){}~!'\"]*").fullmatch
 """Paths without characters that some versions give to a shell of the host."""
+
+
+_DEFAULT = "Singularity.recipe"
+_SECTIONS = ("singularity", "apptainer")
+
+
+def cube_recipe_requests(cube: Cube) -> Iterator[CubeRequest]:
+    """Yield what the definition files in a cube ask for, for a list of all requests."""
+    named = (str(cube.settings.get(section, {}).get("build_file") or "") for section in _SECTIONS)
+    for name in dict.fromkeys((_DEFAULT, *named)):
+        path = cube.root / name
+        if is_inside(name) and path.is_file():  # a pipe would block
+            with open(path, "rb") as file:
+                yield from recipe_requests(cube.root, name, file.read(MAX_BYTES))
+
+
+def recipe_requests(root: Path, name: str, content: bytes) -> Iterable[CubeRequest]:
+    """Return what a definition file asks for.
+
+    Args:
+        root: The cube's directory.
+        name: The file's path in the directory.
+        content: Its content.
+    """
+    # Bytes that are no text become characters that are no white space and no part of a plain name.
+    found = read_recipe(content.decode("utf-8", "backslashreplace")).requests
+    # A yes is for this content only: a request shows one line of a script.
+    digest = hashlib.sha256(content).hexdigest()[:32]
+    return tuple(
+        CubeRequest(
+            where=f"{root / name}:{request.line}",
+            what=f"{name}: '{request.text}' {request.reason} (content {digest})",
+        )
+        for request in found
+    )
 
 
 @attrs.frozen(kw_only=True)

@@ -59,7 +59,7 @@ def test_it_needs_trust_for_what_is_outside(host: SshHost, cube: Path, body: str
     done = on(host, cube, *OPTIONS)
     assert done.returncode == 2, done.stderr.decode()
     assert f"{recipe}:".encode() in done.stderr
-    assert b"if you trust this cube, add --trust-cube" in done.stderr
+    assert b"or add --trust-cube for one command" in done.stderr
     assert not (host.home / "owned").exists()
 
 

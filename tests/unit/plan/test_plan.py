@@ -27,6 +27,7 @@ from mlcube_remote.plan.placement import DataLocation, place_parameters
 from mlcube_remote.plan.plan import plan_jobs
 from mlcube_remote.runs.ids import client_id, container_name, is_run_id, new_run_id, slug
 from mlcube_remote.secret import Secret
+from mlcube_remote.trust.requests import FULL_TRUST
 
 CUBE = """
 name: my cube
@@ -59,7 +60,9 @@ def request(
     **values: str,
 ) -> RunRequest:
     cube = load(root, tasks=tasks, task_args=values)
-    return RunRequest(cube=cube, hosts=hosts, tasks=tasks, run_id="run", platform=platform)
+    return RunRequest(
+        cube=cube, hosts=hosts, tasks=tasks, run_id="run", platform=platform, trust=FULL_TRUST
+    )
 
 
 def probed(job: JobSpec, **kinds: str) -> JobPlan:
@@ -372,8 +375,7 @@ def test_a_recipe_outside_the_cube_is_rejected(root: Path, tmp_path: Path) -> No
         sif = f"singularity: {{image: x.sif, build_file: '{source}'}}"
         (root / "mlcube.yaml").write_text(CUBE.replace("docker: {image: example/x}", sif))
         if is_sent:
-            trusted = attrs.evolve(request(root, "make"), trust_cube=True)
-            assert plan_jobs(trusted)
+            assert plan_jobs(request(root, "make"))
         else:
             error = refused(request(root, "make", platform="apptainer"))
             assert "singularity.build_file: '../x.def' is outside" in str(error)

@@ -13,6 +13,7 @@ from mlcube_remote.inventory.model import LOCAL_HOST, Host
 from mlcube_remote.plan.job import JobSpec, RunRequest
 from mlcube_remote.plan.job_plan import JobPlan, make_plan
 from mlcube_remote.plan.plan import plan_jobs
+from mlcube_remote.trust.requests import FULL_TRUST
 
 CUBE = """
 name: mnist
@@ -33,7 +34,7 @@ def job_of(root: Path, image: str, recipe: str = "x.def", host: Host = HOST) -> 
         tasks=("make",),
         run_id="run",
         platform="apptainer",
-        trust_cube=True,
+        trust=FULL_TRUST,
     )
     (job,) = plan_jobs(request)
     return job

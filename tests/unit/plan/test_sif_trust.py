@@ -16,6 +16,8 @@ from mlcube_remote.inventory.model import LOCAL_HOST, Host
 from mlcube_remote.plan.job import RunRequest
 from mlcube_remote.plan.job_plan import JobPlan, make_plan
 from mlcube_remote.plan.plan import plan_jobs
+from mlcube_remote.trust.cube_requests import cube_requests
+from mlcube_remote.trust.requests import FULL_TRUST, NO_TRUST, Trust
 
 HOST = Host(name="h", remote_root="/r")
 RECIPE = "Bootstrap: docker\nFrom: debian\n%files\n    a.py /opt\n"
@@ -23,7 +25,12 @@ EVIL = f"{RECIPE}%setup\n    touch ~/owned\n"
 
 
 def plan(
-    root: Path, section: str, *overrides: str, trusted: bool = False, host: Host = HOST
+    root: Path,
+    section: str,
+    *overrides: str,
+    trusted: bool = False,
+    trust: Trust = NO_TRUST,
+    host: Host = HOST,
 ) -> JobPlan:
     root.mkdir(exist_ok=True)
     (root / "mlcube.yaml").write_text(f"name: x\nsingularity: {{{section}}}\ntasks: {{go: }}\n")
@@ -34,7 +41,7 @@ def plan(
         tasks=("go",),
         run_id="run",
         platform="apptainer",
-        trust_cube=trusted,
+        trust=FULL_TRUST if trusted else trust,
     )
     (job,) = plan_jobs(request)
     return make_plan(job)
@@ -54,16 +61,16 @@ def test_a_recipe_that_runs_on_the_host_needs_trust(root: Path, host: Host) -> N
     for overrides in ((), ("singularity.build_file=x.def",)):
         with pytest.raises(PlanError) as refused:
             plan(root, "build_file: x.def", *overrides, host=host)
-        assert refused.value.message == (
-            f"{root}/x.def:5: '%setup: touch ~/owned' runs on the host, outside the container"
-        )
-        assert refused.value.hint == "if you trust this cube, add --trust-cube"
+        said = "x.def: '%setup: touch ~/owned' runs on the host, outside the container"
+        assert refused.value.message.startswith(f"{root}/x.def:5: a cube may not ask for this")
+        assert said in refused.value.message
+        assert "or add --trust-cube" in str(refused.value.hint)
     assert plan(root, "build_file: x.def", trusted=True, host=host).image.recipe is None
 
 
 def test_the_default_recipe_is_checked_too(root: Path) -> None:
     (root / "Singularity.recipe").write_text(EVIL)
-    with pytest.raises(PlanError, match=r"Singularity\.recipe:5: '%setup"):
+    with pytest.raises(PlanError, match=r"Singularity\.recipe:5: a cube may not"):
         plan(root, "image: x.sif")
 
 
@@ -96,7 +103,7 @@ def test_a_path_outside_the_cube_needs_trust(root: Path, section: str) -> None:
     (root / "long.def").write_text(RECIPE + "#" * 1024**2 + "\n%setup\n touch x\n")
     with pytest.raises(PlanError) as refused:
         plan(root, section)
-    assert refused.value.hint == "if you trust this cube, add --trust-cube"
+    assert "or add --trust-cube" in str(refused.value.hint)
     assert plan(root, section, trusted=True).image.configure
 
 
@@ -110,7 +117,6 @@ def test_a_path_outside_the_cube_needs_trust(root: Path, section: str) -> None:
         ("image: x.sif", ("singularity.build_file=docker-daemon:x",)),
         ("image: x.sif, build_file: 'docker-archive:sub/x.tar:tag'", ()),
         ("image: x.sif, build_file: 'library://a/b'", ()),
-        ("image: /opt/x.sif", ()),
     ],
 )
 def test_what_the_user_names_and_what_stays_inside_does_not(
@@ -124,3 +130,18 @@ def test_a_recipe_that_is_a_pipe_is_not_read(root: Path) -> None:
     os.mkfifo(root / "pipe.def")
     with pytest.raises(PlanError, match="cannot be read here as a recipe"):
         plan(root, "build_file: pipe.def")
+
+
+def test_a_yes_is_for_the_content_that_was_shown(root: Path) -> None:
+    (root / "x.def").write_text(EVIL)
+    section = "build_file: x.def, image: x.sif"
+    plan(root, section, trusted=True)
+    shown = cube_requests(load(root))
+    assert [request.what.partition(":")[0] for request in shown] == ["x.def"]
+    trust = Trust(granted=frozenset(request.what for request in shown))
+    recipe = plan(root, section, trust=trust).image.recipe
+    assert recipe is not None, "the host builds what was shown, and nothing else"
+    assert recipe.digest == hashlib.sha256(EVIL.encode()).hexdigest()
+    (root / "x.def").write_text(f"{EVIL}    touch ~/more\n")
+    with pytest.raises(PlanError):
+        plan(root, section, trust=trust)

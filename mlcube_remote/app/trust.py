@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``trust``: show what a cube asks for beyond its own, and remember the user's yes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import attrs
+
+from mlcube_remote import yamlsource
+from mlcube_remote.app.options import CubeOptions
+from mlcube_remote.cube.load import load
+from mlcube_remote.errors import InventoryError
+from mlcube_remote.inventory.load import read
+from mlcube_remote.inventory.locate import FILE_NAME
+from mlcube_remote.runs.trusted_cubes import TrustedCubes
+from mlcube_remote.trust.cube_requests import cube_requests
+from mlcube_remote.trust.inventory_requests import inventory_requests
+from mlcube_remote.trust.requests import FULL_TRUST, CubeRequest, Trust
+
+
+@attrs.frozen(kw_only=True)
+class CubeReview:
+    """What a cube asks for, and what of it the user allowed."""
+
+    root: Path
+    """The cube's directory."""
+    requests: tuple[CubeRequest, ...]
+    new: tuple[CubeRequest, ...]
+    """The requests that are not allowed yet."""
+
+
+def cube_directory(path: str) -> Path:
+    """Return the directory of a cube, which may be named by its YAML file."""
+    given = Path(path).expanduser()
+    return Path(os.path.abspath(given if given.is_dir() else given.parent))
+
+
+def read_trust(cube: str, *, everything: bool) -> Trust:
+    """Return what a cube may ask for.
+
+    Args:
+        cube: Directory of the cube, or its YAML file.
+        everything: Whether the user trusts it for this command (``--trust-cube``).
+
+    Raises:
+        RecordError: The record of the user's yes cannot be read.
+    """
+    if everything:
+        return FULL_TRUST
+    return Trust(granted=TrustedCubes().read(cube_directory(cube)))
+
+
+def review(options: CubeOptions) -> CubeReview:
+    """Return what a cube asks for; its inventory is part of it.
+
+    Raises:
+        CubeError: ``mlcube.yaml`` is missing or wrong.
+        InventoryError: The cube's ``hosts.yaml`` is wrong.
+        RecordError: The record of the user's yes cannot be read.
+    """
+    cube = load(options.path, overrides=options.overrides, workspace=options.workspace)
+    requests = cube_requests(cube)
+    file = cube.root / FILE_NAME
+    if file.exists():
+        document = yamlsource.load(file, error=InventoryError)
+        read(document)
+        requests = (*requests, *inventory_requests(document))
+    trust = read_trust(options.path, everything=False)
+    return CubeReview(root=cube.root, requests=requests, new=trust.missing(requests))
+
+
+def allow(reviewed: CubeReview) -> None:
+    """Remember the user's yes to all requests of a cube, and to no others.
+
+    Raises:
+        RecordError: It cannot be recorded.
+    """
+    TrustedCubes().write(reviewed.root, [request.what for request in reviewed.requests])
+
+
+def withdraw(options: CubeOptions) -> bool:
+    """Forget the user's yes to a cube, and return whether there was one."""
+    return TrustedCubes().forget(cube_directory(options.path))
