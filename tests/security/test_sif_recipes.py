@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mlcube_remote.sandbox.engine import BASE_IMAGE
-from tests.support.command_line import mirror, on
+from tests.support.command_line import on
 from tests.support.cubes import shell_task, write_cube
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ def test_what_a_task_left_in_the_mirror_is_not_built(host: SshHost, cube: Path) 
     recipe.write_text(f"{HEADER}%files\n    workspace/inside.txt /x\n")
     done = on(host, cube, *OPTIONS)
     assert (done.returncode, done.stdout) == (0, b"inside\n"), done.stderr.decode()
-    (there,) = host.home.glob(".mlcube-remote/cubes/*/workspace/inside.txt")
-    there = there.parents[1]
+    mirrors = host.home.glob(".mlcube-remote/cubes/*/workspace")
+    there = max(mirrors, key=lambda path: path.stat().st_mtime).parent
     (there / "workspace/.image/probe.sif").unlink()
     (there / "workspace/inside.txt").unlink()
     (there / "workspace/inside.txt").symlink_to(host.home / "secret")
