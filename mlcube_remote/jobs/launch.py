@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import attrs
 
+from mlcube_remote.budgets import parse_json
 from mlcube_remote.commands.model import Copy
 from mlcube_remote.errors import BusyError, HostError, HostUnfitError
 from mlcube_remote.jobs.handle import JobHandle, to_document
@@ -137,7 +138,7 @@ def reserve(
 def _held(connection: Connection, reply: Reply, handle: JobHandle) -> BusyError:
     facts = dict(reply.records())
     try:
-        held = json.loads(facts.get("request", ""))
+        held = parse_json(facts.get("request", ""))
         run, client = str(held["run_id"]), str(held["client"])
         who = f"run {run} ({held['cube']}, of {client})"
         hint = f"wait for it (--wait), use another --workspace, or: mlcube-remote stop {run}"
