@@ -16,14 +16,14 @@ from mlcube_remote.dispatch.configure import configure
 from mlcube_remote.dispatch.context import JobContext
 from mlcube_remote.errors import HostError, PlanError, StateUnknownError, TransferError
 from mlcube_remote.events.model import Stage
-from mlcube_remote.facts import gpus
+from mlcube_remote.facts.gpus import missing_gpu_warning
 from mlcube_remote.facts.gpu_leases import lease_gpus
 from mlcube_remote.facts.images import Image, find_image, require_architecture
 from mlcube_remote.facts.probe import HostFacts, clock_warning, probe_host, require_rsync
 from mlcube_remote.files.rsync import TransferStats
 from mlcube_remote.files.upload import UploadResult, UploadTree, upload, upload_trees
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
-from mlcube_remote.jobs.launch import Prerequisites, TaskStart, launch, preparation_error
+from mlcube_remote.jobs.launch import Claimed, Prerequisites, TaskStart, launch, preparation_error
 from mlcube_remote.plan.gpu_requests import Device
 from mlcube_remote.plan.host_paths import cube_directory
 from mlcube_remote.plan.job import JobSpec
@@ -153,10 +153,7 @@ def lease_devices(job: JobContext, plan: JobPlan, handle: JobHandle) -> tuple[De
         return ()
     # A job of a sweep does not wait: it may get another host.
     is_waiting = job.run.wait and plan.spec.trial is None
-    first = plan.tasks[0]
-    lease = partial(
-        lease_gpus, job_dir=handle.job_dir, engine=first.commands.engine if first.container else ()
-    )
+    lease = partial(lease_gpus, job_dir=handle.job_dir, engine=_container_engine(plan))
     devices = job.connection.retrying(
         lambda at: lease(
             at,
@@ -183,7 +180,7 @@ def warn_about_commands(job: JobContext, plan: JobPlan) -> None:
     for warning in dict.fromkeys(text for each in (plan.image, *built) for text in each.warnings):
         job.warn(warning)
     requested = plan.spec.request.options.gpus
-    if missing := gpus.missing_gpu_warning(job.connection.current, built, requested):
+    if missing := missing_gpu_warning(job.connection.current, built, requested):
         job.warn(missing)
 
 
@@ -291,6 +288,7 @@ def launch_job(job: JobContext, plan: JobPlan, handle: JobHandle) -> None:
     """Start the tasks under their supervisor, which needs no client.
 
     Raises:
+        ClaimLostError: Another job has had the workspace or a GPU since the claim.
         StateUnknownError: The host gave no answer: the tasks may run.
         HostError: The tasks could not be started.
     """
@@ -304,7 +302,18 @@ def launch_job(job: JobContext, plan: JobPlan, handle: JobHandle) -> None:
         job.debug(f"run {start.task}: {quote_words(start.argv)}")
     job.debug(f"run: logs in {handle.job_dir}")
     environment = _supervisor_environment(plan)
-    job.connection.retrying(lambda at: launch(at, handle, starts, environment, expected=expected))
+    gpus = tuple(device.uuid for device in plan.devices)
+    engine = _container_engine(plan)
+    claimed = Claimed(lock=plan.lock, group=plan.group, engine=engine, gpus=gpus)
+    job.connection.retrying(
+        lambda at: launch(at, handle, starts, environment, claimed=claimed, expected=expected)
+    )
+
+
+def _container_engine(plan: JobPlan) -> tuple[str, ...]:
+    """Return the engine that can list containers; nothing if the platform has no containers."""
+    first = plan.tasks[0]
+    return first.commands.engine if first.container else ()
 
 
 def _task_start(plan: JobPlan, task: BuiltTask) -> TaskStart:

@@ -57,6 +57,32 @@ class Prerequisites:
 _NOTHING = Prerequisites()
 
 
+class ClaimLostError(BusyError):
+    """Another job has had the workspace or a GPU since the claim; the job was not started.
+
+    The client claims and prepares the job again, so no user sees this error.
+    """
+
+
+@attrs.frozen(kw_only=True)
+class Claimed:
+    """What a job must still hold at its launch."""
+
+    lock: str
+    """Path of the workspace's lock on the host."""
+    group: str = ""
+    """As for :func:`reserve`."""
+    engine: tuple[str, ...] = ()
+    """The engine that is asked for the GPUs of containers."""
+    gpus: tuple[str, ...] = ()
+    """UUIDs of the GPUs that the job has leased."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Arguments of ``mlcr_confirm_claim``, without the job."""
+        return (self.lock, self.group, quote_words(self.engine), *self.gpus)
+
+
 @attrs.frozen(kw_only=True)
 class Reservation:
     """The result of a claim."""
@@ -146,6 +172,7 @@ def launch(
     starts: Sequence[TaskStart],
     env: Mapping[str, Secret],
     *,
+    claimed: Claimed,
     expected: Prerequisites = _NOTHING,
     log_limit: int = LOG_LIMIT,
 ) -> None:
@@ -156,10 +183,12 @@ def launch(
         handle: The job, which is reserved.
         starts: The tasks, in order.
         env: Variables for the containers; exported to the supervisor, never written to a file.
+        claimed: What the job has, unless it was lost with a connection.
         expected: What the host creates first.
         log_limit: Maximum size of each log in bytes; 0: no limit.
 
     Raises:
+        ClaimLostError: Another job has had the workspace or a GPU in the meantime.
         HostError: The host could not create what the tasks expect, or could not write the tasks;
             nothing runs.
     """
@@ -176,6 +205,7 @@ def launch(
         supervisor(),
         str(log_limit),
         "yes" if env else "",
+        quote_words(claimed.words),
         quote_words(expected.words),
         *words,
         env={name: value.reveal() for name, value in env.items()},
@@ -183,8 +213,17 @@ def launch(
     )
     if reply.code == status.NOT_PREPARED:
         raise preparation_error(connection, reply)
+    if reply.code == status.CLAIM_LOST:
+        raise claim_lost(connection)
     if reply.code != status.ALREADY_LAUNCHED:
         _require(connection, reply)
+
+
+def claim_lost(connection: Connection) -> ClaimLostError:
+    """Return the error for a workspace or a GPU that another job has had since the claim."""
+    return ClaimLostError(
+        connection.name, "another job used the workspace or a GPU while there was no connection"
+    )
 
 
 def preparation_error(connection: Connection, reply: Reply) -> HostError:

@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -98,6 +98,7 @@ def launch(
     engine: str = "true",
     container: str = "",
     own: str = "",
+    claimed: Sequence[str] = ("", "", ""),
     expected: str = "0",
 ) -> Completed:
     """Claim a job and start it; each script is a task."""
@@ -106,7 +107,8 @@ def launch(
         argv = quote_words(["sh", "-c", script])
         words += [f"task{number}", argv, quote_words([engine]), container, timeout, own]
     claim(call, job)
-    return call("mlcr_launch_job", str(job), supervisor(), str(limit), secrets, expected, *words)
+    settings = (supervisor(), str(limit), secrets, quote_words(claimed), expected)
+    return call("mlcr_launch_job", str(job), *settings, *words)
 
 
 def state(call: Call, job: Path) -> str:
