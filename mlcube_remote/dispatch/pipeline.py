@@ -8,11 +8,11 @@ from contextlib import AbstractContextManager, nullcontext
 from mlcube_remote.dispatch.claim import Claim, hold_claim, join_other_client
 from mlcube_remote.dispatch.context import JobContext, connect
 from mlcube_remote.dispatch.finish import JobIdentity, JobProgress, Phase, finishing
+from mlcube_remote.dispatch.launch import launch_job, write_generated_files
 from mlcube_remote.dispatch.monitor import monitor_job
 from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.dispatch.stages import (
     configure_image,
-    launch_job,
     lease_devices,
     make_handle,
     probe,
@@ -20,7 +20,6 @@ from mlcube_remote.dispatch.stages import (
     require_mirrored_inputs,
     upload_and_find_image,
     warn_about_commands,
-    write_generated_files,
 )
 from mlcube_remote.errors import HostError, StateUnknownError
 from mlcube_remote.events.outcome import JobOutcome

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The stages of a job before its tasks run: probe, check, upload, configure, launch."""
+"""The stages of a job before its launch: probe, check, lease, upload, configure."""
 
 from __future__ import annotations
 
@@ -9,38 +9,30 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from mlcube_remote.commands.chown import chown_arguments
-from mlcube_remote.commands.launch_options import insert_options, secret_variable
 from mlcube_remote.cube.host_paths import contains, host_path
 from mlcube_remote.dispatch.configure import configure
 from mlcube_remote.dispatch.context import JobContext
-from mlcube_remote.errors import HostError, PlanError, StateUnknownError, TransferError
+from mlcube_remote.dispatch.launch import container_engine
+from mlcube_remote.errors import PlanError, StateUnknownError, TransferError
 from mlcube_remote.events.model import Stage
-from mlcube_remote.facts.gpus import missing_gpu_warning
 from mlcube_remote.facts.gpu_leases import lease_gpus
+from mlcube_remote.facts.gpus import missing_gpu_warning
 from mlcube_remote.facts.images import Image, find_image, require_architecture
 from mlcube_remote.facts.probe import HostFacts, clock_warning, probe_host, require_rsync
 from mlcube_remote.files.rsync import TransferStats
 from mlcube_remote.files.upload import UploadResult, UploadTree, upload, upload_trees
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
-from mlcube_remote.jobs.launch import Claimed, Prerequisites, TaskStart, launch, preparation_error
+from mlcube_remote.jobs.launch import Prerequisites, preparation_error
 from mlcube_remote.plan.gpu_requests import Device
 from mlcube_remote.plan.host_paths import cube_directory
 from mlcube_remote.plan.job import JobSpec
-from mlcube_remote.plan.job_plan import BuiltTask, JobPlan, make_plan
+from mlcube_remote.plan.job_plan import JobPlan, make_plan
 from mlcube_remote.plan.placed_job import uploads
 from mlcube_remote.plan.placement import DataLocation, is_made_by_cube
-from mlcube_remote.plan.sweep_targets import GeneratedFile
-from mlcube_remote.plan.trials import generated_file_paths
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.runs.ids import client_name, slug
 from mlcube_remote.runs.locks import exclusive
-from mlcube_remote.secret import Secret
 from mlcube_remote.transport.base import Connection
-from mlcube_remote.transport.quoting import quote_words
-
-_CHUNK = 64 * 1024
-"""Characters of a file that one call writes: a shell reads them all at once."""
 
 
 def probe(job: JobContext, spec: JobSpec) -> HostFacts:
@@ -153,7 +145,7 @@ def lease_devices(job: JobContext, plan: JobPlan, handle: JobHandle) -> tuple[De
         return ()
     # A job of a sweep does not wait: it may get another host.
     is_waiting = job.run.wait and plan.spec.trial is None
-    lease = partial(lease_gpus, job_dir=handle.job_dir, engine=_container_engine(plan))
+    lease = partial(lease_gpus, job_dir=handle.job_dir, engine=container_engine(plan))
     devices = job.connection.retrying(
         lambda at: lease(
             at,
@@ -275,76 +267,3 @@ def configure_image(job: JobContext, plan: JobPlan, facts: HostFacts, image: Ima
 def _configure(job: JobContext, plan: JobPlan, connection: Connection) -> Image:
     configure(connection, job.events, plan.paths, plan.image)
     return find_image(connection, plan.image, plan.paths)
-
-
-def write_generated_files(job: JobContext, plan: JobPlan) -> None:
-    """Write the input files that are generated for one job of a sweep."""
-    if plan.spec.trial is not None:
-        files = generated_file_paths(plan.paths, plan.spec.trial)
-        job.connection.retrying(partial(_write_files, files))
-
-
-def launch_job(job: JobContext, plan: JobPlan, handle: JobHandle) -> None:
-    """Start the tasks under their supervisor, which needs no client.
-
-    Raises:
-        ClaimLostError: Another job has had the workspace or a GPU since the claim.
-        StateUnknownError: The host gave no answer: the tasks may run.
-        HostError: The tasks could not be started.
-    """
-    built = [task.commands for task in plan.tasks]
-    expected = Prerequisites(
-        directories=tuple(dict.fromkeys(path for each in built for path in each.directories)),
-        copies=tuple(dict.fromkeys(copy for each in built for copy in each.copies)),
-    )
-    starts = [_task_start(plan, task) for task in plan.tasks]
-    for start in starts:
-        job.debug(f"run {start.task}: {quote_words(start.argv)}")
-    job.debug(f"run: logs in {handle.job_dir}")
-    environment = _supervisor_environment(plan)
-    gpus = tuple(device.uuid for device in plan.devices)
-    engine = _container_engine(plan)
-    claimed = Claimed(lock=plan.lock, group=plan.group, engine=engine, gpus=gpus)
-    job.connection.retrying(
-        lambda at: launch(at, handle, starts, environment, claimed=claimed, expected=expected)
-    )
-
-
-def _container_engine(plan: JobPlan) -> tuple[str, ...]:
-    """Return the engine that can list containers; nothing if the platform has no containers."""
-    first = plan.tasks[0]
-    return first.commands.engine if first.container else ()
-
-
-def _task_start(plan: JobPlan, task: BuiltTask) -> TaskStart:
-    commands = task.commands
-    return TaskStart(
-        task=task.name,
-        argv=insert_options(commands, task.launch, tuple(plan.env)),
-        engine=commands.engine,
-        container=task.container,
-        own=chown_arguments(commands, root=plan.paths.root, uid=plan.uid, labels=task.labels),
-    )
-
-
-def _supervisor_environment(plan: JobPlan) -> dict[str, Secret]:
-    """Return the variables for the supervisor: secrets have the names that the engine expects."""
-    platform, engine = plan.image.platform, plan.tasks[0].commands.engine
-    public = {
-        name: Secret(value)
-        for task in plan.tasks
-        for name, value in task.commands.environment.items()
-    }
-    secrets = {secret_variable(platform, engine, name): item for name, item in plan.env.items()}
-    return {**public, **secrets}
-
-
-def _write_files(files: Sequence[tuple[GeneratedFile, str]], connection: Connection) -> None:
-    for file, path in files:
-        text = file.text
-        chunks = [text[at : at + _CHUNK] for at in range(0, len(text), _CHUNK)] or [""]
-        for number, chunk in enumerate(chunks):
-            mode = "append" if number else "replace"
-            reply = connection.call("mlcr_write_file", path, mode, chunk)
-            if not reply.ok:
-                raise HostError(connection.name, f"{path} could not be written: {reply.message}")

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Launch a job: write the files that its tasks expect, and start them under their supervisor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from mlcube_remote.commands.chown import chown_arguments
+from mlcube_remote.commands.launch_options import insert_options, secret_variable
+from mlcube_remote.dispatch.context import JobContext
+from mlcube_remote.errors import HostError
+from mlcube_remote.jobs.handle import JobHandle
+from mlcube_remote.jobs.launch import Claimed, Prerequisites, TaskStart, launch
+from mlcube_remote.plan.job_plan import BuiltTask, JobPlan
+from mlcube_remote.plan.sweep_targets import GeneratedFile
+from mlcube_remote.plan.trials import generated_file_paths
+from mlcube_remote.secret import Secret
+from mlcube_remote.transport.base import Connection
+from mlcube_remote.transport.quoting import quote_words
+
+_CHUNK = 64 * 1024
+"""Characters of a file that one call writes: a shell reads them all at once."""
+
+
+def write_generated_files(job: JobContext, plan: JobPlan) -> None:
+    """Write the input files that are generated for one job of a sweep."""
+    if plan.spec.trial is not None:
+        files = generated_file_paths(plan.paths, plan.spec.trial)
+        job.connection.retrying(partial(_write_files, files))
+
+
+def launch_job(job: JobContext, plan: JobPlan, handle: JobHandle) -> None:
+    """Start the tasks under their supervisor, which needs no client.
+
+    Raises:
+        ClaimLostError: Another job has had the workspace or a GPU since the claim.
+        StateUnknownError: The host gave no answer: the tasks may run.
+        HostError: The tasks could not be started.
+    """
+    built = [task.commands for task in plan.tasks]
+    expected = Prerequisites(
+        directories=tuple(dict.fromkeys(path for each in built for path in each.directories)),
+        copies=tuple(dict.fromkeys(copy for each in built for copy in each.copies)),
+    )
+    starts = [_task_start(plan, task) for task in plan.tasks]
+    for start in starts:
+        job.debug(f"run {start.task}: {quote_words(start.argv)}")
+    job.debug(f"run: logs in {handle.job_dir}")
+    environment = _supervisor_environment(plan)
+    gpus = tuple(device.uuid for device in plan.devices)
+    engine = container_engine(plan)
+    claimed = Claimed(lock=plan.lock, group=plan.group, engine=engine, gpus=gpus)
+    job.connection.retrying(
+        lambda at: launch(at, handle, starts, environment, claimed=claimed, expected=expected)
+    )
+
+
+def container_engine(plan: JobPlan) -> tuple[str, ...]:
+    """Return the engine that can list containers; nothing if the platform has no containers."""
+    first = plan.tasks[0]
+    return first.commands.engine if first.container else ()
+
+
+def _task_start(plan: JobPlan, task: BuiltTask) -> TaskStart:
+    commands = task.commands
+    return TaskStart(
+        task=task.name,
+        argv=insert_options(commands, task.launch, tuple(plan.env)),
+        engine=commands.engine,
+        container=task.container,
+        own=chown_arguments(commands, root=plan.paths.root, uid=plan.uid, labels=task.labels),
+    )
+
+
+def _supervisor_environment(plan: JobPlan) -> dict[str, Secret]:
+    """Return the variables for the supervisor: secrets have the names that the engine expects."""
+    platform, engine = plan.image.platform, plan.tasks[0].commands.engine
+    public = {
+        name: Secret(value)
+        for task in plan.tasks
+        for name, value in task.commands.environment.items()
+    }
+    secrets = {secret_variable(platform, engine, name): item for name, item in plan.env.items()}
+    return {**public, **secrets}
+
+
+def _write_files(files: Sequence[tuple[GeneratedFile, str]], connection: Connection) -> None:
+    for file, path in files:
+        text = file.text
+        chunks = [text[at : at + _CHUNK] for at in range(0, len(text), _CHUNK)] or [""]
+        for number, chunk in enumerate(chunks):
+            mode = "append" if number else "replace"
+            reply = connection.call("mlcr_write_file", path, mode, chunk)
+            if not reply.ok:
+                raise HostError(connection.name, f"{path} could not be written: {reply.message}")
