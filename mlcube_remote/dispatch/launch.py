@@ -11,10 +11,18 @@ from mlcube_remote.commands.launch_options import insert_options, secret_variabl
 from mlcube_remote.dispatch.context import JobContext
 from mlcube_remote.errors import HostError
 from mlcube_remote.jobs.handle import JobHandle
-from mlcube_remote.jobs.launch import Claimed, Prerequisites, TaskStart, launch
+from mlcube_remote.jobs.launch import (
+    Claimed,
+    Prerequisites,
+    TaskStart,
+    launch,
+    leads_out_error,
+)
+from mlcube_remote.plan.confined import Confined, confine
 from mlcube_remote.plan.job_plan import BuiltTask, JobPlan
 from mlcube_remote.plan.sweep_targets import GeneratedFile
 from mlcube_remote.plan.trials import generated_file_paths
+from mlcube_remote.remote import status
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport.base import Connection
 from mlcube_remote.transport.quoting import quote_words
@@ -24,10 +32,15 @@ _CHUNK = 64 * 1024
 
 
 def write_generated_files(job: JobContext, plan: JobPlan) -> None:
-    """Write the input files that are generated for one job of a sweep."""
+    """Write the input files that are generated for one job of a sweep.
+
+    Raises:
+        UnsafeContentError: A link leads from one of them to another place.
+    """
     if plan.spec.trial is not None:
         files = generated_file_paths(plan.paths, plan.spec.trial)
-        job.connection.retrying(partial(_write_files, files))
+        named = [(file, confine(path, plan.paths)) for file, path in files]
+        job.connection.retrying(partial(_write_files, named))
 
 
 def launch_job(job: JobContext, plan: JobPlan, handle: JobHandle) -> None:
@@ -39,9 +52,12 @@ def launch_job(job: JobContext, plan: JobPlan, handle: JobHandle) -> None:
         HostError: The tasks could not be started.
     """
     built = [task.commands for task in plan.tasks]
+    paths = plan.paths
+    directories = dict.fromkeys(path for each in built for path in each.directories)
+    copies = dict.fromkeys(copy for each in built for copy in each.copies)
     expected = Prerequisites(
-        directories=tuple(dict.fromkeys(path for each in built for path in each.directories)),
-        copies=tuple(dict.fromkeys(copy for each in built for copy in each.copies)),
+        directories=tuple(confine(path, paths) for path in directories),
+        copies=tuple((confine(at.source, paths), confine(at.target, paths)) for at in copies),
     )
     starts = [_task_start(plan, task) for task in plan.tasks]
     for start in starts:
@@ -70,6 +86,7 @@ def _task_start(plan: JobPlan, task: BuiltTask) -> TaskStart:
         engine=commands.engine,
         container=task.container,
         own=chown_arguments(commands, root=plan.paths.root, uid=plan.uid, labels=task.labels),
+        mounts=tuple(confine(path, plan.paths) for path in commands.directories),
     )
 
 
@@ -85,12 +102,16 @@ def _supervisor_environment(plan: JobPlan) -> dict[str, Secret]:
     return {**public, **secrets}
 
 
-def _write_files(files: Sequence[tuple[GeneratedFile, str]], connection: Connection) -> None:
+def _write_files(files: Sequence[tuple[GeneratedFile, Confined]], connection: Connection) -> None:
     for file, path in files:
         text = file.text
         chunks = [text[at : at + _CHUNK] for at in range(0, len(text), _CHUNK)] or [""]
         for number, chunk in enumerate(chunks):
             mode = "append" if number else "replace"
-            reply = connection.call("mlcr_write_file", path, mode, chunk)
+            reply = connection.call("mlcr_write_input", *path.words, mode, chunk)
+            if reply.code == status.LEADS_OUT:
+                raise leads_out_error(connection.name, reply.message)
             if not reply.ok:
-                raise HostError(connection.name, f"{path} could not be written: {reply.message}")
+                raise HostError(
+                    connection.name, f"{path.path} could not be written: {reply.message}"
+                )

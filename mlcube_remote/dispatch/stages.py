@@ -23,6 +23,7 @@ from mlcube_remote.files.rsync import TransferStats
 from mlcube_remote.files.upload import UploadResult, UploadTree, upload, upload_trees
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
 from mlcube_remote.jobs.launch import Prerequisites, preparation_error
+from mlcube_remote.plan.confined import Confined, confine
 from mlcube_remote.plan.gpu_requests import Device
 from mlcube_remote.plan.host_paths import cube_directory
 from mlcube_remote.plan.job import JobSpec
@@ -210,11 +211,13 @@ def _upload(job: JobContext, plan: JobPlan, *, image: str = "") -> None:
         # Only this user fills the mirror, and only from this machine: a local lock is enough.
         mirror = slug(plan.spec.host.name, of=str(cube.root))
         with exclusive(mirror, lambda: job.info("waiting: another client is sending this cube")):
-            notes.detail = str(_upload_trees(job, trees))
+            notes.detail = str(_upload_trees(job, plan, trees))
 
 
-def _upload_trees(job: JobContext, trees: Sequence[UploadTree]) -> TransferStats:
-    parents = [posixpath.dirname(tree.remote) for tree in trees if not tree.mirror]
+def _upload_trees(job: JobContext, plan: JobPlan, trees: Sequence[UploadTree]) -> TransferStats:
+    parents = [
+        confine(posixpath.dirname(tree.remote), plan.paths) for tree in trees if not tree.mirror
+    ]
     if parents:
         job.connection.retrying(partial(_make_directories, parents))
     total = TransferStats(0, 0)
@@ -232,7 +235,7 @@ def _upload_tree(job: JobContext, tree: UploadTree, connection: Connection) -> U
     return upload(connection, tree, progress=partial(job.events.progress, Stage.SYNC))
 
 
-def _make_directories(directories: Sequence[str], connection: Connection) -> None:
+def _make_directories(directories: Sequence[Confined], connection: Connection) -> None:
     words = Prerequisites(directories=tuple(directories)).words
     reply = connection.call("mlcr_prepare_paths", *words)
     if not reply.ok:

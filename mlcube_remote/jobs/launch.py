@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 
-from mlcube_remote.commands.model import Copy
-from mlcube_remote.errors import BusyError, HostError, HostUnfitError
+from mlcube_remote.errors import BusyError, HostError, HostUnfitError, UnsafeContentError
 from mlcube_remote.jobs.handle import JobHandle, to_document
+from mlcube_remote.plan.confined import Confined
 from mlcube_remote.remote import status, supervisor
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport.base import Connection, Reply
@@ -37,21 +37,27 @@ class TaskStart:
     """Name of its container; empty if the engine has no named containers."""
     own: tuple[str, ...] = ()
     """Arguments of the call that changes the owner of outputs after the task; empty: no call."""
+    mounts: tuple[Confined, ...] = ()
+    """Directories that it mounts; the host resolves them directly before the task starts."""
 
 
 @attrs.frozen(kw_only=True)
 class Prerequisites:
     """What must exist on the host before the tasks start."""
 
-    directories: tuple[str, ...] = ()
-    copies: tuple[Copy, ...] = ()
-    """Copies to make, unless their targets exist."""
+    directories: tuple[Confined, ...] = ()
+    copies: tuple[tuple[Confined, Confined], ...] = ()
+    """Sources and targets of copies to make, unless their targets exist."""
 
     @property
     def words(self) -> tuple[str, ...]:
         """Arguments of ``mlcr_prepare_paths``."""
-        copies = (path for copy in self.copies for path in (copy.source, copy.target))
-        return (str(len(self.copies)), *copies, *self.directories)
+        copies = (path for copy in self.copies for path in copy)
+        return (str(len(self.copies)), *_words(*copies, *self.directories))
+
+
+def _words(*paths: Confined) -> tuple[str, ...]:
+    return tuple(word for path in paths for word in path.words)
 
 
 _NOTHING = Prerequisites()
@@ -189,6 +195,7 @@ def launch(
 
     Raises:
         ClaimLostError: Another job has had the workspace or a GPU in the meantime.
+        UnsafeContentError: A link leads from a path of the job to another place.
         HostError: The host could not create what the tasks expect, or could not write the tasks;
             nothing runs.
     """
@@ -198,6 +205,7 @@ def launch(
         words += [
             *(start.task, quote_words(start.argv), quote_words(start.engine)),
             *(start.container, timeout, quote_words(start.own)),
+            quote_words(_words(*start.mounts)),
         ]
     reply = connection.call(
         "mlcr_launch_job",
@@ -211,7 +219,7 @@ def launch(
         env={name: value.reveal() for name, value in env.items()},
         timeout=_COPY_TIMEOUT_S if expected.copies else _LAUNCH_TIMEOUT_S,
     )
-    if reply.code == status.NOT_PREPARED:
+    if reply.code in {status.NOT_PREPARED, status.LEADS_OUT}:
         raise preparation_error(connection, reply)
     if reply.code == status.CLAIM_LOST:
         raise claim_lost(connection)
@@ -227,5 +235,16 @@ def claim_lost(connection: Connection) -> ClaimLostError:
 
 
 def preparation_error(connection: Connection, reply: Reply) -> HostError:
-    """Return the error for directories or copies that could not be created."""
+    """Return the error for directories, copies or files that could not be created."""
+    if reply.code == status.LEADS_OUT:
+        return leads_out_error(connection.name, reply.message)
     return HostError(connection.name, f"the workspace could not be prepared: {reply.message}")
+
+
+def leads_out_error(host: str, reason: str) -> UnsafeContentError:
+    """Return the error for a path on the host from which a link leads to another place."""
+    return UnsafeContentError(
+        host,
+        f"a link leads out of the workspace: {reason}",
+        hint="delete the link, or give the path that is meant: PARAMETER=/PATH/ or --workspace",
+    )

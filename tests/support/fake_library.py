@@ -204,7 +204,7 @@ def _launch(host: HostState, connection: HostConnection, job_dir: str, *words: s
     if not _confirm(host, connection, job, *shlex.split(words[3])):
         return Reply(19, b"", b"")
     job.environment = connection.calls[-1].env
-    job.launch(list(words[5::6]), host.scripts)
+    job.launch(list(words[5::7]), host.scripts)
     return OK
 
 
@@ -353,4 +353,5 @@ FUNCTIONS: Mapping[str, Callable[..., Reply]] = {
     "mlcr_print_tail_offset": _tail,
     "mlcr_report_task": _verdict,
     "mlcr_write_file": _write,
+    "mlcr_write_input": lambda host, at, _anchor, _rest, *words: _write(host, at, *words),
 }

@@ -98,6 +98,7 @@ def launch(
     engine: str = "true",
     container: str = "",
     own: str = "",
+    mounts: Sequence[str] = (),
     claimed: Sequence[str] = ("", "", ""),
     expected: str = "0",
 ) -> Completed:
@@ -106,6 +107,7 @@ def launch(
     for number, script in enumerate(scripts):
         argv = quote_words(["sh", "-c", script])
         words += [f"task{number}", argv, quote_words([engine]), container, timeout, own]
+        words.append(quote_words(mounts))
     claim(call, job)
     settings = (supervisor(), str(limit), secrets, quote_words(claimed), expected)
     return call("mlcr_launch_job", str(job), *settings, *words)
