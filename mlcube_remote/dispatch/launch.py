@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from mlcube_remote.commands.chown import chown_arguments
 from mlcube_remote.commands.launch_options import insert_options, secret_variable
+from mlcube_remote.commands.model import Argv, TaskCommands
+from mlcube_remote.cube.host_paths import normalize
 from mlcube_remote.dispatch.context import JobContext
 from mlcube_remote.errors import HostError
 from mlcube_remote.jobs.handle import JobHandle
@@ -15,8 +17,10 @@ from mlcube_remote.jobs.launch import (
     Claimed,
     Prerequisites,
     TaskStart,
+    begin_arguments,
     launch,
     leads_out_error,
+    mount_words,
 )
 from mlcube_remote.plan.confined import Confined, confine
 from mlcube_remote.plan.job_plan import BuiltTask, JobPlan
@@ -51,15 +55,18 @@ def launch_job(job: JobContext, plan: JobPlan, handle: JobHandle) -> None:
         StateUnknownError: The host gave no answer: the tasks may run.
         HostError: The tasks could not be started.
     """
-    built = [task.commands for task in plan.tasks]
     paths = plan.paths
+    built = [task.commands for task in plan.tasks]
+    late = {path for task in plan.tasks for path in task.late.directories}
     directories = dict.fromkeys(path for each in built for path in each.directories)
     copies = dict.fromkeys(copy for each in built for copy in each.copies)
     expected = Prerequisites(
-        directories=tuple(confine(path, paths) for path in directories),
+        directories=tuple(
+            confine(path, paths) for path in directories if normalize(path) not in late
+        ),
         copies=tuple((confine(at.source, paths), confine(at.target, paths)) for at in copies),
     )
-    starts = [_task_start(plan, task) for task in plan.tasks]
+    starts = _task_starts(plan)
     for start in starts:
         job.debug(f"run {start.task}: {quote_words(start.argv)}")
     job.debug(f"run: logs in {handle.job_dir}")
@@ -78,16 +85,51 @@ def container_engine(plan: JobPlan) -> tuple[str, ...]:
     return first.commands.engine if first.container else ()
 
 
-def _task_start(plan: JobPlan, task: BuiltTask) -> TaskStart:
+def _task_starts(plan: JobPlan) -> list[TaskStart]:
+    starts: list[TaskStart] = []
+    earlier: list[str] = []
+    for task in plan.tasks:
+        starts.append(_task_start(plan, task, earlier))
+        for each in (task.commands, *task.commands.alternatives.values()):
+            earlier += [source for source, _ in each.outputs]
+    return starts
+
+
+def _task_start(plan: JobPlan, task: BuiltTask, earlier: Sequence[str]) -> TaskStart:
+    def confined(paths: Iterable[str]) -> tuple[Confined, ...]:
+        return tuple(confine(path, plan.paths, earlier) for path in paths)
+
     commands = task.commands
+    argv, own = _container_words(plan, task, commands)
+    alternatives = [
+        (letters, quote_words(argv), quote_words(own), mount_words(confined(each.directories)))
+        for letters, each in commands.alternatives.items()
+        for argv, own in [_container_words(plan, task, each)]
+    ]
     return TaskStart(
         task=task.name,
-        argv=insert_options(commands, task.launch, tuple(plan.env)),
+        argv=argv,
         engine=commands.engine,
         container=task.container,
-        own=chown_arguments(commands, root=plan.paths.root, uid=plan.uid, labels=task.labels),
-        mounts=tuple(confine(path, plan.paths) for path in commands.directories),
+        own=own,
+        begin=begin_arguments(
+            confined(task.late.directories),
+            [(each.name, each.path) for each in task.late.files],
+            [
+                # Without a name, an input that does not exist counts as a file.
+                ("" if each.name in plan.spec.request.allow_missing else each.name, each.path)
+                for each in commands.late_inputs
+            ],
+            alternatives,
+        ),
+        mounts=confined(commands.directories),
     )
+
+
+def _container_words(plan: JobPlan, task: BuiltTask, commands: TaskCommands) -> tuple[Argv, Argv]:
+    """Return the container's command, and the arguments that change the owner of its outputs."""
+    argv = insert_options(commands, task.launch, tuple(plan.env))
+    return argv, chown_arguments(commands, root=plan.paths.root, uid=plan.uid, labels=task.labels)
 
 
 def _supervisor_environment(plan: JobPlan) -> dict[str, Secret]:

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from mlcube_remote.dispatch.claim import Claim, hold_claim, join_other_client
 from mlcube_remote.dispatch.context import JobContext, connect
 from mlcube_remote.dispatch.finish import JobIdentity, JobProgress, Phase, finishing
+from mlcube_remote.dispatch.inputs import require_data_on_host, require_mirrored_inputs
 from mlcube_remote.dispatch.launch import launch_job, write_generated_files
 from mlcube_remote.dispatch.monitor import monitor_job
 from mlcube_remote.dispatch.run_context import RunContext
@@ -16,8 +17,6 @@ from mlcube_remote.dispatch.stages import (
     lease_devices,
     make_handle,
     probe,
-    require_data_on_host,
-    require_mirrored_inputs,
     upload_and_find_image,
     warn_about_commands,
 )

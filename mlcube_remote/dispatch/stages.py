@@ -3,24 +3,24 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from mlcube_remote.cube.host_paths import contains, host_path
 from mlcube_remote.dispatch.configure import configure
 from mlcube_remote.dispatch.context import JobContext
 from mlcube_remote.dispatch.launch import container_engine
-from mlcube_remote.errors import PlanError, StateUnknownError, TransferError
+from mlcube_remote.errors import StateUnknownError, TransferError
 from mlcube_remote.events.model import Stage
 from mlcube_remote.facts.gpu_leases import lease_gpus
 from mlcube_remote.facts.gpus import missing_gpu_warning
 from mlcube_remote.facts.images import Image, find_image, require_architecture
 from mlcube_remote.facts.probe import HostFacts, clock_warning, probe_host, require_rsync
+from mlcube_remote.files.build_context import context_trees
 from mlcube_remote.files.rsync import TransferStats
-from mlcube_remote.files.upload import UploadResult, UploadTree, upload, upload_trees
+from mlcube_remote.files.transfer import UploadResult, upload
+from mlcube_remote.files.upload import UploadTree, upload_trees
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
 from mlcube_remote.jobs.launch import Prerequisites, preparation_error
 from mlcube_remote.plan.confined import Confined, confine
@@ -29,7 +29,7 @@ from mlcube_remote.plan.host_paths import cube_directory
 from mlcube_remote.plan.job import JobSpec
 from mlcube_remote.plan.job_plan import JobPlan, make_plan
 from mlcube_remote.plan.placed_job import uploads
-from mlcube_remote.plan.placement import DataLocation, is_made_by_cube
+from mlcube_remote.plan.requirements import find_empty_inputs
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.runs.ids import client_name, slug
 from mlcube_remote.runs.locks import exclusive
@@ -82,60 +82,6 @@ def make_handle(plan: JobPlan) -> JobHandle:
     )
 
 
-def require_data_on_host(plan: JobPlan) -> None:
-    """Reject input data of the host that the probe has not found.
-
-    Raises:
-        PlanError: An input does not exist, and no task of the job makes it.
-    """
-    if plan.spec.host.is_local:
-        return
-    # What a job of a sweep has in its own directory is made at the launch.
-    made = [plan.paths.own_dir] if plan.paths.own_dir else []
-    for task, item in plan.task_parameters():
-        if item.where is not DataLocation.HOST:
-            continue
-        path = host_path(item.parameter.value, plan.paths.layout)
-        if item.is_output:
-            made.append(path)
-        elif plan.kinds.get(path) == "-" and (
-            item.is_of_unknown_type or not any(contains(each, path) for each in made)
-        ):
-            name = item.parameter.name
-            raise PlanError(
-                f"{plan.spec.host.name}: {task}.{name}: input {path} does not exist on the host",
-                hint=f"it is on this machine, so: {name}=local:{path}"
-                if os.path.exists(path)
-                else f"create it on the host, or give another: {name}=PATH",
-            )
-
-
-def require_mirrored_inputs(job: JobContext, plan: JobPlan) -> None:
-    """Reject inputs that are neither on this machine nor in the mirror.
-
-    Raises:
-        PlanError: There is such an input.
-    """
-    cube = plan.spec.cube
-    made: set[str] = set()
-    for task, item in plan.task_parameters():
-        value = item.parameter.value
-        if item.is_output:
-            made.add(value)
-            continue
-        if item.where is not DataLocation.WORKSPACE or item.local is None or item.local.exists():
-            continue
-        if value in made or not is_made_by_cube(item, cube):
-            continue
-        path = plan.paths.mirror(item.local, cube)
-        if job.connection.current.call("mlcr_print_kind", path).text.strip() == "-":
-            raise PlanError(
-                f"{plan.spec.host.name}: {task}.{item.parameter.name}: input {value!r} is "
-                "neither on this machine nor on the host",
-                hint="run the task that makes it first",
-            )
-
-
 def lease_devices(job: JobContext, plan: JobPlan, handle: JobHandle) -> tuple[Device, ...]:
     """Lease the GPUs that the job needs; return none if it needs none, or the host has no list.
 
@@ -170,7 +116,8 @@ def warn_about_commands(job: JobContext, plan: JobPlan) -> None:
         HostUnfitError: The command line requests GPUs, and there are none.
     """
     built = [task.commands for task in plan.tasks]
-    for warning in dict.fromkeys(text for each in (plan.image, *built) for text in each.warnings):
+    warnings = dict.fromkeys(text for each in (plan.image, *built) for text in each.warnings)
+    for warning in (*warnings, *(find_empty_inputs(plan, plan.kinds) if built else ())):
         job.warn(warning)
     requested = plan.spec.request.options.gpus
     if missing := missing_gpu_warning(job.connection.current, built, requested):
@@ -207,7 +154,10 @@ def _upload(job: JobContext, plan: JobPlan, *, image: str = "") -> None:
     job.connection.current.expect_channel()
     with job.events.stage(Stage.SYNC) as notes:
         cube = plan.spec.request.cube
-        trees = upload_trees(cube, uploads(plan), plan.paths, image=image)
+        trees = (
+            *upload_trees(cube, uploads(plan), plan.paths, image=image),
+            *context_trees(plan.context),
+        )
         # Only this user fills the mirror, and only from this machine: a local lock is enough.
         mirror = slug(plan.spec.host.name, of=str(cube.root))
         with exclusive(mirror, lambda: job.info("waiting: another client is sending this cube")):
@@ -215,9 +165,8 @@ def _upload(job: JobContext, plan: JobPlan, *, image: str = "") -> None:
 
 
 def _upload_trees(job: JobContext, plan: JobPlan, trees: Sequence[UploadTree]) -> TransferStats:
-    parents = [
-        confine(posixpath.dirname(tree.remote), plan.paths) for tree in trees if not tree.mirror
-    ]
+    # The first is the cube.
+    parents = [confine(posixpath.dirname(tree.remote), plan.paths) for tree in trees[1:]]
     if parents:
         job.connection.retrying(partial(_make_directories, parents))
     total = TransferStats(0, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import attrs
 
@@ -37,8 +37,36 @@ class TaskStart:
     """Name of its container; empty if the engine has no named containers."""
     own: tuple[str, ...] = ()
     """Arguments of the call that changes the owner of outputs after the task; empty: no call."""
+    begin: tuple[str, ...] = ()
+    """Arguments of ``mlcr_write_begin``: what to check and to choose when the task begins."""
     mounts: tuple[Confined, ...] = ()
     """Directories that it mounts; the host resolves them directly before the task starts."""
+
+
+def begin_arguments(
+    directories: Sequence[Confined],
+    files: Sequence[tuple[str, str]],
+    late_inputs: Sequence[tuple[str, str]],
+    alternatives: Sequence[tuple[str, str, str, str]],
+) -> tuple[str, ...]:
+    """Return the arguments of ``mlcr_write_begin``; empty if the host has nothing to do.
+
+    Args:
+        directories: Directories to create when the task begins.
+        files: (name, path) of inputs that must be there.
+        late_inputs: (name, path) of inputs whose types choose the command.
+        alternatives: (types, command, arguments for the owner, mounts) for each command; all but
+            the types are quoted.
+    """
+    groups = ([each.words for each in directories], files, late_inputs)
+    if not any(groups):
+        return ()
+    words = [word for group in groups for word in (str(len(group)), *_flatten(group))]
+    return (quote_words(words), *_flatten(alternatives))
+
+
+def _flatten(rows: Iterable[tuple[str, ...]]) -> list[str]:
+    return [word for row in rows for word in row]
 
 
 @attrs.frozen(kw_only=True)
@@ -52,12 +80,9 @@ class Prerequisites:
     @property
     def words(self) -> tuple[str, ...]:
         """Arguments of ``mlcr_prepare_paths``."""
-        copies = (path for copy in self.copies for path in copy)
-        return (str(len(self.copies)), *_words(*copies, *self.directories))
-
-
-def _words(*paths: Confined) -> tuple[str, ...]:
-    return tuple(word for path in paths for word in path.words)
+        copies = [path for copy in self.copies for path in copy]
+        paths = (path.words for path in (*copies, *self.directories))
+        return (str(len(self.copies)), *_flatten(paths))
 
 
 _NOTHING = Prerequisites()
@@ -204,8 +229,8 @@ def launch(
     for start in starts:
         words += [
             *(start.task, quote_words(start.argv), quote_words(start.engine)),
-            *(start.container, timeout, quote_words(start.own)),
-            quote_words(_words(*start.mounts)),
+            *(start.container, timeout, quote_words(start.own), quote_words(start.begin)),
+            mount_words(start.mounts),
         ]
     reply = connection.call(
         "mlcr_launch_job",
@@ -239,6 +264,11 @@ def preparation_error(connection: Connection, reply: Reply) -> HostError:
     if reply.code == status.LEADS_OUT:
         return leads_out_error(connection.name, reply.message)
     return HostError(connection.name, f"the workspace could not be prepared: {reply.message}")
+
+
+def mount_words(mounts: Iterable[Confined]) -> str:
+    """Return the arguments of ``mlcr_write_mounts``, quoted."""
+    return quote_words(_flatten(each.words for each in mounts))
 
 
 def leads_out_error(host: str, reason: str) -> UnsafeContentError:

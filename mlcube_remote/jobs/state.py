@@ -25,6 +25,7 @@ that shuts down sends SIGTERM first."""
 _NEVER_RAN = frozenset({"created", "initialized"})
 """What Docker and Podman call a container that exists and was never started."""
 
+_NO_INPUT = "an input did not exist when it began, and the host's disk is full"
 _SEE_OUTPUT = "see the engine's message in the output above"
 
 
@@ -59,8 +60,10 @@ class TaskReport:
     """The end of the standard error of the task and its engine, if the task failed."""
     foreign: str = ""
     """Why the owner of output files could not be changed to the user."""
-    refused: str = ""
-    """Why the task was not started: where a directory that it mounts leads."""
+    refused: str | None = None
+    """Why the host did not start the task when its turn came; ``None``: it started."""
+    unsafe: str = ""
+    """Where a directory that the task mounts leads, if it was not started for that reason."""
     log_is_cut: bool = False
     log_is_degraded: bool = False
     """Whether a supervisor died and some of the log may be missing."""
@@ -101,7 +104,8 @@ def read_task(connection: Connection, handle: JobHandle, number: int) -> TaskRep
             container=facts.get("container", ""),
             tail=facts.get("tail", ""),
             foreign=facts.get("foreign", ""),
-            refused=facts.get("refused", ""),
+            refused=facts.get("refused"),
+            unsafe=facts.get("unsafe", ""),
             log_is_cut=facts.get("cut") == "yes",
             log_is_degraded=facts.get("log") == "degraded",
         )
@@ -144,8 +148,8 @@ def derive_outcome(handle: JobHandle, task: TaskHandle, report: TaskReport) -> T
     """
     if report.exit is None:
         return _without_exit(handle, task, report)
-    if report.refused:
-        raise leads_out_error(handle.host, f"task {task.task} was not started: {report.refused}")
+    if report.unsafe:
+        raise leads_out_error(handle.host, f"task {task.task} was not started: {report.unsafe}")
     ended = _ended(handle, task, report, report.exit)
     return attrs.evolve(
         ended,
@@ -184,6 +188,8 @@ def _without_exit(handle: JobHandle, task: TaskHandle, report: TaskReport) -> Ta
 def _ended(handle: JobHandle, task: TaskHandle, report: TaskReport, exit_code: int) -> TaskOutcome:
     if exit_code == 0:
         return _outcome(Status.SUCCEEDED, 0)
+    if report.refused is not None:
+        return _outcome(Status.FAILED, None, report.refused or _NO_INPUT)
     if report.timed_out:
         limit = f" of {handle.timeout} s" if handle.timeout else ""
         return attrs.evolve(

@@ -8,6 +8,7 @@ The host resolves each path directly before it uses it, and compares the result 
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Sequence
 
 import attrs
 
@@ -31,20 +32,27 @@ class Confined:
         return self.anchor, self.rest, self.path
 
 
-def confine(path: str, paths: HostPaths) -> Confined:
+def confine(path: str, paths: HostPaths, earlier: Sequence[str] = ()) -> Confined:
     """Return a path of a job with its area.
+
+    Args:
+        path: The path.
+        paths: All paths of the job.
+        earlier: What earlier tasks of the job can write to.
 
     The area is the part of mlcube-remote's directory that belongs to the path: the cube's mirror,
     with its workspace; a workspace outside the cube; a directory for ``local:`` data; the job's own
     directory. On this machine, it is the cube or the workspace. Every other path is one that the
-    user gave, or agreed to: it may lead anywhere, and is its own area.
+    user gave, or agreed to: it may lead anywhere, and is its own area. But if an earlier task can
+    write to a directory that contains it, that directory is its area.
     """
     for area in _areas(path, paths):
         if contains(area, path):
             anchor = paths.root if contains(paths.root, area) else area
             rest = posixpath.relpath(normalize(area), normalize(anchor))
             return Confined(path=path, anchor=anchor, rest="" if rest == "." else rest)
-    return Confined(path=path, anchor=path, rest="")
+    anchor = next((each for each in earlier if contains(each, path)), path)
+    return Confined(path=path, anchor=anchor, rest="")
 
 
 def _areas(path: str, paths: HostPaths) -> list[str]:

@@ -19,8 +19,8 @@
 #   tasks/N/cid       the id of the container, which the engine writes
 #   tasks/N/engine    shell text that inserts the engine's executable before the parameters
 #   tasks/N/own       shell text that sets the parameters of mlcr_chown_outputs; may not exist
-#   tasks/N/mounts    shell text that sets the parameters of mlcr_check_mounts
-#   tasks/N/refused   why the task was not started: a directory that it mounts leads elsewhere
+#   tasks/N/begin, mounts, command.TYPES, own.TYPES, mounts.TYPES, refused, unsafe
+#                     what is checked and decided when the task begins: see begin.sh
 #   tasks/N/timeout   time limit in seconds; does not exist: unlimited
 #   tasks/N/stdout, stderr, started, finished, inspect
 #   tasks/N/timedout, cut, degraded, restarted, removed
@@ -70,7 +70,9 @@ mlcr_release_job() {
     rm -rf -- "$1"
 }
 
-# mlcr_write_task DIRECTORY NAME COMMAND ENGINE CONTAINER TIMEOUT OWN MOUNTS: write the files of a task.
+# mlcr_write_task DIRECTORY NAME COMMAND ENGINE CONTAINER TIMEOUT OWN BEGIN MOUNTS: write the files of
+# a task. BEGIN and MOUNTS: the arguments of mlcr_write_begin (empty: nothing to decide) and of
+# mlcr_write_mounts, quoted by the client.
 mlcr_write_task() {
     printf '%s' "$2" >"$1/name" &&
         printf 'set -- %s\n' "$3" >"$1/command" &&
@@ -83,7 +85,8 @@ mlcr_write_task() {
         { [ -z "$5" ] || printf '%s' "$5" >"$1/container"; } &&
         { [ -z "$6" ] || printf '%s\n' "$6" >"$1/timeout"; } &&
         { [ -z "$7" ] || printf 'set -- %s\n' "$7" >"$1/own"; } &&
-        eval "mlcr_write_mounts \"\$1/mounts\" $8"
+        { [ -z "$8" ] || (eval "mlcr_write_begin \"\$1\" $8"); } &&
+        eval "mlcr_write_mounts \"\$1/mounts\" $9"
 }
 
 # mlcr_start_supervisor JOB [WORD...]: start the supervisor in its own session, so that it does not
@@ -100,12 +103,12 @@ mlcr_start_supervisor() {
 }
 
 # mlcr_launch_job JOB SUPERVISOR LOG_LIMIT SECRETS CLAIM EXPECTED [NAME COMMAND ENGINE CONTAINER
-# TIMEOUT OWN MOUNTS]...: prepare the paths that the tasks of a claimed JOB expect, write the tasks and
-# start the supervisor, once. Status 17: JOB is already launched; 18: the paths could not be
-# prepared; 19: another job has had the workspace or a GPU since the claim; 20: a link leads out of the
-# area of a path. Nothing runs unless every file could be written. SECRETS: "yes" if the tasks need variables from the environment of this
-# call. CLAIM and EXPECTED: the arguments of mlcr_confirm_claim and of mlcr_prepare_paths, quoted by
-# the client.
+# TIMEOUT OWN BEGIN MOUNTS]...: prepare the paths that the tasks of a claimed JOB expect, write the
+# tasks and start the supervisor, once. Status 17: JOB is already launched; 18: the paths could not be
+# prepared; 19: another job has had the workspace or a GPU since the claim; 20: a link leads out of
+# the area of a path. Nothing runs unless every file could be written. SECRETS: "yes" if the tasks
+# need variables from the environment of this call. CLAIM and EXPECTED: the arguments of
+# mlcr_confirm_claim and of mlcr_prepare_paths, quoted by the client.
 mlcr_launch_job() {
     ! mlcr_is_launched "$1" || return 17
     eval "mlcr_confirm_claim \"\$1\" $5" || return
@@ -169,13 +172,13 @@ mlcr_write_tasks() {
     printf '%s' "$2" >"$1/supervise" && printf '%s\n' "$3" >"$1/log-limit" || return 1
     [ "$4" != yes ] || : >"$1/secrets" || return 1
     shift 6
-    mlcr_make_task_directories "$mlcr_job_directory" $(($# / 7)) || return 1
+    mlcr_make_task_directories "$mlcr_job_directory" $(($# / 8)) || return 1
     mlcr_count=0
-    while [ $# -ge 7 ]; do
+    while [ $# -ge 8 ]; do
         mlcr_count=$((mlcr_count + 1))
         mlcr_write_task "$mlcr_job_directory/tasks.new/$mlcr_count" \
-            "$1" "$2" "$3" "$4" "$5" "$6" "$7" || return 1
-        shift 7
+            "$1" "$2" "$3" "$4" "$5" "$6" "$7" "$8" || return 1
+        shift 8
     done
     mv -- "$mlcr_job_directory/tasks.new" "$mlcr_job_directory/tasks"
 }

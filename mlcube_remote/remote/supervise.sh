@@ -168,28 +168,15 @@ remove_container() (
     exec nice "$@" >/dev/null 2>&1
 )
 
-# check_mounts DIRECTORY: make sure that no link leads from a directory that the task mounts to
-# another place; otherwise save the reason.
-check_mounts() (
-    exec </dev/null 9>&-
-    task=$1
-    # shellcheck disable=SC1091 # made by mlcr_write_mounts
-    . "$task/mounts"
-    reason=$(mlcr_check_mounts "$@" 2>&1) || {
-        printf '%s\n' "${reason:-no reason given}" >"$task/refused"
-        exit 1
-    }
-)
-
 # run_to_end DIRECTORY: run the task and wait for its end; set code.
 run_to_end() {
     # A few bytes, which a reader sees completely or not at all: no rename is needed.
     date +%s >"$1/started"
     # Directly before the start, because an earlier task may have changed the directories.
-    if ! check_mounts "$1"; then
-        code=125
+    mlcr_begin_task "$1" || {
+        code=1
         return
-    fi
+    }
     start_timer "$1"
     daemon_before=
     [ ! -e "$1/container" ] || daemon_before=$(print_daemon_identity)
@@ -252,7 +239,7 @@ chown_outputs() (
 publish_end() {
     date +%s >"$1/finished"
     # A client that sees the end may read the outputs.
-    [ -e "$1/refused" ] || chown_outputs "$1"
+    chown_outputs "$1"
     mv -- "$1/exit.pending" "$1/exit.$code"
     exec 9>&-
     [ ! -e "$1/container" ] || remove_container "$1"

@@ -204,7 +204,7 @@ def _launch(host: HostState, connection: HostConnection, job_dir: str, *words: s
     if not _confirm(host, connection, job, *shlex.split(words[3])):
         return Reply(19, b"", b"")
     job.environment = connection.calls[-1].env
-    job.launch(list(words[5::7]), host.scripts)
+    job.launch(list(words[5::8]), host.scripts)
     return OK
 
 

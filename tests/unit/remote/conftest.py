@@ -98,6 +98,7 @@ def launch(
     engine: str = "true",
     container: str = "",
     own: str = "",
+    begins: Sequence[str] = (),
     mounts: Sequence[str] = (),
     claimed: Sequence[str] = ("", "", ""),
     expected: str = "0",
@@ -105,8 +106,9 @@ def launch(
     """Claim a job and start it; each script is a task."""
     words: list[str] = []
     for number, script in enumerate(scripts):
+        begin = begins[number] if begins else ""
         argv = quote_words(["sh", "-c", script])
-        words += [f"task{number}", argv, quote_words([engine]), container, timeout, own]
+        words += [f"task{number}", argv, quote_words([engine]), container, timeout, own, begin]
         words.append(quote_words(mounts))
     claim(call, job)
     settings = (supervisor(), str(limit), secrets, quote_words(claimed), expected)
