@@ -38,6 +38,7 @@ def run(
     network: str | None = None,
     trust_cube: bool = False,
     timeout: float | None = None,
+    fresh_outputs: bool = False,
     sweep: Mapping[str, Iterable[object]] | None = None,
     sweep_file: str | os.PathLike[str] | None = None,
     shard: str | None = None,
@@ -71,6 +72,7 @@ def run(
         network: Network of the container.
         trust_cube: Whether ``mlcube.yaml`` may ask the engine for privileges.
         timeout: Time limit per task in seconds; enforced on the host.
+        fresh_outputs: Whether a task fails that succeeds and leaves one of its outputs as it was.
         sweep: Name → values: one job per combination, on whichever host is free.
         sweep_file: The same from a YAML file.
         shard: ``NAME=LIST``: the lines of a file, or items with commas, split into one piece per
@@ -97,6 +99,7 @@ def run(
             parameters=parameters or {},
             env=arguments.to_tuple(env),
             timeout=timeout,
+            fresh_outputs=fresh_outputs,
         ),
         container=arguments.container(platform, network, gpus, memory, cpu, trust_cube=trust_cube),
         sweep=arguments.sweep(sweep, sweep_file, shard, retries),
@@ -115,6 +118,7 @@ def rerun(
     hosts: Names = (),
     gone: Names = (),
     retries: int | None = None,
+    fresh_outputs: bool | None = None,
     wait: bool = False,
     parallel: int | None = None,
     max_failures: int | None = None,
@@ -129,10 +133,12 @@ def rerun(
 
     Args:
         run: Its id, or enough of its start or end.
-        failed: Only jobs that did not succeed.
+        failed: Only jobs that did not succeed; one that succeeded on its host and only lacks its
+            outputs here is not run again: :func:`pull` them.
         hosts: Only jobs on these of the run's hosts.
         gone: Hosts that are gone for good: their jobs are treated as lost, and run again.
         retries: As for :func:`run`; ``None``: as recorded.
+        fresh_outputs: As for :func:`run`; ``None``: as recorded.
         wait: As for :func:`run`, like all that follow.
         parallel: See there.
         max_failures: See there.
@@ -148,7 +154,7 @@ def rerun(
     if not choice.selection.attempts:
         return RunResult(run_id=choice.run_id, jobs=())
     start = arguments.start(wait=wait, max_failures=max_failures, parallel=parallel)
-    options = choice.options(start, retries=retries)
+    options = choice.options(start, retries=retries, fresh_outputs=fresh_outputs)
     where = arguments.access((), None, password, passphrase)
     with choice.in_recorded_folder():
         return _run(options, where.credentials, on_event)

@@ -70,6 +70,8 @@ class TaskOptions:
     """Names of variables of this process to pass to the container."""
     timeout: float | None = None
     """Time limit of each task, in seconds; ``None``: no limit."""
+    fresh_outputs: bool = False
+    """Whether a task fails that ends with 0 and leaves a declared output as it was."""
 
 
 @attrs.frozen(kw_only=True)

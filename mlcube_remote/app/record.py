@@ -91,6 +91,7 @@ def _to_document(options: RunOptions, request: RunRequest) -> Document:
         "arguments": [f"{name}={value}" for name, value in tasks.parameters.items()],
         "env_names": tasks.env,
         "timeout": tasks.timeout,
+        "fresh_outputs": tasks.fresh_outputs,
         "platform": container.platform,
         "trust_cube": container.trust_cube,
         **attrs.asdict(container.engine),
@@ -121,6 +122,7 @@ def read_options(recorded: Mapping[str, Any]) -> RunOptions:
             parameters=parse_parameters(texts("arguments")),
             env=texts("env_names"),
             timeout=recorded.get("timeout"),
+            fresh_outputs=bool(recorded.get("fresh_outputs")),
         ),
         container=ContainerOptions(
             platform=recorded.get("platform"),

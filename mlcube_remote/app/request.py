@@ -76,6 +76,7 @@ def make_request(options: RunOptions) -> tuple[RunRequest, Inventory]:
         configure_only=options.configure_only,
         inventory=None if inventory.path is None else str(inventory.path.absolute()),
         timeout=None if timeout is None else max(1, round(timeout)),
+        fresh_outputs=options.tasks.fresh_outputs,
         again=options.attempts,
         trials=make_trials(cube, points, tasks),
         detach=start.detach,

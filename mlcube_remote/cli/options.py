@@ -157,6 +157,11 @@ task_options = group(
         metavar="TIME",
         help="Time limit per task, such as 90s or 8h; enforced on the host.",
     ),
+    click.option(
+        "--fresh-outputs",
+        is_flag=True,
+        help="Fail if a task succeeds and leaves one of its outputs as it was before the run.",
+    ),
     click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]..."),
 )
 
@@ -236,6 +241,12 @@ job_filter_options = group(
         metavar="HOSTS",
         help="Treat jobs on these hosts as lost: the hosts are gone for good.",
     ),
+)
+rerun_fresh_option = click.option(
+    "--fresh-outputs/--no-fresh-outputs",
+    default=None,
+    help="Fail if a task succeeds and leaves one of its outputs as it was before.  "
+    "[default: as recorded]",
 )
 rerun_retry_options = combine(*_retry_options(None))
 

@@ -9,12 +9,14 @@ import attrs
 
 from mlcube_remote.errors import StateUnknownError
 from mlcube_remote.events.outcome import Status, TaskOutcome
+from mlcube_remote.events.output_state import OutputChanges, stale_reason, unchanged_outputs
 from mlcube_remote.facts.engine_errors import (
     engine_start_error,
     extract_engine_error,
     is_cube_fault,
 )
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
+from mlcube_remote.jobs.output_states import parse_changes
 from mlcube_remote.transport.base import Connection, Stream
 
 SIGKILLED, SIGTERMED = 137, 143
@@ -58,6 +60,10 @@ class TaskReport:
     """The end of the standard error of the task and its engine, if the task failed."""
     foreign: str = ""
     """Why the owner of output files could not be changed to the user."""
+    outputs: OutputChanges | None = None
+    """What it did to its outputs; ``None`` if its host has not said."""
+    is_stale: bool = False
+    """Whether it ended with 0, and left an output as it was although all must be fresh."""
     log_is_cut: bool = False
     log_is_degraded: bool = False
     """Whether a supervisor died and some of the log may be missing."""
@@ -98,6 +104,8 @@ def read_task(connection: Connection, handle: JobHandle, number: int) -> TaskRep
             container=facts.get("container", ""),
             tail=facts.get("tail", ""),
             foreign=facts.get("foreign", ""),
+            outputs=parse_changes(handle, number, facts),
+            is_stale=facts.get("stale") == "yes",
             log_is_cut=facts.get("cut") == "yes",
             log_is_degraded=facts.get("log") == "degraded",
         )
@@ -146,6 +154,7 @@ def derive_outcome(handle: JobHandle, task: TaskHandle, report: TaskReport) -> T
         seconds=report.seconds,
         started=report.started,
         finished=report.finished,
+        outputs=report.outputs,
     )
 
 
@@ -177,6 +186,9 @@ def _without_exit(handle: JobHandle, task: TaskHandle, report: TaskReport) -> Ta
 def _ended(handle: JobHandle, task: TaskHandle, report: TaskReport, exit_code: int) -> TaskOutcome:
     if exit_code == 0:
         return _outcome(Status.SUCCEEDED, 0)
+    if report.is_stale:
+        reason = stale_reason(unchanged_outputs(report.outputs))
+        return attrs.evolve(_outcome(Status.FAILED, 0, reason), is_stale=True)
     if report.timed_out:
         limit = f" of {handle.timeout} s" if handle.timeout else ""
         return attrs.evolve(

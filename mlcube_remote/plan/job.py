@@ -53,6 +53,8 @@ class RunRequest:
     configure_only: bool = False
     inventory: str | None = None
     """Absolute path of the inventory file, if there is one."""
+    fresh_outputs: bool = False
+    """Whether a task fails that ends with 0 and leaves an output as it was before the run."""
     timeout: int | None = None
     """Time limit per task in seconds; the host stops the task when it expires."""
     again: Mapping[str, int] | None = None

@@ -10,6 +10,8 @@
 #   gpus              UUIDs of the GPUs that the job leased
 #   stop              exists once a client asked the job to stop
 #   launching         exists once a client started to launch the job
+#   outputs, before, changed.I, stale
+#                     which outputs the tasks make; see outputs.sh
 #   secrets           exists if the tasks need variables that are stored in no file
 #   log-limit         maximum size of each log in bytes; 0: unlimited
 #   tasks/N/command   shell text that sets the positional parameters to the command of the Nth task
@@ -28,8 +30,9 @@
 #   tasks/N/exit.CODE the exit code; exit.pending until the end (a rename needs no disk space)
 #   tasks/N/inspect.STATUS,EXITCODE,OOMKILLED  replaces inspect if the disk is full
 
-# mlcr_claim_job JOB REQUEST LOCK [GROUP]: claim JOB for the client of this connection, and acquire
-# LOCK (empty: none) for JOB; jobs of GROUP share it. Report whether GROUP kept the lock since its
+# mlcr_claim_job JOB REQUEST LOCK [GROUP [OUTPUTS]]: claim JOB for the client of this connection, and
+# acquire LOCK (empty: none) for JOB; jobs of GROUP share it. OUTPUTS: the words of the file
+# "outputs", quoted by the client. Report whether GROUP kept the lock since its
 # previous job. Status 17: JOB is already claimed. Status 16: another job holds LOCK; report that
 # job, and do not claim JOB.
 mlcr_claim_job() {
@@ -43,6 +46,7 @@ mlcr_claim_job() {
     mlcr_identify_process "$PPID" $$
     # Other clients read "request" only if "preparing" exists.
     if ! { printf '%s\n' "$2" >"$1/request" &&
+        { [ -z "${5-}" ] || printf 'set -- %s\n' "$5" >"$1/outputs"; } &&
         mlcr_write_atomically "$1/preparing" "$mlcr_process_identity"; }; then
         rm -rf -- "$1"
         return 1

@@ -41,6 +41,8 @@ mlcr_report_task() {
     [ ! -e "$mlcr_dir/degraded" ] || mlcr_print_record log degraded
     [ ! -e "$mlcr_dir/foreign" ] ||
         mlcr_print_record foreign "$(mlcr_print_line "$mlcr_dir/foreign")"
+    [ ! -e "$mlcr_dir/outputs" ] || mlcr_report_states "$mlcr_dir"
+    [ ! -e "$mlcr_dir/stale" ] || mlcr_print_record stale yes
     [ ! -e "$mlcr_dir/removed" ] || mlcr_print_record container absent
     [ ! -e "$mlcr_dir/restarted" ] || mlcr_print_record engine restarted
 }

@@ -9,7 +9,8 @@ from typing import TextIO
 
 from mlcube_remote.events.failure import FailureKind, failure_kind
 from mlcube_remote.events.model import Stage
-from mlcube_remote.events.outcome import JobOutcome, TaskOutcome
+from mlcube_remote.events.outcome import JobOutcome, PulledOutput, TaskOutcome
+from mlcube_remote.events.output_state import OutputState
 from mlcube_remote.ui.errors import task_reasons
 from mlcube_remote.ui.host_ranges import MANY, format_ranges
 from mlcube_remote.ui.tables.columns import format_table
@@ -108,8 +109,7 @@ def _output_lines(outcomes: Sequence[JobOutcome]) -> list[str]:
     outputs = [(label, output) for (label, _), output in last.items()]
     if len(outputs) <= _MAX_OUTPUTS:
         return [
-            f"{label}: {output.name}: {one_line(_short_path(output.path))}"
-            f"{' (incomplete)' if output.is_partial else ''}"
+            f"{label}: {output.name}: {one_line(_short_path(output.path))}{_mark(output)}"
             for label, output in outputs
         ]
     if len(outcomes) > MANY:
@@ -117,6 +117,12 @@ def _output_lines(outcomes: Sequence[JobOutcome]) -> list[str]:
         return [one_line(_short_path(run)) for run in list(runs)[:_MAX_OUTPUTS]]
     folders = dict.fromkeys((label, _result_folder(output.path)) for label, output in outputs)
     return [f"{label}: {one_line(_short_path(folder))}" for label, folder in folders]
+
+
+def _mark(output: PulledOutput) -> str:
+    if output.state is OutputState.UNCHANGED:
+        return " (unchanged: not of this run)"
+    return " (incomplete)" if output.is_partial else ""
 
 
 def _result_folder(path: Path) -> Path:

@@ -82,10 +82,10 @@ def records(done: Completed) -> list[tuple[str, str]]:
     return [(key, value) for key, _, value in (part.partition("=") for part in parts)]
 
 
-def claim(call: Call, job: Path, lock: Path | str = "") -> Completed:
+def claim(call: Call, job: Path, lock: Path | str = "", outputs: str = "") -> Completed:
     """Claim a job and its lock."""
     job.parent.mkdir(exist_ok=True)
-    return call("mlcr_claim_job", str(job), f'{{"job": "{job.name}"}}', str(lock))
+    return call("mlcr_claim_job", str(job), f'{{"job": "{job.name}"}}', str(lock), "", outputs)
 
 
 def launch(
@@ -99,13 +99,14 @@ def launch(
     container: str = "",
     own: str = "",
     expected: str = "0",
+    outputs: str = "",
 ) -> Completed:
     """Claim a job and start it; each script is a task."""
     words: list[str] = []
     for number, script in enumerate(scripts):
         argv = quote_words(["sh", "-c", script])
         words += [f"task{number}", argv, quote_words([engine]), container, timeout, own]
-    claim(call, job)
+    claim(call, job, outputs=outputs)
     return call("mlcr_launch_job", str(job), supervisor(), str(limit), secrets, expected, *words)
 
 
