@@ -41,6 +41,8 @@ _OPTIONS = (
     "--files-from=-",
     # Missing outputs are found below, by name.
     "--ignore-missing-args",
+    # Two runs may write files of the same size in the same second: compare nanoseconds too.
+    "--modify-window=-1",
     # rsync reports omitted files on standard output, in a form that no file name can imitate.
     "--info=nonreg1,skip1",
     # Files of a killed pull that the host no longer has must not stay in the staging directory.

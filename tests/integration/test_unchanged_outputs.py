@@ -125,3 +125,22 @@ def test_a_run_on_this_machine_marks_unchanged_outputs_too(cube: Path, tmp_path:
     job = here("some")
     assert states(job) == {"model": "updated", "metrics": "unchanged"}
     assert found(job, "metrics")["metrics"] == {}
+
+
+def test_a_file_of_the_same_size_and_second_is_pulled(
+    ssh_host: HostFactory, tmp_path: Path
+) -> None:
+    script = (
+        'cp "${0#*=}" "${1#*=}"; touch -d "2026-01-02 03:04:05.$(cat "${0#*=}")00000" "${1#*=}"'
+    )
+    task = shell_task(
+        script,
+        inputs={"how": {**FILE, "default": "how"}},
+        outputs={"copy": {**FILE, "default": "copy"}},
+    )
+    cube = write_cube(tmp_path / "cube", {"train": task})
+    host = ssh_host("docker")
+    for fraction in ("1111", "2222"):
+        job, code, _ = train(host, cube, fraction)
+        assert (code, (cube / "workspace/copy").read_text()) == (0, fraction)
+        assert states(job)["copy"] in {"made", "updated"}
