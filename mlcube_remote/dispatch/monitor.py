@@ -102,6 +102,8 @@ def _follow_tasks(
             _warn_about(job, handle, task.task, report)
             outcome = derive_outcome(handle, task, report)
             warn_of_unchanged(job, handle, outcome)
+            # The task may have started before this client followed it.
+            notes.seconds = outcome.seconds or 0.0
             notes.detail = outcome.reason or f"exit code {outcome.exit_code}"
         yield outcome
         if outcome.status is not Status.SUCCEEDED:

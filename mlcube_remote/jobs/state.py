@@ -38,9 +38,9 @@ class TaskReport:
     alive: bool
     """Whether its supervisor runs."""
     sizes: Mapping[Stream, int]
-    started: int | None = None
-    """Seconds since the epoch, by the host's clock."""
-    finished: int | None = None
+    started: float | None = None
+    """Seconds since the epoch, by the host's clock; whole seconds if it has no others."""
+    finished: float | None = None
     inspect: str = ""
     """``STATUS EXITCODE OOMKILLED ERROR`` from the engine; may be empty."""
     stopped: bool = False
@@ -73,7 +73,7 @@ class TaskReport:
         """Duration of the task, if known."""
         if self.started is None or self.finished is None:
             return None
-        return float(max(0, self.finished - self.started))
+        return round(max(0.0, self.finished - self.started), 3)
 
 
 def read_task(connection: Connection, handle: JobHandle, number: int) -> TaskReport:
@@ -93,8 +93,8 @@ def read_task(connection: Connection, handle: JobHandle, number: int) -> TaskRep
                 Stream.STDOUT: int(facts["stdout"]),
                 Stream.STDERR: int(facts["stderr"]),
             },
-            started=int(facts["started"]) if "started" in facts else None,
-            finished=int(facts["finished"]) if "finished" in facts else None,
+            started=float(facts["started"]) if "started" in facts else None,
+            finished=float(facts["finished"]) if "finished" in facts else None,
             inspect=facts.get("inspect", ""),
             stopped=facts.get("stop") == "yes",
             timed_out=facts.get("timedout") == "yes",
@@ -152,8 +152,8 @@ def derive_outcome(handle: JobHandle, task: TaskHandle, report: TaskReport) -> T
         ended,
         task=task.task,
         seconds=report.seconds,
-        started=report.started,
-        finished=report.finished,
+        started=None if report.started is None else int(report.started),
+        finished=None if report.finished is None else int(report.finished),
         outputs=report.outputs,
     )
 

@@ -21,7 +21,9 @@
 #   tasks/N/engine    shell text that inserts the engine's executable before the parameters
 #   tasks/N/own       shell text that sets the parameters of mlcr_chown_outputs; may not exist
 #   tasks/N/timeout   time limit in seconds; does not exist: unlimited
-#   tasks/N/stdout, stderr, started, finished, inspect
+#   tasks/N/stdout, stderr, inspect
+#   tasks/N/started, finished
+#                     times: a line with seconds since the epoch, one with nanoseconds or other text
 #   tasks/N/timedout, cut, degraded, restarted, removed
 #                     marks: what happened to the task or its log (cut.pending becomes cut)
 #   tasks/N/foreign   why files of other users could not be given to the user

@@ -171,7 +171,7 @@ remove_container() (
 # run_to_end DIRECTORY: run the task and wait for its end; set code.
 run_to_end() {
     # A few bytes, which a reader sees completely or not at all: no rename is needed.
-    date +%s >"$1/started"
+    date +%s%n%N >"$1/started"
     start_timer "$1"
     daemon_before=
     [ ! -e "$1/container" ] || daemon_before=$(print_daemon_identity)
@@ -232,7 +232,7 @@ chown_outputs() (
 
 # publish_end DIRECTORY: publish how the task ended.
 publish_end() {
-    date +%s >"$1/finished"
+    date +%s%n%N >"$1/finished"
     # Before the owner is changed, which changes the times of the entries.
     mlcr_compare_outputs "${1%/tasks/*}" "${1##*/}" "$1"
     # A client that sees the end may read the outputs.

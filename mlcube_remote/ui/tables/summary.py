@@ -55,12 +55,20 @@ def summary_text(outcomes: Sequence[JobOutcome]) -> str:
 
 def _count_succeeded(outcomes: Sequence[JobOutcome]) -> str:
     """Return how many jobs succeeded, and how long they took."""
-    seconds = sorted(sum(each.seconds.values()) for each in outcomes if each.succeeded)
+    seconds = sorted(_duration(each) for each in outcomes if each.succeeded)
     text = f"{len(seconds)} of {len(outcomes)} succeeded"
     if not seconds:
         return text
     median = seconds[len(seconds) // 2]
     return f"{text}, in {seconds[0]:.1f} to {seconds[-1]:.1f} s (median {median:.1f} s)"
+
+
+def _duration(outcome: JobOutcome) -> float:
+    """Return the seconds of a job; those of a command that did not follow it do not count."""
+    stages = {Stage.RUN.value, Stage.CONFIGURE.value}
+    if outcome.tasks and stages.isdisjoint(outcome.seconds):
+        return sum(task.seconds or 0.0 for task in outcome.tasks)
+    return sum(outcome.seconds.values())
 
 
 def _task_table(outcomes: Sequence[JobOutcome]) -> str:
