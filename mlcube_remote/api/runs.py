@@ -16,7 +16,6 @@ from mlcube_remote.app.options import (
     ContainerOptions,
     JobFilter,
     RunOptions,
-    TaskOptions,
 )
 from mlcube_remote.cube.model import Cube
 
@@ -39,6 +38,7 @@ def run(
     trust_cube: bool = False,
     timeout: float | None = None,
     allow_missing: Names = (),
+    fresh_outputs: bool = False,
     sweep: Mapping[str, Iterable[object]] | None = None,
     sweep_file: str | os.PathLike[str] | None = None,
     shard: str | None = None,
@@ -73,6 +73,7 @@ def run(
         trust_cube: Whether the cube may ask for anything beyond its own.
         timeout: Time limit per task in seconds; enforced on the host.
         allow_missing: Inputs that may be missing; the task gets a path without a file.
+        fresh_outputs: Whether a task fails that succeeds and leaves one of its outputs as it was.
         sweep: Name → values: one job per combination, on whichever host is free.
         sweep_file: The same from a YAML file.
         shard: ``NAME=LIST``: the lines of a file, or items with commas, split into one piece per
@@ -94,12 +95,8 @@ def run(
     options = RunOptions(
         hosts=where.hosts,
         cube=arguments.cube(mlcube, overrides, workspace),
-        tasks=TaskOptions(
-            names=arguments.task_names(tasks),
-            parameters=parameters or {},
-            env=arguments.to_tuple(env),
-            timeout=timeout,
-            allow_missing=arguments.to_tuple(allow_missing),
+        tasks=arguments.tasks(
+            tasks, parameters, env, timeout, allow_missing, fresh_outputs=fresh_outputs
         ),
         container=arguments.container(platform, network, gpus, memory, cpu, trust_cube=trust_cube),
         sweep=arguments.sweep(sweep, sweep_file, shard, retries),
@@ -118,6 +115,7 @@ def rerun(
     hosts: Names = (),
     gone: Names = (),
     retries: int | None = None,
+    fresh_outputs: bool | None = None,
     wait: bool = False,
     parallel: int | None = None,
     max_failures: int | None = None,
@@ -132,10 +130,12 @@ def rerun(
 
     Args:
         run: Its id, or enough of its start or end.
-        failed: Only jobs that did not succeed.
+        failed: Only jobs that did not succeed; one that succeeded on its host and only lacks its
+            outputs here is not run again: :func:`pull` them.
         hosts: Only jobs on these of the run's hosts.
         gone: Hosts that are gone for good: their jobs are treated as lost, and run again.
         retries: As for :func:`run`; ``None``: as recorded.
+        fresh_outputs: As for :func:`run`; ``None``: as recorded.
         wait: As for :func:`run`, like all that follow.
         parallel: See there.
         max_failures: See there.
@@ -151,7 +151,7 @@ def rerun(
     if not choice.selection.attempts:
         return RunResult(run_id=choice.run_id, jobs=())
     start = arguments.start(wait=wait, max_failures=max_failures, parallel=parallel)
-    options = choice.options(start, retries=retries)
+    options = choice.options(start, retries=retries, fresh_outputs=fresh_outputs)
     where = arguments.access((), None, password, passphrase)
     with choice.in_recorded_folder():
         return _run(options, where.credentials, on_event)

@@ -94,6 +94,7 @@ def _to_document(options: RunOptions, request: RunRequest) -> Document:
         "env_names": tasks.env,
         "timeout": tasks.timeout,
         "allow_missing": tasks.allow_missing,
+        "fresh_outputs": tasks.fresh_outputs,
         "platform": container.platform,
         "trust_cube": container.trust_cube,
         **attrs.asdict(container.engine),
@@ -125,6 +126,7 @@ def read_options(recorded: Mapping[str, Any]) -> RunOptions:
             env=texts("env_names"),
             timeout=recorded.get("timeout"),
             allow_missing=texts("allow_missing"),
+            fresh_outputs=bool(recorded.get("fresh_outputs")),
         ),
         container=ContainerOptions(
             platform=recorded.get("platform"),

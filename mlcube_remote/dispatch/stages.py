@@ -77,6 +77,7 @@ def make_handle(plan: JobPlan) -> JobHandle:
         folders=plan.folders,
         in_place=plan.in_place,
         timeout=spec.request.timeout,
+        fresh_outputs=spec.request.fresh_outputs,
         job=spec.own_name,
         parameters=spec.point,
     )

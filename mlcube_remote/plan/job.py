@@ -58,6 +58,8 @@ class RunRequest:
     """Absolute path of the inventory file, if there is one."""
     inventory_cube: str | None = None
     """Directory of the cube that the inventory is part of; ``None``: it is the user's own."""
+    fresh_outputs: bool = False
+    """Whether a task fails that ends with 0 and leaves an output as it was before the run."""
     timeout: int | None = None
     """Time limit per task in seconds; the host stops the task when it expires."""
     again: Mapping[str, int] | None = None

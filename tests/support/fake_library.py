@@ -123,8 +123,9 @@ def _attended(host: HostState, _: HostConnection, *words: str) -> Reply:
 
 
 def _reserve(
-    host: HostState, connection: HostConnection, job_dir: str, request: str, lock: str, group: str
+    host: HostState, connection: HostConnection, job_dir: str, request: str, lock: str, *more: str
 ) -> Reply:
+    group = more[0]
     if job_dir in host.jobs:
         return Reply(17, b"", b"")
     holder, holders = host.locks.get(lock, ("", ""))
@@ -351,6 +352,7 @@ FUNCTIONS: Mapping[str, Callable[..., Reply]] = {
     "mlcr_print_checksums": _sums,
     "mlcr_report_jobs": lambda host, *_: Reply(0, survey(host.jobs), b""),
     "mlcr_print_tail_offset": _tail,
+    "mlcr_report_outputs": lambda *_: OK,
     "mlcr_report_task": _verdict,
     "mlcr_write_file": _write,
     "mlcr_write_input": lambda host, at, _anchor, _rest, *words: _write(host, at, *words),
