@@ -44,43 +44,6 @@ class MuxSession:
         outputs = [sock for _, sock in self._outputs.values()]
         self._sockets += [self._client.sock, self._stdin, *outputs]
 
-    @classmethod
-    def open(
-        cls, client: MuxClient, command: str, is_link_active: Callable[[], bool]
-    ) -> MuxSession:
-        """Start a command.
-
-        Args:
-            client: A connection to the master, for this session only.
-            command: The command.
-            is_link_active: Returns whether the master still runs.
-
-        Raises:
-            TimeoutError: The host does not answer.
-            MuxRefusedError: The host allows no further session, or the master refused it.
-            MuxError: The master ended.
-        """
-        # Not pipes: a socket can be shut down while another thread waits for it.
-        pairs = [socket.socketpair() for _ in range(3)]
-        for near, far in pairs:
-            for each in (near, far):
-                each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
-        try:
-            client.open_session(command, tuple(far for _, far in pairs))
-        except BaseException:
-            for near, _ in pairs:
-                near.close()
-            raise
-        finally:
-            for _, far in pairs:
-                far.close()
-        stdin, stdout, stderr = (near for near, _ in pairs)
-        outputs = {
-            stdout.fileno(): (Stream.STDOUT, stdout),
-            stderr.fileno(): (Stream.STDERR, stderr),
-        }
-        return cls(client, is_link_active, stdin, outputs)
-
     @property
     def is_closed(self) -> bool:
         """Whether one of the sides has closed the session."""
@@ -191,3 +154,40 @@ def _read(sock: socket.socket) -> bytes:
     except ConnectionError:
         # The master ended.
         return b""
+
+
+def open_mux_session(
+    client: MuxClient, command: str, is_link_active: Callable[[], bool]
+) -> MuxSession:
+    """Start a command.
+
+    Args:
+        client: A connection to the master, for this session only.
+        command: The command.
+        is_link_active: Returns whether the master still runs.
+
+    Raises:
+        TimeoutError: The host does not answer.
+        MuxRefusedError: The host allows no further session, or the master refused it.
+        MuxError: The master ended.
+    """
+    # Not pipes: a socket can be shut down while another thread waits for it.
+    pairs = [socket.socketpair() for _ in range(3)]
+    for pair in pairs:
+        for each in pair:
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
+    try:
+        client.open_session(command, tuple(far for _, far in pairs))
+    except BaseException:
+        for near, _ in pairs:
+            near.close()
+        raise
+    finally:
+        for _, far in pairs:
+            far.close()
+    stdin, stdout, stderr = (near for near, _ in pairs)
+    outputs = {
+        stdout.fileno(): (Stream.STDOUT, stdout),
+        stderr.fileno(): (Stream.STDERR, stderr),
+    }
+    return MuxSession(client, is_link_active, stdin, outputs)

@@ -33,7 +33,7 @@ from mlcube_remote.transport.mux import (
     end_master,
     find_master,
 )
-from mlcube_remote.transport.mux_session import MuxSession
+from mlcube_remote.transport.mux_session import MuxSession, open_mux_session
 from mlcube_remote.transport.openssh_command import PERSIST_S, master_command
 from mlcube_remote.transport.openssh_errors import explain_login
 
@@ -91,7 +91,7 @@ class OpenSSHLink:
             raise connection_lost(self.host) from problem
         try:
             client.sock.settimeout(timeout)
-            session = MuxSession.open(client, command, self.is_active)
+            session = open_mux_session(client, command, self.is_active)
         except MuxRefusedError as problem:
             client.close()
             if "denied" in str(problem).lower():
