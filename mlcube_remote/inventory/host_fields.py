@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mlcube_remote.inventory.endpoint import is_ip_address, parse_destination
-from mlcube_remote.inventory.model import ConnectionKind, HostKeys
+from mlcube_remote.inventory.model import ConnectionKind, HostKeys, TransportKind
 from mlcube_remote.platforms import PLATFORMS
 from mlcube_remote.secret import Secret
 
@@ -232,6 +232,14 @@ def env(value: Any) -> Mapping[str, Secret | None]:
     return MappingProxyType(result)
 
 
+def transport(value: Any) -> TransportKind:
+    """Check for ``auto``, ``paramiko`` or ``openssh``."""
+    try:
+        return TransportKind(value)
+    except ValueError:
+        raise ValueError(f"expected auto, paramiko or openssh, got {describe(value)}") from None
+
+
 CHECKS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
     {
         "address": address,
@@ -241,6 +249,7 @@ CHECKS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "known_hosts": known_hosts,
         "jump": jump,
         "host_keys": host_keys,
+        "transport": transport,
         "connect_timeout": seconds,
         "keepalive": keepalive,
         "min_rate": min_rate,

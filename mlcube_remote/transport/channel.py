@@ -18,13 +18,14 @@ _STATUS_TIMEOUT_S = 10.0
 READY_TIMEOUT_S = 30.0
 """Timeout until our shell is ready: the login shell starts it, and may be slow."""
 
+_HANGS = "the host, or its engine, may hang; the connection itself is open"
+
 
 @attrs.define
 class ShellChannel:
     """A session that runs ``/bin/sh -s``: it takes shell text and returns two streams of bytes.
 
-    The output of the login shell before ours is removed from both streams. One thread may send
-    while another one reads; otherwise use it from one thread at a time.
+    Output of the login shell is removed. One thread may send while another one reads.
     """
 
     host: str
@@ -66,9 +67,7 @@ class ShellChannel:
             raise self.lost() from problem
         except TimeoutError as problem:
             raise StateUnknownError(
-                self.host,
-                f"took no input within {READY_TIMEOUT_S:g} s",
-                hint="the host may hang; the connection itself is open",
+                self.host, f"took no input within {READY_TIMEOUT_S:g} s", hint=_HANGS
             ) from problem
         except OSError as problem:
             # If only the shell has ended, the next read reports the reason.
@@ -128,7 +127,7 @@ class ShellChannel:
             raise StateUnknownError(
                 self.host,
                 f"no answer within {within or silence:g} s",
-                hint="the host, or its engine, may hang; the connection itself is open",
+                hint=_HANGS,
             ) from None
 
     def end_input(self) -> None:
