@@ -18,6 +18,7 @@ from mlcube_remote.commands import engine, sif
 from mlcube_remote.commands.model import Argv, ImageCommands, Target, TaskCommands, Writable
 from mlcube_remote.commands.mounts import bind
 from mlcube_remote.commands.settings import SECTIONS, Settings, merge
+from mlcube_remote.commands.sif_home import private_home
 from mlcube_remote.commands.sif_recipe import check_recipe
 from mlcube_remote.commands.sif_source import with_source
 from mlcube_remote.commands.workspace import after_copies, copies_for
@@ -85,12 +86,14 @@ def _task(task: Task, target: Target, settings: Settings, image: ImageCommands) 
     mounts = bindings.mounts
     environment = NO_VARIABLES
     writable: tuple[Writable, ...] = ()
+    home = ""
     if target.platform in CONTAINER_ENGINES:
         before, after = engine.container(settings, task, mounts)
         writable = engine.writable(settings, mounts)
     else:
         before, after = sif.container(settings, task, mounts, target.options.gpus)
         environment = sif.environment(target.platform, image.engine, target.options.gpus)
+        home = private_home(settings, target.layout)
     container = (*image.engine, *before, image.image, *after, *bindings.arguments)
     _check_size(task, container)
     directories = dict.fromkeys((target.layout.workspace, *(mount.source for mount in mounts)))
@@ -99,6 +102,7 @@ def _task(task: Task, target: Target, settings: Settings, image: ImageCommands) 
         run=(*(image.configure if image.before_each_run else ()), container),
         launch_at=len(image.engine) + 1,
         environment=environment,
+        private_home=home,
         writable=writable,
         outputs=tuple((mount.source, mount.target) for mount in mounts if mount.opts != "ro"),
         directories=tuple(directories),

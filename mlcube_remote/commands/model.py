@@ -130,6 +130,8 @@ class TaskCommands(ImageCommands):
     """Index in ``run[-1]`` for more options of the container."""
     environment: Mapping[str, str] = NO_VARIABLES
     """Variables of the process ``run[-1]`` (Singularity and Apptainer only)."""
+    private_home: str = ""
+    """Path in the container of the task's own home (Singularity and Apptainer only); empty: none."""
     writable: tuple[Writable, ...] = ()
     """Directories that the container may write to, perhaps as another user."""
     outputs: tuple[tuple[str, str], ...] = ()

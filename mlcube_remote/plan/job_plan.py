@@ -17,6 +17,7 @@ from mlcube_remote.commands.build import BuiltCommands, build_all
 from mlcube_remote.commands.launch_options import launch_options
 from mlcube_remote.commands.model import Argv, ImageCommands, Options, Target, TaskCommands
 from mlcube_remote.commands.settings import Settings
+from mlcube_remote.commands.sif_home import private_directories
 from mlcube_remote.cube.host_paths import KindOf, contains, host_path
 from mlcube_remote.plan.gpu_requests import Device, format_devices, requested_gpus
 from mlcube_remote.plan.host_paths import HostPaths
@@ -222,19 +223,24 @@ def _tasks(
     # Nothing is built if only the image is prepared.
     for number, (task, commands) in enumerate(zip(job.data, built, strict=False), 1):
         name = container_name(uid, spec.id, number)
+        private = job.paths.private_dir(number)
         labels = _labels(spec, task, uid, devices)
         launch = launch_options(
             commands,
             name=name,
             id_file=f"{job.paths.task_dir(number)}/cid",
             labels=labels,
+            private=private,
             secrets=secrets,
         )
+        directories = private_directories(private) if commands.private_home else ()
         copies = (*commands.copies, *job.copies.get(task, ()))
         tasks.append(
             BuiltTask(
                 name=task,
-                commands=attrs.evolve(commands, copies=copies),
+                commands=attrs.evolve(
+                    commands, copies=copies, directories=(*commands.directories, *directories)
+                ),
                 container=name if has_names else "",
                 labels=labels,
                 launch=launch,
