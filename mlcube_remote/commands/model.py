@@ -131,7 +131,7 @@ class TaskCommands(ImageCommands):
     environment: Mapping[str, str] = NO_VARIABLES
     """Variables of the process ``run[-1]`` (Singularity and Apptainer only)."""
     private_home: str = ""
-    """Path in the container of the task's own home (Singularity and Apptainer only); empty: none."""
+    """Path of the task's own home in the container; empty: it has none."""
     writable: tuple[Writable, ...] = ()
     """Directories that the container may write to, perhaps as another user."""
     outputs: tuple[tuple[str, str], ...] = ()
