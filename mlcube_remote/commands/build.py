@@ -154,6 +154,11 @@ def _merge_settings(cube: Cube, target: Target) -> Settings:
     merge_with = partial(merge, cube, platform, target.host_settings, options)
     if platform in CONTAINER_ENGINES:
         settings = _without_untrusted_build(merge_with(target.user_settings), target.trust)
+        settings = attrs.evolve(
+            settings,
+            is_podman=platform == "podman" or target.docker_is_podman,
+            has_leased_gpus=target.has_leased_gpus,
+        )
     else:
         layout = target.layout.of_cube
         settings = with_source(merge_with, target.user_settings, layout, target.kind_of)

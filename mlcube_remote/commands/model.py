@@ -54,6 +54,10 @@ class Target:
 
     One replaces the other if the settings name the platform's own program.
     """
+    docker_is_podman: bool = False
+    """Whether the program of the platform ``docker`` is Podman."""
+    has_leased_gpus: bool = False
+    """Whether the GPUs in ``options`` were leased for the job."""
     trust: Trust = NO_TRUST
     """What the cube may ask for beyond its own."""
     read: ReadFile | None = None

@@ -8,7 +8,7 @@ with the answers; and once more if GPUs were leased.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import attrs
@@ -118,7 +118,7 @@ def plan_placed(
     def build(assume: Mapping[str, str]) -> BuiltCommands:
         known = {path: kind for path, kind in kinds.items() if kind != "-"}
         kind_of = kinds_on_host(spec.cube, paths, {**assume, **known}, is_local=spec.host.is_local)
-        return _build(job, kind_of, devices, () if facts is None else facts.programs)
+        return _build(job, kind_of, devices, facts)
 
     built, env = build(assumed), _environment(spec)
     recipe = _host_recipe(job, built.image)
@@ -166,18 +166,22 @@ def _likely_kind(path: str) -> str:
 
 
 def _build(
-    job: PlacedJob, kind_of: KindOf, devices: Sequence[Device], programs: Collection[str]
+    job: PlacedJob, kind_of: KindOf, devices: Sequence[Device], facts: ProbedFacts | None
 ) -> BuiltCommands:
     spec, request = job.spec, job.spec.request
     tasks = () if request.configure_only else job.data.items()
+    is_podman = facts is not None and spec.platform == "docker" and facts.docker_is_podman
+    engine = "podman" if is_podman else spec.platform
     target = Target(
         platform=spec.platform,
         layout=job.paths.layout,
         kind_of=kind_of,
-        options=_with_devices(request.options, spec.platform, devices),
+        options=_with_devices(request.options, engine, devices),
         host_settings=spec.host.settings,
         user_settings=spec.user_settings,
-        programs=programs,
+        programs=() if facts is None else facts.programs,
+        docker_is_podman=is_podman,
+        has_leased_gpus=bool(devices),
         read=partial(read_mirrored, spec.cube, job.paths),
         trust=request.trust,
     )
