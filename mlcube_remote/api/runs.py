@@ -38,6 +38,7 @@ def run(
     network: str | None = None,
     trust_cube: bool = False,
     timeout: float | None = None,
+    allow_missing: Names = (),
     sweep: Mapping[str, Iterable[object]] | None = None,
     sweep_file: str | os.PathLike[str] | None = None,
     shard: str | None = None,
@@ -71,6 +72,7 @@ def run(
         network: Network of the container.
         trust_cube: Whether the cube may ask for anything beyond its own.
         timeout: Time limit per task in seconds; enforced on the host.
+        allow_missing: Inputs that may be missing; the task gets a path without a file.
         sweep: Name → values: one job per combination, on whichever host is free.
         sweep_file: The same from a YAML file.
         shard: ``NAME=LIST``: the lines of a file, or items with commas, split into one piece per
@@ -97,6 +99,7 @@ def run(
             parameters=parameters or {},
             env=arguments.to_tuple(env),
             timeout=timeout,
+            allow_missing=arguments.to_tuple(allow_missing),
         ),
         container=arguments.container(platform, network, gpus, memory, cpu, trust_cube=trust_cube),
         sweep=arguments.sweep(sweep, sweep_file, shard, retries),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from mlcube_remote.errors import PlanError
+from mlcube_remote.files.build_context import context_trees
 from mlcube_remote.files.transfer import upload_size
 from mlcube_remote.files.upload import upload_trees
 from mlcube_remote.plan import requirements as require
@@ -36,8 +37,6 @@ def dry_run(request: RunRequest) -> tuple[tuple[PlannedTask, ...], dict[str, tup
     if not request.configure_only:
         for job in placed:
             require.check_inputs(job, only_sent=True)
-        for job in placed:
-            require.check_types_known(job)
     refusal = _refusal(request, jobs)
     for job in placed:
         plan = plan_placed(job, None)
@@ -48,7 +47,9 @@ def dry_run(request: RunRequest) -> tuple[tuple[PlannedTask, ...], dict[str, tup
         host = plan.spec.host.name
         if host not in transfers:  # the jobs of one host share their uploads
             transfers[host] = _transfers(plan)
-        notes[plan.spec.label] = (*transfers[host], *_assumptions(plan), *warnings, *refusal)
+        empty = () if request.configure_only else require.find_empty_inputs(job, {})
+        shown = (*_assumptions(plan), *warnings, *empty, *refusal)
+        notes[plan.spec.label] = (*transfers[host], *shown)
     return tuple(planned), notes
 
 
@@ -91,6 +92,12 @@ def _assumptions(plan: JobPlan) -> tuple[str, ...]:
         f"{path} is assumed to be a {words[kind]}; a run asks the host"
         for path, kind in inputs.items()
     ]
+    notes += [
+        f"task {task}: whether {item.parameter.name} is a file or a directory is decided when the "
+        f"task begins, after {item.made_by}; shown: a {item.parameter.type.value}"
+        for task, item in plan.task_parameters()
+        if item.parameter.decided_at_start and not plan.spec.request.configure_only
+    ]
     if plan.host_recipe:
         instead = "pulled" if plan.spec.platform in CONTAINER_ENGINES else "not built"
         notes.append(
@@ -105,5 +112,8 @@ def _transfers(plan: JobPlan) -> tuple[str, ...]:
         return ()
     return tuple(
         f"sync {tree.local} to {tree.remote} (at most {upload_size(tree)})"
-        for tree in upload_trees(plan.spec.request.cube, uploads(plan), plan.paths)
+        for tree in (
+            *upload_trees(plan.spec.request.cube, uploads(plan), plan.paths),
+            *context_trees(plan.context),
+        )
     )

@@ -9,7 +9,7 @@ import attrs
 
 from mlcube_remote import yamlsource
 from mlcube_remote.app.options import HostOptions
-from mlcube_remote.app.trust import cube_directory, read_trust
+from mlcube_remote.cube.load import cube_directory
 from mlcube_remote.errors import InventoryError, UsageError
 from mlcube_remote.inventory import load
 from mlcube_remote.inventory.endpoint import Endpoint
@@ -18,6 +18,7 @@ from mlcube_remote.inventory.locate import FoundInventory, find_inventory
 from mlcube_remote.inventory.model import Host, Inventory
 from mlcube_remote.inventory.select import select
 from mlcube_remote.inventory.sshconfig import resolve
+from mlcube_remote.runs.trusted_cubes import read_trust
 from mlcube_remote.trust.inventory_requests import inventory_requests
 from mlcube_remote.trust.requests import Trust, check
 
@@ -50,7 +51,7 @@ def open_found(found: FoundInventory | None, *, trust: Trust | None = None) -> I
     if found.cube is not None:
         check(
             inventory_requests(document),
-            trust or read_trust(str(found.cube), everything=False),
+            trust or read_trust(found.cube, everything=False),
             cube=found.cube,
             error=InventoryError,
             has_flag=trust is not None,

@@ -70,6 +70,8 @@ class TaskOptions:
     """Names of variables of this process to pass to the container."""
     timeout: float | None = None
     """Time limit of each task, in seconds; ``None``: no limit."""
+    allow_missing: tuple[str, ...] = ()
+    """Inputs that may be missing."""
 
 
 @attrs.frozen(kw_only=True)

@@ -93,6 +93,7 @@ def _to_document(options: RunOptions, request: RunRequest) -> Document:
         "arguments": [f"{name}={value}" for name, value in tasks.parameters.items()],
         "env_names": tasks.env,
         "timeout": tasks.timeout,
+        "allow_missing": tasks.allow_missing,
         "platform": container.platform,
         "trust_cube": container.trust_cube,
         **attrs.asdict(container.engine),
@@ -123,6 +124,7 @@ def read_options(recorded: Mapping[str, Any]) -> RunOptions:
             parameters=parse_parameters(texts("arguments")),
             env=texts("env_names"),
             timeout=recorded.get("timeout"),
+            allow_missing=texts("allow_missing"),
         ),
         container=ContainerOptions(
             platform=recorded.get("platform"),

@@ -11,10 +11,9 @@ import attrs
 
 from mlcube_remote.app.inventory import open_inventory, select_hosts
 from mlcube_remote.app.options import CubeOptions, RunOptions, SweepOptions
-from mlcube_remote.app.trust import read_trust
 from mlcube_remote.cube import system_settings
-from mlcube_remote.cube.load import load, select_tasks
-from mlcube_remote.cube.model import Cube
+from mlcube_remote.cube.load import cube_directory, load, select_tasks
+from mlcube_remote.cube.model import IO, Cube
 from mlcube_remote.cube.system_settings import REMOTE, SystemSettings
 from mlcube_remote.errors import UsageError
 from mlcube_remote.inventory.model import Inventory
@@ -23,7 +22,9 @@ from mlcube_remote.plan.job import RunRequest
 from mlcube_remote.plan.sweep_points import SweepPoint, parse_shard, sweep_points
 from mlcube_remote.plan.trials import make_trials
 from mlcube_remote.runs.ids import is_run_id, new_run_id
+from mlcube_remote.runs.trusted_cubes import read_trust
 from mlcube_remote.secret import Secret
+from mlcube_remote.suggestions import did_you_mean
 
 
 def load_cube(options: CubeOptions) -> Cube:
@@ -51,7 +52,7 @@ def make_request(options: RunOptions) -> tuple[RunRequest, Inventory]:
     settings = system_settings.load()
     options = _resolve_platform(options, settings)
     names = options.tasks.names
-    trust = read_trust(options.cube.path, everything=options.container.trust_cube)
+    trust = read_trust(cube_directory(options.cube.path), everything=options.container.trust_cube)
     cube = load(
         options.cube.path,
         overrides=options.cube.overrides,
@@ -76,6 +77,7 @@ def make_request(options: RunOptions) -> tuple[RunRequest, Inventory]:
         options=options.container.engine,
         env=_read_environment(options.tasks.env),
         trust=trust,
+        allow_missing=_check_input_names(cube, tasks, options.tasks.allow_missing),
         configure_only=options.configure_only,
         inventory=None if inventory.path is None else str(inventory.path.absolute()),
         inventory_cube=None if inventory.cube is None else str(inventory.cube),
@@ -135,6 +137,28 @@ def _sweep_points(
     if twice := sorted(parameters.keys() & points[0].values.keys()):
         raise UsageError(f"{twice[0]}: has a value, and is swept too")
     return points
+
+
+def _check_input_names(cube: Cube, tasks: Iterable[str], names: Iterable[str]) -> frozenset[str]:
+    """Return the names of ``--allow-missing``.
+
+    Raises:
+        UsageError: A name is not an input of these tasks.
+    """
+    inputs = {
+        parameter.name
+        for task in tasks
+        for parameter in cube.tasks[task].parameters
+        if parameter.io is IO.INPUT
+    }
+    for name in names:
+        if name not in inputs:
+            raise UsageError(
+                f"--allow-missing={name}: no input of {', '.join(tasks)}"
+                f"{did_you_mean(name, inputs)}",
+                hint=f"inputs: {', '.join(sorted(inputs)) or 'none'}",
+            )
+    return frozenset(names)
 
 
 def _run_id(explicit: str | None) -> str:

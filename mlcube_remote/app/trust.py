@@ -10,14 +10,17 @@ import attrs
 
 from mlcube_remote import yamlsource
 from mlcube_remote.app.options import CubeOptions
-from mlcube_remote.cube.load import load
+from mlcube_remote.cube.load import cube_directory, load
 from mlcube_remote.errors import InventoryError
+from mlcube_remote.files.build_context import context_trees
+from mlcube_remote.files.transfer import upload_size
 from mlcube_remote.inventory.load import read
 from mlcube_remote.inventory.locate import FILE_NAME
-from mlcube_remote.runs.trusted_cubes import TrustedCubes
+from mlcube_remote.plan.build_context import BuildContext
+from mlcube_remote.runs.trusted_cubes import TrustedCubes, read_trust
 from mlcube_remote.trust.cube_requests import cube_requests
 from mlcube_remote.trust.inventory_requests import inventory_requests
-from mlcube_remote.trust.requests import FULL_TRUST, CubeRequest, Trust
+from mlcube_remote.trust.requests import CubeRequest
 
 
 @attrs.frozen(kw_only=True)
@@ -31,25 +34,18 @@ class CubeReview:
     """The requests that are not allowed yet."""
 
 
-def cube_directory(path: str) -> Path:
-    """Return the directory of a cube, which may be named by its YAML file."""
-    given = Path(path).expanduser()
-    return Path(os.path.abspath(given if given.is_dir() else given.parent))
-
-
-def read_trust(cube: str, *, everything: bool) -> Trust:
-    """Return what a cube may ask for.
-
-    Args:
-        cube: Directory of the cube, or its YAML file.
-        everything: Whether the user trusts it for this command (``--trust-cube``).
+def describe_upload(request: CubeRequest) -> str:
+    """Return the name and size of the directory that a request sends; else an empty text.
 
     Raises:
-        RecordError: The record of the user's yes cannot be read.
+        TransferError: A file in the directory cannot be read.
+        UsageError: This machine has no rsync.
     """
-    if everything:
-        return FULL_TRUST
-    return Trust(granted=TrustedCubes().read(cube_directory(cube)))
+    if request.sends is None or not request.sends.is_dir():
+        return ""
+    local = Path(os.path.normpath(request.sends))
+    (tree,) = context_trees(BuildContext(local=local, remote="nowhere"))
+    return f"{local}, which is sent to the host ({upload_size(tree)})"
 
 
 def review(options: CubeOptions) -> CubeReview:
@@ -67,7 +63,7 @@ def review(options: CubeOptions) -> CubeReview:
         document = yamlsource.load(file, error=InventoryError)
         read(document)
         requests = (*requests, *inventory_requests(document))
-    trust = read_trust(options.path, everything=False)
+    trust = read_trust(cube.root, everything=False)
     return CubeReview(root=cube.root, requests=requests, new=trust.missing(requests))
 
 

@@ -132,8 +132,10 @@ container_options = group(
 )
 
 
-def _tasks(*, tasks: tuple[str, ...], parameters: tuple[str, ...], **others: Any) -> TaskOptions:
-    return TaskOptions(names=split_names(tasks), parameters=parse_parameters(parameters), **others)
+def _tasks(*, parameters: tuple[str, ...], **others: Any) -> TaskOptions:
+    names, missing = (split_names(others.pop(key)) for key in ("tasks", "allow_missing"))
+    parsed = parse_parameters(parameters)
+    return TaskOptions(names=names, parameters=parsed, allow_missing=missing, **others)
 
 
 task_options = group(
@@ -158,6 +160,12 @@ task_options = group(
         type=Duration(),
         metavar="TIME",
         help="Time limit per task, such as 90s or 8h; enforced on the host.",
+    ),
+    click.option(
+        "--allow-missing",
+        multiple=True,
+        metavar="NAMES",
+        help="Inputs that may be missing; the task gets a path without a file.",
     ),
     click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]..."),
 )

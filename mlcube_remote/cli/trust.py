@@ -85,5 +85,7 @@ def _text(review: CubeReview) -> str:
     lines = [f"{review.root} asks for this beyond its directory, workspace and container:"]
     for request in review.requests:
         mark = "new    " if request in review.new else "allowed"
-        lines.append(sanitise(f"  {mark}  {request.where}: {request.what}"))
+        sent = app.trust.describe_upload(request)
+        more = f": {sent}" if sent else ""
+        lines.append(sanitise(f"  {mark}  {request.where}: {request.what}{more}"))
     return "\n".join(lines)

@@ -15,6 +15,7 @@ from typing import Any
 import attrs
 
 from mlcube_remote.commands import engine, sif
+from mlcube_remote.commands.late_types import build_alternatives
 from mlcube_remote.commands.model import Argv, ImageCommands, Target, TaskCommands, Writable
 from mlcube_remote.commands.mounts import bind
 from mlcube_remote.commands.settings import SECTIONS, Settings, merge
@@ -68,7 +69,12 @@ def build_all(cube: Cube, tasks: Iterable[Task], target: Target) -> BuiltCommand
     tasks = tuple(tasks)
     requests = (*_image_requests(settings), *_task_requests(cube, tasks))
     check(requests, target.trust, cube=cube.root)
-    built = tuple(_task(task, target, settings, image) for task in tasks)
+    built = tuple(
+        build_alternatives(
+            cube, task, target.layout, lambda typed: _task(typed, target, settings, image)
+        )
+        for task in tasks
+    )
     return BuiltCommands(settings=settings, image=image, tasks=built)
 
 
@@ -118,7 +124,8 @@ def _fields(image: ImageCommands) -> dict[str, Any]:
 def _image(settings: Settings, target: Target) -> ImageCommands:
     layout = target.layout.of_cube
     if target.platform in CONTAINER_ENGINES:
-        image = engine.image_commands(settings, layout, target.kind_of)
+        context = target.sent_context(settings.text("build_context"))
+        image = engine.image_commands(settings, layout, target.kind_of, context)
     else:
         image = sif.image_commands(settings, layout, target.kind_of)
         if target.read is not None and not target.trust.everything:

@@ -34,6 +34,15 @@ class Options:
 
 
 @attrs.frozen(kw_only=True)
+class SentContext:
+    """A build context beside the cube, as it is on the host after the upload."""
+
+    path: str
+    kind_of: KindOf
+    """Returns what exists at an absolute path inside it."""
+
+
+@attrs.frozen(kw_only=True)
 class Target:
     """A platform of a host, with everything from outside the cube that commands depend on."""
 
@@ -58,6 +67,9 @@ class Target:
     """Whether the program of the platform ``docker`` is Podman."""
     has_leased_gpus: bool = False
     """Whether the GPUs in ``options`` were leased for the job."""
+    sent_context: Callable[[str], SentContext | None] = lambda _: None
+    """Value of ``build_context`` → that directory on the host, if it is outside the cube and is
+    sent."""
     trust: Trust = NO_TRUST
     """What the cube may ask for beyond its own."""
     read: ReadFile | None = None
@@ -116,12 +128,23 @@ class ImageCommands:
     For an engine, the recipe's absolute path. For a SIF file, a recipe relative to ``cwd`` or an
     address; the image and the source are the last two words of ``configure``.
     """
+    context: str = ""
+    """The directory of an engine's build; empty if the image is pulled."""
     before_each_run: bool = False
     """Whether to run ``configure`` before each run (``build_strategy: always``)."""
     recipe: CheckedRecipe | None = None
     """What the host checks before a build; ``None``: nothing, because the cube is trusted."""
     warnings: tuple[str, ...] = ()
     """Messages for the user, one line each, that do not stop the run."""
+
+
+@attrs.frozen
+class LateInput:
+    """An input without a type that an earlier task of the same job makes."""
+
+    name: str
+    path: str
+    """Absolute path on the host."""
 
 
 @attrs.frozen(kw_only=True)
@@ -145,3 +168,9 @@ class TaskCommands(ImageCommands):
     creates: tuple[str, ...]
     """The directories to create for that, parents included, sorted."""
     copies: tuple[Copy, ...] = ()
+    late_inputs: tuple[LateInput, ...] = ()
+    """Inputs whose type the host finds out when the task begins."""
+    alternatives: Mapping[str, TaskCommands] = attrs.field(factory=dict)
+    """The types of ``late_inputs``, one letter each (``f``: file, ``d``: directory) → the commands
+    for these types. The fields above are those of the most likely types, except that ``outputs``,
+    ``directories`` and ``creates`` have only what all alternatives have."""

@@ -28,8 +28,12 @@ def private_home(settings: Settings, layout: Layout) -> str:
     return "/root" if is_root else layout.home
 
 
-def private_directories(directory: str) -> tuple[str, str]:
-    """Return the home and the ``/tmp`` of a task below a directory of the job."""
+def private_directories(directory: str, home: str) -> tuple[str, ...]:
+    """Return the home and the ``/tmp`` of a task; nothing if it has no home of its own."""
+    return _directories(directory) if home else ()
+
+
+def _directories(directory: str) -> tuple[str, str]:
     return posixpath.join(directory, "home"), posixpath.join(directory, "tmp")
 
 
@@ -42,7 +46,7 @@ def private_options(directory: str, home: str) -> Argv:
         directory: The directory that contains them, on the host.
         home: Path of the home in the container.
     """
-    source, temporary = private_directories(directory)
+    source, temporary = _directories(directory)
     if ":" in source or "," in source:  # --home cannot express it
         options: Argv = ("--no-home", *bind_sif(Mount(source=source, target=home)))
     else:

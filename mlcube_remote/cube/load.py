@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from mlcube_remote import yamlsource
+from mlcube_remote.budgets import MAX_CUBE_BYTES
 from mlcube_remote.cube.model import Cube, Parameter, ParameterType, Task
 from mlcube_remote.cube.read import SEPARATORS, Reader, relative_to_workspace
 from mlcube_remote.cube.resolve import resolve
@@ -48,7 +49,7 @@ def load(
         CubeError: The file is missing or wrong, or a task argument is unknown.
     """
     file = _file(path)
-    document = yamlsource.load(file, error=CubeError)
+    document = yamlsource.load(file, error=CubeError, max_bytes=MAX_CUBE_BYTES)
     locate = partial(_locate, document, tuple(overrides))
     reader = Reader(locate)
     if not isinstance(document.data, Mapping):
@@ -114,6 +115,12 @@ def select_tasks(cube: Cube, names: Sequence[str] = ()) -> tuple[Task, ...]:
         f"{cube.where('tasks')}: expected --task, the cube has several: {', '.join(cube.tasks)}",
         hint=f"add --task={next(iter(cube.tasks))}",
     )
+
+
+def cube_directory(path: str | os.PathLike[str]) -> Path:
+    """Return the directory of a cube, which may be named by its YAML file."""
+    given = Path(path).expanduser()
+    return Path(os.path.abspath(given if given.is_dir() else given.parent))
 
 
 def _file(path: str | os.PathLike[str]) -> Path:

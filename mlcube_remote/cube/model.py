@@ -55,6 +55,9 @@ class Parameter:
     """Mount options, ``ro`` or ``rw``."""
     given: bool = False
     """Whether the value is from the command line, not from mlcube.yaml."""
+    decided_at_start: bool = False
+    """Whether the type is only likely, and the host finds it out when the task begins: an earlier
+    task of the same job makes this input, which has no type."""
 
 
 @attrs.frozen(kw_only=True)

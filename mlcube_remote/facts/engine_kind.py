@@ -16,7 +16,7 @@ _of_podman = re.compile(r"(?:podman|docker) version \d").match
 """What Podman prints, under its own name and as ``docker``. Docker prints ``Docker version``."""
 
 _DIFFERENT = ("--gpus", "--device")
-"""Options of which the two programs understand different values."""
+"""Options whose values the two programs understand differently."""
 
 
 def with_engine_kind(

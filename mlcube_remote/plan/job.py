@@ -51,6 +51,8 @@ class RunRequest:
     """Variables for the container; they override those of the host."""
     trust: Trust = NO_TRUST
     """What the cube may ask for beyond its own."""
+    allow_missing: frozenset[str] = frozenset()
+    """Names of inputs without which a task may start."""
     configure_only: bool = False
     inventory: str | None = None
     """Absolute path of the inventory file, if there is one."""

@@ -10,19 +10,29 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 import attrs
 
 from mlcube_remote.commands.build import BuiltCommands, build_all
 from mlcube_remote.commands.launch_options import launch_options
-from mlcube_remote.commands.model import Argv, ImageCommands, Options, Target, TaskCommands
+from mlcube_remote.commands.model import (
+    Argv,
+    ImageCommands,
+    Options,
+    SentContext,
+    Target,
+    TaskCommands,
+)
 from mlcube_remote.commands.settings import Settings
 from mlcube_remote.commands.sif_home import private_directories
 from mlcube_remote.cube.host_paths import KindOf, contains, host_path
+from mlcube_remote.plan.build_context import BuildContext, outer_context
 from mlcube_remote.plan.gpu_requests import Device, format_devices, requested_gpus
 from mlcube_remote.plan.host_paths import HostPaths
 from mlcube_remote.plan.job import JobSpec
-from mlcube_remote.plan.mirrored_files import kinds_on_host, read_mirrored
+from mlcube_remote.plan.late_paths import LatePaths, late_paths
+from mlcube_remote.plan.mirrored_files import kind_in_mirrors, missing_here, read_mirrored
 from mlcube_remote.plan.outputs import DownloadFolder, DownloadRequest, download_folders
 from mlcube_remote.plan.placed_job import PlacedJob, ProbedFacts, inputs_in_mirror, place_job
 from mlcube_remote.plan.placement import DataLocation, PlacedParameter, with_placed_values
@@ -49,6 +59,8 @@ class BuiltTask:
     """Labels of its containers."""
     launch: Argv
     """Options that the launcher inserts into the last command."""
+    late: LatePaths
+    """What the host checks and creates when the task begins."""
 
 
 @attrs.frozen(kw_only=True)
@@ -68,6 +80,8 @@ class JobPlan(PlacedJob):
     """Number of GPUs to lease."""
     env: Mapping[str, Secret]
     """Variables that the container gets by name."""
+    context: BuildContext | None
+    """The image's build context if it is outside the cube, and sent; else ``None``."""
     host_recipe: str
     """Recipe of the image if only the host can say whether it exists; else empty."""
     assumed_kinds: Mapping[str, str]
@@ -111,18 +125,22 @@ def plan_placed(
     in_place = [item for _, item in job.task_parameters() if item.where is DataLocation.HOST]
     untyped = [item for item in (*in_place, *inputs_in_mirror(job)) if item.is_of_unknown_type]
     probed = dict.fromkeys(_host_path(item, paths) for item in (*in_place, *untyped))
+    optional = _optional_inputs(job)
     assumed = {}
     if not spec.host.is_local:
-        assumed = {(path := _host_path(item, paths)): _likely_kind(path) for item in untyped}
+        paths_of_untyped = (_host_path(item, paths) for item in untyped)
+        assumed = {path: optional.get(path) or _likely_kind(path) for path in paths_of_untyped}
 
     def build(assume: Mapping[str, str]) -> BuiltCommands:
         known = {path: kind for path, kind in kinds.items() if kind != "-"}
-        kind_of = kinds_on_host(spec.cube, paths, {**assume, **known}, is_local=spec.host.is_local)
+        every = {**optional, **assume, **known}
+        kind_of = kind_in_mirrors(_mirrors(job), every, is_local=spec.host.is_local)
         return _build(job, kind_of, devices, facts)
 
     built, env = build(assumed), _environment(spec)
     recipe = _host_recipe(job, built.image)
-    deciding = _paths_only_on_host(job, built.settings.decided_by)
+    decided_by = () if spec.host.is_local else built.settings.decided_by
+    deciding = missing_here(_mirrors(job), decided_by)
     if facts is None and (recipe or deciding):
         outside = [path for path in (recipe, *deciding) if not contains(paths.cube, path)]
         built = build({**assumed, **dict.fromkeys(outside, "f")})
@@ -139,6 +157,7 @@ def plan_placed(
         devices=devices,
         gpus=count_gpus(spec),
         env=env,
+        context=_context(job, built.settings, built.image),
         host_recipe=recipe,
         assumed_kinds=assumed,
         probe_paths=tuple(dict.fromkeys((*probed, *([recipe] if recipe else ()), *deciding))),
@@ -153,6 +172,16 @@ def count_gpus(spec: JobSpec) -> int:
     """Return the number of GPUs that a job needs for itself."""
     sections = (*spec.host.settings.values(), *spec.cube.settings.values(), spec.user_settings)
     return requested_gpus(spec.request.options, spec.cube, spec.platform, sections)
+
+
+def _optional_inputs(job: PlacedJob) -> dict[str, str]:
+    """Return the paths of inputs without a type that may be missing: then they count as files."""
+    allowed = job.spec.request.allow_missing
+    return {
+        _host_path(item, job.paths): "f"
+        for _, item in job.task_parameters()
+        if item.is_of_unknown_type and item.may_be_missing(allowed)
+    }
 
 
 def _host_path(item: PlacedParameter, paths: HostPaths) -> str:
@@ -171,22 +200,45 @@ def _build(
     spec, request = job.spec, job.spec.request
     tasks = () if request.configure_only else job.data.items()
     is_podman = facts is not None and spec.platform == "docker" and facts.docker_is_podman
-    engine = "podman" if is_podman else spec.platform
     target = Target(
         platform=spec.platform,
         layout=job.paths.layout,
         kind_of=kind_of,
-        options=_with_devices(request.options, engine, devices),
+        options=_with_devices(request.options, "podman" if is_podman else spec.platform, devices),
         host_settings=spec.host.settings,
         user_settings=spec.user_settings,
         programs=() if facts is None else facts.programs,
         docker_is_podman=is_podman,
         has_leased_gpus=bool(devices),
+        sent_context=partial(_sent_context, job),
         read=partial(read_mirrored, spec.cube, job.paths),
         trust=request.trust,
     )
     placed = [with_placed_values(spec.cube.tasks[name], items) for name, items in tasks]
     return build_all(spec.cube, placed, target)
+
+
+def _mirrors(job: PlacedJob) -> dict[str, Path]:
+    """Return directory of the host → the directory of this machine that it mirrors."""
+    cube, paths = job.spec.cube, job.paths
+    return {paths.workspace: cube.workspace, paths.cube: cube.root}
+
+
+def _outer_context(job: PlacedJob, value: str) -> BuildContext | None:
+    return None if job.spec.host.is_local else outer_context(job.spec.cube, job.paths.root, value)
+
+
+def _sent_context(job: PlacedJob, value: str) -> SentContext | None:
+    context = _outer_context(job, value)
+    if context is None:
+        return None
+    kind_of = kind_in_mirrors({context.remote: context.local}, {}, is_local=False)
+    return SentContext(path=context.remote, kind_of=kind_of)
+
+
+def _context(job: PlacedJob, settings: Settings, image: ImageCommands) -> BuildContext | None:
+    """Return the build context to send; an image that is pulled needs none."""
+    return _outer_context(job, settings.text("build_context")) if image.context else None
 
 
 def _with_devices(options: Options, platform: str, devices: Sequence[Device]) -> Options:
@@ -202,16 +254,10 @@ def _host_recipe(job: PlacedJob, image: ImageCommands) -> str:
     """
     source = image.source
     is_path = source.startswith(("/", "~/"))
-    is_known = job.spec.host.is_local or contains(job.paths.cube, source)
+    is_known = job.spec.host.is_local or any(
+        contains(directory, source) for directory in (job.paths.cube, image.context) if directory
+    )
     return source if is_path and not is_known else ""
-
-
-def _paths_only_on_host(job: PlacedJob, found: Sequence[str]) -> tuple[str, ...]:
-    """Return the paths that may exist on the host although they are not on this machine."""
-    if job.spec.host.is_local:
-        return ()
-    kind_of = kinds_on_host(job.spec.cube, job.paths, {}, is_local=False)
-    return tuple(path for path in found if kind_of(path) is None)
 
 
 def _tasks(
@@ -224,30 +270,31 @@ def _tasks(
     spec = job.spec
     has_names = spec.platform in CONTAINER_ENGINES
     tasks = []
+    late = late_paths(job, built)
     # Nothing is built if only the image is prepared.
     for number, (task, commands) in enumerate(zip(job.data, built, strict=False), 1):
         name = container_name(uid, spec.id, number)
-        private = job.paths.private_dir(number)
         labels = _labels(spec, task, uid, devices)
         launch = launch_options(
             commands,
             name=name,
             id_file=f"{job.paths.task_dir(number)}/cid",
             labels=labels,
-            private=private,
+            private=job.paths.private_dir(number),
             secrets=secrets,
         )
-        directories = private_directories(private) if commands.private_home else ()
+        private = private_directories(job.paths.private_dir(number), commands.private_home)
         copies = (*commands.copies, *job.copies.get(task, ()))
         tasks.append(
             BuiltTask(
                 name=task,
                 commands=attrs.evolve(
-                    commands, copies=copies, directories=(*commands.directories, *directories)
+                    commands, copies=copies, directories=(*commands.directories, *private)
                 ),
                 container=name if has_names else "",
                 labels=labels,
                 launch=launch,
+                late=late[task],
             )
         )
     return tuple(tasks)

@@ -4,33 +4,43 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from mlcube_remote.cube.host_paths import KindOf, PathKind
+from mlcube_remote.cube.host_paths import PathKind
 from mlcube_remote.cube.model import Cube
 from mlcube_remote.plan.host_paths import HostPaths
 
+_NAMES = {"f": PathKind.FILE, "d": PathKind.DIRECTORY}
 
-def kinds_on_host(
-    cube: Cube, paths: HostPaths, kinds: Mapping[str, str], *, is_local: bool
-) -> KindOf:
+
+def kind_in_mirrors(
+    mirrors: Mapping[str, Path], kinds: Mapping[str, str], *, is_local: bool
+) -> Callable[[str], PathKind | None]:
     """Return a function that tells what exists at a path of the host.
 
-    What is mirrored is looked up on this machine; ``kinds`` tells the rest.
+    Args:
+        mirrors: Directory of the host → the directory of this machine that it mirrors.
+        kinds: Path → ``f``, ``d`` or ``-``, as probed or assumed.
+        is_local: Whether the host is this machine.
     """
-    mirrors = ((paths.workspace, cube.workspace), (paths.cube, cube.root))
-    names = {"f": PathKind.FILE, "d": PathKind.DIRECTORY}
 
     def kind_of(path: str) -> PathKind | None:
-        for remote, local in mirrors:
+        for remote, local in mirrors.items():
             if path == remote or path.startswith(remote + "/"):
                 kind = _local_kind(local / path[len(remote) :].lstrip("/"))
                 # An earlier run may have made it on the host only.
-                return kind or names.get(kinds.get(path, "-"))
-        return _local_kind(path) if is_local else names.get(kinds.get(path, "-"))
+                return kind or _NAMES.get(kinds.get(path, "-"))
+        kind = _local_kind(path) if is_local else None
+        return kind or _NAMES.get(kinds.get(path, "-"))
 
     return kind_of
+
+
+def missing_here(mirrors: Mapping[str, Path], paths: Iterable[str]) -> tuple[str, ...]:
+    """Return the paths of the host that are not in a directory that it mirrors."""
+    kind_of = kind_in_mirrors(mirrors, {}, is_local=False)
+    return tuple(path for path in paths if kind_of(path) is None)
 
 
 def _local_kind(path: str | Path) -> PathKind | None:

@@ -23,6 +23,7 @@ import attrs
 from mlcube_remote.directories import state_home
 from mlcube_remote.errors import RecordError
 from mlcube_remote.runs.atomic import write_atomically
+from mlcube_remote.trust.requests import FULL_TRUST, Trust
 
 FORMAT = 1
 """Format of the documents; a newer mlcube-remote may write a higher one."""
@@ -86,3 +87,16 @@ class TrustedCubes:
     def _path(self, cube: Path) -> Path:
         digest = hashlib.sha256(os.fsencode(os.path.realpath(cube))).hexdigest()
         return self.root / f"{digest[:32]}.json"
+
+
+def read_trust(cube: Path, *, everything: bool) -> Trust:
+    """Return what a cube may ask for.
+
+    Args:
+        cube: Directory of the cube.
+        everything: Whether the user trusts it for this command (``--trust-cube``).
+
+    Raises:
+        RecordError: The record of the user's yes cannot be read.
+    """
+    return FULL_TRUST if everything else Trust(granted=TrustedCubes().read(cube))

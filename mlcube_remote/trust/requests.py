@@ -20,6 +20,8 @@ class CubeRequest:
     """Position in the cube's files, such as ``mlcube.yaml:4:3``."""
     what: str
     """One line for the user; the user's yes is remembered for exactly this text."""
+    sends: Path | None = attrs.field(default=None, eq=False)
+    """Directory of this machine that is sent to the host if the user allows it."""
     instead: str | None = attrs.field(default=None, eq=False)
     """What the user can type instead of trusting the cube, if there is something."""
 
