@@ -119,6 +119,16 @@ def csv_line(fields: Sequence[str]) -> str:
     return line.getvalue()
 
 
+def bind_sif(mount: Mount) -> tuple[str, ...]:
+    """Return the options of Singularity and Apptainer for a mount."""
+    if ":" not in mount.source and "," not in mount.source:
+        options = f":{mount.opts}" if mount.opts else ""
+        return ("--bind", f"{mount.source}:{mount.target}{options}")
+    # --bind splits at both characters, and its escapes fail if a path has both.
+    fields = ["type=bind", f"source={mount.source}", f"destination={mount.target}"]
+    return ("--mount", csv_line([*fields, "ro"] if mount.opts == "ro" else fields))
+
+
 def _kind(cube: Cube, task: Task, parameter: Parameter, path: str, kind_of: KindOf) -> PathKind:
     if parameter.type is not ParameterType.UNKNOWN:
         return PathKind(parameter.type.value)

@@ -13,6 +13,7 @@ from mlcube_remote.dispatch.context import JobContext
 from mlcube_remote.dispatch.launch import container_engine
 from mlcube_remote.errors import StateUnknownError, TransferError
 from mlcube_remote.events.model import Stage
+from mlcube_remote.facts.engine_kind import with_engine_kind
 from mlcube_remote.facts.gpu_leases import lease_gpus
 from mlcube_remote.facts.gpus import missing_gpu_warning
 from mlcube_remote.facts.images import Image, find_image, require_architecture
@@ -43,20 +44,23 @@ def probe(job: JobContext, spec: JobSpec) -> HostFacts:
         HostUnfitError: ``remote_root`` or rsync cannot be used.
     """
     job.connection.current.expect_channel()
-    facts = job.connection.retrying(partial(_probe, spec, make_plan(spec).probe_paths))
+    plan = make_plan(spec)
+    facts = job.connection.retrying(partial(_probe, plan))
     job.debug(f"connect: {facts.user} in {facts.root}, {facts.machine}, rsync {facts.rsync or '-'}")
     if warning := clock_warning(facts):
         job.warn(warning)
     return facts
 
 
-def _probe(spec: JobSpec, paths: Sequence[str], connection: Connection) -> HostFacts:
-    host = spec.host
+def _probe(plan: JobPlan, connection: Connection) -> HostFacts:
+    spec, host = plan.spec, plan.spec.host
     directory = "" if host.is_local else cube_directory(spec.request.cube)
-    facts = probe_host(connection, remote_root=host.remote_root, cube_room=directory, paths=paths)
+    facts = probe_host(
+        connection, remote_root=host.remote_root, cube_room=directory, paths=plan.probe_paths
+    )
     if not host.is_local:
         require_rsync(connection, facts)
-    return facts
+    return with_engine_kind(connection, facts, plan.image, [task.commands for task in plan.tasks])
 
 
 def make_handle(plan: JobPlan) -> JobHandle:

@@ -23,6 +23,7 @@ from mlcube_remote.errors import (
 )
 from mlcube_remote.facts import gpus
 from mlcube_remote.facts.engine_errors import engine_error, missing_program_error
+from mlcube_remote.facts.engine_kind import is_podman
 from mlcube_remote.facts.probe import HostFacts, probe_host, require_rsync
 from mlcube_remote.formatting import readable_size
 from mlcube_remote.inventory.model import Host
@@ -192,7 +193,10 @@ def _engine(
     # Apptainer and Singularity print their name before the version.
     version = reply.text.strip()
     has_name = platform not in CONTAINER_ENGINES and version[:1].isalpha()
-    detail = version if has_name else f"{platform} {version}"
+    name = platform
+    if platform == "docker" and is_podman(connection, engine):
+        name, origin = "podman", f"{origin}, behind the name {engine[-1]}"
+    detail = version if has_name else f"{name} {version}"
     return CheckResult(name="engine", passed=True, detail=f"{detail}{origin}")
 
 

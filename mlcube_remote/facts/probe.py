@@ -51,6 +51,9 @@ class HostFacts:
     programs: frozenset[str] = frozenset()
     """Installed programs among ``singularity`` and ``apptainer``."""
 
+    docker_is_podman: bool = False
+    """Whether the program of the platform ``docker`` is Podman, if a job depends on it."""
+
     logout: str = ""
     """What systemd ends when the user logs out: ``all`` processes, or ``manager`` (the user's
     services); empty: nothing, or unknown."""
@@ -133,7 +136,7 @@ def logout_warning(facts: HostFacts, needed: ImageCommands) -> str | None:
             "logind on the host ends your processes when you log out (KillUserProcesses=yes), so "
             "the task may not outlive this command; ask the host's administrator"
         )
-    if facts.logout == "manager" and needed.engine[0] == "podman":
+    if facts.logout == "manager" and (needed.engine[0] == "podman" or facts.docker_is_podman):
         return (
             "rootless podman ends its containers after your last logout from the host, so the task "
             f"may not outlive this command; fix it once: loginctl enable-linger {facts.user}"

@@ -15,6 +15,7 @@
 #                     which outputs the tasks make; see outputs.sh
 #   secrets           exists if the tasks need variables that are stored in no file
 #   log-limit         maximum size of each log in bytes; 0: unlimited
+#   private/N         the home and the /tmp of the Nth task, if it has its own; removed at its end
 #   tasks/N/command   shell text that sets the positional parameters to the command of the Nth task
 #   tasks/N/name      the name of the task
 #   tasks/N/container the name of its container; does not exist if the engine has no containers

@@ -248,6 +248,8 @@ publish_end() {
     mv -- "$1/exit.pending" "$1/exit.$code"
     exec 9>&-
     [ ! -e "$1/container" ] || remove_container "$1"
+    # The home and the /tmp of a task on Singularity or Apptainer, which may be large.
+    rm -rf -- "${1%/tasks/*}/private/${1##*/}"
 }
 
 # supervise JOB [adopt N]: run the tasks of the job; with "adopt", start at the Nth.
