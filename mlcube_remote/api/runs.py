@@ -37,6 +37,7 @@ def run(
     cpu: str | None = None,
     network: str | None = None,
     trust_cube: bool = False,
+    copy_links: bool = False,
     timeout: float | None = None,
     sweep: Mapping[str, Iterable[object]] | None = None,
     sweep_file: str | os.PathLike[str] | None = None,
@@ -70,6 +71,8 @@ def run(
         cpu: CPUs that the container may use, such as ``0-3``.
         network: Network of the container.
         trust_cube: Whether ``mlcube.yaml`` may ask the engine for privileges.
+        copy_links: Send what links in inputs lead to; without it, links out of an input are an
+            error.
         timeout: Time limit per task in seconds; enforced on the host.
         sweep: Name → values: one job per combination, on whichever host is free.
         sweep_file: The same from a YAML file.
@@ -97,6 +100,7 @@ def run(
             parameters=parameters or {},
             env=arguments.to_tuple(env),
             timeout=timeout,
+            copy_links=copy_links,
         ),
         container=arguments.container(platform, network, gpus, memory, cpu, trust_cube=trust_cube),
         sweep=arguments.sweep(sweep, sweep_file, shard, retries),

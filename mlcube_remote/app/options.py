@@ -70,6 +70,8 @@ class TaskOptions:
     """Names of variables of this process to pass to the container."""
     timeout: float | None = None
     """Time limit of each task, in seconds; ``None``: no limit."""
+    copy_links: bool = False
+    """Whether to send what links in inputs lead to."""
 
 
 @attrs.frozen(kw_only=True)

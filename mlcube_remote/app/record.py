@@ -91,6 +91,7 @@ def _to_document(options: RunOptions, request: RunRequest) -> Document:
         "arguments": [f"{name}={value}" for name, value in tasks.parameters.items()],
         "env_names": tasks.env,
         "timeout": tasks.timeout,
+        "copy_links": tasks.copy_links,
         "platform": container.platform,
         "trust_cube": container.trust_cube,
         **attrs.asdict(container.engine),
@@ -121,6 +122,7 @@ def read_options(recorded: Mapping[str, Any]) -> RunOptions:
             parameters=parse_parameters(texts("arguments")),
             env=texts("env_names"),
             timeout=recorded.get("timeout"),
+            copy_links=bool(recorded.get("copy_links")),
         ),
         container=ContainerOptions(
             platform=recorded.get("platform"),

@@ -61,6 +61,9 @@ def make_request(options: RunOptions) -> tuple[RunRequest, Inventory]:
     first = tuple(cube.tasks)[: 1 if options.configure_only else 0]
     tasks = tuple(task.name for task in select_tasks(cube, names or first))
     hosts = select_hosts(inventory, options.hosts.names, options.hosts.where)
+    if inventory.path is not None and _is_in_cube(inventory.path, cube):
+        # The cube's author may have written it, and must not choose which files are sent.
+        hosts = tuple(attrs.evolve(host, copy_links=False) for host in hosts)
     points = _sweep_points(options.sweep, options.tasks.parameters, len(hosts))
     timeout = options.tasks.timeout
     request = RunRequest(
@@ -72,6 +75,7 @@ def make_request(options: RunOptions) -> tuple[RunRequest, Inventory]:
         system=settings,
         options=options.container.engine,
         env=_read_environment(options.tasks.env),
+        copy_links=options.tasks.copy_links,
         trust_cube=options.container.trust_cube,
         configure_only=options.configure_only,
         inventory=None if inventory.path is None else str(inventory.path.absolute()),
@@ -81,6 +85,10 @@ def make_request(options: RunOptions) -> tuple[RunRequest, Inventory]:
         detach=start.detach,
     )
     return request, inventory
+
+
+def _is_in_cube(path: Path, cube: Cube) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(cube.root))
 
 
 def _resolve_platform(options: RunOptions, settings: SystemSettings) -> RunOptions:

@@ -157,6 +157,11 @@ task_options = group(
         metavar="TIME",
         help="Time limit per task, such as 90s or 8h; enforced on the host.",
     ),
+    click.option(
+        "--copy-links",
+        is_flag=True,
+        help="Send what links in inputs lead to; without it, links out of an input are an error.",
+    ),
     click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]..."),
 )
 
