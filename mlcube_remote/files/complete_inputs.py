@@ -158,7 +158,7 @@ class _Input:
         warnings += _warnings(self)
 
     def check_rules(self) -> None:
-        """Reject an input that is excluded, or of which all files are excluded."""
+        """Reject an input that is excluded, or has only excluded files."""
         real = Path(os.path.realpath(self.path))
         top = Path(os.path.realpath(self.scan.top))
         if self.sent.keeps(self.scan) or not real.is_relative_to(top) or not real.exists():

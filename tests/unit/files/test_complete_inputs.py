@@ -325,7 +325,7 @@ def test_an_empty_input_is_one_warning(root: Path) -> None:
     assert "is an empty directory on this machine" in warning
 
 
-NOBODY = 65534
+OTHER_USER = 65534
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
@@ -340,7 +340,7 @@ def test_what_this_user_cannot_read_is_an_error(root: Path, name: str) -> None:
     placed = job(root)
     child = os.fork()
     if not child:
-        os.setuid(NOBODY)
+        os.setuid(OTHER_USER)
         try:
             check_complete([placed])
             os._exit(1)
