@@ -39,6 +39,7 @@ def run(
     trust_cube: bool = False,
     copy_links: bool = False,
     timeout: float | None = None,
+    allow_missing: Names = (),
     sweep: Mapping[str, Iterable[object]] | None = None,
     sweep_file: str | os.PathLike[str] | None = None,
     shard: str | None = None,
@@ -52,9 +53,7 @@ def run(
     passphrase: str | None = None,
     on_event: OnEvent | None = None,
 ) -> RunResult:
-    """Run tasks of a cube on hosts, and pull their outputs.
-
-    Ctrl-C stops the jobs; the call then returns their outcomes.
+    """Run tasks of a cube on hosts, and pull their outputs; Ctrl-C stops the jobs.
 
     Args:
         mlcube: Directory of the cube, or its YAML file.
@@ -70,14 +69,13 @@ def run(
         memory: Memory limit, such as ``4g``.
         cpu: CPUs that the container may use, such as ``0-3``.
         network: Network of the container.
-        trust_cube: Whether ``mlcube.yaml`` may ask the engine for privileges.
-        copy_links: Send what links in inputs lead to; without it, links out of an input are an
-            error.
+        trust_cube: Whether the cube may ask for anything beyond its own.
+        copy_links: Send what links out of inputs lead to.
         timeout: Time limit per task in seconds; enforced on the host.
+        allow_missing: Inputs that may be missing; the task gets a path without a file.
         sweep: Name → values: one job per combination, on whichever host is free.
         sweep_file: The same from a YAML file.
-        shard: ``NAME=LIST``: the lines of a file, or items with commas, split into one piece per
-            host.
+        shard: ``NAME=LIST``: lines of a file, or items with commas, in one piece per host.
         retries: Maximum retries of such a job after a host failure.
         detach: Return as soon as every job has started.
         wait: Wait for a workspace or GPUs that other runs hold.
@@ -100,6 +98,7 @@ def run(
             parameters=parameters or {},
             env=arguments.to_tuple(env),
             timeout=timeout,
+            allow_missing=arguments.to_tuple(allow_missing),
             copy_links=copy_links,
         ),
         container=arguments.container(platform, network, gpus, memory, cpu, trust_cube=trust_cube),

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 
 from mlcube_remote.errors import PlanError
+from mlcube_remote.files.build_context import context_trees
 from mlcube_remote.files.complete_inputs import check_complete, follow_links
 from mlcube_remote.files.transfer import upload_size
 from mlcube_remote.files.upload import UploadTree, upload_trees
@@ -39,8 +41,6 @@ def dry_run(request: RunRequest) -> tuple[tuple[PlannedTask, ...], dict[str, tup
     if not request.configure_only:
         for job in placed:
             require.check_inputs(job, only_sent=True)
-        for job in placed:
-            require.check_types_known(job)
     refusal = _refusal(request, jobs)
     if not (refusal or request.configure_only):
         refusal = _incomplete(placed)
@@ -53,7 +53,9 @@ def dry_run(request: RunRequest) -> tuple[tuple[PlannedTask, ...], dict[str, tup
         host = plan.spec.host.name
         if host not in transfers:  # the jobs of one host share their uploads
             transfers[host] = _transfers(plan)
-        notes[plan.spec.label] = (*transfers[host], *_assumptions(plan), *warnings, *refusal)
+        empty = () if request.configure_only else require.find_empty_inputs(job, {})
+        shown = (*_assumptions(plan), *warnings, *empty, *refusal)
+        notes[plan.spec.label] = (*transfers[host], *shown)
     return tuple(planned), notes
 
 
@@ -103,6 +105,12 @@ def _assumptions(plan: JobPlan) -> tuple[str, ...]:
         f"{path} is assumed to be a {words[kind]}; a run asks the host"
         for path, kind in inputs.items()
     ]
+    notes += [
+        f"task {task}: whether {item.parameter.name} is a file or a directory is decided when the "
+        f"task begins, after {item.made_by}; shown: a {item.parameter.type.value}"
+        for task, item in plan.task_parameters()
+        if item.parameter.decided_at_start and not plan.spec.request.configure_only
+    ]
     if plan.host_recipe:
         instead = "pulled" if plan.spec.platform in CONTAINER_ENGINES else "not built"
         notes.append(
@@ -122,9 +130,8 @@ def _transfers(plan: JobPlan) -> tuple[str, ...]:
 
 def _trees(plan: JobPlan) -> tuple[UploadTree, ...]:
     trees = upload_trees(plan.spec.request.cube, uploads(plan), plan.paths)
-    if not plan.spec.copies_links:
-        return trees
-    try:
-        return tuple(map(follow_links, trees))
-    except PlanError:
-        return trees  # the notes say why a run would refuse it
+    if plan.spec.copies_links:
+        # If a link is refused, the notes say why.
+        with contextlib.suppress(PlanError):
+            trees = tuple(map(follow_links, trees))
+    return (*trees, *context_trees(plan.context))

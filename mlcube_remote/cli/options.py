@@ -55,8 +55,8 @@ inventory_option = click.option(
     "--inventory",
     type=click.Path(),
     metavar="FILE",
-    help="Inventory of hosts  [default: $MLCUBE_REMOTE_INVENTORY, ./hosts.yaml, beside the cube, "
-    "then ~/.config/mlcube-remote/hosts.yaml]",
+    help="Inventory of hosts  [default: $MLCUBE_REMOTE_INVENTORY, ./hosts.yaml outside a cube, "
+    "~/.config/mlcube-remote/hosts.yaml, then beside the cube]",
 )
 _host_option = click.option(
     "--host",
@@ -125,13 +125,17 @@ container_options = group(
     click.option("--cpu", metavar="CPUS", help="CPUs that the container may use, such as 0-3."),
     click.option("--mount", type=click.Choice(["ro", "rw"]), help="How inputs are mounted."),
     click.option(
-        "--trust-cube", is_flag=True, help="Let mlcube.yaml ask the engine for privileges."
+        "--trust-cube",
+        is_flag=True,
+        help="Allow all that the cube asks for (see mlcube-remote trust).",
     ),
 )
 
 
-def _tasks(*, tasks: tuple[str, ...], parameters: tuple[str, ...], **others: Any) -> TaskOptions:
-    return TaskOptions(names=split_names(tasks), parameters=parse_parameters(parameters), **others)
+def _tasks(*, parameters: tuple[str, ...], **others: Any) -> TaskOptions:
+    names, missing = (split_names(others.pop(key)) for key in ("tasks", "allow_missing"))
+    parsed = parse_parameters(parameters)
+    return TaskOptions(names=names, parameters=parsed, allow_missing=missing, **others)
 
 
 task_options = group(
@@ -158,10 +162,12 @@ task_options = group(
         help="Time limit per task, such as 90s or 8h; enforced on the host.",
     ),
     click.option(
-        "--copy-links",
-        is_flag=True,
-        help="Send what links in inputs lead to; without it, links out of an input are an error.",
+        "--allow-missing",
+        multiple=True,
+        metavar="NAMES",
+        help="Inputs that may be missing; the task gets a path without a file.",
     ),
+    click.option("--copy-links", is_flag=True, help="Send what links out of inputs lead to."),
     click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]..."),
 )
 

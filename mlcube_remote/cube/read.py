@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import attrs
 
+from mlcube_remote.budgets import MAX_TEXT_CHARS
 from mlcube_remote.cube.model import IO, WORKSPACE, Parameter, ParameterType, Task
 from mlcube_remote.cube.resolve import Locate
 from mlcube_remote.errors import CubeError
@@ -24,6 +25,9 @@ _PARAMETER_KEYS = ("type", "default", "opts")
 SEPARATORS = ("/", "\\")
 """Last characters of a value that is a directory."""
 
+MAX_UNKNOWN_KEYS = 1000
+"""Number of unknown keys of one mapping; each is compared with the known ones."""
+
 KeyPath = tuple[str, ...]
 
 
@@ -35,10 +39,7 @@ class Reader:
 
     def fail(self, path: KeyPath, problem: str, hint: str | None = None) -> NoReturn:
         """Raise the error for the value at ``path``."""
-        label = "".join(
-            character if character.isprintable() else ascii(character)[1:-1]
-            for character in ".".join(path)
-        )
+        label = _printable(".".join(path))
         raise CubeError(f"{self.locate(path)}: {f'{label}: ' if label else ''}{problem}", hint=hint)
 
     def reject_misspelled(self, path: KeyPath, keys: Iterable[Any], known: Iterable[str]) -> None:
@@ -48,8 +49,11 @@ class Reader:
         interpolation and as notes for other tools.
         """
         known = tuple(known)
-        for key in keys:
-            if key not in known and (suggestion := did_you_mean(key, known, ALMOST_EQUAL)):
+        unknown = [key for key in keys if key not in known]
+        if len(unknown) > MAX_UNKNOWN_KEYS:
+            self.fail(path, f"more than {MAX_UNKNOWN_KEYS:,} unknown keys")
+        for key in unknown:
+            if suggestion := did_you_mean(key, known, ALMOST_EQUAL):
                 self.fail((*path, str(key)), f"unknown key{suggestion}")
 
     def mapping(self, path: KeyPath, value: Any) -> Mapping[str, Any]:
@@ -71,8 +75,8 @@ class Reader:
             self.fail(
                 path, f"expected text, got {describe_value(value)}", hint=f'quote it: "{value}"'
             )
-        if "\0" in value:
-            self.fail(path, "the value contains a NUL character")
+        if problem := _problem_of(value):
+            self.fail(path, problem)
         return value
 
     def name(self, path: KeyPath, value: str) -> str:
@@ -177,6 +181,21 @@ class Reader:
         if count is not None and (isinstance(count, bool) or not isinstance(count, (int, str))):
             path = ("platform", "accelerator_count")
             self.fail(path, f"expected a number, got {describe_value(count)}")
+
+
+def _printable(text: str) -> str:
+    return "".join(
+        character if character.isprintable() else ascii(character)[1:-1] for character in text
+    )
+
+
+def _problem_of(text: str) -> str:
+    """Return why a text cannot be used; empty if it can."""
+    if "\0" in text:
+        return "the value contains a NUL character"
+    if len(text) > MAX_TEXT_CHARS:
+        return f"a text of {len(text):,} characters, expected at most {MAX_TEXT_CHARS:,}"
+    return ""
 
 
 def relative_to_workspace(value: str) -> str:

@@ -88,12 +88,8 @@ def address(value: Any) -> str:
 
 
 def known_hosts(value: Any) -> str:
-    """Check for a file that keeps keys.
-
-    A device such as ``/dev/null`` forgets the keys that ``accept-new`` adds: a changed key would
-    then never be noticed.
-    """
-    if text(value).startswith("/dev/") or value == "none":
+    """Check for a file that keeps keys; only the reader of the file can examine the path."""
+    if text(value).lower() == "none":
         raise ValueError(f"expected a file that keeps host keys, got {value!r}")
     return str(value)
 
@@ -150,6 +146,13 @@ def keepalive(value: Any) -> float:
     if value == 0 and not isinstance(value, bool):
         return 0.0
     return seconds(value)
+
+
+def min_rate(value: Any) -> float:
+    """Check for a number of bytes per second; 0: no limit."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 2**40:
+        raise ValueError(f"expected a number of bytes per second, got {describe(value)}")
+    return float(value)
 
 
 def identity_file(value: Any) -> tuple[str, ...]:
@@ -247,6 +250,7 @@ CHECKS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "host_keys": host_keys,
         "connect_timeout": seconds,
         "keepalive": keepalive,
+        "min_rate": min_rate,
         "remote_root": remote_root,
         "platform": platform,
         "connection": connection,

@@ -54,6 +54,8 @@ class Host:
     """Seconds for each of TCP connect, banner, key exchange and login."""
     keepalive: float = 15.0
     """Seconds between keepalives; the connection ends after three without an answer."""
+    min_rate: float = 256.0
+    """Bytes per second that a transfer must reach, averaged over ten minutes; 0: no limit."""
     remote_root: str = "~/.mlcube-remote"
     """Directory of cubes and jobs on the host: absolute, or starting with ``~/``."""
     platform: str | None = None
@@ -93,5 +95,7 @@ class Inventory:
     """Group name → host names in order, nested groups resolved, without duplicates."""
     path: Path | None = None
     """The file; ``None`` if there is no inventory."""
+    cube: Path | None = None
+    """Directory of the cube that the file is part of; ``None``: the file is the user's own."""
     defaults: Host = LOCAL_HOST
     """``defaults:`` as a host; hosts that are only in ssh_config start from it."""

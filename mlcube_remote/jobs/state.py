@@ -15,6 +15,7 @@ from mlcube_remote.facts.engine_errors import (
     is_cube_fault,
 )
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
+from mlcube_remote.jobs.launch import leads_out_error
 from mlcube_remote.transport.base import Connection, Stream
 
 SIGKILLED, SIGTERMED = 137, 143
@@ -24,6 +25,7 @@ that shuts down sends SIGTERM first."""
 _NEVER_RAN = frozenset({"created", "initialized"})
 """What Docker and Podman call a container that exists and was never started."""
 
+_NO_INPUT = "an input did not exist when it began, and the host's disk is full"
 _SEE_OUTPUT = "see the engine's message in the output above"
 
 
@@ -58,6 +60,10 @@ class TaskReport:
     """The end of the standard error of the task and its engine, if the task failed."""
     foreign: str = ""
     """Why the owner of output files could not be changed to the user."""
+    refused: str | None = None
+    """Why the host did not start the task when its turn came; ``None``: it started."""
+    unsafe: str = ""
+    """Where a directory that the task mounts leads, if it was not started for that reason."""
     log_is_cut: bool = False
     log_is_degraded: bool = False
     """Whether a supervisor died and some of the log may be missing."""
@@ -98,6 +104,8 @@ def read_task(connection: Connection, handle: JobHandle, number: int) -> TaskRep
             container=facts.get("container", ""),
             tail=facts.get("tail", ""),
             foreign=facts.get("foreign", ""),
+            refused=facts.get("refused"),
+            unsafe=facts.get("unsafe", ""),
             log_is_cut=facts.get("cut") == "yes",
             log_is_degraded=facts.get("log") == "degraded",
         )
@@ -134,11 +142,14 @@ def derive_outcome(handle: JobHandle, task: TaskHandle, report: TaskReport) -> T
 
     Raises:
         HostUnfitError: The engine refused to start the container.
+        UnsafeContentError: A link leads from a directory that it mounts to another place.
         StateUnknownError: The supervisor is gone and the engine does not answer, or the task runs
             on another machine.
     """
     if report.exit is None:
         return _without_exit(handle, task, report)
+    if report.unsafe:
+        raise leads_out_error(handle.host, f"task {task.task} was not started: {report.unsafe}")
     ended = _ended(handle, task, report, report.exit)
     return attrs.evolve(
         ended,
@@ -177,6 +188,8 @@ def _without_exit(handle: JobHandle, task: TaskHandle, report: TaskReport) -> Ta
 def _ended(handle: JobHandle, task: TaskHandle, report: TaskReport, exit_code: int) -> TaskOutcome:
     if exit_code == 0:
         return _outcome(Status.SUCCEEDED, 0)
+    if report.refused is not None:
+        return _outcome(Status.FAILED, None, report.refused or _NO_INPUT)
     if report.timed_out:
         limit = f" of {handle.timeout} s" if handle.timeout else ""
         return attrs.evolve(

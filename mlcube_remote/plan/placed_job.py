@@ -12,6 +12,7 @@ from mlcube_remote.commands.model import Copy
 from mlcube_remote.cube.model import Cube
 from mlcube_remote.plan.host_paths import HostPaths, host_paths
 from mlcube_remote.plan.job import JobSpec
+from mlcube_remote.plan.made_inputs import PlacedTasks, mark_made_inputs
 from mlcube_remote.plan.placement import (
     DataLocation,
     PlacedParameter,
@@ -19,7 +20,7 @@ from mlcube_remote.plan.placement import (
     missing_inputs,
     place_parameters,
 )
-from mlcube_remote.plan.trials import PlacedTasks, isolate
+from mlcube_remote.plan.trials import isolate
 
 
 class ProbedFacts(Protocol):
@@ -71,7 +72,7 @@ def place_job(spec: JobSpec, facts: ProbedFacts | None = None) -> PlacedJob:
         PlanError: A relative path leaves the cube, or a prefix is used wrongly.
     """
     paths = _paths(spec, facts)
-    data = _place(spec, spec.cube, paths)
+    data = mark_made_inputs(_place(spec, spec.cube, paths), spec.cube, paths.layout)
     copies: Mapping[str, tuple[Copy, ...]] = {}
     if spec.trial is not None:
         layout = isolate(data, spec.trial, paths, is_local=spec.host.is_local)

@@ -503,9 +503,11 @@ def test_data_that_the_host_does_not_have_is_named(ssh_host: HostFactory, copy_c
     missing = (
         f"{host.name}: copy.text: input {host.home}/gone/data.txt does not exist on the host\n"
     )
-    assert f"error: {missing}hint: create it on the host, or give another: text=PATH" in str(
-        done.stderr, "utf-8"
+    hint = (
+        "hint: create it on the host, or give another: text=PATH; if the task can do without it: "
+        "--allow-missing=text"
     )
+    assert f"error: {missing}{hint}" in done.stderr.decode()
     assert host.exec(["test", "-e", f"{host.home}/gone"]).exit_code == 1, "nothing was touched"
     done = on(host, copy_cube, "--task=copy", f"text={here}")
     assert done.returncode == 2

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures of the security tests: the same real hosts that the integration tests use."""
+"""Fixtures of the tests that attack: real SSH hosts."""
 
-from tests.support.hosts import engine, inventory_of, ssh_host
+from tests.support.hosts import engine, inventory_of, sandbox_folder, ssh_host, sweep
 
-__all__ = ["engine", "inventory_of", "ssh_host"]
+__all__ = ["engine", "inventory_of", "sandbox_folder", "ssh_host", "sweep"]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from tests.support.command_line import on, run
+from tests.support.command_line import command, on, run
 from tests.support.cubes import shell_task, write_cube
 
 if TYPE_CHECKING:
@@ -94,11 +95,16 @@ def test_an_inventory_of_the_cube_cannot_allow_its_links(
     (cube / "workspace/data/more").symlink_to(home / "private")
     described = yaml.safe_load(host.inventory.read_text())
     described["hosts"][host.name]["copy_links"] = True
-    for folder, code in ((cube, 2), (home.parent, 0)):
-        path = folder / "hosts.yaml"
-        path.write_text(yaml.safe_dump(described))
-        done = run(path, cube, f"--host={host.name}", "--task=read", HOME=str(home))
-        assert done.returncode == code, done.stderr
+    (cube / "hosts.yaml").write_text(yaml.safe_dump({"hosts": {host.name: {"copy_links": True}}}))
+    argv = command(host.inventory, cube, f"--host={host.name}", "--task=read")
+    without = [word for word in argv if word not in {"--inventory", str(host.inventory)}]
+    done = subprocess.run(without, capture_output=True, check=False, cwd=home)
+    assert done.returncode == 2, done.stderr
+    assert b"copy_links" in done.stderr
+    mine = home.parent / "hosts.yaml"
+    mine.write_text(yaml.safe_dump(described))
+    done = run(mine, cube, f"--host={host.name}", "--task=read", HOME=str(home))
+    assert done.returncode == 0, "the user's own inventory can"
 
 
 def test_links_elsewhere_in_the_cube_are_never_followed(

@@ -115,7 +115,7 @@ BAD = {
     "hosts: {a: {jump: 'x:99999'}}": "a: jump: expected [user@]host[:port], got 'x:99999'",
     "hosts: {a: {jump: '[x]:22'}}": "a: jump: expected [user@]host[:port], got '[x]:22'",
     "hosts: {a: {jump: gü01}}": "a: jump: expected [user@]host[:port], got 'gü01'",
-    "hosts: {a: {known_hosts: /dev/null}}": "expected a file that keeps host keys, got '/dev/null'",
+    "hosts: {a: {known_hosts: /dev/null}}": "keeps host keys, '/dev/null' is a device",
     "hosts: {a: {known_hosts: none}}": "expected a file that keeps host keys, got 'none'",
     "hosts: {local: {connection: ssh}}": "1:17: local: is always this machine; give the host a",
     "hosts: {a: {jump: 'x y'}}": "a: jump: expected [user@]host[:port], got 'x y'",
@@ -184,7 +184,7 @@ BAD = {
     "hosts: {a: !!python/object:os.system {}}": "is not allowed here",
     "hosts: {a: !!python/name:os.system x}": "is not allowed here",
     "- a": "expected a mapping, got a list",
-    BOMB: "more than 100,000 values (aliases?)",
+    BOMB: "more than 100,000 values (aliases and merge keys",
     "a: &a [*a]": "nested more than 50 levels deep",
     'hosts: {a: {user: "x\\0"}}': "expected text without control characters",
 }

@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -98,15 +98,21 @@ def launch(
     engine: str = "true",
     container: str = "",
     own: str = "",
+    begins: Sequence[str] = (),
+    mounts: Sequence[str] = (),
+    claimed: Sequence[str] = ("", "", ""),
     expected: str = "0",
 ) -> Completed:
     """Claim a job and start it; each script is a task."""
     words: list[str] = []
     for number, script in enumerate(scripts):
+        begin = begins[number] if begins else ""
         argv = quote_words(["sh", "-c", script])
-        words += [f"task{number}", argv, quote_words([engine]), container, timeout, own]
+        words += [f"task{number}", argv, quote_words([engine]), container, timeout, own, begin]
+        words.append(quote_words(mounts))
     claim(call, job)
-    return call("mlcr_launch_job", str(job), supervisor(), str(limit), secrets, expected, *words)
+    settings = (supervisor(), str(limit), secrets, quote_words(claimed), expected)
+    return call("mlcr_launch_job", str(job), *settings, *words)
 
 
 def state(call: Call, job: Path) -> str:

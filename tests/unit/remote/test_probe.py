@@ -18,8 +18,8 @@ from tests.unit.remote.conftest import (
 )
 
 _NEEDED = """
-cat cksum cp date df dirname find head id ln ls mkdir mkfifo mv nice od rm rmdir sleep sort tail
-touch tr uname wc
+cat cksum cp date df dirname find head id ln ls mkdir mkfifo mktemp mv nice od readlink rm rmdir
+sleep sort tail touch tr uname wc
 """
 TOOLS = _NEEDED.split()
 """The programs that the library needs on every host."""
