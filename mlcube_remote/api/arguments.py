@@ -84,8 +84,6 @@ def tasks(
     env: Names,
     timeout: float | None,
     allow_missing: Names,
-    *,
-    fresh_outputs: bool,
 ) -> TaskOptions:
     """Return the options of tasks."""
     return TaskOptions(
@@ -94,7 +92,6 @@ def tasks(
         env=to_tuple(env),
         timeout=timeout,
         allow_missing=to_tuple(allow_missing),
-        fresh_outputs=fresh_outputs,
     )
 
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 
+import attrs
+
 from mlcube_remote import app
 from mlcube_remote.api import arguments
 from mlcube_remote.api.arguments import Names
@@ -36,6 +38,7 @@ def run(
     cpu: str | None = None,
     network: str | None = None,
     trust_cube: bool = False,
+    copy_links: bool = False,
     timeout: float | None = None,
     allow_missing: Names = (),
     fresh_outputs: bool = False,
@@ -52,9 +55,7 @@ def run(
     passphrase: str | None = None,
     on_event: OnEvent | None = None,
 ) -> RunResult:
-    """Run tasks of a cube on hosts, and pull their outputs.
-
-    Ctrl-C stops the jobs; the call then returns their outcomes.
+    """Run tasks of a cube on hosts, and pull their outputs; Ctrl-C stops the jobs.
 
     Args:
         mlcube: Directory of the cube, or its YAML file.
@@ -71,13 +72,13 @@ def run(
         cpu: CPUs that the container may use, such as ``0-3``.
         network: Network of the container.
         trust_cube: Whether the cube may ask for anything beyond its own.
+        copy_links: Send what links out of inputs lead to.
         timeout: Time limit per task in seconds; enforced on the host.
         allow_missing: Inputs that may be missing; the task gets a path without a file.
         fresh_outputs: Whether a task fails that succeeds and leaves one of its outputs as it was.
         sweep: Name → values: one job per combination, on whichever host is free.
         sweep_file: The same from a YAML file.
-        shard: ``NAME=LIST``: the lines of a file, or items with commas, split into one piece per
-            host.
+        shard: ``NAME=LIST``: lines of a file, or items with commas, in one piece per host.
         retries: Maximum retries of such a job after a host failure.
         detach: Return as soon as every job has started.
         wait: Wait for a workspace or GPUs that other runs hold.
@@ -95,8 +96,10 @@ def run(
     options = RunOptions(
         hosts=where.hosts,
         cube=arguments.cube(mlcube, overrides, workspace),
-        tasks=arguments.tasks(
-            tasks, parameters, env, timeout, allow_missing, fresh_outputs=fresh_outputs
+        tasks=attrs.evolve(
+            arguments.tasks(tasks, parameters, env, timeout, allow_missing),
+            fresh_outputs=fresh_outputs,
+            copy_links=copy_links,
         ),
         container=arguments.container(platform, network, gpus, memory, cpu, trust_cube=trust_cube),
         sweep=arguments.sweep(sweep, sweep_file, shard, retries),

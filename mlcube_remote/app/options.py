@@ -74,6 +74,8 @@ class TaskOptions:
     """Inputs that may be missing."""
     fresh_outputs: bool = False
     """Whether a task fails that ends with 0 and leaves a declared output as it was."""
+    copy_links: bool = False
+    """Whether to send what links in inputs lead to."""
 
 
 @attrs.frozen(kw_only=True)

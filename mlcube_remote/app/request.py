@@ -78,6 +78,7 @@ def make_request(options: RunOptions) -> tuple[RunRequest, Inventory]:
         env=_read_environment(options.tasks.env),
         trust=trust,
         allow_missing=_check_input_names(cube, tasks, options.tasks.allow_missing),
+        copy_links=options.tasks.copy_links,
         configure_only=options.configure_only,
         inventory=None if inventory.path is None else str(inventory.path.absolute()),
         inventory_cube=None if inventory.cube is None else str(inventory.cube),

@@ -19,6 +19,7 @@ from mlcube_remote.facts.gpus import missing_gpu_warning
 from mlcube_remote.facts.images import Image, find_image, require_architecture
 from mlcube_remote.facts.probe import HostFacts, clock_warning, probe_host, require_rsync
 from mlcube_remote.files.build_context import context_trees
+from mlcube_remote.files.complete_inputs import follow_links
 from mlcube_remote.files.rsync import TransferStats
 from mlcube_remote.files.transfer import UploadResult, upload
 from mlcube_remote.files.upload import UploadTree, upload_trees
@@ -159,10 +160,10 @@ def _upload(job: JobContext, plan: JobPlan, *, image: str = "") -> None:
     job.connection.current.expect_channel()
     with job.events.stage(Stage.SYNC) as notes:
         cube = plan.spec.request.cube
-        trees = (
-            *upload_trees(cube, uploads(plan), plan.paths, image=image),
-            *context_trees(plan.context),
-        )
+        trees = upload_trees(cube, uploads(plan), plan.paths, image=image)
+        if plan.spec.copies_links:
+            trees = tuple(map(follow_links, trees))
+        trees = (*trees, *context_trees(plan.context))
         # Only this user fills the mirror, and only from this machine: a local lock is enough.
         mirror = slug(plan.spec.host.name, of=str(cube.root))
         with exclusive(mirror, lambda: job.info("waiting: another client is sending this cube")):
@@ -180,8 +181,10 @@ def _upload_trees(job: JobContext, plan: JobPlan, trees: Sequence[UploadTree]) -
         job.debug(f"sync: {tree.local} to {tree.remote}")
         sent = job.connection.retrying(partial(_upload_tree, job, tree))
         total = TransferStats(total.files + sent.moved.files, total.size + sent.moved.size)
-        for link in sent.left_out:
-            job.warn(f"not sent: {link} is a link that leaves the cube")
+        if links := sent.left_out:
+            shown = ", ".join(links[:3]) + (", …" if len(links) > 3 else "")
+            what = "a link" if len(links) == 1 else f"{len(links)} links"
+            job.warn(f"not sent: {shown}: {what} that leads out of the cube or to nothing")
     return total
 
 

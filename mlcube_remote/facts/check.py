@@ -24,7 +24,12 @@ from mlcube_remote.errors import (
 from mlcube_remote.facts import gpus
 from mlcube_remote.facts.engine_errors import engine_error, missing_program_error
 from mlcube_remote.facts.engine_kind import is_podman
-from mlcube_remote.facts.probe import HostFacts, probe_host, require_rsync
+from mlcube_remote.facts.probe import (
+    HostFacts,
+    missing_tools_error,
+    probe_host,
+    require_rsync,
+)
 from mlcube_remote.formatting import readable_size
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.plan.assignment import named_platform
@@ -135,7 +140,13 @@ def _check_connected(
     connection: Connection, host: Host, platform: UserPlatform, checks: list[CheckResult]
 ) -> None:
     # This fails without a usable shell; otherwise the next check would blame the directory.
-    connection.call("mlcr_read_user")
+    if missing := connection.call("mlcr_print_missing_programs").text.split():
+        problem = missing_tools_error(host.name, missing)
+        checks.append(
+            CheckResult(name="programs", passed=False, detail=problem.reason, hint=problem.hint)
+        )
+        return
+    checks.append(CheckResult(name="programs", passed=True, detail="ok"))
     try:
         facts = probe_host(connection, remote_root=host.remote_root, cube_room="")
     except HostUnfitError as problem:

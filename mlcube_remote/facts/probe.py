@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
@@ -13,6 +13,7 @@ from mlcube_remote.errors import HostUnfitError
 from mlcube_remote.facts.engine_errors import missing_program_error
 from mlcube_remote.files.rsync import check_remote_version
 from mlcube_remote.platforms import CONTAINER_ENGINES
+from mlcube_remote.remote import status
 from mlcube_remote.transport.base import Connection
 
 _CLOCK_TOLERANCE_S = 60.0
@@ -79,11 +80,13 @@ def probe_host(
         paths: Absolute paths whose kind to report.
 
     Raises:
-        HostUnfitError: ``remote_root`` cannot be used safely.
+        HostUnfitError: The host lacks programs, or ``remote_root`` cannot be used safely.
     """
     asked = time.time()
     reply = connection.call("mlcr_probe_host", remote_root, cube_room, *paths)
     answered = time.time()
+    if reply.code == status.LACKS_PROGRAMS:
+        raise missing_tools_error(connection.name, reply.message.split())
     if not reply.ok:
         raise HostUnfitError(
             connection.name,
@@ -111,6 +114,17 @@ def probe_host(
         raise HostUnfitError(
             connection.name, f"unexpected answer to the host probe ({problem})"
         ) from problem
+
+
+def missing_tools_error(host: str, programs: Sequence[str]) -> HostUnfitError:
+    """Return the error for a host that lacks usual programs."""
+    packages = sorted({"findutils" if name == "find" else "coreutils" for name in programs})
+    return HostUnfitError(
+        host,
+        f"{', '.join(programs)}: not found; the host lacks usual programs",
+        hint=f"on {host}: sudo apt-get install {' '.join(packages)} (or dnf, apk, zypper); "
+        "or put their directory on the PATH of non-interactive shells",
+    )
 
 
 def _outside(value: float, low: float, high: float) -> float:

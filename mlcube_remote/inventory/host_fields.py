@@ -103,6 +103,13 @@ def port(value: Any) -> int:
     return value
 
 
+def copy_links(value: Any) -> bool:
+    """Check for ``true`` or ``false``."""
+    if not isinstance(value, bool):
+        raise ValueError(f"expected true or false, got {describe(value)}")
+    return value
+
+
 def slots(value: Any) -> int:
     """Check for a number of jobs."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= 1024:
@@ -256,6 +263,7 @@ CHECKS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "remote_root": remote_root,
         "platform": platform,
         "connection": connection,
+        "copy_links": copy_links,
         "slots": slots,
         "gpus": gpus,
         "labels": labels,

@@ -71,6 +71,8 @@ class Host:
     platform: str | None = None
     """``docker``, ``podman``, ``singularity`` or ``apptainer``; ``None``: the cube decides."""
     connection: ConnectionKind = ConnectionKind.SSH
+    copy_links: bool = False
+    """Whether to send what links in inputs lead to."""
     slots: int = 1
     """Maximum number of jobs of one sweep at the same time."""
     gpus: tuple[str, ...] | None = None

@@ -188,10 +188,12 @@ def _held(connection: Connection, reply: Reply, handle: JobHandle) -> BusyError:
 
 def _require(connection: Connection, reply: Reply) -> None:
     if not reply.ok:
+        is_full = any(text in reply.message for text in ("No space left", "quota exceeded"))
+        question = "is the host's disk full? " if is_full else ""
         raise HostUnfitError(
             connection.name,
             f"the job's files could not be written: {reply.message}",
-            hint=f"is the host's disk full? mlcube-remote hosts check {connection.name}",
+            hint=f"{question}mlcube-remote hosts check {connection.name}",
         )
 
 

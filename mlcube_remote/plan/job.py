@@ -53,6 +53,8 @@ class RunRequest:
     """What the cube may ask for beyond its own."""
     allow_missing: frozenset[str] = frozenset()
     """Names of inputs without which a task may start."""
+    copy_links: bool = False
+    """Whether to send what links in inputs lead to, to all hosts."""
     configure_only: bool = False
     inventory: str | None = None
     """Absolute path of the inventory file, if there is one."""
@@ -92,6 +94,11 @@ class JobSpec:
     def cube(self) -> Cube:
         """The cube with the values of this job."""
         return self.request.cube if self.trial is None else self.trial.cube
+
+    @property
+    def copies_links(self) -> bool:
+        """Whether to send what links in inputs lead to."""
+        return self.request.copy_links or self.host.copy_links
 
     @property
     def own_name(self) -> str:

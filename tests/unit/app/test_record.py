@@ -94,6 +94,7 @@ def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunOptions:
             timeout=9.0,
             allow_missing=("a",),
             fresh_outputs=True,
+            copy_links=True,
         ),
         container=ContainerOptions(
             platform="docker", engine=Options(gpus="0", memory="4g"), trust_cube=True
@@ -111,7 +112,8 @@ def test_options_survive_a_record_with_their_names_resolved(
     document = store.read(request.run_id, RUN)
     assert document is not None
     keys = document["began"]["options"].keys()
-    assert keys == EARLIER.keys() | {"allow_missing", "fresh_outputs"}, "other versions read them"
+    new = {"allow_missing", "copy_links", "fresh_outputs"}
+    assert keys == EARLIER.keys() | new, "other versions read them"
     assert "s3cret" not in json.dumps(document)
     assert read_options(document["began"]["options"]) == attrs.evolve(
         options,
