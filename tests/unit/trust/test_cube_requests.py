@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlcube_remote.commands.model import TaskCommands
 from mlcube_remote.cube.host_paths import PathKind, contains
 from mlcube_remote.cube.load import load
+from mlcube_remote.cube.model import IO, Cube, Parameter, ParameterType, Task
 from mlcube_remote.errors import PlanError
-from mlcube_remote.trust.cube_requests import cube_requests
+from mlcube_remote.trust.cube_requests import cube_requests, task_requests
 from mlcube_remote.trust.requests import Trust
 
 Make = Callable[..., TaskCommands]
@@ -250,15 +251,29 @@ COMPONENTS = st.sampled_from(
 )
 
 
-@given(st.lists(COMPONENTS, min_size=1, max_size=8), st.booleans())
+SPELLINGS = st.tuples(
+    st.sampled_from(["", "/", "//", "~", "~/", "remote:", "remote:/"]),
+    st.lists(COMPONENTS, min_size=1, max_size=8),
+).map(lambda parts: parts[0] + "/".join(parts[1]))
+
+
+@settings(max_examples=2000, deadline=None)
+@given(SPELLINGS, st.sampled_from(IO), st.sampled_from(ParameterType))
 def test_no_spelling_leaves_the_cube_without_a_request(
-    tmp_path_factory: pytest.TempPathFactory, parts: list[str], starts_at_root: bool
+    value: str, io: IO, kind: ParameterType
 ) -> None:
-    value = "/" * starts_at_root + "/".join(parts)
-    if not value:
-        return
-    folder = tmp_path_factory.mktemp("spelling")
-    if requests_of(folder, with_parameter("inputs", value, "directory")):
+    parameter = Parameter(name="a", io=io, value=value, type=kind)
+    task = Task(name="go", parameters=(parameter,))
+    here = Path("/c")
+    cube = Cube(
+        name="x",
+        root=here,
+        file=here / "mlcube.yaml",
+        workspace=here / "workspace",
+        tasks={"go": task},
+        settings={},
+    )
+    if list(task_requests(cube, task)):
         return
     path = value.removeprefix("remote:")
     for name, meaning in (("${runtime.root}", "/c"), ("${runtime.workspace}", "/c/workspace")):
@@ -266,4 +281,5 @@ def test_no_spelling_leaves_the_cube_without_a_request(
     path = path.replace("$HOME", "/home")
     if path.startswith("~"):
         path = f"/home{path[1:]}"
-    assert contains("/c", path if path.startswith("/") else f"/c/workspace/{path}")
+    allowed = "/c" if io is IO.INPUT else "/c/workspace"
+    assert contains(allowed, path if path.startswith("/") else f"/c/workspace/{path}")
