@@ -17,13 +17,13 @@ import attrs
 from mlcube_remote.commands import engine, sif
 from mlcube_remote.commands.late_types import build_alternatives
 from mlcube_remote.commands.model import Argv, ImageCommands, Target, TaskCommands, Writable
-from mlcube_remote.commands.mounts import bind
+from mlcube_remote.commands.mounts import Bindings, Mount, bind
 from mlcube_remote.commands.settings import SECTIONS, Settings, merge
 from mlcube_remote.commands.sif_home import private_home
 from mlcube_remote.commands.sif_recipe import check_recipe
 from mlcube_remote.commands.sif_source import with_source
 from mlcube_remote.commands.workspace import after_copies, copies_for
-from mlcube_remote.cube.host_paths import NO_VARIABLES, missing_directories
+from mlcube_remote.cube.host_paths import NO_VARIABLES, contains, missing_directories
 from mlcube_remote.cube.model import Cube, Task
 from mlcube_remote.cube.read import has_control
 from mlcube_remote.errors import PlanError
@@ -89,7 +89,7 @@ def _task(task: Task, target: Target, settings: Settings, image: ImageCommands) 
         input_opts=settings.values.get("--mount_opts"),
         forced_input_opts=target.options.mount or None,
     )
-    mounts = bindings.mounts
+    mounts = tuple(_protected(mount, bindings, target, cube) for mount in bindings.mounts)
     environment = NO_VARIABLES
     writable: tuple[Writable, ...] = ()
     home = ""
@@ -115,6 +115,25 @@ def _task(task: Task, target: Target, settings: Settings, image: ImageCommands) 
         creates=missing_directories(directories, target.kind_of),
         copies=copies,
     )
+
+
+def _protected(mount: Mount, bindings: Bindings, target: Target, cube: Cube) -> Mount:
+    """Mount the cube's own directory on this machine read-only, unless the cube is trusted.
+
+    A task could otherwise change what the user runs there later, such as a hook of git. On another
+    host, the directory is a mirror that is never copied back.
+    """
+    layout = target.layout
+    is_own = layout.root == str(cube.root) and contains(layout.root, mount.source)
+    if (
+        target.trust.everything
+        or mount.opts is not None
+        or mount.source not in bindings.from_cube
+        or not is_own
+        or contains(layout.workspace, mount.source)
+    ):
+        return mount
+    return attrs.evolve(mount, opts="ro")
 
 
 def _fields(image: ImageCommands) -> dict[str, Any]:

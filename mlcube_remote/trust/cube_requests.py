@@ -161,8 +161,8 @@ def _parameter_request(cube: Cube, parameter: Parameter) -> str | None:
     is_output = parameter.io is IO.OUTPUT
     if is_host_path or not contains(_ROOT, path):
         return _mount_text(parameter, value.removeprefix("remote:"))
-    if is_output and not contains(_LAYOUT.workspace, path):
-        return f"{value}, which is in the cube's directory and outside its workspace"
+    if (is_output or parameter.opts == "rw") and not contains(_LAYOUT.workspace, path):
+        return f"{value}, writable, in the cube's directory and outside its workspace"
     return None
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlcube_remote.commands.model import TaskCommands
-from mlcube_remote.cube.host_paths import PathKind, contains
+from mlcube_remote.cube.host_paths import Layout, PathKind, contains
 from mlcube_remote.cube.load import load
 from mlcube_remote.cube.model import IO, Cube, Parameter, ParameterType, Task
 from mlcube_remote.errors import PlanError
@@ -107,6 +107,20 @@ def test_only_inputs_may_be_anywhere_in_the_cube(tmp_path: Path, value: str) -> 
     assert not requests_of(tmp_path, with_parameter("inputs", value, "directory"))
     (found,) = requests_of(tmp_path, with_parameter("outputs", value, "directory"))
     assert "outside its workspace" in found
+
+
+def test_the_directory_of_the_cube_is_read_only_on_this_machine(tmp_path: Path, make: Make) -> None:
+    text = with_parameter("inputs", "${runtime.root}/src/", "directory")
+    here = Layout(root=str(tmp_path), workspace=f"{tmp_path}/workspace", home="/home/me")
+    mount = f"{tmp_path}/src:/mlcube_io0"
+    assert f"{mount}:ro" in make(text, layout=here).run[-1]
+    assert mount in make(text, layout=here, trusted=True).run[-1]
+    assert mount in make(text, layout=here, args={"a": f"{tmp_path}/src/"}).run[-1]
+    assert "/c/src:/mlcube_io0" in make(text).run[-1], "a mirror on a host is never copied back"
+    inside = with_parameter("inputs", "data/", "directory")
+    assert f"{tmp_path}/workspace/data:/mlcube_io0" in make(inside, layout=here).run[-1]
+    (asked,) = requests_of(tmp_path, text.replace("type: dir", "opts: rw, type: dir"))
+    assert "writable, in the cube's directory" in asked
 
 
 def test_files_of_the_cube_on_this_machine_are_no_request(tmp_path: Path) -> None:
