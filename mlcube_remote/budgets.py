@@ -9,6 +9,7 @@ reader of such text spends from a budget before it does the work.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ import attrs
 MAX_BYTES = 4 * 1024 * 1024
 """Size of a file; a larger one is refused without reading all of it."""
 
-MAX_CUBE_BYTES = 1024 * 1024
+MAX_CUBE_BYTES = 2 * 1024 * 1024
 """Size of an mlcube.yaml, and of all its texts after aliases are expanded."""
 
 MAX_DEPTH = 50
@@ -46,6 +47,12 @@ MAX_INTERPOLATIONS = 500
 
 MAX_CALLS = 1_000_000
 """Function calls to resolve the interpolations of a file; a usual cube takes 2,000."""
+
+
+MAX_WHOLE_DIGITS = 18
+"""Digits of a count, a size or a time."""
+
+_WHOLE = re.compile(rf"-?\d{{1,{MAX_WHOLE_DIGITS}}}", re.ASCII)
 
 
 class OverBudgetError(Exception):
@@ -114,6 +121,30 @@ def limited_work(calls: int = MAX_CALLS, text_chars: int = MAX_TEXT_CHARS) -> It
         raise
     finally:
         sys.setprofile(before)
+
+
+def parse_whole(text: str) -> int:
+    """Return a whole number that a host wrote.
+
+    Raises:
+        ValueError: It is not one, or has more digits than any count, size or time.
+    """
+    if not _WHOLE.fullmatch(text):
+        raise ValueError(f"expected a whole number, got {text[:MAX_WHOLE_DIGITS]!r}")
+    return int(text)
+
+
+def parse_time(text: str) -> float:
+    """Return seconds since 1970 that a host wrote, with or without a fraction.
+
+    Raises:
+        ValueError: It is not such a number.
+    """
+    whole, point, fraction = text.partition(".")
+    parse_whole(whole)
+    if point and not (fraction.isdecimal() and fraction.isascii() and len(fraction) <= 9):
+        raise ValueError(f"expected a fraction of at most 9 digits, got {fraction[:10]!r}")
+    return float(text)
 
 
 def parse_json(text: str | bytes, max_bytes: int = MAX_BYTES) -> Any:

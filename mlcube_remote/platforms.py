@@ -216,6 +216,10 @@ SETTINGS: Mapping[str, Mapping[str, Setting]] = MappingProxyType(
 """Section → key → setting, in the order of docs/reference/platforms.md."""
 
 
+MAX_GPUS = 1024
+"""Number of GPUs of a task; the command for some engines names each of them."""
+
+
 def check_setting(section: str, key: str, value: Any) -> str | None:
     """Check the value of a setting.
 
@@ -230,6 +234,8 @@ def check_setting(section: str, key: str, value: Any) -> str | None:
     if value is None:
         return None
     setting = SETTINGS[section][key]
+    if key == "--gpus" and has_too_many_gpus(value):
+        return f"expected at most {MAX_GPUS} GPUs, got more"
     if setting.kind is Kind.CHOICE:
         if value in setting.choices:
             return None
@@ -248,6 +254,12 @@ def check_setting(section: str, key: str, value: Any) -> str | None:
     if isinstance(value, str) and "\0" in value:
         return "expected text, got a value with a NUL character"
     return None
+
+
+def has_too_many_gpus(value: Any) -> bool:
+    """Return whether a value is a number of GPUs that no host has."""
+    text = str(value).strip().lstrip("0")[: len(str(MAX_GPUS)) + 1]
+    return text.isdecimal() and int(text) > MAX_GPUS
 
 
 def _check_pairs(pairs: Mapping[Any, Any]) -> str | None:

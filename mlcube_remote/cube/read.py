@@ -15,7 +15,7 @@ from mlcube_remote.cube.model import IO, WORKSPACE, Parameter, ParameterType, Ta
 from mlcube_remote.cube.resolve import Locate
 from mlcube_remote.errors import CubeError
 from mlcube_remote.formatting import describe_value
-from mlcube_remote.platforms import SETTINGS, check_setting
+from mlcube_remote.platforms import MAX_GPUS, SETTINGS, check_setting, has_too_many_gpus
 from mlcube_remote.suggestions import ALMOST_EQUAL, did_you_mean
 
 # Keys with an effect: an unknown key that looks like one of these is refused.
@@ -45,8 +45,7 @@ class Reader:
     def reject_misspelled(self, path: KeyPath, keys: Iterable[Any], known: Iterable[str]) -> None:
         """Refuse an unknown key that looks like a known one.
 
-        Other unknown keys are allowed: MLCube ignores them, and cubes use them as variables for
-        interpolation and as notes for other tools.
+        Others are allowed: MLCube ignores them, and cubes use them as variables and as notes.
         """
         known = tuple(known)
         unknown = [key for key in keys if key not in known]
@@ -177,10 +176,11 @@ class Reader:
         self.reject_misspelled((), data, _CUBE_KEYS)
         platform = self.mapping(("platform",), data.get("platform"))
         self.reject_misspelled(("platform",), platform, ("accelerator_count",))
-        count = platform.get("accelerator_count")
+        path, count = ("platform", "accelerator_count"), platform.get("accelerator_count")
         if count is not None and (isinstance(count, bool) or not isinstance(count, (int, str))):
-            path = ("platform", "accelerator_count")
             self.fail(path, f"expected a number, got {describe_value(count)}")
+        if has_too_many_gpus(count):
+            self.fail(path, f"expected at most {MAX_GPUS}, got more")
 
 
 def _printable(text: str) -> str:

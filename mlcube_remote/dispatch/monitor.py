@@ -14,6 +14,7 @@ from pathlib import Path
 
 import attrs
 
+from mlcube_remote.budgets import parse_whole
 from mlcube_remote.dispatch.context import JobContext
 from mlcube_remote.dispatch.finish import JobProgress
 from mlcube_remote.dispatch.pull import apply_missing, pull_into, select_outputs
@@ -153,7 +154,13 @@ def find_offsets(
 
 
 def _find_offset(file: str, lines: str, connection: Connection) -> int:
-    return int(connection.call("mlcr_print_tail_offset", file, lines).text or 0)
+    text = connection.call("mlcr_print_tail_offset", file, lines).text.strip()
+    try:
+        return parse_whole(text or "0")
+    except ValueError as problem:
+        raise StateUnknownError(
+            connection.name, f"the size of {file} could not be read ({problem})"
+        ) from problem
 
 
 def _warn_about(job: JobContext, handle: JobHandle, task: str, report: TaskReport) -> None:

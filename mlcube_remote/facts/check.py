@@ -12,6 +12,7 @@ from functools import partial
 
 import attrs
 
+from mlcube_remote.budgets import parse_whole
 from mlcube_remote.commands.sif import find_program
 from mlcube_remote.cube.system_settings import NO_SYSTEM_SETTINGS, SystemSettings, UserPlatform
 from mlcube_remote.errors import (
@@ -169,7 +170,10 @@ def _check_connected(
 
 def _disk(connection: Connection, root: str) -> CheckResult:
     kibibytes = connection.call("mlcr_print_free_space", root).text.strip()
-    free = int(kibibytes) * 1024 if kibibytes.isdigit() else 0
+    try:
+        free = parse_whole(kibibytes) * 1024
+    except ValueError:
+        free = 0
     passed = free >= LOW_DISK
     return CheckResult(
         name="disk",

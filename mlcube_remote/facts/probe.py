@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
+from mlcube_remote.budgets import parse_whole
 from mlcube_remote.commands.model import ImageCommands
 from mlcube_remote.errors import HostUnfitError
 from mlcube_remote.facts.engine_errors import missing_program_error
@@ -108,7 +109,7 @@ def probe_host(
             kinds=kinds,
             programs=frozenset(value for key, value in found if key == "program"),
             logout=facts.get("logout", ""),
-            clock_ahead=_outside(int(facts["now"]), asked - 1, answered),
+            clock_ahead=_outside(parse_whole(facts["now"]), asked - 1, answered),
         )
     except (KeyError, ValueError) as problem:
         raise HostUnfitError(

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import attrs
 
+from mlcube_remote.budgets import parse_whole
 from mlcube_remote.errors import StateUnknownError
 from mlcube_remote.events.output_state import OutputChange, OutputChanges, OutputState
 from mlcube_remote.jobs.handle import JobHandle
@@ -79,7 +80,7 @@ def parse_changes(handle: JobHandle, number: int, facts: Mapping[str, str]) -> O
         changes[output.request.name] = OutputChange(
             state=state,
             names=None if text is None else _names(text),
-            list_size=int(facts.get(f"listed.{index}", 0)),
+            list_size=parse_whole(facts.get(f"listed.{index}", "0")),
         )
     return changes
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import attrs
 
+from mlcube_remote.budgets import parse_time, parse_whole
 from mlcube_remote.errors import StateUnknownError
 from mlcube_remote.events.outcome import Status, TaskOutcome
 from mlcube_remote.events.output_state import OutputChanges, stale_reason, unchanged_outputs
@@ -93,14 +94,14 @@ def read_task(connection: Connection, handle: JobHandle, number: int) -> TaskRep
     try:
         code = facts["exit"]
         return TaskReport(
-            exit=None if code == "pending" else int(code),
+            exit=None if code == "pending" else parse_whole(code),
             alive=facts["alive"] == "yes",
             sizes={
-                Stream.STDOUT: int(facts["stdout"]),
-                Stream.STDERR: int(facts["stderr"]),
+                Stream.STDOUT: parse_whole(facts["stdout"]),
+                Stream.STDERR: parse_whole(facts["stderr"]),
             },
-            started=float(facts["started"]) if "started" in facts else None,
-            finished=float(facts["finished"]) if "finished" in facts else None,
+            started=parse_time(facts["started"]) if "started" in facts else None,
+            finished=parse_time(facts["finished"]) if "finished" in facts else None,
             inspect=facts.get("inspect", ""),
             stopped=facts.get("stop") == "yes",
             timed_out=facts.get("timedout") == "yes",
@@ -250,4 +251,8 @@ def _inspected(text: str) -> tuple[str, int | None, bool, str]:
     state, _, rest = text.partition(" ")
     code, _, rest = rest.partition(" ")
     oom, _, error = rest.partition(" ")
-    return state, int(code) if code.isdigit() else None, oom == "true", error.strip()
+    try:
+        exit_code = parse_whole(code)
+    except ValueError:
+        exit_code = None
+    return state, exit_code, oom == "true", error.strip()

@@ -121,7 +121,15 @@ CUBES = {
         + "\ntasks: {"
         + "".join(f"t{n}: {{entrypoint: *e}}," for n in range(20_000))
         + "}",
-        "more than 1,048,576 characters",
+        "more than 2,097,152 characters",
+    ),
+    "many GPUs": (
+        f"{TASK}platform: {{accelerator_count: 99999999999}}\n",
+        "platform.accelerator_count: expected at most 1024, got more",
+    ),
+    "many GPUs of a platform": (
+        f"{TASK}podman: {{image: x, --gpus: ' 0{'9' * 5000}'}}\n",
+        "podman.--gpus: expected at most 1024 GPUs, got more",
     ),
     "many unknown keys": (
         TASK + "".join(f"plat{number}: 1\n" for number in range(40_000)),
