@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from mlcube_remote.dispatch.claim import Claim, hold_claim, join_other_client
 from mlcube_remote.dispatch.context import JobContext, connect
 from mlcube_remote.dispatch.finish import JobIdentity, JobProgress, Phase, finishing
-from mlcube_remote.dispatch.monitor import monitor_job
+from mlcube_remote.dispatch.monitor import FollowOptions, monitor_job
 from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.dispatch.stages import (
     configure_image,
@@ -88,7 +88,9 @@ def _run_stages(spec: JobSpec, run: RunContext, progress: JobProgress) -> None:
             if run.detach:
                 progress.phase = Phase.DETACHED
             else:
-                monitor_job(job, handle, progress)
+                # Another client may have launched the job long ago.
+                how = FollowOptions(catches_up=claim is Claim.OTHER_CLIENT)
+                monitor_job(job, handle, progress, how)
 
 
 def _exclusive_root(

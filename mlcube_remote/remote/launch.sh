@@ -22,6 +22,8 @@
 #   tasks/N/own       shell text that sets the parameters of mlcr_chown_outputs; may not exist
 #   tasks/N/timeout   time limit in seconds; does not exist: unlimited
 #   tasks/N/stdout, stderr, inspect
+#   tasks/N/stdout.writer, stderr.writer, order
+#                     the order of what the task writes; see log_order.sh
 #   tasks/N/started, finished
 #                     times: a line with seconds since the epoch, one with nanoseconds or other text
 #   tasks/N/timedout, cut, degraded, restarted, removed
