@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from mlcube_remote.app.observer import Observe, RunReport
 
 _tail_option = click.option(
-    "--tail", type=click.IntRange(min=0), metavar="N", help="Start with the last N lines."
+    "--tail",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Start with the last N lines of each task.",
 )
 
 _NO_RECONNECT = 0.0

@@ -61,7 +61,7 @@ def attach_job(known: RecordedJob, how: AttachOptions, run: RunContext) -> JobOu
             _show_output(job, handle, how.tail)
             _note_detached(progress, state)
         else:
-            options = attrs.evolve(how, tail=how.tail_of(known))
+            options = attrs.evolve(how, tail=how.tail_of(known), catches_up=how.shows_output)
             monitor_job(job, handle, progress, options)
     return progress.outcome
 
@@ -182,7 +182,7 @@ def _show_output(job: JobContext, handle: JobHandle, tail: int | None) -> None:
     for number, task in enumerate(handle.tasks, 1):
         offsets = find_offsets(job, handle, number, tail)
         sink = job.events.output(Stage.RUN, task.task)
-        job.connection.retrying(partial(fetch_rest, handle, number, offsets, sink))
+        job.connection.retrying(partial(fetch_rest, handle, number, offsets, sink, tail=tail))
 
 
 def _stop(job: JobContext, handle: JobHandle, grace: int) -> None:

@@ -35,7 +35,9 @@ class FollowOptions:
     """How a job is followed."""
 
     tail: int | None = None
-    """Number of lines of each stream to start with; ``None``: from the first byte."""
+    """Number of lines of each task to start with; ``None``: from the first byte."""
+    catches_up: bool = False
+    """Whether the tasks may have written much already; that is shown in the recorded order."""
     shows_output: bool = True
     pulls: bool = True
     """Whether outputs are downloaded."""
@@ -130,6 +132,8 @@ def _follow(
         number,
         shown,
         begin=find_offsets(job, handle, number, options.tail),
+        catches_up=options.catches_up or options.tail is not None,
+        tail=options.tail,
         adopted=lambda: job.warn("its supervisor had been killed; a new one was started"),
         elsewhere=on_other_node,
     )
@@ -142,7 +146,7 @@ def _discard(_stream: Stream, _data: bytes) -> None:
 def find_offsets(
     job: JobContext, handle: JobHandle, number: int, tail: int | None
 ) -> dict[Stream, int]:
-    """Return the offsets in bytes at which to start: those of the last lines, or 0."""
+    """Return the offsets in bytes at which to start: in each log those of the last lines, or 0."""
     if tail is None:
         return dict.fromkeys(Stream, 0)
     offsets = {}

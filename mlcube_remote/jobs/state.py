@@ -41,6 +41,8 @@ class TaskReport:
     alive: bool
     """Whether its supervisor runs."""
     sizes: Mapping[Stream, int]
+    order: str = ""
+    """The first part of the order in which the logs grew, if that was asked for."""
     started: float | None = None
     """Seconds since the epoch, by the host's clock; whole seconds if it has no others."""
     finished: float | None = None
@@ -83,13 +85,22 @@ class TaskReport:
         return round(max(0.0, self.finished - self.started), 3)
 
 
-def read_task(connection: Connection, handle: JobHandle, number: int) -> TaskReport:
+def read_task(
+    connection: Connection, handle: JobHandle, number: int, *, with_order: bool = False
+) -> TaskReport:
     """Ask the host for the state of the job's ``number``-th task.
+
+    Args:
+        connection: The host.
+        handle: The job.
+        number: The task, counted from 1.
+        with_order: Whether to ask for the order in which its logs grew.
 
     Raises:
         StateUnknownError: The host does not answer, or its answer is incomplete.
     """
-    reply = connection.call("mlcr_report_task", handle.job_dir, str(number))
+    words = ("order",) if with_order else ()
+    reply = connection.call("mlcr_report_task", handle.job_dir, str(number), *words)
     facts = dict(reply.records())
     try:
         code = facts["exit"]
@@ -100,6 +111,7 @@ def read_task(connection: Connection, handle: JobHandle, number: int) -> TaskRep
                 Stream.STDOUT: parse_whole(facts["stdout"]),
                 Stream.STDERR: parse_whole(facts["stderr"]),
             },
+            order=facts.get("order", ""),
             started=parse_time(facts["started"]) if "started" in facts else None,
             finished=parse_time(facts["finished"]) if "finished" in facts else None,
             inspect=facts.get("inspect", ""),

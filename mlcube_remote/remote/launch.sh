@@ -26,6 +26,8 @@
 #                     what is checked and decided when the task begins: see begin.sh
 #   tasks/N/timeout   time limit in seconds; does not exist: unlimited
 #   tasks/N/stdout, stderr, inspect
+#   tasks/N/stdout.writer, stderr.writer, order
+#                     the order of what the task writes; see log_order.sh
 #   tasks/N/started, finished
 #                     times: a line with seconds since the epoch, one with nanoseconds or other text
 #   tasks/N/timedout, cut, degraded, restarted, removed

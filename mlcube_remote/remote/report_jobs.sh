@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Reports about tasks and jobs, as records. Called by jobs/ to follow, list and attach to jobs.
 
-# mlcr_report_task JOB N: report the state of the Nth task: its exit code ("pending" until it ends),
-# whether the supervisor is alive, the sizes of its logs, its times, and what the engine reports.
+# mlcr_report_task JOB N [order]: report the state of the Nth task: its exit code ("pending" until it
+# ends), whether the supervisor is alive, the sizes of its logs and, with "order", their order, its
+# times, and what the engine reports.
 mlcr_report_task() {
     mlcr_dir=$1/tasks/$2
     mlcr_read_exit "$mlcr_dir"
@@ -22,6 +23,7 @@ mlcr_report_task() {
         read -r mlcr_log_size _
         mlcr_print_record stderr "$mlcr_log_size"
     }
+    [ -z "${3-}" ] || mlcr_report_log_order "$mlcr_dir"
     mlcr_report_times "$mlcr_dir"
     [ ! -s "$mlcr_dir/inspect" ] ||
         mlcr_print_record inspect "$(mlcr_print_line "$mlcr_dir/inspect")"

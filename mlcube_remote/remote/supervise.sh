@@ -28,9 +28,11 @@ write_log() {
     # An open descriptor 9 means that the supervisor lives. exec closes it, because a shell keeps a
     # copy of a descriptor that is closed for one command only.
     exec 9>&-
+    # shellcheck disable=SC2094 # mlcr_note_writer only derives a name
     (
         trap '' XFSZ
         ulimit -f $((($2 + 511) / 512))
+        mlcr_note_writer "$1"
         exec cat
     ) >>"$1" 2>/dev/null || {
         # A rename needs no disk space.
@@ -51,6 +53,8 @@ run_logged() {
     log_writers=$!
     write_log "$1/stderr" "$2" <"$1/err" &
     log_writers="$log_writers $!"
+    mlcr_record_order "$1" &
+    order_recorder=$!
     run_task "$1" >"$1/out" 2>"$1/err"
     code=$?
     killer=
@@ -66,6 +70,8 @@ run_logged() {
     fi
     # shellcheck disable=SC2086
     wait $log_writers
+    kill "$order_recorder" 2>/dev/null
+    wait "$order_recorder"
     [ -z "$killer" ] || kill "$killer" 2>/dev/null
     return $code
 }

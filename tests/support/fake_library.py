@@ -256,7 +256,7 @@ def end_task(host: HostState, job: FakeJob, exit_code: int = 0) -> None:
     job.finish(task, exit_code)
 
 
-def _verdict(host: HostState, _: HostConnection, job_dir: str, number: str) -> Reply:
+def _verdict(host: HostState, _: HostConnection, job_dir: str, number: str, *_order: str) -> Reply:
     return Reply(0, report(host.jobs[job_dir], int(number)), b"")
 
 
