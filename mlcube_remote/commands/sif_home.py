@@ -40,18 +40,16 @@ def _directories(directory: str) -> tuple[str, str]:
 def private_options(directory: str, home: str) -> Argv:
     """Return the engine's options for directories of the task's own.
 
-    Settings may override them: of ``--home`` and ``--pwd``, the last one counts.
+    They are mounted like data, because an engine mounts that last, and also if the site or the cube
+    disables the home (``mount home = no``, ``--no-home``).
 
     Args:
         directory: The directory that contains them, on the host.
         home: Path of the home in the container.
     """
     source, temporary = _directories(directory)
-    if ":" in source or "," in source:  # --home cannot express it
-        options: Argv = ("--no-home", *bind_sif(Mount(source=source, target=home)))
-    else:
-        options = ("--home", f"{source}:{home}")
-    for target in ("/tmp", "/var/tmp"):  # noqa: S108 - in the container
-        options += bind_sif(Mount(source=temporary, target=target))
+    # The home may be below /tmp.
+    targets = {"/tmp": temporary, "/var/tmp": temporary, home: source}  # noqa: S108 - no files
+    binds = (bind_sif(Mount(source=here, target=there)) for there, here in targets.items())
     # With a working directory, the engine does not mount the one of its own process.
-    return (*options, "--pwd", home)
+    return ("--no-home", *(word for bind in binds for word in bind), "--pwd", home)

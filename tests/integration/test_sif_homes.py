@@ -86,3 +86,15 @@ def test_the_inventory_can_show_tasks_the_users_home(
     assert done.returncode == 0, done.stderr.decode()
     assert "secret of the user" in (cube / "workspace/out/seen").read_text()
     assert b"/tmp/mark" in marks(host)
+
+
+@pytest.mark.parametrize("run_args", ["--no-home", "--contain", "-C", "--no-mount home,tmp"])
+def test_the_options_of_a_cube_keep_it_private(host: SshHost, cube: Path, run_args: str) -> None:
+    done = on(host, cube, *OPTIONS, f"-Psingularity.run_args={run_args}")
+    assert done.returncode == 0, done.stderr.decode()
+    out = cube / "workspace/out"
+    written = (out / "written").read_text()
+    for place in (str(host.home), "/tmp", "/var/tmp", "."):
+        assert f"writes {place}\n" in written
+    assert "secret of the user" not in (out / "seen").read_text()
+    assert marks(host) == b""

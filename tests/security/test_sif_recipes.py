@@ -96,3 +96,22 @@ def test_what_a_task_left_in_the_mirror_is_not_built(host: SshHost, cube: Path) 
     assert done.returncode == 122, done.stderr.decode()
     assert b"differs from the file that was checked on the client" in done.stderr
     assert not (host.home / "owned").exists()
+
+
+def test_the_scripts_of_a_recipe_see_no_files_of_the_host(host: SshHost, cube: Path) -> None:
+    marks = ["/tmp/of-a-recipe", "/var/tmp/of-a-recipe"]
+    host.exec(["rm", "-f", *marks])
+    host.exec(["sh", "-c", "echo secret >/tmp/of-the-user; chmod 666 /tmp/of-the-user"])
+    recipe = cube / "workspace/probe.def"
+    look = "cat /tmp/of-the-user >/x 2>&1 || true"
+    script = f"touch {' '.join(marks)}; {look}; echo changed >/tmp/of-the-user"
+    recipe.write_text(f"{HEADER}%post\n    {script}\n    ls {host.home} >>/x 2>&1 || true\n")
+    done = on(host, cube, *OPTIONS)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.count(b"No such file or directory") == 2, done.stdout.decode()
+    assert host.exec(["ls", *marks]).exit_code != 0
+    assert host.exec(["cat", "/tmp/of-the-user"]).output == b"secret\n"
+    left = host.exec(
+        ["sh", "-c", f"ls -d {host.home}/.mlcube-remote/cubes/*/workspace/.image/.*.tmp*"]
+    )
+    assert left.exit_code != 0, "removed at the end"
