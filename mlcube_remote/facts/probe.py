@@ -19,6 +19,9 @@ from mlcube_remote.transport.base import Connection
 
 _CLOCK_TOLERANCE_S = 60.0
 
+_PACKAGES: Mapping[str, str] = {"find": "findutils", "grep": "grep", "sed": "sed"}
+"""Program of the shell library → its package, if that is not coreutils."""
+
 _ARCHITECTURES: Mapping[str, str] = {
     "x86_64": "amd64",
     "amd64": "amd64",
@@ -119,7 +122,7 @@ def probe_host(
 
 def missing_tools_error(host: str, programs: Sequence[str]) -> HostUnfitError:
     """Return the error for a host that lacks usual programs."""
-    packages = sorted({"findutils" if name == "find" else "coreutils" for name in programs})
+    packages = sorted({_PACKAGES.get(name, "coreutils") for name in programs})
     return HostUnfitError(
         host,
         f"{', '.join(programs)}: not found; the host lacks usual programs",

@@ -44,8 +44,8 @@ mlcr_probe_host() {
 # not have; empty: it has all. Those that have a substitute do not count, such as timeout.
 mlcr_find_missing_programs() {
     mlcr_missing=
-    for mlcr_program in cat cksum cp date df dirname find head id ln ls mkdir mkfifo mktemp mv \
-        nice od readlink rm rmdir sleep sort tail touch tr uname wc; do
+    for mlcr_program in cat cksum cp cut date df find grep head id ln ls mkdir mkfifo mktemp mv \
+        nice od readlink rm rmdir sed sleep sort tail touch tr uname uniq wc; do
         command -v "$mlcr_program" >/dev/null 2>&1 ||
             mlcr_missing="$mlcr_missing${mlcr_missing:+ }$mlcr_program"
     done
@@ -183,9 +183,10 @@ mlcr_describe_docker() {
     mlcr_print_record init "$mlcr_init"
     mlcr_print_record uid "$mlcr_uid"
     mlcr_folder=${XDG_RUNTIME_DIR:-/run/user/$mlcr_uid}
-    for mlcr_file in "$mlcr_folder/docker.sock" "${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user/docker.service"; do
-        [ ! -e "$mlcr_file" ] || mlcr_print_record rootless "$mlcr_folder/docker.sock"
-    done
+    mlcr_file=${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user/docker.service
+    if [ -e "$mlcr_folder/docker.sock" ] || [ -e "$mlcr_file" ]; then
+        mlcr_print_record rootless "$mlcr_folder/docker.sock"
+    fi
 }
 
 # mlcr_list_gpus: print "NAME, MEMORY" for each GPU, one per line; status 127 if neither nvidia-smi

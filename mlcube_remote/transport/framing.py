@@ -34,6 +34,10 @@ SETTINGS = (
 """Shell text that makes the shells of all hosts behave in the same way."""
 
 
+_ECHO = SETTINGS.partition(b"\n")[0] + b"\r\n"
+"""What comes back if a terminal is between: it repeats what it gets."""
+
+
 class AnswerError(Exception):
     """The host did not follow the protocol; the message says how."""
 
@@ -180,7 +184,7 @@ class ReadyMarker:
             JoinedStreamsError: A terminal is between the shell and this machine.
         """
         self.noise += data
-        if self.marker + b"\r\n" in self.noise:
+        if self.marker + b"\r\n" in self.noise or _ECHO in self.noise:
             raise JoinedStreamsError("its output passes through a terminal")
         found, separator, rest = bytes(self.noise).partition(self.marker + b"\n")
         if len(found) > MAX_NOISE:

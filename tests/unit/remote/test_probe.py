@@ -18,8 +18,8 @@ from tests.unit.remote.conftest import (
 )
 
 _NEEDED = """
-cat cksum cp date df dirname find head id ln ls mkdir mkfifo mktemp mv nice od readlink rm rmdir
-sleep sort tail touch tr uname wc
+cat cksum cp cut date df find grep head id ln ls mkdir mkfifo mktemp mv nice od readlink rm rmdir
+sed sleep sort tail touch tr uname uniq wc
 """
 TOOLS = _NEEDED.split()
 """The programs that the library needs on every host."""
@@ -64,7 +64,9 @@ stat stdbuf sync tac tail tee timeout touch tr tty uname uniq wc which who xargs
 
 def test_the_list_of_programs_is_complete() -> None:
     """Each word where a shell expects a command is looked up among the usual programs."""
-    before = r"(?:^|[;&|({!]|\$\(|\b(?:then|do|else|if|while|until|exec|-exec)\b)\s*"
+    before = (
+        r"(?:^|[;&|({!]|\$\(|\b(?:then|do|else|if|while|until|exec|-exec)\b)\s*(?:[A-Z_]+=\S+ )*"
+    )
     names = "|".join(USUAL.split())
     text = library() + supervisor()
     found = set(re.findall(rf"{before}({names})\b(?![=)])", text, re.MULTILINE))

@@ -281,6 +281,7 @@ def test_the_settings_replace_those_of_the_login_shell() -> None:
     [
         ([b"", MARKER + b"\n", MARKER + b"\nmore"], "arrive as one stream"),
         ([b"noise\n" + MARKER + b"\n" + MARKER + b"\n"], "arrive as one stream"),
+        ([start_shell(MARKER).replace(b"\n", b"\r\n")], "passes through a terminal"),
         ([MARKER + b"\r", b"\n" + MARKER + b"\r\n"], "passes through a terminal"),
     ],
 )
