@@ -129,12 +129,13 @@ mlcr_write_mounts() {
     printf 'set --%s\n' "$mlcr_mounts" >"$mlcr_mounts_file"
 }
 
-# mlcr_check_mounts [AREA DIRECTORY]...: create the directories that a task mounts if an earlier task
-# removed them, and make sure that each is inside its area. Statuses are those of mlcr_confine.
+# mlcr_check_mounts [AREA DIRECTORY]...: make sure that each directory that a task mounts is inside
+# its area. Create it if an earlier task removed it, unless mlcr_existing_only is set. Statuses are
+# those of mlcr_confine.
 mlcr_check_mounts() {
     umask 022
     while [ $# -ge 2 ]; do
-        mlcr_confine "$1" "$2" || return
+        mlcr_confine "$1" "$2" ${mlcr_existing_only:+existing} || return
         shift 2
     done
 }

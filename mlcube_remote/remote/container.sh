@@ -60,9 +60,7 @@ mlcr_inspect_container() (
     [ -s "$mlcr_dir/cid" ] || mlcr_file=container
     set -- inspect --type container --format "$mlcr_format" \
         -- "$(mlcr_print_line "$mlcr_dir/$mlcr_file")"
-    # shellcheck disable=SC1091 # made by mlcr_write_task
-    . "$mlcr_dir/engine"
-    mlcr_run_limited "${mlcr_timeout_s:-30}" "$@"
+    mlcr_ask_engine "$mlcr_dir" "$@"
 )
 
 # mlcr_find_container_id DIRECTORY JOB: print the id of the task's container, if its labels match
@@ -106,6 +104,16 @@ mlcr_run_engine() (
     # shellcheck disable=SC1091 # made by mlcr_write_task
     . "$mlcr_dir/engine"
     exec "$@"
+)
+
+# mlcr_ask_engine DIRECTORY WORD...: run the task's engine with these arguments; kill it if it does
+# not answer.
+mlcr_ask_engine() (
+    mlcr_dir=$1
+    shift
+    # shellcheck disable=SC1091 # made by mlcr_write_task
+    . "$mlcr_dir/engine"
+    mlcr_run_limited "${mlcr_timeout_s:-30}" "$@"
 )
 
 # mlcr_remove_container DIRECTORY JOB: remove the container of a task, if it exists and is the

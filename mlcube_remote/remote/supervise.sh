@@ -235,9 +235,14 @@ chown_outputs() (
     exec </dev/null 9>&-
     task=$1
     [ -s "$task/own" ] || return 0
-    # shellcheck disable=SC1091 # made by mlcr_write_task
-    . "$task/own"
-    reason=$(mlcr_chown_outputs "$task" "$@" 2>&1) ||
+    # shellcheck disable=SC1091 # made by mlcr_write_mounts
+    . "$task/mounts"
+    # The task may have replaced a directory that it mounts, through another one.
+    reason=$(mlcr_existing_only=yes mlcr_check_mounts "$@" 2>&1) && {
+        # shellcheck disable=SC1091 # made by mlcr_write_task
+        . "$task/own"
+        reason=$(mlcr_chown_outputs "$task" "$@" 2>&1)
+    } ||
         printf '%s\n' "${reason:-no reason given}" >"$task/foreign"
 )
 
