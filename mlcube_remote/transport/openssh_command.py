@@ -38,13 +38,20 @@ _ALWAYS: Mapping[str, str] = {
 
 
 def master_command(
-    endpoint: Endpoint, control_path: str, *, keepalive: float, may_ask: bool, persist_s: int
+    endpoint: Endpoint,
+    control_path: str,
+    log: str,
+    *,
+    keepalive: float,
+    may_ask: bool,
+    persist_s: int,
 ) -> list[str]:
     """Return the command that logs in, and stays in the background as control master.
 
     Args:
         endpoint: The host, with its jump hosts.
         control_path: The socket for sessions.
+        log: A file for the messages of jump hosts.
         keepalive: Seconds between keepalives; 0: none.
         may_ask: Whether ssh may ask for passwords and passphrases.
         persist_s: Seconds without a session after which the master ends.
@@ -57,12 +64,12 @@ def master_command(
         "ServerAliveCountMax": "3",
     }
     if endpoint.proxy_jump:
-        options["ProxyCommand"] = _proxy_command(endpoint, may_ask=may_ask)
+        options["ProxyCommand"] = _proxy_command(endpoint, log, may_ask=may_ask)
     words = _ssh_words(endpoint, options, may_ask=may_ask)
     return [*words, "-f", "-N", "--", endpoint.alias]
 
 
-def _proxy_command(endpoint: Endpoint, *, may_ask: bool) -> str:
+def _proxy_command(endpoint: Endpoint, log: str, *, may_ask: bool) -> str:
     """Return the shell text that connects through the jump hosts.
 
     Not ProxyJump: the ssh(1) that it starts gets none of the options of this command.
@@ -71,11 +78,13 @@ def _proxy_command(endpoint: Endpoint, *, may_ask: bool) -> str:
     options = {"ControlMaster": "no", "ControlPath": "none"}
     if before:
         nested = attrs.evolve(hop, proxy_jump=tuple(before))
-        options["ProxyCommand"] = _proxy_command(nested, may_ask=may_ask)
+        options["ProxyCommand"] = _proxy_command(nested, log, may_ask=may_ask)
     else:
         options["ProxyJump"] = "none"
     host = f"[{endpoint.hostname}]:{endpoint.port}"
-    words = [*_ssh_words(hop, options, may_ask=may_ask), "-W", host, "--", hop.alias]
+    # A master that stays in the background drops the messages of its ProxyCommand.
+    words = _ssh_words(hop, options, may_ask=may_ask)
+    words += ["-E", log, "-W", host, "--", hop.alias]
     # ssh(1) replaces tokens such as %h in a ProxyCommand.
     return shlex.join(words).replace("%", "%%")
 

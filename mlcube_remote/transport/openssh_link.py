@@ -13,7 +13,6 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
-from typing import IO
 
 import attrs
 
@@ -174,14 +173,19 @@ def _open_once(host: Host, endpoint: Endpoint, credentials: Credentials) -> Open
         raise ConnectError(
             host.name, f"no place for the socket of ssh: {problem}", hint="set XDG_STATE_HOME"
         ) from problem
+    log = Path(f"{control_path}.log")
     command = master_command(
         endpoint,
         control_path,
+        str(log),
         keepalive=host.keepalive,
         may_ask=credentials.has_any,
         persist_s=PERSIST_S,
     )
-    run_login(host.name, endpoint, command, credentials)
+    try:
+        run_login(host.name, endpoint, command, log, credentials)
+    finally:
+        log.unlink(missing_ok=True)
     pid = find_master(control_path)
     if pid is None:
         raise ConnectError(
@@ -192,8 +196,10 @@ def _open_once(host: Host, endpoint: Endpoint, credentials: Credentials) -> Open
     return OpenSSHLink(host.name, control_path, pid, is_own=True)
 
 
-def run_login(host: str, endpoint: Endpoint, command: list[str], credentials: Credentials) -> None:
-    """Run an ``ssh`` that goes to the background after the login.
+def run_login(
+    host: str, endpoint: Endpoint, command: list[str], log: Path, credentials: Credentials
+) -> None:
+    """Run an ``ssh`` that goes to the background after the login, with its messages in a file.
 
     Raises:
         ConnectError: The connection or the login failed.
@@ -202,7 +208,7 @@ def run_login(host: str, endpoint: Endpoint, command: list[str], credentials: Cr
     """
     seconds = _LOGIN_TIMEOUTS * endpoint.connect_timeout * (1 + len(endpoint.proxy_jump))
     # A file, not a pipe: the jump hosts' ssh keeps its end open.
-    with tempfile.TemporaryFile() as messages, Askpass.create(credentials) as askpass:
+    with open(log, "ab", opener=_open_private) as messages, Askpass.create(credentials) as askpass:
         try:
             process = subprocess.Popen(
                 command,
@@ -222,12 +228,12 @@ def run_login(host: str, endpoint: Endpoint, command: list[str], credentials: Cr
         try:
             code = process.wait(seconds)
         except subprocess.TimeoutExpired as problem:
-            raise _no_answer(host, endpoint, seconds, _read(messages)) from problem
+            raise _no_answer(host, endpoint, seconds, _read(log)) from problem
         finally:
             if process.poll() is None:
                 _kill_group(process)
         if code != 0:
-            raise explain_login(host, endpoint, _read(messages))
+            raise explain_login(host, endpoint, _read(log))
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
@@ -236,8 +242,13 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _read(messages: IO[bytes]) -> str:
-    return os.pread(messages.fileno(), _MAX_MESSAGES, 0).decode("utf-8", "replace")
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_EXCL, 0o600)
+
+
+def _read(log: Path) -> str:
+    with log.open("rb") as messages:
+        return messages.read(_MAX_MESSAGES).decode("utf-8", "replace")
 
 
 def _no_answer(host: str, endpoint: Endpoint, seconds: float, stderr: str) -> Exception:

@@ -33,11 +33,11 @@ def connect_to(host: SshHost, transport: TransportKind = TransportKind.AUTO) -> 
 @pytest.fixture
 def connection_to(
     request: pytest.FixtureRequest,
-) -> Iterator[Callable[[str, TransportKind], Connection]]:
+) -> Iterator[Callable[..., Connection]]:
     """Return a function that connects to a flavour or to this machine, until the test ends."""
     with contextlib.ExitStack() as stack:
 
-        def start(flavour: str, transport: TransportKind) -> Connection:
+        def start(flavour: str, transport: TransportKind = TransportKind.AUTO) -> Connection:
             if flavour == LOCAL:
                 connection = connect(LOCAL_HOST, Inventory(hosts={}, groups={}))
             else:
@@ -59,7 +59,7 @@ REMOTE = tuple(
 @pytest.fixture(params=[pytest.param((LOCAL, TransportKind.AUTO), id=LOCAL), *REMOTE])
 def connection(
     request: pytest.FixtureRequest,
-    connection_to: Callable[[str, TransportKind], Connection],
+    connection_to: Callable[..., Connection],
 ) -> Connection:
     """Return a connection to each kind of host in turn, with each transport."""
     return connection_to(*request.param)
@@ -68,7 +68,7 @@ def connection(
 @pytest.fixture(params=REMOTE)
 def remote(
     request: pytest.FixtureRequest,
-    connection_to: Callable[[str, TransportKind], Connection],
+    connection_to: Callable[..., Connection],
 ) -> Connection:
     """Return the same without this machine."""
     return connection_to(*request.param)
