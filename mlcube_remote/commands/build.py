@@ -22,7 +22,7 @@ from mlcube_remote.commands.settings import SECTIONS, Settings, merge
 from mlcube_remote.commands.workspace import after_copies, copies_for
 from mlcube_remote.cube.host_paths import NO_VARIABLES, missing_directories
 from mlcube_remote.cube.model import Cube, Task
-from mlcube_remote.cube.read import has_control
+from mlcube_remote.cube.values import has_control
 from mlcube_remote.errors import PlanError
 from mlcube_remote.platforms import CONTAINER_ENGINES, PLATFORMS, SETTINGS
 from mlcube_remote.suggestions import did_you_mean
@@ -117,7 +117,8 @@ def _image(settings: Settings, target: Target) -> ImageCommands:
             check_context(settings, engine.build_context(settings, target.layout), target.layout)
     else:
         image = sif.image_commands(settings, target.layout, target.kind_of)
-    return attrs.evolve(image, warnings=(*settings.warnings, *image.warnings))
+    warnings = (*settings.cube.warnings, *settings.warnings, *image.warnings)
+    return attrs.evolve(image, warnings=warnings)
 
 
 def _merge_settings(cube: Cube, target: Target) -> Settings:
