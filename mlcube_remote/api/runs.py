@@ -70,7 +70,7 @@ def run(
         memory: Memory limit, such as ``4g``.
         cpu: CPUs that the container may use, such as ``0-3``.
         network: Network of the container.
-        trust_cube: Whether ``mlcube.yaml`` may ask the engine for privileges.
+        trust_cube: Whether the cube may ask for anything beyond its own.
         timeout: Time limit per task in seconds; enforced on the host.
         allow_missing: Inputs that may be missing; the task gets a path without a file.
         sweep: Name → values: one job per combination, on whichever host is free.

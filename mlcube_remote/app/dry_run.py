@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 from mlcube_remote.errors import PlanError
-from mlcube_remote.files.upload import upload_size, upload_trees
+from mlcube_remote.files.build_context import context_trees
+from mlcube_remote.files.transfer import upload_size
+from mlcube_remote.files.upload import upload_trees
 from mlcube_remote.plan import requirements as require
 from mlcube_remote.plan.assignment import make_jobs
 from mlcube_remote.plan.job import JobSpec, RunRequest
@@ -110,5 +112,8 @@ def _transfers(plan: JobPlan) -> tuple[str, ...]:
         return ()
     return tuple(
         f"sync {tree.local} to {tree.remote} (at most {upload_size(tree)})"
-        for tree in upload_trees(plan.spec.request.cube, uploads(plan), plan.paths)
+        for tree in (
+            *upload_trees(plan.spec.request.cube, uploads(plan), plan.paths),
+            *context_trees(plan.context),
+        )
     )

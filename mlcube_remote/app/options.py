@@ -83,7 +83,7 @@ class ContainerOptions:
     engine: Options = Options()
     """Resources and restrictions, which are passed to the engine."""
     trust_cube: bool = False
-    """Whether ``mlcube.yaml`` may ask the engine for privileges."""
+    """Whether the cube may ask for anything beyond its own (see :mod:`mlcube_remote.trust`)."""
 
 
 @attrs.frozen(kw_only=True)

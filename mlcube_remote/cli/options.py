@@ -55,8 +55,8 @@ inventory_option = click.option(
     "--inventory",
     type=click.Path(),
     metavar="FILE",
-    help="Inventory of hosts  [default: $MLCUBE_REMOTE_INVENTORY, ./hosts.yaml, beside the cube, "
-    "then ~/.config/mlcube-remote/hosts.yaml]",
+    help="Inventory of hosts  [default: $MLCUBE_REMOTE_INVENTORY, ./hosts.yaml outside a cube, "
+    "~/.config/mlcube-remote/hosts.yaml, then beside the cube]",
 )
 _host_option = click.option(
     "--host",
@@ -125,7 +125,9 @@ container_options = group(
     click.option("--cpu", metavar="CPUS", help="CPUs that the container may use, such as 0-3."),
     click.option("--mount", type=click.Choice(["ro", "rw"]), help="How inputs are mounted."),
     click.option(
-        "--trust-cube", is_flag=True, help="Let mlcube.yaml ask the engine for privileges."
+        "--trust-cube",
+        is_flag=True,
+        help="Allow all that the cube asks for (see mlcube-remote trust).",
     ),
 )
 

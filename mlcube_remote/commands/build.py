@@ -8,7 +8,7 @@ and no network: ``kind_of`` returns what exists on the host.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -26,7 +26,13 @@ from mlcube_remote.cube.values import has_control
 from mlcube_remote.errors import PlanError
 from mlcube_remote.platforms import CONTAINER_ENGINES, PLATFORMS, SETTINGS
 from mlcube_remote.suggestions import did_you_mean
-from mlcube_remote.trust.cube_requests import check_context, check_mounts, check_settings
+from mlcube_remote.trust.cube_requests import (
+    recipe_requests,
+    setting_requests,
+    task_requests,
+    variable_requests,
+)
+from mlcube_remote.trust.requests import CubeRequest, Trust, check, trust_hint
 
 MAX_WORD_BYTES = 128 * 1024 - 1
 """Maximum bytes of one argument in Linux (MAX_ARG_STRLEN, without the final NUL)."""
@@ -57,6 +63,9 @@ def build_all(cube: Cube, tasks: Iterable[Task], target: Target) -> BuiltCommand
     target = attrs.evolve(target, kind_of=lru_cache(maxsize=None)(target.kind_of))
     settings = _merge_settings(cube, target)
     image = _image(settings, target)
+    tasks = tuple(tasks)
+    requests = (*_image_requests(settings), *_task_requests(cube, tasks))
+    check(requests, target.trust, cube=cube.root)
     built = tuple(
         build_alternatives(
             cube, task, target.layout, lambda typed: _task(typed, target, settings, image)
@@ -77,8 +86,6 @@ def _task(task: Task, target: Target, settings: Settings, image: ImageCommands) 
         input_opts=settings.values.get("--mount_opts"),
         forced_input_opts=target.options.mount or None,
     )
-    if not target.is_trusted:
-        check_mounts(cube, task, bindings.from_cube, target.layout)
     mounts = bindings.mounts
     environment = NO_VARIABLES
     writable: tuple[Writable, ...] = ()
@@ -109,16 +116,27 @@ def _fields(image: ImageCommands) -> dict[str, Any]:
 
 
 def _image(settings: Settings, target: Target) -> ImageCommands:
-    if not target.is_trusted:
-        check_settings(settings)
     if target.platform in CONTAINER_ENGINES:
-        image = engine.image_commands(settings, target.layout, target.kind_of)
-        if image.source and not target.is_trusted:
-            check_context(settings, engine.build_context(settings, target.layout), target.layout)
+        context = target.sent_context(settings.text("build_context"))
+        image = engine.image_commands(settings, target.layout, target.kind_of, context)
     else:
         image = sif.image_commands(settings, target.layout, target.kind_of)
     warnings = (*settings.cube.warnings, *settings.warnings, *image.warnings)
     return attrs.evolve(image, warnings=warnings)
+
+
+def _image_requests(settings: Settings) -> Iterator[CubeRequest]:
+    """Yield what the cube's settings ask for, as far as this platform uses them."""
+    for section in dict.fromkeys(settings.sections.values()):
+        keys = [key for key, origin in settings.sections.items() if origin == section]
+        yield from setting_requests(settings.cube, section, keys)
+
+
+def _task_requests(cube: Cube, tasks: Iterable[Task]) -> Iterator[CubeRequest]:
+    """Yield what the cube's tasks ask for; the values are those before the data was placed."""
+    for task in tasks:
+        yield from task_requests(cube, cube.tasks[task.name])
+    yield from variable_requests(cube)
 
 
 def _merge_settings(cube: Cube, target: Target) -> Settings:
@@ -132,7 +150,9 @@ def _merge_settings(cube: Cube, target: Target) -> Settings:
             hint=f"platforms: {', '.join(PLATFORMS)}",
         )
     settings = merge(cube, platform, target.host_settings, options, target.user_settings)
-    if platform not in CONTAINER_ENGINES:
+    if platform in CONTAINER_ENGINES:
+        settings = _without_untrusted_build(settings, target.trust)
+    else:
         settings = _with_sif_defaults(settings, target)
     if not settings.values.get("image"):
         raise _no_image(cube, platform)
@@ -146,6 +166,25 @@ def _merge_settings(cube: Cube, target: Target) -> Settings:
         found = {platform: sif.find_program(platform, target.programs)}
         settings = attrs.evolve(settings, values={**settings.values, **found})
     return settings
+
+
+def _without_untrusted_build(settings: Settings, trust: Trust) -> Settings:
+    """Pull the image if its recipe is outside the cube and the user has not allowed the build."""
+    sections = dict.fromkeys(settings.sections.values())
+    requests = (each for name in sections for each in recipe_requests(settings.cube, name))
+    missing = trust.missing(requests)
+    if not missing or settings.text("build_strategy") == "pull":
+        return settings
+    first = missing[0]
+    warning = (
+        f"{first.where}: {first.what}, outside the cube, is not allowed: the image is pulled; "
+        f"to build it, {trust_hint(settings.cube.root)}"
+    )
+    return attrs.evolve(
+        settings,
+        values={**settings.values, "build_strategy": "pull"},
+        warnings=(*settings.warnings, warning),
+    )
 
 
 def _with_sif_defaults(settings: Settings, target: Target) -> Settings:

@@ -7,18 +7,26 @@ import posixpath
 import shlex
 from collections.abc import Sequence
 
-from mlcube_remote.commands.model import Argv, ImageCommands, Writable
+from mlcube_remote.commands.model import Argv, ImageCommands, SentContext, Writable
 from mlcube_remote.commands.mounts import Mount, csv_line
 from mlcube_remote.commands.settings import Settings
-from mlcube_remote.cube.host_paths import KindOf, Layout, PathKind, expand_runtime
+from mlcube_remote.cube.host_paths import KindOf, Layout, PathKind, contains, expand_runtime
 from mlcube_remote.cube.model import Task
 from mlcube_remote.errors import PlanError
 
 _LIMITS = ("--network", "--security-opt", "--userns", "--memory", "--cpuset-cpus")
 
 
-def image_commands(settings: Settings, layout: Layout, kind_of: KindOf) -> ImageCommands:
+def image_commands(
+    settings: Settings, layout: Layout, kind_of: KindOf, sent: SentContext | None = None
+) -> ImageCommands:
     """Return the commands that pull or build the image.
+
+    Args:
+        settings: The settings of the platform.
+        layout: Where things are on the host.
+        kind_of: Returns what exists there.
+        sent: The build context, if it is outside the cube and is sent.
 
     Raises:
         PlanError: A setting cannot be split into words.
@@ -26,11 +34,15 @@ def image_commands(settings: Settings, layout: Layout, kind_of: KindOf) -> Image
     engine = settings.words(settings.platform)
     image = settings.text("image")
     strategy = settings.text("build_strategy")
-    context = build_context(settings, layout)
+    context = _inside(layout.root, settings.text("build_context"), layout)
+    if sent is not None:
+        context = sent.path
     recipe = _inside(context, settings.text("build_file"), layout)
-    if strategy == "pull" or kind_of(recipe) is not PathKind.FILE:
-        configure = (*engine, "pull", image)
-    else:
+    if sent is not None and contains(context, recipe):
+        kind_of = sent.kind_of
+    can_build = strategy != "pull" and kind_of(recipe) is PathKind.FILE
+    configure = (*engine, "pull", image)
+    if can_build:
         build_args = settings.pairs("build_args", "--build-arg")
         configure = (*engine, "build", *build_args, "-t", image, "-f", recipe, context)
     return ImageCommands(
@@ -41,13 +53,9 @@ def image_commands(settings: Settings, layout: Layout, kind_of: KindOf) -> Image
         cwd=layout.root,
         configure=(configure,),
         source="" if strategy == "pull" else recipe,
+        context=context if can_build else "",
         before_each_run=strategy == "always",
     )
-
-
-def build_context(settings: Settings, layout: Layout) -> str:
-    """Return the directory of the image's build."""
-    return _inside(layout.root, settings.text("build_context"), layout)
 
 
 def container(settings: Settings, task: Task, mounts: Sequence[Mount]) -> tuple[Argv, Argv]:

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import attrs
 
 from mlcube_remote.cube.host_paths import NO_VARIABLES, KindOf, Layout, PathKind
 from mlcube_remote.cube.model import NOTHING
+from mlcube_remote.trust.requests import NO_TRUST, Trust
 
 Argv = tuple[str, ...]
 """One command: program and arguments, unquoted."""
@@ -27,6 +28,15 @@ class Options:
     security: str | None = None
     mount: str | None = None
     """``ro`` or ``rw``, for all inputs."""
+
+
+@attrs.frozen(kw_only=True)
+class SentContext:
+    """A build context beside the cube, as it is on the host after the upload."""
+
+    path: str
+    kind_of: KindOf
+    """Returns what exists at an absolute path inside it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -50,8 +60,11 @@ class Target:
 
     One replaces the other if the settings name the platform's own program.
     """
-    is_trusted: bool = False
-    """Whether the cube may ask for privileges (``--trust-cube``)."""
+    sent_context: Callable[[str], SentContext | None] = lambda _: None
+    """Value of ``build_context`` → that directory on the host, if it is outside the cube and is
+    sent."""
+    trust: Trust = NO_TRUST
+    """What the cube may ask for beyond its own."""
 
 
 @attrs.frozen(kw_only=True)
@@ -96,6 +109,8 @@ class ImageCommands:
     For an engine, the recipe's absolute path. For a SIF file, a recipe relative to ``cwd`` or an
     address; the image and the source are the last two words of ``configure``.
     """
+    context: str = ""
+    """The directory of an engine's build; empty if the image is pulled."""
     before_each_run: bool = False
     """Whether to run ``configure`` before each run (``build_strategy: always``)."""
     warnings: tuple[str, ...] = ()

@@ -165,7 +165,7 @@ class _Merger:
     def add(self, source: Mapping[str, Any], *, cube_section: str | None = None) -> None:
         """Add settings that replace those of earlier sources; mappings are merged."""
         for key, value in source.items():
-            if key not in SETTINGS[self.platform] or value is None:
+            if not _has_effect(self.platform, key) or value is None:
                 continue
             old = self.values.get(key)
             if isinstance(old, Mapping) and isinstance(value, Mapping):

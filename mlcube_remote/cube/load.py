@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ def load(
     task_args: Mapping[str, str] | None = None,
     tasks: Sequence[str] = (),
     workspace: str | os.PathLike[str] | None = None,
+    allows_variable: Callable[[str], bool] = lambda _: False,
 ) -> Cube:
     """Read a cube.
 
@@ -41,6 +42,8 @@ def load(
         tasks: The tasks that will run. Each task argument must be a parameter of at least one of
             them, or of any task of the cube if there are none.
         workspace: The workspace on this machine; ``None``: ``workspace/`` in the cube.
+        allows_variable: Returns whether the file may read an environment variable of this
+            machine; :attr:`Cube.variables` lists those that it may not read.
 
     Raises:
         CubeError: The file is missing or wrong, or a task argument is unknown.
@@ -53,7 +56,8 @@ def load(
         reader.fail((), "expected a mapping with name, tasks and a platform section")
     if old := describe_old_format(document.data):
         reader.fail(*old)
-    data, given = resolve(document.data, overrides, locate)
+    resolved = resolve(document.data, overrides, locate, allows_variable)
+    data, given = resolved.data, resolved.given
     _reject_unknown_overrides(given, document.data)
     reader.check_keys(data)
     parsed = _tasks(reader, data, task_args or {}, tasks)
@@ -69,6 +73,7 @@ def load(
         overrides={
             section: values for section, values in given.items() if isinstance(values, Mapping)
         },
+        variables=resolved.variables,
         locate=locate,
         warnings=tuple(reader.warnings),
     )
@@ -118,6 +123,12 @@ def select_tasks(cube: Cube, names: Sequence[str] = ()) -> tuple[Task, ...]:
         f"{cube.where('tasks')}: expected --task, the cube has several: {', '.join(cube.tasks)}",
         hint=f"add --task={next(iter(cube.tasks))}",
     )
+
+
+def cube_directory(path: str | os.PathLike[str]) -> Path:
+    """Return the directory of a cube, which may be named by its YAML file."""
+    given = Path(path).expanduser()
+    return Path(os.path.abspath(given if given.is_dir() else given.parent))
 
 
 def _file(path: str | os.PathLike[str]) -> Path:

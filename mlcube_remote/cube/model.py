@@ -92,6 +92,8 @@ class Cube:
     """Platform sections of the file and of ``-P``: ``docker``, ``singularity``, …"""
     overrides: Mapping[str, Mapping[str, Any]] = NOTHING
     """The part of ``settings`` from ``-P``, which the user has typed and therefore trusts."""
+    variables: Mapping[str, str] = NOTHING
+    """Environment variables of this machine that the file reads → position in the file."""
     locate: Callable[[tuple[str, ...]], str] | None = attrs.field(
         default=None, eq=False, repr=False
     )

@@ -7,12 +7,15 @@ read without it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
-from mlcube_remote.cube.model import ROOT, WORKSPACE
+import attrs
+
+from mlcube_remote.cube.environment import VariableReader, reading_variables, typed_variables
+from mlcube_remote.cube.model import NOTHING, ROOT, WORKSPACE
 from mlcube_remote.errors import CubeError
 
 if TYPE_CHECKING:
@@ -26,30 +29,47 @@ _ROOT_MARK = f"/{token_hex(16)}"
 _WORKSPACE_MARK = f"/{token_hex(16)}"
 
 
+@attrs.frozen(kw_only=True)
+class Resolved:
+    """The data of a file without interpolations."""
+
+    data: dict[str, Any]
+    """The cube's data. Only the interpolations :data:`ROOT` and :data:`WORKSPACE` are left, and
+    those of variables that the file may not read."""
+    given: dict[str, Any]
+    """The part of ``data`` from overrides."""
+    variables: Mapping[str, str] = NOTHING
+    """Variables that the file reads and may not read → position in the file."""
+
+
 def resolve(
-    data: Mapping[str, Any], overrides: Sequence[str], locate: Locate
-) -> tuple[dict[str, Any], dict[str, Any]]:
+    data: Mapping[str, Any],
+    overrides: Sequence[str],
+    locate: Locate,
+    allows_variable: Callable[[str], bool],
+) -> Resolved:
     """Apply ``-P`` overrides and resolve interpolations.
 
     Args:
         data: The file's data.
         overrides: The text after each ``-P``: ``docker.image=NAME``.
         locate: Key path → position in the file, for messages.
-
-    Returns:
-        The cube's data, and the part of it from overrides. The only interpolations left are
-        :data:`ROOT` and :data:`WORKSPACE`.
+        allows_variable: Returns whether the file may read an environment variable of this
+            machine. A variable that ``overrides`` name may always be read.
 
     Raises:
         CubeError: An override is not ``key=value``, or an interpolation cannot be resolved.
     """
     data = {key: _each_text(value, str) for key, value in data.items()}
     if not overrides and not _interpolates(data):
-        return data, {}
+        return Resolved(data=data, given={})
     from omegaconf import OmegaConf  # noqa: PLC0415 - 120 ms, see above
 
     given = _parse_overrides(overrides)
-    resolved = _resolve_all(_merge(data, given, overrides, locate), locate)
+    typed = typed_variables(overrides)
+    reader = VariableReader(lambda name: name in typed or allows_variable(name))
+    with reading_variables(reader):
+        resolved = _resolve_all(_merge(data, given, overrides, locate), locate)
     # OmegaConf 2.1, which the reference implementation requires, has no check for these.
     if (missing := _missing(resolved)) is not None:
         raise CubeError(
@@ -60,7 +80,11 @@ def resolve(
         if name not in data:
             del resolved[name]
     full = {str(key): _each_text(value, _restore) for key, value in resolved.items()}
-    return full, _select(full, OmegaConf.to_container(given))
+    return Resolved(
+        data=full,
+        given=_select(full, OmegaConf.to_container(given)),
+        variables={name: locate(_find_text(data, name) or ()) for name in reader.asked},
+    )
 
 
 def _merge(
@@ -136,6 +160,21 @@ def _interpolates(value: Any) -> bool:
             return any(_interpolates(item) for item in value)
         case _:
             return False
+
+
+def _find_text(value: Any, part: str, path: tuple[str, ...] = ()) -> tuple[str, ...] | None:
+    """Return the path of the first text that contains ``part`` and an interpolation."""
+    match value:
+        case str():
+            return path if part in value and "${" in value else None
+        case Mapping():
+            items: Collection[tuple[Any, Any]] = value.items()
+        case list():
+            items = list(enumerate(value))
+        case _:
+            return None
+    found = (_find_text(item, part, (*path, str(key))) for key, item in items)
+    return next((each for each in found if each is not None), None)
 
 
 def _missing(value: Any, path: tuple[str, ...] = ()) -> tuple[str, ...] | None:

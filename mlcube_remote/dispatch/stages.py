@@ -20,8 +20,10 @@ from mlcube_remote.facts import gpus
 from mlcube_remote.facts.gpu_leases import lease_gpus
 from mlcube_remote.facts.images import Image, find_image, require_architecture
 from mlcube_remote.facts.probe import HostFacts, clock_warning, probe_host, require_rsync
+from mlcube_remote.files.build_context import context_trees
 from mlcube_remote.files.rsync import TransferStats
-from mlcube_remote.files.upload import UploadResult, UploadTree, upload, upload_trees
+from mlcube_remote.files.transfer import UploadResult, upload
+from mlcube_remote.files.upload import UploadTree, upload_trees
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
 from mlcube_remote.jobs.launch import (
     Prerequisites,
@@ -170,7 +172,10 @@ def _upload(job: JobContext, plan: JobPlan, *, image: str = "") -> None:
     job.connection.current.expect_channel()
     with job.events.stage(Stage.SYNC) as notes:
         cube = plan.spec.request.cube
-        trees = upload_trees(cube, uploads(plan), plan.paths, image=image)
+        trees = (
+            *upload_trees(cube, uploads(plan), plan.paths, image=image),
+            *context_trees(plan.context),
+        )
         # Only this user fills the mirror, and only from this machine: a local lock is enough.
         mirror = slug(plan.spec.host.name, of=str(cube.root))
         with exclusive(mirror, lambda: job.info("waiting: another client is sending this cube")):
@@ -178,7 +183,7 @@ def _upload(job: JobContext, plan: JobPlan, *, image: str = "") -> None:
 
 
 def _upload_trees(job: JobContext, trees: Sequence[UploadTree]) -> TransferStats:
-    parents = [posixpath.dirname(tree.remote) for tree in trees if not tree.mirror]
+    parents = [posixpath.dirname(tree.remote) for tree in trees[1:]]  # the first is the cube
     if parents:
         job.connection.retrying(partial(_make_directories, parents))
     total = TransferStats(0, 0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import attrs
 
@@ -77,9 +79,11 @@ class Endpoint:
     proxy_command: str | None = None
     """Shell command that connects its standard streams to the server, tokens expanded."""
     user_known_hosts_files: tuple[str, ...]
-    """Absolute paths; new keys are added to the first."""
+    """Absolute paths; new keys are added to the first that is a regular file or does not exist."""
     global_known_hosts_files: tuple[str, ...] = ()
     host_key_alias: str | None = None
     """The name for looking up the server's key, instead of the server's own."""
+    algorithms: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    """Option of ssh_config, such as ``ciphers`` → the algorithms that it allows."""
     connect_timeout: float = 10.0
     """Seconds for each step of connecting."""

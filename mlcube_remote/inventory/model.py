@@ -91,5 +91,7 @@ class Inventory:
     """Group name → host names in order, nested groups resolved, without duplicates."""
     path: Path | None = None
     """The file; ``None`` if there is no inventory."""
+    cube: Path | None = None
+    """Directory of the cube that the file is part of; ``None``: the file is the user's own."""
     defaults: Host = LOCAL_HOST
     """``defaults:`` as a host; hosts that are only in ssh_config start from it."""

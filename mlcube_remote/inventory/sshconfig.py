@@ -14,12 +14,14 @@ import shlex
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import attrs
 
 from mlcube_remote.errors import InventoryError
 from mlcube_remote.inventory.endpoint import Endpoint, parse_destination
 from mlcube_remote.inventory.model import Host, Inventory
+from mlcube_remote.inventory.paths import expand_home
 
 CONFIG_VARIABLE = "MLCUBE_REMOTE_SSH_CONFIG"
 """Environment variable with the name of a file to read instead, as with ``ssh -F``."""
@@ -32,6 +34,8 @@ Query = Callable[[str, Mapping[str, str]], SshOptions]
 
 _PER_NAME = frozenset({"host", "hostname", "controlpath"})
 """Options that differ for each name, even without settings for it (``%C`` is a hash)."""
+
+_ALGORITHMS = ("ciphers", "macs", "kexalgorithms", "hostkeyalgorithms", "pubkeyacceptedalgorithms")
 
 _UNCONFIGURED = "mlcube-remote-probe-of-an-unconfigured-name"
 _TOKEN = re.compile(r"%[A-Za-z%]|\$\{(\w+)\}")
@@ -146,7 +150,7 @@ def _resolve(host: Host, inventory: Inventory, query: Query, above: tuple[str, .
     tokens = {"%h": hostname, "%p": str(port), "%r": user, "%n": address, "%%": "%"}
     # A jump in the inventory, even "none", replaces ssh_config's proxy.
     command = None if hops or host.jump else _unless_none(_first(options, "proxycommand"))
-    own_known_hosts = (_expand(host.known_hosts),) if host.known_hosts else None
+    own_known_hosts = (expand_home(host.known_hosts),) if host.known_hosts else None
     return Endpoint(
         hostname=hostname,
         port=port,
@@ -159,6 +163,7 @@ def _resolve(host: Host, inventory: Inventory, query: Query, above: tuple[str, .
         user_known_hosts_files=own_known_hosts or _files(options, "userknownhostsfile"),
         global_known_hosts_files=() if own_known_hosts else _files(options, "globalknownhostsfile"),
         host_key_alias=_unless_none(alias),
+        algorithms=_algorithms(options),
         connect_timeout=host.connect_timeout,
     )
 
@@ -224,8 +229,14 @@ def _unless_none(value: str | None) -> str | None:
 
 def _files(options: SshOptions, name: str) -> tuple[str, ...]:
     files = (file for value in options.get(name, ()) for file in _BETWEEN_PATHS.split(value))
-    # A device forgets the keys written to it: "accept-new" would accept any key each time.
-    return tuple("none" if file.startswith("/dev/") else _expand(file) for file in files)
+    return tuple(expand_home(file) for file in files if _unless_none(file))
+
+
+def _algorithms(options: SshOptions) -> Mapping[str, tuple[str, ...]]:
+    given = {option: _first(options, option) for option in _ALGORITHMS}
+    return MappingProxyType(
+        {option: tuple(value.split(",")) for option, value in given.items() if value}
+    )
 
 
 def _identities(host: Host, options: SshOptions, tokens: Mapping[str, str]) -> tuple[str, ...]:
@@ -259,8 +270,4 @@ def _agent(value: str | None) -> str | None:
         return None
     if value.startswith("$"):
         return os.environ.get(value.lstrip("$").strip("{}")) or "none"
-    return _expand(value)
-
-
-def _expand(path: str) -> str:
-    return os.path.expanduser(path.replace("%d", "~"))
+    return expand_home(value)

@@ -10,22 +10,36 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import attrs
 
 from mlcube_remote.commands.build import BuiltCommands, build_all
 from mlcube_remote.commands.launch_options import launch_options
-from mlcube_remote.commands.model import Argv, ImageCommands, Options, Target, TaskCommands
+from mlcube_remote.commands.model import (
+    Argv,
+    ImageCommands,
+    Options,
+    SentContext,
+    Target,
+    TaskCommands,
+)
 from mlcube_remote.commands.settings import Settings
 from mlcube_remote.cube.host_paths import KindOf, PathKind, contains, host_path
-from mlcube_remote.cube.model import Cube
+from mlcube_remote.plan.build_context import BuildContext, outer_context
 from mlcube_remote.plan.gpu_requests import Device, format_devices, requested_gpus
 from mlcube_remote.plan.host_paths import HostPaths
 from mlcube_remote.plan.job import JobSpec
 from mlcube_remote.plan.late_paths import LatePaths, late_paths
 from mlcube_remote.plan.outputs import DownloadFolder, DownloadRequest, download_folders
-from mlcube_remote.plan.placed_job import PlacedJob, ProbedFacts, inputs_in_mirror, place_job
+from mlcube_remote.plan.placed_job import (
+    PlacedJob,
+    ProbedFacts,
+    inputs_in_mirror,
+    optional_inputs,
+    place_job,
+)
 from mlcube_remote.plan.placement import DataLocation, PlacedParameter, with_placed_values
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.runs.ids import container_name, slug
@@ -71,6 +85,8 @@ class JobPlan(PlacedJob):
     """Number of GPUs to lease."""
     env: Mapping[str, Secret]
     """Variables that the container gets by name."""
+    context: BuildContext | None
+    """The image's build context if it is outside the cube, and sent; else ``None``."""
     host_recipe: str
     """Recipe of the image if only the host can say whether it exists; else empty."""
     assumed_kinds: Mapping[str, str]
@@ -114,16 +130,18 @@ def plan_placed(
     in_place = [item for _, item in job.task_parameters() if item.where is DataLocation.HOST]
     untyped = [item for item in (*in_place, *inputs_in_mirror(job)) if item.is_of_unknown_type]
     probed = dict.fromkeys(_host_path(item, paths) for item in (*in_place, *untyped))
-    optional = _optional_inputs(job)
+    optional = optional_inputs(job)
     assumed = {}
     if not spec.host.is_local:
         paths_of_untyped = (_host_path(item, paths) for item in untyped)
         assumed = {path: optional.get(path) or _likely_kind(path) for path in paths_of_untyped}
 
+    mirrors = {paths.workspace: spec.cube.workspace, paths.cube: spec.cube.root}
+
     def build(assume: Mapping[str, str]) -> BuiltCommands:
         known = {path: kind for path, kind in kinds.items() if kind != "-"}
         every = {**optional, **assume, **known}
-        kind_of = _kind_of(spec.cube, paths, every, is_local=spec.host.is_local)
+        kind_of = _kind_of(mirrors, every, is_local=spec.host.is_local)
         return _build(job, kind_of, devices, () if facts is None else facts.programs)
 
     built, env = build(assumed), _environment(spec)
@@ -143,6 +161,7 @@ def plan_placed(
         devices=devices,
         gpus=count_gpus(spec),
         env=env,
+        context=_context(job, built.settings, built.image),
         host_recipe=recipe,
         assumed_kinds=assumed,
         probe_paths=(*probed, *([recipe] if recipe else ())),
@@ -157,16 +176,6 @@ def count_gpus(spec: JobSpec) -> int:
     """Return the number of GPUs that a job needs for itself."""
     sections = (*spec.host.settings.values(), *spec.cube.settings.values(), spec.user_settings)
     return requested_gpus(spec.request.options, spec.cube, spec.platform, sections)
-
-
-def _optional_inputs(job: PlacedJob) -> dict[str, str]:
-    """Return the paths of inputs without a type that may be missing: then they count as files."""
-    allowed = job.spec.request.allow_missing
-    return {
-        _host_path(item, job.paths): "f"
-        for _, item in job.task_parameters()
-        if item.is_of_unknown_type and item.may_be_missing(allowed)
-    }
 
 
 def _host_path(item: PlacedParameter, paths: HostPaths) -> str:
@@ -192,10 +201,28 @@ def _build(
         host_settings=spec.host.settings,
         user_settings=spec.user_settings,
         programs=programs,
-        is_trusted=request.trust_cube,
+        sent_context=partial(_sent_context, job),
+        trust=request.trust,
     )
     placed = [with_placed_values(spec.cube.tasks[name], items) for name, items in tasks]
     return build_all(spec.cube, placed, target)
+
+
+def _outer_context(job: PlacedJob, value: str) -> BuildContext | None:
+    return None if job.spec.host.is_local else outer_context(job.spec.cube, job.paths.root, value)
+
+
+def _sent_context(job: PlacedJob, value: str) -> SentContext | None:
+    context = _outer_context(job, value)
+    if context is None:
+        return None
+    kind_of = _kind_of({context.remote: context.local}, {}, is_local=False)
+    return SentContext(path=context.remote, kind_of=kind_of)
+
+
+def _context(job: PlacedJob, settings: Settings, image: ImageCommands) -> BuildContext | None:
+    """Return the build context to send; an image that is pulled needs none."""
+    return _outer_context(job, settings.text("build_context")) if image.context else None
 
 
 def _with_devices(options: Options, platform: str, devices: Sequence[Device]) -> Options:
@@ -211,7 +238,9 @@ def _host_recipe(job: PlacedJob, image: ImageCommands) -> str:
     """
     source = image.source
     is_path = source.startswith(("/", "~/"))
-    is_known = job.spec.host.is_local or contains(job.paths.cube, source)
+    is_known = job.spec.host.is_local or any(
+        contains(directory, source) for directory in (job.paths.cube, image.context) if directory
+    )
     return source if is_path and not is_known else ""
 
 
@@ -295,17 +324,16 @@ def _outputs_in_place(job: PlacedJob) -> tuple[DownloadRequest, ...]:
 
 
 def _kind_of(
-    cube: Cube, paths: HostPaths, kinds: Mapping[str, str], *, is_local: bool
+    mirrors: Mapping[str, Path], kinds: Mapping[str, str], *, is_local: bool
 ) -> Callable[[str], PathKind | None]:
     """Return a function that tells what exists at a path of the host.
 
     What is mirrored is looked up on this machine; ``kinds`` tells the rest.
     """
-    mirrors = ((paths.workspace, cube.workspace), (paths.cube, cube.root))
     names = {"f": PathKind.FILE, "d": PathKind.DIRECTORY}
 
     def kind_of(path: str) -> PathKind | None:
-        for remote, local in mirrors:
+        for remote, local in mirrors.items():
             if path == remote or path.startswith(remote + "/"):
                 kind = _local_kind(local / path[len(remote) :].lstrip("/"))
                 # An earlier run may have made it on the host only.

@@ -34,6 +34,7 @@ def check_jobs(request: RunRequest, jobs: tuple[JobSpec, ...]) -> None:
     spare = [place_job(make_job(request, host, request.trials[0])) for host in spare_hosts]
     require.check_isolation(request, placed)
     if not request.configure_only:
+        require.check_trust(request)
         for job in placed:
             require.check_inputs(job)
     for job in (*placed, *spare):

@@ -16,6 +16,8 @@ from mlcube_remote.plan.job_plan import JobPlan
 from mlcube_remote.plan.placed_job import PlacedJob
 from mlcube_remote.plan.placement import DataLocation, is_made_by_cube, missing_inputs
 from mlcube_remote.platforms import CONTAINER_ENGINES
+from mlcube_remote.trust.cube_requests import task_requests
+from mlcube_remote.trust.requests import check
 
 
 def check_isolation(request: RunRequest, jobs: Sequence[PlacedJob]) -> None:
@@ -53,6 +55,18 @@ def check_isolation(request: RunRequest, jobs: Sequence[PlacedJob]) -> None:
                     f"both write {path}",
                     hint="give a path relative to the workspace: each job then has its own",
                 )
+
+
+def check_trust(request: RunRequest) -> None:
+    """Reject paths of the cube that the user has not allowed, before they are looked up.
+
+    Raises:
+        PlanError: A task asks for one.
+    """
+    cube = request.cube
+    tasks = (cube.tasks[name] for name in request.tasks)
+    requests = (each for task in tasks for each in task_requests(cube, task))
+    check(requests, request.trust, cube=cube.root)
 
 
 def check_inputs(job: PlacedJob, *, only_sent: bool = False) -> None:
@@ -133,22 +147,27 @@ def check_recipe_inside(plan: JobPlan) -> None:
     cube, in_engine = spec.request.cube, spec.platform in CONTAINER_ENGINES
     if spec.host.is_local or (in_engine and settings.text("build_strategy") == "pull"):
         return
+    if plan.context is not None:
+        return  # it is sent beside the cube
     source = settings.text("build_file")
     if not in_engine and (source.startswith("~") or ":" in source):
         return  # a path of the host, or a URL
     layout = Layout(root=str(cube.root), workspace=str(cube.workspace), home=plan.paths.home)
-    path = layout.root
+    path, leaves = layout.root, ""
     for key in ("build_context", "build_file") if in_engine else ("build_file",):
         if settings.text(key).startswith("/"):
             return  # a path of the host, and so is what is relative to it: check_recipe_on_host
         path = os.path.join(path, expand_runtime(settings.text(key), layout))
-        if not contains(layout.root, path) and os.path.exists(path):
-            raise PlanError(
-                f"{settings.where(key)}: {settings.text(key)!r} is outside the cube's directory, "
-                f"and so is not sent to {spec.host.name}",
-                hint="move it into the cube"
-                + (", or push the image and use build_strategy: pull" if in_engine else ""),
-            )
+        if not contains(layout.root, path):
+            leaves = leaves or key
+    # A context that merely exists is no recipe: then the image is pulled.
+    if leaves and os.path.isfile(path):
+        raise PlanError(
+            f"{settings.where(leaves)}: {settings.text(leaves)!r} is outside the cube's directory, "
+            f"and so is not sent to {spec.host.name}",
+            hint="move it into the cube"
+            + (", or push the image and use build_strategy: pull" if in_engine else ""),
+        )
 
 
 def check_recipe_on_host(plan: JobPlan) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from mlcube_remote.inventory.model import Host, Inventory
 from mlcube_remote.secret import Secret
@@ -45,8 +46,10 @@ def connect(
         # Importing Paramiko takes long: only if necessary, and while ssh -G runs.
         from mlcube_remote.transport import paramiko_import  # noqa: F401, PLC0415 - before Paramiko
         from mlcube_remote.transport.auth import Credentials  # noqa: PLC0415
+        from mlcube_remote.transport.paramiko_link import open_paramiko_link  # noqa: PLC0415
         from mlcube_remote.transport.ssh import SSHConnection  # noqa: PLC0415
 
         endpoint = resolving.result()
     credentials = Credentials(password=password, passphrase=passphrase)
-    return SSHConnection.open(host, endpoint, credentials, note)
+    open_link = partial(open_paramiko_link, host, endpoint, credentials, note)
+    return SSHConnection.open(host, open_link, note)

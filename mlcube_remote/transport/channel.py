@@ -1,18 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A shell on the host, at the other end of one SSH channel."""
+"""A shell on the host, at the other end of one SSH session."""
 
 from __future__ import annotations
 
-import contextlib
 import math
 
 import attrs
-import paramiko
 
 from mlcube_remote.errors import HostUnfitError, StateUnknownError
 from mlcube_remote.transport import framing
 from mlcube_remote.transport.channel_reader import ChannelReader, Consumer, Timeouts
-from mlcube_remote.transport.connect_errors import connection_lost
+from mlcube_remote.transport.link import Session, connection_lost
 
 _STATUS_TIMEOUT_S = 10.0
 """Timeout for the exit status of a shell that has closed its streams."""
@@ -23,21 +21,26 @@ READY_TIMEOUT_S = 30.0
 
 @attrs.define
 class ShellChannel:
-    """A channel that runs ``/bin/sh -s``: it takes shell text and returns two streams of bytes.
+    """A session that runs ``/bin/sh -s``: it takes shell text and returns two streams of bytes.
 
     The output of the login shell before ours is removed from both streams. One thread may send
     while another one reads; otherwise use it from one thread at a time.
     """
 
     host: str
-    channel: paramiko.Channel
+    session: Session
     _reader: ChannelReader = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._reader = ChannelReader(self.channel)
+        self._reader = ChannelReader(self.session)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether one of the sides has closed the session."""
+        return self.session.is_closed
 
     def start(self, text: bytes = b"") -> None:
-        """Start the shell, without waiting for it.
+        """Send the shell its first text, without waiting for it.
 
         Args:
             text: Shell text to execute at once. If empty, the shell waits for one line after it is
@@ -45,23 +48,31 @@ class ShellChannel:
         """
         marker = framing.make_marker()
         self._reader.expect(marker)
-        self.channel.exec_command(framing.COMMAND)
         self.send(framing.start_shell(marker, read_line=not text) + text)
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes, *, may_stall: bool = False) -> None:
         """Send bytes to the shell.
 
+        Args:
+            data: The bytes.
+            may_stall: Whether the host may take them as slowly as it likes.
+
         Raises:
-            StateUnknownError: The connection broke.
+            StateUnknownError: The connection broke, or the host takes nothing.
         """
         try:
-            self.channel.sendall(data)
+            self.session.send(data, None if may_stall else READY_TIMEOUT_S)
         except EOFError as problem:
-            # Paramiko raises this if it finds the broken connection while it sends.
             raise self.lost() from problem
+        except TimeoutError as problem:
+            raise StateUnknownError(
+                self.host,
+                f"took no input within {READY_TIMEOUT_S:g} s",
+                hint="the host may hang; the connection itself is open",
+            ) from problem
         except OSError as problem:
             # If only the shell has ended, the next read reports the reason.
-            if not self._is_connected():
+            if not self.session.is_connected:
                 raise self.lost() from problem
 
     def wait_until_ready(self) -> None:
@@ -82,7 +93,7 @@ class ShellChannel:
             is_ready, problem = False, f"nothing within {READY_TIMEOUT_S:g} s, "
         if is_ready:
             return
-        if not self._is_connected():
+        if not self.session.is_connected:
             raise self.lost()
         raise self._no_usable_shell(f"{problem}got {self._reader.excerpt_of_noise()}")
 
@@ -126,17 +137,15 @@ class ShellChannel:
         Raises:
             StateUnknownError: The connection broke.
         """
-        if self.channel.closed:
-            return
         try:
-            self.channel.shutdown_write()
+            self.session.end_input()
         except EOFError as problem:
             raise self.lost() from problem
 
     def end(self, timeout: float) -> None:
         """End the shell, and wait until the server has freed its session."""
         self.end_input()
-        self.channel.status_event.wait(timeout)
+        self.session.wait_for_status(timeout)
         self.close()
 
     def wait_for_status(self) -> int:
@@ -145,11 +154,10 @@ class ShellChannel:
         Raises:
             StateUnknownError: It has no status: the connection broke, or the shell was killed.
         """
-        self.channel.status_event.wait(_STATUS_TIMEOUT_S)
-        code = self.channel.exit_status
-        if code >= 0:
-            return int(code)
-        if not self._is_connected():
+        code = self.session.wait_for_status(_STATUS_TIMEOUT_S)
+        if code is not None:
+            return code
+        if not self.session.is_connected:
             raise self.lost()
         raise StateUnknownError(
             self.host,
@@ -157,15 +165,10 @@ class ShellChannel:
             hint="it was killed, or sshd was: check the host's log and its memory",
         )
 
-    def _is_connected(self) -> bool:
-        return self.channel.transport is not None and self.channel.transport.is_active()
-
     def lost(self) -> StateUnknownError:
         """Return the error for a connection that broke."""
         return connection_lost(self.host)
 
     def close(self) -> None:
-        """Close the channel."""
-        # A broken connection cannot transmit the message that closes it.
-        with contextlib.suppress(EOFError):
-            self.channel.close()
+        """Close the session."""
+        self.session.close()

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import base64
 import binascii
+import errno
 import hashlib
 import hmac
 import os
 import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from pathlib import Path
 
 import attrs
+
+from mlcube_remote.inventory.paths import DEVICE, describe_special_file
 
 DEFAULT_PORT = 22
 
@@ -84,10 +86,14 @@ def read_known_hosts(files: Iterable[str], note: Callable[[str], None]) -> tuple
 
     Args:
         files: Paths, in order.
-        note: Called with a message for each skipped line, once per version of a file.
+        note: Called with a message for each file that cannot be used, and once per version of a
+            file for each skipped line.
     """
     found: list[KnownKey] = []
     for file in files:
+        if describe_special_file(file) == DEVICE:
+            # With /dev/null, ssh_config says that there is no file.
+            continue
         try:
             status = os.stat(file)
             keys, warnings = _read_version(file, status.st_mtime_ns, status.st_size)
@@ -106,7 +112,22 @@ def read_known_hosts(files: Iterable[str], note: Callable[[str], None]) -> tuple
 @lru_cache(maxsize=16)
 def _read_version(file: str, _time: int, _size: int) -> tuple[tuple[KnownKey, ...], list[str]]:
     """Read a file once for all hosts of a run."""
-    return parse(file, Path(file).read_bytes())
+    with os.fdopen(open_known_hosts(file, os.O_RDONLY), "rb") as opened:
+        return parse(file, opened.read())
+
+
+def open_known_hosts(file: str | os.PathLike[str], flags: int) -> int:
+    """Open a known_hosts file, and return its descriptor.
+
+    Raises:
+        OSError: It cannot be opened, or is not a regular file.
+    """
+    # A pipe would block without O_NONBLOCK, which has no effect on a regular file.
+    handle = os.open(file, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, 0o600)
+    if kind := describe_special_file(handle):
+        os.close(handle)
+        raise OSError(errno.EINVAL, f"it is {kind}, expected a file that keeps host keys")
+    return handle
 
 
 def parse(file: str, text: bytes) -> tuple[tuple[KnownKey, ...], list[str]]:

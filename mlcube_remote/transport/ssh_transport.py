@@ -18,6 +18,7 @@ import paramiko
 
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.inventory.model import HostKeys
+from mlcube_remote.transport.algorithms import restrict
 from mlcube_remote.transport.auth import Credentials, Login
 from mlcube_remote.transport.backoff import Backoff
 from mlcube_remote.transport.connect_errors import (
@@ -27,21 +28,14 @@ from mlcube_remote.transport.connect_errors import (
     tcp_error,
     translate_ssh_errors,
 )
+from mlcube_remote.transport.guarded_transport import PACKET, WINDOW, GuardedTransport
 from mlcube_remote.transport.host_keys import HostKeyCheck
 from mlcube_remote.transport.login_limiter import limiter_for
 from mlcube_remote.transport.monitored_socket import MonitoredSocket
 from mlcube_remote.transport.proxy import Proxy
 
-WINDOW = 16 * 1024 * 1024
-"""Bytes in transit on one channel; with smaller windows the throughput is half of this."""
-
-PACKET = 128 * 1024
-
 RETRY_DELAY_S, MAX_RETRY_DELAY_S = 0.75, 12.0
 """First and longest delay between attempts, before jitter."""
-
-_SHA1 = {"keys": ["ssh-rsa", "ssh-dss"], "pubkeys": ["ssh-rsa", "ssh-dss"]}
-"""Signature algorithms with SHA-1, which OpenSSH no longer accepts; RSA keys sign with SHA-2."""
 
 
 @attrs.frozen(kw_only=True)
@@ -125,12 +119,7 @@ def _open_hop(
         sock = MonitoredSocket(_connect_tcp(hop, request))
     # The transport closes the socket only after it has started.
     stack.callback(sock.close)
-    transport = paramiko.Transport(
-        sock.for_paramiko(),
-        default_window_size=WINDOW,
-        default_max_packet_size=PACKET,
-        disabled_algorithms=_SHA1,
-    )
+    transport = GuardedTransport(sock.for_paramiko())
     stack.callback(transport.close)
     check = _make_key_check(hop, request)
 
@@ -191,6 +180,7 @@ def _exchange_keys(
     transport.banner_timeout = hop.connect_timeout
     transport.auth_timeout = hop.connect_timeout
     transport.handshake_timeout = hop.connect_timeout
+    restrict(transport, hop.algorithms)
     options = transport.get_security_options()
     options.key_types = check.prefer_known(options.key_types)
     transport.start_client(timeout=hop.connect_timeout)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -104,4 +105,16 @@ def test_missing_files_are_empty_and_unreadable_ones_are_reported(tmp_path: Path
 
     assert read_known_hosts([str(tmp_path / "none"), str(tmp_path)], notes.append) == ()
 
-    assert notes == [f"{tmp_path}: cannot be read: Is a directory"]
+    problem = "it is a directory, expected a file that keeps host keys"
+    assert notes == [f"{tmp_path}: cannot be read: {problem}"]
+
+
+def test_a_pipe_does_not_block_and_a_device_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/zero")
+    notes: list[str] = []
+
+    assert read_known_hosts([str(tmp_path / "pipe"), str(tmp_path / "link")], notes.append) == ()
+
+    (note,) = notes
+    assert "cannot be read: it is a pipe" in note

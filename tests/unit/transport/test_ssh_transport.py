@@ -25,7 +25,7 @@ from mlcube_remote.transport.login_limiter import (
     LoginLimiter,
     limiter_for,
 )
-from tests.unit.transport.ssh_server import Lab, Serve, SSHServer, Tunnel
+from tests.support.ssh_server import Lab, Serve, SSHServer, Tunnel
 
 Listen = Callable[[bytes | None], "Listener"]
 

@@ -11,6 +11,7 @@ import re
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import paramiko
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.inventory.model import Host, HostKeys
 from mlcube_remote.transport.auth import Credentials
+from mlcube_remote.transport.paramiko_link import open_paramiko_link
 from mlcube_remote.transport.ssh import SSHConnection
 from mlcube_remote.transport.ssh_transport import (
     AuthenticatedTransport,
@@ -286,8 +288,11 @@ class Lab:
         """Log in and trust the server; ``via`` is a port that forwards to it."""
         server.accepted.append(self.client_key.asbytes())
         host = Host(name="h1", host_keys=HostKeys.ACCEPT_NEW, keepalive=keepalive)
+        endpoint = self.endpoint(via or server.port)
         connection = SSHConnection.open(
-            host, self.endpoint(via or server.port), Credentials(), self.notes.append
+            host,
+            partial(open_paramiko_link, host, endpoint, Credentials(), self.notes.append),
+            self.notes.append,
         )
         with contextlib.closing(connection):
             yield connection
