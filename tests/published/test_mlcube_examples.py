@@ -57,6 +57,16 @@ def test_getting_started_in_one_command(published: Published) -> None:
     assert cube.read("data/processed_dataset.csv") == "house,3\n"
 
 
+def test_getting_started_is_built_beside_the_cube(published: Published) -> None:
+    cube = published("getting-started", inside="mlcube", context=None)
+    words = ("run", "--task=download_data,preprocess_data,train", "-Pdocker.build_strategy=always")
+    untrusted = cube.call(*words)
+    assert "docker.build_context: an image build from ../project, outside the cube" in (
+        untrusted.stderr
+    )
+    assert cube.mlcube(*words, "--trust-cube") == "trained on house,3 with rooms: 3\n"
+
+
 def test_getting_started_task_by_task(published: Published) -> None:
     cube = published("getting-started", inside="mlcube")
     cube.mlcube("run", "--task", "download_data")
