@@ -151,7 +151,7 @@ def _sif(name: str, limits: tuple[Setting, ...]) -> tuple[Setting, ...]:
         Setting(
             name="image",
             kind=Kind.TEXT,
-            doc="SIF file, relative to `image_dir`, or absolute; required in this section.",
+            doc="SIF file, relative to `image_dir`, or absolute.",
         ),
         Setting(
             name="image_dir",

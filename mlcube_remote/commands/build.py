@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import attrs
@@ -19,6 +19,8 @@ from mlcube_remote.commands.late_types import build_alternatives
 from mlcube_remote.commands.model import Argv, ImageCommands, Target, TaskCommands, Writable
 from mlcube_remote.commands.mounts import bind
 from mlcube_remote.commands.settings import SECTIONS, Settings, merge
+from mlcube_remote.commands.sif_recipe import check_recipe
+from mlcube_remote.commands.sif_source import with_source
 from mlcube_remote.commands.workspace import after_copies, copies_for
 from mlcube_remote.cube.host_paths import NO_VARIABLES, missing_directories
 from mlcube_remote.cube.model import Cube, Task
@@ -116,11 +118,15 @@ def _fields(image: ImageCommands) -> dict[str, Any]:
 
 
 def _image(settings: Settings, target: Target) -> ImageCommands:
+    layout = target.layout.of_cube
     if target.platform in CONTAINER_ENGINES:
         context = target.sent_context(settings.text("build_context"))
-        image = engine.image_commands(settings, target.layout, target.kind_of, context)
+        image = engine.image_commands(settings, layout, target.kind_of, context)
     else:
-        image = sif.image_commands(settings, target.layout, target.kind_of)
+        image = sif.image_commands(settings, layout, target.kind_of)
+        if target.read is not None and not target.trust.everything:
+            recipe = check_recipe(settings, image, layout, target.read, target.trust)
+            image = attrs.evolve(image, recipe=recipe)
     warnings = (*settings.cube.warnings, *settings.warnings, *image.warnings)
     return attrs.evolve(image, warnings=warnings)
 
@@ -140,7 +146,7 @@ def _task_requests(cube: Cube, tasks: Iterable[Task]) -> Iterator[CubeRequest]:
 
 
 def _merge_settings(cube: Cube, target: Target) -> Settings:
-    """Merge the settings, add defaults for a SIF image and refuse settings that cannot run."""
+    """Merge the settings, find the source of a SIF image and refuse settings that cannot run."""
     platform, options = target.platform, target.options
     if options.mount not in {None, "", "ro", "rw"}:
         raise PlanError(f"--mount={options.mount}: expected ro or rw")
@@ -149,11 +155,12 @@ def _merge_settings(cube: Cube, target: Target) -> Settings:
             f"unknown platform '{platform}'{did_you_mean(platform, PLATFORMS)}",
             hint=f"platforms: {', '.join(PLATFORMS)}",
         )
-    settings = merge(cube, platform, target.host_settings, options, target.user_settings)
+    merge_with = partial(merge, cube, platform, target.host_settings, options)
     if platform in CONTAINER_ENGINES:
-        settings = _without_untrusted_build(settings, target.trust)
+        settings = _without_untrusted_build(merge_with(target.user_settings), target.trust)
     else:
-        settings = _with_sif_defaults(settings, target)
+        layout = target.layout.of_cube
+        settings = with_source(merge_with, target.user_settings, layout, target.kind_of)
     if not settings.values.get("image"):
         raise _no_image(cube, platform)
     for key in ("image", "build_file", "build_context"):
@@ -184,25 +191,6 @@ def _without_untrusted_build(settings: Settings, trust: Trust) -> Settings:
         settings,
         values={**settings.values, "build_strategy": "pull"},
         warnings=(*settings.warnings, warning),
-    )
-
-
-def _with_sif_defaults(settings: Settings, target: Target) -> Settings:
-    """Add the default image of a cube whose sections name no SIF image."""
-    cube, user = settings.cube, target.user_settings
-    image = settings.values.get("image")
-    if image and ("image" in settings.sections or image != user.get("image")):
-        return settings
-    defaults = sif.default_sif_settings(cube, target.layout, target.kind_of)
-    # The defaults are from the cube, which overrides the user's settings for all cubes.
-    weaker = {key: value for key, value in user.items() if key not in defaults}
-    settings = merge(cube, target.platform, target.host_settings, target.options, weaker)
-    ignored = sif.ignored_docker_settings(cube, target.platform, defaults)
-    return attrs.evolve(
-        settings,
-        values={**defaults, **settings.values},
-        sections={**dict.fromkeys(defaults, "docker"), **settings.sections},
-        warnings=(*settings.warnings, *ignored),
     )
 
 

@@ -15,6 +15,9 @@ from mlcube_remote.trust.requests import NO_TRUST, Trust
 Argv = tuple[str, ...]
 """One command: program and arguments, unquoted."""
 
+ReadFile = Callable[[str], bytes | None]
+"""Path of a file of the cube on the host → its content; ``None``: it is not on this machine."""
+
 
 @attrs.frozen(kw_only=True)
 class Options:
@@ -65,6 +68,8 @@ class Target:
     sent."""
     trust: Trust = NO_TRUST
     """What the cube may ask for beyond its own."""
+    read: ReadFile | None = None
+    """Reads the recipe of a SIF image, to find what it asks for. ``None``: no image is built."""
 
 
 @attrs.frozen(kw_only=True)
@@ -84,6 +89,16 @@ class Writable:
     target: str
     words: Argv
     """The engine's options for the mount."""
+
+
+@attrs.frozen(kw_only=True)
+class CheckedRecipe:
+    """The source of an image that was found harmless; the host builds from nothing else."""
+
+    digest: str = ""
+    """SHA-256 of the definition file, in hexadecimal digits; empty if the source is none."""
+    copied: tuple[str, ...] = ()
+    """Paths and patterns that the build copies: links in them must stay in the cube."""
 
 
 @attrs.frozen(kw_only=True)
@@ -113,6 +128,8 @@ class ImageCommands:
     """The directory of an engine's build; empty if the image is pulled."""
     before_each_run: bool = False
     """Whether to run ``configure`` before each run (``build_strategy: always``)."""
+    recipe: CheckedRecipe | None = None
+    """What the host checks before a build; ``None``: nothing, because the cube is trusted."""
     warnings: tuple[str, ...] = ()
     """Messages for the user, one line each, that do not stop the run."""
 

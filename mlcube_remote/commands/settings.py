@@ -72,6 +72,8 @@ class Settings:
     All other values are from the user, who is trusted.
     """
     warnings: tuple[str, ...] = ()
+    decided_by: tuple[str, ...] = ()
+    """Absolute paths on the host: what exists there decided some of the values."""
 
     def where(self, key: str) -> str:
         """Return the position and name of a key, for messages."""

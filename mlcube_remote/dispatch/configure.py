@@ -56,8 +56,6 @@ def configure(
             hint="copy the image to the host, or give the cube a recipe "
             "(see docs/reference/platforms.md)",
         )
-    if commands.configure_directories:
-        connection.call("mlcr_prepare_paths", "0", *commands.configure_directories)
     for argv in commands.configure:
         _run_with_retries(connection, events, paths, commands, argv)
 
@@ -88,12 +86,11 @@ def _call(paths: HostPaths, commands: ImageCommands, argv: Argv) -> Argv:
     """Return the function of the shell library, and its arguments."""
     if commands.platform in CONTAINER_ENGINES:
         return ("mlcr_run_while_connected", "mlcr_run_in", paths.cube, *argv)
-    return (
-        "mlcr_run_while_connected",
-        "mlcr_build_sif",
-        paths.root,
-        *sif_arguments(commands, paths),
-    )
+    build: Argv = ("mlcr_build_sif",)
+    if commands.recipe is not None:
+        copied = "\n".join(commands.recipe.copied)
+        build = ("mlcr_build_checked_sif", commands.recipe.digest, copied)
+    return ("mlcr_run_while_connected", *build, paths.root, *sif_arguments(commands, paths))
 
 
 def _run(connection: Connection, events: JobEvents, call: Argv) -> tuple[int, list[str]]:

@@ -46,7 +46,12 @@ class HostPaths:
     @property
     def layout(self) -> Layout:
         """The paths that the command builder needs."""
-        return Layout(root=self.cube, workspace=self.own_workspace, home=self.home)
+        return Layout(
+            root=self.cube,
+            workspace=self.own_workspace,
+            home=self.home,
+            shared_workspace=self.workspace,
+        )
 
     def mirror(self, here: Path, cube: Cube) -> str:
         """Return the path on the host of a path in the cube or its workspace."""

@@ -7,9 +7,8 @@ with the answers; and once more if GPUs were leased.
 
 from __future__ import annotations
 
-import os
 import posixpath
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -26,12 +25,13 @@ from mlcube_remote.commands.model import (
     TaskCommands,
 )
 from mlcube_remote.commands.settings import Settings
-from mlcube_remote.cube.host_paths import KindOf, PathKind, contains, host_path
+from mlcube_remote.cube.host_paths import KindOf, contains, host_path
 from mlcube_remote.plan.build_context import BuildContext, outer_context
 from mlcube_remote.plan.gpu_requests import Device, format_devices, requested_gpus
 from mlcube_remote.plan.host_paths import HostPaths
 from mlcube_remote.plan.job import JobSpec
 from mlcube_remote.plan.late_paths import LatePaths, late_paths
+from mlcube_remote.plan.mirrored_files import kind_in_mirrors, read_mirrored
 from mlcube_remote.plan.outputs import DownloadFolder, DownloadRequest, download_folders
 from mlcube_remote.plan.placed_job import (
     PlacedJob,
@@ -136,18 +136,18 @@ def plan_placed(
         paths_of_untyped = (_host_path(item, paths) for item in untyped)
         assumed = {path: optional.get(path) or _likely_kind(path) for path in paths_of_untyped}
 
-    mirrors = {paths.workspace: spec.cube.workspace, paths.cube: spec.cube.root}
-
     def build(assume: Mapping[str, str]) -> BuiltCommands:
         known = {path: kind for path, kind in kinds.items() if kind != "-"}
         every = {**optional, **assume, **known}
-        kind_of = _kind_of(mirrors, every, is_local=spec.host.is_local)
+        kind_of = kind_in_mirrors(_mirrors(job), every, is_local=spec.host.is_local)
         return _build(job, kind_of, devices, () if facts is None else facts.programs)
 
     built, env = build(assumed), _environment(spec)
     recipe = _host_recipe(job, built.image)
-    if recipe and facts is None:
-        built = build({**assumed, recipe: "f"})
+    deciding = _paths_only_on_host(job, built.settings.decided_by)
+    if facts is None and (recipe or deciding):
+        outside = [path for path in (recipe, *deciding) if not contains(paths.cube, path)]
+        built = build({**assumed, **dict.fromkeys(outside, "f")})
     return JobPlan(
         spec=spec,
         paths=paths,
@@ -164,7 +164,7 @@ def plan_placed(
         context=_context(job, built.settings, built.image),
         host_recipe=recipe,
         assumed_kinds=assumed,
-        probe_paths=(*probed, *([recipe] if recipe else ())),
+        probe_paths=tuple(dict.fromkeys((*probed, *([recipe] if recipe else ()), *deciding))),
         folders=_folders(job, built.tasks),
         in_place=_outputs_in_place(job),
         lock=f"{paths.root}/locks/{slug('workspace', of=paths.workspace)}",
@@ -202,10 +202,17 @@ def _build(
         user_settings=spec.user_settings,
         programs=programs,
         sent_context=partial(_sent_context, job),
+        read=partial(read_mirrored, spec.cube, job.paths),
         trust=request.trust,
     )
     placed = [with_placed_values(spec.cube.tasks[name], items) for name, items in tasks]
     return build_all(spec.cube, placed, target)
+
+
+def _mirrors(job: PlacedJob) -> dict[str, Path]:
+    """Return directory of the host → the directory of this machine that it mirrors."""
+    cube, paths = job.spec.cube, job.paths
+    return {paths.workspace: cube.workspace, paths.cube: cube.root}
 
 
 def _outer_context(job: PlacedJob, value: str) -> BuildContext | None:
@@ -216,7 +223,7 @@ def _sent_context(job: PlacedJob, value: str) -> SentContext | None:
     context = _outer_context(job, value)
     if context is None:
         return None
-    kind_of = _kind_of({context.remote: context.local}, {}, is_local=False)
+    kind_of = kind_in_mirrors({context.remote: context.local}, {}, is_local=False)
     return SentContext(path=context.remote, kind_of=kind_of)
 
 
@@ -242,6 +249,14 @@ def _host_recipe(job: PlacedJob, image: ImageCommands) -> str:
         contains(directory, source) for directory in (job.paths.cube, image.context) if directory
     )
     return source if is_path and not is_known else ""
+
+
+def _paths_only_on_host(job: PlacedJob, found: Sequence[str]) -> tuple[str, ...]:
+    """Return the paths that may exist on the host although they are not on this machine."""
+    if job.spec.host.is_local:
+        return ()
+    kind_of = kind_in_mirrors(_mirrors(job), {}, is_local=False)
+    return tuple(path for path in found if kind_of(path) is None)
 
 
 def _tasks(
@@ -321,30 +336,3 @@ def _outputs_in_place(job: PlacedJob) -> tuple[DownloadRequest, ...]:
         for task, item in job.task_parameters()
         if item.is_output and item.local is not None
     )
-
-
-def _kind_of(
-    mirrors: Mapping[str, Path], kinds: Mapping[str, str], *, is_local: bool
-) -> Callable[[str], PathKind | None]:
-    """Return a function that tells what exists at a path of the host.
-
-    What is mirrored is looked up on this machine; ``kinds`` tells the rest.
-    """
-    names = {"f": PathKind.FILE, "d": PathKind.DIRECTORY}
-
-    def kind_of(path: str) -> PathKind | None:
-        for remote, local in mirrors.items():
-            if path == remote or path.startswith(remote + "/"):
-                kind = _local_kind(local / path[len(remote) :].lstrip("/"))
-                # An earlier run may have made it on the host only.
-                return kind or names.get(kinds.get(path, "-"))
-        kind = _local_kind(path) if is_local else None
-        return kind or names.get(kinds.get(path, "-"))
-
-    return kind_of
-
-
-def _local_kind(path: str | Path) -> PathKind | None:
-    if os.path.isdir(path):
-        return PathKind.DIRECTORY
-    return PathKind.FILE if os.path.exists(path) else None

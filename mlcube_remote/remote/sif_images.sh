@@ -119,7 +119,8 @@ mlcr_build_sif() {
     mlcr_locks=$1/locks
     cd -- "$2" || return 125
     shift 2
-    mkdir -p -- "${2%/*}" || return 1
+    [ -z "${mlcr_is_checked-}" ] || mlcr_check_place "$2" "$1" || return 1
+    (umask 022 && mkdir -p -- "${2%/*}") || return 1
     # Machines that share the file system do not wait for each other: each builds to its own name.
     mlcr_read_node
     mlcr_lock_directory=$mlcr_locks/sif-$(printf '%s' "$2" | cksum | tr -d ' \t')-$mlcr_node
@@ -135,6 +136,19 @@ mlcr_build_sif() {
     fi
     rm -rf -- "$mlcr_lock_directory/by/$mlcr_build_id"
     return "$mlcr_status"
+}
+
+# mlcr_build_checked_sif DIGEST COPIED ROOT CUBE WORKSPACE IMAGE SOURCE COUNT WORD...: do the same
+# for a cube that is not trusted. The client has checked a definition file with this SHA-256, which
+# copies the paths and patterns COPIED, one per line; build from nothing else. The file and what it
+# copies may be in a directory in which a task has written since. Empty DIGEST: SOURCE is no
+# definition file.
+mlcr_build_checked_sif() {
+    mlcr_expected_digest=$1
+    mlcr_copied=$2
+    shift 2
+    mlcr_is_checked=yes
+    mlcr_build_sif "$@"
 }
 
 # mlcr_acquire_sif_lock LOCK ID IMAGE: acquire the lock for this process, however long that takes.
@@ -177,6 +191,16 @@ mlcr_replace_sif() (
     mkdir -- "$mlcr_build_directory" || return 1
     trap 'rm -rf -- "$mlcr_build_directory"' EXIT
     trap 'exit 143' HUP TERM
+    if [ -n "${mlcr_is_checked-}" ]; then
+        mlcr_check_copied "$mlcr_copied" || return 1
+        if [ -n "$mlcr_expected_digest" ]; then
+            # A task cannot write there.
+            mlcr_definition=$mlcr_build_directory/.definition
+            mlcr_copy_checked_file "$mlcr_source" "$mlcr_definition" "$mlcr_expected_digest" ||
+                return 1
+            mlcr_source=$mlcr_definition
+        fi
+    fi
     "$@" "$mlcr_build_directory/${mlcr_image_file##*/}" "$mlcr_source" || return
     if ! [ -f "$mlcr_build_directory/${mlcr_image_file##*/}" ] || [ -d "$mlcr_image_file" ]; then
         echo "expected the build to make a file, and $mlcr_image_file to be a file or absent" >&2
@@ -189,3 +213,83 @@ mlcr_replace_sif() (
         mv -f -- "$mlcr_build_directory/${mlcr_image_file##*/}" "$mlcr_image_file" &&
         mlcr_write_atomically "$mlcr_stamp" "$mlcr_digest $(mlcr_print_size "$mlcr_image_file")"
 )
+
+# mlcr_copy_checked_file SOURCE TARGET DIGEST: copy a file; fail if its SHA-256 is another one.
+mlcr_copy_checked_file() {
+    mlcr_find_checksum_command || {
+        echo "no program for SHA-256 to check $1 with" >&2
+        return 1
+    }
+    cp -- "$1" "$2" && mlcr_checksum=$($mlcr_checksum_command <"$2") || return 1
+    [ "${mlcr_checksum%% *}" = "$3" ] || {
+        echo "$1 differs from the file that was checked on the client" >&2
+        return 1
+    }
+}
+
+# mlcr_check_place IMAGE WORKSPACE: fail if IMAGE is in the current directory or in WORKSPACE by
+# name, but a link leads out of both. The user may have named another place.
+mlcr_check_place() {
+    case $1 in
+    "$PWD"/* | "$2"/*) ;;
+    *) return 0 ;;
+    esac
+    mlcr_place=${1%/*}
+    while ! [ -e "$mlcr_place" ] && ! [ -h "$mlcr_place" ]; do
+        mlcr_place=${mlcr_place%/*}
+    done
+    mlcr_is_inside "$PWD" "$mlcr_place" || mlcr_is_inside "$2" "$mlcr_place" || {
+        echo "$mlcr_place leads out of the cube, so no image is written there" >&2
+        return 1
+    }
+}
+
+# mlcr_is_inside TOP FILE: whether FILE is TOP or below it, when all links are followed.
+mlcr_is_inside() {
+    mlcr_real_top=$(readlink -f -- "$1") && mlcr_real_file=$(readlink -f -- "$2") || return 1
+    case $mlcr_real_file/ in
+    "${mlcr_real_top%/}"/*) ;;
+    *) return 1 ;;
+    esac
+}
+
+# mlcr_check_copied PATTERNS: fail if a path that matches, or a link below it, leads out of the
+# current directory.
+mlcr_check_copied() {
+    printf '%s\n' "$1" | {
+        mlcr_top=$(pwd -P)
+        while IFS= read -r mlcr_pattern; do
+            [ -n "$mlcr_pattern" ] || continue
+            # Only expand patterns: without separators, the words are not split.
+            IFS=
+            # shellcheck disable=SC2086
+            for mlcr_file in ./$mlcr_pattern; do
+                mlcr_outside=$(mlcr_print_outside "$mlcr_top" "$mlcr_file")
+                if [ -n "$mlcr_outside" ]; then
+                    echo "$mlcr_outside leads out of the cube, so it is not copied" >&2
+                    return 1
+                fi
+            done
+            unset IFS
+        done
+    }
+}
+
+# mlcr_print_outside TOP FILE: print FILE, or a link at or below it, that leads out of TOP. Follow
+# links, as the copy does.
+mlcr_print_outside() {
+    if ! mlcr_is_inside "$1" "$2"; then
+        printf '%s' "$2"
+        return
+    fi
+    [ -e "$2" ] || return 0
+    # shellcheck disable=SC2016 # expanded by the inner shell
+    find -L "$2" -exec sh -c '
+        for file do
+            [ -h "$file" ] || continue
+            case $(readlink -f -- "$file")/ in
+            "${0%/}"/*) ;;
+            *) printf "%s" "$file"; exit ;;
+            esac
+        done' "$1" {} + 2>/dev/null
+}

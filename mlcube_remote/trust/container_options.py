@@ -139,7 +139,8 @@ _SIF_RUN_OPTIONS: Mapping[str, Allowed | None] = {
 }
 
 _SIF_BUILD_OPTIONS: Mapping[str, Allowed | None] = {
-    "--build-arg": _environment,
+    # A line break in a value could start a section of the recipe.
+    "--build-arg": lambda value: _environment(value) and "\n" not in value,
     "--disable-cache": None,
     "--fakeroot": None,
     "-f": None,

@@ -146,7 +146,7 @@ def test_a_sif_file_whose_recipe_changed_is_built_again(
     work = make_client("train", cube=SIF)
     assert work.do().succeeded
     ((function, *_),) = host.args("mlcr_run_while_connected")
-    assert function == "mlcr_build_sif"
+    assert function == "mlcr_build_checked_sif"
     assert "changed: building it again" in work.notes()[0]
 
 

@@ -19,6 +19,7 @@ from mlcube_remote.plan.job import RunRequest
 from mlcube_remote.plan.job_plan import JobPlan, make_plan
 from mlcube_remote.plan.plan import plan_jobs
 from mlcube_remote.plan.requirements import find_empty_inputs
+from mlcube_remote.trust.requests import FULL_TRUST
 
 CUBE = """
 docker: {image: example/x}
@@ -42,6 +43,7 @@ def request(root: Path, inputs: str, host: Host = HOST, *allowed: str, **given: 
         hosts=(host,),
         tasks=("infer",),
         run_id="run",
+        trust=FULL_TRUST,
         allow_missing=frozenset(allowed),
     )
 
