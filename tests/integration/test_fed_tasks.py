@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mlcube_remote.sandbox.engine import BASE_IMAGE
 from tests.support.command_line import on, run
 from tests.support.cubes import FILE, shell_task, write_cube
 from tests.support.hosts import HostFactory
@@ -38,6 +39,15 @@ def test_the_type_is_decided_when_the_task_begins(ssh_host: HostFactory, tmp_pat
     assert done.returncode == 0, done.stderr
     assert done.stdout == b"--made=/mlcube_io0/made\nhow: 1\n"
     done = on(host, as_directory(tmp_path / "directory"), "--task=make,show")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == b"--made=/mlcube_io0\nhow: 1\n"
+
+
+def test_the_type_is_decided_on_apptainer_too(ssh_host: HostFactory, tmp_path: Path) -> None:
+    root = as_directory(tmp_path / "cube")
+    definition = f"Bootstrap: docker\nFrom: {BASE_IMAGE}\n"
+    (root / "Singularity.recipe").write_text(definition)
+    done = on(ssh_host("apptainer"), root, "--task=make,show", "--platform=apptainer")
     assert done.returncode == 0, done.stderr
     assert done.stdout == b"--made=/mlcube_io0\nhow: 1\n"
 

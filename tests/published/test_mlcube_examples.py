@@ -5,6 +5,9 @@ from __future__ import annotations
 
 from tests.published.conftest import Published
 
+QUICKLY = "-Psingularity.build_args=--fakeroot --mksquashfs-args='-noD -noI -noF'"
+"""Nothing is compressed, which takes most of the time of a build."""
+
 
 def test_hello_world(published: Published) -> None:
     cube = published("hello_world")
@@ -38,6 +41,15 @@ def test_mnist(published: Published) -> None:
 def test_mnist_with_both_tasks_in_one_command(published: Published) -> None:
     cube = published("mnist")
     cube.mlcube("run", "--task=download,train", "--platform=docker")
+    assert cube.read("model/model") == "5\n"
+
+
+def test_mnist_from_the_image_of_its_docker_section(published: Published) -> None:
+    cube = published("mnist", "apptainer")
+    cube.save("mnist.tar")
+    options = ("--platform=singularity", "-Pdocker.tar_file=mnist.tar", QUICKLY)
+    cube.mlcube("run", "--task=download", *options)
+    cube.mlcube("run", "--task=train", *options)
     assert cube.read("model/model") == "5\n"
 
 
