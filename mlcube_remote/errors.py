@@ -16,6 +16,7 @@
     │   ├── HostUnfitError           122    no usable shell, rsync, engine or permission
     │   ├── ConfigureError           122    the image was not pulled or built
     │   ├── TransferError            121    an upload or a download is incomplete
+    │   │   └── AbortedTransferError 121    the client ended it: too slow, or a full disk
     │   ├── UnsafeContentError       118    files from the host were refused
     │   ├── BusyError                117    another run uses the workspace or the host
     │   ├── NotStartedError            1    the job was never started, or was removed
@@ -156,6 +157,15 @@ class TransferError(HostError):
     """An upload or a download is incomplete."""
 
     exit_code = 121
+
+
+class AbortedTransferError(TransferError):
+    """The client ended a transfer, because it was too slow or would have filled the disk.
+
+    It is not tried again, and what had arrived is removed.
+    """
+
+    kind = "Transfer"
 
 
 class UnsafeContentError(HostError):

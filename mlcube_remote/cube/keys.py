@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -42,16 +42,23 @@ _REFERENCE = re.compile(r"\$\{\s*([^\s{}:]+)\s*\}")
 _WORKSPACE_VARIABLE = re.compile(r"^\$\{?WORKSPACE\}?/?")
 
 
+_MAX_PARTS = 10
+"""Number of parts of a dotted name that are looked at; no key of a cube is deeper."""
+
 _PRESENT_FORMAT = (
     "docker: {image: NAME} and tasks: {NAME: {parameters: {inputs: {…}, outputs: {…}}}}"
 )
 
 
 def find_references(value: Any) -> set[str]:
-    """Return the keys that interpolations in a value name, such as ``docker.image``."""
+    """Return the keys that interpolations in a value name, such as ``docker.image``.
+
+    The keys above are included (``docker``), and a part of a relative name has a dot (``.image``).
+    """
     match value:
         case str():
-            return set(_REFERENCE.findall(value))
+            names = _REFERENCE.findall(value)
+            return {part for name in names for part in _expand(name)}
         case Mapping():
             return {name for item in value.values() for name in find_references(item)}
         case list():
@@ -60,17 +67,18 @@ def find_references(value: Any) -> set[str]:
             return set()
 
 
-def is_used(level: str, path: tuple[str, ...], references: Iterable[str]) -> bool:
+def _expand(name: str) -> Iterator[str]:
+    parts = name.split(".", _MAX_PARTS)[:_MAX_PARTS]
+    if name.startswith("."):
+        yield from (f".{part}" for part in parts)
+    else:
+        yield from (".".join(parts[:count]) for count in range(1, len(parts) + 1))
+
+
+def is_used(level: str, path: tuple[str, ...], references: Container[str]) -> bool:
     """Return whether an unknown key is a note that MLCube knows, or a variable that is used."""
-    if path[-1] in _NOTES[level]:
-        return True
-    dotted = ".".join(path)
-    return any(
-        name == dotted
-        or name.startswith(f"{dotted}.")
-        or (name.startswith(".") and path[-1] in name.split("."))
-        for name in references
-    )
+    names = (".".join(path), f".{path[-1]}")
+    return path[-1] in _NOTES[level] or any(name in references for name in names)
 
 
 def suggest_key(key: object, known: Iterable[str]) -> str:

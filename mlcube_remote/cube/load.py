@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from mlcube_remote import yamlsource
+from mlcube_remote.budgets import MAX_CUBE_BYTES
 from mlcube_remote.cube.keys import describe_old_format, find_references
 from mlcube_remote.cube.model import Cube, Parameter, ParameterType, Task
 from mlcube_remote.cube.read import SEPARATORS, Reader, relative_to_workspace
@@ -49,7 +50,7 @@ def load(
         CubeError: The file is missing or wrong, or a task argument is unknown.
     """
     file = _file(path)
-    document = yamlsource.load(file, error=CubeError)
+    document = yamlsource.load(file, error=CubeError, max_bytes=MAX_CUBE_BYTES)
     locate = partial(_locate, document, tuple(overrides))
     reader = Reader(locate, find_references(document.data) | find_references([*overrides]))
     if not isinstance(document.data, Mapping):

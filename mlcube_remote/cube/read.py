@@ -109,7 +109,7 @@ class Reader(ValueReader):
         kind = self._type((*path, "type"), body.get("type"))
         if actual.startswith(("$WORKSPACE", "${WORKSPACE}")):
             problem = "$WORKSPACE is the name of a directory; paths are relative to the workspace"
-            self.warnings.append(self._message((*path, "default"), problem))
+            self.warn((*path, "default"), problem)
         has_slash = default.endswith(SEPARATORS) or actual.endswith(SEPARATORS)
         if kind is ParameterType.UNKNOWN and has_slash:
             kind = ParameterType.DIRECTORY

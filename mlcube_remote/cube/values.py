@@ -9,11 +9,17 @@ from typing import Any, NoReturn
 
 import attrs
 
+from mlcube_remote.budgets import MAX_TEXT_CHARS
 from mlcube_remote.cube.keys import describe_words, is_used, suggest_key
 from mlcube_remote.cube.resolve import Locate
 from mlcube_remote.errors import CubeError
 from mlcube_remote.formatting import describe_value
 from mlcube_remote.suggestions import ALMOST_EQUAL, did_you_mean
+
+MAX_UNKNOWN_KEYS = 1000
+"""Number of unknown keys of one mapping; each is compared with the known ones."""
+MAX_WARNINGS = 20
+"""Number of warnings about one file."""
 
 KeyPath = tuple[str, ...]
 
@@ -33,10 +39,7 @@ class ValueReader:
         raise CubeError(self._message(path, problem), hint=hint)
 
     def _message(self, path: KeyPath, problem: str) -> str:
-        label = "".join(
-            character if character.isprintable() else ascii(character)[1:-1]
-            for character in ".".join(path)
-        )
+        label = _printable(".".join(path))
         return f"{self.locate(path)}: {f'{label}: ' if label else ''}{problem}"
 
     def check_known(
@@ -47,16 +50,22 @@ class ValueReader:
         MLCube ignores unknown keys. Cubes use them as variables for interpolation, and as notes.
         """
         known = tuple(known)
-        for key in keys:
+        unknown = [key for key in keys if key not in known]
+        if len(unknown) > MAX_UNKNOWN_KEYS:
+            self.fail(path, f"more than {MAX_UNKNOWN_KEYS:,} unknown keys")
+        for key in unknown:
             here = (*path, str(key))
-            if key in known or is_used(level, here, self.references):
+            if is_used(level, here, self.references):
                 continue
             if suggestion := did_you_mean(key, known, ALMOST_EQUAL):
                 self.fail(here, f"unknown key{suggestion}")
             expected = f"expected {' or '.join(known)}" if level == "group" else "it has no effect"
-            self.warnings.append(
-                self._message(here, f"unknown key{suggest_key(key, known)}: {expected}")
-            )
+            self.warn(here, f"unknown key{suggest_key(key, known)}: {expected}")
+
+    def warn(self, path: KeyPath, problem: str) -> None:
+        """Add a warning, unless there are many already: nobody would read them."""
+        if len(self.warnings) < MAX_WARNINGS:
+            self.warnings.append(self._message(path, problem))
 
     def mapping(self, path: KeyPath, value: Any) -> Mapping[str, Any]:
         """Return a mapping with text keys; ``None`` counts as an empty one."""
@@ -77,8 +86,8 @@ class ValueReader:
             is_scalar = not isinstance(value, (list, Mapping))
             hint = f'quote it: "{value}"' if is_scalar else describe_words(value)
             self.fail(path, f"expected text, got {describe_value(value)}", hint=hint)
-        if "\0" in value:
-            self.fail(path, "the value contains a NUL character")
+        if problem := _problem_of(value):
+            self.fail(path, problem)
         return value
 
     def name(self, path: KeyPath, value: str) -> str:
@@ -92,3 +101,18 @@ class ValueReader:
 def has_control(text: str) -> bool:
     """Return whether a text contains a control character."""
     return any(unicodedata.category(character) == "Cc" for character in text)
+
+
+def _printable(text: str) -> str:
+    return "".join(
+        character if character.isprintable() else ascii(character)[1:-1] for character in text
+    )
+
+
+def _problem_of(text: str) -> str:
+    """Return why a text cannot be used; empty if it can."""
+    if "\0" in text:
+        return "the value contains a NUL character"
+    if len(text) > MAX_TEXT_CHARS:
+        return f"a text of {len(text):,} characters, expected at most {MAX_TEXT_CHARS:,}"
+    return ""

@@ -3,18 +3,18 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum
 from functools import partial
 
+from mlcube_remote.budgets import parse_json
 from mlcube_remote.dispatch.context import JobContext
 from mlcube_remote.dispatch.finish import JobProgress
 from mlcube_remote.errors import HostError, MLCubeRemoteError, PlanError, StateUnknownError
 from mlcube_remote.jobs.handle import JobHandle
-from mlcube_remote.jobs.launch import read_job_state, reserve
+from mlcube_remote.jobs.launch import claim_lost, read_job_state, reserve
 from mlcube_remote.plan.job_plan import JobPlan
 from mlcube_remote.transport.base import Connection
 
@@ -44,6 +44,7 @@ def hold_claim(
 
     Raises:
         BusyError: Another run holds the workspace.
+        ClaimLostError: Another run has used it while there was no connection.
     """
     claim = job.connection.retrying(partial(_claim, job, plan, handle))
     if claim is Claim.OTHER_CLIENT:
@@ -79,7 +80,11 @@ def _claim(job: JobContext, plan: JobPlan, handle: JobHandle, connection: Connec
 
 
 def _claim_again(job: JobContext, plan: JobPlan, handle: JobHandle, connection: Connection) -> None:
-    if _claim(job, plan, handle, connection) is Claim.OTHER_CLIENT:
+    claim = _claim(job, plan, handle, connection)
+    if claim is Claim.OURS:
+        # What was prepared may have changed.
+        raise claim_lost(connection)
+    if claim is Claim.OTHER_CLIENT:
         raise StateUnknownError(
             connection.name,
             "another client took over the run while this one had no connection",
@@ -118,6 +123,6 @@ def join_other_client(job: JobContext, handle: JobHandle) -> None:
 
 def _task_names(request: str) -> list[str]:
     try:
-        return [str(item["task"]) for item in json.loads(request)["tasks"]]
+        return [str(item["task"]) for item in parse_json(request)["tasks"]]
     except (ValueError, KeyError, TypeError):
         return []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The stages of a job before its tasks run: probe, check, upload, configure, launch."""
+"""The stages of a job before its launch: probe, check, lease, upload, configure."""
 
 from __future__ import annotations
 
@@ -8,16 +8,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from mlcube_remote.commands.chown import chown_arguments
-from mlcube_remote.commands.launch_options import insert_options, secret_variable
-from mlcube_remote.commands.model import Argv, TaskCommands
-from mlcube_remote.cube.host_paths import normalize
 from mlcube_remote.dispatch.configure import configure
 from mlcube_remote.dispatch.context import JobContext
-from mlcube_remote.errors import HostError, StateUnknownError, TransferError
+from mlcube_remote.dispatch.launch import container_engine
+from mlcube_remote.errors import StateUnknownError, TransferError
 from mlcube_remote.events.model import Stage
-from mlcube_remote.facts import gpus
 from mlcube_remote.facts.gpu_leases import lease_gpus
+from mlcube_remote.facts.gpus import missing_gpu_warning
 from mlcube_remote.facts.images import Image, find_image, require_architecture
 from mlcube_remote.facts.probe import HostFacts, clock_warning, probe_host, require_rsync
 from mlcube_remote.files.build_context import context_trees
@@ -25,30 +22,18 @@ from mlcube_remote.files.rsync import TransferStats
 from mlcube_remote.files.transfer import UploadResult, upload
 from mlcube_remote.files.upload import UploadTree, upload_trees
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
-from mlcube_remote.jobs.launch import (
-    Prerequisites,
-    TaskStart,
-    begin_arguments,
-    launch,
-    preparation_error,
-)
+from mlcube_remote.jobs.launch import Prerequisites, preparation_error
+from mlcube_remote.plan.confined import Confined, confine
 from mlcube_remote.plan.gpu_requests import Device
 from mlcube_remote.plan.host_paths import cube_directory
 from mlcube_remote.plan.job import JobSpec
-from mlcube_remote.plan.job_plan import BuiltTask, JobPlan, make_plan
+from mlcube_remote.plan.job_plan import JobPlan, make_plan
 from mlcube_remote.plan.placed_job import uploads
 from mlcube_remote.plan.requirements import find_empty_inputs
-from mlcube_remote.plan.sweep_targets import GeneratedFile
-from mlcube_remote.plan.trials import generated_file_paths
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.runs.ids import client_name, slug
 from mlcube_remote.runs.locks import exclusive
-from mlcube_remote.secret import Secret
 from mlcube_remote.transport.base import Connection
-from mlcube_remote.transport.quoting import quote_words
-
-_CHUNK = 64 * 1024
-"""Characters of a file that one call writes: a shell reads them all at once."""
 
 
 def probe(job: JobContext, spec: JobSpec) -> HostFacts:
@@ -107,10 +92,7 @@ def lease_devices(job: JobContext, plan: JobPlan, handle: JobHandle) -> tuple[De
         return ()
     # A job of a sweep does not wait: it may get another host.
     is_waiting = job.run.wait and plan.spec.trial is None
-    first = plan.tasks[0]
-    lease = partial(
-        lease_gpus, job_dir=handle.job_dir, engine=first.commands.engine if first.container else ()
-    )
+    lease = partial(lease_gpus, job_dir=handle.job_dir, engine=container_engine(plan))
     devices = job.connection.retrying(
         lambda at: lease(
             at,
@@ -138,7 +120,7 @@ def warn_about_commands(job: JobContext, plan: JobPlan) -> None:
     for warning in (*warnings, *(find_empty_inputs(plan, plan.kinds) if built else ())):
         job.warn(warning)
     requested = plan.spec.request.options.gpus
-    if missing := gpus.missing_gpu_warning(job.connection.current, built, requested):
+    if missing := missing_gpu_warning(job.connection.current, built, requested):
         job.warn(missing)
 
 
@@ -179,11 +161,12 @@ def _upload(job: JobContext, plan: JobPlan, *, image: str = "") -> None:
         # Only this user fills the mirror, and only from this machine: a local lock is enough.
         mirror = slug(plan.spec.host.name, of=str(cube.root))
         with exclusive(mirror, lambda: job.info("waiting: another client is sending this cube")):
-            notes.detail = str(_upload_trees(job, trees))
+            notes.detail = str(_upload_trees(job, plan, trees))
 
 
-def _upload_trees(job: JobContext, trees: Sequence[UploadTree]) -> TransferStats:
-    parents = [posixpath.dirname(tree.remote) for tree in trees[1:]]  # the first is the cube
+def _upload_trees(job: JobContext, plan: JobPlan, trees: Sequence[UploadTree]) -> TransferStats:
+    # The first is the cube.
+    parents = [confine(posixpath.dirname(tree.remote), plan.paths) for tree in trees[1:]]
     if parents:
         job.connection.retrying(partial(_make_directories, parents))
     total = TransferStats(0, 0)
@@ -201,7 +184,7 @@ def _upload_tree(job: JobContext, tree: UploadTree, connection: Connection) -> U
     return upload(connection, tree, progress=partial(job.events.progress, Stage.SYNC))
 
 
-def _make_directories(directories: Sequence[str], connection: Connection) -> None:
+def _make_directories(directories: Sequence[Confined], connection: Connection) -> None:
     words = Prerequisites(directories=tuple(directories)).words
     reply = connection.call("mlcr_prepare_paths", *words)
     if not reply.ok:
@@ -236,88 +219,3 @@ def configure_image(job: JobContext, plan: JobPlan, facts: HostFacts, image: Ima
 def _configure(job: JobContext, plan: JobPlan, connection: Connection) -> Image:
     configure(connection, job.events, plan.paths, plan.image)
     return find_image(connection, plan.image, plan.paths)
-
-
-def write_generated_files(job: JobContext, plan: JobPlan) -> None:
-    """Write the input files that are generated for one job of a sweep."""
-    if plan.spec.trial is not None:
-        files = generated_file_paths(plan.paths, plan.spec.trial)
-        job.connection.retrying(partial(_write_files, files))
-
-
-def launch_job(job: JobContext, plan: JobPlan, handle: JobHandle) -> None:
-    """Start the tasks under their supervisor, which needs no client.
-
-    Raises:
-        StateUnknownError: The host gave no answer: the tasks may run.
-        HostError: The tasks could not be started.
-    """
-    built = [task.commands for task in plan.tasks]
-    late = {each.path for task in plan.tasks for each in task.late.directories}
-    directories = dict.fromkeys(path for each in built for path in each.directories)
-    expected = Prerequisites(
-        directories=tuple(path for path in directories if normalize(path) not in late),
-        copies=tuple(dict.fromkeys(copy for each in built for copy in each.copies)),
-    )
-    starts = [_task_start(plan, task) for task in plan.tasks]
-    for start in starts:
-        job.debug(f"run {start.task}: {quote_words(start.argv)}")
-    job.debug(f"run: logs in {handle.job_dir}")
-    environment = _supervisor_environment(plan)
-    job.connection.retrying(lambda at: launch(at, handle, starts, environment, expected=expected))
-
-
-def _task_start(plan: JobPlan, task: BuiltTask) -> TaskStart:
-    commands = task.commands
-    argv, own = _container_words(plan, task, commands)
-    alternatives = [
-        (letters, quote_words(argv), quote_words(own))
-        for letters, each in commands.alternatives.items()
-        for argv, own in [_container_words(plan, task, each)]
-    ]
-    return TaskStart(
-        task=task.name,
-        argv=argv,
-        engine=commands.engine,
-        container=task.container,
-        own=own,
-        begin=begin_arguments(
-            [(each.root, each.path) for each in task.late.directories],
-            [(each.name, each.path) for each in task.late.files],
-            [
-                # Without a name, an input that does not exist counts as a file.
-                ("" if each.name in plan.spec.request.allow_missing else each.name, each.path)
-                for each in commands.late_inputs
-            ],
-            alternatives,
-        ),
-    )
-
-
-def _container_words(plan: JobPlan, task: BuiltTask, commands: TaskCommands) -> tuple[Argv, Argv]:
-    """Return the container's command, and the arguments that change the owner of its outputs."""
-    argv = insert_options(commands, task.launch, tuple(plan.env))
-    return argv, chown_arguments(commands, root=plan.paths.root, uid=plan.uid, labels=task.labels)
-
-
-def _supervisor_environment(plan: JobPlan) -> dict[str, Secret]:
-    """Return the variables for the supervisor: secrets have the names that the engine expects."""
-    platform, engine = plan.image.platform, plan.tasks[0].commands.engine
-    public = {
-        name: Secret(value)
-        for task in plan.tasks
-        for name, value in task.commands.environment.items()
-    }
-    secrets = {secret_variable(platform, engine, name): item for name, item in plan.env.items()}
-    return {**public, **secrets}
-
-
-def _write_files(files: Sequence[tuple[GeneratedFile, str]], connection: Connection) -> None:
-    for file, path in files:
-        text = file.text
-        chunks = [text[at : at + _CHUNK] for at in range(0, len(text), _CHUNK)] or [""]
-        for number, chunk in enumerate(chunks):
-            mode = "append" if number else "replace"
-            reply = connection.call("mlcr_write_file", path, mode, chunk)
-            if not reply.ok:
-                raise HostError(connection.name, f"{path} could not be written: {reply.message}")

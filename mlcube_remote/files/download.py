@@ -6,17 +6,17 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import attrs
 
-from mlcube_remote.errors import TransferError, UnsafeContentError
+from mlcube_remote.errors import AbortedTransferError, TransferError, UnsafeContentError
 from mlcube_remote.events.outcome import PulledOutput
 from mlcube_remote.events.output_content import describe_output
 from mlcube_remote.files import staging
 from mlcube_remote.files.checksums import find_mismatches
+from mlcube_remote.files.free_space import RESERVE, FreeSpace, full
 from mlcube_remote.files.merge import merge
 from mlcube_remote.files.received import ContainerMount, Omitted, check_received
 from mlcube_remote.files.rsync import (
@@ -25,6 +25,7 @@ from mlcube_remote.files.rsync import (
     VANISHED,
     TransferStats,
     check,
+    is_full,
     parse_stats,
 )
 from mlcube_remote.plan.outputs import DownloadFolder, DownloadRequest
@@ -55,9 +56,6 @@ _OPTIONS = (
 
 _NONREGULAR = re.compile(rb'^skipping non-regular file "(.*)"$', re.MULTILINE)
 _OVER_SIZE = re.compile(rb"^(.*) is over max-size$", re.MULTILINE)
-
-_RESERVE = 64 * 1024 * 1024
-"""Bytes of this machine's disk that a pull leaves free."""
 
 
 @attrs.frozen(kw_only=True)
@@ -123,8 +121,8 @@ def _fetch(
         received = _transfer(connection, folder, room, running=running)
         omitted = (*received.omitted, *_check(connection, folder, room))
         changing = _verify(connection, folder, room, digests, running=running)
-    except UnsafeContentError:
-        # None of these files may be used by the next pull.
+    except (UnsafeContentError, AbortedTransferError):
+        # None of these files may be used by the next pull, or fill the disk until then.
         staging.empty(room)
         raise
     absent = tuple(item for item in folder.outputs if not os.path.lexists(room / item.path))
@@ -221,8 +219,8 @@ def _transfer(
 ) -> _Received:
     """Let rsync fill the staging directory."""
     basis = [f"--link-dest={folder.basis}"] if folder.basis and folder.basis.is_dir() else []
-    free = shutil.disk_usage(room).free
-    limit = max(free - _RESERVE, 0)
+    space = FreeSpace(connection.name, room)
+    limit = max(space.at_start - RESERVE, 0)
     names = b"".join(os.fsencode(item.path) + b"\0" for item in folder.outputs)
     result = connection.rsync(
         [
@@ -235,12 +233,15 @@ def _transfer(
             f"{room}/",
         ],
         stdin=names,
+        watch=space.check,
     )
+    if is_full(result):
+        raise full(connection.name, "this machine's disk is full")
     if large := _OVER_SIZE.search(result.stdout):
         raise TransferError(
             connection.name,
             f"pull incomplete: {os.fsdecode(large[1])!r} is larger than this machine's free disk "
-            f"space ({free:,} B)",
+            f"space ({space.at_start:,} B)",
             hint="free some space and pull again; the outputs are still on the host",
         )
     omitted = tuple(

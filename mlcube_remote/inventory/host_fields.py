@@ -141,6 +141,13 @@ def keepalive(value: Any) -> float:
     return seconds(value)
 
 
+def min_rate(value: Any) -> float:
+    """Check for a number of bytes per second; 0: no limit."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 2**40:
+        raise ValueError(f"expected a number of bytes per second, got {describe(value)}")
+    return float(value)
+
+
 def identity_file(value: Any) -> tuple[str, ...]:
     """Check for a path or a list of paths."""
     values = value if isinstance(value, list) else [value]
@@ -236,6 +243,7 @@ CHECKS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "host_keys": host_keys,
         "connect_timeout": seconds,
         "keepalive": keepalive,
+        "min_rate": min_rate,
         "remote_root": remote_root,
         "platform": platform,
         "connection": connection,

@@ -54,6 +54,8 @@ class Host:
     """Seconds for each of TCP connect, banner, key exchange and login."""
     keepalive: float = 15.0
     """Seconds between keepalives; the connection ends after three without an answer."""
+    min_rate: float = 256.0
+    """Bytes per second that a transfer must reach, averaged over ten minutes; 0: no limit."""
     remote_root: str = "~/.mlcube-remote"
     """Directory of cubes and jobs on the host: absolute, or starting with ``~/``."""
     platform: str | None = None

@@ -8,7 +8,6 @@ never names paths of this machine: see :func:`from_host`.
 
 from __future__ import annotations
 
-import json
 import posixpath
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 import attrs
 
+from mlcube_remote.budgets import parse_json
 from mlcube_remote.plan.outputs import DownloadFolder, DownloadRequest
 from mlcube_remote.runs.store import FORMAT
 
@@ -135,11 +135,9 @@ def from_host(text: str, results: Path) -> JobHandle:
     Raises:
         HandleError: It is not a valid handle.
     """
-    if len(text) > _MAX_CHARACTERS:
-        raise HandleError("too large")
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as problem:
+        document = parse_json(text, _MAX_CHARACTERS)
+    except ValueError as problem:
         raise HandleError(f"not understood ({problem})") from problem
     handle = from_document(document)
     return attrs.evolve(with_results_in(handle, results), in_place=())

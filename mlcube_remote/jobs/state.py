@@ -15,6 +15,7 @@ from mlcube_remote.facts.engine_errors import (
     is_cube_fault,
 )
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
+from mlcube_remote.jobs.launch import leads_out_error
 from mlcube_remote.transport.base import Connection, Stream
 
 SIGKILLED, SIGTERMED = 137, 143
@@ -61,6 +62,8 @@ class TaskReport:
     """Why the owner of output files could not be changed to the user."""
     refused: str | None = None
     """Why the host did not start the task when its turn came; ``None``: it started."""
+    unsafe: str = ""
+    """Where a directory that the task mounts leads, if it was not started for that reason."""
     log_is_cut: bool = False
     log_is_degraded: bool = False
     """Whether a supervisor died and some of the log may be missing."""
@@ -102,6 +105,7 @@ def read_task(connection: Connection, handle: JobHandle, number: int) -> TaskRep
             tail=facts.get("tail", ""),
             foreign=facts.get("foreign", ""),
             refused=facts.get("refused"),
+            unsafe=facts.get("unsafe", ""),
             log_is_cut=facts.get("cut") == "yes",
             log_is_degraded=facts.get("log") == "degraded",
         )
@@ -138,11 +142,14 @@ def derive_outcome(handle: JobHandle, task: TaskHandle, report: TaskReport) -> T
 
     Raises:
         HostUnfitError: The engine refused to start the container.
+        UnsafeContentError: A link leads from a directory that it mounts to another place.
         StateUnknownError: The supervisor is gone and the engine does not answer, or the task runs
             on another machine.
     """
     if report.exit is None:
         return _without_exit(handle, task, report)
+    if report.unsafe:
+        raise leads_out_error(handle.host, f"task {task.task} was not started: {report.unsafe}")
     ended = _ended(handle, task, report, report.exit)
     return attrs.evolve(
         ended,

@@ -14,19 +14,11 @@ from mlcube_remote.plan.placed_job import PlacedJob
 
 
 @attrs.frozen
-class LateDirectory:
-    """A directory to create when a task begins."""
-
-    path: str
-    root: str
-    """The directory that must contain it, links included; empty: any."""
-
-
-@attrs.frozen
 class LatePaths:
     """What the host checks and creates when a task begins."""
 
-    directories: tuple[LateDirectory, ...] = ()
+    directories: tuple[str, ...] = ()
+    """Directories to create."""
     files: tuple[LateInput, ...] = ()
     """Inputs that are files, and must exist."""
 
@@ -44,7 +36,7 @@ def late_paths(job: PlacedJob, built: Sequence[TaskCommands]) -> Mapping[str, La
     for task, commands in zip(job.data, built, strict=False):
         own = [normalize(path) for path in commands.directories]
         directories = tuple(
-            LateDirectory(path, _root(path, job))
+            path
             for path in own
             if path not in early and any(contains(each, path) for each in mounted)
         )
@@ -63,9 +55,3 @@ def _files(task: str, job: PlacedJob) -> tuple[LateInput, ...]:
         and not item.parameter.decided_at_start
         and not item.may_be_missing(job.spec.request.allow_missing)
     )
-
-
-def _root(path: str, job: PlacedJob) -> str:
-    paths = job.paths
-    tops = (paths.own_workspace, paths.own_cube, paths.workspace, paths.cube)
-    return next((top for top in tops if contains(top, path)), "")

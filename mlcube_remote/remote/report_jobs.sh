@@ -41,8 +41,10 @@ mlcr_report_task() {
     [ ! -e "$mlcr_dir/degraded" ] || mlcr_print_record log degraded
     [ ! -e "$mlcr_dir/foreign" ] ||
         mlcr_print_record foreign "$(mlcr_print_line "$mlcr_dir/foreign")"
-    [ ! -e "$mlcr_dir/refused" ] ||
-        mlcr_print_record refused "$(mlcr_print_line "$mlcr_dir/refused")"
+    for mlcr_item in refused unsafe; do
+        [ ! -e "$mlcr_dir/$mlcr_item" ] ||
+            mlcr_print_record "$mlcr_item" "$(mlcr_print_line "$mlcr_dir/$mlcr_item")"
+    done
     [ ! -e "$mlcr_dir/removed" ] || mlcr_print_record container absent
     [ ! -e "$mlcr_dir/restarted" ] || mlcr_print_record engine restarted
 }

@@ -33,6 +33,14 @@ STILL_LIVE: Final = 18
 GPUS_CONTENDED: Final = 18
 """``mlcr_lease_gpus``: another client is leasing GPUs at this moment; retry after a while."""
 
+CLAIM_LOST: Final = 19
+"""``mlcr_launch_job``: another job has had the workspace or a GPU since the claim; nothing was
+started, and what was prepared may have changed."""
+
+LEADS_OUT: Final = 20
+"""``mlcr_launch_job``, ``mlcr_prepare_paths``, ``mlcr_write_input``: a link leads from a path to a
+place outside the area of the path; nothing was changed there."""
+
 TIMED_OUT: Final = 124
 """Every function that asks an engine or a driver: no answer within 30 s."""
 

@@ -172,6 +172,7 @@ remove_container() (
 run_to_end() {
     # A few bytes, which a reader sees completely or not at all: no rename is needed.
     date +%s >"$1/started"
+    # Directly before the start, because an earlier task may have changed the directories.
     mlcr_begin_task "$1" || {
         code=1
         return

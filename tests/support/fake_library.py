@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -127,7 +128,7 @@ def _reserve(
     if job_dir in host.jobs:
         return Reply(17, b"", b"")
     holder, holders = host.locks.get(lock, ("", ""))
-    kept = bool(group) and holders == group
+    kept = holder == job_dir or (bool(group) and holders == group)
     held = host.jobs.get(holder)
     if held is not None and held.state in LIVE and not kept:
         facts = {"holder": holder, "state": held.state, "request": held.request}
@@ -197,12 +198,34 @@ def _lease(
 def _launch(host: HostState, connection: HostConnection, job_dir: str, *words: str) -> Reply:
     job = host.jobs.get(job_dir)
     if job is None:
-        return Reply(1, b"", b"sh: cannot create launching: Directory nonexistent\n")
+        return Reply(1, b"", b"sh: cannot create launcher: Directory nonexistent\n")
     if job.tasks:
         return Reply(17, b"", b"")
+    if not _confirm(host, connection, job, *shlex.split(words[3])):
+        return Reply(19, b"", b"")
     job.environment = connection.calls[-1].env
-    job.launch(list(words[4::7]), host.scripts)
+    job.launch(list(words[5::8]), host.scripts)
     return OK
+
+
+def _confirm(
+    host: HostState,
+    connection: HostConnection,
+    job: FakeJob,
+    lock: str,
+    group: str,
+    engine: str,
+    *gpus: str,
+) -> bool:
+    """Return whether the job has kept its claim, which it holds again from now on."""
+    if job.client is None or not is_gone(job.client):
+        return True
+    holder, holders = host.locks.get(lock, ("", ""))
+    if holder != job.job_dir and not (group and holders == group):
+        return False
+    job.client = connection
+    others = [each for each in host.jobs.values() if each is not job and each.state in LIVE]
+    return not any(set(gpus) & set(each.gpus) for each in others)
 
 
 def _follow(
@@ -330,4 +353,5 @@ FUNCTIONS: Mapping[str, Callable[..., Reply]] = {
     "mlcr_print_tail_offset": _tail,
     "mlcr_report_task": _verdict,
     "mlcr_write_file": _write,
+    "mlcr_write_input": lambda host, at, _anchor, _rest, *words: _write(host, at, *words),
 }

@@ -55,6 +55,7 @@ def host_document(host: Host, endpoint: Endpoint | None) -> dict[str, Any]:
         "host_keys": host.host_keys.value,
         "connect_timeout": host.connect_timeout,
         "keepalive": host.keepalive,
+        "min_rate": host.min_rate,
         "remote_root": host.remote_root,
         "platform": host.platform,
         "slots": host.slots,
@@ -77,7 +78,7 @@ def host_document(host: Host, endpoint: Endpoint | None) -> dict[str, Any]:
     return document
 
 
-_SSH_SETTINGS = ("host_keys", "connect_timeout", "keepalive")
+_SSH_SETTINGS = ("host_keys", "connect_timeout", "keepalive", "min_rate")
 
 
 def host_text(host: Host, endpoint: Endpoint | None) -> str:

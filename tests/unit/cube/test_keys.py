@@ -87,6 +87,19 @@ def test_a_key_without_an_effect_causes_a_warning(tmp_path: Path, text: str, war
     assert all(each.startswith(f"{tmp_path}/mlcube.yaml:1:") for each in found)
 
 
+def test_the_number_of_warnings_is_limited(tmp_path: Path) -> None:
+    keys = "".join(f"extra{number}: 1\n" for number in range(100))
+    folder = write(tmp_path, f"{keys}tasks: {{go: }}\n")
+    assert len(load(folder).warnings) == 20
+
+
+def test_a_relative_interpolation_uses_a_key(tmp_path: Path) -> None:
+    text = "{tasks: {go: {base: data, parameters: {inputs: {a: '${...base}/x'}}}}}"
+    cube = load(write(tmp_path, text))
+    assert cube.tasks["go"].parameters[0].value == "data/x"
+    assert cube.warnings == ()
+
+
 def test_an_override_without_an_effect_causes_a_warning(tmp_path: Path) -> None:
     folder = write(tmp_path, "{docker: {image: i}, tasks: {go: }}")
     assert load(folder, overrides=["speed.limit=4"]).warnings == (

@@ -99,6 +99,8 @@ def launch(
     container: str = "",
     own: str = "",
     begins: Sequence[str] = (),
+    mounts: Sequence[str] = (),
+    claimed: Sequence[str] = ("", "", ""),
     expected: str = "0",
 ) -> Completed:
     """Claim a job and start it; each script is a task."""
@@ -107,8 +109,10 @@ def launch(
         begin = begins[number] if begins else ""
         argv = quote_words(["sh", "-c", script])
         words += [f"task{number}", argv, quote_words([engine]), container, timeout, own, begin]
+        words.append(quote_words(mounts))
     claim(call, job)
-    return call("mlcr_launch_job", str(job), supervisor(), str(limit), secrets, expected, *words)
+    settings = (supervisor(), str(limit), secrets, quote_words(claimed), expected)
+    return call("mlcr_launch_job", str(job), *settings, *words)
 
 
 def state(call: Call, job: Path) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlcube_remote.jobs.launch import begin_arguments
+from mlcube_remote.plan.confined import Confined
 from mlcube_remote.transport.quoting import quote_words
 from tests.support.waiting import wait_for
 from tests.unit.remote.conftest import Call, launch, state, task_report
@@ -27,10 +28,10 @@ def begin(
     types: tuple[str, ...] = (),
 ) -> str:
     words = begin_arguments(
-        directories or [],
+        [Confined(path=path, anchor=root or path, rest="") for root, path in directories or []],
         files or [],
         [(name, str(path)) for name, path in late],
-        [(each, says(each), "") for each in types],
+        [(each, says(each), "", "") for each in types],
     )
     return quote_words(words)
 
@@ -74,7 +75,9 @@ def test_a_task_without_its_input_does_not_start(
 def test_the_owner_of_outputs_is_chosen_with_the_command(
     call: Call, job: Path, tmp_path: Path
 ) -> None:
-    words = begin_arguments([], [], [("a", str(tmp_path))], [("d", says("d"), quote_words(["x"]))])
+    words = begin_arguments(
+        [], [], [("a", str(tmp_path))], [("d", says("d"), quote_words(["x"]), "")]
+    )
     launch(call, job, "true", begins=[quote_words(words)], own=quote_words(["unused"]))
     wait_for(lambda: state(call, job) == "ended")
     assert (job / "tasks/1/own").read_text() == "set -- x\n"
@@ -100,7 +103,8 @@ def test_no_directory_is_created_through_a_link_that_an_earlier_task_left(
     begins = begin(directories=[(str(top), str(top / "data/sub"))])
     link = quote_words(["ln", "-s", str(outside), str(top / "data")])
     report = run(call, job, link, "true", begins=begins)
-    assert (report["exit"], report["refused"]) == ("1", f"{top}/data is a link that leaves {top}")
+    reason = f"{top}/data/sub leads to {outside}/sub, which is outside {top}"
+    assert (report["exit"], report["unsafe"]) == ("1", reason)
     assert list(outside.iterdir()) == []
 
 
@@ -109,4 +113,4 @@ def test_a_link_to_nothing_is_no_directory(call: Call, job: Path, tmp_path: Path
     begins = begin(directories=[(str(tmp_path), str(tmp_path / "data/sub"))])
     report = run(call, job, "true", begins=begins)
     assert report["exit"] == "1"
-    assert "data" in report["refused"]
+    assert "data" in report["unsafe"]
