@@ -19,6 +19,7 @@ from mlcube_remote.commands.late_types import build_alternatives
 from mlcube_remote.commands.model import Argv, ImageCommands, Target, TaskCommands, Writable
 from mlcube_remote.commands.mounts import bind
 from mlcube_remote.commands.settings import SECTIONS, Settings, merge
+from mlcube_remote.commands.sif_home import private_home
 from mlcube_remote.commands.sif_recipe import check_recipe
 from mlcube_remote.commands.sif_source import with_source
 from mlcube_remote.commands.workspace import after_copies, copies_for
@@ -91,12 +92,14 @@ def _task(task: Task, target: Target, settings: Settings, image: ImageCommands) 
     mounts = bindings.mounts
     environment = NO_VARIABLES
     writable: tuple[Writable, ...] = ()
+    home = ""
     if target.platform in CONTAINER_ENGINES:
         before, after = engine.container(settings, task, mounts)
         writable = engine.writable(settings, mounts)
     else:
         before, after = sif.container(settings, task, mounts, target.options.gpus)
         environment = sif.environment(target.platform, image.engine, target.options.gpus)
+        home = private_home(settings, target.layout)
     container = (*image.engine, *before, image.image, *after, *bindings.arguments)
     _check_size(task, container)
     directories = dict.fromkeys((target.layout.workspace, *(mount.source for mount in mounts)))
@@ -105,6 +108,7 @@ def _task(task: Task, target: Target, settings: Settings, image: ImageCommands) 
         run=(*(image.configure if image.before_each_run else ()), container),
         launch_at=len(image.engine) + 1,
         environment=environment,
+        private_home=home,
         writable=writable,
         outputs=tuple((mount.source, mount.target) for mount in mounts if mount.opts != "ro"),
         directories=tuple(directories),
@@ -158,6 +162,11 @@ def _merge_settings(cube: Cube, target: Target) -> Settings:
     merge_with = partial(merge, cube, platform, target.host_settings, options)
     if platform in CONTAINER_ENGINES:
         settings = _without_untrusted_build(merge_with(target.user_settings), target.trust)
+        settings = attrs.evolve(
+            settings,
+            is_podman=platform == "podman" or target.docker_is_podman,
+            has_leased_gpus=target.has_leased_gpus,
+        )
     else:
         layout = target.layout.of_cube
         settings = with_source(merge_with, target.user_settings, layout, target.kind_of)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options that are added to a container's command: name, labels, secrets, no new privileges.
+"""Options that are added to a container's command: name, labels, secrets, a private home.
 
 They are separate from the builder, so that a dry run can show both: the command of MLCube, and the
 options that are added to find the container again.
@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from mlcube_remote.commands.model import Argv, TaskCommands
 from mlcube_remote.commands.sif import environment_name
+from mlcube_remote.commands.sif_home import private_options
 from mlcube_remote.platforms import CONTAINER_ENGINES
 
 _SECURITY_OPTION = "--security-opt"
@@ -24,6 +25,7 @@ def launch_options(
     name: str,
     id_file: str,
     labels: Mapping[str, str],
+    private: str = "",
     secrets: Sequence[str] = (),
 ) -> Argv:
     """Return the options to insert into the container's command.
@@ -34,14 +36,15 @@ def launch_options(
         id_file: The file into which the engine writes the container's id. A later stop or removal
             uses the id, because another container may have the name by then.
         labels: The container's labels.
+        private: Directory of the host for the task's own home and ``/tmp``.
         secrets: Names of variables; their values are in the environment of the starting process.
 
     Returns:
-        Options for Docker and Podman; none for Singularity and Apptainer, which have neither names
-        nor labels and read variables by :func:`secret_variable`.
+        The options. Singularity and Apptainer have neither names nor labels, and read variables by
+        :func:`secret_variable`; they get a private home.
     """
     if commands.platform not in CONTAINER_ENGINES:
-        return ()
+        return private_options(private, commands.private_home) if commands.private_home else ()
     options = ["--name", name, "--cidfile", id_file]
     for key, value in labels.items():
         options += ["--label", f"{key}={value}"]

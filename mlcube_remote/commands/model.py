@@ -63,6 +63,10 @@ class Target:
 
     One replaces the other if the settings name the platform's own program.
     """
+    docker_is_podman: bool = False
+    """Whether the program of the platform ``docker`` is Podman."""
+    has_leased_gpus: bool = False
+    """Whether the GPUs in ``options`` were leased for the job."""
     sent_context: Callable[[str], SentContext | None] = lambda _: None
     """Value of ``build_context`` → that directory on the host, if it is outside the cube and is
     sent."""
@@ -153,6 +157,8 @@ class TaskCommands(ImageCommands):
     """Index in ``run[-1]`` for more options of the container."""
     environment: Mapping[str, str] = NO_VARIABLES
     """Variables of the process ``run[-1]`` (Singularity and Apptainer only)."""
+    private_home: str = ""
+    """Path of the task's own home in the container; empty: it has none."""
     writable: tuple[Writable, ...] = ()
     """Directories that the container may write to, perhaps as another user."""
     outputs: tuple[tuple[str, str], ...] = ()

@@ -72,6 +72,10 @@ class Settings:
     All other values are from the user, who is trusted.
     """
     warnings: tuple[str, ...] = ()
+    is_podman: bool = False
+    """Whether the engine is Podman, perhaps behind the name ``docker``."""
+    has_leased_gpus: bool = False
+    """Whether the job leased the GPUs in ``--gpus``, so that it may use no others."""
     decided_by: tuple[str, ...] = ()
     """Absolute paths on the host: what exists there decided some of the values."""
 

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Collection, Mapping, Sequence
 
 from mlcube_remote.commands.model import Argv, ImageCommands, Options
-from mlcube_remote.commands.mounts import Mount, csv_line
+from mlcube_remote.commands.mounts import Mount, bind_sif
 from mlcube_remote.commands.settings import Settings
 from mlcube_remote.commands.sif_source import image_path, recipe_path
 from mlcube_remote.cube.host_paths import KindOf, Layout, PathKind, expand_runtime
@@ -76,7 +76,7 @@ def container(
         *settings.options(_FLAGS),
         *(("--nv",) if uses_devices else ()),
         *settings.options(limits),
-        *(word for mount in mounts for word in _bind(mount)),
+        *(word for mount in mounts for word in bind_sif(mount)),
     )
     return before, tuple(entrypoint) or (task.name,)
 
@@ -127,15 +127,6 @@ def dialect(platform: str, engine: Argv) -> str:
 def environment_name(platform: str, engine: Argv, name: str) -> str:
     """Return the variable of the engine's process that the container sees as ``name``."""
     return f"{dialect(platform, engine).upper()}ENV_{name}"
-
-
-def _bind(mount: Mount) -> Argv:
-    if ":" not in mount.source and "," not in mount.source:
-        options = f":{mount.opts}" if mount.opts else ""
-        return ("--bind", f"{mount.source}:{mount.target}{options}")
-    # --bind splits at both characters, and its escapes fail if a path has both.
-    fields = ["type=bind", f"source={mount.source}", f"destination={mount.target}"]
-    return ("--mount", csv_line([*fields, "ro"] if mount.opts == "ro" else fields))
 
 
 def environment(platform: str, engine: Argv, gpus: str | None) -> Mapping[str, str]:

@@ -63,7 +63,7 @@ class ValueReader:
             self.warn(here, f"unknown key{suggest_key(key, known)}: {expected}")
 
     def warn(self, path: KeyPath, problem: str) -> None:
-        """Add a warning, unless there are many already: nobody would read them."""
+        """Add a warning, unless there are many already."""
         if len(self.warnings) < MAX_WARNINGS:
             self.warnings.append(self._message(path, problem))
 

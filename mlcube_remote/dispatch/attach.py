@@ -79,6 +79,7 @@ def status_job(known: RecordedJob, run: RunContext) -> JobOutcome:
         else:
             _require_started(handle, state)
             progress.tasks += _read_tasks(job, handle)
+            _use_times_of_host(progress)
             _note_detached(progress, state)
     return progress.outcome
 
@@ -98,6 +99,7 @@ def stop_job(known: RecordedJob, run: RunContext, *, grace: int = STOP_GRACE_S) 
             job.info("nothing to do: it has ended")
         if state != "preparing":
             progress.tasks += _read_tasks(job, handle)
+            _use_times_of_host(progress)
     return progress.outcome
 
 
@@ -167,6 +169,12 @@ def _note_detached(progress: JobProgress, state: str) -> None:
     """Note that the job still runs, if it does."""
     if state in LIVE:
         progress.phase = Phase.DETACHED
+
+
+def _use_times_of_host(progress: JobProgress) -> None:
+    """Replace the times of this command, such as the login, by those of the job's tasks."""
+    known = [task.seconds for task in progress.tasks if task.seconds is not None]
+    progress.events.seconds = {Stage.RUN.value: sum(known)} if known else {}
 
 
 def _show_output(job: JobContext, handle: JobHandle, tail: int | None) -> None:

@@ -172,7 +172,7 @@ def _task(facts: dict[str, str]) -> FoundTask:
     return FoundTask(
         task=facts["task"],
         exit=None if facts["exit"] == "pending" else int(facts["exit"]),
-        started=int(facts["started"]) if facts.get("started") else None,
-        finished=int(facts["finished"]) if facts.get("finished") else None,
+        started=int(float(facts["started"])) if facts.get("started") else None,
+        finished=int(float(facts["finished"])) if facts.get("finished") else None,
         killed=_KILLED.get(facts.get("killed", ""), ""),
     )

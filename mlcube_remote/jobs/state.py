@@ -9,6 +9,7 @@ import attrs
 
 from mlcube_remote.errors import StateUnknownError
 from mlcube_remote.events.outcome import Status, TaskOutcome
+from mlcube_remote.events.output_state import OutputChanges, stale_reason, unchanged_outputs
 from mlcube_remote.facts.engine_errors import (
     engine_start_error,
     extract_engine_error,
@@ -16,6 +17,7 @@ from mlcube_remote.facts.engine_errors import (
 )
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
 from mlcube_remote.jobs.launch import leads_out_error
+from mlcube_remote.jobs.output_states import parse_changes
 from mlcube_remote.transport.base import Connection, Stream
 
 SIGKILLED, SIGTERMED = 137, 143
@@ -38,9 +40,9 @@ class TaskReport:
     alive: bool
     """Whether its supervisor runs."""
     sizes: Mapping[Stream, int]
-    started: int | None = None
-    """Seconds since the epoch, by the host's clock."""
-    finished: int | None = None
+    started: float | None = None
+    """Seconds since the epoch, by the host's clock; whole seconds if it has no others."""
+    finished: float | None = None
     inspect: str = ""
     """``STATUS EXITCODE OOMKILLED ERROR`` from the engine; may be empty."""
     stopped: bool = False
@@ -64,6 +66,10 @@ class TaskReport:
     """Why the host did not start the task when its turn came; ``None``: it started."""
     unsafe: str = ""
     """Where a directory that the task mounts leads, if it was not started for that reason."""
+    outputs: OutputChanges | None = None
+    """What it did to its outputs; ``None`` if its host has not said."""
+    is_stale: bool = False
+    """Whether it ended with 0, and left an output as it was although all must be fresh."""
     log_is_cut: bool = False
     log_is_degraded: bool = False
     """Whether a supervisor died and some of the log may be missing."""
@@ -73,7 +79,7 @@ class TaskReport:
         """Duration of the task, if known."""
         if self.started is None or self.finished is None:
             return None
-        return float(max(0, self.finished - self.started))
+        return round(max(0.0, self.finished - self.started), 3)
 
 
 def read_task(connection: Connection, handle: JobHandle, number: int) -> TaskReport:
@@ -93,8 +99,8 @@ def read_task(connection: Connection, handle: JobHandle, number: int) -> TaskRep
                 Stream.STDOUT: int(facts["stdout"]),
                 Stream.STDERR: int(facts["stderr"]),
             },
-            started=int(facts["started"]) if "started" in facts else None,
-            finished=int(facts["finished"]) if "finished" in facts else None,
+            started=float(facts["started"]) if "started" in facts else None,
+            finished=float(facts["finished"]) if "finished" in facts else None,
             inspect=facts.get("inspect", ""),
             stopped=facts.get("stop") == "yes",
             timed_out=facts.get("timedout") == "yes",
@@ -106,6 +112,8 @@ def read_task(connection: Connection, handle: JobHandle, number: int) -> TaskRep
             foreign=facts.get("foreign", ""),
             refused=facts.get("refused"),
             unsafe=facts.get("unsafe", ""),
+            outputs=parse_changes(handle, number, facts),
+            is_stale=facts.get("stale") == "yes",
             log_is_cut=facts.get("cut") == "yes",
             log_is_degraded=facts.get("log") == "degraded",
         )
@@ -155,8 +163,9 @@ def derive_outcome(handle: JobHandle, task: TaskHandle, report: TaskReport) -> T
         ended,
         task=task.task,
         seconds=report.seconds,
-        started=report.started,
-        finished=report.finished,
+        started=None if report.started is None else int(report.started),
+        finished=None if report.finished is None else int(report.finished),
+        outputs=report.outputs,
     )
 
 
@@ -190,6 +199,9 @@ def _ended(handle: JobHandle, task: TaskHandle, report: TaskReport, exit_code: i
         return _outcome(Status.SUCCEEDED, 0)
     if report.refused is not None:
         return _outcome(Status.FAILED, None, report.refused or _NO_INPUT)
+    if report.is_stale:
+        reason = stale_reason(unchanged_outputs(report.outputs))
+        return attrs.evolve(_outcome(Status.FAILED, 0, reason), is_stale=True)
     if report.timed_out:
         limit = f" of {handle.timeout} s" if handle.timeout else ""
         return attrs.evolve(

@@ -60,6 +60,10 @@ class HostPaths:
                 return posixpath.normpath(posixpath.join(remote, here.relative_to(top).as_posix()))
         raise ValueError(f"{here} is not mirrored")
 
+    def private_dir(self, number: int) -> str:
+        """Directory for the own home and ``/tmp`` of the job's ``number``-th task."""
+        return f"{self.job_dir}/private/{number}"
+
     def task_dir(self, number: int) -> str:
         """Directory of the job's ``number``-th task, counted from 1."""
         return f"{self.job_dir}/tasks/{number}"

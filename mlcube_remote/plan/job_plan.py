@@ -8,7 +8,7 @@ with the answers; and once more if GPUs were leased.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -25,13 +25,14 @@ from mlcube_remote.commands.model import (
     TaskCommands,
 )
 from mlcube_remote.commands.settings import Settings
+from mlcube_remote.commands.sif_home import private_directories
 from mlcube_remote.cube.host_paths import KindOf, contains, host_path
 from mlcube_remote.plan.build_context import BuildContext, outer_context
 from mlcube_remote.plan.gpu_requests import Device, format_devices, requested_gpus
 from mlcube_remote.plan.host_paths import HostPaths
 from mlcube_remote.plan.job import JobSpec
 from mlcube_remote.plan.late_paths import LatePaths, late_paths
-from mlcube_remote.plan.mirrored_files import kind_in_mirrors, read_mirrored
+from mlcube_remote.plan.mirrored_files import kind_in_mirrors, missing_here, read_mirrored
 from mlcube_remote.plan.outputs import DownloadFolder, DownloadRequest, download_folders
 from mlcube_remote.plan.placed_job import (
     PlacedJob,
@@ -140,11 +141,12 @@ def plan_placed(
         known = {path: kind for path, kind in kinds.items() if kind != "-"}
         every = {**optional, **assume, **known}
         kind_of = kind_in_mirrors(_mirrors(job), every, is_local=spec.host.is_local)
-        return _build(job, kind_of, devices, () if facts is None else facts.programs)
+        return _build(job, kind_of, devices, facts)
 
     built, env = build(assumed), _environment(spec)
     recipe = _host_recipe(job, built.image)
-    deciding = _paths_only_on_host(job, built.settings.decided_by)
+    decided_by = () if spec.host.is_local else built.settings.decided_by
+    deciding = missing_here(_mirrors(job), decided_by)
     if facts is None and (recipe or deciding):
         outside = [path for path in (recipe, *deciding) if not contains(paths.cube, path)]
         built = build({**assumed, **dict.fromkeys(outside, "f")})
@@ -189,18 +191,21 @@ def _likely_kind(path: str) -> str:
 
 
 def _build(
-    job: PlacedJob, kind_of: KindOf, devices: Sequence[Device], programs: Collection[str]
+    job: PlacedJob, kind_of: KindOf, devices: Sequence[Device], facts: ProbedFacts | None
 ) -> BuiltCommands:
     spec, request = job.spec, job.spec.request
     tasks = () if request.configure_only else job.data.items()
+    is_podman = facts is not None and spec.platform == "docker" and facts.docker_is_podman
     target = Target(
         platform=spec.platform,
         layout=job.paths.layout,
         kind_of=kind_of,
-        options=_with_devices(request.options, spec.platform, devices),
+        options=_with_devices(request.options, "podman" if is_podman else spec.platform, devices),
         host_settings=spec.host.settings,
         user_settings=spec.user_settings,
-        programs=programs,
+        programs=() if facts is None else facts.programs,
+        docker_is_podman=is_podman,
+        has_leased_gpus=bool(devices),
         sent_context=partial(_sent_context, job),
         read=partial(read_mirrored, spec.cube, job.paths),
         trust=request.trust,
@@ -251,14 +256,6 @@ def _host_recipe(job: PlacedJob, image: ImageCommands) -> str:
     return source if is_path and not is_known else ""
 
 
-def _paths_only_on_host(job: PlacedJob, found: Sequence[str]) -> tuple[str, ...]:
-    """Return the paths that may exist on the host although they are not on this machine."""
-    if job.spec.host.is_local:
-        return ()
-    kind_of = kind_in_mirrors(_mirrors(job), {}, is_local=False)
-    return tuple(path for path in found if kind_of(path) is None)
-
-
 def _tasks(
     job: PlacedJob,
     built: Sequence[TaskCommands],
@@ -279,13 +276,17 @@ def _tasks(
             name=name,
             id_file=f"{job.paths.task_dir(number)}/cid",
             labels=labels,
+            private=job.paths.private_dir(number),
             secrets=secrets,
         )
+        private = private_directories(job.paths.private_dir(number), commands.private_home)
         copies = (*commands.copies, *job.copies.get(task, ()))
         tasks.append(
             BuiltTask(
                 name=task,
-                commands=attrs.evolve(commands, copies=copies),
+                commands=attrs.evolve(
+                    commands, copies=copies, directories=(*commands.directories, *private)
+                ),
                 container=name if has_names else "",
                 labels=labels,
                 launch=launch,

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from mlcube_remote.cube.host_paths import PathKind
@@ -35,6 +35,12 @@ def kind_in_mirrors(
         return kind or _NAMES.get(kinds.get(path, "-"))
 
     return kind_of
+
+
+def missing_here(mirrors: Mapping[str, Path], paths: Iterable[str]) -> tuple[str, ...]:
+    """Return the paths of the host that are not in a directory that it mirrors."""
+    kind_of = kind_in_mirrors(mirrors, {}, is_local=False)
+    return tuple(path for path in paths if kind_of(path) is None)
 
 
 def _local_kind(path: str | Path) -> PathKind | None:

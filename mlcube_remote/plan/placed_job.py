@@ -47,6 +47,10 @@ class ProbedFacts(Protocol):
     def programs(self) -> Collection[str]:
         """Which of ``singularity`` and ``apptainer`` are installed."""
 
+    @property
+    def docker_is_podman(self) -> bool:
+        """Whether the program of the platform ``docker`` is Podman."""
+
 
 @attrs.frozen(kw_only=True)
 class PlacedJob:

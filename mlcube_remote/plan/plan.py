@@ -42,6 +42,5 @@ def check_jobs(request: RunRequest, jobs: tuple[JobSpec, ...]) -> None:
         plan = plan_placed(job, None)
         require.check_options(plan)
         require.check_recipe_inside(plan)
-        require.check_links(job)
     if not request.configure_only:
         require.check_writable(placed)

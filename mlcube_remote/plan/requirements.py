@@ -191,28 +191,6 @@ def check_recipe_on_host(plan: JobPlan) -> None:
     )
 
 
-def check_links(job: PlacedJob) -> None:
-    """Reject inputs that are links out of the cube: the mirror would not have their data.
-
-    Raises:
-        PlanError: There is such a link.
-    """
-    if job.spec.host.is_local:
-        return
-    cube = job.spec.cube
-    inside = [Path(os.path.realpath(top)) for top in (cube.root, cube.workspace)]
-    for task, item in job.task_parameters():
-        if item.is_output or item.where is not DataLocation.WORKSPACE or item.local is None:
-            continue
-        real = Path(os.path.realpath(item.local))
-        if real.exists() and not any(real.is_relative_to(top) for top in inside):
-            raise PlanError(
-                f"{cube.where_given(task, item.parameter)}: {task}.{item.parameter.name}: "
-                f"{item.local} is a link that leaves the cube (to {real})",
-                hint=f"name the data itself: {item.parameter.name}=local:{real}",
-            )
-
-
 def check_writable(jobs: Sequence[PlacedJob]) -> None:
     """Reject outputs that cannot be written on this machine, or that several jobs would write.
 

@@ -171,7 +171,7 @@ remove_container() (
 # run_to_end DIRECTORY: run the task and wait for its end; set code.
 run_to_end() {
     # A few bytes, which a reader sees completely or not at all: no rename is needed.
-    date +%s >"$1/started"
+    date +%s%n%N >"$1/started"
     # Directly before the start, because an earlier task may have changed the directories.
     mlcr_begin_task "$1" || {
         code=1
@@ -237,12 +237,19 @@ chown_outputs() (
 
 # publish_end DIRECTORY: publish how the task ended.
 publish_end() {
-    date +%s >"$1/finished"
+    date +%s%n%N >"$1/finished"
+    # Before the owner is changed, which changes the times of the entries.
+    mlcr_compare_outputs "${1%/tasks/*}" "${1##*/}" "$1"
     # A client that sees the end may read the outputs.
     chown_outputs "$1"
+    mlcr_compare_unknown_outputs "${1%/tasks/*}" "${1##*/}"
+    # The exit status of StaleOutputError.
+    [ "$code" -ne 0 ] || mlcr_require_fresh_outputs "${1%/tasks/*}" "${1##*/}" || code=119
     mv -- "$1/exit.pending" "$1/exit.$code"
     exec 9>&-
     [ ! -e "$1/container" ] || remove_container "$1"
+    # The home and the /tmp of a task on Singularity or Apptainer, which may be large.
+    rm -rf -- "${1%/tasks/*}/private/${1##*/}"
 }
 
 # supervise JOB [adopt N]: run the tasks of the job; with "adopt", start at the Nth.
@@ -255,6 +262,7 @@ supervise() {
     limit=$(mlcr_print_line "$1/log-limit")
     number=${3:-1}
     adopts=${2-}
+    [ -n "$adopts" ] || mlcr_note_outputs "$1"
     while [ -d "$1/tasks/$number" ]; do
         task=$1/tasks/$number
         exec 9<>"$task/alive"

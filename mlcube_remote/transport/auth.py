@@ -15,22 +15,13 @@ import paramiko
 
 from mlcube_remote.errors import AuthenticationError, ConnectError, UnreachableError
 from mlcube_remote.inventory.endpoint import Endpoint
-from mlcube_remote.secret import Secret
 from mlcube_remote.transport.connect_errors import SSH_ERRORS, format_address
+from mlcube_remote.transport.credentials import Credentials
 from mlcube_remote.transport.guarded_transport import DisconnectedError, ProtocolError, printable
 from mlcube_remote.transport.login_keys import LoginKeys
 from mlcube_remote.transport.monitored_socket import MonitoredSocket
 
 _FEWER_KEYS = "set identity_file for the host (and IdentitiesOnly yes in ssh_config)"
-
-
-@attrs.frozen(kw_only=True)
-class Credentials:
-    """Secrets that the user typed before the first connection."""
-
-    password: Secret | None = None
-    passphrase: Secret | None = None
-    """For encrypted private keys."""
 
 
 @attrs.define

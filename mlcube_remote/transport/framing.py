@@ -45,6 +45,10 @@ class AnswerTooLargeError(AnswerError):
         super().__init__("more than 1 MiB")
 
 
+class JoinedStreamsError(Exception):
+    """The two streams of the shell arrive as one; the message says how this was noticed."""
+
+
 def make_marker() -> bytes:
     """Return a marker that cannot be guessed."""
     return b"mlcr-" + secrets.token_hex(16).encode()
@@ -173,15 +177,28 @@ class ReadyMarker:
 
         Raises:
             AnswerTooLargeError: There are too many bytes before the marker.
+            JoinedStreamsError: A terminal is between the shell and this machine.
         """
         self.noise += data
+        if self.marker + b"\r\n" in self.noise:
+            raise JoinedStreamsError("its output passes through a terminal")
         found, separator, rest = bytes(self.noise).partition(self.marker + b"\n")
         if len(found) > MAX_NOISE:
             raise AnswerTooLargeError
         if separator:
             self.noise[:] = found
+            self.check(rest)
             return rest
         return None
+
+    def check(self, rest: bytes) -> None:
+        """Check bytes after the marker: each stream gets the marker only once.
+
+        Raises:
+            JoinedStreamsError: It is there again, so it is the marker of the other stream.
+        """
+        if rest.startswith(self.marker + b"\n"):
+            raise JoinedStreamsError("standard output and standard error arrive as one stream")
 
     @property
     def excerpt(self) -> str:

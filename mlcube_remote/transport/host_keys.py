@@ -170,7 +170,10 @@ class HostKeyCheck:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 text = file.read()
                 current, _ = parse(str(path), text)
-                if self._is_known(key, (entry for entry in current if entry.matches(self.name))):
+                own = (
+                    each for each in current if each.matches(self.name) and not each.is_authority
+                )
+                if self._is_known(key, own):
                     return
                 start = "" if not text or text.endswith(b"\n") else "\n"
                 _write_and_read_back(file, f"{start}{self._format_line(key)}\n".encode())

@@ -36,6 +36,8 @@ _MAX_MESSAGES = 256 * 1024
 _POLL_INTERVAL_S = 0.5
 """Interval for checking whether a silent rsync has ended."""
 _WATCH_INTERVAL_S = 0.1
+OUT_OF_MEMORY = 22
+"""Exit status of an rsync that reached its limit; the host's rsync then ends without a status."""
 MIN_MEMORY = 2 * 1024**3
 """Memory that an rsync on this machine may use at least; it may use half of the machine's."""
 _END_TIMEOUT_S = 15.0
@@ -130,6 +132,9 @@ class RsyncRelay:
             except BaseException:
                 process.kill()
                 process.wait()
+                for pipe in (process.stdout, process.stderr):
+                    assert pipe is not None  # noqa: S101 - for the type checker
+                    pipe.close()
                 self._ended.set()
                 raise
             self._ended.set()
@@ -139,7 +144,7 @@ class RsyncRelay:
                 self._shell.close()
                 serving.join()
                 self.error = None
-        if self.error is not None:
+        if self.error is not None and process.returncode != OUT_OF_MEMORY:
             raise self.error
         return RsyncResult(process.returncode, stdout, bytes(self.messages) + stderr)
 

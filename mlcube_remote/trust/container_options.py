@@ -184,6 +184,8 @@ def unlisted_options(section: str, key: str, value: Any) -> Iterator[str]:
         if value is not None:
             options = _SIF_RUN_OPTIONS if section in _SIF_SECTIONS else _RUN_OPTIONS
             yield from _unlisted_words((f"{key}={value}",), options)
+    elif key == "private_home" and value is False:
+        yield "the home, /tmp and working directory of the host's user, writable"
     elif key == section and not _is_engine(_words(value)):
         yield f"the program {value}"
 

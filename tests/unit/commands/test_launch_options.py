@@ -68,9 +68,41 @@ def test_sudo_gets_an_option_to_keep_secrets(make: Make) -> None:
     assert insert_options(made, ())[:3] == ("sudo", "docker", "run")
 
 
-def test_sif_platforms_have_no_launch_options(make: Make) -> None:
-    made = make(CUBE, "singularity")
-    assert launch_options(made, name="n", id_file="/j/id", labels={"a": "b"}, secrets=["A"]) == ()
+def private_options_of(made: TaskCommands, private: str = "/j/private/1") -> tuple[str, ...]:
+    names = {"name": "n", "id_file": "/j/id"}
+    return launch_options(made, **names, labels={"a": "b"}, private=private, secrets=["A"])
+
+
+@pytest.mark.parametrize("platform", ["singularity", "apptainer"])
+def test_sif_platforms_get_a_private_home(make: Make, platform: str) -> None:
+    made = make(CUBE, platform)
+    assert private_options_of(made) == (
+        *("--home", "/j/private/1/home:/home/me"),
+        *("--bind", "/j/private/1/tmp:/tmp", "--bind", "/j/private/1/tmp:/var/tmp"),
+        *("--pwd", "/home/me"),
+    )
+    argv = insert_options(made, private_options_of(made))
+    assert argv[:3] == (platform, "run", "--home"), "settings come later, and so override it"
+
+
+def test_the_home_of_root_is_private_too(make: Make) -> None:
+    for run_args in ("--fakeroot", "-f"):
+        made = make(CUBE, "apptainer", host={"apptainer": {"run_args": run_args}})
+        assert private_options_of(made)[:2] == ("--home", "/j/private/1/home:/root")
+
+
+def test_a_home_whose_path_has_a_colon_is_mounted(make: Make) -> None:
+    options = private_options_of(make(CUBE, "apptainer"), "/a:b,c/1")
+    assert options[:3] == (
+        *("--no-home", "--mount"),
+        'type=bind,"source=/a:b,c/1/home",destination=/home/me',
+    )
+
+
+def test_a_host_can_show_its_own_home(make: Make) -> None:
+    open_host = {"singularity": {"private_home": False}}
+    made = make(CUBE, "apptainer", host=open_host)
+    assert private_options_of(made) == ()
     assert insert_options(made, (), ["A"]) == made.run[-1]
 
 
