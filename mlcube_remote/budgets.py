@@ -134,6 +134,19 @@ def parse_whole(text: str) -> int:
     return int(text)
 
 
+def parse_time(text: str) -> float:
+    """Return seconds since 1970 that a host wrote, with or without a fraction.
+
+    Raises:
+        ValueError: It is not such a number.
+    """
+    whole, point, fraction = text.partition(".")
+    parse_whole(whole)
+    if point and not (fraction.isdecimal() and fraction.isascii() and len(fraction) <= 9):
+        raise ValueError(f"expected a fraction of at most 9 digits, got {fraction[:10]!r}")
+    return float(text)
+
+
 def parse_json(text: str | bytes, max_bytes: int = MAX_BYTES) -> Any:
     """Return the value of a JSON text that a host wrote.
 

@@ -22,6 +22,7 @@
     │   ├── NotStartedError            1    the job was never started, or was removed
     │   ├── StateUnknownError        123    the connection was lost; the job may still run
     │   ├── TaskTimeoutError         124    the task reached its time limit
+    │   ├── StaleOutputError         119    the task left an output as it was (--fresh-outputs)
     │   └── UnexpectedError           70    a bug in mlcube-remote; results of other hosts count
     ├── NoHostError                  120    all hosts of a run are excluded (pool)
     │   └── AllBusyError             117    other runs use all remaining hosts (pool)
@@ -194,6 +195,12 @@ class TaskTimeoutError(HostError):
     """The task reached its time limit."""
 
     exit_code = 124
+
+
+class StaleOutputError(HostError):
+    """The task ended with 0 and left an output as it was, which ``--fresh-outputs`` refuses."""
+
+    exit_code = 119
 
 
 class UnexpectedError(HostError):

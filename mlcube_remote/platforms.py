@@ -145,13 +145,20 @@ _CGROUP_LIMITS = (
     Setting(name="--cpuset-cpus", kind=Kind.SCALAR, doc="CPUs of the container; `--cpu`."),
 )
 
+_PRIVATE_HOME = Setting(
+    name="private_home",
+    kind=Kind.SWITCH,
+    doc="`false`: tasks see the home, `/tmp` and working directory of the host's user; by default, "
+    "they get empty ones.",
+)
+
 
 def _sif(name: str, limits: tuple[Setting, ...]) -> tuple[Setting, ...]:
     return (
         Setting(
             name="image",
             kind=Kind.TEXT,
-            doc="SIF file, relative to `image_dir`, or absolute; required in this section.",
+            doc="SIF file, relative to `image_dir`, or absolute.",
         ),
         Setting(
             name="image_dir",
@@ -178,6 +185,7 @@ def _sif(name: str, limits: tuple[Setting, ...]) -> tuple[Setting, ...]:
             default="Singularity.recipe",
             doc="Recipe, relative to the cube, or `docker://IMAGE`, or `docker-archive:FILE`.",
         ),
+        _PRIVATE_HOME,
         Setting(name="--network", kind=Kind.SCALAR, doc="Network of the container; `--network`."),
         Setting(name="--security", kind=Kind.SCALAR, doc="Security option; `--security`."),
         Setting(

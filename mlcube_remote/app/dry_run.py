@@ -3,13 +3,19 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable
+
 from mlcube_remote.errors import PlanError
-from mlcube_remote.files.upload import upload_size, upload_trees
+from mlcube_remote.files.build_context import context_trees
+from mlcube_remote.files.complete_inputs import check_complete, follow_links
+from mlcube_remote.files.transfer import upload_size
+from mlcube_remote.files.upload import UploadTree, upload_trees
 from mlcube_remote.plan import requirements as require
 from mlcube_remote.plan.assignment import make_jobs
 from mlcube_remote.plan.job import JobSpec, RunRequest
 from mlcube_remote.plan.job_plan import JobPlan, plan_placed
-from mlcube_remote.plan.placed_job import place_job, uploads
+from mlcube_remote.plan.placed_job import PlacedJob, place_job, uploads
 from mlcube_remote.plan.plan import check_jobs
 from mlcube_remote.plan.planned_task import PlannedTask
 from mlcube_remote.platforms import CONTAINER_ENGINES
@@ -35,9 +41,9 @@ def dry_run(request: RunRequest) -> tuple[tuple[PlannedTask, ...], dict[str, tup
     if not request.configure_only:
         for job in placed:
             require.check_inputs(job, only_sent=True)
-        for job in placed:
-            require.check_types_known(job)
     refusal = _refusal(request, jobs)
+    if not (refusal or request.configure_only):
+        refusal = _incomplete(placed)
     for job in placed:
         plan = plan_placed(job, None)
         mine = [_planned_image(plan)] if request.configure_only else _planned_tasks(plan)
@@ -47,7 +53,9 @@ def dry_run(request: RunRequest) -> tuple[tuple[PlannedTask, ...], dict[str, tup
         host = plan.spec.host.name
         if host not in transfers:  # the jobs of one host share their uploads
             transfers[host] = _transfers(plan)
-        notes[plan.spec.label] = (*transfers[host], *_assumptions(plan), *warnings, *refusal)
+        empty = () if request.configure_only else require.find_empty_inputs(job, {})
+        shown = (*_assumptions(plan), *warnings, *empty, *refusal)
+        notes[plan.spec.label] = (*transfers[host], *shown)
     return tuple(planned), notes
 
 
@@ -82,6 +90,13 @@ def _refusal(request: RunRequest, jobs: tuple[JobSpec, ...]) -> tuple[str, ...]:
     return ()
 
 
+def _incomplete(jobs: Iterable[PlacedJob]) -> tuple[str, ...]:
+    try:
+        return check_complete(jobs)
+    except PlanError as problem:
+        return (f"would be refused: {problem}",)
+
+
 def _assumptions(plan: JobPlan) -> tuple[str, ...]:
     """Return notes on what the plan assumes, and only the host can confirm."""
     inputs = {} if plan.spec.request.configure_only else plan.assumed_kinds
@@ -89,6 +104,12 @@ def _assumptions(plan: JobPlan) -> tuple[str, ...]:
     notes = [
         f"{path} is assumed to be a {words[kind]}; a run asks the host"
         for path, kind in inputs.items()
+    ]
+    notes += [
+        f"task {task}: whether {item.parameter.name} is a file or a directory is decided when the "
+        f"task begins, after {item.made_by}; shown: a {item.parameter.type.value}"
+        for task, item in plan.task_parameters()
+        if item.parameter.decided_at_start and not plan.spec.request.configure_only
     ]
     if plan.host_recipe:
         instead = "pulled" if plan.spec.platform in CONTAINER_ENGINES else "not built"
@@ -103,6 +124,14 @@ def _transfers(plan: JobPlan) -> tuple[str, ...]:
     if plan.spec.host.is_local:
         return ()
     return tuple(
-        f"sync {tree.local} to {tree.remote} (at most {upload_size(tree)})"
-        for tree in upload_trees(plan.spec.request.cube, uploads(plan), plan.paths)
+        f"sync {tree.local} to {tree.remote} (at most {upload_size(tree)})" for tree in _trees(plan)
     )
+
+
+def _trees(plan: JobPlan) -> tuple[UploadTree, ...]:
+    trees = upload_trees(plan.spec.request.cube, uploads(plan), plan.paths)
+    if plan.spec.copies_links:
+        # If a link is refused, the notes say why.
+        with contextlib.suppress(PlanError):
+            trees = tuple(map(follow_links, trees))
+    return (*trees, *context_trees(plan.context))

@@ -11,7 +11,7 @@ import attrs
 
 from mlcube_remote.app.execute import Execution, open_run, run_each
 from mlcube_remote.app.hosts import known_hosts
-from mlcube_remote.app.inventory import open_inventory, select_hosts
+from mlcube_remote.app.inventory import open_found, open_inventory, select_hosts
 from mlcube_remote.app.logins import Logins
 from mlcube_remote.app.observer import Observe, RunReport, Warn
 from mlcube_remote.app.options import (
@@ -64,8 +64,8 @@ def find_run(text: str, hosts: HostOptions, credentials: AskCredentials, warn: W
     """
     store = Store()
     run_id = find_run_id(text, store)
-    file = hosts.inventory or (None if run_id is None else recorded_inventory(run_id, store))
-    inventory = open_inventory(file)
+    recorded = None if run_id is None or hosts.inventory else recorded_inventory(run_id, store)
+    inventory = open_found(recorded) if recorded else open_inventory(hosts.inventory)
     logins = Logins(inventory=inventory, credentials=credentials())
     if run_id is not None:
         chosen = select_hosts(inventory, hosts.names or recorded_hosts(run_id, store))

@@ -4,30 +4,59 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
+import attrs
+
+from mlcube_remote import yamlsource
 from mlcube_remote.app.options import HostOptions
-from mlcube_remote.errors import UsageError
-from mlcube_remote.inventory import locate
+from mlcube_remote.cube.load import cube_directory
+from mlcube_remote.errors import InventoryError, UsageError
+from mlcube_remote.inventory import load
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.inventory.label_filter import filter_by_labels
+from mlcube_remote.inventory.locate import FoundInventory, find_inventory
 from mlcube_remote.inventory.model import Host, Inventory
 from mlcube_remote.inventory.select import select
 from mlcube_remote.inventory.sshconfig import resolve
+from mlcube_remote.runs.trusted_cubes import read_trust
+from mlcube_remote.trust.inventory_requests import inventory_requests
+from mlcube_remote.trust.requests import Trust, check
 
 
-def open_inventory(explicit: str | None, cube: str = ".") -> Inventory:
+def open_inventory(
+    explicit: str | None, cube: str | None = None, *, trust: Trust | None = None
+) -> Inventory:
     """Find and read the inventory.
 
     Args:
         explicit: Its path, if the user named one.
         cube: Directory of the cube, or its YAML file: the inventory may be beside it.
+        trust: What the cube may ask for; ``None``: what the user allowed before.
 
     Raises:
-        InventoryError: The file is wrong, or the named one does not exist.
+        InventoryError: The file is wrong, or the named one does not exist, or it belongs to a cube
+            and asks for something that the user has not allowed.
     """
-    path = Path(cube).expanduser()
-    return locate.open_inventory(explicit, path if path.is_dir() else path.parent)
+    return open_found(
+        find_inventory(explicit, None if cube is None else cube_directory(cube)), trust=trust
+    )
+
+
+def open_found(found: FoundInventory | None, *, trust: Trust | None = None) -> Inventory:
+    """Read an inventory that was found before; see :func:`open_inventory`."""
+    if found is None:
+        return load.empty()
+    document = yamlsource.load(found.path, error=InventoryError)
+    inventory = load.read(document)
+    if found.cube is not None:
+        check(
+            inventory_requests(document),
+            trust or read_trust(found.cube, everything=False),
+            cube=found.cube,
+            error=InventoryError,
+            has_flag=trust is not None,
+        )
+    return attrs.evolve(inventory, cube=found.cube)
 
 
 def select_hosts(

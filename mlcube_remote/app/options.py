@@ -70,6 +70,12 @@ class TaskOptions:
     """Names of variables of this process to pass to the container."""
     timeout: float | None = None
     """Time limit of each task, in seconds; ``None``: no limit."""
+    allow_missing: tuple[str, ...] = ()
+    """Inputs that may be missing."""
+    fresh_outputs: bool = False
+    """Whether a task fails that ends with 0 and leaves a declared output as it was."""
+    copy_links: bool = False
+    """Whether to send what links in inputs lead to."""
 
 
 @attrs.frozen(kw_only=True)
@@ -81,7 +87,7 @@ class ContainerOptions:
     engine: Options = Options()
     """Resources and restrictions, which are passed to the engine."""
     trust_cube: bool = False
-    """Whether ``mlcube.yaml`` may ask the engine for privileges."""
+    """Whether the cube may ask for anything beyond its own (see :mod:`mlcube_remote.trust`)."""
 
 
 @attrs.frozen(kw_only=True)

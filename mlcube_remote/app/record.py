@@ -57,6 +57,7 @@ def record_run(request: RunRequest, jobs: Iterable[JobSpec], options: RunOptions
         "tasks": list(request.tasks),
         "results": str(request.cube.workspace.parent / "results" / request.run_id),
         "inventory": request.inventory,
+        "inventory_cube": request.inventory_cube,
         "began": {"folder": str(Path.cwd()), "options": _to_document(options, request)},
         **({} if request.again is None else earlier),
         "jobs": list(entries.values()),
@@ -83,7 +84,8 @@ def _to_document(options: RunOptions, request: RunRequest) -> Document:
         # What a name means may change, such as a group of hosts or which inventory is found.
         "hosts": [host.name for host in request.hosts],
         "where": (),
-        "inventory": request.inventory,
+        # An inventory of the cube is found again, and its requests are checked again.
+        "inventory": None if request.inventory_cube else request.inventory,
         "mlcube": cube.path,
         "overrides": cube.overrides,
         "workspace": cube.workspace,
@@ -91,6 +93,9 @@ def _to_document(options: RunOptions, request: RunRequest) -> Document:
         "arguments": [f"{name}={value}" for name, value in tasks.parameters.items()],
         "env_names": tasks.env,
         "timeout": tasks.timeout,
+        "allow_missing": tasks.allow_missing,
+        "fresh_outputs": tasks.fresh_outputs,
+        "copy_links": tasks.copy_links,
         "platform": container.platform,
         "trust_cube": container.trust_cube,
         **attrs.asdict(container.engine),
@@ -121,6 +126,9 @@ def read_options(recorded: Mapping[str, Any]) -> RunOptions:
             parameters=parse_parameters(texts("arguments")),
             env=texts("env_names"),
             timeout=recorded.get("timeout"),
+            allow_missing=texts("allow_missing"),
+            fresh_outputs=bool(recorded.get("fresh_outputs")),
+            copy_links=bool(recorded.get("copy_links")),
         ),
         container=ContainerOptions(
             platform=recorded.get("platform"),

@@ -12,8 +12,8 @@ import attrs
 from mlcube_remote.app.inventory import open_inventory, select_hosts
 from mlcube_remote.app.options import CubeOptions, RunOptions, SweepOptions
 from mlcube_remote.cube import system_settings
-from mlcube_remote.cube.load import load, select_tasks
-from mlcube_remote.cube.model import Cube
+from mlcube_remote.cube.load import cube_directory, load, select_tasks
+from mlcube_remote.cube.model import IO, Cube
 from mlcube_remote.cube.system_settings import REMOTE, SystemSettings
 from mlcube_remote.errors import UsageError
 from mlcube_remote.inventory.model import Inventory
@@ -22,7 +22,9 @@ from mlcube_remote.plan.job import RunRequest
 from mlcube_remote.plan.sweep_points import SweepPoint, parse_shard, sweep_points
 from mlcube_remote.plan.trials import make_trials
 from mlcube_remote.runs.ids import is_run_id, new_run_id
+from mlcube_remote.runs.trusted_cubes import read_trust
 from mlcube_remote.secret import Secret
+from mlcube_remote.suggestions import did_you_mean
 
 
 def load_cube(options: CubeOptions) -> Cube:
@@ -50,14 +52,16 @@ def make_request(options: RunOptions) -> tuple[RunRequest, Inventory]:
     settings = system_settings.load()
     options = _resolve_platform(options, settings)
     names = options.tasks.names
+    trust = read_trust(cube_directory(options.cube.path), everything=options.container.trust_cube)
     cube = load(
         options.cube.path,
         overrides=options.cube.overrides,
         task_args=options.tasks.parameters,
         tasks=names,
         workspace=options.cube.workspace,
+        allows_variable=trust.allows_variable,
     )
-    inventory = open_inventory(options.hosts.inventory, options.cube.path)
+    inventory = open_inventory(options.hosts.inventory, options.cube.path, trust=trust)
     first = tuple(cube.tasks)[: 1 if options.configure_only else 0]
     tasks = tuple(task.name for task in select_tasks(cube, names or first))
     hosts = select_hosts(inventory, options.hosts.names, options.hosts.where)
@@ -72,10 +76,14 @@ def make_request(options: RunOptions) -> tuple[RunRequest, Inventory]:
         system=settings,
         options=options.container.engine,
         env=_read_environment(options.tasks.env),
-        trust_cube=options.container.trust_cube,
+        trust=trust,
+        allow_missing=_check_input_names(cube, tasks, options.tasks.allow_missing),
+        copy_links=options.tasks.copy_links,
         configure_only=options.configure_only,
         inventory=None if inventory.path is None else str(inventory.path.absolute()),
+        inventory_cube=None if inventory.cube is None else str(inventory.cube),
         timeout=None if timeout is None else max(1, round(timeout)),
+        fresh_outputs=options.tasks.fresh_outputs,
         again=options.attempts,
         trials=make_trials(cube, points, tasks),
         detach=start.detach,
@@ -131,6 +139,28 @@ def _sweep_points(
     if twice := sorted(parameters.keys() & points[0].values.keys()):
         raise UsageError(f"{twice[0]}: has a value, and is swept too")
     return points
+
+
+def _check_input_names(cube: Cube, tasks: Iterable[str], names: Iterable[str]) -> frozenset[str]:
+    """Return the names of ``--allow-missing``.
+
+    Raises:
+        UsageError: A name is not an input of these tasks.
+    """
+    inputs = {
+        parameter.name
+        for task in tasks
+        for parameter in cube.tasks[task].parameters
+        if parameter.io is IO.INPUT
+    }
+    for name in names:
+        if name not in inputs:
+            raise UsageError(
+                f"--allow-missing={name}: no input of {', '.join(tasks)}"
+                f"{did_you_mean(name, inputs)}",
+                hint=f"inputs: {', '.join(sorted(inputs)) or 'none'}",
+            )
+    return frozenset(names)
 
 
 def _run_id(explicit: str | None) -> str:

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 def _inventory(ctx: click.Context) -> Inventory | None:
     try:
-        return app.inventory.open_inventory(
-            ctx.params.get("inventory"), ctx.params.get("path") or "."
-        )
+        return app.inventory.open_inventory(ctx.params.get("inventory"), ctx.params.get("path"))
     except MLCubeRemoteError:
         return None
 

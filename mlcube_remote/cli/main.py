@@ -28,6 +28,10 @@ _COMMANDS = {
     "pull": ("mlcube_remote.cli.jobs", "Pull the outputs of a run."),
     "results": ("mlcube_remote.cli.results", "Show the results of a run, sorted by any number."),
     "clean": ("mlcube_remote.cli.ps", "Remove the files of ended jobs from hosts."),
+    "trust": (
+        "mlcube_remote.cli.trust",
+        "Show what a cube asks for beyond its own, and allow it.",
+    ),
     "describe": ("mlcube_remote.cli.describe", "Show a cube: its tasks, parameters and platforms."),
     "hosts": ("mlcube_remote.cli.hosts", "List, show and check the hosts of the inventory."),
     "sandbox": (

@@ -30,12 +30,11 @@ from mlcube_remote.cli.completers import (
 )
 from mlcube_remote.cli.option_groups import (
     CredentialPrompts,
-    Display,
     F,
     combine,
     group,
 )
-from mlcube_remote.cli.parameter_types import Duration, OutputFile, single_value
+from mlcube_remote.cli.parameter_types import Duration, single_value
 from mlcube_remote.commands.model import Options
 
 
@@ -55,8 +54,8 @@ inventory_option = click.option(
     "--inventory",
     type=click.Path(),
     metavar="FILE",
-    help="Inventory of hosts  [default: $MLCUBE_REMOTE_INVENTORY, ./hosts.yaml, beside the cube, "
-    "then ~/.config/mlcube-remote/hosts.yaml]",
+    help="Inventory of hosts  [default: $MLCUBE_REMOTE_INVENTORY, ./hosts.yaml outside a cube, "
+    "~/.config/mlcube-remote/hosts.yaml, then beside the cube]",
 )
 _host_option = click.option(
     "--host",
@@ -125,13 +124,17 @@ container_options = group(
     click.option("--cpu", metavar="CPUS", help="CPUs that the container may use, such as 0-3."),
     click.option("--mount", type=click.Choice(["ro", "rw"]), help="How inputs are mounted."),
     click.option(
-        "--trust-cube", is_flag=True, help="Let mlcube.yaml ask the engine for privileges."
+        "--trust-cube",
+        is_flag=True,
+        help="Allow all that the cube asks for (see mlcube-remote trust).",
     ),
 )
 
 
-def _tasks(*, tasks: tuple[str, ...], parameters: tuple[str, ...], **others: Any) -> TaskOptions:
-    return TaskOptions(names=split_names(tasks), parameters=parse_parameters(parameters), **others)
+def _tasks(*, parameters: tuple[str, ...], **others: Any) -> TaskOptions:
+    names, missing = (split_names(others.pop(key)) for key in ("tasks", "allow_missing"))
+    parsed = parse_parameters(parameters)
+    return TaskOptions(names=names, parameters=parsed, allow_missing=missing, **others)
 
 
 task_options = group(
@@ -157,6 +160,18 @@ task_options = group(
         metavar="TIME",
         help="Time limit per task, such as 90s or 8h; enforced on the host.",
     ),
+    click.option(
+        "--allow-missing",
+        multiple=True,
+        metavar="NAMES",
+        help="Inputs that may be missing; the task gets a path without a file.",
+    ),
+    click.option(
+        "--fresh-outputs",
+        is_flag=True,
+        help="Fail if a task succeeds and leaves one of its outputs as it was before the run.",
+    ),
+    click.option("--copy-links", is_flag=True, help="Send what links out of inputs lead to."),
     click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]..."),
 )
 
@@ -237,56 +252,14 @@ job_filter_options = group(
         help="Treat jobs on these hosts as lost: the hosts are gone for good.",
     ),
 )
+rerun_fresh_option = click.option(
+    "--fresh-outputs/--no-fresh-outputs",
+    default=None,
+    help="Fail if a task succeeds and leaves one of its outputs as it was before.  "
+    "[default: as recorded]",
+)
 rerun_retry_options = combine(*_retry_options(None))
 
-_gather = click.option(
-    "--gather",
-    is_flag=True,
-    help="Group identical output of several hosts, and print it once at the end.",
-)
-_watch = (
-    click.option(
-        "--on-interrupt",
-        type=click.Choice(["ask", "stop", "detach"]),
-        default="ask",
-        show_default=True,
-        help="What Ctrl-C does to running jobs; without a terminal, 'ask' means 'stop'.",
-    ),
-    click.option(
-        "--events", type=OutputFile(), metavar="FILE", help="Write events to FILE as JSON lines."
-    ),
-    click.option(
-        "--junit",
-        type=OutputFile(),
-        metavar="FILE",
-        help="Write the result of each task to FILE for CI systems (JUnit XML).",
-    ),
-)
-_talk = (
-    click.option("--quiet", "-q", is_flag=True, help="Print only the tasks' output, and errors."),
-    click.option(
-        "--verbose", "-v", is_flag=True, help="Also print each command that runs on a host."
-    ),
-)
-_output = click.option(
-    "--output",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    help="json: one document on stdout, everything else on stderr.",
-)
-gather_options = group("display", Display, _gather)
-talk_options = group("display", Display, *_talk)
-display_options = group("display", Display, *_talk, _output)
-watch_options = group("display", Display, *_watch, *_talk, _output)
-run_display_options = group("display", Display, _gather, *_watch, *_talk, _output)
-
-output_option = click.option(
-    "--output",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="Print text, or one JSON document.",
-)
 reconnect_option = click.option(
     "--reconnect-timeout",
     type=Duration(),

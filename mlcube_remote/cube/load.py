@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import attrs
 
 from mlcube_remote import yamlsource
 from mlcube_remote.budgets import MAX_CUBE_BYTES
+from mlcube_remote.cube.keys import describe_old_format, find_references
 from mlcube_remote.cube.model import Cube, Parameter, ParameterType, Task
 from mlcube_remote.cube.read import SEPARATORS, Reader, relative_to_workspace
 from mlcube_remote.cube.resolve import resolve
@@ -31,6 +32,7 @@ def load(
     task_args: Mapping[str, str] | None = None,
     tasks: Sequence[str] = (),
     workspace: str | os.PathLike[str] | None = None,
+    allows_variable: Callable[[str], bool] = lambda _: False,
 ) -> Cube:
     """Read a cube.
 
@@ -41,6 +43,8 @@ def load(
         tasks: The tasks that will run. Each task argument must be a parameter of at least one of
             them, or of any task of the cube if there are none.
         workspace: The workspace on this machine; ``None``: ``workspace/`` in the cube.
+        allows_variable: Returns whether the file may read an environment variable of this
+            machine; :attr:`Cube.variables` lists those that it may not read.
 
     Raises:
         CubeError: The file is missing or wrong, or a task argument is unknown.
@@ -48,25 +52,31 @@ def load(
     file = _file(path)
     document = yamlsource.load(file, error=CubeError, max_bytes=MAX_CUBE_BYTES)
     locate = partial(_locate, document, tuple(overrides))
-    reader = Reader(locate)
+    reader = Reader(locate, find_references(document.data) | find_references([*overrides]))
     if not isinstance(document.data, Mapping):
         reader.fail((), "expected a mapping with name, tasks and a platform section")
-    data, given = resolve(document.data, overrides, locate)
+    if old := describe_old_format(document.data):
+        reader.fail(*old)
+    resolved = resolve(document.data, overrides, locate, allows_variable)
+    data, given = resolved.data, resolved.given
     _reject_unknown_overrides(given, document.data)
     reader.check_keys(data)
+    parsed = _tasks(reader, data, task_args or {}, tasks)
     return Cube(
         name=reader.text(("name",), data.get("name"), default=file.parent.name),
         root=file.parent,
         file=file,
         workspace=_workspace(workspace, file.parent),
-        tasks=_tasks(reader, data, task_args or {}, tasks),
+        tasks=parsed,
         description=reader.text(("description",), data.get("description")),
         accelerator_count=(data.get("platform") or {}).get("accelerator_count"),
         settings=reader.settings(data),
         overrides={
             section: values for section, values in given.items() if isinstance(values, Mapping)
         },
+        variables=resolved.variables,
         locate=locate,
+        warnings=tuple(reader.warnings),
     )
 
 
@@ -75,6 +85,10 @@ def _locate(document: YamlDocument, overrides: tuple[str, ...], keys: tuple[str,
     dotted = ".".join(keys)
     if keys and any(override.startswith(f"{dotted}=") for override in overrides):
         return f"-P {dotted}"
+    if keys and keys[0] not in document.data:
+        inside = [each for each in overrides if each.startswith(f"{dotted}.")]
+        if inside:
+            return f"-P {inside[0].partition('=')[0]}"
     return document.where(keys)
 
 
@@ -112,13 +126,22 @@ def select_tasks(cube: Cube, names: Sequence[str] = ()) -> tuple[Task, ...]:
     )
 
 
+def cube_directory(path: str | os.PathLike[str]) -> Path:
+    """Return the directory of a cube, which may be named by its YAML file."""
+    given = Path(path).expanduser()
+    return Path(os.path.abspath(given if given.is_dir() else given.parent))
+
+
 def _file(path: str | os.PathLike[str]) -> Path:
     given = Path(path).expanduser()
     file = given / FILE_NAME if given.is_dir() else given
     if not file.exists():
+        is_old = (given / "mlbox.yaml").exists()
         raise CubeError(
             f"{file}: no such file",
-            hint="give the cube's directory or its YAML file: --mlcube=PATH",
+            hint="mlbox.yaml is the format of 2020; write an mlcube.yaml instead"
+            if is_old
+            else "give the cube's directory or its YAML file: --mlcube=PATH",
         )
     return Path(os.path.abspath(file))
 

@@ -55,6 +55,9 @@ class Parameter:
     """Mount options, ``ro`` or ``rw``."""
     given: bool = False
     """Whether the value is from the command line, not from mlcube.yaml."""
+    decided_at_start: bool = False
+    """Whether the type is only likely, and the host finds it out when the task begins: an earlier
+    task of the same job makes this input, which has no type."""
 
 
 @attrs.frozen(kw_only=True)
@@ -89,10 +92,14 @@ class Cube:
     """Platform sections of the file and of ``-P``: ``docker``, ``singularity``, …"""
     overrides: Mapping[str, Mapping[str, Any]] = NOTHING
     """The part of ``settings`` from ``-P``, which the user has typed and therefore trusts."""
+    variables: Mapping[str, str] = NOTHING
+    """Environment variables of this machine that the file reads → position in the file."""
     locate: Callable[[tuple[str, ...]], str] | None = attrs.field(
         default=None, eq=False, repr=False
     )
     """Key path → ``mlcube.yaml:12:3``; call :meth:`where` instead."""
+    warnings: tuple[str, ...] = ()
+    """Keys of the file that have no effect, one line each."""
 
     def where(self, *keys: str) -> str:
         """Return the position of a key in the file, or its ``-P`` option, for messages."""

@@ -12,13 +12,16 @@ from datetime import date
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from mlcube_remote.budgets import (
     MAX_INTERPOLATIONS,
     MAX_TEXT_CHARS,
     OverBudgetError,
     limited_work,
 )
-from mlcube_remote.cube.model import ROOT, WORKSPACE
+from mlcube_remote.cube.environment import VariableReader, reading_variables, typed_variables
+from mlcube_remote.cube.model import NOTHING, ROOT, WORKSPACE
 from mlcube_remote.errors import CubeError
 
 if TYPE_CHECKING:
@@ -32,35 +35,51 @@ _ROOT_MARK = f"/{token_hex(16)}"
 _WORKSPACE_MARK = f"/{token_hex(16)}"
 
 
+@attrs.frozen(kw_only=True)
+class Resolved:
+    """The data of a file without interpolations."""
+
+    data: dict[str, Any]
+    """The cube's data. Only the interpolations :data:`ROOT` and :data:`WORKSPACE` are left, and
+    those of variables that the file may not read."""
+    given: dict[str, Any]
+    """The part of ``data`` from overrides."""
+    variables: Mapping[str, str] = NOTHING
+    """Variables that the file reads and may not read → position in the file."""
+
+
 def resolve(
-    data: Mapping[str, Any], overrides: Sequence[str], locate: Locate
-) -> tuple[dict[str, Any], dict[str, Any]]:
+    data: Mapping[str, Any],
+    overrides: Sequence[str],
+    locate: Locate,
+    allows_variable: Callable[[str], bool],
+) -> Resolved:
     """Apply ``-P`` overrides and resolve interpolations.
 
     Args:
         data: The file's data.
         overrides: The text after each ``-P``: ``docker.image=NAME``.
         locate: Key path → position in the file, for messages.
-
-    Returns:
-        The cube's data, and the part of it from overrides. The only interpolations left are
-        :data:`ROOT` and :data:`WORKSPACE`.
+        allows_variable: Returns whether the file may read an environment variable of this
+            machine. A variable that ``overrides`` name may always be read.
 
     Raises:
         CubeError: An override is not ``key=value``, or an interpolation cannot be resolved.
     """
     data = {key: _each_text(value, str) for key, value in data.items()}
     if not overrides and not _interpolates(data):
-        return data, {}
+        return Resolved(data=data, given={})
     from omegaconf import OmegaConf  # noqa: PLC0415 - 120 ms, see above
 
     given = _parse_overrides(overrides)
+    typed = typed_variables(overrides)
+    reader = VariableReader(lambda name: name in typed or allows_variable(name))
     _reject_long_texts(data, (), locate)
     try:
-        with limited_work():
+        with limited_work(), reading_variables(reader):
             resolved = _resolve_all(_merge(data, given, overrides, locate), locate)
     except OverBudgetError as problem:
-        path = _first_interpolation(data) or ()
+        path = _find_interpolation(data) or ()
         raise CubeError(
             f"{locate(path)}: {'.'.join(path) or '-P'}: the interpolations of this file need "
             f"{problem}",
@@ -76,7 +95,11 @@ def resolve(
         if name not in data:
             del resolved[name]
     full = {str(key): _each_text(value, _restore) for key, value in resolved.items()}
-    return full, _select(full, OmegaConf.to_container(given))
+    return Resolved(
+        data=full,
+        given=_select(full, OmegaConf.to_container(given)),
+        variables={name: locate(_find_interpolation(data, name) or ()) for name in reader.asked},
+    )
 
 
 def _merge(
@@ -167,11 +190,13 @@ def _reject_long_texts(value: Any, path: tuple[str, ...], locate: Locate) -> Non
                 _reject_long_texts(item, (*path, key), locate)
 
 
-def _first_interpolation(value: Any, path: tuple[str, ...] = ()) -> tuple[str, ...] | None:
-    """Return the path of the first text with an interpolation."""
+def _find_interpolation(
+    value: Any, part: str = "", path: tuple[str, ...] = ()
+) -> tuple[str, ...] | None:
+    """Return the path of the first text with an interpolation, and with ``part`` in it."""
     if isinstance(value, str):
-        return path if "${" in value else None
-    found = (_first_interpolation(item, (*path, key)) for key, item in _items(value))
+        return path if "${" in value and part in value else None
+    found = (_find_interpolation(item, part, (*path, key)) for key, item in _items(value))
     return next((each for each in found if each is not None), None)
 
 

@@ -185,7 +185,8 @@ class _Entry:
     def resolve(self, values: Mapping[str, Any]) -> dict[str, Any]:
         try:
             # Without the cube's data: a cube must not set the user's own settings.
-            data, _ = resolve(values, (), self.locate)
+            # The file is the user's own: it may read all variables.
+            data = resolve(values, (), self.locate, lambda _: True).data
         except CubeError as problem:
             raise UsageError(
                 problem.message,

@@ -14,7 +14,7 @@ from mlcube_remote.dispatch.context import JobContext
 from mlcube_remote.dispatch.finish import JobProgress
 from mlcube_remote.errors import HostError, MLCubeRemoteError, PlanError, StateUnknownError
 from mlcube_remote.jobs.handle import JobHandle
-from mlcube_remote.jobs.launch import read_job_state, reserve
+from mlcube_remote.jobs.launch import claim_lost, read_job_state, reserve
 from mlcube_remote.plan.job_plan import JobPlan
 from mlcube_remote.transport.base import Connection
 
@@ -44,6 +44,7 @@ def hold_claim(
 
     Raises:
         BusyError: Another run holds the workspace.
+        ClaimLostError: Another run has used it while there was no connection.
     """
     claim = job.connection.retrying(partial(_claim, job, plan, handle))
     if claim is Claim.OTHER_CLIENT:
@@ -79,7 +80,11 @@ def _claim(job: JobContext, plan: JobPlan, handle: JobHandle, connection: Connec
 
 
 def _claim_again(job: JobContext, plan: JobPlan, handle: JobHandle, connection: Connection) -> None:
-    if _claim(job, plan, handle, connection) is Claim.OTHER_CLIENT:
+    claim = _claim(job, plan, handle, connection)
+    if claim is Claim.OURS:
+        # What was prepared may have changed.
+        raise claim_lost(connection)
+    if claim is Claim.OTHER_CLIENT:
         raise StateUnknownError(
             connection.name,
             "another client took over the run while this one had no connection",

@@ -13,8 +13,11 @@ from mlcube_remote.errors import ConfigureError
 from mlcube_remote.events.emitter import JobEvents
 from mlcube_remote.events.model import Level, Stage
 from mlcube_remote.facts.images import sif_arguments
+from mlcube_remote.jobs.launch import Prerequisites, preparation_error
+from mlcube_remote.plan.confined import confine
 from mlcube_remote.plan.host_paths import HostPaths
 from mlcube_remote.platforms import CONTAINER_ENGINES
+from mlcube_remote.remote import status
 from mlcube_remote.transport.base import Connection, Stream
 from mlcube_remote.transport.quoting import quote_words
 
@@ -47,6 +50,7 @@ def configure(
 
     Raises:
         ConfigureError: One of them failed; the message has its last lines of output.
+        UnsafeContentError: A link leads from the directory of the image to another place.
     """
     if not commands.configure:
         raise ConfigureError(
@@ -56,8 +60,12 @@ def configure(
             hint="copy the image to the host, or give the cube a recipe "
             "(see docs/reference/platforms.md)",
         )
-    if commands.configure_directories:
-        connection.call("mlcr_prepare_paths", "0", *commands.configure_directories)
+    directories = tuple(confine(path, paths) for path in commands.configure_directories)
+    if directories:
+        words = Prerequisites(directories=directories).words
+        reply = connection.call("mlcr_prepare_paths", *words)
+        if reply.code == status.LEADS_OUT:
+            raise preparation_error(connection, reply)
     for argv in commands.configure:
         _run_with_retries(connection, events, paths, commands, argv)
 
@@ -88,12 +96,11 @@ def _call(paths: HostPaths, commands: ImageCommands, argv: Argv) -> Argv:
     """Return the function of the shell library, and its arguments."""
     if commands.platform in CONTAINER_ENGINES:
         return ("mlcr_run_while_connected", "mlcr_run_in", paths.cube, *argv)
-    return (
-        "mlcr_run_while_connected",
-        "mlcr_build_sif",
-        paths.root,
-        *sif_arguments(commands, paths),
-    )
+    build: Argv = ("mlcr_build_sif",)
+    if commands.recipe is not None:
+        copied = "\n".join(commands.recipe.copied)
+        build = ("mlcr_build_checked_sif", commands.recipe.digest, copied)
+    return ("mlcr_run_while_connected", *build, paths.root, *sif_arguments(commands, paths))
 
 
 def _run(connection: Connection, events: JobEvents, call: Argv) -> tuple[int, list[str]]:

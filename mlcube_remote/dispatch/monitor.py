@@ -21,6 +21,7 @@ from mlcube_remote.dispatch.pull import apply_missing, pull_into, select_outputs
 from mlcube_remote.errors import DetachedError, MLCubeRemoteError, StateUnknownError
 from mlcube_remote.events.model import Stage
 from mlcube_remote.events.outcome import Status, TaskOutcome
+from mlcube_remote.events.output_state import unchanged_outputs
 from mlcube_remote.jobs.follow import follow_task
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
 from mlcube_remote.jobs.state import TaskReport, derive_outcome
@@ -34,7 +35,9 @@ class FollowOptions:
     """How a job is followed."""
 
     tail: int | None = None
-    """Number of lines of each stream to start with; ``None``: from the first byte."""
+    """Number of lines of each task to start with; ``None``: from the first byte."""
+    catches_up: bool = False
+    """Whether the tasks may have written much already; that is shown in the recorded order."""
     shows_output: bool = True
     pulls: bool = True
     """Whether outputs are downloaded."""
@@ -101,6 +104,9 @@ def _follow_tasks(
             report = _follow(job, handle, number, task, options)
             _warn_about(job, handle, task.task, report)
             outcome = derive_outcome(handle, task, report)
+            warn_of_unchanged(job, handle, outcome)
+            # The task may have started before this client followed it.
+            notes.seconds = outcome.seconds or 0.0
             notes.detail = outcome.reason or f"exit code {outcome.exit_code}"
         yield outcome
         if outcome.status is not Status.SUCCEEDED:
@@ -126,6 +132,8 @@ def _follow(
         number,
         shown,
         begin=find_offsets(job, handle, number, options.tail),
+        catches_up=options.catches_up or options.tail is not None,
+        tail=options.tail,
         adopted=lambda: job.warn("its supervisor had been killed; a new one was started"),
         elsewhere=on_other_node,
     )
@@ -138,7 +146,7 @@ def _discard(_stream: Stream, _data: bytes) -> None:
 def find_offsets(
     job: JobContext, handle: JobHandle, number: int, tail: int | None
 ) -> dict[Stream, int]:
-    """Return the offsets in bytes at which to start: those of the last lines, or 0."""
+    """Return the offsets in bytes at which to start: in each log those of the last lines, or 0."""
     if tail is None:
         return dict.fromkeys(Stream, 0)
     offsets = {}
@@ -170,6 +178,21 @@ def _warn_about(job: JobContext, handle: JobHandle, task: str, report: TaskRepor
             f"files written by {task} belong to another user and could not be given to you "
             f"({report.foreign}); ask an administrator to run: chown -hR USER {places}"
         )
+
+
+def warn_of_unchanged(job: JobContext, handle: JobHandle, task: TaskOutcome) -> None:
+    """Warn of outputs that a successful task left as they were before the run."""
+    names = unchanged_outputs(task.outputs)
+    if task.status is not Status.SUCCEEDED or not names:
+        return
+    instead = ""
+    if not handle.in_place:
+        options = " ".join(f"--output={name}" for name in names)
+        instead = f"; to pull it all the same: mlcube-remote pull {handle.run_id} {options}"
+    job.warn(
+        f"{task.task} did not write its output {', '.join(names)}: what is there is older than "
+        f"this run, and is no result of it{instead}"
+    )
 
 
 @attrs.define

@@ -8,24 +8,23 @@ from contextlib import AbstractContextManager, nullcontext
 from mlcube_remote.dispatch.claim import Claim, hold_claim, join_other_client
 from mlcube_remote.dispatch.context import JobContext, connect
 from mlcube_remote.dispatch.finish import JobIdentity, JobProgress, Phase, finishing
-from mlcube_remote.dispatch.monitor import monitor_job
+from mlcube_remote.dispatch.inputs import require_data_on_host, require_mirrored_inputs
+from mlcube_remote.dispatch.launch import launch_job, write_generated_files
+from mlcube_remote.dispatch.monitor import FollowOptions, monitor_job
 from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.dispatch.stages import (
     configure_image,
-    launch_job,
     lease_devices,
     make_handle,
     probe,
-    require_data_on_host,
-    require_mirrored_inputs,
     upload_and_find_image,
     warn_about_commands,
-    write_generated_files,
 )
 from mlcube_remote.errors import HostError, StateUnknownError
 from mlcube_remote.events.outcome import JobOutcome
 from mlcube_remote.facts.probe import HostFacts, logout_warning, require_program
 from mlcube_remote.jobs.handle import JobHandle
+from mlcube_remote.jobs.launch import ClaimLostError
 from mlcube_remote.jobs.records import record_planned
 from mlcube_remote.plan.job import JobSpec
 from mlcube_remote.plan.job_plan import JobPlan, make_plan
@@ -72,23 +71,43 @@ def _run_stages(spec: JobSpec, run: RunContext, progress: JobProgress) -> None:
                     _prepare(job, plan, facts)
                 return
             handle = make_handle(plan)
-            with job.interruptible(), hold_claim(job, plan, handle, progress) as claim:
-                progress.phase = Phase.NOT_LAUNCHED
-                if claim is Claim.OTHER_CLIENT:
-                    join_other_client(job, handle)
-                    progress.phase = Phase.LAUNCHED
-                    _record(job, spec, handle, progress)
-                else:
-                    require_data_on_host(plan)
-                    _record(job, spec, handle, progress)
-                    if devices := lease_devices(job, plan, handle):
-                        plan = make_plan(spec, facts, devices)
-                    _prepare_mirror(job, plan, facts, claim)
-                    _launch(job, plan, handle, progress)
+            with job.interruptible():
+                while (claim := _start(job, plan, facts, handle, progress)) is None:
+                    job.warn("another run has used the workspace meanwhile: preparing it again")
             if run.detach:
                 progress.phase = Phase.DETACHED
             else:
-                monitor_job(job, handle, progress)
+                # Another client may have launched the job long ago.
+                how = FollowOptions(catches_up=claim is Claim.OTHER_CLIENT)
+                monitor_job(job, handle, progress, how)
+
+
+def _start(
+    job: JobContext, plan: JobPlan, facts: HostFacts, handle: JobHandle, progress: JobProgress
+) -> Claim | None:
+    """Claim, prepare and launch the job; return ``None`` if another run took the workspace."""
+    spec = plan.spec
+    try:
+        with hold_claim(job, plan, handle, progress) as claim:
+            progress.phase = Phase.NOT_LAUNCHED
+            if claim is Claim.OTHER_CLIENT:
+                join_other_client(job, handle)
+                progress.phase = Phase.LAUNCHED
+                _record(job, spec, handle, progress)
+                return claim
+            require_data_on_host(plan)
+            _record(job, spec, handle, progress)
+            if devices := lease_devices(job, plan, handle):
+                plan = make_plan(spec, facts, devices)
+            _prepare_mirror(job, plan, facts, claim)
+            _launch(job, plan, handle, progress)
+    except ClaimLostError:
+        job.reconnect.forget_claim()
+        job.connection.attach_hint = None
+        with job.run.roots.mirror(facts.root_id) as mirror:
+            mirror.ready_on.discard(job.host)
+        return None
+    return claim
 
 
 def _exclusive_root(

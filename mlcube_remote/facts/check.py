@@ -24,7 +24,13 @@ from mlcube_remote.errors import (
 )
 from mlcube_remote.facts import gpus
 from mlcube_remote.facts.engine_errors import engine_error, missing_program_error
-from mlcube_remote.facts.probe import HostFacts, probe_host, require_rsync
+from mlcube_remote.facts.engine_kind import is_podman
+from mlcube_remote.facts.probe import (
+    HostFacts,
+    missing_tools_error,
+    probe_host,
+    require_rsync,
+)
 from mlcube_remote.formatting import readable_size
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.plan.assignment import named_platform
@@ -135,7 +141,13 @@ def _check_connected(
     connection: Connection, host: Host, platform: UserPlatform, checks: list[CheckResult]
 ) -> None:
     # This fails without a usable shell; otherwise the next check would blame the directory.
-    connection.call("mlcr_read_user")
+    if missing := connection.call("mlcr_print_missing_programs").text.split():
+        problem = missing_tools_error(host.name, missing)
+        checks.append(
+            CheckResult(name="programs", passed=False, detail=problem.reason, hint=problem.hint)
+        )
+        return
+    checks.append(CheckResult(name="programs", passed=True, detail="ok"))
     try:
         facts = probe_host(connection, remote_root=host.remote_root, cube_room="")
     except HostUnfitError as problem:
@@ -196,7 +208,10 @@ def _engine(
     # Apptainer and Singularity print their name before the version.
     version = reply.text.strip()
     has_name = platform not in CONTAINER_ENGINES and version[:1].isalpha()
-    detail = version if has_name else f"{platform} {version}"
+    name = platform
+    if platform == "docker" and is_podman(connection, engine):
+        name, origin = "podman", f"{origin}, behind the name {engine[-1]}"
+    detail = version if has_name else f"{name} {version}"
     return CheckResult(name="engine", passed=True, detail=f"{detail}{origin}")
 
 

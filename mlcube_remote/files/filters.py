@@ -9,6 +9,7 @@ the lines is reversed.
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,6 +31,7 @@ NEVER_SENT = (
 )
 """Never sent, unless ``.mlcubeignore`` includes it with ``!``: histories, keys, temporary files."""
 
+_NEVER_SENT = re.compile("|".join(fnmatch.translate(each.rstrip("/")) for each in NEVER_SENT))
 _WILDCARD = re.compile(r"[*?\[]")
 
 
@@ -48,6 +50,11 @@ def read_patterns(root: Path) -> tuple[str, ...]:
     except (OSError, UnicodeDecodeError) as problem:
         raise CubeError(f"{path}: cannot be read: {problem}") from problem
     return tuple(text.splitlines())
+
+
+def is_never_sent(name: str) -> bool:
+    """Return whether a file or directory with this name is on the list :data:`NEVER_SENT`."""
+    return _NEVER_SENT.match(name) is not None
 
 
 def filter_rules(patterns: Iterable[str]) -> list[str]:

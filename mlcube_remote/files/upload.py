@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Upload a cube: choose the trees and the filter rules, and run rsync.
+"""Plan an upload: choose the trees, and the rules for what of each is sent.
 
 The mirror on the host becomes equal to the cube on this machine. There are two exceptions: results
 are not uploaded, and nothing is deleted in the workspace, which contains the tasks' outputs.
@@ -9,58 +9,32 @@ from __future__ import annotations
 
 import os
 import posixpath
-import re
-import subprocess
-import tempfile
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import attrs
 
 from mlcube_remote.cube.model import IO, Cube, ParameterType
-from mlcube_remote.errors import TransferError
 from mlcube_remote.files.filters import escape, exclude_path, filter_rules, read_patterns
-from mlcube_remote.files.rsync import (
-    IO_TIMEOUT,
-    VANISHED,
-    TransferStats,
-    check,
-    is_full,
-    local_version,
-    parse_stats,
-)
-from mlcube_remote.formatting import readable_size
+from mlcube_remote.files.link_copies import LinkCopies
+from mlcube_remote.files.rsync import IO_TIMEOUT
 from mlcube_remote.plan.host_paths import HostPaths, data_directory
 from mlcube_remote.plan.placement import DataLocation, PlacedParameter, mirrored_path
-from mlcube_remote.transport.base import Connection, RsyncResult
 
-_PARTIAL = ".mlcube-remote-partial"
+PARTIAL = ".mlcube-remote-partial"
 """Directory for partial files beside each file on the host, until its transfer is complete."""
 
 _OPTIONS = (
     "-rlpt",
-    # A link that leaves the cube could lead to any file of the user: report it, do not follow it.
-    "--safe-links",
+    "--sparse",
+    "--hard-links",
     "--chmod=Du+rwx,u+rw,ug-s,o-t",
     "--delay-updates",
-    f"--partial-dir={_PARTIAL}",
+    f"--partial-dir={PARTIAL}",
     f"--timeout={IO_TIMEOUT}",
     "--stats",
     "--no-human-readable",
 )
-
-
-_SENT = re.compile(rb"(?:^|\r)<f\S+ (.*)$", re.MULTILINE)
-"""A line of ``--out-format=%i %n`` for a file that was sent."""
-_ESCAPED = re.compile(rb"\\#([0-7]{3})")
-"""How rsync prints a byte of a file name that is not printable."""
-_MAX_PASSES = 3
-"""Maximum number of transfers if files keep changing."""
-_CLOCK_STEP_NS = 20_000_000
-"""Nanoseconds by which a file system's clock may lag behind this machine's."""
-
-_UNSAFE_LINK = re.compile(rb'(?:^|\r)ignoring unsafe symlink "(.*?)" -> ', re.MULTILINE)
 
 
 @attrs.frozen(kw_only=True)
@@ -73,6 +47,10 @@ class UploadTree:
     """rsync filter rules; the first match decides."""
     mirror: bool = False
     """Whether to delete files on the host that no longer exist on this machine."""
+    inputs: tuple[Path, ...] = ()
+    """The inputs of the job that are in it."""
+    copies: LinkCopies | None = None
+    """What to send in the places of links that leave the tree; ``None``: nothing."""
 
     @property
     def is_directory(self) -> bool:
@@ -81,17 +59,29 @@ class UploadTree:
 
     def arguments(self) -> list[str]:
         """Return the arguments of the rsync that updates the mirror."""
-        filters = [f"--filter={rule}" for rule in self.rules]
+        replaced = () if self.copies is None else self.copies.replaced
+        rules = (*(exclude_path(name, directory=False) for name in replaced), *self.rules)
+        filters = [f"--filter={rule}" for rule in rules]
         delete = ["--delete-delay"] if self.mirror else []
         slash = "/" if self.is_directory else ""
+        # The user named the file, perhaps by a link; the link alone would be of no use.
+        source = f"{self.local}/" if slash else os.path.realpath(self.local)
         return [
             *_OPTIONS,
+            # A link that leaves the tree could lead to any file of the user: do not follow it.
+            "--safe-links",
             *delete,
             *filters,
             "--",
-            f"{self.local}{slash}",
+            source,
             f"host:{self.remote}{slash}",
         ]
+
+    def copies_arguments(self, folder: Path) -> list[str]:
+        """Return the arguments of the rsync that sends :attr:`copies`, written to ``folder``."""
+        filters = [f"--filter={rule}" for rule in filter_rules(())]
+        options = [*_OPTIONS, "--copy-unsafe-links", *filters]
+        return [*options, "--", f"{folder}/", f"host:{self.remote}/"]
 
 
 def upload_trees(
@@ -111,6 +101,9 @@ def upload_trees(
     usual = attrs.evolve(cube, workspace=cube.root / "workspace")
     both = (cube,) if cube.workspace == usual.workspace else (cube, usual)
     wanted = _needed_inputs(items)
+    is_apart = not cube.workspace.is_relative_to(cube.root)
+    in_workspace = [path for path in wanted if path.is_relative_to(cube.workspace)]
+    in_cube = [path for path in wanted if not (is_apart and path in in_workspace)]
     result = [
         UploadTree(
             local=cube.root,
@@ -124,13 +117,24 @@ def upload_trees(
                 *_workspace_rule(cube),
             ),
             mirror=True,
+            inputs=tuple(in_cube),
         )
     ]
-    if not cube.workspace.is_relative_to(cube.root) and cube.workspace.is_dir():
-        rules = (*_output_rules(cube, cube.workspace, wanted), *filter_rules(()))
-        result.append(UploadTree(local=cube.workspace, remote=paths.workspace, rules=rules))
+    if is_apart and cube.workspace.is_dir():
+        result.append(
+            UploadTree(
+                local=cube.workspace,
+                remote=paths.workspace,
+                rules=(*_output_rules(cube, cube.workspace, wanted), *filter_rules(())),
+                inputs=tuple(in_workspace),
+            )
+        )
     data = [
-        UploadTree(local=item.local, remote=posixpath.join(paths.root, data_directory(item.local)))
+        UploadTree(
+            local=item.local,
+            remote=posixpath.join(paths.root, data_directory(item.local)),
+            inputs=(item.local,),
+        )
         for item in items
         if item.where is DataLocation.CLIENT and not item.is_output and item.local is not None
     ]
@@ -205,129 +209,3 @@ def _other_workspace_rule(cube: Cube, usual: Path, placed: Iterable[PlacedParame
     if any(item.local is not None and item.local.is_relative_to(usual) for item in placed):
         return ["P /workspace/***"]
     return [exclude_path("workspace", directory=True)]
-
-
-def upload_size(tree: UploadTree) -> TransferStats:
-    """Return the size of a first upload, as rsync counts it in a dry run.
-
-    Raises:
-        TransferError: A file in the tree cannot be read.
-        UsageError: This machine has no rsync.
-    """
-    local_version()
-    with tempfile.TemporaryDirectory(prefix="mlcube-remote-") as nothing:
-        *options, source, _ = tree.arguments()
-        done = subprocess.run(
-            ["rsync", "--dry-run", *options, source, f"{nothing}/"],
-            capture_output=True,
-            check=False,
-            env={**os.environ, "LC_ALL": "C"},
-        )
-    result = RsyncResult(done.returncode, done.stdout, done.stderr)
-    check("local", "dry run", result)
-    return parse_stats(result)
-
-
-@attrs.frozen(kw_only=True)
-class UploadResult:
-    """The result of an upload."""
-
-    moved: TransferStats
-    left_out: tuple[str, ...]
-    """Links out of the tree, which were not sent."""
-
-
-def upload(
-    connection: Connection,
-    tree: UploadTree,
-    *,
-    progress: Callable[[str, float | None], None] | None = None,
-) -> UploadResult:
-    """Update one mirror.
-
-    A file that changes during the transfer may arrive half old and half new, so it is sent again.
-
-    Args:
-        connection: The host.
-        tree: What to send.
-        progress: Called during a long transfer with a text and a fraction.
-
-    Raises:
-        TransferError: The mirror is incomplete; no task may run on it.
-    """
-    total = TransferStats(0, 0)
-    for _ in range(_MAX_PASSES):
-        started = time.time_ns()
-        result = _transfer(connection, tree, progress)
-        if result.code != VANISHED:
-            _check(connection, tree, result)
-        part = parse_stats(result)
-        total = TransferStats(total.files + part.files, total.size + part.size)
-        changed = next(_changed_since(started, tree, result.stdout), None)
-        if result.code == 0 and changed is None:
-            left_out = tuple(os.fsdecode(link) for link in _UNSAFE_LINK.findall(result.stdout))
-            return UploadResult(moved=total, left_out=left_out)
-    raise TransferError(
-        connection.name,
-        f"sync incomplete: {changed or tree.local} changed during each of {_MAX_PASSES} transfers",
-        hint="wait until nothing writes to it, or exclude it in .mlcubeignore",
-    )
-
-
-def _check(connection: Connection, tree: UploadTree, result: RsyncResult) -> None:
-    """Raise an error if rsync failed; if it filled the host's disk, remove the partial files.
-
-    Raises:
-        TransferError: The transfer is incomplete.
-    """
-    try:
-        check(connection.name, "sync", result)
-    except TransferError as problem:
-        if not is_full(result):
-            raise
-        # The next try could continue with them, but until then the host's disk would be full.
-        kibibytes = connection.call("mlcr_remove_partial_files", tree.remote, _PARTIAL).text.strip()
-        free = f" ({readable_size(int(kibibytes) * 1024)} free)" if kibibytes.isdigit() else ""
-        reason = f"{problem.reason}; needed: {upload_size(tree)}; partial files were removed{free}"
-        raise TransferError(connection.name, reason, hint=problem.hint) from problem
-
-
-def _transfer(
-    connection: Connection, tree: UploadTree, progress: Callable[[str, float | None], None] | None
-) -> RsyncResult:
-    output = bytearray()
-
-    def read(data: bytes) -> None:
-        output.extend(data)
-        if progress is not None:
-            _report(data, progress)
-
-    options = ("--info=progress2,name1", "--out-format=%i %n")
-    result = connection.rsync([*options, *tree.arguments()], on_stdout=read)
-    return attrs.evolve(result, stdout=bytes(output))
-
-
-def _changed_since(started: int, tree: UploadTree, stdout: bytes) -> Iterator[Path]:
-    """Find files that rsync has sent and that were changed or deleted since ``started`` (ns).
-
-    ctime counts, because a program cannot set it.
-    """
-    top = tree.local if tree.is_directory else tree.local.parent
-    for name in _SENT.findall(stdout):
-        plain = _ESCAPED.sub(lambda found: bytes([int(found[1], 8)]), name)
-        path = top / os.fsdecode(plain)
-        try:
-            changed = path.lstat().st_ctime_ns >= started - _CLOCK_STEP_NS
-        except FileNotFoundError:
-            changed = True
-        if changed:
-            yield path
-
-
-def _report(data: bytes, progress: Callable[[str, float | None], None]) -> None:
-    """Parse rsync's ``--info=progress2``: ``  1,234,567  42%  3.21MB/s    0:00:05``."""
-    line = data.replace(b"\r", b"\n").strip().rsplit(b"\n", 1)[-1]
-    words = line.split()
-    if len(words) >= 3 and words[1].endswith(b"%") and words[1][:-1].isdigit():
-        percent = int(words[1][:-1])
-        progress(f"{percent}% {words[2].decode('ascii', 'replace')}", percent / 100)

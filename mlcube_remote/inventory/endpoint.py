@@ -5,8 +5,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import attrs
+
+from mlcube_remote.inventory.model import HostKeys
 
 _DESTINATION = re.compile(
     r"(?:(?P<user>[^@]+)@)?(?:\[(?P<ipv6>[^\]]+)\]|(?P<host>[^:]+))(?::(?P<port>\d{1,5}))?",
@@ -77,9 +81,24 @@ class Endpoint:
     proxy_command: str | None = None
     """Shell command that connects its standard streams to the server, tokens expanded."""
     user_known_hosts_files: tuple[str, ...]
-    """Absolute paths; new keys are added to the first."""
+    """Absolute paths; new keys are added to the first that is a regular file or does not exist."""
     global_known_hosts_files: tuple[str, ...] = ()
     host_key_alias: str | None = None
     """The name for looking up the server's key, instead of the server's own."""
+    algorithms: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    """Option of ssh_config, such as ``ciphers`` → the algorithms that it allows."""
     connect_timeout: float = 10.0
     """Seconds for each step of connecting."""
+    host_keys: HostKeys = HostKeys.STRICT
+    is_check_disabled: bool = False
+    """Whether ssh_config has ``StrictHostKeyChecking no``, which is not followed."""
+    alias: str = ""
+    """The name for ssh(1), whose settings are in ssh_config."""
+    overrides: Mapping[str, str] = MappingProxyType({})
+    """The inventory's options for ssh(1), such as ``Port``."""
+    features: tuple[str, ...] = ()
+    """What ssh_config asks for that only OpenSSH can do, such as ``PKCS11Provider``."""
+    may_use_kerberos: bool = False
+    """Whether ssh_config allows Kerberos tickets (GSSAPIAuthentication)."""
+    control_path: str | None = None
+    """The socket of the user's own control master, if ssh_config names one."""

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mlcube_remote.inventory.endpoint import is_ip_address, parse_destination
-from mlcube_remote.inventory.model import ConnectionKind, HostKeys
+from mlcube_remote.inventory.model import ConnectionKind, HostKeys, TransportKind
 from mlcube_remote.platforms import PLATFORMS
 from mlcube_remote.secret import Secret
 
@@ -88,12 +88,8 @@ def address(value: Any) -> str:
 
 
 def known_hosts(value: Any) -> str:
-    """Check for a file that keeps keys.
-
-    A device such as ``/dev/null`` forgets the keys that ``accept-new`` adds: a changed key would
-    then never be noticed.
-    """
-    if text(value).startswith("/dev/") or value == "none":
+    """Check for a file that keeps keys; only the reader of the file can examine the path."""
+    if text(value).lower() == "none":
         raise ValueError(f"expected a file that keeps host keys, got {value!r}")
     return str(value)
 
@@ -104,6 +100,13 @@ def port(value: Any) -> int:
         quoted = isinstance(value, str) and re.fullmatch(r"\d+", value, re.ASCII)
         why = "; write it without quotes" if quoted else ""
         raise ValueError(f"expected a port between 1 and 65535, got {describe(value)}{why}")
+    return value
+
+
+def copy_links(value: Any) -> bool:
+    """Check for ``true`` or ``false``."""
+    if not isinstance(value, bool):
+        raise ValueError(f"expected true or false, got {describe(value)}")
     return value
 
 
@@ -236,6 +239,14 @@ def env(value: Any) -> Mapping[str, Secret | None]:
     return MappingProxyType(result)
 
 
+def transport(value: Any) -> TransportKind:
+    """Check for ``auto``, ``paramiko`` or ``openssh``."""
+    try:
+        return TransportKind(value)
+    except ValueError:
+        raise ValueError(f"expected auto, paramiko or openssh, got {describe(value)}") from None
+
+
 CHECKS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
     {
         "address": address,
@@ -245,12 +256,14 @@ CHECKS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "known_hosts": known_hosts,
         "jump": jump,
         "host_keys": host_keys,
+        "transport": transport,
         "connect_timeout": seconds,
         "keepalive": keepalive,
         "min_rate": min_rate,
         "remote_root": remote_root,
         "platform": platform,
         "connection": connection,
+        "copy_links": copy_links,
         "slots": slots,
         "gpus": gpus,
         "labels": labels,

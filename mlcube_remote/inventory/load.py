@@ -26,6 +26,7 @@ from mlcube_remote.inventory.host_fields import (
 )
 from mlcube_remote.inventory.host_ranges import expand, is_range, split_commas
 from mlcube_remote.inventory.model import LOCAL_HOST, ConnectionKind, Host, Inventory
+from mlcube_remote.inventory.paths import describe_special_file, expand_home
 from mlcube_remote.platforms import PLATFORMS, SETTINGS, check_setting
 from mlcube_remote.suggestions import did_you_mean
 from mlcube_remote.yamlsource import Key, YamlDocument
@@ -224,7 +225,11 @@ class _HostReader:
         except ValueError as problem:
             self.file.fail(path, f"{name}: {key}: {problem}")
         if key in {"identity_file", "known_hosts"}:
-            return _relative_to_file(checked, self.file.document.path.parent)
+            checked = _relative_to_file(checked, self.file.document.path.parent)
+        if key == "known_hosts" and (kind := describe_special_file(expand_home(checked))):
+            self.file.fail(
+                path, f"{name}: {key}: expected a file that keeps host keys, {value!r} is {kind}"
+            )
         return checked
 
     def as_written(self, path: tuple[Key, ...], value: Any) -> Any:

@@ -1,52 +1,87 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Find the inventory.
+"""Find the inventory, and tell whether it is the user's own or part of a cube.
 
-In this order: the option, the environment variable, the working directory, the cube's directory,
-the user's configuration directory.
+In this order: the option, the environment variable, the working directory if it is not inside a
+cube, the user's configuration directory, the cube's directory. The user's own files come first:
+a file of the cube must not decide where a host of the user is.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
+
 from mlcube_remote.errors import InventoryError
-from mlcube_remote.inventory.load import empty, load
-from mlcube_remote.inventory.model import Inventory
 
 FILE_NAME = "hosts.yaml"
 VARIABLE = "MLCUBE_REMOTE_INVENTORY"
+_CUBE_FILE = "mlcube.yaml"
 
 
-def open_inventory(explicit: str | None, cube: Path) -> Inventory:
-    """Read the first inventory that exists.
+@attrs.frozen(kw_only=True)
+class FoundInventory:
+    """An inventory file that exists."""
+
+    path: Path
+    cube: Path | None = None
+    """Directory of the cube that the file is part of; ``None``: the file is the user's own."""
+
+
+def find_inventory(explicit: str | None, cube: Path | None) -> FoundInventory | None:
+    """Return the first inventory that exists.
 
     Args:
         explicit: The value of ``--inventory``, if given.
-        cube: The cube's directory.
+        cube: Directory of the cube that the command names, if it names one.
 
     Raises:
-        InventoryError: The inventory is wrong, or a named one does not exist.
+        InventoryError: A named inventory does not exist.
     """
     for named, origin in ((explicit, "--inventory"), (os.environ.get(VARIABLE), f"${VARIABLE}")):
         if named:
-            path = Path(os.path.expanduser(named))
-            if os.path.isdir(path):
-                path /= FILE_NAME
-            if not os.path.exists(path):
-                raise InventoryError(
-                    f"{origin}: {path}: no such file", hint="give the path of an existing inventory"
-                )
-            return load(path)
-    for path in _candidates(cube):
-        if os.path.exists(path):
-            return load(path)
-    return empty()
-
-
-def _candidates(cube: Path) -> Iterator[Path]:
-    yield Path(FILE_NAME)
-    yield cube / FILE_NAME
+            return FoundInventory(path=_named_inventory(named, origin))
+    here = Path.cwd()
+    around = _enclosing_cube(here)
+    if around is None and cube is not None and _is_inside(here, cube):
+        around = cube
+    own = [] if around else [Path(FILE_NAME)]
     config = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    yield Path(os.path.expanduser(config)) / "mlcube-remote" / FILE_NAME
+    own.append(Path(os.path.expanduser(config)) / "mlcube-remote" / FILE_NAME)
+    for path in own:
+        if os.path.exists(path):
+            return FoundInventory(path=path)
+    for directory in dict.fromkeys(each for each in (cube, around) if each):
+        if os.path.exists(directory / FILE_NAME):
+            return FoundInventory(path=directory / FILE_NAME, cube=directory)
+    return None
+
+
+def _named_inventory(named: str, origin: str) -> Path:
+    path = Path(os.path.expanduser(named))
+    if os.path.isdir(path):
+        path /= FILE_NAME
+    if not os.path.exists(path):
+        raise InventoryError(
+            f"{origin}: {path}: no such file", hint="give the path of an existing inventory"
+        )
+    return path
+
+
+def _enclosing_cube(directory: Path) -> Path | None:
+    """Return the closest cube that contains a directory.
+
+    The home directory is no cube: its ``mlcube.yaml`` has the user's settings of MLCube.
+    """
+    home = Path.home()
+    for each in (directory, *directory.parents):
+        if each == home:
+            return None
+        if (each / _CUBE_FILE).exists():
+            return each
+    return None
+
+
+def _is_inside(path: Path, directory: Path) -> bool:
+    return path.resolve().is_relative_to(directory.resolve())

@@ -23,6 +23,15 @@ class HostKeys(Enum):
     ACCEPT_NEW = "accept-new"
 
 
+class TransportKind(Enum):
+    """Which SSH implementation connects to a host."""
+
+    AUTO = "auto"
+    """Paramiko if it can do what ssh_config says, otherwise OpenSSH."""
+    PARAMIKO = "paramiko"
+    OPENSSH = "openssh"
+
+
 class ConnectionKind(Enum):
     """How to connect to a host."""
 
@@ -49,7 +58,8 @@ class Host:
 
     ``none``: connect directly, even if ssh_config has jump hosts.
     """
-    host_keys: HostKeys = HostKeys.STRICT
+    host_keys: HostKeys | None = None
+    transport: TransportKind = TransportKind.AUTO
     connect_timeout: float = 10.0
     """Seconds for each of TCP connect, banner, key exchange and login."""
     keepalive: float = 15.0
@@ -61,6 +71,8 @@ class Host:
     platform: str | None = None
     """``docker``, ``podman``, ``singularity`` or ``apptainer``; ``None``: the cube decides."""
     connection: ConnectionKind = ConnectionKind.SSH
+    copy_links: bool = False
+    """Whether to send what links in inputs lead to."""
     slots: int = 1
     """Maximum number of jobs of one sweep at the same time."""
     gpus: tuple[str, ...] | None = None
@@ -93,5 +105,7 @@ class Inventory:
     """Group name → host names in order, nested groups resolved, without duplicates."""
     path: Path | None = None
     """The file; ``None`` if there is no inventory."""
+    cube: Path | None = None
+    """Directory of the cube that the file is part of; ``None``: the file is the user's own."""
     defaults: Host = LOCAL_HOST
     """``defaults:`` as a host; hosts that are only in ssh_config start from it."""

@@ -14,12 +14,15 @@ import shlex
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import attrs
 
 from mlcube_remote.errors import InventoryError
 from mlcube_remote.inventory.endpoint import Endpoint, parse_destination
-from mlcube_remote.inventory.model import Host, Inventory
+from mlcube_remote.inventory.model import Host, HostKeys, Inventory
+from mlcube_remote.inventory.paths import expand_home
+from mlcube_remote.inventory.ssh_features import list_features
 
 CONFIG_VARIABLE = "MLCUBE_REMOTE_SSH_CONFIG"
 """Environment variable with the name of a file to read instead, as with ``ssh -F``."""
@@ -32,6 +35,8 @@ Query = Callable[[str, Mapping[str, str]], SshOptions]
 
 _PER_NAME = frozenset({"host", "hostname", "controlpath"})
 """Options that differ for each name, even without settings for it (``%C`` is a hash)."""
+
+_ALGORITHMS = ("ciphers", "macs", "kexalgorithms", "hostkeyalgorithms", "pubkeyacceptedalgorithms")
 
 _UNCONFIGURED = "mlcube-remote-probe-of-an-unconfigured-name"
 _TOKEN = re.compile(r"%[A-Za-z%]|\$\{(\w+)\}")
@@ -146,7 +151,7 @@ def _resolve(host: Host, inventory: Inventory, query: Query, above: tuple[str, .
     tokens = {"%h": hostname, "%p": str(port), "%r": user, "%n": address, "%%": "%"}
     # A jump in the inventory, even "none", replaces ssh_config's proxy.
     command = None if hops or host.jump else _unless_none(_first(options, "proxycommand"))
-    own_known_hosts = (_expand(host.known_hosts),) if host.known_hosts else None
+    own_known_hosts = (expand_home(host.known_hosts),) if host.known_hosts else None
     return Endpoint(
         hostname=hostname,
         port=port,
@@ -159,8 +164,37 @@ def _resolve(host: Host, inventory: Inventory, query: Query, above: tuple[str, .
         user_known_hosts_files=own_known_hosts or _files(options, "userknownhostsfile"),
         global_known_hosts_files=() if own_known_hosts else _files(options, "globalknownhostsfile"),
         host_key_alias=_unless_none(alias),
+        algorithms=_algorithms(options),
+        host_keys=_host_keys(host, options),
+        is_check_disabled=_first(options, "stricthostkeychecking") in {"no", "off", "false"},
+        alias=address,
+        overrides=MappingProxyType(_options_for_ssh(host)),
+        features=list_features(options),
+        may_use_kerberos=_first(options, "gssapiauthentication") == "yes",
+        control_path=_unless_none(_first(options, "controlpath")),
         connect_timeout=host.connect_timeout,
     )
+
+
+def _host_keys(host: Host, options: SshOptions) -> HostKeys:
+    accepts_new = _first(options, "stricthostkeychecking") == HostKeys.ACCEPT_NEW.value
+    return host.host_keys or (HostKeys.ACCEPT_NEW if accepts_new else HostKeys.STRICT)
+
+
+def _options_for_ssh(host: Host) -> dict[str, str]:
+    """Return the options that give ssh(1) the inventory's settings; paths are not quoted."""
+    given = _overrides(host)
+    if host.identity_file:
+        given["IdentitiesOnly"] = "yes"
+    if host.known_hosts:
+        given |= {
+            "UserKnownHostsFile": expand_home(host.known_hosts),
+            "GlobalKnownHostsFile": "none",
+        }
+    if host.jump:
+        # The jump hosts themselves are a ProxyCommand of the transport.
+        given |= {"ProxyCommand": "none", "ProxyJump": "none"}
+    return given
 
 
 def _overrides(host: Host) -> dict[str, str]:
@@ -180,13 +214,24 @@ def _jump_hosts(
         endpoint
         for index, hop in enumerate(jump.split(",") if jump else ())
         for endpoint in _hop(
-            hop.strip(), inventory, query, (*above, host.name), is_first=index == 0
+            hop.strip(),
+            inventory,
+            query,
+            (*above, host.name),
+            is_first=index == 0,
+            policy=host.host_keys,
         )
     )
 
 
 def _hop(
-    hop: str, inventory: Inventory, query: Query, above: tuple[str, ...], *, is_first: bool
+    hop: str,
+    inventory: Inventory,
+    query: Query,
+    above: tuple[str, ...],
+    *,
+    is_first: bool,
+    policy: HostKeys | None,
 ) -> tuple[Endpoint, ...]:
     """Return the endpoints on the way to a jump host, the jump host last.
 
@@ -207,6 +252,7 @@ def _hop(
         user=typed.user or known.user,
         port=typed.port or known.port,
         jump=known.jump if is_first else "none",
+        host_keys=known.host_keys or policy,
     )
     endpoint = _resolve(jump_host, inventory, query, above)
     return (*endpoint.proxy_jump, attrs.evolve(endpoint, proxy_jump=()))
@@ -224,8 +270,14 @@ def _unless_none(value: str | None) -> str | None:
 
 def _files(options: SshOptions, name: str) -> tuple[str, ...]:
     files = (file for value in options.get(name, ()) for file in _BETWEEN_PATHS.split(value))
-    # A device forgets the keys written to it: "accept-new" would accept any key each time.
-    return tuple("none" if file.startswith("/dev/") else _expand(file) for file in files)
+    return tuple(expand_home(file) for file in files if _unless_none(file))
+
+
+def _algorithms(options: SshOptions) -> Mapping[str, tuple[str, ...]]:
+    given = {option: _first(options, option) for option in _ALGORITHMS}
+    return MappingProxyType(
+        {option: tuple(value.split(",")) for option, value in given.items() if value}
+    )
 
 
 def _identities(host: Host, options: SshOptions, tokens: Mapping[str, str]) -> tuple[str, ...]:
@@ -259,8 +311,4 @@ def _agent(value: str | None) -> str | None:
         return None
     if value.startswith("$"):
         return os.environ.get(value.lstrip("$").strip("{}")) or "none"
-    return _expand(value)
-
-
-def _expand(path: str) -> str:
-    return os.path.expanduser(path.replace("%d", "~"))
+    return expand_home(value)

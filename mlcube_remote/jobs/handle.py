@@ -63,6 +63,8 @@ class JobHandle:
     """The job's name in a sweep or among shards; empty if each host has one job."""
     parameters: Mapping[str, str] = attrs.field(factory=dict)
     """The values that a sweep gave it."""
+    fresh_outputs: bool = False
+    """Whether a task fails that ends with 0 and leaves an output as it was."""
 
     @property
     def name(self) -> str:
@@ -115,7 +117,8 @@ def from_document(document: Mapping[str, Any]) -> JobHandle:
             folders=tuple(_folder(item) for item in document["folders"]),
             in_place=tuple(_wanted(item) for item in document["in_place"]),
             timeout=None if timeout is None else int(timeout),
-            # Handles written before there were sweeps have neither.
+            # Older handles have none of these.
+            fresh_outputs=document.get("fresh_outputs") is True,
             job=_text(document.get("job", "")),
             parameters={
                 _text(name): _text(value) for name, value in document.get("parameters", {}).items()

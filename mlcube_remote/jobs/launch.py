@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import attrs
 
 from mlcube_remote.budgets import parse_json
-from mlcube_remote.commands.model import Copy
-from mlcube_remote.errors import BusyError, HostError, HostUnfitError
+from mlcube_remote.errors import BusyError, HostError, HostUnfitError, UnsafeContentError
 from mlcube_remote.jobs.handle import JobHandle, to_document
+from mlcube_remote.jobs.output_states import output_words
+from mlcube_remote.plan.confined import Confined
 from mlcube_remote.remote import status, supervisor
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport.base import Connection, Reply
@@ -38,24 +39,81 @@ class TaskStart:
     """Name of its container; empty if the engine has no named containers."""
     own: tuple[str, ...] = ()
     """Arguments of the call that changes the owner of outputs after the task; empty: no call."""
+    begin: tuple[str, ...] = ()
+    """Arguments of ``mlcr_write_begin``: what to check and to choose when the task begins."""
+    mounts: tuple[Confined, ...] = ()
+    """Directories that it mounts; the host resolves them directly before the task starts."""
+
+
+def begin_arguments(
+    directories: Sequence[Confined],
+    files: Sequence[tuple[str, str]],
+    late_inputs: Sequence[tuple[str, str]],
+    alternatives: Sequence[tuple[str, str, str, str]],
+) -> tuple[str, ...]:
+    """Return the arguments of ``mlcr_write_begin``; empty if the host has nothing to do.
+
+    Args:
+        directories: Directories to create when the task begins.
+        files: (name, path) of inputs that must be there.
+        late_inputs: (name, path) of inputs whose types choose the command.
+        alternatives: (types, command, arguments for the owner, mounts) for each command; all but
+            the types are quoted.
+    """
+    groups = ([each.words for each in directories], files, late_inputs)
+    if not any(groups):
+        return ()
+    words = [word for group in groups for word in (str(len(group)), *_flatten(group))]
+    return (quote_words(words), *_flatten(alternatives))
+
+
+def _flatten(rows: Iterable[tuple[str, ...]]) -> list[str]:
+    return [word for row in rows for word in row]
 
 
 @attrs.frozen(kw_only=True)
 class Prerequisites:
     """What must exist on the host before the tasks start."""
 
-    directories: tuple[str, ...] = ()
-    copies: tuple[Copy, ...] = ()
-    """Copies to make, unless their targets exist."""
+    directories: tuple[Confined, ...] = ()
+    copies: tuple[tuple[Confined, Confined], ...] = ()
+    """Sources and targets of copies to make, unless their targets exist."""
 
     @property
     def words(self) -> tuple[str, ...]:
         """Arguments of ``mlcr_prepare_paths``."""
-        copies = (path for copy in self.copies for path in (copy.source, copy.target))
-        return (str(len(self.copies)), *copies, *self.directories)
+        copies = [path for copy in self.copies for path in copy]
+        paths = (path.words for path in (*copies, *self.directories))
+        return (str(len(self.copies)), *_flatten(paths))
 
 
 _NOTHING = Prerequisites()
+
+
+class ClaimLostError(BusyError):
+    """Another job has had the workspace or a GPU since the claim; the job was not started.
+
+    The client claims and prepares the job again, so no user sees this error.
+    """
+
+
+@attrs.frozen(kw_only=True)
+class Claimed:
+    """What a job must still hold at its launch."""
+
+    lock: str
+    """Path of the workspace's lock on the host."""
+    group: str = ""
+    """As for :func:`reserve`."""
+    engine: tuple[str, ...] = ()
+    """The engine that is asked for the GPUs of containers."""
+    gpus: tuple[str, ...] = ()
+    """UUIDs of the GPUs that the job has leased."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Arguments of ``mlcr_confirm_claim``, without the job."""
+        return (self.lock, self.group, quote_words(self.engine), *self.gpus)
 
 
 @attrs.frozen(kw_only=True)
@@ -91,9 +149,10 @@ def reserve(
         HostUnfitError: The host could not write the job's files.
     """
     request = json.dumps(to_document(handle), ensure_ascii=True)
+    outputs = quote_words(output_words(handle))
     is_reported = False
     while True:
-        reply = connection.call("mlcr_claim_job", handle.job_dir, request, lock, group)
+        reply = connection.call("mlcr_claim_job", handle.job_dir, request, lock, group, outputs)
         if reply.code == status.ALREADY_CLAIMED:
             return Reservation(state=read_job_state(connection, handle))
         if reply.code != status.LOCK_HELD:
@@ -129,10 +188,12 @@ def _held(connection: Connection, reply: Reply, handle: JobHandle) -> BusyError:
 
 def _require(connection: Connection, reply: Reply) -> None:
     if not reply.ok:
+        is_full = any(text in reply.message for text in ("No space left", "quota exceeded"))
+        question = "is the host's disk full? " if is_full else ""
         raise HostUnfitError(
             connection.name,
             f"the job's files could not be written: {reply.message}",
-            hint=f"is the host's disk full? mlcube-remote hosts check {connection.name}",
+            hint=f"{question}mlcube-remote hosts check {connection.name}",
         )
 
 
@@ -147,6 +208,7 @@ def launch(
     starts: Sequence[TaskStart],
     env: Mapping[str, Secret],
     *,
+    claimed: Claimed,
     expected: Prerequisites = _NOTHING,
     log_limit: int = LOG_LIMIT,
 ) -> None:
@@ -157,10 +219,13 @@ def launch(
         handle: The job, which is reserved.
         starts: The tasks, in order.
         env: Variables for the containers; exported to the supervisor, never written to a file.
+        claimed: What the job has, unless it was lost with a connection.
         expected: What the host creates first.
         log_limit: Maximum size of each log in bytes; 0: no limit.
 
     Raises:
+        ClaimLostError: Another job has had the workspace or a GPU in the meantime.
+        UnsafeContentError: A link leads from a path of the job to another place.
         HostError: The host could not create what the tasks expect, or could not write the tasks;
             nothing runs.
     """
@@ -169,7 +234,8 @@ def launch(
     for start in starts:
         words += [
             *(start.task, quote_words(start.argv), quote_words(start.engine)),
-            *(start.container, timeout, quote_words(start.own)),
+            *(start.container, timeout, quote_words(start.own), quote_words(start.begin)),
+            mount_words(start.mounts),
         ]
     reply = connection.call(
         "mlcr_launch_job",
@@ -177,17 +243,43 @@ def launch(
         supervisor(),
         str(log_limit),
         "yes" if env else "",
+        quote_words(claimed.words),
         quote_words(expected.words),
         *words,
         env={name: value.reveal() for name, value in env.items()},
         timeout=_COPY_TIMEOUT_S if expected.copies else _LAUNCH_TIMEOUT_S,
     )
-    if reply.code == status.NOT_PREPARED:
+    if reply.code in {status.NOT_PREPARED, status.LEADS_OUT}:
         raise preparation_error(connection, reply)
+    if reply.code == status.CLAIM_LOST:
+        raise claim_lost(connection)
     if reply.code != status.ALREADY_LAUNCHED:
         _require(connection, reply)
 
 
+def claim_lost(connection: Connection) -> ClaimLostError:
+    """Return the error for a workspace or a GPU that another job has had since the claim."""
+    return ClaimLostError(
+        connection.name, "another job used the workspace or a GPU while there was no connection"
+    )
+
+
 def preparation_error(connection: Connection, reply: Reply) -> HostError:
-    """Return the error for directories or copies that could not be created."""
+    """Return the error for directories, copies or files that could not be created."""
+    if reply.code == status.LEADS_OUT:
+        return leads_out_error(connection.name, reply.message)
     return HostError(connection.name, f"the workspace could not be prepared: {reply.message}")
+
+
+def mount_words(mounts: Iterable[Confined]) -> str:
+    """Return the arguments of ``mlcr_write_mounts``, quoted."""
+    return quote_words(_flatten(each.words for each in mounts))
+
+
+def leads_out_error(host: str, reason: str) -> UnsafeContentError:
+    """Return the error for a path on the host from which a link leads to another place."""
+    return UnsafeContentError(
+        host,
+        f"a link leads out of the workspace: {reason}",
+        hint="delete the link, or give the path that is meant: PARAMETER=/PATH/ or --workspace",
+    )

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from mlcube_remote.errors import RecordError, UsageError
+from mlcube_remote.inventory.locate import FoundInventory
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.jobs.handle import HandleError, JobHandle, from_document, with_results_in
 from mlcube_remote.jobs.query import HostJobs
@@ -115,10 +116,13 @@ def last_attempts(run_id: str, store: Store) -> dict[str, Attempt]:
     return found
 
 
-def recorded_inventory(run_id: str, store: Store) -> str | None:
+def recorded_inventory(run_id: str, store: Store) -> FoundInventory | None:
     """Return the inventory file that a recorded run used, if it still exists."""
-    path = _document(run_id, store).get("inventory")
-    return path if isinstance(path, str) and Path(path).is_file() else None
+    document = _document(run_id, store)
+    path, cube = document.get("inventory"), document.get("inventory_cube")
+    if not isinstance(path, str) or not Path(path).is_file():
+        return None
+    return FoundInventory(path=Path(path), cube=Path(cube) if isinstance(cube, str) else None)
 
 
 def load_recorded(run_id: str, store: Store, hosts: Iterable[Host]) -> RecordedRun:

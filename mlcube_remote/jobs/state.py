@@ -7,15 +7,18 @@ from collections.abc import Mapping
 
 import attrs
 
-from mlcube_remote.budgets import parse_whole
+from mlcube_remote.budgets import parse_time, parse_whole
 from mlcube_remote.errors import StateUnknownError
 from mlcube_remote.events.outcome import Status, TaskOutcome
+from mlcube_remote.events.output_state import OutputChanges, stale_reason, unchanged_outputs
 from mlcube_remote.facts.engine_errors import (
     engine_start_error,
     extract_engine_error,
     is_cube_fault,
 )
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
+from mlcube_remote.jobs.launch import leads_out_error
+from mlcube_remote.jobs.output_states import parse_changes
 from mlcube_remote.transport.base import Connection, Stream
 
 SIGKILLED, SIGTERMED = 137, 143
@@ -25,6 +28,7 @@ that shuts down sends SIGTERM first."""
 _NEVER_RAN = frozenset({"created", "initialized"})
 """What Docker and Podman call a container that exists and was never started."""
 
+_NO_INPUT = "an input did not exist when it began, and the host's disk is full"
 _SEE_OUTPUT = "see the engine's message in the output above"
 
 
@@ -37,9 +41,11 @@ class TaskReport:
     alive: bool
     """Whether its supervisor runs."""
     sizes: Mapping[Stream, int]
-    started: int | None = None
-    """Seconds since the epoch, by the host's clock."""
-    finished: int | None = None
+    order: str = ""
+    """The first part of the order in which the logs grew, if that was asked for."""
+    started: float | None = None
+    """Seconds since the epoch, by the host's clock; whole seconds if it has no others."""
+    finished: float | None = None
     inspect: str = ""
     """``STATUS EXITCODE OOMKILLED ERROR`` from the engine; may be empty."""
     stopped: bool = False
@@ -59,6 +65,14 @@ class TaskReport:
     """The end of the standard error of the task and its engine, if the task failed."""
     foreign: str = ""
     """Why the owner of output files could not be changed to the user."""
+    refused: str | None = None
+    """Why the host did not start the task when its turn came; ``None``: it started."""
+    unsafe: str = ""
+    """Where a directory that the task mounts leads, if it was not started for that reason."""
+    outputs: OutputChanges | None = None
+    """What it did to its outputs; ``None`` if its host has not said."""
+    is_stale: bool = False
+    """Whether it ended with 0, and left an output as it was although all must be fresh."""
     log_is_cut: bool = False
     log_is_degraded: bool = False
     """Whether a supervisor died and some of the log may be missing."""
@@ -68,16 +82,25 @@ class TaskReport:
         """Duration of the task, if known."""
         if self.started is None or self.finished is None:
             return None
-        return float(max(0, self.finished - self.started))
+        return round(max(0.0, self.finished - self.started), 3)
 
 
-def read_task(connection: Connection, handle: JobHandle, number: int) -> TaskReport:
+def read_task(
+    connection: Connection, handle: JobHandle, number: int, *, with_order: bool = False
+) -> TaskReport:
     """Ask the host for the state of the job's ``number``-th task.
+
+    Args:
+        connection: The host.
+        handle: The job.
+        number: The task, counted from 1.
+        with_order: Whether to ask for the order in which its logs grew.
 
     Raises:
         StateUnknownError: The host does not answer, or its answer is incomplete.
     """
-    reply = connection.call("mlcr_report_task", handle.job_dir, str(number))
+    words = ("order",) if with_order else ()
+    reply = connection.call("mlcr_report_task", handle.job_dir, str(number), *words)
     facts = dict(reply.records())
     try:
         code = facts["exit"]
@@ -88,8 +111,9 @@ def read_task(connection: Connection, handle: JobHandle, number: int) -> TaskRep
                 Stream.STDOUT: parse_whole(facts["stdout"]),
                 Stream.STDERR: parse_whole(facts["stderr"]),
             },
-            started=parse_whole(facts["started"]) if "started" in facts else None,
-            finished=parse_whole(facts["finished"]) if "finished" in facts else None,
+            order=facts.get("order", ""),
+            started=parse_time(facts["started"]) if "started" in facts else None,
+            finished=parse_time(facts["finished"]) if "finished" in facts else None,
             inspect=facts.get("inspect", ""),
             stopped=facts.get("stop") == "yes",
             timed_out=facts.get("timedout") == "yes",
@@ -99,6 +123,10 @@ def read_task(connection: Connection, handle: JobHandle, number: int) -> TaskRep
             container=facts.get("container", ""),
             tail=facts.get("tail", ""),
             foreign=facts.get("foreign", ""),
+            refused=facts.get("refused"),
+            unsafe=facts.get("unsafe", ""),
+            outputs=parse_changes(handle, number, facts),
+            is_stale=facts.get("stale") == "yes",
             log_is_cut=facts.get("cut") == "yes",
             log_is_degraded=facts.get("log") == "degraded",
         )
@@ -135,18 +163,22 @@ def derive_outcome(handle: JobHandle, task: TaskHandle, report: TaskReport) -> T
 
     Raises:
         HostUnfitError: The engine refused to start the container.
+        UnsafeContentError: A link leads from a directory that it mounts to another place.
         StateUnknownError: The supervisor is gone and the engine does not answer, or the task runs
             on another machine.
     """
     if report.exit is None:
         return _without_exit(handle, task, report)
+    if report.unsafe:
+        raise leads_out_error(handle.host, f"task {task.task} was not started: {report.unsafe}")
     ended = _ended(handle, task, report, report.exit)
     return attrs.evolve(
         ended,
         task=task.task,
         seconds=report.seconds,
-        started=report.started,
-        finished=report.finished,
+        started=None if report.started is None else int(report.started),
+        finished=None if report.finished is None else int(report.finished),
+        outputs=report.outputs,
     )
 
 
@@ -178,6 +210,11 @@ def _without_exit(handle: JobHandle, task: TaskHandle, report: TaskReport) -> Ta
 def _ended(handle: JobHandle, task: TaskHandle, report: TaskReport, exit_code: int) -> TaskOutcome:
     if exit_code == 0:
         return _outcome(Status.SUCCEEDED, 0)
+    if report.refused is not None:
+        return _outcome(Status.FAILED, None, report.refused or _NO_INPUT)
+    if report.is_stale:
+        reason = stale_reason(unchanged_outputs(report.outputs))
+        return attrs.evolve(_outcome(Status.FAILED, 0, reason), is_stale=True)
     if report.timed_out:
         limit = f" of {handle.timeout} s" if handle.timeout else ""
         return attrs.evolve(

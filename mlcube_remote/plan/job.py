@@ -17,6 +17,7 @@ from mlcube_remote.inventory.model import Host
 from mlcube_remote.plan.trials import Trial
 from mlcube_remote.runs.ids import job_id, label
 from mlcube_remote.secret import Secret
+from mlcube_remote.trust.requests import NO_TRUST, Trust
 
 
 @attrs.frozen(kw_only=True)
@@ -48,11 +49,19 @@ class RunRequest:
     options: Options = Options()
     env: Mapping[str, Secret] = attrs.field(factory=dict)
     """Variables for the container; they override those of the host."""
-    trust_cube: bool = False
-    """Whether mlcube.yaml may request privileges from the engine."""
+    trust: Trust = NO_TRUST
+    """What the cube may ask for beyond its own."""
+    allow_missing: frozenset[str] = frozenset()
+    """Names of inputs without which a task may start."""
+    copy_links: bool = False
+    """Whether to send what links in inputs lead to, to all hosts."""
     configure_only: bool = False
     inventory: str | None = None
     """Absolute path of the inventory file, if there is one."""
+    inventory_cube: str | None = None
+    """Directory of the cube that the inventory is part of; ``None``: it is the user's own."""
+    fresh_outputs: bool = False
+    """Whether a task fails that ends with 0 and leaves an output as it was before the run."""
     timeout: int | None = None
     """Time limit per task in seconds; the host stops the task when it expires."""
     again: Mapping[str, int] | None = None
@@ -85,6 +94,11 @@ class JobSpec:
     def cube(self) -> Cube:
         """The cube with the values of this job."""
         return self.request.cube if self.trial is None else self.trial.cube
+
+    @property
+    def copies_links(self) -> bool:
+        """Whether to send what links in inputs lead to."""
+        return self.request.copy_links or self.host.copy_links
 
     @property
     def own_name(self) -> str:

@@ -7,24 +7,40 @@ with the answers; and once more if GPUs were leased.
 
 from __future__ import annotations
 
-import os
 import posixpath
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import attrs
 
 from mlcube_remote.commands.build import BuiltCommands, build_all
 from mlcube_remote.commands.launch_options import launch_options
-from mlcube_remote.commands.model import Argv, ImageCommands, Options, Target, TaskCommands
+from mlcube_remote.commands.model import (
+    Argv,
+    ImageCommands,
+    Options,
+    SentContext,
+    Target,
+    TaskCommands,
+)
 from mlcube_remote.commands.settings import Settings
-from mlcube_remote.cube.host_paths import KindOf, PathKind, contains, host_path
-from mlcube_remote.cube.model import Cube
+from mlcube_remote.commands.sif_home import private_directories
+from mlcube_remote.cube.host_paths import KindOf, contains, host_path
+from mlcube_remote.plan.build_context import BuildContext, outer_context
 from mlcube_remote.plan.gpu_requests import Device, format_devices, requested_gpus
 from mlcube_remote.plan.host_paths import HostPaths
 from mlcube_remote.plan.job import JobSpec
+from mlcube_remote.plan.late_paths import LatePaths, late_paths
+from mlcube_remote.plan.mirrored_files import kind_in_mirrors, missing_here, read_mirrored
 from mlcube_remote.plan.outputs import DownloadFolder, DownloadRequest, download_folders
-from mlcube_remote.plan.placed_job import PlacedJob, ProbedFacts, inputs_in_mirror, place_job
+from mlcube_remote.plan.placed_job import (
+    PlacedJob,
+    ProbedFacts,
+    inputs_in_mirror,
+    optional_inputs,
+    place_job,
+)
 from mlcube_remote.plan.placement import DataLocation, PlacedParameter, with_placed_values
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.runs.ids import container_name, slug
@@ -49,6 +65,8 @@ class BuiltTask:
     """Labels of its containers."""
     launch: Argv
     """Options that the launcher inserts into the last command."""
+    late: LatePaths
+    """What the host checks and creates when the task begins."""
 
 
 @attrs.frozen(kw_only=True)
@@ -68,6 +86,8 @@ class JobPlan(PlacedJob):
     """Number of GPUs to lease."""
     env: Mapping[str, Secret]
     """Variables that the container gets by name."""
+    context: BuildContext | None
+    """The image's build context if it is outside the cube, and sent; else ``None``."""
     host_recipe: str
     """Recipe of the image if only the host can say whether it exists; else empty."""
     assumed_kinds: Mapping[str, str]
@@ -111,19 +131,25 @@ def plan_placed(
     in_place = [item for _, item in job.task_parameters() if item.where is DataLocation.HOST]
     untyped = [item for item in (*in_place, *inputs_in_mirror(job)) if item.is_of_unknown_type]
     probed = dict.fromkeys(_host_path(item, paths) for item in (*in_place, *untyped))
+    optional = optional_inputs(job)
     assumed = {}
     if not spec.host.is_local:
-        assumed = {(path := _host_path(item, paths)): _likely_kind(path) for item in untyped}
+        paths_of_untyped = (_host_path(item, paths) for item in untyped)
+        assumed = {path: optional.get(path) or _likely_kind(path) for path in paths_of_untyped}
 
     def build(assume: Mapping[str, str]) -> BuiltCommands:
         known = {path: kind for path, kind in kinds.items() if kind != "-"}
-        kind_of = _kind_of(spec.cube, paths, {**assume, **known}, is_local=spec.host.is_local)
-        return _build(job, kind_of, devices, () if facts is None else facts.programs)
+        every = {**optional, **assume, **known}
+        kind_of = kind_in_mirrors(_mirrors(job), every, is_local=spec.host.is_local)
+        return _build(job, kind_of, devices, facts)
 
     built, env = build(assumed), _environment(spec)
     recipe = _host_recipe(job, built.image)
-    if recipe and facts is None:
-        built = build({**assumed, recipe: "f"})
+    decided_by = () if spec.host.is_local else built.settings.decided_by
+    deciding = missing_here(_mirrors(job), decided_by)
+    if facts is None and (recipe or deciding):
+        outside = [path for path in (recipe, *deciding) if not contains(paths.cube, path)]
+        built = build({**assumed, **dict.fromkeys(outside, "f")})
     return JobPlan(
         spec=spec,
         paths=paths,
@@ -137,9 +163,10 @@ def plan_placed(
         devices=devices,
         gpus=count_gpus(spec),
         env=env,
+        context=_context(job, built.settings, built.image),
         host_recipe=recipe,
         assumed_kinds=assumed,
-        probe_paths=(*probed, *([recipe] if recipe else ())),
+        probe_paths=tuple(dict.fromkeys((*probed, *([recipe] if recipe else ()), *deciding))),
         folders=_folders(job, built.tasks),
         in_place=_outputs_in_place(job),
         lock=f"{paths.root}/locks/{slug('workspace', of=paths.workspace)}",
@@ -164,22 +191,50 @@ def _likely_kind(path: str) -> str:
 
 
 def _build(
-    job: PlacedJob, kind_of: KindOf, devices: Sequence[Device], programs: Collection[str]
+    job: PlacedJob, kind_of: KindOf, devices: Sequence[Device], facts: ProbedFacts | None
 ) -> BuiltCommands:
     spec, request = job.spec, job.spec.request
     tasks = () if request.configure_only else job.data.items()
+    is_podman = facts is not None and spec.platform == "docker" and facts.docker_is_podman
     target = Target(
         platform=spec.platform,
         layout=job.paths.layout,
         kind_of=kind_of,
-        options=_with_devices(request.options, spec.platform, devices),
+        options=_with_devices(request.options, "podman" if is_podman else spec.platform, devices),
         host_settings=spec.host.settings,
         user_settings=spec.user_settings,
-        programs=programs,
-        is_trusted=request.trust_cube,
+        programs=() if facts is None else facts.programs,
+        docker_is_podman=is_podman,
+        has_leased_gpus=bool(devices),
+        sent_context=partial(_sent_context, job),
+        read=partial(read_mirrored, spec.cube, job.paths),
+        trust=request.trust,
     )
     placed = [with_placed_values(spec.cube.tasks[name], items) for name, items in tasks]
     return build_all(spec.cube, placed, target)
+
+
+def _mirrors(job: PlacedJob) -> dict[str, Path]:
+    """Return directory of the host → the directory of this machine that it mirrors."""
+    cube, paths = job.spec.cube, job.paths
+    return {paths.workspace: cube.workspace, paths.cube: cube.root}
+
+
+def _outer_context(job: PlacedJob, value: str) -> BuildContext | None:
+    return None if job.spec.host.is_local else outer_context(job.spec.cube, job.paths.root, value)
+
+
+def _sent_context(job: PlacedJob, value: str) -> SentContext | None:
+    context = _outer_context(job, value)
+    if context is None:
+        return None
+    kind_of = kind_in_mirrors({context.remote: context.local}, {}, is_local=False)
+    return SentContext(path=context.remote, kind_of=kind_of)
+
+
+def _context(job: PlacedJob, settings: Settings, image: ImageCommands) -> BuildContext | None:
+    """Return the build context to send; an image that is pulled needs none."""
+    return _outer_context(job, settings.text("build_context")) if image.context else None
 
 
 def _with_devices(options: Options, platform: str, devices: Sequence[Device]) -> Options:
@@ -195,7 +250,9 @@ def _host_recipe(job: PlacedJob, image: ImageCommands) -> str:
     """
     source = image.source
     is_path = source.startswith(("/", "~/"))
-    is_known = job.spec.host.is_local or contains(job.paths.cube, source)
+    is_known = job.spec.host.is_local or any(
+        contains(directory, source) for directory in (job.paths.cube, image.context) if directory
+    )
     return source if is_path and not is_known else ""
 
 
@@ -209,6 +266,7 @@ def _tasks(
     spec = job.spec
     has_names = spec.platform in CONTAINER_ENGINES
     tasks = []
+    late = late_paths(job, built)
     # Nothing is built if only the image is prepared.
     for number, (task, commands) in enumerate(zip(job.data, built, strict=False), 1):
         name = container_name(uid, spec.id, number)
@@ -218,16 +276,21 @@ def _tasks(
             name=name,
             id_file=f"{job.paths.task_dir(number)}/cid",
             labels=labels,
+            private=job.paths.private_dir(number),
             secrets=secrets,
         )
+        private = private_directories(job.paths.private_dir(number), commands.private_home)
         copies = (*commands.copies, *job.copies.get(task, ()))
         tasks.append(
             BuiltTask(
                 name=task,
-                commands=attrs.evolve(commands, copies=copies),
+                commands=attrs.evolve(
+                    commands, copies=copies, directories=(*commands.directories, *private)
+                ),
                 container=name if has_names else "",
                 labels=labels,
                 launch=launch,
+                late=late[task],
             )
         )
     return tuple(tasks)
@@ -274,30 +337,3 @@ def _outputs_in_place(job: PlacedJob) -> tuple[DownloadRequest, ...]:
         for task, item in job.task_parameters()
         if item.is_output and item.local is not None
     )
-
-
-def _kind_of(
-    cube: Cube, paths: HostPaths, kinds: Mapping[str, str], *, is_local: bool
-) -> Callable[[str], PathKind | None]:
-    """Return a function that tells what exists at a path of the host.
-
-    What is mirrored is looked up on this machine; ``kinds`` tells the rest.
-    """
-    mirrors = ((paths.workspace, cube.workspace), (paths.cube, cube.root))
-    names = {"f": PathKind.FILE, "d": PathKind.DIRECTORY}
-
-    def kind_of(path: str) -> PathKind | None:
-        for remote, local in mirrors:
-            if path == remote or path.startswith(remote + "/"):
-                kind = _local_kind(local / path[len(remote) :].lstrip("/"))
-                # An earlier run may have made it on the host only.
-                return kind or names.get(kinds.get(path, "-"))
-        return _local_kind(path) if is_local else names.get(kinds.get(path, "-"))
-
-    return kind_of
-
-
-def _local_kind(path: str | Path) -> PathKind | None:
-    if os.path.isdir(path):
-        return PathKind.DIRECTORY
-    return PathKind.FILE if os.path.exists(path) else None

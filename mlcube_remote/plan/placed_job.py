@@ -9,9 +9,11 @@ from typing import Protocol
 import attrs
 
 from mlcube_remote.commands.model import Copy
+from mlcube_remote.cube.host_paths import host_path
 from mlcube_remote.cube.model import Cube
 from mlcube_remote.plan.host_paths import HostPaths, host_paths
 from mlcube_remote.plan.job import JobSpec
+from mlcube_remote.plan.made_inputs import PlacedTasks, mark_made_inputs
 from mlcube_remote.plan.placement import (
     DataLocation,
     PlacedParameter,
@@ -19,7 +21,7 @@ from mlcube_remote.plan.placement import (
     missing_inputs,
     place_parameters,
 )
-from mlcube_remote.plan.trials import PlacedTasks, isolate
+from mlcube_remote.plan.trials import isolate
 
 
 class ProbedFacts(Protocol):
@@ -44,6 +46,10 @@ class ProbedFacts(Protocol):
     @property
     def programs(self) -> Collection[str]:
         """Which of ``singularity`` and ``apptainer`` are installed."""
+
+    @property
+    def docker_is_podman(self) -> bool:
+        """Whether the program of the platform ``docker`` is Podman."""
 
 
 @attrs.frozen(kw_only=True)
@@ -71,7 +77,7 @@ def place_job(spec: JobSpec, facts: ProbedFacts | None = None) -> PlacedJob:
         PlanError: A relative path leaves the cube, or a prefix is used wrongly.
     """
     paths = _paths(spec, facts)
-    data = _place(spec, spec.cube, paths)
+    data = mark_made_inputs(_place(spec, spec.cube, paths), spec.cube, paths.layout)
     copies: Mapping[str, tuple[Copy, ...]] = {}
     if spec.trial is not None:
         layout = isolate(data, spec.trial, paths, is_local=spec.host.is_local)
@@ -87,6 +93,16 @@ def inputs_in_mirror(job: PlacedJob) -> Iterator[PlacedParameter]:
     for _, item in missing_inputs(job.data):
         if item.where is DataLocation.WORKSPACE and is_made_by_cube(item, job.spec.cube):
             yield item
+
+
+def optional_inputs(job: PlacedJob) -> dict[str, str]:
+    """Return the paths of inputs without a type that may be missing: then they count as files."""
+    allowed = job.spec.request.allow_missing
+    return {
+        host_path(item.parameter.value, job.paths.layout): "f"
+        for _, item in job.task_parameters()
+        if item.is_of_unknown_type and item.may_be_missing(allowed)
+    }
 
 
 def uploads(job: PlacedJob) -> tuple[PlacedParameter, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import Enum
 from pathlib import Path
 
@@ -16,6 +16,9 @@ from mlcube_remote.cube.model import IO, Cube, Parameter, ParameterType, Task
 from mlcube_remote.errors import PlanError
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.plan.host_paths import data_directory
+
+_NOTHING_WORDS = frozenset({"null", "none"})
+"""Values with which published cubes say that an optional file is not given."""
 
 
 class DataLocation(Enum):
@@ -38,6 +41,10 @@ class PlacedParameter:
     where: DataLocation
     local: Path | None
     """Path of the data on this machine; ``None`` if it is on the host."""
+    made_by: str = ""
+    """The earlier task of the same job that makes the input; empty: none."""
+    is_partly_made: bool = False
+    """Whether that task makes only something inside the directory."""
 
     @property
     def is_output(self) -> bool:
@@ -53,6 +60,16 @@ class PlacedParameter:
     def is_of_unknown_type(self) -> bool:
         """Whether it is an input without a declared type: what exists at its path decides."""
         return not self.is_output and self.parameter.type is ParameterType.UNKNOWN
+
+    def may_be_missing(self, allowed: Collection[str]) -> bool:
+        """Return whether a task starts without this input: a file that is named ``null``, say.
+
+        Args:
+            allowed: Names of inputs without which a task may start.
+        """
+        is_nothing = self.parameter.value.casefold() in _NOTHING_WORDS
+        is_file = self.parameter.type is ParameterType.FILE
+        return self.parameter.name in allowed or (is_nothing and is_file)
 
 
 def place_parameters(
@@ -178,28 +195,35 @@ def missing_inputs(
     An input that an earlier task of the same job makes is not missing. An output of another task
     of the cube may exist on the host from an earlier run: only the host knows.
     """
-    missing: list[tuple[str, PlacedParameter]] = []
-    made: list[Path] = []
-    for task, items in placed.items():
-        for item in items:
-            if item.is_output or item.local is None or os.path.lexists(item.local):
-                continue
-            if item.where is DataLocation.WORKSPACE and item.is_directory:
-                continue
-            if not any(item.local.is_relative_to(path) for path in made):
-                missing.append((task, item))
-        made += [item.local for item in items if item.is_output and item.local is not None]
-    return tuple(missing)
+    return tuple(
+        (task, item)
+        for task, items in placed.items()
+        for item in items
+        if not item.is_output
+        and not item.made_by
+        and item.local is not None
+        and not os.path.lexists(item.local)
+        # A directory is created, except one that would have to be sent.
+        and not (item.is_directory and item.where is not DataLocation.CLIENT)
+    )
 
 
 def is_made_by_cube(item: PlacedParameter, cube: Cube) -> bool:
     """Return whether a task of the cube declares the path of the input as an output."""
-    outputs = (
-        mirrored_path(parameter.value, cube)
+    return bool(find_makers(item, cube))
+
+
+def find_makers(item: PlacedParameter, cube: Cube) -> tuple[str, ...]:
+    """Return the tasks that declare the path of the input, or a directory above, as an output."""
+    local = item.local
+    if local is None:
+        return ()
+    makers = (
+        task.name
         for task in cube.tasks.values()
         for parameter in task.parameters
         if parameter.io is IO.OUTPUT
+        and (path := mirrored_path(parameter.value, cube)) is not None
+        and local.is_relative_to(path)
     )
-    return item.local is not None and any(
-        path is not None and item.local.is_relative_to(path) for path in outputs
-    )
+    return tuple(dict.fromkeys(makers))

@@ -34,15 +34,13 @@ def check_jobs(request: RunRequest, jobs: tuple[JobSpec, ...]) -> None:
     spare = [place_job(make_job(request, host, request.trials[0])) for host in spare_hosts]
     require.check_isolation(request, placed)
     if not request.configure_only:
+        require.check_trust(request)
         for job in placed:
             require.check_inputs(job)
     for job in (*placed, *spare):
-        if not request.configure_only:
-            require.check_types_known(job)
         # Commands that cannot be built are an error, too.
         plan = plan_placed(job, None)
         require.check_options(plan)
         require.check_recipe_inside(plan)
-        require.check_links(job)
     if not request.configure_only:
         require.check_writable(placed)

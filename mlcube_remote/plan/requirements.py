@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mlcube_remote.commands.sif import unsupported_option
-from mlcube_remote.cube.host_paths import Layout, contains, expand_runtime
+from mlcube_remote.cube.host_paths import Layout, contains, expand_runtime, host_path
 from mlcube_remote.errors import PlanError
 from mlcube_remote.plan.assignment import slots
 from mlcube_remote.plan.job import RunRequest
@@ -16,6 +16,8 @@ from mlcube_remote.plan.job_plan import JobPlan
 from mlcube_remote.plan.placed_job import PlacedJob
 from mlcube_remote.plan.placement import DataLocation, is_made_by_cube, missing_inputs
 from mlcube_remote.platforms import CONTAINER_ENGINES
+from mlcube_remote.trust.cube_requests import task_requests
+from mlcube_remote.trust.requests import check
 
 
 def check_isolation(request: RunRequest, jobs: Sequence[PlacedJob]) -> None:
@@ -55,6 +57,18 @@ def check_isolation(request: RunRequest, jobs: Sequence[PlacedJob]) -> None:
                 )
 
 
+def check_trust(request: RunRequest) -> None:
+    """Reject paths of the cube that the user has not allowed, before they are looked up.
+
+    Raises:
+        PlanError: A task asks for one.
+    """
+    cube = request.cube
+    tasks = (cube.tasks[name] for name in request.tasks)
+    requests = (each for task in tasks for each in task_requests(cube, task))
+    check(requests, request.trust, cube=cube.root)
+
+
 def check_inputs(job: PlacedJob, *, only_sent: bool = False) -> None:
     """Reject inputs that do not exist; with ``only_sent`` only those that ``local:`` names.
 
@@ -66,36 +80,42 @@ def check_inputs(job: PlacedJob, *, only_sent: bool = False) -> None:
             continue
         if not job.spec.host.is_local and is_made_by_cube(item, job.spec.cube):
             continue
-        where = job.spec.cube.where_given(task, item.parameter)
+        is_sent = item.where is DataLocation.CLIENT
+        if not is_sent and item.may_be_missing(job.spec.request.allow_missing):
+            continue
+        where, name = job.spec.cube.where_given(task, item.parameter), item.parameter.name
         raise PlanError(
-            f"{where}: {task}.{item.parameter.name}: input {item.local} does not exist",
-            hint=f"create it, or give another: {item.parameter.name}=PATH",
+            f"{where}: {task}.{name}: input {item.local} does not exist",
+            hint=f"create it, or give another: {name}=PATH"
+            + ("" if is_sent else f"; if the task can do without it: --allow-missing={name}"),
         )
 
 
-def check_types_known(job: PlacedJob) -> None:
-    """Reject an input without a type inside a directory that an earlier task of the job makes.
+def find_empty_inputs(job: PlacedJob, kinds: Mapping[str, str]) -> tuple[str, ...]:
+    """Return a warning for each input directory that does not exist, and will be created.
 
-    MLCube looks at the path between the tasks; here the client may have exited by then.
-
-    Raises:
-        PlanError: There is such an input.
+    Args:
+        job: The job.
+        kinds: Kinds of paths on the host as probed; empty before the probe.
     """
-    made: dict[Path, str] = {}
-    for task, items in job.data.items():
-        for item in items:
-            if item.local is None or not item.is_of_unknown_type or os.path.lexists(item.local):
-                continue
-            makers = [maker for path, maker in made.items() if item.local.is_relative_to(path)]
-            if makers:
-                where = job.spec.cube.where_given(task, item.parameter)
-                raise PlanError(
-                    f"{where}: {task}.{item.parameter.name}: "
-                    f"whether {item.parameter.value} is a file or a directory cannot be known "
-                    f"before {makers[0]} has made it",
-                    hint="set `type: file` or `type: directory` in mlcube.yaml",
-                )
-        made.update((item.local, task) for item in items if item.is_output and item.local)
+    is_local = job.spec.host.is_local
+    warnings: list[str] = []
+    for task, item in job.task_parameters():
+        if item.is_output or item.made_by or not item.is_directory:
+            continue
+        path = host_path(item.parameter.value, job.paths.layout)
+        if item.where is DataLocation.HOST and not is_local:
+            is_absent = kinds.get(path) == "-"
+        else:
+            is_absent = item.local is not None and not os.path.lexists(item.local)
+            is_absent = is_absent and (is_local or not is_made_by_cube(item, job.spec.cube))
+        if is_absent:
+            shown = path if item.local is None else item.local
+            warnings.append(
+                f"{task}.{item.parameter.name}: {shown} does not exist; "
+                "the task gets an empty directory"
+            )
+    return tuple(warnings)
 
 
 def check_options(plan: JobPlan) -> None:
@@ -127,22 +147,27 @@ def check_recipe_inside(plan: JobPlan) -> None:
     cube, in_engine = spec.request.cube, spec.platform in CONTAINER_ENGINES
     if spec.host.is_local or (in_engine and settings.text("build_strategy") == "pull"):
         return
+    if plan.context is not None:
+        return  # it is sent beside the cube
     source = settings.text("build_file")
     if not in_engine and (source.startswith("~") or ":" in source):
         return  # a path of the host, or a URL
     layout = Layout(root=str(cube.root), workspace=str(cube.workspace), home=plan.paths.home)
-    path = layout.root
+    path, leaves = layout.root, ""
     for key in ("build_context", "build_file") if in_engine else ("build_file",):
         if settings.text(key).startswith("/"):
             return  # a path of the host, and so is what is relative to it: check_recipe_on_host
         path = os.path.join(path, expand_runtime(settings.text(key), layout))
-        if not contains(layout.root, path) and os.path.exists(path):
-            raise PlanError(
-                f"{settings.where(key)}: {settings.text(key)!r} is outside the cube's directory, "
-                f"and so is not sent to {spec.host.name}",
-                hint="move it into the cube"
-                + (", or push the image and use build_strategy: pull" if in_engine else ""),
-            )
+        if not contains(layout.root, path):
+            leaves = leaves or key
+    # A context that merely exists is no recipe: then the image is pulled.
+    if leaves and os.path.isfile(path):
+        raise PlanError(
+            f"{settings.where(leaves)}: {settings.text(leaves)!r} is outside the cube's directory, "
+            f"and so is not sent to {spec.host.name}",
+            hint="move it into the cube"
+            + (", or push the image and use build_strategy: pull" if in_engine else ""),
+        )
 
 
 def check_recipe_on_host(plan: JobPlan) -> None:
@@ -164,28 +189,6 @@ def check_recipe_on_host(plan: JobPlan) -> None:
         f"{where}: {recipe} is on this machine, and not on {spec.host.name}",
         hint="move it into the cube, which is sent, or copy it to the host",
     )
-
-
-def check_links(job: PlacedJob) -> None:
-    """Reject inputs that are links out of the cube: the mirror would not have their data.
-
-    Raises:
-        PlanError: There is such a link.
-    """
-    if job.spec.host.is_local:
-        return
-    cube = job.spec.cube
-    inside = [Path(os.path.realpath(top)) for top in (cube.root, cube.workspace)]
-    for task, item in job.task_parameters():
-        if item.is_output or item.where is not DataLocation.WORKSPACE or item.local is None:
-            continue
-        real = Path(os.path.realpath(item.local))
-        if real.exists() and not any(real.is_relative_to(top) for top in inside):
-            raise PlanError(
-                f"{cube.where_given(task, item.parameter)}: {task}.{item.parameter.name}: "
-                f"{item.local} is a link that leaves the cube (to {real})",
-                hint=f"name the data itself: {item.parameter.name}=local:{real}",
-            )
 
 
 def check_writable(jobs: Sequence[PlacedJob]) -> None:

@@ -21,12 +21,10 @@ from mlcube_remote.commands.model import Copy
 from mlcube_remote.cube.host_paths import PathKind
 from mlcube_remote.cube.model import Cube, ParameterType
 from mlcube_remote.plan.host_paths import HostPaths
+from mlcube_remote.plan.made_inputs import PlacedTasks
 from mlcube_remote.plan.placement import DataLocation, PlacedParameter
 from mlcube_remote.plan.sweep_points import SweepPoint
 from mlcube_remote.plan.sweep_targets import GeneratedFile, resolve_point
-
-PlacedTasks = Mapping[str, tuple[PlacedParameter, ...]]
-"""Task → its parameters."""
 
 
 @attrs.frozen(kw_only=True)
@@ -98,8 +96,6 @@ class _PathIsolator:
     is_local: bool
     generated: Mapping[tuple[str, str], str]
     """(Task, parameter) → path of the file that is generated for it."""
-    made: dict[Path, ParameterType] = attrs.field(factory=dict)
-    """Outputs of earlier tasks of the job: path on this machine → type."""
     copies: dict[str, list[Copy]] = attrs.field(factory=dict)
 
     def isolate_all(self, placed: PlacedTasks) -> TrialLayout:
@@ -107,11 +103,6 @@ class _PathIsolator:
         for task, items in placed.items():
             writes_in_place = any(i.is_output and i.where is DataLocation.HOST for i in items)
             moved[task] = tuple(self.isolate(task, item, writes_in_place) for item in items)
-            self.made.update(
-                (item.local, item.parameter.type)
-                for item in items
-                if item.is_output and item.local is not None
-            )
         copies = {task: tuple(each) for task, each in self.copies.items()}
         return TrialLayout(placed=moved, copies=copies)
 
@@ -124,9 +115,8 @@ class _PathIsolator:
         if item.where is DataLocation.HOST:
             # It is in place on the host, and an output of the task may be in the same directory.
             return item if writes_in_place else _with(item, opts=item.parameter.opts or "ro")
-        above = [p for p in self.made if item.local is not None and item.local.is_relative_to(p)]
-        if above:
-            return self.in_own_directory(item)
+        if item.made_by and item.where is DataLocation.WORKSPACE:
+            return self.made_input(task, item)
         if item.parameter.opts == "rw":
             return self.copy(task, item)
         if item.where is DataLocation.WORKSPACE:
@@ -134,8 +124,22 @@ class _PathIsolator:
         return _with(item, opts="ro")
 
     def generated_file(self, item: PlacedParameter, path: str) -> PlacedParameter:
-        changed = _with(item, value=path, opts="ro", given=True, type=ParameterType.FILE)
-        return attrs.evolve(changed, where=DataLocation.HOST, local=None)
+        changed = _with(
+            item,
+            value=path,
+            opts="ro",
+            given=True,
+            type=ParameterType.FILE,
+            decided_at_start=False,
+        )
+        return attrs.evolve(changed, where=DataLocation.HOST, local=None, made_by="")
+
+    def made_input(self, task: str, item: PlacedParameter) -> PlacedParameter:
+        """Move an input that an earlier task of the job makes into the job's own workspace."""
+        moved = self.in_own_directory(item)
+        if item.is_partly_made and item.local is not None and item.local.is_dir():
+            self.add_copy(task, self.shared_path(item), moved.parameter.value, PathKind.DIRECTORY)
+        return moved
 
     def in_own_directory(self, item: PlacedParameter) -> PlacedParameter:
         """Move the data into the job's own workspace."""
@@ -146,10 +150,8 @@ class _PathIsolator:
         else:
             top, there = cube.root, self.paths.own_cube
         inside = item.local.relative_to(top)
-        known = self.made.get(item.local, ParameterType.UNKNOWN)
-        kind = known if item.parameter.type is ParameterType.UNKNOWN else item.parameter.type
         value = _joined(there, inside.as_posix()) + _slash(item)
-        moved = _with(item, value=value, given=True, type=kind)
+        moved = _with(item, value=value, given=True)
         return attrs.evolve(moved, local=Path(there) / inside) if self.is_local else moved
 
     def shared_path(self, item: PlacedParameter) -> str:
@@ -168,8 +170,13 @@ class _PathIsolator:
         target = f"{self.paths.own_dir}/copies/{number}/{name}"
         is_directory = item.is_directory or (item.local is not None and item.local.is_dir())
         kind = PathKind.DIRECTORY if is_directory else PathKind.FILE
-        self.copies.setdefault(task, []).append(Copy(source=source, target=target, kind=kind))
+        self.add_copy(task, source, target, kind)
         return _with(item, value=target + _slash(item), given=True, type=ParameterType(kind.value))
+
+    def add_copy(self, task: str, source: str, target: str, kind: PathKind) -> None:
+        """Have a file or directory copied before the launch."""
+        copy = Copy(source=source.rstrip("/"), target=target.rstrip("/"), kind=kind)
+        self.copies.setdefault(task, []).append(copy)
 
 
 def _with(item: PlacedParameter, **changes: Any) -> PlacedParameter:

@@ -6,6 +6,10 @@
 # files that everyone can read, in the user's own directories, are replaced by copies, which is
 # fast. For all other files an engine's root must change the owner, which costs the start of a
 # container. Called by the supervisor.
+#
+# The container has owned these directories, so every name in them may be a trap. Nothing is written
+# there by name: copies are made in a new directory that only this user can reach, and renamed into
+# the current directory, which is a descriptor. A rename replaces a link and never follows it.
 
 # mlcr_chown_outputs DIRECTORY ROOT UID COUNT [SOURCE TARGET]... WORD...: make user UID the owner of
 # other users' files in the COUNT directories SOURCE that the task of DIRECTORY could write to.
@@ -13,7 +17,11 @@
 # appended. Nothing outside ROOT is changed, wherever links point.
 mlcr_chown_outputs() {
     mlcr_task_directory=$1
-    mlcr_root=$(cd -P -- "$2" && pwd -P) || return 1
+    mlcr_resolve_directory "$2" || {
+        echo "$2: cannot be entered" >&2
+        return 1
+    }
+    mlcr_root=$mlcr_real_path
     mlcr_uid=$3
     [ "$mlcr_uid" -ne 0 ] || return 0
     shift 3
@@ -37,7 +45,7 @@ mlcr_chown_outputs() {
 # mlcr_is_below_root DIRECTORY: whether DIRECTORY is below mlcr_root; set mlcr_real_path to its real
 # path. Without this check an engine would follow a link to a directory outside our root.
 mlcr_is_below_root() {
-    mlcr_real_path=$(cd -P -- "$1" 2>/dev/null && pwd -P) || return 1
+    mlcr_resolve_directory "$1" || return 1
     case $mlcr_real_path in
     "$mlcr_root"/*) ;;
     *) return 1 ;;
@@ -84,18 +92,26 @@ mlcr_replace_by_copies() (
     none) exit 0 ;;
     much) exit 1 ;;
     esac
+    mlcr_copies=$(mktemp -d "$mlcr_task_directory/copies.XXXXXXXX") || exit 1
     # shellcheck disable=SC2016 # expanded by the inner shell
     find "$@" -xdev ! -user "$mlcr_uid" -exec sh -c '
+        copies=$1
+        shift
         status=0
         for file; do
-            new=${file%/*}/.mlcube-remote-own.$$
-            cp -Pp -- "$file" "$new" && mv -f -- "$new" "$file" || {
-                rm -f -- "$new"
+            name=${file##*/}
+            # find has followed no link to the directory, and its path contains none.
+            cd -P -- "${file%/*}" && [ "$PWD" = "${file%/*}" ] &&
+                cp -Pp -- "./$name" "$copies/$name" && mv -f -- "$copies/$name" . || {
+                rm -f -- "$copies/$name"
                 status=1
             }
         done
         exit $status
-    ' sh {} + 2>/dev/null
+    ' sh "$mlcr_copies" {} + 2>/dev/null
+    mlcr_status=$?
+    rmdir -- "$mlcr_copies"
+    exit $mlcr_status
 )
 
 # mlcr_has_foreign_files DIRECTORY: whether DIRECTORY is below our root and contains another user's
@@ -109,7 +125,7 @@ mlcr_has_foreign_files() {
 mlcr_is_rootless() {
     # The first format is Podman's, the second Docker's; each fails with the other engine.
     for mlcr_format in '{{.Host.Security.Rootless}}' '{{.SecurityOptions}}'; do
-        case $(mlcr_run_engine "$1" info --format "$mlcr_format" 2>/dev/null) in
+        case $(mlcr_ask_engine "$1" info --format "$mlcr_format" 2>/dev/null) in
         true | *rootless*) return 0 ;;
         false) return 1 ;;
         esac

@@ -32,7 +32,7 @@ mlcr_remove_leftovers() {
         mlcr_read_chain "$mlcr_lock_directory"
         find "$mlcr_lock_directory" -type f ! -name first -mmin +1440 |
             while IFS= read -r mlcr_entry; do
-                case $mlcr_chain_jobs in
+                case $mlcr_chain_entries in
                 *"/${mlcr_entry##*/after.}/"*) ;;
                 *) rm -f -- "$mlcr_entry" ;;
                 esac

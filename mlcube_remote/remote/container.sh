@@ -18,17 +18,12 @@ mlcr_print_container_state() {
         fi
         return 0
     fi
-    mlcr_task_job=${1%/tasks/*}
-    if mlcr_answer=$(
-        exec 2>&1
-        mlcr_save_container_id "$1" "${mlcr_task_job##*/}" &&
-            mlcr_inspect_container "$1" \
-                '{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.Error}}'
-    ); then
+    # Podman under the name "docker" may print a notice before each answer, to standard error.
+    if mlcr_answer=$(mlcr_print_inspected_state "$1" 2>/dev/null); then
         printf '%s\n' "$mlcr_answer"
         return 0
     fi
-    case $mlcr_answer in
+    case $(mlcr_print_inspected_state "$1" 2>&1) in
     *[Nn]'o such '*)
         # The engine's client survives its supervisor, and may be about to create the container.
         if [ -s "$1/cid" ] || [ -n "$(find "$1/started" -mmin +1 2>/dev/null)" ]; then
@@ -39,6 +34,14 @@ mlcr_print_container_state() {
         ;;
     *) echo unknown ;;
     esac
+}
+
+# mlcr_print_inspected_state DIRECTORY: print "STATUS EXITCODE OOMKILLED ERROR" of a task's container.
+mlcr_print_inspected_state() {
+    mlcr_task_job=${1%/tasks/*}
+    mlcr_save_container_id "$1" "${mlcr_task_job##*/}" &&
+        mlcr_inspect_container "$1" \
+            '{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.Error}}'
 }
 
 # mlcr_save_container_id DIRECTORY JOB: write the id of the task's container to a file, unless the
@@ -57,9 +60,7 @@ mlcr_inspect_container() (
     [ -s "$mlcr_dir/cid" ] || mlcr_file=container
     set -- inspect --type container --format "$mlcr_format" \
         -- "$(mlcr_print_line "$mlcr_dir/$mlcr_file")"
-    # shellcheck disable=SC1091 # made by mlcr_write_task
-    . "$mlcr_dir/engine"
-    mlcr_run_limited "${mlcr_timeout_s:-30}" "$@"
+    mlcr_ask_engine "$mlcr_dir" "$@"
 )
 
 # mlcr_find_container_id DIRECTORY JOB: print the id of the task's container, if its labels match
@@ -103,6 +104,16 @@ mlcr_run_engine() (
     # shellcheck disable=SC1091 # made by mlcr_write_task
     . "$mlcr_dir/engine"
     exec "$@"
+)
+
+# mlcr_ask_engine DIRECTORY WORD...: run the task's engine with these arguments; kill it if it does
+# not answer.
+mlcr_ask_engine() (
+    mlcr_dir=$1
+    shift
+    # shellcheck disable=SC1091 # made by mlcr_write_task
+    . "$mlcr_dir/engine"
+    mlcr_run_limited "${mlcr_timeout_s:-30}" "$@"
 )
 
 # mlcr_remove_container DIRECTORY JOB: remove the container of a task, if it exists and is the

@@ -33,46 +33,70 @@ mlcr_remove_partial_files() {
     mlcr_print_free_space "$mlcr_existing"
 }
 
-# mlcr_prepare_paths COPIES [SOURCE TARGET]... DIRECTORY...: copy COPIES sources, each unless its
-# target exists; then create the directories. The tree above is private, but what this creates has
-# the modes of the user's other files.
+# mlcr_prepare_paths COPIES [SOURCE-AREA SOURCE TARGET-AREA TARGET]... [AREA DIRECTORY]...: make COPIES
+# copies, each unless its target exists; then create the directories. Each AREA is two words, ANCHOR
+# and REST. The tree above is private, but what this creates has the modes of the user's other files.
+# Status 20: a link leads out of an area.
 mlcr_prepare_paths() {
     umask 022
     mlcr_copies=$1
     shift
     while [ "$mlcr_copies" -gt 0 ]; do
-        [ -e "$2" ] || mlcr_copy_atomically "$1" "$2" || return 1
-        shift 2
+        mlcr_copy_atomically "$@" || return
+        shift 6
         mlcr_copies=$((mlcr_copies - 1))
     done
-    # Usually all of them exist, and no process is started.
-    for mlcr_directory in "$@"; do
-        [ -d "$mlcr_directory" ] || {
-            mkdir -p -- "$@"
-            return
-        }
+    while [ $# -ge 3 ]; do
+        mlcr_find_area "$1" "$2" || return 1
+        mlcr_confine "$mlcr_area" "$3" || return
+        shift 3
     done
 }
 
-# mlcr_copy_atomically SOURCE TARGET: copy SOURCE; TARGET appears when the copy is complete. A retry
-# after a broken connection must not use half a copy.
+# mlcr_copy_atomically SOURCE-AREA SOURCE TARGET-AREA TARGET: copy SOURCE, unless TARGET exists, which
+# appears when the copy is complete. A retry after a broken connection must not use half a copy.
 mlcr_copy_atomically() {
-    mlcr_folder=$(dirname -- "$2")
-    mlcr_new=$mlcr_folder/.mlcube-remote-copy.$$
-    mkdir -p -- "$mlcr_folder" && rm -rf -- "$mlcr_new" && cp -Rp -- "$1" "$mlcr_new" &&
-        [ ! -e "$2" ] && mv -- "$mlcr_new" "$2" && return
-    rm -rf -- "$mlcr_new"
-    [ -e "$2" ]
+    if [ -e "$6" ] || [ -L "$6" ]; then return 0; fi
+    mlcr_find_area "$1" "$2" || return 1
+    mlcr_confine "$mlcr_area" "${3%/*}" existing || return
+    mlcr_source=${mlcr_real_path%/}/${3##*/}
+    mlcr_find_area "$4" "$5" || return 1
+    mlcr_confine "$mlcr_area" "${6%/*}" || return
+    (
+        cd -P -- "$mlcr_real_path" || exit 1
+        mlcr_new=$(mktemp -d ./.mlcube-remote-copy.XXXXXXXX) || exit 1
+        # mv into "." is a rename: it follows no link with the name of the target.
+        cp -RPp -- "$mlcr_source" "$mlcr_new/${6##*/}" && mv -- "$mlcr_new/${6##*/}" .
+        mlcr_status=$?
+        rm -rf -- "$mlcr_new"
+        exit $mlcr_status
+    ) || [ -e "$6" ]
 }
 
-# mlcr_write_file FILE MODE TEXT: write TEXT to FILE; MODE is "replace" or "append". The file gets
-# the permissions of the user's other files.
+# mlcr_write_file FILE MODE TEXT: write TEXT to FILE, which is in a directory that no container can
+# write; MODE is "replace" or "append". The file gets the permissions of the user's other files.
 mlcr_write_file() {
     umask 022
     if [ "$2" = append ]; then
         printf '%s' "$3" >>"$1"
     else
         mkdir -p -- "${1%/*}" && printf '%s' "$3" >"$1"
+    fi
+}
+
+# mlcr_write_input AREA FILE MODE TEXT: like mlcr_write_file, for a file that tasks can replace. AREA
+# is two words, ANCHOR and REST. Status 20: a link leads out of the area.
+mlcr_write_input() {
+    umask 022
+    mlcr_find_area "$1" "$2" || return 1
+    mlcr_confine "$mlcr_area" "${3%/*}" || return
+    cd -P -- "$mlcr_real_path" || return 1
+    if [ "$4" = append ]; then
+        [ -f "./${3##*/}" ] && [ ! -L "./${3##*/}" ] && printf '%s' "$5" >>"./${3##*/}"
+    else
+        rm -rf -- "./${3##*/}" || return 1
+        set -C # create a new file, and follow no link
+        printf '%s' "$5" >"./${3##*/}"
     fi
 }
 

@@ -55,7 +55,7 @@ mlcr_has_ended() {
 # mlcr_print_job_state JOB: print the state of the job:
 #
 #   absent     it does not exist
-#   preparing  claimed by a client that is still connected
+#   preparing  claimed by a client that is still connected, or about to start
 #   abandoned  claimed by a client that disconnected before it launched the job
 #   running    its supervisor is running
 #   orphaned   its supervisor died, its task may still run: it can be adopted
@@ -81,6 +81,10 @@ mlcr_print_job_state() {
 
 # mlcr_print_state_before_launch JOB: print the state of a job that is not launched yet.
 mlcr_print_state_before_launch() {
+    if mlcr_is_being_launched "$1"; then
+        echo preparing
+        return
+    fi
     mlcr_other_node=
     [ ! -s "$1/preparing" ] ||
         read -r mlcr_boot_id mlcr_pid mlcr_start_time mlcr_other_node <"$1/preparing"
@@ -98,6 +102,17 @@ mlcr_print_state_before_launch() {
     else
         echo abandoned
     fi
+}
+
+# mlcr_is_being_launched JOB: whether a shell is launching JOB on this machine. The shell may outlive
+# the connection that started it.
+mlcr_is_being_launched() {
+    for mlcr_launcher in "$1"/launcher.*; do
+        [ -s "$mlcr_launcher" ] || continue
+        read -r mlcr_boot_id mlcr_pid mlcr_start_time _ <"$mlcr_launcher"
+        ! mlcr_is_process_alive "$mlcr_boot_id" "$mlcr_pid" "$mlcr_start_time" || return 0
+    done
+    return 1
 }
 
 # mlcr_print_state_unsupervised JOB: print the state of a job whose supervisor died during task

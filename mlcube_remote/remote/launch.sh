@@ -9,17 +9,27 @@
 #   owner             "BOOT PID STARTTIME NODE" of the supervisor
 #   gpus              UUIDs of the GPUs that the job leased
 #   stop              exists once a client asked the job to stop
+#   launcher.PID      "BOOT PID STARTTIME NODE" of a shell that launches the job
 #   launching         exists once a client started to launch the job
+#   outputs, before, changed.I, stale
+#                     which outputs the tasks make; see outputs.sh
 #   secrets           exists if the tasks need variables that are stored in no file
 #   log-limit         maximum size of each log in bytes; 0: unlimited
+#   private/N         the home and the /tmp of the Nth task, if it has its own; removed at its end
 #   tasks/N/command   shell text that sets the positional parameters to the command of the Nth task
 #   tasks/N/name      the name of the task
 #   tasks/N/container the name of its container; does not exist if the engine has no containers
 #   tasks/N/cid       the id of the container, which the engine writes
 #   tasks/N/engine    shell text that inserts the engine's executable before the parameters
 #   tasks/N/own       shell text that sets the parameters of mlcr_chown_outputs; may not exist
+#   tasks/N/begin, mounts, command.TYPES, own.TYPES, mounts.TYPES, refused, unsafe
+#                     what is checked and decided when the task begins: see begin.sh
 #   tasks/N/timeout   time limit in seconds; does not exist: unlimited
-#   tasks/N/stdout, stderr, started, finished, inspect
+#   tasks/N/stdout, stderr, inspect
+#   tasks/N/stdout.writer, stderr.writer, order
+#                     the order of what the task writes; see log_order.sh
+#   tasks/N/started, finished
+#                     times: a line with seconds since the epoch, one with nanoseconds or other text
 #   tasks/N/timedout, cut, degraded, restarted, removed
 #                     marks: what happened to the task or its log (cut.pending becomes cut)
 #   tasks/N/foreign   why files of other users could not be given to the user
@@ -28,8 +38,9 @@
 #   tasks/N/exit.CODE the exit code; exit.pending until the end (a rename needs no disk space)
 #   tasks/N/inspect.STATUS,EXITCODE,OOMKILLED  replaces inspect if the disk is full
 
-# mlcr_claim_job JOB REQUEST LOCK [GROUP]: claim JOB for the client of this connection, and acquire
-# LOCK (empty: none) for JOB; jobs of GROUP share it. Report whether GROUP kept the lock since its
+# mlcr_claim_job JOB REQUEST LOCK [GROUP [OUTPUTS]]: claim JOB for the client of this connection, and
+# acquire LOCK (empty: none) for JOB; jobs of GROUP share it. OUTPUTS: the words of the file
+# "outputs", quoted by the client. Report whether GROUP kept the lock since its
 # previous job. Status 17: JOB is already claimed. Status 16: another job holds LOCK; report that
 # job, and do not claim JOB.
 mlcr_claim_job() {
@@ -43,6 +54,7 @@ mlcr_claim_job() {
     mlcr_identify_process "$PPID" $$
     # Other clients read "request" only if "preparing" exists.
     if ! { printf '%s\n' "$2" >"$1/request" &&
+        { [ -z "${5-}" ] || printf 'set -- %s\n' "$5" >"$1/outputs"; } &&
         mlcr_write_atomically "$1/preparing" "$mlcr_process_identity"; }; then
         rm -rf -- "$1"
         return 1
@@ -67,7 +79,9 @@ mlcr_release_job() {
     rm -rf -- "$1"
 }
 
-# mlcr_write_task DIRECTORY NAME COMMAND ENGINE CONTAINER TIMEOUT OWN: write the files of a task.
+# mlcr_write_task DIRECTORY NAME COMMAND ENGINE CONTAINER TIMEOUT OWN BEGIN MOUNTS: write the files of
+# a task. BEGIN and MOUNTS: the arguments of mlcr_write_begin (empty: nothing to decide) and of
+# mlcr_write_mounts, quoted by the client.
 mlcr_write_task() {
     printf '%s' "$2" >"$1/name" &&
         printf 'set -- %s\n' "$3" >"$1/command" &&
@@ -79,7 +93,9 @@ mlcr_write_task() {
         : >"$1/cut.pending" &&
         { [ -z "$5" ] || printf '%s' "$5" >"$1/container"; } &&
         { [ -z "$6" ] || printf '%s\n' "$6" >"$1/timeout"; } &&
-        { [ -z "$7" ] || printf 'set -- %s\n' "$7" >"$1/own"; }
+        { [ -z "$7" ] || printf 'set -- %s\n' "$7" >"$1/own"; } &&
+        { [ -z "$8" ] || (eval "mlcr_write_begin \"\$1\" $8"); } &&
+        eval "mlcr_write_mounts \"\$1/mounts\" $9"
 }
 
 # mlcr_start_supervisor JOB [WORD...]: start the supervisor in its own session, so that it does not
@@ -95,14 +111,20 @@ mlcr_start_supervisor() {
     fi
 }
 
-# mlcr_launch_job JOB SUPERVISOR LOG_LIMIT SECRETS EXPECTED [NAME COMMAND ENGINE CONTAINER TIMEOUT
-# OWN]...: prepare the paths that the tasks of a claimed JOB expect, write the tasks and start the
-# supervisor, once. Status 17: JOB is already launched; 18: the paths could not be prepared. Nothing
-# runs unless every file could be written. SECRETS: "yes" if the tasks need variables from the
-# environment of this call. EXPECTED: the arguments of mlcr_prepare_paths, quoted by the client.
+# mlcr_launch_job JOB SUPERVISOR LOG_LIMIT SECRETS CLAIM EXPECTED [NAME COMMAND ENGINE CONTAINER
+# TIMEOUT OWN BEGIN MOUNTS]...: prepare the paths that the tasks of a claimed JOB expect, write the
+# tasks and start the supervisor, once. Status 17: JOB is already launched; 18: the paths could not be
+# prepared; 19: another job has had the workspace or a GPU since the claim; 20: a link leads out of
+# the area of a path. Nothing runs unless every file could be written. SECRETS: "yes" if the tasks
+# need variables from the environment of this call. CLAIM and EXPECTED: the arguments of
+# mlcr_confirm_claim and of mlcr_prepare_paths, quoted by the client.
 mlcr_launch_job() {
     ! mlcr_is_launched "$1" || return 17
-    (eval "mlcr_prepare_paths $5") || return 18
+    eval "mlcr_confirm_claim \"\$1\" $5" || return
+    (eval "mlcr_prepare_paths $6") || {
+        [ $? -ne 20 ] || return 20
+        return 18
+    }
     mlcr_job_directory=$1
     # If two calls arrive at once, one creates the file; mkdir would start one more process.
     mlcr_error=$(
@@ -122,6 +144,32 @@ mlcr_launch_job() {
     mlcr_start_supervisor "$mlcr_job_directory"
 }
 
+# mlcr_confirm_claim JOB LOCK GROUP ENGINE [GPU]...: keep a claimed JOB live while this shell launches
+# it, and make sure that it has LOCK (empty: none) and its GPUs. A client whose connection broke may
+# launch a job that counted as dead in between. Status 19: another job has had LOCK or a GPU since
+# then, so what was prepared may have changed. ENGINE is that of mlcr_lease_gpus.
+mlcr_confirm_claim() {
+    mlcr_identify_process $$
+    printf '%s\n' "$mlcr_process_identity" >"$1/launcher.$$" || return 1
+    mlcr_claimant=
+    [ ! -s "$1/preparing" ] || read -r mlcr_claimant <"$1/preparing"
+    # This is checked after the file above was written: so JOB has been live since its claim.
+    mlcr_identify_process "$PPID" $$
+    [ "$mlcr_process_identity" != "$mlcr_claimant" ] || return 0
+    if [ -n "$2" ]; then
+        mlcr_acquire_lock "$2" "${1%/*}" "${1##*/}" "$3"
+        mlcr_status=$?
+        [ $mlcr_status -ne 16 ] || return 19
+        [ $mlcr_status -eq 0 ] || return $mlcr_status
+        [ -n "$mlcr_kept" ] || return 19
+    fi
+    mlcr_job_directory=$1
+    mlcr_engine=$4
+    shift 4
+    [ $# -eq 0 ] || (mlcr_lease_gpus "$mlcr_job_directory" $# "$mlcr_engine" "$@") >/dev/null ||
+        return 19
+}
+
 # mlcr_is_launched JOB: whether JOB is launched, or a client is launching it.
 mlcr_is_launched() {
     [ -d "$1/tasks" ] || [ -e "$1/launching" ]
@@ -132,14 +180,14 @@ mlcr_is_launched() {
 mlcr_write_tasks() {
     printf '%s' "$2" >"$1/supervise" && printf '%s\n' "$3" >"$1/log-limit" || return 1
     [ "$4" != yes ] || : >"$1/secrets" || return 1
-    shift 5
-    mlcr_make_task_directories "$mlcr_job_directory" $(($# / 6)) || return 1
+    shift 6
+    mlcr_make_task_directories "$mlcr_job_directory" $(($# / 8)) || return 1
     mlcr_count=0
-    while [ $# -ge 6 ]; do
+    while [ $# -ge 8 ]; do
         mlcr_count=$((mlcr_count + 1))
         mlcr_write_task "$mlcr_job_directory/tasks.new/$mlcr_count" \
-            "$1" "$2" "$3" "$4" "$5" "$6" || return 1
-        shift 6
+            "$1" "$2" "$3" "$4" "$5" "$6" "$7" "$8" || return 1
+        shift 8
     done
     mv -- "$mlcr_job_directory/tasks.new" "$mlcr_job_directory/tasks"
 }

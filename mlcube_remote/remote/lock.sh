@@ -5,75 +5,89 @@
 # leases and image builds. A lock is a directory that contains a chain of small files. ln(1) creates
 # each file, and fails if the name exists, also on NFS:
 #
-#   first       "JOB [GROUP]": the first job of the chain
-#   after.JOB   "JOB [GROUP]": the job that took the lock over from JOB
+#   first         "NAME [GROUP]": the first entry of the chain
+#   after.NAME    "NAME [GROUP]": the entry that took the lock over from the entry NAME
 #
-# The job at the end of the chain holds the lock while it is live: a job need not release its lock,
-# and a dead job holds none. If two jobs take over from the same job, ln lets one succeed. The jobs
-# of one group (a run, whose id is the start of their names) share the lock: each takes it over from
-# the previous one, even if that is live. Jobs of other groups wait until no job of the group is
-# live.
+# NAME is the name of a job, or JOB~NUMBER if the job had an entry before. The job of the last entry
+# holds the lock while it is live: a job need not release its lock, and a dead job holds none. If two
+# jobs take over from the same entry, ln lets one succeed. A job that was dead for other jobs and
+# lives again (its client has a new connection) therefore needs a new entry: another job may be
+# taking over from its old one. The jobs of one group (a run, whose id is the start of their names)
+# share the lock: each takes it over from the previous one, even if that is live. Jobs of other
+# groups wait until no job of the group is live.
 
-# mlcr_read_chain LOCK: set mlcr_holder to the job at the end of the chain (empty: none),
-# mlcr_holder_group to its group, and mlcr_chain_jobs to all jobs of the chain, separated by
-# slashes.
+# mlcr_read_chain LOCK: set mlcr_last_entry to the name of the last entry of the chain, mlcr_holder
+# to its job (empty: none), mlcr_holder_group to its group, and mlcr_chain_entries to the names of
+# all entries, separated by slashes.
 mlcr_read_chain() {
+    mlcr_last_entry=''
     mlcr_holder=''
     mlcr_holder_group=''
-    mlcr_chain_jobs=/
+    mlcr_chain_entries=/
     [ -s "$1/first" ] || return 0
-    read -r mlcr_holder mlcr_holder_group <"$1/first"
-    mlcr_chain_jobs=/$mlcr_holder/
+    read -r mlcr_last_entry mlcr_holder_group <"$1/first"
+    mlcr_chain_entries=/$mlcr_last_entry/
     mlcr_steps=0
-    while [ -s "$1/after.$mlcr_holder" ] && [ $mlcr_steps -lt 10000 ]; do
-        read -r mlcr_holder mlcr_holder_group <"$1/after.$mlcr_holder"
-        mlcr_chain_jobs=$mlcr_chain_jobs$mlcr_holder/
+    while [ -s "$1/after.$mlcr_last_entry" ] && [ $mlcr_steps -lt 10000 ]; do
+        read -r mlcr_last_entry mlcr_holder_group <"$1/after.$mlcr_last_entry"
+        mlcr_chain_entries=$mlcr_chain_entries$mlcr_last_entry/
         mlcr_steps=$((mlcr_steps + 1))
+    done
+    mlcr_holder=${mlcr_last_entry%%"~"*}
+}
+
+# mlcr_choose_entry LOCK JOB: set mlcr_entry to a name for the next entry of JOB that no entry of
+# the chain has, or had a short time ago.
+mlcr_choose_entry() {
+    mlcr_entry=$2
+    mlcr_entry_number=0
+    # The last entry has no successor yet.
+    while [ -e "$1/after.$mlcr_entry" ] || [ "$mlcr_entry" = "$mlcr_last_entry" ]; do
+        mlcr_entry_number=$((mlcr_entry_number + 1))
+        mlcr_entry=$2~$mlcr_entry_number
     done
 }
 
-# mlcr_acquire_lock LOCK JOBS JOB [GROUP]: acquire LOCK for JOB, a name in the directory JOBS.
+# mlcr_acquire_lock LOCK JOBS JOB [GROUP]: acquire LOCK for JOB, a live job in the directory JOBS.
 # Status 16, with mlcr_holder set, if a live job of no group or of another group holds it. Set
-# mlcr_kept to "yes" if the previous holder was of this group, otherwise to nothing.
+# mlcr_kept to "yes" if the previous holder was JOB itself or of this group, otherwise to nothing.
 mlcr_acquire_lock() {
-    mlcr_kept=
     [ -d "$1" ] || mkdir -m 0700 -- "$1" 2>/dev/null || [ -d "$1" ] || return 1
-    # An entry of an earlier job with this name is no longer part of the chain.
-    [ ! -e "$1/after.$3" ] || rm -f -- "$1/after.$3"
-    printf '%s\n' "$3${4:+ $4}" >"$1/new.$3" || return 1
+    # Two connections of one client may call this at once; each has a file of its own.
+    mlcr_new_entry=$1/new.$3.$$
     mlcr_tries=0
     while [ $mlcr_tries -lt 1000 ]; do
         mlcr_tries=$((mlcr_tries + 1))
         mlcr_read_chain "$1"
-        [ "$mlcr_holder" != "$3" ] || break
-        mlcr_entry=first
+        mlcr_kept=
+        mlcr_place=first
         if [ -n "$mlcr_holder" ]; then
-            mlcr_kept=
-            if [ -n "$mlcr_holder_group" ] && [ "$mlcr_holder_group" = "${4-}" ]; then
+            mlcr_place=after.$mlcr_last_entry
+            if [ "$mlcr_holder" = "$3" ] ||
+                { [ -n "$mlcr_holder_group" ] && [ "$mlcr_holder_group" = "${4-}" ]; }; then
                 # shellcheck disable=SC2034 # for the caller
                 mlcr_kept=yes
             elif mlcr_is_held "$2"; then
-                rm -f -- "$1/new.$3"
+                [ ! -e "$mlcr_new_entry" ] || rm -f -- "$mlcr_new_entry"
                 return 16
             fi
-            mlcr_entry=after.$mlcr_holder
         fi
-        mlcr_remove_empty_entry "$1" "$mlcr_entry"
-        if ln -- "$1/new.$3" "$1/$mlcr_entry" 2>/dev/null; then
-            # Another job of the group may already have taken it over. Do not read the chain again:
-            # taking it over from that job would turn the chain into a ring.
-            mlcr_holder=$3
-            break
+        mlcr_choose_entry "$1" "$3"
+        printf '%s\n' "$mlcr_entry${4:+ $4}" >"$mlcr_new_entry" || return 1
+        mlcr_remove_empty_entry "$1" "$mlcr_place"
+        ln -- "$mlcr_new_entry" "$1/$mlcr_place" 2>/dev/null || {
+            [ -e "$1/$mlcr_place" ] || return 1
+            continue
+        }
+        # The holder may shorten the chain: readers that started at an older entry get here too.
+        if [ "$mlcr_place" = first ]; then
+            rm -f -- "$mlcr_new_entry"
+        else
+            mv -f -- "$mlcr_new_entry" "$1/first"
         fi
-        [ -e "$1/$mlcr_entry" ] || return 1
+        return
     done
-    [ "$mlcr_holder" = "$3" ] || return 1
-    # The holder may shorten the chain: readers that started at an older entry get here too.
-    if [ "$mlcr_entry" = first ]; then
-        rm -f -- "$1/new.$3"
-    else
-        mv -f -- "$1/new.$3" "$1/first"
-    fi
+    return 1
 }
 
 # mlcr_remove_empty_entry LOCK ENTRY: remove an entry without content. Only a power failure leaves

@@ -12,6 +12,9 @@ from typing import Final
 ROOT_UNUSABLE: Final = 3
 """``mlcr_probe_host``: ``remote_root`` cannot be used safely; the reason is on standard error."""
 
+LACKS_PROGRAMS: Final = 4
+"""``mlcr_probe_host``: the host lacks programs of the library; standard error names them."""
+
 LOCK_HELD: Final = 16
 """``mlcr_claim_job``: another live job holds the workspace's lock; its records describe it."""
 
@@ -32,6 +35,14 @@ STILL_LIVE: Final = 18
 
 GPUS_CONTENDED: Final = 18
 """``mlcr_lease_gpus``: another client is leasing GPUs at this moment; retry after a while."""
+
+CLAIM_LOST: Final = 19
+"""``mlcr_launch_job``: another job has had the workspace or a GPU since the claim; nothing was
+started, and what was prepared may have changed."""
+
+LEADS_OUT: Final = 20
+"""``mlcr_launch_job``, ``mlcr_prepare_paths``, ``mlcr_write_input``: a link leads from a path to a
+place outside the area of the path; nothing was changed there."""
 
 TIMED_OUT: Final = 124
 """Every function that asks an engine or a driver: no answer within 30 s."""

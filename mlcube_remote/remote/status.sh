@@ -7,6 +7,7 @@
 # 0 means success, 1 a failure whose reason is on stderr. The others, with their functions:
 #
 #   ROOT_UNUSABLE      3   mlcr_probe_host
+#   LACKS_PROGRAMS     4   mlcr_probe_host
 #   LOCK_HELD         16   mlcr_acquire_lock mlcr_claim_job
 #   TOO_FEW_GPUS      16   mlcr_lease_exclusively mlcr_lease_gpus
 #   ALREADY_CLAIMED   17   mlcr_claim_job
@@ -14,6 +15,9 @@
 #   NOT_PREPARED      18   mlcr_launch_job
 #   STILL_LIVE        18   mlcr_remove_job
 #   GPUS_CONTENDED    18   mlcr_lease_exclusively mlcr_lease_gpus
+#   CLAIM_LOST        19   mlcr_confirm_claim mlcr_launch_job
+#   LEADS_OUT         20   mlcr_confine mlcr_explain_obstacle mlcr_check_begin
+#                          mlcr_prepare_paths mlcr_write_input mlcr_launch_job
 #   NO_DIRECTORY     125   mlcr_run_in mlcr_check_sif mlcr_build_sif
 #   NO_PROGRAM       127   mlcr_print_image_platform mlcr_print_server_version
 #                          mlcr_print_client_version mlcr_check_sif mlcr_list_gpus

@@ -15,21 +15,13 @@ import paramiko
 
 from mlcube_remote.errors import AuthenticationError, ConnectError, UnreachableError
 from mlcube_remote.inventory.endpoint import Endpoint
-from mlcube_remote.secret import Secret
 from mlcube_remote.transport.connect_errors import SSH_ERRORS, format_address
+from mlcube_remote.transport.credentials import Credentials
+from mlcube_remote.transport.guarded_transport import DisconnectedError, ProtocolError, printable
 from mlcube_remote.transport.login_keys import LoginKeys
 from mlcube_remote.transport.monitored_socket import MonitoredSocket
 
 _FEWER_KEYS = "set identity_file for the host (and IdentitiesOnly yes in ssh_config)"
-
-
-@attrs.frozen(kw_only=True)
-class Credentials:
-    """Secrets that the user typed before the first connection."""
-
-    password: Secret | None = None
-    passphrase: Secret | None = None
-    """For encrypted private keys."""
 
 
 @attrs.define
@@ -104,7 +96,7 @@ class Login:
             self._raise_if_over(transport, problem)
             if not isinstance(problem, paramiko.AuthenticationException):
                 # The agent did not sign, or this client cannot use the key.
-                self.tried[-1] += f" ({problem})"
+                self.tried[-1] += f" ({printable(str(problem))})"
         else:
             if required:
                 self._accepted = tuple(required)
@@ -115,13 +107,17 @@ class Login:
     def _raise_if_over(self, transport: paramiko.Transport, problem: Exception) -> None:
         """Raise unless the server just refused this attempt, so that another one is possible."""
         error: ConnectError
-        if isinstance(problem, paramiko.SSHException) and "timeout" in str(problem).lower():
+        if isinstance(problem, ProtocolError):
+            error = self._violation(problem)
+        elif isinstance(problem, DisconnectedError):
+            error = self._too_many_attempts(f": '{problem}'")
+        elif isinstance(problem, paramiko.SSHException) and "timeout" in str(problem).lower():
             error = self._no_answer()
         elif isinstance(problem, EOFError) or (not transport.is_active() and self.sock.is_ended):
             error = self._connection_broke()
         elif not transport.is_active():
             # sshd ends a connection with a message if a client tries too often.
-            error = self._too_many_attempts()
+            error = self._too_many_attempts("")
         else:
             return
         raise error from problem
@@ -144,18 +140,27 @@ class Login:
             f"have got too many keys: {_FEWER_KEYS}",
         )
 
-    def _too_many_attempts(self) -> AuthenticationError:
+    def _violation(self, problem: ProtocolError) -> UnreachableError:
+        return UnreachableError(
+            self.host,
+            f"{format_address(self.endpoint)} does not follow the SSH protocol during the login: "
+            f"{problem}",
+            hint="see the log of its sshd; a device on the way may change the data",
+        )
+
+    def _too_many_attempts(self, words: str) -> AuthenticationError:
         return AuthenticationError(
             self.host,
             f"login as {self.endpoint.user} refused: the server disconnected after "
-            f"{len(self.tried)} attempts ({', '.join(self.tried)})",
+            f"{len(self.tried)} attempts ({', '.join(self.tried)}){words}",
             hint=f"maybe too many keys: {_FEWER_KEYS}",
         )
 
     def _refused(self) -> AuthenticationError:
         tried = f"tried: {', '.join(self.tried)}" if self.tried else "no usable key"
         skipped = f"; could not use: {', '.join(self.skipped)}" if self.skipped else ""
-        accepted = f"; the server accepts: {', '.join(self._accepted)}" if self._accepted else ""
+        methods = printable(", ".join(self._accepted))
+        accepted = f"; the server accepts: {methods}" if methods else ""
         port = f" -p {self.endpoint.port}" if self.endpoint.port != 22 else ""
         return AuthenticationError(
             self.host,

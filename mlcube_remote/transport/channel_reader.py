@@ -1,23 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read the two streams of a shell from a channel, without the output of the login shell."""
+"""Read the two streams of a shell from a session, without the output of the login shell."""
 
 from __future__ import annotations
 
 import math
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable
 
 import attrs
-import paramiko
 
 from mlcube_remote.transport import framing
 from mlcube_remote.transport.base import Stream
-
-_CHUNK = 256 * 1024
+from mlcube_remote.transport.link import Session
 
 _MAX_WAIT_S = 5.0
-"""Interval for checking a channel that has not signalled anything."""
+"""Interval for checking a session that has not signalled anything."""
 
 MIN_RATE = 4096.0
 """Bytes per second that must arrive: a slow link gets more time, a host that drips does not."""
@@ -69,17 +67,14 @@ class Timeouts:
 
 @attrs.define
 class ChannelReader:
-    """Reads a channel. Until the marker of a stream arrives, its bytes are noise."""
+    """Reads a session. Until the marker of a stream arrives, its bytes are noise."""
 
-    channel: paramiko.Channel
+    session: Session
     _markers: dict[Stream, framing.ReadyMarker] = attrs.field(factory=dict, init=False)
     _pending: set[Stream] = attrs.field(factory=set, init=False)
     """The streams whose marker has not arrived."""
-    _unread: list[tuple[Stream, bytes]] = attrs.field(factory=list, init=False)
-    """Bytes that arrived together with the markers; the next read starts with them."""
-    _arrival: threading.Event = attrs.field(factory=threading.Event, init=False)
-    """Set when bytes arrive. Paramiko's own file descriptor for this can miss an arrival: one
-    stream is emptied at the moment when the other one is filled."""
+    _unread: deque[tuple[Stream, bytes]] = attrs.field(factory=deque, init=False)
+    """Bytes after the markers that were not passed on."""
 
     def expect(self, marker: bytes) -> None:
         """Drop the bytes of both streams until this marker."""
@@ -87,83 +82,69 @@ class ChannelReader:
         self._pending = set(Stream)
 
     def wait_for_marker(self, timeouts: Timeouts) -> bool:
-        """Wait for the marker on standard output; return false if the channel ends before.
+        """Wait for the marker on standard output; return false if the session ends before.
 
         Raises:
             TimeoutError: A timeout passed.
             AnswerTooLargeError: There is too much noise.
         """
-        if Stream.STDOUT not in self._pending:
-            return True
-        early: list[tuple[Stream, bytes]] = []
-
-        def keep(stream: Stream, data: bytes) -> bool:
-            early.append((stream, data))
-            return stream is Stream.STDOUT
-
-        is_ready = self.read(keep, timeouts, until_marker=True)
-        if is_ready:
-            self._unread = early
-        return is_ready
+        while Stream.STDOUT in self._pending:
+            if not self._receive(timeouts):
+                return False
+            early_size = sum(len(data) for _, data in self._unread)
+            if early_size > framing.MAX_NOISE and Stream.STDOUT in self._pending:
+                raise framing.AnswerTooLargeError
+        return True
 
     def excerpt_of_noise(self) -> str:
         """Return the first noise of standard output, or else of standard error, for a message."""
         stdout, stderr = self._markers[Stream.STDOUT], self._markers[Stream.STDERR]
         return (stdout if stdout.noise else stderr).excerpt
 
-    def read(self, consume: Consumer, timeouts: Timeouts, *, until_marker: bool = False) -> bool:
-        """Pass on all bytes until ``consume`` returns true or the channel ends.
+    def read(self, consume: Consumer, timeouts: Timeouts) -> bool:
+        """Pass on all bytes until ``consume`` returns true or the session ends.
 
         Args:
             consume: Receives the bytes.
             timeouts: When to stop.
-            until_marker: Whether to stop at the marker of standard output, too.
 
         Returns:
-            Whether it stopped before the channel ended.
+            Whether ``consume`` returned true.
 
         Raises:
             TimeoutError: A timeout passed.
             AnswerTooLargeError: There is too much noise.
         """
-        while self._unread:
-            if consume(*self._unread.pop(0)):
-                return True
-        self.channel.in_buffer.set_event(self._arrival)
-        self.channel.in_stderr_buffer.set_event(self._arrival)
         while True:
-            # Both before reading, so that nothing that arrives in the meantime is missed.
-            self._arrival.clear()
-            is_over = self.channel.eof_received or self.channel.closed
-            has_read = False
-            for stream, raw in self._receive():
-                has_read = True
-                timeouts.extend(len(raw))
-                data = self._remove_noise(stream, raw)
-                if data and consume(stream, data):
+            while self._unread:
+                stream, data = self._unread.popleft()
+                if consume(stream, data):
                     return True
-                if until_marker and Stream.STDOUT not in self._pending:
-                    return True
-            timeouts.check_total()
-            if has_read:
-                timeouts.restart_silence()
-            elif is_over:
+            if not self._receive(timeouts):
                 self._pass_on_noise(consume)
                 return False
-            else:
-                timeouts.check_silence()
-                self._arrival.wait(min(_MAX_WAIT_S, timeouts.remaining()))
 
-    def _receive(self) -> Iterator[tuple[Stream, bytes]]:
-        """Yield bytes that have arrived: one chunk of each stream."""
-        if self.channel.recv_ready():
-            yield Stream.STDOUT, self.channel.recv(_CHUNK)
-        if self.channel.recv_stderr_ready():
-            yield Stream.STDERR, self.channel.recv_stderr(_CHUNK)
+    def _receive(self, timeouts: Timeouts) -> bool:
+        """Wait for bytes and keep them, without noise; return false if the session has ended."""
+        timeouts.check_total()
+        received = self.session.receive(min(_MAX_WAIT_S, timeouts.remaining()))
+        for stream, raw in received:
+            timeouts.extend(len(raw))
+            if data := self._remove_noise(stream, raw):
+                self._unread.append((stream, data))
+        if received:
+            timeouts.restart_silence()
+        elif self.session.is_over:
+            return False
+        else:
+            timeouts.check_silence()
+        return True
 
     def _remove_noise(self, stream: Stream, data: bytes) -> bytes:
         """Return the part of ``data`` after the marker."""
         if stream not in self._pending:
+            if self._pending:
+                self._markers[stream].check(data)
             return data
         rest = self._markers[stream].feed(data)
         if rest is None:

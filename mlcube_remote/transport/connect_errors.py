@@ -15,44 +15,38 @@ from contextlib import contextmanager
 import attrs
 import paramiko
 
-from mlcube_remote.errors import ConnectError, StateUnknownError, UnreachableError
+from mlcube_remote.errors import UnreachableError
 from mlcube_remote.inventory.endpoint import Endpoint
+from mlcube_remote.transport.attempts import (
+    MAX_CLOSED,
+    MAX_DROPPED,
+    MAX_TIMEOUTS,
+    TransientConnectError,
+)
+from mlcube_remote.transport.guarded_transport import (
+    DisconnectedError,
+    OldServerError,
+    ProtocolError,
+    printable,
+)
 from mlcube_remote.transport.monitored_socket import MonitoredSocket
 
 SSH_ERRORS = (paramiko.SSHException, EOFError, OSError)
 """All that Paramiko raises if a connection, or a request on it, fails."""
 
-MAX_TIMEOUTS = 2
-"""Maximum number of attempts that end in a timeout; the user waits for each of them."""
-
-MAX_DROPPED = 8
-"""Maximum number of attempts if sshd reports that it has too many logins."""
-
-MAX_CLOSED = 3
-"""Maximum number of attempts if sshd closes the connection without a reason.
-
-It has too many logins, or it bans this address."""
-
 _PROHIBITED = 1
 """The code of "administratively prohibited" (RFC 4254, 5.1)."""
 
 
-class TransientConnectError(Exception):
-    """A failure that another attempt may not have.
+class IncompatibleServerError(UnreachableError):
+    """The server has only algorithms that Paramiko's transport does not use."""
 
-    Args:
-        error: What to raise after the last attempt.
-        max_attempts: Maximum number of attempts.
-        is_overload: Whether fewer logins at the same time would help.
-    """
+    kind = UnreachableError.kind
 
-    def __init__(
-        self, error: ConnectError, *, max_attempts: int, is_overload: bool = False
-    ) -> None:
-        super().__init__(str(error))
-        self.error = error
-        self.max_attempts = max_attempts
-        self.is_overload = is_overload
+    def __init__(self, host: str, problem: OldServerError, message: str, *, hint: str) -> None:
+        super().__init__(host, message, hint=hint)
+        self.option = problem.option
+        self.offered = problem.offered
 
 
 @contextmanager
@@ -69,15 +63,6 @@ def format_address(endpoint: Endpoint) -> str:
     if ":" in endpoint.hostname:
         return f"[{endpoint.hostname}]:{endpoint.port}"
     return f"{endpoint.hostname}:{endpoint.port}"
-
-
-def connection_lost(host: str) -> StateUnknownError:
-    """Return the error for a connection that broke after the login."""
-    return StateUnknownError(
-        host,
-        "connection lost",
-        hint="jobs that were started on the host may still run: mlcube-remote ps",
-    )
 
 
 def tcp_error(host: str, endpoint: Endpoint, problem: OSError) -> Exception:
@@ -151,9 +136,12 @@ class HandshakeFailure:
     def explain(self, problem: Exception) -> Exception:
         """Return what to raise: a ConnectError, or a TransientConnectError that contains one."""
         address = format_address(self.endpoint)
+        if isinstance(problem, OldServerError):
+            return self._too_old(problem)
         if isinstance(problem, paramiko.ssh_exception.IncompatiblePeer):
             return self._unreachable(
-                f"{address} and this client have no algorithm in common ({problem})",
+                f"{address} and this client have no algorithm in common "
+                f"({printable(str(problem))})",
                 hint="its SSH server is too old to be safe; update it",
             )
         if self.proxy_message and not self.sock.banner:
@@ -171,12 +159,34 @@ class HandshakeFailure:
             return self._unreachable(
                 f"{address} is not an SSH server: it sent '{refusal}'", hint="check the port"
             )
+        if isinstance(problem, ProtocolError):
+            return self._unreachable(
+                f"{address} does not follow the SSH protocol: {problem}",
+                hint="check the address and the port; something else than an SSH server may "
+                "answer, or a device on the way changes the data",
+            )
+        if isinstance(problem, DisconnectedError):
+            return self._unreachable(
+                f"{address} ended the connection before any login: '{problem}'",
+                hint="see the log of its sshd",
+            )
         if not self.sock.is_ended:
             return TransientConnectError(self._no_answer(), max_attempts=MAX_TIMEOUTS)
         return TransientConnectError(
             self._closed(refusal),
             max_attempts=MAX_DROPPED if refusal else MAX_CLOSED,
             is_overload=True,
+        )
+
+    def _too_old(self, problem: OldServerError) -> IncompatibleServerError:
+        return IncompatibleServerError(
+            self.host,
+            problem,
+            f"{format_address(self.endpoint)} and this client have no algorithm in common: "
+            f"{problem}",
+            hint="its SSH server is too old to be safe: update it; if that is not possible, set "
+            "`transport: openssh` for the host in hosts.yaml, and allow the old algorithm in "
+            "ssh_config",
         )
 
     def _unreachable(self, message: str, *, hint: str) -> UnreachableError:

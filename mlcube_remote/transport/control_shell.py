@@ -63,7 +63,7 @@ class ControlShell:
                 raise
 
     def _ensure_open(self) -> ShellChannel:
-        if self._shell is None or self._shell.channel.closed:
+        if self._shell is None or self._shell.is_closed:
             self._defined.clear()
             self._shell = self._open()
         return self._shell

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import base64
+import errno
 import fcntl
 import hashlib
 import os
 import shlex
 from collections.abc import Callable, Iterable
+from io import FileIO
 from pathlib import Path
 
 import attrs
@@ -16,16 +18,15 @@ import paramiko
 
 from mlcube_remote.errors import HostKeyError
 from mlcube_remote.inventory.model import HostKeys
+from mlcube_remote.inventory.paths import describe_special_file
 from mlcube_remote.transport.known_hosts import (
     DEFAULT_PORT,
     KnownKey,
     format_name,
+    open_known_hosts,
     parse,
     read_known_hosts,
 )
-
-_SHA1 = ("ssh-rsa", "ssh-dss")
-"""Algorithms that sign with SHA-1."""
 
 
 def fingerprint(blob: bytes) -> str:
@@ -47,7 +48,7 @@ class HostKeyCheck:
     """HostKeyAlias: the name in known_hosts instead of hostname and port."""
     policy: HostKeys
     user_files: tuple[str, ...]
-    """New keys are written to the first file."""
+    """New keys are written to the first that is a regular file or does not exist."""
     global_files: tuple[str, ...] = ()
     note: Callable[[str], None] = attrs.field(default=lambda _: None)
     _all: tuple[KnownKey, ...] = attrs.field(init=False, repr=False)
@@ -58,7 +59,7 @@ class HostKeyCheck:
 
     @_all.default
     def _read(self) -> tuple[KnownKey, ...]:
-        return read_known_hosts((*self._own_files, *self.global_files), self.note)
+        return read_known_hosts((*self.user_files, *self.global_files), self.note)
 
     @known.default
     def _select(self) -> tuple[KnownKey, ...]:
@@ -72,8 +73,7 @@ class HostKeyCheck:
 
     @property
     def _own_files(self) -> tuple[str, ...]:
-        # In ssh_config, "none" means: no such file.
-        return tuple(file for file in self.user_files if file != "none")
+        return tuple(file for file in self.user_files if not describe_special_file(file))
 
     @property
     def name(self) -> str:
@@ -88,8 +88,7 @@ class HostKeyCheck:
         kinds = {key.kind for key in (*self.known, *self._known_without_port) if not key.revoked}
         if "ssh-rsa" in kinds:
             kinds |= {"rsa-sha2-512", "rsa-sha2-256"}
-        safe = [name for name in offered if name not in _SHA1]
-        return sorted(safe, key=lambda name: name not in kinds)
+        return sorted(offered, key=lambda name: name not in kinds)
 
     def verify(self, key: paramiko.PKey) -> None:
         """Accept the server's key, or raise.
@@ -166,15 +165,18 @@ class HostKeyCheck:
         path = Path(self._own_files[0]).expanduser()
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-            with os.fdopen(handle, "rb+", buffering=0) as file:
+            handle = open_known_hosts(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+            with FileIO(handle, "rb+") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 text = file.read()
                 current, _ = parse(str(path), text)
-                if self._is_known(key, (entry for entry in current if entry.matches(self.name))):
+                own = (
+                    each for each in current if each.matches(self.name) and not each.is_authority
+                )
+                if self._is_known(key, own):
                     return
                 start = "" if not text or text.endswith(b"\n") else "\n"
-                file.write(f"{start}{self._format_line(key)}\n".encode())
+                _write_and_read_back(file, f"{start}{self._format_line(key)}\n".encode())
         except OSError as problem:
             raise HostKeyError(
                 self.host, f"its new host key could not be written to {path}: {problem.strerror}"
@@ -183,6 +185,14 @@ class HostKeyCheck:
             f"trusting its new host key {key.get_name()} {fingerprint(key.asbytes())} "
             f"(written to {path})"
         )
+
+
+def _write_and_read_back(file: FileIO, line: bytes) -> None:
+    """Write to a file, and check that it keeps what is written to it."""
+    file.write(line)
+    file.seek(0)
+    if line not in file.readall():
+        raise OSError(errno.EIO, "the file does not keep what is written to it")
 
 
 def _scan_command(hostname: str, port: int, key: paramiko.PKey) -> str:

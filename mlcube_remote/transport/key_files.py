@@ -38,6 +38,30 @@ def read_public(path: Path) -> bytes | None:
     return None
 
 
+_FOREIGN = {
+    b"-----BEGIN PRIVATE KEY-----": "a key in PKCS#8 format",
+    b"-----BEGIN ENCRYPTED PRIVATE KEY-----": "an encrypted key in PKCS#8 format",
+}
+_SECURITY_KEY = "the key of a security key"
+_MAX_HEAD = 4096
+
+
+def describe_foreign(path: Path) -> str | None:
+    """Return what a key file is if OpenSSH can use it and Paramiko cannot; otherwise ``None``."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_MAX_HEAD)
+    except OSError:
+        head = b""
+    for line, kind in _FOREIGN.items():
+        if head.lstrip().startswith(line):
+            return kind
+    blob = read_public(path)
+    if blob is not None and blob[4:].startswith(b"sk-"):
+        return _SECURITY_KEY
+    return None
+
+
 def _parse_public(text: bytes) -> bytes | None:
     words = text.split(None, 2)
     if len(words) < 2 or words[0].startswith(b"-"):

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import base64
 import binascii
+import errno
 import hashlib
 import hmac
 import os
 import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from pathlib import Path
 
 import attrs
+
+from mlcube_remote.inventory.paths import DEVICE, describe_special_file
 
 DEFAULT_PORT = 22
 
@@ -32,6 +34,8 @@ class KnownKey:
     """Key type, such as ``ssh-ed25519``."""
     blob: bytes
     revoked: bool
+    is_authority: bool = False
+    """Whether the key signs the certificates of hosts, instead of being a host's key."""
     file: str
     line: int
 
@@ -79,15 +83,22 @@ def format_name(host: str, port: int) -> str:
     return host if port == DEFAULT_PORT else f"[{host}]:{port}"
 
 
-def read_known_hosts(files: Iterable[str], note: Callable[[str], None]) -> tuple[KnownKey, ...]:
+def read_known_hosts(
+    files: Iterable[str], note: Callable[[str], None], *, with_authorities: bool = False
+) -> tuple[KnownKey, ...]:
     """Read known_hosts files; a missing file counts as empty.
 
     Args:
         files: Paths, in order.
-        note: Called with a message for each skipped line, once per version of a file.
+        note: Called with a message for each file that cannot be used, and once per version of a
+            file for each skipped line.
+        with_authorities: Whether to return certificate authorities, too.
     """
     found: list[KnownKey] = []
     for file in files:
+        if describe_special_file(file) == DEVICE:
+            # With /dev/null, ssh_config says that there is no file.
+            continue
         try:
             status = os.stat(file)
             keys, warnings = _read_version(file, status.st_mtime_ns, status.st_size)
@@ -96,7 +107,7 @@ def read_known_hosts(files: Iterable[str], note: Callable[[str], None]) -> tuple
         except OSError as problem:
             note(f"{file}: cannot be read: {problem.strerror}")
             continue
-        found += keys
+        found += (key for key in keys if with_authorities or not key.is_authority)
         # The list is shared by all callers: the first one reports the warnings.
         while warnings:
             note(warnings.pop(0))
@@ -106,7 +117,22 @@ def read_known_hosts(files: Iterable[str], note: Callable[[str], None]) -> tuple
 @lru_cache(maxsize=16)
 def _read_version(file: str, _time: int, _size: int) -> tuple[tuple[KnownKey, ...], list[str]]:
     """Read a file once for all hosts of a run."""
-    return parse(file, Path(file).read_bytes())
+    with os.fdopen(open_known_hosts(file, os.O_RDONLY), "rb") as opened:
+        return parse(file, opened.read())
+
+
+def open_known_hosts(file: str | os.PathLike[str], flags: int) -> int:
+    """Open a known_hosts file, and return its descriptor.
+
+    Raises:
+        OSError: It cannot be opened, or is not a regular file.
+    """
+    # A pipe would block without O_NONBLOCK, which has no effect on a regular file.
+    handle = os.open(file, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, 0o600)
+    if kind := describe_special_file(handle):
+        os.close(handle)
+        raise OSError(errno.EINVAL, f"it is {kind}, expected a file that keeps host keys")
+    return handle
 
 
 def parse(file: str, text: bytes) -> tuple[tuple[KnownKey, ...], list[str]]:
@@ -118,18 +144,15 @@ def parse(file: str, text: bytes) -> tuple[tuple[KnownKey, ...], list[str]]:
         if not words or words[0].startswith("#"):
             continue
         marker = words.pop(0) if words[0].startswith("@") else ""
-        if marker == "@cert-authority":
-            # This client does not ask for host certificates, so the line cannot apply.
-            continue
-        key = _parse_key(words, file, number, revoked=marker == "@revoked")
-        if key is None or marker not in ("", "@revoked"):
+        key = _parse_key(words, file, number, marker)
+        if key is None or marker not in ("", "@revoked", "@cert-authority"):
             warnings.append(f"{file}:{number}: skipped a line that is not a host key")
         else:
             keys.append(key)
     return tuple(keys), warnings
 
 
-def _parse_key(words: list[str], file: str, line: int, *, revoked: bool) -> KnownKey | None:
+def _parse_key(words: list[str], file: str, line: int, marker: str) -> KnownKey | None:
     if len(words) < 3:
         return None
     try:
@@ -139,5 +162,11 @@ def _parse_key(words: list[str], file: str, line: int, *, revoked: bool) -> Know
     if not blob.startswith(len(words[1]).to_bytes(4, "big") + words[1].encode()):
         return None
     return KnownKey(
-        patterns=words[0], kind=words[1], blob=blob, revoked=revoked, file=file, line=line
+        patterns=words[0],
+        kind=words[1],
+        blob=blob,
+        revoked=marker == "@revoked",
+        is_authority=marker == "@cert-authority",
+        file=file,
+        line=line,
     )

@@ -79,10 +79,10 @@ class LoginKeys:
             self._agent.close()
 
     def __iter__(self) -> Iterator[LoginKey]:
-        files = {path: key_files.read_public(Path(path)) for path in self.endpoint.identity_files}
-        configured = {blob: path for path, blob in files.items() if blob is not None}
+        files = self._public_files()
+        configured = self._configured(files)
         yielded: set[bytes] = set()
-        for key in self._agent_keys(configured):
+        for key in self.agent_keys(configured):
             yielded.add(key.asbytes())
             yield LoginKey(key, f"the agent's {configured.get(key.asbytes(), key.get_name())}")
         for path, public in files.items():
@@ -93,8 +93,16 @@ class LoginKeys:
                 yielded.add(loaded.asbytes())
                 yield LoginKey(loaded, path)
 
-    def _agent_keys(self, configured: dict[bytes, str]) -> list[paramiko.PKey]:
+    def _public_files(self) -> dict[str, bytes | None]:
+        return {path: key_files.read_public(Path(path)) for path in self.endpoint.identity_files}
+
+    def _configured(self, files: dict[str, bytes | None]) -> dict[bytes, str]:
+        return {blob: path for path, blob in files.items() if blob is not None}
+
+    def agent_keys(self, configured: dict[bytes, str] | None = None) -> list[paramiko.PKey]:
         """Return the agent's keys, those of configured files first."""
+        if configured is None:
+            configured = self._configured(self._public_files())
         keys = self._agent.get_keys() if self._agent is not None else ()
         if self.endpoint.identities_only:
             keys = tuple(key for key in keys if key.asbytes() in configured)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import time
 from typing import cast
@@ -12,7 +13,9 @@ import attrs
 import paramiko
 
 _MAX_BANNER = 16 * 1024
-"""Maximum number of bytes before the server's SSH identification."""
+"""Maximum number of bytes up to the end of the server's SSH identification."""
+
+_IDENTIFICATION = re.compile(rb"^SSH-[^\n]*\n", re.MULTILINE)
 
 _RECEIVE_TIMEOUT_S = 1.0
 """Timeout of each wait for bytes. Paramiko would wake up ten times a second."""
@@ -54,8 +57,8 @@ class MonitoredSocket:
         self.is_ended = self.is_ended or not data
         if not self._is_identified:
             self.banner += data
-            self._is_identified = b"SSH-" in self.banner
-            if len(self.banner) > _MAX_BANNER:
+            self._is_identified = _IDENTIFICATION.search(self.banner) is not None
+            if not self._is_identified and len(self.banner) > _MAX_BANNER:
                 raise OSError("no SSH server")
         return data
 
@@ -81,7 +84,7 @@ class MonitoredSocket:
     @property
     def refusal(self) -> str:
         """The first line that the server sent instead of SSH, printable; empty if there is none."""
-        if b"SSH-" in self.banner:
+        if b"SSH-" in self.banner and len(self.banner) <= _MAX_BANNER:
             return ""
         line = self.banner.strip().partition(b"\n")[0].strip()[:80]
         return repr(line)[2:-1] if line else ""

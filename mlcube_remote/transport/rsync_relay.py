@@ -255,10 +255,11 @@ def _copy_up(descriptor: int, first_bytes: bytes, shell: ShellChannel, rate: Rat
     poller = select.poll()
     poller.register(descriptor, select.POLLIN)
     try:
-        shell.send(first_bytes)
+        # A slow disk on the host may take long; rsync has a timeout of its own.
+        shell.send(first_bytes, may_stall=True)
         while True:
             if not poller.poll(1000):
-                if shell.channel.closed:
+                if shell.is_closed:
                     return
                 continue
             try:
@@ -268,7 +269,7 @@ def _copy_up(descriptor: int, first_bytes: bytes, shell: ShellChannel, rate: Rat
             if not data:
                 shell.end_input()
                 return
-            shell.send(data)
+            shell.send(data, may_stall=True)
             rate.sent += len(data)
     except (OSError, HostError):
         # The reading side also finds the broken connection, and reports it.

@@ -13,15 +13,13 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from functools import partial
 
 import attrs
-import paramiko
 
 from mlcube_remote.errors import HostError, HostUnfitError
+from mlcube_remote.transport import framing
 from mlcube_remote.transport.channel import ShellChannel
-from mlcube_remote.transport.connect_errors import connection_lost, translate_ssh_errors
-from mlcube_remote.transport.ssh_transport import PACKET, WINDOW
+from mlcube_remote.transport.link import Link, SessionRefusedError
 
 _OPEN_TIMEOUT_S = 60.0
 _END_TIMEOUT_S = 5.0
@@ -37,16 +35,12 @@ class NoSessionAvailableError(Exception):
     """No session is free, and none will be soon: a stream or an abandoned command holds it."""
 
 
-class _SessionRefusedError(Exception):
-    """The server allows no further session at the moment."""
-
-
 @attrs.define
 class Sessions:
-    """Opens shells on one transport."""
+    """Opens shells on one link."""
 
     host: str
-    transport: paramiko.Transport
+    link: Link
     _release_idle: Callable[[], bool]
     """Ends the control shell if it is idle; returns false if it is busy."""
     _early: queue.SimpleQueue[Future[ShellChannel]] = attrs.field(
@@ -77,7 +71,7 @@ class Sessions:
         while True:
             try:
                 return self._open(text)
-            except _SessionRefusedError as problem:
+            except SessionRefusedError as problem:
                 self._is_limited = True
                 self._close_early()
                 is_control_busy = not self._release_idle()
@@ -102,7 +96,7 @@ class Sessions:
         """Return a shell that was opened early, or a new one; see :meth:`open`."""
         shell = self._take_early() or self.open()
         with self._lock:
-            self._in_use = [each for each in self._in_use if not each.channel.closed]
+            self._in_use = [each for each in self._in_use if not each.is_closed]
             self._in_use.append(shell)
         return shell
 
@@ -128,7 +122,7 @@ class Sessions:
         def open_shell() -> None:
             try:
                 future.set_result(self._open())
-            except (HostError, _SessionRefusedError) as problem:
+            except (HostError, SessionRefusedError) as problem:
                 # The next acquire() tries again and reports the error.
                 future.set_exception(problem)
 
@@ -138,9 +132,9 @@ class Sessions:
     def _take_early(self) -> ShellChannel | None:
         try:
             shell = self._early.get_nowait().result(_OPEN_TIMEOUT_S)
-        except (queue.Empty, HostError, _SessionRefusedError):
+        except (queue.Empty, HostError, SessionRefusedError):
             return None
-        return None if shell.channel.closed else shell
+        return None if shell.is_closed else shell
 
     def _close_early(self) -> None:
         while not self._early.empty():
@@ -149,33 +143,10 @@ class Sessions:
 
     def _has_open(self) -> bool:
         with self._lock:
-            return any(not shell.channel.closed for shell in self._in_use)
+            return any(not shell.is_closed for shell in self._in_use)
 
     def _open(self, text: bytes = b"") -> ShellChannel:
-        deadline = time.monotonic() + _OPEN_TIMEOUT_S
-        with translate_ssh_errors(partial(self._explain_refusal, deadline)):
-            channel = self.transport.open_session(
-                window_size=WINDOW, max_packet_size=PACKET, timeout=_OPEN_TIMEOUT_S
-            )
-        shell = ShellChannel(self.host, channel)
-        with translate_ssh_errors(partial(self._explain_start, shell)):
-            shell.start(text)
+        session = self.link.open_session(framing.COMMAND, _OPEN_TIMEOUT_S)
+        shell = ShellChannel(self.host, session)
+        shell.start(text)
         return shell
-
-    def _explain_refusal(self, deadline: float, problem: Exception) -> Exception:
-        if isinstance(problem, paramiko.ChannelException):
-            return _SessionRefusedError(problem.text)
-        if not self.transport.is_active() or time.monotonic() > deadline:
-            return connection_lost(self.host)
-        # If several sessions are refused at the same time, Paramiko gives the reason for only one.
-        return _SessionRefusedError(str(problem))
-
-    def _explain_start(self, shell: ShellChannel, problem: Exception) -> HostError:
-        shell.close()
-        if not self.transport.is_active():
-            return connection_lost(self.host)
-        return HostUnfitError(
-            self.host,
-            f"refused to run a command: {problem}",
-            hint="the account must be allowed to run commands (see ForceCommand, nologin)",
-        )

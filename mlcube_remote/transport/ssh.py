@@ -5,27 +5,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 
 import attrs
 
-from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.remote import definitions
-from mlcube_remote.transport.auth import Credentials
 from mlcube_remote.transport.base import OutputSink, Reply, RsyncResult, Stream
 from mlcube_remote.transport.channel import ShellChannel
 from mlcube_remote.transport.control_shell import ControlShell, join
-from mlcube_remote.transport.keepalive import Keepalive
+from mlcube_remote.transport.link import Link
 from mlcube_remote.transport.quoting import render_call
 from mlcube_remote.transport.rate_floor import RateFloor
 from mlcube_remote.transport.rsync_relay import RsyncRelay
 from mlcube_remote.transport.sessions import NoSessionAvailableError, Sessions
-from mlcube_remote.transport.ssh_transport import (
-    AuthenticatedTransport,
-    ConnectRequest,
-    open_transport,
-)
 
 
 @attrs.define
@@ -33,8 +25,7 @@ class SSHConnection:
     """See :class:`mlcube_remote.transport.base.Connection`."""
 
     host: Host
-    _transport: AuthenticatedTransport
-    _keepalive: Keepalive
+    _link: Link
     _open_second: Callable[[], SSHConnection] | None
     """Logs in once more; ``None`` for the second connection itself."""
     _note: Callable[[str], None]
@@ -46,38 +37,28 @@ class SSHConnection:
 
     def __attrs_post_init__(self) -> None:
         self._control = ControlShell(self.name, self._open_control)
-        self._sessions = Sessions(self.name, self._transport.transport, self._control.release)
+        self._sessions = Sessions(self.name, self._link, self._control.release)
 
     @classmethod
     def open(
-        cls,
-        host: Host,
-        endpoint: Endpoint,
-        credentials: Credentials,
-        note: Callable[[str], None],
-        *,
-        is_second: bool = False,
+        cls, host: Host, open_link: Callable[[], Link], note: Callable[[str], None]
     ) -> SSHConnection:
         """Connect and log in.
 
         Args:
             host: The host.
-            endpoint: Its address and login settings.
-            credentials: Secrets that the user typed.
+            open_link: Connects and logs in; called once more if the server allows only one session
+                per connection.
             note: Called with lines for the user.
-            is_second: Whether this is the second connection of one that has no free session.
 
         Raises:
             ConnectError: The connection or the login failed.
         """
-        request = ConnectRequest(
-            host=host.name, host_keys=host.host_keys, credentials=credentials, note=note
-        )
-        transport = open_transport(endpoint, request)
-        keepalive = Keepalive(transport.transport, transport.sock, host.keepalive)
-        keepalive.start()
-        open_second = partial(cls.open, host, endpoint, credentials, note, is_second=True)
-        return cls(host, transport, keepalive, None if is_second else open_second, note)
+
+        def open_second() -> SSHConnection:
+            return cls(host, open_link(), None, note)
+
+        return cls(host, open_link(), open_second, note)
 
     @property
     def name(self) -> str:
@@ -151,7 +132,6 @@ class SSHConnection:
 
     def close(self) -> None:
         """Close the connection."""
-        self._keepalive.stop()
-        self._transport.close()
+        self._link.close()
         if self._second is not None:
             self._second.close()

@@ -7,7 +7,6 @@ never a refused login, never a host key.
 
 from __future__ import annotations
 
-import itertools
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -17,31 +16,21 @@ import attrs
 import paramiko
 
 from mlcube_remote.inventory.endpoint import Endpoint
-from mlcube_remote.inventory.model import HostKeys
-from mlcube_remote.transport.auth import Credentials, Login
-from mlcube_remote.transport.backoff import Backoff
+from mlcube_remote.transport.algorithms import restrict
+from mlcube_remote.transport.attempts import TransientConnectError, retry_transient
+from mlcube_remote.transport.auth import Login
 from mlcube_remote.transport.connect_errors import (
     HandshakeFailure,
-    TransientConnectError,
     forwarding_error,
     tcp_error,
     translate_ssh_errors,
 )
+from mlcube_remote.transport.credentials import Credentials
+from mlcube_remote.transport.guarded_transport import PACKET, WINDOW, GuardedTransport
 from mlcube_remote.transport.host_keys import HostKeyCheck
 from mlcube_remote.transport.login_limiter import limiter_for
 from mlcube_remote.transport.monitored_socket import MonitoredSocket
 from mlcube_remote.transport.proxy import Proxy
-
-WINDOW = 16 * 1024 * 1024
-"""Bytes in transit on one channel; with smaller windows the throughput is half of this."""
-
-PACKET = 128 * 1024
-
-RETRY_DELAY_S, MAX_RETRY_DELAY_S = 0.75, 12.0
-"""First and longest delay between attempts, before jitter."""
-
-_SHA1 = {"keys": ["ssh-rsa", "ssh-dss"], "pubkeys": ["ssh-rsa", "ssh-dss"]}
-"""Signature algorithms with SHA-1, which OpenSSH no longer accepts; RSA keys sign with SHA-2."""
 
 
 @attrs.frozen(kw_only=True)
@@ -50,7 +39,6 @@ class ConnectRequest:
 
     host: str
     """Inventory name, for messages."""
-    host_keys: HostKeys
     credentials: Credentials
     note: Callable[[str], None]
     """Called with lines for the user."""
@@ -76,15 +64,7 @@ def open_transport(endpoint: Endpoint, request: ConnectRequest) -> Authenticated
     Raises:
         ConnectError: A hop could not be reached, its key was refused, or the login was.
     """
-    backoff = Backoff(RETRY_DELAY_S, MAX_RETRY_DELAY_S)
-    for attempt in itertools.count(1):
-        try:
-            return _open_once(endpoint, request)
-        except TransientConnectError as problem:
-            if attempt >= problem.max_attempts:
-                raise problem.error from problem
-            backoff.wait()
-    raise AssertionError("unreachable")
+    return retry_transient(partial(_open_once, endpoint, request))
 
 
 def _open_once(endpoint: Endpoint, request: ConnectRequest) -> AuthenticatedTransport:
@@ -125,12 +105,7 @@ def _open_hop(
         sock = MonitoredSocket(_connect_tcp(hop, request))
     # The transport closes the socket only after it has started.
     stack.callback(sock.close)
-    transport = paramiko.Transport(
-        sock.for_paramiko(),
-        default_window_size=WINDOW,
-        default_max_packet_size=PACKET,
-        disabled_algorithms=_SHA1,
-    )
+    transport = GuardedTransport(sock.for_paramiko())
     stack.callback(transport.close)
     check = _make_key_check(hop, request)
 
@@ -178,7 +153,7 @@ def _make_key_check(hop: Endpoint, request: ConnectRequest) -> HostKeyCheck:
         hostname=hop.hostname,
         port=hop.port,
         alias=hop.host_key_alias,
-        policy=request.host_keys,
+        policy=hop.host_keys,
         user_files=hop.user_known_hosts_files,
         global_files=hop.global_known_hosts_files,
         note=request.note,
@@ -191,6 +166,7 @@ def _exchange_keys(
     transport.banner_timeout = hop.connect_timeout
     transport.auth_timeout = hop.connect_timeout
     transport.handshake_timeout = hop.connect_timeout
+    restrict(transport, hop.algorithms)
     options = transport.get_security_options()
     options.key_types = check.prefer_known(options.key_types)
     transport.start_client(timeout=hop.connect_timeout)

@@ -1,345 +1,195 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Check what a cube asks for: container options, mounts, build contexts, engines.
+"""List what ``mlcube.yaml`` asks for beyond the cube's directory, workspace and container.
 
-An ``mlcube.yaml`` may be from a person that the user does not know. It may configure its container,
-but not reach out of it: no privileges, no host namespaces, devices, mounts or sockets. Options that
-are known to be harmless are allowed; all others need ``--trust-cube``. Settings of the inventory,
-of ``-P`` and of the command line are the user's own and are not checked here.
+The same functions list requests for the user and check them before a run, so that nothing can be
+used that was not shown. Paths are allowed by where they are, not refused by name: a path that the
+cube chooses is inside its workspace (inputs and outputs) or its directory (inputs and recipes), or
+the user must allow it. Values of the command line, of ``-P`` and of the inventory are the user's
+own and are not listed.
 """
 
 from __future__ import annotations
 
+import posixpath
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
-from mlcube_remote.cube.host_paths import Layout, contains, normalize
-from mlcube_remote.cube.model import Cube, Parameter, Task
+import attrs
+
+from mlcube_remote.cube.host_paths import Layout, contains, expand_runtime, host_path
+from mlcube_remote.cube.model import IO, Cube, Parameter, ParameterType, Task
 from mlcube_remote.errors import PlanError
-from mlcube_remote.platforms import CONTAINER_ENGINES
+from mlcube_remote.trust.container_options import unlisted_options
+from mlcube_remote.trust.recipe_requests import cube_recipe_requests
+from mlcube_remote.trust.requests import CubeRequest, variable_request_text
 
-Allowed = Callable[[str], bool]
-"""Returns whether a value of an option is allowed."""
+# Paths that no text can contain, so that no value is inside by its spelling alone.
+_ROOT = "/\0/cube"
+_LAYOUT = Layout(root=_ROOT, workspace=f"{_ROOT}/workspace", home="~")
 
-Words = tuple[str, ...]
-
-
-class MergedSettings(Protocol):
-    """The settings of a platform from all sources."""
-
-    @property
-    def platform(self) -> str:
-        """The platform."""
-
-    @property
-    def sections(self) -> Mapping[str, str]:
-        """Key → section of mlcube.yaml, for keys whose value is from mlcube.yaml."""
-
-    def get(self, key: str) -> Any:
-        """Return a value."""
-
-    def words(self, key: str) -> Words:
-        """Return a value, split into words."""
-
-    def options(self, keys: tuple[str, ...]) -> Words:
-        """Return ``KEY=value`` for keys that start with ``--``."""
-
-    def where(self, key: str) -> str:
-        """Return the position and name of a key, for messages."""
+_SOURCE = re.compile(r"(?P<kind>[a-z][a-z-]*):(?P<rest>.*)", re.DOTALL)
+_REGISTRIES = frozenset({"docker", "library", "oras", "shub", "http", "https"})
+"""Kinds of image sources that are fetched over the network: ``docker://NAME``."""
+_ENGINE_SECTIONS = frozenset({"docker", "podman"})
 
 
-_HINT = "if you trust this cube, add --trust-cube"
+def cube_requests(cube: Cube) -> tuple[CubeRequest, ...]:
+    """Return all requests of a cube: of each section, task and variable."""
+    settings = (
+        request
+        for section, values in cube.settings.items()
+        for request in setting_requests(cube, section, values)
+    )
+    recipes = (
+        request
+        for section in cube.settings
+        if section in _ENGINE_SECTIONS
+        for request in recipe_requests(cube, section)
+    )
+    tasks = (request for task in cube.tasks.values() for request in task_requests(cube, task))
+    found = (*settings, *recipes, *cube_recipe_requests(cube), *tasks, *variable_requests(cube))
+    return tuple(dict.fromkeys(found))
 
 
-def _any(_: str) -> bool:
-    return True
+def setting_requests(cube: Cube, section: str, keys: Iterable[str]) -> Iterator[CubeRequest]:
+    """Yield the requests in settings of one section, except the recipe of an engine's image."""
+    for key in keys:
+        if key in cube.overrides.get(section, {}):
+            continue
+        value = cube.settings.get(section, {}).get(key)
+        for option in unlisted_options(section, key, value):
+            yield _setting_request(cube, section, key, option)
+        if key == "tar_file" and value and not _is_in_cube(str(value)):
+            yield _setting_request(cube, section, key, f"the image file {value} on the host")
+    if section not in _ENGINE_SECTIONS:
+        yield from _sif_requests(cube, section)
 
 
-def _one_of(*values: str) -> Allowed:
-    return lambda value: value in values
+def recipe_requests(cube: Cube, section: str) -> Iterator[CubeRequest]:
+    """Yield the requests of a Docker or Podman section to build outside the cube."""
+    values = cube.settings.get(section, {})
+    if values.get("build_strategy") == "pull":
+        return
+    overrides = cube.overrides.get(section, {})
+    context = str(values.get("build_context") or ".")
+    base = posixpath.join(_ROOT, expand_runtime(context, _LAYOUT))
+    if "build_context" not in overrides and not _is_in_cube(context):
+        request = _setting_request(cube, section, "build_context", f"an image build from {context}")
+        yield attrs.evolve(request, sends=_directory_here(cube, context))
+    recipe = str(values.get("build_file") or "")
+    if recipe and {"build_file", "build_context"}.isdisjoint(overrides):
+        # A recipe in a context that is outside is part of that request.
+        is_inside = contains(base, posixpath.join(base, expand_runtime(recipe, _LAYOUT)))
+        if not is_inside and not _is_in_cube(recipe, base):
+            yield _setting_request(cube, section, "build_file", f"an image build from {recipe}")
 
 
-def _environment(value: str) -> bool:
-    # NAME without a value passes a variable of the host.
-    return "=" in value
-
-
-_NETWORKS = _one_of("none", "bridge", "default", "private", "slirp4netns", "pasta")
-_NO_NEW_PRIVILEGES = _one_of(
-    "no-new-privileges", "no-new-privileges:true", "no-new-privileges=true"
-)
-_NVIDIA_DEVICE = re.compile(r"nvidia\.com/gpu=[\w:.-]+").fullmatch
-
-_RUN_OPTIONS: Mapping[str, Allowed | None] = {
-    # option: the check of its value; None for a switch
-    "--cap-drop": _any,
-    "--cpu-shares": _any,
-    "--cpus": _any,
-    "--cpuset-cpus": _any,
-    "--cpuset-mems": _any,
-    "--device": lambda value: _NVIDIA_DEVICE(value) is not None,
-    "--dns": _any,
-    "--entrypoint": _any,
-    "--env": _environment,
-    "-e": _environment,
-    "--gpus": _any,
-    "--hostname": _any,
-    "-h": _any,
-    "--init": None,
-    "--ipc": _one_of("none", "private", "shareable"),
-    "--memory": _any,
-    "-m": _any,
-    "--memory-reservation": _any,
-    "--memory-swap": _any,
-    "--network": _NETWORKS,
-    "--net": _NETWORKS,
-    "--pids-limit": _any,
-    "--platform": _any,
-    "--pull": _any,
-    "--read-only": None,
-    "--rm": None,
-    "--runtime": _one_of("nvidia", "runc", "crun"),
-    "--security-opt": _NO_NEW_PRIVILEGES,
-    "--shm-size": _any,
-    "--stop-signal": _any,
-    "--stop-timeout": _any,
-    "--tmpfs": _any,
-    "--ulimit": _any,
-    "--user": _any,
-    "-u": _any,
-    "--userns": lambda value: value != "host" and not value.startswith(("container:", "ns:")),
-    "--workdir": _any,
-    "-w": _any,
-}
-
-_BUILD_OPTIONS: Mapping[str, Allowed | None] = {
-    "--build-arg": _environment,
-    "--force-rm": None,
-    "--memory": _any,
-    "-m": _any,
-    "--network": _one_of("default", "none"),
-    "--no-cache": None,
-    "--platform": _any,
-    "--progress": _any,
-    "--pull": None,
-    "--quiet": None,
-    "-q": None,
-    "--rm": None,
-    "--shm-size": _any,
-    "--target": _any,
-    "--ulimit": _any,
-}
-
-_SIF_RUN_OPTIONS: Mapping[str, Allowed | None] = {
-    "--cleanenv": None,
-    "-e": None,
-    "--compat": None,
-    "--contain": None,
-    "-c": None,
-    "--containall": None,
-    "-C": None,
-    "--cpus": _any,
-    "--cpuset-cpus": _any,
-    "--cwd": _any,
-    "--drop-caps": _any,
-    "--env": _environment,
-    "--fakeroot": None,
-    "-f": None,
-    "--hostname": _any,
-    "--ipc": None,
-    "-i": None,
-    "--memory": _any,
-    "--net": None,
-    "-n": None,
-    "--network": _one_of("none"),
-    "--no-eval": None,
-    "--no-home": None,
-    "--no-mount": _any,
-    "--no-privs": None,
-    "--no-umask": None,
-    "--nv": None,
-    "--pid": None,
-    "-p": None,
-    "--pids-limit": _any,
-    "--pwd": _any,
-    "--rocm": None,
-    "--security": _one_of(),
-    "--userns": None,
-    "-u": None,
-    "--uts": None,
-    "--vm-cpu": _any,
-    "--vm-ram": _any,
-    "--writable-tmpfs": None,
-}
-
-_SIF_BUILD_OPTIONS: Mapping[str, Allowed | None] = {
-    "--build-arg": _environment,
-    "--disable-cache": None,
-    "--fakeroot": None,
-    "-f": None,
-    "--fix-perms": None,
-    "--notest": None,
-    "-T": None,
-    "--nv": None,
-    "--rocm": None,
-}
-
-_ENGINE_TABLES: Mapping[str, Mapping[str, Allowed | None]] = {
-    "gpu_args": _RUN_OPTIONS,
-    "cpu_args": _RUN_OPTIONS,
-    "env_args": {"--env": _environment, "-e": _environment},
-    "build_args": _BUILD_OPTIONS,
-}
-_SIF_TABLES: Mapping[str, Mapping[str, Allowed | None]] = {
-    "run_args": _SIF_RUN_OPTIONS,
-    "build_args": _SIF_BUILD_OPTIONS,
-}
-
-_ENGINES = frozenset({"docker", "nvidia-docker", "podman", "singularity", "apptainer"})
-
-# A cube may not mount these directories, directories inside them, or directories that contain them.
-_PROTECTED = (
-    "/bin",
-    "/boot",
-    "/dev",
-    "/etc",
-    "/lib",
-    "/lib64",
-    "/proc",
-    "/root",
-    "/run",
-    "/sbin",
-    "/sys",
-    "/usr",
-    "/var/lib/containerd",
-    "/var/lib/containers",
-    "/var/lib/docker",
-    "/var/run",
-    "/var/spool",
-    "~/.aws",
-    "~/.bashrc",
-    "~/.config",
-    "~/.docker",
-    "~/.gnupg",
-    "~/.kube",
-    "~/.local",
-    "~/.mlcube-remote",
-    "~/.profile",
-    "~/.ssh",
-)
-
-
-def check_settings(settings: MergedSettings) -> None:
-    """Refuse settings that a cube may not have.
-
-    Args:
-        settings: The merged settings; only values from mlcube.yaml are checked.
-
-    Raises:
-        PlanError: A setting is not allowed; the message names position and option.
-    """
-    is_engine = settings.platform in CONTAINER_ENGINES
-    tables = _ENGINE_TABLES if is_engine else _SIF_TABLES
-    for key in settings.sections:
-        if key in tables:
-            if not isinstance(settings.get(key), Mapping):
-                _check_words(settings, key, settings.words(key), tables[key])
-        elif key.startswith("--") and key not in {"--mount_opts", "--nv"}:
-            options = _RUN_OPTIONS if is_engine else _SIF_RUN_OPTIONS
-            _check_words(settings, key, settings.options((key,)), options)
-        elif key == settings.platform:
-            _check_engine(settings, settings.words(key))
-
-
-def check_mounts(
-    cube: Cube, task: Task, requested: Mapping[str, Parameter], layout: Layout
-) -> None:
-    """Refuse mounts of protected directories.
-
-    Args:
-        cube: The cube.
-        task: Its task.
-        requested: Directory → the parameter of mlcube.yaml that mounts it.
-        layout: Where things are on the host.
-
-    Raises:
-        PlanError: A mount is not allowed; the message names parameter and directory.
-    """
-    for directory, parameter in requested.items():
-        path = normalize(directory)
-        if place := _protected_place(path, layout):
-            where = cube.where_declared(task.name, parameter)
-            raise PlanError(
-                f"{where}: task {task.name}: {parameter.name} would mount {path}, which a cube may "
-                f"not ask for (protected: {place})",
-                hint=f"give {parameter.name}=PATH yourself, or, {_HINT}",
+def task_requests(cube: Cube, task: Task) -> Iterator[CubeRequest]:
+    """Yield the requests of a task's inputs and outputs, in the order of the file."""
+    for parameter in task.parameters:
+        if not parameter.given and (what := _parameter_request(cube, parameter)):
+            yield CubeRequest(
+                where=cube.where_declared(task.name, parameter),
+                what=f"task {task.name}: {parameter.io.value} {parameter.name}: {what}",
+                instead=f"give {parameter.name}=PATH yourself",
             )
 
 
-def check_context(settings: MergedSettings, context: str, layout: Layout) -> None:
-    """Refuse a build from a protected directory, which the cube's Dockerfile could read.
-
-    Raises:
-        PlanError: The directory is not allowed; the message names position and directory.
-    """
-    if "build_context" not in settings.sections:
-        return
-    if place := _protected_place(context, layout):
-        raise PlanError(
-            f"{settings.where('build_context')}: a cube may not build from {context} "
-            f"(protected: {place})",
-            hint=f"give -P {settings.sections['build_context']}.build_context=PATH yourself, or, "
-            f"{_HINT}",
+def variable_requests(cube: Cube) -> Iterator[CubeRequest]:
+    """Yield the requests to read environment variables of this machine."""
+    for name, where in cube.variables.items():
+        yield CubeRequest(
+            where=where,
+            what=variable_request_text(name),
+            instead=f"pass the variable to the container with --env {name}",
         )
 
 
-def _protected_place(path: str, layout: Layout) -> str | None:
-    """Return the protected place that a directory outside the cube is, contains or is inside."""
-    if contains(layout.workspace, path) or contains(layout.root, path):
+def _directory_here(cube: Cube, context: str) -> Path | None:
+    """Return the directory of this machine that a relative build context means."""
+    if context.startswith(("/", "~")):
         return None
-    for protected in _PROTECTED:
-        place = protected.replace("~", layout.home, 1)
-        if contains(place, layout.home):  # the home of root is /root
-            continue
-        if contains(path, place) or contains(place, path):
-            return place
+    here = Layout(root=str(cube.root), workspace=str(cube.workspace), home="~")
+    return cube.root / expand_runtime(context, here)
+
+
+def _setting_request(cube: Cube, section: str, key: str, what: str) -> CubeRequest:
+    return CubeRequest(
+        where=cube.where(section, key),
+        what=f"{section}.{key}: {what}",
+        instead=f"set -P {section}.{key} or the host's {section}.{key} yourself",
+    )
+
+
+def _sif_requests(cube: Cube, section: str) -> Iterator[CubeRequest]:
+    """Yield the requests for an image file, or for its recipe, outside the cube."""
+    values, overrides = cube.settings.get(section, {}), cube.overrides.get(section, {})
+    directory = str(values.get("image_dir") or "")
+    base = _path(directory, _ROOT) if directory else _LAYOUT.workspace
+    if directory and "image_dir" not in overrides and not _is_in_cube(directory):
+        yield _setting_request(
+            cube, section, "image_dir", f"image files in {directory} on the host"
+        )
+    image = str(values.get("image") or "")
+    if image and {"image", "image_dir"}.isdisjoint(overrides):
+        path = _path(image, base)
+        if not contains(base, path) and not contains(_ROOT, path):
+            yield _setting_request(cube, section, "image", f"the image file {image} on the host")
+    source = str(values.get("build_file") or "")
+    if source and "build_file" not in overrides and not _is_harmless_source(source):
+        yield _setting_request(cube, section, "build_file", f"an image build from {source}")
+
+
+def _is_harmless_source(source: str) -> bool:
+    """Return whether an image is built from a registry or from the cube's own files."""
+    address = _SOURCE.fullmatch(source)
+    if address is None:
+        return _is_in_cube(source)
+    kind, rest = address["kind"], address["rest"]
+    if rest.startswith("//"):
+        return kind in _REGISTRIES
+    return kind.endswith("-archive") and _is_in_cube(rest.partition(":")[0])
+
+
+def _parameter_request(cube: Cube, parameter: Parameter) -> str | None:
+    value = parameter.value
+    if value.startswith("local:"):
+        return _client_request(cube, parameter, value.removeprefix("local:"))
+    is_host_path = value.startswith("remote:")
+    path = _path(value.removeprefix("remote:"), _LAYOUT.workspace)
+    is_output = parameter.io is IO.OUTPUT
+    if is_host_path or not contains(_ROOT, path):
+        return _mount_text(parameter, value.removeprefix("remote:"))
+    if (is_output or parameter.opts == "rw") and not contains(_LAYOUT.workspace, path):
+        return f"{value}, writable, in the cube's directory and outside its workspace"
     return None
 
 
-def _check_words(
-    settings: MergedSettings, key: str, words: Words, allowed: Mapping[str, Allowed | None]
-) -> None:
-    rest = list(words)
-    while rest:
-        word = rest.pop(0)
-        option, value = _split(word)
-        rule = allowed.get(option, _one_of())
-        if rule is None:
-            is_allowed = value is None or value in {"true", "false"}
-        else:
-            if value is None:
-                value = rest.pop(0) if rest else ""
-            is_allowed = option in allowed and rule(value)
-        if not is_allowed:
-            shown = word if option == word and value is None else f"{option} {value or ''}".strip()
-            raise PlanError(f"{settings.where(key)}: a cube may not ask for '{shown}'", hint=_HINT)
+def _mount_text(parameter: Parameter, path: str) -> str:
+    writable = "read-only" if parameter.opts == "ro" else "writable"
+    if parameter.type is ParameterType.FILE:
+        # An engine mounts directories: the task sees all files beside it.
+        return f"the directory of {path} on the host, {writable}"
+    return f"{path} on the host, {writable}"
 
 
-def _split(word: str) -> tuple[str, str | None]:
-    """Split ``--option=value`` and ``-xvalue``; ``None``: the value is the next word."""
-    if word.startswith("--"):
-        option, equals, value = word.partition("=")
-        return option, value if equals else None
-    if word.startswith("-") and len(word) > 2:
-        return word[:2], word[2:].removeprefix("=")
-    return word, None
+def _client_request(cube: Cube, parameter: Parameter, path: str) -> str | None:
+    absolute = Path(path).expanduser().absolute().as_posix()
+    allowed = [cube.workspace] if parameter.io is IO.OUTPUT else [cube.workspace, cube.root]
+    if any(contains(str(directory), absolute) for directory in allowed):
+        return None
+    effect = "written by the task" if parameter.io is IO.OUTPUT else "sent to the host"
+    return f"{path} on this machine, {effect}"
 
 
-def _check_engine(settings: MergedSettings, words: Words) -> None:
-    program = words[1:] if words[:1] == ("sudo",) else words
-    if len(program) != 1 or program[0] not in _ENGINES:
-        raise PlanError(
-            f"{settings.where(settings.platform)}: a cube may name {', '.join(sorted(_ENGINES))}, "
-            f"with or without sudo; got '{' '.join(words)}'",
-            hint=f"set it in hosts.yaml or with -P, or, {_HINT}",
-        )
+def _is_in_cube(value: str, base: str = _ROOT) -> bool:
+    return contains(_ROOT, _path(value, base))
+
+
+def _path(value: str, base: str) -> str:
+    """Return the path that a value means on an imagined host."""
+    try:
+        return host_path(value, _LAYOUT, base=base)
+    except PlanError:  # the home of another user; the run refuses it
+        return value

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from mlcube_remote.cube.host_paths import Layout, PathKind
 from mlcube_remote.cube.load import load, select_tasks
 from mlcube_remote.cube.model import Cube
 from mlcube_remote.errors import MLCubeRemoteError
+from mlcube_remote.trust.cube_requests import cube_requests
+from mlcube_remote.trust.requests import FULL_TRUST
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FOLDER = Path(
@@ -106,6 +109,7 @@ def target(case: dict[str, Any], cube: Cube, options: Options) -> Target:
         layout=Layout(root=str(cube.root), workspace=str(cube.workspace), home=HOME),
         options=options,
         kind_of=kind_of,
+        trust=FULL_TRUST,
     )
 
 
@@ -142,3 +146,15 @@ def test_configure_equals_that_of_the_reference(case: dict[str, Any], root: Path
     ours = build_all(cube, (), target(case, cube, Options())).image
     assert [list(argv) for argv in ours.configure] == filled(case["configure"], root)
     assert ours.cwd == str(root)
+
+
+@pytest.mark.skipif(not RECORDED["cubes"], reason="there are no recordings")
+def test_requests_of_published_cubes_are_documented(tmp_path: Path) -> None:
+    page = (REPOSITORY / "docs/reference/platforms.md").read_text(encoding="utf-8")
+    for number, text in enumerate(RECORDED["cubes"].values()):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "mlcube.yaml").write_text(text, encoding="utf-8")
+        for request in cube_requests(load(folder)):
+            what = re.sub(r"\.\./$", "../project", request.what)
+            assert f"| {what}" in page

@@ -24,10 +24,14 @@ WHO = shell_task(
     'cat "${0#*=}" "${1#*=}" >"${2#*=}"; echo done',
     inputs={
         "text": {**FILE, "default": "in.txt"},
-        "who": {**FILE, "default": "~/site/who"},  # each host's own
+        "who": {**FILE, "default": "who"},
     },
     outputs={"made": {**FILE, "default": "made.txt"}},
 )
+
+
+OWN = "who=~/site/who"
+"""A file that each host has."""
 
 
 @attrs.frozen(kw_only=True)
@@ -80,7 +84,7 @@ def fleet(sandbox_folder: Path, ssh_host: HostFactory, tmp_path: Path) -> Fleet:
 
 
 def test_sixteen_hosts_behind_one_each_do_it_once(fleet: Fleet) -> None:
-    done = run(fleet.inventory, fleet.cube, "--host=fleet", "--output=json")
+    done = run(fleet.inventory, fleet.cube, "--host=fleet", OWN, "--output=json")
     assert done.returncode == 0, done.stderr.decode()
     document = json.loads(done.stdout)
     assert {job["host"]: job["status"] for job in document["jobs"]} == dict.fromkeys(
@@ -92,7 +96,7 @@ def test_sixteen_hosts_behind_one_each_do_it_once(fleet: Fleet) -> None:
 
     (off, *_) = fleet.names
     fleet.power_off(off)
-    left_out = run(fleet.inventory, fleet.cube, "--host=fleet", "--gather")
+    left_out = run(fleet.inventory, fleet.cube, "--host=fleet", OWN, "--gather")
     said = left_out.stderr.decode()
     assert left_out.returncode == 120, said
     assert f"1 host failed: {off}\n" in said

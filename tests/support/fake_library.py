@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -122,12 +123,13 @@ def _attended(host: HostState, _: HostConnection, *words: str) -> Reply:
 
 
 def _reserve(
-    host: HostState, connection: HostConnection, job_dir: str, request: str, lock: str, group: str
+    host: HostState, connection: HostConnection, job_dir: str, request: str, lock: str, *more: str
 ) -> Reply:
+    group = more[0]
     if job_dir in host.jobs:
         return Reply(17, b"", b"")
     holder, holders = host.locks.get(lock, ("", ""))
-    kept = bool(group) and holders == group
+    kept = holder == job_dir or (bool(group) and holders == group)
     held = host.jobs.get(holder)
     if held is not None and held.state in LIVE and not kept:
         facts = {"holder": holder, "state": held.state, "request": held.request}
@@ -197,12 +199,34 @@ def _lease(
 def _launch(host: HostState, connection: HostConnection, job_dir: str, *words: str) -> Reply:
     job = host.jobs.get(job_dir)
     if job is None:
-        return Reply(1, b"", b"sh: cannot create launching: Directory nonexistent\n")
+        return Reply(1, b"", b"sh: cannot create launcher: Directory nonexistent\n")
     if job.tasks:
         return Reply(17, b"", b"")
+    if not _confirm(host, connection, job, *shlex.split(words[3])):
+        return Reply(19, b"", b"")
     job.environment = connection.calls[-1].env
-    job.launch(list(words[4::6]), host.scripts)
+    job.launch(list(words[5::8]), host.scripts)
     return OK
+
+
+def _confirm(
+    host: HostState,
+    connection: HostConnection,
+    job: FakeJob,
+    lock: str,
+    group: str,
+    engine: str,
+    *gpus: str,
+) -> bool:
+    """Return whether the job has kept its claim, which it holds again from now on."""
+    if job.client is None or not is_gone(job.client):
+        return True
+    holder, holders = host.locks.get(lock, ("", ""))
+    if holder != job.job_dir and not (group and holders == group):
+        return False
+    job.client = connection
+    others = [each for each in host.jobs.values() if each is not job and each.state in LIVE]
+    return not any(set(gpus) & set(each.gpus) for each in others)
 
 
 def _follow(
@@ -232,7 +256,7 @@ def end_task(host: HostState, job: FakeJob, exit_code: int = 0) -> None:
     job.finish(task, exit_code)
 
 
-def _verdict(host: HostState, _: HostConnection, job_dir: str, number: str) -> Reply:
+def _verdict(host: HostState, _: HostConnection, job_dir: str, number: str, *_order: str) -> Reply:
     return Reply(0, report(host.jobs[job_dir], int(number)), b"")
 
 
@@ -309,10 +333,12 @@ FUNCTIONS: Mapping[str, Callable[..., Reply]] = {
     "mlcr_run_while_connected": _attended,
     "mlcr_print_boot_id": lambda *_: OK,
     "mlcr_print_bytes": _bytes,
+    "mlcr_describe_docker": lambda *_: Reply(0, b"init=systemd\0uid=1000\0", b""),
     "mlcr_follow_task": _follow,
     "mlcr_release_job": _give_back,
     "mlcr_list_gpus": _gpus,
     "mlcr_print_image_platform": _image,
+    "mlcr_print_client_version": lambda *_: Reply(0, b"Docker version 20.10.24\n", b""),
     "mlcr_print_kind": _kind,
     "mlcr_launch_job": _launch,
     "mlcr_lease_gpus": _lease,
@@ -328,6 +354,8 @@ FUNCTIONS: Mapping[str, Callable[..., Reply]] = {
     "mlcr_print_checksums": _sums,
     "mlcr_report_jobs": lambda host, *_: Reply(0, survey(host.jobs), b""),
     "mlcr_print_tail_offset": _tail,
+    "mlcr_report_outputs": lambda *_: OK,
     "mlcr_report_task": _verdict,
     "mlcr_write_file": _write,
+    "mlcr_write_input": lambda host, at, _anchor, _rest, *words: _write(host, at, *words),
 }

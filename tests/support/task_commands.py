@@ -12,6 +12,7 @@ from mlcube_remote.commands.build import build_all
 from mlcube_remote.commands.model import Options, Target, TaskCommands
 from mlcube_remote.cube.host_paths import Layout, PathKind
 from mlcube_remote.cube.load import load, select_tasks
+from mlcube_remote.trust.requests import FULL_TRUST, NO_TRUST
 
 Make = Callable[..., TaskCommands]
 
@@ -65,7 +66,7 @@ def build_from_text(
         layout=layout,
         options=options or Options(),
         kind_of={**ON_HOST, **(there or {})}.get,
-        is_trusted=trusted,
+        trust=FULL_TRUST if trusted else NO_TRUST,
     )
     (built,) = build_all(cube, [chosen], target).tasks
     return built

@@ -14,4 +14,4 @@ from tests.support.task_commands import build_from_text
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[..., TaskCommands]:
     """Build the commands of the one task of a cube given as YAML."""
-    return partial(build_from_text, tmp_path)
+    return partial(build_from_text, tmp_path, trusted=True)

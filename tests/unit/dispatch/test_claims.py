@@ -239,23 +239,6 @@ def test_a_workspace_whose_run_has_ended_is_free(host: FakeHost, make_client: Ma
     assert make_client("train").do().succeeded
 
 
-@pytest.mark.xfail(reason="the workspace is not claimed again once the launch has been tried")
-def test_a_workspace_that_another_run_got_during_a_cut_launch(
-    host: FakeHost, make_client: MakeClient
-) -> None:
-    work = make_client("train")
-    other = make_client("prepare", run={"detach": True}, run_id=OTHER_RUN_ID)
-
-    def lose(connection: HostConnection) -> None:
-        cut(connection)
-        assert other.do().status is Status.RUNNING
-
-    host.when("mlcr_launch_job", lose)
-    work.do()
-    launched = [job.document()["run_id"] for job in host.jobs.values() if job.tasks]
-    assert launched == [OTHER_RUN_ID], "two runs must not write into one workspace"
-
-
 def test_a_claim_is_given_back_if_an_input_is_nowhere(
     host: FakeHost, make_client: MakeClient
 ) -> None:

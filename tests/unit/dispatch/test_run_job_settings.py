@@ -146,7 +146,7 @@ def test_a_sif_file_whose_recipe_changed_is_built_again(
     work = make_client("train", cube=SIF)
     assert work.do().succeeded
     ((function, *_),) = host.args("mlcr_run_while_connected")
-    assert function == "mlcr_build_sif"
+    assert function == "mlcr_build_checked_sif"
     assert "changed: building it again" in work.notes()[0]
 
 
@@ -167,7 +167,18 @@ def test_a_link_that_leaves_the_cube_is_named(host: FakeHost, make_client: MakeC
     host.answer(RSYNC, Reply(0, said, b""))
     work = make_client("train")
     assert work.do().succeeded
-    assert work.notes() == ["not sent: data/big is a link that leaves the cube"]
+    assert work.notes() == ["not sent: data/big: a link that leads out of the cube or to nothing"]
+
+
+def test_many_links_that_leave_the_cube_are_one_warning(
+    host: FakeHost, make_client: MakeClient
+) -> None:
+    said = b'ignoring unsafe symlink "data/%d" -> "/mnt/big"\n'
+    host.answer(RSYNC, Reply(0, b"".join(said % number for number in range(2000)), b""))
+    work = make_client("train")
+    assert work.do().succeeded
+    (note,) = work.notes()
+    assert note.startswith("not sent: data/0, data/1, data/2, …: 2000 links")
 
 
 @pytest.fixture
@@ -245,13 +256,13 @@ def test_jobs_of_a_sweep_have_inputs_and_outputs_of_their_own(
 
 
 def test_a_cut_while_the_inputs_of_a_job_are_written(host: FakeHost, sweep: list[Client]) -> None:
-    host.when("mlcr_write_file", cut, after=True)
+    host.when("mlcr_write_input", cut, after=True)
     assert sweep[0].do().succeeded
-    assert len(host.args("mlcr_write_file")) == 3
+    assert len(host.args("mlcr_write_input")) == 2
 
 
 def test_inputs_that_cannot_be_written(host: FakeHost, sweep: list[Client]) -> None:
-    host.answer("mlcr_write_file", Reply(1, b"", b"No space left\n"))
+    host.answer("mlcr_write_input", Reply(1, b"", b"No space left\n"))
     outcome = sweep[0].do()
     assert "inputs/0/conf.yaml could not be written: No space left" in str(outcome.error)
     assert (outcome.status, code(outcome)) == (Status.NOT_STARTED, 1)
@@ -282,7 +293,10 @@ def test_local_data_is_sent_to_a_place_of_its_own(
     assert work.do().succeeded
     prepared = host.args("mlcr_prepare_paths")
     assert len(prepared) == 1
-    assert prepared[0][1].startswith("/r/data/other.yaml-")
+    anchor, area, path = prepared[0][1:]
+    assert anchor == "/r"
+    assert area.startswith("data/other.yaml-")
+    assert path == f"/r/{area}"
     targets = [args[-1] for args in host.args(RSYNC)][:2]
     assert targets[1].endswith("/other.yaml")
 

@@ -1,100 +1,265 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cube that changes while it is sent is sent again, and never left half old and half new."""
+"""Which files go up: ignore patterns, outputs, results, and what rsync makes of the rules."""
 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable
+import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from mlcube_remote.errors import TransferError
-from mlcube_remote.files.rsync import VANISHED
-from mlcube_remote.files.upload import UploadTree, upload
-from mlcube_remote.transport.base import Reply
-from mlcube_remote.transport.fake import RSYNC, FakeConnection
+from mlcube_remote.cube.load import load
+from mlcube_remote.cube.model import Cube
+from mlcube_remote.errors import CubeError
+from mlcube_remote.files.filters import escape, exclude_path, filter_rules, read_patterns
+from mlcube_remote.files.upload import UploadTree, upload_trees
+from mlcube_remote.inventory.model import Host
+from mlcube_remote.plan.host_paths import host_paths
+from mlcube_remote.plan.placement import place_parameters
 
-STATS = b"Number of regular files transferred: %d\nTotal transferred file size: 10 bytes\n"
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> UploadTree:
-    (tmp_path / "cube").mkdir()
-    return UploadTree(local=tmp_path / "cube", remote="/there")
-
-
-def sent(
-    *names: bytes, code: int = 0, meanwhile: Callable[[], object] = lambda: None
-) -> Callable[..., Reply]:
-    """Return what rsync does that sends these files."""
-
-    def answer(*_args: str) -> Reply:
-        meanwhile()
-        lines = b"".join(b"<f.st...... %s\n\r     10  99%%  1.0MB/s    0:00:00" % n for n in names)
-        return Reply(code, b"sending\n" + lines + b"\n" + STATS % len(names), b"")
-
-    return answer
+HOST = Host(name="h")
 
 
-def write(path: Path, text: str, *, age: float = 0) -> None:
-    path.write_text(text)
-    if age:
-        time.sleep(age)
+def sent_by_rsync(source: Path, rules: list[str]) -> set[str]:
+    """Return the files that rsync would send under these rules."""
+    filters = [f"--filter={rule}" for rule in rules]
+    argv = ["rsync", "-rl", "--dry-run", "--out-format=%n", *filters, f"{source}/", "/nowhere/"]
+    done = subprocess.run(argv, capture_output=True, check=True)
+    names = os.fsdecode(done.stdout).splitlines()
+    return {name for name in names if not name.endswith("/")}
+
+
+def make(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("x")
+
+
+FILES = ("a.py", "a.log", "logs/a.log", "logs/keep.log", "build/x", "src/build/y", "docs/b.txt")
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
-    [("plain", b"plain"), ("two\nlines", rb"two\#012lines"), ("a \\#012 b", rb"a \#134#012 b")],
+    ("patterns", "left"),
+    [
+        ([], FILES),
+        (["# a comment", "", "  "], FILES),
+        (["*.log"], ("a.py", "build/x", "src/build/y", "docs/b.txt")),
+        (["*.log", "!keep.log"], ("a.py", "logs/keep.log", "build/x", "src/build/y", "docs/b.txt")),
+        (
+            ["/build/"],
+            ("a.py", "a.log", "logs/a.log", "logs/keep.log", "src/build/y", "docs/b.txt"),
+        ),
+        (["build/"], ("a.py", "a.log", "logs/a.log", "logs/keep.log", "docs/b.txt")),
+        (["src/build"], ("a.py", "a.log", "logs/a.log", "logs/keep.log", "build/x", "docs/b.txt")),
+        (["logs/*", "!logs/keep.log"], tuple(f for f in FILES if f != "logs/a.log")),
+        (["**/b.txt"], tuple(f for f in FILES if f != "docs/b.txt")),
+        (["docs/**/b.txt"], tuple(f for f in FILES if f != "docs/b.txt")),
+        (["src/**/build/**/y"], tuple(f for f in FILES if f != "src/build/y")),
+        (["logs/**", "!logs/**/keep.log"], tuple(f for f in FILES if f != "logs/a.log")),
+        (["/a\\.py"], FILES[1:]),
+    ],
 )
-def test_a_file_that_changes_is_sent_again(tree: UploadTree, name: str, told: bytes) -> None:
-    write(tree.local / name, "old", age=0.05)
-    host = FakeConnection()
-    host.answer(RSYNC, sent(told, meanwhile=lambda: (tree.local / name).write_text("new")), sent())
-    assert upload(host, tree).moved.files == 1
-    assert len(host.calls) == 2
+def test_patterns_mean_what_gitignore_means(
+    tmp_path: Path, patterns: list[str], left: tuple[str, ...]
+) -> None:
+    make(tmp_path, *FILES)
+    assert sent_by_rsync(tmp_path, filter_rules(patterns)) == set(left)
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    (tmp_path / ".git/info/exclude").write_text("\n".join(patterns))
+    kept = subprocess.run(
+        ["git", "ls-files", "--others", "--exclude-standard"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert set(kept) == set(left), "the same verdict as git's"
 
 
-def test_what_does_not_change_is_sent_once(tree: UploadTree) -> None:
-    write(tree.local / "file", "old", age=0.05)
-    (tree.local / "other").write_text("not sent")
-    host = FakeConnection()
-    host.answer(RSYNC, sent(b"file", meanwhile=lambda: (tree.local / "other").write_text("new")))
-    assert upload(host, tree).moved.files == 1
-    assert len(host.calls) == 1
+def test_an_escaped_space_at_the_end_counts(tmp_path: Path) -> None:
+    make(tmp_path, "a ", "a", "back\\slash")
+    assert sent_by_rsync(tmp_path, filter_rules(["a\\ "])) == {"a", "back\\slash"}
+    assert sent_by_rsync(tmp_path, filter_rules(["back\\\\slash"])) == {"a", "a "}
 
 
-def test_a_file_that_is_given_back_its_old_time_is_sent_again(tree: UploadTree) -> None:
-    path = tree.local / "file"
-    write(path, "old", age=0.05)
-    before = path.stat()
-
-    def change() -> None:
-        path.write_text("new")
-        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-
-    host = FakeConnection()
-    host.answer(RSYNC, sent(b"file", meanwhile=change), sent())
-    upload(host, tree)
-    assert len(host.calls) == 2
+def test_keys_and_histories_stay_unless_taken_back(tmp_path: Path) -> None:
+    make(tmp_path, ".git/config", ".ssh/id", ".env", "k/a.pem", "x/.netrc", "code.py")
+    assert sent_by_rsync(tmp_path, filter_rules([])) == {"code.py"}
+    assert sent_by_rsync(tmp_path, filter_rules(["!.env"])) == {"code.py", ".env"}
 
 
-def test_what_vanishes_is_looked_at_again(tree: UploadTree) -> None:
-    write(tree.local / "file", "x")
-    host = FakeConnection()
-    gone = sent(b"file", code=VANISHED, meanwhile=(tree.local / "file").unlink)
-    host.answer(RSYNC, gone, sent())
-    upload(host, tree)
-    assert len(host.calls) == 2
+_NAME = st.text(st.characters(exclude_characters="/\0\n\r", exclude_categories=["Cs"]), min_size=1)
 
 
-def test_what_never_rests_is_named(tree: UploadTree) -> None:
-    path = tree.local / "run.log"
-    host = FakeConnection("gpu01")
-    host.answer(RSYNC, sent(b"run.log", meanwhile=lambda: path.write_text("more")))
-    with pytest.raises(TransferError, match=r"gpu01: sync incomplete: .*run\.log changed") as told:
-        upload(host, tree)
-    assert told.value.exit_code == 121
-    assert ".mlcubeignore" in str(told.value.hint)
-    assert len(host.calls) == 3
+@settings(max_examples=60, deadline=None)
+@given(name=_NAME.filter(lambda name: name not in (".", "..") and len(name.encode()) < 200))
+def test_a_path_excludes_itself_alone(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+    folder = tmp_path_factory.mktemp("tree")
+    for file in (name, f"other{name}", "plain"):
+        (folder / file).write_text("x")
+    argv = ["rsync", "-rl", f"--filter={exclude_path(name, directory=False)}"]
+    copy = tmp_path_factory.mktemp("copy")
+    subprocess.run([*argv, f"{folder}/", f"{copy}/"], check=True, capture_output=True)
+    assert set(os.listdir(copy)) == {f"other{name}", "plain"} - {name}
+
+
+def test_only_patterns_are_escaped() -> None:
+    assert escape("a\\b") == "a\\b"
+    assert escape("a[1]*\\?") == "a\\[1]\\*\\\\\\?"
+
+
+def test_an_unreadable_ignore_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".mlcubeignore").write_bytes(b"\xff")
+    with pytest.raises(CubeError, match="mlcubeignore: cannot be read"):
+        read_patterns(tmp_path)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_pattern(tmp_path: Path) -> None:
+    (tmp_path / ".mlcubeignore").write_bytes(b"\xef\xbb\xbf*.log\n")
+    assert read_patterns(tmp_path) == ("*.log",)
+
+
+CUBE = """
+name: c
+docker: {image: x}
+tasks:
+  download:
+    parameters: {outputs: {data: data/, log: {type: file, default: logs/d.log}}}
+  train:
+    parameters:
+      inputs: {data: data/, config: {type: file, default: conf.yaml}}
+      outputs: {model: model/, metrics: {type: file, default: metrics/m.json}}
+  resume:
+    parameters: {inputs: {old: model/}, outputs: {model: model/}}
+"""
+
+
+@pytest.fixture
+def cube(tmp_path: Path) -> Cube:
+    root = tmp_path / "cube"
+    make(root, "code.py", "results/r/h/m.json", "workspace/conf.yaml", "workspace/data/d.bin")
+    make(root, "workspace/logs/d.log", "workspace/model/m.bin", "workspace/metrics/m.json")
+    (root / "mlcube.yaml").write_text(CUBE)
+    return load(root)
+
+
+def sent(cube: Cube, *tasks: str) -> set[str]:
+    root = "~/.mlcube-remote"
+    placed = [
+        item for task in tasks for item in place_parameters(cube.tasks[task], cube, HOST, root=root)
+    ]
+    (tree,) = upload_trees(cube, placed, host_paths(HOST, cube, "job", root=root, home="~"))
+    assert tree.mirror
+    return sent_by_rsync(tree.local, list(tree.rules))
+
+
+ALWAYS = {"code.py", "mlcube.yaml", "workspace/conf.yaml"}
+
+
+@pytest.mark.parametrize(
+    ("tasks", "more"),
+    [
+        (["download"], set()),
+        (["train"], {"workspace/data/d.bin"}),
+        (["download", "train"], set()),
+        (["resume"], {"workspace/model/m.bin"}),
+    ],
+)
+def test_results_stay_and_needed_inputs_go(cube: Cube, tasks: list[str], more: set[str]) -> None:
+    assert sent(cube, *tasks) == ALWAYS | more
+
+
+def test_a_workspace_elsewhere_is_a_tree_of_its_own(cube: Cube, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    make(other, "conf.yaml", "model/m.bin")
+    apart = load(cube.root, workspace=other)
+    placed = place_parameters(apart.tasks["train"], apart, HOST, root="~/r")
+    paths = host_paths(HOST, apart, "job", root="~/r", home="~")
+    first, second = upload_trees(apart, placed, paths)
+    assert (first.mirror, second.mirror) == (True, False)
+    assert second.remote == paths.workspace
+    assert paths.workspace.startswith("~/r/workspaces/other-")
+    assert sent_by_rsync(second.local, list(second.rules)) == {"conf.yaml"}
+    code = ALWAYS - {"workspace/conf.yaml"}
+    assert sent_by_rsync(first.local, list(first.rules)) == code
+    # Nor does it take away what a run without it left there.
+    copy = tmp_path / "mirror"
+    make(copy, "gone.py", "workspace/kept.bin", "workspace/model/kept.bin")
+    arguments = [word.replace(f"host:{first.remote}", str(copy)) for word in first.arguments()]
+    subprocess.run(["rsync", *arguments], check=True, capture_output=True)
+    left = {str(path.relative_to(copy)) for path in copy.rglob("*") if path.is_file()}
+    assert left == {*code, "workspace/kept.bin", "workspace/model/kept.bin"}
+
+
+def test_nothing_is_deleted_in_the_workspace(cube: Cube, tmp_path: Path) -> None:
+    placed = place_parameters(cube.tasks["train"], cube, HOST, root="~/r")
+    (tree,) = upload_trees(cube, placed, host_paths(HOST, cube, "job", root="~/r", home="~"))
+    copy = tmp_path / "mirror"
+    make(copy, "gone.py", "workspace/kept.bin", "workspace/deep/kept.bin", "results/r/kept")
+    arguments = [word.replace(f"host:{tree.remote}", str(copy)) for word in tree.arguments()]
+    subprocess.run(["rsync", *arguments], check=True, capture_output=True)
+    left = {str(path.relative_to(copy)) for path in copy.rglob("*") if path.is_file()}
+    assert "gone.py" not in left
+    assert {"workspace/kept.bin", "workspace/deep/kept.bin", "results/r/kept", "code.py"} <= left
+
+
+def mirrored(tree: UploadTree, copy: Path) -> dict[str, str]:
+    """Let rsync bring the copy of a tree up to date; return path → content of what it then has."""
+    arguments = [word.replace(f"host:{tree.remote}", str(copy)) for word in tree.arguments()]
+    subprocess.run(["rsync", *arguments], check=True, capture_output=True)
+    return {
+        path.relative_to(copy).as_posix(): path.read_text()
+        for path in copy.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("there", ["other", "cube/other"], ids=["elsewhere", "in the cube"])
+def test_a_run_in_another_workspace_leaves_the_usual_one_alone(
+    cube: Cube, tmp_path: Path, there: str
+) -> None:
+    make(tmp_path / there, "conf.yaml")
+    apart = load(cube.root, workspace=tmp_path / there)
+    placed = place_parameters(apart.tasks["train"], apart, HOST, root="~/r")
+    tree, *_ = upload_trees(apart, placed, host_paths(HOST, apart, "job", root="~/r", home="~"))
+    copy = tmp_path / "mirror"
+    make(copy, "gone.py", "workspace/made.bin", "workspace/model/m.bin")
+    (copy / "workspace/model/m.bin").write_text("newer than the one here")
+    left = mirrored(tree, copy)
+    assert "gone.py" not in left
+    assert "workspace/made.bin" in left
+    assert left["workspace/model/m.bin"] == "newer than the one here"
+
+
+def test_an_input_in_the_usual_workspace_is_sent_all_the_same(cube: Cube, tmp_path: Path) -> None:
+    there = cube.root / "other"
+    there.mkdir()
+    apart = load(cube.root, workspace=there, task_args={"config": "../workspace/conf.yaml"})
+    placed = place_parameters(apart.tasks["train"], apart, HOST, root="~/r")
+    tree, *_ = upload_trees(apart, placed, host_paths(HOST, apart, "job", root="~/r", home="~"))
+    copy = tmp_path / "mirror"
+    make(copy, "workspace/made.bin")
+    assert {"workspace/made.bin", "workspace/conf.yaml"} <= mirrored(tree, copy).keys()
+
+
+def test_an_image_that_was_built_in_the_mirror_stays(cube: Cube, tmp_path: Path) -> None:
+    paths = host_paths(HOST, cube, "run", root="~/r", home="~")
+    placed = place_parameters(cube.tasks["train"], cube, HOST, root="~/r")
+    (tree,) = upload_trees(cube, placed, paths, image=f"{paths.cube}/img/a[1].sif")
+    copy = tmp_path / "mirror"
+    kept = {"img/a[1].sif", "img/.a[1].sif.recipe", "img/.a[1].sif.building.node/a[1].sif"}
+    make(copy, "img/gone.sif", *kept)
+    arguments = [word.replace(f"host:{tree.remote}", str(copy)) for word in tree.arguments()]
+    subprocess.run(["rsync", *arguments], check=True, capture_output=True)
+    left = {str(path.relative_to(copy)) for path in copy.rglob("*") if path.is_file()}
+    assert {name for name in left if name.startswith("img/")} == kept
+
+
+def test_a_single_file_is_sent_as_itself(tmp_path: Path) -> None:
+    (tmp_path / "data.bin").write_text("x")
+    arguments = UploadTree(local=tmp_path / "data.bin", remote="/r/data.bin").arguments()
+    assert arguments[-2:] == [str(tmp_path / "data.bin"), "host:/r/data.bin"]
+    assert not any(word.startswith("--delete") for word in arguments)

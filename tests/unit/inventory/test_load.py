@@ -115,7 +115,7 @@ BAD = {
     "hosts: {a: {jump: 'x:99999'}}": "a: jump: expected [user@]host[:port], got 'x:99999'",
     "hosts: {a: {jump: '[x]:22'}}": "a: jump: expected [user@]host[:port], got '[x]:22'",
     "hosts: {a: {jump: gü01}}": "a: jump: expected [user@]host[:port], got 'gü01'",
-    "hosts: {a: {known_hosts: /dev/null}}": "expected a file that keeps host keys, got '/dev/null'",
+    "hosts: {a: {known_hosts: /dev/null}}": "keeps host keys, '/dev/null' is a device",
     "hosts: {a: {known_hosts: none}}": "expected a file that keeps host keys, got 'none'",
     "hosts: {local: {connection: ssh}}": "1:17: local: is always this machine; give the host a",
     "hosts: {a: {jump: 'x y'}}": "a: jump: expected [user@]host[:port], got 'x y'",

@@ -138,12 +138,10 @@ def test_tokens_in_paths_of_keys_are_expanded(
     assert endpoint.identity_files == ("/k/t.org",)
 
 
-def test_known_hosts_may_have_spaces_but_not_be_devices(folder: Path) -> None:
-    (folder / "config").write_text(
-        f'Host s\n  UserKnownHostsFile "{folder}/a b" /dev/null {folder}/c\n'
-    )
+def test_known_hosts_may_have_spaces(folder: Path) -> None:
+    (folder / "config").write_text(f'Host s\n  UserKnownHostsFile "{folder}/a b" {folder}/c\n')
     files = resolve(Host(name="s"), empty()).user_known_hosts_files
-    assert files == (f"{folder}/a b", "none", f"{folder}/c")
+    assert files == (f"{folder}/a b", f"{folder}/c")
 
 
 def test_host_key_aliases_and_agents_apply(folder: Path) -> None:

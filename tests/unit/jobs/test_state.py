@@ -56,6 +56,8 @@ def report(exit: int | None, inspect: str = "", **changes: Any) -> TaskReport:  
         (report(0), Status.SUCCEEDED, 0, ""),
         (report(3, "exited 3 false "), Status.FAILED, 3, ""),
         (report(125, "exited 125 false "), Status.FAILED, 125, ""),
+        (report(1, refused="input a: /a does not exist"), Status.FAILED, None, "input a: /a does"),
+        (report(1, refused=""), Status.FAILED, None, "an input did not exist when it began"),
         (report(127, "created 127 false no such file"), Status.FAILED, 127, "failed to start: no"),
         (
             report(126, "created 0 false "),

@@ -18,6 +18,7 @@ from mlcube_remote.cube.model import Cube
 from mlcube_remote.cube.system_settings import SystemSettings
 from mlcube_remote.errors import MLCubeRemoteError, PlanError, UsageError
 from mlcube_remote.facts.probe import HostFacts
+from mlcube_remote.files.build_context import context_trees
 from mlcube_remote.inventory.model import LOCAL_HOST, Host
 from mlcube_remote.plan import requirements as require
 from mlcube_remote.plan.host_paths import cube_directory, host_paths
@@ -27,6 +28,7 @@ from mlcube_remote.plan.placement import DataLocation, place_parameters
 from mlcube_remote.plan.plan import plan_jobs
 from mlcube_remote.runs.ids import client_id, container_name, is_run_id, new_run_id, slug
 from mlcube_remote.secret import Secret
+from mlcube_remote.trust.requests import FULL_TRUST, NO_TRUST
 
 CUBE = """
 name: my cube
@@ -59,7 +61,9 @@ def request(
     **values: str,
 ) -> RunRequest:
     cube = load(root, tasks=tasks, task_args=values)
-    return RunRequest(cube=cube, hosts=hosts, tasks=tasks, run_id="run", platform=platform)
+    return RunRequest(
+        cube=cube, hosts=hosts, tasks=tasks, run_id="run", platform=platform, trust=FULL_TRUST
+    )
 
 
 def probed(job: JobSpec, **kinds: str) -> JobPlan:
@@ -198,7 +202,10 @@ def test_a_missing_input_is_reported_with_its_path(root: Path) -> None:
     error = refused(request(root, "train"))
     expected = f"train.config: input {root}/workspace/conf.yaml does not exist"
     assert str(error) == f"{root}/mlcube.yaml:9:29: {expected}"
-    assert error.hint == "create it, or give another: config=PATH"
+    assert error.hint == (
+        "create it, or give another: config=PATH; if the task can do without it: "
+        "--allow-missing=config"
+    )
     error = refused(request(root, "train", config="gone"))
     missing = f"train.config: input {root}/workspace/gone does not exist"
     assert str(error) == f"on the command line: {missing}"
@@ -285,22 +292,6 @@ def test_a_path_in_an_output_of_an_earlier_run_is_probed_on_the_host(root: Path)
     assert make_plan(job).probe_paths == (), "it is on this machine"
 
 
-@pytest.mark.parametrize("host", [HOST, LOCAL_HOST])
-def test_a_path_without_a_type_in_a_future_output_is_rejected(root: Path, host: Host) -> None:
-    (root / "mlcube.yaml").write_text(IN_A_DIRECTORY)
-    error = refused(request(root, "make", "use", hosts=(host,)))
-    assert str(error) == (
-        f"{root}/mlcube.yaml:5:31: use.table: whether data/table.bin is a file or a directory "
-        "cannot be known before make has made it"
-    )
-    with pytest.raises(PlanError, match="cannot be known before make"):
-        dry_run(request(root, "make", "use", hosts=(host,)))
-    (root / "mlcube.yaml").write_text(
-        IN_A_DIRECTORY.replace("data/table.bin", "{type: file, default: data/table.bin}")
-    )
-    assert "--table=/mlcube_io0/table.bin" in arguments(request(root, "make", "use"))
-
-
 def test_the_kind_of_an_input_on_the_host_is_probed(root: Path) -> None:
     (root / "mlcube.yaml").write_text(UNTYPED)
     asked = request(root, "use", more="$HOME/x")
@@ -336,15 +327,42 @@ def test_a_dry_run_rejects_missing_local_data(root: Path) -> None:
     assert dry_run(asked)[0], "an image needs no inputs"
 
 
-def test_an_input_that_is_a_link_out_of_the_cube_is_rejected(root: Path, tmp_path: Path) -> None:
-    (tmp_path / "big").mkdir()
-    (root / "workspace/data").symlink_to(tmp_path / "big")
-    error = refused(request(root, "train"))
-    assert "is a link that leaves the cube" in str(error)
-    assert error.hint is not None
-    assert f"data=local:{tmp_path}/big" in error.hint
-    assert plan_jobs(request(root, "train", hosts=(LOCAL_HOST,))), (
-        "here, the link is as good as its end"
+@pytest.mark.parametrize("platform", ["docker", "podman"])
+def test_a_build_context_beside_the_cube_is_sent(root: Path, tmp_path: Path, platform: str) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    settings = "image: x, build_strategy: auto, build_context: ../project"
+    (root / "mlcube.yaml").write_text(CUBE.replace("image: example/x", settings))
+    asked = request(root, "make", platform=platform)
+    (job,) = plan_jobs(asked)
+    assert make_plan(job).image.configure == ((platform, "pull", "x"),), "there is no recipe"
+    assert make_plan(job).context is None
+    (project / "Dockerfile").touch()
+    (project / ".dockerignore").write_text("# data\nbig/\n**/*.pyc\n")
+    plan = probed(job)
+    assert plan.context is not None
+    remote = plan.context.remote
+    assert remote.startswith("/r/data/project-")
+    assert plan.image.configure == (
+        (platform, "build", "-t", "x", "-f", f"{remote}/Dockerfile", remote),
+    )
+    assert plan.host_recipe == ""
+    (tree,) = context_trees(plan.context)
+    assert (tree.local, tree.remote, tree.mirror) == (project, remote, True)
+    assert "- /big/" in tree.rules
+    untrusted = attrs.evolve(asked, trust=NO_TRUST)
+    (job,) = plan_jobs(untrusted)
+    assert make_plan(job).context is None
+    here = request(root, "make", hosts=(LOCAL_HOST,), platform=platform)
+    ((item,), _) = dry_run(here)
+    assert item.configure[0] == (
+        platform,
+        "build",
+        "-t",
+        "x",
+        "-f",
+        f"{project}/Dockerfile",
+        str(project),
     )
 
 
@@ -356,15 +374,6 @@ def test_a_recipe_outside_the_cube_is_rejected(root: Path, tmp_path: Path) -> No
     (root / "mlcube.yaml").write_text(text)
     assert plan_jobs(request(root, "make")), "it pulls"
     text = text.replace("image: x", "image: x, build_strategy: auto")
-    (root / "mlcube.yaml").write_text(text)
-    for platform in ("docker", "podman"):
-        error = refused(request(root, "make", platform=platform))
-        assert "docker.build_context: '../project' is outside" in str(error)
-        assert str(error).endswith("is not sent to h")
-    here = request(root, "make", hosts=(LOCAL_HOST,))
-    assert plan_jobs(here)
-    ((item,), _) = dry_run(here)
-    assert item.configure[0][:2] == ("docker", "build")
     text = text.replace("build_context: ../project", "build_file: ../project/Dockerfile")
     (root / "mlcube.yaml").write_text(text)
     assert "build_file: '../project/Dockerfile' is outside" in str(refused(request(root, "make")))
@@ -468,7 +477,7 @@ USERS_OWN = """
 platforms:
   docker: {runner: docker, docker: sudo docker, env_args: {A: user, B: user, C: user}}
   big: {runner: docker, --memory: 64g, --cpuset-cpus: 0-63}
-  mine: {runner: docker, docker: podman, build_strategy: auto, build_context: ../project}
+  mine: {runner: docker, docker: podman, build_strategy: auto, build_file: ../project/D}
   gpu: {runner: remote, host: h}
 """
 
@@ -506,8 +515,9 @@ def test_a_platform_of_the_users_own_is_chosen_by_name(root: Path, tmp_path: Pat
 
 def test_all_checks_use_the_users_own_platform(root: Path, tmp_path: Path) -> None:
     (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "D").touch()
     asked = request(root, "make", platform="mine")
-    assert "'../project' is outside" in str(refused(attrs.evolve(asked, system=own(tmp_path))))
+    assert "'../project/D' is outside" in str(refused(attrs.evolve(asked, system=own(tmp_path))))
     asked = attrs.evolve(request(root, "make", platform="gpu"), system=own(tmp_path))
     error = refused(asked)
     assert "h: --platform: unknown platform 'gpu'" in str(error)

@@ -24,6 +24,7 @@ from mlcube_remote.plan.plan import plan_jobs
 from mlcube_remote.plan.sweep_points import parse_shard, sweep_points
 from mlcube_remote.plan.trials import make_trials
 from mlcube_remote.scheduling.queue import host_slots
+from mlcube_remote.trust.requests import FULL_TRUST
 
 CUBE = """
 name: c
@@ -65,6 +66,7 @@ def request(root: Path, *sweeps: str, hosts: tuple[Host, ...] = (HOST,)) -> RunR
         hosts=hosts,
         tasks=tasks,
         run_id="run",
+        trust=FULL_TRUST,
         trials=make_trials(cube, sweep_points(parse_axes(sweeps or ["lr=1,2"])), tasks),
     )
 
@@ -236,6 +238,7 @@ tasks:
         hosts=(HOST,),
         tasks=tasks,
         run_id="run",
+        trust=FULL_TRUST,
         trials=make_trials(cube, sweep_points(parse_axes(["lr=2"])), tasks),
     )
     (job,) = plan_jobs(what)

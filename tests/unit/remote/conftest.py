@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -82,10 +82,10 @@ def records(done: Completed) -> list[tuple[str, str]]:
     return [(key, value) for key, _, value in (part.partition("=") for part in parts)]
 
 
-def claim(call: Call, job: Path, lock: Path | str = "") -> Completed:
+def claim(call: Call, job: Path, lock: Path | str = "", outputs: str = "") -> Completed:
     """Claim a job and its lock."""
     job.parent.mkdir(exist_ok=True)
-    return call("mlcr_claim_job", str(job), f'{{"job": "{job.name}"}}', str(lock))
+    return call("mlcr_claim_job", str(job), f'{{"job": "{job.name}"}}', str(lock), "", outputs)
 
 
 def launch(
@@ -98,15 +98,22 @@ def launch(
     engine: str = "true",
     container: str = "",
     own: str = "",
+    begins: Sequence[str] = (),
+    mounts: Sequence[str] = (),
+    claimed: Sequence[str] = ("", "", ""),
     expected: str = "0",
+    outputs: str = "",
 ) -> Completed:
     """Claim a job and start it; each script is a task."""
     words: list[str] = []
     for number, script in enumerate(scripts):
+        begin = begins[number] if begins else ""
         argv = quote_words(["sh", "-c", script])
-        words += [f"task{number}", argv, quote_words([engine]), container, timeout, own]
-    claim(call, job)
-    return call("mlcr_launch_job", str(job), supervisor(), str(limit), secrets, expected, *words)
+        words += [f"task{number}", argv, quote_words([engine]), container, timeout, own, begin]
+        words.append(quote_words(mounts))
+    claim(call, job, outputs=outputs)
+    settings = (supervisor(), str(limit), secrets, quote_words(claimed), expected)
+    return call("mlcr_launch_job", str(job), *settings, *words)
 
 
 def state(call: Call, job: Path) -> str:

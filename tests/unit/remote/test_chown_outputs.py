@@ -127,6 +127,29 @@ def test_a_few_small_files_are_replaced_by_copies(
 
 
 @needs_root
+def test_copies_are_written_to_no_place_that_a_link_names(host: Host) -> None:
+    """A container owned the directory, so it could plant links with every name in it."""
+    mine, outside = host.root / "mine", host.root.parent / "outside"
+    (outside / "file").write_text("theirs")
+    (mine / "made").write_text("x")
+    for name, target in (("folder", outside), ("file", outside / "file"), ("new", outside / "new")):
+        (mine / name).symlink_to(target)
+    chown_tree(4242, mine)
+    for pid in range(os.getpid(), os.getpid() + 300):
+        for name in (f".mlcube-remote-own.{pid}", f"copies.{pid}"):
+            (mine / name).symlink_to(outside / f"victim-{name}")
+            os.chown(mine / name, 4242, 4242, follow_symlinks=False)
+    done = host.own((str(mine), "/mlcube_io0"))
+    assert (done.returncode, done.stdout) == (0, b""), done.stderr
+    assert [path.name for path in outside.iterdir()] == ["file"]
+    assert (outside / "file").read_text() == "theirs"
+    assert (mine / "made").stat().st_uid == 4242
+    assert os.readlink(mine / "folder") == str(outside)
+    assert (mine / "folder").lstat().st_uid == 4242
+    assert not list((host.root.parent / "task").glob("copies*"))
+
+
+@needs_root
 def test_the_engine_changes_the_owner_of_files_that_cannot_be_copied(host: Host) -> None:
     mine = host.root / "mine"
     (mine / "made").write_text("x")

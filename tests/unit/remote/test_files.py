@@ -46,7 +46,9 @@ def test_a_file_is_written_in_pieces(call: Call, tmp_path: Path) -> None:
 def test_directories_are_created_and_inputs_copied_once(call: Call, tmp_path: Path) -> None:
     (tmp_path / "source").write_text("new")
     target = tmp_path / "deep" / "target"
-    arguments = ("1", str(tmp_path / "source"), str(target), str(tmp_path / "-made here"))
+    area = (str(tmp_path), "")
+    made = str(tmp_path / "-made here")
+    arguments = ("1", *area, str(tmp_path / "source"), *area, str(target), *area, made)
     assert call("mlcr_prepare_paths", *arguments).returncode == 0
     assert target.read_text() == "new"
     assert (tmp_path / "-made here").stat().st_mode & 0o777 == 0o755
@@ -64,7 +66,7 @@ def test_an_interrupted_copy_is_repeated(call: Call, tmp_path: Path) -> None:
     broken = tmp_path / "bin" / "cp"
     broken.write_text('#!/bin/sh\nfor last; do :; done\nmkdir "$last"\nexit 1\n')
     broken.chmod(0o755)
-    arguments = ("1", str(source), str(target))
+    arguments = ("1", str(tmp_path), "", str(source), str(tmp_path), "", str(target))
 
     failed = call("mlcr_prepare_paths", *arguments, PATH=f"{broken.parent}:{os.environ['PATH']}")
     assert failed.returncode == 1

@@ -38,7 +38,12 @@ def test_simultaneous_launches_start_the_job_once(call: Call, job: Path, tmp_pat
 def test_a_repeated_launch_prepares_nothing(call: Call, job: Path, tmp_path: Path) -> None:
     launch(call, job, "true")
     late = tmp_path / "made late"
-    assert launch(call, job, "true", expected=quote_words(["0", str(late)])).returncode == 17
+    assert (
+        launch(
+            call, job, "true", expected=quote_words(["0", str(tmp_path), "", str(late)])
+        ).returncode
+        == 17
+    )
     assert not late.exists()
 
 
@@ -75,12 +80,17 @@ def test_tasks_do_not_run_unless_their_paths_could_be_prepared(call: Call, tmp_p
     first, second = tmp_path / "jobs" / "first", tmp_path / "jobs" / "second"
 
     assert (
-        launch(call, first, f"ls '{made}'", expected=quote_words(["0", str(made)])).returncode == 0
+        launch(
+            call, first, f"ls '{made}'", expected=quote_words(["0", str(tmp_path), "", str(made)])
+        ).returncode
+        == 0
     )
     wait_for(lambda: task_report(call, first)["exit"] != "pending")
     assert task_report(call, first)["exit"] == "0"
 
-    refused = launch(call, second, "true", expected=quote_words(["0", f"{blocked}/below"]))
+    refused = launch(
+        call, second, "true", expected=quote_words(["0", str(tmp_path), "", f"{blocked}/below"])
+    )
     assert refused.returncode == 18
     assert b"a file" in refused.stderr
     assert not (second / "tasks").exists()

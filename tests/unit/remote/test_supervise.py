@@ -41,7 +41,8 @@ def test_following_ends_if_the_supervisor_is_killed(call: Call, tmp_path: Path) 
     job = tmp_path / "jobs" / "j"
     launch(call, job, "sleep 30")
     owner = job / "owner"
-    wait_for(lambda: (job / "tasks/1/group").exists() and owner.exists())
+    started = job / "tasks/1/group"
+    wait_for(lambda: started.exists() and started.read_text() and owner.exists())
     group = int((job / "tasks/1/group").read_text())
     os.kill(int(owner.read_text().split()[1]), 9)
     os.killpg(group, 9)

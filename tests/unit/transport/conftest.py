@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from tests.unit.transport.ssh_server import Lab, Serve, Session, SSHServer
+from tests.support.ssh_server import Lab, Serve, Session, SSHServer
 
 
 def _ed25519(path: Path) -> paramiko.PKey:

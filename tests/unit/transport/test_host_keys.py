@@ -8,13 +8,14 @@ import subprocess
 import threading
 from pathlib import Path
 
+import attrs
 import paramiko
 import pytest
 
 from mlcube_remote.errors import AuthenticationError, HostKeyError
 from mlcube_remote.inventory.model import HostKeys
 from mlcube_remote.transport.host_keys import HostKeyCheck, fingerprint
-from tests.unit.transport.ssh_server import Lab, Serve, SSHServer
+from tests.support.ssh_server import Lab, Serve, SSHServer
 
 Keys = dict[str, paramiko.PKey]
 
@@ -233,20 +234,55 @@ def test_another_key_that_arrives_at_the_same_time_is_refused(
 
 
 def test_a_key_that_cannot_be_written_is_refused(tmp_path: Path, host_keys: Keys) -> None:
+    (tmp_path / "file").write_text("")
+
     with pytest.raises(HostKeyError, match="could not be written to"):
-        _check(tmp_path, []).verify(host_keys["ed25519"])
+        _check(tmp_path / "file" / "known_hosts", []).verify(host_keys["ed25519"])
 
 
-def test_a_new_key_is_unknown_if_there_is_no_file_for_it(host_keys: Keys) -> None:
-    check = HostKeyCheck(
-        host="h1", hostname="gpu01", port=22, policy=HostKeys.ACCEPT_NEW, user_files=("none",)
-    )
+@pytest.mark.parametrize(
+    "files", [(), ("/dev/null",), ("//dev/null",), ("/tmp/../dev/null",), ("{folder}/link",)]
+)
+def test_a_new_key_is_unknown_if_no_file_keeps_it(
+    tmp_path: Path, host_keys: Keys, files: tuple[str, ...]
+) -> None:
+    (tmp_path / "link").symlink_to("/dev/null")
+    check = _check(tmp_path, [])
+    check = attrs.evolve(check, user_files=tuple(file.format(folder=tmp_path) for file in files))
 
     with pytest.raises(HostKeyError, match="unknown"):
         check.verify(host_keys["ed25519"])
 
 
-def test_sha1_signatures_are_not_requested(tmp_path: Path) -> None:
-    offered = ["ssh-ed25519", "rsa-sha2-512", "ssh-rsa", "ssh-dss"]
+def test_a_file_that_becomes_a_device_before_the_key_is_written_is_refused(
+    tmp_path: Path, host_keys: Keys
+) -> None:
+    file = tmp_path / "known_hosts"
+    check = _check(file, [])
+    file.symlink_to("/dev/null")
 
-    assert _check(tmp_path / "kh", []).prefer_known(offered) == ["ssh-ed25519", "rsa-sha2-512"]
+    with pytest.raises(HostKeyError, match="unknown"):
+        check.verify(host_keys["ed25519"])
+
+
+@pytest.mark.skipif(not Path("/proc/self/comm").exists(), reason="only Linux has such a file")
+def test_a_regular_file_that_forgets_is_refused(tmp_path: Path, host_keys: Keys) -> None:
+    # A regular file to stat(2), which accepts what is written and shows something else.
+    file = tmp_path / "known_hosts"
+    file.symlink_to("/proc/self/comm")
+    name = file.read_bytes()
+
+    try:
+        with pytest.raises(HostKeyError, match=r"could not be written to .*does not keep"):
+            _check(file, []).verify(host_keys["ed25519"])
+    finally:
+        file.write_bytes(name)
+
+
+def test_the_first_regular_file_gets_the_new_key(tmp_path: Path, host_keys: Keys) -> None:
+    file = tmp_path / "known_hosts"
+    check = attrs.evolve(_check(file, []), user_files=("/dev/null", str(file)))
+
+    check.verify(host_keys["ed25519"])
+
+    assert file.read_text().startswith("gpu01 ssh-ed25519 ")

@@ -13,7 +13,7 @@ from mlcube_remote.errors import HostUnfitError, StateUnknownError
 from mlcube_remote.transport import channel as channel_module
 from mlcube_remote.transport import rsync_relay
 from mlcube_remote.transport.base import Stream
-from tests.unit.transport.ssh_server import (
+from tests.support.ssh_server import (
     BOTH_MARKERS,
     FIRST_MARKER,
     Lab,

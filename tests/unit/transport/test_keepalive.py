@@ -15,7 +15,7 @@ import pytest
 from mlcube_remote.errors import StateUnknownError
 from mlcube_remote.transport.keepalive import Keepalive
 from mlcube_remote.transport.monitored_socket import MonitoredSocket
-from tests.unit.transport.ssh_server import Lab, Serve, Tunnel
+from tests.support.ssh_server import Lab, Serve, Tunnel
 
 INTERVAL_S = 0.3
 
@@ -102,7 +102,7 @@ def test_a_quiet_server_that_answers_stays_connected(serve: Serve, lab: Lab) -> 
 
     with lab.connected(server, keepalive=0.1) as connection:
         time.sleep(1.5)
-        assert connection._transport.transport.is_active()
+        assert connection._link.is_active()
 
 
 @pytest.mark.parametrize("work", ["call", "stream"])

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -81,8 +82,12 @@ def test_only_bad_lines_are_skipped(host_keys: dict[str, paramiko.PKey]) -> None
 
     keys, warnings = parse("kh", text.encode() + b"\n\xff\xfe binary\0 x\n")
 
-    assert [(key.line, key.revoked) for key in keys] == [(8, True), (9, False)]
-    assert keys[1].source == "kh:9"
+    assert [(key.line, key.revoked, key.is_authority) for key in keys] == [
+        (6, False, True),
+        (8, True, False),
+        (9, False, False),
+    ]
+    assert keys[2].source == "kh:9"
     assert warnings == [
         f"kh:{number}: skipped a line that is not a host key" for number in (3, 4, 5, 7, 10)
     ]
@@ -104,4 +109,16 @@ def test_missing_files_are_empty_and_unreadable_ones_are_reported(tmp_path: Path
 
     assert read_known_hosts([str(tmp_path / "none"), str(tmp_path)], notes.append) == ()
 
-    assert notes == [f"{tmp_path}: cannot be read: Is a directory"]
+    problem = "it is a directory, expected a file that keeps host keys"
+    assert notes == [f"{tmp_path}: cannot be read: {problem}"]
+
+
+def test_a_pipe_does_not_block_and_a_device_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/zero")
+    notes: list[str] = []
+
+    assert read_known_hosts([str(tmp_path / "pipe"), str(tmp_path / "link")], notes.append) == ()
+
+    (note,) = notes
+    assert "cannot be read: it is a pipe" in note

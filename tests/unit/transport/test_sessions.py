@@ -11,15 +11,19 @@ import pytest
 from mlcube_remote.errors import StateUnknownError
 from mlcube_remote.transport import sessions as sessions_module
 from mlcube_remote.transport.channel import ShellChannel
+from mlcube_remote.transport.keepalive import Keepalive
+from mlcube_remote.transport.paramiko_link import ParamikoLink, ParamikoSession
 from mlcube_remote.transport.sessions import NoSessionAvailableError, Sessions
+from mlcube_remote.transport.ssh_transport import AuthenticatedTransport
 
 
 def failing_with(problem: Exception, *, is_active: bool = True) -> tuple[Sessions, Mock]:
     """Return sessions on a transport that opens none, and its mocked method."""
-    transport = Mock(spec=paramiko.Transport)
-    transport.open_session.side_effect = problem
-    transport.is_active.return_value = is_active
-    return Sessions("h1", transport, lambda: True), transport.open_session
+    opened = Mock(spec=AuthenticatedTransport)
+    opened.transport.open_session.side_effect = problem
+    opened.transport.is_active.return_value = is_active
+    link = ParamikoLink("h1", opened, Mock(spec=Keepalive))
+    return Sessions("h1", link, lambda: True), opened.transport.open_session
 
 
 @pytest.mark.parametrize(
@@ -58,10 +62,10 @@ def test_a_server_that_does_not_answer_is_not_a_refusal(monkeypatch: pytest.Monk
 
 
 def test_a_connection_that_breaks_during_a_message_is_lost() -> None:
-    channel = Mock(spec=paramiko.Channel, closed=False)
+    channel = Mock(spec=paramiko.Channel, closed=False, in_buffer=Mock(), in_stderr_buffer=Mock())
     for method in (channel.sendall, channel.shutdown_write, channel.close):
         method.side_effect = EOFError
-    shell = ShellChannel("h1", channel)
+    shell = ShellChannel("h1", ParamikoSession(channel))
 
     with pytest.raises(StateUnknownError, match="h1: connection lost"):
         shell.send(b"text")

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Upload a build context that is outside the cube, without what its ``.dockerignore`` excludes.
+
+The engine on the host applies ``.dockerignore`` again, so a pattern that rsync cannot express is
+sent and does no harm. In ``.dockerignore`` each pattern is relative to the context
+(https://docs.docker.com/build/concepts/context/#dockerignore-files), unlike in gitignore.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mlcube_remote.errors import CubeError
+from mlcube_remote.files.filters import filter_rules
+from mlcube_remote.files.upload import UploadTree
+from mlcube_remote.plan.build_context import BuildContext
+
+_IGNORE_FILES = ("Dockerfile.dockerignore", ".dockerignore")
+
+
+def context_trees(context: BuildContext | None) -> tuple[UploadTree, ...]:
+    """Return the tree to upload; none if there is no such context.
+
+    Raises:
+        CubeError: Its ``.dockerignore`` cannot be read as UTF-8 text.
+    """
+    if context is None:
+        return ()
+    lines = [line for name in _IGNORE_FILES for line in _read_lines(context.local / name)]
+    # The engine needs its own files, even if they are ignored.
+    rules = ("+ /*ockerfile*", "+ /.dockerignore", *filter_rules(_anchored(lines)))
+    return (UploadTree(local=context.local, remote=context.remote, rules=rules, mirror=True),)
+
+
+def _read_lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as problem:
+        raise CubeError(f"{path}: cannot be read: {problem}") from problem
+
+
+def _anchored(lines: list[str]) -> list[str]:
+    """Return the patterns relative to the context; none if a pattern includes something again.
+
+    rsync cannot include a file of a directory that it excludes, so then everything is sent.
+    """
+    patterns = [line.strip() for line in lines]
+    patterns = [line for line in patterns if line and not line.startswith("#")]
+    if any(line.startswith("!") for line in patterns):
+        return []
+    return [line if line.startswith("**/") else f"/{line.lstrip('/')}" for line in patterns]

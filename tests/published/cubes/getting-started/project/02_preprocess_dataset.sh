@@ -1,0 +1,22 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Write the raw data with commas.
+set -eu
+
+# value NAME ARGUMENT...: print the value of --NAME=VALUE.
+value() {
+    wanted=$1
+    shift
+    for argument; do
+        case $argument in
+        "--$wanted="*)
+            printf '%s' "${argument#*=}"
+            return
+            ;;
+        esac
+    done
+    echo "--$wanted is missing" >&2
+    exit 2
+}
+
+tr ' ' , <"$(value input_file "$@")" >"$(value output_file "$@")"
