@@ -6,6 +6,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterable
 
 import attrs
@@ -132,6 +133,12 @@ def _one(inventory: Inventory, name: str, is_in_ssh_config: Callable[[str], bool
         )
     in_ssh_config = list_ssh_names(os.environ.get(CONFIG_VARIABLE))
     suggestion = did_you_mean(name, (*inventory.hosts, *inventory.groups, *in_ssh_config))
+    if shutil.which("ssh") is None:
+        raise InventoryError(
+            f"host '{name}' is not in hosts.yaml, and ssh, which reads ~/.ssh/config, was not "
+            f"found on this machine{suggestion}",
+            hint="install it (Debian, Ubuntu: apt-get install openssh-client)",
+        )
     raise InventoryError(
         f"host '{name}' is not in hosts.yaml or ~/.ssh/config{suggestion}",
         hint=_list_names(inventory),

@@ -241,3 +241,10 @@ def test_names_are_listed_without_patterns(folder: Path, text: str, names: tuple
     (folder / "config").write_text(text.format(folder=folder))
 
     assert list_ssh_names(str(folder / "config")) == names
+
+
+def test_a_missing_ssh_is_named_as_the_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+
+    with pytest.raises(InventoryError, match=r"ssh, which reads ~/.ssh/config, was not found"):
+        select(empty(), ["gpu1"])
