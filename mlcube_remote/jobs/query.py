@@ -14,6 +14,7 @@ import attrs
 from mlcube_remote.errors import HostError, HostUnfitError
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.jobs.handle import HandleError, JobHandle, from_host
+from mlcube_remote.jobs.state import parse_time
 from mlcube_remote.transport.base import Connection
 
 LIVE = ("preparing", "running", "orphaned", "elsewhere")
@@ -169,10 +170,11 @@ def _job(host: Host, facts: Facts) -> FoundJob:
 
 
 def _task(facts: dict[str, str]) -> FoundTask:
+    started, finished = parse_time(facts.get("started")), parse_time(facts.get("finished"))
     return FoundTask(
         task=facts["task"],
         exit=None if facts["exit"] == "pending" else int(facts["exit"]),
-        started=int(float(facts["started"])) if facts.get("started") else None,
-        finished=int(float(facts["finished"])) if facts.get("finished") else None,
+        started=None if started is None else int(started),
+        finished=None if finished is None else int(finished),
         killed=_KILLED.get(facts.get("killed", ""), ""),
     )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import attrs
@@ -105,8 +106,8 @@ def read_task(
                 Stream.STDERR: int(facts["stderr"]),
             },
             order=facts.get("order", ""),
-            started=float(facts["started"]) if "started" in facts else None,
-            finished=float(facts["finished"]) if "finished" in facts else None,
+            started=parse_time(facts.get("started")),
+            finished=parse_time(facts.get("finished")),
             inspect=facts.get("inspect", ""),
             stopped=facts.get("stop") == "yes",
             timed_out=facts.get("timedout") == "yes",
@@ -127,6 +128,20 @@ def read_task(
             f"the state of {handle.job_dir} could not be read ({problem})",
             hint=f"look at its files on the host: ls {handle.task_dir(number)}",
         ) from problem
+
+
+def parse_time(text: str | None) -> float | None:
+    """Return a time of a host in seconds since the epoch; ``None`` if there is none.
+
+    Raises:
+        ValueError: It is not a time.
+    """
+    if not text:
+        return None
+    seconds = float(text)
+    if not math.isfinite(seconds):
+        raise ValueError(f"expected a time, got {text!r}")
+    return seconds
 
 
 def can_be_adopted(report: TaskReport) -> bool:

@@ -78,6 +78,8 @@ class JobPlan(PlacedJob):
     """Outputs to download."""
     in_place: tuple[DownloadRequest, ...]
     """Outputs that the job writes on this machine, with absolute paths."""
+    on_host: tuple[DownloadRequest, ...]
+    """Outputs that stay on the host, with absolute paths."""
     lock: str
     """Path of the lock for the workspace: only one run at a time writes there."""
     group: str
@@ -142,6 +144,7 @@ def plan_placed(
         probe_paths=(*probed, *([recipe] if recipe else ())),
         folders=_folders(job, built.tasks),
         in_place=_outputs_in_place(job),
+        on_host=_outputs_on_host(job),
         lock=f"{paths.root}/locks/{slug('workspace', of=paths.workspace)}",
         group="" if spec.trial is None else spec.request.run_id,
     )
@@ -273,6 +276,21 @@ def _outputs_in_place(job: PlacedJob) -> tuple[DownloadRequest, ...]:
         DownloadRequest(task=task, name=item.parameter.name, path=str(item.local), directory=None)
         for task, item in job.task_parameters()
         if item.is_output and item.local is not None
+    )
+
+
+def _outputs_on_host(job: PlacedJob) -> tuple[DownloadRequest, ...]:
+    if job.spec.host.is_local:
+        return ()
+    return tuple(
+        DownloadRequest(
+            task=task,
+            name=item.parameter.name,
+            path=posixpath.normpath(_host_path(item, job.paths)),
+            directory=None,
+        )
+        for task, item in job.task_parameters()
+        if item.is_output and item.where is DataLocation.HOST
     )
 
 

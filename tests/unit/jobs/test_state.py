@@ -24,7 +24,7 @@ from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
 from mlcube_remote.facts.probe import HostFacts
 from mlcube_remote.files import rsync
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
-from mlcube_remote.jobs.state import TaskReport, derive_outcome
+from mlcube_remote.jobs.state import TaskReport, derive_outcome, parse_time
 from mlcube_remote.transport.base import RsyncResult, Stream
 
 TASK = TaskHandle(task="t", engine=("docker",), container="c")
@@ -360,3 +360,19 @@ def test_machines_are_named_as_images_name_them() -> None:
         rsync="3.2.7", kinds={},
     )  # fmt: skip
     assert facts.architecture == "arm64"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [(None, None), ("", None), ("1795461442", 1795461442.0), ("1795461442.123", 1795461442.123)],
+)
+def test_a_time_has_a_fraction_if_the_host_knows_it(
+    text: str | None, seconds: float | None
+) -> None:
+    assert parse_time(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e999", "soon"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"time|float"):
+        parse_time(text)
