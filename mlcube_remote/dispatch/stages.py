@@ -81,6 +81,7 @@ def make_handle(plan: JobPlan) -> JobHandle:
         ),
         folders=plan.folders,
         in_place=plan.in_place,
+        on_host=plan.on_host,
         timeout=spec.request.timeout,
         fresh_outputs=spec.request.fresh_outputs,
         job=spec.own_name,

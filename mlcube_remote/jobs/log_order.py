@@ -14,6 +14,9 @@ from mlcube_remote.transport.base import Connection, OutputSink, Stream
 _PART = 262_144
 """Bytes of the recorded order that a report contains."""
 
+_MAX_SIZE = 32 * 1024 * 1024
+"""Bytes of the recorded order that are read; a supervisor records fewer, a hostile host any."""
+
 Sizes = tuple[int, int]
 """Sizes of the logs of standard output and standard error at one moment."""
 
@@ -49,7 +52,7 @@ def fetch_order(
     while not is_whole:
         more = connection.call("mlcr_print_bytes", file, str(len(data))).stdout
         data += more
-        is_whole = not more
+        is_whole = not more or len(data) > _MAX_SIZE
     return parse_order(data.decode("ascii", "replace"))
 
 

@@ -19,6 +19,9 @@ from mlcube_remote.transport.base import Connection
 _TIMEOUT_S = 300.0
 """Time in which a host lists large outputs."""
 
+_MAX_LIST = 256 * 1024 * 1024
+"""Maximum size in bytes of a list of names: 200,000 long paths. A hostile host might send any."""
+
 _STATES = {state.value: state for state in OutputState}
 
 
@@ -36,7 +39,8 @@ class WatchedOutput:
 def watched_outputs(handle: JobHandle) -> tuple[WatchedOutput, ...]:
     """Return the outputs of a job in the order in which its host numbers them from 1.
 
-    Outputs in place come last: a handle that was read from a host has none.
+    Outputs in place come last: a handle that was read from a host has none, and a job has either
+    these or outputs of the other kinds.
     """
     pulled = [
         (item, posixpath.normpath(posixpath.join(folder.remote, item.path)))
@@ -45,7 +49,10 @@ def watched_outputs(handle: JobHandle) -> tuple[WatchedOutput, ...]:
     ]
     return tuple(
         WatchedOutput(task=number, path=path, request=item)
-        for item, path in (*pulled, *((item, item.path) for item in handle.in_place))
+        for item, path in (
+            *pulled,
+            *((item, item.path) for item in (*handle.on_host, *handle.in_place)),
+        )
         for number, task in enumerate(handle.tasks, 1)
         if task.task == item.task
     )
@@ -63,6 +70,8 @@ def output_words(handle: JobHandle) -> tuple[str, ...]:
 def parse_changes(handle: JobHandle, number: int, facts: Mapping[str, str]) -> OutputChanges | None:
     """Return what a host reports about the outputs of the ``number``-th task.
 
+    Of an output with an impossible list, all entries count.
+
     Returns:
         ``None`` if it reports nothing: the task has not ended, or an older version started it.
 
@@ -76,11 +85,11 @@ def parse_changes(handle: JobHandle, number: int, facts: Mapping[str, str]) -> O
         state = _STATES.get(facts.get(f"output.{index}", ""))
         if output.task != number or state is None:
             continue
-        text = facts.get(f"changed.{index}")
+        text, size = facts.get(f"changed.{index}"), parse_whole(facts.get(f"listed.{index}", "0"))
         changes[output.request.name] = OutputChange(
             state=state,
             names=None if text is None else _names(text),
-            list_size=parse_whole(facts.get(f"listed.{index}", "0")),
+            list_size=size if 0 < size <= _MAX_LIST else 0,
         )
     return changes
 

@@ -101,16 +101,11 @@ def test_the_last_lines_of_both_logs_together(count: int) -> None:
 
 def test_a_line_counts_when_it_is_complete() -> None:
     last = LastLines(2)
-    for stream, data in (
-        (OUT, b"started "),
-        (ERR, b"a\nb\n"),
-        (OUT, b"and done\n"),
-        (ERR, b"open"),
-    ):
+    for stream, data in ((OUT, b"half "), (ERR, b"a\nb\n"), (OUT, b"and done\n"), (ERR, b"open")):
         last.add(stream, data)
     found: list[tuple[Stream, bytes]] = []
     last.pass_on(lambda *line: found.append(line))
-    assert found == [(OUT, b"started and done\n"), (ERR, b"open")]
+    assert found == [(OUT, b"half and done\n"), (ERR, b"open")]
 
 
 def test_a_long_order_is_fetched_in_parts() -> None:
