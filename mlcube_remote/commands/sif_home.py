@@ -25,7 +25,10 @@ def private_home(settings: Settings, layout: Layout) -> str:
     if settings.values.get("private_home") is False:
         return ""
     is_root = not _FAKEROOT.isdisjoint(settings.words("run_args"))
-    return "/root" if is_root else layout.home
+    if is_root:
+        return "/root"
+    # Some system accounts have the root directory as their home.
+    return "/tmp" if layout.home == "/" else layout.home  # noqa: S108 - no file
 
 
 def private_directories(directory: str, home: str) -> tuple[str, ...]:

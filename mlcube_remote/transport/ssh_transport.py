@@ -121,7 +121,7 @@ def _open_hop(
     with translate_ssh_errors(explain):
         key = _exchange_keys(transport, hop, check)
     check.verify(key)
-    Login(request.host, hop, request.credentials, sock).run(transport)
+    Login(request.host, hop, request.credentials, sock, request.note).run(transport)
     return transport, sock
 
 

@@ -84,7 +84,7 @@ CUBES = {
     ),
     "mappings that use others twice": (
         chain("v{n}: {{a: '${{v{next}}}', b: '${{v{next}}}'}}\n"),
-        "mlcube.yaml:2:6: v0.a: the interpolations of this file need more than 1,000,000 steps",
+        "mlcube.yaml:2:6: v0.a: the interpolations of this file need more than 500,000 steps",
     ),
     "nested names of values": (
         TASK
@@ -109,7 +109,7 @@ CUBES = {
     ),
     "many values beside an interpolation": (
         f"{TASK}a: ${{name}}\nname: x\nb: [{'a,' * 90_000}]\n",
-        "the interpolations of this file need more than 1,000,000 steps of work",
+        "the interpolations of this file need more than 500,000 steps of work",
     ),
     "a long entrypoint": (
         f"tasks: {{t: {{entrypoint: {'x' * 900_000}}}}}",

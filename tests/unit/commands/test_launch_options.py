@@ -3,10 +3,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import attrs
 import pytest
 
 from mlcube_remote.commands.launch_options import insert_options, launch_options, secret_variable
 from mlcube_remote.commands.model import TaskCommands
+from tests.support.task_commands import LAYOUT
 
 Make = Callable[..., TaskCommands]
 
@@ -88,6 +90,13 @@ def test_the_home_of_root_is_private_too(make: Make) -> None:
     for run_args in ("--fakeroot", "-f"):
         made = make(CUBE, "apptainer", host={"apptainer": {"run_args": run_args}})
         assert private_options_of(made)[-3:] == ("/j/private/1/home:/root", "--pwd", "/root")
+
+
+def test_the_root_directory_is_not_replaced_by_a_home(make: Make) -> None:
+    made = make(CUBE, "apptainer", layout=attrs.evolve(LAYOUT, home="/"))
+    options = private_options_of(made)
+    assert "/j/private/1/home:/tmp" in options
+    assert not any(option.endswith(":/") for option in options)
 
 
 def test_a_home_whose_path_has_a_colon_is_mounted(make: Make) -> None:
