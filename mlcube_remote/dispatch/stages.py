@@ -124,8 +124,10 @@ def warn_about_commands(job: JobContext, plan: JobPlan) -> None:
     """
     built = [task.commands for task in plan.tasks]
     warnings = dict.fromkeys(text for each in (plan.image, *built) for text in each.warnings)
+    of_cube = set(plan.spec.cube.warnings)  # the same for all hosts
     for warning in (*warnings, *(find_empty_inputs(plan, plan.kinds) if built else ())):
-        job.warn(warning)
+        if warning not in of_cube or job.run.is_first_warning(warning):
+            job.warn(warning)
     requested = plan.spec.request.options.gpus
     if missing := missing_gpu_warning(job.connection.current, built, requested):
         job.warn(missing)
