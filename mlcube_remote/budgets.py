@@ -45,7 +45,7 @@ MAX_TEXT_CHARS = 128 * 1024
 MAX_INTERPOLATIONS = 500
 """Number of interpolations in one text."""
 
-MAX_CALLS = 1_000_000
+MAX_CALLS = 500_000
 """Function calls to resolve the interpolations of a file; a usual cube takes 2,000."""
 
 

@@ -11,6 +11,7 @@
     ├── HostError                      1    one host has a problem; the error has its name
     │   ├── ConnectError             120    no SSH session was opened
     │   │   ├── UnreachableError     120    name, route, port, timeout
+    │   │   │   └── IncompatibleServerError 120  it has only old algorithms (transport)
     │   │   ├── AuthenticationError  120    the host refused the login
     │   │   └── HostKeyError         120    the host's key is unknown, changed or revoked
     │   ├── HostUnfitError           122    no usable shell, rsync, engine or permission
@@ -19,6 +20,7 @@
     │   │   └── AbortedTransferError 121    the client ended it: too slow, or a full disk
     │   ├── UnsafeContentError       118    files from the host were refused
     │   ├── BusyError                117    another run uses the workspace or the host
+    │   │   └── ClaimLostError       117    it used them before the launch; tried again (jobs)
     │   ├── NotStartedError            1    the job was never started, or was removed
     │   ├── StateUnknownError        123    the connection was lost; the job may still run
     │   ├── TaskTimeoutError         124    the task reached its time limit

@@ -25,7 +25,7 @@ from mlcube_remote.commands.sif_source import with_source
 from mlcube_remote.commands.workspace import after_copies, copies_for
 from mlcube_remote.cube.host_paths import NO_VARIABLES, contains, missing_directories
 from mlcube_remote.cube.model import Cube, Task
-from mlcube_remote.cube.read import has_control
+from mlcube_remote.cube.values import has_control
 from mlcube_remote.errors import PlanError
 from mlcube_remote.platforms import CONTAINER_ENGINES, PLATFORMS, SETTINGS
 from mlcube_remote.suggestions import did_you_mean
@@ -150,7 +150,8 @@ def _image(settings: Settings, target: Target) -> ImageCommands:
         if target.read is not None and not target.trust.everything:
             recipe = check_recipe(settings, image, layout, target.read, target.trust)
             image = attrs.evolve(image, recipe=recipe)
-    return attrs.evolve(image, warnings=(*settings.warnings, *image.warnings))
+    warnings = (*settings.cube.warnings, *settings.warnings, *image.warnings)
+    return attrs.evolve(image, warnings=warnings)
 
 
 def _image_requests(settings: Settings) -> Iterator[CubeRequest]:

@@ -7,13 +7,14 @@ options that are added to find the container again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from mlcube_remote.commands.model import Argv, TaskCommands
 from mlcube_remote.commands.sif import environment_name
 from mlcube_remote.commands.sif_home import private_options
 from mlcube_remote.platforms import CONTAINER_ENGINES
 
+_SECURITY_OPTION = "--security-opt"
 _NO_NEW_PRIVILEGES = "no-new-privileges"
 _LOG_DRIVER = "--log-driver"
 
@@ -48,8 +49,8 @@ def launch_options(
     for key, value in labels.items():
         options += ["--label", f"{key}={value}"]
     given = _engine_options(commands)
-    if not any(_NO_NEW_PRIVILEGES in word for word in given):
-        options += ["--security-opt", _NO_NEW_PRIVILEGES]
+    if not any(_NO_NEW_PRIVILEGES in value for value in _security_options(given)):
+        options += [_SECURITY_OPTION, _NO_NEW_PRIVILEGES]
     if not any(word.startswith(_LOG_DRIVER) for word in given):
         # The supervisor writes the log. The engine would write a second one, without a size limit,
         # and slow down a program that writes short lines to a fraction of its speed.
@@ -79,6 +80,15 @@ def insert_options(commands: TaskCommands, options: Argv, secrets: Sequence[str]
 def secret_variable(platform: str, engine: Argv, name: str) -> str:
     """Return the variable of the starting process that the task sees as ``name``."""
     return name if platform in CONTAINER_ENGINES else environment_name(platform, engine, name)
+
+
+def _security_options(options: Argv) -> Iterator[str]:
+    """Yield the values of ``--security-opt``; other values, such as a path, may look like one."""
+    for before, word in zip(("", *options), options, strict=False):
+        if word.startswith(f"{_SECURITY_OPTION}="):
+            yield word.removeprefix(f"{_SECURITY_OPTION}=")
+        elif before == _SECURITY_OPTION:
+            yield word
 
 
 def _engine_options(commands: TaskCommands) -> Argv:

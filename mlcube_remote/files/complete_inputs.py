@@ -22,7 +22,7 @@ from mlcube_remote.files.link_copies import plan_copies, unreadable_error
 from mlcube_remote.files.transfer import list_sent
 from mlcube_remote.files.upload import UploadTree, upload_trees
 from mlcube_remote.plan.placed_job import PlacedJob
-from mlcube_remote.plan.placement import DataLocation, PlacedParameter, is_made_by_cube
+from mlcube_remote.plan.placement import PlacedParameter, is_made_by_cube
 
 _SHOWN = 3
 """Number of links or files that a message names."""
@@ -107,7 +107,6 @@ class _Check:
 
     def job(self, job: PlacedJob) -> None:
         """Check the inputs of one job."""
-        _check_workspace(job)
         inputs = {item.local: (task, item) for task, item in job.task_parameters()}
         items = [item for _, item in job.task_parameters()]
         for tree in upload_trees(job.spec.request.cube, items, job.paths):
@@ -296,33 +295,6 @@ def _is_expected(name: str) -> bool:
     """Return whether no task needs what has this name: histories and temporary files."""
     last = name.rpartition("/")[2]
     return last in {".git", "__pycache__"} or last.startswith(".mlcube-remote")
-
-
-def _check_workspace(job: PlacedJob) -> None:
-    """Reject a workspace in the cube that is a link: neither inputs nor outputs pass through it.
-
-    Raises:
-        PlanError: It is a link, and the job uses it.
-    """
-    cube = job.spec.cube
-    if not cube.workspace.is_relative_to(cube.root):
-        return
-    parts = cube.workspace.relative_to(cube.root).parts
-    folders = [cube.root.joinpath(*parts[:end]) for end in range(1, len(parts) + 1)]
-    link = next((folder for folder in folders if folder.is_symlink()), None)
-    is_used = any(
-        item.where is DataLocation.WORKSPACE
-        and item.local is not None
-        and item.local.is_relative_to(cube.workspace)
-        for _, item in job.task_parameters()
-    )
-    if link is not None and is_used:
-        real = os.path.realpath(cube.workspace)
-        raise PlanError(
-            f"{link} is a link (to {os.path.realpath(link)}): a workspace is not reached through a "
-            "link in the cube",
-            hint=f"name the place itself: --workspace={real}",
-        )
 
 
 def _name_links(links: Sequence[Link]) -> str:

@@ -92,6 +92,8 @@ class Endpoint:
     host_keys: HostKeys = HostKeys.STRICT
     is_check_disabled: bool = False
     """Whether ssh_config has ``StrictHostKeyChecking no``, which is not followed."""
+    disabled_methods: frozenset[str] = frozenset()
+    """Methods of login that ssh_config switches off, such as ``publickey``."""
     alias: str = ""
     """The name for ssh(1), whose settings are in ssh_config."""
     overrides: Mapping[str, str] = MappingProxyType({})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Find what an ssh_config asks for that only OpenSSH can do."""
+"""Find what an ssh_config asks for that only OpenSSH can do, and what it switches off."""
 
 from __future__ import annotations
 
@@ -22,6 +22,13 @@ _UNLESS: Mapping[str, frozenset[str]] = {
     "addressfamily": frozenset({"any"}),
 }
 """Option → the values that Paramiko can do; ``ssh -G`` omits most of these without a value."""
+
+_METHODS = {
+    "pubkeyauthentication": "publickey",
+    "passwordauthentication": "password",
+    "kbdinteractiveauthentication": "keyboard-interactive",
+}
+"""Option → the method of login that it switches off with ``no``."""
 
 _NAMES = {
     "hostbasedauthentication": "HostbasedAuthentication",
@@ -56,3 +63,12 @@ def list_features(options: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
         if is_needed:
             found.append(name)
     return tuple(found)
+
+
+def disabled_methods(options: Mapping[str, tuple[str, ...]]) -> frozenset[str]:
+    """Return the methods of login that an ssh_config switches off, as RFC 4252 names them."""
+    return frozenset(
+        method
+        for option, method in _METHODS.items()
+        if next(iter(options.get(option, ())), "") in {"no", "false"}
+    )

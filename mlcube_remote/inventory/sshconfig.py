@@ -22,7 +22,7 @@ from mlcube_remote.errors import InventoryError
 from mlcube_remote.inventory.endpoint import Endpoint, parse_destination
 from mlcube_remote.inventory.model import Host, HostKeys, Inventory
 from mlcube_remote.inventory.paths import expand_home
-from mlcube_remote.inventory.ssh_features import list_features
+from mlcube_remote.inventory.ssh_features import disabled_methods, list_features
 
 CONFIG_VARIABLE = "MLCUBE_REMOTE_SSH_CONFIG"
 """Environment variable with the name of a file to read instead, as with ``ssh -F``."""
@@ -167,6 +167,7 @@ def _resolve(host: Host, inventory: Inventory, query: Query, above: tuple[str, .
         algorithms=_algorithms(options),
         host_keys=_host_keys(host, options),
         is_check_disabled=_first(options, "stricthostkeychecking") in {"no", "off", "false"},
+        disabled_methods=disabled_methods(options),
         alias=address,
         overrides=MappingProxyType(_options_for_ssh(host)),
         features=list_features(options),

@@ -34,7 +34,13 @@ from mlcube_remote.plan.job import JobSpec
 from mlcube_remote.plan.late_paths import LatePaths, late_paths
 from mlcube_remote.plan.mirrored_files import kind_in_mirrors, missing_here, read_mirrored
 from mlcube_remote.plan.outputs import DownloadFolder, DownloadRequest, download_folders
-from mlcube_remote.plan.placed_job import PlacedJob, ProbedFacts, inputs_in_mirror, place_job
+from mlcube_remote.plan.placed_job import (
+    PlacedJob,
+    ProbedFacts,
+    inputs_in_mirror,
+    optional_inputs,
+    place_job,
+)
 from mlcube_remote.plan.placement import DataLocation, PlacedParameter, with_placed_values
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.runs.ids import container_name, slug
@@ -125,7 +131,7 @@ def plan_placed(
     in_place = [item for _, item in job.task_parameters() if item.where is DataLocation.HOST]
     untyped = [item for item in (*in_place, *inputs_in_mirror(job)) if item.is_of_unknown_type]
     probed = dict.fromkeys(_host_path(item, paths) for item in (*in_place, *untyped))
-    optional = _optional_inputs(job)
+    optional = optional_inputs(job)
     assumed = {}
     if not spec.host.is_local:
         paths_of_untyped = (_host_path(item, paths) for item in untyped)
@@ -172,16 +178,6 @@ def count_gpus(spec: JobSpec) -> int:
     """Return the number of GPUs that a job needs for itself."""
     sections = (*spec.host.settings.values(), *spec.cube.settings.values(), spec.user_settings)
     return requested_gpus(spec.request.options, spec.cube, spec.platform, sections)
-
-
-def _optional_inputs(job: PlacedJob) -> dict[str, str]:
-    """Return the paths of inputs without a type that may be missing: then they count as files."""
-    allowed = job.spec.request.allow_missing
-    return {
-        _host_path(item, job.paths): "f"
-        for _, item in job.task_parameters()
-        if item.is_of_unknown_type and item.may_be_missing(allowed)
-    }
 
 
 def _host_path(item: PlacedParameter, paths: HostPaths) -> str:

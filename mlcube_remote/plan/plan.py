@@ -36,6 +36,7 @@ def check_jobs(request: RunRequest, jobs: tuple[JobSpec, ...]) -> None:
     if not request.configure_only:
         require.check_trust(request)
         for job in placed:
+            require.check_workspace(job)
             require.check_inputs(job)
     for job in (*placed, *spare):
         # Commands that cannot be built are an error, too.

@@ -16,6 +16,7 @@ from mlcube_remote.facts.gpus import ask_gpus
 from mlcube_remote.facts.probe import clock_warning, probe_host
 from mlcube_remote.facts.usage import read_usage
 from mlcube_remote.files.checksums import find_mismatches
+from mlcube_remote.files.filters import filter_rules, read_ignore_file
 from mlcube_remote.inventory.load import read as read_inventory
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.jobs.handle import HandleError, from_host, to_document
@@ -44,6 +45,12 @@ def _cube(data: bytes, folder: Path) -> object:
     file = folder / "mlcube.yaml"
     file.write_bytes(data)
     return load_cube(file)
+
+
+def _ignore(data: bytes, folder: Path) -> object:
+    file = folder / ".mlcubeignore"
+    file.write_bytes(data)
+    return filter_rules(read_ignore_file(file))
 
 
 def _hosts(data: bytes, folder: Path) -> object:
@@ -128,6 +135,7 @@ TARGETS: dict[str, Target] = {
     "gpus": _gpus,
     "handle": _handle,
     "hosts": _hosts,
+    "ignore": _ignore,
     "job": _job,
     "jobs": _jobs,
     "metrics.json": _metrics(".json"),

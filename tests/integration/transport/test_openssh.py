@@ -3,13 +3,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shlex
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,17 +18,14 @@ from mlcube_remote.errors import (
     UnreachableError,
     UsageError,
 )
-from mlcube_remote.inventory.load import load
-from mlcube_remote.inventory.model import Host, HostKeys, Inventory, TransportKind
+from mlcube_remote.inventory.model import HostKeys, TransportKind
 from mlcube_remote.inventory.sshconfig import CONFIG_VARIABLE
 from mlcube_remote.secret import Secret
-from mlcube_remote.transport import attempts, connect
-from mlcube_remote.transport.base import Connection
-from mlcube_remote.transport.mux import find_master
-from mlcube_remote.transport.openssh_link import control_directory
+from mlcube_remote.transport import attempts
+from tests.support.openssh_logins import authorize, connected, describe, run, try_login
 
 if TYPE_CHECKING:
-    from tests.support.hosts import HostFactory, SshHost
+    from tests.support.hosts import HostFactory
 
 DOCKER = "docker"
 
@@ -44,111 +36,26 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempts, "MAX_RETRY_DELAY_S", 0.01)
 
 
-def _described(host: SshHost, **more: object) -> Host:
-    described = load(host.inventory).hosts[host.name]
-    return attrs.evolve(described, transport=TransportKind.OPENSSH, **more)  # type: ignore[arg-type]
-
-
-@contextlib.contextmanager
-def _connected(
-    host: Host,
-    *others: Host,
-    notes: list[str] | None = None,
-    password: Secret | None = None,
-    passphrase: Secret | None = None,
-) -> Iterator[Connection]:
-    inventory = Inventory(hosts={each.name: each for each in (host, *others)}, groups={})
-    note = notes.append if notes is not None else lambda _: None
-    with contextlib.closing(
-        connect(host, inventory, note=note, password=password, passphrase=passphrase)
-    ) as connection:
-        yield connection
-
-
-def _try(host: Host, *others: Host, password: Secret | None = None) -> None:
-    with _connected(host, *others, password=password) as connection:
-        assert connection.call("mlcr_print_kind", "/etc").text == "d\n"
-
-
-def _masters() -> list[int]:
-    """Return the masters whose sockets are in the directory for them."""
-    found = [find_master(path) for path in control_directory().iterdir()]
-    return [pid for pid in found if pid is not None]
-
-
-def test_a_master_ends_with_its_connection(ssh_host: HostFactory) -> None:
-    before = _masters()
-
-    with _connected(_described(ssh_host(DOCKER))) as connection:
-        assert connection.call("mlcr_print_kind", "/etc").ok
-        assert len(_masters()) == len(before) + 1
-        assert control_directory().stat().st_mode & 0o777 == 0o700
-
-    assert _masters() == before
-
-
-def test_there_is_one_login_for_calls_streams_and_rsync(
-    ssh_host: HostFactory, tmp_path: Path
-) -> None:
-    host = ssh_host(DOCKER, private=True)
-
-    with _connected(_described(host)) as connection:
-        connection.call("mlcr_print_kind", "/etc")
-        connection.stream("mlcr_print_kind", "/etc", sink=lambda _s, _d: None)
-        assert connection.rsync(["--", "host:/etc/hostname", str(tmp_path / "name")]).code == 0
-
-    assert host.logins() == 1
-
-
-_KILLED = """
-import os, signal
-from pathlib import Path
-import attrs
-from mlcube_remote.inventory.load import load
-from mlcube_remote.inventory.model import TransportKind
-from mlcube_remote.transport import connect, openssh_link
-openssh_link.PERSIST_S = 2
-inventory = load(Path({inventory!r}))
-host = attrs.evolve(inventory.hosts[{name!r}], transport=TransportKind.OPENSSH)
-connection = connect(host, inventory)
-connection.call("mlcr_print_kind", "/")
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-def test_the_master_of_a_killed_client_ends(ssh_host: HostFactory) -> None:
-    host = ssh_host(DOCKER)
-    before = _masters()
-    code = _KILLED.format(inventory=str(host.inventory), name=host.name)
-
-    subprocess.run([sys.executable, "-c", code], check=False)
-
-    assert len(_masters()) == len(before) + 1
-    # Asking a master starts its time again.
-    time.sleep(5)
-    assert _masters() == before
-
-
 def test_an_unknown_and_a_changed_key_are_refused_before_any_login(
     ssh_host: HostFactory, tmp_path: Path
 ) -> None:
     host, other = ssh_host(DOCKER, private=True), ssh_host("dash")
     known = tmp_path / "known hosts"
-    described = _described(host, known_hosts=str(known))
+    described = describe(host, known_hosts=str(known))
 
     with pytest.raises(HostKeyError, match=rf"is unknown: no line for \[127.0.0.1\]:{host.port}"):
-        _try(described)
+        try_login(described)
     foreign = other.place.known_hosts.read_text().split(None, 1)[1]
     known.write_text(f"[127.0.0.1]:{host.port} {foreign}")
     with pytest.raises(HostKeyError, match="has CHANGED"):
-        _try(attrs.evolve(described, host_keys=HostKeys.ACCEPT_NEW))
+        try_login(attrs.evolve(described, host_keys=HostKeys.ACCEPT_NEW))
     known.write_text(f"@revoked {host.place.known_hosts.read_text()}")
     with pytest.raises(HostKeyError, match="is revoked"):
-        _try(attrs.evolve(described, host_keys=HostKeys.ACCEPT_NEW))
+        try_login(attrs.evolve(described, host_keys=HostKeys.ACCEPT_NEW))
     assert host.logins() == 0
     known.unlink()
-    _try(attrs.evolve(described, host_keys=HostKeys.ACCEPT_NEW))
-    _try(described)
+    try_login(attrs.evolve(described, host_keys=HostKeys.ACCEPT_NEW))
+    try_login(described)
 
 
 @pytest.mark.parametrize("words", ["no", "off", "accept-new\n  UserKnownHostsFile /dev/null"])
@@ -164,7 +71,7 @@ def test_ssh_config_does_not_switch_the_check_off(
     monkeypatch.setenv(CONFIG_VARIABLE, str(config))
 
     with pytest.raises(HostKeyError, match="is unknown"):
-        _try(_described(host, known_hosts=None))
+        try_login(describe(host, known_hosts=None))
 
 
 def test_accept_new_of_ssh_config_is_followed(
@@ -177,25 +84,25 @@ def test_accept_new_of_ssh_config_is_followed(
     )
     monkeypatch.setenv(CONFIG_VARIABLE, str(config))
 
-    _try(_described(host, known_hosts=None))
+    try_login(describe(host, known_hosts=None))
 
     assert (tmp_path / "known").read_text()
 
 
 def test_a_refused_login_has_the_words_of_ssh(ssh_host: HostFactory) -> None:
-    described = _described(ssh_host(DOCKER), user="no-such-user")
+    described = describe(ssh_host(DOCKER), user="no-such-user")
 
     with pytest.raises(AuthenticationError, match=r"login as no-such-user refused \(.*denied"):
-        _try(described)
+        try_login(described)
 
 
 def test_a_wrong_password_is_refused_and_not_shown(ssh_host: HostFactory) -> None:
-    described = _described(
+    described = describe(
         ssh_host(DOCKER, PasswordAuthentication="yes"), user="root", identity_file=("/none",)
     )
 
     with pytest.raises(AuthenticationError, match="login as root refused") as caught:
-        _try(described, password=Secret("wrong-secret"))
+        try_login(described, password=Secret("wrong-secret"))
 
     assert "wrong-secret" not in str(caught.value)
 
@@ -204,7 +111,7 @@ def test_a_password_logs_in(ssh_host: HostFactory) -> None:
     host = ssh_host(DOCKER, private=True, PasswordAuthentication="yes")
     host.exec(["sh", "-c", "echo 'mlcube:a $ecret \"word' | chpasswd"])
 
-    _try(_described(host, identity_file=("/none",)), password=Secret('a $ecret "word'))
+    try_login(describe(host, identity_file=("/none",)), password=Secret('a $ecret "word'))
 
 
 def test_an_encrypted_pkcs8_key_logs_in_with_its_passphrase(
@@ -212,29 +119,18 @@ def test_an_encrypted_pkcs8_key_logs_in_with_its_passphrase(
 ) -> None:
     host = ssh_host(DOCKER, private=True)
     key = tmp_path / "key with spaces"
-    _run("ssh-keygen", "-q", "-t", "rsa", "-m", "PKCS8", "-N", "a phrase", "-f", str(key))
+    run("ssh-keygen", "-q", "-t", "rsa", "-m", "PKCS8", "-N", "a phrase", "-f", str(key))
     public = key.with_name(key.name + ".pub").read_text()
-    _authorize(host, public)
+    authorize(host, public)
     described = attrs.evolve(
-        _described(host, identity_file=(str(key),)), transport=TransportKind.AUTO
+        describe(host, identity_file=(str(key),)), transport=TransportKind.AUTO
     )
     notes: list[str] = []
 
-    with _connected(described, notes=notes, passphrase=Secret("a phrase")) as connection:
+    with connected(described, notes=notes, passphrase=Secret("a phrase")) as connection:
         assert connection.call("mlcr_print_kind", "/etc").ok
 
     assert notes == [f"connecting with OpenSSH: {key} is an encrypted key in PKCS#8 format"]
-
-
-def _authorize(host: SshHost, public_keys: str) -> None:
-    """Replace the keys that the host accepts."""
-    (host.place.keys(host.name) / "authorized_keys").write_text(public_keys)
-    done = host.exec(["cp", "/run/sandbox/authorized_keys", "/etc/ssh/authorized_keys"])
-    assert done.exit_code == 0
-
-
-def _run(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True)
 
 
 @pytest.mark.parametrize(
@@ -248,14 +144,14 @@ def test_a_host_that_does_not_answer_is_unreachable(
     ssh_host: HostFactory, more: dict[str, object], words: str
 ) -> None:
     with pytest.raises(UnreachableError, match=words):
-        _try(_described(ssh_host(DOCKER), **more))
+        try_login(describe(ssh_host(DOCKER), **more))
 
 
 def test_a_frozen_host_is_detected(ssh_host: HostFactory) -> None:
     host = ssh_host(DOCKER, private=True)
     container = host.container.get_wrapped_container()
 
-    with _connected(_described(host, keepalive=1.0)) as connection:
+    with connected(describe(host, keepalive=1.0)) as connection:
         connection.call("mlcr_print_kind", "/")
         container.pause()
         try:
@@ -264,7 +160,7 @@ def test_a_frozen_host_is_detected(ssh_host: HostFactory) -> None:
                 connection.call("mlcr_print_kind", "/")
             assert time.monotonic() - started_at < 8
             with pytest.raises(UnreachableError, match=r"did not answer within 1 s"):
-                _try(_described(host, connect_timeout=1.0))
+                try_login(describe(host, connect_timeout=1.0))
         finally:
             container.unpause()
 
@@ -276,7 +172,7 @@ def test_a_stream_whose_session_is_killed_is_unknown_not_failed(ssh_host: HostFa
         # The process of this one connection, not the listener.
         host.exec(["pkill", "-9", "-f", "^sshd: mlcube"])
 
-    with _connected(_described(host)) as connection:
+    with connected(describe(host)) as connection:
         with pytest.raises(StateUnknownError, match="the shell on the host ended without a status"):
             connection.stream("mlcr_run_in", "/", "sh", "-c", "kill -9 $PPID", sink=_ignore)
         with pytest.raises(StateUnknownError, match="connection lost"):
@@ -288,7 +184,7 @@ def _ignore(*_: object) -> None:
 
 
 def test_a_status_of_255_is_a_status(ssh_host: HostFactory) -> None:
-    with _connected(_described(ssh_host(DOCKER))) as connection:
+    with connected(describe(ssh_host(DOCKER))) as connection:
         assert connection.stream("mlcr_run_in", "/", "sh", "-c", "exit 255", sink=_ignore) == 255
 
 
@@ -307,57 +203,29 @@ def test_jump_hosts_are_checked_as_the_target_is(
     config = tmp_path / "config"
     config.write_text("Host *\n  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n")
     monkeypatch.setenv(CONFIG_VARIABLE, str(config))
-    jump = _described(gate)
-    target = _described(inner, address=address, port=22, jump=gate.name, known_hosts=str(known))
+    jump = describe(gate)
+    target = describe(inner, address=address, port=22, jump=gate.name, known_hosts=str(known))
 
-    with _connected(target, jump) as connection:
+    with connected(target, jump) as connection:
         assert connection.call("mlcr_run_in", "/", "hostname").text.strip() == inner.name
         result = connection.rsync(["--", "host:/etc/hostname", str(tmp_path / "name")])
         assert result.code == 0
 
     with pytest.raises(HostKeyError, match="is unknown"):
-        _try(target, attrs.evolve(jump, known_hosts=str(tmp_path / "empty")))
+        try_login(target, attrs.evolve(jump, known_hosts=str(tmp_path / "empty")))
     known.write_text("")
     with pytest.raises(HostKeyError, match="is unknown"):
-        _try(target, jump)
+        try_login(target, jump)
     with pytest.raises(UnreachableError, match=r"jump host does not forward|Connection refused"):
-        _try(attrs.evolve(target, port=1), jump)
-
-
-def test_the_users_own_master_is_used_and_stays(
-    ssh_host: HostFactory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    host = ssh_host(DOCKER, private=True)
-    described = attrs.evolve(_described(host), transport=TransportKind.AUTO)
-    control = Path("/tmp") / f"mlcr-test-{os.getpid()}"
-    config = tmp_path / "config"
-    config.write_text(
-        f"Host *\n  ControlPath {control}\n  IdentityFile {host.place.identity}\n"
-        f"  UserKnownHostsFile {host.place.known_hosts}\n"
-    )
-    monkeypatch.setenv(CONFIG_VARIABLE, str(config))
-    own = ["ssh", "-F", str(config), "-p", str(host.port), "mlcube@127.0.0.1"]
-    _run(*own[:3], "-MNf", "-o", "ControlPersist=60", *own[3:])
-    try:
-        # The key is gone, so that only the open connection is left.
-        _authorize(host, "")
-        notes: list[str] = []
-        with _connected(described, notes=notes) as connection:
-            assert connection.call("mlcr_print_kind", "/etc").ok
-            assert connection.rsync(["--", "host:/etc/hostname", str(tmp_path / "n")]).code == 0
-        assert notes == ["connecting with OpenSSH: ssh is already connected (ControlMaster)"]
-        assert find_master(control) is not None
-        assert host.logins() == 1
-    finally:
-        subprocess.run([*own[:3], "-O", "exit", *own[3:]], check=False, capture_output=True)
+        try_login(attrs.evolve(target, port=1), jump)
 
 
 def test_a_missing_ssh_is_named(ssh_host: HostFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    host = _described(ssh_host(DOCKER))
+    host = describe(ssh_host(DOCKER))
     monkeypatch.setenv("PATH", "/nowhere")
 
     with pytest.raises(UsageError, match="ssh was not found on this machine"):
-        _try(host)
+        try_login(host)
 
 
 def test_options_of_a_login_on_a_terminal_have_no_effect(
@@ -373,6 +241,6 @@ def test_options_of_a_login_on_a_terminal_have_no_effect(
     )
     monkeypatch.setenv(CONFIG_VARIABLE, str(config))
 
-    _try(_described(host))
+    try_login(describe(host))
 
     assert not canary.exists()

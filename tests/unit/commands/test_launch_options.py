@@ -50,6 +50,19 @@ def test_arguments_of_the_task_are_not_options(make: Make) -> None:
     assert "--security-opt" in launch_options(make(text), name="n", id_file="/j/id", labels={})
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "docker: {image: i, env_args: {MODE: no-new-privileges}}\ntasks: {go: }\n",
+        "docker: {image: i, env_args: {no-new-privileges: x}}\ntasks: {go: }\n",
+        "docker: {image: i}\ntasks: {go: {parameters: {outputs: {out: no-new-privileges/}}}}\n",
+    ],
+)
+def test_a_variable_or_a_path_does_not_withdraw_the_protection(make: Make, text: str) -> None:
+    options = launch_options(make(text), name="n", id_file="/j/id", labels={})
+    assert "--security-opt" in options
+
+
 def test_sudo_gets_an_option_to_keep_secrets(make: Make) -> None:
     made = make(CUBE, host={"docker": {"docker": "sudo docker"}})
     options = launch_options(made, name="n", id_file="/j/id", labels={}, secrets=["A", "B"])

@@ -352,3 +352,25 @@ def test_what_this_user_cannot_read_is_an_error(root: Path, name: str) -> None:
             os._exit(3)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_an_output_behind_a_link_is_refused_with_a_hint_that_works(root: Path) -> None:
+    (root / "workspace/model").symlink_to(root.parent / "big")
+    with pytest.raises(PlanError, match="outputs are not written through links") as caught:
+        job(root)
+    value = str(caught.value.hint).rpartition("model=")[2]
+    assert value == f"local:{root.parent}/big"
+    assert check_complete([job(root, model=value)]) == ()
+    assert job(root, host=LOCAL_HOST)
+
+
+def test_a_workspace_that_is_a_link_is_refused_for_outputs_too(root: Path, tmp_path: Path) -> None:
+    (root / "workspace").rename(tmp_path / "ws")
+    (root / "workspace").symlink_to(tmp_path / "ws")
+    cube = load(root, tasks=["make"])
+    request = RunRequest(
+        cube=cube, hosts=(Host(name="h", remote_root="/r"),), tasks=("make",), run_id="run"
+    )
+    with pytest.raises(PlanError, match="is a link") as caught:
+        plan_jobs(request)
+    assert f"--workspace={tmp_path}/ws" in str(caught.value.hint)
