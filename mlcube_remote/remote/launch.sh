@@ -23,7 +23,8 @@
 #                     what is checked and decided when the task begins: see begin.sh
 #   tasks/N/timeout   time limit in seconds; does not exist: unlimited
 #   tasks/N/stdout, stderr, started, finished, inspect
-#   tasks/N/timedout, cut, degraded, restarted, removed
+#   tasks/N/client    process group of the engine's client
+#   tasks/N/timedout, hung, cut, degraded, restarted, removed
 #                     marks: what happened to the task or its log (cut.pending becomes cut)
 #   tasks/N/foreign   why files of other users could not be given to the user
 #   tasks/N/alive     a pipe that the supervisor holds open until the task has ended
