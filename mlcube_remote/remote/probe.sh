@@ -27,7 +27,7 @@ mlcr_probe_host() {
     mlcr_report_docker "${mlcr_docker-}"
     mlcr_print_record now "$(date +%s)"
     mlcr_make_private_directories "$mlcr_root" \
-        "$mlcr_root/cubes" "$mlcr_root/data" "$mlcr_root/images" "$mlcr_root/jobs" \
+        "$mlcr_root/cubes" "$mlcr_root/data" "$mlcr_root/jobs" \
         "$mlcr_root/locks" "$mlcr_root/trials" "$mlcr_root/workspaces" || return 3
     # rsync gives this directory the modes of the cube; other users cannot enter cubes/.
     if [ -n "$mlcr_cube" ]; then
