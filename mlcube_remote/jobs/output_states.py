@@ -9,7 +9,6 @@ from collections.abc import Mapping
 
 import attrs
 
-from mlcube_remote.budgets import parse_whole
 from mlcube_remote.errors import StateUnknownError
 from mlcube_remote.events.output_state import OutputChange, OutputChanges, OutputState
 from mlcube_remote.jobs.handle import JobHandle
@@ -85,13 +84,19 @@ def parse_changes(handle: JobHandle, number: int, facts: Mapping[str, str]) -> O
         state = _STATES.get(facts.get(f"output.{index}", ""))
         if output.task != number or state is None:
             continue
-        text, size = facts.get(f"changed.{index}"), parse_whole(facts.get(f"listed.{index}", "0"))
+        text, size = facts.get(f"changed.{index}"), _list_size(facts.get(f"listed.{index}", ""))
         changes[output.request.name] = OutputChange(
             state=state,
             names=None if text is None else _names(text),
-            list_size=size if 0 < size <= _MAX_LIST else 0,
+            list_size=size,
         )
     return changes
+
+
+def _list_size(text: str) -> int:
+    """Return the size of a list that the host has; 0 if it has none, or names no usable size."""
+    size = int(text) if text.isascii() and text.isdecimal() and len(text) < 12 else 0
+    return size if size <= _MAX_LIST else 0
 
 
 def _names(text: str) -> tuple[str, ...]:
