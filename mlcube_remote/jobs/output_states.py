@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 from collections.abc import Mapping
 
 import attrs
@@ -21,6 +22,7 @@ _TIMEOUT_S = 300.0
 _MAX_LIST = 256 * 1024 * 1024
 """Maximum size in bytes of a list of names: 200,000 long paths. A hostile host might send any."""
 
+_NUMBER = re.compile(r"-?[0-9]+")
 _STATES = {state.value: state for state in OutputState}
 
 
@@ -84,7 +86,7 @@ def parse_changes(handle: JobHandle, number: int, facts: Mapping[str, str]) -> O
         state = _STATES.get(facts.get(f"output.{index}", ""))
         if output.task != number or state is None:
             continue
-        text, size = facts.get(f"changed.{index}"), _list_size(facts.get(f"listed.{index}", ""))
+        text, size = facts.get(f"changed.{index}"), _list_size(facts.get(f"listed.{index}", "0"))
         changes[output.request.name] = OutputChange(
             state=state,
             names=None if text is None else _names(text),
@@ -94,9 +96,15 @@ def parse_changes(handle: JobHandle, number: int, facts: Mapping[str, str]) -> O
 
 
 def _list_size(text: str) -> int:
-    """Return the size of a list that the host has; 0 if it has none, or names no usable size."""
-    size = int(text) if text.isascii() and text.isdecimal() and len(text) < 12 else 0
-    return size if size <= _MAX_LIST else 0
+    """Return the size of a list that the host has; 0 if it has none, or an impossible one.
+
+    Raises:
+        ValueError: The text is not a number.
+    """
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(f"expected the size of a list, got {text[:20]!r}")
+    size = int(text[:20])
+    return size if 0 < size <= _MAX_LIST else 0
 
 
 def _names(text: str) -> tuple[str, ...]:
