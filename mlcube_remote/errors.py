@@ -11,6 +11,7 @@
     ├── HostError                      1    one host has a problem; the error has its name
     │   ├── ConnectError             120    no SSH session was opened
     │   │   ├── UnreachableError     120    name, route, port, timeout
+    │   │   │   └── IncompatibleServerError 120  only old algorithms (transport)
     │   │   ├── AuthenticationError  120    the host refused the login
     │   │   └── HostKeyError         120    the host's key is unknown, changed or revoked
     │   ├── HostUnfitError           122    no usable shell, rsync, engine or permission
