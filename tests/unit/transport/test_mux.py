@@ -48,11 +48,21 @@ def master(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Master]:
                 with contextlib.suppress(OSError):
                     while True:
                         client, _ = listener.accept()
-                        client.sendall(text)
-                        stack.callback(client.close)
+                        clients.append(client)
+                        with contextlib.suppress(ConnectionError):
+                            client.sendall(text)
 
-            threading.Thread(target=serve, daemon=True).start()
-            stack.callback(listener.shutdown, socket.SHUT_RDWR)
+            clients: list[socket.socket] = []
+            serving = threading.Thread(target=serve, daemon=True)
+            serving.start()
+
+            def stop() -> None:
+                listener.shutdown(socket.SHUT_RDWR)
+                serving.join()
+                for client in clients:
+                    client.close()
+
+            stack.callback(stop)
             return "control"
 
         yield start

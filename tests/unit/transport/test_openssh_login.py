@@ -139,8 +139,8 @@ Host key verification failed.
         ("ssh: connect to host x port 1: No route to host\n", TransientConnectError, "No route"),
         (
             (
-                "Unable to negotiate with 10.0.0.1 port 2222: no matching cipher found. Their offer: "
-                "aes128-cbc\n"
+                "Unable to negotiate with 10.0.0.1 port 2222: no matching cipher found. "
+                "Their offer: aes128-cbc\n"
             ),
             UnreachableError,
             "aes128-cbc",
