@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from mlcube_remote.jobs import log_order
 from mlcube_remote.jobs.follow import fetch_rest, follow_task
 from mlcube_remote.jobs.log_order import LastLines, fetch_order, parse_order, split_by_order
 from mlcube_remote.transport.base import Reply, Stream
@@ -118,6 +119,14 @@ def test_a_long_order_is_fetched_in_parts() -> None:
     connection = host(lines, b"", b"", piece=100_000)
     found = fetch_order(connection, TICKET, 1, lines[:262_144].rstrip("\n"))
     assert found == tuple((n, n) for n in range(1, 50_000))
+
+
+def test_an_order_without_end_is_not_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_order, "_MAX_ORDER", 1_000_000)
+    connection = FakeConnection("gpu")
+    connection.answer("mlcr_print_bytes", Reply(0, b"1 2\n" * 100_000, b""))
+    assert fetch_order(connection, TICKET, 1, "1 2\n" * 70_000)
+    assert len(connection.calls) < 5
 
 
 def test_a_client_that_attaches_sees_the_recorded_order() -> None:
