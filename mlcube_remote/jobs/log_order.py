@@ -116,16 +116,20 @@ class _LogReader:
     """Offset of the next part."""
     end: int
     data: bytes = b""
-    """Bytes that were received and not read yet."""
+    """The last part that was received."""
+    done: int = 0
+    """Number of its bytes that were read. They are not cut off: a host may name each byte as a
+    moment, and a part has a million bytes."""
 
     def read(self, count: int) -> Iterator[bytes]:
         """Yield the next ``count`` bytes; fewer if the host has fewer."""
         while count > 0:
-            if not self.data:
-                self.data = self._receive()
+            if self.done == len(self.data):
+                self.data, self.done = self._receive(), 0
             if not self.data:
                 return
-            part, self.data = self.data[:count], self.data[count:]
+            part = self.data[self.done : self.done + count]
+            self.done += len(part)
             count -= len(part)
             yield part
 
