@@ -143,11 +143,11 @@ def fetch_names(
         for index, output in enumerate(watched_outputs(handle), 1)
         if output.request == request
     ]
-    data = b""
+    data = bytearray()
     while files and len(data) < change.list_size:
         more = connection.call("mlcr_print_bytes", files[-1], str(len(data))).stdout
-        if not more:
-            # The list is gone: without it, all of the output counts.
+        if not more or len(data) > _MAX_LIST:
+            # The list is gone, or endless: without it, all of the output counts.
             return attrs.evolve(change, list_size=0)
         data += more
-    return attrs.evolve(change, names=_names(os.fsdecode(data)), list_size=0)
+    return attrs.evolve(change, names=_names(os.fsdecode(bytes(data))), list_size=0)

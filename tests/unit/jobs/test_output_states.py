@@ -16,6 +16,7 @@ from mlcube_remote.events.outcome import JobOutcome, PulledOutput, Status
 from mlcube_remote.events.output_content import OutputContent
 from mlcube_remote.events.output_state import OutputChange, OutputState
 from mlcube_remote.files.download import download
+from mlcube_remote.jobs import output_states
 from mlcube_remote.jobs.handle import JobHandle, from_document, from_host, to_document
 from mlcube_remote.jobs.output_states import (
     ask_for_changes,
@@ -178,3 +179,13 @@ def test_a_host_cannot_list_what_is_not_in_the_output(name: str, tmp_path: Path)
     with pytest.raises(UnsafeContentError, match="is listed as a part of 'o'"):
         download(connection, folder, run="r", changes=changes)
     assert connection.calls == []
+
+
+def test_a_list_without_end_is_not_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output_states, "_MAX_LIST", 10_000)
+    connection = FakeConnection("gpu")
+    connection.answer("mlcr_print_bytes", Reply(0, b"./a\n" * 500, b""))
+    known = OutputChange(state=UPDATED, list_size=10**17)
+    fetched = fetch_names(connection, TICKET, TICKET.folders[1].outputs[0], known)
+    assert (fetched.names, fetched.list_size) == (None, 0)
+    assert len(connection.calls) < 10
