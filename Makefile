@@ -15,7 +15,7 @@ SHELL_FILES = $(shell find mlcube_remote scripts tests examples benchmarks -name
 # Programs that the tests run on this machine, as PROGRAM=DEBIAN-PACKAGE.
 TEST_PROGRAMS := bash=bash busybox=busybox dash=dash fish=fish git=git tcsh=tcsh zsh=zsh
 
-.PHONY: help demo test lint unit docs-reference bench engine test-programs clean
+.PHONY: help demo test lint unit fuzz docs-reference bench engine test-programs clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -44,6 +44,12 @@ lint: .venv/dev ## Check formatting, style, types, layers, sizes, words and shel
 
 unit: .venv/dev ## Run only the tests that need no engine
 	$(BIN)/pytest tests/unit
+
+# Set MINUTES=30 to fuzz longer, and READERS='cube hosts' to fuzz only some.
+MINUTES := 5
+
+fuzz: .venv/dev ## Feed damaged files and answers to all readers, for some minutes
+	$(BIN)/python -m tests.fuzz $(MINUTES) $(READERS)
 
 docs-reference: .venv/installed ## Write docs/reference/command-line.md from the options
 	$(BIN)/python scripts/generate_cli_reference.py

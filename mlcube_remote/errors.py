@@ -11,16 +11,20 @@
     ├── HostError                      1    one host has a problem; the error has its name
     │   ├── ConnectError             120    no SSH session was opened
     │   │   ├── UnreachableError     120    name, route, port, timeout
+    │   │   │   └── IncompatibleServerError 120  it has only old algorithms (transport)
     │   │   ├── AuthenticationError  120    the host refused the login
     │   │   └── HostKeyError         120    the host's key is unknown, changed or revoked
     │   ├── HostUnfitError           122    no usable shell, rsync, engine or permission
     │   ├── ConfigureError           122    the image was not pulled or built
     │   ├── TransferError            121    an upload or a download is incomplete
+    │   │   └── AbortedTransferError 121    the client ended it: too slow, or a full disk
     │   ├── UnsafeContentError       118    files from the host were refused
     │   ├── BusyError                117    another run uses the workspace or the host
+    │   │   └── ClaimLostError       117    it used them before the launch; tried again (jobs)
     │   ├── NotStartedError            1    the job was never started, or was removed
     │   ├── StateUnknownError        123    the connection was lost; the job may still run
     │   ├── TaskTimeoutError         124    the task reached its time limit
+    │   ├── StaleOutputError         119    the task left an output as it was (--fresh-outputs)
     │   └── UnexpectedError           70    a bug in mlcube-remote; results of other hosts count
     ├── NoHostError                  120    all hosts of a run are excluded (pool)
     │   └── AllBusyError             117    other runs use all remaining hosts (pool)
@@ -158,6 +162,15 @@ class TransferError(HostError):
     exit_code = 121
 
 
+class AbortedTransferError(TransferError):
+    """The client ended a transfer, because it was too slow or would have filled the disk.
+
+    It is not tried again, and what had arrived is removed.
+    """
+
+    kind = "Transfer"
+
+
 class UnsafeContentError(HostError):
     """Files from the host were refused; none of them was moved into place."""
 
@@ -184,6 +197,12 @@ class TaskTimeoutError(HostError):
     """The task reached its time limit."""
 
     exit_code = 124
+
+
+class StaleOutputError(HostError):
+    """The task ended with 0 and left an output as it was, which ``--fresh-outputs`` refuses."""
+
+    exit_code = 119
 
 
 class UnexpectedError(HostError):

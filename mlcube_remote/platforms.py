@@ -145,13 +145,20 @@ _CGROUP_LIMITS = (
     Setting(name="--cpuset-cpus", kind=Kind.SCALAR, doc="CPUs of the container; `--cpu`."),
 )
 
+_PRIVATE_HOME = Setting(
+    name="private_home",
+    kind=Kind.SWITCH,
+    doc="`false`: tasks see the home, `/tmp` and working directory of the host's user; by default, "
+    "they get empty ones.",
+)
+
 
 def _sif(name: str, limits: tuple[Setting, ...]) -> tuple[Setting, ...]:
     return (
         Setting(
             name="image",
             kind=Kind.TEXT,
-            doc="SIF file, relative to `image_dir`, or absolute; required in this section.",
+            doc="SIF file, relative to `image_dir`, or absolute.",
         ),
         Setting(
             name="image_dir",
@@ -178,6 +185,7 @@ def _sif(name: str, limits: tuple[Setting, ...]) -> tuple[Setting, ...]:
             default="Singularity.recipe",
             doc="Recipe, relative to the cube, or `docker://IMAGE`, or `docker-archive:FILE`.",
         ),
+        _PRIVATE_HOME,
         Setting(name="--network", kind=Kind.SCALAR, doc="Network of the container; `--network`."),
         Setting(name="--security", kind=Kind.SCALAR, doc="Security option; `--security`."),
         Setting(
@@ -208,6 +216,10 @@ SETTINGS: Mapping[str, Mapping[str, Setting]] = MappingProxyType(
 """Section → key → setting, in the order of docs/reference/platforms.md."""
 
 
+MAX_GPUS = 1024
+"""Number of GPUs of a task; the command for some engines names each of them."""
+
+
 def check_setting(section: str, key: str, value: Any) -> str | None:
     """Check the value of a setting.
 
@@ -222,6 +234,8 @@ def check_setting(section: str, key: str, value: Any) -> str | None:
     if value is None:
         return None
     setting = SETTINGS[section][key]
+    if key == "--gpus" and has_too_many_gpus(value):
+        return f"expected at most {MAX_GPUS} GPUs, got more"
     if setting.kind is Kind.CHOICE:
         if value in setting.choices:
             return None
@@ -240,6 +254,12 @@ def check_setting(section: str, key: str, value: Any) -> str | None:
     if isinstance(value, str) and "\0" in value:
         return "expected text, got a value with a NUL character"
     return None
+
+
+def has_too_many_gpus(value: Any) -> bool:
+    """Return whether a value is a number of GPUs that no host has."""
+    text = str(value).strip().lstrip("0")[: len(str(MAX_GPUS)) + 1]
+    return text.isdecimal() and int(text) > MAX_GPUS
 
 
 def _check_pairs(pairs: Mapping[Any, Any]) -> str | None:

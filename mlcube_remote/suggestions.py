@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from itertools import islice
 
 SIMILAR = 0.6
 """Similarity of two words, from 0 to 1, that is enough for a suggestion."""
@@ -12,10 +13,19 @@ SIMILAR = 0.6
 ALMOST_EQUAL = 0.8
 """Similarity of two words that is enough to call one a misspelling of the other."""
 
+MAX_WORD_CHARS = 64
+"""Length of a compared word; the time to compare two grows with the square of their length."""
+
+MAX_CANDIDATES = 4096
+"""Number of candidates that are compared."""
+
 
 def nearest(word: str, candidates: Iterable[str], similarity: float = SIMILAR) -> str | None:
     """Return the candidate that is most similar to a word; ``None`` if none is similar enough."""
-    matches = difflib.get_close_matches(word, list(candidates), 1, similarity)
+    if len(word) > MAX_WORD_CHARS:
+        return None
+    short = (each for each in candidates if len(each) <= MAX_WORD_CHARS)
+    matches = difflib.get_close_matches(word, list(islice(short, MAX_CANDIDATES)), 1, similarity)
     return matches[0] if matches else None
 
 

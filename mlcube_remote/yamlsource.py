@@ -2,13 +2,14 @@
 """Read YAML files and keep the position of each key, so that an error can name the line.
 
 Only YAML's standard scalar tags are read. Common mistakes that YAML allows are refused: duplicate
-keys, tabs, aliases that expand to millions of values, several documents in a file. A file from
-another person can neither crash the reader nor make it use much memory.
+keys, tabs, several documents in a file. A file from another person can neither crash the reader
+nor make it use much memory or time; :mod:`mlcube_remote.budgets` has the limits.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Collection, Hashable, Iterable
 from pathlib import Path
 from typing import Any
@@ -17,26 +18,34 @@ import attrs
 import yaml
 from yaml.reader import Reader
 
+from mlcube_remote.budgets import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_KEY_CHARS,
+    MAX_NODES,
+    MAX_NUMBER_CHARS,
+    MAX_VALUES,
+    Budget,
+    OverBudgetError,
+)
 from mlcube_remote.errors import UsageError
-
-MAX_DEPTH = 50
-"""Levels of nesting; no configuration needs more."""
-
-MAX_NODES = 100_000
-"""Number of values after aliases are expanded; a few lines of aliases can mean billions."""
-
-MAX_BYTES = 4 * 1024 * 1024
-"""Size of a file; a larger one is refused without reading all of it."""
 
 SHALLOW_CHARS = 2048
 """Length up to which a text cannot be nested too deep for libyaml, so that one pass is enough."""
 
+MAX_TAG_DIRECTIVES = 10
+"""Number of ``%TAG`` lines; libyaml compares each with all others."""
+
 Key = Hashable
+_Fail = Callable[[Any, str], UsageError]
+"""Makes the error for a mark and a problem."""
+
 _TAG = "tag:yaml.org,2002:"
 _PLAIN = frozenset(
     _TAG + name for name in ("bool", "float", "int", "null", "str", "timestamp", "value")
 )
 _UNPRINTABLE = Reader.NON_PRINTABLE
+_TAG_DIRECTIVE = re.compile(r"(?:\A|[\n\r\x85\u2028\u2029])%TAG")
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -82,12 +91,13 @@ class YamlDocument:
         return f"{shown_path(self.path)}:{position.line}:{position.column}"
 
 
-def load(path: Path, *, error: type[UsageError]) -> YamlDocument:
+def load(path: Path, *, error: type[UsageError], max_bytes: int = MAX_BYTES) -> YamlDocument:
     """Read a YAML file.
 
     Args:
         path: The file.
         error: The class of the error to raise.
+        max_bytes: Size of the file, and of all its texts after aliases are expanded.
 
     Raises:
         UsageError: The file cannot be read or is not valid YAML. It is an instance of ``error``;
@@ -96,33 +106,39 @@ def load(path: Path, *, error: type[UsageError]) -> YamlDocument:
     name = shown_path(path)
     try:
         with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+            raw = file.read(max_bytes + 1)
     except FileNotFoundError as problem:
         raise error(f"{name}: no such file") from problem
     except OSError as problem:
         raise error(f"{name}: cannot be read: {problem.strerror}") from problem
-    if len(raw) > MAX_BYTES:
-        raise error(f"{name}: expected a file of at most {MAX_BYTES // 2**20} MiB")
+    if len(raw) > max_bytes:
+        raise error(f"{name}: expected a file of at most {max_bytes // 2**20} MiB")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
         line = raw.count(b"\n", 0, problem.start) + 1
         raise error(f"{name}:{line}: expected UTF-8 text") from problem
-    return parse(text, path=path, error=error)
+    return parse(text, path=path, error=error, max_bytes=max_bytes)
 
 
-def parse(text: str, *, path: Path, error: type[UsageError]) -> YamlDocument:
+def parse(
+    text: str, *, path: Path, error: type[UsageError], max_bytes: int = MAX_BYTES
+) -> YamlDocument:
     """Read YAML text as the content of the file ``path``; see :func:`load`."""
-    return _Reader(path, error).read(text)
+    chars = Budget(max_bytes, "characters (aliases and merge keys count each time)")
+    return _Reader(path, error, chars).read(text)
 
 
 @attrs.define
 class _Reader:
     path: Path
     error: type[UsageError]
+    chars: Budget
+    values: Budget = attrs.field(
+        factory=lambda: Budget(MAX_VALUES, "values (aliases and merge keys count each time)")
+    )
     positions: dict[tuple[Key, ...], Position] = attrs.field(factory=dict)
     written: dict[tuple[Key, ...], str] = attrs.field(factory=dict)
-    _nodes: int = 0
     _construct: Callable[[yaml.Node], Any] = attrs.field(default=lambda _: None, init=False)
 
     def fail(self, mark: Any, problem: str) -> UsageError:
@@ -132,10 +148,11 @@ class _Reader:
         return self.error(f"{name}:{mark.line + 1}:{mark.column + 1}: {problem}")
 
     def read(self, text: str) -> YamlDocument:
-        self._reject_unprintable(text)
+        _reject_unprintable(text, self.fail)
+        _reject_directives(text, self.fail)
         try:
             if len(text) > SHALLOW_CHARS:
-                self._reject_depth(text)
+                _reject_size(text, self.fail)
             data = self._compose(text)
         except yaml.MarkedYAMLError as problem:
             mark = problem.problem_mark or problem.context_mark
@@ -157,32 +174,16 @@ class _Reader:
         finally:
             loader.dispose()
 
-    def _reject_unprintable(self, text: str) -> None:
-        if found := _UNPRINTABLE.search(text):
-            before = text[: found.start()]
-            mark = yaml.Mark("", 0, before.count("\n"), len(before.rpartition("\n")[2]), None, 0)
-            code = f"U+{ord(found[0]):04X}"
-            raise self.fail(mark, f"the control character {code} is not allowed in YAML")
-
-    def _reject_depth(self, text: str) -> None:
-        # libyaml's composer recurses in C: about 100,000 brackets would crash the process.
-        loader = _Loader(text)
-        depth = 0
+    def _spend(self, node: yaml.Node, budget: Budget, count: int) -> None:
         try:
-            while (event := loader.get_event()) is not None:
-                depth += isinstance(event, yaml.CollectionStartEvent)
-                depth -= isinstance(event, yaml.CollectionEndEvent)
-                if depth > MAX_DEPTH + 1:  # the outermost level is not nested
-                    raise self.fail(event.start_mark, f"nested more than {MAX_DEPTH} levels deep")
-        finally:
-            loader.dispose()
+            budget.spend(count)
+        except OverBudgetError as problem:
+            raise self.fail(node.start_mark, str(problem)) from problem
 
     def _count(self, node: yaml.Node, depth: int) -> None:
-        self._nodes += 1
         if depth > MAX_DEPTH:
             raise self.fail(node.start_mark, f"nested more than {MAX_DEPTH} levels deep")
-        if self._nodes > MAX_NODES:
-            raise self.fail(node.start_mark, f"more than {MAX_NODES:,} values (aliases?)")
+        self._spend(node, self.values, 1)
 
     def _value(self, node: yaml.Node, path: tuple[Key, ...], depth: int) -> Any:
         self._count(node, depth)
@@ -202,6 +203,14 @@ class _Reader:
 
     def _scalar(self, node: yaml.Node) -> Any:
         self._reject_tag(node, _PLAIN)
+        self._spend(node, self.chars, len(node.value))
+        if node.tag != _TAG + "str" and len(node.value) > MAX_NUMBER_CHARS:
+            kind = node.tag.removeprefix(_TAG)
+            raise self.fail(
+                node.start_mark,
+                f"a value of type {kind} with {len(node.value):,} characters, expected at most "
+                f"{MAX_NUMBER_CHARS}; put it in quotes if it is text",
+            )
         try:
             return self._construct(node)
         except (ValueError, OverflowError) as problem:
@@ -234,7 +243,7 @@ class _Reader:
                 continue
             if not isinstance(key_node, yaml.ScalarNode):
                 raise self.fail(key_node.start_mark, "expected a plain key")
-            key = self._scalar(key_node)
+            key = self._key(key_node)
             if key in own:
                 first = own[key][0].start_mark.line + 1
                 raise self.fail(
@@ -243,18 +252,70 @@ class _Reader:
             own[key] = (key_node, value_node)
         return merged | own
 
+    def _key(self, node: yaml.ScalarNode) -> Key:
+        key: Key = self._scalar(node)
+        if isinstance(key, str) and len(key) > MAX_KEY_CHARS:
+            raise self.fail(
+                node.start_mark,
+                f"a key of {len(key):,} characters, expected at most {MAX_KEY_CHARS}",
+            )
+        # Python's hash of an integer can be predicted, so larger ones can all have the same.
+        if isinstance(key, int) and abs(key) >= 2**63:
+            raise self.fail(node.start_mark, "a key above 2^63; put it in quotes")
+        return key
+
     def _merged(
         self, node: yaml.Node, depth: int
     ) -> Iterable[tuple[Key, tuple[yaml.Node, yaml.Node]]]:
         for source in node.value if isinstance(node, yaml.SequenceNode) else [node]:
             if not isinstance(source, yaml.MappingNode):
                 raise self.fail(source.start_mark, "expected a mapping after '<<'")
+            self._spend(node, self.values, len(source.value))
             yield from self._entries(source, depth + 1).items()
 
     def _reject_tag(self, node: yaml.Node, allowed: Collection[str]) -> None:
         if node.tag not in allowed:
             tag = node.tag.replace(_TAG, "!!")
             raise self.fail(node.start_mark, f"the tag {tag!r} is not allowed here")
+
+
+def _reject_unprintable(text: str, fail: _Fail) -> None:
+    if found := _UNPRINTABLE.search(text):
+        code = f"U+{ord(found[0]):04X}"
+        raise fail(
+            _mark(text, found.start()), f"the control character {code} is not allowed in YAML"
+        )
+
+
+def _reject_directives(text: str, fail: _Fail) -> None:
+    for count, found in enumerate(_TAG_DIRECTIVE.finditer(text)):
+        if count == MAX_TAG_DIRECTIVES:
+            mark = _mark(text, found.end() - len("%TAG"))
+            raise fail(mark, f"more than {MAX_TAG_DIRECTIVES} %TAG lines")
+
+
+def _reject_size(text: str, fail: _Fail) -> None:
+    # libyaml's composer recurses in C: about 100,000 brackets would crash the process. And it
+    # makes all nodes before any can be counted.
+    loader = _Loader(text)
+    depth = nodes = 0
+    try:
+        while (event := loader.get_event()) is not None:
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH + 1:  # the outermost level is not nested
+                raise fail(event.start_mark, f"nested more than {MAX_DEPTH} levels deep")
+            nodes += isinstance(event, yaml.NodeEvent)
+            if nodes > MAX_NODES:
+                raise fail(event.start_mark, f"more than {MAX_NODES:,} keys and values")
+    finally:
+        loader.dispose()
+
+
+def _mark(text: str, index: int) -> yaml.Mark:
+    """Return the mark of a character of a text."""
+    before = text[:index]
+    return yaml.Mark("", 0, before.count("\n"), len(before.rpartition("\n")[2]), None, 0)
 
 
 def _position(mark: Any) -> Position:

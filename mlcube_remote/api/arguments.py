@@ -18,6 +18,7 @@ from mlcube_remote.app.options import (
     HostOptions,
     StartOptions,
     SweepOptions,
+    TaskOptions,
 )
 from mlcube_remote.app.parse import split_names
 from mlcube_remote.commands.model import Options
@@ -74,6 +75,23 @@ def cube(
         path=os.fspath(path),
         overrides=tuple(f"{name}={value}" for name, value in (overrides or {}).items()),
         workspace=_path(workspace),
+    )
+
+
+def tasks(
+    names: Names,
+    parameters: Mapping[str, str] | None,
+    env: Names,
+    timeout: float | None,
+    allow_missing: Names,
+) -> TaskOptions:
+    """Return the options of tasks."""
+    return TaskOptions(
+        names=task_names(names),
+        parameters=parameters or {},
+        env=to_tuple(env),
+        timeout=timeout,
+        allow_missing=to_tuple(allow_missing),
     )
 
 

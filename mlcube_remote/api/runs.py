@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 
+import attrs
+
 from mlcube_remote import app
 from mlcube_remote.api import arguments
 from mlcube_remote.api.arguments import Names
@@ -16,7 +18,6 @@ from mlcube_remote.app.options import (
     ContainerOptions,
     JobFilter,
     RunOptions,
-    TaskOptions,
 )
 from mlcube_remote.cube.model import Cube
 
@@ -37,8 +38,10 @@ def run(
     cpu: str | None = None,
     network: str | None = None,
     trust_cube: bool = False,
+    copy_links: bool = False,
     timeout: float | None = None,
     allow_missing: Names = (),
+    fresh_outputs: bool = False,
     sweep: Mapping[str, Iterable[object]] | None = None,
     sweep_file: str | os.PathLike[str] | None = None,
     shard: str | None = None,
@@ -52,9 +55,7 @@ def run(
     passphrase: str | None = None,
     on_event: OnEvent | None = None,
 ) -> RunResult:
-    """Run tasks of a cube on hosts, and pull their outputs.
-
-    Ctrl-C stops the jobs; the call then returns their outcomes.
+    """Run tasks of a cube on hosts, and pull their outputs; Ctrl-C stops the jobs.
 
     Args:
         mlcube: Directory of the cube, or its YAML file.
@@ -71,12 +72,13 @@ def run(
         cpu: CPUs that the container may use, such as ``0-3``.
         network: Network of the container.
         trust_cube: Whether the cube may ask for anything beyond its own.
+        copy_links: Send what links out of inputs lead to.
         timeout: Time limit per task in seconds; enforced on the host.
         allow_missing: Inputs that may be missing; the task gets a path without a file.
+        fresh_outputs: Whether a task fails that succeeds and leaves one of its outputs as it was.
         sweep: Name → values: one job per combination, on whichever host is free.
         sweep_file: The same from a YAML file.
-        shard: ``NAME=LIST``: the lines of a file, or items with commas, split into one piece per
-            host.
+        shard: ``NAME=LIST``: lines of a file, or items with commas, in one piece per host.
         retries: Maximum retries of such a job after a host failure.
         detach: Return as soon as every job has started.
         wait: Wait for a workspace or GPUs that other runs hold.
@@ -94,12 +96,10 @@ def run(
     options = RunOptions(
         hosts=where.hosts,
         cube=arguments.cube(mlcube, overrides, workspace),
-        tasks=TaskOptions(
-            names=arguments.task_names(tasks),
-            parameters=parameters or {},
-            env=arguments.to_tuple(env),
-            timeout=timeout,
-            allow_missing=arguments.to_tuple(allow_missing),
+        tasks=attrs.evolve(
+            arguments.tasks(tasks, parameters, env, timeout, allow_missing),
+            fresh_outputs=fresh_outputs,
+            copy_links=copy_links,
         ),
         container=arguments.container(platform, network, gpus, memory, cpu, trust_cube=trust_cube),
         sweep=arguments.sweep(sweep, sweep_file, shard, retries),
@@ -118,6 +118,7 @@ def rerun(
     hosts: Names = (),
     gone: Names = (),
     retries: int | None = None,
+    fresh_outputs: bool | None = None,
     wait: bool = False,
     parallel: int | None = None,
     max_failures: int | None = None,
@@ -132,10 +133,12 @@ def rerun(
 
     Args:
         run: Its id, or enough of its start or end.
-        failed: Only jobs that did not succeed.
+        failed: Only jobs that did not succeed; one that succeeded on its host and only lacks its
+            outputs here is not run again: :func:`pull` them.
         hosts: Only jobs on these of the run's hosts.
         gone: Hosts that are gone for good: their jobs are treated as lost, and run again.
         retries: As for :func:`run`; ``None``: as recorded.
+        fresh_outputs: As for :func:`run`; ``None``: as recorded.
         wait: As for :func:`run`, like all that follow.
         parallel: See there.
         max_failures: See there.
@@ -151,7 +154,7 @@ def rerun(
     if not choice.selection.attempts:
         return RunResult(run_id=choice.run_id, jobs=())
     start = arguments.start(wait=wait, max_failures=max_failures, parallel=parallel)
-    options = choice.options(start, retries=retries)
+    options = choice.options(start, retries=retries, fresh_outputs=fresh_outputs)
     where = arguments.access((), None, password, passphrase)
     with choice.in_recorded_folder():
         return _run(options, where.credentials, on_event)

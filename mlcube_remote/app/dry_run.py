@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable
+
 from mlcube_remote.errors import PlanError
 from mlcube_remote.files.build_context import context_trees
+from mlcube_remote.files.complete_inputs import check_complete, follow_links
 from mlcube_remote.files.transfer import upload_size
-from mlcube_remote.files.upload import upload_trees
+from mlcube_remote.files.upload import UploadTree, upload_trees
 from mlcube_remote.plan import requirements as require
 from mlcube_remote.plan.assignment import make_jobs
 from mlcube_remote.plan.job import JobSpec, RunRequest
 from mlcube_remote.plan.job_plan import JobPlan, plan_placed
-from mlcube_remote.plan.placed_job import place_job, uploads
+from mlcube_remote.plan.placed_job import PlacedJob, place_job, uploads
 from mlcube_remote.plan.plan import check_jobs
 from mlcube_remote.plan.planned_task import PlannedTask
 from mlcube_remote.platforms import CONTAINER_ENGINES
@@ -38,6 +42,8 @@ def dry_run(request: RunRequest) -> tuple[tuple[PlannedTask, ...], dict[str, tup
         for job in placed:
             require.check_inputs(job, only_sent=True)
     refusal = _refusal(request, jobs)
+    if not (refusal or request.configure_only):
+        refusal = _incomplete(placed)
     for job in placed:
         plan = plan_placed(job, None)
         mine = [_planned_image(plan)] if request.configure_only else _planned_tasks(plan)
@@ -84,6 +90,13 @@ def _refusal(request: RunRequest, jobs: tuple[JobSpec, ...]) -> tuple[str, ...]:
     return ()
 
 
+def _incomplete(jobs: Iterable[PlacedJob]) -> tuple[str, ...]:
+    try:
+        return check_complete(jobs)
+    except PlanError as problem:
+        return (f"would be refused: {problem}",)
+
+
 def _assumptions(plan: JobPlan) -> tuple[str, ...]:
     """Return notes on what the plan assumes, and only the host can confirm."""
     inputs = {} if plan.spec.request.configure_only else plan.assumed_kinds
@@ -111,9 +124,14 @@ def _transfers(plan: JobPlan) -> tuple[str, ...]:
     if plan.spec.host.is_local:
         return ()
     return tuple(
-        f"sync {tree.local} to {tree.remote} (at most {upload_size(tree)})"
-        for tree in (
-            *upload_trees(plan.spec.request.cube, uploads(plan), plan.paths),
-            *context_trees(plan.context),
-        )
+        f"sync {tree.local} to {tree.remote} (at most {upload_size(tree)})" for tree in _trees(plan)
     )
+
+
+def _trees(plan: JobPlan) -> tuple[UploadTree, ...]:
+    trees = upload_trees(plan.spec.request.cube, uploads(plan), plan.paths)
+    if plan.spec.copies_links:
+        # If a link is refused, the notes say why.
+        with contextlib.suppress(PlanError):
+            trees = tuple(map(follow_links, trees))
+    return (*trees, *context_trees(plan.context))

@@ -72,6 +72,10 @@ class TaskOptions:
     """Time limit of each task, in seconds; ``None``: no limit."""
     allow_missing: tuple[str, ...] = ()
     """Inputs that may be missing."""
+    fresh_outputs: bool = False
+    """Whether a task fails that ends with 0 and leaves a declared output as it was."""
+    copy_links: bool = False
+    """Whether to send what links in inputs lead to."""
 
 
 @attrs.frozen(kw_only=True)

@@ -94,6 +94,8 @@ def _to_document(options: RunOptions, request: RunRequest) -> Document:
         "env_names": tasks.env,
         "timeout": tasks.timeout,
         "allow_missing": tasks.allow_missing,
+        "fresh_outputs": tasks.fresh_outputs,
+        "copy_links": tasks.copy_links,
         "platform": container.platform,
         "trust_cube": container.trust_cube,
         **attrs.asdict(container.engine),
@@ -125,6 +127,8 @@ def read_options(recorded: Mapping[str, Any]) -> RunOptions:
             env=texts("env_names"),
             timeout=recorded.get("timeout"),
             allow_missing=texts("allow_missing"),
+            fresh_outputs=bool(recorded.get("fresh_outputs")),
+            copy_links=bool(recorded.get("copy_links")),
         ),
         container=ContainerOptions(
             platform=recorded.get("platform"),

@@ -45,6 +45,7 @@ class RerunChoice:
         reconnect_timeout: float = DEFAULT_RECONNECT_TIMEOUT_S,
         retries: int | None = None,
         retry_on: frozenset[str] = frozenset(),
+        fresh_outputs: bool | None = None,
     ) -> RunOptions:
         """Return the options of the rerun.
 
@@ -53,6 +54,7 @@ class RerunChoice:
             reconnect_timeout: Seconds after which reconnecting to a host is abandoned.
             retries: Maximum retries per job; ``None``: as recorded.
             retry_on: Failures after which a job is retried; empty: as recorded.
+            fresh_outputs: Whether all outputs must be made or updated; ``None``: as recorded.
 
         Raises:
             UsageError: An option does not apply to this run, or no host is left.
@@ -78,8 +80,12 @@ class RerunChoice:
             retries=recorded.sweep.retries if retries is None else retries,
             retry_on=retry_on or recorded.sweep.retry_on,
         )
+        tasks = recorded.tasks
+        if fresh_outputs is not None:
+            tasks = attrs.evolve(tasks, fresh_outputs=fresh_outputs)
         return attrs.evolve(
             recorded,
+            tasks=tasks,
             hosts=HostOptions(names=names, inventory=recorded.hosts.inventory),
             sweep=sweep,
             run_id=self.run_id,

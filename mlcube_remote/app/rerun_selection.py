@@ -32,6 +32,8 @@ class RerunSelection:
     """Job to run again → number of its next attempt."""
     possibly_running: tuple[str, ...]
     """Jobs that are running or have an unknown state; they are skipped."""
+    unpulled: tuple[str, ...] = ()
+    """Jobs that succeeded on their hosts, and whose outputs are missing here; they are skipped."""
     unassigned: tuple[str, ...] = ()
     """Jobs without a host, which the client that started the run may still place."""
 
@@ -47,7 +49,7 @@ def select_jobs(
 
     Args:
         jobs: The jobs, as in the index of the run's results.
-        failed: Whether to skip jobs that succeeded.
+        failed: Whether to skip jobs that succeeded, also those that only lack their outputs.
         hosts: Only jobs on these hosts; empty: on any host.
         gone: Hosts that are gone for good: nothing runs on them any longer.
     """
@@ -56,10 +58,13 @@ def select_jobs(
     attempts: dict[str, int] = {}
     possibly_running: list[str] = []
     unassigned: list[str] = []
+    unpulled: list[str] = []
     for job in considered:
         name = str(job["job"] or job["host"])
         is_lost = job["status"] not in _ENDED and job["host"] in gone
-        if job["status"] in repeated or is_lost:
+        if failed and _is_unpulled(job) and job["host"] not in gone:
+            unpulled.append(name)
+        elif job["status"] in repeated or is_lost:
             attempts[name] = job["attempt"] + 1
         elif job["status"] not in _ENDED and job["host"] is None:
             unassigned.append(name)
@@ -68,5 +73,12 @@ def select_jobs(
     return RerunSelection(
         attempts=attempts,
         possibly_running=tuple(possibly_running),
+        unpulled=tuple(unpulled),
         unassigned=tuple(unassigned),
     )
+
+
+def _is_unpulled(job: Document) -> bool:
+    """Return whether all tasks of a job succeeded, and an error kept its outputs on the host."""
+    tasks = [task["status"] for task in job["tasks"]]
+    return job["status"] != _SUCCEEDED and job["error"] is not None and set(tasks) == {_SUCCEEDED}

@@ -12,8 +12,10 @@ from mlcube_remote.app.observer import Observe, RunReport, Warn
 from mlcube_remote.app.options import AskCredentials, RunOptions
 from mlcube_remote.app.record import record_run
 from mlcube_remote.app.request import make_request
+from mlcube_remote.files.complete_inputs import check_complete
 from mlcube_remote.files.rsync import outdated_warning
 from mlcube_remote.plan.job import JobSpec, RunRequest
+from mlcube_remote.plan.placed_job import place_job
 from mlcube_remote.plan.plan import plan_jobs
 from mlcube_remote.runs.results_index import results_directory
 from mlcube_remote.runs.store import Store
@@ -40,6 +42,7 @@ def run(
     """
     request, inventory = make_request(options)
     jobs = plan_jobs(request)
+    _check_inputs(request, jobs, warn)
     logins = Logins(inventory=inventory, credentials=credentials())
     _warn_about_rsync(jobs, warn)
     queue = _build_queue(request, jobs)
@@ -74,6 +77,13 @@ def run(
     finally:
         connector.close_idle()
     return RunReport(run_id=request.run_id, outcomes=outcomes)
+
+
+def _check_inputs(request: RunRequest, jobs: Iterable[JobSpec], warn: Warn) -> None:
+    """Check that inputs would arrive complete."""
+    if not request.configure_only:
+        for warning in check_complete(map(place_job, jobs)):
+            warn(warning)
 
 
 def _warn_about_rsync(jobs: Iterable[JobSpec], warn: Warn) -> None:

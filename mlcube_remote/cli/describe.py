@@ -9,6 +9,7 @@ import click
 
 from mlcube_remote import app
 from mlcube_remote.app.options import CubeOptions
+from mlcube_remote.cli import display_options as screen
 from mlcube_remote.cli import options as shared
 from mlcube_remote.cli.printing import print_value
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @shared.cube_options
-@shared.output_option
+@screen.output_option
 def describe(cube: CubeOptions, output: str) -> None:
     """Show a cube: its tasks, parameters and platforms."""
     document = _document(app.request.load_cube(cube))

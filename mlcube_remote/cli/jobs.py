@@ -10,6 +10,7 @@ import click
 
 from mlcube_remote import app
 from mlcube_remote.app.options import DEFAULT_STOP_GRACE_S, HostOptions
+from mlcube_remote.cli import display_options as screen
 from mlcube_remote.cli import options as shared
 from mlcube_remote.cli.option_groups import CredentialPrompts, Display
 from mlcube_remote.cli.parameter_types import Duration
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
     from mlcube_remote.app.observer import Observe, RunReport
 
 _tail_option = click.option(
-    "--tail", type=click.IntRange(min=0), metavar="N", help="Start with the last N lines."
+    "--tail",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Start with the last N lines of each task.",
 )
 
 _NO_RECONNECT = 0.0
@@ -34,7 +38,7 @@ _NO_RECONNECT = 0.0
 @shared.host_options
 @shared.reconnect_option
 @shared.credential_options
-@shared.run_display_options
+@screen.run_display_options
 def attach(
     run_text: str,
     tail: int | None,
@@ -68,7 +72,7 @@ def attach(
 @shared.host_options
 @shared.reconnect_option
 @shared.credential_options
-@shared.watch_options
+@screen.watch_options
 def wait(
     run_text: str,
     hosts: HostOptions,
@@ -91,7 +95,7 @@ def wait(
 @run_argument
 @click.option("--follow", "-f", is_flag=True, help="Continue until the run has ended.")
 @_tail_option
-@shared.gather_options
+@screen.gather_options
 @shared.host_options
 @shared.credential_options
 def logs(
@@ -117,7 +121,7 @@ def logs(
 @run_argument
 @shared.host_options
 @shared.credential_options
-@shared.display_options
+@screen.display_options
 def status(
     run_text: str, hosts: HostOptions, credentials: CredentialPrompts, display: Display
 ) -> int:
@@ -140,7 +144,7 @@ def status(
 )
 @shared.host_options
 @shared.credential_options
-@shared.display_options
+@screen.display_options
 def stop(
     run_text: str,
     grace: float,
@@ -164,7 +168,7 @@ def stop(
 )
 @shared.host_options
 @shared.credential_options
-@shared.talk_options
+@screen.talk_options
 def pull(
     run_text: str,
     outputs: tuple[str, ...],

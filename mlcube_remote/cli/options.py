@@ -30,12 +30,11 @@ from mlcube_remote.cli.completers import (
 )
 from mlcube_remote.cli.option_groups import (
     CredentialPrompts,
-    Display,
     F,
     combine,
     group,
 )
-from mlcube_remote.cli.parameter_types import Duration, OutputFile, single_value
+from mlcube_remote.cli.parameter_types import Duration, single_value
 from mlcube_remote.commands.model import Options
 
 
@@ -167,6 +166,12 @@ task_options = group(
         metavar="NAMES",
         help="Inputs that may be missing; the task gets a path without a file.",
     ),
+    click.option(
+        "--fresh-outputs",
+        is_flag=True,
+        help="Fail if a task succeeds and leaves one of its outputs as it was before the run.",
+    ),
+    click.option("--copy-links", is_flag=True, help="Send what links out of inputs lead to."),
     click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]..."),
 )
 
@@ -247,56 +252,14 @@ job_filter_options = group(
         help="Treat jobs on these hosts as lost: the hosts are gone for good.",
     ),
 )
+rerun_fresh_option = click.option(
+    "--fresh-outputs/--no-fresh-outputs",
+    default=None,
+    help="Fail if a task succeeds and leaves one of its outputs as it was before.  "
+    "[default: as recorded]",
+)
 rerun_retry_options = combine(*_retry_options(None))
 
-_gather = click.option(
-    "--gather",
-    is_flag=True,
-    help="Group identical output of several hosts, and print it once at the end.",
-)
-_watch = (
-    click.option(
-        "--on-interrupt",
-        type=click.Choice(["ask", "stop", "detach"]),
-        default="ask",
-        show_default=True,
-        help="What Ctrl-C does to running jobs; without a terminal, 'ask' means 'stop'.",
-    ),
-    click.option(
-        "--events", type=OutputFile(), metavar="FILE", help="Write events to FILE as JSON lines."
-    ),
-    click.option(
-        "--junit",
-        type=OutputFile(),
-        metavar="FILE",
-        help="Write the result of each task to FILE for CI systems (JUnit XML).",
-    ),
-)
-_talk = (
-    click.option("--quiet", "-q", is_flag=True, help="Print only the tasks' output, and errors."),
-    click.option(
-        "--verbose", "-v", is_flag=True, help="Also print each command that runs on a host."
-    ),
-)
-_output = click.option(
-    "--output",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    help="json: one document on stdout, everything else on stderr.",
-)
-gather_options = group("display", Display, _gather)
-talk_options = group("display", Display, *_talk)
-display_options = group("display", Display, *_talk, _output)
-watch_options = group("display", Display, *_watch, *_talk, _output)
-run_display_options = group("display", Display, _gather, *_watch, *_talk, _output)
-
-output_option = click.option(
-    "--output",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="Print text, or one JSON document.",
-)
 reconnect_option = click.option(
     "--reconnect-timeout",
     type=Duration(),

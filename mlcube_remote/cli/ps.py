@@ -7,6 +7,7 @@ import click
 
 from mlcube_remote import app
 from mlcube_remote.app.options import DEFAULT_CLEAN_AGE_S, HostOptions
+from mlcube_remote.cli import display_options as screen
 from mlcube_remote.cli import options as shared
 from mlcube_remote.cli.option_groups import CredentialPrompts
 from mlcube_remote.cli.parameter_types import Duration
@@ -17,7 +18,7 @@ from mlcube_remote.cli.printing import print_value, print_warning, worst_exit_co
 @click.option("--all", "everything", is_flag=True, help="Also jobs that have ended.")
 @shared.host_label_options
 @shared.credential_options
-@shared.output_option
+@screen.output_option
 def ps(everything: bool, hosts: HostOptions, credentials: CredentialPrompts, output: str) -> int:
     """List the jobs on all hosts, whichever client started them."""
     from mlcube_remote.ui.tables.jobs import jobs_document, jobs_text  # noqa: PLC0415 - slow to import

@@ -9,30 +9,34 @@ import click
 
 from mlcube_remote import app
 from mlcube_remote.app.options import JobFilter, StartOptions
+from mlcube_remote.cli import display_options as screen
 from mlcube_remote.cli import options as shared
 from mlcube_remote.cli.option_groups import CredentialPrompts, Display
 from mlcube_remote.cli.printing import print_warning
 from mlcube_remote.cli.run import run_jobs
 from mlcube_remote.cli.run_argument import run_argument
-from mlcube_remote.errors import StateUnknownError
+from mlcube_remote.errors import StateUnknownError, TransferError
 
 if TYPE_CHECKING:
     from mlcube_remote.app.rerun import RerunChoice
+    from mlcube_remote.app.rerun_selection import RerunSelection
 
 
 @click.command()
 @run_argument
 @shared.job_filter_options
 @shared.rerun_retry_options
+@shared.rerun_fresh_option
 @shared.start_options
 @shared.reconnect_option
 @shared.credential_options
-@shared.run_display_options
+@screen.run_display_options
 def rerun(
     run_text: str,
     which: JobFilter,
     retries: int | None,
     retry_on: tuple[str, ...],
+    fresh_outputs: bool | None,
     start: StartOptions,
     dry_run: bool,
     reconnect_timeout: float,
@@ -46,15 +50,25 @@ def rerun(
     """
     choice = app.rerun.choose_jobs(run_text, which, print_warning)
     options = choice.options(
-        start, reconnect_timeout=reconnect_timeout, retries=retries, retry_on=frozenset(retry_on)
+        start,
+        reconnect_timeout=reconnect_timeout,
+        retries=retries,
+        retry_on=frozenset(retry_on),
+        fresh_outputs=fresh_outputs,
     )
     _print_skipped(choice)
     if not choice.selection.attempts:
         click.echo("no job to run again", err=True)
-        skipped = choice.selection.possibly_running or choice.selection.unassigned
-        return StateUnknownError.exit_code if skipped else 0
+        return _exit_code(choice.selection)
     with choice.in_recorded_folder():
         return run_jobs(options, credentials, display, dry_run=dry_run)
+
+
+def _exit_code(selection: RerunSelection) -> int:
+    """Return the exit code of a rerun that starts nothing."""
+    if selection.possibly_running or selection.unassigned:
+        return StateUnknownError.exit_code
+    return TransferError.exit_code if selection.unpulled else 0
 
 
 def _print_skipped(choice: RerunChoice) -> None:
@@ -62,6 +76,10 @@ def _print_skipped(choice: RerunChoice) -> None:
     from mlcube_remote.ui.tables.next_steps import shorten_names  # noqa: PLC0415 - slow to import
 
     selection = choice.selection
+    if selection.unpulled:
+        names = shorten_names(selection.unpulled)
+        click.echo(f"not run again: {names} succeeded; only its outputs are missing here", err=True)
+        click.echo(f"  pull them:  mlcube-remote pull {choice.run_id}", err=True)
     for name in selection.possibly_running:
         click.echo(f"not started again: {name} may still be running", err=True)
     if selection.possibly_running:

@@ -21,6 +21,7 @@ from mlcube_remote.app.options import (
     SweepOptions,
     TaskOptions,
 )
+from mlcube_remote.cli import display_options as screen
 from mlcube_remote.cli import options as shared
 from mlcube_remote.cli.option_groups import CredentialPrompts, Display
 from mlcube_remote.cli.printing import print_warning
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 @shared.start_options
 @shared.reconnect_option
 @shared.credential_options
-@shared.run_display_options
+@screen.run_display_options
 def run(
     hosts: HostOptions,
     tasks: TaskOptions,
@@ -97,7 +98,7 @@ def _require_pool_for_retries(sweep: SweepOptions) -> None:
 @shared.parallel_option
 @shared.dry_run_option
 @shared.credential_options
-@shared.display_options
+@screen.display_options
 def configure(
     hosts: HostOptions,
     cube: CubeOptions,

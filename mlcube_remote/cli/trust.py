@@ -10,7 +10,7 @@ import click
 
 from mlcube_remote import app
 from mlcube_remote.app.options import CubeOptions
-from mlcube_remote.cli import options as shared
+from mlcube_remote.cli import display_options as screen
 from mlcube_remote.cli.printing import print_value
 from mlcube_remote.errors import UsageError
 from mlcube_remote.ui.text import sanitise
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("-P", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting.")
 @click.option("--yes", is_flag=True, help="Allow all requests without a question.")
 @click.option("--forget", is_flag=True, help="Withdraw your yes to this cube.")
-@shared.output_option
+@screen.output_option
 def trust(
     directory: str, overrides: tuple[str, ...], *, yes: bool, forget: bool, output: str
 ) -> None:

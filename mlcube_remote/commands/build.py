@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import attrs
@@ -17,12 +17,15 @@ import attrs
 from mlcube_remote.commands import engine, sif
 from mlcube_remote.commands.late_types import build_alternatives
 from mlcube_remote.commands.model import Argv, ImageCommands, Target, TaskCommands, Writable
-from mlcube_remote.commands.mounts import bind
+from mlcube_remote.commands.mounts import Bindings, Mount, bind
 from mlcube_remote.commands.settings import SECTIONS, Settings, merge
+from mlcube_remote.commands.sif_home import private_home
+from mlcube_remote.commands.sif_recipe import check_recipe
+from mlcube_remote.commands.sif_source import with_source
 from mlcube_remote.commands.workspace import after_copies, copies_for
-from mlcube_remote.cube.host_paths import NO_VARIABLES, missing_directories
+from mlcube_remote.cube.host_paths import NO_VARIABLES, contains, missing_directories
 from mlcube_remote.cube.model import Cube, Task
-from mlcube_remote.cube.read import has_control
+from mlcube_remote.cube.values import has_control
 from mlcube_remote.errors import PlanError
 from mlcube_remote.platforms import CONTAINER_ENGINES, PLATFORMS, SETTINGS
 from mlcube_remote.suggestions import did_you_mean
@@ -86,15 +89,17 @@ def _task(task: Task, target: Target, settings: Settings, image: ImageCommands) 
         input_opts=settings.values.get("--mount_opts"),
         forced_input_opts=target.options.mount or None,
     )
-    mounts = bindings.mounts
+    mounts = tuple(_protected(mount, bindings, target, cube) for mount in bindings.mounts)
     environment = NO_VARIABLES
     writable: tuple[Writable, ...] = ()
+    home = ""
     if target.platform in CONTAINER_ENGINES:
         before, after = engine.container(settings, task, mounts)
         writable = engine.writable(settings, mounts)
     else:
         before, after = sif.container(settings, task, mounts, target.options.gpus)
         environment = sif.environment(target.platform, image.engine, target.options.gpus)
+        home = private_home(settings, target.layout)
     container = (*image.engine, *before, image.image, *after, *bindings.arguments)
     _check_size(task, container)
     directories = dict.fromkeys((target.layout.workspace, *(mount.source for mount in mounts)))
@@ -103,6 +108,7 @@ def _task(task: Task, target: Target, settings: Settings, image: ImageCommands) 
         run=(*(image.configure if image.before_each_run else ()), container),
         launch_at=len(image.engine) + 1,
         environment=environment,
+        private_home=home,
         writable=writable,
         outputs=tuple((mount.source, mount.target) for mount in mounts if mount.opts != "ro"),
         directories=tuple(directories),
@@ -111,17 +117,41 @@ def _task(task: Task, target: Target, settings: Settings, image: ImageCommands) 
     )
 
 
+def _protected(mount: Mount, bindings: Bindings, target: Target, cube: Cube) -> Mount:
+    """Mount the cube's own directory on this machine read-only, unless the cube is trusted.
+
+    A task could otherwise change what the user runs there later, such as a hook of git. On another
+    host, the directory is a mirror that is never copied back.
+    """
+    layout = target.layout
+    is_own = layout.root == str(cube.root) and contains(layout.root, mount.source)
+    if (
+        target.trust.everything
+        or mount.opts is not None
+        or mount.source not in bindings.from_cube
+        or not is_own
+        or contains(layout.workspace, mount.source)
+    ):
+        return mount
+    return attrs.evolve(mount, opts="ro")
+
+
 def _fields(image: ImageCommands) -> dict[str, Any]:
     return {field.name: getattr(image, field.name) for field in attrs.fields(ImageCommands)}
 
 
 def _image(settings: Settings, target: Target) -> ImageCommands:
+    layout = target.layout.of_cube
     if target.platform in CONTAINER_ENGINES:
         context = target.sent_context(settings.text("build_context"))
-        image = engine.image_commands(settings, target.layout, target.kind_of, context)
+        image = engine.image_commands(settings, layout, target.kind_of, context)
     else:
-        image = sif.image_commands(settings, target.layout, target.kind_of)
-    return attrs.evolve(image, warnings=(*settings.warnings, *image.warnings))
+        image = sif.image_commands(settings, layout, target.kind_of)
+        if target.read is not None and not target.trust.everything:
+            recipe = check_recipe(settings, image, layout, target.read, target.trust)
+            image = attrs.evolve(image, recipe=recipe)
+    warnings = (*settings.cube.warnings, *settings.warnings, *image.warnings)
+    return attrs.evolve(image, warnings=warnings)
 
 
 def _image_requests(settings: Settings) -> Iterator[CubeRequest]:
@@ -139,7 +169,7 @@ def _task_requests(cube: Cube, tasks: Iterable[Task]) -> Iterator[CubeRequest]:
 
 
 def _merge_settings(cube: Cube, target: Target) -> Settings:
-    """Merge the settings, add defaults for a SIF image and refuse settings that cannot run."""
+    """Merge the settings, find the source of a SIF image and refuse settings that cannot run."""
     platform, options = target.platform, target.options
     if options.mount not in {None, "", "ro", "rw"}:
         raise PlanError(f"--mount={options.mount}: expected ro or rw")
@@ -148,11 +178,17 @@ def _merge_settings(cube: Cube, target: Target) -> Settings:
             f"unknown platform '{platform}'{did_you_mean(platform, PLATFORMS)}",
             hint=f"platforms: {', '.join(PLATFORMS)}",
         )
-    settings = merge(cube, platform, target.host_settings, options, target.user_settings)
+    merge_with = partial(merge, cube, platform, target.host_settings, options)
     if platform in CONTAINER_ENGINES:
-        settings = _without_untrusted_build(settings, target.trust)
+        settings = _without_untrusted_build(merge_with(target.user_settings), target.trust)
+        settings = attrs.evolve(
+            settings,
+            is_podman=platform == "podman" or target.docker_is_podman,
+            has_leased_gpus=target.has_leased_gpus,
+        )
     else:
-        settings = _with_sif_defaults(settings, target)
+        layout = target.layout.of_cube
+        settings = with_source(merge_with, target.user_settings, layout, target.kind_of)
     if not settings.values.get("image"):
         raise _no_image(cube, platform)
     for key in ("image", "build_file", "build_context"):
@@ -183,25 +219,6 @@ def _without_untrusted_build(settings: Settings, trust: Trust) -> Settings:
         settings,
         values={**settings.values, "build_strategy": "pull"},
         warnings=(*settings.warnings, warning),
-    )
-
-
-def _with_sif_defaults(settings: Settings, target: Target) -> Settings:
-    """Add the default image of a cube whose sections name no SIF image."""
-    cube, user = settings.cube, target.user_settings
-    image = settings.values.get("image")
-    if image and ("image" in settings.sections or image != user.get("image")):
-        return settings
-    defaults = sif.default_sif_settings(cube, target.layout, target.kind_of)
-    # The defaults are from the cube, which overrides the user's settings for all cubes.
-    weaker = {key: value for key, value in user.items() if key not in defaults}
-    settings = merge(cube, target.platform, target.host_settings, target.options, weaker)
-    ignored = sif.ignored_docker_settings(cube, target.platform, defaults)
-    return attrs.evolve(
-        settings,
-        values={**defaults, **settings.values},
-        sections={**dict.fromkeys(defaults, "docker"), **settings.sections},
-        warnings=(*settings.warnings, *ignored),
     )
 
 

@@ -7,12 +7,17 @@ import posixpath
 import shlex
 from collections.abc import Sequence
 
+import attrs
+
 from mlcube_remote.commands.model import Argv, ImageCommands, SentContext, Writable
 from mlcube_remote.commands.mounts import Mount, csv_line
 from mlcube_remote.commands.settings import Settings
 from mlcube_remote.cube.host_paths import KindOf, Layout, PathKind, contains, expand_runtime
 from mlcube_remote.cube.model import Task
 from mlcube_remote.errors import PlanError
+
+_CDI = "nvidia.com/gpu="
+"""Start of the name of a GPU in the Container Device Interface."""
 
 _LIMITS = ("--network", "--security-opt", "--userns", "--memory", "--cpuset-cpus")
 
@@ -55,6 +60,7 @@ def image_commands(
         source="" if strategy == "pull" else recipe,
         context=context if can_build else "",
         before_each_run=strategy == "always",
+        warnings=_warnings(settings),
     )
 
 
@@ -65,11 +71,12 @@ def container(settings: Settings, task: Task, mounts: Sequence[Mount]) -> tuple[
         PlanError: A setting cannot be split into words, or a path cannot be mounted.
     """
     entrypoint = shlex.split(task.entrypoint or "")
+    arguments = _arguments(settings)
     before = (
         "run",
-        *settings.words("gpu_args" if _devices(settings) else "cpu_args"),
+        *arguments.others,
         *settings.options(_LIMITS),
-        *_gpu_options(settings),
+        *_gpu_options(settings, arguments),
         *((f"--entrypoint={entrypoint[0]}",) if entrypoint else ()),
         *settings.pairs("env_args", "-e"),
         *(word for mount in mounts for word in _volume(settings, mount)),
@@ -98,18 +105,72 @@ def _devices(settings: Settings) -> str:
     return "" if text == "0" else text
 
 
-def _gpu_options(settings: Settings) -> Argv:
+@attrs.frozen
+class _Arguments:
+    """``gpu_args`` or ``cpu_args``."""
+
+    key: str
+    others: Argv
+    gpus: Argv = ()
+    """The options for GPUs among them, if the engine must not get them as they are."""
+
+
+def _arguments(settings: Settings) -> _Arguments:
+    """Return the arguments that apply, without GPUs that the job may not use.
+
+    Engines add up several options for GPUs: an option for all would defeat a lease.
+    """
+    key = "gpu_args" if _devices(settings) else "cpu_args"
+    words = settings.words(key)
+    if not settings.is_podman and not settings.has_leased_gpus:
+        return _Arguments(key, words)
+    gpus: list[str] = []
+    others: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        option, equals, value = word.partition("=")
+        pair = (word,) if equals or option not in {"--gpus", "--device"} else (word, next(rest, ""))
+        value = value if equals else pair[-1]
+        is_gpu = option == "--gpus" or (option == "--device" and value.startswith(_CDI))
+        (gpus if is_gpu else others).extend(pair)
+    return _Arguments(key, tuple(others), tuple(gpus))
+
+
+def _warnings(settings: Settings) -> tuple[str, ...]:
+    arguments = _arguments(settings)
+    if not arguments.gpus or not _devices(settings):
+        return ()
+    ignored = " ".join(arguments.gpus)
+    where = settings.where(arguments.key)
+    return (f"{where}: {ignored} is ignored: --gpus or accelerator_count says which GPUs to use",)
+
+
+def _gpu_options(settings: Settings, arguments: _Arguments) -> Argv:
     devices = _devices(settings)
     if not devices:
-        return ()
-    if settings.platform == "docker":
+        return _translated(arguments.gpus)
+    if not settings.is_podman:
         return (f"--gpus={devices}",)
-    # Podman names devices through CDI; older versions accept --gpus and ignore it.
+    return _cdi_devices(devices)
+
+
+def _translated(options: Argv) -> Argv:
+    """Return options for GPUs in the syntax of Podman, which accepts ``--gpus`` and ignores it."""
+    if options[:1] == ("--gpus",):
+        return (*_cdi_devices(options[1]), *_translated(options[2:]))
+    if options and options[0].startswith("--gpus="):
+        value = options[0].removeprefix("--gpus=")
+        return (*_cdi_devices(value), *_translated(options[1:]))
+    return (*options[:1], *_translated(options[1:])) if options else ()
+
+
+def _cdi_devices(devices: str) -> Argv:
+    """Return Podman's options for the devices of ``--gpus``; it names them through CDI."""
     if devices.isdecimal():
         names = [str(number) for number in range(int(devices))]
     else:
-        names = devices.removeprefix("device=").split(",")
-    return tuple(f"--device=nvidia.com/gpu={name}" for name in names)
+        names = devices.strip('"').removeprefix("device=").split(",")
+    return tuple(f"--device={_CDI}{name}" for name in names)
 
 
 def _volume(settings: Settings, mount: Mount) -> Argv:
@@ -125,6 +186,6 @@ def _volume(settings: Settings, mount: Mount) -> Argv:
     if label:
         fields.append(f"relabel={'shared' if label == 'z' else 'private'}")
     line = csv_line(fields)
-    if settings.platform == "podman" and '"' in line:
+    if settings.is_podman and '"' in line:
         raise PlanError(f"podman cannot mount a path with both ':' and ',' or '\"': {mount.source}")
     return ("--mount", line)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options that are added to a container's command: name, labels, secrets, no new privileges.
+"""Options that are added to a container's command: name, labels, secrets, a private home.
 
 They are separate from the builder, so that a dry run can show both: the command of MLCube, and the
 options that are added to find the container again.
@@ -7,12 +7,14 @@ options that are added to find the container again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from mlcube_remote.commands.model import Argv, TaskCommands
 from mlcube_remote.commands.sif import environment_name
+from mlcube_remote.commands.sif_home import private_options
 from mlcube_remote.platforms import CONTAINER_ENGINES
 
+_SECURITY_OPTION = "--security-opt"
 _NO_NEW_PRIVILEGES = "no-new-privileges"
 _LOG_DRIVER = "--log-driver"
 
@@ -23,6 +25,7 @@ def launch_options(
     name: str,
     id_file: str,
     labels: Mapping[str, str],
+    private: str = "",
     secrets: Sequence[str] = (),
 ) -> Argv:
     """Return the options to insert into the container's command.
@@ -33,20 +36,21 @@ def launch_options(
         id_file: The file into which the engine writes the container's id. A later stop or removal
             uses the id, because another container may have the name by then.
         labels: The container's labels.
+        private: Directory of the host for the task's own home and ``/tmp``.
         secrets: Names of variables; their values are in the environment of the starting process.
 
     Returns:
-        Options for Docker and Podman; none for Singularity and Apptainer, which have neither names
-        nor labels and read variables by :func:`secret_variable`.
+        The options. Singularity and Apptainer have neither names nor labels, and read variables by
+        :func:`secret_variable`; they get a private home.
     """
     if commands.platform not in CONTAINER_ENGINES:
-        return ()
+        return private_options(private, commands.private_home) if commands.private_home else ()
     options = ["--name", name, "--cidfile", id_file]
     for key, value in labels.items():
         options += ["--label", f"{key}={value}"]
     given = _engine_options(commands)
-    if not any(_NO_NEW_PRIVILEGES in word for word in given):
-        options += ["--security-opt", _NO_NEW_PRIVILEGES]
+    if not any(_NO_NEW_PRIVILEGES in value for value in _security_options(given)):
+        options += [_SECURITY_OPTION, _NO_NEW_PRIVILEGES]
     if not any(word.startswith(_LOG_DRIVER) for word in given):
         # The supervisor writes the log. The engine would write a second one, without a size limit,
         # and slow down a program that writes short lines to a fraction of its speed.
@@ -76,6 +80,15 @@ def insert_options(commands: TaskCommands, options: Argv, secrets: Sequence[str]
 def secret_variable(platform: str, engine: Argv, name: str) -> str:
     """Return the variable of the starting process that the task sees as ``name``."""
     return name if platform in CONTAINER_ENGINES else environment_name(platform, engine, name)
+
+
+def _security_options(options: Argv) -> Iterator[str]:
+    """Yield the values of ``--security-opt``; other values, such as a path, may look like one."""
+    for before, word in zip(("", *options), options, strict=False):
+        if word.startswith(f"{_SECURITY_OPTION}="):
+            yield word.removeprefix(f"{_SECURITY_OPTION}=")
+        elif before == _SECURITY_OPTION:
+            yield word
 
 
 def _engine_options(commands: TaskCommands) -> Argv:

@@ -15,6 +15,9 @@ from mlcube_remote.trust.requests import NO_TRUST, Trust
 Argv = tuple[str, ...]
 """One command: program and arguments, unquoted."""
 
+ReadFile = Callable[[str], bytes | None]
+"""Path of a file of the cube on the host → its content; ``None``: it is not on this machine."""
+
 
 @attrs.frozen(kw_only=True)
 class Options:
@@ -60,11 +63,17 @@ class Target:
 
     One replaces the other if the settings name the platform's own program.
     """
+    docker_is_podman: bool = False
+    """Whether the program of the platform ``docker`` is Podman."""
+    has_leased_gpus: bool = False
+    """Whether the GPUs in ``options`` were leased for the job."""
     sent_context: Callable[[str], SentContext | None] = lambda _: None
     """Value of ``build_context`` → that directory on the host, if it is outside the cube and is
     sent."""
     trust: Trust = NO_TRUST
     """What the cube may ask for beyond its own."""
+    read: ReadFile | None = None
+    """Reads the recipe of a SIF image, to find what it asks for. ``None``: no image is built."""
 
 
 @attrs.frozen(kw_only=True)
@@ -84,6 +93,16 @@ class Writable:
     target: str
     words: Argv
     """The engine's options for the mount."""
+
+
+@attrs.frozen(kw_only=True)
+class CheckedRecipe:
+    """The source of an image that was found harmless; the host builds from nothing else."""
+
+    digest: str = ""
+    """SHA-256 of the definition file, in hexadecimal digits; empty if the source is none."""
+    copied: tuple[str, ...] = ()
+    """Paths and patterns that the build copies: links in them must stay in the cube."""
 
 
 @attrs.frozen(kw_only=True)
@@ -113,6 +132,8 @@ class ImageCommands:
     """The directory of an engine's build; empty if the image is pulled."""
     before_each_run: bool = False
     """Whether to run ``configure`` before each run (``build_strategy: always``)."""
+    recipe: CheckedRecipe | None = None
+    """What the host checks before a build; ``None``: nothing, because the cube is trusted."""
     warnings: tuple[str, ...] = ()
     """Messages for the user, one line each, that do not stop the run."""
 
@@ -136,6 +157,8 @@ class TaskCommands(ImageCommands):
     """Index in ``run[-1]`` for more options of the container."""
     environment: Mapping[str, str] = NO_VARIABLES
     """Variables of the process ``run[-1]`` (Singularity and Apptainer only)."""
+    private_home: str = ""
+    """Path of the task's own home in the container; empty: it has none."""
     writable: tuple[Writable, ...] = ()
     """Directories that the container may write to, perhaps as another user."""
     outputs: tuple[tuple[str, str], ...] = ()

@@ -67,6 +67,7 @@ def bind(
     opts: dict[str, str] = {}
     arguments: list[str] = []
     from_cube: dict[str, Parameter] = {}
+    outputs: dict[str, str] = {}
     for parameter in task.parameters:
         path = host_path(parameter.value, layout)
         kind = _kind(cube, task, parameter, path, kind_of)
@@ -76,7 +77,9 @@ def bind(
         if not parameter.given:
             from_cube.setdefault(directory, parameter)
         option = parameter.opts
-        if parameter.io is IO.INPUT:
+        if parameter.io is IO.OUTPUT:
+            outputs[parameter.name] = directory
+        else:
             option = forced_input_opts or option or input_opts
         if option:  # a directory of two parameters is writable if one of them needs it
             opts[directory] = option if opts.get(directory, option) == option else "rw"
@@ -87,20 +90,25 @@ def bind(
         ),
         arguments=tuple(arguments),
         from_cube=from_cube,
-        warnings=_warn_of_read_only_outputs(task, layout, opts),
+        warnings=_warn_of_read_only_outputs(task, outputs, opts),
     )
 
 
 def _warn_of_read_only_outputs(
-    task: Task, layout: Layout, opts: Mapping[str, str]
+    task: Task, outputs: Mapping[str, str], opts: Mapping[str, str]
 ) -> tuple[str, ...]:
-    outputs = (parameter for parameter in task.parameters if parameter.io is IO.OUTPUT)
-    paths = ((output.name, host_path(output.value, layout)) for output in outputs)
+    """Warn of outputs whose own mount is read-only; other mounts of directories above do not count.
+
+    Args:
+        task: The task.
+        outputs: Output → the directory that is mounted for it.
+        opts: Directory → its mount option.
+    """
     return tuple(
         f"task {task.name}: output {name} is in a directory that is mounted read-only, so the task "
         "cannot write it"
-        for name, path in paths
-        if "ro" in {opts.get(path), opts.get(posixpath.dirname(path))}
+        for name, directory in outputs.items()
+        if opts.get(directory) == "ro"
     )
 
 
@@ -109,6 +117,16 @@ def csv_line(fields: Sequence[str]) -> str:
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow(fields)
     return line.getvalue()
+
+
+def bind_sif(mount: Mount) -> tuple[str, ...]:
+    """Return the options of Singularity and Apptainer for a mount."""
+    if ":" not in mount.source and "," not in mount.source:
+        options = f":{mount.opts}" if mount.opts else ""
+        return ("--bind", f"{mount.source}:{mount.target}{options}")
+    # --bind splits at both characters, and its escapes fail if a path has both.
+    fields = ["type=bind", f"source={mount.source}", f"destination={mount.target}"]
+    return ("--mount", csv_line([*fields, "ro"] if mount.opts == "ro" else fields))
 
 
 def _kind(cube: Cube, task: Task, parameter: Parameter, path: str, kind_of: KindOf) -> PathKind:

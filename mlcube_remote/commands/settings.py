@@ -53,6 +53,12 @@ _OPTION_KEYS: Mapping[str, Mapping[str, str]] = {
 }
 
 
+_INSTEAD: Mapping[str, str] = {
+    "run_args": ": write cpu_args, and gpu_args for tasks with accelerators"
+}
+"""Key → the end of the warning that it has no effect."""
+
+
 @attrs.frozen(kw_only=True)
 class Settings:
     """The merged settings of one platform."""
@@ -66,6 +72,12 @@ class Settings:
     All other values are from the user, who is trusted.
     """
     warnings: tuple[str, ...] = ()
+    is_podman: bool = False
+    """Whether the engine is Podman, perhaps behind the name ``docker``."""
+    has_leased_gpus: bool = False
+    """Whether the job leased the GPUs in ``--gpus``, so that it may use no others."""
+    decided_by: tuple[str, ...] = ()
+    """Absolute paths on the host: what exists there decided some of the values."""
 
     def where(self, key: str) -> str:
         """Return the position and name of a key, for messages."""
@@ -146,7 +158,7 @@ def merge(
         cube=cube,
         values=merger.values,
         sections=merger.sections,
-        warnings=_ignored_overrides(cube, platform),
+        warnings=(*_ignored_overrides(cube, platform), *_dropped(cube, platform, host)),
     )
 
 
@@ -159,7 +171,7 @@ class _Merger:
     def add(self, source: Mapping[str, Any], *, cube_section: str | None = None) -> None:
         """Add settings that replace those of earlier sources; mappings are merged."""
         for key, value in source.items():
-            if key not in SETTINGS[self.platform] or value is None:
+            if not _has_effect(self.platform, key) or value is None:
                 continue
             old = self.values.get(key)
             if isinstance(old, Mapping) and isinstance(value, Mapping):
@@ -191,8 +203,34 @@ def _ignored_overrides(cube: Cube, platform: str) -> tuple[str, ...]:
         f"-P {section}.{key} has no effect on {platform}"
         for section in SECTIONS[platform]
         for key in cube.overrides.get(section, NOTHING)
-        if key not in SETTINGS[platform]
+        if not _has_effect(platform, key)
     )
+
+
+def _dropped(cube: Cube, platform: str, host: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return a warning for each setting of a section that the platform reads and cannot apply."""
+    places = [
+        (f"{cube.where(section, key)}: {section}.{key}", key)
+        for section in SECTIONS[platform]
+        for key, value in cube.settings.get(section, NOTHING).items()
+        if value is not None and key not in {*cube.overrides.get(section, NOTHING), section}
+    ]
+    places += [
+        (f"the host's {section}.{key}", key)
+        for section in SECTIONS[platform]
+        for key in host.get(section, NOTHING)
+        if key != section
+    ]
+    return tuple(
+        f"{place} has no effect on {platform}{_INSTEAD.get(key, '')}"
+        for place, key in places
+        # An archive of the image is only for SIF files.
+        if not _has_effect(platform, key) and key != "tar_file"
+    )
+
+
+def _has_effect(platform: str, key: str) -> bool:
+    return key in SETTINGS[platform] and (platform, key) != ("docker", "run_args")
 
 
 def _from_options(platform: str, options: Options) -> dict[str, str]:

@@ -1,22 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Singularity and Apptainer: build the SIF file, run a task in it.
-
-A cube without a ``singularity:`` section runs, too: from its ``Singularity.recipe`` if it has one,
-else from the image of its ``docker:`` section.
-"""
+"""Singularity and Apptainer: build the SIF file, run a task in it."""
 
 from __future__ import annotations
 
 import posixpath
-import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 
 from mlcube_remote.commands.model import Argv, ImageCommands, Options
-from mlcube_remote.commands.mounts import Mount, csv_line
+from mlcube_remote.commands.mounts import Mount, bind_sif
 from mlcube_remote.commands.settings import Settings
-from mlcube_remote.cube.host_paths import KindOf, Layout, PathKind, expand_runtime, host_path
-from mlcube_remote.cube.model import NOTHING, Cube, Task
+from mlcube_remote.commands.sif_source import image_path, recipe_path
+from mlcube_remote.cube.host_paths import KindOf, Layout, PathKind, expand_runtime
+from mlcube_remote.cube.model import Task
 
 PROGRAMS: Mapping[str, tuple[str, str]] = {
     "singularity": ("singularity", "apptainer"),
@@ -27,10 +23,6 @@ PROGRAMS: Mapping[str, tuple[str, str]] = {
 _SECURITY = ("uid:", "gid:", "selinux:", "apparmor:", "seccomp:", "no-new-privileges")
 """Prefixes of supported ``--security`` values; the last one always applies."""
 
-_RECIPE = "Singularity.recipe"
-_is_uri = re.compile(r"[a-z][a-z-]*:").match
-_CONTAINER_KEYS = ("env_args", "gpu_args", "cpu_args")
-"""Settings of ``docker:`` that apply to a container, besides those that start with ``--``."""
 _FLAGS = ("--network", "--security")
 _VM_LIMITS = ("--vm-ram", "--vm-cpu")
 """Limits of a virtual machine; Apptainer has none and refuses these options."""
@@ -44,14 +36,13 @@ def image_commands(settings: Settings, layout: Layout, kind_of: KindOf) -> Image
         PlanError: A setting cannot be split into words.
     """
     engine = settings.words(settings.platform)
-    image_dir = host_path(settings.text("image_dir"), layout, base=layout.root)
-    image = host_path(settings.text("image"), layout, base=image_dir)
+    image = image_path(settings, layout)
+    recipe = recipe_path(settings, layout)
     source = expand_runtime(settings.text("build_file"), layout)
-    recipe = host_path(source, layout, base=layout.root)
-    if source.startswith("~"):
+    if recipe is not None and source.startswith("~"):
         source = recipe
     configure = (*engine, "build", *settings.words("build_args"), image, source)
-    can_build = _is_uri(source) or kind_of(recipe) is PathKind.FILE
+    can_build = recipe is None or kind_of(recipe) is PathKind.FILE
     return ImageCommands(
         platform=settings.platform,
         image=image,
@@ -85,7 +76,7 @@ def container(
         *settings.options(_FLAGS),
         *(("--nv",) if uses_devices else ()),
         *settings.options(limits),
-        *(word for mount in mounts for word in _bind(mount)),
+        *(word for mount in mounts for word in bind_sif(mount)),
     )
     return before, tuple(entrypoint) or (task.name,)
 
@@ -122,42 +113,6 @@ def unsupported_option(platform: str, options: Options, container: Argv) -> tupl
     return None
 
 
-def default_sif_settings(cube: Cube, layout: Layout, kind_of: KindOf) -> Mapping[str, str]:
-    """Return the settings for a cube whose sections name no SIF image; empty if there is none."""
-    if kind_of(posixpath.join(layout.root, _RECIPE)) is PathKind.FILE:
-        return {"image": _sif_name(_RECIPE), "build_file": _RECIPE}
-    docker = cube.settings.get("docker", NOTHING)
-    if not docker.get("image"):
-        return {}
-    source = f"docker://{docker['image']}"
-    if docker.get("tar_file"):
-        source = f"docker-archive:{docker['tar_file']}"
-    values = {"image": _sif_name(docker["image"]), "build_file": source}
-    if docker.get("run_args"):
-        values["run_args"] = docker["run_args"]
-    return values
-
-
-def ignored_docker_settings(
-    cube: Cube, platform: str, defaults: Mapping[str, str]
-) -> tuple[str, ...]:
-    """Return a warning if settings of the ``docker:`` section do not apply to its image.
-
-    Args:
-        cube: The cube.
-        platform: The platform that runs the image.
-        defaults: The result of :func:`default_sif_settings`.
-    """
-    docker = cube.settings.get("docker", NOTHING)
-    if not defaults or defaults["build_file"] == _RECIPE:
-        return ()  # the image is not the one of the section
-    ignored = [key for key in docker if key.startswith("-") or key in _CONTAINER_KEYS]
-    if not ignored:
-        return ()
-    keys = ", ".join(f"docker.{key}" for key in ignored)
-    return (f"{keys}: ignored on {platform}; use docker.run_args instead",)
-
-
 def find_program(platform: str, programs: Collection[str]) -> str:
     """Return the program of a host's ``programs`` that can run a platform."""
     return next((name for name in PROGRAMS[platform] if name in programs), platform)
@@ -172,19 +127,6 @@ def dialect(platform: str, engine: Argv) -> str:
 def environment_name(platform: str, engine: Argv, name: str) -> str:
     """Return the variable of the engine's process that the container sees as ``name``."""
     return f"{dialect(platform, engine).upper()}ENV_{name}"
-
-
-def _sif_name(source: str) -> str:
-    return "".join(character for character in source if character.isalnum()) + ".sif"
-
-
-def _bind(mount: Mount) -> Argv:
-    if ":" not in mount.source and "," not in mount.source:
-        options = f":{mount.opts}" if mount.opts else ""
-        return ("--bind", f"{mount.source}:{mount.target}{options}")
-    # --bind splits at both characters, and its escapes fail if a path has both.
-    fields = ["type=bind", f"source={mount.source}", f"destination={mount.target}"]
-    return ("--mount", csv_line([*fields, "ro"] if mount.opts == "ro" else fields))
 
 
 def environment(platform: str, engine: Argv, gpus: str | None) -> Mapping[str, str]:

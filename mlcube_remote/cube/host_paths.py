@@ -45,6 +45,15 @@ class Layout:
     """The user's home, for ``~``."""
     environ: Mapping[str, str] = NO_VARIABLES
     """Variables for ``$NAME`` in parameter values; ``HOME`` is always :attr:`home`."""
+    shared_workspace: str | None = None
+    """The workspace of the cube if :attr:`workspace` belongs to one of several jobs."""
+
+    @property
+    def of_cube(self) -> Layout:
+        """The layout for what all jobs share, such as the image."""
+        if self.shared_workspace is None:
+            return self
+        return attrs.evolve(self, workspace=self.shared_workspace, shared_workspace=None)
 
 
 def host_path(value: str, layout: Layout, *, base: str | None = None) -> str:

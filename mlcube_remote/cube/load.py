@@ -12,6 +12,8 @@ from typing import Any
 import attrs
 
 from mlcube_remote import yamlsource
+from mlcube_remote.budgets import MAX_CUBE_BYTES
+from mlcube_remote.cube.keys import describe_old_format, find_references
 from mlcube_remote.cube.model import Cube, Parameter, ParameterType, Task
 from mlcube_remote.cube.read import SEPARATORS, Reader, relative_to_workspace
 from mlcube_remote.cube.resolve import resolve
@@ -48,21 +50,24 @@ def load(
         CubeError: The file is missing or wrong, or a task argument is unknown.
     """
     file = _file(path)
-    document = yamlsource.load(file, error=CubeError)
+    document = yamlsource.load(file, error=CubeError, max_bytes=MAX_CUBE_BYTES)
     locate = partial(_locate, document, tuple(overrides))
-    reader = Reader(locate)
+    reader = Reader(locate, find_references(document.data) | find_references([*overrides]))
     if not isinstance(document.data, Mapping):
         reader.fail((), "expected a mapping with name, tasks and a platform section")
+    if old := describe_old_format(document.data):
+        reader.fail(*old)
     resolved = resolve(document.data, overrides, locate, allows_variable)
     data, given = resolved.data, resolved.given
     _reject_unknown_overrides(given, document.data)
     reader.check_keys(data)
+    parsed = _tasks(reader, data, task_args or {}, tasks)
     return Cube(
         name=reader.text(("name",), data.get("name"), default=file.parent.name),
         root=file.parent,
         file=file,
         workspace=_workspace(workspace, file.parent),
-        tasks=_tasks(reader, data, task_args or {}, tasks),
+        tasks=parsed,
         description=reader.text(("description",), data.get("description")),
         accelerator_count=(data.get("platform") or {}).get("accelerator_count"),
         settings=reader.settings(data),
@@ -71,6 +76,7 @@ def load(
         },
         variables=resolved.variables,
         locate=locate,
+        warnings=tuple(reader.warnings),
     )
 
 
@@ -79,6 +85,10 @@ def _locate(document: YamlDocument, overrides: tuple[str, ...], keys: tuple[str,
     dotted = ".".join(keys)
     if keys and any(override.startswith(f"{dotted}=") for override in overrides):
         return f"-P {dotted}"
+    if keys and keys[0] not in document.data:
+        inside = [each for each in overrides if each.startswith(f"{dotted}.")]
+        if inside:
+            return f"-P {inside[0].partition('=')[0]}"
     return document.where(keys)
 
 
@@ -126,9 +136,12 @@ def _file(path: str | os.PathLike[str]) -> Path:
     given = Path(path).expanduser()
     file = given / FILE_NAME if given.is_dir() else given
     if not file.exists():
+        is_old = (given / "mlbox.yaml").exists()
         raise CubeError(
             f"{file}: no such file",
-            hint="give the cube's directory or its YAML file: --mlcube=PATH",
+            hint="mlbox.yaml is the format of 2020; write an mlcube.yaml instead"
+            if is_old
+            else "give the cube's directory or its YAML file: --mlcube=PATH",
         )
     return Path(os.path.abspath(file))
 

@@ -98,6 +98,8 @@ class Cube:
         default=None, eq=False, repr=False
     )
     """Key path → ``mlcube.yaml:12:3``; call :meth:`where` instead."""
+    warnings: tuple[str, ...] = ()
+    """Keys of the file that have no effect, one line each."""
 
     def where(self, *keys: str) -> str:
         """Return the position of a key in the file, or its ``-P`` option, for messages."""

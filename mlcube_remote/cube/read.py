@@ -4,83 +4,25 @@
 from __future__ import annotations
 
 import shlex
-import unicodedata
-from collections.abc import Iterable, Mapping
-from typing import Any, NoReturn
+from collections.abc import Mapping
+from typing import Any
 
 import attrs
 
+from mlcube_remote.cube.keys import CUBE_KEYS, PARAMETER_KEYS, TASK_KEYS
 from mlcube_remote.cube.model import IO, WORKSPACE, Parameter, ParameterType, Task
-from mlcube_remote.cube.resolve import Locate
-from mlcube_remote.errors import CubeError
+from mlcube_remote.cube.values import KeyPath, ValueReader, has_control
 from mlcube_remote.formatting import describe_value
-from mlcube_remote.platforms import SETTINGS, check_setting
-from mlcube_remote.suggestions import ALMOST_EQUAL, did_you_mean
+from mlcube_remote.platforms import MAX_GPUS, SETTINGS, check_setting, has_too_many_gpus
+from mlcube_remote.suggestions import did_you_mean
 
-# Keys with an effect: an unknown key that looks like one of these is refused.
-_CUBE_KEYS = ("platform", "tasks", *SETTINGS)
-_TASK_KEYS = ("parameters", "entrypoint")
-_PARAMETER_KEYS = ("type", "default", "opts")
 SEPARATORS = ("/", "\\")
 """Last characters of a value that is a directory."""
 
-KeyPath = tuple[str, ...]
-
 
 @attrs.frozen
-class Reader:
-    """Reads the data of one file; ``locate`` returns positions for messages."""
-
-    locate: Locate
-
-    def fail(self, path: KeyPath, problem: str, hint: str | None = None) -> NoReturn:
-        """Raise the error for the value at ``path``."""
-        label = "".join(
-            character if character.isprintable() else ascii(character)[1:-1]
-            for character in ".".join(path)
-        )
-        raise CubeError(f"{self.locate(path)}: {f'{label}: ' if label else ''}{problem}", hint=hint)
-
-    def reject_misspelled(self, path: KeyPath, keys: Iterable[Any], known: Iterable[str]) -> None:
-        """Refuse an unknown key that looks like a known one.
-
-        Other unknown keys are allowed: MLCube ignores them, and cubes use them as variables for
-        interpolation and as notes for other tools.
-        """
-        known = tuple(known)
-        for key in keys:
-            if key not in known and (suggestion := did_you_mean(key, known, ALMOST_EQUAL)):
-                self.fail((*path, str(key)), f"unknown key{suggestion}")
-
-    def mapping(self, path: KeyPath, value: Any) -> Mapping[str, Any]:
-        """Return a mapping with text keys; ``None`` counts as an empty one."""
-        if value is None:
-            return {}
-        if not isinstance(value, Mapping):
-            self.fail(path, f"expected a mapping, got {describe_value(value)}")
-        for key in value:
-            if not isinstance(key, str):
-                self.fail(path, f"expected names, got {key!r}", hint=f'quote it: "{key}"')
-        return value
-
-    def text(self, path: KeyPath, value: Any, default: str = "") -> str:
-        """Return text; ``None`` gives the default."""
-        if value is None:
-            return default
-        if not isinstance(value, str):
-            self.fail(
-                path, f"expected text, got {describe_value(value)}", hint=f'quote it: "{value}"'
-            )
-        if "\0" in value:
-            self.fail(path, "the value contains a NUL character")
-        return value
-
-    def name(self, path: KeyPath, value: str) -> str:
-        """Return the name of a task or parameter, which is part of a command line."""
-        if not value or value.startswith("-") or has_control(value) or "=" in value:
-            rule = "it must not start with '-' or contain '=' or control characters"
-            self.fail(path, f"{value!r} cannot be a name: {rule}")
-        return value
+class Reader(ValueReader):
+    """Reads the tasks and settings of one file."""
 
     def settings(self, data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """Return the platform sections in the file."""
@@ -102,19 +44,37 @@ class Reader:
 
     def tasks(self, data: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Task]:
         """Return all tasks; values in ``given`` replace those of parameters with that name."""
+        if isinstance(data.get("tasks"), Mapping):
+            self.require_names(data["tasks"])
         tasks = self.mapping(("tasks",), data.get("tasks"))
         if not tasks:
             self.fail(("tasks",) if "tasks" in data else (), "expected at least one task")
         return {name: self.task(name, value, given) for name, value in tasks.items()}
+
+    def require_names(self, tasks: Mapping[Any, Any]) -> None:
+        """Refuse the content of a task where names of tasks are expected."""
+        for key, value in tasks.items():
+            is_group = isinstance(value, Mapping) and not {"inputs", "outputs"}.isdisjoint(value)
+            is_content = key in {"inputs", "outputs"} and not is_task(value)
+            is_program = key == "entrypoint" and isinstance(value, (str, list))
+            if (key == "parameters" and is_group) or is_content or is_program:
+                self.fail(
+                    ("tasks", str(key)),
+                    "expected the name of a task",
+                    hint=f"write a name above it: tasks: {{NAME: {{{key}: …}}}}",
+                )
 
     def task(self, name: str, value: Any, given: Mapping[str, str]) -> Task:
         """Return one task."""
         path = ("tasks", name)
         self.name(path, name)
         body = self.mapping(path, value)
-        self.reject_misspelled(path, body, _TASK_KEYS)
+        for key in ("inputs", "outputs"):
+            if key in body:
+                self.fail((*path, key), "expected it in `parameters`", f"parameters: {{{key}: …}}")
+        self.check_known("task", path, body, TASK_KEYS)
         groups = self.mapping((*path, "parameters"), body.get("parameters"))
-        self.reject_misspelled((*path, "parameters"), groups, ("inputs", "outputs"))
+        self.check_known("group", (*path, "parameters"), groups, ("inputs", "outputs"))
         parameters = [
             self.parameter((*path, "parameters", group, key), io, value, given)
             for group, io in (("inputs", IO.INPUT), ("outputs", IO.OUTPUT))
@@ -143,10 +103,13 @@ class Reader:
         """Return one input or output; a value that ends with a slash is a directory."""
         name = self.name(path, path[-1])
         body = {"default": value} if isinstance(value, str) else self.mapping(path, value)
-        self.reject_misspelled(path, body, _PARAMETER_KEYS)
+        self.check_known("parameter", path, body, PARAMETER_KEYS)
         default = self.text((*path, "default"), body.get("default"), default=name)
         actual = given.get(name, default)
         kind = self._type((*path, "type"), body.get("type"))
+        if actual.startswith(("$WORKSPACE", "${WORKSPACE}")):
+            problem = "$WORKSPACE is the name of a directory; paths are relative to the workspace"
+            self.warn((*path, "default"), problem)
         has_slash = default.endswith(SEPARATORS) or actual.endswith(SEPARATORS)
         if kind is ParameterType.UNKNOWN and has_slash:
             kind = ParameterType.DIRECTORY
@@ -170,13 +133,19 @@ class Reader:
 
     def check_keys(self, data: Mapping[str, Any]) -> None:
         """Refuse misspelled keys at the top level and in ``platform``."""
-        self.reject_misspelled((), data, _CUBE_KEYS)
+        self.check_known("cube", (), data, CUBE_KEYS)
         platform = self.mapping(("platform",), data.get("platform"))
-        self.reject_misspelled(("platform",), platform, ("accelerator_count",))
-        count = platform.get("accelerator_count")
+        self.check_known("platform", ("platform",), platform, ("accelerator_count",))
+        path, count = ("platform", "accelerator_count"), platform.get("accelerator_count")
         if count is not None and (isinstance(count, bool) or not isinstance(count, (int, str))):
-            path = ("platform", "accelerator_count")
             self.fail(path, f"expected a number, got {describe_value(count)}")
+        if has_too_many_gpus(count):
+            self.fail(path, f"expected at most {MAX_GPUS}, got more")
+
+
+def is_task(value: Any) -> bool:
+    """Return whether a value is the content of a task."""
+    return value is None or (isinstance(value, Mapping) and not set(TASK_KEYS).isdisjoint(value))
 
 
 def relative_to_workspace(value: str) -> str:
@@ -187,8 +156,3 @@ def relative_to_workspace(value: str) -> str:
     if rest in {"", "/"}:
         return f".{rest}"
     return rest.lstrip("/") if rest.startswith("/") else value
-
-
-def has_control(text: str) -> bool:
-    """Return whether a text contains a control character."""
-    return any(unicodedata.category(character) == "Cc" for character in text)

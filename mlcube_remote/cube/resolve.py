@@ -7,13 +7,19 @@ read without it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from mlcube_remote.budgets import (
+    MAX_INTERPOLATIONS,
+    MAX_TEXT_CHARS,
+    OverBudgetError,
+    limited_work,
+)
 from mlcube_remote.cube.environment import VariableReader, reading_variables, typed_variables
 from mlcube_remote.cube.model import NOTHING, ROOT, WORKSPACE
 from mlcube_remote.errors import CubeError
@@ -68,8 +74,17 @@ def resolve(
     given = _parse_overrides(overrides)
     typed = typed_variables(overrides)
     reader = VariableReader(lambda name: name in typed or allows_variable(name))
-    with reading_variables(reader):
-        resolved = _resolve_all(_merge(data, given, overrides, locate), locate)
+    _reject_long_texts(data, (), locate)
+    try:
+        with limited_work(), reading_variables(reader):
+            resolved = _resolve_all(_merge(data, given, overrides, locate), locate)
+    except OverBudgetError as problem:
+        path = _find_interpolation(data) or ()
+        raise CubeError(
+            f"{locate(path)}: {'.'.join(path) or '-P'}: the interpolations of this file need "
+            f"{problem}",
+            hint="each use of a value counts, so a chain of values that use others twice is long",
+        ) from problem
     # OmegaConf 2.1, which the reference implementation requires, has no check for these.
     if (missing := _missing(resolved)) is not None:
         raise CubeError(
@@ -83,7 +98,7 @@ def resolve(
     return Resolved(
         data=full,
         given=_select(full, OmegaConf.to_container(given)),
-        variables={name: locate(_find_text(data, name) or ()) for name in reader.asked},
+        variables={name: locate(_find_interpolation(data, name) or ()) for name in reader.asked},
     )
 
 
@@ -162,30 +177,42 @@ def _interpolates(value: Any) -> bool:
             return False
 
 
-def _find_text(value: Any, part: str, path: tuple[str, ...] = ()) -> tuple[str, ...] | None:
-    """Return the path of the first text that contains ``part`` and an interpolation."""
+def _reject_long_texts(value: Any, path: tuple[str, ...], locate: Locate) -> None:
+    """Refuse a text that, by its size, could become too long before its length can be checked."""
     match value:
-        case str():
-            return path if part in value and "${" in value else None
-        case Mapping():
-            items: Collection[tuple[Any, Any]] = value.items()
-        case list():
-            items = list(enumerate(value))
-        case _:
-            return None
-    found = (_find_text(item, part, (*path, str(key))) for key, item in items)
+        case str() if len(value) > MAX_TEXT_CHARS or value.count("${") > MAX_INTERPOLATIONS:
+            raise CubeError(
+                f"{locate(path)}: {'.'.join(path)}: expected a text of at most "
+                f"{MAX_TEXT_CHARS:,} characters with at most {MAX_INTERPOLATIONS} interpolations"
+            )
+        case Mapping() | list():
+            for key, item in _items(value):
+                _reject_long_texts(item, (*path, key), locate)
+
+
+def _find_interpolation(
+    value: Any, part: str = "", path: tuple[str, ...] = ()
+) -> tuple[str, ...] | None:
+    """Return the path of the first text with an interpolation, and with ``part`` in it."""
+    if isinstance(value, str):
+        return path if "${" in value and part in value else None
+    found = (_find_interpolation(item, part, (*path, key)) for key, item in _items(value))
     return next((each for each in found if each is not None), None)
+
+
+def _items(value: Any) -> Iterable[tuple[str, Any]]:
+    """Return (key, value) of a mapping or list."""
+    if isinstance(value, list):
+        return ((str(index), item) for index, item in enumerate(value))
+    inner = value.items() if isinstance(value, Mapping) else ()
+    return ((str(key), item) for key, item in inner)
 
 
 def _missing(value: Any, path: tuple[str, ...] = ()) -> tuple[str, ...] | None:
     """Return the path of a ``???``, OmegaConf's placeholder for a required value."""
     if value == "???":
         return path
-    if isinstance(value, list):
-        inner: Iterable[tuple[Any, Any]] = enumerate(value)
-    else:
-        inner = value.items() if isinstance(value, dict) else ()
-    found = (_missing(item, (*path, str(key))) for key, item in inner)
+    found = (_missing(item, (*path, key)) for key, item in _items(value))
     return next((each for each in found if each is not None), None)
 
 

@@ -61,7 +61,7 @@ def attach_job(known: RecordedJob, how: AttachOptions, run: RunContext) -> JobOu
             _show_output(job, handle, how.tail)
             _note_detached(progress, state)
         else:
-            options = attrs.evolve(how, tail=how.tail_of(known))
+            options = attrs.evolve(how, tail=how.tail_of(known), catches_up=how.shows_output)
             monitor_job(job, handle, progress, options)
     return progress.outcome
 
@@ -79,6 +79,7 @@ def status_job(known: RecordedJob, run: RunContext) -> JobOutcome:
         else:
             _require_started(handle, state)
             progress.tasks += _read_tasks(job, handle)
+            _use_times_of_host(progress)
             _note_detached(progress, state)
     return progress.outcome
 
@@ -98,6 +99,7 @@ def stop_job(known: RecordedJob, run: RunContext, *, grace: int = STOP_GRACE_S) 
             job.info("nothing to do: it has ended")
         if state != "preparing":
             progress.tasks += _read_tasks(job, handle)
+            _use_times_of_host(progress)
     return progress.outcome
 
 
@@ -169,12 +171,18 @@ def _note_detached(progress: JobProgress, state: str) -> None:
         progress.phase = Phase.DETACHED
 
 
+def _use_times_of_host(progress: JobProgress) -> None:
+    """Replace the times of this command, such as the login, by those of the job's tasks."""
+    known = [task.seconds for task in progress.tasks if task.seconds is not None]
+    progress.events.seconds = {Stage.RUN.value: sum(known)} if known else {}
+
+
 def _show_output(job: JobContext, handle: JobHandle, tail: int | None) -> None:
     """Show what the job's tasks have written so far."""
     for number, task in enumerate(handle.tasks, 1):
         offsets = find_offsets(job, handle, number, tail)
         sink = job.events.output(Stage.RUN, task.task)
-        job.connection.retrying(partial(fetch_rest, handle, number, offsets, sink))
+        job.connection.retrying(partial(fetch_rest, handle, number, offsets, sink, tail=tail))
 
 
 def _stop(job: JobContext, handle: JobHandle, grace: int) -> None:

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum
 from functools import partial
 
+from mlcube_remote.budgets import parse_json
 from mlcube_remote.dispatch.context import JobContext
 from mlcube_remote.dispatch.finish import JobProgress
 from mlcube_remote.errors import HostError, MLCubeRemoteError, PlanError, StateUnknownError
@@ -123,6 +123,6 @@ def join_other_client(job: JobContext, handle: JobHandle) -> None:
 
 def _task_names(request: str) -> list[str]:
     try:
-        return [str(item["task"]) for item in json.loads(request)["tasks"]]
+        return [str(item["task"]) for item in parse_json(request)["tasks"]]
     except (ValueError, KeyError, TypeError):
         return []

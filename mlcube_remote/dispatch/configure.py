@@ -96,12 +96,11 @@ def _call(paths: HostPaths, commands: ImageCommands, argv: Argv) -> Argv:
     """Return the function of the shell library, and its arguments."""
     if commands.platform in CONTAINER_ENGINES:
         return ("mlcr_run_while_connected", "mlcr_run_in", paths.cube, *argv)
-    return (
-        "mlcr_run_while_connected",
-        "mlcr_build_sif",
-        paths.root,
-        *sif_arguments(commands, paths),
-    )
+    build: Argv = ("mlcr_build_sif",)
+    if commands.recipe is not None:
+        copied = "\n".join(commands.recipe.copied)
+        build = ("mlcr_build_checked_sif", commands.recipe.digest, copied)
+    return ("mlcr_run_while_connected", *build, paths.root, *sif_arguments(commands, paths))
 
 
 def _run(connection: Connection, events: JobEvents, call: Argv) -> tuple[int, list[str]]:

@@ -14,12 +14,14 @@ from pathlib import Path
 
 import attrs
 
+from mlcube_remote.budgets import parse_whole
 from mlcube_remote.dispatch.context import JobContext
 from mlcube_remote.dispatch.finish import JobProgress
 from mlcube_remote.dispatch.pull import apply_missing, pull_into, select_outputs
 from mlcube_remote.errors import DetachedError, MLCubeRemoteError, StateUnknownError
 from mlcube_remote.events.model import Stage
 from mlcube_remote.events.outcome import Status, TaskOutcome
+from mlcube_remote.events.output_state import unchanged_outputs
 from mlcube_remote.jobs.follow import follow_task
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
 from mlcube_remote.jobs.state import TaskReport, derive_outcome
@@ -33,7 +35,9 @@ class FollowOptions:
     """How a job is followed."""
 
     tail: int | None = None
-    """Number of lines of each stream to start with; ``None``: from the first byte."""
+    """Number of lines of each task to start with; ``None``: from the first byte."""
+    catches_up: bool = False
+    """Whether the tasks may have written much already; that is shown in the recorded order."""
     shows_output: bool = True
     pulls: bool = True
     """Whether outputs are downloaded."""
@@ -100,6 +104,9 @@ def _follow_tasks(
             report = _follow(job, handle, number, task, options)
             _warn_about(job, handle, task.task, report)
             outcome = derive_outcome(handle, task, report)
+            warn_of_unchanged(job, handle, outcome)
+            # The task may have started before this client followed it.
+            notes.seconds = outcome.seconds or 0.0
             notes.detail = outcome.reason or f"exit code {outcome.exit_code}"
         yield outcome
         if outcome.status is not Status.SUCCEEDED:
@@ -125,6 +132,8 @@ def _follow(
         number,
         shown,
         begin=find_offsets(job, handle, number, options.tail),
+        catches_up=options.catches_up or options.tail is not None,
+        tail=options.tail,
         adopted=lambda: job.warn("its supervisor had been killed; a new one was started"),
         elsewhere=on_other_node,
     )
@@ -137,7 +146,7 @@ def _discard(_stream: Stream, _data: bytes) -> None:
 def find_offsets(
     job: JobContext, handle: JobHandle, number: int, tail: int | None
 ) -> dict[Stream, int]:
-    """Return the offsets in bytes at which to start: those of the last lines, or 0."""
+    """Return the offsets in bytes at which to start: in each log those of the last lines, or 0."""
     if tail is None:
         return dict.fromkeys(Stream, 0)
     offsets = {}
@@ -149,7 +158,13 @@ def find_offsets(
 
 
 def _find_offset(file: str, lines: str, connection: Connection) -> int:
-    return int(connection.call("mlcr_print_tail_offset", file, lines).text or 0)
+    text = connection.call("mlcr_print_tail_offset", file, lines).text.strip()
+    try:
+        return parse_whole(text or "0")
+    except ValueError as problem:
+        raise StateUnknownError(
+            connection.name, f"the size of {file} could not be read ({problem})"
+        ) from problem
 
 
 def _warn_about(job: JobContext, handle: JobHandle, task: str, report: TaskReport) -> None:
@@ -163,6 +178,21 @@ def _warn_about(job: JobContext, handle: JobHandle, task: str, report: TaskRepor
             f"files written by {task} belong to another user and could not be given to you "
             f"({report.foreign}); ask an administrator to run: chown -hR USER {places}"
         )
+
+
+def warn_of_unchanged(job: JobContext, handle: JobHandle, task: TaskOutcome) -> None:
+    """Warn of outputs that a successful task left as they were before the run."""
+    names = unchanged_outputs(task.outputs)
+    if task.status is not Status.SUCCEEDED or not names:
+        return
+    instead = ""
+    if not handle.in_place:
+        options = " ".join(f"--output={name}" for name in names)
+        instead = f"; to pull it all the same: mlcube-remote pull {handle.run_id} {options}"
+    job.warn(
+        f"{task.task} did not write its output {', '.join(names)}: what is there is older than "
+        f"this run, and is no result of it{instead}"
+    )
 
 
 @attrs.define

@@ -10,7 +10,7 @@ from mlcube_remote.dispatch.context import JobContext, connect
 from mlcube_remote.dispatch.finish import JobIdentity, JobProgress, Phase, finishing
 from mlcube_remote.dispatch.inputs import require_data_on_host, require_mirrored_inputs
 from mlcube_remote.dispatch.launch import launch_job, write_generated_files
-from mlcube_remote.dispatch.monitor import monitor_job
+from mlcube_remote.dispatch.monitor import FollowOptions, monitor_job
 from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.dispatch.stages import (
     configure_image,
@@ -72,18 +72,20 @@ def _run_stages(spec: JobSpec, run: RunContext, progress: JobProgress) -> None:
                 return
             handle = make_handle(plan)
             with job.interruptible():
-                while not _start(job, plan, facts, handle, progress):
+                while (claim := _start(job, plan, facts, handle, progress)) is None:
                     job.warn("another run has used the workspace meanwhile: preparing it again")
             if run.detach:
                 progress.phase = Phase.DETACHED
             else:
-                monitor_job(job, handle, progress)
+                # Another client may have launched the job long ago.
+                how = FollowOptions(catches_up=claim is Claim.OTHER_CLIENT)
+                monitor_job(job, handle, progress, how)
 
 
 def _start(
     job: JobContext, plan: JobPlan, facts: HostFacts, handle: JobHandle, progress: JobProgress
-) -> bool:
-    """Claim, prepare and launch the job; return whether the claim was kept until the launch."""
+) -> Claim | None:
+    """Claim, prepare and launch the job; return ``None`` if another run took the workspace."""
     spec = plan.spec
     try:
         with hold_claim(job, plan, handle, progress) as claim:
@@ -92,7 +94,7 @@ def _start(
                 join_other_client(job, handle)
                 progress.phase = Phase.LAUNCHED
                 _record(job, spec, handle, progress)
-                return True
+                return claim
             require_data_on_host(plan)
             _record(job, spec, handle, progress)
             if devices := lease_devices(job, plan, handle):
@@ -104,8 +106,8 @@ def _start(
         job.connection.attach_hint = None
         with job.run.roots.mirror(facts.root_id) as mirror:
             mirror.ready_on.discard(job.host)
-        return False
-    return True
+        return None
+    return claim
 
 
 def _exclusive_root(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,9 +14,11 @@ from mlcube_remote.dispatch.finish import JobProgress, Phase
 from mlcube_remote.events.model import Stage
 from mlcube_remote.events.outcome import PulledOutput, Status, TaskOutcome
 from mlcube_remote.events.output_content import describe_output
+from mlcube_remote.events.output_state import OutputChange, OutputChanges, OutputState
 from mlcube_remote.files.download import DownloadResult, download
 from mlcube_remote.files.received import Omitted
 from mlcube_remote.jobs.handle import JobHandle
+from mlcube_remote.jobs.output_states import ask_for_changes, fetch_names, watched_outputs
 from mlcube_remote.plan.outputs import DownloadFolder, DownloadRequest
 from mlcube_remote.runs.digests import Digests
 from mlcube_remote.transport.base import Connection
@@ -45,17 +47,23 @@ def pull_into(
     *,
     names: frozenset[str] = frozenset(),
 ) -> None:
-    """Pull the outputs of tasks that ran, and note them in the job's progress.
+    """Pull what the tasks that ran have made or updated, and note it in the job's progress.
 
     Args:
         job: The connected job.
         handle: The job.
         progress: What the job has come to; a task without its outputs becomes a failure.
         tasks: Tasks that ran.
-        names: Outputs to pull; empty: all.
+        names: Outputs to pull with all their entries, also those that are unchanged; empty: of all
+            outputs what was made or updated.
     """
     running = progress.phase is Phase.DETACHED
-    pulled = _pull(job, handle, tasks, names, running=running)
+    wanted = [
+        item
+        for item in (*(o for folder in handle.folders for o in folder.outputs), *handle.in_place)
+        if item.task in tasks and (not names or item.name in names)
+    ]
+    pulled = _pull(job, handle, wanted, progress, is_whole=bool(names), running=running)
     succeeded = {task.task for task in progress.tasks if task.status is Status.SUCCEEDED}
     progress.outputs += _mark_partial(pulled.outputs, handle, succeeded)
     progress.tasks = apply_missing(progress.tasks, pulled.missing)
@@ -70,31 +78,34 @@ def pull_into(
 def _pull(
     job: JobContext,
     handle: JobHandle,
-    tasks: set[str],
-    names: frozenset[str],
+    wanted: Sequence[DownloadRequest],
+    progress: JobProgress,
     *,
+    is_whole: bool,
     running: bool,
 ) -> Downloads:
-    """Pull the outputs of tasks; an error is part of the result."""
+    """Pull outputs; an error is part of the result."""
     outputs: list[PulledOutput] = []
     missing: list[DownloadRequest] = []
     details: list[str] = []
     errors: list[Exception] = []
     try:
         with job.events.stage(Stage.PULL) as notes:
+            changes = _read_changes(job, handle, progress.tasks, wanted)
             if handle.in_place:
                 notes.skipped, notes.detail = True, "in place"
-            outputs += _describe_in_place(handle, tasks)
-            there = {(output.task, output.name) for output in outputs}
-            missing += [
-                item
-                for item in handle.in_place
-                if item.task in tasks
-                and (item.task, item.name) not in there
-                and (not names or item.name in names)
-            ]
-            for folder in select_outputs(handle.folders, tasks, names):
-                result = job.connection.retrying(partial(_download, job, handle, folder, running))
+            there = [item for item in handle.in_place if item in wanted]
+            outputs += _describe_in_place(there, changes)
+            missing += [item for item in there if not Path(item.path).exists()]
+            if is_whole:
+                changes = {item: attrs.evolve(each, names=None) for item, each in changes.items()}
+            for folder in handle.folders:
+                chosen, left_out = _split(folder, wanted, changes, is_whole=is_whole)
+                outputs += left_out
+                if not chosen.outputs:
+                    continue
+                download_folder = partial(_download, job, handle, chosen, changes, running)
+                result = job.connection.retrying(download_folder)
                 outputs += result.outputs
                 _warn_of_omitted(job, result.omitted)
                 missing += result.missing
@@ -108,10 +119,67 @@ def _pull(
     )
 
 
+def _read_changes(
+    job: JobContext,
+    handle: JobHandle,
+    tasks: Iterable[TaskOutcome],
+    wanted: Collection[DownloadRequest],
+) -> dict[DownloadRequest, OutputChange]:
+    """Return what the run did to each output, as far as the host knows."""
+    known: dict[str, OutputChanges] = {
+        task.task: task.outputs for task in tasks if task.outputs is not None
+    }
+    for output in watched_outputs(handle):
+        name = output.request.task
+        if output.request in wanted and name not in known:
+            # The task has not ended, or its host rebooted: the host has not compared it yet.
+            ask = partial(ask_for_changes, handle=handle, number=output.task)
+            known[name] = job.connection.retrying(ask)
+    changes = {
+        item: known[item.task][item.name]
+        for item in wanted
+        if item.name in known.get(item.task, {})
+    }
+    for item, change in changes.items():
+        if change.list_size:
+            fetch = partial(fetch_names, handle=handle, request=item, change=change)
+            changes[item] = job.connection.retrying(fetch)
+    return changes
+
+
+def _split(
+    folder: DownloadFolder,
+    wanted: Collection[DownloadRequest],
+    changes: Mapping[DownloadRequest, OutputChange],
+    *,
+    is_whole: bool,
+) -> tuple[DownloadFolder, tuple[PulledOutput, ...]]:
+    """Return the folder with the outputs to pull, and the unchanged outputs, which stay."""
+    unchanged = {
+        item: change.state
+        for item, change in changes.items()
+        if change.state is OutputState.UNCHANGED and not is_whole
+    }
+    mine = [item for item in folder.outputs if item in wanted]
+    left_out = (
+        PulledOutput(
+            task=item.task,
+            name=item.name,
+            path=folder.target / item.path,
+            state=unchanged[item],
+        )
+        for item in mine
+        if item in unchanged
+    )
+    chosen = tuple(item for item in mine if item not in unchanged)
+    return attrs.evolve(folder, outputs=chosen), tuple(left_out)
+
+
 def _download(
     job: JobContext,
     handle: JobHandle,
     folder: DownloadFolder,
+    changes: Mapping[DownloadRequest, OutputChange],
     running: bool,
     connection: Connection,
 ) -> DownloadResult:
@@ -121,6 +189,7 @@ def _download(
         connection,
         folder,
         run=handle.run_id,
+        changes=changes,
         running=running,
         waiting=lambda: job.info("waiting: another client is pulling these outputs"),
     )
@@ -134,18 +203,21 @@ def _warn_of_omitted(job: JobContext, omitted: Sequence[Omitted]) -> None:
         job.warn(f"not pulled: {shown}" + (f"; and {more} more" if more > 0 else ""))
 
 
-def _describe_in_place(handle: JobHandle, tasks: set[str]) -> list[PulledOutput]:
-    """Return the outputs of a run on this machine."""
+def _describe_in_place(
+    wanted: Iterable[DownloadRequest], changes: Mapping[DownloadRequest, OutputChange]
+) -> list[PulledOutput]:
+    """Return those outputs of a run on this machine that exist."""
     digests = Digests()
     outputs = [
         PulledOutput(
             task=item.task,
             name=item.name,
             path=Path(item.path),
+            state=changes[item].state if item in changes else None,
             content=describe_output(Path(item.path), digests),
         )
-        for item in handle.in_place
-        if item.task in tasks and Path(item.path).exists()
+        for item in wanted
+        if Path(item.path).exists()
     ]
     digests.save()
     return outputs
@@ -172,7 +244,7 @@ def _mark_partial(
     """Mark downloaded outputs of tasks that did not succeed."""
     return [
         output
-        if handle.in_place
+        if handle.in_place or output.state is OutputState.UNCHANGED
         else attrs.evolve(output, is_partial=output.is_partial or output.task not in succeeded)
         for output in outputs
     ]

@@ -13,11 +13,13 @@ from mlcube_remote.dispatch.context import JobContext
 from mlcube_remote.dispatch.launch import container_engine
 from mlcube_remote.errors import StateUnknownError, TransferError
 from mlcube_remote.events.model import Stage
+from mlcube_remote.facts.engine_kind import with_engine_kind
 from mlcube_remote.facts.gpu_leases import lease_gpus
 from mlcube_remote.facts.gpus import missing_gpu_warning
 from mlcube_remote.facts.images import Image, find_image, require_architecture
 from mlcube_remote.facts.probe import HostFacts, clock_warning, probe_host, require_rsync
 from mlcube_remote.files.build_context import context_trees
+from mlcube_remote.files.complete_inputs import follow_links
 from mlcube_remote.files.rsync import TransferStats
 from mlcube_remote.files.transfer import UploadResult, upload
 from mlcube_remote.files.upload import UploadTree, upload_trees
@@ -43,20 +45,23 @@ def probe(job: JobContext, spec: JobSpec) -> HostFacts:
         HostUnfitError: ``remote_root`` or rsync cannot be used.
     """
     job.connection.current.expect_channel()
-    facts = job.connection.retrying(partial(_probe, spec, make_plan(spec).probe_paths))
+    plan = make_plan(spec)
+    facts = job.connection.retrying(partial(_probe, plan))
     job.debug(f"connect: {facts.user} in {facts.root}, {facts.machine}, rsync {facts.rsync or '-'}")
     if warning := clock_warning(facts):
         job.warn(warning)
     return facts
 
 
-def _probe(spec: JobSpec, paths: Sequence[str], connection: Connection) -> HostFacts:
-    host = spec.host
+def _probe(plan: JobPlan, connection: Connection) -> HostFacts:
+    spec, host = plan.spec, plan.spec.host
     directory = "" if host.is_local else cube_directory(spec.request.cube)
-    facts = probe_host(connection, remote_root=host.remote_root, cube_room=directory, paths=paths)
+    facts = probe_host(
+        connection, remote_root=host.remote_root, cube_room=directory, paths=plan.probe_paths
+    )
     if not host.is_local:
         require_rsync(connection, facts)
-    return facts
+    return with_engine_kind(connection, facts, plan.image, [task.commands for task in plan.tasks])
 
 
 def make_handle(plan: JobPlan) -> JobHandle:
@@ -77,6 +82,7 @@ def make_handle(plan: JobPlan) -> JobHandle:
         folders=plan.folders,
         in_place=plan.in_place,
         timeout=spec.request.timeout,
+        fresh_outputs=spec.request.fresh_outputs,
         job=spec.own_name,
         parameters=spec.point,
     )
@@ -154,10 +160,10 @@ def _upload(job: JobContext, plan: JobPlan, *, image: str = "") -> None:
     job.connection.current.expect_channel()
     with job.events.stage(Stage.SYNC) as notes:
         cube = plan.spec.request.cube
-        trees = (
-            *upload_trees(cube, uploads(plan), plan.paths, image=image),
-            *context_trees(plan.context),
-        )
+        trees = upload_trees(cube, uploads(plan), plan.paths, image=image)
+        if plan.spec.copies_links:
+            trees = tuple(map(follow_links, trees))
+        trees = (*trees, *context_trees(plan.context))
         # Only this user fills the mirror, and only from this machine: a local lock is enough.
         mirror = slug(plan.spec.host.name, of=str(cube.root))
         with exclusive(mirror, lambda: job.info("waiting: another client is sending this cube")):
@@ -175,8 +181,10 @@ def _upload_trees(job: JobContext, plan: JobPlan, trees: Sequence[UploadTree]) -
         job.debug(f"sync: {tree.local} to {tree.remote}")
         sent = job.connection.retrying(partial(_upload_tree, job, tree))
         total = TransferStats(total.files + sent.moved.files, total.size + sent.moved.size)
-        for link in sent.left_out:
-            job.warn(f"not sent: {link} is a link that leaves the cube")
+        if links := sent.left_out:
+            shown = ", ".join(links[:3]) + (", …" if len(links) > 3 else "")
+            what = "a link" if len(links) == 1 else f"{len(links)} links"
+            job.warn(f"not sent: {shown}: {what} that leads out of the cube or to nothing")
     return total
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from mlcube_remote.errors import MLCubeRemoteError
 from mlcube_remote.events.exit_codes import job_exit_code
 from mlcube_remote.events.outcome import JobOutcome, PulledOutput, TaskOutcome
+from mlcube_remote.events.output_state import OutputState
 
 
 def job_document(outcome: JobOutcome) -> dict[str, Any]:
@@ -41,16 +42,19 @@ def _task(task: TaskOutcome) -> dict[str, Any]:
 
 def _output(output: PulledOutput) -> dict[str, Any]:
     content = output.content
+    # Numbers that an earlier run has written are not those of this one.
+    has_metrics = content is not None and output.state is not OutputState.UNCHANGED
     return {
         "task": output.task,
         "name": output.name,
         "path": str(output.path),
+        "state": None if output.state is None else output.state.value,
         "partial": output.is_partial,
         "omitted": list(output.omitted),
         "files": None if content is None else content.files,
         "size": None if content is None else content.size,
         "sha256": None if content is None else content.sha256,
-        "metrics": {} if content is None else dict(content.metrics),
+        "metrics": dict(content.metrics) if content is not None and has_metrics else {},
     }
 
 

@@ -33,6 +33,8 @@ class StageNotes:
 
     detail: str = ""
     skipped: bool = False
+    seconds: float = 0.0
+    """Duration of what the stage is about, if it began before the stage."""
 
 
 @attrs.define(kw_only=True)
@@ -70,7 +72,7 @@ class JobEvents:
         try:
             yield notes
         finally:
-            took = self._now() - start
+            took = max(self._now() - start, notes.seconds)
             self.seconds[stage.value] = self.seconds.get(stage.value, 0.0) + took
         self._emit(
             StageFinished(

@@ -5,10 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mlcube_remote.errors import CancelledError, StoppedByUserError, TaskTimeoutError
+from mlcube_remote.errors import (
+    CancelledError,
+    StaleOutputError,
+    StoppedByUserError,
+    TaskTimeoutError,
+)
 from mlcube_remote.events.outcome import JobOutcome, Status
 
-PRECEDENCE = (118, 123, 121, 120, 122, 117, 124, 70, 2)
+PRECEDENCE = (118, 123, 121, 120, 122, 117, 124, 119, 70, 2)
 """Exit codes by urgency: if jobs failed in several ways, the first of these is returned."""
 
 FAILED = 1
@@ -31,6 +36,8 @@ def exit_code(outcomes: Sequence[JobOutcome]) -> int:
     ours = {outcome.error.exit_code for outcome in outcomes if outcome.error is not None}
     if any(task.timed_out for outcome in outcomes for task in outcome.tasks):
         ours.add(TaskTimeoutError.exit_code)
+    if any(task.is_stale for outcome in outcomes for task in outcome.tasks):
+        ours.add(StaleOutputError.exit_code)
     for code in PRECEDENCE:
         if code in ours:
             return code
@@ -50,6 +57,8 @@ def job_exit_code(outcome: JobOutcome) -> int:
     for task in outcome.tasks:
         if task.timed_out:
             return TaskTimeoutError.exit_code
+        if task.is_stale:
+            return StaleOutputError.exit_code
         if task.status is not Status.SUCCEEDED:
             # A task that failed although its exit code is 0 lacks an output.
             return task.exit_code or FAILED

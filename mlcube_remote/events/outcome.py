@@ -11,6 +11,7 @@ import attrs
 
 from mlcube_remote.errors import MLCubeRemoteError
 from mlcube_remote.events.output_content import OutputContent
+from mlcube_remote.events.output_state import OutputChanges, OutputState
 from mlcube_remote.runs.ids import label
 
 
@@ -48,11 +49,15 @@ class TaskOutcome:
     """Whether it was ended at its time limit."""
     by_host: bool = False
     """Whether its host ended it, rather than the program itself or one of its limits."""
+    is_stale: bool = False
+    """Whether it ended with 0, and failed because it left an output as it was."""
+    outputs: OutputChanges | None = None
+    """What it did to its outputs; ``None`` if its host has not said."""
 
 
 @attrs.frozen(kw_only=True)
 class PulledOutput:
-    """One declared output that is on this machine."""
+    """One declared output."""
 
     task: str
     name: str
@@ -60,8 +65,11 @@ class PulledOutput:
     """Absolute path on this machine."""
     is_partial: bool = False
     """Whether its task was still running, or had failed, when it was pulled."""
+    state: OutputState | None = None
+    """What the run did to it; ``None`` if that is not known. An unchanged output is no result of
+    the run: what is at its path, if anything, is older."""
     content: OutputContent | None = None
-    """Its size, digest and metrics; ``None`` if it could not be read."""
+    """Its size, digest and metrics; ``None`` if it was not pulled, or could not be read."""
     omitted: tuple[str, ...] = ()
     """Entries that were not pulled, each with the reason."""
 

@@ -9,7 +9,6 @@ The digest of a directory is what this command prints in it::
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from typing import Any
 
 import attrs
 
+from mlcube_remote.budgets import parse_json
 from mlcube_remote.errors import UsageError
 from mlcube_remote.runs.digests import Digests
 
@@ -109,17 +109,20 @@ def read_metrics(path: Path) -> dict[str, int | float]:
 
 def _parsed(path: Path) -> Any:
     if path.suffix == ".json":
-        return json.loads(path.read_bytes())
+        with path.open("rb") as file:
+            return parse_json(file.read(MAX_METRICS_FILE + 1), MAX_METRICS_FILE)
     from mlcube_remote.yamlsource import load  # noqa: PLC0415 - few outputs are YAML
 
-    return load(path, error=UsageError).data
+    return load(path, error=UsageError, max_bytes=MAX_METRICS_FILE).data
 
 
 def _numbers(value: Any, key: str) -> Iterator[tuple[str, int | float]]:
+    if len(key) > _MAX_NAME:
+        return
     if isinstance(value, Mapping):
         for name, item in value.items():
             yield from _numbers(item, f"{key}.{name}" if key else str(name))
-    elif key and len(key) <= _MAX_NAME and _is_number(value):
+    elif key and _is_number(value):
         yield key, value
 
 

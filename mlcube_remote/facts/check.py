@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from functools import partial
 
 import attrs
 
+from mlcube_remote.budgets import parse_whole
 from mlcube_remote.commands.sif import find_program
 from mlcube_remote.cube.system_settings import NO_SYSTEM_SETTINGS, SystemSettings, UserPlatform
 from mlcube_remote.errors import (
@@ -23,7 +25,13 @@ from mlcube_remote.errors import (
 )
 from mlcube_remote.facts import gpus
 from mlcube_remote.facts.engine_errors import engine_error, missing_program_error
-from mlcube_remote.facts.probe import HostFacts, probe_host, require_rsync
+from mlcube_remote.facts.engine_kind import is_podman
+from mlcube_remote.facts.probe import (
+    HostFacts,
+    missing_tools_error,
+    probe_host,
+    require_rsync,
+)
 from mlcube_remote.formatting import readable_size
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.plan.assignment import named_platform
@@ -134,7 +142,13 @@ def _check_connected(
     connection: Connection, host: Host, platform: UserPlatform, checks: list[CheckResult]
 ) -> None:
     # This fails without a usable shell; otherwise the next check would blame the directory.
-    connection.call("mlcr_read_user")
+    if missing := connection.call("mlcr_print_missing_programs").text.split():
+        problem = missing_tools_error(host.name, missing)
+        checks.append(
+            CheckResult(name="programs", passed=False, detail=problem.reason, hint=problem.hint)
+        )
+        return
+    checks.append(CheckResult(name="programs", passed=True, detail="ok"))
     try:
         facts = probe_host(connection, remote_root=host.remote_root, cube_room="")
     except HostUnfitError as problem:
@@ -150,6 +164,16 @@ def _check_connected(
         checks.append(
             CheckResult(name="rsync", passed=False, detail=problem.reason, hint=problem.hint)
         )
+    if not host.is_local and shutil.which("rsync") is None:
+        checks.append(
+            CheckResult(
+                name="rsync here",
+                passed=False,
+                detail="rsync was not found on this machine",
+                hint="install it (Debian, Ubuntu: apt-get install rsync; macOS: brew install "
+                "rsync)",
+            )
+        )
     checks.append(_engine(connection, host, platform, facts))
     checks.append(CheckResult(name="gpu", passed=True, detail=str(gpus.ask_gpus(connection))))
     checks.append(_disk(connection, facts.root))
@@ -157,7 +181,10 @@ def _check_connected(
 
 def _disk(connection: Connection, root: str) -> CheckResult:
     kibibytes = connection.call("mlcr_print_free_space", root).text.strip()
-    free = int(kibibytes) * 1024 if kibibytes.isdigit() else 0
+    try:
+        free = parse_whole(kibibytes) * 1024
+    except ValueError:
+        free = 0
     passed = free >= LOW_DISK
     return CheckResult(
         name="disk",
@@ -192,7 +219,10 @@ def _engine(
     # Apptainer and Singularity print their name before the version.
     version = reply.text.strip()
     has_name = platform not in CONTAINER_ENGINES and version[:1].isalpha()
-    detail = version if has_name else f"{platform} {version}"
+    name = platform
+    if platform == "docker" and is_podman(connection, engine):
+        name, origin = "podman", f"{origin}, behind the name {engine[-1]}"
+    detail = version if has_name else f"{name} {version}"
     return CheckResult(name="engine", passed=True, detail=f"{detail}{origin}")
 
 

@@ -20,9 +20,22 @@ _OF_SIF = re.compile(r'^(FATAL: |Error for command "\w+": )')
 _NO_PROGRAM = {126, 127}
 """Exit codes of an engine that did not find the program, or could not execute it."""
 
-"""Exit codes of a shell that did not find the engine, and of ``timeout``."""
+_ADDRESS = re.compile(r"\b(?:unix|tcp|ssh|fd|npipe)://\S*[\w/]")
+"""The address in Docker's message that it cannot be reached."""
 
-_START_DOCKER = "sudo systemctl start docker"
+_NO_CONTEXT = re.compile(r"context .*(not found|does not exist)")
+
+_USER_SOCKET = re.compile(r"unix:///run/user/\d+/docker\.sock")
+"""Where a rootless Docker listens."""
+
+_SYSTEM_SOCKETS = {"unix:///var/run/docker.sock", "unix:///run/docker.sock"}
+
+_SERVICE_COMMANDS = {
+    "systemd": "systemctl {0} docker",
+    "openrc": "rc-service docker {0}",
+    "service": "service docker {0}",
+}
+"""What starts services → the command for Docker; for ``start``, root runs it."""
 
 _DEVICES = re.compile(r"gpu|nvidia|\bCDI\b|select device driver", re.IGNORECASE)
 
@@ -121,7 +134,8 @@ def engine_error(
         hint = f"install it on {host}, or set {platform}: {{{platform}: PATH}} in the inventory"
     elif reply.code == status.TIMED_OUT:
         reason = f"{name} did not answer within 30 s"
-        hint = f"on {host}: {'systemctl status docker' if is_docker else f'{name} version'}"
+        command = _service_command(connection, "status", engine) if is_docker else ""
+        hint = f"on {host}: {command or f'{name} version'}"
     elif "sudo" in engine and ("password" in lowered or "terminal" in lowered):
         reason = f"{name} asks for a password: {first}"
         alternative = ", or join the docker group" if is_docker else ""
@@ -133,10 +147,45 @@ def engine_error(
     elif "permission denied" in lowered:
         return _socket_error(connection, name, first)
     elif "cannot connect" in lowered or "daemon running" in lowered:
-        reason, hint = f"cannot connect to {name}: {first}", f"on {host}: {_START_DOCKER}"
+        reason, hint = f"cannot connect to {name}: {first}", _start_hint(connection, first)
+    elif _NO_CONTEXT.search(message):
+        reason, hint = f"{name} cannot be used: {first}", f"on {host}: docker context ls"
     else:
-        reason, hint = f"{name} cannot be used: {first}", None
+        reason, hint = f"{name} cannot be used: {first}", f"try it on {host}: {name} version"
     return HostUnfitError(host, reason, hint=hint)
+
+
+def _start_hint(connection: Connection, message: str) -> str:
+    """Return the hint for a Docker that cannot be reached at the address in its message."""
+    host = connection.name
+    found = _ADDRESS.search(message)
+    address = found[0] if found else ""
+    if _USER_SOCKET.fullmatch(address):
+        return f"on {host}: systemctl --user start docker"
+    if address and address not in _SYSTEM_SOCKETS:
+        return (
+            f"nothing answers at {address} on {host}: start what should, or name another address "
+            f"in the inventory: docker: {{docker: docker --host=ADDRESS}}"
+        )
+    rootless = dict(connection.call("mlcr_describe_docker").records()).get("rootless")
+    if rootless:
+        return (
+            f"{host} has a rootless Docker; set in the inventory: "
+            f"docker: {{docker: docker --host=unix://{rootless}}}; "
+            f"if it does not run, on {host}: systemctl --user start docker"
+        )
+    command = _service_command(connection, "start", ())
+    return f"on {host}: {command}" if command else f"start dockerd on {host}, as root"
+
+
+def _service_command(connection: Connection, verb: str, engine: tuple[str, ...]) -> str:
+    """Return the command that starts Docker, or shows its status; empty if it is not known."""
+    facts = dict(connection.call("mlcr_describe_docker").records())
+    if facts.get("rootless") and any("/run/user/" in w or "rootless" in w for w in engine):
+        return f"systemctl --user {verb} docker"
+    command = _SERVICE_COMMANDS.get(facts.get("init", ""), "").format(verb)
+    is_root = facts.get("uid") == "0"
+    return command if is_root or verb == "status" or not command else f"sudo {command}"
 
 
 def _socket_error(connection: Connection, name: str, first: str) -> HostUnfitError:

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 
+from mlcube_remote.budgets import parse_whole
 from mlcube_remote.commands.model import Argv
 from mlcube_remote.errors import BusyError, HostError, HostUnfitError
 from mlcube_remote.plan.gpu_requests import Device
@@ -94,7 +95,10 @@ def _busy(connection: Connection, reply: Reply, count: int) -> BusyError:
     if reply.code != status.TOO_FEW_GPUS:
         raise HostError(connection.name, f"GPUs could not be leased: {reply.message}")
     facts = dict(reply.records())
-    free, total = int(facts.get("free", 0)), int(facts.get("total", 0))
+    try:
+        free, total = (parse_whole(facts.get(key, "0")) for key in ("free", "total"))
+    except ValueError as problem:
+        raise HostError(connection.name, f"GPUs could not be leased: {problem}") from problem
     if total < count:
         raise HostUnfitError(
             connection.name,

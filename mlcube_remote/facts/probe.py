@@ -4,18 +4,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
+from mlcube_remote.budgets import parse_whole
 from mlcube_remote.commands.model import ImageCommands
 from mlcube_remote.errors import HostUnfitError
 from mlcube_remote.facts.engine_errors import missing_program_error
 from mlcube_remote.files.rsync import check_remote_version
 from mlcube_remote.platforms import CONTAINER_ENGINES
+from mlcube_remote.remote import status
 from mlcube_remote.transport.base import Connection
 
 _CLOCK_TOLERANCE_S = 60.0
+
+_PACKAGES: Mapping[str, str] = {"find": "findutils", "grep": "grep", "sed": "sed"}
+"""Program of the shell library → its package, if that is not coreutils."""
 
 _ARCHITECTURES: Mapping[str, str] = {
     "x86_64": "amd64",
@@ -51,6 +56,9 @@ class HostFacts:
     programs: frozenset[str] = frozenset()
     """Installed programs among ``singularity`` and ``apptainer``."""
 
+    docker_is_podman: bool = False
+    """Whether the program of the platform ``docker`` is Podman, if a job depends on it."""
+
     logout: str = ""
     """What systemd ends when the user logs out: ``all`` processes, or ``manager`` (the user's
     services); empty: nothing, or unknown."""
@@ -76,11 +84,13 @@ def probe_host(
         paths: Absolute paths whose kind to report.
 
     Raises:
-        HostUnfitError: ``remote_root`` cannot be used safely.
+        HostUnfitError: The host lacks programs, or ``remote_root`` cannot be used safely.
     """
     asked = time.time()
     reply = connection.call("mlcr_probe_host", remote_root, cube_room, *paths)
     answered = time.time()
+    if reply.code == status.LACKS_PROGRAMS:
+        raise missing_tools_error(connection.name, reply.message.split())
     if not reply.ok:
         raise HostUnfitError(
             connection.name,
@@ -102,12 +112,23 @@ def probe_host(
             kinds=kinds,
             programs=frozenset(value for key, value in found if key == "program"),
             logout=facts.get("logout", ""),
-            clock_ahead=_outside(int(facts["now"]), asked - 1, answered),
+            clock_ahead=_outside(parse_whole(facts["now"]), asked - 1, answered),
         )
     except (KeyError, ValueError) as problem:
         raise HostUnfitError(
             connection.name, f"unexpected answer to the host probe ({problem})"
         ) from problem
+
+
+def missing_tools_error(host: str, programs: Sequence[str]) -> HostUnfitError:
+    """Return the error for a host that lacks usual programs."""
+    packages = sorted({_PACKAGES.get(name, "coreutils") for name in programs})
+    return HostUnfitError(
+        host,
+        f"{', '.join(programs)}: not found; the host lacks usual programs",
+        hint=f"on {host}: sudo apt-get install {' '.join(packages)} (or dnf, apk, zypper); "
+        "or put their directory on the PATH of non-interactive shells",
+    )
 
 
 def _outside(value: float, low: float, high: float) -> float:
@@ -133,7 +154,7 @@ def logout_warning(facts: HostFacts, needed: ImageCommands) -> str | None:
             "logind on the host ends your processes when you log out (KillUserProcesses=yes), so "
             "the task may not outlive this command; ask the host's administrator"
         )
-    if facts.logout == "manager" and needed.engine[0] == "podman":
+    if facts.logout == "manager" and (needed.engine[0] == "podman" or facts.docker_is_podman):
         return (
             "rootless podman ends its containers after your last logout from the host, so the task "
             f"may not outlive this command; fix it once: loginctl enable-linger {facts.user}"

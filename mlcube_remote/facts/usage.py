@@ -9,6 +9,7 @@ from contextlib import closing
 
 import attrs
 
+from mlcube_remote.budgets import parse_whole
 from mlcube_remote.errors import HostError, HostUnfitError
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.transport.base import Connection
@@ -143,7 +144,10 @@ def _mark_ours(gpu: GpuUsage, listed: Sequence[str] | None) -> GpuUsage:
 
 
 def _whole(text: str | None, unit: int = 1) -> int | None:
-    return int(text) * unit if text is not None and text.isdecimal() else None
+    try:
+        return None if text is None else parse_whole(text) * unit
+    except ValueError:
+        return None
 
 
 def _number(text: str) -> float | None:

@@ -6,25 +6,27 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import attrs
 
-from mlcube_remote.errors import TransferError, UnsafeContentError
+from mlcube_remote.errors import AbortedTransferError, TransferError, UnsafeContentError
 from mlcube_remote.events.outcome import PulledOutput
-from mlcube_remote.events.output_content import describe_output
+from mlcube_remote.events.output_content import OutputContent, describe_output
+from mlcube_remote.events.output_state import OutputChange
 from mlcube_remote.files import staging
 from mlcube_remote.files.checksums import find_mismatches
+from mlcube_remote.files.free_space import RESERVE, FreeSpace, full
 from mlcube_remote.files.merge import merge
-from mlcube_remote.files.received import ContainerMount, Omitted, check_received
+from mlcube_remote.files.received import ContainerMount, Omitted, check_received, unsafe
 from mlcube_remote.files.rsync import (
     IO_TIMEOUT,
     SOME_FILES,
     VANISHED,
     TransferStats,
     check,
+    is_full,
     parse_stats,
 )
 from mlcube_remote.plan.outputs import DownloadFolder, DownloadRequest
@@ -40,6 +42,8 @@ _OPTIONS = (
     "--files-from=-",
     # Missing outputs are found below, by name.
     "--ignore-missing-args",
+    # Two runs may write files of the same size in the same second: compare nanoseconds too.
+    "--modify-window=-1",
     # rsync reports omitted files on standard output, in a form that no file name can imitate.
     "--info=nonreg1,skip1",
     # Files of a killed pull that the host no longer has must not stay in the staging directory.
@@ -56,8 +60,9 @@ _OPTIONS = (
 _NONREGULAR = re.compile(rb'^skipping non-regular file "(.*)"$', re.MULTILINE)
 _OVER_SIZE = re.compile(rb"^(.*) is over max-size$", re.MULTILINE)
 
-_RESERVE = 64 * 1024 * 1024
-"""Bytes of this machine's disk that a pull leaves free."""
+
+Changes = Mapping[DownloadRequest, OutputChange]
+"""Output → what the run did to it, if that is known."""
 
 
 @attrs.frozen(kw_only=True)
@@ -79,6 +84,7 @@ def download(
     folder: DownloadFolder,
     *,
     run: str,
+    changes: Changes | None = None,
     running: bool = False,
     waiting: Callable[[], None] = lambda: None,
 ) -> DownloadResult:
@@ -91,6 +97,8 @@ def download(
         connection: The host.
         folder: What to pull.
         run: The run's id, part of the name of the staging directory.
+        changes: What the run did to the outputs: of a directory that was updated, only the entries
+            that its change names are pulled.
         running: Whether the task is still running, and may change the files.
         waiting: Called if another client pulls the same outputs; this function waits for it.
 
@@ -103,7 +111,7 @@ def download(
         with staging.staging_directory(
             connection.name, folder.target, name, waiting, folder.anchor
         ) as room:
-            return _fetch(connection, folder, room, running=running)
+            return _fetch(connection, folder, changes or {}, room, running=running)
     except OSError as problem:
         raise TransferError(
             connection.name,
@@ -113,21 +121,29 @@ def download(
 
 
 def _fetch(
-    connection: Connection, folder: DownloadFolder, room: Path, *, running: bool
+    connection: Connection,
+    folder: DownloadFolder,
+    changes: Changes,
+    room: Path,
+    *,
+    running: bool,
 ) -> DownloadResult:
     host = connection.name
     digests = Digests()
+    names = _wanted_names(host, folder, changes)
     try:
         # An earlier pull of this run may have been killed, or may have pulled other outputs.
-        staging.prune(room, _declared(folder))
-        received = _transfer(connection, folder, room, running=running)
+        staging.prune(room, names)
+        received = _transfer(connection, folder, names, room, running=running)
         omitted = (*received.omitted, *_check(connection, folder, room))
-        changing = _verify(connection, folder, room, digests, running=running)
-    except UnsafeContentError:
-        # None of these files may be used by the next pull.
+        changing = _verify(connection, folder, names, room, digests, running=running)
+    except (UnsafeContentError, AbortedTransferError):
+        # None of these files may be used by the next pull, or fill the disk until then.
         staging.empty(room)
         raise
     absent = tuple(item for item in folder.outputs if not os.path.lexists(room / item.path))
+    # Of a directory in which something was deleted, nothing may be left to pull.
+    missing = tuple(item for item in absent if not _is_partly_wanted(item, changes))
     # Describe the outputs before they are merged with files of earlier runs.
     contents = {
         item.path: describe_output(room / item.path, digests)
@@ -137,30 +153,69 @@ def _fetch(
     merge(host, room, folder.target, folder.anchor)
     staging.empty(room)
     digests.save()
-    arrived = tuple(
-        PulledOutput(
-            task=item.task,
-            name=item.name,
-            path=folder.target / item.path,
-            is_partial=running or item in changing,
-            content=contents[item.path],
-            omitted=tuple(str(each) for each in omitted if _declares(item, each.path)),
-        )
+    arrived = (
+        _describe(item, folder, changes, contents, omitted, is_partial=running or item in changing)
         for item in folder.outputs
-        if item not in absent
+        if item not in missing
     )
     # A file that could not be read may exist, so it is not called missing.
     return DownloadResult(
         moved=received.stats,
-        outputs=arrived,
-        missing=() if received.left is not None else absent,
+        outputs=tuple(arrived),
+        missing=() if received.left is not None else missing,
         left=received.left,
         omitted=omitted,
     )
 
 
+def _describe(
+    item: DownloadRequest,
+    folder: DownloadFolder,
+    changes: Changes,
+    contents: Mapping[str, OutputContent | None],
+    omitted: Iterable[Omitted],
+    *,
+    is_partial: bool,
+) -> PulledOutput:
+    return PulledOutput(
+        task=item.task,
+        name=item.name,
+        path=folder.target / item.path,
+        is_partial=is_partial,
+        state=changes[item].state if item in changes else None,
+        content=contents.get(item.path),
+        omitted=tuple(str(each) for each in omitted if _declares(item, each.path)),
+    )
+
+
+def _wanted_names(host: str, folder: DownloadFolder, changes: Changes) -> tuple[str, ...]:
+    """Return the paths to request, below the folder.
+
+    Raises:
+        UnsafeContentError: The host lists a path outside its output.
+    """
+    found: dict[str, None] = {}
+    for item in folder.outputs:
+        names = changes[item].names if item in changes else None
+        for name in (".",) if names is None else names:
+            if name.startswith("/") or ".." in name.split("/"):
+                raise unsafe(host, f"{name!r} is listed as a part of {item.path!r}")
+            found[posixpath.normpath(posixpath.join(item.path, name))] = None
+    return tuple(found)
+
+
+def _is_partly_wanted(item: DownloadRequest, changes: Changes) -> bool:
+    return item in changes and changes[item].names is not None
+
+
 def _verify(
-    connection: Connection, folder: DownloadFolder, room: Path, digests: Digests, *, running: bool
+    connection: Connection,
+    folder: DownloadFolder,
+    names: Iterable[str],
+    room: Path,
+    digests: Digests,
+    *,
+    running: bool,
 ) -> frozenset[DownloadRequest]:
     """Compare the transferred files with the host's checksums.
 
@@ -173,7 +228,7 @@ def _verify(
     wrong = find_mismatches(connection, folder.remote, room, staging.transferred(room), digests)
     if wrong:
         # Most likely a file changed between transfer and checksum: transfer it again.
-        _transfer(connection, folder, room, "--checksum", running=running)
+        _transfer(connection, folder, names, room, "--checksum", running=running)
         _check(connection, folder, room)
         wrong = find_mismatches(connection, folder.remote, room, wrong, digests)
     if wrong and not running:
@@ -217,13 +272,17 @@ class _Received:
 
 
 def _transfer(
-    connection: Connection, folder: DownloadFolder, room: Path, *more: str, running: bool
+    connection: Connection,
+    folder: DownloadFolder,
+    names: Iterable[str],
+    room: Path,
+    *more: str,
+    running: bool,
 ) -> _Received:
     """Let rsync fill the staging directory."""
     basis = [f"--link-dest={folder.basis}"] if folder.basis and folder.basis.is_dir() else []
-    free = shutil.disk_usage(room).free
-    limit = max(free - _RESERVE, 0)
-    names = b"".join(os.fsencode(item.path) + b"\0" for item in folder.outputs)
+    space = FreeSpace(connection.name, room)
+    limit = max(space.at_start - RESERVE, 0)
     result = connection.rsync(
         [
             *_OPTIONS,
@@ -234,13 +293,16 @@ def _transfer(
             f"host:{folder.remote}/",
             f"{room}/",
         ],
-        stdin=names,
+        stdin=b"".join(os.fsencode(name) + b"\0" for name in names),
+        watch=space.check,
     )
+    if is_full(result):
+        raise full(connection.name, "this machine's disk is full")
     if large := _OVER_SIZE.search(result.stdout):
         raise TransferError(
             connection.name,
             f"pull incomplete: {os.fsdecode(large[1])!r} is larger than this machine's free disk "
-            f"space ({free:,} B)",
+            f"space ({space.at_start:,} B)",
             hint="free some space and pull again; the outputs are still on the host",
         )
     omitted = tuple(

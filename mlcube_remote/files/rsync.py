@@ -25,6 +25,9 @@ LOCAL_FLOOR = (3, 2, 5)
 LOCAL_ADVISED = (3, 4, 3)
 """Older versions have holes that a hostile host can use (CVE-2024-12084 to -12088 and later)."""
 
+OPENRSYNC = "openrsync"
+"""What a host reports that has the rsync of macOS or OpenBSD, another program."""
+
 SOME_FILES = 23
 """Exit status if some files could not be transferred, and all others were."""
 
@@ -88,6 +91,12 @@ def local_version() -> tuple[int, int, int]:
     except (OSError, subprocess.TimeoutExpired):
         output = ""
     version = parse_version(output)
+    if output.startswith(OPENRSYNC):
+        raise UsageError(
+            f"the rsync of this machine is openrsync; rsync {format_version(LOCAL_FLOOR)} or newer "
+            "is required",
+            hint="macOS: brew install rsync; OpenBSD: pkg_add rsync",
+        )
     if version is None:
         raise UsageError(
             "rsync was not found on this machine",
@@ -130,6 +139,14 @@ def check_remote_version(host: str, reported: str) -> None:
     """
     version = parse_version(reported)
     floor = format_version(REMOTE_FLOOR)
+    if reported == OPENRSYNC:
+        raise HostUnfitError(
+            host,
+            f"its rsync is openrsync, which lacks options (required: rsync {floor} or newer)",
+            hint=f"on {host}: install rsync (macOS: brew install rsync, OpenBSD: pkg_add rsync) "
+            "and put its directory first on the PATH in ~/.zshenv, or for bash in ~/.bashrc: "
+            "export PATH=/opt/homebrew/bin:/usr/local/bin:$PATH",
+        )
     if version is None:
         raise HostUnfitError(
             host,

@@ -156,24 +156,33 @@ def remove_tree(path: str | Path) -> None:
         subprocess.run(["rm", "-rf", "--", path], check=True)
 
 
-def prune(folder: Path, declared: Iterable[DeclaredOutput]) -> None:
-    """Delete files from a staging directory that do not belong to the declared outputs.
+def prune(folder: Path, names: Iterable[str]) -> None:
+    """Delete everything from a staging directory that is not at, above or below these paths.
 
     A killed rsync leaves a temporary file beside the one that it was writing.
     """
-    outputs = tuple(declared)
-    undeclared = [
+    kept = set(names)
+    if "." in kept:
+        return
+    above = {parent for name in kept for parent in _parents(name)}
+    unwanted = [
         relative
         for relative, _ in walk(folder)
-        if owner_of(relative, outputs) is None
-        and not any(output.is_below(relative) for output in outputs)
+        if relative not in kept and relative not in above and kept.isdisjoint(_parents(relative))
     ]
-    for relative in undeclared:
+    for relative in unwanted:
         path = folder / relative
         if path.is_dir() and not path.is_symlink():
             remove_tree(path)
         else:
             path.unlink(missing_ok=True)  # it was deleted with its directory
+
+
+def _parents(path: str) -> Iterator[str]:
+    """Yield the directories above a path, the nearest first."""
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
 
 
 def remove_staging(target: Path, name: str) -> None:

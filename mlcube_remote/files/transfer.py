@@ -8,13 +8,15 @@ import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import attrs
 
 from mlcube_remote.errors import TransferError
+from mlcube_remote.files.link_copies import LinkCopies, rewrite_links
 from mlcube_remote.files.rsync import (
+    SOME_FILES,
     VANISHED,
     TransferStats,
     check,
@@ -45,18 +47,42 @@ def upload_size(tree: UploadTree) -> TransferStats:
         TransferError: A file in the tree cannot be read.
         UsageError: This machine has no rsync.
     """
+    size = parse_stats(_dry_run(tree.arguments()))
+    if not tree.copies:
+        return size
+    with tempfile.TemporaryDirectory(prefix="mlcube-remote-") as folder:
+        tree.copies.write(Path(folder))
+        more = parse_stats(_dry_run(tree.copies_arguments(Path(folder))))
+    return TransferStats(size.files + more.files, size.size + more.size)
+
+
+def list_sent(tree: UploadTree) -> frozenset[str]:
+    """Return the paths in the tree that its rules do not exclude; those of directories end in "/".
+
+    Raises:
+        UsageError: This machine has no rsync.
+    """
+    # With this option, rsync does not list links that leave the tree.
+    arguments = [word for word in tree.arguments() if word != "--safe-links"]
+    result = _dry_run(arguments, "--out-format=%n", accepted=SOME_FILES)
+    return frozenset(map(_decode, result.stdout.split(b"\n")))
+
+
+def _dry_run(arguments: Sequence[str], *more: str, accepted: int = 0) -> RsyncResult:
+    """Run rsync without a host: everything is new there."""
     local_version()
     with tempfile.TemporaryDirectory(prefix="mlcube-remote-") as nothing:
-        *options, source, _ = tree.arguments()
+        *options, dashes, source, _ = arguments
         done = subprocess.run(
-            ["rsync", "--dry-run", *options, source, f"{nothing}/"],
+            ["rsync", "--dry-run", *options, *more, dashes, source, f"{nothing}/"],
             capture_output=True,
             check=False,
             env={**os.environ, "LC_ALL": "C"},
         )
     result = RsyncResult(done.returncode, done.stdout, done.stderr)
-    check("local", "dry run", result)
-    return parse_stats(result)
+    if done.returncode != accepted:
+        check("local", "dry run", result)
+    return result
 
 
 @attrs.frozen(kw_only=True)
@@ -65,7 +91,7 @@ class UploadResult:
 
     moved: TransferStats
     left_out: tuple[str, ...]
-    """Links out of the tree, which were not sent."""
+    """Links out of the tree, or to nothing, which were not sent."""
 
 
 def upload(
@@ -77,6 +103,7 @@ def upload(
     """Update one mirror.
 
     A file that changes during the transfer may arrive half old and half new, so it is sent again.
+    A link to something in the tree arrives as a relative link.
 
     Args:
         connection: The host.
@@ -86,21 +113,53 @@ def upload(
     Raises:
         TransferError: The mirror is incomplete; no task may run on it.
     """
+    moved, unsafe = _send(connection, tree, tree.arguments(), progress)
+    copies = tree.copies or LinkCopies(top=tree.local)
+    inside = rewrite_links(tree.local, unsafe)
+    links = attrs.evolve(copies, links={**inside.links, **copies.links})
+    if links:
+        with tempfile.TemporaryDirectory(prefix="mlcube-remote-") as folder:
+            links.write(Path(folder))
+            more, _ = _send(connection, tree, tree.copies_arguments(Path(folder)), progress, folder)
+        moved = TransferStats(moved.files + more.files, moved.size + more.size)
+    sent = {*inside.links, *copies.names}
+    left_out = tuple(name for name in unsafe if name not in sent)
+    return UploadResult(moved=moved, left_out=left_out)
+
+
+def _send(
+    connection: Connection,
+    tree: UploadTree,
+    arguments: Sequence[str],
+    progress: Callable[[str, float | None], None] | None,
+    folder: str | None = None,
+) -> tuple[TransferStats, list[str]]:
+    """Run rsync until no file changes meanwhile; return also the links that it did not send.
+
+    Args:
+        connection: The host.
+        tree: What is sent.
+        arguments: The arguments of rsync.
+        progress: As for :func:`upload`.
+        folder: Directory whose links rsync follows; ``None``: rsync sends the tree.
+    """
+    top = tree.local if tree.is_directory else tree.local.parent
+    source = top if folder is None else Path(folder)
     total = TransferStats(0, 0)
     for _ in range(_MAX_PASSES):
         started = time.time_ns()
-        result = _transfer(connection, tree, progress)
+        result = _transfer(connection, arguments, progress)
         if result.code != VANISHED:
             _check(connection, tree, result)
         part = parse_stats(result)
         total = TransferStats(total.files + part.files, total.size + part.size)
-        changed = next(_changed_since(started, tree, result.stdout), None)
+        changed = next(_changed_since(started, source, result.stdout), None)
         if result.code == 0 and changed is None:
-            left_out = tuple(os.fsdecode(link) for link in _UNSAFE_LINK.findall(result.stdout))
-            return UploadResult(moved=total, left_out=left_out)
+            return total, [_decode(name) for name in _UNSAFE_LINK.findall(result.stdout)]
+    name = tree.local if changed is None else top / changed.relative_to(source)
     raise TransferError(
         connection.name,
-        f"sync incomplete: {changed or tree.local} changed during each of {_MAX_PASSES} transfers",
+        f"sync incomplete: {name} changed during each of {_MAX_PASSES} transfers",
         hint="wait until nothing writes to it, or exclude it in .mlcubeignore",
     )
 
@@ -124,7 +183,9 @@ def _check(connection: Connection, tree: UploadTree, result: RsyncResult) -> Non
 
 
 def _transfer(
-    connection: Connection, tree: UploadTree, progress: Callable[[str, float | None], None] | None
+    connection: Connection,
+    arguments: Sequence[str],
+    progress: Callable[[str, float | None], None] | None,
 ) -> RsyncResult:
     output = bytearray()
 
@@ -134,25 +195,29 @@ def _transfer(
             _report(data, progress)
 
     options = ("--info=progress2,name1", "--out-format=%i %n")
-    result = connection.rsync([*options, *tree.arguments()], on_stdout=read)
+    result = connection.rsync([*options, *arguments], on_stdout=read)
     return attrs.evolve(result, stdout=bytes(output))
 
 
-def _changed_since(started: int, tree: UploadTree, stdout: bytes) -> Iterator[Path]:
+def _changed_since(started: int, top: Path, stdout: bytes) -> Iterator[Path]:
     """Find files that rsync has sent and that were changed or deleted since ``started`` (ns).
 
     ctime counts, because a program cannot set it.
     """
-    top = tree.local if tree.is_directory else tree.local.parent
     for name in _SENT.findall(stdout):
-        plain = _ESCAPED.sub(lambda found: bytes([int(found[1], 8)]), name)
-        path = top / os.fsdecode(plain)
+        path = top / _decode(name)
         try:
-            changed = path.lstat().st_ctime_ns >= started - _CLOCK_STEP_NS
+            # rsync has sent what a link leads to only if it was told to follow links.
+            changed = path.stat().st_ctime_ns >= started - _CLOCK_STEP_NS
         except FileNotFoundError:
             changed = True
         if changed:
             yield path
+
+
+def _decode(name: bytes) -> str:
+    """Return a file name as rsync printed it."""
+    return os.fsdecode(_ESCAPED.sub(lambda found: bytes([int(found[1], 8)]), name))
 
 
 def _report(data: bytes, progress: Callable[[str, float | None], None]) -> None:

@@ -7,6 +7,7 @@ are not uploaded, and nothing is deleted in the workspace, which contains the ta
 
 from __future__ import annotations
 
+import os
 import posixpath
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,6 +16,7 @@ import attrs
 
 from mlcube_remote.cube.model import IO, Cube, ParameterType
 from mlcube_remote.files.filters import escape, exclude_path, filter_rules, read_patterns
+from mlcube_remote.files.link_copies import LinkCopies
 from mlcube_remote.files.rsync import IO_TIMEOUT
 from mlcube_remote.plan.host_paths import HostPaths, data_directory
 from mlcube_remote.plan.placement import DataLocation, PlacedParameter, mirrored_path
@@ -24,8 +26,8 @@ PARTIAL = ".mlcube-remote-partial"
 
 _OPTIONS = (
     "-rlpt",
-    # A link that leaves the cube could lead to any file of the user: report it, do not follow it.
-    "--safe-links",
+    "--sparse",
+    "--hard-links",
     "--chmod=Du+rwx,u+rw,ug-s,o-t",
     "--delay-updates",
     f"--partial-dir={PARTIAL}",
@@ -45,6 +47,10 @@ class UploadTree:
     """rsync filter rules; the first match decides."""
     mirror: bool = False
     """Whether to delete files on the host that no longer exist on this machine."""
+    inputs: tuple[Path, ...] = ()
+    """The inputs of the job that are in it."""
+    copies: LinkCopies | None = None
+    """What to send in the places of links that leave the tree; ``None``: nothing."""
 
     @property
     def is_directory(self) -> bool:
@@ -53,17 +59,29 @@ class UploadTree:
 
     def arguments(self) -> list[str]:
         """Return the arguments of the rsync that updates the mirror."""
-        filters = [f"--filter={rule}" for rule in self.rules]
+        replaced = () if self.copies is None else self.copies.replaced
+        rules = (*(exclude_path(name, directory=False) for name in replaced), *self.rules)
+        filters = [f"--filter={rule}" for rule in rules]
         delete = ["--delete-delay"] if self.mirror else []
         slash = "/" if self.is_directory else ""
+        # The user named the file, perhaps by a link; the link alone would be of no use.
+        source = f"{self.local}/" if slash else os.path.realpath(self.local)
         return [
             *_OPTIONS,
+            # A link that leaves the tree could lead to any file of the user: do not follow it.
+            "--safe-links",
             *delete,
             *filters,
             "--",
-            f"{self.local}{slash}",
+            source,
             f"host:{self.remote}{slash}",
         ]
+
+    def copies_arguments(self, folder: Path) -> list[str]:
+        """Return the arguments of the rsync that sends :attr:`copies`, written to ``folder``."""
+        filters = [f"--filter={rule}" for rule in filter_rules(())]
+        options = [*_OPTIONS, "--copy-unsafe-links", *filters]
+        return [*options, "--", f"{folder}/", f"host:{self.remote}/"]
 
 
 def upload_trees(
@@ -83,6 +101,9 @@ def upload_trees(
     usual = attrs.evolve(cube, workspace=cube.root / "workspace")
     both = (cube,) if cube.workspace == usual.workspace else (cube, usual)
     wanted = _needed_inputs(items)
+    is_apart = not cube.workspace.is_relative_to(cube.root)
+    in_workspace = [path for path in wanted if path.is_relative_to(cube.workspace)]
+    in_cube = [path for path in wanted if not (is_apart and path in in_workspace)]
     result = [
         UploadTree(
             local=cube.root,
@@ -96,13 +117,24 @@ def upload_trees(
                 *_workspace_rule(cube),
             ),
             mirror=True,
+            inputs=tuple(in_cube),
         )
     ]
-    if not cube.workspace.is_relative_to(cube.root) and cube.workspace.is_dir():
-        rules = (*_output_rules(cube, cube.workspace, wanted), *filter_rules(()))
-        result.append(UploadTree(local=cube.workspace, remote=paths.workspace, rules=rules))
+    if is_apart and cube.workspace.is_dir():
+        result.append(
+            UploadTree(
+                local=cube.workspace,
+                remote=paths.workspace,
+                rules=(*_output_rules(cube, cube.workspace, wanted), *filter_rules(())),
+                inputs=tuple(in_workspace),
+            )
+        )
     data = [
-        UploadTree(local=item.local, remote=posixpath.join(paths.root, data_directory(item.local)))
+        UploadTree(
+            local=item.local,
+            remote=posixpath.join(paths.root, data_directory(item.local)),
+            inputs=(item.local,),
+        )
         for item in items
         if item.where is DataLocation.CLIENT and not item.is_output and item.local is not None
     ]

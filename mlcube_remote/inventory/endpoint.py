@@ -10,6 +10,8 @@ from types import MappingProxyType
 
 import attrs
 
+from mlcube_remote.inventory.model import HostKeys
+
 _DESTINATION = re.compile(
     r"(?:(?P<user>[^@]+)@)?(?:\[(?P<ipv6>[^\]]+)\]|(?P<host>[^:]+))(?::(?P<port>\d{1,5}))?",
     re.ASCII,
@@ -87,3 +89,18 @@ class Endpoint:
     """Option of ssh_config, such as ``ciphers`` → the algorithms that it allows."""
     connect_timeout: float = 10.0
     """Seconds for each step of connecting."""
+    host_keys: HostKeys = HostKeys.STRICT
+    is_check_disabled: bool = False
+    """Whether ssh_config has ``StrictHostKeyChecking no``, which is not followed."""
+    disabled_methods: frozenset[str] = frozenset()
+    """Methods of login that ssh_config switches off, such as ``publickey``."""
+    alias: str = ""
+    """The name for ssh(1), whose settings are in ssh_config."""
+    overrides: Mapping[str, str] = MappingProxyType({})
+    """The inventory's options for ssh(1), such as ``Port``."""
+    features: tuple[str, ...] = ()
+    """What ssh_config asks for that only OpenSSH can do, such as ``PKCS11Provider``."""
+    may_use_kerberos: bool = False
+    """Whether ssh_config allows Kerberos tickets (GSSAPIAuthentication)."""
+    control_path: str | None = None
+    """The socket of the user's own control master, if ssh_config names one."""

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mlcube_remote.inventory.endpoint import is_ip_address, parse_destination
-from mlcube_remote.inventory.model import ConnectionKind, HostKeys
+from mlcube_remote.inventory.model import ConnectionKind, HostKeys, TransportKind
 from mlcube_remote.platforms import PLATFORMS
 from mlcube_remote.secret import Secret
 
@@ -103,6 +103,13 @@ def port(value: Any) -> int:
     return value
 
 
+def copy_links(value: Any) -> bool:
+    """Check for ``true`` or ``false``."""
+    if not isinstance(value, bool):
+        raise ValueError(f"expected true or false, got {describe(value)}")
+    return value
+
+
 def slots(value: Any) -> int:
     """Check for a number of jobs."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= 1024:
@@ -139,6 +146,13 @@ def keepalive(value: Any) -> float:
     if value == 0 and not isinstance(value, bool):
         return 0.0
     return seconds(value)
+
+
+def min_rate(value: Any) -> float:
+    """Check for a number of bytes per second; 0: no limit."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 2**40:
+        raise ValueError(f"expected a number of bytes per second, got {describe(value)}")
+    return float(value)
 
 
 def identity_file(value: Any) -> tuple[str, ...]:
@@ -225,6 +239,14 @@ def env(value: Any) -> Mapping[str, Secret | None]:
     return MappingProxyType(result)
 
 
+def transport(value: Any) -> TransportKind:
+    """Check for ``auto``, ``paramiko`` or ``openssh``."""
+    try:
+        return TransportKind(value)
+    except ValueError:
+        raise ValueError(f"expected auto, paramiko or openssh, got {describe(value)}") from None
+
+
 CHECKS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
     {
         "address": address,
@@ -234,11 +256,14 @@ CHECKS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "known_hosts": known_hosts,
         "jump": jump,
         "host_keys": host_keys,
+        "transport": transport,
         "connect_timeout": seconds,
         "keepalive": keepalive,
+        "min_rate": min_rate,
         "remote_root": remote_root,
         "platform": platform,
         "connection": connection,
+        "copy_links": copy_links,
         "slots": slots,
         "gpus": gpus,
         "labels": labels,

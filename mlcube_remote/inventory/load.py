@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import attrs
 
 from mlcube_remote import yamlsource
+from mlcube_remote.budgets import Budget, OverBudgetError
 from mlcube_remote.errors import InventoryError
 from mlcube_remote.inventory.endpoint import parse_destination
 from mlcube_remote.inventory.host_fields import (
@@ -38,6 +39,12 @@ MAX_HOSTS = 20_000
 
 MAX_GROUP_DEPTH = 50
 """Levels of groups inside groups."""
+
+MAX_HOST_VALUES = 500_000
+"""Number of values of all hosts; a range of hosts repeats those of its entry."""
+
+MAX_MEMBERS = 1_000_000
+"""Number of members of all groups; groups inside groups can multiply to many more."""
 
 _TOP_KEYS = ("defaults", "hosts", "groups")
 
@@ -83,6 +90,15 @@ def read(document: YamlDocument) -> Inventory:
 @attrs.frozen
 class _File:
     document: YamlDocument
+    values: Budget = attrs.field(factory=lambda: Budget(MAX_HOST_VALUES, "values of hosts"))
+    members: Budget = attrs.field(factory=lambda: Budget(MAX_MEMBERS, "members of groups"))
+
+    def spend(self, path: Iterable[Key], budget: Budget, count: int) -> None:
+        """Count values of hosts or members of groups, before they are made."""
+        try:
+            budget.spend(count)
+        except OverBudgetError as problem:
+            self.fail(path, str(problem))
 
     def fail(self, path: Iterable[Key], problem: str, hint: str | None = None) -> NoReturn:
         raise InventoryError(f"{self.document.where(path)}: {problem}", hint=hint)
@@ -169,6 +185,7 @@ class _HostReader:
         settings = {section: dict(entries) for section, entries in base.settings.items()}
         for key, value in self.file.mapping(path, given).items():
             inner = (*path, key)
+            self.file.spend(inner, self.file.values, _count(value))
             if is_secret_key(key):
                 self.file.fail(inner, f"{name}: {key}: {NO_SECRETS}")
             if key in PLATFORMS:
@@ -265,16 +282,16 @@ class _GroupReader:
                 ("groups", name), f"groups nested more than {MAX_GROUP_DEPTH} levels deep"
             )
         if name not in self._resolved:
-            hosts = [
-                host
-                for member in members[name]
-                for host in (
+            hosts: dict[str, None] = {}
+            for member in members[name]:
+                inner = (
                     (member,)
                     if member in self.hosts
                     else self.resolve(member, members, (*above, name))
                 )
-            ]
-            self._resolved[name] = tuple(dict.fromkeys(hosts))
+                self.file.spend(("groups", name), self.file.members, len(inner))
+                hosts.update(dict.fromkeys(inner))
+            self._resolved[name] = tuple(hosts)
         return self._resolved[name]
 
     def members(self, group: Key, value: Any) -> tuple[str, ...]:
@@ -293,7 +310,9 @@ class _GroupReader:
             if not isinstance(item, str):
                 self.file.fail(inner, f"{group}: expected hosts or groups, got {describe(item)}")
             for part in split_commas(item):
-                names += self.expand(inner, group, part)
+                expanded = self.expand(inner, group, part)
+                self.file.spend(inner, self.file.members, len(expanded))
+                names += expanded
         return tuple(names)
 
     def expand(self, path: tuple[Key, ...], group: str, part: str) -> tuple[str, ...]:
@@ -314,6 +333,11 @@ def _relative_to_file(value: Any, directory: Path) -> Any:
     if isinstance(value, tuple):
         return tuple(_relative_to_file(each, directory) for each in value)
     return value if value.startswith(("/", "~", "%", "$")) else os.path.abspath(directory / value)
+
+
+def _count(value: Any) -> int:
+    """Return the number of values in a value, as far as it can be one of a host's keys."""
+    return len(value) + 1 if isinstance(value, (Mapping, list)) else 1
 
 
 def _hops_before(jump: str | None, name: str) -> str | None:

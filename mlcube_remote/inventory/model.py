@@ -23,6 +23,15 @@ class HostKeys(Enum):
     ACCEPT_NEW = "accept-new"
 
 
+class TransportKind(Enum):
+    """Which SSH implementation connects to a host."""
+
+    AUTO = "auto"
+    """Paramiko if it can do what ssh_config says, otherwise OpenSSH."""
+    PARAMIKO = "paramiko"
+    OPENSSH = "openssh"
+
+
 class ConnectionKind(Enum):
     """How to connect to a host."""
 
@@ -49,16 +58,21 @@ class Host:
 
     ``none``: connect directly, even if ssh_config has jump hosts.
     """
-    host_keys: HostKeys = HostKeys.STRICT
+    host_keys: HostKeys | None = None
+    transport: TransportKind = TransportKind.AUTO
     connect_timeout: float = 10.0
     """Seconds for each of TCP connect, banner, key exchange and login."""
     keepalive: float = 15.0
     """Seconds between keepalives; the connection ends after three without an answer."""
+    min_rate: float = 256.0
+    """Bytes per second that a transfer must reach, averaged over ten minutes; 0: no limit."""
     remote_root: str = "~/.mlcube-remote"
     """Directory of cubes and jobs on the host: absolute, or starting with ``~/``."""
     platform: str | None = None
     """``docker``, ``podman``, ``singularity`` or ``apptainer``; ``None``: the cube decides."""
     connection: ConnectionKind = ConnectionKind.SSH
+    copy_links: bool = False
+    """Whether to send what links in inputs lead to."""
     slots: int = 1
     """Maximum number of jobs of one sweep at the same time."""
     gpus: tuple[str, ...] | None = None

@@ -20,8 +20,9 @@ import attrs
 
 from mlcube_remote.errors import InventoryError
 from mlcube_remote.inventory.endpoint import Endpoint, parse_destination
-from mlcube_remote.inventory.model import Host, Inventory
+from mlcube_remote.inventory.model import Host, HostKeys, Inventory
 from mlcube_remote.inventory.paths import expand_home
+from mlcube_remote.inventory.ssh_features import disabled_methods, list_features
 
 CONFIG_VARIABLE = "MLCUBE_REMOTE_SSH_CONFIG"
 """Environment variable with the name of a file to read instead, as with ``ssh -F``."""
@@ -164,8 +165,37 @@ def _resolve(host: Host, inventory: Inventory, query: Query, above: tuple[str, .
         global_known_hosts_files=() if own_known_hosts else _files(options, "globalknownhostsfile"),
         host_key_alias=_unless_none(alias),
         algorithms=_algorithms(options),
+        host_keys=_host_keys(host, options),
+        is_check_disabled=_first(options, "stricthostkeychecking") in {"no", "off", "false"},
+        disabled_methods=disabled_methods(options),
+        alias=address,
+        overrides=MappingProxyType(_options_for_ssh(host)),
+        features=list_features(options),
+        may_use_kerberos=_first(options, "gssapiauthentication") == "yes",
+        control_path=_unless_none(_first(options, "controlpath")),
         connect_timeout=host.connect_timeout,
     )
+
+
+def _host_keys(host: Host, options: SshOptions) -> HostKeys:
+    accepts_new = _first(options, "stricthostkeychecking") == HostKeys.ACCEPT_NEW.value
+    return host.host_keys or (HostKeys.ACCEPT_NEW if accepts_new else HostKeys.STRICT)
+
+
+def _options_for_ssh(host: Host) -> dict[str, str]:
+    """Return the options that give ssh(1) the inventory's settings; paths are not quoted."""
+    given = _overrides(host)
+    if host.identity_file:
+        given["IdentitiesOnly"] = "yes"
+    if host.known_hosts:
+        given |= {
+            "UserKnownHostsFile": expand_home(host.known_hosts),
+            "GlobalKnownHostsFile": "none",
+        }
+    if host.jump:
+        # The jump hosts themselves are a ProxyCommand of the transport.
+        given |= {"ProxyCommand": "none", "ProxyJump": "none"}
+    return given
 
 
 def _overrides(host: Host) -> dict[str, str]:
@@ -185,13 +215,24 @@ def _jump_hosts(
         endpoint
         for index, hop in enumerate(jump.split(",") if jump else ())
         for endpoint in _hop(
-            hop.strip(), inventory, query, (*above, host.name), is_first=index == 0
+            hop.strip(),
+            inventory,
+            query,
+            (*above, host.name),
+            is_first=index == 0,
+            policy=host.host_keys,
         )
     )
 
 
 def _hop(
-    hop: str, inventory: Inventory, query: Query, above: tuple[str, ...], *, is_first: bool
+    hop: str,
+    inventory: Inventory,
+    query: Query,
+    above: tuple[str, ...],
+    *,
+    is_first: bool,
+    policy: HostKeys | None,
 ) -> tuple[Endpoint, ...]:
     """Return the endpoints on the way to a jump host, the jump host last.
 
@@ -212,6 +253,7 @@ def _hop(
         user=typed.user or known.user,
         port=typed.port or known.port,
         jump=known.jump if is_first else "none",
+        host_keys=known.host_keys or policy,
     )
     endpoint = _resolve(jump_host, inventory, query, above)
     return (*endpoint.proxy_jump, attrs.evolve(endpoint, proxy_jump=()))

@@ -6,7 +6,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
+import attrs
+
 from mlcube_remote.jobs.handle import JobHandle
+from mlcube_remote.jobs.log_order import LastLines, fetch_order, pass_on_in_order
 from mlcube_remote.jobs.state import TaskReport, can_be_adopted, read_task
 from mlcube_remote.transport.base import Connection, OutputSink, Stream
 from mlcube_remote.transport.reconnecting import ReconnectingConnection
@@ -22,6 +25,8 @@ def follow_task(
     sink: OutputSink,
     *,
     begin: Mapping[Stream, int] | None = None,
+    catches_up: bool = False,
+    tail: int | None = None,
     adopted: Callable[[], None] = lambda: None,
     elsewhere: Callable[[str], None] = lambda _: None,
 ) -> TaskReport:
@@ -35,33 +40,26 @@ def follow_task(
         number: The task, counted from 1.
         sink: Receives the bytes.
         begin: Offsets to start at, in bytes.
+        catches_up: Whether what the task has written before is passed on in the recorded order.
+        tail: Number of lines of that to pass on, of both logs together; ``None``: all.
         adopted: Called if the task had lost its supervisor and got a new one.
-        elsewhere: Called once with the name of the machine on which the task runs, if that is
-            another machine that shares the host's home directory, and so the log files.
+        elsewhere: Called once with the machine on which the task runs, if it is another one that
+            shares the host's home directory.
 
     Raises:
         StateUnknownError: The host no longer answers.
     """
-    received = dict(begin or {Stream.STDOUT: 0, Stream.STDERR: 0})
-
-    def count(stream: Stream, data: bytes) -> None:
-        received[stream] += len(data)
-        sink(stream, data)
-
-    def listen(current: Connection) -> TaskReport:
-        current.stream(
-            "mlcr_follow_task",
-            handle.job_dir,
-            str(number),
-            str(received[Stream.STDOUT]),
-            str(received[Stream.STDERR]),
-            sink=count,
-        )
-        return fetch_rest(handle, number, received, count, current)
-
+    follower = _Follower(
+        handle=handle,
+        number=number,
+        sink=sink,
+        received=dict(begin or dict.fromkeys(Stream, 0)),
+        is_behind=catches_up,
+        tail=tail,
+    )
     node = ""
     while True:
-        report = connection.retrying(listen)
+        report = connection.retrying(follower.listen)
         if report.exit is not None:
             return report
         if report.node:
@@ -76,14 +74,61 @@ def follow_task(
         time.sleep(_RESUME_DELAY_S)
 
 
+@attrs.define(kw_only=True)
+class _Follower:
+    """Follows a task over several connections."""
+
+    handle: JobHandle
+    number: int
+    sink: OutputSink
+    received: dict[Stream, int]
+    """Offsets of the first bytes not yet received."""
+    is_behind: bool
+    """Whether the next connection first fetches what the task has written so far."""
+    tail: int | None
+    """Number of lines of that to pass on; ``None``: all."""
+
+    def listen(self, connection: Connection) -> TaskReport:
+        """Follow the task on one connection."""
+        if self.is_behind:
+            report = self._catch_up(connection)
+            if report.exit is not None:
+                return report
+        # What a broken connection misses is fetched in order, too.
+        self.is_behind, self.tail = True, None
+        handle, number, at = self.handle, self.number, self.received
+        offsets = (str(at[Stream.STDOUT]), str(at[Stream.STDERR]))
+        connection.stream(
+            "mlcr_follow_task", handle.job_dir, str(number), *offsets, sink=self._count
+        )
+        report = read_task(connection, handle, number)
+        pass_on_in_order(connection, handle, number, (), at, report.sizes, self._count)
+        return report
+
+    def _catch_up(self, connection: Connection) -> TaskReport:
+        at = self.received
+        if self.tail is None:
+            return fetch_rest(self.handle, self.number, at, self._count, connection)
+        report = fetch_rest(self.handle, self.number, at, self.sink, connection, tail=self.tail)
+        # The lines that were left out count as received.
+        at.update(report.sizes)
+        return report
+
+    def _count(self, stream: Stream, data: bytes) -> None:
+        self.received[stream] += len(data)
+        self.sink(stream, data)
+
+
 def fetch_rest(
     handle: JobHandle,
     number: int,
     received: Mapping[Stream, int],
     sink: OutputSink,
     connection: Connection,
+    *,
+    tail: int | None = None,
 ) -> TaskReport:
-    """Pass on the rest of the log files, and return the task's report.
+    """Pass on the rest of the log files in the recorded order, and return the task's report.
 
     Args:
         handle: The job.
@@ -91,14 +136,14 @@ def fetch_rest(
         received: Offsets of the first bytes not yet received; ``sink`` may advance them.
         sink: Receives the bytes.
         connection: The host.
+        tail: Number of lines of both logs together to pass on; ``None``: all.
     """
-    report = read_task(connection, handle, number)
-    for stream, size in report.sizes.items():
-        file, at = f"{handle.task_dir(number)}/{stream.value}", received[stream]
-        while at < size:
-            rest = connection.call("mlcr_print_bytes", file, str(at)).stdout
-            if not rest:
-                break
-            sink(stream, rest)
-            at += len(rest)
+    report = read_task(connection, handle, number, with_order=True)
+    order = fetch_order(connection, handle, number, report.order)
+    if tail is None:
+        pass_on_in_order(connection, handle, number, order, received, report.sizes, sink)
+    else:
+        last = LastLines(tail)
+        pass_on_in_order(connection, handle, number, order, received, report.sizes, last.add)
+        last.pass_on(sink)
     return report

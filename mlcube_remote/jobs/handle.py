@@ -8,7 +8,6 @@ never names paths of this machine: see :func:`from_host`.
 
 from __future__ import annotations
 
-import json
 import posixpath
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 import attrs
 
+from mlcube_remote.budgets import parse_json
 from mlcube_remote.plan.outputs import DownloadFolder, DownloadRequest
 from mlcube_remote.runs.store import FORMAT
 
@@ -63,6 +63,8 @@ class JobHandle:
     """The job's name in a sweep or among shards; empty if each host has one job."""
     parameters: Mapping[str, str] = attrs.field(factory=dict)
     """The values that a sweep gave it."""
+    fresh_outputs: bool = False
+    """Whether a task fails that ends with 0 and leaves an output as it was."""
 
     @property
     def name(self) -> str:
@@ -115,7 +117,8 @@ def from_document(document: Mapping[str, Any]) -> JobHandle:
             folders=tuple(_folder(item) for item in document["folders"]),
             in_place=tuple(_wanted(item) for item in document["in_place"]),
             timeout=None if timeout is None else int(timeout),
-            # Handles written before there were sweeps have neither.
+            # Older handles have none of these.
+            fresh_outputs=document.get("fresh_outputs") is True,
             job=_text(document.get("job", "")),
             parameters={
                 _text(name): _text(value) for name, value in document.get("parameters", {}).items()
@@ -135,11 +138,9 @@ def from_host(text: str, results: Path) -> JobHandle:
     Raises:
         HandleError: It is not a valid handle.
     """
-    if len(text) > _MAX_CHARACTERS:
-        raise HandleError("too large")
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as problem:
+        document = parse_json(text, _MAX_CHARACTERS)
+    except ValueError as problem:
         raise HandleError(f"not understood ({problem})") from problem
     handle = from_document(document)
     return attrs.evolve(with_results_in(handle, results), in_place=())

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import attrs
 
+from mlcube_remote.budgets import parse_json
 from mlcube_remote.errors import BusyError, HostError, HostUnfitError, UnsafeContentError
 from mlcube_remote.jobs.handle import JobHandle, to_document
+from mlcube_remote.jobs.output_states import output_words
 from mlcube_remote.plan.confined import Confined
 from mlcube_remote.remote import status, supervisor
 from mlcube_remote.secret import Secret
@@ -147,9 +149,10 @@ def reserve(
         HostUnfitError: The host could not write the job's files.
     """
     request = json.dumps(to_document(handle), ensure_ascii=True)
+    outputs = quote_words(output_words(handle))
     is_reported = False
     while True:
-        reply = connection.call("mlcr_claim_job", handle.job_dir, request, lock, group)
+        reply = connection.call("mlcr_claim_job", handle.job_dir, request, lock, group, outputs)
         if reply.code == status.ALREADY_CLAIMED:
             return Reservation(state=read_job_state(connection, handle))
         if reply.code != status.LOCK_HELD:
@@ -167,7 +170,7 @@ def reserve(
 def _held(connection: Connection, reply: Reply, handle: JobHandle) -> BusyError:
     facts = dict(reply.records())
     try:
-        held = json.loads(facts.get("request", ""))
+        held = parse_json(facts.get("request", ""))
         run, client = str(held["run_id"]), str(held["client"])
         who = f"run {run} ({held['cube']}, of {client})"
         hint = f"wait for it (--wait), use another --workspace, or: mlcube-remote stop {run}"
@@ -185,10 +188,12 @@ def _held(connection: Connection, reply: Reply, handle: JobHandle) -> BusyError:
 
 def _require(connection: Connection, reply: Reply) -> None:
     if not reply.ok:
+        is_full = any(text in reply.message for text in ("No space left", "quota exceeded"))
+        question = "is the host's disk full? " if is_full else ""
         raise HostUnfitError(
             connection.name,
             f"the job's files could not be written: {reply.message}",
-            hint=f"is the host's disk full? mlcube-remote hosts check {connection.name}",
+            hint=f"{question}mlcube-remote hosts check {connection.name}",
         )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import attrs
 
+from mlcube_remote.budgets import parse_time, parse_whole
 from mlcube_remote.errors import HostError, HostUnfitError
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.jobs.handle import HandleError, JobHandle, from_host
@@ -161,7 +162,7 @@ def _job(host: Host, facts: Facts) -> FoundJob:
         host=host.name,
         job_id=own["job"],
         state=own["state"],
-        age=max(0, int(own.get("age") or 0)),
+        age=max(0, parse_whole(own.get("age") or "0")),
         handle=handle,
         is_stopping=own.get("stop") == "yes",
         tasks=tuple(_task(dict(group)) for group in groups),
@@ -171,8 +172,8 @@ def _job(host: Host, facts: Facts) -> FoundJob:
 def _task(facts: dict[str, str]) -> FoundTask:
     return FoundTask(
         task=facts["task"],
-        exit=None if facts["exit"] == "pending" else int(facts["exit"]),
-        started=int(facts["started"]) if facts.get("started") else None,
-        finished=int(facts["finished"]) if facts.get("finished") else None,
+        exit=None if facts["exit"] == "pending" else parse_whole(facts["exit"]),
+        started=int(parse_time(facts["started"])) if facts.get("started") else None,
+        finished=int(parse_time(facts["finished"])) if facts.get("finished") else None,
         killed=_KILLED.get(facts.get("killed", ""), ""),
     )

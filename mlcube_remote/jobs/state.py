@@ -7,8 +7,10 @@ from collections.abc import Mapping
 
 import attrs
 
+from mlcube_remote.budgets import parse_time, parse_whole
 from mlcube_remote.errors import StateUnknownError
 from mlcube_remote.events.outcome import Status, TaskOutcome
+from mlcube_remote.events.output_state import OutputChanges, stale_reason, unchanged_outputs
 from mlcube_remote.facts.engine_errors import (
     engine_start_error,
     extract_engine_error,
@@ -16,6 +18,7 @@ from mlcube_remote.facts.engine_errors import (
 )
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
 from mlcube_remote.jobs.launch import leads_out_error
+from mlcube_remote.jobs.output_states import parse_changes
 from mlcube_remote.transport.base import Connection, Stream
 
 SIGKILLED, SIGTERMED = 137, 143
@@ -38,9 +41,11 @@ class TaskReport:
     alive: bool
     """Whether its supervisor runs."""
     sizes: Mapping[Stream, int]
-    started: int | None = None
-    """Seconds since the epoch, by the host's clock."""
-    finished: int | None = None
+    order: str = ""
+    """The first part of the order in which the logs grew, if that was asked for."""
+    started: float | None = None
+    """Seconds since the epoch, by the host's clock; whole seconds if it has no others."""
+    finished: float | None = None
     inspect: str = ""
     """``STATUS EXITCODE OOMKILLED ERROR`` from the engine; may be empty."""
     stopped: bool = False
@@ -66,6 +71,10 @@ class TaskReport:
     """Why the host did not start the task when its turn came; ``None``: it started."""
     unsafe: str = ""
     """Where a directory that the task mounts leads, if it was not started for that reason."""
+    outputs: OutputChanges | None = None
+    """What it did to its outputs; ``None`` if its host has not said."""
+    is_stale: bool = False
+    """Whether it ended with 0, and left an output as it was although all must be fresh."""
     log_is_cut: bool = False
     log_is_degraded: bool = False
     """Whether a supervisor died and some of the log may be missing."""
@@ -75,28 +84,38 @@ class TaskReport:
         """Duration of the task, if known."""
         if self.started is None or self.finished is None:
             return None
-        return float(max(0, self.finished - self.started))
+        return round(max(0.0, self.finished - self.started), 3)
 
 
-def read_task(connection: Connection, handle: JobHandle, number: int) -> TaskReport:
+def read_task(
+    connection: Connection, handle: JobHandle, number: int, *, with_order: bool = False
+) -> TaskReport:
     """Ask the host for the state of the job's ``number``-th task.
+
+    Args:
+        connection: The host.
+        handle: The job.
+        number: The task, counted from 1.
+        with_order: Whether to ask for the order in which its logs grew.
 
     Raises:
         StateUnknownError: The host does not answer, or its answer is incomplete.
     """
-    reply = connection.call("mlcr_report_task", handle.job_dir, str(number))
+    words = ("order",) if with_order else ()
+    reply = connection.call("mlcr_report_task", handle.job_dir, str(number), *words)
     facts = dict(reply.records())
     try:
         code = facts["exit"]
         return TaskReport(
-            exit=None if code == "pending" else int(code),
+            exit=None if code == "pending" else parse_whole(code),
             alive=facts["alive"] == "yes",
             sizes={
-                Stream.STDOUT: int(facts["stdout"]),
-                Stream.STDERR: int(facts["stderr"]),
+                Stream.STDOUT: parse_whole(facts["stdout"]),
+                Stream.STDERR: parse_whole(facts["stderr"]),
             },
-            started=int(facts["started"]) if "started" in facts else None,
-            finished=int(facts["finished"]) if "finished" in facts else None,
+            order=facts.get("order", ""),
+            started=parse_time(facts["started"]) if "started" in facts else None,
+            finished=parse_time(facts["finished"]) if "finished" in facts else None,
             inspect=facts.get("inspect", ""),
             stopped=facts.get("stop") == "yes",
             timed_out=facts.get("timedout") == "yes",
@@ -109,6 +128,8 @@ def read_task(connection: Connection, handle: JobHandle, number: int) -> TaskRep
             foreign=facts.get("foreign", ""),
             refused=facts.get("refused"),
             unsafe=facts.get("unsafe", ""),
+            outputs=parse_changes(handle, number, facts),
+            is_stale=facts.get("stale") == "yes",
             log_is_cut=facts.get("cut") == "yes",
             log_is_degraded=facts.get("log") == "degraded",
         )
@@ -158,8 +179,9 @@ def derive_outcome(handle: JobHandle, task: TaskHandle, report: TaskReport) -> T
         ended,
         task=task.task,
         seconds=report.seconds,
-        started=report.started,
-        finished=report.finished,
+        started=None if report.started is None else int(report.started),
+        finished=None if report.finished is None else int(report.finished),
+        outputs=report.outputs,
     )
 
 
@@ -193,6 +215,9 @@ def _ended(handle: JobHandle, task: TaskHandle, report: TaskReport, exit_code: i
         return _outcome(Status.SUCCEEDED, 0)
     if report.refused is not None:
         return _outcome(Status.FAILED, None, report.refused or _NO_INPUT)
+    if report.is_stale:
+        reason = stale_reason(unchanged_outputs(report.outputs))
+        return attrs.evolve(_outcome(Status.FAILED, 0, reason), is_stale=True)
     hung = f": {' '.join(task.engine)} hung and had not started a container" if report.hung else ""
     if report.timed_out:
         limit = f" of {handle.timeout} s" if handle.timeout else ""
@@ -241,4 +266,8 @@ def _inspected(text: str) -> tuple[str, int | None, bool, str]:
     state, _, rest = text.partition(" ")
     code, _, rest = rest.partition(" ")
     oom, _, error = rest.partition(" ")
-    return state, int(code) if code.isdigit() else None, oom == "true", error.strip()
+    try:
+        exit_code = parse_whole(code)
+    except ValueError:
+        exit_code = None
+    return state, exit_code, oom == "true", error.strip()

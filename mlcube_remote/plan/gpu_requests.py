@@ -12,6 +12,7 @@ import attrs
 from mlcube_remote.commands.model import Options
 from mlcube_remote.cube.model import Cube
 from mlcube_remote.errors import UsageError
+from mlcube_remote.platforms import has_too_many_gpus
 
 _ITEM = r"[a-z]+=[^\s,]+(?:,[^\s,=]+)*"
 
@@ -54,7 +55,7 @@ def check_gpus_option(asked: str | None) -> None:
     Raises:
         UsageError: It is not a number, ``all``, or a list of devices.
     """
-    if asked is not None and not _GPUS.fullmatch(asked):
+    if asked is not None and (not _GPUS.fullmatch(asked) or has_too_many_gpus(asked)):
         raise UsageError(
             f"--gpus={asked}: expected a number, all, or device=0,1",
             hint=f"--gpus=device={asked}" if re.fullmatch(r"\d+(,\d+)+", asked) else None,

@@ -46,7 +46,12 @@ class HostPaths:
     @property
     def layout(self) -> Layout:
         """The paths that the command builder needs."""
-        return Layout(root=self.cube, workspace=self.own_workspace, home=self.home)
+        return Layout(
+            root=self.cube,
+            workspace=self.own_workspace,
+            home=self.home,
+            shared_workspace=self.workspace,
+        )
 
     def mirror(self, here: Path, cube: Cube) -> str:
         """Return the path on the host of a path in the cube or its workspace."""
@@ -54,6 +59,10 @@ class HostPaths:
             if here.is_relative_to(top):
                 return posixpath.normpath(posixpath.join(remote, here.relative_to(top).as_posix()))
         raise ValueError(f"{here} is not mirrored")
+
+    def private_dir(self, number: int) -> str:
+        """Directory for the own home and ``/tmp`` of the job's ``number``-th task."""
+        return f"{self.job_dir}/private/{number}"
 
     def task_dir(self, number: int) -> str:
         """Directory of the job's ``number``-th task, counted from 1."""

@@ -53,11 +53,15 @@ class RunRequest:
     """What the cube may ask for beyond its own."""
     allow_missing: frozenset[str] = frozenset()
     """Names of inputs without which a task may start."""
+    copy_links: bool = False
+    """Whether to send what links in inputs lead to, to all hosts."""
     configure_only: bool = False
     inventory: str | None = None
     """Absolute path of the inventory file, if there is one."""
     inventory_cube: str | None = None
     """Directory of the cube that the inventory is part of; ``None``: it is the user's own."""
+    fresh_outputs: bool = False
+    """Whether a task fails that ends with 0 and leaves an output as it was before the run."""
     timeout: int | None = None
     """Time limit per task in seconds; the host stops the task when it expires."""
     again: Mapping[str, int] | None = None
@@ -90,6 +94,11 @@ class JobSpec:
     def cube(self) -> Cube:
         """The cube with the values of this job."""
         return self.request.cube if self.trial is None else self.trial.cube
+
+    @property
+    def copies_links(self) -> bool:
+        """Whether to send what links in inputs lead to."""
+        return self.request.copy_links or self.host.copy_links
 
     @property
     def own_name(self) -> str:

@@ -8,8 +8,9 @@ with the answers; and once more if GPUs were leased.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 import attrs
 
@@ -24,15 +25,22 @@ from mlcube_remote.commands.model import (
     TaskCommands,
 )
 from mlcube_remote.commands.settings import Settings
+from mlcube_remote.commands.sif_home import private_directories
 from mlcube_remote.cube.host_paths import KindOf, contains, host_path
 from mlcube_remote.plan.build_context import BuildContext, outer_context
 from mlcube_remote.plan.gpu_requests import Device, format_devices, requested_gpus
 from mlcube_remote.plan.host_paths import HostPaths
 from mlcube_remote.plan.job import JobSpec
 from mlcube_remote.plan.late_paths import LatePaths, late_paths
-from mlcube_remote.plan.mirrored_kinds import kind_in_mirrors
+from mlcube_remote.plan.mirrored_files import kind_in_mirrors, missing_here, read_mirrored
 from mlcube_remote.plan.outputs import DownloadFolder, DownloadRequest, download_folders
-from mlcube_remote.plan.placed_job import PlacedJob, ProbedFacts, inputs_in_mirror, place_job
+from mlcube_remote.plan.placed_job import (
+    PlacedJob,
+    ProbedFacts,
+    inputs_in_mirror,
+    optional_inputs,
+    place_job,
+)
 from mlcube_remote.plan.placement import DataLocation, PlacedParameter, with_placed_values
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.runs.ids import container_name, slug
@@ -123,24 +131,25 @@ def plan_placed(
     in_place = [item for _, item in job.task_parameters() if item.where is DataLocation.HOST]
     untyped = [item for item in (*in_place, *inputs_in_mirror(job)) if item.is_of_unknown_type]
     probed = dict.fromkeys(_host_path(item, paths) for item in (*in_place, *untyped))
-    optional = _optional_inputs(job)
+    optional = optional_inputs(job)
     assumed = {}
     if not spec.host.is_local:
         paths_of_untyped = (_host_path(item, paths) for item in untyped)
         assumed = {path: optional.get(path) or _likely_kind(path) for path in paths_of_untyped}
 
-    mirrors = {paths.workspace: spec.cube.workspace, paths.cube: spec.cube.root}
-
     def build(assume: Mapping[str, str]) -> BuiltCommands:
         known = {path: kind for path, kind in kinds.items() if kind != "-"}
         every = {**optional, **assume, **known}
-        kind_of = kind_in_mirrors(mirrors, every, is_local=spec.host.is_local)
-        return _build(job, kind_of, devices, () if facts is None else facts.programs)
+        kind_of = kind_in_mirrors(_mirrors(job), every, is_local=spec.host.is_local)
+        return _build(job, kind_of, devices, facts)
 
     built, env = build(assumed), _environment(spec)
     recipe = _host_recipe(job, built.image)
-    if recipe and facts is None:
-        built = build({**assumed, recipe: "f"})
+    decided_by = () if spec.host.is_local else built.settings.decided_by
+    deciding = missing_here(_mirrors(job), decided_by)
+    if facts is None and (recipe or deciding):
+        outside = [path for path in (recipe, *deciding) if not contains(paths.cube, path)]
+        built = build({**assumed, **dict.fromkeys(outside, "f")})
     return JobPlan(
         spec=spec,
         paths=paths,
@@ -157,7 +166,7 @@ def plan_placed(
         context=_context(job, built.settings, built.image),
         host_recipe=recipe,
         assumed_kinds=assumed,
-        probe_paths=(*probed, *([recipe] if recipe else ())),
+        probe_paths=tuple(dict.fromkeys((*probed, *([recipe] if recipe else ()), *deciding))),
         folders=_folders(job, built.tasks),
         in_place=_outputs_in_place(job),
         lock=f"{paths.root}/locks/{slug('workspace', of=paths.workspace)}",
@@ -171,16 +180,6 @@ def count_gpus(spec: JobSpec) -> int:
     return requested_gpus(spec.request.options, spec.cube, spec.platform, sections)
 
 
-def _optional_inputs(job: PlacedJob) -> dict[str, str]:
-    """Return the paths of inputs without a type that may be missing: then they count as files."""
-    allowed = job.spec.request.allow_missing
-    return {
-        _host_path(item, job.paths): "f"
-        for _, item in job.task_parameters()
-        if item.is_of_unknown_type and item.may_be_missing(allowed)
-    }
-
-
 def _host_path(item: PlacedParameter, paths: HostPaths) -> str:
     return host_path(item.parameter.value, paths.layout)
 
@@ -192,23 +191,33 @@ def _likely_kind(path: str) -> str:
 
 
 def _build(
-    job: PlacedJob, kind_of: KindOf, devices: Sequence[Device], programs: Collection[str]
+    job: PlacedJob, kind_of: KindOf, devices: Sequence[Device], facts: ProbedFacts | None
 ) -> BuiltCommands:
     spec, request = job.spec, job.spec.request
     tasks = () if request.configure_only else job.data.items()
+    is_podman = facts is not None and spec.platform == "docker" and facts.docker_is_podman
     target = Target(
         platform=spec.platform,
         layout=job.paths.layout,
         kind_of=kind_of,
-        options=_with_devices(request.options, spec.platform, devices),
+        options=_with_devices(request.options, "podman" if is_podman else spec.platform, devices),
         host_settings=spec.host.settings,
         user_settings=spec.user_settings,
-        programs=programs,
+        programs=() if facts is None else facts.programs,
+        docker_is_podman=is_podman,
+        has_leased_gpus=bool(devices),
         sent_context=partial(_sent_context, job),
+        read=partial(read_mirrored, spec.cube, job.paths),
         trust=request.trust,
     )
     placed = [with_placed_values(spec.cube.tasks[name], items) for name, items in tasks]
     return build_all(spec.cube, placed, target)
+
+
+def _mirrors(job: PlacedJob) -> dict[str, Path]:
+    """Return directory of the host → the directory of this machine that it mirrors."""
+    cube, paths = job.spec.cube, job.paths
+    return {paths.workspace: cube.workspace, paths.cube: cube.root}
 
 
 def _outer_context(job: PlacedJob, value: str) -> BuildContext | None:
@@ -267,13 +276,17 @@ def _tasks(
             name=name,
             id_file=f"{job.paths.task_dir(number)}/cid",
             labels=labels,
+            private=job.paths.private_dir(number),
             secrets=secrets,
         )
+        private = private_directories(job.paths.private_dir(number), commands.private_home)
         copies = (*commands.copies, *job.copies.get(task, ()))
         tasks.append(
             BuiltTask(
                 name=task,
-                commands=attrs.evolve(commands, copies=copies),
+                commands=attrs.evolve(
+                    commands, copies=copies, directories=(*commands.directories, *private)
+                ),
                 container=name if has_names else "",
                 labels=labels,
                 launch=launch,

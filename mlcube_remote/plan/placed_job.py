@@ -9,6 +9,7 @@ from typing import Protocol
 import attrs
 
 from mlcube_remote.commands.model import Copy
+from mlcube_remote.cube.host_paths import host_path
 from mlcube_remote.cube.model import Cube
 from mlcube_remote.plan.host_paths import HostPaths, host_paths
 from mlcube_remote.plan.job import JobSpec
@@ -45,6 +46,10 @@ class ProbedFacts(Protocol):
     @property
     def programs(self) -> Collection[str]:
         """Which of ``singularity`` and ``apptainer`` are installed."""
+
+    @property
+    def docker_is_podman(self) -> bool:
+        """Whether the program of the platform ``docker`` is Podman."""
 
 
 @attrs.frozen(kw_only=True)
@@ -88,6 +93,16 @@ def inputs_in_mirror(job: PlacedJob) -> Iterator[PlacedParameter]:
     for _, item in missing_inputs(job.data):
         if item.where is DataLocation.WORKSPACE and is_made_by_cube(item, job.spec.cube):
             yield item
+
+
+def optional_inputs(job: PlacedJob) -> dict[str, str]:
+    """Return the paths of inputs without a type that may be missing: then they count as files."""
+    allowed = job.spec.request.allow_missing
+    return {
+        host_path(item.parameter.value, job.paths.layout): "f"
+        for _, item in job.task_parameters()
+        if item.is_of_unknown_type and item.may_be_missing(allowed)
+    }
 
 
 def uploads(job: PlacedJob) -> tuple[PlacedParameter, ...]:

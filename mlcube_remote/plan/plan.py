@@ -36,12 +36,12 @@ def check_jobs(request: RunRequest, jobs: tuple[JobSpec, ...]) -> None:
     if not request.configure_only:
         require.check_trust(request)
         for job in placed:
+            require.check_workspace(job)
             require.check_inputs(job)
     for job in (*placed, *spare):
         # Commands that cannot be built are an error, too.
         plan = plan_placed(job, None)
         require.check_options(plan)
         require.check_recipe_inside(plan)
-        require.check_links(job)
     if not request.configure_only:
         require.check_writable(placed)

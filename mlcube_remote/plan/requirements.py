@@ -13,6 +13,7 @@ from mlcube_remote.errors import PlanError
 from mlcube_remote.plan.assignment import slots
 from mlcube_remote.plan.job import RunRequest
 from mlcube_remote.plan.job_plan import JobPlan
+from mlcube_remote.plan.outputs import download_folders
 from mlcube_remote.plan.placed_job import PlacedJob
 from mlcube_remote.plan.placement import DataLocation, is_made_by_cube, missing_inputs
 from mlcube_remote.platforms import CONTAINER_ENGINES
@@ -191,30 +192,35 @@ def check_recipe_on_host(plan: JobPlan) -> None:
     )
 
 
-def check_links(job: PlacedJob) -> None:
-    """Reject inputs that are links out of the cube: the mirror would not have their data.
+def check_workspace(job: PlacedJob) -> None:
+    """Reject a workspace in the cube that is a link: neither inputs nor outputs pass through it.
 
     Raises:
-        PlanError: There is such a link.
+        PlanError: It is a link, and the job uses it.
     """
-    if job.spec.host.is_local:
-        return
     cube = job.spec.cube
-    inside = [Path(os.path.realpath(top)) for top in (cube.root, cube.workspace)]
-    for task, item in job.task_parameters():
-        if item.is_output or item.where is not DataLocation.WORKSPACE or item.local is None:
-            continue
-        real = Path(os.path.realpath(item.local))
-        if real.exists() and not any(real.is_relative_to(top) for top in inside):
-            raise PlanError(
-                f"{cube.where_given(task, item.parameter)}: {task}.{item.parameter.name}: "
-                f"{item.local} is a link that leaves the cube (to {real})",
-                hint=f"name the data itself: {item.parameter.name}=local:{real}",
-            )
+    if job.spec.host.is_local or not cube.workspace.is_relative_to(cube.root):
+        return
+    link = _find_link(cube.root, cube.workspace)
+    is_used = any(
+        item.where is DataLocation.WORKSPACE
+        and item.local is not None
+        and item.local.is_relative_to(cube.workspace)
+        for _, item in job.task_parameters()
+    )
+    if link is not None and is_used:
+        real = os.path.realpath(cube.workspace)
+        raise PlanError(
+            f"{link} is a link (to {os.path.realpath(link)}): a workspace is not reached through a "
+            "link in the cube",
+            hint=f"name the place itself: --workspace={real}",
+        )
 
 
 def check_writable(jobs: Sequence[PlacedJob]) -> None:
     """Reject outputs that cannot be written on this machine, or that several jobs would write.
+
+    Outputs are not written through links, because the cube may have planted them.
 
     Raises:
         PlanError: There is such an output.
@@ -222,6 +228,8 @@ def check_writable(jobs: Sequence[PlacedJob]) -> None:
     what = "jobs" if jobs[0].spec.trial else "hosts"
     checked: set[Path] = set()
     for job in jobs:
+        if not job.spec.host.is_local:
+            _check_no_link_in_the_way(job)
         for _, item in job.task_parameters():
             if not item.is_output or item.local is None:
                 continue
@@ -235,6 +243,35 @@ def check_writable(jobs: Sequence[PlacedJob]) -> None:
             if path not in checked:
                 _check_writable_path(path)
                 checked.add(path)
+
+
+def _check_no_link_in_the_way(job: PlacedJob) -> None:
+    spec = job.spec
+    folders = download_folders(spec.cube, job.task_parameters(), job.paths, results=spec.results)
+    for folder in folders:
+        anchor = folder.anchor
+        if anchor is None:
+            continue  # the user named it
+        for output in folder.outputs:
+            path = folder.target / output.path
+            # A link in the place of a file is replaced.
+            above = path if output.directory or path.is_dir() else path.parent
+            link = _find_link(anchor, above)
+            if link is not None:
+                raise PlanError(
+                    f"{output.task}.{output.name}: outputs are not written through links: {link} "
+                    f"leads to {os.path.realpath(link)}",
+                    hint=f"name the place itself: {output.name}=local:{os.path.realpath(path)}"
+                    if spec.results is None
+                    else f"remove the link: rm {link}",
+                )
+
+
+def _find_link(anchor: Path, path: Path) -> Path | None:
+    """Return the first link on the way from ``anchor`` to ``path``, which is below it."""
+    parts = path.relative_to(anchor).parts
+    places = (anchor.joinpath(*parts[:end]) for end in range(1, len(parts) + 1))
+    return next((place for place in places if place.is_symlink()), None)
 
 
 def _check_writable_path(path: Path) -> None:

@@ -18,17 +18,12 @@ mlcr_print_container_state() {
         fi
         return 0
     fi
-    mlcr_task_job=${1%/tasks/*}
-    if mlcr_answer=$(
-        exec 2>&1
-        mlcr_save_container_id "$1" "${mlcr_task_job##*/}" &&
-            mlcr_inspect_container "$1" \
-                '{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.Error}}'
-    ); then
+    # Podman under the name "docker" may print a notice before each answer, to standard error.
+    if mlcr_answer=$(mlcr_print_inspected_state "$1" 2>/dev/null); then
         printf '%s\n' "$mlcr_answer"
         return 0
     fi
-    case $mlcr_answer in
+    case $(mlcr_print_inspected_state "$1" 2>&1) in
     *[Nn]'o such '*)
         # The engine's client survives its supervisor, and may be about to create the container.
         if [ -s "$1/cid" ] || { [ -n "$(find "$1/started" -mmin +1 2>/dev/null)" ] &&
@@ -45,6 +40,14 @@ mlcr_print_container_state() {
 # mlcr_is_client_alive DIRECTORY: whether the engine's client that runs the task is running.
 mlcr_is_client_alive() {
     [ -s "$1/client" ] && read -r mlcr_pid <"$1/client" && mlcr_read_start_time "$mlcr_pid"
+}
+
+# mlcr_print_inspected_state DIRECTORY: print "STATUS EXITCODE OOMKILLED ERROR" of a task's container.
+mlcr_print_inspected_state() {
+    mlcr_task_job=${1%/tasks/*}
+    mlcr_save_container_id "$1" "${mlcr_task_job##*/}" &&
+        mlcr_inspect_container "$1" \
+            '{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.Error}}'
 }
 
 # mlcr_save_container_id DIRECTORY JOB: write the id of the task's container to a file, unless the

@@ -11,8 +11,11 @@
 #   stop              exists once a client asked the job to stop
 #   launcher.PID      "BOOT PID STARTTIME NODE" of a shell that launches the job
 #   launching         exists once a client started to launch the job
+#   outputs, before, changed.I, stale
+#                     which outputs the tasks make; see outputs.sh
 #   secrets           exists if the tasks need variables that are stored in no file
 #   log-limit         maximum size of each log in bytes; 0: unlimited
+#   private/N         the home and the /tmp of the Nth task, if it has its own; removed at its end
 #   tasks/N/command   shell text that sets the positional parameters to the command of the Nth task
 #   tasks/N/name      the name of the task
 #   tasks/N/container the name of its container; does not exist if the engine has no containers
@@ -22,7 +25,11 @@
 #   tasks/N/begin, mounts, command.TYPES, own.TYPES, mounts.TYPES, refused, unsafe
 #                     what is checked and decided when the task begins: see begin.sh
 #   tasks/N/timeout   time limit in seconds; does not exist: unlimited
-#   tasks/N/stdout, stderr, started, finished, inspect
+#   tasks/N/stdout, stderr, inspect
+#   tasks/N/stdout.writer, stderr.writer, order
+#                     the order of what the task writes; see log_order.sh
+#   tasks/N/started, finished
+#                     times: a line with seconds since the epoch, one with nanoseconds or other text
 #   tasks/N/client    process group of the engine's client
 #   tasks/N/timedout, hung, cut, degraded, restarted, removed
 #                     marks: what happened to the task or its log (cut.pending becomes cut)
@@ -32,8 +39,9 @@
 #   tasks/N/exit.CODE the exit code; exit.pending until the end (a rename needs no disk space)
 #   tasks/N/inspect.STATUS,EXITCODE,OOMKILLED  replaces inspect if the disk is full
 
-# mlcr_claim_job JOB REQUEST LOCK [GROUP]: claim JOB for the client of this connection, and acquire
-# LOCK (empty: none) for JOB; jobs of GROUP share it. Report whether GROUP kept the lock since its
+# mlcr_claim_job JOB REQUEST LOCK [GROUP [OUTPUTS]]: claim JOB for the client of this connection, and
+# acquire LOCK (empty: none) for JOB; jobs of GROUP share it. OUTPUTS: the words of the file
+# "outputs", quoted by the client. Report whether GROUP kept the lock since its
 # previous job. Status 17: JOB is already claimed. Status 16: another job holds LOCK; report that
 # job, and do not claim JOB.
 mlcr_claim_job() {
@@ -47,6 +55,7 @@ mlcr_claim_job() {
     mlcr_identify_process "$PPID" $$
     # Other clients read "request" only if "preparing" exists.
     if ! { printf '%s\n' "$2" >"$1/request" &&
+        { [ -z "${5-}" ] || printf 'set -- %s\n' "$5" >"$1/outputs"; } &&
         mlcr_write_atomically "$1/preparing" "$mlcr_process_identity"; }; then
         rm -rf -- "$1"
         return 1

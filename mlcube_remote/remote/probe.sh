@@ -6,6 +6,11 @@
 # mlcr_probe_host ROOT CUBE [PATH...]: prepare ROOT and the directory CUBE below it (empty: none),
 # and print the facts that a run needs; for each PATH, print whether it is a file or a directory.
 mlcr_probe_host() {
+    mlcr_find_missing_programs
+    if [ -n "$mlcr_missing" ]; then
+        printf '%s\n' "$mlcr_missing" >&2
+        return 4
+    fi
     mlcr_root=$(mlcr_expand_home "$1")
     mlcr_cube=$2
     shift 2
@@ -33,6 +38,23 @@ mlcr_probe_host() {
         mlcr_path=$(mlcr_expand_home "$mlcr_path")
         mlcr_print_record kind "$(mlcr_print_kind "$mlcr_path")$mlcr_path"
     done
+}
+
+# mlcr_find_missing_programs: set mlcr_missing to those programs of the library that the host does
+# not have; empty: it has all. Those that have a substitute do not count, such as timeout.
+mlcr_find_missing_programs() {
+    mlcr_missing=
+    for mlcr_program in cat cksum cp cut date df find grep head id ln ls mkdir mkfifo mktemp mv \
+        nice od readlink rm rmdir sed sleep sort tail touch tr uname uniq wc; do
+        command -v "$mlcr_program" >/dev/null 2>&1 ||
+            mlcr_missing="$mlcr_missing${mlcr_missing:+ }$mlcr_program"
+    done
+}
+
+# mlcr_print_missing_programs: print the programs that mlcr_find_missing_programs finds.
+mlcr_print_missing_programs() {
+    mlcr_find_missing_programs
+    printf '%s' "$mlcr_missing"
 }
 
 # mlcr_make_private_directories DIRECTORY...: create the directories that do not exist (parents come
@@ -117,9 +139,14 @@ mlcr_print_rsync_version() {
             ;;
         esac
     fi
-    # "rsync  version 3.2.7  protocol version 31": read the third word.
+    # "rsync  version 3.2.7  protocol version 31": read the third word. The rsync of macOS and
+    # OpenBSD prints "openrsync: protocol version 29" first.
     rsync --version 2>/dev/null | {
-        read -r _ _ mlcr_rsync_release _
+        read -r mlcr_value _ mlcr_rsync_release _
+        if [ "$mlcr_value" = openrsync: ]; then
+            printf '%s' openrsync
+            return
+        fi
         printf '%s %s\n' "$mlcr_rsync_release" "$mlcr_program" >"$1/rsync"
         printf '%s' "$mlcr_rsync_release"
     }
@@ -139,6 +166,27 @@ mlcr_report_logout() {
         done <"$mlcr_file"
     done
     [ -z "$mlcr_killed_at_logout" ] || mlcr_print_record logout "$mlcr_killed_at_logout"
+}
+
+# mlcr_describe_docker: print what a hint about a Docker that does not answer depends on: who starts
+# services ("init"), and the socket of this user's rootless Docker ("rootless"), if it is installed.
+mlcr_describe_docker() {
+    mlcr_read_user
+    mlcr_init=
+    if [ -d /run/systemd/system ]; then
+        mlcr_init=systemd
+    elif command -v rc-service >/dev/null 2>&1; then
+        mlcr_init=openrc
+    elif [ -e /etc/init.d/docker ]; then
+        mlcr_init=service
+    fi
+    mlcr_print_record init "$mlcr_init"
+    mlcr_print_record uid "$mlcr_uid"
+    mlcr_folder=${XDG_RUNTIME_DIR:-/run/user/$mlcr_uid}
+    mlcr_file=${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user/docker.service
+    if [ -e "$mlcr_folder/docker.sock" ] || [ -e "$mlcr_file" ]; then
+        mlcr_print_record rootless "$mlcr_folder/docker.sock"
+    fi
 }
 
 # mlcr_list_gpus: print "NAME, MEMORY" for each GPU, one per line; status 127 if neither nvidia-smi

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Reports about tasks and jobs, as records. Called by jobs/ to follow, list and attach to jobs.
 
-# mlcr_report_task JOB N: report the state of the Nth task: its exit code ("pending" until it ends),
-# whether the supervisor is alive, the sizes of its logs, its times, and what the engine reports.
+# mlcr_report_task JOB N [order]: report the state of the Nth task: its exit code ("pending" until it
+# ends), whether the supervisor is alive, the sizes of its logs and, with "order", their order, its
+# times, and what the engine reports.
 mlcr_report_task() {
     mlcr_dir=$1/tasks/$2
     mlcr_read_exit "$mlcr_dir"
@@ -22,10 +23,10 @@ mlcr_report_task() {
         read -r mlcr_log_size _
         mlcr_print_record stderr "$mlcr_log_size"
     }
-    for mlcr_item in started finished inspect; do
-        [ ! -s "$mlcr_dir/$mlcr_item" ] ||
-            mlcr_print_record "$mlcr_item" "$(mlcr_print_line "$mlcr_dir/$mlcr_item")"
-    done
+    [ -z "${3-}" ] || mlcr_report_log_order "$mlcr_dir"
+    mlcr_report_times "$mlcr_dir"
+    [ ! -s "$mlcr_dir/inspect" ] ||
+        mlcr_print_record inspect "$(mlcr_print_line "$mlcr_dir/inspect")"
     for mlcr_file_name in "$mlcr_dir"/inspect.*,*,*; do
         [ ! -e "$mlcr_file_name" ] ||
             mlcr_print_record inspect "$(mlcr_split_commas "${mlcr_file_name##*/inspect.}")"
@@ -46,6 +47,8 @@ mlcr_report_task() {
         [ ! -e "$mlcr_dir/$mlcr_item" ] ||
             mlcr_print_record "$mlcr_item" "$(mlcr_print_line "$mlcr_dir/$mlcr_item")"
     done
+    [ ! -e "$mlcr_dir/outputs" ] || mlcr_report_states "$mlcr_dir"
+    [ ! -e "$mlcr_dir/stale" ] || mlcr_print_record stale yes
     [ ! -e "$mlcr_dir/removed" ] || mlcr_print_record container absent
     [ ! -e "$mlcr_dir/restarted" ] || mlcr_print_record engine restarted
 }
@@ -61,6 +64,24 @@ mlcr_report_unsupervised_task() {
     elif [ -e "$mlcr_dir/started" ]; then
         mlcr_print_record container "$(mlcr_print_container_state "$mlcr_dir")"
     fi
+}
+
+# mlcr_report_times DIRECTORY: report when the task started and ended, in seconds since the epoch,
+# with milliseconds if the host's date(1) knows them.
+mlcr_report_times() {
+    for mlcr_item in started finished; do
+        [ -s "$1/$mlcr_item" ] || continue
+        mlcr_fraction=
+        {
+            read -r mlcr_seconds
+            read -r mlcr_fraction || :
+        } <"$1/$mlcr_item"
+        case $mlcr_fraction in
+        '' | *[!0-9]*) ;;
+        *) mlcr_seconds=$mlcr_seconds.$(printf '%.3s' "$mlcr_fraction") ;;
+        esac
+        mlcr_print_record "$mlcr_item" "$mlcr_seconds"
+    done
 }
 
 # mlcr_split_commas LIST: print the items of a comma-separated list.
@@ -105,10 +126,7 @@ mlcr_report_tasks() {
         mlcr_read_exit "$mlcr_dir"
         mlcr_print_record task "$(mlcr_print_line "$mlcr_dir/name")"
         mlcr_print_record exit "$mlcr_exit"
-        for mlcr_item in started finished; do
-            [ ! -s "$mlcr_dir/$mlcr_item" ] ||
-                mlcr_print_record "$mlcr_item" "$(mlcr_print_line "$mlcr_dir/$mlcr_item")"
-        done
+        mlcr_report_times "$mlcr_dir"
         case $mlcr_exit in
         0 | pending) ;;
         *) mlcr_report_killed "$mlcr_dir" ;;

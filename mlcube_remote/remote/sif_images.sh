@@ -119,7 +119,8 @@ mlcr_build_sif() {
     mlcr_locks=$1/locks
     cd -- "$2" || return 125
     shift 2
-    mkdir -p -- "${2%/*}" || return 1
+    [ -z "${mlcr_is_checked-}" ] || mlcr_check_place "$2" "$1" || return 1
+    (umask 022 && mkdir -p -- "${2%/*}") || return 1
     # Machines that share the file system do not wait for each other: each builds to its own name.
     mlcr_read_node
     mlcr_lock_directory=$mlcr_locks/sif-$(printf '%s' "$2" | cksum | tr -d ' \t')-$mlcr_node
@@ -135,6 +136,19 @@ mlcr_build_sif() {
     fi
     rm -rf -- "$mlcr_lock_directory/by/$mlcr_build_id"
     return "$mlcr_status"
+}
+
+# mlcr_build_checked_sif DIGEST COPIED ROOT CUBE WORKSPACE IMAGE SOURCE COUNT WORD...: do the same
+# for a cube that is not trusted. The client has checked a definition file with this SHA-256, which
+# copies the paths and patterns COPIED, one per line; build from nothing else. The file and what it
+# copies may be in a directory in which a task has written since. Empty DIGEST: SOURCE is no
+# definition file.
+mlcr_build_checked_sif() {
+    mlcr_expected_digest=$1
+    mlcr_copied=$2
+    shift 2
+    mlcr_is_checked=yes
+    mlcr_build_sif "$@"
 }
 
 # mlcr_acquire_sif_lock LOCK ID IMAGE: acquire the lock for this process, however long that takes.
@@ -175,8 +189,21 @@ mlcr_replace_sif() (
     rm -rf -- "$mlcr_build_directory"
     umask 022
     mkdir -- "$mlcr_build_directory" || return 1
-    trap 'rm -rf -- "$mlcr_build_directory"' EXIT
+    mlcr_build_tmp=
+    trap 'rm -rf -- "$mlcr_build_directory" ${mlcr_build_tmp:+"$mlcr_build_tmp"}' EXIT
     trap 'exit 143' HUP TERM
+    if [ -n "${mlcr_is_checked-}" ]; then
+        mlcr_check_copied "$mlcr_copied" || return 1
+        mlcr_build_tmp=${mlcr_image_file%/*}/.${mlcr_image_file##*/}.tmp.$mlcr_build_id
+        mlcr_use_private_tmp "$mlcr_build_tmp" "$@" || return 1
+        if [ -n "$mlcr_expected_digest" ]; then
+            # A task cannot write there.
+            mlcr_definition=$mlcr_build_directory/.definition
+            mlcr_copy_checked_file "$mlcr_source" "$mlcr_definition" "$mlcr_expected_digest" ||
+                return 1
+            mlcr_source=$mlcr_definition
+        fi
+    fi
     "$@" "$mlcr_build_directory/${mlcr_image_file##*/}" "$mlcr_source" || return
     if ! [ -f "$mlcr_build_directory/${mlcr_image_file##*/}" ] || [ -d "$mlcr_image_file" ]; then
         echo "expected the build to make a file, and $mlcr_image_file to be a file or absent" >&2

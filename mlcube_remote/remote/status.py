@@ -12,6 +12,9 @@ from typing import Final
 ROOT_UNUSABLE: Final = 3
 """``mlcr_probe_host``: ``remote_root`` cannot be used safely; the reason is on standard error."""
 
+LACKS_PROGRAMS: Final = 4
+"""``mlcr_probe_host``: the host lacks programs of the library; standard error names them."""
+
 LOCK_HELD: Final = 16
 """``mlcr_claim_job``: another live job holds the workspace's lock; its records describe it."""
 

@@ -7,6 +7,7 @@
 # 0 means success, 1 a failure whose reason is on stderr. The others, with their functions:
 #
 #   ROOT_UNUSABLE      3   mlcr_probe_host
+#   LACKS_PROGRAMS     4   mlcr_probe_host
 #   LOCK_HELD         16   mlcr_acquire_lock mlcr_claim_job
 #   TOO_FEW_GPUS      16   mlcr_lease_exclusively mlcr_lease_gpus
 #   ALREADY_CLAIMED   17   mlcr_claim_job

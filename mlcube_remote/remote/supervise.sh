@@ -35,9 +35,11 @@ write_log() {
     # An open descriptor 9 means that the supervisor lives. exec closes it, because a shell keeps a
     # copy of a descriptor that is closed for one command only.
     exec 9>&-
+    # shellcheck disable=SC2094 # mlcr_note_writer only derives a name
     (
         trap '' XFSZ
         ulimit -f $((($2 + 511) / 512))
+        mlcr_note_writer "$1"
         exec cat
     ) >>"$1" 2>/dev/null || {
         # A rename needs no disk space.
@@ -58,6 +60,8 @@ run_logged() {
     log_writers=$!
     write_log "$1/stderr" "$2" <"$1/err" &
     log_writers="$log_writers $!"
+    mlcr_record_order "$1" &
+    order_recorder=$!
     run_task "$1" >"$1/out" 2>"$1/err"
     code=$?
     killer=
@@ -73,6 +77,8 @@ run_logged() {
     fi
     # shellcheck disable=SC2086
     wait $log_writers
+    kill "$order_recorder" 2>/dev/null
+    wait "$order_recorder"
     [ -z "$killer" ] || kill "$killer" 2>/dev/null
     return $code
 }
@@ -180,7 +186,7 @@ remove_container() (
 # run_to_end DIRECTORY: run the task and wait for its end; set code.
 run_to_end() {
     # A few bytes, which a reader sees completely or not at all: no rename is needed.
-    date +%s >"$1/started"
+    date +%s%n%N >"$1/started"
     # Directly before the start, because an earlier task may have changed the directories.
     mlcr_begin_task "$1" || {
         code=1
@@ -265,12 +271,19 @@ remove_late_containers() {
 
 # publish_end DIRECTORY: publish how the task ended.
 publish_end() {
-    date +%s >"$1/finished"
+    date +%s%n%N >"$1/finished"
+    # Before the owner is changed, which changes the times of the entries.
+    mlcr_compare_outputs "${1%/tasks/*}" "${1##*/}" "$1"
     # A client that sees the end may read the outputs.
     chown_outputs "$1"
+    mlcr_compare_unknown_outputs "${1%/tasks/*}" "${1##*/}"
+    # The exit status of StaleOutputError.
+    [ "$code" -ne 0 ] || mlcr_require_fresh_outputs "${1%/tasks/*}" "${1##*/}" || code=119
     mv -- "$1/exit.pending" "$1/exit.$code"
     exec 9>&-
     [ ! -e "$1/container" ] || remove_container "$1"
+    # The home and the /tmp of a task on Singularity or Apptainer, which may be large.
+    rm -rf -- "${1%/tasks/*}/private/${1##*/}"
 }
 
 # supervise JOB [adopt N]: run the tasks of the job; with "adopt", start at the Nth.
@@ -283,6 +296,7 @@ supervise() {
     limit=$(mlcr_print_line "$1/log-limit")
     number=${3:-1}
     adopts=${2-}
+    [ -n "$adopts" ] || mlcr_note_outputs "$1"
     while [ -d "$1/tasks/$number" ]; do
         task=$1/tasks/$number
         exec 9<>"$task/alive"

@@ -8,10 +8,11 @@ the same locks, but it polls while it waits.
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from mlcube_remote.directories import state_home
+from mlcube_remote.directories import make_private_directory, open_private_file, state_home
 from mlcube_remote.errors import RecordError
 
 
@@ -42,14 +43,16 @@ def exclusive(name: str, on_wait: Callable[[], None] = lambda: None) -> Iterator
     """
     directory = state_home() / "locks"
     try:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        file = (directory / name).open("w")
+        make_private_directory(directory)
+        handle = open_private_file(directory / name)
     except OSError as problem:
         raise RecordError.not_writable(
             "nothing can be locked",
             problem,
             hint=f"make {directory} writable, or set XDG_STATE_HOME to another directory",
         ) from problem
-    with file:
-        acquire(file.fileno(), on_wait)
+    try:
+        acquire(handle, on_wait)
         yield
+    finally:
+        os.close(handle)

@@ -73,7 +73,7 @@ def _job(planned: Document, known: Document) -> Document:
     status = known.get("status", UNKNOWN)
     return {
         "id": known.get("id") or planned["job"],
-        "job": known.get("job") or planned.get("name"),
+        "job": known.get("job") or (planned.get("name") if planned.get("host") is None else None),
         "host": known.get("host") or planned.get("host"),
         "platform": known.get("platform"),
         "parameters": {**planned.get("parameters", {}), **known.get("parameters", {})},

@@ -22,7 +22,7 @@ from typing import Any
 
 import attrs
 
-from mlcube_remote.directories import state_home
+from mlcube_remote.directories import make_private_directory, state_home
 from mlcube_remote.errors import RecordError
 from mlcube_remote.runs.atomic import write_atomically
 from mlcube_remote.runs.ids import is_run_id
@@ -56,7 +56,7 @@ class Store:
         """
         directory = self.root / run_id
         try:
-            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private_directory(directory)
             text = json.dumps({"format": FORMAT, **document}, ensure_ascii=True) + "\n"
             write_atomically(directory / f"{name}.json", text, durable=durable)
         except OSError as problem:

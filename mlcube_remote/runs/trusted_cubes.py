@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which requests of which cubes the user allowed: one small document per cube.
+"""The requests that the user allowed: one small document per cube.
 
 ::
 

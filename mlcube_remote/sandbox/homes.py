@@ -7,6 +7,7 @@ import contextlib
 import shutil
 from pathlib import Path
 
+from mlcube_remote.directories import make_private_directory
 from mlcube_remote.sandbox.container import Bind
 from mlcube_remote.sandbox.engine import BASE_IMAGE, docker
 from mlcube_remote.sandbox.flavours import Flavour
@@ -25,7 +26,9 @@ def ensure_home(flavour: Flavour, folder: Path, *, volume: str, label: str) -> B
         SandboxError: The engine refused the volume.
     """
     if flavour.home_mount is None:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_directory(folder.parent)
+        # It is the home of another user, in the container; sshd refuses one that all can write.
+        folder.mkdir(mode=0o755, exist_ok=True)
         return Bind(source=str(folder), target=str(folder))
     docker(
         *("volume", "create", "--label", label, "--driver", "local"),

@@ -8,6 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from mlcube_remote.directories import PRIVATE_FILE, make_private_directory
 from mlcube_remote.sandbox.engine import SandboxError, engine_hint
 
 GREETING_TIMEOUT_S = 30.0
@@ -24,7 +25,7 @@ def ensure_key(path: Path) -> str:
     """
     public = path.with_name(path.name + ".pub")
     if not (path.exists() and public.exists()):
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private_directory(path.parent)
         path.unlink(missing_ok=True)
         argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "sandbox", "-f", str(path)]
         try:
@@ -33,6 +34,7 @@ def ensure_key(path: Path) -> str:
             raise SandboxError("no ssh-keygen program on PATH", hint=engine_hint()) from None
         if done.returncode != 0:
             raise SandboxError(f"ssh-keygen: {done.stderr.strip()}")
+        public.chmod(PRIVATE_FILE)
     return public.read_text().strip()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,8 @@ from pathlib import Path
 
 import attrs
 
+from mlcube_remote.directories import make_private_directory, open_private_file
+from mlcube_remote.runs.atomic import write_atomically
 from mlcube_remote.sandbox import container, engine, flavours, homes, images, keys
 from mlcube_remote.sandbox.engine import SandboxError, docker
 from mlcube_remote.sandbox.flavours import Flavour
@@ -86,7 +89,7 @@ def up(
         )
     requested = {f"sandbox{number + 1}": kinds[number % len(kinds)] for number in range(count)}
     paths = _paths(state_dir)
-    paths.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private_directory(paths.root)
     with _lock(paths):
         _replace_hosts(paths, requested, note)
         return _publish(paths)
@@ -170,9 +173,12 @@ def _paths(state_dir: Path | None) -> SandboxPaths:
 @contextlib.contextmanager
 def _lock(paths: SandboxPaths) -> Iterator[None]:
     """Hold the lock on the sandbox; other processes wait until the block ends."""
-    with paths.lock.open("w") as lock:
+    lock = open_private_file(paths.lock)
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(lock)
 
 
 def _find_containers(paths: SandboxPaths) -> list[_FoundContainer]:
@@ -223,7 +229,7 @@ def _start(paths: SandboxPaths, missing: Mapping[str, tuple[Flavour, str]]) -> N
         kind, image = missing[name]
         folder = paths.keys(name)
         keys.ensure_key(folder / "ssh_host_ed25519_key")
-        (folder / "authorized_keys").write_text(public + "\n")
+        write_atomically(folder / "authorized_keys", public + "\n")
         volume = f"{_container_name(paths, name)}-disk"
         home = homes.ensure_home(kind, paths.home(name), volume=volume, label=f"{LABEL}={paths.id}")
         host = container.make_container(

@@ -22,8 +22,6 @@ _HEADER = """\
 # SPDX-License-Identifier: Apache-2.0
 # Written by "mlcube-remote sandbox up", deleted by "mlcube-remote sandbox down".
 """
-_FILE_MODE = 0o666
-"""Readable by other users, as far as the umask permits: neither file is secret."""
 
 
 @attrs.frozen(kw_only=True)
@@ -119,9 +117,9 @@ def write_inventory(paths: SandboxPaths, hosts: Iterable[SandboxHost]) -> None:
     }
     document = {"hosts": entries, "groups": {GROUP: list(entries)}}
     text = _HEADER + yaml.safe_dump(document, sort_keys=False)
-    write_atomically(paths.inventory, text, mode=_FILE_MODE)
+    write_atomically(paths.inventory, text)
 
 
 def write_known_hosts(paths: SandboxPaths, lines: Iterable[str]) -> None:
     """Write the lines of known_hosts; a reader sees the old file or the new one."""
-    write_atomically(paths.known_hosts, "".join(f"{line}\n" for line in lines), mode=_FILE_MODE)
+    write_atomically(paths.known_hosts, "".join(f"{line}\n" for line in lines))

@@ -11,6 +11,10 @@ from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.events.failure import FailureKind, failure_kind
 from mlcube_remote.events.model import Event, JobFinished, Level, Note
 
+_FAILURES = frozenset(
+    {FailureKind.TASK, FailureKind.STALE_OUTPUT, FailureKind.HOST, FailureKind.PULL}
+)
+
 
 @attrs.define(kw_only=True)
 class FailureLimit:
@@ -31,7 +35,7 @@ class FailureLimit:
             return
         with self._lock:
             self._over += 1
-            if failure_kind(event.outcome) not in {FailureKind.TASK, FailureKind.HOST}:
+            if failure_kind(event.outcome) not in _FAILURES:
                 return
             self._failed.append(event.label)
             if len(self._failed) != self.most:

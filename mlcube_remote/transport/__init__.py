@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
-from mlcube_remote.inventory.model import Host, Inventory
+from mlcube_remote.inventory.model import Host, Inventory, TransportKind
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport.base import Connection
 
@@ -40,16 +39,22 @@ def connect(
 
         return LocalConnection(host)
     from mlcube_remote.inventory.sshconfig import resolve  # noqa: PLC0415
+    from mlcube_remote.transport.credentials import Credentials  # noqa: PLC0415
 
+    credentials = Credentials(password=password, passphrase=passphrase)
+    if host.transport is TransportKind.OPENSSH:
+        from mlcube_remote.transport.openssh_link import open_openssh_link  # noqa: PLC0415
+        from mlcube_remote.transport.ssh import SSHConnection  # noqa: PLC0415
+
+        endpoint = resolve(host, inventory)
+        return SSHConnection.open(
+            host, lambda: open_openssh_link(host, endpoint, credentials), note
+        )
     with ThreadPoolExecutor(1, thread_name_prefix="mlcr-resolve") as background:
         resolving = background.submit(resolve, host, inventory)
         # Importing Paramiko takes long: only if necessary, and while ssh -G runs.
         from mlcube_remote.transport import paramiko_import  # noqa: F401, PLC0415 - before Paramiko
-        from mlcube_remote.transport.auth import Credentials  # noqa: PLC0415
-        from mlcube_remote.transport.paramiko_link import open_paramiko_link  # noqa: PLC0415
-        from mlcube_remote.transport.ssh import SSHConnection  # noqa: PLC0415
+        from mlcube_remote.transport.selection import connect_over_ssh  # noqa: PLC0415
 
         endpoint = resolving.result()
-    credentials = Credentials(password=password, passphrase=passphrase)
-    open_link = partial(open_paramiko_link, host, endpoint, credentials, note)
-    return SSHConnection.open(host, open_link, note)
+    return connect_over_ssh(host, endpoint, credentials, note)

@@ -15,22 +15,13 @@ import paramiko
 
 from mlcube_remote.errors import AuthenticationError, ConnectError, UnreachableError
 from mlcube_remote.inventory.endpoint import Endpoint
-from mlcube_remote.secret import Secret
 from mlcube_remote.transport.connect_errors import SSH_ERRORS, format_address
+from mlcube_remote.transport.credentials import Credentials
 from mlcube_remote.transport.guarded_transport import DisconnectedError, ProtocolError, printable
 from mlcube_remote.transport.login_keys import LoginKeys
 from mlcube_remote.transport.monitored_socket import MonitoredSocket
 
 _FEWER_KEYS = "set identity_file for the host (and IdentitiesOnly yes in ssh_config)"
-
-
-@attrs.frozen(kw_only=True)
-class Credentials:
-    """Secrets that the user typed before the first connection."""
-
-    password: Secret | None = None
-    passphrase: Secret | None = None
-    """For encrypted private keys."""
 
 
 @attrs.define
@@ -42,6 +33,8 @@ class Login:
     credentials: Credentials
     sock: MonitoredSocket
     """The socket below the transport."""
+    note: Callable[[str], None] = lambda _: None
+    """Called with lines for the user."""
     tried: list[str] = attrs.field(factory=list, init=False)
     skipped: list[str] = attrs.field(factory=list, init=False)
     _accepted: tuple[str, ...] = attrs.field(default=(), init=False)
@@ -61,7 +54,9 @@ class Login:
         raise self._refused()
 
     def _try_keys(self, transport: paramiko.Transport) -> bool:
-        keys = LoginKeys(self.endpoint, self.credentials.passphrase, self.skipped)
+        if "publickey" in self.endpoint.disabled_methods:
+            return False
+        keys = LoginKeys(self.endpoint, self.credentials.passphrase, self.skipped, self.note)
         with closing(keys):
             for candidate in keys:
                 self.tried.append(candidate.origin)
@@ -87,7 +82,8 @@ class Login:
             "keyboard-interactive": lambda: transport.auth_interactive(user, answer),
         }
         for name, login in methods.items():
-            if self._accepted and name not in self._accepted:
+            is_refused = self._accepted and name not in self._accepted
+            if is_refused or name in self.endpoint.disabled_methods:
                 continue
             self.tried.append(name)
             if self._attempt(transport, login):

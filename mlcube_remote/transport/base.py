@@ -139,6 +139,7 @@ class Connection(Protocol):
         *,
         stdin: bytes = b"",
         on_stdout: Callable[[bytes], None] | None = None,
+        watch: Callable[[], None] | None = None,
     ) -> RsyncResult:
         """Run this machine's rsync against the host, over this connection.
 
@@ -148,8 +149,10 @@ class Connection(Protocol):
             stdin: Standard input, such as the list for ``--files-from=-``.
             on_stdout: Receives standard output as it arrives, for progress. The result then
                 contains none.
+            watch: Called about ten times a second; an error that it raises ends rsync.
 
         Raises:
+            AbortedTransferError: rsync was slower than the host's ``min_rate`` for too long.
             HostError: See :class:`Connection`. Also, if the host is this machine: its jobs run in
                 place, so there is nothing to copy.
         """

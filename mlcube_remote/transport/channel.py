@@ -18,13 +18,33 @@ _STATUS_TIMEOUT_S = 10.0
 READY_TIMEOUT_S = 30.0
 """Timeout until our shell is ready: the login shell starts it, and may be slow."""
 
+_HANGS = "the host, or its engine, may hang; the connection itself is open"
+
+
+def _no_usable_shell(host: str, problem: str) -> HostUnfitError:
+    return HostUnfitError(
+        host,
+        f"does not give a usable shell: {problem}",
+        hint="a login shell that runs commands is required: check ForceCommand, nologin and "
+        "what ~/.bashrc or ~/.cshrc executes in non-interactive sessions",
+    )
+
+
+def _joined_streams(host: str, problem: framing.JoinedStreamsError) -> HostUnfitError:
+    return HostUnfitError(
+        host,
+        f"does not give a usable shell: {problem}",
+        hint="a start-up file or ForceCommand redirects or records the session (exec 2>&1, "
+        "script): as the first line of ~/.bashrc, or of the file that does it, write: "
+        "case $- in *i*) ;; *) return ;; esac",
+    )
+
 
 @attrs.define
 class ShellChannel:
     """A session that runs ``/bin/sh -s``: it takes shell text and returns two streams of bytes.
 
-    The output of the login shell before ours is removed from both streams. One thread may send
-    while another one reads; otherwise use it from one thread at a time.
+    Output of the login shell is removed. One thread may send while another one reads.
     """
 
     host: str
@@ -66,9 +86,7 @@ class ShellChannel:
             raise self.lost() from problem
         except TimeoutError as problem:
             raise StateUnknownError(
-                self.host,
-                f"took no input within {READY_TIMEOUT_S:g} s",
-                hint="the host may hang; the connection itself is open",
+                self.host, f"took no input within {READY_TIMEOUT_S:g} s", hint=_HANGS
             ) from problem
         except OSError as problem:
             # If only the shell has ended, the next read reports the reason.
@@ -89,34 +107,25 @@ class ShellChannel:
             problem = ""
         except framing.AnswerTooLargeError:
             is_ready, problem = False, ""
+        except framing.JoinedStreamsError as joined:
+            raise _joined_streams(self.host, joined) from joined
         except TimeoutError:
             is_ready, problem = False, f"nothing within {READY_TIMEOUT_S:g} s, "
         if is_ready:
             return
         if not self.session.is_connected:
             raise self.lost()
-        raise self._no_usable_shell(f"{problem}got {self._reader.excerpt_of_noise()}")
-
-    def _no_usable_shell(self, problem: str) -> HostUnfitError:
-        return HostUnfitError(
-            self.host,
-            f"does not give a usable shell: {problem}",
-            hint="a login shell that runs commands is required: check ForceCommand, nologin and "
-            "what ~/.bashrc or ~/.cshrc executes in non-interactive sessions",
-        )
+        raise _no_usable_shell(self.host, f"{problem}got {self._reader.excerpt_of_noise()}")
 
     def read(
         self, consume: Consumer, *, silence: float | None = None, within: float | None = None
     ) -> bool:
-        """Pass on all bytes until ``consume`` returns true or the shell ends.
+        """Pass on all bytes until ``consume`` returns true or the shell ends; return which.
 
         Args:
             consume: Receives the bytes.
             silence: Maximum time in seconds without a byte.
             within: Maximum time in seconds, plus the time for the bytes on a very slow link.
-
-        Returns:
-            Whether ``consume`` returned true.
 
         Raises:
             StateUnknownError: A timeout passed.
@@ -124,11 +133,13 @@ class ShellChannel:
         """
         try:
             return self._reader.read(consume, Timeouts(total_s=within, silence_s=silence))
+        except framing.JoinedStreamsError as joined:
+            raise _joined_streams(self.host, joined) from joined
         except TimeoutError:
             raise StateUnknownError(
                 self.host,
                 f"no answer within {within or silence:g} s",
-                hint="the host, or its engine, may hang; the connection itself is open",
+                hint=_HANGS,
             ) from None
 
     def end_input(self) -> None:

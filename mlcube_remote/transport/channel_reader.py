@@ -143,6 +143,8 @@ class ChannelReader:
     def _remove_noise(self, stream: Stream, data: bytes) -> bytes:
         """Return the part of ``data`` after the marker."""
         if stream not in self._pending:
+            if self._pending:
+                self._markers[stream].check(data)
             return data
         rest = self._markers[stream].feed(data)
         if rest is None:

@@ -15,8 +15,14 @@ from contextlib import contextmanager
 import attrs
 import paramiko
 
-from mlcube_remote.errors import ConnectError, UnreachableError
+from mlcube_remote.errors import UnreachableError
 from mlcube_remote.inventory.endpoint import Endpoint
+from mlcube_remote.transport.attempts import (
+    MAX_CLOSED,
+    MAX_DROPPED,
+    MAX_TIMEOUTS,
+    TransientConnectError,
+)
 from mlcube_remote.transport.guarded_transport import (
     DisconnectedError,
     OldServerError,
@@ -28,17 +34,6 @@ from mlcube_remote.transport.monitored_socket import MonitoredSocket
 SSH_ERRORS = (paramiko.SSHException, EOFError, OSError)
 """All that Paramiko raises if a connection, or a request on it, fails."""
 
-MAX_TIMEOUTS = 2
-"""Maximum number of attempts that end in a timeout; the user waits for each of them."""
-
-MAX_DROPPED = 8
-"""Maximum number of attempts if sshd reports that it has too many logins."""
-
-MAX_CLOSED = 3
-"""Maximum number of attempts if sshd closes the connection without a reason.
-
-It has too many logins, or it bans this address."""
-
 _PROHIBITED = 1
 """The code of "administratively prohibited" (RFC 4254, 5.1)."""
 
@@ -48,23 +43,10 @@ class IncompatibleServerError(UnreachableError):
 
     kind = UnreachableError.kind
 
-
-class TransientConnectError(Exception):
-    """A failure that another attempt may not have.
-
-    Args:
-        error: What to raise after the last attempt.
-        max_attempts: Maximum number of attempts.
-        is_overload: Whether fewer logins at the same time would help.
-    """
-
-    def __init__(
-        self, error: ConnectError, *, max_attempts: int, is_overload: bool = False
-    ) -> None:
-        super().__init__(str(error))
-        self.error = error
-        self.max_attempts = max_attempts
-        self.is_overload = is_overload
+    def __init__(self, host: str, problem: OldServerError, message: str, *, hint: str) -> None:
+        super().__init__(host, message, hint=hint)
+        self.option = problem.option
+        self.offered = problem.offered
 
 
 @contextmanager
@@ -199,6 +181,7 @@ class HandshakeFailure:
     def _too_old(self, problem: OldServerError) -> IncompatibleServerError:
         return IncompatibleServerError(
             self.host,
+            problem,
             f"{format_address(self.endpoint)} and this client have no algorithm in common: "
             f"{problem}",
             hint="its SSH server is too old to be safe: update it; if that is not possible, set "

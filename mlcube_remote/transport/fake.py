@@ -92,9 +92,12 @@ class FakeConnection:
         *,
         stdin: bytes = b"",
         on_stdout: Callable[[bytes], None] | None = None,
+        watch: Callable[[], None] | None = None,
     ) -> RsyncResult:
         """Return the scripted answer of :data:`RSYNC`; see :meth:`call`."""
         reply = self._next(Call(RSYNC, tuple(args), stdin=stdin))
+        if watch is not None:
+            watch()
         if on_stdout is None:
             return RsyncResult(reply.code, reply.stdout, reply.stderr)
         on_stdout(reply.stdout)

@@ -34,6 +34,10 @@ SETTINGS = (
 """Shell text that makes the shells of all hosts behave in the same way."""
 
 
+_ECHO = SETTINGS.partition(b"\n")[0] + b"\r\n"
+"""What comes back if a terminal is between: it repeats what it gets."""
+
+
 class AnswerError(Exception):
     """The host did not follow the protocol; the message says how."""
 
@@ -43,6 +47,10 @@ class AnswerTooLargeError(AnswerError):
 
     def __init__(self) -> None:
         super().__init__("more than 1 MiB")
+
+
+class JoinedStreamsError(Exception):
+    """The two streams of the shell arrive as one; the message says how this was noticed."""
 
 
 def make_marker() -> bytes:
@@ -173,15 +181,28 @@ class ReadyMarker:
 
         Raises:
             AnswerTooLargeError: There are too many bytes before the marker.
+            JoinedStreamsError: A terminal is between the shell and this machine.
         """
         self.noise += data
+        if self.marker + b"\r\n" in self.noise or _ECHO in self.noise:
+            raise JoinedStreamsError("its output passes through a terminal")
         found, separator, rest = bytes(self.noise).partition(self.marker + b"\n")
         if len(found) > MAX_NOISE:
             raise AnswerTooLargeError
         if separator:
             self.noise[:] = found
+            self.check(rest)
             return rest
         return None
+
+    def check(self, rest: bytes) -> None:
+        """Check bytes after the marker: each stream gets the marker only once.
+
+        Raises:
+            JoinedStreamsError: It is there again, so it is the marker of the other stream.
+        """
+        if rest.startswith(self.marker + b"\n"):
+            raise JoinedStreamsError("standard output and standard error arrive as one stream")
 
     @property
     def excerpt(self) -> str:

@@ -5,19 +5,39 @@ from __future__ import annotations
 
 import base64
 import binascii
+import copy
+import os
 import struct
 from pathlib import Path
 
 import paramiko
+from cryptography.exceptions import UnsupportedAlgorithm
+from paramiko.pkey import PublicBlob
 
 from mlcube_remote.secret import Secret
 
 _MAGIC = b"openssh-key-v1\0"
+_CERTIFICATE = "-cert-v01@openssh.com"
 _KINDS = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
+
+_PARSE_ERRORS = (
+    paramiko.SSHException,
+    ValueError,
+    LookupError,
+    TypeError,
+    OverflowError,
+    struct.error,
+    UnsupportedAlgorithm,
+)
+"""All that parsers of keys raise for damaged ones."""
 
 
 class UnusableKeyError(Exception):
     """A key file that cannot be used; the message says why."""
+
+
+class DamagedKeyError(UnusableKeyError):
+    """A file that should be repaired or removed; the user is told, even if the login succeeds."""
 
 
 def read_public(path: Path) -> bytes | None:
@@ -28,14 +48,46 @@ def read_public(path: Path) -> bytes | None:
     if an agent has the private part.
     """
     for file in (path, path.with_name(path.name + ".pub")):
-        try:
-            text = file.read_bytes()
-        except OSError:
+        text = _read(file)
+        if text is None:
             continue
         blob = _parse_public(text) or _parse_private(text)
         if blob is not None:
             return blob
     return None
+
+
+_FOREIGN = {
+    b"-----BEGIN PRIVATE KEY-----": "a key in PKCS#8 format",
+    b"-----BEGIN ENCRYPTED PRIVATE KEY-----": "an encrypted key in PKCS#8 format",
+}
+_SECURITY_KEY = "the key of a security key"
+_MAX_SIZE = 1024 * 1024
+"""Maximum size of a key file in bytes."""
+
+
+def describe_foreign(path: Path) -> str | None:
+    """Return what a key file is if OpenSSH can use it and Paramiko cannot; otherwise ``None``."""
+    head = _read(path) or b""
+    for line, kind in _FOREIGN.items():
+        if head.lstrip().startswith(line):
+            return kind
+    blob = read_public(path)
+    if blob is not None and blob[4:].startswith(b"sk-"):
+        return _SECURITY_KEY
+    return None
+
+
+def _read(path: Path) -> bytes | None:
+    """Return the content of a regular file, up to a maximum; ``None`` if it cannot be read."""
+    if not path.is_file():
+        # A pipe would block.
+        return None
+    try:
+        with path.open("rb") as file:
+            return file.read(_MAX_SIZE)
+    except OSError:
+        return None
 
 
 def _parse_public(text: bytes) -> bytes | None:
@@ -73,22 +125,65 @@ def _split_string(data: bytes) -> tuple[bytes, bytes]:
 
 
 def load(path: Path, passphrase: Secret | None) -> paramiko.PKey:
-    """Read a private key, and its certificate if a file ``…-cert.pub`` exists.
+    """Read a private key, without its certificate.
 
     Raises:
         UnusableKeyError: It cannot be read, or the passphrase is wrong or missing.
     """
     key = _parse(path, passphrase.reveal() if passphrase is not None else None)
-    if key is None:
-        raise UnusableKeyError(
-            "wrong passphrase"
-            if passphrase is not None and _is_encrypted(path)
-            else "not a private key that can be read"
-        )
-    certificate = path.with_name(path.name + "-cert.pub")
-    if certificate.is_file():
-        key.load_certificate(str(certificate))
-    return key
+    if key is not None:
+        _check_mode(path)
+        return key
+    if passphrase is not None and _is_encrypted(path):
+        raise UnusableKeyError("wrong passphrase")
+    raise DamagedKeyError("not a private key that can be read")
+
+
+def _check_mode(path: Path) -> None:
+    """Raise an error for a key of this user that others can read, as ssh(1) does."""
+    try:
+        status = path.stat()
+    except OSError as problem:
+        raise DamagedKeyError(problem.strerror or str(problem)) from problem
+    mode = status.st_mode & 0o777
+    if status.st_uid == os.getuid() and mode & 0o077:
+        raise DamagedKeyError(f"others can read it (mode {mode:04o}); run: chmod 600 {path}")
+
+
+def certificate_path(path: Path) -> Path:
+    """Return where the certificate of a key is, if it has one."""
+    return path.with_name(path.name + "-cert.pub")
+
+
+def read_certificate(path: Path) -> bytes | None:
+    """Return the certificate of a key's file; ``None`` if there is none that can be read."""
+    text = _read(certificate_path(path))
+    return _parse_public(text) if text is not None else None
+
+
+def without_certificate(key: paramiko.PKey) -> paramiko.PKey:
+    """Return a copy of a key without its certificate."""
+    plain = copy.copy(key)
+    plain.public_blob = None
+    return plain
+
+
+def load_certificate(key: paramiko.PKey, path: Path) -> None:
+    """Add the certificate of a key's file to a key; it is then offered instead of the plain key.
+
+    Raises:
+        UnusableKeyError: It cannot be used.
+    """
+    text = _read(certificate_path(path))
+    if text is None:
+        raise DamagedKeyError("it cannot be read")
+    try:
+        blob = PublicBlob.from_string(text.decode())
+    except _PARSE_ERRORS as problem:
+        raise DamagedKeyError("not a certificate that can be read") from problem
+    if blob.key_type != key.get_name() + _CERTIFICATE:
+        raise DamagedKeyError("not a certificate of this key")
+    key.public_blob = blob
 
 
 def _parse(path: Path, password: str | None) -> paramiko.PKey | None:
@@ -100,8 +195,8 @@ def _parse(path: Path, password: str | None) -> paramiko.PKey | None:
                 "encrypted; load it into the agent (ssh-add) or use --ask-passphrase"
             ) from None
         except OSError as problem:
-            raise UnusableKeyError(problem.strerror or str(problem)) from problem
-        except (paramiko.SSHException, ValueError, IndexError, struct.error):
+            raise DamagedKeyError(problem.strerror or str(problem)) from problem
+        except _PARSE_ERRORS:
             # Another kind of key, damaged, or a wrong passphrase: the errors do not differ.
             continue
     return None

@@ -34,6 +34,8 @@ class KnownKey:
     """Key type, such as ``ssh-ed25519``."""
     blob: bytes
     revoked: bool
+    is_authority: bool = False
+    """Whether the key signs the certificates of hosts, instead of being a host's key."""
     file: str
     line: int
 
@@ -81,13 +83,16 @@ def format_name(host: str, port: int) -> str:
     return host if port == DEFAULT_PORT else f"[{host}]:{port}"
 
 
-def read_known_hosts(files: Iterable[str], note: Callable[[str], None]) -> tuple[KnownKey, ...]:
+def read_known_hosts(
+    files: Iterable[str], note: Callable[[str], None], *, with_authorities: bool = False
+) -> tuple[KnownKey, ...]:
     """Read known_hosts files; a missing file counts as empty.
 
     Args:
         files: Paths, in order.
         note: Called with a message for each file that cannot be used, and once per version of a
             file for each skipped line.
+        with_authorities: Whether to return certificate authorities, too.
     """
     found: list[KnownKey] = []
     for file in files:
@@ -102,7 +107,7 @@ def read_known_hosts(files: Iterable[str], note: Callable[[str], None]) -> tuple
         except OSError as problem:
             note(f"{file}: cannot be read: {problem.strerror}")
             continue
-        found += keys
+        found += (key for key in keys if with_authorities or not key.is_authority)
         # The list is shared by all callers: the first one reports the warnings.
         while warnings:
             note(warnings.pop(0))
@@ -139,18 +144,15 @@ def parse(file: str, text: bytes) -> tuple[tuple[KnownKey, ...], list[str]]:
         if not words or words[0].startswith("#"):
             continue
         marker = words.pop(0) if words[0].startswith("@") else ""
-        if marker == "@cert-authority":
-            # This client does not ask for host certificates, so the line cannot apply.
-            continue
-        key = _parse_key(words, file, number, revoked=marker == "@revoked")
-        if key is None or marker not in ("", "@revoked"):
+        key = _parse_key(words, file, number, marker)
+        if key is None or marker not in ("", "@revoked", "@cert-authority"):
             warnings.append(f"{file}:{number}: skipped a line that is not a host key")
         else:
             keys.append(key)
     return tuple(keys), warnings
 
 
-def _parse_key(words: list[str], file: str, line: int, *, revoked: bool) -> KnownKey | None:
+def _parse_key(words: list[str], file: str, line: int, marker: str) -> KnownKey | None:
     if len(words) < 3:
         return None
     try:
@@ -160,5 +162,24 @@ def _parse_key(words: list[str], file: str, line: int, *, revoked: bool) -> Know
     if not blob.startswith(len(words[1]).to_bytes(4, "big") + words[1].encode()):
         return None
     return KnownKey(
-        patterns=words[0], kind=words[1], blob=blob, revoked=revoked, file=file, line=line
+        patterns=words[0],
+        kind=words[1],
+        blob=blob,
+        revoked=marker == "@revoked",
+        is_authority=marker == "@cert-authority",
+        file=file,
+        line=line,
     )
+
+
+def how_to_trust(*, is_check_disabled: bool) -> str:
+    """Return how to trust new keys, for a hint.
+
+    Args:
+        is_check_disabled: Whether ssh_config has ``StrictHostKeyChecking no``.
+    """
+    trust = (
+        "or trust new keys: `host_keys: accept-new` under `defaults:` in hosts.yaml, or "
+        "`StrictHostKeyChecking accept-new` in ~/.ssh/config"
+    )
+    return trust + ("; the value no is not followed" if is_check_disabled else "")

@@ -129,6 +129,7 @@ class LocalConnection:
         *,
         stdin: bytes = b"",  # noqa: ARG002
         on_stdout: Callable[[bytes], None] | None = None,  # noqa: ARG002
+        watch: Callable[[], None] | None = None,  # noqa: ARG002
     ) -> RsyncResult:
         """Raise an error: jobs on this machine run in place, so nothing is copied."""
         raise HostError(self.name, "nothing is copied on this machine: jobs run in place")

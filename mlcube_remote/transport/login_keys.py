@@ -5,17 +5,21 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import attrs
 import paramiko
-from paramiko.agent import AgentSSH
+from paramiko.agent import AgentKey, AgentSSH
 
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport import key_files
+from mlcube_remote.transport.algorithms import select_algorithms
 from mlcube_remote.transport.connect_errors import SSH_ERRORS
+
+_reported: set[str] = set()
+"""Damaged files that the user knows of."""
 
 _AGENT_TIMEOUT_S = 30.0
 """Timeout for one answer of the agent, which may ask the user to confirm."""
@@ -40,6 +44,20 @@ class _Agent(AgentSSH):
         self._close()  # type: ignore[attr-defined] # not in the stubs
 
 
+class _AgentCertificate(AgentKey):
+    """A certificate in the agent; Paramiko would offer its plain key under the wrong name."""
+
+    @classmethod
+    def from_key(cls, key: AgentKey) -> AgentKey:
+        """Return a certificate as such, and any other key as it is."""
+        is_certificate = key.get_name().endswith("-cert-v01@openssh.com")
+        return cls(key.agent, key.blob, key.comment) if is_certificate else key
+
+    def asbytes(self) -> bytes:
+        """Return the certificate, which is what the agent knows the key by."""
+        return self.blob
+
+
 @attrs.frozen
 class LoginKey:
     """A key, and for messages its file or the agent."""
@@ -60,6 +78,8 @@ class LoginKeys:
     """For encrypted private keys."""
     skipped: list[str]
     """Collects what cannot be used, and why."""
+    note: Callable[[str], None] = lambda _: None
+    """Called with a warning for each damaged file, once per process."""
     _agent: _Agent | None = attrs.field(init=False)
 
     @_agent.default
@@ -79,26 +99,76 @@ class LoginKeys:
             self._agent.close()
 
     def __iter__(self) -> Iterator[LoginKey]:
-        files = {path: key_files.read_public(Path(path)) for path in self.endpoint.identity_files}
-        configured = {blob: path for path, blob in files.items() if blob is not None}
         yielded: set[bytes] = set()
-        for key in self._agent_keys(configured):
-            yielded.add(key.asbytes())
-            yield LoginKey(key, f"the agent's {configured.get(key.asbytes(), key.get_name())}")
-        for path, public in files.items():
-            if public in yielded:
+        for offer in self._offers():
+            blob = _offered_blob(offer.key)
+            if blob in yielded:
                 continue
-            loaded = self._load(path)
-            if loaded is not None and loaded.asbytes() not in yielded:
-                yielded.add(loaded.asbytes())
-                yield LoginKey(loaded, path)
+            yielded.add(blob)
+            if self._is_allowed(offer.key):
+                yield offer
+            else:
+                self.skipped.append(f"{offer.origin} (excluded by PubkeyAcceptedAlgorithms)")
 
-    def _agent_keys(self, configured: dict[bytes, str]) -> list[paramiko.PKey]:
-        """Return the agent's keys, those of configured files first."""
+    def _is_allowed(self, key: paramiko.PKey) -> bool:
+        """Return whether ssh_config allows the key's kind."""
+        option = "pubkeyacceptedalgorithms"
+        allowed = select_algorithms(option, self.endpoint.algorithms.get(option, ()))
+        kind = key.get_name().removesuffix("-cert-v01@openssh.com")
+        if kind == "ssh-rsa":
+            return any(name.startswith("rsa-") for name in allowed)
+        return kind in allowed
+
+    def _offers(self) -> Iterator[LoginKey]:
+        """Yield certificates before plain keys; a server may accept only one of them."""
+        files = self._public_files()
+        configured = self._configured(files)
+        in_agent = set()
+        for key in self.agent_keys(configured):
+            path = configured.get(key.blob)
+            if path is not None:
+                in_agent.add(path)
+                yield from self._certified(AgentKey(key.agent, key.blob), path)
+            yield LoginKey(key, f"the agent's {path or key.comment or key.get_name()}")
+        for path in files:
+            if path not in in_agent and (loaded := self._load(path)) is not None:
+                yield from self._certified(loaded, path)
+                # Not the same object: the first one has the certificate now.
+                yield LoginKey(key_files.without_certificate(loaded), path)
+
+    def _certified(self, key: paramiko.PKey, path: str) -> Iterator[LoginKey]:
+        """Yield a key with the certificate of its file, if there is one that can be used."""
+        certificate = key_files.certificate_path(Path(path))
+        if not os.path.lexists(certificate):
+            return
+        try:
+            key_files.load_certificate(key, Path(path))
+        except key_files.UnusableKeyError as problem:
+            self._skip(str(certificate), problem)
+        else:
+            yield LoginKey(key, str(certificate))
+
+    def _public_files(self) -> dict[str, bytes | None]:
+        return {path: key_files.read_public(Path(path)) for path in self.endpoint.identity_files}
+
+    def _configured(self, files: dict[str, bytes | None]) -> dict[bytes, str]:
+        return {blob: path for path, blob in files.items() if blob is not None}
+
+    def agent_keys(self, configured: dict[bytes, str] | None = None) -> list[AgentKey]:
+        """Return the agent's keys and certificates, those of configured files first."""
+        if configured is None:
+            configured = self._configured(self._public_files())
+        certificates = {
+            blob: path
+            for path in configured.values()
+            if (blob := key_files.read_certificate(Path(path))) is not None
+        }
+        known = configured.keys() | certificates.keys()
         keys = self._agent.get_keys() if self._agent is not None else ()
+        found = [_AgentCertificate.from_key(key) for key in keys]
         if self.endpoint.identities_only:
-            keys = tuple(key for key in keys if key.asbytes() in configured)
-        return sorted(keys, key=lambda key: key.asbytes() not in configured)
+            found = [key for key in found if key.blob in known]
+        return sorted(found, key=lambda key: key.blob not in known)
 
     def _load(self, path: str) -> paramiko.PKey | None:
         if not Path(path).is_file():
@@ -107,5 +177,16 @@ class LoginKeys:
         try:
             return key_files.load(Path(path), self.passphrase)
         except key_files.UnusableKeyError as problem:
-            self.skipped.append(f"{path} ({problem})")
+            self._skip(path, problem)
             return None
+
+    def _skip(self, path: str, problem: key_files.UnusableKeyError) -> None:
+        self.skipped.append(f"{path} ({problem})")
+        if isinstance(problem, key_files.DamagedKeyError) and path not in _reported:
+            _reported.add(path)
+            self.note(f"{path}: not used: {problem}")
+
+
+def _offered_blob(key: paramiko.PKey) -> bytes:
+    """Return what a login with a key shows to the server: a certificate or a plain key."""
+    return bytes(key.public_blob.key_blob if key.public_blob else key.asbytes())

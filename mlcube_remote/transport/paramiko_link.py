@@ -15,9 +15,9 @@ import paramiko
 from mlcube_remote.errors import HostError, HostUnfitError
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.transport.auth import Credentials
 from mlcube_remote.transport.base import Stream
 from mlcube_remote.transport.connect_errors import translate_ssh_errors
+from mlcube_remote.transport.credentials import Credentials
 from mlcube_remote.transport.guarded_transport import PACKET, WINDOW, printable
 from mlcube_remote.transport.keepalive import Keepalive
 from mlcube_remote.transport.link import SessionRefusedError, connection_lost
@@ -180,7 +180,5 @@ def open_paramiko_link(
     Raises:
         ConnectError: The connection or the login failed.
     """
-    request = ConnectRequest(
-        host=host.name, host_keys=host.host_keys, credentials=credentials, note=note
-    )
+    request = ConnectRequest(host=host.name, credentials=credentials, note=note)
     return ParamikoLink.start(host.name, open_transport(endpoint, request), host.keepalive)

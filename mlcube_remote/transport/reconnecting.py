@@ -16,6 +16,7 @@ from typing import TypeVar
 import attrs
 
 from mlcube_remote.errors import (
+    AbortedTransferError,
     ConnectError,
     HostError,
     StateUnknownError,
@@ -85,6 +86,8 @@ class ReconnectingConnection:
             used = self.current
             try:
                 return work(used)
+            except AbortedTransferError:
+                raise
             except (StateUnknownError, TransferError) as problem:
                 # If another thread has replaced the connection, the error is about the old one.
                 is_current = used is self.current

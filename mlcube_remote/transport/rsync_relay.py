@@ -11,12 +11,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import resource
 import select
 import selectors
 import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -26,12 +28,18 @@ from mlcube_remote.errors import HostError, UsageError
 from mlcube_remote.transport.base import RsyncResult, Stream
 from mlcube_remote.transport.channel import ShellChannel
 from mlcube_remote.transport.quoting import quote_words
+from mlcube_remote.transport.rate_floor import RateFloor
 
 _CHUNK = 128 * 1024
 _PIPE_SIZE = 1024 * 1024
 _MAX_MESSAGES = 256 * 1024
 _POLL_INTERVAL_S = 0.5
 """Interval for checking whether a silent rsync has ended."""
+_WATCH_INTERVAL_S = 0.1
+OUT_OF_MEMORY = 22
+"""Exit status of an rsync that reached its limit; the host's rsync then ends without a status."""
+MIN_MEMORY = 2 * 1024**3
+"""Memory that an rsync on this machine may use at least; it may use half of the machine's."""
 _END_TIMEOUT_S = 15.0
 """Timeout for the host's side after rsync has ended on this machine."""
 
@@ -87,6 +95,7 @@ class RsyncRelay:
     """One rsync over one channel."""
 
     open_shell: Callable[[], ShellChannel]
+    rate: RateFloor
     messages: bytearray = attrs.field(factory=bytearray, init=False)
     """Standard error of the host's side, up to a maximum size."""
     error: HostError | None = attrs.field(default=None, init=False)
@@ -100,10 +109,12 @@ class RsyncRelay:
         *,
         stdin: bytes,
         on_stdout: Callable[[bytes], None] | None,
+        watch: Callable[[], None] | None = None,
     ) -> RsyncResult:
         """Run rsync and return its result.
 
         Raises:
+            AbortedTransferError: It was too slow for too long.
             HostError: No channel could be opened, or it broke.
             UsageError: rsync is not installed on this machine.
         """
@@ -115,10 +126,15 @@ class RsyncRelay:
             )
             serving.start()
             try:
-                stdout, stderr = _communicate(process, stdin, on_stdout)
+                stdout, stderr = _communicate(
+                    process, stdin, on_stdout, partial(self._check, watch)
+                )
             except BaseException:
                 process.kill()
                 process.wait()
+                for pipe in (process.stdout, process.stderr):
+                    assert pipe is not None  # noqa: S101 - for the type checker
+                    pipe.close()
                 self._ended.set()
                 raise
             self._ended.set()
@@ -128,7 +144,7 @@ class RsyncRelay:
                 self._shell.close()
                 serving.join()
                 self.error = None
-        if self.error is not None:
+        if self.error is not None and process.returncode != OUT_OF_MEMORY:
             raise self.error
         return RsyncResult(process.returncode, stdout, bytes(self.messages) + stderr)
 
@@ -155,7 +171,7 @@ class RsyncRelay:
         # The thread gets a copy of the descriptor, because it may run after this one is closed.
         threading.Thread(
             target=_copy_up,
-            args=(os.dup(pipes.up), line + first_bytes, shell),
+            args=(os.dup(pipes.up), line + first_bytes, shell, self.rate),
             name="mlcr-up",
             daemon=True,
         ).start()
@@ -185,6 +201,7 @@ class RsyncRelay:
 
         def consume(stream: Stream, data: bytes) -> bool:
             nonlocal writable
+            self.rate.received += len(data)
             if stream is Stream.STDERR:
                 self._keep_message(data)
             elif writable:
@@ -193,13 +210,18 @@ class RsyncRelay:
 
         shell.read(consume)
 
+    def _check(self, watch: Callable[[], None] | None) -> None:
+        self.rate.check()
+        if watch is not None:
+            watch()
+
     def _keep_message(self, data: bytes) -> None:
         self.messages += data[: max(0, _MAX_MESSAGES - len(self.messages))]
 
 
 def _start_rsync(args: Sequence[str], pipes: _Pipes) -> subprocess.Popen[bytes]:
     try:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             # Blocking I/O only at the remote shell's end, because cat(1) cannot do anything else.
             ["rsync", "-s", "--blocking-io", "-e", _remote_shell_option(pipes.folder), *args],
             stdin=subprocess.PIPE,
@@ -213,9 +235,22 @@ def _start_rsync(args: Sequence[str], pipes: _Pipes) -> subprocess.Popen[bytes]:
             "rsync was not found on this machine",
             hint="install it (Debian, Ubuntu: apt-get install rsync; macOS: brew install rsync)",
         ) from problem
+    _limit_memory(process)
+    return process
 
 
-def _copy_up(descriptor: int, first_bytes: bytes, shell: ShellChannel) -> None:
+def _limit_memory(process: subprocess.Popen[bytes]) -> None:
+    """Limit the memory of rsync, which keeps the list of files that a host sends without end."""
+    if hasattr(resource, "prlimit"):  # only Linux can limit another process
+        half = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+        limit = max(MIN_MEMORY, half)
+        with contextlib.suppress(ProcessLookupError):  # it has ended already
+            _, most = resource.prlimit(process.pid, resource.RLIMIT_AS)
+            if most == resource.RLIM_INFINITY or most > limit:
+                resource.prlimit(process.pid, resource.RLIMIT_AS, (limit, limit))
+
+
+def _copy_up(descriptor: int, first_bytes: bytes, shell: ShellChannel, rate: RateFloor) -> None:
     """Send the bytes from rsync, then close the shell's input."""
     poller = select.poll()
     poller.register(descriptor, select.POLLIN)
@@ -235,6 +270,7 @@ def _copy_up(descriptor: int, first_bytes: bytes, shell: ShellChannel) -> None:
                 shell.end_input()
                 return
             shell.send(data, may_stall=True)
+            rate.sent += len(data)
     except (OSError, HostError):
         # The reading side also finds the broken connection, and reports it.
         return
@@ -258,7 +294,10 @@ def _write_all(descriptor: int, data: bytes, ended: threading.Event) -> bool:
 
 
 def _communicate(
-    process: subprocess.Popen[bytes], stdin: bytes, on_stdout: Callable[[bytes], None] | None
+    process: subprocess.Popen[bytes],
+    stdin: bytes,
+    on_stdout: Callable[[bytes], None] | None,
+    check: Callable[[], None],
 ) -> tuple[bytes, bytes]:
     """Write to the process and read its output, up to a maximum: a host must not fill memory."""
     kept: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
@@ -270,7 +309,8 @@ def _communicate(
             assert pipe is not None  # noqa: S101 - for the type checker
             selector.register(pipe, selectors.EVENT_READ, name)
         while selector.get_map():
-            ready = selector.select(_POLL_INTERVAL_S)
+            ready = selector.select(_WATCH_INTERVAL_S)
+            check()
             if not ready and process.poll() is not None:
                 # The remote shell keeps the pipes open, because it may still wait for the host.
                 break

@@ -15,6 +15,7 @@ from mlcube_remote.transport.channel import ShellChannel
 from mlcube_remote.transport.control_shell import ControlShell, join
 from mlcube_remote.transport.link import Link
 from mlcube_remote.transport.quoting import render_call
+from mlcube_remote.transport.rate_floor import RateFloor
 from mlcube_remote.transport.rsync_relay import RsyncRelay
 from mlcube_remote.transport.sessions import NoSessionAvailableError, Sessions
 
@@ -119,9 +120,11 @@ class SSHConnection:
         *,
         stdin: bytes = b"",
         on_stdout: Callable[[bytes], None] | None = None,
+        watch: Callable[[], None] | None = None,
     ) -> RsyncResult:
         """See :meth:`Connection.rsync <mlcube_remote.transport.base.Connection.rsync>`."""
-        return RsyncRelay(self._sessions.acquire).run(args, stdin=stdin, on_stdout=on_stdout)
+        relay = RsyncRelay(self._sessions.acquire, RateFloor(self.name, self.host.min_rate))
+        return relay.run(args, stdin=stdin, on_stdout=on_stdout, watch=watch)
 
     def expect_channel(self) -> None:
         """Open a channel early; see :class:`mlcube_remote.transport.base.Connection`."""

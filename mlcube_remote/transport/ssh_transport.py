@@ -7,7 +7,6 @@ never a refused login, never a host key.
 
 from __future__ import annotations
 
-import itertools
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -17,25 +16,21 @@ import attrs
 import paramiko
 
 from mlcube_remote.inventory.endpoint import Endpoint
-from mlcube_remote.inventory.model import HostKeys
 from mlcube_remote.transport.algorithms import restrict
-from mlcube_remote.transport.auth import Credentials, Login
-from mlcube_remote.transport.backoff import Backoff
+from mlcube_remote.transport.attempts import TransientConnectError, retry_transient
+from mlcube_remote.transport.auth import Login
 from mlcube_remote.transport.connect_errors import (
     HandshakeFailure,
-    TransientConnectError,
     forwarding_error,
     tcp_error,
     translate_ssh_errors,
 )
+from mlcube_remote.transport.credentials import Credentials
 from mlcube_remote.transport.guarded_transport import PACKET, WINDOW, GuardedTransport
 from mlcube_remote.transport.host_keys import HostKeyCheck
 from mlcube_remote.transport.login_limiter import limiter_for
 from mlcube_remote.transport.monitored_socket import MonitoredSocket
 from mlcube_remote.transport.proxy import Proxy
-
-RETRY_DELAY_S, MAX_RETRY_DELAY_S = 0.75, 12.0
-"""First and longest delay between attempts, before jitter."""
 
 
 @attrs.frozen(kw_only=True)
@@ -44,7 +39,6 @@ class ConnectRequest:
 
     host: str
     """Inventory name, for messages."""
-    host_keys: HostKeys
     credentials: Credentials
     note: Callable[[str], None]
     """Called with lines for the user."""
@@ -70,15 +64,7 @@ def open_transport(endpoint: Endpoint, request: ConnectRequest) -> Authenticated
     Raises:
         ConnectError: A hop could not be reached, its key was refused, or the login was.
     """
-    backoff = Backoff(RETRY_DELAY_S, MAX_RETRY_DELAY_S)
-    for attempt in itertools.count(1):
-        try:
-            return _open_once(endpoint, request)
-        except TransientConnectError as problem:
-            if attempt >= problem.max_attempts:
-                raise problem.error from problem
-            backoff.wait()
-    raise AssertionError("unreachable")
+    return retry_transient(partial(_open_once, endpoint, request))
 
 
 def _open_once(endpoint: Endpoint, request: ConnectRequest) -> AuthenticatedTransport:
@@ -135,7 +121,7 @@ def _open_hop(
     with translate_ssh_errors(explain):
         key = _exchange_keys(transport, hop, check)
     check.verify(key)
-    Login(request.host, hop, request.credentials, sock).run(transport)
+    Login(request.host, hop, request.credentials, sock, request.note).run(transport)
     return transport, sock
 
 
@@ -167,7 +153,8 @@ def _make_key_check(hop: Endpoint, request: ConnectRequest) -> HostKeyCheck:
         hostname=hop.hostname,
         port=hop.port,
         alias=hop.host_key_alias,
-        policy=request.host_keys,
+        policy=hop.host_keys,
+        is_check_disabled=hop.is_check_disabled,
         user_files=hop.user_known_hosts_files,
         global_files=hop.global_known_hosts_files,
         note=request.note,

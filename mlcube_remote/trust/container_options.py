@@ -139,7 +139,8 @@ _SIF_RUN_OPTIONS: Mapping[str, Allowed | None] = {
 }
 
 _SIF_BUILD_OPTIONS: Mapping[str, Allowed | None] = {
-    "--build-arg": _environment,
+    # A line break in a value could start a section of the recipe.
+    "--build-arg": lambda value: _environment(value) and "\n" not in value,
     "--disable-cache": None,
     "--fakeroot": None,
     "-f": None,
@@ -183,6 +184,8 @@ def unlisted_options(section: str, key: str, value: Any) -> Iterator[str]:
         if value is not None:
             options = _SIF_RUN_OPTIONS if section in _SIF_SECTIONS else _RUN_OPTIONS
             yield from _unlisted_words((f"{key}={value}",), options)
+    elif key == "private_home" and value is False:
+        yield "the home, /tmp and working directory of the host's user, writable"
     elif key == section and not _is_engine(_words(value)):
         yield f"the program {value}"
 

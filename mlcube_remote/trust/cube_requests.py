@@ -21,6 +21,7 @@ from mlcube_remote.cube.host_paths import Layout, contains, expand_runtime, host
 from mlcube_remote.cube.model import IO, Cube, Parameter, ParameterType, Task
 from mlcube_remote.errors import PlanError
 from mlcube_remote.trust.container_options import unlisted_options
+from mlcube_remote.trust.recipe_requests import cube_recipe_requests
 from mlcube_remote.trust.requests import CubeRequest, variable_request_text
 
 # Paths that no text can contain, so that no value is inside by its spelling alone.
@@ -47,7 +48,7 @@ def cube_requests(cube: Cube) -> tuple[CubeRequest, ...]:
         for request in recipe_requests(cube, section)
     )
     tasks = (request for task in cube.tasks.values() for request in task_requests(cube, task))
-    found = (*settings, *recipes, *tasks, *variable_requests(cube))
+    found = (*settings, *recipes, *cube_recipe_requests(cube), *tasks, *variable_requests(cube))
     return tuple(dict.fromkeys(found))
 
 
@@ -160,8 +161,8 @@ def _parameter_request(cube: Cube, parameter: Parameter) -> str | None:
     is_output = parameter.io is IO.OUTPUT
     if is_host_path or not contains(_ROOT, path):
         return _mount_text(parameter, value.removeprefix("remote:"))
-    if is_output and not contains(_LAYOUT.workspace, path):
-        return f"{value}, which is in the cube's directory and outside its workspace"
+    if (is_output or parameter.opts == "rw") and not contains(_LAYOUT.workspace, path):
+        return f"{value}, writable, in the cube's directory and outside its workspace"
     return None
 
 

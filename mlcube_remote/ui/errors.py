@@ -13,7 +13,7 @@ from typing import TextIO
 import click
 
 from mlcube_remote._version import __version__
-from mlcube_remote.directories import state_home
+from mlcube_remote.directories import make_private_directory, state_home
 from mlcube_remote.errors import HostError, MLCubeRemoteError
 from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
 from mlcube_remote.ui.host_ranges import MANY, format_ranges
@@ -126,7 +126,7 @@ def report_crash(error: BaseException, stream: TextIO) -> None:
 def _save_traceback(text: str) -> str:
     """Write a traceback to a new file and return its path."""
     folder = state_home() / "crashes"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_directory(folder)
     handle, path = tempfile.mkstemp(prefix="crash-", suffix=".txt", dir=folder)
     with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(f"mlcube-remote {__version__}\n{text}")

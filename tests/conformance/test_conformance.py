@@ -4,6 +4,10 @@
 The recordings are not in this repository. The test reads them from the directory in
 ``MLCUBE_REMOTE_CONFORMANCE``, or from ``../shared/conformance`` next to the checkout; without them
 it is skipped.
+
+The commands are those of the builder. What a launch adds on purpose (names, labels, a private home
+on Singularity) is not part of them: see ``launch_options``, and "Differences from the reference" in
+docs/reference/platforms.md.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ def test_a_fit_host_passes_its_check(ssh_host: HostFactory) -> None:
     (answer,) = json.loads(checked.stdout)["hosts"]
     names = [check["name"] for check in answer["checks"]]
     assert names[:3] == ["reachable", "host key", "login"]
-    assert names[3:] == ["directory", "rsync", "engine", "gpu", "disk"]
+    assert names[3:] == ["programs", "directory", "rsync", "engine", "gpu", "disk"]
     assert all(check["passed"] for check in answer["checks"])
 
 

@@ -67,6 +67,10 @@ class PublishedCube:
         file = str(context / recipe)
         docker("build", "--tag", self.image, "--file", file, str(context), timeout=300)
 
+    def save(self, archive: str) -> None:
+        """Save the image as an archive in the cube's directory: no registry has it."""
+        docker("save", f"--output={self.root / archive}", self.image, timeout=300)
+
     @property
     def image(self) -> str:
         lines = (self.root / "mlcube.yaml").read_text().splitlines()
@@ -89,6 +93,7 @@ def published(ssh_host: HostFactory, tmp_path: Path) -> Published:
 
     def copy(
         name: str,
+        flavour: str = "docker",
         *,
         inside: str = ".",
         context: str | None = "project",
@@ -98,6 +103,7 @@ def published(ssh_host: HostFactory, tmp_path: Path) -> Published:
 
         Args:
             name: Its directory.
+            flavour: The kind of its host.
             inside: The directory of mlcube.yaml in there.
             context: The directory of the image in there; ``None``: the README builds it.
             recipe: The recipe in the context.
@@ -107,7 +113,7 @@ def published(ssh_host: HostFactory, tmp_path: Path) -> Published:
         file = top / inside / "mlcube.yaml"
         file.write_text(file.read_text().replace("published/", f"{IMAGES}/"))
         (top / inside / "workspace").mkdir(exist_ok=True)
-        cube = PublishedCube(top / inside, ssh_host())
+        cube = PublishedCube(top / inside, ssh_host(flavour))
         if context is not None:
             cube.build(top / context, recipe)
         return cube

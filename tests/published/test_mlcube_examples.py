@@ -5,6 +5,9 @@ from __future__ import annotations
 
 from tests.published.conftest import Published
 
+QUICKLY = "-Psingularity.build_args=--fakeroot --mksquashfs-args='-noD -noI -noF'"
+"""Nothing is compressed, which takes most of the time of a build."""
+
 
 def test_hello_world(published: Published) -> None:
     cube = published("hello_world")
@@ -41,6 +44,15 @@ def test_mnist_with_both_tasks_in_one_command(published: Published) -> None:
     assert cube.read("model/model") == "5\n"
 
 
+def test_mnist_from_the_image_of_its_docker_section(published: Published) -> None:
+    cube = published("mnist", "apptainer")
+    cube.save("mnist.tar")
+    options = ("--platform=singularity", "-Pdocker.tar_file=mnist.tar", QUICKLY)
+    cube.mlcube("run", "--task=download", *options)
+    cube.mlcube("run", "--task=train", *options)
+    assert cube.read("model/model") == "5\n"
+
+
 def test_emdenoise(published: Published) -> None:
     cube = published("emdenoise", context="emdenoise")
     for task in ("download", "preprocess", "train", "test"):
@@ -55,6 +67,16 @@ def test_getting_started_in_one_command(published: Published) -> None:
     assert said == "trained on house,3 with rooms: 3\n"
     assert cube.read("data/raw_dataset.txt") == "house 3\n"
     assert cube.read("data/processed_dataset.csv") == "house,3\n"
+
+
+def test_getting_started_is_built_beside_the_cube(published: Published) -> None:
+    cube = published("getting-started", inside="mlcube", context=None)
+    words = ("run", "--task=download_data,preprocess_data,train", "-Pdocker.build_strategy=always")
+    untrusted = cube.call(*words)
+    assert "docker.build_context: an image build from ../project, outside the cube" in (
+        untrusted.stderr
+    )
+    assert cube.mlcube(*words, "--trust-cube") == "trained on house,3 with rooms: 3\n"
 
 
 def test_getting_started_task_by_task(published: Published) -> None:

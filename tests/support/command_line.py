@@ -34,6 +34,16 @@ def on(host: SshHost, cube: Path, *arguments: str, **environment: str) -> Comple
     return run(host.inventory, cube, f"--host={host.name}", *arguments, **environment)
 
 
+def again(command: str, *arguments: str) -> Completed:
+    """Run a command on an earlier run, whose record names its inventory."""
+    return subprocess.run(
+        [sys.executable, "-m", "mlcube_remote", command, *arguments],
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+
+
 def mirror(host: SshHost) -> Path:
     """Return the one cube that the host mirrors."""
     (found,) = host.home.glob(".mlcube-remote/cubes/*")

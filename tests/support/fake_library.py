@@ -123,8 +123,9 @@ def _attended(host: HostState, _: HostConnection, *words: str) -> Reply:
 
 
 def _reserve(
-    host: HostState, connection: HostConnection, job_dir: str, request: str, lock: str, group: str
+    host: HostState, connection: HostConnection, job_dir: str, request: str, lock: str, *more: str
 ) -> Reply:
+    group = more[0]
     if job_dir in host.jobs:
         return Reply(17, b"", b"")
     holder, holders = host.locks.get(lock, ("", ""))
@@ -255,7 +256,7 @@ def end_task(host: HostState, job: FakeJob, exit_code: int = 0) -> None:
     job.finish(task, exit_code)
 
 
-def _verdict(host: HostState, _: HostConnection, job_dir: str, number: str) -> Reply:
+def _verdict(host: HostState, _: HostConnection, job_dir: str, number: str, *_order: str) -> Reply:
     return Reply(0, report(host.jobs[job_dir], int(number)), b"")
 
 
@@ -332,10 +333,12 @@ FUNCTIONS: Mapping[str, Callable[..., Reply]] = {
     "mlcr_run_while_connected": _attended,
     "mlcr_print_boot_id": lambda *_: OK,
     "mlcr_print_bytes": _bytes,
+    "mlcr_describe_docker": lambda *_: Reply(0, b"init=systemd\0uid=1000\0", b""),
     "mlcr_follow_task": _follow,
     "mlcr_release_job": _give_back,
     "mlcr_list_gpus": _gpus,
     "mlcr_print_image_platform": _image,
+    "mlcr_print_client_version": lambda *_: Reply(0, b"Docker version 20.10.24\n", b""),
     "mlcr_print_kind": _kind,
     "mlcr_launch_job": _launch,
     "mlcr_lease_gpus": _lease,
@@ -351,6 +354,7 @@ FUNCTIONS: Mapping[str, Callable[..., Reply]] = {
     "mlcr_print_checksums": _sums,
     "mlcr_report_jobs": lambda host, *_: Reply(0, survey(host.jobs), b""),
     "mlcr_print_tail_offset": _tail,
+    "mlcr_report_outputs": lambda *_: OK,
     "mlcr_report_task": _verdict,
     "mlcr_write_file": _write,
     "mlcr_write_input": lambda host, at, _anchor, _rest, *words: _write(host, at, *words),

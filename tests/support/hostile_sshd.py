@@ -21,10 +21,10 @@ from mlcube_remote.errors import HostError
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.inventory.model import Host, HostKeys
 from mlcube_remote.secret import Secret
+from mlcube_remote.transport import attempts
 from mlcube_remote.transport import channel as channel_module
 from mlcube_remote.transport import sessions as sessions_module
-from mlcube_remote.transport import ssh_transport
-from mlcube_remote.transport.auth import Credentials
+from mlcube_remote.transport.credentials import Credentials
 from mlcube_remote.transport.paramiko_link import open_paramiko_link
 from mlcube_remote.transport.ssh import SSHConnection
 
@@ -45,8 +45,8 @@ _HOST_KEY = paramiko.ECDSAKey.generate()
 
 def shorten_times(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the client wait seconds where it waits a minute."""
-    monkeypatch.setattr(ssh_transport, "RETRY_DELAY_S", 0.01)
-    monkeypatch.setattr(ssh_transport, "MAX_RETRY_DELAY_S", 0.01)
+    monkeypatch.setattr(attempts, "RETRY_DELAY_S", 0.01)
+    monkeypatch.setattr(attempts, "MAX_RETRY_DELAY_S", 0.01)
     monkeypatch.setattr(channel_module, "READY_TIMEOUT_S", TIMEOUT_S)
     monkeypatch.setattr(sessions_module, "_OPEN_TIMEOUT_S", TIMEOUT_S)
     monkeypatch.setattr(sessions_module, "_SHORT_TIMEOUT_S", TIMEOUT_S)
@@ -70,8 +70,9 @@ class Client:
             identity_agent="none",
             user_known_hosts_files=(str(self.folder / f"known_hosts_{port}"),),
             connect_timeout=TIMEOUT_S,
+            host_keys=HostKeys.ACCEPT_NEW,
         )
-        host = Host(name="h1", host_keys=HostKeys.ACCEPT_NEW, keepalive=0)
+        host = Host(name="h1", keepalive=0)
         credentials = Credentials(password=Secret("secret"))
         notes: list[str] = []
         return SSHConnection.open(

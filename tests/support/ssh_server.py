@@ -20,7 +20,7 @@ import paramiko
 
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.inventory.model import Host, HostKeys
-from mlcube_remote.transport.auth import Credentials
+from mlcube_remote.transport.credentials import Credentials
 from mlcube_remote.transport.paramiko_link import open_paramiko_link
 from mlcube_remote.transport.ssh import SSHConnection
 from mlcube_remote.transport.ssh_transport import (
@@ -276,10 +276,8 @@ class Lab:
     ) -> AuthenticatedTransport:
         """Log in to a server, or to a port."""
         port = server if isinstance(server, int) else server.port
-        request = ConnectRequest(
-            host="h1", host_keys=policy, credentials=self.credentials, note=self.notes.append
-        )
-        return open_transport(self.endpoint(port, **more), request)
+        request = ConnectRequest(host="h1", credentials=self.credentials, note=self.notes.append)
+        return open_transport(self.endpoint(port, host_keys=policy, **more), request)
 
     @contextlib.contextmanager
     def connected(
@@ -287,8 +285,8 @@ class Lab:
     ) -> Iterator[SSHConnection]:
         """Log in and trust the server; ``via`` is a port that forwards to it."""
         server.accepted.append(self.client_key.asbytes())
-        host = Host(name="h1", host_keys=HostKeys.ACCEPT_NEW, keepalive=keepalive)
-        endpoint = self.endpoint(via or server.port)
+        host = Host(name="h1", keepalive=keepalive)
+        endpoint = self.endpoint(via or server.port, host_keys=HostKeys.ACCEPT_NEW)
         connection = SSHConnection.open(
             host,
             partial(open_paramiko_link, host, endpoint, Credentials(), self.notes.append),

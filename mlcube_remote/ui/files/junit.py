@@ -19,12 +19,15 @@ import attrs
 from mlcube_remote.events.failure import FailureKind, failure_kind, task_failure_kind
 from mlcube_remote.events.model import Event, Output, Stage
 from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
+from mlcube_remote.events.output_state import unchanged_outputs
 from mlcube_remote.runs.atomic import write_atomically
 from mlcube_remote.ui.errors import task_reason
 from mlcube_remote.ui.text import one_line, sanitise
 
 TAIL_SIZE = 16 * 1024
 """Bytes at the end of a task's output that a failure quotes."""
+
+_FAILURES = frozenset({FailureKind.TASK, FailureKind.STALE_OUTPUT, FailureKind.HOST})
 
 _NOT_XML = re.compile("[\ufffe\uffff]")
 
@@ -117,7 +120,7 @@ def _cases(outcome: JobOutcome, tails: OutputTails) -> list[ET.Element]:
             is_explained = True
         else:
             ET.SubElement(case, "skipped", message="not started")
-    if not is_explained and failure_kind(outcome) is FailureKind.HOST:
+    if not is_explained and failure_kind(outcome) in {FailureKind.HOST, FailureKind.PULL}:
         # All tasks succeeded, but their outputs could not be downloaded.
         _add_error(cases[-1], outcome)
     return cases
@@ -143,11 +146,14 @@ def _add_result(
         ET.SubElement(case, "skipped", message=_attribute(task_reason(task)))
     elif fault is FailureKind.UNKNOWN:
         _add_error(case, outcome)
-    elif fault in {FailureKind.TASK, FailureKind.HOST}:
-        tag = "failure" if fault is FailureKind.TASK else "error"
+    elif fault in _FAILURES:
+        tag = "error" if fault is FailureKind.HOST else "failure"
         output = tails.text(outcome.name, task.task)
         _add_element(case, tag, task.status.value, task_reason(task), output)
-    return fault in {FailureKind.TASK, FailureKind.HOST, FailureKind.UNKNOWN}
+    if unchanged := unchanged_outputs(task.outputs):
+        text = f"unchanged outputs, which are no results of this run: {', '.join(unchanged)}"
+        ET.SubElement(case, "system-out").text = _clean(sanitise(text))
+    return fault in _FAILURES or fault is FailureKind.UNKNOWN
 
 
 def _add_error(case: ET.Element, outcome: JobOutcome) -> None:

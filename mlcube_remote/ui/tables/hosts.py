@@ -52,9 +52,11 @@ def host_document(host: Host, endpoint: Endpoint | None) -> dict[str, Any]:
         "address": host.address,
         "port": host.port,
         "user": host.user,
-        "host_keys": host.host_keys.value,
+        "host_keys": host.host_keys.value if host.host_keys else None,
+        "transport": host.transport.value,
         "connect_timeout": host.connect_timeout,
         "keepalive": host.keepalive,
+        "min_rate": host.min_rate,
         "remote_root": host.remote_root,
         "platform": host.platform,
         "slots": host.slots,
@@ -73,11 +75,12 @@ def host_document(host: Host, endpoint: Endpoint | None) -> dict[str, Any]:
             "proxy_command": endpoint.proxy_command,
             "jump": [f"{hop.user}@{hop.hostname}:{hop.port}" for hop in endpoint.proxy_jump],
             "known_hosts": list(endpoint.user_known_hosts_files),
+            "host_keys": endpoint.host_keys.value,
         }
     return document
 
 
-_SSH_SETTINGS = ("host_keys", "connect_timeout", "keepalive")
+_SSH_SETTINGS = ("host_keys", "transport", "connect_timeout", "keepalive", "min_rate")
 
 
 def host_text(host: Host, endpoint: Endpoint | None) -> str:

@@ -16,6 +16,7 @@ _MAX_LISTED = 8
 
 _SENTENCES = (
     (FailureKind.TASK, "task", "failed"),
+    (FailureKind.STALE_OUTPUT, "task", "left outputs as they were"),
     (FailureKind.HOST, "host", "failed"),
     (FailureKind.CANCELLED, "job", "cancelled"),
 )
@@ -38,12 +39,29 @@ def next_steps(run_id: str, outcomes: Sequence[JobOutcome], *, can_rerun: bool) 
             lines.append(f"{len(labels)} {noun}{plural} {verb}: {shorten_names(labels)}")
     if lines and can_rerun:
         lines.append(f"  run them again:  mlcube-remote rerun {run_id} --failed")
+    lines += _pull_steps(run_id, outcomes)
     return "\n".join([*lines, *_running_steps(run_id, outcomes, can_rerun=can_rerun)])
+
+
+def _pull_steps(run_id: str, outcomes: Sequence[JobOutcome]) -> list[str]:
+    """Return how to get the outputs of jobs that succeeded on their hosts."""
+    labels = [each.label for each in outcomes if failure_kind(each) is FailureKind.PULL]
+    if not labels:
+        return []
+    return [
+        f"succeeded, but the outputs are still on the host: {shorten_names(labels)}",
+        f"  pull them:  mlcube-remote pull {run_id}",
+    ]
 
 
 def _running_steps(run_id: str, outcomes: Sequence[JobOutcome], *, can_rerun: bool) -> list[str]:
     """Return how to continue with jobs that are running, or possibly running."""
-    running = [each for each in outcomes if each.status in {Status.RUNNING, Status.UNKNOWN}]
+    running = [
+        each
+        for each in outcomes
+        if each.status in {Status.RUNNING, Status.UNKNOWN}
+        and failure_kind(each) is not FailureKind.PULL
+    ]
     if not running:
         return []
     unknown_hosts = [each.host for each in running if each.status is Status.UNKNOWN]

@@ -167,7 +167,7 @@ def _sort_key(cell: Cell) -> tuple[int, float, str]:
 
 
 def results_text(jobs: Sequence[Job]) -> str:
-    """Return a table, and below it the reasons why jobs failed."""
+    """Return a table, and below it why jobs failed, and which outputs are not of this run."""
     columns = [
         column
         for column in job_columns(jobs)
@@ -182,10 +182,13 @@ def results_text(jobs: Sequence[Job]) -> str:
 
 
 def _reason_line(job: Job) -> str:
-    """Return why a job failed, as one line; empty if nothing is known."""
+    """Return why a job failed, and what it left as it was, as one line; else an empty text."""
     reasons = [f"{task['task']}: {task['reason']}" for task in job["tasks"] if task.get("reason")]
     if job["error"]:
         reasons.append(str(job["error"]["message"]).removeprefix(f"{job['host']}: "))
+    unchanged = [o["name"] for o in job["outputs"] if o.get("state") == "unchanged"]
+    if unchanged:
+        reasons.append(f"unchanged, so not of this run: {', '.join(unchanged)}")
     if not reasons:
         return ""
     return one_line(f"{label(job['job'] or '', job['host'] or '')}: {'; '.join(reasons)}")

@@ -9,7 +9,8 @@ from typing import TextIO
 
 from mlcube_remote.events.failure import FailureKind, failure_kind
 from mlcube_remote.events.model import Stage
-from mlcube_remote.events.outcome import JobOutcome, TaskOutcome
+from mlcube_remote.events.outcome import JobOutcome, PulledOutput, TaskOutcome
+from mlcube_remote.events.output_state import OutputState
 from mlcube_remote.ui.errors import task_reasons
 from mlcube_remote.ui.host_ranges import MANY, format_ranges
 from mlcube_remote.ui.tables.columns import format_table
@@ -54,12 +55,20 @@ def summary_text(outcomes: Sequence[JobOutcome]) -> str:
 
 def _count_succeeded(outcomes: Sequence[JobOutcome]) -> str:
     """Return how many jobs succeeded, and how long they took."""
-    seconds = sorted(sum(each.seconds.values()) for each in outcomes if each.succeeded)
+    seconds = sorted(_duration(each) for each in outcomes if each.succeeded)
     text = f"{len(seconds)} of {len(outcomes)} succeeded"
     if not seconds:
         return text
     median = seconds[len(seconds) // 2]
     return f"{text}, in {seconds[0]:.1f} to {seconds[-1]:.1f} s (median {median:.1f} s)"
+
+
+def _duration(outcome: JobOutcome) -> float:
+    """Return the seconds of a job; those of a command that did not follow it do not count."""
+    stages = {Stage.RUN.value, Stage.CONFIGURE.value}
+    if outcome.tasks and stages.isdisjoint(outcome.seconds):
+        return sum(task.seconds or 0.0 for task in outcome.tasks)
+    return sum(outcome.seconds.values())
 
 
 def _task_table(outcomes: Sequence[JobOutcome]) -> str:
@@ -108,8 +117,7 @@ def _output_lines(outcomes: Sequence[JobOutcome]) -> list[str]:
     outputs = [(label, output) for (label, _), output in last.items()]
     if len(outputs) <= _MAX_OUTPUTS:
         return [
-            f"{label}: {output.name}: {one_line(_short_path(output.path))}"
-            f"{' (incomplete)' if output.is_partial else ''}"
+            f"{label}: {output.name}: {one_line(_short_path(output.path))}{_mark(output)}"
             for label, output in outputs
         ]
     if len(outcomes) > MANY:
@@ -117,6 +125,12 @@ def _output_lines(outcomes: Sequence[JobOutcome]) -> list[str]:
         return [one_line(_short_path(run)) for run in list(runs)[:_MAX_OUTPUTS]]
     folders = dict.fromkeys((label, _result_folder(output.path)) for label, output in outputs)
     return [f"{label}: {one_line(_short_path(folder))}" for label, folder in folders]
+
+
+def _mark(output: PulledOutput) -> str:
+    if output.state is OutputState.UNCHANGED:
+        return " (unchanged: not of this run)"
+    return " (incomplete)" if output.is_partial else ""
 
 
 def _result_folder(path: Path) -> Path:

@@ -93,6 +93,8 @@ def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunOptions:
             env=("TOKEN",),
             timeout=9.0,
             allow_missing=("a",),
+            fresh_outputs=True,
+            copy_links=True,
         ),
         container=ContainerOptions(
             platform="docker", engine=Options(gpus="0", memory="4g"), trust_cube=True
@@ -109,9 +111,9 @@ def test_options_survive_a_record_with_their_names_resolved(
     store = record_run(request, plan_jobs(request), options)
     document = store.read(request.run_id, RUN)
     assert document is not None
-    assert document["began"]["options"].keys() == {*EARLIER, "allow_missing"}, (
-        "other versions read them too"
-    )
+    keys = document["began"]["options"].keys()
+    new = {"allow_missing", "copy_links", "fresh_outputs"}
+    assert keys == EARLIER.keys() | new, "other versions read them"
     assert "s3cret" not in json.dumps(document)
     assert read_options(document["began"]["options"]) == attrs.evolve(
         options,

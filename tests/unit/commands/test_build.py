@@ -36,7 +36,7 @@ def test_missing_directories_are_created_with_their_parents(make: Make) -> None:
     assert made.creates == (f"{WORKSPACE}/x", f"{WORKSPACE}/x/y", "/out", "/out/z")
 
 
-MANY = ", ".join(f"V{number}: {'x' * 99_999}" for number in range(16))
+MANY = [f"i{number}" for number in range(14)]
 
 
 REFUSED: list[Any] = [
@@ -100,9 +100,9 @@ REFUSED: list[Any] = [
         id="one long argument",
     ),
     pytest.param(
-        cube(docker=f"image: i, env_args: {{{MANY}}}"),
+        cube(inputs(", ".join(f"{name}: x/" for name in MANY))),
         "docker",
-        {},
+        {"args": {name: f"{name}{'x' * 120_000}/" for name in MANY}},
         "more than the limit of 1500000",
         id="a long command",
     ),

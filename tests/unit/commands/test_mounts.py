@@ -109,12 +109,26 @@ def test_the_mount_option_applies_to_inputs(
     ] == expected
 
 
-def test_an_output_in_a_read_only_directory_is_a_warning(make: Make) -> None:
-    made = make(
-        cube("{inputs: {i: d/}, outputs: {o: {type: file, default: d/f}}}"),
-        options=Options(mount="ro"),
-    )
-    assert "output o is in a directory that is mounted read-only" in made.warnings[0]
+@pytest.mark.parametrize(
+    ("parameters", "is_read_only"),
+    [
+        ("{inputs: {i: d/}, outputs: {o: {type: file, default: d/f}}}", True),
+        ("{inputs: {i: d/}, outputs: {o: d/}}", True),
+        ("{outputs: {o: {default: d/, opts: ro}}}", True),
+        # Each has a mount of its own, which the other one does not make read-only.
+        ("{inputs: {i: {type: file, default: f}}, outputs: {o: d/}}", False),
+        ("{inputs: {i: d/}, outputs: {o: d/sub/}}", False),
+        ("{inputs: {i: d/sub/}, outputs: {o: d/}}", False),
+        ("{inputs: {i: d/}, outputs: {o: {type: file, default: d/sub/f}}}", False),
+        ("{inputs: {i: d/}, outputs: {o: {default: d/, opts: rw}}}", False),
+    ],
+)
+def test_an_output_in_a_read_only_mount_is_a_warning(
+    make: Make, parameters: str, is_read_only: bool
+) -> None:
+    warnings = make(cube(parameters), options=Options(mount="ro")).warnings
+    expected = ["output o is in a directory that is mounted read-only" in text for text in warnings]
+    assert expected == ([True] if is_read_only else [])
 
 
 COLONS = [

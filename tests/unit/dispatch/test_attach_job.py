@@ -164,7 +164,9 @@ def test_a_job_that_is_prepared_runs_for_who_looks(host: FakeHost, started: Clie
     ("how", "output"),
     [
         (AttachOptions(), TRAINS.stdout),
-        (AttachOptions(tail=1), b"epoch 2\n"),
+        # Lines of both streams count; without a recorded order, standard error comes last.
+        (AttachOptions(tail=1), b""),
+        (AttachOptions(tail=2), b"epoch 2\n"),
         (AttachOptions(tail=0), b""),
         (AttachOptions(tail=100), TRAINS.stdout),
         (AttachOptions(shows_output=False), b""),

@@ -52,6 +52,7 @@ def host_with_a_full_disk(_host: Host, _note: Callable[[str], None]) -> Connecti
     connection.answer("mlcr_probe_host", Reply(0, records, b""))
     connection.answer("mlcr_claim_job", Reply(0, b"", b""))
     connection.answer("mlcr_lease_gpus", Reply(0, b"gpu=0 GPU-a\0", b""))
+    connection.answer("mlcr_print_client_version", Reply(0, b"Docker version 27.1\n", b""))
     connection.answer("mlcr_print_image_platform", Reply(0, b"linux/amd64\n", b""))
     connection.answer("rsync", Reply(0, transferred, b""))
     connection.answer("mlcr_launch_job", Reply(1, b"", b"No space left\n"))

@@ -146,7 +146,7 @@ def test_a_sif_file_whose_recipe_changed_is_built_again(
     work = make_client("train", cube=SIF)
     assert work.do().succeeded
     ((function, *_),) = host.args("mlcr_run_while_connected")
-    assert function == "mlcr_build_sif"
+    assert function == "mlcr_build_checked_sif"
     assert "changed: building it again" in work.notes()[0]
 
 
@@ -167,7 +167,18 @@ def test_a_link_that_leaves_the_cube_is_named(host: FakeHost, make_client: MakeC
     host.answer(RSYNC, Reply(0, said, b""))
     work = make_client("train")
     assert work.do().succeeded
-    assert work.notes() == ["not sent: data/big is a link that leaves the cube"]
+    assert work.notes() == ["not sent: data/big: a link that leads out of the cube or to nothing"]
+
+
+def test_many_links_that_leave_the_cube_are_one_warning(
+    host: FakeHost, make_client: MakeClient
+) -> None:
+    said = b'ignoring unsafe symlink "data/%d" -> "/mnt/big"\n'
+    host.answer(RSYNC, Reply(0, b"".join(said % number for number in range(2000)), b""))
+    work = make_client("train")
+    assert work.do().succeeded
+    (note,) = work.notes()
+    assert note.startswith("not sent: data/0, data/1, data/2, …: 2000 links")
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from mlcube_remote.errors import (
@@ -36,7 +37,10 @@ WELL, NOT = task(Status.SUCCEEDED), task(Status.NOT_STARTED)
         (Status.NOT_STARTED, (NOT,), UnreachableError("h", "x"), FailureKind.HOST),
         (Status.NOT_STARTED, (), UnreachableError("h", "x"), FailureKind.HOST),
         (Status.FAILED, (NOT,), HostUnfitError("h", "x"), FailureKind.HOST),
-        (Status.FAILED, (WELL,), TransferError("h", "x"), FailureKind.HOST),
+        (Status.FAILED, (WELL,), TransferError("h", "x"), FailureKind.PULL),
+        (Status.UNKNOWN, (WELL,), StateUnknownError("h", "x"), FailureKind.PULL),
+        (Status.FAILED, (WELL, NOT), HostUnfitError("h", "x"), FailureKind.HOST),
+        (Status.FAILED, (attrs.evolve(WELL, is_stale=True),), None, FailureKind.STALE_OUTPUT),
         (Status.FAILED, (task(Status.FAILED),), TransferError("h", "x"), FailureKind.TASK),
         (Status.UNKNOWN, (task(Status.UNKNOWN),), StateUnknownError("h", "x"), FailureKind.UNKNOWN),
         (Status.CANCELLED, (task(Status.CANCELLED),), None, FailureKind.CANCELLED),

@@ -37,6 +37,7 @@ def test_the_advice_is_for_the_engine_that_was_asked(
 ) -> None:
     host = FakeConnection("gpu01")
     host.answer("mlcr_print_socket_access", Reply(0, SOCKET, b""))
+    host.answer("mlcr_describe_docker", Reply(0, b"init=systemd\0uid=1000\0", b""))
     reply = Reply(code, b"", said.encode())
     problem = engine_error(host, platform, tuple(engine.split()), reply)
     assert str(problem).startswith("gpu01: ")
@@ -44,3 +45,51 @@ def test_the_advice_is_for_the_engine_that_was_asked(
     assert hint in str(problem.hint)
     assert ("docker" in f"{problem}{problem.hint}") == (not engine.endswith("podman"))
     assert "\n" not in str(problem)
+
+
+NOT_RUNNING = "Cannot connect to the Docker daemon at %s. Is the docker daemon running?"
+SYSTEM = NOT_RUNNING % "unix:///var/run/docker.sock"
+ROOTLESS = NOT_RUNNING % "unix:///run/user/1000/docker.sock"
+REMOTE = NOT_RUNNING % "tcp://10.0.0.7:2375"
+NO_CONTEXT = (
+    'Failed to initialize: unable to resolve docker endpoint: context "x": context not found'
+)
+
+DOCKERS = [
+    ("docker", SYSTEM, "init=systemd\0uid=1000", "on h: sudo systemctl start docker"),
+    ("docker", SYSTEM, "init=systemd\0uid=0", "on h: systemctl start docker"),
+    ("docker", SYSTEM, "init=openrc\0uid=1000", "on h: sudo rc-service docker start"),
+    ("docker", SYSTEM, "init=service\0uid=1000", "on h: sudo service docker start"),
+    ("docker", SYSTEM, "init=\0uid=1000", "start dockerd on h, as root"),
+    (
+        "docker",
+        SYSTEM,
+        "init=systemd\0uid=1000\0rootless=/run/user/1000/docker.sock",
+        "docker: {docker: docker --host=unix:///run/user/1000/docker.sock}",
+    ),
+    ("docker", ROOTLESS, "init=systemd\0uid=1000", "on h: systemctl --user start docker"),
+    ("docker", REMOTE, "init=systemd\0uid=1000", "nothing answers at tcp://10.0.0.7:2375 on h"),
+    ("docker --context=x", NO_CONTEXT, "", "on h: docker context ls"),
+    ("docker --context=x", 'context "x" does not exist', "", "on h: docker context ls"),
+]
+
+
+@pytest.mark.parametrize(("engine", "said", "facts", "hint"), DOCKERS)
+def test_the_hint_starts_the_docker_that_was_asked(
+    engine: str, said: str, facts: str, hint: str
+) -> None:
+    host = FakeConnection("h")
+    host.answer("mlcr_describe_docker", Reply(0, f"{facts}\0".encode(), b""))
+    problem = engine_error(host, "docker", tuple(engine.split()), Reply(1, b"", said.encode()))
+    assert hint in str(problem.hint)
+    if "--user" in hint or "rootless" in facts:
+        assert "sudo" not in str(problem.hint)
+
+
+def test_a_rootless_docker_that_hangs_is_asked_for_as_its_users_service() -> None:
+    host = FakeConnection("h")
+    facts = b"init=systemd\0uid=1000\0rootless=/run/user/1000/docker.sock\0"
+    host.answer("mlcr_describe_docker", Reply(0, facts, b""))
+    engine = ("docker", "--host=unix:///run/user/1000/docker.sock")
+    problem = engine_error(host, "docker", engine, Reply(124, b"", b""))
+    assert problem.hint == "on h: systemctl --user status docker"

@@ -60,7 +60,7 @@ def test_a_check_shows_the_gpus_of_a_host(
     install(tmp_path / "bin", said, status, monkeypatch)
     (answer,) = check_all([host], LocalConnection)
     names = [check.name for check in answer.checks]
-    assert names == ["directory", "rsync", "engine", "gpu", "disk"], "no user logged in"
+    assert names == ["programs", "directory", "rsync", "engine", "gpu", "disk"], "no user logged in"
     (gpu,) = [check for check in answer.checks if check.name == "gpu"]
     assert gpu.detail.startswith(shown)
     assert gpu.passed, "tasks without one can run there"

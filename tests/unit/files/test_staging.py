@@ -189,7 +189,7 @@ def test_the_depth_of_directories_is_bounded_and_deep_trees_are_removed(room: Pa
         os.mkdir("d")
         os.chdir("d")
     os.chdir(here)
-    staging.prune(room, DECLARED)
+    staging.prune(room, [each.path for each in DECLARED])
     with pytest.raises(UnsafeContentError, match="more than 200 nested directories"):
         check_received("h", room, DECLARED)
     staging.empty(room)
@@ -308,7 +308,7 @@ def test_what_a_killed_rsync_left_is_pruned_and_what_is_wanted_stays(room: Path)
     half = room / "out" / staging.PARTIAL / "m.json"
     half.parent.mkdir()
     half.write_text("half")
-    staging.prune(room, DECLARED)
+    staging.prune(room, [each.path for each in DECLARED])
     check_received("h", room, DECLARED)
     assert not any((room / name).exists() for name in useless)
     assert half.read_text() == "half"

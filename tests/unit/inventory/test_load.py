@@ -184,7 +184,7 @@ BAD = {
     "hosts: {a: !!python/object:os.system {}}": "is not allowed here",
     "hosts: {a: !!python/name:os.system x}": "is not allowed here",
     "- a": "expected a mapping, got a list",
-    BOMB: "more than 100,000 values (aliases?)",
+    BOMB: "more than 100,000 values (aliases and merge keys",
     "a: &a [*a]": "nested more than 50 levels deep",
     'hosts: {a: {user: "x\\0"}}': "expected text without control characters",
 }

@@ -97,7 +97,8 @@ def test_a_task_without_its_supervisor_gets_a_new_one() -> None:
 
 def test_a_stream_that_ends_before_its_task_is_opened_again() -> None:
     connection = fake(mlcr_follow_task=OK)
-    connection.answer("mlcr_report_task", report("pending", 0), report("0", 0))
+    answers = [report("pending", 0), report("pending", 0), report("0", 0)]
+    connection.answer("mlcr_report_task", *answers)
     found = follow_task(Exchange([connection]).connection(connection), TICKET, 1, lambda *_: None)
     assert found.exit == 0
     assert [call.function for call in connection.calls].count("mlcr_follow_task") == 2

@@ -106,7 +106,7 @@ def test_what_exists_is_no_file_because_it_may_be_missing(tmp_path: Path) -> Non
     asked = request(tmp_path, "model: m", HOST, "model")
     (tmp_path / "workspace/m").mkdir()
     assert "--model=/mlcube_io0" in words(planned(asked))
-    asked = request(tmp_path, "model: /on/host/m", HOST, "model")
+    asked = request(tmp_path, "model: m", HOST, "model", model="/on/host/m")
     assert "--model=/mlcube_io0/m" in words(planned(asked, **{"/on/host/m": "-"}))
     assert "--model=/mlcube_io0" in words(planned(asked, **{"/on/host/m": "d"}))
 
@@ -124,7 +124,7 @@ def test_what_has_to_be_sent_may_not_be_missing(tmp_path: Path) -> None:
 def test_a_missing_directory_is_created_with_a_warning(
     tmp_path: Path, host: Host, value: str
 ) -> None:
-    asked = request(tmp_path, f"data: {value}", host)
+    asked = request(tmp_path, "data: data/", host, data=value)
     plan = planned(asked, **{"/no/where/data": "-"})
     (warning,) = find_empty_inputs(plan, plan.kinds)
     shown = tmp_path / "workspace" / "data" if value == "data/" else value.rstrip("/")
@@ -134,7 +134,7 @@ def test_a_missing_directory_is_created_with_a_warning(
 
 
 def test_a_directory_that_exists_causes_no_warning(tmp_path: Path) -> None:
-    asked = request(tmp_path, "data: data/, there: /on/host/")
+    asked = request(tmp_path, "data: data/, there: there/", there="/on/host/")
     (tmp_path / "workspace/data").mkdir()
     plan = planned(asked, **{"/on/host": "d"})
     assert find_empty_inputs(plan, plan.kinds) == ()

@@ -327,18 +327,6 @@ def test_a_dry_run_rejects_missing_local_data(root: Path) -> None:
     assert dry_run(asked)[0], "an image needs no inputs"
 
 
-def test_an_input_that_is_a_link_out_of_the_cube_is_rejected(root: Path, tmp_path: Path) -> None:
-    (tmp_path / "big").mkdir()
-    (root / "workspace/data").symlink_to(tmp_path / "big")
-    error = refused(request(root, "train"))
-    assert "is a link that leaves the cube" in str(error)
-    assert error.hint is not None
-    assert f"data=local:{tmp_path}/big" in error.hint
-    assert plan_jobs(request(root, "train", hosts=(LOCAL_HOST,))), (
-        "here, the link is as good as its end"
-    )
-
-
 @pytest.mark.parametrize("platform", ["docker", "podman"])
 def test_a_build_context_beside_the_cube_is_sent(root: Path, tmp_path: Path, platform: str) -> None:
     project = tmp_path / "project"

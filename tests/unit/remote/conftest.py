@@ -82,10 +82,10 @@ def records(done: Completed) -> list[tuple[str, str]]:
     return [(key, value) for key, _, value in (part.partition("=") for part in parts)]
 
 
-def claim(call: Call, job: Path, lock: Path | str = "") -> Completed:
+def claim(call: Call, job: Path, lock: Path | str = "", outputs: str = "") -> Completed:
     """Claim a job and its lock."""
     job.parent.mkdir(exist_ok=True)
-    return call("mlcr_claim_job", str(job), f'{{"job": "{job.name}"}}', str(lock))
+    return call("mlcr_claim_job", str(job), f'{{"job": "{job.name}"}}', str(lock), "", outputs)
 
 
 def launch(
@@ -102,6 +102,7 @@ def launch(
     mounts: Sequence[str] = (),
     claimed: Sequence[str] = ("", "", ""),
     expected: str = "0",
+    outputs: str = "",
 ) -> Completed:
     """Claim a job and start it; each script is a task."""
     words: list[str] = []
@@ -110,7 +111,7 @@ def launch(
         argv = quote_words(["sh", "-c", script])
         words += [f"task{number}", argv, quote_words([engine]), container, timeout, own, begin]
         words.append(quote_words(mounts))
-    claim(call, job)
+    claim(call, job, outputs=outputs)
     settings = (supervisor(), str(limit), secrets, quote_words(claimed), expected)
     return call("mlcr_launch_job", str(job), *settings, *words)
 

@@ -82,3 +82,34 @@ def test_the_report_of_a_failed_task_has_the_end_of_stderr(call: Call, tmp_path:
     tail = task_report(call, job)["tail"]
     assert tail.endswith("y\nab\nlast")
     assert len(tail) <= 4096
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1795461442\n123456789\n", "1795461442.123"),
+        ("1795461442\n000000001\n", "1795461442.000"),
+        ("1795461442\n%N\n", "1795461442"),  # BusyBox
+        ("1795461442\nN\n", "1795461442"),  # BSD
+        ("1795461442\n", "1795461442"),  # earlier versions
+        ("1795461442", "1795461442"),
+    ],
+)
+def test_times_have_milliseconds_if_the_host_knows_them(
+    call: Call, job: Path, text: str, expected: str
+) -> None:
+    launch(call, job, "true")
+    wait_for(lambda: state(call, job) == "ended")
+    (job / "tasks/1/started").write_text(text)
+    assert task_report(call, job)["started"] == expected
+    answer = call("mlcr_report_jobs", str(job.parents[1]), "all").stdout.decode()
+    assert f"\0started={expected}\0" in answer
+
+
+def test_the_supervisor_writes_the_time_in_two_lines(call: Call, job: Path) -> None:
+    launch(call, job, "sleep 0.3")
+    wait_for(lambda: state(call, job) == "ended")
+    report = task_report(call, job)
+    assert 0.3 <= float(report["finished"]) - float(report["started"]) < 20
+    # Earlier versions read the first line.
+    assert (job / "tasks/1/started").read_text().splitlines()[0].isdigit()

@@ -72,6 +72,12 @@ class Cube:
         root = str(self.root.parent / "root")
         return self.call("mlcr_build_sif", root, *self.words(), ENGINE_LOG=str(self.log))
 
+    def build_checked(self, digest: str = "", copied: str = "") -> Completed:
+        root = str(self.root.parent / "root")
+        return self.call(
+            "mlcr_build_checked_sif", digest, copied, root, *self.words(), ENGINE_LOG=str(self.log)
+        )
+
     def builds(self) -> int:
         return len(self.log.read_text().splitlines()) if self.log.exists() else 0
 

@@ -37,6 +37,20 @@ def test_tasks_run_in_order_until_one_fails(call: Call, tmp_path: Path) -> None:
     assert call("mlcr_print_bytes", str(job / "tasks/2/stdout"), "1").stdout == b"wo"
 
 
+def test_the_private_directories_of_a_task_end_with_it(call: Call, tmp_path: Path) -> None:
+    job = tmp_path / "jobs" / "it's $(a job)"
+    claim(call, job)
+    for number in (1, 2):
+        (job / f"private/{number}/tmp").mkdir(parents=True)
+        (job / f"private/{number}/tmp/file").touch()
+    script = f"ls '{tmp_path}/jobs/'*/private"
+    assert launch(call, job, script, script).returncode == 0
+    wait_for(lambda: state(call, job) == "ended")
+    wait_for(lambda: not list((job / "private").iterdir()))
+    assert (job / "tasks/1/stdout").read_bytes() == b"1\n2\n"
+    assert (job / "tasks/2/stdout").read_bytes() == b"2\n"
+
+
 def test_following_ends_if_the_supervisor_is_killed(call: Call, tmp_path: Path) -> None:
     job = tmp_path / "jobs" / "j"
     launch(call, job, "sleep 30")
@@ -48,7 +62,7 @@ def test_following_ends_if_the_supervisor_is_killed(call: Call, tmp_path: Path) 
     os.killpg(group, 9)
     assert call("mlcr_follow_task", str(job), "1", "0", "0").returncode == 0
     # The parent of a dead process takes a moment to reap it.
-    wait_for(lambda: task_report(call, job)["container"] == "absent")
+    wait_for(lambda: task_report(call, job).get("container") == "absent")
     report = task_report(call, job)
     assert (report["exit"], report["alive"]) == ("pending", "no")
     assert state(call, job) == "lost"

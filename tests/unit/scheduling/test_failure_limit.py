@@ -8,12 +8,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import attrs
 import pytest
 
 from mlcube_remote.app.rerun_selection import select_jobs
 from mlcube_remote.dispatch.finish import JobIdentity, JobProgress, Phase, finishing
 from mlcube_remote.dispatch.run_context import RunContext
-from mlcube_remote.errors import CancelledError, UnreachableError
+from mlcube_remote.errors import CancelledError, TransferError, UnreachableError
 from mlcube_remote.events.exit_codes import exit_code
 from mlcube_remote.events.model import Event, Note
 from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
@@ -143,7 +144,8 @@ def test_an_interrupt_and_a_failure_limit_give_different_errors() -> None:
 
 
 def listed(status: str, host: str = "a", **changes: Any) -> dict[str, Any]:
-    return {"host": host, "job": None, "attempt": 1, "status": status, **changes}
+    job = {"host": host, "job": None, "attempt": 1, "status": status, "error": None}
+    return {**job, "tasks": [{"task": "t", "status": status}], **changes}
 
 
 @pytest.mark.parametrize("status", ["failed", "killed", "cancelled", "lost", "not-started"])
@@ -180,6 +182,36 @@ def test_a_successful_job_is_rerun_only_with_all_others() -> None:
     assert dict(select_jobs(jobs, failed=True, hosts={"b"}).attempts) == {"b": 4}
 
 
+UNPULLED: dict[str, Any] = {
+    "tasks": [{"task": "t", "status": "succeeded"}],
+    "error": {"kind": "Transfer"},
+}
+
+
+@pytest.mark.parametrize("status", ["failed", "unknown"])
+def test_a_job_that_only_lacks_its_outputs_is_not_rerun(status: str) -> None:
+    jobs = [listed(status, **UNPULLED), listed("failed", "b")]
+    again = select_jobs(jobs, failed=True)
+    assert (dict(again.attempts), again.unpulled) == ({"b": 2}, ("a",))
+    # A user who has lost the host, or wants all jobs, gets it again.
+    assert dict(select_jobs(jobs, failed=True, gone={"a"}).attempts) == {"a": 2, "b": 2}
+    if status == "failed":
+        assert dict(select_jobs(jobs, failed=False).attempts) == {"a": 2, "b": 2}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"tasks": [{"task": "t", "status": "succeeded"}, {"task": "u", "status": "not-started"}]},
+        {"tasks": []},
+        {"error": None},
+    ],
+)
+def test_a_job_that_lacks_more_than_its_outputs_is_rerun(changes: Any) -> None:
+    again = select_jobs([listed("failed", **UNPULLED | changes)], failed=True)
+    assert (dict(again.attempts), again.unpulled) == ({"a": 2}, ())
+
+
 def outcome(host: str, status: Status, error: Any = None) -> JobOutcome:
     tasks = (TaskOutcome(task="t", status=status),) if error is None else ()
     return JobOutcome(
@@ -211,6 +243,24 @@ def test_the_summary_says_which_jobs_failed_why_and_what_to_do() -> None:
     assert "--gone" not in next_steps(RUN_ID, runs, can_rerun=False)
     silent = [*runs, outcome("h2", Status.UNKNOWN), outcome("h1", Status.UNKNOWN)]
     assert next_steps(RUN_ID, silent, can_rerun=True).endswith(" --gone='h[1-2]'")
+
+
+def test_outputs_that_did_not_arrive_are_pulled_and_not_made_again() -> None:
+    done = TaskOutcome(task="t", status=Status.SUCCEEDED)
+    error = TransferError("a", "disk full")
+    found = [attrs.evolve(outcome("a", Status.FAILED, error), tasks=(done,))]
+    assert next_steps(RUN_ID, found, can_rerun=True).splitlines() == [
+        "succeeded, but the outputs are still on the host: a",
+        f"  pull them:  mlcube-remote pull {RUN_ID}",
+    ]
+    lost = attrs.evolve(found[0], host="b", status=Status.UNKNOWN)
+    steps = next_steps(RUN_ID, [*found, lost, outcome("c", Status.FAILED)], can_rerun=True)
+    assert steps.splitlines() == [
+        "1 task failed: c",
+        f"  run them again:  mlcube-remote rerun {RUN_ID} --failed",
+        "succeeded, but the outputs are still on the host: a, b",
+        f"  pull them:  mlcube-remote pull {RUN_ID}",
+    ]
 
 
 def test_a_successful_run_has_no_next_steps() -> None:

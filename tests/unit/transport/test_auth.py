@@ -14,7 +14,7 @@ from mlcube_remote.errors import AuthenticationError, UnreachableError
 from mlcube_remote.inventory.model import HostKeys
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport import key_files
-from mlcube_remote.transport.auth import Credentials
+from mlcube_remote.transport.credentials import Credentials
 from tests.support.ssh_server import Lab, Serve, SSHServer
 
 ANY = HostKeys.ACCEPT_NEW

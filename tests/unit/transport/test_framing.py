@@ -14,6 +14,7 @@ from mlcube_remote.transport.framing import (
     Answer,
     AnswerError,
     AnswerTooLargeError,
+    JoinedStreamsError,
     ReadyMarker,
     frame_call,
     make_marker,
@@ -273,3 +274,27 @@ def test_the_settings_replace_those_of_the_login_shell() -> None:
     assert settings_line == "C unset unset unset"
     assert path.startswith("/weird:/usr/local/sbin:")
     assert not set("euxv") & set(flags)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "told"),
+    [
+        ([b"", MARKER + b"\n", MARKER + b"\nmore"], "arrive as one stream"),
+        ([b"noise\n" + MARKER + b"\n" + MARKER + b"\n"], "arrive as one stream"),
+        ([start_shell(MARKER).replace(b"\n", b"\r\n")], "passes through a terminal"),
+        ([MARKER + b"\r", b"\n" + MARKER + b"\r\n"], "passes through a terminal"),
+    ],
+)
+def test_streams_that_arrive_as_one_are_noticed(chunks: list[bytes], told: str) -> None:
+    ready = ReadyMarker(MARKER)
+    *before, last = chunks
+    found = [ready.feed(chunk) for chunk in before]
+    is_ready = any(rest is not None for rest in found)
+    with pytest.raises(JoinedStreamsError, match=told):
+        (ready.check if is_ready else ready.feed)(last)
+
+
+def test_one_stream_alone_is_in_order() -> None:
+    ready = ReadyMarker(MARKER)
+    assert ready.feed(b"noise" + MARKER + b"\nrest") == b"rest"
+    ready.check(b"rest")

@@ -82,8 +82,12 @@ def test_only_bad_lines_are_skipped(host_keys: dict[str, paramiko.PKey]) -> None
 
     keys, warnings = parse("kh", text.encode() + b"\n\xff\xfe binary\0 x\n")
 
-    assert [(key.line, key.revoked) for key in keys] == [(8, True), (9, False)]
-    assert keys[1].source == "kh:9"
+    assert [(key.line, key.revoked, key.is_authority) for key in keys] == [
+        (6, False, True),
+        (8, True, False),
+        (9, False, False),
+    ]
+    assert keys[2].source == "kh:9"
     assert warnings == [
         f"kh:{number}: skipped a line that is not a host key" for number in (3, 4, 5, 7, 10)
     ]

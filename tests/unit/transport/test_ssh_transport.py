@@ -18,7 +18,7 @@ import pytest
 
 from mlcube_remote.errors import ConnectError, UnreachableError
 from mlcube_remote.inventory.model import HostKeys
-from mlcube_remote.transport import ssh_transport
+from mlcube_remote.transport import attempts, ssh_transport
 from mlcube_remote.transport.connect_errors import format_address, forwarding_error, tcp_error
 from mlcube_remote.transport.login_limiter import (
     MAX_CONCURRENT_LOGINS,
@@ -82,8 +82,8 @@ def listen() -> Iterator[Listen]:
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ssh_transport, "RETRY_DELAY_S", 0.01)
-    monkeypatch.setattr(ssh_transport, "MAX_RETRY_DELAY_S", 0.01)
+    monkeypatch.setattr(attempts, "RETRY_DELAY_S", 0.01)
+    monkeypatch.setattr(attempts, "MAX_RETRY_DELAY_S", 0.01)
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,8 @@ PRIVILEGED: list[Any] = [
     (DOCKER, "singularity", "run_args: --bind /:/host"),
     (SIF, "singularity", "run_args: --writable"),
     (SIF, "singularity", "run_args: -B /"),
+    (SIF, "singularity", "run_args: --home /home/me"),
+    (SIF, "singularity", "private_home: false"),
     (SIF, "singularity", "run_args: --add-caps CAP_SYS_ADMIN"),
     (SIF, "singularity", "run_args: --security uid:0"),
     (SIF, "singularity", "run_args: --network=host"),

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlcube_remote.commands.model import TaskCommands
-from mlcube_remote.cube.host_paths import PathKind, contains
+from mlcube_remote.cube.host_paths import Layout, PathKind, contains
 from mlcube_remote.cube.load import load
+from mlcube_remote.cube.model import IO, Cube, Parameter, ParameterType, Task
 from mlcube_remote.errors import PlanError
-from mlcube_remote.trust.cube_requests import cube_requests
+from mlcube_remote.trust.cube_requests import cube_requests, task_requests
 from mlcube_remote.trust.requests import Trust
 
 Make = Callable[..., TaskCommands]
@@ -106,6 +107,20 @@ def test_only_inputs_may_be_anywhere_in_the_cube(tmp_path: Path, value: str) -> 
     assert not requests_of(tmp_path, with_parameter("inputs", value, "directory"))
     (found,) = requests_of(tmp_path, with_parameter("outputs", value, "directory"))
     assert "outside its workspace" in found
+
+
+def test_the_directory_of_the_cube_is_read_only_on_this_machine(tmp_path: Path, make: Make) -> None:
+    text = with_parameter("inputs", "${runtime.root}/src/", "directory")
+    here = Layout(root=str(tmp_path), workspace=f"{tmp_path}/workspace", home="/home/me")
+    mount = f"{tmp_path}/src:/mlcube_io0"
+    assert f"{mount}:ro" in make(text, layout=here).run[-1]
+    assert mount in make(text, layout=here, trusted=True).run[-1]
+    assert mount in make(text, layout=here, args={"a": f"{tmp_path}/src/"}).run[-1]
+    assert "/c/src:/mlcube_io0" in make(text).run[-1], "a mirror on a host is never copied back"
+    inside = with_parameter("inputs", "data/", "directory")
+    assert f"{tmp_path}/workspace/data:/mlcube_io0" in make(inside, layout=here).run[-1]
+    (asked,) = requests_of(tmp_path, text.replace("type: dir", "opts: rw, type: dir"))
+    assert "writable, in the cube's directory" in asked
 
 
 def test_files_of_the_cube_on_this_machine_are_no_request(tmp_path: Path) -> None:
@@ -250,15 +265,29 @@ COMPONENTS = st.sampled_from(
 )
 
 
-@given(st.lists(COMPONENTS, min_size=1, max_size=8), st.booleans())
+SPELLINGS = st.tuples(
+    st.sampled_from(["", "/", "//", "~", "~/", "remote:", "remote:/"]),
+    st.lists(COMPONENTS, min_size=1, max_size=8),
+).map(lambda parts: parts[0] + "/".join(parts[1]))
+
+
+@settings(max_examples=2000, deadline=None)
+@given(SPELLINGS, st.sampled_from(IO), st.sampled_from(ParameterType))
 def test_no_spelling_leaves_the_cube_without_a_request(
-    tmp_path_factory: pytest.TempPathFactory, parts: list[str], starts_at_root: bool
+    value: str, io: IO, kind: ParameterType
 ) -> None:
-    value = "/" * starts_at_root + "/".join(parts)
-    if not value:
-        return
-    folder = tmp_path_factory.mktemp("spelling")
-    if requests_of(folder, with_parameter("inputs", value, "directory")):
+    parameter = Parameter(name="a", io=io, value=value, type=kind)
+    task = Task(name="go", parameters=(parameter,))
+    here = Path("/c")
+    cube = Cube(
+        name="x",
+        root=here,
+        file=here / "mlcube.yaml",
+        workspace=here / "workspace",
+        tasks={"go": task},
+        settings={},
+    )
+    if list(task_requests(cube, task)):
         return
     path = value.removeprefix("remote:")
     for name, meaning in (("${runtime.root}", "/c"), ("${runtime.workspace}", "/c/workspace")):
@@ -266,4 +295,5 @@ def test_no_spelling_leaves_the_cube_without_a_request(
     path = path.replace("$HOME", "/home")
     if path.startswith("~"):
         path = f"/home{path[1:]}"
-    assert contains("/c", path if path.startswith("/") else f"/c/workspace/{path}")
+    allowed = "/c" if io is IO.INPUT else "/c/workspace"
+    assert contains(allowed, path if path.startswith("/") else f"/c/workspace/{path}")

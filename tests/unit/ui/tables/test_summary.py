@@ -64,6 +64,10 @@ def test_the_table_of_many_jobs_lists_only_failed_ones() -> None:
         "outputs:",
         "  /c/results/RUN",
     ]
+    # A command that did not follow the jobs knows only how long their tasks took.
+    took = TaskOutcome(task="train", status=Status.SUCCEEDED, seconds=7.0)
+    seen = [job(f"h{n:03}", tasks=(took,), seconds={"connect": 0.2, "pull": 1}) for n in range(90)]
+    assert "in 7.0 to 7.0 s" in summary_text(seen)
     failed = [job(f"h{n:03}", Status.FAILED) for n in range(100)]
     lines = summary_text(failed).splitlines()
     assert lines[0] == "0 of 100 succeeded"

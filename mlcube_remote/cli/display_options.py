@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options for what a command shows, and in which form."""
+
+from __future__ import annotations
+
+import click
+
+from mlcube_remote.cli.option_groups import Display, group
+from mlcube_remote.cli.parameter_types import OutputFile
+
+_gather = click.option(
+    "--gather",
+    is_flag=True,
+    help="Group identical output of several hosts, and print it once at the end.",
+)
+_watch = (
+    click.option(
+        "--on-interrupt",
+        type=click.Choice(["ask", "stop", "detach"]),
+        default="ask",
+        show_default=True,
+        help="What Ctrl-C does to running jobs; without a terminal, 'ask' means 'stop'.",
+    ),
+    click.option(
+        "--events", type=OutputFile(), metavar="FILE", help="Write events to FILE as JSON lines."
+    ),
+    click.option(
+        "--junit",
+        type=OutputFile(),
+        metavar="FILE",
+        help="Write the result of each task to FILE for CI systems (JUnit XML).",
+    ),
+)
+_talk = (
+    click.option("--quiet", "-q", is_flag=True, help="Print only the tasks' output, and errors."),
+    click.option(
+        "--verbose", "-v", is_flag=True, help="Also print each command that runs on a host."
+    ),
+)
+_output = click.option(
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="json: one document on stdout, everything else on stderr.",
+)
+gather_options = group("display", Display, _gather)
+talk_options = group("display", Display, *_talk)
+display_options = group("display", Display, *_talk, _output)
+watch_options = group("display", Display, *_watch, *_talk, _output)
+run_display_options = group("display", Display, _gather, *_watch, *_talk, _output)
+
+output_option = click.option(
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Print text, or one JSON document.",
+)

@@ -1,0 +1,92 @@
+# shellcheck shell=sh
+# shellcheck disable=SC2034,SC2154 # functions of other files set and read variables
+# SPDX-License-Identifier: Apache-2.0
+# The order of what a task writes to standard output and standard error. Both have a file of their
+# own, byte for byte; beside them, the supervisor records in which order the files grew. It looks at
+# the positions of the two processes that write them, which starts no process but sleep(1). Files of
+# a task:
+#
+#   stdout.writer, stderr.writer  process ids of the writers
+#   order                         lines "STDOUT STDERR": sizes of the files at some moments; between
+#                                 two moments, standard output came first
+
+# mlcr_note_writer LOG: note that this process writes LOG.
+mlcr_note_writer() {
+    { read -r mlcr_self _ </proc/self/stat && echo "$mlcr_self" >"$1.writer"; } 2>/dev/null
+}
+
+# mlcr_read_position LOG: set mlcr_position to the size of LOG; fail if its writer has ended.
+mlcr_read_position() {
+    mlcr_position=
+    { read -r mlcr_pid <"$1.writer" && read -r _ mlcr_position <"/proc/$mlcr_pid/fdinfo/1"; } \
+        2>/dev/null || return 1
+    case $mlcr_position in
+    '' | *[!0-9]*) return 1 ;;
+    esac
+}
+
+# mlcr_record_order DIRECTORY: record the order until this process is terminated, or one of the
+# writers has ended. The files are looked at every fifth of a second, in the first second more
+# often, and after ten seconds without output once a second.
+mlcr_record_order() {
+    exec </dev/null >/dev/null 2>&1 9>&-
+    mlcr_dir=$1
+    mlcr_stdout=0
+    mlcr_stderr=0
+    mlcr_looks=0
+    mlcr_entries=0
+    mlcr_idle=0
+    mlcr_has_stderr=
+    trap 'mlcr_write_entry; exit 0' TERM
+    while [ "$mlcr_entries" -lt 500000 ]; do
+        mlcr_sleep_between_looks
+        mlcr_looks=$((mlcr_looks + 1))
+        if mlcr_read_position "$mlcr_dir/stdout" && mlcr_new_stdout=$mlcr_position &&
+            mlcr_read_position "$mlcr_dir/stderr"; then
+            mlcr_note_growth "$mlcr_new_stdout" "$mlcr_position"
+        elif [ "$mlcr_looks" -gt 20 ]; then
+            # Before that, a writer may not have started.
+            break
+        fi
+    done
+    mlcr_write_entry
+}
+
+# mlcr_sleep_between_looks: wait until the files are looked at again.
+mlcr_sleep_between_looks() {
+    mlcr_interval=0.2
+    if [ "$mlcr_looks" -lt 20 ]; then
+        mlcr_interval=0.05
+    elif [ "$mlcr_idle" -gt 50 ]; then
+        mlcr_interval=1
+    fi
+    # A signal interrupts wait, but not sleep(1). Not every sleep(1) knows fractions.
+    sleep "$mlcr_interval" &
+    wait $! || sleep 1
+}
+
+# mlcr_note_growth STDOUT STDERR: note the sizes of the files, in an entry if standard output grew
+# after standard error.
+mlcr_note_growth() {
+    mlcr_idle=$((mlcr_idle + 1))
+    [ "$1" -ne "$mlcr_stdout" ] || [ "$2" -ne "$mlcr_stderr" ] || return 0
+    mlcr_idle=0
+    [ "$1" -eq "$mlcr_stdout" ] || mlcr_write_entry
+    [ "$2" -eq "$mlcr_stderr" ] || mlcr_has_stderr=yes
+    mlcr_stdout=$1
+    mlcr_stderr=$2
+}
+
+# mlcr_write_entry: write an entry, so that what standard output gets now comes after what standard
+# error got before.
+mlcr_write_entry() {
+    [ -n "$mlcr_has_stderr" ] || return 0
+    printf '%s %s\n' "$mlcr_stdout" "$mlcr_stderr" >>"$mlcr_dir/order"
+    mlcr_entries=$((mlcr_entries + 1))
+    mlcr_has_stderr=
+}
+
+# mlcr_report_log_order DIRECTORY: report the recorded order, or the first part of it.
+mlcr_report_log_order() {
+    [ ! -s "$1/order" ] || mlcr_print_record order "$(head -c 262144 -- "$1/order")"
+}

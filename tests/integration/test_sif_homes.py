@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tasks on Apptainer have a home, a ``/tmp`` and a working directory, and not those of the user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from mlcube_remote.sandbox.engine import BASE_IMAGE
+from tests.support.command_line import on, run
+from tests.support.cubes import shell_task, write_cube
+
+if TYPE_CHECKING:
+    from tests.support.hosts import HostFactory, SshHost
+
+QUICKLY = "-Psingularity.build_args=--fakeroot --mksquashfs-args='-noD -noI -noF'"
+LOOK = shell_task(
+    'o=${0#*=}; for d in "$HOME" /tmp /var/tmp . ~root; do touch "$d/mark" && echo "writes $d"; '
+    'done >"$o/written" 2>&1; cat "$HOME/secret" /tmp/secret >"$o/seen" 2>&1; '
+    'echo "$HOME" >"$o/home"; pwd >>"$o/home"; (cd /tmp && test -w . && TMPDIR=/tmp mktemp)',
+    outputs={"out": "out/"},
+)
+OPTIONS = ("--task=look", "--platform=apptainer", QUICKLY)
+
+
+@pytest.fixture
+def host(ssh_host: HostFactory) -> SshHost:
+    host = ssh_host("apptainer")
+    (host.home / "secret").write_text("secret of the user")
+    host.exec(["sh", "-c", "echo 'secret of the user' >/tmp/secret; chmod 644 /tmp/secret"])
+    host.exec(["sh", "-c", "rm -f /tmp/mark /var/tmp/mark"])
+    (host.home / "mark").unlink(missing_ok=True)
+    return host
+
+
+@pytest.fixture
+def cube(tmp_path: Path) -> Path:
+    cube = write_cube(tmp_path / "cube", {"look": LOOK}, singularity={"build_file": "probe.def"})
+    (cube / "probe.def").write_text(f"Bootstrap: docker\nFrom: {BASE_IMAGE}\n")
+    return cube
+
+
+def marks(host: SshHost) -> bytes:
+    """Return the files that a task left in directories of the user."""
+    find = f"ls {host.home}/mark /tmp/mark /var/tmp/mark 2>/dev/null"
+    return host.exec(["sh", "-c", find]).output
+
+
+def test_a_task_writes_to_a_home_of_its_own(host: SshHost, cube: Path) -> None:
+    done = on(host, cube, *OPTIONS)
+    assert done.returncode == 0, done.stderr.decode()
+    out = cube / "workspace/out"
+    home = (out / "home").read_text().split()
+    assert home == [str(host.home), str(host.home)], "the path is the user's"
+    written = (out / "written").read_text()
+    for place in (home[0], "/tmp", "/var/tmp", "."):
+        assert f"writes {place}\n" in written
+    assert "secret of the user" not in (out / "seen").read_text()
+    assert marks(host) == b""
+    left = list(host.home.glob(".mlcube-remote/jobs/*/private/*"))
+    assert left == [], "removed at the end"
+
+
+def test_root_in_the_container_has_a_home_too(host: SshHost, cube: Path) -> None:
+    done = on(host, cube, *OPTIONS, "-Psingularity.run_args=--fakeroot")
+    assert done.returncode == 0, done.stderr.decode()
+    out = cube / "workspace/out"
+    assert (out / "home").read_text().split() == ["/root", "/root"]
+    assert "writes /root\n" in (out / "written").read_text()
+    assert "secret of the user" not in (out / "seen").read_text()
+    assert marks(host) == b""
+
+
+def test_the_inventory_can_show_tasks_the_users_home(
+    host: SshHost, cube: Path, inventory_of: Callable[..., Path]
+) -> None:
+    inventory = inventory_of(host)
+    described = yaml.safe_load(inventory.read_text())
+    described["hosts"][host.name]["singularity"] = {"private_home": False}
+    inventory.write_text(yaml.safe_dump(described))
+    done = run(inventory, cube, f"--host={host.name}", *OPTIONS)
+    assert done.returncode == 0, done.stderr.decode()
+    assert "secret of the user" in (cube / "workspace/out/seen").read_text()
+    assert b"/tmp/mark" in marks(host)
+
+
+@pytest.mark.parametrize("run_args", ["--no-home", "--contain", "-C", "--no-mount home,tmp"])
+def test_the_options_of_a_cube_keep_it_private(host: SshHost, cube: Path, run_args: str) -> None:
+    done = on(host, cube, *OPTIONS, f"-Psingularity.run_args={run_args}")
+    assert done.returncode == 0, done.stderr.decode()
+    out = cube / "workspace/out"
+    written = (out / "written").read_text()
+    for place in (str(host.home), "/tmp", "/var/tmp", "."):
+        assert f"writes {place}\n" in written
+    assert "secret of the user" not in (out / "seen").read_text()
+    assert marks(host) == b""
