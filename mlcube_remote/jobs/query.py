@@ -11,7 +11,7 @@ from pathlib import Path
 
 import attrs
 
-from mlcube_remote.budgets import parse_time, parse_whole
+from mlcube_remote.budgets import parse_exit_code, parse_time, parse_whole
 from mlcube_remote.errors import HostError, HostUnfitError
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.jobs.handle import HandleError, JobHandle, from_host
@@ -172,7 +172,7 @@ def _job(host: Host, facts: Facts) -> FoundJob:
 def _task(facts: dict[str, str]) -> FoundTask:
     return FoundTask(
         task=facts["task"],
-        exit=None if facts["exit"] == "pending" else parse_whole(facts["exit"]),
+        exit=None if facts["exit"] == "pending" else parse_exit_code(facts["exit"]),
         started=int(parse_time(facts["started"])) if facts.get("started") else None,
         finished=int(parse_time(facts["finished"])) if facts.get("finished") else None,
         killed=_KILLED.get(facts.get("killed", ""), ""),
