@@ -49,6 +49,9 @@ MAX_CALLS = 500_000
 """Function calls to resolve the interpolations of a file; a usual cube takes 2,000."""
 
 
+MAX_EXIT_CODE = 255
+"""Maximum exit code of a process."""
+
 MAX_WHOLE_DIGITS = 18
 """Digits of a count, a size or a time."""
 
@@ -132,6 +135,18 @@ def parse_whole(text: str) -> int:
     if not _WHOLE.fullmatch(text):
         raise ValueError(f"expected a whole number, got {text[:MAX_WHOLE_DIGITS]!r}")
     return int(text)
+
+
+def parse_exit_code(text: str) -> int:
+    """Return an exit code that a host wrote.
+
+    Raises:
+        ValueError: It is not one: a process that exits with 256 exits with 0.
+    """
+    code = parse_whole(text)
+    if not 0 <= code <= MAX_EXIT_CODE:
+        raise ValueError(f"expected an exit code from 0 to {MAX_EXIT_CODE}, got {code}")
+    return code
 
 
 def parse_time(text: str | None) -> float | None:

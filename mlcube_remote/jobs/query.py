@@ -11,7 +11,7 @@ from pathlib import Path
 
 import attrs
 
-from mlcube_remote.budgets import parse_time, parse_whole
+from mlcube_remote.budgets import parse_exit_code, parse_time, parse_whole
 from mlcube_remote.errors import HostError, HostUnfitError
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.jobs.handle import HandleError, JobHandle, from_host
@@ -173,7 +173,7 @@ def _task(facts: dict[str, str]) -> FoundTask:
     started, finished = parse_time(facts.get("started")), parse_time(facts.get("finished"))
     return FoundTask(
         task=facts["task"],
-        exit=None if facts["exit"] == "pending" else parse_whole(facts["exit"]),
+        exit=None if facts["exit"] == "pending" else parse_exit_code(facts["exit"]),
         started=None if started is None else int(started),
         finished=None if finished is None else int(finished),
         killed=_KILLED.get(facts.get("killed", ""), ""),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from mlcube_remote.budgets import parse_time, parse_whole
+from mlcube_remote.budgets import parse_exit_code, parse_time, parse_whole
 from mlcube_remote.errors import StateUnknownError
 from mlcube_remote.events.outcome import Status, TaskOutcome
 from mlcube_remote.events.output_state import OutputChanges, stale_reason, unchanged_outputs
@@ -107,7 +107,7 @@ def read_task(
     try:
         code = facts["exit"]
         return TaskReport(
-            exit=None if code == "pending" else parse_whole(code),
+            exit=None if code == "pending" else parse_exit_code(code),
             alive=facts["alive"] == "yes",
             sizes={
                 Stream.STDOUT: parse_whole(facts["stdout"]),
@@ -267,7 +267,7 @@ def _inspected(text: str) -> tuple[str, int | None, bool, str]:
     code, _, rest = rest.partition(" ")
     oom, _, error = rest.partition(" ")
     try:
-        exit_code = parse_whole(code)
+        exit_code = parse_exit_code(code)
     except ValueError:
         exit_code = None
     return state, exit_code, oom == "true", error.strip()

@@ -25,8 +25,10 @@ from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
 from mlcube_remote.facts.probe import HostFacts
 from mlcube_remote.files import rsync
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
-from mlcube_remote.jobs.state import TaskReport, derive_outcome
-from mlcube_remote.transport.base import RsyncResult, Stream
+from mlcube_remote.jobs.state import TaskReport, derive_outcome, read_task
+from mlcube_remote.transport.base import Reply, RsyncResult, Stream
+from mlcube_remote.transport.fake import FakeConnection
+from tests.support.fake_jobs import records
 
 TASK = TaskHandle(task="t", engine=("docker",), container="c")
 TICKET = JobHandle(
@@ -379,3 +381,15 @@ def test_a_time_has_a_fraction_if_the_host_knows_it(
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="expected a whole number"):
         parse_time(text)
+
+
+@pytest.mark.parametrize("code", ["256", "512", "1000000", "-1", "²"])
+def test_an_exit_code_that_no_process_has_is_no_success(code: str) -> None:
+    """A process of this machine that exits with 256 would exit with 0."""
+    facts = {"exit": code, "alive": "yes", "stdout": "0", "stderr": "0"}
+    connection = FakeConnection("h")
+    connection.answer("mlcr_report_task", Reply(0, records(facts), b""))
+    with pytest.raises(StateUnknownError, match="could not be read"):
+        read_task(connection, TICKET, 1)
+    told = derive_outcome(TICKET, TASK, report(3, f"exited {code} false "))
+    assert (told.status, told.exit_code) == (Status.FAILED, 1)

@@ -62,7 +62,7 @@ def test_following_ends_if_the_supervisor_is_killed(call: Call, tmp_path: Path) 
     os.killpg(group, 9)
     assert call("mlcr_follow_task", str(job), "1", "0", "0").returncode == 0
     # The parent of a dead process takes a moment to reap it.
-    wait_for(lambda: task_report(call, job)["container"] == "absent")
+    wait_for(lambda: task_report(call, job).get("container") == "absent")
     report = task_report(call, job)
     assert (report["exit"], report["alive"]) == ("pending", "no")
     assert state(call, job) == "lost"
