@@ -26,10 +26,12 @@ _PARSE_ERRORS = (
     LookupError,
     TypeError,
     OverflowError,
+    RuntimeError,
+    AssertionError,
     struct.error,
     UnsupportedAlgorithm,
 )
-"""All that parsers of keys raise for damaged ones."""
+"""All that parsers of keys raise for damaged ones; Paramiko asserts that two halves are equal."""
 
 
 class UnusableKeyError(Exception):
