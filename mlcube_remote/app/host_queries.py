@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from mlcube_remote.app.hosts import ChosenHosts
 from mlcube_remote.cube import system_settings
+from mlcube_remote.facts import check
 from mlcube_remote.facts.check import HostCheck, check_all
 from mlcube_remote.facts.usage import HostUsage, read_usage_of_all
 from mlcube_remote.jobs.clean import Cleaned, clean_old
@@ -24,6 +25,11 @@ def check_hosts(chosen: ChosenHosts, platform: str | None) -> tuple[HostCheck, .
     return check_all(
         chosen.hosts, chosen.logins.connect, platform=platform, system=system_settings.load()
     )
+
+
+def check_client(chosen: ChosenHosts) -> HostCheck | None:
+    """Check this machine; ``None`` if it needs nothing, because it is the only host."""
+    return None if all(host.is_local for host in chosen.hosts) else check.check_client()
 
 
 def read_usage(chosen: ChosenHosts) -> tuple[HostUsage, ...]:

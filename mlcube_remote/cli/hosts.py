@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import attrs
@@ -64,12 +65,20 @@ def check_hosts(
     credentials: CredentialPrompts,
     output: str,
 ) -> int:
-    """Check that runs would work: login, host key, rsync, engine, permission, disk."""
+    """Check that runs would work, here and there: login, programs, engine, permission, disk."""
     from mlcube_remote.ui.tables.hosts import checks_document, checks_text  # noqa: PLC0415 - slow
 
-    checks = app.host_queries.check_hosts(_choose(named, hosts, credentials), platform)
-    print_value(checks, output, document=checks_document, text=checks_text)
-    return max((check.exit_code for check in checks), default=0)
+    chosen = _choose(named, hosts, credentials)
+    checks = app.host_queries.check_hosts(chosen, platform)
+    client = app.host_queries.check_client(chosen)
+    print_value(
+        checks,
+        output,
+        document=partial(checks_document, client=client),
+        text=partial(checks_text, client=client),
+    )
+    every = checks if client is None else (client, *checks)
+    return max((check.exit_code for check in every), default=0)
 
 
 @hosts.command("top")

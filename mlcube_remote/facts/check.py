@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import subprocess
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ from mlcube_remote.errors import (
     HostKeyError,
     HostUnfitError,
     UnreachableError,
+    UsageError,
 )
 from mlcube_remote.facts import gpus
 from mlcube_remote.facts.engine_errors import engine_error, missing_program_error
@@ -32,6 +34,7 @@ from mlcube_remote.facts.probe import (
     probe_host,
     require_rsync,
 )
+from mlcube_remote.files.rsync import format_version, local_version, outdated_warning
 from mlcube_remote.formatting import readable_size
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.plan.assignment import named_platform
@@ -126,6 +129,29 @@ def check_host(
             )
     code = 0 if all(check.passed for check in checks) else HostUnfitError.exit_code
     return HostCheck(host=host.name, checks=tuple(checks), exit_code=code)
+
+
+def check_client() -> HostCheck:
+    """Check the programs of this machine that runs on other hosts need."""
+    checks = [CheckResult(name="ssh", passed=True, detail=_ssh_version())]
+    try:
+        version = format_version(local_version())
+        rsync = CheckResult(name="rsync", passed=True, detail=version, hint=outdated_warning())
+    except UsageError as problem:
+        detail = problem.message
+        rsync = CheckResult(name="rsync", passed=False, detail=detail, hint=problem.hint)
+    code = 0 if rsync.passed else UsageError.exit_code
+    return HostCheck(host="this machine", checks=(*checks, rsync), exit_code=code)
+
+
+def _ssh_version() -> str:
+    try:
+        done = subprocess.run(
+            ["ssh", "-V"], capture_output=True, text=True, check=False, timeout=30
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return "not found: Include and Match in ssh_config are not read"
+    return (done.stderr or done.stdout).partition(",")[0].strip()
 
 
 def _connect_checks(problem: HostError) -> tuple[CheckResult, ...]:

@@ -71,11 +71,22 @@ def check_trust(request: RunRequest) -> None:
 
 
 def check_inputs(job: PlacedJob, *, only_sent: bool = False) -> None:
-    """Reject inputs that do not exist; with ``only_sent`` only those that ``local:`` names.
+    """Reject inputs that do not exist, or are files instead of directories.
+
+    Args:
+        job: The job.
+        only_sent: Whether to reject only missing inputs that ``local:`` names.
 
     Raises:
-        PlanError: An input does not exist.
+        PlanError: There is such an input.
     """
+    for task, item in job.task_parameters():
+        if item.is_directory and not item.is_output and item.local and item.local.is_file():
+            where, name = job.spec.cube.where_given(task, item.parameter), item.parameter.name
+            raise PlanError(
+                f"{where}: {task}.{name}: expected a directory, and {item.local} is a file",
+                hint="give a directory, or declare the parameter with type: file in mlcube.yaml",
+            )
     for task, item in missing_inputs(job.data):
         if only_sent and item.where is not DataLocation.CLIENT:
             continue

@@ -37,17 +37,17 @@ mlcr_print_container_state() {
     esac
 }
 
-# mlcr_is_client_alive DIRECTORY: whether the engine's client that runs the task is running.
-mlcr_is_client_alive() {
-    [ -s "$1/client" ] && read -r mlcr_pid <"$1/client" && mlcr_read_start_time "$mlcr_pid"
-}
-
 # mlcr_print_inspected_state DIRECTORY: print "STATUS EXITCODE OOMKILLED ERROR" of a task's container.
 mlcr_print_inspected_state() {
     mlcr_task_job=${1%/tasks/*}
     mlcr_save_container_id "$1" "${mlcr_task_job##*/}" &&
         mlcr_inspect_container "$1" \
             '{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.Error}}'
+}
+
+# mlcr_is_client_alive DIRECTORY: whether the engine's client that runs the task is running.
+mlcr_is_client_alive() {
+    [ -s "$1/client" ] && read -r mlcr_pid <"$1/client" && mlcr_read_start_time "$mlcr_pid"
 }
 
 # mlcr_save_container_id DIRECTORY JOB: write the id of the task's container to a file, unless the

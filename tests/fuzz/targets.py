@@ -20,6 +20,7 @@ from mlcube_remote.files.filters import filter_rules, read_ignore_file
 from mlcube_remote.inventory.load import read as read_inventory
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.jobs.handle import HandleError, from_host, to_document
+from mlcube_remote.jobs.log_order import parse_order
 from mlcube_remote.jobs.query import query_host
 from mlcube_remote.jobs.state import derive_outcome, read_task
 from mlcube_remote.runs.digests import Digests
@@ -103,6 +104,10 @@ def _job(data: bytes, folder: Path) -> object:
     return report.seconds, derive_outcome(TICKET, TICKET.tasks[0], report)
 
 
+def _order(data: bytes, folder: Path) -> object:
+    return parse_order(data.decode("ascii", "replace"))
+
+
 def _jobs(data: bytes, folder: Path) -> object:
     return query_host(_answering("mlcr_report_jobs", data), Host(name="gpu"), everything=True)
 
@@ -140,6 +145,7 @@ TARGETS: dict[str, Target] = {
     "jobs": _jobs,
     "metrics.json": _metrics(".json"),
     "metrics.yaml": _metrics(".yaml"),
+    "order": _order,
     "probe": _probe,
     "usage": _usage,
     "yaml": _yaml,

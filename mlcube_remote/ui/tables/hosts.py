@@ -106,10 +106,10 @@ def _format_value(value: Any) -> str:
     return one_line(f"{value:g}" if isinstance(value, float) else str(value))
 
 
-def checks_text(checkups: Sequence[HostCheck]) -> str:
-    """Return the checks of all hosts; each failed check comes with the command that fixes it."""
+def checks_text(checkups: Sequence[HostCheck], *, client: HostCheck | None = None) -> str:
+    """Return the checks of this machine and of all hosts; failed checks have a hint."""
     blocks = []
-    for checkup in checkups:
+    for checkup in checkups if client is None else (client, *checkups):
         width = max(len(check.name) for check in checkup.checks)
         lines = [f"{checkup.host}: {'ok' if checkup.passed else 'NOT READY'}"]
         for check in checkup.checks:
@@ -121,23 +121,26 @@ def checks_text(checkups: Sequence[HostCheck]) -> str:
     return "\n".join(blocks)
 
 
-def checks_document(checkups: Sequence[HostCheck]) -> dict[str, Any]:
-    """Return the checks of all hosts as JSON."""
+def checks_document(
+    checkups: Sequence[HostCheck], *, client: HostCheck | None = None
+) -> dict[str, Any]:
+    """Return the checks of this machine and of all hosts as JSON."""
     return {
-        "hosts": [
+        "client": None if client is None else _check_document(client),
+        "hosts": [{"host": each.host, **_check_document(each)} for each in checkups],
+    }
+
+
+def _check_document(checkup: HostCheck) -> dict[str, Any]:
+    return {
+        "ready": checkup.passed,
+        "checks": [
             {
-                "host": checkup.host,
-                "ready": checkup.passed,
-                "checks": [
-                    {
-                        "name": check.name,
-                        "passed": check.passed,
-                        "detail": check.detail,
-                        "hint": check.hint,
-                    }
-                    for check in checkup.checks
-                ],
+                "name": check.name,
+                "passed": check.passed,
+                "detail": check.detail,
+                "hint": check.hint,
             }
-            for checkup in checkups
-        ]
+            for check in checkup.checks
+        ],
     }

@@ -12,6 +12,7 @@ import attrs
 import pytest
 
 from mlcube_remote import errors
+from mlcube_remote.budgets import parse_time
 from mlcube_remote.errors import (
     HostUnfitError,
     MLCubeRemoteError,
@@ -376,3 +377,19 @@ def test_an_exit_code_that_no_process_has_is_no_success(code: str) -> None:
         read_task(connection, TICKET, 1)
     told = derive_outcome(TICKET, TASK, report(3, f"exited {code} false "))
     assert (told.status, told.exit_code) == (Status.FAILED, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [(None, None), ("", None), ("1795461442", 1795461442.0), ("1795461442.123", 1795461442.123)],
+)
+def test_a_time_has_a_fraction_if_the_host_knows_it(
+    text: str | None, seconds: float | None
+) -> None:
+    assert parse_time(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e999", "soon"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="expected a whole number"):
+        parse_time(text)

@@ -629,3 +629,11 @@ def test_a_path_in_the_cube_has_a_path_in_the_mirror(root: Path) -> None:
     assert paths.mirror(root / "code", cube) == f"{paths.cube}/code"
     with pytest.raises(ValueError, match="is not mirrored"):
         paths.mirror(Path("/etc"), cube)
+
+
+@pytest.mark.parametrize("prefix", ["", "local:"])
+def test_a_file_in_the_place_of_a_directory_is_rejected(root: Path, prefix: str) -> None:
+    path = root / "workspace/conf.yaml"
+    error = refused(request(root, "train", data=f"{prefix}{path}" if prefix else "conf.yaml/"))
+    assert f"expected a directory, and {path} is a file" in str(error)
+    assert "type: file" in str(error.hint)

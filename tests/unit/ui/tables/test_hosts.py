@@ -69,3 +69,15 @@ def test_a_failed_check_is_printed_with_its_hint() -> None:
     (answer,) = hosts.checks_document([checkup])["hosts"]
     assert answer["ready"] is False
     assert [check["passed"] for check in answer["checks"]] == [True, False]
+
+
+def test_the_checks_of_this_machine_come_first() -> None:
+    checkup = HostCheck(host="h", checks=(CheckResult(name="ssh", passed=True, detail="x"),))
+    client = HostCheck(
+        host="this machine", checks=(CheckResult(name="rsync", passed=True, detail="3.2.7"),)
+    )
+    first, second, *_ = hosts.checks_text([checkup], client=client).splitlines()
+    assert (first, second) == ("this machine: ok", "  ok   rsync  3.2.7")
+    document = hosts.checks_document([checkup], client=client)
+    assert document["client"]["ready"] is True
+    assert len(document["hosts"]) == 1
