@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from tests.support.command_line import Completed, on
 from tests.support.cubes import shell_task, write_cube
@@ -99,3 +100,28 @@ def test_a_link_that_stays_inside_is_mounted(
     assert b"the second task runs" in done.stdout + done.stderr, done.stderr
     (mark,) = host.home.glob(f".mlcube-remote/cubes/probe-*/workspace/other/{MARK}")
     mark.unlink()
+
+
+def test_the_users_own_links_are_followed(
+    ssh_host: HostFactory, cube: Path, tmp_path: Path
+) -> None:
+    """A remote_root on another disk, data of the host behind a link, a workspace elsewhere."""
+    host = ssh_host("docker", private=True)
+    made = "mkdir -p ~/disk/root ~/disk/shared && ln -s ~/disk ~/link"
+    assert host.exec(["su", "mlcube", "-c", f"HOME={host.home}; {made}"]).exit_code == 0
+    described = yaml.safe_load(host.inventory.read_text())
+    described["hosts"][host.name]["remote_root"] = f"{host.home}/link/root/mlcube"
+    host.inventory.write_text(yaml.safe_dump(described))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "workspace").symlink_to(tmp_path / "elsewhere")
+    done = on(
+        host,
+        cube,
+        "--task=enter-sibling",
+        f"out={host.home}/link/shared/",
+        f"--workspace={tmp_path}/workspace",
+    )
+    assert done.returncode == 0, done.stderr
+    assert (host.home / "disk/shared" / MARK).exists()
+    done = on(host, cube, "--task=plant-sibling", f"--workspace={tmp_path}/workspace")
+    assert done.returncode == 0, done.stderr

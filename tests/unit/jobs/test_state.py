@@ -367,6 +367,18 @@ def test_machines_are_named_as_images_name_them() -> None:
     assert facts.architecture == "arm64"
 
 
+@pytest.mark.parametrize("code", ["256", "512", "1000000", "-1", "²"])
+def test_an_exit_code_that_no_process_has_is_no_success(code: str) -> None:
+    """A process of this machine that exits with 256 would exit with 0."""
+    facts = {"exit": code, "alive": "yes", "stdout": "0", "stderr": "0"}
+    connection = FakeConnection("h")
+    connection.answer("mlcr_report_task", Reply(0, records(facts), b""))
+    with pytest.raises(StateUnknownError, match="could not be read"):
+        read_task(connection, TICKET, 1)
+    told = derive_outcome(TICKET, TASK, report(3, f"exited {code} false "))
+    assert (told.status, told.exit_code) == (Status.FAILED, 1)
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [(None, None), ("", None), ("1795461442", 1795461442.0), ("1795461442.123", 1795461442.123)],
@@ -381,15 +393,3 @@ def test_a_time_has_a_fraction_if_the_host_knows_it(
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="expected a whole number"):
         parse_time(text)
-
-
-@pytest.mark.parametrize("code", ["256", "512", "1000000", "-1", "²"])
-def test_an_exit_code_that_no_process_has_is_no_success(code: str) -> None:
-    """A process of this machine that exits with 256 would exit with 0."""
-    facts = {"exit": code, "alive": "yes", "stdout": "0", "stderr": "0"}
-    connection = FakeConnection("h")
-    connection.answer("mlcr_report_task", Reply(0, records(facts), b""))
-    with pytest.raises(StateUnknownError, match="could not be read"):
-        read_task(connection, TICKET, 1)
-    told = derive_outcome(TICKET, TASK, report(3, f"exited {code} false "))
-    assert (told.status, told.exit_code) == (Status.FAILED, 1)
