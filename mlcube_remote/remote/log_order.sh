@@ -41,13 +41,14 @@ mlcr_record_order() {
     while [ "$mlcr_entries" -lt 500000 ]; do
         mlcr_sleep_between_looks
         mlcr_looks=$((mlcr_looks + 1))
-        if mlcr_read_position "$mlcr_dir/stdout" && mlcr_new_stdout=$mlcr_position &&
-            mlcr_read_position "$mlcr_dir/stderr"; then
-            mlcr_note_growth "$mlcr_new_stdout" "$mlcr_position"
-        elif [ "$mlcr_looks" -gt 20 ]; then
-            # Before that, a writer may not have started.
-            break
+        if ! [ -s "$mlcr_dir/stdout.writer" ] || ! [ -s "$mlcr_dir/stderr.writer" ]; then
+            # They have not started, or cannot note who they are.
+            [ "$mlcr_looks" -lt 600 ] || break
+            continue
         fi
+        mlcr_read_position "$mlcr_dir/stdout" && mlcr_new_stdout=$mlcr_position &&
+            mlcr_read_position "$mlcr_dir/stderr" || break
+        mlcr_note_growth "$mlcr_new_stdout" "$mlcr_position"
     done
     mlcr_write_entry
 }
