@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -374,3 +375,22 @@ def test_a_workspace_that_is_a_link_is_refused_for_outputs_too(root: Path, tmp_p
     with pytest.raises(PlanError, match="is a link") as caught:
         plan_jobs(request)
     assert f"--workspace={tmp_path}/ws" in str(caught.value.hint)
+
+
+def test_what_is_removed_during_the_walk_is_no_error(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = root / "workspace/data"
+    (data / "link").symlink_to("own.bin")
+    (data / "gone").write_text("x")
+    scandir = os.scandir
+
+    def list_then_remove(folder: int) -> contextlib.AbstractContextManager[list[os.DirEntry[str]]]:
+        with scandir(folder) as entries:
+            found = list(entries)
+        for name in ("link", "gone"):
+            (data / name).unlink(missing_ok=True)
+        return contextlib.nullcontext(found)
+
+    monkeypatch.setattr(os, "scandir", list_then_remove)
+    assert check_complete([job(root)]) == ()
