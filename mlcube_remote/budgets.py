@@ -134,12 +134,17 @@ def parse_whole(text: str) -> int:
     return int(text)
 
 
-def parse_time(text: str) -> float:
+def parse_time(text: str | None) -> float | None:
     """Return seconds since 1970 that a host wrote, with or without a fraction.
+
+    Returns:
+        ``None`` if there is no text.
 
     Raises:
         ValueError: It is not such a number.
     """
+    if not text:
+        return None
     whole, point, fraction = text.partition(".")
     parse_whole(whole)
     if point and not (fraction.isdecimal() and fraction.isascii() and len(fraction) <= 9):

@@ -151,6 +151,8 @@ def rerun(
     """
     which = JobFilter(failed=failed, hosts=arguments.to_tuple(hosts), gone=arguments.to_tuple(gone))
     choice = app.rerun.choose_jobs(run, which, warn)
+    if unpulled := choice.selection.unpulled:
+        warn(f"not run again: {', '.join(unpulled)} succeeded; pull({choice.run_id!r})")
     if not choice.selection.attempts:
         return RunResult(run_id=choice.run_id, jobs=())
     start = arguments.start(wait=wait, max_failures=max_failures, parallel=parallel)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import attrs
@@ -36,12 +37,21 @@ class RunContext:
     interrupts: Interrupts = attrs.field(factory=Interrupts, init=False)
     roots: SharedRoots = attrs.field(factory=SharedRoots, init=False)
     connections: ConnectionPool = attrs.field(init=False)
+    _warned: set[str] = attrs.field(factory=set, init=False)
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
     @connections.default
     def _make_pool(self) -> ConnectionPool:
         return ConnectionPool(
             connect=self.connect, keep=lambda: self.keeps and not self.interrupts.is_ending
         )
+
+    def is_first_warning(self, text: str) -> bool:
+        """Return whether no job of the run has asked this for the text before."""
+        with self._lock:
+            is_first = text not in self._warned
+            self._warned.add(text)
+        return is_first
 
     def job_events(self, host: str, job: str = "") -> JobEvents:
         """Return an emitter for the events of one job."""

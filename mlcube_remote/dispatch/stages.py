@@ -13,7 +13,7 @@ from mlcube_remote.dispatch.context import JobContext
 from mlcube_remote.dispatch.launch import container_engine
 from mlcube_remote.errors import StateUnknownError, TransferError
 from mlcube_remote.events.model import Stage
-from mlcube_remote.facts.engine_kind import with_engine_kind
+from mlcube_remote.facts.engine_kind import docker_question
 from mlcube_remote.facts.gpu_leases import lease_gpus
 from mlcube_remote.facts.gpus import missing_gpu_warning
 from mlcube_remote.facts.images import Image, find_image, require_architecture
@@ -57,11 +57,15 @@ def _probe(plan: JobPlan, connection: Connection) -> HostFacts:
     spec, host = plan.spec, plan.spec.host
     directory = "" if host.is_local else cube_directory(spec.request.cube)
     facts = probe_host(
-        connection, remote_root=host.remote_root, cube_room=directory, paths=plan.probe_paths
+        connection,
+        remote_root=host.remote_root,
+        cube_room=directory,
+        paths=plan.probe_paths,
+        env=docker_question(plan.image, [task.commands for task in plan.tasks]),
     )
     if not host.is_local:
         require_rsync(connection, facts)
-    return with_engine_kind(connection, facts, plan.image, [task.commands for task in plan.tasks])
+    return facts
 
 
 def make_handle(plan: JobPlan) -> JobHandle:
@@ -81,6 +85,7 @@ def make_handle(plan: JobPlan) -> JobHandle:
         ),
         folders=plan.folders,
         in_place=plan.in_place,
+        on_host=plan.on_host,
         timeout=spec.request.timeout,
         fresh_outputs=spec.request.fresh_outputs,
         job=spec.own_name,
@@ -123,8 +128,10 @@ def warn_about_commands(job: JobContext, plan: JobPlan) -> None:
     """
     built = [task.commands for task in plan.tasks]
     warnings = dict.fromkeys(text for each in (plan.image, *built) for text in each.warnings)
+    of_cube = set(plan.spec.cube.warnings)  # the same for all hosts
     for warning in (*warnings, *(find_empty_inputs(plan, plan.kinds) if built else ())):
-        job.warn(warning)
+        if warning not in of_cube or job.run.is_first_warning(warning):
+            job.warn(warning)
     requested = plan.spec.request.options.gpus
     if missing := missing_gpu_warning(job.connection.current, built, requested):
         job.warn(missing)

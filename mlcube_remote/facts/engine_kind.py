@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-
-import attrs
+from collections.abc import Iterable, Mapping
 
 from mlcube_remote.commands.model import Argv, ImageCommands, TaskCommands
-from mlcube_remote.facts.probe import HostFacts
+from mlcube_remote.cube.host_paths import NO_VARIABLES
 from mlcube_remote.transport.base import Connection
+from mlcube_remote.transport.quoting import quote_words
 
 _of_podman = re.compile(r"(?:podman|docker) version \d").match
 """What Podman prints, under its own name and as ``docker``. Docker prints ``Docker version``."""
@@ -19,19 +18,18 @@ _DIFFERENT = ("--gpus", "--device")
 """Options whose values the two programs understand differently."""
 
 
-def with_engine_kind(
-    connection: Connection, facts: HostFacts, image: ImageCommands, tasks: Iterable[TaskCommands]
-) -> HostFacts:
-    """Add whether the program of the platform ``docker`` is Podman, if a job depends on it.
+def docker_question(image: ImageCommands, tasks: Iterable[TaskCommands]) -> Mapping[str, str]:
+    """Return the variables with which the probe asks what the program ``docker`` is.
 
-    Raises:
-        HostError: The connection is lost.
+    Args:
+        image: The commands for the job's image.
+        tasks: Those for its tasks.
     """
     if image.platform != "docker":
-        return facts
-    if facts.logout != "manager" and not any(_depends_on_kind(task) for task in tasks):
-        return facts
-    return attrs.evolve(facts, docker_is_podman=is_podman(connection, image.engine))
+        return NO_VARIABLES
+    depends = any(_depends_on_kind(task) for task in tasks)
+    answer = "yes" if depends else "no"
+    return {"mlcr_docker": quote_words(image.engine), "mlcr_depends_on_docker": answer}
 
 
 def _depends_on_kind(task: TaskCommands) -> bool:

@@ -10,6 +10,7 @@ import attrs
 
 from mlcube_remote.budgets import parse_whole
 from mlcube_remote.commands.model import ImageCommands
+from mlcube_remote.cube.host_paths import NO_VARIABLES
 from mlcube_remote.errors import HostUnfitError
 from mlcube_remote.facts.engine_errors import missing_program_error
 from mlcube_remote.files.rsync import check_remote_version
@@ -73,7 +74,12 @@ class HostFacts:
 
 
 def probe_host(
-    connection: Connection, *, remote_root: str, cube_room: str, paths: Iterable[str] = ()
+    connection: Connection,
+    *,
+    remote_root: str,
+    cube_room: str,
+    paths: Iterable[str] = (),
+    env: Mapping[str, str] = NO_VARIABLES,
 ) -> HostFacts:
     """Prepare ``remote_root`` on the host and ask what the host is.
 
@@ -82,12 +88,13 @@ def probe_host(
         remote_root: As in the inventory.
         cube_room: Directory to create below it for the cube; empty: none.
         paths: Absolute paths whose kind to report.
+        env: Result of :func:`mlcube_remote.facts.engine_kind.docker_question`.
 
     Raises:
         HostUnfitError: The host lacks programs, or ``remote_root`` cannot be used safely.
     """
     asked = time.time()
-    reply = connection.call("mlcr_probe_host", remote_root, cube_room, *paths)
+    reply = connection.call("mlcr_probe_host", remote_root, cube_room, *paths, env=env)
     answered = time.time()
     if reply.code == status.LACKS_PROGRAMS:
         raise missing_tools_error(connection.name, reply.message.split())
@@ -111,6 +118,7 @@ def probe_host(
             rsync=facts["rsync"],
             kinds=kinds,
             programs=frozenset(value for key, value in found if key == "program"),
+            docker_is_podman=facts.get("docker") == "podman",
             logout=facts.get("logout", ""),
             clock_ahead=_outside(parse_whole(facts["now"]), asked - 1, answered),
         )

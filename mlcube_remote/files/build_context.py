@@ -8,10 +8,7 @@ sent and does no harm. In ``.dockerignore`` each pattern is relative to the cont
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from mlcube_remote.errors import CubeError
-from mlcube_remote.files.filters import filter_rules
+from mlcube_remote.files.filters import filter_rules, read_ignore_file
 from mlcube_remote.files.upload import UploadTree
 from mlcube_remote.plan.build_context import BuildContext
 
@@ -22,23 +19,14 @@ def context_trees(context: BuildContext | None) -> tuple[UploadTree, ...]:
     """Return the tree to upload; none if there is no such context.
 
     Raises:
-        CubeError: Its ``.dockerignore`` cannot be read as UTF-8 text.
+        CubeError: Its ``.dockerignore`` cannot be read; see :func:`read_ignore_file`.
     """
     if context is None:
         return ()
-    lines = [line for name in _IGNORE_FILES for line in _read_lines(context.local / name)]
+    lines = [line for name in _IGNORE_FILES for line in read_ignore_file(context.local / name)]
     # The engine needs its own files, even if they are ignored.
     rules = ("+ /*ockerfile*", "+ /.dockerignore", *filter_rules(_anchored(lines)))
     return (UploadTree(local=context.local, remote=context.remote, rules=rules, mirror=True),)
-
-
-def _read_lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
-        return []
-    except (OSError, UnicodeDecodeError) as problem:
-        raise CubeError(f"{path}: cannot be read: {problem}") from problem
 
 
 def _anchored(lines: list[str]) -> list[str]:

@@ -10,13 +10,22 @@ the lines is reversed.
 from __future__ import annotations
 
 import fnmatch
+import os
 import re
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from mlcube_remote.budgets import Budget, OverBudgetError
 from mlcube_remote.errors import CubeError
 
 FILE_NAME = ".mlcubeignore"
+
+MAX_IGNORE_BYTES = 64 * 1024
+"""Size of a file with patterns; each is an argument of rsync."""
+
+MAX_RULE_CHARS = 512 * 1024
+"""Length of all rules of such a file; each ``/**/`` in a pattern doubles those of the pattern."""
 
 NEVER_SENT = (
     ".git/",
@@ -41,15 +50,42 @@ def read_patterns(root: Path) -> tuple[str, ...]:
     Raises:
         CubeError: The file cannot be read as UTF-8 text.
     """
-    path = root / FILE_NAME
+    return read_ignore_file(root / FILE_NAME)
+
+
+def read_ignore_file(path: Path) -> tuple[str, ...]:
+    """Return the lines of a file with patterns; empty if the file does not exist.
+
+    Raises:
+        CubeError: The file cannot be read as UTF-8 text, or is too large, or a pattern means too
+            many rules.
+    """
     try:
+        with open(path, "rb", opener=_open_at_once) as file:
+            # A device that never ends, for example.
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise CubeError(f"{path}: expected a file")
+            raw = file.read(MAX_IGNORE_BYTES + 1)
+        if len(raw) > MAX_IGNORE_BYTES:
+            raise CubeError(f"{path}: expected a file of at most {MAX_IGNORE_BYTES // 1024} KiB")
         # Like git, ignore a byte order mark.
-        text = path.read_text(encoding="utf-8-sig")
+        lines = tuple(raw.decode("utf-8-sig").splitlines())
     except FileNotFoundError:
         return ()
     except (OSError, UnicodeDecodeError) as problem:
         raise CubeError(f"{path}: cannot be read: {problem}") from problem
-    return tuple(text.splitlines())
+    budget = Budget(MAX_RULE_CHARS, "characters of rules; each '/**/' of a pattern doubles them")
+    for number, line in enumerate(lines, start=1):
+        try:
+            budget.spend((len(line) + len("- ")) << min(line.count("/**/"), 32))
+        except OverBudgetError as problem:
+            raise CubeError(f"{path}:{number}: {problem}") from problem
+    return lines
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file; do not wait for a writer if it is a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def is_never_sent(name: str) -> bool:
@@ -64,7 +100,7 @@ def filter_rules(patterns: Iterable[str]) -> list[str]:
 
 
 def _rules(line: str) -> list[str]:
-    pattern = re.sub(r"(?<!\\)[ \t]+$", "", line)
+    pattern = _strip_end(line)
     if not pattern or pattern.startswith("#"):
         return []
     action = "-"
@@ -80,6 +116,12 @@ def _rules(line: str) -> list[str]:
     for piece in pieces[1:]:
         variants = [f"{head}{between}{piece}" for between in ("/**/", "/") for head in variants]
     return [f"{action} {_unescape(each)}" for each in variants]
+
+
+def _strip_end(line: str) -> str:
+    """Remove blanks at the end, except one after a backslash."""
+    stripped = line.rstrip(" \t")
+    return line[: len(stripped) + 1] if stripped.endswith("\\") else stripped
 
 
 def _unescape(pattern: str) -> str:

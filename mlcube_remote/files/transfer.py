@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import attrs
 
+from mlcube_remote.budgets import parse_whole
 from mlcube_remote.errors import TransferError
 from mlcube_remote.files.link_copies import LinkCopies, rewrite_links
 from mlcube_remote.files.rsync import (
@@ -178,8 +180,9 @@ def _check(connection: Connection, tree: UploadTree, result: RsyncResult) -> Non
             raise
         # The next try could continue with them, but until then the host's disk would be full.
         kibibytes = connection.call("mlcr_remove_partial_files", tree.remote, PARTIAL).text.strip()
-        free = f" ({readable_size(int(kibibytes) * 1024)} free)" if kibibytes.isdigit() else ""
-        reason = f"{problem.reason}; needed: {upload_size(tree)}; partial files were removed{free}"
+        reason = f"{problem.reason}; needed: {upload_size(tree)}; partial files were removed"
+        with contextlib.suppress(ValueError):  # the host did not say
+            reason += f" ({readable_size(parse_whole(kibibytes) * 1024)} free)"
         raise TransferError(connection.name, reason, hint=problem.hint) from problem
 
 

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 import re
+import shutil
 from collections.abc import Callable, Iterable
 
 import attrs
@@ -15,7 +17,8 @@ from mlcube_remote.inventory.host_fields import MAX_NAME_LENGTH
 from mlcube_remote.inventory.host_ranges import expand, is_range, split_all
 from mlcube_remote.inventory.load import ALL
 from mlcube_remote.inventory.model import LOCAL_HOST, ConnectionKind, Host, Inventory
-from mlcube_remote.inventory.sshconfig import is_configured
+from mlcube_remote.inventory.ssh_config_names import list_ssh_names
+from mlcube_remote.inventory.sshconfig import CONFIG_VARIABLE, is_configured
 from mlcube_remote.suggestions import did_you_mean
 
 _MAX_LISTED = 12
@@ -109,6 +112,8 @@ def _glob(inventory: Inventory, pattern: str) -> list[Host]:
 def _one(inventory: Inventory, name: str, is_in_ssh_config: Callable[[str], bool]) -> Host:
     if name in inventory.hosts:
         return inventory.hosts[name]
+    # ssh(1) takes ssh://[user@]host[:port], too.
+    name = name.removeprefix("ssh://").removesuffix("/")
     typed = _parse(name)
     host = typed.host
     base = inventory.hosts.get(host, inventory.defaults)
@@ -126,7 +131,14 @@ def _one(inventory: Inventory, name: str, is_in_ssh_config: Callable[[str], bool
             connection=ConnectionKind.SSH,
             source=None,
         )
-    suggestion = did_you_mean(name, (*inventory.hosts, *inventory.groups))
+    in_ssh_config = list_ssh_names(os.environ.get(CONFIG_VARIABLE))
+    suggestion = did_you_mean(name, (*inventory.hosts, *inventory.groups, *in_ssh_config))
+    if shutil.which("ssh") is None:
+        raise InventoryError(
+            f"host '{name}' is not in hosts.yaml, and ssh, which reads ~/.ssh/config, was not "
+            f"found on this machine{suggestion}",
+            hint="install it (Debian, Ubuntu: apt-get install openssh-client)",
+        )
     raise InventoryError(
         f"host '{name}' is not in hosts.yaml or ~/.ssh/config{suggestion}",
         hint=_list_names(inventory),

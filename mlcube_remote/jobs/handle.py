@@ -57,6 +57,8 @@ class JobHandle:
     """Outputs to pull."""
     in_place: tuple[DownloadRequest, ...] = ()
     """Outputs that need no pull, because the host is this machine; their paths are absolute."""
+    on_host: tuple[DownloadRequest, ...] = ()
+    """Outputs that stay on the host; their paths are absolute."""
     timeout: int | None = None
     """Time limit of each task, in seconds."""
     job: str = ""
@@ -118,6 +120,7 @@ def from_document(document: Mapping[str, Any]) -> JobHandle:
             in_place=tuple(_wanted(item) for item in document["in_place"]),
             timeout=None if timeout is None else int(timeout),
             # Older handles have none of these.
+            on_host=tuple(_wanted(item) for item in document.get("on_host", ())),
             fresh_outputs=document.get("fresh_outputs") is True,
             job=_text(document.get("job", "")),
             parameters={

@@ -3,16 +3,23 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
 
+from mlcube_remote.budgets import MAX_WHOLE_DIGITS
 from mlcube_remote.jobs.handle import JobHandle
 from mlcube_remote.transport.base import Connection, OutputSink, Stream
 
 _PART = 262_144
 """Bytes of the recorded order that a report contains."""
+
+_MAX_ORDER = 16 * 1024 * 1024
+"""Bytes of the recorded order that are read; later bytes of the logs are shown without it."""
+
+_SIZE = re.compile(rf"\d{{1,{MAX_WHOLE_DIGITS}}}", re.ASCII)
 
 Sizes = tuple[int, int]
 """Sizes of the logs of standard output and standard error at one moment."""
@@ -27,7 +34,7 @@ def parse_order(text: str) -> tuple[Sizes, ...]:
     return tuple(
         (int(words[0]), int(words[1]))
         for words in lines
-        if len(words) == 2 and all(word.isdecimal() and word.isascii() for word in words)
+        if len(words) == 2 and all(_SIZE.fullmatch(word) for word in words)
     )
 
 
@@ -43,13 +50,13 @@ def fetch_order(
         first: The first part, from a report of the task.
     """
     file = f"{handle.task_dir(number)}/order"
-    data = first.encode("utf-8", "surrogateescape")
+    data = bytearray(first.encode("utf-8", "surrogateescape"))
     is_whole = len(data) < _PART - 1  # a report omits the line break at the end
     data = data if is_whole else data[: _PART - 1]
     while not is_whole:
         more = connection.call("mlcr_print_bytes", file, str(len(data))).stdout
         data += more
-        is_whole = not more
+        is_whole = not more or len(data) > _MAX_ORDER
     return parse_order(data.decode("ascii", "replace"))
 
 
@@ -109,16 +116,20 @@ class _LogReader:
     """Offset of the next part."""
     end: int
     data: bytes = b""
-    """Bytes that were received and not read yet."""
+    """The last part that was received."""
+    done: int = 0
+    """Number of its bytes that were read. They are not cut off: a host may name each byte as a
+    moment, and a part has a million bytes."""
 
     def read(self, count: int) -> Iterator[bytes]:
         """Yield the next ``count`` bytes; fewer if the host has fewer."""
         while count > 0:
-            if not self.data:
-                self.data = self._receive()
+            if self.done == len(self.data):
+                self.data, self.done = self._receive(), 0
             if not self.data:
                 return
-            part, self.data = self.data[:count], self.data[count:]
+            part = self.data[self.done : self.done + count]
+            self.done += len(part)
             count -= len(part)
             yield part
 

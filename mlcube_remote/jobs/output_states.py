@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 from collections.abc import Mapping
 
 import attrs
 
-from mlcube_remote.budgets import parse_whole
 from mlcube_remote.errors import StateUnknownError
 from mlcube_remote.events.output_state import OutputChange, OutputChanges, OutputState
 from mlcube_remote.jobs.handle import JobHandle
@@ -19,6 +19,10 @@ from mlcube_remote.transport.base import Connection
 _TIMEOUT_S = 300.0
 """Time in which a host lists large outputs."""
 
+_MAX_LIST = 256 * 1024 * 1024
+"""Maximum size in bytes of a list of names: 200,000 long paths. A hostile host might send any."""
+
+_NUMBER = re.compile(r"-?[0-9]+")
 _STATES = {state.value: state for state in OutputState}
 
 
@@ -36,7 +40,8 @@ class WatchedOutput:
 def watched_outputs(handle: JobHandle) -> tuple[WatchedOutput, ...]:
     """Return the outputs of a job in the order in which its host numbers them from 1.
 
-    Outputs in place come last: a handle that was read from a host has none.
+    Outputs in place come last: a handle that was read from a host has none, and a job has either
+    these or outputs of the other kinds.
     """
     pulled = [
         (item, posixpath.normpath(posixpath.join(folder.remote, item.path)))
@@ -45,7 +50,10 @@ def watched_outputs(handle: JobHandle) -> tuple[WatchedOutput, ...]:
     ]
     return tuple(
         WatchedOutput(task=number, path=path, request=item)
-        for item, path in (*pulled, *((item, item.path) for item in handle.in_place))
+        for item, path in (
+            *pulled,
+            *((item, item.path) for item in (*handle.on_host, *handle.in_place)),
+        )
         for number, task in enumerate(handle.tasks, 1)
         if task.task == item.task
     )
@@ -63,6 +71,8 @@ def output_words(handle: JobHandle) -> tuple[str, ...]:
 def parse_changes(handle: JobHandle, number: int, facts: Mapping[str, str]) -> OutputChanges | None:
     """Return what a host reports about the outputs of the ``number``-th task.
 
+    Of an output with an impossible list, all entries count.
+
     Returns:
         ``None`` if it reports nothing: the task has not ended, or an older version started it.
 
@@ -76,13 +86,25 @@ def parse_changes(handle: JobHandle, number: int, facts: Mapping[str, str]) -> O
         state = _STATES.get(facts.get(f"output.{index}", ""))
         if output.task != number or state is None:
             continue
-        text = facts.get(f"changed.{index}")
+        text, size = facts.get(f"changed.{index}"), _list_size(facts.get(f"listed.{index}", "0"))
         changes[output.request.name] = OutputChange(
             state=state,
             names=None if text is None else _names(text),
-            list_size=parse_whole(facts.get(f"listed.{index}", "0")),
+            list_size=size,
         )
     return changes
+
+
+def _list_size(text: str) -> int:
+    """Return the size of a list that the host has; 0 if it has none, or an impossible one.
+
+    Raises:
+        ValueError: The text is not a number.
+    """
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(f"expected the size of a list, got {text[:20]!r}")
+    size = int(text[:20])
+    return size if 0 < size <= _MAX_LIST else 0
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -121,11 +143,11 @@ def fetch_names(
         for index, output in enumerate(watched_outputs(handle), 1)
         if output.request == request
     ]
-    data = b""
+    data = bytearray()
     while files and len(data) < change.list_size:
         more = connection.call("mlcr_print_bytes", files[-1], str(len(data))).stdout
-        if not more:
-            # The list is gone: without it, all of the output counts.
+        if not more or len(data) > _MAX_LIST:
+            # The list is gone, or endless: without it, all of the output counts.
             return attrs.evolve(change, list_size=0)
         data += more
-    return attrs.evolve(change, names=_names(os.fsdecode(data)), list_size=0)
+    return attrs.evolve(change, names=_names(os.fsdecode(bytes(data))), list_size=0)

@@ -170,10 +170,11 @@ def _job(host: Host, facts: Facts) -> FoundJob:
 
 
 def _task(facts: dict[str, str]) -> FoundTask:
+    started, finished = parse_time(facts.get("started")), parse_time(facts.get("finished"))
     return FoundTask(
         task=facts["task"],
         exit=None if facts["exit"] == "pending" else parse_whole(facts["exit"]),
-        started=int(parse_time(facts["started"])) if facts.get("started") else None,
-        finished=int(parse_time(facts["finished"])) if facts.get("finished") else None,
+        started=None if started is None else int(started),
+        finished=None if finished is None else int(finished),
         killed=_KILLED.get(facts.get("killed", ""), ""),
     )

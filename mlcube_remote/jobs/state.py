@@ -52,6 +52,8 @@ class TaskReport:
     """Whether a user asked to stop the job."""
     timed_out: bool = False
     """Whether its supervisor ended it at its time limit."""
+    hung: bool = False
+    """Whether the engine's client was stopped because it had not started a container."""
     node: str = ""
     """The machine that it runs on, if that is another one that shares the home directory."""
     rebooted: bool = False
@@ -112,11 +114,12 @@ def read_task(
                 Stream.STDERR: parse_whole(facts["stderr"]),
             },
             order=facts.get("order", ""),
-            started=parse_time(facts["started"]) if "started" in facts else None,
-            finished=parse_time(facts["finished"]) if "finished" in facts else None,
+            started=parse_time(facts.get("started")),
+            finished=parse_time(facts.get("finished")),
             inspect=facts.get("inspect", ""),
             stopped=facts.get("stop") == "yes",
             timed_out=facts.get("timedout") == "yes",
+            hung=facts.get("hung") == "yes",
             node=facts.get("node", ""),
             rebooted=facts.get("boot") == "changed",
             engine_restarted=facts.get("engine") == "restarted",
@@ -215,14 +218,14 @@ def _ended(handle: JobHandle, task: TaskHandle, report: TaskReport, exit_code: i
     if report.is_stale:
         reason = stale_reason(unchanged_outputs(report.outputs))
         return attrs.evolve(_outcome(Status.FAILED, 0, reason), is_stale=True)
+    hung = f": {' '.join(task.engine)} hung and had not started a container" if report.hung else ""
     if report.timed_out:
         limit = f" of {handle.timeout} s" if handle.timeout else ""
-        return attrs.evolve(
-            _outcome(Status.KILLED, exit_code, f"reached its time limit{limit}"), timed_out=True
-        )
+        reason = f"reached its time limit{limit}{hung}"
+        return attrs.evolve(_outcome(Status.KILLED, exit_code, reason), timed_out=True)
     if report.stopped:
         killed = " and killed, because it ignored SIGTERM" if exit_code == SIGKILLED else ""
-        return _outcome(Status.CANCELLED, exit_code, f"stopped on request{killed}")
+        return _outcome(Status.CANCELLED, exit_code, f"stopped on request{hung or killed}")
     message = extract_engine_error(handle.platform, exit_code, report.tail)
     if not task.container:
         if message:

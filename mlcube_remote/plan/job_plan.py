@@ -34,6 +34,7 @@ from mlcube_remote.plan.job import JobSpec
 from mlcube_remote.plan.late_paths import LatePaths, late_paths
 from mlcube_remote.plan.mirrored_files import kind_in_mirrors, missing_here, read_mirrored
 from mlcube_remote.plan.outputs import DownloadFolder, DownloadRequest, download_folders
+from mlcube_remote.plan.outputs_left import outputs_in_place, outputs_on_host
 from mlcube_remote.plan.placed_job import (
     PlacedJob,
     ProbedFacts,
@@ -98,6 +99,8 @@ class JobPlan(PlacedJob):
     """Outputs to download."""
     in_place: tuple[DownloadRequest, ...]
     """Outputs that the job writes on this machine, with absolute paths."""
+    on_host: tuple[DownloadRequest, ...]
+    """Outputs that stay on the host, with absolute paths."""
     lock: str
     """Path of the lock for the workspace: only one run at a time writes there."""
     group: str
@@ -134,8 +137,7 @@ def plan_placed(
     optional = optional_inputs(job)
     assumed = {}
     if not spec.host.is_local:
-        paths_of_untyped = (_host_path(item, paths) for item in untyped)
-        assumed = {path: optional.get(path) or _likely_kind(path) for path in paths_of_untyped}
+        assumed = {(path := _host_path(item, paths)): _kind(path, optional) for item in untyped}
 
     def build(assume: Mapping[str, str]) -> BuiltCommands:
         known = {path: kind for path, kind in kinds.items() if kind != "-"}
@@ -168,7 +170,8 @@ def plan_placed(
         assumed_kinds=assumed,
         probe_paths=tuple(dict.fromkeys((*probed, *([recipe] if recipe else ()), *deciding))),
         folders=_folders(job, built.tasks),
-        in_place=_outputs_in_place(job),
+        in_place=outputs_in_place(job),
+        on_host=outputs_on_host(job),
         lock=f"{paths.root}/locks/{slug('workspace', of=paths.workspace)}",
         group="" if spec.trial is None else spec.request.run_id,
     )
@@ -184,8 +187,13 @@ def _host_path(item: PlacedParameter, paths: HostPaths) -> str:
     return host_path(item.parameter.value, paths.layout)
 
 
-def _likely_kind(path: str) -> str:
-    """Guess a directory, which is mounted as it is, unless not every engine can mount the name."""
+def _kind(path: str, optional: Mapping[str, str]) -> str:
+    """Return the kind of an input as assumed before the probe.
+
+    A directory is mounted as it is; but not every engine can mount each name.
+    """
+    if path in optional:
+        return optional[path]
     name = posixpath.basename(path)
     return "f" if ":" in name and ("," in name or '"' in name) else "d"
 
@@ -327,13 +335,3 @@ def _folders(job: PlacedJob, built: Sequence[TaskCommands]) -> tuple[DownloadFol
     )
     mounts = dict.fromkeys(mount for commands in built for mount in commands.outputs)
     return tuple(attrs.evolve(folder, mounts=tuple(mounts)) for folder in folders)
-
-
-def _outputs_in_place(job: PlacedJob) -> tuple[DownloadRequest, ...]:
-    if not job.spec.host.is_local:
-        return ()
-    return tuple(
-        DownloadRequest(task=task, name=item.parameter.name, path=str(item.local), directory=None)
-        for task, item in job.task_parameters()
-        if item.is_output and item.local is not None
-    )

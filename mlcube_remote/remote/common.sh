@@ -52,12 +52,13 @@ mlcr_write_atomically() {
     printf '%s\n' "$2" >"$1.new" && mv -- "$1.new" "$1"
 }
 
-# mlcr_run_limited SECONDS COMMAND...: run COMMAND; kill it after SECONDS if timeout(1) exists.
+# mlcr_run_limited SECONDS COMMAND...: run COMMAND; end it after SECONDS if timeout(1) exists, with
+# mlcr_limit_signal if that is set.
 mlcr_run_limited() {
     mlcr_limit_s=$1
     shift
     if command -v timeout >/dev/null 2>&1; then
-        timeout "$mlcr_limit_s" "$@"
+        timeout ${mlcr_limit_signal:+-s "$mlcr_limit_signal"} "$mlcr_limit_s" "$@"
     else
         "$@"
     fi

@@ -26,7 +26,8 @@ mlcr_print_container_state() {
     case $(mlcr_print_inspected_state "$1" 2>&1) in
     *[Nn]'o such '*)
         # The engine's client survives its supervisor, and may be about to create the container.
-        if [ -s "$1/cid" ] || [ -n "$(find "$1/started" -mmin +1 2>/dev/null)" ]; then
+        if [ -s "$1/cid" ] || { [ -n "$(find "$1/started" -mmin +1 2>/dev/null)" ] &&
+            ! mlcr_is_client_alive "$1"; }; then
             echo absent
         else
             echo unknown
@@ -42,6 +43,11 @@ mlcr_print_inspected_state() {
     mlcr_save_container_id "$1" "${mlcr_task_job##*/}" &&
         mlcr_inspect_container "$1" \
             '{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.Error}}'
+}
+
+# mlcr_is_client_alive DIRECTORY: whether the engine's client that runs the task is running.
+mlcr_is_client_alive() {
+    [ -s "$1/client" ] && read -r mlcr_pid <"$1/client" && mlcr_read_start_time "$mlcr_pid"
 }
 
 # mlcr_save_container_id DIRECTORY JOB: write the id of the task's container to a file, unless the
@@ -85,16 +91,18 @@ mlcr_find_container_id() (
     return 1
 )
 
-# mlcr_wait_for_container_id DIRECTORY: wait until the engine has written the container's id, or the
-# task has ended.
+# mlcr_wait_for_container_id DIRECTORY: wait a moment until the engine has written the container's
+# id, or the task has ended; then look for the container by its name.
 mlcr_wait_for_container_id() {
     mlcr_waited_s=0
-    until [ -s "$1/cid" ] || mlcr_has_ended "$1"; do
-        [ $mlcr_waited_s -lt 30 ] || return 1
+    until [ -s "$1/cid" ] || mlcr_has_ended "$1" || [ $mlcr_waited_s -ge "${mlcr_patience_s:-5}" ]; do
         mlcr_waited_s=$((mlcr_waited_s + 1))
         sleep 1
     done
-    [ -s "$1/cid" ]
+    ! mlcr_has_ended "$1" || return 1
+    mlcr_task_job=${1%/tasks/*}
+    mlcr_timeout_s=${mlcr_patience_s:-5}
+    mlcr_save_container_id "$1" "${mlcr_task_job##*/}" 2>/dev/null
 }
 
 # mlcr_run_engine DIRECTORY WORD...: run the task's engine with these arguments.
@@ -113,6 +121,8 @@ mlcr_ask_engine() (
     shift
     # shellcheck disable=SC1091 # made by mlcr_write_task
     . "$mlcr_dir/engine"
+    # A client that hangs may ignore SIGTERM.
+    mlcr_limit_signal=KILL
     mlcr_run_limited "${mlcr_timeout_s:-30}" "$@"
 )
 
@@ -120,9 +130,6 @@ mlcr_ask_engine() (
 # job's.
 mlcr_remove_container() (
     mlcr_id=$(mlcr_find_container_id "$1" "$2" 2>/dev/null) || return 0
-    mlcr_dir=$1
-    set -- rm --force -- "$mlcr_id"
-    # shellcheck disable=SC1091 # made by mlcr_write_task
-    . "$mlcr_dir/engine"
-    mlcr_run_limited 60 "$@" >/dev/null 2>&1
+    mlcr_timeout_s=60
+    mlcr_ask_engine "$1" rm --force -- "$mlcr_id" >/dev/null 2>&1
 )

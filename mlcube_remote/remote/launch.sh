@@ -30,7 +30,8 @@
 #                     the order of what the task writes; see log_order.sh
 #   tasks/N/started, finished
 #                     times: a line with seconds since the epoch, one with nanoseconds or other text
-#   tasks/N/timedout, cut, degraded, restarted, removed
+#   tasks/N/client    process group of the engine's client
+#   tasks/N/timedout, hung, cut, degraded, restarted, removed
 #                     marks: what happened to the task or its log (cut.pending becomes cut)
 #   tasks/N/foreign   why files of other users could not be given to the user
 #   tasks/N/alive     a pipe that the supervisor holds open until the task has ended

@@ -24,9 +24,10 @@ mlcr_probe_host() {
         ! command -v "$mlcr_program" >/dev/null 2>&1 || mlcr_print_record program "$mlcr_program"
     done
     mlcr_report_logout
+    mlcr_report_docker "${mlcr_docker-}"
     mlcr_print_record now "$(date +%s)"
     mlcr_make_private_directories "$mlcr_root" \
-        "$mlcr_root/cubes" "$mlcr_root/data" "$mlcr_root/images" "$mlcr_root/jobs" \
+        "$mlcr_root/cubes" "$mlcr_root/data" "$mlcr_root/jobs" \
         "$mlcr_root/locks" "$mlcr_root/trials" "$mlcr_root/workspaces" || return 3
     # rsync gives this directory the modes of the cube; other users cannot enter cubes/.
     if [ -n "$mlcr_cube" ]; then
@@ -187,6 +188,20 @@ mlcr_describe_docker() {
     if [ -e "$mlcr_folder/docker.sock" ] || [ -e "$mlcr_file" ]; then
         mlcr_print_record rootless "$mlcr_folder/docker.sock"
     fi
+}
+
+# mlcr_report_docker ENGINE: report if the program of the platform "docker" is Podman, which some hosts
+# have behind this name. The client quoted the words of ENGINE; without any, the job has another
+# platform. mlcr_depends_on_docker is "yes" if the job depends on the answer. Podman prints "podman version 4.3.1", or
+# "docker version 4.3.1" behind a link; Docker prints "Docker version 20.10.24".
+mlcr_report_docker() {
+    [ -n "$1" ] || return 0
+    # Only Podman's containers end at a logout.
+    [ "${mlcr_depends_on_docker-}" = yes ] || [ "${mlcr_killed_at_logout-}" = manager ] || return 0
+    eval "set -- $1"
+    case $(mlcr_run_limited 10 "$@" --version 2>/dev/null) in
+    *'podman version '[0-9]* | *'docker version '[0-9]*) mlcr_print_record docker podman ;;
+    esac
 }
 
 # mlcr_list_gpus: print "NAME, MEMORY" for each GPU, one per line; status 127 if neither nvidia-smi

@@ -38,6 +38,7 @@ mlcr_report_task() {
     esac
     [ ! -e "$1/stop" ] || mlcr_print_record stop yes
     [ ! -e "$mlcr_dir/timedout" ] || mlcr_print_record timedout yes
+    [ ! -e "$mlcr_dir/hung" ] || mlcr_print_record hung yes
     [ ! -e "$mlcr_dir/cut" ] || mlcr_print_record cut yes
     [ ! -e "$mlcr_dir/degraded" ] || mlcr_print_record log degraded
     [ ! -e "$mlcr_dir/foreign" ] ||

@@ -194,7 +194,9 @@ mlcr_replace_sif() (
     trap 'exit 143' HUP TERM
     if [ -n "${mlcr_is_checked-}" ]; then
         mlcr_check_copied "$mlcr_copied" || return 1
-        mlcr_build_tmp=${mlcr_image_file%/*}/.${mlcr_image_file##*/}.tmp.$mlcr_build_id
+        mlcr_build_tmp=${mlcr_image_file%/*}/.${mlcr_image_file##*/}.tmp.$mlcr_node
+        # A build that was killed may leave files there of users that exist only in its container.
+        rm -rf -- "$mlcr_build_tmp" || mlcr_build_tmp=$mlcr_build_tmp.$mlcr_build_id
         mlcr_use_private_tmp "$mlcr_build_tmp" "$@" || return 1
         if [ -n "$mlcr_expected_digest" ]; then
             # A task cannot write there.

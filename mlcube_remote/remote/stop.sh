@@ -34,28 +34,56 @@ mlcr_is_task_running() {
 }
 
 # mlcr_stop_task DIRECTORY GRACE: stop the running task. The container is the one whose id the
-# engine wrote for the task, never one that merely has the same name.
+# engine wrote for the task, or that has its name and its labels, never one that merely has the name.
+# Without a container, the engine's client is stopped.
 mlcr_stop_task() {
-    if [ -e "$1/container" ]; then
-        mlcr_wait_for_container_id "$1" || return 1
-        mlcr_run_engine "$1" stop -t "$2" -- "$(mlcr_print_line "$1/cid")" >/dev/null
-    elif [ -s "$1/group" ]; then
-        mlcr_stop_group "$1" "$2"
+    if [ ! -e "$1/container" ]; then
+        [ ! -s "$1/group" ] || mlcr_stop_group "$1" group "$2"
+    elif mlcr_wait_for_container_id "$1"; then
+        mlcr_timeout_s=$(($2 + 30))
+        mlcr_ask_engine "$1" stop -t "$2" -- "$(mlcr_print_line "$1/cid")" >/dev/null
+    elif ! mlcr_has_ended "$1"; then
+        mlcr_stop_client "$1"
     fi
 }
 
-# mlcr_stop_group DIRECTORY GRACE: stop the process group of a task whose engine has no containers
-# (Singularity): SIGTERM first, then SIGKILL.
+# mlcr_stop_client DIRECTORY: stop the engine's client, which hangs, and remove the container if the
+# engine has made one meanwhile. The supervisor looks again later.
+mlcr_stop_client() {
+    [ -s "$1/client" ] || return 1
+    : >"$1/hung"
+    mlcr_stop_group "$1" client "${mlcr_patience_s:-5}"
+    mlcr_stopped_job=${1%/tasks/*}
+    mlcr_timeout_s=${mlcr_patience_s:-5}
+    mlcr_remove_container "$1" "${mlcr_stopped_job##*/}"
+}
+
+# mlcr_stop_group DIRECTORY FILE GRACE: stop the process group that FILE of the task names, with all
+# processes of a task whose engine has no containers (Singularity), or of an engine's client: SIGTERM
+# first, then SIGKILL.
 mlcr_stop_group() {
-    read -r mlcr_group <"$1/group"
-    kill -TERM "-$mlcr_group" 2>/dev/null || return 0
+    read -r mlcr_group <"$1/$2"
+    mlcr_signal_group "$1" TERM || return 0
     mlcr_waited_s=0
-    while kill -0 "-$mlcr_group" 2>/dev/null; do
-        [ $mlcr_waited_s -lt "$2" ] || {
-            kill -KILL "-$mlcr_group" 2>/dev/null
+    while mlcr_signal_group "$1" 0; do
+        [ $mlcr_waited_s -lt "$3" ] || {
+            mlcr_signal_group "$1" KILL
             return 0
         }
         mlcr_waited_s=$((mlcr_waited_s + 1))
         sleep 1
     done
+}
+
+# mlcr_signal_group DIRECTORY SIGNAL: send a signal to process group mlcr_group. A client that runs
+# under sudo belongs to root.
+mlcr_signal_group() {
+    ! kill -"$2" "-$mlcr_group" 2>/dev/null || return 0
+    [ -d "/proc/$mlcr_group" ] || return 1
+    (
+        mlcr_signal=$2
+        # shellcheck disable=SC1091 # made by mlcr_write_task
+        . "$1/engine"
+        [ "$1" = sudo ] && exec sudo -n kill -"$mlcr_signal" -- "-$mlcr_group"
+    ) >/dev/null 2>&1
 }

@@ -15,7 +15,14 @@ run_task() (
     . "$task/command"
     umask 022
     exec </dev/null 9>&-
-    [ ! -e "$task/container" ] || exec "$@"
+    if [ -e "$task/container" ]; then
+        # The engine's client may hang; only a process group of its own can be stopped as a whole.
+        pid=
+        ! command -v setsid >/dev/null 2>&1 || read -r pid _ </proc/self/stat
+        [ -n "$pid" ] || exec "$@"
+        echo "$pid" >"$task/client"
+        exec setsid "$@"
+    fi
     # Without a container, only a process group of its own can be stopped as a whole.
     # shellcheck disable=SC2016 # expanded by the inner shell
     exec setsid sh -c 'echo $$ >"$0/group"; exec "$@"' "$task" "$@"
@@ -58,7 +65,7 @@ run_logged() {
     run_task "$1" >"$1/out" 2>"$1/err"
     code=$?
     killer=
-    if [ ! -e "$1/container" ]; then
+    if [ ! -e "$1/container" ] || [ -e "$1/hung" ]; then
         # A process that the task left behind may hold its output open forever.
         # shellcheck disable=SC2086 # pids, as words
         (
@@ -123,7 +130,9 @@ save_container_state() {
     [ -s "$1/cid" ] || return 0
     state=$(mlcr_print_container_state "$1")
     tries=0
-    while [ "$state" = unknown ] && [ $tries -lt 40 ]; do
+    max_tries=40
+    ! [ -e "$1/timedout" ] || max_tries=2
+    while [ "$state" = unknown ] && [ $tries -lt $max_tries ]; do
         sleep 3
         tries=$((tries + 1))
         state=$(mlcr_print_container_state "$1")
@@ -246,6 +255,20 @@ chown_outputs() (
         printf '%s\n' "${reason:-no reason given}" >"$task/foreign"
 )
 
+# remove_late_containers JOB: after the engine's client hung and was stopped, remove a container that
+# the engine makes from its request all the same. The engine may hang, too, and answer later.
+remove_late_containers() {
+    for task in "$1"/tasks/*; do
+        [ -e "$task/hung" ] || continue
+        pause=1
+        while [ $pause -le 256 ] && [ -e "$task/hung" ]; do
+            mlcr_remove_container "$task" "${1##*/}"
+            sleep $pause
+            pause=$((pause * 2))
+        done
+    done
+}
+
 # publish_end DIRECTORY: publish how the task ended.
 publish_end() {
     date +%s%n%N >"$1/finished"
@@ -297,3 +320,4 @@ umask 077
 trap '' HUP
 supervise "$@"
 mlcr_withdraw_gpus "$1"
+remove_late_containers "$1"

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import attrs
 
-from mlcube_remote.directories import state_home
+from mlcube_remote.directories import make_private_directory, state_home
 from mlcube_remote.errors import RecordError
 from mlcube_remote.runs.atomic import write_atomically
 from mlcube_remote.trust.requests import FULL_TRUST, Trust
@@ -67,7 +67,7 @@ class TrustedCubes:
             "requests": sorted(requests),
         }
         try:
-            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private_directory(self.root)
             write_atomically(self._path(cube), json.dumps(document, indent=1) + "\n")
         except OSError as problem:
             raise RecordError.not_writable(

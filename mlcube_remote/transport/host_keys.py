@@ -9,7 +9,7 @@ import fcntl
 import hashlib
 import os
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from io import FileIO
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from mlcube_remote.transport.known_hosts import (
     DEFAULT_PORT,
     KnownKey,
     format_name,
+    how_to_trust,
     open_known_hosts,
     parse,
     read_known_hosts,
@@ -47,6 +48,8 @@ class HostKeyCheck:
     alias: str | None = None
     """HostKeyAlias: the name in known_hosts instead of hostname and port."""
     policy: HostKeys
+    is_check_disabled: bool = False
+    """Whether ssh_config switches the check off, which is not followed."""
     user_files: tuple[str, ...]
     """New keys are written to the first that is a regular file or does not exist."""
     global_files: tuple[str, ...] = ()
@@ -134,19 +137,16 @@ class HostKeyCheck:
                     hint="do not connect; ask the host's administrator",
                 )
 
-    def _format_line(self, key: paramiko.PKey) -> str:
-        return f"{self.name} {key.get_name()} {key.get_base64()}"
-
     def _unknown(self, key: paramiko.PKey) -> HostKeyError:
-        files = self._own_files or ("~/.ssh/known_hosts",)
+        files = self._own_files
         return HostKeyError(
             self.host,
             f"its host key is unknown: {key.get_name()} {fingerprint(key.asbytes())}, and no line "
-            f"for {self.name} in {', '.join(files)}",
+            f"for {self.name} in {', '.join(files) or 'a file (ssh_config names none)'}",
             hint="ask the host's administrator for its fingerprint and compare, or print it from a "
             f"machine that you trust: {_scan_command(self.hostname, self.port, key)}\n"
-            f"then add it: echo {shlex.quote(self._format_line(key))} >> {shlex.quote(files[0])}\n"
-            "or put `host_keys: accept-new` under `defaults:` in hosts.yaml, to trust new keys",
+            f"{_how_to_add(_format_line(self.name, key), files)}\n"
+            f"{how_to_trust(is_check_disabled=self.is_check_disabled)}",
         )
 
     def _changed(self, key: paramiko.PKey, known: KnownKey) -> HostKeyError:
@@ -176,7 +176,7 @@ class HostKeyCheck:
                 if self._is_known(key, own):
                     return
                 start = "" if not text or text.endswith(b"\n") else "\n"
-                _write_and_read_back(file, f"{start}{self._format_line(key)}\n".encode())
+                _write_and_read_back(file, f"{start}{_format_line(self.name, key)}\n".encode())
         except OSError as problem:
             raise HostKeyError(
                 self.host, f"its new host key could not be written to {path}: {problem.strerror}"
@@ -185,6 +185,17 @@ class HostKeyCheck:
             f"trusting its new host key {key.get_name()} {fingerprint(key.asbytes())} "
             f"(written to {path})"
         )
+
+
+def _format_line(name: str, key: paramiko.PKey) -> str:
+    return f"{name} {key.get_name()} {key.get_base64()}"
+
+
+def _how_to_add(line: str, files: Sequence[str]) -> str:
+    """Return how to add a line to the first file that is read for the host."""
+    if not files:
+        return "then set UserKnownHostsFile in ssh_config to a file that keeps keys, and add it"
+    return f"then add it: echo {shlex.quote(line)} >> {shlex.quote(files[0])}"
 
 
 def _write_and_read_back(file: FileIO, line: bytes) -> None:

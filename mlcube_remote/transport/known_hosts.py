@@ -170,3 +170,16 @@ def _parse_key(words: list[str], file: str, line: int, marker: str) -> KnownKey 
         file=file,
         line=line,
     )
+
+
+def how_to_trust(*, is_check_disabled: bool) -> str:
+    """Return how to trust new keys, for a hint.
+
+    Args:
+        is_check_disabled: Whether ssh_config has ``StrictHostKeyChecking no``.
+    """
+    trust = (
+        "or trust new keys: `host_keys: accept-new` under `defaults:` in hosts.yaml, or "
+        "`StrictHostKeyChecking accept-new` in ~/.ssh/config"
+    )
+    return trust + ("; the value no is not followed" if is_check_disabled else "")

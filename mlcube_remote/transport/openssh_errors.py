@@ -19,6 +19,7 @@ from mlcube_remote.transport.attempts import (
     MAX_TIMEOUTS,
     TransientConnectError,
 )
+from mlcube_remote.transport.known_hosts import how_to_trust
 
 _MAX_LINE = 300
 _NOISE = re.compile(
@@ -59,13 +60,13 @@ def _changed(host: str, endpoint: Endpoint, line: str) -> Exception:
 
 
 def _unknown(host: str, endpoint: Endpoint, line: str) -> Exception:
-    files = ", ".join(endpoint.user_known_hosts_files) or "~/.ssh/known_hosts"
+    files = ", ".join(endpoint.user_known_hosts_files) or "a file (ssh_config names none)"
     return HostKeyError(
         host,
         f"its host key is unknown: no line for {_known_name(endpoint)} in {files} ({line})",
         hint="ask the host's administrator for its fingerprint, compare it with that of "
         f"ssh {shlex.quote(endpoint.alias)}, and confirm it there\n"
-        "or set `host_keys: accept-new` for the host in hosts.yaml, to trust new keys",
+        f"{how_to_trust(is_check_disabled=endpoint.is_check_disabled)}",
     )
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import attrs
 
-from mlcube_remote.directories import state_home
+from mlcube_remote.directories import make_private_directory, state_home
 from mlcube_remote.errors import ConnectError, HostUnfitError, UnreachableError, UsageError
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.inventory.model import Host
@@ -57,7 +57,7 @@ def control_directory() -> Path:
         folder = Path(tempfile.gettempdir()) / f"mlcube-remote-{os.getuid()}"
         if len(os.fsencode(folder)) + 1 + 16 > _MAX_SOCKET_PATH:
             folder = Path("/tmp") / folder.name  # noqa: S108 - its owner and mode are checked
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_private_directory(folder.parent)
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
     status = folder.lstat()

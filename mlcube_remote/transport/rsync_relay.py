@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import resource
 import select
 import selectors
 import subprocess
@@ -29,6 +28,7 @@ from mlcube_remote.transport.base import RsyncResult, Stream
 from mlcube_remote.transport.channel import ShellChannel
 from mlcube_remote.transport.quoting import quote_words
 from mlcube_remote.transport.rate_floor import RateFloor
+from mlcube_remote.transport.rsync_process import OUT_OF_MEMORY, limit_memory, wait_for_children
 
 _CHUNK = 128 * 1024
 _PIPE_SIZE = 1024 * 1024
@@ -36,10 +36,6 @@ _MAX_MESSAGES = 256 * 1024
 _POLL_INTERVAL_S = 0.5
 """Interval for checking whether a silent rsync has ended."""
 _WATCH_INTERVAL_S = 0.1
-OUT_OF_MEMORY = 22
-"""Exit status of an rsync that reached its limit; the host's rsync then ends without a status."""
-MIN_MEMORY = 2 * 1024**3
-"""Memory that an rsync on this machine may use at least; it may use half of the machine's."""
 _END_TIMEOUT_S = 15.0
 """Timeout for the host's side after rsync has ended on this machine."""
 
@@ -130,12 +126,7 @@ class RsyncRelay:
                     process, stdin, on_stdout, partial(self._check, watch)
                 )
             except BaseException:
-                process.kill()
-                process.wait()
-                for pipe in (process.stdout, process.stderr):
-                    assert pipe is not None  # noqa: S101 - for the type checker
-                    pipe.close()
-                self._ended.set()
+                self._abort(process, serving)
                 raise
             self._ended.set()
             serving.join(_END_TIMEOUT_S)
@@ -147,6 +138,16 @@ class RsyncRelay:
         if self.error is not None and process.returncode != OUT_OF_MEMORY:
             raise self.error
         return RsyncResult(process.returncode, stdout, bytes(self.messages) + stderr)
+
+    def _abort(self, process: subprocess.Popen[bytes], serving: threading.Thread) -> None:
+        """End rsync and all its children, which would otherwise write what still arrives."""
+        process.kill()
+        process.wait()
+        self._ended.set()
+        if self._shell is not None:
+            self._shell.close()
+            serving.join(_END_TIMEOUT_S)
+        wait_for_children(process)
 
     def _serve(self, pipes: _Pipes) -> None:
         # Closing the pipes ends the remote shell in every case, and so rsync.
@@ -235,19 +236,8 @@ def _start_rsync(args: Sequence[str], pipes: _Pipes) -> subprocess.Popen[bytes]:
             "rsync was not found on this machine",
             hint="install it (Debian, Ubuntu: apt-get install rsync; macOS: brew install rsync)",
         ) from problem
-    _limit_memory(process)
+    limit_memory(process)
     return process
-
-
-def _limit_memory(process: subprocess.Popen[bytes]) -> None:
-    """Limit the memory of rsync, which keeps the list of files that a host sends without end."""
-    if hasattr(resource, "prlimit"):  # only Linux can limit another process
-        half = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-        limit = max(MIN_MEMORY, half)
-        with contextlib.suppress(ProcessLookupError):  # it has ended already
-            _, most = resource.prlimit(process.pid, resource.RLIMIT_AS)
-            if most == resource.RLIM_INFINITY or most > limit:
-                resource.prlimit(process.pid, resource.RLIMIT_AS, (limit, limit))
 
 
 def _copy_up(descriptor: int, first_bytes: bytes, shell: ShellChannel, rate: RateFloor) -> None:

@@ -11,7 +11,18 @@ MAX_SIZE = 64 * 1024
 
 PIECES = (
     *(b"&a ", b"*a", b"<<: *a\n", b"? ", b"- ", b": ", b"\n  ", b"{", b"}", b"[", b"]", b",", b"#"),
-    *(b"${", b"}", b"${a}", b"${b}${b}", b"${oc.env:HOME}", b"${workspace}", b"???", b"\\${"),
+    *(
+        b"${",
+        b"}",
+        b"${a}",
+        b"${b}${b}",
+        b"${oc.env:HOME}",
+        b"${workspace}",
+        b"???",
+        b"\\${",
+        b"/**/",
+        b"a/**/" * 9,
+    ),
     *(b"!!int ", b"!!python/name:os.system ", b"!!binary ", b"%TAG ! x\n", b"---\n", b"...\n"),
     *(b"0x", b"1:59", b"1_000", b"022", b".inf", b".nan", b"1e999", b"-0", b"9" * 30, b"9" * 5000),
     *(b"2001-13-45", b"yes", b"null", b"~", b'"', b"'", b"|", b">", b"\t", b"\r", b"\xef\xbb\xbf"),

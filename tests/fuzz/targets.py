@@ -16,9 +16,11 @@ from mlcube_remote.facts.gpus import ask_gpus
 from mlcube_remote.facts.probe import clock_warning, probe_host
 from mlcube_remote.facts.usage import read_usage
 from mlcube_remote.files.checksums import find_mismatches
+from mlcube_remote.files.filters import filter_rules, read_ignore_file
 from mlcube_remote.inventory.load import read as read_inventory
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.jobs.handle import HandleError, from_host, to_document
+from mlcube_remote.jobs.log_order import parse_order
 from mlcube_remote.jobs.query import query_host
 from mlcube_remote.jobs.state import derive_outcome, read_task
 from mlcube_remote.runs.digests import Digests
@@ -44,6 +46,12 @@ def _cube(data: bytes, folder: Path) -> object:
     file = folder / "mlcube.yaml"
     file.write_bytes(data)
     return load_cube(file)
+
+
+def _ignore(data: bytes, folder: Path) -> object:
+    file = folder / ".mlcubeignore"
+    file.write_bytes(data)
+    return filter_rules(read_ignore_file(file))
 
 
 def _hosts(data: bytes, folder: Path) -> object:
@@ -96,6 +104,10 @@ def _job(data: bytes, folder: Path) -> object:
     return report.seconds, derive_outcome(TICKET, TICKET.tasks[0], report)
 
 
+def _order(data: bytes, folder: Path) -> object:
+    return parse_order(data.decode("ascii", "replace"))
+
+
 def _jobs(data: bytes, folder: Path) -> object:
     return query_host(_answering("mlcr_report_jobs", data), Host(name="gpu"), everything=True)
 
@@ -128,10 +140,12 @@ TARGETS: dict[str, Target] = {
     "gpus": _gpus,
     "handle": _handle,
     "hosts": _hosts,
+    "ignore": _ignore,
     "job": _job,
     "jobs": _jobs,
     "metrics.json": _metrics(".json"),
     "metrics.yaml": _metrics(".yaml"),
+    "order": _order,
     "probe": _probe,
     "usage": _usage,
     "yaml": _yaml,

@@ -65,7 +65,7 @@ def test_an_image_is_whole_whoever_is_killed_while_it_is_built(host: SshHost, cu
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as client:
-        wait_for(lambda: host.exec(["pgrep", "-x", "sleep"]).exit_code == 0)
+        wait_for(lambda: host.exec(["pgrep", "-fx", "sleep 300"]).exit_code == 0)
         # In this order: a build ends with its client, and cleans up.
         host.exec(["pkill", "-KILL", "-u", "mlcube"])
         client.send_signal(signal.SIGKILL)

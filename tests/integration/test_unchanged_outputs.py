@@ -144,3 +144,18 @@ def test_a_file_of_the_same_size_and_second_is_pulled(
         job, code, _ = train(host, cube, fraction)
         assert (code, (cube / "workspace/copy").read_text()) == (0, fraction)
         assert states(job)["copy"] in {"made", "updated"}
+
+
+def test_an_output_that_stays_on_the_host_is_compared_too(
+    ssh_host: HostFactory, cube: Path
+) -> None:
+    host = ssh_host("docker")
+    place = "metrics=~/kept/metrics.json"
+    job, code, said = train(host, cube, "all", place, "--fresh-outputs")
+    assert (code, states(job), "did not write" in said) == (0, {"model": "made"}, False), said
+    _, code, said = train(host, cube, "some", place)
+    assert code == 0
+    assert "train did not write its output metrics" in said
+    assert "mlcube-remote pull" not in said, "it cannot be pulled"
+    _, code, _ = train(host, cube, "some", place, "--fresh-outputs")
+    assert code == 119

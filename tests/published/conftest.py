@@ -8,6 +8,7 @@ had pulled them.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import attrs
 import pytest
+import yaml
 
 from mlcube_remote.sandbox.engine import docker
 from tests.support.hosts import HostFactory, SshHost, engine, inventory_of, ssh_host, sweep
@@ -58,6 +60,15 @@ class PublishedCube:
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         )
 
+    def on_host(self, name: str) -> Path:
+        """Return a path in the mirror of the cube on its host."""
+        name_of_cube = re.sub(r"\W", "?", yaml.safe_load(self._text())["name"])
+        (mirror,) = self.host.home.glob(f".mlcube-remote/cubes/{name_of_cube}*")
+        return mirror / name
+
+    def _text(self) -> str:
+        return (self.root / "mlcube.yaml").read_text()
+
     def read(self, name: str) -> str:
         """Return the text of a file in the workspace."""
         return (self.workspace / name).read_text()
@@ -73,7 +84,7 @@ class PublishedCube:
 
     @property
     def image(self) -> str:
-        lines = (self.root / "mlcube.yaml").read_text().splitlines()
+        lines = self._text().splitlines()
         return next(line.split()[-1] for line in lines if line.strip().startswith("image: "))
 
 

@@ -53,3 +53,12 @@ def test_dataperf_speech(published: Published) -> None:
     cube.mlcube("run", "--task=download,select,evaluate")
     assert cube.read("select_output/en_train.json") == "words: 2\nallowed\nyes\n"
     assert cube.read("log.txt") == "words: 2\nallowed\nyes\neval\nno\n"
+
+
+def test_gandlf_leaves_its_model_on_the_host(published: Published) -> None:
+    cube = published("gandlf", inside="mlcube", context=".", recipe="Dockerfile-CPU")
+    said = cube.mlcube("run", "--task=construct_csv,training")
+    assert said == "trained on 2 scans\n"
+    assert cube.read("data.csv") == "scan_1\nscan_2\n"
+    assert cube.on_host("workspace/model/model").read_text() == "4\n"
+    assert not (cube.workspace / "model").exists(), "only outputs are pulled"

@@ -7,13 +7,18 @@ kernel enforces.
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from mlcube_remote.errors import CubeError
+from mlcube_remote.files.filters import read_patterns
 
 MEMORY = 512 * 2**20
 CPU_S = 8
@@ -30,6 +35,9 @@ try:
     if file.name == "mlcube.yaml":
         from mlcube_remote.cube.load import load
         load(file)
+    elif file.name == ".mlcubeignore":
+        from mlcube_remote.files.filters import filter_rules, read_patterns
+        filter_rules(read_patterns(file.parent))
     elif file.name == "hosts.yaml":
         from mlcube_remote.inventory.load import load
         load(file)
@@ -183,10 +191,20 @@ METRICS = {
     "many mappings": ("[" + "{}," * 300_000 + "{}]", "{}"),
     "a large file": ('{"a": 1}' + " " * 2**20, "{}"),
 }
+IGNORED = {
+    "double stars": (
+        "\n" + "a/**/" * 40 + "b\n",
+        ".mlcubeignore:2: more than 524,288 char",
+    ),
+    "many double stars": (("a/**/" * 6 + "b\n") * 2000, "more than 524,288 characters of rules"),
+    "one long line": (" " * 60_000 + "x", ""),
+    "a large file": ("a\n" * 40_000, ".mlcubeignore: expected a file of at most 64 KiB"),
+}
 CASES = {
     **{("mlcube.yaml", name): case for name, case in {**YAML, **CUBES}.items()},
     **{("hosts.yaml", name): case for name, case in {**YAML, **INVENTORIES}.items()},
     **{("metrics.yaml", name): (text, "{}") for name, (text, _) in YAML.items()},
+    **{(".mlcubeignore", name): case for name, case in IGNORED.items()},
     **{("metrics.json", name): case for name, case in METRICS.items()},
 }
 
@@ -207,6 +225,13 @@ def test_a_bomb_is_refused_in_little_time_and_memory(name: str, which: str, tmp_
     assert done.returncode == 0, done.stderr[-2000:]
     assert message in done.stdout
     assert len(done.stdout) < 2000
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_a_list_of_patterns_that_never_ends(make: Callable[[Path], None], tmp_path: Path) -> None:
+    make(tmp_path / ".mlcubeignore")
+    with pytest.raises(CubeError, match="expected a file"):
+        read_patterns(tmp_path)
 
 
 def test_a_long_file_is_read_as_before(tmp_path: Path) -> None:

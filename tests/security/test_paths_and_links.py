@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whatever links a cube has planted and a host sends, nothing changes outside the outputs.
+"""With any links that a cube has planted and a host sends, nothing changes outside the outputs.
 
 The trees, the spellings of paths and the chains of links are made up, 2,000 at a time.
 """
@@ -176,7 +176,7 @@ chains = st.lists(
 @cases(1000)
 @given(pulls=st.lists(chains, min_size=1, max_size=3))
 def test_no_link_in_an_output_leads_out(pulls: list[list[Entry]]) -> None:
-    """Whoever reads an output later may follow its links."""
+    """A program that reads an output later may follow its links."""
     output = DeclaredOutput(path="out", directory=True)
     with machine() as here:
         top = here.workspace / "out"

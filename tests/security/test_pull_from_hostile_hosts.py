@@ -16,7 +16,7 @@ import pytest
 
 from mlcube_remote.errors import HostUnfitError, TransferError, UnsafeContentError
 from mlcube_remote.files import checksums, received
-from mlcube_remote.transport import rsync_relay
+from mlcube_remote.transport import rsync_process
 from tests.support.hostile_pulls import Attack, attack, digests, private_host
 from tests.support.hosts import engine, ssh_host
 
@@ -172,7 +172,7 @@ def test_more_files_than_the_limit(attack: Attack, monkeypatch: pytest.MonkeyPat
 def test_a_list_of_files_that_does_not_fit_into_memory(
     attack: Attack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rsync_relay, "MIN_MEMORY", 24 * 2**20)
+    monkeypatch.setattr(rsync_process, "MIN_MEMORY", 24 * 2**20)
     monkeypatch.setattr(os, "sysconf", lambda name: 4096 if name == "SC_PAGE_SIZE" else 1)
     attack.make(f"cd out; seq -f '%.0f{'n' * 240}' 50000 | xargs touch")
     before = digests(attack.home)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import time
@@ -13,7 +14,8 @@ import pytest
 
 from mlcube_remote.errors import AbortedTransferError
 from mlcube_remote.files import checksums
-from mlcube_remote.transport import rate_floor
+from mlcube_remote.inventory.load import load
+from mlcube_remote.transport import connect, rate_floor
 from tests.support.hostile_pulls import Attack, attack, digests, private_host
 from tests.support.hosts import engine, ssh_host
 
@@ -91,6 +93,38 @@ def test_many_files_do_not_fill_the_disk(attack: Attack) -> None:
     finally:
         subprocess.run(["umount", str(attack.workspace)], check=True)
     assert digests(attack.home) == before
+
+
+def test_nothing_is_written_after_a_transfer_was_ended(attack: Attack, tmp_path: Path) -> None:
+    """rsync has two processes here; the one that writes must end, too."""
+    attack.make("head -c 50000000 /dev/zero >out/a")
+    attack.send_instead(
+        """/usr/bin/rsync "$@" | perl -e '
+        while (sysread(STDIN, my $data, 20_000)) {
+            syswrite(STDOUT, $data);
+            select(undef, undef, undef, 0.02);
+        }'
+        exit"""
+    )
+    folder = tmp_path / "room"
+    folder.mkdir()
+
+    def size() -> int:
+        return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+    def watch() -> None:
+        if size() > 500_000:
+            raise AbortedTransferError(attack.host.name, "enough")
+
+    inventory = load(attack.host.inventory)
+    with contextlib.closing(connect(inventory.hosts[attack.host.name], inventory)) as connection:
+        with pytest.raises(AbortedTransferError, match="enough"):
+            connection.rsync(["-r", f"host:{attack.there}/out/", f"{folder}/"], watch=watch)
+        written = size()
+        time.sleep(1.5)
+        assert size() == written < 5_000_000
+        # The connection still works.
+        assert connection.call("mlcr_print_kind", "/etc").text == "d\n"
 
 
 def watch_free_space(folder: Path) -> Callable[[], int]:

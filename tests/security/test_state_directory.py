@@ -8,7 +8,8 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,9 @@ from mlcube_remote.directories import make_private_directory, open_private_file,
 from mlcube_remote.errors import RecordError
 from mlcube_remote.runs.locks import exclusive
 from mlcube_remote.runs.store import RUN, Store
+from mlcube_remote.runs.trusted_cubes import TrustedCubes
 from mlcube_remote.sandbox import keys
+from mlcube_remote.transport.openssh_link import control_directory
 from mlcube_remote.ui.errors import report_crash
 from tests.support.cubes import FILE, shell_task, write_cube
 from tests.support.hosts import engine, ssh_host
@@ -86,9 +89,36 @@ def test_each_kind_of_file_is_private(mask: int) -> None:
         with exclusive("mirror"):
             pass
         keys.ensure_key(state_home() / "sandbox" / "hosts" / "h" / "keys" / "key")
+        TrustedCubes().write(Path("/cube"), ["x"])
         report_crash(ValueError("x"), io.StringIO())
-    assert {path.name for path in state_home().iterdir()} == {"crashes", "locks", "runs", "sandbox"}
+    found = {path.name for path in state_home().iterdir()}
+    assert found == {"crashes", "locks", "runs", "sandbox", "trust"}
     assert open_to_others(state_home().parent) == []
+
+
+def take_lock() -> None:
+    with exclusive("mirror"):
+        pass
+
+
+FIRST: dict[str, Callable[[], object]] = {
+    "trust": lambda: TrustedCubes().write(Path("/cube"), ["x"]),
+    "records": lambda: Store().write("251128-100000-" + "a" * 16, RUN, {}),
+    "a lock": take_lock,
+    "a control socket": control_directory,
+}
+
+
+@pytest.mark.parametrize("which", FIRST)
+def test_the_first_that_creates_the_directory_makes_it_private(
+    which: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A short path: a socket's path has a limit."""
+    with tempfile.TemporaryDirectory(prefix="x") as short, umask(0):
+        monkeypatch.setenv("XDG_STATE_HOME", f"{short}/state")
+        FIRST[which]()
+        assert mode_of(state_home()) == 0o700
+        assert open_to_others(state_home()) == []
 
 
 def test_directories_that_are_open_to_others_are_closed() -> None:

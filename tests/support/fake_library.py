@@ -338,7 +338,6 @@ FUNCTIONS: Mapping[str, Callable[..., Reply]] = {
     "mlcr_release_job": _give_back,
     "mlcr_list_gpus": _gpus,
     "mlcr_print_image_platform": _image,
-    "mlcr_print_client_version": lambda *_: Reply(0, b"Docker version 20.10.24\n", b""),
     "mlcr_print_kind": _kind,
     "mlcr_launch_job": _launch,
     "mlcr_lease_gpus": _lease,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -244,3 +245,33 @@ def test_options_of_a_login_on_a_terminal_have_no_effect(
     try_login(describe(host))
 
     assert not canary.exists()
+
+
+@pytest.mark.parametrize("flavour", ["one-startup", DOCKER])
+def test_many_connections_to_one_sshd_all_succeed(ssh_host: HostFactory, flavour: str) -> None:
+    host = describe(ssh_host(flavour))
+
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(lambda _: try_login(host), range(12)))
+
+
+def test_a_server_with_only_old_algorithms_needs_the_users_word(
+    ssh_host: HostFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = describe(ssh_host(DOCKER, Ciphers="aes128-cbc,aes256-cbc"))
+    automatic = attrs.evolve(host, transport=TransportKind.AUTO)
+
+    with pytest.raises(UnreachableError, match="its ciphers are aes128-cbc, aes256-cbc; expected"):
+        try_login(automatic)
+    with pytest.raises(UnreachableError, match=r"in common .*no matching cipher found"):
+        try_login(host)
+
+    config = tmp_path / "config"
+    config.write_text("Host *\n  Ciphers +aes256-cbc\n")
+    monkeypatch.setenv(CONFIG_VARIABLE, str(config))
+    notes: list[str] = []
+    with connected(automatic, notes=notes) as connection:
+        assert connection.call("mlcr_print_kind", "/etc").ok
+    assert notes == [
+        "connecting with OpenSSH: the server has only ciphers that Paramiko does not use"
+    ]

@@ -52,6 +52,20 @@ def test_what_may_surprise_is_a_warning(
     assert expected in warning
 
 
+def test_a_warning_about_the_cube_is_given_once_in_a_run(
+    host: FakeHost, make_client: MakeClient
+) -> None:
+    cube = f"extra: 1\n{CUBE}"
+    first = make_client("train", cube=cube)
+    # The jobs of a run share its context, and with it the list of events.
+    second = make_client("train", cube=cube, run_id="20261128-100000-abcd")
+    second = attrs.evolve(second, run=first.run)
+    assert first.do().succeeded
+    assert second.do().succeeded
+    (warning,) = first.notes(Level.WARNING)
+    assert warning.endswith("extra: unknown key: it has no effect")
+
+
 def test_secrets_are_given_to_the_launch_alone(host: FakeHost, make_client: MakeClient) -> None:
     secret = "s3cret-t0ken"
     host.cut("mlcr_launch_job", after=True)

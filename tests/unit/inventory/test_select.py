@@ -46,6 +46,8 @@ def names(inventory: Inventory, *patterns: str) -> list[str]:
         (["!both"], ["gpu03", "gpu04", "cpu2"]),
         (["alias"], ["alias"]),
         (["10.1.2.3"], ["10.1.2.3"]),
+        (["ssh://gpu01"], ["gpu01"]),
+        (["ssh://ada@10.1.2.3:2222/"], ["ada_10.1.2.3_2222"]),
         (["host.example.org"], ["host.example.org"]),
         (["local"], ["local"]),
         (["gpu[01-02]*"], ["gpu01", "gpu02"]),

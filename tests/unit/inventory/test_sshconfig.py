@@ -15,6 +15,7 @@ from mlcube_remote.inventory import sshconfig
 from mlcube_remote.inventory.load import empty, load
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.inventory.select import select
+from mlcube_remote.inventory.ssh_config_names import list_ssh_names
 from mlcube_remote.inventory.sshconfig import CONFIG_VARIABLE, is_configured, resolve
 
 CONFIG = """
@@ -214,3 +215,36 @@ def test_openssh_defaults_apply_without_an_ssh_program(monkeypatch: pytest.Monke
     assert (endpoint.hostname, endpoint.port, endpoint.user) == ("10.0.0.1", 22, "ada")
     assert endpoint.user_known_hosts_files[0].endswith("/.ssh/known_hosts")
     assert not is_configured("gpu01")
+
+
+@pytest.mark.parametrize(
+    ("typed", "suggested"), [("gpu1", "gpu01"), ("proxed", "proxied"), ("includd", "included")]
+)
+def test_names_of_ssh_config_and_its_includes_are_suggested(typed: str, suggested: str) -> None:
+    with pytest.raises(InventoryError, match=rf"did you mean '{suggested}'\?"):
+        select(empty(), [typed])
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("Host a b\n", ("a", "b")),
+        ("host=a\n  HOST  b\n", ("a", "b")),
+        ('Host "a" !b c* d? \n', ("a",)),
+        ("Host a # b\nHostName x\n#Host c\n", ("a",)),
+        ("Include {folder}/more {folder}/missing\nHost a\n", ("included", "bastion", "a")),
+        ("Include {folder}/config\nHost a\n", ("a",)),
+        ('Host "a\n', ('"a',)),
+    ],
+)
+def test_names_are_listed_without_patterns(folder: Path, text: str, names: tuple[str, ...]) -> None:
+    (folder / "config").write_text(text.format(folder=folder))
+
+    assert list_ssh_names(str(folder / "config")) == names
+
+
+def test_a_missing_ssh_is_named_as_the_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+
+    with pytest.raises(InventoryError, match=r"ssh, which reads ~/.ssh/config, was not found"):
+        select(empty(), ["gpu1"])

@@ -3,10 +3,19 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
+from mlcube_remote.jobs import log_order
 from mlcube_remote.jobs.follow import fetch_rest, follow_task
-from mlcube_remote.jobs.log_order import LastLines, fetch_order, parse_order, split_by_order
+from mlcube_remote.jobs.log_order import (
+    LastLines,
+    fetch_order,
+    parse_order,
+    pass_on_in_order,
+    split_by_order,
+)
 from mlcube_remote.transport.base import Reply, Stream
 from mlcube_remote.transport.fake import FakeConnection
 from tests.support.fake_jobs import records
@@ -101,16 +110,11 @@ def test_the_last_lines_of_both_logs_together(count: int) -> None:
 
 def test_a_line_counts_when_it_is_complete() -> None:
     last = LastLines(2)
-    for stream, data in (
-        (OUT, b"started "),
-        (ERR, b"a\nb\n"),
-        (OUT, b"and done\n"),
-        (ERR, b"open"),
-    ):
+    for stream, data in ((OUT, b"half "), (ERR, b"a\nb\n"), (OUT, b"and done\n"), (ERR, b"open")):
         last.add(stream, data)
     found: list[tuple[Stream, bytes]] = []
     last.pass_on(lambda *line: found.append(line))
-    assert found == [(OUT, b"started and done\n"), (ERR, b"open")]
+    assert found == [(OUT, b"half and done\n"), (ERR, b"open")]
 
 
 def test_a_long_order_is_fetched_in_parts() -> None:
@@ -120,6 +124,14 @@ def test_a_long_order_is_fetched_in_parts() -> None:
     assert found == tuple((n, n) for n in range(1, 50_000))
 
 
+def test_an_order_without_end_is_not_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_order, "_MAX_ORDER", 1_000_000)
+    connection = FakeConnection("gpu")
+    connection.answer("mlcr_print_bytes", Reply(0, b"1 2\n" * 100_000, b""))
+    assert fetch_order(connection, TICKET, 1, "1 2\n" * 70_000)
+    assert len(connection.calls) < 5
+
+
 def test_a_client_that_attaches_sees_the_recorded_order() -> None:
     found: list[tuple[Stream, bytes]] = []
     connection = host(ORDER, *TEXTS, piece=512)
@@ -127,3 +139,24 @@ def test_a_client_that_attaches_sees_the_recorded_order() -> None:
     follow_task(exchange, TICKET, 1, lambda *each: found.append(each), catches_up=True)
     assert found == MERGED
     assert "mlcr_follow_task" not in [call.function for call in connection.calls]
+
+
+def test_an_order_of_single_bytes_takes_little_time() -> None:
+    """A host may name each byte as a moment: the work must not grow with the square."""
+    size = 800_000
+    received: list[int] = []
+    end = {OUT: size, ERR: 0}
+    connection = host("", b"x" * size, b"", piece=size)
+    order = ((n, 0) for n in range(1, size))
+    begin = time.thread_time()
+    pass_on_in_order(
+        connection,
+        TICKET,
+        1,
+        order,
+        {OUT: 0, ERR: 0},
+        end,
+        lambda _, data: received.append(len(data)),
+    )
+    assert (sum(received), len(received)) == (size, size)
+    assert time.thread_time() - begin < 8

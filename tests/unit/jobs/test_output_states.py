@@ -16,6 +16,7 @@ from mlcube_remote.events.outcome import JobOutcome, PulledOutput, Status
 from mlcube_remote.events.output_content import OutputContent
 from mlcube_remote.events.output_state import OutputChange, OutputState
 from mlcube_remote.files.download import download
+from mlcube_remote.jobs import output_states
 from mlcube_remote.jobs.handle import JobHandle, from_document, from_host, to_document
 from mlcube_remote.jobs.output_states import (
     ask_for_changes,
@@ -42,6 +43,10 @@ TWICE = attrs.evolve(TICKET, tasks=TICKET.tasks * 2)
         (TICKET, ("", "1", f"{WORKSPACE}/model/a b", "1", "/data/log", "1", "/abs/x")),
         (attrs.evolve(TICKET, folders=(), in_place=()), ()),
         (attrs.evolve(TICKET, folders=(), fresh_outputs=True), ("fresh", "1", "/abs/x")),
+        (
+            attrs.evolve(TICKET, folders=(), in_place=(), on_host=TICKET.in_place),
+            ("", "1", "/abs/x"),
+        ),
         (attrs.evolve(TWICE, folders=()), ("", "1", "/abs/x", "2", "/abs/x")),
     ],
 )
@@ -59,11 +64,11 @@ def test_the_workspace_itself_is_a_path_without_a_dot() -> None:
 
 
 def test_the_option_survives_a_record_and_older_ones_lack_it() -> None:
-    handle = attrs.evolve(TICKET, fresh_outputs=True)
+    handle = attrs.evolve(TICKET, fresh_outputs=True, on_host=TICKET.in_place)
     assert from_document(to_document(handle)) == handle
     older = to_document(handle)
-    del older["fresh_outputs"]
-    assert from_document(older).fresh_outputs is False
+    del older["fresh_outputs"], older["on_host"]
+    assert from_document(older) == TICKET
 
 
 def change(state: OutputState, *names: str) -> OutputChange:
@@ -85,6 +90,10 @@ CASES = {
     "only deleted entries": (
         {"output.1": "updated", "changed.1": ""},
         {"model": OutputChange(state=UPDATED, names=())},
+    ),
+    "an impossible list": (
+        {"output.1": "updated", "listed.1": "9" * 30, "output.2": "updated", "listed.2": "-5"},
+        {"model": change(UPDATED), "log": change(UPDATED)},
     ),
     "a long list": (
         {"output.1": "updated", "listed.1": "70000"},
@@ -170,3 +179,13 @@ def test_a_host_cannot_list_what_is_not_in_the_output(name: str, tmp_path: Path)
     with pytest.raises(UnsafeContentError, match="is listed as a part of 'o'"):
         download(connection, folder, run="r", changes=changes)
     assert connection.calls == []
+
+
+def test_a_list_without_end_is_not_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output_states, "_MAX_LIST", 10_000)
+    connection = FakeConnection("gpu")
+    connection.answer("mlcr_print_bytes", Reply(0, b"./a\n" * 500, b""))
+    known = OutputChange(state=UPDATED, list_size=10**17)
+    fetched = fetch_names(connection, TICKET, TICKET.folders[1].outputs[0], known)
+    assert (fetched.names, fetched.list_size) == (None, 0)
+    assert len(connection.calls) < 10

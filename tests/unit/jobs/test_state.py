@@ -12,6 +12,7 @@ import attrs
 import pytest
 
 from mlcube_remote import errors
+from mlcube_remote.budgets import parse_time
 from mlcube_remote.errors import (
     HostUnfitError,
     MLCubeRemoteError,
@@ -362,3 +363,19 @@ def test_machines_are_named_as_images_name_them() -> None:
         rsync="3.2.7", kinds={},
     )  # fmt: skip
     assert facts.architecture == "arm64"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [(None, None), ("", None), ("1795461442", 1795461442.0), ("1795461442.123", 1795461442.123)],
+)
+def test_a_time_has_a_fraction_if_the_host_knows_it(
+    text: str | None, seconds: float | None
+) -> None:
+    assert parse_time(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e999", "soon"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="expected a whole number"):
+        parse_time(text)

@@ -155,10 +155,11 @@ def kill_supervisor(job: Path) -> None:
     pid = (job / "owner").read_text().split()[1]
     os.kill(int(pid), signal.SIGKILL)
     # The kernel may deliver the signal later.
-    wait_for(lambda: not _runs(pid))
+    wait_for(lambda: not is_alive(pid))
 
 
-def _runs(pid: str) -> bool:
+def is_alive(pid: str) -> bool:
+    """Return whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

@@ -29,6 +29,7 @@ def unnamed(call: Call, job: Path, engine: Path, gate: Path) -> Path:
     """Return a job whose supervisor was killed before the container's id was written."""
     (engine.parent / "state").write_text("running 0 false \n")
     launch(call, job, f"cat {gate}", engine=str(engine), container="c")
+    wait_for((job / "tasks/1/client").exists)
     kill_supervisor(job)
     return job
 
@@ -47,15 +48,18 @@ def test_a_container_is_found_by_its_name_and_its_labels(
 
 @pytest.mark.parametrize("labels", FOREIGN)
 def test_a_container_with_only_the_name_does_not_count(
-    call: Call, unnamed: Path, engine: Path, labels: str
+    call: Call, unnamed: Path, engine: Path, labels: str, gate: Path
 ) -> None:
     (engine.parent / "labels").write_text(FOREIGN[labels])
     age(unnamed / "tasks/1/started")
-    assert state(call, unnamed) == "lost"
+    gate.write_text("")  # the engine's client ends
+    wait_for(lambda: state(call, unnamed) == "lost")
     assert not (unnamed / "tasks/1/cid").exists()
 
 
-def test_a_container_may_not_have_been_created_yet(call: Call, unnamed: Path) -> None:
+def test_a_container_may_not_have_been_created_yet(call: Call, unnamed: Path, gate: Path) -> None:
     assert state(call, unnamed) == "orphaned", "the engine's client has just started"
     age(unnamed / "tasks/1/started")
-    assert state(call, unnamed) == "lost"
+    assert state(call, unnamed) == "orphaned", "it still runs"
+    gate.write_text("")
+    wait_for(lambda: state(call, unnamed) == "lost")

@@ -286,3 +286,22 @@ def test_the_first_regular_file_gets_the_new_key(tmp_path: Path, host_keys: Keys
     check.verify(host_keys["ed25519"])
 
     assert file.read_text().startswith("gpu01 ssh-ed25519 ")
+
+
+def test_the_hint_is_a_command_for_the_file_that_is_read(tmp_path: Path, host_keys: Keys) -> None:
+    check = attrs.evolve(
+        _check(tmp_path / "kh", []), policy=HostKeys.STRICT, is_check_disabled=True
+    )
+
+    with pytest.raises(HostKeyError) as caught:
+        check.verify(host_keys["ed25519"])
+
+    hint = caught.value.hint or ""
+    assert f">> {tmp_path}/kh\n" in hint
+    assert "`StrictHostKeyChecking accept-new` in ~/.ssh/config; the value no is not" in hint
+    check = attrs.evolve(check, user_files=("/dev/null",))
+    with pytest.raises(HostKeyError, match="no line for gpu01 in a file") as caught:
+        check.verify(host_keys["ed25519"])
+    assert "set UserKnownHostsFile in ssh_config to a file that keeps keys" in (
+        caught.value.hint or ""
+    )
