@@ -7,6 +7,7 @@ and enter it again, or pass through another link.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from pathlib import Path, PurePosixPath
@@ -114,6 +115,7 @@ class InputScan:
     def note_link(self, name: str, below: str = "") -> Link:
         """Note a link in the list that it belongs to."""
         path = self.top / name
+        text = os.readlink(path)
         end: Path | None
         try:
             end = Path(os.path.realpath(path, strict=True))
@@ -121,7 +123,7 @@ class InputScan:
             end = Path(os.path.realpath(path))
         except OSError:
             end = None
-        link = Link(name, os.readlink(path), end, below)
+        link = Link(name, text, end, below)
         if end is None:
             self.dangling.append(link)
         elif self.ends_inside(link) is None:
@@ -145,6 +147,8 @@ class InputScan:
         """Walk one directory: add directories to ``waiting``, and where links lead to ``ends``."""
         try:
             opened = os.open(self.top / name, _DIRECTORY)
+        except FileNotFoundError:
+            return  # it was removed meanwhile
         except OSError:
             self.unreadable.append(name)
             return
@@ -159,9 +163,10 @@ class InputScan:
                     if is_never_sent(entry.name):
                         self.never_sent.append(below)
                     if entry.is_symlink():
-                        inside = self.ends_inside(self.note_link(below))
-                        if inside is not None:
-                            ends.append(Path(inside).parts)
+                        with contextlib.suppress(FileNotFoundError):  # it was removed meanwhile
+                            inside = self.ends_inside(self.note_link(below))
+                            if inside is not None:
+                                ends.append(Path(inside).parts)
                     elif entry.is_dir(follow_symlinks=False):
                         waiting.append(below)
                     else:
@@ -179,5 +184,5 @@ class InputScan:
             self.special.append(name)
         elif is_readable:
             self.files += 1
-        else:
+        elif os.path.lexists(self.top / name):  # else it was removed meanwhile
             self.unreadable.append(name)

@@ -82,7 +82,8 @@ def _dry_run(arguments: Sequence[str], *more: str, accepted: int = 0) -> RsyncRe
             env={**os.environ, "LC_ALL": "C"},
         )
     result = RsyncResult(done.returncode, done.stdout, done.stderr)
-    if done.returncode != accepted:
+    # What vanishes during a dry run is not sent, and does not matter.
+    if done.returncode not in {accepted, VANISHED}:
         check("local", "dry run", result)
     return result
 
