@@ -105,11 +105,12 @@ def test_a_recipe_of_the_hosts_own_is_built_there(
     project.mkdir()
     (project / "Dockerfile").write_text(f"FROM {BASE_IMAGE}\nRUN echo there >/word.txt\n")
     name = f"mlcube-remote-test/own-{flavour}:{project.stat().st_ino}"
-    section = {"image": name, "build_strategy": "auto", "build_context": str(project)}
+    section = {"image": name, "build_strategy": "auto"}
     task = shell_task("cat /word.txt")
     cube = write_cube(tmp_path / "cube", {"say": task}, docker=section)
     try:
-        done = on(host, cube, "--task=say", f"--platform={flavour}")
+        own = f"-Pdocker.build_context={project}"
+        done = on(host, cube, "--task=say", f"--platform={flavour}", own)
     finally:
         if flavour == "docker":  # whose engine is this machine's
             docker("rmi", "--force", name)
