@@ -46,8 +46,9 @@ mlcr_record_order() {
             [ "$mlcr_looks" -lt 600 ] || break
             continue
         fi
-        mlcr_read_position "$mlcr_dir/stdout" && mlcr_new_stdout=$mlcr_position &&
-            mlcr_read_position "$mlcr_dir/stderr" || break
+        mlcr_read_position "$mlcr_dir/stdout" || break
+        mlcr_new_stdout=$mlcr_position
+        mlcr_read_position "$mlcr_dir/stderr" || break
         mlcr_note_growth "$mlcr_new_stdout" "$mlcr_position"
     done
     mlcr_write_entry
