@@ -29,6 +29,8 @@ _OPTIONS = (
     "--sparse",
     "--hard-links",
     "--chmod=Du+rwx,u+rw,ug-s,o-t",
+    # Compare nanoseconds: a file may change twice in one second, and keep its size.
+    "--modify-window=-1",
     "--delay-updates",
     f"--partial-dir={PARTIAL}",
     f"--timeout={IO_TIMEOUT}",
