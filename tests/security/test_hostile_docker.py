@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.command_line import on
 from tests.support.cubes import shell_task, write_cube
+from tests.support.terminal import require_text
 
 if TYPE_CHECKING:
     from tests.support.hosts import HostFactory, SshHost
@@ -71,10 +72,3 @@ def test_every_command_ends_and_shows_only_text(host: SshHost, cube: Path, kind:
         require_text(shown.stdout + shown.stderr)
         assert b"Traceback" not in shown.stderr
     assert time.monotonic() - began < 150
-
-
-def require_text(shown: bytes) -> None:
-    """Require that a terminal would only print it."""
-    assert len(shown) < 1_000_000
-    control = {byte for byte in shown if byte < 32} - {ord("\n"), ord("\t")}
-    assert not control, (control, shown[:2000])
