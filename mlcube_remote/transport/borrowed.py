@@ -7,6 +7,7 @@ The caller's object has the attributes of ``fabric.Connection``, which this modu
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ import paramiko
 
 from mlcube_remote.errors import ConnectError
 from mlcube_remote.inventory.model import Host
+from mlcube_remote.transport.keepalive import Keepalive
 from mlcube_remote.transport.link import connection_lost
 from mlcube_remote.transport.paramiko_link import ParamikoSession, open_session
 from mlcube_remote.transport.ssh import SSHConnection
@@ -75,6 +77,30 @@ class BorrowedLink:
             session.close()
 
 
+@attrs.define
+class _Pulse:
+    """Lets :class:`Keepalive` close a link, but not the transport, if the host does not answer."""
+
+    link: BorrowedLink
+    _transport: paramiko.Transport
+    last_received: float = attrs.field(factory=time.monotonic, init=False)
+    """When the host last answered: the socket of the transport is not ours to watch."""
+
+    def is_active(self) -> bool:
+        """Return whether the link may be used."""
+        return self.link.is_active()
+
+    def global_request(self, kind: str, data: None = None, wait: bool = True) -> object:
+        """Send a request, and wait for its answer."""
+        answer = self._transport.global_request(kind, data, wait)
+        self.last_received = time.monotonic()
+        return answer
+
+    def close(self) -> None:
+        """Close the link."""
+        self.link.close()
+
+
 @attrs.frozen(kw_only=True)
 class BorrowedConnections:
     """Makes connections for jobs on a connection of the caller."""
@@ -98,5 +124,10 @@ class BorrowedConnections:
                     "mlcube_remote.fabric.Connection, which connects again",
                 )
             self.connection.open()
-        link = BorrowedLink(host.name, self.connection.transport)
+        transport = self.connection.transport
+        link = BorrowedLink(host.name, transport)
+        if self.open_second is None:
+            # Fabric does not detect that a host is gone; a login of ours has keepalives already.
+            pulse = _Pulse(link, transport)
+            Keepalive(pulse, pulse, host.keepalive).start()
         return SSHConnection(host, link, self.open_second, note)

@@ -27,7 +27,8 @@ class HostLogin:
     host: Host
     endpoint: Endpoint
     inventory: str | None
-    """Path of the file that describes the host; ``None``: there is none."""
+    """Path of the file that describes the host; ``None``: there is none, or it belongs to a cube, and
+    what it asks for must be checked again."""
     credentials: Credentials
     note: Callable[[str], None]
     """Called with lines for the user."""
@@ -52,11 +53,12 @@ class HostLogin:
                 f"{host.name}: is this machine, expected a host that is reached over SSH",
                 hint="for commands on this machine: fabric.Connection.local, or invoke.run",
             )
+        path = None if inventory.cube is not None else inventory.path
         return cls(
             name=name,
             host=host,
             endpoint=resolve(host, inventory),
-            inventory=None if inventory.path is None else str(inventory.path.absolute()),
+            inventory=None if path is None else str(path.absolute()),
             credentials=credentials,
             note=note,
         )

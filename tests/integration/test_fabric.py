@@ -11,15 +11,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import fabric
 import paramiko
 import pytest
 import yaml
 
 import mlcube_remote
-from mlcube_remote.errors import HostKeyError, InventoryError, UnreachableError, UsageError
+from mlcube_remote.errors import (
+    HostKeyError,
+    InventoryError,
+    StateUnknownError,
+    UnreachableError,
+    UsageError,
+)
 from mlcube_remote.fabric import Connection
 from mlcube_remote.sandbox.container import SSH_PORT
+from mlcube_remote.transport.borrowed import BorrowedConnections
 from tests.support.cubes import FILE, shell_task, write_cube
 
 if TYPE_CHECKING:
@@ -285,3 +293,28 @@ def test_a_broken_connection_is_opened_again_only_if_it_is_ours(
             assert "only its owner can open it again" in str(job.error)
             again = mlcube_remote.attach(done.run_id)
             assert again.succeeded
+
+
+def test_a_host_that_is_gone_ends_the_run_on_a_connection_of_fabric(
+    ssh_host: HostFactory,
+) -> None:
+    host = ssh_host("docker", private=True)
+    described = attrs.evolve(host.host, keepalive=0.3)
+    container = host.container.get_wrapped_container()
+    with stock(host) as connection:
+        connection.open()
+        jobs = BorrowedConnections(connection=connection, open_second=None)
+        used = jobs.connect(described, print)
+        assert used.call("mlcr_print_boot_id").ok
+        time.sleep(2)
+        assert used.call("mlcr_print_boot_id").ok, "a host that answers is not gone"
+        container.pause()
+        try:
+            began = time.monotonic()
+            with pytest.raises(StateUnknownError):
+                used.call("mlcr_print_boot_id")
+            assert time.monotonic() - began < 10
+        finally:
+            container.unpause()
+        assert connection.is_connected
+        assert connection.run("echo usable", hide=True).stdout == "usable\n"
