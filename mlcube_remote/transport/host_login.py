@@ -27,8 +27,10 @@ class HostLogin:
     host: Host
     endpoint: Endpoint
     inventory: str | None
-    """Path of the file that describes the host; ``None``: there is none, or it belongs to a cube, and
-    what it asks for must be checked again."""
+    """Path of the file that describes the host.
+
+    ``None``: there is none, or it belongs to a cube, and what it asks for must be checked again.
+    """
     credentials: Credentials
     note: Callable[[str], None]
     """Called with lines for the user."""
