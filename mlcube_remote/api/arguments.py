@@ -84,6 +84,8 @@ def tasks(
     env: Names,
     timeout: float | None,
     allow_missing: Names,
+    fresh_outputs: bool,
+    copy_links: bool,
 ) -> TaskOptions:
     """Return the options of tasks."""
     return TaskOptions(
@@ -92,6 +94,8 @@ def tasks(
         env=to_tuple(env),
         timeout=timeout,
         allow_missing=to_tuple(allow_missing),
+        fresh_outputs=fresh_outputs,
+        copy_links=copy_links,
     )
 
 

@@ -5,28 +5,33 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import attrs
 
 from mlcube_remote import app
 from mlcube_remote.api import arguments
-from mlcube_remote.api.arguments import Names
+from mlcube_remote.api.arguments import Access, Names
+from mlcube_remote.api.connections import choose_connection
 from mlcube_remote.api.observer import OnEvent, to_callback, warn
 from mlcube_remote.api.results import RunResult
 from mlcube_remote.app.options import (
-    AskCredentials,
     ContainerOptions,
     JobFilter,
     RunOptions,
 )
 from mlcube_remote.cube.model import Cube
 
+if TYPE_CHECKING:
+    from mlcube_remote.transport.borrowed import CallersConnection
+
 
 def run(
     mlcube: str | os.PathLike[str] = ".",
     *,
-    hosts: Names,
+    hosts: Names = (),
     tasks: Names,
+    connection: CallersConnection | None = None,
     parameters: Mapping[str, str] | None = None,
     overrides: Mapping[str, str] | None = None,
     workspace: str | os.PathLike[str] | None = None,
@@ -61,6 +66,10 @@ def run(
         mlcube: Directory of the cube, or its YAML file.
         hosts: Names, groups, ranges and exclusions, as ``--host`` takes them.
         tasks: Tasks to run, in order.
+        connection: A ``fabric.Connection`` to run on, instead of ``hosts``. It stays open. If
+            Fabric itself opened it, Fabric's rules for host keys apply: by default it accepts a key
+            that is new or has changed. Such a connection is not opened again if it breaks; one of
+            ``mlcube_remote.fabric`` is.
         parameters: Values for the tasks' parameters; ``local:PATH`` is on this machine.
         overrides: Settings of ``mlcube.yaml`` to change, as with ``-P``.
         workspace: Another workspace than the cube's own.
@@ -96,10 +105,8 @@ def run(
     options = RunOptions(
         hosts=where.hosts,
         cube=arguments.cube(mlcube, overrides, workspace),
-        tasks=attrs.evolve(
-            arguments.tasks(tasks, parameters, env, timeout, allow_missing),
-            fresh_outputs=fresh_outputs,
-            copy_links=copy_links,
+        tasks=arguments.tasks(
+            tasks, parameters, env, timeout, allow_missing, fresh_outputs, copy_links
         ),
         container=arguments.container(platform, network, gpus, memory, cpu, trust_cube=trust_cube),
         sweep=arguments.sweep(sweep, sweep_file, shard, retries),
@@ -108,7 +115,7 @@ def run(
             detach=detach, wait=wait, max_failures=max_failures, parallel=parallel
         ),
     )
-    return _run(options, where.credentials, on_event)
+    return _run(options, where, on_event, connection)
 
 
 def rerun(
@@ -159,13 +166,14 @@ def rerun(
     options = choice.options(start, retries=retries, fresh_outputs=fresh_outputs)
     where = arguments.access((), None, password, passphrase)
     with choice.in_recorded_folder():
-        return _run(options, where.credentials, on_event)
+        return _run(options, where, on_event)
 
 
 def configure(
     mlcube: str | os.PathLike[str] = ".",
     *,
-    hosts: Names,
+    hosts: Names = (),
+    connection: CallersConnection | None = None,
     overrides: Mapping[str, str] | None = None,
     platform: str | None = None,
     inventory: str | os.PathLike[str] | None = None,
@@ -185,7 +193,7 @@ def configure(
         container=ContainerOptions(platform=platform),
         configure_only=True,
     )
-    return _run(options, where.credentials, on_event)
+    return _run(options, where, on_event, connection)
 
 
 def describe(
@@ -207,5 +215,15 @@ def describe(
     return app.request.load_cube(arguments.cube(mlcube, overrides, workspace))
 
 
-def _run(options: RunOptions, credentials: AskCredentials, on_event: OnEvent | None) -> RunResult:
-    return RunResult.of(app.run.run(options, credentials, to_callback(on_event), warn))
+def _run(
+    options: RunOptions,
+    where: Access,
+    on_event: OnEvent | None,
+    connection: CallersConnection | None = None,
+) -> RunResult:
+    connect = None
+    if connection is not None:
+        where, connect = choose_connection(connection, where)
+        options = attrs.evolve(options, hosts=where.hosts)
+    report = app.run.run(options, where.credentials, to_callback(on_event), warn, connect)
+    return RunResult.of(report)

@@ -81,6 +81,22 @@ def select_hosts(
     return filter_by_labels(select(inventory, names), labels, known=inventory.hosts.values())
 
 
+def select_host(inventory: Inventory, name: str) -> Host:
+    """Return the one host that a name means.
+
+    Raises:
+        UsageError: The name means several hosts.
+        InventoryError: The host is unknown.
+    """
+    hosts = select_hosts(inventory, [name])
+    if len(hosts) > 1:
+        raise UsageError(
+            f"{name}: means {len(hosts)} hosts, expected one",
+            hint=f"use one connection per host: {', '.join(host.name for host in hosts[:12])}",
+        )
+    return hosts[0]
+
+
 def resolve_hosts(options: HostOptions) -> list[tuple[Host, Endpoint | None]]:
     """Return hosts, and how ssh reaches each; ``None`` for this machine.
 

@@ -12,6 +12,7 @@ from mlcube_remote.app.observer import Observe, RunReport, Warn
 from mlcube_remote.app.options import AskCredentials, RunOptions
 from mlcube_remote.app.record import record_run
 from mlcube_remote.app.request import make_request
+from mlcube_remote.dispatch.connections import Connect
 from mlcube_remote.files.complete_inputs import check_complete
 from mlcube_remote.files.rsync import outdated_warning
 from mlcube_remote.plan.job import JobSpec, RunRequest
@@ -26,7 +27,11 @@ if TYPE_CHECKING:
 
 
 def run(
-    options: RunOptions, credentials: AskCredentials, observe: Observe, warn: Warn
+    options: RunOptions,
+    credentials: AskCredentials,
+    observe: Observe,
+    warn: Warn,
+    connect: Connect | None = None,
 ) -> RunReport:
     """Run tasks on hosts, and return how each job ended.
 
@@ -35,6 +40,7 @@ def run(
         credentials: Returns the secrets for the login; called once the plan is right.
         observe: Opens the observer of the jobs.
         warn: Shows warnings about this machine.
+        connect: Opens the connections to the hosts; ``None``: this function logs in.
 
     Raises:
         UsageError: An option, or a file that it names, is wrong; no host was asked.
@@ -48,7 +54,7 @@ def run(
     queue = _build_queue(request, jobs)
     # The record comes first, so that the run can be found whatever happens next.
     store = None if request.configure_only else record_run(request, jobs, options)
-    connector = EarlyConnector(logins.connect)
+    connector = EarlyConnector(connect or logins.connect)
     connector.begin(request.hosts, at_once=options.start.parallel)
     # These modules are imported while the hosts answer.
     from mlcube_remote.app.execute import Execution, open_run, run_each  # noqa: PLC0415

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Protocol
 
 import attrs
-import paramiko
 
 from mlcube_remote.transport.connect_errors import SSH_ERRORS
-from mlcube_remote.transport.monitored_socket import MonitoredSocket
 
 MAX_SILENT_INTERVALS = 3
 """Number of intervals without a byte after which the connection is lost."""
@@ -24,12 +23,37 @@ _RESUME_TIME_S = 1.0
 """Time for this process to read what arrived while it was suspended (Ctrl-Z)."""
 
 
+class Watched(Protocol):
+    """A transport of Paramiko, or a part of one."""
+
+    def is_active(self) -> bool:
+        """Return whether it works, as far as is known."""
+        ...
+
+    def global_request(self, kind: str, data: None = None, wait: bool = True) -> object:
+        """Send a request, and wait for its answer."""
+        ...
+
+    def close(self) -> None:
+        """Close it."""
+        ...
+
+
+class Receiver(Protocol):
+    """What bytes from the host arrive on."""
+
+    @property
+    def last_received(self) -> float:
+        """When the last byte arrived, on the monotonic clock."""
+        ...
+
+
 @attrs.define
 class Keepalive:
     """Closes a transport after three intervals without a byte from the host."""
 
-    transport: paramiko.Transport
-    sock: MonitoredSocket
+    transport: Watched
+    sock: Receiver
     """The socket below the transport."""
     interval_s: float
     """Time without a byte before each request; 0: no requests."""

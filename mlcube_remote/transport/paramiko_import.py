@@ -3,7 +3,8 @@
 
 - Paramiko imports Invoke if it is installed, for ``Match exec`` in its own ssh_config parser.
   Invoke imports asyncio and unittest: a third of the import time, in every run. This package reads
-  ssh_config with ``ssh -G``, so Invoke is hidden during the import.
+  ssh_config with ``ssh -G``, so Invoke is hidden during the import. Fabric in the same process does
+  use Paramiko's parser: it gets Invoke when it needs it.
 - Paramiko imports importlib.metadata to find its own version, and with it email and zipfile: a
   fifth of the import time. Here the version is read from the name of the metadata's folder.
 """
@@ -14,9 +15,11 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 
 def installed_version(package: str) -> str | None:
@@ -41,6 +44,13 @@ def _replaced(name: str, module: ModuleType | None) -> Iterator[None]:
         del sys.modules[name]
 
 
+class _LateInvoke(ModuleType):
+    """Stands for Invoke in Paramiko's parser of ssh_config, and imports it when it is used."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(import_module("invoke"), name)
+
+
 def _import_paramiko() -> None:
     if "paramiko" in sys.modules:
         return
@@ -53,7 +63,9 @@ def _import_paramiko() -> None:
         for name, module in replacements.items():
             if name not in sys.modules:
                 stack.enter_context(_replaced(name, module))
-        import paramiko  # noqa: F401, PLC0415 - the point of this module
+        import paramiko.config  # noqa: PLC0415 - the point of this module
+    if paramiko.config.invoke is None:  # type: ignore[attr-defined] # not in the stubs
+        paramiko.config.invoke = _LateInvoke("invoke")  # type: ignore[attr-defined]
 
 
 _import_paramiko()

@@ -116,54 +116,74 @@ class ParamikoLink:
         keepalive.start()
         return cls(host, opened, keepalive)
 
+    @property
+    def transport(self) -> paramiko.Transport:
+        """Paramiko's own object, for Fabric."""
+        return self._opened.transport
+
     def open_session(self, command: str, timeout: float) -> ParamikoSession:
         """See :meth:`Link.open_session <mlcube_remote.transport.link.Link.open_session>`."""
-        deadline = time.monotonic() + timeout
-        with translate_ssh_errors(partial(self._explain_refusal, deadline)):
-            channel = self._opened.transport.open_session(
-                window_size=WINDOW, max_packet_size=PACKET, timeout=timeout
-            )
-        session = ParamikoSession(channel)
-        # Paramiko waits for the answer without a timeout; closing the channel ends the wait.
-        alarm = threading.Timer(timeout, session.close)
-        alarm.daemon = True
-        alarm.start()
-        try:
-            with translate_ssh_errors(partial(self._explain_start, session, deadline)):
-                channel.exec_command(command)
-        finally:
-            alarm.cancel()
-        return session
+        return open_session(self.host, self._opened.transport, command, timeout)
 
     def is_active(self) -> bool:
         """Return whether the transport is active."""
         return bool(self._opened.transport.is_active())
 
-    def _explain_refusal(self, deadline: float, problem: Exception) -> Exception:
-        if isinstance(problem, paramiko.ChannelException):
-            return SessionRefusedError(printable(problem.text))
-        if not self.is_active() or time.monotonic() > deadline:
-            return connection_lost(self.host)
-        # If several sessions are refused at the same time, Paramiko gives the reason for only one.
-        return SessionRefusedError(printable(str(problem)))
-
-    def _explain_start(
-        self, session: ParamikoSession, deadline: float, problem: Exception
-    ) -> HostError:
-        session.close()
-        if not self.is_active():
-            return connection_lost(self.host)
-        reason = "no answer" if time.monotonic() > deadline else printable(str(problem))
-        return HostUnfitError(
-            self.host,
-            f"refused to run a command: {reason}",
-            hint="the account must be allowed to run commands (see ForceCommand, nologin)",
-        )
-
     def close(self) -> None:
         """Close the transport."""
         self._keepalive.stop()
         self._opened.close()
+
+
+def open_session(
+    host: str, transport: paramiko.Transport, command: str, timeout: float
+) -> ParamikoSession:
+    """Start a command on a transport; see :class:`mlcube_remote.transport.link.Link`."""
+    deadline = time.monotonic() + timeout
+    with translate_ssh_errors(partial(_explain_refusal, host, transport, deadline)):
+        channel = transport.open_session(
+            window_size=WINDOW, max_packet_size=PACKET, timeout=timeout
+        )
+    session = ParamikoSession(channel)
+    # Paramiko waits for the answer without a timeout; closing the channel ends the wait.
+    alarm = threading.Timer(timeout, session.close)
+    alarm.daemon = True
+    alarm.start()
+    try:
+        with translate_ssh_errors(partial(_explain_start, host, transport, session, deadline)):
+            channel.exec_command(command)
+    finally:
+        alarm.cancel()
+    return session
+
+
+def _explain_refusal(
+    host: str, transport: paramiko.Transport, deadline: float, problem: Exception
+) -> Exception:
+    if isinstance(problem, paramiko.ChannelException):
+        return SessionRefusedError(printable(problem.text))
+    if not transport.is_active() or time.monotonic() > deadline:
+        return connection_lost(host)
+    # If several sessions are refused at the same time, Paramiko gives the reason for only one.
+    return SessionRefusedError(printable(str(problem)))
+
+
+def _explain_start(
+    host: str,
+    transport: paramiko.Transport,
+    session: ParamikoSession,
+    deadline: float,
+    problem: Exception,
+) -> HostError:
+    session.close()
+    if not transport.is_active():
+        return connection_lost(host)
+    reason = "no answer" if time.monotonic() > deadline else printable(str(problem))
+    return HostUnfitError(
+        host,
+        f"refused to run a command: {reason}",
+        hint="the account must be allowed to run commands (see ForceCommand, nologin)",
+    )
 
 
 def open_paramiko_link(
