@@ -188,7 +188,9 @@ def _held(connection: Connection, reply: Reply, handle: JobHandle) -> BusyError:
 
 def _require(connection: Connection, reply: Reply) -> None:
     if not reply.ok:
-        is_full = any(text in reply.message for text in ("No space left", "quota exceeded"))
+        # dash calls a full disk an I/O error.
+        signs = ("No space left", "quota exceeded", "I/O error")
+        is_full = any(text in reply.message for text in signs)
         question = "is the host's disk full? " if is_full else ""
         raise HostUnfitError(
             connection.name,
