@@ -15,7 +15,7 @@ SHELL_FILES = $(shell find mlcube_remote scripts tests examples benchmarks -name
 # Programs that the tests run on this machine, as PROGRAM=DEBIAN-PACKAGE.
 TEST_PROGRAMS := bash=bash busybox=busybox dash=dash fish=fish git=git tcsh=tcsh zsh=zsh
 
-.PHONY: help demo test lint unit fuzz docs-reference bench engine test-programs clean
+.PHONY: help demo test lint unit fuzz docs-reference bench engine test-images test-programs clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -30,8 +30,10 @@ demo: .venv/installed engine ## Run two examples on disposable SSH hosts on this
 	@echo 'List the hosts:          $(MLCUBE_REMOTE) hosts list --inventory $(INVENTORY)'
 	@echo 'Remove the hosts:        $(MLCUBE_REMOTE) sandbox down'
 
-test: .venv/dev engine test-programs lint ## Run the linters, then all tests
-	TESTCONTAINERS_RYUK_DISABLED=true $(BIN)/pytest --cov --cov-report=term --cov-fail-under=90
+# Most tests wait for hosts, so two processes share even one core well.
+test: .venv/dev test-images test-programs lint ## Run the linters, then all tests
+	TESTCONTAINERS_RYUK_DISABLED=true $(BIN)/pytest --numprocesses=2 --dist=loadfile --durations=20 \
+	    --cov --cov-report=term --cov-fail-under=90
 
 lint: .venv/dev ## Check formatting, style, types, layers, sizes, words and shell scripts
 	$(BIN)/ruff format --check .
@@ -64,6 +66,10 @@ bench: .venv/installed engine ## Compare the speed with plain ssh and rsync, and
 	    $(BIN)/python -m venv build/ansible-venv && \
 	    build/ansible-venv/bin/pip install --quiet --retries 3 ansible-core; }
 	build/bench-venv/bin/python benchmarks/run.py --ansible build/ansible-venv/bin/ansible-playbook $(BENCH)
+
+# The processes of the tests would build the same images at the same time.
+test-images: .venv/dev engine
+	$(BIN)/python -m tests.support.build_images
 
 engine:
 	@sh mlcube_remote/sandbox/ensure_engine.sh
