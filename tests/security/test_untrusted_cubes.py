@@ -121,12 +121,21 @@ PLACES = [
 ]
 
 
+ON_EACH_ENGINE = ["//etc/", "~/precious/", "remote:~/precious/", "../../../precious/"]
+
+
 @pytest.mark.parametrize("group", ["inputs", "outputs"])
-@pytest.mark.parametrize("place", PLACES)
-def test_paths_outside_are_refused(victim: Victim, place: str, group: str) -> None:
+@pytest.mark.parametrize(
+    ("platform", "place"),
+    [
+        *(("docker", place) for place in PLACES),
+        *((platform, place) for platform in ("podman", "apptainer") for place in ON_EACH_ENGINE),
+    ],
+)
+def test_paths_outside_are_refused(victim: Victim, platform: str, place: str, group: str) -> None:
     victim.write(tasks=go(group, place, "directory" if place.endswith("/") else "file"))
     before = victim.digest()
-    done = victim.run()
+    done = victim.run(f"--platform={platform}")
     assert done.returncode == 2, done.stderr.decode()
     assert b"private key" not in done.stdout + done.stderr
     assert victim.digest() == before
