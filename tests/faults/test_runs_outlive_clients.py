@@ -6,13 +6,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import pty
 import signal
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import attrs
 import pytest
@@ -27,7 +25,6 @@ from tests.support.interrupted_runs import (
     GATE,
     LINES,
     Scenario,
-    behind,
     break_for_a_while,
     finish,
     read_client,
@@ -35,11 +32,7 @@ from tests.support.interrupted_runs import (
     run_id_in,
 )
 from tests.support.waiting import wait_for
-from tests.support.wire import Wire, wire_to
-
-if TYPE_CHECKING:
-    from tests.support.hosts import HostFactory
-
+from tests.support.wire import Wire
 
 Completed = subprocess.CompletedProcess[str]
 
@@ -244,31 +237,6 @@ def test_a_run_of_another_client_is_found_by_asking_the_host(
     assert asked.returncode == 2, "only the host knows it, and cannot be asked"
 
 
-def test_a_host_that_cannot_be_asked_is_no_proof_of_anything(gated: Scenario) -> None:
-    run_id = gated.call("run", "--detach").stdout.strip()
-    gated.wire.cut()
-    asked = gated.call("status", run_id, "--output=json")
-    assert asked.returncode == 120
-    assert json.loads(asked.stdout)["jobs"][0]["status"] == "unknown"
-    gated.wire.restore()
-    gated.go()
-    gated.require_one_whole_run(gated.call("attach", run_id))
-
-
-def test_a_run_is_stopped_once_and_for_all(gated: Scenario) -> None:
-    run_id = gated.call("run", "--detach").stdout.strip()
-    stopped = gated.call("stop", "--grace=1s", run_id)
-    assert stopped.returncode == 0, stopped.stderr
-    assert "cancelled" in stopped.stderr
-    again = gated.call("stop", run_id)
-    assert again.returncode == 0
-    assert "nothing to do" in again.stderr
-    assert (
-        docker("ps", "--quiet", "--filter", f"label=org.mlcommons.mlcube-remote.run={run_id}") == ""
-    )
-    assert gated.call("wait", run_id).returncode == 130
-
-
 def test_a_workspace_is_one_runs_at_a_time(gated: Scenario) -> None:
     run_id = gated.call("run", "--detach").stdout.strip()
     refused = gated.call("run")
@@ -290,200 +258,6 @@ def test_another_workspace_is_not_waited_for(scenario: Scenario, tmp_path: Path)
     assert (tmp_path / "another/runs.txt").read_text() == "x\n"
     assert scenario.call("wait", run_id).returncode == 0
     scenario.require_one_whole_run(scenario.call("attach", run_id))
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_client_that_is_asked_to_end_leaves_its_jobs_alone(
-    scenario: Scenario, number: int
-) -> None:
-    with scenario.client("run") as client:
-        read_client(client, "line 2\n")
-        client.send_signal(number)
-        done = finish(client)
-    assert done.returncode == 130
-    run_id = run_id_in(done.stderr)
-    assert "still runs on" in done.stderr
-    scenario.require_one_whole_run(scenario.call("attach", run_id))
-
-
-def test_an_interrupt_may_mean_to_detach(scenario: Scenario) -> None:
-    with scenario.client("run", "--on-interrupt=detach") as client:
-        read_client(client, "line 2\n")
-        client.send_signal(signal.SIGINT)
-        done = finish(client)
-    assert done.returncode == 130
-    scenario.require_one_whole_run(scenario.call("attach", run_id_in(done.stderr)))
-
-
-@attrs.define
-class Terminal:
-    """A client on a terminal."""
-
-    argv: list[str]
-    shown: str = ""
-    _master: int = attrs.field(init=False)
-    _client: subprocess.Popen[bytes] = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._master, slave = pty.openpty()
-        # A session of its own takes the terminal as its own: Ctrl-C reaches it.
-        self._client = subprocess.Popen(
-            ["setsid", "--ctty", "--wait", *self.argv],
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            env={**os.environ, "TERM": "xterm"},
-        )
-        os.close(slave)
-
-    def wait_for(self, text: str) -> None:
-        deadline = time.monotonic() + 30
-        while text not in self.shown:
-            assert time.monotonic() < deadline, self.shown
-            self.shown += os.read(self._master, 65_536).decode(errors="replace")
-
-    def type(self, text: str) -> None:
-        self.shown = ""
-        os.write(self._master, text.encode())
-
-    def kill(self) -> None:
-        """Leave no process behind, whatever the test came to."""
-        self._client.kill()
-        self._client.wait()
-
-    def end(self) -> int:
-        with contextlib.suppress(OSError):
-            while data := os.read(self._master, 65_536):
-                self.shown += data.decode(errors="replace")
-        os.close(self._master)
-        return self._client.wait(30)
-
-
-@pytest.mark.parametrize(
-    ("answer", "meaning"),
-    [("s\r", "stopping"), ("d\r", "detaching"), ("\x03", "detaching")],
-    ids=["stop", "detach", "Ctrl-C again"],
-)
-def test_an_interrupt_on_a_terminal_asks_first(
-    request: pytest.FixtureRequest, scenario: Scenario, answer: str, meaning: str
-) -> None:
-    terminal = Terminal(scenario.argv("run"))
-    request.addfinalizer(terminal.kill)
-    terminal.wait_for("line 2")
-    terminal.type("\x03")
-    terminal.wait_for("[d/s]")
-    terminal.type(answer)
-    terminal.wait_for(meaning)
-    assert terminal.end() == 130
-    shown = terminal.shown
-    run_id = run_id_in(str(list(Path(os.environ["XDG_STATE_HOME"]).rglob("run.json"))))
-    if meaning == "stopping":
-        assert scenario.call("wait", run_id).returncode == 130
-    else:
-        assert f"mlcube-remote attach {run_id}" in shown
-        scenario.require_one_whole_run(scenario.call("attach", run_id))
-
-
-def test_a_task_that_takes_too_long_is_ended_with_nobody_there(scenario: Scenario) -> None:
-    run_id = scenario.call("run", "--detach", "--timeout=1s").stdout.strip()
-    done = scenario.call("attach", run_id)
-    assert done.returncode == 124
-    assert "reached its time limit of 1 s" in done.stderr
-    assert scenario.made("runs.txt") == "x\n", "what it made so far is pulled"
-
-
-def _pid_of_supervisor(scenario: Scenario) -> str:
-    # A process list also has subshells, and supervisors of earlier jobs that clean up.
-    jobs = scenario.host.home.glob(".mlcube-remote/jobs/*/tasks/1/exit.pending")
-    owners = (job.parents[2] / "owner" for job in jobs)
-    return max(owners, key=lambda owner: owner.stat().st_mtime).read_text().split()[1]
-
-
-def test_a_supervisor_that_was_killed_is_replaced(scenario: Scenario) -> None:
-    with scenario.client("run") as client:
-        read = read_client(client, "line 5\n")
-        scenario.host.exec(["kill", "-KILL", _pid_of_supervisor(scenario)])
-        done = finish(client, read)
-    assert "a new one was started" in done.stderr
-    assert "some of the task's output may be missing" in done.stderr
-    scenario.require_one_whole_run(done)
-
-
-def test_a_container_that_somebody_removed_is_lost(scenario: Scenario) -> None:
-    with scenario.client("run") as client:
-        read_client(client, "line 5\n")
-        docker("rm", "--force", *scenario.host.tasks())
-        done = finish(client)
-    assert done.returncode == 1
-    assert "lost" in done.stderr
-    assert "its container was removed" in done.stderr
-
-
-def test_after_a_reboot_a_job_is_lost_and_its_log_is_there(
-    ssh_host: HostFactory, tmp_path: Path
-) -> None:
-    host = ssh_host(private=True)
-    cube = write_cube(tmp_path / "cube", {"count": COUNT})
-    with wire_to(host.port) as wire:
-        inventory = behind(host, wire, tmp_path)
-        scenario = Scenario(host=host, wire=wire, cube=cube, inventory=inventory)
-        with scenario.client("run") as client:
-            read = read_client(client, "line 5\n")
-            containers = host.tasks()
-            wire.cut()
-            host.container.get_wrapped_container().kill()
-            docker("rm", "--force", *containers)
-            (host.home / ".mlcube-remote-boot-id").write_text("the-next-boot\n")
-            host.container.get_wrapped_container().start()
-            wire.target = host.container.get_exposed_port(22)
-            wire.restore()
-            done = finish(client, read)
-    assert done.returncode == 1, done.stderr
-    assert "the host rebooted while it ran (boot id changed)" in done.stderr
-    assert EXPECTED.startswith(done.stdout), "no line twice"
-    assert "line 5\n" in done.stdout
-
-
-def test_a_job_of_another_machine_with_this_home_is_followed_and_not_called_lost(
-    gated: Scenario,
-) -> None:
-    run_id = gated.call("run", "--detach").stdout.strip()
-    wait_for(lambda: f"line {GATE}\n" in gated.call("logs", run_id).stdout)
-    (owner,) = gated.host.home.glob(f".mlcube-remote/jobs/{run_id}*/owner")
-    pid_and_start = owner.read_text().split()[1:3]
-    owner.write_text(" ".join(["another-boot", *pid_and_start, "login2"]) + "\n")
-    asked = gated.call("status", run_id)
-    assert asked.returncode == 123, asked.stderr
-    assert "the job runs on login2, which shares this home directory" in asked.stderr
-    assert "lost" not in asked.stderr
-    assert gated.call("stop", run_id).returncode == 123
-    assert "elsewhere" in gated.call("ps").stdout
-    assert run_id not in gated.call("clean", "--older-than=1s", "--dry-run").stdout
-    with gated.client("attach", run_id) as client:
-        told = read_until(client.stderr, "the job runs on login2")
-        gated.go()
-        done = finish(client)
-    done.stderr = told + done.stderr
-    gated.require_one_whole_run(done)
-
-
-def test_a_task_that_ignores_sigterm_is_killed_in_the_end(scenario: Scenario) -> None:
-    deaf = write_cube(scenario.cube, {"count": shell_task('trap "" TERM; sleep 60', outputs={})})
-    stubborn = attrs.evolve(scenario, cube=deaf)
-    run_id = stubborn.call("run", "--detach").stdout.strip()
-    began = time.monotonic()
-    stopped = stubborn.call("stop", "--grace=1s", run_id)
-    assert time.monotonic() - began < 30
-    assert "stopped on request and killed, because it ignored SIGTERM" in stopped.stderr
-
-
-def test_what_a_task_leaves_running_goes_with_its_container(scenario: Scenario) -> None:
-    script = "(setsid sleep 54321 &) ; echo done"
-    write_cube(scenario.cube, {"count": shell_task(script, outputs={})})
-    done = scenario.call("run")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "done\n"
-    assert scenario.host.exec(["pgrep", "-f", "sleep 54321"]).exit_code == 1
 
 
 def test_a_flood_on_one_stream_blocks_neither(scenario: Scenario) -> None:

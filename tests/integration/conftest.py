@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures of the integration tests: real SSH hosts."""
 
+from tests.support.example_runs import copy_cube
 from tests.support.hosts import engine, inventory_of, sandbox_folder, ssh_host, sweep
 
-__all__ = ["engine", "inventory_of", "sandbox_folder", "ssh_host", "sweep"]
+__all__ = ["copy_cube", "engine", "inventory_of", "sandbox_folder", "ssh_host", "sweep"]

@@ -4,33 +4,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import attrs
 import pytest
 
-from mlcube_remote import errors
 from mlcube_remote.budgets import parse_time
 from mlcube_remote.errors import (
     HostUnfitError,
-    MLCubeRemoteError,
     StateUnknownError,
-    TransferError,
-    UsageError,
 )
-from mlcube_remote.events.exit_codes import exit_code
-from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
+from mlcube_remote.events.outcome import Status
 from mlcube_remote.facts.probe import HostFacts
-from mlcube_remote.files import rsync
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
 from mlcube_remote.jobs.state import TaskReport, derive_outcome, read_task
-from mlcube_remote.transport.base import Reply, RsyncResult, Stream
+from mlcube_remote.transport.base import Reply, Stream
 from mlcube_remote.transport.fake import FakeConnection
 from tests.support.fake_jobs import records
 
 TASK = TaskHandle(task="t", engine=("docker",), container="c")
+
+
 TICKET = JobHandle(
     run_id="r",
     job_id="r-h",
@@ -43,6 +38,8 @@ TICKET = JobHandle(
     folders=(),
     timeout=60,
 )
+
+
 NO_SIZES: Mapping[Stream, int] = MappingProxyType({Stream.STDOUT: 0, Stream.STDERR: 0})
 
 
@@ -131,26 +128,23 @@ def test_of_a_task_on_another_machine_with_this_home_nothing_is_said() -> None:
     assert "point h to login2 in the inventory" in (told.value.hint or "")
 
 
-def test_a_task_that_ran_out_of_its_time_ends_with_124() -> None:
-    killed = TaskOutcome(task="t", status=Status.KILLED, exit_code=143, timed_out=True)
-    ended = attrs.evolve(outcome(1), tasks=(killed,), status=Status.KILLED)
-    assert exit_code([ended]) == 124
-    assert exit_code([ended, outcome()]) == 124
-
-
-def test_a_job_left_to_itself_on_purpose_is_no_failure() -> None:
-    assert exit_code([attrs.evolve(outcome(), status=Status.RUNNING)]) == 0
-
-
 def test_an_engine_that_refuses_is_no_failure_of_the_task() -> None:
     with pytest.raises(HostUnfitError, match=r"could not start the container of task t"):
         derive_outcome(TICKET, TASK, report(125))
 
 
 DOCKER_GPU = 'could not select device driver "" with capabilities: [[gpu]]'
+
+
 CDI = "setting up CDI devices: unresolvable CDI devices nvidia.com/gpu=0"
+
+
 CGROUPS = "while applying cgroups config: cannot use cgroups - cannot use systemd cgroups manager"
+
+
 ROOT_NEEDED = "network requires root or a suid installation with /etc/subuid --fakeroot"
+
+
 REFUSED = [
     ("docker", report(125, f"created 128 false {DOCKER_GPU}"), "--gpus", DOCKER_GPU),
     ("podman", report(126, "created 0 false ", tail=f"Error: {CDI}\n"), "--gpus", CDI),
@@ -241,122 +235,6 @@ def test_a_container_that_no_host_could_make_is_its_hosts_failure() -> None:
     said = "container creation failed: no user namespaces"
     with pytest.raises(HostUnfitError, match=f"of task t .status 255.: {said}"):
         derive_outcome(sif, task_on("apptainer"), report(255, tail=f"FATAL:   {said}"))
-
-
-def outcome(code: int | None = 0, error: MLCubeRemoteError | None = None) -> JobOutcome:
-    status = Status.SUCCEEDED if code == 0 and error is None else Status.FAILED
-    tasks = () if code is None else (TaskOutcome(task="t", status=status, exit_code=code),)
-    return JobOutcome(
-        host="h", platform="docker", status=status, tasks=tasks, error=error, seconds={}
-    )
-
-
-UNREACHABLE = errors.UnreachableError("h", "x")
-UNSAFE = errors.UnsafeContentError("h", "x")
-UNKNOWN = errors.StateUnknownError("h", "x")
-UNFIT = errors.HostUnfitError("h", "x")
-BUSY = errors.BusyError("h", "x")
-TRANSFER = errors.TransferError("h", "x")
-TIMEOUT = errors.TaskTimeoutError("h", "x")
-STOPPED = errors.StoppedByUserError()
-
-
-@pytest.mark.parametrize(
-    ("outcomes", "expected"),
-    [
-        ([outcome()], 0),
-        ([outcome(7)], 7),
-        ([outcome(None, UNREACHABLE)], 120),
-        ([outcome(0, TRANSFER)], 121),
-        ([], 0),
-        ([outcome(), outcome()], 0),
-        ([outcome(), outcome(7)], 1),
-        ([outcome(7), outcome(None, UNREACHABLE)], 120),
-        ([outcome(None, UNREACHABLE), outcome(None, TRANSFER)], 121),
-        ([outcome(None, TRANSFER), outcome(None, UNKNOWN)], 123),
-        ([outcome(None, UNKNOWN), outcome(None, UNSAFE)], 118),
-        ([outcome(None, BUSY), outcome(None, UNFIT)], 122),
-        ([outcome(None, TIMEOUT), outcome(None, BUSY)], 117),
-        ([outcome(9), outcome(None, TIMEOUT)], 124),
-        ([outcome(None, errors.PlanError("x")), outcome()], 2),
-        ([outcome(), outcome(None, STOPPED), outcome(None, UNSAFE)], 130),
-    ],
-)
-def test_the_exit_code_is_the_one_to_look_at_first(
-    outcomes: list[JobOutcome], expected: int
-) -> None:
-    assert exit_code(outcomes) == expected
-
-
-def test_a_task_that_lacks_an_output_ends_with_one() -> None:
-    lacking = TaskOutcome(task="t", status=Status.FAILED, exit_code=0)
-    job = JobOutcome(
-        host="h", platform="docker", status=Status.FAILED, tasks=(lacking,), seconds={}
-    )
-    assert exit_code([job]) == 1
-
-
-@pytest.mark.parametrize(
-    ("code", "said", "expected"),
-    [
-        (11, "rsync: write failed: No space left on device (28)", "No space left on device"),
-        (11, "rsync: write: Disk quota exceeded (122)", "Disk quota exceeded"),
-        (23, 'rsync: open "x": Permission denied (13)\nrsync error', 'open "x": Permission denied'),
-        (24, "file has vanished", "files vanished while they were read"),
-        (30, "[Receiver] io timeout\nmore", "no data for 60 s"),
-        (12, "sh: rsync: not found", "sh: rsync: not found"),
-        (255, "", "rsync ended with status 255"),
-        (23, "one\ntwo\nthree\nfour", "one; two; three"),
-    ],
-)
-def test_rsyncs_status_and_words_are_read_together(code: int, said: str, expected: str) -> None:
-    with pytest.raises(TransferError) as caught:
-        rsync.check("h", "sync", RsyncResult(code, b"", said.encode()))
-    assert expected in str(caught.value)
-    assert str(caught.value).startswith("h: sync incomplete: ")
-
-
-def test_rsyncs_statistics_are_read() -> None:
-    told = (
-        b"Number of regular files transferred: 1,204\nTotal transferred file size: 3,400,000 bytes"
-    )
-    moved = rsync.parse_stats(RsyncResult(0, told, b""))
-    assert str(moved) == "1204 files, 3.4 MB"
-    assert str(rsync.TransferStats(0, 0)) == "nothing new"
-    assert str(rsync.TransferStats(1, 12)) == "1 file, 12 B"
-
-
-@pytest.mark.parametrize(
-    ("told", "message"),
-    [("", "rsync was not found"), ("3.0.9", "rsync 3.0.9 is too old (required: 3.1.0")],
-)
-def test_a_hosts_rsync_has_a_floor(told: str, message: str) -> None:
-    with pytest.raises(HostUnfitError) as caught:
-        rsync.check_remote_version("h", told)
-    assert message in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("version", "message"),
-    [
-        ("3.2.4", "rsync 3.2.5 or newer is required on this machine, found 3.2.4"),
-        ("", "rsync was not found on this mach"),
-    ],
-)
-def test_this_machines_rsync_has_a_floor(
-    version: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fake = tmp_path / "rsync"
-    fake.write_text(f"#!/bin/sh\necho 'rsync  version {version}  protocol version 31'\n")
-    fake.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
-    rsync.local_version.cache_clear()
-    try:
-        with pytest.raises(UsageError) as caught:
-            rsync.local_version()
-    finally:
-        rsync.local_version.cache_clear()
-    assert message in str(caught.value)
 
 
 def test_machines_are_named_as_images_name_them() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Location of data, plans, and what is rejected before any host is contacted."""
+"""Options and variables of a plan, and the names of its things on a host."""
 
 from __future__ import annotations
 

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Interrupts, stops and time limits."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import attrs
+import pytest
+
+from mlcube_remote.sandbox.engine import docker
+from tests.support.cubes import shell_task, write_cube
+from tests.support.interrupted_runs import (
+    Scenario,
+    finish,
+    read_client,
+    run_id_in,
+)
+
+
+def test_a_run_is_stopped_once_and_for_all(gated: Scenario) -> None:
+    run_id = gated.call("run", "--detach").stdout.strip()
+    stopped = gated.call("stop", "--grace=1s", run_id)
+    assert stopped.returncode == 0, stopped.stderr
+    assert "cancelled" in stopped.stderr
+    again = gated.call("stop", run_id)
+    assert again.returncode == 0
+    assert "nothing to do" in again.stderr
+    assert (
+        docker("ps", "--quiet", "--filter", f"label=org.mlcommons.mlcube-remote.run={run_id}") == ""
+    )
+    assert gated.call("wait", run_id).returncode == 130
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_client_that_is_asked_to_end_leaves_its_jobs_alone(
+    scenario: Scenario, number: int
+) -> None:
+    with scenario.client("run") as client:
+        read_client(client, "line 2\n")
+        client.send_signal(number)
+        done = finish(client)
+    assert done.returncode == 130
+    run_id = run_id_in(done.stderr)
+    assert "still runs on" in done.stderr
+    scenario.require_one_whole_run(scenario.call("attach", run_id))
+
+
+def test_an_interrupt_may_mean_to_detach(scenario: Scenario) -> None:
+    with scenario.client("run", "--on-interrupt=detach") as client:
+        read_client(client, "line 2\n")
+        client.send_signal(signal.SIGINT)
+        done = finish(client)
+    assert done.returncode == 130
+    scenario.require_one_whole_run(scenario.call("attach", run_id_in(done.stderr)))
+
+
+@attrs.define
+class Terminal:
+    """A client on a terminal."""
+
+    argv: list[str]
+    shown: str = ""
+    _master: int = attrs.field(init=False)
+    _client: subprocess.Popen[bytes] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._master, slave = pty.openpty()
+        # A session of its own takes the terminal as its own: Ctrl-C reaches it.
+        self._client = subprocess.Popen(
+            ["setsid", "--ctty", "--wait", *self.argv],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env={**os.environ, "TERM": "xterm"},
+        )
+        os.close(slave)
+
+    def wait_for(self, text: str) -> None:
+        deadline = time.monotonic() + 30
+        while text not in self.shown:
+            assert time.monotonic() < deadline, self.shown
+            self.shown += os.read(self._master, 65_536).decode(errors="replace")
+
+    def type(self, text: str) -> None:
+        self.shown = ""
+        os.write(self._master, text.encode())
+
+    def kill(self) -> None:
+        """Leave no process behind, whatever the test came to."""
+        self._client.kill()
+        self._client.wait()
+
+    def end(self) -> int:
+        with contextlib.suppress(OSError):
+            while data := os.read(self._master, 65_536):
+                self.shown += data.decode(errors="replace")
+        os.close(self._master)
+        return self._client.wait(30)
+
+
+@pytest.mark.parametrize(
+    ("answer", "meaning"),
+    [("s\r", "stopping"), ("d\r", "detaching"), ("\x03", "detaching")],
+    ids=["stop", "detach", "Ctrl-C again"],
+)
+def test_an_interrupt_on_a_terminal_asks_first(
+    request: pytest.FixtureRequest, scenario: Scenario, answer: str, meaning: str
+) -> None:
+    terminal = Terminal(scenario.argv("run"))
+    request.addfinalizer(terminal.kill)
+    terminal.wait_for("line 2")
+    terminal.type("\x03")
+    terminal.wait_for("[d/s]")
+    terminal.type(answer)
+    terminal.wait_for(meaning)
+    assert terminal.end() == 130
+    shown = terminal.shown
+    run_id = run_id_in(str(list(Path(os.environ["XDG_STATE_HOME"]).rglob("run.json"))))
+    if meaning == "stopping":
+        assert scenario.call("wait", run_id).returncode == 130
+    else:
+        assert f"mlcube-remote attach {run_id}" in shown
+        scenario.require_one_whole_run(scenario.call("attach", run_id))
+
+
+def test_a_task_that_takes_too_long_is_ended_with_nobody_there(scenario: Scenario) -> None:
+    run_id = scenario.call("run", "--detach", "--timeout=1s").stdout.strip()
+    done = scenario.call("attach", run_id)
+    assert done.returncode == 124
+    assert "reached its time limit of 1 s" in done.stderr
+    assert scenario.made("runs.txt") == "x\n", "what it made so far is pulled"
+
+
+def test_a_task_that_ignores_sigterm_is_killed_in_the_end(scenario: Scenario) -> None:
+    deaf = write_cube(scenario.cube, {"count": shell_task('trap "" TERM; sleep 60', outputs={})})
+    stubborn = attrs.evolve(scenario, cube=deaf)
+    run_id = stubborn.call("run", "--detach").stdout.strip()
+    began = time.monotonic()
+    stopped = stubborn.call("stop", "--grace=1s", run_id)
+    assert time.monotonic() - began < 30
+    assert "stopped on request and killed, because it ignored SIGTERM" in stopped.stderr
+
+
+def test_what_a_task_leaves_running_goes_with_its_container(scenario: Scenario) -> None:
+    script = "(setsid sleep 54321 &) ; echo done"
+    write_cube(scenario.cube, {"count": shell_task(script, outputs={})})
+    done = scenario.call("run")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "done\n"
+    assert scenario.host.exec(["pgrep", "-f", "sleep 54321"]).exit_code == 1
