@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which inputs must exist, and of which type they are."""
+"""Which inputs must exist, and how the type of each is found."""
 
 from __future__ import annotations
 
