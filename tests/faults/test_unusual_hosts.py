@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 from tests.support.cubes import shell_task, write_cube
+from tests.support.host_programs import TOOLS
 from tests.support.waiting import wait_for
-from tests.unit.remote.test_probe import TOOLS
 
 if TYPE_CHECKING:
     from tests.support.hosts import HostFactory, SshHost

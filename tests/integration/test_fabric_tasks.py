@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.test_documentation import ROOT
 from tests.support.cubes import FILE, shell_task, write_cube
 from tests.support.tracked import copy_tracked
 
@@ -24,6 +23,8 @@ GREET = shell_task(
     inputs={"name": {**FILE, "default": "name"}},
     outputs={"greeting": {**FILE, "default": "greeting"}},
 )
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

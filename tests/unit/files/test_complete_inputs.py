@@ -18,7 +18,7 @@ from mlcube_remote.inventory.model import LOCAL_HOST, Host
 from mlcube_remote.plan.job import RunRequest
 from mlcube_remote.plan.placed_job import uploads
 from mlcube_remote.plan.plan import plan_jobs
-from tests.unit.files.linked_cubes import job, make_cube, refused
+from tests.support.linked_cubes import job, make_cube, refused
 
 
 @pytest.fixture

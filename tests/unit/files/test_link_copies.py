@@ -16,7 +16,7 @@ from mlcube_remote.files.complete_inputs import check_complete, follow_links
 from mlcube_remote.files.upload import UploadTree, upload_trees
 from mlcube_remote.inventory.model import LOCAL_HOST
 from mlcube_remote.plan.placed_job import PlacedJob, uploads
-from tests.unit.files.linked_cubes import COPYING, job, make_cube, refused
+from tests.support.linked_cubes import COPYING, job, make_cube, refused
 
 
 @pytest.fixture

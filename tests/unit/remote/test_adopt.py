@@ -6,14 +6,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tests.support.waiting import wait_for
-from tests.unit.remote.conftest import (
+from tests.support.shell_library import (
     Call,
     kill_supervisor,
     launch,
     state,
     task_report,
 )
+from tests.support.waiting import wait_for
 
 
 def _in_container(call: Call, job: Path, engine: Path, gate: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 from mlcube_remote.jobs.launch import begin_arguments
 from mlcube_remote.plan.confined import Confined
 from mlcube_remote.transport.quoting import quote_words
+from tests.support.shell_library import Call, launch, state, task_report
 from tests.support.waiting import wait_for
-from tests.unit.remote.conftest import Call, launch, state, task_report
 
 ODD = "it's $(a) dir"
 

@@ -11,8 +11,8 @@ import attrs
 import pytest
 
 from mlcube_remote.transport.quoting import quote_words
+from tests.support.shell_library import Call, Completed, launch, task_report
 from tests.support.waiting import wait_for
-from tests.unit.remote.conftest import Call, Completed, launch, task_report
 
 ENGINE = """#!/bin/sh
 # A fake engine: "info" reports whether it is rootless.

@@ -10,8 +10,8 @@ import attrs
 import pytest
 
 from mlcube_remote.transport.quoting import quote_words
+from tests.support.shell_library import Call, Completed, launch, task_report
 from tests.support.waiting import wait_for
-from tests.unit.remote.conftest import Call, Completed, launch, task_report
 
 LEADS_OUT = 20
 

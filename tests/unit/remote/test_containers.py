@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.waiting import wait_for
-from tests.unit.remote.conftest import (
+from tests.support.shell_library import (
     FOREIGN,
     OURS,
     Call,
@@ -17,6 +16,7 @@ from tests.unit.remote.conftest import (
     launch,
     state,
 )
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture

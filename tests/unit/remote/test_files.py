@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.remote.conftest import (
+from tests.support.shell_library import (
     Call,
 )
 

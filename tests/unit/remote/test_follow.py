@@ -6,12 +6,12 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from tests.support.waiting import wait_for
-from tests.unit.remote.conftest import (
+from tests.support.shell_library import (
     Call,
     launch,
     task_report,
 )
+from tests.support.waiting import wait_for
 
 
 def test_the_offset_of_the_last_lines_is_found(call: Call, tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ import pytest
 
 from mlcube_remote.remote import library
 from mlcube_remote.transport.quoting import quote_words
+from tests.support.shell_library import SHELLS, Call
 from tests.support.waiting import wait_for
-from tests.unit.remote.conftest import SHELLS, Call
 
 WORK = """
 sleep 4242 & first=$!

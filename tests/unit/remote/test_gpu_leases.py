@@ -13,8 +13,8 @@ import pytest
 
 from mlcube_remote.remote import library
 from mlcube_remote.transport.quoting import quote_words
+from tests.support.shell_library import Call, claim, launch, records
 from tests.support.waiting import wait_for
-from tests.unit.remote.conftest import Call, claim, launch, records
 
 NVIDIA_SMI = r"""#!/bin/sh
 # A fake nvidia-smi, whose answers are in files beside this script.

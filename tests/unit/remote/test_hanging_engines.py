@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.shell_library import OURS, Call, calls, is_alive, launch, state, task_report
 from tests.support.waiting import wait_for
-from tests.unit.remote.conftest import OURS, Call, calls, is_alive, launch, state, task_report
 
 CLIENT = "trap '' TERM; echo pulling >&2; while :; do sleep 1; done"
 """A client that also ignores SIGTERM."""

@@ -6,8 +6,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from tests.support.waiting import wait_for
-from tests.unit.remote.conftest import (
+from tests.support.shell_library import (
     Call,
     claim,
     connected,
@@ -18,6 +17,7 @@ from tests.unit.remote.conftest import (
     state,
     task_report,
 )
+from tests.support.waiting import wait_for
 
 
 def test_a_claimed_job_is_preparing_while_its_client_is_connected(call: Call, job: Path) -> None:

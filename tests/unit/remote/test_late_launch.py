@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from mlcube_remote.transport.quoting import quote_words
+from tests.support.shell_library import Call, claim, connected, launch, state
 from tests.support.waiting import wait_for
-from tests.unit.remote.conftest import Call, claim, connected, launch, state
 
 GPU = "GPU-aaaa"
 NVIDIA_SMI = f"""#!/bin/sh

@@ -7,8 +7,7 @@ import threading
 from pathlib import Path
 
 from mlcube_remote.transport.quoting import quote_words
-from tests.support.waiting import wait_for
-from tests.unit.remote.conftest import (
+from tests.support.shell_library import (
     Call,
     Completed,
     claim,
@@ -16,6 +15,7 @@ from tests.unit.remote.conftest import (
     state,
     task_report,
 )
+from tests.support.waiting import wait_for
 
 
 def test_simultaneous_launches_start_the_job_once(call: Call, job: Path, tmp_path: Path) -> None:

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlcube_remote.remote import library
-from tests.support.waiting import wait_for
-from tests.unit.remote.conftest import (
+from tests.support.shell_library import (
     Call,
     claim,
     connected,
@@ -18,6 +17,7 @@ from tests.unit.remote.conftest import (
     records,
     state,
 )
+from tests.support.waiting import wait_for
 
 
 def test_a_workspace_has_one_live_job(call: Call, job: Path, tmp_path: Path) -> None:

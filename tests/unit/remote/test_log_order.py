@@ -9,8 +9,8 @@ import pytest
 
 from mlcube_remote.jobs.log_order import parse_order, split_by_order
 from mlcube_remote.transport.base import Stream
+from tests.support.shell_library import Call, facts, launch, state
 from tests.support.waiting import wait_for
-from tests.unit.remote.conftest import Call, facts, launch, state
 
 LIMIT = 1_000_000
 

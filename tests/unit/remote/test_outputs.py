@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from mlcube_remote.transport.quoting import quote_words
+from tests.support.shell_library import Call, facts, launch, state, task_report
 from tests.support.waiting import wait_for
-from tests.unit.remote.conftest import Call, facts, launch, state, task_report
 
 CASES = {
     "a new file": ("echo 1 >f", "f", "made", None),

@@ -12,17 +12,11 @@ from pathlib import Path
 import pytest
 
 from mlcube_remote.remote import library, supervisor
-from tests.unit.remote.conftest import (
+from tests.support.host_programs import TOOLS
+from tests.support.shell_library import (
     Call,
     facts,
 )
-
-_NEEDED = """
-cat cksum cp cut date df find grep head id ln ls mkdir mkfifo mktemp mv nice od readlink rm rmdir
-sed sleep sort tail touch tr uname uniq wc
-"""
-TOOLS = _NEEDED.split()
-"""The programs that the library needs on every host."""
 
 
 def provide(folder: Path, *names: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlcube_remote.transport.quoting import quote_words
-from tests.unit.remote.conftest import Call, facts
+from tests.support.shell_library import Call, facts
 
 
 def install(folder: Path, said: str) -> str:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.waiting import wait_for
-from tests.unit.remote.conftest import (
+from tests.support.shell_library import (
     Call,
     facts,
     launch,
     state,
     task_report,
 )
+from tests.support.waiting import wait_for
 
 
 def report_jobs(call: Call, *words: str) -> list[list[tuple[str, str]]]:

@@ -12,8 +12,8 @@ from pathlib import Path
 import attrs
 import pytest
 
+from tests.support.shell_library import Call, Completed
 from tests.support.waiting import wait_for
-from tests.unit.remote.conftest import Call, Completed
 
 ENGINE = r"""#!/bin/sh
 # A fake Singularity: "build OPTIONS IMAGE SOURCE" writes the image in two halves.

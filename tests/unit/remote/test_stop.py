@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.support.waiting import wait_for
-from tests.unit.remote.conftest import (
+from tests.support.shell_library import (
     Call,
     calls,
     connected,
@@ -15,6 +14,7 @@ from tests.unit.remote.conftest import (
     state,
     task_report,
 )
+from tests.support.waiting import wait_for
 
 
 def test_a_task_without_a_start_time_is_stopped(

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.waiting import wait_for
-from tests.unit.remote.conftest import (
+from tests.support.shell_library import (
     Call,
     claim,
     launch,
     state,
     task_report,
 )
+from tests.support.waiting import wait_for
 
 
 def test_tasks_run_in_order_until_one_fails(call: Call, tmp_path: Path) -> None:
