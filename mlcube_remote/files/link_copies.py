@@ -93,11 +93,12 @@ def plan_copies(top: Path, leaving: Sequence[Link]) -> LinkCopies:
     """
     plan = _Plan(top)
     sent: list[str] = []
-    for link in sorted(leaving, key=lambda each: each.data):
+    # In the order of the parts of their paths, what is below a link follows it.
+    for parts, link in sorted((link.data.split("/"), link.name) for link in leaving):
         # What is behind another link that is followed is sent with it.
-        if not any(link.data == name or link.data.startswith(f"{name}/") for name in sent):
-            sent.append(link.data)
-            plan.copy(link.data, Path(os.path.realpath(top / link.data)), (), str(top / link.name))
+        if not sent or parts[: len(sent)] != sent:
+            sent, name = parts, "/".join(parts)
+            plan.copy(name, Path(os.path.realpath(top / name)), (), str(top / link))
     return LinkCopies(
         top=top,
         directories=plan.directories,
