@@ -13,19 +13,19 @@ run_task() (
     task=$1
     # shellcheck disable=SC1091 # made by mlcr_write_task
     . "$task/command"
-    umask 022
     exec </dev/null 9>&-
     if [ -e "$task/container" ]; then
         # The engine's client may hang; only a process group of its own can be stopped as a whole.
         pid=
         ! command -v setsid >/dev/null 2>&1 || read -r pid _ </proc/self/stat
+        [ -z "$pid" ] || echo "$pid" >"$task/client"
+        umask 022
         [ -n "$pid" ] || exec "$@"
-        echo "$pid" >"$task/client"
         exec setsid "$@"
     fi
     # Without a container, only a process group of its own can be stopped as a whole.
     # shellcheck disable=SC2016 # expanded by the inner shell
-    exec setsid sh -c 'echo $$ >"$0/group"; exec "$@"' "$task" "$@"
+    exec setsid sh -c 'echo $$ >"$0/group"; umask 022; exec "$@"' "$task" "$@"
 )
 
 # write_log FILE LIMIT: append standard input to FILE, at most LIMIT bytes; read and discard the

@@ -50,7 +50,7 @@ def test_a_recipe_beside_the_cube_is_built_on_the_host_once_it_is_trusted(
     cube: Path, ssh_host: HostFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    host = ssh_host("docker")
+    host = ssh_host("docker", private=True)
     pulled = on(host, cube, "--task=list")
     assert pulled.returncode == 122, "there is no such image in a registry"
     assert b"mlcube-remote trust" in pulled.stderr

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.support.hosts import HostFactory
 
 TALK = shell_task(
-    "for n in 1 2 3 4; do echo err $n >&2; sleep 1; echo out $n; sleep 1; done",
+    "for n in 1 2 3 4; do echo err $n >&2; sleep 2; echo out $n; sleep 2; done",
 )
 LINES = [f"{stream} {number}" for number in range(1, 5) for stream in ("err", "out")]
 
@@ -45,7 +45,7 @@ def test_the_order_of_arrival_is_served_everywhere(
     done = on(ssh_host(flavour), cube, "--task=talk", platform, "--detach", "--output=json")
     assert done.returncode == 0, done.stderr.decode()
     run_id = json.loads(done.stdout)["run"]
-    time.sleep(4)
+    time.sleep(7)
     # The first lines come from the record, the others as they are written.
     assert joined("attach", run_id, "--quiet") == LINES
     assert joined("attach", run_id, "--quiet") == LINES
