@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sizes, time spans and values as people read them, and time spans as people type them."""
+"""Sizes, time spans, names and values as people read them, and time spans as people type them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _SIZE_UNITS = ("B", "kB", "MB", "GB", "TB")
@@ -42,6 +42,18 @@ def parse_duration(text: str) -> float:
     if match is None or float(match[1]) == 0:
         raise ValueError(f"{text!r}: expected a time span such as 90s, 15m, 8h or 7d")
     return float(match[1]) * _UNIT_SECONDS[match[2]]
+
+
+def list_first(names: Sequence[object], count: int) -> str:
+    """Return the first names, with commas; ``…`` at the end if there are more."""
+    return ", ".join(map(str, names[:count])) + (", …" if len(names) > count else "")
+
+
+def escape_unprintable(text: str) -> str:
+    r"""Return a text with control characters and the like as escapes: ``\x1b``."""
+    return "".join(
+        character if character.isprintable() else ascii(character)[1:-1] for character in text
+    )
 
 
 def describe_value(value: Any) -> str:

@@ -24,8 +24,9 @@ from mlcube_remote.app.parse import parse_axes, parse_parameters, split_names
 from mlcube_remote.commands.model import Options
 from mlcube_remote.errors import RecordError
 from mlcube_remote.plan.job import JobSpec, RunRequest
+from mlcube_remote.runs.documents import Document
 from mlcube_remote.runs.ids import client_name
-from mlcube_remote.runs.store import RUN, Document, Store
+from mlcube_remote.runs.store import RUN, Store
 
 _ENGINE_FIELDS = attrs.fields(Options)
 """Their names are also the keys in a record."""

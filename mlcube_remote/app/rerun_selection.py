@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 import attrs
 
 from mlcube_remote.events.outcome import Status
-from mlcube_remote.runs.store import Document
+from mlcube_remote.runs.documents import Document
 
 _SUCCEEDED = Status.SUCCEEDED.value
 _FAILED = frozenset(

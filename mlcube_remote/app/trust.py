@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import attrs
@@ -43,9 +42,8 @@ def describe_upload(request: CubeRequest) -> str:
     """
     if request.sends is None or not request.sends.is_dir():
         return ""
-    local = Path(os.path.normpath(request.sends))
-    (tree,) = context_trees(BuildContext(local=local, remote="nowhere"))
-    return f"{local}, which is sent to the host ({upload_size(tree)})"
+    (tree,) = context_trees(BuildContext(local=request.sends, remote="nowhere"))
+    return f"{request.sends}, which is sent to the host ({upload_size(tree)})"
 
 
 def review(options: CubeOptions) -> CubeReview:

@@ -3,16 +3,17 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
 import attrs
 
-from mlcube_remote.cube.model import ROOT, WORKSPACE
+from mlcube_remote.cube.model import ROOT, WORKSPACE, Cube
 from mlcube_remote.errors import PlanError
 
 NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
@@ -81,6 +82,22 @@ def host_path(value: str, layout: Layout, *, base: str | None = None) -> str:
             )
         return PurePosixPath(layout.home, rest.lstrip("/")).as_posix()
     return PurePosixPath(layout.workspace if base is None else base, text).as_posix()
+
+
+def layout_here(cube: Cube, home: str = "~") -> Layout:
+    """Return where a cube is on this machine."""
+    return Layout(root=str(cube.root), workspace=str(cube.workspace), home=home)
+
+
+def context_here(cube: Cube, value: str) -> Path | None:
+    """Return the directory of this machine that a value of ``build_context`` means.
+
+    Returns:
+        ``None`` if it means a path of the host: absolute, or below ``~``.
+    """
+    if value.startswith(("/", "~")):
+        return None
+    return Path(os.path.normpath(cube.root / expand_runtime(value, layout_here(cube))))
 
 
 def expand_runtime(value: str, layout: Layout) -> str:

@@ -13,7 +13,7 @@ from mlcube_remote.budgets import MAX_TEXT_CHARS
 from mlcube_remote.cube.keys import describe_words, is_used, suggest_key
 from mlcube_remote.cube.resolve import Locate
 from mlcube_remote.errors import CubeError
-from mlcube_remote.formatting import describe_value
+from mlcube_remote.formatting import describe_value, escape_unprintable
 from mlcube_remote.suggestions import ALMOST_EQUAL, did_you_mean
 
 MAX_UNKNOWN_KEYS = 1000
@@ -39,7 +39,7 @@ class ValueReader:
         raise CubeError(self._message(path, problem), hint=hint)
 
     def _message(self, path: KeyPath, problem: str) -> str:
-        label = _printable(".".join(path))
+        label = escape_unprintable(".".join(path))
         return f"{self.locate(path)}: {f'{label}: ' if label else ''}{problem}"
 
     def check_known(
@@ -101,12 +101,6 @@ class ValueReader:
 def has_control(text: str) -> bool:
     """Return whether a text contains a control character."""
     return any(unicodedata.category(character) == "Cc" for character in text)
-
-
-def _printable(text: str) -> str:
-    return "".join(
-        character if character.isprintable() else ascii(character)[1:-1] for character in text
-    )
 
 
 def _problem_of(text: str) -> str:

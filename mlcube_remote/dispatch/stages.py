@@ -23,6 +23,7 @@ from mlcube_remote.files.complete_inputs import follow_links
 from mlcube_remote.files.rsync import TransferStats
 from mlcube_remote.files.transfer import UploadResult, upload
 from mlcube_remote.files.upload import UploadTree, upload_trees
+from mlcube_remote.formatting import list_first
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
 from mlcube_remote.jobs.launch import Prerequisites, preparation_error
 from mlcube_remote.plan.confined import Confined, confine
@@ -189,9 +190,10 @@ def _upload_trees(job: JobContext, plan: JobPlan, trees: Sequence[UploadTree]) -
         sent = job.connection.retrying(partial(_upload_tree, job, tree))
         total = TransferStats(total.files + sent.moved.files, total.size + sent.moved.size)
         if links := sent.left_out:
-            shown = ", ".join(links[:3]) + (", …" if len(links) > 3 else "")
             what = "a link" if len(links) == 1 else f"{len(links)} links"
-            job.warn(f"not sent: {shown}: {what} that leads out of the cube or to nothing")
+            job.warn(
+                f"not sent: {list_first(links, 3)}: {what} that leads out of the cube or to nothing"
+            )
     return total
 
 

@@ -31,6 +31,12 @@ _CREDENTIALS = (
 """Keyword of Paramiko, option of ``fab`` that sets it, and what to use instead."""
 
 _HELP = {"host": _HOST, "inventory": _INVENTORY, "ask-password": _PASSWORD}
+_CUBE_HELP = {
+    **_HELP,
+    "mlcube": "Directory of the cube, or its YAML file.",
+    "platform": "Engine that runs the cube.",
+    "trust-cube": "Allow what the cube asks for beyond its own.",
+}
 
 
 @fabric.task(
@@ -38,14 +44,11 @@ _HELP = {"host": _HOST, "inventory": _INVENTORY, "ask-password": _PASSWORD}
     iterable=["parameter"],
     auto_shortflags=False,
     help={
-        **_HELP,
+        **_CUBE_HELP,
         "task": "Task to run; several with commas.",
-        "mlcube": "Directory of the cube, or its YAML file.",
         "parameter": "Parameter of the task, as NAME=VALUE; repeatable.",
-        "platform": "Engine that runs the cube.",
         "gpus": "GPUs for the task: 2, all, device=0,1.",
         "detach": "Return as soon as every job has started.",
-        "trust-cube": "Allow what the cube asks for beyond its own.",
     },
 )
 def _run(
@@ -70,12 +73,7 @@ def _run(
 @fabric.task(
     name="configure",
     auto_shortflags=False,
-    help={
-        **_HELP,
-        "mlcube": "Directory of the cube, or its YAML file.",
-        "platform": "Engine that runs the cube.",
-        "trust-cube": "Allow what the cube asks for beyond its own.",
-    },
+    help={**_CUBE_HELP},  # Invoke takes the texts out of it
 )
 def _configure(
     c: Any,

@@ -21,6 +21,7 @@ from mlcube_remote.files.input_scan import InputScan, Link, is_plain
 from mlcube_remote.files.link_copies import plan_copies, unreadable_error
 from mlcube_remote.files.transfer import list_sent
 from mlcube_remote.files.upload import UploadTree, upload_trees
+from mlcube_remote.formatting import list_first
 from mlcube_remote.plan.placed_job import PlacedJob
 from mlcube_remote.plan.placement import PlacedParameter, is_made_by_cube
 
@@ -244,7 +245,7 @@ class _Input:
         ]
         return (
             f"{self.label}: --copy-links: sends what {_count(len(copies.followed), 'link')} of "
-            f"this machine lead to: {_list(shown[:_PLACES_SHOWN], len(shown))}"
+            f"this machine lead to: {list_first(shown, _PLACES_SHOWN)}"
         )
 
     def check_ends(self) -> None:
@@ -275,7 +276,7 @@ def _warnings(given: _Input) -> Iterator[str]:
     scan = given.scan
     if scan.special:
         yield (
-            f"{given.label}: not sent: {_list(sorted(scan.special)[:_SHOWN], len(scan.special))}: "
+            f"{given.label}: not sent: {list_first(sorted(scan.special), _SHOWN)}: "
             "pipes, sockets and devices stay here"
         )
     left = [name for name in scan.never_sent if not _is_expected(name)]
@@ -283,7 +284,7 @@ def _warnings(given: _Input) -> Iterator[str]:
         left = [name for name in left if not given.sent.has(name)]
     if given.sent.tree.rules and left:
         yield (
-            f"{given.label}: not sent: {_list(left[:_SHOWN], len(left))}: such names stay here "
+            f"{given.label}: not sent: {list_first(left, _SHOWN)}: such names stay here "
             f"unless {FILE_NAME} includes them"
         )
     is_empty = not (scan.files or scan.inside or scan.leaving or scan.special)
@@ -299,14 +300,10 @@ def _is_expected(name: str) -> bool:
 
 def _name_links(links: Sequence[Link]) -> str:
     """Return the number of links, and the first few with where they lead."""
-    first = sorted(links, key=lambda link: link.name)[:_SHOWN]
-    shown = [f"{link.name} (to {link.end or link.text})" for link in first]
-    return f"{_count(len(links), 'link')}: {_list(shown, len(links))}:"
+    ordered = sorted(links, key=lambda link: link.name)
+    shown = [f"{link.name} (to {link.end or link.text})" for link in ordered]
+    return f"{_count(len(links), 'link')}: {list_first(shown, _SHOWN)}:"
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' if number != 1 else ''}"
-
-
-def _list(shown: Sequence[str], total: int) -> str:
-    return ", ".join(shown) + (", …" if total > len(shown) else "")

@@ -17,6 +17,7 @@ import attrs
 
 from mlcube_remote.errors import PlanError
 from mlcube_remote.files.input_scan import InputScan, Link, is_plain
+from mlcube_remote.formatting import list_first
 from mlcube_remote.trust.private_places import describe_private_place
 
 
@@ -186,13 +187,12 @@ def unreadable_error(top: Path, names: Iterable[str]) -> PlanError:
     """Return the error for data that this user cannot read."""
     paths = [top / name for name in names] or [top]
     is_own = all(_owner(path) in {None, os.geteuid()} for path in paths)
-    shown = ", ".join(str(path) for path in paths[:3]) + (", …" if len(paths) > 3 else "")
     raise_rights = "chmod -R u+rX" if is_own else "sudo chmod -R a+rX"
     common = paths[0] if len(paths) == 1 else Path(os.path.commonpath(paths))
     return PlanError(
-        f"{shown} cannot be read"
+        f"{paths[0]} cannot be read"
         if len(paths) == 1
-        else f"{len(paths)} files or directories cannot be read: {shown}",
+        else f"{len(paths)} files or directories cannot be read: {list_first(paths, 3)}",
         hint=f"run: {raise_rights} {common}; or exclude the data in .mlcubeignore",
     )
 

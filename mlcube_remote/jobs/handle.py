@@ -17,7 +17,7 @@ import attrs
 
 from mlcube_remote.budgets import parse_json
 from mlcube_remote.plan.outputs import DownloadFolder, DownloadRequest
-from mlcube_remote.runs.store import FORMAT
+from mlcube_remote.runs.documents import FORMAT
 
 _MAX_CHARACTERS = 1024 * 1024
 """Maximum size of a handle read from a host."""

@@ -15,8 +15,9 @@ from mlcube_remote.inventory.model import Host
 from mlcube_remote.jobs.handle import HandleError, JobHandle, from_document, with_results_in
 from mlcube_remote.jobs.query import HostJobs
 from mlcube_remote.jobs.records import was_seen
+from mlcube_remote.runs.documents import Document
 from mlcube_remote.runs.results_index import results_directory
-from mlcube_remote.runs.store import RUN, Document, Store
+from mlcube_remote.runs.store import RUN, Store
 
 
 @attrs.frozen(kw_only=True)

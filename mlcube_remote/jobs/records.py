@@ -10,7 +10,8 @@ from mlcube_remote.events.documents import job_document
 from mlcube_remote.events.model import Stage
 from mlcube_remote.events.outcome import JobOutcome, Status
 from mlcube_remote.jobs.handle import JobHandle, to_document
-from mlcube_remote.runs.store import Document, Store
+from mlcube_remote.runs.documents import Document
+from mlcube_remote.runs.store import Store
 
 PLANNED = "planned"
 """Status of a job that is about to start; written first, so that the job can be found again."""

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import attrs
 
-from mlcube_remote.cube.host_paths import Layout, expand_runtime
+from mlcube_remote.cube.host_paths import context_here
 from mlcube_remote.cube.model import Cube
 from mlcube_remote.plan.host_paths import data_directory
 
@@ -34,10 +33,7 @@ def outer_context(cube: Cube, root: str, value: str) -> BuildContext | None:
     Returns:
         ``None`` if the context is part of the cube, is on the host, or does not exist here.
     """
-    if value.startswith(("/", "~")):
-        return None
-    layout = Layout(root=str(cube.root), workspace=str(cube.workspace), home="~")
-    local = Path(os.path.normpath(cube.root / expand_runtime(value, layout)))
-    if local.is_relative_to(cube.root) or not local.is_dir():
+    local = context_here(cube, value)
+    if local is None or local.is_relative_to(cube.root) or not local.is_dir():
         return None
     return BuildContext(local=local, remote=f"{root}/{data_directory(local)}")

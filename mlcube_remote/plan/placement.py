@@ -11,7 +11,7 @@ from pathlib import Path
 
 import attrs
 
-from mlcube_remote.cube.host_paths import Layout, expand_runtime, host_path
+from mlcube_remote.cube.host_paths import expand_runtime, host_path, layout_here
 from mlcube_remote.cube.model import IO, Cube, Parameter, ParameterType, Task
 from mlcube_remote.errors import PlanError
 from mlcube_remote.inventory.model import Host
@@ -109,7 +109,7 @@ def _place(
     if path is None or not path.exists():
         parameter = _with_output_type(parameter, cube)
     if path is None:
-        local = Path(host_path(value, _local_layout(cube, home))) if host.is_local else None
+        local = Path(host_path(value, layout_here(cube, home))) if host.is_local else None
         return _with_value(parameter, value, DataLocation.HOST, local)
     if not any(path.is_relative_to(mirrored) for mirrored in (cube.root, cube.workspace)):
         raise PlanError(
@@ -137,10 +137,6 @@ def _path_of(parameter: Parameter, cube: Cube) -> Path:
     return mirrored_path(parameter.value, cube) or Path(parameter.value)
 
 
-def _local_layout(cube: Cube, home: str = "~") -> Layout:
-    return Layout(root=str(cube.root), workspace=str(cube.workspace), home=home)
-
-
 def mirrored_path(value: str, cube: Cube) -> Path | None:
     """Return the path on this machine that a value of mlcube.yaml means.
 
@@ -148,7 +144,7 @@ def mirrored_path(value: str, cube: Cube) -> Path | None:
         ``None`` if it means a path of the host: absolute, below ``~`` or ``$HOME``, or with a
         prefix.
     """
-    filled = expand_runtime(value, _local_layout(cube))
+    filled = expand_runtime(value, layout_here(cube))
     if filled == value and value.startswith(("/", "~", "$HOME", "${HOME}", "local:", "remote:")):
         return None
     return Path(os.path.normpath(cube.workspace / filled))

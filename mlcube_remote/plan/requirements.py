@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mlcube_remote.commands.sif import unsupported_option
-from mlcube_remote.cube.host_paths import Layout, contains, expand_runtime, host_path
+from mlcube_remote.cube.host_paths import contains, expand_runtime, host_path, layout_here
 from mlcube_remote.errors import PlanError
 from mlcube_remote.plan.assignment import slots
 from mlcube_remote.plan.job import RunRequest
@@ -164,7 +164,7 @@ def check_recipe_inside(plan: JobPlan) -> None:
     source = settings.text("build_file")
     if not in_engine and (source.startswith("~") or ":" in source):
         return  # a path of the host, or a URL
-    layout = Layout(root=str(cube.root), workspace=str(cube.workspace), home=plan.paths.home)
+    layout = layout_here(cube)
     path, leaves = layout.root, ""
     for key in ("build_context", "build_file") if in_engine else ("build_file",):
         if settings.text(key).startswith("/"):

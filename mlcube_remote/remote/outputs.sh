@@ -23,8 +23,8 @@
 
 # mlcr_print_entries PATH: print a line "SIGNATURE<tab>./NAME" for PATH and each entry below it.
 # Two lines differ if the entry is not the same, or was written in between. Directories have no
-# times, because these change with each temporary file. An empty line stands for entries whose names
-# have line breaks, and "!" for entries that could not be read.
+# times, because these change with each temporary file. An empty line means that there are entries
+# whose names have line breaks; "!" means that some entries could not be read.
 mlcr_print_entries() (
     mlcr_top=.
     if [ -d "$1" ] && [ ! -L "$1" ]; then

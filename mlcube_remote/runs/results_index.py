@@ -14,8 +14,9 @@ from pathlib import Path
 
 from mlcube_remote.errors import RecordError
 from mlcube_remote.runs.atomic import write_atomically
+from mlcube_remote.runs.documents import Document
 from mlcube_remote.runs.locks import exclusive
-from mlcube_remote.runs.store import RUN, Document, Store
+from mlcube_remote.runs.store import RUN, Store
 
 VERSION = 1
 """Version of the index; it increases when the meaning of a key changes."""

@@ -12,28 +12,19 @@ skipped; it never stops a command.
 
 from __future__ import annotations
 
-import json
 import os
-import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import attrs
 
-from mlcube_remote.directories import make_private_directory, state_home
-from mlcube_remote.errors import RecordError
-from mlcube_remote.runs.atomic import write_atomically
+from mlcube_remote.directories import state_home
+from mlcube_remote.runs.documents import Document, read_document, write_document
 from mlcube_remote.runs.ids import is_run_id
-
-FORMAT = 1
-"""Format of the documents; a newer mlcube-remote may write a higher one."""
 
 RUN = "run"
 """Name of the document about the run; documents about jobs are named by the job's id."""
-
-Document = dict[str, Any]
 
 
 @attrs.frozen
@@ -54,17 +45,13 @@ class Store:
         Raises:
             RecordError: The document cannot be written.
         """
-        directory = self.root / run_id
-        try:
-            make_private_directory(directory)
-            text = json.dumps({"format": FORMAT, **document}, ensure_ascii=True) + "\n"
-            write_atomically(directory / f"{name}.json", text, durable=durable)
-        except OSError as problem:
-            raise RecordError.not_writable(
-                "the run cannot be recorded",
-                problem,
-                hint=f"make {self.root} writable, or set XDG_STATE_HOME to another directory",
-            ) from problem
+        write_document(
+            self._path(run_id, name),
+            document,
+            failed="the run cannot be recorded",
+            root=self.root,
+            durable=durable,
+        )
 
     def read(self, run_id: str, name: str) -> Document | None:
         """Return a document, or ``None`` if it does not exist.
@@ -72,22 +59,11 @@ class Store:
         Raises:
             RecordError: It is damaged, or a newer mlcube-remote has written it.
         """
-        path = self.root / run_id / f"{name}.json"
-        try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, RecursionError) as problem:
-            raise _damaged(path, problem) from problem
-        if not isinstance(document, dict) or not isinstance(document.get("format"), int):
-            raise _damaged(path, "no format number")
-        if document["format"] > FORMAT:
-            raise RecordError.too_new(path, "format", found=document["format"], supported=FORMAT)
-        return document
+        return read_document(self._path(run_id, name))
 
     def has(self, run_id: str, name: str) -> bool:
         """Return whether a document exists, even a damaged one."""
-        return (self.root / run_id / f"{name}.json").exists()
+        return self._path(run_id, name).exists()
 
     def runs(self) -> Iterator[str]:
         """Yield the ids of all recorded runs, newest first."""
@@ -114,6 +90,5 @@ class Store:
         if is_run_id(run_id):
             shutil.rmtree(self.root / run_id, ignore_errors=True)
 
-
-def _damaged(path: Path, reason: object) -> RecordError:
-    return RecordError(f"{path}: damaged record ({reason})", hint=f"rm {shlex.quote(str(path))}")
+    def _path(self, run_id: str, name: str) -> Path:
+        return self.root / run_id / f"{name}.json"

@@ -12,21 +12,20 @@ that a request which the cube adds or changes later is not allowed.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
 import attrs
 
-from mlcube_remote.directories import make_private_directory, state_home
-from mlcube_remote.errors import RecordError
-from mlcube_remote.runs.atomic import write_atomically
+from mlcube_remote.directories import state_home
+from mlcube_remote.runs.documents import (
+    FORMAT,
+    damaged_record,
+    read_document,
+    write_document,
+)
 from mlcube_remote.trust.requests import FULL_TRUST, Trust
-
-FORMAT = 1
-"""Format of the documents; a newer mlcube-remote may write a higher one."""
 
 
 @attrs.frozen
@@ -42,17 +41,13 @@ class TrustedCubes:
             RecordError: The document is damaged, or a newer mlcube-remote has written it.
         """
         path = self._path(cube)
-        try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-            found, requests = document["format"], document["requests"]
-        except FileNotFoundError:
+        document = read_document(path)
+        if document is None:
             return frozenset()
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
-            raise RecordError(
-                f"{path}: damaged record ({problem})", hint=f"rm {shlex.quote(str(path))}"
-            ) from problem
-        if found != FORMAT:
-            raise RecordError.too_new(path, "format", found=found, supported=FORMAT)
+        requests = document.get("requests")
+        # There has never been a lower format.
+        if document["format"] != FORMAT or not isinstance(requests, list):
+            raise damaged_record(path, "no list of requests")
         return frozenset(map(str, requests))
 
     def write(self, cube: Path, requests: Iterable[str]) -> None:
@@ -61,20 +56,13 @@ class TrustedCubes:
         Raises:
             RecordError: The document cannot be written.
         """
-        document = {
-            "format": FORMAT,
-            "cube": os.path.realpath(cube),
-            "requests": sorted(requests),
-        }
-        try:
-            make_private_directory(self.root)
-            write_atomically(self._path(cube), json.dumps(document, indent=1) + "\n")
-        except OSError as problem:
-            raise RecordError.not_writable(
-                "the trust in the cube cannot be recorded",
-                problem,
-                hint=f"make {self.root} writable, or set XDG_STATE_HOME to another directory",
-            ) from problem
+        write_document(
+            self._path(cube),
+            {"cube": os.path.realpath(cube), "requests": sorted(requests)},
+            failed="the trust in the cube cannot be recorded",
+            root=self.root,
+            indent=1,
+        )
 
     def forget(self, cube: Path) -> bool:
         """Delete the document of a cube, and return whether there was one."""

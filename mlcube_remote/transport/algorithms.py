@@ -11,6 +11,15 @@ from types import MappingProxyType
 
 import paramiko
 
+_SIGNATURES = (
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+)
+
 OFFERED: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         # AES-GCM first: a third faster than the others, because it needs no MAC.
@@ -37,28 +46,15 @@ OFFERED: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "diffie-hellman-group16-sha512",
             "diffie-hellman-group14-sha256",
         ),
-        "hostkeyalgorithms": (
-            "ssh-ed25519",
-            "ecdsa-sha2-nistp256",
-            "ecdsa-sha2-nistp384",
-            "ecdsa-sha2-nistp521",
-            "rsa-sha2-512",
-            "rsa-sha2-256",
-        ),
-        "pubkeyacceptedalgorithms": (
-            "ssh-ed25519",
-            "ecdsa-sha2-nistp256",
-            "ecdsa-sha2-nistp384",
-            "ecdsa-sha2-nistp521",
-            "rsa-sha2-512",
-            "rsa-sha2-256",
-        ),
+        "hostkeyalgorithms": _SIGNATURES,
+        "pubkeyacceptedalgorithms": _SIGNATURES,
     }
 )
 """Option of ssh_config in lower case → algorithms, the preferred one first."""
 
 _ALIASES = {"curve25519-sha256@libssh.org": "curve25519-sha256"}
-_CERTIFICATE = "-cert-v01@openssh.com"
+CERTIFICATE = "-cert-v01@openssh.com"
+"""How the names of the algorithms of certificates end."""
 
 
 def select_algorithms(option: str, allowed: Iterable[str]) -> tuple[str, ...]:
@@ -74,7 +70,7 @@ def select_algorithms(option: str, allowed: Iterable[str]) -> tuple[str, ...]:
     return tuple(
         name
         for name in OFFERED[option]
-        if not names.isdisjoint({name, _ALIASES.get(name, name), name + _CERTIFICATE})
+        if not names.isdisjoint({name, _ALIASES.get(name, name), name + CERTIFICATE})
     )
 
 

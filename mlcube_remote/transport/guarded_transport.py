@@ -18,6 +18,8 @@ from paramiko.common import (
 )
 from paramiko.packet import Packetizer
 
+from mlcube_remote.formatting import escape_unprintable
+
 WINDOW = 16 * 1024 * 1024
 """Bytes in transit on one channel; with smaller windows the throughput is half of this."""
 
@@ -67,10 +69,7 @@ class OldServerError(paramiko.ssh_exception.IncompatiblePeer):
 
 def printable(text: str) -> str:
     """Return a server's text for a message: one line, without control characters, not too long."""
-    shown = "".join(
-        letter if letter.isprintable() else repr(letter)[1:-1] for letter in text[:_MAX_TEXT]
-    )
-    return shown + ("…" if len(text) > _MAX_TEXT else "")
+    return escape_unprintable(text[:_MAX_TEXT]) + ("…" if len(text) > _MAX_TEXT else "")
 
 
 class _LimitedPacketizer(Packetizer):

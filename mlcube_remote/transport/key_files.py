@@ -15,9 +15,9 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from paramiko.pkey import PublicBlob
 
 from mlcube_remote.secret import Secret
+from mlcube_remote.transport.algorithms import CERTIFICATE
 
 _MAGIC = b"openssh-key-v1\0"
-_CERTIFICATE = "-cert-v01@openssh.com"
 _KINDS = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
 
 _PARSE_ERRORS = (
@@ -183,7 +183,7 @@ def load_certificate(key: paramiko.PKey, path: Path) -> None:
         blob = PublicBlob.from_string(text.decode())
     except _PARSE_ERRORS as problem:
         raise DamagedKeyError("not a certificate that can be read") from problem
-    if blob.key_type != key.get_name() + _CERTIFICATE:
+    if blob.key_type != key.get_name() + CERTIFICATE:
         raise DamagedKeyError("not a certificate of this key")
     key.public_blob = blob
 

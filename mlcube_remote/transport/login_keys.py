@@ -15,7 +15,7 @@ from paramiko.agent import AgentKey, AgentSSH
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport import key_files
-from mlcube_remote.transport.algorithms import select_algorithms
+from mlcube_remote.transport.algorithms import CERTIFICATE, select_algorithms
 from mlcube_remote.transport.connect_errors import SSH_ERRORS
 
 _reported: set[str] = set()
@@ -50,7 +50,7 @@ class _AgentCertificate(AgentKey):
     @classmethod
     def from_key(cls, key: AgentKey) -> AgentKey:
         """Return a certificate as such, and any other key as it is."""
-        is_certificate = key.get_name().endswith("-cert-v01@openssh.com")
+        is_certificate = key.get_name().endswith(CERTIFICATE)
         return cls(key.agent, key.blob, key.comment) if is_certificate else key
 
     def asbytes(self) -> bytes:
@@ -114,7 +114,7 @@ class LoginKeys:
         """Return whether ssh_config allows the key's kind."""
         option = "pubkeyacceptedalgorithms"
         allowed = select_algorithms(option, self.endpoint.algorithms.get(option, ()))
-        kind = key.get_name().removesuffix("-cert-v01@openssh.com")
+        kind = key.get_name().removesuffix(CERTIFICATE)
         if kind == "ssh-rsa":
             return any(name.startswith("rsa-") for name in allowed)
         return kind in allowed

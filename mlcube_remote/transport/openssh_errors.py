@@ -13,6 +13,7 @@ from mlcube_remote.errors import (
     HostKeyError,
     UnreachableError,
 )
+from mlcube_remote.formatting import escape_unprintable
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.transport.attempts import (
     MAX_CLOSED,
@@ -30,15 +31,12 @@ _NOISE = re.compile(
 _KeyRule = tuple[str, Callable[[str, Endpoint, str], Exception]]
 
 
-def _printable(line: str) -> str:
-    shown = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line)
-    return shown[:_MAX_LINE]
-
-
 def _messages(stderr: str) -> list[str]:
     """Return the lines without those that only decorate others."""
     lines = (line.strip() for line in stderr.splitlines())
-    return [_printable(line) for line in lines if line and not _NOISE.match(line)]
+    return [
+        escape_unprintable(line)[:_MAX_LINE] for line in lines if line and not _NOISE.match(line)
+    ]
 
 
 def _revoked(host: str, _endpoint: Endpoint, line: str) -> Exception:

@@ -45,7 +45,7 @@ def _replaced(name: str, module: ModuleType | None) -> Iterator[None]:
 
 
 class _LateInvoke(ModuleType):
-    """Stands for Invoke in Paramiko's parser of ssh_config, and imports it when it is used."""
+    """Takes the place of Invoke in Paramiko's parser of ssh_config, and imports it when needed."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(import_module("invoke"), name)

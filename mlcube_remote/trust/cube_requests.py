@@ -17,7 +17,13 @@ from pathlib import Path
 
 import attrs
 
-from mlcube_remote.cube.host_paths import Layout, contains, expand_runtime, host_path
+from mlcube_remote.cube.host_paths import (
+    Layout,
+    contains,
+    context_here,
+    expand_runtime,
+    host_path,
+)
 from mlcube_remote.cube.model import IO, Cube, Parameter, ParameterType, Task
 from mlcube_remote.errors import PlanError
 from mlcube_remote.trust.container_options import unlisted_options
@@ -76,7 +82,7 @@ def recipe_requests(cube: Cube, section: str) -> Iterator[CubeRequest]:
     base = posixpath.join(_ROOT, expand_runtime(context, _LAYOUT))
     if "build_context" not in overrides and not _is_in_cube(context):
         request = _setting_request(cube, section, "build_context", f"an image build from {context}")
-        yield attrs.evolve(request, sends=_directory_here(cube, context))
+        yield attrs.evolve(request, sends=context_here(cube, context))
     recipe = str(values.get("build_file") or "")
     if recipe and {"build_file", "build_context"}.isdisjoint(overrides):
         # A recipe in a context that is outside is part of that request.
@@ -104,14 +110,6 @@ def variable_requests(cube: Cube) -> Iterator[CubeRequest]:
             what=variable_request_text(name),
             instead=f"pass the variable to the container with --env {name}",
         )
-
-
-def _directory_here(cube: Cube, context: str) -> Path | None:
-    """Return the directory of this machine that a relative build context means."""
-    if context.startswith(("/", "~")):
-        return None
-    here = Layout(root=str(cube.root), workspace=str(cube.workspace), home="~")
-    return cube.root / expand_runtime(context, here)
 
 
 def _setting_request(cube: Cube, section: str, key: str, what: str) -> CubeRequest:

@@ -176,7 +176,7 @@ def test_mnist_learns_and_repeats_byte_for_byte(example: Example) -> None:
 
 def test_mnist_fetches_what_its_sha256_names(example: Example, server: tuple[str, Path]) -> None:
     url, folder = server
-    content = b"stands for the seventy thousand images"
+    content = b"in the place of the seventy thousand images"
     (folder / "mnist.npz").write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
     cube = example("mnist")

@@ -36,7 +36,7 @@ case $1 in
 *name,memory*) printf 'Test, 1 MiB\nTest, 1 MiB\n' ;;
 esac
 """
-"""Stands for the driver's program of a machine with two GPUs that are free."""
+"""Prints what the driver's program prints on a machine with two free GPUs."""
 
 
 @pytest.fixture

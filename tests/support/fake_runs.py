@@ -26,7 +26,8 @@ from mlcube_remote.plan.job import JobSpec, RunRequest
 from mlcube_remote.plan.plan import plan_jobs
 from mlcube_remote.plan.sweep_points import sweep_points
 from mlcube_remote.plan.trials import make_trials
-from mlcube_remote.runs.store import Document, Store
+from mlcube_remote.runs.documents import Document
+from mlcube_remote.runs.store import Store
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport.base import Stream
 from tests.support.fake_host import FakeHost

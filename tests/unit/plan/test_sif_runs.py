@@ -23,7 +23,7 @@ from mlcube_remote.transport.local import LocalConnection
 from tests.support.waiting import wait_for
 
 ENGINE = r"""#!/bin/sh
-# Stands for Apptainer: "build" copies the recipe into the image, "run" tells what it was given.
+# Acts as Apptainer: "build" copies the recipe into the image, "run" tells what it was given.
 case $1 in
 --version) echo "apptainer version 1.4.5" ;;
 build)

@@ -162,7 +162,7 @@ def test_a_failed_task_keeps_its_own_exit_code(call: Call, job: Path, workspace:
 
 def test_an_unreadable_output_is_unknown(call: Call, job: Path, workspace: Path) -> None:
     if os.getuid() == 0:
-        # Root reads everything, so an output that is no path stands for it.
+        # Root can read everything, so the path of this output does not exist at all.
         report = run(call, job, workspace, "rm -r tree; echo >tree", "tree/sub")
         assert report["output.1"] == "absent"
         return
@@ -257,7 +257,7 @@ def test_a_change_of_the_owner_is_no_update(
     (job / "tasks/1/own").write_text("set -- /root 0\n")
     (job / "outputs").write_text(f"set -- {words}\n")
     call("mlcr_note_outputs", str(job), PATH=path)
-    (workspace / "tree/a").chmod(0o600)  # stands for chown, which only root may
+    (workspace / "tree/a").chmod(0o600)  # like chown, which only root may use
     arguments = (str(job), str(number), str(job / f"tasks/{number}"), mode)
     assert call("mlcr_compare_outputs", *arguments, PATH=path).returncode == 0
     assert (job / f"tasks/{number}/outputs").read_text() == f"1 {expected}\n"

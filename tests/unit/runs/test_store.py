@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from mlcube_remote.errors import RecordError
+from mlcube_remote.runs.documents import FORMAT
 from mlcube_remote.runs.ids import new_run_id
-from mlcube_remote.runs.store import FORMAT, RUN, Store
+from mlcube_remote.runs.store import RUN, Store
 
 RUN_ID = "261123-190233-k3j5h2g7x4q6w2ez"
 
