@@ -25,8 +25,11 @@ mlcr_print_boot_id() {
 mlcr_read_start_time() {
     mlcr_ticks=
     mlcr_stat=
-    { read -r mlcr_stat <"/proc/$1/stat"; } 2>/dev/null || [ -n "$mlcr_stat" ] || return 1
-    # The command name, in parentheses, may contain spaces; count the fields after it.
+    while read -r mlcr_line || [ -n "$mlcr_line" ]; do
+        mlcr_stat=$mlcr_line
+    done 2>/dev/null <"/proc/$1/stat"
+    [ -n "$mlcr_stat" ] || return 1
+    # The command name, in parentheses, may contain spaces and newlines; count the fields after it.
     # shellcheck disable=SC2086
     set -- ${mlcr_stat##*) }
     [ "$1" != Z ] || return 1

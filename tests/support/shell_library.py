@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -119,6 +120,13 @@ def launch(
 def state(call: Call, job: Path) -> str:
     """Return the state of a job."""
     return call("mlcr_print_job_state", str(job)).stdout.decode().strip()
+
+
+def identify_process(pid: int) -> str:
+    """Return the line by which the library knows a process of this machine."""
+    ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{boot} {pid} {ticks} {platform.node()}\n"
 
 
 def task_report(call: Call, job: Path, number: int = 1) -> dict[str, str]:

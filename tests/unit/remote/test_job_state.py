@@ -3,14 +3,19 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import time
 from pathlib import Path
+
+import pytest
 
 from tests.support.shell_library import (
     Call,
     claim,
     connected,
     facts,
+    identify_process,
     kill_supervisor,
     launch,
     records,
@@ -26,6 +31,18 @@ def test_a_claimed_job_is_preparing_while_its_client_is_connected(call: Call, jo
     assert state(call, job) == "abandoned"
     assert claim(call, job).returncode == 17
     assert state(call, job.with_name("other")) == "absent"
+
+
+@pytest.mark.parametrize("name", ["ssh d", "a) Z (b", "two\nlines", "ends\n", "a) Z\n(b"])
+def test_a_process_may_have_any_name(call: Call, tmp_path: Path, name: str) -> None:
+    program = tmp_path / name
+    program.symlink_to(shutil.which("sleep") or "")
+    with subprocess.Popen([program, "30"]) as process:
+        wait_for(lambda: name[:15] in Path(f"/proc/{process.pid}/stat").read_text())
+        identity = identify_process(process.pid).split()
+        assert call("mlcr_is_process_alive", *identity).returncode == 0
+        process.kill()
+    assert call("mlcr_is_process_alive", *identity).returncode == 1
 
 
 def test_with_an_engine_that_hangs_the_task_is_unknown(

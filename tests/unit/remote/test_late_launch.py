@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mlcube_remote.transport.quoting import quote_words
-from tests.support.shell_library import Call, claim, connected, launch, state
+from tests.support.shell_library import Call, claim, connected, identify_process, launch, state
 from tests.support.waiting import wait_for
 
 GPU = "GPU-aaaa"
@@ -78,10 +78,10 @@ def test_a_shell_that_launches_outlives_its_connection(
     """Or another run could get the workspace while large inputs are copied."""
     pid = os.getpid()
     launcher = reclaimed / f"launcher.{pid}"
-    launcher.write_text(_identity(pid))
+    launcher.write_text(identify_process(pid))
     assert state(call, reclaimed) == "preparing"
     assert claim(call, reclaimed.with_name("j2"), lock).returncode == 16
-    launcher.write_text(f"{_identity(pid).split()[0]} {pid} 1 node\n")
+    launcher.write_text(f"{identify_process(pid).split()[0]} {pid} 1 node\n")
     assert state(call, reclaimed) == "abandoned"
 
 
@@ -106,7 +106,7 @@ def test_gpus_are_leased_again(call: Call, tmp_path: Path, is_taken: bool) -> No
     assert lease(mine) == 0
     if is_taken:
         assert lease(other) == 0
-        (other / f"launcher.{os.getpid()}").write_text(_identity(os.getpid()))
+        (other / f"launcher.{os.getpid()}").write_text(identify_process(os.getpid()))
     words = quote_words(("", "", "", GPU))
     tasks = ("task", quote_words(["true"]), "true", "", "", "", "", "")
     done = call("mlcr_launch_job", str(mine), "true", "0", "", words, "0", *tasks, **environment)
@@ -114,10 +114,6 @@ def test_gpus_are_leased_again(call: Call, tmp_path: Path, is_taken: bool) -> No
 
 
 def _forget_client(job: Path) -> None:
-    (job / "preparing").write_text(f"{_identity(os.getpid()).split()[0]} 1 1 {platform.node()}\n")
-
-
-def _identity(pid: int) -> str:
-    ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return f"{boot} {pid} {ticks} {platform.node()}\n"
+    (job / "preparing").write_text(
+        f"{identify_process(os.getpid()).split()[0]} 1 1 {platform.node()}\n"
+    )
