@@ -42,8 +42,8 @@ class Container:
     cgroupns: str | None = None
 
     def options(self) -> list[str]:
-        """Return the options of ``docker run`` for this host."""
-        words = ["--hostname", self.hostname, "--publish", f"127.0.0.1::{SSH_PORT}"]
+        """Return the options of ``docker run`` for this host, without its port."""
+        words = ["--hostname", self.hostname]
         for name, value in self.environment.items():
             words += ["--env", f"{name}={value}"]
         for bind in self.binds:

@@ -8,6 +8,7 @@ engine's message.
 from __future__ import annotations
 
 import re
+import secrets
 import subprocess
 from importlib import resources
 from typing import ClassVar
@@ -19,7 +20,9 @@ BASE_IMAGE = "debian:bookworm-slim"
 
 _TIMEOUT_S = 600.0
 _PORT_TAKEN = re.compile(r"address already in use|port is already allocated")
-_MAX_PORT_TRIES = 5
+_MAX_PORT_TRIES = 10
+PORTS = range(20000, 32768)
+"""Ports above those of most services, and below those that Linux uses for outgoing connections."""
 
 
 class SandboxError(MLCubeRemoteError):
@@ -57,18 +60,25 @@ def docker(*arguments: str, stdin: bytes | None = None, timeout: float = _TIMEOU
     return done.stdout.decode(errors="replace").rstrip("\n")
 
 
-def start_container(name: str, *words: str) -> str:
+def start_container(name: str, port: int, *words: str) -> str:
     """Start a container in the background and return its id.
 
-    The engine chooses a free port before it listens there, and another program may take the port
-    in between: then retry.
+    *port* of the container is published on a random port of this machine's loopback address. The
+    engine itself would choose from the range from which the system takes ports for outgoing
+    connections; on a busy machine many in a row are taken.
+
+    Args:
+        name: Name of the container.
+        port: TCP port in the container.
+        words: Further options of ``docker run``, then the image.
 
     Raises:
         SandboxError: The engine refused, or the port was taken each time.
     """
     for tries_left in reversed(range(_MAX_PORT_TRIES)):
+        publish = f"127.0.0.1:{secrets.choice(PORTS)}:{port}"
         try:
-            return docker("run", "--detach", "--name", name, *words)
+            return docker("run", "--detach", "--name", name, "--publish", publish, *words)
         except SandboxError as error:
             if not (tries_left and _PORT_TAKEN.search(str(error))):
                 raise

@@ -69,7 +69,8 @@ start_engine() {
     if as_root service docker start >/dev/null 2>&1 && wait_for_engine 15; then
         return 0
     fi
-    as_root sh -c "exec dockerd --pidfile '$PIDFILE' >>'$LOG' 2>&1 </dev/null" &
+    # The shell in the background must not keep a pipe open that reads the output of this script.
+    as_root sh -c "exec dockerd --pidfile '$PIDFILE' >>'$LOG' 2>&1" </dev/null >/dev/null 2>&1 &
     wait_for_engine "$START_TIMEOUT_S"
 }
 

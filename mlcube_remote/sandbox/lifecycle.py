@@ -245,7 +245,7 @@ def _start(paths: SandboxPaths, missing: Mapping[str, tuple[Flavour, str]]) -> N
         }
         words = [word for label in labels.items() for word in ("--label", "=".join(label))]
         identity = engine.start_container(
-            _container_name(paths, name), *words, *host.options(), image
+            _container_name(paths, name), container.SSH_PORT, *words, *host.options(), image
         )
         if kind.engine.is_inside:
             engine.wait_for_inner_engine(identity)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,7 +28,7 @@ from mlcube_remote import sandbox
 from mlcube_remote.inventory.load import load
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.sandbox import SandboxError, SandboxHost, container, homes, images, keys
-from mlcube_remote.sandbox.engine import docker, ensure_base_image, wait_for_inner_engine
+from mlcube_remote.sandbox.engine import PORTS, docker, ensure_base_image, wait_for_inner_engine
 from mlcube_remote.sandbox.flavours import get_flavour
 from mlcube_remote.sandbox.paths import SandboxPaths, write_inventory, write_known_hosts
 
@@ -210,14 +211,15 @@ def _tasks(name: str, home: str, *options: str) -> list[str]:
 
 @contextlib.contextmanager
 def _started(described: container.Container) -> Iterator[DockerContainer]:
-    """Have it run; the port that the engine chose may be taken before the engine has it."""
-    while True:
+    """Have it run; another program may have the port, or take it in the meantime."""
+    for tries_left in reversed(range(10)):
         started = _as_testcontainer(described)
         try:
             started.start()
             break
         except APIError as refused:
-            if not re.search("address already in use|port is already allocated", str(refused)):
+            is_taken = re.search("address already in use|port is already allocated", str(refused))
+            if not (tries_left and is_taken):
                 raise
             mine = f"label={LABEL}={os.getpid()}"
             docker("container", "prune", "--force", "--filter", mine)
@@ -240,7 +242,7 @@ def _as_testcontainer(described: container.Container) -> DockerContainer:
         device_cgroup_rules=list(described.device_cgroup_rules),
         cgroupns=described.cgroupns,
     )
-    return started.with_exposed_ports(container.SSH_PORT)
+    return started.with_bind_ports(container.SSH_PORT, secrets.choice(PORTS))
 
 
 def _sweep() -> None:

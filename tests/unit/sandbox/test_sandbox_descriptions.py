@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import subprocess
 from collections.abc import Mapping
@@ -47,12 +48,6 @@ def install_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str)
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-
-
-def test_ports_are_published_on_loopback_only() -> None:
-    options = container_of("docker").options()
-    assert options[options.index("--publish") + 1] == "127.0.0.1::22"
-    assert options.count("--publish") == 1
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
@@ -262,19 +257,21 @@ def test_a_port_taken_in_the_meantime_is_chosen_again(
         f'[ "$(grep -c ^run {tmp_path}/log)" -lt 3 ] || {{ echo identity; exit 0; }}\n'
         f"echo '{TAKEN}' >&2; exit 125",
     )
-    assert engine.start_container("host", "image") == "identity"
-    once = ["run --detach --name host image", "rm --force --volumes host"]
-    assert (tmp_path / "log").read_text().splitlines() == [*once, *once, once[0]]
+    assert engine.start_container("host", 22, "image") == "identity"
+    calls = (tmp_path / "log").read_text()
+    started = r"run --detach --name host --publish 127\.0\.0\.1:([23]\d{4}):22 image\n"
+    assert re.fullmatch(rf"(?:{started}rm --force --volumes host\n){{2}}{started}", calls)
+    assert len(set(re.findall(started, calls))) > 1
 
 
-@pytest.mark.parametrize(("words", "tries"), [(TAKEN, 5), ("no such image", 1)])
+@pytest.mark.parametrize(("words", "tries"), [(TAKEN, 10), ("no such image", 1)])
 def test_a_container_that_never_starts_is_reported_with_the_engines_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, tries: int
 ) -> None:
     script = f"[ \"$1\" != run ] || {{ echo >>{tmp_path}/log; echo '{words}' >&2; exit 125; }}"
     install_docker(tmp_path, monkeypatch, script)
     with pytest.raises(SandboxError, match=words):
-        engine.start_container("host", "image")
+        engine.start_container("host", 22, "image")
     assert len((tmp_path / "log").read_text()) == tries
 
 
