@@ -15,7 +15,7 @@ SHELL_FILES = $(shell find mlcube_remote scripts tests examples benchmarks -name
 # Programs that the tests run on this machine, as PROGRAM=DEBIAN-PACKAGE.
 TEST_PROGRAMS := bash=bash busybox=busybox dash=dash fish=fish git=git tcsh=tcsh zsh=zsh
 
-.PHONY: help demo test lint unit fuzz docs-reference bench engine test-images test-programs clean
+.PHONY: help demo test lint unit fuzz docs docs-reference dist bench engine test-images test-programs clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -56,6 +56,17 @@ fuzz: .venv/dev ## Feed damaged files and answers to all readers, for some minut
 docs-reference: .venv/installed ## Write docs/reference/command-line.md from the options
 	$(BIN)/python scripts/generate_cli_reference.py
 
+# Set REPOSITORY=https://HOST/OWNER/NAME, so that links to other files of the repository work.
+docs: .venv/docs ## Write the documentation as a site to build/site; a warning is an error
+	$(BIN)/sphinx-build -q -W --keep-going -b dirhtml -d build/doctrees docs build/site
+	@echo 'The site: build/site/index.html'
+
+dist: .venv/dev ## Build the packages for PyPI; REPOSITORY=https://HOST/OWNER/NAME is needed
+	@[ -n "$(REPOSITORY)" ] || { echo 'dist: set the address: make dist REPOSITORY=https://HOST/OWNER/NAME' >&2; exit 2; }
+	rm -rf dist
+	REPOSITORY='$(REPOSITORY)' $(BIN)/python -m build --quiet
+	$(BIN)/twine check --strict dist/*
+
 # A normal install, because an editable one starts more slowly. Set BENCH='--hosts 1 16' to measure
 # less.
 bench: .venv/installed engine ## Compare the speed with plain ssh and rsync, and with Ansible
@@ -89,6 +100,10 @@ test-programs:
 .venv/installed: setup.cfg | .venv/bin/pip
 	$(PIP_INSTALL) --editable .
 	@touch $@
+
+.venv/docs: setup.cfg | .venv/bin/pip
+	$(PIP_INSTALL) --editable '.[docs]'
+	@touch $@ .venv/installed
 
 .venv/dev: setup.cfg | .venv/bin/pip
 	$(PIP_INSTALL) --editable '.[dev]'

@@ -21,11 +21,19 @@ mlcube-remote sandbox up --hosts 1
 export MLCUBE_REMOTE_INVENTORY="$XDG_STATE_HOME/mlcube-remote/sandbox/hosts.yaml"
 """
 
+_HOSTS_OF_THE_README = """
+mlcube-remote sandbox up --hosts 3
+hosts="$XDG_STATE_HOME/mlcube-remote/sandbox/hosts.yaml"
+export MLCUBE_REMOTE_INVENTORY="$XDG_STATE_HOME/hosts.yaml"
+sed 's/sandbox\\([1-3]\\):/gpu0\\1:/; s/- sandbox\\(.\\)/- gpu0\\1/; s/  sandbox:/  train:/' \
+    "$hosts" >"$MLCUBE_REMOTE_INVENTORY"
+"""
+
 
 def run_commands(page: str, folder: Path, before: str = "", **variables: str) -> tuple[Path, str]:
     """Run a page's tested commands in a clone of the examples; return the clone and the output."""
     commands = _TESTED.findall((ROOT / page).read_text())
-    assert len(commands) >= 5
+    assert len(commands) >= 4
     clone = folder / "clone"
     copy_tracked(ROOT / "examples", clone / "examples")
     environment = {
@@ -57,6 +65,16 @@ def test_the_commands_of_the_tutorial_work_from_top_to_bottom(tmp_path: Path) ->
     chat = (clone / "examples/hello_world/workspace/chats/chat_with_alice.txt").read_text()
     assert "Hello" in chat
     assert len(list((clone / "examples/hello_world/results").glob("*/sandbox[12]"))) == 2
+
+
+def test_the_commands_of_the_readme_work_on_hosts_with_its_names(tmp_path: Path) -> None:
+    clone, output = run_commands("README.md", tmp_path, before=_HOSTS_OF_THE_README)
+    mnist = clone / "examples/mnist"
+    assert (mnist / "workspace/metrics/train.json").exists()
+    several, sweep = sorted((mnist / "results").iterdir())
+    assert sorted(path.name for path in several.iterdir() if path.is_dir()) == ["gpu01", "gpu02"]
+    assert len(list(sweep.glob("*/metrics/train.json"))) == 4
+    assert output.count("360 to test on") == 1 + 1 + 2 + 4
 
 
 def test_the_commands_for_long_runs_work(tmp_path: Path) -> None:
