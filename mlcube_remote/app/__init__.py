@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mlcube_remote.app import dry_run as dry_run
+    from mlcube_remote.app import exec as exec  # noqa: A004 - named after the command
     from mlcube_remote.app import follow as follow
     from mlcube_remote.app import host_queries as host_queries
     from mlcube_remote.app import hosts as hosts

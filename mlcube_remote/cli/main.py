@@ -25,6 +25,8 @@ _COMMANDS = {
     "logs": ("mlcube_remote.cli.jobs", "Print the output of a run's tasks."),
     "wait": ("mlcube_remote.cli.jobs", "Wait until a run has ended."),
     "stop": ("mlcube_remote.cli.jobs", "Stop a run's jobs."),
+    "exec": ("mlcube_remote.cli.exec", "Run a command in the container of a run's task."),
+    "shell": ("mlcube_remote.cli.exec", "Open a shell in the container of a run's task."),
     "pull": ("mlcube_remote.cli.jobs", "Pull the outputs of a run."),
     "results": ("mlcube_remote.cli.results", "Show the results of a run, sorted by any number."),
     "clean": ("mlcube_remote.cli.ps", "Remove the files of ended jobs from hosts."),

@@ -144,13 +144,18 @@ def _identity(known: RecordedJob) -> JobIdentity:
 
 def _find_handle(job: JobContext, known: RecordedJob, progress: JobProgress) -> JobHandle:
     """Return the job's handle: as recorded on this machine, else from its host."""
-    handle = known.handle or job.connection.retrying(partial(_read_handle, known))
+    handle = known.handle or job.connection.retrying(partial(read_handle, known))
     job.connection.attach_hint = f"mlcube-remote attach {handle.run_id}"
     progress.handle = handle
     return handle
 
 
-def _read_handle(known: RecordedJob, connection: Connection) -> JobHandle:
+def read_handle(known: RecordedJob, connection: Connection) -> JobHandle:
+    """Return the handle of a job that its host has.
+
+    Raises:
+        NotStartedError: The host has none.
+    """
     for job in query_host(connection, known.host, everything=True):
         if job.job_id == known.job_id and job.handle is not None:
             return job.handle

@@ -50,6 +50,10 @@ TIMED_OUT: Final = 124
 NO_DIRECTORY: Final = 125
 """``mlcr_run_in``, ``mlcr_check_sif``, ``mlcr_build_sif``: the cube's directory does not exist."""
 
+NO_CONTAINER: Final = 125
+"""``mlcr_exec_in_job``: the job has no running container that can be entered; the reason is on
+standard error."""
+
 NO_PROGRAM: Final = 127
 """The program does not exist: the engine (``mlcr_print_image_platform``,
 ``mlcr_print_server_version``, ``mlcr_print_client_version``, ``mlcr_check_sif``), ``nvidia-smi``

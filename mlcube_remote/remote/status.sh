@@ -19,6 +19,7 @@
 #   LEADS_OUT         20   mlcr_confine mlcr_explain_obstacle mlcr_check_begin
 #                          mlcr_prepare_paths mlcr_write_input mlcr_launch_job
 #   NO_DIRECTORY     125   mlcr_run_in mlcr_check_sif mlcr_build_sif
+#   NO_CONTAINER     125   mlcr_exec_in_job mlcr_exec_in_container mlcr_exec_in_namespace
 #   NO_PROGRAM       127   mlcr_print_image_platform mlcr_print_server_version
 #                          mlcr_print_client_version mlcr_check_sif mlcr_list_gpus
 #                          mlcr_lease_exclusively mlcr_lease_gpus mlcr_print_checksums

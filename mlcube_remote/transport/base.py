@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
+
+if TYPE_CHECKING:
+    from mlcube_remote.transport.terminal import Terminal
 
 
 class Stream(Enum):
@@ -123,6 +126,23 @@ class Connection(Protocol):
             sink: Receives every byte of both streams.
             env: As for :meth:`call`.
             timeout: Maximum time in seconds without any output.
+
+        Returns:
+            The function's status.
+
+        Raises:
+            HostError: See :class:`Connection`.
+            ValueError: As for :meth:`call`.
+        """
+        ...
+
+    def interact(self, function: str, *args: str, terminal: Terminal) -> int:
+        """Call a function that has the standard streams of this process.
+
+        Args:
+            function: As for :meth:`call`. It reads what the user types.
+            args: As for :meth:`call`; other users of the host can see them.
+            terminal: The streams.
 
         Returns:
             The function's status.

@@ -20,6 +20,7 @@ from mlcube_remote.transport.keepalive import Keepalive
 from mlcube_remote.transport.link import connection_lost
 from mlcube_remote.transport.paramiko_link import ParamikoSession, open_session
 from mlcube_remote.transport.ssh import SSHConnection
+from mlcube_remote.transport.terminal import Terminal
 
 
 class CallersConnection(Protocol):
@@ -50,11 +51,13 @@ class BorrowedLink:
     _closed: threading.Event = attrs.field(factory=threading.Event, init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
-    def open_session(self, command: str, timeout: float) -> ParamikoSession:
+    def open_session(
+        self, command: str, timeout: float, terminal: Terminal | None = None
+    ) -> ParamikoSession:
         """See :meth:`Link.open_session <mlcube_remote.transport.link.Link.open_session>`."""
         if self._closed.is_set():
             raise connection_lost(self.host)
-        session = open_session(self.host, self._transport, command, timeout)
+        session = open_session(self.host, self._transport, command, timeout, terminal)
         with self._lock:
             self._sessions = [each for each in self._sessions if not each.is_closed]
             self._sessions.append(session)

@@ -11,6 +11,7 @@ r"""A connection without a host, for tests. It gives scripted answers, and no ot
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 
 import attrs
@@ -18,6 +19,7 @@ import attrs
 from mlcube_remote.errors import HostError
 from mlcube_remote.transport.base import OutputSink, Reply, RsyncResult, Stream
 from mlcube_remote.transport.quoting import render_call
+from mlcube_remote.transport.terminal import Terminal
 
 Scripted = Reply | HostError | Callable[..., Reply]
 """A reply, an error to raise, or a function that gets the arguments and returns a reply."""
@@ -84,6 +86,14 @@ class FakeConnection:
         for stream, data in ((Stream.STDOUT, reply.stdout), (Stream.STDERR, reply.stderr)):
             if data:
                 sink(stream, data)
+        return reply.code
+
+    def interact(self, function: str, *args: str, terminal: Terminal) -> int:
+        """Write the output of the scripted answer to the terminal; see :meth:`call`."""
+        reply = self.call(function, *args)
+        for descriptor, data in ((terminal.stdout, reply.stdout), (terminal.stderr, reply.stderr)):
+            if data:
+                os.write(descriptor, data)
         return reply.code
 
     def rsync(

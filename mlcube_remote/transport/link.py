@@ -6,10 +6,13 @@ A link is a connection that is logged in. A session is one command on it, with t
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mlcube_remote.errors import StateUnknownError
 from mlcube_remote.transport.base import Stream
+
+if TYPE_CHECKING:
+    from mlcube_remote.transport.terminal import Terminal
 
 
 class SessionRefusedError(Exception):
@@ -27,6 +30,11 @@ class Session(Protocol):
     @property
     def is_over(self) -> bool:
         """Whether :meth:`receive` will return no more bytes."""
+        ...
+
+    @property
+    def is_attached(self) -> bool:
+        """Whether the command reads and writes the streams of a terminal without this program."""
         ...
 
     @property
@@ -64,6 +72,10 @@ class Session(Protocol):
         """Wait for the end, and return the exit status; ``None`` if there is none."""
         ...
 
+    def resize(self, columns: int, lines: int) -> None:
+        """Tell the command's terminal, if it has one, the size of its window."""
+        ...
+
     def close(self) -> None:
         """Close the session, whatever its state."""
         ...
@@ -72,8 +84,15 @@ class Session(Protocol):
 class Link(Protocol):
     """A connection that is logged in."""
 
-    def open_session(self, command: str, timeout: float) -> Session:
+    def open_session(
+        self, command: str, timeout: float, terminal: Terminal | None = None
+    ) -> Session:
         """Start a command.
+
+        Args:
+            command: Text for the login shell.
+            timeout: Maximum time in seconds.
+            terminal: The terminal that the command gets; ``None``: none.
 
         Raises:
             SessionRefusedError: The server allows no further session.

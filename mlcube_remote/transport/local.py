@@ -18,7 +18,9 @@ from mlcube_remote.inventory.model import Host
 from mlcube_remote.remote import definitions
 from mlcube_remote.transport import framing
 from mlcube_remote.transport.base import OutputSink, Reply, RsyncResult, Stream
+from mlcube_remote.transport.command_text import render_script
 from mlcube_remote.transport.quoting import render_call
+from mlcube_remote.transport.terminal import Terminal
 
 _CHUNK = 64 * 1024
 
@@ -122,6 +124,18 @@ class LocalConnection:
                         sink(key.data, data)
                     else:
                         selector.unregister(key.fileobj)
+
+    def interact(self, function: str, *args: str, terminal: Terminal) -> int:
+        """See :meth:`Connection.interact <mlcube_remote.transport.base.Connection.interact>`."""
+        with terminal.uninterrupted():
+            done = subprocess.run(
+                ["/bin/sh", "-c", render_script(function, args)],
+                stdin=terminal.stdin,
+                stdout=terminal.stdout,
+                stderr=terminal.stderr,
+                check=False,
+            )
+        return _shell_status(done.returncode)
 
     def rsync(
         self,

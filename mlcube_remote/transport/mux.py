@@ -104,20 +104,27 @@ class MuxClient:
                 raise MuxError("the master closed its socket")
             self._received += data
 
-    def open_session(self, command: str, streams: tuple[socket.socket, ...]) -> None:
-        """Start a command whose standard streams are the given sockets.
+    def open_session(
+        self, command: str, streams: tuple[int, ...], terminal: str | None = None
+    ) -> None:
+        """Start a command whose standard streams are the given descriptors.
+
+        Args:
+            command: Text for the login shell.
+            streams: Standard input, output and error.
+            terminal: Type of the terminal that the streams are; ``None``: they are none.
 
         Raises:
             TimeoutError: The host does not answer.
             MuxRefusedError: The host allows no further session, or the master refused it.
             MuxError: The master ended.
         """
-        flags = struct.pack(">5I", 0, 0, 0, 0, _NO_ESCAPE)
+        flags = struct.pack(">5I", int(terminal is not None), 0, 0, 0, _NO_ESCAPE)
         head = struct.pack(">II", _NEW_SESSION, _REQUEST_ID) + _string(b"") + flags
         try:
-            self.send(head + _string(b"") + _string(command.encode()))
+            self.send(head + _string((terminal or "").encode()) + _string(command.encode()))
             for stream in streams:
-                socket.send_fds(self.sock, [b"\0"], [stream.fileno()])
+                socket.send_fds(self.sock, [b"\0"], [stream])
         except ConnectionError as problem:
             raise MuxError(str(problem)) from problem
         self._expect(_SESSION_OPENED)

@@ -14,6 +14,7 @@ import attrs
 
 from mlcube_remote.transport.base import Stream
 from mlcube_remote.transport.mux import MuxClient, MuxError
+from mlcube_remote.transport.terminal import Terminal
 
 _CHUNK = 256 * 1024
 _BUFFER = 1024 * 1024
@@ -25,7 +26,8 @@ class MuxSession:
 
     _client: MuxClient
     _is_link_active: Callable[[], bool]
-    _stdin: socket.socket
+    _stdin: socket.socket | None
+    """``None`` if the command has the streams of a terminal."""
     _outputs: dict[int, tuple[Stream, socket.socket]]
     """File descriptor → stream, for the streams that have not ended."""
     is_over: bool = attrs.field(default=False, init=False)
@@ -42,7 +44,8 @@ class MuxSession:
 
     def __attrs_post_init__(self) -> None:
         outputs = [sock for _, sock in self._outputs.values()]
-        self._sockets += [self._client.sock, self._stdin, *outputs]
+        inputs = [] if self._stdin is None else [self._stdin]
+        self._sockets += [self._client.sock, *inputs, *outputs]
 
     @property
     def is_closed(self) -> bool:
@@ -50,6 +53,11 @@ class MuxSession:
         if not self._is_closed and not self._has_ended:
             self.wait_for_status(0)
         return self._is_closed or self._has_ended
+
+    @property
+    def is_attached(self) -> bool:
+        """Whether the command has the streams of a terminal."""
+        return self._stdin is None
 
     @property
     def is_released(self) -> bool:
@@ -97,7 +105,7 @@ class MuxSession:
     def send(self, data: bytes, timeout: float | None) -> None:
         """See :meth:`Session.send <mlcube_remote.transport.link.Session.send>`."""
         with self._in_use() as is_usable:
-            if not is_usable:
+            if not is_usable or self._stdin is None:
                 raise BrokenPipeError("the session is closed")
             self._stdin.settimeout(timeout)
             view = memoryview(data)
@@ -108,7 +116,7 @@ class MuxSession:
     def end_input(self) -> None:
         """Close the command's standard input."""
         with self._in_use() as is_usable, contextlib.suppress(OSError):
-            if is_usable:
+            if is_usable and self._stdin is not None:
                 self._stdin.shutdown(socket.SHUT_WR)
 
     def wait_for_status(self, timeout: float) -> int | None:
@@ -128,6 +136,9 @@ class MuxSession:
                 pass
             self._has_ended = True
             return self._status
+
+    def resize(self, columns: int, lines: int) -> None:
+        """Do nothing: a master in the background reads the size once, when the session starts."""
 
     def close(self) -> None:
         """Close the session; threads that wait for it wake up."""
@@ -177,7 +188,7 @@ def open_mux_session(
         for each in pair:
             each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
     try:
-        client.open_session(command, tuple(far for _, far in pairs))
+        client.open_session(command, tuple(far.fileno() for _, far in pairs))
     except BaseException:
         for near, _ in pairs:
             near.close()
@@ -191,3 +202,25 @@ def open_mux_session(
         stderr.fileno(): (Stream.STDERR, stderr),
     }
     return MuxSession(client, is_link_active, stdin, outputs)
+
+
+def attach_mux_session(
+    client: MuxClient,
+    command: str,
+    is_link_active: Callable[[], bool],
+    terminal: Terminal,
+) -> MuxSession:
+    """Start a command that reads and writes a terminal of this machine through the master.
+
+    Args:
+        client: A connection to the master, for this session only.
+        command: The command.
+        is_link_active: Returns whether the master still runs.
+        terminal: The terminal.
+
+    Raises:
+        Exception: As for :func:`open_mux_session`.
+    """
+    streams = (terminal.stdin, terminal.stdout, terminal.stderr)
+    client.open_session(command, streams, terminal.kind)
+    return MuxSession(client, is_link_active, None, {})

@@ -32,9 +32,14 @@ from mlcube_remote.transport.mux import (
     end_master,
     find_master,
 )
-from mlcube_remote.transport.mux_session import MuxSession, open_mux_session
+from mlcube_remote.transport.mux_session import (
+    MuxSession,
+    attach_mux_session,
+    open_mux_session,
+)
 from mlcube_remote.transport.openssh_command import PERSIST_S, master_command
 from mlcube_remote.transport.openssh_errors import explain_login
+from mlcube_remote.transport.terminal import Terminal
 
 _MAX_SOCKET_PATH = 104 - 18
 """Maximum length of a control path in bytes: macOS allows 104, and ssh adds a random suffix."""
@@ -82,7 +87,9 @@ class OpenSSHLink:
     """The sessions that may be open."""
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
-    def open_session(self, command: str, timeout: float) -> MuxSession:
+    def open_session(
+        self, command: str, timeout: float, terminal: Terminal | None = None
+    ) -> MuxSession:
         """See :meth:`Link.open_session <mlcube_remote.transport.link.Link.open_session>`."""
         try:
             client = MuxClient.connect(self.control_path)
@@ -90,7 +97,10 @@ class OpenSSHLink:
             raise connection_lost(self.host) from problem
         try:
             client.sock.settimeout(timeout)
-            session = open_mux_session(client, command, self.is_active)
+            if terminal is None:
+                session = open_mux_session(client, command, self.is_active)
+            else:
+                session = attach_mux_session(client, command, self.is_active, terminal)
         except MuxRefusedError as problem:
             client.close()
             if "denied" in str(problem).lower():

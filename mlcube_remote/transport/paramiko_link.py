@@ -26,6 +26,7 @@ from mlcube_remote.transport.ssh_transport import (
     ConnectRequest,
     open_transport,
 )
+from mlcube_remote.transport.terminal import Terminal
 
 _CHUNK = 256 * 1024
 
@@ -49,6 +50,11 @@ class ParamikoSession:
     def is_closed(self) -> bool:
         """Whether one of the sides has closed the channel."""
         return self.channel.closed
+
+    @property
+    def is_attached(self) -> bool:
+        """Always false: Paramiko has no access to the terminal."""
+        return False
 
     @property
     def is_connected(self) -> bool:
@@ -94,6 +100,11 @@ class ParamikoSession:
         code = int(self.channel.exit_status)
         return code if code >= 0 else None
 
+    def resize(self, columns: int, lines: int) -> None:
+        """See :meth:`Session.resize <mlcube_remote.transport.link.Session.resize>`."""
+        with contextlib.suppress(paramiko.SSHException, EOFError, OSError):  # it has just ended
+            self.channel.resize_pty(columns, lines)
+
     def close(self) -> None:
         """Close the channel."""
         # A broken connection cannot transmit the message that closes it.
@@ -121,9 +132,11 @@ class ParamikoLink:
         """Paramiko's own object, for Fabric."""
         return self._opened.transport
 
-    def open_session(self, command: str, timeout: float) -> ParamikoSession:
+    def open_session(
+        self, command: str, timeout: float, terminal: Terminal | None = None
+    ) -> ParamikoSession:
         """See :meth:`Link.open_session <mlcube_remote.transport.link.Link.open_session>`."""
-        return open_session(self.host, self._opened.transport, command, timeout)
+        return open_session(self.host, self._opened.transport, command, timeout, terminal)
 
     def is_active(self) -> bool:
         """Return whether the transport is active."""
@@ -136,7 +149,11 @@ class ParamikoLink:
 
 
 def open_session(
-    host: str, transport: paramiko.Transport, command: str, timeout: float
+    host: str,
+    transport: paramiko.Transport,
+    command: str,
+    timeout: float,
+    terminal: Terminal | None = None,
 ) -> ParamikoSession:
     """Start a command on a transport; see :class:`mlcube_remote.transport.link.Link`."""
     deadline = time.monotonic() + timeout
@@ -151,6 +168,8 @@ def open_session(
     alarm.start()
     try:
         with translate_ssh_errors(partial(_explain_start, host, transport, session, deadline)):
+            if terminal is not None:
+                channel.get_pty(terminal.kind, *terminal.size)
             channel.exec_command(command)
     finally:
         alarm.cancel()

@@ -13,13 +13,18 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
+from typing import TypeVar
 
 import attrs
 
 from mlcube_remote.errors import HostError, HostUnfitError
 from mlcube_remote.transport import framing
 from mlcube_remote.transport.channel import ShellChannel
-from mlcube_remote.transport.link import Link, SessionRefusedError
+from mlcube_remote.transport.link import Link, Session, SessionRefusedError
+from mlcube_remote.transport.terminal import Terminal
+
+T = TypeVar("T")
 
 _OPEN_TIMEOUT_S = 60.0
 _END_TIMEOUT_S = 5.0
@@ -67,10 +72,13 @@ class Sessions:
             HostUnfitError: The server allows no session, although this connection has none open.
             StateUnknownError: The connection broke.
         """
+        return self._open_when_possible(partial(self._open, text), is_brief=is_brief)
+
+    def _open_when_possible(self, open_one: Callable[[], T], *, is_brief: bool = False) -> T:
         alone_since: float | None = None
         while True:
             try:
-                return self._open(text)
+                return open_one()
             except SessionRefusedError as problem:
                 self._is_limited = True
                 self._close_early()
@@ -112,6 +120,26 @@ class Sessions:
             shell.close()
             with self._lock:
                 self._stream_count -= 1
+
+    @contextmanager
+    def command_session(self, command: str, terminal: Terminal | None) -> Iterator[Session]:
+        """Run a command in a session of its own, and close it afterwards.
+
+        Args:
+            command: Text for the login shell.
+            terminal: The terminal that the command gets; ``None``: none.
+
+        Raises:
+            HostUnfitError: As for :meth:`open`.
+            StateUnknownError: The connection broke.
+        """
+        session = self._open_when_possible(
+            partial(self.link.open_session, command, _OPEN_TIMEOUT_S, terminal)
+        )
+        try:
+            yield session
+        finally:
+            session.close()
 
     def open_early(self) -> None:
         """Open a shell in the background for the next :meth:`acquire`."""

@@ -12,12 +12,14 @@ from mlcube_remote.inventory.model import Host
 from mlcube_remote.remote import definitions
 from mlcube_remote.transport.base import OutputSink, Reply, RsyncResult, Stream
 from mlcube_remote.transport.channel import ShellChannel
+from mlcube_remote.transport.command_text import render_command
 from mlcube_remote.transport.control_shell import ControlShell, join
-from mlcube_remote.transport.link import Link
+from mlcube_remote.transport.link import Link, connection_lost
 from mlcube_remote.transport.quoting import render_call
 from mlcube_remote.transport.rate_floor import RateFloor
 from mlcube_remote.transport.rsync_relay import RsyncRelay
 from mlcube_remote.transport.sessions import NoSessionAvailableError, Sessions
+from mlcube_remote.transport.terminal import Terminal, connect_streams
 
 
 @attrs.define
@@ -113,6 +115,16 @@ class SSHConnection:
             shell.end_input()
             shell.read(consume, silence=timeout)
             return shell.wait_for_status()
+
+    def interact(self, function: str, *args: str, terminal: Terminal) -> int:
+        """See :meth:`Connection.interact <mlcube_remote.transport.base.Connection.interact>`."""
+        command = render_command(function, args)
+        given = terminal if terminal.is_interactive else None
+        with self._sessions.command_session(command, given) as session:
+            status = connect_streams(session, terminal)
+        if status is None:
+            raise connection_lost(self.name)
+        return status
 
     def rsync(
         self,

@@ -3,11 +3,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import pty
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -22,6 +19,7 @@ from tests.support.interrupted_runs import (
     read_client,
     run_id_in,
 )
+from tests.support.terminal import ClientOnTerminal
 
 
 def test_a_run_is_stopped_once_and_for_all(gated: Scenario) -> None:
@@ -61,50 +59,6 @@ def test_an_interrupt_may_mean_to_detach(scenario: Scenario) -> None:
     scenario.require_one_whole_run(scenario.call("attach", run_id_in(done.stderr)))
 
 
-@attrs.define
-class Terminal:
-    """A client on a terminal."""
-
-    argv: list[str]
-    shown: str = ""
-    _master: int = attrs.field(init=False)
-    _client: subprocess.Popen[bytes] = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._master, slave = pty.openpty()
-        # A session of its own takes the terminal as its own: Ctrl-C reaches it.
-        self._client = subprocess.Popen(
-            ["setsid", "--ctty", "--wait", *self.argv],
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            env={**os.environ, "TERM": "xterm"},
-        )
-        os.close(slave)
-
-    def wait_for(self, text: str) -> None:
-        deadline = time.monotonic() + 30
-        while text not in self.shown:
-            assert time.monotonic() < deadline, self.shown
-            self.shown += os.read(self._master, 65_536).decode(errors="replace")
-
-    def type(self, text: str) -> None:
-        self.shown = ""
-        os.write(self._master, text.encode())
-
-    def kill(self) -> None:
-        """Leave no process behind, whatever the test came to."""
-        self._client.kill()
-        self._client.wait()
-
-    def end(self) -> int:
-        with contextlib.suppress(OSError):
-            while data := os.read(self._master, 65_536):
-                self.shown += data.decode(errors="replace")
-        os.close(self._master)
-        return self._client.wait(30)
-
-
 @pytest.mark.parametrize(
     ("answer", "meaning"),
     [("s\r", "stopping"), ("d\r", "detaching"), ("\x03", "detaching")],
@@ -113,7 +67,7 @@ class Terminal:
 def test_an_interrupt_on_a_terminal_asks_first(
     request: pytest.FixtureRequest, scenario: Scenario, answer: str, meaning: str
 ) -> None:
-    terminal = Terminal(scenario.argv("run"))
+    terminal = ClientOnTerminal(scenario.argv("run"))
     request.addfinalizer(terminal.kill)
     terminal.wait_for("line 2")
     terminal.type("\x03")

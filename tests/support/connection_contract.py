@@ -7,12 +7,14 @@ The host must run ``mlcr_run_in`` and ``mlcr_print_kind`` of the shell library.
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import attrs
 import pytest
 
 from mlcube_remote.errors import HostError
 from mlcube_remote.transport.base import Connection, Stream
+from mlcube_remote.transport.terminal import Terminal
 
 
 @attrs.define
@@ -124,3 +126,27 @@ class ConnectionContract:
 
         connection.close()
         connection.close()
+
+
+class InputContract:
+    """Tests for a fixture ``connection`` to a real shell, which reads its input."""
+
+    def test_a_command_has_the_streams_of_this_process(
+        self, connection: Connection, tmp_path: Path
+    ) -> None:
+        typed, out, err = (tmp_path / name for name in ("typed", "out", "err"))
+        typed.write_bytes(b"typed\0\xff\n")
+        word = 'it\'s "a\nb" $(id) `id` \\ !x é'
+        with typed.open("rb") as stdin, out.open("wb") as stdout, err.open("wb") as stderr:
+            terminal = Terminal(
+                stdin=stdin.fileno(),
+                stdout=stdout.fileno(),
+                stderr=stderr.fileno(),
+                is_interactive=False,
+            )
+            script = sh('cat; printf "%s" "$1" >&2; exit 42', word)
+
+            code = connection.interact("mlcr_run_in", *script, terminal=terminal)
+
+        assert (code, out.read_bytes(), err.read_text()) == (42, typed.read_bytes(), word)
+        assert connection.call("mlcr_print_kind", "/etc").text == "d\n"

@@ -1,7 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a terminal may get from a hostile host."""
+"""Clients on a terminal, and what a terminal may get from a hostile host."""
 
 from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pty
+import select
+import struct
+import subprocess
+import termios
+import time
+
+import attrs
 
 
 def require_text(shown: bytes) -> None:
@@ -9,3 +21,55 @@ def require_text(shown: bytes) -> None:
     assert len(shown) < 1_000_000
     control = {byte for byte in shown if byte < 32} - {ord("\n"), ord("\t")}
     assert not control, (control, shown[:2000])
+
+
+@attrs.define
+class ClientOnTerminal:
+    """A client on a terminal."""
+
+    argv: list[str]
+    shown: str = ""
+    size: tuple[int, int] = (24, 80)
+    """Lines and columns."""
+    _master: int = attrs.field(init=False)
+    _client: subprocess.Popen[bytes] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._master, slave = pty.openpty()
+        self.resize(*self.size)
+        # A session of its own takes the terminal as its own: Ctrl-C reaches it.
+        self._client = subprocess.Popen(
+            ["setsid", "--ctty", "--wait", *self.argv],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env={**os.environ, "TERM": "xterm"},
+        )
+        os.close(slave)
+
+    def resize(self, lines: int, columns: int) -> None:
+        """Change the size of the window; the client gets SIGWINCH."""
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    def wait_for(self, text: str) -> None:
+        deadline = time.monotonic() + 30
+        while text not in self.shown:
+            ready, _, _ = select.select([self._master], [], [], deadline - time.monotonic())
+            assert ready, self.shown
+            self.shown += os.read(self._master, 65_536).decode(errors="replace")
+
+    def type(self, text: str) -> None:
+        self.shown = ""
+        os.write(self._master, text.encode())
+
+    def kill(self) -> None:
+        """Leave no process behind, whatever the test came to."""
+        self._client.kill()
+        self._client.wait()
+
+    def end(self) -> int:
+        with contextlib.suppress(OSError):
+            while data := os.read(self._master, 65_536):
+                self.shown += data.decode(errors="replace")
+        os.close(self._master)
+        return self._client.wait(30)

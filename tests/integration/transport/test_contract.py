@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mlcube_remote.errors import HostError, HostUnfitError, StateUnknownError
 from mlcube_remote.transport.base import Connection, Stream
-from tests.support.connection_contract import ConnectionContract, Output, sh
+from tests.support.connection_contract import ConnectionContract, InputContract, Output, sh
 
 WORDS = st.lists(
     st.one_of(
@@ -29,7 +29,7 @@ WORDS = st.lists(
 )
 
 
-class TestContract(ConnectionContract):
+class TestContract(ConnectionContract, InputContract):
     """The checks that the fake connection passes, too."""
 
 

@@ -18,7 +18,7 @@ from mlcube_remote.inventory.model import LOCAL_HOST
 from mlcube_remote.transport.base import Connection, Reply
 from mlcube_remote.transport.fake import FakeConnection
 from mlcube_remote.transport.local import LocalConnection
-from tests.support.connection_contract import ConnectionContract
+from tests.support.connection_contract import ConnectionContract, InputContract
 
 
 def _run_in(directory: str, *argv: str) -> Reply:
@@ -41,7 +41,7 @@ class TestFakeConnection(ConnectionContract):
         return fake
 
 
-class TestLocalConnection(ConnectionContract):
+class TestLocalConnection(ConnectionContract, InputContract):
     @pytest.fixture
     def connection(self) -> Iterator[Connection]:
         with contextlib.closing(LocalConnection(LOCAL_HOST)) as connection:

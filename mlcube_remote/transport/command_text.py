@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A call of the shell library as the command of a session, for a call that reads what a user types.
+
+The login shell parses the command, and it may be Bash, csh, fish or another one. The text contains
+only what all of them take literally in single quotes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from mlcube_remote.remote import definitions
+from mlcube_remote.transport import framing
+from mlcube_remote.transport.quoting import render_call
+
+_SPECIAL = re.compile(rb"[^ -~]|[!\"$'\\`]")
+"""Bytes with a meaning in the quotes of some shell, and those that are not printable ASCII."""
+
+
+def render_script(function: str, args: Iterable[str]) -> bytes:
+    """Return shell text that makes a call, with the standard streams of the shell.
+
+    Raises:
+        ValueError: The function has an invalid name, or an argument contains NUL.
+    """
+    words = [function, *args]
+    functions = "".join(definitions(words).values()).encode()
+    return framing.SETTINGS + functions + render_call(function, words[1:]) + b"\nexit $?\n"
+
+
+def render_command(function: str, args: Iterable[str]) -> str:
+    """Return the command of a session that makes a call.
+
+    Raises:
+        ValueError: As for :func:`render_script`.
+    """
+    script = _SPECIAL.sub(lambda byte: b"\\0%03o" % byte[0][0], render_script(function, args))
+    return f"""exec /bin/sh -c 'eval "$(printf %b "{script.decode("ascii")}")"'"""
