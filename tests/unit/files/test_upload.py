@@ -134,6 +134,10 @@ tasks:
       outputs: {model: model/, metrics: {type: file, default: metrics/m.json}}
   resume:
     parameters: {inputs: {old: model/}, outputs: {model: model/}}
+  label:
+    parameters: {inputs: {names: {type: file, default: data/d.bin}}}
+  show:
+    parameters: {inputs: {metrics: {type: file, default: metrics/m.json}}}
 """
 
 
@@ -164,12 +168,26 @@ ALWAYS = {"code.py", "mlcube.yaml", "workspace/conf.yaml"}
     [
         (["download"], set()),
         (["train"], {"workspace/data/d.bin"}),
-        (["download", "train"], set()),
+        (["download", "train"], {"workspace/data/d.bin"}),
+        (["download", "label"], {"workspace/data/d.bin"}),
+        (["train", "show"], {"workspace/data/d.bin"}),
         (["resume"], {"workspace/model/m.bin"}),
     ],
 )
 def test_results_stay_and_needed_inputs_go(cube: Cube, tasks: list[str], more: set[str]) -> None:
     assert sent(cube, *tasks) == ALWAYS | more
+
+
+def test_an_output_of_an_earlier_task_that_does_not_exist_here_is_not_sent(cube: Cube) -> None:
+    (cube.root / "workspace/data/d.bin").unlink()
+    (cube.root / "workspace/data").rmdir()
+    placed = [
+        item
+        for task in ("download", "train", "label")
+        for item in place_parameters(cube.tasks[task], cube, HOST, root="~/r")
+    ]
+    (tree,) = upload_trees(cube, placed, host_paths(HOST, cube, "job", root="~/r", home="~"))
+    assert tree.inputs == (cube.root / "workspace/conf.yaml",)
 
 
 def test_a_workspace_elsewhere_is_a_tree_of_its_own(cube: Cube, tmp_path: Path) -> None:

@@ -232,21 +232,40 @@ def test_each_job_of_a_sweep_decides_in_its_own_workspace(tmp_path: Path, host: 
     assert late == [f"{own}/data/raw.txt", f"{own}/data/table.csv"]
 
 
-def test_a_directory_that_a_task_of_a_sweep_completes_is_copied_for_each_job(
-    tmp_path: Path,
+LOG = "log: {type: file, default: data/log.txt}"
+
+
+@pytest.mark.parametrize(
+    ("made", "used", "copied", "may_be_missing"),
+    [
+        (LOG, "data: data", "data", False),
+        ("data: data/", "data: data", "data", True),
+        ("data: data/", "labels: data/labels.csv", "data/labels.csv", True),
+        (LOG, LOG, None, False),
+        ("data: data/", "data: data/absent", None, False),
+    ],
+    ids=["part", "the same directory", "file in a directory", "the same file", "absent"],
+)
+def test_what_exists_of_a_made_input_is_copied_for_each_job_of_a_sweep(
+    tmp_path: Path, made: str, used: str, copied: str | None, may_be_missing: bool
 ) -> None:
-    text = two(
-        "{log: {type: file, default: data/log.txt}}", "{data: data, settings: settings.yaml}"
-    )
+    text = two(f"{{{made}}}", f"{{{used}, settings: settings.yaml}}")
     asked = request(tmp_path, "make", "use", text=text)
     (tmp_path / "workspace/settings.yaml").write_text("lr: 1")
     (tmp_path / "workspace/data").mkdir()
+    (tmp_path / "workspace/data/labels.csv").touch()
+    (tmp_path / "workspace/data/log.txt").touch()
     trials = make_trials(asked.cube, [SweepPoint(name="a", values={"lr": "2"})], ["use"])
     tasks = ("make", "use")
     (job,) = plan_jobs(
         RunRequest(cube=asked.cube, hosts=(HOST,), tasks=tasks, run_id="run", trials=trials)
     )
     plan = make_plan(job, FACTS)
-    (copy,) = plan.copies["use"]
-    assert copy.source == f"{plan.paths.workspace}/data"
-    assert copy.target == f"{plan.paths.own_workspace}/data"
+    copies = plan.copies.get("use", ())
+    assert [each.source for each in copies] == (
+        [f"{plan.paths.workspace}/{copied}"] if copied else []
+    )
+    assert [each.target for each in copies] == (
+        [f"{plan.paths.own_workspace}/{copied}"] if copied else []
+    )
+    assert all(each.may_be_missing is may_be_missing for each in copies)
