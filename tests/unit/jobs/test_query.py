@@ -62,10 +62,20 @@ BADLY: Task = {"exit": "3", "started": "10", "finished": "12"}
         (told("ended", {**BADLY, "killed": "memory"}), "killed (out of memory)", False),
         (told("ended", {**BADLY, "killed": "engine"}), "killed (engine restarted)", False),
         (told("ended", {**BADLY, "killed": "memory"}, stop="yes"), "cancelled", False),
-        (told("ended", {**BADLY, "killed": "time"}, stop="yes"), "killed (out of its time)", False),
+        (
+            told("ended", {**BADLY, "killed": "time"}, stop="yes"),
+            "killed (time limit reached)",
+            False,
+        ),
         (told("ended", {**BADLY, "killed": "a new word"}), "failed (3)", False),
         (told("ended", WELL, {"exit": "pending"}, stop="yes"), "cancelled", False),
+        (told("ended", {**BADLY, "failed": "refused"}), "failed (could not start)", False),
+        (told("ended", {**BADLY, "failed": "stale"}), "failed (output unchanged)", False),
+        (told("ended", {**BADLY, "failed": "unsafe"}), "failed (link leads out)", False),
+        (told("ended", {**BADLY, "failed": "a new word"}), "failed (3)", False),
         (told("lost", RUNS), "lost", False),
+        (told("lost", RUNS, lost="reboot"), "lost (host rebooted)", False),
+        (told("lost", RUNS, lost="gone"), "lost (container removed)", False),
     ],
 )
 def test_states_are_shown_in_the_users_words(answer: bytes, shown: str, is_live: bool) -> None:
