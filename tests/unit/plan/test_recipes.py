@@ -11,12 +11,57 @@ import pytest
 from mlcube_remote.app.dry_run import dry_run
 from mlcube_remote.errors import PlanError
 from mlcube_remote.files.build_context import context_trees
-from mlcube_remote.inventory.model import LOCAL_HOST
+from mlcube_remote.inventory.model import LOCAL_HOST, Host
 from mlcube_remote.plan import requirements as require
 from mlcube_remote.plan.job_plan import make_plan
 from mlcube_remote.plan.plan import plan_jobs
 from mlcube_remote.trust.requests import NO_TRUST
-from tests.support.plans import CUBE, probed, refused, request
+from tests.support.plans import CUBE, HOST, probed, refused, request
+
+HOSTS = pytest.mark.parametrize("host", [HOST, LOCAL_HOST], ids=["remote", "local"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "warning"),
+    [
+        ("", None),
+        (
+            "build_file: Dockerfil",
+            "mlcube.yaml:3:28: docker.build_file: Dockerfil does not exist (did you mean",
+        ),
+        (
+            "build_file: gpu.recipe",
+            "mlcube.yaml:3:28: docker.build_file: gpu.recipe does not exist: the image",
+        ),
+        ("build_file: sub/Dockerfle", "sub/Dockerfle does not exist (did you mean 'Dockerfile'?)"),
+        ("build_file: Dockerfil, build_strategy: pull", None),
+        ("build_context: ../project, build_file: Dockerfile", None),
+        ("build_context: sbu, build_file: Dockerfile", None),
+        ("build_context: sources, build_file: Dockerfile", "(did you mean 'source'?)"),
+        ("build_context: source, build_file: Dockerfile", "build_file: Dockerfile does not exist:"),
+        ("build_file: /opt/Dockerfil", "/opt/Dockerfil does not exist: the image is pulled"),
+    ],
+)
+@HOSTS
+def test_a_recipe_that_may_be_misspelled(
+    root: Path, settings: str, warning: str | None, host: Host
+) -> None:
+    text = CUBE.replace("image: example/x", f"image: example/x, {settings}, build_strategy: auto")
+    if "build_strategy" in settings or not settings:
+        text = CUBE.replace("image: example/x", f"image: example/x, {settings}")
+    (root / "mlcube.yaml").write_text(text)
+    (root / "source").mkdir()
+    (root / "sub").mkdir()
+    for name in ("Dockerfile", "sub/Dockerfile") if settings else ():
+        (root / name).touch()
+    if settings.startswith("build_context"):
+        (root / "Dockerfile").unlink()
+    (job,) = plan_jobs(request(root, "make", hosts=(host,)))
+    plan = probed(job, **{"/opt/Dockerfil": "-"})
+    found = [each for each in plan.image.warnings if "the image is pulled, not built" in each]
+    assert len(found) == (1 if warning else 0)
+    assert all(str(warning) in each for each in found)
+    assert plan.image.configure[0][1] == "pull"
 
 
 @pytest.mark.parametrize("platform", ["docker", "podman"])
