@@ -65,13 +65,15 @@ def test_a_recipe_that_may_be_misspelled(
 
 
 @pytest.mark.parametrize("platform", ["docker", "podman"])
-def test_a_build_context_beside_the_cube_is_sent(root: Path, tmp_path: Path, platform: str) -> None:
+def test_a_build_context_next_to_the_cube_is_sent(
+    root: Path, tmp_path: Path, platform: str
+) -> None:
     project = tmp_path / "project"
     project.mkdir()
     settings = "image: x, build_strategy: auto, build_context: ../project"
     (root / "mlcube.yaml").write_text(CUBE.replace("image: example/x", settings))
-    asked = request(root, "make", platform=platform)
-    (job,) = plan_jobs(asked)
+    run_request = request(root, "make", platform=platform)
+    (job,) = plan_jobs(run_request)
     assert make_plan(job).image.configure == ((platform, "pull", "x"),), "there is no recipe"
     assert make_plan(job).context is None
     (project / "Dockerfile").touch()
@@ -87,7 +89,7 @@ def test_a_build_context_beside_the_cube_is_sent(root: Path, tmp_path: Path, pla
     (tree,) = context_trees(plan.context)
     assert (tree.local, tree.remote, tree.mirror) == (project, remote, True)
     assert "- /big/" in tree.rules
-    untrusted = attrs.evolve(asked, trust=NO_TRUST)
+    untrusted = attrs.evolve(run_request, trust=NO_TRUST)
     (job,) = plan_jobs(untrusted)
     assert make_plan(job).context is None
     here = request(root, "make", hosts=(LOCAL_HOST,), platform=platform)
@@ -133,11 +135,11 @@ def test_an_absolute_recipe_is_a_path_of_the_host(
     (project / "D").touch()
     sections = f"image: x, build_strategy: auto, build_context: {project}, build_file: D"
     (root / "mlcube.yaml").write_text(CUBE.replace("image: example/x", sections))
-    asked = request(root, "make", platform=platform)
-    (job,) = plan_jobs(asked)
+    run_request = request(root, "make", platform=platform)
+    (job,) = plan_jobs(run_request)
     recipe = f"{project}/D"
     assert make_plan(job).probe_paths == (recipe,)
-    ((item,), notes) = dry_run(asked)
+    ((item,), notes) = dry_run(run_request)
     built = (platform, "build", "-t", "x", "-f", recipe, str(project))
     assert item.configure == (built,)
     note = (
