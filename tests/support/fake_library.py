@@ -337,6 +337,7 @@ FUNCTIONS: Mapping[str, Callable[..., Reply]] = {
     "mlcr_follow_task": _follow,
     "mlcr_release_job": _give_back,
     "mlcr_list_gpus": _gpus,
+    "mlcr_print_engine_info": lambda *_: OK,
     "mlcr_print_image_platform": _image,
     "mlcr_print_kind": _kind,
     "mlcr_launch_job": _launch,
