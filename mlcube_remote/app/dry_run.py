@@ -48,8 +48,9 @@ def dry_run(request: RunRequest) -> tuple[tuple[PlannedTask, ...], dict[str, tup
         plan = plan_placed(job, None)
         mine = [_planned_image(plan)] if request.configure_only else _planned_tasks(plan)
         planned += mine
-        commands = [plan.image] if request.configure_only else [t.commands for t in plan.tasks]
-        warnings = [warning for each in commands for warning in each.warnings]
+        tasks = () if request.configure_only else plan.tasks
+        built = (plan.image, *(task.commands for task in tasks))
+        warnings = dict.fromkeys(warning for each in built for warning in each.warnings)
         host = plan.spec.host.name
         if host not in transfers:  # the jobs of one host share their uploads
             transfers[host] = _transfers(plan)

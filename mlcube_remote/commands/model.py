@@ -83,6 +83,8 @@ class Copy:
     source: str
     target: str
     kind: PathKind
+    may_be_missing: bool = False
+    """Whether nothing is copied if the host does not have the source."""
 
 
 @attrs.frozen(kw_only=True)

@@ -15,6 +15,7 @@ from mlcube_remote.errors import HostError
 from mlcube_remote.jobs.handle import JobHandle
 from mlcube_remote.jobs.launch import (
     Claimed,
+    ConfinedCopy,
     Prerequisites,
     TaskStart,
     begin_arguments,
@@ -59,12 +60,22 @@ def launch_job(job: JobContext, plan: JobPlan, handle: JobHandle) -> None:
     built = [task.commands for task in plan.tasks]
     late = {path for task in plan.tasks for path in task.late.directories}
     directories = dict.fromkeys(path for each in built for path in each.directories)
-    copies = dict.fromkeys(copy for each in built for copy in each.copies)
+    # A directory is copied before what is in it: an existing target is left as it is.
+    copies = sorted(
+        dict.fromkeys(copy for each in built for copy in each.copies), key=lambda at: at.target
+    )
     expected = Prerequisites(
         directories=tuple(
             confine(path, paths) for path in directories if normalize(path) not in late
         ),
-        copies=tuple((confine(at.source, paths), confine(at.target, paths)) for at in copies),
+        copies=tuple(
+            ConfinedCopy(
+                source=confine(at.source, paths),
+                target=confine(at.target, paths),
+                may_be_missing=at.may_be_missing,
+            )
+            for at in copies
+        ),
     )
     starts = _task_starts(plan)
     for start in starts:

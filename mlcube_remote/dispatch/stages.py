@@ -17,6 +17,7 @@ from mlcube_remote.facts.engine_kind import docker_question
 from mlcube_remote.facts.gpu_leases import lease_gpus
 from mlcube_remote.facts.gpus import missing_gpu_warning
 from mlcube_remote.facts.images import Image, find_image, require_architecture
+from mlcube_remote.facts.limits import dropped_limit_warning
 from mlcube_remote.facts.probe import HostFacts, clock_warning, probe_host, require_rsync
 from mlcube_remote.files.build_context import context_trees
 from mlcube_remote.files.complete_inputs import follow_links
@@ -122,10 +123,11 @@ def lease_devices(job: JobContext, plan: JobPlan, handle: JobHandle) -> tuple[De
 
 
 def warn_about_commands(job: JobContext, plan: JobPlan) -> None:
-    """Show the warnings of the job's commands, and warn about missing GPUs.
+    """Show the warnings of the job's commands; warn about missing GPUs and dropped limits.
 
     Raises:
-        HostUnfitError: The command line requests GPUs, and there are none.
+        HostUnfitError: The command line requests GPUs, and there are none; or limits, and the
+            engine cannot apply them.
     """
     built = [task.commands for task in plan.tasks]
     warnings = dict.fromkeys(text for each in (plan.image, *built) for text in each.warnings)
@@ -133,9 +135,11 @@ def warn_about_commands(job: JobContext, plan: JobPlan) -> None:
     for warning in (*warnings, *(find_empty_inputs(plan, plan.kinds) if built else ())):
         if warning not in of_cube or job.run.is_first_warning(warning):
             job.warn(warning)
-    requested = plan.spec.request.options.gpus
-    if missing := missing_gpu_warning(job.connection.current, built, requested):
+    connection, options = job.connection.current, plan.spec.request.options
+    if missing := missing_gpu_warning(connection, built, options.gpus):
         job.warn(missing)
+    if dropped := dropped_limit_warning(connection, built, options):
+        job.warn(dropped)
 
 
 def upload_and_find_image(job: JobContext, plan: JobPlan) -> Image:

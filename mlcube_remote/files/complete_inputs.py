@@ -108,7 +108,9 @@ class _Check:
 
     def job(self, job: PlacedJob) -> None:
         """Check the inputs of one job."""
-        inputs = {item.local: (task, item) for task, item in job.task_parameters()}
+        inputs = {
+            item.local: (task, item) for task, item in job.task_parameters() if not item.is_output
+        }
         items = [item for _, item in job.task_parameters()]
         for tree in upload_trees(job.spec.request.cube, items, job.paths):
             for path in tree.inputs:
@@ -147,14 +149,18 @@ class _Input:
 
     def check(self, warnings: list[str]) -> None:
         """Raise an error if it would arrive incomplete; add warnings."""
-        self.check_rules()
+        # What is excluded, or missing behind a link, is what the earlier task makes.
+        is_made = self.item.is_inside_output
+        if not is_made:
+            self.check_rules()
+            self.check_dangling()
         self.check_readable()
-        self.check_dangling()
         if leaving := self.sent.select(self.scan, self.scan.leaving):
             if not self.job.spec.copies_links:
                 raise self.leaving_error(leaving)
-            warnings.append(self.describe_copies(leaving))
-        self.check_ends()
+            warnings.append(_describe_copies(self, leaving))
+        if not is_made:
+            self.check_ends()
         warnings += _warnings(self)
 
     def check_rules(self) -> None:
@@ -233,21 +239,6 @@ class _Input:
     def is_on_the_way(self, link: Link) -> bool:
         return bool(link.below) or self.scan.top / link.name == self.path
 
-    def describe_copies(self, links: Sequence[Link]) -> str:
-        """Return where links lead that are followed, for the user to read before it is sent."""
-        try:
-            copies = plan_copies(self.scan.top, links)
-        except PlanError as problem:
-            raise self.error(problem.message, problem.hint) from problem
-        ends = Counter(str(end if end.is_dir() else end.parent) for end in copies.followed.values())
-        shown = [
-            f"{end} ({count} links)" if count > 1 else end for end, count in ends.most_common()
-        ]
-        return (
-            f"{self.label}: --copy-links: sends what {_count(len(copies.followed), 'link')} of "
-            f"this machine lead to: {list_first(shown, _PLACES_SHOWN)}"
-        )
-
     def check_ends(self) -> None:
         """Reject links to something in the tree that is not sent."""
         if not self.sent.tree.rules:
@@ -269,6 +260,20 @@ class _Input:
                 f"remove the line that excludes it from {self.scan.top / FILE_NAME}, or exclude "
                 "the links there too",
             )
+
+
+def _describe_copies(given: _Input, links: Sequence[Link]) -> str:
+    """Return where links lead that are followed, for the user to read before it is sent."""
+    try:
+        copies = plan_copies(given.scan.top, links)
+    except PlanError as problem:
+        raise given.error(problem.message, problem.hint) from problem
+    ends = Counter(str(end if end.is_dir() else end.parent) for end in copies.followed.values())
+    shown = [f"{end} ({count} links)" if count > 1 else end for end, count in ends.most_common()]
+    return (
+        f"{given.label}: --copy-links: sends what {_count(len(copies.followed), 'link')} of "
+        f"this machine lead to: {list_first(shown, _PLACES_SHOWN)}"
+    )
 
 
 def _warnings(given: _Input) -> Iterator[str]:

@@ -145,15 +145,22 @@ def upload_trees(
 
 
 def _needed_inputs(placed: Iterable[PlacedParameter]) -> tuple[Path, ...]:
-    """Return the workspace paths to upload: inputs that no earlier task makes."""
+    """Return the workspace paths to upload: inputs that no earlier task makes, or that exist here.
+
+    An output directory of an earlier task may also contain files of the user. A file that an
+    earlier task declares is only what that task makes.
+    """
     needed: list[Path] = []
-    made: list[Path] = []
+    directories: list[Path] = []
+    files: list[Path] = []
     for item in placed:
         if item.where is not DataLocation.WORKSPACE or item.local is None:
             continue
         if item.is_output:
-            made.append(item.local)
-        elif not any(item.local.is_relative_to(path) for path in made):
+            (directories if item.is_directory else files).append(item.local)
+            continue
+        is_inside = any(item.local.is_relative_to(path) for path in directories)
+        if item.local not in files and (not is_inside or os.path.lexists(item.local)):
             needed.append(item.local)
     return tuple(needed)
 

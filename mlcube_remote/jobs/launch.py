@@ -72,19 +72,34 @@ def _flatten(rows: Iterable[tuple[str, ...]]) -> list[str]:
 
 
 @attrs.frozen(kw_only=True)
+class ConfinedCopy:
+    """A copy to make on the host, unless its target exists."""
+
+    source: Confined
+    target: Confined
+    may_be_missing: bool = False
+    """Whether nothing is copied if the source does not exist."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Arguments of ``mlcr_copy_atomically``."""
+        need = "optional" if self.may_be_missing else "required"
+        return (need, *self.source.words, *self.target.words)
+
+
+@attrs.frozen(kw_only=True)
 class Prerequisites:
     """What must exist on the host before the tasks start."""
 
     directories: tuple[Confined, ...] = ()
-    copies: tuple[tuple[Confined, Confined], ...] = ()
-    """Sources and targets of copies to make, unless their targets exist."""
+    copies: tuple[ConfinedCopy, ...] = ()
 
     @property
     def words(self) -> tuple[str, ...]:
         """Arguments of ``mlcr_prepare_paths``."""
-        copies = [path for copy in self.copies for path in copy]
-        paths = (path.words for path in (*copies, *self.directories))
-        return (str(len(self.copies)), *_flatten(paths))
+        copies = _flatten(copy.words for copy in self.copies)
+        directories = _flatten(directory.words for directory in self.directories)
+        return (str(len(self.copies)), *copies, *directories)
 
 
 _NOTHING = Prerequisites()

@@ -22,8 +22,15 @@ LIVE = ("preparing", "running", "orphaned", "elsewhere")
 
 _TIMEOUT_S = 60.0
 
-_KILLED = {"time": "out of its time", "memory": "out of memory", "engine": "engine restarted"}
+_KILLED = {"time": "time limit reached", "memory": "out of memory", "engine": "engine restarted"}
 """Why a task was killed: a host's word → the word shown to users."""
+_FAILED = {
+    "refused": "could not start",
+    "unsafe": "link leads out",
+    "stale": "output unchanged",
+}
+"""Why a task failed without its program: a host's word → the words shown to users."""
+_LOST_BY_REBOOT = "reboot"
 
 
 @attrs.frozen(kw_only=True)
@@ -36,6 +43,8 @@ class FoundTask:
     finished: int | None
     killed: str = ""
     """Why it was killed, if neither the task itself nor a user ended it."""
+    failed: str = ""
+    """Why it failed, if its program did not run or ended with 0."""
 
 
 @attrs.frozen(kw_only=True)
@@ -52,6 +61,8 @@ class FoundJob:
     """``None`` if the host's copy cannot be read."""
     tasks: tuple[FoundTask, ...] = ()
     is_stopping: bool = False
+    lost: str = ""
+    """Why a lost job is lost; empty if the host did not say."""
 
     @property
     def run_id(self) -> str | None:
@@ -78,12 +89,15 @@ class FoundJob:
                 killed = ended[-1].killed
                 if killed == _KILLED["time"] or (killed and not self.is_stopping):
                     return f"killed ({killed})"
-                return f"failed ({ended[-1].exit})" if not self.is_stopping else "cancelled"
+                failed = ended[-1].failed or ended[-1].exit
+                return f"failed ({failed})" if not self.is_stopping else "cancelled"
             return "succeeded" if len(ended) == len(self.tasks) else "cancelled"
         if self.state == "abandoned":
             return "not-started"
         if self.state == "running" and self.is_stopping:
             return "stopping"
+        if self.lost:
+            return f"lost ({self.lost})"
         return "running" if self.state == "orphaned" else self.state
 
 
@@ -165,8 +179,18 @@ def _job(host: Host, facts: Facts) -> FoundJob:
         age=max(0, parse_whole(own.get("age") or "0")),
         handle=handle,
         is_stopping=own.get("stop") == "yes",
+        lost=_lost(own.get("lost"), handle),
         tasks=tuple(_task(dict(group)) for group in groups),
     )
+
+
+def _lost(word: str | None, handle: JobHandle | None) -> str:
+    if word is None:
+        return ""
+    if word == _LOST_BY_REBOOT:
+        return "host rebooted"
+    has_container = handle is not None and any(task.container for task in handle.tasks)
+    return "container removed" if has_container else "no exit code"
 
 
 def _task(facts: dict[str, str]) -> FoundTask:
@@ -177,4 +201,5 @@ def _task(facts: dict[str, str]) -> FoundTask:
         started=None if started is None else int(started),
         finished=None if finished is None else int(finished),
         killed=_KILLED.get(facts.get("killed", ""), ""),
+        failed=_FAILED.get(facts.get("failed", ""), ""),
     )

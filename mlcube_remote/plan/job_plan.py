@@ -33,6 +33,7 @@ from mlcube_remote.plan.host_paths import HostPaths
 from mlcube_remote.plan.job import JobSpec
 from mlcube_remote.plan.late_paths import LatePaths, late_paths
 from mlcube_remote.plan.mirrored_files import kind_in_mirrors, missing_here, read_mirrored
+from mlcube_remote.plan.missing_recipe import warn_about_missing_recipe
 from mlcube_remote.plan.outputs import DownloadFolder, DownloadRequest, download_folders
 from mlcube_remote.plan.outputs_left import outputs_in_place, outputs_on_host
 from mlcube_remote.plan.placed_job import (
@@ -160,7 +161,7 @@ def plan_placed(
         uid=uid,
         kinds=kinds,
         settings=built.settings,
-        image=built.image,
+        image=warn_about_missing_recipe(spec.cube, built.settings, built.image),
         tasks=_tasks(job, built.tasks, uid, devices, tuple(env)),
         devices=devices,
         gpus=count_gpus(spec),

@@ -83,7 +83,13 @@ def _mark(
         item = _with_type(item, _likely_type(path, parts), decided_at_start=True)
     if not makers and not parts:
         return item
-    return attrs.evolve(item, made_by=(makers or parts)[-1].task, is_partly_made=not makers)
+    is_file = any(path == output.path and not output.is_directory for output in makers)
+    return attrs.evolve(
+        item,
+        made_by=(makers or parts)[-1].task,
+        is_inside_output=bool(makers),
+        is_made_whole=is_file,
+    )
 
 
 def _beside(

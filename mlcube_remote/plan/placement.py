@@ -43,8 +43,10 @@ class PlacedParameter:
     """Path of the data on this machine; ``None`` if it is on the host."""
     made_by: str = ""
     """The earlier task of the same job that makes the input; empty: none."""
-    is_partly_made: bool = False
-    """Whether that task makes only something inside the directory."""
+    is_inside_output: bool = False
+    """Whether the input is an output of that task, or inside one: the task can make all of it."""
+    is_made_whole: bool = False
+    """Whether the input is a file that this task declares: nothing else can be in its place."""
 
     @property
     def is_output(self) -> bool:

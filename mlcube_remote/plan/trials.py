@@ -135,10 +135,21 @@ class _PathIsolator:
         return attrs.evolve(changed, where=DataLocation.HOST, local=None, made_by="")
 
     def made_input(self, task: str, item: PlacedParameter) -> PlacedParameter:
-        """Move an input that an earlier task of the job makes into the job's own workspace."""
+        """Move an input that an earlier task of the job makes into the job's own workspace.
+
+        What exists of it is copied: the task may make only a part, and leave the rest as it is.
+        The user may have excluded what the task makes from the upload.
+        """
         moved = self.in_own_directory(item)
-        if item.is_partly_made and item.local is not None and item.local.is_dir():
-            self.add_copy(task, self.shared_path(item), moved.parameter.value, PathKind.DIRECTORY)
+        if not item.is_made_whole and item.local is not None and item.local.exists():
+            kind = PathKind.DIRECTORY if item.local.is_dir() else PathKind.FILE
+            self.add_copy(
+                task,
+                self.shared_path(item),
+                moved.parameter.value,
+                kind,
+                may_be_missing=item.is_inside_output,
+            )
         return moved
 
     def in_own_directory(self, item: PlacedParameter) -> PlacedParameter:
@@ -173,9 +184,16 @@ class _PathIsolator:
         self.add_copy(task, source, target, kind)
         return _with(item, value=target + _slash(item), given=True, type=ParameterType(kind.value))
 
-    def add_copy(self, task: str, source: str, target: str, kind: PathKind) -> None:
+    def add_copy(
+        self, task: str, source: str, target: str, kind: PathKind, *, may_be_missing: bool = False
+    ) -> None:
         """Have a file or directory copied before the launch."""
-        copy = Copy(source=source.rstrip("/"), target=target.rstrip("/"), kind=kind)
+        copy = Copy(
+            source=source.rstrip("/"),
+            target=target.rstrip("/"),
+            kind=kind,
+            may_be_missing=may_be_missing,
+        )
         self.copies.setdefault(task, []).append(copy)
 
 

@@ -37,6 +37,13 @@ mlcr_print_client_version() {
     mlcr_run_limited 30 "$@" --version
 }
 
+# mlcr_print_engine_info TEMPLATE EXECUTABLE...: print what the template makes of the engine's "info".
+mlcr_print_engine_info() {
+    mlcr_template=$1
+    shift
+    mlcr_run_limited 30 "$@" info --format "$mlcr_template" 2>/dev/null
+}
+
 # mlcr_print_socket_access: print the owner and mode of the Docker socket, and this user's groups.
 mlcr_print_socket_access() {
     ls -ld -- /var/run/docker.sock 2>&1

@@ -33,9 +33,9 @@ mlcr_remove_partial_files() {
     mlcr_print_free_space "$mlcr_existing"
 }
 
-# mlcr_prepare_paths COPIES [SOURCE-AREA SOURCE TARGET-AREA TARGET]... [AREA DIRECTORY]...: make COPIES
-# copies, each unless its target exists; then create the directories. Each AREA is two words, ANCHOR
-# and REST. The tree above is private, but what this creates has the modes of the user's other files.
+# mlcr_prepare_paths COPIES [NEED SOURCE-AREA SOURCE TARGET-AREA TARGET]... [AREA DIRECTORY]...: make
+# COPIES copies, each unless its target exists; then create the directories. Each AREA is two words,
+# ANCHOR and REST. The tree above is private, but what this creates has the modes of the user's other files.
 # Status 20: a link leads out of an area.
 mlcr_prepare_paths() {
     umask 022
@@ -43,7 +43,7 @@ mlcr_prepare_paths() {
     shift
     while [ "$mlcr_copies" -gt 0 ]; do
         mlcr_copy_atomically "$@" || return
-        shift 6
+        shift 7
         mlcr_copies=$((mlcr_copies - 1))
     done
     while [ $# -ge 3 ]; do
@@ -53,10 +53,14 @@ mlcr_prepare_paths() {
     done
 }
 
-# mlcr_copy_atomically SOURCE-AREA SOURCE TARGET-AREA TARGET: copy SOURCE, unless TARGET exists, which
-# appears when the copy is complete. A retry after a broken connection must not use half a copy.
+# mlcr_copy_atomically NEED SOURCE-AREA SOURCE TARGET-AREA TARGET: copy SOURCE, unless TARGET exists,
+# which appears when the copy is complete. A retry after a broken connection must not use half a copy.
+# If NEED is "optional", SOURCE need not exist; else it is "required".
 mlcr_copy_atomically() {
+    mlcr_need=$1
+    shift
     if [ -e "$6" ] || [ -L "$6" ]; then return 0; fi
+    if [ "$mlcr_need" = optional ] && ! [ -e "$3" ] && ! [ -L "$3" ]; then return 0; fi
     mlcr_find_area "$1" "$2" || return 1
     mlcr_confine "$mlcr_area" "${3%/*}" existing || return
     mlcr_source=${mlcr_real_path%/}/${3##*/}

@@ -108,6 +108,7 @@ mlcr_report_jobs() {
         [ "$mlcr_state" != ended ] || [ -n "${2-}" ] || continue
         mlcr_print_record job "${mlcr_job##*/}"
         mlcr_print_record state "$mlcr_state"
+        [ "$mlcr_state" != lost ] || mlcr_report_loss "$mlcr_job"
         [ ! -e "$mlcr_job/stop" ] || mlcr_print_record stop yes
         mlcr_claimed_at=$(stat -c %Y -- "$mlcr_job/request" 2>/dev/null) ||
             mlcr_claimed_at=$mlcr_now
@@ -118,7 +119,19 @@ mlcr_report_jobs() {
     done
 }
 
-# mlcr_report_tasks JOB: report the name, exit code and times of each task.
+# mlcr_report_loss JOB: report why JOB is lost: "reboot", or "gone" if nothing of it is left.
+mlcr_report_loss() {
+    mlcr_lost=gone
+    # The task of a job that was claimed and has no owner yet never ran.
+    if [ -s "$1/owner" ] && mlcr_read_boot_id; then
+        read -r mlcr_boot_id _ <"$1/owner"
+        [ "$mlcr_boot_id" = "$mlcr_this_boot_id" ] || mlcr_lost=reboot
+    fi
+    mlcr_print_record lost "$mlcr_lost"
+}
+
+# mlcr_report_tasks JOB: report the name, exit code and times of each task, and why it failed if its
+# program did not fail.
 mlcr_report_tasks() {
     mlcr_number=1
     while [ -d "$1/tasks/$mlcr_number" ]; do
@@ -129,7 +142,12 @@ mlcr_report_tasks() {
         mlcr_report_times "$mlcr_dir"
         case $mlcr_exit in
         0 | pending) ;;
-        *) mlcr_report_killed "$mlcr_dir" ;;
+        *)
+            mlcr_report_killed "$mlcr_dir"
+            for mlcr_item in refused unsafe stale; do
+                [ ! -e "$mlcr_dir/$mlcr_item" ] || mlcr_print_record failed "$mlcr_item"
+            done
+            ;;
         esac
         mlcr_number=$((mlcr_number + 1))
     done

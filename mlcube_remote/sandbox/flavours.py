@@ -23,6 +23,8 @@ class Engine(Enum):
     """This machine's Docker, but the user has no permission for the socket."""
     OWN = "own"
     """Docker inside the host."""
+    ROOTLESS = "rootless"
+    """Rootless Docker inside the host."""
     PODMAN = "podman"
     """Rootless Podman inside the host."""
     APPTAINER = "apptainer"
@@ -32,12 +34,17 @@ class Engine(Enum):
     @property
     def is_inside(self) -> bool:
         """Whether the engine and its images are inside the host."""
-        return self in (Engine.OWN, Engine.PODMAN, Engine.APPTAINER)
+        return self in (Engine.OWN, Engine.ROOTLESS, Engine.PODMAN, Engine.APPTAINER)
 
     @property
     def store(self) -> str | None:
         """The directory with an inner engine's layers, which need a suitable file system."""
-        return {Engine.OWN: "/var/lib/docker", Engine.PODMAN: "/var/lib/containers"}.get(self)
+        stores = {
+            Engine.OWN: "/var/lib/docker",
+            Engine.ROOTLESS: "/var/lib/docker",
+            Engine.PODMAN: "/var/lib/containers",
+        }
+        return stores.get(self)
 
     @property
     def platform(self) -> str:
@@ -70,6 +77,7 @@ FLAVOURS = {
         Flavour(name="podman", engine=Engine.PODMAN),
         Flavour(name="apptainer", engine=Engine.APPTAINER),
         Flavour(name="nested", engine=Engine.OWN),
+        Flavour(name="rootless", engine=Engine.ROOTLESS),
         Flavour(name="dash", login_shell="/bin/dash"),
         Flavour(name="fish", login_shell="/usr/bin/fish"),
         Flavour(name="tcsh", login_shell="/bin/tcsh"),

@@ -15,6 +15,7 @@ REPOSITORY = "mlcube-remote/sandbox"
 
 _ENGINE_RECIPES = {
     Engine.OWN: ("nested", "their own Docker engine"),
+    Engine.ROOTLESS: ("rootless", "rootless Docker"),
     Engine.PODMAN: ("podman", "Podman"),
     Engine.APPTAINER: ("apptainer", "Apptainer"),
 }

@@ -106,15 +106,15 @@ _TOO_MUCH = "head -c 300000000 /dev/zero | tail"
 
 
 @pytest.mark.parametrize(
-    ("program", "code", "told"),
+    ("program", "code", "message"),
     [
         ("exec tail </dev/zero", 137, "killed"),
         (f"{_TOO_MUCH}; exit 3", 3, "a process inside was killed: out of memory"),
     ],
     ids=["the program", "its child"],
 )
-def test_memory_that_runs_out_is_told(
-    scenario: Scenario, program: str, code: int, told: str
+def test_memory_that_runs_out_is_reported(
+    scenario: Scenario, program: str, code: int, message: str
 ) -> None:
     write_cube(scenario.cube, {"count": shell_task(program, outputs={})})
     # Where the cgroup is gone before containerd has read of it, the engine itself never hears why:
@@ -122,9 +122,9 @@ def test_memory_that_runs_out_is_told(
     for _ in range(4):
         done = scenario.call("run", "--memory=32m")
         assert done.returncode == code, done.stderr
-        if told in done.stderr:
+        if message in done.stderr:
             break
-    assert told in done.stderr
+    assert message in done.stderr
     assert re.search("out.of.memory", done.stderr)
 
 

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 def test_a_host_that_cannot_be_asked_is_no_proof_of_anything(gated: Scenario) -> None:
     run_id = gated.call("run", "--detach").stdout.strip()
     gated.wire.cut()
-    asked = gated.call("status", run_id, "--output=json")
-    assert asked.returncode == 120
-    assert json.loads(asked.stdout)["jobs"][0]["status"] == "unknown"
+    status = gated.call("status", run_id, "--output=json")
+    assert status.returncode == 120
+    assert json.loads(status.stdout)["jobs"][0]["status"] == "unknown"
     gated.wire.restore()
     gated.go()
     gated.require_one_whole_run(gated.call("attach", run_id))
@@ -97,16 +97,16 @@ def test_a_job_of_another_machine_with_this_home_is_followed_and_not_called_lost
     (owner,) = gated.host.home.glob(f".mlcube-remote/jobs/{run_id}*/owner")
     pid_and_start = owner.read_text().split()[1:3]
     owner.write_text(" ".join(["another-boot", *pid_and_start, "login2"]) + "\n")
-    asked = gated.call("status", run_id)
-    assert asked.returncode == 123, asked.stderr
-    assert "the job runs on login2, which shares this home directory" in asked.stderr
-    assert "lost" not in asked.stderr
+    status = gated.call("status", run_id)
+    assert status.returncode == 123, status.stderr
+    assert "the job runs on login2, which shares this home directory" in status.stderr
+    assert "lost" not in status.stderr
     assert gated.call("stop", run_id).returncode == 123
     assert "elsewhere" in gated.call("ps").stdout
     assert run_id not in gated.call("clean", "--older-than=1s", "--dry-run").stdout
     with gated.client("attach", run_id) as client:
-        told = read_until(client.stderr, "the job runs on login2")
+        message = read_until(client.stderr, "the job runs on login2")
         gated.go()
         done = finish(client)
-    done.stderr = told + done.stderr
+    done.stderr = message + done.stderr
     gated.require_one_whole_run(done)

@@ -75,7 +75,7 @@ def set_clock(host: SshHost, offset: str) -> None:
 
 
 @pytest.mark.parametrize(("offset", "said"), [("+10m", "ahead of"), ("-10m", "behind")])
-def test_a_host_whose_clock_is_wrong_is_told_of_and_loses_nothing(
+def test_a_host_whose_clock_is_wrong_is_reported_and_loses_nothing(
     skewed: Scenario, offset: str, said: str
 ) -> None:
     set_clock(skewed.host, offset)
@@ -96,7 +96,9 @@ def test_a_clock_that_jumps_while_a_task_runs_ends_nothing(skewed: Scenario) -> 
     skewed.require_one_whole_run(done)
 
 
-def test_a_disk_without_room_for_names_is_told_in_the_systems_words(few_inodes: Scenario) -> None:
+def test_a_disk_without_room_for_names_is_reported_in_the_systems_words(
+    few_inodes: Scenario,
+) -> None:
     for number in range(200):
         (few_inodes.cube / f"file{number}").write_text("x")
     done = few_inodes.call("run")
@@ -135,5 +137,5 @@ def test_a_cube_that_changes_while_it_is_sent_arrives_as_it_is_in_the_end(
         scenario.wire.rate = None
         done = finish(client)
     assert done.returncode == 0, done.stderr
-    told = changing.made("sum.txt").split()[0]
-    assert told == hashlib.sha256(big.read_bytes()).hexdigest()
+    checksum = changing.made("sum.txt").split()[0]
+    assert checksum == hashlib.sha256(big.read_bytes()).hexdigest()

@@ -233,8 +233,8 @@ def test_a_run_of_another_client_is_found_by_asking_the_host(
     assert index["jobs"][0]["outputs"][0]["path"] == f"{scenario.host.name}/runs.txt"
     assert scenario.call("attach", run_id).returncode == 0, "as often as one likes"
     scenario.wire.cut()
-    asked = scenario.call("status", run_id, "--output=json")
-    assert asked.returncode == 2, "only the host knows it, and cannot be asked"
+    status = scenario.call("status", run_id, "--output=json")
+    assert status.returncode == 2, "only the host knows it, and cannot be asked"
 
 
 def test_a_workspace_is_one_runs_at_a_time(gated: Scenario) -> None:
@@ -244,8 +244,8 @@ def test_a_workspace_is_one_runs_at_a_time(gated: Scenario) -> None:
     assert f"the workspace is held by run {run_id}" in refused.stderr
     assert f"mlcube-remote stop {run_id}" in refused.stderr
     with gated.client("run", "--wait") as client:
-        told = read_until(client.stderr, f"waiting: the workspace is held by run {run_id}")
-        assert "sync" not in told
+        message = read_until(client.stderr, f"waiting: the workspace is held by run {run_id}")
+        assert "sync" not in message
         gated.go()
         assert finish(client).returncode == 0
     assert gated.made("runs.txt") == "x\nx\n", "one after the other"

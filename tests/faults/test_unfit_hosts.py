@@ -84,7 +84,7 @@ def test_what_a_host_lacks_is_named(ssh_host: HostFactory, cube: Path, flavour: 
     assert ("FAIL shell  " in checked.stdout) == (flavour == "forced-command")
 
 
-def test_who_may_not_use_docker_is_told_which_group_may(ssh_host: HostFactory, cube: Path) -> None:
+def test_who_may_not_use_docker_learns_which_group_may(ssh_host: HostFactory, cube: Path) -> None:
     host = ssh_host("no-permission", private=True)
     group = "groupadd --non-unique --gid $(stat -c %g /var/run/docker.sock) whales"
     host.exec(["sh", "-c", f"getent group whales || {group}"])
@@ -149,7 +149,7 @@ def test_a_directory_that_others_could_use_is_refused(
     assert expected in done.stderr
 
 
-def test_an_image_that_cannot_be_pulled_is_told_in_the_engines_words(
+def test_an_image_that_cannot_be_pulled_is_reported_in_the_engines_words(
     ssh_host: HostFactory, cube: Path
 ) -> None:
     done = run(ssh_host(), cube, "-Pdocker.image=127.0.0.1:1/absent/nothing:1")
@@ -233,9 +233,7 @@ def test_an_image_for_another_machine_is_refused(
     assert f"image {foreign_image} is for arm64, the host is amd64" in done.stderr
 
 
-def test_an_entrypoint_that_is_missing_is_told_apart_from_a_failure(
-    ssh_host: HostFactory, cube: Path
-) -> None:
+def test_an_entrypoint_that_is_missing_is_not_a_failure(ssh_host: HostFactory, cube: Path) -> None:
     done = run(ssh_host(), cube, "-Ptasks.make.entrypoint=/bin/nothere")
     assert done.returncode == 127
     assert "failed to start: " in done.stderr

@@ -46,7 +46,7 @@ def trust(cube: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_recipe_beside_the_cube_is_built_on_the_host_once_it_is_trusted(
+def test_a_recipe_next_to_the_cube_is_built_on_the_host_once_it_is_trusted(
     cube: Path, ssh_host: HostFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))

@@ -102,7 +102,7 @@ def test_data_of_this_machine_is_sent_and_brought_back(
     assert target.read_text() == "from elsewhere"
 
 
-def test_a_workspace_of_ones_own_is_mirrored_apart(
+def test_a_workspace_of_ones_own_is_mirrored_separately(
     ssh_host: HostFactory, copy_cube: Path, tmp_path: Path
 ) -> None:
     other = tmp_path / "other"

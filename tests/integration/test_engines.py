@@ -153,21 +153,21 @@ def test_a_container_that_podman_cannot_start_is_a_failure(
     assert b"podman cannot apply --gpus" in done.stderr
 
 
-def test_a_host_on_which_tasks_end_with_the_login_is_told_of(
+def test_a_host_on_which_tasks_end_with_the_login_is_reported(
     ssh_host: HostFactory, tmp_path: Path
 ) -> None:
     host = ssh_host("podman", private=True)
     cube = write_cube(tmp_path / "cube", {"fail": TASKS["fail"]})
 
-    def told(change: str) -> bytes:
+    def message(change: str) -> bytes:
         assert host.exec(["sh", "-c", change]).exit_code == 0
         done = on(host, cube, "--task=fail")
         assert done.returncode == 7, done.stderr
         return done.stderr
 
     lingering = "/var/lib/systemd/linger"
-    assert b"outlive" not in told("true"), "nothing ends it where there is no systemd"
-    assert b"once: loginctl enable-linger mlcube" in told("mkdir -p /run/systemd/seats")
-    assert b"outlive" not in told(f"mkdir -p {lingering} && touch {lingering}/mlcube")
+    assert b"outlive" not in message("true"), "nothing ends it where there is no systemd"
+    assert b"once: loginctl enable-linger mlcube" in message("mkdir -p /run/systemd/seats")
+    assert b"outlive" not in message(f"mkdir -p {lingering} && touch {lingering}/mlcube")
     kills = "mkdir -p /etc/systemd && echo KillUserProcesses=yes >/etc/systemd/logind.conf"
-    assert b"when you log out (KillUserProcesses=yes)" in told(kills)
+    assert b"when you log out (KillUserProcesses=yes)" in message(kills)

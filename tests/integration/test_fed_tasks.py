@@ -84,6 +84,26 @@ def test_each_job_of_a_sweep(ssh_host: HostFactory, tmp_path: Path) -> None:
     assert [path.read_text() for path in made] == ["how: 1\n", "how: 2\n"]
 
 
+def test_files_of_the_user_in_an_earlier_output(ssh_host: HostFactory, tmp_path: Path) -> None:
+    make = shell_task('echo made >"${0#*=}/made"', outputs={"data": "data/"})
+    use = shell_task(
+        'cat "${1#*=}" "${0#*=}/made" "${0#*=}/labels.csv"',
+        inputs={"data": "data/", "labels": "data/labels.csv"},
+    )
+    root = write_cube(tmp_path / "cube", {"make": make, "use": use})
+    (root / "workspace/data").mkdir()
+    (root / "workspace/data/labels.csv").write_text("mine\n")
+    (root / "workspace/settings.yaml").write_text("how: 1\n")
+    host = ssh_host()
+    done = on(host, root, "--task=make,use")
+    assert (done.returncode, done.stdout) == (0, b"mine\nmade\nmine\n"), done.stderr
+    use["parameters"]["inputs"]["settings"] = "settings.yaml"
+    write_cube(root, {"make": make, "use": use})
+    done = on(host, root, "--task=make,use", "--sweep=settings.how=1,2")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(b"mine") == 4
+
+
 def test_on_this_machine(tmp_path: Path) -> None:
     inventory = tmp_path / "hosts.yaml"
     inventory.write_text("hosts: {here: {connection: local}}\n")

@@ -58,12 +58,12 @@ class Shared:
 
     def leases(self) -> dict[str, str]:
         """Return device → who leased it, by what its lease says."""
-        told = self.host.exec(["sh", "-c", f"ls -d {LEASES}* 2>/dev/null"]).output.decode()
+        listing = self.host.exec(["sh", "-c", f"ls -d {LEASES}* 2>/dev/null"]).output.decode()
         names = {
             self.host.exec(["id", "-u", account]).output.decode().strip(): account
             for account in ACCOUNTS
         }
-        fields = [line.split("=") for line in told.splitlines()]
+        fields = [line.split("=") for line in listing.splitlines()]
         return {field[1]: names[field[2]] for field in fields}
 
 
@@ -125,9 +125,9 @@ def test_jobs_of_two_accounts_never_have_one_device(shared: Shared, tmp_path: Pa
     for client in clients:
         output, _ = client.communicate(timeout=120)
         assert client.returncode == 0, output.decode()
-    told = [path.read_text() for path in tmp_path.glob("*/results/*/*/told.txt")]
-    assert len(told) == 6
-    assert max(len(text.split()) for text in told) > 1, "they ran at the same time"
+    listing = [path.read_text() for path in tmp_path.glob("*/results/*/*/told.txt")]
+    assert len(listing) == 6
+    assert max(len(text.split()) for text in listing) > 1, "they ran at the same time"
     assert shared.leases() == {}
 
 

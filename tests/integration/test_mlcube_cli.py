@@ -79,8 +79,8 @@ def at(host: SshHost) -> tuple[str, str, str]:
 
 @each_version
 def test_mlcube_finds_this_package(mlcube: MLCube, cube: Path, settings: Path) -> None:
-    told = mlcube("config", "--list")
-    assert told.returncode == 0, told.stderr
+    output = mlcube("config", "--list")
+    assert output.returncode == 0, output.stderr
     written = yaml.safe_load(settings.read_text())
     assert written["runners"]["remote"] == {"pkg": "mlcube_remote"}
     assert written["platforms"]["remote"] == {"runner": "remote", "host": None}
@@ -150,7 +150,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("arguments", MISTAKES, ids=" ".join)
-def test_mistakes_are_told_without_a_traceback(
+def test_mistakes_are_reported_without_a_traceback(
     mlcube: MLCube, cube: Path, settings: Path, arguments: tuple[str, ...]
 ) -> None:
     settings.write_text("platforms: {misspelt: {runner: remote, host: local, hots: x}}")

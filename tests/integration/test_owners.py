@@ -87,7 +87,7 @@ def image_without_chown() -> str:
     return name
 
 
-def test_an_image_that_cannot_help_is_told(
+def test_an_image_that_cannot_help_is_reported(
     ssh_host: HostFactory, tmp_path: Path, image_without_chown: str
 ) -> None:
     task = shell_task("umask 077; echo x >${0#*=}/private.bin", outputs={"out": "out/"})

@@ -73,7 +73,7 @@ def test_the_results_of_several_hosts_are_indexed_and_compared(
     assert best == sorted(best, reverse=True)
 
 
-def test_programs_are_told_what_happens_and_how_it_ended(
+def test_programs_learn_what_happens_and_how_it_ended(
     ssh_host: HostFactory, inventory_of: Callable[..., Path], tmp_path: Path
 ) -> None:
     hosts = (ssh_host("docker"), ssh_host("dash"))

@@ -134,8 +134,8 @@ def test_an_interrupt_stops_the_task(ssh_host: HostFactory, tmp_path: Path) -> N
     while b"ready" not in running.stderr.readline():
         pass
     running.send_signal(signal.SIGINT)
-    output, told = running.communicate(timeout=60)
-    assert running.returncode == 130, told
+    output, messages = running.communicate(timeout=60)
+    assert running.returncode == 130, messages
     (job,) = json.loads(output)["jobs"]
     assert job["status"] == "cancelled"
-    assert b"stopped" in told
+    assert b"stopped" in messages

@@ -344,8 +344,8 @@ def test_jobs_get_gpus_of_their_own(ssh_host: HostFactory, pool: Pool, tmp_path:
     for refused in busy:
         assert refused.returncode == 117
         assert b"0 of 3 GPUs are free, and the job asks for 1" in refused.stderr
-    told = host.exec(["find", "/run/lock", "-name", "mlcube-remote-gpu=*"])
-    assert (told.exit_code, told.output) == (0, b""), "told while it was so, and no longer"
+    leases = host.exec(["find", "/run/lock", "-name", "mlcube-remote-gpu=*"])
+    assert (leases.exit_code, leases.output) == (0, b""), "told while it was so, and no longer"
 
 
 def test_a_sweep_that_fits_is_left_alone(ssh_host: HostFactory, pool: Pool, cube: Path) -> None:

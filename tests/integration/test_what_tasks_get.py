@@ -98,8 +98,8 @@ def test_a_secret_reaches_the_container_and_nothing_else(
     assert any(b"docker\0run" in argv for argv in seen), "the run was watched"
     assert not [argv for argv in seen if CANARY.encode() in argv]
     assert CANARY.encode() not in done.stdout + done.stderr
-    told = [line for line in done.stderr.splitlines() if b" run use: docker run " in line]
-    assert [b" -e TOKEN " in line for line in told] == [True], "-v tells the command"
+    lines = [line for line in done.stderr.splitlines() if b" run use: docker run " in line]
+    assert [b" -e TOKEN " in line for line in lines] == [True], "-v tells the command"
     leaked = subprocess.run(
         ["grep", "-rl", CANARY, str(host.home), str(tmp_path)], capture_output=True, check=False
     )

@@ -69,7 +69,7 @@ def test_getting_started_in_one_command(published: Published) -> None:
     assert cube.read("data/processed_dataset.csv") == "house,3\n"
 
 
-def test_getting_started_is_built_beside_the_cube(published: Published) -> None:
+def test_getting_started_is_built_next_to_the_cube(published: Published) -> None:
     cube = published("getting-started", inside="mlcube", context=None)
     words = ("run", "--task=download_data,preprocess_data,train", "-Pdocker.build_strategy=always")
     untrusted = cube.call(*words)

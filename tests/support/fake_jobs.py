@@ -138,11 +138,11 @@ def report(job: FakeJob, number: int) -> bytes:
 
 def survey(jobs: Mapping[str, FakeJob]) -> bytes:
     """Return the answer of ``mlcr_report_jobs``, with the jobs that have ended."""
-    told = b""
+    answer = b""
     for job in jobs.values():
         name = job.job_dir.rpartition("/")[2]
-        told += records({"job": name, "state": job.state, "age": 5, "request": job.request})
+        answer += records({"job": name, "state": job.state, "age": 5, "request": job.request})
         for task in job.tasks:
             exit_code = "pending" if task.exit is None else task.exit
-            told += records({"task": task.name, "exit": exit_code})
-    return told
+            answer += records({"task": task.name, "exit": exit_code})
+    return answer

@@ -130,9 +130,9 @@ def _reserve(
         return Reply(17, b"", b"")
     holder, holders = host.locks.get(lock, ("", ""))
     kept = holder == job_dir or (bool(group) and holders == group)
-    held = host.jobs.get(holder)
-    if held is not None and held.state in LIVE and not kept:
-        facts = {"holder": holder, "state": held.state, "request": held.request}
+    holder_job = host.jobs.get(holder)
+    if holder_job is not None and holder_job.state in LIVE and not kept:
+        facts = {"holder": holder, "state": holder_job.state, "request": holder_job.request}
         return Reply(16, records(facts), b"")
     host.jobs[job_dir] = FakeJob(job_dir, request, connection)
     host.locks[lock] = (job_dir, group)
@@ -337,6 +337,7 @@ FUNCTIONS: Mapping[str, Callable[..., Reply]] = {
     "mlcr_follow_task": _follow,
     "mlcr_release_job": _give_back,
     "mlcr_list_gpus": _gpus,
+    "mlcr_print_engine_info": lambda *_: OK,
     "mlcr_print_image_platform": _image,
     "mlcr_print_kind": _kind,
     "mlcr_launch_job": _launch,

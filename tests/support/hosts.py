@@ -121,13 +121,13 @@ def ssh_host(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             flavour: str = "docker", /, *, private: bool = False, **sshd_options: object
         ) -> SshHost:
             options = tuple(f"{key} {value}" for key, value in sshd_options.items())
-            wanted = (flavour, *options)
-            if not private and wanted in shared:
-                return shared[wanted]
+            key = (flavour, *options)
+            if not private and key in shared:
+                return shared[key]
             root = tmp_path_factory.mktemp(f"{flavour}-", numbered=True)
             host = stack.enter_context(_running(flavour, options, SandboxPaths(root)))
             if not private:
-                shared[wanted] = host
+                shared[key] = host
             return host
 
         yield start

@@ -157,7 +157,7 @@ def _encrypted(folder: Folder) -> str:
     return ""
 
 
-def _encrypted_beside_a_plain_one(folder: Folder) -> str:
+def _encrypted_next_to_a_plain_one(folder: Folder) -> str:
     folder.make(name="other", phrase="secret")
     folder.make()
     return f"  IdentityFile {folder.path}/other\n  IdentityFile {folder.key}\n"
@@ -241,7 +241,7 @@ CASES: dict[str, Arrange] = {
         if text is not None
     },
     "encrypted key": _encrypted,
-    "encrypted key beside a good one": _encrypted_beside_a_plain_one,
+    "encrypted key beside a good one": _encrypted_next_to_a_plain_one,
     **{f"mode {mode:o}": _mode(mode) for mode in (0o400, 0o600, 0o640, 0o644, 0o604)},
     "a link to the key": _linked,
     "a path with spaces": _spaces,

@@ -68,7 +68,7 @@ def test_a_host_without_the_authority_is_unknown(
         pass
 
 
-def test_a_plain_key_beside_the_authority_is_paramikos(
+def test_a_plain_key_next_to_the_authority_is_paramikos(
     certified: tuple[SshHost, Path], tmp_path: Path
 ) -> None:
     host, authority = certified

@@ -323,17 +323,17 @@ def test_each_kind_of_error_has_an_exit_code(
 def test_passwords_are_prompted_once_and_never_shown(
     cube: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked: list[str] = []
+    prompts: list[str] = []
 
     def prompt(text: str, **_: object) -> str:
-        asked.append(text)
+        prompts.append(text)
         return "hunter2"
 
     monkeypatch.setattr(click, "prompt", prompt)
     (cube / "hosts.yaml").write_text("hosts: {a: {address: 127.0.0.1, port: 1}}")
     arguments = ("run", "--host=a", "--task=one", "--ask-password", "--ask-passphrase")
     assert exit_of(*arguments, monkeypatch=monkeypatch) == 120
-    assert asked == ["Login password", "Passphrase of the private keys"]
+    assert prompts == ["Login password", "Passphrase of the private keys"]
     shown = capsys.readouterr()
     assert "hunter2" not in shown.out + shown.err
 

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import attrs
 import pytest
+import yaml
 
 from mlcube_remote.cube.host_paths import PathKind
 from mlcube_remote.errors import PlanError
@@ -134,6 +137,66 @@ def test_the_source_is_that_of_the_reference(make: Make, case: Case, platform: s
     assert made.image == image
     assert made.configure == (() if case.source is None else (build,))
     assert made.run == ((platform, "run", image, "go"),)
+
+
+def expected(
+    image: str | None, build_file: str | None, docker: Mapping[str, str], exists: Collection[str]
+) -> tuple[str, str | None] | None:
+    """Return image and source as MLCube's rules say, in their order; ``None``: an error."""
+    source = build_file or "Singularity.recipe"
+    has_source = ":" in source or source in exists
+    if image and image in exists:
+        return image, source if has_source else None
+    if has_source:
+        return image or letters_and_digits(source), source
+    if "image" in docker:
+        archive = docker.get("tar_file")
+        borrowed = f"docker-archive:{archive}" if archive else f"docker://{docker['image']}"
+        return letters_and_digits(docker["image"]), borrowed
+    # The image, or a recipe that somebody named, may be on the host only.
+    if image:
+        return image, None
+    return (letters_and_digits(source), None) if build_file else None
+
+
+def letters_and_digits(text: str) -> str:
+    return re.sub(r"[\W_]", "", text) + ".sif"
+
+
+@pytest.mark.parametrize("image", [None, "x.sif"])
+@pytest.mark.parametrize("build_file", [None, "my.def", "docker://a/b:1", "docker-archive:b.tar"])
+@pytest.mark.parametrize("tar_file", [None, "t.tar"])
+@pytest.mark.parametrize("docker_image", [None, "c/d_e:2"])
+@pytest.mark.parametrize(
+    "exists", [(), ("x.sif",), ("my.def",), ("Singularity.recipe",), ("x.sif", "my.def")]
+)
+def test_each_combination_follows_the_rules(
+    make: Make,
+    image: str | None,
+    build_file: str | None,
+    tar_file: str | None,
+    docker_image: str | None,
+    exists: tuple[str, ...],
+) -> None:
+    docker = {"image": docker_image, "tar_file": tar_file}
+    section = {"image": image, "build_file": build_file, "build_args": "--fakeroot"}
+    sections = {"docker": docker, "singularity": section}
+    given = {
+        name: {key: value for key, value in keys.items() if value}
+        for name, keys in sections.items()
+    }
+    there = {f"{IMAGES if name == 'x.sif' else '/c'}/{name}": FILE for name in exists}
+    text = yaml.safe_dump({**given, "tasks": {"go": None}})
+    rule = expected(image, build_file, given["docker"], exists)
+    if rule is None:
+        with pytest.raises(PlanError, match="the cube has no image for singularity"):
+            make(text, "singularity", there=there)
+        return
+    made = make(text, "singularity", there=there)
+    name, source = rule
+    assert made.image == f"{IMAGES}/{name}"
+    build = ("singularity", "build", "--fakeroot", made.image, source)
+    assert made.configure == (() if source is None else (build,))
 
 
 @pytest.mark.parametrize(

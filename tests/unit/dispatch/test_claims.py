@@ -198,7 +198,7 @@ def test_a_workspace_that_another_run_holds(host: FakeHost, make_client: MakeCli
     assert list(host.jobs.values()) == [holder]
 
 
-def test_a_workspace_that_is_held_is_waited_for(host: FakeHost, make_client: MakeClient) -> None:
+def test_a_locked_workspace_is_waited_for(host: FakeHost, make_client: MakeClient) -> None:
     holder = hold_workspace(host, make_client)
     work = make_client("train", run={"wait": True})
     host.when("mlcr_claim_job", lambda _: end_task(host, holder), nth=4)

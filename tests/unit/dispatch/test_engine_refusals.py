@@ -123,8 +123,8 @@ WITHOUT_EXIT = {
 
 
 def lose(host: FakeHost, **facts: str) -> None:
-    told = {"exit": "pending", "alive": "no", "stdout": "0", "stderr": "0", **facts}
-    answer = Reply(0, "".join(f"{key}={value}\0" for key, value in told.items()).encode(), b"")
+    report = {"exit": "pending", "alive": "no", "stdout": "0", "stderr": "0", **facts}
+    answer = Reply(0, "".join(f"{key}={value}\0" for key, value in report.items()).encode(), b"")
     host.answer("mlcr_follow_task", Reply(0, b"", b""))
     host.answer("mlcr_report_task", answer)
 

@@ -48,7 +48,7 @@ WELL, NOT = task(Status.SUCCEEDED), task(Status.NOT_STARTED)
         (Status.NOT_STARTED, (NOT,), None, FailureKind.CANCELLED),
     ],
 )
-def test_what_kept_a_job_from_success_is_told(
+def test_what_kept_a_job_from_success_is_reported(
     status: Status,
     tasks: tuple[TaskOutcome, ...],
     error: MLCubeRemoteError | None,

@@ -90,7 +90,7 @@ def test_mnist_network_learns_two_colours(monkeypatch: pytest.MonkeyPatch) -> No
         ([], "both kinds"),
     ],
 )
-def test_selection_is_held_to_the_rules(
+def test_selection_follows_the_rules(
     monkeypatch: pytest.MonkeyPatch, selection: list[tuple[int, int]], rule: str | None
 ) -> None:
     contest = program(monkeypatch, "vision_selection", "vision_selection")

@@ -74,7 +74,7 @@ def test_a_number_of_gpus_is_what_a_job_asks_for(
         ("singularity", (A, B), "device=GPU-a,GPU-b"),
     ],
 )
-def test_engines_are_told_in_their_own_words(
+def test_engines_are_reported_in_their_own_words(
     platform: str, devices: tuple[Device, ...], expected: str
 ) -> None:
     assert format_devices(platform, devices) == expected
@@ -90,7 +90,7 @@ def test_the_container_gets_the_devices_and_bears_their_names(tmp_path: Path) ->
     assert leased.container == plain.container
 
 
-def test_what_the_host_leased_is_told() -> None:
+def test_what_the_host_leased_is_reported() -> None:
     host = FakeConnection("gpu01")
     host.answer("mlcr_lease_gpus", Reply(0, b"gpu=0 GPU-a\0gpu=3 GPU-b\0", b""))
     engine = ("sudo", "my docker")
@@ -101,7 +101,7 @@ def test_what_the_host_leased_is_told() -> None:
     assert lease_gpus(host, "/r/jobs/j", 2) == (), "the engine reports it"
 
 
-def test_too_few_free_gpus_are_told_or_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_few_free_gpus_are_reported_or_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "_POLL_INTERVAL_S", 0.0)
     host = FakeConnection("gpu01")
     host.answer("mlcr_lease_gpus", TOO_FEW, TOO_FEW, TOO_FEW, Reply(0, b"gpu=0 GPU-a\0", b""))
@@ -127,7 +127,7 @@ def test_nobody_waits_for_more_gpus_than_there_are() -> None:
         lease_gpus(host, "/r/jobs/j", 1)
 
 
-def test_others_who_take_gpus_at_the_same_moment_are_told_in_words(
+def test_others_who_take_gpus_at_the_same_moment_are_reported_in_words(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(leases, "_POLL_INTERVAL_S", 0.0)
@@ -160,12 +160,12 @@ def test_others_who_take_gpus_at_the_same_moment_are_told_in_words(
         *("all,capabilities=utility", "count=2,driver=nvidia", "device=0,1,capabilities=gpu"),
     ],
 )
-def test_what_engines_understand_is_handed_to_them(asked: str | None) -> None:
-    check_gpus_option(asked)
+def test_what_engines_understand_is_handed_to_them(value: str | None) -> None:
+    check_gpus_option(value)
 
 
-@pytest.mark.parametrize("asked", ["-1", "1.5", "two", "device=", "device=0 1", "0,1", " ", "٣"])
-def test_gpus_that_no_engine_understands_are_refused(asked: str) -> None:
+@pytest.mark.parametrize("value", ["-1", "1.5", "two", "device=", "device=0 1", "0,1", " ", "٣"])
+def test_gpus_that_no_engine_understands_are_refused(value: str) -> None:
     with pytest.raises(UsageError, match="expected a number, all, or device=0,1") as caught:
-        check_gpus_option(asked)
-    assert caught.value.hint == ("--gpus=device=0,1" if asked == "0,1" else None)
+        check_gpus_option(value)
+    assert caught.value.hint == ("--gpus=device=0,1" if value == "0,1" else None)

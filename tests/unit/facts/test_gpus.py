@@ -18,7 +18,7 @@ from mlcube_remote.transport.local import LocalConnection
 TWO = "NVIDIA A100-SXM4-40GB, 40960 MiB\n"
 BROKEN = "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.\nMore.\n"
 
-TOLD = {
+REPORTS = {
     "one": (TWO, 0, "1 x NVIDIA A100-SXM4-40GB, 40960 MiB"),
     "several": (TWO * 2 + "Tesla T4, 15360 MiB\n", 0, "2 x NVIDIA A100-SXM4-40GB, 40960 MiB; 1 x "),
     "none": ("No devices were found\n", 6, "none: No devices were found"),
@@ -52,11 +52,11 @@ def _has_nvidia_smi(path: str) -> bool:
     return Path(path, "nvidia-smi").exists()
 
 
-@pytest.mark.parametrize("what", TOLD)
+@pytest.mark.parametrize("what", REPORTS)
 def test_a_check_shows_the_gpus_of_a_host(
     what: str, host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said, status, shown = TOLD[what]
+    said, status, shown = REPORTS[what]
     install(tmp_path / "bin", said, status, monkeypatch)
     (answer,) = check_all([host], LocalConnection)
     names = [check.name for check in answer.checks]
@@ -82,24 +82,24 @@ def commands(*before: str, after: tuple[str, ...] = ()) -> TaskCommands:
     )
 
 
-def test_gpus_that_are_not_there_are_missed(
+def test_gpus_that_are_not_there_are_reported(
     host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(tmp_path / "bin", "", None, monkeypatch)
     connection = LocalConnection(host)
-    told = gpus.missing_gpu_warning(connection, [commands(), commands("--nv")])
+    warning = gpus.missing_gpu_warning(connection, [commands(), commands("--nv")])
     with pytest.raises(
         HostUnfitError, match="local: apptainer cannot apply --gpus=2: the host has n"
     ):
         gpus.missing_gpu_warning(connection, [commands("--nv")], "2")
     connection.close()
-    assert told == (
+    assert warning == (
         "the cube's apptainer settings ask for GPUs (--nv), and the host has none: "
         "nvidia-smi was not found; the task runs without them"
     )
 
 
-def test_gpus_that_exist_or_are_not_requested_are_not_missed(
+def test_gpus_that_exist_or_are_not_requested_are_not_reported(
     host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(tmp_path / "bin", TWO, 0, monkeypatch)

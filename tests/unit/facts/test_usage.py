@@ -15,7 +15,7 @@ from mlcube_remote.ui.tables.usage import usage_document, usage_text
 
 HOST = Host(name="gpu01", slots=2)
 RUN = "261124-030001-dl36na5ghujgymdd"
-TOLD = [
+REPORT = [
     "load=0.52 0.58 0.59 2/1234 5678",
     "cpus=16",
     "memory=131072000",
@@ -34,20 +34,20 @@ TOLD = [
 ]
 
 
-def asked(*told: str) -> HostUsage:
+def parse_usage(*answer: str) -> HostUsage:
     connection = FakeConnection("gpu01")
     connection.answer(
-        "mlcr_report_usage", Reply(0, "".join(f"{each}\0" for each in told).encode(), b"")
+        "mlcr_report_usage", Reply(0, "".join(f"{each}\0" for each in answer).encode(), b"")
     )
     return read_usage(connection, HOST)
 
 
 def test_what_a_host_tells_is_read() -> None:
-    told = asked(*TOLD)
-    assert (told.load, told.cpus, told.jobs, told.slots) == (0.52, 16, 1, 2)
-    assert (told.memory, told.memory_free) == (131072000 * 1024, 65536000 * 1024)
-    assert (told.disk, told.disk_free) == (10**9 * 1024, 250 * 10**6 * 1024)
-    first, second, third = told.gpus
+    answer = parse_usage(*REPORT)
+    assert (answer.load, answer.cpus, answer.jobs, answer.slots) == (0.52, 16, 1, 2)
+    assert (answer.memory, answer.memory_free) == (131072000 * 1024, 65536000 * 1024)
+    assert (answer.disk, answer.disk_free) == (10**9 * 1024, 250 * 10**6 * 1024)
+    first, second, third = answer.gpus
     assert (first.name, first.memory, first.memory_used) == (
         "NVIDIA H100 80GB HBM3",
         81559 * 2**20,
@@ -56,7 +56,7 @@ def test_what_a_host_tells_is_read() -> None:
     assert (first.busy, first.job, first.users) == (37, f"{RUN}-07.2-0123456789ab", ("root",))
     assert (second.job, second.users) == (None, ("bob", "?"))
     assert (third.memory, third.memory_used, third.busy) == (None, None, None)
-    assert [gpu.is_free for gpu in told.gpus] == [False, False, True]
+    assert [gpu.is_free for gpu in answer.gpus] == [False, False, True]
 
 
 @pytest.mark.parametrize(
@@ -77,15 +77,17 @@ def test_what_a_host_tells_is_read() -> None:
 def test_what_drivers_say_is_understood(
     line: str, expected: tuple[str, int, int, int | None]
 ) -> None:
-    (gpu,) = asked(f"gpu={line}").gpus
+    (gpu,) = parse_usage(f"gpu={line}").gpus
     name, memory, used, busy = expected
     assert (gpu.name, gpu.busy, gpu.uuid) == (name, busy, line.split(", ")[1])
     assert (gpu.memory, gpu.memory_used) == (memory * 2**20, used * 2**20)
 
 
 def test_what_a_host_does_not_tell_is_not_made_up() -> None:
-    assert asked() == HostUsage(host="gpu01", slots=2)
-    odd = asked("load=", "cpus=many", "memory=", "gpu=No devices were found", "process=", "lease=")
+    assert parse_usage() == HostUsage(host="gpu01", slots=2)
+    odd = parse_usage(
+        "load=", "cpus=many", "memory=", "gpu=No devices were found", "process=", "lease="
+    )
     assert odd == HostUsage(host="gpu01", slots=2)
 
 
@@ -105,7 +107,7 @@ def test_a_host_that_cannot_be_asked_is_an_answer_too() -> None:
 
 
 def test_people_get_tables() -> None:
-    hosts, gpus = usage_text([asked(*TOLD)]).split("\n\n")
+    hosts, gpus = usage_text([parse_usage(*REPORT)]).split("\n\n")
     assert [" ".join(line.split()) for line in hosts.splitlines()] == [
         "host jobs slots load cpus memory free disk free gpus free",
         "gpu01 1 2 0.52 16 67.1 GB of 134.2 GB 256.0 GB of 1.0 TB 1 of 3",
@@ -117,7 +119,7 @@ def test_people_get_tables() -> None:
 
 
 def test_programs_get_bytes() -> None:
-    (host,) = usage_document([asked(*TOLD)])["hosts"]
+    (host,) = usage_document([parse_usage(*REPORT)])["hosts"]
     assert host["memory"] == {"total": 131072000 * 1024, "free": 65536000 * 1024}
     assert host["error"] is None
     assert host["gpus"][0]["memory"] == {"total": 81559 * 2**20, "used": 2**30}
@@ -128,9 +130,9 @@ def test_programs_get_bytes() -> None:
 
 @pytest.mark.parametrize("job", ["", "x", f"{RUN}-07", f"{RUN}--0123456789ab"])
 def test_a_holder_that_is_no_job_is_shown_as_it_is(job: str) -> None:
-    told = asked("gpu=0, GPU-a, T4, 1, 1, 1", f"lease=GPU-a {job}")
+    answer = parse_usage("gpu=0, GPU-a, T4, 1, 1, 1", f"lease=GPU-a {job}")
     assert (
-        usage_text([told])
+        usage_text([answer])
         .rstrip()
         .endswith(job or "used by\ngpu01  0    T4     1.0 MB of 1.0 MB  1%")
     )
@@ -138,9 +140,9 @@ def test_a_holder_that_is_no_job_is_shown_as_it_is(job: str) -> None:
 
 def test_gpus_that_the_inventory_leaves_out_are_not_free() -> None:
     connection = FakeConnection("gpu01")
-    told = [f"gpu={n}, GPU-{n}, NVIDIA H100, 81559, 0, 0" for n in range(3)]
+    answer = [f"gpu={n}, GPU-{n}, NVIDIA H100, 81559, 0, 0" for n in range(3)]
     connection.answer(
-        "mlcr_report_usage", Reply(0, "".join(f"{each}\0" for each in told).encode(), b"")
+        "mlcr_report_usage", Reply(0, "".join(f"{each}\0" for each in answer).encode(), b"")
     )
     found = read_usage(connection, attrs.evolve(HOST, gpus=("1", "GPU-2")))
     assert [gpu.is_free for gpu in found.gpus] == [False, True, True]

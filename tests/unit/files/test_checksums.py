@@ -46,7 +46,7 @@ def test_a_file_that_changed_or_cannot_be_read_there_is_named(folder: Path, othe
     assert find_mismatches(host, "/there", folder, NAMES) == ("b\n\\x",)
 
 
-def test_a_host_that_cannot_tell_is_not_held_against_anything(folder: Path) -> None:
+def test_a_host_that_cannot_tell_proves_nothing(folder: Path) -> None:
     host = FakeConnection()
     host.answer("mlcr_print_checksums", Reply(127, b"", b""))
     assert find_mismatches(host, "/there", folder, NAMES) == ()

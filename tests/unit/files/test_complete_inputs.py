@@ -16,7 +16,7 @@ from mlcube_remote.files.complete_inputs import check_complete, follow_links
 from mlcube_remote.files.upload import upload_trees
 from mlcube_remote.inventory.model import LOCAL_HOST, Host
 from mlcube_remote.plan.job import RunRequest
-from mlcube_remote.plan.placed_job import uploads
+from mlcube_remote.plan.placed_job import place_job, uploads
 from mlcube_remote.plan.plan import plan_jobs
 from tests.support.linked_cubes import job, make_cube, refused
 
@@ -66,6 +66,25 @@ def test_an_input_that_the_ignore_file_excludes_is_an_error(
     error = refused(root)
     assert "is excluded by" in str(error)
     assert hint in str(error.hint)
+
+
+@pytest.mark.parametrize("pattern", ["workspace/data/", "*.bin"])
+def test_what_an_earlier_task_makes_may_be_excluded(root: Path, pattern: str) -> None:
+    (root / ".mlcubeignore").write_text(f"{pattern}\n")
+    text = (root / "mlcube.yaml").read_text()
+    maker = "tasks:\n  fetch: {parameters: {outputs: {data: data/}}}"
+    (root / "mlcube.yaml").write_text(text.replace("tasks:", maker))
+    request = RunRequest(
+        cube=load(root), hosts=(Host(name="h"),), tasks=("fetch", "train"), run_id="r"
+    )
+    (spec,) = plan_jobs(request)
+    (root / "workspace/data/latest").symlink_to("step9")
+    assert check_complete([place_job(spec)]) == ()
+    (root / ".mlcubeignore").unlink()
+    (root / "workspace/data/big").symlink_to("/usr/share")
+    with pytest.raises(PlanError, match=r"would arrive incomplete") as caught:
+        check_complete([place_job(spec)])
+    assert "--copy-links" in str(caught.value.hint)
 
 
 def test_an_input_with_a_name_that_stays_here_is_an_error(root: Path) -> None:

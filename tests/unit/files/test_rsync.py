@@ -37,22 +37,22 @@ def test_rsyncs_status_and_words_are_read_together(code: int, said: str, expecte
 
 
 def test_rsyncs_statistics_are_read() -> None:
-    told = (
+    output = (
         b"Number of regular files transferred: 1,204\nTotal transferred file size: 3,400,000 bytes"
     )
-    moved = rsync.parse_stats(RsyncResult(0, told, b""))
+    moved = rsync.parse_stats(RsyncResult(0, output, b""))
     assert str(moved) == "1204 files, 3.4 MB"
     assert str(rsync.TransferStats(0, 0)) == "nothing new"
     assert str(rsync.TransferStats(1, 12)) == "1 file, 12 B"
 
 
 @pytest.mark.parametrize(
-    ("told", "message"),
+    ("output", "message"),
     [("", "rsync was not found"), ("3.0.9", "rsync 3.0.9 is too old (required: 3.1.0")],
 )
-def test_a_hosts_rsync_has_a_floor(told: str, message: str) -> None:
+def test_a_hosts_rsync_has_a_floor(output: str, message: str) -> None:
     with pytest.raises(HostUnfitError) as caught:
-        rsync.check_remote_version("h", told)
+        rsync.check_remote_version("h", output)
     assert message in str(caught.value)
 
 

@@ -300,7 +300,7 @@ def test_two_pulls_of_a_hostile_host_write_nothing_outside(room: Path, tmp_path:
     assert not (tmp_path / "w.bin").exists()
 
 
-def test_what_a_killed_rsync_left_is_pruned_and_what_is_wanted_stays(room: Path) -> None:
+def test_what_a_killed_rsync_left_is_pruned_and_what_is_needed_stays(room: Path) -> None:
     useless = ("model.lock", "out/.m.json.Xy12Zz", ".any.AbCdEf", "old/deep/file")
     for name in useless:
         (room / name).parent.mkdir(parents=True, exist_ok=True)

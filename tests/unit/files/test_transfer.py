@@ -46,13 +46,15 @@ def write(path: Path, text: str, *, age: float = 0) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "content"),
     [("plain", b"plain"), ("two\nlines", rb"two\#012lines"), ("a \\#012 b", rb"a \#134#012 b")],
 )
-def test_a_file_that_changes_is_sent_again(tree: UploadTree, name: str, told: bytes) -> None:
+def test_a_file_that_changes_is_sent_again(tree: UploadTree, name: str, content: bytes) -> None:
     write(tree.local / name, "old", age=0.05)
     host = FakeConnection()
-    host.answer(RSYNC, sent(told, meanwhile=lambda: (tree.local / name).write_text("new")), sent())
+    host.answer(
+        RSYNC, sent(content, meanwhile=lambda: (tree.local / name).write_text("new")), sent()
+    )
     assert upload(host, tree).moved.files == 1
     assert len(host.calls) == 2
 
@@ -94,8 +96,10 @@ def test_what_never_rests_is_named(tree: UploadTree) -> None:
     path = tree.local / "run.log"
     host = FakeConnection("gpu01")
     host.answer(RSYNC, sent(b"run.log", meanwhile=lambda: path.write_text("more")))
-    with pytest.raises(TransferError, match=r"gpu01: sync incomplete: .*run\.log changed") as told:
+    with pytest.raises(
+        TransferError, match=r"gpu01: sync incomplete: .*run\.log changed"
+    ) as content:
         upload(host, tree)
-    assert told.value.exit_code == 121
-    assert ".mlcubeignore" in str(told.value.hint)
+    assert content.value.exit_code == 121
+    assert ".mlcubeignore" in str(content.value.hint)
     assert len(host.calls) == 3

@@ -134,6 +134,10 @@ tasks:
       outputs: {model: model/, metrics: {type: file, default: metrics/m.json}}
   resume:
     parameters: {inputs: {old: model/}, outputs: {model: model/}}
+  label:
+    parameters: {inputs: {names: {type: file, default: data/d.bin}}}
+  show:
+    parameters: {inputs: {metrics: {type: file, default: metrics/m.json}}}
 """
 
 
@@ -164,7 +168,9 @@ ALWAYS = {"code.py", "mlcube.yaml", "workspace/conf.yaml"}
     [
         (["download"], set()),
         (["train"], {"workspace/data/d.bin"}),
-        (["download", "train"], set()),
+        (["download", "train"], {"workspace/data/d.bin"}),
+        (["download", "label"], {"workspace/data/d.bin"}),
+        (["train", "show"], {"workspace/data/d.bin"}),
         (["resume"], {"workspace/model/m.bin"}),
     ],
 )
@@ -172,13 +178,25 @@ def test_results_stay_and_needed_inputs_go(cube: Cube, tasks: list[str], more: s
     assert sent(cube, *tasks) == ALWAYS | more
 
 
+def test_an_output_of_an_earlier_task_that_does_not_exist_here_is_not_sent(cube: Cube) -> None:
+    (cube.root / "workspace/data/d.bin").unlink()
+    (cube.root / "workspace/data").rmdir()
+    placed = [
+        item
+        for task in ("download", "train", "label")
+        for item in place_parameters(cube.tasks[task], cube, HOST, root="~/r")
+    ]
+    (tree,) = upload_trees(cube, placed, host_paths(HOST, cube, "job", root="~/r", home="~"))
+    assert tree.inputs == (cube.root / "workspace/conf.yaml",)
+
+
 def test_a_workspace_elsewhere_is_a_tree_of_its_own(cube: Cube, tmp_path: Path) -> None:
     other = tmp_path / "other"
     make(other, "conf.yaml", "model/m.bin")
-    apart = load(cube.root, workspace=other)
-    placed = place_parameters(apart.tasks["train"], apart, HOST, root="~/r")
-    paths = host_paths(HOST, apart, "job", root="~/r", home="~")
-    first, second = upload_trees(apart, placed, paths)
+    cube_elsewhere = load(cube.root, workspace=other)
+    placed = place_parameters(cube_elsewhere.tasks["train"], cube_elsewhere, HOST, root="~/r")
+    paths = host_paths(HOST, cube_elsewhere, "job", root="~/r", home="~")
+    first, second = upload_trees(cube_elsewhere, placed, paths)
     assert (first.mirror, second.mirror) == (True, False)
     assert second.remote == paths.workspace
     assert paths.workspace.startswith("~/r/workspaces/other-")
@@ -222,9 +240,11 @@ def test_a_run_in_another_workspace_leaves_the_usual_one_alone(
     cube: Cube, tmp_path: Path, there: str
 ) -> None:
     make(tmp_path / there, "conf.yaml")
-    apart = load(cube.root, workspace=tmp_path / there)
-    placed = place_parameters(apart.tasks["train"], apart, HOST, root="~/r")
-    tree, *_ = upload_trees(apart, placed, host_paths(HOST, apart, "job", root="~/r", home="~"))
+    cube_elsewhere = load(cube.root, workspace=tmp_path / there)
+    placed = place_parameters(cube_elsewhere.tasks["train"], cube_elsewhere, HOST, root="~/r")
+    tree, *_ = upload_trees(
+        cube_elsewhere, placed, host_paths(HOST, cube_elsewhere, "job", root="~/r", home="~")
+    )
     copy = tmp_path / "mirror"
     make(copy, "gone.py", "workspace/made.bin", "workspace/model/m.bin")
     (copy / "workspace/model/m.bin").write_text("newer than the one here")
@@ -237,9 +257,13 @@ def test_a_run_in_another_workspace_leaves_the_usual_one_alone(
 def test_an_input_in_the_usual_workspace_is_sent_all_the_same(cube: Cube, tmp_path: Path) -> None:
     there = cube.root / "other"
     there.mkdir()
-    apart = load(cube.root, workspace=there, task_args={"config": "../workspace/conf.yaml"})
-    placed = place_parameters(apart.tasks["train"], apart, HOST, root="~/r")
-    tree, *_ = upload_trees(apart, placed, host_paths(HOST, apart, "job", root="~/r", home="~"))
+    cube_elsewhere = load(
+        cube.root, workspace=there, task_args={"config": "../workspace/conf.yaml"}
+    )
+    placed = place_parameters(cube_elsewhere.tasks["train"], cube_elsewhere, HOST, root="~/r")
+    tree, *_ = upload_trees(
+        cube_elsewhere, placed, host_paths(HOST, cube_elsewhere, "job", root="~/r", home="~")
+    )
     copy = tmp_path / "mirror"
     make(copy, "workspace/made.bin")
     assert {"workspace/made.bin", "workspace/conf.yaml"} <= mirrored(tree, copy).keys()

@@ -34,8 +34,8 @@ def test_the_users_own_inventories_come_before_that_of_the_cube(
 ) -> None:
     cube = place / "cube"
     assert find_inventory(None, cube) is None
-    beside = write(cube)
-    assert find_inventory(None, cube) == FoundInventory(path=beside, cube=cube)
+    own_file = write(cube)
+    assert find_inventory(None, cube) == FoundInventory(path=own_file, cube=cube)
     assert find_inventory(None, None) is None, "no cube is named"
     configured = write(place / "config" / "mlcube-remote")
     assert find_inventory(None, cube) == FoundInventory(path=configured)
@@ -44,7 +44,7 @@ def test_the_users_own_inventories_come_before_that_of_the_cube(
     in_variable = write(place / "env")
     monkeypatch.setenv("MLCUBE_REMOTE_INVENTORY", str(in_variable))
     assert find_inventory(None, cube) == FoundInventory(path=in_variable)
-    assert find_inventory(str(cube), cube) == FoundInventory(path=beside), "the user names it"
+    assert find_inventory(str(cube), cube) == FoundInventory(path=own_file), "the user names it"
     with pytest.raises(InventoryError, match=r"--inventory: .*nowhere\.yaml: no such file"):
         find_inventory("nowhere.yaml", cube)
 
@@ -54,12 +54,12 @@ def test_the_users_own_inventories_come_before_that_of_the_cube(
 def test_a_file_in_the_working_directory_belongs_to_the_cube_around_it(
     place: Path, monkeypatch: pytest.MonkeyPatch, folder: str, is_named: bool
 ) -> None:
-    cube, beside = place / "cube", write(place / "cube")
+    cube, own_file = place / "cube", write(place / "cube")
     write(place / "cube" / "sub")
     (place / "link").symlink_to(cube, target_is_directory=True)
     monkeypatch.chdir(place / folder)
     assert find_inventory(None, cube if is_named else None) == FoundInventory(
-        path=beside, cube=cube
+        path=own_file, cube=cube
     )
     through_link = find_inventory(None, place / "link")
     assert through_link is not None

@@ -137,11 +137,11 @@ NAMES = ("gpu01", "gpu02", "gpu03", "gpu04", "cpu1", "cpu2")
 
 @given(st.lists(st.sampled_from(NAMES), min_size=1), st.sets(st.sampled_from(NAMES)))
 def test_hosts_are_selected_once_in_order_without_the_excluded(
-    asked: list[str], excluded: set[str]
+    requested: list[str], excluded: set[str]
 ) -> None:
     hosts = {name: Host(name=name) for name in NAMES}
-    patterns = [*(f"!{name}" for name in sorted(excluded)), ",".join(asked)]
-    expected = [name for name in dict.fromkeys(asked) if name not in excluded]
+    patterns = [*(f"!{name}" for name in sorted(excluded)), ",".join(requested)]
+    expected = [name for name in dict.fromkeys(requested) if name not in excluded]
     inventory = Inventory(hosts=hosts, groups={})
     if expected:
         assert [host.name for host in select(inventory, patterns)] == expected

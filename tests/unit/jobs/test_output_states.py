@@ -132,9 +132,9 @@ def test_a_long_list_is_fetched(data: bytes) -> None:
     connection.answer(
         "mlcr_print_bytes", lambda _, offset: Reply(0, data[int(offset) : int(offset) + 512], b"")
     )
-    wanted = TICKET.folders[1].outputs[0]
+    output = TICKET.folders[1].outputs[0]
     known = OutputChange(state=UPDATED, list_size=len(data) or 5)
-    fetched = fetch_names(connection, TICKET, wanted, known)
+    fetched = fetch_names(connection, TICKET, output, known)
     assert fetched.list_size == 0
     assert fetched.names == (("a", "b\udcff") * 100 if data else None)
     assert connection.calls[0].args[0] == f"{TICKET.task_dir(1)}/changed.2"

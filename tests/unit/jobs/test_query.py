@@ -29,14 +29,14 @@ REQUEST = json.dumps(to_document(TICKET))
 Task = Mapping[str, str]
 
 
-def told(state: str, *tasks: Task, job: str = TICKET.job_id, **more: str) -> bytes:
+def report(state: str, *tasks: Task, job: str = TICKET.job_id, **more: str) -> bytes:
     facts = [("job", job), ("state", state), ("age", "61"), ("request", REQUEST), *more.items()]
     for task in tasks:
         facts += [("task", "train"), *task.items()]
     return "".join(f"{key}={value}\0" for key, value in facts).encode()
 
 
-def asked(answer: bytes) -> tuple[FoundJob, ...]:
+def query(answer: bytes) -> tuple[FoundJob, ...]:
     host = FakeConnection("gpu")
     host.answer("mlcr_report_jobs", Reply(0, answer, b""))
     return query_host(host, GPU, everything=True)
@@ -50,45 +50,55 @@ BADLY: Task = {"exit": "3", "started": "10", "finished": "12"}
 @pytest.mark.parametrize(
     ("answer", "shown", "is_live"),
     [
-        (told("running", RUNS), "running", True),
-        (told("orphaned", RUNS), "running", True),
-        (told("running", RUNS, stop="yes"), "stopping", True),
-        (told("preparing"), "preparing", True),
-        (told("elsewhere", RUNS), "elsewhere", True),
-        (told("abandoned"), "not-started", False),
-        (told("ended", WELL), "succeeded", False),
-        (told("ended", WELL, BADLY, {"exit": "pending"}), "failed (3)", False),
-        (told("ended", BADLY, stop="yes"), "cancelled", False),
-        (told("ended", {**BADLY, "killed": "memory"}), "killed (out of memory)", False),
-        (told("ended", {**BADLY, "killed": "engine"}), "killed (engine restarted)", False),
-        (told("ended", {**BADLY, "killed": "memory"}, stop="yes"), "cancelled", False),
-        (told("ended", {**BADLY, "killed": "time"}, stop="yes"), "killed (out of its time)", False),
-        (told("ended", {**BADLY, "killed": "a new word"}), "failed (3)", False),
-        (told("ended", WELL, {"exit": "pending"}, stop="yes"), "cancelled", False),
-        (told("lost", RUNS), "lost", False),
+        (report("running", RUNS), "running", True),
+        (report("orphaned", RUNS), "running", True),
+        (report("running", RUNS, stop="yes"), "stopping", True),
+        (report("preparing"), "preparing", True),
+        (report("elsewhere", RUNS), "elsewhere", True),
+        (report("abandoned"), "not-started", False),
+        (report("ended", WELL), "succeeded", False),
+        (report("ended", WELL, BADLY, {"exit": "pending"}), "failed (3)", False),
+        (report("ended", BADLY, stop="yes"), "cancelled", False),
+        (report("ended", {**BADLY, "killed": "memory"}), "killed (out of memory)", False),
+        (report("ended", {**BADLY, "killed": "engine"}), "killed (engine restarted)", False),
+        (report("ended", {**BADLY, "killed": "memory"}, stop="yes"), "cancelled", False),
+        (
+            report("ended", {**BADLY, "killed": "time"}, stop="yes"),
+            "killed (time limit reached)",
+            False,
+        ),
+        (report("ended", {**BADLY, "killed": "a new word"}), "failed (3)", False),
+        (report("ended", WELL, {"exit": "pending"}, stop="yes"), "cancelled", False),
+        (report("ended", {**BADLY, "failed": "refused"}), "failed (could not start)", False),
+        (report("ended", {**BADLY, "failed": "stale"}), "failed (output unchanged)", False),
+        (report("ended", {**BADLY, "failed": "unsafe"}), "failed (link leads out)", False),
+        (report("ended", {**BADLY, "failed": "a new word"}), "failed (3)", False),
+        (report("lost", RUNS), "lost", False),
+        (report("lost", RUNS, lost="reboot"), "lost (host rebooted)", False),
+        (report("lost", RUNS, lost="gone"), "lost (container removed)", False),
     ],
 )
 def test_states_are_shown_in_the_users_words(answer: bytes, shown: str, is_live: bool) -> None:
-    (job,) = asked(answer)
+    (job,) = query(answer)
     assert (job.shown_state, job.is_live) == (shown, is_live)
     assert job.handle is not None
     assert job.handle.run_id == TICKET.run_id
 
 
 def test_a_host_without_jobs_tells_of_none() -> None:
-    assert asked(b"") == ()
+    assert query(b"") == ()
 
 
 def test_a_request_that_cannot_be_read_hides_no_job() -> None:
-    (job,) = asked(b"job=x\0state=ended\0age=\0request=rubbish\0")
+    (job,) = query(b"job=x\0state=ended\0age=\0request=rubbish\0")
     assert job.handle is None
     assert "x" in jobs_text([HostJobs(host=GPU, jobs=(job,))])
 
 
 @pytest.mark.parametrize("answer", [b"job=x\0", b"job=x\0state=lost\0age=old\0"])
-def test_an_answer_that_makes_no_sense_is_told(answer: bytes) -> None:
+def test_an_answer_that_makes_no_sense_is_reported(answer: bytes) -> None:
     with pytest.raises(HostUnfitError, match="cannot be read"):
-        asked(answer)
+        query(answer)
 
 
 def test_a_host_that_cannot_be_asked_is_an_answer_too() -> None:
@@ -96,7 +106,7 @@ def test_a_host_that_cannot_be_asked_is_an_answer_too() -> None:
         if host.name == "down":
             raise UnreachableError("down", "connection refused")
         connection = FakeConnection(host.name)
-        connection.answer("mlcr_report_jobs", Reply(0, told("running", RUNS), b""))
+        connection.answer("mlcr_report_jobs", Reply(0, report("running", RUNS), b""))
         return connection
 
     surveys = query_all([GPU, Host(name="down")], connect, everything=False)
@@ -121,7 +131,7 @@ def test_ages_are_short(seconds: int, text: str) -> None:
 
 
 def test_hostile_names_do_not_reach_the_terminal() -> None:
-    (job,) = asked(told("running", {"exit": "pending", "started": "1"}, job="\x1b]0;x\x07"))
+    (job,) = query(report("running", {"exit": "pending", "started": "1"}, job="\x1b]0;x\x07"))
     evil = attrs.evolve(job, handle=None)
     assert "\x1b" not in jobs_text([HostJobs(host=GPU, jobs=(evil,))])
     assert "\x1b" not in removed_jobs_text({"gpu": [evil]}, dry_run=True)
@@ -132,15 +142,15 @@ def _surveys(*jobs: FoundJob) -> Sequence[HostJobs]:
 
 
 def test_only_old_jobs_that_have_ended_are_cleaned_away() -> None:
-    (ended,) = asked(told("ended", WELL))
-    (live,) = asked(told("running", RUNS))
+    (ended,) = query(report("ended", WELL))
+    (live,) = query(report("running", RUNS))
     assert select_old(_surveys(ended, live), older_than=60) == {"gpu": [ended]}
     assert select_old(_surveys(ended, live), older_than=62) == {}
     assert removed_jobs_text({}, dry_run=False) == "nothing to do"
 
 
 def test_a_job_that_came_to_life_again_is_not_said_to_be_removed() -> None:
-    (first, second) = (*asked(told("ended", WELL)), *asked(told("ended", WELL, job="other")))
+    (first, second) = (*query(report("ended", WELL)), *query(report("ended", WELL, job="other")))
     connection = FakeConnection("gpu")
     connection.answer("mlcr_remove_job", Reply(18, b"", b""), Reply(0, b"", b""))
     connection.answer("mlcr_remove_leftovers", Reply(0, b"", b""))
@@ -151,7 +161,7 @@ def test_a_job_that_came_to_life_again_is_not_said_to_be_removed() -> None:
 
 def test_a_run_is_found_by_asking_and_goes_below_the_results(tmp_path: Path) -> None:
     found = find_on_hosts(
-        TICKET.run_id[-5:], _surveys(*asked(told("running", RUNS))), tmp_path.joinpath
+        TICKET.run_id[-5:], _surveys(*query(report("running", RUNS))), tmp_path.joinpath
     )
     assert found.run_id == TICKET.run_id
     (job,) = found.jobs
@@ -160,7 +170,7 @@ def test_a_run_is_found_by_asking_and_goes_below_the_results(tmp_path: Path) -> 
 
 
 def test_two_runs_that_fit_are_not_guessed_between(tmp_path: Path) -> None:
-    (job,) = asked(told("running", RUNS))
+    (job,) = query(report("running", RUNS))
     assert job.handle is not None
     other = attrs.evolve(job, handle=attrs.evolve(job.handle, run_id=f"{job.handle.run_id[:-1]}b"))
     with pytest.raises(UsageError, match="is ambiguous"):

@@ -103,13 +103,13 @@ def test_a_job_that_was_about_to_start_is_not_called_not_started_from_afar(store
 
 
 def test_its_host_may_say_that_a_job_was_not_started(store: Store) -> None:
-    told = outcome(Status.NOT_STARTED, error=NotStartedError("gpu", "nothing there"))
-    assert written(store, outcome(Status.UNKNOWN), told)["status"] == "not-started"
+    result = outcome(Status.NOT_STARTED, error=NotStartedError("gpu", "nothing there"))
+    assert written(store, outcome(Status.UNKNOWN), result)["status"] == "not-started"
 
 
 def test_a_job_that_was_cleaned_away_keeps_its_end(store: Store) -> None:
-    told = outcome(Status.NOT_STARTED, error=NotStartedError("gpu", "nothing there"))
-    assert written(store, pulled(Status.SUCCEEDED), told)["status"] == "succeeded"
+    result = outcome(Status.NOT_STARTED, error=NotStartedError("gpu", "nothing there"))
+    assert written(store, pulled(Status.SUCCEEDED), result)["status"] == "succeeded"
 
 
 def test_the_ticket_stays(store: Store) -> None:

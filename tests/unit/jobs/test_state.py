@@ -44,14 +44,14 @@ NO_SIZES: Mapping[Stream, int] = MappingProxyType({Stream.STDOUT: 0, Stream.STDE
 
 
 def report(exit: int | None, inspect: str = "", **changes: Any) -> TaskReport:  # noqa: A002
-    told = TaskReport(
+    task_report = TaskReport(
         exit=exit, alive=False, sizes=NO_SIZES, started=10, finished=14, inspect=inspect
     )
-    return attrs.evolve(told, **changes)
+    return attrs.evolve(task_report, **changes)
 
 
 @pytest.mark.parametrize(
-    ("told", "status", "code", "reason"),
+    ("task_report", "status", "code", "reason"),
     [
         (report(0), Status.SUCCEEDED, 0, ""),
         (report(3, "exited 3 false "), Status.FAILED, 3, ""),
@@ -107,12 +107,12 @@ def report(exit: int | None, inspect: str = "", **changes: Any) -> TaskReport:  
     ],
 )
 def test_two_witnesses_say_how_a_task_ended(
-    told: TaskReport, status: Status, code: int | None, reason: str
+    task_report: TaskReport, status: Status, code: int | None, reason: str
 ) -> None:
-    outcome = derive_outcome(TICKET, TASK, told)
+    outcome = derive_outcome(TICKET, TASK, task_report)
     assert (outcome.status, outcome.exit_code) == (status, code)
     assert outcome.reason.startswith(reason)
-    assert outcome.seconds == (4.0 if told.exit is not None else None)
+    assert outcome.seconds == (4.0 if task_report.exit is not None else None)
 
 
 def test_a_host_that_cannot_know_makes_the_state_unknown() -> None:
@@ -123,9 +123,9 @@ def test_a_host_that_cannot_know_makes_the_state_unknown() -> None:
 def test_of_a_task_on_another_machine_with_this_home_nothing_is_said() -> None:
     with pytest.raises(
         StateUnknownError, match="the job runs on login2, which shares this home"
-    ) as told:
+    ) as task_report:
         derive_outcome(TICKET, TASK, report(None, node="login2"))
-    assert "point h to login2 in the inventory" in (told.value.hint or "")
+    assert "point h to login2 in the inventory" in (task_report.value.hint or "")
 
 
 def test_an_engine_that_refuses_is_no_failure_of_the_task() -> None:
@@ -186,12 +186,12 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("platform", "told", "setting", "said"), REFUSED)
+@pytest.mark.parametrize(("platform", "task_report", "setting", "said"), REFUSED)
 def test_a_setting_that_an_engine_refuses_is_named(
-    platform: str, told: TaskReport, setting: str, said: str
+    platform: str, task_report: TaskReport, setting: str, said: str
 ) -> None:
     with pytest.raises(HostUnfitError) as caught:
-        derive_outcome(attrs.evolve(TICKET, platform=platform), task_on(platform), told)
+        derive_outcome(attrs.evolve(TICKET, platform=platform), task_on(platform), task_report)
     assert caught.value.exit_code == 122
     assert str(caught.value).startswith(f"h: {platform} cannot apply {setting}")
     assert str(caught.value).endswith(f" to task t: {said}")
@@ -204,7 +204,7 @@ def task_on(platform: str) -> TaskHandle:
 
 
 @pytest.mark.parametrize(
-    ("platform", "told", "code", "reason"),
+    ("platform", "task_report", "code", "reason"),
     [
         ("docker", report(127, "created 127 false exec: no x"), 127, "failed to start: exec: no"),
         (
@@ -222,9 +222,11 @@ def task_on(platform: str) -> TaskHandle:
     ],
 )
 def test_what_is_the_cubes_own_failure_stays_one(
-    platform: str, told: TaskReport, code: int, reason: str
+    platform: str, task_report: TaskReport, code: int, reason: str
 ) -> None:
-    outcome = derive_outcome(attrs.evolve(TICKET, platform=platform), task_on(platform), told)
+    outcome = derive_outcome(
+        attrs.evolve(TICKET, platform=platform), task_on(platform), task_report
+    )
     assert (outcome.status, outcome.exit_code) == (Status.FAILED, code)
     assert outcome.reason.startswith(reason)
     assert bool(outcome.reason) == bool(reason)
@@ -253,8 +255,8 @@ def test_an_exit_code_that_no_process_has_is_no_success(code: str) -> None:
     connection.answer("mlcr_report_task", Reply(0, records(facts), b""))
     with pytest.raises(StateUnknownError, match="could not be read"):
         read_task(connection, TICKET, 1)
-    told = derive_outcome(TICKET, TASK, report(3, f"exited {code} false "))
-    assert (told.status, told.exit_code) == (Status.FAILED, 1)
+    task_report = derive_outcome(TICKET, TASK, report(3, f"exited {code} false "))
+    assert (task_report.status, task_report.exit_code) == (Status.FAILED, 1)
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ def test_a_dry_run_rejects_missing_local_data(root: Path) -> None:
     missing = "train.config: input /no/where does not exist"
     assert str(caught.value) == f"{root}/mlcube.yaml:9:29: {missing}"
     assert caught.value.hint == "create it, or give another: config=PATH"
-    asked = attrs.evolve(request(root, "train"), configure_only=True)
-    assert dry_run(asked)[0], "an image needs no inputs"
+    run_request = attrs.evolve(request(root, "train"), configure_only=True)
+    assert dry_run(run_request)[0], "an image needs no inputs"
 
 
 def test_a_dry_run_has_an_entry_for_each_host_and_task(root: Path) -> None:
@@ -50,8 +50,8 @@ def test_a_dry_run_reports_why_a_run_would_be_rejected(root: Path) -> None:
 
 def test_a_dry_run_of_configure_runs_no_task(root: Path) -> None:
     (root / "mlcube.yaml").write_text(CUBE.replace("{type: file, default: conf.yaml}", "gone.yaml"))
-    asked = attrs.evolve(request(root, "train"), configure_only=True)
-    (planned,), notes = dry_run(asked)
+    run_request = attrs.evolve(request(root, "train"), configure_only=True)
+    (planned,), notes = dry_run(run_request)
     assert planned.task is None
     assert planned.configure == (("docker", "pull", "example/x"),)
     assert (planned.run, planned.creates, planned.launch) == ((), (), ())

@@ -55,10 +55,10 @@ tasks:
 """
 
 
-def arguments(asked: RunRequest) -> tuple[str, ...]:
+def arguments(run_request: RunRequest) -> tuple[str, ...]:
     """Return the arguments of the task ``use``."""
-    assert plan_jobs(asked)
-    planned, _ = dry_run(asked)
+    assert plan_jobs(run_request)
+    planned, _ = dry_run(run_request)
     return tuple(word for word in planned[-1].run[-1] if word.startswith(("--table", "--more")))
 
 
@@ -94,38 +94,38 @@ tasks:
 
 def test_a_path_in_an_output_of_an_earlier_run_is_probed_on_the_host(root: Path) -> None:
     (root / "mlcube.yaml").write_text(IN_A_DIRECTORY)
-    asked = request(root, "use")
-    assert "--table=/mlcube_io0" in arguments(asked)
-    (job,) = plan_jobs(asked)
+    run_request = request(root, "use")
+    assert "--table=/mlcube_io0" in arguments(run_request)
+    (job,) = plan_jobs(run_request)
     plan = make_plan(job)
     (path,) = plan.probe_paths
     assert path == f"{plan.paths.workspace}/data/table.bin"
-    _, notes = dry_run(asked)
+    _, notes = dry_run(run_request)
     assert f"{path} is assumed to be a directory; a run asks the host" in notes["h"]
     (task,) = probed(job, **{path: "f"}).tasks
     assert "--table=/mlcube_io0/table.bin" in task.commands.run[-1]
     (root / "workspace/data").mkdir()
     (root / "workspace/data/table.bin").touch()
-    (job,) = plan_jobs(asked)
+    (job,) = plan_jobs(run_request)
     assert make_plan(job).probe_paths == (), "it is on this machine"
 
 
 def test_the_kind_of_an_input_on_the_host_is_probed(root: Path) -> None:
     (root / "mlcube.yaml").write_text(UNTYPED)
-    asked = request(root, "use", more="$HOME/x")
-    assert "--more=/mlcube_io1" in arguments(asked)
-    _, notes = dry_run(asked)
+    run_request = request(root, "use", more="$HOME/x")
+    assert "--more=/mlcube_io1" in arguments(run_request)
+    _, notes = dry_run(run_request)
     assert "~/x is assumed to be a directory; a run asks the host" in notes["h"]
-    (job,) = plan_jobs(asked)
+    (job,) = plan_jobs(run_request)
     (task,) = probed(job, **{"/h/x": "f"}).tasks
     assert "--more=/mlcube_io1/x" in task.commands.run[-1]
 
 
 def test_an_input_on_the_host_is_assumed_to_be_mountable_by_every_engine(root: Path) -> None:
     (root / "mlcube.yaml").write_text(UNTYPED)
-    asked = request(root, "use", platform="podman", more="/d/a:b,c")
-    assert "--more=/mlcube_io1/a:b,c" in arguments(asked)
-    _, notes = dry_run(asked)
+    run_request = request(root, "use", platform="podman", more="/d/a:b,c")
+    assert "--more=/mlcube_io1/a:b,c" in arguments(run_request)
+    _, notes = dry_run(run_request)
     assert "/d/a:b,c is assumed to be a file; a run asks the host" in notes["h"]
 
 

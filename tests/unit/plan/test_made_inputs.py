@@ -61,8 +61,8 @@ def request(
     return RunRequest(cube=cube, hosts=(host,), tasks=tasks, run_id="run", platform=platform)
 
 
-def planned(asked: RunRequest) -> tuple[JobPlan, dict[str, BuiltTask]]:
-    (job,) = plan_jobs(asked)
+def planned(run_request: RunRequest) -> tuple[JobPlan, dict[str, BuiltTask]]:
+    (job,) = plan_jobs(run_request)
     plan = make_plan(job, FACTS)
     return plan, {task.name: task for task in plan.tasks}
 
@@ -92,17 +92,17 @@ def test_the_host_decides_on_the_type_of_what_an_earlier_task_makes(
 
 
 def test_what_is_there_from_an_earlier_run_does_not_decide(tmp_path: Path) -> None:
-    asked = request(tmp_path, *ALL)
+    run_request = request(tmp_path, *ALL)
     (tmp_path / "workspace/data/raw.txt").mkdir(parents=True)
-    _, tasks = planned(asked)
+    _, tasks = planned(run_request)
     assert set(tasks["preprocess"].commands.alternatives) == {"f", "d"}
 
 
 def test_a_task_alone_has_the_type_of_what_is_there(tmp_path: Path) -> None:
-    asked = request(tmp_path, "preprocess", host=LOCAL_HOST)
+    run_request = request(tmp_path, "preprocess", host=LOCAL_HOST)
     (tmp_path / "workspace/data").mkdir()
     (tmp_path / "workspace/data/raw.txt").touch()
-    _, tasks = planned(asked)
+    _, tasks = planned(run_request)
     commands = tasks["preprocess"].commands
     assert not commands.late_inputs
     assert "--raw=/mlcube_io0/raw.txt" in commands.run[-1]
@@ -152,13 +152,13 @@ def test_a_file_that_an_earlier_task_must_make_is_required_when_the_task_begins(
     assert tasks["make"].late.files == ()
 
 
-def test_a_file_beside_a_declared_one_may_be_made_too(tmp_path: Path) -> None:
+def test_a_file_next_to_a_declared_one_may_be_made_too(tmp_path: Path) -> None:
     text = two("{log: {type: file, default: out/log.txt}}", "{model: out/model}")
     _, tasks = planned(request(tmp_path, "make", "use", text=text))
     assert [each.name for each in tasks["use"].commands.late_inputs] == ["model"]
 
 
-def test_a_file_beside_one_in_the_workspace_itself_must_exist(tmp_path: Path) -> None:
+def test_a_file_next_to_one_in_the_workspace_itself_must_exist(tmp_path: Path) -> None:
     text = two("{log: {type: file, default: log.txt}}", "{model: {type: file, default: model}}")
     with pytest.raises(PlanError, match=r"use\.model: input .*workspace/model does not exist"):
         plan_jobs(request(tmp_path, "make", "use", text=text))
@@ -174,8 +174,8 @@ def test_a_directory_in_an_output_is_created_when_its_task_begins(tmp_path: Path
 
 def test_paths_on_the_host_are_decided_there_too(tmp_path: Path) -> None:
     text = two("{data: data/}", "{raw: raw}")
-    asked = request(tmp_path, "make", "use", text=text, data="/d/out/", raw="/d/out/raw")
-    _, tasks = planned(asked)
+    run_request = request(tmp_path, "make", "use", text=text, data="/d/out/", raw="/d/out/raw")
+    _, tasks = planned(run_request)
     assert [each.path for each in tasks["use"].commands.late_inputs] == ["/d/out/raw"]
 
 
@@ -194,9 +194,9 @@ def test_each_type_of_several_inputs_has_its_command(tmp_path: Path) -> None:
 def test_too_many_types_are_refused_with_a_hint_that_works(tmp_path: Path) -> None:
     names = ", ".join(f"p{number}: data/{number}" for number in range(7))
     text = two("{data: data/}", f"{{{names}}}")
-    asked = request(tmp_path, "make", "use", text=text)
+    run_request = request(tmp_path, "make", "use", text=text)
     with pytest.raises(PlanError) as caught:
-        plan_jobs(asked)
+        plan_jobs(run_request)
     assert "7 inputs without a type" in str(caught.value)
     assert caught.value.hint is not None
     override = caught.value.hint.partition("-P ")[2].strip("'")
@@ -219,12 +219,12 @@ def test_a_dry_run_says_what_is_decided_later(tmp_path: Path) -> None:
 
 @HOSTS
 def test_each_job_of_a_sweep_decides_in_its_own_workspace(tmp_path: Path, host: Host) -> None:
-    asked = request(tmp_path, *ALL, host=host)
+    run_request = request(tmp_path, *ALL, host=host)
     (tmp_path / "workspace/settings.yaml").write_text("lr: 1")
     point = SweepPoint(name="lr-2", values={"lr": "2"})
-    trials = make_trials(asked.cube, [point], ALL)
+    trials = make_trials(run_request.cube, [point], ALL)
     (job,) = plan_jobs(
-        RunRequest(cube=asked.cube, hosts=(host,), tasks=ALL, run_id="run", trials=trials)
+        RunRequest(cube=run_request.cube, hosts=(host,), tasks=ALL, run_id="run", trials=trials)
     )
     plan = make_plan(job, FACTS)
     own = plan.paths.own_workspace
@@ -232,21 +232,40 @@ def test_each_job_of_a_sweep_decides_in_its_own_workspace(tmp_path: Path, host: 
     assert late == [f"{own}/data/raw.txt", f"{own}/data/table.csv"]
 
 
-def test_a_directory_that_a_task_of_a_sweep_completes_is_copied_for_each_job(
-    tmp_path: Path,
+LOG = "log: {type: file, default: data/log.txt}"
+
+
+@pytest.mark.parametrize(
+    ("made", "used", "copied", "may_be_missing"),
+    [
+        (LOG, "data: data", "data", False),
+        ("data: data/", "data: data", "data", True),
+        ("data: data/", "labels: data/labels.csv", "data/labels.csv", True),
+        (LOG, LOG, None, False),
+        ("data: data/", "data: data/absent", None, False),
+    ],
+    ids=["part", "the same directory", "file in a directory", "the same file", "absent"],
+)
+def test_what_exists_of_a_made_input_is_copied_for_each_job_of_a_sweep(
+    tmp_path: Path, made: str, used: str, copied: str | None, may_be_missing: bool
 ) -> None:
-    text = two(
-        "{log: {type: file, default: data/log.txt}}", "{data: data, settings: settings.yaml}"
-    )
-    asked = request(tmp_path, "make", "use", text=text)
+    text = two(f"{{{made}}}", f"{{{used}, settings: settings.yaml}}")
+    run_request = request(tmp_path, "make", "use", text=text)
     (tmp_path / "workspace/settings.yaml").write_text("lr: 1")
     (tmp_path / "workspace/data").mkdir()
-    trials = make_trials(asked.cube, [SweepPoint(name="a", values={"lr": "2"})], ["use"])
+    (tmp_path / "workspace/data/labels.csv").touch()
+    (tmp_path / "workspace/data/log.txt").touch()
+    trials = make_trials(run_request.cube, [SweepPoint(name="a", values={"lr": "2"})], ["use"])
     tasks = ("make", "use")
     (job,) = plan_jobs(
-        RunRequest(cube=asked.cube, hosts=(HOST,), tasks=tasks, run_id="run", trials=trials)
+        RunRequest(cube=run_request.cube, hosts=(HOST,), tasks=tasks, run_id="run", trials=trials)
     )
     plan = make_plan(job, FACTS)
-    (copy,) = plan.copies["use"]
-    assert copy.source == f"{plan.paths.workspace}/data"
-    assert copy.target == f"{plan.paths.own_workspace}/data"
+    copies = plan.copies.get("use", ())
+    assert [each.source for each in copies] == (
+        [f"{plan.paths.workspace}/{copied}"] if copied else []
+    )
+    assert [each.target for each in copies] == (
+        [f"{plan.paths.own_workspace}/{copied}"] if copied else []
+    )
+    assert all(each.may_be_missing is may_be_missing for each in copies)

@@ -48,8 +48,8 @@ def request(root: Path, inputs: str, host: Host = HOST, *allowed: str, **given: 
     )
 
 
-def planned(asked: RunRequest, **kinds: str) -> JobPlan:
-    (job,) = plan_jobs(asked)
+def planned(run_request: RunRequest, **kinds: str) -> JobPlan:
+    (job,) = plan_jobs(run_request)
     facts = HostFacts(
         home="/h",
         root="/r",
@@ -71,16 +71,16 @@ def words(plan: JobPlan) -> tuple[str, ...]:
 @HOSTS
 @pytest.mark.parametrize("word", ["none", "None", '"null"'])
 def test_a_file_that_is_called_nothing_is_not_given(tmp_path: Path, host: Host, word: str) -> None:
-    asked = request(tmp_path, f"checkpoint: {PATH.replace('WORD', word)}", host)
-    assert f"--checkpoint=/mlcube_io0/{word.strip(chr(34))}" in words(planned(asked))
-    _, notes = dry_run(asked)
+    run_request = request(tmp_path, f"checkpoint: {PATH.replace('WORD', word)}", host)
+    assert f"--checkpoint=/mlcube_io0/{word.strip(chr(34))}" in words(planned(run_request))
+    _, notes = dry_run(run_request)
     assert not any("refused" in note for note in notes[host.name])
 
 
 def test_nothing_may_be_typed_too(tmp_path: Path) -> None:
     inputs = "checkpoint: {type: file, default: model.bin}"
-    asked = request(tmp_path, inputs, HOST, checkpoint="null")
-    assert "--checkpoint=/mlcube_io0/null" in words(planned(asked))
+    run_request = request(tmp_path, inputs, HOST, checkpoint="null")
+    assert "--checkpoint=/mlcube_io0/null" in words(planned(run_request))
 
 
 def test_nothing_without_a_type_is_refused_as_in_mlcube(tmp_path: Path) -> None:
@@ -103,19 +103,19 @@ def test_a_missing_file_names_its_fixes(tmp_path: Path, host: Host, inputs: str)
 
 
 def test_what_exists_is_no_file_because_it_may_be_missing(tmp_path: Path) -> None:
-    asked = request(tmp_path, "model: m", HOST, "model")
+    run_request = request(tmp_path, "model: m", HOST, "model")
     (tmp_path / "workspace/m").mkdir()
-    assert "--model=/mlcube_io0" in words(planned(asked))
-    asked = request(tmp_path, "model: m", HOST, "model", model="/on/host/m")
-    assert "--model=/mlcube_io0/m" in words(planned(asked, **{"/on/host/m": "-"}))
-    assert "--model=/mlcube_io0" in words(planned(asked, **{"/on/host/m": "d"}))
+    assert "--model=/mlcube_io0" in words(planned(run_request))
+    run_request = request(tmp_path, "model: m", HOST, "model", model="/on/host/m")
+    assert "--model=/mlcube_io0/m" in words(planned(run_request, **{"/on/host/m": "-"}))
+    assert "--model=/mlcube_io0" in words(planned(run_request, **{"/on/host/m": "d"}))
 
 
 def test_what_has_to_be_sent_may_not_be_missing(tmp_path: Path) -> None:
     inputs = "model: {type: file, default: m.bin}"
-    asked = request(tmp_path, inputs, HOST, "model", model="local:/no/where")
+    run_request = request(tmp_path, inputs, HOST, "model", model="local:/no/where")
     with pytest.raises(PlanError) as caught:
-        plan_jobs(asked)
+        plan_jobs(run_request)
     assert caught.value.hint == "create it, or give another: model=PATH"
 
 
@@ -124,8 +124,8 @@ def test_what_has_to_be_sent_may_not_be_missing(tmp_path: Path) -> None:
 def test_a_missing_directory_is_created_with_a_warning(
     tmp_path: Path, host: Host, value: str
 ) -> None:
-    asked = request(tmp_path, "data: data/", host, data=value)
-    plan = planned(asked, **{"/no/where/data": "-"})
+    run_request = request(tmp_path, "data: data/", host, data=value)
+    plan = planned(run_request, **{"/no/where/data": "-"})
     (warning,) = find_empty_inputs(plan, plan.kinds)
     shown = tmp_path / "workspace" / "data" if value == "data/" else value.rstrip("/")
     assert warning == f"infer.data: {shown} does not exist; the task gets an empty directory"
@@ -134,9 +134,9 @@ def test_a_missing_directory_is_created_with_a_warning(
 
 
 def test_a_directory_that_exists_causes_no_warning(tmp_path: Path) -> None:
-    asked = request(tmp_path, "data: data/, there: there/", there="/on/host/")
+    run_request = request(tmp_path, "data: data/, there: there/", there="/on/host/")
     (tmp_path / "workspace/data").mkdir()
-    plan = planned(asked, **{"/on/host": "d"})
+    plan = planned(run_request, **{"/on/host": "d"})
     assert find_empty_inputs(plan, plan.kinds) == ()
     assert find_empty_inputs(attrs.evolve(plan, kinds={}), {}) == ()
 
@@ -151,5 +151,7 @@ def test_a_name_that_is_no_input_cannot_be_missing(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         make_request(options)
     assert str(caught.value) == ("--allow-missing=modle: no input of infer (did you mean 'model'?)")
-    asked, _ = make_request(attrs.evolve(options, tasks=TaskOptions(allow_missing=("model",))))
-    assert asked.allow_missing == {"model"}
+    run_request, _ = make_request(
+        attrs.evolve(options, tasks=TaskOptions(allow_missing=("model",)))
+    )
+    assert run_request.allow_missing == {"model"}

@@ -32,11 +32,11 @@ from tests.support.plans import HOST, probed, refused, request
 def test_an_option_that_the_platform_ignores_is_rejected(
     root: Path, platform: str, options: Options, expected: str
 ) -> None:
-    asked = attrs.evolve(request(root, "make", platform=platform), options=options)
-    error = refused(asked)
+    run_request = attrs.evolve(request(root, "make", platform=platform), options=options)
+    error = refused(run_request)
     assert str(error).startswith(f"h: {platform} cannot apply {expected}")
     assert "--platform" in str(error.hint)
-    assert dry_run(asked)[0], "the commands are shown all the same"
+    assert dry_run(run_request)[0], "the commands are shown all the same"
 
 
 @pytest.mark.parametrize(
@@ -55,8 +55,8 @@ def test_an_option_that_may_have_an_effect_is_accepted(
 
 def test_limits_of_a_virtual_machine_are_accepted_if_there_is_one(root: Path) -> None:
     host = attrs.evolve(HOST, settings={"singularity": {"run_args": "--vm"}})
-    asked = request(root, "make", hosts=(host,), platform="singularity")
-    (job,) = plan_jobs(attrs.evolve(asked, options=Options(memory="4g")))
+    run_request = request(root, "make", hosts=(host,), platform="singularity")
+    (job,) = plan_jobs(attrs.evolve(run_request, options=Options(memory="4g")))
     assert not any("--vm-ram" in text for text in probed(job).image.warnings)
 
 
@@ -66,19 +66,19 @@ def test_variables_come_from_the_host_the_shell_and_the_command_line(
     monkeypatch.setenv("FROM_HERE", "here")
     monkeypatch.delenv("NOT_HERE", raising=False)
     variables = {"FIXED": Secret("1"), "FROM_HERE": None, "NOT_HERE": None, "BOTH": Secret("host")}
-    asked = RunRequest(
+    run_request = RunRequest(
         cube=load(root),
         hosts=(Host(name="h", env=variables),),
         tasks=("make",),
         run_id="run",
         env={"BOTH": Secret("mine")},
     )
-    (job,) = plan_jobs(asked)
+    (job,) = plan_jobs(run_request)
     plan = make_plan(job)
     assert plan.env == {"FIXED": Secret("1"), "FROM_HERE": Secret("here"), "BOTH": Secret("mine")}
     assert "mine" not in repr(plan)
     monkeypatch.setenv("FROM_HERE", "a secret of this shell")
-    assert "a secret of this shell" not in repr(make_plan(plan_jobs(attrs.evolve(asked))[0]))
+    assert "a secret of this shell" not in repr(make_plan(plan_jobs(attrs.evolve(run_request))[0]))
 
 
 def test_names_are_unique() -> None:

@@ -62,8 +62,8 @@ def test_host_and_cube_override_the_users_own_platform(root: Path, tmp_path: Pat
     host = Host(name="h", settings={"docker": {"env_args": {"A": "host", "B": "host"}}})
     text = CUBE.replace("image: example/x", "image: x, env_args: {A: cube}")
     (root / "mlcube.yaml").write_text(text)
-    asked = attrs.evolve(request(root, "make", hosts=(host,)), system=own(tmp_path))
-    ((item,), _) = dry_run(asked)
+    run_request = attrs.evolve(request(root, "make", hosts=(host,)), system=own(tmp_path))
+    ((item,), _) = dry_run(run_request)
     (argv,) = item.run
     assert argv[:2] == ("sudo", "docker"), "it applies to the platform of this name"
     assert argv[argv.index("-e") :][:6] == ("-e", "A=cube", "-e", "B=host", "-e", "C=user")
@@ -73,8 +73,8 @@ def test_host_and_cube_override_the_users_own_platform(root: Path, tmp_path: Pat
 def test_a_platform_of_the_users_own_is_chosen_by_name(root: Path, tmp_path: Path) -> None:
     def planned(platform: str, **settings: Mapping[str, str]) -> tuple[str, ...]:
         host = Host(name="h", settings=settings)
-        asked = request(root, "make", hosts=(host,), platform=platform)
-        ((item,), _) = dry_run(attrs.evolve(asked, system=own(tmp_path)))
+        run_request = request(root, "make", hosts=(host,), platform=platform)
+        ((item,), _) = dry_run(attrs.evolve(run_request, system=own(tmp_path)))
         return item.run[-1]
 
     assert {"--memory=64g", "--cpuset-cpus=0-63"} <= {*planned("big")}
@@ -86,9 +86,11 @@ def test_a_platform_of_the_users_own_is_chosen_by_name(root: Path, tmp_path: Pat
 def test_all_checks_use_the_users_own_platform(root: Path, tmp_path: Path) -> None:
     (tmp_path / "project").mkdir()
     (tmp_path / "project" / "D").touch()
-    asked = request(root, "make", platform="mine")
-    assert "'../project/D' is outside" in str(refused(attrs.evolve(asked, system=own(tmp_path))))
-    asked = attrs.evolve(request(root, "make", platform="gpu"), system=own(tmp_path))
-    error = refused(asked)
+    run_request = request(root, "make", platform="mine")
+    assert "'../project/D' is outside" in str(
+        refused(attrs.evolve(run_request, system=own(tmp_path)))
+    )
+    run_request = attrs.evolve(request(root, "make", platform="gpu"), system=own(tmp_path))
+    error = refused(run_request)
     assert "h: --platform: unknown platform 'gpu'" in str(error)
     assert error.hint == ("expected one of: docker, podman, singularity, apptainer, big, mine, gpu")

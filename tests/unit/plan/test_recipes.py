@@ -11,22 +11,69 @@ import pytest
 from mlcube_remote.app.dry_run import dry_run
 from mlcube_remote.errors import PlanError
 from mlcube_remote.files.build_context import context_trees
-from mlcube_remote.inventory.model import LOCAL_HOST
+from mlcube_remote.inventory.model import LOCAL_HOST, Host
 from mlcube_remote.plan import requirements as require
 from mlcube_remote.plan.job_plan import make_plan
 from mlcube_remote.plan.plan import plan_jobs
 from mlcube_remote.trust.requests import NO_TRUST
-from tests.support.plans import CUBE, probed, refused, request
+from tests.support.plans import CUBE, HOST, probed, refused, request
+
+HOSTS = pytest.mark.parametrize("host", [HOST, LOCAL_HOST], ids=["remote", "local"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "warning"),
+    [
+        ("", None),
+        (
+            "build_file: Dockerfil",
+            "mlcube.yaml:3:28: docker.build_file: Dockerfil does not exist (did you mean",
+        ),
+        (
+            "build_file: gpu.recipe",
+            "mlcube.yaml:3:28: docker.build_file: gpu.recipe does not exist: the image",
+        ),
+        ("build_file: sub/Dockerfle", "sub/Dockerfle does not exist (did you mean 'Dockerfile'?)"),
+        ("build_file: Dockerfil, build_strategy: pull", None),
+        ("build_context: ../project, build_file: Dockerfile", None),
+        ("build_context: sbu, build_file: Dockerfile", None),
+        ("build_context: sources, build_file: Dockerfile", "(did you mean 'source'?)"),
+        ("build_context: source, build_file: Dockerfile", "build_file: Dockerfile does not exist:"),
+        ("build_file: /opt/Dockerfil", "/opt/Dockerfil does not exist: the image is pulled"),
+    ],
+)
+@HOSTS
+def test_a_recipe_that_may_be_misspelled(
+    root: Path, settings: str, warning: str | None, host: Host
+) -> None:
+    text = CUBE.replace("image: example/x", f"image: example/x, {settings}, build_strategy: auto")
+    if "build_strategy" in settings or not settings:
+        text = CUBE.replace("image: example/x", f"image: example/x, {settings}")
+    (root / "mlcube.yaml").write_text(text)
+    (root / "source").mkdir()
+    (root / "sub").mkdir()
+    for name in ("Dockerfile", "sub/Dockerfile") if settings else ():
+        (root / name).touch()
+    if settings.startswith("build_context"):
+        (root / "Dockerfile").unlink()
+    (job,) = plan_jobs(request(root, "make", hosts=(host,)))
+    plan = probed(job, **{"/opt/Dockerfil": "-"})
+    found = [each for each in plan.image.warnings if "the image is pulled, not built" in each]
+    assert len(found) == (1 if warning else 0)
+    assert all(str(warning) in each for each in found)
+    assert plan.image.configure[0][1] == "pull"
 
 
 @pytest.mark.parametrize("platform", ["docker", "podman"])
-def test_a_build_context_beside_the_cube_is_sent(root: Path, tmp_path: Path, platform: str) -> None:
+def test_a_build_context_next_to_the_cube_is_sent(
+    root: Path, tmp_path: Path, platform: str
+) -> None:
     project = tmp_path / "project"
     project.mkdir()
     settings = "image: x, build_strategy: auto, build_context: ../project"
     (root / "mlcube.yaml").write_text(CUBE.replace("image: example/x", settings))
-    asked = request(root, "make", platform=platform)
-    (job,) = plan_jobs(asked)
+    run_request = request(root, "make", platform=platform)
+    (job,) = plan_jobs(run_request)
     assert make_plan(job).image.configure == ((platform, "pull", "x"),), "there is no recipe"
     assert make_plan(job).context is None
     (project / "Dockerfile").touch()
@@ -42,7 +89,7 @@ def test_a_build_context_beside_the_cube_is_sent(root: Path, tmp_path: Path, pla
     (tree,) = context_trees(plan.context)
     assert (tree.local, tree.remote, tree.mirror) == (project, remote, True)
     assert "- /big/" in tree.rules
-    untrusted = attrs.evolve(asked, trust=NO_TRUST)
+    untrusted = attrs.evolve(run_request, trust=NO_TRUST)
     (job,) = plan_jobs(untrusted)
     assert make_plan(job).context is None
     here = request(root, "make", hosts=(LOCAL_HOST,), platform=platform)
@@ -88,11 +135,11 @@ def test_an_absolute_recipe_is_a_path_of_the_host(
     (project / "D").touch()
     sections = f"image: x, build_strategy: auto, build_context: {project}, build_file: D"
     (root / "mlcube.yaml").write_text(CUBE.replace("image: example/x", sections))
-    asked = request(root, "make", platform=platform)
-    (job,) = plan_jobs(asked)
+    run_request = request(root, "make", platform=platform)
+    (job,) = plan_jobs(run_request)
     recipe = f"{project}/D"
     assert make_plan(job).probe_paths == (recipe,)
-    ((item,), notes) = dry_run(asked)
+    ((item,), notes) = dry_run(run_request)
     built = (platform, "build", "-t", "x", "-f", recipe, str(project))
     assert item.configure == (built,)
     note = (

@@ -61,8 +61,8 @@ def root(tmp_path: Path) -> Path:
 
 def test_the_host_is_asked_for_an_image_that_only_it_may_have(root: Path) -> None:
     job = job_of(root, "mnist.sif")
-    asked = make_plan(job).probe_paths
-    (image,) = [path for path in asked if path.endswith("/workspace/.image/mnist.sif")]
+    probed_paths = make_plan(job).probe_paths
+    (image,) = [path for path in probed_paths if path.endswith("/workspace/.image/mnist.sif")]
     assert probed(job, {image: "f"}).image.image == image
     assert probed(job, {image: "-"}).image.source == "docker://mlcommons/mnist:0.0.1"
 

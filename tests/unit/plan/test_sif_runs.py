@@ -242,8 +242,8 @@ def test_two_clients_build_an_image_once(scenario: Scenario) -> None:
     ):
         wait_for(lambda: scenario.builds)
         hold.unlink()
-        told = [client.communicate(timeout=60)[1] for client in (first, second)]
-    assert (first.returncode, second.returncode) == (0, 0), told
+        message = [client.communicate(timeout=60)[1] for client in (first, second)]
+    assert (first.returncode, second.returncode) == (0, 0), message
     assert scenario.builds == 1
 
 
@@ -284,7 +284,7 @@ def test_a_container_that_cannot_start_is_no_task_failure(scenario: Scenario) ->
 
 
 @pytest.mark.parametrize(
-    ("installed", "told"),
+    ("installed", "message"),
     [
         ("apptainer", "apptainer version 1.4.5, instead of singularity"),
         ("singularity", "apptainer version 1.4.5"),
@@ -292,7 +292,7 @@ def test_a_container_that_cannot_start_is_no_task_failure(scenario: Scenario) ->
     ],
 )
 def test_a_check_uses_the_installed_program(
-    installed: str | None, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    installed: str | None, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "bin").mkdir()
     if installed is not None:
@@ -301,7 +301,7 @@ def test_a_check_uses_the_installed_program(
     host = Host(name="local", connection=ConnectionKind.LOCAL, remote_root=str(tmp_path / "root"))
     (answer,) = check_all([host], LocalConnection, platform="singularity")
     (engine,) = [check for check in answer.checks if check.name == "engine"]
-    assert (engine.detail, engine.passed) == (told, installed is not None)
+    assert (engine.detail, engine.passed) == (message, installed is not None)
 
 
 def test_a_check_uses_the_program_of_the_users_own_platform(tmp_path: Path) -> None:

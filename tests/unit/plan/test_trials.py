@@ -199,9 +199,9 @@ def test_jobs_that_would_write_one_path_are_rejected(root: Path, value: str, mes
 
 
 def test_a_host_gets_no_more_jobs_than_it_lists_gpus_for(root: Path) -> None:
-    def taken(gpus: tuple[str, ...] | None, asked: str | None) -> int:
+    def taken(gpus: tuple[str, ...] | None, option: str | None) -> int:
         host = attrs.evolve(HOST, slots=4, gpus=gpus)
-        what = attrs.evolve(request(root, hosts=(host,)), options=Options(gpus=asked))
+        what = attrs.evolve(request(root, hosts=(host,)), options=Options(gpus=option))
         return host_slots(what)[0].slots
 
     assert taken(("0", "1", "2"), "1") == 3

@@ -43,7 +43,7 @@ class Host:
     call: Call
     root: Path
 
-    def own(self, *places: tuple[str, str], asked: str = "-", answer: str = "") -> Completed:
+    def own(self, *places: tuple[str, str], query: str = "-", answer: str = "") -> Completed:
         words = [word for place in places for word in place]
         path = f"{self.root.parent / 'bin'}:{os.environ['PATH']}"
         return self.call(
@@ -51,7 +51,7 @@ class Host:
             *(str(self.root.parent / "task"), str(self.root), "4242", str(len(places)), *words),
             *("echo", "chown -h -R"),
             PATH=path,
-            ASKED=asked,
+            QUERIES=query,
             NO_SPACE=str(self.root.parent / "full"),
             ANSWER=answer,
         )
@@ -164,7 +164,7 @@ def test_the_engine_changes_the_owner_of_files_that_cannot_be_copied(host: Host)
 
 @needs_root
 @pytest.mark.parametrize(
-    ("asked", "answer", "owner"),
+    ("query", "answer", "owner"),
     [
         ("Rootless", "true", "0:0"),
         ("Rootless", "false", "4242:4343"),
@@ -174,9 +174,9 @@ def test_the_engine_changes_the_owner_of_files_that_cannot_be_copied(host: Host)
     ],
 )
 def test_in_a_rootless_engine_root_is_the_user(
-    host: Host, asked: str, answer: str, owner: str
+    host: Host, query: str, answer: str, owner: str
 ) -> None:
-    done = host.own((str(host.root / "theirs"), "/mlcube_io0"), asked=asked, answer=answer)
+    done = host.own((str(host.root / "theirs"), "/mlcube_io0"), query=query, answer=answer)
     assert done.stdout.decode() == f"chown -h -R {owner} /mlcube_io0\n"
 
 

@@ -160,9 +160,9 @@ def test_copies_follow_no_link_out(host: Host, kind: str) -> None:
     path = OUTWARD[kind](host)
     target = host.root / "workspaces/y"
     into = (str(host.root), "workspaces/y", str(target / "copy"))
-    read = host.call("mlcr_prepare_paths", "1", *host.area, str(path / "secret"), *into)
+    read = host.call("mlcr_prepare_paths", "1", "required", *host.area, str(path / "secret"), *into)
     assert (read.returncode, target.exists()) == (LEADS_OUT, False)
-    source = (str(host.home), "", str(host.outside / "file"))
+    source = ("required", str(host.home), "", str(host.outside / "file"))
     write = host.call("mlcr_prepare_paths", "1", *source, *host.area, str(path / "new"))
     assert write.returncode == LEADS_OUT
     assert not list(host.outside.rglob("new"))
@@ -171,7 +171,7 @@ def test_copies_follow_no_link_out(host: Host, kind: str) -> None:
 def test_a_copy_is_not_written_through_a_link(host: Host) -> None:
     victim = host.outside / "victim"
     (host.workspace / "copy").symlink_to(victim)
-    source = (str(host.home), "", str(host.outside / "file"))
+    source = ("required", str(host.home), "", str(host.outside / "file"))
     done = host.call("mlcr_prepare_paths", "1", *source, *host.area, str(host.workspace / "copy"))
     assert done.returncode == 0, done.stderr
     assert not victim.exists()

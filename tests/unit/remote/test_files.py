@@ -48,13 +48,22 @@ def test_directories_are_created_and_inputs_copied_once(call: Call, tmp_path: Pa
     target = tmp_path / "deep" / "target"
     area = (str(tmp_path), "")
     made = str(tmp_path / "-made here")
-    arguments = ("1", *area, str(tmp_path / "source"), *area, str(target), *area, made)
+    arguments = ("1", "required", *area, str(tmp_path / "source"), *area, str(target), *area, made)
     assert call("mlcr_prepare_paths", *arguments).returncode == 0
     assert target.read_text() == "new"
     assert (tmp_path / "-made here").stat().st_mode & 0o777 == 0o755
     target.write_text("mine")
     assert call("mlcr_prepare_paths", *arguments).returncode == 0
     assert target.read_text() == "mine"
+
+
+@pytest.mark.parametrize(("need", "code"), [("required", 1), ("optional", 0)])
+def test_a_copy_of_what_does_not_exist(call: Call, tmp_path: Path, need: str, code: int) -> None:
+    area = (str(tmp_path), "")
+    target = tmp_path / "own/target"
+    source = str(tmp_path / "absent/source")
+    done = call("mlcr_prepare_paths", "1", need, *area, source, *area, str(target))
+    assert (done.returncode, target.exists()) == (code, False)
 
 
 def test_an_interrupted_copy_is_repeated(call: Call, tmp_path: Path) -> None:
@@ -66,7 +75,7 @@ def test_an_interrupted_copy_is_repeated(call: Call, tmp_path: Path) -> None:
     broken = tmp_path / "bin" / "cp"
     broken.write_text('#!/bin/sh\nfor last; do :; done\nmkdir "$last"\nexit 1\n')
     broken.chmod(0o755)
-    arguments = ("1", str(tmp_path), "", str(source), str(tmp_path), "", str(target))
+    arguments = ("1", "required", str(tmp_path), "", str(source), str(tmp_path), "", str(target))
 
     failed = call("mlcr_prepare_paths", *arguments, PATH=f"{broken.parent}:{os.environ['PATH']}")
     assert failed.returncode == 1

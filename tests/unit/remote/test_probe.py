@@ -86,20 +86,20 @@ def test_another_program_called_rsync_is_named(call: Call, tmp_path: Path) -> No
 def test_a_rootless_docker_is_found_by_its_socket_or_its_service(
     call: Call, tmp_path: Path
 ) -> None:
-    told = dict(facts(call("mlcr_describe_docker", XDG_RUNTIME_DIR=str(tmp_path))))
-    assert (told["uid"], told.get("rootless")) == (str(os.getuid()), None)
+    answer = dict(facts(call("mlcr_describe_docker", XDG_RUNTIME_DIR=str(tmp_path))))
+    assert (answer["uid"], answer.get("rootless")) == (str(os.getuid()), None)
     unit = tmp_path / "config/systemd/user/docker.service"
     unit.parent.mkdir(parents=True)
     unit.touch()
     places = {"XDG_RUNTIME_DIR": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config")}
-    told = dict(facts(call("mlcr_describe_docker", **places)))
-    assert told["rootless"] == f"{tmp_path}/docker.sock"
+    answer = dict(facts(call("mlcr_describe_docker", **places)))
+    assert answer["rootless"] == f"{tmp_path}/docker.sock"
 
 
 def test_a_probe_prepares_the_root_and_reports_facts(call: Call, tmp_path: Path) -> None:
     (tmp_path / "a file\nwith newline").write_text("")
-    asked = ["/etc", str(tmp_path / "a file\nwith newline"), "~/nothing"]
-    report = facts(call("mlcr_probe_host", "~/root", "cubes/c-1", *asked))
+    paths = ["/etc", str(tmp_path / "a file\nwith newline"), "~/nothing"]
+    report = facts(call("mlcr_probe_host", "~/root", "cubes/c-1", *paths))
     known = dict(report)
     assert known["home"] == str(tmp_path)
     assert known["root"] == f"{tmp_path}/root"

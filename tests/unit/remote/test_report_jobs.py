@@ -10,6 +10,7 @@ import pytest
 from tests.support.shell_library import (
     Call,
     facts,
+    kill_supervisor,
     launch,
     state,
     task_report,
@@ -44,6 +45,7 @@ def test_every_job_is_reported(call: Call, job: Path, tmp_path: Path, gate: Path
 @pytest.mark.parametrize(
     ("marks", "killed"),
     [
+        ({"refused": "input x does not exist"}, None),
         ({"timedout": ""}, "time"),
         ({"inspect": "exited 137 true "}, "memory"),
         ({"inspect.exited,137,true": ""}, "memory"),
@@ -63,6 +65,30 @@ def test_what_killed_a_task_is_reported(
         (task / name).write_text(text)
     (report,) = report_jobs(call, "all")
     assert dict(report).get("killed") == killed
+
+
+@pytest.mark.parametrize("mark", ["refused", "unsafe", "stale"])
+def test_why_a_task_failed_without_its_program_is_reported(
+    call: Call, job: Path, mark: str
+) -> None:
+    task = job / "tasks/1"
+    task.mkdir(parents=True)
+    for name in ("exit.119", "name", mark):
+        (task / name).touch()
+    (report,) = report_jobs(call, "all")
+    assert dict(report)["failed"] == mark
+
+
+def test_why_a_job_is_lost_is_reported(call: Call, job: Path, tmp_path: Path, gate: Path) -> None:
+    launch(call, job, f"cat {gate}")
+    wait_for((job / "owner").exists)
+    kill_supervisor(job)
+    (report,) = report_jobs(call, "all")
+    assert (dict(report)["state"], dict(report)["lost"]) == ("lost", "gone")
+    (tmp_path / ".mlcube-remote-boot-id").write_text("another-boot\n")
+    (report,) = report_jobs(call, "all")
+    assert (dict(report)["state"], dict(report)["lost"]) == ("lost", "reboot")
+    gate.write_text("")
 
 
 def test_a_request_is_reported_once_its_client_is_known(call: Call, job: Path) -> None:

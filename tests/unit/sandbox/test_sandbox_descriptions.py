@@ -65,6 +65,7 @@ def test_every_flavour_keeps_its_home_and_reads_its_keys(flavour: str) -> None:
         ("no-permission", True),
         ("no-engine", False),
         ("nested", False),
+        ("rootless", False),
         ("podman", False),
         ("apptainer", False),
     ],
@@ -82,7 +83,7 @@ def test_only_an_inner_engine_gets_more_privileges_and_never_all() -> None:
     assert "--privileged" not in nested
 
 
-@pytest.mark.parametrize("flavour", ["podman", "apptainer"])
+@pytest.mark.parametrize("flavour", ["rootless", "podman", "apptainer"])
 def test_rootless_engines_get_one_capability_and_no_paths_of_the_machine(flavour: str) -> None:
     host = container_of(flavour)
     assert (host.cap_add, host.cgroupns) == (("SYS_ADMIN",), None)
@@ -306,7 +307,7 @@ def test_the_base_image_is_built_from_packages_if_no_registry_answers(
     assert problem.value.hint == f"sudo sh {script} debian:bookworm-slim"
 
 
-@pytest.mark.parametrize("flavour", ["nested", "podman", "apptainer"])
+@pytest.mark.parametrize("flavour", ["nested", "rootless", "podman", "apptainer"])
 def test_missing_images_are_built_in_order_with_a_note_each(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flavour: str
 ) -> None:

@@ -49,8 +49,8 @@ def runs_until_stopped(run: RunContext, progress: JobProgress) -> None:
 def done(
     *acts: Act, most: int | None, parallel: int = 8, notes: list[str] | None = None
 ) -> tuple[JobOutcome, ...]:
-    told: list[Event] = []
-    sinks: list[Callable[[Event], None]] = [told.append]
+    emitted: list[Event] = []
+    sinks: list[Callable[[Event], None]] = [emitted.append]
 
     def tell(event: Event) -> None:
         for sink in sinks:
@@ -75,7 +75,7 @@ def done(
     work = [partial(job, number, act) for number, act in enumerate(acts)]
     outcomes = run_all(work, run, parallel=parallel)
     if notes is not None:
-        notes += [f"{event.label}: {event.text}" for event in told if isinstance(event, Note)]
+        notes += [f"{event.label}: {event.text}" for event in emitted if isinstance(event, Note)]
     return outcomes
 
 

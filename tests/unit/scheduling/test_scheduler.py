@@ -218,7 +218,7 @@ def test_no_job_is_lost_or_runs_twice(
     every = {f"j{number}" for number in range(jobs)}
     started: dict[str, int] = dict.fromkeys(every, 0)
     names: set[tuple[str, int]] = set()
-    held: dict[str, int] = {}
+    occupied: dict[str, int] = {}
     now = 0.0
     while not state.is_over:
         state, found = starts(state, now)
@@ -231,7 +231,7 @@ def test_no_job_is_lost_or_runs_twice(
         assert len(placed) <= parallel
         for host, place in state.hosts.items():
             here = sum(where == host for _, where in state.placed.values())
-            assert (place.taken, place.held) == (here, held.get(host, 0))
+            assert (place.taken, place.held) == (here, occupied.get(host, 0))
             assert here + place.held <= place.slots
         orders = [each.order for each in state.waiting]
         assert orders == sorted(orders)
@@ -239,7 +239,7 @@ def test_no_job_is_lost_or_runs_twice(
             job = data.draw(st.sampled_from(sorted(placed)))
             end = data.draw(ENDS)
             waiting_job, host = state.placed[job]
-            held[host] = held.get(host, 0) + (end is AttemptResult.RUNNING_OR_UNKNOWN)
+            occupied[host] = occupied.get(host, 0) + (end is AttemptResult.RUNNING_OR_UNKNOWN)
             state, again = end_attempt(state, job, end, now)
             # Finding a host busy is no attempt.
             started[job] -= end is AttemptResult.HOST_BUSY

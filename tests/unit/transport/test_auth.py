@@ -246,27 +246,27 @@ def test_configured_keys_of_the_agent_are_tried_first(lab: Lab, serve: Serve, ag
 def test_identities_only_selects_the_agents_key_by_its_file(
     lab: Lab, serve: Serve, agent: Path, form: str
 ) -> None:
-    wanted, other = lab.folder / "wanted", lab.folder / "other"
-    server = serve(accepted=[_keygen(wanted, "-t", "ed25519")])
+    accepted_key, other = lab.folder / "wanted", lab.folder / "other"
+    server = serve(accepted=[_keygen(accepted_key, "-t", "ed25519")])
     _keygen(other, "-t", "ed25519")
-    _add(agent, other, wanted)
+    _add(agent, other, accepted_key)
     if form == "public key":
-        wanted.unlink()
-        wanted = wanted.with_name("wanted.pub")
+        accepted_key.unlink()
+        accepted_key = accepted_key.with_name("wanted.pub")
     else:
         subprocess.run(
-            ["ssh-keygen", "-q", "-p", "-P", "", "-N", "locked", "-f", str(wanted)],
+            ["ssh-keygen", "-q", "-p", "-P", "", "-N", "locked", "-f", str(accepted_key)],
             check=True,
             capture_output=True,
         )
-        wanted.with_name("wanted.pub").unlink()
+        accepted_key.with_name("wanted.pub").unlink()
 
     lab.log_in(
         server,
         ANY,
         identity_agent=str(agent),
         identities_only=True,
-        identity_files=(str(wanted),),
+        identity_files=(str(accepted_key),),
     ).close()
 
     assert len(server.attempts) == 1

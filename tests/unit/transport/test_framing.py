@@ -277,7 +277,7 @@ def test_the_settings_replace_those_of_the_login_shell() -> None:
 
 
 @pytest.mark.parametrize(
-    ("chunks", "told"),
+    ("chunks", "message"),
     [
         ([b"", MARKER + b"\n", MARKER + b"\nmore"], "arrive as one stream"),
         ([b"noise\n" + MARKER + b"\n" + MARKER + b"\n"], "arrive as one stream"),
@@ -285,12 +285,12 @@ def test_the_settings_replace_those_of_the_login_shell() -> None:
         ([MARKER + b"\r", b"\n" + MARKER + b"\r\n"], "passes through a terminal"),
     ],
 )
-def test_streams_that_arrive_as_one_are_noticed(chunks: list[bytes], told: str) -> None:
+def test_streams_that_arrive_as_one_are_noticed(chunks: list[bytes], message: str) -> None:
     ready = ReadyMarker(MARKER)
     *before, last = chunks
     found = [ready.feed(chunk) for chunk in before]
     is_ready = any(rest is not None for rest in found)
-    with pytest.raises(JoinedStreamsError, match=told):
+    with pytest.raises(JoinedStreamsError, match=message):
         (ready.check if is_ready else ready.feed)(last)
 
 

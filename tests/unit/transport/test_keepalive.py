@@ -26,14 +26,14 @@ class _Peer:
 
     answers: bool
     closed: threading.Event = attrs.field(factory=threading.Event)
-    asked: int = 0
+    requests: int = 0
 
     def is_active(self) -> bool:
         return not self.closed.is_set()
 
     def global_request(self, kind: str, *, wait: bool) -> None:
         assert (kind, wait) == ("keepalive@openssh.com", True)
-        self.asked += 1
+        self.requests += 1
         if not self.answers:
             self.closed.wait(10)
             raise EOFError
@@ -69,7 +69,7 @@ def test_a_busy_link_gets_no_requests_and_stays_open() -> None:
         sock.last_received = time.monotonic()
         time.sleep(INTERVAL_S / 5)
 
-    assert (peer.asked, peer.is_active()) == (0, True)
+    assert (peer.requests, peer.is_active()) == (0, True)
     keepalive.stop()
 
 
@@ -82,7 +82,7 @@ def test_a_late_byte_in_time_keeps_the_connection() -> None:
         time.sleep(2 * INTERVAL_S)
         sock.last_received = time.monotonic()
 
-    assert peer.asked >= 1
+    assert peer.requests >= 1
     assert peer.is_active()
     keepalive.stop()
     peer.close()
@@ -94,7 +94,7 @@ def test_an_interval_of_zero_sends_no_requests() -> None:
 
     time.sleep(0.1)
 
-    assert peer.asked == 0
+    assert peer.requests == 0
 
 
 def test_a_quiet_server_that_answers_stays_connected(serve: Serve, lab: Lab) -> None:

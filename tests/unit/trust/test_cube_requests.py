@@ -119,17 +119,17 @@ def test_the_directory_of_the_cube_is_read_only_on_this_machine(tmp_path: Path, 
     assert "/c/src:/mlcube_io0" in make(text).run[-1], "a mirror on a host is never copied back"
     inside = with_parameter("inputs", "data/", "directory")
     assert f"{tmp_path}/workspace/data:/mlcube_io0" in make(inside, layout=here).run[-1]
-    (asked,) = requests_of(tmp_path, text.replace("type: dir", "opts: rw, type: dir"))
-    assert "writable, in the cube's directory" in asked
+    (request,) = requests_of(tmp_path, text.replace("type: dir", "opts: rw, type: dir"))
+    assert "writable, in the cube's directory" in request
 
 
 def test_files_of_the_cube_on_this_machine_are_no_request(tmp_path: Path) -> None:
     inside = tmp_path / "workspace" / "x"
     assert not requests_of(tmp_path, with_parameter("inputs", f"local:{inside}", "file"))
     assert not requests_of(tmp_path, with_parameter("outputs", f"local:{inside}", "file"))
-    beside = f"local:{tmp_path / 'hosts.yaml'}"
-    assert not requests_of(tmp_path, with_parameter("inputs", beside, "file"))
-    assert requests_of(tmp_path, with_parameter("outputs", beside, "file"))
+    neighbour = f"local:{tmp_path / 'hosts.yaml'}"
+    assert not requests_of(tmp_path, with_parameter("inputs", neighbour, "file"))
+    assert requests_of(tmp_path, with_parameter("outputs", neighbour, "file"))
 
 
 MOUNTS = ["/", "//etc/", "/data/x/", "~/", "~/.ssh/", "$HOME/.aws/credentials", "../../../../etc/"]

@@ -129,7 +129,7 @@ def test_what_reaches_the_host_is_a_request(text: str) -> None:
     ),
     end=st.sampled_from(["\n", "\r\n"]),
 )
-def test_no_spelling_of_a_host_script_is_missed(
+def test_no_spelling_of_a_host_script_is_overlooked(
     spaces: str, percents: int, name: str, before: list[str], end: str
 ) -> None:
     lines = [*before, f"{spaces}{'%' * percents}{name}", "  touch x", ""]
