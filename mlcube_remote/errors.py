@@ -193,6 +193,10 @@ class StateUnknownError(HostError):
     exit_code = 123
 
 
+class StalledError(StateUnknownError):
+    """The connection broke again and again, and the work on it made no progress."""
+
+
 class TaskTimeoutError(HostError):
     """The task reached its time limit."""
 

@@ -148,8 +148,8 @@ _CGROUP_LIMITS = (
 _PRIVATE_HOME = Setting(
     name="private_home",
     kind=Kind.SWITCH,
-    doc="`false`: tasks see the home, `/tmp` and working directory of the host's user; by default, "
-    "they get empty ones.",
+    doc="`false`: tasks see the home, `/tmp`, working directory and processes of the host's user; "
+    "by default, they get their own.",
 )
 
 

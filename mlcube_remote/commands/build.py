@@ -19,7 +19,7 @@ from mlcube_remote.commands.late_types import build_alternatives
 from mlcube_remote.commands.model import Argv, ImageCommands, Target, TaskCommands, Writable
 from mlcube_remote.commands.mounts import Bindings, Mount, bind
 from mlcube_remote.commands.settings import SECTIONS, Settings, merge
-from mlcube_remote.commands.sif_home import private_home
+from mlcube_remote.commands.sif_home import private_home, private_variables
 from mlcube_remote.commands.sif_recipe import check_recipe
 from mlcube_remote.commands.sif_source import with_source
 from mlcube_remote.commands.workspace import after_copies, copies_for
@@ -100,6 +100,9 @@ def _task(task: Task, target: Target, settings: Settings, image: ImageCommands) 
         before, after = sif.container(settings, task, mounts, target.options.gpus)
         environment = sif.environment(target.platform, image.engine, target.options.gpus)
         home = private_home(settings, target.layout)
+        if home:
+            program = sif.dialect(target.platform, image.engine)
+            environment = {**environment, **private_variables(program)}
     container = (*image.engine, *before, image.image, *after, *bindings.arguments)
     _check_size(task, container)
     directories = dict.fromkeys((target.layout.workspace, *(mount.source for mount in mounts)))

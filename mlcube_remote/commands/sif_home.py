@@ -2,12 +2,14 @@
 """Give tasks on Singularity and Apptainer a home, a ``/tmp`` and a working directory of their own.
 
 Both engines mount the home, ``/tmp`` and the working directory of the host's user writable, unless
-they are told otherwise. A task needs all three, but not those of the user.
+they are told otherwise. A task needs all three, but not those of the user. Both also let a task see
+the processes of the user, and leave behind what it started; so it gets processes of its own, too.
 """
 
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Mapping
 
 from mlcube_remote.commands.model import Argv
 from mlcube_remote.commands.mounts import Mount, bind_sif
@@ -41,10 +43,13 @@ def _directories(directory: str) -> tuple[str, str]:
 
 
 def private_options(directory: str, home: str) -> Argv:
-    """Return the engine's options for directories of the task's own.
+    """Return the engine's options for directories and processes of the task's own.
 
-    They are mounted like data, because an engine mounts that last, and also if the site or the cube
-    disables the home (``mount home = no``, ``--no-home``).
+    The directories are mounted like data, because an engine mounts that last, and also if the site
+    or the cube disables the home (``mount home = no``, ``--no-home``).
+
+    With processes of its own (``--pid``), a task ends with all that it started. A process that
+    stays could replace directories while those of the next task are checked.
 
     Args:
         directory: The directory that contains them, on the host.
@@ -55,4 +60,13 @@ def private_options(directory: str, home: str) -> Argv:
     targets = {"/tmp": temporary, "/var/tmp": temporary, home: source}  # noqa: S108 - no files
     binds = (bind_sif(Mount(source=here, target=there)) for there, here in targets.items())
     # With a working directory, the engine does not mount the one of its own process.
-    return ("--no-home", *(word for bind in binds for word in bind), "--pwd", home)
+    return ("--pid", "--no-home", *(word for bind in binds for word in bind), "--pwd", home)
+
+
+def private_variables(dialect: str) -> Mapping[str, str]:
+    """Return variables of the engine's process: it does not mount the ``/tmp`` of the user at all.
+
+    Otherwise that one is below the task's own, and a task with ``--fakeroot`` may unmount. A
+    variable, because old versions would refuse an option that they do not know.
+    """
+    return {f"{dialect.upper()}_NO_MOUNT": "tmp"}

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import collections
+import posixpath
 import random
 import re
 import time
+from collections.abc import Iterator
 
 from mlcube_remote.commands.model import Argv, ImageCommands
 from mlcube_remote.errors import ConfigureError
@@ -14,7 +16,7 @@ from mlcube_remote.events.emitter import JobEvents
 from mlcube_remote.events.model import Level, Stage
 from mlcube_remote.facts.images import sif_arguments
 from mlcube_remote.jobs.launch import Prerequisites, preparation_error
-from mlcube_remote.plan.confined import confine
+from mlcube_remote.plan.confined import Confined, confine
 from mlcube_remote.plan.host_paths import HostPaths
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.remote import status
@@ -50,7 +52,8 @@ def configure(
 
     Raises:
         ConfigureError: One of them failed; the message has its last lines of output.
-        UnsafeContentError: A link leads from the directory of the image to another place.
+        UnsafeContentError: A link leads to another place, from the directory of the image or from
+            what it is built from.
     """
     if not commands.configure:
         raise ConfigureError(
@@ -66,8 +69,25 @@ def configure(
         reply = connection.call("mlcr_prepare_paths", *words)
         if reply.code == status.LEADS_OUT:
             raise preparation_error(connection, reply)
+    sources = [each for each in _sources(paths, commands) if not each.may_lead_anywhere]
+    if sources:
+        reply = connection.call(
+            "mlcr_check_sources", *(word for at in sources for word in at.words)
+        )
+        if not reply.ok:
+            raise preparation_error(connection, reply)
     for argv in commands.configure:
         _run_with_retries(connection, events, paths, commands, argv)
+
+
+def _sources(paths: HostPaths, commands: ImageCommands) -> Iterator[Confined]:
+    """Yield the paths that an image is built from: an earlier task may have replaced them."""
+    if commands.context:
+        yield confine(commands.context, paths)
+        yield confine(commands.source, paths)
+    kind, colon, rest = commands.source.partition(":")
+    if colon and kind.endswith("-archive"):
+        yield confine(posixpath.join(commands.cwd, rest.partition(":")[0]), paths)
 
 
 def _run_with_retries(

@@ -27,6 +27,7 @@ from mlcube_remote.plan.confined import Confined, confine
 from mlcube_remote.plan.job_plan import BuiltTask, JobPlan
 from mlcube_remote.plan.sweep_targets import GeneratedFile
 from mlcube_remote.plan.trials import generated_file_paths
+from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.remote import status
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport.base import Connection
@@ -134,7 +135,16 @@ def _task_start(plan: JobPlan, task: BuiltTask, earlier: Sequence[str]) -> TaskS
             alternatives,
         ),
         mounts=confined(commands.directories),
+        image=_image_file(plan, commands, earlier),
     )
+
+
+def _image_file(plan: JobPlan, commands: TaskCommands, earlier: Sequence[str]) -> Confined | None:
+    """Return the image of a task if it is a file that a task can replace."""
+    if commands.platform in CONTAINER_ENGINES:
+        return None
+    image = confine(commands.image, plan.paths, earlier)
+    return None if image.may_lead_anywhere else image
 
 
 def _container_words(plan: JobPlan, task: BuiltTask, commands: TaskCommands) -> tuple[Argv, Argv]:

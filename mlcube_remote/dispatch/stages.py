@@ -184,9 +184,12 @@ def _upload(job: JobContext, plan: JobPlan, *, image: str = "") -> None:
 
 def _upload_trees(job: JobContext, plan: JobPlan, trees: Sequence[UploadTree]) -> TransferStats:
     # The first is the cube.
-    parents = [confine(posixpath.dirname(tree.remote), plan.paths) for tree in trees[1:]]
-    if parents:
-        job.connection.retrying(partial(_make_directories, parents))
+    targets = [
+        confine(tree.remote if tree.is_directory else posixpath.dirname(tree.remote), plan.paths)
+        for tree in trees[1:]
+    ]
+    if targets:
+        job.connection.retrying(partial(_make_directories, targets))
     total = TransferStats(0, 0)
     for tree in trees:
         job.run.interrupts.check()

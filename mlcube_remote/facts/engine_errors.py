@@ -46,6 +46,11 @@ _SETTINGS: tuple[tuple[re.Pattern[str], str, str], ...] = (
         "run without GPUs (--gpus=0), or install the NVIDIA Container Toolkit on the host",
     ),
     (
+        re.compile(r"\bproc->/proc\b|pid namespace", re.IGNORECASE),
+        "--pid (processes of its own)",
+        "if you trust the cube with your files there, set {private_home: false} for the host",
+    ),
+    (
         re.compile(r"cgroup|memory|requested cpus|cpuset", re.IGNORECASE),
         "--memory or --cpu",
         "use another limit, or omit it",

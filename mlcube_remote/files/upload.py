@@ -7,7 +7,6 @@ are not uploaded, and nothing is deleted in the workspace, which contains the ta
 
 from __future__ import annotations
 
-import os
 import posixpath
 from collections.abc import Iterable
 from pathlib import Path
@@ -45,6 +44,7 @@ class UploadTree:
 
     local: Path
     remote: str
+    """A file has the same name as on this machine."""
     rules: tuple[str, ...] = ()
     """rsync filter rules; the first match decides."""
     mirror: bool = False
@@ -65,19 +65,23 @@ class UploadTree:
         rules = (*(exclude_path(name, directory=False) for name in replaced), *self.rules)
         filters = [f"--filter={rule}" for rule in rules]
         delete = ["--delete-delay"] if self.mirror else []
-        slash = "/" if self.is_directory else ""
-        # The user named the file, perhaps by a link; the link alone would be of no use.
-        source = f"{self.local}/" if slash else os.path.realpath(self.local)
-        return [
-            *_OPTIONS,
+        if self.is_directory:
             # A link that leaves the tree could lead to any file of the user: do not follow it.
-            "--safe-links",
-            *delete,
-            *filters,
-            "--",
-            source,
-            f"host:{self.remote}{slash}",
-        ]
+            ends = (
+                "--safe-links",
+                *delete,
+                *filters,
+                "--",
+                f"{self.local}/",
+                f"host:{self.remote}/",
+            )
+        else:
+            # The user named the file, perhaps by a link; the link alone would be of no use. The
+            # target is the directory: a task may have replaced the file there by a link to another
+            # directory, and rsync follows a link that is named as the target.
+            target = posixpath.dirname(self.remote)
+            ends = ("--copy-links", *filters, "--", str(self.local), f"host:{target}/")
+        return [*_OPTIONS, *ends]
 
     def copies_arguments(self, folder: Path) -> list[str]:
         """Return the arguments of the rsync that sends :attr:`copies`, written to ``folder``."""

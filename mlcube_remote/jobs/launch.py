@@ -43,6 +43,8 @@ class TaskStart:
     """Arguments of ``mlcr_write_begin``: what to check and to choose when the task begins."""
     mounts: tuple[Confined, ...] = ()
     """Directories that it mounts; the host resolves them directly before the task starts."""
+    image: Confined | None = None
+    """Its image, if this is a file that tasks can replace; it is resolved like them."""
 
 
 def begin_arguments(
@@ -252,7 +254,7 @@ def launch(
         words += [
             *(start.task, quote_words(start.argv), quote_words(start.engine)),
             *(start.container, timeout, quote_words(start.own), quote_words(start.begin)),
-            mount_words(start.mounts),
+            *(mount_words(start.mounts), mount_words(filter(None, (start.image,)))),
         ]
     reply = connection.call(
         "mlcr_launch_job",
@@ -298,5 +300,6 @@ def leads_out_error(host: str, reason: str) -> UnsafeContentError:
     return UnsafeContentError(
         host,
         f"a link leads out of the workspace: {reason}",
-        hint="delete the link, or give the path that is meant: PARAMETER=/PATH/ or --workspace",
+        hint="delete the link, or give the path that is meant: PARAMETER=/PATH/, --workspace, or, "
+        "for an image, -P",
     )

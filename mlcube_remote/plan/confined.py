@@ -31,6 +31,11 @@ class Confined:
         """Arguments of a shell function."""
         return self.anchor, self.rest, self.path
 
+    @property
+    def may_lead_anywhere(self) -> bool:
+        """Whether the path is its own area."""
+        return self.anchor == self.path
+
 
 def confine(path: str, paths: HostPaths, earlier: Sequence[str] = ()) -> Confined:
     """Return a path of a job with its area.

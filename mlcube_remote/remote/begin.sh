@@ -8,6 +8,8 @@
 #   begin            shell text that sets the parameters for mlcr_check_begin
 #   command.TYPES    the command for these types of the inputs, one letter each: f (file) or d
 #   own.TYPES        the arguments of mlcr_chown_outputs for it
+#   image            shell text that sets the parameters for mlcr_check_inside: the image, if it is a
+#                    file that an earlier task could have replaced; may not exist
 #   mounts           shell text that sets the parameters for mlcr_check_mounts
 #   mounts.TYPES     the same for these types
 #   refused          why the task did not start
@@ -46,6 +48,13 @@ mlcr_check_begin() (
     exec </dev/null 9>&-
     umask 022
     [ ! -e "$1/begin" ] || mlcr_choose_command "$1" || return
+    if [ -e "$1/image" ]; then
+        mlcr_dir=$1
+        # shellcheck disable=SC1091 # made by mlcr_write_mounts
+        . "$1/image"
+        mlcr_check_inside "$@" || return
+        set -- "$mlcr_dir"
+    fi
     # shellcheck disable=SC1091 # made by mlcr_write_mounts
     . "$1/mounts"
     mlcr_check_mounts "$@"

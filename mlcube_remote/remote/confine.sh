@@ -97,6 +97,35 @@ mlcr_explain_obstacle() {
     return 1
 }
 
+# mlcr_check_inside AREA PATH: make sure that PATH, a file or directory that may not exist, is inside
+# AREA when all links are followed. Statuses are those of mlcr_confine.
+mlcr_check_inside() {
+    if [ -d "$2" ]; then
+        mlcr_confine "$1" "$2" existing
+        return
+    fi
+    [ -e "$2" ] || [ -L "$2" ] || return 0
+    mlcr_real_path=$(readlink -f -- "$2" && echo x) || mlcr_real_path='an unknown place x'
+    mlcr_real_path=${mlcr_real_path%?x}
+    case $mlcr_real_path in
+    "${1%/}"/*) ;;
+    *)
+        echo "$2 leads to $mlcr_real_path, which is outside $1" >&2
+        return 20
+        ;;
+    esac
+}
+
+# mlcr_check_sources [ANCHOR REST PATH]...: do this for each file or directory that an image is built
+# from. Statuses are those of mlcr_confine.
+mlcr_check_sources() {
+    while [ $# -ge 3 ]; do
+        mlcr_find_area "$1" "$2" || return 1
+        mlcr_check_inside "$mlcr_area" "$3" || return
+        shift 3
+    done
+}
+
 # mlcr_quote WORD: set mlcr_quoted to WORD, quoted for a shell.
 mlcr_quote() {
     mlcr_quoted=

@@ -22,7 +22,7 @@
 #   tasks/N/cid       the id of the container, which the engine writes
 #   tasks/N/engine    shell text that inserts the engine's executable before the parameters
 #   tasks/N/own       shell text that sets the parameters of mlcr_chown_outputs; may not exist
-#   tasks/N/begin, mounts, command.TYPES, own.TYPES, mounts.TYPES, refused, unsafe
+#   tasks/N/begin, image, mounts, command.TYPES, own.TYPES, mounts.TYPES, refused, unsafe
 #                     what is checked and decided when the task begins: see begin.sh
 #   tasks/N/timeout   time limit in seconds; does not exist: unlimited
 #   tasks/N/stdout, stderr, inspect
@@ -80,9 +80,9 @@ mlcr_release_job() {
     rm -rf -- "$1"
 }
 
-# mlcr_write_task DIRECTORY NAME COMMAND ENGINE CONTAINER TIMEOUT OWN BEGIN MOUNTS: write the files of
-# a task. BEGIN and MOUNTS: the arguments of mlcr_write_begin (empty: nothing to decide) and of
-# mlcr_write_mounts, quoted by the client.
+# mlcr_write_task DIRECTORY NAME COMMAND ENGINE CONTAINER TIMEOUT OWN BEGIN MOUNTS IMAGE: write the
+# files of a task. BEGIN: the arguments of mlcr_write_begin (empty: nothing to decide). MOUNTS and
+# IMAGE: those of mlcr_write_mounts (IMAGE may be empty). All were quoted by the client.
 mlcr_write_task() {
     printf '%s' "$2" >"$1/name" &&
         printf 'set -- %s\n' "$3" >"$1/command" &&
@@ -96,7 +96,8 @@ mlcr_write_task() {
         { [ -z "$6" ] || printf '%s\n' "$6" >"$1/timeout"; } &&
         { [ -z "$7" ] || printf 'set -- %s\n' "$7" >"$1/own"; } &&
         { [ -z "$8" ] || (eval "mlcr_write_begin \"\$1\" $8"); } &&
-        eval "mlcr_write_mounts \"\$1/mounts\" $9"
+        eval "mlcr_write_mounts \"\$1/mounts\" $9" &&
+        { [ -z "${10}" ] || eval "mlcr_write_mounts \"\$1/image\" ${10}"; }
 }
 
 # mlcr_start_supervisor JOB [WORD...]: start the supervisor in its own session, so that it does not
@@ -113,7 +114,7 @@ mlcr_start_supervisor() {
 }
 
 # mlcr_launch_job JOB SUPERVISOR LOG_LIMIT SECRETS CLAIM EXPECTED [NAME COMMAND ENGINE CONTAINER
-# TIMEOUT OWN BEGIN MOUNTS]...: prepare the paths that the tasks of a claimed JOB expect, write the
+# TIMEOUT OWN BEGIN MOUNTS IMAGE]...: prepare the paths that the tasks of a claimed JOB expect, write the
 # tasks and start the supervisor, once. Status 17: JOB is already launched; 18: the paths could not be
 # prepared; 19: another job has had the workspace or a GPU since the claim; 20: a link leads out of
 # the area of a path. Nothing runs unless every file could be written. SECRETS: "yes" if the tasks
@@ -182,13 +183,13 @@ mlcr_write_tasks() {
     printf '%s' "$2" >"$1/supervise" && printf '%s\n' "$3" >"$1/log-limit" || return 1
     [ "$4" != yes ] || : >"$1/secrets" || return 1
     shift 6
-    mlcr_make_task_directories "$mlcr_job_directory" $(($# / 8)) || return 1
+    mlcr_make_task_directories "$mlcr_job_directory" $(($# / 9)) || return 1
     mlcr_count=0
-    while [ $# -ge 8 ]; do
+    while [ $# -ge 9 ]; do
         mlcr_count=$((mlcr_count + 1))
         mlcr_write_task "$mlcr_job_directory/tasks.new/$mlcr_count" \
-            "$1" "$2" "$3" "$4" "$5" "$6" "$7" "$8" || return 1
-        shift 8
+            "$1" "$2" "$3" "$4" "$5" "$6" "$7" "$8" "$9" || return 1
+        shift 9
     done
     mv -- "$mlcr_job_directory/tasks.new" "$mlcr_job_directory/tasks"
 }

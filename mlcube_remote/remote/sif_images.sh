@@ -32,7 +32,7 @@ mlcr_print_sif_state() {
     mlcr_stamp=${2%/*}/.${2##*/}.recipe
     if ! [ -f "$2" ]; then
         echo -
-    elif [ -z "$3" ] || ! [ -e "$mlcr_stamp" ]; then
+    elif [ -z "$3" ] || ! [ -f "$mlcr_stamp" ]; then
         echo f
     elif [ "$(mlcr_print_line "$mlcr_stamp")" = \
         "$(mlcr_print_recipe_digest "$@") $(mlcr_print_size "$2")" ]; then
@@ -213,8 +213,16 @@ mlcr_replace_sif() (
     fi
     # After a power failure the name must not exist without its content.
     sync -- "$mlcr_build_directory/${mlcr_image_file##*/}" 2>/dev/null || sync
+    mlcr_new=$mlcr_build_directory/${mlcr_image_file##*/}
+    mlcr_size=$(mlcr_print_size "$mlcr_new")
     # Between the two renames the old stamp must not describe the new image.
-    mlcr_write_atomically "$mlcr_stamp" pending &&
-        mv -f -- "$mlcr_build_directory/${mlcr_image_file##*/}" "$mlcr_image_file" &&
-        mlcr_write_atomically "$mlcr_stamp" "$mlcr_digest $(mlcr_print_size "$mlcr_image_file")"
+    mlcr_replace_file "$mlcr_build_directory" "${mlcr_stamp##*/}" pending &&
+        (cd -- "$mlcr_build_directory/.." && mv -f -- "$mlcr_new" .) &&
+        mlcr_replace_file "$mlcr_build_directory" "${mlcr_stamp##*/}" "$mlcr_digest $mlcr_size"
+)
+
+# mlcr_replace_file BUILD NAME TEXT: replace the file NAME beside the directory BUILD by TEXT. A task
+# may have planted links there, but not in BUILD, which is new; and a rename into "." follows no link.
+mlcr_replace_file() (
+    cd -- "$1/.." && printf '%s\n' "$3" >"$1/$2" && mv -f -- "$1/$2" .
 )

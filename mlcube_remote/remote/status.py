@@ -41,8 +41,8 @@ CLAIM_LOST: Final = 19
 started, and what was prepared may have changed."""
 
 LEADS_OUT: Final = 20
-"""``mlcr_launch_job``, ``mlcr_prepare_paths``, ``mlcr_write_input``: a link leads from a path to a
-place outside the area of the path; nothing was changed there."""
+"""``mlcr_launch_job``, ``mlcr_prepare_paths``, ``mlcr_write_input``, ``mlcr_check_sources``: a link
+leads from a path to a place outside the area of the path; nothing was changed there."""
 
 TIMED_OUT: Final = 124
 """Every function that asks an engine or a driver: no answer within 30 s."""

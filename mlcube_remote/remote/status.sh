@@ -16,7 +16,8 @@
 #   STILL_LIVE        18   mlcr_remove_job
 #   GPUS_CONTENDED    18   mlcr_lease_exclusively mlcr_lease_gpus
 #   CLAIM_LOST        19   mlcr_confirm_claim mlcr_launch_job
-#   LEADS_OUT         20   mlcr_confine mlcr_explain_obstacle mlcr_check_begin
+#   LEADS_OUT         20   mlcr_confine mlcr_explain_obstacle mlcr_check_inside
+#                          mlcr_check_begin mlcr_check_sources
 #                          mlcr_prepare_paths mlcr_write_input mlcr_launch_job
 #   NO_DIRECTORY     125   mlcr_run_in mlcr_check_sif mlcr_build_sif
 #   NO_CONTAINER     125   mlcr_exec_in_job mlcr_exec_in_container mlcr_exec_in_namespace

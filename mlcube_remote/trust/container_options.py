@@ -120,7 +120,7 @@ _SIF_RUN_OPTIONS: Mapping[str, Allowed | None] = {
     "--network": _one_of("none"),
     "--no-eval": None,
     "--no-home": None,
-    "--no-mount": _any,
+    "--no-mount": lambda value: "tmp" in value.split(","),  # it replaces that of private_variables
     "--no-privs": None,
     "--no-umask": None,
     "--nv": None,
@@ -207,9 +207,12 @@ def _unlisted_words(words: Sequence[str], allowed: Mapping[str, Allowed | None])
         if rule is None:
             is_allowed = value is None or value in {"true", "false"}
         else:
+            is_next = value is None
             if value is None:
                 value = rest.pop(0) if rest else ""
-            is_allowed = option in allowed and rule(value)
+            # An engine that takes no value here would read an option.
+            is_option = is_next and value.startswith("-") and not value[1:].isdecimal()
+            is_allowed = option in allowed and rule(value) and not is_option
         if not is_allowed:
             yield word if option == word and value is None else f"{option} {value or ''}".strip()
 

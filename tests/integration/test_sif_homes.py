@@ -98,3 +98,30 @@ def test_the_options_of_a_cube_keep_it_private(host: SshHost, cube: Path, run_ar
         assert f"writes {place}\n" in written
     assert "secret of the user" not in (out / "seen").read_text()
     assert marks(host) == b""
+
+
+def test_a_task_that_unmounts_its_tmp_does_not_see_that_of_the_user(
+    host: SshHost, cube: Path
+) -> None:
+    script = 'umount /tmp /var/tmp "$HOME"; umount -l /tmp "$HOME"; cat /tmp/* "$HOME"/*; true'
+    task = shell_task(script, outputs={"out": "out/"})
+    write_cube(cube, {"look": task}, singularity={"build_file": "probe.def"})
+    done = on(host, cube, *OPTIONS, "-Psingularity.run_args=--fakeroot")
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"secret of the user" not in done.stdout + done.stderr
+    assert b"No such file" in done.stderr
+
+
+def test_a_task_sees_its_own_processes_and_leaves_none(host: SshHost, cube: Path) -> None:
+    stay = "(setsid sleep 4242 >/dev/null 2>&1 </dev/null &)"
+    look = "for each in /proc/[0-9]*; do cat $each/cmdline; echo; done | tr -d '\\000'"
+    task = shell_task(f"{stay}; sleep 0.2; {look}".replace("'", '"'), outputs={"out": "out/"})
+    write_cube(cube, {"look": task}, singularity={"build_file": "probe.def"})
+    done = on(host, cube, *OPTIONS)
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"sleep4242" in done.stdout
+    assert b"sshd" not in done.stdout
+    assert b"supervise" not in done.stdout
+    there = host.exec(["sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\000' ' '"]).output
+    assert b"sleep 4242" not in there.replace(b"cat /proc", b"")
+    assert b"sshd" in there

@@ -205,7 +205,7 @@ def _launch(host: HostState, connection: HostConnection, job_dir: str, *words: s
     if not _confirm(host, connection, job, *shlex.split(words[3])):
         return Reply(19, b"", b"")
     job.environment = connection.calls[-1].env
-    job.launch(list(words[5::8]), host.scripts)
+    job.launch(list(words[5::9]), host.scripts)
     return OK
 
 
@@ -344,6 +344,7 @@ FUNCTIONS: Mapping[str, Callable[..., Reply]] = {
     "mlcr_lease_gpus": _lease,
     "mlcr_print_line": _line,
     "mlcr_remove_partial_files": lambda *_: Reply(0, b"4096\n", b""),
+    "mlcr_check_sources": lambda *_: OK,
     "mlcr_prepare_paths": lambda *_: OK,
     "mlcr_probe_host": _probe,
     "mlcr_remove_job": _remove,

@@ -101,6 +101,7 @@ def launch(
     own: str = "",
     begins: Sequence[str] = (),
     mounts: Sequence[str] = (),
+    image: Sequence[str] = (),
     claimed: Sequence[str] = ("", "", ""),
     expected: str = "0",
     outputs: str = "",
@@ -111,7 +112,7 @@ def launch(
         begin = begins[number] if begins else ""
         argv = quote_words(["sh", "-c", script])
         words += [f"task{number}", argv, quote_words([engine]), container, timeout, own, begin]
-        words.append(quote_words(mounts))
+        words += [quote_words(mounts), quote_words(image)]
     claim(call, job, outputs=outputs)
     settings = (supervisor(), str(limit), secrets, quote_words(claimed), expected)
     return call("mlcr_launch_job", str(job), *settings, *words)

@@ -79,11 +79,12 @@ def private_options_of(made: TaskCommands, private: str = "/j/private/1") -> tup
 def test_sif_platforms_get_a_private_home(make: Make, platform: str) -> None:
     made = make(CUBE, platform)
     assert private_options_of(made) == (
-        *("--no-home", "--bind", "/j/private/1/tmp:/tmp", "--bind", "/j/private/1/tmp:/var/tmp"),
+        *("--pid", "--no-home"),
+        *("--bind", "/j/private/1/tmp:/tmp", "--bind", "/j/private/1/tmp:/var/tmp"),
         *("--bind", "/j/private/1/home:/home/me", "--pwd", "/home/me"),
     )
     argv = insert_options(made, private_options_of(made))
-    assert argv[:3] == (platform, "run", "--no-home"), "settings come later, and so override it"
+    assert argv[:3] == (platform, "run", "--pid"), "settings come later, and so override it"
 
 
 def test_the_home_of_root_is_private_too(make: Make) -> None:
@@ -108,6 +109,7 @@ def test_a_host_can_show_its_own_home(make: Make) -> None:
     open_host = {"singularity": {"private_home": False}}
     made = make(CUBE, "apptainer", host=open_host)
     assert private_options_of(made) == ()
+    assert "APPTAINER_NO_MOUNT" not in made.environment, "the /tmp of the user, too"
     assert insert_options(made, (), ["A"]) == made.run[-1]
 
 

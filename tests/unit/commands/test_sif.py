@@ -113,11 +113,13 @@ def test_singularity_limits_devices_with_a_variable(
     make: Make, gpus: str | None, expected: dict[str, str]
 ) -> None:
     made = make(cube(), "singularity", options=Options(gpus=gpus))
-    assert made.environment == {"SINGULARITY_NO_EVAL": "1", **expected}
+    own = {"SINGULARITY_NO_EVAL": "1", "SINGULARITY_NO_MOUNT": "tmp"}
+    assert made.environment == {**own, **expected}
 
 
 def test_sif_engines_do_not_expand_values(make: Make) -> None:
-    assert make(cube(), "apptainer").environment == {"APPTAINER_NO_EVAL": "1"}
+    expected = {"APPTAINER_NO_EVAL": "1", "APPTAINER_NO_MOUNT": "tmp"}
+    assert make(cube(), "apptainer").environment == expected
     assert make(cube(), "podman").environment == {}
 
 

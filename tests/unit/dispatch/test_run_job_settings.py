@@ -312,7 +312,7 @@ def test_local_data_is_sent_to_a_place_of_its_own(
     assert area.startswith("data/other.yaml-")
     assert path == f"/r/{area}"
     targets = [args[-1] for args in host.args(RSYNC)][:2]
-    assert targets[1].endswith("/other.yaml")
+    assert targets[1] == f"host:{path}/"
 
 
 def test_a_place_for_local_data_that_cannot_be_made(

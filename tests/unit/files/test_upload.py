@@ -282,8 +282,18 @@ def test_an_image_that_was_built_in_the_mirror_stays(cube: Cube, tmp_path: Path)
     assert {name for name in left if name.startswith("img/")} == kept
 
 
-def test_a_single_file_is_sent_as_itself(tmp_path: Path) -> None:
-    (tmp_path / "data.bin").write_text("x")
+def test_a_single_file_is_sent_into_its_directory(tmp_path: Path) -> None:
+    (tmp_path / "real.bin").write_text("x")
+    (tmp_path / "data.bin").symlink_to("real.bin")
+    mirror, elsewhere = tmp_path / "mirror", tmp_path / "elsewhere"
+    for directory in (mirror, elsewhere):
+        directory.mkdir()
+    # A task has replaced the file of an earlier upload.
+    (mirror / "data.bin").symlink_to(elsewhere)
     arguments = UploadTree(local=tmp_path / "data.bin", remote="/r/data.bin").arguments()
-    assert arguments[-2:] == [str(tmp_path / "data.bin"), "host:/r/data.bin"]
     assert not any(word.startswith("--delete") for word in arguments)
+    assert arguments[-1] == "host:/r/"
+    subprocess.run(["rsync", *arguments[:-1], f"{mirror}/"], check=True, capture_output=True)
+    assert not list(elsewhere.iterdir())
+    assert not (mirror / "data.bin").is_symlink()
+    assert (mirror / "data.bin").read_text() == "x"

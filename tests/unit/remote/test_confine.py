@@ -207,6 +207,36 @@ def test_a_task_does_not_start_if_an_earlier_one_planted_a_link(host: Host) -> N
     assert (job / "tasks/2/stdout").read_bytes() == b""
 
 
+IMAGES: dict[str, tuple[Plant, bool]] = {
+    "a file": (lambda host: host.workspace / "real/x.sif", True),
+    "a link inside": (lambda host: link(host, "x.sif", "real/x.sif"), True),
+    "nothing": (lambda host: host.workspace / "none.sif", True),
+    "a file outside": (lambda host: link(host, "x.sif", host.outside / "file"), False),
+    "a directory outside": (lambda host: link(host, "x.sif", host.outside), False),
+    "the root directory": (lambda host: link(host, "x.sif", "/"), False),
+    "through a directory": (lambda host: link(host, "i", host.outside, "file"), False),
+    "dangling": (lambda host: link(host, "x.sif", host.outside / "new"), False),
+    "itself": (lambda host: link(host, "x.sif", "x.sif"), False),
+    "a twin": (lambda host: link(host, "x.sif", twin(host)), False),
+}
+
+
+@pytest.mark.parametrize("kind", IMAGES)
+def test_an_image_and_its_sources_are_inside(host: Host, kind: str) -> None:
+    (host.workspace / "real/x.sif").write_text("image")
+    plant, is_inside = IMAGES[kind]
+    path = plant(host)
+    before = tree(host.home)
+    done = host.call("mlcr_check_sources", *host.area, str(path))
+    assert done.returncode == (0 if is_inside else LEADS_OUT), done.stderr
+    assert is_inside or f"{path} leads to ".encode() in done.stderr
+    job = host.home / "jobs/j"
+    launch(host.call, job, "echo ran", image=(*host.area, str(path)))
+    wait_for((job / f"tasks/1/exit.{0 if is_inside else 1}").exists)
+    assert (job / "tasks/1/stdout").read_bytes() == (b"ran\n" if is_inside else b"")
+    assert [each for each in tree(host.home) if "jobs" not in each] == before
+
+
 def test_a_given_path_is_the_one_that_it_was_at_the_launch(host: Host) -> None:
     """The user meant the directory, not what a task made of it."""
     given = host.home / "given's"

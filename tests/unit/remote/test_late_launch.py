@@ -108,7 +108,7 @@ def test_gpus_are_leased_again(call: Call, tmp_path: Path, is_taken: bool) -> No
         assert lease(other) == 0
         (other / f"launcher.{os.getpid()}").write_text(identify_process(os.getpid()))
     words = quote_words(("", "", "", GPU))
-    tasks = ("task", quote_words(["true"]), "true", "", "", "", "", "")
+    tasks = ("task", quote_words(["true"]), "true", "", "", "", "", "", "")
     done = call("mlcr_launch_job", str(mine), "true", "0", "", words, "0", *tasks, **environment)
     assert done.returncode == (19 if is_taken else 0), done.stderr
 

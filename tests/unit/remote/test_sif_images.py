@@ -186,6 +186,24 @@ def test_a_failed_build_keeps_the_old_image(cube: Cube) -> None:
     assert cube.state() == "f"
 
 
+def test_a_build_is_not_written_through_planted_links(cube: Cube) -> None:
+    """A task can write to the directory of the image."""
+    victim, directory = cube.root.parent / "victim", cube.root.parent / "directory"
+    victim.write_text("mine")
+    directory.mkdir()
+    cube.image.parent.mkdir(parents=True)
+    stamp = cube.image.with_name(f".{cube.image.name}.recipe")
+    for name in (stamp.name, f"{stamp.name}.new", f".{cube.image.name}.new"):
+        for target in (victim, directory):
+            cube.image.with_name(name).unlink(missing_ok=True)
+            cube.image.with_name(name).symlink_to(target)
+            cube.image.unlink(missing_ok=True)
+            assert cube.build().returncode == 0
+            assert (victim.read_text(), list(directory.iterdir())) == ("mine", [])
+            assert not stamp.is_symlink()
+            assert cube.state() == "f"
+
+
 def test_a_build_without_a_result_fails(cube: Cube) -> None:
     (cube.root.parent / "engine").write_text("#!/bin/sh\nexit 0\n")
     done = cube.build()

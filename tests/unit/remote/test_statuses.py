@@ -54,7 +54,7 @@ def test_each_function_that_python_calls_is_documented_with_its_statuses() -> No
     text = Path(status.__file__).read_text()
     internal = {
         *("mlcr_acquire_lock", "mlcr_confirm_claim", "mlcr_check_begin"),
-        *("mlcr_confine", "mlcr_explain_obstacle"),
+        *("mlcr_confine", "mlcr_check_inside", "mlcr_explain_obstacle"),
         *("mlcr_lease_exclusively", "mlcr_run_limited"),
         *("mlcr_exec_in_container", "mlcr_exec_in_namespace"),
     }

@@ -59,6 +59,8 @@ PRIVILEGED: list[Any] = [
             "--unheard-of",
             "--sysctl kernel.x=1",
             "--group-add docker",
+            "--pull --privileged",
+            "--memory-swap -v/:/host",
             "-p 80:80",
         )
     ],
@@ -83,6 +85,7 @@ PRIVILEGED: list[Any] = [
     (SIF, "singularity", "run_args: --network=host"),
     (SIF, "singularity", "run_args: --allow-setuid"),
     (SIF, "singularity", "run_args: -Cw"),
+    (SIF, "singularity", "run_args: --fakeroot --no-mount proc"),
     (SIF, "singularity", "--security: 'uid:0'"),
     (SIF, "singularity", "--network: host"),
     (SIF, "singularity", "build_args: --bind /:/host"),
@@ -110,11 +113,13 @@ HARMLESS: list[Any] = [
     (DOCKER, "docker", "cpu_args: '--security-opt=no-new-privileges --cap-drop ALL'"),
     (DOCKER, "docker", "gpu_args: '--gpus all --runtime=nvidia --device nvidia.com/gpu=all'"),
     (DOCKER, "docker", "cpu_args: '--userns keep-id --read-only=true'"),
+    (DOCKER, "docker", "cpu_args: '--memory-swap -1 --pids-limit -1'"),
     (DOCKER, "docker", "docker: sudo docker"),
     (DOCKER, "docker", "docker: podman, --memory: 4g, --gpus: all, --network: none"),
     (DOCKER, "docker", "build_args: '--no-cache --build-arg A=1', env_args: '-e A=1'"),
     (DOCKER, "docker", "env_args: {-v: /:/x}"),
     (SIF, "singularity", "run_args: '-C --nv --env A=1 --pwd /x -e --fakeroot', --nv: true"),
+    (SIF, "singularity", "run_args: '--no-mount home,tmp'"),
     (SIF, "singularity", "build_args: '', --vm-ram: 4g"),
 ]
 
