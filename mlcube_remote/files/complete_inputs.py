@@ -20,7 +20,7 @@ from mlcube_remote.files.filters import FILE_NAME, is_never_sent, read_patterns
 from mlcube_remote.files.input_scan import InputScan, Link, is_plain
 from mlcube_remote.files.link_copies import plan_copies, unreadable_error
 from mlcube_remote.files.transfer import list_sent
-from mlcube_remote.files.upload import UploadTree, upload_trees
+from mlcube_remote.files.upload import UploadTree, own_trees
 from mlcube_remote.formatting import list_first
 from mlcube_remote.plan.placed_job import PlacedJob
 from mlcube_remote.plan.placement import PlacedParameter, is_made_by_cube
@@ -109,8 +109,9 @@ class _Check:
     def job(self, job: PlacedJob) -> None:
         """Check the inputs of one job."""
         inputs = {item.local: (task, item) for task, item in job.task_parameters()}
-        items = [item for _, item in job.task_parameters()]
-        for tree in upload_trees(job.spec.request.cube, items, job.paths):
+        if all((path, job.spec.copies_links) in self._done for path in inputs):
+            return
+        for tree in own_trees(job):
             for path in tree.inputs:
                 key = (path, job.spec.copies_links)
                 if key not in self._done:

@@ -34,9 +34,9 @@ class ClientEnvironment:
         return cls(home=Path.home(), variables=dict(os.environ))
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class RunRequest:
-    """One ``run`` or ``configure`` command."""
+    """One ``run`` or ``configure`` command; two of them are never the same."""
 
     cube: Cube
     hosts: tuple[Host, ...]
