@@ -155,12 +155,6 @@ def _needed_by_all(request: RunRequest) -> NeededData:
     return needed_data(request.cube, placed)
 
 
-def own_trees(job: PlacedJob) -> tuple[UploadTree, ...]:
-    """Return what to send for a job as if it were the only one of its run."""
-    cube = job.spec.request.cube
-    return (*cube_trees(cube, _needed_by(job), job.paths, ""), *data_trees(job))
-
-
 def cube_trees(
     cube: Cube, needed: NeededData, paths: HostPaths, image: str
 ) -> tuple[UploadTree, ...]:
