@@ -4,18 +4,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+
+import attrs
 
 from mlcube_remote.errors import PlanError
 from mlcube_remote.files.build_context import context_trees
 from mlcube_remote.files.complete_inputs import check_complete, follow_links
 from mlcube_remote.files.transfer import upload_size
-from mlcube_remote.files.upload import UploadTree, upload_trees
+from mlcube_remote.files.upload import UploadTree, data_trees, mirror_trees
 from mlcube_remote.plan import requirements as require
 from mlcube_remote.plan.assignment import make_jobs
 from mlcube_remote.plan.job import JobSpec, RunRequest
 from mlcube_remote.plan.job_plan import JobPlan, plan_placed
-from mlcube_remote.plan.placed_job import PlacedJob, place_job, uploads
+from mlcube_remote.plan.placed_job import PlacedJob, place_job
 from mlcube_remote.plan.plan import check_jobs
 from mlcube_remote.plan.planned_task import PlannedTask
 from mlcube_remote.platforms import CONTAINER_ENGINES
@@ -35,7 +37,7 @@ def dry_run(request: RunRequest) -> tuple[tuple[PlannedTask, ...], dict[str, tup
     """
     planned: list[PlannedTask] = []
     notes: dict[str, tuple[str, ...]] = {}
-    transfers: dict[str, tuple[str, ...]] = {}
+    transfers = _Transfers()
     jobs = make_jobs(request)
     placed = [place_job(job) for job in jobs]
     if not request.configure_only:
@@ -51,12 +53,9 @@ def dry_run(request: RunRequest) -> tuple[tuple[PlannedTask, ...], dict[str, tup
         tasks = () if request.configure_only else plan.tasks
         built = (plan.image, *(task.commands for task in tasks))
         warnings = dict.fromkeys(warning for each in built for warning in each.warnings)
-        host = plan.spec.host.name
-        if host not in transfers:  # the jobs of one host share their uploads
-            transfers[host] = _transfers(plan)
         empty = () if request.configure_only else require.find_empty_inputs(job, {})
         shown = (*_assumptions(plan), *warnings, *empty, *refusal)
-        notes[plan.spec.label] = (*transfers[host], *shown)
+        notes[plan.spec.label] = (*transfers.of(plan), *shown)
     return tuple(planned), notes
 
 
@@ -121,18 +120,40 @@ def _assumptions(plan: JobPlan) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _transfers(plan: JobPlan) -> tuple[str, ...]:
-    if plan.spec.host.is_local:
-        return ()
-    return tuple(
-        f"sync {tree.local} to {tree.remote} (at most {upload_size(tree)})" for tree in _trees(plan)
-    )
+@attrs.define
+class _Transfers:
+    """What would be sent; the jobs of one host share a mirror, and its size is found once."""
+
+    _mirrors: dict[str, tuple[str, ...]] = attrs.field(factory=dict, init=False)
+    """Host → notes."""
+    _data: dict[UploadTree, str] = attrs.field(factory=dict, init=False)
+
+    def of(self, plan: JobPlan) -> tuple[str, ...]:
+        """Return a note for each directory that would be sent for a job."""
+        host = plan.spec.host
+        if host.is_local:
+            return ()
+        if host.name not in self._mirrors:
+            trees = (*map(_followed(plan), mirror_trees(plan)), *context_trees(plan.context))
+            self._mirrors[host.name] = tuple(map(_transfer, trees))
+        data = data_trees(plan)
+        for tree in data:
+            if tree not in self._data:
+                self._data[tree] = _transfer(_followed(plan)(tree))
+        return (*self._mirrors[host.name], *(self._data[tree] for tree in data))
 
 
-def _trees(plan: JobPlan) -> tuple[UploadTree, ...]:
-    trees = upload_trees(plan.spec.request.cube, uploads(plan), plan.paths)
-    if plan.spec.copies_links:
+def _followed(plan: JobPlan) -> Callable[[UploadTree], UploadTree]:
+    """Return what replaces the links of a tree by what is sent for them."""
+
+    def follow(tree: UploadTree) -> UploadTree:
         # If a link is refused, the notes say why.
         with contextlib.suppress(PlanError):
-            trees = tuple(map(follow_links, trees))
-    return (*trees, *context_trees(plan.context))
+            return follow_links(tree)
+        return tree
+
+    return follow if plan.spec.copies_links else lambda tree: tree
+
+
+def _transfer(tree: UploadTree) -> str:
+    return f"sync {tree.local} to {tree.remote} (at most {upload_size(tree)})"

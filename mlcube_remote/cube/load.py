@@ -166,13 +166,14 @@ def with_arguments(cube: Cube, args: Mapping[str, str], tasks: Sequence[str]) ->
         CubeError: An argument is unknown.
     """
     _reject_unknown_args(args, [cube.tasks[name] for name in tasks])
-    changed = {
-        name: attrs.evolve(
-            task, parameters=tuple(_with_value(parameter, args) for parameter in task.parameters)
-        )
-        for name, task in cube.tasks.items()
-    }
+    changed = {name: _with_values(task, args) for name, task in cube.tasks.items()}
     return attrs.evolve(cube, tasks=changed)
+
+
+def _with_values(task: Task, args: Mapping[str, str]) -> Task:
+    parameters = tuple(_with_value(parameter, args) for parameter in task.parameters)
+    # A sweep has thousands of cubes, so they share what does not differ.
+    return task if parameters == task.parameters else attrs.evolve(task, parameters=parameters)
 
 
 def _with_value(parameter: Parameter, args: Mapping[str, str]) -> Parameter:

@@ -23,7 +23,7 @@ from mlcube_remote.files.build_context import context_trees
 from mlcube_remote.files.complete_inputs import follow_links
 from mlcube_remote.files.rsync import TransferStats
 from mlcube_remote.files.transfer import UploadResult, upload
-from mlcube_remote.files.upload import UploadTree, upload_trees
+from mlcube_remote.files.upload import UploadTree, job_trees
 from mlcube_remote.formatting import list_first
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
 from mlcube_remote.jobs.launch import Prerequisites, preparation_error
@@ -32,7 +32,6 @@ from mlcube_remote.plan.gpu_requests import Device
 from mlcube_remote.plan.host_paths import cube_directory
 from mlcube_remote.plan.job import JobSpec
 from mlcube_remote.plan.job_plan import JobPlan, make_plan
-from mlcube_remote.plan.placed_job import uploads
 from mlcube_remote.plan.requirements import find_empty_inputs
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.runs.ids import client_name, slug
@@ -172,7 +171,7 @@ def _upload(job: JobContext, plan: JobPlan, *, image: str = "") -> None:
     job.connection.current.expect_channel()
     with job.events.stage(Stage.SYNC) as notes:
         cube = plan.spec.request.cube
-        trees = upload_trees(cube, uploads(plan), plan.paths, image=image)
+        trees = job_trees(plan, image=image)
         if plan.spec.copies_links:
             trees = tuple(map(follow_links, trees))
         trees = (*trees, *context_trees(plan.context))

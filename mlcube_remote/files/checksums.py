@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mlcube_remote.errors import AbortedTransferError, StateUnknownError, TransferError
@@ -13,8 +14,9 @@ from mlcube_remote.remote import status
 from mlcube_remote.runs.digests import Digests
 from mlcube_remote.transport.base import Connection, Reply
 
-_BATCH = 200
-"""Number of files per call."""
+_BATCH = 2000
+_BATCH_BYTES = 64 * 1024
+"""Maximum number of files per call, and size of their names, which are arguments of a command."""
 
 START_S = 60.0
 """Time for the host to read small files; all batches together have it once."""
@@ -49,28 +51,52 @@ def find_mismatches(
     read = (digests or Digests()).read
     wrong: list[str] = []
     left_s = START_S
-    rest = iter(names)
-    while batch := tuple(islice(rest, _BATCH)):
-        size = sum((here / name).stat().st_size for name in batch)
-        left_s += size / MIN_RATE + len(batch) * _FILE_S
-        begin = time.monotonic()
-        reply = _ask(connection, remote, batch, left_s)
-        left_s = max(0.0, left_s - (time.monotonic() - begin))
-        if reply.code == status.NO_PROGRAM:
-            return ()
-        sums = reply.text.split("\0")[:-1]
-        if not reply.ok or len(sums) != len(batch):
-            raise TransferError(
-                connection.name, f"pull incomplete: the files cannot be verified: {reply.message}"
-            )
-        wrong += (name for name, sha in zip(batch, sums, strict=True) if sha != read(here / name))
+    with ThreadPoolExecutor(1, thread_name_prefix="mlcr-checksums") as threads:
+        for batch in _batches(names):
+            size = sum(os.stat(os.path.join(here, name)).st_size for name in batch)
+            left_s += size / MIN_RATE + len(batch) * _FILE_S
+            asked = threads.submit(_ask, connection, remote, batch, left_s)
+            # This machine reads its files while the host reads the same ones.
+            own = [read(here / name) for name in batch]
+            reply, took_s = asked.result()
+            left_s = max(0.0, left_s - took_s)
+            if reply.code == status.NO_PROGRAM:
+                return ()
+            sums = reply.text.split("\0")[:-1]
+            if not reply.ok or len(sums) != len(batch):
+                raise TransferError(
+                    connection.name,
+                    f"pull incomplete: the files cannot be verified: {reply.message}",
+                )
+            wrong += (name for name, sha, ours in zip(batch, sums, own, strict=True) if sha != ours)
     return tuple(wrong)
 
 
-def _ask(connection: Connection, remote: str, names: Sequence[str], timeout_s: float) -> Reply:
-    deadline = time.monotonic() + timeout_s
+def _batches(names: Iterable[str]) -> Iterator[tuple[str, ...]]:
+    """Yield names in groups whose files one call can name."""
+    batch: list[str] = []
+    size = 0
+    for name in names:
+        length = len(os.fsencode(name))
+        if batch and (len(batch) == _BATCH or size + length > _BATCH_BYTES):
+            yield tuple(batch)
+            batch, size = [], 0
+        batch.append(name)
+        size += length
+    if batch:
+        yield tuple(batch)
+
+
+def _ask(
+    connection: Connection, remote: str, names: Sequence[str], timeout_s: float
+) -> tuple[Reply, float]:
+    """Return the host's answer, and the seconds that it took."""
+    begin = time.monotonic()
+    deadline = begin + timeout_s
+    words = [f"./{name}" for name in names]
     try:
-        return connection.call("mlcr_print_checksums", remote, *names, timeout=timeout_s)
+        reply = connection.call("mlcr_print_checksums", remote, *words, timeout=timeout_s)
+        return reply, time.monotonic() - begin
     except StateUnknownError as problem:
         if time.monotonic() < deadline:
             raise  # the connection broke; the pull is tried again

@@ -20,8 +20,9 @@ from mlcube_remote.files.filters import FILE_NAME, is_never_sent, read_patterns
 from mlcube_remote.files.input_scan import InputScan, Link, is_plain
 from mlcube_remote.files.link_copies import plan_copies, unreadable_error
 from mlcube_remote.files.transfer import list_sent
-from mlcube_remote.files.upload import UploadTree, upload_trees
+from mlcube_remote.files.upload import UploadTree, data_trees, mirror_trees
 from mlcube_remote.formatting import list_first
+from mlcube_remote.plan.job import RunRequest
 from mlcube_remote.plan.placed_job import PlacedJob
 from mlcube_remote.plan.placement import PlacedParameter, is_made_by_cube
 
@@ -65,6 +66,7 @@ class _Sent:
 
     def __init__(self, tree: UploadTree) -> None:
         self.tree = tree
+        self.inputs = frozenset(tree.inputs)
         self.has_patterns = bool(tree.rules) and bool(read_patterns(tree.local))
         """Whether a rule may exclude an input."""
         names = [path.relative_to(tree.local).as_posix() for path in tree.inputs]
@@ -104,21 +106,27 @@ class _Check:
     warnings: list[str] = attrs.field(factory=list)
     _done: set[tuple[Path, bool]] = attrs.field(factory=set, init=False)
     """Inputs that were checked, for jobs with and without ``copy_links``."""
-    _sent: dict[UploadTree, _Sent] = attrs.field(factory=dict, init=False)
+    _mirrors: dict[RunRequest, dict[Path, _Sent]] = attrs.field(factory=dict, init=False)
+    """Input in the mirror → what is sent; all jobs of a run have the same mirror."""
 
     def job(self, job: PlacedJob) -> None:
         """Check the inputs of one job."""
-        inputs = {
-            item.local: (task, item) for task, item in job.task_parameters() if not item.is_output
-        }
-        items = [item for _, item in job.task_parameters()]
-        for tree in upload_trees(job.spec.request.cube, items, job.paths):
-            for path in tree.inputs:
-                key = (path, job.spec.copies_links)
-                if key not in self._done:
-                    self._done.add(key)
-                    sent = self._sent.setdefault(tree, _Sent(tree))
-                    _Input(job, *inputs[path], path, sent).check(self.warnings)
+        request = job.spec.request
+        if request not in self._mirrors:
+            self._mirrors[request] = _by_input(mirror_trees(job))
+        sent = _by_input(data_trees(job))
+        for task, item in job.task_parameters():
+            path = item.local
+            if path is None or (path, job.spec.copies_links) in self._done:
+                continue
+            tree = sent.get(path) or self._mirrors[request].get(path)
+            if tree is not None and not item.is_output:
+                self._done.add((path, job.spec.copies_links))
+                _Input(job, task, item, path, tree).check(self.warnings)
+
+
+def _by_input(trees: Iterable[UploadTree]) -> dict[Path, _Sent]:
+    return {path: sent for sent in map(_Sent, trees) for path in sent.tree.inputs}
 
 
 @attrs.define
@@ -246,7 +254,8 @@ class _Input:
         missing = []
         for link in self.sent.select(self.scan, self.scan.inside):
             end = self.scan.ends_inside(link) or "."
-            is_input = any((self.scan.top / end).is_relative_to(p) for p in self.sent.tree.inputs)
+            target = self.scan.top / end
+            is_input = not self.sent.inputs.isdisjoint((target, *target.parents))
             if (is_input and self.sent.keeps(self.scan)) or self.sent.has(end):
                 continue
             # Another task makes it, so an earlier run may have left it on the host.

@@ -7,8 +7,10 @@ are not uploaded, and nothing is deleted in the workspace, which contains the ta
 
 from __future__ import annotations
 
+import os
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import attrs
@@ -18,7 +20,14 @@ from mlcube_remote.files.filters import escape, exclude_path, filter_rules, read
 from mlcube_remote.files.link_copies import LinkCopies
 from mlcube_remote.files.rsync import IO_TIMEOUT
 from mlcube_remote.plan.host_paths import HostPaths, data_directory
-from mlcube_remote.plan.placement import DataLocation, PlacedParameter, mirrored_path
+from mlcube_remote.plan.job import RunRequest
+from mlcube_remote.plan.placed_job import PlacedJob
+from mlcube_remote.plan.placement import (
+    DataLocation,
+    PlacedParameter,
+    mirrored_path,
+    place_parameters,
+)
 
 PARTIAL = ".mlcube-remote-partial"
 """Directory for partial files beside each file on the host, until its transfer is complete."""
@@ -90,88 +99,165 @@ class UploadTree:
         return [*options, "--", f"{folder}/", f"host:{self.remote}/"]
 
 
-def upload_trees(
-    cube: Cube, placed: Iterable[PlacedParameter], paths: HostPaths, *, image: str = ""
-) -> tuple[UploadTree, ...]:
-    """Return what to send for tasks with the parameters ``placed``.
+@attrs.frozen(kw_only=True)
+class NeededData:
+    """The data of this machine that tasks need, besides the rest of the cube."""
+
+    in_cube: tuple[Path, ...] = ()
+    """Inputs in the tree of the cube."""
+    in_workspace: tuple[Path, ...] = ()
+    """Inputs in a workspace outside the cube."""
+    inputs: frozenset[Path] = frozenset()
+    """Both."""
+    above: frozenset[Path] = frozenset()
+    """The inputs, and all directories above them."""
+    uses_default_workspace: bool = False
+    """Whether a parameter is in the ``workspace`` of the cube."""
+
+
+def job_trees(job: PlacedJob, *, image: str = "") -> tuple[UploadTree, ...]:
+    """Return what to send for a job: its mirror, then other data of this machine.
 
     Args:
-        cube: The cube.
-        placed: The parameters of all tasks of the job, in the order of the tasks.
-        paths: The job's paths on its host.
+        job: The job.
         image: Path of an image file built on the host, which must not be deleted; may be empty.
     """
-    items = tuple(placed)
-    patterns = read_patterns(cube.root)
+    return (*mirror_trees(job, image=image), *data_trees(job))
+
+
+def mirror_trees(job: PlacedJob, *, image: str = "") -> tuple[UploadTree, ...]:
+    """Return the tree of the cube, and that of its workspace if it is elsewhere.
+
+    Jobs of a sweep share the mirror, so the inputs of all of them are sent to it.
+
+    Args:
+        job: The job.
+        image: As for :func:`job_trees`.
+    """
+    cube = job.spec.request.cube
+    needed = _needed_by(job) if job.spec.trial is None else _needed_by_all(job.spec.request)
+    return cube_trees(cube, needed, job.paths, image)
+
+
+def _needed_by(job: PlacedJob) -> NeededData:
+    items = [item for _, item in job.task_parameters()]
+    return needed_data(job.spec.request.cube, [items])
+
+
+@lru_cache(maxsize=8)
+def _needed_by_all(request: RunRequest) -> NeededData:
+    """Return the data that the jobs of a sweep need; it is found once, not once for each job."""
+    cubes = {id(trial.cube): trial.cube for trial in request.trials}
+    host = request.hosts[0]  # what is in the mirror does not depend on the host
+    placed = (
+        [
+            item
+            for name in request.tasks
+            for item in place_parameters(cube.tasks[name], cube, host, root=host.remote_root)
+        ]
+        for cube in cubes.values()
+    )
+    return needed_data(request.cube, placed)
+
+
+def cube_trees(
+    cube: Cube, needed: NeededData, paths: HostPaths, image: str
+) -> tuple[UploadTree, ...]:
+    """Return the cube, and its workspace if that is elsewhere."""
     # The default workspace belongs to runs without --workspace, so it is left alone.
     usual = attrs.evolve(cube, workspace=cube.root / "workspace")
     both = (cube,) if cube.workspace == usual.workspace else (cube, usual)
-    wanted = _needed_inputs(items)
-    is_apart = not cube.workspace.is_relative_to(cube.root)
-    in_workspace = [path for path in wanted if path.is_relative_to(cube.workspace)]
-    in_cube = [path for path in wanted if not (is_apart and path in in_workspace)]
-    result = [
-        UploadTree(
-            local=cube.root,
-            remote=paths.cube,
-            rules=(
-                *_image_rules(paths, image),
-                *(rule for each in both for rule in _output_rules(each, cube.root, wanted)),
-                *filter_rules(patterns),
-                *(rule for each in both for rule in _results_rule(each)),
-                *_other_workspace_rule(cube, usual.workspace, items),
-                *_workspace_rule(cube),
-            ),
-            mirror=True,
-            inputs=tuple(in_cube),
-        )
-    ]
-    if is_apart and cube.workspace.is_dir():
-        result.append(
-            UploadTree(
-                local=cube.workspace,
-                remote=paths.workspace,
-                rules=(*_output_rules(cube, cube.workspace, wanted), *filter_rules(())),
-                inputs=tuple(in_workspace),
-            )
-        )
-    data = [
-        UploadTree(
-            local=item.local,
-            remote=posixpath.join(paths.root, data_directory(item.local)),
-            inputs=(item.local,),
-        )
-        for item in items
+    result = UploadTree(
+        local=cube.root,
+        remote=paths.cube,
+        rules=(
+            *_image_rules(paths, image),
+            *(rule for each in both for rule in _output_rules(each, cube.root, needed)),
+            *filter_rules(read_patterns(cube.root)),
+            *(rule for each in both for rule in _results_rule(each)),
+            *_other_workspace_rule(cube, usual.workspace, needed),
+            *_workspace_rule(cube),
+        ),
+        mirror=True,
+        inputs=needed.in_cube,
+    )
+    if cube.workspace.is_relative_to(cube.root) or not cube.workspace.is_dir():
+        return (result,)
+    workspace = UploadTree(
+        local=cube.workspace,
+        remote=paths.workspace,
+        rules=(*_output_rules(cube, cube.workspace, needed), *filter_rules(())),
+        inputs=needed.in_workspace,
+    )
+    return result, workspace
+
+
+def data_trees(job: PlacedJob) -> tuple[UploadTree, ...]:
+    """Return the inputs with ``local:``, which are sent for the jobs that use them only.
+
+    An image alone needs none: they may not exist yet.
+    """
+    if job.spec.request.configure_only:
+        return ()
+    # Several tasks may use the same data.
+    data = dict.fromkeys(
+        item.local
+        for _, item in job.task_parameters()
         if item.where is DataLocation.CLIENT and not item.is_output and item.local is not None
-    ]
-    # Several tasks, or jobs of a sweep, may use the same data.
-    return (*result, *dict.fromkeys(data))
+    )
+    root = job.paths.root
+    return tuple(
+        UploadTree(local=path, remote=posixpath.join(root, data_directory(path)), inputs=(path,))
+        for path in data
+    )
 
 
-def _needed_inputs(placed: Iterable[PlacedParameter]) -> tuple[Path, ...]:
-    """Return the workspace paths to upload: inputs that no earlier task makes, or that exist here.
+def needed_data(cube: Cube, jobs: Iterable[Iterable[PlacedParameter]]) -> NeededData:
+    """Return the data that jobs need, each with the parameters of its tasks in their order."""
+    wanted: dict[Path, None] = {}
+    usual, uses_usual = cube.root / "workspace", False
+    for placed in jobs:
+        items = [item for item in placed if item.local is not None]
+        uses_usual = uses_usual or any(_is_below(item, usual) for item in items)
+        wanted |= dict.fromkeys(_needed_inputs(items))
+    is_apart = not cube.workspace.is_relative_to(cube.root)
+    in_workspace = tuple(path for path in wanted if path.is_relative_to(cube.workspace))
+    apart = frozenset(in_workspace if is_apart else ())
+    return NeededData(
+        in_cube=tuple(path for path in wanted if path not in apart),
+        in_workspace=in_workspace,
+        inputs=frozenset(wanted),
+        above=frozenset(each for path in wanted for each in (path, *path.parents)),
+        uses_default_workspace=uses_usual,
+    )
+
+
+def _is_below(item: PlacedParameter, directory: Path) -> bool:
+    return item.local is not None and item.local.is_relative_to(directory)
+
+
+def _needed_inputs(placed: Iterable[PlacedParameter]) -> Iterator[Path]:
+    """Yield the workspace paths to upload: inputs that no earlier task makes, or that exist here.
 
     An output directory of an earlier task may also contain files of the user. A file that an
     earlier task declares is only what that task makes.
     """
-    needed: list[Path] = []
-    directories: list[Path] = []
-    files: list[Path] = []
+    directories: set[Path] = set()
+    files: set[Path] = set()
     for item in placed:
-        if item.where is not DataLocation.WORKSPACE or item.local is None:
+        path = item.local
+        if item.where is not DataLocation.WORKSPACE or path is None:
             continue
         if item.is_output:
-            (directories if item.is_directory else files).append(item.local)
-            continue
-        is_inside = any(item.local.is_relative_to(path) for path in directories)
-        if item.local not in files and (not is_inside or os.path.lexists(item.local)):
-            needed.append(item.local)
-    return tuple(needed)
+            (directories if item.is_directory else files).add(path)
+        elif path not in files and (
+            directories.isdisjoint((path, *path.parents)) or os.path.lexists(path)
+        ):
+            yield path
 
 
-def _output_rules(cube: Cube, top: Path, wanted: Iterable[Path]) -> list[str]:
+def _output_rules(cube: Cube, top: Path, needed: NeededData) -> list[str]:
     """Return rules that exclude the cube's outputs, except those that are inputs of this run."""
-    kept = tuple(wanted)
     rules: list[str] = []
     for task in cube.tasks.values():
         for parameter in task.parameters:
@@ -180,7 +266,7 @@ def _output_rules(cube: Cube, top: Path, wanted: Iterable[Path]) -> list[str]:
                 continue
             if path == top or not path.is_relative_to(top):
                 continue
-            if any(need.is_relative_to(path) or path.is_relative_to(need) for need in kept):
+            if path in needed.above or not needed.inputs.isdisjoint((path, *path.parents)):
                 continue
             directory = parameter.type is ParameterType.DIRECTORY or path.is_dir()
             rules.append(exclude_path(path.relative_to(top).as_posix(), directory=directory))
@@ -212,13 +298,13 @@ def _workspace_rule(cube: Cube) -> list[str]:
     return [f"P /{inside}/***"]
 
 
-def _other_workspace_rule(cube: Cube, usual: Path, placed: Iterable[PlacedParameter]) -> list[str]:
+def _other_workspace_rule(cube: Cube, usual: Path, needed: NeededData) -> list[str]:
     """Return rules that protect the cube's default workspace from a run with another workspace.
 
     Another run may use the default workspace: its files are neither deleted nor overwritten.
     """
     if cube.workspace == cube.root or usual.is_relative_to(cube.workspace):
         return []
-    if any(item.local is not None and item.local.is_relative_to(usual) for item in placed):
+    if needed.uses_default_workspace:
         return ["P /workspace/***"]
     return [exclude_path("workspace", directory=True)]

@@ -17,6 +17,9 @@ from mlcube_remote.runs.store import Store
 WRITE_INTERVAL_S = 2.0
 """Minimum interval between two writes of ``results.json``, for runs with many jobs."""
 
+_SHARE = 0.05
+"""Maximum share of the time for writing it: each write reads the records of all jobs."""
+
 
 @attrs.define(kw_only=True)
 class ResultsIndexer:
@@ -29,17 +32,21 @@ class ResultsIndexer:
     problems: dict[str, None] = attrs.field(factory=dict, init=False)
     """Warnings for the user, in order and without repetition; they do not stop the run."""
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
-    _last: float = attrs.field(default=float("-inf"), init=False)
+    _next: float = attrs.field(default=float("-inf"), init=False)
+    """Time before which it is not written, except at the end."""
 
     def handle(self, event: Event) -> None:
         """Take an event; may be called from many threads."""
         if not isinstance(event, JobFinished):
             return
         with self._lock:
-            if time.monotonic() < self._last + WRITE_INTERVAL_S:
+            began = time.monotonic()
+            if began < self._next:
                 return
-            self._last = time.monotonic()
+            self._next = float("inf")
         self.write()
+        took = time.monotonic() - began
+        self._next = began + max(WRITE_INTERVAL_S, took / _SHARE)
 
     def write(self) -> None:
         """Write the current index."""

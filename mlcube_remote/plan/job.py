@@ -34,9 +34,9 @@ class ClientEnvironment:
         return cls(home=Path.home(), variables=dict(os.environ))
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class RunRequest:
-    """One ``run`` or ``configure`` command."""
+    """One ``run`` or ``configure`` command; two of them are never the same."""
 
     cube: Cube
     hosts: tuple[Host, ...]
@@ -127,7 +127,7 @@ class JobSpec:
         return {} if self.trial is None else dict(self.trial.point.values)
 
     @property
-    def parameters(self) -> dict[str, str]:
+    def parameters(self) -> Mapping[str, str]:
         """Values from the command line, those of the sweep point included."""
         tasks = self.request.cube.tasks
         given = {
@@ -136,4 +136,6 @@ class JobSpec:
             for parameter in tasks[name].parameters
             if parameter.given
         }
+        if self.trial is not None and not given:
+            return self.trial.point.values
         return {**given, **self.point}

@@ -105,22 +105,6 @@ def optional_inputs(job: PlacedJob) -> dict[str, str]:
     }
 
 
-def uploads(job: PlacedJob) -> tuple[PlacedParameter, ...]:
-    """Return the parameters whose data the host needs, in the order of their tasks.
-
-    Jobs of a sweep share the mirror, so this is the data of all of them: it is sent once. An image
-    alone needs no data of this machine, which may not exist yet.
-    """
-    request = job.spec.request
-    if not request.trials:
-        items = [item for _, item in job.task_parameters()]
-        skip = {DataLocation.CLIENT} if request.configure_only else set()
-        return tuple(item for item in items if item.where not in skip)
-    cubes = {id(trial.cube): trial.cube for trial in request.trials}
-    placed = (_place(job.spec, cube, job.paths) for cube in cubes.values())
-    return tuple(item for tasks in placed for items in tasks.values() for item in items)
-
-
 def _paths(spec: JobSpec, facts: ProbedFacts | None) -> HostPaths:
     if facts is not None:
         root, home = facts.root, facts.home

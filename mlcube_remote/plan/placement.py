@@ -149,7 +149,7 @@ def mirrored_path(value: str, cube: Cube) -> Path | None:
     filled = expand_runtime(value, layout_here(cube))
     if filled == value and value.startswith(("/", "~", "$HOME", "${HOME}", "local:", "remote:")):
         return None
-    return Path(os.path.normpath(cube.workspace / filled))
+    return Path(os.path.normpath(os.path.join(cube.workspace, filled)))
 
 
 def _place_client(

@@ -280,9 +280,12 @@ def _check_no_link_in_the_way(job: PlacedJob) -> None:
 
 def _find_link(anchor: Path, path: Path) -> Path | None:
     """Return the first link on the way from ``anchor`` to ``path``, which is below it."""
-    parts = path.relative_to(anchor).parts
-    places = (anchor.joinpath(*parts[:end]) for end in range(1, len(parts) + 1))
-    return next((place for place in places if place.is_symlink()), None)
+    place = str(anchor)
+    for part in path.relative_to(anchor).parts:
+        place = os.path.join(place, part)
+        if os.path.islink(place):
+            return Path(place)
+    return None
 
 
 def _check_writable_path(path: Path) -> None:

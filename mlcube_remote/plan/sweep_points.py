@@ -116,9 +116,11 @@ def _check_axis(name: str, values: Sequence[str]) -> None:
             f"--sweep {name}={text}: {found}; expected NAME=VALUE,VALUE",
             hint="for example: --sweep lr=0.1,0.01",
         )
+    seen: set[str] = set()
     for value in values:
-        if values.count(value) > 1:
+        if value in seen:
             raise UsageError(f"--sweep {name}: {value} is listed twice")
+        seen.add(value)
 
 
 def _check_count(*factors: int) -> None:
@@ -193,12 +195,13 @@ class _SweepFile:
             paths = [
                 (key, index) if isinstance(given, list) else (key,) for index in range(len(values))
             ]
-            axes[name] = []
+            texts: dict[str, None] = {}
             for path, value in zip(paths, values, strict=True):
                 text = self.value(path, name, value)
-                if text in axes[name]:
+                if text in texts:
                     raise self.fail(path, f"{name}: {text} is listed twice")
-                axes[name].append(text)
+                texts[text] = None
+            axes[name] = list(texts)
         _check_count(*map(len, axes.values()))
         return [
             dict(zip(axes, chosen, strict=True)) for chosen in itertools.product(*axes.values())

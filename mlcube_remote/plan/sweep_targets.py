@@ -51,13 +51,21 @@ class ResolvedPoint:
     files: tuple[GeneratedFile, ...]
 
 
-def resolve_point(cube: Cube, point: SweepPoint, tasks: Sequence[str]) -> ResolvedPoint:
+Contents = dict[Path, Mapping[str, Any]]
+"""File → its content: each settings file is read once for all points."""
+
+
+def resolve_point(
+    cube: Cube, point: SweepPoint, tasks: Sequence[str], read: Contents | None = None
+) -> ResolvedPoint:
     """Resolve a point for a cube.
 
     Args:
         cube: The cube.
         point: The point.
         tasks: Names of the tasks that will run.
+        read: The settings files that were read for other points; this point adds its own.
+            ``None``: none was read.
 
     Raises:
         PlanError: A name is neither a parameter of these tasks nor a key of their settings files.
@@ -69,7 +77,8 @@ def resolve_point(cube: Cube, point: SweepPoint, tasks: Sequence[str]) -> Resolv
     if point.items:
         return ResolvedPoint(cube=cube, files=_make_piece_files(cube, point, tasks))
     changed = with_arguments(cube, arguments, tasks) if arguments else cube
-    return ResolvedPoint(cube=changed, files=_SettingsFiles(changed, tasks, point).changed(keys))
+    settings = _SettingsFiles(changed, tasks, point, {} if read is None else read)
+    return ResolvedPoint(cube=changed, files=settings.changed(keys))
 
 
 def _parameters(cube: Cube, tasks: Sequence[str]) -> list[tuple[str, Parameter]]:
@@ -115,6 +124,7 @@ class _SettingsFiles:
     cube: Cube
     tasks: Sequence[str]
     point: SweepPoint
+    read: Contents
 
     def changed(self, keys: Mapping[str, str]) -> tuple[GeneratedFile, ...]:
         """Return the files that contain these keys, with the new values."""
@@ -125,7 +135,7 @@ class _SettingsFiles:
             for task, parameter in _parameters(self.cube, self.tasks)
             if (path := self._file(parameter)) is not None
         }
-        contents = {path: _load_content(path) for path in dict.fromkeys(inputs.values())}
+        contents = {path: self._content(path) for path in dict.fromkeys(inputs.values())}
         touched: set[tuple[str, str]] = set()
         for key, value in keys.items():
             paths = self._resolve(key, inputs, contents)
@@ -137,6 +147,11 @@ class _SettingsFiles:
             for where, path in inputs.items()
             if where in touched
         )
+
+    def _content(self, path: Path) -> Mapping[str, Any]:
+        if path not in self.read:
+            self.read[path] = _load_content(path)
+        return self.read[path]
 
     def _file(self, parameter: Parameter) -> Path | None:
         """Return the path of an input if it is a settings file on this machine."""

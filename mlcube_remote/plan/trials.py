@@ -24,7 +24,7 @@ from mlcube_remote.plan.host_paths import HostPaths
 from mlcube_remote.plan.made_inputs import PlacedTasks
 from mlcube_remote.plan.placement import DataLocation, PlacedParameter
 from mlcube_remote.plan.sweep_points import SweepPoint
-from mlcube_remote.plan.sweep_targets import GeneratedFile, resolve_point
+from mlcube_remote.plan.sweep_targets import Contents, GeneratedFile, resolve_point
 
 
 @attrs.frozen(kw_only=True)
@@ -49,7 +49,8 @@ def make_trials(
     Raises:
         PlanError: A point has a name that the tasks do not know.
     """
-    every = ((point, resolve_point(cube, point, tasks)) for point in points)
+    read: Contents = {}
+    every = ((point, resolve_point(cube, point, tasks, read)) for point in points)
     return tuple(Trial(point=point, cube=aim.cube, files=aim.files) for point, aim in every)
 
 

@@ -104,8 +104,8 @@ mlcr_write_input() {
     fi
 }
 
-# mlcr_find_checksum_command: set mlcr_checksum_command to a command that prints the SHA-256 of its
-# input; fail if the host has none.
+# mlcr_find_checksum_command: set mlcr_checksum_command to a command that prints the SHA-256 of
+# files, or of its input; fail if the host has none.
 mlcr_find_checksum_command() {
     for mlcr_checksum_command in sha256sum 'shasum -a 256' 'openssl dgst -sha256 -r'; do
         ! command -v "${mlcr_checksum_command%% *}" >/dev/null 2>&1 || return 0
@@ -114,15 +114,27 @@ mlcr_find_checksum_command() {
 }
 
 # mlcr_print_checksums DIRECTORY NAME...: print a record for each file below DIRECTORY: the 64
-# digits of its SHA-256, or nothing if it cannot be read. Status 127 if the host has no program for
-# that.
+# digits of its SHA-256, or nothing if it cannot be read. Each NAME starts with "./". Status 127 if
+# the host has no program for that.
 mlcr_print_checksums() {
     cd -- "$1" || return 1
     shift
     mlcr_find_checksum_command || return 127
-    # No name is parsed: each file is read from standard input, and the answers keep the order.
+    case "$*" in
+    *'
+'*) ;;
+    *)
+        # One process for all files prints a line for each, in their order, or fails.
+        # shellcheck disable=SC2086 # words
+        if mlcr_checksums=$($mlcr_checksum_command "$@" 2>/dev/null); then
+            printf '%s\n' "$mlcr_checksums" | LC_ALL=C sed 's/^\\//; s/ .*//' | tr '\n' '\000'
+            return
+        fi
+        ;;
+    esac
+    # Each file is read from standard input, so the answer does not contain its name.
     for mlcr_name in "$@"; do
-        mlcr_checksum=$($mlcr_checksum_command <"./$mlcr_name" 2>/dev/null)
+        mlcr_checksum=$($mlcr_checksum_command <"$mlcr_name" 2>/dev/null)
         mlcr_checksum=${mlcr_checksum#\\}
         printf '%s\0' "${mlcr_checksum%% *}"
     done

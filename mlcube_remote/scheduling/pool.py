@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import attrs
@@ -23,7 +23,6 @@ from mlcube_remote.errors import (
 )
 from mlcube_remote.events.model import Level
 from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
-from mlcube_remote.scheduling import scheduler
 from mlcube_remote.scheduling.fanout import OnInterrupt, wait_all, wait_with_interrupts
 from mlcube_remote.scheduling.scheduler import (
     AttemptResult,
@@ -31,6 +30,7 @@ from mlcube_remote.scheduling.scheduler import (
     JobStart,
     PendingJob,
     RetryPolicy,
+    Schedule,
 )
 
 _UNFIT = (AuthenticationError, HostKeyError, HostUnfitError, ConfigureError)
@@ -74,7 +74,7 @@ class Pool:
 
     jobs: Mapping[str, PoolJob]
     run: RunContext
-    state: scheduler.ScheduleState
+    schedule: Schedule
     _changed: threading.Condition = attrs.field(factory=threading.Condition, init=False)
     _running: set[Future[None]] = attrs.field(factory=set, init=False)
     _outcomes: dict[str, JobOutcome] = attrs.field(factory=dict, init=False)
@@ -93,22 +93,19 @@ class Pool:
         """
         interrupts = self.run.interrupts
         with self._changed:
-            while self._running or not (self.state.is_over or self._bugs):
+            while self._running or not (self.schedule.is_over or self._bugs):
                 if interrupts.is_ending:
-                    self._abandon([each.job for each in self.state.waiting], interrupts.error())
-                while not self._bugs and (start := self._next_start()):
+                    waiting = [each.job for each in self.schedule.waiting]
+                    self._abandon(waiting, interrupts.error())
+                while not self._bugs and (start := self.schedule.next_start(time.monotonic())):
                     future = threads.submit(self._attempt, start)
                     self._running.add(future)
                     future.add_done_callback(self._done)
-                self._abandon(scheduler.unplaceable_jobs(self.state))
+                self._abandon(self.schedule.unplaceable_jobs())
                 self._changed.wait(POLL_INTERVAL_S)
         if self._bugs:
             raise self._bugs[0]
         return tuple(self._outcomes[name] for name in self.jobs)
-
-    def _next_start(self) -> JobStart | None:
-        self.state, start = scheduler.next_start(self.state, time.monotonic())
-        return start
 
     def _attempt(self, start: JobStart) -> None:
         """Run a job on the host that it got, and report whether it is retried or finished."""
@@ -124,13 +121,11 @@ class Pool:
         """Record how an attempt ended, and return whether the job is retried."""
         result = attempt_result(outcome)
         with self._changed:
-            self.state, is_retried = scheduler.end_attempt(
-                self.state, start.job, result, time.monotonic()
-            )
+            is_retried = self.schedule.end_attempt(start.job, result, time.monotonic())
             self._outcomes[start.job] = outcome
             if result is AttemptResult.HOST_BUSY:
                 self._busy[start.host] = outcome.error
-            if self.state.hosts[start.host].is_excluded and start.host not in self._excluded:
+            if self.schedule.hosts[start.host].is_excluded and start.host not in self._excluded:
                 self._excluded[start.host] = outcome.error or NoHostError(start.host)
                 text = f"excluded from this run: {_reason(outcome.error)}"
                 self.run.job_events(start.host).note(Level.WARNING, text)
@@ -144,26 +139,29 @@ class Pool:
                 self._bugs.append(problem)
             self._changed.notify()
 
-    def _abandon(self, names: Iterable[str], error: MLCubeRemoteError | None = None) -> None:
+    def _abandon(self, names: Sequence[str], error: MLCubeRemoteError | None = None) -> None:
         """Finish waiting jobs, without ``error`` because no host is left for them."""
-        for name in tuple(names):
-            self.state = scheduler.cancel_jobs(self.state, [name])
+        if not names:
+            return
+        self.schedule.cancel(names)
+        why = error or self._no_host_error()
+        for name in names:
             job, earlier = self.jobs[name], self._outcomes.get(name)
-            outcome = earlier or _not_placed(job, error or self._no_host_error())
+            outcome = earlier or _not_placed(job, why)
             self._outcomes[name] = outcome
             if earlier is None and job.host is None:
                 job.note(outcome)
             self.run.job_events(outcome.host, name).finished(outcome)
 
     def _no_host_error(self) -> NoHostError:
-        hosts = self.state.hosts.values()
+        hosts = self.schedule.hosts.values()
         reasons = [f"{host}: {_reason(error)}" for host, error in self._excluded.items()]
         reasons += [
             f"{host.host}: its jobs may still be running"
             for host in hosts
             if host.held and not host.is_excluded
         ]
-        if scheduler.is_all_busy(self.state):
+        if self.schedule.is_all_busy:
             reasons += [
                 f"{host.host}: {_reason(self._busy[host.host])}" for host in hosts if host.is_usable
             ]
@@ -222,7 +220,7 @@ def run_pool(
     ]
     slots = list(hosts)
     workers = max(1, min(policy.parallel, sum(host.slots for host in slots)))
-    pool = Pool(jobs=by_name, run=run, state=scheduler.begin(waiting, slots, policy))
+    pool = Pool(jobs=by_name, run=run, schedule=Schedule.begin(waiting, slots, policy))
     # The pool has a thread of its own, so that no interrupt falls between placing and starting.
     threads = ThreadPoolExecutor(workers + 1, thread_name_prefix="mlcr-job")
     working = threads.submit(pool.work, threads)

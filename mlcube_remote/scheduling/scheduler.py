@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decide which job of a pool starts on which host next. Pure functions on immutable state.
+"""Decide which job of a pool starts on which host next. Nothing here waits or asks a host.
 
 Invariants: a job is waiting, placed or over, and only one of these; a host has at most as many
 jobs as slots; the job that comes first in the queue is placed first; a job that may still run
@@ -8,8 +8,10 @@ somewhere is over, and keeps its slot.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import heapq
+from collections.abc import Iterable
 from enum import Enum
+from typing import TypeAlias
 
 import attrs
 
@@ -129,102 +131,137 @@ class JobStart:
     """Whether an earlier client of the run may have launched it on this host."""
 
 
-@attrs.frozen(kw_only=True)
-class ScheduleState:
-    """The pool at one moment."""
+_Queue: TypeAlias = tuple[str | None, frozenset[str]]
+"""The ``only`` and the ``avoids`` of its jobs, which therefore can go to the same hosts."""
+
+
+@attrs.define(kw_only=True)
+class Schedule:
+    """The jobs and hosts of a pool.
+
+    Jobs that can go to the same hosts wait in one queue, so that a decision takes about the same
+    time however many jobs wait.
+    """
 
     policy: RetryPolicy
-    waiting: tuple[PendingJob, ...]
-    """In the order of the queue."""
-    placed: Mapping[str, tuple[PendingJob, str]]
+    hosts: dict[str, HostSlots]
+    placed: dict[str, tuple[PendingJob, str]] = attrs.field(factory=dict, init=False)
     """Job → itself, and its host."""
-    hosts: Mapping[str, HostSlots]
-    over: frozenset[str] = frozenset()
+    over: set[str] = attrs.field(factory=set, init=False)
+    _queues: dict[_Queue, list[tuple[int, PendingJob]]] = attrs.field(factory=dict, init=False)
+    """Heaps of the waiting jobs; none is empty."""
+
+    @classmethod
+    def begin(
+        cls, jobs: Iterable[PendingJob], hosts: Iterable[HostSlots], policy: RetryPolicy
+    ) -> Schedule:
+        """Return a schedule in which all jobs are waiting."""
+        schedule = cls(policy=policy, hosts={host.host: host for host in hosts})
+        for job in jobs:
+            schedule._push(job)
+        return schedule
 
     @property
     def is_over(self) -> bool:
         """Whether every job is over."""
-        return not self.waiting and not self.placed
+        return not self._queues and not self.placed
 
+    @property
+    def waiting(self) -> tuple[PendingJob, ...]:
+        """The waiting jobs, in the order of the queue."""
+        return _in_order(self._queues.values())
 
-def begin(
-    jobs: Iterable[PendingJob], hosts: Iterable[HostSlots], policy: RetryPolicy
-) -> ScheduleState:
-    """Return the state in which all jobs are waiting."""
-    return ScheduleState(
-        policy=policy,
-        waiting=tuple(sorted(jobs, key=lambda each: each.order)),
-        placed={},
-        hosts={host.host: host for host in hosts},
-    )
+    @property
+    def is_all_busy(self) -> bool:
+        """Whether every usable host is busy with other runs, and no job of the pool runs."""
+        usable = [host for host in self.hosts.values() if host.is_usable]
+        return bool(usable) and not self.placed and all(host.busy_count for host in usable)
 
+    def next_start(self, now: float) -> JobStart | None:
+        """Place the first job of the queue that can be placed, if there is one."""
+        if len(self.placed) >= self.policy.parallel:
+            return None
+        free = {name: host.free(now) for name, host in self.hosts.items()}
+        if not any(count > 0 for count in free.values()):
+            return None
+        # The first jobs of the queues, in their order.
+        for (_, job), queue in sorted(
+            ((heap[0], queue) for queue, heap in self._queues.items()), key=lambda each: each[0][0]
+        ):
+            candidates = [name for name in self._usable_hosts(*queue) if free[name] > 0]
+            if not candidates:
+                continue
+            # The host with most free slots, and of these the first: no host stays idle while
+            # another one is filled.
+            host = max(candidates, key=free.__getitem__)
+            self._pop(queue)
+            self.placed[job.job] = (job, host)
+            self.hosts[host] = attrs.evolve(self.hosts[host], taken=self.hosts[host].taken + 1)
+            pinned = job.only is not None
+            return JobStart(job=job.job, host=host, attempt=job.attempt, is_pinned=pinned)
+        return None
 
-def next_start(state: ScheduleState, now: float) -> tuple[ScheduleState, JobStart | None]:
-    """Place the first job of the queue that can be placed, if there is one."""
-    if len(state.placed) >= state.policy.parallel:
-        return state, None
-    if not any(host.free(now) > 0 for host in state.hosts.values()):
-        return state, None
-    for index, job in enumerate(state.waiting):
-        host = _choose_host(state, job, now)
-        if host is None:
-            continue
-        after = attrs.evolve(
-            state,
-            waiting=state.waiting[:index] + state.waiting[index + 1 :],
-            placed={**state.placed, job.job: (job, host.host)},
-            hosts={**state.hosts, host.host: attrs.evolve(host, taken=host.taken + 1)},
+    def end_attempt(self, job: str, result: AttemptResult, now: float) -> bool:
+        """Record how the attempt of a placed job ended, and return whether the job is retried."""
+        pending, host = self.placed.pop(job)
+        self.hosts[host] = _host_after(self.hosts[host], result, now, self.policy.patience)
+        is_host_kept = result in {AttemptResult.TASK_FAILED, AttemptResult.HOST_BUSY}
+        retry = attrs.evolve(
+            pending,
+            attempt=pending.attempt + (result in _LAUNCHED),
+            # Finding a host busy is no failure, and the job may go there later.
+            failures=pending.failures + (result is not AttemptResult.HOST_BUSY),
+            avoids=pending.avoids if is_host_kept else pending.avoids | {host},
+            only=None,
         )
-        pinned = job.only is not None
-        return after, JobStart(job=job.job, host=host.host, attempt=job.attempt, is_pinned=pinned)
-    return state, None
+        is_retried = _is_retried(self.policy, pending, result)
+        if is_retried and self._usable_hosts(retry.only, retry.avoids):
+            self._push(retry)
+            return True
+        self.over.add(job)
+        return False
+
+    def unplaceable_jobs(self) -> tuple[str, ...]:
+        """Return the waiting jobs that no host will get, within the time that the user waits."""
+        if self.is_all_busy and not self.policy.waits:
+            queues = list(self._queues.values())
+        else:
+            queues = [
+                heap for queue, heap in self._queues.items() if not self._usable_hosts(*queue)
+            ]
+        return tuple(job.job for job in _in_order(queues))
+
+    def cancel(self, jobs: Iterable[str]) -> None:
+        """Mark waiting jobs as over."""
+        cancelled = frozenset(jobs)
+        if not cancelled:
+            return
+        self.over |= cancelled
+        waiting, self._queues = self.waiting, {}
+        for each in waiting:
+            if each.job not in cancelled:
+                self._push(each)
+
+    def _usable_hosts(self, only: str | None, avoids: frozenset[str]) -> list[str]:
+        """Return the hosts that may get the jobs of a queue, now or later."""
+        usable = [name for name, host in self.hosts.items() if host.is_usable]
+        if only is not None:
+            return [name for name in usable if name == only]
+        return [name for name in usable if name not in avoids] or usable
+
+    def _push(self, job: PendingJob) -> None:
+        heap = self._queues.setdefault((job.only, job.avoids), [])
+        heapq.heappush(heap, (job.order, job))
+
+    def _pop(self, queue: _Queue) -> None:
+        heapq.heappop(self._queues[queue])
+        if not self._queues[queue]:
+            del self._queues[queue]
 
 
-def _choose_host(state: ScheduleState, job: PendingJob, now: float) -> HostSlots | None:
-    candidates = [host for host in _usable_hosts(state, job) if host.free(now) > 0]
-    # The host with most free slots, and of these the first: no host stays idle while another one
-    # is filled.
-    return max(candidates, key=lambda host: host.free(now), default=None)
-
-
-def _usable_hosts(state: ScheduleState, job: PendingJob) -> list[HostSlots]:
-    """Return the hosts that may get the job, now or later."""
-    usable = [host for host in state.hosts.values() if host.is_usable]
-    if job.only is not None:
-        return [host for host in usable if host.host == job.only]
-    return [host for host in usable if host.host not in job.avoids] or usable
-
-
-def end_attempt(
-    state: ScheduleState, job: str, result: AttemptResult, now: float
-) -> tuple[ScheduleState, bool]:
-    """Record how the attempt of a placed job ended.
-
-    Returns:
-        The new state, and whether the job is retried.
-    """
-    pending, host = state.placed[job]
-    after = attrs.evolve(
-        state,
-        placed={name: each for name, each in state.placed.items() if name != job},
-        hosts={
-            **state.hosts,
-            host: _host_after(state.hosts[host], result, now, state.policy.patience),
-        },
-    )
-    is_host_kept = result in {AttemptResult.TASK_FAILED, AttemptResult.HOST_BUSY}
-    retry = attrs.evolve(
-        pending,
-        attempt=pending.attempt + (result in _LAUNCHED),
-        # Finding a host busy is no failure, and the job may go there later.
-        failures=pending.failures + (result is not AttemptResult.HOST_BUSY),
-        avoids=pending.avoids if is_host_kept else pending.avoids | {host},
-        only=None,
-    )
-    if not (_is_retried(state.policy, pending, result) and _usable_hosts(after, retry)):
-        return attrs.evolve(after, over=after.over | {job}), False
-    queue = sorted((*after.waiting, retry), key=lambda each: each.order)
-    return attrs.evolve(after, waiting=tuple(queue)), True
+def _in_order(heaps: Iterable[list[tuple[int, PendingJob]]]) -> tuple[PendingJob, ...]:
+    every = (each for heap in heaps for each in heap)
+    return tuple(job for _, job in sorted(every, key=lambda each: each[0]))
 
 
 def _host_after(host: HostSlots, result: AttemptResult, now: float, patience: float) -> HostSlots:
@@ -266,31 +303,3 @@ def _is_retried(policy: RetryPolicy, job: PendingJob, result: AttemptResult) -> 
         return False
     reason = RetryOn.TASK if result is AttemptResult.TASK_FAILED else RetryOn.HOST
     return reason in policy.retry_on
-
-
-def unplaceable_jobs(state: ScheduleState) -> tuple[str, ...]:
-    """Return the waiting jobs that no host will get, within the time that the user waits."""
-    if is_all_busy(state) and not state.policy.waits:
-        return tuple(job.job for job in state.waiting)
-    usable = {host.host for host in state.hosts.values() if host.is_usable}
-    return tuple(
-        job.job
-        for job in state.waiting
-        if not usable or (job.only is not None and job.only not in usable)
-    )
-
-
-def is_all_busy(state: ScheduleState) -> bool:
-    """Return whether every usable host is busy with other runs, and no job of the pool runs."""
-    usable = [host for host in state.hosts.values() if host.is_usable]
-    return bool(usable) and not state.placed and all(host.busy_count for host in usable)
-
-
-def cancel_jobs(state: ScheduleState, jobs: Iterable[str]) -> ScheduleState:
-    """Return the state without these waiting jobs, which are over."""
-    cancelled = frozenset(jobs)
-    return attrs.evolve(
-        state,
-        waiting=tuple(each for each in state.waiting if each.job not in cancelled),
-        over=state.over | cancelled,
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import posixpath
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -293,7 +294,8 @@ def _stop(host: HostState, _: HostConnection, job_dir: str, grace: str) -> Reply
 
 
 def _sums(host: HostState, _: HostConnection, remote: str, *names: str) -> Reply:
-    sums = [hashlib.sha256(host.files[f"{remote}/{name}"]).hexdigest() for name in names]
+    files = [host.files[posixpath.normpath(f"{remote}/{name}")] for name in names]
+    sums = [hashlib.sha256(each).hexdigest() for each in files]
     return Reply(0, "".join(f"{each}\0" for each in sums).encode(), b"")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlcube_remote.errors import TransferError
-from mlcube_remote.files import staging
+from mlcube_remote.files import checksums, staging
 from mlcube_remote.files.checksums import find_mismatches
 from mlcube_remote.transport.base import Reply
 from mlcube_remote.transport.fake import FakeConnection
@@ -34,7 +34,7 @@ def test_equal_files_do_not_differ(folder: Path) -> None:
     host = FakeConnection()
     host.answer("mlcr_print_checksums", sums("one", "two"))
     assert find_mismatches(host, "/there", folder, NAMES) == ()
-    assert host.calls[0].args == ("/there", *NAMES)
+    assert host.calls[0].args == ("/there", "./a", "./b\n\\x")
 
 
 @pytest.mark.parametrize(
@@ -60,14 +60,22 @@ def test_an_answer_that_makes_no_sense_is_no_proof(folder: Path, answer: Reply) 
         find_mismatches(host, "/there", folder, NAMES)
 
 
-def test_many_files_are_asked_about_in_pieces(tmp_path: Path) -> None:
-    names = [f"f{number}" for number in range(450)]
-    for name in names:
-        (tmp_path / name).write_text(name)
+def test_many_files_are_asked_about_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"f{number}" for number in range(2050)]
+    long = [f"{number}{'x' * 249}" for number in range(10, 15)]
+    deep = [f"{name}/{name}" for name in long]
+    for name in (*names, *deep):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"./{name}")
+    monkeypatch.setattr(checksums, "_BATCH_BYTES", 20_000)
     host = FakeConnection()
     host.answer("mlcr_print_checksums", lambda _folder, *asked: sums(*asked))
+    assert find_mismatches(host, "/there", tmp_path, (*names[:2000], *deep * 10)) == ()
+    assert [len(call.args) - 1 for call in host.calls] == [2000, 39, 11]
     assert find_mismatches(host, "/there", tmp_path, names) == ()
-    assert [len(call.args) for call in host.calls] == [201, 201, 51]
+    assert [len(call.args) - 1 for call in host.calls[3:]] == [2000, 50]
 
 
 def fail_if_waiting() -> None:

@@ -13,10 +13,10 @@ import pytest
 from mlcube_remote.cube.load import load
 from mlcube_remote.errors import PlanError
 from mlcube_remote.files.complete_inputs import check_complete, follow_links
-from mlcube_remote.files.upload import upload_trees
+from mlcube_remote.files.upload import job_trees
 from mlcube_remote.inventory.model import LOCAL_HOST, Host
 from mlcube_remote.plan.job import RunRequest
-from mlcube_remote.plan.placed_job import place_job, uploads
+from mlcube_remote.plan.placed_job import place_job
 from mlcube_remote.plan.plan import plan_jobs
 from tests.support.linked_cubes import job, make_cube, refused
 
@@ -108,7 +108,7 @@ def test_excluded_links_that_leave_are_no_error(root: Path) -> None:
     (root / "workspace/data/cache").symlink_to(root.parent / "big")
     (root / ".mlcubeignore").write_text("cache\n")
     assert check_complete([job(root)]) == ()
-    (tree,) = upload_trees(load(root), uploads(job(root)), job(root).paths)
+    (tree,) = job_trees(job(root))
     assert follow_links(tree).copies is None
 
 

@@ -11,14 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from mlcube_remote.cube.load import load
 from mlcube_remote.errors import PlanError
 from mlcube_remote.files.complete_inputs import check_complete, follow_links
 from mlcube_remote.files.input_scan import Link
 from mlcube_remote.files.link_copies import plan_copies
-from mlcube_remote.files.upload import UploadTree, upload_trees
+from mlcube_remote.files.upload import UploadTree, job_trees
 from mlcube_remote.inventory.model import LOCAL_HOST
-from mlcube_remote.plan.placed_job import PlacedJob, uploads
+from mlcube_remote.plan.placed_job import PlacedJob
 from tests.support.linked_cubes import COPYING, job, make_cube, refused
 
 
@@ -86,7 +85,7 @@ def test_a_link_that_leaves_is_an_error_that_says_where(
 
 def sent(job: PlacedJob, copy: Path) -> dict[str, str]:
     """Let rsync send the trees of a job to a directory; return path → text of the first tree."""
-    for number, tree in enumerate(upload_trees(job.spec.cube, uploads(job), job.paths)):
+    for number, tree in enumerate(job_trees(job)):
         target = copy if not number else copy.with_name(f"tree{number}")
         target.mkdir(exist_ok=True)
         send(follow_links(tree) if job.spec.copies_links else tree, target)
@@ -131,9 +130,7 @@ def test_a_file_input_that_is_a_link_arrives_as_a_file(root: Path, tmp_path: Pat
     error = refused(root)
     assert f"config=local:{root.parent}/big/b.bin" in str(error.hint)
     assert sent(job(root, host=COPYING), tmp_path / "mirror")["workspace/conf.yaml"] == "b"
-    (local,) = upload_trees(
-        load(root), uploads(job(root, config=f"local:{conf}")), job(root).paths
-    )[1:]
+    (local,) = job_trees(job(root, config=f"local:{conf}"))[1:]
     subprocess.run(["rsync", *local.arguments()[:-1], f"{tmp_path}/one"], check=True)
     assert not (tmp_path / "one").is_symlink()
     assert (tmp_path / "one").read_text() == "b"

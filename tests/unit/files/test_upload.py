@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,10 @@ from mlcube_remote.cube.load import load
 from mlcube_remote.cube.model import Cube
 from mlcube_remote.errors import CubeError
 from mlcube_remote.files.filters import escape, exclude_path, filter_rules, read_patterns
-from mlcube_remote.files.upload import UploadTree, upload_trees
+from mlcube_remote.files.upload import UploadTree, cube_trees, needed_data
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.plan.host_paths import host_paths
-from mlcube_remote.plan.placement import place_parameters
+from mlcube_remote.plan.host_paths import HostPaths, host_paths
+from mlcube_remote.plan.placement import PlacedParameter, place_parameters
 
 HOST = Host(name="h")
 
@@ -150,12 +151,18 @@ def cube(tmp_path: Path) -> Cube:
     return load(root)
 
 
+def trees_of(
+    cube: Cube, placed: Iterable[PlacedParameter], paths: HostPaths, image: str = ""
+) -> tuple[UploadTree, ...]:
+    return cube_trees(cube, needed_data(cube, [placed]), paths, image)
+
+
 def sent(cube: Cube, *tasks: str) -> set[str]:
     root = "~/.mlcube-remote"
     placed = [
         item for task in tasks for item in place_parameters(cube.tasks[task], cube, HOST, root=root)
     ]
-    (tree,) = upload_trees(cube, placed, host_paths(HOST, cube, "job", root=root, home="~"))
+    (tree,) = trees_of(cube, placed, host_paths(HOST, cube, "job", root=root, home="~"))
     assert tree.mirror
     return sent_by_rsync(tree.local, list(tree.rules))
 
@@ -186,7 +193,7 @@ def test_an_output_of_an_earlier_task_that_does_not_exist_here_is_not_sent(cube:
         for task in ("download", "train", "label")
         for item in place_parameters(cube.tasks[task], cube, HOST, root="~/r")
     ]
-    (tree,) = upload_trees(cube, placed, host_paths(HOST, cube, "job", root="~/r", home="~"))
+    (tree,) = trees_of(cube, placed, host_paths(HOST, cube, "job", root="~/r", home="~"))
     assert tree.inputs == (cube.root / "workspace/conf.yaml",)
 
 
@@ -196,7 +203,7 @@ def test_a_workspace_elsewhere_is_a_tree_of_its_own(cube: Cube, tmp_path: Path) 
     cube_elsewhere = load(cube.root, workspace=other)
     placed = place_parameters(cube_elsewhere.tasks["train"], cube_elsewhere, HOST, root="~/r")
     paths = host_paths(HOST, cube_elsewhere, "job", root="~/r", home="~")
-    first, second = upload_trees(cube_elsewhere, placed, paths)
+    first, second = trees_of(cube_elsewhere, placed, paths)
     assert (first.mirror, second.mirror) == (True, False)
     assert second.remote == paths.workspace
     assert paths.workspace.startswith("~/r/workspaces/other-")
@@ -214,7 +221,7 @@ def test_a_workspace_elsewhere_is_a_tree_of_its_own(cube: Cube, tmp_path: Path) 
 
 def test_nothing_is_deleted_in_the_workspace(cube: Cube, tmp_path: Path) -> None:
     placed = place_parameters(cube.tasks["train"], cube, HOST, root="~/r")
-    (tree,) = upload_trees(cube, placed, host_paths(HOST, cube, "job", root="~/r", home="~"))
+    (tree,) = trees_of(cube, placed, host_paths(HOST, cube, "job", root="~/r", home="~"))
     copy = tmp_path / "mirror"
     make(copy, "gone.py", "workspace/kept.bin", "workspace/deep/kept.bin", "results/r/kept")
     arguments = [word.replace(f"host:{tree.remote}", str(copy)) for word in tree.arguments()]
@@ -242,9 +249,8 @@ def test_a_run_in_another_workspace_leaves_the_usual_one_alone(
     make(tmp_path / there, "conf.yaml")
     cube_elsewhere = load(cube.root, workspace=tmp_path / there)
     placed = place_parameters(cube_elsewhere.tasks["train"], cube_elsewhere, HOST, root="~/r")
-    tree, *_ = upload_trees(
-        cube_elsewhere, placed, host_paths(HOST, cube_elsewhere, "job", root="~/r", home="~")
-    )
+    paths = host_paths(HOST, cube_elsewhere, "job", root="~/r", home="~")
+    tree, *_ = trees_of(cube_elsewhere, placed, paths)
     copy = tmp_path / "mirror"
     make(copy, "gone.py", "workspace/made.bin", "workspace/model/m.bin")
     (copy / "workspace/model/m.bin").write_text("newer than the one here")
@@ -261,9 +267,8 @@ def test_an_input_in_the_usual_workspace_is_sent_all_the_same(cube: Cube, tmp_pa
         cube.root, workspace=there, task_args={"config": "../workspace/conf.yaml"}
     )
     placed = place_parameters(cube_elsewhere.tasks["train"], cube_elsewhere, HOST, root="~/r")
-    tree, *_ = upload_trees(
-        cube_elsewhere, placed, host_paths(HOST, cube_elsewhere, "job", root="~/r", home="~")
-    )
+    paths = host_paths(HOST, cube_elsewhere, "job", root="~/r", home="~")
+    tree, *_ = trees_of(cube_elsewhere, placed, paths)
     copy = tmp_path / "mirror"
     make(copy, "workspace/made.bin")
     assert {"workspace/made.bin", "workspace/conf.yaml"} <= mirrored(tree, copy).keys()
@@ -272,7 +277,7 @@ def test_an_input_in_the_usual_workspace_is_sent_all_the_same(cube: Cube, tmp_pa
 def test_an_image_that_was_built_in_the_mirror_stays(cube: Cube, tmp_path: Path) -> None:
     paths = host_paths(HOST, cube, "run", root="~/r", home="~")
     placed = place_parameters(cube.tasks["train"], cube, HOST, root="~/r")
-    (tree,) = upload_trees(cube, placed, paths, image=f"{paths.cube}/img/a[1].sif")
+    (tree,) = trees_of(cube, placed, paths, image=f"{paths.cube}/img/a[1].sif")
     copy = tmp_path / "mirror"
     kept = {"img/a[1].sif", "img/.a[1].sif.recipe", "img/.a[1].sif.building.node/a[1].sif"}
     make(copy, "img/gone.sif", *kept)

@@ -14,12 +14,12 @@ from mlcube_remote.commands.model import Options
 from mlcube_remote.cube.load import load
 from mlcube_remote.cube.model import Parameter
 from mlcube_remote.errors import PlanError
-from mlcube_remote.files.upload import upload_trees
+from mlcube_remote.files.upload import job_trees
 from mlcube_remote.inventory.model import LOCAL_HOST, Host
 from mlcube_remote.plan.assignment import make_job
 from mlcube_remote.plan.job import JobSpec, RunRequest
 from mlcube_remote.plan.job_plan import make_plan
-from mlcube_remote.plan.placed_job import place_job, uploads
+from mlcube_remote.plan.placed_job import place_job
 from mlcube_remote.plan.plan import plan_jobs
 from mlcube_remote.plan.sweep_points import parse_shard, sweep_points
 from mlcube_remote.plan.trials import make_trials
@@ -125,14 +125,20 @@ def test_jobs_of_this_machine_write_into_the_results(root: Path) -> None:
     assert output.local == results / "model"
 
 
-def test_the_data_of_all_jobs_is_sent_together_and_once(root: Path, tmp_path: Path) -> None:
+def test_the_cube_is_sent_for_all_jobs_and_other_data_for_those_that_use_it(
+    root: Path, tmp_path: Path
+) -> None:
     (tmp_path / "other").mkdir()
     what = request(root, f"cache=local:{tmp_path}/other,cache", "lr=1,2,3")
-    sent = [
-        {tree.local for tree in upload_trees(what.cube, uploads(job), job.paths)}
-        for job in map(place_job, plan_jobs(what))
-    ]
-    assert sent == [{root, tmp_path / "other"}] * 6
+    sent = [{tree.local for tree in job_trees(job)} for job in map(place_job, plan_jobs(what))]
+    assert sent == [{root, tmp_path / "other"}] * 3 + [{root}] * 3
+
+
+def test_an_output_of_one_job_is_sent_if_it_is_the_input_of_another(root: Path) -> None:
+    (root / "workspace/first").mkdir()
+    what = request(root, "model=first,second", "cache=first")
+    trees = [job_trees(job) for job in map(place_job, plan_jobs(what))]
+    assert all(root / "workspace/first" in tree.inputs for (tree,) in trees)
 
 
 def test_jobs_have_names_and_each_attempt_has_an_id(root: Path) -> None:

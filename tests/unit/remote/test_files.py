@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,16 +14,47 @@ from tests.support.shell_library import (
     Call,
 )
 
-NAMES = ["plain", "-n", "with space", "new\nline", "back\\slash", "ä", "$(id)", "deep/er"]
+NAMES = [
+    "plain",
+    "-n",
+    "-",
+    "with space",
+    "back\\slash",
+    "ä",
+    os.fsdecode(b"\xff"),
+    "$(id)",
+    "deep/er",
+    "new\nline",
+]
 
 
 def test_checksums_do_not_depend_on_file_names(call: Call, tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     for name in NAMES:
-        (tmp_path / name).write_text(name)
-    done = call("mlcr_print_checksums", str(tmp_path), *NAMES, "missing")
-    report = done.stdout.decode().split("\0")
-    assert report == [*(hashlib.sha256(name.encode()).hexdigest() for name in NAMES), "", ""]
+        (tmp_path / name).write_bytes(os.fsencode(name))
+    # Only a name with a line break, or a file that cannot be read, needs a process for each file.
+    for names in (NAMES, NAMES[:-1]):
+        asked = [f"./{name}" for name in names]
+        for extra in ([], ["./missing"]):
+            done = call("mlcr_print_checksums", str(tmp_path), *asked, *extra)
+            report = done.stdout.decode().split("\0")[:-1]
+            expected = [hashlib.sha256(os.fsencode(name)).hexdigest() for name in names]
+            assert report == expected + [""] * len(extra)
+
+
+def test_one_process_computes_the_checksums_of_many_files(call: Call, tmp_path: Path) -> None:
+    for number in range(50):
+        (tmp_path / f"{number} \\ \r *").write_text(str(number))
+    program, log = tmp_path / "bin/sha256sum", tmp_path / "log"
+    program.parent.mkdir()
+    real = shutil.which("sha256sum")
+    program.write_text(f'#!/bin/sh\necho "$#" >>{log}\nexec {real} "$@"\n')
+    program.chmod(0o755)
+    names = [f"./{number} \\ \r *" for number in range(50)]
+    path = f"{program.parent}:{os.environ['PATH']}"
+    done = call("mlcr_print_checksums", str(tmp_path), *names, PATH=path)
+    assert done.stdout.count(b"\0") == 50
+    assert log.read_text() == "50\n"
 
 
 def test_checksums_of_a_missing_folder_fail(call: Call, tmp_path: Path) -> None:

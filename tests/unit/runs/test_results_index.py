@@ -8,6 +8,7 @@ import shutil
 import stat
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from mlcube_remote.errors import RecordError
 from mlcube_remote.events.model import JobFinished, Level, Note
 from mlcube_remote.events.outcome import JobOutcome, Status
+from mlcube_remote.jobs import results_index as indexer_module
 from mlcube_remote.jobs.results_index import ResultsIndexer
 from mlcube_remote.runs.results_index import (
     VERSION,
@@ -188,6 +190,25 @@ def test_the_index_is_written_when_the_first_job_ends(store: Store, home: Path) 
     indexer.write()
     states = [job["status"] for job in read_index(home / "results.json")["jobs"]]
     assert states == ["succeeded", "succeeded"]
+
+
+def test_an_index_that_takes_long_to_write_is_written_less_often(
+    store: Store, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, written = 0.0, []
+
+    def write(*_: object) -> None:
+        nonlocal now
+        now += 1.0
+        written.append(now)
+
+    monkeypatch.setattr(indexer_module, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(indexer_module, "write_index", write)
+    indexer = ResultsIndexer(store=store, run_id=RUN_ID, home=home)
+    while now < 100:
+        indexer.handle(finished("a"))
+        now += 0.5
+    assert len(written) == 5, "writing takes a twentieth of the time"
 
 
 def test_an_index_that_cannot_be_written_does_not_end_the_run(store: Store, tmp_path: Path) -> None:
