@@ -29,7 +29,7 @@ def attach(
     """Follow a run from its first byte on until it has ended, and pull its outputs.
 
     Args:
-        run: Its id, or enough of its start or end.
+        run: Its name, a part of its id, or ``last``; ``RUN/JOB`` is one of its jobs.
         hosts: Only its jobs on these hosts.
         pulls: Whether to pull.
         inventory: As for :func:`run`; by default the one that the run was started with.
@@ -58,7 +58,7 @@ def logs(
     """Emit the output of a run's tasks so far as events, and return the states of its jobs.
 
     Args:
-        run: Its id, or enough of its start or end.
+        run: Its name, a part of its id, or ``last``; ``RUN/JOB`` is one of its jobs.
         on_event: Takes the events; output is :class:`~mlcube_remote.events.Output`.
         tail: Number of lines of each stream to start with; by default all.
         hosts: Only its jobs on these hosts.
@@ -106,7 +106,7 @@ def pull(
     """Pull the outputs of a run; while it is running, those that exist so far.
 
     Args:
-        run: Its id, or enough of its start or end.
+        run: Its name, a part of its id, or ``last``; ``RUN/JOB`` is one of its jobs.
         outputs: Only these; empty: all.
         hosts: As for :func:`attach`, like all that follow.
         inventory: See there.
@@ -134,7 +134,7 @@ def stop(
     """Stop a run's jobs, and return their outcomes. It is safe to stop them twice.
 
     Args:
-        run: Its id, or enough of its start or end.
+        run: Its name, a part of its id, or ``last``; ``RUN/JOB`` is one of its jobs.
         grace: Seconds between SIGTERM and SIGKILL.
         hosts: As for :func:`attach`, like all that follow.
         inventory: See there.

@@ -56,6 +56,7 @@ def run(
     parallel: int | None = None,
     max_failures: int | None = None,
     run_id: str | None = None,
+    name: str = "",
     password: str | None = None,
     passphrase: str | None = None,
     on_event: OnEvent | None = None,
@@ -93,6 +94,7 @@ def run(
         wait: Wait for a workspace or GPUs that other runs hold.
         parallel: Maximum number of hosts in use at the same time.
         max_failures: Cancel the other jobs if so many fail.
+        name: A name for the run, by which other commands find it.
         run_id: Continue this run; jobs that it has started are not started twice.
         password: For the login, if there is no key or agent.
         passphrase: Of the private keys, if there is no agent.
@@ -102,6 +104,7 @@ def run(
         MLCubeRemoteError: A mistake in the arguments or in a file; no host was touched.
     """
     where = arguments.access(hosts, inventory, password, passphrase)
+    start = arguments.start(detach=detach, wait=wait, max_failures=max_failures, parallel=parallel)
     options = RunOptions(
         hosts=where.hosts,
         cube=arguments.cube(mlcube, overrides, workspace),
@@ -111,9 +114,8 @@ def run(
         container=arguments.container(platform, network, gpus, memory, cpu, trust_cube=trust_cube),
         sweep=arguments.sweep(sweep, sweep_file, shard, retries),
         run_id=run_id,
-        start=arguments.start(
-            detach=detach, wait=wait, max_failures=max_failures, parallel=parallel
-        ),
+        name=name,
+        start=start,
     )
     return _run(options, where, on_event, connection)
 
@@ -139,7 +141,7 @@ def rerun(
     working directory is the one in which the run was started.
 
     Args:
-        run: Its id, or enough of its start or end.
+        run: Its name, a part of its id, or ``last``; ``RUN/JOB`` is one of its jobs.
         failed: Only jobs that did not succeed; one that succeeded on its host and only lacks its
             outputs here is not run again: :func:`pull` them.
         hosts: Only jobs on these of the run's hosts.

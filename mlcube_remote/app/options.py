@@ -137,6 +137,8 @@ class RunOptions:
     start: StartOptions = StartOptions()
     run_id: str | None = None
     """An earlier run to continue; ``None``: a new run."""
+    name: str = ""
+    """A name for the run, by which other commands find it."""
     attempts: Mapping[str, int] | None = None
     """For a rerun: job → number of its next attempt. ``None``: all jobs, for the first time."""
     configure_only: bool = False
@@ -155,3 +157,5 @@ class JobFilter:
     """Only jobs on these hosts: names and ranges; empty: on any host."""
     gone: tuple[str, ...] = ()
     """Hosts that are gone for good: their jobs count as lost."""
+    jobs: tuple[str, ...] = ()
+    """Only these jobs: names, numbers, hosts and ranges; empty: all."""

@@ -50,8 +50,10 @@ def record_run(request: RunRequest, jobs: Iterable[JobSpec], options: RunOptions
         earlier = {}  # the new record replaces the damaged one
     entries = {item.get("name") or item["host"]: item for item in earlier.get("jobs", ())}
     entries |= {job.name: _job_entry(job) for job in jobs}
+    name = request.name or earlier.get("name")
     document = {
         "run": request.run_id,
+        **({"name": name} if name else {}),
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "client": client_name(),
         "cube": {"name": request.cube.name, "path": str(request.cube.file)},

@@ -42,6 +42,12 @@ if TYPE_CHECKING:
     metavar="ID",
     help="Continue this run; jobs that it has started are not started twice.",
 )
+@click.option(
+    "--name",
+    default="",
+    metavar="NAME",
+    help="Name the run; other commands find it by its name.",
+)
 @shared.start_options
 @shared.reconnect_option
 @shared.credential_options
@@ -53,6 +59,7 @@ def run(
     cube: CubeOptions,
     container: ContainerOptions,
     run_id: str | None,
+    name: str,
     start: StartOptions,
     dry_run: bool,
     reconnect_timeout: float,
@@ -72,6 +79,7 @@ def run(
         cube=cube,
         container=container,
         run_id=run_id,
+        name=name,
         start=start,
         reconnect_timeout=reconnect_timeout,
     )

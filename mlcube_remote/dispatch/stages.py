@@ -74,6 +74,7 @@ def make_handle(plan: JobPlan) -> JobHandle:
     spec, cube = plan.spec, plan.spec.cube
     return JobHandle(
         run_id=spec.request.run_id,
+        run_name=spec.request.name,
         job_id=spec.id,
         host=spec.host.name,
         platform=spec.platform,

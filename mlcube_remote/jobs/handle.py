@@ -67,6 +67,8 @@ class JobHandle:
     """The values that a sweep gave it."""
     fresh_outputs: bool = False
     """Whether a task fails that ends with 0 and leaves an output as it was."""
+    run_name: str = ""
+    """The name that the user gave the run."""
 
     @property
     def name(self) -> str:
@@ -123,6 +125,7 @@ def from_document(document: Mapping[str, Any]) -> JobHandle:
             on_host=tuple(_wanted(item) for item in document.get("on_host", ())),
             fresh_outputs=document.get("fresh_outputs") is True,
             job=_text(document.get("job", "")),
+            run_name=_text(document.get("run_name", "")),
             parameters={
                 _text(name): _text(value) for name, value in document.get("parameters", {}).items()
             },

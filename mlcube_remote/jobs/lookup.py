@@ -15,6 +15,7 @@ from mlcube_remote.inventory.model import Host
 from mlcube_remote.jobs.handle import HandleError, JobHandle, from_document, with_results_in
 from mlcube_remote.jobs.query import HostJobs
 from mlcube_remote.jobs.records import was_seen
+from mlcube_remote.runs.addresses import can_be_id, match_jobs
 from mlcube_remote.runs.documents import Document
 from mlcube_remote.runs.results_index import results_directory
 from mlcube_remote.runs.store import RUN, Store
@@ -56,6 +57,19 @@ class RecordedRun:
     def shares_hosts(self) -> bool:
         """Whether one host has several of the jobs."""
         return len({job.host.name for job in self.jobs}) < len(self.jobs)
+
+    def only(self, patterns: Iterable[str]) -> RecordedRun:
+        """Return the run with the jobs that patterns mean; see :func:`match_jobs`.
+
+        Raises:
+            UsageError: A pattern means no job.
+        """
+        wanted = tuple(patterns)
+        if not wanted:
+            return self
+        hosts = {job.name: job.host.name for job in self.jobs}
+        names = match_jobs(self.run_id, wanted, hosts)
+        return attrs.evolve(self, jobs=tuple(job for job in self.jobs if job.name in names))
 
 
 def find_run_id(text: str, store: Store) -> str | None:
@@ -197,7 +211,7 @@ def find_on_hosts(
     """Return the run that ``text`` means among the jobs that hosts reported.
 
     Args:
-        text: The run's id, or its beginning or end.
+        text: The run's id or a part of it, or its name.
         surveys: The answers of the hosts.
         results: Run id → directory for the outputs to pull.
 
@@ -212,7 +226,7 @@ def find_on_hosts(
         # The youngest last: a retried job leaves all its attempts on the host.
         for job in sorted(answer.jobs, key=lambda each: -each.age):
             handle = job.handle
-            if handle is None or not _matches(text, handle.run_id):
+            if handle is None or not _matches(text, handle):
                 continue
             home = results(handle.run_id) / (handle.job or answer.host.name)
             known = RecordedJob(
@@ -238,8 +252,8 @@ def find_on_hosts(
     )
 
 
-def _matches(text: str, run_id: str) -> bool:
-    return run_id.startswith(text) or run_id.endswith(text)
+def _matches(text: str, handle: JobHandle) -> bool:
+    return text == handle.run_name or can_be_id(handle.run_id, text)
 
 
 @attrs.frozen(kw_only=True)

@@ -94,6 +94,8 @@ def _is_news(before: Document, outcome: JobOutcome, handle: JobHandle | None) ->
     if before["status"] in _ENDED:
         # Only a pull finds out whether outputs are missing.
         return Stage.PULL.value in outcome.seconds
+    if outcome.status is Status.UNKNOWN and before["status"] == Status.NOT_STARTED.value:
+        return False  # a host that cannot be asked does not make a job doubtful that never started
     if outcome.status is not Status.NOT_STARTED:
         return True
     is_answer = isinstance(outcome.error, NotStartedError)

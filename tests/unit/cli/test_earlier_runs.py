@@ -120,3 +120,33 @@ def test_unknown_and_ambiguous_results_are_different_errors() -> None:
         record_results(f"261123-190233-{letter * 16}")
     with pytest.raises(UsageError, match="is ambiguous"):
         run(["results", "show", "261123"])
+
+
+@pytest.mark.usefixtures("cube_directory")
+@pytest.mark.parametrize("arguments", [["mine/b"], ["last/b"], ["--job=b"], ["mine", "--job=b"]])
+def test_one_job_of_a_run_is_addressed(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["run", "--host=both", "--task=t", "--name=mine", "--quiet"]) == 120
+    capsys.readouterr()
+    assert run(["status", *arguments, "--output=json"]) == 120
+    document = json.loads(capsys.readouterr().out)
+    assert [job["host"] for job in document["jobs"]] == ["b"]
+
+
+@pytest.mark.usefixtures("cube_directory")
+def test_a_command_without_a_run_says_which_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["run", "--host=both", "--task=t", "--name=mine", "--quiet"]) == 120
+    capsys.readouterr()
+    run(["status"])
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first.startswith("run ")
+    assert " (mine), started " in first
+    with pytest.raises(UsageError, match="no run is known to be running"):
+        run(["stop"])
+
+
+@pytest.mark.usefixtures("empty_directory")
+def test_the_last_run_of_a_machine_without_runs_is_an_error() -> None:
+    with pytest.raises(UsageError, match="no run was started on this machine"):
+        run(["logs", "last"])
