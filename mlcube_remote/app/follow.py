@@ -10,8 +10,8 @@ from pathlib import Path
 import attrs
 
 from mlcube_remote.app.execute import Execution, open_run, run_each
-from mlcube_remote.app.hosts import known_hosts
 from mlcube_remote.app.inventory import open_found, open_inventory, select_hosts
+from mlcube_remote.app.known_hosts import known_hosts
 from mlcube_remote.app.logins import Logins
 from mlcube_remote.app.observer import Observe, RunReport, Warn
 from mlcube_remote.app.options import (

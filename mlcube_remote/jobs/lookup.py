@@ -10,11 +10,12 @@ from typing import Any
 import attrs
 
 from mlcube_remote.errors import RecordError, UsageError
+from mlcube_remote.events.outcome import Status
 from mlcube_remote.inventory.locate import FoundInventory
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.jobs.handle import HandleError, JobHandle, from_document, with_results_in
 from mlcube_remote.jobs.query import HostJobs
-from mlcube_remote.jobs.records import was_seen
+from mlcube_remote.jobs.records import ENDED, was_seen
 from mlcube_remote.runs.addresses import can_be_id, match_jobs
 from mlcube_remote.runs.documents import Document
 from mlcube_remote.runs.results_index import results_directory
@@ -97,6 +98,27 @@ def recorded_hosts(run_id: str, store: Store) -> list[str]:
     placed = last_attempts(run_id, store)
     names = [item["host"] or _host_of(item, placed) for item in _document(run_id, store)["jobs"]]
     return [str(name) for name in dict.fromkeys(names) if name is not None]
+
+
+def reached_hosts(run_id: str, store: Store) -> dict[str, bool]:
+    """Return the hosts where a recorded run has, or had, a job → whether one may still run.
+
+    A host without a record of a job was never reached: the record is written before the launch.
+
+    Raises:
+        RecordError: The record of the run is damaged.
+    """
+    if not store.has(run_id, RUN):
+        return {}
+    planned = {str(item["job"]): item["host"] for item in _document(run_id, store)["jobs"]}
+    hosts: dict[str, bool] = {}
+    for job_id in store.jobs(run_id):
+        handle, document = _read_job(run_id, job_id, store)
+        host = handle.host if handle else planned.get(job_id)
+        if host is not None and document.get("status") != Status.NOT_STARTED.value:
+            may_run = document.get("status") not in ENDED
+            hosts[str(host)] = hosts.get(str(host), False) or may_run
+    return hosts
 
 
 @attrs.frozen(kw_only=True)
