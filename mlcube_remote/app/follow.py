@@ -50,6 +50,11 @@ class FoundRun:
         """Number of jobs that this machine has followed to their end."""
         return sum(job.is_seen for job in self.run.jobs)
 
+    @property
+    def on_host(self) -> frozenset[str]:
+        """Names of the jobs whose outputs are still on their hosts."""
+        return frozenset(job.name for job in self.run.jobs if not job.is_pulled)
+
 
 def find_run(
     text: str,

@@ -137,7 +137,7 @@ def logs(
 def status(
     target: RunTarget, hosts: HostOptions, credentials: CredentialPrompts, display: Display
 ) -> int:
-    """Show the state of each job of a run.
+    """Show the state of each job of a run, and whether its outputs are still on the host.
 
     RUN is a run's name, a part of its id, or 'last'; RUN/03 and RUN/gpu01 are one of its jobs.
     Without RUN, the command takes the latest run of this machine, unless several can be meant.
@@ -145,7 +145,9 @@ def status(
     found = _find(target, hosts, credentials)
     observe = _on_terminal(attrs.evolve(display, quiet=True))
     report = app.follow.read_status(found, observe, reconnect_timeout=_NO_RECONNECT)
-    return _print_report(report, display)
+    from mlcube_remote.cli.report import print_status  # noqa: PLC0415 - slow to import
+
+    return print_status(report, found.on_host, display)
 
 
 @click.command()

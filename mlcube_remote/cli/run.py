@@ -134,17 +134,22 @@ def run_jobs(
     """Run the jobs and show them, or print what would run, and return the exit code."""
     if dry_run:
         return _print_dry_run(options, display)
-    report = app.run.run(options, credentials, _show_jobs(display), print_warning)
+    is_recorded = not options.configure_only
+    observe = _show_jobs(display, shows_id=is_recorded)
+    report = app.run.run(options, credentials, observe, print_warning)
     from mlcube_remote.cli.report import print_report  # noqa: PLC0415 - slow to import
 
-    return print_report(report, display, is_detached=options.start.detach)
+    return print_report(report, display, is_detached=options.start.detach, is_recorded=is_recorded)
 
 
-def _show_jobs(display: Display) -> Observe:
+def _show_jobs(display: Display, *, shows_id: bool) -> Observe:
     def observe(run_id: str, jobs: Sequence[str]) -> AbstractContextManager[Observer]:
         # The display is imported while the hosts answer.
+        from mlcube_remote.cli.report import with_name  # noqa: PLC0415
         from mlcube_remote.cli.terminal import on_terminal  # noqa: PLC0415
 
+        if shows_id and not display.quiet:
+            click.echo(f"run {with_name(run_id)}", err=True)
         return on_terminal(display)(run_id, jobs)
 
     return observe

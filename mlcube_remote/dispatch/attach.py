@@ -249,7 +249,8 @@ def _current_outcome(handle: JobHandle, number: int, report: TaskReport) -> Task
     task = handle.tasks[number - 1]
     if report.exit is None and (report.alive or can_be_adopted(report)):
         status = Status.NOT_STARTED if report.started is None else Status.RUNNING
-        return TaskOutcome(task=task.task, status=status)
+        started = None if report.started is None else int(report.started)
+        return TaskOutcome(task=task.task, status=status, started=started)
     try:
         return derive_outcome(handle, task, report)
     except HostUnfitError as problem:

@@ -15,7 +15,7 @@ from mlcube_remote.inventory.locate import FoundInventory
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.jobs.handle import HandleError, JobHandle, from_document, with_results_in
 from mlcube_remote.jobs.query import HostJobs
-from mlcube_remote.jobs.records import ENDED, was_seen
+from mlcube_remote.jobs.records import ENDED, was_pulled, was_seen
 from mlcube_remote.runs.addresses import can_be_id, match_jobs
 from mlcube_remote.runs.documents import Document
 from mlcube_remote.runs.results_index import results_directory
@@ -38,6 +38,8 @@ class RecordedJob:
     """Number of the attempt, counted from 1."""
     is_seen: bool = False
     """Whether this machine has followed it to its end and pulled its outputs."""
+    is_pulled: bool = False
+    """Whether this machine has all its outputs, or it has none to pull."""
 
     @property
     def name(self) -> str:
@@ -131,6 +133,7 @@ class Attempt:
     status: str
     handle: JobHandle
     is_seen: bool
+    is_pulled: bool
 
 
 def last_attempts(run_id: str, store: Store) -> dict[str, Attempt]:
@@ -147,6 +150,7 @@ def last_attempts(run_id: str, store: Store) -> dict[str, Attempt]:
             status=str(document.get("status")),
             handle=handle,
             is_seen=was_seen(document),
+            is_pulled=was_pulled(document, handle),
         )
         if handle.job not in found or found[handle.job].number < attempt.number:
             found[handle.job] = attempt
@@ -180,6 +184,7 @@ def load_recorded(run_id: str, store: Store, hosts: Iterable[Host]) -> RecordedR
             attempt=placed[item["name"]].number,
             handle=placed[item["name"]].handle,
             is_seen=placed[item["name"]].is_seen,
+            is_pulled=placed[item["name"]].is_pulled,
             job=str(item["name"]),
         )
         for item in _document(run_id, store)["jobs"]
@@ -198,6 +203,7 @@ def _single_job(run_id: str, item: Mapping[str, Any], host: Host, store: Store) 
         attempt=int(item.get("attempt", 1)),
         handle=handle,
         is_seen=was_seen(document),
+        is_pulled=was_pulled(document, handle),
     )
 
 

@@ -81,6 +81,22 @@ def was_seen(document: Document) -> bool:
     return document.get("status") in ENDED and stages <= document.get("seconds", {}).keys()
 
 
+def was_pulled(document: Document, handle: JobHandle | None) -> bool:
+    """Return whether this machine has all outputs of a job that are pulled."""
+    if was_seen(document):
+        return True
+    if handle is None:
+        return False
+    # A pull of some outputs, or of a running job, is not all.
+    complete = {
+        (output["task"], output["name"])
+        for output in document.get("outputs", ())
+        if not output.get("partial")
+    }
+    declared = {(each.task, each.name) for folder in handle.folders for each in folder.outputs}
+    return declared <= complete
+
+
 def _earlier(store: Store, run_id: str, job_id: str) -> Document | None:
     try:
         return store.read(run_id, job_id)
