@@ -10,7 +10,6 @@ from mlcube_remote import app
 from mlcube_remote.api.arguments import Access, Names, access, to_tuple
 from mlcube_remote.api.observer import OnEvent, to_callback, warn
 from mlcube_remote.api.results import RunResult
-from mlcube_remote.app.options import DEFAULT_STOP_GRACE_S
 
 if TYPE_CHECKING:
     from mlcube_remote.app.follow import FoundRun
@@ -124,7 +123,7 @@ def pull(
 def stop(
     run: str,
     *,
-    grace: float = DEFAULT_STOP_GRACE_S,
+    grace: float | None = None,
     hosts: Names = (),
     inventory: str | os.PathLike[str] | None = None,
     password: str | None = None,
@@ -135,7 +134,7 @@ def stop(
 
     Args:
         run: Its name, a part of its id, or ``last``; ``RUN/JOB`` is one of its jobs.
-        grace: Seconds between SIGTERM and SIGKILL.
+        grace: Seconds between SIGTERM and SIGKILL; ``None``: as the run was started with.
         hosts: As for :func:`attach`, like all that follow.
         inventory: See there.
         password: See there.

@@ -16,6 +16,7 @@ from mlcube_remote.api.connections import choose_connection
 from mlcube_remote.api.observer import OnEvent, to_callback, warn
 from mlcube_remote.api.results import RunResult
 from mlcube_remote.app.options import (
+    DEFAULT_STOP_GRACE_S,
     ContainerOptions,
     JobFilter,
     RunOptions,
@@ -45,6 +46,7 @@ def run(
     trust_cube: bool = False,
     copy_links: bool = False,
     timeout: float | None = None,
+    grace: float = DEFAULT_STOP_GRACE_S,
     allow_missing: Names = (),
     fresh_outputs: bool = False,
     sweep: Mapping[str, Iterable[object]] | None = None,
@@ -84,6 +86,7 @@ def run(
         trust_cube: Whether the cube may ask for anything beyond its own.
         copy_links: Send what links out of inputs lead to.
         timeout: Time limit per task in seconds; enforced on the host.
+        grace: Seconds between SIGTERM and SIGKILL when a task is stopped.
         allow_missing: Inputs that may be missing; the task gets a path without a file.
         fresh_outputs: Whether a task fails that succeeds and leaves one of its outputs as it was.
         sweep: Name → values: one job per combination, on whichever host is free.
@@ -104,18 +107,17 @@ def run(
         MLCubeRemoteError: A mistake in the arguments or in a file; no host was touched.
     """
     where = arguments.access(hosts, inventory, password, passphrase)
-    start = arguments.start(detach=detach, wait=wait, max_failures=max_failures, parallel=parallel)
     options = RunOptions(
         hosts=where.hosts,
         cube=arguments.cube(mlcube, overrides, workspace),
         tasks=arguments.tasks(
-            tasks, parameters, env, timeout, allow_missing, fresh_outputs, copy_links
+            tasks, parameters, env, timeout, grace, allow_missing, fresh_outputs, copy_links
         ),
         container=arguments.container(platform, network, gpus, memory, cpu, trust_cube=trust_cube),
         sweep=arguments.sweep(sweep, sweep_file, shard, retries),
         run_id=run_id,
         name=name,
-        start=start,
+        start=arguments.start(parallel, max_failures, detach=detach, wait=wait),
     )
     return _run(options, where, on_event, connection)
 
@@ -164,7 +166,7 @@ def rerun(
         warn(f"not run again: {', '.join(unpulled)} succeeded; pull({choice.run_id!r})")
     if not choice.selection.attempts:
         return RunResult(run_id=choice.run_id, jobs=())
-    start = arguments.start(wait=wait, max_failures=max_failures, parallel=parallel)
+    start = arguments.start(parallel, max_failures, wait=wait)
     options = choice.options(start, retries=retries, fresh_outputs=fresh_outputs)
     where = arguments.access((), None, password, passphrase)
     with choice.in_recorded_folder():

@@ -191,7 +191,7 @@ def pull_run(
 
 def stop_run(
     found: FoundRun,
-    grace: float,
+    grace: float | None,
     observe: Observe,
     *,
     reconnect_timeout: float = DEFAULT_RECONNECT_TIMEOUT_S,
@@ -200,9 +200,9 @@ def stop_run(
 
     Args:
         found: The run.
-        grace: Seconds between SIGTERM and SIGKILL.
+        grace: Seconds between SIGTERM and SIGKILL; ``None``: as the run was started with.
         observe: Opens the observer of the jobs.
         reconnect_timeout: Seconds after which reconnecting to a host is abandoned.
     """
-    work = partial(stop_job, grace=round(grace))
+    work = partial(stop_job, grace=None if grace is None else round(grace))
     return on_each_job(found, work, observe, reconnect_timeout=reconnect_timeout)

@@ -70,6 +70,8 @@ class TaskOptions:
     """Names of variables of this process to pass to the container."""
     timeout: float | None = None
     """Time limit of each task, in seconds; ``None``: no limit."""
+    grace: float = DEFAULT_STOP_GRACE_S
+    """Seconds between SIGTERM and SIGKILL when a task is stopped."""
     allow_missing: tuple[str, ...] = ()
     """Inputs that may be missing."""
     fresh_outputs: bool = False

@@ -85,6 +85,7 @@ def make_request(options: RunOptions) -> tuple[RunRequest, Inventory]:
         inventory=None if inventory.path is None else str(inventory.path.absolute()),
         inventory_cube=None if inventory.cube is None else str(inventory.cube),
         timeout=None if timeout is None else max(1, round(timeout)),
+        grace=round(options.tasks.grace),
         fresh_outputs=options.tasks.fresh_outputs,
         again=options.attempts,
         trials=make_trials(cube, points, tasks),

@@ -10,7 +10,7 @@ import click
 
 from mlcube_remote import app
 from mlcube_remote.app.latest_run import Sensible
-from mlcube_remote.app.options import DEFAULT_STOP_GRACE_S, HostOptions
+from mlcube_remote.app.options import HostOptions
 from mlcube_remote.cli import display_options as screen
 from mlcube_remote.cli import options as shared
 from mlcube_remote.cli.option_groups import CredentialPrompts, Display
@@ -155,17 +155,15 @@ def status(
 @click.option(
     "--grace",
     type=Duration(),
-    default=f"{DEFAULT_STOP_GRACE_S:.0f}s",
-    show_default=True,
     metavar="TIME",
-    help="Time between SIGTERM and SIGKILL.",
+    help="Time between SIGTERM and SIGKILL  [default: as the run was started with]",
 )
 @shared.host_options
 @shared.credential_options
 @screen.display_options
 def stop(
     target: RunTarget,
-    grace: float,
+    grace: float | None,
     hosts: HostOptions,
     credentials: CredentialPrompts,
     display: Display,
