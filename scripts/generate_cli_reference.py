@@ -27,7 +27,7 @@ _INTRODUCTION = """\
 
 `mlcube-remote COMMAND --help` prints the same texts.
 
-- `RUN` is a run's id, or enough of its start or end.
+- `RUN` is a run's name, a part of its id, or `last`; `RUN/03` and `RUN/gpu01` are one of its jobs.
 - `HOSTS` are names, groups, globs, ranges and exclusions: see
   [Inventory](inventory.md#choosing-hosts).
 - `TIME` is a time such as `90s`, `10m`, `8h` or `7d`; a number without a unit is in seconds.

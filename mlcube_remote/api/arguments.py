@@ -83,6 +83,7 @@ def tasks(
     parameters: Mapping[str, str] | None,
     env: Names,
     timeout: float | None,
+    grace: float,
     allow_missing: Names,
     fresh_outputs: bool,
     copy_links: bool,
@@ -93,6 +94,7 @@ def tasks(
         parameters=parameters or {},
         env=to_tuple(env),
         timeout=timeout,
+        grace=grace,
         allow_missing=to_tuple(allow_missing),
         fresh_outputs=fresh_outputs,
         copy_links=copy_links,
@@ -151,11 +153,11 @@ def _axis(name: str, values: Iterable[object]) -> tuple[str, ...]:
 
 
 def start(
+    parallel: int | None,
+    max_failures: int | None,
     *,
     detach: bool = False,
     wait: bool = False,
-    max_failures: int | None = None,
-    parallel: int | None = None,
 ) -> StartOptions:
     """Return the options that say how jobs start."""
     return StartOptions(

@@ -10,7 +10,6 @@ from mlcube_remote import app
 from mlcube_remote.api.arguments import Access, Names, access, to_tuple
 from mlcube_remote.api.observer import OnEvent, to_callback, warn
 from mlcube_remote.api.results import RunResult
-from mlcube_remote.app.options import DEFAULT_STOP_GRACE_S
 
 if TYPE_CHECKING:
     from mlcube_remote.app.follow import FoundRun
@@ -29,7 +28,7 @@ def attach(
     """Follow a run from its first byte on until it has ended, and pull its outputs.
 
     Args:
-        run: Its id, or enough of its start or end.
+        run: Its name, a part of its id, or ``last``; ``RUN/JOB`` is one of its jobs.
         hosts: Only its jobs on these hosts.
         pulls: Whether to pull.
         inventory: As for :func:`run`; by default the one that the run was started with.
@@ -58,7 +57,7 @@ def logs(
     """Emit the output of a run's tasks so far as events, and return the states of its jobs.
 
     Args:
-        run: Its id, or enough of its start or end.
+        run: Its name, a part of its id, or ``last``; ``RUN/JOB`` is one of its jobs.
         on_event: Takes the events; output is :class:`~mlcube_remote.events.Output`.
         tail: Number of lines of each stream to start with; by default all.
         hosts: Only its jobs on these hosts.
@@ -106,7 +105,7 @@ def pull(
     """Pull the outputs of a run; while it is running, those that exist so far.
 
     Args:
-        run: Its id, or enough of its start or end.
+        run: Its name, a part of its id, or ``last``; ``RUN/JOB`` is one of its jobs.
         outputs: Only these; empty: all.
         hosts: As for :func:`attach`, like all that follow.
         inventory: See there.
@@ -124,7 +123,7 @@ def pull(
 def stop(
     run: str,
     *,
-    grace: float = DEFAULT_STOP_GRACE_S,
+    grace: float | None = None,
     hosts: Names = (),
     inventory: str | os.PathLike[str] | None = None,
     password: str | None = None,
@@ -134,8 +133,8 @@ def stop(
     """Stop a run's jobs, and return their outcomes. It is safe to stop them twice.
 
     Args:
-        run: Its id, or enough of its start or end.
-        grace: Seconds between SIGTERM and SIGKILL.
+        run: Its name, a part of its id, or ``last``; ``RUN/JOB`` is one of its jobs.
+        grace: Seconds between SIGTERM and SIGKILL; ``None``: as the run was started with.
         hosts: As for :func:`attach`, like all that follow.
         inventory: See there.
         password: See there.

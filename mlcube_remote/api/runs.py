@@ -16,6 +16,7 @@ from mlcube_remote.api.connections import choose_connection
 from mlcube_remote.api.observer import OnEvent, to_callback, warn
 from mlcube_remote.api.results import RunResult
 from mlcube_remote.app.options import (
+    DEFAULT_STOP_GRACE_S,
     ContainerOptions,
     JobFilter,
     RunOptions,
@@ -45,6 +46,7 @@ def run(
     trust_cube: bool = False,
     copy_links: bool = False,
     timeout: float | None = None,
+    grace: float = DEFAULT_STOP_GRACE_S,
     allow_missing: Names = (),
     fresh_outputs: bool = False,
     sweep: Mapping[str, Iterable[object]] | None = None,
@@ -56,6 +58,7 @@ def run(
     parallel: int | None = None,
     max_failures: int | None = None,
     run_id: str | None = None,
+    name: str = "",
     password: str | None = None,
     passphrase: str | None = None,
     on_event: OnEvent | None = None,
@@ -83,6 +86,7 @@ def run(
         trust_cube: Whether the cube may ask for anything beyond its own.
         copy_links: Send what links out of inputs lead to.
         timeout: Time limit per task in seconds; enforced on the host.
+        grace: Seconds between SIGTERM and SIGKILL when a task is stopped.
         allow_missing: Inputs that may be missing; the task gets a path without a file.
         fresh_outputs: Whether a task fails that succeeds and leaves one of its outputs as it was.
         sweep: Name → values: one job per combination, on whichever host is free.
@@ -93,6 +97,7 @@ def run(
         wait: Wait for a workspace or GPUs that other runs hold.
         parallel: Maximum number of hosts in use at the same time.
         max_failures: Cancel the other jobs if so many fail.
+        name: A name for the run, by which other commands find it.
         run_id: Continue this run; jobs that it has started are not started twice.
         password: For the login, if there is no key or agent.
         passphrase: Of the private keys, if there is no agent.
@@ -106,14 +111,13 @@ def run(
         hosts=where.hosts,
         cube=arguments.cube(mlcube, overrides, workspace),
         tasks=arguments.tasks(
-            tasks, parameters, env, timeout, allow_missing, fresh_outputs, copy_links
+            tasks, parameters, env, timeout, grace, allow_missing, fresh_outputs, copy_links
         ),
         container=arguments.container(platform, network, gpus, memory, cpu, trust_cube=trust_cube),
         sweep=arguments.sweep(sweep, sweep_file, shard, retries),
         run_id=run_id,
-        start=arguments.start(
-            detach=detach, wait=wait, max_failures=max_failures, parallel=parallel
-        ),
+        name=name,
+        start=arguments.start(parallel, max_failures, detach=detach, wait=wait),
     )
     return _run(options, where, on_event, connection)
 
@@ -139,7 +143,7 @@ def rerun(
     working directory is the one in which the run was started.
 
     Args:
-        run: Its id, or enough of its start or end.
+        run: Its name, a part of its id, or ``last``; ``RUN/JOB`` is one of its jobs.
         failed: Only jobs that did not succeed; one that succeeded on its host and only lacks its
             outputs here is not run again: :func:`pull` them.
         hosts: Only jobs on these of the run's hosts.
@@ -162,7 +166,7 @@ def rerun(
         warn(f"not run again: {', '.join(unpulled)} succeeded; pull({choice.run_id!r})")
     if not choice.selection.attempts:
         return RunResult(run_id=choice.run_id, jobs=())
-    start = arguments.start(wait=wait, max_failures=max_failures, parallel=parallel)
+    start = arguments.start(parallel, max_failures, wait=wait)
     options = choice.options(start, retries=retries, fresh_outputs=fresh_outputs)
     where = arguments.access((), None, password, passphrase)
     with choice.in_recorded_folder():

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from mlcube_remote.app import host_queries as host_queries
     from mlcube_remote.app import hosts as hosts
     from mlcube_remote.app import inventory as inventory
+    from mlcube_remote.app import job_lists as job_lists
+    from mlcube_remote.app import known_hosts as known_hosts
     from mlcube_remote.app import request as request
     from mlcube_remote.app import rerun as rerun
     from mlcube_remote.app import results as results

@@ -10,8 +10,8 @@ from pathlib import Path
 import attrs
 
 from mlcube_remote.app.execute import Execution, open_run, run_each
-from mlcube_remote.app.hosts import known_hosts
 from mlcube_remote.app.inventory import open_found, open_inventory, select_hosts
+from mlcube_remote.app.known_hosts import known_hosts
 from mlcube_remote.app.logins import Logins
 from mlcube_remote.app.observer import Observe, RunReport, Warn
 from mlcube_remote.app.options import (
@@ -34,6 +34,7 @@ from mlcube_remote.jobs.lookup import (
     recorded_inventory,
 )
 from mlcube_remote.jobs.query import query_all
+from mlcube_remote.runs.addresses import LAST, parse_address
 from mlcube_remote.runs.store import Store
 
 
@@ -49,21 +50,40 @@ class FoundRun:
         """Number of jobs that this machine has followed to their end."""
         return sum(job.is_seen for job in self.run.jobs)
 
+    @property
+    def on_host(self) -> frozenset[str]:
+        """Names of the jobs whose outputs are still on their hosts."""
+        return frozenset(job.name for job in self.run.jobs if not job.is_pulled)
 
-def find_run(text: str, hosts: HostOptions, credentials: AskCredentials, warn: Warn) -> FoundRun:
+
+def find_run(
+    text: str,
+    hosts: HostOptions,
+    credentials: AskCredentials,
+    warn: Warn,
+    *,
+    jobs: Iterable[str] = (),
+) -> FoundRun:
     """Find the run that ``text`` means: in this machine's records, or else on the hosts.
 
     Args:
-        text: A run's id, or enough of its start or end.
+        text: A run's name, a part of its id, or ``last``; ``RUN/JOB`` is one of its jobs.
         hosts: Only jobs on these hosts, if any are named.
         credentials: Returns the secrets for the login; called once.
         warn: Shows warnings about records.
+        jobs: Only these jobs, by name, number or host; empty: all.
 
     Raises:
-        UsageError: There is no such run, or there are several.
+        UsageError: There is no such run, or there are several, or it has no such job.
     """
     store = Store()
-    run_id = find_run_id(text, store)
+    address = parse_address(text)
+    run_id = find_run_id(address.run, store)
+    if run_id is None and address.run == LAST:
+        raise UsageError(
+            "no run was started on this machine",
+            hint="list the runs on all hosts: mlcube-remote ps --all",
+        )
     recorded = None if run_id is None or hosts.inventory else recorded_inventory(run_id, store)
     inventory = open_found(recorded) if recorded else open_inventory(hosts.inventory)
     logins = Logins(inventory=inventory, credentials=credentials())
@@ -75,13 +95,13 @@ def find_run(text: str, hosts: HostOptions, credentials: AskCredentials, warn: W
             select_hosts(inventory, hosts.names) if hosts.names else known_hosts(inventory, warn)
         )
         answers = query_all(chosen, logins.connect, everything=True)
-        run = find_on_hosts(text, answers, lambda name: Path.cwd() / "results" / name)
+        run = find_on_hosts(address.run, answers, lambda name: Path.cwd() / "results" / name)
     if not run.jobs:
         raise UsageError(
             f"run {run.run_id} has no job on {', '.join(hosts.names)}",
             hint=f"mlcube-remote status {run.run_id}",
         )
-    return FoundRun(run=run, logins=logins)
+    return FoundRun(run=run.only([*jobs, *address.jobs]), logins=logins)
 
 
 def on_each_job(
@@ -171,7 +191,7 @@ def pull_run(
 
 def stop_run(
     found: FoundRun,
-    grace: float,
+    grace: float | None,
     observe: Observe,
     *,
     reconnect_timeout: float = DEFAULT_RECONNECT_TIMEOUT_S,
@@ -180,9 +200,9 @@ def stop_run(
 
     Args:
         found: The run.
-        grace: Seconds between SIGTERM and SIGKILL.
+        grace: Seconds between SIGTERM and SIGKILL; ``None``: as the run was started with.
         observe: Opens the observer of the jobs.
         reconnect_timeout: Seconds after which reconnecting to a host is abandoned.
     """
-    work = partial(stop_job, grace=round(grace))
+    work = partial(stop_job, grace=None if grace is None else round(grace))
     return on_each_job(found, work, observe, reconnect_timeout=reconnect_timeout)

@@ -6,33 +6,13 @@ from __future__ import annotations
 import attrs
 
 from mlcube_remote.app.inventory import open_inventory, select_hosts
+from mlcube_remote.app.known_hosts import known_hosts
 from mlcube_remote.app.logins import Logins
 from mlcube_remote.app.observer import Warn
 from mlcube_remote.app.options import AskCredentials, HostOptions
-from mlcube_remote.errors import InventoryError, RecordError, UsageError
-from mlcube_remote.inventory.model import Host, Inventory
-from mlcube_remote.jobs.lookup import recorded_hosts
+from mlcube_remote.errors import UsageError
+from mlcube_remote.inventory.model import Host
 from mlcube_remote.jobs.query import HostJobs, query_all
-from mlcube_remote.runs.store import Store
-
-
-def known_hosts(inventory: Inventory, warn: Warn) -> tuple[Host, ...]:
-    """Return all hosts that may have jobs: those of the inventory and of recorded runs."""
-    store = Store()
-    names = dict.fromkeys(name for name in inventory.hosts if name != "local")
-    for run_id in store.runs():
-        try:
-            names.update(dict.fromkeys(recorded_hosts(run_id, store)))
-        except RecordError as problem:
-            warn(str(problem))
-    hosts: list[Host] = []
-    for name in names:
-        try:
-            hosts += select_hosts(inventory, [name])
-        except InventoryError:
-            # The host belongs to another inventory, and is asked if that one is named.
-            continue
-    return tuple(hosts)
 
 
 @attrs.frozen(kw_only=True)

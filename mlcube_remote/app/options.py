@@ -70,6 +70,8 @@ class TaskOptions:
     """Names of variables of this process to pass to the container."""
     timeout: float | None = None
     """Time limit of each task, in seconds; ``None``: no limit."""
+    grace: float = DEFAULT_STOP_GRACE_S
+    """Seconds between SIGTERM and SIGKILL when a task is stopped."""
     allow_missing: tuple[str, ...] = ()
     """Inputs that may be missing."""
     fresh_outputs: bool = False
@@ -137,6 +139,8 @@ class RunOptions:
     start: StartOptions = StartOptions()
     run_id: str | None = None
     """An earlier run to continue; ``None``: a new run."""
+    name: str = ""
+    """A name for the run, by which other commands find it."""
     attempts: Mapping[str, int] | None = None
     """For a rerun: job → number of its next attempt. ``None``: all jobs, for the first time."""
     configure_only: bool = False
@@ -155,3 +159,5 @@ class JobFilter:
     """Only jobs on these hosts: names and ranges; empty: on any host."""
     gone: tuple[str, ...] = ()
     """Hosts that are gone for good: their jobs count as lost."""
+    jobs: tuple[str, ...] = ()
+    """Only these jobs: names, numbers, hosts and ranges; empty: all."""

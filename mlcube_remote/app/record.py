@@ -13,6 +13,7 @@ import attrs
 from mlcube_remote.app.options import (
     DEFAULT_RETRIES,
     DEFAULT_RETRY_ON,
+    DEFAULT_STOP_GRACE_S,
     ContainerOptions,
     CubeOptions,
     HostOptions,
@@ -50,8 +51,10 @@ def record_run(request: RunRequest, jobs: Iterable[JobSpec], options: RunOptions
         earlier = {}  # the new record replaces the damaged one
     entries = {item.get("name") or item["host"]: item for item in earlier.get("jobs", ())}
     entries |= {job.name: _job_entry(job) for job in jobs}
+    name = request.name or earlier.get("name")
     document = {
         "run": request.run_id,
+        **({"name": name} if name else {}),
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "client": client_name(),
         "cube": {"name": request.cube.name, "path": str(request.cube.file)},
@@ -94,6 +97,7 @@ def _to_document(options: RunOptions, request: RunRequest) -> Document:
         "arguments": [f"{name}={value}" for name, value in tasks.parameters.items()],
         "env_names": tasks.env,
         "timeout": tasks.timeout,
+        "grace": tasks.grace,
         "allow_missing": tasks.allow_missing,
         "fresh_outputs": tasks.fresh_outputs,
         "copy_links": tasks.copy_links,
@@ -127,6 +131,7 @@ def read_options(recorded: Mapping[str, Any]) -> RunOptions:
             parameters=parse_parameters(texts("arguments")),
             env=texts("env_names"),
             timeout=recorded.get("timeout"),
+            grace=float(recorded.get("grace") or DEFAULT_STOP_GRACE_S),
             allow_missing=texts("allow_missing"),
             fresh_outputs=bool(recorded.get("fresh_outputs")),
             copy_links=bool(recorded.get("copy_links")),

@@ -21,6 +21,7 @@ from mlcube_remote.plan.gpu_requests import check_gpus_option
 from mlcube_remote.plan.job import RunRequest
 from mlcube_remote.plan.sweep_points import SweepPoint, parse_shard, sweep_points
 from mlcube_remote.plan.trials import make_trials
+from mlcube_remote.runs.addresses import check_run_name
 from mlcube_remote.runs.ids import is_run_id, new_run_id
 from mlcube_remote.runs.trusted_cubes import read_trust
 from mlcube_remote.secret import Secret
@@ -72,6 +73,7 @@ def make_request(options: RunOptions) -> tuple[RunRequest, Inventory]:
         hosts=hosts,
         tasks=tasks,
         run_id=_run_id(options.run_id),
+        name=check_run_name(options.name) if options.name else "",
         platform=options.container.platform,
         system=settings,
         options=options.container.engine,
@@ -83,6 +85,7 @@ def make_request(options: RunOptions) -> tuple[RunRequest, Inventory]:
         inventory=None if inventory.path is None else str(inventory.path.absolute()),
         inventory_cube=None if inventory.cube is None else str(inventory.cube),
         timeout=None if timeout is None else max(1, round(timeout)),
+        grace=round(options.tasks.grace),
         fresh_outputs=options.tasks.fresh_outputs,
         again=options.attempts,
         trials=make_trials(cube, points, tasks),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import attrs
 
@@ -18,10 +18,12 @@ from mlcube_remote.app.options import (
     StartOptions,
 )
 from mlcube_remote.app.record import read_options
-from mlcube_remote.app.rerun_selection import RerunSelection, select_jobs
+from mlcube_remote.app.rerun_selection import RerunSelection, job_name, select_jobs
 from mlcube_remote.errors import UsageError
 from mlcube_remote.inventory.host_ranges import expand, split_all
 from mlcube_remote.jobs.lookup import find_run_id, load_arguments
+from mlcube_remote.runs.addresses import match_jobs, parse_address
+from mlcube_remote.runs.documents import Document
 from mlcube_remote.runs.results_index import compile_index
 from mlcube_remote.runs.store import Store
 
@@ -109,7 +111,7 @@ def choose_jobs(text: str, which: JobFilter, warn: Warn) -> RerunChoice:
     """Return which jobs of a run to run again.
 
     Args:
-        text: The run's id, or enough of its start or end.
+        text: The run's name, a part of its id, or ``last``; ``RUN/JOB`` is one of its jobs.
         which: The jobs that the user wants.
         warn: Shows warnings about records.
 
@@ -117,22 +119,33 @@ def choose_jobs(text: str, which: JobFilter, warn: Warn) -> RerunChoice:
         UsageError: This machine has not started such a run, or it has no job on one of the hosts.
     """
     store = Store()
-    run_id = find_run_id(text, store)
+    address = parse_address(text)
+    run_id = find_run_id(address.run, store)
     if run_id is None:
         raise UsageError(
-            f"no run {text!r} was started on this machine",
+            f"no run {address.run!r} was started on this machine",
             hint="only the machine that started a run has its arguments",
         )
     arguments = load_arguments(run_id, store)
-    recorded = read_options(arguments.options)
+    recorded = attrs.evolve(read_options(arguments.options), name=store.name_of(run_id))
     index = compile_index(run_id, store, warn)
     with_jobs = {str(job["host"]) for job in index["jobs"] if job["host"] is not None}
     gone = _host_names(which.gone, with_jobs | set(recorded.hosts.names))
     hosts = _host_names(which.hosts, with_jobs)
-    selection = select_jobs(index["jobs"], failed=which.failed, hosts=hosts, gone=gone)
+    jobs = _only([*which.jobs, *address.jobs], run_id, index["jobs"])
+    selection = select_jobs(jobs, failed=which.failed, hosts=hosts, gone=gone)
     return RerunChoice(
         run_id=run_id, folder=arguments.folder, recorded=recorded, selection=selection, gone=gone
     )
+
+
+def _only(patterns: Sequence[str], run_id: str, jobs: Sequence[Document]) -> Sequence[Document]:
+    """Return the jobs that patterns mean, or all if there are none."""
+    if not patterns:
+        return jobs
+    hosts = {job_name(job): str(job["host"] or "") for job in jobs}
+    names = match_jobs(run_id, patterns, hosts)
+    return [job for job in jobs if job_name(job) in names]
 
 
 def _host_names(patterns: Iterable[str], known: Collection[str]) -> frozenset[str]:

@@ -38,6 +38,11 @@ class RerunSelection:
     """Jobs without a host, which the client that started the run may still place."""
 
 
+def job_name(job: Document) -> str:
+    """Return the name of a job, unique in its run."""
+    return str(job["job"] or job["host"])
+
+
 def select_jobs(
     jobs: Collection[Document],
     *,
@@ -60,7 +65,7 @@ def select_jobs(
     unassigned: list[str] = []
     unpulled: list[str] = []
     for job in considered:
-        name = str(job["job"] or job["host"])
+        name = job_name(job)
         is_lost = job["status"] not in _ENDED and job["host"] in gone
         if failed and _is_unpulled(job) and job["host"] not in gone:
             unpulled.append(name)

@@ -97,6 +97,18 @@ def top_hosts(
     return worst_exit_code(host.error for host in usage)
 
 
+@hosts.command("forget")
+@click.argument("name", metavar="HOST")
+@shared.inventory_option
+def forget_host(name: str, inventory: str | None) -> None:
+    """No longer ask a host of earlier runs for its jobs; its runs stay recorded.
+
+    A host that is started again with a run is asked again.
+    """
+    app.known_hosts.forget_host(name, inventory, print_warning)
+    click.echo(f"{name} is no longer asked; a new run there makes it known again")
+
+
 def _choose(
     named: tuple[str, ...], hosts: HostOptions, credentials: CredentialPrompts
 ) -> ChosenHosts:

@@ -9,13 +9,14 @@ import attrs
 import click
 
 from mlcube_remote import app
-from mlcube_remote.app.options import DEFAULT_STOP_GRACE_S, HostOptions
+from mlcube_remote.app.latest_run import Sensible
+from mlcube_remote.app.options import HostOptions
 from mlcube_remote.cli import display_options as screen
 from mlcube_remote.cli import options as shared
 from mlcube_remote.cli.option_groups import CredentialPrompts, Display
 from mlcube_remote.cli.parameter_types import Duration
 from mlcube_remote.cli.printing import print_warning
-from mlcube_remote.cli.run_argument import run_argument
+from mlcube_remote.cli.run_target import RunTarget, run_target
 
 if TYPE_CHECKING:
     from mlcube_remote.app.follow import FoundRun
@@ -33,14 +34,14 @@ _NO_RECONNECT = 0.0
 
 
 @click.command()
-@run_argument
+@run_target(Sensible.LIVE_OR_NEWEST)
 @_tail_option
 @shared.host_options
 @shared.reconnect_option
 @shared.credential_options
 @screen.run_display_options
 def attach(
-    run_text: str,
+    target: RunTarget,
     tail: int | None,
     hosts: HostOptions,
     reconnect_timeout: float,
@@ -49,10 +50,13 @@ def attach(
 ) -> int:
     """Follow a run from its first byte on, and pull its outputs when it has ended.
 
-    RUN is a run's id, or enough of its start or end. If the run has several jobs, those that this
-    machine has followed to their end are not shown again.
+    If the run has several jobs, those that this machine has followed to their end are not shown
+    again.
+
+    RUN is a run's name, a part of its id, or 'last'; RUN/03 and RUN/gpu01 are one of its jobs.
+    Without RUN, the command takes the latest run of this machine, unless several can be meant.
     """
-    found = _find(run_text, hosts, credentials)
+    found = _find(target, hosts, credentials)
     jobs = found.run.jobs
     shows_ended = tail is not None or len(jobs) == 1
     if not shows_ended and found.seen and not display.quiet:
@@ -68,21 +72,25 @@ def attach(
 
 
 @click.command()
-@run_argument
+@run_target(Sensible.LIVE_OR_NEWEST)
 @shared.host_options
 @shared.reconnect_option
 @shared.credential_options
 @screen.watch_options
 def wait(
-    run_text: str,
+    target: RunTarget,
     hosts: HostOptions,
     reconnect_timeout: float,
     credentials: CredentialPrompts,
     display: Display,
 ) -> int:
-    """Wait until a run has ended, and return its exit code."""
+    """Wait until a run has ended, and return its exit code.
+
+    RUN is a run's name, a part of its id, or 'last'; RUN/03 and RUN/gpu01 are one of its jobs.
+    Without RUN, the command takes the latest run of this machine, unless several can be meant.
+    """
     report = app.follow.follow_run(
-        _find(run_text, hosts, credentials),
+        _find(target, hosts, credentials),
         app.follow.AttachOptions(shows_output=False, pulls=False),
         _on_terminal(display),
         is_recorded=False,
@@ -92,23 +100,27 @@ def wait(
 
 
 @click.command()
-@run_argument
+@run_target(Sensible.LIVE_OR_NEWEST)
 @click.option("--follow", "-f", is_flag=True, help="Continue until the run has ended.")
 @_tail_option
 @screen.gather_options
 @shared.host_options
 @shared.credential_options
 def logs(
-    run_text: str,
+    target: RunTarget,
     follow: bool,
     tail: int | None,
     display: Display,
     hosts: HostOptions,
     credentials: CredentialPrompts,
 ) -> int:
-    """Print the output of a run's tasks."""
+    """Print the output of a run's tasks.
+
+    RUN is a run's name, a part of its id, or 'last'; RUN/03 and RUN/gpu01 are one of its jobs.
+    Without RUN, the command takes the latest run of this machine, unless several can be meant.
+    """
     report = app.follow.follow_run(
-        _find(run_text, hosts, credentials),
+        _find(target, hosts, credentials),
         app.follow.AttachOptions(tail=tail, pulls=False, ends=not follow),
         _on_terminal(attrs.evolve(display, quiet=True)),
         is_recorded=False,
@@ -118,42 +130,50 @@ def logs(
 
 
 @click.command()
-@run_argument
+@run_target(Sensible.LIVE_OR_NEWEST)
 @shared.host_options
 @shared.credential_options
 @screen.display_options
 def status(
-    run_text: str, hosts: HostOptions, credentials: CredentialPrompts, display: Display
+    target: RunTarget, hosts: HostOptions, credentials: CredentialPrompts, display: Display
 ) -> int:
-    """Show the state of each job of a run."""
-    found = _find(run_text, hosts, credentials)
+    """Show the state of each job of a run, and whether its outputs are still on the host.
+
+    RUN is a run's name, a part of its id, or 'last'; RUN/03 and RUN/gpu01 are one of its jobs.
+    Without RUN, the command takes the latest run of this machine, unless several can be meant.
+    """
+    found = _find(target, hosts, credentials)
     observe = _on_terminal(attrs.evolve(display, quiet=True))
     report = app.follow.read_status(found, observe, reconnect_timeout=_NO_RECONNECT)
-    return _print_report(report, display)
+    from mlcube_remote.cli.report import print_status  # noqa: PLC0415 - slow to import
+
+    return print_status(report, found.on_host, display)
 
 
 @click.command()
-@run_argument
+@run_target(Sensible.LIVE)
 @click.option(
     "--grace",
     type=Duration(),
-    default=f"{DEFAULT_STOP_GRACE_S:.0f}s",
-    show_default=True,
     metavar="TIME",
-    help="Time between SIGTERM and SIGKILL.",
+    help="Time between SIGTERM and SIGKILL  [default: as the run was started with]",
 )
 @shared.host_options
 @shared.credential_options
 @screen.display_options
 def stop(
-    run_text: str,
-    grace: float,
+    target: RunTarget,
+    grace: float | None,
     hosts: HostOptions,
     credentials: CredentialPrompts,
     display: Display,
 ) -> int:
-    """Stop a run's jobs. It is safe to stop them twice."""
-    found = _find(run_text, hosts, credentials)
+    """Stop a run's jobs. It is safe to stop them twice.
+
+    RUN is a run's name, a part of its id, or 'last'; RUN/03 and RUN/gpu01 are one of its jobs.
+    Without RUN, the command stops the only run that may still be running.
+    """
+    found = _find(target, hosts, credentials)
     observe = _on_terminal(display)
     report = app.follow.stop_run(found, grace, observe, reconnect_timeout=_NO_RECONNECT)
     code = _print_report(report, display)
@@ -162,7 +182,7 @@ def stop(
 
 
 @click.command()
-@run_argument
+@run_target(Sensible.LIVE_OR_NEWEST)
 @click.option(
     "--output", "outputs", multiple=True, metavar="NAME", help="Only this output; repeatable."
 )
@@ -170,21 +190,25 @@ def stop(
 @shared.credential_options
 @screen.talk_options
 def pull(
-    run_text: str,
+    target: RunTarget,
     outputs: tuple[str, ...],
     hosts: HostOptions,
     credentials: CredentialPrompts,
     display: Display,
 ) -> int:
-    """Pull the outputs of a run; while it is running, those that exist so far."""
-    found = _find(run_text, hosts, credentials)
+    """Pull the outputs of a run; while it is running, those that exist so far.
+
+    RUN is a run's name, a part of its id, or 'last'; RUN/03 and RUN/gpu01 are one of its jobs.
+    Without RUN, the command takes the latest run of this machine, unless several can be meant.
+    """
+    found = _find(target, hosts, credentials)
     observe = _on_terminal(display)
     report = app.follow.pull_run(found, outputs, observe, reconnect_timeout=_NO_RECONNECT)
     return _print_report(report, display)
 
 
-def _find(run_text: str, hosts: HostOptions, credentials: CredentialPrompts) -> FoundRun:
-    return app.follow.find_run(run_text, hosts, credentials, print_warning)
+def _find(target: RunTarget, hosts: HostOptions, credentials: CredentialPrompts) -> FoundRun:
+    return app.follow.find_run(target.text, hosts, credentials, print_warning, jobs=target.jobs)
 
 
 def _on_terminal(display: Display) -> Observe:

@@ -13,6 +13,7 @@ from mlcube_remote.app.options import (
     DEFAULT_RECONNECT_TIMEOUT_S,
     DEFAULT_RETRIES,
     DEFAULT_RETRY_ON,
+    DEFAULT_STOP_GRACE_S,
     ContainerOptions,
     CubeOptions,
     HostOptions,
@@ -159,6 +160,14 @@ task_options = group(
         type=Duration(),
         metavar="TIME",
         help="Time limit per task, such as 90s or 8h; enforced on the host.",
+    ),
+    click.option(
+        "--grace",
+        type=Duration(),
+        default=f"{DEFAULT_STOP_GRACE_S:.0f}s",
+        show_default=True,
+        metavar="TIME",
+        help="Time between SIGTERM and SIGKILL at the time limit, and when a task is stopped.",
     ),
     click.option(
         "--allow-missing",

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import click
 
@@ -31,6 +33,17 @@ def print_value(
         dump(document(value), sys.stdout)
     else:
         click.echo(text(value))
+
+
+def terminal_width(stream: TextIO) -> int | None:
+    """Return the number of columns of a terminal; ``None`` if the stream is none."""
+    return shutil.get_terminal_size().columns if stream.isatty() else None
+
+
+def faint(text: str) -> str:
+    """Return a text that a terminal shows grey, unless the user wants no colour."""
+    has_colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return click.style(text, dim=True) if has_colour else text
 
 
 def print_warning(text: str) -> None:

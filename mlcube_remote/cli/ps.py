@@ -3,30 +3,111 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
 import click
 
 from mlcube_remote import app
+from mlcube_remote.app.job_states import JOB_STATES
 from mlcube_remote.app.options import DEFAULT_CLEAN_AGE_S, HostOptions
 from mlcube_remote.cli import display_options as screen
 from mlcube_remote.cli import options as shared
 from mlcube_remote.cli.option_groups import CredentialPrompts
 from mlcube_remote.cli.parameter_types import Duration
-from mlcube_remote.cli.printing import print_value, print_warning, worst_exit_code
+from mlcube_remote.cli.printing import (
+    faint,
+    print_value,
+    print_warning,
+    terminal_width,
+    worst_exit_code,
+)
+from mlcube_remote.errors import UsageError
+
+if TYPE_CHECKING:
+    from mlcube_remote.jobs.query import HostJobs
+    from mlcube_remote.ui.tables.jobs import JobsLayout
+
+_WATCH_INTERVAL_S = 2.0
 
 
 @click.command()
 @click.option("--all", "everything", is_flag=True, help="Also jobs that have ended.")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice(JOB_STATES),
+    help="Only jobs in this state; repeatable.",
+)
+@click.option(
+    "--cube", "cubes", multiple=True, metavar="NAME", help="Only jobs of this cube; * and ? match."
+)
+@click.option("--jobs", "each", is_flag=True, help="One row per job; a sweep is one row otherwise.")
+@click.option("--watch", is_flag=True, help="Show the list again every two seconds, until Ctrl-C.")
 @shared.host_label_options
 @shared.credential_options
 @screen.output_option
-def ps(everything: bool, hosts: HostOptions, credentials: CredentialPrompts, output: str) -> int:
-    """List the jobs on all hosts, whichever client started them."""
+def ps(
+    everything: bool,
+    states: tuple[str, ...],
+    cubes: tuple[str, ...],
+    each: bool,
+    watch: bool,
+    hosts: HostOptions,
+    credentials: CredentialPrompts,
+    output: str,
+) -> int:
+    """List the jobs on all hosts, whichever client started them.
+
+    These are the hosts of the inventory, and those where this machine has started runs.
+    """
     from mlcube_remote.ui.tables.jobs import jobs_document, jobs_text  # noqa: PLC0415 - slow to import
 
+    if watch and output == "json":
+        raise UsageError("--watch and --output=json: expected one of them")
+    which = app.job_lists.JobListFilter(
+        everything=everything, states=frozenset(states), cubes=cubes
+    )
     chosen = app.hosts.choose_hosts(hosts, credentials, print_warning, needs_host=True)
-    answers = app.hosts.list_jobs(chosen, everything=everything)
-    print_value(answers, output, document=jobs_document, text=jobs_text)
+
+    def text(answers: Sequence[HostJobs]) -> str:
+        return jobs_text(answers, _layout(answers, is_folded=not each))
+
+    if watch:
+        with app.job_lists.watching(chosen, which) as query:
+            return _watch(lambda: text(query()))
+    answers = app.job_lists.list_filtered(chosen, which)
+    print_value(answers, output, document=jobs_document, text=text)
+    return _exit_code(answers, is_named=bool(hosts.names or hosts.where))
+
+
+def _layout(answers: Sequence[HostJobs], *, is_folded: bool) -> JobsLayout:
+    from mlcube_remote.ui.tables import jobs as tables  # noqa: PLC0415 - slow to import
+
+    silent = [answer.host.name for answer in answers if answer.error is not None]
+    return tables.JobsLayout(
+        width=terminal_width(sys.stdout),
+        is_folded=is_folded,
+        last_runs=app.known_hosts.last_runs(silent),
+        faint=faint,
+    )
+
+
+def _exit_code(answers: Sequence[HostJobs], *, is_named: bool) -> int:
+    """Return 0 if all named hosts gave an answer, or any host if none was named."""
+    if not is_named and any(answer.error is None for answer in answers):
+        return 0
     return worst_exit_code(answer.error for answer in answers)
+
+
+def _watch(text: Callable[[], str]) -> int:
+    """Show a text again and again until Ctrl-C, which is the usual end."""
+    from mlcube_remote.ui.progress.screen import show_repeatedly  # noqa: PLC0415 - slow to import
+
+    show_repeatedly(text, sys.stdout, interval=_WATCH_INTERVAL_S)
+    return 0
 
 
 @click.command()

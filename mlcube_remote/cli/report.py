@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Sequence
 
 import click
 
 from mlcube_remote.app.observer import RunReport
 from mlcube_remote.cli.option_groups import Display
+from mlcube_remote.cli.printing import terminal_width
 from mlcube_remote.errors import (
     CancelledError,
     ConfigureError,
@@ -24,34 +26,76 @@ from mlcube_remote.runs.store import RUN, Store
 from mlcube_remote.ui.errors import print_errors, report_crash
 from mlcube_remote.ui.files.json_output import dump, run_document
 from mlcube_remote.ui.tables.next_steps import next_steps
-from mlcube_remote.ui.tables.summary import print_summary
+from mlcube_remote.ui.tables.status import status_document, status_text
+from mlcube_remote.ui.tables.summary import summary_text
 
 _SHARED_ERRORS = (DetachedError, CancelledError)
 """Errors that are reported once for all jobs, instead of once per job."""
 
 
-def print_report(report: RunReport, display: Display, *, is_detached: bool = False) -> int:
+def print_report(
+    report: RunReport, display: Display, *, is_detached: bool = False, is_recorded: bool = True
+) -> int:
     """Print how the jobs ended, and return the exit code.
 
     Args:
         report: The outcomes.
         display: What to print.
         is_detached: Whether the command was asked to detach from the jobs.
+        is_recorded: Whether other commands can find the run by its id.
     """
     outcomes = report.outcomes
     code = exit_code(outcomes)
     if display.as_json:
         dump(run_document(report.run_id, outcomes, code), sys.stdout)
     elif not display.quiet:
-        print_summary(outcomes, sys.stderr)
+        table = summary_text(outcomes, width=terminal_width(sys.stderr))
+        _print_table(report.run_id if is_recorded else None, table)
         if len(outcomes) > 1 and any(outcome.outputs for outcome in outcomes):
             click.echo(f"compare them: mlcube-remote results show {report.run_id}", err=True)
-    _print_errors(outcomes, display)
-    if steps := next_steps(report.run_id, outcomes, can_rerun=Store().has(report.run_id, RUN)):
-        click.echo(steps, err=True)
+    _print_problems(report, display)
     if is_detached and not display.as_json and code == 0:
         click.echo(report.run_id)
     return code
+
+
+def print_status(report: RunReport, on_host: Collection[str], display: Display) -> int:
+    """Print the states of a run's jobs, and return the exit code.
+
+    Args:
+        report: The states.
+        on_host: Names of the jobs whose outputs are still on their hosts.
+        display: What to print.
+    """
+    outcomes = report.outcomes
+    code = exit_code(outcomes)
+    if display.as_json:
+        dump(status_document(report.run_id, outcomes, code, on_host), sys.stdout)
+    elif not display.quiet:
+        width = terminal_width(sys.stderr)
+        _print_table(report.run_id, status_text(outcomes, on_host, now=time.time(), width=width))
+    _print_problems(report, display)
+    return code
+
+
+def _print_table(run_id: str | None, table: str) -> None:
+    """Print a table below the run's id and name, so that the user can address the run."""
+    title = "" if run_id is None else f"run {with_name(run_id)}\n"
+    click.echo(f"\n{title}{table}", err=True)
+
+
+def with_name(run_id: str) -> str:
+    """Return a run's id, and its name if it has one."""
+    name = Store().name_of(run_id)
+    return f"{run_id} ({name})" if name else run_id
+
+
+def _print_problems(report: RunReport, display: Display) -> None:
+    """Print errors and the next steps."""
+    outcomes = report.outcomes
+    _print_errors(outcomes, display)
+    if steps := next_steps(report.run_id, outcomes, can_rerun=Store().has(report.run_id, RUN)):
+        click.echo(steps, err=True)
 
 
 def _print_errors(outcomes: Sequence[JobOutcome], display: Display) -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import attrs
 import click
 
 from mlcube_remote import app
+from mlcube_remote.app.latest_run import Sensible
 from mlcube_remote.app.options import JobFilter, StartOptions
 from mlcube_remote.cli import display_options as screen
 from mlcube_remote.cli import options as shared
 from mlcube_remote.cli.option_groups import CredentialPrompts, Display
 from mlcube_remote.cli.printing import print_warning
 from mlcube_remote.cli.run import run_jobs
-from mlcube_remote.cli.run_argument import run_argument
+from mlcube_remote.cli.run_target import RunTarget, run_target
 from mlcube_remote.errors import StateUnknownError, TransferError
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@run_argument
+@run_target(Sensible.NEWEST)
 @shared.job_filter_options
 @shared.rerun_retry_options
 @shared.rerun_fresh_option
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 @shared.credential_options
 @screen.run_display_options
 def rerun(
-    run_text: str,
+    target: RunTarget,
     which: JobFilter,
     retries: int | None,
     retry_on: tuple[str, ...],
@@ -45,10 +47,15 @@ def rerun(
 ) -> int:
     """Run jobs of a run again, with the arguments that it was started with.
 
-    RUN is a run's id, or enough of its start or end. New outputs replace the old ones in the same
-    directory of results. Jobs that may still be running are skipped.
+    New outputs replace the old ones in the same directory of results. Jobs that may still be
+    running are skipped.
+
+    RUN is a run's name, a part of its id, or 'last'; RUN/03 and RUN/gpu01 are one of its jobs.
+    Without RUN, the command takes the latest run of this machine.
     """
-    choice = app.rerun.choose_jobs(run_text, which, print_warning)
+    choice = app.rerun.choose_jobs(
+        target.text, attrs.evolve(which, jobs=target.jobs), print_warning
+    )
     options = choice.options(
         start,
         reconnect_timeout=reconnect_timeout,

@@ -42,6 +42,12 @@ if TYPE_CHECKING:
     metavar="ID",
     help="Continue this run; jobs that it has started are not started twice.",
 )
+@click.option(
+    "--name",
+    default="",
+    metavar="NAME",
+    help="Name the run; other commands find it by its name.",
+)
 @shared.start_options
 @shared.reconnect_option
 @shared.credential_options
@@ -53,6 +59,7 @@ def run(
     cube: CubeOptions,
     container: ContainerOptions,
     run_id: str | None,
+    name: str,
     start: StartOptions,
     dry_run: bool,
     reconnect_timeout: float,
@@ -72,6 +79,7 @@ def run(
         cube=cube,
         container=container,
         run_id=run_id,
+        name=name,
         start=start,
         reconnect_timeout=reconnect_timeout,
     )
@@ -126,17 +134,22 @@ def run_jobs(
     """Run the jobs and show them, or print what would run, and return the exit code."""
     if dry_run:
         return _print_dry_run(options, display)
-    report = app.run.run(options, credentials, _show_jobs(display), print_warning)
+    is_recorded = not options.configure_only
+    observe = _show_jobs(display, shows_id=is_recorded)
+    report = app.run.run(options, credentials, observe, print_warning)
     from mlcube_remote.cli.report import print_report  # noqa: PLC0415 - slow to import
 
-    return print_report(report, display, is_detached=options.start.detach)
+    return print_report(report, display, is_detached=options.start.detach, is_recorded=is_recorded)
 
 
-def _show_jobs(display: Display) -> Observe:
+def _show_jobs(display: Display, *, shows_id: bool) -> Observe:
     def observe(run_id: str, jobs: Sequence[str]) -> AbstractContextManager[Observer]:
         # The display is imported while the hosts answer.
+        from mlcube_remote.cli.report import with_name  # noqa: PLC0415
         from mlcube_remote.cli.terminal import on_terminal  # noqa: PLC0415
 
+        if shows_id and not display.quiet:
+            click.echo(f"run {with_name(run_id)}", err=True)
         return on_terminal(display)(run_id, jobs)
 
     return observe

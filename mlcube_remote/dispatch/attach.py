@@ -22,7 +22,7 @@ from mlcube_remote.jobs.launch import read_job_state
 from mlcube_remote.jobs.lookup import RecordedJob
 from mlcube_remote.jobs.query import LIVE, query_host
 from mlcube_remote.jobs.state import TaskReport, can_be_adopted, derive_outcome, read_task
-from mlcube_remote.jobs.stop import STOP_GRACE_S, request_stop
+from mlcube_remote.jobs.stop import request_stop
 from mlcube_remote.transport.base import Connection
 
 POLL_INTERVAL_S = 0.2
@@ -84,7 +84,7 @@ def status_job(known: RecordedJob, run: RunContext) -> JobOutcome:
     return progress.outcome
 
 
-def stop_job(known: RecordedJob, run: RunContext, *, grace: int = STOP_GRACE_S) -> JobOutcome:
+def stop_job(known: RecordedJob, run: RunContext, *, grace: int | None = None) -> JobOutcome:
     """Ask a job to stop, wait until it has ended, and return its outcome."""
     with (
         finishing(_identity(known), run, phase=Phase.LAUNCHED) as progress,
@@ -94,7 +94,7 @@ def stop_job(known: RecordedJob, run: RunContext, *, grace: int = STOP_GRACE_S) 
         state = _read_state(job, handle)
         _require_present(handle, state)
         if state in LIVE:
-            _stop(job, handle, grace)
+            _stop(job, handle, handle.grace if grace is None else grace)
         else:
             job.info("nothing to do: it has ended")
         if state != "preparing":
@@ -254,7 +254,8 @@ def _current_outcome(handle: JobHandle, number: int, report: TaskReport) -> Task
     task = handle.tasks[number - 1]
     if report.exit is None and (report.alive or can_be_adopted(report)):
         status = Status.NOT_STARTED if report.started is None else Status.RUNNING
-        return TaskOutcome(task=task.task, status=status)
+        started = None if report.started is None else int(report.started)
+        return TaskOutcome(task=task.task, status=status, started=started)
     try:
         return derive_outcome(handle, task, report)
     except HostUnfitError as problem:

@@ -25,7 +25,7 @@ from mlcube_remote.events.output_state import unchanged_outputs
 from mlcube_remote.jobs.follow import follow_task
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
 from mlcube_remote.jobs.state import TaskReport, derive_outcome
-from mlcube_remote.jobs.stop import STOP_GRACE_S, request_stop
+from mlcube_remote.jobs.stop import request_stop
 from mlcube_remote.plan.outputs import DownloadRequest
 from mlcube_remote.transport.base import Connection, OutputSink, Stream
 
@@ -206,7 +206,7 @@ class _Stopper:
 
     def stop(self) -> None:
         self.is_asked.set()
-        self.job.info(f"stopping (SIGTERM, after {STOP_GRACE_S} s SIGKILL)")
+        self.job.info(f"stopping (SIGTERM, after {self.handle.grace} s SIGKILL)")
         try:
             request_stop(self.job.connection.current, self.handle)
         except MLCubeRemoteError as problem:

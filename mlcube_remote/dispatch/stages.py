@@ -74,6 +74,7 @@ def make_handle(plan: JobPlan) -> JobHandle:
     spec, cube = plan.spec, plan.spec.cube
     return JobHandle(
         run_id=spec.request.run_id,
+        run_name=spec.request.name,
         job_id=spec.id,
         host=spec.host.name,
         platform=spec.platform,
@@ -88,6 +89,7 @@ def make_handle(plan: JobPlan) -> JobHandle:
         in_place=plan.in_place,
         on_host=plan.on_host,
         timeout=spec.request.timeout,
+        grace=spec.request.grace,
         fresh_outputs=spec.request.fresh_outputs,
         job=spec.own_name,
         parameters=spec.point,

@@ -22,7 +22,7 @@ from mlcube_remote.ui.errors import print_error
 _HOST = "Hosts, as for mlcube-remote; by default the one of fab -H."
 _INVENTORY = "Inventory of hosts."
 _PASSWORD = "Ask for the login password."  # noqa: S105 - a help text
-_RUN = "A run's id, or enough of its start or end."
+_RUN = "A run's name, a part of its id, or 'last'; RUN/03 is one of its jobs."
 _CREDENTIALS = (
     ("key_filename", "--identity", "identity_file in hosts.yaml, or IdentityFile in ssh_config"),
     ("password", "--prompt-for-login-password", "--ask-password after the name of the task"),

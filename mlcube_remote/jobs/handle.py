@@ -16,8 +16,11 @@ from typing import Any
 import attrs
 
 from mlcube_remote.budgets import parse_json
+from mlcube_remote.plan.job import DEFAULT_GRACE_S
 from mlcube_remote.plan.outputs import DownloadFolder, DownloadRequest
 from mlcube_remote.runs.documents import FORMAT
+
+_MAX_GRACE_S = 7 * 86_400
 
 _MAX_CHARACTERS = 1024 * 1024
 """Maximum size of a handle read from a host."""
@@ -61,12 +64,16 @@ class JobHandle:
     """Outputs that stay on the host; their paths are absolute."""
     timeout: int | None = None
     """Time limit of each task, in seconds."""
+    grace: int = DEFAULT_GRACE_S
+    """Seconds between SIGTERM and SIGKILL when a task is stopped."""
     job: str = ""
     """The job's name in a sweep or among shards; empty if each host has one job."""
     parameters: Mapping[str, str] = attrs.field(factory=dict)
     """The values that a sweep gave it."""
     fresh_outputs: bool = False
     """Whether a task fails that ends with 0 and leaves an output as it was."""
+    run_name: str = ""
+    """The name that the user gave the run."""
 
     @property
     def name(self) -> str:
@@ -123,6 +130,8 @@ def from_document(document: Mapping[str, Any]) -> JobHandle:
             on_host=tuple(_wanted(item) for item in document.get("on_host", ())),
             fresh_outputs=document.get("fresh_outputs") is True,
             job=_text(document.get("job", "")),
+            run_name=_text(document.get("run_name", "")),
+            grace=_seconds(document.get("grace", DEFAULT_GRACE_S)),
             parameters={
                 _text(name): _text(value) for name, value in document.get("parameters", {}).items()
             },
@@ -167,6 +176,12 @@ def _anchor(target: Path) -> Path:
 def _text(value: Any) -> str:
     if not isinstance(value, str) or "\0" in value:
         raise HandleError(f"expected text, got {value!r}")
+    return value
+
+
+def _seconds(value: Any) -> int:
+    if not isinstance(value, int) or not 0 <= value <= _MAX_GRACE_S:
+        raise HandleError(f"expected seconds, got {value!r}")
     return value
 
 

@@ -248,7 +248,7 @@ def launch(
         HostError: The host could not create what the tasks expect, or could not write the tasks;
             nothing runs.
     """
-    timeout = "" if handle.timeout is None else str(handle.timeout)
+    timeout = "" if handle.timeout is None else f"{handle.timeout} {handle.grace}"
     words: list[str] = []
     for start in starts:
         words += [

@@ -10,11 +10,13 @@ from typing import Any
 import attrs
 
 from mlcube_remote.errors import RecordError, UsageError
+from mlcube_remote.events.outcome import Status
 from mlcube_remote.inventory.locate import FoundInventory
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.jobs.handle import HandleError, JobHandle, from_document, with_results_in
 from mlcube_remote.jobs.query import HostJobs
-from mlcube_remote.jobs.records import was_seen
+from mlcube_remote.jobs.records import ENDED, was_pulled, was_seen
+from mlcube_remote.runs.addresses import can_be_id, match_jobs
 from mlcube_remote.runs.documents import Document
 from mlcube_remote.runs.results_index import results_directory
 from mlcube_remote.runs.store import RUN, Store
@@ -36,6 +38,8 @@ class RecordedJob:
     """Number of the attempt, counted from 1."""
     is_seen: bool = False
     """Whether this machine has followed it to its end and pulled its outputs."""
+    is_pulled: bool = False
+    """Whether this machine has all its outputs, or it has none to pull."""
 
     @property
     def name(self) -> str:
@@ -56,6 +60,19 @@ class RecordedRun:
     def shares_hosts(self) -> bool:
         """Whether one host has several of the jobs."""
         return len({job.host.name for job in self.jobs}) < len(self.jobs)
+
+    def only(self, patterns: Iterable[str]) -> RecordedRun:
+        """Return the run with the jobs that patterns mean; see :func:`match_jobs`.
+
+        Raises:
+            UsageError: A pattern means no job.
+        """
+        wanted = tuple(patterns)
+        if not wanted:
+            return self
+        hosts = {job.name: job.host.name for job in self.jobs}
+        names = match_jobs(self.run_id, wanted, hosts)
+        return attrs.evolve(self, jobs=tuple(job for job in self.jobs if job.name in names))
 
 
 def find_run_id(text: str, store: Store) -> str | None:
@@ -85,6 +102,27 @@ def recorded_hosts(run_id: str, store: Store) -> list[str]:
     return [str(name) for name in dict.fromkeys(names) if name is not None]
 
 
+def reached_hosts(run_id: str, store: Store) -> dict[str, bool]:
+    """Return the hosts where a recorded run has, or had, a job → whether one may still run.
+
+    A host without a record of a job was never reached: the record is written before the launch.
+
+    Raises:
+        RecordError: The record of the run is damaged.
+    """
+    if not store.has(run_id, RUN):
+        return {}
+    planned = {str(item["job"]): item["host"] for item in _document(run_id, store)["jobs"]}
+    hosts: dict[str, bool] = {}
+    for job_id in store.jobs(run_id):
+        handle, document = _read_job(run_id, job_id, store)
+        host = handle.host if handle else planned.get(job_id)
+        if host is not None and document.get("status") != Status.NOT_STARTED.value:
+            may_run = document.get("status") not in ENDED
+            hosts[str(host)] = hosts.get(str(host), False) or may_run
+    return hosts
+
+
 @attrs.frozen(kw_only=True)
 class Attempt:
     """The recorded attempt of one job of a sweep."""
@@ -95,6 +133,7 @@ class Attempt:
     status: str
     handle: JobHandle
     is_seen: bool
+    is_pulled: bool
 
 
 def last_attempts(run_id: str, store: Store) -> dict[str, Attempt]:
@@ -111,6 +150,7 @@ def last_attempts(run_id: str, store: Store) -> dict[str, Attempt]:
             status=str(document.get("status")),
             handle=handle,
             is_seen=was_seen(document),
+            is_pulled=was_pulled(document, handle),
         )
         if handle.job not in found or found[handle.job].number < attempt.number:
             found[handle.job] = attempt
@@ -144,6 +184,7 @@ def load_recorded(run_id: str, store: Store, hosts: Iterable[Host]) -> RecordedR
             attempt=placed[item["name"]].number,
             handle=placed[item["name"]].handle,
             is_seen=placed[item["name"]].is_seen,
+            is_pulled=placed[item["name"]].is_pulled,
             job=str(item["name"]),
         )
         for item in _document(run_id, store)["jobs"]
@@ -162,6 +203,7 @@ def _single_job(run_id: str, item: Mapping[str, Any], host: Host, store: Store) 
         attempt=int(item.get("attempt", 1)),
         handle=handle,
         is_seen=was_seen(document),
+        is_pulled=was_pulled(document, handle),
     )
 
 
@@ -197,7 +239,7 @@ def find_on_hosts(
     """Return the run that ``text`` means among the jobs that hosts reported.
 
     Args:
-        text: The run's id, or its beginning or end.
+        text: The run's id or a part of it, or its name.
         surveys: The answers of the hosts.
         results: Run id → directory for the outputs to pull.
 
@@ -212,7 +254,7 @@ def find_on_hosts(
         # The youngest last: a retried job leaves all its attempts on the host.
         for job in sorted(answer.jobs, key=lambda each: -each.age):
             handle = job.handle
-            if handle is None or not _matches(text, handle.run_id):
+            if handle is None or not _matches(text, handle):
                 continue
             home = results(handle.run_id) / (handle.job or answer.host.name)
             known = RecordedJob(
@@ -238,8 +280,8 @@ def find_on_hosts(
     )
 
 
-def _matches(text: str, run_id: str) -> bool:
-    return run_id.startswith(text) or run_id.endswith(text)
+def _matches(text: str, handle: JobHandle) -> bool:
+    return text == handle.run_name or can_be_id(handle.run_id, text)
 
 
 @attrs.frozen(kw_only=True)

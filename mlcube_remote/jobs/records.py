@@ -16,7 +16,7 @@ from mlcube_remote.runs.store import Store
 PLANNED = "planned"
 """Status of a job that is about to start; written first, so that the job can be found again."""
 
-_ENDED = frozenset(
+ENDED = frozenset(
     status.value
     for status in (
         Status.SUCCEEDED,
@@ -78,7 +78,23 @@ def record_outcome(
 def was_seen(document: Document) -> bool:
     """Return whether this machine followed the job to its end and pulled its outputs."""
     stages = {Stage.RUN.value, Stage.PULL.value}
-    return document.get("status") in _ENDED and stages <= document.get("seconds", {}).keys()
+    return document.get("status") in ENDED and stages <= document.get("seconds", {}).keys()
+
+
+def was_pulled(document: Document, handle: JobHandle | None) -> bool:
+    """Return whether this machine has all outputs of a job that are pulled."""
+    if was_seen(document):
+        return True
+    if handle is None:
+        return False
+    # A pull of some outputs, or of a running job, is not all.
+    complete = {
+        (output["task"], output["name"])
+        for output in document.get("outputs", ())
+        if not output.get("partial")
+    }
+    declared = {(each.task, each.name) for folder in handle.folders for each in folder.outputs}
+    return declared <= complete
 
 
 def _earlier(store: Store, run_id: str, job_id: str) -> Document | None:
@@ -91,9 +107,11 @@ def _earlier(store: Store, run_id: str, job_id: str) -> Document | None:
 
 def _is_news(before: Document, outcome: JobOutcome, handle: JobHandle | None) -> bool:
     """Return whether an outcome should replace the recorded one; a failed connection must not."""
-    if before["status"] in _ENDED:
+    if before["status"] in ENDED:
         # Only a pull finds out whether outputs are missing.
         return Stage.PULL.value in outcome.seconds
+    if outcome.status is Status.UNKNOWN and before["status"] == Status.NOT_STARTED.value:
+        return False  # a host that cannot be asked does not make a job doubtful that never started
     if outcome.status is not Status.NOT_STARTED:
         return True
     is_answer = isinstance(outcome.error, NotStartedError)

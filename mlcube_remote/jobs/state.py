@@ -221,7 +221,11 @@ def _ended(handle: JobHandle, task: TaskHandle, report: TaskReport, exit_code: i
     hung = f": {' '.join(task.engine)} hung and had not started a container" if report.hung else ""
     if report.timed_out:
         limit = f" of {handle.timeout} s" if handle.timeout else ""
-        reason = f"reached its time limit{limit}{hung}"
+        ignored = ""
+        if exit_code == SIGKILLED:
+            # The first process of a container ignores SIGTERM unless it has a handler for it.
+            ignored = f" and was killed {handle.grace} s later, because it ignored SIGTERM"
+        reason = f"reached its time limit{limit}{hung or ignored}"
         return attrs.evolve(_outcome(Status.KILLED, exit_code, reason), timed_out=True)
     if report.stopped:
         killed = " and killed, because it ignored SIGTERM" if exit_code == SIGKILLED else ""

@@ -19,6 +19,9 @@ from mlcube_remote.runs.ids import job_id, label
 from mlcube_remote.secret import Secret
 from mlcube_remote.trust.requests import NO_TRUST, Trust
 
+DEFAULT_GRACE_S = 10
+"""Time that a task has to end when it is stopped."""
+
 
 @attrs.frozen(kw_only=True)
 class ClientEnvironment:
@@ -64,11 +67,15 @@ class RunRequest:
     """Whether a task fails that ends with 0 and leaves an output as it was before the run."""
     timeout: int | None = None
     """Time limit per task in seconds; the host stops the task when it expires."""
+    grace: int = DEFAULT_GRACE_S
+    """Seconds between SIGTERM and SIGKILL when a task is stopped."""
     again: Mapping[str, int] | None = None
     """Jobs to rerun: job name → number of the attempt. ``None``: run all jobs for the first
     time."""
     trials: tuple[Trial, ...] = ()
     """The jobs of a sweep, or the shards; the hosts are their pool. Empty: one job per host."""
+    name: str = ""
+    """The name that the user gave the run."""
     detach: bool = False
     """Whether the client exits after it has launched the jobs, and so cannot place more later."""
     client: ClientEnvironment = attrs.field(factory=ClientEnvironment.current)

@@ -24,7 +24,8 @@
 #   tasks/N/own       shell text that sets the parameters of mlcr_chown_outputs; may not exist
 #   tasks/N/begin, image, mounts, command.TYPES, own.TYPES, mounts.TYPES, refused, unsafe
 #                     what is checked and decided when the task begins: see begin.sh
-#   tasks/N/timeout   time limit in seconds; does not exist: unlimited
+#   tasks/N/timeout   time limit, and the time from SIGTERM to SIGKILL, in seconds; does not exist:
+#                     unlimited
 #   tasks/N/stdout, stderr, inspect
 #   tasks/N/stdout.writer, stderr.writer, order
 #                     the order of what the task writes; see log_order.sh

@@ -83,7 +83,7 @@ run_logged() {
     return $code
 }
 
-# enforce_timeout DIRECTORY SECONDS: stop the task after SECONDS. Standard input is the pipe that
+# enforce_timeout DIRECTORY SECONDS GRACE: stop the task after SECONDS. Standard input is the pipe that
 # the supervisor holds open, so this process exits when the task ends.
 enforce_timeout() {
     mlcr_run_limited "$2" cat >/dev/null 2>&1
@@ -94,7 +94,7 @@ enforce_timeout() {
     esac
     mlcr_has_ended "$1" && return
     : >"$1/timedout"
-    mlcr_stop_task "$1" 10
+    mlcr_stop_task "$1" "$3"
 }
 
 # start_timer DIRECTORY: enforce the rest of the task's time limit, if it has one.
@@ -104,13 +104,15 @@ start_timer() {
     started_at=$now
     # On a full disk the start time could not be written.
     [ ! -s "$1/started" ] || started_at=$(mlcr_print_line "$1/started")
-    remaining=$(($(mlcr_print_line "$1/timeout") - now + started_at))
+    read -r limit grace <"$1/timeout"
+    remaining=$((limit - now + started_at))
     [ "$remaining" -gt 0 ] || remaining=1
     # Open the pipe here, while this shell holds its other end: otherwise opening it would block.
     exec 8<"$1/alive"
     (
         exec <&8 8<&- 9>&-
-        enforce_timeout "$1" "$remaining"
+        # The job of an earlier version has no grace.
+        enforce_timeout "$1" "$remaining" "${grace:-10}"
     ) &
     exec 8<&-
 }

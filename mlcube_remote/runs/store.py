@@ -14,12 +14,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import attrs
 
 from mlcube_remote.directories import state_home
+from mlcube_remote.errors import RecordError
+from mlcube_remote.runs.addresses import LAST, can_be_id, can_be_name
 from mlcube_remote.runs.documents import Document, read_document, write_document
 from mlcube_remote.runs.ids import is_run_id
 
@@ -79,11 +82,30 @@ class Store:
         return [name for name in names if name != RUN]
 
     def matching(self, text: str) -> list[str]:
-        """Return the recorded runs whose id is ``text``, starts with it or ends with it."""
+        """Return the recorded runs that ``text`` may mean, newest first.
+
+        Args:
+            text: An id or a part of it, ``last``, or the name of a run. Several runs can have the
+                same name: it means the newest.
+        """
         run_ids = list(self.runs())
         if text in run_ids:
             return [text]
-        return [name for name in run_ids if name.startswith(text) or name.endswith(text)]
+        if text == LAST:
+            return list(islice((name for name in run_ids if self.has(name, RUN)), 1))
+        if can_be_name(text) and (named := self._newest_named(text, run_ids)):
+            return [named]
+        return [name for name in run_ids if can_be_id(name, text)]
+
+    def name_of(self, run_id: str) -> str:
+        """Return the name that a user gave a run; empty if there is none."""
+        try:
+            return str((self.read(run_id, RUN) or {}).get("name") or "")
+        except RecordError:
+            return ""  # a damaged record is reported by the command that needs it
+
+    def _newest_named(self, name: str, run_ids: Iterable[str]) -> str | None:
+        return next((each for each in run_ids if self.name_of(each) == name), None)
 
     def forget(self, run_id: str) -> None:
         """Delete the records of a run, if there are any."""

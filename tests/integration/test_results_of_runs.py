@@ -128,7 +128,10 @@ def test_only_what_failed_runs_again_into_the_same_results(
     assert done.returncode == 1, done.stderr
     (folder,) = (cube / "results").iterdir()
     again = f"mlcube-remote rerun {folder.name} --failed"
-    assert f"1 task failed: {bad}\n  run them again:  {again}\n" in done.stderr.decode()
+    logs = f"mlcube-remote logs {folder.name}/{bad}"
+    assert done.stderr.decode().endswith(
+        f"1 task failed: {bad}\n  read its output:  {logs}\n  run it again:     {again}\n"
+    )
     before = (folder / good / "made").read_text()
     inventory.write_text(cured)
     done = subprocess.run(

@@ -23,8 +23,8 @@ def ask_to_stop(answers: TextIO, screen: TextIO, timeout: float = TIMEOUT_S) -> 
     """
     try:
         print(
-            "\nInterrupted. [d]etach and leave the jobs running, or [s]top them? "
-            f"(detaches in {timeout:.0f} s) [d/s] ",
+            "\nInterrupted: [d]etach and leave the jobs running, or [s]top them?\n"
+            f"Without an answer in {timeout:.0f} s, or with Ctrl-C, it detaches. [d/s] ",
             end="",
             file=screen,
             flush=True,

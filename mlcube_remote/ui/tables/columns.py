@@ -1,32 +1,99 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Format aligned tables of plain text, and the lines below them."""
+"""Format aligned tables of plain text that fit the terminal, and the lines below them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from mlcube_remote.errors import HostError
 from mlcube_remote.ui.text import one_line
 
+_GAP = "  "
+_MIN_WIDTH = 10
+"""A column is not made narrower than this."""
 
-def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table: a header, then rows, each column as wide as its widest cell."""
+
+def format_table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    width: int | None = None,
+    spare: Sequence[str] = (),
+    shrink: Sequence[str] = (),
+) -> str:
+    """Return a table: a header, then rows, each column as wide as its widest cell.
+
+    Args:
+        header: The names of the columns.
+        rows: The cells.
+        width: Maximum width of a line; ``None``: no limit.
+        spare: Columns to omit if the table is too wide, in this order.
+        shrink: Columns to shorten if that is not enough, in this order.
+    """
     lines = [tuple(header), *(tuple(row) for row in rows)]
-    widths = [max(len(line[index]) for line in lines) for index in range(len(header))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+    if width is not None:
+        lines = _shorten(_omit(lines, width, spare), width, shrink)
+    widths = _widths(lines)
+    text = [
+        _GAP.join(cell.ljust(wide) for cell, wide in zip(line, widths, strict=True)).rstrip()
         for line in lines
-    )
+    ]
+    return "\n".join(text if width is None else (shorten(line, width) for line in text))
 
 
-def unreachable_lines(answers: Iterable[tuple[str, HostError | None]]) -> list[str]:
+def shorten(text: str, width: int) -> str:
+    """Return a text with at most ``width`` characters; ``…`` at its end if it was longer."""
+    return text if len(text) <= width else f"{text[: max(0, width - 1)]}…"
+
+
+Lines = list[tuple[str, ...]]
+
+
+def _widths(lines: Lines) -> list[int]:
+    return [max(map(len, column)) for column in zip(*lines, strict=True)]
+
+
+def _excess(lines: Lines, width: int) -> int:
+    """Return by how many characters the table is too wide."""
+    widths = _widths(lines)
+    return sum(widths) + len(_GAP) * (len(widths) - 1) - width
+
+
+def _omit(lines: Lines, width: int, spare: Sequence[str]) -> Lines:
+    for name in spare:
+        if _excess(lines, width) <= 0:
+            break
+        if name in lines[0]:
+            at = lines[0].index(name)
+            lines = [(*line[:at], *line[at + 1 :]) for line in lines]
+    return lines
+
+
+def _shorten(lines: Lines, width: int, shrink: Sequence[str]) -> Lines:
+    for name in shrink:
+        excess = _excess(lines, width)
+        if excess <= 0:
+            break
+        if name in lines[0]:
+            at = lines[0].index(name)
+            most = max(_MIN_WIDTH, len(name), _widths(lines)[at] - excess)
+            lines = [(*line[:at], shorten(line[at], most), *line[at + 1 :]) for line in lines]
+    return lines
+
+
+def unreachable_lines(
+    answers: Iterable[tuple[str, HostError | None]], last_runs: Mapping[str, str] | None = None
+) -> list[str]:
     """Return a line for each host that did not answer.
 
     Args:
         answers: Hosts, each with the error that prevented its answer, if any.
+        last_runs: Host → how long ago the newest run was started there.
     """
+    ages = last_runs or {}
     return [
         f"{host}: no answer: {one_line(error.reason)}"
+        + (f" (last run {ages[host]} ago)" if host in ages else "")
         for host, error in answers
         if error is not None
     ]

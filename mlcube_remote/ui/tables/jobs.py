@@ -3,44 +3,126 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+
+import attrs
 
 from mlcube_remote.formatting import readable_duration
 from mlcube_remote.jobs.query import FoundJob, HostJobs
+from mlcube_remote.runs.ids import label
 from mlcube_remote.ui.files.json_output import VERSION
-from mlcube_remote.ui.tables.columns import format_table, unreachable_lines
+from mlcube_remote.ui.tables.columns import format_table, shorten, unreachable_lines
 from mlcube_remote.ui.text import one_line
 
+_ID_PART = 16
+"""Length of the last part of a run's id."""
 
-def jobs_text(surveys: Sequence[HostJobs]) -> str:
+_SPARE = ("client", "cube", "task")
+"""Columns that are omitted in a narrow terminal, in this order."""
+_SHRINK = ("parameters", "run", "job", "state")
+"""Columns that are shortened if that is not enough."""
+
+
+def _same(text: str) -> str:
+    return text
+
+
+@attrs.frozen(kw_only=True)
+class JobsLayout:
+    """How a list of jobs is shown."""
+
+    width: int | None = None
+    """Columns of the terminal; ``None``: no limit."""
+    is_folded: bool = False
+    """Whether the jobs of a sweep are one row."""
+    last_runs: Mapping[str, str] = attrs.field(factory=dict)
+    """Host → how long ago the newest run was started there."""
+    faint: Callable[[str], str] = _same
+    """Makes a text less conspicuous."""
+
+
+def jobs_text(surveys: Sequence[HostJobs], layout: JobsLayout = JobsLayout()) -> str:
     """Return the jobs of all hosts as a table, newest first, then the hosts without an answer."""
     jobs = sorted((job for survey in surveys for job in survey.jobs), key=lambda job: job.age)
     if jobs:
-        header = ["run", "host", "state", "task", "cube", "age", "client"]
-        parts = [format_table(header, [_row(job) for job in jobs])]
+        rows = [_row(group) for group in _groups(jobs, is_folded=layout.is_folded)]
+        parts = [_table(rows, layout.width)]
     else:
         answers = sum(survey.error is None for survey in surveys)
         parts = [f"no jobs on {answers} host{'' if answers == 1 else 's'}"]
-    if lines := unreachable_lines((survey.host.name, survey.error) for survey in surveys):
-        parts.append("\n".join(lines))
+    answers_of = ((survey.host.name, survey.error) for survey in surveys)
+    if lines := unreachable_lines(answers_of, layout.last_runs):
+        if layout.width is not None:
+            lines = [shorten(line, layout.width) for line in lines]
+        parts.append("\n".join(map(layout.faint, lines)))
     return "\n\n".join(parts)
 
 
-def _row(job: FoundJob) -> list[str]:
-    handle, current = job.handle, job.current
-    return [
-        one_line(cell)
-        for cell in (
-            handle.run_id if handle else job.job_id,
-            job.host,
-            job.shown_state,
-            current.task if current else "-",
-            handle.cube if handle else "?",
-            readable_duration(job.age),
-            handle.client if handle else "?",
-        )
-    ]
+def _groups(jobs: Sequence[FoundJob], *, is_folded: bool) -> list[list[FoundJob]]:
+    """Return the jobs of each row: those of one sweep together if it is folded."""
+    groups: dict[object, list[FoundJob]] = {}
+    for job in jobs:
+        is_trial = job.handle is not None and bool(job.handle.job)
+        groups.setdefault(job.run_id if is_folded and is_trial else id(job), []).append(job)
+    return list(groups.values())
+
+
+def _row(group: Sequence[FoundJob]) -> dict[str, str]:
+    first = group[0]
+    handle = first.handle
+    row = {
+        "run": handle.run_id if handle else first.job_id,
+        "name": handle.run_name if handle else "",
+        "job": label(handle.job if handle else "", first.host),
+        "state": first.shown_state,
+        "task": first.current.task if first.current else "-",
+        "parameters": _parameters(first),
+        "cube": handle.cube if handle else "?",
+        "age": readable_duration(first.age),
+        "client": handle.client if handle else "?",
+    }
+    if len(group) > 1:
+        # A retried job leaves all its attempts on the hosts; the youngest counts.
+        last = {job.handle.job: job for job in reversed(group) if job.handle}
+        hosts = {job.host for job in last.values()}
+        row |= {
+            "job": f"{len(last)} job{'' if len(last) == 1 else 's'} on {len(hosts)} "
+            f"host{'' if len(hosts) == 1 else 's'}",
+            "state": _count_states(last.values()),
+            "parameters": ", ".join(handle.parameters) if handle else "",
+            "age": readable_duration(group[-1].age),
+        }
+    return {name: one_line(cell) for name, cell in row.items()}
+
+
+def _count_states(jobs: Iterable[FoundJob]) -> str:
+    """Return how many jobs have each state, without its reason."""
+    counts = Counter(job.shown_state.partition(" ")[0] for job in jobs)
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{count} {state}" for state, count in ranked)
+
+
+def _parameters(job: FoundJob) -> str:
+    values = job.handle.parameters if job.handle else {}
+    return " ".join(f"{name}={value}" for name, value in values.items())
+
+
+def _table(rows: Sequence[Mapping[str, str]], width: int | None) -> str:
+    full = _format(rows, None)
+    if width is None or max(map(len, full.splitlines())) <= width:
+        return full
+    # A name and the last part of an id are enough to address a run.
+    short = [{**row, "run": row["name"] or row["run"][-_ID_PART:], "name": ""} for row in rows]
+    return _format(short, width)
+
+
+def _format(rows: Sequence[Mapping[str, str]], width: int | None) -> str:
+    optional = [name for name in ("name", "parameters") if not any(row[name] for row in rows)]
+    header = [name for name in rows[0] if name not in optional]
+    cells = [[row[name] for name in header] for row in rows]
+    return format_table(header, cells, width=width, spare=_SPARE, shrink=_SHRINK)
 
 
 def jobs_document(surveys: Sequence[HostJobs]) -> dict[str, Any]:
@@ -62,7 +144,10 @@ def _job_document(job: FoundJob) -> dict[str, Any]:
     handle = job.handle
     return {
         "run": handle.run_id if handle else None,
+        "run_name": handle.run_name or None if handle else None,
         "job": job.job_id,
+        "job_name": handle.job or None if handle else None,
+        "parameters": dict(handle.parameters) if handle else {},
         "state": job.shown_state,
         "cube": handle.cube if handle else None,
         "client": handle.client if handle else None,

@@ -21,6 +21,8 @@ _SENTENCES = (
     (FailureKind.CANCELLED, "job", "cancelled"),
 )
 
+_REPEATABLE = frozenset(kind for kind, _, _ in _SENTENCES)
+
 
 def next_steps(run_id: str, outcomes: Sequence[JobOutcome], *, can_rerun: bool) -> str:
     """Return which jobs did not succeed and how to continue; empty if all succeeded.
@@ -37,10 +39,24 @@ def next_steps(run_id: str, outcomes: Sequence[JobOutcome], *, can_rerun: bool) 
         if labels and len(outcomes) > 1:
             plural = "" if len(labels) == 1 else "s"
             lines.append(f"{len(labels)} {noun}{plural} {verb}: {shorten_names(labels)}")
-    if lines and can_rerun:
-        lines.append(f"  run them again:  mlcube-remote rerun {run_id} --failed")
+    failed = [outcome for fault, outcome in faults if fault in _REPEATABLE]
+    output = _output_step(run_id, failed, is_only=len(outcomes) == 1)
+    lines += output
+    if failed and can_rerun:
+        again = f"run {'it' if len(failed) == 1 else 'them'} again:"
+        # Both commands begin in the same column.
+        lines.append(f"  {again:<{16 if output else 0}}  mlcube-remote rerun {run_id} --failed")
     lines += _pull_steps(run_id, outcomes)
     return "\n".join([*lines, *_running_steps(run_id, outcomes, can_rerun=can_rerun)])
+
+
+def _output_step(run_id: str, failed: Sequence[JobOutcome], *, is_only: bool) -> list[str]:
+    """Return how to read the output of the first job whose task failed."""
+    for outcome in failed:
+        if any(task.status in {Status.FAILED, Status.KILLED} for task in outcome.tasks):
+            address = run_id if is_only else f"{run_id}/{outcome.name}"
+            return [f"  read its output:  mlcube-remote logs {shlex.quote(address)}"]
+    return []
 
 
 def _pull_steps(run_id: str, outcomes: Sequence[JobOutcome]) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
 
 from mlcube_remote.events.failure import FailureKind, failure_kind
 from mlcube_remote.events.model import Stage
@@ -19,20 +18,21 @@ from mlcube_remote.ui.text import one_line
 _MAX_OUTPUTS = 8
 """Up to this many outputs are listed one by one; more are listed by folder."""
 
+_SPARE = tuple(stage.value for stage in (Stage.CONNECT, Stage.CONFIGURE, Stage.SYNC, Stage.PULL))
+"""Columns that are omitted in a narrow terminal, in this order."""
+
 _MAX_PARAMETERS = 40
 """Maximum width of a job's sweep parameters, in characters."""
 
 
-def print_summary(outcomes: Sequence[JobOutcome], stream: TextIO) -> None:
-    """Print the table at the end of a run."""
-    stream.write(f"\n{summary_text(outcomes)}\n")
-    stream.flush()
-
-
-def summary_text(outcomes: Sequence[JobOutcome]) -> str:
+def summary_text(outcomes: Sequence[JobOutcome], *, width: int | None = None) -> str:
     """Return a row for each task, then the reasons of failures, then the outputs.
 
     If there are many jobs, only those that did not succeed have rows; cancelled jobs come last.
+
+    Args:
+        outcomes: The outcomes.
+        width: Columns of the terminal; ``None``: no limit.
     """
     parts = []
     listed, omitted = list(outcomes), []
@@ -42,11 +42,11 @@ def summary_text(outcomes: Sequence[JobOutcome]) -> str:
         failed.sort(key=lambda outcome: failure_kind(outcome) is FailureKind.CANCELLED)
         listed, omitted = failed[:MANY], failed[MANY:]
     if listed:
-        parts.append(_task_table(listed))
+        parts.append(_task_table(listed, width))
     if omitted:
         names = format_ranges(outcome.label for outcome in omitted)
         parts.append(f"… and {len(omitted)} more: {names}")
-    if reasons := _reason_lines(listed):
+    if reasons := reason_lines(listed):
         parts.append("\n".join(reasons))
     if outputs := _output_lines(outcomes):
         parts.append("outputs:\n" + "\n".join(f"  {line}" for line in outputs))
@@ -71,24 +71,30 @@ def _duration(outcome: JobOutcome) -> float:
     return sum(outcome.seconds.values())
 
 
-def _task_table(outcomes: Sequence[JobOutcome]) -> str:
+def _task_table(outcomes: Sequence[JobOutcome], width: int | None) -> str:
     stages = [stage.value for stage in Stage if any(stage.value in o.seconds for o in outcomes)]
     is_sweep = any(outcome.parameters for outcome in outcomes)
     parameters = ["parameters"] if is_sweep else []
     rows = []
     for outcome in outcomes:
         seconds = [f"{outcome.seconds[s]:.1f}" if s in outcome.seconds else "" for s in stages]
-        label = [outcome.label, *([_parameters(outcome)] if is_sweep else [])]
+        label = [outcome.label, *([format_parameters(outcome)] if is_sweep else [])]
         for task in outcome.tasks or (None,):
             exit_code = "" if task is None or task.exit_code is None else str(task.exit_code)
             name = task.task if task else "-"
             rows.append([*label, name, one_line(_result(outcome, task)), exit_code, *seconds])
             # Only the first row of a job shows its label, parameters and seconds.
             label, seconds = [""] * len(label), [""] * len(seconds)
-    return format_table(["host", *parameters, "task", "result", "exit", *stages], rows)
+    return format_table(
+        ["host", *parameters, "task", "result", "exit", *stages],
+        rows,
+        width=width,
+        spare=_SPARE,
+        shrink=("parameters", "task", "host"),
+    )
 
 
-def _parameters(outcome: JobOutcome) -> str:
+def format_parameters(outcome: JobOutcome) -> str:
     """Return the parameters that distinguish a job of a sweep from the others."""
     text = one_line(" ".join(f"{name}={value}" for name, value in outcome.parameters.items()))
     return text if len(text) <= _MAX_PARAMETERS else f"{text[: _MAX_PARAMETERS - 1]}…"
@@ -100,7 +106,7 @@ def _result(outcome: JobOutcome, task: TaskOutcome | None) -> str:
     return task.status.value
 
 
-def _reason_lines(outcomes: Sequence[JobOutcome]) -> list[str]:
+def reason_lines(outcomes: Sequence[JobOutcome]) -> list[str]:
     """Return the reasons of tasks, which are too long for a column."""
     return [
         f"{outcome.label}: {one_line(reason)}"

@@ -11,7 +11,10 @@ import pytest
 from mlcube_remote.cli import terminal
 from mlcube_remote.cli.main import run
 from mlcube_remote.cli.option_groups import Display
-from mlcube_remote.errors import UsageError
+from mlcube_remote.cli.ps import _exit_code
+from mlcube_remote.errors import UnreachableError, UsageError
+from mlcube_remote.inventory.model import Host
+from mlcube_remote.jobs.query import HostJobs
 from mlcube_remote.runs.results_index import write_index
 from mlcube_remote.runs.store import RUN, Store
 
@@ -120,3 +123,58 @@ def test_unknown_and_ambiguous_results_are_different_errors() -> None:
         record_results(f"261123-190233-{letter * 16}")
     with pytest.raises(UsageError, match="is ambiguous"):
         run(["results", "show", "261123"])
+
+
+@pytest.mark.usefixtures("cube_directory")
+@pytest.mark.parametrize("arguments", [["mine/b"], ["last/b"], ["--job=b"], ["mine", "--job=b"]])
+def test_one_job_of_a_run_is_addressed(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["run", "--host=both", "--task=t", "--name=mine", "--quiet"]) == 120
+    capsys.readouterr()
+    assert run(["status", *arguments, "--output=json"]) == 120
+    document = json.loads(capsys.readouterr().out)
+    assert [job["host"] for job in document["jobs"]] == ["b"]
+
+
+@pytest.mark.usefixtures("cube_directory")
+def test_a_command_without_a_run_says_which_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["run", "--host=both", "--task=t", "--name=mine", "--quiet"]) == 120
+    capsys.readouterr()
+    run(["status"])
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first.startswith("run ")
+    assert " (mine), started " in first
+    with pytest.raises(UsageError, match="no run is known to be running"):
+        run(["stop"])
+
+
+@pytest.mark.usefixtures("empty_directory")
+def test_the_last_run_of_a_machine_without_runs_is_an_error() -> None:
+    with pytest.raises(UsageError, match="no run was started on this machine"):
+        run(["logs", "last"])
+
+
+@pytest.mark.usefixtures("cube_directory")
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["ps", "-H", "both"], 120), (["ps"], 120), (["ps", "-H", "a"], 120)]
+)
+def test_ps_fails_if_no_host_answers(
+    arguments: list[str], code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == code
+    assert "a: no answer: 127.0.0.1:1 refused the connection" in capsys.readouterr().out
+
+
+def test_ps_without_names_fails_only_if_no_host_answers() -> None:
+    silent = HostJobs(host=Host(name="b"), error=UnreachableError("b", "refused"))
+    some = [HostJobs(host=Host(name="a")), silent]
+    assert _exit_code(some, is_named=False) == 0
+    assert _exit_code(some, is_named=True) == 120
+    assert _exit_code([silent], is_named=False) == 120
+
+
+@pytest.mark.usefixtures("cube_directory")
+def test_a_list_that_is_repeated_is_no_document() -> None:
+    with pytest.raises(UsageError, match="--watch and --output=json"):
+        run(["ps", "--watch", "--output=json"])

@@ -136,3 +136,15 @@ def test_an_impossible_rerun_is_refused(tmp_path: Path, capsys: pytest.CaptureFi
 def test_a_detached_client_cannot_count_failures(option: str) -> None:
     with pytest.raises(UsageError, match="--detach cannot be combined with"):
         run(["run", "--host=both", "--task=t", "--detach", option])
+
+
+@pytest.mark.usefixtures("cube_directory")
+@pytest.mark.parametrize("arguments", [["mine/b"], ["last", "--job=b"], ["--job=b"]])
+def test_one_job_of_a_named_run_is_run_again(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_and_fail(capsys, "--name=mine")
+    assert run(["rerun", *arguments, "--output=json"]) == 120
+    document = json.loads(capsys.readouterr().out)
+    assert [(job["host"], job["attempt"]) for job in document["jobs"]] == [("b", 2)]
+    assert Store().name_of(document["run"]) == "mine", "a rerun keeps the name"

@@ -112,9 +112,11 @@ def test_a_host_that_cannot_be_asked_is_an_answer_too() -> None:
     surveys = query_all([GPU, Host(name="down")], connect, everything=False)
     text = jobs_text(surveys)
     header, row, _, silent = text.splitlines()
-    assert header.split() == ["run", "host", "state", "task", "cube", "age", "client"]
+    assert header.split() == [
+        *("run", "job", "state", "task", "parameters", "cube", "age", "client")
+    ]
     assert row.split() == [
-        *(TICKET.run_id, "gpu", "running", "train", "mnist", "1m", "1s", "ada@laptop")
+        *(TICKET.run_id, "07@gpu", "running", "train", "lr=0.1", "mnist", "1m", "1s", "ada@laptop")
     ]
     assert silent == "down: no answer: connection refused"
     document = jobs_document(surveys)

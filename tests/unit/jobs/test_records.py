@@ -21,7 +21,8 @@ from mlcube_remote.errors import (
 )
 from mlcube_remote.events.outcome import JobOutcome, PulledOutput, Status, TaskOutcome
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle, from_document
-from mlcube_remote.jobs.records import record_outcome, record_planned, was_seen
+from mlcube_remote.jobs.records import record_outcome, record_planned, was_pulled, was_seen
+from mlcube_remote.plan.outputs import DownloadFolder, DownloadRequest
 from mlcube_remote.runs.store import Store
 
 RUN, JOB = "261123-190233-k3j5h2g7x4q6w2ez", "a-job"
@@ -193,3 +194,47 @@ def test_a_job_was_seen_by_who_followed_it_to_its_end(
     store: Store, found: JobOutcome, seen: bool
 ) -> None:
     assert was_seen(written(store, found)) is seen
+
+
+WITH_OUTPUTS = attrs.evolve(
+    TICKET,
+    folders=(
+        DownloadFolder(
+            remote="/r/w",
+            target=Path("/o"),
+            basis=None,
+            outputs=tuple(
+                DownloadRequest(task="train", name=name, path=name, directory=None)
+                for name in ("model", "log")
+            ),
+        ),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("found", "is_pulled"),
+    [
+        (pulled(Status.SUCCEEDED), True),
+        (outcome(Status.SUCCEEDED, "model", "log"), True),
+        (outcome(Status.SUCCEEDED, "model"), False),
+        (outcome(Status.RUNNING), False),
+        (
+            outcome(
+                Status.RUNNING,
+                outputs=tuple(
+                    PulledOutput(task="train", name=name, path=Path("/o"), is_partial=True)
+                    for name in ("model", "log")
+                ),
+            ),
+            False,
+        ),
+    ],
+)
+def test_outputs_are_here_once_all_are_pulled_complete(
+    store: Store, found: JobOutcome, is_pulled: bool
+) -> None:
+    document = written(store, found, handle=WITH_OUTPUTS)
+    assert was_pulled(document, WITH_OUTPUTS) is is_pulled
+    assert not was_pulled({}, None), "without a handle nothing is known"
+    assert was_pulled({}, TICKET), "a job without outputs has none on its host"

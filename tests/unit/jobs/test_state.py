@@ -96,6 +96,12 @@ def report(exit: int | None, inspect: str = "", **changes: Any) -> TaskReport:  
             "reached its time l",
         ),
         (
+            report(137, "exited 137 false ", timed_out=True),
+            Status.KILLED,
+            137,
+            "reached its time limit of 60 s and was killed 10 s later, because it ignored SIGTERM",
+        ),
+        (
             report(1, "exited 137 false ", engine_restarted=True),
             Status.KILLED,
             137,

@@ -78,6 +78,15 @@ def test_a_task_is_stopped_at_its_time_limit(call: Call, job: Path) -> None:
     assert task_report(call, job, 2)["exit"] == "pending"
 
 
+def test_a_task_that_ignores_sigterm_is_killed_after_its_grace(call: Call, job: Path) -> None:
+    began = time.monotonic()
+    launch(call, job, "trap '' TERM; sleep 60 & wait; sleep 60", timeout="1 2")
+    wait_for(lambda: state(call, job) == "ended")
+    assert 2.5 < time.monotonic() - began < 9, "one second, and two for the grace"
+    report = task_report(call, job)
+    assert (report["exit"], report["timedout"]) == ("137", "yes")
+
+
 def test_a_short_task_leaves_no_timer_behind(call: Call, job: Path) -> None:
     launch(call, job, "true", timeout="34567")
     wait_for(lambda: state(call, job) == "ended")

@@ -232,7 +232,8 @@ def test_the_summary_says_which_jobs_failed_why_and_what_to_do() -> None:
         "2 tasks failed: a, b",
         "1 host failed: c",
         "1 job cancelled: d",
-        f"  run them again:  mlcube-remote rerun {RUN_ID} --failed",
+        f"  read its output:  mlcube-remote logs {RUN_ID}/a",
+        f"  run them again:   mlcube-remote rerun {RUN_ID} --failed",
         f"run {RUN_ID} may still run on e",
         f"  follow it:  mlcube-remote attach {RUN_ID}",
         f"  stop it:    mlcube-remote stop {RUN_ID}",
@@ -257,21 +258,34 @@ def test_outputs_that_did_not_arrive_are_pulled_and_not_made_again() -> None:
     steps = next_steps(RUN_ID, [*found, lost, outcome("c", Status.FAILED)], can_rerun=True)
     assert steps.splitlines() == [
         "1 task failed: c",
-        f"  run them again:  mlcube-remote rerun {RUN_ID} --failed",
+        f"  read its output:  mlcube-remote logs {RUN_ID}/c",
+        f"  run it again:     mlcube-remote rerun {RUN_ID} --failed",
         "succeeded, but the outputs are still on the host: a, b",
         f"  pull them:  mlcube-remote pull {RUN_ID}",
     ]
 
 
+def test_a_failed_task_is_followed_by_what_to_do_next() -> None:
+    task = TaskOutcome(task="t", status=Status.FAILED, exit_code=3)
+    (only, second) = (attrs.evolve(outcome(name, Status.FAILED), tasks=(task,)) for name in "ab")
+    assert next_steps(RUN_ID, [only], can_rerun=True).splitlines() == [
+        f"  read its output:  mlcube-remote logs {RUN_ID}",
+        f"  run it again:     mlcube-remote rerun {RUN_ID} --failed",
+    ]
+    assert next_steps(RUN_ID, [only, second], can_rerun=True).splitlines()[1:] == [
+        f"  read its output:  mlcube-remote logs {RUN_ID}/a",
+        f"  run them again:   mlcube-remote rerun {RUN_ID} --failed",
+    ]
+
+
 def test_a_successful_run_has_no_next_steps() -> None:
     assert next_steps(RUN_ID, [outcome("a", Status.SUCCEEDED)] * 3, can_rerun=True) == ""
-    assert next_steps(RUN_ID, [outcome("a", Status.FAILED)], can_rerun=True) == ""
 
 
 def test_many_names_are_counted_instead_of_listed() -> None:
     found = [outcome(f"h{number:03}", Status.FAILED) for number in range(100)]
-    (line,) = next_steps(RUN_ID, found, can_rerun=False).splitlines()
+    line, _ = next_steps(RUN_ID, found, can_rerun=False).splitlines()
     assert line == "100 tasks failed: h[000-099]"
     found = [outcome(name * 3, Status.FAILED) for name in "abcdefghijkl"]
-    (line,) = next_steps(RUN_ID, found, can_rerun=False).splitlines()
+    line, _ = next_steps(RUN_ID, found, can_rerun=False).splitlines()
     assert line.endswith("ggg, hhh … (12 in all)")

@@ -45,8 +45,8 @@ def test_the_question_names_both_answers_and_the_default(pipe: tuple[TextIO, Tex
     screen = io.StringIO()
     ask_to_stop(pipe[0], screen)
     assert screen.getvalue() == (
-        "\nInterrupted. [d]etach and leave the jobs running, or [s]top them? "
-        "(detaches in 10 s) [d/s] detaching\n"
+        "\nInterrupted: [d]etach and leave the jobs running, or [s]top them?\n"
+        "Without an answer in 10 s, or with Ctrl-C, it detaches. [d/s] detaching\n"
     )
 
 

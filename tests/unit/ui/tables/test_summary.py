@@ -3,23 +3,23 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
+
+import attrs
+import pytest
 
 from mlcube_remote.errors import (
     CancelledError,
 )
 from mlcube_remote.events.outcome import JobOutcome, PulledOutput, Status, TaskOutcome
-from mlcube_remote.ui.tables.summary import print_summary, summary_text
+from mlcube_remote.ui.tables.summary import summary_text
 from tests.support.outcomes import failed as outcome
 
 
 def test_the_table_has_a_row_for_each_task() -> None:
-    stream = io.StringIO()
-    print_summary([outcome(), outcome("gpu02", tasks=(), outputs=())], stream)
-    text = stream.getvalue()
-    assert text.splitlines()[1:4] == [
+    text = summary_text([outcome(), outcome("gpu02", tasks=(), outputs=())])
+    assert text.splitlines()[:3] == [
         "host   task   result     exit  connect  run",
         "gpu01  get    succeeded  0     0.2      3.5",
         "       train  failed     3",
@@ -103,3 +103,17 @@ def test_the_parameters_of_a_sweep_are_a_column() -> None:
     assert rows[0].split() == ["host", "parameters", "task", "result", "exit", "run"]
     assert rows[1].split() == ["01@h1", "lr=0.1", "seed=7", "train", "succeeded", "3", "2.0"]
     assert "lr=0.1 seed=7 data=dddddddddddddddddddd…  train  failed" in rows[2]
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_no_row_wraps_in_a_terminal(width: int) -> None:
+    jobs = [
+        job(f"{n:02}@gpu{n:02}", parameters={"learning_rate": "0.001", "batch": "256"})
+        for n in range(3)
+    ]
+    stages = dict.fromkeys(("connect", "sync", "configure", "run", "pull"), 123.4)
+    jobs = [attrs.evolve(each, seconds=stages) for each in jobs]
+    table = summary_text(jobs, width=width).splitlines()
+    assert max(map(len, table)) <= width
+    assert "succeeded" in table[1]
+    assert summary_text(jobs, width=120) == summary_text(jobs)

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Choose the run that a command without RUN is about, if only one is sensible."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from enum import Enum
+from itertools import islice
+
+from mlcube_remote.errors import RecordError, UsageError
+from mlcube_remote.events.outcome import Status
+from mlcube_remote.formatting import readable_duration
+from mlcube_remote.jobs.records import PLANNED
+from mlcube_remote.runs.store import RUN, Store
+
+_MAY_RUN = frozenset({PLANNED, Status.RUNNING.value, Status.UNKNOWN.value})
+
+_MAX_RUNS = 100
+"""Runs that are looked at, newest first."""
+
+
+class Sensible(Enum):
+    """Which run a command without RUN can mean."""
+
+    LIVE = "live"
+    """One that may still run, because the command has no effect on others."""
+    LIVE_OR_NEWEST = "live or newest"
+    """The newest, if no older one may still run."""
+    NEWEST = "newest"
+
+
+def choose_run(sensible: Sensible) -> tuple[str, str]:
+    """Return the id of the run that is meant without a name, and a text that says which it is.
+
+    Raises:
+        UsageError: This machine has no such run, or several.
+    """
+    store = Store()
+    runs = [name for name in islice(store.runs(), _MAX_RUNS) if store.has(name, RUN)]
+    newest = runs[:1]
+    if sensible is Sensible.NEWEST:
+        candidates = newest
+    else:
+        live = list(islice(_live(store, runs), 4))
+        candidates = live if sensible is Sensible.LIVE else sorted({*live, *newest}, reverse=True)
+    if not candidates:
+        known = "is known to be running" if sensible is Sensible.LIVE else "was started"
+        raise UsageError(
+            f"RUN is missing, and no run {known} on this machine",
+            hint="list the runs on all hosts: mlcube-remote ps --all",
+        )
+    if len(candidates) > 1:
+        lines = "".join(f"\n  {describe_run(store, name)}" for name in candidates)
+        raise UsageError(
+            f"RUN is missing, and it can be one of several:{lines}",
+            hint="name one, for example: last",
+        )
+    return candidates[0], describe_run(store, candidates[0])
+
+
+def _live(store: Store, runs: list[str]) -> Iterator[str]:
+    """Yield the runs that have a job which may still run, as far as this machine knows."""
+    for run_id in runs:
+        for job in store.jobs(run_id):
+            try:
+                document = store.read(run_id, job) or {}
+            except RecordError:
+                continue
+            if document.get("status") in _MAY_RUN:
+                yield run_id
+                break
+
+
+def describe_run(store: Store, run_id: str) -> str:
+    """Return a run's id, its name, and when it was started."""
+    try:
+        document = store.read(run_id, RUN) or {}
+        started = datetime.fromisoformat(document["created"]).timestamp()
+    except (RecordError, KeyError, TypeError, ValueError):
+        return run_id
+    name = f" ({document['name']})" if document.get("name") else ""
+    age = readable_duration(max(0, int(time.time() - started)))
+    return f"{run_id}{name}, started {age} ago"

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The argument RUN and the option ``--job``: which run, and which of its jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+import click
+
+from mlcube_remote.app.latest_run import Sensible, choose_run
+from mlcube_remote.cli.option_groups import F, group
+from mlcube_remote.cli.run_argument import complete_runs
+
+
+@attrs.frozen(kw_only=True)
+class RunTarget:
+    """A run, and maybe some of its jobs."""
+
+    text: str
+    """As the user wrote it, or the id of the run that is meant without one."""
+    jobs: tuple[str, ...] = ()
+
+
+def run_target(sensible: Sensible) -> Callable[[F], F]:
+    """Return the argument RUN and the option ``--job``, as one argument of the command.
+
+    Args:
+        sensible: Which run is meant without RUN.
+    """
+
+    def target(*, run_text: str | None, jobs: tuple[str, ...]) -> RunTarget:
+        if run_text is None:
+            run_text, about = choose_run(sensible)
+            click.echo(f"run {about}", err=True)
+        return RunTarget(text=run_text, jobs=jobs)
+
+    return group(
+        "target",
+        target,
+        click.argument(
+            "run_text", required=False, metavar="[RUN[/JOB]]", shell_complete=complete_runs
+        ),
+        click.option(
+            "--job",
+            "jobs",
+            multiple=True,
+            metavar="JOBS",
+            help="Only these jobs: names, numbers or hosts, and ranges such as [01-04]; "
+            "commas between.",
+        ),
+    )
