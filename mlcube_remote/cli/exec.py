@@ -8,14 +8,16 @@ from collections.abc import Sequence
 import click
 
 from mlcube_remote import app
+from mlcube_remote.app.latest_run import Sensible
 from mlcube_remote.app.options import HostOptions
 from mlcube_remote.cli import options as shared
 from mlcube_remote.cli.option_groups import CredentialPrompts
 from mlcube_remote.cli.printing import print_warning
 from mlcube_remote.cli.run_argument import run_argument
+from mlcube_remote.cli.run_target import RunTarget, run_target
 
 _job_option = click.option(
-    "--job", metavar="NAME", help="Choose the job, if the run has several: its name or host."
+    "--job", metavar="JOB", help="Choose the job if the run has several: name, number or host."
 )
 
 
@@ -34,33 +36,34 @@ def exec(  # noqa: A001 - the name of the command
 ) -> int:
     """Run a command in the container of a run's task, beside the task.
 
+    RUN is a run's name, a part of its id, or 'last'; RUN/03 and RUN/gpu01 are one of its jobs.
     Write two dashes before the command: mlcube-remote exec RUN -- nvidia-smi -l 5. The command has
     this terminal, or the pipes of this command, and its exit code is the exit code of this one.
     """
-    return _enter(run_text, job, command, hosts, credentials)
+    jobs = () if job is None else (job,)
+    return _enter(RunTarget(text=run_text, jobs=jobs), command, hosts, credentials)
 
 
 @click.command()
-@run_argument
-@_job_option
+@run_target(Sensible.LIVE)
 @shared.host_options
 @shared.credential_options
-def shell(
-    run_text: str, job: str | None, hosts: HostOptions, credentials: CredentialPrompts
-) -> int:
+def shell(target: RunTarget, hosts: HostOptions, credentials: CredentialPrompts) -> int:
     """Open a shell in the container of a run's task, beside the task.
 
-    The shell is Bash if the image has it, otherwise sh. The task continues when you leave it.
+    RUN is a run's name, a part of its id, or 'last'; RUN/03 and RUN/gpu01 are one of its jobs.
+    Without RUN, the command takes the run of this machine that may still run, unless several can
+    be meant. The shell is Bash if the image has it, otherwise sh. The task continues when you
+    leave it.
     """
-    return _enter(run_text, job, app.exec.SHELL, hosts, credentials)
+    return _enter(target, app.exec.SHELL, hosts, credentials)
 
 
 def _enter(
-    run_text: str,
-    job: str | None,
+    target: RunTarget,
     command: Sequence[str],
     hosts: HostOptions,
     credentials: CredentialPrompts,
 ) -> int:
-    found = app.follow.find_run(run_text, hosts, credentials, print_warning)
-    return app.exec.exec_in_run(found, job, command, print_warning)
+    found = app.follow.find_run(target.text, hosts, credentials, print_warning, jobs=target.jobs)
+    return app.exec.exec_in_run(found, command, print_warning)

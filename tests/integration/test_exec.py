@@ -111,8 +111,10 @@ def test_words_arrive_as_they_are(run: Run) -> None:
 def test_a_shell_has_the_terminal(run: Run, request: pytest.FixtureRequest) -> None:
     client = ClientOnTerminal([*PROGRAM, "shell", run.run_id], size=(33, 101))
     request.addfinalizer(client.kill)
-    client.type("test -e /tmp/inside && echo in''side; stty size\r")
+    client.type("test -e /tmp/inside && echo in''side\r")
     client.wait_for("inside")
+    # Docker sets the size a moment after the start.
+    client.type("until stty size | grep '33 1''01'; do sleep 0.2; done\r")
     client.wait_for("33 101")
     size = "33 101"
     if run.resizes:
@@ -121,7 +123,9 @@ def test_a_shell_has_the_terminal(run: Run, request: pytest.FixtureRequest) -> N
     client.type("sleep 600\r")
     client.wait_for("sleep 600")
     client.type("\x03")
-    client.type("stty size; exit 5\r")
+    # The echo of the command itself must not match.
+    pattern = size.replace("1", "''1").replace("4", "''4")
+    client.type(f"until stty size | grep '{pattern}'; do sleep 0.2; done; exit 5\r")
     client.wait_for(size)
     assert client.end() == 5
     state = subprocess.run(
