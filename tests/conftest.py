@@ -6,11 +6,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 # Read once, when testcontainers is imported: its clean-up container cannot be pulled where no
 # registry answers. The label of the session serves instead; see tests/support/hosts.py.
 os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
+
+# On a busy machine one example may take a hundred times as long as another.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True)
