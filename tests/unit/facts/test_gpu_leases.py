@@ -154,7 +154,7 @@ def test_others_who_take_gpus_at_the_same_moment_are_reported_in_words(
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "value",
     [
         *(None, "", "0", "2", "all", "device=0", "device=0,1", '"device=GPU-a,GPU-b"'),
         *("all,capabilities=utility", "count=2,driver=nvidia", "device=0,1,capabilities=gpu"),
