@@ -50,7 +50,9 @@ def test_what_a_host_lacks_is_named(ssh_host: HostFactory, cube: Path, flavour: 
     assert ("FAIL shell  " in checked.stdout) == (flavour == "forced-command")
 
 
-def test_who_may_not_use_docker_learns_which_group_may(ssh_host: HostFactory, cube: Path) -> None:
+def test_a_user_without_permission_for_docker_learns_which_group_has_it(
+    ssh_host: HostFactory, cube: Path
+) -> None:
     host = ssh_host("no-permission", private=True)
     group = "groupadd --non-unique --gid $(stat -c %g /var/run/docker.sock) whales"
     host.exec(["sh", "-c", f"getent group whales || {group}"])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.support.hosts import HostFactory
 
 
-def test_a_sweep_whose_client_died_is_gone_on_with(
+def test_a_sweep_continues_after_its_client_died(
     ssh_host: HostFactory, pool: Pool, tmp_path: Path
 ) -> None:
     gated = shell_task(
@@ -64,7 +64,7 @@ def test_a_sweep_whose_client_died_is_gone_on_with(
     assert call(inventory, "attach", run_id, "--tail=1").stdout.count(b"started") == 3
 
 
-def test_of_a_sweep_the_jobs_that_failed_are_run_again(
+def test_failed_jobs_of_a_sweep_run_again(
     ssh_host: HostFactory, pool: Pool, tmp_path: Path
 ) -> None:
     fussy = shell_task(
@@ -97,7 +97,7 @@ def test_of_a_sweep_the_jobs_that_failed_are_run_again(
     assert [job["job"] for job in json.loads(status.stdout)["jobs"]] == ["01", "02", "03"]
 
 
-def test_of_a_sweep_that_was_cancelled_the_rest_is_run_again(
+def test_cancelled_jobs_of_a_sweep_run_again(
     ssh_host: HostFactory, pool: Pool, tmp_path: Path
 ) -> None:
     fussy = shell_task(

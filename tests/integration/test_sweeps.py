@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 TRAIN = shell_task(
     "d=${0#*=}; s=${1#*=}; m=${2#*=}; "
-    '(echo spoilt >>"$s") 2>&1; (echo spoilt >"$d/more") 2>&1; cat "$d/x" "$s" >"$m"',
+    '(echo spoiled >>"$s") 2>&1; (echo spoiled >"$d/more") 2>&1; cat "$d/x" "$s" >"$m"',
     inputs={"data": "data/", "settings": {**FILE, "default": "settings.yaml"}},
     outputs={"model": {**FILE, "default": "out/model.txt"}},
 )
@@ -55,7 +55,7 @@ def test_each_point_is_a_job_that_keeps_out_of_the_others_way(
         made = (results(cube) / job["job"] / "out/model.txt").read_text()
         assert made == f"data\nlr: {lr}\nsteps: {steps}\n"
     assert done.stderr.count(b"Read-only file system") == 12, "inputs are shared, not copied"
-    assert b"spoilt" not in done.stderr
+    assert b"spoiled" not in done.stderr
     for host in hosts:
         mirrors = [path.parent for path in host.home.glob(".mlcube-remote/cubes/*/*/settings.yaml")]
         assert mirrors
@@ -129,7 +129,7 @@ case $1 in
 esac
 """
 WITHOUT_GPUS = r"""#!/bin/sh
-# The engine, which here has no devices to pass on: the task is told in a variable.
+# The engine, which here has no devices to pass on: a variable has their names.
 for word in "$@"; do
     shift
     case $word in
@@ -201,7 +201,7 @@ def test_jobs_get_gpus_of_their_own(ssh_host: HostFactory, pool: Pool, tmp_path:
         assert refused.returncode == 117
         assert b"0 of 3 GPUs are free, and the job asks for 1" in refused.stderr
     leases = host.exec(["find", "/run/lock", "-name", "mlcube-remote-gpu=*"])
-    assert (leases.exit_code, leases.output) == (0, b""), "told while it was so, and no longer"
+    assert (leases.exit_code, leases.output) == (0, b""), "the lease was removed at the end"
 
 
 def test_a_sweep_that_fits_is_left_alone(ssh_host: HostFactory, pool: Pool, cube: Path) -> None:

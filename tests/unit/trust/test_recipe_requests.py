@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a definition file asks for outside its container, however it is spelt."""
+"""What a definition file asks for outside its container, in any spelling."""
 
 from __future__ import annotations
 
