@@ -84,7 +84,7 @@ def run(
         cpu: CPUs that the container may use, such as ``0-3``.
         network: Network of the container.
         trust_cube: Whether the cube may ask for anything beyond its own.
-        copy_links: Send what links out of inputs lead to.
+        copy_links: Send the data to which links in inputs lead, if it is outside.
         timeout: Time limit per task in seconds; enforced on the host.
         grace: Seconds between SIGTERM and SIGKILL when a task is stopped.
         allow_missing: Inputs that may be missing; the task gets a path without a file.

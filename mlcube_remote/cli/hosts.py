@@ -65,7 +65,7 @@ def check_hosts(
     credentials: CredentialPrompts,
     output: str,
 ) -> int:
-    """Check that runs would work, here and there: login, programs, engine, permission, disk."""
+    """Check this machine and hosts before a run: login, programs, engine, permission, disk."""
     from mlcube_remote.ui.tables.hosts import checks_document, checks_text  # noqa: PLC0415 - slow
 
     chosen = _choose(named, hosts, credentials)

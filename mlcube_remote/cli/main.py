@@ -32,7 +32,7 @@ _COMMANDS = {
     "clean": ("mlcube_remote.cli.ps", "Remove the files of ended jobs from hosts."),
     "trust": (
         "mlcube_remote.cli.trust",
-        "Show what a cube asks for beyond its own, and allow it.",
+        "Show what a cube asks for outside its directory and container, and allow it.",
     ),
     "describe": ("mlcube_remote.cli.describe", "Show a cube: its tasks, parameters and platforms."),
     "hosts": ("mlcube_remote.cli.hosts", "List, show and check the hosts of the inventory."),

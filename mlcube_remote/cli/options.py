@@ -180,7 +180,11 @@ task_options = group(
         is_flag=True,
         help="Fail if a task succeeds and leaves one of its outputs as it was before the run.",
     ),
-    click.option("--copy-links", is_flag=True, help="Send what links out of inputs lead to."),
+    click.option(
+        "--copy-links",
+        is_flag=True,
+        help="Send the data to which links in inputs lead, if it is outside.",
+    ),
     click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]..."),
 )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``mlcube-remote trust``: review what a cube asks for beyond its own, and allow it."""
+"""``mlcube-remote trust``: review what a cube asks for outside its directory, and allow it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def trust(
     directory: str, overrides: tuple[str, ...], *, yes: bool, forget: bool, output: str
 ) -> None:
-    """Show what a cube asks for beyond its own, and allow it.
+    """Show what a cube asks for outside its directory and container, and allow it.
 
     A cube may use its directory, its workspace and its container. The list shows everything else
     that mlcube.yaml, and a hosts.yaml beside it, ask for. Your yes is remembered for these

@@ -52,6 +52,6 @@ def check_recipe(
         request = CubeRequest(where=settings.where("build_file"), what=what)
         check(() if is_own else (request,), trust, cube=root)
         return CheckedRecipe()
-    check(recipe_requests(root, name, content), trust, cube=root)
-    copied = read_recipe(content.decode("utf-8", "backslashreplace")).copied
-    return CheckedRecipe(digest=hashlib.sha256(content).hexdigest(), copied=copied)
+    found = read_recipe(content)
+    check(recipe_requests(root, name, content, found), trust, cube=root)
+    return CheckedRecipe(digest=hashlib.sha256(content).hexdigest(), copied=found.copied)

@@ -191,8 +191,8 @@ def warn_of_unchanged(job: JobContext, handle: JobHandle, task: TaskOutcome) -> 
         options = " ".join(f"--output={name}" for name in names if name in pulled)
         instead = f"; to pull it all the same: mlcube-remote pull {handle.run_id} {options}"
     job.warn(
-        f"{task.task} did not write its output {', '.join(names)}: what is there is older than "
-        f"this run, and is no result of it{instead}"
+        f"{task.task} did not write its output {', '.join(names)}: what is there, if anything, is "
+        f"older than this run, and is no result of it{instead}"
     )
 
 

@@ -216,8 +216,9 @@ class _Input:
         links = self.sent.select(self.scan, on_the_way or below)
         if links:
             raise self.error(
-                f"input {self.path} would arrive incomplete: {_name_links(links)} "
-                f"{'lead' if len(links) > 1 else 'leads'} to nothing on this machine",
+                f"input {self.path} would arrive incomplete: {_count(len(links), 'link')} "
+                f"{'lead' if len(links) > 1 else 'leads'} to nothing on this machine: "
+                f"{_name_links(links)}",
                 "mount or create what is missing, or remove the links"
                 + (f" or exclude them in {FILE_NAME}" if self.sent.tree.rules else ""),
             )
@@ -232,9 +233,9 @@ class _Input:
                 "or send what links lead to: --copy-links",
             )
         return self.error(
-            f"input {self.path} would arrive incomplete: {_name_links(links)} "
-            f"{'leave' if len(links) > 1 else 'leaves'} {self.place}, and what they lead to is "
-            "not sent",
+            f"input {self.path} would arrive incomplete: {_count(len(links), 'link')} "
+            f"{'leave' if len(links) > 1 else 'leaves'} {self.place}, so this data is not "
+            f"sent: {_name_links(links)}",
             "to send it, add --copy-links"
             + (f"; to omit the links, exclude them in {FILE_NAME}" if self.sent.tree.rules else ""),
         )
@@ -264,8 +265,9 @@ class _Input:
                 missing.append(link)
         if missing:
             raise self.error(
-                f"input {self.path} would arrive incomplete: {_name_links(missing)} "
-                "what they lead to is excluded, and is not sent",
+                f"input {self.path} would arrive incomplete: {_count(len(missing), 'link')} "
+                f"{'lead' if len(missing) > 1 else 'leads'} to excluded data, which is not sent: "
+                f"{_name_links(missing)}",
                 f"remove the line that excludes it from {self.scan.top / FILE_NAME}, or exclude "
                 "the links there too",
             )
@@ -313,10 +315,10 @@ def _is_expected(name: str) -> bool:
 
 
 def _name_links(links: Sequence[Link]) -> str:
-    """Return the number of links, and the first few with where they lead."""
+    """Return the first few links, with where they lead."""
     ordered = sorted(links, key=lambda link: link.name)
     shown = [f"{link.name} (to {link.end or link.text})" for link in ordered]
-    return f"{_count(len(links), 'link')}: {list_first(shown, _SHOWN)}:"
+    return list_first(shown, _SHOWN)
 
 
 def _count(number: int, noun: str) -> str:

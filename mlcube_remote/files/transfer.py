@@ -211,7 +211,7 @@ def _changed_since(started: int, top: Path, stdout: bytes) -> Iterator[Path]:
     for name in _SENT.findall(stdout):
         path = top / _decode(name)
         try:
-            # rsync has sent what a link leads to only if it was told to follow links.
+            # rsync has sent what a link leads to only with the option to follow links.
             changed = path.stat().st_ctime_ns >= started - _CLOCK_STEP_NS
         except FileNotFoundError:
             changed = True

@@ -39,7 +39,7 @@ class UnusableKeyError(Exception):
 
 
 class DamagedKeyError(UnusableKeyError):
-    """A file that should be repaired or removed; the user is told, even if the login succeeds."""
+    """A file that should be repaired or removed; there is a warning, even if the login succeeds."""
 
 
 def read_public(path: Path) -> bytes | None:

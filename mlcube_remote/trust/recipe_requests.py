@@ -56,19 +56,19 @@ def cube_recipe_requests(cube: Cube) -> Iterator[CubeRequest]:
         path = cube.root / name
         if is_inside(name) and path.is_file():  # a pipe would block
             with open(path, "rb") as file:
-                yield from recipe_requests(cube.root, name, file.read(MAX_BYTES))
+                content = file.read(MAX_BYTES)
+                yield from recipe_requests(cube.root, name, content, read_recipe(content))
 
 
-def recipe_requests(root: Path, name: str, content: bytes) -> Iterable[CubeRequest]:
+def recipe_requests(root: Path, name: str, content: bytes, recipe: Recipe) -> Iterable[CubeRequest]:
     """Return what a definition file asks for.
 
     Args:
         root: The cube's directory.
         name: The file's path in the directory.
         content: Its content.
+        recipe: What :func:`read_recipe` found in it.
     """
-    # Bytes that are no text become characters that are no white space and no part of a plain name.
-    found = read_recipe(content.decode("utf-8", "backslashreplace")).requests
     # A yes is for this content only: a request shows one line of a script.
     digest = hashlib.sha256(content).hexdigest()[:32]
     return tuple(
@@ -76,7 +76,7 @@ def recipe_requests(root: Path, name: str, content: bytes) -> Iterable[CubeReque
             where=f"{root / name}:{request.line}",
             what=f"{name}: '{request.text}' {request.reason} (content {digest})",
         )
-        for request in found
+        for request in recipe.requests
     )
 
 
@@ -102,8 +102,10 @@ class Recipe:
     """Paths and patterns of files of the cube that it copies, relative to the cube's directory."""
 
 
-def read_recipe(text: str) -> Recipe:
+def read_recipe(content: bytes) -> Recipe:
     """Return what a definition file does outside its container."""
+    # Bytes that are no text become characters that are no white space and no part of a plain name.
+    text = content.decode("utf-8", "backslashreplace")
     reader = _Reader()
     for number, line in enumerate(text.split("\n"), 1):
         reader.read(number, line.removesuffix("\r"))

@@ -3,5 +3,6 @@
 
 from tests.support.hosts import engine, inventory_of, ssh_host
 from tests.support.interrupted_runs import gated, scenario
+from tests.support.small_cube import cube
 
-__all__ = ["engine", "gated", "inventory_of", "scenario", "ssh_host"]
+__all__ = ["cube", "engine", "gated", "inventory_of", "scenario", "ssh_host"]

@@ -137,7 +137,7 @@ def pool(ssh_host: HostFactory, tmp_path: Path) -> Iterator[Pool]:
         yield Pool(hosts=hosts, victim=victim, wire=wire, cube=cube, inventory=inventory)
 
 
-def test_of_forty_jobs_none_is_lost_or_done_twice_when_a_host_dies_half_way(pool: Pool) -> None:
+def test_no_job_of_forty_is_lost_or_runs_twice_if_a_host_dies(pool: Pool) -> None:
     with pool.started(40, done=20) as client:
         pool.kill()
         time.sleep(3)

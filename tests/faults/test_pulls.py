@@ -154,7 +154,7 @@ def test_one_output_of_several_is_pulled(scenario: Scenario, tmp_path: Path) -> 
     assert "it has: first, second" in wrong.stderr
 
 
-def test_who_waits_learns_that_an_output_was_not_made(scenario: Scenario, tmp_path: Path) -> None:
+def test_wait_reports_that_an_output_was_not_made(scenario: Scenario, tmp_path: Path) -> None:
     outputs = {
         "made": {**FILE, "default": "made.txt"},
         "never": {**FILE, "default": "never.txt"},

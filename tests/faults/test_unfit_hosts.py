@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import subprocess
-import sys
 import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,28 +15,10 @@ import pytest
 import yaml
 
 from mlcube_remote.sandbox.engine import BASE_IMAGE, docker
+from tests.support.small_cube import mlcube_remote, run
 
 if TYPE_CHECKING:
     from tests.support.hosts import HostFactory, SshHost
-
-Completed = subprocess.CompletedProcess[str]
-
-
-def mlcube_remote(*arguments: str) -> Completed:
-    return subprocess.run(
-        [sys.executable, "-m", "mlcube_remote", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-
-
-def run(host: SshHost, cube: Path, *arguments: str) -> Completed:
-    return mlcube_remote(
-        *("run", f"--inventory={host.inventory}", f"--host={host.name}", f"--mlcube={cube}"),
-        *("--task=make", *arguments),
-    )
 
 
 def change(host: SshHost, **keys: object) -> None:
@@ -45,21 +26,6 @@ def change(host: SshHost, **keys: object) -> None:
     described = yaml.safe_load(host.inventory.read_text())
     described["hosts"][host.name] |= keys
     host.inventory.write_text(yaml.safe_dump(described))
-
-
-@pytest.fixture
-def cube(tmp_path: Path) -> Path:
-    root = tmp_path / "cube"
-    (root / "workspace/out").mkdir(parents=True)
-    (root / "workspace/out/mine.txt").write_text("mine")
-    (root / "workspace/notes.txt").write_text("notes")
-    task = {
-        "entrypoint": "/bin/sh -c 'echo made >/mlcube_io0/new.txt'",
-        "parameters": {"outputs": {"out": "out/"}},
-    }
-    described = {"name": "probe", "docker": {"image": BASE_IMAGE}, "tasks": {"make": task}}
-    (root / "mlcube.yaml").write_text(yaml.safe_dump(described))
-    return root
 
 
 LACKING = {
@@ -84,7 +50,9 @@ def test_what_a_host_lacks_is_named(ssh_host: HostFactory, cube: Path, flavour: 
     assert ("FAIL shell  " in checked.stdout) == (flavour == "forced-command")
 
 
-def test_who_may_not_use_docker_learns_which_group_may(ssh_host: HostFactory, cube: Path) -> None:
+def test_a_user_without_permission_for_docker_learns_which_group_has_it(
+    ssh_host: HostFactory, cube: Path
+) -> None:
     host = ssh_host("no-permission", private=True)
     group = "groupadd --non-unique --gid $(stat -c %g /var/run/docker.sock) whales"
     host.exec(["sh", "-c", f"getent group whales || {group}"])
@@ -247,93 +215,6 @@ def test_a_cube_cannot_ask_for_privileges(ssh_host: HostFactory, cube: Path) -> 
     assert done.returncode == 2
     assert "--privileged" in done.stderr
     assert "--trust-cube" in done.stderr
-
-
-ODD = {
-    "a link that leaves": ('ln -s /etc/passwd "$w/out/link"', "'out/link' is a link to"),
-    "a link upwards": ('ln -s ../../../x "$w/out/link"', "'out/link' is a link to '../../../x'"),
-    "a pipe": ('mkfifo "$w/out/pipe"', "'out/pipe' is neither a file nor a directory"),
-}
-
-
-def _wrap_rsync(host: SshHost, script: str) -> None:
-    """Make the host's rsync do harm before it sends, and send everything."""
-    wrapper = f"""#!/bin/sh
-case "$*" in
-*--sender*)
-    w=$(echo {host.home}/.mlcube-remote/cubes/*/workspace)
-    {script}
-    ;;
-esac
-exec /usr/bin/rsync "$@"
-"""
-    host.exec(["sh", "-c", f"cat >/usr/local/bin/rsync <<'END'\n{wrapper}END"])
-    host.exec(["chmod", "755", "/usr/local/bin/rsync"])
-
-
-@pytest.mark.parametrize("what", ODD)
-def test_an_odd_entry_is_omitted_and_the_rest_is_pulled(
-    ssh_host: HostFactory, cube: Path, what: str
-) -> None:
-    host = ssh_host(private=True)
-    script, expected = ODD[what]
-    _wrap_rsync(host, script)
-    done = run(host, cube)
-    assert done.returncode == 0, done.stderr
-    assert f"not pulled: {expected}" in done.stderr
-    pulled = {path.name for path in (cube / "workspace/out").iterdir()}
-    assert pulled == {"mine.txt", "new.txt"}
-
-
-def test_a_file_in_place_of_a_directory_changes_nothing(ssh_host: HostFactory, cube: Path) -> None:
-    host = ssh_host(private=True)
-    _wrap_rsync(host, 'rm -rf "$w/out"; echo file >"$w/out"')
-    before = _snapshot(cube)
-    done = run(host, cube)
-    assert done.returncode == 1, done.stderr
-    assert "'out' is a file, but was declared as a directory" in done.stderr
-    assert "did not produce its output out" in done.stderr
-    assert _snapshot(cube) == before
-
-
-def test_names_that_were_not_requested_never_arrive(ssh_host: HostFactory, cube: Path) -> None:
-    host = ssh_host(private=True)
-    _wrap_rsync(host, 'echo evil >"$w/notes.txt"; echo evil >"$w/mlcube.yaml"')
-    done = run(host, cube)
-    assert done.returncode == 0, done.stderr
-    assert (cube / "workspace/notes.txt").read_text() == "notes"
-    assert (cube / "workspace/out/new.txt").read_text() == "made\n"
-    assert not (cube / "workspace/mlcube.yaml").exists()
-
-
-def test_a_sender_that_adds_files_is_refused(ssh_host: HostFactory, cube: Path) -> None:
-    """A hostile sender may answer for more than it was asked: here, for the whole workspace."""
-    host = ssh_host(private=True)
-    sender = r"""#!/bin/sh
-case "$*" in
-*--sender*)
-    cd "$(echo HOME/.mlcube-remote/cubes/*/workspace)" || exit 1
-    echo evil >authorized_keys
-    exec /usr/bin/rsync --server --sender -lrte.LsfxCIvu . authorized_keys out
-    ;;
-esac
-exec /usr/bin/rsync "$@"
-"""
-    text = sender.replace("HOME", str(host.home))
-    host.exec(["sh", "-c", f"cat >/usr/local/bin/rsync <<'END'\n{text}END"])
-    host.exec(["chmod", "755", "/usr/local/bin/rsync"])
-    before = _snapshot(cube)
-    done = run(host, cube)
-    assert done.returncode in (118, 121), done.stderr
-    assert _snapshot(cube) == before
-
-
-def _snapshot(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.is_symlink()
-    }
 
 
 def test_a_host_key_that_changed_is_never_accepted(

@@ -31,7 +31,7 @@ esac
 """
 ENGINE = r"""#!/bin/sh
 # An engine that knows only its user's containers, as those without root do, and that has no devices
-# to pass on: tasks are told in a variable which ones they would get, and share a directory.
+# to pass on: a variable tells tasks which ones they would get, and share a directory.
 case "$*" in *label=org.mlcommons.mlcube-remote.gpus*) exit ;; esac
 for word in "$@"; do
     shift

@@ -25,7 +25,7 @@ QUICKLY = "-Psingularity.build_args=--fakeroot --mksquashfs-args='-noD -noI -noF
 RECIPE = f"Bootstrap: docker\nFrom: {BASE_IMAGE}\n"
 TRAIN = shell_task(
     "d=${0#*=}; s=${1#*=}; m=${2#*=}; "
-    '(echo spoilt >>"$s") 2>&1; (echo spoilt >"$d/more") 2>&1; cat "$d/x" "$s" >"$m"',
+    '(echo spoiled >>"$s") 2>&1; (echo spoiled >"$d/more") 2>&1; cat "$d/x" "$s" >"$m"',
     inputs={"data": "data/", "settings": {**FILE, "default": "settings.yaml"}},
     outputs={"model": {**FILE, "default": "out/model.txt"}},
 )

@@ -7,10 +7,8 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -18,32 +16,18 @@ import yaml
 from mlcube_remote.runs.ids import new_run_id
 from tests.support.command_line import command, run
 from tests.support.cubes import FILE, shell_task, write_cube
+from tests.support.sweeps import Pool, call, jobs, results
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
-    from tests.support.hosts import HostFactory, SshHost
-
-Pool = Callable[..., Path]
+    from tests.support.hosts import HostFactory
 
 TRAIN = shell_task(
     "d=${0#*=}; s=${1#*=}; m=${2#*=}; "
-    '(echo spoilt >>"$s") 2>&1; (echo spoilt >"$d/more") 2>&1; cat "$d/x" "$s" >"$m"',
+    '(echo spoiled >>"$s") 2>&1; (echo spoiled >"$d/more") 2>&1; cat "$d/x" "$s" >"$m"',
     inputs={"data": "data/", "settings": {**FILE, "default": "settings.yaml"}},
     outputs={"model": {**FILE, "default": "out/model.txt"}},
 )
-
-
-@pytest.fixture
-def pool(inventory_of: Callable[..., Path]) -> Pool:
-    """Return what writes an inventory of hosts that take several jobs at once."""
-
-    def write(*hosts: SshHost, slots: int = 2) -> Path:
-        path = inventory_of(*hosts)
-        inventory = yaml.safe_load(path.read_text())
-        path.write_text(yaml.safe_dump({"defaults": {"slots": slots}, **inventory}))
-        return path
-
-    return write
 
 
 @pytest.fixture
@@ -53,17 +37,6 @@ def cube(tmp_path: Path) -> Path:
     (cube / "workspace/data").mkdir()
     (cube / "workspace/data/x").write_text("data\n")
     return cube
-
-
-def results(cube: Path) -> Path:
-    (found,) = (cube / "results").iterdir()
-    return found
-
-
-def jobs(done: Any) -> list[Any]:
-    assert done.returncode == 0, done.stderr.decode()
-    document: dict[str, Any] = json.loads(done.stdout)
-    return list(document["jobs"])
 
 
 def test_each_point_is_a_job_that_keeps_out_of_the_others_way(
@@ -82,7 +55,7 @@ def test_each_point_is_a_job_that_keeps_out_of_the_others_way(
         made = (results(cube) / job["job"] / "out/model.txt").read_text()
         assert made == f"data\nlr: {lr}\nsteps: {steps}\n"
     assert done.stderr.count(b"Read-only file system") == 12, "inputs are shared, not copied"
-    assert b"spoilt" not in done.stderr
+    assert b"spoiled" not in done.stderr
     for host in hosts:
         mirrors = [path.parent for path in host.home.glob(".mlcube-remote/cubes/*/*/settings.yaml")]
         assert mirrors
@@ -147,123 +120,6 @@ def test_jobs_go_where_a_host_can_be_used(ssh_host: HostFactory, pool: Pool, cub
     assert said.count("will be retried") >= 2
 
 
-def call(inventory: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    argv = [sys.executable, "-m", "mlcube_remote", name, *arguments]
-    if name != "rerun":
-        argv.append(f"--inventory={inventory}")
-    return subprocess.run(argv, capture_output=True, check=False, timeout=90)
-
-
-def test_a_sweep_whose_client_died_is_gone_on_with(
-    ssh_host: HostFactory, pool: Pool, tmp_path: Path
-) -> None:
-    gated = shell_task(
-        'echo started; while [ ! -e "$(dirname "${1#*=}")/go" ]; do sleep 0.1; done; '
-        'cat "${0#*=}" >"${1#*=}"',
-        inputs={"settings": {**FILE, "default": "settings.yaml"}},
-        outputs={"made": {**FILE, "default": "made.txt"}},
-    )
-    cube = write_cube(tmp_path / "cube", {"gated": gated})
-    (cube / "workspace/settings.yaml").write_text("n: 0\n")
-    host = ssh_host("docker")
-    inventory, run_id = pool(host), new_run_id()
-    sweep = (f"--host={host.name}", "--sweep=n=1,2,3", f"--run-id={run_id}")
-    with subprocess.Popen(command(inventory, cube, *sweep), stdout=subprocess.PIPE) as client:
-        assert client.stdout is not None
-        started = {client.stdout.readline() for _ in range(2)}
-        client.kill()
-    assert started == {f"{name}@{host.name} | started\n".encode() for name in ("01", "02")}
-    for room in host.home.glob(f".mlcube-remote/trials/{run_id}-*/workspace"):
-        (room / "go").touch()
-    followed = call(inventory, "attach", run_id, "--output=json")
-    assert followed.returncode == 0, followed.stderr.decode()
-    assert [job["job"] for job in json.loads(followed.stdout)["jobs"]] == ["01", "02"]
-    assert (results(cube) / "02/made.txt").read_text() == "n: 2\n"
-    with subprocess.Popen(
-        [*command(inventory, cube, *sweep), "--output=json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as again:
-        wait_for(lambda: [*host.home.glob(f".mlcube-remote/trials/{run_id}-03-*/workspace")], 60)
-        (room,) = host.home.glob(f".mlcube-remote/trials/{run_id}-03-*/workspace")
-        (room / "go").touch()
-        out, err = again.communicate(timeout=90)
-    assert again.returncode == 0, err.decode()
-    assert [job["attempt"] for job in json.loads(out)["jobs"]] == [1, 1, 1]
-    assert err.count(b"was started before: following it") == 2
-    assert (results(cube) / "03/made.txt").read_text() == "n: 3\n"
-    seen = call(inventory, "attach", run_id)
-    assert seen.returncode == 0, seen.stderr.decode()
-    assert seen.stdout == b"", "all three were followed to their end"
-    assert seen.stderr.startswith(b"not shown again: 3 of 3 jobs")
-    assert call(inventory, "logs", run_id).stdout.count(b"started") == 3
-    assert call(inventory, "attach", run_id, "--tail=1").stdout.count(b"started") == 3
-
-
-def test_of_a_sweep_the_jobs_that_failed_are_run_again(
-    ssh_host: HostFactory, pool: Pool, tmp_path: Path
-) -> None:
-    fussy = shell_task(
-        'grep -v "n: 2" "${0#*=}" >"${1#*=}"',
-        inputs={"settings": {**FILE, "default": "settings.yaml"}},
-        outputs={"made": {**FILE, "default": "made.txt"}},
-    )
-    cube = write_cube(tmp_path / "cube", {"fussy": fussy})
-    (cube / "workspace/settings.yaml").write_text("n: 0\n")
-    host = ssh_host("docker")
-    inventory, run_id = pool(host), new_run_id()
-    sweep = (f"--host={host.name}", "--sweep=n=1,2,3", f"--run-id={run_id}", "--output=json")
-    done = run(inventory, cube, *sweep, "--retries=1", "--retry-on=task", "--retry-on=host")
-    assert done.returncode == 1
-    found = json.loads(done.stdout)["jobs"]
-    assert [job["status"] for job in found] == ["succeeded", "failed", "succeeded"]
-    assert [job["attempt"] for job in found] == [1, 2, 1], "it was given a second chance"
-    (cube / "mlcube.yaml").write_text((cube / "mlcube.yaml").read_text().replace("-v ", ""))
-    again = call(inventory, "rerun", run_id, "--failed", "--output=json")
-    (job,) = jobs(again)
-    assert (job["job"], job["attempt"], job["parameters"]) == ("02", 3, {"n": "2"})
-    assert (results(cube) / "02/made.txt").read_text() == "n: 2\n"
-    index = json.loads((results(cube) / "results.json").read_text())
-    assert [(job["job"], job["status"]) for job in index["jobs"]] == [
-        ("01", "succeeded"),
-        ("02", "succeeded"),
-        ("03", "succeeded"),
-    ]
-    status = call(inventory, "status", run_id, "--output=json")
-    assert [job["job"] for job in json.loads(status.stdout)["jobs"]] == ["01", "02", "03"]
-
-
-def test_of_a_sweep_that_was_cancelled_the_rest_is_run_again(
-    ssh_host: HostFactory, pool: Pool, tmp_path: Path
-) -> None:
-    fussy = shell_task(
-        'grep -v bad-1 "${0#*=}" >"${1#*=}"',
-        inputs={"settings": {**FILE, "default": "settings.yaml"}},
-        outputs={"made": {**FILE, "default": "made.txt"}},
-    )
-    cube = write_cube(tmp_path / "cube", {"fussy": fussy})
-    (cube / "workspace/settings.yaml").write_text("n: bad-0\n")
-    host = ssh_host("docker")
-    inventory, run_id = pool(host, slots=1), new_run_id()
-    sweep = (
-        f"--host={host.name}",
-        "--sweep=n=bad-1,bad-2,bad-3,bad-4",
-        f"--run-id={run_id}",
-        "--output=json",
-    )
-    done = run(inventory, cube, *sweep, "--fail-fast")
-    assert done.returncode == 1, done.stderr.decode()
-    assert b"one job has failed: all others are cancelled" in done.stderr
-    index = json.loads((results(cube) / "results.json").read_text())["jobs"]
-    assert [job["job"] for job in index] == ["01", "02", "03", "04"]
-    assert [job["status"] for job in index[2:]] == ["not-started"] * 2, "no host has heard of them"
-    (cube / "mlcube.yaml").write_text((cube / "mlcube.yaml").read_text().replace("-v bad-1", "bad"))
-    again = call(inventory, "rerun", run_id, "--failed", "--output=json")
-    assert {job["job"] for job in jobs(again)} >= {"01", "03", "04"}
-    index = json.loads((results(cube) / "results.json").read_text())["jobs"]
-    assert [job["status"] for job in index if job["job"] != "02"] == ["succeeded"] * 3
-
-
 GPUS = [f"GPU-{os.getpid()}-{number}" for number in range(3)]
 """This test session's own: labels of others' containers on the engine count as well."""
 NVIDIA_SMI = rf"""#!/bin/sh
@@ -273,7 +129,7 @@ case $1 in
 esac
 """
 WITHOUT_GPUS = r"""#!/bin/sh
-# The engine, which here has no devices to pass on: the task is told in a variable.
+# The engine, which here has no devices to pass on: a variable has their names.
 for word in "$@"; do
     shift
     case $word in
@@ -345,7 +201,7 @@ def test_jobs_get_gpus_of_their_own(ssh_host: HostFactory, pool: Pool, tmp_path:
         assert refused.returncode == 117
         assert b"0 of 3 GPUs are free, and the job asks for 1" in refused.stderr
     leases = host.exec(["find", "/run/lock", "-name", "mlcube-remote-gpu=*"])
-    assert (leases.exit_code, leases.output) == (0, b""), "told while it was so, and no longer"
+    assert (leases.exit_code, leases.output) == (0, b""), "the lease was removed at the end"
 
 
 def test_a_sweep_that_fits_is_left_alone(ssh_host: HostFactory, pool: Pool, cube: Path) -> None:

@@ -29,8 +29,8 @@ from tests.support.fake_library import (
     STREAMED,
     HostConnection,
     HostState,
-    answer_rsync,
 )
+from tests.support.fake_rsync import answer_rsync
 
 Action = Callable[[HostConnection], object]
 """What a hook does, with the connection of the call."""

@@ -4,18 +4,16 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import posixpath
 import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
 import attrs
 
 from mlcube_remote.errors import StateUnknownError
 from mlcube_remote.transport.base import OutputSink, Reply
-from mlcube_remote.transport.fake import RSYNC, FakeConnection
+from mlcube_remote.transport.fake import FakeConnection
 from tests.support.fake_jobs import LIVE, FakeJob, Script, is_gone, records, report, survey
 
 OK = Reply(0, b"", b"")
@@ -302,30 +300,6 @@ def _sums(host: HostState, _: HostConnection, remote: str, *names: str) -> Reply
 def _gpus(host: HostState, _: HostConnection) -> Reply:
     lines = "".join(f"NVIDIA A100, 40960 MiB ({uuid})\n" for uuid in host.gpus)
     return Reply(0 if lines else 127, lines.encode(), b"")
-
-
-def answer_rsync(host: HostState, connection: HostConnection, args: Sequence[str]) -> Reply:
-    source, target = args[-2:]
-    if not source.startswith("host:"):
-        return _transferred(1, 10)
-    stdin = next(call.stdin for call in reversed(connection.calls) if call.function == RSYNC)
-    names = [os.fsdecode(name) for name in stdin.split(b"\0")[:-1]]
-    remote = source.removeprefix("host:").rstrip("/")
-    sent = {
-        path: content
-        for path, content in host.files.items()
-        if any(f"{path}/".startswith(f"{remote}/{name}/") for name in names)
-    }
-    for path, content in sent.items():
-        here = Path(target, os.path.relpath(path, remote))
-        here.parent.mkdir(parents=True, exist_ok=True)
-        here.write_bytes(content)
-    return _transferred(len(sent), sum(map(len, sent.values())))
-
-
-def _transferred(files: int, size: int) -> Reply:
-    text = f"Number of regular files transferred: {files}\nTotal transferred file size: {size} B\n"
-    return Reply(0, text.encode(), b"")
 
 
 STREAMED = frozenset({"mlcr_follow_task", "mlcr_run_while_connected"})

@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -101,16 +102,11 @@ def check_message(error: HostError) -> None:
     assert "secret" not in "".join(traceback.format_exception(error))
 
 
-Play = Callable[[socket.socket], None]
-
-
 @attrs.define
-class SocketServer:
-    """Plays the same to each client."""
+class _Server(ABC):
+    """Listens on a port of this machine, and admits clients until it is closed."""
 
-    play: Play
     listener: socket.socket = attrs.field(init=False)
-    sockets: list[socket.socket] = attrs.field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -123,9 +119,26 @@ class SocketServer:
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
-                sock, _ = self.listener.accept()
-                self.sockets.append(sock)
-                threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+                self.admit(self.listener.accept()[0])
+
+    @abstractmethod
+    def admit(self, sock: socket.socket) -> None:
+        """Start to serve a client, and return."""
+
+
+Play = Callable[[socket.socket], None]
+
+
+@attrs.define
+class SocketServer(_Server):
+    """Plays the same to each client."""
+
+    play: Play
+    sockets: list[socket.socket] = attrs.field(factory=list, init=False)
+
+    def admit(self, sock: socket.socket) -> None:
+        self.sockets.append(sock)
+        threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
     def _serve(self, sock: socket.socket) -> None:
         with contextlib.suppress(OSError), sock:
@@ -142,7 +155,7 @@ class SocketServer:
 
 
 @attrs.define
-class LoginServer:
+class LoginServer(_Server):
     """Exchanges keys, and then sends what a test says at one of the later stages."""
 
     at_login: Callable[[paramiko.Transport], None] = lambda _transport: None
@@ -151,26 +164,14 @@ class LoginServer:
     """Called when the client asks for a command; ``None``: no login succeeds."""
     is_silent: bool = False
     """Whether the request for a command gets no answer."""
-    listener: socket.socket = attrs.field(init=False)
     transports: list[paramiko.Transport] = attrs.field(factory=list, init=False)
 
-    def __attrs_post_init__(self) -> None:
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    @property
-    def port(self) -> int:
-        return int(self.listener.getsockname()[1])
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                sock, _ = self.listener.accept()
-                transport = paramiko.Transport(sock)
-                transport.add_server_key(_HOST_KEY)
-                self.transports.append(transport)
-                with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
-                    transport.start_server(server=_Rules(self, transport), event=threading.Event())
+    def admit(self, sock: socket.socket) -> None:
+        transport = paramiko.Transport(sock)
+        transport.add_server_key(_HOST_KEY)
+        self.transports.append(transport)
+        with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
+            transport.start_server(server=_Rules(self, transport), event=threading.Event())
 
     def close(self) -> None:
         with contextlib.suppress(OSError):

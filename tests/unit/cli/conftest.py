@@ -7,6 +7,15 @@ from pathlib import Path
 
 import pytest
 
+CUBE = """
+name: c
+description: A cube.
+docker: {image: example/x}
+tasks:
+  one: {parameters: {inputs: {a: {type: file, default: a.txt}}, outputs: {o: o/}}}
+  two: {parameters: {}}
+"""
+
 
 @pytest.fixture
 def empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -25,3 +34,13 @@ def cube_directory(empty_directory: Path) -> Path:
         "groups: {both: [a, b]}\n"
     )
     return empty_directory
+
+
+@pytest.fixture
+def cube(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Provide a working directory with a cube of two tasks."""
+    (tmp_path / "workspace").mkdir()
+    (tmp_path / "workspace/a.txt").write_text("x")
+    (tmp_path / "mlcube.yaml").write_text(CUBE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

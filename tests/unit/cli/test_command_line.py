@@ -16,24 +16,6 @@ from mlcube_remote._version import __version__
 from mlcube_remote.cli import main as cli_main
 from mlcube_remote.errors import MLCubeRemoteError
 
-CUBE = """
-name: c
-description: A cube.
-docker: {image: example/x}
-tasks:
-  one: {parameters: {inputs: {a: {type: file, default: a.txt}}, outputs: {o: o/}}}
-  two: {parameters: {}}
-"""
-
-
-@pytest.fixture
-def cube(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "workspace").mkdir()
-    (tmp_path / "workspace/a.txt").write_text("x")
-    (tmp_path / "mlcube.yaml").write_text(CUBE)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
 
 def exit_of(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(sys, "argv", ["mlcube-remote", *arguments])
@@ -248,54 +230,6 @@ def test_completion_scripts_are_printed(
 ) -> None:
     assert exit_of("completion", shell, monkeypatch=monkeypatch) == 0
     assert "_MLCUBE_REMOTE_COMPLETE" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        ("mlcube-remote run --host lo", "local"),
-        ("mlcube-remote run --host local,gp", "local,gpu1"),
-        ("mlcube-remote run --host all,!gp", "all,!gpu1"),
-        ("mlcube-remote run --host = gp", "gpu1"),
-        ("mlcube-remote run --mlcube = . --host = local,gp", "local,gpu1"),
-        ("mlcube-remote run --mlcube = . --task =", "one"),
-        ("mlcube-remote hosts check gp", "gpu1"),
-        ("mlcube-remote hosts check --platform pod", "podman"),
-        ("mlcube-remote attach 261123-1", "261123-191722-cnc5kgw4xkneu7ml"),
-        ("mlcube-remote run --task on", "one"),
-        ("mlcube-remote ru", "run"),
-    ],
-)
-def test_hosts_and_tasks_are_completed(cube: Path, words: str, expected: str) -> None:
-    (cube / "hosts.yaml").write_text("hosts: {gpu1: {}}")
-    (cube / "state/mlcube-remote/runs/261123-191722-cnc5kgw4xkneu7ml").mkdir(parents=True)
-    assert f"plain,{expected}" in completed(words, cube)
-
-
-@pytest.mark.parametrize("option", ["--mlcube", "--inventory", "--workspace", "--sweep-file"])
-def test_paths_are_completed_as_files(cube: Path, option: str) -> None:
-    assert completed(f"mlcube-remote run {option} a", cube) == ["file,a"]
-
-
-def completed(words: str, folder: Path) -> list[str]:
-    environment = {
-        **os.environ,
-        "XDG_STATE_HOME": str(folder / "state"),
-        "_MLCUBE_REMOTE_COMPLETE": "bash_complete",
-        "COMP_WORDS": words,
-        "COMP_CWORD": str(len(words.split()) - 1),
-    }
-    script = "from mlcube_remote.cli.main import cli; cli(prog_name='mlcube-remote')"
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
-        cwd=folder,
-    )
-    assert not done.stderr
-    return done.stdout.splitlines()
 
 
 ENDINGS = {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The completion scripts in real shells. The completions themselves: test_command_line.py."""
+"""The completion scripts in real shells. The completed words: test_completed_words.py."""
 
 from __future__ import annotations
 

@@ -154,7 +154,7 @@ def test_waiting_for_a_job_that_is_prepared_can_be_ended(host: FakeHost, started
     assert host.job.state == "preparing"
 
 
-def test_a_job_that_is_prepared_runs_for_who_looks(host: FakeHost, started: Client) -> None:
+def test_a_job_in_preparation_counts_as_running(host: FakeHost, started: Client) -> None:
     prepare(host)
     outcome = checked(status_job(started.known(), started.run))
     assert (outcome.status, code(outcome)) == (Status.RUNNING, 0)

@@ -208,7 +208,9 @@ def test_a_locked_workspace_is_waited_for(host: FakeHost, make_client: MakeClien
     assert note.startswith(f"waiting: the workspace is held by run {OTHER_RUN_ID}"), "said once"
 
 
-def test_who_waits_for_a_workspace_can_be_stopped(host: FakeHost, make_client: MakeClient) -> None:
+def test_a_client_that_waits_for_a_workspace_can_be_interrupted(
+    host: FakeHost, make_client: MakeClient
+) -> None:
     hold_workspace(host, make_client)
     work = make_client("train", run={"wait": True})
     host.when("mlcr_claim_job", lambda _: work.run.interrupts.stop(), nth=3)

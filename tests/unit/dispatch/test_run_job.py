@@ -192,7 +192,7 @@ def test_an_image_that_cannot_be_built(host: FakeHost, make_client: MakeClient) 
     assert work.record()["status"] == "not-started"
 
 
-def test_a_registry_that_stumbles_is_asked_again(host: FakeHost, make_client: MakeClient) -> None:
+def test_a_pull_that_fails_once_is_repeated(host: FakeHost, make_client: MakeClient) -> None:
     host.has_image = False
     host.answer("mlcr_run_while_connected", Reply(1, b"", b"read: connection reset by peer\n"))
     work = make_client("train")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A task that fails is told from a host that does."""
+"""Failures of tasks and failures of hosts."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""GPUs that are a job's own: how many it asks for, which it gets, and how engines are told."""
+"""GPUs that are a job's own: how many it requests, which it gets, and the options of engines."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_nobody_waits_for_more_gpus_than_there_are() -> None:
         lease_gpus(host, "/r/jobs/j", 1)
 
 
-def test_others_who_take_gpus_at_the_same_moment_are_reported_in_words(
+def test_the_error_if_other_jobs_lease_gpus_at_the_same_moment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(leases, "_POLL_INTERVAL_S", 0.0)
@@ -154,7 +154,7 @@ def test_others_who_take_gpus_at_the_same_moment_are_reported_in_words(
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "value",
     [
         *(None, "", "0", "2", "all", "device=0", "device=0,1", '"device=GPU-a,GPU-b"'),
         *("all,capabilities=utility", "count=2,driver=nvidia", "device=0,1,capabilities=gpu"),

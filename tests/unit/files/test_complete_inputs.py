@@ -127,13 +127,18 @@ def test_links_to_nothing_are_an_error_unless_they_stay_inside(root: Path) -> No
     assert check_complete([job(root)]) == ()
     (root / "workspace/data/disk").symlink_to("/mnt/not/mounted")
     error = refused(root)
-    assert "workspace/data/disk (to /mnt/not/mounted): leads to nothing" in str(error)
+    assert (
+        "1 link leads to nothing on this machine: workspace/data/disk (to /mnt/not/mounted)"
+        in str(error)
+    )
 
 
 def test_an_input_that_is_a_link_to_nothing_is_an_error(root: Path) -> None:
     (root / "workspace/conf.yaml").unlink()
     (root / "workspace/conf.yaml").symlink_to("gone.yaml")
-    assert "conf.yaml (to gone.yaml): leads to nothing" in str(refused(root))
+    assert "1 link leads to nothing on this machine: workspace/conf.yaml (to gone.yaml)" in str(
+        refused(root)
+    )
 
 
 def test_what_is_no_file_is_one_warning(root: Path) -> None:

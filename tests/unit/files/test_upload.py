@@ -243,7 +243,7 @@ def mirrored(tree: UploadTree, copy: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("there", ["other", "cube/other"], ids=["elsewhere", "in the cube"])
-def test_a_run_in_another_workspace_leaves_the_usual_one_alone(
+def test_a_run_in_another_workspace_does_not_change_the_default_one(
     cube: Cube, tmp_path: Path, there: str
 ) -> None:
     make(tmp_path / there, "conf.yaml")
@@ -260,7 +260,7 @@ def test_a_run_in_another_workspace_leaves_the_usual_one_alone(
     assert left["workspace/model/m.bin"] == "newer than the one here"
 
 
-def test_an_input_in_the_usual_workspace_is_sent_all_the_same(cube: Cube, tmp_path: Path) -> None:
+def test_an_input_in_the_default_workspace_is_sent_too(cube: Cube, tmp_path: Path) -> None:
     there = cube.root / "other"
     there.mkdir()
     cube_elsewhere = load(

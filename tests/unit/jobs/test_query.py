@@ -194,7 +194,7 @@ def test_a_record_gives_tickets_and_survives_a_damaged_one(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("handle", [{"format": 99}, {"format": 1}, "none"])
-def test_what_cannot_be_read_is_forgotten_all_the_same(tmp_path: Path, handle: object) -> None:
+def test_a_record_that_cannot_be_read_is_removed_too(tmp_path: Path, handle: object) -> None:
     store, run_id = Store(tmp_path), TICKET.run_id
     store.write(run_id, "j1", {"ticket": handle})
     forget_run(store, run_id)

@@ -66,7 +66,7 @@ def written(store: Store, *found: JobOutcome, handle: JobHandle | None = TICKET)
     return document
 
 
-def test_who_only_looks_does_not_make_outputs_forgotten(store: Store) -> None:
+def test_status_keeps_the_recorded_outputs(store: Store) -> None:
     done = written(store, pulled(Status.SUCCEEDED, "model"), outcome(Status.SUCCEEDED))
     assert [output["name"] for output in done["outputs"]] == ["model"]
 
@@ -77,20 +77,22 @@ def test_a_pull_of_one_output_keeps_what_is_known_of_the_others(store: Store) ->
     assert [output["name"] for output in done["outputs"]] == ["model", "log"]
 
 
-def test_a_missing_output_stays_a_failure_for_who_only_looks(store: Store) -> None:
+def test_a_missing_output_stays_a_failure_in_status(store: Store) -> None:
     lacking = TaskOutcome(task="train", status=Status.FAILED, exit_code=0, reason="no model")
     done = written(store, pulled(Status.FAILED, tasks=(lacking,)), outcome(Status.SUCCEEDED))
     assert (done["status"], done["exit_code"]) == ("failed", 1)
 
 
-def test_the_seconds_are_those_of_who_did_the_work(store: Store) -> None:
+def test_the_seconds_are_those_of_the_client_that_did_the_work(store: Store) -> None:
     detached = outcome(Status.RUNNING, seconds={"connect": 0.1, "sync": 0.5})
     done = written(store, detached, pulled(Status.SUCCEEDED))
     assert done["seconds"] == {"connect": 0.1, "sync": 0.5, "run": 2.0, "pull": 0.1}
 
 
 @pytest.mark.parametrize("before", [Status.RUNNING, Status.UNKNOWN, Status.FAILED])
-def test_who_gets_nowhere_does_not_call_a_job_not_started(store: Store, before: Status) -> None:
+def test_a_client_without_connection_does_not_call_a_job_not_started(
+    store: Store, before: Status
+) -> None:
     lost = outcome(Status.NOT_STARTED, error=UnreachableError("gpu", "no route"))
     written(store, outcome(before))
     assert written(store, lost, handle=None)["status"] == before.value
@@ -190,7 +192,7 @@ def test_what_may_go_on_is_not_called_over(
         (outcome(Status.SUCCEEDED, seconds={"run": 2.0}), False),
     ],
 )
-def test_a_job_was_seen_by_who_followed_it_to_its_end(
+def test_a_job_counts_as_seen_once_it_was_followed_to_its_end(
     store: Store, found: JobOutcome, seen: bool
 ) -> None:
     assert was_seen(written(store, found)) is seen

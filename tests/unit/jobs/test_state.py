@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From what a host tells to what the user is told: task ends, exit codes, rsync's and engines'."""
+"""From what a host reports to what the user sees: ends of tasks, exit codes, messages."""
 
 from __future__ import annotations
 
@@ -126,12 +126,12 @@ def test_a_host_that_cannot_know_makes_the_state_unknown() -> None:
         derive_outcome(TICKET, TASK, report(None, container="unknown"))
 
 
-def test_of_a_task_on_another_machine_with_this_home_nothing_is_said() -> None:
+def test_the_state_of_a_task_on_another_machine_with_this_home_is_unknown() -> None:
     with pytest.raises(
         StateUnknownError, match="the job runs on login2, which shares this home"
-    ) as task_report:
+    ) as caught:
         derive_outcome(TICKET, TASK, report(None, node="login2"))
-    assert "point h to login2 in the inventory" in (task_report.value.hint or "")
+    assert "point h to login2 in the inventory" in (caught.value.hint or "")
 
 
 def test_an_engine_that_refuses_is_no_failure_of_the_task() -> None:

@@ -287,7 +287,7 @@ def many(jobs: Path, smi: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
         client.communicate(timeout=30)
 
 
-def test_of_many_simultaneous_leases_two_succeed(
+def test_two_of_many_simultaneous_leases_succeed(
     many: list[subprocess.Popen[bytes]], jobs: Path
 ) -> None:
     codes = [int(client.stdout.readline()) for client in many if client.stdout is not None]

@@ -125,7 +125,7 @@ def test_the_cancellation_is_reported_only_if_other_jobs_remain() -> None:
         assert notes == []
 
 
-def test_a_cancelled_job_that_succeeds_all_the_same_has_succeeded() -> None:
+def test_a_cancelled_job_that_still_succeeds_has_succeeded() -> None:
     def finishes(run: RunContext, progress: JobProgress) -> None:
         with run.interrupts.handled_by("x", stop=lambda: None, detach=lambda: None):
             assert run.interrupts.stopping.wait(10)

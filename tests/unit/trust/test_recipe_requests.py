@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a definition file asks for outside its container, however it is spelt."""
+"""What a definition file asks for outside its container, in any spelling."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ From: images/base.sif
 
 
 def test_what_stays_inside_needs_no_trust() -> None:
-    recipe = read_recipe(PUBLISHED)
+    recipe = read_recipe(PUBLISHED.encode())
     assert recipe.requests == ()
     assert recipe.copied == ("project", "a file.txt", "*.py", "images/base.sif")
-    assert read_recipe(PUBLISHED.replace("\n", "\r\n")) == recipe
+    assert read_recipe(PUBLISHED.replace("\n", "\r\n").encode()) == recipe
 
 
 HOST = "runs on the host, outside the container"
@@ -66,7 +66,7 @@ HOST = "runs on the host, outside the container"
     ],
 )
 def test_scripts_of_the_host_are_requests(section: str) -> None:
-    recipe = read_recipe(f"{HEADER}\n%post\n  true\n{section}\n\n   touch /tmp/x\n")
+    recipe = read_recipe(f"{HEADER}\n%post\n  true\n{section}\n\n   touch /tmp/x\n".encode())
     assert {(request.line, request.reason) for request in recipe.requests} == {(6, HOST)}
     assert recipe.requests[0].text.startswith(section.strip())
 
@@ -115,7 +115,7 @@ def test_scripts_of_the_host_are_requests(section: str) -> None:
     ],
 )
 def test_what_reaches_the_host_is_a_request(text: str) -> None:
-    assert read_recipe(HEADER + text).requests
+    assert read_recipe((HEADER + text).encode()).requests
 
 
 @given(
@@ -133,5 +133,9 @@ def test_no_spelling_of_a_host_script_is_overlooked(
     spaces: str, percents: int, name: str, before: list[str], end: str
 ) -> None:
     lines = [*before, f"{spaces}{'%' * percents}{name}", "  touch x", ""]
-    found = [request for request in read_recipe(end.join(lines)).requests if request.reason == HOST]
+    found = [
+        request
+        for request in read_recipe(end.join(lines).encode()).requests
+        if request.reason == HOST
+    ]
     assert [request.line for request in found] == [len(before) + 1]
