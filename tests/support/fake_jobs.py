@@ -141,8 +141,9 @@ def survey(jobs: Mapping[str, FakeJob]) -> bytes:
     told = b""
     for job in jobs.values():
         name = job.job_dir.rpartition("/")[2]
-        told += records({"job": name, "state": job.state, "age": 5, "request": job.request})
+        told += records({"job": name, "state": job.state, "age": 5})
         for task in job.tasks:
             exit_code = "pending" if task.exit is None else task.exit
             told += records({"task": task.name, "exit": exit_code})
+        told += records({"request": f"{name} {job.request}"})
     return told
