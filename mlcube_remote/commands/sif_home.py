@@ -2,8 +2,9 @@
 """Give tasks on Singularity and Apptainer a home, a ``/tmp`` and a working directory of their own.
 
 Both engines mount the home, ``/tmp`` and the working directory of the host's user writable, unless
-an option says otherwise. A task needs all three, but not those of the user. Both also let a task see
-the processes of the user, and leave behind what it started; so it gets processes of its own, too.
+an option says otherwise. A task needs all three, but not those of the user. Both also let a task
+see the processes of the user, and leave behind what it started; so it gets processes of its own,
+too.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import pairwise
@@ -151,7 +151,10 @@ def query_host(connection: Connection, host: Host, *, everything: bool) -> tuple
     if not reply.ok:
         raise HostUnfitError(host.name, f"its jobs cannot be listed: {reply.message}")
     try:
-        return tuple(_job(host, facts) for facts in _split(reply.records(), "job"))
+        facts = list(reply.records())
+        requests = dict(text.partition(" ")[::2] for key, text in facts if key == "request")
+        own = [fact for fact in facts if fact[0] != "request"]
+        return tuple(_job(host, each, requests) for each in _split(own, "job"))
     except (KeyError, ValueError) as problem:
         raise HostUnfitError(host.name, f"its list of jobs cannot be read ({problem})") from problem
 
@@ -165,11 +168,11 @@ def _split(facts: Facts, key: str) -> list[Facts]:
     return [facts[start:end] for start, end in pairwise([*starts, len(facts)])]
 
 
-def _job(host: Host, facts: Facts) -> FoundJob:
+def _job(host: Host, facts: Facts, requests: Mapping[str, str]) -> FoundJob:
     groups = _split(facts, "task")
     own = dict(facts[: len(facts) - sum(map(len, groups))])
     try:
-        handle = from_host(own.get("request", ""), Path.cwd())
+        handle = from_host(requests.get(own["job"], ""), Path.cwd())
     except HandleError:
         handle = None
     return FoundJob(

@@ -41,10 +41,22 @@ mlcr_make_directory() {
     [ -d "$1" ] || mkdir -m 0700 -- "$1" 2>/dev/null || [ -d "$1" ] || mkdir -m 0700 -- "$1"
 }
 
+# mlcr_read_line FILE: set mlcr_value to the first line of FILE.
+mlcr_read_line() {
+    mlcr_value=
+    IFS= read -r mlcr_value <"$1" || :
+}
+
 # mlcr_print_line FILE: print the first line of FILE.
 mlcr_print_line() {
-    IFS= read -r mlcr_value <"$1" || :
+    mlcr_read_line "$1"
     printf '%s' "$mlcr_value"
+}
+
+# mlcr_print_line_record KEY FILE: print a record with the first line of FILE.
+mlcr_print_line_record() {
+    mlcr_read_line "$2"
+    mlcr_print_record "$1" "$mlcr_value"
 }
 
 # mlcr_write_atomically FILE TEXT: replace FILE by TEXT; a reader sees the old file or the new one.

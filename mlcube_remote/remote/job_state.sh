@@ -52,7 +52,7 @@ mlcr_has_ended() {
     [ ! -e "$1/exit.pending" ]
 }
 
-# mlcr_print_job_state JOB: print the state of the job:
+# mlcr_find_job_state JOB: set mlcr_job_state to the state of the job:
 #
 #   absent     it does not exist
 #   preparing  claimed by a client that is still connected, or about to start
@@ -62,27 +62,27 @@ mlcr_has_ended() {
 #   ended      no task runs, and no further task will start
 #   lost       it cannot be running, and left no exit code
 #   elsewhere  it is on another machine that shares this home; only that machine can report more
-mlcr_print_job_state() {
+mlcr_find_job_state() {
     if [ ! -d "$1" ]; then
-        echo absent
+        mlcr_job_state=absent
     elif [ ! -d "$1/tasks" ]; then
-        mlcr_print_state_before_launch "$1"
+        mlcr_find_state_before_launch "$1"
     else
         mlcr_find_current_task "$1"
         if [ -z "$mlcr_dir" ] || [ "$mlcr_exit" != pending ]; then
-            echo ended
+            mlcr_job_state=ended
         elif mlcr_is_supervisor_alive "$1"; then
-            echo running
+            mlcr_job_state=running
         else
-            mlcr_print_state_unsupervised "$1"
+            mlcr_find_state_unsupervised "$1"
         fi
     fi
 }
 
-# mlcr_print_state_before_launch JOB: print the state of a job that is not launched yet.
-mlcr_print_state_before_launch() {
+# mlcr_find_state_before_launch JOB: set mlcr_job_state for a job that is not launched yet.
+mlcr_find_state_before_launch() {
     if mlcr_is_being_launched "$1"; then
-        echo preparing
+        mlcr_job_state=preparing
         return
     fi
     mlcr_other_node=
@@ -91,16 +91,16 @@ mlcr_print_state_before_launch() {
     if [ -z "$mlcr_other_node" ]; then
         # The client claimed it a moment ago, or disconnected at that moment.
         if [ -z "$(find "$1" -prune -mmin +1 2>/dev/null)" ]; then
-            echo preparing
+            mlcr_job_state=preparing
         else
-            echo abandoned
+            mlcr_job_state=abandoned
         fi
     elif mlcr_is_process_alive "$mlcr_boot_id" "$mlcr_pid" "$mlcr_start_time"; then
-        echo preparing
+        mlcr_job_state=preparing
     elif mlcr_read_node && [ "$mlcr_other_node" != "$mlcr_node" ]; then
-        echo elsewhere
+        mlcr_job_state=elsewhere
     else
-        echo abandoned
+        mlcr_job_state=abandoned
     fi
 }
 
@@ -115,21 +115,27 @@ mlcr_is_being_launched() {
     return 1
 }
 
-# mlcr_print_state_unsupervised JOB: print the state of a job whose supervisor died during task
-# mlcr_dir.
-mlcr_print_state_unsupervised() {
+# mlcr_find_state_unsupervised JOB: set mlcr_job_state for a job whose supervisor died during
+# task mlcr_dir.
+mlcr_find_state_unsupervised() {
     if [ -e "$1/stop" ] && [ ! -e "$mlcr_dir/started" ]; then
-        echo ended
+        mlcr_job_state=ended
     elif mlcr_is_on_other_node "$1/owner"; then
-        echo elsewhere
+        mlcr_job_state=elsewhere
     elif [ -n "$mlcr_other_node" ] && mlcr_read_boot_id &&
         [ "$mlcr_boot_id" != "$mlcr_this_boot_id" ]; then
-        echo lost
+        mlcr_job_state=lost
     else
         case $(mlcr_print_container_state "$mlcr_dir") in
-        running* | exited* | dead* | created* | paused* | restarting* | unknown) echo orphaned ;;
-        initialized* | stopping* | stopped*) echo orphaned ;; # Podman's
-        *) echo lost ;;
+        running* | exited* | dead* | created* | paused* | restarting* | unknown) mlcr_job_state=orphaned ;;
+        initialized* | stopping* | stopped*) mlcr_job_state=orphaned ;; # Podman's
+        *) mlcr_job_state=lost ;;
         esac
     fi
+}
+
+# mlcr_print_job_state JOB: print the state of the job; see mlcr_find_job_state.
+mlcr_print_job_state() {
+    mlcr_find_job_state "$1"
+    echo "$mlcr_job_state"
 }

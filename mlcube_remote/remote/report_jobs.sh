@@ -26,7 +26,7 @@ mlcr_report_task() {
     [ -z "${3-}" ] || mlcr_report_log_order "$mlcr_dir"
     mlcr_report_times "$mlcr_dir"
     [ ! -s "$mlcr_dir/inspect" ] ||
-        mlcr_print_record inspect "$(mlcr_print_line "$mlcr_dir/inspect")"
+        mlcr_print_line_record inspect "$mlcr_dir/inspect"
     for mlcr_file_name in "$mlcr_dir"/inspect.*,*,*; do
         [ ! -e "$mlcr_file_name" ] ||
             mlcr_print_record inspect "$(mlcr_split_commas "${mlcr_file_name##*/inspect.}")"
@@ -42,10 +42,10 @@ mlcr_report_task() {
     [ ! -e "$mlcr_dir/cut" ] || mlcr_print_record cut yes
     [ ! -e "$mlcr_dir/degraded" ] || mlcr_print_record log degraded
     [ ! -e "$mlcr_dir/foreign" ] ||
-        mlcr_print_record foreign "$(mlcr_print_line "$mlcr_dir/foreign")"
+        mlcr_print_line_record foreign "$mlcr_dir/foreign"
     for mlcr_item in refused unsafe; do
         [ ! -e "$mlcr_dir/$mlcr_item" ] ||
-            mlcr_print_record "$mlcr_item" "$(mlcr_print_line "$mlcr_dir/$mlcr_item")"
+            mlcr_print_line_record "$mlcr_item" "$mlcr_dir/$mlcr_item"
     done
     [ ! -e "$mlcr_dir/outputs" ] || mlcr_report_states "$mlcr_dir"
     [ ! -e "$mlcr_dir/stale" ] || mlcr_print_record stale yes
@@ -77,8 +77,8 @@ mlcr_report_times() {
             read -r mlcr_fraction || :
         } <"$1/$mlcr_item"
         case $mlcr_fraction in
-        '' | *[!0-9]*) ;;
-        *) mlcr_seconds=$mlcr_seconds.$(printf '%.3s' "$mlcr_fraction") ;;
+        *[!0-9]*) ;;
+        ???*) mlcr_seconds=$mlcr_seconds.${mlcr_fraction%"${mlcr_fraction#???}"} ;;
         esac
         mlcr_print_record "$mlcr_item" "$mlcr_seconds"
     done
@@ -94,6 +94,8 @@ mlcr_split_commas() (
 )
 
 # mlcr_report_jobs ROOT [all]: report each job below ROOT; without "all", omit jobs that have ended.
+# Then report their requests, as "ID TEXT". A user may have thousands of jobs, so no process is
+# started for a job that has ended, and no shell reads the long requests: it reads byte by byte.
 mlcr_report_jobs() {
     mlcr_jobs=$(mlcr_expand_home "$1")/jobs
     # The file system may be another machine's, with another clock; file times are by that clock.
@@ -102,21 +104,55 @@ mlcr_report_jobs() {
     ) || mlcr_now=$(date +%s)
     # An engine that hangs costs this time for each job whose state only the engine knows.
     mlcr_timeout_s=5
-    for mlcr_job in "$mlcr_jobs"/*; do
-        [ -d "$mlcr_job" ] || continue
-        mlcr_state=$(mlcr_print_job_state "$mlcr_job")
-        [ "$mlcr_state" != ended ] || [ -n "${2-}" ] || continue
-        mlcr_print_record job "${mlcr_job##*/}"
-        mlcr_print_record state "$mlcr_state"
-        [ "$mlcr_state" != lost ] || mlcr_report_loss "$mlcr_job"
-        [ ! -e "$mlcr_job/stop" ] || mlcr_print_record stop yes
-        mlcr_claimed_at=$(stat -c %Y -- "$mlcr_job/request" 2>/dev/null) ||
-            mlcr_claimed_at=$mlcr_now
-        mlcr_print_record age $((mlcr_now - mlcr_claimed_at))
-        [ ! -s "$mlcr_job/preparing" ] ||
-            mlcr_print_record request "$(mlcr_print_line "$mlcr_job/request")"
-        mlcr_report_tasks "$mlcr_job"
-    done
+    mlcr_claims=$(mlcr_list_claims "$mlcr_jobs")
+    mlcr_id=
+    mlcr_requests=
+    while read -r mlcr_next_id mlcr_next_time <&3; do
+        [ "$mlcr_next_id" = "$mlcr_id" ] || mlcr_report_job "${2-}"
+        mlcr_id=$mlcr_next_id
+        mlcr_claimed_at=$mlcr_next_time
+    done 3<<EOF
+$mlcr_claims
+EOF
+    mlcr_report_job "${2-}"
+    mlcr_report_requests
+}
+
+# mlcr_list_claims DIRECTORY: print a line "ID 0" for each job in DIRECTORY, then "ID TIME" if the
+# time of its claim is known.
+mlcr_list_claims() (
+    cd -- "$1" 2>/dev/null || exit 0
+    # Names are sorted as a whole, so those of one job must not be apart: their lines are sorted.
+    {
+        printf '%s 0\n' *
+        printf '%s\0' */request | xargs -0 stat -c '%n %Y' -- 2>/dev/null |
+            sed 's|/request | |'
+    } | LC_ALL=C sort
+)
+
+# mlcr_report_job [all]: report job mlcr_id, which was claimed at mlcr_claimed_at, if it exists.
+mlcr_report_job() {
+    mlcr_job=$mlcr_jobs/$mlcr_id
+    [ -n "$mlcr_id" ] && [ -d "$mlcr_job" ] || return 0
+    mlcr_find_job_state "$mlcr_job"
+    [ "$mlcr_job_state" != ended ] || [ -n "$1" ] || return 0
+    mlcr_print_record job "$mlcr_id"
+    mlcr_print_record state "$mlcr_job_state"
+    [ "$mlcr_job_state" != lost ] || mlcr_report_loss "$mlcr_job"
+    [ ! -e "$mlcr_job/stop" ] || mlcr_print_record stop yes
+    [ "$mlcr_claimed_at" != 0 ] || mlcr_claimed_at=$mlcr_now
+    mlcr_print_record age $((mlcr_now - mlcr_claimed_at))
+    [ ! -s "$mlcr_job/preparing" ] || mlcr_requests="$mlcr_requests./$mlcr_id/request
+"
+    mlcr_report_tasks "$mlcr_job"
+}
+
+# mlcr_report_requests: report the requests in mlcr_requests.
+mlcr_report_requests() {
+    [ -n "$mlcr_requests" ] || return 0
+    cd -- "$mlcr_jobs" || return 1
+    printf '%s' "$mlcr_requests" | tr '\n' '\000' | xargs -0 grep -H '' -- 2>/dev/null |
+        LC_ALL=C sed 's|^\./\([^/]*\)/request:|request=\1 |' | tr '\n' '\000'
 }
 
 # mlcr_report_loss JOB: report why JOB is lost: "reboot", or "gone" if nothing of it is left.
@@ -137,7 +173,7 @@ mlcr_report_tasks() {
     while [ -d "$1/tasks/$mlcr_number" ]; do
         mlcr_dir=$1/tasks/$mlcr_number
         mlcr_read_exit "$mlcr_dir"
-        mlcr_print_record task "$(mlcr_print_line "$mlcr_dir/name")"
+        mlcr_print_line_record task "$mlcr_dir/name"
         mlcr_print_record exit "$mlcr_exit"
         mlcr_report_times "$mlcr_dir"
         case $mlcr_exit in
@@ -175,7 +211,7 @@ mlcr_report_killed() {
 mlcr_report_holder() {
     mlcr_print_record holder "${1##*/}"
     mlcr_print_record state "$(mlcr_print_job_state "$1")"
-    [ ! -s "$1/request" ] || mlcr_print_record request "$(mlcr_print_line "$1/request")"
+    [ ! -s "$1/request" ] || mlcr_print_line_record request "$1/request"
     mlcr_report_node "$1"
 }
 

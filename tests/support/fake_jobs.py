@@ -141,8 +141,9 @@ def survey(jobs: Mapping[str, FakeJob]) -> bytes:
     answer = b""
     for job in jobs.values():
         name = job.job_dir.rpartition("/")[2]
-        answer += records({"job": name, "state": job.state, "age": 5, "request": job.request})
+        answer += records({"job": name, "state": job.state, "age": 5})
         for task in job.tasks:
             exit_code = "pending" if task.exit is None else task.exit
             answer += records({"task": task.name, "exit": exit_code})
+        answer += records({"request": f"{name} {job.request}"})
     return answer

@@ -67,8 +67,7 @@ def test_the_states_of_a_job_are_those_that_hosts_report() -> None:
     diagram = page[page.index("```mermaid") : page.index("\n```\n", page.index("```mermaid"))]
     states = {*re.findall(r"(\w+) -->", diagram), *re.findall(r"--> (\w+)", diagram)}
     shell = (ROOT / "mlcube_remote/remote/job_state.sh").read_text(encoding="utf-8")
-    functions = shell[shell.index("mlcr_print_job_state()") :]
-    assert states | {"elsewhere"} == set(re.findall(r"echo (\w+)", functions))
+    assert states | {"elsewhere"} == set(re.findall(r"\bmlcr_job_state=(\w+)", shell))
 
 
 def test_the_results_of_a_job_are_those_that_are_shown() -> None:

@@ -30,9 +30,10 @@ Task = Mapping[str, str]
 
 
 def report(state: str, *tasks: Task, job: str = TICKET.job_id, **more: str) -> bytes:
-    facts = [("job", job), ("state", state), ("age", "61"), ("request", REQUEST), *more.items()]
+    facts = [("job", job), ("state", state), ("age", "61"), *more.items()]
     for task in tasks:
         facts += [("task", "train"), *task.items()]
+    facts.append(("request", f"{job} {REQUEST}"))
     return "".join(f"{key}={value}\0" for key, value in facts).encode()
 
 
@@ -90,7 +91,7 @@ def test_a_host_without_jobs_tells_of_none() -> None:
 
 
 def test_a_request_that_cannot_be_read_hides_no_job() -> None:
-    (job,) = query(b"job=x\0state=ended\0age=\0request=rubbish\0")
+    (job,) = query(b"job=x\0state=ended\0age=\0request=x rubbish\0")
     assert job.handle is None
     assert "x" in jobs_text([HostJobs(host=GPU, jobs=(job,))])
 

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.support.shell_library import (
     Call,
+    Completed,
+    age,
     facts,
     kill_supervisor,
     launch,
@@ -19,11 +23,20 @@ from tests.support.waiting import wait_for
 
 
 def report_jobs(call: Call, *words: str) -> list[list[tuple[str, str]]]:
+    return grouped(call("mlcr_report_jobs", "~", *words))
+
+
+def grouped(done: Completed) -> list[list[tuple[str, str]]]:
     found: list[list[tuple[str, str]]] = []
-    for key, value in facts(call("mlcr_report_jobs", "~", *words)):
+    for key, value in facts(done):
         if key == "job":
             found.append([])
-        found[-1].append((key, value))
+        if key == "request":
+            name, _, text = value.partition(" ")
+            (own,) = (report for report in found if report[0] == ("job", name))
+            own.append((key, text))
+        else:
+            found[-1].append((key, value))
     return found
 
 
@@ -99,6 +112,43 @@ def test_a_request_is_reported_once_its_client_is_known(call: Call, job: Path) -
     (job / "preparing").write_text("this 1 2 here\n")
     (found,) = report_jobs(call, "all")
     assert "request" in dict(found)
+
+
+def test_many_jobs_are_reported_by_few_processes(call: Call, job: Path, tmp_path: Path) -> None:
+    names = ["j1", "j1-a", "j1.2", "j2", *(f"many-{number}" for number in range(100))]
+    for number, name in enumerate(names):
+        other = job.with_name(name)
+        (other / "tasks/1").mkdir(parents=True)
+        for file, text in {
+            "request": f'{{"n": {number}}}\n',
+            "preparing": "x",
+            "owner": "x",
+        }.items():
+            (other / file).write_text(text)
+        age(other / "request", 100 * number)
+        for file in ("exit.0", "name", "started", "finished"):
+            (other / "tasks/1" / file).write_text("12\n345678901\n")
+    (job.with_name("no request") / "tasks").mkdir(parents=True)
+    (job.with_name("no-request") / "tasks").mkdir(parents=True)
+    counter = tmp_path / "bin"
+    counter.mkdir()
+    for program in ("stat", "find", "cat", "date", "touch", "head", "sed", "grep"):
+        wrapper = counter / program
+        wrapper.write_text(
+            f'#!/bin/sh\necho {program} >>{tmp_path}/log\nexec {shutil.which(program)} "$@"\n'
+        )
+        wrapper.chmod(0o755)
+    path = f"{counter}:{os.environ['PATH']}"
+    done = call("mlcr_report_jobs", "~", "all", PATH=path)
+    reports = {dict(each)["job"]: dict(each) for each in grouped(done)}
+    assert reports.keys() == {*names, "no-request"}
+    for number, name in enumerate(names):
+        report = reports[name]
+        assert report["request"] == f'{{"n": {number}}}'
+        assert int(report["age"]) // 100 == number
+        assert report["finished"] == "12.345"
+    assert reports["no-request"]["age"] == "0"
+    assert len((tmp_path / "log").read_text().splitlines()) < 12
 
 
 def test_the_report_of_a_failed_task_has_the_end_of_stderr(call: Call, tmp_path: Path) -> None:
