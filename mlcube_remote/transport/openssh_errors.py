@@ -72,8 +72,8 @@ def _refused_login(host: str, endpoint: Endpoint, line: str) -> Exception:
     return AuthenticationError(
         host,
         f"login as {endpoint.user} refused ({line})",
-        hint=f"try: ssh {shlex.quote(endpoint.alias)}; what works there without a question works "
-        "here",
+        hint=f"try: ssh {shlex.quote(endpoint.alias)}; if that asks for a password or code: "
+        f"mlcube-remote login {host}, on a terminal",
     )
 
 

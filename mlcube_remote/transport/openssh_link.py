@@ -35,6 +35,7 @@ from mlcube_remote.transport.mux import (
 from mlcube_remote.transport.mux_session import MuxSession, open_mux_session
 from mlcube_remote.transport.openssh_command import PERSIST_S, master_command
 from mlcube_remote.transport.openssh_errors import explain_login
+from mlcube_remote.transport.questions import PATIENCE_S
 
 _MAX_SOCKET_PATH = 104 - 18
 """Maximum length of a control path in bytes: macOS allows 104, and ssh adds a random suffix."""
@@ -208,7 +209,10 @@ def run_login(
     """
     seconds = _LOGIN_TIMEOUTS * endpoint.connect_timeout * (1 + len(endpoint.proxy_jump))
     # A file, not a pipe: the jump hosts' ssh keeps its end open.
-    with open(log, "ab", opener=_open_private) as messages, Askpass.create(credentials) as askpass:
+    with (
+        open(log, "ab", opener=_open_private) as messages,
+        Askpass.create(host, credentials) as askpass,
+    ):
         try:
             process = subprocess.Popen(
                 command,
@@ -226,14 +230,40 @@ def run_login(
                 "`transport: paramiko` for the host in hosts.yaml",
             ) from problem
         try:
-            code = process.wait(seconds)
+            code = _wait(process, seconds, askpass)
         except subprocess.TimeoutExpired as problem:
             raise _no_answer(host, endpoint, seconds, _read(log)) from problem
         finally:
             if process.poll() is None:
                 _kill_group(process)
         if code != 0:
-            raise explain_login(host, endpoint, _read(log))
+            raise _explain(host, endpoint, _read(log), askpass)
+
+
+def _wait(process: subprocess.Popen[bytes], seconds: float, askpass: Askpass) -> int:
+    """Wait for the end of the login; it takes longer if the user has to do something.
+
+    Raises:
+        subprocess.TimeoutExpired: It takes too long.
+    """
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        if not askpass.has_asked:
+            raise
+    return process.wait(max(PATIENCE_S - seconds, 0))
+
+
+def _explain(host: str, endpoint: Endpoint, messages: str, askpass: Askpass) -> Exception:
+    """Return the error for a login that failed."""
+    if askpass.problem is not None:
+        return askpass.problem
+    problem = explain_login(host, endpoint, messages)
+    if not askpass.has_asked:
+        return problem
+    askpass.forget()
+    # Another attempt would ask the user again.
+    return problem.error if isinstance(problem, TransientConnectError) else problem
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
