@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mlcube_remote.app import host_queries as host_queries
     from mlcube_remote.app import hosts as hosts
     from mlcube_remote.app import inventory as inventory
+    from mlcube_remote.app import kept_logins as kept_logins
     from mlcube_remote.app import request as request
     from mlcube_remote.app import rerun as rerun
     from mlcube_remote.app import results as results

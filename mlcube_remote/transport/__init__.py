@@ -53,7 +53,7 @@ def connect(
 
         endpoint = resolve(host, inventory)
         return SSHConnection.open(
-            host, lambda: open_openssh_link(host, endpoint, credentials), note
+            host, lambda: open_openssh_link(host, endpoint, credentials, note), note
         )
     with ThreadPoolExecutor(1, thread_name_prefix="mlcr-resolve") as background:
         resolving = background.submit(resolve, host, inventory)
