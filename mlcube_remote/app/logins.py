@@ -37,5 +37,6 @@ class Logins:
             self.inventory,
             password=self.credentials.password,
             passphrase=self.credentials.passphrase,
+            answers=self.credentials.answers,
             note=note,
         )

@@ -12,6 +12,7 @@ import attrs
 
 from mlcube_remote.commands.model import Options
 from mlcube_remote.secret import Secret
+from mlcube_remote.transport.questions import Answers
 
 DEFAULT_RETRIES = 3
 DEFAULT_RETRY_ON = frozenset({"host"})
@@ -52,6 +53,8 @@ class Credentials:
     password: Secret | None = None
     passphrase: Secret | None = None
     """The passphrase of the private keys."""
+    answers: Answers = attrs.field(factory=Answers)
+    """Asks the user what hosts ask for, once; by default, the user is not asked."""
 
 
 AskCredentials = Callable[[], Credentials]

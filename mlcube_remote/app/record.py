@@ -24,6 +24,7 @@ from mlcube_remote.app.options import (
 from mlcube_remote.app.parse import parse_axes, parse_parameters, split_names
 from mlcube_remote.commands.model import Options
 from mlcube_remote.errors import RecordError
+from mlcube_remote.inventory.select import selector
 from mlcube_remote.plan.job import JobSpec, RunRequest
 from mlcube_remote.runs.documents import Document
 from mlcube_remote.runs.ids import client_name
@@ -64,6 +65,10 @@ def record_run(request: RunRequest, jobs: Iterable[JobSpec], options: RunOptions
         "inventory_cube": request.inventory_cube,
         "began": {"folder": str(Path.cwd()), "options": _to_document(options, request)},
         **({} if request.again is None else earlier),
+        "selectors": {
+            **earlier.get("selectors", {}),
+            **{host.name: selector(host) for host in request.hosts if selector(host) != host.name},
+        },
         "jobs": list(entries.values()),
     }
     store.write(request.run_id, RUN, document, durable=True)
@@ -86,7 +91,7 @@ def _to_document(options: RunOptions, request: RunRequest) -> Document:
     cube, tasks, container, sweep = options.cube, options.tasks, options.container, options.sweep
     return {
         # What a name means may change, such as a group of hosts or which inventory is found.
-        "hosts": [host.name for host in request.hosts],
+        "hosts": [selector(host) for host in request.hosts],
         "where": (),
         # An inventory of the cube is found again, and its requests are checked again.
         "inventory": None if request.inventory_cube else request.inventory,

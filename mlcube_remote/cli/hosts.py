@@ -29,11 +29,17 @@ def hosts() -> None:
 @shared.inventory_option
 @screen.output_option
 def list_hosts(inventory: str | None, output: str) -> None:
-    """List hosts and groups."""
+    """List hosts and groups, and who is logged in (see mlcube-remote login)."""
     from mlcube_remote.ui.tables.hosts import hosts_document, hosts_text  # noqa: PLC0415 - slow to import
 
     found = app.inventory.open_inventory(inventory)
-    print_value(found, output, document=hosts_document, text=hosts_text)
+    logins = app.kept_logins.list_logins()
+    print_value(
+        found,
+        output,
+        document=partial(hosts_document, logins=logins),
+        text=partial(hosts_text, logins=logins),
+    )
 
 
 @hosts.command("show")

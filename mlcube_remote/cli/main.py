@@ -35,6 +35,8 @@ _COMMANDS = {
         "Show what a cube asks for outside its directory and container, and allow it.",
     ),
     "describe": ("mlcube_remote.cli.describe", "Show a cube: its tasks, parameters and platforms."),
+    "login": ("mlcube_remote.cli.login", "Log in to hosts once, for later commands."),
+    "logout": ("mlcube_remote.cli.login", "End the logins to hosts."),
     "hosts": ("mlcube_remote.cli.hosts", "List, show and check the hosts of the inventory."),
     "sandbox": (
         "mlcube_remote.cli.sandbox",

@@ -66,10 +66,13 @@ class CredentialPrompts:
     ask_passphrase: bool
 
     def __call__(self) -> Credentials:
-        """Return what the user types."""
+        """Return what the user types, and a way to ask for more."""
+        from mlcube_remote.cli.questions import open_answers  # noqa: PLC0415 - not for --help
+
         return Credentials(
             password=_prompt("Login password") if self.ask_password else None,
             passphrase=_prompt("Passphrase of the private keys") if self.ask_passphrase else None,
+            answers=open_answers(),
         )
 
 

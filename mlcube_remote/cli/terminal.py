@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from types import FrameType
 
 import attrs
@@ -15,6 +16,7 @@ import attrs
 from mlcube_remote.app.observer import Observe
 from mlcube_remote.cli.option_groups import Display, InterruptAction
 from mlcube_remote.cli.printing import print_warning
+from mlcube_remote.cli.questions import current_terminal
 from mlcube_remote.cli.report_files import ReportFiles, open_report_files
 from mlcube_remote.events.model import Event
 from mlcube_remote.events.outcome import JobOutcome
@@ -63,22 +65,26 @@ def on_terminal(display: Display) -> Observe:
 
     @contextlib.contextmanager
     def observe(run_id: str, jobs: Sequence[str]) -> Iterator[TerminalObserver]:
-        reporter = make_reporter(
+        open_reporter = partial(
+            make_reporter,
             hosts=jobs,
             quiet=display.quiet,
             verbose=display.verbose,
             json=display.as_json,
             gather=display.gather,
         )
+        warnings: list[str] = []
         with open_report_files(run_id, display, jobs) as files:
-            observer = TerminalObserver(
-                reporter=reporter, files=files, on_interrupt=display.on_interrupt
-            )
             try:
-                with contextlib.closing(reporter), _detach_on_signals():
-                    yield observer
+                with current_terminal().display(open_reporter) as reporter, _detach_on_signals():
+                    yield TerminalObserver(
+                        reporter=reporter,
+                        files=files,
+                        on_interrupt=display.on_interrupt,
+                        warnings=warnings,
+                    )
             finally:
-                for text in observer.warnings:
+                for text in warnings:
                     print_warning(text)
 
     return observe

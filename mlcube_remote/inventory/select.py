@@ -124,7 +124,7 @@ def _one(inventory: Inventory, name: str, is_in_ssh_config: Callable[[str], bool
     if typed.user or typed.port or _is_address(host) or is_in_ssh_config(host):
         return attrs.evolve(
             inventory.defaults,
-            name=re.sub(r"[^A-Za-z0-9_.-]", "_", name).lstrip(".-"),
+            name=_name_of(name),
             address=host,
             user=user,
             port=port,
@@ -143,6 +143,21 @@ def _one(inventory: Inventory, name: str, is_in_ssh_config: Callable[[str], bool
         f"host '{name}' is not in hosts.yaml or ~/.ssh/config{suggestion}",
         hint=_list_names(inventory),
     )
+
+
+def _name_of(destination: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", destination).lstrip(".-")
+
+
+def selector(host: Host) -> str:
+    """Return the text that selects a host again: its name, or ``user@host:port`` as typed."""
+    if host.source is None and host.address is not None:
+        address = f"[{host.address}]" if ":" in host.address else host.address
+        for with_user in (address, f"{host.user}@{address}"):
+            for text in (with_user, f"{with_user}:{host.port}"):
+                if text != host.name and _name_of(text) == host.name:
+                    return text
+    return host.name
 
 
 def _parse(name: str) -> Destination:

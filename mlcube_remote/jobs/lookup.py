@@ -92,14 +92,20 @@ def find_run_id(text: str, store: Store) -> str | None:
 
 
 def recorded_hosts(run_id: str, store: Store) -> list[str]:
-    """Return the names of the hosts of a recorded run.
+    """Return the texts that select the hosts of a recorded run: names, or ``user@host:port``.
 
     Raises:
         RecordError: Its record is damaged.
     """
     placed = last_attempts(run_id, store)
-    names = [item["host"] or _host_of(item, placed) for item in _document(run_id, store)["jobs"]]
-    return [str(name) for name in dict.fromkeys(names) if name is not None]
+    document = _document(run_id, store)
+    selectors = document.get("selectors")
+    names = [item["host"] or _host_of(item, placed) for item in document["jobs"]]
+    return [
+        str(selectors.get(name, name) if isinstance(selectors, dict) else name)
+        for name in dict.fromkeys(names)
+        if name is not None
+    ]
 
 
 def reached_hosts(run_id: str, store: Store) -> dict[str, bool]:

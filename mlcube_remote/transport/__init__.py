@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from mlcube_remote.inventory.model import Host, Inventory, TransportKind
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport.base import Connection
+from mlcube_remote.transport.questions import Answers
 
 
 def connect(
@@ -20,6 +21,7 @@ def connect(
     *,
     password: Secret | None = None,
     passphrase: Secret | None = None,
+    answers: Answers | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> Connection:
     """Connect to a host and log in.
@@ -29,6 +31,7 @@ def connect(
         inventory: The inventory, for jump hosts.
         password: The password that the user typed, if any.
         passphrase: For encrypted private keys.
+        answers: Asks the user, and has earlier answers; ``None``: the user is not asked.
         note: Called with lines for the user.
 
     Raises:
@@ -41,14 +44,16 @@ def connect(
     from mlcube_remote.inventory.sshconfig import resolve  # noqa: PLC0415
     from mlcube_remote.transport.credentials import Credentials  # noqa: PLC0415
 
-    credentials = Credentials(password=password, passphrase=passphrase)
+    credentials = Credentials(
+        password=password, passphrase=passphrase, answers=answers or Answers()
+    )
     if host.transport is TransportKind.OPENSSH:
         from mlcube_remote.transport.openssh_link import open_openssh_link  # noqa: PLC0415
         from mlcube_remote.transport.ssh import SSHConnection  # noqa: PLC0415
 
         endpoint = resolve(host, inventory)
         return SSHConnection.open(
-            host, lambda: open_openssh_link(host, endpoint, credentials), note
+            host, lambda: open_openssh_link(host, endpoint, credentials, note), note
         )
     with ThreadPoolExecutor(1, thread_name_prefix="mlcr-resolve") as background:
         resolving = background.submit(resolve, host, inventory)

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Log in with the agent's keys, key files and the given password. Each key is tried once.
-
-Nothing here prompts the user.
-"""
+"""Log in with the agent's keys, key files, and what the user answers. Each key is tried once."""
 
 from __future__ import annotations
 
@@ -17,10 +14,18 @@ from mlcube_remote.errors import AuthenticationError, ConnectError, UnreachableE
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.transport.connect_errors import SSH_ERRORS, format_address
 from mlcube_remote.transport.credentials import Credentials
-from mlcube_remote.transport.guarded_transport import DisconnectedError, ProtocolError, printable
+from mlcube_remote.transport.guarded_transport import (
+    DisconnectedError,
+    GuardedTransport,
+    ProtocolError,
+    printable,
+)
+from mlcube_remote.transport.login_answers import LoginAnswers
 from mlcube_remote.transport.login_keys import LoginKeys
 from mlcube_remote.transport.monitored_socket import MonitoredSocket
+from mlcube_remote.transport.questions import no_terminal_hint
 
+_ASKING_METHODS = frozenset({"password", "keyboard-interactive"})
 _FEWER_KEYS = "set identity_file for the host (and IdentitiesOnly yes in ssh_config)"
 
 
@@ -42,21 +47,24 @@ class Login:
     _is_halfway: bool = attrs.field(default=False, init=False)
     """Whether the server accepted a key and requires another method in addition."""
 
-    def run(self, transport: paramiko.Transport) -> None:
+    def run(self, transport: GuardedTransport) -> None:
         """Log in.
 
         Raises:
             AuthenticationError: The server accepted nothing of what was tried.
             UnreachableError: The server stopped answering, or the connection broke.
         """
-        if self._try_keys(transport) or self._try_password(transport):
+        answers = LoginAnswers(self.host, self.endpoint, self.credentials)
+        if self._try_keys(transport, answers) or self._try_answers(transport, answers):
             return
-        raise self._refused()
+        raise self._refused(transport.listed_methods)
 
-    def _try_keys(self, transport: paramiko.Transport) -> bool:
+    def _try_keys(self, transport: GuardedTransport, answers: LoginAnswers) -> bool:
         if "publickey" in self.endpoint.disabled_methods:
             return False
-        keys = LoginKeys(self.endpoint, self.credentials.passphrase, self.skipped, self.note)
+        ask = answers.ask_passphrase if self.credentials.can_ask else None
+        passphrase = self.credentials.passphrase
+        keys = LoginKeys(self.endpoint, passphrase, self.skipped, self.note, ask)
         with closing(keys):
             for candidate in keys:
                 self.tried.append(candidate.origin)
@@ -68,29 +76,18 @@ class Login:
                     break
         return False
 
-    def _try_password(self, transport: paramiko.Transport) -> bool:
-        secret = self.credentials.password
-        if secret is None:
-            return False
-
-        def answer(_title: str, _about: str, prompts: list[tuple[str, bool]]) -> list[str]:
-            return [secret.reveal() for _ in prompts]
-
-        user = self.endpoint.user
-        methods: dict[str, Callable[[], list[str]]] = {
-            "password": lambda: transport.auth_password(user, secret.reveal(), fallback=False),
-            "keyboard-interactive": lambda: transport.auth_interactive(user, answer),
-        }
-        for name, login in methods.items():
-            is_refused = self._accepted and name not in self._accepted
-            if is_refused or name in self.endpoint.disabled_methods:
+    def _try_answers(self, transport: GuardedTransport, answers: LoginAnswers) -> bool:
+        for name, login in answers.methods():
+            listed = transport.listed_methods
+            if (listed and name not in listed) or name in self.endpoint.disabled_methods:
                 continue
             self.tried.append(name)
-            if self._attempt(transport, login):
+            if self._attempt(transport, partial(login, transport)):
                 return True
+        answers.forget()
         return False
 
-    def _attempt(self, transport: paramiko.Transport, login: Callable[[], list[str]]) -> bool:
+    def _attempt(self, transport: GuardedTransport, login: Callable[[], list[str]]) -> bool:
         """Try one key or password; return whether the login is complete."""
         try:
             required = login()
@@ -109,7 +106,7 @@ class Login:
                 self.tried[-1] += " (accepted, but another method is required)"
         return bool(transport.is_authenticated())
 
-    def _raise_if_over(self, transport: paramiko.Transport, problem: Exception) -> None:
+    def _raise_if_over(self, transport: GuardedTransport, problem: Exception) -> None:
         """Raise unless the server just refused this attempt, so that another one is possible."""
         error: ConnectError
         if isinstance(problem, ProtocolError):
@@ -161,16 +158,23 @@ class Login:
             hint=f"maybe too many keys: {_FEWER_KEYS}",
         )
 
-    def _refused(self) -> AuthenticationError:
+    def _refused(self, listed: frozenset[str]) -> AuthenticationError:
         tried = f"tried: {', '.join(self.tried)}" if self.tried else "no usable key"
         skipped = f"; could not use: {', '.join(self.skipped)}" if self.skipped else ""
         methods = printable(", ".join(self._accepted))
         accepted = f"; the server accepts: {methods}" if methods else ""
-        port = f" -p {self.endpoint.port}" if self.endpoint.port != 22 else ""
         return AuthenticationError(
             self.host,
             f"login as {self.endpoint.user} refused ({tried}{skipped}{accepted})",
-            hint="add your key on the host: "
-            f"ssh-copy-id{port} {self.endpoint.user}@{self.endpoint.hostname}; "
-            "or set user and identity_file, load the key with ssh-add, or use --ask-password",
+            hint=self._next_step(listed),
+        )
+
+    def _next_step(self, listed: frozenset[str]) -> str:
+        port = f" -p {self.endpoint.port}" if self.endpoint.port != 22 else ""
+        add_key = f"ssh-copy-id{port} {self.endpoint.user}@{self.endpoint.hostname}"
+        if not (_ASKING_METHODS.isdisjoint(listed) or self.credentials.has_any):
+            return f"{no_terminal_hint(self.host)}; or add your key: {add_key}"
+        return (
+            f"add your key on the host: {add_key}; "
+            "or set user and identity_file, load the key with ssh-add, or use --ask-password"
         )

@@ -14,6 +14,7 @@ import paramiko
 from paramiko.common import (
     MSG_CHANNEL_DATA,
     MSG_CHANNEL_EXTENDED_DATA,
+    MSG_USERAUTH_FAILURE,
     MSG_USERAUTH_INFO_REQUEST,
 )
 from paramiko.packet import Packetizer
@@ -73,6 +74,9 @@ def printable(text: str) -> str:
 
 
 class _LimitedPacketizer(Packetizer):
+    methods: frozenset[str] = frozenset()
+    """The methods of login with which the client can continue, from the last refusal."""
+
     def read_all(self, n: int, check_rekey: bool = False) -> bytes:
         """Read ``n`` bytes, which the server has announced."""
         if not 0 <= n <= _MAX_PACKET:
@@ -88,6 +92,9 @@ class _LimitedPacketizer(Packetizer):
             for _ in ("name", "instruction", "language"):
                 message.get_string()
             _check_count(message.get_int())
+            message.rewind()
+        elif kind == MSG_USERAUTH_FAILURE:
+            self.methods = frozenset(message.get_list())
             message.rewind()
         return kind, message
 
@@ -134,6 +141,12 @@ class GuardedTransport(paramiko.Transport):
             default_max_packet_size=PACKET,
             packetizer_class=_LimitedPacketizer,
         )
+
+    @property
+    def listed_methods(self) -> frozenset[str]:
+        """The methods of login that the server listed in its last refusal."""
+        methods: frozenset[str] = self.packetizer.methods  # type: ignore[attr-defined] # see __init__
+        return methods
 
     def get_exception(self) -> Exception | None:
         """Return why the connection ended; an error of a parser as a :class:`ProtocolError`."""

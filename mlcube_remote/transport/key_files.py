@@ -38,6 +38,10 @@ class UnusableKeyError(Exception):
     """A key file that cannot be used; the message says why."""
 
 
+class EncryptedKeyError(UnusableKeyError):
+    """A key that needs a passphrase, and there is none."""
+
+
 class DamagedKeyError(UnusableKeyError):
     """A file that should be repaired or removed; there is a warning, even if the login succeeds."""
 
@@ -193,7 +197,7 @@ def _parse(path: Path, password: str | None) -> paramiko.PKey | None:
         try:
             return kind.from_private_key_file(str(path), password)
         except paramiko.PasswordRequiredException:
-            raise UnusableKeyError(
+            raise EncryptedKeyError(
                 "encrypted; load it into the agent (ssh-add) or use --ask-passphrase"
             ) from None
         except OSError as problem:

@@ -80,6 +80,9 @@ class LoginKeys:
     """Collects what cannot be used, and why."""
     note: Callable[[str], None] = lambda _: None
     """Called with a warning for each damaged file, once per process."""
+    ask_passphrase: Callable[[str], Secret | None] | None = None
+    """Called with the path of an encrypted key, if all other keys were refused; returns its
+    passphrase, or ``None`` to skip the key."""
     _agent: _Agent | None = attrs.field(init=False)
 
     @_agent.default
@@ -130,11 +133,18 @@ class LoginKeys:
                 in_agent.add(path)
                 yield from self._certified(AgentKey(key.agent, key.blob), path)
             yield LoginKey(key, f"the agent's {path or key.comment or key.get_name()}")
+        locked: list[str] = []
         for path in files:
-            if path not in in_agent and (loaded := self._load(path)) is not None:
-                yield from self._certified(loaded, path)
-                # Not the same object: the first one has the certificate now.
-                yield LoginKey(key_files.without_certificate(loaded), path)
+            if path not in in_agent and (loaded := self._load(path, locked)) is not None:
+                yield from self._from_file(loaded, path)
+        for path in locked:
+            if (unlocked := self._unlock(path)) is not None:
+                yield from self._from_file(unlocked, path)
+
+    def _from_file(self, key: paramiko.PKey, path: str) -> Iterator[LoginKey]:
+        yield from self._certified(key, path)
+        # Not the same object: the first one has the certificate now.
+        yield LoginKey(key_files.without_certificate(key), path)
 
     def _certified(self, key: paramiko.PKey, path: str) -> Iterator[LoginKey]:
         """Yield a key with the certificate of its file, if there is one that can be used."""
@@ -170,12 +180,27 @@ class LoginKeys:
             found = [key for key in found if key.blob in known]
         return sorted(found, key=lambda key: key.blob not in known)
 
-    def _load(self, path: str) -> paramiko.PKey | None:
+    def _load(self, path: str, locked: list[str]) -> paramiko.PKey | None:
+        """Return a key; add it to ``locked`` if the user can be asked for its passphrase."""
         if not Path(path).is_file():
             self.skipped.append(f"{path} (no such file)")
             return None
         try:
             return key_files.load(Path(path), self.passphrase)
+        except key_files.UnusableKeyError as problem:
+            if isinstance(problem, key_files.EncryptedKeyError) and self.ask_passphrase:
+                locked.append(path)
+            else:
+                self._skip(path, problem)
+            return None
+
+    def _unlock(self, path: str) -> paramiko.PKey | None:
+        passphrase = self.ask_passphrase(path) if self.ask_passphrase else None
+        if passphrase is None:
+            self.skipped.append(f"{path} (encrypted, and no passphrase given)")
+            return None
+        try:
+            return key_files.load(Path(path), passphrase)
         except key_files.UnusableKeyError as problem:
             self._skip(path, problem)
             return None

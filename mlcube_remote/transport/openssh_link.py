@@ -4,25 +4,28 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import secrets
 import signal
 import subprocess
-import tempfile
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import attrs
 
-from mlcube_remote.directories import make_private_directory, state_home
 from mlcube_remote.errors import ConnectError, HostUnfitError, UnreachableError, UsageError
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.inventory.model import Host
+from mlcube_remote.transport import kept_logins
 from mlcube_remote.transport.askpass import Askpass
 from mlcube_remote.transport.attempts import TransientConnectError, retry_transient
+from mlcube_remote.transport.control_directory import control_directory
 from mlcube_remote.transport.credentials import Credentials
+from mlcube_remote.transport.kept_logins import KeptLogin
 from mlcube_remote.transport.link import SessionRefusedError, connection_lost
 from mlcube_remote.transport.login_limiter import limiter_for
 from mlcube_remote.transport.mux import (
@@ -39,38 +42,14 @@ from mlcube_remote.transport.mux_session import (
 )
 from mlcube_remote.transport.openssh_command import PERSIST_S, master_command
 from mlcube_remote.transport.openssh_errors import explain_login
+from mlcube_remote.transport.questions import PATIENCE_S
 from mlcube_remote.transport.terminal import Terminal
-
-_MAX_SOCKET_PATH = 104 - 18
-"""Maximum length of a control path in bytes: macOS allows 104, and ssh adds a random suffix."""
 
 _LOGIN_TIMEOUTS = 4
 """A login may take this many times the timeout of one step, for each hop."""
 
 _END_TIMEOUT_S = 3.0
 _MAX_MESSAGES = 64 * 1024
-
-
-def control_directory() -> Path:
-    """Return the private directory for the sockets of control masters; create it if needed.
-
-    Raises:
-        OSError: It cannot be created, or belongs to another user.
-    """
-    folder = state_home() / "ssh"
-    if len(os.fsencode(folder)) + 1 + 16 > _MAX_SOCKET_PATH:
-        folder = Path(tempfile.gettempdir()) / f"mlcube-remote-{os.getuid()}"
-        if len(os.fsencode(folder)) + 1 + 16 > _MAX_SOCKET_PATH:
-            folder = Path("/tmp") / folder.name  # noqa: S108 - its owner and mode are checked
-    make_private_directory(folder.parent)
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-    status = folder.lstat()
-    if folder.is_symlink() or not folder.is_dir() or status.st_uid != os.getuid():
-        raise PermissionError(f"{folder}: expected a directory of this user")
-    if status.st_mode & 0o077:
-        folder.chmod(0o700)
-    return folder
 
 
 @attrs.define
@@ -129,6 +108,7 @@ class OpenSSHLink:
         for session in sessions:
             session.close()
         if not self.is_own:
+            kept_logins.touch(self.control_path)
             return
         end_master(self.control_path)
         # A master removes its socket when it ends.
@@ -146,43 +126,93 @@ class OpenSSHLink:
         Path(self.control_path).unlink(missing_ok=True)
 
 
-def open_openssh_link(host: Host, endpoint: Endpoint, credentials: Credentials) -> OpenSSHLink:
-    """Log in with ``ssh``, or use the control master that the user's ssh_config keeps.
+def open_openssh_link(
+    host: Host,
+    endpoint: Endpoint,
+    credentials: Credentials,
+    note: Callable[[str], None] = lambda _: None,
+) -> OpenSSHLink:
+    """Log in with ``ssh``, or use a control master that is up already.
+
+    That is the one of ``mlcube-remote login``, or the one that the user's ssh_config keeps.
 
     Args:
         host: The host.
         endpoint: Its address and login settings.
         credentials: Secrets that the user typed.
+        note: Called with lines for the user.
 
     Raises:
         ConnectError: The connection or the login failed.
         UsageError: There is no ``ssh`` on this machine.
     """
-    path = endpoint.control_path
-    if path is not None and (pid := find_master(path)) is not None:
-        return OpenSSHLink(host.name, path, pid, is_own=False)
-    return retry_transient(partial(_open_limited, host, endpoint, credentials))
+    for path in (kept_logins.find(endpoint, note), endpoint.control_path):
+        if path is not None and (pid := find_master(path)) is not None:
+            return OpenSSHLink(host.name, path, pid, is_own=False)
+    path, seconds = _new_path(host), PERSIST_S
+    open_once = partial(_open_once, host, endpoint, credentials, path, seconds)
+    return retry_transient(partial(_open_limited, endpoint, open_once))
 
 
-def _open_limited(host: Host, endpoint: Endpoint, credentials: Credentials) -> OpenSSHLink:
+def keep_login(
+    host: Host, endpoint: Endpoint, credentials: Credentials, idle_s: float
+) -> KeptLogin:
+    """Log in for later commands.
+
+    Args:
+        host: The host.
+        endpoint: Its address and login settings.
+        credentials: Secrets that the user typed.
+        idle_s: Seconds without use after which the login ends.
+
+    Raises:
+        ConnectError: The connection or the login failed.
+        UsageError: There is no ``ssh`` on this machine.
+    """
+    try:
+        path = kept_logins.login_path(endpoint)
+    except OSError as problem:
+        raise _no_place(host, problem) from problem
+    # Without a record it would be neither listed nor ended.
+    end_master(path)
+    kept_logins.remove(path)
+    open_once = partial(_open_once, host, endpoint, credentials, path, math.ceil(idle_s))
+    link = retry_transient(partial(_open_limited, endpoint, open_once))
+    try:
+        return kept_logins.record(host.name, endpoint, path, link.pid, idle_s)
+    except OSError as problem:
+        link.close()
+        raise _no_place(host, problem) from problem
+
+
+def _new_path(host: Host) -> str:
+    try:
+        return str(control_directory() / secrets.token_hex(8))
+    except OSError as problem:
+        raise _no_place(host, problem) from problem
+
+
+def _no_place(host: Host, problem: OSError) -> ConnectError:
+    return ConnectError(
+        host.name, f"no place for the socket of ssh: {problem}", hint="set XDG_STATE_HOME"
+    )
+
+
+def _open_limited(endpoint: Endpoint, open_once: Callable[[], OpenSSHLink]) -> OpenSSHLink:
     first = (*endpoint.proxy_jump, endpoint)[0]
     limiter = limiter_for(first.hostname, first.port)
     with limiter.slot():
         try:
-            return _open_once(host, endpoint, credentials)
+            return open_once()
         except TransientConnectError as problem:
             if problem.is_overload:
                 limiter.reduce()
             raise
 
 
-def _open_once(host: Host, endpoint: Endpoint, credentials: Credentials) -> OpenSSHLink:
-    try:
-        control_path = str(control_directory() / secrets.token_hex(8))
-    except OSError as problem:
-        raise ConnectError(
-            host.name, f"no place for the socket of ssh: {problem}", hint="set XDG_STATE_HOME"
-        ) from problem
+def _open_once(
+    host: Host, endpoint: Endpoint, credentials: Credentials, control_path: str, persist_s: int
+) -> OpenSSHLink:
     log = Path(f"{control_path}.log")
     command = master_command(
         endpoint,
@@ -190,7 +220,7 @@ def _open_once(host: Host, endpoint: Endpoint, credentials: Credentials) -> Open
         str(log),
         keepalive=host.keepalive,
         may_ask=credentials.has_any,
-        persist_s=PERSIST_S,
+        persist_s=persist_s,
     )
     try:
         run_login(host.name, endpoint, command, log, credentials)
@@ -218,7 +248,10 @@ def run_login(
     """
     seconds = _LOGIN_TIMEOUTS * endpoint.connect_timeout * (1 + len(endpoint.proxy_jump))
     # A file, not a pipe: the jump hosts' ssh keeps its end open.
-    with open(log, "ab", opener=_open_private) as messages, Askpass.create(credentials) as askpass:
+    with (
+        open(log, "ab", opener=_open_private) as messages,
+        Askpass.create(host, credentials) as askpass,
+    ):
         try:
             process = subprocess.Popen(
                 command,
@@ -236,14 +269,40 @@ def run_login(
                 "`transport: paramiko` for the host in hosts.yaml",
             ) from problem
         try:
-            code = process.wait(seconds)
+            code = _wait(process, seconds, askpass)
         except subprocess.TimeoutExpired as problem:
             raise _no_answer(host, endpoint, seconds, _read(log)) from problem
         finally:
             if process.poll() is None:
                 _kill_group(process)
         if code != 0:
-            raise explain_login(host, endpoint, _read(log))
+            raise _explain(host, endpoint, _read(log), askpass)
+
+
+def _wait(process: subprocess.Popen[bytes], seconds: float, askpass: Askpass) -> int:
+    """Wait for the end of the login; it takes longer if the user has to do something.
+
+    Raises:
+        subprocess.TimeoutExpired: It takes too long.
+    """
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        if not askpass.has_asked:
+            raise
+    return process.wait(max(PATIENCE_S - seconds, 0))
+
+
+def _explain(host: str, endpoint: Endpoint, messages: str, askpass: Askpass) -> Exception:
+    """Return the error for a login that failed."""
+    if askpass.problem is not None:
+        return askpass.problem
+    problem = explain_login(host, endpoint, messages)
+    if not askpass.has_asked:
+        return problem
+    askpass.forget()
+    # Another attempt would ask the user again.
+    return problem.error if isinstance(problem, TransientConnectError) else problem
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

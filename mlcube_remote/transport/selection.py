@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.inventory.model import Host, TransportKind
-from mlcube_remote.transport import key_files
+from mlcube_remote.transport import kept_logins, key_files
 from mlcube_remote.transport.algorithms import select_algorithms
 from mlcube_remote.transport.connect_errors import IncompatibleServerError
 from mlcube_remote.transport.credentials import Credentials
@@ -37,11 +37,12 @@ def connect_over_ssh(
     Raises:
         ConnectError: The connection or the login failed.
     """
-    with_openssh = partial(open_openssh_link, host, endpoint, credentials)
+    with_openssh = partial(open_openssh_link, host, endpoint, credentials, note)
     with_paramiko = partial(open_paramiko_link, host, endpoint, credentials, note)
     if host.transport is TransportKind.PARAMIKO:
         return SSHConnection.open(host, with_paramiko, note)
-    reason = openssh_reason(endpoint)
+    is_kept = kept_logins.find(endpoint, note) is not None
+    reason = "mlcube-remote login keeps a connection" if is_kept else openssh_reason(endpoint)
     if reason is None:
         try:
             return SSHConnection.open(host, with_paramiko, note)

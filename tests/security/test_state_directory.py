@@ -22,7 +22,7 @@ from mlcube_remote.runs.locks import exclusive
 from mlcube_remote.runs.store import RUN, Store
 from mlcube_remote.runs.trusted_cubes import TrustedCubes
 from mlcube_remote.sandbox import keys
-from mlcube_remote.transport.openssh_link import control_directory
+from mlcube_remote.transport.control_directory import control_directory
 from mlcube_remote.ui.errors import report_crash
 from tests.support.cubes import FILE, shell_task, write_cube
 from tests.support.hosts import engine, ssh_host

@@ -97,10 +97,23 @@ class _Rules(paramiko.ServerInterface):
         self, _username: str, _submethods: str
     ) -> int | paramiko.server.InteractiveQuery:
         self.server.attempts.append("keyboard-interactive")
-        return paramiko.server.InteractiveQuery("", "", ("Code: ", False))
+        self._rounds = iter(self.server.rounds)
+        return self._next_round() or paramiko.common.AUTH_FAILED
 
-    def check_auth_interactive_response(self, responses: list[str]) -> int:
-        is_right = responses == [self.server.password]
+    def _next_round(self) -> paramiko.server.InteractiveQuery | None:
+        questions = next(self._rounds, None)
+        if questions is None:
+            return None
+        return paramiko.server.InteractiveQuery("", self.server.about, *questions)
+
+    def check_auth_interactive_response(
+        self, responses: list[str]
+    ) -> int | paramiko.server.InteractiveQuery:
+        self.server.answers += responses
+        if query := self._next_round():
+            return query
+        expected = self.server.expected or [self.server.password]
+        is_right = self.server.answers[-len(expected) :] == expected
         return paramiko.common.AUTH_SUCCESSFUL if is_right else paramiko.common.AUTH_FAILED
 
     def check_channel_request(self, _kind: str, _chanid: int) -> int:
@@ -128,10 +141,18 @@ class SSHServer:
     requires_all: bool = False
     """Whether a password is required in addition to a key."""
     password: str | None = None
+    rounds: Sequence[Sequence[tuple[str, bool]]] = ((("Code: ", False),),)
+    """The questions of keyboard-interactive, and whether their answers may be shown."""
+    about: str = ""
+    """What the server says before its questions."""
+    expected: Sequence[str | None] = ()
+    """The right answers to the questions; by default the password."""
     cuts_at: int | None = None
     """Number of the login attempt at which the server cuts the connection."""
     attempts: list[str] = attrs.field(factory=list, init=False)
     """The logins that clients tried."""
+    answers: list[str] = attrs.field(factory=list, init=False)
+    """All answers to questions."""
     commands: list[bytes] = attrs.field(factory=list, init=False)
     transports: list[paramiko.Transport] = attrs.field(factory=list, init=False)
     _listener: socket.socket = attrs.field(init=False)

@@ -4,17 +4,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
 from typing import Any
 
 from mlcube_remote.facts.check import HostCheck
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.inventory.model import Host, Inventory
+from mlcube_remote.transport.kept_logins import KeptLogin, format_time
 from mlcube_remote.ui.tables.columns import format_table
 from mlcube_remote.ui.text import one_line, sanitise
 
 
-def hosts_text(inventory: Inventory) -> str:
-    """Return all hosts and groups as a table."""
+def hosts_text(inventory: Inventory, logins: Sequence[KeptLogin] = ()) -> str:
+    """Return all hosts and groups as a table, and the logins that are kept."""
     groups = {
         name: ",".join(group for group, names in inventory.groups.items() if name in names)
         for name in inventory.hosts
@@ -32,15 +34,30 @@ def hosts_text(inventory: Inventory) -> str:
     ]
     table = format_table(["host", "address", "user", "platform", "groups", "labels"], rows)
     title = inventory.path or "no inventory; host names of ~/.ssh/config can be used"
-    return f"{title}\n{table}"
+    lines = [
+        f"logged in: {one_line(login.host)} ({one_line(login.address)}) until "
+        f"{format_time(login.until)}"
+        for login in logins
+    ]
+    return "\n".join([str(title), table, *lines])
 
 
-def hosts_document(inventory: Inventory) -> dict[str, Any]:
-    """Return all hosts and groups as JSON."""
+def hosts_document(inventory: Inventory, logins: Sequence[KeptLogin] = ()) -> dict[str, Any]:
+    """Return all hosts and groups, and the logins that are kept, as JSON."""
     return {
         "inventory": str(inventory.path) if inventory.path else None,
         "hosts": [host_document(host, None) for host in inventory.hosts.values()],
         "groups": {name: list(hosts) for name, hosts in inventory.groups.items()},
+        "logins": [
+            {
+                "host": login.host,
+                "address": login.address,
+                "until": datetime.fromtimestamp(login.until, timezone.utc).isoformat(
+                    timespec="seconds"
+                ),
+            }
+            for login in logins
+        ],
     }
 
 

@@ -15,8 +15,8 @@ import pytest
 
 from mlcube_remote.inventory.model import TransportKind
 from mlcube_remote.inventory.sshconfig import CONFIG_VARIABLE
+from mlcube_remote.transport.control_directory import control_directory
 from mlcube_remote.transport.mux import find_master
-from mlcube_remote.transport.openssh_link import control_directory
 from tests.support.openssh_logins import authorize, connected, describe, run
 
 if TYPE_CHECKING:

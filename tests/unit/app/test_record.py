@@ -9,6 +9,7 @@ from pathlib import Path
 import attrs
 import pytest
 
+from mlcube_remote.app.hosts import known_hosts
 from mlcube_remote.app.options import (
     ContainerOptions,
     CubeOptions,
@@ -21,6 +22,7 @@ from mlcube_remote.app.options import (
 from mlcube_remote.app.record import read_options, record_run
 from mlcube_remote.app.request import make_request
 from mlcube_remote.commands.model import Options
+from mlcube_remote.jobs.lookup import load_recorded, recorded_hosts
 from mlcube_remote.plan.plan import plan_jobs
 from mlcube_remote.runs.store import RUN, Store
 
@@ -135,3 +137,15 @@ def test_a_rerun_keeps_the_record_of_the_first_start(options: RunOptions) -> Non
     assert after is not None
     assert after["began"] == before["began"]
     assert [job["attempt"] for job in after["jobs"]] == [1, 2]
+
+
+def test_a_run_on_a_destination_is_found_again_by_ps(options: RunOptions) -> None:
+    typed = "alice@192.0.2.7:2222"
+    options = attrs.evolve(options, hosts=HostOptions(names=(typed,)), sweep=SweepOptions())
+    request, inventory = make_request(options)
+    store = record_run(request, plan_jobs(request), options)
+
+    assert recorded_hosts(request.run_id, store) == [typed]
+    (found,) = known_hosts(attrs.evolve(inventory, hosts={}), lambda _: None)
+    assert (found.user, found.address, found.port) == ("alice", "192.0.2.7", 2222)
+    assert load_recorded(request.run_id, store, [found]).jobs

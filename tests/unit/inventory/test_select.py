@@ -13,7 +13,7 @@ from mlcube_remote.errors import InventoryError
 from mlcube_remote.inventory.host_fields import NAME
 from mlcube_remote.inventory.load import empty, load
 from mlcube_remote.inventory.model import Host, Inventory
-from mlcube_remote.inventory.select import select
+from mlcube_remote.inventory.select import select, selector
 
 TEXT = """
 defaults: {user: ada}
@@ -171,3 +171,28 @@ def test_all_needs_hosts(tmp_path: Path) -> None:
     (tmp_path / "hosts.yaml").write_text("hosts:\n")
     with pytest.raises(InventoryError, match=r"'all': .*hosts\.yaml has no hosts"):
         names(load(tmp_path / "hosts.yaml"), "all")
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "alice@elsewhere",
+        "alice@elsewhere:2222",
+        "elsewhere:2222",
+        "alice@192.0.2.7",
+        "192.0.2.7",
+        "[2001:db8::1]:22",
+        "alice@[2001:db8::1]",
+        "ssh://alice@elsewhere:2222",
+    ],
+)
+def test_a_destination_is_selected_again_by_its_selector(inventory: Inventory, typed: str) -> None:
+    (host,) = select(inventory, [typed], is_in_ssh_config=lambda _: False)
+
+    assert select(inventory, [selector(host)], is_in_ssh_config=lambda _: False) == (host,)
+    assert selector(host) == typed.removeprefix("ssh://")
+
+
+def test_the_selector_of_a_host_of_the_inventory_is_its_name(inventory: Inventory) -> None:
+    for host in inventory.hosts.values():
+        assert selector(host) == host.name
