@@ -9,7 +9,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from mlcube_remote.app.hosts import known_hosts
+from mlcube_remote.app.known_hosts import known_hosts
 from mlcube_remote.app.options import (
     ContainerOptions,
     CubeOptions,
