@@ -87,6 +87,11 @@ class _Sent:
             return True
         return name in self.names or f"{name}/" in self.names
 
+    def has_input(self, name: str) -> bool:
+        """Return whether a path in the tree is an input, or is in one."""
+        path = self.tree.local / name
+        return not self.inputs.isdisjoint((path, *path.parents))
+
     def has_files_below(self, name: str) -> bool:
         """Return whether any file in a directory is sent."""
         start = "" if name == "." else f"{name}/"
@@ -255,9 +260,7 @@ class _Input:
         missing = []
         for link in self.sent.select(self.scan, self.scan.inside):
             end = self.scan.ends_inside(link) or "."
-            target = self.scan.top / end
-            is_input = not self.sent.inputs.isdisjoint((target, *target.parents))
-            if (is_input and self.sent.keeps(self.scan)) or self.sent.has(end):
+            if (self.sent.has_input(end) and self.sent.keeps(self.scan)) or self.sent.has(end):
                 continue
             # Another task makes it, so an earlier run may have left it on the host.
             made = attrs.evolve(self.item, local=self.scan.top / end)
