@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mlcube_remote.app import rerun as rerun
     from mlcube_remote.app import results as results
     from mlcube_remote.app import run as run
+    from mlcube_remote.app import sampling as sampling
     from mlcube_remote.app import trust as trust
 else:
 
