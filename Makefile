@@ -53,8 +53,9 @@ MINUTES := 5
 fuzz: .venv/dev ## Feed damaged files and answers to all readers, for some minutes
 	$(BIN)/python -m tests.fuzz $(MINUTES) $(READERS)
 
-docs-reference: .venv/installed ## Write docs/reference/command-line.md from the options
+docs-reference: .venv/installed ## Write docs/reference/command-line.md and the JSON Schemas
 	$(BIN)/python scripts/generate_cli_reference.py
+	$(BIN)/python scripts/generate_schemas.py
 
 # A normal install, because an editable one starts more slowly. Set BENCH='--hosts 1 16' to measure
 # less.

@@ -39,7 +39,7 @@ def _recorded_seed(run_id: str | None) -> int | None:
     try:
         began = (Store().read(run_id, RUN) or {}).get("began", {})
     except RecordError:
-        return None  # the record is written anew
+        return None  # the record is written again
     seed = began.get("options", {}).get("seed")
     return seed if isinstance(seed, int) else None
 

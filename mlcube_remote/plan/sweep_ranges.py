@@ -147,7 +147,7 @@ def _wrong_range(name: str, text: str, problem: str) -> UsageError:
 
 
 def _refuse_brackets(name: str, texts: Sequence[str]) -> None:
-    """Refuse ``[0.1,0.2]``, of which the brackets would be part of the values."""
+    """Refuse ``[0.1,0.2]``: the brackets would be part of the values."""
     whole = ",".join(texts)
     if len(texts) > 1 and (whole[:1], whole[-1:]) in {("[", "]"), ("(", ")"), ("{", "}")}:
         inner = whole[1:-1]

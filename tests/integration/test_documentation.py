@@ -59,6 +59,14 @@ def test_the_commands_of_the_tutorial_work_from_top_to_bottom(tmp_path: Path) ->
     assert len(list((clone / "examples/hello_world/results").glob("*/sandbox[12]"))) == 2
 
 
+def test_a_first_cube_runs_on_a_host(tmp_path: Path) -> None:
+    clone, output = run_commands("docs/tutorial/first-cube.md", tmp_path)
+    assert (clone / "greeter/workspace/greeting.txt").read_text() == "Hello, Grace!\n"
+    assert output.count("Hello, Grace!") == 2, "once by run, once by logs"
+    assert (clone / "counter/workspace/results/numbers.txt").read_text() == "1\n2\n3\n"
+    assert "greet --name=/mlcube_io0/name.txt --greeting=/mlcube_io1/greeting.txt" in output
+
+
 def test_the_commands_for_long_runs_work(tmp_path: Path) -> None:
     clone, output = run_commands("docs/how-to/long-runs.md", tmp_path, before=_SANDBOX)
     assert output.count("Hello, Alice!") == 2, "once by logs, once by attach"
