@@ -64,7 +64,7 @@ def test_a_first_cube_runs_on_a_host(tmp_path: Path) -> None:
     assert (clone / "greeter/workspace/greeting.txt").read_text() == "Hello, Grace!\n"
     assert output.count("Hello, Grace!") == 2, "once by run, once by logs"
     assert (clone / "counter/workspace/results/numbers.txt").read_text() == "1\n2\n3\n"
-    assert "greet --name=/mlcube_io0/name.txt --greeting=/mlcube_io1/greeting.txt" in output
+    assert "greet --name=/mlcube_io0/name.txt --greeting=/mlcube_io0/greeting.txt" in output
 
 
 def test_the_commands_for_long_runs_work(tmp_path: Path) -> None:
