@@ -53,8 +53,9 @@ MINUTES := 5
 fuzz: .venv/dev ## Feed damaged files and answers to all readers, for some minutes
 	$(BIN)/python -m tests.fuzz $(MINUTES) $(READERS)
 
-docs-reference: .venv/installed ## Write docs/reference/command-line.md from the options
+docs-reference: .venv/installed ## Write docs/reference/command-line.md and the JSON Schemas
 	$(BIN)/python scripts/generate_cli_reference.py
+	$(BIN)/python scripts/generate_schemas.py
 
 # Set REPOSITORY=https://HOST/OWNER/NAME, so that links to other files of the repository work.
 docs: .venv/docs ## Write the documentation as a site to build/site; a warning is an error

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from mlcube_remote.app import job_lists as job_lists
     from mlcube_remote.app import kept_logins as kept_logins
     from mlcube_remote.app import known_hosts as known_hosts
+    from mlcube_remote.app import new_cube as new_cube
     from mlcube_remote.app import request as request
     from mlcube_remote.app import rerun as rerun
     from mlcube_remote.app import results as results
     from mlcube_remote.app import run as run
+    from mlcube_remote.app import sampling as sampling
     from mlcube_remote.app import trust as trust
 else:
 

@@ -110,6 +110,11 @@ class SweepOptions:
     retry_on: frozenset[str] = DEFAULT_RETRY_ON
     """Failures after which a job is retried: ``host`` and ``task``."""
 
+    sample: int | None = None
+    """Number of points to choose at random; ``None``: every combination."""
+    seed: int | None = None
+    """The same seed gives the same points; ``None``: a new one, which is recorded."""
+
     @property
     def is_pool(self) -> bool:
         """Whether a job can run on any free host."""

@@ -111,6 +111,8 @@ def _to_document(options: RunOptions, request: RunRequest) -> Document:
         **attrs.asdict(container.engine),
         "sweeps": [f"{name}={','.join(values)}" for name, values in sweep.axes.items()],
         "sweep_file": sweep.file,
+        "sample": sweep.sample,
+        "seed": sweep.seed,
         "shard": sweep.shard,
         "retries": sweep.retries,
         "retry_on": sorted(sweep.retry_on),
@@ -149,6 +151,8 @@ def read_options(recorded: Mapping[str, Any]) -> RunOptions:
         sweep=SweepOptions(
             axes=parse_axes(texts("sweeps")),
             file=recorded.get("sweep_file"),
+            sample=recorded.get("sample"),
+            seed=recorded.get("seed"),
             shard=recorded.get("shard"),
             retries=DEFAULT_RETRIES if retries is None else int(retries),
             retry_on=frozenset(texts("retry_on")) or DEFAULT_RETRY_ON,

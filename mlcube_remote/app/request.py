@@ -11,6 +11,7 @@ import attrs
 
 from mlcube_remote.app.inventory import open_inventory, select_hosts
 from mlcube_remote.app.options import CubeOptions, RunOptions, SweepOptions
+from mlcube_remote.app.sampling import check_sample, to_sample
 from mlcube_remote.cube import system_settings
 from mlcube_remote.cube.load import cube_directory, load, select_tasks
 from mlcube_remote.cube.model import IO, Cube
@@ -131,6 +132,7 @@ def _sweep_points(
     Raises:
         UsageError: An option, or the sweep file, is wrong.
     """
+    check_sample(sweep)
     if not sweep.is_pool:
         return ()
     if sweep.shard and (sweep.axes or sweep.file):
@@ -138,7 +140,8 @@ def _sweep_points(
     if sweep.shard:
         points = parse_shard(sweep.shard, hosts)
     else:
-        points = sweep_points(sweep.axes, Path(sweep.file) if sweep.file else None)
+        file = Path(sweep.file) if sweep.file else None
+        points = sweep_points(sweep.axes, file, to_sample(sweep))
     if twice := sorted(parameters.keys() & points[0].values.keys()):
         raise UsageError(f"{twice[0]}: has a value, and is swept too")
     return points

@@ -12,6 +12,7 @@ from mlcube_remote.app.observer import Observe, RunReport, Warn
 from mlcube_remote.app.options import AskCredentials, RunOptions
 from mlcube_remote.app.record import record_run
 from mlcube_remote.app.request import make_request
+from mlcube_remote.app.sampling import with_seed
 from mlcube_remote.dispatch.connections import Connect
 from mlcube_remote.files.complete_inputs import check_complete
 from mlcube_remote.files.rsync import outdated_warning
@@ -46,6 +47,7 @@ def run(
         UsageError: An option, or a file that it names, is wrong; no host was asked.
         PlanError: Cube, tasks and hosts do not fit together; no host was asked.
     """
+    options = with_seed(options)
     request, inventory = make_request(options)
     jobs = plan_jobs(request)
     _check_inputs(request, jobs, warn)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,12 @@ from mlcube_remote.app.options import HostOptions
 from mlcube_remote.cli import display_options as screen
 from mlcube_remote.cli import options as shared
 from mlcube_remote.cli.option_groups import CredentialPrompts
-from mlcube_remote.cli.printing import print_value, print_warning, worst_exit_code
+from mlcube_remote.cli.printing import (
+    print_value,
+    print_warning,
+    terminal_width,
+    worst_exit_code,
+)
 
 if TYPE_CHECKING:
     from mlcube_remote.app.hosts import ChosenHosts
@@ -99,7 +105,8 @@ def top_hosts(
     from mlcube_remote.ui.tables.usage import usage_document, usage_text  # noqa: PLC0415 - slow to import
 
     usage = app.host_queries.read_usage(_choose(named, hosts, credentials))
-    print_value(usage, output, document=usage_document, text=usage_text)
+    text = partial(usage_text, width=terminal_width(sys.stdout))
+    print_value(usage, output, document=usage_document, text=text)
     return worst_exit_code(host.error for host in usage)
 
 

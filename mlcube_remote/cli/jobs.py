@@ -100,7 +100,7 @@ def wait(
 
 
 @click.command()
-@run_target(Sensible.LIVE_OR_NEWEST)
+@run_target(Sensible.NEWEST)
 @click.option("--follow", "-f", is_flag=True, help="Continue until the run has ended.")
 @_tail_option
 @screen.gather_options
@@ -117,7 +117,7 @@ def logs(
     """Print the output of a run's tasks.
 
     RUN is a run's name, a part of its id, or 'last'; RUN/03 and RUN/gpu01 are one of its jobs.
-    Without RUN, the command takes the latest run of this machine, unless several can be meant.
+    Without RUN, the command takes the latest run of this machine.
     """
     report = app.follow.follow_run(
         _find(target, hosts, credentials),
@@ -130,7 +130,7 @@ def logs(
 
 
 @click.command()
-@run_target(Sensible.LIVE_OR_NEWEST)
+@run_target(Sensible.NEWEST)
 @shared.host_options
 @shared.credential_options
 @screen.display_options
@@ -140,7 +140,7 @@ def status(
     """Show the state of each job of a run, and whether its outputs are still on the host.
 
     RUN is a run's name, a part of its id, or 'last'; RUN/03 and RUN/gpu01 are one of its jobs.
-    Without RUN, the command takes the latest run of this machine, unless several can be meant.
+    Without RUN, the command takes the latest run of this machine.
     """
     found = _find(target, hosts, credentials)
     observe = _on_terminal(attrs.evolve(display, quiet=True))
@@ -182,7 +182,7 @@ def stop(
 
 
 @click.command()
-@run_target(Sensible.LIVE_OR_NEWEST)
+@run_target(Sensible.NEWEST)
 @click.option(
     "--output", "outputs", multiple=True, metavar="NAME", help="Only this output; repeatable."
 )
@@ -199,7 +199,7 @@ def pull(
     """Pull the outputs of a run; while it is running, those that exist so far.
 
     RUN is a run's name, a part of its id, or 'last'; RUN/03 and RUN/gpu01 are one of its jobs.
-    Without RUN, the command takes the latest run of this machine, unless several can be meant.
+    Without RUN, the command takes the latest run of this machine.
     """
     found = _find(target, hosts, credentials)
     observe = _on_terminal(display)

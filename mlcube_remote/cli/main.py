@@ -34,10 +34,12 @@ _COMMANDS = {
         "mlcube_remote.cli.trust",
         "Show what a cube asks for outside its directory and container, and allow it.",
     ),
+    "init": ("mlcube_remote.cli.init", "Write the files of a new cube."),
     "describe": ("mlcube_remote.cli.describe", "Show a cube: its tasks, parameters and platforms."),
     "login": ("mlcube_remote.cli.login", "Log in to hosts once, for later commands."),
     "logout": ("mlcube_remote.cli.login", "End the logins to hosts."),
     "hosts": ("mlcube_remote.cli.hosts", "List, show and check the hosts of the inventory."),
+    "schema": ("mlcube_remote.cli.init", "Print the JSON Schema of mlcube.yaml or hosts.yaml."),
     "sandbox": (
         "mlcube_remote.cli.sandbox",
         "Start throw-away SSH hosts on this machine.",

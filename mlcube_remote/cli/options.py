@@ -225,7 +225,8 @@ sweep_options = group(
         "axes",
         multiple=True,
         metavar="NAME=A,B",
-        help="Run one job per value, on any free host; repeated: one job per combination.",
+        help="Run one job per value, on any free host; repeated: one job per combination. Ranges: "
+        "lr=log:1e-4..1e-1:5, lin:0..1:5, int:1..8.",
     ),
     click.option(
         "--sweep-file",
@@ -242,6 +243,18 @@ sweep_options = group(
         callback=single_value("only one list can be split; its items may name further files"),
         metavar="NAME=LIST",
         help="Split a list (a file, or items with commas) into one piece per host.",
+    ),
+    click.option(
+        "--sample",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Run N random points of the sweep; ranges such as lr=log:1e-4..1e-1 give any value.",
+    ),
+    click.option(
+        "--seed",
+        type=click.IntRange(min=0),
+        metavar="NUMBER",
+        help="Choose the same points as another run with --sample.  [default: a new number]",
     ),
     *_retry_options(DEFAULT_RETRIES),
 )

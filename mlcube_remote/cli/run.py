@@ -132,6 +132,9 @@ def run_jobs(
     options: RunOptions, credentials: CredentialPrompts, display: Display, *, dry_run: bool
 ) -> int:
     """Run the jobs and show them, or print what would run, and return the exit code."""
+    options = app.sampling.with_seed(options)
+    if options.sweep.sample and not display.quiet:
+        click.echo(f"random points of --seed={options.sweep.seed}", err=True)
     if dry_run:
         return _print_dry_run(options, display)
     is_recorded = not options.configure_only

@@ -18,6 +18,8 @@ import attrs
 
 from mlcube_remote import yamlsource
 from mlcube_remote.errors import UsageError
+from mlcube_remote.plan.sweep_ranges import expand_axis, parse_axis
+from mlcube_remote.plan.sweep_samples import sample_points
 
 MAX_POINTS = 10_000
 """Maximum number of jobs of one run; products grow quickly."""
@@ -44,15 +46,25 @@ class SweepPoint:
         return f"{self.places[name]}: {name}" if name in self.places else f"--sweep {name}"
 
 
+@attrs.frozen(kw_only=True)
+class Sample:
+    """How many points of a sweep to choose at random."""
+
+    count: int
+    seed: int
+    """The same seed gives the same points."""
+
+
 def sweep_points(
-    axes: Mapping[str, Sequence[str]], file: Path | None = None
+    axes: Mapping[str, Sequence[str]], file: Path | None = None, sample: Sample | None = None
 ) -> tuple[SweepPoint, ...]:
     """Return every combination of values; the name that comes last changes fastest.
 
     Args:
-        axes: Name → values.
+        axes: Name → values and ranges, as the user wrote them.
         file: The ``--sweep-file``: a mapping of names to lists, for every combination, or a list
             of mappings, each of them a point.
+        sample: Choose points at random; ``None``: all.
 
     Raises:
         UsageError: A value is wrong; the message says where.
@@ -65,16 +77,30 @@ def sweep_points(
         if file is not None and any(name in point for point in listed):
             shown = yamlsource.shown_path(file)
             raise UsageError(f"--sweep {name}: {shown} has values for {name}, too")
-    _check_count(len(listed), *map(len, axes.values()))
-    combined = [
-        {**point, **dict(zip(axes, chosen, strict=True))}
-        for point in listed
-        for chosen in itertools.product(*axes.values())
-    ]
+    combined = _combine(axes, listed) if sample is None else _sample(axes, listed, sample)
     return tuple(
         SweepPoint(name=name, values=values, places=places)
         for name, values in zip(_job_names(len(combined)), combined, strict=True)
     )
+
+
+def _combine(axes: Mapping[str, Sequence[str]], listed: Sequence[Values]) -> Sequence[Values]:
+    """Return every combination of values with each listed point."""
+    expanded = {name: expand_axis(name, values) for name, values in axes.items()}
+    _check_count(len(listed), *map(len, expanded.values()))
+    return [
+        {**point, **dict(zip(expanded, chosen, strict=True))}
+        for point in listed
+        for chosen in itertools.product(*expanded.values())
+    ]
+
+
+def _sample(
+    axes: Mapping[str, Sequence[str]], listed: Sequence[Values], sample: Sample
+) -> Sequence[Values]:
+    _check_count(sample.count)
+    items = {name: parse_axis(name, values) for name, values in axes.items()}
+    return sample_points(items, listed, count=sample.count, seed=sample.seed)
 
 
 def parse_shard(option: str, pieces: int) -> tuple[SweepPoint, ...]:

@@ -140,7 +140,14 @@ class _SettingsFiles:
         for key, value in keys.items():
             paths = self._resolve(key, inputs, contents)
             for path, inner in paths.items():
-                contents[path] = _replace_value(contents[path], inner, value)
+                try:
+                    contents[path] = _replace_value(contents[path], inner, value)
+                except ValueError as problem:
+                    raise PlanError(
+                        f"{self.point.given(key)}={value}: {problem}",
+                        hint=f"expected numbers, as in {yamlsource.shown_path(path)}; "
+                        f"if a text is right, write it in quotes: {key}='\"{value}\"'",
+                    ) from problem
                 touched |= {where for where, at in inputs.items() if at == path}
         return tuple(
             _generate(*where, path.name, _format(path, contents[path]))
@@ -232,7 +239,11 @@ def _replace_value(
 
 
 def _convert(text: str, old: Any) -> Any:
-    """Convert a value to the type that it has in the file. For YAML, 1e-3 is text."""
+    """Convert a value to the type that it has in the file. For YAML, 1e-3 is text.
+
+    Raises:
+        ValueError: The file has a number, and the value is a text.
+    """
     if isinstance(old, str):
         return text
     if not isinstance(old, bool):
@@ -242,9 +253,13 @@ def _convert(text: str, old: Any) -> Any:
             except ValueError:
                 continue
     try:
-        return yaml.safe_load(text)
+        value = yaml.safe_load(text)
     except yaml.YAMLError:
-        return text
+        value = text
+    is_number = isinstance(old, (int, float)) and not isinstance(old, bool)
+    if is_number and value == text:  # a text in quotes is meant as one
+        raise ValueError(f"a text, and the file has the number {old}")
+    return value
 
 
 def _format(path: Path, content: Mapping[str, Any]) -> str:

@@ -77,6 +77,14 @@ def test_the_commands_of_the_readme_work_on_hosts_with_its_names(tmp_path: Path)
     assert output.count("360 to test on") == 1 + 1 + 2 + 4
 
 
+def test_a_first_cube_runs_on_a_host(tmp_path: Path) -> None:
+    clone, output = run_commands("docs/tutorial/first-cube.md", tmp_path)
+    assert (clone / "greeter/workspace/greeting.txt").read_text() == "Hello, Grace!\n"
+    assert output.count("Hello, Grace!") == 2, "once by run, once by logs"
+    assert (clone / "counter/workspace/results/numbers.txt").read_text() == "1\n2\n3\n"
+    assert "greet --name=/mlcube_io0/name.txt --greeting=/mlcube_io0/greeting.txt" in output
+
+
 def test_the_commands_for_long_runs_work(tmp_path: Path) -> None:
     clone, output = run_commands("docs/how-to/long-runs.md", tmp_path, before=_SANDBOX)
     assert output.count("Hello, Alice!") == 2, "once by logs, once by attach"

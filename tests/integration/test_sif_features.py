@@ -127,6 +127,7 @@ def test_jobs_that_failed_are_retried_and_rerun_with_the_same_image(
         outputs={"out": "out/"},
     )
     cube = make_cube(tmp_path / "cube", try_it=task)
+    (cube / "workspace/settings.yaml").write_text("lr: a text, as the values of the sweep\n")
     run_id = new_run_id()
     options = (f"--host={host.name}", QUICKLY, f"--run-id={run_id}", "--output=json")
     done = run(inventory, cube, *options, "--sweep=lr=good,bad", "--retries=1", "--retry-on=task")

@@ -41,7 +41,7 @@ def test_all_commands_report_how_long_the_tasks_took(
         assert task_["seconds"] != round(task_["seconds"]), "the clock has milliseconds"
         assert job["seconds"] == {"run": task_["seconds"]}, "and not those of the login"
     table = again("status", run_id).stderr.decode()
-    assert " run" in table
+    assert " elapsed" in table
     assert "connect" not in table
 
     for job in jobs_of(again("attach", run_id, "--output=json").stdout):

@@ -10,22 +10,31 @@ from mlcube_remote.events.documents import error_document
 from mlcube_remote.facts.usage import GpuUsage, HostUsage
 from mlcube_remote.formatting import readable_size
 from mlcube_remote.runs.ids import parse_job_id
-from mlcube_remote.ui.tables.columns import format_table, unreachable_lines
+from mlcube_remote.ui.tables.columns import format_table, shorten, unreachable_lines
 from mlcube_remote.ui.text import one_line
 
 
-def usage_text(hosts: Sequence[HostUsage]) -> str:
-    """Return a table of hosts, a table of their GPUs, and the hosts without an answer."""
+def usage_text(hosts: Sequence[HostUsage], *, width: int | None = None) -> str:
+    """Return a table of hosts, a table of their GPUs, and the hosts without an answer.
+
+    Args:
+        hosts: The hosts.
+        width: Columns of the terminal; ``None``: no limit.
+    """
     answers = [host for host in hosts if host.error is None]
     header = ["host", "jobs", "slots", "load", "cpus", "memory free", "disk free", "gpus free"]
     parts = []
     if answers:
-        parts.append(format_table(header, [_row(host) for host in answers]))
+        spare = ("cpus", "slots", "load", "jobs")
+        rows = [_row(host) for host in answers]
+        parts.append(format_table(header, rows, width=width, spare=spare, shrink=("host",)))
     gpus = [_gpu_row(host, gpu) for host in answers for gpu in host.gpus]
     if gpus:
-        parts.append(format_table(["host", "gpu", "model", "memory", "busy", "used by"], gpus))
+        titles = ["host", "gpu", "model", "memory", "busy", "used by"]
+        shrink = ("model", "used by", "host")
+        parts.append(format_table(titles, gpus, width=width, spare=("busy",), shrink=shrink))
     if lines := unreachable_lines((host.host, host.error) for host in hosts):
-        parts.append("\n".join(lines))
+        parts.append("\n".join(shorten(line, width) if width else line for line in lines))
     return "\n\n".join(parts)
 
 

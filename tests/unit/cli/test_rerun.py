@@ -148,3 +148,23 @@ def test_one_job_of_a_named_run_is_run_again(
     document = json.loads(capsys.readouterr().out)
     assert [(job["host"], job["attempt"]) for job in document["jobs"]] == [("b", 2)]
     assert Store().name_of(document["run"]) == "mine", "a rerun keeps the name"
+
+
+@pytest.mark.usefixtures("cube_directory")
+def test_a_rerun_of_random_points_has_the_same_points(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mlcube.yaml").write_text(
+        "docker: {image: x}\ntasks: {t: {parameters: {inputs: {c: {type: file, default: c.yaml}}}}}"
+    )
+    (tmp_path / "workspace/c.yaml").write_text("lr: 1\n")
+    sweep = ["--sweep=lr=log:1e-4..1e-1", "--sample=2", "--retries=0", "--output=json"]
+    assert run(["run", "--host=both", "--task=t", *sweep]) == 120
+    answer = capsys.readouterr()
+    assert "random points of --seed=" in answer.err
+    first = json.loads(answer.out)
+    assert run(["rerun", "--failed", "--output=json"]) == 120
+    again = json.loads(capsys.readouterr().out)
+    points = [[job["parameters"] for job in document["jobs"]] for document in (first, again)]
+    assert points[0] == points[1]
+    assert len({point["lr"] for point in points[0]}) == 2

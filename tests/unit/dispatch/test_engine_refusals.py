@@ -84,8 +84,12 @@ TASKS_OWN = {
         "a process inside was killed: out of memory",
     ),
     "out of time": (
-        *(137, {"inspect": "exited 137 false", "timedout": "yes"}, Status.KILLED, 124),
+        *(143, {"inspect": "exited 143 false", "timedout": "yes"}, Status.KILLED, 124),
         "reached its time limit of 5 s",
+    ),
+    "out of time, and ignores SIGTERM": (
+        *(137, {"inspect": "exited 137 false", "timedout": "yes"}, Status.KILLED, 124),
+        "reached its time limit of 5 s and was killed 10 s later, because it ignored SIGTERM",
     ),
     "engine restarted": (
         *(137, {"inspect": "exited 137 false", "engine": "restarted"}, Status.KILLED, 137),

@@ -151,3 +151,12 @@ def test_gpus_that_the_inventory_leaves_out_are_not_free() -> None:
     assert text.count("not in the inventory's gpus") == 1
     (host,) = usage_document([found])["hosts"]
     assert [gpu["leasable"] for gpu in host["gpus"]] == [False, True, True]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_no_row_wraps_in_a_terminal(width: int) -> None:
+    gone = HostUsage(host="gone", slots=1, error=UnreachableError("gone", "no route " * 30))
+    lines = usage_text([asked(*TOLD), gone], width=width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert any("gpus free" in line for line in lines)
+    assert any("used by" in line for line in lines)

@@ -72,14 +72,15 @@ def test_a_parameter_is_an_argument_of_the_task(cube: Cube) -> None:
     [
         ("lr", "1e-3", "lr", 0.001),
         ("lr", "1", "lr", 1),
-        ("lr", "auto", "lr", "auto"),
+        ("lr", '"auto"', "lr", "auto"),
+        ("lr", "null", "lr", None),
         ("settings.lr", "0.01", "lr", 0.01),
         ("steps", "10", "steps", 10),
         ("flip", "false", "flip", False),
         ("name", "007", "name", "007"),
         ("optimizer.momentum", "0.5", "optimizer", {"momentum": 0.5}),
         ("settings.optimizer.momentum", "0", "optimizer", {"momentum": 0}),
-        ("settings.both", "[", "both", "["),
+        ("settings.both", "'['", "both", "["),
     ],
 )
 def test_a_key_of_a_settings_file_is_changed_in_a_copy(
@@ -89,6 +90,13 @@ def test_a_key_of_a_settings_file_is_changed_in_a_copy(
     assert (made.task, made.parameter, made.name) == ("train", "settings", "train.yaml")
     assert settings(made) == {**yaml.safe_load(SETTINGS), key: found}
     assert type(settings(made)[key]) is type(found)
+
+
+@pytest.mark.parametrize("value", ["auto", "0.1 0.2", "[", "0.1:0.5", "1e"])
+def test_a_text_for_a_number_is_refused_with_the_right_form(cube: Cube, value: str) -> None:
+    with pytest.raises(PlanError, match="a text, and the file has the number") as caught:
+        resolve_point(cube, SweepPoint(name="01", values={"lr": value}), ["train"])
+    assert f"lr='\"{value}\"'" in str(caught.value.hint)
 
 
 def test_several_keys_and_files_can_change_at_once(cube: Cube) -> None:

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``mlcube-remote init`` and ``schema``: start a cube, and help editors with its files."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+import click
+
+from mlcube_remote import app
+
+
+@click.command()
+@click.argument("directory", default=".", type=click.Path())
+@click.option(
+    "--script",
+    type=click.Path(),
+    metavar="FILE",
+    help="Make a cube that runs this Python or shell script; a Dockerfile is written for it.",
+)
+@click.option(
+    "--dockerfile", type=click.Path(), metavar="FILE", help="Make a cube from this Dockerfile."
+)
+def init(directory: str, script: str | None, dockerfile: str | None) -> None:
+    """Write the files of a new cube: from nothing, or around a script or a Dockerfile.
+
+    Files that exist are never changed.
+    """
+    made = app.new_cube.create_cube(
+        Path(directory),
+        script=None if script is None else Path(script),
+        dockerfile=None if dockerfile is None else Path(dockerfile),
+    )
+    for name in made.files:
+        click.echo(f"wrote {os.path.join(directory, name)}")
+    where = "" if directory == "." else f" --mlcube={shlex.quote(directory)}"
+    click.echo(f"run it here:    mlcube-remote run --host=local{where} --task={made.task}")
+    click.echo(f"run it there:   mlcube-remote run --host=NAME{where} --task={made.task}")
+
+
+@click.command()
+@click.argument("name", metavar="mlcube|hosts", type=click.Choice(["mlcube", "hosts"]))
+def schema(name: str) -> None:
+    """Print the JSON Schema of mlcube.yaml or hosts.yaml, for editors.
+
+    Write it into a file, and name the file in the first line of the YAML file:
+    "# yaml-language-server: $schema=FILE".
+    """
+    click.echo(app.new_cube.read_schema(name), nl=False)
