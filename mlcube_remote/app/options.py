@@ -139,6 +139,8 @@ class RunOptions:
     """An earlier run to continue; ``None``: a new run."""
     attempts: Mapping[str, int] | None = None
     """For a rerun: job → number of its next attempt. ``None``: all jobs, for the first time."""
+    command: tuple[str, ...] = ()
+    """The command line, without secrets, for the record; empty: there is none."""
     configure_only: bool = False
     """Whether to stop before any task."""
     reconnect_timeout: float = DEFAULT_RECONNECT_TIMEOUT_S

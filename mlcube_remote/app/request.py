@@ -85,6 +85,7 @@ def make_request(options: RunOptions) -> tuple[RunRequest, Inventory]:
         timeout=None if timeout is None else max(1, round(timeout)),
         fresh_outputs=options.tasks.fresh_outputs,
         again=options.attempts,
+        command=options.command,
         trials=make_trials(cube, points, tasks),
         detach=start.detach,
     )

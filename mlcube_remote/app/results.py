@@ -8,6 +8,7 @@ from typing import Any
 
 from mlcube_remote.app.observer import Warn
 from mlcube_remote.errors import UsageError
+from mlcube_remote.runs.attempts import DIRECTORY, compile_attempts, read_attempts
 from mlcube_remote.runs.results_index import FILE, compile_index, read_index
 from mlcube_remote.runs.store import Store
 
@@ -26,6 +27,23 @@ def find_results(text: str, warn: Warn) -> dict[str, Any]:
     if path.is_file() or (path / FILE).is_file():
         return read_index(path if path.is_file() else path / FILE)
     store = Store()
+    return compile_index(_find_run(text, store), store, warn)
+
+
+def find_attempts(text: str, warn: Warn) -> list[dict[str, Any]]:
+    """Return the record of each attempt of the run that ``text`` means.
+
+    Arguments and errors are those of :func:`find_results`.
+    """
+    path = Path(text)
+    folder = path.parent if path.is_file() else path
+    if (folder / DIRECTORY).is_dir():
+        return read_attempts(folder)
+    store = Store()
+    return compile_attempts(_find_run(text, store), store, warn)
+
+
+def _find_run(text: str, store: Store) -> str:
     found = store.matching(text)
     if not found:
         raise UsageError(
@@ -37,4 +55,4 @@ def find_results(text: str, warn: Warn) -> dict[str, Any]:
         raise UsageError(
             f"run {text!r} is ambiguous: {names}", hint="give more characters of its id"
         )
-    return compile_index(found[0], store, warn)
+    return found[0]

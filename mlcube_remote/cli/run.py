@@ -25,6 +25,7 @@ from mlcube_remote.cli import display_options as screen
 from mlcube_remote.cli import options as shared
 from mlcube_remote.cli.option_groups import CredentialPrompts, Display
 from mlcube_remote.cli.printing import print_warning
+from mlcube_remote.cli.redact import redact
 from mlcube_remote.errors import UsageError
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ def run_jobs(
     """Run the jobs and show them, or print what would run, and return the exit code."""
     if dry_run:
         return _print_dry_run(options, display)
+    options = attrs.evolve(options, command=redact(sys.argv))
     report = app.run.run(options, credentials, _show_jobs(display), print_warning)
     from mlcube_remote.cli.report import print_report  # noqa: PLC0415 - slow to import
 

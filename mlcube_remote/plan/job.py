@@ -69,6 +69,8 @@ class RunRequest:
     time."""
     trials: tuple[Trial, ...] = ()
     """The jobs of a sweep, or the shards; the hosts are their pool. Empty: one job per host."""
+    command: tuple[str, ...] = ()
+    """The command line that started the run, without secrets; empty: there was none."""
     detach: bool = False
     """Whether the client exits after it has launched the jobs, and so cannot place more later."""
     client: ClientEnvironment = attrs.field(factory=ClientEnvironment.current)
