@@ -351,7 +351,7 @@ def test_a_report_file_must_be_writable_before_a_run_starts(option: str, tmp_pat
         (["run", "--nope"], "error: No such option '--nope'.\nhint: mlcube-remote run --help\n"),
         (
             ["results", "show"],
-            "error: Missing argument 'RUN'.\nhint: mlcube-remote results show --help\n",
+            "error: Missing argument 'RUN...'.\nhint: mlcube-remote results show --help\n",
         ),
         (
             ["rnu"],
