@@ -63,9 +63,9 @@ def test_a_run_records_what_its_results_come_from(
 
 
 MEASURE = shell_task(
-    'i=${0#*=}; o=${1#*=}; m=${2#*=}; cat "$i" >"$o/same"; echo "{\\"n\\": $(date +%N)}" >"$m"',
+    'i=${0#*=}; m=${1#*=}; o=${2#*=}; cat "$i" >"$o/same"; echo "{\\"n\\": $(date +%N)}" >"$m"',
     inputs={"text": {**FILE, "default": "in.txt"}},
-    outputs={"model": {"default": "model/"}, "metrics": {**FILE, "default": "m.json"}},
+    outputs={"metrics": {**FILE, "default": "m.json"}, "model": {"default": "model/"}},
 )
 
 
