@@ -17,6 +17,7 @@ from mlcube_remote.dispatch.connections import Connect
 from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.events.model import Event, EventSink
 from mlcube_remote.events.outcome import JobOutcome
+from mlcube_remote.files.sources import Sources
 from mlcube_remote.jobs.results_index import ResultsIndexer
 from mlcube_remote.runs.store import Store
 from mlcube_remote.scheduling.failure_limit import FailureLimit
@@ -33,6 +34,8 @@ class Execution:
     connect: Connect
     store: Store | None
     """This machine's records; ``None``: nothing is recorded."""
+    sources: Callable[[], Sources] | None = None
+    """Returns what the run is made from, and may wait for it; ``None``: not known."""
     results: Path | None = None
     """Directory for the index of the run's results; ``None``: there is none."""
     shares_hosts: bool = False
@@ -71,6 +74,7 @@ def open_run(execution: Execution, observe: Observe) -> Iterator[ActiveRun]:
             connect=execution.connect,
             sink=lambda event: _emit(sinks, event),
             store=execution.store,
+            sources=execution.sources,
             detach=execution.start.detach,
             wait=execution.start.wait,
             keeps=execution.shares_hosts,

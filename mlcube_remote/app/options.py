@@ -151,6 +151,8 @@ class RunOptions:
     """A name for the run, by which other commands find it."""
     attempts: Mapping[str, int] | None = None
     """For a rerun: job → number of its next attempt. ``None``: all jobs, for the first time."""
+    command: tuple[str, ...] = ()
+    """The command line, without secrets, for the record; empty: there is none."""
     configure_only: bool = False
     """Whether to stop before any task."""
     reconnect_timeout: float = DEFAULT_RECONNECT_TIMEOUT_S

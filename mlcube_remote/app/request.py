@@ -89,6 +89,7 @@ def make_request(options: RunOptions) -> tuple[RunRequest, Inventory]:
         grace=round(options.tasks.grace),
         fresh_outputs=options.tasks.fresh_outputs,
         again=options.attempts,
+        command=options.command,
         trials=make_trials(cube, points, tasks),
         detach=start.detach,
     )

@@ -59,6 +59,9 @@ def run(
     connector = EarlyConnector(connect or logins.connect)
     connector.begin(request.hosts, at_once=options.start.parallel)
     # These modules are imported while the hosts answer.
+    from mlcube_remote.files.sources import begin_reading  # noqa: PLC0415
+
+    sources = None if store is None else begin_reading(jobs[0])
     from mlcube_remote.app.execute import Execution, open_run, run_each  # noqa: PLC0415
     from mlcube_remote.dispatch.pipeline import run_job  # noqa: PLC0415
 
@@ -67,6 +70,7 @@ def run(
         jobs=tuple(job.name for job in jobs),
         connect=connector,
         store=store,
+        sources=sources,
         results=None if store is None else results_directory(request.run_id, store),
         shares_hosts=bool(request.trials),
         start=options.start,

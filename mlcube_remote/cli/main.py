@@ -29,6 +29,10 @@ _COMMANDS = {
     "shell": ("mlcube_remote.cli.exec", "Open a shell in the container of a run's task."),
     "pull": ("mlcube_remote.cli.jobs", "Pull the outputs of a run."),
     "results": ("mlcube_remote.cli.results", "Show the results of a run, sorted by any number."),
+    "report": ("mlcube_remote.cli.html_report", "Write a report of a run, as one HTML file."),
+    "export": ("mlcube_remote.cli.export", "Export a run as an RO-Crate."),
+    "verify": ("mlcube_remote.cli.compare", "Compare the files of a run with its record."),
+    "diff": ("mlcube_remote.cli.compare", "Show what differs between two runs."),
     "clean": ("mlcube_remote.cli.ps", "Remove the files of ended jobs from hosts."),
     "trust": (
         "mlcube_remote.cli.trust",

@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 @shared.job_filter_options
 @shared.rerun_retry_options
 @shared.rerun_fresh_option
+@click.option(
+    "--verify",
+    "verifies",
+    is_flag=True,
+    help="Afterwards, compare the new outputs with those before; exit code 1 if they differ.",
+)
 @shared.start_options
 @shared.reconnect_option
 @shared.credential_options
@@ -39,6 +45,7 @@ def rerun(
     retries: int | None,
     retry_on: tuple[str, ...],
     fresh_outputs: bool | None,
+    verifies: bool,
     start: StartOptions,
     dry_run: bool,
     reconnect_timeout: float,
@@ -68,7 +75,20 @@ def rerun(
         click.echo("no job to run again", err=True)
         return _exit_code(choice.selection)
     with choice.in_recorded_folder():
-        return run_jobs(options, credentials, display, dry_run=dry_run)
+        code = run_jobs(options, credentials, display, dry_run=dry_run)
+    if verifies and not dry_run:
+        return _print_comparison(choice) or code
+    return code
+
+
+def _print_comparison(choice: RerunChoice) -> int:
+    """Print how the new outputs differ from those before, and return 1 if any does."""
+    from mlcube_remote.ui.tables.comparison import outputs_text  # noqa: PLC0415 - slow to import
+
+    jobs = choice.selection.attempts
+    compared = app.results.compare_repetitions(choice.run_id, jobs, print_warning)
+    click.echo(outputs_text(compared))
+    return 0 if compared and all(item.is_identical for item in compared) else 1
 
 
 def _exit_code(selection: RerunSelection) -> int:

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``mlcube-remote results``: show the results of a run, without asking any host."""
+"""``mlcube-remote results``: show the results of runs, without asking any host."""
 
 from __future__ import annotations
+
+import sys
 
 import click
 
 from mlcube_remote import app
-from mlcube_remote.cli.printing import print_value, print_warning
-from mlcube_remote.cli.run_argument import run_argument
+from mlcube_remote.cli.printing import print_warning
+from mlcube_remote.cli.run_argument import complete_runs
 
 
 @click.group()
@@ -16,27 +18,61 @@ def results() -> None:
 
 
 @results.command()
-@run_argument
+@click.argument(
+    "run_texts", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_runs
+)
 @click.option("--csv", "output", flag_value="csv", help="For spreadsheets.")
 @click.option("--json", "output", flag_value="json", help="For programs: all that is recorded.")
 @click.option(
     "--sort", metavar="COLUMN", help="Sort by a column, such as accuracy; -accuracy: largest first."
 )
-def show(run_text: str, output: str | None, sort: str | None) -> None:
-    """Show the outcome of each job of a run, and the numbers in its JSON and YAML outputs.
+@click.option(
+    "--columns",
+    metavar="NAMES",
+    default="",
+    help="Show these columns, commas between; a part of a name is enough if it is unique.",
+)
+def show(run_texts: tuple[str, ...], output: str | None, sort: str | None, columns: str) -> None:
+    """Show the outcome of each job of runs, and the numbers in its JSON and YAML outputs.
 
     RUN is a run's id, or enough of its start or end, or the path of its results.
     """
-    from mlcube_remote.ui.tables.results import results_csv, results_text, sort_jobs  # noqa: PLC0415 - slow
+    from mlcube_remote.ui.files.json_output import dump  # noqa: PLC0415 - slow to import
+    from mlcube_remote.ui.tables.results import results_csv, results_text, sort_jobs  # noqa: PLC0415
 
-    index = app.results.find_results(run_text, print_warning)
-    jobs = sort_jobs(index["jobs"], sort)
+    indexes = [app.results.find_results(text, print_warning) for text in run_texts]
+    if output == "json":
+        sorted_indexes = [{**each, "jobs": sort_jobs(each["jobs"], sort)} for each in indexes]
+        is_one = len(sorted_indexes) == 1
+        dump(sorted_indexes[0] if is_one else {"runs": sorted_indexes}, sys.stdout)
+        return
+    # The rows of one run need no column with its id.
+    named = [{"run": each["run"]} if len(indexes) > 1 else {} for each in indexes]
+    rows = [
+        {**job, **run} for run, each in zip(named, indexes, strict=True) for job in each["jobs"]
+    ]
+    jobs = sort_jobs(rows, sort)
     if output == "csv":
         click.echo(results_csv(jobs), nl=False)
     else:
-        print_value(
-            jobs,
-            output or "text",
-            document=lambda found: {**index, "jobs": found},
-            text=results_text,
-        )
+        names = [name.strip() for name in columns.split(",") if name.strip()]
+        click.echo(results_text(jobs, names))
+
+
+@results.command("list")
+@click.option(
+    "--best",
+    metavar="COLUMN",
+    help="Show each run's smallest value of a column, such as loss; -accuracy: the largest.",
+)
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def list_runs(best: str | None, as_json: bool) -> None:
+    """List the runs with records on this machine: when, cube, hosts and state."""
+    from mlcube_remote.ui.files.json_output import dump  # noqa: PLC0415 - slow to import
+    from mlcube_remote.ui.tables.run_list import run_rows, runs_text  # noqa: PLC0415
+
+    rows = run_rows(app.results.list_results(print_warning), best)
+    if as_json:
+        dump({"runs": rows}, sys.stdout)
+    else:
+        click.echo(runs_text(rows, best))

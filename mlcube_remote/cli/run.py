@@ -25,6 +25,7 @@ from mlcube_remote.cli import display_options as screen
 from mlcube_remote.cli import options as shared
 from mlcube_remote.cli.option_groups import CredentialPrompts, Display
 from mlcube_remote.cli.printing import print_warning
+from mlcube_remote.cli.redact import redact
 from mlcube_remote.errors import UsageError
 
 if TYPE_CHECKING:
@@ -137,6 +138,7 @@ def run_jobs(
         click.echo(f"random points of --seed={options.sweep.seed}", err=True)
     if dry_run:
         return _print_dry_run(options, display)
+    options = attrs.evolve(options, command=redact(sys.argv))
     is_recorded = not options.configure_only
     observe = _show_jobs(display, shows_id=is_recorded)
     report = app.run.run(options, credentials, observe, print_warning)

@@ -10,6 +10,7 @@ from enum import Enum
 import attrs
 
 from mlcube_remote.dispatch.interrupts import Interrupts
+from mlcube_remote.dispatch.provenance import Origin, describe_origin
 from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.errors import (
     CancelledError,
@@ -25,6 +26,7 @@ from mlcube_remote.events.emitter import JobEvents
 from mlcube_remote.events.outcome import JobOutcome, PulledOutput, Status, TaskOutcome
 from mlcube_remote.jobs.handle import JobHandle
 from mlcube_remote.jobs.records import record_outcome
+from mlcube_remote.jobs.task_logs import TaskLogs
 
 _UNREACHABLE = (StateUnknownError, ConnectError)
 """Errors after which a launched job may still run."""
@@ -67,6 +69,9 @@ class JobProgress:
     handle: JobHandle | None = None
     tasks: list[TaskOutcome] = attrs.field(factory=list)
     outputs: list[PulledOutput] = attrs.field(factory=list)
+    origin: Origin = attrs.field(factory=Origin)
+    logs: dict[str, TaskLogs] = attrs.field(factory=dict)
+    """Task → its logs."""
     outcome: JobOutcome = attrs.field(init=False)
     """Set at the end of :func:`finishing`."""
 
@@ -101,7 +106,15 @@ def finishing(
         error.__cause__ = bug
     progress.outcome = _outcome(job, progress, run.interrupts, error)
     if run.store is not None:
-        record_outcome(run.store, job.run_id, job.job_id, progress.outcome, progress.handle)
+        record_outcome(
+            run.store,
+            job.run_id,
+            job.job_id,
+            progress.outcome,
+            progress.handle,
+            origin=describe_origin(progress.origin, run.sources) if progress.is_launched else None,
+            logs={task: logs.digests() for task, logs in progress.logs.items()},
+        )
 
 
 def _was_ended(interrupts: Interrupts, progress: JobProgress) -> bool:

@@ -26,6 +26,7 @@ from mlcube_remote.jobs.follow import follow_task
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
 from mlcube_remote.jobs.state import TaskReport, derive_outcome
 from mlcube_remote.jobs.stop import request_stop
+from mlcube_remote.jobs.task_logs import TaskLogs
 from mlcube_remote.plan.outputs import DownloadRequest
 from mlcube_remote.transport.base import Connection, OutputSink, Stream
 
@@ -60,7 +61,7 @@ def monitor_job(
     interrupts = job.run.interrupts
     with interrupts.handled_by(handle.name, stop=stopper.stop, detach=job.connection.close):
         try:
-            for outcome in _follow_tasks(job, handle, options):
+            for outcome in _follow_tasks(job, handle, options, progress.logs):
                 progress.tasks.append(outcome)
         except StateUnknownError:
             if interrupts.detaching.is_set():
@@ -96,12 +97,12 @@ def _read_kind(path: str, connection: Connection) -> str:
 
 
 def _follow_tasks(
-    job: JobContext, handle: JobHandle, options: FollowOptions
+    job: JobContext, handle: JobHandle, options: FollowOptions, logs: dict[str, TaskLogs]
 ) -> Iterator[TaskOutcome]:
     """Yield the outcome of each task that ends, until one fails."""
     for number, task in enumerate(handle.tasks, 1):
         with job.events.stage(Stage.RUN, task.task) as notes:
-            report = _follow(job, handle, number, task, options)
+            report = _follow(job, handle, number, task, options, logs)
             _warn_about(job, handle, task.task, report)
             outcome = derive_outcome(handle, task, report)
             warn_of_unchanged(job, handle, outcome)
@@ -114,7 +115,12 @@ def _follow_tasks(
 
 
 def _follow(
-    job: JobContext, handle: JobHandle, number: int, task: TaskHandle, options: FollowOptions
+    job: JobContext,
+    handle: JobHandle,
+    number: int,
+    task: TaskHandle,
+    options: FollowOptions,
+    logs: dict[str, TaskLogs],
 ) -> TaskReport:
     def on_other_node(node: str) -> None:
         job.warn(
@@ -126,6 +132,10 @@ def _follow(
     shown: OutputSink = _discard
     if options.shows_output:
         shown = job.events.output(Stage.RUN, task.task)
+    if options.tail is None:
+        # Otherwise the beginning of the logs is not received.
+        logs[task.task] = TaskLogs()
+        shown = logs[task.task].before(shown)
     return follow_task(
         job.connection,
         handle,

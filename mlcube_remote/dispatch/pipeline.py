@@ -22,6 +22,7 @@ from mlcube_remote.dispatch.stages import (
 )
 from mlcube_remote.errors import HostError, StateUnknownError
 from mlcube_remote.events.outcome import JobOutcome
+from mlcube_remote.facts.images import Image
 from mlcube_remote.facts.probe import HostFacts, logout_warning, require_program
 from mlcube_remote.jobs.handle import JobHandle
 from mlcube_remote.jobs.launch import ClaimLostError
@@ -62,6 +63,7 @@ def _run_stages(spec: JobSpec, run: RunContext, progress: JobProgress) -> None:
     with connect(spec.host, spec.name, run, progress.events) as job:
         with job.interruptible():
             facts = probe(job, spec)
+            progress.origin.probed(facts)
         with _exclusive_root(job, spec, facts):
             plan = make_plan(spec, facts)
             require_program(job.connection.current, facts, plan.image)
@@ -99,13 +101,14 @@ def _start(
             _record(job, spec, handle, progress)
             if devices := lease_devices(job, plan, handle):
                 plan = make_plan(spec, facts, devices)
-            _prepare_mirror(job, plan, facts, claim)
+            progress.origin.image = _prepare_mirror(job, plan, facts, claim)
+            progress.origin.plan = plan
             _launch(job, plan, handle, progress)
     except ClaimLostError:
         job.reconnect.forget_claim()
         job.connection.attach_hint = None
         with job.run.roots.mirror(facts.root_id) as mirror:
-            mirror.ready_on.discard(job.host)
+            mirror.ready_on.pop(job.host, None)
         return None
     return claim
 
@@ -129,28 +132,34 @@ def _record(job: JobContext, spec: JobSpec, handle: JobHandle, progress: JobProg
         record_planned(job.run.store, handle, spec.attempt)
 
 
-def _prepare_mirror(job: JobContext, plan: JobPlan, facts: HostFacts, claim: Claim) -> None:
-    """Prepare the host, unless an earlier job of the run has, and nothing has changed since."""
+def _prepare_mirror(job: JobContext, plan: JobPlan, facts: HostFacts, claim: Claim) -> Image:
+    """Prepare the host, unless an earlier job of the run has, and nothing has changed since.
+
+    Returns:
+        The image that the host has.
+    """
     with job.run.roots.mirror(facts.root_id) as mirror:
-        if job.host in mirror.ready_on and claim is Claim.OURS_UNCHANGED:
+        image = mirror.ready_on.get(job.host)
+        if image is not None and claim is Claim.OURS_UNCHANGED:
             require_mirrored_inputs(job, plan)
-        else:
-            if warning := logout_warning(facts, plan.image):
-                job.warn(warning)
-            _prepare(job, plan, facts)
-        mirror.ready_on.add(job.host)
+            return image
+        if warning := logout_warning(facts, plan.image):
+            job.warn(warning)
+        mirror.ready_on[job.host] = image = _prepare(job, plan, facts)
+        return image
 
 
-def _prepare(job: JobContext, plan: JobPlan, facts: HostFacts) -> None:
-    """Upload the cube and its data, and bring the image to the host."""
+def _prepare(job: JobContext, plan: JobPlan, facts: HostFacts) -> Image:
+    """Upload the cube and its data, bring the image to the host, and return it."""
     warn_about_commands(job, plan)
     image = upload_and_find_image(job, plan)
     job.run.interrupts.check()
     if plan.tasks:
         # Before the image, which may take long to build.
         require_mirrored_inputs(job, plan)
-    configure_image(job, plan, facts, image)
+    image = configure_image(job, plan, facts, image)
     job.run.interrupts.check()
+    return image
 
 
 def _launch(job: JobContext, plan: JobPlan, handle: JobHandle, progress: JobProgress) -> None:

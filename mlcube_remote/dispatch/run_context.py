@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 import attrs
 
@@ -13,6 +14,7 @@ from mlcube_remote.dispatch.interrupts import Interrupts
 from mlcube_remote.dispatch.shared_roots import SharedRoots
 from mlcube_remote.events.emitter import JobEvents
 from mlcube_remote.events.model import EventSink
+from mlcube_remote.files.sources import Sources
 from mlcube_remote.runs.store import Store
 from mlcube_remote.transport.reconnecting import RECONNECT_TIMEOUT
 
@@ -25,6 +27,8 @@ class RunContext:
     sink: EventSink
     store: Store | None = None
     """This machine's records; ``None``: nothing is recorded."""
+    sources: Callable[[], Sources] | None = None
+    """Returns what the run is made from, and may wait for it; ``None``: not known."""
     detach: bool = False
     """Whether to detach from each job as soon as it is launched."""
     wait: bool = False

@@ -9,13 +9,15 @@ from contextlib import contextmanager
 
 import attrs
 
+from mlcube_remote.facts.images import Image
+
 
 @attrs.define
 class Mirror:
     """The mirror of a cube in one ``remote_root``, shared by several jobs of the run."""
 
-    ready_on: set[str] = attrs.field(factory=set)
-    """Hosts that have an up-to-date mirror and the image."""
+    ready_on: dict[str, Image] = attrs.field(factory=dict)
+    """Hosts that have an up-to-date mirror and the image → this image."""
     guard: threading.Lock = attrs.field(factory=threading.Lock)
 
 

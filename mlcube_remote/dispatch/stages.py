@@ -216,8 +216,11 @@ def _make_directories(directories: Sequence[Confined], connection: Connection) -
         raise preparation_error(connection, reply)
 
 
-def configure_image(job: JobContext, plan: JobPlan, facts: HostFacts, image: Image) -> None:
+def configure_image(job: JobContext, plan: JobPlan, facts: HostFacts, image: Image) -> Image:
     """Pull or build the image if necessary, and check that the machine can run it.
+
+    Returns:
+        The image as the host has it now.
 
     Raises:
         ConfigureError: It could not be pulled or built.
@@ -239,6 +242,7 @@ def configure_image(job: JobContext, plan: JobPlan, facts: HostFacts, image: Ima
         )
     if warning:
         job.warn(warning)
+    return image
 
 
 def _configure(job: JobContext, plan: JobPlan, connection: Connection) -> Image:

@@ -45,6 +45,10 @@ class TaskOutcome:
     """Start, in seconds since the epoch by the host's clock."""
     finished: int | None = None
     """End, in seconds since the epoch by the host's clock."""
+    started_ms: int | None = None
+    """Start, in milliseconds since the epoch, if the host's clock has them."""
+    finished_ms: int | None = None
+    """End, in milliseconds since the epoch."""
     timed_out: bool = False
     """Whether it was ended at its time limit."""
     by_host: bool = False

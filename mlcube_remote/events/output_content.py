@@ -8,7 +8,6 @@ The digest of a directory is what this command prints in it::
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ import attrs
 from mlcube_remote.budgets import parse_json
 from mlcube_remote.errors import UsageError
 from mlcube_remote.runs.digests import Digests
+from mlcube_remote.runs.manifests import ListedFile, Manifests, digest_of
 
 OWN_PREFIX = ".mlcube-remote"
 """Prefix of our own files, which are not part of an output."""
@@ -67,12 +67,23 @@ def _content(path: Path, digests: Digests) -> OutputContent:
         return OutputContent(
             files=1, size=size, sha256=digests.of(path), metrics=read_metrics(path)
         )
-    whole, count, total = hashlib.sha256(), 0, 0
-    for name in sorted(map(os.fsencode, _files(path, ""))):
-        file = path / os.fsdecode(name)
-        whole.update(digests.of(file).encode() + b"  " + name + b"\0")
-        count, total = count + 1, total + file.stat().st_size
-    return OutputContent(files=count, size=total, sha256=whole.hexdigest())
+    files = list_files(path, digests)
+    whole = digest_of(files)
+    Manifests().write(whole, files)
+    return OutputContent(files=len(files), size=sum(file.size for file in files), sha256=whole)
+
+
+def list_files(folder: Path, digests: Digests) -> list[ListedFile]:
+    """Return the files of an output that is a directory.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
+    found = []
+    for name in sorted(map(os.fsencode, _files(folder, ""))):
+        file = folder / os.fsdecode(name)
+        found.append(ListedFile(name, file.stat().st_size, digests.of(file)))
+    return found
 
 
 def _files(folder: Path, prefix: str) -> Iterator[str]:

@@ -3,15 +3,22 @@
 
 from __future__ import annotations
 
+import re
+
 import attrs
 
 from mlcube_remote.commands.model import ImageCommands
 from mlcube_remote.errors import HostUnfitError
+from mlcube_remote.events.provenance import ImageIdentity
 from mlcube_remote.facts.engine_errors import engine_error
 from mlcube_remote.facts.probe import HostFacts
 from mlcube_remote.plan.host_paths import HostPaths
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.transport.base import Connection
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_MAX_VERSION = 100
+"""Maximum number of characters of an engine's version."""
 
 
 @attrs.frozen
@@ -23,6 +30,8 @@ class Image:
     """The machine that it was built for, such as ``amd64``; empty if unknown."""
     stale: bool = False
     """Whether it was built from another version of the recipe."""
+    identity: ImageIdentity = ImageIdentity()
+    """Its digests, for the record of the job."""
 
 
 def find_image(connection: Connection, needed: ImageCommands, paths: HostPaths) -> Image:
@@ -37,19 +46,42 @@ def find_image(connection: Connection, needed: ImageCommands, paths: HostPaths) 
         HostUnfitError: The engine is missing, does not run, or refuses this user.
     """
     platform, engine = needed.platform, needed.engine
+    env = {"mlcr_root": paths.root}
     if platform not in CONTAINER_ENGINES:
-        reply = connection.call("mlcr_check_sif", *sif_arguments(needed, paths))
+        reply = connection.call("mlcr_check_sif", *sif_arguments(needed, paths), env=env)
         if not reply.ok:
             raise engine_error(connection, platform, engine, reply)
-        answer = reply.text.strip()
-        return Image(answer == "f", stale=answer == "stale")
-    reply = connection.call("mlcr_print_image_platform", needed.image, *engine)
+        answer, digest, version = _lines(reply.text, 3)
+        identity = ImageIdentity(
+            sha256=digest if _SHA256.fullmatch(digest) else "",
+            engine_version=_version(version),
+        )
+        return Image(answer == "f", stale=answer == "stale", identity=identity)
+    reply = connection.call("mlcr_print_image_platform", needed.image, *engine, env=env)
     if reply.ok:
-        return Image(True, reply.text.strip().partition("/")[2])
+        about, version = _lines(reply.text, 2)
+        system, _, rest = about.partition(" ")
+        name, _, digests = rest.partition(" ")
+        identity = ImageIdentity(
+            id=name.removeprefix("sha256:"),
+            digests=tuple(digests.strip("[]").split()),
+            engine_version=_version(version),
+        )
+        return Image(True, system.partition("/")[2], identity=identity)
     message = reply.message.lower()
     if "no such image" in message or "image not known" in message:
         return Image(False)
     raise engine_error(connection, platform, engine, reply)
+
+
+def _lines(text: str, count: int) -> list[str]:
+    """Return the first lines of an answer; those that it does not have are empty."""
+    return [line.strip() for line in (*text.strip().split("\n", count), *[""] * count)][:count]
+
+
+def _version(text: str) -> str:
+    """Return ``4.3.1`` of ``podman version 4.3.1``."""
+    return text.rpartition(" ")[2][:_MAX_VERSION]
 
 
 def sif_arguments(needed: ImageCommands, paths: HostPaths) -> tuple[str, ...]:

@@ -12,7 +12,9 @@ from mlcube_remote.budgets import parse_whole
 from mlcube_remote.commands.model import ImageCommands
 from mlcube_remote.cube.host_paths import NO_VARIABLES
 from mlcube_remote.errors import HostUnfitError
+from mlcube_remote.events.provenance import FileStat, Machine
 from mlcube_remote.facts.engine_errors import missing_program_error
+from mlcube_remote.facts.machine import parse_machine, parse_stats
 from mlcube_remote.files.rsync import check_remote_version
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.remote import status
@@ -66,6 +68,15 @@ class HostFacts:
 
     clock_ahead: float = 0.0
     """Seconds by which the host's clock is ahead of this machine's. For warnings only."""
+
+    now: int = 0
+    """Seconds since the epoch, by the host's clock when it answered."""
+
+    details: Machine = Machine()
+    """Its hardware and kernel, for the record of the job."""
+
+    stats: Mapping[str, FileStat] = attrs.field(factory=dict)
+    """Absolute path → size and time, for those of the request's paths that exist."""
 
     @property
     def architecture(self) -> str:
@@ -121,6 +132,9 @@ def probe_host(
             docker_is_podman=facts.get("docker") == "podman",
             logout=facts.get("logout", ""),
             clock_ahead=_outside(parse_whole(facts["now"]), asked - 1, answered),
+            now=parse_whole(facts["now"]),
+            details=parse_machine(found),
+            stats=parse_stats(value for key, value in found if key == "stat"),
         )
     except (KeyError, ValueError) as problem:
         raise HostUnfitError(

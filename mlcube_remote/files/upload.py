@@ -111,6 +111,8 @@ class NeededData:
     """Both."""
     above: frozenset[Path] = frozenset()
     """The inputs, and all directories above them."""
+    in_data: tuple[Path, ...] = ()
+    """Inputs with ``local:``."""
     uses_default_workspace: bool = False
     """Whether a parameter is in the ``workspace`` of the cube."""
 
@@ -134,12 +136,19 @@ def mirror_trees(job: PlacedJob, *, image: str = "") -> tuple[UploadTree, ...]:
         job: The job.
         image: As for :func:`job_trees`.
     """
-    cube = job.spec.request.cube
-    needed = _needed_by(job) if job.spec.trial is None else _needed_by_all(job.spec.request)
-    return cube_trees(cube, needed, job.paths, image)
+    return cube_trees(job.spec.request.cube, _needed_by(job), job.paths, image)
+
+
+def run_inputs(job: PlacedJob) -> tuple[Path, ...]:
+    """Return the inputs that are sent for the job, or for all jobs of its sweep."""
+    needed = _needed_by(job)
+    return tuple(dict.fromkeys((*needed.in_cube, *needed.in_workspace, *needed.in_data)))
 
 
 def _needed_by(job: PlacedJob) -> NeededData:
+    """Return the data that a job needs, or all jobs of its sweep."""
+    if job.spec.trial is not None:
+        return _needed_by_all(job.spec.request)
     items = [item for _, item in job.task_parameters()]
     return needed_data(job.spec.request.cube, [items])
 
@@ -200,11 +209,7 @@ def data_trees(job: PlacedJob) -> tuple[UploadTree, ...]:
     if job.spec.request.configure_only:
         return ()
     # Several tasks may use the same data.
-    data = dict.fromkeys(
-        item.local
-        for _, item in job.task_parameters()
-        if item.where is DataLocation.CLIENT and not item.is_output and item.local is not None
-    )
+    data = dict.fromkeys(_client_inputs(item for _, item in job.task_parameters()))
     root = job.paths.root
     return tuple(
         UploadTree(local=path, remote=posixpath.join(root, data_directory(path)), inputs=(path,))
@@ -215,21 +220,30 @@ def data_trees(job: PlacedJob) -> tuple[UploadTree, ...]:
 def needed_data(cube: Cube, jobs: Iterable[Iterable[PlacedParameter]]) -> NeededData:
     """Return the data that jobs need, each with the parameters of its tasks in their order."""
     wanted: dict[Path, None] = {}
+    data: dict[Path, None] = {}
     usual, uses_usual = cube.root / "workspace", False
     for placed in jobs:
         items = [item for item in placed if item.local is not None]
         uses_usual = uses_usual or any(_is_below(item, usual) for item in items)
         wanted |= dict.fromkeys(_needed_inputs(items))
+        data |= dict.fromkeys(_client_inputs(items))
     is_apart = not cube.workspace.is_relative_to(cube.root)
     in_workspace = tuple(path for path in wanted if path.is_relative_to(cube.workspace))
     apart = frozenset(in_workspace if is_apart else ())
     return NeededData(
         in_cube=tuple(path for path in wanted if path not in apart),
         in_workspace=in_workspace,
+        in_data=tuple(data),
         inputs=frozenset(wanted),
         above=frozenset(each for path in wanted for each in (path, *path.parents)),
         uses_default_workspace=uses_usual,
     )
+
+
+def _client_inputs(placed: Iterable[PlacedParameter]) -> Iterator[Path]:
+    for item in placed:
+        if item.where is DataLocation.CLIENT and not item.is_output and item.local is not None:
+            yield item.local
 
 
 def _is_below(item: PlacedParameter, directory: Path) -> bool:

@@ -9,9 +9,13 @@ from mlcube_remote.errors import NotStartedError, RecordError
 from mlcube_remote.events.documents import job_document
 from mlcube_remote.events.model import Stage
 from mlcube_remote.events.outcome import JobOutcome, Status
+from mlcube_remote.events.provenance import Provenance
+from mlcube_remote.events.provenance_document import Logs, provenance_document, update_document
 from mlcube_remote.jobs.handle import JobHandle, to_document
 from mlcube_remote.runs.documents import Document
 from mlcube_remote.runs.store import Store
+
+_NO_LOGS: Logs = {}
 
 PLANNED = "planned"
 """Status of a job that is about to start; written first, so that the job can be found again."""
@@ -48,7 +52,14 @@ def record_planned(store: Store, handle: JobHandle, attempt: int = 1) -> None:
 
 
 def record_outcome(
-    store: Store, run_id: str, job_id: str, outcome: JobOutcome, handle: JobHandle | None
+    store: Store,
+    run_id: str,
+    job_id: str,
+    outcome: JobOutcome,
+    handle: JobHandle | None,
+    *,
+    origin: Provenance | None = None,
+    logs: Logs = _NO_LOGS,
 ) -> None:
     """Record the outcome of a job, merged with its earlier record.
 
@@ -58,6 +69,8 @@ def record_outcome(
         job_id: Its job.
         outcome: What this command found.
         handle: The job's handle, if this command has one.
+        origin: What the job ran on, from and with, if this command has launched it.
+        logs: The logs that this command has received.
 
     Raises:
         RecordError: It cannot be written.
@@ -69,6 +82,10 @@ def record_outcome(
     document: dict[str, Any] = job_document(outcome)
     document["seconds"] |= known.get("seconds", {})
     document["outputs"] = _outputs(known.get("outputs", []), document["outputs"])
+    if origin is not None:
+        document["provenance"] = provenance_document(origin, outcome.tasks, logs)
+    elif known.get("provenance"):
+        document["provenance"] = update_document(known["provenance"], outcome.tasks, logs)
     kept = known.get("ticket")
     if handle is not None or kept is not None:
         document["ticket"] = kept if handle is None else to_document(handle)

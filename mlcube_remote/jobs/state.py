@@ -181,8 +181,14 @@ def derive_outcome(handle: JobHandle, task: TaskHandle, report: TaskReport) -> T
         seconds=report.seconds,
         started=None if report.started is None else int(report.started),
         finished=None if report.finished is None else int(report.finished),
+        started_ms=_milliseconds(report.started),
+        finished_ms=_milliseconds(report.finished),
         outputs=report.outputs,
     )
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else int(seconds * 1000)
 
 
 def _outcome(status: Status, code: int | None, reason: str = "") -> TaskOutcome:

@@ -76,6 +76,8 @@ class RunRequest:
     """The jobs of a sweep, or the shards; the hosts are their pool. Empty: one job per host."""
     name: str = ""
     """The name that the user gave the run."""
+    command: tuple[str, ...] = ()
+    """The command line that started the run, without secrets; empty: there was none."""
     detach: bool = False
     """Whether the client exits after it has launched the jobs, and so cannot place more later."""
     client: ClientEnvironment = attrs.field(factory=ClientEnvironment.current)

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Questions to the container engine. Called by facts/.
 
-# mlcr_print_image_platform IMAGE ENGINE...: print "OS/ARCHITECTURE" of IMAGE; status 1 with the
-# engine's message on stderr if there is no such image or the engine does not answer, 127 if the
-# engine is not installed.
+# mlcr_print_image_platform IMAGE ENGINE...: print "OS/ARCHITECTURE ID [REPOSITORY@DIGEST ...]" of
+# IMAGE, and on a second line the version of the engine; status 1 with the engine's message on stderr
+# if there is no such image or the engine does not answer, 127 if the engine is not installed.
 mlcr_print_image_platform() {
     mlcr_name=$1
     shift
@@ -15,7 +15,9 @@ mlcr_print_image_platform() {
     fi
     # The clients are Go programs, which prepare for every core; a question needs one.
     export GOMAXPROCS=1
-    mlcr_run_limited 30 "$@" image inspect --format '{{.Os}}/{{.Architecture}}' -- "$mlcr_name"
+    mlcr_run_limited 30 "$@" image inspect \
+        --format '{{.Os}}/{{.Architecture}} {{.Id}} {{.RepoDigests}}' -- "$mlcr_name" || return
+    mlcr_print_engine_version "$@"
 }
 
 # mlcr_print_server_version ENGINE...: print the version of the engine's server; the error message

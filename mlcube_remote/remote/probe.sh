@@ -4,7 +4,8 @@
 # Facts about the host. Called by facts/ before a run and by "hosts check".
 
 # mlcr_probe_host ROOT CUBE [PATH...]: prepare ROOT and the directory CUBE below it (empty: none),
-# and print the facts that a run needs; for each PATH, print whether it is a file or a directory.
+# and print the facts that a run needs, and those for its record; for each PATH, print whether it is
+# a file or a directory, its size and its time.
 mlcr_probe_host() {
     mlcr_find_missing_programs
     if [ -n "$mlcr_missing" ]; then
@@ -39,6 +40,8 @@ mlcr_probe_host() {
         mlcr_path=$(mlcr_expand_home "$mlcr_path")
         mlcr_print_record kind "$(mlcr_print_kind "$mlcr_path")$mlcr_path"
     done
+    mlcr_report_stat "$@"
+    mlcr_report_machine
 }
 
 # mlcr_find_missing_programs: set mlcr_missing to those programs of the library that the host does

@@ -15,8 +15,9 @@
 #   WORD...    the build command without its last two words, the image and its source
 
 # mlcr_check_sif CUBE WORKSPACE IMAGE SOURCE COUNT WORD...: print "f" if the image exists, "-" if it
-# does not, "stale" if its recipe has changed. Status 127: the engine is not installed; 125: CUBE
-# does not exist.
+# does not, "stale" if its recipe has changed. If the image can be used, print on the next lines its
+# SHA-256 and the version of the engine. Status 127: the engine is not installed; 125: CUBE does not
+# exist.
 mlcr_check_sif() {
     if ! command -v "$6" >/dev/null 2>&1; then
         echo "$6: not found" >&2
@@ -24,7 +25,13 @@ mlcr_check_sif() {
     fi
     cd -- "$1" || return 125
     shift
-    mlcr_print_sif_state "$@"
+    mlcr_state=$(mlcr_print_sif_state "$@")
+    printf '%s\n' "$mlcr_state"
+    [ "$mlcr_state" = f ] || return 0
+    mlcr_line=
+    mlcr_print_sif_digest "$2"
+    [ -n "$mlcr_line" ] || echo -
+    mlcr_print_engine_version "$5"
 }
 
 # mlcr_print_sif_state WORKSPACE IMAGE SOURCE COUNT WORD...: print f, - or stale.

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from mlcube_remote.errors import RecordError
 from mlcube_remote.runs.atomic import write_atomically
+from mlcube_remote.runs.attempts import write_attempts
 from mlcube_remote.runs.documents import Document
 from mlcube_remote.runs.locks import exclusive
 from mlcube_remote.runs.store import RUN, Store
@@ -119,6 +120,7 @@ def write_index(run_id: str, store: Store, directory: Path, warn: Callable[[str]
             job["outputs"] = [_relative_to(directory, output) for output in job["outputs"]]
         try:
             directory.mkdir(parents=True, exist_ok=True)
+            write_attempts(run_id, store, directory, warn)
             write_atomically(directory / FILE, json.dumps(index, indent=1) + "\n", mode=0o666)
         except OSError as problem:
             raise RecordError.not_writable(

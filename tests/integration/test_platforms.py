@@ -73,7 +73,7 @@ class Runner:
                 if path.is_file()
             }
             for host in results.iterdir()
-            if host.is_dir()  # the index of the results is beside them
+            if host.is_dir() and host.name != "attempts"  # records are beside them
         }
         return Finished(json.loads(done.stdout), outputs)
 

@@ -15,7 +15,7 @@ import attrs
 
 from mlcube_remote.errors import UsageError
 from mlcube_remote.runs.ids import label
-from mlcube_remote.ui.tables.columns import format_table
+from mlcube_remote.ui.tables.fitted import fit_table
 from mlcube_remote.ui.text import one_line
 
 Cell = str | int | float | None
@@ -52,6 +52,7 @@ def _seconds(job: Job) -> Cell:
     return sum(seconds) if seconds else None
 
 
+_RUN = Column("run", lambda job: job.get("run"))
 _LEFT = (
     Column("id", lambda job: job["id"], only_csv=True),
     Column("job", lambda job: job["job"]),
@@ -66,6 +67,8 @@ _RIGHT = (
     Column("seconds", _seconds),
 )
 _FIXED = frozenset(column.name for column in (*_LEFT, *_RIGHT))
+_NAMES = frozenset({"run", "job", "host"})
+"""Columns that say which job a row is about."""
 _REQUIRED = _FIXED - {"job"}
 """Columns that are shown even if they are empty; jobs have names only in sweeps and shards."""
 
@@ -86,7 +89,9 @@ def job_columns(jobs: Sequence[Job]) -> tuple[Column, ...]:
     keys = list(dict.fromkeys(key for of_job in metrics.values() for key in of_job))
     names = _metric_names(keys, taken=_FIXED | {column.name for column in parameters})
     metric_columns = [_metric_column(key, names[key], metrics) for key in keys]
-    return (*_LEFT, *parameters, *_RIGHT, *metric_columns)
+    # Only jobs of several runs have an entry for their run.
+    runs = (_RUN,) if any(job.get("run") for job in jobs) else ()
+    return (*runs, *_LEFT, *parameters, *_RIGHT, *metric_columns)
 
 
 def _metric_names(keys: Sequence[MetricKey], taken: Collection[str]) -> dict[MetricKey, str]:
@@ -141,22 +146,45 @@ def sort_jobs(jobs: Sequence[Job], by: str | None) -> list[Job]:
         return list(jobs)
     columns = job_columns(jobs)
     is_descending = by.startswith("-") and all(column.name != by for column in columns)
-    column = _find_column(by[1:] if is_descending else by, columns)
+    column = find_column(by[1:] if is_descending else by, columns)
     cells = [(column.cell(job), job) for job in jobs]
     with_value = [(cell, job) for cell, job in cells if cell is not None]
     with_value.sort(key=lambda pair: _sort_key(pair[0]), reverse=is_descending)
     return [job for _, job in with_value] + [job for cell, job in cells if cell is None]
 
 
-def _find_column(name: str, columns: Sequence[Column]) -> Column:
+def find_column(name: str, columns: Sequence[Column], option: str = "--sort") -> Column:
+    """Return the column with this name, or the only one whose name ends with it or contains it.
+
+    Args:
+        name: The name, or a part of it: ``accuracy`` for ``test_accuracy``.
+        columns: All columns.
+        option: Where the name is from, for the message.
+
+    Raises:
+        UsageError: There is no such column, or there are several.
+    """
     exact = [column for column in columns if column.name == name]
-    matches = exact or [column for column in columns if column.name.endswith(f".{name}")]
+    ends = [column for column in columns if column.name.endswith(f".{name}")]
+    matches = exact or ends or [column for column in columns if name and name in column.name]
     if len(matches) == 1:
         return matches[0]
     names = ", ".join(one_line(column.name) for column in matches or columns)
     if matches:
-        raise UsageError(f"--sort={name} is ambiguous: {names}", hint="give the full name")
-    raise UsageError(f"--sort={name}: no such column", hint=f"columns: {names}")
+        raise UsageError(f"{option}={name} is ambiguous: {names}", hint="give the full name")
+    raise UsageError(f"{option}={name}: no such column", hint=f"columns: {names}")
+
+
+def choose_columns(jobs: Sequence[Job], names: Sequence[str]) -> tuple[Column, ...]:
+    """Return the columns that a user named, after the names of job and host.
+
+    Raises:
+        UsageError: There is no such column, or there are several.
+    """
+    columns = job_columns(jobs)
+    chosen = [find_column(name, columns, "--columns") for name in names]
+    first = [column for column in columns if column.name in _NAMES and column not in chosen]
+    return (*first, *chosen)
 
 
 def _sort_key(cell: Cell) -> tuple[int, float, str]:
@@ -166,16 +194,30 @@ def _sort_key(cell: Cell) -> tuple[int, float, str]:
     return (0, float(cell or 0), "")
 
 
-def results_text(jobs: Sequence[Job]) -> str:
-    """Return a table, and below it why jobs failed, and which outputs are not of this run."""
+def results_text(jobs: Sequence[Job], names: Sequence[str] = ()) -> str:
+    """Return a table, and below it why jobs failed, and which outputs are not of this run.
+
+    Args:
+        jobs: The jobs.
+        names: Names of the columns to show, as for :func:`find_column`; empty: all that fit.
+
+    Raises:
+        UsageError: There is no such column.
+    """
+    chosen = choose_columns(jobs, names) if names else ()
     columns = [
         column
-        for column in job_columns(jobs)
-        if not column.only_csv
-        and (column.name in _REQUIRED or any(column.cell(job) is not None for job in jobs))
+        for column in chosen or job_columns(jobs)
+        if (column in chosen and column.name not in _NAMES)
+        or (
+            not column.only_csv
+            and (column.name in _REQUIRED or any(column.cell(job) is not None for job in jobs))
+        )
     ]
     rows = [[one_line(_format_cell(column.cell(job))) for column in columns] for job in jobs]
-    parts = [format_table([one_line(column.name) for column in columns], rows)]
+    header = [one_line(column.name) for column in columns]
+    kept = {one_line(column.name) for column in columns if column in chosen} | _NAMES
+    parts = [fit_table(header, rows, kept=kept)]
     if lines := [line for job in jobs if (line := _reason_line(job))]:
         parts.append("\n".join(lines))
     return "\n\n".join(parts)

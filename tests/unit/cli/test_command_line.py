@@ -285,7 +285,7 @@ def test_a_report_file_must_be_writable_before_a_run_starts(option: str, tmp_pat
         (["run", "--xyzzy"], "error: No such option '--xyzzy'.\nhint: mlcube-remote run --help\n"),
         (
             ["results", "show"],
-            "error: Missing argument 'RUN'.\nhint: mlcube-remote results show --help\n",
+            "error: Missing argument 'RUN...'.\nhint: mlcube-remote results show --help\n",
         ),
         (
             ["rnu"],

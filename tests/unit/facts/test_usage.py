@@ -156,7 +156,7 @@ def test_gpus_that_the_inventory_leaves_out_are_not_free() -> None:
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_no_row_wraps_in_a_terminal(width: int) -> None:
     gone = HostUsage(host="gone", slots=1, error=UnreachableError("gone", "no route " * 30))
-    lines = usage_text([asked(*TOLD), gone], width=width).splitlines()
+    lines = usage_text([parse_usage(*REPORT), gone], width=width).splitlines()
     assert max(map(len, lines)) <= width
     assert any("gpus free" in line for line in lines)
     assert any("used by" in line for line in lines)

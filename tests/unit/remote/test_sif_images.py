@@ -66,7 +66,7 @@ class Cube:
     def state(self) -> str:
         done = self.call("mlcr_check_sif", *self.words())
         assert done.returncode == 0, done.stderr
-        return done.stdout.decode().strip()
+        return done.stdout.decode().split()[0]
 
     def build(self) -> Completed:
         root = str(self.root.parent / "root")
@@ -82,7 +82,9 @@ class Cube:
         return len(self.log.read_text().splitlines()) if self.log.exists() else 0
 
     def left(self) -> set[str]:
-        return {path.name for path in self.image.parent.iterdir()}
+        return {
+            path.name for path in self.image.parent.iterdir() if not path.name.endswith(".sha256")
+        }
 
 
 @pytest.fixture

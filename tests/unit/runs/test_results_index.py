@@ -138,7 +138,8 @@ def test_other_users_may_read_it_and_no_temporary_file_is_left(store: Store, hom
     start(store, home, "a", "b")
     for _ in range(2):
         write_index(RUN_ID, store, home, no_warning)
-    (file,) = home.iterdir()
+    file, folder = sorted(home.iterdir(), key=Path.is_dir)
+    assert (file.name, folder.name) == ("results.json", "attempts")
     assert stat.S_IMODE(file.stat().st_mode) & 0o444 == 0o444
 
 

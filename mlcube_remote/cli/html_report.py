@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``mlcube-remote report``: write one HTML file that shows a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mlcube_remote import app
+from mlcube_remote.cli.printing import print_warning
+from mlcube_remote.cli.run_argument import run_argument
+from mlcube_remote.errors import RecordError
+
+
+@click.command()
+@run_argument
+@click.option(
+    "--file",
+    "path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where to write it.  [default: report-RUN.html in the current directory]",
+)
+@click.option("--open", "opens", is_flag=True, help="Open it in a browser.")
+def report(run_text: str, path: Path | None, opens: bool) -> None:
+    """Write a report of a run: one HTML file that needs no network and no other file.
+
+    RUN is a run's id, or enough of its start or end, or the path of its results. No host is asked.
+    The report has the ends of the logs, so only you can read it until you change its mode.
+    """
+    from mlcube_remote.runs.atomic import write_atomically  # noqa: PLC0415 - slow to import
+    from mlcube_remote.ui.report.page import render_report  # noqa: PLC0415
+
+    index = app.results.find_results(run_text, print_warning)
+    attempts = app.results.find_attempts(run_text, print_warning)
+    text = render_report(attempts, index)
+    path = path or Path(f"report-{index['run']}.html")
+    try:
+        # A byte that is not UTF-8 was shown as an escape.
+        write_atomically(path, text)
+    except OSError as problem:
+        raise RecordError.not_writable(
+            "the report cannot be written", problem, hint="choose another place: --file=PATH"
+        ) from problem
+    click.echo(path)
+    if opens:
+        click.launch(str(path))

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run is made from: digests of the cube as it is sent, and of the inputs on this machine.
+
+They are computed once per run, in a thread, while the hosts are connected to.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+
+import attrs
+
+from mlcube_remote.errors import MLCubeRemoteError
+from mlcube_remote.events.provenance import CubeOrigin, Tree
+from mlcube_remote.files.trees import read_files, read_tree
+from mlcube_remote.files.upload import UploadTree, mirror_trees, run_inputs
+from mlcube_remote.plan.job import JobSpec
+from mlcube_remote.plan.placed_job import PlacedJob, place_job
+from mlcube_remote.runs.digests import Digests
+from mlcube_remote.runs.git_state import read_git_state
+from mlcube_remote.runs.manifests import Manifests
+
+_ESCAPED = re.compile(rb"\\#([0-7]{3})")
+"""How rsync prints a byte of a name that is not printable."""
+_TIMEOUT_S = 120.0
+
+
+@attrs.frozen(kw_only=True)
+class Sources:
+    """What the jobs of one run are made from."""
+
+    cube: CubeOrigin = CubeOrigin()
+    inputs: Mapping[Path, Tree] = attrs.field(factory=dict)
+    """Path on this machine → content, of the inputs that exist and could be read."""
+
+
+def begin_reading(spec: JobSpec) -> Callable[[], Sources]:
+    """Begin to read the sources of a run, and return a function that waits for them.
+
+    Args:
+        spec: A job of the run; all of its jobs have the same sources.
+    """
+    future: Future[Sources] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(read_sources(spec))
+        except Exception as bug:  # noqa: BLE001 - raised in the thread that needs the result
+            future.set_exception(bug)
+
+    # A daemon, because an interrupted command does not wait until large inputs are read.
+    threading.Thread(target=work, name="mlcr-sources", daemon=True).start()
+    return future.result
+
+
+def read_sources(spec: JobSpec) -> Sources:
+    """Read the cube and the inputs of a run; what cannot be read is left out."""
+    digests, manifests = Digests(), Manifests()
+    placed = place_job(spec)
+    cube = _read_cube(placed, digests, manifests)
+    inputs = {}
+    for path in run_inputs(placed):
+        if not path.exists():
+            continue
+        try:
+            inputs[path] = read_tree(path, digests, manifests)
+        except OSError:
+            continue  # the upload reports it
+    digests.save()
+    return Sources(cube=cube, inputs=inputs)
+
+
+def _read_cube(placed: PlacedJob, digests: Digests, manifests: Manifests) -> CubeOrigin:
+    cube = placed.spec.request.cube
+    try:
+        names = _list_sent(mirror_trees(placed)[0])
+        tree = read_files(cube.root, names, digests, manifests)
+    except (OSError, MLCubeRemoteError, subprocess.SubprocessError) as problem:
+        return CubeOrigin(problem=str(problem), git=read_git_state(cube.root))
+    return CubeOrigin(tree=tree, git=read_git_state(cube.root, set(names)))
+
+
+def _list_sent(tree: UploadTree) -> list[bytes]:
+    """Return the names of the files that an upload sends; rsync decides by its own rules.
+
+    Raises:
+        OSError: rsync cannot be started.
+        SubprocessError: It failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="mlcube-remote-") as nowhere:
+        arguments = [word for word in tree.arguments()[:-1] if word != "--stats"]
+        done = subprocess.run(
+            ["rsync", "--dry-run", "--8-bit-output", "--out-format=%n", *arguments, f"{nowhere}/"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=True,
+            timeout=_TIMEOUT_S,
+        )
+    names = (_ESCAPED.sub(_unescape, line) for line in done.stdout.split(b"\n") if line)
+    return [name for name in names if not name.endswith(b"/")]
+
+
+def _unescape(match: re.Match[bytes]) -> bytes:
+    return bytes([int(match[1], 8) & 0xFF])

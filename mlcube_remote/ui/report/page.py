@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Build the report of a run from the records of its attempts."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from mlcube_remote._version import __version__
+from mlcube_remote.runs.attempts import latest_attempts
+from mlcube_remote.runs.ids import label
+from mlcube_remote.ui.report.charts import Chart, draw
+from mlcube_remote.ui.report.curves import draw_curves
+from mlcube_remote.ui.report.timeline import draw_timeline, local_time
+from mlcube_remote.ui.tables.results import Column, job_columns
+from mlcube_remote.ui.text import sanitise
+
+Document = Mapping[str, Any]
+
+MAX_LOGS = 60
+"""Number of jobs whose logs are shown; failed jobs come first."""
+_MAX_CHARTS = 24
+_FACTS = (
+    ("image", ("image", "name")),
+    ("image id", ("image", "id")),
+    ("SIF file", ("image", "sha256")),
+    ("cube", ("cube", "sha256")),
+    ("commit", ("cube", "git")),
+    ("engine", ("engine", "version")),
+    ("kernel", ("host", "kernel")),
+    ("processor", ("host", "cpu")),
+    ("GPUs", ("host", "gpus")),
+    ("GPU driver", ("host", "gpu_driver")),
+    ("mlcube-remote", ("client", "version")),
+)
+"""Name and place of the facts that are shown for all jobs together."""
+
+
+def render_report(attempts: list[dict[str, Any]], index: Document) -> str:
+    """Return the report as HTML.
+
+    Args:
+        attempts: The record of each attempt.
+        index: The index of the run's results, which also names jobs without a record.
+    """
+    last = _failures_first(_all_jobs(attempts, index))
+    rows = [(_label(attempt), attempt) for attempt in last]
+    lines, took = draw_timeline(rows)
+    jobs = [_table_job(attempt, index) for attempt in last]
+    columns = [
+        column
+        for column in job_columns(jobs)
+        if not column.only_csv and any(column.cell(job) is not None for job in jobs)
+    ]
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, finalize=_finalize, trim_blocks=True
+    )
+    script = _asset("report.js")
+    return environment.from_string(_asset("report.html.j2")).render(
+        run=index["run"],
+        created=local_time(index["created"]),
+        cube=index["cube"] or {},
+        client=index["client"],
+        version=__version__,
+        took=took,
+        states=Counter(str(attempt["status"]) for attempt in last),
+        failed=[row for row in rows if row[1]["status"] != "succeeded"],
+        lines=lines,
+        header=[column.name for column in columns],
+        table=[[_cell(column, job) for column in columns] for job in jobs],
+        charts=_parameter_charts(jobs, columns),
+        curves=draw_curves(rows),
+        logs=rows[:MAX_LOGS],
+        hidden_logs=max(0, len(rows) - MAX_LOGS),
+        facts=_common_facts(last),
+        inputs=_inputs(last),
+        reproduce=_commands(last, index),
+        # A browser runs this script and no other, whatever a text of a job contains.
+        policy=f"default-src 'none'; style-src 'unsafe-inline'; script-src '{_hash(script)}'",
+        style=Markup(_asset("report.css")),  # noqa: S704 - a file of this package
+        script=Markup(script),  # noqa: S704 - likewise
+    )
+
+
+def _asset(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(script: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
+
+
+def _finalize(value: Any) -> Any:
+    """Return a value without control characters, which could change the direction of text."""
+    if isinstance(value, Markup):
+        return value
+    return sanitise(value) if isinstance(value, str) else value
+
+
+def _label(attempt: Document) -> str:
+    return label(attempt["job"] or "", attempt["host"] or "") or str(attempt["id"])
+
+
+def _all_jobs(attempts: list[dict[str, Any]], index: Document) -> list[dict[str, Any]]:
+    """Return the last attempt of each job, and the jobs of the index that have no record."""
+    last = latest_attempts(attempts)
+    known = {attempt["id"] for attempt in last}
+    return [
+        *last,
+        *({**job, "provenance": None} for job in index["jobs"] if job["id"] not in known),
+    ]
+
+
+def _failures_first(attempts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(attempts, key=lambda attempt: attempt["status"] == "succeeded")
+
+
+def _table_job(attempt: Document, index: Document) -> Document:
+    known: Document = next((job for job in index["jobs"] if job["id"] == attempt["id"]), {})
+    times = {"started": None, "finished": None}
+    found = {key: known[key] for key in times if known}
+    # All jobs are of one run.
+    return {**times, **attempt, **found, "run": None}
+
+
+def _cell(column: Column, job: Document) -> tuple[str, str]:
+    """Return what a cell shows, and what the table is sorted by."""
+    value = column.cell(job)
+    if isinstance(value, float):
+        return f"{value:.6g}", repr(value)
+    return ("", "") if value is None else (str(value), str(value))
+
+
+def _parameter_charts(jobs: Sequence[Document], columns: Sequence[Column]) -> list[Chart]:
+    """Return a picture for each parameter that varies and each number that jobs wrote."""
+    parameters = list(dict.fromkeys(name for job in jobs for name in job["parameters"]))
+    varying = [
+        name for name in parameters if len({job["parameters"].get(name) for job in jobs}) > 1
+    ]
+    fixed = {column.name for column in job_columns([])}
+    metrics = [c for c in columns if c.name not in fixed and c.name not in parameters]
+    charts = []
+    for column in metrics:
+        for name in varying:
+            pairs = [
+                (str(job["parameters"][name]), float(cell))
+                for job in jobs
+                if name in job["parameters"] and isinstance(cell := column.cell(job), (int, float))
+            ]
+            chart = _parameter_chart(name, column.name, pairs)
+            charts += [] if chart is None else [chart]
+    return charts[:_MAX_CHARTS]
+
+
+def _parameter_chart(
+    parameter: str, metric: str, pairs: Sequence[tuple[str, float]]
+) -> Chart | None:
+    title = f"{metric} by {parameter}"
+    try:
+        points = [(float(value), number) for value, number in pairs]
+        names: list[str] = []
+    except ValueError:
+        names = list(dict.fromkeys(value for value, _ in pairs))
+        points = [(float(names.index(value)), number) for value, number in pairs]
+    return draw(title, (parameter, metric), {"": points}, names)
+
+
+def _common_facts(attempts: Sequence[Document]) -> list[tuple[str, list[tuple[str, int]]]]:
+    """Return name → values, each with the number of jobs that have it."""
+    found = []
+    for name, (section, key) in _FACTS:
+        values = Counter(
+            _fact(value)
+            for attempt in attempts
+            if (value := (attempt["provenance"] or {}).get(section, {}).get(key))
+        )
+        if values:
+            found.append((name, values.most_common(10)))
+    return found
+
+
+def _fact(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"{value.get('commit')}{', changed since' if value.get('dirty') else ''}"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _inputs(attempts: Sequence[Document]) -> list[Document]:
+    every = (item for each in attempts for item in (each["provenance"] or {}).get("inputs", ()))
+    unique = {(item["task"], item["name"], item["path"], item["sha256"]): item for item in every}
+    return list(unique.values())[:100]
+
+
+def _commands(attempts: Sequence[Document], index: Document) -> list[str]:
+    """Return the command lines that started the run, and the one that repeats it."""
+    lines = [
+        shlex.join(command)
+        for attempt in attempts
+        if (command := (attempt["provenance"] or {}).get("client", {}).get("command"))
+    ]
+    return [*dict.fromkeys(lines), f"mlcube-remote rerun {index['run']} --verify"]

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The runs that this machine has records of, as a table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mlcube_remote.errors import UsageError
+from mlcube_remote.ui.host_ranges import format_ranges
+from mlcube_remote.ui.tables.columns import format_table
+from mlcube_remote.ui.tables.results import find_column, job_columns, sort_jobs
+from mlcube_remote.ui.text import one_line
+
+Index = Mapping[str, Any]
+
+_SHORT_ID = 8
+"""Number of characters at the end of a run's id, which is enough to name the run."""
+
+_MAX_HOSTS = 24
+"""Maximum number of characters of a list of hosts."""
+
+
+def run_rows(indexes: Sequence[Index], best: str | None) -> list[dict[str, Any]]:
+    """Return a row for each run: when, cube, hosts, state, best.
+
+    Args:
+        indexes: The indexes of the results of the runs.
+        best: The column whose best value is shown: the smallest, or with a leading ``-`` the
+            largest; ``None``: no value is shown.
+    """
+    rows = []
+    for index in indexes:
+        jobs = index["jobs"]
+        states = Counter(str(job["status"]) for job in jobs)
+        hosts = sorted({str(job["host"]) for job in jobs if job["host"]})
+        rows.append(
+            {
+                "run": index["run"],
+                "when": index["created"],
+                "cube": (index["cube"] or {}).get("name"),
+                "hosts": hosts,
+                "states": dict(states),
+                "best": None if best is None else _best(jobs, best),
+            }
+        )
+    return rows
+
+
+def _best(jobs: Sequence[Mapping[str, Any]], column: str) -> Any:
+    """Return the first value of a sorted column; ``None`` if the run has no such column."""
+    try:
+        first = sort_jobs(jobs, column)[:1]
+        cell = find_column(column.removeprefix("-"), job_columns(jobs)).cell
+    except UsageError:
+        return None
+    return cell(first[0]) if first else None
+
+
+def runs_text(rows: Sequence[Mapping[str, Any]], best: str | None) -> str:
+    """Return the rows of :func:`run_rows` as a table."""
+    if not rows:
+        return "no run has a record on this machine"
+    header = ["run", "when", "cube", "hosts", "state"] + (
+        [f"best {best.lstrip('-')}"] if best else []
+    )
+    lines = [[*_cells(row), *([_format(row["best"])] if best else [])] for row in rows]
+    return format_table(header, [[one_line(cell) for cell in line] for line in lines])
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    hosts = format_ranges(row["hosts"])
+    states = [
+        name if len(row["states"]) == 1 else f"{count} {name}"
+        for name, count in row["states"].items()
+    ]
+    return [
+        str(row["run"])[-_SHORT_ID:],
+        str(row["when"] or "")[:16].replace("T", " "),
+        str(row["cube"] or ""),
+        hosts if len(hosts) <= _MAX_HOSTS else f"{len(row['hosts'])} hosts",
+        ", ".join(states),
+    ]
+
+
+def _format(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "" if value is None else str(value)

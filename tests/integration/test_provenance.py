@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a real run records about the origin of its results."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+
+from mlcube_remote.runs.attempts import SCHEMA, compile_attempts
+from mlcube_remote.runs.store import Store
+from tests.support.command_line import again, run
+from tests.support.cubes import FILE, shell_task, write_cube
+
+if TYPE_CHECKING:
+    from tests.support.hosts import HostFactory
+
+
+def attempts_of_the_only_run() -> list[dict[str, Any]]:
+    store = Store()
+    (run_id,) = store.runs()
+    return compile_attempts(run_id, store, print)
+
+
+def test_a_run_records_what_its_results_come_from(
+    ssh_host: HostFactory, inventory_of: Callable[..., Path], copy_cube: Path
+) -> None:
+    host = ssh_host("docker")
+    git = ["git", "-C", str(copy_cube), "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for words in (["init", "-q"], ["add", "mlcube.yaml"], ["commit", "-q", "-m", "cube"]):
+        subprocess.run([*git, *words], check=True)
+    done = run(
+        inventory_of(host),
+        copy_cube,
+        f"--host={host.name}",
+        "--task=copy",
+        "--env=MY_TOKEN",
+        MY_TOKEN="hunter2-hunter2",
+    )
+    assert done.returncode == 0, done.stderr
+    (attempt,) = attempts_of_the_only_run()
+    jsonschema.validate(attempt, json.loads(SCHEMA.read_text()))
+    assert "hunter2" not in json.dumps(attempt)
+    found = attempt["provenance"]
+    assert found["secrets"] == ["MY_TOKEN"]
+    assert found["engine"]["version"][0].isdigit()
+    assert len(found["image"]["id"]) == 64
+    assert found["host"]["memory"] > 0
+    assert found["host"]["kernel"]
+    assert "--task=copy" in found["client"]["command"]
+    (task,) = found["tasks"]
+    assert "MY_TOKEN" in task["argv"]
+    assert task["logs"]["stdout"]["sha256"] == hashlib.sha256(b"hello\n").hexdigest()
+    assert 0 <= task["finished_ms"] - task["started_ms"] < 60_000
+    (text,) = found["inputs"]
+    assert text["sha256"] == hashlib.sha256(b"hello\n").hexdigest()
+    assert found["cube"]["git"]["dirty"] is True, "in.txt is sent, and not part of the commit"
+
+
+MEASURE = shell_task(
+    'i=${0#*=}; m=${1#*=}; o=${2#*=}; cat "$i" >"$o/same"; echo "{\\"n\\": $(date +%N)}" >"$m"',
+    inputs={"text": {**FILE, "default": "in.txt"}},
+    outputs={"metrics": {**FILE, "default": "m.json"}, "model": {"default": "model/"}},
+)
+
+
+def test_results_are_verified_repeated_and_compared(
+    ssh_host: HostFactory, inventory_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    hosts = (ssh_host("docker"), ssh_host("dash"))
+    cube = write_cube(tmp_path / "cube", {"measure": MEASURE})
+    (cube / "workspace/in.txt").write_text("hello\n")
+    done = run(inventory_of(*hosts), cube, "--host=all_of_them", "--task=measure")
+    assert done.returncode == 0, done.stderr
+    (folder,) = (cube / "results").iterdir()
+    assert again("verify", folder.name).returncode == 0
+    records = sorted((folder / "attempts").iterdir())
+    assert len(records) == 2
+
+    damaged = folder / hosts[0].name / "model/same"
+    damaged.write_text("hellO\n")
+    found = again("verify", str(folder))
+    assert found.returncode == 1
+    assert f"changed: {hosts[0].name}: output measure.model: {damaged}" in found.stdout.decode()
+
+    repeated = again("rerun", folder.name, "--verify")
+    assert repeated.returncode == 1, "the time is another one"
+    table = repeated.stdout.decode()
+    for host in hosts:
+        assert f"{host.name}  measure.model    identical" in table
+    assert "different  n " in table
+    assert set(records) < set((folder / "attempts").iterdir()), "no record was replaced"
+    assert again("verify", folder.name).returncode == 0
+
+    (cube / "workspace/in.txt").write_text("bye\n")
+    assert run(inventory_of(*hosts), cube, "--host=all_of_them", "--task=measure").returncode == 0
+    runs = sorted(path.name for path in (cube / "results").iterdir())
+    compared = again("diff", *runs)
+    assert compared.returncode == 1
+    lines = compared.stdout.decode()
+    assert f"{hosts[0].name}: inputs: measure.text: " in lines
+    assert "outputs: measure.model: " in lines
+    assert "image: " not in lines

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The report of a run: what it shows, what hostile text does, and how it works in Chromium."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlcube_remote.ui.report.curves import draw_curves
+from mlcube_remote.ui.report.page import render_report
+from mlcube_remote.ui.report.timeline import draw_timeline
+from tests.support.reported_runs import HOSTILE, RUN_ID, attempt, index_of
+
+
+class Page(HTMLParser):
+    """The elements and the text of a page; fails if an element is not closed in its order."""
+
+    VOID = frozenset({"meta", "input", "br"})
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def render(*attempts: dict[str, Any]) -> str:
+    return render_report(list(attempts), index_of(list(attempts)))
+
+
+@pytest.mark.parametrize("count", [1, 500])
+def test_the_page_shows_every_job(tmp_path: Path, count: int) -> None:
+    html = render(*(attempt(number, tmp_path) for number in range(count)))
+    page = Page(html)
+    tags = [tag for tag, _ in page.elements]
+    assert tags.count("tr") >= count + 1
+    assert len(html) < 3_000_000
+    assert RUN_ID in html
+    assert ("accuracy by lr" in html) is (count > 1)
+    assert "loss" in "".join(page.texts)
+
+
+def test_failures_come_first(tmp_path: Path) -> None:
+    html = render(*(attempt(number, tmp_path) for number in range(9)))
+    assert html.index("Not succeeded") < html.index("<h2>Jobs</h2>")
+    assert html.index(">007<") < html.index(">000<")
+    assert "out of memory" in html
+
+
+def test_hostile_text_stays_text(tmp_path: Path) -> None:
+    """Each text of a record is hostile, and the page has the elements of a harmless one."""
+
+    def hostile(value: Any, key: str = "") -> Any:
+        if isinstance(value, dict):
+            return {name: hostile(item, name) for name, item in value.items()}
+        if isinstance(value, list):
+            return [hostile(item) for item in value]
+        is_fixed = key in {"path", "state", "status", "id", "sha256"}
+        return HOSTILE if isinstance(value, str) and not is_fixed else value
+
+    harmless, evil = attempt(7, tmp_path), hostile(attempt(7, tmp_path))
+    evil["parameters"] = {HOSTILE: HOSTILE, "x": "y"}
+    evil["outputs"][0]["metrics"] = {HOSTILE: 1.0}
+    pages = [Page(render(each)) for each in (harmless, evil)]
+    counts = [[tag for tag, _ in page.elements].count("script") for page in pages]
+    assert counts == [1, 1]
+    assert not [tag for tag, _ in pages[1].elements if tag == "img"]
+    for _, attributes in pages[1].elements:
+        assert not [name for name in attributes if name.startswith("on")]
+    assert "\u202e" not in render(evil)
+    assert "\x1b" not in render(evil)
+
+
+def test_the_page_needs_no_network(tmp_path: Path) -> None:
+    html = render(attempt(1, tmp_path))
+    for tag, attributes in Page(html).elements:
+        assert not {"src", "href"} & attributes.keys(), tag
+    assert "url(" not in html
+    assert "@import" not in html
+    assert "default-src &#39;none&#39;" in html
+
+
+def test_records_without_provenance_are_shown(tmp_path: Path) -> None:
+    old = attempt(1, tmp_path, provenance=None)
+    assert "No provenance was recorded." in render(old)
+
+
+def test_a_job_without_a_record_is_shown(tmp_path: Path) -> None:
+    known, lost = attempt(1, tmp_path), attempt(2, tmp_path, status="unknown", outputs=[])
+    assert ">unknown<" in render_report([known], index_of([known, lost]))
+
+
+def test_a_job_that_waited_for_a_host_has_a_bar_for_that(tmp_path: Path) -> None:
+    rows = [(str(number), attempt(number, tmp_path)) for number in range(2)]
+    (first, second), took = draw_timeline(rows)
+    assert [bar.stage for bar in first.bars] == ["connect", "sync", "configure", "run", "pull"]
+    assert (second.bars[0].stage, second.bars[0].title) == ("wait", "wait: 2.0 s")
+    assert took == "12s"
+    assert all(0 <= bar.left <= 100 for line in (first, second) for bar in line.bars)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "titles"),
+    [
+        ("a.csv", "epoch,loss,note\n1,0.5,x\n2,0.4,y\n", ["curve: loss"]),
+        ("a.jsonl", '{"loss": 1}\n{"loss": 2}\n', ["curve: loss"]),
+        ("a.jsonl", '{"loss": 1e999}\n{"loss": NaN}\n[1]\n"x"\n', []),
+        ("a.jsonl", "not json\n", []),
+        ("a.jsonl", "[" * 100_000, []),
+        ("a.csv", "\x00\n,,\n", []),
+        ("a.txt", '{"loss": 1}\n{"loss": 2}\n', []),
+    ],
+)
+def test_curves_are_read_from_files_of_steps(
+    tmp_path: Path, name: str, text: str, titles: list[str]
+) -> None:
+    (tmp_path / name).write_text(text)
+    job = {"outputs": [{"name": "curve", "path": str(tmp_path / name), "state": "made"}]}
+    assert [chart.title for chart in draw_curves([("job", job)])] == titles
+
+
+def test_the_table_is_sorted_and_filtered_in_a_browser(tmp_path: Path) -> None:
+    html = render(*(attempt(number, tmp_path) for number in range(12)))
+    # The policy refuses any script but its own, and so also that of this test.
+    html = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", html)
+    click = """<script>
+      const heads = [...document.querySelectorAll("#jobs th")];
+      const head = heads.find((each) => each.textContent === "accuracy");
+      head.querySelector("button").click();
+      head.querySelector("button").click();
+      const filter = document.getElementById("filter");
+      filter.value = "adam";
+      filter.dispatchEvent(new Event("input"));
+      document.title = [...document.querySelectorAll("#jobs tbody tr")]
+        .filter((row) => !row.hidden)
+        .map((row) => row.cells[heads.indexOf(head)].textContent).join();
+    </script></body>"""
+    assert title_in_chromium(html.replace("</body>", click), tmp_path) == (
+        "0.9,0.89,0.88,0.86,0.84,0.82"
+    )
+
+
+def test_the_policy_lets_only_the_script_of_the_page_run(tmp_path: Path) -> None:
+    html = render(*(attempt(number, tmp_path) for number in range(3)))
+    evil = '<script>document.title = "evil"</script></body>'
+    assert title_in_chromium(html.replace("</body>", evil), tmp_path) == f"mnist: {RUN_ID}"
+
+
+def title_in_chromium(html: str, folder: Path) -> str:
+    """Return the title that a page has once its scripts have run."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    assert program is not None, "install it: apt-get install chromium"
+    page = folder / "page.html"
+    page.write_text(html, encoding="utf-8")
+    argv = [program, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+    argv += [f"--user-data-dir={folder / 'chromium'}", "--dump-dom", page.as_uri()]
+    done = subprocess.run(argv, capture_output=True, check=True, timeout=120)
+    found = re.search(r"<title>(.*?)</title>", done.stdout.decode())
+    assert found is not None
+    return found[1]
