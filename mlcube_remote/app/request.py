@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 
 from mlcube_remote.app.inventory import open_inventory, select_hosts
-from mlcube_remote.app.options import CubeOptions, RunOptions, SweepOptions
+from mlcube_remote.app.options import CubeOptions, RunOptions, StartOptions, SweepOptions
 from mlcube_remote.app.sampling import check_sample, to_sample
 from mlcube_remote.cube import system_settings
 from mlcube_remote.cube.load import cube_directory, load, select_tasks
@@ -44,12 +44,7 @@ def make_request(options: RunOptions) -> tuple[RunRequest, Inventory]:
     Raises:
         UsageError: An option, or a file that it names, is wrong.
     """
-    start = options.start
-    if start.detach and start.max_failures:
-        raise UsageError(
-            "--detach cannot be combined with --fail-fast or --max-failures",
-            hint="omit them, or omit --detach: the client must keep running to count failures",
-        )
+    _check_start(options.start)
     check_gpus_option(options.container.engine.gpus)
     settings = system_settings.load()
     options = _resolve_platform(options, settings)
@@ -91,9 +86,17 @@ def make_request(options: RunOptions) -> tuple[RunRequest, Inventory]:
         again=options.attempts,
         command=options.command,
         trials=make_trials(cube, points, tasks),
-        detach=start.detach,
+        detach=options.start.detach,
     )
     return request, inventory
+
+
+def _check_start(start: StartOptions) -> None:
+    if start.detach and start.max_failures:
+        raise UsageError(
+            "--detach cannot be combined with --fail-fast or --max-failures",
+            hint="omit them, or omit --detach: the client must keep running to count failures",
+        )
 
 
 def _resolve_platform(options: RunOptions, settings: SystemSettings) -> RunOptions:

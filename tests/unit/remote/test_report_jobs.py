@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -92,13 +93,12 @@ def test_why_a_task_failed_without_its_program_is_reported(
     assert dict(report)["failed"] == mark
 
 
-def test_why_a_job_is_lost_is_reported(call: Call, job: Path, tmp_path: Path, gate: Path) -> None:
-    launch(call, job, f"cat {gate}")
-    wait_for((job / "owner").exists)
+def test_why_a_job_is_lost_is_reported(call: Call, job: Path, tmp_path: Path) -> None:
+    launch(call, job, "sleep 30")
+    group = job / "tasks/1/group"
+    wait_for(lambda: group.exists() and group.read_text())
     kill_supervisor(job)
-    (report,) = report_jobs(call, "all")
-    assert dict(report)["state"] == "orphaned", "its task runs"
-    gate.write_text("")
+    os.killpg(int(group.read_text()), signal.SIGKILL)
     wait_for(lambda: state(call, job) == "lost")
     (report,) = report_jobs(call, "all")
     assert dict(report)["lost"] == "gone"
