@@ -6,9 +6,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import datetime
-from enum import Enum
 from itertools import islice
 
+from mlcube_remote.app.options import Sensible
 from mlcube_remote.errors import RecordError, UsageError
 from mlcube_remote.events.outcome import Status
 from mlcube_remote.formatting import readable_duration
@@ -19,16 +19,6 @@ _MAY_RUN = frozenset({PLANNED, Status.RUNNING.value, Status.UNKNOWN.value})
 
 _MAX_RUNS = 100
 """Runs that are looked at, newest first."""
-
-
-class Sensible(Enum):
-    """Which run a command without RUN can mean."""
-
-    LIVE = "live"
-    """One that may still run, because the command has no effect on others."""
-    LIVE_OR_NEWEST = "live or newest"
-    """The newest, if no older one may still run."""
-    NEWEST = "newest"
 
 
 def choose_run(sensible: Sensible) -> tuple[str, str]:

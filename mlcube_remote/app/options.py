@@ -7,6 +7,7 @@ The command line, the Python API and MLCube's runner build the same values.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from enum import Enum
 
 import attrs
 
@@ -171,3 +172,13 @@ class JobFilter:
     """Hosts that are gone for good: their jobs count as lost."""
     jobs: tuple[str, ...] = ()
     """Only these jobs: names, numbers, hosts and ranges; empty: all."""
+
+
+class Sensible(Enum):
+    """Which run a command without RUN can mean."""
+
+    LIVE = "live"
+    """One that may still run, because the command has no effect on others."""
+    LIVE_OR_NEWEST = "live or newest"
+    """The newest, if no older one may still run."""
+    NEWEST = "newest"

@@ -9,8 +9,7 @@ import attrs
 import click
 
 from mlcube_remote import app
-from mlcube_remote.app.latest_run import Sensible
-from mlcube_remote.app.options import JobFilter, StartOptions
+from mlcube_remote.app.options import JobFilter, Sensible, StartOptions
 from mlcube_remote.cli import display_options as screen
 from mlcube_remote.cli import options as shared
 from mlcube_remote.cli.option_groups import CredentialPrompts, Display

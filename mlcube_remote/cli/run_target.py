@@ -8,7 +8,8 @@ from collections.abc import Callable
 import attrs
 import click
 
-from mlcube_remote.app.latest_run import Sensible, choose_run
+from mlcube_remote import app
+from mlcube_remote.app.options import Sensible
 from mlcube_remote.cli.option_groups import F, group
 from mlcube_remote.cli.run_argument import complete_runs
 
@@ -31,7 +32,7 @@ def run_target(sensible: Sensible) -> Callable[[F], F]:
 
     def target(*, run_text: str | None, jobs: tuple[str, ...]) -> RunTarget:
         if run_text is None:
-            run_text, about = choose_run(sensible)
+            run_text, about = app.latest_run.choose_run(sensible)
             click.echo(f"run {about}", err=True)
         return RunTarget(text=run_text, jobs=jobs)
 

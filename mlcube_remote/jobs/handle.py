@@ -16,9 +16,11 @@ from typing import Any
 import attrs
 
 from mlcube_remote.budgets import parse_json
-from mlcube_remote.plan.job import DEFAULT_GRACE_S
 from mlcube_remote.plan.outputs import DownloadFolder, DownloadRequest
 from mlcube_remote.runs.documents import FORMAT
+
+EARLIER_GRACE_S = 10
+"""Seconds between SIGTERM and SIGKILL for jobs of versions that did not record them."""
 
 _MAX_GRACE_S = 7 * 86_400
 
@@ -64,7 +66,7 @@ class JobHandle:
     """Outputs that stay on the host; their paths are absolute."""
     timeout: int | None = None
     """Time limit of each task, in seconds."""
-    grace: int = DEFAULT_GRACE_S
+    grace: int = EARLIER_GRACE_S
     """Seconds between SIGTERM and SIGKILL when a task is stopped."""
     job: str = ""
     """The job's name in a sweep or among shards; empty if each host has one job."""
@@ -131,7 +133,7 @@ def from_document(document: Mapping[str, Any]) -> JobHandle:
             fresh_outputs=document.get("fresh_outputs") is True,
             job=_text(document.get("job", "")),
             run_name=_text(document.get("run_name", "")),
-            grace=_seconds(document.get("grace", DEFAULT_GRACE_S)),
+            grace=_seconds(document.get("grace", EARLIER_GRACE_S)),
             parameters={
                 _text(name): _text(value) for name, value in document.get("parameters", {}).items()
             },

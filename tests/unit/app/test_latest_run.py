@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from mlcube_remote.app.latest_run import Sensible, choose_run
+from mlcube_remote.app.latest_run import choose_run
+from mlcube_remote.app.options import Sensible
 from mlcube_remote.errors import UsageError
 from mlcube_remote.runs.store import RUN, Store
 

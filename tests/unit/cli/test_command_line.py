@@ -25,7 +25,10 @@ def exit_of(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
     return caught.value.code
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["run", "--help"], ["status", "--help"], ["ps", "--help"], ["--version"]],
+)
 def test_help_is_quick_because_it_imports_little(arguments: list[str]) -> None:
     script = (
         "import sys; sys.argv = ['x', *sys.argv[1:]]\n"
