@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import click
 
 from mlcube_remote import app
-from mlcube_remote.app.latest_run import Sensible
-from mlcube_remote.app.options import HostOptions
+from mlcube_remote.app.options import HostOptions, Sensible
 from mlcube_remote.cli import options as shared
 from mlcube_remote.cli.option_groups import CredentialPrompts
 from mlcube_remote.cli.printing import print_warning

@@ -24,6 +24,7 @@ from mlcube_remote.errors import (
 )
 from mlcube_remote.events.emitter import JobEvents
 from mlcube_remote.events.outcome import JobOutcome, PulledOutput, Status, TaskOutcome
+from mlcube_remote.files.sent_outputs import SentFolder
 from mlcube_remote.jobs.handle import JobHandle
 from mlcube_remote.jobs.records import record_outcome
 from mlcube_remote.jobs.task_logs import TaskLogs
@@ -72,6 +73,8 @@ class JobProgress:
     origin: Origin = attrs.field(factory=Origin)
     logs: dict[str, TaskLogs] = attrs.field(factory=dict)
     """Task → its logs."""
+    sent: Mapping[int, SentFolder] = attrs.field(factory=dict)
+    """Outputs that came with the end of the last task, by the number of their folder."""
     outcome: JobOutcome = attrs.field(init=False)
     """Set at the end of :func:`finishing`."""
 

@@ -61,7 +61,7 @@ def monitor_job(
     interrupts = job.run.interrupts
     with interrupts.handled_by(handle.name, stop=stopper.stop, detach=job.connection.close):
         try:
-            for outcome in _follow_tasks(job, handle, options, progress.logs):
+            for outcome in _follow_tasks(job, handle, progress, options):
                 progress.tasks.append(outcome)
         except StateUnknownError:
             if interrupts.detaching.is_set():
@@ -97,12 +97,13 @@ def _read_kind(path: str, connection: Connection) -> str:
 
 
 def _follow_tasks(
-    job: JobContext, handle: JobHandle, options: FollowOptions, logs: dict[str, TaskLogs]
+    job: JobContext, handle: JobHandle, progress: JobProgress, options: FollowOptions
 ) -> Iterator[TaskOutcome]:
     """Yield the outcome of each task that ends, until one fails."""
     for number, task in enumerate(handle.tasks, 1):
         with job.events.stage(Stage.RUN, task.task) as notes:
-            report = _follow(job, handle, number, task, options, logs)
+            report = _follow(job, handle, number, task, options, progress.logs)
+            progress.sent = report.sent
             _warn_about(job, handle, task.task, report)
             outcome = derive_outcome(handle, task, report)
             warn_of_unchanged(job, handle, outcome)
@@ -128,7 +129,9 @@ def _follow(
             "not notice"
         )
 
-    job.connection.current.expect_channel()
+    if not job.run.is_fast:
+        # For the pull.
+        job.connection.current.expect_channel()
     shown: OutputSink = _discard
     if options.shows_output:
         shown = job.events.output(Stage.RUN, task.task)
@@ -144,6 +147,8 @@ def _follow(
         begin=find_offsets(job, handle, number, options.tail),
         catches_up=options.catches_up or options.tail is not None,
         tail=options.tail,
+        with_answer=job.run.is_fast,
+        with_outputs=options.pulls,
         adopted=lambda: job.warn("its supervisor had been killed; a new one was started"),
         elsewhere=on_other_node,
     )

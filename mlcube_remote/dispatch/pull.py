@@ -18,6 +18,7 @@ from mlcube_remote.events.output_content import describe_output
 from mlcube_remote.events.output_state import OutputChange, OutputChanges, OutputState
 from mlcube_remote.files.download import DownloadResult, download, received_bytes
 from mlcube_remote.files.received import Omitted
+from mlcube_remote.files.sent_outputs import SentFolder
 from mlcube_remote.jobs.handle import JobHandle
 from mlcube_remote.jobs.output_states import ask_for_changes, fetch_names, watched_outputs
 from mlcube_remote.plan.outputs import DownloadFolder, DownloadRequest
@@ -64,7 +65,7 @@ def pull_into(
         for item in (*(o for folder in handle.folders for o in folder.outputs), *handle.in_place)
         if item.task in tasks and (not names or item.name in names)
     ]
-    pulled = _pull(job, handle, wanted, progress, is_whole=bool(names), running=running)
+    pulled = _pull(job, handle, wanted, progress, is_whole=bool(names))
     succeeded = {task.task for task in progress.tasks if task.status is Status.SUCCEEDED}
     progress.outputs += _mark_partial(pulled.outputs, handle, succeeded)
     progress.tasks = apply_missing(progress.tasks, pulled.missing)
@@ -83,13 +84,13 @@ def _pull(
     progress: JobProgress,
     *,
     is_whole: bool,
-    running: bool,
 ) -> Downloads:
     """Pull outputs; an error is part of the result."""
     outputs: list[PulledOutput] = []
     missing: list[DownloadRequest] = []
     details: list[str] = []
     errors: list[Exception] = []
+    running = progress.phase is Phase.DETACHED
     try:
         with job.events.stage(Stage.PULL) as notes:
             changes = _read_changes(job, handle, progress.tasks, wanted)
@@ -100,12 +101,13 @@ def _pull(
             missing += [item for item in there if not Path(item.path).exists()]
             if is_whole:
                 changes = {item: attrs.evolve(each, names=None) for item, each in changes.items()}
-            for folder in handle.folders:
+            for number, folder in enumerate(handle.folders, 1):
                 chosen, left_out = _split(folder, wanted, changes, is_whole=is_whole)
                 outputs += left_out
                 if not chosen.outputs:
                     continue
-                download_folder = partial(_download, job, handle, chosen, changes, running)
+                sent = progress.sent.get(number)
+                download_folder = partial(_download, job, handle, chosen, changes, sent, running)
                 result = _repeat(job, handle, chosen, download_folder)
                 outputs += result.outputs
                 _warn_of_omitted(job, result.omitted)
@@ -204,6 +206,7 @@ def _download(
     handle: JobHandle,
     folder: DownloadFolder,
     changes: Mapping[DownloadRequest, OutputChange],
+    sent: SentFolder | None,
     running: bool,
     connection: Connection,
 ) -> DownloadResult:
@@ -215,6 +218,7 @@ def _download(
         run=handle.run_id,
         changes=changes,
         running=running,
+        sent=sent,
         waiting=lambda: job.info("waiting: another client is pulling these outputs"),
     )
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +18,9 @@ from mlcube_remote.events.model import EventSink
 from mlcube_remote.files.sources import Sources
 from mlcube_remote.runs.store import Store
 from mlcube_remote.transport.reconnecting import RECONNECT_TIMEOUT
+
+FAST_VARIABLE = "MLCUBE_REMOTE_FAST"
+"""Environment variable for tests: with ``0``, no round trip is saved."""
 
 
 @attrs.frozen(kw_only=True)
@@ -35,6 +39,8 @@ class RunContext:
     """Whether to wait for a workspace that another run holds."""
     keeps: bool = False
     """Whether to keep connections, because hosts have several jobs."""
+    is_fast: bool = attrs.field(factory=lambda: os.environ.get(FAST_VARIABLE) != "0")
+    """Whether round trips are saved; otherwise each step waits for the one before."""
     reconnect_timeout: float = RECONNECT_TIMEOUT
     """Seconds after which reconnecting to a host is abandoned."""
     began: float = attrs.field(factory=time.monotonic)

@@ -39,7 +39,8 @@ _OPTIONS = (
     "--chmod=Du+rwx,u+rw,ug-s,o-t",
     # Compare nanoseconds: a file may change twice in one second, and keep its size.
     "--modify-window=-1",
-    "--delay-updates",
+    # Without --delay-updates, files appear one by one, which saves two round trips: nothing runs on
+    # a mirror that is half new, because a run waits for the end of the upload.
     f"--partial-dir={PARTIAL}",
     f"--timeout={IO_TIMEOUT}",
     "--stats",
@@ -73,7 +74,7 @@ class UploadTree:
         replaced = () if self.copies is None else self.copies.replaced
         rules = (*(exclude_path(name, directory=False) for name in replaced), *self.rules)
         filters = [f"--filter={rule}" for rule in rules]
-        delete = ["--delete-delay"] if self.mirror else []
+        delete = ["--delete-during"] if self.mirror else []
         if self.is_directory:
             # A link that leaves the tree could lead to any file of the user: do not follow it.
             ends = (

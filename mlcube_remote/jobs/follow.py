@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
+from mlcube_remote.errors import StateUnknownError
+from mlcube_remote.jobs.end_answer import EndAnswer, answer_words
 from mlcube_remote.jobs.handle import JobHandle
 from mlcube_remote.jobs.log_order import LastLines, fetch_order, pass_on_in_order
-from mlcube_remote.jobs.state import TaskReport, can_be_adopted, read_task
+from mlcube_remote.jobs.state import TaskReport, can_be_adopted, parse_report, read_task
 from mlcube_remote.transport.base import Connection, OutputSink, Stream
 from mlcube_remote.transport.reconnecting import ReconnectingConnection
 
@@ -27,6 +29,8 @@ def follow_task(
     begin: Mapping[Stream, int] | None = None,
     catches_up: bool = False,
     tail: int | None = None,
+    with_answer: bool = True,
+    with_outputs: bool = False,
     adopted: Callable[[], None] = lambda: None,
     elsewhere: Callable[[str], None] = lambda _: None,
 ) -> TaskReport:
@@ -42,6 +46,8 @@ def follow_task(
         begin: Offsets to start at, in bytes.
         catches_up: Whether what the task has written before is passed on in the recorded order.
         tail: Number of lines of that to pass on, of both logs together; ``None``: all.
+        with_answer: Whether the host reports the end on the stream of the output, unasked.
+        with_outputs: Whether it also sends the job's outputs, if no other task follows.
         adopted: Called if the task had lost its supervisor and got a new one.
         elsewhere: Called once with the machine on which the task runs, if it is another one that
             shares the host's home directory.
@@ -56,6 +62,8 @@ def follow_task(
         received=dict(begin or dict.fromkeys(Stream, 0)),
         is_behind=catches_up,
         tail=tail,
+        with_answer=with_answer,
+        with_outputs=with_outputs,
     )
     node = ""
     while True:
@@ -87,6 +95,9 @@ class _Follower:
     """Whether the next connection first fetches what the task has written so far."""
     tail: int | None
     """Number of lines of that to pass on; ``None``: all."""
+    with_answer: bool
+    with_outputs: bool
+    """As for :func:`follow_task`."""
 
     def listen(self, connection: Connection) -> TaskReport:
         """Follow the task on one connection."""
@@ -97,13 +108,34 @@ class _Follower:
         # What a broken connection misses is fetched in order, too.
         self.is_behind, self.tail = True, None
         handle, number, at = self.handle, self.number, self.received
-        offsets = (str(at[Stream.STDOUT]), str(at[Stream.STDERR]))
-        connection.stream(
-            "mlcr_follow_task", handle.job_dir, str(number), *offsets, sink=self._count
-        )
-        report = read_task(connection, handle, number)
+        report = self._follow(connection) or read_task(connection, handle, number)
         pass_on_in_order(connection, handle, number, (), at, report.sizes, self._count)
         return report
+
+    def _follow(self, connection: Connection) -> TaskReport | None:
+        """Pass the output on until the task ends; return the host's answer to that, if any."""
+        handle, number = self.handle, self.number
+        offsets = (str(self.received[Stream.STDOUT]), str(self.received[Stream.STDERR]))
+        answer = EndAnswer(host=connection.name, sink=self._count)
+        words = [answer.marker] if self.with_answer else []
+        if self.with_answer and self.with_outputs:
+            words += answer_words(handle)
+        try:
+            connection.stream(
+                "mlcr_follow_task",
+                *(handle.job_dir, str(number), *offsets, *words),
+                sink=answer.feed,
+                timeout=answer.silence,
+            )
+        except StateUnknownError:
+            if not answer.has_begun:
+                raise
+            # The task has ended, and everything that is missing can be asked for.
+        answer.finish()
+        facts = answer.facts()
+        if facts is None:
+            return None
+        return attrs.evolve(parse_report(handle, number, facts), sent=answer.sent())
 
     def _catch_up(self, connection: Connection) -> TaskReport:
         at = self.received

@@ -16,6 +16,7 @@ from mlcube_remote.facts.engine_errors import (
     extract_engine_error,
     is_cube_fault,
 )
+from mlcube_remote.files.sent_outputs import SentFolder
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
 from mlcube_remote.jobs.launch import leads_out_error
 from mlcube_remote.jobs.output_states import parse_changes
@@ -78,6 +79,8 @@ class TaskReport:
     log_is_cut: bool = False
     log_is_degraded: bool = False
     """Whether a supervisor died and some of the log may be missing."""
+    sent: Mapping[int, SentFolder] = attrs.field(factory=dict)
+    """Outputs that came with the report, by the number of their folder, counted from 1."""
 
     @property
     def seconds(self) -> float | None:
@@ -103,7 +106,15 @@ def read_task(
     """
     words = ("order",) if with_order else ()
     reply = connection.call("mlcr_report_task", handle.job_dir, str(number), *words)
-    facts = dict(reply.records())
+    return parse_report(handle, number, dict(reply.records()))
+
+
+def parse_report(handle: JobHandle, number: int, facts: Mapping[str, str]) -> TaskReport:
+    """Return the state of a task from the records of ``mlcr_report_task``.
+
+    Raises:
+        StateUnknownError: The records are incomplete.
+    """
     try:
         code = facts["exit"]
         return TaskReport(
@@ -135,7 +146,7 @@ def read_task(
         )
     except (KeyError, ValueError) as problem:
         raise StateUnknownError(
-            connection.name,
+            handle.host,
             f"the state of {handle.job_dir} could not be read ({problem})",
             hint=f"look at its files on the host: ls {handle.task_dir(number)}",
         ) from problem

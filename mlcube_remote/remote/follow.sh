@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Pass on what a task writes, and read its logs. Called by jobs/ to follow a job.
 
-# mlcr_follow_task JOB N STDOUT STDERR: pass on what the Nth task writes, from these byte offsets,
-# until the task ends. The client reads the bytes that it did not receive in time with
-# mlcr_print_bytes.
+# mlcr_follow_task JOB N STDOUT STDERR [MARKER [FOLDER COUNT]...]: pass on what the Nth task writes,
+# from these byte offsets, until the task ends. The client reads the bytes that it did not receive in
+# time with mlcr_print_bytes. MARKER: then give the answer of mlcr_answer_end on standard output.
 mlcr_follow_task() {
     mlcr_dir=$1/tasks/$2
     # Messages of this shell must not mix with the task's output: the client counts bytes.
@@ -35,6 +35,14 @@ mlcr_follow_task() {
     wait $mlcr_waiter
     # shellcheck disable=SC2086 # pids, as words
     kill $mlcr_helpers 2>/dev/null
+    [ -n "${5-}" ] || return 0
+    # Nothing of the task's output may come after the marker.
+    # shellcheck disable=SC2086
+    wait $mlcr_helpers
+    mlcr_job=$1
+    mlcr_task=$2
+    shift 4
+    mlcr_answer_end "$mlcr_job" "$mlcr_task" "$@"
     return 0
 }
 

@@ -28,6 +28,9 @@ class Stream(Enum):
 OutputSink = Callable[[Stream, bytes], None]
 """Receives bytes as they arrive, in order per stream. Called from one thread at a time."""
 
+Timeout = Callable[[], float | None]
+"""Returns seconds, or ``None`` for no limit; it is called again whenever something has changed."""
+
 
 @attrs.frozen
 class Reply:
@@ -116,7 +119,7 @@ class Connection(Protocol):
         *args: str,
         sink: OutputSink,
         env: Mapping[str, str] | None = None,
-        timeout: float | None = None,
+        timeout: Timeout | None = None,
     ) -> int:
         """Call a function on a channel of its own, and pass on its output as it arrives.
 
@@ -125,7 +128,8 @@ class Connection(Protocol):
             args: As for :meth:`call`.
             sink: Receives every byte of both streams.
             env: As for :meth:`call`.
-            timeout: Maximum time in seconds without any output.
+            timeout: Returns the maximum time in seconds without any output, which may change;
+                ``None``: no maximum.
 
         Returns:
             The function's status.

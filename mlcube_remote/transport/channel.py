@@ -9,6 +9,7 @@ import attrs
 
 from mlcube_remote.errors import HostUnfitError, StateUnknownError
 from mlcube_remote.transport import framing
+from mlcube_remote.transport.base import Timeout
 from mlcube_remote.transport.channel_reader import ChannelReader, Consumer, Timeouts
 from mlcube_remote.transport.link import Session, connection_lost
 
@@ -118,13 +119,13 @@ class ShellChannel:
         raise _no_usable_shell(self.host, f"{problem}got {self._reader.excerpt_of_noise()}")
 
     def read(
-        self, consume: Consumer, *, silence: float | None = None, within: float | None = None
+        self, consume: Consumer, *, silence: Timeout | None = None, within: float | None = None
     ) -> bool:
         """Pass on all bytes until ``consume`` returns true or the shell ends; return which.
 
         Args:
             consume: Receives the bytes.
-            silence: Maximum time in seconds without a byte.
+            silence: Returns the maximum time in seconds without a byte.
             within: Maximum time in seconds, plus the time for the bytes on a very slow link.
 
         Raises:
@@ -132,13 +133,13 @@ class ShellChannel:
             AnswerTooLargeError: The login shell printed too much.
         """
         try:
-            return self._reader.read(consume, Timeouts(total_s=within, silence_s=silence))
+            return self._reader.read(consume, Timeouts(total_s=within, silence=silence))
         except framing.JoinedStreamsError as joined:
             raise _joined_streams(self.host, joined) from joined
         except TimeoutError:
             raise StateUnknownError(
                 self.host,
-                f"no answer within {within or silence:g} s",
+                f"no answer within {within or (silence and silence()) or 0:g} s",
                 hint=_HANGS,
             ) from None
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import attrs
 
 from mlcube_remote.transport import framing
-from mlcube_remote.transport.base import Stream
+from mlcube_remote.transport.base import Stream, Timeout
 from mlcube_remote.transport.link import Session
 
 _MAX_WAIT_S = 5.0
@@ -29,22 +29,21 @@ class Timeouts:
     """The timeouts of one read, started when it is created."""
 
     total_s: float | None = None
-    silence_s: float | None = None
-    """Maximum time without a byte."""
+    silence: Timeout | None = None
+    """Returns the maximum time without a byte."""
     min_rate: float = MIN_RATE
     """Each byte extends the total time as if it took this many bytes per second."""
     _end: float = attrs.field(default=math.inf, init=False)
-    _silence_end: float = attrs.field(default=math.inf, init=False)
+    _heard: float = attrs.field(factory=time.monotonic, init=False)
+    """When the last byte arrived."""
 
     def __attrs_post_init__(self) -> None:
         if self.total_s is not None:
             self._end = time.monotonic() + self.total_s
-        self.restart_silence()
 
     def restart_silence(self) -> None:
         """Restart the time without a byte."""
-        if self.silence_s is not None:
-            self._silence_end = time.monotonic() + self.silence_s
+        self._heard = time.monotonic()
 
     def extend(self, size: int) -> None:
         """Extend the total time for bytes that arrived."""
@@ -57,12 +56,16 @@ class Timeouts:
 
     def check_silence(self) -> None:
         """Raise TimeoutError if there was no byte for too long."""
-        if time.monotonic() > self._silence_end:
+        if time.monotonic() > self._silence_end():
             raise TimeoutError
 
     def remaining(self) -> float:
         """Return the time in seconds until one of the timeouts passes."""
-        return min(self._end, self._silence_end) - time.monotonic()
+        return min(self._end, self._silence_end()) - time.monotonic()
+
+    def _silence_end(self) -> float:
+        limit_s = None if self.silence is None else self.silence()
+        return math.inf if limit_s is None else self._heard + limit_s
 
 
 @attrs.define

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 import attrs
 
 from mlcube_remote.errors import HostError
-from mlcube_remote.transport.base import OutputSink, Reply, RsyncResult, Stream
+from mlcube_remote.transport.base import OutputSink, Reply, RsyncResult, Stream, Timeout
 from mlcube_remote.transport.quoting import render_call
 from mlcube_remote.transport.terminal import Terminal
 
@@ -79,7 +79,7 @@ class FakeConnection:
         *args: str,
         sink: OutputSink,
         env: Mapping[str, str] | None = None,
-        timeout: float | None = None,  # noqa: ARG002 - the protocol's
+        timeout: Timeout | None = None,  # noqa: ARG002 - the protocol's
     ) -> int:
         """Pass the output of the scripted answer to ``sink``; see :meth:`call`."""
         reply = self.call(function, *args, env=env)

@@ -8,6 +8,7 @@ struct.error). Here each violation of the protocol ends the connection with :cla
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import paramiko
@@ -20,6 +21,7 @@ from paramiko.common import (
 from paramiko.packet import Packetizer
 
 from mlcube_remote.formatting import escape_unprintable
+from mlcube_remote.transport.one_flight import OneFlightAuthHandler, takes_one_flight
 
 WINDOW = 16 * 1024 * 1024
 """Bytes in transit on one channel; with smaller windows the throughput is half of this."""
@@ -147,6 +149,19 @@ class GuardedTransport(paramiko.Transport):
         """The methods of login that the server listed in its last refusal."""
         methods: frozenset[str] = self.packetizer.methods  # type: ignore[attr-defined] # see __init__
         return methods
+
+    def auth_publickey(
+        self, username: str, key: paramiko.PKey, event: threading.Event | None = None
+    ) -> list[str]:
+        """Log in with a key; see :mod:`mlcube_remote.transport.one_flight`."""
+        if event is not None or not self.is_active() or not takes_one_flight(self, key):
+            return super().auth_publickey(username, key, event)
+        answered = threading.Event()
+        handler = OneFlightAuthHandler(self)
+        self.auth_handler = handler
+        handler.auth_publickey(username, key, answered)
+        required: list[str] = handler.wait_for_response(answered)
+        return required
 
     def get_exception(self) -> Exception | None:
         """Return why the connection ended; an error of a parser as a :class:`ProtocolError`."""

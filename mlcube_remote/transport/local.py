@@ -17,7 +17,7 @@ from mlcube_remote.errors import HostError, HostUnfitError, StateUnknownError
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.remote import definitions
 from mlcube_remote.transport import framing
-from mlcube_remote.transport.base import OutputSink, Reply, RsyncResult, Stream
+from mlcube_remote.transport.base import OutputSink, Reply, RsyncResult, Stream, Timeout
 from mlcube_remote.transport.command_text import render_script
 from mlcube_remote.transport.quoting import render_call
 from mlcube_remote.transport.terminal import Terminal
@@ -61,7 +61,7 @@ class LocalConnection:
         *args: str,
         sink: OutputSink,
         env: Mapping[str, str] | None = None,
-        timeout: float | None = None,
+        timeout: Timeout | None = None,
     ) -> int:
         """See :meth:`Connection.stream <mlcube_remote.transport.base.Connection.stream>`."""
         return self._run(_script(function, args, env), sink, silence=timeout)
@@ -71,7 +71,7 @@ class LocalConnection:
         text: bytes,
         sink: OutputSink,
         *,
-        silence: float | None = None,
+        silence: Timeout | None = None,
         within: float | None = None,
     ) -> int:
         try:
@@ -101,7 +101,7 @@ class LocalConnection:
         self,
         process: subprocess.Popen[bytes],
         sink: OutputSink,
-        silence: float | None,
+        silence: Timeout | None,
         within: float | None,
     ) -> None:
         deadline = None if within is None else time.monotonic() + within
@@ -114,10 +114,11 @@ class LocalConnection:
                 assert pipe is not None  # noqa: S101 - for the type checker
                 selector.register(pipe, selectors.EVENT_READ, stream)
             while selector.get_map():
-                wait = silence if deadline is None else deadline - time.monotonic()
+                limit = within if silence is None else silence()
+                wait = limit if deadline is None else deadline - time.monotonic()
                 ready = selector.select(wait) if wait is None or wait > 0 else []
                 if not ready:
-                    raise StateUnknownError(self.name, f"no answer within {within or silence:g} s")
+                    raise StateUnknownError(self.name, f"no answer within {limit:g} s")
                 for key, _ in ready:
                     data = os.read(key.fd, _CHUNK)
                     if data:

@@ -10,7 +10,7 @@ import attrs
 
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.remote import definitions
-from mlcube_remote.transport.base import OutputSink, Reply, RsyncResult, Stream
+from mlcube_remote.transport.base import OutputSink, Reply, RsyncResult, Stream, Timeout
 from mlcube_remote.transport.channel import ShellChannel
 from mlcube_remote.transport.command_text import render_command
 from mlcube_remote.transport.control_shell import ControlShell, join
@@ -99,7 +99,7 @@ class SSHConnection:
         *args: str,
         sink: OutputSink,
         env: Mapping[str, str] | None = None,
-        timeout: float | None = None,
+        timeout: Timeout | None = None,
     ) -> int:
         """See :meth:`Connection.stream <mlcube_remote.transport.base.Connection.stream>`."""
         text = render_call(function, args, env) + b" </dev/null\nexit $?\n"

@@ -17,6 +17,9 @@ from mlcube_remote.facts.probe import clock_warning, probe_host
 from mlcube_remote.facts.usage import read_usage
 from mlcube_remote.files.checksums import find_mismatches
 from mlcube_remote.files.filters import filter_rules, read_ignore_file
+from mlcube_remote.files.received import check_received
+from mlcube_remote.files.sent_outputs import parse_sent, write_sent
+from mlcube_remote.files.staging import DeclaredOutput
 from mlcube_remote.inventory.load import read as read_inventory
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.jobs.handle import HandleError, from_host, to_document
@@ -117,6 +120,17 @@ def _probe(data: bytes, folder: Path) -> object:
     return clock_warning(probe_host(connection, remote_root="~/.mlcube-remote", cube_room="x"))
 
 
+def _sent(data: bytes, folder: Path) -> object:
+    """Read small outputs, and write what is understood as a pull of the output "out" does."""
+    room = folder / "room"
+    room.mkdir()
+    for entries in parse_sent(data).values():
+        if write_sent("gpu", entries, ("out",), room) is not None:
+            check_received("gpu", room, [DeclaredOutput(path="out", directory=None)])
+    assert [path.name for path in folder.iterdir()] == ["room"]
+    return data
+
+
 def _usage(data: bytes, folder: Path) -> object:
     return read_usage(_answering("mlcr_report_usage", data), Host(name="gpu"))
 
@@ -147,6 +161,7 @@ TARGETS: dict[str, Target] = {
     "metrics.yaml": _metrics(".yaml"),
     "order": _order,
     "probe": _probe,
+    "sent": _sent,
     "usage": _usage,
     "yaml": _yaml,
 }

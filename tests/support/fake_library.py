@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import posixpath
 import shlex
 import time
@@ -12,9 +13,10 @@ from collections.abc import Callable, Mapping
 import attrs
 
 from mlcube_remote.errors import StateUnknownError
-from mlcube_remote.transport.base import OutputSink, Reply
+from mlcube_remote.transport.base import OutputSink, Reply, Timeout
 from mlcube_remote.transport.fake import FakeConnection
 from tests.support.fake_jobs import LIVE, FakeJob, Script, is_gone, records, report, survey
+from tests.support.sent import send_folder
 
 OK = Reply(0, b"", b"")
 _SLEEP = time.sleep
@@ -36,7 +38,7 @@ class HostConnection(FakeConnection):
         *args: str,
         sink: OutputSink,
         env: Mapping[str, str] | None = None,
-        timeout: float | None = None,
+        timeout: Timeout | None = None,
     ) -> int:
         """Pass the output on, then fail if the connection broke meanwhile."""
         code = FakeConnection.stream(self, function, *args, sink=sink, env=env, timeout=timeout)
@@ -71,6 +73,12 @@ class HostState:
     files: dict[str, bytes] = attrs.field(factory=dict)
     locks: dict[str, tuple[str, str]] = attrs.field(factory=dict)
     """Lock → the job's directory and the group that hold it."""
+    answers_ends: bool = False
+    """Whether a report follows a task's output, unasked."""
+    sends_outputs: bool = True
+    """Whether small outputs come with it."""
+    sent: bytes = b""
+    """What comes instead of these outputs."""
     follow_cuts: list[int] = attrs.field(factory=list)
     """Bytes of output after which the connections of the next follows break."""
 
@@ -228,9 +236,8 @@ def _confirm(
     return not any(set(gpus) & set(each.gpus) for each in others)
 
 
-def _follow(
-    host: HostState, connection: HostConnection, job_dir: str, number: str, stdout: str, stderr: str
-) -> Reply:
+def _follow(host: HostState, connection: HostConnection, job_dir: str, *words: str) -> Reply:
+    number, stdout, stderr, *more = words
     job = host.jobs[job_dir]
     task = job.tasks[int(number) - 1]
     if job.supervisor_died or not task.is_started:
@@ -243,7 +250,29 @@ def _follow(
         wait_until(lambda: task.exit is not None or is_gone(connection))
     elif task.exit is None:
         end_task(host, job, task.script.exit_code)
-    return Reply(0, task.stdout[int(stdout) :], task.stderr[int(stderr) :])
+    answer = b""
+    if more and host.answers_ends:
+        answer = answer_end(host, job, int(number), *more)
+    return Reply(0, task.stdout[int(stdout) :] + answer, task.stderr[int(stderr) :])
+
+
+def answer_end(
+    host: HostState, job: FakeJob, number: int, marker: str, folder: str = "", *_: str
+) -> bytes:
+    """Return the report of a task, and the small outputs in the first folder if it was the last."""
+    ending = f"\0{marker}\0".encode()
+    answer = report(job, number)
+    is_last = job.tasks[number - 1].exit != 0 or number == len(job.tasks)
+    if folder and is_last and host.sends_outputs:
+        answer += host.sent or send_folder(
+            1,
+            {
+                f"./{os.path.relpath(path, folder)}": content
+                for path, content in host.files.items()
+                if path.startswith(f"{folder}/")
+            },
+        )
+    return ending + answer + ending
 
 
 def end_task(host: HostState, job: FakeJob, exit_code: int = 0) -> None:

@@ -145,7 +145,7 @@ def test_a_stream_has_no_input(connection: Connection) -> None:
 
 def test_a_silent_stream_reaches_its_timeout(connection: Connection) -> None:
     with pytest.raises(StateUnknownError, match=r"no answer within 0\.5 s"):
-        connection.stream("mlcr_run_in", *sh("sleep 20"), sink=Output(), timeout=0.5)
+        connection.stream("mlcr_run_in", *sh("sleep 20"), sink=Output(), timeout=lambda: 0.5)
 
 
 def test_calls_work_during_a_stream(connection: Connection) -> None:

@@ -43,7 +43,7 @@ class Log:
         connection = FakeConnection("gpu")
         size = self.breaks.pop(0) if self.breaks else None
 
-        def follow_from(_job: str, _number: str, stdout: str, _stderr: str) -> Reply:
+        def follow_from(_job: str, _number: str, stdout: str, *_: str) -> Reply:
             start = int(stdout)
             if size is None:
                 return Reply(0, self.text[start : start + 3], b"")

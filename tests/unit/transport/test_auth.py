@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import paramiko
 import pytest
@@ -15,9 +16,17 @@ from mlcube_remote.inventory.model import HostKeys
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport import key_files
 from mlcube_remote.transport.credentials import Credentials
+from mlcube_remote.transport.guarded_transport import GuardedTransport
 from tests.support.ssh_server import Lab, Serve, SSHServer
 
 ANY = HostKeys.ACCEPT_NEW
+
+
+@pytest.fixture(autouse=True, params=["paramiko_1", "OpenSSH_9.6"])
+def software(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Let the server call itself so: a login to OpenSSH does not wait for the service."""
+    monkeypatch.setattr(paramiko.Transport, "_CLIENT_ID", request.param)
+    return str(request.param)
 
 
 def _keygen(path: Path, *options: str, passphrase: str = "") -> bytes:
@@ -54,6 +63,34 @@ def test_all_common_kinds_of_keys_log_in(
     lab.log_in(server, ANY, identity_files=(str(path),)).close()
 
     assert len(server.attempts) == 1
+
+
+def test_only_a_login_to_openssh_does_not_wait_for_the_service(
+    lab: Lab, serve: Serve, software: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server says that it has the service only after it has got the login."""
+    handler: Any = paramiko.auth_handler.AuthHandler
+    answer, check = handler._parse_service_request, handler._parse_userauth_request
+    held: list[paramiko.Message] = []
+
+    def hold(_self: paramiko.auth_handler.AuthHandler, message: paramiko.Message) -> None:
+        held.append(message)
+
+    def release(self: paramiko.auth_handler.AuthHandler, message: paramiko.Message) -> None:
+        answer(self, held.pop())
+        check(self, message)
+
+    monkeypatch.setattr(handler, "_parse_service_request", hold)
+    monkeypatch.setattr(handler, "_parse_userauth_request", release)
+    server = serve()
+    server.accepted.append(_keygen(lab.folder / "key", "-t", "ed25519"))
+    files = (str(lab.folder / "key"),)
+    if software.startswith("OpenSSH"):
+        lab.log_in(server, ANY, identity_files=files).close()
+        assert len(server.attempts) == 1
+    else:
+        with pytest.raises(UnreachableError, match="did not answer the login"):
+            lab.log_in(server, ANY, identity_files=files, connect_timeout=0.5)
 
 
 def test_a_refused_login_lists_the_keys_and_is_not_retried(lab: Lab, serve: Serve) -> None:
@@ -207,7 +244,7 @@ def test_a_server_that_does_not_answer_the_login_is_unreachable(
     def stall(_self: object, _user: str, _key: paramiko.PKey) -> list[str]:
         raise paramiko.AuthenticationException("Authentication timeout.")
 
-    monkeypatch.setattr(paramiko.Transport, "auth_publickey", stall)
+    monkeypatch.setattr(GuardedTransport, "auth_publickey", stall)
 
     with pytest.raises(UnreachableError, match="did not answer the login within"):
         lab.log_in(serve(), ANY)

@@ -225,7 +225,9 @@ def test_a_silent_stream_reaches_its_timeout(serve: Serve, lab: Lab) -> None:
         lab.connected(serve(session)) as connection,
         pytest.raises(StateUnknownError, match=r"no answer within 0\.3 s"),
     ):
-        connection.stream("mlcr_run_in", "/", "x", sink=lambda _stream, _data: None, timeout=0.3)
+        connection.stream(
+            "mlcr_run_in", "/", "x", sink=lambda _stream, _data: None, timeout=lambda: 0.3
+        )
 
 
 def test_noise_of_the_login_shell_is_removed_from_both_streams(serve: Serve, lab: Lab) -> None:

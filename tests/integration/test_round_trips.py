@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The round trips of a run: behind a delay of half a second each way, they are its seconds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mlcube_remote.dispatch.run_context import FAST_VARIABLE
+from tests.support.command_line import command, mirror
+from tests.support.cubes import FILE, shell_task, write_cube
+from tests.support.interrupted_runs import behind
+from tests.support.wire import wire_to
+
+if TYPE_CHECKING:
+    from tests.support.hosts import HostFactory
+
+MOST = 17.0
+"""Round trips of a run that changes nothing, without that of the TCP connection; and the seconds
+of work on a busy machine."""
+
+MAKES = shell_task(
+    'i=${0#*=}; o=${1#*=}; d=${2#*=}; cat "$i" >"$o"; chmod 750 "$o"; '
+    'mkdir -p "$d/sub dir"; echo 1 >"$d/sub dir/ü"; : >"$d/empty"; echo made',
+    inputs={"text": {**FILE, "default": "in.txt"}},
+    outputs={"copy": {**FILE, "default": "out/copy.txt"}, "more": "more/"},
+)
+
+
+@pytest.fixture
+def cube(tmp_path: Path) -> Path:
+    cube = write_cube(tmp_path / "cube", {"make": MAKES})
+    (cube / "workspace" / "in.txt").write_text("hello\n")
+    return cube
+
+
+def made(workspace: Path) -> dict[str, tuple[bytes, int, int]]:
+    """Return the content, time and mode of each file that the task makes."""
+    files = [workspace / "out/copy.txt", *(workspace / "more").rglob("*")]
+    return {
+        path.relative_to(workspace).as_posix(): (
+            path.read_bytes(),
+            about.st_mtime_ns,
+            about.st_mode,
+        )
+        for path in files
+        if path.is_file()
+        for about in [path.stat()]
+    }
+
+
+def test_a_run_without_changes_waits_for_few_round_trips(
+    ssh_host: HostFactory, cube: Path, tmp_path: Path
+) -> None:
+    host = ssh_host()
+    with wire_to(host.port) as wire:
+        inventory = behind(host, wire, tmp_path, keepalive=30)
+        argv = command(inventory, cube, f"--host={host.name}", "--task=make")
+        subprocess.run(argv, check=True, timeout=120)
+        wire.delay = 0.5
+        began = time.monotonic()
+        subprocess.run(argv, check=True, timeout=120)
+        seconds = time.monotonic() - began
+    assert seconds < MOST
+
+
+@pytest.mark.parametrize("fast", ["1", "0"], ids=["fast", "one after the other"])
+def test_outputs_are_the_same_with_and_without_the_fast_path(
+    ssh_host: HostFactory, cube: Path, fast: str
+) -> None:
+    host = ssh_host(private=True)
+    argv = command(host.inventory, cube, f"--host={host.name}", "--task=make")
+    done = subprocess.run(
+        argv, check=True, timeout=120, capture_output=True, env={**os.environ, FAST_VARIABLE: fast}
+    )
+    assert done.stdout == b"made\n"
+    here = made(cube / "workspace")
+    assert set(here) == {"out/copy.txt", "more/sub dir/ü", "more/empty"}
+    there = made(mirror(host) / "workspace")
+    assert {name: each[:2] for name, each in here.items()} == {
+        name: each[:2] for name, each in there.items()
+    }
+    assert here["out/copy.txt"][2] & 0o700 == 0o700
