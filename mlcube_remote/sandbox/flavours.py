@@ -61,6 +61,8 @@ class Flavour:
     """Lines for ``sshd_config``."""
     home_mount: str | None = None
     """Options of mount(8) for a home in memory; ``None``: a home on disk."""
+    is_cluster: bool = False
+    """Whether it is the login node of a Slurm cluster with two compute nodes."""
 
 
 FLAVOURS = {
@@ -69,6 +71,7 @@ FLAVOURS = {
         Flavour(name="docker"),
         Flavour(name="podman", engine=Engine.PODMAN),
         Flavour(name="apptainer", engine=Engine.APPTAINER),
+        Flavour(name="slurm", engine=Engine.APPTAINER, is_cluster=True),
         Flavour(name="nested", engine=Engine.OWN),
         Flavour(name="dash", login_shell="/bin/dash"),
         Flavour(name="fish", login_shell="/usr/bin/fish"),
