@@ -171,6 +171,12 @@ task_options = group(
         is_flag=True,
         help="Fail if a task succeeds and leaves one of its outputs as it was before the run.",
     ),
+    click.option(
+        "--slurm",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Ask Slurm for this, such as partition=gpu; the keys of slurm: in hosts.yaml.",
+    ),
     click.option("--copy-links", is_flag=True, help="Send what links out of inputs lead to."),
     click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]..."),
 )

@@ -89,6 +89,7 @@ def make_handle(plan: JobPlan) -> JobHandle:
         on_host=plan.on_host,
         timeout=spec.request.timeout,
         fresh_outputs=spec.request.fresh_outputs,
+        launcher=spec.host.launcher,
         job=spec.own_name,
         parameters=spec.point,
     )
@@ -133,6 +134,8 @@ def warn_about_commands(job: JobContext, plan: JobPlan) -> None:
     for warning in (*warnings, *(find_empty_inputs(plan, plan.kinds) if built else ())):
         if warning not in of_cube or job.run.is_first_warning(warning):
             job.warn(warning)
+    if plan.batch is not None:
+        return  # the login node's GPUs say nothing
     requested = plan.spec.request.options.gpus
     if missing := missing_gpu_warning(job.connection.current, built, requested):
         job.warn(missing)

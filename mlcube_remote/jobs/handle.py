@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 
 from mlcube_remote.budgets import parse_json
+from mlcube_remote.inventory.model import Launcher
 from mlcube_remote.plan.outputs import DownloadFolder, DownloadRequest
 from mlcube_remote.runs.documents import FORMAT
 
@@ -67,6 +68,8 @@ class JobHandle:
     """The values that a sweep gave it."""
     fresh_outputs: bool = False
     """Whether a task fails that ends with 0 and leaves an output as it was."""
+    launcher: Launcher = Launcher.SETSID
+    """What starts its supervisor."""
 
     @property
     def name(self) -> str:
@@ -90,6 +93,8 @@ def to_document(handle: JobHandle) -> dict[str, Any]:
 
 
 def _plain(_owner: type, _field: object, value: Any) -> Any:
+    if isinstance(value, Launcher):
+        return value.value
     return str(value) if isinstance(value, Path) else value
 
 
@@ -122,6 +127,7 @@ def from_document(document: Mapping[str, Any]) -> JobHandle:
             # Older handles have none of these.
             on_host=tuple(_wanted(item) for item in document.get("on_host", ())),
             fresh_outputs=document.get("fresh_outputs") is True,
+            launcher=Launcher(document.get("launcher", Launcher.SETSID.value)),
             job=_text(document.get("job", "")),
             parameters={
                 _text(name): _text(value) for name, value in document.get("parameters", {}).items()

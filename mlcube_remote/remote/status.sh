@@ -18,6 +18,8 @@
 #   CLAIM_LOST        19   mlcr_confirm_claim mlcr_launch_job
 #   LEADS_OUT         20   mlcr_confine mlcr_explain_obstacle mlcr_check_begin
 #                          mlcr_prepare_paths mlcr_write_input mlcr_launch_job
+#   NOT_SUBMITTED     21   mlcr_start_supervisor mlcr_launch_job
+#   NO_SCHEDULER      22   mlcr_start_supervisor mlcr_launch_job
 #   NO_DIRECTORY     125   mlcr_run_in mlcr_check_sif mlcr_build_sif
 #   NO_PROGRAM       127   mlcr_print_image_platform mlcr_print_server_version
 #                          mlcr_print_client_version mlcr_check_sif mlcr_list_gpus

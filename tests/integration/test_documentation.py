@@ -25,7 +25,7 @@ export MLCUBE_REMOTE_INVENTORY="$XDG_STATE_HOME/mlcube-remote/sandbox/hosts.yaml
 def run_commands(page: str, folder: Path, before: str = "", **variables: str) -> tuple[Path, str]:
     """Run a page's tested commands in a clone of the examples; return the clone and the output."""
     commands = _TESTED.findall((ROOT / page).read_text())
-    assert len(commands) >= 5
+    assert len(commands) >= 4
     clone = folder / "clone"
     copy_tracked(ROOT / "examples", clone / "examples")
     environment = {
@@ -63,6 +63,12 @@ def test_the_commands_for_long_runs_work(tmp_path: Path) -> None:
     clone, output = run_commands("docs/how-to/long-runs.md", tmp_path, before=_SANDBOX)
     assert output.count("Hello, Alice!") == 2, "once by logs, once by attach"
     assert (clone / "examples/hello_world/workspace/chats/chat_with_alice.txt").exists()
+
+
+def test_the_commands_for_slurm_work(tmp_path: Path) -> None:
+    clone, output = run_commands("docs/how-to/slurm.md", tmp_path)
+    assert output.count("Hello, Alice!") == 3, "a run, and two jobs of a sweep"
+    assert len(list((clone / "examples/hello_world/results").glob("*/*/chats/*"))) == 2
 
 
 def test_the_commands_for_mlcubes_own_command_work(tmp_path: Path) -> None:

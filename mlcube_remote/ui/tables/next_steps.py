@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 
 from mlcube_remote.events.failure import FailureKind, failure_kind
-from mlcube_remote.events.outcome import JobOutcome, Status
+from mlcube_remote.events.outcome import OPEN, JobOutcome, Status
 from mlcube_remote.inventory.host_ranges import split_commas
 from mlcube_remote.ui.host_ranges import format_ranges
 
@@ -59,8 +59,7 @@ def _running_steps(run_id: str, outcomes: Sequence[JobOutcome], *, can_rerun: bo
     running = [
         each
         for each in outcomes
-        if each.status in {Status.RUNNING, Status.UNKNOWN}
-        and failure_kind(each) is not FailureKind.PULL
+        if each.status in {*OPEN, Status.UNKNOWN} and failure_kind(each) is not FailureKind.PULL
     ]
     if not running:
         return []

@@ -1,0 +1,368 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Jobs are handed to Slurm once, and their states follow from their files and from squeue."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mlcube_remote.remote import slurm_scheduler
+from mlcube_remote.transport.quoting import quote_words
+from tests.support import fake_slurm
+from tests.support.fake_slurm import FakeSlurm
+from tests.support.shell_library import (
+    SHELLS,
+    Call,
+    Completed,
+    claim,
+    facts,
+    launch,
+    records,
+    state,
+    task_report,
+)
+from tests.support.waiting import wait_for
+
+Scheduler = Callable[..., Completed]
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
+    folder = tmp_path / "slurm"
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return fake_slurm.install(folder)
+
+
+@pytest.fixture(params=SHELLS)
+def scheduler(request: pytest.FixtureRequest, tmp_path: Path) -> Scheduler:
+    """Return a function that runs the scheduler's commands in one of the shells."""
+    program = tmp_path / "scheduler"
+    program.write_text(slurm_scheduler())
+
+    def run(*words: str | Path) -> Completed:
+        return subprocess.run(
+            [*SHELLS[request.param], program, *words],
+            capture_output=True,
+            check=False,
+            timeout=60,
+            env={**os.environ, "HOME": str(tmp_path)},
+        )
+
+    return run
+
+
+def options(job: Path) -> str:
+    return quote_words([f"--job-name=mlcr-{job.name}", f"--output={job}/supervise.log"])
+
+
+def start(call: Call, job: Path, *scripts: str, setup: str = "", variables: str = "") -> Completed:
+    """Claim a job, hand it to Slurm and launch it."""
+    claim(call, job)
+    names = variables.split()
+    done = call("mlcr_schedule_job", str(job), slurm_scheduler(), options(job), setup, *names)
+    assert done.returncode == 0, done.stderr
+    return launch(call, job, *scripts)
+
+
+def submitted(job: Path, number: str = "7", *, owner: str = "") -> None:
+    """Write the files of a job that was submitted, and whose supervisor started on a node."""
+    for folder in ("slurm", "tasks/1"):
+        (job / folder).mkdir(parents=True)
+    (job / "slurm/id").write_text(f"{number}\n")
+    (job / "tasks/1/exit.pending").touch()
+    if owner:
+        (job / "owner").write_text(f"boot 1 2 {owner}\n")
+
+
+def test_slurm_runs_the_tasks_and_the_directory_has_their_end(
+    call: Call, job: Path, slurm: FakeSlurm
+) -> None:
+    assert start(call, job, "echo $SLURM_JOB_ID; exit 4").returncode == 0
+    wait_for(lambda: state(call, job) == "ended")
+    report = task_report(call, job)
+    assert (report["exit"], report["slurm"]) == ("4", "7")
+    assert (job / "tasks/1/stdout").read_text() == "7\n"
+    assert len(slurm.calls("sbatch")) == 1
+
+
+def test_secrets_reach_the_task_and_neither_slurm_nor_a_file_that_stays(
+    call: Call, job: Path, slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {"TOKEN": "it's $HOME\n\n `x`", "EMPTY": "", "LAST": "line\n"}
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    script = 'printf "%s|" "$TOKEN" "$EMPTY" "$LAST"'
+    start(call, job, script, variables=" ".join(values))
+    wait_for(lambda: state(call, job) == "ended")
+    assert (job / "tasks/1/stdout").read_text() == "".join(f"{each}|" for each in values.values())
+    assert "it's" not in (slurm.folder / "environment").read_text()
+    assert not (job / "slurm/environment").exists()
+
+
+def test_values_wait_for_the_node_in_a_private_file(
+    call: Call, job: Path, slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", "s3cret")
+    slurm.set("waits")
+    start(call, job, "true", variables="TOKEN")
+    kept = job / "slurm/environment"
+    assert kept.read_text() == "export TOKEN='s3cret'\n"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert "s3cret" not in " ".join(slurm.calls("sbatch"))
+
+
+def test_setup_runs_before_the_tasks_in_a_login_shell(
+    call: Call, job: Path, slurm: FakeSlurm
+) -> None:
+    slurm.set("waits")
+    start(call, job, "true", setup="module load x || exit 1\nset -- other\n")
+    assert (job / "slurm/batch").read_text().startswith("#!/bin/bash -l\n")
+    assert (job / "slurm/setup").read_text() == "module load x || exit 1\nset -- other\n"
+
+
+def test_setup_cannot_lose_the_job_and_its_variables_reach_the_tasks(
+    call: Call, job: Path, slurm: FakeSlurm
+) -> None:
+    assert slurm.calls("sbatch") == []
+    start(call, job, "echo $FROM_SETUP", setup="set -- other; export FROM_SETUP=here\n")
+    wait_for(lambda: state(call, job) == "ended")
+    assert (job / "tasks/1/stdout").read_text() == "here\n"
+
+
+def test_a_refused_job_is_not_launched_and_may_be_launched_again(
+    call: Call, job: Path, slurm: FakeSlurm
+) -> None:
+    slurm.set("refuses")
+    done = start(call, job, "true")
+    assert (done.returncode, b"Invalid account" in done.stderr) == (21, True)
+    assert not (job / "tasks").exists()
+    slurm.set("refuses", to=False)
+    assert start(call, job, "true").returncode == 0
+    wait_for(lambda: state(call, job) == "ended")
+
+
+def test_a_lost_answer_is_found_by_name_and_the_job_is_submitted_once(
+    call: Call, job: Path, slurm: FakeSlurm
+) -> None:
+    slurm.set("loses")
+    assert start(call, job, "true").returncode == 0
+    assert len(slurm.calls("sbatch")) == 1
+    assert (job / "slurm/id").read_text() == "7\n"
+
+
+def test_a_controller_that_is_down_leaves_the_question_open(
+    call: Call, job: Path, slurm: FakeSlurm
+) -> None:
+    slurm.set("down")
+    assert start(call, job, "true").returncode == 22
+    assert (job / "tasks").exists(), "it may be queued"
+    slurm.set("down", to=False)
+    assert start(call, job, "true").returncode == 17
+    wait_for(lambda: state(call, job) == "ended")
+    assert len(slurm.calls("sbatch")) == 2, "the first one failed"
+
+
+def test_a_launch_that_was_cut_off_before_sbatch_is_completed_by_the_next(
+    call: Call, job: Path, slurm: FakeSlurm
+) -> None:
+    start(call, job, "echo once")
+    wait_for(lambda: state(call, job) == "ended")
+    for name in ("id", "answer"):
+        (job / "slurm" / name).unlink()
+    slurm.queue("7|RUNNING|mlcr-j1|1:00|None")
+    assert launch(call, job, "echo twice").returncode == 17
+    assert (job / "slurm/id").read_text() == "7\n"
+    assert len(slurm.calls("sbatch")) == 1
+
+
+def test_a_second_batch_job_of_one_job_ends_at_once(
+    call: Call, job: Path, slurm: FakeSlurm
+) -> None:
+    start(call, job, "echo once")
+    wait_for(lambda: state(call, job) == "ended")
+    second = subprocess.run(
+        ["sh", str(job / "slurm/batch"), str(job)],
+        env={**os.environ, "SLURM_JOB_ID": "8"},
+        check=False,
+        timeout=20,
+    )
+    assert second.returncode == 0
+    assert (job / "tasks/1/stdout").read_text() == "once\n"
+    assert (job / "slurm/claimed").read_text() == "7\n"
+    assert slurm.calls("scancel") == []
+
+
+@pytest.mark.parametrize(
+    ("word", "owner", "expected"),
+    [
+        ("PENDING", "", "queued"),
+        ("CONFIGURING", "", "queued"),
+        ("REQUEUE_HOLD", "", "queued"),
+        ("PENDING", "node1", "running"),
+        ("RUNNING", "node1", "running"),
+        ("COMPLETING", "node1", "running"),
+        ("SUSPENDED", "node1", "running"),
+        ("SOMETHING_NEW", "", "unknown"),
+        ("SOMETHING_NEW", "node1", "unknown"),
+        ("CANCELLED", "", "ended"),
+    ],
+)
+def test_states_of_slurm(
+    scheduler: Scheduler, job: Path, slurm: FakeSlurm, word: str, owner: str, expected: str
+) -> None:
+    submitted(job, owner=owner)
+    slurm.queue(
+        "17|FAILED|x|1:00|None", f"7|{word}|mlcr-j1|1:00|ReqNodeNotAvail, UnavailableNodes:n1"
+    )
+    assert scheduler("state", job).stdout.decode().strip() == expected
+
+
+@pytest.mark.parametrize("word", ["NODE_FAIL", "TIMEOUT", "FAILED", "OUT_OF_MEMORY", "COMPLETED"])
+def test_the_record_of_an_end_may_come_late_and_then_its_absence_counts(
+    scheduler: Scheduler, job: Path, slurm: FakeSlurm, word: str
+) -> None:
+    submitted(job, owner="node1")
+    slurm.queue(f"7|{word}|mlcr-j1|0:00|None")
+    assert scheduler("state", job).stdout == b"running\n", "a network file system may be slow"
+    (job / "slurm/missing").write_text(f"{int(time.time()) - 20}\n")
+    assert scheduler("state", job).stdout == b"lost\n"
+    assert dict(records(scheduler("report", job)))["scheduler"] == word
+    asked = len(slurm.calls("squeue"))
+    assert scheduler("state", job).stdout == b"lost\n"
+    assert len(slurm.calls("squeue")) == asked, "the end is known"
+
+
+def test_a_recorded_end_counts_more_than_what_slurm_says(
+    scheduler: Scheduler, job: Path, slurm: FakeSlurm
+) -> None:
+    submitted(job, owner="node1")
+    slurm.queue("7|NODE_FAIL|mlcr-j1|0:00|None")
+    (job / "tasks/1/exit.pending").rename(job / "tasks/1/exit.0")
+    assert scheduler("state", job).stdout == b"ended\n"
+
+
+def test_a_job_that_slurm_has_forgotten_is_lost(
+    scheduler: Scheduler, job: Path, slurm: FakeSlurm
+) -> None:
+    submitted(job, owner="node1")
+    slurm.queue("8|RUNNING|other|1:00|None")
+    (job / "slurm/missing").write_text(f"{int(time.time()) - 20}\n")
+    assert scheduler("state", job).stdout == b"lost\n"
+    assert dict(records(scheduler("report", job)))["scheduler"] == "ABSENT"
+
+
+def test_the_accounting_is_asked_about_forgotten_jobs(
+    scheduler: Scheduler, job: Path, slurm: FakeSlurm
+) -> None:
+    submitted(job, owner="node1")
+    (slurm.folder / "sacct").write_text("#!/bin/sh\necho 'NODE_FAIL'\necho 'CANCELLED by 4711'\n")
+    (job / "slurm/missing").write_text(f"{int(time.time()) - 20}\n")
+    assert scheduler("state", job).stdout == b"lost\n"
+    assert dict(records(scheduler("report", job)))["scheduler"] == "CANCELLED by 4711"
+
+
+def test_a_silent_controller_makes_the_state_unknown(
+    scheduler: Scheduler, job: Path, slurm: FakeSlurm
+) -> None:
+    submitted(job, owner="node1")
+    slurm.set("down")
+    assert scheduler("state", job).stdout == b"unknown\n"
+
+
+def test_all_jobs_share_one_question_for_half_a_minute(
+    scheduler: Scheduler, job: Path, slurm: FakeSlurm
+) -> None:
+    jobs = [job.with_name(f"j{number}") for number in range(1, 6)]
+    for number, each in enumerate(jobs, 1):
+        submitted(each, str(number), owner="node1")
+    slurm.queue(*(f"{number}|RUNNING|x|1:00|None" for number in range(1, 6)))
+    for each in jobs * 2:
+        assert scheduler("state", each).stdout == b"running\n"
+    assert len(slurm.calls("squeue")) == 1
+
+
+def test_an_answer_from_before_the_submission_does_not_count(
+    scheduler: Scheduler, job: Path, slurm: FakeSlurm
+) -> None:
+    submitted(job, "8", owner="node1")
+    slurm.queue("8|RUNNING|x|1:00|None")
+    assert scheduler("state", job).stdout == b"running\n"
+    newer = job.with_name("j2")
+    submitted(newer, "9")
+    slurm.queue("8|RUNNING|x|1:00|None", "9|PENDING|x|1:00|Priority")
+    assert scheduler("state", newer).stdout == b"queued\n"
+
+
+def test_a_queued_job_reports_why_it_waits(
+    scheduler: Scheduler, job: Path, slurm: FakeSlurm
+) -> None:
+    submitted(job)
+    slurm.queue("7|PENDING|mlcr-j1|1:00|ReqNodeNotAvail, UnavailableNodes:n[1-2]")
+    report = dict(records(scheduler("report", job)))
+    assert report == {"slurm": "7", "queued": "ReqNodeNotAvail, UnavailableNodes:n[1-2]"}
+
+
+def test_a_queued_job_is_stopped_at_once(call: Call, job: Path, slurm: FakeSlurm) -> None:
+    slurm.set("waits")
+    start(call, job, "echo never")
+    assert state(call, job) == "queued"
+    assert facts(call("mlcr_stop_job", str(job), "5")) == [("stopped", "yes")]
+    assert state(call, job) == "ended"
+    report = task_report(call, job)
+    assert (report["exit"], report["stop"], report["stdout"]) == ("pending", "yes", "0")
+    assert facts(call("mlcr_stop_job", str(job), "5")) == [("stopped", "nothing")]
+
+
+def test_a_running_job_is_stopped_as_on_any_host(call: Call, job: Path, slurm: FakeSlurm) -> None:
+    start(call, job, "trap 'echo bye; exit 3' TERM; echo hi; sleep 30 & wait", "echo never")
+    wait_for(lambda: (job / "tasks/1/stdout").read_text() == "hi\n")
+    assert facts(call("mlcr_stop_job", str(job), "5")) == [("stopped", "yes")]
+    wait_for(lambda: state(call, job) == "ended")
+    report = task_report(call, job)
+    assert (report["exit"], report["stop"], "scheduler" in report) == ("3", "yes", False)
+    assert (job / "tasks/1/stdout").read_text() == "hi\nbye\n"
+    assert task_report(call, job, 2)["exit"] == "pending"
+    assert slurm.calls("scancel") == ["--state=PENDING 7", "--batch --signal=TERM 7"]
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ("RUNNING|mlcr-j1|0:58|None", "TIMEOUT"),
+        ("COMPLETING|mlcr-j1|0:00|TimeLimit", "TIMEOUT"),
+        ("COMPLETING|mlcr-j1|3:10:00|None", "CANCELLED"),
+        ("RUNNING|mlcr-j1|10:58|None", "CANCELLED"),
+        ("PREEMPTED|mlcr-j1|1:00:00|None", "PREEMPTED"),
+    ],
+)
+def test_a_signal_to_the_whole_job_ends_the_task_and_leaves_a_record(
+    call: Call, job: Path, slurm: FakeSlurm, line: str, word: str
+) -> None:
+    start(call, job, "trap 'echo bye; exit 3' TERM; echo hi; sleep 30 & wait", "echo never")
+    wait_for(lambda: (job / "tasks/1/stdout").read_text() == "hi\n")
+    slurm.queue(f"7|{line}")
+    pid = int((slurm.folder / "pid.7").read_text())
+    os.kill(pid, 15)
+    wait_for((job / "tasks/1/exit.3").exists)
+    report = task_report(call, job)
+    assert (report["exit"], report["scheduler"]) == ("3", word)
+    assert (job / "tasks/1/stdout").read_text() == "hi\nbye\n"
+    wait_for(lambda: not Path(f"/proc/{pid}").exists())
+    assert task_report(call, job, 2)["exit"] == "pending"
+
+
+def test_a_batch_job_that_never_reached_the_supervisor_shows_its_log(
+    scheduler: Scheduler, job: Path, slurm: FakeSlurm
+) -> None:
+    submitted(job)
+    (job / "supervise.log").write_text("Lmod: module apptainer was not found\n")
+    (job / "slurm/missing").write_text(f"{int(time.time()) - 20}\n")
+    slurm.queue("7|FAILED|mlcr-j1|0:00|NonZeroExitCode")
+    assert scheduler("state", job).stdout == b"lost\n"
+    report = dict(records(scheduler("report", job)))
+    assert report["log_end"] == "Lmod: module apptainer was not found"
