@@ -68,7 +68,8 @@ def test_the_states_of_a_job_are_those_that_hosts_report() -> None:
     states = {*re.findall(r"(\w+) -->", diagram), *re.findall(r"--> (\w+)", diagram)}
     shell = (ROOT / "mlcube_remote/remote/job_state.sh").read_text(encoding="utf-8")
     functions = shell[shell.index("mlcr_print_job_state()") :]
-    assert states | {"elsewhere"} == set(re.findall(r"echo (\w+)", functions))
+    functions += (ROOT / "mlcube_remote/remote/slurm.sh").read_text(encoding="utf-8")
+    assert states | {"elsewhere"} == set(re.findall(r"echo ([a-z]+)", functions))
 
 
 def test_the_results_of_a_job_are_those_that_are_shown() -> None:
