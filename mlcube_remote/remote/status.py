@@ -60,4 +60,5 @@ NO_DIRECTORY: Final = 125
 NO_PROGRAM: Final = 127
 """The program does not exist: the engine (``mlcr_print_image_platform``,
 ``mlcr_print_server_version``, ``mlcr_print_client_version``, ``mlcr_check_sif``), ``nvidia-smi``
-(``mlcr_list_gpus``, ``mlcr_lease_gpus``), or a checksum program (``mlcr_print_checksums``)."""
+(``mlcr_list_gpus``, ``mlcr_lease_gpus``), a checksum program (``mlcr_print_checksums``), or a
+program of Slurm (``mlcr_report_slurm``)."""

@@ -24,6 +24,7 @@
 #   NO_PROGRAM       127   mlcr_print_image_platform mlcr_print_server_version
 #                          mlcr_print_client_version mlcr_check_sif mlcr_list_gpus
 #                          mlcr_lease_exclusively mlcr_lease_gpus mlcr_print_checksums
+#                          mlcr_report_slurm
 #
 # timeout(1) adds one to every function that runs a command with mlcr_run_limited:
 #

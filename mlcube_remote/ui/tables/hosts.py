@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mlcube_remote.facts.check import HostCheck
+from mlcube_remote.facts.check_result import HostCheck
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.inventory.model import Host, Inventory
 from mlcube_remote.ui.tables.columns import format_table

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How jobs on Slurm are handed over, listed, and how their ends are told."""
+"""How jobs are submitted to Slurm and listed, and how their ends are told."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_a_handle_names_its_launcher_and_older_ones_had_none() -> None:
     assert from_document(document).launcher is Launcher.SETSID
 
 
-def test_a_job_is_handed_over_as_words_not_as_text_of_a_script() -> None:
+def test_options_of_sbatch_are_words_not_text_of_a_script() -> None:
     connection = FakeConnection("h")
     connection.answer("mlcr_schedule_job", Reply(0, b"", b""))
     options = ("--account=a b", "--comment=$(rm x)")

@@ -366,3 +366,15 @@ def test_a_batch_job_that_never_reached_the_supervisor_shows_its_log(
     assert scheduler("state", job).stdout == b"lost\n"
     report = dict(records(scheduler("report", job)))
     assert report["log_end"] == "Lmod: module apptainer was not found"
+
+
+def test_a_cluster_is_reported(call: Call, slurm: FakeSlurm) -> None:
+    sinfo = slurm.folder / "sinfo"
+    assert records(call("mlcr_report_slurm")) == [("missing", "sinfo")]
+    sinfo.write_text('#!/bin/sh\necho "main* up 1:00:00 2 (null)"\n')
+    sinfo.chmod(0o755)
+    told = dict(facts(call("mlcr_report_slurm")))
+    assert told["partitions"] == "main* up 1:00:00 2 (null)"
+    sinfo.write_text("#!/bin/sh\necho 'slurm_load_partitions: Unable to contact' >&2\nexit 1\n")
+    told = dict(facts(call("mlcr_report_slurm")))
+    assert told["problem"] == "slurm_load_partitions: Unable to contact"
