@@ -64,7 +64,7 @@ def schedule(
 
 def submission_error(connection: Connection, handle: JobHandle, reply: Reply) -> HostError:
     """Return the error for a job that Slurm refused, or about which it gave no answer."""
-    reason = " ".join(
+    reason = "; ".join(
         line.removeprefix("sbatch: ").removeprefix("error: ")
         for line in reply.message.splitlines()
         if line.strip()

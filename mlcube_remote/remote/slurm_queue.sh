@@ -21,7 +21,10 @@ read_queue() {
     answer=
     is_fresh=
     [ ! -s "$queue" ] || read -r asked answer <"$queue"
-    [ $((now - asked)) -gt "$2" ] || [ "$asked" -gt "$now" ] || return 0
+    oldest_s=$2
+    # A controller that restarts is back soon.
+    [ "$answer" != silent ] || [ "$oldest_s" -lt 5 ] || oldest_s=5
+    [ $((now - asked)) -gt "$oldest_s" ] || [ "$asked" -gt "$now" ] || return 0
     mlcr_read_user
     if mlcr_run_limited 30 squeue -h -t all -u "$mlcr_uid" -o '%i %T %r' >"$queue.$$" 2>/dev/null; then
         answer=ok

@@ -65,6 +65,8 @@ def _running_steps(run_id: str, outcomes: Sequence[JobOutcome], *, can_rerun: bo
         return []
     unknown_hosts = [each.host for each in running if each.status is Status.UNKNOWN]
     verb = "may still run" if len(unknown_hosts) == len(running) else "still runs"
+    if all(each.status is Status.QUEUED for each in running):
+        verb = "is queued"
     lines = [
         f"run {run_id} {verb} on {shorten_names([each.label for each in running])}",
         f"  follow it:  mlcube-remote attach {run_id}",

@@ -69,7 +69,7 @@ def test_the_partition_of_the_inventory_must_exist(partition: str, passed: bool)
     ],
 )
 def test_an_account_is_needed_where_there_is_an_accounting(
-    default: str, slurm: dict[str, str], passed: bool, detail: str
+    default: str, slurm: Any, passed: bool, detail: str
 ) -> None:
     facts = {"version": "slurm 1", "partitions": SINFO, "account": default}
     _, _, row = checked(facts, **slurm)

@@ -138,7 +138,7 @@ def test_options_of_sbatch_are_words_not_text_of_a_script() -> None:
             21,
             b"sbatch: error: invalid partition specified: x\nsbatch: error: Batch job failed\n",
             HostUnfitError,
-            "Slurm refused the job: invalid partition specified: x Batch job failed",
+            "Slurm refused the job: invalid partition specified: x; Batch job failed",
         ),
         (21, b"timeout: sbatch: not found\n", HostUnfitError, "sbatch was not found"),
         (22, b"", StateUnknownError, "Slurm gives no answer, and may have the job"),
