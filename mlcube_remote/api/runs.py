@@ -44,6 +44,7 @@ def run(
     network: str | None = None,
     trust_cube: bool = False,
     copy_links: bool = False,
+    slurm: Mapping[str, Names] | None = None,
     timeout: float | None = None,
     allow_missing: Names = (),
     fresh_outputs: bool = False,
@@ -82,6 +83,7 @@ def run(
         network: Network of the container.
         trust_cube: Whether the cube may ask for anything beyond its own.
         copy_links: Send what links out of inputs lead to.
+        slurm: What to ask Slurm for, with the keys of ``slurm:`` in hosts.yaml.
         timeout: Time limit per task in seconds; enforced on the host.
         allow_missing: Inputs that may be missing; the task gets a path without a file.
         fresh_outputs: Whether a task fails that succeeds and leaves one of its outputs as it was.
@@ -106,7 +108,7 @@ def run(
         hosts=where.hosts,
         cube=arguments.cube(mlcube, overrides, workspace),
         tasks=arguments.tasks(
-            tasks, parameters, env, timeout, allow_missing, fresh_outputs, copy_links
+            tasks, parameters, env, timeout, allow_missing, fresh_outputs, copy_links, slurm
         ),
         container=arguments.container(platform, network, gpus, memory, cpu, trust_cube=trust_cube),
         sweep=arguments.sweep(sweep, sweep_file, shard, retries),

@@ -26,6 +26,7 @@ _ENDS: Mapping[str, tuple[Status, str]] = MappingProxyType(
         "REVOKED": (Status.CANCELLED, "its Slurm job was revoked"),
         "NODE_FAIL": (Status.LOST, "its compute node failed"),
         "BOOT_FAIL": (Status.LOST, "its compute node did not boot"),
+        "NOT_SUBMITTED": (Status.LOST, "it was not submitted to Slurm: its client was cut off"),
         "ABSENT": (Status.LOST, "Slurm no longer knows its job, and it left no exit code"),
     }
 )

@@ -76,6 +76,7 @@ print_end_or_wait() {
         if mlcr_is_being_launched "$1" || [ -z "$(find "$1/tasks" -prune -mmin +1)" ]; then
             echo queued
         else
+            [ -s "$1/slurm/end" ] || mlcr_write_atomically "$1/slurm/end" NOT_SUBMITTED
             echo lost
         fi
         return
@@ -91,6 +92,7 @@ print_end_or_wait() {
     [ "$state" != ABSENT ] || ask_accounting
     [ -s "$1/slurm/end" ] || mlcr_write_atomically "$1/slurm/end" "$state"
     : >"$1/slurm/over"
+    rm -f -- "$1/slurm/environment"
     print_end "$1"
 }
 
@@ -139,8 +141,16 @@ stop() {
     find_in_queue
     case $state in
     SILENT) return 1 ;;
-    RUNNING | SUSPENDED | CONFIGURING | COMPLETING) ;;
-    *) return 0 ;;
+    RUNNING | SUSPENDED | COMPLETING) ;;
+    CONFIGURING)
+        mlcr_run_limited 30 scancel "$id"
+        return
+        ;;
+    *)
+        # No node reads it any more.
+        rm -f -- "$1/slurm/environment"
+        return 0
+        ;;
     esac
     mlcr_run_limited 30 scancel --batch --signal=TERM "$id" 2>/dev/null
     waited_s=0

@@ -102,6 +102,7 @@ submit() {
         esac
         sleep "$tries"
     done
+    rm -f -- "$1/slurm/environment"
     printf '%s\n' "${error:-sbatch printed no id}" >&2
     return 21
 }

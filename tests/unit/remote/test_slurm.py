@@ -19,6 +19,7 @@ from tests.support.shell_library import (
     SHELLS,
     Call,
     Completed,
+    age,
     claim,
     facts,
     launch,
@@ -138,9 +139,10 @@ def test_a_refused_job_is_not_launched_and_may_be_launched_again(
     call: Call, job: Path, slurm: FakeSlurm
 ) -> None:
     slurm.set("refuses")
-    done = start(call, job, "true")
+    done = start(call, job, "true", variables="HOME")
     assert (done.returncode, b"Invalid account" in done.stderr) == (21, True)
     assert not (job / "tasks").exists()
+    assert not (job / "slurm/environment").exists()
     slurm.set("refuses", to=False)
     assert start(call, job, "true").returncode == 0
     wait_for(lambda: state(call, job) == "ended")
@@ -298,6 +300,18 @@ def test_an_answer_from_before_the_submission_does_not_count(
     assert scheduler("state", newer).stdout == b"queued\n"
 
 
+def test_a_job_that_was_never_submitted_is_lost_after_a_minute(
+    scheduler: Scheduler, job: Path, slurm: FakeSlurm
+) -> None:
+    submitted(job)
+    (job / "slurm/id").unlink()
+    assert scheduler("state", job).stdout == b"queued\n"
+    age(job / "tasks", 100)
+    assert scheduler("state", job).stdout == b"lost\n"
+    assert dict(records(scheduler("report", job)))["scheduler"] == "NOT_SUBMITTED"
+    assert slurm.calls("sbatch") == []
+
+
 def test_a_queued_job_reports_why_it_waits(
     scheduler: Scheduler, job: Path, slurm: FakeSlurm
 ) -> None:
@@ -307,12 +321,16 @@ def test_a_queued_job_reports_why_it_waits(
     assert report == {"slurm": "7", "queued": "ReqNodeNotAvail, UnavailableNodes:n[1-2]"}
 
 
-def test_a_queued_job_is_stopped_at_once(call: Call, job: Path, slurm: FakeSlurm) -> None:
+def test_a_queued_job_is_stopped_at_once_and_leaves_no_secret(
+    call: Call, job: Path, slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", "s3cret")
     slurm.set("waits")
-    start(call, job, "echo never")
+    start(call, job, "echo never", variables="TOKEN")
     assert state(call, job) == "queued"
     assert facts(call("mlcr_stop_job", str(job), "5")) == [("stopped", "yes")]
     assert state(call, job) == "ended"
+    assert not (job / "slurm/environment").exists()
     report = task_report(call, job)
     assert (report["exit"], report["stop"], report["stdout"]) == ("pending", "yes", "0")
     assert facts(call("mlcr_stop_job", str(job), "5")) == [("stopped", "nothing")]
