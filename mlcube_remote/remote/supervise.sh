@@ -35,10 +35,10 @@ write_log() {
     # An open descriptor 9 means that the supervisor lives. exec closes it, because a shell keeps a
     # copy of a descriptor that is closed for one command only.
     exec 9>&-
+    [ -z "$is_scheduled" ] || trap '' TERM
     # shellcheck disable=SC2094 # mlcr_note_writer only derives a name
     (
         trap '' XFSZ
-        [ -z "$is_scheduled" ] || trap '' TERM
         ulimit -f $((($2 + 511) / 512))
         mlcr_note_writer "$1"
         exec cat

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import pytest
 
+from mlcube_remote.app.dry_run import dry_run
 from mlcube_remote.commands.model import Options
 from mlcube_remote.errors import PlanError
 from mlcube_remote.inventory.model import Host, Launcher
@@ -136,6 +137,16 @@ def test_slurm_leases_the_gpus_and_says_which_they_are(cube: Path) -> None:
 def test_limits_of_slurm_are_not_repeated_for_the_container(cube: Path) -> None:
     planned = plan(cube, Options(memory="4g", cpu="2"))
     assert not {"--memory", "--cpus", "--cpuset-cpus"} & set(planned.tasks[0].commands.run[-1])
+
+
+def test_a_dry_run_shows_what_slurm_would_get(cube: Path) -> None:
+    slurm = check({"partition": "gpu", "modules": "apptainer"})
+    host = Host(name="login", platform="apptainer", launcher=Launcher.SLURM, slurm=slurm)
+    _, notes = dry_run(request(cube, "a", hosts=(host,)))
+    shown = "\n".join(notes["login"])
+    assert "submitted with: sbatch --parsable" in shown
+    assert "--partition=gpu" in shown
+    assert "before the tasks, on the compute node: module load apptainer || exit 1" in shown
 
 
 def test_other_hosts_get_nothing_of_it(cube: Path) -> None:
