@@ -8,9 +8,15 @@ its answer is lost), ``waits`` (jobs stay in the queue).
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import attrs
+import pytest
+
+from mlcube_remote.remote import slurm_scheduler
+from mlcube_remote.transport.quoting import quote_words
+from tests.support.shell_library import Call, Completed, claim, launch
 
 _DOWN = """
 echo "$*" >>"$here/calls.${0##*/}"
@@ -125,3 +131,20 @@ def install(folder: Path) -> FakeSlurm:
     accounting.write_text("#!/bin/sh\necho 'Slurm accounting storage is disabled' >&2\nexit 1\n")
     accounting.chmod(0o755)
     return FakeSlurm(folder)
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
+    folder = tmp_path / "slurm"
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return install(folder)
+
+
+def start(call: Call, job: Path, *scripts: str, setup: str = "", variables: str = "") -> Completed:
+    """Claim a job, hand it to Slurm and launch it."""
+    claim(call, job)
+    names = variables.split()
+    options = quote_words([f"--job-name=mlcr-{job.name}", f"--output={job}/supervise.log"])
+    done = call("mlcr_schedule_job", str(job), slurm_scheduler(), options, setup, *names)
+    assert done.returncode == 0, done.stderr
+    return launch(call, job, *scripts)

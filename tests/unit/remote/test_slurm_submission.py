@@ -1,83 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Jobs are handed to Slurm once, and their states follow from their files and from squeue."""
+"""Jobs are submitted to Slurm once, run, and are stopped there."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from mlcube_remote.remote import slurm_scheduler
-from mlcube_remote.transport.quoting import quote_words
-from tests.support import fake_slurm
-from tests.support.fake_slurm import FakeSlurm
-from tests.support.shell_library import (
-    SHELLS,
-    Call,
-    Completed,
-    age,
-    claim,
-    facts,
-    launch,
-    records,
-    state,
-    task_report,
-)
+from tests.support.fake_slurm import FakeSlurm, start
+from tests.support.shell_library import Call, facts, launch, records, state, task_report
 from tests.support.waiting import wait_for
-
-Scheduler = Callable[..., Completed]
-
-
-@pytest.fixture
-def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
-    folder = tmp_path / "slurm"
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    return fake_slurm.install(folder)
-
-
-@pytest.fixture(params=SHELLS)
-def scheduler(request: pytest.FixtureRequest, tmp_path: Path) -> Scheduler:
-    """Return a function that runs the scheduler's commands in one of the shells."""
-    program = tmp_path / "scheduler"
-    program.write_text(slurm_scheduler())
-
-    def run(*words: str | Path) -> Completed:
-        return subprocess.run(
-            [*SHELLS[request.param], program, *words],
-            capture_output=True,
-            check=False,
-            timeout=60,
-            env={**os.environ, "HOME": str(tmp_path)},
-        )
-
-    return run
-
-
-def options(job: Path) -> str:
-    return quote_words([f"--job-name=mlcr-{job.name}", f"--output={job}/supervise.log"])
-
-
-def start(call: Call, job: Path, *scripts: str, setup: str = "", variables: str = "") -> Completed:
-    """Claim a job, hand it to Slurm and launch it."""
-    claim(call, job)
-    names = variables.split()
-    done = call("mlcr_schedule_job", str(job), slurm_scheduler(), options(job), setup, *names)
-    assert done.returncode == 0, done.stderr
-    return launch(call, job, *scripts)
-
-
-def submitted(job: Path, number: str = "7", *, owner: str = "") -> None:
-    """Write the files of a job that was submitted, and whose supervisor started on a node."""
-    for folder in ("slurm", "tasks/1"):
-        (job / folder).mkdir(parents=True)
-    (job / "slurm/id").write_text(f"{number}\n")
-    (job / "tasks/1/exit.pending").touch()
-    if owner:
-        (job / "owner").write_text(f"boot 1 2 {owner}\n")
 
 
 def test_slurm_runs_the_tasks_and_the_directory_has_their_end(
@@ -199,128 +134,6 @@ def test_a_second_batch_job_of_one_job_ends_at_once(
     assert slurm.calls("scancel") == []
 
 
-@pytest.mark.parametrize(
-    ("word", "owner", "expected"),
-    [
-        ("PENDING", "", "queued"),
-        ("CONFIGURING", "", "queued"),
-        ("REQUEUE_HOLD", "", "queued"),
-        ("PENDING", "node1", "running"),
-        ("RUNNING", "node1", "running"),
-        ("COMPLETING", "node1", "running"),
-        ("SUSPENDED", "node1", "running"),
-        ("SOMETHING_NEW", "", "unknown"),
-        ("SOMETHING_NEW", "node1", "unknown"),
-        ("CANCELLED", "", "ended"),
-    ],
-)
-def test_states_of_slurm(
-    scheduler: Scheduler, job: Path, slurm: FakeSlurm, word: str, owner: str, expected: str
-) -> None:
-    submitted(job, owner=owner)
-    slurm.queue(
-        "17|FAILED|x|1:00|None", f"7|{word}|mlcr-j1|1:00|ReqNodeNotAvail, UnavailableNodes:n1"
-    )
-    assert scheduler("state", job).stdout.decode().strip() == expected
-
-
-@pytest.mark.parametrize("word", ["NODE_FAIL", "TIMEOUT", "FAILED", "OUT_OF_MEMORY", "COMPLETED"])
-def test_the_record_of_an_end_may_come_late_and_then_its_absence_counts(
-    scheduler: Scheduler, job: Path, slurm: FakeSlurm, word: str
-) -> None:
-    submitted(job, owner="node1")
-    slurm.queue(f"7|{word}|mlcr-j1|0:00|None")
-    assert scheduler("state", job).stdout == b"running\n", "a network file system may be slow"
-    (job / "slurm/missing").write_text(f"{int(time.time()) - 20}\n")
-    assert scheduler("state", job).stdout == b"lost\n"
-    assert dict(records(scheduler("report", job)))["scheduler"] == word
-    asked = len(slurm.calls("squeue"))
-    assert scheduler("state", job).stdout == b"lost\n"
-    assert len(slurm.calls("squeue")) == asked, "the end is known"
-
-
-def test_a_recorded_end_counts_more_than_what_slurm_says(
-    scheduler: Scheduler, job: Path, slurm: FakeSlurm
-) -> None:
-    submitted(job, owner="node1")
-    slurm.queue("7|NODE_FAIL|mlcr-j1|0:00|None")
-    (job / "tasks/1/exit.pending").rename(job / "tasks/1/exit.0")
-    assert scheduler("state", job).stdout == b"ended\n"
-
-
-def test_a_job_that_slurm_has_forgotten_is_lost(
-    scheduler: Scheduler, job: Path, slurm: FakeSlurm
-) -> None:
-    submitted(job, owner="node1")
-    slurm.queue("8|RUNNING|other|1:00|None")
-    (job / "slurm/missing").write_text(f"{int(time.time()) - 20}\n")
-    assert scheduler("state", job).stdout == b"lost\n"
-    assert dict(records(scheduler("report", job)))["scheduler"] == "ABSENT"
-
-
-def test_the_accounting_is_asked_about_forgotten_jobs(
-    scheduler: Scheduler, job: Path, slurm: FakeSlurm
-) -> None:
-    submitted(job, owner="node1")
-    (slurm.folder / "sacct").write_text("#!/bin/sh\necho 'NODE_FAIL'\necho 'CANCELLED by 4711'\n")
-    (job / "slurm/missing").write_text(f"{int(time.time()) - 20}\n")
-    assert scheduler("state", job).stdout == b"lost\n"
-    assert dict(records(scheduler("report", job)))["scheduler"] == "CANCELLED by 4711"
-
-
-def test_a_silent_controller_makes_the_state_unknown(
-    scheduler: Scheduler, job: Path, slurm: FakeSlurm
-) -> None:
-    submitted(job, owner="node1")
-    slurm.set("down")
-    assert scheduler("state", job).stdout == b"unknown\n"
-
-
-def test_all_jobs_share_one_question_for_half_a_minute(
-    scheduler: Scheduler, job: Path, slurm: FakeSlurm
-) -> None:
-    jobs = [job.with_name(f"j{number}") for number in range(1, 6)]
-    for number, each in enumerate(jobs, 1):
-        submitted(each, str(number), owner="node1")
-    slurm.queue(*(f"{number}|RUNNING|x|1:00|None" for number in range(1, 6)))
-    for each in jobs * 2:
-        assert scheduler("state", each).stdout == b"running\n"
-    assert len(slurm.calls("squeue")) == 1
-
-
-def test_an_answer_from_before_the_submission_does_not_count(
-    scheduler: Scheduler, job: Path, slurm: FakeSlurm
-) -> None:
-    submitted(job, "8", owner="node1")
-    slurm.queue("8|RUNNING|x|1:00|None")
-    assert scheduler("state", job).stdout == b"running\n"
-    newer = job.with_name("j2")
-    submitted(newer, "9")
-    slurm.queue("8|RUNNING|x|1:00|None", "9|PENDING|x|1:00|Priority")
-    assert scheduler("state", newer).stdout == b"queued\n"
-
-
-def test_a_job_that_was_never_submitted_is_lost_after_a_minute(
-    scheduler: Scheduler, job: Path, slurm: FakeSlurm
-) -> None:
-    submitted(job)
-    (job / "slurm/id").unlink()
-    assert scheduler("state", job).stdout == b"queued\n"
-    age(job / "tasks", 100)
-    assert scheduler("state", job).stdout == b"lost\n"
-    assert dict(records(scheduler("report", job)))["scheduler"] == "NOT_SUBMITTED"
-    assert slurm.calls("sbatch") == []
-
-
-def test_a_queued_job_reports_why_it_waits(
-    scheduler: Scheduler, job: Path, slurm: FakeSlurm
-) -> None:
-    submitted(job)
-    slurm.queue("7|PENDING|mlcr-j1|1:00|ReqNodeNotAvail, UnavailableNodes:n[1-2]")
-    report = dict(records(scheduler("report", job)))
-    assert report == {"slurm": "7", "queued": "ReqNodeNotAvail, UnavailableNodes:n[1-2]"}
-
-
 def test_a_queued_job_is_stopped_at_once_and_leaves_no_secret(
     call: Call, job: Path, slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -365,25 +178,13 @@ def test_a_signal_to_the_whole_job_ends_the_task_and_leaves_a_record(
     wait_for(lambda: (job / "tasks/1/stdout").read_text() == "hi\n")
     slurm.queue(f"7|{line}")
     pid = int((slurm.folder / "pid.7").read_text())
-    os.kill(pid, 15)
+    os.killpg(pid, signal.SIGTERM)
     wait_for((job / "tasks/1/exit.3").exists)
     report = task_report(call, job)
     assert (report["exit"], report["scheduler"]) == ("3", word)
     assert (job / "tasks/1/stdout").read_text() == "hi\nbye\n"
     wait_for(lambda: not Path(f"/proc/{pid}").exists())
     assert task_report(call, job, 2)["exit"] == "pending"
-
-
-def test_a_batch_job_that_never_reached_the_supervisor_shows_its_log(
-    scheduler: Scheduler, job: Path, slurm: FakeSlurm
-) -> None:
-    submitted(job)
-    (job / "supervise.log").write_text("Lmod: module apptainer was not found\n")
-    (job / "slurm/missing").write_text(f"{int(time.time()) - 20}\n")
-    slurm.queue("7|FAILED|mlcr-j1|0:00|NonZeroExitCode")
-    assert scheduler("state", job).stdout == b"lost\n"
-    report = dict(records(scheduler("report", job)))
-    assert report["log_end"] == "Lmod: module apptainer was not found"
 
 
 def test_a_cluster_is_reported(call: Call, slurm: FakeSlurm) -> None:
