@@ -91,12 +91,11 @@ def submission_error(connection: Connection, handle: JobHandle, reply: Reply) ->
     )
 
 
-def ended_by_slurm(word: str, *, log_end: str = "", exit_code: int | None = None) -> TaskOutcome:
+def ended_by_slurm(word: str, *, exit_code: int | None = None) -> TaskOutcome:
     """Return the outcome of a task that Slurm ended.
 
     Args:
         word: Slurm's state of the job, such as ``TIMEOUT`` or ``CANCELLED by 1000``.
-        log_end: The last lines of the job's log, if the supervisor did not start.
         exit_code: The task's exit code, if it left one.
     """
     state, _, detail = word.partition(" ")
@@ -105,11 +104,30 @@ def ended_by_slurm(word: str, *, log_end: str = "", exit_code: int | None = None
     )
     if state == "CANCELLED" and detail.startswith("by "):
         reason += f" {detail}"
-    last = log_end.strip().splitlines()
-    if known is Status.LOST and last:
-        reason += f"; its log ends with: {last[-1]}"
     return attrs.evolve(
         TaskOutcome(task="", status=known, exit_code=exit_code, reason=reason),
         timed_out=state in {"TIMEOUT", "DEADLINE"},
         by_host=state in _BY_HOST,
+    )
+
+
+def never_started(handle: JobHandle, word: str, log_end: str) -> TaskOutcome:
+    """Return the outcome of a job that Slurm started, and that did not get to its first task.
+
+    Args:
+        handle: The job.
+        word: Slurm's state of the job.
+        log_end: The last lines of the job's log; empty if there is none.
+    """
+    ended = ended_by_slurm(word)
+    if word.partition(" ")[0] in _ENDS:
+        return ended
+    last = log_end.strip().splitlines()
+    why = (
+        f"its log ends with: {last[-1]}"
+        if last
+        else f"is {handle.root} on a file system that the compute nodes share?"
+    )
+    return attrs.evolve(
+        ended, reason=f"it did not start on its compute node (Slurm: {word}): {why}"
     )

@@ -19,7 +19,7 @@ from mlcube_remote.facts.engine_errors import (
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
 from mlcube_remote.jobs.launch import leads_out_error
 from mlcube_remote.jobs.output_states import parse_changes
-from mlcube_remote.jobs.slurm import ended_by_slurm
+from mlcube_remote.jobs.slurm import ended_by_slurm, never_started
 from mlcube_remote.transport.base import Connection, Stream
 
 SIGKILLED, SIGTERMED = 137, 143
@@ -201,7 +201,9 @@ def _outcome(status: Status, code: int | None, reason: str = "") -> TaskOutcome:
 
 def _without_exit(handle: JobHandle, task: TaskHandle, report: TaskReport) -> TaskOutcome:
     if report.scheduler:
-        ended = ended_by_slurm(report.scheduler, log_end=report.log_end)
+        ended = ended_by_slurm(report.scheduler)
+        if report.started is None:
+            ended = never_started(handle, report.scheduler, report.log_end)
         if report.stopped and ended.status is Status.CANCELLED:
             ended = attrs.evolve(ended, reason="stopped on request")
     elif report.started is None and report.stopped:

@@ -55,7 +55,7 @@ BASE = TaskReport(exit=None, alive=False, sizes=dict.fromkeys(Stream, 0))
 )
 @pytest.mark.parametrize("exit_code", [None, 143])
 def test_ends(word: str, status: Status, reason: str, exit_code: int | None) -> None:
-    told = attrs.evolve(BASE, scheduler=word, exit=exit_code)
+    told = attrs.evolve(BASE, scheduler=word, exit=exit_code, started=10)
     outcome = derive_outcome(HANDLE, TASK, told)
     assert (outcome.status, outcome.exit_code) == (status, exit_code)
     assert reason in outcome.reason
@@ -67,9 +67,24 @@ def test_a_task_that_succeeded_before_the_signal_has_succeeded() -> None:
     assert derive_outcome(HANDLE, TASK, told).status is Status.SUCCEEDED
 
 
-def test_a_job_that_did_not_get_far_ends_with_its_log() -> None:
-    outcome = ended_by_slurm("FAILED", log_end="Lmod says:\nno module apptainer\n")
-    assert outcome.reason.endswith("; its log ends with: no module apptainer")
+@pytest.mark.parametrize(
+    ("log_end", "reason"),
+    [
+        ("Lmod says:\nno module apptainer\n", "its log ends with: no module apptainer"),
+        ("", "is /root on a file system that the compute nodes share?"),
+    ],
+)
+def test_a_job_that_did_not_get_to_its_task_says_what_to_look_at(log_end: str, reason: str) -> None:
+    told = attrs.evolve(BASE, scheduler="FAILED", log_end=log_end)
+    outcome = derive_outcome(HANDLE, TASK, told)
+    assert outcome.status is Status.LOST
+    assert outcome.reason == f"it did not start on its compute node (Slurm: FAILED): {reason}"
+
+
+@pytest.mark.parametrize("word", ["NODE_FAIL", "NOT_SUBMITTED", "CANCELLED"])
+def test_other_ends_before_the_first_task_keep_their_words(word: str) -> None:
+    outcome = derive_outcome(HANDLE, TASK, attrs.evolve(BASE, scheduler=word))
+    assert outcome.reason == ended_by_slurm(word).reason
 
 
 def test_a_queued_job_that_the_user_stopped_was_stopped_on_request() -> None:
