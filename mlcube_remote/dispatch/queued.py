@@ -12,9 +12,10 @@ from mlcube_remote.jobs.handle import JobHandle
 from mlcube_remote.jobs.state import TaskReport, read_task
 from mlcube_remote.transport.base import Connection
 
-_FIRST_INTERVAL_S, _INTERVAL_S = 0.3, 2.0
+_MIN_INTERVAL_S, _MAX_INTERVAL_S = 0.3, 10.0
 """Between two looks into the job's directory; the host asks its scheduler more rarely."""
-_SOON_S = 10.0
+_SHARE = 0.1
+"""Share of the wait so far that may pass before the start is noticed: login nodes are shared."""
 
 
 def wait_in_queue(job: JobContext, handle: JobHandle) -> None:
@@ -30,8 +31,8 @@ def wait_in_queue(job: JobContext, handle: JobHandle) -> None:
         if reason != shown:
             job.info(f"queued by Slurm: {reason}")
             shown = reason
-        is_soon = time.monotonic() - began < _SOON_S
-        time.sleep(_FIRST_INTERVAL_S if is_soon else _INTERVAL_S)
+        waited = time.monotonic() - began
+        time.sleep(min(_MAX_INTERVAL_S, max(_MIN_INTERVAL_S, waited * _SHARE)))
 
 
 def _read_first(handle: JobHandle, connection: Connection) -> TaskReport:
