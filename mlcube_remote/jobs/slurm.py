@@ -23,7 +23,6 @@ _ENDS: Mapping[str, tuple[Status, str]] = MappingProxyType(
         "OUT_OF_MEMORY": (Status.KILLED, "out of memory: it used more than its Slurm job may"),
         "PREEMPTED": (Status.KILLED, "preempted: Slurm gave its node to another job"),
         "CANCELLED": (Status.CANCELLED, "its Slurm job was cancelled"),
-        "REVOKED": (Status.CANCELLED, "its Slurm job was revoked"),
         "NODE_FAIL": (Status.LOST, "its compute node failed"),
         "BOOT_FAIL": (Status.LOST, "its compute node did not boot"),
         "NOT_SUBMITTED": (Status.LOST, "it was not submitted to Slurm: its client was cut off"),

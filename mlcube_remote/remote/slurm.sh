@@ -49,13 +49,15 @@ print_state() {
     fi
     ask_slurm "$1"
     case $state in
-    PENDING | CONFIGURING | REQUEUED | REQUEUE_HOLD | REQUEUE_FED | SPECIAL_EXIT | RESV_DEL_HOLD)
+    PENDING | CONFIGURING | POWER_UP_NODE | REQUEUED | REQUEUE_HOLD | REQUEUE_FED | SPECIAL_EXIT | \
+        RESV_DEL_HOLD)
         # The answer may be older than the start.
         if [ -s "$1/owner" ]; then echo running; else echo queued; fi
         ;;
     RUNNING | COMPLETING | SUSPENDED | STOPPED | SIGNALING | STAGE_OUT | RESIZING) echo running ;;
-    BOOT_FAIL | CANCELLED | COMPLETED | DEADLINE | FAILED | LAUNCH_FAILED | NODE_FAIL | \
-        OUT_OF_MEMORY | PREEMPTED | RECONFIG_FAIL | REVOKED | TIMEOUT | ABSENT) print_end_or_wait "$1" ;;
+    BOOT_FAIL | CANCELLED | COMPLETED | DEADLINE | FAILED | NODE_FAIL | OUT_OF_MEMORY | PREEMPTED | \
+        TIMEOUT | ABSENT) print_end_or_wait "$1" ;;
+    # Also REVOKED: another cluster of a federation may have the job.
     *) echo unknown ;;
     esac
 }

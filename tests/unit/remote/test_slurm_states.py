@@ -56,6 +56,10 @@ def submitted(job: Path, number: str = "7", *, owner: str = "") -> None:
         ("RUNNING", "node1", "running"),
         ("COMPLETING", "node1", "running"),
         ("SUSPENDED", "node1", "running"),
+        *((word, "", "queued") for word in ("REQUEUED", "REQUEUE_FED", "SPECIAL_EXIT")),
+        *((word, "", "queued") for word in ("POWER_UP_NODE", "RESV_DEL_HOLD")),
+        *((word, "n1", "running") for word in ("STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING")),
+        ("REVOKED", "", "unknown"),
         ("SOMETHING_NEW", "", "unknown"),
         ("SOMETHING_NEW", "node1", "unknown"),
         ("CANCELLED", "", "ended"),
@@ -71,7 +75,13 @@ def test_states_of_slurm(
     assert scheduler("state", job).stdout.decode().strip() == expected
 
 
-@pytest.mark.parametrize("word", ["NODE_FAIL", "TIMEOUT", "FAILED", "OUT_OF_MEMORY", "COMPLETED"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("NODE_FAIL", "BOOT_FAIL", "TIMEOUT", "DEADLINE", "FAILED", "OUT_OF_MEMORY"),
+        *("COMPLETED", "CANCELLED", "PREEMPTED"),
+    ],
+)
 def test_the_record_of_an_end_may_come_late_and_then_its_absence_counts(
     scheduler: Scheduler, job: Path, slurm: FakeSlurm, word: str
 ) -> None:
