@@ -40,8 +40,10 @@ def check_slurm(connection: Connection, host: Host) -> tuple[CheckResult, ...]:
         )
     version = CheckResult(name="slurm", passed=True, detail=facts["version"].strip())
     if "problem" in facts:
-        problem = facts["problem"].strip().splitlines()[-1]
-        failed = attrs.evolve(version, passed=False, detail=problem, hint=f"on {host.name}: sinfo")
+        lines = facts["problem"].strip().splitlines() or ["sinfo gives no answer"]
+        failed = attrs.evolve(
+            version, passed=False, detail=lines[-1], hint=f"on {host.name}: sinfo"
+        )
         return (failed,)
     return (version, _partition(host, facts.get("partitions", "")), *_account(host, facts))
 

@@ -43,9 +43,16 @@ def test_a_missing_program_is_named() -> None:
     assert "launcher: slurm of login" in str(row.hint)
 
 
-def test_a_controller_without_an_answer_fails_the_check() -> None:
-    (row,) = checked({"version": "slurm 24.05.1", "problem": "slurm_load_partitions: Unable\n"})
-    assert (row.passed, row.detail) == (False, "slurm_load_partitions: Unable")
+@pytest.mark.parametrize(
+    ("problem", "detail"),
+    [
+        ("slurm_load_partitions: Unable\n", "slurm_load_partitions: Unable"),
+        (" \n", "sinfo gives no answer"),
+    ],
+)
+def test_a_controller_without_an_answer_fails_the_check(problem: str, detail: str) -> None:
+    (row,) = checked({"version": "slurm 24.05.1", "problem": problem})
+    assert (row.passed, row.detail) == (False, detail)
 
 
 @pytest.mark.parametrize(
