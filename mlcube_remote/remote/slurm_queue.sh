@@ -12,8 +12,10 @@ read_id() {
     [ ! -s "$1/slurm/claimed" ] || read -r id <"$1/slurm/claimed"
 }
 
-# read_queue JOB SECONDS: make the file queue contain what Slurm says of the user's jobs, at most
-# SECONDS old (-1: ask in any case), and set is_fresh if it was asked now: a line "TIME ok" or "TIME silent", then "ID STATE REASON" of each job.
+# read_queue JOB SECONDS: set answer to "ok" and listing to what Slurm says of the user's jobs, at
+# most SECONDS old (-1: ask in any case): lines "ID STATE REASON". Set answer to "silent" if it says
+# nothing, and is_fresh if it was asked now. The answer is kept in a file for all jobs: a line "TIME
+# ANSWER", then the listing.
 read_queue() {
     queue=${1%/jobs/*}/slurm-queue
     now=$(date +%s)
@@ -24,32 +26,38 @@ read_queue() {
     oldest_s=$2
     # A controller that restarts is back soon.
     [ "$answer" != silent ] || [ "$oldest_s" -lt 5 ] || oldest_s=5
-    [ $((now - asked)) -gt "$oldest_s" ] || [ "$asked" -gt "$now" ] || return 0
-    mlcr_read_user
-    if mlcr_run_limited 30 squeue -h -t all -u "$mlcr_uid" -o '%i %T %r' >"$queue.$$" 2>/dev/null; then
-        answer=ok
-    else
-        answer=silent
+    if [ $((now - asked)) -le "$oldest_s" ] && [ "$asked" -le "$now" ]; then
+        listing=$(cat "$queue")
+        return 0
     fi
     is_fresh=yes
-    { echo "$now $answer" && cat "$queue.$$"; } >"$queue.new.$$" && mv -f -- "$queue.new.$$" "$queue"
-    rm -f -- "$queue.$$"
+    mlcr_read_user
+    answer=ok
+    listing=$(mlcr_run_limited 30 squeue -h -t all -u "$mlcr_uid" -o '%i %T %r' 2>/dev/null) ||
+        answer=silent
+    # On a full disk, each job asks for itself.
+    { printf '%s\n' "$now $answer" "$listing" >"$queue.$$" && mv -f -- "$queue.$$" "$queue"; } \
+        2>/dev/null
 }
 
-# find_in_queue: set state and reason to those of batch job id in the file queue; ABSENT: it is not
+# find_in_queue: set state and reason to those of batch job id in the listing; ABSENT: it is not
 # there, SILENT: Slurm did not answer.
 find_in_queue() {
-    state=ABSENT
     reason=
-    {
-        read -r _ answer
-        [ "$answer" = ok ] || state=SILENT
-        while [ "$state" = ABSENT ] && read -r listed listed_state listed_reason; do
-            [ "$listed" = "$id" ] || continue
-            state=$listed_state
-            reason=$listed_reason
-        done
-    } <"$queue"
+    state=SILENT
+    [ "$answer" = ok ] || return 0
+    state=ABSENT
+    newline='
+'
+    line=$newline$listing$newline
+    case $line in
+    *"$newline$id "*) ;;
+    *) return 0 ;;
+    esac
+    line=${line#*"$newline$id "}
+    line=${line%%"$newline"*}
+    state=${line%% *}
+    reason=${line#* }
 }
 
 # ask_slurm JOB: set id, state and reason of the batch job. The answer may be 30 seconds old; less if

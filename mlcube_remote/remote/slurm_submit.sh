@@ -60,13 +60,13 @@ save_answer() {
 }
 
 # find_by_name JOB: save the id of a batch job with the job's name that waits or runs. Status 1:
-# there is none; 2: Slurm does not answer.
+# there is none; 2: Slurm does not answer, or the id cannot be written.
 find_by_name() {
     found=$(mlcr_run_limited 30 squeue -h --name="mlcr-${1##*/}" -o %i 2>/dev/null) || return 2
     # If there are several, all but one exit at once: see run.
     found=${found%%[!0-9]*}
     [ -n "$found" ] || return 1
-    mlcr_write_atomically "$1/slurm/id" "$found"
+    mlcr_write_atomically "$1/slurm/id" "$found" || return 2
 }
 
 # submit JOB: submit the batch job, unless Slurm has it. An error of sbatch does not say that: it may

@@ -188,3 +188,15 @@ def test_a_batch_job_that_never_reached_the_supervisor_shows_its_log(
     assert scheduler("state", job).stdout == b"lost\n"
     report = dict(records(scheduler("report", job)))
     assert report["log_end"] == "Lmod: module apptainer was not found"
+
+
+def test_an_answer_that_cannot_be_kept_counts_all_the_same(
+    scheduler: Scheduler, job: Path, slurm: FakeSlurm
+) -> None:
+    submitted(job, owner="node1")
+    slurm.queue("7|RUNNING|mlcr-j1|1:00|None")
+    # As on a full disk: no file can take this name.
+    (job.parent.parent / "slurm-queue").mkdir()
+    assert scheduler("state", job).stdout == b"running\n"
+    slurm.set("down")
+    assert scheduler("state", job).stdout == b"unknown\n"
