@@ -10,7 +10,8 @@ AS_ROOT := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo -n)
 APT_INSTALL := $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --retries 3 --timeout 60
 SHELL_FILES = $(shell find mlcube_remote scripts tests examples benchmarks -name '*.sh') \
-    $(wildcard mlcube_remote/sandbox/images/host/sandbox-*) .ci/run
+    $(wildcard mlcube_remote/sandbox/images/host/sandbox-*) \
+    $(wildcard mlcube_remote/sandbox/images/slurm/sandbox-*) .ci/run
 
 # Programs that the tests run on this machine, as PROGRAM=DEBIAN-PACKAGE.
 TEST_PROGRAMS := bash=bash busybox=busybox chromium=chromium dash=dash fish=fish git=git tcsh=tcsh zsh=zsh

@@ -87,6 +87,7 @@ def tasks(
     allow_missing: Names,
     fresh_outputs: bool,
     copy_links: bool,
+    slurm: Mapping[str, Names] | None,
 ) -> TaskOptions:
     """Return the options of tasks."""
     return TaskOptions(
@@ -98,6 +99,9 @@ def tasks(
         allow_missing=to_tuple(allow_missing),
         fresh_outputs=fresh_outputs,
         copy_links=copy_links,
+        slurm=tuple(
+            f"{key}={value}" for key, values in (slurm or {}).items() for value in to_tuple(values)
+        ),
     )
 
 

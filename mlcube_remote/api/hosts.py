@@ -13,7 +13,7 @@ from mlcube_remote import app
 from mlcube_remote.api.arguments import Access, Names, access
 from mlcube_remote.api.observer import warn
 from mlcube_remote.app.options import DEFAULT_CLEAN_AGE_S
-from mlcube_remote.facts.check import HostCheck
+from mlcube_remote.facts.check_result import HostCheck
 from mlcube_remote.facts.usage import HostUsage
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.jobs.clean import Cleaned

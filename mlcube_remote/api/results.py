@@ -14,7 +14,7 @@ from mlcube_remote.api.observer import warn
 from mlcube_remote.app.observer import RunReport
 from mlcube_remote.errors import MLCubeRemoteError
 from mlcube_remote.events.exit_codes import exit_code
-from mlcube_remote.events.outcome import JobOutcome, Status
+from mlcube_remote.events.outcome import OPEN, JobOutcome, Status
 from mlcube_remote.ui.tables.results import Cell, results_rows, sort_jobs
 
 
@@ -50,7 +50,7 @@ class RunResult:
         Raises:
             RunFailedError: Some jobs failed; the message says which, and why.
         """
-        fine = {Status.SUCCEEDED, Status.RUNNING}
+        fine = {Status.SUCCEEDED, *OPEN}
         failed = [job for job in self.jobs if job.status not in fine]
         if not failed:
             return self

@@ -12,7 +12,7 @@ import attrs
 from mlcube_remote import app
 from mlcube_remote.api import arguments
 from mlcube_remote.api.arguments import Access, Names
-from mlcube_remote.api.connections import choose_connection
+from mlcube_remote.api.connections import Connect, choose_connection
 from mlcube_remote.api.observer import OnEvent, to_callback, warn
 from mlcube_remote.api.results import RunResult
 from mlcube_remote.app.options import (
@@ -45,6 +45,7 @@ def run(
     network: str | None = None,
     trust_cube: bool = False,
     copy_links: bool = False,
+    slurm: Mapping[str, Names] | None = None,
     timeout: float | None = None,
     grace: float = DEFAULT_STOP_GRACE_S,
     allow_missing: Names = (),
@@ -85,6 +86,7 @@ def run(
         network: Network of the container.
         trust_cube: Whether the cube may ask for anything beyond its own.
         copy_links: Send the data to which links in inputs lead, if it is outside.
+        slurm: What to ask Slurm for, with the keys of ``slurm:`` in hosts.yaml.
         timeout: Time limit per task in seconds; enforced on the host.
         grace: Seconds between SIGTERM and SIGKILL when a task is stopped.
         allow_missing: Inputs that may be missing; the task gets a path without a file.
@@ -108,10 +110,9 @@ def run(
     """
     where = arguments.access(hosts, inventory, password, passphrase)
     options = RunOptions(
-        hosts=where.hosts,
         cube=arguments.cube(mlcube, overrides, workspace),
         tasks=arguments.tasks(
-            tasks, parameters, env, timeout, grace, allow_missing, fresh_outputs, copy_links
+            tasks, parameters, env, timeout, grace, allow_missing, fresh_outputs, copy_links, slurm
         ),
         container=arguments.container(platform, network, gpus, memory, cpu, trust_cube=trust_cube),
         sweep=arguments.sweep(sweep, sweep_file, shard, retries),
@@ -119,7 +120,7 @@ def run(
         name=name,
         start=arguments.start(parallel, max_failures, detach=detach, wait=wait),
     )
-    return _run(options, where, on_event, connection)
+    return _run_on(where, options, on_event, connection)
 
 
 def rerun(
@@ -192,12 +193,11 @@ def configure(
     """
     where = arguments.access(hosts, inventory, password, passphrase)
     options = RunOptions(
-        hosts=where.hosts,
         cube=arguments.cube(mlcube, overrides),
         container=ContainerOptions(platform=platform),
         configure_only=True,
     )
-    return _run(options, where, on_event, connection)
+    return _run_on(where, options, on_event, connection)
 
 
 def describe(
@@ -219,15 +219,21 @@ def describe(
     return app.request.load_cube(arguments.cube(mlcube, overrides, workspace))
 
 
-def _run(
-    options: RunOptions,
+def _run_on(
     where: Access,
+    options: RunOptions,
     on_event: OnEvent | None,
-    connection: CallersConnection | None = None,
+    connection: CallersConnection | None,
 ) -> RunResult:
+    """Run on the hosts that the caller named, or on the connection that the caller opened."""
     connect = None
     if connection is not None:
         where, connect = choose_connection(connection, where)
-        options = attrs.evolve(options, hosts=where.hosts)
+    return _run(attrs.evolve(options, hosts=where.hosts), where, on_event, connect)
+
+
+def _run(
+    options: RunOptions, where: Access, on_event: OnEvent | None, connect: Connect | None = None
+) -> RunResult:
     report = app.run.run(options, where.credentials, to_callback(on_event), warn, connect)
     return RunResult.of(report)

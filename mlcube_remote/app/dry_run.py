@@ -21,6 +21,7 @@ from mlcube_remote.plan.placed_job import PlacedJob, place_job
 from mlcube_remote.plan.plan import check_jobs
 from mlcube_remote.plan.planned_task import PlannedTask
 from mlcube_remote.platforms import CONTAINER_ENGINES
+from mlcube_remote.transport.quoting import quote_words
 
 
 def dry_run(request: RunRequest) -> tuple[tuple[PlannedTask, ...], dict[str, tuple[str, ...]]]:
@@ -54,7 +55,7 @@ def dry_run(request: RunRequest) -> tuple[tuple[PlannedTask, ...], dict[str, tup
         built = (plan.image, *(task.commands for task in tasks))
         warnings = dict.fromkeys(warning for each in built for warning in each.warnings)
         empty = () if request.configure_only else require.find_empty_inputs(job, {})
-        shown = (*_assumptions(plan), *warnings, *empty, *refusal)
+        shown = (*_assumptions(plan), *_submission(plan), *warnings, *empty, *refusal)
         notes[plan.spec.label] = (*transfers.of(plan), *shown)
     return tuple(planned), notes
 
@@ -95,6 +96,16 @@ def _incomplete(jobs: Iterable[PlacedJob]) -> tuple[str, ...]:
         return check_complete(jobs)
     except PlanError as problem:
         return (f"would be refused: {problem}",)
+
+
+def _submission(plan: JobPlan) -> tuple[str, ...]:
+    """Return what Slurm gets, if it starts the job."""
+    if plan.batch is None or plan.spec.request.configure_only:
+        return ()
+    notes = [f"submitted with: sbatch {quote_words(plan.batch.options)}"]
+    if plan.batch.setup:
+        notes.append(f"before the tasks, on the compute node: {plan.batch.setup.strip()}")
+    return tuple(notes)
 
 
 def _assumptions(plan: JobPlan) -> tuple[str, ...]:

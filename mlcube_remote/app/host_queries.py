@@ -9,7 +9,8 @@ from __future__ import annotations
 from mlcube_remote.app.hosts import ChosenHosts
 from mlcube_remote.cube import system_settings
 from mlcube_remote.facts import check
-from mlcube_remote.facts.check import HostCheck, check_all
+from mlcube_remote.facts.check import check_all
+from mlcube_remote.facts.check_result import HostCheck
 from mlcube_remote.facts.usage import HostUsage, read_usage_of_all
 from mlcube_remote.jobs.clean import Cleaned, clean_old
 from mlcube_remote.runs.store import Store

@@ -82,6 +82,8 @@ class TaskOptions:
     """Whether a task fails that ends with 0 and leaves a declared output as it was."""
     copy_links: bool = False
     """Whether to send what links in inputs lead to."""
+    slurm: tuple[str, ...] = ()
+    """What to ask Slurm for, as ``KEY=VALUE``; the keys are those of ``slurm:`` in hosts.yaml."""
 
 
 @attrs.frozen(kw_only=True)

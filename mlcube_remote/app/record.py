@@ -106,6 +106,7 @@ def _to_document(options: RunOptions, request: RunRequest) -> Document:
         "allow_missing": tasks.allow_missing,
         "fresh_outputs": tasks.fresh_outputs,
         "copy_links": tasks.copy_links,
+        "slurm": tasks.slurm,
         "platform": container.platform,
         "trust_cube": container.trust_cube,
         **attrs.asdict(container.engine),
@@ -142,6 +143,7 @@ def read_options(recorded: Mapping[str, Any]) -> RunOptions:
             allow_missing=texts("allow_missing"),
             fresh_outputs=bool(recorded.get("fresh_outputs")),
             copy_links=bool(recorded.get("copy_links")),
+            slurm=texts("slurm"),
         ),
         container=ContainerOptions(
             platform=recorded.get("platform"),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import attrs
 
+from mlcube_remote.app.host_slurm import with_slurm
 from mlcube_remote.app.inventory import open_inventory, select_hosts
 from mlcube_remote.app.options import CubeOptions, RunOptions, StartOptions, SweepOptions
 from mlcube_remote.app.sampling import check_sample, to_sample
@@ -62,6 +63,7 @@ def make_request(options: RunOptions) -> tuple[RunRequest, Inventory]:
     first = tuple(cube.tasks)[: 1 if options.configure_only else 0]
     tasks = tuple(task.name for task in select_tasks(cube, names or first))
     hosts = select_hosts(inventory, options.hosts.names, options.hosts.where)
+    hosts = with_slurm(hosts, options.tasks.slurm)
     points = _sweep_points(options.sweep, options.tasks.parameters, len(hosts))
     timeout = options.tasks.timeout
     request = RunRequest(

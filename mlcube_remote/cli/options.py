@@ -181,6 +181,12 @@ task_options = group(
         help="Fail if a task succeeds and leaves one of its outputs as it was before the run.",
     ),
     click.option(
+        "--slurm",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Ask Slurm for this, such as partition=gpu; the keys of slurm: in hosts.yaml.",
+    ),
+    click.option(
         "--copy-links",
         is_flag=True,
         help="Send the data to which links in inputs lead, if it is outside.",

@@ -252,6 +252,10 @@ def _read_outcomes(handle: JobHandle, connection: Connection) -> list[TaskOutcom
 
 def _current_outcome(handle: JobHandle, number: int, report: TaskReport) -> TaskOutcome:
     task = handle.tasks[number - 1]
+    if report.queued is not None:
+        return TaskOutcome(
+            task=task.task, status=Status.QUEUED, reason=f"queued by Slurm: {report.queued}"
+        )
     if report.exit is None and (report.alive or can_be_adopted(report)):
         status = Status.NOT_STARTED if report.started is None else Status.RUNNING
         started = None if report.started is None else int(report.started)

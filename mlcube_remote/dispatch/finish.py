@@ -25,6 +25,7 @@ from mlcube_remote.errors import (
 from mlcube_remote.events.emitter import JobEvents
 from mlcube_remote.events.outcome import JobOutcome, PulledOutput, Status, TaskOutcome
 from mlcube_remote.files.sent_outputs import SentFolder
+from mlcube_remote.inventory.model import Launcher
 from mlcube_remote.jobs.handle import JobHandle
 from mlcube_remote.jobs.records import record_outcome
 from mlcube_remote.jobs.task_logs import TaskLogs
@@ -167,7 +168,14 @@ def _status(progress: JobProgress, error: MLCubeRemoteError | None) -> Status:
         return Status.UNKNOWN if progress.is_launched else Status.CANCELLED
     if error is not None:
         return Status.FAILED if progress.is_launched else Status.NOT_STARTED
-    return Status.RUNNING if progress.phase is Phase.DETACHED else Status.SUCCEEDED
+    return _detached_status(progress) if progress.phase is Phase.DETACHED else Status.SUCCEEDED
+
+
+def _detached_status(progress: JobProgress) -> Status:
+    """Return the state of a job that this client has launched, and then not looked at."""
+    handle = progress.handle
+    is_submitted = handle is not None and handle.launcher is Launcher.SLURM
+    return Status.QUEUED if is_submitted and not progress.tasks else Status.RUNNING
 
 
 def _all_tasks(
@@ -177,8 +185,10 @@ def _all_tasks(
     done = list(progress.tasks)
     rest = list(tasks[len(done) :])
     if rest and progress.is_launched and not isinstance(error, NotStartedError):
-        if isinstance(error, DetachedError) or progress.phase is Phase.DETACHED:
+        if isinstance(error, DetachedError):
             done.append(TaskOutcome(task=rest.pop(0), status=Status.RUNNING))
+        elif progress.phase is Phase.DETACHED:
+            done.append(TaskOutcome(task=rest.pop(0), status=_detached_status(progress)))
         elif isinstance(error, _UNREACHABLE):
             done.append(TaskOutcome(task=rest.pop(0), status=Status.UNKNOWN))
     return (*done, *(TaskOutcome(task=task, status=Status.NOT_STARTED) for task in rest))

@@ -23,6 +23,7 @@ from mlcube_remote.jobs.launch import (
     leads_out_error,
     mount_words,
 )
+from mlcube_remote.jobs.slurm import schedule
 from mlcube_remote.plan.confined import Confined, confine
 from mlcube_remote.plan.job_plan import BuiltTask, JobPlan
 from mlcube_remote.plan.sweep_targets import GeneratedFile
@@ -86,9 +87,15 @@ def launch_job(job: JobContext, plan: JobPlan, handle: JobHandle) -> None:
     gpus = tuple(device.uuid for device in plan.devices)
     engine = container_engine(plan)
     claimed = Claimed(lock=plan.lock, group=plan.group, engine=engine, gpus=gpus)
-    job.connection.retrying(
-        lambda at: launch(at, handle, starts, environment, claimed=claimed, expected=expected)
-    )
+    if plan.batch is not None:
+        job.debug(f"sbatch {quote_words(plan.batch.options)}")
+
+    def hand_over(at: Connection) -> None:
+        if plan.batch is not None:
+            schedule(at, handle, plan.batch, environment)
+        launch(at, handle, starts, environment, claimed=claimed, expected=expected)
+
+    job.connection.retrying(hand_over)
 
 
 def container_engine(plan: JobPlan) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from mlcube_remote.budgets import parse_whole
 from mlcube_remote.dispatch.context import JobContext
 from mlcube_remote.dispatch.finish import JobProgress
 from mlcube_remote.dispatch.pull import apply_missing, pull_into, select_outputs
+from mlcube_remote.dispatch.queued import wait_in_queue
 from mlcube_remote.errors import DetachedError, MLCubeRemoteError, StateUnknownError
 from mlcube_remote.events.model import Stage
 from mlcube_remote.events.outcome import Status, TaskOutcome
@@ -100,6 +101,7 @@ def _follow_tasks(
     job: JobContext, handle: JobHandle, progress: JobProgress, options: FollowOptions
 ) -> Iterator[TaskOutcome]:
     """Yield the outcome of each task that ends, until one fails."""
+    wait_in_queue(job, handle)
     for number, task in enumerate(handle.tasks, 1):
         with job.events.stage(Stage.RUN, task.task) as notes:
             report = _follow(job, handle, number, task, options, progress.logs)

@@ -91,6 +91,7 @@ def make_handle(plan: JobPlan) -> JobHandle:
         timeout=spec.request.timeout,
         grace=spec.request.grace,
         fresh_outputs=spec.request.fresh_outputs,
+        launcher=spec.host.launcher,
         job=spec.own_name,
         parameters=spec.point,
     )
@@ -136,6 +137,8 @@ def warn_about_commands(job: JobContext, plan: JobPlan) -> None:
     for warning in (*warnings, *(find_empty_inputs(plan, plan.kinds) if built else ())):
         if warning not in of_cube or job.run.is_first_warning(warning):
             job.warn(warning)
+    if plan.batch is not None:
+        return  # the login node's GPUs say nothing
     connection, options = job.connection.current, plan.spec.request.options
     if missing := missing_gpu_warning(connection, built, options.gpus):
         job.warn(missing)

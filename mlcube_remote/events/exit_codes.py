@@ -11,7 +11,7 @@ from mlcube_remote.errors import (
     StoppedByUserError,
     TaskTimeoutError,
 )
-from mlcube_remote.events.outcome import JobOutcome, Status
+from mlcube_remote.events.outcome import OPEN, JobOutcome, Status
 
 PRECEDENCE = (118, 123, 121, 120, 122, 117, 124, 119, 70, 2)
 """Exit codes by urgency: if jobs failed in several ways, the first of these is returned."""
@@ -50,7 +50,7 @@ def job_exit_code(outcome: JobOutcome) -> int:
         return 0
     if outcome.error is not None:
         return outcome.error.exit_code
-    if outcome.status is Status.RUNNING:
+    if outcome.status in OPEN:
         return 0
     if outcome.status is Status.CANCELLED:
         return StoppedByUserError.exit_code

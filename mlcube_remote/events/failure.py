@@ -6,7 +6,7 @@ from __future__ import annotations
 from enum import Enum
 
 from mlcube_remote.errors import StoppedByUserError
-from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
+from mlcube_remote.events.outcome import OPEN, JobOutcome, Status, TaskOutcome
 
 
 class FailureKind(Enum):
@@ -30,7 +30,7 @@ class FailureKind(Enum):
 
 def failure_kind(outcome: JobOutcome) -> FailureKind:
     """Return what made a job fail."""
-    if outcome.status in {Status.SUCCEEDED, Status.RUNNING}:
+    if outcome.status in {Status.SUCCEEDED, *OPEN}:
         return FailureKind.NONE
     if is_only_unpulled(outcome):
         return FailureKind.PULL

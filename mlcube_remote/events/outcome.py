@@ -27,6 +27,12 @@ class Status(Enum):
     LOST = "lost"
     UNKNOWN = "unknown"
     NOT_STARTED = "not-started"
+    QUEUED = "queued"
+    """Its host's scheduler has not started it yet, and this command does not wait for it."""
+
+
+OPEN = frozenset({Status.RUNNING, Status.QUEUED})
+"""States of jobs and tasks that this command no longer follows, and that have not ended."""
 
 
 @attrs.frozen(kw_only=True)

@@ -26,6 +26,7 @@ from mlcube_remote.errors import (
     UsageError,
 )
 from mlcube_remote.facts import gpus
+from mlcube_remote.facts.check_result import CheckResult, HostCheck
 from mlcube_remote.facts.engine_errors import engine_error, missing_program_error
 from mlcube_remote.facts.engine_kind import is_podman
 from mlcube_remote.facts.probe import (
@@ -34,41 +35,16 @@ from mlcube_remote.facts.probe import (
     probe_host,
     require_rsync,
 )
+from mlcube_remote.facts.slurm_check import check_slurm
 from mlcube_remote.files.rsync import format_version, local_version, outdated_warning
 from mlcube_remote.formatting import readable_size
-from mlcube_remote.inventory.model import Host
+from mlcube_remote.inventory.model import Host, Launcher
 from mlcube_remote.plan.assignment import named_platform
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.transport.base import Connection
 
 LOW_DISK = 2 * 1000**3
 """Bytes of free disk below which most images do not fit."""
-
-
-@attrs.frozen(kw_only=True)
-class CheckResult:
-    """The result of one check on a host."""
-
-    name: str
-    """``reachable``, ``host key``, ``login``, ``rsync``, …"""
-    passed: bool
-    detail: str
-    hint: str | None = None
-
-
-@attrs.frozen(kw_only=True)
-class HostCheck:
-    """All checks of one host. After the first failure, later checks are usually not made."""
-
-    host: str
-    checks: tuple[CheckResult, ...]
-    exit_code: int = 0
-    """Exit code that a run on the host would have."""
-
-    @property
-    def passed(self) -> bool:
-        """Whether a run would work on the host."""
-        return all(check.passed for check in self.checks)
 
 
 _CONNECTING = ("reachable", "host key", "login")
@@ -201,7 +177,10 @@ def _check_connected(
             )
         )
     checks.append(_engine(connection, host, platform, facts))
-    checks.append(CheckResult(name="gpu", passed=True, detail=str(gpus.ask_gpus(connection))))
+    if host.launcher is Launcher.SLURM:
+        checks += check_slurm(connection, host)
+    else:
+        checks.append(CheckResult(name="gpu", passed=True, detail=str(gpus.ask_gpus(connection))))
     checks.append(_disk(connection, facts.root))
 
 

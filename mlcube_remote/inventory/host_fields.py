@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from mlcube_remote.inventory import slurm as slurm_keys
 from mlcube_remote.inventory.endpoint import is_ip_address, parse_destination
-from mlcube_remote.inventory.model import ConnectionKind, HostKeys, TransportKind
+from mlcube_remote.inventory.model import ConnectionKind, HostKeys, Launcher, TransportKind
 from mlcube_remote.platforms import PLATFORMS
 from mlcube_remote.secret import Secret
 
@@ -247,6 +248,21 @@ def transport(value: Any) -> TransportKind:
         raise ValueError(f"expected auto, paramiko or openssh, got {describe(value)}") from None
 
 
+def launcher(value: Any) -> Launcher:
+    """Check for ``setsid`` or ``slurm``."""
+    try:
+        return Launcher(value)
+    except ValueError:
+        raise ValueError(f"expected setsid or slurm, got {describe(value)}") from None
+
+
+def slurm(value: Any) -> Mapping[str, Any]:
+    """Check for a mapping of the keys of Slurm."""
+    if not isinstance(value, Mapping):
+        raise ValueError(f"expected a mapping of names to values, got {describe(value)}")
+    return slurm_keys.check(value)
+
+
 CHECKS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
     {
         "address": address,
@@ -263,6 +279,8 @@ CHECKS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "remote_root": remote_root,
         "platform": platform,
         "connection": connection,
+        "launcher": launcher,
+        "slurm": slurm,
         "copy_links": copy_links,
         "slots": slots,
         "gpus": gpus,

@@ -200,7 +200,7 @@ class _HostReader:
             )
         if "jump" not in values:
             values["jump"] = _hops_before(base.jump, name)
-        for merged in ("labels", "env"):
+        for merged in ("labels", "env", "slurm"):
             if merged in values:
                 values[merged] = MappingProxyType({**getattr(base, merged), **values[merged]})
         frozen = {section: MappingProxyType(entries) for section, entries in settings.items()}
@@ -234,9 +234,9 @@ class _HostReader:
 
     def as_written(self, path: tuple[Key, ...], value: Any) -> Any:
         """Return a mapping with its values as in the file: 1.10 instead of 1.1."""
-        if not isinstance(value, Mapping) or path[-1] not in {"labels", "env"}:
+        if not isinstance(value, Mapping) or path[-1] not in {"labels", "env", "slurm"}:
             return value
-        kept = (str, bool) if path[-1] == "env" else str
+        kept = str if path[-1] == "labels" else (str, bool, list)
         return {
             key: item
             if item is None or isinstance(item, kept)

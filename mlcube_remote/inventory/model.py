@@ -39,6 +39,15 @@ class ConnectionKind(Enum):
     LOCAL = "local"
 
 
+class Launcher(Enum):
+    """What starts the tasks on a host."""
+
+    SETSID = "setsid"
+    """The host itself, at once."""
+    SLURM = "slurm"
+    """Slurm, on a compute node, when one is free; the host is the login node."""
+
+
 @attrs.frozen(kw_only=True)
 class Host:
     """One machine. ``None`` means "not set": ssh_config decides, then the default."""
@@ -71,6 +80,9 @@ class Host:
     platform: str | None = None
     """``docker``, ``podman``, ``singularity`` or ``apptainer``; ``None``: the cube decides."""
     connection: ConnectionKind = ConnectionKind.SSH
+    launcher: Launcher = Launcher.SETSID
+    slurm: Mapping[str, Any] = NOTHING
+    """What jobs ask Slurm for; the keys are in :mod:`mlcube_remote.inventory.slurm`."""
     copy_links: bool = False
     """Whether to send what links in inputs lead to."""
     slots: int = 1

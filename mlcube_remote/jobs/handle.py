@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 
 from mlcube_remote.budgets import parse_json
+from mlcube_remote.inventory.model import Launcher
 from mlcube_remote.plan.outputs import DownloadFolder, DownloadRequest
 from mlcube_remote.runs.documents import FORMAT
 
@@ -76,6 +77,8 @@ class JobHandle:
     """Whether a task fails that ends with 0 and leaves an output as it was."""
     run_name: str = ""
     """The name that the user gave the run."""
+    launcher: Launcher = Launcher.SETSID
+    """What starts its supervisor."""
 
     @property
     def name(self) -> str:
@@ -99,6 +102,8 @@ def to_document(handle: JobHandle) -> dict[str, Any]:
 
 
 def _plain(_owner: type, _field: object, value: Any) -> Any:
+    if isinstance(value, Launcher):
+        return value.value
     return str(value) if isinstance(value, Path) else value
 
 
@@ -131,6 +136,7 @@ def from_document(document: Mapping[str, Any]) -> JobHandle:
             # Older handles have none of these.
             on_host=tuple(_wanted(item) for item in document.get("on_host", ())),
             fresh_outputs=document.get("fresh_outputs") is True,
+            launcher=Launcher(document.get("launcher", Launcher.SETSID.value)),
             job=_text(document.get("job", "")),
             run_name=_text(document.get("run_name", "")),
             grace=_seconds(document.get("grace", EARLIER_GRACE_S)),

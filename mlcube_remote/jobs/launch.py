@@ -13,6 +13,7 @@ from mlcube_remote.budgets import parse_json
 from mlcube_remote.errors import BusyError, HostError, HostUnfitError, UnsafeContentError
 from mlcube_remote.jobs.handle import JobHandle, to_document
 from mlcube_remote.jobs.output_states import output_words
+from mlcube_remote.jobs.slurm import submission_error
 from mlcube_remote.plan.confined import Confined
 from mlcube_remote.remote import status, supervisor
 from mlcube_remote.secret import Secret
@@ -245,8 +246,9 @@ def launch(
     Raises:
         ClaimLostError: Another job has had the workspace or a GPU in the meantime.
         UnsafeContentError: A link leads from a path of the job to another place.
-        HostError: The host could not create what the tasks expect, or could not write the tasks;
-            nothing runs.
+        StateUnknownError: The host's scheduler gave no answer, and may have the job.
+        HostError: The host could not create what the tasks expect, or could not write the tasks,
+            or its scheduler refused the job; nothing runs.
     """
     timeout = "" if handle.timeout is None else f"{handle.timeout} {handle.grace}"
     words: list[str] = []
@@ -272,6 +274,8 @@ def launch(
         raise preparation_error(connection, reply)
     if reply.code == status.CLAIM_LOST:
         raise claim_lost(connection)
+    if reply.code in {status.NOT_SUBMITTED, status.NO_SCHEDULER}:
+        raise submission_error(connection, handle, reply)
     if reply.code != status.ALREADY_LAUNCHED:
         _require(connection, reply)
 

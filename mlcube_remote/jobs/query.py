@@ -13,11 +13,13 @@ import attrs
 
 from mlcube_remote.budgets import parse_exit_code, parse_time, parse_whole
 from mlcube_remote.errors import HostError, HostUnfitError
+from mlcube_remote.events.outcome import Status
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.jobs.handle import HandleError, JobHandle, from_host
+from mlcube_remote.jobs.slurm import ended_by_slurm
 from mlcube_remote.transport.base import Connection
 
-LIVE = ("preparing", "running", "orphaned", "elsewhere")
+LIVE = ("preparing", "queued", "running", "orphaned", "elsewhere", "unknown")
 """States of jobs that may still run."""
 
 _TIMEOUT_S = 60.0
@@ -63,6 +65,10 @@ class FoundJob:
     is_stopping: bool = False
     lost: str = ""
     """Why a lost job is lost; empty if the host did not say."""
+    queued: str = ""
+    """Why its host's scheduler has not started it."""
+    scheduler: str = ""
+    """How its host's scheduler ended it, in the scheduler's words."""
 
     @property
     def run_id(self) -> str | None:
@@ -83,6 +89,10 @@ class FoundJob:
     @property
     def shown_state(self) -> str:
         """The state as shown to users."""
+        if self.scheduler and not self.is_live:
+            return _scheduled_end(self.scheduler)
+        if self.state == "queued" and not self.is_stopping:
+            return f"queued ({self.queued})" if self.queued else "queued"
         if self.state == "ended":
             ended = [task for task in self.tasks if task.exit is not None]
             if ended and ended[-1].exit != 0:
@@ -94,11 +104,20 @@ class FoundJob:
             return "succeeded" if len(ended) == len(self.tasks) else "cancelled"
         if self.state == "abandoned":
             return "not-started"
-        if self.state == "running" and self.is_stopping:
+        if self.state in {"running", "queued"} and self.is_stopping:
             return "stopping"
         if self.lost:
             return f"lost ({self.lost})"
         return "running" if self.state == "orphaned" else self.state
+
+
+def _scheduled_end(word: str) -> str:
+    outcome = ended_by_slurm(word)
+    return (
+        outcome.status.value
+        if outcome.status is Status.CANCELLED
+        else (f"{outcome.status.value} (Slurm: {word.partition(' ')[0]})")
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -183,6 +202,8 @@ def _job(host: Host, facts: Facts, requests: Mapping[str, str]) -> FoundJob:
         handle=handle,
         is_stopping=own.get("stop") == "yes",
         lost=_lost(own.get("lost"), handle),
+        queued=own.get("queued", ""),
+        scheduler=own.get("scheduler", ""),
         tasks=tuple(_task(dict(group)) for group in groups),
     )
 

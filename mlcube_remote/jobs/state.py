@@ -20,6 +20,7 @@ from mlcube_remote.files.sent_outputs import SentFolder
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
 from mlcube_remote.jobs.launch import leads_out_error
 from mlcube_remote.jobs.output_states import parse_changes
+from mlcube_remote.jobs.slurm import ended_by_slurm, never_started
 from mlcube_remote.transport.base import Connection, Stream
 
 SIGKILLED, SIGTERMED = 137, 143
@@ -61,6 +62,12 @@ class TaskReport:
     """Whether the host has rebooted since the job started."""
     engine_restarted: bool = False
     """Whether the engine has restarted while the task ran."""
+    queued: str | None = None
+    """Why the job waits in the queue of a scheduler; ``None``: it does not wait."""
+    scheduler: str = ""
+    """How a scheduler ended the job: its word, such as ``TIMEOUT`` or ``CANCELLED by 1000``."""
+    log_end: str = ""
+    """The last lines of the job's own log, if a scheduler could not start its supervisor."""
     container: str = ""
     """The container's state if there is no supervisor: ``running …``, ``exited CODE …``,
     ``absent``, or ``unknown`` if the engine did not answer."""
@@ -134,6 +141,9 @@ def parse_report(handle: JobHandle, number: int, facts: Mapping[str, str]) -> Ta
             node=facts.get("node", ""),
             rebooted=facts.get("boot") == "changed",
             engine_restarted=facts.get("engine") == "restarted",
+            queued=facts.get("queued"),
+            scheduler=facts.get("scheduler", ""),
+            log_end=facts.get("log_end", ""),
             container=facts.get("container", ""),
             tail=facts.get("tail", ""),
             foreign=facts.get("foreign", ""),
@@ -207,7 +217,13 @@ def _outcome(status: Status, code: int | None, reason: str = "") -> TaskOutcome:
 
 
 def _without_exit(handle: JobHandle, task: TaskHandle, report: TaskReport) -> TaskOutcome:
-    if report.started is None and report.stopped:
+    if report.scheduler:
+        ended = ended_by_slurm(report.scheduler)
+        if report.started is None:
+            ended = never_started(handle, report.scheduler, report.log_end)
+        if report.stopped and ended.status is Status.CANCELLED:
+            ended = attrs.evolve(ended, reason="stopped on request")
+    elif report.started is None and report.stopped:
         ended = _outcome(Status.CANCELLED, None, "stopped before it started")
     elif report.node:
         raise other_node_error(handle, report.node)
@@ -244,6 +260,8 @@ def _ended(handle: JobHandle, task: TaskHandle, report: TaskReport, exit_code: i
             ignored = f" and was killed {handle.grace} s later, because it ignored SIGTERM"
         reason = f"reached its time limit{limit}{hung or ignored}"
         return attrs.evolve(_outcome(Status.KILLED, exit_code, reason), timed_out=True)
+    if report.scheduler:
+        return ended_by_slurm(report.scheduler, exit_code=exit_code)
     if report.stopped:
         killed = " and killed, because it ignored SIGTERM" if exit_code == SIGKILLED else ""
         return _outcome(Status.CANCELLED, exit_code, f"stopped on request{hung or killed}")

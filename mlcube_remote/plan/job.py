@@ -136,6 +136,17 @@ class JobSpec:
         return {} if self.trial is None else dict(self.trial.point.values)
 
     @property
+    def environment(self) -> dict[str, Secret]:
+        """The variables of the host and of the command line, which override the former."""
+        variables = self.request.client.variables
+        inherited = {
+            name: Secret(variables[name]) if value is None else value
+            for name, value in self.host.env.items()
+            if value is not None or name in variables
+        }
+        return {**inherited, **self.request.env}
+
+    @property
     def parameters(self) -> Mapping[str, str]:
         """Values from the command line, those of the sweep point included."""
         tasks = self.request.cube.tasks

@@ -44,6 +44,7 @@ from mlcube_remote.plan.placed_job import (
     place_job,
 )
 from mlcube_remote.plan.placement import DataLocation, PlacedParameter, with_placed_values
+from mlcube_remote.plan.slurm import BatchJob, batch_job, container_options, is_batch
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.runs.ids import container_name, slug
 from mlcube_remote.secret import Secret
@@ -88,6 +89,8 @@ class JobPlan(PlacedJob):
     """Number of GPUs to lease."""
     env: Mapping[str, Secret]
     """Variables that the container gets by name."""
+    batch: BatchJob | None
+    """What Slurm gets; ``None``: the host starts the tasks itself."""
     context: BuildContext | None
     """The image's build context if it is outside the cube, and sent; else ``None``."""
     host_recipe: str
@@ -146,10 +149,9 @@ def plan_placed(
         kind_of = kind_in_mirrors(_mirrors(job), every, is_local=spec.host.is_local)
         return _build(job, kind_of, devices, facts)
 
-    built, env = build(assumed), _environment(spec)
+    built, env = build(assumed), spec.environment
     recipe = _host_recipe(job, built.image)
-    decided_by = () if spec.host.is_local else built.settings.decided_by
-    deciding = missing_here(_mirrors(job), decided_by)
+    deciding = _deciding_files(job, built.settings)
     if facts is None and (recipe or deciding):
         outside = [path for path in (recipe, *deciding) if not contains(paths.cube, path)]
         built = build({**assumed, **dict.fromkeys(outside, "f")})
@@ -166,6 +168,7 @@ def plan_placed(
         devices=devices,
         gpus=count_gpus(spec),
         env=env,
+        batch=batch_job(spec, f"{paths.root}/jobs/{spec.id}") if is_batch(spec) else None,
         context=_context(job, built.settings, built.image),
         host_recipe=recipe,
         assumed_kinds=assumed,
@@ -179,7 +182,9 @@ def plan_placed(
 
 
 def count_gpus(spec: JobSpec) -> int:
-    """Return the number of GPUs that a job needs for itself."""
+    """Return the number of GPUs to lease for a job; Slurm has leases of its own."""
+    if is_batch(spec):
+        return 0
     sections = (*spec.host.settings.values(), *spec.cube.settings.values(), spec.user_settings)
     return requested_gpus(spec.request.options, spec.cube, spec.platform, sections)
 
@@ -209,7 +214,9 @@ def _build(
         platform=spec.platform,
         layout=job.paths.layout,
         kind_of=kind_of,
-        options=_with_devices(request.options, "podman" if is_podman else spec.platform, devices),
+        options=_with_devices(
+            container_options(spec), "podman" if is_podman else spec.platform, devices
+        ),
         host_settings=spec.host.settings,
         user_settings=spec.user_settings,
         programs=() if facts is None else facts.programs,
@@ -221,6 +228,12 @@ def _build(
     )
     placed = [with_placed_values(spec.cube.tasks[name], items) for name, items in tasks]
     return build_all(spec.cube, placed, target)
+
+
+def _deciding_files(job: PlacedJob, settings: Settings) -> tuple[str, ...]:
+    """Return the files of the host that decide about the settings, and are not sent to it."""
+    decided_by = () if job.spec.host.is_local else settings.decided_by
+    return missing_here(_mirrors(job), decided_by)
 
 
 def _mirrors(job: PlacedJob) -> dict[str, Path]:
@@ -315,17 +328,6 @@ def _labels(spec: JobSpec, task: str, uid: str, devices: Sequence[Device]) -> di
     if devices:
         labels[f"{LABEL}.gpus"] = ",".join(device.uuid for device in devices)
     return labels
-
-
-def _environment(spec: JobSpec) -> dict[str, Secret]:
-    """Return the variables of the host and of the command line, which override the former."""
-    variables = spec.request.client.variables
-    inherited = {
-        name: Secret(variables[name]) if value is None else value
-        for name, value in spec.host.env.items()
-        if value is not None or name in variables
-    }
-    return {**inherited, **spec.request.env}
 
 
 def _folders(job: PlacedJob, built: Sequence[TaskCommands]) -> tuple[DownloadFolder, ...]:

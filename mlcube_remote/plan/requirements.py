@@ -16,6 +16,7 @@ from mlcube_remote.plan.job_plan import JobPlan
 from mlcube_remote.plan.outputs import download_folders
 from mlcube_remote.plan.placed_job import PlacedJob
 from mlcube_remote.plan.placement import DataLocation, is_made_by_cube, missing_inputs
+from mlcube_remote.plan.slurm import check_batch, container_options
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.trust.cube_requests import task_requests
 from mlcube_remote.trust.requests import check
@@ -131,14 +132,15 @@ def find_empty_inputs(job: PlacedJob, kinds: Mapping[str, str]) -> tuple[str, ..
 
 
 def check_options(plan: JobPlan) -> None:
-    """Reject an option that the platform accepts and ignores.
+    """Reject an option that the platform accepts and ignores, or that Slurm cannot apply.
 
     Raises:
         PlanError: There is such an option.
     """
     spec = plan.spec
+    check_batch(spec)
     for task in plan.tasks:
-        found = unsupported_option(spec.platform, spec.request.options, task.commands.run[-1])
+        found = unsupported_option(spec.platform, container_options(spec), task.commands.run[-1])
         if found is not None:
             option, why = found
             raise PlanError(

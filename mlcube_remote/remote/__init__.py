@@ -2,9 +2,9 @@
 """The POSIX sh that runs on hosts, as package data, and the loader that selects what to send.
 
 A host needs only ``/bin/sh`` and the usual tools: a connection sends these texts to the standard
-input of a shell there. All files but one form a library of functions; ``supervise.sh`` is the
-program that runs one job. The exit statuses of the functions are in
-:mod:`mlcube_remote.remote.status`.
+input of a shell there. Most files form a library of functions. ``supervise.sh`` is the program
+that runs one job; ``slurm.sh`` and its parts hand a job to Slurm. The exit statuses of the
+functions are in :mod:`mlcube_remote.remote.status`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from pathlib import Path
 
 _FOLDER = Path(__file__).parent
 _SUPERVISOR = "supervise.sh"
+_SLURM = ("slurm_submit.sh", "slurm_queue.sh", "slurm.sh")
+_PROGRAMS = frozenset({_SUPERVISOR, *_SLURM})
 _FUNCTION = re.compile(r"^(mlcr_[a-z_]+)\(\) [{(]\n.*?^[})]\n", re.MULTILINE | re.DOTALL)
 _NAME = re.compile(r"\bmlcr_[a-z_]+")
 _parse_lock = threading.Lock()
@@ -26,7 +28,7 @@ _parse_lock = threading.Lock()
 @cache
 def library() -> str:
     """Return the definitions of all functions that a connection can call."""
-    names = sorted(path.name for path in _FOLDER.glob("*.sh") if path.name != _SUPERVISOR)
+    names = sorted(path.name for path in _FOLDER.glob("*.sh") if path.name not in _PROGRAMS)
     return "".join(_read(name) for name in names)
 
 
@@ -57,8 +59,19 @@ def definitions(words: Iterable[str], sent: Collection[str] = ()) -> dict[str, s
 
 @cache
 def supervisor() -> str:
-    """Return the program that supervises a job: the functions that it uses, then its main part."""
-    main = _read(_SUPERVISOR)
+    """Return the program that supervises a job."""
+    return _program(_SUPERVISOR)
+
+
+@cache
+def slurm_scheduler() -> str:
+    """Return the program that hands a job to Slurm, and asks Slurm about it."""
+    return _program(*_SLURM)
+
+
+def _program(*names: str) -> str:
+    """Return the functions that a program uses, then its main part."""
+    main = "".join(map(_read, names))
     return "".join(definitions(_NAME.findall(main)).values()) + main
 
 

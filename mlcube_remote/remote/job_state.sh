@@ -5,8 +5,15 @@
 # Called by jobs/, and by every function that must know whether a job is live.
 
 # mlcr_is_supervisor_alive JOB: whether the supervisor of JOB, mlcr_pid, is running. A supervisor
-# that has not written its identity yet counts as alive for the minute in which it may start.
+# that has not written its identity yet counts as alive for the minute in which it may start. The
+# scheduler of a job knows whether the job waits or runs.
 mlcr_is_supervisor_alive() {
+    if [ -e "$1/scheduler" ]; then
+        case $(/bin/sh "$1/scheduler" state "$1") in
+        queued | running | unknown) return 0 ;;
+        esac
+        return 1
+    fi
     mlcr_pid=none
     if [ ! -s "$1/owner" ]; then
         [ -z "$(find "$1/tasks" -prune -mmin +1 2>/dev/null)" ]
@@ -56,6 +63,8 @@ mlcr_has_ended() {
 #
 #   absent     it does not exist
 #   preparing  claimed by a client that is still connected, or about to start
+#   queued     its scheduler has not started it yet
+#   unknown    its scheduler does not answer, or says something new; it may run
 #   abandoned  claimed by a client that disconnected before it launched the job
 #   running    its supervisor is running
 #   orphaned   its supervisor died, its task may still run: it can be adopted
@@ -71,6 +80,8 @@ mlcr_find_job_state() {
         mlcr_find_current_task "$1"
         if [ -z "$mlcr_dir" ] || [ "$mlcr_exit" != pending ]; then
             mlcr_job_state=ended
+        elif [ -e "$1/scheduler" ]; then
+            mlcr_job_state=$(/bin/sh "$1/scheduler" state "$1")
         elif mlcr_is_supervisor_alive "$1"; then
             mlcr_job_state=running
         else

@@ -6,6 +6,8 @@
 #   request           the client's description of the job, in JSON; the host does not read it
 #   preparing         "BOOT PID STARTTIME NODE" of the connection whose client prepares the job
 #   supervise         the text of the supervisor
+#   scheduler, slurm/ the program that starts the supervisor, and its files: see slurm.sh; without
+#                     them, the supervisor starts at once in a session of its own
 #   owner             "BOOT PID STARTTIME NODE" of the supervisor
 #   gpus              UUIDs of the GPUs that the job leased
 #   stop              exists once a client asked the job to stop
@@ -101,10 +103,34 @@ mlcr_write_task() {
         { [ -z "${10}" ] || eval "mlcr_write_mounts \"\$1/image\" ${10}"; }
 }
 
+# mlcr_schedule_job JOB SCHEDULER OPTIONS SETUP [VARIABLE...]: let Slurm start the supervisor of a
+# claimed JOB that is not launched yet. SCHEDULER: the text of that program; OPTIONS: the options of
+# sbatch, quoted by the client; SETUP: shell text that runs before the tasks; VARIABLE: names of the
+# variables that the tasks need.
+mlcr_schedule_job() {
+    [ -d "$1/slurm" ] || mkdir -m 0700 -- "$1/slurm" || return 1
+    printf 'set -- %s\n' "$3" >"$1/slurm/options" || return 1
+    printf '%s' "$4" >"$1/slurm/setup" || return 1
+    mlcr_job_directory=$1
+    mlcr_text=$2
+    shift 4
+    [ $# -eq 0 ] || printf '%s\n' "$*" >"$mlcr_job_directory/slurm/variables" || return 1
+    mlcr_write_atomically "$mlcr_job_directory/scheduler" "$mlcr_text"
+}
+
 # mlcr_start_supervisor JOB [WORD...]: start the supervisor in its own session, so that it does not
-# depend on this login.
+# depend on this login; or hand the job to its scheduler. Status 21: the scheduler refuses it; 22:
+# the scheduler gives no answer.
 mlcr_start_supervisor() {
-    if command -v setsid >/dev/null 2>&1; then
+    if [ -e "$1/scheduler" ]; then
+        /bin/sh "$1/scheduler" submit "$1" </dev/null
+        case $? in
+        0) return 0 ;;
+        21) return 21 ;;
+        22) return 22 ;;
+        *) return 1 ;;
+        esac
+    elif command -v setsid >/dev/null 2>&1; then
         setsid /bin/sh "$1/supervise" "$@" </dev/null >>"$1/supervise.log" 2>&1 &
     else
         (
@@ -118,11 +144,15 @@ mlcr_start_supervisor() {
 # TIMEOUT OWN BEGIN MOUNTS IMAGE]...: prepare the paths that the tasks of a claimed JOB expect, write the
 # tasks and start the supervisor, once. Status 17: JOB is already launched; 18: the paths could not be
 # prepared; 19: another job has had the workspace or a GPU since the claim; 20: a link leads out of
-# the area of a path. Nothing runs unless every file could be written. SECRETS: "yes" if the tasks
+# the area of a path; 21 and 22: see mlcr_start_supervisor; after 21 the job is not launched. Nothing
+# runs unless every file could be written. SECRETS: "yes" if the tasks
 # need variables from the environment of this call. CLAIM and EXPECTED: the arguments of
 # mlcr_confirm_claim and of mlcr_prepare_paths, quoted by the client.
 mlcr_launch_job() {
-    ! mlcr_is_launched "$1" || return 17
+    if mlcr_is_launched "$1"; then
+        mlcr_submit_again "$1" || return
+        return 17
+    fi
     eval "mlcr_confirm_claim \"\$1\" $5" || return
     (eval "mlcr_prepare_paths $6") || {
         [ $? -ne 20 ] || return 20
@@ -144,7 +174,18 @@ mlcr_launch_job() {
         return 1
     fi
     mlcr_refresh_announcements "$mlcr_job_directory"
-    mlcr_start_supervisor "$mlcr_job_directory"
+    mlcr_start_supervisor "$mlcr_job_directory" || {
+        mlcr_status=$?
+        [ $mlcr_status -eq 22 ] || rm -rf -- "$1/tasks" "$1/launching"
+        return $mlcr_status
+    }
+}
+
+# mlcr_submit_again JOB: hand a launched JOB to its scheduler, if the shell that launched it did not
+# get that far.
+mlcr_submit_again() {
+    [ -e "$1/scheduler" ] && [ -d "$1/tasks" ] && [ ! -s "$1/slurm/id" ] || return 0
+    mlcr_is_being_launched "$1" || mlcr_start_supervisor "$1"
 }
 
 # mlcr_confirm_claim JOB LOCK GROUP ENGINE [GPU]...: keep a claimed JOB live while this shell launches

@@ -116,7 +116,7 @@ mlcr_is_held() {
 # mlcr_is_live JOB: whether the job may still change anything.
 mlcr_is_live() {
     case $(mlcr_print_job_state "$1") in
-    preparing | running | orphaned | elsewhere) return 0 ;;
+    preparing | queued | running | orphaned | elsewhere | unknown) return 0 ;;
     esac
     return 1
 }

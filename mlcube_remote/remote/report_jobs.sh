@@ -15,8 +15,9 @@ mlcr_report_task() {
         mlcr_print_record alive yes
     else
         mlcr_print_record alive no
-        mlcr_report_unsupervised_task "$1"
+        [ -e "$1/scheduler" ] || mlcr_report_unsupervised_task "$1"
     fi
+    [ ! -e "$1/scheduler" ] || /bin/sh "$1/scheduler" report "$1"
     wc -c "$mlcr_dir/stdout" "$mlcr_dir/stderr" | {
         read -r mlcr_log_size _
         mlcr_print_record stdout "$mlcr_log_size"
@@ -144,6 +145,8 @@ mlcr_report_job() {
     mlcr_print_record age $((mlcr_now - mlcr_claimed_at))
     [ ! -s "$mlcr_job/preparing" ] || mlcr_requests="$mlcr_requests./$mlcr_id/request
 "
+    [ ! -e "$mlcr_job/scheduler" ] || [ ! -d "$mlcr_job/tasks" ] ||
+        /bin/sh "$mlcr_job/scheduler" report "$mlcr_job"
     mlcr_report_tasks "$mlcr_job"
 }
 

@@ -44,6 +44,13 @@ LEADS_OUT: Final = 20
 """``mlcr_launch_job``, ``mlcr_prepare_paths``, ``mlcr_write_input``, ``mlcr_check_sources``: a link
 leads from a path to a place outside the area of the path; nothing was changed there."""
 
+NOT_SUBMITTED: Final = 21
+"""``mlcr_launch_job``: the scheduler refuses the job; the reason is on standard error. The job is
+not launched."""
+
+NO_SCHEDULER: Final = 22
+"""``mlcr_launch_job``: the scheduler gives no answer; it may have the job."""
+
 TIMED_OUT: Final = 124
 """Every function that asks an engine or a driver: no answer within 30 s."""
 
@@ -57,4 +64,5 @@ standard error."""
 NO_PROGRAM: Final = 127
 """The program does not exist: the engine (``mlcr_print_image_platform``,
 ``mlcr_print_server_version``, ``mlcr_print_client_version``, ``mlcr_check_sif``), ``nvidia-smi``
-(``mlcr_list_gpus``, ``mlcr_lease_gpus``), or a checksum program (``mlcr_print_checksums``)."""
+(``mlcr_list_gpus``, ``mlcr_lease_gpus``), a checksum program (``mlcr_print_checksums``), or a
+program of Slurm (``mlcr_report_slurm``)."""

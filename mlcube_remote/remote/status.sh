@@ -19,11 +19,14 @@
 #   LEADS_OUT         20   mlcr_confine mlcr_explain_obstacle mlcr_check_inside
 #                          mlcr_check_begin mlcr_check_sources
 #                          mlcr_prepare_paths mlcr_write_input mlcr_launch_job
+#   NOT_SUBMITTED     21   mlcr_start_supervisor mlcr_launch_job
+#   NO_SCHEDULER      22   mlcr_start_supervisor mlcr_launch_job
 #   NO_DIRECTORY     125   mlcr_run_in mlcr_check_sif mlcr_build_sif
 #   NO_CONTAINER     125   mlcr_exec_in_job mlcr_exec_in_container mlcr_exec_in_namespace
 #   NO_PROGRAM       127   mlcr_print_image_platform mlcr_print_server_version
 #                          mlcr_print_client_version mlcr_check_sif mlcr_list_gpus
 #                          mlcr_lease_exclusively mlcr_lease_gpus mlcr_print_checksums
+#                          mlcr_report_slurm
 #
 # timeout(1) adds one to every function that runs a command with mlcr_run_limited:
 #

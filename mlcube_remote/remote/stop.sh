@@ -7,7 +7,7 @@
 # Once the file "stop" exists, the supervisor starts no further task. A second call does no harm.
 mlcr_stop_job() {
     case $(mlcr_print_job_state "$1") in
-    preparing | running | orphaned) ;;
+    preparing | queued | running | orphaned | unknown) ;;
     elsewhere)
         # Its processes run on the other machine; the supervisor reads "stop" only between tasks.
         mlcr_report_node "$1"
@@ -20,6 +20,10 @@ mlcr_stop_job() {
     esac
     : >"$1/stop" || return 1
     mlcr_print_record stopped yes
+    if [ -e "$1/scheduler" ] && [ -d "$1/tasks" ]; then
+        /bin/sh "$1/scheduler" stop "$1" "$2"
+        return
+    fi
     for mlcr_dir in "$1"/tasks/*; do
         mlcr_is_task_running "$mlcr_dir" || continue
         mlcr_stop_task "$mlcr_dir" "$2"

@@ -35,6 +35,7 @@ write_log() {
     # An open descriptor 9 means that the supervisor lives. exec closes it, because a shell keeps a
     # copy of a descriptor that is closed for one command only.
     exec 9>&-
+    [ -z "$is_scheduled" ] || trap '' TERM
     # shellcheck disable=SC2094 # mlcr_note_writer only derives a name
     (
         trap '' XFSZ
@@ -71,7 +72,7 @@ run_logged() {
         (
             exec 9>&-
             sleep 5
-            kill $log_writers
+            kill -KILL $log_writers
         ) 2>/dev/null &
         killer=$!
     fi
@@ -320,6 +321,13 @@ supervise() {
 
 umask 077
 trap '' HUP
+# A scheduler sends SIGTERM to all processes of a job; this one must outlive the task. The commands
+# that it starts do not inherit the trap.
+is_scheduled=
+if [ -e "$1/scheduler" ]; then
+    is_scheduled=yes
+    trap : TERM
+fi
 supervise "$@"
 mlcr_withdraw_gpus "$1"
 remove_late_containers "$1"

@@ -68,6 +68,8 @@ class Flavour:
     """Lines for ``sshd_config``."""
     home_mount: str | None = None
     """Options of mount(8) for a home in memory; ``None``: a home on disk."""
+    is_cluster: bool = False
+    """Whether it is the login node of a Slurm cluster with two compute nodes."""
 
 
 FLAVOURS = {
@@ -76,6 +78,7 @@ FLAVOURS = {
         Flavour(name="docker"),
         Flavour(name="podman", engine=Engine.PODMAN),
         Flavour(name="apptainer", engine=Engine.APPTAINER),
+        Flavour(name="slurm", engine=Engine.APPTAINER, is_cluster=True),
         Flavour(name="nested", engine=Engine.OWN),
         Flavour(name="rootless", engine=Engine.ROOTLESS),
         Flavour(name="dash", login_shell="/bin/dash"),

@@ -14,10 +14,10 @@ from mlcube_remote.sandbox.flavours import Engine, Flavour
 REPOSITORY = "mlcube-remote/sandbox"
 
 _ENGINE_RECIPES = {
-    Engine.OWN: ("nested", "their own Docker engine"),
-    Engine.ROOTLESS: ("rootless", "rootless Docker"),
-    Engine.PODMAN: ("podman", "Podman"),
-    Engine.APPTAINER: ("apptainer", "Apptainer"),
+    Engine.OWN: ("nested", "hosts with their own Docker engine"),
+    Engine.ROOTLESS: ("rootless", "hosts with rootless Docker"),
+    Engine.PODMAN: ("podman", "hosts with Podman"),
+    Engine.APPTAINER: ("apptainer", "hosts with Apptainer"),
 }
 """Engines inside the image: the recipe, and a description of its hosts."""
 
@@ -34,29 +34,43 @@ def ensure_image(flavour: Flavour, note: Callable[[str], None]) -> str:
     Raises:
         SandboxError: An image could not be pulled or built.
     """
-    host = _tag("host")
-    name, engine_name = _ENGINE_RECIPES.get(flavour.engine, ("host", ""))
-    image = host if name == "host" else _tag(name, host)
+    built = _images(flavour)
+    image = list(built)[-1]
     if engine.is_present(image):
         return image
     if not engine.is_present(engine.BASE_IMAGE):
         note(f"pulling {engine.BASE_IMAGE} (once; under a minute)")
         engine.ensure_base_image()
-    if not engine.is_present(host):
-        note("building the image of the SSH hosts (once; under a minute)")
-        engine.docker("build", "--tag", host, str(_recipe("host")))
-    if image != host:
-        note(f"building the image of hosts with {engine_name} (once; under a minute)")
-        recipe = str(_recipe(name))
-        engine.docker("build", "--build-arg", f"HOST_IMAGE={host}", "--tag", image, recipe)
+    base = ""
+    for name, (recipe, what) in built.items():
+        if not engine.is_present(name):
+            note(f"building the image of {what} (once; under a minute)")
+            options = ("--build-arg", f"HOST_IMAGE={base}") if base else ()
+            engine.docker("build", *options, "--tag", name, str(_recipe(recipe)))
+        base = name
     return image
+
+
+def _images(flavour: Flavour) -> dict[str, tuple[str, str]]:
+    """Return name → recipe and description of its hosts, for each image and the one it extends."""
+    recipes = [("host", "the SSH hosts")]
+    if flavour.engine in _ENGINE_RECIPES:
+        recipes.append(_ENGINE_RECIPES[flavour.engine])
+    if flavour.is_cluster:
+        recipes.append(("slurm", "a Slurm cluster"))
+    images: dict[str, tuple[str, str]] = {}
+    base = engine.BASE_IMAGE
+    for recipe, what in recipes:
+        base = _tag(recipe, base)
+        images[base] = (recipe, what)
+    return images
 
 
 def _recipe(name: str) -> Path:
     return Path(str(resources.files("mlcube_remote.sandbox"))) / "images" / name
 
 
-def _tag(name: str, base: str = engine.BASE_IMAGE) -> str:
+def _tag(name: str, base: str) -> str:
     digest = hashlib.sha256(base.encode())
     for part in sorted(_recipe(name).iterdir()):
         digest.update(part.name.encode() + b"\0" + part.read_bytes() + b"\0")

@@ -112,6 +112,7 @@ def write_inventory(paths: SandboxPaths, hosts: Iterable[SandboxHost]) -> None:
             "known_hosts": str(paths.known_hosts),
             "remote_root": str(host.home / ".mlcube-remote"),
             "platform": get_flavour(host.flavour).engine.platform,
+            **({"launcher": "slurm"} if get_flavour(host.flavour).is_cluster else {}),
         }
         for host in hosts
     }

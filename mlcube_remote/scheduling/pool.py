@@ -22,7 +22,7 @@ from mlcube_remote.errors import (
     UnexpectedError,
 )
 from mlcube_remote.events.model import Level
-from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
+from mlcube_remote.events.outcome import OPEN, JobOutcome, Status, TaskOutcome
 from mlcube_remote.scheduling.fanout import OnInterrupt, wait_all, wait_with_interrupts
 from mlcube_remote.scheduling.scheduler import (
     AttemptResult,
@@ -234,7 +234,7 @@ def run_pool(
 def attempt_result(outcome: JobOutcome) -> AttemptResult:
     """Return what the outcome of an attempt means for the job and for its host."""
     error = outcome.error
-    if outcome.status in {Status.UNKNOWN, Status.RUNNING}:
+    if outcome.status in {Status.UNKNOWN, *OPEN}:
         return AttemptResult.RUNNING_OR_UNKNOWN
     if outcome.status is Status.LOST:
         return AttemptResult.HOST_LOST

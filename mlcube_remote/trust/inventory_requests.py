@@ -52,7 +52,7 @@ def _host_requests(
         if key in _HARMLESS or (key, value) == ("connection", "ssh"):
             continue
         inner = (*path, key)
-        if key in PLATFORMS:
+        if key in PLATFORMS or key == "slurm":
             for setting, item in (value or {}).items():
                 where = document.where((*inner, setting))
                 yield CubeRequest(where=where, what=f"{owner}: {key}.{setting}: {item}")

@@ -91,6 +91,13 @@ def test_the_commands_for_long_runs_work(tmp_path: Path) -> None:
     assert (clone / "examples/hello_world/workspace/chats/chat_with_alice.txt").exists()
 
 
+def test_the_commands_for_slurm_work(tmp_path: Path) -> None:
+    clone, output = run_commands("docs/how-to/slurm.md", tmp_path)
+    assert output.count("Hello, Alice!") == 2, "a run, and a job of a sweep"
+    assert output.count("Hello, Bob!") == 1
+    assert len(list((clone / "examples/hello_world/results").glob("*/*/chats/*"))) == 2
+
+
 def test_the_commands_for_mlcubes_own_command_work(tmp_path: Path) -> None:
     mlcube = reference.program()
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}:{mlcube.parent}"

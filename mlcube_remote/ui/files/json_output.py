@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from mlcube_remote.events.documents import job_document
-from mlcube_remote.events.outcome import JobOutcome, Status
+from mlcube_remote.events.outcome import OPEN, JobOutcome, Status
 
 VERSION = 1
 """Version of the document; increased if a field changes its meaning."""
@@ -28,9 +28,9 @@ def run_document(run_id: str, outcomes: Sequence[JobOutcome], exit_code: int) ->
 def run_status(outcomes: Sequence[JobOutcome]) -> str:
     """Return the run's status; a run is not failed if its jobs may still be running."""
     statuses = {outcome.status for outcome in outcomes} - {Status.SUCCEEDED}
-    if statuses == {Status.RUNNING}:
-        return "running"
-    if statuses and statuses <= {Status.RUNNING, Status.UNKNOWN}:
+    if statuses and statuses <= OPEN:
+        return "queued" if statuses == {Status.QUEUED} else "running"
+    if statuses and statuses <= {*OPEN, Status.UNKNOWN}:
         return "unknown"
     return "failed" if statuses else "succeeded"
 

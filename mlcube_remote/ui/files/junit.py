@@ -18,7 +18,7 @@ import attrs
 
 from mlcube_remote.events.failure import FailureKind, failure_kind, task_failure_kind
 from mlcube_remote.events.model import Event, Output, Stage
-from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
+from mlcube_remote.events.outcome import OPEN, JobOutcome, Status, TaskOutcome
 from mlcube_remote.events.output_state import unchanged_outputs
 from mlcube_remote.runs.atomic import write_atomically
 from mlcube_remote.ui.errors import task_reason
@@ -140,8 +140,9 @@ def _add_result(
         Whether this task is why the job failed.
     """
     fault = task_failure_kind(task)
-    if task.status is Status.RUNNING:
-        ET.SubElement(case, "skipped", message="still running")
+    if task.status in OPEN:
+        waits = task.status is Status.QUEUED
+        ET.SubElement(case, "skipped", message="still queued" if waits else "still running")
     elif fault is FailureKind.CANCELLED:
         ET.SubElement(case, "skipped", message=_attribute(task_reason(task)))
     elif fault is FailureKind.UNKNOWN:

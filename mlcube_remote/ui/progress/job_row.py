@@ -17,7 +17,7 @@ from mlcube_remote.events.model import (
     StageProgress,
     StageStarted,
 )
-from mlcube_remote.events.outcome import Status
+from mlcube_remote.events.outcome import OPEN, Status
 from mlcube_remote.ui.errors import failure_reason
 from mlcube_remote.ui.text import one_line
 
@@ -52,7 +52,7 @@ class JobRow:
     @property
     def failed(self) -> bool:
         """Whether the job has ended without success."""
-        return self.result not in {"", Status.SUCCEEDED.value, Status.RUNNING.value}
+        return self.result not in {"", *(status.value for status in (Status.SUCCEEDED, *OPEN))}
 
     def render(self, now: float, width: int) -> Text:
         """Return the finished stages and the current one.

@@ -27,7 +27,7 @@ from mlcube_remote.events.model import (
     Stage,
     StageFinished,
 )
-from mlcube_remote.events.outcome import Status
+from mlcube_remote.events.outcome import OPEN
 from mlcube_remote.transport.base import Stream
 from mlcube_remote.ui.host_ranges import MANY
 from mlcube_remote.ui.progress.base import OutputLines, note_line, retry_line
@@ -166,7 +166,7 @@ class LiveReporter:
         return table
 
     def _mark(self, row: JobRow) -> RenderableType:
-        if row.result == Status.RUNNING.value:
+        if row.result in {status.value for status in OPEN}:
             return Text(">", style="yellow")
         good, bad = ("✓", "✗") if self._is_unicode else ("+", "x")
         if row.result:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from mlcube_remote.facts.check import HostCheck
+from mlcube_remote.facts.check_result import HostCheck
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.inventory.model import Host, Inventory
 from mlcube_remote.transport.kept_logins import KeptLogin, format_time

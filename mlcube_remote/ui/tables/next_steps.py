@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 
 from mlcube_remote.events.failure import FailureKind, failure_kind
-from mlcube_remote.events.outcome import JobOutcome, Status
+from mlcube_remote.events.outcome import OPEN, JobOutcome, Status
 from mlcube_remote.inventory.host_ranges import split_commas
 from mlcube_remote.ui.host_ranges import format_ranges
 
@@ -75,13 +75,14 @@ def _running_steps(run_id: str, outcomes: Sequence[JobOutcome], *, can_rerun: bo
     running = [
         each
         for each in outcomes
-        if each.status in {Status.RUNNING, Status.UNKNOWN}
-        and failure_kind(each) is not FailureKind.PULL
+        if each.status in {*OPEN, Status.UNKNOWN} and failure_kind(each) is not FailureKind.PULL
     ]
     if not running:
         return []
     unknown_hosts = [each.host for each in running if each.status is Status.UNKNOWN]
     verb = "may still run" if len(unknown_hosts) == len(running) else "still runs"
+    if all(each.status is Status.QUEUED for each in running):
+        verb = "is queued"
     lines = [
         f"run {run_id} {verb} on {shorten_names([each.label for each in running])}",
         f"  follow it:  mlcube-remote attach {run_id}",

@@ -115,7 +115,7 @@ def test_options_survive_a_record_with_their_names_resolved(
     document = store.read(request.run_id, RUN)
     assert document is not None
     keys = document["began"]["options"].keys()
-    new = {"allow_missing", "copy_links", "fresh_outputs", "grace", "sample", "seed"}
+    new = {"allow_missing", "copy_links", "fresh_outputs", "grace", "sample", "seed", "slurm"}
     assert keys == EARLIER.keys() | new, "other versions read them"
     assert "s3cret" not in json.dumps(document)
     assert read_options(document["began"]["options"]) == attrs.evolve(

@@ -111,6 +111,9 @@ POWERFUL = [
     "known_hosts: mine",
     "identity_file: ~/.ssh/id_rsa",
     "remote_root: /srv/x",
+    "launcher: slurm",
+    "slurm: {setup: rm -rf x}",
+    "slurm: {extra: [--account=yours]}",
 ]
 
 

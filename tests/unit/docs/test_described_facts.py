@@ -67,7 +67,9 @@ def test_the_states_of_a_job_are_those_that_hosts_report() -> None:
     diagram = page[page.index("```mermaid") : page.index("\n```\n", page.index("```mermaid"))]
     states = {*re.findall(r"(\w+) -->", diagram), *re.findall(r"--> (\w+)", diagram)}
     shell = (ROOT / "mlcube_remote/remote/job_state.sh").read_text(encoding="utf-8")
-    assert states | {"elsewhere"} == set(re.findall(r"\bmlcr_job_state=(\w+)", shell))
+    slurm = (ROOT / "mlcube_remote/remote/slurm.sh").read_text(encoding="utf-8")
+    found = re.findall(r"\bmlcr_job_state=([a-z]+)", shell) + re.findall(r"echo ([a-z]+)", slurm)
+    assert states | {"elsewhere"} == set(found)
 
 
 def test_the_results_of_a_job_are_those_that_are_shown() -> None:

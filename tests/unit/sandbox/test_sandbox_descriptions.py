@@ -307,9 +307,12 @@ def test_the_base_image_is_built_from_packages_if_no_registry_answers(
     assert problem.value.hint == f"sudo sh {script} debian:bookworm-slim"
 
 
-@pytest.mark.parametrize("flavour", ["nested", "rootless", "podman", "apptainer"])
+@pytest.mark.parametrize(
+    ("flavour", "extended"),
+    [("nested", 1), ("rootless", 1), ("podman", 1), ("apptainer", 1), ("slurm", 2)],
+)
 def test_missing_images_are_built_in_order_with_a_note_each(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flavour: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flavour: str, extended: int
 ) -> None:
     install_docker(tmp_path, monkeypatch, f'echo "$1" "$2" >>{tmp_path}/log')
     notes: list[str] = []
@@ -319,15 +322,16 @@ def test_missing_images_are_built_in_order_with_a_note_each(
     assert [line for line in calls if line != "image ls"] == [
         "pull --quiet",
         "build --tag",
-        "build --build-arg",
+        *["build --build-arg"] * extended,
     ]
-    assert len(notes) == 3
+    assert len(notes) == 2 + extended
 
 
 def test_shell_files_run_in_every_shell() -> None:
     folder = Path(engine.__file__).parent
-    scripts = [*folder.glob("*.sh"), *folder.glob("images/host/sandbox-*")]
-    assert len(scripts) == 4
+    images = [*folder.glob("images/host/sandbox-*"), *folder.glob("images/slurm/sandbox-*")]
+    scripts = [*folder.glob("*.sh"), *images]
+    assert len(scripts) == 6
     for script in scripts:
         for shell in (["dash", "-n"], ["bash", "-n"]):
             done = subprocess.run([*shell, str(script)], capture_output=True, check=False)

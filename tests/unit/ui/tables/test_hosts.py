@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from mlcube_remote.facts.check import CheckResult, HostCheck
+from mlcube_remote.facts.check_result import CheckResult, HostCheck
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.inventory.load import load
 from mlcube_remote.inventory.model import LOCAL_HOST, Host

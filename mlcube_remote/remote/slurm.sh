@@ -1,0 +1,223 @@
+# shellcheck shell=sh
+# shellcheck disable=SC2154 # functions of other files set variables
+# SPDX-License-Identifier: Apache-2.0
+# The scheduler of one job that Slurm starts. mlcr_schedule_job stores this text in the job's
+# directory as the file "scheduler", with the library functions that it uses. Another scheduler would
+# be another program with the same commands:
+#
+#   sh scheduler submit JOB       hand the job over. Status 21: refused, with the reason on stderr;
+#                                 22: no answer, so the job may be queued
+#   sh scheduler state JOB        print "queued", "running", "ended", "lost" or "unknown"
+#   sh scheduler report JOB       report records: why it waits, and how the scheduler ended it
+#   sh scheduler stop JOB GRACE   end it, queued or running; after GRACE seconds by force
+#
+# The job's directory stays the only record: Slurm is asked about what the directory cannot say. It
+# has these files of Slurm's:
+#
+#   slurm/options      shell text that sets the parameters to the options of sbatch
+#   slurm/setup        shell text that runs before the tasks; may be empty
+#   slurm/variables    names of variables that the tasks need
+#   slurm/environment  their values, until the compute node has read them
+#   slurm/batch        the script that Slurm runs
+#   slurm/submitting   exists once the job was about to be submitted
+#   slurm/answer, id   the answer of sbatch; the id of the batch job
+#   slurm/claimed      the id of the batch job that runs the tasks
+#   slurm/grace        seconds between SIGTERM and SIGKILL if the job is stopped
+#   slurm/missing      when Slurm first said that the job is over, while no end was recorded
+#   slurm/over         exists once the job counts as over although no end was recorded
+#   slurm/end          "STATE DETAIL": how Slurm ended the job
+#
+# The answer of squeue is shared by all jobs of the user below one remote_root: see slurm_queue.sh.
+
+# is_owner_alive JOB: whether the supervisor is a process of this machine, and runs.
+is_owner_alive() {
+    [ -s "$1/owner" ] || return 1
+    read -r owner_boot owner_pid owner_time owner_node <"$1/owner"
+    mlcr_read_node
+    [ "$owner_node" = "$mlcr_node" ] && mlcr_is_process_alive "$owner_boot" "$owner_pid" "$owner_time"
+}
+
+# print_state JOB: print the state of a job whose tasks have not ended.
+print_state() {
+    if is_owner_alive "$1"; then
+        echo running
+        return
+    fi
+    if [ -s "$1/slurm/end" ] && [ -e "$1/slurm/over" ]; then
+        print_end "$1"
+        return
+    fi
+    ask_slurm "$1"
+    case $state in
+    PENDING | CONFIGURING | POWER_UP_NODE | REQUEUED | REQUEUE_HOLD | REQUEUE_FED | SPECIAL_EXIT | \
+        RESV_DEL_HOLD)
+        # The answer may be older than the start.
+        if [ -s "$1/owner" ]; then echo running; else echo queued; fi
+        ;;
+    RUNNING | COMPLETING | SUSPENDED | STOPPED | SIGNALING | STAGE_OUT | RESIZING) echo running ;;
+    BOOT_FAIL | CANCELLED | COMPLETED | DEADLINE | FAILED | NODE_FAIL | OUT_OF_MEMORY | PREEMPTED | \
+        TIMEOUT | ABSENT) print_end_or_wait "$1" ;;
+    # Also REVOKED: another cluster of a federation may have the job.
+    *) echo unknown ;;
+    esac
+}
+
+# print_end_or_wait JOB: the batch job is over, or Slurm no longer knows it. Print the end that the
+# supervisor recorded; wait for that record, because a network file system may show it late.
+print_end_or_wait() {
+    mlcr_find_current_task "$1"
+    # A change to its directory makes this machine read it again.
+    [ -z "$mlcr_dir" ] || { : >"$mlcr_dir/look.$$" && rm -f -- "$mlcr_dir/look.$$"; }
+    mlcr_find_current_task "$1"
+    if [ -z "$mlcr_dir" ] || [ "$mlcr_exit" != pending ]; then
+        echo ended
+        return
+    fi
+    if [ -z "$id" ]; then
+        # A shell may be submitting it, or was killed before that.
+        if mlcr_is_being_launched "$1" || [ -z "$(find "$1/tasks" -prune -mmin +1)" ]; then
+            echo queued
+        else
+            [ -s "$1/slurm/end" ] || mlcr_write_atomically "$1/slurm/end" NOT_SUBMITTED
+            echo lost
+        fi
+        return
+    fi
+    if [ -s "$1/owner" ] || [ "$state" != CANCELLED ]; then
+        [ -s "$1/slurm/missing" ] || date +%s >"$1/slurm/missing"
+        read -r since <"$1/slurm/missing"
+        if [ $(($(date +%s) - since)) -lt 5 ]; then
+            echo running
+            return
+        fi
+    fi
+    [ "$state" != ABSENT ] || ask_accounting
+    [ -s "$1/slurm/end" ] || mlcr_write_atomically "$1/slurm/end" "$state"
+    : >"$1/slurm/over"
+    rm -f -- "$1/slurm/environment"
+    print_end "$1"
+}
+
+# print_end JOB: print the state of a job that is over and left no exit code.
+print_end() {
+    if [ -s "$1/owner" ]; then
+        echo lost
+    elif [ -e "$1/stop" ]; then
+        echo ended
+    else
+        case $(mlcr_print_line "$1/slurm/end") in
+        CANCELLED*) echo ended ;;
+        *) echo lost ;;
+        esac
+    fi
+}
+
+# report JOB: report what Slurm knows of the job and its directory does not: the id, why it waits,
+# how it ended, and the end of its log if nothing else explains that.
+report() {
+    read_id "$1"
+    [ -z "$id" ] || mlcr_print_record slurm "$id"
+    mlcr_find_current_task "$1"
+    if [ -n "$mlcr_dir" ] && [ "$mlcr_exit" = pending ] && [ "$(print_state "$1")" = queued ]; then
+        ask_slurm "$1"
+        case $reason in
+        '' | None | '(null)') reason=Starting ;;
+        esac
+        mlcr_print_record queued "$reason"
+    fi
+    [ ! -s "$1/slurm/end" ] || mlcr_print_record scheduler "$(mlcr_print_line "$1/slurm/end")"
+    if [ -e "$1/slurm/over" ] && [ ! -s "$1/owner" ] && [ -s "$1/supervise.log" ]; then
+        mlcr_print_record log_end "$(tail -n 3 -- "$1/supervise.log" | tr -d '\000')"
+    fi
+}
+
+# stop JOB GRACE: end the batch job. A queued one is removed from the queue; the shell of a running
+# one stops the task as on any other host.
+stop() {
+    printf '%s\n' "$2" >"$1/slurm/grace" && : >"$1/stop" || return 1
+    read_id "$1"
+    [ -n "$id" ] || find_by_name "$1" || return
+    read_id "$1"
+    mlcr_run_limited 30 scancel --state=PENDING "$id" 2>/dev/null
+    read_queue "$1" -1
+    find_in_queue
+    case $state in
+    SILENT) return 1 ;;
+    RUNNING | SUSPENDED | COMPLETING) ;;
+    CONFIGURING)
+        mlcr_run_limited 30 scancel "$id"
+        return
+        ;;
+    *)
+        # No node reads it any more.
+        rm -f -- "$1/slurm/environment"
+        return 0
+        ;;
+    esac
+    mlcr_run_limited 30 scancel --batch --signal=TERM "$id" 2>/dev/null
+    waited_s=0
+    while [ $waited_s -le $(($2 + 5)) ]; do
+        mlcr_find_current_task "$1"
+        [ -n "$mlcr_dir" ] && [ "$mlcr_exit" = pending ] || return 0
+        sleep 1
+        waited_s=$((waited_s + 1))
+    done
+    mlcr_run_limited 30 scancel "$id"
+}
+
+# run JOB: run the supervisor on the compute node, and end its task before Slurm does.
+run() {
+    # If Slurm got the job twice, the second one has nothing to do.
+    (
+        set -C
+        printf '%s\n' "$SLURM_JOB_ID" >"$1/slurm/claimed"
+    ) 2>/dev/null || return 0
+    if [ -s "$1/slurm/environment" ]; then
+        # shellcheck disable=SC1091 # made by save_environment
+        . "$1/slurm/environment"
+        rm -f -- "$1/slurm/environment"
+    fi
+    is_ending=
+    trap 'end_task "$job"' TERM
+    job=$1
+    /bin/sh "$1/supervise" "$1" &
+    supervisor=$!
+    # A signal ends wait(1), too.
+    while kill -0 "$supervisor" 2>/dev/null; do wait "$supervisor"; done
+}
+
+# end_task JOB: Slurm sent SIGTERM to this shell: a minute before the time limit, or because the job
+# is cancelled. Save why, and stop the task.
+end_task() {
+    [ -z "$is_ending" ] || return 0
+    is_ending=yes
+    grace=10
+    [ ! -s "$1/slurm/grace" ] || read -r grace <"$1/slurm/grace"
+    if [ ! -e "$1/stop" ]; then
+        mlcr_write_atomically "$1/slurm/end" "$(print_cause)"
+        : >"$1/stop"
+    fi
+    for ended_task in "$1"/tasks/*; do
+        mlcr_is_task_running "$ended_task" || continue
+        mlcr_stop_task "$ended_task" "$grace"
+    done
+}
+
+# print_cause: print why Slurm sent SIGTERM, as a state of Slurm.
+print_cause() {
+    asked=$(mlcr_run_limited 10 squeue -h -j "$SLURM_JOB_ID" -o '%T %L %r' 2>/dev/null)
+    case $asked in
+    *TimeLimit* | TIMEOUT* | RUNNING\ [01]:* | RUNNING\ 0[01]:[0-5][0-9]\ *) echo TIMEOUT ;;
+    PREEMPTED* | *Preempt*) echo PREEMPTED ;;
+    *) echo CANCELLED ;;
+    esac
+}
+
+umask 077
+case $1 in
+submit) submit "$2" ;;
+state) print_state "$2" ;;
+report) report "$2" ;;
+stop) stop "$2" "$3" ;;
+run) run "$2" ;;
+esac

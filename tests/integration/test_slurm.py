@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Jobs on a Slurm cluster: they wait, run on compute nodes, and end in every way."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mlcube_remote.sandbox.engine import BASE_IMAGE
+from tests.support.command_line import again, command, on
+from tests.support.cubes import shell_task, write_cube
+from tests.support.waiting import wait_for
+
+if TYPE_CHECKING:
+    from tests.support.hosts import HostFactory, SshHost
+
+OUT = {"out": {"type": "file", "default": "out"}}
+TASKS = {
+    "say": shell_task(
+        'echo "on $(cat /proc/sys/kernel/hostname)"; echo "$TOKEN" >"${0#*=}"', outputs=OUT
+    ),
+    "wait": shell_task(
+        'trap "echo told to stop; exit 3" TERM; echo waiting; echo made >"${0#*=}"; '
+        "i=0; while [ $i -lt 600 ]; do sleep 0.1; i=$((i + 1)); done",
+        outputs=OUT,
+    ),
+    "nap": shell_task('echo begin; sleep 6; echo end >"${0#*=}"; echo ended', outputs=OUT),
+}
+QUICKLY = "-Psingularity.build_args=--fakeroot --mksquashfs-args='-noD -noI -noF'"
+
+
+@pytest.fixture(scope="module")
+def host(ssh_host: HostFactory) -> SshHost:
+    return ssh_host("slurm")
+
+
+@pytest.fixture(scope="module")
+def cube(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a cube that all tests share, so that its image is built once."""
+    folder = tmp_path_factory.mktemp("slurm-cube") / "cube"
+    cube = write_cube(folder, TASKS, singularity={"build_file": "probe.def"})
+    (cube / "probe.def").write_text(f"Bootstrap: docker\nFrom: {BASE_IMAGE}\n")
+    return cube
+
+
+@pytest.fixture
+def full(host: SshHost) -> Iterator[None]:
+    """Fill all nodes of the cluster with a job of another user, during the test."""
+    submit = "sbatch --parsable --nodes=2 --exclusive --output=/dev/null --wrap='sleep 600'"
+    done = host.exec(["sh", "-c", submit])
+    assert done.exit_code == 0, done.output
+    number = done.output.decode().split()[-1]
+    wait_for(lambda: b"RUNNING" in host.exec(["squeue", "-h", "-j", number, "-o", "%T"]).output)
+    yield
+    host.exec(["scancel", number])
+
+
+def start(host: SshHost, cube: Path, task: str, *options: str) -> str:
+    """Start a task in the background and return the id of its run."""
+    done = on(host, cube, f"--task={task}", QUICKLY, "--detach", "--output=json", *options)
+    assert done.returncode == 0, done.stderr.decode()
+    return str(json.loads(done.stdout)["run"])
+
+
+def listed(host: SshHost, run: str) -> str:
+    """Return the state of a run's job in ``ps``."""
+    done = again("ps", f"--inventory={host.inventory}", "--all", "--output=json")
+    jobs = json.loads(done.stdout)["hosts"][0]["jobs"]
+    return str(next(job["state"] for job in jobs if job["run"] == run))
+
+
+def is_running(host: SshHost, run: str) -> bool:
+    (log,) = host.home.glob(f".mlcube-remote/jobs/{run}-*/tasks/1/stdout")
+    return log.stat().st_size > 0
+
+
+def queue(host: SshHost) -> str:
+    return host.exec(["squeue", "-h", "-o", "%j %T"]).output.decode()
+
+
+def test_a_task_runs_on_a_compute_node_and_its_secrets_are_in_no_file(
+    host: SshHost, cube: Path
+) -> None:
+    secret = "s3cr'et of\nthe user"
+    done = on(host, cube, "--task=say", QUICKLY, "--env=TOKEN", TOKEN=secret)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.decode().strip() in {"on node1", "on node2"}
+    assert (cube / "workspace/out").read_text() == f"{secret}\n"
+    places = f"{host.home}/.mlcube-remote/jobs /var/spool/slurmctld /var/log"
+    found = host.exec(["sh", "-c", f'grep -rl "s3cr\'et of" {places}; echo searched'])
+    assert found.output == b"searched\n"
+
+
+def test_a_refused_job_is_reported_with_the_words_of_slurm(host: SshHost, cube: Path) -> None:
+    done = on(host, cube, "--task=say", QUICKLY, "--slurm=partition=nowhere")
+    assert done.returncode == 122
+    assert b"Slurm refused the job: invalid partition specified: nowhere" in done.stderr
+    assert "mlcr-" not in queue(host)
+
+
+def test_a_job_outlives_its_client_and_the_controller(host: SshHost, cube: Path) -> None:
+    run = start(host, cube, "nap")
+    wait_for(lambda: is_running(host, run))
+    assert listed(host, run) == "running"
+    host.exec(["sh", "-c", "scontrol shutdown slurmctld; sleep 1; slurmctld"])
+    done = again("attach", run)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout == b"begin\nended\n"
+    assert (cube / "workspace/out").read_text() == "end\n"
+
+
+@pytest.mark.usefixtures("full")
+def test_a_queued_job_says_why_it_waits_and_can_be_stopped(host: SshHost, cube: Path) -> None:
+    run = start(host, cube, "say")
+    wait_for(lambda: "mlcr-" in queue(host))
+    assert listed(host, run).startswith("queued (")
+    status = again("status", run)
+    assert b"queued" in status.stderr, status.stderr
+    began = time.monotonic()
+    stopped = again("stop", run)
+    assert stopped.returncode == 0, stopped.stderr.decode()
+    assert time.monotonic() - began < 20
+    assert "mlcr-" not in queue(host)
+    assert listed(host, run) == "cancelled"
+    done = again("attach", run)
+    assert done.returncode == 130, done.stderr.decode()
+
+
+@pytest.mark.usefixtures("full")
+def test_a_waiting_client_says_why_and_an_interrupt_takes_the_job_out_of_the_queue(
+    host: SshHost, cube: Path
+) -> None:
+    words = command(host.inventory, cube, f"--host={host.name}", "--task=say", QUICKLY)
+    client = subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert client.stderr is not None
+    wait_for(lambda: "mlcr-" in queue(host), seconds=60)
+    for line in client.stderr:
+        if b"queued by Slurm" in line:
+            break
+    client.send_signal(2)
+    _, errors = client.communicate(timeout=60)
+    assert client.returncode == 130, errors.decode()
+    assert "mlcr-" not in queue(host)
+
+
+def test_a_running_job_is_stopped_and_its_outputs_are_pulled(host: SshHost, cube: Path) -> None:
+    run = start(host, cube, "wait")
+    wait_for(lambda: is_running(host, run))
+    assert again("stop", run).returncode == 0
+    assert listed(host, run) == "cancelled"
+    wait_for(lambda: "mlcr-" not in queue(host))
+    done = again("attach", run)
+    assert done.returncode == 130, done.stderr.decode()
+    assert b"told to stop" in done.stdout
+
+
+def test_a_job_that_others_cancel_leaves_a_record(host: SshHost, cube: Path) -> None:
+    run = start(host, cube, "wait")
+    wait_for(lambda: is_running(host, run))
+    host.exec(["scancel", "--user=mlcube"])
+    done = again("attach", run)
+    assert done.returncode == 130, done.stderr.decode()
+    assert b"its Slurm job was cancelled" in done.stdout + done.stderr
+    assert b"told to stop" in done.stdout
+
+
+def test_the_time_limit_of_a_task_is_exact(host: SshHost, cube: Path) -> None:
+    done = on(host, cube, "--task=wait", QUICKLY, "--timeout=2s")
+    assert done.returncode == 124, done.stderr.decode()
+    assert b"reached its time limit of 2 s" in done.stdout + done.stderr
+
+
+def test_the_time_limit_of_slurm_ends_a_task_with_a_record(host: SshHost, cube: Path) -> None:
+    done = on(host, cube, "--task=wait", QUICKLY, "--slurm=time=1")
+    assert done.returncode == 124, done.stderr.decode()
+    assert b"reached the time limit of its Slurm job" in done.stdout + done.stderr
+    assert (cube / "workspace/out").read_text() == "made\n"
+
+
+def test_a_job_on_a_node_that_fails_is_lost(host: SshHost, cube: Path) -> None:
+    run = start(host, cube, "wait", "--slurm=extra=--nodelist=node1")
+    wait_for(lambda: is_running(host, run))
+    host.exec(["pkill", "-KILL", "-f", "^/bin/sh /usr/local/sbin/sandbox-node node1"])
+    try:
+        done = again("attach", run)
+        assert done.returncode != 0
+        assert b"its compute node failed" in done.stdout + done.stderr, done.stderr.decode()
+        assert listed(host, run) == "lost (Slurm: NODE_FAIL)"
+    finally:
+        host.container.get_wrapped_container().exec_run(["sandbox-node", "node1"], detach=True)
