@@ -12,7 +12,7 @@ import attrs
 from mlcube_remote import app
 from mlcube_remote.api import arguments
 from mlcube_remote.api.arguments import Access, Names
-from mlcube_remote.api.connections import Connect, choose_connection
+from mlcube_remote.api.connections import choose_connection
 from mlcube_remote.api.observer import OnEvent, to_callback, warn
 from mlcube_remote.api.results import RunResult
 from mlcube_remote.app.options import (
@@ -24,6 +24,7 @@ from mlcube_remote.app.options import (
 from mlcube_remote.cube.model import Cube
 
 if TYPE_CHECKING:
+    from mlcube_remote.dispatch.connections import Connect
     from mlcube_remote.transport.borrowed import CallersConnection
 
 
