@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,11 +11,12 @@ import attrs
 
 from mlcube_remote.dispatch.context import JobContext
 from mlcube_remote.dispatch.finish import JobProgress, Phase
+from mlcube_remote.errors import StalledError, TransferError
 from mlcube_remote.events.model import Stage
 from mlcube_remote.events.outcome import PulledOutput, Status, TaskOutcome
 from mlcube_remote.events.output_content import describe_output
 from mlcube_remote.events.output_state import OutputChange, OutputChanges, OutputState
-from mlcube_remote.files.download import DownloadResult, download
+from mlcube_remote.files.download import DownloadResult, download, received_bytes
 from mlcube_remote.files.received import Omitted
 from mlcube_remote.jobs.handle import JobHandle
 from mlcube_remote.jobs.output_states import ask_for_changes, fetch_names, watched_outputs
@@ -105,7 +106,7 @@ def _pull(
                 if not chosen.outputs:
                     continue
                 download_folder = partial(_download, job, handle, chosen, changes, running)
-                result = job.connection.retrying(download_folder)
+                result = _repeat(job, handle, chosen, download_folder)
                 outputs += result.outputs
                 _warn_of_omitted(job, result.omitted)
                 missing += result.missing
@@ -117,6 +118,29 @@ def _pull(
     return Downloads(
         outputs=tuple(outputs), missing=tuple(missing), error=errors[0] if errors else None
     )
+
+
+def _repeat(
+    job: JobContext,
+    handle: JobHandle,
+    folder: DownloadFolder,
+    work: Callable[[Connection], DownloadResult],
+) -> DownloadResult:
+    """Pull one directory, also if the connection breaks, as long as more of it arrives.
+
+    Raises:
+        TransferError: It is incomplete.
+    """
+    host = job.connection.name
+    received = partial(received_bytes, host, folder, handle.run_id)
+    try:
+        return job.connection.retrying(work, received=received)
+    except StalledError as problem:
+        raise TransferError(
+            host,
+            f"pull incomplete: {problem.reason}",
+            hint=f"the outputs are still on the host; later: mlcube-remote pull {handle.run_id}",
+        ) from problem
 
 
 def _read_changes(

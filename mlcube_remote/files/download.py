@@ -106,7 +106,7 @@ def download(
         TransferError: The transfer is incomplete; existing files are unchanged.
         UnsafeContentError: The host sent files that were not requested or are not harmless.
     """
-    name = f"{run}-{slug(connection.name, of=folder.remote)}"
+    name = _staging_name(connection.name, folder, run)
     try:
         with staging.staging_directory(
             connection.name, folder.target, name, waiting, folder.anchor
@@ -118,6 +118,15 @@ def download(
             f"pull incomplete: {problem.filename or folder.target}: {problem.strerror}",
             hint="fix that and pull again; the outputs are still on the host",
         ) from problem
+
+
+def received_bytes(host: str, folder: DownloadFolder, run: str) -> int:
+    """Return how much of a directory has arrived so far, if its pull is incomplete."""
+    return staging.received_bytes(folder.target, _staging_name(host, folder, run))
+
+
+def _staging_name(host: str, folder: DownloadFolder, run: str) -> str:
+    return f"{run}-{slug(host, of=folder.remote)}"
 
 
 def _fetch(

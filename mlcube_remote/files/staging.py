@@ -56,6 +56,17 @@ def owner_of(path: str, outputs: Iterable[DeclaredOutput]) -> DeclaredOutput | N
     return next((output for output in outputs if output.contains(path)), None)
 
 
+def received_bytes(target: Path, name: str) -> int:
+    """Return the size of what a pull has received into its staging directory."""
+    size = 0
+    for folder, _, files in os.walk(target / f"{_PREFIX}{name}"):
+        for file in files:
+            # rsync may rename a file at this moment.
+            with contextlib.suppress(FileNotFoundError):
+                size += os.lstat(os.path.join(folder, file)).st_size
+    return size
+
+
 @contextlib.contextmanager
 def staging_directory(
     host: str,

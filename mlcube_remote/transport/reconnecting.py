@@ -19,6 +19,7 @@ from mlcube_remote.errors import (
     AbortedTransferError,
     ConnectError,
     HostError,
+    StalledError,
     StateUnknownError,
     TransferError,
     UnreachableError,
@@ -34,12 +35,36 @@ RECONNECT_TIMEOUT = 600.0
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.5, 30.0
 _UNSTABLE_S = 60.0
 """A connection that breaks sooner than this after the last break is unstable."""
+_MAX_CUTS = 50
+"""Number of breaks in a row during one piece of work that makes no progress."""
+_MIN_PROGRESS = 64 * 1024
+"""Bytes that count as progress."""
 _ANSWER_TIMEOUT_S = 20.0
 """Time for an answer that distinguishes a broken connection from another error."""
 
 
 def _ignore(_: object) -> None:
     """Do nothing."""
+
+
+@attrs.define
+class _Cuts:
+    """Counts the breaks during one piece of work: a host may accept logins, and cut them."""
+
+    received: Callable[[], int] | None
+    _count: int = attrs.field(default=0, init=False)
+    _had: int = attrs.field(default=0, init=False)
+
+    def may_repeat(self, lasted: float) -> bool:
+        """Return whether to try again after a break; ``lasted``: seconds of the last try."""
+        self._count = 1 if self._has_progress(lasted) else self._count + 1
+        return self._count < _MAX_CUTS
+
+    def _has_progress(self, lasted: float) -> bool:
+        if self.received is None:
+            return lasted >= _UNSTABLE_S
+        had, self._had = self._had, self.received()
+        return self._had >= had + _MIN_PROGRESS
 
 
 @attrs.define(kw_only=True)
@@ -75,15 +100,24 @@ class ReconnectingConnection:
         """The host's inventory name."""
         return self.current.name
 
-    def retrying(self, work: Callable[[Connection], T]) -> T:
+    def retrying(
+        self, work: Callable[[Connection], T], *, received: Callable[[], int] | None = None
+    ) -> T:
         """Do work that is safe to repeat; repeat it if the connection breaks.
+
+        Args:
+            work: Called with the connection.
+            received: Returns how many bytes of the work have arrived, in all its tries together.
+                ``None``: a try that lasted a minute made progress.
 
         Raises:
             StateUnknownError: The connection broke and could not be replaced in time.
+            StalledError: It broke again and again, and the work made no progress.
             MLCubeRemoteError: As ``work`` raises for any other reason.
         """
+        cuts = _Cuts(received)
         while True:
-            used = self.current
+            used, started = self.current, time.monotonic()
             try:
                 return work(used)
             except AbortedTransferError:
@@ -93,6 +127,8 @@ class ReconnectingConnection:
                 is_current = used is self.current
                 if self._closed.is_set() or (is_current and _answers(used)):
                     raise
+                if not cuts.may_repeat(time.monotonic() - started):
+                    raise _stalled(self.name, problem, self.attach_hint) from problem
                 self._reconnect(used, problem)
 
     def _reconnect(self, broken: Connection, problem: HostError) -> None:
@@ -181,6 +217,11 @@ class ReconnectingConnection:
         with self._guard:
             self._closed.set()
         self.current.close()
+
+
+def _stalled(host: str, problem: HostError, hint: str | None) -> StalledError:
+    reason = f"the connection broke {_MAX_CUTS} times without progress: {problem.reason}"
+    return StalledError(host, reason, hint=hint)
 
 
 def _answers(connection: Connection) -> bool:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from mlcube_remote.errors import AbortedTransferError
+from mlcube_remote.errors import AbortedTransferError, StalledError
 from mlcube_remote.files import checksums
 from mlcube_remote.inventory.load import load
-from mlcube_remote.transport import connect, rate_floor
+from mlcube_remote.transport import connect, rate_floor, reconnecting
 from tests.support.hostile_pulls import Attack, attack, digests, private_host
 from tests.support.hosts import engine, ssh_host
 
@@ -75,6 +75,30 @@ def test_a_slow_link_is_left_alone(attack: Attack, monkeypatch: pytest.MonkeyPat
     attack.pull(min_rate=3000.0)
     assert time.monotonic() - begin > 4
     assert (attack.workspace / "out/a").stat().st_size == 60_000
+
+
+CUTS = {
+    "at once": "kill -9 -1; sleep 5; exit",
+    "after some bytes": "head -c 3000 /dev/zero; sleep 0.5; kill -9 -1; sleep 5; exit",
+    "after the list of files": """/usr/bin/rsync "$@" | head -c 40000
+        sleep 0.5; kill -9 -1; sleep 5; exit""",
+}
+
+
+@pytest.mark.parametrize("which", CUTS)
+def test_a_host_that_accepts_each_login_and_cuts_each_pull(
+    attack: Attack, which: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconnecting, "_MAX_CUTS", 4)
+    monkeypatch.setattr(reconnecting, "_LONGEST_DELAY_S", 0.5)
+    attack.make("head -c 3000000 /dev/urandom >out/a")
+    attack.send_instead(CUTS[which])
+    before = attack.outside()
+    begin = time.monotonic()
+    with pytest.raises(StalledError, match="the connection broke 4 times without progress"):
+        attack.pull()
+    assert time.monotonic() - begin < 60
+    assert attack.outside() == before
 
 
 def test_many_files_do_not_fill_the_disk(attack: Attack) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import attrs
 import pytest
 
-from mlcube_remote.files.download import DownloadResult, download
+from mlcube_remote.files.download import DownloadResult, download, received_bytes
 from mlcube_remote.inventory.load import load
 from mlcube_remote.plan.outputs import DownloadFolder, DownloadRequest
 from mlcube_remote.transport import connect
@@ -80,7 +80,10 @@ class Attack:
             reconnecting = ReconnectingConnection(
                 current=connection, dial=lambda: connect(host, inventory), timeout=5.0
             )
-            return reconnecting.retrying(lambda at: download(at, folder, run=RUN))
+            return reconnecting.retrying(
+                lambda at: download(at, folder, run=RUN),
+                received=lambda: received_bytes(host.name, folder, RUN),
+            )
 
     def outside(self) -> dict[str, str]:
         """Return (path, digest) of all files here but the output ``out``.

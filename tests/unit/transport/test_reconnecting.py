@@ -11,12 +11,15 @@ import pytest
 from mlcube_remote.errors import (
     AuthenticationError,
     HostError,
+    StalledError,
     StateUnknownError,
     TransferError,
     UnreachableError,
 )
 from mlcube_remote.transport import backoff, reconnecting
 from mlcube_remote.transport.base import Connection, Reply
+from mlcube_remote.transport.fake import FakeConnection
+from mlcube_remote.transport.reconnecting import ReconnectingConnection
 from tests.support.reconnects import OK, Exchange, fake
 
 LOST = StateUnknownError("gpu", "connection lost")
@@ -208,3 +211,63 @@ def test_several_threads_reconnect_once() -> None:
     assert {each.result().text for each in work} == {"d"}
     assert exchange.notes == ["connection lost; reconnecting", "connected again"]
     assert exchange.dials == 1
+
+
+class Cut:
+    """Work that a host cuts each time, although it accepts each login."""
+
+    def __init__(
+        self, connection: ReconnectingConnection, *, step: int = 0, times: int = 10**9
+    ) -> None:
+        self.connection, self.step, self.left = connection, step, times
+        self.received = self.tries = 0
+
+    def work(self, _at: Connection) -> int:
+        self.tries += 1
+        self.received += self.step
+        self.left -= 1
+        if self.left < 0:
+            return self.tries
+        raise LOST
+
+    def do(self) -> int:
+        return self.connection.retrying(self.work, received=lambda: self.received)
+
+
+def flapping(monkeypatch: pytest.MonkeyPatch) -> ReconnectingConnection:
+    """Return a connection that can be replaced as often as it breaks."""
+    monkeypatch.setattr(backoff, "with_jitter", lambda _: 0.0)
+    monkeypatch.setattr(reconnecting, "with_jitter", lambda _: 0.0)
+    connection = Exchange([DOWN]).connection(fake(mlcr_print_boot_id=LOST))
+
+    def dial() -> Connection:
+        fresh = FakeConnection("gpu")
+        fresh.answer("mlcr_print_boot_id", OK, LOST)
+        return fresh
+
+    connection.dial = dial
+    return connection
+
+
+@pytest.mark.parametrize("step", [0, 1, reconnecting._MIN_PROGRESS - 1])
+def test_a_host_that_cuts_each_try_ends_the_work(
+    monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    cut = Cut(flapping(monkeypatch), step=step)
+    with pytest.raises(StalledError, match="broke 50 times without progress: connection lost"):
+        cut.do()
+    assert cut.tries == 50
+
+
+def test_work_that_makes_progress_is_continued(monkeypatch: pytest.MonkeyPatch) -> None:
+    cut = Cut(flapping(monkeypatch), step=reconnecting._MIN_PROGRESS, times=200)
+    assert cut.do() == 201
+
+
+def test_work_of_unknown_size_may_break_after_a_long_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    cut = Cut(flapping(monkeypatch), times=200)
+    with pytest.raises(StalledError):
+        cut.connection.retrying(cut.work)
+    assert cut.tries == 50
+    monkeypatch.setattr(reconnecting, "_UNSTABLE_S", 0.0)
+    assert cut.connection.retrying(cut.work) == 201
