@@ -12,8 +12,8 @@
 #
 # What remains: a path could change between its check and its use, because sh has no descriptors of
 # directories and engines take paths. Only containers write there, and none that can runs meanwhile:
-# one run at a time uses a workspace, its tasks run one after the other, and the jobs of a sweep mount
-# what they share read-only.
+# one run at a time uses a workspace, its tasks run one after the other, no process of a task stays
+# after its end, and the jobs of a sweep mount what they share read-only.
 
 # mlcr_resolve_directory DIRECTORY: set mlcr_real_path to its path without links; fail if it does not
 # exist.
