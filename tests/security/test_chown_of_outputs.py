@@ -15,23 +15,23 @@ if TYPE_CHECKING:
     from tests.support.hosts import HostFactory, SshHost
 
 PLANT = r"""
-    o=${0#*=}
-    user=$(stat -c %u "$o")
-    mkdir -p "$o/deep"
-    chown "$user" "$o/deep"
-    echo evil >"$o/made.txt"
-    echo evil >"$o/deep/made.txt"
-    ln -s /home/mlcube "$o/to-home"
-    ln -s /home/mlcube/.bashrc "$o/to-file"
-    ln -s /home/mlcube/created "$o/to-nothing"
-    n=1
-    while [ $n -le 2000 ]; do
-        ln -s /home/mlcube/.bashrc "$o/.mlcube-remote-own.$n"
-        n=$((n + 1))
+    for o in "${0#*=}" "${1#*=}"; do
+        user=$(stat -c %u "$o")
+        mkdir -p "$o/deep"
+        chown "$user" "$o/deep"
+        echo evil >"$o/made.txt"
+        echo evil >"$o/deep/made.txt"
+        ln -s /home/mlcube "$o/to-home"
+        ln -s /home/mlcube/.bashrc "$o/to-file"
+        ln -s /home/mlcube/created "$o/to-nothing"
     done
-    chown -h "$user" "$o"/.mlcube-remote-own.*
+    o=${0#*=}
+    perl -e "symlink q(/home/mlcube/.bashrc), qq($o/.mlcube-remote-own.\$_) for 1 .. 60000"
+    find "$o" -name ".mlcube-remote-own.*" -exec chown -h "$user" {} +
+    echo planted $(ls -A "$o" | wc -l)
 """
-"""The processes of a new host have small ids. The links are the user's: not to be given away."""
+"""A link for each process id that the host may use. They are the user's: not to be given away. They
+are in an input, because nothing of it is pulled, which would take a minute."""
 
 
 @pytest.fixture
@@ -50,14 +50,16 @@ def home(host: SshHost) -> bytes:
 @pytest.mark.parametrize("host", ["docker", "podman"], indirect=True)
 def test_no_planted_link_is_written_through(host: SshHost, tmp_path: Path) -> None:
     script = PLANT.replace("/home/mlcube", str(host.home))
-    cube = write_cube(tmp_path / "cube", {"plant": shell_task(script, outputs={"out": "out/"})})
+    task = shell_task(script, inputs={"data": "data/"}, outputs={"out": "out/"})
+    cube = write_cube(tmp_path / "cube", {"plant": task})
     platform = "podman" if "podman" in host.name else "docker"
     before = home(host)
     done = on(host, cube, "--task=plant", f"--platform={platform}")
     assert done.returncode == 0, done.stderr[-2000:]
+    assert b"planted 60005\n" in done.stdout, "made.txt, deep and three other links"
     assert home(host) == before
-    out = mirror(host) / "workspace/out"
-    foreign = host.exec(["find", str(out), "!", "-user", "mlcube"]).output
+    there = mirror(host) / "workspace"
+    foreign = host.exec(["find", str(there), "!", "-user", "mlcube"]).output
     assert foreign == b""
     assert (cube / "workspace/out/made.txt").read_text() == "evil\n"
 
