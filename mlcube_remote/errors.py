@@ -23,6 +23,7 @@
     │   │   └── ClaimLostError       117    it used them before the launch; tried again (jobs)
     │   ├── NotStartedError            1    the job was never started, or was removed
     │   ├── StateUnknownError        123    the connection was lost; the job may still run
+    │   │   └── StalledError         123    it broke again and again, without progress
     │   ├── TaskTimeoutError         124    the task reached its time limit
     │   ├── StaleOutputError         119    the task left an output as it was (--fresh-outputs)
     │   └── UnexpectedError           70    a bug in mlcube-remote; results of other hosts count

@@ -92,6 +92,9 @@ def test_an_image_is_not_built_through_a_link(host: SshHost, tmp_path: Path, nam
     cube = write_cube(tmp_path / "cube", tasks, docker=section)
     (cube / "context").mkdir()
     (cube / "recipe").write_text(f"FROM {BASE_IMAGE}\nCOPY . /copied\n")
+    # It is part of an output, and so it is not sent again.
+    (cube / "workspace/made").mkdir()
+    (cube / "workspace/made/recipe").write_text("FROM scratch\n")
     pulled = (f"-P{platform}.image={BASE_IMAGE}", f"-P{platform}.build_strategy=pull")
     done = on(host, cube, "--task=plant", f"--platform={platform}", *pulled)
     assert done.returncode == 0, done.stderr

@@ -80,8 +80,7 @@ def test_a_slow_link_is_left_alone(attack: Attack, monkeypatch: pytest.MonkeyPat
 CUTS = {
     "at once": "kill -9 -1; sleep 5; exit",
     "after some bytes": "head -c 3000 /dev/zero; sleep 0.5; kill -9 -1; sleep 5; exit",
-    "after the list of files": """/usr/bin/rsync "$@" | head -c 40000
-        sleep 0.5; kill -9 -1; sleep 5; exit""",
+    "after all bytes": 'exec 3<&0; /usr/bin/rsync "$@" <&3 & sleep 2; kill -9 -1; sleep 5; exit',
 }
 
 
