@@ -13,7 +13,8 @@ SHELL_FILES = $(shell find mlcube_remote scripts tests examples benchmarks -name
     $(wildcard mlcube_remote/sandbox/images/host/sandbox-*) .ci/run
 
 # Programs that the tests run on this machine, as PROGRAM=DEBIAN-PACKAGE.
-TEST_PROGRAMS := bash=bash busybox=busybox dash=dash fish=fish git=git tcsh=tcsh zsh=zsh
+TEST_PROGRAMS := bash=bash busybox=busybox dash=dash fish=fish git=git \
+    softhsm2-util=softhsm2 tcsh=tcsh zsh=zsh
 
 .PHONY: help demo test lint unit fuzz docs-reference bench engine test-images test-programs clean
 
