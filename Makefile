@@ -14,7 +14,8 @@ SHELL_FILES = $(shell find mlcube_remote scripts tests examples benchmarks -name
     $(wildcard mlcube_remote/sandbox/images/slurm/sandbox-*) .ci/run
 
 # Programs that the tests run on this machine, as PROGRAM=DEBIAN-PACKAGE.
-TEST_PROGRAMS := bash=bash busybox=busybox chromium=chromium dash=dash fish=fish git=git tcsh=tcsh zsh=zsh
+TEST_PROGRAMS := bash=bash busybox=busybox chromium=chromium dash=dash fish=fish git=git \
+    softhsm2-util=softhsm2 tcsh=tcsh zsh=zsh
 
 .PHONY: help demo test lint unit fuzz docs docs-reference dist bench engine test-images test-programs clean
 

@@ -167,8 +167,13 @@ def _lives(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass
-    return True
+        return True
+    # In a container without init, a process that was killed stays as a zombie.
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return True
+    return not status.rpartition(")")[2].lstrip().startswith("Z")
 
 
 def _record_of(path: str) -> Path:

@@ -67,6 +67,8 @@ class Terminal:
         try:
             # Before the question is shown: what is typed from then on is the answer.
             with self._lock, self._paused(), _open_tty() as tty, _raw(tty):
+                if inquiry.is_over():
+                    return None
                 show = _Writer(tty)
                 if inquiry.about:
                     show.lines(inquiry.asker, inquiry.about)

@@ -13,9 +13,16 @@ from typing import TYPE_CHECKING
 
 import attrs
 import pytest
+import yaml
 
 from tests.support.cubes import FILE, shell_task, write_cube
-from tests.support.interrupted_runs import COUNT, Scenario, behind, finish
+from tests.support.interrupted_runs import (
+    COUNT,
+    Scenario,
+    behind,
+    finish,
+    on_both_transports,
+)
 from tests.support.wire import wire_to
 
 if TYPE_CHECKING:
@@ -27,9 +34,10 @@ def cube(tmp_path: Path) -> Path:
     return write_cube(tmp_path / "cube", {"count": COUNT})
 
 
-def plain(host: SshHost, cube: Path, folder: Path) -> Iterator[Scenario]:
+def plain(host: SshHost, cube: Path, folder: Path, transport: str = "auto") -> Iterator[Scenario]:
     with wire_to(host.port) as wire:
-        yield Scenario(host=host, wire=wire, cube=cube, inventory=behind(host, wire, folder))
+        inventory = behind(host, wire, folder, transport=transport)
+        yield Scenario(host=host, wire=wire, cube=cube, inventory=inventory)
 
 
 @pytest.fixture
@@ -50,19 +58,22 @@ def skewed(ssh_host: HostFactory, cube: Path, tmp_path: Path) -> Iterator[Scenar
 
 
 @pytest.fixture
-def scenario(ssh_host: HostFactory, cube: Path, tmp_path: Path) -> Iterator[Scenario]:
-    yield from plain(ssh_host(), cube, tmp_path)
+def scenario(
+    ssh_host: HostFactory, cube: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Scenario]:
+    yield from plain(ssh_host(), cube, tmp_path, getattr(request, "param", "auto"))
 
 
+@on_both_transports
 def test_a_slow_and_lossy_wire_is_not_taken_for_a_dead_one(
     scenario: Scenario, tmp_path: Path
 ) -> None:
+    written = yaml.safe_load(scenario.inventory.read_text())
+    transport = written["hosts"][scenario.host.name]["transport"]
     scenario.wire.delay, scenario.wire.loss = 1.0, 0.05
     # A round trip of two seconds, of four where a segment is lost: three keepalives are more.
-    slow = attrs.evolve(
-        scenario,
-        inventory=behind(scenario.host, scenario.wire, tmp_path, keepalive=3, connect_timeout=20),
-    )
+    keys = {"keepalive": 3, "connect_timeout": 20, "transport": transport}
+    slow = attrs.evolve(scenario, inventory=behind(scenario.host, scenario.wire, tmp_path, **keys))
     done = slow.call("run")
     slow.require_one_whole_run(done)
     assert "reconnecting" not in done.stderr

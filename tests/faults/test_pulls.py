@@ -15,7 +15,13 @@ import attrs
 import pytest
 
 from tests.support.cubes import FILE, shell_task, write_cube
-from tests.support.interrupted_runs import Scenario, behind, finish, run_id_in
+from tests.support.interrupted_runs import (
+    Scenario,
+    behind,
+    finish,
+    on_both_transports,
+    run_id_in,
+)
 from tests.support.wire import wire_to
 
 if TYPE_CHECKING:
@@ -29,11 +35,14 @@ MAKE = shell_task(
 
 
 @pytest.fixture
-def scenario(ssh_host: HostFactory, tmp_path: Path) -> Iterator[Scenario]:
+def scenario(
+    ssh_host: HostFactory, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Scenario]:
     host = ssh_host()
     cube = write_cube(tmp_path / "cube", {"count": MAKE})
     with wire_to(host.port) as wire:
-        yield Scenario(host=host, wire=wire, cube=cube, inventory=behind(host, wire, tmp_path))
+        inventory = behind(host, wire, tmp_path, transport=getattr(request, "param", "auto"))
+        yield Scenario(host=host, wire=wire, cube=cube, inventory=inventory)
 
 
 def there(scenario: Scenario) -> str:
@@ -59,6 +68,7 @@ def let_half_of_it_come(scenario: Scenario) -> None:
         time.sleep(0.02)
 
 
+@on_both_transports
 def test_a_pull_that_is_cut_goes_on_where_it_was(scenario: Scenario) -> None:
     scenario.wire.rate = 15_000_000
     with scenario.client("run") as client:

@@ -27,6 +27,7 @@ from tests.support.interrupted_runs import (
     Scenario,
     break_for_a_while,
     finish,
+    on_both_transports,
     read_client,
     read_until,
     run_id_in,
@@ -37,6 +38,7 @@ from tests.support.wire import Wire
 Completed = subprocess.CompletedProcess[str]
 
 
+@on_both_transports
 @pytest.mark.parametrize("fault", [break_for_a_while, Wire.silence], ids=["cut", "silent"])
 def test_a_broken_wire_costs_no_byte(scenario: Scenario, fault: Callable[[Wire], None]) -> None:
     with scenario.client("run") as client:
@@ -48,6 +50,7 @@ def test_a_broken_wire_costs_no_byte(scenario: Scenario, fault: Callable[[Wire],
     assert "connected again" in done.stderr
 
 
+@on_both_transports
 @pytest.mark.parametrize(
     ("stream", "moment"),
     [
@@ -70,6 +73,7 @@ def test_between_any_two_stages_the_wire_may_break(
     assert "connected again" in done.stderr
 
 
+@on_both_transports
 def test_a_sync_that_is_cut_goes_on_where_it_was(scenario: Scenario) -> None:
     size = 30_000_000
     (scenario.cube / "workspace/input.bin").write_bytes(os.urandom(size))
@@ -112,6 +116,7 @@ def test_an_image_is_built_although_the_wire_is_cut_meanwhile(
         docker("image", "rm", "--force", image)
 
 
+@on_both_transports
 def test_an_sshd_that_is_restarted_and_loses_its_sessions_costs_no_byte(scenario: Scenario) -> None:
     with scenario.client("run") as client:
         read = read_client(client, "line 5\n")
@@ -123,6 +128,7 @@ def test_an_sshd_that_is_restarted_and_loses_its_sessions_costs_no_byte(scenario
     assert "connected again" in done.stderr
 
 
+@on_both_transports
 def test_a_client_that_gives_up_says_how_to_go_on(scenario: Scenario) -> None:
     with scenario.client("run", "--reconnect-timeout=1s") as client:
         read = read_client(client, "line 5\n")

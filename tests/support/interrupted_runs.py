@@ -110,12 +110,19 @@ class Scenario:
         assert self.made("runs.txt") == "x\n"
 
 
+on_both_transports = pytest.mark.parametrize("scenario", ["paramiko", "openssh"], indirect=True)
+"""For faults of the connection, which each SSH implementation must notice."""
+
+
 @pytest.fixture
-def scenario(ssh_host: HostFactory, tmp_path: Path) -> Iterator[Scenario]:
+def scenario(
+    ssh_host: HostFactory, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Scenario]:
     host = ssh_host()
     cube = write_cube(tmp_path / "cube", {"count": COUNT})
     with wire_to(host.port) as wire:
-        yield Scenario(host=host, wire=wire, cube=cube, inventory=behind(host, wire, tmp_path))
+        inventory = behind(host, wire, tmp_path, transport=getattr(request, "param", "auto"))
+        yield Scenario(host=host, wire=wire, cube=cube, inventory=inventory)
 
 
 @pytest.fixture

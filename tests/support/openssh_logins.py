@@ -15,6 +15,7 @@ from mlcube_remote.inventory.model import Host, Inventory, TransportKind
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport import connect
 from mlcube_remote.transport.base import Connection
+from mlcube_remote.transport.questions import Answers
 
 if TYPE_CHECKING:
     from tests.support.hosts import SshHost
@@ -32,11 +33,14 @@ def connected(
     notes: list[str] | None = None,
     password: Secret | None = None,
     passphrase: Secret | None = None,
+    answers: Answers | None = None,
 ) -> Iterator[Connection]:
     inventory = Inventory(hosts={each.name: each for each in (host, *others)}, groups={})
     note = notes.append if notes is not None else lambda _: None
     with contextlib.closing(
-        connect(host, inventory, note=note, password=password, passphrase=passphrase)
+        connect(
+            host, inventory, note=note, password=password, passphrase=passphrase, answers=answers
+        )
     ) as connection:
         yield connection
 

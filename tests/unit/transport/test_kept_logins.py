@@ -18,6 +18,7 @@ import pytest
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.transport import kept_logins
 from mlcube_remote.transport.control_directory import control_directory
+from tests.support.waiting import wait_for
 
 ENDPOINT = Endpoint(
     hostname="10.0.0.1",
@@ -78,8 +79,10 @@ def test_a_login_is_listed_while_its_master_lives() -> None:
         assert found.until == pytest.approx(time.time() + 60, abs=5)
 
         ended = subprocess.Popen([sys.executable, "-c", ""])
-        ended.wait()
         _record(ended.pid)
+        # First as a zombie, then gone.
+        wait_for(lambda: kept_logins.list_logins() == ())
+        ended.wait()
         assert kept_logins.list_logins() == ()
 
 
