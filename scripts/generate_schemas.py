@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mlcube_remote.inventory.host_fields import CHECKS
+from mlcube_remote.inventory.slurm import CHECKS as SLURM_CHECKS
 from mlcube_remote.platforms import PLATFORMS, SETTINGS, Kind, Setting
 
 FOLDER = Path(__file__).parents[1] / "mlcube_remote" / "schemas"
@@ -117,6 +118,21 @@ def cube_schema() -> dict[str, Any]:
 
 _SECONDS = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 86_400}
 _NAMES = {"type": "string", "pattern": r"^[A-Za-z0-9_\[]"}
+_SLURM_WORD = {"type": ["string", "number"]}
+_SLURM_WORDS = {"anyOf": [_SLURM_WORD, {"type": "array", "items": _SLURM_WORD}]}
+_SLURM_KEYS: dict[str, dict[str, Any]] = {
+    "partition": _SLURM_WORD,
+    "account": _SLURM_WORD,
+    "qos": _SLURM_WORD,
+    "time": {**_SLURM_WORD, "description": "Minutes, H:MM:SS or D-HH:MM:SS, in quotes."},
+    "gres": _SLURM_WORD,
+    "constraint": _SLURM_WORD,
+    "nodes": {"type": ["integer", "string"], "minimum": 1},
+    "exclusive": {"type": ["boolean", "string"]},
+    "modules": {**_SLURM_WORDS, "description": "Modules to load on the compute node."},
+    "setup": {"type": "string", "description": "Shell text that runs before the tasks."},
+    "extra": {**_SLURM_WORDS, "description": "Further options of sbatch."},
+}
 _HOST_KEYS: dict[str, dict[str, Any]] = {
     "address": {**_TEXT, "description": "Name or IP address, without a port."},
     "port": {"type": "integer", "minimum": 1, "maximum": 65_535},
@@ -133,6 +149,13 @@ _HOST_KEYS: dict[str, dict[str, Any]] = {
     "platform": {"enum": list(PLATFORMS)},
     "connection": {"enum": ["ssh", "local"]},
     "copy_links": {"type": "boolean"},
+    "launcher": {"enum": ["setsid", "slurm"]},
+    "slurm": {
+        "type": "object",
+        "description": "What jobs ask Slurm for; see docs/how-to/slurm.md.",
+        "properties": _SLURM_KEYS,
+        "additionalProperties": False,
+    },
     "slots": {"type": "integer", "minimum": 1, "maximum": 1024},
     "gpus": {
         "anyOf": [
@@ -158,6 +181,7 @@ _HOST_KEYS: dict[str, dict[str, Any]] = {
 def hosts_schema() -> dict[str, Any]:
     """Return the schema of hosts.yaml."""
     assert _HOST_KEYS.keys() == CHECKS.keys(), _HOST_KEYS.keys() ^ CHECKS.keys()  # noqa: S101
+    assert _SLURM_KEYS.keys() == SLURM_CHECKS.keys()  # noqa: S101
     host = {
         "type": ["object", "null"],
         "properties": {

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-LIVE_STATES = ("preparing", "queued", "running", "stopping", "elsewhere")
+LIVE_STATES = ("preparing", "queued", "running", "stopping", "elsewhere", "unknown")
 """States of jobs that may still run."""
 
 JOB_STATES = (

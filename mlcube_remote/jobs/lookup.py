@@ -99,13 +99,14 @@ def recorded_hosts(run_id: str, store: Store) -> list[str]:
     """
     placed = last_attempts(run_id, store)
     document = _document(run_id, store)
-    selectors = document.get("selectors")
     names = [item["host"] or _host_of(item, placed) for item in document["jobs"]]
-    return [
-        str(selectors.get(name, name) if isinstance(selectors, dict) else name)
-        for name in dict.fromkeys(names)
-        if name is not None
-    ]
+    return [_selector(document, name) for name in dict.fromkeys(names) if name is not None]
+
+
+def _selector(document: Mapping[str, Any], host: str) -> str:
+    """Return the text that selects a host of a run: the user may have typed its address."""
+    selectors = document.get("selectors")
+    return str(selectors.get(host, host) if isinstance(selectors, dict) else host)
 
 
 def reached_hosts(run_id: str, store: Store) -> dict[str, bool]:
@@ -118,14 +119,16 @@ def reached_hosts(run_id: str, store: Store) -> dict[str, bool]:
     """
     if not store.has(run_id, RUN):
         return {}
-    planned = {str(item["job"]): item["host"] for item in _document(run_id, store)["jobs"]}
+    run = _document(run_id, store)
+    planned = {str(item["job"]): item["host"] for item in run["jobs"]}
     hosts: dict[str, bool] = {}
     for job_id in store.jobs(run_id):
         handle, document = _read_job(run_id, job_id, store)
         host = handle.host if handle else planned.get(job_id)
         if host is not None and document.get("status") != Status.NOT_STARTED.value:
             may_run = document.get("status") not in ENDED
-            hosts[str(host)] = hosts.get(str(host), False) or may_run
+            name = _selector(run, str(host))
+            hosts[name] = hosts.get(name, False) or may_run
     return hosts
 
 

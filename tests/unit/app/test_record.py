@@ -143,7 +143,9 @@ def test_a_run_on_a_destination_is_found_again_by_ps(options: RunOptions) -> Non
     typed = "alice@192.0.2.7:2222"
     options = attrs.evolve(options, hosts=HostOptions(names=(typed,)), sweep=SweepOptions())
     request, inventory = make_request(options)
-    store = record_run(request, plan_jobs(request), options)
+    jobs = plan_jobs(request)
+    store = record_run(request, jobs, options)
+    store.write(request.run_id, jobs[0].id, {"status": "running"})
 
     assert recorded_hosts(request.run_id, store) == [typed]
     (found,) = known_hosts(attrs.evolve(inventory, hosts={}), lambda _: None)
