@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from mlcube_remote.dispatch.run_context import FAST_VARIABLE
 from mlcube_remote.sandbox.engine import BASE_IMAGE, docker
 
 if TYPE_CHECKING:
@@ -258,6 +259,16 @@ ODD = {
 }
 
 
+@pytest.fixture
+def without_sent_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let rsync pull all outputs: these hosts attack through it.
+
+    What a host sends with the end of a task is attacked in
+    tests/unit/dispatch/test_run_job_end_answers.py.
+    """
+    monkeypatch.setenv(FAST_VARIABLE, "0")
+
+
 def _wrap_rsync(host: SshHost, script: str) -> None:
     """Make the host's rsync do harm before it sends, and send everything."""
     wrapper = f"""#!/bin/sh
@@ -273,6 +284,7 @@ exec /usr/bin/rsync "$@"
     host.exec(["chmod", "755", "/usr/local/bin/rsync"])
 
 
+@pytest.mark.usefixtures("without_sent_outputs")
 @pytest.mark.parametrize("what", ODD)
 def test_an_odd_entry_is_omitted_and_the_rest_is_pulled(
     ssh_host: HostFactory, cube: Path, what: str
@@ -287,6 +299,7 @@ def test_an_odd_entry_is_omitted_and_the_rest_is_pulled(
     assert pulled == {"mine.txt", "new.txt"}
 
 
+@pytest.mark.usefixtures("without_sent_outputs")
 def test_a_file_in_place_of_a_directory_changes_nothing(ssh_host: HostFactory, cube: Path) -> None:
     host = ssh_host(private=True)
     _wrap_rsync(host, 'rm -rf "$w/out"; echo file >"$w/out"')
@@ -298,6 +311,7 @@ def test_a_file_in_place_of_a_directory_changes_nothing(ssh_host: HostFactory, c
     assert _snapshot(cube) == before
 
 
+@pytest.mark.usefixtures("without_sent_outputs")
 def test_names_that_were_not_requested_never_arrive(ssh_host: HostFactory, cube: Path) -> None:
     host = ssh_host(private=True)
     _wrap_rsync(host, 'echo evil >"$w/notes.txt"; echo evil >"$w/mlcube.yaml"')
@@ -308,6 +322,7 @@ def test_names_that_were_not_requested_never_arrive(ssh_host: HostFactory, cube:
     assert not (cube / "workspace/mlcube.yaml").exists()
 
 
+@pytest.mark.usefixtures("without_sent_outputs")
 def test_a_sender_that_adds_files_is_refused(ssh_host: HostFactory, cube: Path) -> None:
     """A hostile sender may answer for more than it was asked: here, for the whole workspace."""
     host = ssh_host(private=True)
