@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mlcube_remote.dispatch.run_context import FAST_VARIABLE
 from tests.support.small_cube import run
 
 if TYPE_CHECKING:
@@ -19,6 +20,16 @@ ODD = {
     "a link upwards": ('ln -s ../../../x "$w/out/link"', "'out/link' is a link to '../../../x'"),
     "a pipe": ('mkfifo "$w/out/pipe"', "'out/pipe' is neither a file nor a directory"),
 }
+
+
+@pytest.fixture(autouse=True)
+def _without_sent_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let rsync pull all outputs: these hosts attack through it.
+
+    What a host sends with the end of a task is attacked in
+    tests/unit/dispatch/test_run_job_end_answers.py.
+    """
+    monkeypatch.setenv(FAST_VARIABLE, "0")
 
 
 def _wrap_rsync(host: SshHost, script: str) -> None:
