@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,13 +22,14 @@ esac
 
 
 @pytest.fixture
-def running(call: Call, job: Path, engine: Path, gate: Path) -> Path:
+def running(call: Call, job: Path, engine: Path, gate: Path) -> Iterator[Path]:
     """Return a job whose task runs in a container of the fake engine."""
     engine.write_text(ENGINE)
     (engine.parent / "labels").write_text(OURS)
     launch(call, job.with_name("run1-a"), f"cat {gate}", engine=str(engine), container="c")
     wait_for((job.with_name("run1-a") / "tasks/1/started").exists)
-    return job.with_name("run1-a")
+    yield job.with_name("run1-a")
+    gate.write_text("")  # waits until the task reads
 
 
 def test_the_command_runs_by_the_id_of_the_container(
