@@ -50,18 +50,12 @@ def compile_attempts(run_id: str, store: Store, warn: Callable[[str], None]) -> 
         store: The records.
         warn: Called with a message for each record that cannot be read; it is left out.
     """
-
-    def read(name: str) -> Document:
-        try:
-            return store.read(run_id, name) or {}
-        except RecordError as problem:
-            warn(str(problem))
-            return {}
-
-    run = read(RUN)
+    run = store.read_if_valid(run_id, RUN, warn)
     order = [str(item.get("name") or item["host"]) for item in run.get("jobs", ())]
     attempts = [
-        _attempt(run_id, run, name, record) for name in store.jobs(run_id) if (record := read(name))
+        _attempt(run_id, run, name, record)
+        for name in store.jobs(run_id)
+        if (record := store.read_if_valid(run_id, name, warn))
     ]
 
     def rank(attempt: Document) -> tuple[int, str, int]:

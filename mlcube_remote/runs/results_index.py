@@ -36,16 +36,10 @@ def compile_index(run_id: str, store: Store, warn: Callable[[str], None]) -> Doc
         store: The records.
         warn: Called with a message for each record that cannot be read; the index omits it.
     """
-
-    def read(name: str) -> Document:
-        try:
-            return store.read(run_id, name) or {}
-        except RecordError as problem:
-            warn(str(problem))
-            return {}
-
-    run = read(RUN)
-    records = [{"id": name, **read(name)} for name in store.jobs(run_id)]
+    run = store.read_if_valid(run_id, RUN, warn)
+    records = [
+        {"id": name, **store.read_if_valid(run_id, name, warn)} for name in store.jobs(run_id)
+    ]
     latest: dict[str, Document] = {}
     for job in sorted(records, key=_attempt):
         latest[str(job.get("job") or job.get("host") or job["id"])] = job

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -63,6 +63,14 @@ class Store:
             RecordError: It is damaged, or a newer mlcube-remote has written it.
         """
         return read_document(self._path(run_id, name))
+
+    def read_if_valid(self, run_id: str, name: str, warn: Callable[[str], None]) -> Document:
+        """Return a document; an empty one if it does not exist or, with a warning, is damaged."""
+        try:
+            return self.read(run_id, name) or {}
+        except RecordError as problem:
+            warn(str(problem))
+            return {}
 
     def has(self, run_id: str, name: str) -> bool:
         """Return whether a document exists, even a damaged one."""
