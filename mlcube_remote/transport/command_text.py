@@ -35,5 +35,14 @@ def render_command(function: str, args: Iterable[str]) -> str:
     Raises:
         ValueError: As for :func:`render_script`.
     """
+    return f"exec /bin/sh -c '{render_line(function, args)}'"
+
+
+def render_line(function: str, args: Iterable[str]) -> str:
+    """Return shell text that makes a call, in one line and without its newline.
+
+    Raises:
+        ValueError: As for :func:`render_script`.
+    """
     script = _SPECIAL.sub(lambda byte: b"\\0%03o" % byte[0][0], render_script(function, args))
-    return f"""exec /bin/sh -c 'eval "$(printf %b "{script.decode("ascii")}")"'"""
+    return f'eval "$(printf %b "{script.decode("ascii")}")"'

@@ -12,14 +12,14 @@ from mlcube_remote.inventory.model import Host
 from mlcube_remote.remote import definitions
 from mlcube_remote.transport.base import OutputSink, Reply, RsyncResult, Stream, Timeout
 from mlcube_remote.transport.channel import ShellChannel
-from mlcube_remote.transport.command_text import render_command
+from mlcube_remote.transport.command_text import render_command, render_line
 from mlcube_remote.transport.control_shell import ControlShell, join
 from mlcube_remote.transport.link import Link, connection_lost
 from mlcube_remote.transport.quoting import render_call
 from mlcube_remote.transport.rate_floor import RateFloor
 from mlcube_remote.transport.rsync_relay import RsyncRelay
 from mlcube_remote.transport.sessions import NoSessionAvailableError, Sessions
-from mlcube_remote.transport.terminal import Terminal, connect_streams
+from mlcube_remote.transport.terminal import Terminal, connect_shell, connect_terminal
 
 
 @attrs.define
@@ -118,13 +118,19 @@ class SSHConnection:
 
     def interact(self, function: str, *args: str, terminal: Terminal) -> int:
         """See :meth:`Connection.interact <mlcube_remote.transport.base.Connection.interact>`."""
-        command = render_command(function, args)
-        given = terminal if terminal.is_interactive else None
-        with self._sessions.command_session(command, given) as session:
-            status = connect_streams(session, terminal)
-        if status is None:
-            raise connection_lost(self.name)
-        return status
+        if terminal.is_interactive:
+            command = render_command(function, args)
+            with self._sessions.command_session(command, terminal) as session:
+                status = connect_terminal(session, terminal)
+            if status is None:
+                raise connection_lost(self.name)
+            return status
+        # Not a command of its own: what a login shell prints must not become output of the call.
+        with self._sessions.stream_session() as shell:
+            shell.wait_until_ready()
+            shell.send(render_line(function, args).encode() + b"\n")
+            connect_shell(shell, terminal)
+            return shell.wait_for_status()
 
     def rsync(
         self,

@@ -15,7 +15,9 @@ from types import FrameType
 
 import attrs
 
+from mlcube_remote.errors import HostError
 from mlcube_remote.transport.base import Stream
+from mlcube_remote.transport.channel import ShellChannel
 from mlcube_remote.transport.link import Session
 
 _CHUNK = 64 * 1024
@@ -50,6 +52,10 @@ class Terminal:
             return os.get_terminal_size(self.stdout)
         except OSError:
             return os.terminal_size((80, 24))
+
+    def write(self, stream: Stream, data: bytes) -> None:
+        """Write output of the command."""
+        _write(self.stdout if stream is Stream.STDOUT else self.stderr, data)
 
     @contextlib.contextmanager
     def raw(self) -> Iterator[None]:
@@ -98,49 +104,72 @@ class Terminal:
             signal.signal(signal.SIGWINCH, before)
 
 
-def connect_streams(session: Session, terminal: Terminal) -> int | None:
-    """Pass bytes between a session and the standard streams until the command has ended.
+def connect_terminal(session: Session, terminal: Terminal) -> int | None:
+    """Connect a terminal with a command that has one on the host, until the command has ended.
 
     Returns:
         The exit status; ``None`` if there is none, because the connection broke or a signal ended
         the command.
     """
-    ended = threading.Event()
     with terminal.raw(), terminal.watched(lambda: session.resize(*terminal.size)):
-        if not session.is_attached:
-            reader = (session, terminal.stdin, ended)
-            threading.Thread(
-                target=_send_input, args=reader, name="mlcr-stdin", daemon=True
-            ).start()
-        try:
+        if session.is_attached:
+            return _wait_for_end(session)
+        with _input_sent(lambda data: session.send(data, None), session.end_input, terminal.stdin):
             while not session.is_over:
                 for stream, data in session.receive(_POLL_INTERVAL_S):
-                    _write(terminal.stdout if stream is Stream.STDOUT else terminal.stderr, data)
-            return _wait_for_status(session)
-        finally:
-            ended.set()
-
-
-def _wait_for_status(session: Session) -> int | None:
-    if not session.is_attached:
+                    terminal.write(stream, data)
         return session.wait_for_status(_STATUS_TIMEOUT_S)
+
+
+def connect_shell(shell: ShellChannel, terminal: Terminal) -> None:
+    """Pass bytes between a shell and the standard streams until the shell has ended.
+
+    Raises:
+        StateUnknownError: The connection broke.
+    """
+
+    def show(stream: Stream, data: bytes) -> bool:
+        terminal.write(stream, data)
+        return False
+
+    def send(data: bytes) -> None:
+        shell.send(data, may_stall=True)
+
+    with _input_sent(send, shell.end_input, terminal.stdin):
+        shell.read(show)
+
+
+def _wait_for_end(session: Session) -> int | None:
     while (status := session.wait_for_status(_POLL_INTERVAL_S)) is None and not session.is_closed:
         pass
     return status
 
 
-def _send_input(session: Session, stdin: int, ended: threading.Event) -> None:
-    """Send standard input to the command until one of them ends."""
-    # The command may end, or the connection may break; the exit status says which.
-    with contextlib.suppress(OSError, EOFError):
-        while not ended.is_set():
-            if not select.select([stdin], [], [], _POLL_INTERVAL_S)[0]:
-                continue
-            data = os.read(stdin, _CHUNK)
-            if not data:
-                session.end_input()
-                return
-            session.send(data, None)
+@contextlib.contextmanager
+def _input_sent(
+    send: Callable[[bytes], None], end_input: Callable[[], None], stdin: int
+) -> Iterator[None]:
+    """Send standard input to a command during a block."""
+    ended = threading.Event()
+
+    def work() -> None:
+        # The command may end, or the connection may break; the exit status says which.
+        with contextlib.suppress(OSError, EOFError, HostError):
+            while not ended.is_set():
+                if not select.select([stdin], [], [], _POLL_INTERVAL_S)[0]:
+                    continue
+                data = os.read(stdin, _CHUNK)
+                if not data:
+                    end_input()
+                    return
+                send(data)
+
+    # A daemon, because it may wait for a command that reads nothing.
+    threading.Thread(target=work, name="mlcr-stdin", daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
 
 
 def _write(descriptor: int, data: bytes) -> None:
