@@ -120,9 +120,12 @@ def test_a_shell_has_the_terminal(run: Run, request: pytest.FixtureRequest) -> N
     if run.resizes:
         client.resize(44, 122)
         size = "44 122"
-    client.type("sleep 600\r")
-    client.wait_for("sleep 600")
+    client.type(
+        'sh -c \'trap "echo inter""rupted; exit" INT; echo wai""ts; while :; do sleep 0.2; done\'\r'
+    )
+    client.wait_for("waits")
     client.type("\x03")
+    client.wait_for("interrupted")
     # The echo of the command itself must not match.
     pattern = size.replace("1", "''1").replace("4", "''4")
     client.type(f"until stty size | grep '{pattern}'; do sleep 0.2; done; exit 5\r")

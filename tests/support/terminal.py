@@ -54,9 +54,7 @@ class ClientOnTerminal:
     def wait_for(self, text: str) -> None:
         deadline = time.monotonic() + 30
         while text not in self.shown:
-            ready, _, _ = select.select([self._master], [], [], deadline - time.monotonic())
-            assert ready, self.shown
-            self.shown += os.read(self._master, 65_536).decode(errors="replace")
+            self.shown += self._read(deadline)
 
     def type(self, text: str) -> None:
         self.shown = ""
@@ -67,9 +65,15 @@ class ClientOnTerminal:
         self._client.kill()
         self._client.wait()
 
+    def _read(self, deadline: float) -> str:
+        ready, _, _ = select.select([self._master], [], [], max(deadline - time.monotonic(), 0))
+        assert ready, self.shown
+        return os.read(self._master, 65_536).decode(errors="replace")
+
     def end(self) -> int:
+        deadline = time.monotonic() + 60
         with contextlib.suppress(OSError):
-            while data := os.read(self._master, 65_536):
-                self.shown += data.decode(errors="replace")
+            while data := self._read(deadline):
+                self.shown += data
         os.close(self._master)
         return self._client.wait(30)
