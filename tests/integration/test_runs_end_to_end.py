@@ -68,8 +68,11 @@ def test_a_missing_output_is_a_failure(ssh_host: HostFactory, tmp_path: Path) ->
     assert done.returncode == 1
     assert b"did not produce its output model" in done.stderr
     quiet = on(ssh_host(), cube, "--task=train", "--quiet")
-    said = f"error: {ssh_host().name}: train: exited 0 but did not produce its output model\n"
-    assert (quiet.returncode, quiet.stderr.decode()) == (1, said)
+    said = f"error: {ssh_host().name}: train: exited 0 but did not produce its output model"
+    error, logs, rerun = quiet.stderr.decode().splitlines()
+    assert (quiet.returncode, error) == (1, said)
+    assert "mlcube-remote logs" in logs
+    assert "mlcube-remote rerun" in rerun
 
 
 def test_a_dry_run_touches_nothing(copy_cube: Path, tmp_path: Path) -> None:
