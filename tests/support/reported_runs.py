@@ -48,7 +48,7 @@ def attempt(number: int, folder: Path, **changes: Any) -> dict[str, Any]:
                 **output,
                 "name": "metrics",
                 "path": str(folder / "m.json"),
-                "metrics": {"accuracy": 0.9 - 0.01 * (number % 9), "loss": rate},
+                "metrics": {"accuracy": 0.9 - 0.01 * (number % 9), "loss": rate, "images": 360},
             },
             {**output, "name": "curve", "path": str(curve)},
         ],

@@ -140,7 +140,10 @@ def _cell(column: Column, job: Document) -> tuple[str, str]:
 
 
 def _parameter_charts(jobs: Sequence[Document], columns: Sequence[Column]) -> list[Chart]:
-    """Return a picture for each parameter that varies and each number that jobs wrote."""
+    """Return a picture for each parameter that varies and each number that varies with it.
+
+    Tasks often write their parameters among their numbers; a picture of these would be a line.
+    """
     parameters = list(dict.fromkeys(name for job in jobs for name in job["parameters"]))
     varying = [
         name for name in parameters if len({job["parameters"].get(name) for job in jobs}) > 1
@@ -155,7 +158,10 @@ def _parameter_charts(jobs: Sequence[Document], columns: Sequence[Column]) -> li
                 for job in jobs
                 if name in job["parameters"] and isinstance(cell := column.cell(job), (int, float))
             ]
-            chart = _parameter_chart(name, column.name, pairs)
+            is_informative = len({number for _, number in pairs}) > 1 and any(
+                value != str(number) for value, number in pairs
+            )
+            chart = _parameter_chart(name, column.name, pairs) if is_informative else None
             charts += [] if chart is None else [chart]
     return charts[:_MAX_CHARTS]
 

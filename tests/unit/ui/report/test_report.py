@@ -62,6 +62,14 @@ def test_the_page_shows_every_job(tmp_path: Path, count: int) -> None:
     assert "loss" in "".join(page.texts)
 
 
+def test_pictures_show_only_what_varies(tmp_path: Path) -> None:
+    html = render(*(attempt(number, tmp_path) for number in range(9)))
+    assert "accuracy by optimizer" in html
+    assert "loss by optimizer" in html
+    assert "images by" not in html, "the same in all jobs"
+    assert "loss by lr" not in html, "the parameter itself"
+
+
 def test_failures_come_first(tmp_path: Path) -> None:
     html = render(*(attempt(number, tmp_path) for number in range(9)))
     assert html.index("Not succeeded") < html.index("<h2>Jobs</h2>")
