@@ -23,13 +23,9 @@ from mlcube_remote.errors import HostError
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.transport.base import Reply
 from mlcube_remote.transport.fake import RSYNC, Call
+from tests.support.fake_host_state import HostConnection, HostState
 from tests.support.fake_jobs import FakeJob
-from tests.support.fake_library import (
-    FUNCTIONS,
-    STREAMED,
-    HostConnection,
-    HostState,
-)
+from tests.support.fake_library import FUNCTIONS, STREAMED
 from tests.support.fake_rsync import answer_rsync
 
 Action = Callable[[HostConnection], object]

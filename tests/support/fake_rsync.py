@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mlcube_remote.transport.base import Reply
 from mlcube_remote.transport.fake import RSYNC
-from tests.support.fake_library import HostConnection, HostState
+from tests.support.fake_host_state import HostConnection, HostState
 
 
 def answer_rsync(host: HostState, connection: HostConnection, args: Sequence[str]) -> Reply:

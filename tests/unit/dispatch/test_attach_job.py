@@ -23,8 +23,9 @@ from mlcube_remote.jobs.lookup import RecordedJob
 from mlcube_remote.transport.base import Reply
 from mlcube_remote.transport.fake import RSYNC
 from tests.support.fake_host import FakeHost, cut
+from tests.support.fake_host_state import HostConnection
 from tests.support.fake_jobs import Script
-from tests.support.fake_library import HostConnection, end_task
+from tests.support.fake_library import end_task
 from tests.support.fake_runs import RUN_ID, TRAINS, Client, MakeClient, checked, code
 
 ATTACH = f"mlcube-remote attach {RUN_ID}"

@@ -13,8 +13,9 @@ from mlcube_remote.events.outcome import Status
 from mlcube_remote.plan.placed_job import place_job
 from mlcube_remote.transport.base import Reply
 from tests.support.fake_host import FakeHost, cut
+from tests.support.fake_host_state import HostConnection
 from tests.support.fake_jobs import FakeJob, records
-from tests.support.fake_library import HostConnection, end_task
+from tests.support.fake_library import end_task
 from tests.support.fake_runs import OTHER_RUN_ID, RUN_ID, TRAINS, Client, MakeClient, code
 
 FOLLOWING = f"run {RUN_ID} was started before: following it"

@@ -10,8 +10,9 @@ from mlcube_remote.events.outcome import Status
 from mlcube_remote.transport.base import Reply
 from mlcube_remote.transport.fake import RSYNC
 from tests.support.fake_host import FakeHost
+from tests.support.fake_host_state import HostConnection
 from tests.support.fake_jobs import Script
-from tests.support.fake_library import HostConnection, end_task
+from tests.support.fake_library import end_task
 from tests.support.fake_runs import MakeClient, code
 
 DAEMON = "docker: Error response from daemon: "

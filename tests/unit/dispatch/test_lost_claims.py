@@ -8,8 +8,9 @@ import pytest
 from mlcube_remote.errors import BusyError
 from mlcube_remote.events.outcome import Status
 from tests.support.fake_host import FakeHost, cut
+from tests.support.fake_host_state import HostConnection
 from tests.support.fake_jobs import FakeJob
-from tests.support.fake_library import HostConnection, end_task
+from tests.support.fake_library import end_task
 from tests.support.fake_runs import OTHER_RUN_ID, MakeClient, code
 
 

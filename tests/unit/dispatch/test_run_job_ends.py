@@ -24,8 +24,8 @@ from mlcube_remote.events.outcome import Status
 from mlcube_remote.transport.base import Reply
 from mlcube_remote.transport.fake import RSYNC
 from tests.support.fake_host import FakeHost
+from tests.support.fake_host_state import HostConnection, wait_until
 from tests.support.fake_jobs import Script
-from tests.support.fake_library import HostConnection, wait_until
 from tests.support.fake_runs import RUN_ID, TRAINS, MakeClient, code
 
 ENDLESS = attrs.evolve(TRAINS, runs_until_stopped=True)

@@ -18,8 +18,9 @@ from mlcube_remote.events.outcome import Status
 from mlcube_remote.transport.base import Reply, Stream
 from mlcube_remote.transport.fake import RSYNC
 from tests.support.fake_host import FakeHost, cut
+from tests.support.fake_host_state import HostConnection, wait_until
 from tests.support.fake_jobs import FakeJob
-from tests.support.fake_library import HostConnection, end_task, wait_until
+from tests.support.fake_library import end_task
 from tests.support.fake_runs import RUN_ID, TRAINS, Client, MakeClient, code
 
 DOWN = UnreachableError("gpu01", "connection refused")

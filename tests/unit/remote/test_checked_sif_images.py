@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.remote.test_sif_images import DEFINITION, Cube, cube
+from tests.support.sif_cube import DEFINITION, Cube, cube
 
 __all__ = ["cube"]
 
