@@ -72,7 +72,7 @@ def test_the_commands_of_the_readme_work_on_hosts_with_its_names(tmp_path: Path)
     mnist = clone / "examples/mnist"
     assert (mnist / "workspace/metrics/train.json").exists()
     several, sweep = sorted((mnist / "results").iterdir())
-    assert sorted(path.name for path in several.iterdir() if path.is_dir()) == ["gpu01", "gpu02"]
+    assert sorted(path.name for path in several.glob("gpu*")) == ["gpu01", "gpu02"]
     assert len(list(sweep.glob("*/metrics/train.json"))) == 4
     assert output.count("360 to test on") == 1 + 1 + 2 + 4
 
