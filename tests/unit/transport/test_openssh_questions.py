@@ -21,6 +21,7 @@ from mlcube_remote.transport.questions import Answers
 from mlcube_remote.transport.selection import connect_over_ssh
 from tests.support.answers import FakeScreen
 from tests.support.ssh_server import Lab, Serve, SSHServer
+from tests.support.waiting import wait_for
 
 TWO = ((("Password: ", False), ("Code: ", True)),)
 
@@ -109,6 +110,7 @@ def test_a_login_whose_connection_broke_is_said_and_replaced(lab: Lab, server: S
     answers = Answers(FakeScreen(["hunter2", "123456"]))
     keep_login(host, endpoint, Credentials(answers=answers), 60)
     server.transports[0].close()
+    wait_for(lambda: kept_logins.list_logins() == ())  # ssh notices the end a moment later
     notes: list[str] = []
     again = Credentials(answers=Answers(FakeScreen(["hunter2", "123456"])))
 
