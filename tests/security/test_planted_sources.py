@@ -29,11 +29,13 @@ SECRET = "secret-of-the-host"
 def host(ssh_host: HostFactory, request: pytest.FixtureRequest) -> Iterator[SshHost]:
     """A host whose user has a secret in a directory."""
     host = ssh_host(getattr(request, "param", "docker"))
+    forget_cubes = ["sh", "-c", f"rm -rf {host.home}/.mlcube-remote/cubes/* /srv/*"]
+    host.exec(forget_cubes)  # those of other modules
     made = f"mkdir -p {host.home}/private; echo {SECRET} >{host.home}/private/file"
     host.exec(["su", "mlcube", "-c", made])
     yield host
     host.exec(["rm", "-rf", f"{host.home}/private"])
-    host.exec(["sh", "-c", f"rm -rf {host.home}/.mlcube-remote/cubes/* /srv/*"])
+    host.exec(forget_cubes)
 
 
 def plant(target: str, name: str) -> dict[str, Any]:
