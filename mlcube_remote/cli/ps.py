@@ -80,7 +80,7 @@ def ps(
             return _watch(lambda: text(query()))
     answers = app.job_lists.list_filtered(chosen, which)
     print_value(answers, output, document=jobs_document, text=text)
-    return _exit_code(answers, is_named=bool(hosts.names or hosts.where))
+    return list_exit_code(answers, is_named=bool(hosts.names or hosts.where))
 
 
 def _layout(answers: Sequence[HostJobs], *, is_folded: bool) -> JobsLayout:
@@ -95,7 +95,7 @@ def _layout(answers: Sequence[HostJobs], *, is_folded: bool) -> JobsLayout:
     )
 
 
-def _exit_code(answers: Sequence[HostJobs], *, is_named: bool) -> int:
+def list_exit_code(answers: Sequence[HostJobs], *, is_named: bool) -> int:
     """Return 0 if all named hosts gave an answer, or any host if none was named."""
     if not is_named and any(answer.error is None for answer in answers):
         return 0

@@ -11,7 +11,7 @@ import pytest
 from mlcube_remote.cli import terminal
 from mlcube_remote.cli.main import run
 from mlcube_remote.cli.option_groups import Display
-from mlcube_remote.cli.ps import _exit_code
+from mlcube_remote.cli.ps import list_exit_code
 from mlcube_remote.errors import UnreachableError, UsageError
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.jobs.query import HostJobs
@@ -169,9 +169,9 @@ def test_ps_fails_if_no_host_answers(
 def test_ps_without_names_fails_only_if_no_host_answers() -> None:
     silent = HostJobs(host=Host(name="b"), error=UnreachableError("b", "refused"))
     some = [HostJobs(host=Host(name="a")), silent]
-    assert _exit_code(some, is_named=False) == 0
-    assert _exit_code(some, is_named=True) == 120
-    assert _exit_code([silent], is_named=False) == 120
+    assert list_exit_code(some, is_named=False) == 0
+    assert list_exit_code(some, is_named=True) == 120
+    assert list_exit_code([silent], is_named=False) == 120
 
 
 @pytest.mark.usefixtures("cube_directory")
