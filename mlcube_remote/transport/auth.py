@@ -95,7 +95,7 @@ class Login:
             self._accepted = tuple(problem.allowed_types)
             self.tried[-1] += " (method not accepted by the server)"
         except SSH_ERRORS as problem:
-            self._raise_if_over(transport, problem)
+            self._raise_if_over(transport, transport.explain_end(problem))
             if not isinstance(problem, paramiko.AuthenticationException):
                 # The agent did not sign, or this client cannot use the key.
                 self.tried[-1] += f" ({printable(str(problem))})"

@@ -127,6 +127,10 @@ def _is_violation(problem: paramiko.SSHException) -> bool:
     return type(problem) is paramiko.SSHException
 
 
+_END_TIMEOUT_S = 2.0
+"""Time for the messages that arrived before the end of a connection."""
+
+
 class GuardedTransport(paramiko.Transport):
     """A client's transport that ends at the first violation of the protocol."""
 
@@ -174,6 +178,18 @@ class GuardedTransport(paramiko.Transport):
         violation = ProtocolError(f"{type(problem).__name__}: {words}" if words else repr(problem))
         violation.__cause__ = problem
         return violation
+
+    def explain_end(self, problem: Exception) -> Exception:
+        """Return why the connection ended, if *problem* says only that nothing could be sent.
+
+        The server may have said why before it closed the connection; the thread that reads comes
+        to that a moment later.
+        """
+        if not isinstance(problem, EOFError):
+            return problem
+        self.join(_END_TIMEOUT_S)
+        said = self.saved_exception
+        return said if isinstance(said, DisconnectedError) else problem
 
     def _parse_disconnect(self, message: Any) -> None:
         message.get_int()

@@ -40,6 +40,10 @@ class OneFlightAuthHandler(AuthHandler):
         try:
             # What Paramiko does when the server has accepted.
             super()._parse_service_accept(accepted)  # type: ignore[misc] # not in the stubs
+        except (EOFError, OSError):
+            # The server closed the connection. What it said before is still to be read, and the
+            # thread that reads ends the wait.
+            return
         except Exception as problem:  # noqa: BLE001 - raised by wait_for_response
             self.transport.saved_exception = problem
             if self.auth_event is not None:
