@@ -56,22 +56,28 @@ mlcr_report_stat() {
     done
 }
 
+# mlcr_read_cache FILE KEY: set mlcr_line to the value in FILE, if that is the value for KEY; fail
+# otherwise.
+mlcr_read_cache() {
+    mlcr_line=
+    [ -s "$1" ] || return 1
+    {
+        read -r mlcr_name
+        [ "$mlcr_name" != "$2" ] || read -r mlcr_line
+    } <"$1"
+    [ "$mlcr_name" = "$2" ]
+}
+
 # mlcr_print_engine_version ENGINE...: print the version of an engine on one line; nothing if it is
 # not known. The call exports mlcr_root. There the version is cached until the engine's program
 # changes, or its server starts again: the question takes as long as a start of the engine's client.
 mlcr_print_engine_version() {
     [ -n "${mlcr_root-}" ] && mlcr_program=$(command -v "$1") || return 0
     mlcr_cache=$mlcr_root/engine-${1##*/}
-    if [ -s "$mlcr_cache" ] && [ "$mlcr_cache" -nt "$mlcr_program" ] &&
-        ! [ /var/run/docker.sock -nt "$mlcr_cache" ]; then
-        {
-            read -r mlcr_name
-            read -r mlcr_line
-        } <"$mlcr_cache"
-        if [ "$mlcr_name" = "$*" ]; then
-            printf '%s\n' "$mlcr_line"
-            return
-        fi
+    if [ "$mlcr_cache" -nt "$mlcr_program" ] && ! [ /var/run/docker.sock -nt "$mlcr_cache" ] &&
+        mlcr_read_cache "$mlcr_cache" "$*"; then
+        printf '%s\n' "$mlcr_line"
+        return
     fi
     case ${1##*/} in
     singularity | apptainer) mlcr_line=$(mlcr_print_client_version "$@" 2>/dev/null) ;;
@@ -84,25 +90,20 @@ $mlcr_line" 2>/dev/null || :
 }
 
 # mlcr_print_sif_digest IMAGE: print the SHA-256 of a SIF file; nothing if it cannot be computed in a
-# minute. It is cached beside the image, in ".NAME.sha256", until the image changes.
+# minute. The call exports mlcr_root. There the digest is cached until the image changes. It is not
+# beside the image: a task may write there, and so plant links, or another digest.
 mlcr_print_sif_digest() {
-    mlcr_signature=$(stat -L -c '%s %Y %i' -- "$1" 2>/dev/null) || return 0
-    mlcr_cache=${1%/*}/.${1##*/}.sha256
-    if [ -s "$mlcr_cache" ]; then
-        {
-            read -r mlcr_name
-            read -r mlcr_line
-        } <"$mlcr_cache"
-        if [ "$mlcr_name" = "$mlcr_signature" ]; then
-            printf '%s\n' "$mlcr_line"
-            return
-        fi
+    mlcr_signature=$(stat -L -c '%d-%i %s %Y %Z' -- "$1" 2>/dev/null) || return 0
+    mlcr_cache=${mlcr_root:+$mlcr_root/sif-${mlcr_signature%% *}}
+    if mlcr_read_cache "$mlcr_cache" "$mlcr_signature"; then
+        printf '%s\n' "$mlcr_line"
+        return
     fi
     mlcr_find_checksum_command || return 0
     # shellcheck disable=SC2086 # words
     mlcr_line=$(mlcr_limit_signal=KILL mlcr_run_limited 40 $mlcr_checksum_command <"$1") || return 0
     mlcr_line=${mlcr_line%% *}
     printf '%s\n' "$mlcr_line"
-    mlcr_write_atomically "$mlcr_cache" "$mlcr_signature
+    [ -z "$mlcr_cache" ] || mlcr_write_atomically "$mlcr_cache" "$mlcr_signature
 $mlcr_line" 2>/dev/null || :
 }

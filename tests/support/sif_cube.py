@@ -77,9 +77,7 @@ class Cube:
         return len(self.log.read_text().splitlines()) if self.log.exists() else 0
 
     def left(self) -> set[str]:
-        return {
-            path.name for path in self.image.parent.iterdir() if not path.name.endswith(".sha256")
-        }
+        return {path.name for path in self.image.parent.iterdir()}
 
 
 @pytest.fixture

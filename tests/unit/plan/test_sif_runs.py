@@ -133,7 +133,7 @@ def test_the_installed_program_is_used(
     assert done.returncode == 0, done.stderr
     assert variable in done.stdout
     assert "ran make in recipe one" in done.stdout
-    assert scenario.images == [".probe.sif.recipe", ".probe.sif.sha256", "probe.sif"]
+    assert scenario.images == [".probe.sif.recipe", "probe.sif"]
 
 
 def test_a_configured_program_is_used(scenario: Scenario) -> None:
@@ -229,7 +229,7 @@ def test_a_killed_client_leaves_no_partial_image(scenario: Scenario) -> None:
         hold.unlink()
         _, said = another.communicate(timeout=60)
     assert another.returncode == 0, said
-    assert scenario.images == [".probe.sif.recipe", ".probe.sif.sha256", "probe.sif"]
+    assert scenario.images == [".probe.sif.recipe", "probe.sif"]
 
 
 def test_two_clients_build_an_image_once(scenario: Scenario) -> None:

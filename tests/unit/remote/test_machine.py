@@ -51,13 +51,19 @@ def test_the_version_of_an_engine_is_asked_for_once(call: Call, tmp_path: Path) 
 
 
 def test_the_digest_of_a_sif_file_is_kept_until_it_changes(call: Call, tmp_path: Path) -> None:
-    image = tmp_path / "an image.sif"
+    root, image = tmp_path / "root", tmp_path / "workspace/an image.sif"
+    for folder in (root, image.parent):
+        folder.mkdir()
     image.write_bytes(b"one")
+
+    def digest() -> bytes:
+        return call("mlcr_print_sif_digest", str(image), mlcr_root=str(root)).stdout
+
     first = hashlib.sha256(b"one").hexdigest().encode() + b"\n"
-    assert call("mlcr_print_sif_digest", str(image)).stdout == first
-    kept = tmp_path / ".an image.sif.sha256"
+    assert digest() == first
+    (kept,) = root.iterdir()
     kept.write_text(kept.read_text().replace(first.decode().strip(), "kept"))
-    assert call("mlcr_print_sif_digest", str(image)).stdout == b"kept\n"
+    assert digest() == b"kept\n"
     image.write_bytes(b"another")
-    expected = hashlib.sha256(b"another").hexdigest().encode() + b"\n"
-    assert call("mlcr_print_sif_digest", str(image)).stdout == expected
+    assert digest() == hashlib.sha256(b"another").hexdigest().encode() + b"\n"
+    assert list(image.parent.iterdir()) == [image], "a task may write there"
