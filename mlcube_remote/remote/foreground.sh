@@ -31,9 +31,8 @@ mlcr_run_while_connected() {
 
 # mlcr_is_group_leader: whether this shell leads its own process group, as sshd starts it.
 mlcr_is_group_leader() {
-    mlcr_stat=
-    { read -r mlcr_stat <"/proc/$$/stat"; } 2>/dev/null || [ -n "$mlcr_stat" ] || return 1
-    # shellcheck disable=SC2086 # words
+    mlcr_read_start_time "$$" || return 1
+    # shellcheck disable=SC2086 # words; the line is what mlcr_read_start_time read
     set -- ${mlcr_stat##*) }
     [ "$3" = $$ ]
 }
