@@ -134,7 +134,7 @@ def write_sent(
     Args:
         host: Inventory name, for the message.
         entries: What it sent of one folder.
-        wanted: Normalized paths below the folder; each stands for all that is below it.
+        wanted: Normalized paths in the folder. A directory includes everything in it.
         room: The directory, which nothing else writes to.
 
     Returns:

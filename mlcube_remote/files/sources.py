@@ -6,9 +6,6 @@ They are computed once per run, in a thread, while the hosts are connected to.
 
 from __future__ import annotations
 
-import re
-import subprocess
-import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -18,17 +15,14 @@ import attrs
 
 from mlcube_remote.errors import MLCubeRemoteError
 from mlcube_remote.events.provenance import CubeOrigin, Tree
+from mlcube_remote.files.transfer import list_files
 from mlcube_remote.files.trees import read_files, read_tree
-from mlcube_remote.files.upload import UploadTree, mirror_trees, run_inputs
+from mlcube_remote.files.upload import mirror_trees, run_inputs
 from mlcube_remote.plan.job import JobSpec
 from mlcube_remote.plan.placed_job import PlacedJob, place_job
 from mlcube_remote.runs.digests import Digests
 from mlcube_remote.runs.git_state import read_git_state
 from mlcube_remote.runs.manifests import Manifests
-
-_ESCAPED = re.compile(rb"\\#([0-7]{3})")
-"""How rsync prints a byte of a name that is not printable."""
-_TIMEOUT_S = 120.0
 
 
 @attrs.frozen(kw_only=True)
@@ -79,32 +73,8 @@ def read_sources(spec: JobSpec) -> Sources:
 def _read_cube(placed: PlacedJob, digests: Digests, manifests: Manifests) -> CubeOrigin:
     cube = placed.spec.request.cube
     try:
-        names = _list_sent(mirror_trees(placed)[0])
+        names = list_files(mirror_trees(placed)[0])
         tree = read_files(cube.root, names, digests, manifests)
-    except (OSError, MLCubeRemoteError, subprocess.SubprocessError) as problem:
+    except (OSError, MLCubeRemoteError) as problem:
         return CubeOrigin(problem=str(problem), git=read_git_state(cube.root))
     return CubeOrigin(tree=tree, git=read_git_state(cube.root, set(names)))
-
-
-def _list_sent(tree: UploadTree) -> list[bytes]:
-    """Return the names of the files that an upload sends; rsync decides by its own rules.
-
-    Raises:
-        OSError: rsync cannot be started.
-        SubprocessError: It failed.
-    """
-    with tempfile.TemporaryDirectory(prefix="mlcube-remote-") as nowhere:
-        arguments = [word for word in tree.arguments()[:-1] if word != "--stats"]
-        done = subprocess.run(
-            ["rsync", "--dry-run", "--8-bit-output", "--out-format=%n", *arguments, f"{nowhere}/"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=True,
-            timeout=_TIMEOUT_S,
-        )
-    names = (_ESCAPED.sub(_unescape, line) for line in done.stdout.split(b"\n") if line)
-    return [name for name in names if not name.endswith(b"/")]
-
-
-def _unescape(match: re.Match[bytes]) -> bytes:
-    return bytes([int(match[1], 8) & 0xFF])

@@ -70,6 +70,18 @@ def list_sent(tree: UploadTree) -> frozenset[str]:
     return frozenset(map(_decode, result.stdout.split(b"\n")))
 
 
+def list_files(tree: UploadTree) -> list[bytes]:
+    """Return the names of the files and links that an upload of the tree sends.
+
+    Raises:
+        UsageError: This machine has no rsync.
+        TransferError: Not all of them could be listed.
+    """
+    arguments = [word for word in tree.arguments() if word != "--stats"]  # only names
+    names = map(_unescape, _dry_run(arguments, "--out-format=%n").stdout.split(b"\n"))
+    return [name for name in names if name and not name.endswith(b"/")]
+
+
 def _dry_run(arguments: Sequence[str], *more: str, accepted: int = 0) -> RsyncResult:
     """Run rsync without a host: everything is new there."""
     local_version()
@@ -221,7 +233,11 @@ def _changed_since(started: int, top: Path, stdout: bytes) -> Iterator[Path]:
 
 def _decode(name: bytes) -> str:
     """Return a file name as rsync printed it."""
-    return os.fsdecode(_ESCAPED.sub(lambda found: bytes([int(found[1], 8)]), name))
+    return os.fsdecode(_unescape(name))
+
+
+def _unescape(name: bytes) -> bytes:
+    return _ESCAPED.sub(lambda found: bytes([int(found[1], 8)]), name)
 
 
 def _report(data: bytes, progress: Callable[[str, float | None], None]) -> None:
