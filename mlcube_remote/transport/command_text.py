@@ -8,7 +8,7 @@ only what all of them take literally in single quotes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from mlcube_remote.remote import definitions
 from mlcube_remote.transport import framing
@@ -18,15 +18,17 @@ _SPECIAL = re.compile(rb"[^ -~]|[!\"$'\\`]")
 """Bytes with a meaning in the quotes of some shell, and those that are not printable ASCII."""
 
 
-def render_script(function: str, args: Iterable[str]) -> bytes:
-    """Return shell text that makes a call, with the standard streams of the shell.
+def render_script(
+    function: str, args: Iterable[str], env: Mapping[str, str] | None = None
+) -> bytes:
+    """Return shell text that makes a call in a new shell, with the shell's standard streams.
 
     Raises:
         ValueError: The function has an invalid name, or an argument contains NUL.
     """
     words = [function, *args]
     functions = "".join(definitions(words).values()).encode()
-    return framing.SETTINGS + functions + render_call(function, words[1:]) + b"\nexit $?\n"
+    return framing.SETTINGS + functions + render_call(function, words[1:], env)
 
 
 def render_command(function: str, args: Iterable[str]) -> str:
@@ -44,5 +46,6 @@ def render_line(function: str, args: Iterable[str]) -> str:
     Raises:
         ValueError: As for :func:`render_script`.
     """
-    script = _SPECIAL.sub(lambda byte: b"\\0%03o" % byte[0][0], render_script(function, args))
+    text = render_script(function, args) + b"\nexit $?\n"
+    script = _SPECIAL.sub(lambda byte: b"\\0%03o" % byte[0][0], text)
     return f'eval "$(printf %b "{script.decode("ascii")}")"'

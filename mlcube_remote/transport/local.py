@@ -15,11 +15,9 @@ import attrs
 
 from mlcube_remote.errors import HostError, HostUnfitError, StateUnknownError
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.remote import definitions
 from mlcube_remote.transport import framing
 from mlcube_remote.transport.base import OutputSink, Reply, RsyncResult, Stream, Timeout
 from mlcube_remote.transport.command_text import render_script
-from mlcube_remote.transport.quoting import render_call
 from mlcube_remote.transport.terminal import Terminal
 
 _CHUNK = 64 * 1024
@@ -160,8 +158,7 @@ class LocalConnection:
 
 def _script(function: str, args: Sequence[str], env: Mapping[str, str] | None) -> bytes:
     """Return the shell text for a call in a new shell."""
-    functions = "".join(definitions([function, *args]).values()).encode()
-    return framing.SETTINGS + functions + render_call(function, args, env) + b" </dev/null\n"
+    return render_script(function, args, env) + b" </dev/null\n"
 
 
 def _write_input(process: subprocess.Popen[bytes], text: bytes) -> None:
