@@ -19,6 +19,7 @@ from typing import Any
 
 import attrs
 
+from mlcube_remote.directories import open_private_file
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.transport.control_directory import control_directory
 from mlcube_remote.transport.mux import end_master, find_master
@@ -84,9 +85,8 @@ def record(host: str, endpoint: Endpoint, path: str, pid: int, idle_s: float) ->
     """
     address = f"{endpoint.user}@{endpoint.hostname}:{endpoint.port}"
     document = {"host": host, "address": address, "idle_s": idle_s, "pid": pid}
-    file = _record_of(path)
-    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as output:
+    with os.fdopen(open_private_file(_record_of(path)), "w", encoding="utf-8") as output:
+        output.truncate()
         json.dump(document, output)
     return KeptLogin(
         host=host, address=address, idle_s=idle_s, last_use=time.time(), path=path, pid=pid
