@@ -65,9 +65,9 @@ def test_an_interrupt_may_mean_to_detach(scenario: Scenario) -> None:
     ids=["stop", "detach", "Ctrl-C again"],
 )
 def test_an_interrupt_on_a_terminal_asks_first(
-    request: pytest.FixtureRequest, scenario: Scenario, answer: str, meaning: str
+    request: pytest.FixtureRequest, gated: Scenario, answer: str, meaning: str
 ) -> None:
-    terminal = ClientOnTerminal(scenario.argv("run"))
+    terminal = ClientOnTerminal(gated.argv("run"))
     request.addfinalizer(terminal.kill)
     terminal.wait_for("line 2")
     terminal.type("\x03")
@@ -78,10 +78,11 @@ def test_an_interrupt_on_a_terminal_asks_first(
     shown = terminal.shown
     run_id = run_id_in(str(list(Path(os.environ["XDG_STATE_HOME"]).rglob("run.json"))))
     if meaning == "stopping":
-        assert scenario.call("wait", run_id).returncode == 130
+        assert gated.call("wait", run_id).returncode == 130
     else:
         assert f"mlcube-remote attach {run_id}" in shown
-        scenario.require_one_whole_run(scenario.call("attach", run_id))
+        gated.go()
+        gated.require_one_whole_run(gated.call("attach", run_id))
 
 
 def test_a_task_that_takes_too_long_is_ended_with_nobody_there(scenario: Scenario) -> None:
