@@ -31,8 +31,7 @@ from mlcube_remote.app.options import (
 )
 from mlcube_remote.app.request import make_request
 from mlcube_remote.files.complete_inputs import check_complete
-from mlcube_remote.plan.placed_job import place_job
-from mlcube_remote.plan.plan import plan_jobs
+from mlcube_remote.plan.plan import plan_placed_jobs
 from mlcube_remote.runs.store import Store
 from mlcube_remote.scheduling.pool import PoolJob
 from mlcube_remote.scheduling.queue import build_queue
@@ -130,8 +129,10 @@ def _options(folder: Path, count: int, name: str) -> RunOptions:
 
 def _plan(options: RunOptions) -> tuple[PoolJob, ...]:
     request, _ = make_request(options)
-    jobs = plan_jobs(request)
-    check_complete(map(place_job, jobs))
+    placed = plan_placed_jobs(request)
+    check_complete(placed)
+    jobs = tuple(job.spec for job in placed)
+    del placed  # as in a run: only the jobs stay
     return build_queue(request, jobs, Store())
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 
@@ -15,7 +15,7 @@ from mlcube_remote.files.transfer import upload_size
 from mlcube_remote.files.upload import UploadTree, data_trees, mirror_trees
 from mlcube_remote.plan import requirements as require
 from mlcube_remote.plan.assignment import make_jobs
-from mlcube_remote.plan.job import JobSpec, RunRequest
+from mlcube_remote.plan.job import RunRequest
 from mlcube_remote.plan.job_plan import JobPlan, plan_placed
 from mlcube_remote.plan.placed_job import PlacedJob, place_job
 from mlcube_remote.plan.plan import check_jobs
@@ -44,7 +44,7 @@ def dry_run(request: RunRequest) -> tuple[tuple[PlannedTask, ...], dict[str, tup
     if not request.configure_only:
         for job in placed:
             require.check_inputs(job, only_sent=True)
-    refusal = _refusal(request, jobs)
+    refusal = _refusal(request, placed)
     if not (refusal or request.configure_only):
         refusal = _incomplete(placed)
     for job in placed:
@@ -83,7 +83,7 @@ def _planned_tasks(plan: JobPlan) -> list[PlannedTask]:
     ]
 
 
-def _refusal(request: RunRequest, jobs: tuple[JobSpec, ...]) -> tuple[str, ...]:
+def _refusal(request: RunRequest, jobs: Sequence[PlacedJob]) -> tuple[str, ...]:
     try:
         check_jobs(request, jobs)
     except PlanError as problem:

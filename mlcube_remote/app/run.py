@@ -17,8 +17,7 @@ from mlcube_remote.dispatch.connections import Connect
 from mlcube_remote.files.complete_inputs import check_complete
 from mlcube_remote.files.rsync import outdated_warning
 from mlcube_remote.plan.job import JobSpec, RunRequest
-from mlcube_remote.plan.placed_job import place_job
-from mlcube_remote.plan.plan import plan_jobs
+from mlcube_remote.plan.plan import plan_placed_jobs
 from mlcube_remote.runs.results_index import results_directory
 from mlcube_remote.runs.store import Store
 from mlcube_remote.scheduling.preconnect import EarlyConnector
@@ -49,8 +48,7 @@ def run(
     """
     options = with_seed(options)
     request, inventory = make_request(options)
-    jobs = plan_jobs(request)
-    _check_inputs(request, jobs, warn)
+    jobs = _plan(request, warn)
     logins = Logins(inventory=inventory, credentials=credentials())
     _warn_about_rsync(jobs, warn)
     queue = _build_queue(request, jobs)
@@ -91,11 +89,13 @@ def run(
     return RunReport(run_id=request.run_id, outcomes=outcomes)
 
 
-def _check_inputs(request: RunRequest, jobs: Iterable[JobSpec], warn: Warn) -> None:
-    """Check that inputs would arrive complete."""
+def _plan(request: RunRequest, warn: Warn) -> tuple[JobSpec, ...]:
+    """Plan the jobs, and check that their inputs would arrive complete."""
+    placed = plan_placed_jobs(request)
     if not request.configure_only:
-        for warning in check_complete(map(place_job, jobs)):
+        for warning in check_complete(placed):
             warn(warning)
+    return tuple(job.spec for job in placed)
 
 
 def _warn_about_rsync(jobs: Iterable[JobSpec], warn: Warn) -> None:

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mlcube_remote.plan import requirements as require
 from mlcube_remote.plan.assignment import make_job, make_jobs
 from mlcube_remote.plan.job import JobSpec, RunRequest
 from mlcube_remote.plan.job_plan import plan_placed
-from mlcube_remote.plan.placed_job import place_job
+from mlcube_remote.plan.placed_job import PlacedJob, place_job
 
 
 def plan_jobs(request: RunRequest) -> tuple[JobSpec, ...]:
@@ -21,16 +23,20 @@ def plan_jobs(request: RunRequest) -> tuple[JobSpec, ...]:
             written, or several jobs would write one path.
         CubeError: mlcube.yaml requests something that is not supported.
     """
-    jobs = make_jobs(request)
-    check_jobs(request, jobs)
-    return jobs
+    return tuple(job.spec for job in plan_placed_jobs(request))
 
 
-def check_jobs(request: RunRequest, jobs: tuple[JobSpec, ...]) -> None:
+def plan_placed_jobs(request: RunRequest) -> tuple[PlacedJob, ...]:
+    """Return the jobs of a request with their paths, for further checks; see :func:`plan_jobs`."""
+    placed = tuple(map(place_job, make_jobs(request)))
+    check_jobs(request, placed)
+    return placed
+
+
+def check_jobs(request: RunRequest, placed: Sequence[PlacedJob]) -> None:
     """Check the jobs of a request; see :func:`plan_jobs`."""
-    placed = [place_job(job) for job in jobs]
     # Hosts differ in their settings, sweep points in their values: each is checked at least once.
-    spare_hosts = request.hosts[len(jobs) :] if request.trials else ()
+    spare_hosts = request.hosts[len(placed) :] if request.trials else ()
     spare = [place_job(make_job(request, host, request.trials[0])) for host in spare_hosts]
     require.check_isolation(request, placed)
     if not request.configure_only:
