@@ -11,15 +11,14 @@ import pytest
 from mlcube_remote.app.dry_run import dry_run
 from mlcube_remote.app.options import CubeOptions, HostOptions, RunOptions, TaskOptions
 from mlcube_remote.app.request import make_request
-from mlcube_remote.cube.load import load
 from mlcube_remote.errors import PlanError, UsageError
-from mlcube_remote.facts.probe import HostFacts
 from mlcube_remote.inventory.model import LOCAL_HOST, Host
 from mlcube_remote.plan.job import RunRequest
-from mlcube_remote.plan.job_plan import JobPlan, make_plan
+from mlcube_remote.plan.job_plan import JobPlan
 from mlcube_remote.plan.plan import plan_jobs
 from mlcube_remote.plan.requirements import find_empty_inputs
-from mlcube_remote.trust.requests import FULL_TRUST
+from tests.support import plans
+from tests.support.plans import HOST
 
 CUBE = """
 docker: {image: example/x}
@@ -29,7 +28,6 @@ tasks:
       inputs: {INPUTS}
       outputs: {out: out/}
 """
-HOST = Host(name="h", remote_root="/r")
 HOSTS = pytest.mark.parametrize("host", [HOST, LOCAL_HOST], ids=["remote", "local"])
 PATH = "{type: file, default: WORD}"
 
@@ -37,30 +35,13 @@ PATH = "{type: file, default: WORD}"
 def request(root: Path, inputs: str, host: Host = HOST, *allowed: str, **given: str) -> RunRequest:
     (root / "workspace").mkdir(exist_ok=True)
     (root / "mlcube.yaml").write_text(CUBE.replace("INPUTS", inputs))
-    cube = load(root, tasks=["infer"], task_args=given)
-    return RunRequest(
-        cube=cube,
-        hosts=(host,),
-        tasks=("infer",),
-        run_id="run",
-        trust=FULL_TRUST,
-        allow_missing=frozenset(allowed),
-    )
+    usual = plans.request(root, "infer", hosts=(host,), **given)
+    return attrs.evolve(usual, allow_missing=frozenset(allowed))
 
 
 def planned(run_request: RunRequest, **kinds: str) -> JobPlan:
     (job,) = plan_jobs(run_request)
-    facts = HostFacts(
-        home="/h",
-        root="/r",
-        user="me",
-        uid="1000",
-        machine="x86_64",
-        root_id="1",
-        rsync="3.2.7",
-        kinds=kinds,
-    )
-    return make_plan(job, facts)
+    return plans.probed(job, **kinds)
 
 
 def words(plan: JobPlan) -> tuple[str, ...]:

@@ -7,13 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from mlcube_remote.cube.load import load
-from mlcube_remote.facts.probe import HostFacts
 from mlcube_remote.inventory.model import LOCAL_HOST, Host
-from mlcube_remote.plan.job import JobSpec, RunRequest
-from mlcube_remote.plan.job_plan import JobPlan, make_plan
+from mlcube_remote.plan.job import JobSpec
+from mlcube_remote.plan.job_plan import make_plan
 from mlcube_remote.plan.plan import plan_jobs
-from mlcube_remote.trust.requests import FULL_TRUST
+from tests.support.plans import HOST, probed, request
 
 CUBE = """
 name: mnist
@@ -21,37 +19,13 @@ docker: {image: mlcommons/mnist:0.0.1}
 singularity: {image: IMAGE, build_file: RECIPE}
 tasks: {make: }
 """
-HOST = Host(name="h", remote_root="/r")
 
 
 def job_of(root: Path, image: str, recipe: str = "x.def", host: Host = HOST) -> JobSpec:
     root.mkdir(exist_ok=True)
     (root / "mlcube.yaml").write_text(CUBE.replace("IMAGE", image).replace("RECIPE", recipe))
-    cube = load(root, tasks=("make",))
-    request = RunRequest(
-        cube=cube,
-        hosts=(host,),
-        tasks=("make",),
-        run_id="run",
-        platform="apptainer",
-        trust=FULL_TRUST,
-    )
-    (job,) = plan_jobs(request)
+    (job,) = plan_jobs(request(root, "make", hosts=(host,), platform="apptainer"))
     return job
-
-
-def probed(job: JobSpec, kinds: dict[str, str]) -> JobPlan:
-    facts = HostFacts(
-        home="/h",
-        root="/r",
-        user="me",
-        uid="1000",
-        machine="x86_64",
-        root_id="1",
-        rsync="3.2.7",
-        kinds=kinds,
-    )
-    return make_plan(job, facts)
 
 
 @pytest.fixture
@@ -63,8 +37,8 @@ def test_the_host_is_asked_for_an_image_that_only_it_may_have(root: Path) -> Non
     job = job_of(root, "mnist.sif")
     probed_paths = make_plan(job).probe_paths
     (image,) = [path for path in probed_paths if path.endswith("/workspace/.image/mnist.sif")]
-    assert probed(job, {image: "f"}).image.image == image
-    assert probed(job, {image: "-"}).image.source == "docker://mlcommons/mnist:0.0.1"
+    assert probed(job, **{image: "f"}).image.image == image
+    assert probed(job, **{image: "-"}).image.source == "docker://mlcommons/mnist:0.0.1"
 
 
 @pytest.mark.parametrize(
@@ -75,7 +49,7 @@ def test_the_host_is_asked_for_a_recipe_of_its_own(root: Path, found: str, sourc
     before = make_plan(job)
     assert "/opt/x.def" in before.probe_paths
     assert before.image.source == "/opt/x.def", "a dry run assumes that it exists"
-    assert probed(job, {"/opt/x.def": found}).image.source == source
+    assert probed(job, **{"/opt/x.def": found}).image.source == source
 
 
 def test_what_is_on_this_machine_needs_no_question(root: Path) -> None:
