@@ -313,7 +313,7 @@ def test_a_host_that_is_gone_ends_the_run_on_a_connection_of_fabric(
             began = time.monotonic()
             with pytest.raises(StateUnknownError):
                 used.call("mlcr_print_boot_id")
-            assert time.monotonic() - began < 10
+            assert time.monotonic() - began < 20
         finally:
             container.unpause()
         assert connection.is_connected

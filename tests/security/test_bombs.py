@@ -271,4 +271,4 @@ def test_sigterm_ends_a_command_that_reads_a_bomb(after_s: float, tmp_path: Path
     begin = time.monotonic()
     code = process.wait(timeout=20)
     assert code in {-signal.SIGTERM, 143, 2}
-    assert code == 2 or time.monotonic() - begin < 1.5
+    assert code == 2 or time.monotonic() - begin < 8

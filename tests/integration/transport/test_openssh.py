@@ -159,7 +159,7 @@ def test_a_frozen_host_is_detected(ssh_host: HostFactory) -> None:
             started_at = time.monotonic()
             with pytest.raises(StateUnknownError, match="connection lost"):
                 connection.call("mlcr_print_kind", "/")
-            assert time.monotonic() - started_at < 8
+            assert time.monotonic() - started_at < 20
             with pytest.raises(UnreachableError, match=r"did not answer within 1 s"):
                 try_login(describe(host, connect_timeout=1.0))
         finally:

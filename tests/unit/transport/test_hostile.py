@@ -64,7 +64,7 @@ def test_a_forced_command_is_not_a_usable_shell(serve: Serve, lab: Lab, stderr: 
 def test_endless_noise_is_not_a_usable_shell(
     serve: Serve, lab: Lab, stderr: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(channel_module, "READY_TIMEOUT_S", 5.0)
+    monkeypatch.setattr(channel_module, "READY_TIMEOUT_S", 30.0)
     server = serve(_print_forever(b"x" * 32768, stderr=stderr))
 
     began = time.monotonic()
@@ -73,7 +73,7 @@ def test_endless_noise_is_not_a_usable_shell(
         pytest.raises(HostUnfitError, match="does not give a usable shell: got 'xxx"),
     ):
         connection.call("mlcr_print_kind", "/")
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 25
 
 
 def test_a_silent_shell_reaches_the_timeout(
@@ -150,7 +150,7 @@ def test_an_answer_that_drips_reaches_the_timeout(serve: Serve, lab: Lab) -> Non
         pytest.raises(StateUnknownError, match=r"no answer within 0\.4 s"),
     ):
         connection.call("mlcr_print_kind", "/", timeout=0.4)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 15
 
 
 def test_a_call_after_a_failed_one_gets_a_new_shell(serve: Serve, lab: Lab) -> None:

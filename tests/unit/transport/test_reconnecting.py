@@ -171,7 +171,7 @@ def test_a_second_login_that_fails_is_a_broken_connection() -> None:
 def test_threads_share_one_timeout() -> None:
     exchange = Exchange([DOWN])
     connection = exchange.connection(
-        fake(mlcr_print_boot_id=LOST, mlcr_print_kind=LOST), timeout=0.5
+        fake(mlcr_print_boot_id=LOST, mlcr_print_kind=LOST), timeout=2.0
     )
     started = time.monotonic()
     with ThreadPoolExecutor(4) as pool:
@@ -180,7 +180,7 @@ def test_threads_share_one_timeout() -> None:
             for _ in range(4)
         ]
     assert all(isinstance(each.exception(), StateUnknownError) for each in work)
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 7, "not two seconds for each"
 
 
 def test_an_error_of_an_old_connection_is_not_raised_on_the_new_one() -> None:
