@@ -81,6 +81,7 @@ bench: .venv/installed engine ## Compare the speed with plain ssh and rsync, and
 	    build/ansible-venv/bin/pip install --quiet --retries 3 ansible-core; }
 	build/bench-venv/bin/python benchmarks/growth.py
 	build/bench-venv/bin/python benchmarks/small_files.py
+	build/bench-venv/bin/python benchmarks/large_files.py
 	build/bench-venv/bin/python benchmarks/run.py --ansible build/ansible-venv/bin/ansible-playbook $(BENCH)
 
 # The processes of the tests would build the same images at the same time.
