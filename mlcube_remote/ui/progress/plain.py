@@ -11,6 +11,8 @@ from typing import TextIO
 import attrs
 
 from mlcube_remote.events.model import (
+    ConnectionLost,
+    ConnectionRestored,
     Event,
     JobFinished,
     JobRetried,
@@ -21,7 +23,13 @@ from mlcube_remote.events.model import (
     StageFinished,
 )
 from mlcube_remote.transport.base import Stream
-from mlcube_remote.ui.progress.base import OutputLines, note_line, retry_line
+from mlcube_remote.ui.progress.base import (
+    OutputLines,
+    lost_line,
+    note_line,
+    restored_line,
+    retry_line,
+)
 from mlcube_remote.ui.text import one_line, sanitise
 
 
@@ -36,6 +44,8 @@ class PlainReporter:
     stderr: TextIO
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
     _output_lines: OutputLines = attrs.field(factory=OutputLines, init=False)
+    _disconnected: set[str] = attrs.field(factory=set, init=False)
+    """Jobs without a connection."""
     _closed_by_reader: set[TextIO] = attrs.field(factory=set, init=False)
 
     def close(self) -> None:
@@ -64,6 +74,8 @@ class PlainReporter:
                 self._print_message(retry_line(event))
             elif isinstance(event, Note):
                 self._print_note(event)
+            elif isinstance(event, (ConnectionLost, ConnectionRestored)):
+                self._print_connection(event)
 
     def print_block(self, title: str, stream: Stream, lines: Iterator[str]) -> None:
         """Print lines that belong together, below a title."""
@@ -108,6 +120,16 @@ class PlainReporter:
             return
         if note.level is Level.WARNING or not self.quiet:
             self._print_message(note_line(note))
+
+    def _print_connection(self, event: ConnectionLost | ConnectionRestored) -> None:
+        """Print one line if the connection breaks, and one if there is one again."""
+        if isinstance(event, ConnectionRestored):
+            self._disconnected.discard(event.name)
+            if not self.quiet:
+                self._print_message(restored_line(event))
+        elif event.name not in self._disconnected:
+            self._disconnected.add(event.name)
+            self._print_message(lost_line(event))
 
     def _write_bytes(self, target: TextIO, data: bytes) -> None:
         """Write a task's bytes unchanged: a program may read them."""

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Iterable
 
 from mlcube_remote.events.model import (
+    ConnectionLost,
+    ConnectionRestored,
     Event,
     JobRetried,
     Level,
@@ -86,6 +88,17 @@ def test_jobs_of_a_sweep_are_printed_with_their_hosts() -> None:
     out, err = report([output(b"x", job="07"), moved, output(b"y\n", "b", job="07")], "07", "08")
     assert out == b"07@a | x\n07@b | y\n", "a line of one host does not continue on the next"
     assert err == b"warning: 07@a: not reachable; will be retried\n"
+
+
+def test_a_lost_connection_is_one_line_and_its_replacement_another() -> None:
+    lost = ConnectionLost(host="a", at=0.0, reason="cut \x1b[2J\n", retry_in=0.5)
+    events = [lost, lost, lost, ConnectionRestored(host="a", at=9.0, seconds=9.2), lost]
+    assert report(events)[1].splitlines() == [
+        b"warning: a: cut \\n; reconnecting",
+        b"a: connected again after 9 s",
+        b"warning: a: cut \\n; reconnecting",
+    ]
+    assert report(events, quiet=True)[1].count(b"\n") == 2
 
 
 def test_json_keeps_standard_output_free() -> None:
