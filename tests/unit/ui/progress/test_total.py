@@ -3,17 +3,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
+from mlcube_remote.events.model import JobRetried, Stage, StageStarted
+from mlcube_remote.events.outcome import Status
 from mlcube_remote.ui.progress.job_row import JobRow
-from mlcube_remote.ui.progress.total import (
-    describe_total,
-    render_progress,
-    render_total,
-    time_left,
-)
+from mlcube_remote.ui.progress.tally import JobCounter, Tally
+from mlcube_remote.ui.progress.total import count_rows, render_progress, render_total
+from tests.support.outcomes import job_finished
 
 NOW = 1000.0
 
@@ -44,13 +41,11 @@ WAITING = JobRow("e")
     ],
 )
 def test_the_rest_takes_as_long_as_the_finished_jobs(rows: list[JobRow], left: str) -> None:
-    assert time_left(rows, NOW) == left
+    assert count_rows(rows).left(NOW) == left
 
 
 def test_a_total_counts_jobs() -> None:
     rows = [done(), done(result="failed"), running(30), WAITING]
-    text = "2 of 4 jobs done, 1 running, 1 waiting, 1 failed, about 1m 30s left"
-    assert describe_total(rows, NOW) == text
     total = render_total(rows, NOW, unicode=False).plain
     assert total == "2 of 4 jobs #####-----  1 running, 1 waiting, 1 failed, about 1m 30s left"
     assert len(total) < 80
@@ -58,5 +53,19 @@ def test_a_total_counts_jobs() -> None:
 
 
 def test_hosts_with_one_job_each_are_hosts() -> None:
-    rows: list[Any] = [JobRow("a", began=NOW), JobRow("b")]
-    assert describe_total(rows, NOW) == "0 of 2 hosts done, 1 running, 1 waiting"
+    rows = [JobRow("a", began=NOW), JobRow("b")]
+    assert (
+        render_total(rows, NOW, unicode=True).plain
+        == "0 of 2 hosts ──────────  1 running, 1 waiting"
+    )
+
+
+def test_events_give_the_same_numbers() -> None:
+    counter = JobCounter(5)
+    start = [StageStarted(host=host, at=0.0, stage=Stage.CONNECT) for host in "abcd"]
+    for event in (*start, *start, JobRetried(host="d", at=0.0, reason="lost")):
+        counter.note(event, 100.0)
+    counter.note(job_finished("a"), 160.0)
+    counter.note(job_finished("b", Status.FAILED), 160.0)
+    counter.note(job_finished("e", Status.CANCELLED), 160.0)
+    assert counter.tally() == Tally(done=3, failed=2, waiting=1, began=(100.0,), took=(60.0, 60.0))
