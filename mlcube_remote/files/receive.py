@@ -55,6 +55,9 @@ _OPTIONS = (
     "--no-human-readable",
 )
 
+_MAX_MESSAGES = 1024 * 1024
+"""Bytes of rsync's messages that are kept: a host must not fill memory."""
+
 _NONREGULAR = re.compile(rb'^skipping non-regular file "(.*)"$', re.MULTILINE)
 _OVER_SIZE = re.compile(rb"^(.*) is over max-size$", re.MULTILINE)
 
@@ -192,7 +195,7 @@ def _transfer(
     basis = [f"--link-dest={folder.basis}"] if folder.basis and folder.basis.is_dir() else []
     space = FreeSpace(connection.name, room)
     limit = max(space.at_start - RESERVE, 0)
-    reader = TransferProgress(progress)
+    reader = TransferProgress(progress, _MAX_MESSAGES)
     result = connection.rsync(
         [
             *_OPTIONS,

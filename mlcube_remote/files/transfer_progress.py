@@ -55,6 +55,8 @@ class TransferProgress:
     """Reads what rsync prints: reports the progress about twice a second, and keeps the rest."""
 
     report: ProgressSink | None
+    limit: int | None = None
+    """Bytes of other lines that are kept; later ones are dropped. ``None``: all."""
     _others: bytearray = attrs.field(factory=bytearray, init=False)
     """Lines that are no progress."""
     _rest: bytes = attrs.field(default=b"", init=False)
@@ -68,12 +70,12 @@ class TransferProgress:
         # A line of progress ends with a carriage return, which comes with the next one.
         *lines, self._rest = (self._rest + data).replace(b"\r", b"\n").split(b"\n")
         if len(self._rest) > _MAX_LINE:
-            self._others += self._rest
+            self._keep(self._rest)
             self._rest = b""
         last = None
         for line in lines:
             if (state := parse_line(line)) is None:
-                self._others += line + b"\n"
+                self._keep(line + b"\n")
             last = state or last
         last = parse_line(self._rest) or last
         if last is not None and self.report is not None:
@@ -83,6 +85,10 @@ class TransferProgress:
         """Return all lines that are no progress; each ends with a line break."""
         last = b"" if parse_line(self._rest) else self._rest
         return bytes(self._others) + last
+
+    def _keep(self, data: bytes) -> None:
+        room = len(data) if self.limit is None else max(0, self.limit - len(self._others))
+        self._others += data[:room]
 
     def _note(self, state: _State, report: ProgressSink) -> None:
         self._narrow(state)

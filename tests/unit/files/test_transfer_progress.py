@@ -69,6 +69,17 @@ def test_any_bytes_are_read(data: bytes) -> None:
     assert all(len(text) < 200 for text, _ in reports)
 
 
+def test_a_host_cannot_fill_memory() -> None:
+    progress = TransferProgress(None, limit=1000)
+    for _ in range(100):
+        progress.read(b"skipping non-regular file\n" * 100)
+    assert len(progress.others()) == 1000
+    endless = TransferProgress(None, limit=1000)
+    for _ in range(100):
+        endless.read(b"x" * 10_000)
+    assert len(endless.others()) < 100_000
+
+
 def test_reports_have_an_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transfer_progress, "_INTERVAL_S", 3600.0)
     reports: Reports = []
