@@ -137,6 +137,7 @@ def _identity(known: RecordedJob) -> JobIdentity:
         host=known.host.name,
         job=known.job,
         attempt=known.attempt,
+        parameters=handle.parameters if handle else {},
         platform=handle.platform if handle else "",
         tasks=tuple(task.task for task in handle.tasks) if handle else (),
     )

@@ -9,8 +9,10 @@ import random
 import re
 import time
 from collections.abc import Iterator
+from functools import partial
 
 from mlcube_remote.commands.model import Argv, ImageCommands
+from mlcube_remote.dispatch.build_steps import BuildSteps
 from mlcube_remote.errors import ConfigureError
 from mlcube_remote.events.emitter import JobEvents
 from mlcube_remote.events.model import Level, Stage
@@ -126,10 +128,12 @@ def _call(paths: HostPaths, commands: ImageCommands, argv: Argv) -> Argv:
 def _run(connection: Connection, events: JobEvents, call: Argv) -> tuple[int, list[str]]:
     tail: collections.deque[bytes] = collections.deque(maxlen=256)
     pass_on = events.output(Stage.CONFIGURE, None)
+    steps = BuildSteps(partial(events.progress, Stage.CONFIGURE))
 
     def keep(stream: Stream, data: bytes) -> None:
         tail.append(data[-4096:])
         pass_on(stream, data)
+        steps.read(stream, data)
 
     code = connection.stream(*call, sink=keep)
     text = b"".join(tail).decode("utf-8", "replace").replace("\r", "\n")

@@ -111,8 +111,8 @@ def connect(host: Host, job: str, run: RunContext, events: JobEvents) -> Iterato
     connection = ReconnectingConnection(
         current=current,
         dial=partial(run.connect, host, note),
-        note=note,
-        warn=partial(events.note, Level.WARNING),
+        lost=events.connection_lost,
+        restored=events.connection_restored,
         timeout=run.reconnect_timeout,
         on_reconnect=steps,
     )

@@ -97,6 +97,8 @@ def finishing(
         phase: What is known about the job before the block.
     """
     progress = JobProgress(run.job_events(job.host, job.job), phase)
+    if job.parameters:
+        progress.events.trial(job.parameters)
     error: MLCubeRemoteError | None = None
     try:
         yield progress

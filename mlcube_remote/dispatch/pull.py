@@ -220,6 +220,7 @@ def _download(
         running=running,
         sent=sent,
         waiting=lambda: job.info("waiting: another client is pulling these outputs"),
+        progress=partial(job.events.progress, Stage.PULL),
     )
 
 

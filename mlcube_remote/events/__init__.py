@@ -5,6 +5,8 @@ Programs import the events from here: ``from mlcube_remote.events import Output`
 """
 
 from mlcube_remote.events.model import (
+    ConnectionLost,
+    ConnectionRestored,
     Event,
     JobFinished,
     JobRetried,
@@ -15,9 +17,12 @@ from mlcube_remote.events.model import (
     StageFinished,
     StageProgress,
     StageStarted,
+    TrialStarted,
 )
 
 __all__ = [
+    "ConnectionLost",
+    "ConnectionRestored",
     "Event",
     "JobFinished",
     "JobRetried",
@@ -28,4 +33,5 @@ __all__ = [
     "StageFinished",
     "StageProgress",
     "StageStarted",
+    "TrialStarted",
 ]

@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import attrs
 
 from mlcube_remote.events.model import (
+    ConnectionLost,
+    ConnectionRestored,
     Event,
     EventSink,
     JobFinished,
@@ -22,6 +24,7 @@ from mlcube_remote.events.model import (
     StageFinished,
     StageProgress,
     StageStarted,
+    TrialStarted,
 )
 from mlcube_remote.events.outcome import JobOutcome
 from mlcube_remote.transport.base import OutputSink, Stream
@@ -63,6 +66,10 @@ class JobEvents:
     def _emit(self, event: Event) -> None:
         self.sink(event)
 
+    def trial(self, parameters: Mapping[str, str]) -> None:
+        """Report that a job of a sweep starts, with its parameters."""
+        self._emit(TrialStarted(**self._about(), parameters=dict(parameters)))
+
     @contextmanager
     def stage(self, stage: Stage, task: str | None = None) -> Iterator[StageNotes]:
         """Time a stage. It counts as finished only if the block ends without an error."""
@@ -92,6 +99,14 @@ class JobEvents:
     def note(self, level: Level, text: str) -> None:
         """Show the user one line of text."""
         self._emit(Note(**self._about(), level=level, text=text))
+
+    def connection_lost(self, reason: str, retry_in: float) -> None:
+        """Report that there is no connection, and the seconds until the next attempt."""
+        self._emit(ConnectionLost(**self._about(), reason=reason, retry_in=retry_in))
+
+    def connection_restored(self, seconds: float) -> None:
+        """Report that there is a connection again, after so many seconds."""
+        self._emit(ConnectionRestored(**self._about(), seconds=seconds))
 
     def output(self, stage: Stage, task: str | None) -> OutputSink:
         """Return a sink that emits a program's bytes as events."""

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 
 import attrs
@@ -42,6 +42,14 @@ class Event:
     def label(self) -> str:
         """The job's name as shown to users."""
         return label(self.job, self.host)
+
+
+@attrs.frozen(kw_only=True)
+class TrialStarted(Event):
+    """A job of a sweep has got a host; before its first stage."""
+
+    parameters: Mapping[str, str]
+    """Values of the sweep point."""
 
 
 @attrs.frozen(kw_only=True)
@@ -97,6 +105,23 @@ class Note(Event):
 
     level: Level
     text: str
+
+
+@attrs.frozen(kw_only=True)
+class ConnectionLost(Event):
+    """The connection to the host broke, or another attempt to replace it has failed."""
+
+    reason: str
+    retry_in: float
+    """Seconds until the next attempt."""
+
+
+@attrs.frozen(kw_only=True)
+class ConnectionRestored(Event):
+    """A new connection has replaced the broken one, and the work continues."""
+
+    seconds: float
+    """How long there was none."""
 
 
 @attrs.frozen(kw_only=True)

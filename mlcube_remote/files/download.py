@@ -20,6 +20,7 @@ from mlcube_remote.files.receive import Received, declares, receive, use_sent
 from mlcube_remote.files.received import Omitted, unsafe
 from mlcube_remote.files.rsync import TransferStats
 from mlcube_remote.files.sent_outputs import SentFolder
+from mlcube_remote.files.transfer_progress import ProgressSink
 from mlcube_remote.plan.outputs import DownloadFolder, DownloadRequest
 from mlcube_remote.runs.digests import Digests
 from mlcube_remote.runs.ids import slug
@@ -52,6 +53,7 @@ def download(
     running: bool = False,
     sent: SentFolder | None = None,
     waiting: Callable[[], None] = lambda: None,
+    progress: ProgressSink | None = None,
 ) -> DownloadResult:
     """Pull the outputs of one directory and put them in place.
 
@@ -67,6 +69,7 @@ def download(
         running: Whether the task is still running, and may change the files.
         sent: What the host has already sent of this directory.
         waiting: Called if another client pulls the same outputs; this function waits for it.
+        progress: Called during a long transfer.
 
     Raises:
         TransferError: The transfer is incomplete; existing files are unchanged.
@@ -77,7 +80,7 @@ def download(
         with staging.staging_directory(
             connection.name, folder.target, name, waiting, folder.anchor
         ) as room:
-            return _fetch(connection, folder, changes or {}, room, sent, running=running)
+            return _fetch(connection, folder, changes or {}, room, sent, progress, running=running)
     except OSError as problem:
         raise TransferError(
             connection.name,
@@ -101,6 +104,7 @@ def _fetch(
     changes: Changes,
     room: Path,
     sent: SentFolder | None,
+    progress: ProgressSink | None,
     *,
     running: bool,
 ) -> DownloadResult:
@@ -110,7 +114,9 @@ def _fetch(
     try:
         received = None if sent is None else use_sent(connection, folder, sent, names, room)
         if received is None:
-            received = receive(connection, folder, names, room, digests, running=running)
+            received = receive(
+                connection, folder, names, room, digests, running=running, progress=progress
+            )
     except (UnsafeContentError, AbortedTransferError):
         # None of these files may be used by the next pull, or fill the disk until then.
         staging.empty(room)

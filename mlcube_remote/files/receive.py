@@ -26,6 +26,7 @@ from mlcube_remote.files.rsync import (
     parse_stats,
 )
 from mlcube_remote.files.sent_outputs import SentFolder, write_sent
+from mlcube_remote.files.transfer_progress import ProgressSink, TransferProgress
 from mlcube_remote.plan.outputs import DownloadFolder, DownloadRequest
 from mlcube_remote.runs.digests import Digests
 from mlcube_remote.transport.base import Connection
@@ -40,6 +41,7 @@ _OPTIONS = (
     "--ignore-missing-args",
     # Two runs may write files of the same size in the same second: compare nanoseconds too.
     "--modify-window=-1",
+    "--info=progress2",
     # rsync reports omitted files on standard output, in a form that no file name can imitate.
     "--info=nonreg1,skip1",
     # Files of a killed pull that the host no longer has must not stay in the staging directory.
@@ -52,6 +54,9 @@ _OPTIONS = (
     "--stats",
     "--no-human-readable",
 )
+
+_MAX_MESSAGES = 1024 * 1024
+"""Bytes of rsync's messages that are kept: a host must not fill memory."""
 
 _NONREGULAR = re.compile(rb'^skipping non-regular file "(.*)"$', re.MULTILINE)
 _OVER_SIZE = re.compile(rb"^(.*) is over max-size$", re.MULTILINE)
@@ -101,6 +106,7 @@ def receive(
     digests: Digests,
     *,
     running: bool,
+    progress: ProgressSink | None = None,
 ) -> Received:
     """Fill the staging directory with rsync, check it, and compare it with the host.
 
@@ -111,6 +117,7 @@ def receive(
         room: The staging directory.
         digests: Cache of digests of files on this machine.
         running: Whether the task is still running, and may change the files.
+        progress: Called during a long transfer.
 
     Raises:
         TransferError: The transfer is incomplete.
@@ -118,7 +125,7 @@ def receive(
     """
     # An earlier pull of this run may have been killed, or may have pulled other outputs.
     staging.prune(room, names)
-    received = _transfer(connection, folder, names, room, running=running)
+    received = _transfer(connection, folder, names, room, running=running, progress=progress)
     omitted = (*received.omitted, *_check(connection, folder, room))
     changing = _verify(connection, folder, names, room, digests, running=running)
     return attrs.evolve(received, omitted=omitted, changing=changing)
@@ -182,11 +189,13 @@ def _transfer(
     room: Path,
     *more: str,
     running: bool,
+    progress: ProgressSink | None = None,
 ) -> Received:
     """Let rsync fill the staging directory."""
     basis = [f"--link-dest={folder.basis}"] if folder.basis and folder.basis.is_dir() else []
     space = FreeSpace(connection.name, room)
     limit = max(space.at_start - RESERVE, 0)
+    reader = TransferProgress(progress, _MAX_MESSAGES)
     result = connection.rsync(
         [
             *_OPTIONS,
@@ -198,8 +207,10 @@ def _transfer(
             f"{room}/",
         ],
         stdin=b"".join(os.fsencode(name) + b"\0" for name in names),
+        on_stdout=reader.read,
         watch=space.check,
     )
+    result = attrs.evolve(result, stdout=reader.others())
     if is_full(result):
         raise full(connection.name, "this machine's disk is full")
     if large := _OVER_SIZE.search(result.stdout):
@@ -209,10 +220,7 @@ def _transfer(
             f"space ({space.at_start:,} B)",
             hint="free some space and pull again; the outputs are still on the host",
         )
-    omitted = tuple(
-        Omitted(os.fsdecode(name), "is neither a file nor a directory")
-        for name in _NONREGULAR.findall(result.stdout)
-    )
+    omitted = _find_omitted(result.stdout)
     stats = parse_stats(result)
     if running and result.code == VANISHED:
         # The task is running, and may delete its files at any time.
@@ -224,3 +232,10 @@ def _transfer(
             raise
         return Received(stats=stats, omitted=omitted, left=problem)
     return Received(stats=stats, omitted=omitted)
+
+
+def _find_omitted(stdout: bytes) -> tuple[Omitted, ...]:
+    return tuple(
+        Omitted(os.fsdecode(name), "is neither a file nor a directory")
+        for name in _NONREGULAR.findall(stdout)
+    )

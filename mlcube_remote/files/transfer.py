@@ -9,7 +9,7 @@ import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import attrs
@@ -26,6 +26,7 @@ from mlcube_remote.files.rsync import (
     local_version,
     parse_stats,
 )
+from mlcube_remote.files.transfer_progress import ProgressSink, TransferProgress
 from mlcube_remote.files.upload import PARTIAL, UploadTree
 from mlcube_remote.formatting import readable_size
 from mlcube_remote.transport.base import Connection, RsyncResult
@@ -113,7 +114,7 @@ def upload(
     connection: Connection,
     tree: UploadTree,
     *,
-    progress: Callable[[str, float | None], None] | None = None,
+    progress: ProgressSink | None = None,
 ) -> UploadResult:
     """Update one mirror.
 
@@ -146,7 +147,7 @@ def _send(
     connection: Connection,
     tree: UploadTree,
     arguments: Sequence[str],
-    progress: Callable[[str, float | None], None] | None,
+    progress: ProgressSink | None,
     folder: str | None = None,
 ) -> tuple[TransferStats, list[str]]:
     """Run rsync until no file changes meanwhile; return also the links that it did not send.
@@ -201,18 +202,12 @@ def _check(connection: Connection, tree: UploadTree, result: RsyncResult) -> Non
 def _transfer(
     connection: Connection,
     arguments: Sequence[str],
-    progress: Callable[[str, float | None], None] | None,
+    progress: ProgressSink | None,
 ) -> RsyncResult:
-    output = bytearray()
-
-    def read(data: bytes) -> None:
-        output.extend(data)
-        if progress is not None:
-            _report(data, progress)
-
+    reader = TransferProgress(progress)
     options = ("--info=progress2,name1", "--out-format=%i %n")
-    result = connection.rsync([*options, *arguments], on_stdout=read)
-    return attrs.evolve(result, stdout=bytes(output))
+    result = connection.rsync([*options, *arguments], on_stdout=reader.read)
+    return attrs.evolve(result, stdout=reader.others())
 
 
 def _changed_since(started: int, top: Path, stdout: bytes) -> Iterator[Path]:
@@ -238,12 +233,3 @@ def _decode(name: bytes) -> str:
 
 def _unescape(name: bytes) -> bytes:
     return _ESCAPED.sub(lambda found: bytes([int(found[1], 8)]), name)
-
-
-def _report(data: bytes, progress: Callable[[str, float | None], None]) -> None:
-    """Parse rsync's ``--info=progress2``: ``  1,234,567  42%  3.21MB/s    0:00:05``."""
-    line = data.replace(b"\r", b"\n").strip().rsplit(b"\n", 1)[-1]
-    words = line.split()
-    if len(words) >= 3 and words[1].endswith(b"%") and words[1][:-1].isdigit():
-        percent = int(words[1][:-1])
-        progress(f"{percent}% {words[2].decode('ascii', 'replace')}", percent / 100)

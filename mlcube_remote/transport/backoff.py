@@ -7,6 +7,7 @@ import math
 import random
 import threading
 import time
+from collections.abc import Callable
 
 import attrs
 
@@ -27,15 +28,24 @@ class Backoff:
     """Time for the whole series."""
     _started: float = attrs.field(factory=time.monotonic, init=False)
 
-    def wait(self, stop: threading.Event | None = None) -> bool:
+    def wait(
+        self,
+        stop: threading.Event | None = None,
+        waiting: Callable[[float], None] = lambda _: None,
+    ) -> bool:
         """Wait before the next retry; return whether it may take place.
 
         It may not if ``stop`` is set, or if the delay would end after the timeout.
+
+        Args:
+            stop: Ends the wait.
+            waiting: Called with the seconds before the wait.
         """
         delay = with_jitter(self.delay)
         self.delay = min(self.delay * 2, self.longest)
         if time.monotonic() + delay > self._started + self.timeout:
             return False
+        waiting(delay)
         if stop is not None:
             return not stop.wait(delay)
         time.sleep(delay)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
 import attrs
@@ -43,7 +44,7 @@ _ANSWER_TIMEOUT_S = 20.0
 """Time for an answer that distinguishes a broken connection from another error."""
 
 
-def _ignore(_: object) -> None:
+def _ignore(*_: object) -> None:
     """Do nothing."""
 
 
@@ -77,10 +78,10 @@ class ReconnectingConnection:
     current: Connection
     dial: Callable[[], Connection]
     """Opens another connection to the host."""
-    note: Callable[[str], None] = _ignore
-    """Shows the user a line."""
-    warn: Callable[[str], None] = _ignore
-    """Shows the user a warning."""
+    lost: Callable[[str, float], None] = _ignore
+    """Called before each attempt, with the reason and the seconds until then."""
+    restored: Callable[[float], None] = _ignore
+    """Called with the seconds without a connection."""
     timeout: float = RECONNECT_TIMEOUT
     """Seconds."""
     attach_hint: str | None = None
@@ -142,23 +143,23 @@ class ReconnectingConnection:
         with self._reconnecting:
             if broken is not self.current:
                 return
-            self.warn(f"{problem.reason}; reconnecting")
+            started = time.monotonic()
             broken.close()
-            backoff = self._backoff(deadline)
+            backoff = self._backoff(deadline, problem.reason)
             while (failure := self._replace(problem)) is not None:
-                if not backoff.wait(self._closed):
-                    raise self._lost(failure) from problem
-            self.note("connected again")
+                if not backoff.wait(self._closed, partial(self.lost, failure.reason)):
+                    raise self._without_host(failure) from problem
+            self.restored(time.monotonic() - started)
 
-    def _backoff(self, deadline: float) -> Backoff:
+    def _backoff(self, deadline: float, reason: str) -> Backoff:
         """Return the delays of a series; an unstable connection gets longer ones, and one now."""
         now = time.monotonic()
         is_unstable = now < self._broke_at + _UNSTABLE_S
         self._breaks_in_a_row = self._breaks_in_a_row + 1 if is_unstable else 0
         self._broke_at = now
         delay = min(_FIRST_DELAY_S * 2**self._breaks_in_a_row, _LONGEST_DELAY_S)
-        if is_unstable:
-            self._closed.wait(with_jitter(delay))
+        self.lost(reason, first := with_jitter(delay) if is_unstable else 0.0)
+        self._closed.wait(first)
         return Backoff(delay, _LONGEST_DELAY_S, deadline - time.monotonic())
 
     def _replace(self, problem: HostError) -> HostError | None:
@@ -168,19 +169,19 @@ class ReconnectingConnection:
             StateUnknownError: A retry would not help, or nothing uses the connection any more.
         """
         if self._closed.is_set():
-            raise self._lost(problem) from problem
+            raise self._without_host(problem) from problem
         try:
             fresh = self.dial()
         except UnreachableError as failure:
             return failure
         except ConnectError as failure:
-            raise self._lost(failure) from problem
+            raise self._without_host(failure) from problem
         with self._guard:
             self.current = fresh
             is_closed = self._closed.is_set()
         if is_closed:
             fresh.close()
-            raise self._lost(problem) from problem
+            raise self._without_host(problem) from problem
         try:
             # A login that succeeds does not prove that the host runs commands.
             fresh.call("mlcr_print_boot_id")
@@ -193,7 +194,7 @@ class ReconnectingConnection:
             return failure
         return None
 
-    def _lost(self, problem: HostError) -> StateUnknownError:
+    def _without_host(self, problem: HostError) -> StateUnknownError:
         return StateUnknownError(
             self.name, f"cannot be reached any more: {problem.reason}", hint=self.attach_hint
         )

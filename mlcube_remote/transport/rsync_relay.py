@@ -229,6 +229,8 @@ def _start_rsync(args: Sequence[str], pipes: _Pipes) -> subprocess.Popen[bytes]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**os.environ, "LC_ALL": "C"},
+            # Ctrl-C on the terminal is a question to this program, and must not end a transfer.
+            start_new_session=True,
         )
     except FileNotFoundError as problem:
         pipes.close()

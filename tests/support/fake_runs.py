@@ -17,7 +17,15 @@ from mlcube_remote.dispatch.pipeline import run_job
 from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.errors import UnexpectedError
 from mlcube_remote.events.exit_codes import exit_code
-from mlcube_remote.events.model import Event, Level, Note, Output, StageFinished
+from mlcube_remote.events.model import (
+    ConnectionLost,
+    ConnectionRestored,
+    Event,
+    Level,
+    Note,
+    Output,
+    StageFinished,
+)
 from mlcube_remote.events.outcome import JobOutcome
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.jobs.handle import from_document
@@ -90,10 +98,20 @@ class Client:
         return run_job(self.job, self.run, may_run=may_run)
 
     def notes(self, level: Level | None = None) -> list[str]:
-        """Return the texts of the notes, without those for debugging."""
+        """Return the texts of the notes, without those for debugging, and what connections did."""
         levels = {Level.INFO, Level.WARNING} if level is None else {level}
-        notes = [event for event in self.events if isinstance(event, Note)]
-        return [event.text for event in notes if event.level in levels]
+        texts = []
+        is_lost = False
+        for event in self.events:
+            if isinstance(event, Note) and event.level in levels:
+                texts.append(event.text)
+            elif isinstance(event, ConnectionLost) and not is_lost and Level.WARNING in levels:
+                texts.append(f"{event.reason}; reconnecting")
+            elif isinstance(event, ConnectionRestored) and Level.INFO in levels:
+                texts.append("connected again")
+            if isinstance(event, (ConnectionLost, ConnectionRestored)):
+                is_lost = isinstance(event, ConnectionLost)
+        return texts
 
     def stages(self) -> list[str]:
         """Return the stages that finished, in order: ``run train``."""

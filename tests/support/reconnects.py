@@ -21,6 +21,8 @@ class Exchange:
 
     next: list[FakeConnection | HostError]
     notes: list[str] = attrs.field(factory=list)
+    delays: list[float] = attrs.field(factory=list)
+    """Seconds until each attempt to connect again."""
     dials: int = 0
 
     def dial(self) -> Connection:
@@ -34,10 +36,16 @@ class Exchange:
         return ReconnectingConnection(
             current=first,
             dial=self.dial,
-            note=self.notes.append,
-            warn=self.notes.append,
+            lost=self.lose,
+            restored=lambda _: self.notes.append("connected again"),
             timeout=timeout,
         )
+
+    def lose(self, reason: str, retry_in: float) -> None:
+        """Note a break, and the attempts after it only as delays."""
+        self.delays.append(retry_in)
+        if len(self.delays) == 1 or self.notes[-1:] == ["connected again"]:
+            self.notes.append(f"{reason}; reconnecting")
 
 
 def fake(**answers: Reply | HostError | Callable[..., Reply]) -> FakeConnection:

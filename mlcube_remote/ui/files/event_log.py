@@ -27,11 +27,14 @@ VERSION = 1
 """Version of the lines; increased if a field changes its meaning."""
 
 FIELDS: dict[type[Event], tuple[str, tuple[str, ...]]] = {
+    events.TrialStarted: ("trial-started", ("parameters",)),
     events.StageStarted: ("stage-started", ("stage", "task")),
     events.StageProgress: ("stage-progress", ("stage", "detail", "fraction")),
     events.StageFinished: ("stage-finished", ("stage", "task", "seconds", "detail", "skipped")),
     events.Output: ("output", ("stage", "task", "stream", "text")),
     events.Note: ("note", ("level", "text")),
+    events.ConnectionLost: ("connection-lost", ("reason", "retry_in")),
+    events.ConnectionRestored: ("connection-restored", ("seconds",)),
     events.JobRetried: ("job-moved", ("reason",)),
     events.JobFinished: ("job-finished", ("outcome",)),
 }

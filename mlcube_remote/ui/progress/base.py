@@ -9,7 +9,16 @@ from typing import Protocol
 
 import attrs
 
-from mlcube_remote.events.model import Event, JobRetried, Level, Note, Output, Stage
+from mlcube_remote.events.model import (
+    ConnectionLost,
+    ConnectionRestored,
+    Event,
+    JobRetried,
+    Level,
+    Note,
+    Output,
+    Stage,
+)
 from mlcube_remote.transport.base import Stream
 from mlcube_remote.ui.text import LineAssembler, one_line
 
@@ -96,3 +105,13 @@ def note_line(note: Note) -> str:
 def retry_line(event: JobRetried) -> str:
     """Return the warning that a job will be retried, as one line."""
     return f"warning: {event.label}: {one_line(event.reason)}; will be retried"
+
+
+def lost_line(event: ConnectionLost) -> str:
+    """Return the warning that the connection broke, as one line."""
+    return f"warning: {event.label}: {one_line(event.reason)}; reconnecting"
+
+
+def restored_line(event: ConnectionRestored) -> str:
+    """Return the message that there is a connection again, as one line."""
+    return f"{event.label}: connected again after {event.seconds:.0f} s"

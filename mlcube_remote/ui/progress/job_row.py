@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import attrs
 from rich.text import Text
 
 from mlcube_remote.events.model import (
+    ConnectionLost,
+    ConnectionRestored,
     Event,
     JobFinished,
     JobRetried,
@@ -16,6 +19,7 @@ from mlcube_remote.events.model import (
     StageFinished,
     StageProgress,
     StageStarted,
+    TrialStarted,
 )
 from mlcube_remote.events.outcome import OPEN, Status
 from mlcube_remote.ui.errors import failure_reason
@@ -23,6 +27,9 @@ from mlcube_remote.ui.text import one_line
 
 MAX_LABEL = 24
 """Columns of a job's label."""
+
+_MAX_PARAMETERS = 200
+"""Characters of a sweep point that are kept: more than a terminal shows."""
 
 _MIN_DETAIL = 24
 """Columns that a stage's detail gets before finished stages are shown."""
@@ -39,7 +46,19 @@ class JobRow:
     """The last stage that the job entered."""
     task: str | None = None
     detail: str = ""
+    """The unfinished line of the task, such as a progress bar."""
+    progress: str = ""
     """The progress of the current stage."""
+    lost: str = ""
+    """Why there is no connection to the host; empty if there is one."""
+    retry_at: float = 0.0
+    """Time on the monotonic clock of the next attempt to connect again."""
+    parameters: str = ""
+    """The sweep point: ``lr=0.1 seed=2``."""
+    began: float | None = None
+    """Time on the monotonic clock when the first stage started; ``None``: none has."""
+    seconds: float | None = None
+    """Duration of the job, if its tasks have run to their end."""
     since: float = 0.0
     """Time on the monotonic clock when the stage started, or when the last one ended."""
     done: tuple[str, ...] = ()
@@ -68,6 +87,7 @@ class JobRow:
         if self.stage is None:
             return Text("  ".join(self.done) or "waiting", style="dim")
         current = self.render_current(now)
+        # An unfinished line of a task may be cut; what this program says is short.
         free = width - len(current) + max(len(one_line(self.detail)) - _MIN_DETAIL, 0)
         done_cells = [f"{item}  " for item in self.done]
         while done_cells and sum(map(len, done_cells)) > free:
@@ -86,7 +106,15 @@ class JobRow:
             return Text(after, style="bold")
         name = f"{self.stage.value} {self.task}" if self.task else self.stage.value
         text = Text(f"{name} {now - self.since:.0f}s", style="bold")
-        return text.append(f"  {one_line(self.detail)}" if self.detail else "", style="not bold")
+        if self.lost:
+            return text.append(f"  {self._render_lost(now)}", style="not bold yellow")
+        detail = one_line(self.detail or self.progress)
+        return text.append(f"  {detail}" if detail else "", style="not bold")
+
+    def _render_lost(self, now: float) -> str:
+        seconds = math.ceil(self.retry_at - now)
+        what = f"retry in {seconds}s" if seconds > 0 else "connecting again"
+        return f"no connection, {what} ({one_line(self.lost)})"
 
 
 def apply_event(row: JobRow, event: Event, now: float) -> JobRow:
@@ -97,6 +125,10 @@ def apply_event(row: JobRow, event: Event, now: float) -> JobRow:
         event: An event of this job.
         now: Time on the monotonic clock.
     """
+    if isinstance(event, TrialStarted):
+        words = (f"{name}={value}" for name, value in event.parameters.items())
+        text = one_line(" ".join(words)[:_MAX_PARAMETERS])
+        return attrs.evolve(row, label=event.label, parameters=text)
     if isinstance(event, StageStarted):
         return attrs.evolve(
             row,
@@ -105,19 +137,38 @@ def apply_event(row: JobRow, event: Event, now: float) -> JobRow:
             last_stage=event.stage,
             task=event.task,
             detail="",
+            progress="",
             since=now,
+            began=now if row.began is None else row.began,
         )
     if isinstance(event, StageProgress):
-        return attrs.evolve(row, detail=event.detail)
+        return attrs.evolve(row, progress=event.detail)
+    if isinstance(event, ConnectionLost):
+        return attrs.evolve(row, lost=event.reason, retry_at=now + event.retry_in)
+    if isinstance(event, ConnectionRestored):
+        return attrs.evolve(row, lost="")
     if isinstance(event, StageFinished):
         finished = f"{event.task or event.stage.value} {event.seconds:.1f}s"
         return attrs.evolve(row, stage=None, done=(*row.done, finished), since=now)
     if isinstance(event, JobFinished):
-        result, reason = event.outcome.status.value, failure_reason(event.outcome)
-        return attrs.evolve(row, label=event.label, stage=None, result=result, reason=reason)
+        return _finish(row, event, now)
     if isinstance(event, JobRetried):
-        return attrs.evolve(row, label=event.name, stage=None, last_stage=None, detail="", done=())
+        return JobRow(event.name)
     return row
+
+
+def _finish(row: JobRow, event: JobFinished, now: float) -> JobRow:
+    status = event.outcome.status
+    is_whole = row.began is not None and status in {Status.SUCCEEDED, Status.FAILED}
+    return attrs.evolve(
+        row,
+        label=event.label,
+        stage=None,
+        lost="",
+        result=status.value,
+        reason=failure_reason(event.outcome),
+        seconds=now - row.began if row.began is not None and is_whole else None,
+    )
 
 
 def label_width(rows: Iterable[JobRow]) -> int:

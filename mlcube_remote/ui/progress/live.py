@@ -11,10 +11,9 @@ from itertools import islice
 from typing import TextIO
 
 import attrs
-from rich.console import Console, Group, OverflowMethod, RenderableType
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.spinner import Spinner
-from rich.table import Table
 from rich.text import Text
 
 from mlcube_remote.events.model import (
@@ -27,12 +26,10 @@ from mlcube_remote.events.model import (
     Stage,
     StageFinished,
 )
-from mlcube_remote.events.outcome import OPEN
 from mlcube_remote.transport.base import Stream
-from mlcube_remote.ui.host_ranges import MANY
 from mlcube_remote.ui.progress.base import OutputLines, note_line, retry_line
-from mlcube_remote.ui.progress.job_row import MAX_LABEL, JobRow, apply_event, label_width
-from mlcube_remote.ui.progress.overview import render_overview
+from mlcube_remote.ui.progress.job_row import JobRow, apply_event, label_width
+from mlcube_remote.ui.progress.job_table import render_jobs
 from mlcube_remote.ui.text import one_line, sanitise
 
 _REFRESHES_PER_S = 8
@@ -43,6 +40,9 @@ _MAX_DETAIL = 400
 
 _BLOCK_LINES = 1000
 """Lines of a block that are printed together: each print redraws the display."""
+
+_PRINT_INTERVAL_S = 0.05
+"""Each print redraws the display, so lines that come faster are printed together."""
 
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_red")
 
@@ -60,13 +60,25 @@ class LiveReporter:
     stream: TextIO
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
     _rows: dict[str, JobRow] = attrs.field(init=False)
+    _colours: dict[str, str] = attrs.field(init=False)
+    """Job → the colour of its label."""
+    _label_width: int = attrs.field(init=False)
     _output_lines: OutputLines = attrs.field(factory=OutputLines, init=False)
     _console: Console = attrs.field(init=False)
     _live: Live = attrs.field(init=False)
     _spinner: Spinner = attrs.field(init=False)
+    _block: list[Text] = attrs.field(factory=list, init=False)
+    """Lines to print."""
+    _printed_at: float = attrs.field(default=0.0, init=False)
+    """Time on the monotonic clock of the last print of lines."""
+    _is_closed: threading.Event = attrs.field(factory=threading.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._rows = {job: JobRow(job) for job in self.jobs}
+        self._colours = {
+            job: _COLOURS[number % len(_COLOURS)] for number, job in enumerate(self.jobs)
+        }
+        self._label_width = label_width(self._rows.values())
         self._console = Console(file=self.stream, highlight=False, markup=False, emoji=False)
         self._spinner = Spinner("dots" if self._is_unicode else "line")
         self._live = Live(
@@ -77,17 +89,21 @@ class LiveReporter:
             redirect_stderr=False,
         )
         self._live.start()
+        threading.Thread(target=self._print_blocks, name="mlcr-lines", daemon=True).start()
 
     def close(self) -> None:
         """Print unfinished lines and restore the terminal."""
+        self._is_closed.set()
         with self._lock:
             self._print_unfinished(None)
+            self._print_block()
         self._live.stop()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Show nothing until the block ends; threads that report an event wait for it."""
         with self._lock:
+            self._print_block()
             self._live.stop()
             try:
                 yield
@@ -105,9 +121,15 @@ class LiveReporter:
             if isinstance(event, Note):  # possibly about a host that has no row
                 self._print_note(event)
                 return
-            self._rows[event.name] = apply_event(self._rows[event.name], event, time.monotonic())
+            self._update(event)
             if isinstance(event, JobRetried):
                 self._print_message(retry_line(event), "yellow")
+
+    def _update(self, event: Event) -> None:
+        before = self._rows[event.name]
+        row = self._rows[event.name] = apply_event(before, event, time.monotonic())
+        if row.label != before.label:
+            self._label_width = label_width(self._rows.values())
 
     def print_block(self, title: str, stream: Stream, lines: Iterator[str]) -> None:  # noqa: ARG002
         """Print lines that belong together, below a title; both streams go to the terminal."""
@@ -128,50 +150,45 @@ class LiveReporter:
             self._print_lines(key.label, lines, dim=not key.is_from_task)
 
     def _print_lines(self, label: str, lines: Sequence[str], *, dim: bool) -> None:
-        """Print lines above the display, all at once: each print redraws it."""
-        if not lines:
-            return
-        block = Text()
-        for number, line in enumerate(lines):
-            block.append("\n" if number else "")
+        """Print lines above the display, together with others that come soon."""
+        for line in lines:
+            shown = Text()
             if len(self.jobs) > 1:
-                colour = _COLOURS[self.jobs.index(label.partition("@")[0]) % len(_COLOURS)]
-                block.append(f"{label:<{label_width(self._rows.values())}} | ", style=colour)
-            block.append(sanitise(line), style="dim" if dim else "")
-        self._console.print(block, soft_wrap=True)
+                colour = self._colours[label.partition("@")[0]]
+                shown.append(f"{label:<{self._label_width}} | ", style=colour)
+            self._block.append(shown.append(sanitise(line), style="dim" if dim else ""))
+        is_due = time.monotonic() >= self._printed_at + _PRINT_INTERVAL_S
+        if is_due or len(self._block) >= _BLOCK_LINES:
+            self._print_block()
+
+    def _print_block(self) -> None:
+        if self._block:
+            block, self._block = Text("\n").join(self._block), []
+            self._console.print(block, soft_wrap=True)
+            self._printed_at = time.monotonic()
+
+    def _print_blocks(self) -> None:
+        """Print the lines that no later event prints, until the display is closed."""
+        while not self._is_closed.wait(_PRINT_INTERVAL_S):
+            with self._lock:
+                self._print_block()
 
     def _print_note(self, note: Note) -> None:
         if note.level is not Level.DEBUG or self.verbose:
             self._print_message(note_line(note), "yellow" if note.level is Level.WARNING else "dim")
 
     def _print_message(self, text: str, style: str) -> None:
+        self._print_block()
         self._console.print(Text(one_line(text), style=style), soft_wrap=True)
 
     def _render(self) -> RenderableType:
-        rows, now = list(self._rows.values()), time.monotonic()
-        overflow: OverflowMethod = "ellipsis" if self._is_unicode else "crop"
-        if len(rows) > MANY:
-            lines = render_overview(rows, now, unicode=self._is_unicode)
-            for line in lines:
-                line.no_wrap, line.overflow = True, overflow
-            return Group(*lines)
-        # The last column gets exactly the remaining width only if the table is expanded.
-        table = Table.grid(padding=(0, 1), expand=True)
-        table.add_column(width=1)
-        table.add_column(no_wrap=True, max_width=MAX_LABEL)
-        table.add_column(no_wrap=True, overflow=overflow, ratio=1)
-        width = self._console.width - label_width(rows) - 3
-        for row in rows:
-            table.add_row(self._mark(row), row.label, row.render(now, width))
-        return table
-
-    def _mark(self, row: JobRow) -> RenderableType:
-        if row.result in {status.value for status in OPEN}:
-            return Text(">", style="yellow")
-        good, bad = ("✓", "✗") if self._is_unicode else ("+", "x")
-        if row.result:
-            return Text(bad, style="red") if row.failed else Text(good, style="green")
-        return self._spinner if row.stage is not None else Text("")
+        return render_jobs(
+            list(self._rows.values()),
+            time.monotonic(),
+            width=self._console.width,
+            unicode=self._is_unicode,
+            spinner=self._spinner,
+        )
 
     @property
     def _is_unicode(self) -> bool:

@@ -11,16 +11,14 @@ from rich.text import Text
 from mlcube_remote.events.model import Stage
 from mlcube_remote.events.outcome import Status
 from mlcube_remote.ui.progress.job_row import JobRow, label_width
+from mlcube_remote.ui.progress.total import render_progress
 from mlcube_remote.ui.text import one_line
 
 MAX_LISTED = 3
 """Maximum number of slowest jobs, and of failed jobs, that are listed."""
 
-_BAR_WIDTH = 30
-"""Columns of the progress bar."""
-
-_WAITING = "waiting"
-_STAGES = (_WAITING, *(stage.value for stage in Stage))
+_WAITING, _LOST = "waiting", "no connection"
+_STAGES = (_WAITING, _LOST, *(stage.value for stage in Stage))
 _STATUSES = tuple(status.value for status in Status)
 _STYLES = {Status.SUCCEEDED.value: "green", Status.RUNNING.value: "yellow"}
 
@@ -33,7 +31,7 @@ def render_overview(rows: Sequence[JobRow], now: float, *, unicode: bool) -> lis
         now: Time on the monotonic clock.
         unicode: Whether the terminal shows more than ASCII.
     """
-    lines = [_progress_bar(rows, unicode=unicode), *_counts(rows)]
+    lines = [render_progress(rows, now, unicode=unicode), *_counts(rows)]
     width = label_width(rows)
     started = (row for row in rows if (row.stage or row.last_stage) and not row.result)
     slowest = sorted(started, key=lambda row: row.since)
@@ -45,16 +43,6 @@ def render_overview(rows: Sequence[JobRow], now: float, *, unicode: bool) -> lis
         line = _listed_job("failed" if number == 0 else "", row, width)
         lines.append(line.append(one_line(row.reason or row.result), style="red"))
     return lines
-
-
-def _progress_bar(rows: Sequence[JobRow], *, unicode: bool) -> Text:
-    finished = sum(bool(row.result) for row in rows)
-    filled = _BAR_WIDTH * finished // len(rows)
-    full, empty = ("━", "─") if unicode else ("#", "-")
-    noun = "jobs" if any("@" in row.label for row in rows) else "hosts"
-    text = Text(f"{finished} of {len(rows)} {noun} ")
-    text.append(full * filled, style="green")
-    return text.append(empty * (_BAR_WIDTH - filled), style="dim")
 
 
 def _counts(rows: Sequence[JobRow]) -> list[Text]:
@@ -80,6 +68,8 @@ def _count_line(names: Sequence[str], counts: Counter[str], style: str) -> Text 
 
 
 def _stage_name(row: JobRow) -> str:
+    if row.lost:
+        return _LOST
     stage = row.stage or row.last_stage
     return stage.value if stage else _WAITING
 

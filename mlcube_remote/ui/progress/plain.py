@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
 from typing import TextIO
 
 import attrs
 
 from mlcube_remote.events.model import (
+    ConnectionLost,
+    ConnectionRestored,
     Event,
     JobFinished,
     JobRetried,
@@ -19,10 +22,62 @@ from mlcube_remote.events.model import (
     Output,
     Stage,
     StageFinished,
+    StageProgress,
+    StageStarted,
 )
 from mlcube_remote.transport.base import Stream
-from mlcube_remote.ui.progress.base import OutputLines, note_line, retry_line
+from mlcube_remote.ui.progress.base import (
+    OutputLines,
+    lost_line,
+    note_line,
+    restored_line,
+    retry_line,
+)
+from mlcube_remote.ui.progress.tally import JobCounter
 from mlcube_remote.ui.text import one_line, sanitise
+
+PROGRESS_INTERVAL_S = 10.0
+"""A job's stage, and the whole run, get at most one line of progress in this time."""
+
+_TOTAL = ""
+"""Stands for the whole run beside the labels of jobs."""
+
+
+@attrs.define
+class _ProgressLines:
+    """Returns a line for some events: for each job, and for all, at most one in ten seconds."""
+
+    total: int
+    """Number of jobs."""
+    _counter: JobCounter = attrs.field(init=False)
+    _next: dict[str, float] = attrs.field(factory=dict, init=False)
+    """Label → time on the monotonic clock from which on it gets another line."""
+
+    def __attrs_post_init__(self) -> None:
+        self._counter = JobCounter(self.total)
+        self._next[_TOTAL] = time.monotonic() + PROGRESS_INTERVAL_S
+
+    def note(self, event: Event, now: float) -> str:
+        """Return the line to print after an event; empty: none."""
+        self._counter.note(event, now)
+        if isinstance(event, StageStarted):
+            self._next[event.label] = now + PROGRESS_INTERVAL_S
+        elif isinstance(event, StageProgress):
+            # In configure, the output of the engine is printed, and says more.
+            if event.stage is not Stage.CONFIGURE and self._is_due(event.label, now):
+                return f"{event.label}: {event.stage.value}: {one_line(event.detail)}"
+        elif isinstance(event, JobFinished):
+            tally = self._counter.tally()
+            if tally.done < self.total and self._is_due(_TOTAL, now):
+                done = f"{tally.done} of {self.total} done"
+                return ", ".join([done, *tally.counts(now)])
+        return ""
+
+    def _is_due(self, label: str, now: float) -> bool:
+        is_due = now >= self._next.get(label, now)
+        if is_due:
+            self._next[label] = now + PROGRESS_INTERVAL_S
+        return is_due
 
 
 @attrs.define(kw_only=True)
@@ -36,7 +91,13 @@ class PlainReporter:
     stderr: TextIO
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
     _output_lines: OutputLines = attrs.field(factory=OutputLines, init=False)
+    _disconnected: set[str] = attrs.field(factory=set, init=False)
+    """Jobs without a connection."""
+    _progress: _ProgressLines = attrs.field(init=False)
     _closed_by_reader: set[TextIO] = attrs.field(factory=set, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._progress = _ProgressLines(len(self.jobs))
 
     def close(self) -> None:
         """Print unfinished lines."""
@@ -54,7 +115,8 @@ class PlainReporter:
         with self._lock:
             if isinstance(event, Output):
                 self._print_output(event)
-            elif isinstance(event, StageFinished):
+                return
+            if isinstance(event, StageFinished):
                 self._print_unfinished(event.label)
                 self._print_stage(event)
             elif isinstance(event, JobFinished):
@@ -64,6 +126,11 @@ class PlainReporter:
                 self._print_message(retry_line(event))
             elif isinstance(event, Note):
                 self._print_note(event)
+            elif isinstance(event, (ConnectionLost, ConnectionRestored)):
+                self._print_connection(event)
+            line = self._progress.note(event, time.monotonic())
+            if line and not self.quiet:
+                self._print_message(line)
 
     def print_block(self, title: str, stream: Stream, lines: Iterator[str]) -> None:
         """Print lines that belong together, below a title."""
@@ -108,6 +175,16 @@ class PlainReporter:
             return
         if note.level is Level.WARNING or not self.quiet:
             self._print_message(note_line(note))
+
+    def _print_connection(self, event: ConnectionLost | ConnectionRestored) -> None:
+        """Print one line if the connection breaks, and one if there is one again."""
+        if isinstance(event, ConnectionRestored):
+            self._disconnected.discard(event.name)
+            if not self.quiet:
+                self._print_message(restored_line(event))
+        elif event.name not in self._disconnected:
+            self._disconnected.add(event.name)
+            self._print_message(lost_line(event))
 
     def _write_bytes(self, target: TextIO, data: bytes) -> None:
         """Write a task's bytes unchanged: a program may read them."""

@@ -16,6 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlcube_remote.events.model import (
+    ConnectionLost,
+    ConnectionRestored,
     Event,
     JobFinished,
     JobRetried,
@@ -25,6 +27,7 @@ from mlcube_remote.events.model import (
     StageFinished,
     StageProgress,
     StageStarted,
+    TrialStarted,
 )
 from mlcube_remote.transport.base import Stream
 from mlcube_remote.ui.files.event_log import FIELDS, RUN_FIELDS, VERSION, EventLog
@@ -46,6 +49,9 @@ EVERY_EVENT: tuple[Event, ...] = (
     Note(host="a", at=1.5, level=Level.WARNING, text="odd"),
     JobRetried(host="a", job="07", at=1.6, reason="lost"),
     JobFinished(host="a", at=2.0, outcome=outcome()),
+    TrialStarted(host="a", job="07", at=2.1, parameters={"lr": "0.1"}),
+    ConnectionLost(host="a", at=2.2, reason="connection lost", retry_in=0.5),
+    ConnectionRestored(host="a", at=2.3, seconds=2.0),
 )
 
 
@@ -98,6 +104,9 @@ def test_values_are_text_and_numbers() -> None:
         "note",
         "job-moved",
         "job-finished",
+        "trial-started",
+        "connection-lost",
+        "connection-restored",
         "run-finished",
     ]
     assert (lines[3]["stage"], lines[3]["seconds"], lines[3]["host"]) == ("sync", 0.2, "a")
@@ -108,7 +117,9 @@ def test_values_are_text_and_numbers() -> None:
     )
     assert (lines[5]["level"], lines[6]["job"]) == ("warning", "07")
     assert lines[7]["outcome"]["status"] == "succeeded"
-    assert (lines[8]["status"], lines[8]["exit_code"], lines[8]["at"]) == ("succeeded", 0, 3.0)
+    assert lines[8]["parameters"] == {"lr": "0.1"}
+    assert (lines[9]["reason"], lines[9]["retry_in"]) == ("connection lost", 0.5)
+    assert (lines[-1]["status"], lines[-1]["exit_code"], lines[-1]["at"]) == ("succeeded", 0, 3.0)
 
 
 @given(st.binary(max_size=40), st.lists(st.integers(0, 40), max_size=5))

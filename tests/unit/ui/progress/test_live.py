@@ -8,10 +8,13 @@ import pty
 import re
 import threading
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
 from mlcube_remote.events.model import (
+    ConnectionLost,
+    ConnectionRestored,
     Event,
     JobRetried,
     Level,
@@ -19,9 +22,11 @@ from mlcube_remote.events.model import (
     Stage,
     StageProgress,
     StageStarted,
+    TrialStarted,
 )
 from mlcube_remote.events.outcome import Status
 from mlcube_remote.transport.base import Stream
+from mlcube_remote.ui.progress import live
 from mlcube_remote.ui.progress.live import LiveReporter
 from mlcube_remote.ui.progress.plain import PlainReporter
 from mlcube_remote.ui.progress.reporter import make_reporter
@@ -113,6 +118,83 @@ def test_the_host_of_each_job_of_a_sweep_is_shown() -> None:
     assert "07@b | epoch 1" in shown
     assert re.search(r"07@b run train \d+s", shown)
     assert "08 waiting" in shown
+
+
+def trial(number: int, host: str = "gpu01") -> list[Event]:
+    about: dict[str, str] = {"host": host, "job": f"{number:02}"}
+    parameters = {"lr": f"0.{number}", "optimiser": "momentum" * 9}
+    return [
+        TrialStarted(**about, at=0.0, parameters=parameters),
+        StageStarted(**about, at=0.0, stage=Stage.RUN, task="train"),
+    ]
+
+
+def lines_of(screen: str) -> list[str]:
+    """Return what was drawn, line by line, also what was drawn over."""
+    return re.split(r"[\r\n]+|\x1b\[[0-9;?]*[A-Za-z]", _STYLES.sub("", screen))
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize("colour", [True, False])
+def test_trials_have_parameters_and_a_total(
+    monkeypatch: pytest.MonkeyPatch, columns: int, colour: bool
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    if not colour:
+        monkeypatch.setenv("NO_COLOR", "1")
+    about: dict[str, str] = {"host": "gpu01", "job": "07"}
+    pulled = "1.2 GB of 3.4 GB, 33.1 MB/s, 1m 5s left"
+    lost = ConnectionLost(**about, at=0.0, reason="no \x1b[2Jroute\n" + "x" * 900, retry_in=18.0)
+    pull = [
+        StageStarted(host="gpu02", job="08", at=0.0, stage=Stage.PULL),
+        StageProgress(host="gpu02", job="08", at=0.0, stage=Stage.PULL, detail=pulled),
+    ]
+    text = report([*trial(7), *trial(8, "gpu02"), *pull, lost], "07", "08", "09")
+    drawn = lines_of(text)
+    assert all(len(line) <= columns for line in drawn)
+    assert any(re.search(r"07@gpu01 lr=0\.7 optimiser=.*…", line) for line in drawn)
+    assert any("run train 0s  no connection, retry in 18s (" in line for line in drawn)
+    assert any(line.rstrip().endswith(pulled) for line in drawn)
+    assert any(re.search(r"^0 of 3 jobs ─+  2 running, 1 waiting *$", line) for line in drawn)
+    assert ("\x1b[36m" in text) is colour
+
+
+def test_a_lost_connection_is_a_state_and_no_line_that_scrolls_away() -> None:
+    screen = Screen()
+    reporter = LiveReporter(jobs=("a",), verbose=False, stream=screen.stream)
+    reporter.handle(StageStarted(host="a", at=0.0, stage=Stage.RUN, task="t"))
+    reporter.handle(ConnectionLost(host="a", at=0.0, reason="connection lost", retry_in=0.0))
+    reporter._live.refresh()
+    reporter.handle(ConnectionLost(host="a", at=0.0, reason="refused", retry_in=30.0))
+    reporter._live.refresh()
+    reporter.handle(ConnectionRestored(host="a", at=0.0, seconds=40.0))
+    reporter.close()
+    drawn = lines_of(screen.text())
+    assert any("run t 0s  no connection, connecting again (connection lost)" in d for d in drawn)
+    assert any("no connection, retry in 30s (refused)" in line for line in drawn)
+    assert not any("warning" in line for line in drawn)
+    assert re.search(r"run t \d+s *$", drawn[-3] + drawn[-2] + drawn[-1])
+
+
+def test_lines_that_come_fast_are_printed_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen()
+    reporter = LiveReporter(jobs=("a", "b"), verbose=False, stream=screen.stream)
+    prints: list[object] = []
+    inner = reporter._console.print
+
+    def count(*words: object, **how: Any) -> None:
+        prints.append(words)
+        inner(*words, **how)
+
+    monkeypatch.setattr(reporter._console, "print", count)
+    monkeypatch.setattr(live, "_PRINT_INTERVAL_S", 3600.0)
+    for number in range(5000):
+        reporter.handle(output(b"line %d\n" % number))
+    reporter.handle(Note(host="b", at=0.0, level=Level.INFO, text="after that"))
+    reporter.close()
+    assert len(prints) <= 20
+    shown = [line for line in lines_of(screen.text()) if "line" in line or "after" in line]
+    assert shown == [*(f"a | line {number}" for number in range(5000)), "b: after that"]
 
 
 def test_many_hosts_are_summarised() -> None:

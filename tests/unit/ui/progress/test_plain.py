@@ -8,13 +8,20 @@ import os
 import threading
 from collections.abc import Iterable
 
+import pytest
+
 from mlcube_remote.events.model import (
+    ConnectionLost,
+    ConnectionRestored,
     Event,
     JobRetried,
     Level,
     Note,
     Stage,
+    StageProgress,
+    StageStarted,
 )
+from mlcube_remote.ui.progress import plain
 from mlcube_remote.ui.progress.plain import PlainReporter
 from mlcube_remote.ui.progress.reporter import make_reporter
 from tests.support.outcomes import job_finished, output, stage_events
@@ -86,6 +93,55 @@ def test_jobs_of_a_sweep_are_printed_with_their_hosts() -> None:
     out, err = report([output(b"x", job="07"), moved, output(b"y\n", "b", job="07")], "07", "08")
     assert out == b"07@a | x\n07@b | y\n", "a line of one host does not continue on the next"
     assert err == b"warning: 07@a: not reachable; will be retried\n"
+
+
+def test_a_lost_connection_is_one_line_and_its_replacement_another() -> None:
+    lost = ConnectionLost(host="a", at=0.0, reason="cut \x1b[2J\n", retry_in=0.5)
+    events = [lost, lost, lost, ConnectionRestored(host="a", at=9.0, seconds=9.2), lost]
+    assert report(events)[1].splitlines() == [
+        b"warning: a: cut \\n; reconnecting",
+        b"a: connected again after 9 s",
+        b"warning: a: cut \\n; reconnecting",
+    ]
+    assert report(events, quiet=True)[1].count(b"\n") == 2
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def test_long_transfers_and_sweeps_get_a_line_every_ten_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(plain, "time", clock)
+    out, err = Pipe(), Pipe()
+    jobs = tuple("abcd")
+    reporter = PlainReporter(jobs=jobs, quiet=False, verbose=False, stdout=out, stderr=err)
+    for host in "abc":
+        reporter.handle(StageStarted(host=host, at=0.0, stage=Stage.SYNC))
+    for second in range(1, 31):
+        clock.now = float(second)
+        detail = f"{second} B \x1b[2J\n"
+        for stage in (Stage.SYNC, Stage.CONFIGURE):
+            reporter.handle(StageProgress(host="a", at=0.0, stage=stage, detail=detail))
+        if second in {12, 15, 25}:
+            host = {12: "a", 15: "b", 25: "c"}[second]
+            reporter.handle(job_finished(host))
+    reporter.handle(job_finished("d"))
+    assert err.data.getvalue().decode().splitlines() == [
+        "a: sync: 10 B \\n",
+        "1 of 4 done, 2 running, 1 waiting, about 6s left",
+        "a: sync: 20 B \\n",
+        "3 of 4 done, 1 waiting, about 17s left",
+        "a: sync: 30 B \\n",
+    ]
+    assert out.data.getvalue() == b""
 
 
 def test_json_keeps_standard_output_free() -> None:
