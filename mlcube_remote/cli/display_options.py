@@ -39,6 +39,7 @@ _talk = (
 )
 _output = click.option(
     "--output",
+    "-o",
     type=click.Choice(["text", "json"]),
     default="text",
     help="json: one document on stdout, everything else on stderr.",
@@ -51,6 +52,7 @@ run_display_options = group("display", Display, _gather, *_watch, *_talk, _outpu
 
 output_option = click.option(
     "--output",
+    "-o",
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,

@@ -14,6 +14,7 @@ from mlcube_remote import app
 from mlcube_remote.app.options import HostOptions
 from mlcube_remote.cli import display_options as screen
 from mlcube_remote.cli import options as shared
+from mlcube_remote.cli.help import HelpfulCommand
 from mlcube_remote.cli.option_groups import CredentialPrompts
 from mlcube_remote.cli.printing import (
     print_value,
@@ -64,7 +65,7 @@ def show_hosts(named: tuple[str, ...], inventory: str | None, output: str) -> No
     )
 
 
-@hosts.command("check")
+@hosts.command("check", cls=HelpfulCommand)
 @shared.hosts_argument()
 @shared.host_label_options
 @shared.platform_option("The engine to check  [default: the host's]")
@@ -93,7 +94,7 @@ def check_hosts(
     return max((check.exit_code for check in every), default=0)
 
 
-@hosts.command("top")
+@hosts.command("top", cls=HelpfulCommand)
 @shared.hosts_argument()
 @shared.host_label_options
 @shared.credential_options

@@ -10,9 +10,10 @@ from pathlib import Path
 import click
 
 from mlcube_remote import app
+from mlcube_remote.cli.help import HelpfulCommand
 
 
-@click.command()
+@click.command(cls=HelpfulCommand)
 @click.argument("directory", default=".", type=click.Path())
 @click.option(
     "--script",

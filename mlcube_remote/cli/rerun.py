@@ -12,6 +12,7 @@ from mlcube_remote import app
 from mlcube_remote.app.options import JobFilter, Sensible, StartOptions
 from mlcube_remote.cli import display_options as screen
 from mlcube_remote.cli import options as shared
+from mlcube_remote.cli.help import HelpfulCommand
 from mlcube_remote.cli.option_groups import CredentialPrompts, Display
 from mlcube_remote.cli.printing import print_warning
 from mlcube_remote.cli.run import run_jobs
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from mlcube_remote.app.rerun_selection import RerunSelection
 
 
-@click.command()
+@click.command(cls=HelpfulCommand)
 @run_target(Sensible.NEWEST)
 @shared.job_filter_options
 @shared.rerun_retry_options

@@ -8,6 +8,7 @@ import sys
 import click
 
 from mlcube_remote import app
+from mlcube_remote.cli.help import HelpfulCommand
 from mlcube_remote.cli.printing import print_warning
 from mlcube_remote.cli.run_argument import complete_runs
 
@@ -17,7 +18,7 @@ def results() -> None:
     """Show the results of runs."""
 
 
-@results.command()
+@results.command(cls=HelpfulCommand)
 @click.argument(
     "run_texts", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_runs
 )
@@ -59,7 +60,7 @@ def show(run_texts: tuple[str, ...], output: str | None, sort: str | None, colum
         click.echo(results_text(jobs, names))
 
 
-@results.command("list")
+@results.command("list", cls=HelpfulCommand)
 @click.option(
     "--best",
     metavar="COLUMN",

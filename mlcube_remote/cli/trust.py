@@ -11,6 +11,7 @@ import click
 from mlcube_remote import app
 from mlcube_remote.app.options import CubeOptions
 from mlcube_remote.cli import display_options as screen
+from mlcube_remote.cli.help import HelpfulCommand
 from mlcube_remote.cli.printing import print_value
 from mlcube_remote.errors import UsageError
 from mlcube_remote.ui.text import sanitise
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
     from mlcube_remote.app.trust import CubeReview
 
 
-@click.command()
+@click.command(cls=HelpfulCommand)
 @click.argument("directory", metavar="[CUBE]", default=".", type=click.Path())
 @click.option("-P", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting.")
-@click.option("--yes", is_flag=True, help="Allow all requests without a question.")
+@click.option("--yes", "-y", is_flag=True, help="Allow all requests without a question.")
 @click.option("--forget", is_flag=True, help="Withdraw your yes to this cube.")
 @screen.output_option
 def trust(
