@@ -69,7 +69,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "pull": (
         ("Pull the outputs of the latest run", "mlcube-remote pull"),
-        ("Pull one output of one job", "mlcube-remote pull sweep-a/03 --output=model_dir"),
+        ("Pull one output of one job", "mlcube-remote pull sweep-a/03 --only=model_dir"),
     ),
     "ps": (
         ("Show what runs now, on all hosts", "mlcube-remote ps"),
@@ -96,7 +96,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "results list": (
         ("List the runs of this machine", "mlcube-remote results list"),
         ("Show the best accuracy of each", "mlcube-remote results list --best=-accuracy"),
-        ("Get them as JSON", "mlcube-remote results list --json"),
+        ("Get them as JSON", "mlcube-remote results list --output=json"),
     ),
     "hosts check": (
         ("Check a host that ssh knows", "mlcube-remote hosts check gpu01"),

@@ -185,11 +185,11 @@ def stop(
 @click.command(cls=HelpfulCommand)
 @run_target(Sensible.NEWEST)
 @click.option(
-    "--output", "outputs", multiple=True, metavar="NAME", help="Only this output; repeatable."
+    "--only", "outputs", multiple=True, metavar="NAME", help="Only this output; repeatable."
 )
 @shared.host_options
 @shared.credential_options
-@screen.talk_options
+@screen.pull_display_options
 def pull(
     target: RunTarget,
     outputs: tuple[str, ...],

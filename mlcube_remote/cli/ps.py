@@ -12,10 +12,10 @@ import click
 from mlcube_remote import app
 from mlcube_remote.app.job_states import JOB_STATES
 from mlcube_remote.app.options import DEFAULT_CLEAN_AGE_S, HostOptions
-from mlcube_remote.cli import display_options as screen
 from mlcube_remote.cli import options as shared
 from mlcube_remote.cli.help import HelpfulCommand
 from mlcube_remote.cli.option_groups import CredentialPrompts
+from mlcube_remote.cli.output_formats import output_option
 from mlcube_remote.cli.parameter_types import Duration
 from mlcube_remote.cli.printing import (
     faint,
@@ -52,7 +52,7 @@ _WATCH_INTERVAL_S = 2.0
 )
 @shared.host_label_options
 @shared.credential_options
-@screen.output_option
+@output_option
 def ps(
     everything: bool,
     states: tuple[str, ...],
