@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from mlcube_remote.cli.examples import EXAMPLES
 from mlcube_remote.cli.main import cli
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "command-line.md"
@@ -70,6 +71,9 @@ def section(path: tuple[str, ...], command: click.Command) -> str:
     parts = [f"## `{' '.join(path[1:])}`", f"```text\n{usage}\n```", _prose(command)]
     if rows:
         parts.append("\n".join(["| option | meaning |", "| --- | --- |", *rows]))
+    if examples := EXAMPLES.get(" ".join(path[1:]), ()):
+        lines = "\n".join(f"# {about}\n{line}" for about, line in examples)
+        parts.append(f"```sh\n{lines}\n```")
     return "\n\n".join(parts) + "\n"
 
 

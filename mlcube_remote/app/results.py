@@ -20,7 +20,7 @@ def find_results(text: str, warn: Warn) -> dict[str, Any]:
     """Return the index of the results that ``text`` means.
 
     Args:
-        text: A run's id, enough of its start or end, or the path of its results.
+        text: A run's name, a part of its id, ``last``, or the path of its results.
         warn: Shows warnings about records that cannot be read.
 
     Raises:
@@ -85,7 +85,7 @@ def _find_run(text: str, store: Store) -> str:
     if not found:
         raise UsageError(
             f"no results of a run {text!r} on this machine",
-            hint="pull them: mlcube-remote pull RUN; list the runs: mlcube-remote ps --all",
+            hint="pull them: mlcube-remote pull RUN; list the runs: mlcube-remote results list",
         )
     if len(found) > 1:
         names = f"{', '.join(found[:5])}{' …' if len(found) > 5 else ''}"

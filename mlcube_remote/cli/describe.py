@@ -9,8 +9,8 @@ import click
 
 from mlcube_remote import app
 from mlcube_remote.app.options import CubeOptions
-from mlcube_remote.cli import display_options as screen
 from mlcube_remote.cli import options as shared
+from mlcube_remote.cli.output_formats import output_option
 from mlcube_remote.cli.printing import print_value
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @shared.cube_options
-@screen.output_option
+@output_option
 def describe(cube: CubeOptions, output: str) -> None:
     """Show a cube: its tasks, parameters and platforms."""
     document = _document(app.request.load_cube(cube))

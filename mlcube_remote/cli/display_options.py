@@ -39,20 +39,13 @@ _talk = (
 )
 _output = click.option(
     "--output",
+    "-o",
     type=click.Choice(["text", "json"]),
     default="text",
     help="json: one document on stdout, everything else on stderr.",
 )
 gather_options = group("display", Display, _gather)
-talk_options = group("display", Display, *_talk)
+pull_display_options = group("display", Display, *_talk, _output)
 display_options = group("display", Display, *_talk, _output)
 watch_options = group("display", Display, *_watch, *_talk, _output)
 run_display_options = group("display", Display, _gather, *_watch, *_talk, _output)
-
-output_option = click.option(
-    "--output",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="Print text, or one JSON document.",
-)

@@ -10,6 +10,7 @@ import click
 from mlcube_remote import app
 from mlcube_remote.app.options import HostOptions, Sensible
 from mlcube_remote.cli import options as shared
+from mlcube_remote.cli.help import HelpfulCommand
 from mlcube_remote.cli.option_groups import CredentialPrompts
 from mlcube_remote.cli.printing import print_warning
 from mlcube_remote.cli.run_argument import run_argument
@@ -20,7 +21,7 @@ _job_option = click.option(
 )
 
 
-@click.command()
+@click.command(cls=HelpfulCommand)
 @run_argument
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @_job_option

@@ -12,9 +12,10 @@ import click
 
 from mlcube_remote import app
 from mlcube_remote.app.options import HostOptions
-from mlcube_remote.cli import display_options as screen
 from mlcube_remote.cli import options as shared
+from mlcube_remote.cli.help import HelpfulCommand
 from mlcube_remote.cli.option_groups import CredentialPrompts
+from mlcube_remote.cli.output_formats import output_option
 from mlcube_remote.cli.printing import (
     print_value,
     print_warning,
@@ -33,7 +34,7 @@ def hosts() -> None:
 
 @hosts.command("list")
 @shared.inventory_option
-@screen.output_option
+@output_option
 def list_hosts(inventory: str | None, output: str) -> None:
     """List hosts and groups, and who is logged in (see mlcube-remote login)."""
     from mlcube_remote.ui.tables.hosts import hosts_document, hosts_text  # noqa: PLC0415 - slow to import
@@ -51,7 +52,7 @@ def list_hosts(inventory: str | None, output: str) -> None:
 @hosts.command("show")
 @shared.hosts_argument(required=True)
 @shared.inventory_option
-@screen.output_option
+@output_option
 def show_hosts(named: tuple[str, ...], inventory: str | None, output: str) -> None:
     """Show the settings of hosts: from the inventory, and from ~/.ssh/config."""
     from mlcube_remote.ui.tables.hosts import host_document, host_text  # noqa: PLC0415 - slow to import
@@ -64,12 +65,12 @@ def show_hosts(named: tuple[str, ...], inventory: str | None, output: str) -> No
     )
 
 
-@hosts.command("check")
+@hosts.command("check", cls=HelpfulCommand)
 @shared.hosts_argument()
 @shared.host_label_options
 @shared.platform_option("The engine to check  [default: the host's]")
 @shared.credential_options
-@screen.output_option
+@output_option
 def check_hosts(
     named: tuple[str, ...],
     hosts: HostOptions,
@@ -93,11 +94,11 @@ def check_hosts(
     return max((check.exit_code for check in every), default=0)
 
 
-@hosts.command("top")
+@hosts.command("top", cls=HelpfulCommand)
 @shared.hosts_argument()
 @shared.host_label_options
 @shared.credential_options
-@screen.output_option
+@output_option
 def top_hosts(
     named: tuple[str, ...], hosts: HostOptions, credentials: CredentialPrompts, output: str
 ) -> int:

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from mlcube_remote import app
-from mlcube_remote.cli.printing import print_warning
+from mlcube_remote.cli.output_formats import output_option
+from mlcube_remote.cli.printing import print_value, print_warning
 from mlcube_remote.cli.run_argument import run_argument
 from mlcube_remote.errors import RecordError
 
@@ -22,10 +23,11 @@ from mlcube_remote.errors import RecordError
     help="Where to write it.  [default: report-RUN.html in the current directory]",
 )
 @click.option("--open", "opens", is_flag=True, help="Open it in a browser.")
-def report(run_text: str, path: Path | None, opens: bool) -> None:
+@output_option
+def report(run_text: str, path: Path | None, opens: bool, output: str) -> None:
     """Write a report of a run: one HTML file that needs no network and no other file.
 
-    RUN is a run's id, or enough of its start or end, or the path of its results. No host is asked.
+    RUN is a run's name, a part of its id, 'last', or the path of its results. No host is asked.
     The report has the ends of the logs, so only you can read it until you change its mode.
     """
     from mlcube_remote.runs.atomic import write_atomically  # noqa: PLC0415 - slow to import
@@ -42,6 +44,6 @@ def report(run_text: str, path: Path | None, opens: bool) -> None:
         raise RecordError.not_writable(
             "the report cannot be written", problem, hint="choose another place: --file=PATH"
         ) from problem
-    click.echo(path)
+    print_value(path, output, document=lambda file: {"path": str(file)}, text=str)
     if opens:
         click.launch(str(path))

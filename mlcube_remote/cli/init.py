@@ -10,9 +10,12 @@ from pathlib import Path
 import click
 
 from mlcube_remote import app
+from mlcube_remote.cli.help import HelpfulCommand
+from mlcube_remote.cli.output_formats import output_option
+from mlcube_remote.cli.printing import print_value
 
 
-@click.command()
+@click.command(cls=HelpfulCommand)
 @click.argument("directory", default=".", type=click.Path())
 @click.option(
     "--script",
@@ -23,7 +26,8 @@ from mlcube_remote import app
 @click.option(
     "--dockerfile", type=click.Path(), metavar="FILE", help="Make a cube from this Dockerfile."
 )
-def init(directory: str, script: str | None, dockerfile: str | None) -> None:
+@output_option
+def init(directory: str, script: str | None, dockerfile: str | None, output: str) -> None:
     """Write the files of a new cube: from nothing, or around a script or a Dockerfile.
 
     Files that exist are never changed.
@@ -33,11 +37,19 @@ def init(directory: str, script: str | None, dockerfile: str | None) -> None:
         script=None if script is None else Path(script),
         dockerfile=None if dockerfile is None else Path(dockerfile),
     )
-    for name in made.files:
-        click.echo(f"wrote {os.path.join(directory, name)}")
+    paths = [os.path.join(directory, name) for name in made.files]
     where = "" if directory == "." else f" --mlcube={shlex.quote(directory)}"
-    click.echo(f"run it here:    mlcube-remote run --host=local{where} --task={made.task}")
-    click.echo(f"run it there:   mlcube-remote run --host=NAME{where} --task={made.task}")
+    lines = [
+        *(f"wrote {path}" for path in paths),
+        f"run it here:    mlcube-remote run --host=local{where} --task={made.task}",
+        f"run it there:   mlcube-remote run --host=NAME{where} --task={made.task}",
+    ]
+    print_value(
+        made,
+        output,
+        document=lambda cube: {"cube": directory, "files": paths, "task": cube.task},
+        text=lambda _: "\n".join(lines),
+    )
 
 
 @click.command()

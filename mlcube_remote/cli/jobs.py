@@ -12,6 +12,7 @@ from mlcube_remote import app
 from mlcube_remote.app.options import HostOptions, Sensible
 from mlcube_remote.cli import display_options as screen
 from mlcube_remote.cli import options as shared
+from mlcube_remote.cli.help import HelpfulCommand
 from mlcube_remote.cli.option_groups import CredentialPrompts, Display
 from mlcube_remote.cli.parameter_types import Duration
 from mlcube_remote.cli.printing import print_warning
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _tail_option = click.option(
     "--tail",
+    "-n",
     type=click.IntRange(min=0),
     metavar="N",
     help="Start with the last N lines of each task.",
@@ -32,7 +34,7 @@ _NO_RECONNECT = 0.0
 """A short command reports a lost host instead of waiting for it."""
 
 
-@click.command()
+@click.command(cls=HelpfulCommand)
 @run_target(Sensible.LIVE_OR_NEWEST)
 @_tail_option
 @shared.host_options
@@ -70,7 +72,7 @@ def attach(
     return _print_report(report, display)
 
 
-@click.command()
+@click.command(cls=HelpfulCommand)
 @run_target(Sensible.LIVE_OR_NEWEST)
 @shared.host_options
 @shared.reconnect_option
@@ -98,7 +100,7 @@ def wait(
     return _print_report(report, display)
 
 
-@click.command()
+@click.command(cls=HelpfulCommand)
 @run_target(Sensible.NEWEST)
 @click.option("--follow", "-f", is_flag=True, help="Continue until the run has ended.")
 @_tail_option
@@ -128,7 +130,7 @@ def logs(
     return report.exit_code_of_errors
 
 
-@click.command()
+@click.command(cls=HelpfulCommand)
 @run_target(Sensible.NEWEST)
 @shared.host_options
 @shared.credential_options
@@ -149,7 +151,7 @@ def status(
     return print_status(report, found.on_host, display)
 
 
-@click.command()
+@click.command(cls=HelpfulCommand)
 @run_target(Sensible.LIVE)
 @click.option(
     "--grace",
@@ -180,14 +182,14 @@ def stop(
     return 0 if all(outcome.error is None for outcome in report.outcomes) else code
 
 
-@click.command()
+@click.command(cls=HelpfulCommand)
 @run_target(Sensible.NEWEST)
 @click.option(
-    "--output", "outputs", multiple=True, metavar="NAME", help="Only this output; repeatable."
+    "--only", "outputs", multiple=True, metavar="NAME", help="Only this output; repeatable."
 )
 @shared.host_options
 @shared.credential_options
-@screen.talk_options
+@screen.pull_display_options
 def pull(
     target: RunTarget,
     outputs: tuple[str, ...],

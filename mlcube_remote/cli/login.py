@@ -11,9 +11,9 @@ from mlcube_remote import app
 from mlcube_remote.app.options import HostOptions
 from mlcube_remote.cli import options as shared
 from mlcube_remote.cli.option_groups import CredentialPrompts
+from mlcube_remote.cli.output_formats import output_option
 from mlcube_remote.cli.parameter_types import Duration
-from mlcube_remote.cli.printing import worst_exit_code
-from mlcube_remote.formatting import readable_duration
+from mlcube_remote.cli.printing import print_value, worst_exit_code
 
 
 @click.command()
@@ -29,37 +29,47 @@ from mlcube_remote.formatting import readable_duration
 )
 @shared.inventory_option
 @shared.credential_options
+@output_option
 def login(
-    named: tuple[str, ...], idle: float, inventory: str | None, credentials: CredentialPrompts
+    named: tuple[str, ...],
+    idle: float,
+    inventory: str | None,
+    credentials: CredentialPrompts,
+    output: str,
 ) -> int:
     """Log in to hosts once; later commands use these connections, and ask nothing."""
-    from mlcube_remote.transport.kept_logins import format_time  # noqa: PLC0415 - not for --help
-    from mlcube_remote.ui.errors import print_error  # noqa: PLC0415
+    from mlcube_remote.ui.errors import print_error  # noqa: PLC0415 - not for --help
+    from mlcube_remote.ui.tables.logins import login_text, logins_document  # noqa: PLC0415
 
     options = HostOptions(names=named, inventory=inventory)
-    errors = []
+    results = []
     for result in app.kept_logins.log_in(options, credentials, idle):
+        results.append(result)
         if result.error is not None:
-            errors.append(result.error)
             print_error(result.error, sys.stderr)
-        elif result.login is not None:
-            kept = readable_duration(round(result.login.idle_s))
-            state = "logged in" if result.is_new else "is logged in already"
-            until = format_time(result.login.until)
-            click.echo(
-                f"{result.host}: {state} as {result.login.address}, until {until} "
-                f"(each use adds {kept})"
-            )
-    return worst_exit_code(errors)
+        elif output == "text" and result.login is not None:
+            click.echo(login_text(result.host, result.login, is_new=result.is_new))
+    if output == "json":
+        rows = [(each.host, each.login, each.error) for each in results]
+        print_value(rows, output, document=logins_document, text=str)
+    return worst_exit_code(result.error for result in results)
 
 
 @click.command()
 @shared.hosts_argument()
 @shared.inventory_option
-def logout(named: tuple[str, ...], inventory: str | None) -> None:
+@output_option
+def logout(named: tuple[str, ...], inventory: str | None, output: str) -> None:
     """End the logins to hosts, or all of them; jobs on the hosts continue."""
     results = app.kept_logins.log_out(HostOptions(names=named, inventory=inventory))
-    for result in results:
-        click.echo(f"{result.host}: {'logged out' if result.login else 'is not logged in'}")
-    if not results:
-        click.echo("no host is logged in")
+    lines = [
+        f"{each.host}: {'logged out' if each.login else 'is not logged in'}" for each in results
+    ]
+    print_value(
+        results,
+        output,
+        document=lambda found: {
+            "hosts": [{"host": each.host, "ended": each.login is not None} for each in found]
+        },
+        text=lambda _: "\n".join(lines or ["no host is logged in"]),
+    )

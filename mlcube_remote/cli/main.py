@@ -13,7 +13,7 @@ import click
 
 from mlcube_remote._version import __version__
 from mlcube_remote.cli import COMPLETE
-from mlcube_remote.errors import MLCubeRemoteError
+from mlcube_remote.errors import MLCubeRemoteError, UnexpectedError, UsageError
 
 _COMMANDS = {
     "run": ("mlcube_remote.cli.run", "Run tasks of a cube on one or many hosts."),
@@ -132,17 +132,45 @@ def main() -> NoReturn:
     sys.exit(code)
 
 
-def _print_misuse(problem: click.ClickException) -> None:
+def _wants_json(args: list[str]) -> bool:
+    """Return whether a command line asks for JSON; it may be one that cannot be parsed."""
+    words = args[: args.index("--")] if "--" in args else args
+    pairs = zip(["", *words], words, strict=False)
+    return any(
+        word in ("--json", "--output=json", "-ojson")
+        or (before in ("--output", "-o") and word == "json")
+        for before, word in pairs
+    )
+
+
+def _print_failure(error: MLCubeRemoteError, args: list[str] | None) -> int:
+    """Print an error that ended the command, as a document too if JSON was asked for.
+
+    Returns:
+        The exit code.
+    """
+    from mlcube_remote.ui.errors import print_error  # noqa: PLC0415 - only on an error
+
+    print_error(error, sys.stderr)
+    _print_document(error, args)
+    return error.exit_code
+
+
+def _print_document(error: MLCubeRemoteError, args: list[str] | None) -> None:
+    if _wants_json(sys.argv[1:] if args is None else args):
+        from mlcube_remote.ui.files.json_output import dump, failure_document  # noqa: PLC0415
+
+        dump(failure_document(error), sys.stdout)
+
+
+def _print_misuse(problem: click.ClickException, args: list[str] | None) -> None:
     """Print an error of the command line in the form of all other errors."""
     if isinstance(problem, click.exceptions.NoArgsIsHelpError):
         problem.show()
         return
-    from mlcube_remote.ui.errors import print_error  # noqa: PLC0415 - only on an error
-
     context = problem.ctx if isinstance(problem, click.UsageError) else None
     command = context.command_path if context else "mlcube-remote"
-    error = MLCubeRemoteError(problem.format_message(), hint=f"{command} --help")
-    print_error(error, sys.stderr)
+    _print_failure(UsageError(problem.format_message(), hint=f"{command} --help"), args)
 
 
 def _leave_at_once() -> NoReturn:
@@ -162,17 +190,15 @@ def execute(args: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         _leave_at_once()
     except click.ClickException as problem:
-        _print_misuse(problem)
+        _print_misuse(problem, args)
         return problem.exit_code
     except BrokenPipeError:
         return 141
     except MLCubeRemoteError as problem:
-        from mlcube_remote.ui.errors import print_error  # noqa: PLC0415 - only on an error
-
-        print_error(problem, sys.stderr)
-        return problem.exit_code
+        return _print_failure(problem, args)
     except Exception as problem:  # noqa: BLE001 - a bug: written to a file, reported in a line
         from mlcube_remote.ui.errors import report_crash  # noqa: PLC0415
 
         report_crash(problem, sys.stderr)
-        return 70
+        _print_document(UnexpectedError("", f"a bug in mlcube-remote: {problem!r}"), args)
+        return UnexpectedError.exit_code

@@ -53,6 +53,7 @@ def hosts_argument(*, required: bool = False) -> Callable[[F], F]:
 # Paths have a type so that shells complete them. They are checked when they are read.
 inventory_option = click.option(
     "--inventory",
+    "-i",
     type=click.Path(),
     metavar="FILE",
     help="Inventory of hosts  [default: $MLCUBE_REMOTE_INVENTORY, ./hosts.yaml outside a cube, "

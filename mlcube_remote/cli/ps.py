@@ -12,9 +12,10 @@ import click
 from mlcube_remote import app
 from mlcube_remote.app.job_states import JOB_STATES
 from mlcube_remote.app.options import DEFAULT_CLEAN_AGE_S, HostOptions
-from mlcube_remote.cli import display_options as screen
 from mlcube_remote.cli import options as shared
+from mlcube_remote.cli.help import HelpfulCommand
 from mlcube_remote.cli.option_groups import CredentialPrompts
+from mlcube_remote.cli.output_formats import output_option
 from mlcube_remote.cli.parameter_types import Duration
 from mlcube_remote.cli.printing import (
     faint,
@@ -32,23 +33,26 @@ if TYPE_CHECKING:
 _WATCH_INTERVAL_S = 2.0
 
 
-@click.command()
-@click.option("--all", "everything", is_flag=True, help="Also jobs that have ended.")
+@click.command(cls=HelpfulCommand)
+@click.option("--all", "-a", "everything", is_flag=True, help="Also jobs that have ended.")
 @click.option(
     "--state",
     "states",
     multiple=True,
     type=click.Choice(JOB_STATES),
-    help="Only jobs in this state; repeatable.",
+    metavar="STATE",
+    help=f"Only jobs in this state; repeatable: {', '.join(JOB_STATES)}.",
 )
 @click.option(
     "--cube", "cubes", multiple=True, metavar="NAME", help="Only jobs of this cube; * and ? match."
 )
 @click.option("--jobs", "each", is_flag=True, help="One row per job; a sweep is one row otherwise.")
-@click.option("--watch", is_flag=True, help="Show the list again every two seconds, until Ctrl-C.")
+@click.option(
+    "--watch", "-w", is_flag=True, help="Show the list again every two seconds, until Ctrl-C."
+)
 @shared.host_label_options
 @shared.credential_options
-@screen.output_option
+@output_option
 def ps(
     everything: bool,
     states: tuple[str, ...],

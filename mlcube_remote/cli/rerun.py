@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import attrs
@@ -12,6 +13,7 @@ from mlcube_remote import app
 from mlcube_remote.app.options import JobFilter, Sensible, StartOptions
 from mlcube_remote.cli import display_options as screen
 from mlcube_remote.cli import options as shared
+from mlcube_remote.cli.help import HelpfulCommand
 from mlcube_remote.cli.option_groups import CredentialPrompts, Display
 from mlcube_remote.cli.printing import print_warning
 from mlcube_remote.cli.run import run_jobs
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from mlcube_remote.app.rerun_selection import RerunSelection
 
 
-@click.command()
+@click.command(cls=HelpfulCommand)
 @run_target(Sensible.NEWEST)
 @shared.job_filter_options
 @shared.rerun_retry_options
@@ -71,22 +73,33 @@ def rerun(
     )
     _print_skipped(choice)
     if not choice.selection.attempts:
-        click.echo("no job to run again", err=True)
-        return _exit_code(choice.selection)
+        return _report_nothing(choice, display)
     with choice.in_recorded_folder():
         code = run_jobs(options, credentials, display, dry_run=dry_run)
     if verifies and not dry_run:
-        return _print_comparison(choice) or code
+        return _print_comparison(choice, display) or code
     return code
 
 
-def _print_comparison(choice: RerunChoice) -> int:
+def _report_nothing(choice: RerunChoice, display: Display) -> int:
+    """Print that no job is started, and return the exit code."""
+    code = _exit_code(choice.selection)
+    click.echo("no job to run again", err=True)
+    if display.as_json:
+        from mlcube_remote.ui.files.json_output import dump, run_document  # noqa: PLC0415 - slow
+
+        status = "unknown" if code else "succeeded"
+        dump({**run_document(choice.run_id, (), code), "status": status}, sys.stdout)
+    return code
+
+
+def _print_comparison(choice: RerunChoice, display: Display) -> int:
     """Print how the new outputs differ from those before, and return 1 if any does."""
     from mlcube_remote.ui.tables.comparison import outputs_text  # noqa: PLC0415 - slow to import
 
     jobs = choice.selection.attempts
     compared = app.results.compare_repetitions(choice.run_id, jobs, print_warning)
-    click.echo(outputs_text(compared))
+    click.echo(outputs_text(compared), err=display.as_json)
     return 0 if compared and all(item.is_identical for item in compared) else 1
 
 

@@ -8,7 +8,9 @@ import sys
 import click
 
 from mlcube_remote import app
-from mlcube_remote.cli.printing import print_warning
+from mlcube_remote.cli.help import HelpfulCommand
+from mlcube_remote.cli.output_formats import output_option_with_aliases
+from mlcube_remote.cli.printing import print_value, print_warning
 from mlcube_remote.cli.run_argument import complete_runs
 
 
@@ -17,12 +19,10 @@ def results() -> None:
     """Show the results of runs."""
 
 
-@results.command()
+@results.command(cls=HelpfulCommand)
 @click.argument(
     "run_texts", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_runs
 )
-@click.option("--csv", "output", flag_value="csv", help="For spreadsheets.")
-@click.option("--json", "output", flag_value="json", help="For programs: all that is recorded.")
 @click.option(
     "--sort", metavar="COLUMN", help="Sort by a column, such as accuracy; -accuracy: largest first."
 )
@@ -32,10 +32,11 @@ def results() -> None:
     default="",
     help="Show these columns, commas between; a part of a name is enough if it is unique.",
 )
-def show(run_texts: tuple[str, ...], output: str | None, sort: str | None, columns: str) -> None:
+@output_option_with_aliases("json", "csv")
+def show(run_texts: tuple[str, ...], output: str, sort: str | None, columns: str) -> None:
     """Show the outcome of each job of runs, and the numbers in its JSON and YAML outputs.
 
-    RUN is a run's id, or enough of its start or end, or the path of its results.
+    RUN is a run's name, a part of its id, 'last', or the path of its results.
     """
     from mlcube_remote.ui.files.json_output import dump  # noqa: PLC0415 - slow to import
     from mlcube_remote.ui.tables.results import results_csv, results_text, sort_jobs  # noqa: PLC0415
@@ -59,20 +60,21 @@ def show(run_texts: tuple[str, ...], output: str | None, sort: str | None, colum
         click.echo(results_text(jobs, names))
 
 
-@results.command("list")
+@results.command("list", cls=HelpfulCommand)
 @click.option(
     "--best",
     metavar="COLUMN",
     help="Show each run's smallest value of a column, such as loss; -accuracy: the largest.",
 )
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
-def list_runs(best: str | None, as_json: bool) -> None:
+@output_option_with_aliases("json")
+def list_runs(best: str | None, output: str) -> None:
     """List the runs with records on this machine: when, cube, hosts and state."""
-    from mlcube_remote.ui.files.json_output import dump  # noqa: PLC0415 - slow to import
     from mlcube_remote.ui.tables.run_list import run_rows, runs_text  # noqa: PLC0415
 
     rows = run_rows(app.results.list_results(print_warning), best)
-    if as_json:
-        dump({"runs": rows}, sys.stdout)
-    else:
-        click.echo(runs_text(rows, best))
+    print_value(
+        rows,
+        output,
+        document=lambda found: {"runs": found},
+        text=lambda found: runs_text(found, best),
+    )

@@ -23,6 +23,7 @@ from mlcube_remote.app.options import (
 )
 from mlcube_remote.cli import display_options as screen
 from mlcube_remote.cli import options as shared
+from mlcube_remote.cli.help import HelpfulCommand
 from mlcube_remote.cli.option_groups import CredentialPrompts, Display
 from mlcube_remote.cli.printing import print_warning
 from mlcube_remote.cli.redact import redact
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from mlcube_remote.app.observer import Observe, Observer
 
 
-@click.command()
+@click.command(cls=HelpfulCommand)
 @shared.host_label_options
 @shared.task_options
 @shared.sweep_options
@@ -100,7 +101,7 @@ def _require_pool_for_retries(sweep: SweepOptions) -> None:
             )
 
 
-@click.command()
+@click.command(cls=HelpfulCommand)
 @shared.host_label_options
 @shared.cube_options
 @shared.container_options

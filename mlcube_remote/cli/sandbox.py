@@ -3,7 +3,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import click
+
+from mlcube_remote.cli.output_formats import output_option
+from mlcube_remote.cli.printing import print_value
+
+if TYPE_CHECKING:
+    from mlcube_remote.sandbox.paths import Sandbox
 
 
 def _note(text: str) -> None:
@@ -31,28 +39,51 @@ def sandbox() -> None:
     metavar="KIND[,KIND...]",
     help="Engine of the hosts: docker, podman, apptainer, …; several are assigned in turn.",
 )
-def up_command(count: int | None, kinds: tuple[str, ...]) -> None:
+@output_option
+def up_command(count: int | None, kinds: tuple[str, ...], output: str) -> None:
     """Start hosts and write their inventory; hosts that already run stay."""
     from mlcube_remote.sandbox.lifecycle import up  # noqa: PLC0415 - only here
 
     made = up(count, ",".join(kinds), note=_note)
-    click.echo(f"{', '.join(host.name for host in made.hosts)} ready; inventory: {made.inventory}")
-    click.echo(f"try: mlcube-remote run --inventory {made.inventory} --host=sandbox --task=TASK")
+    lines = [
+        f"{', '.join(host.name for host in made.hosts)} ready; inventory: {made.inventory}",
+        f"try: mlcube-remote run --inventory {made.inventory} --host=sandbox --task=TASK",
+    ]
+    print_value(made, output, document=_document, text=lambda _: "\n".join(lines))
 
 
 @sandbox.command("status")
-def status_command() -> None:
+@output_option
+def status_command(output: str) -> None:
     """Show the hosts that run."""
     from mlcube_remote.sandbox.lifecycle import status  # noqa: PLC0415
+
+    print_value(status(), output, document=_document, text=_text)
+
+
+def _text(found: Sandbox) -> str:
     from mlcube_remote.ui.tables.columns import format_table  # noqa: PLC0415
 
-    found = status()
     if not found.hosts:
-        click.echo("no sandbox host runs; start some: mlcube-remote sandbox up")
-        return
+        return "no sandbox host runs; start some: mlcube-remote sandbox up"
     rows = [[host.name, host.flavour, str(host.port), str(host.home)] for host in found.hosts]
-    click.echo(format_table(["host", "kind", "port", "home"], rows))
-    click.echo(f"inventory: {found.inventory}")
+    table = format_table(["host", "kind", "port", "home"], rows)
+    return f"{table}\ninventory: {found.inventory}"
+
+
+def _document(found: Sandbox) -> dict[str, Any]:
+    return {
+        "inventory": str(found.inventory),
+        "hosts": [
+            {
+                "host": host.name,
+                "kind": host.flavour,
+                "port": host.port,
+                "home": str(host.home),
+            }
+            for host in found.hosts
+        ],
+    }
 
 
 @sandbox.command("down")

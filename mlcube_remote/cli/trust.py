@@ -10,7 +10,8 @@ import click
 
 from mlcube_remote import app
 from mlcube_remote.app.options import CubeOptions
-from mlcube_remote.cli import display_options as screen
+from mlcube_remote.cli.help import HelpfulCommand
+from mlcube_remote.cli.output_formats import output_option
 from mlcube_remote.cli.printing import print_value
 from mlcube_remote.errors import UsageError
 from mlcube_remote.ui.text import sanitise
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
     from mlcube_remote.app.trust import CubeReview
 
 
-@click.command()
+@click.command(cls=HelpfulCommand)
 @click.argument("directory", metavar="[CUBE]", default=".", type=click.Path())
 @click.option("-P", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting.")
-@click.option("--yes", is_flag=True, help="Allow all requests without a question.")
+@click.option("--yes", "-y", is_flag=True, help="Allow all requests without a question.")
 @click.option("--forget", is_flag=True, help="Withdraw your yes to this cube.")
-@screen.output_option
+@output_option
 def trust(
     directory: str, overrides: tuple[str, ...], *, yes: bool, forget: bool, output: str
 ) -> None:
@@ -37,7 +38,14 @@ def trust(
     options = CubeOptions(path=directory, overrides=overrides)
     if forget:
         known = app.trust.withdraw(options)
-        click.echo("forgotten" if known else "nothing to forget: this cube was not trusted")
+        print_value(
+            known,
+            output,
+            document=lambda was_trusted: {"forgotten": was_trusted},
+            text=lambda was_trusted: (
+                "forgotten" if was_trusted else "nothing to forget: this cube was not trusted"
+            ),
+        )
         return
     review = app.trust.review(options)
     print_value(review, output, document=_document, text=_text)

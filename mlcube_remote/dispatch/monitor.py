@@ -205,7 +205,7 @@ def warn_of_unchanged(job: JobContext, handle: JobHandle, task: TaskOutcome) -> 
     instead = ""
     pulled = {item.name for folder in handle.folders for item in folder.outputs}
     if not pulled.isdisjoint(names):
-        options = " ".join(f"--output={name}" for name in names if name in pulled)
+        options = " ".join(f"--only={name}" for name in names if name in pulled)
         instead = f"; to pull it all the same: mlcube-remote pull {handle.run_id} {options}"
     job.warn(
         f"{task.task} did not write its output {', '.join(names)}: what is there, if anything, is "

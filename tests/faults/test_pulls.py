@@ -154,11 +154,11 @@ def test_one_output_of_several_is_pulled(scenario: Scenario, tmp_path: Path) -> 
     two = attrs.evolve(scenario, cube=write_cube(tmp_path / "two", {"count": task}))
     run_id = two.call("run", "--detach").stdout.strip()
     assert two.call("wait", run_id).returncode == 0
-    done = two.call("pull", run_id, "--output=second")
+    done = two.call("pull", run_id, "--only=second")
     assert done.returncode == 0, done.stderr
     assert two.made("second.txt") == "2\n"
     assert not (two.cube / "workspace/first.txt").exists()
-    wrong = two.call("pull", run_id, "--output=third")
+    wrong = two.call("pull", run_id, "--only=third")
     assert wrong.returncode == 2
     assert "no output third" in wrong.stderr
     assert "it has: first, second" in wrong.stderr

@@ -83,7 +83,7 @@ def test_an_old_output_is_no_result_of_a_later_run(
     assert not (workspace / "metrics.json").exists()
 
     # It can be had all the same, and does not count either.
-    done = again("pull", third["run"], "--output=metrics")
+    done = again("pull", third["run"], "--only=metrics")
     assert done.returncode == 4
     assert json.loads((workspace / "metrics.json").read_text()) == {"accuracy": 0.99}
     assert "0.99" not in again("results", "show", third["run"]).stdout.decode()

@@ -7,11 +7,12 @@ import json
 from collections.abc import Sequence
 from typing import Any, TextIO
 
-from mlcube_remote.events.documents import job_document
+from mlcube_remote.errors import MLCubeRemoteError
+from mlcube_remote.events.documents import error_document, job_document
 from mlcube_remote.events.outcome import OPEN, JobOutcome, Status
 
 VERSION = 1
-"""Version of the document; increased if a field changes its meaning."""
+"""Version of all documents; increased if a field changes its meaning."""
 
 
 def run_document(run_id: str, outcomes: Sequence[JobOutcome], exit_code: int) -> dict[str, Any]:
@@ -35,7 +36,12 @@ def run_status(outcomes: Sequence[JobOutcome]) -> str:
     return "failed" if statuses else "succeeded"
 
 
+def failure_document(error: MLCubeRemoteError) -> dict[str, Any]:
+    """Return an error that ended a command before it had anything else to print."""
+    return {"version": VERSION, "error": error_document(error)}
+
+
 def dump(document: dict[str, Any], stream: TextIO) -> None:
-    """Write a document as JSON; bytes that are not UTF-8 become escaped lone surrogates."""
-    stream.write(json.dumps(document, indent=2) + "\n")
+    """Write a document and its version; bytes that are not UTF-8 become escaped lone surrogates."""
+    stream.write(json.dumps({"version": VERSION, **document}, indent=2) + "\n")
     stream.flush()

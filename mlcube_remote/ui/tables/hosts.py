@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
 from typing import Any
 
 from mlcube_remote.facts.check_result import HostCheck
@@ -12,6 +11,7 @@ from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.inventory.model import Host, Inventory
 from mlcube_remote.transport.kept_logins import KeptLogin, format_time
 from mlcube_remote.ui.tables.columns import format_table
+from mlcube_remote.ui.tables.logins import login_document
 from mlcube_remote.ui.text import one_line, sanitise
 
 
@@ -48,16 +48,7 @@ def hosts_document(inventory: Inventory, logins: Sequence[KeptLogin] = ()) -> di
         "inventory": str(inventory.path) if inventory.path else None,
         "hosts": [host_document(host, None) for host in inventory.hosts.values()],
         "groups": {name: list(hosts) for name, hosts in inventory.groups.items()},
-        "logins": [
-            {
-                "host": login.host,
-                "address": login.address,
-                "until": datetime.fromtimestamp(login.until, timezone.utc).isoformat(
-                    timespec="seconds"
-                ),
-            }
-            for login in logins
-        ],
+        "logins": [login_document(login) for login in logins],
     }
 
 
