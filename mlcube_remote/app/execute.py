@@ -19,6 +19,7 @@ from mlcube_remote.events.model import Event, EventSink
 from mlcube_remote.events.outcome import JobOutcome
 from mlcube_remote.files.sources import Sources
 from mlcube_remote.jobs.results_index import ResultsIndexer
+from mlcube_remote.runs.expected_sources import ExpectedSources
 from mlcube_remote.runs.store import Store
 from mlcube_remote.scheduling.failure_limit import FailureLimit
 from mlcube_remote.scheduling.fanout import OnInterrupt, run_all
@@ -36,6 +37,8 @@ class Execution:
     """This machine's records; ``None``: nothing is recorded."""
     sources: Callable[[], Sources] | None = None
     """Returns what the run is made from, and may wait for it; ``None``: not known."""
+    expected: ExpectedSources | None = None
+    """What the jobs must be made from; ``None``: anything."""
     results: Path | None = None
     """Directory for the index of the run's results; ``None``: there is none."""
     shares_hosts: bool = False
@@ -75,6 +78,7 @@ def open_run(execution: Execution, observe: Observe) -> Iterator[ActiveRun]:
             sink=lambda event: _emit(sinks, event),
             store=execution.store,
             sources=execution.sources,
+            expected=execution.expected,
             detach=execution.start.detach,
             wait=execution.start.wait,
             keeps=execution.shares_hosts,

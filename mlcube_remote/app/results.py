@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from mlcube_remote.app.observer import Warn
 from mlcube_remote.errors import UsageError
 from mlcube_remote.files.verify import Finding, verify
-from mlcube_remote.runs.attempts import DIRECTORY, compile_attempts, job_name, read_attempts
-from mlcube_remote.runs.compare import Difference, OutputComparison, compare_outputs, compare_runs
+from mlcube_remote.runs.attempts import DIRECTORY, compile_attempts, read_attempts
+from mlcube_remote.runs.compare import Difference, compare_runs
 from mlcube_remote.runs.results_index import FILE, compile_index, read_index
 from mlcube_remote.runs.store import Store
 
@@ -60,24 +59,6 @@ def verify_results(text: str, warn: Warn) -> list[Finding]:
 def compare_results(first: str, second: str, warn: Warn) -> tuple[Difference, ...]:
     """Return what differs between two runs; arguments and errors as for :func:`find_results`."""
     return compare_runs(find_attempts(first, warn), find_attempts(second, warn))
-
-
-def compare_repetitions(text: str, jobs: Collection[str], warn: Warn) -> list[OutputComparison]:
-    """Compare the outputs of the last two attempts of some jobs of a run.
-
-    Args:
-        text: The run, as for :func:`find_results`.
-        jobs: Names of the jobs.
-        warn: Shows warnings about records that cannot be read.
-
-    Raises:
-        UsageError: There is no such run.
-    """
-    by_job: dict[str, list[dict[str, Any]]] = {}
-    for attempt in find_attempts(text, warn):
-        by_job.setdefault(job_name(attempt), []).append(attempt)
-    pairs = [by_job[name][-2:] for name in jobs if len(by_job.get(name, ())) > 1]
-    return [item for before, after in pairs for item in compare_outputs(before, after)]
 
 
 def _find_run(text: str, store: Store) -> str:

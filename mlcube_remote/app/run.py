@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,10 @@ from mlcube_remote.runs.store import Store
 from mlcube_remote.scheduling.preconnect import EarlyConnector
 
 if TYPE_CHECKING:
+    from mlcube_remote.app.execute import ActiveRun
+    from mlcube_remote.events.outcome import JobOutcome
+    from mlcube_remote.files.sources import Sources
+    from mlcube_remote.runs.expected_sources import ExpectedSources
     from mlcube_remote.scheduling.pool import PoolJob
 
 
@@ -32,6 +36,8 @@ def run(
     observe: Observe,
     warn: Warn,
     connect: Connect | None = None,
+    *,
+    expected: ExpectedSources | None = None,
 ) -> RunReport:
     """Run tasks on hosts, and return how each job ended.
 
@@ -41,14 +47,15 @@ def run(
         observe: Opens the observer of the jobs.
         warn: Shows warnings about this machine.
         connect: Opens the connections to the hosts; ``None``: this function logs in.
+        expected: What the jobs must be made from; ``None``: anything.
 
     Raises:
-        UsageError: An option, or a file that it names, is wrong; no host was asked.
-        PlanError: Cube, tasks and hosts do not fit together; no host was asked.
+        UsageError: An option is wrong, or cube and hosts do not fit; no host was asked.
     """
     options = with_seed(options)
     request, inventory = make_request(options)
     jobs = _plan(request, warn)
+    sources = _require_sources(expected, jobs, warn)
     logins = Logins(inventory=inventory, credentials=credentials())
     _warn_about_rsync(jobs, warn)
     queue = _build_queue(request, jobs)
@@ -57,9 +64,8 @@ def run(
     connector = EarlyConnector(connect or logins.connect)
     connector.begin(request.hosts, at_once=options.start.parallel)
     # These modules are imported while the hosts answer.
-    from mlcube_remote.files.sources import begin_reading  # noqa: PLC0415
-
-    sources = None if store is None else begin_reading(jobs[0])
+    if sources is None and store is not None:
+        sources = _begin_reading(jobs[0])
     from mlcube_remote.app.execute import Execution, open_run, run_each  # noqa: PLC0415
     from mlcube_remote.dispatch.pipeline import run_job  # noqa: PLC0415
 
@@ -69,6 +75,7 @@ def run(
         connect=connector,
         store=store,
         sources=sources,
+        expected=expected,
         results=None if store is None else results_directory(request.run_id, store),
         shares_hosts=bool(request.trials),
         start=options.start,
@@ -77,9 +84,7 @@ def run(
     try:
         with open_run(execution, observe) as active:
             if request.trials:
-                from mlcube_remote.app.pool import run_in_pool  # noqa: PLC0415 - only for pools
-
-                outcomes = run_in_pool(queue, request, options, active)
+                outcomes = _run_in_pool(queue, request, options, active)
             else:
                 work = [partial(run_job, job) for job in jobs]
                 outcomes = run_each(work, active, parallel=options.start.parallel)
@@ -87,6 +92,31 @@ def run(
     finally:
         connector.close_idle()
     return RunReport(run_id=request.run_id, outcomes=outcomes)
+
+
+def _run_in_pool(
+    queue: tuple[PoolJob, ...], request: RunRequest, options: RunOptions, active: ActiveRun
+) -> tuple[JobOutcome, ...]:
+    from mlcube_remote.app.pool import run_in_pool  # noqa: PLC0415 - only for pools
+
+    return run_in_pool(queue, request, options, active)
+
+
+def _begin_reading(job: JobSpec) -> Callable[[], Sources]:
+    from mlcube_remote.files.sources import begin_reading  # noqa: PLC0415 - slow to import
+
+    return begin_reading(job)
+
+
+def _require_sources(
+    expected: ExpectedSources | None, jobs: Sequence[JobSpec], warn: Warn
+) -> Callable[[], Sources] | None:
+    """Return the sources of a run that must be as recorded; ``None``: they may be anything."""
+    if expected is None:
+        return None
+    from mlcube_remote.app.sources import require_sources_here  # noqa: PLC0415 - few runs need it
+
+    return require_sources_here(expected, jobs, warn)
 
 
 def _plan(request: RunRequest, warn: Warn) -> tuple[JobSpec, ...]:

@@ -10,19 +10,46 @@ import attrs
 import click
 
 from mlcube_remote import app
-from mlcube_remote.app.options import JobFilter, Sensible, StartOptions
+from mlcube_remote.app.options import JobFilter, RunOptions, Sensible, StartOptions
 from mlcube_remote.cli import display_options as screen
 from mlcube_remote.cli import options as shared
+from mlcube_remote.cli.compare import DIFFERENT
 from mlcube_remote.cli.help import HelpfulCommand
-from mlcube_remote.cli.option_groups import CredentialPrompts, Display
+from mlcube_remote.cli.option_groups import CredentialPrompts, Display, group
 from mlcube_remote.cli.printing import print_warning
 from mlcube_remote.cli.run import run_jobs
 from mlcube_remote.cli.run_target import RunTarget, run_target
-from mlcube_remote.errors import StateUnknownError, TransferError
+from mlcube_remote.errors import StateUnknownError, TransferError, UsageError
 
 if TYPE_CHECKING:
     from mlcube_remote.app.rerun import RerunChoice
     from mlcube_remote.app.rerun_selection import RerunSelection
+
+
+def _allowed(*, verifies: bool, allow_changed: tuple[str, ...]) -> frozenset[str] | None:
+    """Return which sources may differ; ``None``: nothing is verified."""
+    if allow_changed and not verifies:
+        raise UsageError("--allow-changed: expected only with --verify")
+    return frozenset(allow_changed) if verifies else None
+
+
+_verify_options = group(
+    "allowed",
+    _allowed,
+    click.option(
+        "--verify",
+        "verifies",
+        is_flag=True,
+        help="Repeat with the same cube, inputs and image, and compare the new outputs with those "
+        "before; exit code 1 if they differ.",
+    ),
+    click.option(
+        "--allow-changed",
+        multiple=True,
+        type=click.Choice(["cube", "input", "image"]),
+        help="With --verify, run also if the cube, an input or the image differs; repeatable.",
+    ),
+)
 
 
 @click.command(cls=HelpfulCommand)
@@ -30,12 +57,7 @@ if TYPE_CHECKING:
 @shared.job_filter_options
 @shared.rerun_retry_options
 @shared.rerun_fresh_option
-@click.option(
-    "--verify",
-    "verifies",
-    is_flag=True,
-    help="Afterwards, compare the new outputs with those before; exit code 1 if they differ.",
-)
+@_verify_options
 @shared.start_options
 @shared.reconnect_option
 @shared.credential_options
@@ -46,7 +68,7 @@ def rerun(
     retries: int | None,
     retry_on: tuple[str, ...],
     fresh_outputs: bool | None,
-    verifies: bool,
+    allowed: frozenset[str] | None,
     start: StartOptions,
     dry_run: bool,
     reconnect_timeout: float,
@@ -61,6 +83,11 @@ def rerun(
     RUN is a run's name, a part of its id, or 'last'; RUN/03 and RUN/gpu01 are one of its jobs.
     Without RUN, the command takes the latest run of this machine.
     """
+    if allowed is not None and start.detach:
+        raise UsageError(
+            "--verify and --detach: outputs are compared after their download",
+            hint="omit --detach",
+        )
     choice = app.rerun.choose_jobs(
         target.text, attrs.evolve(which, jobs=target.jobs), print_warning
     )
@@ -75,10 +102,9 @@ def rerun(
     if not choice.selection.attempts:
         return _report_nothing(choice, display)
     with choice.in_recorded_folder():
-        code = run_jobs(options, credentials, display, dry_run=dry_run)
-    if verifies and not dry_run:
-        return _print_comparison(choice, display) or code
-    return code
+        if allowed is not None and not dry_run:
+            return _verify(choice, options, credentials, display, allowed)
+        return run_jobs(options, credentials, display, dry_run=dry_run)
 
 
 def _report_nothing(choice: RerunChoice, display: Display) -> int:
@@ -93,14 +119,29 @@ def _report_nothing(choice: RerunChoice, display: Display) -> int:
     return code
 
 
-def _print_comparison(choice: RerunChoice, display: Display) -> int:
-    """Print how the new outputs differ from those before, and return 1 if any does."""
+def _verify(
+    choice: RerunChoice,
+    options: RunOptions,
+    credentials: CredentialPrompts,
+    display: Display,
+    allowed: frozenset[str],
+) -> int:
+    """Run the jobs, print how their new outputs differ, and return the exit code."""
+    jobs = choice.selection.attempts
+    baseline = app.repetition.find_baseline(choice.run_id, jobs, print_warning)
+    expected = app.repetition.expected_sources(baseline, allowed)
+    code = run_jobs(options, credentials, display, dry_run=False, expected=expected)
     from mlcube_remote.ui.tables.comparison import outputs_text  # noqa: PLC0415 - slow to import
 
-    jobs = choice.selection.attempts
-    compared = app.results.compare_repetitions(choice.run_id, jobs, print_warning)
+    compared = app.repetition.compare_repetitions(choice.run_id, baseline, print_warning)
+    for name in jobs:
+        if name not in baseline:
+            click.echo(f"not compared: {name} has no earlier outputs", err=True)
+    if not compared:
+        click.echo("no outputs were compared", err=True)
+        return code or DIFFERENT
     click.echo(outputs_text(compared), err=display.as_json)
-    return 0 if compared and all(item.is_identical for item in compared) else 1
+    return code if all(item.is_identical for item in compared) else DIFFERENT
 
 
 def _exit_code(selection: RerunSelection) -> int:

@@ -31,6 +31,7 @@ from mlcube_remote.errors import UsageError
 
 if TYPE_CHECKING:
     from mlcube_remote.app.observer import Observe, Observer
+    from mlcube_remote.runs.expected_sources import ExpectedSources
 
 
 @click.command(cls=HelpfulCommand)
@@ -131,7 +132,12 @@ def configure(
 
 
 def run_jobs(
-    options: RunOptions, credentials: CredentialPrompts, display: Display, *, dry_run: bool
+    options: RunOptions,
+    credentials: CredentialPrompts,
+    display: Display,
+    *,
+    dry_run: bool,
+    expected: ExpectedSources | None = None,
 ) -> int:
     """Run the jobs and show them, or print what would run, and return the exit code."""
     options = app.sampling.with_seed(options)
@@ -142,7 +148,7 @@ def run_jobs(
     options = attrs.evolve(options, command=redact(sys.argv))
     is_recorded = not options.configure_only
     observe = _show_jobs(display, shows_id=is_recorded)
-    report = app.run.run(options, credentials, observe, print_warning)
+    report = app.run.run(options, credentials, observe, print_warning, expected=expected)
     from mlcube_remote.cli.report import print_report  # noqa: PLC0415 - slow to import
 
     return print_report(report, display, is_detached=options.start.detach, is_recorded=is_recorded)

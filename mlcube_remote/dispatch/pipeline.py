@@ -11,6 +11,7 @@ from mlcube_remote.dispatch.finish import JobIdentity, JobProgress, Phase, finis
 from mlcube_remote.dispatch.inputs import require_data_on_host, require_mirrored_inputs
 from mlcube_remote.dispatch.launch import launch_job, write_generated_files
 from mlcube_remote.dispatch.monitor import FollowOptions, monitor_job
+from mlcube_remote.dispatch.provenance import require_recorded_sources
 from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.dispatch.stages import (
     configure_image,
@@ -103,6 +104,7 @@ def _start(
                 plan = make_plan(spec, facts, devices)
             progress.origin.image = _prepare_mirror(job, plan, facts, claim)
             progress.origin.plan = plan
+            require_recorded_sources(job, spec.name, progress.origin)
             _launch(job, plan, handle, progress)
     except ClaimLostError:
         job.reconnect.forget_claim()

@@ -11,6 +11,8 @@ import attrs
 
 from mlcube_remote.commands.launch_options import insert_options
 from mlcube_remote.cube.host_paths import host_path
+from mlcube_remote.dispatch.context import JobContext
+from mlcube_remote.errors import PlanError
 from mlcube_remote.events.provenance import (
     CubeOrigin,
     InputOrigin,
@@ -18,12 +20,14 @@ from mlcube_remote.events.provenance import (
     TaskOrigin,
     Tree,
 )
+from mlcube_remote.events.provenance_document import provenance_document
 from mlcube_remote.facts.images import Image
 from mlcube_remote.facts.probe import HostFacts
 from mlcube_remote.files.sources import Sources
 from mlcube_remote.plan.job_plan import BuiltTask, JobPlan
 from mlcube_remote.plan.placement import PlacedParameter
 from mlcube_remote.plan.sweep_targets import GeneratedFile
+from mlcube_remote.runs.expected_sources import changes_hint, changes_text
 
 NO_IMAGE = Image(present=False)
 
@@ -70,6 +74,26 @@ def describe_origin(origin: Origin, read: Callable[[], Sources] | None) -> Prove
         inputs=_inputs(plan, facts, sources),
         tasks=tuple(_task(plan, task) for task in plan.tasks),
     )
+
+
+def require_recorded_sources(job: JobContext, name: str, origin: Origin) -> None:
+    """Refuse a job that would be made from other sources than its record says.
+
+    Raises:
+        PlanError: Cube, inputs or image differ, and may not.
+    """
+    expected = job.run.expected
+    now = None if expected is None else describe_origin(origin, job.run.sources)
+    if expected is None or now is None:
+        return
+    changes = expected.changes(name, provenance_document(now, (), {}))
+    if refused := expected.refused(changes):
+        raise PlanError(
+            f"{job.host}: not as recorded:{changes_text(refused)}", hint=changes_hint(refused)
+        )
+    for text in (f"not as recorded: {change}" for change in changes):
+        if job.run.is_first_warning(text):
+            job.warn(text)
 
 
 def _task(plan: JobPlan, task: BuiltTask) -> TaskOrigin:

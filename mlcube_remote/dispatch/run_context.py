@@ -16,6 +16,7 @@ from mlcube_remote.dispatch.shared_roots import SharedRoots
 from mlcube_remote.events.emitter import JobEvents
 from mlcube_remote.events.model import EventSink
 from mlcube_remote.files.sources import Sources
+from mlcube_remote.runs.expected_sources import ExpectedSources
 from mlcube_remote.runs.store import Store
 from mlcube_remote.transport.reconnecting import RECONNECT_TIMEOUT
 
@@ -33,6 +34,8 @@ class RunContext:
     """This machine's records; ``None``: nothing is recorded."""
     sources: Callable[[], Sources] | None = None
     """Returns what the run is made from, and may wait for it; ``None``: not known."""
+    expected: ExpectedSources | None = None
+    """What the jobs must be made from; ``None``: anything."""
     detach: bool = False
     """Whether to detach from each job as soon as it is launched."""
     wait: bool = False

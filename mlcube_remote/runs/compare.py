@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
 import attrs
@@ -113,7 +113,7 @@ def _facts(attempt: Document) -> Iterator[tuple[str, dict[str, Any]]]:
     yield (
         "inputs",
         {
-            f"{item['task']}.{item['name']}": item["sha256"] or _in_place(item)
+            f"{item['task']}.{item['name']}": item["sha256"] or describe_in_place(item)
             for item in found.get("inputs", ())
         },
     )
@@ -138,7 +138,8 @@ def _facts(attempt: Document) -> Iterator[tuple[str, dict[str, Any]]]:
     )
 
 
-def _in_place(item: Document) -> str | None:
+def describe_in_place(item: Document) -> str | None:
+    """Return what is recorded of an input that is used in place; ``None`` if nothing is."""
     if item.get("modified") is None:
         return None
     return f"{item['path']}, {item['size']} B, changed at {item['modified']}"
@@ -151,13 +152,22 @@ def _outputs(attempt: Document) -> dict[str, Document]:
 def _note(before: Any, after: Any, manifests: Manifests) -> str:
     if _is_number(before) and _is_number(after):
         return _by_how_much(before, after)
+    return list_names(changed_files(before, after, manifests))
+
+
+def list_names(names: Sequence[str]) -> str:
+    """Return the first names of files, and how many more there are."""
+    more = f" and {len(names) - SHOWN_FILES} more" if len(names) > SHOWN_FILES else ""
+    return ", ".join(names[:SHOWN_FILES]) + more
+
+
+def changed_files(before: Any, after: Any, manifests: Manifests) -> list[str]:
+    """Return the names of the files that differ between two digests; empty if not known."""
     old = manifests.read(before) if isinstance(before, str) and len(before) == 64 else None
     new = manifests.read(after) if isinstance(after, str) and len(after) == 64 else None
     if old is None or new is None:
-        return ""
-    names = [name for name in dict.fromkeys((*old, *new)) if old.get(name) != new.get(name)]
-    more = f" and {len(names) - SHOWN_FILES} more" if len(names) > SHOWN_FILES else ""
-    return ", ".join(names[:SHOWN_FILES]) + more
+        return []
+    return [name for name in dict.fromkeys((*old, *new)) if old.get(name) != new.get(name)]
 
 
 def _compare_numbers(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:

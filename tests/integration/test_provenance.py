@@ -99,6 +99,20 @@ def test_results_are_verified_repeated_and_compared(
     assert again("verify", folder.name).returncode == 0
 
     (cube / "workspace/in.txt").write_text("bye\n")
+    records = sorted((folder / "attempts").iterdir())
+    refused = again("rerun", folder.name, "--verify")
+    assert refused.returncode == 2
+    message = refused.stderr.decode()
+    assert (
+        f"nothing was started:\n         input measure.text: {cube}/workspace/in.txt: " in message
+    )
+    assert "--allow-changed=input" in message
+    assert sorted((folder / "attempts").iterdir()) == records
+    one = f"{folder.name}/{hosts[1].name}"
+    allowed = again("rerun", one, "--verify", "--allow-changed=input")
+    assert allowed.returncode == 1, allowed.stderr
+    assert b"different" in allowed.stdout
+    assert b"not as recorded: input measure.text" in allowed.stderr
     assert run(inventory_of(*hosts), cube, "--host=all_of_them", "--task=measure").returncode == 0
     runs = sorted(path.name for path in (cube / "results").iterdir())
     compared = again("diff", *runs)

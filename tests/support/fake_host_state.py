@@ -49,6 +49,7 @@ class HostState:
 
     name: str = "gpu01"
     has_image: bool = True
+    image_id: str = "1" * 64
     architecture: str = "amd64"
     gpus: tuple[str, ...] = ()
     """UUIDs; none: the host has no ``nvidia-smi``."""

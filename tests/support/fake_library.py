@@ -49,7 +49,8 @@ def _kind(host: HostState, _: HostConnection, path: str) -> Reply:
 
 def _image(host: HostState, _: HostConnection, image: str, *engine: str) -> Reply:
     if host.has_image:
-        return Reply(0, f"linux/{host.architecture}\n".encode(), b"")
+        about = f"linux/{host.architecture} {host.image_id} []"
+        return Reply(0, f"{about}\n20.10.24\n".encode(), b"")
     return Reply(1, b"", f"Error: No such image: {image}\n".encode())
 
 

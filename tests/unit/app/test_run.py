@@ -22,9 +22,10 @@ from mlcube_remote.app.options import (
     SweepOptions,
     TaskOptions,
 )
-from mlcube_remote.errors import MLCubeRemoteError
+from mlcube_remote.errors import MLCubeRemoteError, UsageError
 from mlcube_remote.events import Event, JobFinished
 from mlcube_remote.events.outcome import JobOutcome, Status
+from mlcube_remote.runs.expected_sources import ExpectedSources, Source
 from mlcube_remote.runs.store import RUN, Store
 from mlcube_remote.scheduling.fanout import OnInterrupt
 from mlcube_remote.secret import Secret
@@ -77,8 +78,11 @@ def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunOptions:
     return RunOptions(hosts=HostOptions(names=("a,b",)), tasks=TaskOptions(names=("t",)))
 
 
-def run(options: RunOptions, observed: Observed) -> app.observer.RunReport:
-    return app.run.run(options, observed.credentials, observed.observe, observed.warnings.append)
+def run(
+    options: RunOptions, observed: Observed, *, expected: ExpectedSources | None = None
+) -> app.observer.RunReport:
+    ask, observe, warn = observed.credentials, observed.observe, observed.warnings.append
+    return app.run.run(options, ask, observe, warn, expected=expected)
 
 
 def test_each_host_has_a_job_and_its_outcome_is_reported(options: RunOptions) -> None:
@@ -125,6 +129,22 @@ def test_a_mistake_is_found_before_the_user_is_asked(
         run(attrs.evolve(options, **mistake), observed)
     assert observed.calls == []
     assert list(Store().runs()) == []
+
+
+def test_a_changed_cube_is_refused_before_the_user_is_asked(options: RunOptions) -> None:
+    recorded = {"cube": {"sha256": "1" * 64}, "inputs": [], "image": {}}
+    expected = ExpectedSources(recorded={"a": recorded})
+    observed = Observed()
+    with pytest.raises(UsageError, match="nothing was started:\n  cube: it was 111111111111, "):
+        run(options, observed, expected=expected)
+    assert observed.calls == []
+    assert list(Store().runs()) == [], "no attempt is recorded"
+    allowing = attrs.evolve(expected, allowed=frozenset({Source.CUBE}))
+    assert run(options, observed, expected=allowing).exit_code_of_errors == 120
+    assert observed.warnings == [
+        "not recorded, so not compared: image",
+        "no record of what the earlier outputs come from: only outputs are compared",
+    ]
 
 
 def test_an_earlier_run_is_followed_with_its_own_inventory(

@@ -14,6 +14,7 @@ from mlcube_remote.errors import BusyError, HostUnfitError, PlanError
 from mlcube_remote.events.model import Level
 from mlcube_remote.events.outcome import JobOutcome, Status
 from mlcube_remote.inventory.model import ConnectionKind, Host
+from mlcube_remote.runs.expected_sources import ExpectedSources, Source
 from mlcube_remote.runs.store import Store
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport.base import Reply
@@ -343,3 +344,27 @@ def test_a_connection_is_kept_for_the_next_job_of_a_run(
     assert not host.connections[0].is_closed, "the next job of the run takes the connection"
     work.run.connections.close()
     assert host.connections[0].is_closed
+
+
+def test_a_job_that_must_have_the_recorded_image_is_not_launched_with_another(
+    host: FakeHost, make_client: MakeClient, tmp_path: Path
+) -> None:
+    work = make_client("train")
+    assert work.do().status is Status.SUCCEEDED
+    before = work.record()["provenance"]
+    assert before["image"]["id"] == host.image_id
+    expected = ExpectedSources(recorded={work.job.name: before})
+    repeats = work.another(host, tmp_path, expected=expected)
+    host.image_id = "2" * 64
+    launches = host.functions().count("mlcr_launch_job")
+    repeats.job = attrs.evolve(repeats.job, attempt=2)
+    outcome = repeats.do()
+    assert isinstance(outcome.error, PlanError)
+    assert outcome.status is Status.NOT_STARTED
+    assert "image: example/mnist: it was 111111111111, the host has 2222" in str(outcome.error)
+    assert host.functions().count("mlcr_launch_job") == launches
+    allowing = attrs.evolve(expected, allowed=frozenset({Source.IMAGE}))
+    allowed = work.another(host, tmp_path / "allowed", expected=allowing)
+    allowed.job = repeats.job
+    assert allowed.do().status is Status.SUCCEEDED
+    assert any("not as recorded: image" in note for note in allowed.notes(Level.WARNING))
