@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from mlcube_remote.api.following import stop as stop
     from mlcube_remote.api.hosts import check as check
     from mlcube_remote.api.hosts import clean as clean
+    from mlcube_remote.api.hosts import clean_mirrors as clean_mirrors
+    from mlcube_remote.api.hosts import disk as disk
     from mlcube_remote.api.hosts import hosts as hosts
     from mlcube_remote.api.hosts import ps as ps
     from mlcube_remote.api.hosts import top as top
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "mlcube_remote.api.following": ("attach", "logs", "pull", "status", "stop"),
-    "mlcube_remote.api.hosts": ("check", "clean", "hosts", "ps", "top"),
+    "mlcube_remote.api.hosts": ("check", "clean", "clean_mirrors", "disk", "hosts", "ps", "top"),
     "mlcube_remote.api.results": ("Results", "RunFailedError", "RunResult", "results"),
     "mlcube_remote.api.runs": ("configure", "describe", "rerun", "run"),
     "mlcube_remote.events.outcome": ("JobOutcome", "PulledOutput", "Status", "TaskOutcome"),

@@ -17,6 +17,8 @@ from mlcube_remote.facts.check_result import HostCheck
 from mlcube_remote.facts.usage import HostUsage
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.jobs.clean import Cleaned
+from mlcube_remote.jobs.clean_mirrors import CleanedMirrors, MirrorRules
+from mlcube_remote.jobs.disk import HostDisk
 from mlcube_remote.jobs.query import HostJobs
 
 if TYPE_CHECKING:
@@ -146,6 +148,67 @@ def clean(
     """
     chosen = _choose(access(hosts, inventory, password, passphrase, where=where))
     return app.host_queries.clean_jobs(chosen, older_than=older_than, dry_run=dry_run)
+
+
+def disk(
+    hosts: Names = "all",
+    *,
+    where: Names = (),
+    inventory: str | os.PathLike[str] | None = None,
+    password: str | None = None,
+    passphrase: str | None = None,
+) -> tuple[HostDisk, ...]:
+    """Return what cubes, data, jobs and images need on hosts, and when they were last used.
+
+    Args:
+        hosts: Hosts to ask.
+        where: Only hosts with these labels.
+        inventory: As for :func:`mlcube_remote.run`.
+        password: For the login, if there is no key or agent.
+        passphrase: Of the private keys, if there is no agent.
+
+    Raises:
+        MLCubeRemoteError: A mistake in the arguments or in a file.
+    """
+    chosen = _choose(access(hosts, inventory, password, passphrase, where=where))
+    return app.host_queries.read_disk(chosen)
+
+
+def clean_mirrors(
+    hosts: Names = (),
+    *,
+    older_than: float,
+    cubes: bool = True,
+    images: bool = False,
+    with_outputs: bool = False,
+    dry_run: bool = False,
+    where: Names = (),
+    inventory: str | os.PathLike[str] | None = None,
+    password: str | None = None,
+    passphrase: str | None = None,
+) -> tuple[CleanedMirrors, ...]:
+    """Remove from hosts what no job has used for some time; see :func:`disk`.
+
+    Args:
+        hosts: Hosts to clean; empty: as for :func:`ps`.
+        older_than: Minimum number of seconds since the last use.
+        cubes: Whether to remove mirrors of cubes and workspaces, with their SIF images, and data.
+        images: Whether to remove images that were built with Docker or Podman.
+        with_outputs: Whether to remove also what may have outputs that no client has pulled.
+        dry_run: Whether to report what would be removed, and remove nothing.
+        where: Only hosts with these labels.
+        inventory: As for :func:`mlcube_remote.run`.
+        password: For the login, if there is no key or agent.
+        passphrase: Of the private keys, if there is no agent.
+
+    Raises:
+        MLCubeRemoteError: A mistake in the arguments or in a file.
+    """
+    chosen = _choose(access(hosts, inventory, password, passphrase, where=where))
+    rules = MirrorRules(
+        older_than=older_than, cubes=cubes, images=images, with_outputs=with_outputs
+    )
+    return app.host_queries.clean_mirrors(chosen, rules, dry_run=dry_run)
 
 
 def _choose(where: Access) -> ChosenHosts:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Check hosts, read their usage, and remove ended jobs from them.
+"""Check hosts, read their usage, and remove ended jobs and old mirrors from them.
 
 A host that gives no answer has an ``error``; it raises no exception.
 """
@@ -13,6 +13,9 @@ from mlcube_remote.facts.check import check_all
 from mlcube_remote.facts.check_result import HostCheck
 from mlcube_remote.facts.usage import HostUsage, read_usage_of_all
 from mlcube_remote.jobs.clean import Cleaned, clean_old
+from mlcube_remote.jobs.clean_mirrors import CleanedMirrors, MirrorRules
+from mlcube_remote.jobs.clean_mirrors import clean_mirrors as clean_mirrors_of_all
+from mlcube_remote.jobs.disk import HostDisk, read_disk_of_all
 from mlcube_remote.runs.store import Store
 
 
@@ -48,4 +51,24 @@ def clean_jobs(chosen: ChosenHosts, *, older_than: float, dry_run: bool) -> tupl
     """
     return clean_old(
         chosen.hosts, chosen.logins.connect, store=Store(), older_than=older_than, dry_run=dry_run
+    )
+
+
+def read_disk(chosen: ChosenHosts) -> tuple[HostDisk, ...]:
+    """Return what hosts store for cubes and jobs."""
+    return read_disk_of_all(chosen.hosts, chosen.logins.connect, Store())
+
+
+def clean_mirrors(
+    chosen: ChosenHosts, rules: MirrorRules, *, dry_run: bool
+) -> tuple[CleanedMirrors, ...]:
+    """Remove from hosts what no job has used for some time.
+
+    Args:
+        chosen: The hosts.
+        rules: What to remove.
+        dry_run: Whether to report what would be removed, and remove nothing.
+    """
+    return clean_mirrors_of_all(
+        chosen.hosts, chosen.logins.connect, Store(), rules, dry_run=dry_run
     )

@@ -111,6 +111,26 @@ def top_hosts(
     return worst_exit_code(host.error for host in usage)
 
 
+@hosts.command("disk")
+@shared.hosts_argument()
+@shared.host_label_options
+@shared.credential_options
+@screen.output_option
+def disk_of_hosts(
+    named: tuple[str, ...], hosts: HostOptions, credentials: CredentialPrompts, output: str
+) -> int:
+    """Show what cubes, data, jobs and images need on hosts, and when they were last used.
+
+    To remove what is no longer used: mlcube-remote clean --cubes --images.
+    """
+    from mlcube_remote.ui.tables.disk import disk_document, disk_text  # noqa: PLC0415 - slow to import
+
+    disk = app.host_queries.read_disk(_choose(named, hosts, credentials))
+    text = partial(disk_text, width=terminal_width(sys.stdout))
+    print_value(disk, output, document=disk_document, text=text)
+    return worst_exit_code(host.error for host in disk)
+
+
 @hosts.command("forget")
 @click.argument("name", metavar="HOST")
 @shared.inventory_option

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+import attrs
 import click
 
 from mlcube_remote import app
@@ -27,6 +28,8 @@ from mlcube_remote.cli.printing import (
 from mlcube_remote.errors import UsageError
 
 if TYPE_CHECKING:
+    from mlcube_remote.app.hosts import ChosenHosts
+    from mlcube_remote.jobs.clean_mirrors import MirrorRules
     from mlcube_remote.jobs.query import HostJobs
     from mlcube_remote.ui.tables.jobs import JobsLayout
 
@@ -121,17 +124,39 @@ def _watch(text: Callable[[], str]) -> int:
     default=f"{DEFAULT_CLEAN_AGE_S / 86_400:.0f}d",
     show_default=True,
     metavar="TIME",
-    help="Only jobs that were started longer ago.",
+    help="Only jobs that were started longer ago, and what was last used longer ago.",
+)
+@click.option("--cubes", is_flag=True, help="Also mirrors of cubes, their SIF images, and data.")
+@click.option("--images", is_flag=True, help="Also Docker and Podman images that were built.")
+@click.option(
+    "--with-outputs", is_flag=True, help="With --cubes: also outputs that were never pulled."
 )
 @click.option("--dry-run", is_flag=True, help="List what would be removed, and remove nothing.")
 @shared.host_label_options
 @shared.credential_options
 def clean(
-    older_than: float, dry_run: bool, hosts: HostOptions, credentials: CredentialPrompts
+    older_than: float,
+    cubes: bool,
+    images: bool,
+    with_outputs: bool,
+    dry_run: bool,
+    hosts: HostOptions,
+    credentials: CredentialPrompts,
 ) -> int:
-    """Remove the logs and records of ended jobs; outputs stay."""
+    """Remove the logs and records of ended jobs; outputs stay.
+
+    With --cubes and --images, also remove what mlcube-remote has stored on the hosts and no job has
+    used for the same time. The next run of the cube sends and builds it again. What a job uses is
+    never removed. Outputs that were not pulled stay, unless you add --with-outputs.
+    """
+    from mlcube_remote.jobs.clean_mirrors import MirrorRules  # noqa: PLC0415 - slow to import
     from mlcube_remote.ui.tables.jobs import removed_jobs_text  # noqa: PLC0415 - slow to import
 
+    if with_outputs and not cubes:
+        raise UsageError("--with-outputs: expected together with --cubes")
+    rules = MirrorRules(
+        older_than=older_than, cubes=cubes, images=images, with_outputs=with_outputs
+    )
     chosen = app.hosts.choose_hosts(hosts, credentials, print_warning, needs_host=True)
     done = app.host_queries.clean_jobs(chosen, older_than=older_than, dry_run=dry_run)
     removed = {each.host: each.removed for each in done if each.removed}
@@ -139,4 +164,23 @@ def clean(
     for each in done:
         if each.error is not None:
             click.echo(f"error: {each.error}", err=True)
-    return worst_exit_code(each.error for each in done)
+    worst = worst_exit_code(each.error for each in done)
+    if not cubes and not images:
+        return worst
+    # A host that gave no answer is not asked once more.
+    silent = {each.host for each in done if each.error is not None}
+    answering = attrs.evolve(
+        chosen, hosts=tuple(host for host in chosen.hosts if host.name not in silent)
+    )
+    return max(worst, _clean_mirrors(answering, rules, dry_run=dry_run))
+
+
+def _clean_mirrors(chosen: ChosenHosts, rules: MirrorRules, *, dry_run: bool) -> int:
+    from mlcube_remote.ui.tables.disk import cleaned_text  # noqa: PLC0415 - slow to import
+
+    cleaned = app.host_queries.clean_mirrors(chosen, rules, dry_run=dry_run)
+    click.echo(cleaned_text(cleaned, dry_run=dry_run))
+    for each in cleaned:
+        if each.error is not None:
+            click.echo(f"error: {each.error}", err=True)
+    return worst_exit_code(each.error for each in cleaned)

@@ -16,6 +16,7 @@ from mlcube_remote.errors import HostError, MLCubeRemoteError, PlanError, StateU
 from mlcube_remote.jobs.handle import JobHandle
 from mlcube_remote.jobs.launch import claim_lost, read_job_state, reserve
 from mlcube_remote.plan.job_plan import JobPlan
+from mlcube_remote.plan.uses import use_words
 from mlcube_remote.transport.base import Connection
 
 POLL_INTERVAL_S = 1.0
@@ -70,6 +71,7 @@ def _claim(job: JobContext, plan: JobPlan, handle: JobHandle, connection: Connec
             handle,
             plan.lock,
             group=plan.group,
+            uses=use_words(plan),
             wait=job.waiting if is_waiting else None,
         )
         if found.state is None:

@@ -39,7 +39,11 @@ _TAIL = 15
 
 
 def configure(
-    connection: Connection, events: JobEvents, paths: HostPaths, commands: ImageCommands
+    connection: Connection,
+    events: JobEvents,
+    paths: HostPaths,
+    commands: ImageCommands,
+    labels: Argv = (),
 ) -> None:
     """Run the commands that bring the image, and show their output.
 
@@ -51,6 +55,7 @@ def configure(
         events: Receives the output of the engine.
         paths: The job's paths.
         commands: Each of ``commands.configure`` is run in the cube's directory.
+        labels: Options that mark an image that an engine builds.
 
     Raises:
         ConfigureError: One of them failed; the message has its last lines of output.
@@ -79,7 +84,16 @@ def configure(
         if not reply.ok:
             raise preparation_error(connection, reply)
     for argv in commands.configure:
-        _run_with_retries(connection, events, paths, commands, argv)
+        marked = _with_labels(commands, argv, labels)
+        _run_with_retries(connection, events, paths, commands, marked)
+
+
+def _with_labels(commands: ImageCommands, argv: Argv, labels: Argv) -> Argv:
+    """Return a build of an engine with labels; another command is returned as it is."""
+    verb = len(commands.engine)
+    if commands.platform not in CONTAINER_ENGINES or argv[verb : verb + 1] != ("build",):
+        return argv
+    return (*argv[: verb + 1], *labels, *argv[verb + 1 :])
 
 
 def _sources(paths: HostPaths, commands: ImageCommands) -> Iterator[Confined]:

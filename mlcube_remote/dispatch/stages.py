@@ -33,6 +33,7 @@ from mlcube_remote.plan.host_paths import cube_directory
 from mlcube_remote.plan.job import JobSpec
 from mlcube_remote.plan.job_plan import JobPlan, make_plan
 from mlcube_remote.plan.requirements import find_empty_inputs
+from mlcube_remote.plan.uses import image_labels
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.runs.ids import client_name, slug
 from mlcube_remote.runs.locks import exclusive
@@ -249,5 +250,6 @@ def configure_image(job: JobContext, plan: JobPlan, facts: HostFacts, image: Ima
 
 
 def _configure(job: JobContext, plan: JobPlan, connection: Connection) -> Image:
-    configure(connection, job.events, plan.paths, plan.image)
+    labels = image_labels(plan.uid, plan.image.image)
+    configure(connection, job.events, plan.paths, plan.image, labels)
     return find_image(connection, plan.image, plan.paths)

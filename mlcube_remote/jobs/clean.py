@@ -12,6 +12,7 @@ import attrs
 from mlcube_remote.errors import HostError, RecordError
 from mlcube_remote.files.staging import remove_staging
 from mlcube_remote.inventory.model import Host
+from mlcube_remote.jobs.disk import is_pulled
 from mlcube_remote.jobs.handle import HandleError, from_document
 from mlcube_remote.jobs.query import FoundJob, HostJobs, query_all
 from mlcube_remote.runs.store import Store
@@ -50,7 +51,7 @@ def clean_old(
     asked = tuple(hosts)
     surveys = query_all(asked, connect, everything=True)
     old = select_old(surveys, older_than)
-    done = {} if dry_run else {each.host: each for each in clean_all(asked, old, connect)}
+    done = {} if dry_run else {each.host: each for each in clean_all(asked, old, connect, store)}
     for each in done.values():
         for run_id in {job.handle.run_id for job in each.removed if job.handle}:
             forget_run(store, run_id)
@@ -78,15 +79,20 @@ def clean_all(
     hosts: Iterable[Host],
     jobs: dict[str, list[FoundJob]],
     connect: Callable[[Host], Connection],
+    store: Store,
 ) -> tuple[Cleaned, ...]:
-    """Remove these jobs; each host checks again that they have ended."""
+    """Remove these jobs; each host checks again that they have ended.
+
+    The host notes which jobs have outputs that this machine has not pulled, so that these outputs
+    are not removed later without a word.
+    """
 
     def work(host: Host) -> Cleaned:
         removed = []
         try:
             with closing(connect(host)) as connection:
                 for job in jobs[host.name]:
-                    removed += [job] if _remove(connection, host, job) else []
+                    removed += [job] if _remove(connection, host, job, store) else []
                 connection.call("mlcr_remove_leftovers", host.remote_root, timeout=_TIMEOUT_S)
         except HostError as problem:
             return Cleaned(host=host.name, removed=tuple(removed), error=problem)
@@ -97,9 +103,11 @@ def clean_all(
         return tuple(pool.map(work, todo))
 
 
-def _remove(connection: Connection, host: Host, job: FoundJob) -> bool:
-    reply = connection.call("mlcr_remove_job", host.remote_root, job.job_id, timeout=_TIMEOUT_S)
-    return reply.ok
+def _remove(connection: Connection, host: Host, job: FoundJob, store: Store) -> bool:
+    words = [host.remote_root, job.job_id]
+    if not is_pulled(store, job.job_id, job.handle):
+        words.append("unpulled")
+    return connection.call("mlcr_remove_job", *words, timeout=_TIMEOUT_S).ok
 
 
 def forget_run(store: Store, run_id: str) -> None:

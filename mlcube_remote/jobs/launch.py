@@ -150,6 +150,7 @@ def reserve(
     lock: str,
     *,
     group: str = "",
+    uses: Sequence[str] = (),
     wait: Callable[[str], None] | None = None,
 ) -> Reservation:
     """Claim the job and its workspace, for as long as this connection or the job lives.
@@ -159,6 +160,7 @@ def reserve(
         handle: The job.
         lock: Path of the workspace's lock on the host.
         group: The run whose jobs share the workspace with this one; empty: no other job may.
+        uses: What the job uses on the host, as in :mod:`mlcube_remote.plan.uses`.
         wait: Called once with the reason if another run holds the workspace; then this function
             waits for it. ``None``: do not wait.
 
@@ -168,14 +170,18 @@ def reserve(
     """
     request = json.dumps(to_document(handle), ensure_ascii=True)
     outputs = quote_words(output_words(handle))
+    words = (handle.job_dir, request, lock, group, outputs, quote_words(uses))
     is_reported = False
     while True:
-        reply = connection.call("mlcr_claim_job", handle.job_dir, request, lock, group, outputs)
+        reply = connection.call("mlcr_claim_job", *words)
         if reply.code == status.ALREADY_CLAIMED:
             return Reservation(state=read_job_state(connection, handle))
         if reply.code != status.LOCK_HELD:
             _require(connection, reply)
             return Reservation(is_kept=dict(reply.records()).get("kept") == "yes")
+        if dict(reply.records()).get("state") == "cleaning":
+            time.sleep(_POLL_INTERVAL_S)  # another client removes old mirrors, for a moment
+            continue
         busy = _held(connection, reply, handle)
         if wait is None:
             raise busy

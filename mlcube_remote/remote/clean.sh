@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Delete what ended jobs left on the host. Called by jobs/ for "clean".
 
-# mlcr_remove_job ROOT ID: delete the directory of a job that has ended, and what is left of its
-# containers. Status 18: it may still run; 1: there is no such job.
+# mlcr_remove_job ROOT ID [unpulled]: delete the directory of a job that has ended, and what is left
+# of its containers. "unpulled": the client does not know that its outputs were pulled; so note in the
+# mirror that it may contain some. Status 18: it may still run; 1: there is no such job.
 mlcr_remove_job() {
     case $2 in
     */* | .* | '') return 1 ;;
@@ -13,6 +14,7 @@ mlcr_remove_job() {
     [ -d "$mlcr_jobs/$2" ] || return 1
     ! mlcr_is_live "$mlcr_jobs/$2" || return 18
     mlcr_withdraw_gpus "$mlcr_jobs/$2"
+    [ -z "${3-}" ] || mlcr_note_unpulled "$mlcr_jobs/$2" || return 1
     # If two clients remove the job, the rename succeeds for one of them.
     mv -- "$mlcr_jobs/$2" "$mlcr_jobs/.removed.$2.$$" 2>/dev/null || return 1
     for mlcr_dir in "$mlcr_jobs/.removed.$2.$$"/tasks/*; do

@@ -13,6 +13,7 @@
 #   stop              exists once a client asked the job to stop
 #   launcher.PID      "BOOT PID STARTTIME NODE" of a shell that launches the job
 #   launching         exists once a client started to launch the job
+#   uses              the mirrors, data and images that it uses: see uses.sh
 #   outputs, before, changed.I, stale
 #                     which outputs the tasks make; see outputs.sh
 #   secrets           exists if the tasks need variables that are stored in no file
@@ -42,11 +43,12 @@
 #   tasks/N/exit.CODE the exit code; exit.pending until the end (a rename needs no disk space)
 #   tasks/N/inspect.STATUS,EXITCODE,OOMKILLED  replaces inspect if the disk is full
 
-# mlcr_claim_job JOB REQUEST LOCK [GROUP [OUTPUTS]]: claim JOB for the client of this connection, and
-# acquire LOCK (empty: none) for JOB; jobs of GROUP share it. OUTPUTS: the words of the file
-# "outputs", quoted by the client. Report whether GROUP kept the lock since its
-# previous job. Status 17: JOB is already claimed. Status 16: another job holds LOCK; report that
-# job, and do not claim JOB.
+# mlcr_claim_job JOB REQUEST LOCK [GROUP [OUTPUTS [USES]]]: claim JOB for the client of this
+# connection, and acquire LOCK (empty: none) for JOB; jobs of GROUP share it. OUTPUTS: the words of the
+# file "outputs"; USES: the arguments of mlcr_write_uses; both quoted by the client. Report whether
+# GROUP kept the lock since its previous job. Status 17: JOB is already claimed. Status 16: another job
+# holds LOCK; report that job, and do not claim JOB; or a client removes mirrors at this moment: report
+# the state "cleaning".
 mlcr_claim_job() {
     mkdir -m 0700 -- "$1" 2>/dev/null || {
         [ -d "$1" ] && return 17
@@ -59,9 +61,16 @@ mlcr_claim_job() {
     # Other clients read "request" only if "preparing" exists.
     if ! { printf '%s\n' "$2" >"$1/request" &&
         { [ -z "${5-}" ] || printf 'set -- %s\n' "$5" >"$1/outputs"; } &&
+        { [ -z "${6-}" ] || (eval "mlcr_write_uses \"\$1\" $6"); } &&
         mlcr_write_atomically "$1/preparing" "$mlcr_process_identity"; }; then
         rm -rf -- "$1"
         return 1
+    fi
+    # A client that starts to remove mirrors after this finds the job.
+    if mlcr_is_being_cleaned "${1%/*/*}"; then
+        rm -rf -- "$1"
+        mlcr_print_record state cleaning
+        return 16
     fi
     [ -n "$3" ] || return 0
     mlcr_acquire_lock "$3" "${1%/*}" "${1##*/}" "${4-}"

@@ -99,10 +99,7 @@ mlcr_split_commas() (
 # started for a job that has ended, and no shell reads the long requests: it reads byte by byte.
 mlcr_report_jobs() {
     mlcr_jobs=$(mlcr_expand_home "$1")/jobs
-    # The file system may be another machine's, with another clock; file times are by that clock.
-    mlcr_now=$(
-        touch "$mlcr_jobs/.now" 2>/dev/null && stat -c %Y -- "$mlcr_jobs/.now" 2>/dev/null
-    ) || mlcr_now=$(date +%s)
+    mlcr_read_file_clock "$mlcr_jobs"
     # An engine that hangs costs this time for each job whose state only the engine knows.
     mlcr_timeout_s=5
     mlcr_claims=$(mlcr_list_claims "$mlcr_jobs")

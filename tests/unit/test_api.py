@@ -7,6 +7,7 @@ import inspect
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from mlcube_remote import (
     attach,
     check,
     clean,
+    clean_mirrors,
     configure,
     describe,
+    disk,
     hosts,
     logs,
     ps,
@@ -39,7 +42,7 @@ from mlcube_remote.errors import CubeError, InventoryError, UsageError
 from mlcube_remote.events import Event, JobFinished, StageStarted
 
 FUNCTIONS = (
-    *(attach, check, clean, configure, describe, hosts, logs, ps),
+    *(attach, check, clean, clean_mirrors, configure, describe, disk, hosts, logs, ps),
     *(pull, rerun, results, run, status, stop, top),
 )
 
@@ -202,7 +205,7 @@ def test_the_inventory_is_read_and_unreachable_hosts_have_an_error() -> None:
     assert [host.name for host in hosts("both,!a")] == ["b"]
     with pytest.raises(InventoryError, match="no host has a label 'gpu'"):
         hosts(where="gpu=a100")
-    for ask in (check, top, clean):
+    for ask in (check, top, clean, disk, partial(clean_mirrors, older_than=60)):
         answers: Any = ask(["a", "b"])
         assert [answer.host for answer in answers] == ["a", "b"]
     assert [checkup.passed for checkup in check("both")] == [False, False]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -235,6 +236,26 @@ def test_a_holder_that_says_little_of_itself(
     outcome = make_client("train").do()
     assert isinstance(outcome.error, BusyError)
     assert expected in outcome.error.reason
+
+
+def test_a_client_that_removes_mirrors_is_waited_for(
+    host: FakeHost, make_client: MakeClient
+) -> None:
+    host.answer("mlcr_claim_job", Reply(16, records({"state": "cleaning"}), b""))
+    work = make_client("train")
+    assert work.do().succeeded
+    assert len(host.args("mlcr_claim_job")) == 2
+
+
+def test_a_claim_says_what_the_job_uses(host: FakeHost, make_client: MakeClient) -> None:
+    work = make_client("train")
+    assert work.do().succeeded
+    uses = shlex.split(host.args("mlcr_claim_job")[0][5])
+    _, cube, name, image, about = uses
+    assert cube == f"cubes/{Path(place_job(work.job).paths.cube).name}"
+    assert name == "mnist"
+    assert image.startswith("images/")
+    assert about.splitlines() == ["example/mnist", "docker"]
 
 
 def test_a_workspace_whose_run_has_ended_is_free(host: FakeHost, make_client: MakeClient) -> None:

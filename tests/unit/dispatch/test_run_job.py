@@ -169,8 +169,12 @@ def test_an_image_that_is_absent_is_made(
     host.has_image = False
     work = make_client("train", dockerfile=dockerfile)
     assert work.do().succeeded
-    ((inside, folder, engine, action, *_),) = host.args("mlcr_run_while_connected")
+    ((inside, folder, engine, action, *more),) = host.args("mlcr_run_while_connected")
     assert (inside, engine, action) == ("mlcr_run_in", "docker", verb)
+    labels = [word for word in more if word.startswith("org.mlcommons.mlcube-remote.")]
+    assert [label.partition(".mlcube-remote.")[2] for label in labels] == (
+        ["owner=1000", "image=example/mnist"] if dockerfile else []
+    )
     assert folder.startswith("/r/cubes/mnist-")
     assert work.output(task=None) == b"built\n"
     functions = host.functions()

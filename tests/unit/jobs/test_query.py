@@ -152,12 +152,12 @@ def test_only_old_jobs_that_have_ended_are_cleaned_away() -> None:
     assert removed_jobs_text({}, dry_run=False) == "nothing to do"
 
 
-def test_a_job_that_came_to_life_again_is_not_said_to_be_removed() -> None:
+def test_a_job_that_came_to_life_again_is_not_said_to_be_removed(tmp_path: Path) -> None:
     (first, second) = (*query(report("ended", WELL)), *query(report("ended", WELL, job="other")))
     connection = FakeConnection("gpu")
     connection.answer("mlcr_remove_job", Reply(18, b"", b""), Reply(0, b"", b""))
     connection.answer("mlcr_remove_leftovers", Reply(0, b"", b""))
-    (done,) = clean_all([GPU], {"gpu": [first, second]}, lambda _: connection)
+    (done,) = clean_all([GPU], {"gpu": [first, second]}, lambda _: connection, Store(tmp_path))
     assert done.removed == (second,)
     assert connection.is_closed
 
