@@ -20,6 +20,7 @@ from mlcube_remote.transport.guarded_transport import (
     ProtocolError,
     printable,
 )
+from mlcube_remote.transport.kerberos import add_ticket_hint
 from mlcube_remote.transport.login_answers import LoginAnswers
 from mlcube_remote.transport.login_keys import LoginKeys
 from mlcube_remote.transport.monitored_socket import MonitoredSocket
@@ -57,6 +58,8 @@ class Login:
         answers = LoginAnswers(self.host, self.endpoint, self.credentials)
         if self._try_keys(transport, answers) or self._try_answers(transport, answers):
             return
+        if not self.tried and self._try_nothing(transport):
+            return
         raise self._refused(transport.listed_methods)
 
     def _try_keys(self, transport: GuardedTransport, answers: LoginAnswers) -> bool:
@@ -87,6 +90,16 @@ class Login:
         answers.forget()
         return False
 
+    def _try_nothing(self, transport: GuardedTransport) -> bool:
+        """Ask the server what it accepts, as ssh(1) does first; it may accept this already."""
+        try:
+            transport.auth_none(self.endpoint.user)
+        except paramiko.BadAuthenticationType as problem:
+            self._accepted = tuple(problem.allowed_types)
+        except SSH_ERRORS as problem:
+            self._raise_if_over(transport, transport.explain_end(problem))
+        return bool(transport.is_authenticated())
+
     def _attempt(self, transport: GuardedTransport, login: Callable[[], list[str]]) -> bool:
         """Try one key or password; return whether the login is complete."""
         try:
@@ -110,7 +123,7 @@ class Login:
         """Raise unless the server just refused this attempt, so that another one is possible."""
         error: ConnectError
         if isinstance(problem, ProtocolError):
-            error = self._violation(problem)
+            error = _violation(self, problem)
         elif isinstance(problem, DisconnectedError):
             error = self._too_many_attempts(f": '{problem}'")
         elif isinstance(problem, paramiko.SSHException) and "timeout" in str(problem).lower():
@@ -142,14 +155,6 @@ class Login:
             f"have got too many keys: {_FEWER_KEYS}",
         )
 
-    def _violation(self, problem: ProtocolError) -> UnreachableError:
-        return UnreachableError(
-            self.host,
-            f"{format_address(self.endpoint)} does not follow the SSH protocol during the login: "
-            f"{problem}",
-            hint="see the log of its sshd; a device on the way may change the data",
-        )
-
     def _too_many_attempts(self, words: str) -> AuthenticationError:
         return AuthenticationError(
             self.host,
@@ -166,15 +171,28 @@ class Login:
         return AuthenticationError(
             self.host,
             f"login as {self.endpoint.user} refused ({tried}{skipped}{accepted})",
-            hint=self._next_step(listed),
+            hint=_next_step(self, listed),
         )
 
-    def _next_step(self, listed: frozenset[str]) -> str:
-        port = f" -p {self.endpoint.port}" if self.endpoint.port != 22 else ""
-        add_key = f"ssh-copy-id{port} {self.endpoint.user}@{self.endpoint.hostname}"
-        if not (_ASKING_METHODS.isdisjoint(listed) or self.credentials.has_any):
-            return f"{no_terminal_hint(self.host)}; or add your key: {add_key}"
-        return (
+
+def _violation(login: Login, problem: ProtocolError) -> UnreachableError:
+    return UnreachableError(
+        login.host,
+        f"{format_address(login.endpoint)} does not follow the SSH protocol during the login: "
+        f"{problem}",
+        hint="see the log of its sshd; a device on the way may change the data",
+    )
+
+
+def _next_step(login: Login, listed: frozenset[str]) -> str:
+    endpoint = login.endpoint
+    port = f" -p {endpoint.port}" if endpoint.port != 22 else ""
+    add_key = f"ssh-copy-id{port} {endpoint.user}@{endpoint.hostname}"
+    if not (_ASKING_METHODS.isdisjoint(listed) or login.credentials.has_any):
+        hint = f"{no_terminal_hint(login.host)}; or add your key: {add_key}"
+    else:
+        hint = (
             f"add your key on the host: {add_key}; "
             "or set user and identity_file, load the key with ssh-add, or use --ask-password"
         )
+    return add_ticket_hint(hint, endpoint, listed)

@@ -22,9 +22,11 @@ from mlcube_remote.transport.attempts import (
     MAX_TIMEOUTS,
     TransientConnectError,
 )
+from mlcube_remote.transport.kerberos import add_ticket_hint
 from mlcube_remote.transport.known_hosts import format_name, how_to_trust
 
 _MAX_LINE = 300
+_REFUSED_METHODS = re.compile(r"Permission denied \(([\w,@.-]+)\)")
 _NOISE = re.compile(
     r"^(@+|@ .* @|It is possible|Someone could|Add correct|Please contact|\*\*|"
     r"Warning: Permanently added|debug\d: )"
@@ -51,9 +53,12 @@ class _Rule:
     """Maximum number of attempts, because another one may succeed."""
     is_overload: bool = False
 
-    def explain(self, host: str, fields: Mapping[str, str]) -> Exception:
-        """Return the error."""
+    def explain(self, host: str, endpoint: Endpoint, line: str) -> Exception:
+        """Return the error; ``line`` is what ``ssh`` printed."""
+        fields = _fields(host, endpoint, line)
         hint = self.hint.format_map(fields)
+        if (methods := _REFUSED_METHODS.search(line)) is not None:
+            hint = add_ticket_hint(hint, endpoint, methods[1].split(","))
         error = self.error(host, self.text.format_map(fields), hint=hint)
         if self.max_attempts == 1:
             return error
@@ -189,7 +194,7 @@ def explain_login(host: str, endpoint: Endpoint, stderr: str) -> Exception:
             continue
         matching = [line for line in lines if re.search(rule.pattern, line)]
         line = (matching or lines or ["ssh failed"])[-1]
-        return rule.explain(host, _fields(host, endpoint, line))
+        return rule.explain(host, endpoint, line)
     return ConnectError(
         host,
         f"ssh failed: {lines[-1] if lines else 'without a message'}",

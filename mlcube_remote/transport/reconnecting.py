@@ -18,6 +18,7 @@ import attrs
 
 from mlcube_remote.errors import (
     AbortedTransferError,
+    AuthenticationError,
     ConnectError,
     HostError,
     StalledError,
@@ -195,9 +196,7 @@ class ReconnectingConnection:
         return None
 
     def _without_host(self, problem: HostError) -> StateUnknownError:
-        return StateUnknownError(
-            self.name, f"cannot be reached any more: {problem.reason}", hint=self.attach_hint
-        )
+        return _without_host(self.name, problem, self.attach_hint)
 
     @contextmanager
     def until_done(self, give_back: Callable[[Connection], None]) -> Iterator[None]:
@@ -218,6 +217,14 @@ class ReconnectingConnection:
         with self._guard:
             self._closed.set()
         self.current.close()
+
+
+def _without_host(host: str, problem: HostError, attach_hint: str | None) -> StateUnknownError:
+    # Without a new ticket or code, attaching would fail too.
+    first = problem.hint if isinstance(problem, AuthenticationError) else None
+    hint = "\nthen: ".join(each for each in (first, attach_hint) if each)
+    reason = f"cannot be reached any more: {problem.reason}"
+    return StateUnknownError(host, reason, hint=hint or None)
 
 
 def _stalled(host: str, problem: HostError, hint: str | None) -> StalledError:

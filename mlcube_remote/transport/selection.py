@@ -7,8 +7,6 @@ the table of what is done by which transport.
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,14 +17,13 @@ from mlcube_remote.transport import kept_logins, key_files
 from mlcube_remote.transport.algorithms import select_algorithms
 from mlcube_remote.transport.connect_errors import IncompatibleServerError
 from mlcube_remote.transport.credentials import Credentials
+from mlcube_remote.transport.kerberos import Ticket, find_ticket
 from mlcube_remote.transport.known_hosts import format_name, read_known_hosts
 from mlcube_remote.transport.login_keys import LoginKeys
 from mlcube_remote.transport.mux import find_master
 from mlcube_remote.transport.openssh_link import open_openssh_link
 from mlcube_remote.transport.paramiko_link import open_paramiko_link
 from mlcube_remote.transport.ssh import SSHConnection
-
-_KLIST_TIMEOUT_S = 5.0
 
 
 def connect_over_ssh(
@@ -72,23 +69,9 @@ def _reason(endpoint: Endpoint) -> str | None:
     for option, names in endpoint.algorithms.items():
         if names and not select_algorithms(option, names):
             return f"ssh_config has only {option} that Paramiko does not have"
-    if endpoint.may_use_kerberos and _has_ticket():
+    if endpoint.may_use_kerberos and find_ticket() is Ticket.VALID:
         return "there is a Kerberos ticket"
     return _key_reason(endpoint) or _certificate_authority(endpoint)
-
-
-def _has_ticket() -> bool:
-    """Return whether there is a Kerberos ticket that is valid now."""
-    klist = shutil.which("klist")
-    if klist is None:
-        return False
-    try:
-        done = subprocess.run(
-            [klist, "-s"], stdin=subprocess.DEVNULL, timeout=_KLIST_TIMEOUT_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
 
 
 def _key_reason(endpoint: Endpoint) -> str | None:

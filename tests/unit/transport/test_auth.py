@@ -106,7 +106,7 @@ def test_a_refused_login_lists_the_keys_and_is_not_retried(lab: Lab, serve: Serv
 def test_a_login_without_any_key_is_reported(lab: Lab, serve: Serve) -> None:
     refusal = _refusal(lab, serve(), identity_files=())
 
-    assert "login as me refused (no usable key)" in str(refusal)
+    assert "login as me refused (no usable key; the server accepts: publickey)" in str(refusal)
 
 
 def test_a_missing_key_file_is_named(lab: Lab, serve: Serve) -> None:
@@ -114,7 +114,7 @@ def test_a_missing_key_file_is_named(lab: Lab, serve: Serve) -> None:
 
     refusal = _refusal(lab, serve(), identity_files=(str(path),))
 
-    assert f"(no usable key; could not use: {path} (no such file))" in str(refusal)
+    assert f"(no usable key; could not use: {path} (no such file); the server" in str(refusal)
 
 
 def test_an_encrypted_key_without_passphrase_is_skipped_and_named(lab: Lab, serve: Serve) -> None:

@@ -60,6 +60,15 @@ def test_a_host_that_stays_unreachable_ends_with_the_next_step(
     assert caught.value.hint == "mlcube-remote attach x"
 
 
+def test_what_a_refused_login_needs_comes_before_attaching() -> None:
+    refused = AuthenticationError("gpu", "login refused", hint="get a new ticket: kinit")
+    connection = Exchange([refused]).connection(fake(mlcr_print_boot_id=LOST, mlcr_print_kind=LOST))
+    connection.attach_hint = "mlcube-remote attach x"
+    with pytest.raises(StateUnknownError) as caught:
+        connection.retrying(lambda at: at.call("mlcr_print_kind", "/"))
+    assert caught.value.hint == "get a new ticket: kinit\nthen: mlcube-remote attach x"
+
+
 def test_an_error_on_a_working_connection_is_raised() -> None:
     incomplete = TransferError("gpu", "disk full")
     connection = Exchange([DOWN]).connection(fake(mlcr_print_boot_id=OK))

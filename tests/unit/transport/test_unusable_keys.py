@@ -57,7 +57,7 @@ def test_methods_that_ssh_config_switches_off_are_not_tried(lab: Lab, serve: Ser
     refusal = _refusal(lab, server, disabled_methods=frozenset({"publickey"}))
 
     assert "no usable key" in str(refusal)
-    assert server.attempts == []
+    assert server.attempts == ["none"]
 
 
 def test_keys_that_ssh_config_excludes_are_not_tried(lab: Lab, serve: Serve) -> None:
