@@ -21,6 +21,7 @@
 #   slurm/batch        the script that Slurm runs
 #   slurm/submitting   exists once the job was about to be submitted
 #   slurm/answer, id   the answer of sbatch; the id of the batch job
+#   slurm/submitted    when sbatch answered, in seconds since the epoch
 #   slurm/claimed      the id of the batch job that runs the tasks
 #   slurm/grace        seconds between SIGTERM and SIGKILL if the job is stopped
 #   slurm/missing      when Slurm first said that the job is over, while no end was recorded

@@ -13,31 +13,55 @@ read_id() {
 }
 
 # read_queue JOB SECONDS: set answer to "ok" and listing to what Slurm says of the user's jobs, at
-# most SECONDS old (-1: ask in any case): lines "ID STATE REASON". Set answer to "silent" if it says
-# nothing, and is_fresh if it was asked now. The answer is kept in a file for all jobs: a line "TIME
-# ANSWER", then the listing.
+# most SECONDS old (-1: asked after this moment): lines "ID STATE REASON". Set answer to "silent" if
+# it says nothing, asked to the time of the answer, and is_fresh if this shell asked. The answer is
+# kept in a file for all jobs: a line "TIME ANSWER", then the listing. One shell asks at a time.
 read_queue() {
     queue=${1%/jobs/*}/slurm-queue
-    now=$(date +%s)
-    asked=0
-    answer=
     is_fresh=
-    [ ! -s "$queue" ] || read -r asked answer <"$queue"
-    oldest_s=$2
-    # A controller that restarts is back soon.
-    [ "$answer" != silent ] || [ "$oldest_s" -lt 5 ] || oldest_s=5
-    if [ $((now - asked)) -le "$oldest_s" ] && [ "$asked" -le "$now" ]; then
-        listing=$(cat "$queue")
-        return 0
-    fi
+    began=$(date +%s)
+    now=$began
+    waited_s=0
+    while :; do
+        ! read_kept_answer "$2" || return 0
+        ! mkdir -- "$queue.lock" 2>/dev/null || break
+        # On a full disk, each job asks for itself.
+        [ -d "$queue.lock" ] && [ $waited_s -lt 40 ] || break
+        # While another shell asks, the answer before counts a little longer.
+        [ "$2" -lt 0 ] || ! read_kept_answer $(($2 + 35)) || return 0
+        [ -z "$(find "$queue.lock" -prune -mmin +1 2>/dev/null)" ] ||
+            rmdir -- "$queue.lock" 2>/dev/null
+        sleep 1
+        waited_s=$((waited_s + 1))
+        now=$(date +%s)
+    done
+    asked=$now
     is_fresh=yes
     mlcr_read_user
     answer=ok
     listing=$(mlcr_run_limited 30 squeue -h -t all -u "$mlcr_uid" -o '%i %T %r' 2>/dev/null) ||
         answer=silent
-    # On a full disk, each job asks for itself.
     { printf '%s\n' "$now $answer" "$listing" >"$queue.$$" && mv -f -- "$queue.$$" "$queue"; } \
         2>/dev/null
+    rmdir -- "$queue.lock" 2>/dev/null
+}
+
+# read_kept_answer SECONDS: set answer, listing and asked to those of the file queue; fail if they
+# are older than SECONDS (-1: not younger than began).
+read_kept_answer() {
+    asked=0
+    answer=
+    [ ! -s "$queue" ] || read -r asked answer <"$queue"
+    case $asked in
+    '' | *[!0-9]*) return 1 ;;
+    esac
+    oldest_s=$1
+    # A controller that restarts is back soon.
+    [ "$answer" != silent ] || [ "$oldest_s" -lt 5 ] || oldest_s=5
+    [ "$asked" -le "$now" ] && [ $((now - asked)) -le "$oldest_s" ] ||
+        { [ "$oldest_s" -lt 0 ] && [ "$asked" -gt "$began" ] && [ "$asked" -le "$now" ]; } ||
+        return 1
+    listing=$(cat "$queue")
 }
 
 # find_in_queue: set state and reason to those of batch job id in the listing; ABSENT: it is not
@@ -82,11 +106,20 @@ ask_slurm() {
     [ ! -e "$1/stop" ] || max_age=1
     read_queue "$1" "$max_age"
     find_in_queue
-    # The job may have been submitted after the answer.
-    if [ "$state" = ABSENT ] && [ -z "$is_fresh" ]; then
+    [ "$state" = ABSENT ] || return 0
+    if was_submitted_after_answer "$1"; then
+        state=PENDING
+    elif [ -z "$is_fresh" ]; then
         read_queue "$1" -1
         find_in_queue
     fi
+}
+
+# was_submitted_after_answer JOB: whether the job is newer than the answer of read_queue.
+was_submitted_after_answer() {
+    [ -s "$1/slurm/submitted" ] || return 1
+    read -r submitted_at <"$1/slurm/submitted"
+    [ "$submitted_at" -ge $((asked - 1)) ]
 }
 
 # ask_accounting: set state to what the accounting says about the end of batch job id, if there is

@@ -51,6 +51,7 @@ save_answer() {
         case $answered in
         '' | *[!0-9]*) ;;
         *)
+            date +%s >"$1/slurm/submitted"
             mlcr_write_atomically "$1/slurm/id" "$answered"
             return
             ;;

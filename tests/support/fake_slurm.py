@@ -3,7 +3,8 @@
 
 A line of the queue is ``ID|STATE|NAME|TIME LEFT|REASON``. Files that exist change what the programs
 do: ``down`` (nothing answers), ``refuses`` (sbatch refuses), ``loses`` (sbatch takes the job, and
-its answer is lost), ``waits`` (jobs stay in the queue).
+its answer is lost), ``waits`` (jobs stay in the queue), ``slow`` (squeue answers when the file is
+deleted).
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
+while [ -e "$here/slow" ]; do sleep 0.1; done
 [ -e "$here/queue" ] || exit 0
 while IFS='|' read -r id state job left reason; do
     [ -z "$name" ] || [ "$name" = "$job" ] || continue

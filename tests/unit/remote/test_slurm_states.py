@@ -7,6 +7,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from mlcube_remote.remote import slurm_scheduler
 from tests.support.fake_slurm import FakeSlurm
 from tests.support.shell_library import SHELLS, Completed, age, records
+from tests.support.waiting import wait_for
 
 Scheduler = Callable[..., Completed]
 
@@ -142,6 +144,46 @@ def test_all_jobs_share_one_question_for_half_a_minute(
     slurm.queue(*(f"{number}|RUNNING|x|1:00|None" for number in range(1, 6)))
     for each in jobs * 2:
         assert scheduler("state", each).stdout == b"running\n"
+    assert len(slurm.calls("squeue")) == 1
+
+
+def test_many_who_ask_at_the_same_time_are_one_question(
+    scheduler: Scheduler, job: Path, slurm: FakeSlurm
+) -> None:
+    submitted(job, owner="node1")
+    slurm.queue("7|RUNNING|x|1:00|None")
+    slurm.set("slow")
+    with ThreadPoolExecutor(4) as pool:
+        answers = [pool.submit(scheduler, "state", job) for _ in range(4)]
+        wait_for((job.parent.parent / "slurm-queue.lock").exists)
+        wait_for(lambda: bool(slurm.calls("squeue")))
+        slurm.set("slow", to=False)
+        assert {answer.result().stdout for answer in answers} == {b"running\n"}
+    assert len(slurm.calls("squeue")) == 1
+
+
+def test_the_lock_of_a_shell_that_died_does_not_count(
+    scheduler: Scheduler, job: Path, slurm: FakeSlurm
+) -> None:
+    submitted(job, owner="node1")
+    slurm.queue("7|RUNNING|x|1:00|None")
+    lock = job.parent.parent / "slurm-queue.lock"
+    lock.mkdir()
+    age(lock, 100)
+    assert scheduler("state", job).stdout == b"running\n"
+    assert not lock.exists()
+
+
+def test_a_job_that_was_just_submitted_needs_no_question_of_its_own(
+    scheduler: Scheduler, job: Path, slurm: FakeSlurm
+) -> None:
+    submitted(job, "8", owner="node1")
+    slurm.queue("8|RUNNING|x|1:00|None")
+    assert scheduler("state", job).stdout == b"running\n"
+    newer = job.with_name("j2")
+    submitted(newer, "9")
+    (newer / "slurm/submitted").write_text(f"{int(time.time())}\n")
+    assert dict(records(scheduler("report", newer))) == {"slurm": "9", "queued": "Starting"}
     assert len(slurm.calls("squeue")) == 1
 
 
