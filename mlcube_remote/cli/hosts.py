@@ -115,7 +115,7 @@ def top_hosts(
 @shared.hosts_argument()
 @shared.host_label_options
 @shared.credential_options
-@screen.output_option
+@output_option
 def disk_of_hosts(
     named: tuple[str, ...], hosts: HostOptions, credentials: CredentialPrompts, output: str
 ) -> int:
