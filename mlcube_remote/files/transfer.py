@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -114,6 +115,7 @@ def upload(
     tree: UploadTree,
     *,
     progress: Callable[[str, float | None], None] | None = None,
+    sent: Callable[[int], None] | None = None,
 ) -> UploadResult:
     """Update one mirror.
 
@@ -124,21 +126,23 @@ def upload(
         connection: The host.
         tree: What to send.
         progress: Called during a long transfer with a text and a fraction.
+        sent: Called with the number of bytes that rsync has sent so far.
 
     Raises:
         TransferError: The mirror is incomplete; no task may run on it.
     """
-    moved, unsafe = _send(connection, tree, tree.arguments(), progress)
+    watch = partial(_report, progress=progress, sent=sent)
+    moved, unsafe = _send(connection, tree, tree.arguments(), watch)
     copies = tree.copies or LinkCopies(top=tree.local)
     inside = rewrite_links(tree.local, unsafe)
     links = attrs.evolve(copies, links={**inside.links, **copies.links})
     if links:
         with tempfile.TemporaryDirectory(prefix="mlcube-remote-") as folder:
             links.write(Path(folder))
-            more, _ = _send(connection, tree, tree.copies_arguments(Path(folder)), progress, folder)
+            more, _ = _send(connection, tree, tree.copies_arguments(Path(folder)), watch, folder)
         moved = TransferStats(moved.files + more.files, moved.size + more.size)
-    sent = {*inside.links, *copies.names}
-    left_out = tuple(name for name in unsafe if name not in sent)
+    followed = {*inside.links, *copies.names}
+    left_out = tuple(name for name in unsafe if name not in followed)
     return UploadResult(moved=moved, left_out=left_out)
 
 
@@ -146,7 +150,7 @@ def _send(
     connection: Connection,
     tree: UploadTree,
     arguments: Sequence[str],
-    progress: Callable[[str, float | None], None] | None,
+    watch: Callable[[bytes], None],
     folder: str | None = None,
 ) -> tuple[TransferStats, list[str]]:
     """Run rsync until no file changes meanwhile; return also the links that it did not send.
@@ -155,7 +159,7 @@ def _send(
         connection: The host.
         tree: What is sent.
         arguments: The arguments of rsync.
-        progress: As for :func:`upload`.
+        watch: Called with what rsync prints.
         folder: Directory whose links rsync follows; ``None``: rsync sends the tree.
     """
     top = tree.local if tree.is_directory else tree.local.parent
@@ -163,7 +167,7 @@ def _send(
     total = TransferStats(0, 0)
     for _ in range(_MAX_PASSES):
         started = time.time_ns()
-        result = _transfer(connection, arguments, progress)
+        result = _transfer(connection, arguments, watch)
         if result.code != VANISHED:
             _check(connection, tree, result)
         part = parse_stats(result)
@@ -201,14 +205,13 @@ def _check(connection: Connection, tree: UploadTree, result: RsyncResult) -> Non
 def _transfer(
     connection: Connection,
     arguments: Sequence[str],
-    progress: Callable[[str, float | None], None] | None,
+    watch: Callable[[bytes], None],
 ) -> RsyncResult:
     output = bytearray()
 
     def read(data: bytes) -> None:
         output.extend(data)
-        if progress is not None:
-            _report(data, progress)
+        watch(data)
 
     options = ("--info=progress2,name1", "--out-format=%i %n")
     result = connection.rsync([*options, *arguments], on_stdout=read)
@@ -240,10 +243,19 @@ def _unescape(name: bytes) -> bytes:
     return _ESCAPED.sub(lambda found: bytes([int(found[1], 8)]), name)
 
 
-def _report(data: bytes, progress: Callable[[str, float | None], None]) -> None:
+def _report(
+    data: bytes,
+    progress: Callable[[str, float | None], None] | None,
+    sent: Callable[[int], None] | None,
+) -> None:
     """Parse rsync's ``--info=progress2``: ``  1,234,567  42%  3.21MB/s    0:00:05``."""
     line = data.replace(b"\r", b"\n").strip().rsplit(b"\n", 1)[-1]
     words = line.split()
-    if len(words) >= 3 and words[1].endswith(b"%") and words[1][:-1].isdigit():
+    if len(words) < 3 or not (words[1].endswith(b"%") and words[1][:-1].isdigit()):
+        return
+    if progress is not None:
         percent = int(words[1][:-1])
         progress(f"{percent}% {words[2].decode('ascii', 'replace')}", percent / 100)
+    size = words[0].replace(b",", b"")
+    if sent is not None and size.isdigit():
+        sent(int(size))
