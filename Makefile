@@ -15,8 +15,8 @@ SHELL_FILES = $(shell find mlcube_remote scripts tests examples benchmarks -name
 
 # Programs that the tests run on this machine, as PROGRAM=DEBIAN-PACKAGE.
 TEST_PROGRAMS := bash=bash busybox=busybox chromium=chromium dash=dash fish=fish git=git \
-    kinit=krb5-user softhsm2-util=softhsm2 tcsh=tcsh zsh=zsh /usr/sbin/krb5kdc=krb5-kdc \
-    /usr/sbin/kadmin.local=krb5-admin-server
+    kinit=krb5-user softhsm2-util=softhsm2 tcc=tcc tcsh=tcsh zsh=zsh \
+    /usr/sbin/krb5kdc=krb5-kdc /usr/sbin/kadmin.local=krb5-admin-server
 
 .PHONY: help demo test lint unit fuzz docs docs-reference dist bench engine test-images test-programs clean
 

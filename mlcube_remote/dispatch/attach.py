@@ -188,7 +188,8 @@ def _show_output(job: JobContext, handle: JobHandle, tail: int | None) -> None:
     for number, task in enumerate(handle.tasks, 1):
         offsets = find_offsets(job, handle, number, tail)
         sink = job.events.output(Stage.RUN, task.task)
-        job.connection.retrying(partial(fetch_rest, handle, number, offsets, sink, tail=tail))
+        fetch = partial(fetch_rest, handle, number, offsets, sink, tail=tail)
+        job.connection.retrying(fetch, transferred=partial(sum, offsets.values()))
 
 
 def _stop(job: JobContext, handle: JobHandle, grace: int) -> None:

@@ -136,7 +136,7 @@ def _repeat(
     host = job.connection.name
     received = partial(received_bytes, host, folder, handle.run_id)
     try:
-        return job.connection.retrying(work, received=received)
+        return job.connection.retrying(work, transferred=received)
     except StalledError as problem:
         raise TransferError(
             host,

@@ -11,7 +11,12 @@ from functools import partial
 from mlcube_remote.dispatch.configure import configure
 from mlcube_remote.dispatch.context import JobContext
 from mlcube_remote.dispatch.launch import container_engine
-from mlcube_remote.errors import StateUnknownError, TransferError
+from mlcube_remote.errors import (
+    ConfigureError,
+    StalledError,
+    StateUnknownError,
+    TransferError,
+)
 from mlcube_remote.events.model import Stage
 from mlcube_remote.facts.engine_kind import docker_question
 from mlcube_remote.facts.gpu_leases import lease_gpus
@@ -22,8 +27,9 @@ from mlcube_remote.facts.probe import HostFacts, clock_warning, probe_host, requ
 from mlcube_remote.files.build_context import context_trees
 from mlcube_remote.files.complete_inputs import follow_links
 from mlcube_remote.files.rsync import TransferStats
-from mlcube_remote.files.transfer import UploadResult, upload
+from mlcube_remote.files.transfer import UploadResult
 from mlcube_remote.files.upload import UploadTree, job_trees
+from mlcube_remote.files.upload_tries import UploadTries
 from mlcube_remote.formatting import list_first
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
 from mlcube_remote.jobs.launch import Prerequisites, preparation_error
@@ -199,7 +205,7 @@ def _upload_trees(job: JobContext, plan: JobPlan, trees: Sequence[UploadTree]) -
     for tree in trees:
         job.run.interrupts.check()
         job.debug(f"sync: {tree.local} to {tree.remote}")
-        sent = job.connection.retrying(partial(_upload_tree, job, tree))
+        sent = _upload_tree(job, tree)
         total = TransferStats(total.files + sent.moved.files, total.size + sent.moved.size)
         if links := sent.left_out:
             what = "a link" if len(links) == 1 else f"{len(links)} links"
@@ -209,8 +215,21 @@ def _upload_trees(job: JobContext, plan: JobPlan, trees: Sequence[UploadTree]) -
     return total
 
 
-def _upload_tree(job: JobContext, tree: UploadTree, connection: Connection) -> UploadResult:
-    return upload(connection, tree, progress=partial(job.events.progress, Stage.SYNC))
+def _upload_tree(job: JobContext, tree: UploadTree) -> UploadResult:
+    """Upload one tree, also if the connection breaks, as long as more of it is sent.
+
+    Raises:
+        TransferError: It is incomplete.
+    """
+    tries = UploadTries(tree, partial(job.events.progress, Stage.SYNC))
+    try:
+        return job.connection.retrying(tries.upload, transferred=tries.sent_bytes)
+    except StalledError as problem:
+        raise TransferError(
+            job.connection.name,
+            f"sync incomplete: {problem.reason}",
+            hint="check the network, and run it again: what has arrived is not sent twice",
+        ) from problem
 
 
 def _make_directories(directories: Sequence[Confined], connection: Connection) -> None:
@@ -240,13 +259,29 @@ def configure_image(job: JobContext, plan: JobPlan, facts: HostFacts, image: Ima
         if image.present and not is_forced:
             notes.skipped, notes.detail = True, "image present"
         else:
-            image = job.connection.retrying(partial(_configure, job, plan))
+            image = _configure_again(job, plan)
         warning = job.connection.retrying(
             lambda at: require_architecture(at, facts, image, needed.image)
         )
     if warning:
         job.warn(warning)
     return image
+
+
+def _configure_again(job: JobContext, plan: JobPlan) -> Image:
+    """Configure, also if the connection breaks, but not again and again.
+
+    Raises:
+        ConfigureError: The image was not pulled or built.
+    """
+    try:
+        return job.connection.retrying(partial(_configure, job, plan))
+    except StalledError as problem:
+        raise ConfigureError(
+            job.connection.name,
+            f"the image {plan.image.image} is not complete: {problem.reason}",
+            hint="check the network, and run it again",
+        ) from problem
 
 
 def _configure(job: JobContext, plan: JobPlan, connection: Connection) -> Image:

@@ -195,7 +195,7 @@ def _transfer(
     basis = [f"--link-dest={folder.basis}"] if folder.basis and folder.basis.is_dir() else []
     space = FreeSpace(connection.name, room)
     limit = max(space.at_start - RESERVE, 0)
-    reader = TransferProgress(progress, _MAX_MESSAGES)
+    reader = TransferProgress(progress, limit=_MAX_MESSAGES)
     result = connection.rsync(
         [
             *_OPTIONS,

@@ -9,7 +9,8 @@ import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -115,6 +116,7 @@ def upload(
     tree: UploadTree,
     *,
     progress: ProgressSink | None = None,
+    sent: Callable[[int], None] | None = None,
 ) -> UploadResult:
     """Update one mirror.
 
@@ -125,21 +127,25 @@ def upload(
         connection: The host.
         tree: What to send.
         progress: Called during a long transfer with a text and a fraction.
+        sent: Called with the number of bytes that rsync has sent so far.
 
     Raises:
         TransferError: The mirror is incomplete; no task may run on it.
     """
-    moved, unsafe = _send(connection, tree, tree.arguments(), progress)
+    make_reader = partial(TransferProgress, progress, sent=sent)
+    moved, unsafe = _send(connection, tree, tree.arguments(), make_reader)
     copies = tree.copies or LinkCopies(top=tree.local)
     inside = rewrite_links(tree.local, unsafe)
     links = attrs.evolve(copies, links={**inside.links, **copies.links})
     if links:
         with tempfile.TemporaryDirectory(prefix="mlcube-remote-") as folder:
             links.write(Path(folder))
-            more, _ = _send(connection, tree, tree.copies_arguments(Path(folder)), progress, folder)
+            more, _ = _send(
+                connection, tree, tree.copies_arguments(Path(folder)), make_reader, folder
+            )
         moved = TransferStats(moved.files + more.files, moved.size + more.size)
-    sent = {*inside.links, *copies.names}
-    left_out = tuple(name for name in unsafe if name not in sent)
+    followed = {*inside.links, *copies.names}
+    left_out = tuple(name for name in unsafe if name not in followed)
     return UploadResult(moved=moved, left_out=left_out)
 
 
@@ -147,7 +153,7 @@ def _send(
     connection: Connection,
     tree: UploadTree,
     arguments: Sequence[str],
-    progress: ProgressSink | None,
+    make_reader: Callable[[], TransferProgress],
     folder: str | None = None,
 ) -> tuple[TransferStats, list[str]]:
     """Run rsync until no file changes meanwhile; return also the links that it did not send.
@@ -156,7 +162,7 @@ def _send(
         connection: The host.
         tree: What is sent.
         arguments: The arguments of rsync.
-        progress: As for :func:`upload`.
+        make_reader: Returns what reads the output of one rsync.
         folder: Directory whose links rsync follows; ``None``: rsync sends the tree.
     """
     top = tree.local if tree.is_directory else tree.local.parent
@@ -164,7 +170,7 @@ def _send(
     total = TransferStats(0, 0)
     for _ in range(_MAX_PASSES):
         started = time.time_ns()
-        result = _transfer(connection, arguments, progress)
+        result = _transfer(connection, arguments, make_reader)
         if result.code != VANISHED:
             _check(connection, tree, result)
         part = parse_stats(result)
@@ -202,9 +208,9 @@ def _check(connection: Connection, tree: UploadTree, result: RsyncResult) -> Non
 def _transfer(
     connection: Connection,
     arguments: Sequence[str],
-    progress: ProgressSink | None,
+    make_reader: Callable[[], TransferProgress],
 ) -> RsyncResult:
-    reader = TransferProgress(progress)
+    reader = make_reader()
     options = ("--info=progress2,name1", "--out-format=%i %n")
     result = connection.rsync([*options, *arguments], on_stdout=reader.read)
     return attrs.evolve(result, stdout=reader.others())

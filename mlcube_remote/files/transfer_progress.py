@@ -55,6 +55,8 @@ class TransferProgress:
     """Reads what rsync prints: reports the progress about twice a second, and keeps the rest."""
 
     report: ProgressSink | None
+    sent: Callable[[int], None] | None = None
+    """Called with the number of bytes that rsync has sent so far."""
     limit: int | None = None
     """Bytes of other lines that are kept; later ones are dropped. ``None``: all."""
     _others: bytearray = attrs.field(factory=bytearray, init=False)
@@ -78,6 +80,8 @@ class TransferProgress:
                 self._keep(line + b"\n")
             last = state or last
         last = parse_line(self._rest) or last
+        if last is not None and self.sent is not None:
+            self.sent(last.sent)
         if last is not None and self.report is not None:
             self._note(last, self.report)
 

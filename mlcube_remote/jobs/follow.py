@@ -67,7 +67,9 @@ def follow_task(
     )
     node = ""
     while True:
-        report = connection.retrying(follower.listen)
+        report = connection.retrying(
+            follower.listen, transferred=follower.received_bytes, is_open_ended=True
+        )
         if report.exit is not None:
             return report
         if report.node:
@@ -98,6 +100,10 @@ class _Follower:
     with_answer: bool
     with_outputs: bool
     """As for :func:`follow_task`."""
+
+    def received_bytes(self) -> int:
+        """Return the offset up to which the logs have arrived, both streams together."""
+        return sum(self.received.values())
 
     def listen(self, connection: Connection) -> TaskReport:
         """Follow the task on one connection."""

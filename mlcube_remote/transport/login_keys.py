@@ -126,13 +126,13 @@ class LoginKeys:
         """Yield certificates before plain keys; a server may accept only one of them."""
         files = self._public_files()
         configured = self._configured(files)
-        in_agent = set()
+        in_agent: set[str] = set()
         for key in self.agent_keys(configured):
             path = configured.get(key.blob)
+            in_agent |= {file for file, blob in files.items() if blob == key.blob}
             if path is not None:
-                in_agent.add(path)
                 yield from self._certified(AgentKey(key.agent, key.blob), path)
-            yield LoginKey(key, f"the agent's {path or key.comment or key.get_name()}")
+            yield LoginKey(key, _describe_agent_key(key, path))
         locked: list[str] = []
         for path in files:
             if path not in in_agent and (loaded := self._load(path, locked)) is not None:
@@ -162,7 +162,8 @@ class LoginKeys:
         return {path: key_files.read_public(Path(path)) for path in self.endpoint.identity_files}
 
     def _configured(self, files: dict[str, bytes | None]) -> dict[bytes, str]:
-        return {blob: path for path, blob in files.items() if blob is not None}
+        # Of several paths to one key, the first.
+        return {blob: path for path, blob in reversed(files.items()) if blob is not None}
 
     def agent_keys(self, configured: dict[bytes, str] | None = None) -> list[AgentKey]:
         """Return the agent's keys and certificates, those of configured files first."""
@@ -210,6 +211,13 @@ class LoginKeys:
         if isinstance(problem, key_files.DamagedKeyError) and path not in _reported:
             _reported.add(path)
             self.note(f"{path}: not used: {problem}")
+
+
+def _describe_agent_key(key: AgentKey, path: str | None) -> str:
+    name = path or key.comment or key.get_name()
+    # A certificate has the comment of its key, which the agent usually holds too.
+    is_certificate = isinstance(key, _AgentCertificate)
+    return f"the agent's certificate {name}" if is_certificate else f"the agent's {name}"
 
 
 def _offered_blob(key: paramiko.PKey) -> bytes:

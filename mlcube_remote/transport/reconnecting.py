@@ -53,7 +53,8 @@ def _ignore(*_: object) -> None:
 class _Cuts:
     """Counts the breaks during one piece of work: a host may accept logins, and cut them."""
 
-    received: Callable[[], int] | None
+    transferred: Callable[[], int] | None
+    is_open_ended: bool
     _count: int = attrs.field(default=0, init=False)
     _had: int = attrs.field(default=0, init=False)
 
@@ -63,9 +64,11 @@ class _Cuts:
         return self._count < _MAX_CUTS
 
     def _has_progress(self, lasted: float) -> bool:
-        if self.received is None:
-            return lasted >= _UNSTABLE_S
-        had, self._had = self._had, self.received()
+        if self.is_open_ended and lasted >= _UNSTABLE_S:
+            return True
+        if self.transferred is None:
+            return False
+        had, self._had = self._had, self.transferred()
         return self._had >= had + _MIN_PROGRESS
 
 
@@ -103,21 +106,26 @@ class ReconnectingConnection:
         return self.current.name
 
     def retrying(
-        self, work: Callable[[Connection], T], *, received: Callable[[], int] | None = None
+        self,
+        work: Callable[[Connection], T],
+        *,
+        transferred: Callable[[], int] | None = None,
+        is_open_ended: bool = False,
     ) -> T:
         """Do work that is safe to repeat; repeat it if the connection breaks.
 
         Args:
             work: Called with the connection.
-            received: Returns how many bytes of the work have arrived, in all its tries together.
-                ``None``: a try that lasted a minute made progress.
+            transferred: Returns how many bytes were moved in all tries together. More are progress.
+            is_open_ended: Whether the work waits for something that may take days, such as the end
+                of a task: then a try that lasted a minute made progress.
 
         Raises:
             StateUnknownError: The connection broke and could not be replaced in time.
             StalledError: It broke again and again, and the work made no progress.
             MLCubeRemoteError: As ``work`` raises for any other reason.
         """
-        cuts = _Cuts(received)
+        cuts = _Cuts(transferred, is_open_ended)
         while True:
             used, started = self.current, time.monotonic()
             try:
@@ -149,7 +157,7 @@ class ReconnectingConnection:
             backoff = self._backoff(deadline, problem.reason)
             while (failure := self._replace(problem)) is not None:
                 if not backoff.wait(self._closed, partial(self.lost, failure.reason)):
-                    raise self._without_host(failure) from problem
+                    raise _without_host(self, failure) from problem
             self.restored(time.monotonic() - started)
 
     def _backoff(self, deadline: float, reason: str) -> Backoff:
@@ -170,19 +178,19 @@ class ReconnectingConnection:
             StateUnknownError: A retry would not help, or nothing uses the connection any more.
         """
         if self._closed.is_set():
-            raise self._without_host(problem) from problem
+            raise _without_host(self, problem) from problem
         try:
             fresh = self.dial()
         except UnreachableError as failure:
             return failure
         except ConnectError as failure:
-            raise self._without_host(failure) from problem
+            raise _without_host(self, failure) from problem
         with self._guard:
             self.current = fresh
             is_closed = self._closed.is_set()
         if is_closed:
             fresh.close()
-            raise self._without_host(problem) from problem
+            raise _without_host(self, problem) from problem
         try:
             # A login that succeeds does not prove that the host runs commands.
             fresh.call("mlcr_print_boot_id")
@@ -194,9 +202,6 @@ class ReconnectingConnection:
             fresh.close()
             return failure
         return None
-
-    def _without_host(self, problem: HostError) -> StateUnknownError:
-        return _without_host(self.name, problem, self.attach_hint)
 
     @contextmanager
     def until_done(self, give_back: Callable[[Connection], None]) -> Iterator[None]:
@@ -219,12 +224,12 @@ class ReconnectingConnection:
         self.current.close()
 
 
-def _without_host(host: str, problem: HostError, attach_hint: str | None) -> StateUnknownError:
+def _without_host(connection: ReconnectingConnection, problem: HostError) -> StateUnknownError:
     # Without a new ticket or code, attaching would fail too.
     first = problem.hint if isinstance(problem, AuthenticationError) else None
-    hint = "\nthen: ".join(each for each in (first, attach_hint) if each)
+    hint = "\nthen: ".join(each for each in (first, connection.attach_hint) if each)
     reason = f"cannot be reached any more: {problem.reason}"
-    return StateUnknownError(host, reason, hint=hint or None)
+    return StateUnknownError(connection.name, reason, hint=hint or None)
 
 
 def _stalled(host: str, problem: HostError, hint: str | None) -> StalledError:

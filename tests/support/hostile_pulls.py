@@ -82,7 +82,7 @@ class Attack:
             )
             return reconnecting.retrying(
                 lambda at: download(at, folder, run=RUN),
-                received=lambda: received_bytes(host.name, folder, RUN),
+                transferred=lambda: received_bytes(host.name, folder, RUN),
             )
 
     def outside(self) -> dict[str, str]:

@@ -21,10 +21,10 @@ from mlcube_remote.errors import (
     UnreachableError,
 )
 from mlcube_remote.inventory.load import load
-from mlcube_remote.inventory.model import Host, HostKeys, Inventory
+from mlcube_remote.inventory.model import Host, HostKeys, Inventory, TransportKind
 from mlcube_remote.transport import connect
 from mlcube_remote.transport.base import Connection
-from tests.integration.transport.conftest import connect_to
+from tests.integration.transport.conftest import TRANSPORTS, connect_to
 
 if TYPE_CHECKING:
     from tests.support.hosts import HostFactory, SshHost
@@ -159,6 +159,30 @@ def test_a_frozen_host_is_detected(ssh_host: HostFactory) -> None:
             assert time.monotonic() - started_at < 20
             with pytest.raises(UnreachableError, match=r"did not answer within 1 s"):
                 _try(_described(host, connect_timeout=1.0))
+        finally:
+            container.unpause()
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_frozen_host_behind_a_jump_host_is_detected(
+    ssh_host: HostFactory, tmp_path_factory: pytest.TempPathFactory, transport: TransportKind
+) -> None:
+    gate, inner = ssh_host(DOCKER), ssh_host(DOCKER, private=True)
+    address = _ip(inner)
+    known = tmp_path_factory.mktemp("known") / "known_hosts"
+    known.write_text(f"{address} {inner.place.known_hosts.read_text().split(None, 1)[1]}")
+    jump = _described(gate, transport=transport)
+    keys = {"port": 22, "jump": gate.name, "known_hosts": str(known), "keepalive": 1.0}
+    target = _described(inner, address=address, transport=transport, **keys)
+    container = inner.container.get_wrapped_container()
+
+    with _connected(target, jump) as connection:
+        connection.call("mlcr_print_kind", "/")
+        container.pause()
+        try:
+            # The jump host answers, and keeps its own connection to the host open.
+            with pytest.raises(StateUnknownError, match="connection lost"):
+                connection.call("mlcr_print_kind", "/", timeout=60.0)
         finally:
             container.unpause()
 

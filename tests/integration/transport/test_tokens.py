@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A login that only OpenSSH can do: a key in a PKCS#11 token."""
+"""Logins with keys in devices, which only OpenSSH can do: a PKCS#11 token, a security key."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 import pytest
+import yaml
 
 from mlcube_remote.errors import AuthenticationError
 from mlcube_remote.inventory.model import Host, TransportKind
@@ -15,7 +16,9 @@ from mlcube_remote.inventory.sshconfig import CONFIG_VARIABLE
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport.questions import Answers
 from tests.support.answers import FakeScreen
+from tests.support.one_time_codes import PROGRAM
 from tests.support.openssh_logins import authorize, connected, describe, run
+from tests.support.pty_command import on_terminal
 
 if TYPE_CHECKING:
     from tests.support.hosts import HostFactory
@@ -69,3 +72,28 @@ def test_a_key_in_a_token_logs_in_with_its_pin(
         connected(described, passphrase=Secret("4321")),
     ):
         pass
+
+
+_DEVICE = Path(__file__).parents[2] / "support" / "security_key.c"
+
+
+def test_a_security_key_logs_in_after_a_touch(
+    ssh_host: HostFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, key, touched = tmp_path / "device.so", tmp_path / "key", tmp_path / "touched"
+    run("tcc", "-Wall", "-Werror", "-shared", "-nostdlib", str(_DEVICE), "-o", str(device))
+    run("ssh-keygen", "-q", "-t", "ed25519-sk", "-w", str(device), "-N", "", "-f", str(key))
+    host = ssh_host("docker", private=True)
+    authorize(host, key.with_name("key.pub").read_text())
+    _ssh_config(tmp_path, monkeypatch, f"SecurityKeyProvider {device}", f"IdentityFile {key}")
+    written = yaml.safe_load(host.inventory.read_text())
+    del written["hosts"][host.name]["identity_file"]
+    inventory = tmp_path / "hosts.yaml"
+    inventory.write_text(yaml.safe_dump(written))
+    argv = [*PROGRAM, "hosts", "check", host.name, f"--inventory={inventory}"]
+
+    with on_terminal(argv, {"SECURITY_KEY_TOUCHED": str(touched)}) as command:
+        command.expect(f"{host.name}: Confirm user presence for key ED25519-SK".encode())
+        assert b"login" not in command.shown
+        touched.touch()
+        assert command.finish() == 0, command.shown

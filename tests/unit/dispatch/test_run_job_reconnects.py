@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import attrs
 import pytest
@@ -11,10 +12,14 @@ import pytest
 from mlcube_remote.errors import (
     AuthenticationError,
     BusyError,
+    ConfigureError,
+    HostError,
     StateUnknownError,
+    TransferError,
     UnreachableError,
 )
 from mlcube_remote.events.outcome import Status
+from mlcube_remote.transport import backoff, reconnecting
 from mlcube_remote.transport.base import Reply, Stream
 from mlcube_remote.transport.fake import RSYNC
 from tests.support.fake_host import FakeHost, cut
@@ -331,3 +336,48 @@ def test_a_failure_is_reported_over_a_cut(host: FakeHost, make_client: MakeClien
     host.cut("mlcr_report_task", after=True)
     outcome = make_client("train").do()
     assert (outcome.status, code(outcome)) == (Status.FAILED, 9)
+
+
+@pytest.mark.parametrize(
+    ("function", "kind", "words"),
+    [
+        (RSYNC, TransferError, "sync incomplete: the connection broke 50 times"),
+        (
+            "mlcr_run_while_connected",
+            ConfigureError,
+            "the image example/mnist is not complete: the connection broke 50 times",
+        ),
+    ],
+)
+def test_a_host_that_cuts_each_upload_or_build_after_a_minute(
+    host: FakeHost,
+    make_client: MakeClient,
+    monkeypatch: pytest.MonkeyPatch,
+    function: str,
+    kind: type[HostError],
+    words: str,
+) -> None:
+    now = 0.0
+
+    def wait_and_cut(connection: HostConnection) -> None:
+        nonlocal now
+        now += 70
+        cut(connection)
+
+    clock = SimpleNamespace(monotonic=lambda: now)
+    monkeypatch.setattr(reconnecting, "time", clock)
+    monkeypatch.setattr(backoff, "time", clock)
+    monkeypatch.setattr(reconnecting, "with_jitter", lambda _: 0.0)
+    monkeypatch.setattr(backoff, "with_jitter", lambda _: 0.0)
+    host.has_image = False
+    for nth in range(1, 60):
+        host.when(function, wait_and_cut, nth=nth)
+    work = make_client("train")
+
+    outcome = work.do()
+
+    assert type(outcome.error) is kind
+    assert words in outcome.error.message
+    assert outcome.error.hint
+    assert (outcome.status, code(outcome)) == (Status.NOT_STARTED, kind.exit_code)
+    assert len(host.connections) == 50

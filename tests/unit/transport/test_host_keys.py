@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compare the host-key check with ssh(1), for a server with several keys."""
+"""Compare the host-key check of both transports with ssh(1), for a server with several keys."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ import paramiko
 import pytest
 
 from mlcube_remote.errors import AuthenticationError, HostKeyError
-from mlcube_remote.inventory.model import HostKeys
+from mlcube_remote.inventory.model import Host, HostKeys
+from mlcube_remote.inventory.sshconfig import CONFIG_VARIABLE
+from mlcube_remote.transport.credentials import Credentials
 from mlcube_remote.transport.host_keys import HostKeyCheck, fingerprint
+from mlcube_remote.transport.openssh_link import open_openssh_link
 from tests.support.ssh_server import Lab, Serve, SSHServer
 
 Keys = dict[str, paramiko.PKey]
@@ -83,19 +86,48 @@ def _check_with_ssh(lab: Lab, server: SSHServer) -> str:
     raise AssertionError(done.stderr)
 
 
+def _check_with_our_openssh(lab: Lab, server: SSHServer) -> str:
+    options = {
+        "Port": str(server.port),
+        "User": "me",
+        "UserKnownHostsFile": str(lab.known_hosts),
+        "GlobalKnownHostsFile": "/dev/null",
+        "IdentitiesOnly": "yes",
+        "IdentityAgent": "none",
+    }
+    endpoint = lab.endpoint(server.port, alias="127.0.0.1", overrides=options)
+    try:
+        open_openssh_link(Host(name="h1"), endpoint, Credentials()).close()
+    except HostKeyError as problem:
+        return next(word for word in (UNKNOWN, CHANGED, REVOKED) if word in str(problem).lower())
+    except AuthenticationError:
+        return ACCEPTED
+    raise AssertionError("the server accepts no key")
+
+
 @pytest.mark.parametrize(("expected", "text"), VARIANTS.values(), ids=VARIANTS)
 def test_the_result_is_that_of_ssh(
-    lab: Lab, serve: Serve, host_keys: Keys, expected: str, text: str
+    lab: Lab,
+    serve: Serve,
+    host_keys: Keys,
+    monkeypatch: pytest.MonkeyPatch,
+    expected: str,
+    text: str,
 ) -> None:
+    monkeypatch.setenv(CONFIG_VARIABLE, "/dev/null")
+    monkeypatch.setenv("XDG_STATE_HOME", str(lab.folder))
     server = serve(keys=[host_keys[name] for name in ("ed25519", "ecdsa", "rsa")])
     _write(lab, server, host_keys, text)
 
     ours = _check_with_us(lab, server)
     attempts = list(server.attempts)
 
-    assert (ours, _check_with_ssh(lab, server)) == (expected, expected)
     # There is no login before the key has been accepted.
     assert bool(attempts) is (expected == ACCEPTED)
+    server.attempts.clear()
+    with_openssh = _check_with_our_openssh(lab, server)
+    assert bool(server.attempts) is (expected == ACCEPTED)
+    assert {ours, with_openssh, _check_with_ssh(lab, server)} == {expected}
 
 
 def test_an_unknown_key_is_reported_with_commands_to_check_and_add_it(

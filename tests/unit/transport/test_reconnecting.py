@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import attrs
 import pytest
 
 from mlcube_remote.errors import (
@@ -240,7 +241,7 @@ class Cut:
         raise LOST
 
     def do(self) -> int:
-        return self.connection.retrying(self.work, received=lambda: self.received)
+        return self.connection.retrying(self.work, transferred=lambda: self.received)
 
 
 def flapping(monkeypatch: pytest.MonkeyPatch) -> ReconnectingConnection:
@@ -273,10 +274,35 @@ def test_work_that_makes_progress_is_continued(monkeypatch: pytest.MonkeyPatch) 
     assert cut.do() == 201
 
 
-def test_work_of_unknown_size_may_break_after_a_long_time(monkeypatch: pytest.MonkeyPatch) -> None:
+@attrs.define
+class Clock:
+    """The time for the code that reconnects."""
+
+    now: float = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_open_ended", "ends"),
+    [(70.0, False, True), (10.0, True, True), (70.0, True, False)],
+)
+def test_only_work_without_an_end_may_break_after_a_minute_each_time(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, is_open_ended: bool, ends: bool
+) -> None:
+    clock = Clock()
     cut = Cut(flapping(monkeypatch), times=200)
-    with pytest.raises(StalledError):
-        cut.connection.retrying(cut.work)
-    assert cut.tries == 50
-    monkeypatch.setattr(reconnecting, "_UNSTABLE_S", 0.0)
-    assert cut.connection.retrying(cut.work) == 201
+    monkeypatch.setattr(reconnecting, "time", clock)
+    monkeypatch.setattr(backoff, "time", clock)
+
+    def work(at: Connection) -> int:
+        clock.now += seconds
+        return cut.work(at)
+
+    if ends:
+        with pytest.raises(StalledError, match="broke 50 times without progress"):
+            cut.connection.retrying(work, is_open_ended=is_open_ended)
+        assert cut.tries == 50
+    else:
+        assert cut.connection.retrying(work, is_open_ended=is_open_ended) == 201
