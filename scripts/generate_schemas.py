@@ -132,6 +132,12 @@ _SLURM_KEYS: dict[str, dict[str, Any]] = {
     "modules": {**_SLURM_WORDS, "description": "Modules to load on the compute node."},
     "setup": {"type": "string", "description": "Shell text that runs before the tasks."},
     "extra": {**_SLURM_WORDS, "description": "Further options of sbatch."},
+    "trials_per_job": {
+        "type": ["integer", "string"],
+        "minimum": 1,
+        "maximum": 1000,
+        "description": "Trials of a sweep that share a batch job.",
+    },
 }
 _HOST_KEYS: dict[str, dict[str, Any]] = {
     "address": {**_TEXT, "description": "Name or IP address, without a port."},

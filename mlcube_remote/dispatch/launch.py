@@ -50,8 +50,12 @@ def write_generated_files(job: JobContext, plan: JobPlan) -> None:
         job.connection.retrying(partial(_write_files, named))
 
 
-def launch_job(job: JobContext, plan: JobPlan, handle: JobHandle) -> None:
+def launch_job(
+    job: JobContext, plan: JobPlan, handle: JobHandle, *, together: bool = False
+) -> None:
     """Start the tasks under their supervisor, which needs no client.
+
+    If the job shares a batch job with others (``together``), it is submitted after its launch.
 
     Raises:
         ClaimLostError: Another job has had the workspace or a GPU since the claim.
@@ -92,7 +96,7 @@ def launch_job(job: JobContext, plan: JobPlan, handle: JobHandle) -> None:
 
     def hand_over(at: Connection) -> None:
         if plan.batch is not None:
-            schedule(at, handle, plan.batch, environment)
+            schedule(at, handle, plan.batch, environment, together=together)
         launch(at, handle, starts, environment, claimed=claimed, expected=expected)
 
     job.connection.retrying(hand_over)

@@ -11,6 +11,7 @@ from mlcube_remote.dispatch.finish import JobIdentity, JobProgress, Phase, finis
 from mlcube_remote.dispatch.inputs import require_data_on_host, require_mirrored_inputs
 from mlcube_remote.dispatch.launch import launch_job, write_generated_files
 from mlcube_remote.dispatch.monitor import FollowOptions, monitor_job
+from mlcube_remote.dispatch.packs import Pack
 from mlcube_remote.dispatch.provenance import require_recorded_sources
 from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.dispatch.stages import (
@@ -21,7 +22,7 @@ from mlcube_remote.dispatch.stages import (
     upload_and_find_image,
     warn_about_commands,
 )
-from mlcube_remote.errors import HostError, StateUnknownError
+from mlcube_remote.errors import HostError, StateUnknownError, StoppedByUserError
 from mlcube_remote.events.outcome import JobOutcome
 from mlcube_remote.facts.images import Image
 from mlcube_remote.facts.probe import HostFacts, logout_warning, require_program
@@ -33,17 +34,20 @@ from mlcube_remote.plan.job_plan import JobPlan, make_plan
 from mlcube_remote.plan.requirements import check_recipe_on_host
 
 
-def run_job(spec: JobSpec, run: RunContext, *, may_run: bool = False) -> JobOutcome:
+def run_job(
+    spec: JobSpec, run: RunContext, *, may_run: bool = False, pack: Pack | None = None
+) -> JobOutcome:
     """Run a job on its host; a failure is part of the outcome, not an exception.
 
     Args:
         spec: The job.
         run: The run that it belongs to.
         may_run: Whether an earlier client may have launched it on this host.
+        pack: The jobs with which it shares a batch job; ``None``: it shares none.
     """
     phase = Phase.MAY_RUN if may_run else Phase.NOT_LAUNCHED
     with finishing(_identity(spec), run, phase=phase) as progress:
-        _run_stages(spec, run, progress)
+        _run_stages(spec, run, progress, pack)
     return progress.outcome
 
 
@@ -60,7 +64,7 @@ def _identity(spec: JobSpec) -> JobIdentity:
     )
 
 
-def _run_stages(spec: JobSpec, run: RunContext, progress: JobProgress) -> None:
+def _run_stages(spec: JobSpec, run: RunContext, progress: JobProgress, pack: Pack | None) -> None:
     with connect(spec.host, spec.name, run, progress.events) as job:
         with job.interruptible():
             facts = probe(job, spec)
@@ -75,7 +79,7 @@ def _run_stages(spec: JobSpec, run: RunContext, progress: JobProgress) -> None:
                 return
             handle = make_handle(plan)
             with job.interruptible():
-                while (claim := _start(job, plan, facts, handle, progress)) is None:
+                while (claim := _start(job, plan, facts, handle, progress, pack)) is None:
                     job.warn("another run has used the workspace meanwhile: preparing it again")
             if run.detach:
                 progress.phase = Phase.DETACHED
@@ -86,7 +90,12 @@ def _run_stages(spec: JobSpec, run: RunContext, progress: JobProgress) -> None:
 
 
 def _start(
-    job: JobContext, plan: JobPlan, facts: HostFacts, handle: JobHandle, progress: JobProgress
+    job: JobContext,
+    plan: JobPlan,
+    facts: HostFacts,
+    handle: JobHandle,
+    progress: JobProgress,
+    pack: Pack | None,
 ) -> Claim | None:
     """Claim, prepare and launch the job; return ``None`` if another run took the workspace."""
     spec = plan.spec
@@ -94,6 +103,8 @@ def _start(
         with hold_claim(job, plan, handle, progress) as claim:
             progress.phase = Phase.NOT_LAUNCHED
             if claim is Claim.OTHER_CLIENT:
+                if pack is not None:
+                    pack.leave(spec.name)
                 join_other_client(job, handle)
                 progress.phase = Phase.LAUNCHED
                 _record(job, spec, handle, progress)
@@ -105,7 +116,7 @@ def _start(
             progress.origin.image = _prepare_mirror(job, plan, facts, claim)
             progress.origin.plan = plan
             require_recorded_sources(job, spec.name, progress.origin)
-            _launch(job, plan, handle, progress)
+            _launch(job, plan, handle, progress, pack)
     except ClaimLostError:
         job.reconnect.forget_claim()
         job.connection.attach_hint = None
@@ -164,15 +175,23 @@ def _prepare(job: JobContext, plan: JobPlan, facts: HostFacts) -> Image:
     return image
 
 
-def _launch(job: JobContext, plan: JobPlan, handle: JobHandle, progress: JobProgress) -> None:
+def _launch(
+    job: JobContext,
+    plan: JobPlan,
+    handle: JobHandle,
+    progress: JobProgress,
+    pack: Pack | None,
+) -> None:
     write_generated_files(job, plan)
     # Until the host has answered, the job may run, and holds its claim itself.
     progress.phase = Phase.LAUNCHED
     job.reconnect.forget_claim()
     job.connection.attach_hint = f"mlcube-remote attach {handle.run_id}"
     try:
-        launch_job(job, plan, handle)
-    except HostError as problem:
+        launch_job(job, plan, handle, together=pack is not None)
+        if pack is not None:
+            pack.arrive(job, plan, handle)
+    except (HostError, StoppedByUserError) as problem:
         if not isinstance(problem, StateUnknownError):
             progress.phase = Phase.NOT_LAUNCHED
         raise

@@ -17,6 +17,7 @@ _WORD = re.compile(r"[^\s\x00-\x1f\x7f-]\S*")
 _TIME = re.compile(r"\d+|\d+:\d\d|\d+:\d\d:\d\d|\d+-\d+(?::\d\d){0,2}|UNLIMITED|infinite", re.ASCII)
 _MODULE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+/@:=-]*")
 _MAX_NODES = 10_000
+_MAX_TRIALS = 1000
 
 OWN_OPTIONS = (
     *("--array", "--error", "--help", "--input", "--job-name", "--open-mode", "--output"),
@@ -46,6 +47,14 @@ def _nodes(value: Any) -> int:
         raise ValueError(f"expected a number of nodes, got {value!r}")
     if int(value) > _MAX_NODES:
         raise ValueError(f"expected at most {_MAX_NODES} nodes, got {value}")
+    return int(value)
+
+
+def _trials_per_job(value: Any) -> int:
+    if not isinstance(value, str) or not re.fullmatch(r"[1-9]\d{0,3}", value, re.ASCII):
+        raise ValueError(f"expected a number of trials, got {value!r}")
+    if int(value) > _MAX_TRIALS:
+        raise ValueError(f"expected at most {_MAX_TRIALS} trials, got {value}")
     return int(value)
 
 
@@ -101,6 +110,7 @@ CHECKS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "modules": _modules,
         "setup": _setup,
         "extra": _extra,
+        "trials_per_job": _trials_per_job,
     }
 )
 """Each key with its check, which raises :class:`ValueError` with "expected …, got …"."""

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 import attrs
@@ -25,17 +25,25 @@ _ENDS: Mapping[str, tuple[Status, str]] = MappingProxyType(
         "CANCELLED": (Status.CANCELLED, "its Slurm job was cancelled"),
         "NODE_FAIL": (Status.LOST, "its compute node failed"),
         "BOOT_FAIL": (Status.LOST, "its compute node did not boot"),
+        "NOT_REACHED": (Status.LOST, "its Slurm job ended before it was its turn"),
         "NOT_SUBMITTED": (Status.LOST, "it was not submitted to Slurm: its client was cut off"),
         "ABSENT": (Status.LOST, "Slurm no longer knows its job, and it left no exit code"),
     }
 )
 """State of Slurm → outcome of the task that ran, or was to run next."""
 
+_SUBMIT_TIMEOUT_S = 120.0
+
 _BY_HOST = frozenset({"PREEMPTED"})
 
 
 def schedule(
-    connection: Connection, handle: JobHandle, batch: BatchJob, variables: Iterable[str]
+    connection: Connection,
+    handle: JobHandle,
+    batch: BatchJob,
+    variables: Iterable[str],
+    *,
+    together: bool = False,
 ) -> None:
     """Let Slurm start the job when it is launched; it is safe to repeat.
 
@@ -44,6 +52,7 @@ def schedule(
         handle: The job, which is reserved.
         batch: What Slurm gets.
         variables: Names of the variables that the launch gets.
+        together: Whether it waits after its launch, for :func:`submit_together`.
 
     Raises:
         HostUnfitError: The host could not write the job's files.
@@ -52,7 +61,7 @@ def schedule(
         "mlcr_schedule_job",
         handle.job_dir,
         slurm_scheduler(),
-        quote_words(batch.options),
+        "" if together else quote_words(batch.options),
         batch.setup,
         *variables,
     )
@@ -60,6 +69,26 @@ def schedule(
         raise HostUnfitError(
             connection.name, f"the job's files could not be written: {reply.message}"
         )
+
+
+def submit_together(connection: Connection, handles: Sequence[JobHandle], batch: BatchJob) -> None:
+    """Submit one batch job for launched jobs, which run one after the other; safe to repeat.
+
+    Args:
+        connection: The login node.
+        handles: The jobs, in their order.
+        batch: What Slurm gets, for the first of them.
+
+    Raises:
+        StateUnknownError: Slurm gave no answer, and may have the batch job.
+        HostUnfitError: Slurm refused it, or its files could not be written. No job is launched.
+    """
+    directories = [handle.job_dir for handle in handles]
+    reply = connection.call(
+        "mlcr_submit_together", quote_words(batch.options), *directories, timeout=_SUBMIT_TIMEOUT_S
+    )
+    if not reply.ok:
+        raise submission_error(connection, handles[0], reply)
 
 
 def submission_error(connection: Connection, handle: JobHandle, reply: Reply) -> HostError:

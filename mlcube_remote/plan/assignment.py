@@ -16,6 +16,7 @@ from mlcube_remote.errors import PlanError
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.plan.job import JobSpec, RunRequest
 from mlcube_remote.plan.job_plan import count_gpus
+from mlcube_remote.plan.slurm import trials_per_job
 from mlcube_remote.plan.trials import Trial
 from mlcube_remote.platforms import PLATFORMS
 from mlcube_remote.suggestions import did_you_mean
@@ -119,14 +120,16 @@ def named_platform(name: str, host: Host, system: SystemSettings) -> UserPlatfor
 
 
 def slots(request: RunRequest, host: Host) -> int:
-    """Return how many jobs of a sweep a host runs at once: at most as many as it lists GPUs for.
+    """Return how many jobs of a sweep a host has at once: at most as many as it lists GPUs for.
+
+    On Slurm, a slot is a batch job, which may have several of them.
 
     Raises:
         PlanError: It lists fewer GPUs than one job needs.
     """
     needed = count_gpus(make_job(request, host, request.trials[0]))
     if not needed or host.gpus is None:
-        return host.slots
+        return host.slots * trials_per_job(host)
     if needed > len(host.gpus):
         raise PlanError(
             f"{host.name}: the job needs {needed} GPUs, and the inventory lists {len(host.gpus)}",

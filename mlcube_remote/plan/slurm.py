@@ -12,7 +12,7 @@ import attrs
 
 from mlcube_remote.commands.model import Argv, Options
 from mlcube_remote.errors import PlanError
-from mlcube_remote.inventory.model import Launcher
+from mlcube_remote.inventory.model import Host, Launcher
 from mlcube_remote.plan.gpu_requests import requested_gpus
 from mlcube_remote.plan.job import JobSpec
 from mlcube_remote.platforms import CONTAINER_ENGINES
@@ -67,12 +67,18 @@ def container_options(spec: JobSpec) -> Options:
     return attrs.evolve(options, gpus=gpus, memory=None, cpu=None)
 
 
-def batch_job(spec: JobSpec, job_dir: str) -> BatchJob:
+def trials_per_job(host: Host) -> int:
+    """Return how many jobs of a sweep share one batch job on a host."""
+    return int(host.slurm.get("trials_per_job", 1)) if host.launcher is Launcher.SLURM else 1
+
+
+def batch_job(spec: JobSpec, job_dir: str, *, jobs: int = 1) -> BatchJob:
     """Return what Slurm gets for a job.
 
     Args:
         spec: The job, whose host has ``launcher: slurm``.
         job_dir: The job's directory on the host.
+        jobs: Number of jobs that the batch job runs, one after the other.
 
     Raises:
         PlanError: An option of the command line has no meaning for Slurm.
@@ -87,7 +93,7 @@ def batch_job(spec: JobSpec, job_dir: str) -> BatchJob:
         *_gpus(spec, given),
         *_cpus(spec),
         *_memory(spec),
-        *_time(spec, given),
+        *_time(spec, given, jobs),
         *(["--exclusive"] if given.get("exclusive") else []),
         *given.get("extra", ()),
     ]
@@ -138,10 +144,10 @@ def _memory(spec: JobSpec) -> list[str]:
     return [f"--mem={max(1, math.ceil(int(size[1]) * _BYTES[size[2].lower()] / _MIB))}M"]
 
 
-def _time(spec: JobSpec, given: Mapping[str, Any]) -> list[str]:
+def _time(spec: JobSpec, given: Mapping[str, Any], jobs: int) -> list[str]:
     if "time" in given:
         return [f"--time={given['time']}"]
     if spec.request.timeout is None:
         return []
-    seconds = spec.request.timeout * len(spec.request.tasks) + _MARGIN_S
+    seconds = spec.request.timeout * len(spec.request.tasks) * jobs + _MARGIN_S
     return [f"--time={math.ceil(seconds / 60)}"]

@@ -17,7 +17,10 @@ from pathlib import Path
 
 _FOLDER = Path(__file__).parent
 _SUPERVISOR = "supervise.sh"
-_SLURM = ("slurm_submit.sh", "slurm_queue.sh", "slurm.sh")
+_SLURM = (
+    *("slurm_submit.sh", "slurm_queue.sh", "slurm_several.sh", "slurm_node.sh"),
+    "slurm.sh",
+)
 _PROGRAMS = frozenset({_SUPERVISOR, *_SLURM})
 _FUNCTION = re.compile(r"^(mlcr_[a-z_]+)\(\) [{(]\n.*?^[})]\n", re.MULTILINE | re.DOTALL)
 _NAME = re.compile(r"\bmlcr_[a-z_]+")

@@ -114,17 +114,58 @@ mlcr_write_task() {
 
 # mlcr_schedule_job JOB SCHEDULER OPTIONS SETUP [VARIABLE...]: let Slurm start the supervisor of a
 # claimed JOB that is not launched yet. SCHEDULER: the text of that program; OPTIONS: the options of
-# sbatch, quoted by the client; SETUP: shell text that runs before the tasks; VARIABLE: names of the
+# sbatch, quoted by the client (empty: mlcr_submit_together has them); SETUP: shell text that runs before the tasks; VARIABLE: names of the
 # variables that the tasks need.
 mlcr_schedule_job() {
     [ -d "$1/slurm" ] || mkdir -m 0700 -- "$1/slurm" || return 1
-    printf 'set -- %s\n' "$3" >"$1/slurm/options" || return 1
+    [ -z "$3" ] || printf 'set -- %s\n' "$3" >"$1/slurm/options" || return 1
     printf '%s' "$4" >"$1/slurm/setup" || return 1
     mlcr_job_directory=$1
     mlcr_text=$2
     shift 4
     [ $# -eq 0 ] || printf '%s\n' "$*" >"$mlcr_job_directory/slurm/variables" || return 1
     mlcr_write_atomically "$mlcr_job_directory/scheduler" "$mlcr_text"
+}
+
+# mlcr_submit_together OPTIONS LEADER [JOB]...: submit one batch job for launched jobs that have no
+# options, all in one directory; they run in this order. OPTIONS: those of sbatch, for LEADER. It is
+# safe to repeat. Status 21: the scheduler refuses it, and no job is launched; 22: no answer.
+mlcr_submit_together() {
+    mlcr_options=$1
+    shift
+    if [ ! -s "$1/slurm/members" ]; then
+        mlcr_members=
+        for mlcr_job; do
+            if [ ! -d "$mlcr_job/tasks" ] || [ -e "$mlcr_job/stop" ] || [ -e "$mlcr_job/slurm/end" ]; then
+                # It was stopped, or counted as lost.
+                printf 'stopped\n' >"$mlcr_job/slurm/claimed" || return 1
+                continue
+            fi
+            mlcr_members="$mlcr_members${mlcr_members:+
+}${mlcr_job##*/}"
+        done
+        [ -n "$mlcr_members" ] || return 0
+        printf 'set -- %s\n' "$mlcr_options" >"$1/slurm/options" || return 1
+        mlcr_write_atomically "$1/slurm/members" "$mlcr_members" || return 1
+    fi
+    while read -r mlcr_member; do
+        mlcr_write_atomically "${1%/*}/$mlcr_member/slurm/leader" "${1##*/}" || return 1
+    done <"$1/slurm/members"
+    mlcr_start_supervisor "$1" || {
+        mlcr_status=$?
+        [ $mlcr_status -eq 22 ] || mlcr_withdraw_together "$@"
+        return $mlcr_status
+    }
+}
+
+# mlcr_withdraw_together JOB...: make jobs that were not submitted together jobs that are not
+# launched.
+mlcr_withdraw_together() {
+    for mlcr_job; do
+        rm -rf -- "$mlcr_job/tasks" "$mlcr_job/launching"
+        rm -f -- "$mlcr_job/slurm/leader" "$mlcr_job/slurm/members" "$mlcr_job/slurm/options" \
+            "$mlcr_job/slurm/environment"
+    done
 }
 
 # mlcr_start_supervisor JOB [WORD...]: start the supervisor in its own session, so that it does not

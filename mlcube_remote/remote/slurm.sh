@@ -22,7 +22,12 @@
 #   slurm/submitting   exists once the job was about to be submitted
 #   slurm/answer, id   the answer of sbatch; the id of the batch job
 #   slurm/submitted    when sbatch answered, in seconds since the epoch
-#   slurm/claimed      the id of the batch job that runs the tasks
+#   slurm/claimed      the id of the batch job that runs the tasks; "stopped": none will
+#   slurm/leader       the job whose directory has the files of the batch job, if several jobs share
+#                      it; they have no options of their own
+#   slurm/members      the jobs that share the batch job of this one, in the order in which they run
+#   slurm/done         exists once the supervisor of one of them is gone, while the others go on
+#   slurm/started      exists once the batch job that several jobs share has started
 #   slurm/grace        seconds between SIGTERM and SIGKILL if the job is stopped
 #   slurm/missing      when Slurm first said that the job is over, while no end was recorded
 #   slurm/over         exists once the job counts as over although no end was recorded
@@ -48,6 +53,10 @@ print_state() {
         print_end "$1"
         return
     fi
+    if is_stopped_before_start "$1"; then
+        echo ended
+        return
+    fi
     ask_slurm "$1"
     case $state in
     PENDING | CONFIGURING | POWER_UP_NODE | REQUEUED | REQUEUE_HOLD | REQUEUE_FED | SPECIAL_EXIT | \
@@ -55,7 +64,16 @@ print_state() {
         # The answer may be older than the start.
         if [ -s "$1/owner" ]; then echo running; else echo queued; fi
         ;;
-    RUNNING | COMPLETING | SUSPENDED | STOPPED | SIGNALING | STAGE_OUT | RESIZING) echo running ;;
+    RUNNING | COMPLETING | SUSPENDED | STOPPED | SIGNALING | STAGE_OUT | RESIZING)
+        if waits_for_others "$1"; then
+            echo queued
+        elif [ -s "$1/slurm/leader" ] && [ -e "$1/slurm/done" ]; then
+            state=COMPLETED
+            print_end_or_wait "$1"
+        else
+            echo running
+        fi
+        ;;
     BOOT_FAIL | CANCELLED | COMPLETED | DEADLINE | FAILED | NODE_FAIL | OUT_OF_MEMORY | PREEMPTED | \
         TIMEOUT | ABSENT) print_end_or_wait "$1" ;;
     # Also REVOKED: another cluster of a federation may have the job.
@@ -76,12 +94,17 @@ print_end_or_wait() {
     fi
     if [ -z "$id" ]; then
         # A shell may be submitting it, or was killed before that.
-        if mlcr_is_being_launched "$1" || [ -z "$(find "$1/tasks" -prune -mmin +1)" ]; then
+        if mlcr_is_being_launched "$1" || is_held_by_client "$1" ||
+            [ -z "$(find "$1/tasks" -prune -mmin +1)" ]; then
             echo queued
         else
             [ -s "$1/slurm/end" ] || mlcr_write_atomically "$1/slurm/end" NOT_SUBMITTED
             echo lost
         fi
+        return
+    fi
+    if [ "$state" = COMPLETED ] && [ -e "$1/stop" ] && [ ! -e "$mlcr_dir/started" ]; then
+        echo ended
         return
     fi
     if [ -s "$1/owner" ] || [ "$state" != CANCELLED ]; then
@@ -124,11 +147,12 @@ report() {
         case $reason in
         '' | None | '(null)') reason=Starting ;;
         esac
+        [ "$state" != RUNNING ] || ! waits_for_others "$1" || reason='after other trials'
         mlcr_print_record queued "$reason"
     fi
     [ ! -s "$1/slurm/end" ] || mlcr_print_record scheduler "$(mlcr_print_line "$1/slurm/end")"
-    if [ -e "$1/slurm/over" ] && [ ! -s "$1/owner" ] && [ -s "$1/supervise.log" ]; then
-        mlcr_print_record log_end "$(tail -n 3 -- "$1/supervise.log" | tr -d '\000')"
+    if [ -e "$1/slurm/over" ] && [ ! -s "$1/owner" ] && [ -s "$lead/supervise.log" ]; then
+        mlcr_print_record log_end "$(tail -n 3 -- "$lead/supervise.log" | tr -d '\000')"
     fi
 }
 
@@ -136,6 +160,10 @@ report() {
 # one stops the task as on any other host.
 stop() {
     printf '%s\n' "$2" >"$1/slurm/grace" && : >"$1/stop" || return 1
+    if [ ! -s "$1/slurm/options" ] || [ -s "$1/slurm/leader" ]; then
+        stop_one_of_several "$1" "$2"
+        return
+    fi
     read_id "$1"
     [ -n "$id" ] || find_by_name "$1" || return
     read_id "$1"
@@ -156,62 +184,28 @@ stop() {
         ;;
     esac
     mlcr_run_limited 30 scancel --batch --signal=TERM "$id" 2>/dev/null
+    ! wait_for_end "$1" $(($2 + 5)) || return 0
+    mlcr_run_limited 30 scancel "$id"
+}
+
+# wait_for_end JOB SECONDS: wait until the task that runs has ended; fail after SECONDS.
+wait_for_end() {
     waited_s=0
-    while [ $waited_s -le $(($2 + 5)) ]; do
+    while [ $waited_s -le "$2" ]; do
         mlcr_find_current_task "$1"
         [ -n "$mlcr_dir" ] && [ "$mlcr_exit" = pending ] || return 0
         sleep 1
         waited_s=$((waited_s + 1))
     done
-    mlcr_run_limited 30 scancel "$id"
+    return 1
 }
 
-# run JOB: run the supervisor on the compute node, and end its task before Slurm does.
-run() {
-    # If Slurm got the job twice, the second one has nothing to do.
+# claim JOB WORD: claim the tasks of the job; fail if that was done before.
+claim() {
     (
         set -C
-        printf '%s\n' "$SLURM_JOB_ID" >"$1/slurm/claimed"
-    ) 2>/dev/null || return 0
-    if [ -s "$1/slurm/environment" ]; then
-        # shellcheck disable=SC1091 # made by save_environment
-        . "$1/slurm/environment"
-        rm -f -- "$1/slurm/environment"
-    fi
-    is_ending=
-    trap 'end_task "$job"' TERM
-    job=$1
-    /bin/sh "$1/supervise" "$1" &
-    supervisor=$!
-    # A signal ends wait(1), too.
-    while kill -0 "$supervisor" 2>/dev/null; do wait "$supervisor"; done
-}
-
-# end_task JOB: Slurm sent SIGTERM to this shell: a minute before the time limit, or because the job
-# is cancelled. Save why, and stop the task.
-end_task() {
-    [ -z "$is_ending" ] || return 0
-    is_ending=yes
-    grace=10
-    [ ! -s "$1/slurm/grace" ] || read -r grace <"$1/slurm/grace"
-    if [ ! -e "$1/stop" ]; then
-        mlcr_write_atomically "$1/slurm/end" "$(print_cause)"
-        : >"$1/stop"
-    fi
-    for ended_task in "$1"/tasks/*; do
-        mlcr_is_task_running "$ended_task" || continue
-        mlcr_stop_task "$ended_task" "$grace"
-    done
-}
-
-# print_cause: print why Slurm sent SIGTERM, as a state of Slurm.
-print_cause() {
-    asked=$(mlcr_run_limited 10 squeue -h -j "$SLURM_JOB_ID" -o '%T %L %r' 2>/dev/null)
-    case $asked in
-    *TimeLimit* | TIMEOUT* | RUNNING\ [01]:* | RUNNING\ 0[01]:[0-5][0-9]\ *) echo TIMEOUT ;;
-    PREEMPTED* | *Preempt*) echo PREEMPTED ;;
-    *) echo CANCELLED ;;
-    esac
+        printf '%s\n' "$2" >"$1/slurm/claimed"
+    ) 2>/dev/null
 }
 
 umask 077

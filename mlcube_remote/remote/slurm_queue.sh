@@ -4,12 +4,27 @@
 # Ask Slurm about batch jobs, and rarely: login nodes are shared. Part of the program slurm.sh, which
 # lists the files.
 
+# find_leader JOB: set lead to the job whose directory has the files of the batch job: JOB itself,
+# unless its batch job runs several jobs.
+find_leader() {
+    lead=$1
+    [ -s "$1/slurm/leader" ] || return 0
+    read -r lead <"$1/slurm/leader"
+    lead=${1%/*}/$lead
+}
+
 # read_id JOB: set id to the batch job that runs the tasks, or else to the one that was submitted;
 # nothing: not known.
 read_id() {
     id=
-    [ ! -s "$1/slurm/id" ] || read -r id <"$1/slurm/id"
-    [ ! -s "$1/slurm/claimed" ] || read -r id <"$1/slurm/claimed"
+    find_leader "$1"
+    for id_file in "$1/slurm/claimed" "$1/slurm/id" "$lead/slurm/id"; do
+        [ ! -s "$id_file" ] || read -r id <"$id_file"
+        case $id in
+        '' | *[!0-9]*) id= ;;
+        *) return 0 ;;
+        esac
+    done
 }
 
 # read_queue JOB SECONDS: set answer to "ok" and listing to what Slurm says of the user's jobs, at
@@ -91,7 +106,9 @@ ask_slurm() {
     if [ -z "$id" ]; then
         state=ABSENT
         reason=
-        find_by_name "$1"
+        # Without this file, nothing was submitted.
+        [ -e "$lead/slurm/submitting" ] || return 0
+        find_by_name "$lead"
         case $? in
         0) read_id "$1" ;;
         1) return 0 ;;
@@ -102,12 +119,13 @@ ask_slurm() {
         esac
     fi
     max_age=30
-    [ -s "$1/owner" ] || max_age=10
+    # The jobs that run before it show that the batch job has started.
+    [ -s "$1/owner" ] || [ -s "$lead/slurm/started" ] || max_age=10
     [ ! -e "$1/stop" ] || max_age=1
     read_queue "$1" "$max_age"
     find_in_queue
     [ "$state" = ABSENT ] || return 0
-    if was_submitted_after_answer "$1"; then
+    if was_submitted_after_answer "$lead"; then
         state=PENDING
     elif [ -z "$is_fresh" ]; then
         read_queue "$1" -1

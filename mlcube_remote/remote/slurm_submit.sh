@@ -71,8 +71,23 @@ find_by_name() {
 }
 
 # submit JOB: submit the batch job, unless Slurm has it. An error of sbatch does not say that: it may
-# have lost the answer.
+# have lost the answer. A job without options waits until it is submitted together with others.
 submit() {
+    if [ ! -s "$1/slurm/options" ]; then
+        [ -s "$1/slurm/environment" ] || save_environment "$1"
+        return
+    fi
+    submit_once "$1" || return
+    [ -s "$1/slurm/members" ] || return 0
+    # The directory of the leader may be removed before its members end.
+    read_id "$1"
+    while read -r member; do
+        [ "$member" = "${1##*/}" ] || mlcr_write_atomically "${1%/*}/$member/slurm/id" "$id"
+    done <"$1/slurm/members"
+}
+
+# submit_once JOB: see submit.
+submit_once() {
     [ ! -s "$1/slurm/id" ] || return 0
     ! save_answer "$1" || return 0
     if [ -e "$1/slurm/submitting" ]; then
@@ -82,7 +97,8 @@ submit() {
         2) return 22 ;;
         esac
     fi
-    : >"$1/slurm/submitting" && write_batch_script "$1" && save_environment "$1" || return 1
+    : >"$1/slurm/submitting" && write_batch_script "$1" || return 1
+    [ -s "$1/slurm/members" ] || save_environment "$1" || return 1
     tries=0
     while :; do
         error=$(run_sbatch "$1" 2>&1 >"$1/slurm/answer")

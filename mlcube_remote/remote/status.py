@@ -45,11 +45,12 @@ LEADS_OUT: Final = 20
 leads from a path to a place outside the area of the path; nothing was changed there."""
 
 NOT_SUBMITTED: Final = 21
-"""``mlcr_launch_job``: the scheduler refuses the job; the reason is on standard error. The job is
-not launched."""
+"""``mlcr_launch_job``, ``mlcr_submit_together``: the scheduler refuses the job; the reason is on
+standard error. The job is not launched."""
 
 NO_SCHEDULER: Final = 22
-"""``mlcr_launch_job``: the scheduler gives no answer; it may have the job."""
+"""``mlcr_launch_job``, ``mlcr_submit_together``: the scheduler gives no answer; it may have the
+job."""
 
 TIMED_OUT: Final = 124
 """Every function that asks an engine or a driver: no answer within 30 s."""

@@ -19,8 +19,8 @@
 #   LEADS_OUT         20   mlcr_confine mlcr_explain_obstacle mlcr_check_inside
 #                          mlcr_check_begin mlcr_check_sources
 #                          mlcr_prepare_paths mlcr_write_input mlcr_launch_job
-#   NOT_SUBMITTED     21   mlcr_start_supervisor mlcr_launch_job
-#   NO_SCHEDULER      22   mlcr_start_supervisor mlcr_launch_job
+#   NOT_SUBMITTED     21   mlcr_start_supervisor mlcr_launch_job mlcr_submit_together
+#   NO_SCHEDULER      22   mlcr_start_supervisor mlcr_launch_job mlcr_submit_together
 #   NO_DIRECTORY     125   mlcr_run_in mlcr_check_sif mlcr_build_sif
 #   NO_CONTAINER     125   mlcr_exec_in_job mlcr_exec_in_container mlcr_exec_in_namespace
 #   NO_PROGRAM       127   mlcr_print_image_platform mlcr_print_server_version

@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import attrs
 
+from mlcube_remote.dispatch.packs import Pack
 from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.errors import (
     AuthenticationError,
@@ -97,19 +98,31 @@ class Pool:
                 if interrupts.is_ending:
                     waiting = [each.job for each in self.schedule.waiting]
                     self._abandon(waiting, interrupts.error())
-                while not self._bugs and (start := self.schedule.next_start(time.monotonic())):
-                    future = threads.submit(self._attempt, start)
-                    self._running.add(future)
-                    future.add_done_callback(self._done)
+                while not self._bugs and (starts := self.schedule.next_starts(time.monotonic())):
+                    self._start(starts, threads)
                 self._abandon(self.schedule.unplaceable_jobs())
                 self._changed.wait(POLL_INTERVAL_S)
         if self._bugs:
             raise self._bugs[0]
         return tuple(self._outcomes[name] for name in self.jobs)
 
+    def _start(self, starts: Sequence[JobStart], threads: ThreadPoolExecutor) -> None:
+        """Start jobs that are placed on a host together."""
+        is_shared = self.schedule.hosts[starts[0].host].together > 1
+        pack = Pack(size=len(starts)) if is_shared else None
+        for start in starts:
+            future = threads.submit(self._attempt, attrs.evolve(start, pack=pack))
+            self._running.add(future)
+            future.add_done_callback(self._done)
+
     def _attempt(self, start: JobStart) -> None:
         """Run a job on the host that it got, and report whether it is retried or finished."""
-        outcome = self.jobs[start.job].work(start, self.run)
+        try:
+            outcome = self.jobs[start.job].work(start, self.run)
+        finally:
+            # The others must not wait for a job that was not launched.
+            if start.pack is not None:
+                start.pack.leave(start.job)
         is_retried = self._record(start, outcome)
         events = self.run.job_events(outcome.host, outcome.job)
         if is_retried:

@@ -15,6 +15,7 @@ from mlcube_remote.jobs.lookup import Attempt, last_attempts
 from mlcube_remote.jobs.records import record_outcome
 from mlcube_remote.plan.assignment import make_job, slots
 from mlcube_remote.plan.job import JobSpec, RunRequest
+from mlcube_remote.plan.slurm import trials_per_job
 from mlcube_remote.runs.store import Store
 from mlcube_remote.scheduling.pool import PoolJob
 from mlcube_remote.scheduling.scheduler import HostSlots, JobStart
@@ -22,7 +23,10 @@ from mlcube_remote.scheduling.scheduler import HostSlots, JobStart
 
 def host_slots(request: RunRequest) -> tuple[HostSlots, ...]:
     """Return the hosts of the pool, with no more slots than GPUs that the inventory lists."""
-    return tuple(HostSlots(host=host.name, slots=slots(request, host)) for host in request.hosts)
+    return tuple(
+        HostSlots(host=host.name, slots=slots(request, host), together=trials_per_job(host))
+        for host in request.hosts
+    )
 
 
 def build_queue(
@@ -78,4 +82,4 @@ def _note(request: RunRequest, job_id: str, store: Store, outcome: JobOutcome) -
 def _work(request: RunRequest, job: JobSpec, start: JobStart, run: RunContext) -> JobOutcome:
     host = next(host for host in request.hosts if host.name == start.host)
     placed = make_job(request, host, job.trial, attempt=start.attempt)
-    return run_job(placed, run, may_run=start.is_pinned)
+    return run_job(placed, run, may_run=start.is_pinned, pack=start.pack)

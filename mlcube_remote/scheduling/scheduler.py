@@ -9,11 +9,13 @@ somewhere is over, and keeps its slot.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import TypeAlias
 
 import attrs
+
+from mlcube_remote.dispatch.packs import Pack
 
 FIRST_BACKOFF_S, MAX_BACKOFF_S = 10.0, 60.0
 """How long a host gets no jobs after it could not be reached, or was busy."""
@@ -76,6 +78,9 @@ class HostSlots:
 
     host: str
     slots: int
+    together: int = 1
+    """Number of jobs that it gets at the same moment, if there are so many: they share a batch
+    job."""
     taken: int = 0
     """Jobs that are placed on the host."""
     held: int = 0
@@ -101,8 +106,17 @@ class HostSlots:
         """Return how many jobs it can get now; one that failed or was busy is tried with one."""
         if not self.is_usable or now < self.backoff_until:
             return 0
-        left = self.slots - self.held
-        return (min(left, 1) if self.connect_failures or self.busy_count else left) - self.taken
+        return (min(self.available, 1) if self.is_tried_with_one else self.available) - self.taken
+
+    @property
+    def available(self) -> int:
+        """How many jobs of this client it can have at once."""
+        return self.slots - self.held
+
+    @property
+    def is_tried_with_one(self) -> bool:
+        """Whether it failed or was busy, and gets one job at a time until one ends there."""
+        return bool(self.connect_failures or self.busy_count)
 
 
 @attrs.frozen(kw_only=True)
@@ -129,6 +143,8 @@ class JobStart:
     attempt: int
     is_pinned: bool = False
     """Whether an earlier client of the run may have launched it on this host."""
+    pack: Pack | None = attrs.field(default=None, eq=False)
+    """The jobs with which it shares a batch job; ``None``: it shares none."""
 
 
 _Queue: TypeAlias = tuple[str | None, frozenset[str]]
@@ -177,18 +193,42 @@ class Schedule:
         usable = [host for host in self.hosts.values() if host.is_usable]
         return bool(usable) and not self.placed and all(host.busy_count for host in usable)
 
-    def next_start(self, now: float) -> JobStart | None:
-        """Place the first job of the queue that can be placed, if there is one."""
-        if len(self.placed) >= self.policy.parallel:
-            return None
-        free = {name: host.free(now) for name, host in self.hosts.items()}
+    def next_starts(self, now: float) -> tuple[JobStart, ...]:
+        """Place the first job of the queue that can be placed, with those that go along with it.
+
+        A host that gets several jobs together waits until it has slots for them.
+        """
+        first = self._next_start({name: self._room(name, now) for name in self.hosts})
+        if first is None:
+            return ()
+        starts = [first]
+        while len(starts) < self.hosts[first.host].together:
+            room = {first.host: self._left(first.host, now)}
+            if (start := self._next_start(room)) is None:
+                break
+            starts.append(start)
+        return tuple(starts)
+
+    def _left(self, host: str, now: float) -> int:
+        """Return how many jobs a host can get now."""
+        return min(self.hosts[host].free(now), self.policy.parallel - len(self.placed))
+
+    def _room(self, host: str, now: float) -> int:
+        """Return how many jobs a host can get now, or 0 if it waits for more room."""
+        left, is_tried = self._left(host, now), self.hosts[host].is_tried_with_one
+        waiting = sum(map(len, self._queues.values()))
+        wanted = min(self.hosts[host].together, waiting, self.policy.parallel)
+        return left if left >= (1 if is_tried else min(wanted, self.hosts[host].available)) else 0
+
+    def _next_start(self, free: Mapping[str, int]) -> JobStart | None:
+        """Place the first job of the queue that can be placed on a host with free slots."""
         if not any(count > 0 for count in free.values()):
             return None
         # The first jobs of the queues, in their order.
         for (_, job), queue in sorted(
             ((heap[0], queue) for queue, heap in self._queues.items()), key=lambda each: each[0][0]
         ):
-            candidates = [name for name in self._usable_hosts(*queue) if free[name] > 0]
+            candidates = [name for name in self._usable_hosts(*queue) if free.get(name, 0) > 0]
             if not candidates:
                 continue
             # The host with most free slots, and of these the first: no host stays idle while

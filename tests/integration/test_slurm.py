@@ -32,6 +32,11 @@ TASKS = {
     ),
     "nap": shell_task('echo begin; sleep 6; echo end >"${0#*=}"; echo ended', outputs=OUT),
 }
+TASKS["trial"] = shell_task(
+    'grep -q "n: 2" "${0#*=}" && exit 3; cat "${0#*=}" >"${1#*=}"',
+    inputs={"how": {"type": "file", "default": "how.yaml"}},
+    outputs=OUT,
+)
 QUICKLY = "-Psingularity.build_args=--fakeroot --mksquashfs-args='-noD -noI -noF'"
 
 
@@ -46,6 +51,7 @@ def cube(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("slurm-cube") / "cube"
     cube = write_cube(folder, TASKS, singularity={"build_file": "probe.def"})
     (cube / "probe.def").write_text(f"Bootstrap: docker\nFrom: {BASE_IMAGE}\n")
+    (cube / "workspace/how.yaml").write_text("n: 0\n")
     return cube
 
 
@@ -147,6 +153,25 @@ def test_a_waiting_client_says_why_and_an_interrupt_takes_the_job_out_of_the_que
     _, errors = client.communicate(timeout=60)
     assert client.returncode == 130, errors.decode()
     assert "mlcr-" not in queue(host)
+
+
+def test_trials_share_batch_jobs_and_each_has_its_own_end(host: SshHost, cube: Path) -> None:
+    options = ("--slurm=trials_per_job=3", "--sweep=how.n=1,2,3,4,5", "--output=json")
+    slots = host.inventory.with_name("slots.yaml")
+    slots.write_text(host.inventory.read_text().replace("launcher:", "slots: 2\n    launcher:"))
+    done = again(
+        *("run", f"--inventory={slots}", f"--mlcube={cube}", f"--host={host.name}"),
+        *("--task=trial", QUICKLY, *options),
+    )
+    assert done.returncode == 1, done.stderr.decode()
+    run = json.loads(done.stdout)
+    ends = {job["job"]: job["tasks"][0]["exit_code"] for job in run["jobs"]}
+    assert list(ends.values()) == [0, 3, 0, 0, 0], "the second one fails, and the third one runs"
+    folders = sorted((host.home / ".mlcube-remote/jobs").glob(f"{run['run']}-*"))
+    batch_jobs = [(folder / "slurm/claimed").read_text() for folder in folders]
+    assert len(set(batch_jobs[:3])) == len(set(batch_jobs[3:])) == 1
+    assert len(set(batch_jobs)) == 2
+    assert not any((folder / "slurm/environment").exists() for folder in folders)
 
 
 def test_a_running_job_is_stopped_and_its_outputs_are_pulled(host: SshHost, cube: Path) -> None:

@@ -89,6 +89,7 @@ pid=
 [ ! -e "$here/pid.$id" ] || read -r pid <"$here/pid.$id"
 case $* in
 *--state=PENDING*) sed -i "s/^$id|PENDING/$id|CANCELLED/" "$here/queue" ;;
+*--signal=USR1*) kill -USR1 "$pid" ;;
 *--batch*) kill -TERM "$pid" ;;
 *)
     sed -i "s/^$id|[A-Z]*/$id|CANCELLED/" "$here/queue"
@@ -142,11 +143,23 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
     return install(folder)
 
 
-def start(call: Call, job: Path, *scripts: str, setup: str = "", variables: str = "") -> Completed:
-    """Claim a job, hand it to Slurm and launch it."""
+def options_of(job: Path) -> str:
+    """Return the options of sbatch for a job."""
+    return quote_words([f"--job-name=mlcr-{job.name}", f"--output={job}/supervise.log"])
+
+
+def start(
+    call: Call,
+    job: Path,
+    *scripts: str,
+    setup: str = "",
+    variables: str = "",
+    together: bool = False,
+) -> Completed:
+    """Claim a job, hand it to Slurm and launch it; with ``together``, it waits for others."""
     claim(call, job)
     names = variables.split()
-    options = quote_words([f"--job-name=mlcr-{job.name}", f"--output={job}/supervise.log"])
+    options = "" if together else options_of(job)
     done = call("mlcr_schedule_job", str(job), slurm_scheduler(), options, setup, *names)
     assert done.returncode == 0, done.stderr
     return launch(call, job, *scripts)

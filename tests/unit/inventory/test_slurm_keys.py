@@ -31,9 +31,11 @@ def test_values_are_read_as_they_are_written_and_merged_with_the_defaults(tmp_pa
         """
 defaults: {launcher: slurm, slurm: {partition: gpu, account: 007, time: 8:00:00}}
 hosts:
-  a: {slurm: {partition: debug, nodes: 2, exclusive: true, modules: [apptainer/1.10, cuda]}}
+  a:
+    slurm:
+      {partition: debug, nodes: 2, exclusive: true, modules: [apptainer/1.10, cuda]}
   b: {launcher: setsid}
-  c: {slurm: {time: 90, extra: [--mail-type=END], setup: "umask 007\\n"}}
+  c: {slurm: {time: 90, trials_per_job: 8, extra: [--mail-type=END], setup: "umask 007\\n"}}
 """,
     )
     hosts = inventory.hosts
@@ -51,6 +53,7 @@ hosts:
         "modules": ("apptainer/1.10", "cuda"),
     }
     assert hosts["c"].slurm["time"] == "90"
+    assert hosts["c"].slurm["trials_per_job"] == 8
     assert hosts["c"].slurm["extra"] == ("--mail-type=END",)
     assert inventory.hosts["local"].launcher is Launcher.SETSID
 
@@ -58,6 +61,8 @@ hosts:
 @pytest.mark.parametrize(
     ("keys", "reason"),
     [
+        ("{trials_per_job: 0}", "trials_per_job: expected a number of trials"),
+        ("{trials_per_job: 1001}", "trials_per_job: expected at most 1000 trials"),
         ("{partion: gpu}", "unknown key 'partion' (did you mean 'partition'?)"),
         ("{partition: ''}", "partition: expected one word of text, got ''"),
         ("{partition: 'a b'}", "partition: expected one word of text, got 'a b'"),

@@ -154,3 +154,9 @@ def test_other_hosts_get_nothing_of_it(cube: Path) -> None:
     spec = make_job(request(cube, "a", hosts=(host,)), host)
     assert make_plan(spec).batch is None
     assert "--partition=gpu" in batch_job(spec, "/j").options
+
+
+def test_a_batch_job_of_several_trials_has_time_for_all_of_them(cube: Path) -> None:
+    spec = plan(cube, timeout=90).spec
+    assert "--time=8" in batch_job(spec, "/j").options
+    assert "--time=29" in batch_job(spec, "/j", jobs=8).options

@@ -35,8 +35,8 @@ def pool(jobs: int, *slots: int, policy: RetryPolicy = POLICY, **first: object) 
 
 def starts(schedule: Schedule, now: float = 0.0) -> list[JobStart]:
     found: list[JobStart] = []
-    while start := schedule.next_start(now):
-        found.append(start)
+    while several := schedule.next_starts(now):
+        found += several
     return found
 
 
@@ -305,3 +305,46 @@ def test_every_result_frees_the_slot_unless_the_job_may_run(end: AttemptResult) 
         0,
         end is AttemptResult.RUNNING_OR_UNKNOWN,
     )
+
+
+def together(jobs: int, slots: int, together: int, policy: RetryPolicy = POLICY) -> Schedule:
+    waiting = [PendingJob(job=f"j{number}", order=number) for number in range(jobs)]
+    host = HostSlots(host="h", slots=slots, together=together)
+    return Schedule.begin(waiting, [host], policy)
+
+
+def names(found: Iterable[JobStart]) -> list[str]:
+    return [start.job for start in found]
+
+
+def test_jobs_that_share_a_batch_job_start_together_and_the_last_ones_are_fewer() -> None:
+    schedule = together(jobs=7, slots=6, together=3)
+    assert names(schedule.next_starts(0)) == ["j0", "j1", "j2"]
+    assert names(schedule.next_starts(0)) == ["j3", "j4", "j5"]
+    assert names(schedule.next_starts(0)) == []
+    schedule.end_attempt("j0", AttemptResult.DONE, 0)
+    assert names(schedule.next_starts(0)) == ["j6"], "no more are left"
+
+
+def test_a_host_waits_until_it_has_slots_for_jobs_that_start_together() -> None:
+    schedule = together(jobs=9, slots=4, together=3)
+    assert names(schedule.next_starts(0)) == ["j0", "j1", "j2"]
+    for number, job in enumerate(("j0", "j1")):
+        assert names(schedule.next_starts(0)) == [], f"{4 - 3 + number} slots are free"
+        schedule.end_attempt(job, AttemptResult.DONE, 0)
+    assert names(schedule.next_starts(0)) == ["j3", "j4", "j5"]
+
+
+@pytest.mark.parametrize("result", [AttemptResult.CONNECT_FAILED, AttemptResult.RUNNING_OR_UNKNOWN])
+def test_a_host_with_less_room_than_it_had_does_not_wait_forever(result: AttemptResult) -> None:
+    schedule = together(jobs=6, slots=3, together=3)
+    schedule.hosts["h"] = attrs.evolve(schedule.hosts["h"], has_worked=True)
+    for job in names(schedule.next_starts(0)):
+        schedule.end_attempt(job, result if job == "j0" else AttemptResult.DONE, 0)
+    assert names(schedule.next_starts(1e6))
+
+
+def test_no_more_jobs_start_together_than_may_run_at_once() -> None:
+    schedule = together(jobs=9, slots=80, together=8, policy=RetryPolicy(parallel=2))
+    assert names(schedule.next_starts(0)) == ["j0", "j1"]
+    assert names(schedule.next_starts(0)) == []
