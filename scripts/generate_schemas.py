@@ -155,6 +155,7 @@ _HOST_KEYS: dict[str, dict[str, Any]] = {
     "platform": {"enum": list(PLATFORMS)},
     "connection": {"enum": ["ssh", "local"]},
     "copy_links": {"type": "boolean"},
+    "image_source": {**_TEXT, "description": "The host that builds or pulls the image for it."},
     "launcher": {"enum": ["setsid", "slurm"]},
     "slurm": {
         "type": "object",

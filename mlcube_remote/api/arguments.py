@@ -111,8 +111,8 @@ def container(
     gpus: str | int | None,
     memory: str | None,
     cpu: str | None,
-    *,
     trust_cube: bool,
+    ship_image: str | None,
 ) -> ContainerOptions:
     """Return the options of containers."""
     return ContainerOptions(
@@ -121,6 +121,7 @@ def container(
             network=network, gpus=None if gpus is None else str(gpus), memory=memory, cpu=cpu
         ),
         trust_cube=trust_cube,
+        ship_image=ship_image,
     )
 
 

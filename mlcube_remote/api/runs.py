@@ -11,7 +11,7 @@ import attrs
 
 from mlcube_remote import app
 from mlcube_remote.api import arguments
-from mlcube_remote.api.arguments import Access, Names
+from mlcube_remote.api.arguments import Access, Names, access
 from mlcube_remote.api.connections import choose_connection
 from mlcube_remote.api.observer import OnEvent, to_callback, warn
 from mlcube_remote.api.results import RunResult
@@ -22,6 +22,7 @@ from mlcube_remote.app.options import (
     RunOptions,
 )
 from mlcube_remote.cube.model import Cube
+from mlcube_remote.errors import UsageError
 
 if TYPE_CHECKING:
     from mlcube_remote.dispatch.connections import Connect
@@ -45,6 +46,7 @@ def run(
     cpu: str | None = None,
     network: str | None = None,
     trust_cube: bool = False,
+    ship_image: str | None = None,
     copy_links: bool = False,
     slurm: Mapping[str, Names] | None = None,
     timeout: float | None = None,
@@ -86,6 +88,7 @@ def run(
         cpu: CPUs that the container may use, such as ``0-3``.
         network: Network of the container.
         trust_cube: Whether the cube may ask for anything beyond its own.
+        ship_image: The host that builds or pulls the image once, for all others; ``local``: here.
         copy_links: Send the data to which links in inputs lead, if it is outside.
         slurm: What to ask Slurm for, with the keys of ``slurm:`` in hosts.yaml.
         timeout: Time limit per task in seconds; enforced on the host.
@@ -109,19 +112,18 @@ def run(
     Raises:
         MLCubeRemoteError: A mistake in the arguments or in a file; no host was touched.
     """
-    where = arguments.access(hosts, inventory, password, passphrase)
     options = RunOptions(
         cube=arguments.cube(mlcube, overrides, workspace),
         tasks=arguments.tasks(
             tasks, parameters, env, timeout, grace, allow_missing, fresh_outputs, copy_links, slurm
         ),
-        container=arguments.container(platform, network, gpus, memory, cpu, trust_cube=trust_cube),
+        container=arguments.container(platform, network, gpus, memory, cpu, trust_cube, ship_image),
         sweep=arguments.sweep(sweep, sweep_file, shard, retries),
         run_id=run_id,
         name=name,
         start=arguments.start(parallel, max_failures, detach=detach, wait=wait),
     )
-    return _run_on(where, options, on_event, connection)
+    return _run_on(access(hosts, inventory, password, passphrase), options, on_event, connection)
 
 
 def rerun(
@@ -230,6 +232,11 @@ def _run_on(
     connect = None
     if connection is not None:
         where, connect = choose_connection(connection, where)
+        if options.container.ship_image:
+            raise UsageError(
+                "connection and ship_image: expected one of them",
+                hint="name the hosts instead: hosts='gpu01,gpu02'",
+            )
     return _run(attrs.evolve(options, hosts=where.hosts), where, on_event, connect)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 
+from mlcube_remote.commands.model import Argv, ImageCommands
 from mlcube_remote.errors import PlanError
 from mlcube_remote.files.build_context import context_trees
 from mlcube_remote.files.complete_inputs import check_complete, follow_links
@@ -20,6 +21,7 @@ from mlcube_remote.plan.job_plan import JobPlan, plan_placed
 from mlcube_remote.plan.placed_job import PlacedJob, place_job
 from mlcube_remote.plan.plan import check_jobs
 from mlcube_remote.plan.planned_task import PlannedTask
+from mlcube_remote.plan.shipping import receives_image, source_job
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.transport.quoting import quote_words
 
@@ -55,7 +57,8 @@ def dry_run(request: RunRequest) -> tuple[tuple[PlannedTask, ...], dict[str, tup
         built = (plan.image, *(task.commands for task in tasks))
         warnings = dict.fromkeys(warning for each in built for warning in each.warnings)
         empty = () if request.configure_only else require.find_empty_inputs(job, {})
-        shown = (*_assumptions(plan), *_submission(plan), *warnings, *empty, *refusal)
+        notes_of_plan = (*_assumptions(plan), *_submission(plan), *_shipping(plan))
+        shown = (*notes_of_plan, *warnings, *empty, *refusal)
         notes[plan.spec.label] = (*transfers.of(plan), *shown)
     return tuple(planned), notes
 
@@ -63,7 +66,10 @@ def dry_run(request: RunRequest) -> tuple[tuple[PlannedTask, ...], dict[str, tup
 def _planned_image(plan: JobPlan) -> PlannedTask:
     spec = plan.spec
     return PlannedTask(
-        host=spec.host.name, platform=spec.platform, task=None, configure=plan.image.configure
+        host=spec.host.name,
+        platform=spec.platform,
+        task=None,
+        configure=_configure(plan, plan.image),
     )
 
 
@@ -74,7 +80,7 @@ def _planned_tasks(plan: JobPlan) -> list[PlannedTask]:
             job=plan.spec.own_name,
             platform=plan.spec.platform,
             task=task.name,
-            configure=task.commands.configure,
+            configure=_configure(plan, task.commands),
             run=task.commands.run,
             creates=task.commands.creates,
             launch=task.launch,
@@ -106,6 +112,27 @@ def _submission(plan: JobPlan) -> tuple[str, ...]:
     if plan.batch.setup:
         notes.append(f"before the tasks, on the compute node: {plan.batch.setup.strip()}")
     return tuple(notes)
+
+
+def _shipping(plan: JobPlan) -> tuple[str, ...]:
+    """Return where the image comes from, if another host prepares it."""
+    source = plan.spec.image_source
+    if source is None:
+        return ()
+    if not receives_image(plan.spec):
+        return ("the image is sent from here to other hosts",)
+    theirs = plan_placed(place_job(source_job(plan.spec, source)), None).image
+    return (
+        f"the image is sent from {source.name}, unless the host has it; only what it lacks is sent",
+        *(
+            f"on {source.name}, if the image is missing there: {quote_words(argv)}"
+            for argv in theirs.configure
+        ),
+    )
+
+
+def _configure(plan: JobPlan, image: ImageCommands) -> tuple[Argv, ...]:
+    return () if receives_image(plan.spec) else image.configure
 
 
 def _assumptions(plan: JobPlan) -> tuple[str, ...]:

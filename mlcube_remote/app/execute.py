@@ -85,6 +85,7 @@ def open_run(execution: Execution, observe: Observe) -> Iterator[ActiveRun]:
             reconnect_timeout=execution.reconnect_timeout,
         )
         stack.callback(context.connections.close)
+        stack.callback(context.images.close)
         if limit := execution.start.max_failures:
             jobs = len(execution.jobs)
             sinks.append(FailureLimit(run=context, most=limit, jobs=jobs).handle)

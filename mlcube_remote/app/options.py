@@ -96,6 +96,8 @@ class ContainerOptions:
     """Resources and restrictions, which are passed to the engine."""
     trust_cube: bool = False
     """Whether the cube may ask for anything beyond its own (see :mod:`mlcube_remote.trust`)."""
+    ship_image: str | None = None
+    """The host that builds or pulls the image for all others; ``None``: as the inventory says."""
 
 
 @attrs.frozen(kw_only=True)

@@ -109,6 +109,7 @@ def _to_document(options: RunOptions, request: RunRequest) -> Document:
         "slurm": tasks.slurm,
         "platform": container.platform,
         "trust_cube": container.trust_cube,
+        "ship_image": container.ship_image,
         **attrs.asdict(container.engine),
         "sweeps": [f"{name}={','.join(values)}" for name, values in sweep.axes.items()],
         "sweep_file": sweep.file,
@@ -148,6 +149,7 @@ def read_options(recorded: Mapping[str, Any]) -> RunOptions:
         container=ContainerOptions(
             platform=recorded.get("platform"),
             trust_cube=bool(recorded.get("trust_cube")),
+            ship_image=recorded.get("ship_image"),
             engine=Options(**{field.name: recorded.get(field.name) for field in _ENGINE_FIELDS}),
         ),
         sweep=SweepOptions(

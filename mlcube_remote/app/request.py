@@ -10,6 +10,7 @@ from pathlib import Path
 import attrs
 
 from mlcube_remote.app.host_slurm import with_slurm
+from mlcube_remote.app.image_sources import image_sources
 from mlcube_remote.app.inventory import open_inventory, select_hosts
 from mlcube_remote.app.options import CubeOptions, RunOptions, StartOptions, SweepOptions
 from mlcube_remote.app.sampling import check_sample, to_sample
@@ -79,6 +80,7 @@ def make_request(options: RunOptions) -> tuple[RunRequest, Inventory]:
         trust=trust,
         allow_missing=_check_input_names(cube, tasks, options.tasks.allow_missing),
         copy_links=options.tasks.copy_links,
+        image_sources=image_sources(inventory, hosts, options.container.ship_image),
         configure_only=options.configure_only,
         inventory=None if inventory.path is None else str(inventory.path.absolute()),
         inventory_cube=None if inventory.cube is None else str(inventory.cube),

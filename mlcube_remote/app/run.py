@@ -14,6 +14,7 @@ from mlcube_remote.app.record import record_run
 from mlcube_remote.app.request import make_request
 from mlcube_remote.app.sampling import with_seed
 from mlcube_remote.dispatch.connections import Connect
+from mlcube_remote.errors import UsageError
 from mlcube_remote.files.complete_inputs import check_complete
 from mlcube_remote.files.rsync import outdated_warning
 from mlcube_remote.plan.job import JobSpec, RunRequest
@@ -54,6 +55,7 @@ def run(
     """
     options = with_seed(options)
     request, inventory = make_request(options)
+    _check_connections(request, connect)
     jobs = _plan(request, warn)
     sources = _require_sources(expected, jobs, warn)
     logins = Logins(inventory=inventory, credentials=credentials())
@@ -117,6 +119,19 @@ def _require_sources(
     from mlcube_remote.app.sources import require_sources_here  # noqa: PLC0415 - few runs need it
 
     return require_sources_here(expected, jobs, warn)
+
+
+def _check_connections(request: RunRequest, connect: Connect | None) -> None:
+    """Refuse other hosts as sources of the image if only one can be connected to.
+
+    Raises:
+        UsageError: The caller opens the connections.
+    """
+    if connect is not None and request.image_sources:
+        raise UsageError(
+            "image_source: the image cannot come from another host on the caller's connection",
+            hint="name the hosts, and let mlcube-remote connect",
+        )
 
 
 def _plan(request: RunRequest, warn: Warn) -> tuple[JobSpec, ...]:

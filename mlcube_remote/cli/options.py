@@ -29,12 +29,7 @@ from mlcube_remote.cli.completers import (
     complete_platforms,
     complete_tasks,
 )
-from mlcube_remote.cli.option_groups import (
-    CredentialPrompts,
-    F,
-    combine,
-    group,
-)
+from mlcube_remote.cli.option_groups import CredentialPrompts, F, combine, group
 from mlcube_remote.cli.parameter_types import Duration, single_value
 from mlcube_remote.commands.model import Options
 
@@ -111,8 +106,9 @@ def platform_option(help_text: str) -> Callable[[F], F]:
     )
 
 
-def _container(*, platform: str | None, trust_cube: bool, **engine: Any) -> ContainerOptions:
-    return ContainerOptions(platform=platform, trust_cube=trust_cube, engine=Options(**engine))
+def _container(**given: Any) -> ContainerOptions:
+    others = {name: given.pop(name) for name in ("platform", "trust_cube", "ship_image")}
+    return ContainerOptions(engine=Options(**given), **others)
 
 
 container_options = group(
@@ -125,6 +121,12 @@ container_options = group(
     click.option("--memory", metavar="SIZE", help="Memory limit, such as 4g."),
     click.option("--cpu", metavar="CPUS", help="CPUs that the container may use, such as 0-3."),
     click.option("--mount", type=click.Choice(["ro", "rw"]), help="How inputs are mounted."),
+    click.option(
+        "--ship-image",
+        metavar="HOST",
+        shell_complete=complete_hosts,
+        help="Build or pull the image once, on this host (local: here), and send it to all others.",
+    ),
     click.option(
         "--trust-cube",
         is_flag=True,

@@ -14,6 +14,7 @@ from mlcube_remote.dispatch.monitor import FollowOptions, monitor_job
 from mlcube_remote.dispatch.packs import Pack
 from mlcube_remote.dispatch.provenance import require_recorded_sources
 from mlcube_remote.dispatch.run_context import RunContext
+from mlcube_remote.dispatch.ship import ship_image
 from mlcube_remote.dispatch.stages import (
     configure_image,
     lease_devices,
@@ -32,6 +33,7 @@ from mlcube_remote.jobs.records import record_planned
 from mlcube_remote.plan.job import JobSpec
 from mlcube_remote.plan.job_plan import JobPlan, make_plan
 from mlcube_remote.plan.requirements import check_recipe_on_host
+from mlcube_remote.plan.shipping import receives_image
 
 
 def run_job(
@@ -72,7 +74,8 @@ def _run_stages(spec: JobSpec, run: RunContext, progress: JobProgress, pack: Pac
         with _exclusive_root(job, spec, facts):
             plan = make_plan(spec, facts)
             require_program(job.connection.current, facts, plan.image)
-            check_recipe_on_host(plan)
+            if not receives_image(spec):
+                check_recipe_on_host(plan)
             if spec.request.configure_only:
                 with job.interruptible():
                     _prepare(job, plan, facts)
@@ -170,7 +173,12 @@ def _prepare(job: JobContext, plan: JobPlan, facts: HostFacts) -> Image:
     if plan.tasks:
         # Before the image, which may take long to build.
         require_mirrored_inputs(job, plan)
-    image = configure_image(job, plan, facts, image)
+    source = plan.spec.image_source
+    if source is None:
+        again = plan.spec.request.configure_only
+        image = configure_image(job, plan, facts, image, again=again)
+    else:
+        image = ship_image(job, plan, facts, image, source)
     job.run.interrupts.check()
     return image
 

@@ -12,6 +12,7 @@ import attrs
 
 from mlcube_remote.dispatch.connections import Connect, ConnectionPool
 from mlcube_remote.dispatch.interrupts import Interrupts
+from mlcube_remote.dispatch.shared_images import SharedImages
 from mlcube_remote.dispatch.shared_roots import SharedRoots
 from mlcube_remote.events.emitter import JobEvents
 from mlcube_remote.events.model import EventSink
@@ -49,6 +50,7 @@ class RunContext:
     began: float = attrs.field(factory=time.monotonic)
     interrupts: Interrupts = attrs.field(factory=Interrupts, init=False)
     roots: SharedRoots = attrs.field(factory=SharedRoots, init=False)
+    images: SharedImages = attrs.field(factory=SharedImages, init=False)
     connections: ConnectionPool = attrs.field(init=False)
     _warned: set[str] = attrs.field(factory=set, init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)

@@ -239,8 +239,17 @@ def _make_directories(directories: Sequence[Confined], connection: Connection) -
         raise preparation_error(connection, reply)
 
 
-def configure_image(job: JobContext, plan: JobPlan, facts: HostFacts, image: Image) -> Image:
+def configure_image(
+    job: JobContext, plan: JobPlan, facts: HostFacts, image: Image, *, again: bool
+) -> Image:
     """Pull or build the image if necessary, and check that the machine can run it.
+
+    Args:
+        job: The job.
+        plan: Its plan.
+        facts: Its host.
+        image: What the host has.
+        again: Whether an engine pulls or builds also an image that the host has.
 
     Returns:
         The image as the host has it now.
@@ -252,7 +261,7 @@ def configure_image(job: JobContext, plan: JobPlan, facts: HostFacts, image: Ima
     needed = plan.image
     # A SIF file that fits its recipe is not built again: the result would be the same.
     in_engine = needed.platform in CONTAINER_ENGINES
-    is_forced = needed.before_each_run or (plan.spec.request.configure_only and in_engine)
+    is_forced = needed.before_each_run or (again and in_engine)
     if image.stale:
         job.info(f"the recipe of {needed.image} changed: building it again")
     with job.events.stage(Stage.CONFIGURE) as notes:

@@ -282,6 +282,7 @@ CHECKS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "launcher": launcher,
         "slurm": slurm,
         "copy_links": copy_links,
+        "image_source": _matching(NAME, "the name of a host"),
         "slots": slots,
         "gpus": gpus,
         "labels": labels,

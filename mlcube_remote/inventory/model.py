@@ -85,6 +85,8 @@ class Host:
     """What jobs ask Slurm for; the keys are in :mod:`mlcube_remote.inventory.slurm`."""
     copy_links: bool = False
     """Whether to send what links in inputs lead to."""
+    image_source: str | None = None
+    """The host that builds or pulls the image for this one; ``None``: the host does it itself."""
     slots: int = 1
     """Maximum number of jobs of one sweep at the same time."""
     gpus: tuple[str, ...] | None = None

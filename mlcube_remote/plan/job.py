@@ -58,6 +58,9 @@ class RunRequest:
     """Names of inputs without which a task may start."""
     copy_links: bool = False
     """Whether to send what links in inputs lead to, to all hosts."""
+    image_sources: Mapping[str, Host] = attrs.field(factory=dict)
+    """Host → the host that builds or pulls its image, which may be itself; a host that is missing
+    gets its image from nowhere else."""
     configure_only: bool = False
     inventory: str | None = None
     """Absolute path of the inventory file, if there is one."""
@@ -108,6 +111,11 @@ class JobSpec:
     def copies_links(self) -> bool:
         """Whether to send what links in inputs lead to."""
         return self.request.copy_links or self.host.copy_links
+
+    @property
+    def image_source(self) -> Host | None:
+        """The host that the image comes from; ``None``: the job's host builds or pulls it."""
+        return self.request.image_sources.get(self.host.name)
 
     @property
     def own_name(self) -> str:

@@ -10,6 +10,7 @@ from mlcube_remote.plan.assignment import make_job, make_jobs
 from mlcube_remote.plan.job import JobSpec, RunRequest
 from mlcube_remote.plan.job_plan import plan_placed
 from mlcube_remote.plan.placed_job import PlacedJob, place_job
+from mlcube_remote.plan.shipping import check_shipping
 
 
 def plan_jobs(request: RunRequest) -> tuple[JobSpec, ...]:
@@ -49,5 +50,6 @@ def check_jobs(request: RunRequest, placed: Sequence[PlacedJob]) -> None:
         plan = plan_placed(job, None)
         require.check_options(plan)
         require.check_recipe_inside(plan)
+        check_shipping(plan)
     if not request.configure_only:
         require.check_writable(placed)

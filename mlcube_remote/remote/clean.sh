@@ -26,7 +26,8 @@ mlcr_remove_job() {
 }
 
 # mlcr_remove_leftovers ROOT: delete what no job needs and no job's directory contains, if it is a
-# day old: lock entries outside the chain, and job directories whose removal was interrupted.
+# day old: lock entries outside the chain, job directories whose removal was interrupted, and images
+# whose transfer was.
 mlcr_remove_leftovers() {
     mlcr_root=$(mlcr_expand_home "$1")
     for mlcr_lock_directory in "$mlcr_root"/locks/*; do
@@ -41,4 +42,6 @@ mlcr_remove_leftovers() {
             done
     done
     find "$mlcr_root/jobs" -name '.removed.*' -prune -mmin +1440 -exec rm -rf -- {} +
+    [ ! -d "$mlcr_root/images" ] ||
+        find "$mlcr_root/images" -name 'ship-*' -prune -mmin +1440 -exec rm -rf -- {} +
 }

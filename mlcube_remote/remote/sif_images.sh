@@ -134,7 +134,10 @@ mlcr_build_sif() {
     mlcr_read_start_time $$
     mlcr_build_id=$$.$mlcr_ticks
     mlcr_acquire_sif_lock "$mlcr_lock_directory" "$mlcr_build_id" "$2" || return 1
-    if [ "$(mlcr_print_sif_state "$@")" = f ]; then
+    if [ -n "${mlcr_shipped-}" ] && [ -e "$2" ] && ! [ -f "${2%/*}/.${2##*/}.recipe" ]; then
+        echo "$2 is another image, which mlcube-remote has not made: it is not replaced" >&2
+        mlcr_status=1
+    elif [ -z "${mlcr_shipped-}" ] && [ "$(mlcr_print_sif_state "$@")" = f ]; then
         echo "the image exists: $2" >&2
         mlcr_status=0
     else
@@ -199,7 +202,9 @@ mlcr_replace_sif() (
     mlcr_build_tmp=
     trap 'rm -rf -- "$mlcr_build_directory" ${mlcr_build_tmp:+"$mlcr_build_tmp"}' EXIT
     trap 'exit 143' HUP TERM
-    if [ -n "${mlcr_is_checked-}" ]; then
+    if [ -n "${mlcr_shipped-}" ]; then
+        mlcr_make_shipped_sif "$mlcr_build_directory/${mlcr_image_file##*/}" "$@" || return
+    elif [ -n "${mlcr_is_checked-}" ]; then
         mlcr_check_copied "$mlcr_copied" || return 1
         mlcr_build_tmp=${mlcr_image_file%/*}/.${mlcr_image_file##*/}.tmp.$mlcr_node
         # A build that was killed may leave files there of users that exist only in its container.
@@ -213,7 +218,9 @@ mlcr_replace_sif() (
             mlcr_source=$mlcr_definition
         fi
     fi
-    "$@" "$mlcr_build_directory/${mlcr_image_file##*/}" "$mlcr_source" || return
+    if [ -z "${mlcr_shipped-}" ]; then
+        "$@" "$mlcr_build_directory/${mlcr_image_file##*/}" "$mlcr_source" || return
+    fi
     if ! [ -f "$mlcr_build_directory/${mlcr_image_file##*/}" ] || [ -d "$mlcr_image_file" ]; then
         echo "expected the build to make a file, and $mlcr_image_file to be a file or absent" >&2
         return 1

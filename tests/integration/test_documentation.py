@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -96,6 +97,18 @@ def test_the_commands_for_slurm_work(tmp_path: Path) -> None:
     assert output.count("Hello, Alice!") == 2, "a run, and a job of a sweep"
     assert output.count("Hello, Bob!") == 1
     assert len(list((clone / "examples/hello_world/results").glob("*/*/chats/*"))) == 2
+
+
+def test_the_commands_for_one_image_on_all_hosts_work(tmp_path: Path) -> None:
+    clone, output = run_commands("docs/how-to/ship-images.md", tmp_path)
+    cube = clone / "examples/hello_world"
+    assert "the image is sent from sandbox1, unless the host has it" in output
+    assert output.count("Hello, Alice!") == 2
+    attempts = [json.loads(path.read_text()) for path in cube.glob("results/*/attempts/*.json")]
+    assert len(attempts) == 2 + 2
+    ids = {attempt["provenance"]["image"]["id"] for attempt in attempts}
+    assert len(ids) == 1, "every host ran the same image"
+    assert None not in ids
 
 
 def test_the_commands_for_mlcubes_own_command_work(tmp_path: Path) -> None:

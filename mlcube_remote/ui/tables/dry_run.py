@@ -48,7 +48,8 @@ def dry_run_text(tasks: Sequence[PlannedTask], notes: Mapping[str, Sequence[str]
         lines = [f"# {job_label} ({items[0].platform})"]
         lines += [f"# {one_line(note)}" for note in notes.get(job_label, ())]
         condition = ", if the image is missing" if items[0].task else ""
-        lines.append(f"# configure{condition}:")
+        if items[0].configure:
+            lines.append(f"# configure{condition}:")
         lines += [command_line(argv) for argv in items[0].configure]
         for item in items:
             lines += _task_lines(item)

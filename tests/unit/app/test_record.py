@@ -56,6 +56,7 @@ EARLIER = {
     "tasks": ["t, u"],
     "timeout": 90.0,
     "trust_cube": False,
+    "ship_image": None,
     "where": [],
     "workspace": None,
 }

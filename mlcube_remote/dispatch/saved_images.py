@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The image of a source as files: saved there, and brought to this machine, each once."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from functools import partial
+from pathlib import Path
+
+import attrs
+
+from mlcube_remote.budgets import parse_whole
+from mlcube_remote.dispatch.context import JobContext
+from mlcube_remote.errors import ConfigureError, HostError
+from mlcube_remote.events.model import Stage
+from mlcube_remote.facts.images import Image
+from mlcube_remote.facts.shipped_images import ImageContent, image_content
+from mlcube_remote.files.image_archive import UnreadableArchiveError, omit_layers
+from mlcube_remote.files.image_files import ImageFile, ImageFolder, describe, fetch
+from mlcube_remote.plan.job_plan import JobPlan
+from mlcube_remote.platforms import CONTAINER_ENGINES
+from mlcube_remote.runs.ids import client_name, slug
+from mlcube_remote.transport.base import Connection, Stream
+
+
+@attrs.define(kw_only=True)
+class SavedImage:
+    """The image of a source, with the connection to the source."""
+
+    job: JobContext
+    """The source's connection and events."""
+    plan: JobPlan
+    image: Image
+    guard: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+    """Held by the caller of :meth:`file` and :meth:`content`."""
+    _folder: ImageFolder | None = attrs.field(default=None, init=False)
+    _content: ImageContent | None = attrs.field(default=None, init=False)
+    _files: dict[int, ImageFile] = attrs.field(factory=dict, init=False)
+    """Number of omitted layers → file on this machine."""
+
+    @property
+    def name(self) -> str:
+        """Name of the host that prepared the image."""
+        return self.job.host
+
+    @property
+    def is_archive(self) -> bool:
+        """Whether its file is an archive of an engine, and not a SIF file."""
+        return self.plan.image.platform in CONTAINER_ENGINES
+
+    @property
+    def key(self) -> str:
+        """Name of the image for directories on the way: equal images have equal keys."""
+        identity = self.image.identity
+        return staging_name(identity.id or identity.sha256 or self.plan.image.image)
+
+    def content(self) -> ImageContent:
+        """Return the layers and the configuration of an engine's image.
+
+        Raises:
+            HostError: The source does not answer.
+        """
+        if self._content is None:
+            image = self.plan.image
+            self._content = self.job.connection.retrying(
+                lambda at: image_content(at, image.image, image.engine)
+            )
+        return self._content
+
+    def file(self, omitted: int = 0) -> ImageFile:
+        """Return the image as a file on this machine, without some of its first layers.
+
+        Raises:
+            ConfigureError: The source could not save it.
+            TransferError: It did not arrive here.
+        """
+        if omitted not in self._files:
+            whole = self._files.get(0)
+            if whole is None:
+                with self.job.interruptible():
+                    whole = self._files[0] = self._bring()
+            if omitted:
+                self._files[omitted] = self._reduce(whole, omitted)
+        return self._files[omitted]
+
+    def close(self) -> None:
+        """Remove the files."""
+        if self.plan.spec.host.is_local:
+            self._remove_at_source()
+        if self._folder is not None:
+            self._folder.close()
+
+    def _bring(self) -> ImageFile:
+        source = self.plan.spec.host
+        remote = self._save()
+        if source.is_local:
+            return remote
+        folder = self._open_folder()
+        self.job.connection.current.expect_channel()
+        try:
+            return self.job.connection.retrying(
+                lambda at: fetch(at, remote, folder, partial(self.job.events.progress, Stage.SYNC))
+            )
+        finally:
+            self._remove_at_source()
+
+    def _save(self) -> ImageFile:
+        """Let the source write the image into a file, and describe it."""
+        image = self.plan.image
+        call: tuple[str, ...] = ("mlcr_describe_file", image.image)
+        if self.is_archive:
+            call = ("mlcr_save_image", self.plan.paths.root, self.key, image.image, *image.engine)
+        self.job.events.progress(Stage.CONFIGURE, "saving the image")
+        return self.job.connection.retrying(lambda at: _described(at, call))
+
+    def _reduce(self, whole: ImageFile, omitted: int) -> ImageFile:
+        target = self._open_folder() / f"without-{omitted}.tar.gz"
+        try:
+            omit_layers(Path(whole.path), target, omitted)
+        except UnreadableArchiveError as problem:
+            raise ConfigureError(
+                self.name, f"its image {self.plan.image.image} cannot be read: {problem}"
+            ) from problem
+        return describe(target)
+
+    def _open_folder(self) -> Path:
+        if self._folder is None:
+            self._folder = ImageFolder.open()
+        return self._folder.path
+
+    def _remove_at_source(self) -> None:
+        """Remove the archive, which only its transfer to this machine needed."""
+        with contextlib.suppress(HostError):  # what is left, "clean" removes
+            connection = self.job.connection.current
+            connection.call("mlcr_close_staging", self.plan.paths.root, self.key)
+
+
+def staging_name(key: str) -> str:
+    """Return the name of this client's directory for an image on a host."""
+    return f"ship-{slug(key[:16], of=f'{client_name()} {key}')}"
+
+
+def _described(connection: Connection, call: tuple[str, ...]) -> ImageFile:
+    """Run a function that prints the path, the size and the digest of a file."""
+    output: dict[Stream, bytearray] = {stream: bytearray() for stream in Stream}
+
+    def keep(stream: Stream, data: bytes) -> None:
+        output[stream] += data[: max(0, 65_536 - len(output[stream]))]
+
+    code = connection.stream("mlcr_run_while_connected", *call, sink=keep)
+    text = output[Stream.STDOUT].decode("utf-8", "surrogateescape")
+    if code != 0:
+        lines = output[Stream.STDERR].decode("utf-8", "replace").split("\n")
+        last = next((line for line in reversed(lines) if line.strip()), f"status {code}")
+        raise ConfigureError(
+            connection.name,
+            f"the image could not be saved: {last.strip()}",
+            hint=f"check the free space on {connection.name}: df -h",
+        )
+    try:
+        path, size, digest = text.splitlines()
+        return ImageFile(path=path, size=parse_whole(size), sha256=digest)
+    except ValueError as problem:
+        raise HostError(
+            connection.name, f"unexpected answer about its image ({problem})"
+        ) from problem
