@@ -47,7 +47,7 @@ _FACTS = (
 
 @attrs.frozen(kw_only=True)
 class LiveState:
-    """What a report says about a run that is going on."""
+    """What a report says about a run that is still running."""
 
     at: str
     """Time of the report, as shown."""
@@ -67,7 +67,7 @@ def render_report(
     Args:
         attempts: The record of each attempt.
         index: The index of the run's results, which also names jobs without a record.
-        live: What else is known if the run is going on; ``None``: it is over.
+        live: What else is known if the run is still running; ``None``: it is over.
     """
     unfinished = {} if live is None else live.unfinished
     last = _failures_first(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The report of a run that is going on."""
+"""The report of a run that is still running."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_the_page_follows_the_events_and_is_complete_at_the_end(
             report.handle(ends(name, tmp_path))
     html = report.path.read_text()
     assert REFRESH not in html
-    assert "going on" not in html
+    assert "still running" not in html
     assert "2 succeeded" in html
     assert "1 failed" in html
     assert report.problem is None
