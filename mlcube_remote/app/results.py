@@ -4,15 +4,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlcube_remote.app.observer import Warn
 from mlcube_remote.errors import UsageError
 from mlcube_remote.files.verify import Finding, verify
-from mlcube_remote.runs.attempts import DIRECTORY, compile_attempts, read_attempts
+from mlcube_remote.runs.attempts import (
+    DIRECTORY,
+    compile_attempts,
+    job_name,
+    latest_attempts,
+    read_attempts,
+)
 from mlcube_remote.runs.compare import Difference, compare_runs
 from mlcube_remote.runs.results_index import FILE, compile_index, read_index
 from mlcube_remote.runs.store import Store
+
+if TYPE_CHECKING:
+    from mlcube_remote.app.follow import FoundRun
+    from mlcube_remote.jobs.verify import HostFindings
 
 
 def find_results(text: str, warn: Warn) -> dict[str, Any]:
@@ -54,6 +64,21 @@ def find_attempts(text: str, warn: Warn) -> list[dict[str, Any]]:
 def verify_results(text: str, warn: Warn) -> list[Finding]:
     """Read the results of a run again; arguments and errors as for :func:`find_results`."""
     return verify(find_attempts(text, warn))
+
+
+def verify_on_hosts(found: FoundRun, warn: Warn) -> tuple[HostFindings, ...]:
+    """Read what the hosts of a run still have of it.
+
+    Args:
+        found: The run.
+        warn: Shows warnings about records that cannot be read.
+    """
+    from mlcube_remote.jobs import verify as on_hosts  # noqa: PLC0415 - most commands ask no host
+
+    run = found.run
+    attempts = latest_attempts(compile_attempts(run.run_id, Store(), warn))
+    records = {job_name(attempt): attempt for attempt in attempts}
+    return on_hosts.verify_on_hosts(run.jobs, records, found.logins.connect)
 
 
 def compare_results(first: str, second: str, warn: Warn) -> tuple[Difference, ...]:

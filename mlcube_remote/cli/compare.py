@@ -3,33 +3,63 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import attrs
 import click
 
 from mlcube_remote import app
+from mlcube_remote.app.options import HostOptions
+from mlcube_remote.cli import options as shared
+from mlcube_remote.cli.option_groups import CredentialPrompts
 from mlcube_remote.cli.output_formats import output_option_with_aliases
-from mlcube_remote.cli.printing import print_value, print_warning
+from mlcube_remote.cli.printing import print_value, print_warning, worst_exit_code
 from mlcube_remote.cli.run_argument import complete_runs, run_argument
+from mlcube_remote.ui.errors import print_errors
+
+if TYPE_CHECKING:
+    from mlcube_remote.jobs.verify import HostFindings
 
 DIFFERENT = 1
 """Exit code if something differs, as that of diff(1)."""
+
+_ALL = ""
+"""Value of ``--host`` without hosts."""
 
 _output_option = output_option_with_aliases("json")
 
 
 @click.command()
 @run_argument
+@click.option(
+    "--host",
+    "-H",
+    "hosts",
+    is_flag=False,
+    flag_value=_ALL,
+    metavar="[HOSTS]",
+    help="Also read what is still on the hosts of the run, or only on these.",
+)
+@shared.credential_options
 @_output_option
-def verify(run_text: str, output: str) -> int:
+def verify(run_text: str, hosts: str | None, credentials: CredentialPrompts, output: str) -> int:
     """Read the outputs, inputs and cube of a run again, and compare them with its record.
 
-    RUN is a run's name, a part of its id, 'last', or the path of its results. No host is asked.
-    The exit code is 1 if anything has changed, is missing or was added.
+    RUN is a run's name, a part of its id, 'last', or the path of its results. Without --host, no
+    host is asked. The exit code is 1 if anything has changed, is missing or was added.
     """
-    from mlcube_remote.files.verify import Verdict  # noqa: PLC0415 - slow to import
-    from mlcube_remote.ui.tables.comparison import findings_text  # noqa: PLC0415
+    from mlcube_remote.ui.tables.comparison import findings_text  # noqa: PLC0415 - slow to import
 
     findings = app.results.verify_results(run_text, print_warning)
+    answers: Sequence[HostFindings] = ()
+    if hosts is not None:
+        names = () if hosts == _ALL else (hosts,)
+        run_id = app.results.find_results(run_text, print_warning)["run"]
+        found = app.follow.find_run(run_id, HostOptions(names=names), credentials, print_warning)
+        answers = app.results.verify_on_hosts(found, print_warning)
+        findings += [item for answer in answers for item in answer.findings]
     print_value(
         findings,
         output,
@@ -38,7 +68,11 @@ def verify(run_text: str, output: str) -> int:
         },
         text=findings_text,
     )
-    return 0 if all(item.verdict is Verdict.SAME for item in findings) else DIFFERENT
+    errors = [answer.error for answer in answers if answer.error is not None]
+    print_errors(errors, sys.stderr)
+    if any(item.verdict.is_problem for item in findings):
+        return DIFFERENT
+    return worst_exit_code(errors)
 
 
 @click.command()

@@ -30,6 +30,12 @@ _watch = (
         metavar="FILE",
         help="Write the result of each task to FILE for CI systems (JUnit XML).",
     ),
+    click.option(
+        "--report",
+        type=OutputFile(),
+        metavar="FILE",
+        help="Keep an HTML report of the run in FILE up to date, to look at in a browser.",
+    ),
 )
 _talk = (
     click.option("--quiet", "-q", is_flag=True, help="Print only the tasks' output, and errors."),

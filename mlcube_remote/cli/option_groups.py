@@ -100,6 +100,8 @@ class Display:
     """File for the events, as JSON lines."""
     junit: str | None = None
     """File for the result of each task, as JUnit XML."""
+    report: str | None = None
+    """File for an HTML report of the run, kept up to date."""
     on_interrupt: InterruptAction = "detach"
 
     @property

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that a command writes for other programs: ``--events`` and ``--junit``."""
+"""Files that a command writes about its jobs: ``--events``, ``--junit`` and ``--report``."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from mlcube_remote.cli.printing import print_warning
 from mlcube_remote.events.model import EventSink
 from mlcube_remote.events.outcome import JobOutcome
 
-if TYPE_CHECKING:  # most commands write neither
+if TYPE_CHECKING:  # most commands write none
     from mlcube_remote.ui.files.event_log import EventLog
     from mlcube_remote.ui.files.junit import OutputTails
+    from mlcube_remote.ui.report.live import LiveReport
 
 
 @attrs.define(kw_only=True)
@@ -29,11 +30,12 @@ class ReportFiles:
     events: EventLog | None = None
     junit: Path | None = None
     tails: OutputTails | None = None
+    report: LiveReport | None = None
 
     @property
     def sinks(self) -> list[EventSink]:
         """The consumers of events."""
-        return [each.handle for each in (self.events, self.tails) if each is not None]
+        return [each.handle for each in (self.events, self.tails, self.report) if each is not None]
 
     def finish(self, outcomes: Sequence[JobOutcome], seconds: float) -> None:
         """Write what is known only at the end.
@@ -82,9 +84,16 @@ def open_report_files(run_id: str, display: Display, jobs: Sequence[str]) -> Ite
             from mlcube_remote.ui.files.junit import OutputTails  # noqa: PLC0415 - only if asked for
 
             files.junit, files.tails = Path(display.junit), OutputTails()
+        if display.report is not None:
+            from mlcube_remote.ui.report.live import LiveReport, live_report  # noqa: PLC0415
+
+            report = LiveReport(path=Path(display.report), run_id=run_id, jobs=jobs)
+            files.report = stack.enter_context(live_report(report))
         yield files
-        if files.events is not None and files.events.problem is not None:
-            _warn("--events", display.events, files.events.problem)
+    if files.report is not None and files.report.problem is not None:
+        _warn("--report", display.report, files.report.problem)
+    if files.events is not None and files.events.problem is not None:
+        _warn("--events", display.events, files.events.problem)
 
 
 def _warn(option: str, path: object, problem: OSError) -> None:

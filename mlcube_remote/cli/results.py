@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -12,6 +14,9 @@ from mlcube_remote.cli.help import HelpfulCommand
 from mlcube_remote.cli.output_formats import output_option_with_aliases
 from mlcube_remote.cli.printing import print_value, print_warning
 from mlcube_remote.cli.run_argument import complete_runs
+from mlcube_remote.errors import UsageError
+
+_WATCH_INTERVAL_S = 2.0
 
 
 @click.group()
@@ -32,32 +37,59 @@ def results() -> None:
     default="",
     help="Show these columns, commas between; a part of a name is enough if it is unique.",
 )
+@click.option("--watch", is_flag=True, help="Show the table again every two seconds, until Ctrl-C.")
 @output_option_with_aliases("json", "csv")
-def show(run_texts: tuple[str, ...], output: str, sort: str | None, columns: str) -> None:
+def show(
+    run_texts: tuple[str, ...], output: str, sort: str | None, columns: str, watch: bool
+) -> None:
     """Show the outcome of each job of runs, and the numbers in its JSON and YAML outputs.
 
     RUN is a run's name, a part of its id, 'last', or the path of its results.
     """
-    from mlcube_remote.ui.files.json_output import dump  # noqa: PLC0415 - slow to import
-    from mlcube_remote.ui.tables.results import results_csv, results_text, sort_jobs  # noqa: PLC0415
+    if watch and output != "text":
+        raise UsageError(f"--watch and --output={output}: expected one of them")
+    names = [name.strip() for name in columns.split(",") if name.strip()]
+    if watch:
+        from mlcube_remote.ui.progress.screen import show_repeatedly  # noqa: PLC0415 - slow to import
 
-    indexes = [app.results.find_results(text, print_warning) for text in run_texts]
-    if output == "json":
-        sorted_indexes = [{**each, "jobs": sort_jobs(each["jobs"], sort)} for each in indexes]
-        is_one = len(sorted_indexes) == 1
-        dump(sorted_indexes[0] if is_one else {"runs": sorted_indexes}, sys.stdout)
-        return
-    # The rows of one run need no column with its id.
+        show_repeatedly(
+            lambda: _table(run_texts, sort, names), sys.stdout, interval=_WATCH_INTERVAL_S
+        )
+    elif output == "text":
+        click.echo(_table(run_texts, sort, names))
+    else:
+        _export(run_texts, sort, output)
+
+
+def _table(run_texts: Sequence[str], sort: str | None, names: Sequence[str]) -> str:
+    from mlcube_remote.ui.tables.results import results_text, sort_jobs  # noqa: PLC0415 - slow to import
+
+    rows = _rows(_find(run_texts))
+    return results_text(sort_jobs(rows, sort), names, sort)
+
+
+def _find(run_texts: Sequence[str]) -> list[dict[str, Any]]:
+    return [app.results.find_results(text, print_warning) for text in run_texts]
+
+
+def _rows(indexes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the jobs of runs; the rows of one run need no column with its id."""
     named = [{"run": each["run"]} if len(indexes) > 1 else {} for each in indexes]
-    rows = [
+    return [
         {**job, **run} for run, each in zip(named, indexes, strict=True) for job in each["jobs"]
     ]
-    jobs = sort_jobs(rows, sort)
+
+
+def _export(run_texts: Sequence[str], sort: str | None, output: str) -> None:
+    from mlcube_remote.ui.files.json_output import dump  # noqa: PLC0415 - slow to import
+    from mlcube_remote.ui.tables.results import results_csv, sort_jobs  # noqa: PLC0415
+
+    indexes = _find(run_texts)
     if output == "csv":
-        click.echo(results_csv(jobs), nl=False)
-    else:
-        names = [name.strip() for name in columns.split(",") if name.strip()]
-        click.echo(results_text(jobs, names))
+        click.echo(results_csv(sort_jobs(_rows(indexes), sort)), nl=False)
+        return
+    sorted_indexes = [{**each, "jobs": sort_jobs(each["jobs"], sort)} for each in indexes]
+    dump(sorted_indexes[0] if len(indexes) == 1 else {"runs": sorted_indexes}, sys.stdout)
 
 
 @results.command("list", cls=HelpfulCommand)

@@ -9,7 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from mlcube_remote.errors import AbortedTransferError, StateUnknownError, TransferError
+from mlcube_remote.errors import (
+    AbortedTransferError,
+    HostUnfitError,
+    StateUnknownError,
+    TransferError,
+)
 from mlcube_remote.remote import status
 from mlcube_remote.runs.digests import Digests
 from mlcube_remote.transport.base import Connection, Reply
@@ -70,6 +75,40 @@ def find_mismatches(
                 )
             wrong += (name for name, sha, ours in zip(batch, sums, own, strict=True) if sha != ours)
     return tuple(wrong)
+
+
+def read_checksums(
+    connection: Connection, remote: str, names: Sequence[str], size: int
+) -> dict[str, str] | None:
+    """Return name → SHA-256 of files on a host; empty texts for files that it cannot read.
+
+    Args:
+        connection: The host.
+        remote: Directory on the host.
+        names: POSIX paths below it.
+        size: Bytes of all files, from which the time for the answer is computed.
+
+    Returns:
+        ``None`` if there is no such directory.
+
+    Raises:
+        HostUnfitError: The host has no program for SHA-256.
+        StateUnknownError: It does not answer.
+    """
+    found: dict[str, str] = {}
+    timeout_s = START_S + size / MIN_RATE + len(names) * _FILE_S
+    for batch in _batches(names):
+        words = [f"./{name}" for name in batch]
+        reply = connection.call("mlcr_print_checksums", remote, *words, timeout=timeout_s)
+        if reply.code == status.NO_PROGRAM:
+            raise HostUnfitError(
+                connection.name, "it has no program for SHA-256, such as sha256sum"
+            )
+        sums = reply.text.split("\0")[:-1]
+        if len(sums) != len(batch):
+            return None
+        found |= zip(batch, sums, strict=True)
+    return found
 
 
 def _batches(names: Iterable[str]) -> Iterator[tuple[str, ...]]:

@@ -27,6 +27,15 @@ class Verdict(Enum):
     MISSING = "missing"
     ADDED = "added"
     UNREADABLE = "unreadable"
+    GONE = "no longer there"
+    """A host need not keep what was pulled from it."""
+    UNKNOWN = "not compared"
+    """The names of the files behind a digest are not known."""
+
+    @property
+    def is_problem(self) -> bool:
+        """Whether something is not as it was recorded."""
+        return self not in {Verdict.SAME, Verdict.GONE, Verdict.UNKNOWN}
 
 
 @attrs.frozen(kw_only=True)
@@ -37,7 +46,7 @@ class Finding:
     what: str
     """``cube``, ``input TASK.NAME`` or ``output TASK.NAME``, and the job in front."""
     path: str
-    """Path on this machine."""
+    """Path on this machine, or on the host."""
 
 
 def verify(attempts: list[dict[str, Any]]) -> list[Finding]:

@@ -83,6 +83,19 @@ def test_results_are_verified_repeated_and_compared(
     records = sorted((folder / "attempts").iterdir())
     assert len(records) == 2
 
+    there = again("verify", folder.name, "--host")
+    assert there.returncode == 0, there.stderr
+    assert re.fullmatch(rb"\d+ same\n", there.stdout)
+    store = Store()
+    tickets = [(store.read(folder.name, job) or {})["ticket"] for job in store.jobs(folder.name)]
+    (ticket,) = (each for each in tickets if each["host"] == hosts[1].name)
+    log = f"{ticket['root']}/jobs/{ticket['job_id']}/tasks/1/stdout"
+    hosts[1].exec(["sh", "-c", 'printf x >>"$0"', log])
+    there = again("verify", folder.name, f"--host={hosts[1].name}")
+    assert there.returncode == 1
+    assert f"changed: {hosts[1].name}: log of measure: {log}" in there.stdout.decode()
+    assert hosts[0].name.encode() not in there.stdout
+
     damaged = folder / hosts[0].name / "model/same"
     damaged.write_text("hellO\n")
     found = again("verify", str(folder))

@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
+import attrs
 import jinja2
 from markupsafe import Markup
 
 from mlcube_remote._version import __version__
-from mlcube_remote.runs.attempts import latest_attempts
+from mlcube_remote.runs.attempts import job_name, latest_attempts
 from mlcube_remote.runs.ids import label
 from mlcube_remote.ui.report.charts import Chart, draw
 from mlcube_remote.ui.report.curves import draw_curves
@@ -44,14 +45,34 @@ _FACTS = (
 """Name and place of the facts that are shown for all jobs together."""
 
 
-def render_report(attempts: list[dict[str, Any]], index: Document) -> str:
+@attrs.frozen(kw_only=True)
+class LiveState:
+    """What a report says about a run that is still running."""
+
+    at: str
+    """Time of the report, as shown."""
+    unfinished: Mapping[str, str]
+    """Name of a job that has not ended → what it does now."""
+    refresh_s: int
+    """Seconds after which a browser loads the page again."""
+    ended: int
+    """Number of jobs that have ended."""
+
+
+def render_report(
+    attempts: list[dict[str, Any]], index: Document, live: LiveState | None = None
+) -> str:
     """Return the report as HTML.
 
     Args:
         attempts: The record of each attempt.
         index: The index of the run's results, which also names jobs without a record.
+        live: What else is known if the run is still running; ``None``: it is over.
     """
-    last = _failures_first(_all_jobs(attempts, index))
+    unfinished = {} if live is None else live.unfinished
+    last = _failures_first(
+        [_with_state(job, unfinished) for job in _all_jobs(attempts, index)], unfinished
+    )
     rows = [(_label(attempt), attempt) for attempt in last]
     lines, took = draw_timeline(rows)
     jobs = [_table_job(attempt, index) for attempt in last]
@@ -72,7 +93,9 @@ def render_report(attempts: list[dict[str, Any]], index: Document) -> str:
         version=__version__,
         took=took,
         states=Counter(str(attempt["status"]) for attempt in last),
-        failed=[row for row in rows if row[1]["status"] != "succeeded"],
+        badges={"succeeded": "good", **dict.fromkeys(unfinished.values(), "soft")},
+        live=live,
+        failed=[row for row in rows if _has_failed(row[1], unfinished)],
         lines=lines,
         header=[column.name for column in columns],
         table=[[_cell(column, job) for column in columns] for job in jobs],
@@ -111,16 +134,32 @@ def _label(attempt: Document) -> str:
 
 def _all_jobs(attempts: list[dict[str, Any]], index: Document) -> list[dict[str, Any]]:
     """Return the last attempt of each job, and the jobs of the index that have no record."""
-    last = latest_attempts(attempts)
-    known = {attempt["id"] for attempt in last}
-    return [
-        *last,
-        *({**job, "provenance": None} for job in index["jobs"] if job["id"] not in known),
-    ]
+    jobs = {job_name(attempt): attempt for attempt in latest_attempts(attempts)}
+    for job in index["jobs"]:
+        known = jobs.get(job_name(job))
+        if known is None or known["attempt"] < job["attempt"]:
+            jobs[job_name(job)] = {**job, "provenance": None}
+    return list(jobs.values())
 
 
-def _failures_first(attempts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return sorted(attempts, key=lambda attempt: attempt["status"] == "succeeded")
+def _with_state(job: dict[str, Any], unfinished: Mapping[str, str]) -> dict[str, Any]:
+    """Return a job with what it does now, if it has not ended."""
+    state = unfinished.get(job_name(job))
+    return job if state is None else {**job, "status": state, "exit_code": None, "error": None}
+
+
+def _has_failed(job: Document, unfinished: Mapping[str, str]) -> bool:
+    return job["status"] != "succeeded" and job_name(dict(job)) not in unfinished
+
+
+def _failures_first(
+    jobs: list[dict[str, Any]], unfinished: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Return jobs that failed before those that have not ended, and those before the others."""
+    return sorted(
+        jobs,
+        key=lambda job: (not _has_failed(job, unfinished), job["status"] == "succeeded"),
+    )
 
 
 def _table_job(attempt: Document, index: Document) -> Document:

@@ -7,6 +7,12 @@ const compare = (a, b) => {
   const [x, y] = [Number(a), Number(b)];
   return Number.isNaN(x) || Number.isNaN(y) ? a.localeCompare(b) : x - y;
 };
+// A page that loads itself again keeps its order and its filter: they are in its address.
+const kept = new URLSearchParams(location.hash.slice(1));
+const keep = (name, value) => {
+  kept.set(name, value);
+  location.replace(`#${kept}`);
+};
 for (const button of table.querySelectorAll("th button")) {
   button.addEventListener("click", () => {
     const head = button.parentElement;
@@ -19,12 +25,23 @@ for (const button of table.querySelectorAll("th button")) {
       return descending && x !== "" && y !== "" ? compare(y, x) : compare(x, y);
     });
     body.append(...rows);
+    keep("sort", head.cellIndex);
+    keep("order", head.getAttribute("aria-sort"));
   });
 }
-document.getElementById("filter").addEventListener("input", (event) => {
-  const words = event.target.value.toLowerCase().split(/\s+/);
+const filter = document.getElementById("filter");
+filter.addEventListener("input", () => {
+  keep("filter", filter.value);
+  const words = filter.value.toLowerCase().split(/\s+/);
   for (const row of body.rows) {
     const text = row.textContent.toLowerCase();
     row.hidden = !words.every((word) => text.includes(word));
   }
 });
+const order = kept.get("order");
+const sorted = kept.has("sort") && table.querySelectorAll("th button")[Number(kept.get("sort"))];
+for (let clicks = order === "descending" ? 2 : 1; sorted && clicks > 0; clicks -= 1) sorted.click();
+if (kept.get("filter")) {
+  filter.value = kept.get("filter");
+  filter.dispatchEvent(new Event("input"));
+}

@@ -144,13 +144,17 @@ def sort_jobs(jobs: Sequence[Job], by: str | None) -> list[Job]:
     """
     if by is None:
         return list(jobs)
-    columns = job_columns(jobs)
-    is_descending = by.startswith("-") and all(column.name != by for column in columns)
-    column = find_column(by[1:] if is_descending else by, columns)
+    column, is_descending = _sort_column(by, job_columns(jobs))
     cells = [(column.cell(job), job) for job in jobs]
     with_value = [(cell, job) for cell, job in cells if cell is not None]
     with_value.sort(key=lambda pair: _sort_key(pair[0]), reverse=is_descending)
     return [job for _, job in with_value] + [job for cell, job in cells if cell is None]
+
+
+def _sort_column(by: str, columns: Sequence[Column]) -> tuple[Column, bool]:
+    """Return the column to sort by, and whether the largest comes first."""
+    is_descending = by.startswith("-") and all(column.name != by for column in columns)
+    return find_column(by[1:] if is_descending else by, columns), is_descending
 
 
 def find_column(name: str, columns: Sequence[Column], option: str = "--sort") -> Column:
@@ -194,12 +198,15 @@ def _sort_key(cell: Cell) -> tuple[int, float, str]:
     return (0, float(cell or 0), "")
 
 
-def results_text(jobs: Sequence[Job], names: Sequence[str] = ()) -> str:
+def results_text(
+    jobs: Sequence[Job], names: Sequence[str] = (), sorted_by: str | None = None
+) -> str:
     """Return a table, and below it why jobs failed, and which outputs are not of this run.
 
     Args:
         jobs: The jobs.
         names: Names of the columns to show, as for :func:`find_column`; empty: all that fit.
+        sorted_by: The column that the jobs are sorted by, which is always shown.
 
     Raises:
         UsageError: There is no such column.
@@ -217,6 +224,8 @@ def results_text(jobs: Sequence[Job], names: Sequence[str] = ()) -> str:
     rows = [[one_line(_format_cell(column.cell(job))) for column in columns] for job in jobs]
     header = [one_line(column.name) for column in columns]
     kept = {one_line(column.name) for column in columns if column in chosen} | _NAMES
+    if sorted_by is not None:
+        kept.add(one_line(_sort_column(sorted_by, job_columns(jobs))[0].name))
     parts = [fit_table(header, rows, kept=kept)]
     if lines := [line for job in jobs if (line := _reason_line(job))]:
         parts.append("\n".join(lines))

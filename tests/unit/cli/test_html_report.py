@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,16 @@ def test_the_run_is_listed(run_id: str, capsys: pytest.CaptureFixture[str]) -> N
     header, row = capsys.readouterr().out.splitlines()
     assert header.split() == ["run", "when", "cube", "hosts", "state", "best", "accuracy"]
     assert row.split() == [run_id[-8:], "c", "gpu[01-03]", "succeeded", "0.9"]
+
+
+def test_a_table_is_shown_again_until_it_is_interrupted(
+    run_id: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", interrupt)
+    assert execute(["results", "show", run_id, "--watch", "--sort=-accuracy"]) == 0
+    assert "succeeded" in capsys.readouterr().out
+    assert execute(["results", "show", run_id, "--watch", "--csv"]) == 2
+    assert "--watch and --csv" in capsys.readouterr().err

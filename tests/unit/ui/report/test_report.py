@@ -149,25 +149,35 @@ def test_curves_are_read_from_files_of_steps(
     assert [chart.title for chart in draw_curves([("job", job)])] == titles
 
 
-def test_the_table_is_sorted_and_filtered_in_a_browser(tmp_path: Path) -> None:
+CLICKS = """
+      head.querySelector("button").click();
+      head.querySelector("button").click();
+      filter.value = "adam";
+      filter.dispatchEvent(new Event("input"));
+"""
+
+
+@pytest.mark.parametrize(
+    ("clicks", "fragment"),
+    [(CLICKS, ""), ("", "#sort=7&order=descending&filter=adam")],
+    ids=["by clicks", "by the address of a page that loads itself again"],
+)
+def test_the_table_is_sorted_and_filtered_in_a_browser(
+    tmp_path: Path, clicks: str, fragment: str
+) -> None:
     html = render(*(attempt(number, tmp_path) for number in range(12)))
     # The policy refuses any script but its own, and so also that of this test.
     html = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", html)
-    click = """<script>
+    script = f"""<script>
       const heads = [...document.querySelectorAll("#jobs th")];
       const head = heads.find((each) => each.textContent === "accuracy");
-      head.querySelector("button").click();
-      head.querySelector("button").click();
-      const filter = document.getElementById("filter");
-      filter.value = "adam";
-      filter.dispatchEvent(new Event("input"));
+      {clicks}
       document.title = [...document.querySelectorAll("#jobs tbody tr")]
         .filter((row) => !row.hidden)
-        .map((row) => row.cells[heads.indexOf(head)].textContent).join();
+        .map((row) => row.cells[heads.indexOf(head)].textContent).join() + location.hash;
     </script></body>"""
-    assert title_in_chromium(html.replace("</body>", click), tmp_path) == (
-        "0.9,0.89,0.88,0.86,0.84,0.82"
-    )
+    title = title_in_chromium(html.replace("</body>", script), tmp_path, fragment)
+    assert title == ("0.9,0.89,0.88,0.86,0.84,0.82#sort=7&amp;order=descending&amp;filter=adam")
 
 
 def test_the_policy_lets_only_the_script_of_the_page_run(tmp_path: Path) -> None:
@@ -176,14 +186,14 @@ def test_the_policy_lets_only_the_script_of_the_page_run(tmp_path: Path) -> None
     assert title_in_chromium(html.replace("</body>", evil), tmp_path) == f"mnist: {RUN_ID}"
 
 
-def title_in_chromium(html: str, folder: Path) -> str:
+def title_in_chromium(html: str, folder: Path, fragment: str = "") -> str:
     """Return the title that a page has once its scripts have run."""
     program = shutil.which("chromium") or shutil.which("google-chrome")
     assert program is not None, "install it: apt-get install chromium"
     page = folder / "page.html"
     page.write_text(html, encoding="utf-8")
     argv = [program, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-    argv += [f"--user-data-dir={folder / 'chromium'}", "--dump-dom", page.as_uri()]
+    argv += [f"--user-data-dir={folder / 'chromium'}", "--dump-dom", page.as_uri() + fragment]
     done = subprocess.run(argv, capture_output=True, check=True, timeout=120)
     found = re.search(r"<title>(.*?)</title>", done.stdout.decode())
     assert found is not None

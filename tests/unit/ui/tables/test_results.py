@@ -197,3 +197,13 @@ def test_the_error_for_an_unknown_column_lists_the_columns() -> None:
     with pytest.raises(UsageError, match="--sort=acuracy: no such column") as caught:
         sort_jobs(TRIALS, "-acuracy")
     assert "accuracy" in str(caught.value.hint)
+
+
+def test_a_wide_table_keeps_the_column_that_it_is_sorted_by() -> None:
+    numbers = {f"metric_with_a_long_name_{number}": number for number in range(9)}
+    jobs = [job(host, [output({**numbers, "gflops": at})]) for at, host in enumerate("ab")]
+    assert "gflops" not in results_text(jobs).splitlines()[0]
+    lines = results_text(sort_jobs(jobs, "-gflops"), sorted_by="-gflops").splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    at = next(number for number, line in enumerate(lines) if line.endswith("gflops"))
+    assert [line.split()[0] for line in lines[at + 1 : at + 3]] == ["b", "a"]
