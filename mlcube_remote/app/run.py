@@ -16,6 +16,7 @@ from mlcube_remote.app.sampling import with_seed
 from mlcube_remote.dispatch.connections import Connect
 from mlcube_remote.files.complete_inputs import check_complete
 from mlcube_remote.files.rsync import outdated_warning
+from mlcube_remote.inventory.model import Inventory
 from mlcube_remote.plan.job import JobSpec, RunRequest
 from mlcube_remote.plan.plan import plan_placed_jobs
 from mlcube_remote.runs.results_index import results_directory
@@ -54,7 +55,7 @@ def run(
     """
     options = with_seed(options)
     request, inventory = make_request(options)
-    jobs = _plan(request, warn)
+    jobs = _plan(request, inventory, warn)
     sources = _require_sources(expected, jobs, warn)
     logins = Logins(inventory=inventory, credentials=credentials())
     _warn_about_rsync(jobs, warn)
@@ -119,8 +120,10 @@ def _require_sources(
     return require_sources_here(expected, jobs, warn)
 
 
-def _plan(request: RunRequest, warn: Warn) -> tuple[JobSpec, ...]:
+def _plan(request: RunRequest, inventory: Inventory, warn: Warn) -> tuple[JobSpec, ...]:
     """Plan the jobs, and check that their inputs would arrive complete."""
+    for note in inventory.notes:
+        warn(note)
     placed = plan_placed_jobs(request)
     if not request.configure_only:
         for warning in check_complete(placed):

@@ -40,6 +40,8 @@ def list_hosts(inventory: str | None, output: str) -> None:
     from mlcube_remote.ui.tables.hosts import hosts_document, hosts_text  # noqa: PLC0415 - slow to import
 
     found = app.inventory.open_inventory(inventory)
+    for note in found.notes:
+        print_warning(note)
     logins = app.kept_logins.list_logins()
     print_value(
         found,

@@ -43,7 +43,7 @@ def find_inventory(explicit: str | None, cube: Path | None) -> FoundInventory | 
         if named:
             return FoundInventory(path=_named_inventory(named, origin))
     here = Path.cwd()
-    around = _enclosing_cube(here)
+    around = enclosing_cube(here)
     if around is None and cube is not None and _is_inside(here, cube):
         around = cube
     own = [] if around else [Path(FILE_NAME)]
@@ -60,7 +60,7 @@ def find_inventory(explicit: str | None, cube: Path | None) -> FoundInventory | 
 
 def _named_inventory(named: str, origin: str) -> Path:
     path = Path(os.path.expanduser(named))
-    if os.path.isdir(path):
+    if os.path.exists(path / FILE_NAME):
         path /= FILE_NAME
     if not os.path.exists(path):
         raise InventoryError(
@@ -69,7 +69,13 @@ def _named_inventory(named: str, origin: str) -> Path:
     return path
 
 
-def _enclosing_cube(directory: Path) -> Path | None:
+def cube_around(path: Path) -> Path | None:
+    """Return the closest cube that contains a file or directory, when its links are followed."""
+    real = Path(os.path.realpath(path))
+    return enclosing_cube(real if real.is_dir() else real.parent)
+
+
+def enclosing_cube(directory: Path) -> Path | None:
     """Return the closest cube that contains a directory.
 
     The home directory is no cube: its ``mlcube.yaml`` has the user's settings of MLCube.
