@@ -14,6 +14,7 @@ from mlcube_remote import app
 from mlcube_remote.app.options import HostOptions
 from mlcube_remote.cli import options as shared
 from mlcube_remote.cli.help import HelpfulCommand
+from mlcube_remote.cli.new_host import add_host
 from mlcube_remote.cli.option_groups import CredentialPrompts
 from mlcube_remote.cli.output_formats import output_option
 from mlcube_remote.cli.printing import (
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 @click.group()
 def hosts() -> None:
     """List, show and check the hosts of the inventory."""
+
+
+hosts.add_command(add_host)
 
 
 @hosts.command("list")

@@ -46,9 +46,7 @@ def find_inventory(explicit: str | None, cube: Path | None) -> FoundInventory | 
     around = enclosing_cube(here)
     if around is None and cube is not None and _is_inside(here, cube):
         around = cube
-    own = [] if around else [Path(FILE_NAME)]
-    config = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    own.append(Path(os.path.expanduser(config)) / "mlcube-remote" / FILE_NAME)
+    own = [*([] if around else [Path(FILE_NAME)]), _configured_file()]
     for path in own:
         if os.path.exists(path):
             return FoundInventory(path=path)
@@ -56,6 +54,32 @@ def find_inventory(explicit: str | None, cube: Path | None) -> FoundInventory | 
         if os.path.exists(directory / FILE_NAME):
             return FoundInventory(path=directory / FILE_NAME, cube=directory)
     return None
+
+
+def own_file(explicit: str | None) -> Path:
+    """Return the user's own inventory, or where it is created: never the file of a cube.
+
+    Args:
+        explicit: The value of ``--inventory``, if given.
+
+    Raises:
+        InventoryError: It is a directory without a ``hosts.yaml``.
+    """
+    named = explicit or os.environ.get(VARIABLE)
+    if named:
+        path = Path(os.path.expanduser(named))
+        if path.is_dir() and not (path / FILE_NAME).exists():
+            raise InventoryError(
+                f"{path}: a directory, expected a file", hint=f"name a file: {path / FILE_NAME}"
+            )
+        return path / FILE_NAME if path.is_dir() else path
+    found = find_inventory(None, None)
+    return _configured_file() if found is None or found.cube is not None else found.path
+
+
+def _configured_file() -> Path:
+    config = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return Path(os.path.expanduser(config)) / "mlcube-remote" / FILE_NAME
 
 
 def _named_inventory(named: str, origin: str) -> Path:
