@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mlcube_remote.app import known_hosts as known_hosts
     from mlcube_remote.app import latest_run as latest_run
     from mlcube_remote.app import new_cube as new_cube
+    from mlcube_remote.app import new_host as new_host
     from mlcube_remote.app import repetition as repetition
     from mlcube_remote.app import request as request
     from mlcube_remote.app import rerun as rerun

@@ -43,6 +43,8 @@ def choose_hosts(
         InventoryError: A host is unknown.
     """
     inventory = open_inventory(options.inventory)
+    for note in inventory.notes:
+        warn(note)
     if options.names or options.where:
         hosts = select_hosts(inventory, options.names, options.where)
     else:

@@ -3,24 +3,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from pathlib import Path
 
 import attrs
 
-from mlcube_remote import yamlsource
+from mlcube_remote.app.inventory_sources import read_source
 from mlcube_remote.app.options import HostOptions
 from mlcube_remote.cube.load import cube_directory
 from mlcube_remote.errors import InventoryError, UsageError
 from mlcube_remote.inventory import load
+from mlcube_remote.inventory.ansible import Translation
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.inventory.label_filter import filter_by_labels
-from mlcube_remote.inventory.locate import FoundInventory, find_inventory
+from mlcube_remote.inventory.locate import FoundInventory, cube_around, find_inventory
 from mlcube_remote.inventory.model import Host, Inventory
 from mlcube_remote.inventory.select import select
 from mlcube_remote.inventory.sshconfig import resolve
 from mlcube_remote.runs.trusted_cubes import read_trust
 from mlcube_remote.trust.inventory_requests import inventory_requests
-from mlcube_remote.trust.requests import Trust, check
+from mlcube_remote.trust.requests import CubeRequest, Trust, check
 
 
 def open_inventory(
@@ -37,26 +40,53 @@ def open_inventory(
         InventoryError: The file is wrong, or the named one does not exist, or it belongs to a cube
             and asks for something that the user has not allowed.
     """
-    return open_found(
-        find_inventory(explicit, None if cube is None else cube_directory(cube)), trust=trust
-    )
+    directory = None if cube is None else cube_directory(cube)
+    return open_found(find_inventory(explicit, directory), trust=trust, of=directory)
 
 
-def open_found(found: FoundInventory | None, *, trust: Trust | None = None) -> Inventory:
-    """Read an inventory that was found before; see :func:`open_inventory`."""
+def open_found(
+    found: FoundInventory | None, *, trust: Trust | None = None, of: Path | None = None
+) -> Inventory:
+    """Read an inventory that was found before.
+
+    Args:
+        found: The inventory.
+        trust: As for :func:`open_inventory`.
+        of: The cube that ``trust`` is about.
+
+    Raises:
+        InventoryError: As for :func:`open_inventory`.
+    """
     if found is None:
         return load.empty()
-    document = yamlsource.load(found.path, error=InventoryError)
-    inventory = load.read(document)
+    source = _read_source(found, trust if of is not None else None, of)
+    inventory = load.read(source.document)
     if found.cube is not None:
         check(
-            inventory_requests(document),
+            inventory_requests(source.document),
             trust or read_trust(found.cube, everything=False),
             cube=found.cube,
             error=InventoryError,
             has_flag=trust is not None,
         )
-    return attrs.evolve(inventory, cube=found.cube)
+    return attrs.evolve(inventory, cube=found.cube, notes=source.notes)
+
+
+def _read_source(found: FoundInventory, trust: Trust | None, of: Path | None) -> Translation:
+    """Read an inventory; what runs a program of a cube needs trust, also if the user names it."""
+    cube = cube_around(found.path)
+    if cube is None:
+        return read_source(found.path, may_run=None)
+    is_same = of is not None and os.path.realpath(of) == os.path.realpath(cube)
+    known = trust if trust is not None and is_same else read_trust(cube, everything=False)
+
+    def may_run(request: CubeRequest, *, must: bool) -> bool:
+        if must:
+            has_flag = trust is not None and is_same
+            check([request], known, cube=cube, error=InventoryError, has_flag=has_flag)
+        return not known.missing([request])
+
+    return read_source(found.path, may_run=may_run)
 
 
 def select_hosts(

@@ -17,6 +17,7 @@ from mlcube_remote.dispatch.connections import Connect
 from mlcube_remote.errors import UsageError
 from mlcube_remote.files.complete_inputs import check_complete
 from mlcube_remote.files.rsync import outdated_warning
+from mlcube_remote.inventory.model import Inventory
 from mlcube_remote.plan.job import JobSpec, RunRequest
 from mlcube_remote.plan.plan import plan_placed_jobs
 from mlcube_remote.runs.results_index import results_directory
@@ -56,7 +57,7 @@ def run(
     options = with_seed(options)
     request, inventory = make_request(options)
     _check_connections(request, connect)
-    jobs = _plan(request, warn)
+    jobs = _plan(request, inventory, warn)
     sources = _require_sources(expected, jobs, warn)
     logins = Logins(inventory=inventory, credentials=credentials())
     _warn_about_rsync(jobs, warn)
@@ -134,8 +135,10 @@ def _check_connections(request: RunRequest, connect: Connect | None) -> None:
         )
 
 
-def _plan(request: RunRequest, warn: Warn) -> tuple[JobSpec, ...]:
+def _plan(request: RunRequest, inventory: Inventory, warn: Warn) -> tuple[JobSpec, ...]:
     """Plan the jobs, and check that their inputs would arrive complete."""
+    for note in inventory.notes:
+        warn(note)
     placed = plan_placed_jobs(request)
     if not request.configure_only:
         for warning in check_complete(placed):

@@ -3,18 +3,21 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import attrs
 
 from mlcube_remote import yamlsource
+from mlcube_remote.app.inventory_sources import program_request
 from mlcube_remote.app.options import CubeOptions
 from mlcube_remote.cube.load import cube_directory, load
-from mlcube_remote.errors import InventoryError
+from mlcube_remote.errors import InventoryError, UsageError
 from mlcube_remote.files.build_context import context_trees
 from mlcube_remote.files.transfer import upload_size
 from mlcube_remote.inventory.load import read
-from mlcube_remote.inventory.locate import FILE_NAME
+from mlcube_remote.inventory.locate import FILE_NAME, cube_around
+from mlcube_remote.inventory.programs import is_program
 from mlcube_remote.plan.build_context import BuildContext
 from mlcube_remote.runs.trusted_cubes import TrustedCubes, read_trust
 from mlcube_remote.trust.cube_requests import cube_requests
@@ -46,23 +49,42 @@ def describe_upload(request: CubeRequest) -> str:
     return f"{request.sends}, which is sent to the host ({upload_size(tree)})"
 
 
-def review(options: CubeOptions) -> CubeReview:
+def review(options: CubeOptions, inventory: str | None = None) -> CubeReview:
     """Return what a cube asks for; its inventory is part of it.
+
+    Args:
+        options: The cube.
+        inventory: Another inventory inside the cube, which runs programs.
 
     Raises:
         CubeError: ``mlcube.yaml`` is missing or wrong.
+        UsageError: The inventory is not inside the cube.
         InventoryError: The cube's ``hosts.yaml`` is wrong.
         RecordError: The record of the user's yes cannot be read.
     """
     cube = load(options.path, overrides=options.overrides, workspace=options.workspace)
     requests = cube_requests(cube)
     file = cube.root / FILE_NAME
-    if file.exists():
+    if inventory is not None:
+        requests = (*requests, _inventory_request(Path(inventory), cube.root))
+    if is_program(file):
+        requests = (*requests, program_request(file))
+    elif file.exists():
         document = yamlsource.load(file, error=InventoryError)
         read(document)
         requests = (*requests, *inventory_requests(document))
     trust = read_trust(cube.root, everything=False)
     return CubeReview(root=cube.root, requests=requests, new=trust.missing(requests))
+
+
+def _inventory_request(path: Path, cube: Path) -> CubeRequest:
+    around = cube_around(path) if path.exists() else None
+    if around is None or around != Path(os.path.realpath(cube)):
+        raise UsageError(
+            f"--inventory: {path} is not inside the cube {cube}",
+            hint="an inventory of your own needs no trust",
+        )
+    return program_request(path)
 
 
 def allow(reviewed: CubeReview) -> None:

@@ -14,6 +14,7 @@ from mlcube_remote import app
 from mlcube_remote.app.options import HostOptions
 from mlcube_remote.cli import options as shared
 from mlcube_remote.cli.help import HelpfulCommand
+from mlcube_remote.cli.new_host import add_host
 from mlcube_remote.cli.option_groups import CredentialPrompts
 from mlcube_remote.cli.output_formats import output_option
 from mlcube_remote.cli.printing import (
@@ -32,6 +33,9 @@ def hosts() -> None:
     """List, show and check the hosts of the inventory."""
 
 
+hosts.add_command(add_host)
+
+
 @hosts.command("list")
 @shared.inventory_option
 @output_option
@@ -40,6 +44,8 @@ def list_hosts(inventory: str | None, output: str) -> None:
     from mlcube_remote.ui.tables.hosts import hosts_document, hosts_text  # noqa: PLC0415 - slow to import
 
     found = app.inventory.open_inventory(inventory)
+    for note in found.notes:
+        print_warning(note)
     logins = app.kept_logins.list_logins()
     print_value(
         found,

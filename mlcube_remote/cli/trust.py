@@ -23,11 +23,20 @@ if TYPE_CHECKING:
 @click.command(cls=HelpfulCommand)
 @click.argument("directory", metavar="[CUBE]", default=".", type=click.Path())
 @click.option("-P", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting.")
+@click.option(
+    "--inventory", type=click.Path(), metavar="FILE", help="An inventory in the cube, to run it."
+)
 @click.option("--yes", "-y", is_flag=True, help="Allow all requests without a question.")
 @click.option("--forget", is_flag=True, help="Withdraw your yes to this cube.")
 @output_option
 def trust(
-    directory: str, overrides: tuple[str, ...], *, yes: bool, forget: bool, output: str
+    directory: str,
+    overrides: tuple[str, ...],
+    inventory: str | None,
+    *,
+    yes: bool,
+    forget: bool,
+    output: str,
 ) -> None:
     """Show what a cube asks for outside its directory and container, and allow it.
 
@@ -47,7 +56,7 @@ def trust(
             ),
         )
         return
-    review = app.trust.review(options)
+    review = app.trust.review(options, inventory)
     print_value(review, output, document=_document, text=_text)
     if not review.new or (output == "json" and not yes):
         return

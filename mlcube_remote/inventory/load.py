@@ -46,7 +46,7 @@ MAX_HOST_VALUES = 500_000
 MAX_MEMBERS = 1_000_000
 """Number of members of all groups; groups inside groups can multiply to many more."""
 
-_TOP_KEYS = ("defaults", "hosts", "groups")
+TOP_KEYS = ("defaults", "hosts", "groups")
 
 # YAML 1.1 reads 022 as 18 and 12:30 as 750.
 _MISREAD_NUMBER = re.compile(r"[-+]?0[0-7_]+|[-+]?\d[\d_]*:[\d:._]+")
@@ -73,8 +73,8 @@ def read(document: YamlDocument) -> Inventory:
         file.fail((), "the file is empty; expected hosts:", "add hosts, or delete the file")
     top = file.mapping((), document.data)
     for key in top:
-        if key not in _TOP_KEYS:
-            file.reject_unknown_key((key,), "", key, _TOP_KEYS)
+        if key not in TOP_KEYS:
+            file.reject_unknown_key((key,), "", key, TOP_KEYS)
     reader = _HostReader(file)
     defaults = reader.host(("defaults",), "defaults", top.get("defaults"), Host(name="defaults"))
     hosts = reader.hosts(top.get("hosts"), defaults)

@@ -43,12 +43,10 @@ def find_inventory(explicit: str | None, cube: Path | None) -> FoundInventory | 
         if named:
             return FoundInventory(path=_named_inventory(named, origin))
     here = Path.cwd()
-    around = _enclosing_cube(here)
+    around = enclosing_cube(here)
     if around is None and cube is not None and _is_inside(here, cube):
         around = cube
-    own = [] if around else [Path(FILE_NAME)]
-    config = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    own.append(Path(os.path.expanduser(config)) / "mlcube-remote" / FILE_NAME)
+    own = [*([] if around else [Path(FILE_NAME)]), _configured_file()]
     for path in own:
         if os.path.exists(path):
             return FoundInventory(path=path)
@@ -58,9 +56,35 @@ def find_inventory(explicit: str | None, cube: Path | None) -> FoundInventory | 
     return None
 
 
+def own_file(explicit: str | None) -> Path:
+    """Return the user's own inventory, or where it is created: never the file of a cube.
+
+    Args:
+        explicit: The value of ``--inventory``, if given.
+
+    Raises:
+        InventoryError: It is a directory without a ``hosts.yaml``.
+    """
+    named = explicit or os.environ.get(VARIABLE)
+    if named:
+        path = Path(os.path.expanduser(named))
+        if path.is_dir() and not (path / FILE_NAME).exists():
+            raise InventoryError(
+                f"{path}: a directory, expected a file", hint=f"name a file: {path / FILE_NAME}"
+            )
+        return path / FILE_NAME if path.is_dir() else path
+    found = find_inventory(None, None)
+    return _configured_file() if found is None or found.cube is not None else found.path
+
+
+def _configured_file() -> Path:
+    config = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return Path(os.path.expanduser(config)) / "mlcube-remote" / FILE_NAME
+
+
 def _named_inventory(named: str, origin: str) -> Path:
     path = Path(os.path.expanduser(named))
-    if os.path.isdir(path):
+    if os.path.exists(path / FILE_NAME):
         path /= FILE_NAME
     if not os.path.exists(path):
         raise InventoryError(
@@ -69,7 +93,13 @@ def _named_inventory(named: str, origin: str) -> Path:
     return path
 
 
-def _enclosing_cube(directory: Path) -> Path | None:
+def cube_around(path: Path) -> Path | None:
+    """Return the closest cube that contains a file or directory, when its links are followed."""
+    real = Path(os.path.realpath(path))
+    return enclosing_cube(real if real.is_dir() else real.parent)
+
+
+def enclosing_cube(directory: Path) -> Path | None:
     """Return the closest cube that contains a directory.
 
     The home directory is no cube: its ``mlcube.yaml`` has the user's settings of MLCube.

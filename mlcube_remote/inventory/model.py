@@ -123,3 +123,5 @@ class Inventory:
     """Directory of the cube that the file is part of; ``None``: the file is the user's own."""
     defaults: Host = LOCAL_HOST
     """``defaults:`` as a host; hosts that are only in ssh_config start from it."""
+    notes: tuple[str, ...] = ()
+    """What of another program's inventory was not used, one line each."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from mlcube_remote.suggestions import did_you_mean
 
-_WORD = re.compile(r"[^\s\x00-\x1f\x7f-]\S*")
+_WORD = re.compile(r"[^\s\x00-\x1f\x7f-][^\s\x00-\x1f\x7f]*")
 _TIME = re.compile(r"\d+|\d+:\d\d|\d+:\d\d:\d\d|\d+-\d+(?::\d\d){0,2}|UNLIMITED|infinite", re.ASCII)
 _MODULE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+/@:=-]*")
 _MAX_NODES = 10_000

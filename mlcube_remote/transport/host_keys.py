@@ -100,17 +100,35 @@ class HostKeyCheck:
             HostKeyError: It is revoked, differs from the known one, or is unknown and the policy
                 is strict.
         """
-        if self._is_known(key, self.known):
-            return
-        # As ssh does: the known key of the host's default port is accepted on other ports, too. A
-        # different key there is unknown, not changed.
-        self._refuse_revoked(key, self._known_without_port)
-        if any(known.blob == key.asbytes() for known in self._known_without_port):
+        if self.knows(key):
             return
         if self.policy is HostKeys.ACCEPT_NEW and self._own_files:
             self._add(key)
             return
-        raise self._unknown(key)
+        raise _unknown_error(self, key, self._own_files)
+
+    def knows(self, key: paramiko.PKey) -> bool:
+        """Return whether the server's key is known.
+
+        Raises:
+            HostKeyError: It is revoked, or differs from the known one.
+        """
+        if self._is_known(key, self.known):
+            return True
+        # As ssh does: the known key of the host's default port is accepted on other ports, too. A
+        # different key there is unknown, not changed.
+        self._refuse_revoked(key, self._known_without_port)
+        return any(known.blob == key.asbytes() for known in self._known_without_port)
+
+    def trust(self, key: paramiko.PKey) -> None:
+        """Add a key to the known ones, because the user has compared it.
+
+        Raises:
+            HostKeyError: It cannot be written, or another key has become known.
+        """
+        if not self._own_files:
+            raise _unknown_error(self, key, self._own_files)
+        self._add(key)
 
     def _is_known(self, key: paramiko.PKey, known: Iterable[KnownKey]) -> bool:
         """Return whether the key is known; false if no key of the server is known.
@@ -125,7 +143,7 @@ class HostKeyCheck:
             return True
         if valid:
             same_kind = [entry for entry in valid if entry.kind == key.get_name()]
-            raise self._changed(key, (same_kind or valid)[0])
+            raise _changed_error(self, key, (same_kind or valid)[0])
         return False
 
     def _refuse_revoked(self, key: paramiko.PKey, known: Iterable[KnownKey]) -> None:
@@ -136,29 +154,6 @@ class HostKeyCheck:
                     f"its host key {fingerprint(entry.blob)} is revoked ({entry.source})",
                     hint="do not connect; ask the host's administrator",
                 )
-
-    def _unknown(self, key: paramiko.PKey) -> HostKeyError:
-        files = self._own_files
-        return HostKeyError(
-            self.host,
-            f"its host key is unknown: {key.get_name()} {fingerprint(key.asbytes())}, and no line "
-            f"for {self.name} in {', '.join(files) or 'a file (ssh_config names none)'}",
-            hint="ask the host's administrator for its fingerprint and compare, or print it from a "
-            f"machine that you trust: {_scan_command(self.hostname, self.port, key)}\n"
-            f"{_how_to_add(_format_line(self.name, key), files)}\n"
-            f"{how_to_trust(is_check_disabled=self.is_check_disabled)}",
-        )
-
-    def _changed(self, key: paramiko.PKey, known: KnownKey) -> HostKeyError:
-        return HostKeyError(
-            self.host,
-            f"its host key has CHANGED: {key.get_name()} {fingerprint(key.asbytes())}, expected "
-            f"{known.kind} {fingerprint(known.blob)} ({known.source})",
-            hint="another machine may intercept the connection, or the host was reinstalled; ask "
-            f"its administrator, and compare: {_scan_command(self.hostname, self.port, key)}\n"
-            "if the new key is right: "
-            f"ssh-keygen -R {shlex.quote(self.name)} -f {shlex.quote(known.file)}",
-        )
 
     def _add(self, key: paramiko.PKey) -> None:
         """Write the key to the first file, unless another connection has just done so."""
@@ -185,6 +180,30 @@ class HostKeyCheck:
             f"trusting its new host key {key.get_name()} {fingerprint(key.asbytes())} "
             f"(written to {path})"
         )
+
+
+def _unknown_error(check: HostKeyCheck, key: paramiko.PKey, files: Sequence[str]) -> HostKeyError:
+    return HostKeyError(
+        check.host,
+        f"its host key is unknown: {key.get_name()} {fingerprint(key.asbytes())}, and no line "
+        f"for {check.name} in {', '.join(files) or 'a file (ssh_config names none)'}",
+        hint="ask the host's administrator for its fingerprint and compare, or print it from a "
+        f"machine that you trust: {_scan_command(check.hostname, check.port, key)}\n"
+        f"{_how_to_add(_format_line(check.name, key), files)}\n"
+        f"{how_to_trust(is_check_disabled=check.is_check_disabled)}",
+    )
+
+
+def _changed_error(check: HostKeyCheck, key: paramiko.PKey, known: KnownKey) -> HostKeyError:
+    return HostKeyError(
+        check.host,
+        f"its host key has CHANGED: {key.get_name()} {fingerprint(key.asbytes())}, expected "
+        f"{known.kind} {fingerprint(known.blob)} ({known.source})",
+        hint="another machine may intercept the connection, or the host was reinstalled; ask "
+        f"its administrator, and compare: {_scan_command(check.hostname, check.port, key)}\n"
+        "if the new key is right: "
+        f"ssh-keygen -R {shlex.quote(check.name)} -f {shlex.quote(known.file)}",
+    )
 
 
 def _format_line(name: str, key: paramiko.PKey) -> str:

@@ -91,9 +91,51 @@ def _open_limited(
             raise
 
 
+def read_host_key(
+    endpoint: Endpoint, request: ConnectRequest
+) -> tuple[HostKeyCheck, paramiko.PKey]:
+    """Return the key of a server, and its check, which is not made; log in to jump hosts only.
+
+    Raises:
+        ConnectError: A hop could not be reached, or a jump host refused the login.
+    """
+    return retry_transient(partial(_read_key_once, endpoint, request))
+
+
+def _read_key_once(
+    endpoint: Endpoint, request: ConnectRequest
+) -> tuple[HostKeyCheck, paramiko.PKey]:
+    with ExitStack() as stack:
+        transport = None
+        for hop in endpoint.proxy_jump:
+            transport, _ = _open_limited(hop, transport, request, stack)
+        with limiter_for(endpoint.hostname, endpoint.port).slot():
+            opened = _open_unverified(endpoint, transport, request, stack)
+        return opened.check, opened.key
+
+
 def _open_hop(
     hop: Endpoint, below: paramiko.Transport | None, request: ConnectRequest, stack: ExitStack
 ) -> tuple[paramiko.Transport, MonitoredSocket]:
+    opened = _open_unverified(hop, below, request, stack)
+    opened.check.verify(opened.key)
+    Login(request.host, hop, request.credentials, opened.sock, request.note).run(opened.transport)
+    return opened.transport, opened.sock
+
+
+@attrs.frozen(kw_only=True)
+class _Unverified:
+    """A transport to a server whose key nothing has checked yet."""
+
+    transport: GuardedTransport
+    sock: MonitoredSocket
+    check: HostKeyCheck
+    key: paramiko.PKey
+
+
+def _open_unverified(
+    hop: Endpoint, below: paramiko.Transport | None, request: ConnectRequest, stack: ExitStack
+) -> _Unverified:
     proxy: Proxy | None = None
     if below is not None:
         sock = MonitoredSocket(_forward(below, hop, request))
@@ -120,9 +162,7 @@ def _open_hop(
 
     with translate_ssh_errors(explain):
         key = _exchange_keys(transport, hop, check)
-    check.verify(key)
-    Login(request.host, hop, request.credentials, sock, request.note).run(transport)
-    return transport, sock
+    return _Unverified(transport=transport, sock=sock, check=check, key=key)
 
 
 def _connect_tcp(hop: Endpoint, request: ConnectRequest) -> socket.socket:

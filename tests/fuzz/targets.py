@@ -20,16 +20,27 @@ from mlcube_remote.files.filters import filter_rules, read_ignore_file
 from mlcube_remote.files.received import check_received
 from mlcube_remote.files.sent_outputs import parse_sent, write_sent
 from mlcube_remote.files.staging import DeclaredOutput
+from mlcube_remote.inventory.ansible import read_listing, translate
+from mlcube_remote.inventory.ansible_files import (
+    is_ansible_yaml,
+    looks_like_ini,
+    read_ini,
+    read_yaml,
+)
+from mlcube_remote.inventory.load import TOP_KEYS
 from mlcube_remote.inventory.load import read as read_inventory
 from mlcube_remote.inventory.model import Host
+from mlcube_remote.jobs.disk import read_disk
 from mlcube_remote.jobs.handle import HandleError, from_host, to_document
 from mlcube_remote.jobs.log_order import parse_order
 from mlcube_remote.jobs.query import query_host
 from mlcube_remote.jobs.state import derive_outcome, read_task
 from mlcube_remote.runs.digests import Digests
+from mlcube_remote.runs.store import Store
 from mlcube_remote.transport.base import Reply
 from mlcube_remote.transport.fake import FakeConnection
 from mlcube_remote.transport.framing import Answer, AnswerError, ReadyMarker
+from mlcube_remote.ui.tables.disk import disk_document, disk_text
 from tests.support.handles import TICKET
 
 CORPUS = Path(__file__).with_name("corpus")
@@ -135,6 +146,24 @@ def _usage(data: bytes, folder: Path) -> object:
     return read_usage(_answering("mlcr_report_usage", data), Host(name="gpu"))
 
 
+def _disk(data: bytes, folder: Path) -> object:
+    disk = read_disk(_answering("mlcr_report_disk", data), Host(name="gpu"), Store(folder))
+    assert "\x1b" not in disk_text([disk])
+    return disk_document([disk])
+
+
+def _ansible(data: bytes, folder: Path) -> object:
+    """Read a file of Ansible: INI, YAML, or the answer of ansible-inventory."""
+    text, path = data.decode("utf-8", "replace"), folder / "inventory"
+    if looks_like_ini(text):
+        found = read_ini(text, path)
+    else:
+        document = yamlsource.parse(text, path=path, error=InventoryError)
+        is_yaml = is_ansible_yaml(document, TOP_KEYS)
+        found = read_yaml(document) if is_yaml else read_listing(document.data, path)
+    return read_inventory(translate(found, path).document)
+
+
 def _gpus(data: bytes, folder: Path) -> object:
     return str(ask_gpus(_answering("mlcr_list_gpus", data)))
 
@@ -148,8 +177,10 @@ def _answering(function: str, data: bytes) -> FakeConnection:
 
 
 TARGETS: dict[str, Target] = {
+    "ansible": _ansible,
     "checksums": _checksums,
     "cube": _cube,
+    "disk": _disk,
     "framing": _framing,
     "gpus": _gpus,
     "handle": _handle,

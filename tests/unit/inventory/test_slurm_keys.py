@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mlcube_remote.errors import InventoryError
@@ -101,6 +101,7 @@ def test_no_beginning_of_an_option_of_ours_gets_through(own: str, cut: int, valu
         check({"extra": f"{name}={value}"})
 
 
+@example(value="0\0", key="partition")
 @given(value=st.text(), key=st.sampled_from(["partition", "account", "qos", "gres", "constraint"]))
 def test_a_word_is_one_argument_and_no_option(value: str, key: str) -> None:
     try:

@@ -1,0 +1,37 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""List the machines of a Terraform configuration, as an inventory of mlcube-remote.
+
+Copy this file into the directory of the configuration, and add an output with names and addresses:
+
+    output "hosts" {
+      value = { for each in aws_instance.gpu : each.tags.Name => each.public_ip }
+    }
+
+    mlcube-remote hosts list --inventory terraform/terraform.py
+
+It runs in that directory. With OpenTofu, set TERRAFORM=tofu.
+"""
+
+import json
+import os
+import subprocess
+
+DEFAULTS = {
+    "user": "ubuntu",
+    "host_keys": "accept-new",
+    "known_hosts": "~/.ssh/known_hosts.cloud",
+    "connect_timeout": 20,
+}
+
+answer = subprocess.run(
+    [os.environ.get("TERRAFORM", "terraform"), "output", "-json"],
+    check=True,
+    stdout=subprocess.PIPE,
+).stdout
+outputs = json.loads(answer)
+if "hosts" not in outputs:
+    raise SystemExit("terraform: expected an output with the name hosts (see the top of this file)")
+addresses = outputs["hosts"]["value"]
+hosts = {name: {"address": address} for name, address in addresses.items()}
+print(json.dumps({"defaults": DEFAULTS, "hosts": hosts}))

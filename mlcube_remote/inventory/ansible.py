@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Translate the hosts, groups and variables of an Ansible inventory into those of ``hosts.yaml``.
+
+:data:`VARIABLES` says which variables are used; ``mlcube_remote`` has the keys of ``hosts.yaml``
+that Ansible does not know. All other variables are named in one note, never with their values.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+
+from mlcube_remote.errors import InventoryError
+from mlcube_remote.formatting import list_first
+from mlcube_remote.inventory.host_fields import MAX_NAME_LENGTH, NAME
+from mlcube_remote.yamlsource import Key, Position, YamlDocument, shown_path
+
+OWN_VARIABLE = "mlcube_remote"
+"""The variable with keys of ``hosts.yaml``."""
+
+VARIABLES: Mapping[str, str] = MappingProxyType(
+    {
+        "ansible_host": "address",
+        "ansible_ssh_host": "address",
+        "ansible_port": "port",
+        "ansible_ssh_port": "port",
+        "ansible_user": "user",
+        "ansible_ssh_user": "user",
+        "ansible_private_key_file": "identity_file",
+        "ansible_ssh_private_key_file": "identity_file",
+    }
+)
+"""Variable → key of ``hosts.yaml``. If a host has two for one key, the later one is used."""
+
+_ARGUMENTS = ("ansible_ssh_common_args", "ansible_ssh_extra_args")
+_SSH = frozenset({"ssh", "smart", "paramiko", "paramiko_ssh", "ansible.builtin.ssh"})
+_LOCAL = frozenset({"local", "ansible.builtin.local"})
+_JUMP = re.compile(r"proxyjump\s*[= ]\s*(\S+)", re.IGNORECASE)
+
+
+@attrs.frozen(kw_only=True)
+class AnsibleInventory:
+    """Hosts with all their variables, and groups."""
+
+    hosts: Mapping[str, Mapping[str, Any]]
+    """Host → its variables, those of its groups included."""
+    groups: Mapping[str, tuple[str, ...]]
+    """Group → its hosts and groups."""
+    lines: Mapping[str, int] = attrs.field(factory=dict)
+    """Host → its line in the file, if it is known."""
+
+
+@attrs.frozen(kw_only=True)
+class Translation:
+    """The content of a ``hosts.yaml`` with the same hosts, and what is missing from it."""
+
+    document: YamlDocument
+    notes: tuple[str, ...] = ()
+    """What was not used, one line each."""
+
+
+def read_listing(document: Any, path: Path) -> AnsibleInventory:
+    """Return the inventory in the answer of ``ansible-inventory --list``, or of a program like it.
+
+    Args:
+        document: The JSON document: groups, and ``_meta`` with the variables of hosts.
+        path: The inventory, for messages.
+
+    Raises:
+        InventoryError: It has another form.
+    """
+    name = shown_path(path)
+    if not isinstance(document, Mapping):
+        raise InventoryError(f"{name}: expected a JSON object, with groups or hosts")
+    meta = document.get("_meta", {})
+    variables = meta.get("hostvars", {}) if isinstance(meta, Mapping) else None
+    if not isinstance(variables, Mapping):
+        raise InventoryError(f"{name}: _meta: expected hostvars, a mapping of hosts to variables")
+    hosts: dict[str, Mapping[str, Any]] = {}
+    groups: dict[str, tuple[str, ...]] = {}
+    for group, given in document.items():
+        if group == "_meta":
+            continue
+        members = {"hosts": given} if isinstance(given, list) else given
+        if not isinstance(members, Mapping):
+            raise InventoryError(f"{name}: {group}: expected a list of hosts, or a group")
+        named = _names(name, group, members.get("hosts"))
+        groups[group] = (*named, *_names(name, group, members.get("children")))
+        hosts.update({host: {} for host in named})
+    for host, given in variables.items():
+        if not isinstance(given, Mapping):
+            raise InventoryError(f"{name}: {host}: expected a mapping of variables")
+        hosts[host] = given
+    return AnsibleInventory(hosts=hosts, groups=groups)
+
+
+def _names(name: str, group: str, given: Any) -> tuple[str, ...]:
+    # The older form of a group has a mapping of hosts.
+    members = list(given) if isinstance(given, (list, Mapping)) else None
+    if given is not None and (members is None or not all(isinstance(m, str) for m in members)):
+        raise InventoryError(f"{name}: {group}: expected a list of names")
+    return tuple(members or ())
+
+
+def translate(inventory: AnsibleInventory, path: Path) -> Translation:
+    """Return an inventory as the content of a ``hosts.yaml``.
+
+    Args:
+        inventory: Its hosts and groups.
+        path: The inventory; relative paths in it start at its directory.
+
+    Raises:
+        InventoryError: There is no host, or a variable that is needed is a template.
+    """
+    name = shown_path(path)
+    unused: dict[str, None] = {}
+    others: list[str] = []
+    hosts: dict[Key, Any] = {}
+    for host, variables in inventory.hosts.items():
+        connection = variables.get("ansible_connection", "ssh")
+        if connection in _LOCAL or connection in _SSH:
+            hosts[host] = dict(_keys(f"{name}: {host}", host, variables, unused))
+        else:
+            others.append(f"{host} ({connection})")
+    if not hosts:
+        raise InventoryError(
+            f"{name}: lists no host that ssh can reach", hint=f"look at it: {shown_path(path)}"
+        )
+    notes = []
+    if others:
+        notes.append(f"{name}: hosts not used, because ssh cannot reach them: {_list(others)}")
+    groups, refused = _groups(inventory, hosts)
+    if refused:
+        notes.append(f"{name}: groups not used, because of their names: {_list(refused)}")
+    if unused:
+        notes.append(f"{name}: variables not used: {_list(sorted(unused))}")
+    lines: dict[tuple[Key, ...], Position] = {
+        ("hosts", host): Position(line, 1) for host, line in inventory.lines.items()
+    }
+    document = YamlDocument(path=path, data={"hosts": hosts, "groups": groups}, positions=lines)
+    return Translation(document=document, notes=tuple(notes))
+
+
+def _list(names: list[str]) -> str:
+    return list_first([name[:MAX_NAME_LENGTH] for name in names], 8)
+
+
+def _groups(
+    inventory: AnsibleInventory, hosts: Mapping[Key, Any]
+) -> tuple[dict[Key, Any], list[str]]:
+    """Return the groups that hosts.yaml can have, and the names of those that it cannot."""
+    chosen = {
+        name
+        for name in inventory.groups
+        if NAME.fullmatch(name) and name not in hosts and name != "all"
+    }
+    refused = [name for name in inventory.groups if name not in chosen and name != "all"]
+    groups: dict[Key, Any] = {}
+    for name, members in inventory.groups.items():
+        known = [each for each in members if each in hosts or each in chosen]
+        if name in chosen and (known or name != "ungrouped"):
+            groups[name] = known
+    return groups, refused
+
+
+def _keys(
+    where: str, host: str, variables: Mapping[str, Any], unused: dict[str, None]
+) -> Iterator[tuple[str, Any]]:
+    """Yield the keys of hosts.yaml that the variables of a host give."""
+    for variable, value in variables.items():
+        if variable in _ARGUMENTS:
+            if jump := _find_jump(_plain(where, variable, value)):
+                yield "jump", jump
+            else:
+                unused.setdefault(variable)
+        elif variable == "ansible_connection":
+            if value in _LOCAL and host != "local":
+                yield "connection", "local"
+        elif variable not in VARIABLES and variable != OWN_VARIABLE:
+            unused.setdefault(str(variable))
+    for variable, key in VARIABLES.items():
+        if variable in variables:
+            value = _plain(where, variable, variables[variable])
+            is_number = key == "port" and value.isascii() and value.isdigit() and len(value) < 6
+            yield key, int(value) if is_number else value
+    own = variables.get(OWN_VARIABLE, {})
+    if not isinstance(own, Mapping):
+        raise InventoryError(f"{where}: {OWN_VARIABLE}: expected a mapping of keys of hosts.yaml")
+    yield from own.items()
+
+
+def _plain(where: str, variable: str, value: Any) -> str:
+    """Return the text of a variable."""
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise InventoryError(f"{where}: {variable}: expected text or a number")
+    if "{{" in str(value):
+        raise InventoryError(
+            f"{where}: {variable} is a template, which only Ansible evaluates",
+            hint="write the value itself into the inventory",
+        )
+    return str(value)
+
+
+def _find_jump(arguments: str) -> str | None:
+    """Return the jump hosts in options of ssh; ``None`` if these have anything else."""
+    try:
+        words = shlex.split(arguments)
+    except ValueError:
+        return None
+    if len(words) == 2 and words[0] == "-J":
+        return words[1]
+    if len(words) == 1 and words[0].startswith("-J"):
+        return words[0][2:]
+    option = " ".join(words)
+    found = _JUMP.fullmatch(option[2:].strip()) if option.startswith("-o") else None
+    return found[1] if found else None
