@@ -96,6 +96,8 @@ class Display:
     """``text`` or ``json``."""
     gather: bool = False
     """Whether to print identical output of several hosts once."""
+    ordered: bool = False
+    """Whether to print the output of several jobs one after the other."""
     events: str | None = None
     """File for the events, as JSON lines."""
     junit: str | None = None

@@ -19,6 +19,7 @@ from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
 from mlcube_remote.jobs.follow import fetch_rest
 from mlcube_remote.jobs.handle import JobHandle
 from mlcube_remote.jobs.launch import read_job_state
+from mlcube_remote.jobs.log_times import Stamps
 from mlcube_remote.jobs.lookup import RecordedJob
 from mlcube_remote.jobs.query import LIVE, query_host
 from mlcube_remote.jobs.state import TaskReport, can_be_adopted, derive_outcome, read_task
@@ -58,7 +59,7 @@ def attach_job(known: RecordedJob, how: AttachOptions, run: RunContext) -> JobOu
             time.sleep(POLL_INTERVAL_S)
         _require_started(handle, state)
         if how.ends:
-            _show_output(job, handle, how.tail)
+            _show_output(job, handle, how)
             _note_detached(progress, state)
         else:
             options = attrs.evolve(how, tail=how.tail_of(known), catches_up=how.shows_output)
@@ -183,12 +184,14 @@ def _use_times_of_host(progress: JobProgress) -> None:
     progress.events.seconds = {Stage.RUN.value: sum(known)} if known else {}
 
 
-def _show_output(job: JobContext, handle: JobHandle, tail: int | None) -> None:
+def _show_output(job: JobContext, handle: JobHandle, how: AttachOptions) -> None:
     """Show what the job's tasks have written so far."""
     for number, task in enumerate(handle.tasks, 1):
-        offsets = find_offsets(job, handle, number, tail)
+        offsets = find_offsets(job, handle, number, how)
         sink = job.events.output(Stage.RUN, task.task)
-        job.connection.retrying(partial(fetch_rest, handle, number, offsets, sink, tail=tail))
+        stamps = Stamps(sink) if how.timestamps else None
+        fetch = partial(fetch_rest, handle, number, offsets, tail=how.tail, stamps=stamps)
+        job.connection.retrying(partial(fetch, stamps or sink))
 
 
 def _stop(job: JobContext, handle: JobHandle, grace: int) -> None:

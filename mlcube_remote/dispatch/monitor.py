@@ -25,7 +25,9 @@ from mlcube_remote.events.outcome import Status, TaskOutcome
 from mlcube_remote.events.output_state import unchanged_outputs
 from mlcube_remote.jobs.follow import follow_task
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
-from mlcube_remote.jobs.state import TaskReport, derive_outcome
+from mlcube_remote.jobs.log_times import Stamps, fetch_times, lacks_times
+from mlcube_remote.jobs.since import Since
+from mlcube_remote.jobs.state import TaskReport, derive_outcome, read_task
 from mlcube_remote.jobs.stop import request_stop
 from mlcube_remote.jobs.task_logs import TaskLogs
 from mlcube_remote.plan.outputs import DownloadRequest
@@ -40,6 +42,10 @@ class FollowOptions:
     """Number of lines of each task to start with; ``None``: from the first byte."""
     catches_up: bool = False
     """Whether the tasks may have written much already; that is shown in the recorded order."""
+    since: Since | None = None
+    """Time of arrival of the first output that is shown; ``None``: from the first byte."""
+    timestamps: bool = False
+    """Whether each line of output has the time of its arrival on the host."""
     shows_output: bool = True
     pulls: bool = True
     """Whether outputs are downloaded."""
@@ -137,8 +143,12 @@ def _follow(
     shown: OutputSink = _discard
     if options.shows_output:
         shown = job.events.output(Stage.RUN, task.task)
-    if options.tail is None:
-        # Otherwise the beginning of the logs is not received.
+    stamps = None
+    if options.timestamps:
+        shown = stamps = Stamps(shown)
+    is_whole = options.tail is None and options.since is None
+    if is_whole and stamps is None:
+        # Otherwise the beginning of the logs is not received, or not as the task wrote it.
         logs[task.task] = TaskLogs()
         shown = logs[task.task].before(shown)
     return follow_task(
@@ -146,9 +156,10 @@ def _follow(
         handle,
         number,
         shown,
-        begin=find_offsets(job, handle, number, options.tail),
-        catches_up=options.catches_up or options.tail is not None,
+        begin=find_offsets(job, handle, number, options),
+        catches_up=options.catches_up or not is_whole or stamps is not None,
         tail=options.tail,
+        stamps=stamps,
         with_answer=job.run.is_fast,
         with_outputs=options.pulls,
         adopted=lambda: job.warn("its supervisor had been killed; a new one was started"),
@@ -161,17 +172,31 @@ def _discard(_stream: Stream, _data: bytes) -> None:
 
 
 def find_offsets(
-    job: JobContext, handle: JobHandle, number: int, tail: int | None
+    job: JobContext, handle: JobHandle, number: int, options: FollowOptions
 ) -> dict[Stream, int]:
-    """Return the offsets in bytes at which to start: in each log those of the last lines, or 0."""
-    if tail is None:
-        return dict.fromkeys(Stream, 0)
-    offsets = {}
-    for stream in Stream:
-        file = f"{handle.task_dir(number)}/{stream.value}"
-        ask = partial(_find_offset, file, str(tail))
-        offsets[stream] = job.connection.retrying(ask)
+    """Return the offset in bytes of each log at which to start."""
+    offsets = dict.fromkeys(Stream, 0)
+    if options.since is not None or options.timestamps:
+        offsets |= job.connection.retrying(partial(_find_time, job, handle, number, options.since))
+    if options.tail is not None:
+        for stream in Stream:
+            file = f"{handle.task_dir(number)}/{stream.value}"
+            found = job.connection.retrying(partial(_find_offset, file, str(options.tail)))
+            offsets[stream] = max(offsets[stream], found)
     return offsets
+
+
+def _find_time(
+    job: JobContext, handle: JobHandle, number: int, since: Since | None, connection: Connection
+) -> dict[Stream, int]:
+    """Return the sizes of the logs at a time; warn if the host has recorded no times."""
+    report = read_task(connection, handle, number)
+    times = fetch_times(connection, handle, number)
+    if lacks_times(times, report):
+        job.warn("the host has not recorded when the output came")
+    if since is None:
+        return {}
+    return times.offsets_since(since.on(times.now), report)
 
 
 def _find_offset(file: str, lines: str, connection: Connection) -> int:
