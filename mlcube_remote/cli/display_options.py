@@ -6,7 +6,7 @@ from __future__ import annotations
 import click
 
 from mlcube_remote.cli.option_groups import Display, group
-from mlcube_remote.cli.parameter_types import OutputFile
+from mlcube_remote.cli.parameter_types import Notification, OutputFile
 
 _gather = click.option(
     "--gather",
@@ -29,6 +29,13 @@ _watch = (
         type=OutputFile(),
         metavar="FILE",
         help="Write the result of each task to FILE for CI systems (JUnit XML).",
+    ),
+    click.option(
+        "--notify",
+        type=Notification(),
+        metavar="COMMAND",
+        help="When the run has ended, run COMMAND with facts about it in MLCUBE_REMOTE_* variables "
+        "and as JSON on its input; 'desktop' shows a message.",
     ),
 )
 _talk = (

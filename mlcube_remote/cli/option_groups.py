@@ -102,6 +102,8 @@ class Display:
     """File for the events, as JSON lines."""
     junit: str | None = None
     """File for the result of each task, as JUnit XML."""
+    notify: str | None = None
+    """``desktop``, or a command to run when the run has ended."""
     on_interrupt: InterruptAction = "detach"
 
     @property

@@ -60,6 +60,24 @@ class SinceTime(click.ParamType[Since]):
             )
 
 
+class Notification(click.ParamType[str]):
+    """``desktop``, or a command whose program exists."""
+
+    name = "notification"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text, or fail with the reason why it cannot be run."""
+        from mlcube_remote.ui.notification import DESKTOP, split_command  # noqa: PLC0415 - slow
+
+        text = str(value)
+        if text != DESKTOP:
+            try:
+                split_command(text)
+            except ValueError as problem:
+                self.fail(str(problem), param, ctx)
+        return text
+
+
 class OutputFile(click.Path):
     """A file to write. A path that cannot be written is an error before the command starts."""
 

@@ -9,7 +9,7 @@ import click
 import pytest
 
 from mlcube_remote.cli.option_groups import group
-from mlcube_remote.cli.parameter_types import Duration, SinceTime
+from mlcube_remote.cli.parameter_types import Duration, Notification, SinceTime
 from mlcube_remote.jobs.since import Since
 
 
@@ -56,3 +56,10 @@ def test_output_is_shown_since_a_time_or_a_time_span(text: str, since: Since) ->
 def test_other_times_are_refused_with_examples(text: str) -> None:
     with pytest.raises(click.BadParameter, match="such as 2026-11-28"):
         SinceTime().convert(text, None, None)
+
+
+@pytest.mark.parametrize("text", ["", "'x", "/no/such/program now"])
+def test_a_notification_that_cannot_be_run_is_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        Notification().convert(text, None, None)
+    assert Notification().convert("desktop", None, None) == "desktop"
