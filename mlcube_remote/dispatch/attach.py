@@ -10,7 +10,7 @@ import attrs
 
 from mlcube_remote.dispatch.context import JobContext, connect
 from mlcube_remote.dispatch.finish import JobIdentity, JobProgress, Phase, finishing
-from mlcube_remote.dispatch.monitor import FollowOptions, find_offsets, monitor_job
+from mlcube_remote.dispatch.monitor import FollowOptions, find_offsets, late_stop, monitor_job
 from mlcube_remote.dispatch.pull import pull_into
 from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.errors import HostUnfitError, NotStartedError, PlanError, StateUnknownError
@@ -101,6 +101,8 @@ def stop_job(known: RecordedJob, run: RunContext, *, grace: int | None = None) -
         if state != "preparing":
             progress.tasks += _read_tasks(job, handle)
             _use_times_of_host(progress)
+        if state in LIVE and (text := late_stop(progress.tasks)):
+            job.info(text)
     return progress.outcome
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,9 +19,15 @@ from mlcube_remote.dispatch.context import JobContext
 from mlcube_remote.dispatch.finish import JobProgress
 from mlcube_remote.dispatch.pull import apply_missing, pull_into, select_outputs
 from mlcube_remote.dispatch.queued import wait_in_queue
-from mlcube_remote.errors import DetachedError, MLCubeRemoteError, StateUnknownError
+from mlcube_remote.errors import (
+    DetachedError,
+    DetachedPullError,
+    MLCubeRemoteError,
+    StateUnknownError,
+    TransferError,
+)
 from mlcube_remote.events.model import Stage
-from mlcube_remote.events.outcome import Status, TaskOutcome
+from mlcube_remote.events.outcome import OPEN, Status, TaskOutcome
 from mlcube_remote.events.output_state import unchanged_outputs
 from mlcube_remote.jobs.follow import follow_task
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
@@ -75,12 +81,45 @@ def monitor_job(
                 raise DetachedError(handle.host, handle.run_id) from None
             raise
         finally:
+            stopper.end(progress.tasks)
             # The outputs of a failed or stopped task are pulled, too.
             if progress.tasks and options.pulls:
-                pull_into(job, handle, progress, {task.task for task in progress.tasks})
+                _pull(job, handle, progress)
         if not options.pulls:
             missing = _find_missing(job, handle, progress.tasks)
             progress.tasks = apply_missing(progress.tasks, missing)
+
+
+def _pull(job: JobContext, handle: JobHandle, progress: JobProgress) -> None:
+    try:
+        pull_into(job, handle, progress, {task.task for task in progress.tasks})
+    except (StateUnknownError, TransferError) as problem:
+        if not job.run.interrupts.detaching.is_set():
+            raise
+        is_over = len(progress.tasks) == len(handle.tasks)
+        if is_over or progress.tasks[-1].status is not Status.SUCCEEDED:
+            raise DetachedPullError(
+                handle.host,
+                "detached while the outputs were pulled; the job itself has "
+                f"{_word(progress.tasks)}",
+                hint=f"mlcube-remote pull {handle.run_id}",
+            ) from problem
+        raise DetachedError(handle.host, handle.run_id) from problem
+
+
+def _word(tasks: Sequence[TaskOutcome]) -> str:
+    """Return how tasks have ended, for "it has …"."""
+    return "succeeded" if tasks[-1].status is Status.SUCCEEDED else "ended"
+
+
+def late_stop(tasks: Sequence[TaskOutcome]) -> str:
+    """Return what a user who stopped a job has to know if its tasks ended before that.
+
+    Empty if the stop ended a task, or if no task has ended.
+    """
+    if not tasks or tasks[-1].status in {Status.CANCELLED, *OPEN, Status.NOT_STARTED}:
+        return ""
+    return f"the stop came too late: it had already {_word(tasks)}"
 
 
 def _find_missing(
@@ -245,14 +284,32 @@ class _Stopper:
     job: JobContext
     handle: JobHandle
     is_asked: threading.Event = attrs.field(factory=threading.Event)
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+    _ended: Sequence[TaskOutcome] | None = attrs.field(default=None, init=False)
+    """How the tasks have ended; ``None``: they are followed."""
 
     def stop(self) -> None:
-        self.is_asked.set()
+        with self._lock:
+            self.is_asked.set()
+            if self._ended is not None:
+                self._report_late(self._ended)
+                return
         self.job.info(f"stopping (SIGTERM, after {self.handle.grace} s SIGKILL)")
         try:
             request_stop(self.job.connection.current, self.handle)
         except MLCubeRemoteError as problem:
             self.job.warn(f"not stopped yet: {problem}")
+
+    def end(self, tasks: Sequence[TaskOutcome]) -> None:
+        """Note that the tasks are no longer followed; say so if the user stopped them too late."""
+        with self._lock:
+            self._ended = tuple(tasks)
+            if self.is_asked.is_set():
+                self._report_late(self._ended)
+
+    def _report_late(self, tasks: Sequence[TaskOutcome]) -> None:
+        if text := late_stop(tasks):
+            self.job.info(text)
 
     def repeat(self, connection: Connection) -> None:
         if self.is_asked.is_set():
