@@ -17,7 +17,8 @@
     │   ├── HostUnfitError           122    no usable shell, rsync, engine or permission
     │   ├── ConfigureError           122    the image was not pulled or built
     │   ├── TransferError            121    an upload or a download is incomplete
-    │   │   └── AbortedTransferError 121    the client ended it: too slow, or a full disk
+    │   │   ├── AbortedTransferError 121    the client ended it: too slow, or a full disk
+    │   │   └── DetachedPullError    130    the user detached while outputs were pulled
     │   ├── UnsafeContentError       118    files from the host were refused
     │   ├── BusyError                117    another run uses the workspace or the host
     │   │   └── ClaimLostError       117    it used them before the launch; tried again (jobs)
@@ -169,6 +170,13 @@ class AbortedTransferError(TransferError):
     It is not tried again, and what had arrived is removed.
     """
 
+    kind = "Transfer"
+
+
+class DetachedPullError(TransferError):
+    """The user detached from a job whose tasks had ended, while its outputs were pulled."""
+
+    exit_code = 130
     kind = "Transfer"
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import click
 
 from mlcube_remote.cli.option_groups import Display, group
-from mlcube_remote.cli.parameter_types import OutputFile
+from mlcube_remote.cli.parameter_types import Notification, OutputFile
 
 _gather = click.option(
     "--gather",
@@ -35,6 +35,13 @@ _watch = (
         type=OutputFile(),
         metavar="FILE",
         help="Keep an HTML report of the run in FILE up to date, to look at in a browser.",
+    ),
+    click.option(
+        "--notify",
+        type=Notification(),
+        metavar="COMMAND",
+        help="When the run has ended, run COMMAND with facts about it in MLCUBE_REMOTE_* variables "
+        "and as JSON on its input; 'desktop' shows a message.",
     ),
 )
 _talk = (

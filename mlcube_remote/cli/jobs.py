@@ -14,13 +14,14 @@ from mlcube_remote.cli import display_options as screen
 from mlcube_remote.cli import options as shared
 from mlcube_remote.cli.help import HelpfulCommand
 from mlcube_remote.cli.option_groups import CredentialPrompts, Display
-from mlcube_remote.cli.parameter_types import Duration
+from mlcube_remote.cli.parameter_types import Duration, SinceTime
 from mlcube_remote.cli.printing import print_warning
 from mlcube_remote.cli.run_target import RunTarget, run_target
 
 if TYPE_CHECKING:
     from mlcube_remote.app.follow import FoundRun
     from mlcube_remote.app.observer import Observe, RunReport
+    from mlcube_remote.jobs.since import Since
 
 _tail_option = click.option(
     "--tail",
@@ -104,6 +105,19 @@ def wait(
 @run_target(Sensible.NEWEST)
 @click.option("--follow", "-f", is_flag=True, help="Continue until the run has ended.")
 @_tail_option
+@click.option(
+    "--since",
+    type=SinceTime(),
+    metavar="TIME",
+    help="Only output that came since then: a time span before now (15m, 8h), or a time "
+    "(2026-11-28T17:30, also with Z).",
+)
+@click.option(
+    "--timestamps",
+    "-t",
+    is_flag=True,
+    help="Write before each line when it came, by the host's clock, in UTC.",
+)
 @screen.gather_options
 @shared.host_options
 @shared.credential_options
@@ -111,19 +125,23 @@ def logs(
     target: RunTarget,
     follow: bool,
     tail: int | None,
+    since: Since | None,
+    timestamps: bool,
     display: Display,
     hosts: HostOptions,
     credentials: CredentialPrompts,
 ) -> int:
-    """Print the output of a run's tasks.
+    """Print the output of a run's tasks, job after job; with --follow, of all jobs as it comes.
 
     RUN is a run's name, a part of its id, or 'last'; RUN/03 and RUN/gpu01 are one of its jobs.
     Without RUN, the command takes the latest run of this machine.
     """
     report = app.follow.follow_run(
         _find(target, hosts, credentials),
-        app.follow.AttachOptions(tail=tail, pulls=False, ends=not follow),
-        _on_terminal(attrs.evolve(display, quiet=True)),
+        app.follow.AttachOptions(
+            tail=tail, since=since, timestamps=timestamps, pulls=False, ends=not follow
+        ),
+        _on_terminal(attrs.evolve(display, quiet=True, ordered=not follow)),
         is_recorded=False,
         reconnect_timeout=_NO_RECONNECT,
     )

@@ -96,12 +96,16 @@ class Display:
     """``text`` or ``json``."""
     gather: bool = False
     """Whether to print identical output of several hosts once."""
+    ordered: bool = False
+    """Whether to print the output of several jobs one after the other."""
     events: str | None = None
     """File for the events, as JSON lines."""
     junit: str | None = None
     """File for the result of each task, as JUnit XML."""
     report: str | None = None
     """File for an HTML report of the run, kept up to date."""
+    notify: str | None = None
+    """``desktop``, or a command to run when the run has ended."""
     on_interrupt: InterruptAction = "detach"
 
     @property

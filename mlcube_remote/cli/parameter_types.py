@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import click
 
 from mlcube_remote.errors import UsageError
 from mlcube_remote.formatting import parse_duration
+from mlcube_remote.jobs.since import Since
 
 
 class Duration(click.ParamType[float]):
@@ -28,6 +31,51 @@ class Duration(click.ParamType[float]):
             return parse_duration(str(value))
         except ValueError as problem:
             self.fail(str(problem), param, ctx)
+
+
+class SinceTime(click.ParamType[Since]):
+    """A time span before now, or a point in time of this machine's time zone."""
+
+    name = "since"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Since:
+        """Return the time, or fail with examples."""
+        if isinstance(value, Since):
+            return value
+        text = str(value).strip()
+        with contextlib.suppress(ValueError):
+            return Since(ago=parse_duration(text))
+        # Python 3.10 reads no Z.
+        written = f"{text[:-1]}+00:00" if text[-1:] in {"Z", "z"} else text
+        try:
+            return Since(at=datetime.fromisoformat(written).timestamp())
+        except (ValueError, OverflowError, OSError):
+            self.fail(
+                f"{text!r}: expected a time span such as 90s, 15m, 8h or 7d, or a time such as "
+                "2026-11-28, 2026-11-28T17:30 or 2026-11-28T17:30:00Z",
+                param,
+                ctx,
+            )
+
+
+class Notification(click.ParamType[str]):
+    """``desktop``, or a command whose program exists."""
+
+    name = "notification"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text, or fail with the reason why it cannot be run."""
+        from mlcube_remote.ui.notification import DESKTOP, split_command  # noqa: PLC0415 - slow
+
+        text = str(value)
+        if text != DESKTOP:
+            try:
+                split_command(text)
+            except ValueError as problem:
+                self.fail(str(problem), param, ctx)
+        return text
 
 
 class OutputFile(click.Path):

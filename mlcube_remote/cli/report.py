@@ -11,7 +11,7 @@ import click
 
 from mlcube_remote.app.observer import RunReport
 from mlcube_remote.cli.option_groups import Display
-from mlcube_remote.cli.printing import terminal_width
+from mlcube_remote.cli.printing import print_warning, terminal_width
 from mlcube_remote.errors import (
     CancelledError,
     ConfigureError,
@@ -25,6 +25,7 @@ from mlcube_remote.events.outcome import JobOutcome, Status
 from mlcube_remote.runs.store import RUN, Store
 from mlcube_remote.ui.errors import print_errors, report_crash
 from mlcube_remote.ui.files.json_output import dump, run_document
+from mlcube_remote.ui.notification import EndOfRun, notify
 from mlcube_remote.ui.tables.next_steps import next_steps
 from mlcube_remote.ui.tables.status import status_document, status_text
 from mlcube_remote.ui.tables.summary import summary_text
@@ -56,7 +57,17 @@ def print_report(
     _print_problems(report, display)
     if is_detached and not display.as_json and code == 0:
         click.echo(report.run_id)
+    if display.notify is not None:
+        _notify(display.notify, report, code)
     return code
+
+
+def _notify(how: str, report: RunReport, code: int) -> None:
+    """Report the end of a run; a failure is a warning, and does not change the exit code."""
+    name = Store().name_of(report.run_id) or ""
+    end = EndOfRun(run_id=report.run_id, name=name, outcomes=report.outcomes, exit_code=code)
+    if end.has_ended and (problem := notify(how, end, sys.stderr)):
+        print_warning(f"--notify: {problem}")
 
 
 def print_status(report: RunReport, on_host: Collection[str], display: Display) -> int:

@@ -72,6 +72,7 @@ def on_terminal(display: Display) -> Observe:
             verbose=display.verbose,
             json=display.as_json,
             gather=display.gather,
+            ordered=display.ordered,
         )
         warnings: list[str] = []
         with open_report_files(run_id, display, jobs) as files:

@@ -10,7 +10,7 @@ import attrs
 
 from mlcube_remote.dispatch.context import JobContext, connect
 from mlcube_remote.dispatch.finish import JobIdentity, JobProgress, Phase, finishing
-from mlcube_remote.dispatch.monitor import FollowOptions, find_offsets, monitor_job
+from mlcube_remote.dispatch.monitor import FollowOptions, find_offsets, late_stop, monitor_job
 from mlcube_remote.dispatch.pull import pull_into
 from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.errors import HostUnfitError, NotStartedError, PlanError, StateUnknownError
@@ -19,6 +19,7 @@ from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
 from mlcube_remote.jobs.follow import fetch_rest
 from mlcube_remote.jobs.handle import JobHandle
 from mlcube_remote.jobs.launch import read_job_state
+from mlcube_remote.jobs.log_times import Stamps
 from mlcube_remote.jobs.lookup import RecordedJob
 from mlcube_remote.jobs.query import LIVE, query_host
 from mlcube_remote.jobs.state import TaskReport, can_be_adopted, derive_outcome, read_task
@@ -58,7 +59,7 @@ def attach_job(known: RecordedJob, how: AttachOptions, run: RunContext) -> JobOu
             time.sleep(POLL_INTERVAL_S)
         _require_started(handle, state)
         if how.ends:
-            _show_output(job, handle, how.tail)
+            _show_output(job, handle, how)
             _note_detached(progress, state)
         else:
             options = attrs.evolve(how, tail=how.tail_of(known), catches_up=how.shows_output)
@@ -100,6 +101,8 @@ def stop_job(known: RecordedJob, run: RunContext, *, grace: int | None = None) -
         if state != "preparing":
             progress.tasks += _read_tasks(job, handle)
             _use_times_of_host(progress)
+        if state in LIVE and (text := late_stop(progress.tasks)):
+            job.info(text)
     return progress.outcome
 
 
@@ -183,13 +186,16 @@ def _use_times_of_host(progress: JobProgress) -> None:
     progress.events.seconds = {Stage.RUN.value: sum(known)} if known else {}
 
 
-def _show_output(job: JobContext, handle: JobHandle, tail: int | None) -> None:
+def _show_output(job: JobContext, handle: JobHandle, how: AttachOptions) -> None:
     """Show what the job's tasks have written so far."""
     for number, task in enumerate(handle.tasks, 1):
-        offsets = find_offsets(job, handle, number, tail)
+        offsets = find_offsets(job, handle, number, how)
         sink = job.events.output(Stage.RUN, task.task)
-        fetch = partial(fetch_rest, handle, number, offsets, sink, tail=tail)
-        job.connection.retrying(fetch, transferred=partial(sum, offsets.values()))
+        stamps = Stamps(sink) if how.timestamps else None
+        fetch = partial(fetch_rest, handle, number, offsets, tail=how.tail, stamps=stamps)
+        job.connection.retrying(
+            partial(fetch, stamps or sink), transferred=partial(sum, offsets.values())
+        )
 
 
 def _stop(job: JobContext, handle: JobHandle, grace: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,13 +19,21 @@ from mlcube_remote.dispatch.context import JobContext
 from mlcube_remote.dispatch.finish import JobProgress
 from mlcube_remote.dispatch.pull import apply_missing, pull_into, select_outputs
 from mlcube_remote.dispatch.queued import wait_in_queue
-from mlcube_remote.errors import DetachedError, MLCubeRemoteError, StateUnknownError
+from mlcube_remote.errors import (
+    DetachedError,
+    DetachedPullError,
+    MLCubeRemoteError,
+    StateUnknownError,
+    TransferError,
+)
 from mlcube_remote.events.model import Stage
-from mlcube_remote.events.outcome import Status, TaskOutcome
+from mlcube_remote.events.outcome import OPEN, Status, TaskOutcome
 from mlcube_remote.events.output_state import unchanged_outputs
 from mlcube_remote.jobs.follow import follow_task
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
-from mlcube_remote.jobs.state import TaskReport, derive_outcome
+from mlcube_remote.jobs.log_times import Stamps, fetch_times, lacks_times
+from mlcube_remote.jobs.since import Since
+from mlcube_remote.jobs.state import TaskReport, derive_outcome, read_task
 from mlcube_remote.jobs.stop import request_stop
 from mlcube_remote.jobs.task_logs import TaskLogs
 from mlcube_remote.plan.outputs import DownloadRequest
@@ -40,6 +48,10 @@ class FollowOptions:
     """Number of lines of each task to start with; ``None``: from the first byte."""
     catches_up: bool = False
     """Whether the tasks may have written much already; that is shown in the recorded order."""
+    since: Since | None = None
+    """Time of arrival of the first output that is shown; ``None``: from the first byte."""
+    timestamps: bool = False
+    """Whether each line of output has the time of its arrival on the host."""
     shows_output: bool = True
     pulls: bool = True
     """Whether outputs are downloaded."""
@@ -69,12 +81,45 @@ def monitor_job(
                 raise DetachedError(handle.host, handle.run_id) from None
             raise
         finally:
+            stopper.end(progress.tasks)
             # The outputs of a failed or stopped task are pulled, too.
             if progress.tasks and options.pulls:
-                pull_into(job, handle, progress, {task.task for task in progress.tasks})
+                _pull(job, handle, progress)
         if not options.pulls:
             missing = _find_missing(job, handle, progress.tasks)
             progress.tasks = apply_missing(progress.tasks, missing)
+
+
+def _pull(job: JobContext, handle: JobHandle, progress: JobProgress) -> None:
+    try:
+        pull_into(job, handle, progress, {task.task for task in progress.tasks})
+    except (StateUnknownError, TransferError) as problem:
+        if not job.run.interrupts.detaching.is_set():
+            raise
+        is_over = len(progress.tasks) == len(handle.tasks)
+        if is_over or progress.tasks[-1].status is not Status.SUCCEEDED:
+            raise DetachedPullError(
+                handle.host,
+                "detached while the outputs were pulled; the job itself has "
+                f"{_word(progress.tasks)}",
+                hint=f"mlcube-remote pull {handle.run_id}",
+            ) from problem
+        raise DetachedError(handle.host, handle.run_id) from problem
+
+
+def _word(tasks: Sequence[TaskOutcome]) -> str:
+    """Return how tasks have ended, for "it has …"."""
+    return "succeeded" if tasks[-1].status is Status.SUCCEEDED else "ended"
+
+
+def late_stop(tasks: Sequence[TaskOutcome]) -> str:
+    """Return what a user who stopped a job has to know if its tasks ended before that.
+
+    Empty if the stop ended a task, or if no task has ended.
+    """
+    if not tasks or tasks[-1].status in {Status.CANCELLED, *OPEN, Status.NOT_STARTED}:
+        return ""
+    return f"the stop came too late: it had already {_word(tasks)}"
 
 
 def _find_missing(
@@ -137,8 +182,12 @@ def _follow(
     shown: OutputSink = _discard
     if options.shows_output:
         shown = job.events.output(Stage.RUN, task.task)
-    if options.tail is None:
-        # Otherwise the beginning of the logs is not received.
+    stamps = None
+    if options.timestamps:
+        shown = stamps = Stamps(shown)
+    is_whole = options.tail is None and options.since is None
+    if is_whole and stamps is None:
+        # Otherwise the beginning of the logs is not received, or not as the task wrote it.
         logs[task.task] = TaskLogs()
         shown = logs[task.task].before(shown)
     return follow_task(
@@ -146,9 +195,10 @@ def _follow(
         handle,
         number,
         shown,
-        begin=find_offsets(job, handle, number, options.tail),
-        catches_up=options.catches_up or options.tail is not None,
+        begin=find_offsets(job, handle, number, options),
+        catches_up=options.catches_up or not is_whole or stamps is not None,
         tail=options.tail,
+        stamps=stamps,
         with_answer=job.run.is_fast,
         with_outputs=options.pulls,
         adopted=lambda: job.warn("its supervisor had been killed; a new one was started"),
@@ -161,17 +211,31 @@ def _discard(_stream: Stream, _data: bytes) -> None:
 
 
 def find_offsets(
-    job: JobContext, handle: JobHandle, number: int, tail: int | None
+    job: JobContext, handle: JobHandle, number: int, options: FollowOptions
 ) -> dict[Stream, int]:
-    """Return the offsets in bytes at which to start: in each log those of the last lines, or 0."""
-    if tail is None:
-        return dict.fromkeys(Stream, 0)
-    offsets = {}
-    for stream in Stream:
-        file = f"{handle.task_dir(number)}/{stream.value}"
-        ask = partial(_find_offset, file, str(tail))
-        offsets[stream] = job.connection.retrying(ask)
+    """Return the offset in bytes of each log at which to start."""
+    offsets = dict.fromkeys(Stream, 0)
+    if options.since is not None or options.timestamps:
+        offsets |= job.connection.retrying(partial(_find_time, job, handle, number, options.since))
+    if options.tail is not None:
+        for stream in Stream:
+            file = f"{handle.task_dir(number)}/{stream.value}"
+            found = job.connection.retrying(partial(_find_offset, file, str(options.tail)))
+            offsets[stream] = max(offsets[stream], found)
     return offsets
+
+
+def _find_time(
+    job: JobContext, handle: JobHandle, number: int, since: Since | None, connection: Connection
+) -> dict[Stream, int]:
+    """Return the sizes of the logs at a time; warn if the host has recorded no times."""
+    report = read_task(connection, handle, number)
+    times = fetch_times(connection, handle, number)
+    if lacks_times(times, report):
+        job.warn("the host has not recorded when the output came")
+    if since is None:
+        return {}
+    return times.offsets_since(since.on(times.now), report)
 
 
 def _find_offset(file: str, lines: str, connection: Connection) -> int:
@@ -220,14 +284,32 @@ class _Stopper:
     job: JobContext
     handle: JobHandle
     is_asked: threading.Event = attrs.field(factory=threading.Event)
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+    _ended: Sequence[TaskOutcome] | None = attrs.field(default=None, init=False)
+    """How the tasks have ended; ``None``: they are followed."""
 
     def stop(self) -> None:
-        self.is_asked.set()
+        with self._lock:
+            self.is_asked.set()
+            if self._ended is not None:
+                self._report_late(self._ended)
+                return
         self.job.info(f"stopping (SIGTERM, after {self.handle.grace} s SIGKILL)")
         try:
             request_stop(self.job.connection.current, self.handle)
         except MLCubeRemoteError as problem:
             self.job.warn(f"not stopped yet: {problem}")
+
+    def end(self, tasks: Sequence[TaskOutcome]) -> None:
+        """Note that the tasks are no longer followed; say so if the user stopped them too late."""
+        with self._lock:
+            self._ended = tuple(tasks)
+            if self.is_asked.is_set():
+                self._report_late(self._ended)
+
+    def _report_late(self, tasks: Sequence[TaskOutcome]) -> None:
+        if text := late_stop(tasks):
+            self.job.info(text)
 
     def repeat(self, connection: Connection) -> None:
         if self.is_asked.is_set():

@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
+from functools import partial
 
 import attrs
 
 from mlcube_remote.errors import StateUnknownError
 from mlcube_remote.jobs.end_answer import EndAnswer, answer_words
 from mlcube_remote.jobs.handle import JobHandle
-from mlcube_remote.jobs.log_order import LastLines, fetch_order, pass_on_in_order
+from mlcube_remote.jobs.log_order import LastLines, Sizes, fetch_order, pass_on_in_order
+from mlcube_remote.jobs.log_times import Stamps, fetch_times
 from mlcube_remote.jobs.state import TaskReport, can_be_adopted, parse_report, read_task
 from mlcube_remote.transport.base import Connection, OutputSink, Stream
 from mlcube_remote.transport.reconnecting import ReconnectingConnection
@@ -31,6 +34,7 @@ def follow_task(
     tail: int | None = None,
     with_answer: bool = True,
     with_outputs: bool = False,
+    stamps: Stamps | None = None,
     adopted: Callable[[], None] = lambda: None,
     elsewhere: Callable[[str], None] = lambda _: None,
 ) -> TaskReport:
@@ -48,6 +52,7 @@ def follow_task(
         tail: Number of lines of that to pass on, of both logs together; ``None``: all.
         with_answer: Whether the host reports the end on the stream of the output, unasked.
         with_outputs: Whether it also sends the job's outputs, if no other task follows.
+        stamps: Gets the times of arrival, if ``sink`` passes the bytes to it.
         adopted: Called if the task had lost its supervisor and got a new one.
         elsewhere: Called once with the machine on which the task runs, if it is another one that
             shares the host's home directory.
@@ -64,6 +69,7 @@ def follow_task(
         tail=tail,
         with_answer=with_answer,
         with_outputs=with_outputs,
+        stamps=stamps,
     )
     node = ""
     while True:
@@ -99,6 +105,7 @@ class _Follower:
     """Number of lines of that to pass on; ``None``: all."""
     with_answer: bool
     with_outputs: bool
+    stamps: Stamps | None
     """As for :func:`follow_task`."""
 
     def received_bytes(self) -> int:
@@ -145,9 +152,10 @@ class _Follower:
 
     def _catch_up(self, connection: Connection) -> TaskReport:
         at = self.received
+        fetch = partial(fetch_rest, self.handle, self.number, at, stamps=self.stamps)
         if self.tail is None:
-            return fetch_rest(self.handle, self.number, at, self._count, connection)
-        report = fetch_rest(self.handle, self.number, at, self.sink, connection, tail=self.tail)
+            return fetch(self._count, connection)
+        report = fetch(self.sink, connection, tail=self.tail)
         # The lines that were left out count as received.
         at.update(report.sizes)
         return report
@@ -165,6 +173,7 @@ def fetch_rest(
     connection: Connection,
     *,
     tail: int | None = None,
+    stamps: Stamps | None = None,
 ) -> TaskReport:
     """Pass on the rest of the log files in the recorded order, and return the task's report.
 
@@ -175,13 +184,20 @@ def fetch_rest(
         sink: Receives the bytes.
         connection: The host.
         tail: Number of lines of both logs together to pass on; ``None``: all.
+        stamps: Gets the times of arrival, if ``sink`` passes the bytes to it.
     """
     report = read_task(connection, handle, number, with_order=True)
-    order = fetch_order(connection, handle, number, report.order)
+    order: Iterable[Sizes] = fetch_order(connection, handle, number, report.order)
+    times = None if stamps is None else fetch_times(connection, handle, number)
+    if stamps is not None and times is not None:
+        order = stamps.ticking(order, times, report)
     if tail is None:
         pass_on_in_order(connection, handle, number, order, received, report.sizes, sink)
     else:
         last = LastLines(tail)
-        pass_on_in_order(connection, handle, number, order, received, report.sizes, last.add)
-        last.pass_on(sink)
+        with nullcontext(last.add) if stamps is None else stamps.into(last.add) as add:
+            pass_on_in_order(connection, handle, number, order, received, report.sizes, add)
+        last.pass_on(sink if stamps is None else stamps.sink)
+    if stamps is not None and times is not None:
+        stamps.follow(times)
     return report

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 
 import attrs
 
@@ -49,7 +50,17 @@ def fetch_order(
         number: The task, counted from 1.
         first: The first part, from a report of the task.
     """
-    file = f"{handle.task_dir(number)}/order"
+    return parse_order(fetch_record(connection, f"{handle.task_dir(number)}/order", first))
+
+
+def fetch_record(connection: Connection, file: str, first: str) -> str:
+    """Return what the supervisor has recorded in a file, up to a maximum.
+
+    Args:
+        connection: The host.
+        file: The file.
+        first: The first part, from a report.
+    """
     data = bytearray(first.encode("utf-8", "surrogateescape"))
     is_whole = len(data) < _PART - 1  # a report omits the line break at the end
     data = data if is_whole else data[: _PART - 1]
@@ -57,7 +68,7 @@ def fetch_order(
         more = connection.call("mlcr_print_bytes", file, str(len(data))).stdout
         data += more
         is_whole = not more or len(data) > _MAX_ORDER
-    return parse_order(data.decode("ascii", "replace"))
+    return data.decode("ascii", "replace")
 
 
 def split_by_order(
@@ -69,7 +80,7 @@ def split_by_order(
     the result, once.
     """
     at = dict(begin)
-    for moment in (*order, (end[Stream.STDOUT], end[Stream.STDERR])):
+    for moment in chain(order, [(end[Stream.STDOUT], end[Stream.STDERR])]):
         for stream, size in zip((Stream.STDOUT, Stream.STDERR), moment, strict=True):
             count = min(size, end[stream]) - at[stream]
             if count > 0:

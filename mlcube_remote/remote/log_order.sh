@@ -2,13 +2,15 @@
 # shellcheck disable=SC2034,SC2154 # functions of other files set and read variables
 # SPDX-License-Identifier: Apache-2.0
 # The order of what a task writes to standard output and standard error. Both have a file of their
-# own, byte for byte; beside them, the supervisor records in which order the files grew. It looks at
-# the positions of the two processes that write them, which starts no process but sleep(1). Files of
-# a task:
+# own, byte for byte; beside them, the supervisor records in which order and when the files grew. It
+# looks at the positions of the two processes that write them, and at the clock of /proc/uptime, which
+# starts no process but sleep(1). Files of a task:
 #
 #   stdout.writer, stderr.writer  process ids of the writers
 #   order                         lines "STDOUT STDERR": sizes of the files at some moments; between
 #                                 two moments, standard output came first
+#   times                         lines "TIME STDOUT STDERR": the sizes at that time, in seconds since
+#                                 the epoch; what came after the line before, came at that time
 
 # mlcr_note_writer LOG: note that this process writes LOG.
 mlcr_note_writer() {
@@ -27,7 +29,8 @@ mlcr_read_position() {
 
 # mlcr_record_order DIRECTORY: record the order until this process is terminated, or one of the
 # writers has ended. The files are looked at every fifth of a second, in the first second more
-# often, and after ten seconds without output once a second.
+# often, and after ten seconds without output once a second. Times are recorded once a second, and
+# after some hours of output once in ten seconds.
 mlcr_record_order() {
     exec </dev/null >/dev/null 2>&1 9>&-
     mlcr_dir=$1
@@ -37,7 +40,8 @@ mlcr_record_order() {
     mlcr_entries=0
     mlcr_idle=0
     mlcr_has_stderr=
-    trap 'mlcr_write_entry; exit 0' TERM
+    mlcr_start_clock
+    trap 'mlcr_write_entry; mlcr_write_time; exit 0' TERM
     while [ "$mlcr_entries" -lt 500000 ]; do
         mlcr_sleep_between_looks
         mlcr_looks=$((mlcr_looks + 1))
@@ -50,8 +54,11 @@ mlcr_record_order() {
         mlcr_new_stdout=$mlcr_position
         mlcr_read_position "$mlcr_dir/stderr" || break
         mlcr_note_growth "$mlcr_new_stdout" "$mlcr_position"
+        # Then no later growth can be meant.
+        [ "$mlcr_idle" -lt 5 ] || mlcr_write_time
     done
     mlcr_write_entry
+    mlcr_write_time
 }
 
 # mlcr_sleep_between_looks: wait until the files are looked at again.
@@ -77,6 +84,36 @@ mlcr_note_growth() {
     [ "$2" -eq "$mlcr_stderr" ] || mlcr_has_stderr=yes
     mlcr_stdout=$1
     mlcr_stderr=$2
+    mlcr_note_time
+}
+
+# mlcr_start_clock: set mlcr_clock to the time when the machine started; empty if it is not known.
+mlcr_start_clock() {
+    mlcr_clock=
+    mlcr_since=
+    mlcr_times=0
+    mlcr_step_s=1
+    { read -r mlcr_uptime _ </proc/uptime; } 2>/dev/null || return 0
+    mlcr_clock=$(($(date +%s) - ${mlcr_uptime%%.*}))
+}
+
+# mlcr_note_time: note that the files have grown now. What grows in the same second is one entry.
+mlcr_note_time() {
+    [ -n "$mlcr_clock" ] && read -r mlcr_uptime _ </proc/uptime || return 0
+    mlcr_now=$((mlcr_clock + ${mlcr_uptime%%.*}))
+    [ -z "$mlcr_since" ] || [ $((mlcr_now - mlcr_since)) -lt "$mlcr_step_s" ] || mlcr_write_time
+    mlcr_since=${mlcr_since:-$mlcr_now}
+    mlcr_grown="$mlcr_now $mlcr_stdout $mlcr_stderr"
+}
+
+# mlcr_write_time: write what mlcr_note_time has noted, if anything.
+mlcr_write_time() {
+    [ -n "$mlcr_since" ] || return 0
+    mlcr_since=
+    [ "$mlcr_times" -lt 100000 ] || return 0
+    echo "$mlcr_grown" >>"$mlcr_dir/times"
+    mlcr_times=$((mlcr_times + 1))
+    [ "$mlcr_times" -lt 20000 ] || mlcr_step_s=10
 }
 
 # mlcr_write_entry: write an entry, so that what standard output gets now comes after what standard
@@ -86,6 +123,13 @@ mlcr_write_entry() {
     printf '%s %s\n' "$mlcr_stdout" "$mlcr_stderr" >>"$mlcr_dir/order"
     mlcr_entries=$((mlcr_entries + 1))
     mlcr_has_stderr=
+}
+
+# mlcr_report_log_times DIRECTORY: report the recorded times, or the first part of them, and the time
+# now.
+mlcr_report_log_times() {
+    mlcr_print_record now "$(date +%s)"
+    [ ! -s "$1/times" ] || mlcr_print_record times "$(head -c 262144 -- "$1/times")"
 }
 
 # mlcr_report_log_order DIRECTORY: report the recorded order, or the first part of it.

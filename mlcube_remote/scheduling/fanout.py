@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from enum import Enum
 from typing import Any
 
 from mlcube_remote.dispatch.run_context import RunContext
+from mlcube_remote.events.model import Level
 from mlcube_remote.events.outcome import JobOutcome
 
 DEFAULT_PARALLEL = 32
@@ -52,7 +53,7 @@ def run_all(
     pool = ThreadPoolExecutor(workers, thread_name_prefix="mlcr-host")
     futures = [pool.submit(_work, piece, run) for piece in todo]
     try:
-        wait_with_interrupts(lambda: wait_all(futures), run, decide)
+        wait_with_interrupts(futures, run, decide)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     return tuple(future.result() for future in futures)
@@ -65,23 +66,28 @@ def _work(piece: Callable[[], JobOutcome], run: RunContext) -> JobOutcome:
 
 
 def wait_with_interrupts(
-    wait: Callable[[], None], run: RunContext, decide: Callable[[], OnInterrupt]
+    futures: Sequence[Future[Any]], run: RunContext, decide: Callable[[], OnInterrupt]
 ) -> None:
     """Wait for jobs, and handle an interrupt meanwhile; see :func:`run_all`.
 
     Args:
-        wait: Returns when all jobs are over; called again after an interrupt.
+        futures: All are done when all jobs are over.
         run: The run to stop or to detach from.
         decide: Chooses which of the two.
     """
     try:
-        wait()
+        wait_all(futures)
     except KeyboardInterrupt as interrupt:
-        if isinstance(interrupt, Hangup) or _decision(decide) is OnInterrupt.DETACH:
+        is_detaching = isinstance(interrupt, Hangup) or _decision(decide) is OnInterrupt.DETACH
+        if all(future.done() for future in futures):
+            what = "detach from" if is_detaching else "stop"
+            text = f"all jobs had already ended: nothing was left to {what}"
+            run.job_events("").note(Level.INFO, text)
+        elif is_detaching:
             run.interrupts.detach()
         else:
             run.interrupts.stop()
-        wait()
+        wait_all(futures)
 
 
 def _decision(decide: Callable[[], OnInterrupt]) -> OnInterrupt:

@@ -24,7 +24,7 @@ from mlcube_remote.errors import (
 )
 from mlcube_remote.events.model import Level
 from mlcube_remote.events.outcome import OPEN, JobOutcome, Status, TaskOutcome
-from mlcube_remote.scheduling.fanout import OnInterrupt, wait_all, wait_with_interrupts
+from mlcube_remote.scheduling.fanout import OnInterrupt, wait_with_interrupts
 from mlcube_remote.scheduling.scheduler import (
     AttemptResult,
     HostSlots,
@@ -238,7 +238,7 @@ def run_pool(
     threads = ThreadPoolExecutor(workers + 1, thread_name_prefix="mlcr-job")
     working = threads.submit(pool.work, threads)
     try:
-        wait_with_interrupts(lambda: wait_all([working]), run, decide)
+        wait_with_interrupts([working], run, decide)
     finally:
         threads.shutdown(wait=False, cancel_futures=True)
     return working.result()

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,14 @@ def test_the_order_of_arrival_is_served_everywhere(
     assert joined("logs", run_id) == LINES
     assert joined("logs", run_id, "--tail=4") == LINES[-4:]
     assert joined("attach", run_id, "--quiet", "--tail=3") == LINES[-3:]
+    stamped = again("logs", run_id, "--timestamps").stdout.decode().splitlines()
+    times = [datetime.fromisoformat(line[:19]) for line in stamped]
+    assert [line[19:] for line in stamped] == [f"Z out {n}" for n in range(1, 5)]
+    assert times == sorted(times)
+    assert times[0] < times[-1], "the times of arrival, not of this command"
+    since = again("logs", run_id, f"--since={times[2].isoformat()}Z").stdout.decode()
+    later = [line[21:] for line, at in zip(stamped, times, strict=True) if at >= times[2]]
+    assert since.splitlines() == later
     # Each stream alone is what the task wrote.
     alone = again("logs", run_id)
     assert alone.stdout == b"".join(f"out {n}\n".encode() for n in range(1, 5))

@@ -99,7 +99,8 @@ class OutputLines:
 def note_line(note: Note) -> str:
     """Return a note as one line."""
     prefix = "warning: " if note.level is Level.WARNING else ""
-    return f"{prefix}{note.label}: {one_line(note.text)}"
+    about = f"{note.label}: " if note.label else ""
+    return f"{prefix}{about}{one_line(note.text)}"
 
 
 def retry_line(event: JobRetried) -> str:

@@ -18,6 +18,7 @@ def make_reporter(
     verbose: bool,
     json: bool,
     gather: bool = False,
+    ordered: bool = False,
     stdout: TextIO | None = None,
     stderr: TextIO | None = None,
 ) -> Reporter:
@@ -29,12 +30,17 @@ def make_reporter(
         verbose: Show debug notes too.
         json: Keep standard output free for a JSON document.
         gather: Group identical output of several hosts and print it once.
+        ordered: Print the output of several jobs one after the other.
         stdout: Stream for the tasks' output; default: standard output.
         stderr: Stream for everything else; default: standard error.
     """
     out, err = stdout or sys.stdout, stderr or sys.stderr
     names = tuple(hosts)
     reporter = _make_inner(names, out, err, quiet=quiet, verbose=verbose, json=json)
+    if ordered and not gather and len(names) > 1:
+        from mlcube_remote.ui.progress.ordered import OrderedReporter  # noqa: PLC0415
+
+        return OrderedReporter(reporter, names)
     if gather and len(names) > 1:
         from mlcube_remote.ui.progress.grouped import GroupedReporter  # noqa: PLC0415 - rarely used
 

@@ -270,6 +270,13 @@ def test_stopping_a_job_that_has_ended(host: FakeHost, started: Client) -> None:
     assert host.args("mlcr_stop_job") == []
 
 
+def test_a_job_that_succeeds_before_its_stop(host: FakeHost, started: Client) -> None:
+    host.when("mlcr_stop_job", lambda _: end_task(host, host.job))
+    outcome = checked(stop_job(started.known(), started.run))
+    assert (outcome.status, code(outcome)) == (Status.SUCCEEDED, 0)
+    assert started.notes() == ["the stop came too late: it had already succeeded"]
+
+
 def test_a_job_that_stops_slowly_is_waited_for(host: FakeHost, started: Client) -> None:
     host.answer("mlcr_stop_job", Reply(0, b"stopped=yes\0", b""))
 

@@ -11,6 +11,7 @@ import pytest
 from mlcube_remote.errors import (
     CancelledError,
     DetachedError,
+    DetachedPullError,
     MLCubeRemoteError,
     PlanError,
     StateUnknownError,
@@ -126,6 +127,41 @@ def test_a_task_that_ends_although_it_is_to_stop(host: FakeHost, make_client: Ma
     outcome = work.do()
     assert (outcome.status, code(outcome)) == (Status.SUCCEEDED, 0)
     assert host.job.is_stopped is False, "there was nothing to stop any more"
+    assert work.notes()[-1] == "the stop came too late: it had already succeeded"
+
+
+def test_a_task_that_fails_before_its_stop(host: FakeHost, make_client: MakeClient) -> None:
+    host.scripts["train"] = Script(exit_code=3)
+    work = make_client("train")
+    host.when("mlcr_report_task", lambda _: work.run.interrupts.stop())
+    host.when("mlcr_report_task", lambda _: wait_until(lambda: bool(host.args("mlcr_stop_job"))))
+    outcome = work.do()
+    assert (outcome.status, code(outcome)) == (Status.FAILED, 3)
+    assert work.notes()[-1] == "the stop came too late: it had already ended"
+
+
+@pytest.mark.parametrize("how", ["stop", "detach"])
+def test_a_job_that_is_ended_while_its_outputs_are_pulled(
+    host: FakeHost, make_client: MakeClient, how: str
+) -> None:
+    work = make_client("train", run={"is_fast": False})
+
+    def interrupt(connection: HostConnection) -> None:
+        getattr(work.run.interrupts, how)()
+        wait_until(lambda: connection.is_closed or any("late" in each for each in work.notes()))
+
+    # The first transfer is the upload.
+    host.when(RSYNC, interrupt, nth=2)
+    outcome = work.do()
+    assert [task.status for task in outcome.tasks] == [Status.SUCCEEDED]
+    if how == "stop":
+        assert (outcome.status, code(outcome)) == (Status.SUCCEEDED, 0)
+        assert work.notes() == ["the stop came too late: it had already succeeded"]
+        return
+    assert isinstance(outcome.error, DetachedPullError)
+    assert "the job itself has succeeded" in str(outcome.error)
+    assert outcome.error.hint == f"mlcube-remote pull {RUN_ID}"
+    assert code(outcome) == 130
 
 
 def test_a_running_task_is_left(host: FakeHost, make_client: MakeClient) -> None:

@@ -79,7 +79,7 @@ def host(order: str, stdout: bytes, stderr: bytes, *, piece: int = 3) -> FakeCon
     return connection
 
 
-def shown(connection: FakeConnection, **options: int) -> list[tuple[Stream, bytes]]:
+def shown(connection: FakeConnection, tail: int | None = None) -> list[tuple[Stream, bytes]]:
     """Return what is passed on, with neighbours of one stream joined."""
     found: list[tuple[Stream, bytes]] = []
 
@@ -88,7 +88,7 @@ def shown(connection: FakeConnection, **options: int) -> list[tuple[Stream, byte
             data = found.pop()[1] + data
         found.append((stream, data))
 
-    fetch_rest(TICKET, 1, {OUT: 0, ERR: 0}, take, connection, **options)
+    fetch_rest(TICKET, 1, {OUT: 0, ERR: 0}, take, connection, tail=tail)
     return found
 
 

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from mlcube_remote.jobs.log_order import parse_order, split_by_order
+from mlcube_remote.jobs.log_times import parse_times
 from mlcube_remote.transport.base import Stream
 from tests.support.shell_library import Call, facts, launch, state
 from tests.support.waiting import wait_for
@@ -76,3 +78,25 @@ def test_what_comes_last_is_last(call: Call, job: Path, step: str) -> None:
     finished(call, job, f"echo a; echo b >&2; sleep {step}; echo c >&2; sleep {step}; echo done")
     # At once: the record is complete when the task has ended.
     assert merged(call, job) == "a\nb\nc\ndone\n"
+
+
+def test_the_times_of_growth_are_recorded(call: Call, job: Path) -> None:
+    began = int(time.time())
+
+    def until(sizes: str) -> str:
+        return f"until grep -q ' {sizes}$' {job}/tasks/1/times 2>/dev/null; do sleep 0.1; done"
+
+    finished(
+        call, job, f"echo a; {until('2 0')}; echo b >&2; {until('2 2')}; echo c; {until('4 2')}"
+    )
+    entries = parse_times((job / "tasks/1/times").read_text())
+    assert [sizes for _, sizes in entries][-1] == (4, 2)
+    assert {(2, 0), (2, 2)} <= {sizes for _, sizes in entries}
+    seconds = [at for at, _ in entries]
+    assert seconds == sorted(seconds)
+    # Seconds are cut off twice: of the time of the start, and of the uptime.
+    assert began - 1 <= seconds[0]
+    assert seconds[-1] <= time.time() + 1
+    report = dict(facts(call("mlcr_report_log_times", str(job / "tasks/1"))))
+    assert parse_times(report["times"]) == entries
+    assert began <= int(report["now"]) <= time.time()
