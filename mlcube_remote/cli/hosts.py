@@ -13,6 +13,7 @@ import click
 from mlcube_remote import app
 from mlcube_remote.app.options import HostOptions
 from mlcube_remote.cli import options as shared
+from mlcube_remote.cli.completers import complete_reached_hosts
 from mlcube_remote.cli.help import HelpfulCommand
 from mlcube_remote.cli.option_groups import CredentialPrompts
 from mlcube_remote.cli.output_formats import output_option
@@ -115,7 +116,7 @@ def top_hosts(
 @shared.hosts_argument()
 @shared.host_label_options
 @shared.credential_options
-@screen.output_option
+@output_option
 def disk_of_hosts(
     named: tuple[str, ...], hosts: HostOptions, credentials: CredentialPrompts, output: str
 ) -> int:
@@ -132,7 +133,7 @@ def disk_of_hosts(
 
 
 @hosts.command("forget")
-@click.argument("name", metavar="HOST")
+@click.argument("name", metavar="HOST", shell_complete=complete_reached_hosts)
 @shared.inventory_option
 def forget_host(name: str, inventory: str | None) -> None:
     """No longer ask a host of earlier runs for its jobs; its runs stay recorded.
