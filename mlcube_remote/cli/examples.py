@@ -79,6 +79,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ),
         ("Find the jobs that failed", "mlcube-remote ps --state=failed --jobs"),
     ),
+    "clean": (
+        ("See what would be removed", "mlcube-remote clean --cubes --images --dry-run"),
+        ("Remove what was not used for a month", "mlcube-remote clean --cubes --older-than=30d"),
+    ),
     "results show": (
         (
             "Show the latest run, highest accuracy first",

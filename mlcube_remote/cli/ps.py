@@ -117,7 +117,7 @@ def _watch(text: Callable[[], str]) -> int:
     return 0
 
 
-@click.command()
+@click.command(cls=HelpfulCommand)
 @click.option(
     "--older-than",
     type=Duration(),
