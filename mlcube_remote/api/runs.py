@@ -55,6 +55,7 @@ def run(
     sweep_file: str | os.PathLike[str] | None = None,
     shard: str | None = None,
     retries: int | None = None,
+    sample: int | tuple[int, int] | None = None,
     detach: bool = False,
     wait: bool = False,
     parallel: int | None = None,
@@ -92,10 +93,13 @@ def run(
         grace: Seconds between SIGTERM and SIGKILL when a task is stopped.
         allow_missing: Inputs that may be missing; the task gets a path without a file.
         fresh_outputs: Whether a task fails that succeeds and leaves one of its outputs as it was.
-        sweep: Name → values: one job per combination, on whichever host is free.
+        sweep: Name → values: one job per combination, on whichever host is free. Ranges are texts
+            such as ``log:1e-4..1e-1:5``, as ``--sweep`` takes them.
         sweep_file: The same from a YAML file.
         shard: ``NAME=LIST``: lines of a file, or items with commas, in one piece per host.
         retries: Maximum retries of such a job after a host failure.
+        sample: Run so many random points of the sweep. ``(20, 7)`` are twenty points of the seed 7:
+            the same in each run.
         detach: Return as soon as every job has started.
         wait: Wait for a workspace or GPUs that other runs hold.
         parallel: Maximum number of hosts in use at the same time.
@@ -109,19 +113,18 @@ def run(
     Raises:
         MLCubeRemoteError: A mistake in the arguments or in a file; no host was touched.
     """
-    where = arguments.access(hosts, inventory, password, passphrase)
     options = RunOptions(
         cube=arguments.cube(mlcube, overrides, workspace),
         tasks=arguments.tasks(
             tasks, parameters, env, timeout, grace, allow_missing, fresh_outputs, copy_links, slurm
         ),
         container=arguments.container(platform, network, gpus, memory, cpu, trust_cube=trust_cube),
-        sweep=arguments.sweep(sweep, sweep_file, shard, retries),
+        sweep=arguments.sweep(sweep, sweep_file, shard, retries, sample),
         run_id=run_id,
         name=name,
         start=arguments.start(parallel, max_failures, detach=detach, wait=wait),
     )
-    return _run_on(where, options, on_event, connection)
+    return _run_on(hosts, inventory, password, passphrase, options, on_event, connection)
 
 
 def rerun(
@@ -192,13 +195,12 @@ def configure(
     Raises:
         MLCubeRemoteError: A mistake in the arguments or in a file; no host was touched.
     """
-    where = arguments.access(hosts, inventory, password, passphrase)
     options = RunOptions(
         cube=arguments.cube(mlcube, overrides),
         container=ContainerOptions(platform=platform),
         configure_only=True,
     )
-    return _run_on(where, options, on_event, connection)
+    return _run_on(hosts, inventory, password, passphrase, options, on_event, connection)
 
 
 def describe(
@@ -221,13 +223,16 @@ def describe(
 
 
 def _run_on(
-    where: Access,
+    hosts: Names,
+    inventory: str | os.PathLike[str] | None,
+    password: str | None,
+    passphrase: str | None,
     options: RunOptions,
     on_event: OnEvent | None,
     connection: CallersConnection | None,
 ) -> RunResult:
     """Run on the hosts that the caller named, or on the connection that the caller opened."""
-    connect = None
+    where, connect = arguments.access(hosts, inventory, password, passphrase), None
     if connection is not None:
         where, connect = choose_connection(connection, where)
     return _run(attrs.evolve(options, hosts=where.hosts), where, on_event, connect)
