@@ -130,13 +130,24 @@ def sweep(
     file: PathName | None,
     shard: str | None,
     retries: int | None,
+    sample: int | tuple[int, int] | None,
 ) -> SweepOptions:
     """Return the options of a sweep.
 
+    Args:
+        axes: Name → values.
+        file: File with more values, or with a list of points.
+        shard: ``NAME=LIST``.
+        retries: Maximum retries per job; ``None``: the default.
+        sample: Number of random points, and maybe their seed.
+
     Raises:
-        UsageError: A value contains a comma.
+        UsageError: Values are no list of texts and numbers, or one contains a comma.
     """
+    count, seed = sample if isinstance(sample, tuple) else (sample, None)
     return SweepOptions(
+        sample=count,
+        seed=seed,
         axes={name: _axis(name, values) for name, values in (axes or {}).items()},
         file=_path(file),
         shard=shard,
@@ -145,14 +156,24 @@ def sweep(
 
 
 def _axis(name: str, values: Iterable[object]) -> tuple[str, ...]:
-    # A text is one value, not a sequence of letters.
-    items = [values] if isinstance(values, str) else values
+    # A text is one value, not a sequence of letters, and so is a number.
+    is_one = isinstance(values, str) or not isinstance(values, Iterable)
+    items: list[object] = [values] if is_one else list(values)
+    if isinstance(values, Mapping):
+        items = [values]
+    for value in items:
+        if value is not None and not isinstance(value, (list, tuple, Mapping)):
+            continue
+        raise UsageError(
+            f"sweep: {name}: {value!r}: expected texts and numbers",
+            hint=f"for example: sweep={{{name!r}: [0.1, 0.01]}}",
+        )
     texts = tuple(str(value).strip() for value in items)
     if with_comma := [text for text in texts if "," in text]:
         # The record of a run separates values by commas.
         raise UsageError(
             f"sweep: {name}: a value with a comma: {with_comma[0]!r}",
-            hint="put such values into a sweep_file",
+            hint="write a list of values; put values that have commas into a sweep_file",
         )
     return texts
 

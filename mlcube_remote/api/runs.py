@@ -11,7 +11,7 @@ import attrs
 
 from mlcube_remote import app
 from mlcube_remote.api import arguments
-from mlcube_remote.api.arguments import Access, Names, access
+from mlcube_remote.api.arguments import Access, Names
 from mlcube_remote.api.connections import choose_connection
 from mlcube_remote.api.observer import OnEvent, to_callback, warn
 from mlcube_remote.api.results import RunResult
@@ -57,6 +57,7 @@ def run(
     sweep_file: str | os.PathLike[str] | None = None,
     shard: str | None = None,
     retries: int | None = None,
+    sample: int | tuple[int, int] | None = None,
     detach: bool = False,
     wait: bool = False,
     parallel: int | None = None,
@@ -95,10 +96,13 @@ def run(
         grace: Seconds between SIGTERM and SIGKILL when a task is stopped.
         allow_missing: Inputs that may be missing; the task gets a path without a file.
         fresh_outputs: Whether a task fails that succeeds and leaves one of its outputs as it was.
-        sweep: Name → values: one job per combination, on whichever host is free.
+        sweep: Name → values: one job per combination, on whichever host is free. Ranges are texts
+            such as ``log:1e-4..1e-1:5``, as ``--sweep`` takes them.
         sweep_file: The same from a YAML file.
         shard: ``NAME=LIST``: lines of a file, or items with commas, in one piece per host.
         retries: Maximum retries of such a job after a host failure.
+        sample: Run so many random points of the sweep. ``(20, 7)`` are twenty points of the seed 7:
+            the same in each run.
         detach: Return as soon as every job has started.
         wait: Wait for a workspace or GPUs that other runs hold.
         parallel: Maximum number of hosts in use at the same time.
@@ -118,12 +122,12 @@ def run(
             tasks, parameters, env, timeout, grace, allow_missing, fresh_outputs, copy_links, slurm
         ),
         container=arguments.container(platform, network, gpus, memory, cpu, trust_cube, ship_image),
-        sweep=arguments.sweep(sweep, sweep_file, shard, retries),
+        sweep=arguments.sweep(sweep, sweep_file, shard, retries, sample),
         run_id=run_id,
         name=name,
         start=arguments.start(parallel, max_failures, detach=detach, wait=wait),
     )
-    return _run_on(access(hosts, inventory, password, passphrase), options, on_event, connection)
+    return _run_on(hosts, inventory, password, passphrase, options, on_event, connection)
 
 
 def rerun(
@@ -194,13 +198,12 @@ def configure(
     Raises:
         MLCubeRemoteError: A mistake in the arguments or in a file; no host was touched.
     """
-    where = arguments.access(hosts, inventory, password, passphrase)
     options = RunOptions(
         cube=arguments.cube(mlcube, overrides),
         container=ContainerOptions(platform=platform),
         configure_only=True,
     )
-    return _run_on(where, options, on_event, connection)
+    return _run_on(hosts, inventory, password, passphrase, options, on_event, connection)
 
 
 def describe(
@@ -223,13 +226,16 @@ def describe(
 
 
 def _run_on(
-    where: Access,
+    hosts: Names,
+    inventory: str | os.PathLike[str] | None,
+    password: str | None,
+    passphrase: str | None,
     options: RunOptions,
     on_event: OnEvent | None,
     connection: CallersConnection | None,
 ) -> RunResult:
     """Run on the hosts that the caller named, or on the connection that the caller opened."""
-    connect = None
+    where, connect = arguments.access(hosts, inventory, password, passphrase), None
     if connection is not None:
         where, connect = choose_connection(connection, where)
         if options.container.ship_image:

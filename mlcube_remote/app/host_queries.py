@@ -31,6 +31,11 @@ def check_hosts(chosen: ChosenHosts, platform: str | None) -> tuple[HostCheck, .
     )
 
 
+def check_this_machine() -> HostCheck:
+    """Check the programs of this machine, whatever the hosts are."""
+    return check.check_client()
+
+
 def check_client(chosen: ChosenHosts) -> HostCheck | None:
     """Check this machine; ``None`` if it needs nothing, because it is the only host."""
     return None if all(host.is_local for host in chosen.hosts) else check.check_client()

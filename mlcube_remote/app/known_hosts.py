@@ -57,6 +57,11 @@ def last_runs(names: Iterable[str]) -> dict[str, str]:
     return ages
 
 
+def reached_names() -> list[str]:
+    """Return the hosts that the runs of this machine have reached, newest run first."""
+    return list(dict.fromkeys(reached.host for reached in _reached(lambda _: None)))
+
+
 def forget_host(name: str, inventory: str | None, warn: Warn) -> None:
     """Have a host of earlier runs no longer asked; the records of its runs stay.
 

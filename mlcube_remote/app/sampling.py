@@ -48,8 +48,11 @@ def check_sample(sweep: SweepOptions) -> None:
     """Refuse options that would have no effect.
 
     Raises:
-        UsageError: There is nothing to sample from.
+        UsageError: There is nothing to sample from, or a number is too small.
     """
+    for option, number, least in (("sample", sweep.sample, 1), ("seed", sweep.seed, 0)):
+        if number is not None and number < least:
+            raise UsageError(f"--{option}={number}: expected at least {least}")
     if sweep.sample is not None and not (sweep.axes or sweep.file):
         raise UsageError(
             "--sample: there is no sweep to choose points from",

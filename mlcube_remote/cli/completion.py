@@ -15,10 +15,31 @@ from click.shell_completion import (
 
 from mlcube_remote.cli import COMPLETE
 
+_BASH = """\
+%(complete_func)s() {
+    local IFS=$'\\n' line kind value
+    # Whatever an interrupted completion prints is not for the user's prompt.
+    while IFS= read -r line; do
+        kind=${line%%%%,*} value=${line#*,}
+        case $kind in
+        dir) COMPREPLY=(); compopt -o dirnames ;;
+        file) COMPREPLY=(); compopt -o default ;;
+        plain) COMPREPLY+=("$value"); [[ $value == *= ]] && compopt -o nospace ;;
+        esac
+    done < <(env COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD="$COMP_CWORD" \\
+        %(complete_var)s=bash_complete "$1" 2>/dev/null)
+    return 0
+}
+
+complete -o nosort -F %(complete_func)s %(prog_name)s
+"""
+
 
 @add_completion_class
 class _Bash(BashComplete):
     """Joins words that bash splits: ``--host=gpu`` is three words in bash."""
+
+    source_template = _BASH
 
     def get_completion_args(self) -> tuple[list[str], str]:
         args, incomplete = super().get_completion_args()
@@ -39,14 +60,15 @@ _ZSH = """\
     local -a found described
     (( $+commands[%(prog_name)s] )) || return 1
     found=("${(@f)$(env COMP_WORDS="${words[*]}" COMP_CWORD=$((CURRENT-1)) \\
-        %(complete_var)s=zsh_complete %(prog_name)s)}")
+        %(complete_var)s=zsh_complete %(prog_name)s 2>/dev/null)}")
     # Keep what is before the value; without this the value would replace it.
     [[ $PREFIX == --*=* ]] && compset -P 1 '*='
     for kind value help in $found; do
         case $kind in
         dir) _path_files -/ ;;
         file) _path_files -f ;;
-        plain) if [[ $help == _ ]]; then compadd -V values -- "$value"
+        plain) if [[ $value == *= ]]; then compadd -V values -S '' -- "$value"
+            elif [[ $help == _ ]]; then compadd -V values -- "$value"
             else described+=("${value//:/\\\\:}:$help"); fi ;;
         esac
     done
@@ -63,7 +85,7 @@ fi
 _FISH = """\
 function %(complete_func)s
     set -l found (env COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t) \\
-        %(complete_var)s=fish_complete %(prog_name)s)
+        %(complete_var)s=fish_complete %(prog_name)s 2>/dev/null)
     # What is before the value is part of the word that fish completes.
     set -l before (string match --regex -- '^--[^=]+=' (commandline -t))
     for line in $found

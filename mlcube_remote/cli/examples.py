@@ -79,6 +79,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ),
         ("Find the jobs that failed", "mlcube-remote ps --state=failed --jobs"),
     ),
+    "clean": (
+        ("See what would be removed", "mlcube-remote clean --cubes --images --dry-run"),
+        ("Remove what was not used for a month", "mlcube-remote clean --cubes --older-than=30d"),
+    ),
     "results show": (
         (
             "Show the latest run, highest accuracy first",
@@ -124,14 +128,6 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "trust": (
         ("Show what a cube asks for, and be asked", "mlcube-remote trust examples/mnist"),
         ("Take your yes back", "mlcube-remote trust --forget examples/mnist"),
-    ),
-    "clean": (
-        ("See what could be removed from all hosts", "mlcube-remote clean --cubes --dry-run"),
-        (
-            "Remove all that no job of the last month has used",
-            "mlcube-remote clean --cubes --images --older-than=30d",
-        ),
-        ("Remove the records of old jobs on one host", "mlcube-remote clean --host=gpu01"),
     ),
 }
 """Command → what each example does, and its command line."""

@@ -10,19 +10,23 @@ import click
 from mlcube_remote import app
 from mlcube_remote.app.options import HostOptions, Sensible
 from mlcube_remote.cli import options as shared
+from mlcube_remote.cli.completers import complete_jobs
 from mlcube_remote.cli.help import HelpfulCommand
 from mlcube_remote.cli.option_groups import CredentialPrompts
 from mlcube_remote.cli.printing import print_warning
-from mlcube_remote.cli.run_argument import run_argument
+from mlcube_remote.cli.run_argument import complete_targets
 from mlcube_remote.cli.run_target import RunTarget, run_target
 
 _job_option = click.option(
-    "--job", metavar="JOB", help="Choose the job if the run has several: name, number or host."
+    "--job",
+    metavar="JOB",
+    shell_complete=complete_jobs,
+    help="Choose the job if the run has several: name, number or host.",
 )
 
 
 @click.command(cls=HelpfulCommand)
-@run_argument
+@click.argument("run_text", metavar="RUN", shell_complete=complete_targets)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @_job_option
 @shared.host_options

@@ -13,6 +13,7 @@ import click
 from mlcube_remote import app
 from mlcube_remote.app.options import HostOptions
 from mlcube_remote.cli import options as shared
+from mlcube_remote.cli.completers import complete_reached_hosts
 from mlcube_remote.cli.help import HelpfulCommand
 from mlcube_remote.cli.new_host import add_host
 from mlcube_remote.cli.option_groups import CredentialPrompts
@@ -23,9 +24,11 @@ from mlcube_remote.cli.printing import (
     terminal_width,
     worst_exit_code,
 )
+from mlcube_remote.errors import UsageError
 
 if TYPE_CHECKING:
     from mlcube_remote.app.hosts import ChosenHosts
+    from mlcube_remote.facts.check_result import HostCheck
 
 
 @click.group()
@@ -87,9 +90,14 @@ def check_hosts(
     """Check this machine and hosts before a run: login, programs, engine, permission, disk."""
     from mlcube_remote.ui.tables.hosts import checks_document, checks_text  # noqa: PLC0415 - slow
 
-    chosen = _choose(named, hosts, credentials)
-    checks = app.host_queries.check_hosts(chosen, platform)
-    client = app.host_queries.check_client(chosen)
+    checks: tuple[HostCheck, ...] = ()
+    client: HostCheck | None = None
+    if named or hosts.names or hosts.where or _has_inventory(hosts):
+        chosen = _choose(named, hosts, credentials)
+        checks = app.host_queries.check_hosts(chosen, platform)
+        client = app.host_queries.check_client(chosen)
+    else:
+        client = app.host_queries.check_this_machine()
     print_value(
         checks,
         output,
@@ -97,7 +105,24 @@ def check_hosts(
         text=partial(checks_text, client=client),
     )
     every = checks if client is None else (client, *checks)
-    return max((check.exit_code for check in every), default=0)
+    code = max((check.exit_code for check in every), default=0)
+    return code if checks else max(code, _report_no_host())
+
+
+def _has_inventory(hosts: HostOptions) -> bool:
+    return app.inventory.open_inventory(hosts.inventory).path is not None
+
+
+def _report_no_host() -> int:
+    """Print that only this machine was checked, and return the exit code."""
+    from mlcube_remote.ui.errors import print_error  # noqa: PLC0415 - only on an error
+
+    error = UsageError(
+        "no host was checked: there is no inventory, and none is named",
+        hint="name one that ssh knows: mlcube-remote hosts check NAME",
+    )
+    print_error(error, sys.stderr)
+    return error.exit_code
 
 
 @hosts.command("top", cls=HelpfulCommand)
@@ -138,7 +163,7 @@ def disk_of_hosts(
 
 
 @hosts.command("forget")
-@click.argument("name", metavar="HOST")
+@click.argument("name", metavar="HOST", shell_complete=complete_reached_hosts)
 @shared.inventory_option
 def forget_host(name: str, inventory: str | None) -> None:
     """No longer ask a host of earlier runs for its jobs; its runs stay recorded.

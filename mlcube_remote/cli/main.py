@@ -180,8 +180,20 @@ def _leave_at_once() -> NoReturn:
     os._exit(130)
 
 
+def _complete(args: list[str] | None) -> int:
+    """Print completions for a shell; whatever goes wrong, print nothing on the user's prompt."""
+    try:
+        return run(args)
+    except BrokenPipeError:
+        return 0  # that is how click ends
+    except (Exception, KeyboardInterrupt):  # noqa: BLE001 - the user did not ask for anything yet
+        return 1
+
+
 def execute(args: list[str] | None = None) -> int:
     """Run the command line, print errors, and return the exit code."""
+    if COMPLETE in os.environ:
+        return _complete(args)
     try:
         return run(args)
     except click.exceptions.Abort:

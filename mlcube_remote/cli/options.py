@@ -17,7 +17,6 @@ from mlcube_remote.app.options import (
     ContainerOptions,
     CubeOptions,
     HostOptions,
-    JobFilter,
     StartOptions,
     SweepOptions,
     TaskOptions,
@@ -25,8 +24,11 @@ from mlcube_remote.app.options import (
 from mlcube_remote.app.parse import parse_axes, parse_parameters, split_names
 from mlcube_remote.cli.completers import (
     complete_hosts,
+    complete_inputs,
     complete_labels,
+    complete_parameters,
     complete_platforms,
+    complete_sweep,
     complete_tasks,
 )
 from mlcube_remote.cli.option_groups import CredentialPrompts, F, combine, group
@@ -176,6 +178,7 @@ task_options = group(
         "--allow-missing",
         multiple=True,
         metavar="NAMES",
+        shell_complete=complete_inputs,
         help="Inputs that may be missing; the task gets a path without a file.",
     ),
     click.option(
@@ -194,7 +197,9 @@ task_options = group(
         is_flag=True,
         help="Send the data to which links in inputs lead, if it is outside.",
     ),
-    click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]..."),
+    click.argument(
+        "parameters", nargs=-1, metavar="[NAME=VALUE]...", shell_complete=complete_parameters
+    ),
 )
 
 
@@ -234,6 +239,7 @@ sweep_options = group(
         "axes",
         multiple=True,
         metavar="NAME=A,B",
+        shell_complete=complete_sweep,
         help="Run one job per value, on any free host; repeated: one job per combination. Ranges: "
         "lr=log:1e-4..1e-1:5, lin:0..1:5, int:1..8.",
     ),
@@ -251,6 +257,7 @@ sweep_options = group(
         multiple=True,
         callback=single_value("only one list can be split; its items may name further files"),
         metavar="NAME=LIST",
+        shell_complete=complete_parameters,
         help="Split a list (a file, or items with commas) into one piece per host.",
     ),
     click.option(
@@ -268,31 +275,6 @@ sweep_options = group(
     *_retry_options(DEFAULT_RETRIES),
 )
 
-job_filter_options = group(
-    "which",
-    JobFilter,
-    click.option("--failed", is_flag=True, help="Only jobs that did not succeed."),
-    click.option(
-        "--host",
-        "-H",
-        "hosts",
-        multiple=True,
-        metavar="HOSTS",
-        help="Only jobs on these hosts of the run: names and ranges, commas between.",
-    ),
-    click.option(
-        "--gone",
-        multiple=True,
-        metavar="HOSTS",
-        help="Treat jobs on these hosts as lost: the hosts are gone for good.",
-    ),
-)
-rerun_fresh_option = click.option(
-    "--fresh-outputs/--no-fresh-outputs",
-    default=None,
-    help="Fail if a task succeeds and leaves one of its outputs as it was before.  "
-    "[default: as recorded]",
-)
 rerun_retry_options = combine(*_retry_options(None))
 
 reconnect_option = click.option(

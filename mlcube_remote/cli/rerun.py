@@ -14,6 +14,7 @@ from mlcube_remote.app.options import JobFilter, RunOptions, Sensible, StartOpti
 from mlcube_remote.cli import display_options as screen
 from mlcube_remote.cli import options as shared
 from mlcube_remote.cli.compare import DIFFERENT
+from mlcube_remote.cli.completers import complete_run_hosts
 from mlcube_remote.cli.help import HelpfulCommand
 from mlcube_remote.cli.option_groups import CredentialPrompts, Display, group
 from mlcube_remote.cli.printing import print_warning
@@ -24,6 +25,34 @@ from mlcube_remote.errors import StateUnknownError, TransferError, UsageError
 if TYPE_CHECKING:
     from mlcube_remote.app.rerun import RerunChoice
     from mlcube_remote.app.rerun_selection import RerunSelection
+
+_job_filter_options = group(
+    "which",
+    JobFilter,
+    click.option("--failed", is_flag=True, help="Only jobs that did not succeed."),
+    click.option(
+        "--host",
+        "-H",
+        "hosts",
+        multiple=True,
+        metavar="HOSTS",
+        shell_complete=complete_run_hosts,
+        help="Only jobs on these hosts of the run: names and ranges, commas between.",
+    ),
+    click.option(
+        "--gone",
+        multiple=True,
+        metavar="HOSTS",
+        shell_complete=complete_run_hosts,
+        help="Treat jobs on these hosts as lost: the hosts are gone for good.",
+    ),
+)
+_fresh_option = click.option(
+    "--fresh-outputs/--no-fresh-outputs",
+    default=None,
+    help="Fail if a task succeeds and leaves one of its outputs as it was before.  "
+    "[default: as recorded]",
+)
 
 
 def _allowed(*, verifies: bool, allow_changed: tuple[str, ...]) -> frozenset[str] | None:
@@ -54,9 +83,9 @@ _verify_options = group(
 
 @click.command(cls=HelpfulCommand)
 @run_target(Sensible.NEWEST)
-@shared.job_filter_options
+@_job_filter_options
 @shared.rerun_retry_options
-@shared.rerun_fresh_option
+@_fresh_option
 @_verify_options
 @shared.start_options
 @shared.reconnect_option

@@ -10,8 +10,9 @@ import click
 
 from mlcube_remote import app
 from mlcube_remote.app.options import Sensible
+from mlcube_remote.cli.completers import complete_jobs
 from mlcube_remote.cli.option_groups import F, group
-from mlcube_remote.cli.run_argument import complete_runs
+from mlcube_remote.cli.run_argument import complete_targets
 
 
 @attrs.frozen(kw_only=True)
@@ -40,13 +41,14 @@ def run_target(sensible: Sensible) -> Callable[[F], F]:
         "target",
         target,
         click.argument(
-            "run_text", required=False, metavar="[RUN[/JOB]]", shell_complete=complete_runs
+            "run_text", required=False, metavar="[RUN[/JOB]]", shell_complete=complete_targets
         ),
         click.option(
             "--job",
             "jobs",
             multiple=True,
             metavar="JOBS",
+            shell_complete=complete_jobs,
             help="Only these jobs: names, numbers or hosts, and ranges such as [01-04]; "
             "commas between.",
         ),

@@ -141,7 +141,8 @@ def _file(path: str | os.PathLike[str]) -> Path:
             f"{file}: no such file",
             hint="mlbox.yaml is the format of 2020; write an mlcube.yaml instead"
             if is_old
-            else "give the cube's directory or its YAML file: --mlcube=PATH",
+            else "give the cube's directory or its YAML file: --mlcube=PATH; "
+            "or write a new cube: mlcube-remote init",
         )
     return Path(os.path.abspath(file))
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterable
@@ -165,16 +164,6 @@ def _check_connected(
     except HostUnfitError as problem:
         checks.append(
             CheckResult(name="rsync", passed=False, detail=problem.reason, hint=problem.hint)
-        )
-    if not host.is_local and shutil.which("rsync") is None:
-        checks.append(
-            CheckResult(
-                name="rsync here",
-                passed=False,
-                detail="rsync was not found on this machine",
-                hint="install it (Debian, Ubuntu: apt-get install rsync; macOS: brew install "
-                "rsync)",
-            )
         )
     checks.append(_engine(connection, host, platform, facts))
     if host.launcher is Launcher.SLURM:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import pwd
 import re
 import shutil
 from collections.abc import Callable, Iterable
@@ -121,7 +122,7 @@ def _one(inventory: Inventory, name: str, is_in_ssh_config: Callable[[str], bool
     port = typed.port or base.port
     if host in inventory.hosts and not base.is_local:
         return attrs.evolve(base, user=user, port=port)
-    if typed.user or typed.port or _is_address(host) or is_in_ssh_config(host):
+    if typed.user or typed.port or _is_address(host) or _is_known(host, is_in_ssh_config):
         return attrs.evolve(
             inventory.defaults,
             name=_name_of(name),
@@ -143,6 +144,35 @@ def _one(inventory: Inventory, name: str, is_in_ssh_config: Callable[[str], bool
         f"host '{name}' is not in hosts.yaml or ~/.ssh/config{suggestion}",
         hint=_list_names(inventory),
     )
+
+
+def _is_known(host: str, is_in_ssh_config: Callable[[str], bool]) -> bool:
+    """Return whether ssh_config names a host, or has settings for it.
+
+    Raises:
+        InventoryError: ssh does not read the file that names it.
+    """
+    if is_in_ssh_config(host):
+        return True
+    file = os.environ.get(CONFIG_VARIABLE)
+    if host not in list_ssh_names(file):
+        return False
+    used, home = os.path.expanduser("~"), _home_of_ssh()
+    if file is None and os.path.realpath(home) != os.path.realpath(used):
+        raise InventoryError(
+            f"host '{host}' is in ~/.ssh/config, which ssh does not read: HOME is {used}, and the "
+            f"home directory of this user is {home}",
+            hint=f"name the file: {CONFIG_VARIABLE}=~/.ssh/config",
+        )
+    return True
+
+
+def _home_of_ssh() -> str:
+    """Return the home directory from the list of users: ssh does not look at HOME."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return os.path.expanduser("~")
 
 
 def _name_of(destination: str) -> str:

@@ -10,6 +10,7 @@ changed.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,23 @@ def resolve_point(
     return ResolvedPoint(cube=changed, files=settings.changed(keys))
 
 
+def sweepable_names(cube: Cube, tasks: Sequence[str]) -> list[str]:
+    """Return the names that a sweep can have: parameters, and keys of settings files.
+
+    A key that several files have is named with its parameter in front.
+
+    Raises:
+        PlanError: A settings file cannot be read.
+    """
+    settings = _SettingsFiles(cube, tasks, SweepPoint(name="", values={}), {})
+    contents = settings.contents()
+    keys = Counter(key for content in contents.values() for key in content)
+    names = [parameter.name for _, parameter in _parameters(cube, tasks)]
+    for (_, parameter), path in settings.inputs().items():
+        names += [key if keys[key] == 1 else f"{parameter}.{key}" for key in contents[path]]
+    return list(dict.fromkeys(names))
+
+
 def _parameters(cube: Cube, tasks: Sequence[str]) -> list[tuple[str, Parameter]]:
     return [(task, parameter) for task in tasks for parameter in cube.tasks[task].parameters]
 
@@ -130,12 +148,7 @@ class _SettingsFiles:
         """Return the files that contain these keys, with the new values."""
         if not keys:
             return ()
-        inputs = {
-            (task, parameter.name): path
-            for task, parameter in _parameters(self.cube, self.tasks)
-            if (path := self._file(parameter)) is not None
-        }
-        contents = {path: self._content(path) for path in dict.fromkeys(inputs.values())}
+        inputs, contents = self.inputs(), self.contents()
         touched: set[tuple[str, str]] = set()
         for key, value in keys.items():
             paths = self._resolve(key, inputs, contents)
@@ -154,6 +167,18 @@ class _SettingsFiles:
             for where, path in inputs.items()
             if where in touched
         )
+
+    def inputs(self) -> dict[tuple[str, str], Path]:
+        """Return task and parameter → settings file."""
+        return {
+            (task, parameter.name): path
+            for task, parameter in _parameters(self.cube, self.tasks)
+            if (path := self._file(parameter)) is not None
+        }
+
+    def contents(self) -> dict[Path, Mapping[str, Any]]:
+        """Return the content of each settings file."""
+        return {path: self._content(path) for path in dict.fromkeys(self.inputs().values())}
 
     def _content(self, path: Path) -> Mapping[str, Any]:
         if path not in self.read:

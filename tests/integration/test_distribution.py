@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.hosts import HostFactory
 from tests.support.tracked import copy_tracked
 
 ROOT = Path(__file__).parents[2]
@@ -71,3 +72,46 @@ def test_the_package_finds_its_files_in_the_wheel_alone(wheel: Path, tmp_path: P
     )
     assert done.stdout.startswith(str(tmp_path / "site"))
     assert "mlcr_launch_job()" in done.stdout
+
+
+def test_a_new_user_needs_eight_commands_from_the_installation_to_an_own_cube_on_an_own_host(
+    wheel: Path, tmp_path: Path, ssh_host: HostFactory
+) -> None:
+    host = ssh_host()
+    environment = {
+        **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        "PATH": f"{tmp_path / 'venv/bin'}:{os.environ['PATH']}",
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+    }
+    commands: list[str] = []
+
+    def type_in(command: str) -> str:
+        commands.append(command)
+        done = subprocess.run(
+            ["sh", "-c", command],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def printed(label: str, output: str) -> str:
+        """Return the command that the program proposes, with the host's name."""
+        (line,) = (line for line in output.splitlines() if line.startswith(label))
+        return line.removeprefix(label).strip().replace("NAME", host.name)
+
+    type_in(f"{sys.executable} -m venv venv")
+    type_in(f"pip install --quiet {wheel}")
+    type_in(f"mkdir -p config/mlcube-remote && cp {host.inventory} config/mlcube-remote/hosts.yaml")
+    assert f"{host.name}: ok" in type_in(f"mlcube-remote hosts check {host.name}")
+    made = type_in("mlcube-remote init greeter")
+    assert "Hello, Ada!" in type_in(printed("run it here:", made))
+    (tmp_path / "greeter/workspace/greeting.txt").unlink()
+    assert "Hello, Ada!" in type_in(printed("run it there:", made))
+    assert type_in("cat greeter/workspace/greeting.txt") == "Hello, Ada!\n"
+    assert len(commands) <= 8

@@ -147,6 +147,47 @@ def test_a_sweep_is_one_run_with_a_row_for_each_point(tmp_path: Path) -> None:
     assert [job.parameters for job in done.jobs] == [{"x": "in.txt"}], "one value, not six letters"
 
 
+def test_random_points_are_those_of_the_seed() -> None:
+    Path("workspace/in.txt").rename("workspace/in.yaml")
+    Path("workspace/in.yaml").write_text("lr: 1\n")
+
+    def points(sample: int | tuple[int, int]) -> list[str]:
+        sweep = {"lr": "log:1..9"}
+        x = {"x": "in.yaml"}
+        done = run(hosts="a", tasks="t", parameters=x, sweep=sweep, sample=sample, retries=0)
+        return [job.parameters["lr"] for job in done.jobs]
+
+    assert points((3, 7)) == points((3, 7))
+    assert len(points(2)) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "hint"),
+    [
+        ({"sweep": {"x": "0.1 0.2"}}, "--sweep x=0.1 0.2", "x=0.1,0.2"),
+        ({"sweep": {"x": ["0.1:0.5:0.1"]}}, "0.1:0.5:0.1", "lin:0.1..0.5"),
+        (
+            {"sweep": {"x": [[0.1, 0.2]]}},
+            r"x: \[0.1, 0.2\]: expected texts and numbers",
+            "[0.1, 0.01]",
+        ),
+        ({"sweep": {"x": {"a": 1}}}, "x: {'a': 1}: expected texts and numbers", "[0.1, 0.01]"),
+        ({"sweep": {"x": [1, None]}}, "x: None: expected texts and numbers", "[0.1, 0.01]"),
+        ({"sweep": {"x": []}}, "--sweep x=: no value", "--sweep"),
+        ({"sweep": {"x": "0.1,0.2"}}, "a value with a comma", "a list of values"),
+        ({"sweep": {"x": 1}, "sample": 0}, "--sample=0: expected at least 1", None),
+        ({"sweep": {"x": 1}, "sample": (2, -1)}, "--seed=-1: expected at least 0", None),
+        ({"sample": 2}, "there is no sweep to choose points from", "--sample=20"),
+    ],
+)
+def test_a_sweep_without_sense_is_refused(
+    arguments: dict[str, Any], message: str, hint: str | None
+) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        run(hosts="a", tasks="t", **arguments)
+    assert caught.value.hint is None if hint is None else hint in str(caught.value.hint)
+
+
 def test_a_run_works_in_any_thread() -> None:
     ended: list[RunResult] = []
     thread = threading.Thread(target=lambda: ended.append(run(hosts="a", tasks="t")))

@@ -37,6 +37,8 @@ class JobsLayout:
     """Columns of the terminal; ``None``: no limit."""
     is_folded: bool = False
     """Whether the jobs of a sweep are one row."""
+    hides_ended: bool = False
+    """Whether jobs that have ended are not in the list."""
     last_runs: Mapping[str, str] = attrs.field(factory=dict)
     """Host → how long ago the newest run was started there."""
     faint: Callable[[str], str] = _same
@@ -51,7 +53,8 @@ def jobs_text(surveys: Sequence[HostJobs], layout: JobsLayout = JobsLayout()) ->
         parts = [_table(rows, layout.width)]
     else:
         answers = sum(survey.error is None for survey in surveys)
-        parts = [f"no jobs on {answers} host{'' if answers == 1 else 's'}"]
+        ended = " (--all shows those that have ended)" if layout.hides_ended else ""
+        parts = [f"no jobs on {answers} host{'' if answers == 1 else 's'}{ended}"]
     answers_of = ((survey.host.name, survey.error) for survey in surveys)
     if lines := unreachable_lines(answers_of, layout.last_runs):
         if layout.width is not None:

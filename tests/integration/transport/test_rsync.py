@@ -9,10 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mlcube_remote.cube.system_settings import UserPlatform
 from mlcube_remote.errors import HostError, HostUnfitError, UsageError
-from mlcube_remote.facts.check import check_host
-from mlcube_remote.inventory.model import Host
 from mlcube_remote.transport.base import Connection
 
 NAMES = [
@@ -127,21 +124,6 @@ def test_a_host_without_a_shell_is_reported(
 ) -> None:
     with pytest.raises(HostUnfitError, match=r"does not give a usable shell: got 'no\\n'"):
         connection_to("forced-command").rsync(["-r", "--", f"{tmp_path}/", "host:/tmp/x/"])
-
-
-def test_the_check_of_a_host_names_a_client_without_rsync(
-    connection_to: Callable[[str], Connection], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    remote = connection_to("docker")
-    monkeypatch.setenv("PATH", str(tmp_path))
-
-    checked = check_host(
-        lambda _host: remote, Host(name="gpu01"), UserPlatform(name="docker", platform="docker")
-    )
-
-    (failed,) = [check for check in checked.checks if not check.passed]
-    assert (failed.name, failed.detail) == ("rsync here", "rsync was not found on this machine")
-    assert checked.exit_code == 122
 
 
 def test_a_client_without_rsync_is_reported(

@@ -79,7 +79,8 @@ REFUSED = {
     ("run", "--host=local", "--task=one", "-Pdocker.imag=x"): "did you mean 'image'",
     ("run", "--host=local", "--task=one", "--gpus=1", "--platform=dokcer"): "unknown platform",
     ("hosts", "show", "absent"): "host 'absent' is not in hosts.yaml or ~/.ssh/config",
-    ("hosts", "check"): "'all': no inventory found",
+    ("hosts", "check"): "no host was checked: there is no inventory",
+    ("hosts", "check", "all"): "'all': no inventory found",
 }
 
 

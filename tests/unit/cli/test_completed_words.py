@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from mlcube_remote.runs.store import RUN, Store
+
 
 @pytest.mark.parametrize(
     ("words", "expected"),
@@ -25,12 +27,25 @@ import pytest
         ("mlcube-remote attach 261123-1", "261123-191722-cnc5kgw4xkneu7ml"),
         ("mlcube-remote run --task on", "one"),
         ("mlcube-remote ru", "run"),
+        ("mlcube-remote attach la", "last"),
+        ("mlcube-remote run --task two o", ""),
+        ("mlcube-remote run --task one o", "o="),
+        ("mlcube-remote run --allow-missing x,", "x,a"),
+        ("mlcube-remote rerun last --host gp", "gpu1"),
+        ("mlcube-remote rerun last --gone gp", "gpu1"),
+        ("mlcube-remote exec last/g", "last/gpu1"),
+        ("mlcube-remote hosts forget gp", "gpu1"),
+        ("mlcube-remote results show las", "last"),
     ],
 )
 def test_hosts_and_tasks_are_completed(cube: Path, words: str, expected: str) -> None:
     (cube / "hosts.yaml").write_text("hosts: {gpu1: {}}")
-    (cube / "state/mlcube-remote/runs/261123-191722-cnc5kgw4xkneu7ml").mkdir(parents=True)
-    assert f"plain,{expected}" in completed(words, cube)
+    store = Store(cube / "state/mlcube-remote/runs")
+    run_id = "261123-191722-cnc5kgw4xkneu7ml"
+    store.write(run_id, RUN, {"jobs": [{"name": "gpu1", "host": "gpu1", "job": "j"}]})
+    store.write(run_id, "j", {"host": "gpu1", "status": "succeeded", "ticket": {}})
+    found = completed(words, cube)
+    assert f"plain,{expected}" in found if expected else not any(found)
 
 
 @pytest.mark.parametrize("option", ["--mlcube", "--inventory", "--workspace", "--sweep-file"])

@@ -7,9 +7,14 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+
+from mlcube_remote.cli import COMPLETE
+from mlcube_remote.cli.main import execute
+from mlcube_remote.runs.store import RUN, Store
 
 LINES = {
     "run --platform app": "run --platform apptainer",
@@ -20,6 +25,12 @@ LINES = {
     "run --mlcube=cub": "run --mlcube=cubes/",
     "run --mlcube=nowh": "run --mlcube=nowh",
     "run --detac": "run --detach",
+    "run --task=one siz": "run --task=one size=",
+    "run --sweep momen": "run --sweep momentum=",
+    "run --sweep=momen": "run --sweep=momentum=",
+    "logs night": "logs nightly",
+    "logs nightly/0": "logs nightly/03",
+    "logs nightly --job=0": "logs nightly --job=03",
     "hosts check gp": "hosts check gpu1",
 }
 """Typed line → completed line."""
@@ -38,6 +49,18 @@ for line in "$@"; do
 done
 """
 
+TYPE_IN_BASH = """
+eval "$(mlcube-remote completion bash)"
+compopt() { :; }
+for line in "$@"; do
+    read -ra COMP_WORDS <<< "${line//=/ = }"
+    COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+    COMPREPLY=()
+    _mlcube_remote_completion mlcube-remote
+    printf '%s\n' "${COMPREPLY[*]}"
+done
+"""
+
 TYPE_IN_FISH = """
 mlcube-remote completion fish | source
 for line in $argv
@@ -48,25 +71,39 @@ end
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "mlcube.yaml").write_text("docker: {image: x}\ntasks: {one: }\n")
+    (tmp_path / "mlcube.yaml").write_text(
+        "docker: {image: x}\n"
+        "tasks: {one: {parameters: {inputs: {size: s.txt, settings: s.yaml}}}}\n"
+    )
+    (tmp_path / "workspace").mkdir()
+    (tmp_path / "workspace/s.yaml").write_text("momentum: 0.9\n")
+    jobs = [{"name": "03", "host": None}]
+    Store(tmp_path / "state/mlcube-remote/runs").write(
+        "261123-191722-cnc5kgw4xkneu7ml", RUN, {"name": "nightly", "jobs": jobs}
+    )
     (tmp_path / "hosts.yaml").write_text("hosts: {gpu1: {}}")
     (tmp_path / "cubes").mkdir()
     return tmp_path
 
 
-def typed(argv: list[str], folder: Path) -> str:
-    """Return the output of a shell that completes the lines."""
-    lines = [f"mlcube-remote {line}" for line in LINES]
+def typed(
+    argv: list[str],
+    folder: Path,
+    lines: Iterable[str] = LINES,
+    programs: Path = Path(sys.executable).parent,
+) -> str:
+    """Return the output of a shell that completes the lines; its errors are shown with it."""
     done = subprocess.run(
-        [*argv, *lines],
-        capture_output=True,
+        [*argv, *(f"mlcube-remote {line}" for line in lines)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         timeout=120,
         check=True,
         cwd=folder,
         env={
             **os.environ,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PATH": f"{programs}:{os.environ['PATH']}",
             "HOME": str(folder),
             "XDG_STATE_HOME": str(folder / "state"),
             "XDG_CONFIG_HOME": str(folder / "config"),
@@ -86,3 +123,49 @@ def test_fish_completes_values_after_an_equals_sign(folder: Path) -> None:
     found = [line.partition("\t")[0] for line in output.splitlines()]
     # fish prints only the last word of a line.
     assert found == [new.rpartition(" ")[2] for old, new in LINES.items() if old != new]
+
+
+def test_bash_gets_the_last_word_after_an_equals_sign(folder: Path) -> None:
+    lines = ["run --host=local,gp", "run --task=one siz", "run --sweep=momen", "logs nightly/0"]
+    output = typed(["bash", "--norc", "-c", TYPE_IN_BASH, "bash"], folder, lines)
+    assert output.splitlines() == ["local,gpu1", "size=", "momentum=", "nightly/03"]
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["bash", "--norc", "-c", TYPE_IN_BASH, "bash"],
+        ["zsh", "-f", "-c", TYPE_IN_ZSH, "zsh"],
+        ["fish", "--no-config", "-c", TYPE_IN_FISH, "--"],
+    ],
+    ids=lambda argv: argv[0],
+)
+def test_an_interrupted_completion_prints_nothing(folder: Path, argv: list[str]) -> None:
+    programs = folder / "bin"
+    programs.mkdir()
+    real = Path(sys.executable).parent / "mlcube-remote"
+    (programs / "mlcube-remote").write_text(
+        f'#!/bin/sh\n[ "$1" = completion ] && exec {real} "$@"\necho Traceback >&2\nexit 130\n'
+    )
+    (programs / "mlcube-remote").chmod(0o755)
+    output = typed(argv, folder, ["run --hos"], programs)
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize("problem", [KeyboardInterrupt(), OSError("disk"), ValueError()])
+def test_the_program_prints_nothing_if_a_completion_fails(
+    problem: BaseException,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*_: object) -> None:
+        raise problem
+
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("mlcube_remote.app.inventory.open_inventory", fail)
+    monkeypatch.setenv(COMPLETE, "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "mlcube-remote run --host gp")
+    monkeypatch.setenv("COMP_CWORD", "3")
+    assert execute([]) == 1
+    assert capsys.readouterr() == ("", "")

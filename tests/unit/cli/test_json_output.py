@@ -133,6 +133,18 @@ def test_what_comes_after_two_dashes_asks_for_nothing(capsys: pytest.CaptureFixt
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.usefixtures("empty_directory")
+def test_a_check_without_an_inventory_checks_this_machine(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert execute(["hosts", "check", "-o", "json"]) == 2
+    answer = capsys.readouterr()
+    document = json.loads(answer.out)
+    assert document["hosts"] == []
+    assert {each["name"] for each in document["client"]["checks"]} >= {"ssh", "rsync"}
+    assert "hint: name one that ssh knows: mlcube-remote hosts check NAME" in answer.err
+
+
 @pytest.mark.usefixtures("cube_directory")
 def test_a_rerun_of_nothing_is_a_document(capsys: pytest.CaptureFixture[str]) -> None:
     run_id = document_of(capsys, "run", "--host=a", "--task=t", "--output=json")["run"]

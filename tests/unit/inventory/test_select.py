@@ -14,6 +14,7 @@ from mlcube_remote.inventory.host_fields import NAME
 from mlcube_remote.inventory.load import empty, load
 from mlcube_remote.inventory.model import Host, Inventory
 from mlcube_remote.inventory.select import select, selector
+from mlcube_remote.inventory.sshconfig import CONFIG_VARIABLE
 
 TEXT = """
 defaults: {user: ada}
@@ -95,6 +96,26 @@ def test_a_pattern_without_hosts_is_refused(
     with pytest.raises(InventoryError) as caught:
         names(inventory, pattern)
     assert message in str(caught.value)
+
+
+def test_a_name_in_ssh_config_needs_no_settings_of_its_own(
+    inventory: Inventory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config").write_text("Host plain\n")
+    monkeypatch.setenv(CONFIG_VARIABLE, str(tmp_path / "config"))
+    assert names(inventory, "plain") == ["plain"]
+
+
+def test_a_name_that_ssh_does_not_read_is_explained(
+    inventory: Inventory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ssh takes the home directory from the list of users; HOME may be another one."""
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh/config").write_text("Host gpu07\n  User me\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(InventoryError, match="which ssh does not read: HOME is") as caught:
+        names(inventory, "gpu07")
+    assert caught.value.hint == "name the file: MLCUBE_REMOTE_SSH_CONFIG=~/.ssh/config"
 
 
 def test_an_address_takes_the_defaults(inventory: Inventory) -> None:
