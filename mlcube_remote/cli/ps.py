@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import attrs
@@ -29,7 +30,8 @@ from mlcube_remote.errors import UsageError
 
 if TYPE_CHECKING:
     from mlcube_remote.app.hosts import ChosenHosts
-    from mlcube_remote.jobs.clean_mirrors import MirrorRules
+    from mlcube_remote.jobs.clean import Cleaned
+    from mlcube_remote.jobs.clean_mirrors import CleanedMirrors, MirrorRules
     from mlcube_remote.jobs.query import HostJobs
     from mlcube_remote.ui.tables.jobs import JobsLayout
 
@@ -137,6 +139,7 @@ def _watch(text: Callable[[], str]) -> int:
 @click.option("--dry-run", is_flag=True, help="List what would be removed, and remove nothing.")
 @shared.host_label_options
 @shared.credential_options
+@output_option
 def clean(
     older_than: float,
     cubes: bool,
@@ -145,6 +148,7 @@ def clean(
     dry_run: bool,
     hosts: HostOptions,
     credentials: CredentialPrompts,
+    output: str,
 ) -> int:
     """Remove the logs and records of ended jobs; outputs stay.
 
@@ -153,7 +157,7 @@ def clean(
     never removed. Outputs that were not pulled stay, unless you add --with-outputs.
     """
     from mlcube_remote.jobs.clean_mirrors import MirrorRules  # noqa: PLC0415 - slow to import
-    from mlcube_remote.ui.tables.jobs import removed_jobs_text  # noqa: PLC0415 - slow to import
+    from mlcube_remote.ui.tables.clean import clean_document, clean_text  # noqa: PLC0415 - slow
 
     if with_outputs and not cubes:
         raise UsageError("--with-outputs: expected together with --cubes")
@@ -162,28 +166,27 @@ def clean(
     )
     chosen = app.hosts.choose_hosts(hosts, credentials, print_warning, needs_host=True)
     done = app.host_queries.clean_jobs(chosen, older_than=older_than, dry_run=dry_run)
-    removed = {each.host: each.removed for each in done if each.removed}
-    click.echo(removed_jobs_text(removed, dry_run=dry_run))
-    for each in done:
-        if each.error is not None:
-            click.echo(f"error: {each.error}", err=True)
-    worst = worst_exit_code(each.error for each in done)
-    if not cubes and not images:
-        return worst
-    # A host that gave no answer is not asked once more.
-    silent = {each.host for each in done if each.error is not None}
-    answering = attrs.evolve(
-        chosen, hosts=tuple(host for host in chosen.hosts if host.name not in silent)
+    mirrors = _clean_mirrors(chosen, done, rules, dry_run=dry_run)
+    print_value(
+        done,
+        output,
+        document=partial(clean_document, mirrors=mirrors or (), dry_run=dry_run),
+        text=partial(clean_text, mirrors=mirrors, dry_run=dry_run),
     )
-    return max(worst, _clean_mirrors(answering, rules, dry_run=dry_run))
+    errors = [each.error for each in done if each.error is not None]
+    errors += [each.error for each in mirrors or () if each.error is not None]
+    for error in errors if output == "text" else ():
+        click.echo(f"error: {error}", err=True)
+    return worst_exit_code(errors)
 
 
-def _clean_mirrors(chosen: ChosenHosts, rules: MirrorRules, *, dry_run: bool) -> int:
-    from mlcube_remote.ui.tables.disk import cleaned_text  # noqa: PLC0415 - slow to import
-
-    cleaned = app.host_queries.clean_mirrors(chosen, rules, dry_run=dry_run)
-    click.echo(cleaned_text(cleaned, dry_run=dry_run))
-    for each in cleaned:
-        if each.error is not None:
-            click.echo(f"error: {each.error}", err=True)
-    return worst_exit_code(each.error for each in cleaned)
+def _clean_mirrors(
+    chosen: ChosenHosts, done: Sequence[Cleaned], rules: MirrorRules, *, dry_run: bool
+) -> tuple[CleanedMirrors, ...] | None:
+    """Remove what else the rules name from the hosts that gave an answer; ``None``: nothing."""
+    if not rules.cubes and not rules.images:
+        return None
+    silent = {each.host for each in done if each.error is not None}
+    answering = tuple(host for host in chosen.hosts if host.name not in silent)
+    asked = attrs.evolve(chosen, hosts=answering)
+    return app.host_queries.clean_mirrors(asked, rules, dry_run=dry_run)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What hosts store, as ``hosts disk`` and ``clean`` print it."""
+"""What hosts store, as ``hosts disk`` prints it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mlcube_remote.events.documents import error_document
-from mlcube_remote.formatting import list_first, readable_duration, readable_size
-from mlcube_remote.jobs.clean_mirrors import CleanedMirrors
+from mlcube_remote.formatting import readable_duration, readable_size
 from mlcube_remote.jobs.disk import MEASURING_S, HostDisk, StoredItem
 from mlcube_remote.ui.tables.columns import format_table, shorten, unreachable_lines
 from mlcube_remote.ui.text import one_line
@@ -53,25 +52,28 @@ def _row(host: HostDisk, item: StoredItem) -> list[str]:
     return [
         host.host,
         one_line(item.kind),
-        one_line(_name(item)),
-        _size(item),
-        _age(item),
+        one_line(item_name(item)),
+        shown_size(item),
+        shown_age(item),
         one_line(item.client) or "-",
         _note(item),
     ]
 
 
-def _name(item: StoredItem) -> str:
+def item_name(item: StoredItem) -> str:
+    """Return the name of an item for people; any text."""
     return item.name or item.key.partition("/")[2] or "-"
 
 
-def _size(item: StoredItem) -> str:
+def shown_size(item: StoredItem) -> str:
+    """Return its size; ``≥`` in front of a lower limit."""
     if item.size is None:
         return "?"
     return ("≥" if item.is_at_least else "") + readable_size(item.size)
 
 
-def _age(item: StoredItem) -> str:
+def shown_age(item: StoredItem) -> str:
+    """Return how long ago it was last used."""
     if item.is_live:
         return "now"
     return "-" if item.age is None else f"{readable_duration(item.age)} ago"
@@ -100,14 +102,15 @@ def disk_document(hosts: Sequence[HostDisk]) -> dict[str, Any]:
                 "host": host.host,
                 "error": None if host.error is None else error_document(host.error),
                 "root": host.root or None,
-                "items": [_document(item) for item in _sorted(host.items)],
+                "items": [item_document(item) for item in _sorted(host.items)],
             }
             for host in hosts
         ],
     }
 
 
-def _document(item: StoredItem) -> dict[str, Any]:
+def item_document(item: StoredItem) -> dict[str, Any]:
+    """Return an item as JSON."""
     return {
         "kind": item.kind,
         "key": item.key,
@@ -122,36 +125,3 @@ def _document(item: StoredItem) -> dict[str, Any]:
         "unpulled": list(item.unpulled),
         "built": item.is_built,
     }
-
-
-def _has_outputs(cleaned: CleanedMirrors) -> bool:
-    return any(
-        kept.item.may_have_outputs and not kept.item.is_live and kept.item.kind != "image"
-        for kept in cleaned.kept
-    )
-
-
-def cleaned_text(cleaned: Sequence[CleanedMirrors], *, dry_run: bool) -> str:
-    """Return what ``clean`` removed from hosts or, in a dry run, would remove, and what it kept."""
-    verb = "would remove" if dry_run else "removed"
-    lines = [
-        f"{verb} {each.host}: {item.kind} {_name(item)} ({_size(item)}, last use {_age(item)})"
-        for each in cleaned
-        for item in each.removed
-    ]
-    lines += [
-        f"kept {each.host}: {kept.item.kind} {_name(kept.item)} ({_size(kept.item)}): {kept.why}"
-        + (f" ({list_first(kept.item.unpulled, 2)})" if kept.item.unpulled else "")
-        for each in cleaned
-        for kept in each.kept
-    ]
-    lines = [one_line(line) for line in lines]
-    removed = [item for each in cleaned for item in each.removed]
-    total = readable_size(sum(item.size or 0 for item in removed))
-    is_least = any(item.is_at_least for item in removed)
-    at_least = "at least " if is_least else ""
-    if any(each.kept and _has_outputs(each) for each in cleaned):
-        lines.append("to remove outputs that were not pulled, too: add --with-outputs")
-    if removed:
-        lines.append(f"{'would free' if dry_run else 'freed'} {at_least}{total}")
-    return "\n".join(lines) or "no mirror, data or image to remove"

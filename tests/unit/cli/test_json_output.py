@@ -13,7 +13,6 @@ import pytest
 from mlcube_remote.cli.main import cli, execute
 
 WITHOUT = {
-    "clean",
     "completion",
     "exec",
     "hosts forget",
@@ -59,6 +58,8 @@ def test_each_command_that_prints_facts_can_print_json() -> None:
         (["hosts", "show", "a"], {"hosts"}),
         (["ps"], {"hosts"}),
         (["hosts", "top"], {"hosts"}),
+        (["hosts", "disk"], {"hosts"}),
+        (["clean", "--cubes"], {"dry_run", "hosts"}),
         (["hosts", "check", "local"], {"client", "hosts"}),
         (["describe"], {"name", "description", "root", "workspace", "platforms", "tasks"}),
         (["trust"], {"cube", "requests"}),

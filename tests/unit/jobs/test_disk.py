@@ -10,6 +10,7 @@ import pytest
 
 from mlcube_remote.errors import UnreachableError
 from mlcube_remote.inventory.model import Host
+from mlcube_remote.jobs.clean import Cleaned
 from mlcube_remote.jobs.clean_mirrors import CleanedMirrors, MirrorRules, clean_mirrors
 from mlcube_remote.jobs.disk import HostDisk, read_disk_of_all
 from mlcube_remote.jobs.handle import to_document
@@ -17,7 +18,8 @@ from mlcube_remote.runs.ids import job_id
 from mlcube_remote.runs.store import Store
 from mlcube_remote.transport.base import Reply
 from mlcube_remote.transport.fake import FakeConnection
-from mlcube_remote.ui.tables.disk import cleaned_text, disk_document, disk_text
+from mlcube_remote.ui.tables.clean import clean_document, cleaned_text
+from mlcube_remote.ui.tables.disk import disk_document, disk_text
 from tests.support.handles import TICKET
 
 DAY = 86_400
@@ -166,6 +168,17 @@ def test_the_host_decides_again(tmp_path: Path) -> None:
         (DATA, "a part could not be deleted: it belongs to another user, or time was short"),
         (OLD, "the host could not remove it"),
     ]
+
+
+def test_what_was_cleaned_is_a_document(tmp_path: Path) -> None:
+    done = clean(answer(data={"live": "yes"}), tmp_path, dry_run=True)
+    jobs = [Cleaned(host="gpu"), Cleaned(host="down", error=UnreachableError("down", "refused"))]
+    document = clean_document(jobs, mirrors=[done], dry_run=True)
+    gpu, down = document["hosts"]
+    assert [item["key"] for item in gpu["removed"]] == [CUBE, IMAGE]
+    assert gpu["kept"][0]["why"] == "a job uses it"
+    assert (gpu["error"], down["jobs"], document["dry_run"]) == (None, [], True)
+    assert "refused" in down["error"]["message"]
 
 
 def test_a_host_that_cannot_remove_is_an_error(tmp_path: Path) -> None:
