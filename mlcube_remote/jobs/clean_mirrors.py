@@ -26,10 +26,10 @@ _REASONS = {
     "age": "it was used meanwhile",
     "outputs": "it may have outputs that no client has pulled",
     "foreign": "mlcube-remote did not build it for you",
-    "gone": "it does not exist any more",
     "mount": "a file system is mounted in it",
     "error": "the host could not remove it",
-    "left": "a part could not be deleted: it belongs to another user, or time was short",
+    "left": "a part could not be deleted: it belongs to another user, or time was short; the next "
+    "clean tries it again",
 }
 
 
@@ -153,7 +153,7 @@ def _remove(
         item = by_key.get(key)
         if item is not None and name == "removed":
             removed.append(item)
-        elif item is not None:
+        elif item is not None and why != "gone":  # another client was faster
             kept.append(_kept(item, why))
 
 
