@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import attrs
 import click
 
 from mlcube_remote import app
 from mlcube_remote.cli.output_formats import output_option
 from mlcube_remote.cli.printing import print_value, print_warning
 from mlcube_remote.cli.run_argument import run_argument
+from mlcube_remote.errors import UsageError
 
 
 @click.command()
@@ -18,18 +21,39 @@ from mlcube_remote.cli.run_argument import run_argument
 @click.option(
     "--ro-crate",
     "directory",
-    required=True,
     type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIRECTORY",
     help="Write an RO-Crate (Process Run Crate) to this new directory.",
 )
+@click.option(
+    "--mlflow",
+    "uri",
+    metavar="URI",
+    help="Log each job to this tracking URI of MLflow, such as http://127.0.0.1:5000.",
+)
 @output_option
-def export(run_text: str, directory: Path, output: str) -> None:
-    """Export a run: what ran, from what, and copies of its outputs.
+def export(run_text: str, directory: Path | None, uri: str | None, output: str) -> None:
+    """Export a run: what ran, from what, with which results.
 
     RUN is a run's name, a part of its id, 'last', or the path of its results. No host is asked.
     """
-    from mlcube_remote.ui.files.ro_crate import write_ro_crate  # noqa: PLC0415 - slow to import
-
+    if directory is None and uri is None:
+        raise UsageError("expected --ro-crate=DIRECTORY or --mlflow=URI")
     index = app.results.find_results(run_text, print_warning)
-    write_ro_crate(app.results.find_attempts(run_text, print_warning), index, directory)
-    print_value(directory, output, document=lambda crate: {"path": str(crate)}, text=str)
+    attempts = app.results.find_attempts(run_text, print_warning)
+    document: dict[str, Any] = {}
+    lines = []
+    if directory is not None:
+        from mlcube_remote.ui.files.ro_crate import write_ro_crate  # noqa: PLC0415 - slow to import
+
+        write_ro_crate(attempts, index, directory)
+        document["path"] = str(directory)
+        lines.append(str(directory))
+    if uri is not None:
+        from mlcube_remote.ui.files.mlflow_runs import log_to_mlflow  # noqa: PLC0415 - likewise
+
+        logged = log_to_mlflow(attempts, index, uri)
+        document["mlflow"] = attrs.asdict(logged)
+        known = f"; {logged.known} known before" if logged.known else ""
+        lines.append(f"experiment {logged.experiment}: {logged.new} new{known}")
+    print_value(document, output, document=dict, text=lambda _: "\n".join(lines))

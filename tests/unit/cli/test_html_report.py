@@ -74,4 +74,4 @@ def test_a_table_is_shown_again_until_it_is_interrupted(
     assert execute(["results", "show", run_id, "--watch", "--sort=-accuracy"]) == 0
     assert "succeeded" in capsys.readouterr().out
     assert execute(["results", "show", run_id, "--watch", "--csv"]) == 2
-    assert "--watch and --csv" in capsys.readouterr().err
+    assert "--watch and --output=csv" in capsys.readouterr().err
