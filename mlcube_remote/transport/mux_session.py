@@ -14,7 +14,7 @@ import attrs
 
 from mlcube_remote.transport.base import Stream
 from mlcube_remote.transport.mux import MuxClient, MuxError
-from mlcube_remote.transport.terminal import Terminal
+from mlcube_remote.transport.standard_streams import StandardStreams
 
 _CHUNK = 256 * 1024
 _BUFFER = 1024 * 1024
@@ -212,7 +212,7 @@ def attach_mux_session(
     client: MuxClient,
     command: str,
     is_link_active: Callable[[], bool],
-    terminal: Terminal,
+    terminal: StandardStreams,
     resized: Callable[[], None],
 ) -> MuxSession:
     """Start a command that reads and writes a terminal of this machine through the master.

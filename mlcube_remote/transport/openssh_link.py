@@ -43,7 +43,7 @@ from mlcube_remote.transport.mux_session import (
 from mlcube_remote.transport.openssh_command import PERSIST_S, master_command
 from mlcube_remote.transport.openssh_errors import explain_login
 from mlcube_remote.transport.questions import PATIENCE_S
-from mlcube_remote.transport.terminal import Terminal
+from mlcube_remote.transport.standard_streams import StandardStreams
 
 _LOGIN_TIMEOUTS = 4
 """A login may take this many times the timeout of one step, for each hop."""
@@ -67,7 +67,7 @@ class OpenSSHLink:
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
     def open_session(
-        self, command: str, timeout: float, terminal: Terminal | None = None
+        self, command: str, timeout: float, terminal: StandardStreams | None = None
     ) -> MuxSession:
         """See :meth:`Link.open_session <mlcube_remote.transport.link.Link.open_session>`."""
         try:
