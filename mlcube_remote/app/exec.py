@@ -12,7 +12,7 @@ from mlcube_remote.formatting import list_first
 from mlcube_remote.jobs.exec import SHELL as SHELL  # noqa: PLC0414 - exported
 from mlcube_remote.jobs.exec import exec_in_job
 from mlcube_remote.jobs.lookup import RecordedJob, RecordedRun
-from mlcube_remote.transport.terminal import Terminal
+from mlcube_remote.transport.standard_streams import StandardStreams
 
 _MAX_NAMES = 8
 
@@ -36,7 +36,7 @@ def exec_in_run(found: FoundRun, command: Sequence[str], note: Callable[[str], N
     connection = found.logins.connect(chosen.host, note)
     try:
         handle = chosen.handle or read_handle(chosen, connection)
-        return exec_in_job(connection, handle, command, Terminal.of_this_process())
+        return exec_in_job(connection, handle, command, StandardStreams.of_this_process())
     finally:
         connection.close()
 

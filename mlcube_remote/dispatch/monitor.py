@@ -298,7 +298,9 @@ class _Stopper:
         try:
             request_stop(self.job.connection.current, self.handle)
         except MLCubeRemoteError as problem:
-            self.job.warn(f"not stopped yet: {problem}")
+            # If the job has ended, its connection may be closed before the answer.
+            if self._ended is None:
+                self.job.warn(f"not stopped yet: {problem}")
 
     def end(self, tasks: Sequence[TaskOutcome]) -> None:
         """Note that the tasks are no longer followed; say so if the user stopped them too late."""

@@ -9,7 +9,7 @@ from mlcube_remote.errors import HostUnfitError, NotStartedError, StateUnknownEr
 from mlcube_remote.jobs.handle import JobHandle
 from mlcube_remote.jobs.launch import read_job_state
 from mlcube_remote.transport.base import Connection
-from mlcube_remote.transport.terminal import Terminal
+from mlcube_remote.transport.standard_streams import StandardStreams
 
 SHELL = ("/bin/sh", "-c", "if command -v bash >/dev/null; then exec bash; else exec sh; fi")
 """The best shell that an image has."""
@@ -18,7 +18,7 @@ _RUNNING = ("running", "orphaned")
 
 
 def exec_in_job(
-    connection: Connection, handle: JobHandle, command: Sequence[str], terminal: Terminal
+    connection: Connection, handle: JobHandle, command: Sequence[str], terminal: StandardStreams
 ) -> int:
     """Run a command in the container of the job's running task.
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 
 if TYPE_CHECKING:
-    from mlcube_remote.transport.terminal import Terminal
+    from mlcube_remote.transport.standard_streams import StandardStreams
 
 
 class Stream(Enum):
@@ -140,7 +140,7 @@ class Connection(Protocol):
         """
         ...
 
-    def interact(self, function: str, *args: str, terminal: Terminal) -> int:
+    def interact(self, function: str, *args: str, terminal: StandardStreams) -> int:
         """Call a function that has the standard streams of this process.
 
         Args:

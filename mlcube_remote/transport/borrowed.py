@@ -20,7 +20,7 @@ from mlcube_remote.transport.keepalive import Keepalive
 from mlcube_remote.transport.link import connection_lost
 from mlcube_remote.transport.paramiko_link import ParamikoSession, open_session
 from mlcube_remote.transport.ssh import SSHConnection
-from mlcube_remote.transport.terminal import Terminal
+from mlcube_remote.transport.standard_streams import StandardStreams
 
 
 class CallersConnection(Protocol):
@@ -52,7 +52,7 @@ class BorrowedLink:
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
     def open_session(
-        self, command: str, timeout: float, terminal: Terminal | None = None
+        self, command: str, timeout: float, terminal: StandardStreams | None = None
     ) -> ParamikoSession:
         """See :meth:`Link.open_session <mlcube_remote.transport.link.Link.open_session>`."""
         if self._closed.is_set():

@@ -19,7 +19,7 @@ import attrs
 from mlcube_remote.errors import HostError
 from mlcube_remote.transport.base import OutputSink, Reply, RsyncResult, Stream, Timeout
 from mlcube_remote.transport.quoting import render_call
-from mlcube_remote.transport.terminal import Terminal
+from mlcube_remote.transport.standard_streams import StandardStreams
 
 Scripted = Reply | HostError | Callable[..., Reply]
 """A reply, an error to raise, or a function that gets the arguments and returns a reply."""
@@ -88,7 +88,7 @@ class FakeConnection:
                 sink(stream, data)
         return reply.code
 
-    def interact(self, function: str, *args: str, terminal: Terminal) -> int:
+    def interact(self, function: str, *args: str, terminal: StandardStreams) -> int:
         """Write the output of the scripted answer to the terminal; see :meth:`call`."""
         reply = self.call(function, *args)
         for descriptor, data in ((terminal.stdout, reply.stdout), (terminal.stderr, reply.stderr)):

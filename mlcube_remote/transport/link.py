@@ -12,7 +12,7 @@ from mlcube_remote.errors import StateUnknownError
 from mlcube_remote.transport.base import Stream
 
 if TYPE_CHECKING:
-    from mlcube_remote.transport.terminal import Terminal
+    from mlcube_remote.transport.standard_streams import StandardStreams
 
 
 class SessionRefusedError(Exception):
@@ -85,7 +85,7 @@ class Link(Protocol):
     """A connection that is logged in."""
 
     def open_session(
-        self, command: str, timeout: float, terminal: Terminal | None = None
+        self, command: str, timeout: float, terminal: StandardStreams | None = None
     ) -> Session:
         """Start a command.
 

@@ -18,7 +18,7 @@ from mlcube_remote.inventory.model import Host
 from mlcube_remote.transport import framing
 from mlcube_remote.transport.base import OutputSink, Reply, RsyncResult, Stream, Timeout
 from mlcube_remote.transport.command_text import render_script
-from mlcube_remote.transport.terminal import Terminal
+from mlcube_remote.transport.standard_streams import StandardStreams
 
 _CHUNK = 64 * 1024
 
@@ -124,7 +124,7 @@ class LocalConnection:
                     else:
                         selector.unregister(key.fileobj)
 
-    def interact(self, function: str, *args: str, terminal: Terminal) -> int:
+    def interact(self, function: str, *args: str, terminal: StandardStreams) -> int:
         """See :meth:`Connection.interact <mlcube_remote.transport.base.Connection.interact>`."""
         with terminal.uninterrupted():
             done = subprocess.run(

@@ -14,7 +14,7 @@ import attrs
 
 from mlcube_remote.transport.base import Stream
 from mlcube_remote.transport.mux import MuxClient, MuxError
-from mlcube_remote.transport.terminal import Terminal
+from mlcube_remote.transport.standard_streams import StandardStreams
 
 _CHUNK = 256 * 1024
 _BUFFER = 1024 * 1024
@@ -30,6 +30,8 @@ class MuxSession:
     """``None`` if the command has the streams of a terminal."""
     _outputs: dict[int, tuple[Stream, socket.socket]]
     """File descriptor → stream, for the streams that have not ended."""
+    _resized: Callable[[], None] = lambda: None
+    """Tells the master that the window of its terminals has another size."""
     is_over: bool = attrs.field(default=False, init=False)
     """Whether :meth:`receive` will return no more bytes."""
     _status: int | None = attrs.field(default=None, init=False)
@@ -137,8 +139,10 @@ class MuxSession:
             self._has_ended = True
             return self._status
 
-    def resize(self, columns: int, lines: int) -> None:
-        """Do nothing: a master in the background reads the size once, when the session starts."""
+    def resize(self, columns: int, lines: int) -> None:  # noqa: ARG002 - the master asks the terminal
+        """Let the master read the size of the terminal's window again."""
+        if self.is_attached:
+            self._resized()
 
     def close(self) -> None:
         """Close the session; threads that wait for it wake up."""
@@ -208,7 +212,8 @@ def attach_mux_session(
     client: MuxClient,
     command: str,
     is_link_active: Callable[[], bool],
-    terminal: Terminal,
+    terminal: StandardStreams,
+    resized: Callable[[], None],
 ) -> MuxSession:
     """Start a command that reads and writes a terminal of this machine through the master.
 
@@ -217,10 +222,11 @@ def attach_mux_session(
         command: The command.
         is_link_active: Returns whether the master still runs.
         terminal: The terminal.
+        resized: Tells the master that the window of a terminal has another size.
 
     Raises:
         Exception: As for :func:`open_mux_session`.
     """
     streams = (terminal.stdin, terminal.stdout, terminal.stderr)
     client.open_session(command, streams, terminal.kind)
-    return MuxSession(client, is_link_active, None, {})
+    return MuxSession(client, is_link_active, None, {}, resized)

@@ -43,7 +43,7 @@ from mlcube_remote.transport.mux_session import (
 from mlcube_remote.transport.openssh_command import PERSIST_S, master_command
 from mlcube_remote.transport.openssh_errors import explain_login
 from mlcube_remote.transport.questions import PATIENCE_S
-from mlcube_remote.transport.terminal import Terminal
+from mlcube_remote.transport.standard_streams import StandardStreams
 
 _LOGIN_TIMEOUTS = 4
 """A login may take this many times the timeout of one step, for each hop."""
@@ -67,7 +67,7 @@ class OpenSSHLink:
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
     def open_session(
-        self, command: str, timeout: float, terminal: Terminal | None = None
+        self, command: str, timeout: float, terminal: StandardStreams | None = None
     ) -> MuxSession:
         """See :meth:`Link.open_session <mlcube_remote.transport.link.Link.open_session>`."""
         try:
@@ -79,7 +79,9 @@ class OpenSSHLink:
             if terminal is None:
                 session = open_mux_session(client, command, self.is_active)
             else:
-                session = attach_mux_session(client, command, self.is_active, terminal)
+                session = attach_mux_session(
+                    client, command, self.is_active, terminal, self._resize
+                )
         except MuxRefusedError as problem:
             client.close()
             if "denied" in str(problem).lower():
@@ -100,6 +102,14 @@ class OpenSSHLink:
     def is_active(self) -> bool:
         """Return whether the master answers."""
         return find_master(self.control_path) is not None
+
+    def _resize(self) -> None:
+        """Let the master read the sizes of its terminals again, also of one in the background."""
+        # The id of the process that answers now: the one of the login may be another program's.
+        pid = find_master(self.control_path)
+        if pid is not None:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGWINCH)
 
     def close(self) -> None:
         """End the sessions; and the master, if this connection started it."""

@@ -26,7 +26,7 @@ from mlcube_remote.transport.ssh_transport import (
     ConnectRequest,
     open_transport,
 )
-from mlcube_remote.transport.terminal import Terminal
+from mlcube_remote.transport.standard_streams import StandardStreams
 
 _CHUNK = 256 * 1024
 
@@ -133,7 +133,7 @@ class ParamikoLink:
         return self._opened.transport
 
     def open_session(
-        self, command: str, timeout: float, terminal: Terminal | None = None
+        self, command: str, timeout: float, terminal: StandardStreams | None = None
     ) -> ParamikoSession:
         """See :meth:`Link.open_session <mlcube_remote.transport.link.Link.open_session>`."""
         return open_session(self.host, self._opened.transport, command, timeout, terminal)
@@ -153,7 +153,7 @@ def open_session(
     transport: paramiko.Transport,
     command: str,
     timeout: float,
-    terminal: Terminal | None = None,
+    terminal: StandardStreams | None = None,
 ) -> ParamikoSession:
     """Start a command on a transport; see :class:`mlcube_remote.transport.link.Link`."""
     deadline = time.monotonic() + timeout

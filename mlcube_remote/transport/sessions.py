@@ -22,7 +22,7 @@ from mlcube_remote.errors import HostError, HostUnfitError
 from mlcube_remote.transport import framing
 from mlcube_remote.transport.channel import ShellChannel
 from mlcube_remote.transport.link import Link, Session, SessionRefusedError
-from mlcube_remote.transport.terminal import Terminal
+from mlcube_remote.transport.standard_streams import StandardStreams
 
 T = TypeVar("T")
 
@@ -122,7 +122,7 @@ class Sessions:
                 self._stream_count -= 1
 
     @contextmanager
-    def command_session(self, command: str, terminal: Terminal | None) -> Iterator[Session]:
+    def command_session(self, command: str, terminal: StandardStreams | None) -> Iterator[Session]:
         """Run a command in a session of its own, and close it afterwards.
 
         Args:

@@ -19,7 +19,11 @@ from mlcube_remote.transport.quoting import render_call
 from mlcube_remote.transport.rate_floor import RateFloor
 from mlcube_remote.transport.rsync_relay import RsyncRelay
 from mlcube_remote.transport.sessions import NoSessionAvailableError, Sessions
-from mlcube_remote.transport.terminal import Terminal, connect_shell, connect_terminal
+from mlcube_remote.transport.standard_streams import (
+    StandardStreams,
+    connect_shell,
+    connect_terminal,
+)
 
 
 @attrs.define
@@ -116,7 +120,7 @@ class SSHConnection:
             shell.read(consume, silence=timeout)
             return shell.wait_for_status()
 
-    def interact(self, function: str, *args: str, terminal: Terminal) -> int:
+    def interact(self, function: str, *args: str, terminal: StandardStreams) -> int:
         """See :meth:`Connection.interact <mlcube_remote.transport.base.Connection.interact>`."""
         if terminal.is_interactive:
             command = render_command(function, args)

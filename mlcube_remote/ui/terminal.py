@@ -10,7 +10,6 @@ import contextlib
 import os
 import select
 import signal
-import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ import attrs
 from mlcube_remote.formatting import escape_unprintable
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport.questions import Inquiry
+from mlcube_remote.transport.raw_mode import Keys, raw_mode
 
 if TYPE_CHECKING:  # slow to import, and most commands have no display
     from mlcube_remote.ui.progress.base import Reporter
@@ -66,7 +66,7 @@ class Terminal:
         """See :meth:`mlcube_remote.transport.questions.Screen.ask`."""
         try:
             # Before the question is shown: what is typed from then on is the answer.
-            with self._lock, self._paused(), _open_tty() as tty, _raw(tty):
+            with self._lock, self._paused(), _open_tty() as tty, raw_mode(tty, Keys.FOR_QUESTION):
                 if inquiry.is_over():
                     return None
                 show = _Writer(tty)
@@ -184,21 +184,3 @@ def _open_tty() -> Iterator[int]:
         yield tty
     finally:
         os.close(tty)
-
-
-@contextlib.contextmanager
-def _raw(tty: int) -> Iterator[None]:
-    """Get each key, show none, and forget what was typed before the question."""
-    try:
-        before = termios.tcgetattr(tty)
-        asking = termios.tcgetattr(tty)
-        asking[3] &= ~(termios.ICANON | termios.ECHO | termios.ISIG)
-        asking[6][termios.VMIN], asking[6][termios.VTIME] = 1, 0
-        termios.tcsetattr(tty, termios.TCSAFLUSH, asking)
-    except termios.error as problem:
-        raise OSError(*problem.args) from problem
-    try:
-        yield
-    finally:
-        with contextlib.suppress(termios.error):
-            termios.tcsetattr(tty, termios.TCSADRAIN, before)

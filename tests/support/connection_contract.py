@@ -14,7 +14,7 @@ import pytest
 
 from mlcube_remote.errors import HostError
 from mlcube_remote.transport.base import Connection, Stream
-from mlcube_remote.transport.terminal import Terminal
+from mlcube_remote.transport.standard_streams import StandardStreams
 
 
 @attrs.define
@@ -138,7 +138,7 @@ class InputContract:
         typed.write_bytes(b"typed\0\xff\n")
         word = 'it\'s "a\nb" $(id) `id` \\ !x é'
         with typed.open("rb") as stdin, out.open("wb") as stdout, err.open("wb") as stderr:
-            terminal = Terminal(
+            terminal = StandardStreams(
                 stdin=stdin.fileno(),
                 stdout=stdout.fileno(),
                 stderr=stderr.fileno(),

@@ -7,9 +7,7 @@ import contextlib
 import os
 import select
 import signal
-import termios
 import threading
-import tty
 from collections.abc import Callable, Iterator
 from types import FrameType
 
@@ -19,6 +17,7 @@ from mlcube_remote.errors import HostError
 from mlcube_remote.transport.base import Stream
 from mlcube_remote.transport.channel import ShellChannel
 from mlcube_remote.transport.link import Session
+from mlcube_remote.transport.raw_mode import Keys, raw_mode
 
 _CHUNK = 64 * 1024
 _POLL_INTERVAL_S = 0.2
@@ -27,7 +26,7 @@ _STATUS_TIMEOUT_S = 10.0
 
 
 @attrs.frozen(kw_only=True)
-class Terminal:
+class StandardStreams:
     """Descriptors of the standard streams, and whether the command gets a terminal of its own."""
 
     stdin: int = 0
@@ -36,7 +35,7 @@ class Terminal:
     is_interactive: bool
 
     @classmethod
-    def of_this_process(cls) -> Terminal:
+    def of_this_process(cls) -> StandardStreams:
         """Return the standard streams; interactive if input and output are a terminal."""
         return cls(is_interactive=os.isatty(0) and os.isatty(1))
 
@@ -63,16 +62,13 @@ class Terminal:
         if not self.is_interactive:
             yield
             return
-        settings = termios.tcgetattr(self.stdin)
-        try:
-            # What was typed ahead is for the command.
-            tty.setraw(self.stdin, termios.TCSANOW)
-            yield
-        finally:
-            # A control master of ssh that reads the terminal changes how it is read.
-            os.set_blocking(self.stdin, True)
-            os.set_blocking(self.stdout, True)
-            termios.tcsetattr(self.stdin, termios.TCSADRAIN, settings)
+        with raw_mode(self.stdin, Keys.FOR_COMMAND):
+            try:
+                yield
+            finally:
+                # A control master of ssh that reads the terminal changes how it is read.
+                os.set_blocking(self.stdin, True)
+                os.set_blocking(self.stdout, True)
 
     @contextlib.contextmanager
     def uninterrupted(self) -> Iterator[None]:
@@ -104,7 +100,7 @@ class Terminal:
             signal.signal(signal.SIGWINCH, before)
 
 
-def connect_terminal(session: Session, terminal: Terminal) -> int | None:
+def connect_terminal(session: Session, terminal: StandardStreams) -> int | None:
     """Connect a terminal with a command that has one on the host, until the command has ended.
 
     Returns:
@@ -121,7 +117,7 @@ def connect_terminal(session: Session, terminal: Terminal) -> int | None:
         return session.wait_for_status(_STATUS_TIMEOUT_S)
 
 
-def connect_shell(shell: ShellChannel, terminal: Terminal) -> None:
+def connect_shell(shell: ShellChannel, terminal: StandardStreams) -> None:
     """Pass bytes between a shell and the standard streams until the shell has ended.
 
     Raises:
