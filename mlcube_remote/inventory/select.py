@@ -191,6 +191,11 @@ def selector(host: Host) -> str:
     return host.typed or host.name
 
 
+def machine_name(host: Host) -> str:
+    """Return the name of a host without the user and port that were typed with it."""
+    return host.name if host.typed is None else _parse(host.typed).host
+
+
 def _parse(name: str) -> Destination:
     error = InventoryError(f"--host: expected a host's name, got {name!r}")
     if len(name) > MAX_NAME_LENGTH:

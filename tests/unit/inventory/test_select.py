@@ -13,7 +13,7 @@ from mlcube_remote.errors import InventoryError
 from mlcube_remote.inventory.host_fields import NAME
 from mlcube_remote.inventory.load import empty, load
 from mlcube_remote.inventory.model import Host, Inventory
-from mlcube_remote.inventory.select import select, selector
+from mlcube_remote.inventory.select import machine_name, select, selector
 from mlcube_remote.inventory.sshconfig import CONFIG_VARIABLE
 
 TEXT = """
@@ -163,6 +163,7 @@ def test_another_user_on_a_host_of_the_inventory_is_a_host_of_its_own(tmp_path: 
     assert (mine.name, other.name, same.name) == ("gpu01", "bob_gpu01", "gpu01_23")
     # The name that ssh_config knows.
     assert other.address == "gpu01"
+    assert {machine_name(host) for host in (mine, other, same)} == {"gpu01"}
     for host in (mine, other, same):
         assert select(inventory, [selector(host)]) == (host,)
 
