@@ -10,6 +10,7 @@ import fabric
 
 from mlcube_remote import app
 from mlcube_remote.cli.printing import print_warning
+from mlcube_remote.inventory.select import machine_name
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport.credentials import Credentials
 from mlcube_remote.transport.host_login import HostLogin
@@ -79,7 +80,7 @@ class Connection(fabric.Connection):
             inline_ssh_env=inline_ssh_env,
         )
         self._set(login=login, _opening=threading.Lock(), _link=None)
-        self.host, self.original_host = endpoint.hostname, login.host.name
+        self.host, self.original_host = endpoint.hostname, machine_name(login.host)
         self.user, self.port = endpoint.user, endpoint.port
 
     def open(self) -> None:

@@ -54,6 +54,8 @@ class Host:
 
     name: str
     """The name in the inventory, on the command line and in the output."""
+    typed: str | None = None
+    """``user@host:port`` as typed, if that is not :attr:`name`; it selects the host again."""
     address: str | None = None
     """DNS name or IP address; ``None``: the address that ``ssh -G`` prints for ``name``."""
     port: int | None = None

@@ -121,11 +121,18 @@ def _one(inventory: Inventory, name: str, is_in_ssh_config: Callable[[str], bool
     user = typed.user or base.user
     port = typed.port or base.port
     if host in inventory.hosts and not base.is_local:
-        return attrs.evolve(base, user=user, port=port)
+        if (user, port) == (base.user, base.port):
+            return base
+        # Another name, because another account has other jobs.
+        address = base.address or host
+        return attrs.evolve(
+            base, name=_name_of(name), typed=name, address=address, user=user, port=port
+        )
     if typed.user or typed.port or _is_address(host) or _is_known(host, is_in_ssh_config):
         return attrs.evolve(
             inventory.defaults,
             name=_name_of(name),
+            typed=name,
             address=host,
             user=user,
             port=port,
@@ -181,13 +188,12 @@ def _name_of(destination: str) -> str:
 
 def selector(host: Host) -> str:
     """Return the text that selects a host again: its name, or ``user@host:port`` as typed."""
-    if host.source is None and host.address is not None:
-        address = f"[{host.address}]" if ":" in host.address else host.address
-        for with_user in (address, f"{host.user}@{address}"):
-            for text in (with_user, f"{with_user}:{host.port}"):
-                if text != host.name and _name_of(text) == host.name:
-                    return text
-    return host.name
+    return host.typed or host.name
+
+
+def machine_name(host: Host) -> str:
+    """Return the name of a host without the user and port that were typed with it."""
+    return host.name if host.typed is None else _parse(host.typed).host
 
 
 def _parse(name: str) -> Destination:

@@ -13,7 +13,7 @@ from mlcube_remote.errors import InventoryError
 from mlcube_remote.inventory.host_fields import NAME
 from mlcube_remote.inventory.load import empty, load
 from mlcube_remote.inventory.model import Host, Inventory
-from mlcube_remote.inventory.select import select, selector
+from mlcube_remote.inventory.select import machine_name, select, selector
 from mlcube_remote.inventory.sshconfig import CONFIG_VARIABLE
 
 TEXT = """
@@ -56,7 +56,8 @@ def names(inventory: Inventory, *patterns: str) -> list[str]:
         (["rack[1-2]"], ["gpu03", "cpu2"]),
         (["gpu0[4,1]", "!gpu[02-04]"], ["gpu01"]),
         (["ada@alias"], ["ada_alias"]),
-        (["gpu01,!bob@gpu01", "cpu1"], ["cpu1"]),
+        (["gpu01,bob@gpu01", "!gpu01"], ["bob_gpu01"]),
+        (["gpu01,bob@gpu01", "!bob@gpu01"], ["gpu01"]),
     ],
 )
 def test_patterns_select_hosts_in_order(
@@ -84,7 +85,6 @@ def test_patterns_select_hosts_in_order(
         ("l*", "'l*' matches no host"),
         ("!", "expected a host's name, got ''"),
         ("gpu[1-2]", "host 'gpu1' is not in hosts.yaml"),
-        ("gpu01,bob@gpu01", "'gpu01' is named twice with different settings ('bob@gpu01')"),
         ("a@b.c,a_b.c", "'a_b.c' is named twice with different settings"),
         ("cpu1,!cpu1", "no host is selected"),
         (",", "no host is selected"),
@@ -147,10 +147,25 @@ def test_another_user_or_port_keeps_the_other_settings_of_the_inventory(
     path = tmp_path / "hosts.yaml"
     path.write_text("hosts: {gpu01: {address: 10.0.0.1, port: 2200, remote_root: /scratch}}")
     (host,) = select(load(path), ["bob@gpu01"])
-    assert (host.name, host.address, host.port) == ("gpu01", "10.0.0.1", 2200)
+    assert (host.address, host.port) == ("10.0.0.1", 2200)
     assert (host.user, host.remote_root) == ("bob", "/scratch")
     (host,) = select(load(path), ["gpu01:23"])
     assert (host.address, host.port) == ("10.0.0.1", 23)
+
+
+def test_another_user_on_a_host_of_the_inventory_is_a_host_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "hosts.yaml"
+    path.write_text("hosts: {gpu01: {port: 2200}}")
+    inventory = load(path)
+
+    mine, other, same = select(inventory, ["gpu01,bob@gpu01,gpu01:23,gpu01:2200"])
+
+    assert (mine.name, other.name, same.name) == ("gpu01", "bob_gpu01", "gpu01_23")
+    # The name that ssh_config knows.
+    assert other.address == "gpu01"
+    assert {machine_name(host) for host in (mine, other, same)} == {"gpu01"}
+    for host in (mine, other, same):
+        assert select(inventory, [selector(host)]) == (host,)
 
 
 NAMES = ("gpu01", "gpu02", "gpu03", "gpu04", "cpu1", "cpu2")

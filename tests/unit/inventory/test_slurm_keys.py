@@ -66,6 +66,7 @@ hosts:
         ("{partion: gpu}", "unknown key 'partion' (did you mean 'partition'?)"),
         ("{partition: ''}", "partition: expected one word of text, got ''"),
         ("{partition: 'a b'}", "partition: expected one word of text, got 'a b'"),
+        (r'{partition: "a\0"}', r"partition: expected one word of text, got 'a\x00'"),
         ("{partition: -a}", "partition: expected one word of text, got '-a'"),
         ("{time: soon}", "time: expected minutes, H:MM:SS or D-HH:MM:SS, got 'soon'"),
         ("{nodes: 0}", "nodes: expected a number of nodes, got '0'"),
