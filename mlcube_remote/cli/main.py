@@ -19,7 +19,7 @@ from mlcube_remote.errors import MLCubeRemoteError, RecordError, UnexpectedError
 _COMMANDS = {
     "run": ("mlcube_remote.cli.run", "Run tasks of a cube on one or many hosts."),
     "configure": ("mlcube_remote.cli.run", "Upload a cube to hosts, and pull or build its image."),
-    "rerun": ("mlcube_remote.cli.rerun", "Run the failed jobs of a run again."),
+    "rerun": ("mlcube_remote.cli.rerun", "Run jobs of a run again, all or those that failed."),
     "attach": ("mlcube_remote.cli.jobs", "Follow a run, and pull its outputs."),
     "ps": ("mlcube_remote.cli.ps", "List the jobs on all hosts."),
     "status": ("mlcube_remote.cli.jobs", "Show the state of each job of a run."),
