@@ -10,8 +10,8 @@ from typing import NoReturn
 def main() -> NoReturn:
     """Import the command line, and run it.
 
-    Ctrl-C ends the program at once while it is imported: nothing has begun, and Python would print
-    where in the imports it was.
+    Ctrl-C ends the program at once while it is imported: nothing has started, and Python would
+    print where in the imports it was.
     """
     # A shell that starts a program in the background has it ignore Ctrl-C.
     is_usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -22,11 +22,11 @@ _GROUPS: dict[str, str] = {
     "--fresh-outputs",
     "Sweeps and shards": "--sweep --sweep-file --shard --sample --seed --retries --retry-on",
     "Container": "--platform --network --security --gpus --memory --cpu --mount --slurm "
-    "--trust-cube",
+    "--ship-image --trust-cube",
     "Start and end of jobs": "--name --run-id --detach --wait --parallel --timeout --grace "
     "--fail-fast --max-failures --reconnect-timeout --on-interrupt --dry-run",
     "Login": "--ask-password --ask-passphrase",
-    "Output": "--gather --quiet --verbose --output --events --junit --help",
+    "Output": "--gather --quiet --verbose --output --events --junit --report --notify --help",
 }
 """Title of a group → its options, in the order of the page. Short lists need no groups."""
 

@@ -128,7 +128,8 @@ def _report_no_host() -> int:
 
     error = UsageError(
         "no host was checked: there is no inventory, and none is named",
-        hint="name one that ssh knows: mlcube-remote hosts check NAME",
+        hint="name one that ssh knows: mlcube-remote hosts check NAME; "
+        "or add one: mlcube-remote hosts add NAME USER@ADDRESS",
     )
     print_error(error, sys.stderr)
     return error.exit_code
