@@ -44,6 +44,7 @@ are those of docs/reference/exit-codes.md.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -224,6 +225,21 @@ class UnexpectedError(HostError):
     exit_code = 70
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_REFUSALS = {
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.ENOSPC: "free some space on that disk",
+    errno.EDQUOT: "free some of your quota on that disk",
+    errno.EROFS: "choose a place that can be written",
+    errno.EACCES: "look at the permissions: ls -ld, for the path and each directory above it",
+    errno.EPERM: "look at the permissions: ls -ld, for the path and each directory above it",
+    errno.ELOOP: "look at the links in the path: namei -l, or ls -l",
+    errno.EMFILE: "allow more open files: ulimit -n 4096",
+    errno.EIO: "the disk or the terminal has failed; look at the system's log",
+}
+"""Refusals of the operating system that have a cause outside this program → the next step."""
+
+
 class RecordError(MLCubeRemoteError):
     """A record on this machine cannot be read or written."""
 
@@ -236,7 +252,23 @@ class RecordError(MLCubeRemoteError):
             problem: The operating system's answer.
             hint: The next step.
         """
-        return cls(f"{action}: {problem.filename}: {problem.strerror}", hint=hint)
+        where = "" if problem.filename is None else f"{problem.filename}: "
+        if problem.errno in _FULL:
+            _, comma, other = hint.partition(", or ")
+            hint = f"free some space{comma}{other}"
+        return cls(f"{action}: {where}{problem.strerror}", hint=hint)
+
+    @classmethod
+    def of_system(cls, problem: BaseException) -> RecordError | None:
+        """Return the error for a refusal of the operating system that is no bug of ours.
+
+        Returns:
+            ``None``: It is something else.
+        """
+        if not isinstance(problem, OSError) or problem.errno not in _REFUSALS:
+            return None
+        where = "standard output" if problem.filename is None else problem.filename
+        return cls(f"{where}: {problem.strerror}", hint=_REFUSALS[problem.errno])
 
     @classmethod
     def too_new(cls, path: Path, noun: str, *, found: int, supported: int) -> RecordError:

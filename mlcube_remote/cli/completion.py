@@ -14,6 +14,7 @@ from click.shell_completion import (
 )
 
 from mlcube_remote.cli import COMPLETE
+from mlcube_remote.cli.help import HelpfulCommand
 
 _BASH = """\
 %(complete_func)s() {
@@ -130,12 +131,12 @@ class _Fish(FishComplete):
         return f"{item.type},{item.value}" + (f"\t{item.help}" if item.help else "")
 
 
-@click.command()
+@click.command(cls=HelpfulCommand)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the completion script of a shell.
+    """Print the completion script of a shell; put one of the lines below into a file.
 
-    For bash: add  eval "$(mlcube-remote completion bash)"  to ~/.bashrc.
+    It completes commands, options, hosts, tasks, parameters, runs and jobs.
     """
     root = click.get_current_context().find_root().command
     kind = get_completion_class(shell)

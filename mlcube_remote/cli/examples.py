@@ -125,6 +125,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("Make a cube from nothing", "mlcube-remote init greeter"),
         ("Make a cube that runs a script", "mlcube-remote init counter --script=count.py"),
     ),
+    "completion": (
+        ("bash: in ~/.bashrc", 'eval "$(mlcube-remote completion bash)"'),
+        ("zsh: in ~/.zshrc, after compinit", 'eval "$(mlcube-remote completion zsh)"'),
+        ("fish: in ~/.config/fish/config.fish", "mlcube-remote completion fish | source"),
+    ),
     "trust": (
         ("Show what a cube asks for, and be asked", "mlcube-remote trust examples/mnist"),
         ("Take your yes back", "mlcube-remote trust --forget examples/mnist"),

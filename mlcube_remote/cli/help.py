@@ -22,7 +22,7 @@ _GROUPS: dict[str, str] = {
     "--fresh-outputs",
     "Sweeps and shards": "--sweep --sweep-file --shard --sample --seed --retries --retry-on",
     "Container": "--platform --network --security --gpus --memory --cpu --mount --slurm "
-    "--trust-cube --ship-image",
+    "--ship-image --trust-cube",
     "Start and end of jobs": "--name --run-id --detach --wait --parallel --timeout --grace "
     "--fail-fast --max-failures --reconnect-timeout --on-interrupt --dry-run",
     "Login": "--ask-password --ask-passphrase",

@@ -43,7 +43,10 @@ hosts.add_command(add_host)
 @shared.inventory_option
 @output_option
 def list_hosts(inventory: str | None, output: str) -> None:
-    """List hosts and groups, and who is logged in (see mlcube-remote login)."""
+    """List hosts and groups, and who is logged in.
+
+    The logins are those that mlcube-remote login keeps.
+    """
     from mlcube_remote.ui.tables.hosts import hosts_document, hosts_text  # noqa: PLC0415 - slow to import
 
     found = app.inventory.open_inventory(inventory)
@@ -63,7 +66,10 @@ def list_hosts(inventory: str | None, output: str) -> None:
 @shared.inventory_option
 @output_option
 def show_hosts(named: tuple[str, ...], inventory: str | None, output: str) -> None:
-    """Show the settings of hosts: from the inventory, and from ~/.ssh/config."""
+    """Show all settings of hosts.
+
+    They come from the inventory, and from the configuration of ssh.
+    """
     from mlcube_remote.ui.tables.hosts import host_document, host_text  # noqa: PLC0415 - slow to import
 
     print_value(
@@ -87,7 +93,10 @@ def check_hosts(
     credentials: CredentialPrompts,
     output: str,
 ) -> int:
-    """Check this machine and hosts before a run: login, programs, engine, permission, disk."""
+    """Check this machine and hosts before a run.
+
+    Checked are the login, programs, the engine and its permission, GPUs, and the disk.
+    """
     from mlcube_remote.ui.tables.hosts import checks_document, checks_text  # noqa: PLC0415 - slow
 
     checks: tuple[HostCheck, ...] = ()
@@ -119,7 +128,8 @@ def _report_no_host() -> int:
 
     error = UsageError(
         "no host was checked: there is no inventory, and none is named",
-        hint="name one that ssh knows: mlcube-remote hosts check NAME",
+        hint="name one that ssh knows: mlcube-remote hosts check NAME; "
+        "or add one: mlcube-remote hosts add NAME USER@ADDRESS",
     )
     print_error(error, sys.stderr)
     return error.exit_code
@@ -133,7 +143,7 @@ def _report_no_host() -> int:
 def top_hosts(
     named: tuple[str, ...], hosts: HostOptions, credentials: CredentialPrompts, output: str
 ) -> int:
-    """Show the usage of hosts: load, memory, disk, GPUs and who uses them."""
+    """Show load, memory, disk and GPUs of hosts, and who uses them."""
     from mlcube_remote.ui.tables.usage import usage_document, usage_text  # noqa: PLC0415 - slow to import
 
     usage = app.host_queries.read_usage(_choose(named, hosts, credentials))
@@ -166,9 +176,9 @@ def disk_of_hosts(
 @click.argument("name", metavar="HOST", shell_complete=complete_reached_hosts)
 @shared.inventory_option
 def forget_host(name: str, inventory: str | None) -> None:
-    """No longer ask a host of earlier runs for its jobs; its runs stay recorded.
+    """No longer ask a host of earlier runs for its jobs.
 
-    A host that is started again with a run is asked again.
+    Its runs stay recorded. If a new run uses the host, it is asked again.
     """
     app.known_hosts.forget_host(name, inventory, print_warning)
     click.echo(f"{name} is no longer asked; a new run there makes it known again")

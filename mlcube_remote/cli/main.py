@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
@@ -13,12 +14,12 @@ import click
 
 from mlcube_remote._version import __version__
 from mlcube_remote.cli import COMPLETE
-from mlcube_remote.errors import MLCubeRemoteError, UnexpectedError, UsageError
+from mlcube_remote.errors import MLCubeRemoteError, RecordError, UnexpectedError, UsageError
 
 _COMMANDS = {
     "run": ("mlcube_remote.cli.run", "Run tasks of a cube on one or many hosts."),
     "configure": ("mlcube_remote.cli.run", "Upload a cube to hosts, and pull or build its image."),
-    "rerun": ("mlcube_remote.cli.rerun", "Run the failed jobs of a run again."),
+    "rerun": ("mlcube_remote.cli.rerun", "Run jobs of a run again, all or those that failed."),
     "attach": ("mlcube_remote.cli.jobs", "Follow a run, and pull its outputs."),
     "ps": ("mlcube_remote.cli.ps", "List the jobs on all hosts."),
     "status": ("mlcube_remote.cli.jobs", "Show the state of each job of a run."),
@@ -121,15 +122,34 @@ def main() -> NoReturn:
     # Imports create a hundred thousand objects that live as long as the process. Collecting garbage
     # among them again and again would take a tenth of a short command's time.
     gc.set_threshold(100_000)
-    code = execute()
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader closed the pipe (`| head`); Python would report it again at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _open_closed_streams()
+    code = _flush(execute())
     # Python collects garbage once more at its exit, whatever the threshold.
     gc.freeze()
     sys.exit(code)
+
+
+def _open_closed_streams() -> None:
+    """Open what the caller has closed (``>&-``); otherwise a connection would get its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - it stays open
+
+
+def _flush(code: int) -> int:
+    """Write what standard output still holds; return the exit code of that if it fails."""
+    try:
+        sys.stdout.flush()
+    except OSError as problem:
+        # Python would report it again at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader has closed the pipe (`| head`), or the disk is full.
+        if code == 0 and not isinstance(problem, BrokenPipeError):
+            from mlcube_remote.ui.errors import report_crash  # noqa: PLC0415 - only on an error
+
+            report_crash(problem, sys.stderr)
+            return RecordError.exit_code
+    return code
 
 
 def _wants_json(args: list[str]) -> bool:
@@ -160,7 +180,8 @@ def _print_document(error: MLCubeRemoteError, args: list[str] | None) -> None:
     if _wants_json(sys.argv[1:] if args is None else args):
         from mlcube_remote.ui.files.json_output import dump, failure_document  # noqa: PLC0415
 
-        dump(failure_document(error), sys.stdout)
+        with contextlib.suppress(OSError):  # the problem may be standard output itself
+            dump(failure_document(error), sys.stdout)
 
 
 def _print_misuse(problem: click.ClickException, args: list[str] | None) -> None:
@@ -212,5 +233,7 @@ def execute(args: list[str] | None = None) -> int:
         from mlcube_remote.ui.errors import report_crash  # noqa: PLC0415
 
         report_crash(problem, sys.stderr)
-        _print_document(UnexpectedError("", f"a bug in mlcube-remote: {problem!r}"), args)
-        return UnexpectedError.exit_code
+        bug = UnexpectedError("", f"a bug in mlcube-remote: {problem!r}")
+        error = RecordError.of_system(problem) or bug
+        _print_document(error, args)
+        return error.exit_code

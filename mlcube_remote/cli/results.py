@@ -42,7 +42,9 @@ def results() -> None:
 def show(
     run_texts: tuple[str, ...], output: str, sort: str | None, columns: str, watch: bool
 ) -> None:
-    """Show the outcome of each job of runs, and the numbers in its JSON and YAML outputs.
+    """Show how the jobs of runs ended, and the numbers in their outputs.
+
+    The numbers are those in JSON and YAML files.
 
     RUN is a run's name, a part of its id, 'last', or the path of its results.
     """
@@ -100,7 +102,7 @@ def _export(run_texts: Sequence[str], sort: str | None, output: str) -> None:
 )
 @output_option_with_aliases("json")
 def list_runs(best: str | None, output: str) -> None:
-    """List the runs with records on this machine: when, cube, hosts and state."""
+    """List the runs of this machine: when, cube, hosts and state."""
     from mlcube_remote.ui.tables.run_list import run_rows, runs_text  # noqa: PLC0415
 
     rows = run_rows(app.results.list_results(print_warning), best)

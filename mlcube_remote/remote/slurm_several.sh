@@ -10,7 +10,7 @@ stop_one_of_several() {
     rm -f -- "$1/slurm/environment"
     [ -s "$1/slurm/leader" ] || return 0
     find_leader "$1"
-    # The first to claim it decides: this shell, or the compute node.
+    # The first claim decides: that of this shell, or that of the compute node.
     if claim "$1" stopped; then
         cancel_if_none_is_left "$1"
         return

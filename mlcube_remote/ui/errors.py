@@ -14,7 +14,7 @@ import click
 
 from mlcube_remote._version import __version__
 from mlcube_remote.directories import make_private_directory, state_home
-from mlcube_remote.errors import HostError, MLCubeRemoteError
+from mlcube_remote.errors import HostError, MLCubeRemoteError, RecordError
 from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
 from mlcube_remote.ui.host_ranges import MANY, format_ranges
 from mlcube_remote.ui.text import sanitise
@@ -109,10 +109,16 @@ def _print_labelled(label: str, text: str, stream: TextIO) -> None:
 
 
 def report_crash(error: BaseException, stream: TextIO) -> None:
-    """Print a bug as one line, and save its traceback in a file that only the user can read."""
+    """Print a bug as one line, and save its traceback in a file that only the user can read.
+
+    What the operating system has refused is no bug, and is printed as other errors are.
+    """
     text = "".join(traceback.format_exception(error))
     if os.environ.get(DEBUG_VARIABLE):
         stream.write(text)
+    if (refused := RecordError.of_system(error)) is not None:
+        print_error(refused, stream)
+        return
     last_line = traceback.format_exception_only(error)[-1].strip()
     _print_labelled("error:", f"a bug in mlcube-remote: {last_line}", stream)
     try:

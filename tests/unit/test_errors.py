@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import pkgutil
 import re
@@ -74,3 +75,21 @@ def test_json_documents_keep_the_kind_of_an_error(
     error: type[MLCubeRemoteError], kind: str
 ) -> None:
     assert error.kind == kind
+
+
+def test_a_full_disk_is_not_a_lack_of_permission() -> None:
+    hint = "make /x writable, or set XDG_STATE_HOME to another directory"
+    full = RecordError.not_writable("failed", OSError(errno.ENOSPC, "No space left"), hint=hint)
+    assert str(full) == "failed: No space left"
+    assert full.hint == "free some space, or set XDG_STATE_HOME to another directory"
+    denied = RecordError.not_writable("failed", OSError(errno.EACCES, "denied", "/x"), hint=hint)
+    assert (str(denied), denied.hint) == ("failed: /x: denied", hint)
+
+
+def test_a_refusal_of_the_system_has_a_next_step_and_a_bug_is_none() -> None:
+    refused = RecordError.of_system(OSError(errno.EROFS, "Read-only file system", "/x"))
+    assert refused is not None
+    assert str(refused) == "/x: Read-only file system"
+    assert refused.hint
+    assert RecordError.of_system(OSError(errno.EBADF, "Bad file descriptor")) is None
+    assert RecordError.of_system(ValueError("x")) is None

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -314,6 +316,31 @@ def test_help_is_shown_without_a_command(
     assert capsys.readouterr().err.startswith("Usage: mlcube-remote")
 
 
+LONG = "x" * 300
+ODD_STREAMS = {
+    "results list >/dev/full": (1, "error: standard output: No space left on device"),
+    "hosts list -o json >/dev/full": (1, "error: standard output: No space left on device"),
+    "--version >/dev/full": (1, "error: standard output: No space left on device"),
+    "results list >&-": (0, ""),
+    "--version 2>&-": (0, ""),
+    "run --host=nowhere --task=one <&- >&- 2>&-": (2, ""),
+    f"describe --mlcube={LONG}": (1, f"error: {LONG}: File name too long"),
+    f"run --host=local --task=one a={LONG}": (1, "File name too long"),
+}
+
+
+@pytest.mark.usefixtures("cube")
+@pytest.mark.parametrize("line", ODD_STREAMS, ids=lambda line: line[:40])
+def test_what_the_system_refuses_is_no_bug(line: str) -> None:
+    program = shlex.join([sys.executable, "-m", "mlcube_remote"])
+    done = subprocess.run(
+        ["sh", "-c", f"{program} {line}"], capture_output=True, text=True, check=False, timeout=60
+    )
+    code, message = ODD_STREAMS[line]
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+    assert message in done.stderr if message else not done.stderr
+
+
 def test_a_closed_pipe_is_no_failed_job(cube: Path) -> None:
     """Click ends with 1 then, which would say that a job had failed."""
     script = "from mlcube_remote.cli.main import main; main()"
@@ -329,3 +356,17 @@ def test_a_closed_pipe_is_no_failed_job(cube: Path) -> None:
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_an_interrupt_while_the_program_is_imported_prints_nothing() -> None:
+    script = (
+        "import os, signal, sys\n"
+        "class Interrupts:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'click': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupts())\n"
+        "from mlcube_remote.cli.entry import main\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 
@@ -72,7 +73,8 @@ def test_run_has_three_examples_and_no_option_without_a_group() -> None:
 
 @pytest.mark.parametrize("line", LINES)
 def test_an_example_is_a_command_that_can_be_parsed(line: str) -> None:
-    line = line.partition(" && ")[0].partition(" > ")[0]
+    line = re.sub(r'^eval "\$\((.*)\)"$', r"\1", line)
+    line = re.split(" && | > | [|] ", line)[0]
     words = shlex.split(line)[1:]
     command: click.Command = cli
     context = ROOT
