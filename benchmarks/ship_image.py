@@ -38,7 +38,7 @@ _SENT = re.compile(r"image from \S+, ([\d.]+ \w+) sent")
 
 @attrs.frozen(kw_only=True)
 class Fleet:
-    """The hosts, the first of which has the image, and the cube."""
+    """The hosts, and the cube. The first host has the image."""
 
     peers: list[Peer]
     state: Path
