@@ -98,12 +98,12 @@ def main() -> None:
             cube = _write_cube(Path(temporary) / "cube", options.size)
             fleet = Fleet(peers=peers, state=state, cube=cube)
             row = {"hosts": options.hosts, "MB": options.size, **_measure(fleet, options.rounds)}
+            target = ROOT / "build/bench-ship-image.json"
+            target.parent.mkdir(exist_ok=True)
+            target.write_text(json.dumps(row, indent=2) + "\n")
+            print(json.dumps(row, indent=2), flush=True)
         finally:
             down(state_dir=state)
-    target = ROOT / "build/bench-ship-image.json"
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps(row, indent=2) + "\n")
-    print(json.dumps(row, indent=2))
 
 
 def _write_cube(folder: Path, size: int) -> Path:
