@@ -20,7 +20,15 @@ from mlcube_remote.dispatch.stages import (
 )
 from mlcube_remote.errors import ConfigureError, MLCubeRemoteError, StoppedByUserError
 from mlcube_remote.events.emitter import JobEvents
-from mlcube_remote.events.model import Event, Level, Note, Output, Stage, StageProgress
+from mlcube_remote.events.model import (
+    ConnectionLost,
+    Event,
+    Level,
+    Note,
+    Output,
+    Stage,
+    StageProgress,
+)
 from mlcube_remote.facts.images import Image
 from mlcube_remote.facts.probe import require_program
 from mlcube_remote.inventory.model import Host
@@ -119,6 +127,8 @@ def _shown_by(job: JobContext, source: str) -> JobEvents:
             job.events.note(event.level, f"{source}: {event.text}")
         elif isinstance(event, Output):
             job.run.sink(attrs.evolve(event, host=job.events.host, job=job.events.job))
+        elif isinstance(event, ConnectionLost):
+            job.events.note(Level.WARNING, f"{source}: {event.reason}; reconnecting")
         elif isinstance(event, StageProgress):
             job.events.progress(Stage.CONFIGURE, f"{source}: {event.detail}", event.fraction)
 

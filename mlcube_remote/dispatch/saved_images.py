@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import threading
 from functools import partial
 from pathlib import Path
@@ -16,11 +17,11 @@ from mlcube_remote.errors import ConfigureError, HostError
 from mlcube_remote.events.model import Stage
 from mlcube_remote.facts.images import Image
 from mlcube_remote.facts.shipped_images import ImageContent, image_content
-from mlcube_remote.files.image_archive import UnreadableArchiveError, omit_layers
-from mlcube_remote.files.image_files import ImageFile, ImageFolder, describe, fetch
+from mlcube_remote.files.image_files import ImageFile, ImageFolder, fetch
 from mlcube_remote.plan.job_plan import JobPlan
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.runs.ids import client_name, slug
+from mlcube_remote.runs.locks import exclusive
 from mlcube_remote.transport.base import Connection, Stream
 
 
@@ -71,69 +72,60 @@ class SavedImage:
     def file(self, omitted: int = 0) -> ImageFile:
         """Return the image as a file on this machine, without some of its first layers.
 
+        If the source cannot leave them out, the file has all layers.
+
         Raises:
             ConfigureError: The source could not save it.
             TransferError: It did not arrive here.
         """
         if omitted not in self._files:
-            whole = self._files.get(0)
-            if whole is None:
-                with self.job.interruptible():
-                    whole = self._files[0] = self._bring()
-            if omitted:
-                self._files[omitted] = self._reduce(whole, omitted)
+            with self.job.interruptible():
+                file = self._bring(omitted)
+            self._files[omitted] = self._files[file.omitted] = file
         return self._files[omitted]
 
     def close(self) -> None:
         """Remove the files."""
-        if self.plan.spec.host.is_local:
-            self._remove_at_source()
         if self._folder is not None:
             self._folder.close()
 
-    def _bring(self) -> ImageFile:
-        source = self.plan.spec.host
-        remote = self._save()
-        if source.is_local:
-            return remote
-        folder = self._open_folder()
-        self.job.connection.current.expect_channel()
-        try:
-            return self.job.connection.retrying(
-                lambda at: fetch(at, remote, folder, partial(self.job.events.progress, Stage.SYNC))
+    def _bring(self, omitted: int) -> ImageFile:
+        source, image = self.plan.spec.host, self.plan.image
+        events, connection = self.job.events, self.job.connection
+        if not self.is_archive:
+            remote = connection.retrying(
+                lambda at: _described(at, ("mlcr_describe_file", image.image))
             )
-        finally:
-            self._remove_at_source()
+            return remote if source.is_local else self._fetch(remote)
+        events.progress(Stage.CONFIGURE, "saving the image")
+        words = (self.plan.paths.root, self._place, str(omitted), image.image, *image.engine)
+        lock = slug(self.name, of=f"saved image {self.key}")
+        with exclusive(lock, lambda: self.job.info("waiting: another client is saving this image")):
+            try:
+                saved = connection.retrying(lambda at: _described(at, ("mlcr_save_image", *words)))
+                if not source.is_local:
+                    return self._fetch(saved)
+                target = shutil.move(saved.path, self._open_folder())
+                return attrs.evolve(saved, path=str(target))
+            finally:
+                with contextlib.suppress(HostError):  # what is left, "clean" removes
+                    connection.current.call("mlcr_close_staging", words[0], self._place)
 
-    def _save(self) -> ImageFile:
-        """Let the source write the image into a file, and describe it."""
-        image = self.plan.image
-        call: tuple[str, ...] = ("mlcr_describe_file", image.image)
-        if self.is_archive:
-            call = ("mlcr_save_image", self.plan.paths.root, self.key, image.image, *image.engine)
-        self.job.events.progress(Stage.CONFIGURE, "saving the image")
-        return self.job.connection.retrying(lambda at: _described(at, call))
+    def _fetch(self, remote: ImageFile) -> ImageFile:
+        folder = self._open_folder()
+        progress = partial(self.job.events.progress, Stage.SYNC)
+        self.job.connection.current.expect_channel()
+        return self.job.connection.retrying(lambda at: fetch(at, remote, folder, progress))
 
-    def _reduce(self, whole: ImageFile, omitted: int) -> ImageFile:
-        target = self._open_folder() / f"without-{omitted}.tar.gz"
-        try:
-            omit_layers(Path(whole.path), target, omitted)
-        except UnreadableArchiveError as problem:
-            raise ConfigureError(
-                self.name, f"its image {self.plan.image.image} cannot be read: {problem}"
-            ) from problem
-        return describe(target)
+    @property
+    def _place(self) -> str:
+        """Name of the directory on the source."""
+        return f"{self.key}-saved"
 
     def _open_folder(self) -> Path:
         if self._folder is None:
             self._folder = ImageFolder.open()
         return self._folder.path
-
-    def _remove_at_source(self) -> None:
-        """Remove the archive, which only its transfer to this machine needed."""
-        with contextlib.suppress(HostError):  # what is left, "clean" removes
-            connection = self.job.connection.current
-            connection.call("mlcr_close_staging", self.plan.paths.root, self.key)
 
 
 def staging_name(key: str) -> str:
@@ -159,8 +151,13 @@ def _described(connection: Connection, call: tuple[str, ...]) -> ImageFile:
             hint=f"check the free space on {connection.name}: df -h",
         )
     try:
-        path, size, digest = text.splitlines()
-        return ImageFile(path=path, size=parse_whole(size), sha256=digest)
+        path, size, digest, *omitted = text.splitlines()
+        return ImageFile(
+            path=path,
+            size=parse_whole(size),
+            sha256=digest,
+            omitted=parse_whole(omitted[0]) if omitted else 0,
+        )
     except ValueError as problem:
         raise HostError(
             connection.name, f"unexpected answer about its image ({problem})"

@@ -158,17 +158,18 @@ class _Receiver:
             engine = self.plan.image.engine
             omitted = self.job.connection.retrying(lambda at: count_layers(at, layers, engine))
         try:
-            size = self._send_without(omitted)
+            file = self._send_without(omitted)
         except ConfigureError as problem:
             if not omitted:
                 raise
             self.job.debug(f"{problem.reason}; sending all layers")
-            omitted, size = 0, self._send_without(0)
-        less = f", without {omitted} layers that it has" if omitted else ""
-        return f"image from {self.saved.name}, {readable_size(size)} sent{less}"
+            file = self._send_without(0)
+        noun = "layer" if file.omitted == 1 else "layers"
+        less = f", without {file.omitted} {noun} that it has" if file.omitted else ""
+        return f"image from {self.saved.name}, {readable_size(file.size)} sent{less}"
 
-    def _send_without(self, omitted: int) -> int:
-        """Send the image without some layers, let the engine take it, and return its size."""
+    def _send_without(self, omitted: int) -> ImageFile:
+        """Send the image without some layers, and let the engine take it."""
         job, plan = self.job, self.plan
         with turn(self.saved.guard, job):
             file = self.saved.file(omitted)
@@ -176,7 +177,7 @@ class _Receiver:
         root, name = plan.paths.root, self.saved.key
         if plan.spec.host.is_local:
             self._take(file, file.path, unpacked)
-            return file.size
+            return file
         folder = job.connection.retrying(
             lambda at: open_staging(
                 at,
@@ -184,7 +185,7 @@ class _Receiver:
                 name,
                 plan.image.engine,
                 arrives=file.size,
-                unpacked=0 if omitted else unpacked,
+                unpacked=0 if file.omitted else unpacked,
             )
         )
         target = f"{folder}/{Path(file.path).name}"
@@ -196,7 +197,7 @@ class _Receiver:
                 job.connection.retrying(lambda at: upload(at, tree, progress=progress))
             job.events.progress(Stage.CONFIGURE, "the engine reads the image")
             self._take(file, target, unpacked)
-        return file.size
+        return file
 
     @contextmanager
     def _staged(self, root: str, name: str) -> Iterator[None]:

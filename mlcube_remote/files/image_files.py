@@ -41,6 +41,8 @@ class ImageFile:
     size: int
     """In bytes."""
     sha256: str
+    omitted: int = 0
+    """Number of layers, from the lowest one on, that an archive lacks."""
 
 
 @attrs.frozen
@@ -145,4 +147,4 @@ def fetch(
         raise TransferError(connection.name, f"its image did not arrive: {problem}") from problem
     if (arrived.size, arrived.sha256) != (remote.size, remote.sha256):
         raise TransferError(connection.name, "its image is not what the host had described")
-    return arrived
+    return attrs.evolve(arrived, omitted=remote.omitted)

@@ -74,28 +74,83 @@ mlcr_count_common() {
     done
 }
 
-# mlcr_save_image ROOT NAME IMAGE ENGINE...: write IMAGE as a compressed archive into the private
-# directory NAME, and print its path, its size and its SHA-256.
+# mlcr_save_image ROOT NAME OMITTED IMAGE ENGINE...: write IMAGE as a compressed archive into the
+# private directory NAME, without its first OMITTED layers. Print its path, its size, its SHA-256 and
+# the number of layers that it lacks: 0 if this host's tar cannot leave out any.
 mlcr_save_image() {
     mlcr_staging=$1/images/$2
-    mlcr_image_name=$3
+    mlcr_omitted=$3
+    mlcr_image_name=$4
     mlcr_make_private_directories "$1" "$1/images" "$mlcr_staging" || return 1
-    shift 3
-    rm -f -- "$mlcr_staging/saved"
+    shift 4
+    mlcr_find_layer_files "$@"
+    mlcr_archive=$mlcr_staging/image-$mlcr_omitted.tar.gz
+    rm -f -- "$mlcr_staging/saved" "$mlcr_staging/reduced"
     # The status of a pipe is that of its last command.
     { "$@" save "$mlcr_image_name" && : >"$mlcr_staging/saved"; } |
-        gzip -n -1 >"$mlcr_staging/image.tar.gz" && [ -e "$mlcr_staging/saved" ] || {
+        { mlcr_leave_out_layers && : >"$mlcr_staging/reduced"; } |
+        gzip -n -1 >"$mlcr_archive" &&
+        [ -e "$mlcr_staging/saved" ] && [ -e "$mlcr_staging/reduced" ] || {
         rm -rf -- "$mlcr_staging"
         return 1
     }
-    mlcr_describe_file "$mlcr_staging/image.tar.gz"
+    mlcr_describe_file "$mlcr_archive" && echo "$mlcr_omitted"
+}
+
+# mlcr_find_layer_files ENGINE...: set mlcr_layer_files to the files of the first mlcr_omitted layers
+# in an archive of mlcr_image_name. Set mlcr_omitted to 0 if they cannot be left out.
+mlcr_find_layer_files() {
+    mlcr_layer_files=
+    [ "$mlcr_omitted" -gt 0 ] || return 0
+    mlcr_listed=
+    case $(tar --version 2>/dev/null) in
+    *'GNU tar'*)
+        # The list of layers comes last, so the archive is written twice.
+        mlcr_listed=$("$@" save "$mlcr_image_name" | tar -xOf - manifest.json 2>/dev/null |
+            sed -n 's/.*"Layers":\[\([^]]*\)\].*/\1/p' | tr -d '"' | tr ',' ' ')
+        ;;
+    esac
+    case $mlcr_listed in
+    '' | *[!A-Za-z0-9/._\ -]*)
+        mlcr_omitted=0
+        return
+        ;;
+    esac
+    mlcr_number=0
+    mlcr_first_files=
+    mlcr_kept_files=' '
+    for mlcr_file in $mlcr_listed; do
+        mlcr_number=$((mlcr_number + 1))
+        if [ "$mlcr_number" -le "$mlcr_omitted" ]; then
+            mlcr_first_files="$mlcr_first_files $mlcr_file"
+        else
+            mlcr_kept_files="$mlcr_kept_files$mlcr_file "
+        fi
+    done
+    for mlcr_file in $mlcr_first_files; do
+        case "$mlcr_kept_files$mlcr_layer_files " in
+        *" $mlcr_file "*) ;; # two layers can be equal
+        *) mlcr_layer_files="$mlcr_layer_files $mlcr_file" ;;
+        esac
+    done
+}
+
+# mlcr_leave_out_layers: copy an archive without mlcr_layer_files from standard input to standard
+# output.
+mlcr_leave_out_layers() {
+    if [ -z "$mlcr_layer_files" ]; then
+        cat
+    else
+        # shellcheck disable=SC2086 # words
+        tar --delete -f - -- $mlcr_layer_files
+    fi
 }
 
 # mlcr_describe_file FILE: print its path, its size and its SHA-256.
 mlcr_describe_file() {
     mlcr_find_checksum_command || {
         echo 'sha256sum: not found' >&2
-        return 127
+        return 1
     }
     mlcr_checksum=$($mlcr_checksum_command <"$1") || return 1
     printf '%s\n%s\n%s\n' "$1" "$(mlcr_print_size "$1")" "${mlcr_checksum%% *}"
@@ -105,7 +160,7 @@ mlcr_describe_file() {
 mlcr_check_arrived() {
     mlcr_find_checksum_command || {
         echo 'sha256sum: not found' >&2
-        return 127
+        return 1
     }
     mlcr_checksum=$($mlcr_checksum_command <"$1") || return 1
     [ "${mlcr_checksum%% *}" = "$2" ] || {

@@ -5,7 +5,11 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
+import json
 import os
+import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
@@ -27,7 +31,7 @@ info*) exit 1 ;;
 *RootFS*) cut -d ' ' -f 2- "$here/images" ;;
 'image inspect'*' -- x:1') cat "$here/x:1" 2>/dev/null ;;
 'image inspect'*) grep -q "^${*##* } " "$here/images" ;;
-save*) if [ -e "$here/broken" ]; then echo 'no such image' >&2; exit 1; else printf archive; fi ;;
+save*) if [ -e "$here/broken" ]; then echo 'no image' >&2; exit 1; else cat "$here/archive"; fi ;;
 load) [ ! -e "$here/stuck" ] || sleep 60; cat >"$here/loaded" ;;
 tag*) echo "sha256:$2" >"$here/$3" ;;
 esac
@@ -40,6 +44,7 @@ def docker(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "docker").write_text(ENGINE)
     (folder / "docker").chmod(0o755)
+    (folder / "archive").write_bytes(b"archive")
     (folder / "images").write_text("1 a b c \n2 a x c \n")
     (folder / "store").write_text("[[Backing Filesystem extfs]]\n")
     (tmp_path / "root").mkdir(mode=0o700)
@@ -67,22 +72,63 @@ def test_an_image_is_saved_into_a_private_directory(
     call: Call, docker: Path, tmp_path: Path
 ) -> None:
     root = tmp_path / "root"
-    done = call("mlcr_save_image", str(root), "ship-1", "x:1", str(docker))
+    done = call("mlcr_save_image", str(root), "ship-1", "0", "x:1", str(docker))
     assert done.returncode == 0, done.stderr
-    path, size, digest = done.stdout.decode().splitlines()
+    path, size, digest, omitted = done.stdout.decode().splitlines()
     content = Path(path).read_bytes()
     assert gzip.decompress(content) == b"archive"
+    assert omitted == "0"
     assert (int(size), digest) == (len(content), hashlib.sha256(content).hexdigest())
     assert Path(path).parent == root / "images/ship-1"
     assert Path(path).parent.stat().st_mode & 0o777 == 0o700
     assert Path(path).stat().st_mode & 0o777 == 0o600
 
 
+def write_archive(path: Path, layers: Sequence[str]) -> None:
+    with tarfile.open(path, "w") as archive:
+        contents = {name: name.encode() for name in layers}
+        listed = json.dumps([{"Config": "c", "Layers": layers}], separators=(",", ":"))
+        for name, content in {**contents, "manifest.json": listed.encode()}.items():
+            about = tarfile.TarInfo(name)
+            about.size = len(content)
+            archive.addfile(about, io.BytesIO(content))
+
+
+@pytest.mark.parametrize(
+    ("layers", "asked", "omitted", "left"),
+    [
+        (["a/l", "b/l"], 1, "1", {"b/l"}),
+        (["a/l", "b/l"], 2, "2", set()),
+        (["a/l", "b/l", "a/l"], 2, "2", {"a/l"}),
+        (["a/l", "a/l", "b/l"], 2, "2", {"b/l"}),
+        (["a/$(l)", "b/l"], 1, "0", {"a/$(l)", "b/l"}),
+        ([], 1, "0", set()),
+    ],
+)
+def test_layers_are_left_out(
+    call: Call,
+    docker: Path,
+    tmp_path: Path,
+    layers: list[str],
+    asked: int,
+    omitted: str,
+    left: set[str],
+) -> None:
+    write_archive(docker.parent / "archive", layers)
+    root = str(tmp_path / "root")
+    done = call("mlcr_save_image", root, "ship-1", str(asked), "x:1", str(docker))
+    assert done.returncode == 0, done.stderr
+    path, *_, found = done.stdout.decode().splitlines()
+    assert found == omitted
+    with tarfile.open(path) as archive:
+        assert {member.name for member in archive} == {"manifest.json", *left}
+
+
 def test_half_an_image_does_not_stay(call: Call, docker: Path, tmp_path: Path) -> None:
     (docker.parent / "broken").touch()
-    done = call("mlcr_save_image", str(tmp_path / "root"), "ship-1", "x:1", str(docker))
+    done = call("mlcr_save_image", str(tmp_path / "root"), "ship-1", "0", "x:1", str(docker))
     assert (done.returncode, done.stdout) == (1, b"")
-    assert b"no such image" in done.stderr
+    assert b"no image" in done.stderr
     assert list((tmp_path / "root/images").iterdir()) == []
 
 
