@@ -60,8 +60,8 @@ def test_an_rsync_that_drips(attack: Attack, which: str, monkeypatch: pytest.Mon
 
 
 def test_a_slow_link_is_left_alone(attack: Attack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twice the floor, for several times the window."""
-    monkeypatch.setattr(rate_floor, "WINDOW_S", 1.5)
+    """Above the floor, for twice the window; a busy machine may stop for two seconds."""
+    monkeypatch.setattr(rate_floor, "WINDOW_S", 2.5)
     attack.make("head -c 60000 /dev/urandom >out/a")
     attack.send_instead(
         """/usr/bin/rsync "$@" | perl -e '
@@ -72,7 +72,7 @@ def test_a_slow_link_is_left_alone(attack: Attack, monkeypatch: pytest.MonkeyPat
         exit"""
     )
     begin = time.monotonic()
-    attack.pull(min_rate=3000.0)
+    attack.pull(min_rate=1000.0)
     assert time.monotonic() - begin > 4
     assert (attack.workspace / "out/a").stat().st_size == 60_000
 
