@@ -25,7 +25,7 @@ class Host(FakeConnection):
         on_stdout = options["on_stdout"]
         assert callable(on_stdout)
         for sent in (1, self.taken // 2, self.taken):
-            on_stdout(f"\r  {sent:,}  {100 * sent // SIZE}%  3.21MB/s    0:00:05".encode())
+            on_stdout(f"\r  {sent}  {100 * sent // SIZE}%    3.21MB/s    0:00:05".encode())
         return RsyncResult(255, b"", b"connection closed")
 
 
