@@ -20,6 +20,7 @@ from mlcube_remote.errors import (
 )
 from mlcube_remote.events.outcome import JobOutcome, Status
 from mlcube_remote.jobs.lookup import RecordedJob
+from mlcube_remote.jobs.query import LIVE
 from mlcube_remote.transport.base import Reply
 from mlcube_remote.transport.fake import RSYNC
 from tests.support.fake_host import FakeHost, cut
@@ -271,7 +272,11 @@ def test_stopping_a_job_that_has_ended(host: FakeHost, started: Client) -> None:
 
 
 def test_a_job_that_succeeds_before_its_stop(host: FakeHost, started: Client) -> None:
-    host.when("mlcr_stop_job", lambda _: end_task(host, host.job))
+    def succeed(_: object) -> None:
+        while host.job.state in LIVE:
+            end_task(host, host.job)
+
+    host.when("mlcr_stop_job", succeed)
     outcome = checked(stop_job(started.known(), started.run))
     assert (outcome.status, code(outcome)) == (Status.SUCCEEDED, 0)
     assert started.notes() == ["the stop came too late: it had already succeeded"]
