@@ -23,8 +23,8 @@ may_be_requeued() {
     esac
 }
 
-# has_begun_since JOB: the answer says that the batch job waits. Whether it has begun since then.
-has_begun_since() {
+# has_started_since JOB: the answer says that the batch job waits. Whether it has started since then.
+has_started_since() {
     [ -s "$1/owner" ] || return 1
     may_requeue "$1" && [ -s "$1/slurm/began" ] || return 0
     read -r began_at <"$1/slurm/began"

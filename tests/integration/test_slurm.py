@@ -183,6 +183,8 @@ def test_trials_share_batch_jobs_and_each_has_its_own_end(host: SshHost, cube: P
 def test_a_running_job_is_stopped_and_its_outputs_are_pulled(host: SshHost, cube: Path) -> None:
     run = start(host, cube, "wait")
     wait_for(lambda: is_running(host, run))
+    beside = again("exec", run, "--", "cat", "/proc/sys/kernel/hostname")
+    assert beside.stdout in {b"node1\n", b"node2\n"}, beside.stderr.decode()
     assert again("stop", run).returncode == 0
     assert listed(host, run) == "cancelled"
     wait_for(lambda: "mlcr-" not in queue(host))

@@ -52,7 +52,7 @@ def run_again(job: Path, restart: int) -> None:
 
 
 @pytest.fixture
-def begun(
+def running(
     call: Call, job: Path, slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Start a job that may be requeued, and wait until its task has saved something."""
@@ -62,7 +62,7 @@ def begun(
     wait_for(lambda: "ready" in (job / "tasks/1/stdout").read_text())
 
 
-@pytest.mark.usefixtures("begun")
+@pytest.mark.usefixtures("running")
 def test_a_requeued_job_waits_again_and_continues_its_log(
     call: Call, job: Path, slurm: FakeSlurm
 ) -> None:
