@@ -138,6 +138,10 @@ _SLURM_KEYS: dict[str, dict[str, Any]] = {
         "maximum": 1000,
         "description": "Trials of a sweep that share a batch job.",
     },
+    "requeue": {
+        "type": ["boolean", "string"],
+        "description": "Whether Slurm may start a job again: for tasks that continue.",
+    },
 }
 _HOST_KEYS: dict[str, dict[str, Any]] = {
     "address": {**_TEXT, "description": "Name or IP address, without a port."},

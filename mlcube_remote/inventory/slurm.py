@@ -58,7 +58,7 @@ def _trials_per_job(value: Any) -> int:
     return int(value)
 
 
-def _exclusive(value: Any) -> bool:
+def _flag(value: Any) -> bool:
     if isinstance(value, bool):
         return value
     if value not in {"true", "false"}:
@@ -106,11 +106,12 @@ CHECKS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "gres": _word,
         "constraint": _word,
         "nodes": _nodes,
-        "exclusive": _exclusive,
+        "exclusive": _flag,
         "modules": _modules,
         "setup": _setup,
         "extra": _extra,
         "trials_per_job": _trials_per_job,
+        "requeue": _flag,
     }
 )
 """Each key with its check, which raises :class:`ValueError` with "expected …, got …"."""

@@ -88,7 +88,7 @@ def batch_job(spec: JobSpec, job_dir: str, *, jobs: int = 1) -> BatchJob:
     log = f"{job_dir}/supervise.log".replace("%", "%%")
     options = [
         *("--parsable", f"--job-name=mlcr-{spec.id}", f"--output={log}", "--open-mode=append"),
-        *("--signal=B:TERM@60", "--no-requeue"),
+        *("--signal=B:TERM@60", "--requeue" if given.get("requeue") else "--no-requeue"),
         *(f"--{key}={given[key]}" for key in _VALUED if key in given),
         *_gpus(spec, given),
         *_cpus(spec),

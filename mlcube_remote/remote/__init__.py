@@ -19,7 +19,7 @@ _FOLDER = Path(__file__).parent
 _SUPERVISOR = "supervise.sh"
 _SLURM = (
     *("slurm_submit.sh", "slurm_queue.sh", "slurm_several.sh", "slurm_node.sh"),
-    "slurm.sh",
+    *("slurm_requeue.sh", "slurm.sh"),
 )
 _PROGRAMS = frozenset({_SUPERVISOR, *_SLURM})
 _FUNCTION = re.compile(r"^(mlcr_[a-z_]+)\(\) [{(]\n.*?^[})]\n", re.MULTILINE | re.DOTALL)

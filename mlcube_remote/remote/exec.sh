@@ -8,6 +8,14 @@
 # of the job's running task. The command has the standard streams of this shell; TERMINAL is "yes"
 # if they are a terminal. Status 125 with a message on stderr: there is no such container.
 mlcr_exec_in_job() {
+    if [ -e "$1/scheduler" ]; then
+        exec /bin/sh "$1/scheduler" exec "$@"
+    fi
+    mlcr_enter_job "$@"
+}
+
+# mlcr_enter_job JOB TERMINAL WORD...: the same, on the machine on which the task runs.
+mlcr_enter_job() {
     mlcr_exec_job=$1
     mlcr_terminal=$2
     shift 2

@@ -9,6 +9,10 @@
 #                                 22: no answer, so the job may be queued
 #   sh scheduler state JOB        print "queued", "running", "ended", "lost" or "unknown"
 #   sh scheduler report JOB       report records: why it waits, and how the scheduler ended it
+#   sh scheduler exec JOB TERMINAL WORD...  run a command in the container of its running task;
+#                                 TERMINAL: "yes" if the standard streams are a terminal
+#   sh scheduler enter JOB TERMINAL WORD...  the same, on the compute node
+#   sh scheduler requeued JOB     on the compute node: status 0 if the task was ended to start again
 #   sh scheduler stop JOB GRACE   end it, queued or running; after GRACE seconds by force
 #
 # The job's directory stays the only record: Slurm is asked about what the directory cannot say. It
@@ -22,6 +26,8 @@
 #   slurm/submitting   exists once the job was about to be submitted
 #   slurm/answer, id   the answer of sbatch; the id of the batch job
 #   slurm/submitted    when sbatch answered, in seconds since the epoch
+#   slurm/began        when a compute node began with the job, in seconds since the epoch
+#   slurm/restarts     how often Slurm has started the job again
 #   slurm/claimed      the id of the batch job that runs the tasks; "stopped": none will
 #   slurm/leader       the job whose directory has the files of the batch job, if several jobs share
 #                      it; they have no options of their own
@@ -61,8 +67,7 @@ print_state() {
     case $state in
     PENDING | CONFIGURING | POWER_UP_NODE | REQUEUED | REQUEUE_HOLD | REQUEUE_FED | SPECIAL_EXIT | \
         RESV_DEL_HOLD)
-        # The answer may be older than the start.
-        if [ -s "$1/owner" ]; then echo running; else echo queued; fi
+        if has_started_since "$1"; then echo running; else echo queued; fi
         ;;
     RUNNING | COMPLETING | SUSPENDED | STOPPED | SIGNALING | STAGE_OUT | RESIZING)
         if waits_for_others "$1"; then
@@ -110,7 +115,9 @@ print_end_or_wait() {
     if [ -s "$1/owner" ] || [ "$state" != CANCELLED ]; then
         [ -s "$1/slurm/missing" ] || date +%s >"$1/slurm/missing"
         read -r since <"$1/slurm/missing"
-        if [ $(($(date +%s) - since)) -lt 5 ]; then
+        patience_s=5
+        ! may_be_requeued "$1" || patience_s=60
+        if [ $(($(date +%s) - since)) -lt $patience_s ]; then
             echo running
             return
         fi
@@ -188,6 +195,21 @@ stop() {
     mlcr_run_limited 30 scancel "$id"
 }
 
+# exec_on_node JOB TERMINAL WORD...: run a command in the container of the job's running task, in a
+# step beside the batch script. Status 125: Slurm does not permit it.
+exec_on_node() {
+    read_id "$1"
+    if ! command -v srun >/dev/null 2>&1; then
+        echo 'srun was not found on the login node' >&2
+        return 125
+    fi
+    terminal_option=
+    [ "$2" != yes ] || terminal_option=--pty
+    # Without --overlap, the step would wait for the resources that the batch script has.
+    exec srun --quiet --jobid="$id" --overlap --relative=0 --nodes=1 --ntasks=1 $terminal_option \
+        /bin/sh "$1/scheduler" enter "$@"
+}
+
 # wait_for_end JOB SECONDS: wait until the task that runs has ended; fail after SECONDS.
 wait_for_end() {
     waited_s=0
@@ -215,4 +237,7 @@ state) print_state "$2" ;;
 report) report "$2" ;;
 stop) stop "$2" "$3" ;;
 run) run "$2" ;;
+requeued) is_requeued "$2" ;;
+exec) shift && exec_on_node "$@" ;;
+enter) shift && mlcr_enter_job "$@" ;;
 esac

@@ -7,6 +7,7 @@
 # run LEADER: run the job, or those that share its batch job, one after the other.
 run() {
     is_ending=
+    cause=
     job=$1
     trap 'end_task "$job"' TERM
     trap 'end_stopped_task "$job"' USR1
@@ -20,7 +21,7 @@ run() {
     for member in $members; do
         if [ -z "$is_ending" ]; then
             run_job "${1%/*}/$member" >>"${1%/*}/$member/supervise.log" 2>&1
-        elif claim "${1%/*}/$member" "$SLURM_JOB_ID"; then
+        elif [ "$cause" != REQUEUED ] && claim "${1%/*}/$member" "$SLURM_JOB_ID"; then
             leave_unstarted "${1%/*}/$member"
         fi
     done
@@ -29,19 +30,23 @@ run() {
 # run_job JOB: run the supervisor of the job, and end its task before Slurm does.
 run_job() {
     # If Slurm got the job twice, the second one has nothing to do.
-    claim "$1" "$SLURM_JOB_ID" || return 0
+    again=
+    claim "$1" "$SLURM_JOB_ID" || start_again "$1" || return 0
+    date +%s >"$1/slurm/began"
     job=$1
     (
         if [ -s "$1/slurm/environment" ]; then
             # shellcheck disable=SC1091 # made by save_environment
             . "$1/slurm/environment"
-            rm -f -- "$1/slurm/environment"
+            may_requeue "$1" || rm -f -- "$1/slurm/environment"
         fi
-        exec /bin/sh "$1/supervise" "$1"
+        exec /bin/sh "$1/supervise" "$1" ${again:+again "$again"}
     ) &
     supervisor=$!
     # A signal ends wait(1), too.
     while kill -0 "$supervisor" 2>/dev/null; do wait "$supervisor"; done
+    [ "$cause" != REQUEUED ] || return 0
+    rm -f -- "$1/slurm/environment"
     : >"$1/slurm/done"
 }
 
@@ -66,8 +71,12 @@ end_stopped_task() {
 end_task() {
     [ -z "$is_ending" ] || return 0
     is_ending=yes
-    cause=$(print_cause)
-    if [ ! -e "$1/stop" ]; then
+    if [ ! -e "$1/stop" ] && is_requeued "$1"; then
+        cause=REQUEUED
+    else
+        cause=$(print_cause)
+    fi
+    if [ ! -e "$1/stop" ] && [ "$cause" != REQUEUED ]; then
         mlcr_write_atomically "$1/slurm/end" "$cause"
         : >"$1/stop"
     fi

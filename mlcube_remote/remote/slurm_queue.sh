@@ -120,7 +120,7 @@ ask_slurm() {
     fi
     max_age=30
     # The jobs that run before it show that the batch job has started.
-    [ -s "$1/owner" ] || [ -s "$lead/slurm/started" ] || max_age=10
+    [ -s "$1/owner" ] || [ -e "$lead/slurm/started" ] || max_age=10
     [ ! -e "$1/stop" ] || max_age=1
     read_queue "$1" "$max_age"
     find_in_queue

@@ -7,6 +7,7 @@
 # that directory are listed in launch.sh.
 # Usage: sh supervise JOB            run the job
 #        sh supervise JOB adopt N    continue with its Nth task, whose supervisor died
+#        sh supervise JOB again N    run its Nth task and the next ones again
 
 # run_task DIRECTORY: run the task's command. The client quoted its words for /bin/sh.
 run_task() (
@@ -289,7 +290,13 @@ publish_end() {
     rm -rf -- "${1%/tasks/*}/private/${1##*/}"
 }
 
-# supervise JOB [adopt N]: run the tasks of the job; with "adopt", start at the Nth.
+# is_requeued JOB: whether the scheduler has ended the task to start the job again later: this is not
+# the task's end, even if it exits with 0.
+is_requeued() {
+    [ -n "$is_terminated" ] && [ ! -e "$1/stop" ] && /bin/sh "$1/scheduler" requeued "$1"
+}
+
+# supervise JOB [adopt N | again N]: run the tasks of the job; with N, start at the Nth.
 supervise() {
     # Without an identity that others can check, it would count as dead, and the task would run
     # twice.
@@ -298,8 +305,9 @@ supervise() {
     mlcr_announce_gpus "$1"
     limit=$(mlcr_print_line "$1/log-limit")
     number=${3:-1}
-    adopts=${2-}
-    [ -n "$adopts" ] || mlcr_note_outputs "$1"
+    adopts=
+    [ "${2-}" != adopt ] || adopts=yes
+    [ -n "${2-}" ] || mlcr_note_outputs "$1"
     while [ -d "$1/tasks/$number" ]; do
         task=$1/tasks/$number
         exec 9<>"$task/alive"
@@ -312,6 +320,7 @@ supervise() {
         else
             [ ! -e "$1/stop" ] || return
             run_to_end "$task"
+            ! is_requeued "$1" || return
             publish_end "$task"
         fi
         [ "$code" -eq 0 ] || return
@@ -324,9 +333,10 @@ trap '' HUP
 # A scheduler sends SIGTERM to all processes of a job; this one must outlive the task. The commands
 # that it starts do not inherit the trap.
 is_scheduled=
+is_terminated=
 if [ -e "$1/scheduler" ]; then
     is_scheduled=yes
-    trap : TERM
+    trap 'is_terminated=yes' TERM
 fi
 supervise "$@"
 mlcr_withdraw_gpus "$1"

@@ -155,11 +155,12 @@ def start(
     setup: str = "",
     variables: str = "",
     together: bool = False,
+    requeue: bool = False,
 ) -> Completed:
     """Claim a job, hand it to Slurm and launch it; with ``together``, it waits for others."""
     claim(call, job)
     names = variables.split()
-    options = "" if together else options_of(job)
+    options = "" if together else options_of(job) + " --requeue" * requeue
     done = call("mlcr_schedule_job", str(job), slurm_scheduler(), options, setup, *names)
     assert done.returncode == 0, done.stderr
     return launch(call, job, *scripts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,21 @@ def test_the_last_one_that_is_stopped_takes_the_batch_job_out_of_the_queue(
     call("mlcr_stop_job", str(jobs[2]), "5")
     assert states(call, jobs) == ["ended"] * 3
     assert slurm.calls("scancel") == ["--state=PENDING 7"]
+
+
+def test_jobs_that_wait_for_others_do_not_ask_slurm_more_often(
+    call: Call, jobs: list[Path], slurm: FakeSlurm
+) -> None:
+    slurm.set("waits")
+    for each in jobs[:2]:
+        start(call, each, "echo never", together=True)
+    submit(call, jobs[:2])
+    (jobs[0] / "slurm/started").touch()
+    kept = jobs[0].parent.parent / "slurm-queue"
+    kept.write_text(f"{int(time.time()) - 20} ok\n7 RUNNING None\n")
+    (jobs[0] / "slurm/submitted").write_text("1\n")
+    assert task_report(call, jobs[1])["queued"] == "after other trials"
+    assert slurm.calls("squeue") == []
 
 
 def test_a_signal_to_the_batch_job_ends_one_and_leaves_the_others_unstarted(

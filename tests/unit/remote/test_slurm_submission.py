@@ -197,3 +197,19 @@ def test_a_cluster_is_reported(call: Call, slurm: FakeSlurm) -> None:
     sinfo.write_text("#!/bin/sh\necho 'slurm_load_partitions: Unable to contact' >&2\nexit 1\n")
     told = dict(facts(call("mlcr_report_slurm")))
     assert told["problem"] == "slurm_load_partitions: Unable to contact"
+
+
+def test_a_further_command_runs_in_a_step_beside_the_batch_script(
+    call: Call, job: Path, slurm: FakeSlurm
+) -> None:
+    slurm.set("waits")
+    start(call, job, "true")
+    srun = slurm.folder / "srun"
+    srun.write_text('#!/bin/sh\nprintf "%s|" "$@"\nfor last; do :; done\nexit 7\n')
+    srun.chmod(0o755)
+    where = "--jobid=7|--overlap|--relative=0|--nodes=1|--ntasks=1"
+    for terminal, option in (("", ""), ("yes", "--pty|")):
+        done = call("mlcr_exec_in_job", str(job), terminal, "echo", "a b")
+        there = f"/bin/sh|{job}/scheduler|enter|{job}|{terminal}|echo|a b|"
+        assert done.stdout.decode() == f"--quiet|{where}|{option}{there}"
+        assert done.returncode == 7

@@ -56,7 +56,7 @@ def test_each_function_that_python_calls_is_documented_with_its_statuses() -> No
         *("mlcr_acquire_lock", "mlcr_confirm_claim", "mlcr_check_begin"),
         *("mlcr_confine", "mlcr_check_inside", "mlcr_explain_obstacle"),
         *("mlcr_lease_exclusively", "mlcr_run_limited", "mlcr_start_supervisor"),
-        *("mlcr_exec_in_container", "mlcr_exec_in_namespace"),
+        *("mlcr_enter_job", "mlcr_exec_in_container", "mlcr_exec_in_namespace"),
     }
     for _, functions in STATUSES.values():
         assert all(f"``{name}``" in text for name in functions - internal)
