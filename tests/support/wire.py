@@ -41,8 +41,8 @@ class Wire:
     round_trips: int = attrs.field(default=0, init=False)
     """How often the near side could only continue with an answer, over a delayed connection.
 
-    It is the length of the longest chain of messages, each of which was sent after the one before
-    had arrived. So it depends on the protocol, and not on how fast the machine is, as long as the
+    It is the length of the longest chain of messages in which each waits for the one before. So it
+    depends on the protocol, and not on how fast the machine is, as long as the
     delay is longer than the work between two messages of different chains.
     """
     _asked: int = attrs.field(default=0, init=False)
