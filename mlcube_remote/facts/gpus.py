@@ -81,6 +81,11 @@ def missing_gpu_warning(
     )
 
 
+def passes_gpus(tasks: Iterable[TaskCommands]) -> bool:
+    """Return whether a host must be asked about the GPUs of a task."""
+    return any(map(_passes_gpus, tasks))
+
+
 def _passes_gpus(task: TaskCommands) -> bool:
     argv = task.run[-1]
     return "--nv" in argv[task.launch_at : argv.index(task.image)]

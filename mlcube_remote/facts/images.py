@@ -32,6 +32,8 @@ class Image:
     """Whether it was built from another version of the recipe."""
     identity: ImageIdentity = ImageIdentity()
     """Its digests, for the record of the job."""
+    answer: str = attrs.field(default="", eq=False, repr=False)
+    """What the engine said about it."""
 
 
 def find_image(connection: Connection, needed: ImageCommands, paths: HostPaths) -> Image:
@@ -59,19 +61,25 @@ def find_image(connection: Connection, needed: ImageCommands, paths: HostPaths) 
         return Image(answer == "f", stale=answer == "stale", identity=identity)
     reply = connection.call("mlcr_print_image_platform", needed.image, *engine, env=env)
     if reply.ok:
-        about, version = _lines(reply.text, 2)
-        system, _, rest = about.partition(" ")
-        name, _, digests = rest.partition(" ")
-        identity = ImageIdentity(
-            id=name.removeprefix("sha256:"),
-            digests=tuple(digests.strip("[]").split()),
-            engine_version=_version(version),
-        )
-        return Image(True, system.partition("/")[2], identity=identity)
+        return parse_image(reply.text)
     message = reply.message.lower()
     if "no such image" in message or "image not known" in message:
         return Image(False)
     raise engine_error(connection, platform, engine, reply)
+
+
+def parse_image(answer: str) -> Image:
+    """Return the image that an engine has described."""
+    about, version = _lines(answer, 2)
+    system, _, rest = about.partition(" ")
+    name, _, digests = rest.partition(" ")
+    identity = ImageIdentity(
+        id=name.removeprefix("sha256:"),
+        digests=tuple(digests.strip("[]").split()),
+        engine_version=_version(version),
+    )
+    architecture = system.partition("/")[2]
+    return Image(True, architecture, identity=identity, answer=answer.rstrip("\n"))
 
 
 def _lines(text: str, count: int) -> list[str]:

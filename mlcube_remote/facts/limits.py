@@ -63,6 +63,11 @@ def dropped_limit_warning(
     return f"{names} cannot be applied: {reason}; the task runs without this limit"
 
 
+def has_limits(tasks: Iterable[TaskCommands]) -> bool:
+    """Return whether a host must be asked about the limits of a task."""
+    return any(task.platform in CONTAINER_ENGINES and _limits(task) for task in tasks)
+
+
 def _limits(task: TaskCommands) -> list[str]:
     argv = task.run[-1]
     words = argv[task.launch_at : argv.index(task.image)]

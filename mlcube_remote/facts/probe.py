@@ -18,9 +18,12 @@ from mlcube_remote.facts.machine import parse_machine, parse_stats
 from mlcube_remote.files.rsync import check_remote_version
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.remote import status
-from mlcube_remote.transport.base import Connection
+from mlcube_remote.transport.base import Connection, Reply
 
 _CLOCK_TOLERANCE_S = 60.0
+
+_FIRST_CHANGING, _SEPARATOR = "\0now=", "\036"
+"""What comes first of that which changes; and what a shell has instead of NUL."""
 
 _PACKAGES: Mapping[str, str] = {"find": "findutils", "grep": "grep", "sed": "sed"}
 """Program of the shell library → its package, if that is not coreutils."""
@@ -78,6 +81,10 @@ class HostFacts:
     stats: Mapping[str, FileStat] = attrs.field(factory=dict)
     """Absolute path → size and time, for those of the request's paths that exist."""
 
+    lasting: str = attrs.field(default="", repr=False)
+    """The part of the answer that is the same in each run on the unchanged host; empty if the host
+    cannot compare its mirrors."""
+
     @property
     def architecture(self) -> str:
         """The machine as container images name it."""
@@ -115,6 +122,21 @@ def probe_host(
             f"remote_root cannot be used: {reply.message.splitlines()[-1]}",
             hint=f"fix it on the host, or set another remote_root for {connection.name}",
         )
+    return parse_facts(connection.name, reply, asked, answered)
+
+
+def parse_facts(host: str, reply: Reply, asked: float, answered: float) -> HostFacts:
+    """Return the facts of a successful answer.
+
+    Args:
+        host: Name of the host.
+        reply: The answer of ``mlcr_probe_host``.
+        asked: When the host was asked, in seconds since the epoch.
+        answered: When the answer had arrived.
+
+    Raises:
+        HostUnfitError: A fact is missing or invalid.
+    """
     found = reply.records()
     facts = dict(found)
     kinds = {value[1:]: value[:1] for key, value in found if key == "kind"}
@@ -135,11 +157,30 @@ def probe_host(
             now=parse_whole(facts["now"]),
             details=parse_machine(found),
             stats=parse_stats(value for key, value in found if key == "stat"),
+            lasting=_lasting(reply) if "compares" in facts else "",
         )
     except (KeyError, ValueError) as problem:
-        raise HostUnfitError(
-            connection.name, f"unexpected answer to the host probe ({problem})"
-        ) from problem
+        raise HostUnfitError(host, f"unexpected answer to the host probe ({problem})") from problem
+
+
+def _lasting(reply: Reply) -> str:
+    """Return the answer up to the time of the host, in the form that a shell can compare."""
+    text, separator, _ = reply.text.partition(_FIRST_CHANGING)
+    return "" if _SEPARATOR in text else (text + separator).replace("\0", _SEPARATOR)
+
+
+def recall_facts(host: str, lasting: str) -> HostFacts:
+    """Return the facts of an earlier answer, without those that change from run to run.
+
+    Args:
+        host: Name of the host.
+        lasting: As in :class:`HostFacts`.
+
+    Raises:
+        HostUnfitError: It is none.
+    """
+    text = lasting.replace(_SEPARATOR, "\0") + "0\0"
+    return parse_facts(host, Reply(0, text.encode("utf-8", "surrogateescape"), b""), 0.0, 0.0)
 
 
 def missing_tools_error(host: str, programs: Sequence[str]) -> HostUnfitError:

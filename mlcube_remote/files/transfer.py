@@ -84,6 +84,18 @@ def list_files(tree: UploadTree) -> list[bytes]:
     return [name for name in names if name and not name.endswith(b"/")]
 
 
+def list_entries(tree: UploadTree) -> list[bytes]:
+    """Return the names of all that an upload of the tree could send; links are never left out.
+
+    Raises:
+        UsageError: This machine has no rsync.
+        TransferError: Not all of them could be listed.
+    """
+    arguments = [word for word in tree.arguments() if word not in {"--stats", "--safe-links"}]
+    names = map(_unescape, _dry_run(arguments, "--out-format=%n").stdout.split(b"\n"))
+    return [name for name in names if name]
+
+
 def _dry_run(arguments: Sequence[str], *more: str, accepted: int = 0) -> RsyncResult:
     """Run rsync without a host: everything is new there."""
     local_version()

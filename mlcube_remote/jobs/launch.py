@@ -168,9 +168,7 @@ def reserve(
         BusyError: Another run holds the workspace, and ``wait`` is ``None``.
         HostUnfitError: The host could not write the job's files.
     """
-    request = json.dumps(to_document(handle), ensure_ascii=True)
-    outputs = quote_words(output_words(handle))
-    words = (handle.job_dir, request, lock, group, outputs, quote_words(uses))
+    words = claim_words(handle, lock, group, uses)
     is_reported = False
     while True:
         reply = connection.call("mlcr_claim_job", *words)
@@ -189,6 +187,15 @@ def reserve(
             wait(busy.reason)
             is_reported = True
         time.sleep(_POLL_INTERVAL_S)
+
+
+def claim_words(
+    handle: JobHandle, lock: str, group: str = "", uses: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Return the arguments of ``mlcr_claim_job``; see :func:`reserve`."""
+    request = json.dumps(to_document(handle), ensure_ascii=True)
+    outputs = quote_words(output_words(handle))
+    return (handle.job_dir, request, lock, group, outputs, quote_words(uses))
 
 
 def _held(connection: Connection, reply: Reply, handle: JobHandle) -> BusyError:
@@ -237,7 +244,8 @@ def launch(
     claimed: Claimed,
     expected: Prerequisites = _NOTHING,
     log_limit: int = LOG_LIMIT,
-) -> None:
+    described: Sequence[str] = (),
+) -> str:
     """Write the tasks to the host and start the supervisor, unless that was done before.
 
     Args:
@@ -248,6 +256,10 @@ def launch(
         claimed: What the job has, unless it was lost with a connection.
         expected: What the host creates first.
         log_limit: Maximum size of each log in bytes; 0: no limit.
+        described: Arguments of ``mlcr_describe_mirror``; empty: nothing is described.
+
+    Returns:
+        The description; empty if there is none.
 
     Raises:
         ClaimLostError: Another job has had the workspace or a GPU in the meantime.
@@ -256,23 +268,13 @@ def launch(
         HostError: The host could not create what the tasks expect, or could not write the tasks,
             or its scheduler refused the job; nothing runs.
     """
-    timeout = "" if handle.timeout is None else f"{handle.timeout} {handle.grace}"
-    words: list[str] = []
-    for start in starts:
-        words += [
-            *(start.task, quote_words(start.argv), quote_words(start.engine)),
-            *(start.container, timeout, quote_words(start.own), quote_words(start.begin)),
-            *(mount_words(start.mounts), mount_words(filter(None, (start.image,)))),
-        ]
+    function, more = "mlcr_launch_job", tuple[str, ...]()
+    if described:
+        function, more = "mlcr_launch_and_describe", (quote_words(described),)
     reply = connection.call(
-        "mlcr_launch_job",
-        handle.job_dir,
-        supervisor(),
-        str(log_limit),
-        "yes" if env else "",
-        quote_words(claimed.words),
-        quote_words(expected.words),
-        *words,
+        function,
+        *more,
+        *launch_words(handle, starts, env, claimed, expected, log_limit),
         env={name: value.reveal() for name, value in env.items()},
         timeout=_COPY_TIMEOUT_S if expected.copies else _LAUNCH_TIMEOUT_S,
     )
@@ -284,6 +286,35 @@ def launch(
         raise submission_error(connection, handle, reply)
     if reply.code != status.ALREADY_LAUNCHED:
         _require(connection, reply)
+    return reply.text
+
+
+def launch_words(
+    handle: JobHandle,
+    starts: Sequence[TaskStart],
+    env: Mapping[str, Secret],
+    claimed: Claimed,
+    expected: Prerequisites = _NOTHING,
+    log_limit: int = LOG_LIMIT,
+) -> list[str]:
+    """Return the arguments of ``mlcr_launch_job``; see :func:`launch`."""
+    timeout = "" if handle.timeout is None else f"{handle.timeout} {handle.grace}"
+    words: list[str] = []
+    for start in starts:
+        words += [
+            *(start.task, quote_words(start.argv), quote_words(start.engine)),
+            *(start.container, timeout, quote_words(start.own), quote_words(start.begin)),
+            *(mount_words(start.mounts), mount_words(filter(None, (start.image,)))),
+        ]
+    return [
+        handle.job_dir,
+        supervisor(),
+        str(log_limit),
+        "yes" if env else "",
+        quote_words(claimed.words),
+        quote_words(expected.words),
+        *words,
+    ]
 
 
 def claim_lost(connection: Connection) -> ClaimLostError:

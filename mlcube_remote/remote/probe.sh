@@ -24,9 +24,9 @@ mlcr_probe_host() {
     for mlcr_program in singularity apptainer; do
         ! command -v "$mlcr_program" >/dev/null 2>&1 || mlcr_print_record program "$mlcr_program"
     done
+    ! command -v stat >/dev/null 2>&1 || mlcr_print_record compares yes
     mlcr_report_logout
     mlcr_report_docker "${mlcr_docker-}"
-    mlcr_print_record now "$(date +%s)"
     mlcr_make_private_directories "$mlcr_root" \
         "$mlcr_root/cubes" "$mlcr_root/data" "$mlcr_root/jobs" \
         "$mlcr_root/locks" "$mlcr_root/trials" "$mlcr_root/workspaces" || return 3
@@ -40,6 +40,8 @@ mlcr_probe_host() {
         mlcr_path=$(mlcr_expand_home "$mlcr_path")
         mlcr_print_record kind "$(mlcr_print_kind "$mlcr_path")$mlcr_path"
     done
+    # What is printed from here on differs from run to run.
+    mlcr_print_record now "$(date +%s)"
     mlcr_report_stat "$@"
     mlcr_report_machine
 }

@@ -52,6 +52,9 @@ NO_SCHEDULER: Final = 22
 """``mlcr_launch_job``, ``mlcr_submit_together``: the scheduler gives no answer; it may have the
 job."""
 
+CHANGED: Final = 23
+"""``mlcr_start_unchanged``: something differs from what the client knows; nothing was started."""
+
 TIMED_OUT: Final = 124
 """Every function that asks an engine or a driver: no answer within 30 s."""
 

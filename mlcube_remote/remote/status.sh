@@ -21,6 +21,7 @@
 #                          mlcr_prepare_paths mlcr_write_input mlcr_launch_job
 #   NOT_SUBMITTED     21   mlcr_start_supervisor mlcr_launch_job mlcr_submit_together
 #   NO_SCHEDULER      22   mlcr_start_supervisor mlcr_launch_job mlcr_submit_together
+#   CHANGED           23   mlcr_start_unchanged
 #   NO_DIRECTORY     125   mlcr_run_in mlcr_check_sif mlcr_build_sif
 #   NO_CONTAINER     125   mlcr_exec_in_job mlcr_enter_job mlcr_exec_in_container
 #                          mlcr_exec_in_namespace

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The round trips of a run: behind a delay of half a second each way, they are its seconds."""
+"""The round trips of a run, and that a run which saves them misses no change."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,9 +20,14 @@ from tests.support.wire import wire_to
 if TYPE_CHECKING:
     from tests.support.hosts import HostFactory
 
-MOST = 17.0
-"""Round trips of a run that changes nothing, without that of the TCP connection; and the seconds
-of work on a busy machine."""
+MOST = 10
+"""Round trips of a run that changes nothing, without that of the TCP connection."""
+
+TRIES = 3
+"""Maximum number of runs: a machine that is busy may lengthen a chain by another one's messages."""
+
+ONE_CALL = b"start: nothing has changed since an earlier run"
+"""What a run says that has asked and launched in one call."""
 
 MAKES = shell_task(
     'i=${0#*=}; o=${1#*=}; d=${2#*=}; cat "$i" >"$o"; chmod 750 "$o"; '
@@ -60,13 +65,48 @@ def test_a_run_without_changes_waits_for_few_round_trips(
     host = ssh_host()
     with wire_to(host.port) as wire:
         inventory = behind(host, wire, tmp_path, keepalive=30)
-        argv = command(inventory, cube, f"--host={host.name}", "--task=make")
+        argv = command(inventory, cube, f"--host={host.name}", "--task=make", "--verbose")
         subprocess.run(argv, check=True, timeout=120)
         wire.delay = 0.5
-        began = time.monotonic()
-        subprocess.run(argv, check=True, timeout=120)
-        seconds = time.monotonic() - began
-    assert seconds < MOST
+        for _ in range(TRIES):
+            before = wire.round_trips
+            done = subprocess.run(argv, check=True, timeout=120, capture_output=True)
+            count = wire.round_trips - before
+            assert ONE_CALL in done.stderr
+            if count <= MOST:
+                break
+    assert count <= MOST
+
+
+def test_a_change_here_or_there_is_never_missed(ssh_host: HostFactory, cube: Path) -> None:
+    host = ssh_host(private=True)
+    argv = command(host.inventory, cube, f"--host={host.name}", "--task=make", "--verbose")
+    text, output = cube / "workspace/in.txt", cube / "workspace/out/copy.txt"
+
+    def run(expected: str) -> bool:
+        """Run the cube, and return whether one call was enough."""
+        done = subprocess.run(argv, check=True, timeout=120, capture_output=True)
+        assert output.read_text() == expected
+        return ONE_CALL in done.stderr
+
+    assert not run("hello\n"), "nothing is known yet"
+    assert run("hello\n")
+    about = text.stat()
+    text.write_text("HELLO\n")
+    os.utime(text, ns=(about.st_atime_ns, about.st_mtime_ns + 1))
+    assert not run("HELLO\n"), "the file has another content"
+    assert run("HELLO\n")
+    there = mirror(host) / "workspace/in.txt"
+    there.write_text("edit\n")
+    assert not run("HELLO\n"), "the mirror was edited"
+    assert run("HELLO\n")
+    (mirror(host) / "more.yaml").write_text("a: 1\n")
+    assert not run("HELLO\n"), "there is a file that only the host has"
+    assert not (mirror(host) / "more.yaml").exists()
+    saved = there.with_name("saved")
+    shutil.copy2(there, saved)
+    saved.replace(there)
+    assert not run("HELLO\n"), "the file was restored from a copy"
 
 
 @pytest.mark.parametrize("fast", ["1", "0"], ids=["fast", "one after the other"])

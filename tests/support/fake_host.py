@@ -26,10 +26,13 @@ from mlcube_remote.transport.fake import RSYNC, Call
 from tests.support.fake_host_state import HostConnection, HostState
 from tests.support.fake_jobs import FakeJob
 from tests.support.fake_library import FUNCTIONS, STREAMED
+from tests.support.fake_mirror import MIRROR_FUNCTIONS
 from tests.support.fake_rsync import answer_rsync
 
 Action = Callable[[HostConnection], object]
 """What a hook does, with the connection of the call."""
+
+_ANSWERS = {**FUNCTIONS, **MIRROR_FUNCTIONS}
 
 
 @attrs.define
@@ -61,7 +64,7 @@ class FakeHost(HostState):
         if self._is_away is not None:
             raise self._is_away
         connection = HostConnection(self.name)
-        for function in (RSYNC, *FUNCTIONS):
+        for function in (RSYNC, *_ANSWERS):
             connection.answer(function, partial(self._serve, connection, function))
         self.connections.append(connection)
         return connection
@@ -115,7 +118,7 @@ class FakeHost(HostState):
         elif function == RSYNC:
             answer = answer_rsync(self, connection, args)
         else:
-            answer = FUNCTIONS[function](self, connection, *args)
+            answer = _ANSWERS[function](self, connection, *args)
         self._run_hooks(function, connection, after=True)
         if function not in STREAMED:
             connection.require()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import attrs
 
@@ -70,6 +71,10 @@ class HostState:
     """Whether a report follows a task's output, unasked."""
     sends_outputs: bool = True
     """Whether small outputs come with it."""
+    mirrored: Path | None = None
+    """The directory of this machine whose mirror the host describes."""
+    unlike: bytes = b""
+    """What differs in the mirror."""
     sent: bytes = b""
     """What comes instead of these outputs."""
     follow_cuts: list[int] = attrs.field(factory=list)

@@ -27,12 +27,12 @@ def _probe(host: HostState, _: HostConnection, root: str, cube: str, *paths: str
         "user": "ada",
         "uid": "1000",
         "machine": "x86_64",
-        "now": str(int(time.time())),
         "root_id": f"root-of-{host.name}",
         "rsync": "3.2.7",
     }
     kinds = b"".join(records({"kind": f"{_kind_of(host, path)}{path}"}) for path in paths)
-    return Reply(0, records({**usual, **host.facts}) + kinds, b"")
+    now = {"now": str(int(time.time())), **host.facts}
+    return Reply(0, records({**usual, **host.facts}) + kinds + records({"now": now["now"]}), b"")
 
 
 def _kind_of(host: HostState, path: str) -> str:

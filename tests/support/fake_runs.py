@@ -72,12 +72,18 @@ def write_cube(folder: Path, *, dockerfile: bool = False, text: str = CUBE) -> P
     """Write the cube, unless it is there, and return its directory."""
     root = folder / "cube"
     (root / "workspace").mkdir(parents=True, exist_ok=True)
-    (root / "workspace/conf.yaml").write_text("lr: 1\n")
+    _write(root / "workspace/conf.yaml", "lr: 1\n")
     if dockerfile:
-        (root / "Dockerfile").write_text("FROM scratch\n")
+        _write(root / "Dockerfile", "FROM scratch\n")
         text = text.replace("docker: {", "docker: {build_strategy: auto, build_context: ., ")
-    (root / "mlcube.yaml").write_text(text)
+    _write(root / "mlcube.yaml", text)
     return root
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file, unless it has this text."""
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
 
 
 @attrs.define(kw_only=True)

@@ -38,6 +38,15 @@ class Wire:
     """Number of connections so far."""
     relayed: int = attrs.field(default=0, init=False)
     """Number of bytes so far, in both directions."""
+    round_trips: int = attrs.field(default=0, init=False)
+    """How often the near side could only continue with an answer, over a delayed connection.
+
+    It is the length of the longest chain of messages in which each waits for the one before. So it
+    depends on the protocol, and not on how fast the machine is, as long as the
+    delay is longer than the work between two messages of different chains.
+    """
+    _asked: int = attrs.field(default=0, init=False)
+    """Number of round trips that had ended when the last message for the far side was sent."""
 
     def __attrs_post_init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -120,17 +129,21 @@ class Wire:
     def _relay_slowly(self, near: socket.socket, far: socket.socket) -> None:
         chance = random.Random(7)  # noqa: S311 - no secret
         for source, sink in ((near, far), (far, near)):
-            in_transit: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
-            threading.Thread(target=self._deliver, args=(in_transit, sink), daemon=True).start()
+            in_transit: queue.SimpleQueue[tuple[float, bytes, int]] = queue.SimpleQueue()
+            to_near = sink is near
             threading.Thread(
-                target=self._take, args=(source, in_transit, chance), daemon=True
+                target=self._deliver, args=(in_transit, sink, to_near), daemon=True
+            ).start()
+            threading.Thread(
+                target=self._take, args=(source, in_transit, chance, to_near), daemon=True
             ).start()
 
     def _take(
         self,
         source: socket.socket,
-        in_transit: queue.SimpleQueue[tuple[float, bytes]],
+        in_transit: queue.SimpleQueue[tuple[float, bytes, int]],
         chance: random.Random,
+        to_near: bool,
     ) -> None:
         data = b"x"
         while data:
@@ -140,17 +153,25 @@ class Wire:
                 data = b""
             # A lost segment is sent again after about a round trip, and delays the following ones.
             late = 2 * self.delay if chance.random() < self.loss else 0.0
-            in_transit.put((time.monotonic() + self.delay + late, data))
+            ended = self._asked + 1 if to_near else self.round_trips
+            in_transit.put((time.monotonic() + self.delay + late, data, ended))
 
     def _deliver(
-        self, in_transit: queue.SimpleQueue[tuple[float, bytes]], sink: socket.socket
+        self,
+        in_transit: queue.SimpleQueue[tuple[float, bytes, int]],
+        sink: socket.socket,
+        to_near: bool,
     ) -> None:
         with contextlib.suppress(OSError):
             while True:
-                due, data = in_transit.get()
+                due, data, ended = in_transit.get()
                 time.sleep(max(0.0, due - time.monotonic()))
                 if not data:
                     break
+                if to_near:
+                    self.round_trips = max(self.round_trips, ended)
+                else:
+                    self._asked = max(self._asked, ended)
                 sink.sendall(data)
                 self.relayed += len(data)
             sink.shutdown(socket.SHUT_WR)
