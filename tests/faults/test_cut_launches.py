@@ -28,7 +28,7 @@ def cut_launch(gated: Scenario, monkeypatch: pytest.MonkeyPatch) -> CutLaunch:
         pending = [meanwhile]
 
         def call_or_cut(self: SSHConnection, function: str, *args: str, **options: Any) -> Any:
-            if function == "mlcr_launch_job" and pending:
+            if function in {"mlcr_launch_job", "mlcr_launch_and_describe"} and pending:
                 gated.wire.cut()
                 pending.pop()()
                 gated.wire.restore()
