@@ -50,8 +50,8 @@ mlcr_probe_host() {
 # not have; empty: it has all. Those that have a substitute do not count, such as timeout.
 mlcr_find_missing_programs() {
     mlcr_missing=
-    for mlcr_program in cat cksum cp cut date df env find grep head id ln ls mkdir mkfifo mktemp mv \
-        nice od readlink rm rmdir sed sleep sort tail touch tr uname uniq wc xargs; do
+    for mlcr_program in cat chmod cksum cp cut date df env find grep head id ln ls mkdir mkfifo \
+        mktemp mv nice od readlink rm rmdir sed sleep sort tail touch tr uname uniq wc xargs; do
         command -v "$mlcr_program" >/dev/null 2>&1 ||
             mlcr_missing="$mlcr_missing${mlcr_missing:+ }$mlcr_program"
     done

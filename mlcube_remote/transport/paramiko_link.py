@@ -21,6 +21,7 @@ from mlcube_remote.transport.credentials import Credentials
 from mlcube_remote.transport.guarded_transport import PACKET, WINDOW, printable
 from mlcube_remote.transport.keepalive import Keepalive
 from mlcube_remote.transport.link import SessionRefusedError, connection_lost
+from mlcube_remote.transport.ordered_sender import keep_order
 from mlcube_remote.transport.ssh_transport import (
     AuthenticatedTransport,
     ConnectRequest,
@@ -161,6 +162,7 @@ def open_session(
         channel = transport.open_session(
             window_size=WINDOW, max_packet_size=PACKET, timeout=timeout
         )
+    keep_order(channel)
     session = ParamikoSession(channel)
     # Paramiko waits for the answer without a timeout; closing the channel ends the wait.
     alarm = threading.Timer(timeout, session.close)
