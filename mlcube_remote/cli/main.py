@@ -108,12 +108,17 @@ def run(args: list[str] | None = None) -> int:
     Raises:
         MLCubeRemoteError: An error for the user.
         click.ClickException: The command line could not be parsed.
+        KeyboardInterrupt: The user interrupted the command; its threads may still talk to hosts.
     """
     try:
         result = cli.main(args=args, prog_name="mlcube-remote", standalone_mode=False)
     except SystemExit as gone:
         # Click exits like this if the reader closes the pipe, with a misleading exit code.
         raise BrokenPipeError from gone
+    except click.exceptions.Abort as abort:
+        if isinstance(abort.__cause__, KeyboardInterrupt):
+            raise abort.__cause__ from None
+        raise  # a question that was not answered
     return result if isinstance(result, int) else 0
 
 
