@@ -95,7 +95,7 @@ def check_hosts(
 ) -> int:
     """Check this machine and hosts before a run.
 
-    Checked are the login, programs, the engine and its permission, GPUs, and the disk.
+    It checks the login, programs, the engine and its permission, GPUs, and the disk.
     """
     from mlcube_remote.ui.tables.hosts import checks_document, checks_text  # noqa: PLC0415 - slow
 

@@ -48,7 +48,7 @@ def add_host(text: str, path: Path, name: str, keys: Mapping[str, Any]) -> tuple
     entry = _entry(indent, name, keys)
     changed = "".join([*lines[:at], *head, *entry, *lines[at:]])
     by_hand = InventoryError(
-        f"{shown_path(path)}: its form does not allow to add a host",
+        f"{shown_path(path)}: a host cannot be added to a file of this form",
         hint="add it in an editor, below hosts:\n" + "".join(_entry("  ", name, keys)).rstrip("\n"),
     )
     try:

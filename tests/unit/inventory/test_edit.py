@@ -75,7 +75,7 @@ def test_words_that_yaml_reads_in_another_way_are_quoted(name: str) -> None:
 
 @pytest.mark.parametrize("text", ["hosts: {a: {}}\n", '"hosts":\n  a: {}\n'])
 def test_a_form_that_cannot_be_changed_is_left_to_the_user(text: str) -> None:
-    with pytest.raises(InventoryError, match="does not allow to add a host") as caught:
+    with pytest.raises(InventoryError, match="cannot be added to a file of this form") as caught:
         add_host(text, FILE, "new", KEYS)
     assert ADDED.rstrip() in str(caught.value.hint)
 
