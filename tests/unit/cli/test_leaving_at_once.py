@@ -22,7 +22,7 @@ main()
 
 def test_an_interrupt_does_not_wait_for_threads() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, "hosts", "top", "--host=nobody@127.0.0.1"],
+        [sys.executable, "-c", PROGRAM, "hosts", "top", "--host=somebody@127.0.0.1"],
         capture_output=True,
         text=True,
         timeout=60,
