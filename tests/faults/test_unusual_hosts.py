@@ -100,14 +100,18 @@ def bare(ssh_host: HostFactory, cube: Path) -> Iterator[Callable[[str], Lab]]:
     lab = Lab(ssh_host("docker"), cube)
     taken: list[str] = []
 
+    # chmod itself may be taken away.
+    chmod = "/usr/local/sbin/chmod-of-the-test"
+    lab.as_root(f"cp /usr/bin/chmod {chmod}")
+
     def take(program: str) -> Lab:
         taken.append(program)
-        lab.as_root(f"chmod 000 /usr/bin/{program}")
+        lab.as_root(f"{chmod} 000 /usr/bin/{program}")
         return lab
 
     yield take
     for program in taken:
-        assert lab.host.exec(["chmod", "755", f"/usr/bin/{program}"]).exit_code == 0
+        assert lab.host.exec([chmod, "755", f"/usr/bin/{program}"]).exit_code == 0
 
 
 @pytest.mark.parametrize("program", TOOLS)
