@@ -136,20 +136,20 @@ def _ps(
 @fabric.task(
     name="pull",
     positional=["run"],
-    iterable=["output"],
+    iterable=["only"],
     auto_shortflags=False,
-    help={**_HELP, "run": _RUN, "output": "Only this output; repeatable."},
+    help={**_HELP, "run": _RUN, "only": "Only this output; repeatable."},
 )
 def _pull(
     c: Any,
     run: str,
-    output: Iterable[str] | None = None,
+    only: Iterable[str] | None = None,
     host: str = "",
     inventory: str = "",
     ask_password: bool = False,
 ) -> None:
     """Pull the outputs of a run."""
-    options = [f"--output={name}" for name in output or ()]
+    options = [f"--only={name}" for name in only or ()]
     values = {"host": host, "inventory": inventory}
     _execute("pull", c, values, {"ask-password": ask_password}, [run], options)
 

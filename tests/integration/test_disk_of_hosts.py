@@ -43,7 +43,7 @@ def clean(host: SshHost, *words: str) -> dict[str, list[str]]:
 
 
 def test_a_mirror_is_removed_once_no_job_needs_it(ssh_host: HostFactory, tmp_path: Path) -> None:
-    host = ssh_host("docker")
+    host = ssh_host("docker", private=True)
     task = shell_task(
         'cat "${0#*=}" >"${1#*=}"; until [ -e "${1#*=}.go" ]; do sleep 0.2; done',
         inputs={"data": {**FILE, "default": "in.txt"}},

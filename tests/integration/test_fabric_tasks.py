@@ -66,7 +66,7 @@ def test_the_tasks_do_what_the_commands_do(host: SshHost, cube: Path, tmp_path: 
     assert fab(tmp_path, host, "mlcube.logs", run, "--follow").stdout == "said\n"
     assert run in fab(tmp_path, host, *on_host, "mlcube.ps", "--all").stdout
     (cube / "workspace/greeting").unlink()
-    done = fab(tmp_path, host, *on_host, "mlcube.pull", run, "--output=greeting")
+    done = fab(tmp_path, host, *on_host, "mlcube.pull", run, "--only=greeting")
     assert done.returncode == 0, done.stderr
     assert (cube / "workspace/greeting").read_text() == "hello Alice\n"
 
