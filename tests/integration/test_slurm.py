@@ -222,7 +222,10 @@ def test_a_requeued_job_continues(host: SshHost, cube: Path) -> None:
     number = host.exec(["squeue", "-h", "-o", "%i"]).output.decode().strip()
     host.exec(["scontrol", "requeue", number])
     wait_for(lambda: "PENDING" in queue(host))
-    # Slurm waits two minutes before it starts a requeued job.
+    # Slurm waits two minutes before it starts a requeued job, because a node that has not yet
+    # cleaned up cannot start it.
+    step = rf"slurmstepd: \[{number}[.]"
+    wait_for(lambda: host.exec(["pgrep", "-f", step]).exit_code == 1)
     host.exec(["scontrol", "update", f"JobId={number}", "StartTime=now"])
     done = again("attach", run)
     assert done.returncode == 0, done.stderr.decode()
