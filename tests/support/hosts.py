@@ -221,8 +221,15 @@ def _started(described: container.Container) -> Iterator[DockerContainer]:
             is_taken = re.search("address already in use|port is already allocated", str(refused))
             if not (tries_left and is_taken):
                 raise
-            mine = f"label={LABEL}={os.getpid()}"
-            docker("container", "prune", "--force", "--filter", mine)
+            # Not those that tests have stopped: they are removed at the end of the session.
+            refused_ones = (
+                "--filter",
+                f"label={LABEL}={os.getpid()}",
+                "--filter",
+                "status=created",
+            )
+            for identity in docker("ps", "--all", "--quiet", *refused_ones).split():
+                docker("rm", "--force", identity)
     try:
         yield started
     finally:
