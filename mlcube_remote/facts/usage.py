@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 
 import attrs
 
 from mlcube_remote.budgets import parse_whole
 from mlcube_remote.errors import HostError, HostUnfitError
 from mlcube_remote.inventory.model import Host
+from mlcube_remote.transport.ask_hosts import ask_hosts
 from mlcube_remote.transport.base import Connection
 
 _TIMEOUT_S = 120.0
@@ -73,17 +72,13 @@ def read_usage_of_all(
     hosts: Iterable[Host], connect: Callable[[Host], Connection], *, parallel: int = 32
 ) -> tuple[HostUsage, ...]:
     """Ask hosts in parallel for their usage; a host that gives no answer has an ``error``."""
-
-    def ask(host: Host) -> HostUsage:
-        try:
-            with closing(connect(host)) as connection:
-                return read_usage(connection, host)
-        except HostError as problem:
-            return HostUsage(host=host.name, slots=host.slots, error=problem)
-
-    todo = list(hosts)
-    with ThreadPoolExecutor(max(1, min(parallel, len(todo)))) as pool:
-        return tuple(pool.map(ask, todo))
+    return ask_hosts(
+        hosts,
+        connect,
+        read_usage,
+        lambda host, problem: HostUsage(host=host.name, slots=host.slots, error=problem),
+        parallel=parallel,
+    )
 
 
 def read_usage(connection: Connection, host: Host) -> HostUsage:

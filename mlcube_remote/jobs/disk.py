@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 
 import attrs
 
@@ -16,6 +14,7 @@ from mlcube_remote.jobs.handle import HandleError, JobHandle, from_document
 from mlcube_remote.jobs.records import was_pulled
 from mlcube_remote.runs.ids import parse_job_id
 from mlcube_remote.runs.store import Store
+from mlcube_remote.transport.ask_hosts import ask_hosts
 from mlcube_remote.transport.base import Connection
 
 MEASURING_S = 20
@@ -81,17 +80,12 @@ def read_disk_of_all(
     hosts: Iterable[Host], connect: Callable[[Host], Connection], store: Store
 ) -> tuple[HostDisk, ...]:
     """Ask hosts in parallel what they store; a host that gives no answer has an ``error``."""
-
-    def ask(host: Host) -> HostDisk:
-        try:
-            with closing(connect(host)) as connection:
-                return read_disk(connection, host, store)
-        except HostError as problem:
-            return HostDisk(host=host.name, error=problem)
-
-    todo = list(hosts)
-    with ThreadPoolExecutor(max(1, min(32, len(todo)))) as pool:
-        return tuple(pool.map(ask, todo))
+    return ask_hosts(
+        hosts,
+        connect,
+        lambda connection, host: read_disk(connection, host, store),
+        lambda host, problem: HostDisk(host=host.name, error=problem),
+    )
 
 
 def read_disk(connection: Connection, host: Host, store: Store) -> HostDisk:

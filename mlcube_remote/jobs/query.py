@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from mlcube_remote.events.outcome import Status
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.jobs.handle import HandleError, JobHandle, from_host
 from mlcube_remote.jobs.slurm import ended_by_slurm
+from mlcube_remote.transport.ask_hosts import ask_hosts
 from mlcube_remote.transport.base import Connection
 
 LIVE = ("preparing", "queued", "running", "orphaned", "elsewhere", "unknown")
@@ -146,16 +145,16 @@ def query_all(
         parallel: Maximum number of hosts asked at the same time.
     """
 
-    def ask(host: Host) -> HostJobs:
-        try:
-            with closing(connect(host)) as connection:
-                return HostJobs(host=host, jobs=query_host(connection, host, everything=everything))
-        except HostError as problem:
-            return HostJobs(host=host, error=problem)
+    def ask(connection: Connection, host: Host) -> HostJobs:
+        return HostJobs(host=host, jobs=query_host(connection, host, everything=everything))
 
-    todo = list(hosts)
-    with ThreadPoolExecutor(max(1, min(parallel, len(todo)))) as pool:
-        return tuple(pool.map(ask, todo))
+    return ask_hosts(
+        hosts,
+        connect,
+        ask,
+        lambda host, problem: HostJobs(host=host, error=problem),
+        parallel=parallel,
+    )
 
 
 def query_host(connection: Connection, host: Host, *, everything: bool) -> tuple[FoundJob, ...]:

@@ -6,8 +6,6 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from mlcube_remote.jobs.lookup import RecordedJob
 from mlcube_remote.plan.host_paths import data_directory
 from mlcube_remote.runs.ids import slug
 from mlcube_remote.runs.manifests import Manifests
+from mlcube_remote.transport.ask_hosts import ask_hosts
 from mlcube_remote.transport.base import Connection
 
 Document = Mapping[str, Any]
@@ -73,21 +72,22 @@ def verify_on_hosts(
             hosts[job.host.name] = job.host
             by_host.setdefault(job.host.name, []).append((job.handle, records[job.name]))
 
-    def ask(name: str) -> HostFindings:
-        try:
-            with closing(connect(hosts[name])) as connection:
-                found = (
-                    item
-                    for handle, record in by_host[name]
-                    for item in _verify_job(connection, handle, record)
-                )
-                unique = {(item.what, item.path): item for item in found}
-            return HostFindings(host=name, findings=tuple(unique.values()))
-        except HostError as problem:
-            return HostFindings(host=name, error=problem)
+    def ask(connection: Connection, host: Host) -> HostFindings:
+        found = (
+            item
+            for handle, record in by_host[host.name]
+            for item in _verify_job(connection, handle, record)
+        )
+        unique = {(item.what, item.path): item for item in found}
+        return HostFindings(host=host.name, findings=tuple(unique.values()))
 
-    with ThreadPoolExecutor(max(1, min(parallel, len(by_host)))) as pool:
-        return tuple(pool.map(ask, by_host))
+    return ask_hosts(
+        hosts.values(),
+        connect,
+        ask,
+        lambda host, problem: HostFindings(host=host.name, error=problem),
+        parallel=parallel,
+    )
 
 
 def _verify_job(connection: Connection, handle: JobHandle, record: Document) -> Iterator[Finding]:
