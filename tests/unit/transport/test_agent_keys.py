@@ -10,30 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from mlcube_remote.errors import AuthenticationError
-from mlcube_remote.inventory.model import HostKeys
 from mlcube_remote.transport import key_files
-from tests.support.ssh_server import Lab, Serve, SSHServer
-
-ANY = HostKeys.ACCEPT_NEW
-
-
-def _keygen(path: Path, *options: str, passphrase: str = "") -> bytes:
-    """Make a key with ssh-keygen; return its public part."""
-    subprocess.run(
-        ["ssh-keygen", "-q", "-N", passphrase, "-f", str(path), "-C", "test", *options], check=True
-    )
-    public = path.with_name(path.name + ".pub")
-    blob = key_files.read_public(public)
-    assert blob is not None
-    return blob
-
-
-def _refusal(lab: Lab, server: SSHServer, **more: object) -> AuthenticationError:
-    with pytest.raises(AuthenticationError) as caught:
-        lab.log_in(server, ANY, **more)
-    assert caught.value.exit_code == 120
-    return caught.value
+from tests.support.key_logins import ANY, make_key, refusal_of
+from tests.support.ssh_server import Lab, Serve
 
 
 @pytest.fixture
@@ -54,8 +33,8 @@ def _add(agent: Path, *paths: Path) -> None:
 
 def test_configured_keys_of_the_agent_are_tried_first(lab: Lab, serve: Serve, agent: Path) -> None:
     first, second = lab.folder / "first", lab.folder / "second"
-    _keygen(first, "-t", "ed25519")
-    server = serve(accepted=[_keygen(second, "-t", "rsa", "-b", "2048")])
+    make_key(first, "-t", "ed25519")
+    server = serve(accepted=[make_key(second, "-t", "rsa", "-b", "2048")])
     _add(agent, first, second)
 
     lab.log_in(server, ANY, identity_agent=str(agent), identity_files=(str(second),)).close()
@@ -68,8 +47,8 @@ def test_identities_only_selects_the_agents_key_by_its_file(
     lab: Lab, serve: Serve, agent: Path, form: str
 ) -> None:
     accepted_key, other = lab.folder / "wanted", lab.folder / "other"
-    server = serve(accepted=[_keygen(accepted_key, "-t", "ed25519")])
-    _keygen(other, "-t", "ed25519")
+    server = serve(accepted=[make_key(accepted_key, "-t", "ed25519")])
+    make_key(other, "-t", "ed25519")
     _add(agent, other, accepted_key)
     if form == "public key":
         accepted_key.unlink()
@@ -94,7 +73,7 @@ def test_identities_only_selects_the_agents_key_by_its_file(
 
 
 def test_a_missing_agent_is_named_and_key_files_are_tried(lab: Lab, serve: Serve) -> None:
-    refusal = _refusal(lab, serve(), identity_agent=str(lab.folder / "gone"))
+    refusal = refusal_of(lab, serve(), identity_agent=str(lab.folder / "gone"))
 
     assert f"the agent at {lab.folder / 'gone'}" in str(refusal)
     assert str(lab.identity) in str(refusal)
@@ -104,12 +83,12 @@ def test_the_agent_of_the_environment_is_used_by_default(
     lab: Lab, serve: Serve, agent: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = lab.folder / "key"
-    server = serve(accepted=[_keygen(key, "-t", "ed25519")])
+    server = serve(accepted=[make_key(key, "-t", "ed25519")])
     _add(agent, key)
     monkeypatch.setenv("SSH_AUTH_SOCK", str(agent))
 
     lab.log_in(server, ANY, identity_agent=None, identity_files=()).close()
-    _refusal(lab, server, identity_agent="none", identity_files=())
+    refusal_of(lab, server, identity_agent="none", identity_files=())
 
 
 @pytest.mark.parametrize("text", [b"", b"x", b"ssh-ed25519 AAAA", b"ssh-ed25519 !", b"a b c"])
@@ -133,14 +112,14 @@ def test_a_damaged_key_has_no_public_part(tmp_path: Path, body: str) -> None:
 def test_a_key_of_the_agent_is_named_once(lab: Lab, serve: Serve, agent: Path) -> None:
     """Although two paths lead to its file, which is encrypted."""
     key, link = lab.folder / "key", lab.folder / "link"
-    _keygen(key, "-t", "ed25519")
+    make_key(key, "-t", "ed25519")
     _add(agent, key)
     change = ("ssh-keygen", "-q", "-p", "-P", "", "-N", "locked", "-f", str(key))
     subprocess.run(change, check=True, capture_output=True)
     link.symlink_to(key)
 
     files = (str(key), str(link))
-    refusal = _refusal(lab, serve(), identity_agent=str(agent), identity_files=files)
+    refusal = refusal_of(lab, serve(), identity_agent=str(agent), identity_files=files)
 
     assert f"login as me refused (tried: the agent's {key})" in str(refusal)
 
@@ -148,11 +127,11 @@ def test_a_key_of_the_agent_is_named_once(lab: Lab, serve: Serve, agent: Path) -
 def test_a_certificate_of_the_agent_is_named_as_such(lab: Lab, serve: Serve, agent: Path) -> None:
     key, authority = lab.folder / "key", lab.folder / "ca"
     for each in (key, authority):
-        _keygen(each, "-t", "ed25519")
+        make_key(each, "-t", "ed25519")
     sign = ("ssh-keygen", "-q", "-s", str(authority), "-I", "id", "-n", "me", f"{key}.pub")
     subprocess.run(sign, check=True, capture_output=True)
     _add(agent, key)
 
-    refusal = _refusal(lab, serve(), identity_agent=str(agent), identity_files=())
+    refusal = refusal_of(lab, serve(), identity_agent=str(agent), identity_files=())
 
     assert "(tried: the agent's test, the agent's certificate test)" in str(refusal)

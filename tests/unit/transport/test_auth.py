@@ -1,22 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import paramiko
 import pytest
 
-from mlcube_remote.errors import AuthenticationError, UnreachableError
-from mlcube_remote.inventory.model import HostKeys
+from mlcube_remote.errors import UnreachableError
 from mlcube_remote.secret import Secret
-from mlcube_remote.transport import key_files
 from mlcube_remote.transport.credentials import Credentials
 from mlcube_remote.transport.guarded_transport import GuardedTransport
-from tests.support.ssh_server import Lab, Serve, SSHServer
-
-ANY = HostKeys.ACCEPT_NEW
+from tests.support.key_logins import ANY, make_key, refusal_of
+from tests.support.ssh_server import Lab, Serve
 
 
 @pytest.fixture(autouse=True, params=["paramiko_1", "OpenSSH_9.6"])
@@ -24,24 +19,6 @@ def software(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     """Let the server call itself so: a login to OpenSSH does not wait for the service."""
     monkeypatch.setattr(paramiko.Transport, "_CLIENT_ID", request.param)
     return str(request.param)
-
-
-def _keygen(path: Path, *options: str, passphrase: str = "") -> bytes:
-    """Make a key with ssh-keygen; return its public part."""
-    subprocess.run(
-        ["ssh-keygen", "-q", "-N", passphrase, "-f", str(path), "-C", "test", *options], check=True
-    )
-    public = path.with_name(path.name + ".pub")
-    blob = key_files.read_public(public)
-    assert blob is not None
-    return blob
-
-
-def _refusal(lab: Lab, server: SSHServer, **more: object) -> AuthenticationError:
-    with pytest.raises(AuthenticationError) as caught:
-        lab.log_in(server, ANY, **more)
-    assert caught.value.exit_code == 120
-    return caught.value
 
 
 @pytest.mark.parametrize(
@@ -54,7 +31,7 @@ def test_all_common_kinds_of_keys_log_in(
     lab: Lab, serve: Serve, options: tuple[str, ...], passphrase: str
 ) -> None:
     path = lab.folder / "key"
-    server = serve(accepted=[_keygen(path, *options, passphrase=passphrase)])
+    server = serve(accepted=[make_key(path, *options, passphrase=passphrase)])
     lab.credentials = Credentials(passphrase=Secret(passphrase) if passphrase else None)
 
     lab.log_in(server, ANY, identity_files=(str(path),)).close()
@@ -80,7 +57,7 @@ def test_only_a_login_to_openssh_does_not_wait_for_the_service(
     monkeypatch.setattr(handler, "_parse_service_request", hold)
     monkeypatch.setattr(handler, "_parse_userauth_request", release)
     server = serve()
-    server.accepted.append(_keygen(lab.folder / "key", "-t", "ed25519"))
+    server.accepted.append(make_key(lab.folder / "key", "-t", "ed25519"))
     files = (str(lab.folder / "key"),)
     if software.startswith("OpenSSH"):
         lab.log_in(server, ANY, identity_files=files).close()
@@ -93,7 +70,7 @@ def test_only_a_login_to_openssh_does_not_wait_for_the_service(
 def test_a_refused_login_lists_the_keys_and_is_not_retried(lab: Lab, serve: Serve) -> None:
     server = serve()
 
-    refusal = _refusal(lab, server)
+    refusal = refusal_of(lab, server)
 
     assert f"login as me refused (tried: {lab.identity})" in str(refusal)
     assert f"ssh-copy-id -p {server.port} me@127.0.0.1" in (refusal.hint or "")
@@ -101,7 +78,7 @@ def test_a_refused_login_lists_the_keys_and_is_not_retried(lab: Lab, serve: Serv
 
 
 def test_a_login_without_any_key_is_reported(lab: Lab, serve: Serve) -> None:
-    refusal = _refusal(lab, serve(), identity_files=())
+    refusal = refusal_of(lab, serve(), identity_files=())
 
     assert "login as me refused (no usable key; the server accepts: publickey)" in str(refusal)
 
@@ -109,16 +86,16 @@ def test_a_login_without_any_key_is_reported(lab: Lab, serve: Serve) -> None:
 def test_a_missing_key_file_is_named(lab: Lab, serve: Serve) -> None:
     path = lab.folder / "missing"
 
-    refusal = _refusal(lab, serve(), identity_files=(str(path),))
+    refusal = refusal_of(lab, serve(), identity_files=(str(path),))
 
     assert f"(no usable key; could not use: {path} (no such file); the server" in str(refusal)
 
 
 def test_an_encrypted_key_without_passphrase_is_skipped_and_named(lab: Lab, serve: Serve) -> None:
     path = lab.folder / "locked"
-    server = serve(accepted=[_keygen(path, "-t", "ed25519", passphrase="secret")])
+    server = serve(accepted=[make_key(path, "-t", "ed25519", passphrase="secret")])
 
-    refusal = _refusal(lab, server, identity_files=(str(path), str(lab.identity)))
+    refusal = refusal_of(lab, server, identity_files=(str(path), str(lab.identity)))
 
     assert f"could not use: {path} (encrypted; load it into the agent" in str(refusal)
     assert len(server.attempts) == 1
@@ -129,10 +106,10 @@ def test_a_wrong_passphrase_is_reported_but_not_shown(
     lab: Lab, serve: Serve, options: tuple[str, ...]
 ) -> None:
     path = lab.folder / "locked"
-    server = serve(accepted=[_keygen(path, *options, passphrase="right one")])
+    server = serve(accepted=[make_key(path, *options, passphrase="right one")])
     lab.credentials = Credentials(passphrase=Secret("wrong-one"))
 
-    refusal = _refusal(lab, server, identity_files=(str(path),))
+    refusal = refusal_of(lab, server, identity_files=(str(path),))
 
     assert f"could not use: {path} (wrong passphrase)" in str(refusal)
     assert "wrong-one" not in f"{refusal} {refusal.hint} {refusal.__cause__!r}"
@@ -142,7 +119,7 @@ def test_a_file_that_is_not_a_key_is_skipped_and_named(lab: Lab, serve: Serve) -
     path = lab.folder / "notes.txt"
     path.write_text("-----BEGIN OPENSSH PRIVATE KEY-----\nnonsense\n")
 
-    refusal = _refusal(lab, serve(), identity_files=(str(path),))
+    refusal = refusal_of(lab, serve(), identity_files=(str(path),))
 
     assert f"{path} (not a private key that can be read)" in str(refusal)
 
@@ -168,7 +145,7 @@ def test_a_code_is_sent_if_the_server_does_not_accept_passwords(lab: Lab, serve:
 
 def test_the_password_follows_a_key_if_both_are_required(lab: Lab, serve: Serve) -> None:
     other = lab.folder / "other"
-    _keygen(other, "-t", "ed25519")
+    make_key(other, "-t", "ed25519")
     server = serve(
         methods=("publickey", "password"),
         requires_all=True,
@@ -187,7 +164,7 @@ def test_a_wrong_password_is_refused_and_not_shown(lab: Lab, serve: Serve) -> No
     server = serve(methods=("password", "keyboard-interactive"), password="right")
     lab.credentials = Credentials(password=Secret("hunter2"))
 
-    refusal = _refusal(lab, server, identity_files=())
+    refusal = refusal_of(lab, server, identity_files=())
 
     assert "tried: password, keyboard-interactive" in str(refusal)
     assert "hunter2" not in f"{refusal} {refusal.hint} {refusal!r}"
@@ -196,10 +173,10 @@ def test_a_wrong_password_is_refused_and_not_shown(lab: Lab, serve: Serve) -> No
 def test_a_server_that_accepts_no_keys_gets_only_one(lab: Lab, serve: Serve) -> None:
     paths = []
     for name in ("a", "b", "c"):
-        _keygen(lab.folder / name, "-t", "ed25519")
+        make_key(lab.folder / name, "-t", "ed25519")
         paths.append(str(lab.folder / name))
 
-    refusal = _refusal(lab, serve(methods=("password",)), identity_files=tuple(paths))
+    refusal = refusal_of(lab, serve(methods=("password",)), identity_files=tuple(paths))
 
     assert f"tried: {paths[0]} (method not accepted by the server)" in str(refusal)
     assert "the server accepts: password" in str(refusal)
@@ -209,10 +186,10 @@ def test_too_many_keys_are_reported(lab: Lab, serve: Serve) -> None:
     paths = []
     for number in range(12):
         path = lab.folder / f"key{number}"
-        _keygen(path, "-t", "ed25519")
+        make_key(path, "-t", "ed25519")
         paths.append(str(path))
 
-    refusal = _refusal(lab, serve(), identity_files=tuple(paths))
+    refusal = refusal_of(lab, serve(), identity_files=tuple(paths))
 
     assert "the server disconnected after" in str(refusal)
     assert "IdentitiesOnly yes" in (refusal.hint or "")
@@ -223,7 +200,7 @@ def test_a_connection_that_is_cut_during_the_login_is_not_a_refused_login(
     lab: Lab, serve: Serve, number: int
 ) -> None:
     other = lab.folder / "other"
-    _keygen(other, "-t", "ed25519")
+    make_key(other, "-t", "ed25519")
     server = serve(cuts_at=number)
 
     with pytest.raises(UnreachableError, match="was closed during the login") as caught:
