@@ -9,13 +9,11 @@ print what they do, without numbers.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 import attrs
 
+from mlcube_remote.files.transfer_progress import ProgressSink
 from mlcube_remote.transport.base import Stream
-
-ProgressSink = Callable[[str, float | None], None]
 
 _MAX_LINE = 4096
 """Bytes of a line that are read."""

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import collections
 import posixpath
 import random
 import re
@@ -13,6 +12,7 @@ from functools import partial
 
 from mlcube_remote.commands.model import Argv, ImageCommands
 from mlcube_remote.dispatch.build_steps import BuildSteps
+from mlcube_remote.dispatch.output_tail import MAX_LINES, OutputTail
 from mlcube_remote.errors import ConfigureError
 from mlcube_remote.events.emitter import JobEvents
 from mlcube_remote.events.model import Level, Stage
@@ -33,9 +33,6 @@ _TRANSIENT = re.compile(
     r"|unexpected EOF|temporarily unavailable|503 |502 |timeout exceeded",
     re.IGNORECASE,
 )
-
-_TAIL = 15
-"""Number of output lines of a failed build that its error repeats."""
 
 
 def configure(
@@ -140,18 +137,17 @@ def _call(paths: HostPaths, commands: ImageCommands, argv: Argv) -> Argv:
 
 
 def _run(connection: Connection, events: JobEvents, call: Argv) -> tuple[int, list[str]]:
-    tail: collections.deque[bytes] = collections.deque(maxlen=256)
+    tail = OutputTail()
     pass_on = events.output(Stage.CONFIGURE, None)
     steps = BuildSteps(partial(events.progress, Stage.CONFIGURE))
 
     def keep(stream: Stream, data: bytes) -> None:
-        tail.append(data[-4096:])
+        tail.add(data)
         pass_on(stream, data)
         steps.read(stream, data)
 
     code = connection.stream(*call, sink=keep)
-    text = b"".join(tail).decode("utf-8", "replace").replace("\r", "\n")
-    return code, text.splitlines()[-_TAIL:]
+    return code, tail.lines()[-MAX_LINES:]
 
 
 def _error(
@@ -172,6 +168,6 @@ def _error(
     return ConfigureError(
         host,
         f"{platform}.{setting}: {verb} of image {commands.image} failed (status {code})",
-        output=[line.rstrip() for line in lines[-_TAIL:]],
+        output=[line.rstrip() for line in lines[-MAX_LINES:]],
         hint=hint,
     )

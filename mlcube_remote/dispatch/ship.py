@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import collections
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -14,6 +13,7 @@ import attrs
 from mlcube_remote.commands.model import Argv
 from mlcube_remote.dispatch.context import JobContext
 from mlcube_remote.dispatch.image_sources import image_of, is_same, turn
+from mlcube_remote.dispatch.output_tail import MAX_LINES, OutputTail
 from mlcube_remote.dispatch.saved_images import SavedImage
 from mlcube_remote.errors import (
     ConfigureError,
@@ -35,7 +35,7 @@ from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.remote import status
 from mlcube_remote.runs.ids import slug
 from mlcube_remote.runs.locks import exclusive
-from mlcube_remote.transport.base import Connection, Stream
+from mlcube_remote.transport.base import Connection
 
 _SLOWEST_LOAD = 2_000_000
 """Bytes per second of an engine that is not considered stuck."""
@@ -240,12 +240,10 @@ def _install_call(plan: JobPlan, saved: SavedImage, file: ImageFile, path: str, 
 
 
 def _run(connection: Connection, call: Argv, limit: int, engine: Argv) -> None:
-    tail: collections.deque[bytes] = collections.deque(maxlen=64)
-
-    def keep(_stream: Stream, data: bytes) -> None:
-        tail.append(data[-4096:])
-
-    code = connection.stream("mlcr_run_while_connected", *call, sink=keep)
+    tail = OutputTail()
+    code = connection.stream(
+        "mlcr_run_while_connected", *call, sink=lambda _stream, data: tail.add(data)
+    )
     if code == 0:
         return
     name = connection.name
@@ -255,10 +253,11 @@ def _run(connection: Connection, call: Argv, limit: int, engine: Argv) -> None:
             f"{' '.join(engine)} did not take the image within {limit} s, and was ended",
             hint=f"try the engine on {name}: {' '.join(engine)} info",
         )
-    lines = b"".join(tail).decode("utf-8", "replace").replace("\r", "\n").splitlines()
-    said = [line.rstrip() for line in lines if line.strip()]
+    said = [line.rstrip() for line in tail.lines() if line.strip()]
     raise ConfigureError(
-        name, f"{' '.join(engine)} does not take the image (status {code})", output=said[-15:]
+        name,
+        f"{' '.join(engine)} does not take the image (status {code})",
+        output=said[-MAX_LINES:],
     )
 
 

@@ -21,7 +21,7 @@ import attrs
 
 from mlcube_remote.directories import make_private_directory, state_home
 from mlcube_remote.errors import TransferError
-from mlcube_remote.files.free_space import RESERVE
+from mlcube_remote.files.free_space import RESERVE, FreeSpace
 from mlcube_remote.files.rsync import IO_TIMEOUT, check
 from mlcube_remote.files.staging import PARTIAL
 from mlcube_remote.files.transfer_progress import ProgressSink, TransferProgress
@@ -119,8 +119,7 @@ def fetch(
     Raises:
         TransferError: The file did not arrive as the host described it.
     """
-    about = os.statvfs(folder)
-    free = about.f_bavail * about.f_frsize
+    free = FreeSpace(connection.name, folder).at_start
     if free < remote.size + RESERVE:
         raise TransferError(
             connection.name,

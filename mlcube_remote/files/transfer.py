@@ -79,9 +79,7 @@ def list_files(tree: UploadTree) -> list[bytes]:
         UsageError: This machine has no rsync.
         TransferError: Not all of them could be listed.
     """
-    arguments = [word for word in tree.arguments() if word != "--stats"]  # only names
-    names = map(_unescape, _dry_run(arguments, "--out-format=%n").stdout.split(b"\n"))
-    return [name for name in names if name and not name.endswith(b"/")]
+    return [name for name in _list_names(tree) if not name.endswith(b"/")]
 
 
 def list_entries(tree: UploadTree) -> list[bytes]:
@@ -91,7 +89,12 @@ def list_entries(tree: UploadTree) -> list[bytes]:
         UsageError: This machine has no rsync.
         TransferError: Not all of them could be listed.
     """
-    arguments = [word for word in tree.arguments() if word not in {"--stats", "--safe-links"}]
+    return _list_names(tree, "--safe-links")
+
+
+def _list_names(tree: UploadTree, *without: str) -> list[bytes]:
+    """Return what rsync would send of a tree if it ran without some of its options."""
+    arguments = [word for word in tree.arguments() if word not in {"--stats", *without}]
     names = map(_unescape, _dry_run(arguments, "--out-format=%n").stdout.split(b"\n"))
     return [name for name in names if name]
 

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import attrs
 
 from mlcube_remote.files.transfer import UploadResult, upload, upload_size
+from mlcube_remote.files.transfer_progress import ProgressSink
 from mlcube_remote.files.upload import UploadTree
 from mlcube_remote.transport.base import Connection
 
@@ -17,7 +16,7 @@ class UploadTries:
     """The tries of one upload. Each continues with what has arrived before."""
 
     tree: UploadTree
-    progress: Callable[[str, float | None], None] | None = None
+    progress: ProgressSink | None = None
     """As for :func:`~mlcube_remote.files.transfer.upload`."""
     _earlier: int = attrs.field(default=0, init=False)
     """Bytes that the earlier tries have sent."""

@@ -113,6 +113,17 @@ mlcr_find_checksum_command() {
     return 1
 }
 
+# mlcr_compute_checksum FILE: set mlcr_checksum to the 64 digits of the SHA-256 of a file; print why if
+# that fails.
+mlcr_compute_checksum() {
+    mlcr_find_checksum_command || {
+        echo 'sha256sum: not found' >&2
+        return 1
+    }
+    mlcr_checksum=$($mlcr_checksum_command <"$1") || return 1
+    mlcr_checksum=${mlcr_checksum%% *}
+}
+
 # mlcr_print_checksums DIRECTORY NAME...: print a record for each file below DIRECTORY: the 64
 # digits of its SHA-256, or nothing if it cannot be read. Each NAME starts with "./". Status 127 if
 # the host has no program for that.

@@ -148,22 +148,14 @@ mlcr_leave_out_layers() {
 
 # mlcr_describe_file FILE: print its path, its size and its SHA-256.
 mlcr_describe_file() {
-    mlcr_find_checksum_command || {
-        echo 'sha256sum: not found' >&2
-        return 1
-    }
-    mlcr_checksum=$($mlcr_checksum_command <"$1") || return 1
-    printf '%s\n%s\n%s\n' "$1" "$(mlcr_print_size "$1")" "${mlcr_checksum%% *}"
+    mlcr_compute_checksum "$1" || return
+    printf '%s\n%s\n%s\n' "$1" "$(mlcr_print_size "$1")" "$mlcr_checksum"
 }
 
 # mlcr_check_arrived FILE DIGEST: fail if FILE is not what was sent.
 mlcr_check_arrived() {
-    mlcr_find_checksum_command || {
-        echo 'sha256sum: not found' >&2
-        return 1
-    }
-    mlcr_checksum=$($mlcr_checksum_command <"$1") || return 1
-    [ "${mlcr_checksum%% *}" = "$2" ] || {
+    mlcr_compute_checksum "$1" || return
+    [ "$mlcr_checksum" = "$2" ] || {
         echo "$1 is not what was sent (SHA-256 $2)" >&2
         return 1
     }

@@ -40,7 +40,7 @@ PROGRESS_INTERVAL_S = 10.0
 """A job's stage, and the whole run, get at most one line of progress in this time."""
 
 _TOTAL = ""
-"""Stands for the whole run beside the labels of jobs."""
+"""The label of the whole run; jobs have others."""
 
 
 @attrs.define

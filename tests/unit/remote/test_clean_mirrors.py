@@ -221,7 +221,7 @@ def test_read_only_directories_are_deleted_and_the_rest_is_reported(call: Call, 
     (deep / "file").write_text("")
     deep.chmod(0o500)
     assert clean(call, root, CUBE) == [("removed", CUBE)]
-    # rm cannot delete this; it stands for files of another user.
+    # rm cannot delete this, as it cannot delete files of another user.
     tools = root.parent / "tools"
     tools.mkdir()
     (tools / "rm").write_text(
