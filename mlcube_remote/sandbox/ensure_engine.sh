@@ -70,7 +70,11 @@ start_engine() {
         return 0
     fi
     # The shell in the background must not keep a pipe open that reads the output of this script.
-    as_root sh -c "exec dockerd --pidfile '$PIDFILE' >>'$LOG' 2>&1" </dev/null >/dev/null 2>&1 &
+    # A redirection of as_root alone is not enough: a shell keeps the old files to restore them.
+    (
+        exec </dev/null >/dev/null 2>&1
+        as_root sh -c "exec dockerd --pidfile '$PIDFILE' >>'$LOG' 2>&1"
+    ) &
     wait_for_engine "$START_TIMEOUT_S"
 }
 

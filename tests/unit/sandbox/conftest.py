@@ -30,6 +30,7 @@ class Machine:
     def run(self, script: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         # Search only this PATH, not the /usr/sbin of the machine that runs the tests.
         text = script.read_text().replace("$PATH:/usr/sbin:/sbin", "$PATH")
+        text = text.replace("/var/log/", f"{self.bin.parent}/")
         return subprocess.run(
             ["/bin/sh", "-s", "--", *arguments],
             input=text,

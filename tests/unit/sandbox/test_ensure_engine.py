@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,6 +54,17 @@ def test_only_rsync_is_installed_if_only_rsync_is_missing(machine: Machine) -> N
     machine.has("id", ROOT).has("docker").has("apt-get").has("ssh")
     assert machine.run(SCRIPT).returncode == 0
     assert "apt-get install -y -qq --no-install-recommends rsync" in machine.calls
+
+
+def test_the_new_engine_does_not_keep_the_output_of_the_script_open(machine: Machine) -> None:
+    """``make demo | tee log`` would not end otherwise."""
+    folder = machine.bin.parent
+    machine.has("id", ROOT).has("docker", f"[ -e {folder}/started ]").has("service", FAILS)
+    machine.has("dockerd", f"echo $$ >{folder}/pid; : >{folder}/started; exec sleep 60")
+    for name in ("rsync", "ssh", "iptables", "debootstrap"):
+        machine.has(name)
+    assert machine.run(SCRIPT).returncode == 0
+    os.kill(int((folder / "pid").read_text()), signal.SIGTERM)  # it still runs
 
 
 def test_a_user_with_sudo_gets_access_to_the_new_engine(machine: Machine) -> None:
