@@ -10,7 +10,8 @@ mlcr_remove_job() {
     case $2 in
     */* | .* | '') return 1 ;;
     esac
-    mlcr_jobs=$(mlcr_expand_home "$1")/jobs
+    mlcr_expand_home "$1"
+    mlcr_jobs=$mlcr_expanded/jobs
     [ -d "$mlcr_jobs/$2" ] || return 1
     ! mlcr_is_live "$mlcr_jobs/$2" || return 18
     mlcr_withdraw_gpus "$mlcr_jobs/$2"
@@ -29,7 +30,8 @@ mlcr_remove_job() {
 # day old: lock entries outside the chain, job directories whose removal was interrupted, and images
 # whose transfer was.
 mlcr_remove_leftovers() {
-    mlcr_root=$(mlcr_expand_home "$1")
+    mlcr_expand_home "$1"
+    mlcr_root=$mlcr_expanded
     for mlcr_lock_directory in "$mlcr_root"/locks/*; do
         [ -d "$mlcr_lock_directory" ] || continue
         mlcr_read_chain "$mlcr_lock_directory"

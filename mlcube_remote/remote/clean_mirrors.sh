@@ -14,7 +14,8 @@
 # client has pulled. Deleting takes SECONDS at most; the next call deletes the rest. Report each KEY
 # as "removed=KEY", "left=KEY" (something could not be deleted) or "kept=REASON KEY".
 mlcr_remove_unused() {
-    mlcr_root=$(mlcr_expand_home "$1")
+    mlcr_expand_home "$1"
+    mlcr_root=$mlcr_expanded
     mlcr_deadline=$(($(date +%s) + $2))
     mlcr_minimum_age=$3
     mlcr_with_outputs=$4

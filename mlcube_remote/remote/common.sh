@@ -8,18 +8,30 @@
 # byte. The exit statuses are listed in status.sh. A value that every run needs is put into a
 # variable: printing it would start one more process.
 
-# mlcr_print_record KEY VALUE: print one record of an answer.
+# mlcr_print_record KEY VALUE: print one record of an answer. A variable cannot contain NUL, so an
+# answer that goes into one has another end of its records, mlcr_record_end.
 mlcr_print_record() {
-    printf '%s=%s\0' "$1" "$2"
+    # shellcheck disable=SC2059 # an escape
+    printf "%s=%s${mlcr_record_end-\\0}" "$1" "$2"
 }
 
-# mlcr_expand_home PATH: print PATH with a leading "~/" replaced by the home directory.
+# mlcr_print_answer KEY COMMAND...: print one record with what COMMAND prints, which must not end with
+# a newline. $(...) would start one more process.
+mlcr_print_answer() {
+    printf '%s=' "$1"
+    shift
+    "$@"
+    # shellcheck disable=SC2059 # an escape
+    printf "${mlcr_record_end-\\0}"
+}
+
+# mlcr_expand_home PATH: set mlcr_expanded to PATH with a leading "~/" replaced by the home directory.
 mlcr_expand_home() {
     # shellcheck disable=SC2088 # a tilde as data
     case $1 in
-    '~') printf '%s' "$HOME" ;;
-    '~/'*) printf '%s/%s' "${HOME%/}" "${1#'~/'}" ;;
-    *) printf '%s' "$1" ;;
+    '~') mlcr_expanded=$HOME ;;
+    '~/'*) mlcr_expanded=${HOME%/}/${1#'~/'} ;;
+    *) mlcr_expanded=$1 ;;
     esac
 }
 

@@ -6,7 +6,8 @@
 # mlcr_report_disk ROOT SECONDS: report each mirror, each directory of data, what jobs and trials
 # need, and the images that jobs used. Sizes are in KiB; measuring all of them takes SECONDS at most.
 mlcr_report_disk() {
-    mlcr_root=$(mlcr_expand_home "$1")
+    mlcr_expand_home "$1"
+    mlcr_root=$mlcr_expanded
     mlcr_deadline=$(($(date +%s) + $2))
     if ! [ -d "$mlcr_root/jobs" ]; then
         mlcr_print_record root "$mlcr_root"

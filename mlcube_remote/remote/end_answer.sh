@@ -32,8 +32,7 @@ mlcr_answer_end() {
 # mlcr_send_outputs JOB N MARKER [FOLDER COUNT]...: send the outputs in each folder, unless they are
 # too many, too large, or not only files and directories. Only GNU find prints exact times.
 mlcr_send_outputs() (
-    [ -s "$1/outputs" ] && find / -prune -printf '' 2>/dev/null && mlcr_find_checksum_command ||
-        exit 0
+    [ -s "$1/outputs" ] && mlcr_find_checksum_command || exit 0
     mlcr_job=$1
     mlcr_last_task=$2
     shift 3
@@ -77,28 +76,37 @@ mlcr_send_folder() {
     mlcr_entries_left=$((mlcr_entries_left - $#))
     mlcr_bytes_left=$((mlcr_bytes_left - mlcr_total))
     mlcr_print_record folder "$mlcr_number"
-    find "$@" -prune -printf 'entry=%y %s %T@ %m %p\0'
-    printf 'sums='
+    mlcr_print_entry_records
     # shellcheck disable=SC2086 # words
-    find "$@" -prune -type f -exec $mlcr_checksum_command {} + | tr -d '\000'
-    printf '\000contents=%s\000' "$mlcr_total"
+    mlcr_print_record sums "$(find "$@" -prune -type f -exec $mlcr_checksum_command {} +)"
+    mlcr_print_record contents "$mlcr_total"
     # A file that grows must not make the answer endless.
     find "$@" -prune -type f -exec cat {} + | head -c "$mlcr_total"
 }
 
-# mlcr_measure ENTRY...: set mlcr_total to the size of all files; fail unless all entries are files
-# or directories, and are there.
+# mlcr_measure ENTRY...: set mlcr_found to a line "TYPE SIZE TIME MODE NAME" for each entry, and
+# mlcr_total to the size of all files; fail unless all entries are files or directories, and are
+# there. Only GNU find prints such lines.
 mlcr_measure() {
-    mlcr_sizes=$(find "$@" -prune -printf '%y %s\n' 2>/dev/null) || return 1
+    mlcr_found=$(find "$@" -prune -printf '%y %s %T@ %m %p\n' 2>/dev/null) || return 1
     mlcr_total=0
-    while IFS=' ' read -r mlcr_type mlcr_size; do
+    while IFS=' ' read -r mlcr_type mlcr_size _; do
         case $mlcr_type in
         f) mlcr_total=$((mlcr_total + mlcr_size)) ;;
         d) ;;
         *) return 1 ;;
         esac
     done <<END
-$mlcr_sizes
+$mlcr_found
+END
+}
+
+# mlcr_print_entry_records: print a record for each line of mlcr_found.
+mlcr_print_entry_records() {
+    while IFS= read -r mlcr_line; do
+        mlcr_print_record entry "$mlcr_line"
+    done <<END
+$mlcr_found
 END
 }
 
@@ -138,10 +146,16 @@ mlcr_print_result() {
             while IFS= read -r mlcr_line; do
                 printf '%s\n' "$mlcr_top/${mlcr_line#./}"
             done <"$mlcr_changed"
-        elif [ -e "$mlcr_top" ] || [ -L "$mlcr_top" ]; then
+        elif [ -d "$mlcr_top" ] && [ ! -L "$mlcr_top" ]; then
             mlcr_any='*
 *'
-            find "$mlcr_top" -path "$mlcr_any" -printf '!\n' -o -print
+            find "$mlcr_top" -path "$mlcr_any" -printf '!\n' -o -print || return 1
+        elif [ -e "$mlcr_top" ] || [ -L "$mlcr_top" ]; then
+            case $mlcr_top in
+            *"
+"*) return 1 ;;
+            esac
+            printf '%s\n' "$mlcr_top"
         fi
         ;;
     *) return 1 ;;

@@ -4,15 +4,21 @@
 # Paths on the host: inspect them, prepare them for tasks, write small files, compute checksums.
 # Called by files/, facts/ and the pipeline in dispatch/.
 
-# mlcr_print_kind PATH: print f, d or - (does not exist).
-mlcr_print_kind() {
+# mlcr_find_kind PATH: set mlcr_kind to f, d or - (does not exist).
+mlcr_find_kind() {
     if [ -d "$1" ]; then
-        echo d
+        mlcr_kind=d
     elif [ -e "$1" ]; then
-        echo f
+        mlcr_kind=f
     else
-        echo -
+        mlcr_kind=-
     fi
+}
+
+# mlcr_print_kind PATH: print that.
+mlcr_print_kind() {
+    mlcr_find_kind "$1"
+    echo "$mlcr_kind"
 }
 
 # mlcr_print_free_space PATH: print how many KiB are free on the file system of PATH.

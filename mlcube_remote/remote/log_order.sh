@@ -27,7 +27,7 @@ mlcr_read_position() {
     esac
 }
 
-# mlcr_record_order DIRECTORY: record the order until this process is terminated, or one of the
+# mlcr_record_order DIRECTORY: after mlcr_start_clock, record the order until this process is terminated, or one of the
 # writers has ended. The files are looked at every fifth of a second, in the first second more
 # often, and after ten seconds without output once a second. Times are recorded once a second, and
 # after some hours of output once in ten seconds.
@@ -40,7 +40,9 @@ mlcr_record_order() {
     mlcr_entries=0
     mlcr_idle=0
     mlcr_has_stderr=
-    mlcr_start_clock
+    mlcr_since=
+    mlcr_times=0
+    mlcr_step_s=1
     trap 'mlcr_write_entry; mlcr_write_time; exit 0' TERM
     while [ "$mlcr_entries" -lt 500000 ]; do
         mlcr_sleep_between_looks
@@ -64,8 +66,8 @@ mlcr_record_order() {
 # mlcr_sleep_between_looks: wait until the files are looked at again.
 mlcr_sleep_between_looks() {
     mlcr_interval=0.2
-    if [ "$mlcr_looks" -lt 20 ]; then
-        mlcr_interval=0.05
+    if [ "$mlcr_looks" -lt 10 ]; then
+        mlcr_interval=0.1
     elif [ "$mlcr_idle" -gt 50 ]; then
         mlcr_interval=1
     fi
@@ -87,14 +89,15 @@ mlcr_note_growth() {
     mlcr_note_time
 }
 
-# mlcr_start_clock: set mlcr_clock to the time when the machine started; empty if it is not known.
+# mlcr_start_clock FILE: set mlcr_clock to the time when the machine started; empty if it is not
+# known. FILE was written now, and its first line is the time in seconds since the epoch.
 mlcr_start_clock() {
     mlcr_clock=
-    mlcr_since=
-    mlcr_times=0
-    mlcr_step_s=1
-    { read -r mlcr_uptime _ </proc/uptime; } 2>/dev/null || return 0
-    mlcr_clock=$(($(date +%s) - ${mlcr_uptime%%.*}))
+    { read -r mlcr_uptime _ </proc/uptime && read -r mlcr_now <"$1"; } 2>/dev/null || return 0
+    case $mlcr_now in
+    '' | *[!0-9]*) ;;
+    *) mlcr_clock=$((mlcr_now - ${mlcr_uptime%%.*})) ;;
+    esac
 }
 
 # mlcr_note_time: note that the files have grown now. What grows in the same second is one entry.

@@ -49,7 +49,8 @@ mlcr_report_field() {
 # of its last change.
 mlcr_report_stat() {
     for mlcr_path in "$@"; do
-        mlcr_path=$(mlcr_expand_home "$mlcr_path")
+        mlcr_expand_home "$mlcr_path"
+        mlcr_path=$mlcr_expanded
         [ -e "$mlcr_path" ] || continue
         mlcr_value=$(stat -L -c '%s %Y' -- "$mlcr_path" 2>/dev/null) || continue
         mlcr_print_record stat "$mlcr_value $mlcr_path"

@@ -9,6 +9,7 @@
 #                     the number of its task and its path; the outputs are numbered in this order
 #   before/I          the entries of the Ith output before the first task
 #   tasks/N/outputs   lines "I STATE" for the outputs of the Nth task, once it has ended
+#   tasks/N/after     used while the entries are compared, then empty
 #   tasks/N/changed.I names of the entries of the Ith output that were made or updated, if it is a
 #                     directory with others too
 #   tasks/N/stale     exists if the task left an output unchanged, and all must be fresh
@@ -39,28 +40,55 @@ mlcr_print_entries() (
 *'
     # Files whose names begin like this are ours.
     mlcr_own='.mlcube-remote*'
-    mlcr_tab=$(printf '\t')
-    if find "$mlcr_top" -prune -printf '' 2>/dev/null; then
-        mlcr_run_limited 60 find "$mlcr_top" -path "$mlcr_any" -prune -printf '\n' -o \
-            -name "$mlcr_own" -prune -o -type d -printf 'd\t%p\n' -o \
-            -printf '%y %s %T@ %i c%C@\t%p\n' 2>/dev/null || echo '!'
+    if [ "$mlcr_top" != . ]; then
+        mlcr_find_signatures || mlcr_stat_signatures || echo '!'
+    elif find . -prune -printf '' 2>/dev/null; then
+        mlcr_find_signatures mlcr_run_limited 60 || echo '!'
     else
-        mlcr_run_limited 60 find "$mlcr_top" -path "$mlcr_any" -prune -exec echo \; -o \
-            -name "$mlcr_own" -prune -o -type d -exec printf 'd\t%s\n' {} + -o \
-            -exec stat -c "%F %s %y %i c%z$mlcr_tab%n" {} + 2>/dev/null || echo '!'
+        mlcr_stat_signatures mlcr_run_limited 60 || echo '!'
     fi
 )
 
-# mlcr_list_entries PATH FILE: write the entries of PATH to FILE, sorted; fail if not all of them
-# can be listed.
-mlcr_list_entries() {
-    mlcr_print_entries "$1" | head -n 200001 | LC_ALL=C sort >"$2" &&
-        mlcr_count_lines "$2" && [ "$mlcr_lines" -le 200000 ] && ! grep -q '^!$' "$2"
+# mlcr_find_signatures [WORD...]: print the lines of mlcr_print_entries for mlcr_top with GNU find;
+# the WORDs run it. Another find prints nothing and fails.
+mlcr_find_signatures() {
+    "$@" find "$mlcr_top" -path "$mlcr_any" -prune -printf '\n' -o \
+        -name "$mlcr_own" -prune -o -type d -printf 'd\t%p\n' -o \
+        -printf '%y %s %T@ %i c%C@\t%p\n' 2>/dev/null
 }
 
-# mlcr_count_lines FILE: set mlcr_lines.
+# mlcr_stat_signatures [WORD...]: do the same with any find, and stat.
+mlcr_stat_signatures() {
+    mlcr_tab=$(printf '\t')
+    "$@" find "$mlcr_top" -path "$mlcr_any" -prune -exec echo \; -o \
+        -name "$mlcr_own" -prune -o -type d -exec printf 'd\t%s\n' {} + -o \
+        -exec stat -c "%F %s %y %i c%z$mlcr_tab%n" {} + 2>/dev/null
+}
+
+# mlcr_list_entries PATH FILE: write the entries of PATH to FILE, sorted, and set mlcr_lines; fail if
+# not all of them can be listed. What is not a directory has one entry at most.
+mlcr_list_entries() {
+    if [ -d "$1" ] && [ ! -L "$1" ]; then
+        mlcr_print_entries "$1" | head -n 200001 | LC_ALL=C sort >"$2"
+    else
+        mlcr_print_entries "$1" >"$2"
+    fi && mlcr_count_lines "$2" && [ "$mlcr_lines" -le 200000 ] && ! mlcr_is_incomplete "$2"
+}
+
+# mlcr_is_incomplete FILE: whether FILE has the line "!"; only empty lines come before it.
+mlcr_is_incomplete() {
+    mlcr_line=
+    while [ -z "$mlcr_line" ] && IFS= read -r mlcr_line; do :; done <"$1"
+    [ "$mlcr_line" = '!' ]
+}
+
+# mlcr_count_lines FILE: set mlcr_lines; start no process for a few lines.
 mlcr_count_lines() {
-    mlcr_lines=$(wc -l <"$1") && mlcr_lines=$((mlcr_lines))
+    mlcr_lines=0
+    while [ $mlcr_lines -lt 3 ] && read -r _; do
+        mlcr_lines=$((mlcr_lines + 1))
+    done <"$1" || return 1
+    [ $mlcr_lines -lt 3 ] || { mlcr_lines=$(wc -l <"$1") && mlcr_lines=$((mlcr_lines)); }
 }
 
 # mlcr_note_outputs JOB: note the entries of all outputs of JOB.
@@ -103,7 +131,8 @@ mlcr_compare_outputs() (
         fi
         shift 2
     done
-    rm -f -- "$mlcr_dir/after"
+    # This frees its space, and starts no process.
+    printf '' >"$mlcr_dir/after"
     { printf '%s' "$mlcr_text" >"$mlcr_dir/outputs.new" &&
         mv -- "$mlcr_dir/outputs.new" "$mlcr_dir/outputs"; } 2>/dev/null || :
 )
@@ -111,9 +140,16 @@ mlcr_compare_outputs() (
 # mlcr_compare_unknown_outputs JOB N: compare the outputs of the Nth task again if some could not be
 # read; now they belong to the user.
 mlcr_compare_unknown_outputs() {
-    [ -e "$1/tasks/$2/outputs" ] || return 0
-    ! grep -q ' unknown$' "$1/tasks/$2/outputs" ||
-        mlcr_compare_outputs "$1" "$2" "$1/tasks/$2" again
+    ! mlcr_has_state "$1/tasks/$2" unknown || mlcr_compare_outputs "$1" "$2" "$1/tasks/$2" again
+}
+
+# mlcr_has_state DIRECTORY STATE: whether an output of a task is in this state.
+mlcr_has_state() {
+    [ -s "$1/outputs" ] || return 1
+    while read -r _ mlcr_state; do
+        [ "$mlcr_state" != "$2" ] || return 0
+    done <"$1/outputs"
+    return 1
 }
 
 # mlcr_is_chown_possible N: whether a task of mlcr_job before the Nth may have changed the owner of
@@ -161,6 +197,11 @@ mlcr_compare_output() {
         mlcr_state=made
         return 0
     fi
+    if [ "$mlcr_lines$mlcr_after_lines$mlcr_have_times" = 11yes ]; then
+        mlcr_state=updated
+        ! mlcr_has_same_line "$mlcr_before" "$mlcr_after" || mlcr_state=unchanged
+        return 0
+    fi
     mlcr_print_changed | cut -f 2- >"$mlcr_changed" 2>/dev/null || return 0
     if [ ! -s "$mlcr_changed" ] && [ "$mlcr_lines" -eq "$mlcr_after_lines" ]; then
         mlcr_state=unchanged
@@ -173,13 +214,24 @@ mlcr_compare_output() {
         rm -f -- "$mlcr_changed"
 }
 
+# mlcr_has_same_line FILE FILE: whether the first lines are the same.
+mlcr_has_same_line() {
+    IFS= read -r mlcr_first <"$1" && IFS= read -r mlcr_second <"$2" &&
+        [ "$mlcr_first" = "$mlcr_second" ]
+}
+
 # mlcr_has_no_entries FILE: whether FILE lists nothing, or only an empty directory.
 mlcr_has_no_entries() {
     [ -s "$1" ] || return 0
     {
         IFS= read -r mlcr_first
         ! IFS= read -r mlcr_second
-    } <"$1" && [ "$mlcr_first" = "$(printf 'd\t.')" ]
+    } <"$1" || return 1
+    # "d", a tab and ".": all other lines are longer.
+    case $mlcr_first in
+    d?.) ;;
+    *) return 1 ;;
+    esac
 }
 
 # mlcr_require_fresh_outputs JOB N: fail, and leave a mark, if the Nth task left an output unchanged
@@ -190,7 +242,7 @@ mlcr_require_fresh_outputs() (
     # shellcheck disable=SC1091 # made by mlcr_claim_job
     . "$1/outputs"
     [ "$1" = fresh ] || return 0
-    ! grep -q ' unchanged$' "$mlcr_task/outputs" || { : >"$mlcr_task/stale" && return 1; }
+    ! mlcr_has_state "$mlcr_task" unchanged || { : >"$mlcr_task/stale" && return 1; }
 )
 
 # mlcr_report_outputs JOB N: report the states of the Nth task's outputs; of a task without an end,

@@ -12,7 +12,8 @@ mlcr_probe_host() {
         printf '%s\n' "$mlcr_missing" >&2
         return 4
     fi
-    mlcr_root=$(mlcr_expand_home "$1")
+    mlcr_expand_home "$1"
+    mlcr_root=$mlcr_expanded
     mlcr_cube=$2
     shift 2
     mlcr_read_user
@@ -20,7 +21,7 @@ mlcr_probe_host() {
     mlcr_print_record root "$mlcr_root"
     mlcr_print_record user "$mlcr_user"
     mlcr_print_record uid "$mlcr_uid"
-    mlcr_print_record machine "$(mlcr_print_machine)"
+    mlcr_print_answer machine mlcr_print_machine
     for mlcr_program in singularity apptainer; do
         ! command -v "$mlcr_program" >/dev/null 2>&1 || mlcr_print_record program "$mlcr_program"
     done
@@ -34,11 +35,13 @@ mlcr_probe_host() {
     if [ -n "$mlcr_cube" ]; then
         mlcr_make_directory "$mlcr_root/$mlcr_cube" || return 3
     fi
-    mlcr_print_record root_id "$(mlcr_print_root_id "$mlcr_root")"
-    mlcr_print_record rsync "$(mlcr_print_rsync_version "$mlcr_root")"
+    mlcr_print_answer root_id mlcr_print_root_id "$mlcr_root"
+    mlcr_print_answer rsync mlcr_print_rsync_version "$mlcr_root"
     for mlcr_path in "$@"; do
-        mlcr_path=$(mlcr_expand_home "$mlcr_path")
-        mlcr_print_record kind "$(mlcr_print_kind "$mlcr_path")$mlcr_path"
+        mlcr_expand_home "$mlcr_path"
+        mlcr_path=$mlcr_expanded
+        mlcr_find_kind "$mlcr_path"
+        mlcr_print_record kind "$mlcr_kind$mlcr_path"
     done
     # What is printed from here on differs from run to run.
     mlcr_print_record now "$(date +%s)"
@@ -117,14 +120,14 @@ mlcr_print_root_id() {
     printf '%s' "$mlcr_text"
 }
 
-# mlcr_print_machine: print what "uname -m" prints; read it from the kernel if possible, which
+# mlcr_print_machine: print what "uname -m" prints, without a newline; read it from the kernel if possible, which
 # starts no process.
 mlcr_print_machine() {
     if [ -r /proc/sys/kernel/arch ]; then
         read -r mlcr_text </proc/sys/kernel/arch
         printf '%s' "$mlcr_text"
     else
-        uname -m
+        printf '%s' "$(uname -m)"
     fi
 }
 

@@ -98,7 +98,8 @@ mlcr_split_commas() (
 # Then report their requests, as "ID TEXT". A user may have thousands of jobs, so no process is
 # started for a job that has ended, and no shell reads the long requests: it reads byte by byte.
 mlcr_report_jobs() {
-    mlcr_jobs=$(mlcr_expand_home "$1")/jobs
+    mlcr_expand_home "$1"
+    mlcr_jobs=$mlcr_expanded/jobs
     mlcr_read_file_clock "$mlcr_jobs"
     # An engine that hangs costs this time for each job whose state only the engine knows.
     mlcr_timeout_s=5

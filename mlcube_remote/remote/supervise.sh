@@ -191,6 +191,7 @@ remove_container() (
 run_to_end() {
     # A few bytes, which a reader sees completely or not at all: no rename is needed.
     date +%s%n%N >"$1/started"
+    mlcr_start_clock "$1/started"
     # Directly before the start, because an earlier task may have changed the directories.
     mlcr_begin_task "$1" || {
         code=1
@@ -287,7 +288,7 @@ publish_end() {
     exec 9>&-
     [ ! -e "$1/container" ] || remove_container "$1"
     # The home and the /tmp of a task on Singularity or Apptainer, which may be large.
-    rm -rf -- "${1%/tasks/*}/private/${1##*/}"
+    [ ! -e "${1%/tasks/*}/private/${1##*/}" ] || rm -rf -- "${1%/tasks/*}/private/${1##*/}"
 }
 
 # is_requeued JOB: whether the scheduler has ended the task to start the job again later: this is not

@@ -43,6 +43,36 @@ mlcr_launch_and_describe() {
     eval "mlcr_describe_mirror $mlcr_mirror" || :
 }
 
+# mlcr_ask_host_and_image PROBE DOCKER DEPENDS IMAGE: set mlcr_answer to what mlcr_probe_host prints,
+# with the character 036 for each NUL, and mlcr_image to what mlcr_print_image_platform prints. The
+# engine answers while the shell probes the host, because its client takes as long as all the rest.
+mlcr_ask_host_and_image() {
+    mlcr_answer=$(
+        {
+            mlcr_image=$(eval "mlcr_print_image_platform $4" 2>/dev/null)
+            printf '%s' "$mlcr_image"
+        } &
+        mlcr_docker=$2
+        mlcr_depends_on_docker=$3
+        mlcr_record_end='\036'
+        mlcr_answer=$(eval "mlcr_probe_host $1")
+        wait
+        printf '\035%s' "$mlcr_answer"
+    )
+    mlcr_separator=$(printf '\035')
+    mlcr_image=${mlcr_answer%%"$mlcr_separator"*}
+    mlcr_answer=${mlcr_answer#*"$mlcr_separator"}
+}
+
+# mlcr_print_records ANSWER: print the records of an ANSWER in which the character 036 ends each.
+mlcr_print_records() (
+    IFS=$(printf '\036')
+    set -f
+    # shellcheck disable=SC2086 # records
+    set -- $1
+    [ $# -eq 0 ] || printf '%s\0' "$@"
+)
+
 # mlcr_start_unchanged FACTS PROBE DOCKER DEPENDS IMAGE ANSWER MIRROR SUM CLAIM JOB [WORD...]: probe the
 # host, and if nothing differs from what the client knows, claim JOB and launch it. FACTS: how the
 # answer to the probe begins, with the character 036 for each NUL. PROBE, IMAGE, MIRROR and CLAIM: the
@@ -52,11 +82,9 @@ mlcr_launch_and_describe() {
 # the probe. Status 23: something differs, which the record "changed" names, and JOB is neither
 # claimed nor launched.
 mlcr_start_unchanged() {
-    mlcr_docker=$3
-    mlcr_depends_on_docker=$4
-    # A variable cannot contain NUL.
-    mlcr_answer=$(eval "mlcr_probe_host $2" | tr '\000' '\036')
-    printf '%s' "$mlcr_answer" | tr '\036' '\000'
+    mlcr_root=${10%/jobs/*}
+    mlcr_ask_host_and_image "$2" "$3" "$4" "$5"
+    mlcr_print_records "$mlcr_answer"
     case $mlcr_answer in
     "$1"*) ;;
     *)
@@ -64,9 +92,7 @@ mlcr_start_unchanged() {
         return 23
         ;;
     esac
-    mlcr_root=${10%/jobs/*}
-    mlcr_answer=$(eval "mlcr_print_image_platform $5" 2>/dev/null)
-    if [ "$mlcr_answer" != "$6" ]; then
+    if [ "$mlcr_image" != "$6" ]; then
         mlcr_print_record changed image
         return 23
     fi

@@ -8,7 +8,8 @@
 # jobs, each GPU as nvidia-smi shows it, the jobs that lease GPUs, and the users that compute on
 # them.
 mlcr_report_usage() {
-    mlcr_root=$(mlcr_expand_home "$1")
+    mlcr_expand_home "$1"
+    mlcr_root=$mlcr_expanded
     [ ! -r /proc/loadavg ] || mlcr_print_record load "$(mlcr_print_line /proc/loadavg)"
     ! mlcr_value=$(getconf _NPROCESSORS_ONLN 2>/dev/null) || mlcr_print_record cpus "$mlcr_value"
     [ ! -r /proc/meminfo ] || while read -r mlcr_key mlcr_kib _; do

@@ -230,6 +230,26 @@ def test_the_tools_of_busybox_are_enough(
 
 
 @pytest.mark.parametrize(
+    ("script", "expected"), [("true", "unchanged"), ("echo 1 >>old.json", "updated")]
+)
+def test_a_file_is_compared_with_few_processes(
+    call: Call, job: Path, workspace: Path, tmp_path: Path, script: str, expected: str
+) -> None:
+    """Each process makes every run slower, and most outputs are files."""
+    tools = tmp_path / "few tools"
+    tools.mkdir()
+    for name in ("find", "mkdir", "mv"):
+        (tools / name).symlink_to(f"/usr/bin/{name}")
+    (job / "tasks/1").mkdir(parents=True)
+    (job / "outputs").write_text(f"set -- {quote_words(['', '1', str(workspace / 'old.json')])}\n")
+    assert call("mlcr_note_outputs", str(job), PATH=str(tools)).stderr == b""
+    subprocess.run(["sh", "-c", script], cwd=workspace, check=True)
+    done = call("mlcr_compare_outputs", str(job), "1", str(job / "tasks/1"), PATH=str(tools))
+    assert done.stderr == b""
+    assert (job / "tasks/1/outputs").read_text() == f"1 {expected}\n"
+
+
+@pytest.mark.parametrize(
     ("number", "mode", "expected"),
     [(1, "", "updated"), (1, "again", "unchanged"), (2, "", "unchanged")],
 )
