@@ -75,9 +75,11 @@ def _identity(spec: JobSpec) -> JobIdentity:
 
 
 def _run_stages(spec: JobSpec, run: RunContext, progress: JobProgress, pack: Pack | None) -> None:
+    # The files of the cube are looked at while the host is connected to.
+    known = recall(run, spec)
     with connect(spec.host, spec.name, run, progress.events) as job:
         facts = None
-        if (known := recall(job, spec)) is not None:
+        if known is not None:
             with _exclusive_root(job, spec, known.facts):
                 handle = make_handle(known.plan)
                 with job.interruptible():

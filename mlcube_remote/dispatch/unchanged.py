@@ -11,12 +11,15 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
+from collections.abc import Callable
+from functools import partial
 
 import attrs
 
 from mlcube_remote.dispatch.context import JobContext
 from mlcube_remote.dispatch.inputs import require_data_on_host
 from mlcube_remote.dispatch.launch import plan_start
+from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.dispatch.stages import mirror_lock, show_facts, warn_about_commands
 from mlcube_remote.errors import MLCubeRemoteError
 from mlcube_remote.events.model import Stage
@@ -25,6 +28,7 @@ from mlcube_remote.facts.gpus import passes_gpus
 from mlcube_remote.facts.images import Image, parse_image
 from mlcube_remote.facts.limits import has_limits
 from mlcube_remote.facts.probe import HostFacts, logout_warning, recall_facts
+from mlcube_remote.files.background import begin
 from mlcube_remote.files.rsync import TransferStats, check_remote_version
 from mlcube_remote.files.sent_state import SentState, check_mirror, read_sent_state
 from mlcube_remote.files.upload import job_trees
@@ -50,11 +54,16 @@ class Known:
     facts: HostFacts
     image: Image
     plan: JobPlan
+    sent: Callable[[], SentState | None]
+    """Returns what would be sent, as it was found after the call of :func:`recall`."""
 
 
-def recall(job: JobContext, spec: JobSpec) -> Known | None:
-    """Return what is known about the host and its mirror; ``None``: each stage is necessary."""
-    if not _may_be_fast(job, spec):
+def recall(run: RunContext, spec: JobSpec) -> Known | None:
+    """Return what is known about the host and its mirror; ``None``: each stage is necessary.
+
+    A thread begins to look at what would be sent.
+    """
+    if not _may_be_fast(run, spec):
         return None
     remembered = SentMirrors().read(_key(spec))
     if remembered is None:
@@ -70,14 +79,15 @@ def recall(job: JobContext, spec: JobSpec) -> Known | None:
     if not _needs_no_question(plan):
         return None
     image = parse_image(remembered.image)
-    return Known(remembered=remembered, facts=facts, image=image, plan=plan)
+    sent = begin(partial(_look, plan), "mlcr-look")
+    return Known(remembered=remembered, facts=facts, image=image, plan=plan, sent=sent)
 
 
-def _may_be_fast(job: JobContext, spec: JobSpec) -> bool:
+def _may_be_fast(run: RunContext, spec: JobSpec) -> bool:
     return (
-        job.run.is_fast
+        run.is_fast
         # A run that repeats another one compares what it is made from before the launch.
-        and job.run.expected is None
+        and run.expected is None
         and spec.trial is None
         and spec.image_source is None
         and not spec.host.is_local
@@ -131,7 +141,10 @@ def start_as_before(job: JobContext, known: Known, handle: JobHandle) -> StartAn
         StateUnknownError: The host gave no answer.
     """
     with mirror_lock(job, known.plan):
-        sent = _look(known.plan)
+        sent = known.sent()
+        if sent is not None and not sent.is_current():
+            # A login may take long, for instance if the user is asked for a password.
+            sent = _look(known.plan)
         if sent is None or sent.digest != known.remembered.sent:
             return StartAnswer(changed="cube")
         job.connection.current.expect_channel()
@@ -189,7 +202,7 @@ def _report_stages(job: JobContext, known: Known) -> None:
 
 def look_at_sent(job: JobContext, plan: JobPlan, facts: HostFacts) -> SentState | None:
     """Return the state of what will be sent, if the next run can use it."""
-    is_useful = facts.lasting and _may_be_fast(job, plan.spec) and _needs_no_question(plan)
+    is_useful = facts.lasting and _may_be_fast(job.run, plan.spec) and _needs_no_question(plan)
     return _look(plan) if is_useful else None
 
 

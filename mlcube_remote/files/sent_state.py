@@ -86,6 +86,8 @@ class SentState:
     are."""
     entries: tuple[SentEntry, ...]
     """In the order of their ranks."""
+    seen: tuple[SentEntry, ...]
+    """The entries, and the directories that do not matter."""
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -93,6 +95,19 @@ class SentState:
         ranks = [entry.rank for entry in self.entries]
         names = (entry.remote for entry in self.entries)
         return (str(ranks.count(0)), str(ranks.count(1)), *names)
+
+    def is_current(self) -> bool:
+        """Return whether nothing has changed here since the state was read."""
+        try:
+            return all(_stamp(entry.status) == _stamp(entry.local.lstat()) for entry in self.seen)
+        except OSError:
+            return False
+
+
+def _stamp(status: os.stat_result) -> tuple[int, ...]:
+    """Return what differs after a change of a file, or of the names in a directory."""
+    times = (status.st_mtime_ns, status.st_ctime_ns)
+    return (status.st_mode, status.st_dev, status.st_ino, status.st_size, *times)
 
 
 def read_sent_state(
@@ -133,6 +148,7 @@ def read_sent_state(
         digest=hashlib.sha256(text.encode()).hexdigest(),
         is_settled=all(_is_settled(entry, began) for entry in entries),
         entries=tuple(entries),
+        seen=tuple(found),
     )
 
 

@@ -6,15 +6,15 @@ They are computed once per run, in a thread, while the hosts are connected to.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 
 import attrs
 
 from mlcube_remote.errors import MLCubeRemoteError
 from mlcube_remote.events.provenance import CubeOrigin, Tree
+from mlcube_remote.files.background import begin
 from mlcube_remote.files.transfer import list_files
 from mlcube_remote.files.trees import read_files, read_tree
 from mlcube_remote.files.upload import mirror_trees, run_inputs
@@ -40,17 +40,7 @@ def begin_reading(spec: JobSpec) -> Callable[[], Sources]:
     Args:
         spec: A job of the run; all of its jobs have the same sources.
     """
-    future: Future[Sources] = Future()
-
-    def work() -> None:
-        try:
-            future.set_result(read_sources(spec))
-        except Exception as bug:  # noqa: BLE001 - raised in the thread that needs the result
-            future.set_exception(bug)
-
-    # A daemon, because an interrupted command does not wait until large inputs are read.
-    threading.Thread(target=work, name="mlcr-sources", daemon=True).start()
-    return future.result
+    return begin(partial(read_sources, spec), "mlcr-sources")
 
 
 def read_sources(spec: JobSpec) -> Sources:

@@ -9,6 +9,7 @@ struct.error). Here each violation of the protocol ends the connection with :cla
 from __future__ import annotations
 
 import threading
+from concurrent.futures import Future
 from typing import Any
 
 import paramiko
@@ -140,7 +141,17 @@ class GuardedTransport(paramiko.Transport):
         MSG_CHANNEL_EXTENDED_DATA: _feed_extended,
     }
 
-    def __init__(self, sock: Any) -> None:
+    def __init__(self, sock: Any, *, opens_session: bool = False) -> None:
+        """Use a socket.
+
+        Args:
+            sock: The socket.
+            opens_session: Whether to open a session with the first login, if the server can do it;
+                see :meth:`take_session`.
+        """
+        self._opens_session = opens_session
+        self._session: Future[paramiko.Channel] | None = None
+        self._session_lock = threading.Lock()
         super().__init__(
             sock,
             default_window_size=WINDOW,
@@ -160,12 +171,46 @@ class GuardedTransport(paramiko.Transport):
         """Log in with a key; see :mod:`mlcube_remote.transport.one_flight`."""
         if event is not None or not self.is_active() or not takes_one_flight(self, key):
             return super().auth_publickey(username, key, event)
+        # With the first key only: sshd writes a line to its log for a session that comes too early.
+        session: Future[paramiko.Channel] | None = Future() if self._opens_session else None
+        self._opens_session = False
         answered = threading.Event()
-        handler = OneFlightAuthHandler(self)
+        handler = OneFlightAuthHandler(self, session)
         self.auth_handler = handler
         handler.auth_publickey(username, key, answered)
-        required: list[str] = handler.wait_for_response(answered)
+        try:
+            required: list[str] = handler.wait_for_response(answered)
+        finally:
+            # If another login overtook the session, the server would open it after that one.
+            handler.is_sent.wait(_END_TIMEOUT_S)
+        if not required:
+            self._session = session
         return required
+
+    def _send_user_message(self, message: Any) -> None:
+        super()._send_user_message(message)  # type: ignore[misc] # not in the stubs
+        handler = self.auth_handler
+        if isinstance(handler, OneFlightAuthHandler):
+            # Before the login is complete, this can only be the request for the session.
+            handler.is_sent.set()
+
+    def take_session(self, timeout: float) -> paramiko.Channel | None:
+        """Return the session that was opened with the login, to the first caller.
+
+        Args:
+            timeout: Seconds to wait for the server's answer.
+
+        Returns:
+            ``None``: there is none, or the server has refused it.
+        """
+        with self._session_lock:
+            session, self._session = self._session, None
+        if session is None:
+            return None
+        try:
+            return session.result(timeout)
+        except Exception:  # noqa: BLE001 - the next session that is opened reports it
+            return None
 
     def get_exception(self) -> Exception | None:
         """Return why the connection ended; an error of a parser as a :class:`ProtocolError`."""

@@ -26,12 +26,18 @@ class Ticket(enum.Enum):
     """There is no ticket, or no ``klist``."""
 
 
+def has_ticket() -> bool:
+    """Ask ``klist`` whether the user has a ticket that has not expired."""
+    klist = shutil.which("klist")
+    return klist is not None and _succeeds(klist, "-s")
+
+
 def find_ticket() -> Ticket:
     """Ask ``klist`` for the user's ticket."""
     klist = shutil.which("klist")
     if klist is None:
         return Ticket.NONE
-    if _succeeds(klist, "-s"):
+    if has_ticket():
         return Ticket.VALID
     # Without options, expired tickets are listed too.
     return Ticket.EXPIRED if _succeeds(klist) else Ticket.NONE

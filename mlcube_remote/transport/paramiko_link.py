@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 import attrs
 import paramiko
@@ -18,7 +19,7 @@ from mlcube_remote.inventory.model import Host
 from mlcube_remote.transport.base import Stream
 from mlcube_remote.transport.connect_errors import translate_ssh_errors
 from mlcube_remote.transport.credentials import Credentials
-from mlcube_remote.transport.guarded_transport import PACKET, WINDOW, printable
+from mlcube_remote.transport.guarded_transport import PACKET, WINDOW, GuardedTransport, printable
 from mlcube_remote.transport.keepalive import Keepalive
 from mlcube_remote.transport.link import SessionRefusedError, connection_lost
 from mlcube_remote.transport.ordered_sender import keep_order
@@ -27,7 +28,9 @@ from mlcube_remote.transport.ssh_transport import (
     ConnectRequest,
     open_transport,
 )
-from mlcube_remote.transport.standard_streams import StandardStreams
+
+if TYPE_CHECKING:
+    from mlcube_remote.transport.standard_streams import StandardStreams
 
 _CHUNK = 256 * 1024
 
@@ -159,9 +162,7 @@ def open_session(
     """Start a command on a transport; see :class:`mlcube_remote.transport.link.Link`."""
     deadline = time.monotonic() + timeout
     with translate_ssh_errors(partial(_explain_refusal, host, transport, deadline)):
-        channel = transport.open_session(
-            window_size=WINDOW, max_packet_size=PACKET, timeout=timeout
-        )
+        channel = _open_channel(transport, timeout)
     keep_order(channel)
     session = ParamikoSession(channel)
     # Paramiko waits for the answer without a timeout; closing the channel ends the wait.
@@ -176,6 +177,12 @@ def open_session(
     finally:
         alarm.cancel()
     return session
+
+
+def _open_channel(transport: paramiko.Transport, timeout: float) -> paramiko.Channel:
+    if isinstance(transport, GuardedTransport) and (opened := transport.take_session(timeout)):
+        return opened
+    return transport.open_session(window_size=WINDOW, max_packet_size=PACKET, timeout=timeout)
 
 
 def _explain_refusal(
@@ -208,7 +215,12 @@ def _explain_start(
 
 
 def open_paramiko_link(
-    host: Host, endpoint: Endpoint, credentials: Credentials, note: Callable[[str], None]
+    host: Host,
+    endpoint: Endpoint,
+    credentials: Credentials,
+    note: Callable[[str], None],
+    *,
+    opens_session: bool = False,
 ) -> ParamikoLink:
     """Connect and log in with Paramiko.
 
@@ -217,9 +229,13 @@ def open_paramiko_link(
         endpoint: Its address and login settings.
         credentials: Secrets that the user typed.
         note: Called with lines for the user.
+        opens_session: Whether to open a session with the login, for the first
+            :meth:`ParamikoLink.open_session`.
 
     Raises:
         ConnectError: The connection or the login failed.
     """
-    request = ConnectRequest(host=host.name, credentials=credentials, note=note)
+    request = ConnectRequest(
+        host=host.name, credentials=credentials, note=note, opens_session=opens_session
+    )
     return ParamikoLink.start(host.name, open_transport(endpoint, request), host.keepalive)

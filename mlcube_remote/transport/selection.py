@@ -17,11 +17,10 @@ from mlcube_remote.transport import kept_logins, key_files
 from mlcube_remote.transport.algorithms import select_algorithms
 from mlcube_remote.transport.connect_errors import IncompatibleServerError
 from mlcube_remote.transport.credentials import Credentials
-from mlcube_remote.transport.kerberos import Ticket, find_ticket
+from mlcube_remote.transport.kerberos import has_ticket
 from mlcube_remote.transport.known_hosts import format_name, read_known_hosts
 from mlcube_remote.transport.login_keys import LoginKeys
 from mlcube_remote.transport.mux import find_master
-from mlcube_remote.transport.openssh_link import open_openssh_link
 from mlcube_remote.transport.paramiko_link import open_paramiko_link
 from mlcube_remote.transport.ssh import SSHConnection
 
@@ -34,8 +33,9 @@ def connect_over_ssh(
     Raises:
         ConnectError: The connection or the login failed.
     """
-    with_openssh = partial(open_openssh_link, host, endpoint, credentials, note)
-    with_paramiko = partial(open_paramiko_link, host, endpoint, credentials, note)
+    with_paramiko = partial(
+        open_paramiko_link, host, endpoint, credentials, note, opens_session=True
+    )
     if host.transport is TransportKind.PARAMIKO:
         return SSHConnection.open(host, with_paramiko, note)
     is_kept = kept_logins.find(endpoint, note) is not None
@@ -49,6 +49,20 @@ def connect_over_ssh(
                 raise
             reason = f"the server has only {problem.option} that Paramiko does not use"
     note(f"connecting with OpenSSH: {reason}")
+    return _connect_with_openssh(host, endpoint, credentials, note)
+
+
+def _connect_with_openssh(
+    host: Host, endpoint: Endpoint, credentials: Credentials, note: Callable[[str], None]
+) -> SSHConnection:
+    """Connect with OpenSSH.
+
+    Raises:
+        ConnectError: The connection or the login failed.
+    """
+    from mlcube_remote.transport.openssh_link import open_openssh_link  # noqa: PLC0415 - few hosts
+
+    with_openssh = partial(open_openssh_link, host, endpoint, credentials, note)
     return SSHConnection.open(host, with_openssh, note)
 
 
@@ -69,7 +83,7 @@ def _reason(endpoint: Endpoint) -> str | None:
     for option, names in endpoint.algorithms.items():
         if names and not select_algorithms(option, names):
             return f"ssh_config has only {option} that Paramiko does not have"
-    if endpoint.may_use_kerberos and find_ticket() is Ticket.VALID:
+    if endpoint.may_use_kerberos and has_ticket():
         return "there is a Kerberos ticket"
     return _key_reason(endpoint) or _certificate_authority(endpoint)
 

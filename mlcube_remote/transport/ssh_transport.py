@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
+from typing import TYPE_CHECKING
 
 import attrs
 import paramiko
@@ -30,7 +31,9 @@ from mlcube_remote.transport.guarded_transport import PACKET, WINDOW, GuardedTra
 from mlcube_remote.transport.host_keys import HostKeyCheck
 from mlcube_remote.transport.login_limiter import limiter_for
 from mlcube_remote.transport.monitored_socket import MonitoredSocket
-from mlcube_remote.transport.proxy import Proxy
+
+if TYPE_CHECKING:
+    from mlcube_remote.transport.proxy import Proxy
 
 
 @attrs.frozen(kw_only=True)
@@ -42,13 +45,15 @@ class ConnectRequest:
     credentials: Credentials
     note: Callable[[str], None]
     """Called with lines for the user."""
+    opens_session: bool = False
+    """Whether the host gets a session with the login, which the caller takes."""
 
 
 @attrs.define
 class AuthenticatedTransport:
     """A Paramiko transport that is logged in, and the connections below it."""
 
-    transport: paramiko.Transport
+    transport: GuardedTransport
     sock: MonitoredSocket
     _below: ExitStack
     """Closes the transport and all hops."""
@@ -69,17 +74,16 @@ def open_transport(endpoint: Endpoint, request: ConnectRequest) -> Authenticated
 
 def _open_once(endpoint: Endpoint, request: ConnectRequest) -> AuthenticatedTransport:
     with ExitStack() as stack:
-        transport, sock = None, None
-        for hop in (*endpoint.proxy_jump, endpoint):
-            transport, sock = _open_limited(hop, transport, request, stack)
-        assert transport is not None  # noqa: S101 - the endpoint itself is a hop
-        assert sock is not None  # noqa: S101
+        below, jump = None, attrs.evolve(request, opens_session=False)
+        for hop in endpoint.proxy_jump:
+            below, _ = _open_limited(hop, below, jump, stack)
+        transport, sock = _open_limited(endpoint, below, request, stack)
         return AuthenticatedTransport(transport, sock, stack.pop_all())
 
 
 def _open_limited(
     hop: Endpoint, below: paramiko.Transport | None, request: ConnectRequest, stack: ExitStack
-) -> tuple[paramiko.Transport, MonitoredSocket]:
+) -> tuple[GuardedTransport, MonitoredSocket]:
     limiter = limiter_for(hop.hostname, hop.port)
     # sshd counts a connection from its first packet on, so the slot is held from there.
     with limiter.slot():
@@ -116,7 +120,7 @@ def _read_key_once(
 
 def _open_hop(
     hop: Endpoint, below: paramiko.Transport | None, request: ConnectRequest, stack: ExitStack
-) -> tuple[paramiko.Transport, MonitoredSocket]:
+) -> tuple[GuardedTransport, MonitoredSocket]:
     opened = _open_unverified(hop, below, request, stack)
     opened.check.verify(opened.key)
     Login(request.host, hop, request.credentials, opened.sock, request.note).run(opened.transport)
@@ -140,6 +144,8 @@ def _open_unverified(
     if below is not None:
         sock = MonitoredSocket(_forward(below, hop, request))
     elif hop.proxy_command:
+        from mlcube_remote.transport.proxy import Proxy  # noqa: PLC0415 - few hosts need it
+
         proxy = Proxy.start(hop.proxy_command)
         stack.callback(proxy.close)
         sock = MonitoredSocket(proxy.sock)
@@ -147,7 +153,7 @@ def _open_unverified(
         sock = MonitoredSocket(_connect_tcp(hop, request))
     # The transport closes the socket only after it has started.
     stack.callback(sock.close)
-    transport = GuardedTransport(sock.for_paramiko())
+    transport = GuardedTransport(sock.for_paramiko(), opens_session=request.opens_session)
     stack.callback(transport.close)
     check = _make_key_check(hop, request)
 

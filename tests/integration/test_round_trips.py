@@ -20,7 +20,7 @@ from tests.support.wire import wire_to
 if TYPE_CHECKING:
     from tests.support.hosts import HostFactory
 
-MOST = 10
+MOST = 9
 """Round trips of a run that changes nothing, without that of the TCP connection."""
 
 TRIES = 3
@@ -28,6 +28,21 @@ TRIES = 3
 
 ONE_CALL = b"start: nothing has changed since an earlier run"
 """What a run says that has asked and launched in one call."""
+
+UNNECESSARY = {
+    "mlcube_remote.dispatch": "build_steps configure image_sources output_tail packs saved_images "
+    "ship",
+    "mlcube_remote.facts": "shipped_images",
+    "mlcube_remote.files": "image_files",
+    "mlcube_remote.jobs": "log_times",
+    "mlcube_remote.plan": "sweep_points sweep_ranges sweep_samples sweep_targets trials",
+    "mlcube_remote.runs": "compare expected_sources",
+    "mlcube_remote.scheduling": "failure_limit pool scheduler",
+    "mlcube_remote.transport": "askpass mux_session openssh_command openssh_link proxy "
+    "rate_floor rsync_process rsync_relay standard_streams",
+    "mlcube_remote.ui": "notification",
+}
+"""Room → modules that a run without changes does not need."""
 
 MAKES = shell_task(
     'i=${0#*=}; o=${1#*=}; d=${2#*=}; cat "$i" >"$o"; chmod 750 "$o"; '
@@ -76,6 +91,21 @@ def test_a_run_without_changes_waits_for_few_round_trips(
             if count <= MOST:
                 break
     assert count <= MOST
+
+
+def test_a_run_without_changes_imports_only_what_it_needs(
+    ssh_host: HostFactory, cube: Path
+) -> None:
+    host = ssh_host()
+    argv = command(host.inventory, cube, f"--host={host.name}", "--task=make", "--verbose")
+    subprocess.run(argv, check=True, timeout=120)
+    env = {**os.environ, "PYTHONPROFILEIMPORTTIME": "1"}
+    done = subprocess.run(argv, check=True, timeout=120, capture_output=True, env=env)
+    assert ONE_CALL in done.stderr
+    names = {line.rpartition(b"|")[2].strip().decode() for line in done.stderr.splitlines()}
+    assert {"mlcube_remote.dispatch.unchanged", "paramiko"} <= names
+    unnecessary = {f"{room}.{name}" for room, text in UNNECESSARY.items() for name in text.split()}
+    assert not unnecessary & names
 
 
 def test_a_change_here_or_there_is_never_missed(ssh_host: HostFactory, cube: Path) -> None:

@@ -117,6 +117,9 @@ class _Rules(paramiko.ServerInterface):
         return paramiko.common.AUTH_SUCCESSFUL if is_right else paramiko.common.AUTH_FAILED
 
     def check_channel_request(self, _kind: str, _chanid: int) -> int:
+        self.server.opened += 1
+        if self.server.opened in self.server.refuses:
+            return paramiko.common.OPEN_FAILED_RESOURCE_SHORTAGE
         return paramiko.common.OPEN_SUCCEEDED
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
@@ -149,6 +152,12 @@ class SSHServer:
     """The right answers to the questions; by default the password."""
     cuts_at: int | None = None
     """Number of the login attempt at which the server cuts the connection."""
+    version: str | None = None
+    """What the server says it is; by default Paramiko."""
+    refuses: Sequence[int] = ()
+    """Numbers of the sessions that the server refuses, from 1."""
+    opened: int = attrs.field(default=0, init=False)
+    """Number of sessions that clients have asked for."""
     attempts: list[str] = attrs.field(factory=list, init=False)
     """The logins that clients tried."""
     answers: list[str] = attrs.field(factory=list, init=False)
@@ -174,6 +183,7 @@ class SSHServer:
             except OSError:
                 return
             transport = paramiko.Transport(sock)
+            transport.local_version = self.version or transport.local_version
             for key in self.keys:
                 transport.add_server_key(key)
             self.transports.append(transport)

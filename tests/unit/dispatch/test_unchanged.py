@@ -13,6 +13,7 @@ import attrs
 import pytest
 
 from mlcube_remote.directories import state_home
+from mlcube_remote.dispatch import unchanged
 from mlcube_remote.events.outcome import Status
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.transport.base import Reply
@@ -114,6 +115,38 @@ def test_its_record_and_its_stages_are_those_of_every_run(runs: Runs) -> None:
 def test_a_change_here_is_sent(runs: Runs, change: Callable[[Path], object]) -> None:
     calls = runs.run("train", change=lambda: change(runs.cube))
     assert calls[:3] == [PROBE, CLAIM, RSYNC]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda cube: edit(cube / "workspace/conf.yaml"),
+        lambda cube: (cube / "more.txt").touch(),
+        lambda cube: (cube / "workspace/more.txt").write_text("more"),
+        lambda cube: (cube / "mlcube.yaml").replace(cube / "other.yaml"),
+    ],
+    ids=["same size and time", "a file", "a file beside an output", "another name"],
+)
+def test_a_change_during_the_login_is_sent(
+    runs: Runs, change: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cube is looked at before the host is connected to."""
+
+    def do_at_once(work: Callable[[], object], _name: str) -> Callable[[], object]:
+        result = work()
+        return lambda: result
+
+    def log_in(host: FakeHost, *more: Any) -> Any:
+        change(runs.cube)
+        return connect(host, *more)
+
+    connect = FakeHost.connect
+    monkeypatch.setattr(unchanged, "begin", do_at_once)
+    client = runs.make("train")
+    monkeypatch.setattr(FakeHost, "connect", log_in)
+    client = attrs.evolve(client, run=attrs.evolve(client.run, connect=runs.host.connect))
+    assert client.do().status is Status.SUCCEEDED
+    assert ONE_CALL not in runs.host.functions()
 
 
 @pytest.mark.parametrize("what", ["host", "image", "mirror", "restored home"])
