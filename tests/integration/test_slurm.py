@@ -37,6 +37,12 @@ TASKS["trial"] = shell_task(
     inputs={"how": {"type": "file", "default": "how.yaml"}},
     outputs=OUT,
 )
+TASKS["go_on"] = shell_task(
+    'trap "echo saved; exit 0" TERM; echo "begin $(cat "${0#*=}" 2>/dev/null)"; '
+    'grep -q saved "${0#*=}" && exit 0; echo saved >"${0#*=}"; '
+    "i=0; while [ $i -lt 600 ]; do sleep 0.1; i=$((i + 1)); done",
+    outputs={"state": {"type": "file", "default": "state"}},
+)
 QUICKLY = "-Psingularity.build_args=--fakeroot --mksquashfs-args='-noD -noI -noF'"
 
 
@@ -208,6 +214,26 @@ def test_the_time_limit_of_slurm_ends_a_task_with_a_record(host: SshHost, cube: 
     assert done.returncode == 124, done.stderr.decode()
     assert b"reached the time limit of its Slurm job" in done.stdout + done.stderr
     assert (cube / "workspace/out").read_text() == "made\n"
+
+
+def test_a_requeued_job_continues_even_if_somebody_hurries_its_start(
+    host: SshHost, cube: Path
+) -> None:
+    run = start(host, cube, "go_on", "--slurm=requeue=true")
+    wait_for(lambda: is_running(host, run))
+    number = host.exec(["squeue", "-h", "-o", "%i"]).output.decode().strip()
+    assert host.exec(["scontrol", "requeue", number]).exit_code == 0
+    # Slurm would wait two minutes. A node refuses a start in the second in which it has ended the
+    # job before.
+    restart = (
+        f'until [ "$(squeue -h -j {number} -o %T)" = PENDING ]; do :; done; '
+        f"scontrol update JobId={number} StartTime=now"
+    )
+    assert host.exec(["timeout", "60", "sh", "-c", restart]).exit_code == 0
+    done = again("attach", run)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout == b"begin \nsaved\nbegin saved\n"
+    assert b"Slurm started the task again on node" in done.stderr
 
 
 def test_a_job_on_a_node_that_fails_is_lost(host: SshHost, cube: Path) -> None:
