@@ -100,7 +100,9 @@ def test_a_task_runs_on_a_compute_node_and_its_secrets_are_in_no_file(
     host: SshHost, cube: Path
 ) -> None:
     secret = "s3cr'et of\nthe user"
-    done = on(host, cube, "--task=say", QUICKLY, "--env=TOKEN", TOKEN=secret)
+    done = on(
+        host, cube, "--task=say", QUICKLY, "--slurm=image_build=job", "--env=TOKEN", TOKEN=secret
+    )
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout.decode().strip() in {"on node1", "on node2"}
     assert (cube / "workspace/out").read_text() == f"{secret}\n"
@@ -114,6 +116,13 @@ def test_a_refused_job_is_reported_with_the_words_of_slurm(host: SshHost, cube: 
     assert done.returncode == 122
     assert b"Slurm refused the job: invalid partition specified: nowhere" in done.stderr
     assert "mlcr-" not in queue(host)
+
+
+def test_a_check_tries_a_compute_node(host: SshHost) -> None:
+    done = again("hosts", "check", f"--inventory={host.inventory}", host.name, "--job")
+    assert done.returncode == 0, done.stdout.decode()
+    assert b"compute node  node" in done.stdout
+    assert b".mlcube-remote is the same on node" in done.stdout
 
 
 def test_a_job_outlives_its_client_and_the_controller(host: SshHost, cube: Path) -> None:
