@@ -129,7 +129,10 @@ _SLURM_KEYS: dict[str, dict[str, Any]] = {
     "constraint": _SLURM_WORD,
     "nodes": {"type": ["integer", "string"], "minimum": 1},
     "exclusive": {"type": ["boolean", "string"]},
-    "modules": {**_SLURM_WORDS, "description": "Modules to load on the compute node."},
+    "modules": {
+        **_SLURM_WORDS,
+        "description": "Modules to load, on the compute node and to build the image.",
+    },
     "setup": {"type": "string", "description": "Shell text that runs before the tasks."},
     "extra": {**_SLURM_WORDS, "description": "Further options of sbatch."},
     "trials_per_job": {
@@ -142,6 +145,7 @@ _SLURM_KEYS: dict[str, dict[str, Any]] = {
         "type": ["boolean", "string"],
         "description": "Whether Slurm may start a job again: for tasks that continue.",
     },
+    "image_build": {"enum": ["login", "job"], "description": "Where the image is built."},
 }
 _HOST_KEYS: dict[str, dict[str, Any]] = {
     "address": {**_TEXT, "description": "Name or IP address, without a port."},

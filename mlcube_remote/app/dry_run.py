@@ -132,7 +132,9 @@ def _shipping(plan: JobPlan) -> tuple[str, ...]:
 
 
 def _configure(plan: JobPlan, image: ImageCommands) -> tuple[Argv, ...]:
-    return () if receives_image(plan.spec) else image.configure
+    if receives_image(plan.spec):
+        return ()
+    return tuple((*plan.image.builder, *argv) for argv in image.configure)
 
 
 def _assumptions(plan: JobPlan) -> tuple[str, ...]:

@@ -19,15 +19,22 @@ from mlcube_remote.jobs.disk import HostDisk, read_disk_of_all
 from mlcube_remote.runs.store import Store
 
 
-def check_hosts(chosen: ChosenHosts, platform: str | None) -> tuple[HostCheck, ...]:
+def check_hosts(
+    chosen: ChosenHosts, platform: str | None, *, runs_job: bool = False
+) -> tuple[HostCheck, ...]:
     """Check whether runs would work on hosts.
 
     Args:
         chosen: The hosts.
         platform: The engine to check; ``None``: the host's default.
+        runs_job: Whether to run a short job on a compute node of each Slurm cluster.
     """
     return check_all(
-        chosen.hosts, chosen.logins.connect, platform=platform, system=system_settings.load()
+        chosen.hosts,
+        chosen.logins.connect,
+        platform=platform,
+        system=system_settings.load(),
+        runs_job=runs_job,
     )
 
 

@@ -84,12 +84,19 @@ def show_hosts(named: tuple[str, ...], inventory: str | None, output: str) -> No
 @shared.hosts_argument()
 @shared.host_label_options
 @shared.platform_option("The engine to check  [default: the host's]")
+@click.option(
+    "--job",
+    "runs_job",
+    is_flag=True,
+    help="Run a job of seconds on a compute node of each Slurm cluster, too.",
+)
 @shared.credential_options
 @output_option
 def check_hosts(
     named: tuple[str, ...],
     hosts: HostOptions,
     platform: str | None,
+    runs_job: bool,
     credentials: CredentialPrompts,
     output: str,
 ) -> int:
@@ -103,7 +110,7 @@ def check_hosts(
     client: HostCheck | None = None
     if named or hosts.names or hosts.where or _has_inventory(hosts):
         chosen = _choose(named, hosts, credentials)
-        checks = app.host_queries.check_hosts(chosen, platform)
+        checks = app.host_queries.check_hosts(chosen, platform, runs_job=runs_job)
         client = app.host_queries.check_client(chosen)
     else:
         client = app.host_queries.check_this_machine()

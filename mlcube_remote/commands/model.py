@@ -132,6 +132,9 @@ class ImageCommands:
     """
     context: str = ""
     """The directory of an engine's build; empty if the image is pulled."""
+    builder: Argv = ()
+    """Words before the command that builds a SIF file, if it runs elsewhere; they are no part of
+    its recipe."""
     before_each_run: bool = False
     """Whether to run ``configure`` before each run (``build_strategy: always``)."""
     recipe: CheckedRecipe | None = None

@@ -7,7 +7,7 @@ import posixpath
 import random
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 from mlcube_remote.commands.model import Argv, ImageCommands
@@ -16,7 +16,7 @@ from mlcube_remote.dispatch.output_tail import MAX_LINES, OutputTail
 from mlcube_remote.errors import ConfigureError
 from mlcube_remote.events.emitter import JobEvents
 from mlcube_remote.events.model import Level, Stage
-from mlcube_remote.facts.images import sif_arguments
+from mlcube_remote.facts.images import sif_arguments, sif_builder
 from mlcube_remote.jobs.launch import Prerequisites, preparation_error
 from mlcube_remote.plan.confined import Confined, confine
 from mlcube_remote.plan.host_paths import HostPaths
@@ -110,9 +110,10 @@ def _run_with_retries(
     commands: ImageCommands,
     argv: Argv,
 ) -> None:
-    events.note(Level.DEBUG, f"configure: {quote_words(argv)}")
+    events.note(Level.DEBUG, f"configure: {quote_words((*commands.builder, *argv))}")
+    env = sif_builder(commands)
     for attempt in range(1, ATTEMPTS + 1):
-        code, tail = _run(connection, events, _call(paths, commands, argv))
+        code, tail = _run(connection, events, _call(paths, commands, argv), env)
         if code == 0:
             return
         lines = [line for line in tail if line.strip()]
@@ -136,7 +137,9 @@ def _call(paths: HostPaths, commands: ImageCommands, argv: Argv) -> Argv:
     return ("mlcr_run_while_connected", *build, paths.root, *sif_arguments(commands, paths))
 
 
-def _run(connection: Connection, events: JobEvents, call: Argv) -> tuple[int, list[str]]:
+def _run(
+    connection: Connection, events: JobEvents, call: Argv, env: Mapping[str, str]
+) -> tuple[int, list[str]]:
     tail = OutputTail()
     pass_on = events.output(Stage.CONFIGURE, None)
     steps = BuildSteps(partial(events.progress, Stage.CONFIGURE))
@@ -146,7 +149,7 @@ def _run(connection: Connection, events: JobEvents, call: Argv) -> tuple[int, li
         pass_on(stream, data)
         steps.read(stream, data)
 
-    code = connection.stream(*call, sink=keep)
+    code = connection.stream(*call, sink=keep, env=env)
     return code, tail.lines()[-MAX_LINES:]
 
 

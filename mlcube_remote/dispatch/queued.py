@@ -14,6 +14,8 @@ from mlcube_remote.transport.base import Connection
 
 _MIN_INTERVAL_S, _MAX_INTERVAL_S = 0.3, 10.0
 """Between two looks into the job's directory; the host asks its scheduler more rarely."""
+_GLANCE_S = 1.0
+"""Between two glances at whether somebody has stopped the job, which costs its host no process."""
 _SHARE = 0.1
 """Share of the wait so far that may pass before the start is noticed: login nodes are shared."""
 
@@ -32,7 +34,21 @@ def wait_in_queue(job: JobContext, handle: JobHandle) -> None:
             job.info(f"queued by Slurm: {reason}")
             shown = reason
         waited = time.monotonic() - began
-        time.sleep(min(_MAX_INTERVAL_S, max(_MIN_INTERVAL_S, waited * _SHARE)))
+        _rest(job, handle, min(_MAX_INTERVAL_S, max(_MIN_INTERVAL_S, waited * _SHARE)))
+
+
+def _rest(job: JobContext, handle: JobHandle, seconds: float) -> None:
+    """Sleep until the next look; not longer if somebody stops the job meanwhile."""
+    stop = f"{handle.job_dir}/stop"
+    while True:
+        time.sleep(min(_GLANCE_S, seconds))
+        seconds -= _GLANCE_S
+        if seconds <= 0 or job.connection.retrying(partial(_read_kind, stop)) != "-":
+            return
+
+
+def _read_kind(path: str, connection: Connection) -> str:
+    return connection.call("mlcr_print_kind", path).text.strip()
 
 
 def _read_first(handle: JobHandle, connection: Connection) -> TaskReport:

@@ -28,6 +28,7 @@ from mlcube_remote.facts import gpus
 from mlcube_remote.facts.check_result import CheckResult, HostCheck
 from mlcube_remote.facts.engine_errors import engine_error, missing_program_error
 from mlcube_remote.facts.engine_kind import is_podman
+from mlcube_remote.facts.node_check import check_compute_node
 from mlcube_remote.facts.probe import (
     HostFacts,
     missing_tools_error,
@@ -39,6 +40,7 @@ from mlcube_remote.files.rsync import format_version, local_version, outdated_wa
 from mlcube_remote.formatting import readable_size
 from mlcube_remote.inventory.model import Host, Launcher
 from mlcube_remote.plan.assignment import named_platform
+from mlcube_remote.plan.slurm_image import image_builder
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.transport.base import Connection
 
@@ -61,6 +63,7 @@ def check_all(
     platform: str | None = None,
     system: SystemSettings = NO_SYSTEM_SETTINGS,
     parallel: int = 32,
+    runs_job: bool = False,
 ) -> tuple[HostCheck, ...]:
     """Check hosts in parallel, and return the results in the same order.
 
@@ -70,6 +73,7 @@ def check_all(
         platform: The platform to check; ``None``: the one in the host's inventory entry.
         system: The user's own platforms.
         parallel: Maximum number of hosts checked at the same time.
+        runs_job: Whether to run a short job on a compute node of each Slurm cluster.
 
     Raises:
         UsageError: The platform does not exist, or the user's settings of it are wrong.
@@ -77,11 +81,15 @@ def check_all(
     todo = list(hosts)
     engines = [named_platform(platform or host.platform or "docker", host, system) for host in todo]
     with ThreadPoolExecutor(max(1, min(parallel, len(todo)))) as pool:
-        return tuple(pool.map(partial(check_host, connect), todo, engines))
+        return tuple(pool.map(partial(check_host, connect, runs_job=runs_job), todo, engines))
 
 
 def check_host(
-    connect: Callable[[Host], Connection], host: Host, platform: UserPlatform
+    connect: Callable[[Host], Connection],
+    host: Host,
+    platform: UserPlatform,
+    *,
+    runs_job: bool = False,
 ) -> HostCheck:
     """Check one host. Problems of the host are results, not exceptions."""
     checks: list[CheckResult] = []
@@ -97,7 +105,7 @@ def check_host(
         checks[-1] = attrs.evolve(checks[-1], detail=f"ok, {duration}")
     with closing(connection):
         try:
-            _check_connected(connection, host, platform, checks)
+            _check_connected(connection, host, platform, checks, runs_job=runs_job)
         except HostError as problem:
             checks.append(
                 CheckResult(name="shell", passed=False, detail=problem.reason, hint=problem.hint)
@@ -140,7 +148,12 @@ def _connect_checks(problem: HostError) -> tuple[CheckResult, ...]:
 
 
 def _check_connected(
-    connection: Connection, host: Host, platform: UserPlatform, checks: list[CheckResult]
+    connection: Connection,
+    host: Host,
+    platform: UserPlatform,
+    checks: list[CheckResult],
+    *,
+    runs_job: bool,
 ) -> None:
     # This fails without a usable shell; otherwise the next check would blame the directory.
     if missing := connection.call("mlcr_print_missing_programs").text.split():
@@ -167,10 +180,19 @@ def _check_connected(
         )
     checks.append(_engine(connection, host, platform, facts))
     if host.launcher is Launcher.SLURM:
-        checks += check_slurm(connection, host)
+        checks += check_slurm(connection, host, facts.root)
+        if runs_job:
+            checks += check_compute_node(connection, host, facts.root, _node_engine(host, platform))
     else:
         checks.append(CheckResult(name="gpu", passed=True, detail=str(gpus.ask_gpus(connection))))
     checks.append(_disk(connection, facts.root))
+
+
+def _node_engine(host: Host, chosen: UserPlatform) -> str:
+    """Return the program that runs tasks on compute nodes."""
+    name = chosen.platform
+    configured = host.settings.get(name, {}).get(name) or chosen.settings.get(name, name)
+    return str(configured).rpartition(" ")[2]
 
 
 def _disk(connection: Connection, root: str) -> CheckResult:
@@ -202,7 +224,13 @@ def _engine(
     if platform in CONTAINER_ENGINES:
         reply = connection.call("mlcr_print_server_version", *engine)
     else:
-        if engine == (platform,):
+        builder = image_builder(host, platform)
+        if builder and not facts.programs:
+            if host.slurm.get("image_build") == "job":
+                detail = "not on the login node: images are built in a job of their own"
+                return CheckResult(name="engine", passed=True, detail=detail)
+            engine = (*builder, *engine)
+        elif engine == (platform,):
             if not facts.programs:
                 return _unfit(missing_program_error(host.name, platform))
             engine = (find_program(platform, facts.programs),)

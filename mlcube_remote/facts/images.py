@@ -15,6 +15,7 @@ from mlcube_remote.facts.probe import HostFacts
 from mlcube_remote.plan.host_paths import HostPaths
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.transport.base import Connection
+from mlcube_remote.transport.quoting import quote_words
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MAX_VERSION = 100
@@ -50,7 +51,8 @@ def find_image(connection: Connection, needed: ImageCommands, paths: HostPaths) 
     platform, engine = needed.platform, needed.engine
     env = {"mlcr_root": paths.root}
     if platform not in CONTAINER_ENGINES:
-        reply = connection.call("mlcr_check_sif", *sif_arguments(needed, paths), env=env)
+        words = sif_arguments(needed, paths)
+        reply = connection.call("mlcr_check_sif", *words, env={**env, **sif_builder(needed)})
         if not reply.ok:
             raise engine_error(connection, platform, engine, reply)
         answer, digest, version = _lines(reply.text, 3)
@@ -98,6 +100,11 @@ def sif_arguments(needed: ImageCommands, paths: HostPaths) -> tuple[str, ...]:
     if needed.configure:
         source, count, command = needed.source, count + 1, needed.configure[0][:-2]
     return (paths.cube, paths.workspace, needed.image, source, str(count), *command)
+
+
+def sif_builder(needed: ImageCommands) -> dict[str, str]:
+    """Return the variable with which those functions build an image elsewhere, if so."""
+    return {"mlcr_builder": quote_words(needed.builder)} if needed.builder else {}
 
 
 def require_architecture(

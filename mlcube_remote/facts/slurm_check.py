@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import attrs
 
 from mlcube_remote.facts.check_result import CheckResult
+from mlcube_remote.facts.quota import check_quota
 from mlcube_remote.formatting import list_first
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.remote import status
@@ -19,13 +20,18 @@ _COLUMNS = 5
 """Of what ``mlcr_report_slurm`` asks about a partition."""
 
 
-def check_slurm(connection: Connection, host: Host) -> tuple[CheckResult, ...]:
+def check_slurm(connection: Connection, host: Host, root: str) -> tuple[CheckResult, ...]:
     """Check a login node.
+
+    Args:
+        connection: The host.
+        host: Its inventory entry.
+        root: The directory for jobs.
 
     Raises:
         HostError: The connection is lost.
     """
-    reply = connection.call("mlcr_report_slurm", timeout=120.0)
+    reply = connection.call("mlcr_report_slurm", root, timeout=150.0)
     facts = dict(reply.records())
     if reply.code == status.NO_PROGRAM or "version" not in facts:
         missing = facts.get("missing", "sbatch")
@@ -45,7 +51,13 @@ def check_slurm(connection: Connection, host: Host) -> tuple[CheckResult, ...]:
             version, passed=False, detail=lines[-1], hint=f"on {host.name}: sinfo"
         )
         return (failed,)
-    return (version, _partition(host, facts.get("partitions", "")), *_account(host, facts))
+    return (
+        version,
+        _partition(host, facts.get("partitions", "")),
+        *_account(host, facts),
+        *_limits(facts.get("limits", "")),
+        *check_quota(facts.get("quota", ""), root),
+    )
 
 
 def _partition(host: Host, text: str) -> CheckResult:
@@ -83,3 +95,20 @@ def _account(host: Host, facts: dict[str, str]) -> Iterator[CheckResult]:
             detail=detail,
             hint=None if asked or default else "set account: below slurm: in the inventory",
         )
+
+
+def _limits(text: str) -> Iterator[CheckResult]:
+    """Yield the limits of the user's associations: ``ACCOUNT|PARTITION|JOBS|SUBMITTED|TIME``."""
+    rows = [line.split("|") for line in text.splitlines()]
+    shown = []
+    for row in rows:
+        if len(row) != _COLUMNS:
+            continue
+        account, partition, *values = row
+        words = (" jobs run", " jobs wait or run", " each")
+        known = [f"{value}{word}" for value, word in zip(values, words, strict=True) if value]
+        where = f"{account} in {partition}" if partition else account
+        shown += [f"{where}: {', '.join(known)}"] if known else []
+    if shown:
+        detail = f"at most {list_first(shown, _MAX_PARTITIONS)}"
+        yield CheckResult(name="limits", passed=True, detail=detail)

@@ -58,6 +58,12 @@ def _trials_per_job(value: Any) -> int:
     return int(value)
 
 
+def _place(value: Any) -> str:
+    if value not in {"login", "job"}:
+        raise ValueError(f"expected login or job, got {value!r}")
+    return str(value)
+
+
 def _flag(value: Any) -> bool:
     if isinstance(value, bool):
         return value
@@ -112,6 +118,7 @@ CHECKS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "extra": _extra,
         "trials_per_job": _trials_per_job,
         "requeue": _flag,
+        "image_build": _place,
     }
 )
 """Each key with its check, which raises :class:`ValueError` with "expected …, got …"."""

@@ -45,6 +45,7 @@ from mlcube_remote.plan.placed_job import (
 )
 from mlcube_remote.plan.placement import DataLocation, PlacedParameter, with_placed_values
 from mlcube_remote.plan.slurm import BatchJob, batch_job, container_options, is_batch
+from mlcube_remote.plan.slurm_image import image_builder
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.runs.ids import container_name, slug
 from mlcube_remote.secret import Secret
@@ -163,7 +164,7 @@ def plan_placed(
         uid=uid,
         kinds=kinds,
         settings=built.settings,
-        image=warn_about_missing_recipe(spec.cube, built.settings, built.image),
+        image=_image(spec, built),
         tasks=_tasks(job, built.tasks, uid, devices, tuple(env)),
         devices=devices,
         gpus=count_gpus(spec),
@@ -252,6 +253,11 @@ def _sent_context(job: PlacedJob, value: str) -> SentContext | None:
         return None
     kind_of = kind_in_mirrors({context.remote: context.local}, {}, is_local=False)
     return SentContext(path=context.remote, kind_of=kind_of)
+
+
+def _image(spec: JobSpec, built: BuiltCommands) -> ImageCommands:
+    image = warn_about_missing_recipe(spec.cube, built.settings, built.image)
+    return attrs.evolve(image, builder=image_builder(spec.host, spec.platform))
 
 
 def _context(job: PlacedJob, settings: Settings, image: ImageCommands) -> BuildContext | None:

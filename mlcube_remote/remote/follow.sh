@@ -26,10 +26,15 @@ mlcr_follow_task() {
     (
         exec >/dev/null 2>&1 3>&-
         mlcr_looks=0
+        # A job that was stopped before it started writes nothing more.
+        if [ -e "$1/stop" ] && [ -e "$1/scheduler" ] && ! mlcr_is_supervisor_alive "$1"; then
+            kill $mlcr_waiter
+            return
+        fi
         while sleep 2 && ! mlcr_has_ended "$mlcr_dir"; do
             mlcr_looks=$((mlcr_looks + 1))
             # A scheduler's answer costs more than a look at a process.
-            [ ! -e "$1/scheduler" ] || [ $((mlcr_looks % 5)) -eq 0 ] || continue
+            [ ! -e "$1/scheduler" ] || [ $((mlcr_looks % 5)) -eq 0 ] || [ -e "$1/stop" ] || continue
             mlcr_is_supervisor_alive "$1" || break
         done
         kill $mlcr_waiter

@@ -13,13 +13,16 @@
 #   SOURCE     a definition file, an address, an archive or another image; empty: none
 #   COUNT      number of the first words of WORD... that are the engine and its verb
 #   WORD...    the build command without its last two words, the image and its source
+#
+# The call exports mlcr_builder if the build runs elsewhere, such as on a compute node: quoted words
+# for the front of the build command.
 
 # mlcr_check_sif CUBE WORKSPACE IMAGE SOURCE COUNT WORD...: print "f" if the image exists, "-" if it
 # does not, "stale" if its recipe has changed. If the image can be used, print on the next lines its
 # SHA-256 and the version of the engine. Status 127: the engine is not installed; 125: CUBE does not
 # exist.
 mlcr_check_sif() {
-    if ! command -v "$6" >/dev/null 2>&1; then
+    if [ -z "${mlcr_builder-}" ] && ! command -v "$6" >/dev/null 2>&1; then
         echo "$6: not found" >&2
         return 127
     fi
@@ -219,7 +222,7 @@ mlcr_replace_sif() (
         fi
     fi
     if [ -z "${mlcr_shipped-}" ]; then
-        "$@" "$mlcr_build_directory/${mlcr_image_file##*/}" "$mlcr_source" || return
+        mlcr_run_builder "$@" "$mlcr_build_directory/${mlcr_image_file##*/}" "$mlcr_source" || return
     fi
     if ! [ -f "$mlcr_build_directory/${mlcr_image_file##*/}" ] || [ -d "$mlcr_image_file" ]; then
         echo "expected the build to make a file, and $mlcr_image_file to be a file or absent" >&2
@@ -234,6 +237,12 @@ mlcr_replace_sif() (
         (cd -- "$mlcr_build_directory/.." && mv -f -- "$mlcr_new" .) &&
         mlcr_replace_file "$mlcr_build_directory" "${mlcr_stamp##*/}" "$mlcr_digest $mlcr_size"
 )
+
+# mlcr_run_builder WORD...: run the build command, in the place that mlcr_builder says.
+mlcr_run_builder() {
+    eval "set -- ${mlcr_builder-} \"\$@\""
+    "$@"
+}
 
 # mlcr_replace_file BUILD NAME TEXT: replace the file NAME beside the directory BUILD by TEXT. A task
 # may have planted links there, but not in BUILD, which is new; and a rename into "." follows no link.

@@ -45,9 +45,19 @@ run_job() {
     supervisor=$!
     # A signal ends wait(1), too.
     while kill -0 "$supervisor" 2>/dev/null; do wait "$supervisor"; done
-    [ "$cause" != REQUEUED ] || return 0
+    if [ "$cause" = REQUEUED ]; then
+        outlast_revocation
+        return 0
+    fi
     rm -f -- "$1/slurm/environment"
     : >"$1/slurm/done"
+}
+
+# outlast_revocation: Slurm has ended this try of the batch job at the second ended_at, and a node refuses
+# to start the job again in the same second: its permission counts as revoked, and the job as failed.
+# As long as this shell lives, Slurm does not start it.
+outlast_revocation() {
+    while [ "$(date +%s)" -le $((ended_at + 1)) ]; do sleep 1; done
 }
 
 # leave_unstarted JOB: record that the batch job ends before the job's turn, because of cause.
@@ -71,6 +81,7 @@ end_stopped_task() {
 end_task() {
     [ -z "$is_ending" ] || return 0
     is_ending=yes
+    ended_at=$(date +%s)
     if [ ! -e "$1/stop" ] && is_requeued "$1"; then
         cause=REQUEUED
     else

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # What a Slurm cluster offers to this user. Called by facts/ for "hosts check".
 
-# mlcr_report_slurm: report the version of sbatch, the partitions as "NAME STATE TIMELIMIT NODES GRES"
-# and the user's default account, if there is an accounting; or what Slurm says instead. Status 127:
-# a program of Slurm does not exist.
+# mlcr_report_slurm ROOT: report the version of sbatch, the partitions as "NAME STATE TIMELIMIT NODES
+# GRES", the quota for ROOT, and, if there is an accounting, the user's default account and limits; or
+# what Slurm says instead. Status 127: a program of Slurm does not exist.
 mlcr_report_slurm() {
     for mlcr_program in sbatch squeue scancel sinfo; do
         command -v "$mlcr_program" >/dev/null 2>&1 || {
@@ -19,9 +19,69 @@ mlcr_report_slurm() {
         return 0
     }
     mlcr_print_record partitions "$mlcr_answer"
+    mlcr_print_record quota "$(mlcr_print_quota "$1")"
     command -v sacctmgr >/dev/null 2>&1 || return 0
     mlcr_read_user
     mlcr_answer=$(mlcr_run_limited 30 sacctmgr -n -P show user "$mlcr_user" format=DefaultAccount \
         2>/dev/null) || return 0
     mlcr_print_record account "${mlcr_answer%%|*}"
+    mlcr_answer=$(mlcr_run_limited 30 sacctmgr -n -P show assoc where user="$mlcr_user" \
+        format=Account,Partition,MaxJobs,MaxSubmit,MaxWall 2>/dev/null) || return 0
+    mlcr_print_record limits "$mlcr_answer"
+}
+
+# mlcr_print_quota ROOT: print lines "FILESYSTEM KIB QUOTA LIMIT GRACE FILES QUOTA LIMIT GRACE", among
+# others, if the file system of ROOT has a quota and tells it. A number with "*" is over its quota.
+mlcr_print_quota() {
+    mlcr_read_user
+    if command -v lfs >/dev/null 2>&1 &&
+        mlcr_run_limited 10 lfs quota -q -u "$mlcr_user" -- "$1" 2>/dev/null; then
+        return
+    fi
+    ! command -v quota >/dev/null 2>&1 || mlcr_run_limited 10 quota -w -p 2>/dev/null || :
+}
+
+# mlcr_try_compute_node ROOT SECONDS ENGINE WORD...: run a short command after WORD..., which start it
+# on a compute node, and wait SECONDS for it. Report as node its name; as sees and writes, yes or no:
+# whether both machines read in ROOT what the other one writes; as engine what
+# "ENGINE --version" prints. If it does not run, report what WORD... print as problem.
+mlcr_try_compute_node() {
+    mlcr_trial=$1/node-trial.$$
+    mkdir -m 0700 -- "$mlcr_trial" && echo login >"$mlcr_trial/login" || return 1
+    mlcr_seconds=$2
+    mlcr_engine=$3
+    shift 3
+    # shellcheck disable=SC2016 # expanded on the compute node
+    mlcr_answer=$(mlcr_run_limited "$mlcr_seconds" "$@" /bin/sh -c \
+        'echo "node $(uname -n)"
+        if [ -s "$1/login" ]; then echo "sees yes"; else echo "sees no"; fi
+        (echo node >"$1/node") 2>/dev/null
+        "$2" --version 2>&1 | sed "s/^/engine /"' \
+        sh "$mlcr_trial" "$mlcr_engine" 2>"$mlcr_trial/errors")
+    mlcr_code=$?
+    case $mlcr_answer in
+    node*) mlcr_report_compute_node "$mlcr_trial" ;;
+    *)
+        [ $mlcr_code -ne 124 ] || echo "no node was free in $mlcr_seconds s" >>"$mlcr_trial/errors"
+        mlcr_print_record problem "$(tail -n 3 -- "$mlcr_trial/errors" | tr -d '\000')"
+        ;;
+    esac
+    rm -rf -- "$mlcr_trial"
+}
+
+# mlcr_report_compute_node TRIAL: report the lines "KEY VALUE" in mlcr_answer, and whether the node has
+# written to TRIAL: a network file system may show that late.
+mlcr_report_compute_node() {
+    while read -r mlcr_key mlcr_value; do
+        mlcr_print_record "$mlcr_key" "$mlcr_value"
+    done <<EOF
+$mlcr_answer
+EOF
+    mlcr_tries=0
+    until [ -s "$1/node" ] || [ $mlcr_tries -ge 5 ]; do
+        sleep 1
+        mlcr_tries=$((mlcr_tries + 1))
+    done
+    if [ -s "$1/node" ]; then mlcr_value=yes; else mlcr_value=no; fi
+    mlcr_print_record writes "$mlcr_value"
 }

@@ -37,6 +37,12 @@ TASKS["trial"] = shell_task(
     inputs={"how": {"type": "file", "default": "how.yaml"}},
     outputs=OUT,
 )
+TASKS["go_on"] = shell_task(
+    'trap "echo saved; exit 0" TERM; echo "begin $(cat "${0#*=}" 2>/dev/null)"; '
+    'grep -q saved "${0#*=}" && exit 0; echo saved >"${0#*=}"; '
+    "i=0; while [ $i -lt 600 ]; do sleep 0.1; i=$((i + 1)); done",
+    outputs={"state": {"type": "file", "default": "state"}},
+)
 QUICKLY = "-Psingularity.build_args=--fakeroot --mksquashfs-args='-noD -noI -noF'"
 
 
@@ -94,7 +100,9 @@ def test_a_task_runs_on_a_compute_node_and_its_secrets_are_in_no_file(
     host: SshHost, cube: Path
 ) -> None:
     secret = "s3cr'et of\nthe user"
-    done = on(host, cube, "--task=say", QUICKLY, "--env=TOKEN", TOKEN=secret)
+    done = on(
+        host, cube, "--task=say", QUICKLY, "--slurm=image_build=job", "--env=TOKEN", TOKEN=secret
+    )
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout.decode().strip() in {"on node1", "on node2"}
     assert (cube / "workspace/out").read_text() == f"{secret}\n"
@@ -108,6 +116,13 @@ def test_a_refused_job_is_reported_with_the_words_of_slurm(host: SshHost, cube: 
     assert done.returncode == 122
     assert b"Slurm refused the job: invalid partition specified: nowhere" in done.stderr
     assert "mlcr-" not in queue(host)
+
+
+def test_a_check_tries_a_compute_node(host: SshHost) -> None:
+    done = again("hosts", "check", f"--inventory={host.inventory}", host.name, "--job")
+    assert done.returncode == 0, done.stdout.decode()
+    assert b"compute node  node" in done.stdout
+    assert b".mlcube-remote is the same on node" in done.stdout
 
 
 def test_a_job_outlives_its_client_and_the_controller(host: SshHost, cube: Path) -> None:
@@ -208,6 +223,26 @@ def test_the_time_limit_of_slurm_ends_a_task_with_a_record(host: SshHost, cube: 
     assert done.returncode == 124, done.stderr.decode()
     assert b"reached the time limit of its Slurm job" in done.stdout + done.stderr
     assert (cube / "workspace/out").read_text() == "made\n"
+
+
+def test_a_requeued_job_continues_even_if_somebody_hurries_its_start(
+    host: SshHost, cube: Path
+) -> None:
+    run = start(host, cube, "go_on", "--slurm=requeue=true")
+    wait_for(lambda: is_running(host, run))
+    number = host.exec(["squeue", "-h", "-o", "%i"]).output.decode().strip()
+    assert host.exec(["scontrol", "requeue", number]).exit_code == 0
+    # Slurm would wait two minutes. A node refuses a start in the second in which it has ended the
+    # job before.
+    restart = (
+        f'until [ "$(squeue -h -j {number} -o %T)" = PENDING ]; do :; done; '
+        f"scontrol update JobId={number} StartTime=now"
+    )
+    assert host.exec(["timeout", "60", "sh", "-c", restart]).exit_code == 0
+    done = again("attach", run)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout == b"begin \nsaved\nbegin saved\n"
+    assert b"Slurm started the task again on node" in done.stderr
 
 
 def test_a_job_on_a_node_that_fails_is_lost(host: SshHost, cube: Path) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 from unittest.mock import Mock
 
@@ -13,7 +14,7 @@ import pytest
 from mlcube_remote.dispatch import queued
 from mlcube_remote.inventory.model import Launcher
 from mlcube_remote.jobs.state import TaskReport
-from mlcube_remote.transport.base import Stream
+from mlcube_remote.transport.base import Reply, Stream
 from tests.support.handles import TICKET
 
 REPORT = TaskReport(exit=None, alive=True, sizes=dict.fromkeys(Stream, 0))
@@ -24,14 +25,25 @@ class Clock:
     """Time that passes only during a sleep."""
 
     now: float = 0.0
-    naps: list[float] = attrs.field(factory=list)
+    looks: list[float] = attrs.field(factory=list)
+    """When the job was looked at."""
+    stopped_at: float = math.inf
+    """When somebody stops the job."""
 
     def monotonic(self) -> float:
         return self.now
 
     def sleep(self, seconds: float) -> None:
-        self.naps.append(seconds)
         self.now += seconds
+
+    @property
+    def pauses(self) -> list[float]:
+        return [later - earlier for earlier, later in itertools.pairwise(self.looks)]
+
+    def call(self, function: str, path: str) -> Reply:
+        """Answer whether the file exists that says that the job is stopped."""
+        assert (function, path) == ("mlcr_print_kind", f"{TICKET.job_dir}/stop")
+        return Reply(0, b"f" if self.now >= self.stopped_at else b"-", b"")
 
 
 @pytest.fixture
@@ -41,34 +53,50 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def wait(monkeypatch: pytest.MonkeyPatch, reasons: list[str | None]) -> list[str]:
+def wait(monkeypatch: pytest.MonkeyPatch, clock: Clock, reasons: list[str | None]) -> list[str]:
     """Wait for a job that waits for these reasons, and return what was shown."""
     reports = iter(attrs.evolve(REPORT, queued=reason) for reason in reasons)
-    monkeypatch.setattr(queued, "read_task", lambda *_: next(reports))
+
+    def look(*_: object) -> TaskReport:
+        clock.looks.append(clock.now)
+        return next(reports)
+
+    monkeypatch.setattr(queued, "read_task", look)
     shown: list[str] = []
     job: Any = Mock()
     job.info = shown.append
-    job.connection.retrying = lambda ask: ask(None)
+    job.connection.retrying = lambda ask: ask(clock)
     queued.wait_in_queue(job, attrs.evolve(TICKET, launcher=Launcher.SLURM))
     return shown
 
 
 def test_each_reason_is_shown_once(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
     reasons = ["Priority", "Priority", "Resources", "Resources", None]
-    assert wait(monkeypatch, reasons) == ["queued by Slurm: Priority", "queued by Slurm: Resources"]
-    assert len(clock.naps) == 4
+    assert wait(monkeypatch, clock, reasons) == [
+        "queued by Slurm: Priority",
+        "queued by Slurm: Resources",
+    ]
+    assert len(clock.looks) == 5
 
 
 def test_the_longer_a_job_waits_the_less_often_its_host_is_asked(
     monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
-    wait(monkeypatch, [*itertools.repeat("Priority", 200), None])
-    assert clock.naps[0] == pytest.approx(0.3)
-    assert clock.naps[-1] == pytest.approx(10)
-    assert clock.naps == sorted(clock.naps)
-    assert sum(nap < 10 for nap in clock.naps) < 60, "within the first two minutes"
+    wait(monkeypatch, clock, [*itertools.repeat("Priority", 200), None])
+    assert clock.pauses[0] == pytest.approx(0.3)
+    assert clock.pauses[-1] == pytest.approx(10)
+    assert clock.pauses == pytest.approx(sorted(clock.pauses))
+    assert sum(pause < 9.9 for pause in clock.pauses) < 60, "within the first two minutes"
+
+
+def test_a_job_that_somebody_stops_is_looked_at_within_a_second(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    clock.stopped_at = 200.0
+    wait(monkeypatch, clock, [*itertools.repeat("Priority", 80), None])
+    assert any(200 <= look <= 201 for look in clock.looks)
 
 
 def test_jobs_without_a_queue_are_not_asked(clock: Clock) -> None:
     queued.wait_in_queue(Mock(spec=[]), TICKET)
-    assert clock.naps == []
+    assert clock.looks == []

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mlcube_remote.facts.check_result import CheckResult
+from mlcube_remote.facts.node_check import check_compute_node
 from mlcube_remote.facts.slurm_check import check_slurm
 from mlcube_remote.inventory.model import Host, Launcher
 from mlcube_remote.inventory.slurm import check
@@ -22,7 +23,7 @@ def checked(facts: dict[str, str], code: int = 0, **slurm: Any) -> tuple[CheckRe
     connection = FakeConnection("login")
     connection.answer("mlcr_report_slurm", Reply(code, records(facts), b""))
     host = Host(name="login", launcher=Launcher.SLURM, slurm=check(slurm))
-    return check_slurm(connection, host)
+    return check_slurm(connection, host, "/scratch/ada")
 
 
 def test_a_cluster_is_described() -> None:
@@ -81,3 +82,92 @@ def test_an_account_is_needed_where_there_is_an_accounting(
     facts = {"version": "slurm 1", "partitions": SINFO, "account": default}
     _, _, row = checked(facts, **slurm)
     assert (row.name, row.passed, row.detail) == ("account", passed, detail)
+
+
+@pytest.mark.parametrize(
+    ("limits", "detail"),
+    [
+        (
+            "ab0123||10|100|2-00:00:00\n",
+            "ab0123: 10 jobs run, 100 jobs wait or run, 2-00:00:00 each",
+        ),
+        ("ab0123|gpu|2||\nab0123||||\n", "ab0123 in gpu: 2 jobs run"),
+    ],
+)
+def test_the_limits_of_the_accounts_are_shown(limits: str, detail: str) -> None:
+    facts = {"version": "slurm 1", "partitions": SINFO, "account": "a", "limits": limits}
+    row = checked(facts)[-1]
+    assert (row.name, row.passed, row.detail) == ("limits", True, f"at most {detail}")
+
+
+def test_accounts_without_limits_have_no_row() -> None:
+    facts = {"version": "slurm 1", "partitions": SINFO, "account": "a", "limits": "a||||\nodd\n"}
+    assert [row.name for row in checked(facts)] == ["slurm", "partition", "account"]
+
+
+LUSTRE = """\
+/scratch  104857600       0 209715200       -   960000  0 1000000       -
+"""
+QUOTA = """\
+Disk quotas for user ada (uid 1000):
+     Filesystem  blocks   quota   limit   grace   files   quota   limit   grace
+fs1:/home 20971520* 20971520 26214400 1767225600 4711 0 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "passed", "detail"),
+    [
+        (LUSTRE, False, "960,000 of 1,000,000 files at /scratch used"),
+        (LUSTRE.replace("960000", "1000"), True, "107.4 GB of 214.7 GB at /scratch used"),
+        (
+            LUSTRE.replace("/scratch  ", "/lustre/projects/scratch\n   "),
+            False,
+            "960,000 of 1,000,000 files at /lustre/projects/scratch used",
+        ),
+        (QUOTA, False, "21.5 GB of 21.5 GB at fs1:/home used"),
+    ],
+)
+def test_a_quota_that_is_nearly_used_fails(text: str, passed: bool, detail: str) -> None:
+    facts = {"version": "slurm 1", "partitions": SINFO, "quota": text}
+    row = checked(facts)[-1]
+    assert (row.name, row.passed, row.detail) == ("quota", passed, detail)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "Disk quotas for user ada (uid 1000): none\n", "/s 1 0 0 - 2 0 0 -\n", "/s x\n"]
+)
+def test_what_is_no_quota_has_no_row(text: str) -> None:
+    facts = {"version": "slurm 1", "partitions": SINFO, "quota": text}
+    assert [row.name for row in checked(facts)] == ["slurm", "partition"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "rows"),
+    [
+        (
+            {"node": "n1", "sees": "yes", "writes": "yes", "engine": "apptainer version 1.4.5"},
+            [
+                ("compute node", True, "n1: apptainer version 1.4.5"),
+                ("shared", True, "/scratch/ada is the same on n1"),
+            ],
+        ),
+        (
+            {"node": "n1", "sees": "no", "writes": "no", "engine": "sh: 1: apptainer: not found"},
+            [
+                ("compute node", False, "n1: sh: 1: apptainer: not found"),
+                ("shared", False, "/scratch/ada is not the same on n1"),
+            ],
+        ),
+        (
+            {"problem": "srun: error: x\nsrun: error: Invalid account"},
+            [("compute node", False, "srun: error: Invalid account")],
+        ),
+    ],
+)
+def test_a_compute_node_is_tried(facts: dict[str, str], rows: list[tuple[str, bool, str]]) -> None:
+    connection = FakeConnection("login")
+    connection.answer("mlcr_try_compute_node", Reply(0, records(facts), b""))
+    host = Host(name="login", launcher=Launcher.SLURM, slurm=check({"modules": "apptainer"}))
+    found = check_compute_node(connection, host, "/scratch/ada", "apptainer")
+    assert [(row.name, row.passed, row.detail) for row in found] == rows

@@ -160,3 +160,37 @@ def test_a_batch_job_of_several_trials_has_time_for_all_of_them(cube: Path) -> N
     spec = plan(cube, timeout=90).spec
     assert "--time=8" in batch_job(spec, "/j").options
     assert "--time=29" in batch_job(spec, "/j", jobs=8).options
+
+
+MODULES = 'module load apptainer || exit 1\nexec "$@"'
+
+
+@pytest.mark.parametrize(
+    ("slurm", "builder"),
+    [
+        ({}, ()),
+        ({"image_build": "login", "partition": "gpu"}, ()),
+        ({"modules": "apptainer"}, ("/bin/bash", "-l", "-c", MODULES, "bash")),
+        (
+            {"image_build": "job", "partition": "build", "gres": "gpu:1", "extra": "--mem=0"},
+            (
+                *("srun", "--job-name=mlcr-image", "--nodes=1", "--ntasks=1", "--input=none"),
+                *("--partition=build", "--mem=0"),
+            ),
+        ),
+        (
+            {"image_build": "job", "modules": "apptainer"},
+            (
+                *("srun", "--job-name=mlcr-image", "--nodes=1", "--ntasks=1", "--input=none"),
+                *("/bin/bash", "-l", "-c", MODULES, "bash"),
+            ),
+        ),
+    ],
+)
+def test_where_the_image_is_built(cube: Path, slurm: Any, builder: tuple[str, ...]) -> None:
+    assert plan(cube, **slurm).image.builder == builder
+
+
+def test_the_place_of_a_build_is_one_of_two() -> None:
+    with pytest.raises(ValueError, match="image_build: expected login or job, got 'node'"):
+        check({"image_build": "node"})

@@ -12,6 +12,7 @@ from pathlib import Path
 import attrs
 import pytest
 
+from mlcube_remote.transport.quoting import quote_words
 from tests.support.shell_library import Call, Completed
 from tests.support.sif_cube import DEFINITION, Cube, cube
 from tests.support.waiting import wait_for
@@ -200,3 +201,19 @@ def test_an_image_with_another_size_than_its_stamp_is_rebuilt(cube: Cube) -> Non
 def test_a_missing_engine_is_reported(call: Call, tmp_path: Path) -> None:
     done = call("mlcr_check_sif", str(tmp_path), str(tmp_path), "/x.sif", "", "1", "no-such-engine")
     assert (done.returncode, done.stderr) == (127, b"no-such-engine: not found\n")
+
+
+def test_an_image_may_be_built_elsewhere_and_is_the_same(cube: Cube, tmp_path: Path) -> None:
+    node = tmp_path / "srun here"
+    node.write_text('#!/bin/sh\necho "$1" >>"${0%/*}/nodes"\nshift\nexec "$@"\n')
+    node.chmod(0o755)
+    words = ("mlcr_build_sif", str(tmp_path / "root"), *cube.words())
+    builder = quote_words([str(node), "--partition=it's"])
+    done = cube.call(*words, ENGINE_LOG=str(cube.log), mlcr_builder=builder)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "nodes").read_text() == "--partition=it's\n"
+    assert cube.log.read_text().startswith("build --fakeroot ")
+    assert cube.state() == "f", "where it was built is no part of the recipe"
+    (tmp_path / "engine").unlink()
+    done = cube.call("mlcr_check_sif", *cube.words(), mlcr_builder=builder)
+    assert done.stdout.split()[0] == b"f", "only the compute nodes need the engine"

@@ -67,7 +67,9 @@ def test_a_requeued_job_waits_again_and_continues_its_log(
     call: Call, job: Path, slurm: FakeSlurm
 ) -> None:
     answer(slurm, "JobId=7 JobState=COMPLETING PreemptTime=None Restarts=1 Requeue=1")
+    told_at = int(time.time())
     terminate(slurm, "PENDING|mlcr-j1|1:00:00|BeginTime")
+    assert int(time.time()) >= told_at + 2, "a node refuses a start in the second of the end"
     assert task_report(call, job)["exit"] == "pending", "it saved, and did not end"
     # As if time had passed since then.
     (job / "slurm/began").write_text("1\n")
