@@ -18,7 +18,7 @@ TEST_PROGRAMS := bash=bash busybox=busybox chromium=chromium dash=dash fish=fish
     kinit=krb5-user softhsm2-util=softhsm2 tcc=tcc tcsh=tcsh zsh=zsh \
     /usr/sbin/krb5kdc=krb5-kdc /usr/sbin/kadmin.local=krb5-admin-server
 
-.PHONY: help demo test lint unit fuzz docs docs-reference dist bench engine test-images test-programs clean
+.PHONY: help demo test lint unit fuzz docs docs-reference dist bench engine test-images test-programs test-checkers clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -34,7 +34,7 @@ demo: .venv/installed engine ## Run two examples on disposable SSH hosts on this
 	@echo 'Remove the hosts:        $(MLCUBE_REMOTE) sandbox down'
 
 # Most tests wait for hosts, so two processes share even one core well.
-test: .venv/dev test-images test-programs lint ## Run the linters, then all tests
+test: .venv/dev test-images test-programs test-checkers lint ## Run the linters, then all tests
 	TESTCONTAINERS_RYUK_DISABLED=true $(BIN)/pytest --numprocesses=2 --dist=loadfile --durations=20 \
 	    --cov --cov-report=term --cov-fail-under=90
 
@@ -47,7 +47,7 @@ lint: .venv/dev ## Check formatting, style, types, layers, sizes, words and shel
 	$(BIN)/python scripts/check_words.py
 	$(BIN)/shellcheck $(SHELL_FILES)
 
-unit: .venv/dev ## Run only the tests that need no engine
+unit: .venv/dev test-checkers ## Run only the tests that need no engine
 	$(BIN)/pytest tests/unit
 
 # Set MINUTES=30 to fuzz longer, and READERS='cube hosts' to fuzz only some.
@@ -99,6 +99,19 @@ test-programs:
 	[ -z "$$missing" ] && exit; \
 	command -v apt-get >/dev/null || { echo "programs that the tests need are not installed:$$missing" >&2; exit 1; }; \
 	$(AS_ROOT) apt-get update -qq && $(APT_INSTALL) $$missing >/dev/null
+
+# Programs from PyPI that check what is written for others. The validator needs older libraries than
+# users have, and of the package with axe-core, only its script is used. rocrate 0.15 has the
+# context of RO-Crate 1.1.
+test-checkers: build/checkers/installed
+
+build/checkers/installed:
+	PYTHON='$(PYTHON)' sh scripts/make_venv.sh build/checkers
+	build/checkers/bin/pip install --quiet --disable-pip-version-check --retries 3 --timeout 60 \
+	    'roc-validator==0.13.*' 'rocrate==0.15.*'
+	build/checkers/bin/pip install --quiet --disable-pip-version-check --retries 3 --timeout 60 \
+	    --no-deps 'axe-playwright-python==0.1.*'
+	@touch $@
 
 # venv creates pip last: without it, a folder is incomplete and is created again.
 .venv/bin/pip:

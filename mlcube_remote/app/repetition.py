@@ -8,6 +8,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from mlcube_remote.app.observer import Warn
+from mlcube_remote.app.options import RunOptions
+from mlcube_remote.app.request import make_request
 from mlcube_remote.app.results import find_attempts
 from mlcube_remote.events.outcome import Status
 from mlcube_remote.runs.attempts import job_name, latest_attempts
@@ -40,6 +42,20 @@ def find_baseline(run_id: str, jobs: Collection[str], warn: Warn) -> Attempts:
     return chosen
 
 
+def on_other_hosts(baseline: Attempts, options: RunOptions) -> Attempts:
+    """Return the attempt of the only job as that of each host that repeats it.
+
+    Args:
+        baseline: The attempt to repeat, if there is one.
+        options: Options of the new run, in which each host has one job.
+
+    Raises:
+        UsageError: There is no such host.
+    """
+    request, _ = make_request(options)
+    return {host.name: attempt for attempt in baseline.values() for host in request.hosts}
+
+
 def expected_sources(baseline: Attempts, allowed: Collection[str]) -> ExpectedSources:
     """Return what the next attempts must be made from.
 
@@ -60,12 +76,18 @@ def compare_repetitions(run_id: str, baseline: Attempts, warn: Warn) -> list[Out
     """Compare the outputs of the newest attempts with those before.
 
     Jobs that were not started again are left out.
+
+    Args:
+        run_id: The run of the newest attempts.
+        baseline: The attempts before.
+        warn: Shows warnings about records that cannot be read.
     """
     newest = {job_name(each): each for each in latest_attempts(find_attempts(run_id, warn))}
     return [
         item
         for name, before in baseline.items()
-        if newest[name]["attempt"] > before["attempt"]
-        and newest[name]["status"] != Status.NOT_STARTED.value
-        for item in compare_outputs(before, newest[name])
+        if (after := newest.get(name)) is not None
+        and (after["run"], after["attempt"]) != (before["run"], before["attempt"])
+        and after["status"] != Status.NOT_STARTED.value
+        for item in compare_outputs(before, after)
     ]

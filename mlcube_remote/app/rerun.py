@@ -24,6 +24,7 @@ from mlcube_remote.inventory.host_ranges import expand, split_all
 from mlcube_remote.jobs.lookup import find_run_id, load_arguments
 from mlcube_remote.runs.addresses import match_jobs, parse_address
 from mlcube_remote.runs.documents import Document
+from mlcube_remote.runs.ids import new_run_id
 from mlcube_remote.runs.results_index import compile_index
 from mlcube_remote.runs.store import Store
 
@@ -48,6 +49,7 @@ class RerunChoice:
         retries: int | None = None,
         retry_on: frozenset[str] = frozenset(),
         fresh_outputs: bool | None = None,
+        other_hosts: tuple[str, ...] = (),
     ) -> RunOptions:
         """Return the options of the rerun.
 
@@ -57,6 +59,8 @@ class RerunChoice:
             retries: Maximum retries per job; ``None``: as recorded.
             retry_on: Failures after which a job is retried; empty: as recorded.
             fresh_outputs: Whether all outputs must be made or updated; ``None``: as recorded.
+            other_hosts: Hosts to run on instead. If each host has a job of its own, they make it
+                a new run, because there a job is known by its host. Empty: as recorded.
 
         Raises:
             UsageError: An option does not apply to this run, or no host is left.
@@ -71,7 +75,7 @@ class RerunChoice:
             )
         # If each host has its own job, no other host can run it: the host may be a new machine.
         names = tuple(name for name in recorded.hosts.names if not is_pool or name not in self.gone)
-        if not names:
+        if not names and not other_hosts:
             raise UsageError(
                 f"--gone: run {self.run_id} has no other host than "
                 f"{', '.join(recorded.hosts.names)}",
@@ -85,13 +89,21 @@ class RerunChoice:
         tasks = recorded.tasks
         if fresh_outputs is not None:
             tasks = attrs.evolve(tasks, fresh_outputs=fresh_outputs)
+        is_new = bool(other_hosts) and not is_pool
+        if is_new and len(self.selection.attempts) > 1:
+            raise UsageError(
+                f"--on: expected one job, not {', '.join(sorted(self.selection.attempts))}",
+                hint=f"name it: {self.run_id}/{min(self.selection.attempts)}",
+            )
+        hosts = HostOptions(names=other_hosts or names, inventory=recorded.hosts.inventory)
         return attrs.evolve(
             recorded,
             tasks=tasks,
-            hosts=HostOptions(names=names, inventory=recorded.hosts.inventory),
+            hosts=hosts,
             sweep=sweep,
-            run_id=self.run_id,
-            attempts=self.selection.attempts,
+            run_id=new_run_id() if is_new else self.run_id,
+            name="" if is_new else recorded.name,
+            attempts=None if is_new else self.selection.attempts,
             start=start,
             reconnect_timeout=reconnect_timeout,
         )

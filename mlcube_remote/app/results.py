@@ -61,24 +61,22 @@ def find_attempts(text: str, warn: Warn) -> list[dict[str, Any]]:
     return compile_attempts(_find_run(text, store), store, warn)
 
 
-def verify_results(text: str, warn: Warn) -> list[Finding]:
-    """Read the results of a run again; arguments and errors as for :func:`find_results`."""
-    return verify(find_attempts(text, warn))
+def verify_results(attempts: list[dict[str, Any]]) -> list[Finding]:
+    """Read the results of a run again, and compare them with the records of its attempts."""
+    return verify(attempts)
 
 
-def verify_on_hosts(found: FoundRun, warn: Warn) -> tuple[HostFindings, ...]:
+def verify_on_hosts(found: FoundRun, attempts: list[dict[str, Any]]) -> tuple[HostFindings, ...]:
     """Read what the hosts of a run still have of it.
 
     Args:
         found: The run.
-        warn: Shows warnings about records that cannot be read.
+        attempts: The records of its attempts.
     """
     from mlcube_remote.jobs import verify as on_hosts  # noqa: PLC0415 - most commands ask no host
 
-    run = found.run
-    attempts = latest_attempts(compile_attempts(run.run_id, Store(), warn))
-    records = {job_name(attempt): attempt for attempt in attempts}
-    return on_hosts.verify_on_hosts(run.jobs, records, found.logins.connect)
+    records = {job_name(attempt): attempt for attempt in latest_attempts(attempts)}
+    return on_hosts.verify_on_hosts(found.run.jobs, records, found.logins.connect)
 
 
 def compare_results(first: str, second: str, warn: Warn) -> tuple[Difference, ...]:

@@ -52,13 +52,15 @@ def verify(run_text: str, hosts: str | None, credentials: CredentialPrompts, out
     """
     from mlcube_remote.ui.tables.comparison import findings_text  # noqa: PLC0415 - slow to import
 
-    findings = app.results.verify_results(run_text, print_warning)
+    attempts = app.results.find_attempts(run_text, print_warning)
+    findings = app.results.verify_results(attempts)
     answers: Sequence[HostFindings] = ()
     if hosts is not None:
         names = () if hosts == _ALL else (hosts,)
-        run_id = app.results.find_results(run_text, print_warning)["run"]
+        # A path of results is not the name of a run, but each record has it.
+        run_id = attempts[0]["run"] if attempts else run_text
         found = app.follow.find_run(run_id, HostOptions(names=names), credentials, print_warning)
-        answers = app.results.verify_on_hosts(found, print_warning)
+        answers = app.results.verify_on_hosts(found, attempts)
         findings += [item for answer in answers for item in answer.findings]
     print_value(
         findings,

@@ -14,7 +14,7 @@ from mlcube_remote.app.options import JobFilter, RunOptions, Sensible, StartOpti
 from mlcube_remote.cli import display_options as screen
 from mlcube_remote.cli import options as shared
 from mlcube_remote.cli.compare import DIFFERENT
-from mlcube_remote.cli.completers import complete_run_hosts
+from mlcube_remote.cli.completers import complete_hosts, complete_run_hosts
 from mlcube_remote.cli.help import HelpfulCommand
 from mlcube_remote.cli.option_groups import CredentialPrompts, Display, group
 from mlcube_remote.cli.printing import print_warning
@@ -55,16 +55,31 @@ _fresh_option = click.option(
 )
 
 
-def _allowed(*, verifies: bool, allow_changed: tuple[str, ...]) -> frozenset[str] | None:
-    """Return which sources may differ; ``None``: nothing is verified."""
-    if allow_changed and not verifies:
-        raise UsageError("--allow-changed: expected only with --verify")
-    return frozenset(allow_changed) if verifies else None
+@attrs.frozen(kw_only=True)
+class _Verification:
+    """How a run is repeated to compare its outputs."""
+
+    allowed: frozenset[str]
+    """Sources that may differ."""
+    hosts: tuple[str, ...]
+    """Hosts to run on instead; empty: as recorded."""
+
+
+def _verification(
+    *, verifies: bool, allow_changed: tuple[str, ...], other_hosts: tuple[str, ...]
+) -> _Verification | None:
+    """Return how a run is verified; ``None``: it is not."""
+    for name, value in (("allow-changed", allow_changed), ("on", other_hosts)):
+        if value and not verifies:
+            raise UsageError(f"--{name}: expected only with --verify")
+    if not verifies:
+        return None
+    return _Verification(allowed=frozenset(allow_changed), hosts=other_hosts)
 
 
 _verify_options = group(
-    "allowed",
-    _allowed,
+    "verification",
+    _verification,
     click.option(
         "--verify",
         "verifies",
@@ -77,6 +92,15 @@ _verify_options = group(
         multiple=True,
         type=click.Choice(["cube", "input", "image"]),
         help="With --verify, run also if the cube, an input or the image differs; repeatable.",
+    ),
+    click.option(
+        "--on",
+        "other_hosts",
+        multiple=True,
+        metavar="HOSTS",
+        shell_complete=complete_hosts,
+        help="With --verify, repeat it on these hosts of the inventory. A job that is no part of a "
+        "sweep becomes a new run.",
     ),
 )
 
@@ -97,7 +121,7 @@ def rerun(
     retries: int | None,
     retry_on: tuple[str, ...],
     fresh_outputs: bool | None,
-    allowed: frozenset[str] | None,
+    verification: _Verification | None,
     start: StartOptions,
     dry_run: bool,
     reconnect_timeout: float,
@@ -112,7 +136,7 @@ def rerun(
     RUN is a run's name, a part of its id, or 'last'; RUN/03 and RUN/gpu01 are one of its jobs.
     Without RUN, the command takes the latest run of this machine.
     """
-    if allowed is not None and start.detach:
+    if verification is not None and start.detach:
         raise UsageError(
             "--verify and --detach: outputs are compared after their download",
             hint="omit --detach",
@@ -126,13 +150,14 @@ def rerun(
         retries=retries,
         retry_on=frozenset(retry_on),
         fresh_outputs=fresh_outputs,
+        other_hosts=() if verification is None else verification.hosts,
     )
     _print_skipped(choice)
     if not choice.selection.attempts:
         return _report_nothing(choice, display)
     with choice.in_recorded_folder():
-        if allowed is not None and not dry_run:
-            return _verify(choice, options, credentials, display, allowed)
+        if verification is not None and not dry_run:
+            return _verify(choice, options, credentials, display, verification.allowed)
         return run_jobs(options, credentials, display, dry_run=dry_run)
 
 
@@ -158,14 +183,17 @@ def _verify(
     """Run the jobs, print how their new outputs differ, and return the exit code."""
     jobs = choice.selection.attempts
     baseline = app.repetition.find_baseline(choice.run_id, jobs, print_warning)
+    without = [name for name in jobs if name not in baseline]
+    run_id = options.run_id or choice.run_id
+    if run_id != choice.run_id:
+        baseline = app.repetition.on_other_hosts(baseline, options)
     expected = app.repetition.expected_sources(baseline, allowed)
     code = run_jobs(options, credentials, display, dry_run=False, expected=expected)
     from mlcube_remote.ui.tables.comparison import outputs_text  # noqa: PLC0415 - slow to import
 
-    compared = app.repetition.compare_repetitions(choice.run_id, baseline, print_warning)
-    for name in jobs:
-        if name not in baseline:
-            click.echo(f"not compared: {name} has no earlier outputs", err=True)
+    compared = app.repetition.compare_repetitions(run_id, baseline, print_warning)
+    for name in without:
+        click.echo(f"not compared: {name} has no earlier outputs", err=True)
     if not compared:
         click.echo("no outputs were compared", err=True)
         return code or DIFFERENT

@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from mlcube_remote.errors import HostError
+from mlcube_remote.events.provenance import FileStat
 from mlcube_remote.facts.machine import parse_stats
 from mlcube_remote.files.checksums import read_checksums
 from mlcube_remote.files.verify import Finding, Verdict
@@ -73,10 +74,11 @@ def verify_on_hosts(
             by_host.setdefault(job.host.name, []).append((job.handle, records[job.name]))
 
     def ask(connection: Connection, host: Host) -> HostFindings:
+        compared: set[object] = set()
         found = (
             item
             for handle, record in by_host[host.name]
-            for item in _verify_job(connection, handle, record)
+            for item in _verify_job(connection, handle, record, compared)
         )
         unique = {(item.what, item.path): item for item in found}
         return HostFindings(host=host.name, findings=tuple(unique.values()))
@@ -90,13 +92,15 @@ def verify_on_hosts(
     )
 
 
-def _verify_job(connection: Connection, handle: JobHandle, record: Document) -> Iterator[Finding]:
+def _verify_job(
+    connection: Connection, handle: JobHandle, record: Document, compared: set[object]
+) -> Iterator[Finding]:
+    """Compare what a host has of a job; what ``compared`` has is left out, and added to it."""
     provenance = record["provenance"] or {}
     image = provenance.get("image", {})
     in_place = [item for item in provenance.get("inputs", ()) if item["modified"] is not None]
     asked = [item["path"] for item in in_place] + ([image["name"]] if image.get("sha256") else [])
-    reply = connection.call("mlcr_report_stat", *asked)
-    stats = parse_stats(value for key, value in reply.records() if key == "stat")
+    stats = _read_stats(connection, asked) if asked else {}
     for item in in_place:
         now = stats.get(item["path"])
         is_same = now is not None and (now.size, now.modified) == (item["size"], item["modified"])
@@ -104,10 +108,25 @@ def _verify_job(connection: Connection, handle: JobHandle, record: Document) -> 
         what = f"input {item['task']}.{item['name']}"
         yield Finding(verdict=verdict, what=f"{handle.host}: {what}", path=item["path"])
     sif_size = stats[image["name"]].size if image.get("name") in stats else 0
+    # The jobs of a sweep share the cube and the image, which may be large.
     for files in _expected(handle, record, sif_size):
-        yield from _compare(connection, attrs.evolve(files, what=f"{handle.host}: {files.what}"))
-    if image.get("id"):
+        if _is_new(compared, (files.what, files.folder, frozenset(files.digests.items()))):
+            named = attrs.evolve(files, what=f"{handle.host}: {files.what}")
+            yield from _compare(connection, named)
+    if image.get("id") and _is_new(compared, (image["name"], image["id"])):
         yield _compare_image(connection, handle, provenance)
+
+
+def _is_new(known: set[object], item: object) -> bool:
+    """Add an item to a set, and return whether it was not there."""
+    before = len(known)
+    known.add(item)
+    return len(known) > before
+
+
+def _read_stats(connection: Connection, paths: Iterable[str]) -> Mapping[str, FileStat]:
+    reply = connection.call("mlcr_report_stat", *paths)
+    return parse_stats(value for key, value in reply.records() if key == "stat")
 
 
 def _expected(handle: JobHandle, record: Document, sif_size: int) -> Iterator[_Files]:

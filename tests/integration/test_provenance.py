@@ -111,6 +111,15 @@ def test_results_are_verified_repeated_and_compared(
     assert set(records) < set((folder / "attempts").iterdir()), "no record was replaced"
     assert again("verify", folder.name).returncode == 0
 
+    elsewhere = again(
+        "rerun", f"{folder.name}/{hosts[0].name}", "--verify", f"--on={hosts[1].name}"
+    )
+    assert elsewhere.returncode == 1, elsewhere.stderr
+    table = elsewhere.stdout.decode()
+    assert re.search(rf"{hosts[1].name} +measure\.model +identical", table)
+    assert hosts[0].name not in table
+    assert f"run {folder.name}" not in elsewhere.stderr.decode(), "it is a new run"
+
     (cube / "workspace/in.txt").write_text("bye\n")
     records = sorted((folder / "attempts").iterdir())
     refused = again("rerun", folder.name, "--verify")

@@ -73,7 +73,14 @@ def provenance(begin: int, *, failed: bool) -> dict[str, Any]:
         "image": {"name": "mnist:0.1", "id": "1" * 64, "digests": [], "sha256": None},
         "cube": {"sha256": "2" * 64, "git": {"commit": "3" * 40, "dirty": True}},
         "inputs": [{"task": "train", "name": "data", "path": "/data", "sha256": None}],
-        "tasks": [{"task": "train", "started_ms": begin, "logs": {"stdout": log}}],
+        "tasks": [
+            {
+                "task": "train",
+                "started_ms": begin,
+                "finished_ms": begin + 8000,
+                "logs": {"stdout": log},
+            }
+        ],
     }
 
 

@@ -95,7 +95,7 @@ def render_report(
         states=Counter(str(attempt["status"]) for attempt in last),
         badges={"succeeded": "good", **dict.fromkeys(unfinished.values(), "soft")},
         live=live,
-        failed=[row for row in rows if _has_failed(row[1], unfinished)],
+        failures=_failures([row for row in rows if _has_failed(row[1], unfinished)]),
         lines=lines,
         header=[column.name for column in columns],
         table=[[_cell(column, job) for column in columns] for job in jobs],
@@ -150,6 +150,36 @@ def _with_state(job: dict[str, Any], unfinished: Mapping[str, str]) -> dict[str,
 
 def _has_failed(job: Document, unfinished: Mapping[str, str]) -> bool:
     return job["status"] != "succeeded" and job_name(dict(job)) not in unfinished
+
+
+@attrs.frozen(kw_only=True)
+class _Failure:
+    """Why some jobs did not succeed."""
+
+    status: str
+    reasons: tuple[str, ...]
+    hint: str
+
+
+def _failures(rows: Sequence[tuple[str, Document]]) -> list[tuple[_Failure, list[str]]]:
+    """Return each reason with the names of its jobs."""
+    found: dict[_Failure, list[str]] = {}
+    for name, job in rows:
+        error = job["error"] or {}
+        reasons = [error.get("message"), *map(_task_reason, job["tasks"])]
+        failure = _Failure(
+            status=str(job["status"]),
+            reasons=tuple(dict.fromkeys(str(reason) for reason in reasons if reason)),
+            hint=str(error.get("hint") or ""),
+        )
+        found.setdefault(failure, []).append(name)
+    return list(found.items())
+
+
+def _task_reason(task: Document) -> str | None:
+    if task.get("reason"):
+        return f"{task['task']}: {task['reason']}"
+    return f"{task['task']}: exit code {task['exit_code']}" if task.get("exit_code") else None
 
 
 def _failures_first(

@@ -43,13 +43,19 @@ class Line:
 def draw_timeline(rows: Sequence[tuple[str, Attempt]]) -> tuple[tuple[Line, ...], str]:
     """Return a line for each job, and the time that all of them together took.
 
+    The jobs of a host follow each other, in the order in which they began: so it can be seen which
+    job waited for which.
+
     A job's record has the duration of each stage, and when its host started the first task. The
     stages before it end there. Jobs that started no task begin with the run.
 
     Args:
         rows: (label, attempt) of each job.
     """
-    spans = [(label, _spans(attempt)) for label, attempt in rows]
+    found = [(str(attempt["host"] or ""), label, _spans(attempt)) for label, attempt in rows]
+    # Sorting keeps the order of what is equal.
+    found.sort(key=lambda each: (each[0], each[2][0][1] if each[2] else 0.0))
+    spans = [(label, span) for _, label, span in found]
     starts = [span[0][1] for _, span in spans if span and span[0][1] > 0]
     begin = min(starts, default=0.0)
     placed = [(label, _from(span, begin)) for label, span in spans]

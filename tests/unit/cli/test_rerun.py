@@ -115,6 +115,23 @@ def test_a_pool_continues_without_hosts_that_are_gone(
 
 
 @pytest.mark.usefixtures("cube_directory")
+def test_a_job_is_repeated_on_another_host_as_a_new_run(capsys: pytest.CaptureFixture[str]) -> None:
+    run_id = run_and_fail(capsys, "--name=mine")
+    with pytest.raises(UsageError, match="--on: expected only with --verify"):
+        run(["rerun", run_id, "--on=b"])
+    with pytest.raises(UsageError, match="--on: expected one job, not a, b"):
+        run(["rerun", run_id, "--verify", "--on=b"])
+    assert run(["rerun", f"{run_id}/a", "--verify", "--on=b", "--output=json"]) == 120
+    answer = capsys.readouterr()
+    document = json.loads(answer.out)
+    assert document["run"] != run_id
+    assert [(job["host"], job["attempt"]) for job in document["jobs"]] == [("b", 1)]
+    assert "not compared: a has no earlier outputs" in answer.err
+    with pytest.raises(UsageError, match="c"):
+        run(["rerun", f"{run_id}/a", "--verify", "--on=c"])
+
+
+@pytest.mark.usefixtures("cube_directory")
 def test_an_impossible_rerun_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run_id = run_and_fail(capsys)
     with pytest.raises(UsageError, match="the run has no job on c"):

@@ -56,6 +56,8 @@ class OneHost:
     files: dict[str, str]
     stat: str = "5 100 /d"
     image: str = "1" * 64
+    asked: list[str] = attrs.field(factory=list)
+    """Directories whose files were read."""
 
     def connect(self, host: Host) -> FakeConnection:
         connection = FakeConnection(host.name)
@@ -68,6 +70,7 @@ class OneHost:
         return connection
 
     def _checksums(self, folder: str, *names: str) -> Reply:
+        self.asked.append(folder)
         if not any(path.startswith(f"{folder}/") for path in self.files):
             return Reply(1, b"", b"no such directory")
         paths = [posixpath.normpath(posixpath.join(folder, name)) for name in names]
@@ -145,6 +148,16 @@ def test_a_sif_file_is_read_again(host: OneHost) -> None:
 def test_a_record_of_an_older_version_has_outputs_only(host: OneHost) -> None:
     (answer,) = verify_on_hosts([JOB], {"07": {**record(), "provenance": None}}, host.connect)
     assert [item.path for item in answer.findings] == [f"{MODEL}/a", f"{MODEL}/sub/b"]
+
+
+def test_what_the_jobs_of_a_sweep_share_is_read_once(host: OneHost) -> None:
+    handle = attrs.evolve(TICKET, job_id=f"{TICKET.job_id}-8")
+    jobs = [JOB, attrs.evolve(JOB, job="08", job_id=handle.job_id, handle=handle)]
+    (answer,) = verify_on_hosts(jobs, {"07": record(), "08": record()}, host.connect)
+    assert host.asked.count(CUBE) == 1
+    assert handle.task_dir(1) in host.asked
+    images = [item for item in answer.findings if item.what == "gpu: image"]
+    assert [item.verdict.value for item in images] == ["same"]
 
 
 def test_a_host_that_gives_no_answer_has_an_error(host: OneHost) -> None:

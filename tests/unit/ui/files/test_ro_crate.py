@@ -12,6 +12,7 @@ from rocrate.rocrate import ROCrate
 
 from mlcube_remote.errors import UsageError
 from mlcube_remote.ui.files.ro_crate import PROFILE, write_ro_crate
+from tests.support.checkers import validate_crate
 from tests.support.reported_runs import attempt, index_of
 
 
@@ -38,28 +39,56 @@ def test_a_crate_has_an_action_for_each_job(attempts: list[dict[str, Any]], tmp_
     assert PROFILE in json.dumps(metadata)
 
 
-def test_the_metadata_has_what_the_profile_requires(
+EXPECTED = {
+    "process-run-crate-0.5_3.2": "no address of the cube is known",
+    "process-run-crate-0.5_5.1": "the rule is about the class, not about the cube",
+    "process-run-crate-0.5_11.1": "a failed job may have no result",
+    "process-run-crate-0.5_13.2": "an image that was built has no registry",
+    "ro-crate-1.1_22.1": "the license is the user's to choose",
+    "ro-crate-1.1_30.2": "no one has said who employs the author",
+    "ro-crate-1.1_30.3": "likewise",
+    "ro-crate-1.1_22.3": "it is not published",
+}
+"""Recommendations that a run does not follow, and why."""
+
+
+def test_a_validator_of_the_profile_accepts_the_crate(
+    attempts: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    attempts[0]["provenance"]["image"] |= {"sha256": "4" * 64, "id": None}
+    attempts[1]["outputs"] = []
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/weights").write_bytes(b"x")
+    model = {**attempts[0]["outputs"][0], "name": "model", "path": str(tmp_path / "model")}
+    attempts[0]["outputs"].append(model)
+    write_ro_crate(attempts, index_of(attempts), tmp_path / "crate")
+    found = validate_crate(tmp_path / "crate", "process-run-crate")
+    assert [item for item in found if item[1] not in EXPECTED] == []
+    assert {severity for severity, _, _ in found} == {"RECOMMENDED"}
+
+
+def test_the_validator_finds_what_is_missing(
+    attempts: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    write_ro_crate(attempts, index_of(attempts), tmp_path / "crate")
+    path = tmp_path / "crate/ro-crate-metadata.json"
+    path.write_text(path.read_text().replace('"instrument"', '"tool"'))
+    found = validate_crate(tmp_path / "crate", "process-run-crate")
+    assert "REQUIRED" in {severity for severity, _, _ in found}
+
+
+def test_a_job_has_its_image_its_parameters_and_its_inputs(
     attempts: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     write_ro_crate(attempts, index_of(attempts), tmp_path / "crate")
     metadata = json.loads((tmp_path / "crate/ro-crate-metadata.json").read_text())
     entities = {each["@id"]: each for each in metadata["@graph"]}
-    root = entities["./"]
-    assert {"@id": PROFILE} in as_list(root["conformsTo"])
-    assert "CreativeWork" in as_list(entities[PROFILE]["@type"])
-    assert root["name"]
-    assert root["description"]
-    assert root["license"]
-    for mention in as_list(root["mentions"]):
-        action = entities[mention["@id"]]
-        assert action["endTime" if "endTime" in action else "startTime"]
-        for key in ("instrument", "agent", "result", "object"):
-            for reference in as_list(action[key]):
-                assert reference["@id"] in entities, key
-
-
-def as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+    (action, _) = (entities[each["@id"]] for each in entities["./"]["mentions"])
+    image = entities[action["containerImage"]["@id"]]
+    assert (image["name"], image["sha256"]) == ("mnist:0.1", "1" * 64)
+    values = {entities[each["@id"]]["name"]: entities[each["@id"]] for each in action["object"]}
+    assert values["lr"]["value"] == "0.01"
+    assert values["train.data"]["value"] == "/data"
 
 
 def test_a_directory_with_files_is_refused(attempts: list[dict[str, Any]], tmp_path: Path) -> None:

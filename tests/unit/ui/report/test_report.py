@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 from mlcube_remote.ui.report.curves import draw_curves
 from mlcube_remote.ui.report.page import render_report
 from mlcube_remote.ui.report.timeline import draw_timeline
+from tests.support.checkers import axe_script
 from tests.support.reported_runs import HOSTILE, RUN_ID, attempt, index_of
 
 
@@ -77,6 +80,16 @@ def test_failures_come_first(tmp_path: Path) -> None:
     assert "out of memory" in html
 
 
+def test_jobs_that_failed_for_the_same_reason_are_named_together(tmp_path: Path) -> None:
+    jobs = [attempt(number, tmp_path) for number in range(200)]
+    jobs[7]["tasks"][0] |= {"reason": "", "exit_code": 3}
+    html = render(*jobs)
+    part = html[html.index("Not succeeded") : html.index("<h2>Jobs</h2>")]
+    assert part.count("<li>") == 2
+    assert "<strong>007@gpu04</strong>: failed<br>train: exit code 3" in part
+    assert "</strong> and 7 more: failed<br>train: out of memory" in part
+
+
 def test_hostile_text_stays_text(tmp_path: Path) -> None:
     """Each text of a record is hostile, and the page has the elements of a harmless one."""
 
@@ -123,10 +136,17 @@ def test_a_job_without_a_record_is_shown(tmp_path: Path) -> None:
 def test_a_job_that_waited_for_a_host_has_a_bar_for_that(tmp_path: Path) -> None:
     rows = [(str(number), attempt(number, tmp_path)) for number in range(2)]
     (first, second), took = draw_timeline(rows)
+    assert [first.label, second.label] == ["0", "1"]
     assert [bar.stage for bar in first.bars] == ["connect", "sync", "configure", "run", "pull"]
     assert (second.bars[0].stage, second.bars[0].title) == ("wait", "wait: 2.0 s")
     assert took == "12s"
     assert all(0 <= bar.left <= 100 for line in (first, second) for bar in line.bars)
+
+
+def test_the_jobs_of_a_host_follow_each_other(tmp_path: Path) -> None:
+    rows = [(str(number), attempt(number, tmp_path)) for number in (7, 5, 1, 0, 4)]
+    lines, _ = draw_timeline(rows)
+    assert [line.label for line in lines] == ["0", "4", "1", "5", "7"]
 
 
 @pytest.mark.parametrize(
@@ -165,9 +185,7 @@ CLICKS = """
 def test_the_table_is_sorted_and_filtered_in_a_browser(
     tmp_path: Path, clicks: str, fragment: str
 ) -> None:
-    html = render(*(attempt(number, tmp_path) for number in range(12)))
-    # The policy refuses any script but its own, and so also that of this test.
-    html = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", html)
+    html = without_policy(render(*(attempt(number, tmp_path) for number in range(12))))
     script = f"""<script>
       const heads = [...document.querySelectorAll("#jobs th")];
       const head = heads.find((each) => each.textContent === "accuracy");
@@ -186,15 +204,44 @@ def test_the_policy_lets_only_the_script_of_the_page_run(tmp_path: Path) -> None
     assert title_in_chromium(html.replace("</body>", evil), tmp_path) == f"mnist: {RUN_ID}"
 
 
-def title_in_chromium(html: str, folder: Path, fragment: str = "") -> str:
+@pytest.mark.parametrize(("count", "scheme"), [(1, "light"), (500, "dark")])
+def test_axe_finds_nothing_wrong(tmp_path: Path, count: int, scheme: str) -> None:
+    """It also sees that the page has lost its language, which shows that it has looked."""
+    html = without_policy(render(*(attempt(number, tmp_path) for number in range(count))))
+    script = f"""<script>{axe_script()}</script><script>
+      const broken = async (options) => {{
+        const found = await axe.run(document, {{resultTypes: ["violations"], ...options}});
+        return found.violations.map((each) => [each.id, each.nodes[0].html]);
+      }};
+      (async () => {{
+        const found = await broken({{}});
+        document.documentElement.removeAttribute("lang");
+        const control = await broken({{runOnly: ["html-has-lang"]}});
+        const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+        document.title = JSON.stringify([found, control.length, dark]);
+      }})();
+    </script></body>"""
+    title = title_in_chromium(html.replace("</body>", script), tmp_path, scheme=scheme)
+    assert json.loads(unescape(title)) == [[], 1, scheme == "dark"]
+
+
+def without_policy(html: str) -> str:
+    """Return a page whose policy does not refuse the scripts of a test."""
+    return re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", html)
+
+
+def title_in_chromium(html: str, folder: Path, fragment: str = "", scheme: str = "light") -> str:
     """Return the title that a page has once its scripts have run."""
     program = shutil.which("chromium") or shutil.which("google-chrome")
     assert program is not None, "install it: apt-get install chromium"
     page = folder / "page.html"
     page.write_text(html, encoding="utf-8")
     argv = [program, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-    argv += [f"--user-data-dir={folder / 'chromium'}", "--dump-dom", page.as_uri() + fragment]
-    done = subprocess.run(argv, capture_output=True, check=True, timeout=120)
+    argv += [f"--user-data-dir={folder / 'chromium'}"]
+    # Chromium's own number of the scheme; its clock waits until nothing is left to do.
+    argv += [f"--blink-settings=preferredColorScheme={int(scheme == 'light')}"]
+    argv += ["--virtual-time-budget=600000", "--dump-dom", page.as_uri() + fragment]
+    done = subprocess.run(argv, capture_output=True, check=True, timeout=900)
     found = re.search(r"<title>(.*?)</title>", done.stdout.decode())
     assert found is not None
     return found[1]
