@@ -22,6 +22,7 @@ from mlcube_remote.inventory.ansible_files import (
     looks_like_ini,
     read_ini,
     read_yaml,
+    without_tags,
 )
 from mlcube_remote.inventory.load import TOP_KEYS
 from mlcube_remote.inventory.programs import has_ansible, is_program, run_ansible, run_program
@@ -62,7 +63,7 @@ def read_source(path: Path, *, may_run: MayRun | None) -> Translation:
         text = _read_text(path)
         if path.suffix == ".ini" or looks_like_ini(text):
             return _ask_ansible(path) if uses_ansible else _read_alone(read_ini(text, path), path)
-    document = yamlsource.load(path, error=InventoryError)
+    document = _load_yaml(path)
     top = document.data if isinstance(document.data, Mapping) else {}
     if "plugin" in top:
         return _ask_ansible(path, may_run)
@@ -71,6 +72,21 @@ def read_source(path: Path, *, may_run: MayRun | None) -> Translation:
     if not is_ansible_yaml(document, TOP_KEYS):
         return Translation(document=document)
     return _ask_ansible(path) if uses_ansible else _read_alone(read_yaml(document), path)
+
+
+def _load_yaml(path: Path) -> YamlDocument:
+    """Read a YAML file; if it is Ansible's, it may have the tags of Ansible's encrypted texts."""
+    try:
+        return yamlsource.load(path, error=InventoryError)
+    except InventoryError:
+        text = _read_text(path)
+        plain = without_tags(text)
+        if plain == text:
+            raise
+        document = yamlsource.parse(plain, path=path, error=InventoryError)
+        if not is_ansible_yaml(document, TOP_KEYS):
+            raise
+        return document
 
 
 def _read_alone(inventory: AnsibleInventory, path: Path) -> Translation:

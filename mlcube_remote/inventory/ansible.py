@@ -8,17 +8,19 @@ that Ansible does not know. All other variables are named in one note, never wit
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import attrs
 
+from mlcube_remote.budgets import Budget, OverBudgetError
 from mlcube_remote.errors import InventoryError
 from mlcube_remote.formatting import list_first
 from mlcube_remote.inventory.host_fields import MAX_NAME_LENGTH, NAME
+from mlcube_remote.inventory.ssh_arguments import read_ssh_arguments
 from mlcube_remote.yamlsource import Key, Position, YamlDocument, shown_path
 
 OWN_VARIABLE = "mlcube_remote"
@@ -41,7 +43,14 @@ VARIABLES: Mapping[str, str] = MappingProxyType(
 _ARGUMENTS = ("ansible_ssh_common_args", "ansible_ssh_extra_args")
 _SSH = frozenset({"ssh", "smart", "paramiko", "paramiko_ssh", "ansible.builtin.ssh"})
 _LOCAL = frozenset({"local", "ansible.builtin.local"})
-_JUMP = re.compile(r"proxyjump\s*[= ]\s*(\S+)", re.IGNORECASE)
+_TEMPLATE = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}", re.ASCII)
+_VAULT, _UNSAFE = "__ansible_vault", "__ansible_unsafe"
+"""Keys under which ``ansible-inventory`` prints an encrypted text, and one that is no template."""
+_ENCRYPTED = "$ANSIBLE_VAULT;"
+_MAX_ARGUMENTS = 4096
+_MAX_MEMBERS = 500_000
+_MAX_FILLED = 255
+"""Number of characters of a value with other values in it: many hosts repeat it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -54,6 +63,15 @@ class AnsibleInventory:
     """Group → its hosts and groups."""
     lines: Mapping[str, int] = attrs.field(factory=dict)
     """Host → its line in the file, if it is known."""
+
+
+@attrs.define
+class _Unused:
+    """What has no meaning here, in the order of its first use."""
+
+    variables: dict[str, None] = attrs.field(factory=dict)
+    options: dict[str, None] = attrs.field(factory=dict)
+    """Options of ssh."""
 
 
 @attrs.frozen(kw_only=True)
@@ -119,7 +137,7 @@ def translate(inventory: AnsibleInventory, path: Path) -> Translation:
         InventoryError: There is no host, or a variable that is needed is a template.
     """
     name = shown_path(path)
-    unused: dict[str, None] = {}
+    unused = _Unused()
     others: list[str] = []
     hosts: dict[Key, Any] = {}
     for host, variables in inventory.hosts.items():
@@ -135,11 +153,19 @@ def translate(inventory: AnsibleInventory, path: Path) -> Translation:
     notes = []
     if others:
         notes.append(f"{name}: hosts not used, because ssh cannot reach them: {_list(others)}")
-    groups, refused = _groups(inventory, hosts)
+    try:
+        groups, refused = _groups(inventory, hosts)
+    except OverBudgetError as problem:
+        raise InventoryError(f"{name}: {problem}") from problem
     if refused:
         notes.append(f"{name}: groups not used, because of their names: {_list(refused)}")
-    if unused:
-        notes.append(f"{name}: variables not used: {_list(sorted(unused))}")
+    if unused.options:
+        notes.append(
+            f"{name}: options of ssh not used: {_list(sorted(unused.options))}; if hosts need "
+            "them, put them into ~/.ssh/config"
+        )
+    if unused.variables:
+        notes.append(f"{name}: variables not used: {_list(sorted(unused.variables))}")
     lines: dict[tuple[Key, ...], Position] = {
         ("hosts", host): Position(line, 1) for host, line in inventory.lines.items()
     }
@@ -155,38 +181,66 @@ def _groups(
     inventory: AnsibleInventory, hosts: Mapping[Key, Any]
 ) -> tuple[dict[Key, Any], list[str]]:
     """Return the groups that hosts.yaml can have, and the names of those that it cannot."""
+    # Every inventory has the host "local", and "all" means all hosts.
     chosen = {
         name
         for name in inventory.groups
-        if NAME.fullmatch(name) and name not in hosts and name != "all"
+        if NAME.fullmatch(name) and name not in hosts and name not in ("all", "local")
     }
     refused = [name for name in inventory.groups if name not in chosen and name != "all"]
     groups: dict[Key, Any] = {}
-    for name, members in inventory.groups.items():
-        known = [each for each in members if each in hosts or each in chosen]
-        if name in chosen and (known or name != "ungrouped"):
-            groups[name] = known
+    steps = Budget(_MAX_MEMBERS, "members of groups")
+    usable = chosen | hosts.keys()
+    for name in inventory.groups:
+        if name in chosen:
+            known = _usable_members(inventory, name, usable, steps)
+            if known or name != "ungrouped":
+                groups[name] = known
     return groups, refused
 
 
+def _usable_members(
+    inventory: AnsibleInventory, name: str, usable: AbstractSet[Any], steps: Budget
+) -> list[str]:
+    """Return the members of a group; those of a group that cannot be used stand in its place."""
+    members: dict[str, None] = {}
+    seen, todo = {name}, [name]
+    for group in todo:
+        steps.spend(len(inventory.groups[group]))
+        for each in inventory.groups[group]:
+            if each in usable:
+                members.setdefault(each)
+            elif each in inventory.groups and each not in seen:
+                seen.add(each)
+                todo.append(each)
+    return list(members)
+
+
 def _keys(
-    where: str, host: str, variables: Mapping[str, Any], unused: dict[str, None]
+    where: str, host: str, variables: Mapping[str, Any], unused: _Unused
 ) -> Iterator[tuple[str, Any]]:
     """Yield the keys of hosts.yaml that the variables of a host give."""
+    known = {**variables, "inventory_hostname": host}
+    known["inventory_hostname_short"] = host.partition(".")[0]
     for variable, value in variables.items():
         if variable in _ARGUMENTS:
-            if jump := _find_jump(_plain(where, variable, value)):
-                yield "jump", jump
-            else:
-                unused.setdefault(variable)
+            arguments = _plain(where, variable, known)
+            if len(arguments) > _MAX_ARGUMENTS:
+                raise InventoryError(
+                    f"{where}: {variable}: expected at most {_MAX_ARGUMENTS:,} characters"
+                )
+            found = read_ssh_arguments(arguments)
+            unused.options.update(dict.fromkeys(found.unused))
+            if found.jump:
+                yield "jump", found.jump
         elif variable == "ansible_connection":
             if value in _LOCAL and host != "local":
                 yield "connection", "local"
         elif variable not in VARIABLES and variable != OWN_VARIABLE:
-            unused.setdefault(str(variable))
+            unused.variables.setdefault(str(variable))
     for variable, key in VARIABLES.items():
         if variable in variables:
-            value = _plain(where, variable, variables[variable])
+            value = _plain(where, variable, known)
             is_number = key == "port" and value.isascii() and value.isdigit() and len(value) < 6
             yield key, int(value) if is_number else value
     own = variables.get(OWN_VARIABLE, {})
@@ -195,28 +249,37 @@ def _keys(
     yield from own.items()
 
 
-def _plain(where: str, variable: str, value: Any) -> str:
-    """Return the text of a variable."""
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
+def _plain(where: str, variable: str, known: Mapping[str, Any]) -> str:
+    """Return the text of a variable; ``{{ NAME }}`` in it is the text of another one."""
+    text = _text(known[variable])
+    if text is None:
         raise InventoryError(f"{where}: {variable}: expected text or a number")
-    if "{{" in str(value):
+    if text.startswith(_ENCRYPTED):
+        raise InventoryError(
+            f"{where}: {variable} is encrypted, which only Ansible can read",
+            hint="write the value itself into the inventory, or into ~/.ssh/config",
+        )
+    if "{{" not in text and "{%" not in text:
+        return text
+    filled = _fill(text, known)
+    if "{{" in filled or "{%" in filled or len(filled) > _MAX_FILLED:
         raise InventoryError(
             f"{where}: {variable} is a template, which only Ansible evaluates",
             hint="write the value itself into the inventory",
         )
-    return str(value)
+    return filled
 
 
-def _find_jump(arguments: str) -> str | None:
-    """Return the jump hosts in options of ssh; ``None`` if these have anything else."""
-    try:
-        words = shlex.split(arguments)
-    except ValueError:
-        return None
-    if len(words) == 2 and words[0] == "-J":
-        return words[1]
-    if len(words) == 1 and words[0].startswith("-J"):
-        return words[0][2:]
-    option = " ".join(words)
-    found = _JUMP.fullmatch(option[2:].strip()) if option.startswith("-o") else None
-    return found[1] if found else None
+def _fill(text: str, known: Mapping[str, Any]) -> str:
+    def value(found: re.Match[str]) -> str:
+        inner = _text(known.get(found[1]))
+        return inner if inner is not None and len(inner) <= _MAX_FILLED else found[0]
+
+    return _TEMPLATE.sub(value, text) if len(text) <= _MAX_FILLED else text
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, Mapping) and len(value) == 1:
+        value = value.get(_UNSAFE, value.get(_VAULT))
+    is_text = isinstance(value, (str, int)) and not isinstance(value, bool)
+    return str(value) if is_text else None

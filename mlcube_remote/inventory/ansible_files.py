@@ -30,7 +30,9 @@ _SECTION = re.compile(r"\[([^\[\]:\s]+)(?::(vars|children))?\]\s*(?:#.*)?")
 _HOST_LINE = re.compile(r"[^\s:=]+(?:\[[^\]]*\][^\s=]*)*(?::\d+)?(?:\s+[\w.]+\s*=.*)?")
 _RANGE = re.compile(r"\[([0-9]{1,9}|[A-Za-z]):([0-9]{1,9}|[A-Za-z])(?::([0-9]{1,4}))?\]", re.ASCII)
 _PORT = re.compile(r"([^:\s]+):([0-9]{1,5})", re.ASCII)
+_TAG = re.compile(r"(?<=[:-] )!(?:vault|vault-encrypted|unsafe)(?=\s)")
 _GROUP_KEYS = frozenset({"hosts", "children", "vars"})
+_ESCAPED = re.compile(r"\\(['\"\\])")
 _CONSTANTS = {"True": True, "true": True, "False": False, "false": False, "None": None}
 
 
@@ -145,6 +147,11 @@ def looks_like_ini(text: str) -> bool:
     return False
 
 
+def without_tags(text: str) -> str:
+    """Return YAML with blanks instead of Ansible's tags: an encrypted text is then a plain one."""
+    return _TAG.sub(lambda tag: " " * len(tag[0]), text)
+
+
 def is_ansible_yaml(document: YamlDocument, own_keys: tuple[str, ...]) -> bool:
     """Return whether YAML has the form of Ansible's: groups, with hosts, children and vars."""
     top = document.data
@@ -210,7 +217,7 @@ def _value(text: str) -> Any:
     if re.fullmatch(r"-?[0-9]{1,15}", text, re.ASCII):
         return int(text)
     if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
-        return text[1:-1]
+        return _ESCAPED.sub(r"\1", text[1:-1])
     if text.startswith(("{", "[")):
         try:
             return parse_json(text.replace("'", '"'))

@@ -17,7 +17,7 @@ from mlcube_remote.plan.sweep_ranges import Item, Range
 T = TypeVar("T")
 
 _TRIES = 100
-"""How often a new point is tried for each point that is wanted."""
+"""Number of random tries for each point that is asked for."""
 
 
 def sample_points(

@@ -10,6 +10,7 @@ changed.
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -156,10 +157,11 @@ class _SettingsFiles:
                 try:
                     contents[path] = _replace_value(contents[path], inner, value)
                 except ValueError as problem:
+                    text = f"; if a text is right, write it in quotes: {key}='\"{value}\"'"
                     raise PlanError(
                         f"{self.point.given(key)}={value}: {problem}",
-                        hint=f"expected numbers, as in {yamlsource.shown_path(path)}; "
-                        f"if a text is right, write it in quotes: {key}='\"{value}\"'",
+                        hint=f"expected numbers, as in {yamlsource.shown_path(path)}"
+                        + (text if str(problem).startswith("a text") else ""),
                     ) from problem
                 touched |= {where for where, at in inputs.items() if at == path}
         return tuple(
@@ -267,24 +269,40 @@ def _convert(text: str, old: Any) -> Any:
     """Convert a value to the type that it has in the file. For YAML, 1e-3 is text.
 
     Raises:
-        ValueError: The file has a number, and the value is a text.
+        ValueError: The file has a number, and the value is something else.
     """
     if isinstance(old, str):
         return text
-    if not isinstance(old, bool):
-        for number in (int, float):
-            try:
-                return number(text)
-            except ValueError:
-                continue
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        value = text
-    is_number = isinstance(old, (int, float)) and not isinstance(old, bool)
-    if is_number and value == text:  # a text in quotes is meant as one
-        raise ValueError(f"a text, and the file has the number {old}")
+    value = _number(text) if not isinstance(old, bool) else None
+    if value is None:
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            value = text
+    if isinstance(old, (int, float)) and not isinstance(old, bool):
+        _refuse_other_type(text, value, old)
     return value
+
+
+def _number(text: str) -> int | float | None:
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return None
+
+
+def _refuse_other_type(text: str, value: Any, old: float) -> None:
+    """Refuse what cannot be meant for a key that has a number; null may mean a default."""
+    kinds = {bool: "true or false", list: "a list", dict: "a mapping"}
+    kind = kinds.get(type(value))
+    if isinstance(value, float) and math.isnan(value):
+        kind = "not a number"
+    elif value == text:  # a text in quotes is meant as one
+        kind = "a text"
+    if kind is not None:
+        raise ValueError(f"{kind}, and the file has the number {old}")
 
 
 def _format(path: Path, content: Mapping[str, Any]) -> str:

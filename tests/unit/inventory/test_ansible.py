@@ -15,6 +15,7 @@ import attrs
 import pytest
 
 from mlcube_remote import yamlsource
+from mlcube_remote.app.inventory_sources import read_source
 from mlcube_remote.errors import InventoryError
 from mlcube_remote.inventory import load
 from mlcube_remote.inventory.ansible import read_listing, translate
@@ -151,23 +152,92 @@ def test_a_password_is_not_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "jump"),
+    ("arguments", "jump", "unused"),
     [
-        ("-J ada@gate:2222,b", "ada@gate:2222,b"),
-        ("-Jgate", "gate"),
-        ("-o ProxyJump=gate", "gate"),
-        ("-oProxyJump=gate", "gate"),
-        ("-o 'ProxyJump gate'", "gate"),
-        ("-o ProxyCommand='nc %h %p'", None),
-        ("-o ProxyJump=gate -o StrictHostKeyChecking=no", None),
-        ("-o 'x", None),
+        ("-J ada@gate:2222,b", "ada@gate:2222,b", ""),
+        ("-Jgate", "gate", ""),
+        ("-o ProxyJump=gate", "gate", ""),
+        ("-oProxyJump=gate", "gate", ""),
+        ("-o 'ProxyJump gate'", "gate", ""),
+        ("-o ProxyJump=none", None, ""),
+        ("-o ProxyJump=gate -o StrictHostKeyChecking=no", "gate", "StrictHostKeyChecking"),
+        ("-C -F x -o ForwardAgent=yes -J gate", "gate", "-C, -F, ForwardAgent"),
+        ("-o ProxyCommand='ssh -W %h:%p -q ada@10.0.0.1'", "ada@10.0.0.1", ""),
+        ("-o ProxyCommand='ssh -q -l ada -p 2222 gate -W %h:%p'", "ada@gate:2222", ""),
+        ("-o 'ProxyCommand=ssh -i k gate -W %h:%p'", "gate", "-i of ProxyCommand"),
+        ("-o ProxyCommand='nc %h %p'", None, "ProxyCommand"),
+        ("-o ProxyCommand='ssh gate nc %h %p'", None, "ProxyCommand"),
+        ("-o ProxyCommand='ssh -W h:22 gate'", None, "ProxyCommand"),
+        ('-o ProxyCommand="ssh \'x"', None, "ProxyCommand"),
+        ("-o", None, "-o"),
+        ("-o 'x", None, "options whose quotes do not match"),
     ],
 )
-def test_jump_hosts_are_found_in_the_options_of_ssh(arguments: str, jump: str | None) -> None:
+def test_jump_hosts_are_found_in_the_options_of_ssh(
+    arguments: str, jump: str | None, unused: str
+) -> None:
     variables = {"ansible_ssh_common_args": arguments}
     found, notes = from_listing({"g": ["a"], "_meta": {"hostvars": {"a": variables}}})
     assert found.hosts["a"].jump == jump
-    assert bool(notes) == (jump is None)
+    named = [note.partition("not used: ")[2].partition(";")[0] for note in notes]
+    assert named == ([unused] if unused else [])
+
+
+def test_a_value_may_name_another_one() -> None:
+    found = from_ini(
+        "web1.lab ansible_host='{{ip}}' ip=10.0.0.7 ansible_user='{{ inventory_hostname_short }}'\n"
+        'db ansible_host="{{ inventory_hostname }}.lab" '
+        "ansible_ssh_common_args='-o ProxyCommand=\"ssh -W %h:%p gate\"'\n"
+    )
+    web, db = found.hosts["web1.lab"], found.hosts["db"]
+    assert (web.address, web.user) == ("10.0.0.7", "web1")
+    assert (db.address, db.jump) == ("db.lab", "gate")
+    for text in ("{{ a }}", "{{ b | upper }}", "{{ c }}", "{% if b %}x{% endif %}"):
+        with pytest.raises(InventoryError, match="web: ansible_host is a template"):
+            from_ini(f"web b=x c='{'y' * 300}' ansible_host='{text}'")
+
+
+ENCRYPTED = """
+all:
+  vars:
+    ansible_user: !unsafe ada
+    ansible_become_pass: !vault |
+      $ANSIBLE_VAULT;1.1;AES256
+      3233
+  hosts:
+    web:
+      KEY: !vault |
+        $ANSIBLE_VAULT;1.1;AES256
+        3435
+"""
+
+
+def test_an_encrypted_value_is_refused_only_if_it_is_needed(tmp_path: Path) -> None:
+    path = tmp_path / "hosts.yml"
+    path.write_text(ENCRYPTED.replace("KEY", "api_key"))
+    done = read_source(path, may_run=None)
+    assert load.read(done.document).hosts["web"].user == "ada"
+    assert [note.partition(": ")[2] for note in done.notes] == [
+        "variables not used: ansible_become_pass, api_key"
+    ]
+    path.write_text(ENCRYPTED.replace("KEY", "ansible_host"))
+    with pytest.raises(InventoryError, match="web: ansible_host is encrypted"):
+        read_source(path, may_run=None)
+    listed = {"web": {"ansible_host": {"__ansible_vault": "$ANSIBLE_VAULT;1.1;AES256\n3435\n"}}}
+    with pytest.raises(InventoryError, match="web: ansible_host is encrypted"):
+        from_listing({"_meta": {"hostvars": listed}})
+    path.write_text("hosts:\n  web:\n    user: !vault x\n")
+    with pytest.raises(InventoryError, match=r"hosts\.yml:3:11: the tag '!vault' is not allowed"):
+        read_source(path, may_run=None)
+
+
+def test_groups_with_names_of_this_program_do_not_hinder() -> None:
+    document = {"local": ["a"], "all": ["a"], "k8s-cluster": {"children": ["local"]}}
+    found, notes = from_listing(document)
+    assert found.groups == {"k8s-cluster": ("a",)}
+    assert [note.partition(": ")[2] for note in notes] == [
+        "groups not used, because of their names: local"
+    ]
 
 
 def test_what_cannot_be_used_is_named() -> None:

@@ -99,6 +99,16 @@ def test_a_text_for_a_number_is_refused_with_the_right_form(cube: Cube, value: s
     assert f"lr='\"{value}\"'" in str(caught.value.hint)
 
 
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [("[0.1]", "a list"), ("{a: 1}", "a mapping"), ("true", "true or false"), ("nan", "not a n")],
+)
+def test_no_other_value_is_taken_for_a_number(cube: Cube, value: str, found: str) -> None:
+    with pytest.raises(PlanError, match=f"{found}.*, and the file has the number") as caught:
+        resolve_point(cube, SweepPoint(name="01", values={"lr": value}), ["train"])
+    assert str(caught.value.hint).startswith("expected numbers, as in ")
+
+
 def test_several_keys_and_files_can_change_at_once(cube: Cube) -> None:
     values = {"lr": "0.5", "settings.steps": "1", "depth.x": "2"}
     first, second, third = resolve_point(
