@@ -273,7 +273,7 @@ def _convert(text: str, old: Any) -> Any:
     """
     if isinstance(old, str):
         return text
-    value = _number(text) if not isinstance(old, bool) else None
+    value: Any = _number(text) if not isinstance(old, bool) else None
     if value is None:
         try:
             value = yaml.safe_load(text)
