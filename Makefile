@@ -17,8 +17,10 @@ SHELL_FILES = $(shell find mlcube_remote scripts tests examples benchmarks -name
 TEST_PROGRAMS := bash=bash busybox=busybox chromium=chromium dash=dash fish=fish git=git \
     kinit=krb5-user softhsm2-util=softhsm2 tcc=tcc tcsh=tcsh zsh=zsh \
     /usr/sbin/krb5kdc=krb5-kdc /usr/sbin/kadmin.local=krb5-admin-server
+# The same for the benchmark.
+BENCH_PROGRAMS := parallel=parallel rsync=rsync strace=strace xargs=findutils
 
-.PHONY: help demo test lint unit fuzz docs docs-reference dist bench engine test-images test-programs test-checkers clean
+.PHONY: help demo test lint unit fuzz docs docs-reference dist bench engine test-images test-programs test-checkers bench-programs clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -42,6 +44,7 @@ lint: .venv/dev ## Check formatting, style, types, layers, sizes, words and shel
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy benchmarks/*.py
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/check_sizes.py mlcube_remote
 	$(BIN)/python scripts/check_words.py
@@ -71,19 +74,16 @@ dist: .venv/dev ## Build the packages for PyPI; REPOSITORY=https://HOST/OWNER/NA
 	REPOSITORY='$(REPOSITORY)' $(BIN)/python -m build --quiet
 	$(BIN)/twine check --strict dist/*
 
-# A normal install, because an editable one starts more slowly. Set BENCH='--hosts 1 16' to measure
-# less.
-bench: .venv/installed engine ## Compare the speed with plain ssh and rsync, and with Ansible
+# A normal install, because an editable one starts more slowly. Set BENCH='hosts logs' to run only
+# these parts, or BENCH=all to run all.
+bench: .venv/installed engine bench-programs ## Compare with plain ssh, rsync, Ansible and others (half an hour)
 	rm -rf build/bench-venv
 	$(BIN)/python -m venv build/bench-venv
-	build/bench-venv/bin/pip install --quiet --retries 3 . psutil
+	build/bench-venv/bin/pip install --quiet --retries 3 . docker psutil
 	[ -x build/ansible-venv/bin/ansible-playbook ] || { \
 	    $(BIN)/python -m venv build/ansible-venv && \
 	    build/ansible-venv/bin/pip install --quiet --retries 3 ansible-core; }
-	build/bench-venv/bin/python benchmarks/growth.py
-	build/bench-venv/bin/python benchmarks/small_files.py
-	build/bench-venv/bin/python benchmarks/large_files.py
-	build/bench-venv/bin/python benchmarks/run.py --ansible build/ansible-venv/bin/ansible-playbook $(BENCH)
+	build/bench-venv/bin/python benchmarks/bench.py --ansible build/ansible-venv/bin/ansible-playbook $(BENCH)
 
 # The processes of the tests would build the same images at the same time.
 test-images: .venv/dev engine
@@ -92,12 +92,15 @@ test-images: .venv/dev engine
 engine:
 	@sh mlcube_remote/sandbox/ensure_engine.sh
 
-test-programs:
-	@missing=; for each in $(TEST_PROGRAMS); do \
+test-programs: PROGRAMS = $(TEST_PROGRAMS)
+bench-programs: PROGRAMS = $(BENCH_PROGRAMS)
+
+test-programs bench-programs:
+	@missing=; for each in $(PROGRAMS); do \
 	    command -v "$${each%%=*}" >/dev/null 2>&1 || missing="$$missing $${each#*=}"; \
 	done; \
 	[ -z "$$missing" ] && exit; \
-	command -v apt-get >/dev/null || { echo "programs that the tests need are not installed:$$missing" >&2; exit 1; }; \
+	command -v apt-get >/dev/null || { echo "programs that are needed here are not installed:$$missing" >&2; exit 1; }; \
 	$(AS_ROOT) apt-get update -qq && $(APT_INSTALL) $$missing >/dev/null
 
 # Programs from PyPI that check what is written for others. The validator needs older libraries than

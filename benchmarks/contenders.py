@@ -9,6 +9,7 @@ should not have to upload them.
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import sys
@@ -50,6 +51,7 @@ def contenders(
         _ours(hosts, state, cube),
         _in_parallel("loop", [_loop(host, state) for host in hosts]),
         _in_parallel("bare", [_run(host, state) for host in hosts]),
+        _docker_over_ssh(hosts, state),
     ]
     if ansible is not None:
         ways.append(_ansible(hosts, state, ansible))
@@ -61,7 +63,7 @@ def _ours(hosts: Sequence[SandboxHost], state: Path, cube: Path) -> Contender:
     names = ",".join(host.name for host in hosts)
     argv = [str(program), "run", "--inventory", str(state / "hosts.yaml"), f"--host={names}"]
     argv += [f"--parallel={len(hosts)}", f"--mlcube={cube}", "--task=hello", "--quiet"]
-    return Contender("ours", argv)
+    return Contender("ours", argv, env={"XDG_STATE_HOME": str(state / "client")})
 
 
 def _in_parallel(name: str, scripts: Sequence[str]) -> Contender:
@@ -95,6 +97,25 @@ def _container(host: SandboxHost) -> str:
             *("--name=/mlcube_io0/alice.txt", "--chat=/mlcube_io1/chat_with_alice.txt"),
         ]
     )
+
+
+def _docker_over_ssh(hosts: Sequence[SandboxHost], state: Path) -> Contender:
+    """Return ``docker -H ssh://HOST run``, without copies.
+
+    The docker program runs the ``ssh`` that it finds on PATH, with no option for a key.
+    """
+    wrapper = state / "docker-ssh" / "ssh"
+    wrapper.parent.mkdir(exist_ok=True)
+    ssh = shutil.which("ssh") or "/usr/bin/ssh"
+    words = shlex.join([ssh, *_key(state), "-o", "BatchMode=yes"])
+    wrapper.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+    wrapper.chmod(0o755)
+    way = _in_parallel(
+        "docker-ssh",
+        [f"DOCKER_HOST=ssh://mlcube@127.0.0.1:{host.port} {_container(host)}" for host in hosts],
+    )
+    path = f"{wrapper.parent}{os.pathsep}{os.environ['PATH']}"
+    return attrs.evolve(way, env={"PATH": path})
 
 
 def _ssh(host: SandboxHost, state: Path) -> str:

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 
 import attrs
@@ -38,7 +37,11 @@ def at_distance(
         stopped = asyncio.Event()
         handle = _DelayingProxy(host.port, round_trip / 2).handle
         server = await asyncio.start_server(handle, "127.0.0.1", 0)
-        stop = partial(asyncio.get_running_loop().call_soon_threadsafe, stopped.set)
+        call_soon = asyncio.get_running_loop().call_soon_threadsafe
+
+        def stop() -> None:
+            call_soon(stopped.set)
+
         started.set_result((server.sockets[0].getsockname()[1], stop))
         await stopped.wait()
 
@@ -79,7 +82,7 @@ class _DelayingProxy:
         await asyncio.sleep(2 * self.delay)
         host_reader, host_writer = await asyncio.open_connection("127.0.0.1", self.port)
         # Some clients keep connections open after the proxy has stopped.
-        with suppress(ConnectionError, asyncio.CancelledError):
+        with suppress(OSError, asyncio.CancelledError):
             await asyncio.gather(self._pump(reader, host_writer), self._pump(host_reader, writer))
         for each in (host_writer, writer):
             each.close()

@@ -141,7 +141,7 @@ def _schedule(queue: tuple[PoolJob, ...]) -> None:
     hosts = [HostSlots(host=f"h{number}", slots=2) for number in range(16)]
     schedule = Schedule.begin(waiting, hosts, RetryPolicy())
     while not schedule.is_over:
-        while schedule.next_start(0.0):
+        while schedule.next_starts(0.0):
             pass
         schedule.unplaceable_jobs()
         schedule.end_attempt(next(iter(schedule.placed)), AttemptResult.DONE, 0.0)

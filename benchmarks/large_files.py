@@ -3,18 +3,17 @@
 
 All log in to the same sandbox host: ours with each transport, and rsync with the system's ssh. The
 content does not compress. Ours also compares a pulled file with the host's checksum. The copies
-take turns. Writes build/bench-large-files.json.
+take turns. Adds the figures to build/bench.json.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 from pathlib import Path
 
-from contenders import ROOT
+from report import Pair, add_pairs
 from transfers import FOLDER, Peer, sandbox_peer, time_in_turn
 
 MEBIBYTE = 1024 * 1024
@@ -28,14 +27,8 @@ def main() -> None:
     options = parser.parse_args()
     with sandbox_peer() as peer:
         peers = {name: peer.with_transport(name) for name in ("paramiko", "openssh")}
-        rows = {
-            "up": _measure_upload(peer, peers, options.size, options.rounds),
-            "down": _measure_pull(peer, peers, options.size, options.rounds),
-        }
-    target = ROOT / "build/bench-large-files.json"
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps({"mib": options.size, **rows}, indent=2) + "\n")
-    print(f"written to {target.relative_to(ROOT)}")
+        _add("up", options.size, _measure_upload(peer, peers, options.size, options.rounds))
+        _add("down", options.size, _measure_pull(peer, peers, options.size, options.rounds))
 
 
 def _measure_upload(peer: Peer, peers: dict[str, Peer], size: int, rounds: int) -> dict[str, float]:
@@ -43,13 +36,10 @@ def _measure_upload(peer: Peer, peers: dict[str, Peer], size: int, rounds: int) 
     source.mkdir()
     _write_noise(source / "file", size)
     ours = {name: (lambda at=at: at.push(source, f"{FOLDER}/up")) for name, at in peers.items()}
-    return _show(
-        "up",
-        time_in_turn(
-            {"rsync": lambda: peer.rsync(f"{source}/", f":{FOLDER}/up/"), **ours},
-            lambda: peer.run(f"rm -rf {FOLDER}/up && mkdir -p {FOLDER}/up"),
-            rounds,
-        ),
+    return time_in_turn(
+        {"rsync": lambda: peer.rsync(f"{source}/", f":{FOLDER}/up/"), **ours},
+        lambda: peer.run(f"rm -rf {FOLDER}/up && mkdir -p {FOLDER}/up"),
+        rounds,
     )
 
 
@@ -57,13 +47,10 @@ def _measure_pull(peer: Peer, peers: dict[str, Peer], size: int, rounds: int) ->
     copy = peer.state / "copy"
     peer.run(f"mkdir -p {FOLDER}/out; head -c {size * MEBIBYTE} /dev/urandom >{FOLDER}/out/file")
     ours = {name: (lambda at=at: at.pull(copy)) for name, at in peers.items()}
-    return _show(
-        "down",
-        time_in_turn(
-            {"rsync": lambda: peer.rsync(f":{FOLDER}/out/", f"{copy}/"), **ours},
-            lambda: shutil.rmtree(copy, ignore_errors=True),
-            rounds,
-        ),
+    return time_in_turn(
+        {"rsync": lambda: peer.rsync(f":{FOLDER}/out/", f"{copy}/"), **ours},
+        lambda: shutil.rmtree(copy, ignore_errors=True),
+        rounds,
     )
 
 
@@ -73,13 +60,19 @@ def _write_noise(path: Path, size: int) -> None:
             file.write(os.urandom(MEBIBYTE))
 
 
-def _show(direction: str, taken: dict[str, float]) -> dict[str, float]:
-    ratios = {name: round(taken[name] / taken["rsync"], 2) for name in ("paramiko", "openssh")}
-    print(
-        f"{direction}: rsync {taken['rsync']} s, "
-        + ", ".join(f"{name} {taken[name]} s ({ratio})" for name, ratio in ratios.items())
+def _add(direction: str, size: int, taken: dict[str, float]) -> None:
+    rsync = taken.pop("rsync")
+    add_pairs(
+        [
+            Pair(
+                name=f"{size} MiB {direction}, transport {transport}",
+                ours_s=seconds,
+                baseline="rsync",
+                baseline_s=rsync,
+            )
+            for transport, seconds in taken.items()
+        ]
     )
-    return {**{f"{name}_s": seconds for name, seconds in taken.items()}, **ratios}
 
 
 if __name__ == "__main__":

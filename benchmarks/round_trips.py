@@ -5,11 +5,13 @@ The host is behind a proxy that delays each direction by half a second. So a rou
 second, the work of both machines is small beside it, and the seconds that the run takes are the
 round trips that it waits for. One run is enough: noise of the machine does not matter.
 
-Prints when each step began and ended, in seconds since the start of the command.
+Prints when each step began and ended, in seconds since the start of the command. Then the other
+ways to run the task are measured in the same manner. Adds the figures to build/bench.json.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import threading
@@ -21,7 +23,9 @@ from typing import Any
 
 import attrs
 from contenders import contenders
+from costs import measure_cost
 from distance import at_distance
+from report import add_pairs, pairs
 
 from mlcube_remote.cli.main import execute
 from mlcube_remote.sandbox import down, up
@@ -56,7 +60,7 @@ class Timeline:
 
     def _print(self, what: str, started: float, ended: float) -> None:
         with self._lock:
-            print(f"{started:6.2f} {ended:6.2f} {ended - started:6.2f}  {what}")
+            print(f"{started:6.2f} {ended:6.2f} {ended - started:6.2f}  {what}", flush=True)
 
 
 def main() -> None:
@@ -65,20 +69,32 @@ def main() -> None:
         state = Path(temporary) / "sandbox"
         sandbox = up(1, state_dir=state, note=lambda text: print(text, file=sys.stderr))
         try:
-            _run(contenders(sandbox.hosts, state, None)[0].argv)
+            ours, *others = contenders(sandbox.hosts, state, None)
+            os.environ.update(ours.env)
+            _run(ours.argv)
+            for each in others:
+                measure_cost(each)  # the first one uploads the cube
             with at_distance(sandbox.hosts[0], state, ROUND_TRIP_S) as (host, folder):
                 # The same cube, so that nothing has changed.
                 far = [
                     word.replace(str(state / "hosts.yaml"), str(folder / "hosts.yaml"))
-                    for word in contenders([host], state, None)[0].argv
+                    for word in ours.argv
                 ]
                 _run(far)  # it remembers what it has found, under the name and port of this host
-                _watch(Timeline())
-                began = time.monotonic()
-                _run(far)
-                print(f"{time.monotonic() - began:.1f} round trips")
+                taken = {"ours": _watched(far)}
+                for each in contenders([host], folder, None)[1:]:
+                    taken[each.name] = measure_cost(each).seconds / ROUND_TRIP_S
+                add_pairs(pairs("round trips, hello_world, warm, no change", taken))
         finally:
             down(state_dir=state)
+
+
+def _watched(argv: Sequence[str]) -> float:
+    """Run a command, print its steps, and return how many round trips it took."""
+    _watch(Timeline())
+    began = time.monotonic()
+    _run(argv)
+    return (time.monotonic() - began) / ROUND_TRIP_S
 
 
 def _run(argv: Sequence[str]) -> None:
