@@ -75,14 +75,14 @@ def _count(trace: Path) -> Started:
 
 def _whole_calls(lines: list[str]) -> Iterator[str]:
     """Yield each system call in one piece: strace splits a call during which another one ends."""
-    begun: dict[str, str] = {}
+    unfinished: dict[str, str] = {}
     for line in lines:
         if (found := _CALL.match(line)) is None:
             continue
         process, text = found["process"], found["begin"]
         if found["unfinished"]:
-            begun[process] = text
+            unfinished[process] = text
         elif resumed := _RESUMED.match(text):
-            yield begun.pop(process, "") + text[resumed.end() :]
+            yield unfinished.pop(process, "") + text[resumed.end() :]
         else:
             yield text

@@ -72,7 +72,7 @@ def _child(argv: Sequence[str], which: str) -> tuple[float, float]:
 def _run_once(argv: Sequence[str], *, records: bool) -> int:
     if not records:
         app_run._begin_reading = lambda _: None  # type: ignore[assignment,return-value] # noqa: SLF001
-        finish.describe_origin = lambda *_: None
+        finish.describe_origin = lambda *_: None  # type: ignore[attr-defined]
     began = time.perf_counter()
     code = execute(list(argv))
     wall = time.perf_counter() - began
