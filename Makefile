@@ -76,7 +76,7 @@ dist: .venv/dev ## Build the packages for PyPI; REPOSITORY=https://HOST/OWNER/NA
 
 # A normal install, because an editable one starts more slowly. Set BENCH='hosts logs' to run only
 # these parts, or BENCH=all to run all.
-bench: .venv/installed engine bench-programs ## Compare with plain ssh, rsync, Ansible and others (half an hour)
+bench: .venv/installed engine bench-programs ## Compare with plain ssh, rsync, Ansible and others; takes long
 	rm -rf build/bench-venv
 	$(BIN)/python -m venv build/bench-venv
 	build/bench-venv/bin/pip install --quiet --retries 3 . docker psutil
