@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A sweep of 40 jobs on Docker and Apptainer, one of which fails: what its results tell."""
+"""What the results of a sweep of 40 jobs on Docker and Apptainer tell, if one job fails."""
 
 from __future__ import annotations
 

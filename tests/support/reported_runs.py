@@ -72,7 +72,9 @@ def provenance(begin: int, *, failed: bool) -> dict[str, Any]:
         "engine": {"command": ["docker"], "version": "20.10.24"},
         "image": {"name": "mnist:0.1", "id": "1" * 64, "digests": [], "sha256": None},
         "cube": {"sha256": "2" * 64, "git": {"commit": "3" * 40, "dirty": True}},
-        "inputs": [{"task": "train", "name": "data", "path": "/data", "sha256": None}],
+        "inputs": [
+            {"task": "train", "name": "data", "path": "/data", "sha256": None, "where": "host"}
+        ],
         "tasks": [
             {
                 "task": "train",

@@ -227,12 +227,19 @@ def _parameter_charts(jobs: Sequence[Document], columns: Sequence[Column]) -> li
                 for job in jobs
                 if name in job["parameters"] and isinstance(cell := column.cell(job), (int, float))
             ]
-            is_informative = len({number for _, number in pairs}) > 1 and any(
-                value != str(number) for value, number in pairs
+            is_informative = len({number for _, number in pairs}) > 1 and not all(
+                _is_same(value, number) for value, number in pairs
             )
             chart = _parameter_chart(name, column.name, pairs) if is_informative else None
             charts += [] if chart is None else [chart]
     return charts[:_MAX_CHARTS]
+
+
+def _is_same(text: Any, number: Any) -> bool:
+    try:
+        return bool(float(text) == number)
+    except (TypeError, ValueError):
+        return False
 
 
 def _parameter_chart(
@@ -270,7 +277,11 @@ def _fact(value: Any) -> str:
 
 def _inputs(attempts: Sequence[Document]) -> list[Document]:
     every = (item for each in attempts for item in (each["provenance"] or {}).get("inputs", ()))
-    unique = {(item["task"], item["name"], item["path"], item["sha256"]): item for item in every}
+    unique: dict[Any, Document] = {}
+    for item in every:
+        # Each job of a sweep has a file of its own, which says no more than its parameters.
+        content = () if item["where"] == "generated" else (item["path"], item["sha256"])
+        unique.setdefault((item["task"], item["name"], content), item)
     return list(unique.values())[:100]
 
 

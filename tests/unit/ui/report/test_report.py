@@ -71,6 +71,23 @@ def test_pictures_show_only_what_varies(tmp_path: Path) -> None:
     assert "loss by optimizer" in html
     assert "images by" not in html, "the same in all jobs"
     assert "loss by lr" not in html, "the parameter itself"
+    jobs = [attempt(number, tmp_path) for number in range(9)]
+    for number, job in enumerate(jobs):
+        job["parameters"] = {"images": str(number), "lr": f"{number % 2}"}
+        job["outputs"][0]["metrics"] = {"accuracy": number / 9, "images": number}
+    html = render(*jobs)
+    assert "accuracy by images" in html
+    assert "metrics.images by images" not in html, "the parameter itself"
+
+
+def test_files_that_were_written_for_each_job_are_one_line(tmp_path: Path) -> None:
+    jobs = [attempt(number, tmp_path) for number in range(40)]
+    for number, job in enumerate(jobs):
+        settings = {"task": "train", "name": "settings", "path": f"/t/{number}", "sha256": "5" * 64}
+        job["provenance"]["inputs"].append({**settings, "where": "generated"})
+    html = render(*jobs)
+    assert html.count(">train.settings<") == 1
+    assert html.count(">train.data<") == 1
 
 
 def test_failures_come_first(tmp_path: Path) -> None:
