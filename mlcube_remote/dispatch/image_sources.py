@@ -22,6 +22,7 @@ from mlcube_remote.errors import ConfigureError, MLCubeRemoteError, StoppedByUse
 from mlcube_remote.events.emitter import JobEvents
 from mlcube_remote.events.model import (
     ConnectionLost,
+    ConnectionRestored,
     Event,
     Level,
     Note,
@@ -129,6 +130,8 @@ def _shown_by(job: JobContext, source: str) -> JobEvents:
             job.run.sink(attrs.evolve(event, host=job.events.host, job=job.events.job))
         elif isinstance(event, ConnectionLost):
             job.events.note(Level.WARNING, f"{source}: {event.reason}; reconnecting")
+        elif isinstance(event, ConnectionRestored):
+            job.events.note(Level.INFO, f"{source}: connected again after {event.seconds:.0f} s")
         elif isinstance(event, StageProgress):
             job.events.progress(Stage.CONFIGURE, f"{source}: {event.detail}", event.fraction)
 

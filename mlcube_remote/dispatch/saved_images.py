@@ -12,12 +12,15 @@ from pathlib import Path
 import attrs
 
 from mlcube_remote.budgets import parse_whole
+from mlcube_remote.directories import state_home
 from mlcube_remote.dispatch.context import JobContext
+from mlcube_remote.dispatch.whole_transfers import names_incomplete
 from mlcube_remote.errors import ConfigureError, HostError
 from mlcube_remote.events.model import Stage
 from mlcube_remote.facts.images import Image
 from mlcube_remote.facts.shipped_images import ImageContent, image_content
 from mlcube_remote.files.image_files import ImageFile, ImageFolder, fetch
+from mlcube_remote.files.tries import Tries
 from mlcube_remote.plan.job_plan import JobPlan
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.runs.ids import client_name, slug
@@ -51,10 +54,10 @@ class SavedImage:
         return self.plan.image.platform in CONTAINER_ENGINES
 
     @property
-    def key(self) -> str:
-        """Name of the image for directories on the way: equal images have equal keys."""
+    def digest(self) -> str:
+        """The image's digest; its name if the source says none."""
         identity = self.image.identity
-        return staging_name(identity.id or identity.sha256 or self.plan.image.image)
+        return identity.id or identity.sha256 or self.plan.image.image
 
     def content(self) -> ImageContent:
         """Return the layers and the configuration of an engine's image.
@@ -99,7 +102,7 @@ class SavedImage:
             return remote if source.is_local else self._fetch(remote)
         events.progress(Stage.CONFIGURE, "saving the image")
         words = (self.plan.paths.root, self._place, str(omitted), image.image, *image.engine)
-        lock = slug(self.name, of=f"saved image {self.key}")
+        lock = slug(self.name, of=f"saved image {self._place}")
         with exclusive(lock, lambda: self.job.info("waiting: another client is saving this image")):
             try:
                 saved = connection.retrying(lambda at: _described(at, ("mlcr_save_image", *words)))
@@ -112,15 +115,23 @@ class SavedImage:
                     connection.current.call("mlcr_close_staging", words[0], self._place)
 
     def _fetch(self, remote: ImageFile) -> ImageFile:
-        folder = self._open_folder()
+        folder, tries = self._open_folder(), Tries()
         progress = partial(self.job.events.progress, Stage.SYNC)
         self.job.connection.current.expect_channel()
-        return self.job.connection.retrying(lambda at: fetch(at, remote, folder, progress))
+
+        def fetch_rest(connection: Connection) -> ImageFile:
+            tries.begin()
+            return fetch(connection, remote, folder, progress, tries.note)
+
+        with names_incomplete(self.job, "image"):
+            return self.job.connection.retrying(
+                fetch_rest, transferred=lambda: tries.moved(remote.size)
+            )
 
     @property
     def _place(self) -> str:
         """Name of the directory on the source."""
-        return f"{self.key}-saved"
+        return f"{staging_name(self.digest, self.name)}-saved"
 
     def _open_folder(self) -> Path:
         if self._folder is None:
@@ -128,9 +139,17 @@ class SavedImage:
         return self._folder.path
 
 
-def staging_name(key: str) -> str:
-    """Return the name of this client's directory for an image on a host."""
-    return f"ship-{slug(key[:16], of=f'{client_name()} {key}')}"
+def staging_name(digest: str, host: str) -> str:
+    """Return the name of this client's directory for an image on a host.
+
+    No other transfer writes there: hosts may share a home directory, and clients of one user may
+    have separate records, where their locks are.
+
+    Args:
+        digest: Of the image, or its name.
+        host: The inventory's name.
+    """
+    return f"ship-{slug(digest[:16], of=f'{client_name()} {state_home()} {host} {digest}')}"
 
 
 def _described(connection: Connection, call: tuple[str, ...]) -> ImageFile:

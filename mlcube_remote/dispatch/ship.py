@@ -14,7 +14,8 @@ from mlcube_remote.commands.model import Argv
 from mlcube_remote.dispatch.context import JobContext
 from mlcube_remote.dispatch.image_sources import image_of, is_same, turn
 from mlcube_remote.dispatch.output_tail import MAX_LINES, OutputTail
-from mlcube_remote.dispatch.saved_images import SavedImage
+from mlcube_remote.dispatch.saved_images import SavedImage, staging_name
+from mlcube_remote.dispatch.whole_transfers import names_incomplete
 from mlcube_remote.errors import (
     ConfigureError,
     HostError,
@@ -26,8 +27,8 @@ from mlcube_remote.facts.images import Image, find_image, require_architecture, 
 from mlcube_remote.facts.probe import HostFacts
 from mlcube_remote.facts.shipped_images import count_layers, image_content, open_staging
 from mlcube_remote.files.image_files import ImageFile
-from mlcube_remote.files.transfer import upload
 from mlcube_remote.files.upload import UploadTree
+from mlcube_remote.files.upload_tries import UploadTries
 from mlcube_remote.formatting import readable_size
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.plan.job_plan import JobPlan
@@ -98,6 +99,11 @@ class _Receiver:
         """What an image file that was converted from an archive is remembered by."""
         return self.saved.image.identity.id
 
+    @property
+    def _place(self) -> str:
+        """Name of the directory on the host."""
+        return staging_name(self.saved.digest, self.job.host)
+
     def has(self, image: Image) -> bool:
         """Return whether the host has the image of the source."""
         if is_same(self.saved, image):
@@ -141,7 +147,7 @@ class _Receiver:
     def receive(self) -> str:
         """Send the image, and return what was sent."""
         job = self.job
-        lock = slug(job.host, of=f"image {self.saved.key}")
+        lock = slug(job.host, of=f"image {self._place}")
         with exclusive(lock, lambda: job.info("waiting: another client is sending this image")):
             if self.has(job.connection.retrying(self._find)):
                 return "image present, another client has sent it"
@@ -174,7 +180,7 @@ class _Receiver:
         with turn(self.saved.guard, job):
             file = self.saved.file(omitted)
             unpacked = self.saved.content().size if self.saved.is_archive else file.size
-        root, name = plan.paths.root, self.saved.key
+        root, name = plan.paths.root, self._place
         if plan.spec.host.is_local:
             self._take(file, file.path, unpacked)
             return file
@@ -190,11 +196,8 @@ class _Receiver:
         )
         target = f"{folder}/{Path(file.path).name}"
         tree = UploadTree(local=Path(file.path), remote=target)
-        progress = partial(job.events.progress, Stage.CONFIGURE)
         with self._staged(root, name):
-            with turn(job.run.images.sends, job):
-                job.connection.current.expect_channel()
-                job.connection.retrying(lambda at: upload(at, tree, progress=progress))
+            _upload(job, tree)
             job.events.progress(Stage.CONFIGURE, "the engine reads the image")
             self._take(file, target, unpacked)
         return file
@@ -224,6 +227,24 @@ class _Receiver:
         limit = max(_SHORTEST_LIMIT_S, unpacked // _SLOWEST_LOAD)
         call = _install_call(self.plan, self.saved, file, path, limit)
         self.job.connection.retrying(lambda at: _run(at, call, limit, self.plan.image.engine))
+
+
+def _upload(job: JobContext, tree: UploadTree) -> None:
+    """Send an image file.
+
+    Raises:
+        TransferError: It did not arrive.
+    """
+    tries = UploadTries(tree, partial(job.events.progress, Stage.CONFIGURE))
+
+    def send_rest(connection: Connection) -> None:
+        # A host that cannot be reached holds up no other one: each try waits for its turn.
+        with turn(job.run.images.sends, job):
+            connection.expect_channel()
+            tries.upload(connection)
+
+    with names_incomplete(job, "image"):
+        job.connection.retrying(send_rest, transferred=tries.moved)
 
 
 def _install_call(plan: JobPlan, saved: SavedImage, file: ImageFile, path: str, limit: int) -> Argv:

@@ -12,6 +12,7 @@ from functools import partial
 from mlcube_remote.dispatch.configure import configure
 from mlcube_remote.dispatch.context import JobContext
 from mlcube_remote.dispatch.launch import container_engine
+from mlcube_remote.dispatch.whole_transfers import upload_whole
 from mlcube_remote.errors import (
     ConfigureError,
     StalledError,
@@ -28,9 +29,7 @@ from mlcube_remote.facts.probe import HostFacts, clock_warning, probe_host, requ
 from mlcube_remote.files.build_context import context_trees
 from mlcube_remote.files.complete_inputs import follow_links
 from mlcube_remote.files.rsync import TransferStats
-from mlcube_remote.files.transfer import UploadResult
 from mlcube_remote.files.upload import UploadTree, job_trees
-from mlcube_remote.files.upload_tries import UploadTries
 from mlcube_remote.formatting import list_first
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
 from mlcube_remote.jobs.launch import Prerequisites, preparation_error
@@ -217,7 +216,7 @@ def _upload_trees(job: JobContext, plan: JobPlan, trees: Sequence[UploadTree]) -
     for tree in trees:
         job.run.interrupts.check()
         job.debug(f"sync: {tree.local} to {tree.remote}")
-        sent = _upload_tree(job, tree)
+        sent = upload_whole(job, tree)
         total = TransferStats(total.files + sent.moved.files, total.size + sent.moved.size)
         if links := sent.left_out:
             what = "a link" if len(links) == 1 else f"{len(links)} links"
@@ -225,23 +224,6 @@ def _upload_trees(job: JobContext, plan: JobPlan, trees: Sequence[UploadTree]) -
                 f"not sent: {list_first(links, 3)}: {what} that leads out of the cube or to nothing"
             )
     return total
-
-
-def _upload_tree(job: JobContext, tree: UploadTree) -> UploadResult:
-    """Upload one tree, also if the connection breaks, as long as more of it is sent.
-
-    Raises:
-        TransferError: It is incomplete.
-    """
-    tries = UploadTries(tree, partial(job.events.progress, Stage.SYNC))
-    try:
-        return job.connection.retrying(tries.upload, transferred=tries.sent_bytes)
-    except StalledError as problem:
-        raise TransferError(
-            job.connection.name,
-            f"sync incomplete: {problem.reason}",
-            hint="check the network, and run it again: what has arrived is not sent twice",
-        ) from problem
 
 
 def _make_directories(directories: Sequence[Confined], connection: Connection) -> None:

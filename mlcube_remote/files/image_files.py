@@ -15,6 +15,7 @@ import secrets
 import shutil
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
@@ -106,7 +107,11 @@ def describe(path: Path) -> ImageFile:
 
 
 def fetch(
-    connection: Connection, remote: ImageFile, folder: Path, progress: ProgressSink
+    connection: Connection,
+    remote: ImageFile,
+    folder: Path,
+    progress: ProgressSink,
+    received: Callable[[int], None] | None = None,
 ) -> ImageFile:
     """Get an image file from a host; a transfer that was cut continues where it was.
 
@@ -115,6 +120,7 @@ def fetch(
         remote: The file as the host describes it.
         folder: The directory on this machine.
         progress: Called with a text and a fraction.
+        received: Called with the number of bytes that have arrived so far.
 
     Raises:
         TransferError: The file did not arrive as the host described it.
@@ -138,7 +144,8 @@ def fetch(
         f"host:{remote.path}",
         f"{folder}/",
     ]
-    result = connection.rsync(arguments, on_stdout=TransferProgress(progress, limit=0).read)
+    reader = TransferProgress(progress, received, limit=0)
+    result = connection.rsync(arguments, on_stdout=reader.read)
     check(connection.name, "image", result)
     try:
         arrived = describe(folder / Path(remote.path).name)

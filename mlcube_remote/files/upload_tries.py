@@ -7,6 +7,7 @@ import attrs
 
 from mlcube_remote.files.transfer import UploadResult, upload, upload_size
 from mlcube_remote.files.transfer_progress import ProgressSink
+from mlcube_remote.files.tries import Tries
 from mlcube_remote.files.upload import UploadTree
 from mlcube_remote.transport.base import Connection
 
@@ -18,9 +19,7 @@ class UploadTries:
     tree: UploadTree
     progress: ProgressSink | None = None
     """As for :func:`~mlcube_remote.files.transfer.upload`."""
-    _earlier: int = attrs.field(default=0, init=False)
-    """Bytes that the earlier tries have sent."""
-    _current: int = attrs.field(default=0, init=False)
+    _tries: Tries = attrs.field(factory=Tries, init=False)
     _size: int | None = attrs.field(default=None, init=False)
 
     def upload(self, connection: Connection) -> UploadResult:
@@ -29,18 +28,11 @@ class UploadTries:
         Raises:
             TransferError: The mirror is incomplete; no task may run on it.
         """
-        self._earlier, self._current = self._earlier + self._current, 0
-        return upload(connection, self.tree, progress=self.progress, sent=self._note)
+        self._tries.begin()
+        return upload(connection, self.tree, progress=self.progress, sent=self._tries.note)
 
-    def _note(self, sent: int) -> None:
-        self._current = max(self._current, sent)
-
-    def sent_bytes(self) -> int:
-        """Return how much all tries have sent, at most the size of the tree.
-
-        A host that keeps nothing gets the same bytes again and again; more than the tree is no
-        progress.
-        """
+    def moved(self) -> int:
+        """Return a number that grows as long as more of the tree arrives; see ``Tries``."""
         if self._size is None:
             self._size = upload_size(self.tree).size
-        return min(self._earlier + self._current, self._size)
+        return self._tries.moved(self._size)

@@ -24,7 +24,9 @@ class Wire:
     target: int
     """The port to relay to; may be changed."""
     rate: float | None = None
-    """Maximum bytes per second in each direction."""
+    """Maximum bytes per second in each direction, for each connection."""
+    holds_at: int | None = None
+    """Number of bytes after which nothing passes, until it is changed or the wire is cut."""
     delay: float = 0.0
     """Delay in seconds, in each direction; for later connections."""
     loss: float = 0.0
@@ -115,6 +117,8 @@ class Wire:
             while (near, far) in self._pairs:
                 for key, _ in selector.select(0.2):
                     data = key.fileobj.recv(_CHUNK)  # type: ignore[union-attr] # always a socket
+                    while self._is_held() and (near, far) in self._pairs:
+                        time.sleep(0.02)
                     if (near, far) not in self._pairs:
                         return
                     if not data:
@@ -125,6 +129,9 @@ class Wire:
                     if self.rate is not None:
                         time.sleep(len(data) / self.rate)
                     self.relayed += len(data)
+
+    def _is_held(self) -> bool:
+        return self.holds_at is not None and self.relayed >= self.holds_at
 
     def _relay_slowly(self, near: socket.socket, far: socket.socket) -> None:
         chance = random.Random(7)  # noqa: S311 - no secret

@@ -10,6 +10,7 @@ import attrs
 import pytest
 
 from mlcube_remote.dispatch.pipeline import run_job
+from mlcube_remote.dispatch.saved_images import staging_name
 from mlcube_remote.errors import ConfigureError, HostUnfitError
 from mlcube_remote.events.outcome import JobOutcome
 from mlcube_remote.inventory.model import Host
@@ -78,3 +79,11 @@ def test_without_an_image_at_the_source_no_host_runs(pair: Pair) -> None:
     again = run_job(pair.work.job, pair.work.run)
     assert str(again.error) == str(error)
     assert pair.source.functions().count("mlcr_probe_host") == 1, "the source is asked once"
+
+
+def test_no_two_transfers_use_one_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [staging_name("0" * 64, host) for host in ("gpu01", "gpu02")]
+    monkeypatch.setenv("XDG_STATE_HOME", "/elsewhere")
+    names.append(staging_name("0" * 64, "gpu01"))
+    assert len(set(names)) == 3
+    assert staging_name("0" * 64, "gpu01") == names[2], "a later run continues"

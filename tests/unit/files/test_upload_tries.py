@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -29,15 +30,36 @@ class Host(FakeConnection):
         return RsyncResult(255, b"", b"connection closed")
 
 
-def test_the_tries_count_together_until_the_tree_was_sent_once(tmp_path: Path) -> None:
+@pytest.fixture
+def tries(tmp_path: Path) -> UploadTries:
     (tmp_path / "data").write_bytes(b"x" * SIZE)
-    tries = UploadTries(UploadTree(local=tmp_path, remote="/r/cube"))
+    return UploadTries(UploadTree(local=tmp_path, remote="/r/cube"))
+
+
+def try_once(tries: UploadTries, host: Host) -> int:
+    with pytest.raises(TransferError):
+        tries.upload(host)
+    return tries.moved()
+
+
+def test_the_tries_count_together_until_the_tree_was_sent_once(tries: UploadTries) -> None:
     host = Host("gpu01")
+    first = host.taken
+    moved = [try_once(tries, host) for _ in range(5)]
+    assert moved == [first + 100_000, first + 200_000, first + SIZE, first + SIZE, first + SIZE]
 
-    sent = []
-    for _ in range(5):
-        with pytest.raises(TransferError):
-            tries.upload(host)
-        sent.append(tries.sent_bytes())
 
-    assert sent == [100_000, 200_000, SIZE, SIZE, SIZE]
+def test_a_large_file_may_need_any_number_of_tries(tries: UploadTries) -> None:
+    host = Host("gpu01")
+    moved = []
+    for taken in range(20_000, SIZE, 20_000):
+        host.taken = taken  # rsync counts what the host has kept, too
+        moved.append(try_once(tries, host))
+    steps = [after - before for before, after in pairwise(moved)]
+    assert min(steps) >= 20_000
+
+
+def test_more_than_the_tree_is_no_progress(tries: UploadTries) -> None:
+    host = Host("gpu01")
+    host.taken = SIZE
+    assert [try_once(tries, host) for _ in range(2)] == [2 * SIZE, 2 * SIZE]
