@@ -271,6 +271,13 @@ class RecordError(MLCubeRemoteError):
         return cls(f"{where}: {problem.strerror}", hint=_REFUSALS[problem.errno])
 
     @classmethod
+    def of_output(cls, problem: OSError) -> RecordError:
+        """Return the error for output that could not be written."""
+        reason = problem.strerror or str(problem)
+        hint = _REFUSALS.get(problem.errno or 0, "write the output to another place")
+        return cls(f"standard output: {reason}", hint=hint)
+
+    @classmethod
     def too_new(cls, path: Path, noun: str, *, found: int, supported: int) -> RecordError:
         """Return the error for a file that a newer mlcube-remote has written.
 

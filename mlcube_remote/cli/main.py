@@ -14,6 +14,7 @@ import click
 
 from mlcube_remote._version import __version__
 from mlcube_remote.cli import COMPLETE
+from mlcube_remote.cli.standard_streams import LOST_OUTPUT, prepare_standard_streams
 from mlcube_remote.errors import MLCubeRemoteError, RecordError, UnexpectedError, UsageError
 
 _COMMANDS = {
@@ -127,33 +128,29 @@ def main() -> NoReturn:
     # Imports create a hundred thousand objects that live as long as the process. Collecting garbage
     # among them again and again would take a tenth of a short command's time.
     gc.set_threshold(100_000)
-    _open_closed_streams()
+    prepare_standard_streams()
     code = _flush(execute())
     # Python collects garbage once more at its exit, whatever the threshold.
     gc.freeze()
     sys.exit(code)
 
 
-def _open_closed_streams() -> None:
-    """Open what the caller has closed (``>&-``); otherwise a connection would get its number."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - it stays open
-
-
 def _flush(code: int) -> int:
-    """Write what standard output still holds; return the exit code of that if it fails."""
+    """Write what standard output still holds; return the exit code, also of output that is lost."""
+    lost: OSError | None = LOST_OUTPUT[0] if LOST_OUTPUT else None
     try:
         sys.stdout.flush()
     except OSError as problem:
         # Python would report it again at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         # The reader has closed the pipe (`| head`), or the disk is full.
-        if code == 0 and not isinstance(problem, BrokenPipeError):
-            from mlcube_remote.ui.errors import report_crash  # noqa: PLC0415 - only on an error
+        if not isinstance(problem, BrokenPipeError):
+            lost = lost or problem
+    if code == 0 and lost is not None:
+        from mlcube_remote.ui.errors import print_error  # noqa: PLC0415 - only on an error
 
-            report_crash(problem, sys.stderr)
-            return RecordError.exit_code
+        print_error(RecordError.of_output(lost), sys.stderr)
+        return RecordError.exit_code
     return code
 
 

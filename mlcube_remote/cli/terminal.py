@@ -18,6 +18,7 @@ from mlcube_remote.cli.option_groups import Display, InterruptAction
 from mlcube_remote.cli.printing import print_warning
 from mlcube_remote.cli.questions import current_terminal
 from mlcube_remote.cli.report_files import ReportFiles, open_report_files
+from mlcube_remote.cli.standard_streams import LOST_OUTPUT
 from mlcube_remote.events.model import Event
 from mlcube_remote.events.outcome import JobOutcome
 from mlcube_remote.scheduling.fanout import Hangup, OnInterrupt
@@ -73,6 +74,7 @@ def on_terminal(display: Display) -> Observe:
             json=display.as_json,
             gather=display.gather,
             ordered=display.ordered,
+            on_lost=LOST_OUTPUT.append,
         )
         warnings: list[str] = []
         with open_report_files(run_id, display, jobs) as files:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TextIO
 
 import attrs
@@ -89,12 +89,15 @@ class PlainReporter:
     verbose: bool
     stdout: TextIO
     stderr: TextIO
+    on_lost: Callable[[OSError], None] = lambda _: None
+    """Takes the error if output of tasks cannot be written, such as on a full disk."""
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
     _output_lines: OutputLines = attrs.field(factory=OutputLines, init=False)
     _disconnected: set[str] = attrs.field(factory=set, init=False)
     """Jobs without a connection."""
     _progress: _ProgressLines = attrs.field(init=False)
-    _closed_by_reader: set[TextIO] = attrs.field(factory=set, init=False)
+    _lost: set[TextIO] = attrs.field(factory=set, init=False)
+    """Streams that cannot be written any more."""
 
     def __attrs_post_init__(self) -> None:
         self._progress = _ProgressLines(len(self.jobs))
@@ -213,11 +216,19 @@ class PlainReporter:
 
     @contextlib.contextmanager
     def _writable(self, target: TextIO) -> Iterator[bool]:
-        """Return whether a stream still has a reader; a closed pipe (``| head``) ends no run."""
+        """Return whether a stream can still be written; ``| head`` and a full disk end no run."""
         try:
-            yield target not in self._closed_by_reader
+            yield target not in self._lost
         except BrokenPipeError:
-            self._closed_by_reader.add(target)
+            self._lost.add(target)
+        except OSError as problem:
+            self._lost.add(target)
+            self.on_lost(problem)
+            reason = problem.strerror or str(problem)
+            self._print_message(
+                f"warning: the output cannot be written here any more ({reason}); jobs continue, "
+                "and mlcube-remote logs prints it all"
+            )
 
 
 def _encodable(text: str, target: TextIO) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from mlcube_remote.ui.progress.base import Reporter
@@ -21,6 +21,7 @@ def make_reporter(
     ordered: bool = False,
     stdout: TextIO | None = None,
     stderr: TextIO | None = None,
+    on_lost: Callable[[OSError], None] = lambda _: None,
 ) -> Reporter:
     """Return a reporter that fits the terminal and the options.
 
@@ -33,10 +34,13 @@ def make_reporter(
         ordered: Print the output of several jobs one after the other.
         stdout: Stream for the tasks' output; default: standard output.
         stderr: Stream for everything else; default: standard error.
+        on_lost: Takes the error if output of tasks cannot be written, such as on a full disk.
     """
     out, err = stdout or sys.stdout, stderr or sys.stderr
     names = tuple(hosts)
-    reporter = _make_inner(names, out, err, quiet=quiet, verbose=verbose, json=json)
+    reporter = _make_inner(
+        names, out, err, on_lost=on_lost, quiet=quiet, verbose=verbose, json=json
+    )
     if ordered and not gather and len(names) > 1:
         from mlcube_remote.ui.progress.ordered import OrderedReporter  # noqa: PLC0415
 
@@ -49,7 +53,14 @@ def make_reporter(
 
 
 def _make_inner(
-    names: tuple[str, ...], out: TextIO, err: TextIO, *, quiet: bool, verbose: bool, json: bool
+    names: tuple[str, ...],
+    out: TextIO,
+    err: TextIO,
+    *,
+    on_lost: Callable[[OSError], None],
+    quiet: bool,
+    verbose: bool,
+    json: bool,
 ) -> Reporter:
     is_interactive = out.isatty() and err.isatty() and os.environ.get("TERM") != "dumb"
     if is_interactive and not quiet and not json:
@@ -59,5 +70,10 @@ def _make_inner(
     from mlcube_remote.ui.progress.plain import PlainReporter  # noqa: PLC0415
 
     return PlainReporter(
-        jobs=names, quiet=quiet, verbose=verbose, stdout=err if json else out, stderr=err
+        jobs=names,
+        quiet=quiet,
+        verbose=verbose,
+        stdout=err if json else out,
+        stderr=err,
+        on_lost=on_lost,
     )
