@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
 
-from mlcube_remote.dispatch.configure import configure
 from mlcube_remote.dispatch.context import JobContext
 from mlcube_remote.dispatch.launch import container_engine
 from mlcube_remote.errors import (
@@ -30,7 +29,6 @@ from mlcube_remote.files.complete_inputs import follow_links
 from mlcube_remote.files.rsync import TransferStats
 from mlcube_remote.files.transfer import UploadResult
 from mlcube_remote.files.upload import UploadTree, job_trees
-from mlcube_remote.files.upload_tries import UploadTries
 from mlcube_remote.formatting import list_first
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
 from mlcube_remote.jobs.launch import Prerequisites, preparation_error
@@ -233,6 +231,8 @@ def _upload_tree(job: JobContext, tree: UploadTree) -> UploadResult:
     Raises:
         TransferError: It is incomplete.
     """
+    from mlcube_remote.files.upload_tries import UploadTries  # noqa: PLC0415 - not for each run
+
     tries = UploadTries(tree, partial(job.events.progress, Stage.SYNC))
     try:
         return job.connection.retrying(tries.upload, transferred=tries.sent_bytes)
@@ -306,6 +306,8 @@ def _configure_again(job: JobContext, plan: JobPlan) -> Image:
 
 
 def _configure(job: JobContext, plan: JobPlan, connection: Connection) -> Image:
+    from mlcube_remote.dispatch.configure import configure  # noqa: PLC0415 - few runs need it
+
     labels = image_labels(plan.uid, plan.image.image)
     configure(connection, job.events, plan.paths, plan.image, labels)
     return find_image(connection, plan.image, plan.paths)
