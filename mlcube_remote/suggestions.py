@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from itertools import islice
 
@@ -24,6 +23,8 @@ def nearest(word: str, candidates: Iterable[str], similarity: float = SIMILAR) -
     """Return the candidate that is most similar to a word; ``None`` if none is similar enough."""
     if len(word) > MAX_WORD_CHARS:
         return None
+    import difflib  # noqa: PLC0415 - only for mistakes
+
     short = (each for each in candidates if len(each) <= MAX_WORD_CHARS)
     matches = difflib.get_close_matches(word, list(islice(short, MAX_CANDIDATES)), 1, similarity)
     return matches[0] if matches else None

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -17,12 +18,12 @@ from mlcube_remote.dispatch.connections import Connect
 from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.events.model import Event, EventSink
 from mlcube_remote.events.outcome import JobOutcome
-from mlcube_remote.files.sources import Sources
-from mlcube_remote.jobs.results_index import ResultsIndexer
-from mlcube_remote.runs.expected_sources import ExpectedSources
 from mlcube_remote.runs.store import Store
-from mlcube_remote.scheduling.failure_limit import FailureLimit
 from mlcube_remote.scheduling.fanout import OnInterrupt, run_all
+
+if TYPE_CHECKING:
+    from mlcube_remote.files.sources import Sources
+    from mlcube_remote.runs.expected_sources import ExpectedSources
 
 
 @attrs.frozen(kw_only=True)
@@ -87,6 +88,8 @@ def open_run(execution: Execution, observe: Observe) -> Iterator[ActiveRun]:
         stack.callback(context.connections.close)
         stack.callback(context.images.close)
         if limit := execution.start.max_failures:
+            from mlcube_remote.scheduling.failure_limit import FailureLimit  # noqa: PLC0415 - rare
+
             jobs = len(execution.jobs)
             sinks.append(FailureLimit(run=context, most=limit, jobs=jobs).handle)
         yield ActiveRun(context=context, observer=observer)
@@ -113,6 +116,8 @@ def _index_results(
     run_id: str, store: Store, results: Path, observer: Observer
 ) -> Iterator[EventSink]:
     """Keep the index of the results up to date during the block."""
+    from mlcube_remote.jobs.results_index import ResultsIndexer  # noqa: PLC0415 - not for each run
+
     indexer = ResultsIndexer(store=store, run_id=run_id, home=results)
     try:
         yield indexer.handle

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -22,13 +23,15 @@ from mlcube_remote.errors import UsageError
 from mlcube_remote.inventory.model import Inventory
 from mlcube_remote.plan.gpu_requests import check_gpus_option
 from mlcube_remote.plan.job import RunRequest
-from mlcube_remote.plan.sweep_points import SweepPoint, parse_shard, sweep_points
-from mlcube_remote.plan.trials import make_trials
 from mlcube_remote.runs.addresses import check_run_name
 from mlcube_remote.runs.ids import is_run_id, new_run_id
 from mlcube_remote.runs.trusted_cubes import read_trust
 from mlcube_remote.secret import Secret
 from mlcube_remote.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    from mlcube_remote.plan.sweep_points import SweepPoint
+    from mlcube_remote.plan.trials import Trial
 
 
 def load_cube(options: CubeOptions) -> Cube:
@@ -65,7 +68,6 @@ def make_request(options: RunOptions) -> tuple[RunRequest, Inventory]:
     tasks = tuple(task.name for task in select_tasks(cube, names or first))
     hosts = select_hosts(inventory, options.hosts.names, options.hosts.where)
     hosts = with_slurm(hosts, options.tasks.slurm)
-    points = _sweep_points(options.sweep, options.tasks.parameters, len(hosts))
     timeout = options.tasks.timeout
     request = RunRequest(
         cube=cube,
@@ -89,7 +91,7 @@ def make_request(options: RunOptions) -> tuple[RunRequest, Inventory]:
         fresh_outputs=options.tasks.fresh_outputs,
         again=options.attempts,
         command=options.command,
-        trials=make_trials(cube, points, tasks),
+        trials=_make_trials(options, cube, tasks, len(hosts)),
         detach=options.start.detach,
     )
     return request, inventory
@@ -132,17 +134,34 @@ def _resolve_platform(options: RunOptions, settings: SystemSettings) -> RunOptio
     return attrs.evolve(options, hosts=hosts, container=container)
 
 
+def _make_trials(
+    options: RunOptions, cube: Cube, tasks: Sequence[str], hosts: int
+) -> tuple[Trial, ...]:
+    """Return the jobs of a sweep or of shards; empty if each host has one job.
+
+    Raises:
+        UsageError: An option, or the sweep file, is wrong.
+        PlanError: A point has a name that the tasks do not know.
+    """
+    check_sample(options.sweep)
+    if not options.sweep.is_pool:
+        return ()
+    from mlcube_remote.plan.trials import make_trials  # noqa: PLC0415 - only for sweeps
+
+    points = _sweep_points(options.sweep, options.tasks.parameters, hosts)
+    return make_trials(cube, points, tasks)
+
+
 def _sweep_points(
     sweep: SweepOptions, parameters: Mapping[str, str], hosts: int
 ) -> tuple[SweepPoint, ...]:
-    """Return the points of a sweep or of shards; empty if each host has one job.
+    """Return the points of a sweep or of shards.
 
     Raises:
         UsageError: An option, or the sweep file, is wrong.
     """
-    check_sample(sweep)
-    if not sweep.is_pool:
-        return ()
+    from mlcube_remote.plan.sweep_points import parse_shard, sweep_points  # noqa: PLC0415
+
     if sweep.shard and (sweep.axes or sweep.file):
         raise UsageError("--shard and --sweep: expected one of them")
     if sweep.shard:

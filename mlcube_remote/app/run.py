@@ -17,12 +17,13 @@ from mlcube_remote.dispatch.connections import Connect
 from mlcube_remote.errors import UsageError
 from mlcube_remote.files.complete_inputs import check_complete
 from mlcube_remote.files.rsync import outdated_warning
-from mlcube_remote.inventory.model import Inventory
+from mlcube_remote.inventory.model import Host, Inventory
 from mlcube_remote.plan.job import JobSpec, RunRequest
 from mlcube_remote.plan.plan import plan_placed_jobs
 from mlcube_remote.runs.results_index import results_directory
 from mlcube_remote.runs.store import Store
 from mlcube_remote.scheduling.preconnect import EarlyConnector
+from mlcube_remote.transport import import_libraries
 
 if TYPE_CHECKING:
     from mlcube_remote.app.execute import ActiveRun
@@ -64,14 +65,15 @@ def run(
     queue = _build_queue(request, jobs)
     # The record comes first, so that the run can be found whatever happens next.
     store = None if request.configure_only else record_run(request, jobs, options)
-    connector = EarlyConnector(connect or logins.connect)
-    connector.begin(request.hosts, at_once=options.start.parallel)
-    # These modules are imported while the hosts answer.
+    connector = _begin_to_connect(request.hosts, connect, logins, options.start.parallel)
+    # All this happens while the hosts answer.
     if sources is None and store is not None:
         sources = _begin_reading(jobs[0])
     from mlcube_remote.app.execute import Execution, open_run, run_each  # noqa: PLC0415
     from mlcube_remote.dispatch.pipeline import run_job  # noqa: PLC0415
+    from mlcube_remote.remote import supervisor  # noqa: PLC0415
 
+    supervisor()  # reads the shell library
     execution = Execution(
         run_id=request.run_id,
         jobs=tuple(job.name for job in jobs),
@@ -95,6 +97,17 @@ def run(
     finally:
         connector.close_idle()
     return RunReport(run_id=request.run_id, outcomes=outcomes)
+
+
+def _begin_to_connect(
+    hosts: Sequence[Host], connect: Connect | None, logins: Logins, at_once: int
+) -> EarlyConnector:
+    connector = EarlyConnector(connect or logins.connect)
+    connector.begin(hosts, at_once=at_once)
+    if connect is None:
+        # Before other modules, because the connections wait for them.
+        import_libraries(hosts)
+    return connector
 
 
 def _run_in_pool(

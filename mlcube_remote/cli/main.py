@@ -128,6 +128,9 @@ def main() -> NoReturn:
     # Imports create a hundred thousand objects that live as long as the process. Collecting garbage
     # among them again and again would take a tenth of a short command's time.
     gc.set_threshold(100_000)
+    # A thread that computes, or imports, keeps the others from running for this time, in seconds:
+    # each answer of a host would wait for five times as long.
+    sys.setswitchinterval(0.001)
     prepare_standard_streams()
     code = _flush(execute())
     # Python collects garbage once more at its exit, whatever the threshold.

@@ -24,10 +24,7 @@ from mlcube_remote.events.exit_codes import exit_code
 from mlcube_remote.events.outcome import JobOutcome, Status
 from mlcube_remote.runs.store import RUN, Store
 from mlcube_remote.ui.errors import print_errors, report_crash
-from mlcube_remote.ui.files.json_output import dump, run_document
-from mlcube_remote.ui.notification import EndOfRun, notify
 from mlcube_remote.ui.tables.next_steps import next_steps
-from mlcube_remote.ui.tables.status import status_document, status_text
 from mlcube_remote.ui.tables.summary import summary_text
 
 _SHARED_ERRORS = (DetachedError, CancelledError)
@@ -48,6 +45,8 @@ def print_report(
     outcomes = report.outcomes
     code = exit_code(outcomes)
     if display.as_json:
+        from mlcube_remote.ui.files.json_output import dump, run_document  # noqa: PLC0415
+
         dump(run_document(report.run_id, outcomes, code), sys.stdout)
     elif not display.quiet:
         table = summary_text(outcomes, width=terminal_width(sys.stderr))
@@ -64,6 +63,8 @@ def print_report(
 
 def _notify(how: str, report: RunReport, code: int) -> None:
     """Report the end of a run; a failure is a warning, and does not change the exit code."""
+    from mlcube_remote.ui.notification import EndOfRun, notify  # noqa: PLC0415 - few runs need it
+
     name = Store().name_of(report.run_id) or ""
     end = EndOfRun(run_id=report.run_id, name=name, outcomes=report.outcomes, exit_code=code)
     if end.has_ended and (problem := notify(how, end, sys.stderr)):
@@ -78,9 +79,13 @@ def print_status(report: RunReport, on_host: Collection[str], display: Display) 
         on_host: Names of the jobs whose outputs are still on their hosts.
         display: What to print.
     """
+    from mlcube_remote.ui.tables.status import status_document, status_text  # noqa: PLC0415
+
     outcomes = report.outcomes
     code = exit_code(outcomes)
     if display.as_json:
+        from mlcube_remote.ui.files.json_output import dump  # noqa: PLC0415
+
         dump(status_document(report.run_id, outcomes, code, on_host), sys.stdout)
     elif not display.quiet:
         width = terminal_width(sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -28,13 +29,14 @@ from mlcube_remote.jobs.launch import (
 from mlcube_remote.jobs.slurm import schedule
 from mlcube_remote.plan.confined import Confined, confine
 from mlcube_remote.plan.job_plan import BuiltTask, JobPlan
-from mlcube_remote.plan.sweep_targets import GeneratedFile
-from mlcube_remote.plan.trials import generated_file_paths
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.remote import status
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport.base import Connection
 from mlcube_remote.transport.quoting import quote_words
+
+if TYPE_CHECKING:
+    from mlcube_remote.plan.sweep_targets import GeneratedFile
 
 _CHUNK = 64 * 1024
 """Characters of a file that one call writes: a shell reads them all at once."""
@@ -47,6 +49,8 @@ def write_generated_files(job: JobContext, plan: JobPlan) -> None:
         UnsafeContentError: A link leads from one of them to another place.
     """
     if plan.spec.trial is not None:
+        from mlcube_remote.plan.trials import generated_file_paths  # noqa: PLC0415 - only sweeps
+
         files = generated_file_paths(plan.paths, plan.spec.trial)
         named = [(file, confine(path, plan.paths)) for file, path in files]
         job.connection.retrying(partial(_write_files, named))

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -31,13 +32,14 @@ from mlcube_remote.events.outcome import OPEN, Status, TaskOutcome
 from mlcube_remote.events.output_state import unchanged_outputs
 from mlcube_remote.jobs.follow import follow_task
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
-from mlcube_remote.jobs.log_times import Stamps, fetch_times, lacks_times
-from mlcube_remote.jobs.since import Since
 from mlcube_remote.jobs.state import TaskReport, derive_outcome, read_task
 from mlcube_remote.jobs.stop import request_stop
 from mlcube_remote.jobs.task_logs import TaskLogs
 from mlcube_remote.plan.outputs import DownloadRequest
 from mlcube_remote.transport.base import Connection, OutputSink, Stream
+
+if TYPE_CHECKING:
+    from mlcube_remote.jobs.since import Since
 
 
 @attrs.frozen(kw_only=True)
@@ -184,6 +186,8 @@ def _follow(
         shown = job.events.output(Stage.RUN, task.task)
     stamps = None
     if options.timestamps:
+        from mlcube_remote.jobs.log_times import Stamps  # noqa: PLC0415 - few commands need it
+
         shown = stamps = Stamps(shown)
     is_whole = options.tail is None and options.since is None
     if is_whole and stamps is None:
@@ -229,6 +233,8 @@ def _find_time(
     job: JobContext, handle: JobHandle, number: int, since: Since | None, connection: Connection
 ) -> dict[Stream, int]:
     """Return the sizes of the logs at a time; warn if the host has recorded no times."""
+    from mlcube_remote.jobs.log_times import fetch_times, lacks_times  # noqa: PLC0415
+
     report = read_task(connection, handle, number)
     times = fetch_times(connection, handle, number)
     if lacks_times(times, report):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
 from mlcube_remote.dispatch.claim import Claim, hold_claim, join_other_client
 from mlcube_remote.dispatch.context import JobContext, connect
@@ -11,10 +12,8 @@ from mlcube_remote.dispatch.finish import JobIdentity, JobProgress, Phase, finis
 from mlcube_remote.dispatch.inputs import require_data_on_host, require_mirrored_inputs
 from mlcube_remote.dispatch.launch import launch_job, write_generated_files
 from mlcube_remote.dispatch.monitor import FollowOptions, monitor_job
-from mlcube_remote.dispatch.packs import Pack
 from mlcube_remote.dispatch.provenance import require_recorded_sources
 from mlcube_remote.dispatch.run_context import RunContext
-from mlcube_remote.dispatch.ship import ship_image
 from mlcube_remote.dispatch.stages import (
     configure_image,
     lease_devices,
@@ -42,6 +41,9 @@ from mlcube_remote.plan.job import JobSpec
 from mlcube_remote.plan.job_plan import JobPlan, make_plan
 from mlcube_remote.plan.requirements import check_recipe_on_host
 from mlcube_remote.plan.shipping import receives_image
+
+if TYPE_CHECKING:
+    from mlcube_remote.dispatch.packs import Pack
 
 
 def run_job(
@@ -246,6 +248,8 @@ def _prepare(job: JobContext, plan: JobPlan, facts: HostFacts) -> Image:
         again = plan.spec.request.configure_only
         image = configure_image(job, plan, facts, image, again=again)
     else:
+        from mlcube_remote.dispatch.ship import ship_image  # noqa: PLC0415 - few runs need it
+
         image = ship_image(job, plan, facts, image, source)
     job.run.interrupts.check()
     return image

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -26,8 +27,9 @@ from mlcube_remote.facts.probe import HostFacts
 from mlcube_remote.files.sources import Sources
 from mlcube_remote.plan.job_plan import BuiltTask, JobPlan
 from mlcube_remote.plan.placement import PlacedParameter
-from mlcube_remote.plan.sweep_targets import GeneratedFile
-from mlcube_remote.runs.expected_sources import changes_hint, changes_text
+
+if TYPE_CHECKING:
+    from mlcube_remote.plan.sweep_targets import GeneratedFile
 
 NO_IMAGE = Image(present=False)
 
@@ -88,6 +90,11 @@ def require_recorded_sources(job: JobContext, name: str, origin: Origin) -> None
         return
     changes = expected.changes(name, provenance_document(now, (), {}))
     if refused := expected.refused(changes):
+        from mlcube_remote.runs.expected_sources import (  # noqa: PLC0415 - only on an error
+            changes_hint,
+            changes_text,
+        )
+
         raise PlanError(
             f"{job.host}: not as recorded:{changes_text(refused)}", hint=changes_hint(refused)
         )

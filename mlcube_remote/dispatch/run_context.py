@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -17,9 +18,11 @@ from mlcube_remote.dispatch.shared_roots import SharedRoots
 from mlcube_remote.events.emitter import JobEvents
 from mlcube_remote.events.model import EventSink
 from mlcube_remote.files.sources import Sources
-from mlcube_remote.runs.expected_sources import ExpectedSources
 from mlcube_remote.runs.store import Store
 from mlcube_remote.transport.reconnecting import RECONNECT_TIMEOUT
+
+if TYPE_CHECKING:
+    from mlcube_remote.runs.expected_sources import ExpectedSources
 
 FAST_VARIABLE = "MLCUBE_REMOTE_FAST"
 """Environment variable for tests: with ``0``, no round trip is saved."""

@@ -9,10 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
 
-from mlcube_remote.dispatch.configure import configure
 from mlcube_remote.dispatch.context import JobContext
 from mlcube_remote.dispatch.launch import container_engine
-from mlcube_remote.dispatch.whole_transfers import upload_whole
 from mlcube_remote.errors import (
     ConfigureError,
     StalledError,
@@ -205,6 +203,8 @@ def mirror_lock(job: JobContext, plan: JobPlan) -> AbstractContextManager[None]:
 
 
 def _upload_trees(job: JobContext, plan: JobPlan, trees: Sequence[UploadTree]) -> TransferStats:
+    from mlcube_remote.dispatch.whole_transfers import upload_whole  # noqa: PLC0415 - not for each run
+
     # The first is the cube.
     targets = [
         confine(tree.remote if tree.is_directory else posixpath.dirname(tree.remote), plan.paths)
@@ -288,6 +288,8 @@ def _configure_again(job: JobContext, plan: JobPlan) -> Image:
 
 
 def _configure(job: JobContext, plan: JobPlan, connection: Connection) -> Image:
+    from mlcube_remote.dispatch.configure import configure  # noqa: PLC0415 - few runs need it
+
     labels = image_labels(plan.uid, plan.image.image)
     configure(connection, job.events, plan.paths, plan.image, labels)
     return find_image(connection, plan.image, plan.paths)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from functools import partial
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -14,10 +15,12 @@ from mlcube_remote.errors import StateUnknownError
 from mlcube_remote.jobs.end_answer import EndAnswer, answer_words
 from mlcube_remote.jobs.handle import JobHandle
 from mlcube_remote.jobs.log_order import LastLines, Sizes, fetch_order, pass_on_in_order
-from mlcube_remote.jobs.log_times import Stamps, fetch_times
 from mlcube_remote.jobs.state import TaskReport, can_be_adopted, parse_report, read_task
 from mlcube_remote.transport.base import Connection, OutputSink, Stream
 from mlcube_remote.transport.reconnecting import ReconnectingConnection
+
+if TYPE_CHECKING:
+    from mlcube_remote.jobs.log_times import Stamps
 
 _RESUME_DELAY_S = 1.0
 """Delay before following a task again that still runs although its stream ended."""
@@ -188,7 +191,11 @@ def fetch_rest(
     """
     report = read_task(connection, handle, number, with_order=True)
     order: Iterable[Sizes] = fetch_order(connection, handle, number, report.order)
-    times = None if stamps is None else fetch_times(connection, handle, number)
+    times = None
+    if stamps is not None:
+        from mlcube_remote.jobs.log_times import fetch_times  # noqa: PLC0415 - few commands need it
+
+        times = fetch_times(connection, handle, number)
     if stamps is not None and times is not None:
         order = stamps.ticking(order, times, report)
     if tail is None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -17,9 +18,11 @@ from mlcube_remote.inventory.model import Host
 from mlcube_remote.plan.job import JobSpec, RunRequest
 from mlcube_remote.plan.job_plan import count_gpus
 from mlcube_remote.plan.slurm import trials_per_job
-from mlcube_remote.plan.trials import Trial
 from mlcube_remote.platforms import PLATFORMS
 from mlcube_remote.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    from mlcube_remote.plan.trials import Trial
 
 
 def make_jobs(request: RunRequest) -> tuple[JobSpec, ...]:

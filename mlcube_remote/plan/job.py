@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -14,10 +14,12 @@ from mlcube_remote.commands.model import Options
 from mlcube_remote.cube.model import NOTHING, Cube
 from mlcube_remote.cube.system_settings import NO_SYSTEM_SETTINGS, SystemSettings
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.plan.trials import Trial
 from mlcube_remote.runs.ids import job_id, label
 from mlcube_remote.secret import Secret
 from mlcube_remote.trust.requests import NO_TRUST, Trust
+
+if TYPE_CHECKING:
+    from mlcube_remote.plan.trials import Trial
 
 DEFAULT_GRACE_S = 10
 """Time that a task has to end when it is stopped."""

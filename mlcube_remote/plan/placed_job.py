@@ -21,7 +21,6 @@ from mlcube_remote.plan.placement import (
     missing_inputs,
     place_parameters,
 )
-from mlcube_remote.plan.trials import isolate
 
 
 class ProbedFacts(Protocol):
@@ -80,6 +79,8 @@ def place_job(spec: JobSpec, facts: ProbedFacts | None = None) -> PlacedJob:
     data = mark_made_inputs(_place(spec, spec.cube, paths), spec.cube, paths.layout)
     copies: Mapping[str, tuple[Copy, ...]] = {}
     if spec.trial is not None:
+        from mlcube_remote.plan.trials import isolate  # noqa: PLC0415 - only for sweeps
+
         layout = isolate(data, spec.trial, paths, is_local=spec.host.is_local)
         data, copies = layout.placed, layout.copies
     return PlacedJob(spec=spec, paths=paths, data=data, copies=copies)

@@ -22,8 +22,9 @@ _SLURM = (
     *("slurm_requeue.sh", "slurm.sh"),
 )
 _PROGRAMS = frozenset({_SUPERVISOR, *_SLURM})
-_FUNCTION = re.compile(r"^(mlcr_[a-z_]+)\(\) [{(]\n.*?^[})]\n", re.MULTILINE | re.DOTALL)
-_NAME = re.compile(r"\bmlcr_[a-z_]+")
+# Both begin with what Python searches for quickly, and advance by lines: every run waits for this.
+_FUNCTION = re.compile(r"^(mlcr_[a-z_]+)\(\) [{(]\n(?:(?![})]\n).*\n)*[})]\n", re.MULTILINE)
+_NAME = re.compile(r"mlcr_[a-z_]+")
 _parse_lock = threading.Lock()
 """The threads of all hosts start at the same moment; one of them parses the library."""
 

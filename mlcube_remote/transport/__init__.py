@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Connections to hosts: call functions of the shell library, stream output, run rsync.
 
-Other packages use :func:`connect`. It imports the SSH libraries when it is called first.
+Other packages use :func:`connect`. It imports the SSH libraries when it is called first, unless
+:func:`import_libraries` has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 
 from mlcube_remote.inventory.model import Host, Inventory, TransportKind
 from mlcube_remote.secret import Secret
@@ -58,8 +60,16 @@ def connect(
     with ThreadPoolExecutor(1, thread_name_prefix="mlcr-resolve") as background:
         resolving = background.submit(resolve, host, inventory)
         # Importing Paramiko takes long: only if necessary, and while ssh -G runs.
-        from mlcube_remote.transport import paramiko_import  # noqa: F401, PLC0415 - before Paramiko
-        from mlcube_remote.transport.selection import connect_over_ssh  # noqa: PLC0415
-
+        import_libraries((host,))
         endpoint = resolving.result()
+    from mlcube_remote.transport.selection import connect_over_ssh  # noqa: PLC0415
+
     return connect_over_ssh(host, endpoint, credentials, note)
+
+
+def import_libraries(hosts: Iterable[Host]) -> None:
+    """Import the SSH libraries if connections to the hosts need them, which takes long."""
+    if any(not host.is_local and host.transport is not TransportKind.OPENSSH for host in hosts):
+        # Paramiko without its unused parts comes first.
+        for name in ("paramiko_import", "selection"):
+            import_module(f"{__name__}.{name}")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
@@ -22,7 +22,9 @@ from mlcube_remote.errors import HostError, HostUnfitError
 from mlcube_remote.transport import framing
 from mlcube_remote.transport.channel import ShellChannel
 from mlcube_remote.transport.link import Link, Session, SessionRefusedError
-from mlcube_remote.transport.standard_streams import StandardStreams
+
+if TYPE_CHECKING:
+    from mlcube_remote.transport.standard_streams import StandardStreams
 
 T = TypeVar("T")
 

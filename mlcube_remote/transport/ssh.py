@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -16,14 +17,10 @@ from mlcube_remote.transport.command_text import render_command, render_line
 from mlcube_remote.transport.control_shell import ControlShell, join
 from mlcube_remote.transport.link import Link, connection_lost
 from mlcube_remote.transport.quoting import render_call
-from mlcube_remote.transport.rate_floor import RateFloor
-from mlcube_remote.transport.rsync_relay import RsyncRelay
 from mlcube_remote.transport.sessions import NoSessionAvailableError, Sessions
-from mlcube_remote.transport.standard_streams import (
-    StandardStreams,
-    connect_shell,
-    connect_terminal,
-)
+
+if TYPE_CHECKING:
+    from mlcube_remote.transport.standard_streams import StandardStreams
 
 
 @attrs.define
@@ -122,6 +119,11 @@ class SSHConnection:
 
     def interact(self, function: str, *args: str, terminal: StandardStreams) -> int:
         """See :meth:`Connection.interact <mlcube_remote.transport.base.Connection.interact>`."""
+        from mlcube_remote.transport.standard_streams import (  # noqa: PLC0415 - only for shells
+            connect_shell,
+            connect_terminal,
+        )
+
         if terminal.is_interactive:
             command = render_command(function, args)
             with self._sessions.command_session(command, terminal) as session:
@@ -145,6 +147,9 @@ class SSHConnection:
         watch: Callable[[], None] | None = None,
     ) -> RsyncResult:
         """See :meth:`Connection.rsync <mlcube_remote.transport.base.Connection.rsync>`."""
+        from mlcube_remote.transport.rate_floor import RateFloor  # noqa: PLC0415 - not for each run
+        from mlcube_remote.transport.rsync_relay import RsyncRelay  # noqa: PLC0415
+
         relay = RsyncRelay(self._sessions.acquire, RateFloor(self.name, self.host.min_rate))
         return relay.run(args, stdin=stdin, on_stdout=on_stdout, watch=watch)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the results of a sweep of 40 jobs on Docker and Apptainer tell, if one job fails."""
+"""The results of a sweep of 40 jobs on Docker and Apptainer. One job of it fails."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ UNNECESSARY = {
     "mlcube_remote.dispatch": "build_steps configure image_sources output_tail packs saved_images "
     "ship",
     "mlcube_remote.facts": "shipped_images",
-    "mlcube_remote.files": "image_files",
+    "mlcube_remote.files": "image_files upload_tries",
     "mlcube_remote.jobs": "log_times",
     "mlcube_remote.plan": "sweep_points sweep_ranges sweep_samples sweep_targets trials",
     "mlcube_remote.runs": "compare expected_sources",
