@@ -90,7 +90,7 @@ def run(
         network: Network of the container.
         trust_cube: Whether the cube may ask for anything beyond its own.
         ship_image: The host that builds or pulls the image once, for all others; ``local``: here.
-        copy_links: Send the data to which links in inputs lead, if it is outside.
+        copy_links: Also send data outside the cube to which links in inputs lead.
         slurm: What to ask Slurm for, with the keys of ``slurm:`` in hosts.yaml.
         timeout: Time limit per task in seconds; enforced on the host.
         grace: Seconds between SIGTERM and SIGKILL when a task is stopped.

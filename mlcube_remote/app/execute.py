@@ -42,6 +42,8 @@ class Execution:
     """What the jobs must be made from; ``None``: anything."""
     results: Path | None = None
     """Directory for the index of the run's results; ``None``: there is none."""
+    shown: frozenset[str] = frozenset()
+    """Warnings that were shown already."""
     shares_hosts: bool = False
     """Whether a host has several jobs, so that connections are kept for the next one."""
     start: StartOptions = StartOptions()
@@ -80,6 +82,7 @@ def open_run(execution: Execution, observe: Observe) -> Iterator[ActiveRun]:
             store=execution.store,
             sources=execution.sources,
             expected=execution.expected,
+            shown=execution.shown,
             detach=execution.start.detach,
             wait=execution.start.wait,
             keeps=execution.shares_hosts,

@@ -19,6 +19,8 @@ from mlcube_remote.files.complete_inputs import check_complete
 from mlcube_remote.files.rsync import outdated_warning
 from mlcube_remote.inventory.model import Host, Inventory
 from mlcube_remote.plan.job import JobSpec, RunRequest
+from mlcube_remote.plan.job_plan import plan_placed
+from mlcube_remote.plan.missing_recipe import missing_recipe
 from mlcube_remote.plan.plan import plan_placed_jobs
 from mlcube_remote.runs.results_index import results_directory
 from mlcube_remote.runs.store import Store
@@ -58,7 +60,7 @@ def run(
     options = with_seed(options)
     request, inventory = make_request(options)
     _check_connections(request, connect)
-    jobs = _plan(request, inventory, warn)
+    jobs, shown = _plan(request, inventory, warn)
     sources = _require_sources(expected, jobs, warn)
     logins = Logins(inventory=inventory, credentials=credentials())
     _warn_about_rsync(jobs, warn)
@@ -81,6 +83,7 @@ def run(
         store=store,
         sources=sources,
         expected=expected,
+        shown=shown,
         results=None if store is None else results_directory(request.run_id, store),
         shares_hosts=bool(request.trials),
         start=options.start,
@@ -148,15 +151,24 @@ def _check_connections(request: RunRequest, connect: Connect | None) -> None:
         )
 
 
-def _plan(request: RunRequest, inventory: Inventory, warn: Warn) -> tuple[JobSpec, ...]:
-    """Plan the jobs, and check that their inputs would arrive complete."""
+def _plan(
+    request: RunRequest, inventory: Inventory, warn: Warn
+) -> tuple[tuple[JobSpec, ...], frozenset[str]]:
+    """Plan the jobs, and check that their inputs would arrive complete; also return what it shows.
+
+    A recipe that does not exist is named here: a host notices it only if it cannot pull the image.
+    """
     for note in inventory.notes:
         warn(note)
     placed = plan_placed_jobs(request)
     if not request.configure_only:
         for warning in check_complete(placed):
             warn(warning)
-    return tuple(job.spec for job in placed)
+    first = plan_placed(placed[0], None)
+    text = missing_recipe(first.spec.cube, first.settings, first.image)
+    if text:
+        warn(text)
+    return tuple(job.spec for job in placed), frozenset({text} if text else ())
 
 
 def _warn_about_rsync(jobs: Iterable[JobSpec], warn: Warn) -> None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def hosts() -> None:
-    """List, show and check the hosts of the inventory."""
+    """Add, list, check and watch hosts."""
 
 
 hosts.add_command(add_host)

@@ -94,7 +94,13 @@ cube_options = group(
         help="Directory of the cube, or its YAML file.",
         show_default=True,
     ),
-    click.option("-P", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting."),
+    click.option(
+        "-P",
+        "overrides",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Override a setting of mlcube.yaml, such as docker.image=NAME.",
+    ),
     click.option(
         "--workspace", type=click.Path(), metavar="DIR", help="Use another workspace directory."
     ),
@@ -195,7 +201,7 @@ task_options = group(
     click.option(
         "--copy-links",
         is_flag=True,
-        help="Send the data to which links in inputs lead, if it is outside.",
+        help="Also send data outside the cube to which links in inputs lead.",
     ),
     click.argument(
         "parameters", nargs=-1, metavar="[NAME=VALUE]...", shell_complete=complete_parameters

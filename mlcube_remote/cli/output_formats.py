@@ -23,7 +23,9 @@ def _option(*formats: str) -> Callable[[F], F]:
         type=click.Choice(["text", *formats]),
         default="text",
         show_default=True,
-        help="Print text, or one JSON document.",
+        help="Print text, one JSON document, or CSV."
+        if "csv" in formats
+        else "Print text, or one JSON document.",
     )
 
 

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 @click.command(cls=HelpfulCommand)
 @click.argument("directory", metavar="[CUBE]", default=".", type=click.Path())
-@click.option("-P", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting.")
+@click.option(
+    "-P", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting of mlcube.yaml."
+)
 @click.option(
     "--inventory", type=click.Path(), metavar="FILE", help="An inventory in the cube, to run it."
 )

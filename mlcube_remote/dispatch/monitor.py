@@ -300,7 +300,8 @@ class _Stopper:
             if self._ended is not None:
                 self._report_late(self._ended)
                 return
-        self.job.info(f"stopping (SIGTERM, after {self.handle.grace} s SIGKILL)")
+            # Before another thread can report that it came too late.
+            self.job.info(f"stopping (SIGTERM, after {self.handle.grace} s SIGKILL)")
         try:
             request_stop(self.job.connection.current, self.handle)
         except MLCubeRemoteError as problem:

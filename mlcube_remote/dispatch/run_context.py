@@ -40,6 +40,8 @@ class RunContext:
     """Returns what the run is made from, and may wait for it; ``None``: not known."""
     expected: ExpectedSources | None = None
     """What the jobs must be made from; ``None``: anything."""
+    shown: frozenset[str] = frozenset()
+    """Warnings that were shown before any host was asked."""
     detach: bool = False
     """Whether to detach from each job as soon as it is launched."""
     wait: bool = False

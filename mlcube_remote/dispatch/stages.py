@@ -145,6 +145,8 @@ def warn_about_commands(job: JobContext, plan: JobPlan) -> None:
     warnings = dict.fromkeys(text for each in (plan.image, *built) for text in each.warnings)
     of_cube = set(plan.spec.cube.warnings)  # the same for all hosts
     for warning in (*warnings, *(find_empty_inputs(plan, plan.kinds) if built else ())):
+        if warning in job.run.shown:
+            continue
         if warning not in of_cube or job.run.is_first_warning(warning):
             job.warn(warning)
     if plan.batch is not None:

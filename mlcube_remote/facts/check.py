@@ -133,7 +133,7 @@ def _ssh_version() -> str:
             ["ssh", "-V"], capture_output=True, text=True, check=False, timeout=30
         )
     except (OSError, subprocess.TimeoutExpired):
-        return "not found: Include and Match in ssh_config are not read"
+        return "not found, so Include and Match in ~/.ssh/config are not read"
     return (done.stderr or done.stdout).partition(",")[0].strip()
 
 

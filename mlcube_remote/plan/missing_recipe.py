@@ -24,10 +24,16 @@ from mlcube_remote.suggestions import ALMOST_EQUAL, did_you_mean
 def warn_about_missing_recipe(
     cube: Cube, settings: Settings, image: ImageCommands
 ) -> ImageCommands:
-    """Add a warning if the image is not built because a setting may be misspelled."""
+    """Add the warning of :func:`missing_recipe` to an image."""
+    text = missing_recipe(cube, settings, image)
+    return attrs.evolve(image, warnings=(*image.warnings, text)) if text else image
+
+
+def missing_recipe(cube: Cube, settings: Settings, image: ImageCommands) -> str:
+    """Return a warning if the image is not built because a setting may be misspelled, or ""."""
     # Without a source, the image is always pulled; with a context, it is built.
     if settings.platform not in CONTAINER_ENGINES or not image.source or image.context:
-        return image
+        return ""
     context = context_here(cube, settings.text("build_context"))
     key, parent, name = "build_file", image.source, ""
     if context is not None and not context.is_dir():
@@ -35,16 +41,20 @@ def warn_about_missing_recipe(
     elif context is not None:
         path = context / expand_runtime(settings.text("build_file"), layout_here(cube))
         parent, name = str(path.parent), path.name
-    if settings.values.get(key) is None:
-        return image
     near = did_you_mean(name, _names(parent), ALMOST_EQUAL) if name else ""
+    if settings.values.get(key) is None:
+        # The author named the directory of the recipe, and not the file.
+        if key == "build_context" or settings.values.get("build_context") is None:
+            return ""
+        shown = os.path.normpath(f"{settings.text('build_context')}/{name}")
+        return _warning(settings, "build_context", shown, near)
     if key == "build_context" and not near:
-        return image
-    warning = (
-        f"{settings.where(key)}: {settings.text(key)} does not exist{near}: "
-        "the image is pulled, not built"
-    )
-    return attrs.evolve(image, warnings=(*image.warnings, warning))
+        return ""
+    return _warning(settings, key, settings.text(key), near)
+
+
+def _warning(settings: Settings, key: str, missing: str, near: str) -> str:
+    return f"{settings.where(key)}: {missing} does not exist{near}: the image is pulled, not built"
 
 
 def _names(directory: str) -> list[str]:

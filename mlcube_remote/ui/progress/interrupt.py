@@ -33,6 +33,8 @@ def ask_to_stop(answers: TextIO, screen: TextIO, timeout: float = TIMEOUT_S) -> 
         answer = answers.readline() if ready else ""
     except KeyboardInterrupt:
         answer = ""
+    if not answer.endswith("\n"):  # the question is still the last line
+        print(file=screen)
     stop = answer.strip().lower() in {"s", "stop"}
     print("stopping the jobs" if stop else "detaching", file=screen, flush=True)
     return stop

@@ -131,6 +131,24 @@ def test_a_mistake_is_found_before_the_user_is_asked(
     assert list(Store().runs()) == []
 
 
+def test_a_missing_recipe_is_named_before_the_user_is_asked(options: RunOptions) -> None:
+    cube = Path("mlcube.yaml")
+    cube.write_text(
+        cube.read_text().replace("image: x", "image: x, build_context: ., build_strategy: auto")
+    )
+    observed = Observed()
+
+    def ask() -> Credentials:
+        assert observed.warnings == [
+            "mlcube.yaml:2:20: docker.build_context: Dockerfile does not exist: "
+            "the image is pulled, not built"
+        ]
+        return Credentials()
+
+    app.run.run(options, ask, observed.observe, observed.warnings.append)
+    assert len(observed.warnings) == 1
+
+
 def test_a_changed_cube_is_refused_before_the_user_is_asked(options: RunOptions) -> None:
     recorded = {"cube": {"sha256": "1" * 64}, "inputs": [], "image": {}}
     expected = ExpectedSources(recorded={"a": recorded})

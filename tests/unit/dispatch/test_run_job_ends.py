@@ -127,6 +127,7 @@ def test_a_task_that_ends_although_it_is_to_stop(host: FakeHost, make_client: Ma
     outcome = work.do()
     assert (outcome.status, code(outcome)) == (Status.SUCCEEDED, 0)
     assert host.job.is_stopped is False, "there was nothing to stop any more"
+    assert work.notes()[-2].startswith("stopping (SIGTERM, ")
     assert work.notes()[-1] == "the stop came too late: it had already succeeded"
 
 

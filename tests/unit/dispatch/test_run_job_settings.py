@@ -65,6 +65,10 @@ def test_a_warning_about_the_cube_is_given_once_in_a_run(
     assert second.do().succeeded
     (warning,) = first.notes(Level.WARNING)
     assert warning.endswith("extra: unknown key: it has no effect")
+    third = make_client("train", cube=cube, run_id="20261128-100000-abce")
+    third = attrs.evolve(third, run=attrs.evolve(third.run, shown=frozenset({warning})))
+    assert third.do().succeeded
+    assert third.notes(Level.WARNING) == [], "it was shown before any host was asked"
 
 
 def test_secrets_are_given_to_the_launch_alone(host: FakeHost, make_client: MakeClient) -> None:

@@ -39,6 +39,8 @@ HOSTS = pytest.mark.parametrize("host", [HOST, LOCAL_HOST], ids=["remote", "loca
         ("build_context: sbu, build_file: Dockerfile", None),
         ("build_context: sources, build_file: Dockerfile", "(did you mean 'source'?)"),
         ("build_context: source, build_file: Dockerfile", "build_file: Dockerfile does not exist:"),
+        ("build_context: source", "build_context: source/Dockerfile does not exist: the image"),
+        ("build_context: nowhere", None),
         ("build_file: /opt/Dockerfil", "/opt/Dockerfil does not exist: the image is pulled"),
     ],
 )

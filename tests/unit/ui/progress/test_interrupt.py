@@ -51,7 +51,9 @@ def test_the_question_names_both_answers_and_the_default(pipe: tuple[TextIO, Tex
 
 
 def test_without_an_answer_the_jobs_continue(pipe: tuple[TextIO, TextIO]) -> None:
-    assert ask_to_stop(pipe[0], io.StringIO(), timeout=0.01) is False
+    screen = io.StringIO()
+    assert ask_to_stop(pipe[0], screen, timeout=0.01) is False
+    assert screen.getvalue().endswith("[d/s] \ndetaching\n"), "on a line of its own"
 
 
 def test_after_a_second_interrupt_the_jobs_continue(
@@ -61,4 +63,6 @@ def test_after_a_second_interrupt_the_jobs_continue(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("select.select", interrupted)
-    assert ask_to_stop(pipe[0], io.StringIO()) is False
+    screen = io.StringIO()
+    assert ask_to_stop(pipe[0], screen) is False
+    assert screen.getvalue().endswith("[d/s] \ndetaching\n"), "after the ^C of the terminal"
