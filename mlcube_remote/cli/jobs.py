@@ -136,16 +136,19 @@ def logs(
     RUN is a run's name, a part of its id, or 'last'; RUN/03 and RUN/gpu01 are one of its jobs.
     Without RUN, the command takes the latest run of this machine.
     """
+    display = attrs.evolve(display, quiet=True, ordered=not follow)
     report = app.follow.follow_run(
         _find(target, hosts, credentials),
         app.follow.AttachOptions(
             tail=tail, since=since, timestamps=timestamps, pulls=False, ends=not follow
         ),
-        _on_terminal(attrs.evolve(display, quiet=True, ordered=not follow)),
+        _on_terminal(display),
         is_recorded=False,
         reconnect_timeout=_NO_RECONNECT,
     )
-    return report.exit_code_of_errors
+    from mlcube_remote.cli.report import print_errors_alone  # noqa: PLC0415 - slow to import
+
+    return print_errors_alone(report, display)
 
 
 @click.command(cls=HelpfulCommand)

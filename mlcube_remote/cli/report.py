@@ -114,7 +114,22 @@ def _print_problems(report: RunReport, display: Display) -> None:
         click.echo(steps, err=True)
 
 
+def print_errors_alone(report: RunReport, display: Display) -> int:
+    """Print the errors of jobs, without a table; return the exit code. A failed task is none."""
+    print_errors(_errors(report.outcomes, display), sys.stderr)
+    return report.exit_code_of_errors
+
+
 def _print_errors(outcomes: Sequence[JobOutcome], display: Display) -> None:
+    errors = _errors(outcomes, display)
+    if display.quiet and not display.as_json:
+        # Without a table, this is the only place that shows why a task failed.
+        errors += _task_failures(outcomes)
+    print_errors(errors, sys.stderr)
+
+
+def _errors(outcomes: Sequence[JobOutcome], display: Display) -> list[MLCubeRemoteError]:
+    """Return the errors to print; a crash is reported at once."""
     errors: list[MLCubeRemoteError] = []
     for outcome in outcomes:
         error = outcome.error
@@ -127,10 +142,7 @@ def _print_errors(outcomes: Sequence[JobOutcome], display: Display) -> None:
             errors.append(error.brief())
         else:
             errors.append(error)
-    if display.quiet and not display.as_json:
-        # Without a table, this is the only place that shows why a task failed.
-        errors += _task_failures(outcomes)
-    print_errors(errors, sys.stderr)
+    return errors
 
 
 def _task_failures(outcomes: Sequence[JobOutcome]) -> list[HostError]:

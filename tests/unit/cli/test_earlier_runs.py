@@ -150,6 +150,16 @@ def test_a_command_without_a_run_says_which_it_takes(capsys: pytest.CaptureFixtu
         run(["stop"])
 
 
+@pytest.mark.usefixtures("cube_directory")
+def test_logs_say_why_there_is_no_output(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["run", "--host=both", "--task=t", "--quiet"]) == 120
+    capsys.readouterr()
+    assert run(["logs", "last/a"]) == 120
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("error: a: 127.0.0.1:1 refused the connection")
+
+
 @pytest.mark.usefixtures("empty_directory")
 def test_the_last_run_of_a_machine_without_runs_is_an_error() -> None:
     with pytest.raises(UsageError, match="no run was started on this machine"):
