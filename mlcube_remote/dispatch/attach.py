@@ -125,9 +125,9 @@ def pull_job(
         _require_started(handle, state)
         tasks = _read_tasks(job, handle)
         started = {task.task for task in tasks if task.status is not Status.NOT_STARTED}
-        _require_outputs(handle, names)
         progress.tasks += tasks
         _note_detached(progress, state)
+        _require_outputs(handle, names)
         pull_into(job, handle, progress, started, names=names)
     return progress.outcome
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+from mlcube_remote.errors import UsageError
 from mlcube_remote.events.failure import FailureKind, failure_kind
 from mlcube_remote.events.outcome import OPEN, JobOutcome, Status
 from mlcube_remote.inventory.host_ranges import split_commas
@@ -61,7 +62,12 @@ def _output_step(run_id: str, failed: Sequence[JobOutcome], *, is_only: bool) ->
 
 def _pull_steps(run_id: str, outcomes: Sequence[JobOutcome]) -> list[str]:
     """Return how to get the outputs of jobs that succeeded on their hosts."""
-    labels = [each.label for each in outcomes if failure_kind(each) is FailureKind.PULL]
+    labels = [
+        each.label
+        for each in outcomes
+        # A wrong name on the command line says nothing about the other outputs.
+        if failure_kind(each) is FailureKind.PULL and not isinstance(each.error, UsageError)
+    ]
     if not labels:
         return []
     return [

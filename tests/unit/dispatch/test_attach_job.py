@@ -23,6 +23,7 @@ from mlcube_remote.jobs.lookup import RecordedJob
 from mlcube_remote.jobs.query import LIVE
 from mlcube_remote.transport.base import Reply
 from mlcube_remote.transport.fake import RSYNC
+from mlcube_remote.ui.tables.next_steps import next_steps
 from tests.support.fake_host import FakeHost, cut
 from tests.support.fake_host_state import HostConnection
 from tests.support.fake_jobs import Script
@@ -331,6 +332,17 @@ def test_pulling_one_output_of_a_job_that_has_ended(host: FakeHost, started: Cli
     assert outcome.succeeded
     assert [(each.name, each.is_partial) for each in outcome.outputs] == [("report", False)]
     assert sorted(path.name for path in started.workspace.iterdir()) == ["conf.yaml", "report.json"]
+
+
+def test_a_wrong_name_of_an_output_is_no_failure_of_the_job(
+    host: FakeHost, started: Client
+) -> None:
+    end_task(host, host.job)
+    end_task(host, host.job)
+    outcome = pull_job(started.known(), started.run, names=frozenset({"modle"}))
+    assert isinstance(outcome.error, PlanError)
+    assert [task.status for task in outcome.tasks] == [Status.SUCCEEDED] * 2
+    assert next_steps(RUN_ID, [outcome], can_rerun=True) == ""
 
 
 def test_pulling_an_output_that_there_is_not(host: FakeHost, started: Client) -> None:
