@@ -142,7 +142,9 @@ def run_jobs(
     """Run the jobs and show them, or print what would run, and return the exit code."""
     options = app.sampling.with_seed(options)
     if options.sweep.sample and not display.quiet:
-        click.echo(f"random points of --seed={options.sweep.seed}", err=True)
+        click.echo(
+            f"random points; --seed={options.sweep.seed} chooses the same ones again", err=True
+        )
     if dry_run:
         return _print_dry_run(options, display)
     options = attrs.evolve(options, command=redact(sys.argv))

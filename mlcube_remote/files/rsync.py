@@ -122,7 +122,7 @@ def outdated_warning() -> str | None:
     if version >= LOCAL_ADVISED:
         return None
     return (
-        f"rsync {format_version(version)} on this machine has known holes that a hostile host "
+        f"rsync {format_version(version)} on this machine has security holes that a hostile host "
         f"can use; they are fixed in {format_version(LOCAL_ADVISED)}"
     )
 

@@ -179,7 +179,7 @@ def _read_items(name: str, text: str) -> list[str]:
     if not items:
         raise UsageError(f"--shard {name}={text}: the list is empty")
     if any("\0" in item for item in items):
-        raise UsageError(f"--shard {name}={text}: an item holds a NUL character")
+        raise UsageError(f"--shard {name}={text}: an item contains a NUL character")
     return items
 
 
@@ -266,7 +266,7 @@ class _SweepFile:
             raise self.fail(path, f"{name}: expected a value, got {_kind(value)}")
         text = self.document.written.get(path, value)
         if "\0" in str(text):
-            raise self.fail(path, f"{name}: the value holds a NUL character")
+            raise self.fail(path, f"{name}: the value contains a NUL character")
         return str(text)
 
 

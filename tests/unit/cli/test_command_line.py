@@ -297,6 +297,20 @@ def test_a_report_file_must_be_writable_before_a_run_starts(option: str, tmp_pat
             ["rnu"],
             "error: No such command 'rnu'. Did you mean 'run'?\nhint: mlcube-remote --help\n",
         ),
+        (
+            ["run", "--sample=0"],
+            (
+                "error: Invalid value for '--sample': 0: expected at least 1.\n"
+                "hint: mlcube-remote run --help\n"
+            ),
+        ),
+        (
+            ["sandbox", "up", "--hosts=99"],
+            (
+                "error: Invalid value for '--hosts': 99: expected 1 to 64.\n"
+                "hint: mlcube-remote sandbox up --help\n"
+            ),
+        ),
     ],
 )
 def test_a_wrong_command_line_is_reported_like_other_errors(

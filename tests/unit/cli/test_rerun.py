@@ -182,7 +182,7 @@ def test_a_rerun_of_random_points_has_the_same_points(
     sweep = ["--sweep=lr=log:1e-4..1e-1", "--sample=2", "--retries=0", "--output=json"]
     assert run(["run", "--host=both", "--task=t", *sweep]) == 120
     answer = capsys.readouterr()
-    assert "random points of --seed=" in answer.err
+    assert "random points; --seed=" in answer.err
     first = json.loads(answer.out)
     assert run(["rerun", "--failed", "--output=json"]) == 120
     again = json.loads(capsys.readouterr().out)

@@ -15,7 +15,7 @@ RSYNCS = [
     (None, False, "rsync was not found on this machine", "install it"),
     ("rsync  version 2.6.9  protocol version 29", False, "found 2.6.9", "brew install rsync"),
     ("openrsync: protocol version 29", False, "is openrsync", "brew install rsync"),
-    ("rsync  version 3.2.7  protocol version 31", True, "3.2.7", "has known holes"),
+    ("rsync  version 3.2.7  protocol version 31", True, "3.2.7", "has security holes"),
     ("rsync  version 3.5.0  protocol version 32", True, "3.5.0", None),
 ]
 
