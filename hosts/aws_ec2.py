@@ -20,14 +20,16 @@ DEFAULTS = {
     "connect_timeout": 20,
 }
 
-answer = subprocess.run(
+asked = subprocess.run(
     ["aws", "ec2", "describe-instances", "--output", "json", "--filters", *FILTERS],
-    check=True,
+    check=False,
     stdout=subprocess.PIPE,
-).stdout
+)
+if asked.returncode != 0:
+    raise SystemExit(asked.returncode)  # the program has said why
 hosts: dict[str, dict[str, object]] = {}
 groups: dict[str, list[str]] = {}
-for reservation in json.loads(answer)["Reservations"]:
+for reservation in json.loads(asked.stdout)["Reservations"]:
     for instance in reservation["Instances"]:
         tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
         name = re.sub(r"[^A-Za-z0-9_.-]+", "-", tags.get("Name", "")).strip("-.")

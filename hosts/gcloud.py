@@ -19,14 +19,16 @@ DEFAULTS = {
     "connect_timeout": 20,
 }
 
-answer = subprocess.run(
+asked = subprocess.run(
     ["gcloud", "compute", "instances", "list", "--format=json", f"--filter={FILTER}"],
-    check=True,
+    check=False,
     stdout=subprocess.PIPE,
-).stdout
+)
+if asked.returncode != 0:
+    raise SystemExit(asked.returncode)  # the program has said why
 hosts: dict[str, dict[str, object]] = {}
 groups: dict[str, list[str]] = {}
-for instance in json.loads(answer):
+for instance in json.loads(asked.stdout):
     name = instance["name"]
     zone = instance["zone"].rpartition("/")[2]
     if name in hosts:  # two zones may have instances of one name

@@ -24,12 +24,14 @@ DEFAULTS = {
     "connect_timeout": 20,
 }
 
-answer = subprocess.run(
+asked = subprocess.run(
     [os.environ.get("TERRAFORM", "terraform"), "output", "-json"],
-    check=True,
+    check=False,
     stdout=subprocess.PIPE,
-).stdout
-outputs = json.loads(answer)
+)
+if asked.returncode != 0:
+    raise SystemExit(asked.returncode)  # the program has said why
+outputs = json.loads(asked.stdout)
 if "hosts" not in outputs:
     raise SystemExit("terraform: expected an output with the name hosts (see the top of this file)")
 addresses = outputs["hosts"]["value"]

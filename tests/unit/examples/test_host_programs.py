@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mlcube_remote.app.inventory import open_inventory
+from mlcube_remote.errors import InventoryError
 from mlcube_remote.inventory.model import HostKeys, Inventory
 
 HOSTS = Path(__file__).parents[3] / "hosts"
@@ -134,3 +135,16 @@ def test_skypilot(home: Path) -> None:
     found = read("skypilot.py")
     assert found.groups["cluster-train"] == ("train", "train-worker1")
     assert found.hosts["train"].address is None, "ssh knows it"
+
+
+@pytest.mark.parametrize(
+    ("name", "program"),
+    [("aws_ec2.py", "aws"), ("gcloud.py", "gcloud"), ("terraform.py", "terraform")],
+)
+def test_the_error_of_a_cloud_s_program_is_shown(home: Path, name: str, program: str) -> None:
+    path = home / "bin" / program
+    path.write_text("#!/bin/sh\necho 'Unable to locate credentials' >&2\nexit 253\n")
+    path.chmod(0o755)
+    with pytest.raises(InventoryError) as caught:
+        read(name)
+    assert str(caught.value).endswith("failed with exit code 253: Unable to locate credentials")
