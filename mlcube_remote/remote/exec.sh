@@ -75,8 +75,23 @@ mlcr_exec_in_namespace() {
 mlcr_find_contained_process() {
     mlcr_contained=
     mlcr_nsenter=$(command -v nsenter)
-    mlcr_own_mounts=$(readlink /proc/self/ns/mnt)
     mlcr_latest=-1
+    mlcr_candidates=$(mlcr_list_contained_processes "$1")
+    # A short process, such as the sleep of a loop, would be gone before it is entered.
+    [ -z "$mlcr_candidates" ] || sleep 0.3 2>/dev/null || sleep 1
+    for mlcr_candidate in $mlcr_candidates; do
+        mlcr_read_start_time "${mlcr_candidate%:*}" || continue
+        [ "$mlcr_ticks" = "${mlcr_candidate#*:}" ] && [ "$mlcr_ticks" -ge "$mlcr_latest" ] || continue
+        mlcr_contained=${mlcr_candidate%:*}
+        mlcr_latest=$mlcr_ticks
+    done
+    [ -n "$mlcr_contained" ]
+}
+
+# mlcr_list_contained_processes GROUP: print "PID:STARTTIME" of each process of a process group that
+# has a mount namespace of its own.
+mlcr_list_contained_processes() {
+    mlcr_own_mounts=$(readlink /proc/self/ns/mnt)
     for mlcr_entry in /proc/[0-9]*; do
         mlcr_pid=${mlcr_entry#/proc/}
         mlcr_read_start_time "$mlcr_pid" || continue
@@ -84,11 +99,8 @@ mlcr_find_contained_process() {
         set -- "$1" ${mlcr_stat##*) }
         [ "$4" = "$1" ] || continue
         mlcr_mounts=$(readlink "$mlcr_entry/ns/mnt" 2>/dev/null) || continue
-        [ "$mlcr_mounts" != "$mlcr_own_mounts" ] && [ "$mlcr_ticks" -ge "$mlcr_latest" ] || continue
-        mlcr_contained=$mlcr_pid
-        mlcr_latest=$mlcr_ticks
+        [ "$mlcr_mounts" = "$mlcr_own_mounts" ] || printf '%s\n' "$mlcr_pid:$mlcr_ticks"
     done
-    [ -n "$mlcr_contained" ]
 }
 
 # mlcr_print_environment PID: print shell text that exports the variables of a process.

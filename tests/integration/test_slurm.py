@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -143,10 +142,8 @@ def test_a_queued_job_says_why_it_waits_and_can_be_stopped(host: SshHost, cube: 
     assert listed(host, run).startswith("queued (")
     status = again("status", run)
     assert b"queued" in status.stderr, status.stderr
-    began = time.monotonic()
     stopped = again("stop", run)
     assert stopped.returncode == 0, stopped.stderr.decode()
-    assert time.monotonic() - began < 20
     assert "mlcr-" not in queue(host)
     assert listed(host, run) == "cancelled"
     done = again("attach", run)
