@@ -96,11 +96,11 @@ class Scenario:
                 started.kill()
 
     def go(self) -> None:
-        """Let a gated task go on, as soon as it has begun."""
+        """Let a gated task go on, as soon as it has started."""
         name = yaml.safe_load((self.cube / "mlcube.yaml").read_text())["name"]
-        begun = f".mlcube-remote/cubes/{name}-*/workspace/runs.txt"
-        wait_for(lambda: list(self.host.home.glob(begun)), seconds=60)
-        newest = max(self.host.home.glob(begun), key=lambda path: path.stat().st_mtime)
+        started = f".mlcube-remote/cubes/{name}-*/workspace/runs.txt"
+        wait_for(lambda: list(self.host.home.glob(started)), seconds=60)
+        newest = max(self.host.home.glob(started), key=lambda path: path.stat().st_mtime)
         newest.with_name("go").touch()
 
     def made(self, name: str) -> str:
