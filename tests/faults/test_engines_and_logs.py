@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.both_paths import on_both_paths
 from tests.support.cubes import FILE, shell_task, write_cube
 from tests.support.interrupted_runs import COUNT, Scenario, behind, finish, read_client
 from tests.support.wire import wire_to
@@ -90,6 +91,7 @@ def test_a_large_log_is_whole_and_costs_the_client_no_memory(
     assert memory < 150_000, "an interpreter with paramiko included"
 
 
+@on_both_paths
 def test_a_log_of_any_bytes_comes_as_it_is(scenario: Scenario) -> None:
     program = 'head -c 300000 /dev/urandom | tee "${0#*=}"; printf "\\r1%%\\r2%%\\033[2J"'
     outputs = {"same": {**FILE, "default": "same.bin"}}
@@ -128,6 +130,7 @@ def test_memory_that_runs_out_is_reported(
     assert re.search("out.of.memory", done.stderr)
 
 
+@on_both_paths
 def test_a_disk_that_fills_up_on_the_host_hides_no_exit_code(
     ssh_host: HostFactory, tmp_path: Path
 ) -> None:

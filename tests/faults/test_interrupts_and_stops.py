@@ -12,6 +12,7 @@ import attrs
 import pytest
 
 from mlcube_remote.sandbox.engine import docker
+from tests.support.both_paths import on_both_paths
 from tests.support.cubes import shell_task, write_cube
 from tests.support.interrupted_runs import (
     Scenario,
@@ -22,6 +23,7 @@ from tests.support.interrupted_runs import (
 from tests.support.terminal import ClientOnTerminal
 
 
+@on_both_paths
 def test_a_run_is_stopped_once_and_for_all(gated: Scenario) -> None:
     run_id = gated.call("run", "--detach").stdout.strip()
     stopped = gated.call("stop", "--grace=1s", run_id)

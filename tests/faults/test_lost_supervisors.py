@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlcube_remote.sandbox.engine import docker
+from tests.support.both_paths import on_both_paths
 from tests.support.cubes import write_cube
 from tests.support.interrupted_runs import (
     COUNT,
@@ -44,6 +45,7 @@ def _pid_of_supervisor(scenario: Scenario) -> str:
     return max(owners, key=lambda owner: owner.stat().st_mtime).read_text().split()[1]
 
 
+@on_both_paths
 def test_a_supervisor_that_was_killed_is_replaced(scenario: Scenario) -> None:
     with scenario.client("run") as client:
         read = read_client(client, "line 5\n")
@@ -54,6 +56,7 @@ def test_a_supervisor_that_was_killed_is_replaced(scenario: Scenario) -> None:
     scenario.require_one_whole_run(done)
 
 
+@on_both_paths
 def test_a_container_that_somebody_removed_is_lost(scenario: Scenario) -> None:
     with scenario.client("run") as client:
         read_client(client, "line 5\n")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import attrs
 import pytest
 
+from tests.support.both_paths import on_both_paths
 from tests.support.cubes import FILE, shell_task, write_cube
 from tests.support.interrupted_runs import (
     Scenario,
@@ -122,6 +123,7 @@ def test_what_changes_while_it_is_pulled_is_called_incomplete(
         writing.call("stop", run_id)
 
 
+@on_both_paths
 def test_what_cannot_be_read_is_named_and_the_rest_comes_home(
     scenario: Scenario, tmp_path: Path
 ) -> None:
@@ -164,6 +166,7 @@ def test_one_output_of_several_is_pulled(scenario: Scenario, tmp_path: Path) -> 
     assert "it has: first, second" in wrong.stderr
 
 
+@on_both_paths
 def test_wait_reports_that_an_output_was_not_made(scenario: Scenario, tmp_path: Path) -> None:
     outputs = {
         "made": {**FILE, "default": "made.txt"},

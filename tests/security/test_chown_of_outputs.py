@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.both_paths import on_both_paths
 from tests.support.command_line import mirror, on
 from tests.support.cubes import shell_task, write_cube
 
@@ -64,10 +65,11 @@ def test_no_planted_link_is_written_through(host: SshHost, tmp_path: Path) -> No
     assert (cube / "workspace/out/made.txt").read_text() == "evil\n"
 
 
-@pytest.mark.parametrize("host", ["docker"], indirect=True)
+@on_both_paths
 def test_a_task_that_replaces_its_own_output_by_a_link_changes_no_owner(
-    host: SshHost, tmp_path: Path
+    ssh_host: HostFactory, tmp_path: Path
 ) -> None:
+    host = ssh_host()
     script = r"""
         umask 077
         o=${0#*=}; s=${1#*=}

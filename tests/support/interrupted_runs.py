@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import secrets
 import subprocess
 import sys
 import time
@@ -16,8 +17,10 @@ import attrs
 import pytest
 import yaml
 
+from mlcube_remote.dispatch.run_context import FAST_VARIABLE
 from tests.support.cubes import FILE, shell_task, write_cube
 from tests.support.hosts import HostFactory, SshHost
+from tests.support.waiting import wait_for
 from tests.support.wire import Wire, wire_to
 
 LINES = 40
@@ -93,9 +96,11 @@ class Scenario:
                 started.kill()
 
     def go(self) -> None:
-        """Let a gated task go on."""
-        every = self.host.home.glob(".mlcube-remote/cubes/probe-*/workspace/runs.txt")
-        newest = max(every, key=lambda path: path.stat().st_mtime)
+        """Let a gated task go on, as soon as it has started."""
+        name = yaml.safe_load((self.cube / "mlcube.yaml").read_text())["name"]
+        started = f".mlcube-remote/cubes/{name}-*/workspace/runs.txt"
+        wait_for(lambda: list(self.host.home.glob(started)), seconds=60)
+        newest = max(self.host.home.glob(started), key=lambda path: path.stat().st_mtime)
         newest.with_name("go").touch()
 
     def made(self, name: str) -> str:
@@ -113,22 +118,39 @@ class Scenario:
 on_both_transports = pytest.mark.parametrize("scenario", ["paramiko", "openssh"], indirect=True)
 """For faults of the connection, which each SSH implementation must notice."""
 
+_STEP_BY_STEP = "step-by-step"
+
+on_all_paths = pytest.mark.parametrize(
+    "scenario", ["paramiko", "openssh", _STEP_BY_STEP], indirect=True
+)
+"""For those that a run meets which waits for each step, too; see both_paths.py."""
+
 
 @pytest.fixture
 def scenario(
-    ssh_host: HostFactory, tmp_path: Path, request: pytest.FixtureRequest
+    ssh_host: HostFactory,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Scenario]:
+    transport = getattr(request, "param", "auto")
+    if transport == _STEP_BY_STEP:
+        transport = "auto"
+        monkeypatch.setenv(FAST_VARIABLE, "0")
     host = ssh_host()
     cube = write_cube(tmp_path / "cube", {"count": COUNT})
     with wire_to(host.port) as wire:
-        inventory = behind(host, wire, tmp_path, transport=getattr(request, "param", "auto"))
+        inventory = behind(host, wire, tmp_path, transport=transport)
         yield Scenario(host=host, wire=wire, cube=cube, inventory=inventory)
 
 
 @pytest.fixture
 def gated(scenario: Scenario, tmp_path: Path) -> Scenario:
     """Give a bench whose tasks wait for :meth:`Bench.go`."""
-    return attrs.evolve(scenario, cube=write_cube(tmp_path / "gated", {"count": GATED}))
+    # No other test has this name, so that the host's mirror of the cube can be found.
+    name = f"probe-{secrets.token_hex(4)}"
+    cube = write_cube(tmp_path / "gated", {"count": GATED}, name=name)
+    return attrs.evolve(scenario, cube=cube)
 
 
 def behind(host: SshHost, wire: Wire, folder: Path, **keys: Any) -> Path:
@@ -180,5 +202,5 @@ def run_id_in(text: str) -> str:
 
 def break_for_a_while(wire: Wire) -> None:
     wire.cut()
-    time.sleep(1.5)
+    time.sleep(0.5)
     wire.restore()
