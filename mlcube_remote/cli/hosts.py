@@ -57,7 +57,7 @@ def list_hosts(inventory: str | None, output: str) -> None:
         found,
         output,
         document=partial(hosts_document, logins=logins),
-        text=partial(hosts_text, logins=logins),
+        text=partial(hosts_text, logins=logins, width=terminal_width(sys.stdout)),
     )
 
 

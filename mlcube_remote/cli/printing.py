@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any, TextIO, TypeVar
@@ -12,8 +12,12 @@ from typing import Any, TextIO, TypeVar
 import click
 
 from mlcube_remote.errors import MLCubeRemoteError
+from mlcube_remote.ui.text import has_colour
 
 T = TypeVar("T")
+
+_USUAL_WIDTH = 80
+"""Columns of a terminal that does not say how wide it is."""
 
 
 def print_value(
@@ -37,13 +41,21 @@ def print_value(
 
 def terminal_width(stream: TextIO) -> int | None:
     """Return the number of columns of a terminal; ``None`` if the stream is none."""
-    return shutil.get_terminal_size().columns if stream.isatty() else None
+    if not stream.isatty():
+        return None
+    with contextlib.suppress(ValueError):
+        if (columns := int(os.environ.get("COLUMNS", ""))) > 0:
+            return columns
+    # Of this stream: the other one may be a pipe, which has no size.
+    with contextlib.suppress(OSError, ValueError):
+        if (columns := os.get_terminal_size(stream.fileno()).columns) > 0:
+            return columns
+    return _USUAL_WIDTH
 
 
 def faint(text: str) -> str:
     """Return a text that a terminal shows grey, unless the user wants no colour."""
-    has_colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    return click.style(text, dim=True) if has_colour else text
+    return click.style(text, dim=True) if has_colour(sys.stdout) else text
 
 
 def print_warning(text: str) -> None:

@@ -12,7 +12,7 @@ import click
 from mlcube_remote import app
 from mlcube_remote.cli.help import HelpfulCommand
 from mlcube_remote.cli.output_formats import output_option_with_aliases
-from mlcube_remote.cli.printing import print_value, print_warning
+from mlcube_remote.cli.printing import print_value, print_warning, terminal_width
 from mlcube_remote.cli.run_argument import complete_runs
 from mlcube_remote.errors import UsageError
 
@@ -110,5 +110,5 @@ def list_runs(best: str | None, output: str) -> None:
         rows,
         output,
         document=lambda found: {"runs": found},
-        text=lambda found: runs_text(found, best),
+        text=lambda found: runs_text(found, best, width=terminal_width(sys.stdout)),
     )

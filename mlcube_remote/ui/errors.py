@@ -17,7 +17,7 @@ from mlcube_remote.directories import make_private_directory, state_home
 from mlcube_remote.errors import HostError, MLCubeRemoteError, RecordError
 from mlcube_remote.events.outcome import JobOutcome, Status, TaskOutcome
 from mlcube_remote.ui.host_ranges import MANY, format_ranges
-from mlcube_remote.ui.text import sanitise
+from mlcube_remote.ui.text import has_colour, sanitise
 
 DEBUG_VARIABLE = "MLCUBE_REMOTE_DEBUG"
 
@@ -103,7 +103,7 @@ _COLOURS = {"error:": "red", "hint:": "cyan"}
 
 def _print_labelled(label: str, text: str, stream: TextIO) -> None:
     indented = sanitise(text).replace("\n", "\n" + " " * (len(label) + 1)).rstrip()
-    if stream.isatty() and not os.environ.get("NO_COLOR"):
+    if has_colour(stream):
         label = click.style(label, fg=_COLOURS[label])
     stream.write(f"{label} {indented}\n")
 

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import codecs
+import os
 import re
+from typing import TextIO
 
 import attrs
 
@@ -23,6 +25,12 @@ CONTROLS = re.compile(
 )
 """Characters that are never printed: they control a terminal, or are bytes that are not UTF-8."""
 _BREAKS = re.compile(r"([\r\n])")
+
+
+def has_colour(stream: TextIO) -> bool:
+    """Return whether a stream is a terminal with colours, which the user has not refused."""
+    is_dumb = os.environ.get("TERM") == "dumb"
+    return stream.isatty() and not is_dumb and not os.environ.get("NO_COLOR")
 
 
 def sanitise(text: str) -> str:

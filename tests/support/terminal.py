@@ -12,6 +12,7 @@ import struct
 import subprocess
 import termios
 import time
+from collections.abc import Mapping
 
 import attrs
 
@@ -31,6 +32,8 @@ class ClientOnTerminal:
     shown: str = ""
     size: tuple[int, int] = (24, 80)
     """Lines and columns."""
+    env: Mapping[str, str] = attrs.field(factory=dict)
+    """Variables besides those of this process."""
     _master: int = attrs.field(init=False)
     _client: subprocess.Popen[bytes] = attrs.field(init=False)
 
@@ -43,7 +46,7 @@ class ClientOnTerminal:
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            env={**os.environ, "TERM": "xterm"},
+            env={**os.environ, "TERM": "xterm", **self.env},
         )
         os.close(slave)
 

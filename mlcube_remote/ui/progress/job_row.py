@@ -31,7 +31,7 @@ MAX_LABEL = 24
 _MAX_PARAMETERS = 200
 """Characters of a sweep point that are kept: more than a terminal shows."""
 
-_MIN_DETAIL = 24
+MIN_DETAIL = 24
 """Columns that a stage's detail gets before finished stages are shown."""
 
 
@@ -88,7 +88,7 @@ class JobRow:
             return Text("  ".join(self.done) or "waiting", style="dim")
         current = self.render_current(now)
         # An unfinished line of a task may be cut; what this program says is short.
-        free = width - len(current) + max(len(one_line(self.detail)) - _MIN_DETAIL, 0)
+        free = width - len(current) + max(len(one_line(self.detail)) - MIN_DETAIL, 0)
         done_cells = [f"{item}  " for item in self.done]
         while done_cells and sum(map(len, done_cells)) > free:
             del done_cells[0]

@@ -12,12 +12,13 @@ from rich.text import Text
 
 from mlcube_remote.events.outcome import OPEN
 from mlcube_remote.ui.host_ranges import MANY
-from mlcube_remote.ui.progress.job_row import MAX_LABEL, JobRow, label_width
+from mlcube_remote.ui.progress.job_row import MIN_DETAIL, JobRow, label_width
 from mlcube_remote.ui.progress.overview import render_overview
 from mlcube_remote.ui.progress.total import render_total
+from mlcube_remote.ui.tables.columns import columns_of
 
-_MIN_PARAMETERS = 10
-"""Columns for the parameters of a trial, also on a narrow terminal."""
+_MIN_COLUMN = 10
+"""Columns for labels, and for parameters, on a narrow terminal."""
 
 
 def render_jobs(
@@ -35,10 +36,11 @@ def render_jobs(
     overflow: OverflowMethod = "ellipsis" if unicode else "crop"
     if len(rows) > MANY:
         return Group(*_unwrapped(render_overview(rows, now, unicode=unicode), overflow))
-    table = _start_table(rows, overflow)
-    parameters_width = _add_parameters(table, rows, width, overflow)
+    labels_width = min(label_width(rows), max(width // 3, _MIN_COLUMN))
+    table = _start_table(labels_width, overflow)
+    parameters_width = _add_parameters(table, rows, width, labels_width, overflow)
     table.add_column(no_wrap=True, overflow=overflow, ratio=1)
-    free = width - label_width(rows) - 3 - parameters_width
+    free = width - labels_width - 3 - parameters_width
     for row in rows:
         parameters = (row.parameters,) if parameters_width else ()
         mark = _mark(row, spinner, unicode=unicode)
@@ -48,22 +50,23 @@ def render_jobs(
     return Group(table, *_unwrapped([render_total(rows, now, unicode=unicode)], overflow))
 
 
-def _start_table(rows: Sequence[JobRow], overflow: OverflowMethod) -> Table:
+def _start_table(labels_width: int, overflow: OverflowMethod) -> Table:
     # The last column gets exactly the remaining width only if the table is expanded.
     table = Table.grid(padding=(0, 1), expand=True)
     table.add_column(width=1)
-    table.add_column(no_wrap=True, overflow=overflow, width=label_width(rows), max_width=MAX_LABEL)
+    table.add_column(no_wrap=True, overflow=overflow, width=labels_width)
     return table
 
 
 def _add_parameters(
-    table: Table, rows: Sequence[JobRow], width: int, overflow: OverflowMethod
+    table: Table, rows: Sequence[JobRow], width: int, labels_width: int, overflow: OverflowMethod
 ) -> int:
-    """Add the column for the parameters of trials, if there are any; return its width."""
-    longest = max(len(row.parameters) for row in rows)
-    if not longest:
+    """Add the column for the parameters of trials, if there is room; return its width."""
+    longest = max(columns_of(row.parameters) for row in rows)
+    room = max(width - labels_width - 4 - MIN_DETAIL, 0)
+    share = min(longest, max(width // 4, _MIN_COLUMN), room)
+    if share < min(longest, _MIN_COLUMN) or not longest:
         return 0
-    share = min(longest, max(width // 4, _MIN_PARAMETERS))
     table.add_column(no_wrap=True, overflow=overflow, width=share, style="cyan")
     return share + 1
 

@@ -10,7 +10,9 @@ from mlcube_remote.ui.text import one_line
 
 _GAP = "  "
 _MIN_WIDTH = 10
-"""A column is not made narrower than this."""
+"""A column is not made narrower than this, as long as others can be."""
+_LEAST_WIDTH = 4
+"""A column of a very narrow terminal."""
 
 
 def format_table(
@@ -28,29 +30,52 @@ def format_table(
         rows: The cells.
         width: Maximum width of a line; ``None``: no limit.
         spare: Columns to omit if the table is too wide, in this order.
-        shrink: Columns to shorten if that is not enough, in this order.
+        shrink: Columns to shorten if that is not enough, in this order. If all of them are short
+            and there are several, the first one is omitted, and then the widest are shortened
+            further.
     """
     lines = [tuple(header), *(tuple(row) for row in rows)]
     if width is not None:
         lines = _shorten(_omit(lines, width, spare), width, shrink)
+        lines = _squeeze(_omit(lines, width, shrink[:-1][:1]), width)
     widths = _widths(lines)
     text = [
-        _GAP.join(cell.ljust(wide) for cell, wide in zip(line, widths, strict=True)).rstrip()
+        _GAP.join(_pad(cell, wide) for cell, wide in zip(line, widths, strict=True)).rstrip()
         for line in lines
     ]
     return "\n".join(text if width is None else (shorten(line, width) for line in text))
 
 
 def shorten(text: str, width: int) -> str:
-    """Return a text with at most ``width`` characters; ``…`` at its end if it was longer."""
-    return text if len(text) <= width else f"{text[: max(0, width - 1)]}…"
+    """Return a text that takes at most ``width`` columns; ``…`` at its end if it was longer."""
+    if columns_of(text) <= width:
+        return text
+    free = max(0, width - 1)
+    if text.isascii():
+        return f"{text[:free]}…"
+    from rich.cells import set_cell_size  # noqa: PLC0415 - slow, and most tables are ASCII
+
+    return f"{set_cell_size(text, free).rstrip()}…"
+
+
+def columns_of(text: str) -> int:
+    """Return how many columns of a terminal a text takes: Chinese characters take two each."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len  # noqa: PLC0415 - as above
+
+    return cell_len(text)
+
+
+def _pad(cell: str, width: int) -> str:
+    return cell + " " * (width - columns_of(cell))
 
 
 Lines = list[tuple[str, ...]]
 
 
 def _widths(lines: Lines) -> list[int]:
-    return [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [max(map(columns_of, column)) for column in zip(*lines, strict=True)]
 
 
 def _excess(lines: Lines, width: int) -> int:
@@ -77,8 +102,25 @@ def _shorten(lines: Lines, width: int, shrink: Sequence[str]) -> Lines:
         if name in lines[0]:
             at = lines[0].index(name)
             most = max(_MIN_WIDTH, len(name), _widths(lines)[at] - excess)
-            lines = [(*line[:at], shorten(line[at], most), *line[at + 1 :]) for line in lines]
+            lines = _limit(lines, at, most)
     return lines
+
+
+def _squeeze(lines: Lines, width: int) -> Lines:
+    """Shorten the widest columns until the table fits, so that the last ones are not cut off."""
+    while (excess := _excess(lines, width)) > 0:
+        widths = _widths(lines)
+        widest = max(range(len(widths)), key=widths.__getitem__)
+        if widths[widest] <= _LEAST_WIDTH:
+            break
+        others = max((wide for at, wide in enumerate(widths) if at != widest), default=0)
+        most = max(_LEAST_WIDTH, widths[widest] - excess, min(others, widths[widest] - 1))
+        lines = _limit(lines, widest, most)
+    return lines
+
+
+def _limit(lines: Lines, at: int, most: int) -> Lines:
+    return [(*line[:at], shorten(line[at], most), *line[at + 1 :]) for line in lines]
 
 
 def unreachable_lines(

@@ -6,7 +6,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Collection, Sequence
 
-from mlcube_remote.ui.tables.columns import format_table
+from mlcube_remote.ui.tables.columns import columns_of, format_table
 
 WIDTH = 80
 """Number of characters in a line of a usual terminal."""
@@ -57,7 +57,7 @@ def fit_table(
 
 
 def _width(columns: Sequence[tuple[str, Sequence[str]]]) -> int:
-    widths = [max(map(len, (name, *cells))) for name, cells in columns]
+    widths = [max(map(columns_of, (name, *cells))) for name, cells in columns]
     return sum(widths) + _GAP * (len(widths) - 1)
 
 

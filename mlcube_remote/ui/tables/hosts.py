@@ -15,8 +15,16 @@ from mlcube_remote.ui.tables.logins import login_document
 from mlcube_remote.ui.text import one_line, sanitise
 
 
-def hosts_text(inventory: Inventory, logins: Sequence[KeptLogin] = ()) -> str:
-    """Return all hosts and groups as a table, and the logins that are kept."""
+def hosts_text(
+    inventory: Inventory, logins: Sequence[KeptLogin] = (), *, width: int | None = None
+) -> str:
+    """Return all hosts and groups as a table, and the logins that are kept.
+
+    Args:
+        inventory: The hosts.
+        logins: The logins.
+        width: Columns of the terminal; ``None``: no limit.
+    """
     groups = {
         name: ",".join(group for group, names in inventory.groups.items() if name in names)
         for name in inventory.hosts
@@ -32,7 +40,13 @@ def hosts_text(inventory: Inventory, logins: Sequence[KeptLogin] = ()) -> str:
         ]
         for host in inventory.hosts.values()
     ]
-    table = format_table(["host", "address", "user", "platform", "groups", "labels"], rows)
+    table = format_table(
+        ["host", "address", "user", "platform", "groups", "labels"],
+        rows,
+        width=width,
+        spare=("platform", "user"),
+        shrink=("labels", "groups", "address", "host"),
+    )
     title = inventory.path or "no inventory; host names of ~/.ssh/config can be used"
     lines = [
         f"logged in: {one_line(login.host)} ({one_line(login.address)}) until "

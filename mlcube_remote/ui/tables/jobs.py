@@ -13,7 +13,7 @@ from mlcube_remote.formatting import readable_duration
 from mlcube_remote.jobs.query import FoundJob, HostJobs
 from mlcube_remote.runs.ids import label
 from mlcube_remote.ui.files.json_output import VERSION
-from mlcube_remote.ui.tables.columns import format_table, shorten, unreachable_lines
+from mlcube_remote.ui.tables.columns import columns_of, format_table, shorten, unreachable_lines
 from mlcube_remote.ui.text import one_line
 
 _ID_PART = 16
@@ -114,7 +114,7 @@ def _parameters(job: FoundJob) -> str:
 
 def _table(rows: Sequence[Mapping[str, str]], width: int | None) -> str:
     full = _format(rows, None)
-    if width is None or max(map(len, full.splitlines())) <= width:
+    if width is None or max(map(columns_of, full.splitlines())) <= width:
         return full
     # A name and the last part of an id are enough to address a run.
     short = [{**row, "run": row["name"] or row["run"][-_ID_PART:], "name": ""} for row in rows]

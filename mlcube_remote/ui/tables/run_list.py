@@ -58,15 +58,29 @@ def _best(jobs: Sequence[Mapping[str, Any]], column: str) -> Any:
     return cell(first[0]) if first else None
 
 
-def runs_text(rows: Sequence[Mapping[str, Any]], best: str | None) -> str:
-    """Return the rows of :func:`run_rows` as a table."""
+def runs_text(
+    rows: Sequence[Mapping[str, Any]], best: str | None, *, width: int | None = None
+) -> str:
+    """Return the rows of :func:`run_rows` as a table.
+
+    Args:
+        rows: The rows.
+        best: The column whose best value is shown, if any.
+        width: Columns of the terminal; ``None``: no limit.
+    """
     if not rows:
         return "no run has a record on this machine"
     header = ["run", "when", "cube", "hosts", "state"] + (
         [f"best {best.lstrip('-')}"] if best else []
     )
     lines = [[*_cells(row), *([_format(row["best"])] if best else [])] for row in rows]
-    return format_table(header, [[one_line(cell) for cell in line] for line in lines])
+    return format_table(
+        header,
+        [[one_line(cell) for cell in line] for line in lines],
+        width=width,
+        spare=("when",),
+        shrink=("hosts", "cube", "state"),
+    )
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
