@@ -9,6 +9,8 @@ INVENTORY := $(STATE)/mlcube-remote/sandbox/hosts.yaml
 AS_ROOT := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo -n)
 APT_INSTALL := $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --retries 3 --timeout 60
+# The tests start the program hundreds of times. Without compiled modules, a start takes twice as long.
+unexport PYTHONDONTWRITEBYTECODE
 SHELL_FILES = $(shell find mlcube_remote scripts tests examples benchmarks -name '*.sh') \
     $(wildcard mlcube_remote/sandbox/images/host/sandbox-*) \
     $(wildcard mlcube_remote/sandbox/images/slurm/sandbox-*) .ci/run
