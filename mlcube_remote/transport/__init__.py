@@ -7,14 +7,20 @@ Other packages use :func:`connect`. It imports the SSH libraries when it is call
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
+from typing import TYPE_CHECKING
 
+from mlcube_remote.errors import ConnectError
 from mlcube_remote.inventory.model import Host, Inventory, TransportKind
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport.base import Connection
 from mlcube_remote.transport.questions import Answers
+
+if TYPE_CHECKING:
+    from mlcube_remote.transport.credentials import Credentials
 
 
 def connect(
@@ -43,12 +49,27 @@ def connect(
         from mlcube_remote.transport.local import LocalConnection  # noqa: PLC0415 - no SSH needed
 
         return LocalConnection(host)
-    from mlcube_remote.inventory.sshconfig import resolve  # noqa: PLC0415
     from mlcube_remote.transport.credentials import Credentials  # noqa: PLC0415
 
     credentials = Credentials(
         password=password, passphrase=passphrase, answers=answers or Answers()
     )
+    try:
+        return _connect(host, inventory, credentials, note)
+    except ConnectError as problem:
+        if host.typed is not None and problem.hint is not None:
+            # The name that tables and records have for what the user typed selects no host.
+            command = "mlcube-remote login"
+            typed = f"{command} {shlex.quote(host.typed)}"
+            problem.hint = problem.hint.replace(f"{command} {host.name}", typed)
+        raise
+
+
+def _connect(
+    host: Host, inventory: Inventory, credentials: Credentials, note: Callable[[str], None]
+) -> Connection:
+    from mlcube_remote.inventory.sshconfig import resolve  # noqa: PLC0415
+
     if host.transport is TransportKind.OPENSSH:
         from mlcube_remote.transport.openssh_link import open_openssh_link  # noqa: PLC0415
         from mlcube_remote.transport.ssh import SSHConnection  # noqa: PLC0415

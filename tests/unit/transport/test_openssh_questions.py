@@ -7,14 +7,15 @@ import contextlib
 import tempfile
 from collections.abc import Iterator
 
+import attrs
 import pytest
 
 from mlcube_remote.errors import AuthenticationError
 from mlcube_remote.inventory.endpoint import Endpoint
 from mlcube_remote.inventory.load import empty
-from mlcube_remote.inventory.model import Host, HostKeys
+from mlcube_remote.inventory.model import Host, HostKeys, TransportKind
 from mlcube_remote.inventory.sshconfig import CONFIG_VARIABLE, resolve
-from mlcube_remote.transport import kept_logins
+from mlcube_remote.transport import connect, kept_logins
 from mlcube_remote.transport.credentials import Credentials
 from mlcube_remote.transport.openssh_link import keep_login, open_openssh_link
 from mlcube_remote.transport.questions import Answers
@@ -118,3 +119,16 @@ def test_a_login_whose_connection_broke_is_said_and_replaced(lab: Lab, server: S
 
     assert notes[0].startswith("its login has ended (the connection broke")
     assert kept_logins.list_logins() == ()
+
+
+@pytest.mark.parametrize("transport", [TransportKind.PARAMIKO, TransportKind.OPENSSH])
+def test_a_hint_names_an_account_as_it_was_typed(
+    lab: Lab, server: SSHServer, transport: TransportKind
+) -> None:
+    host, _ = _target(lab, server)
+    host = attrs.evolve(host, name="me_gpu01", typed="me@gpu01", transport=transport)
+
+    with pytest.raises(AuthenticationError) as problem:
+        connect(host, empty())
+
+    assert "mlcube-remote login me@gpu01" in (problem.value.hint or "")
