@@ -43,7 +43,7 @@ mlcr_record_order() {
     mlcr_since=
     mlcr_times=0
     mlcr_step_s=1
-    trap 'mlcr_write_entry; mlcr_write_time; exit 0' TERM
+    trap 'mlcr_look_last; exit 0' TERM
     while [ "$mlcr_entries" -lt 500000 ]; do
         mlcr_sleep_between_looks
         mlcr_looks=$((mlcr_looks + 1))
@@ -59,6 +59,18 @@ mlcr_record_order() {
         # Then no later growth can be meant.
         [ "$mlcr_idle" -lt 5 ] || mlcr_write_time
     done
+    # A writer has ended. If the other one has, too, the supervisor terminates this process.
+    sleep 1 &
+    wait $! || sleep 1
+    mlcr_look_last
+}
+
+# mlcr_look_last: record what came since the last look. The writers have ended, so that the sizes of
+# the files are their positions.
+mlcr_look_last() {
+    # shellcheck disable=SC2046 # words: SIZE, name, SIZE, name
+    set -- $(cd -- "$mlcr_dir" && wc -c stdout stderr)
+    [ $# -lt 4 ] || mlcr_note_growth "$1" "$3"
     mlcr_write_entry
     mlcr_write_time
 }

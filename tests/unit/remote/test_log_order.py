@@ -80,6 +80,15 @@ def test_what_comes_last_is_last(call: Call, job: Path, step: str) -> None:
     assert merged(call, job) == "a\nb\nc\ndone\n"
 
 
+@pytest.mark.parametrize("script", ["echo a; echo b >&2", "sleep 0.7; echo a; echo b >&2"])
+def test_what_comes_directly_before_the_end_has_a_time(call: Call, job: Path, script: str) -> None:
+    began = int(time.time())
+    finished(call, job, script)
+    times = parse_times((job / "tasks/1/times").read_text())
+    assert times[-1][1] == (2, 2)
+    assert began - 1 <= times[-1][0] <= time.time() + 1
+
+
 def test_the_times_of_growth_are_recorded(call: Call, job: Path) -> None:
     began = int(time.time())
 
