@@ -43,6 +43,7 @@ def init(directory: str, script: str | None, dockerfile: str | None, output: str
         *(f"wrote {path}" for path in paths),
         f"run it here:    mlcube-remote run --host=local{where} --task={made.task}",
         f"run it there:   mlcube-remote run --host=NAME{where} --task={made.task}",
+        f"after an edit:  mlcube-remote configure --host=NAME{where}",
     ]
     print_value(
         made,

@@ -81,7 +81,8 @@ def test_the_commands_of_the_readme_work_on_hosts_with_its_names(tmp_path: Path)
 def test_a_first_cube_runs_on_a_host(tmp_path: Path) -> None:
     clone, output = run_commands("docs/tutorial/first-cube.md", tmp_path)
     assert (clone / "greeter/workspace/greeting.txt").read_text() == "Hello, Grace!\n"
-    assert output.count("Hello, Grace!") == 2, "once by run, once by logs"
+    assert output.count("Hello, Grace!") == 3, "twice by run, once by logs"
+    assert "Hello, Grace!\nHow are you?" in output, "after the image was built again"
     assert (clone / "counter/workspace/results/numbers.txt").read_text() == "1\n2\n3\n"
     assert "greet --name=/mlcube_io0/name.txt --greeting=/mlcube_io0/greeting.txt" in output
 

@@ -120,7 +120,8 @@ def test_the_command_says_what_to_do_next(
     run(["init", "first"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "wrote first/mlcube.yaml"
-    assert lines[-1].endswith("mlcube-remote run --host=NAME --mlcube=first --task=greet")
+    assert lines[-2].endswith("mlcube-remote run --host=NAME --mlcube=first --task=greet")
+    assert lines[-1].endswith("mlcube-remote configure --host=NAME --mlcube=first")
     run(["describe", "--mlcube=first"])
     assert "task greet" in capsys.readouterr().out
 
