@@ -39,6 +39,8 @@ def host_files(host: SshHost) -> dict[str, str]:
             found[path] = " ".join(about.split(" ")[:3]) if is_shared else about
         else:
             digest, _, path = line.partition("  ")
-            found[path] = f"{found[path]} {digest}"
+            # A file that appeared between the two lists is in the next ones, if it stays.
+            if path in found:
+                found[path] = f"{found[path]} {digest}"
     assert len(found) > 5000, "the whole system, not a part of it"
     return found

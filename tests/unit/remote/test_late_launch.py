@@ -47,6 +47,7 @@ def test_the_workspace_is_still_the_jobs(call: Call, reclaimed: Path, lock: Path
 
 def test_the_workspace_is_another_jobs(call: Call, reclaimed: Path, lock: Path) -> None:
     with connected(reclaimed.with_name("j2"), lock):
+        wait_for((lock / "after.j1").exists)
         done = launch(call, reclaimed, "true", claimed=(str(lock), "", ""))
         assert done.returncode == 19
     assert not (reclaimed / "tasks").exists()
