@@ -141,9 +141,11 @@ mlcr_print_checksums() {
     *'
 '*) ;;
     *)
-        # One process for all files prints a line for each, in their order, or fails.
+        # One process for all files prints a line for each, in their order, or fails. The sha256sum of
+        # many systems does not use the processor's instructions for it, and OpenSSL does.
         # shellcheck disable=SC2086 # words
-        if mlcr_checksums=$($mlcr_checksum_command "$@" 2>/dev/null); then
+        if mlcr_checksums=$(openssl dgst -sha256 -r "$@" 2>/dev/null) ||
+            mlcr_checksums=$($mlcr_checksum_command "$@" 2>/dev/null); then
             printf '%s\n' "$mlcr_checksums" | LC_ALL=C sed 's/^\\//; s/ .*//' | tr '\n' '\000'
             return
         fi

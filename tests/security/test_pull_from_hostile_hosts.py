@@ -183,7 +183,7 @@ def test_a_list_of_files_that_does_not_fit_into_memory(
 
 def test_content_that_changes_during_the_pull(attack: Attack) -> None:
     attack.make("echo x >out/log")
-    attack.install("sha256sum", 'echo more >>"$(readlink /proc/self/fd/0)"; /usr/bin/sha256sum')
+    attack.sum_instead('echo more >>"$(readlink /proc/self/fd/0)"; /usr/bin/sha256sum')
     before = attack.outside()
     with pytest.raises(TransferError, match="'out/log' differs from the host's"):
         attack.pull()
@@ -206,7 +206,7 @@ def test_checksums_that_make_no_sense(
 ) -> None:
     monkeypatch.setattr(checksums, "START_S", 5.0)
     attack.make("echo x >out/a")
-    attack.install("sha256sum", BAD_SUMS[which])
+    attack.sum_instead(BAD_SUMS[which])
     before = attack.outside()
     with pytest.raises((TransferError, HostUnfitError)):
         attack.pull()

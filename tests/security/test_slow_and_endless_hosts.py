@@ -25,7 +25,7 @@ __all__ = ["attack", "engine", "private_host", "ssh_host"]
 def test_checksums_that_never_end(attack: Attack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checksums, "START_S", 2.0)
     attack.make("for i in 1 2 3; do echo x >out/$i; done")
-    attack.install("sha256sum", "sleep 3600")
+    attack.sum_instead("sleep 3600")
     before = digests(attack.home)
     begin = time.monotonic()
     with pytest.raises(AbortedTransferError, match="did not compute the checksums within 2 s"):

@@ -53,6 +53,11 @@ class Attack:
         text = f"cat >/usr/local/bin/{name} <<'END'\n#!/bin/sh\n{script}\nEND\n"
         self.host.exec(["sh", "-c", f"{text}chmod 755 /usr/local/bin/{name}"])
 
+    def sum_instead(self, script: str) -> None:
+        """Let the host run a script instead of the program that computes checksums."""
+        self.install("openssl", "exit 1")  # it would be asked first
+        self.install("sha256sum", script)
+
     def send_instead(self, script: str) -> None:
         """Let the host's rsync run a script instead of sending."""
         self.install(
@@ -136,4 +141,5 @@ def attack(
     # A program that never ends, or the shell that reads it, would use a processor until the last
     # test.
     private_host.exec(["pkill", "-KILL", "-u", "mlcube"])
-    private_host.exec(["sh", "-c", f"rm -rf /usr/local/bin/rsync /usr/local/bin/sha256sum {there}"])
+    programs = " ".join(f"/usr/local/bin/{name}" for name in ("rsync", "openssl", "sha256sum"))
+    private_host.exec(["sh", "-c", f"rm -rf {programs} {there}"])

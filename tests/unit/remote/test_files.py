@@ -42,19 +42,25 @@ def test_checksums_do_not_depend_on_file_names(call: Call, tmp_path: Path) -> No
             assert report == expected + [""] * len(extra)
 
 
-def test_one_process_computes_the_checksums_of_many_files(call: Call, tmp_path: Path) -> None:
-    for number in range(50):
-        (tmp_path / f"{number} \\ \r *").write_text(str(number))
-    program, log = tmp_path / "bin/sha256sum", tmp_path / "log"
-    program.parent.mkdir()
-    real = shutil.which("sha256sum")
-    program.write_text(f'#!/bin/sh\necho "$#" >>{log}\nexec {real} "$@"\n')
-    program.chmod(0o755)
+@pytest.mark.parametrize("program", ["openssl", "sha256sum"])
+def test_one_process_computes_the_checksums_of_many_files(
+    call: Call, tmp_path: Path, program: str
+) -> None:
     names = [f"./{number} \\ \r *" for number in range(50)]
-    path = f"{program.parent}:{os.environ['PATH']}"
+    for name in names:
+        (tmp_path / name).write_text(name)
+    log, folder = tmp_path / "log", tmp_path / "bin"
+    folder.mkdir()
+    real = shutil.which(program)
+    (folder / "openssl").write_text("#!/bin/sh\nexit 1\n")  # its configuration may be broken
+    (folder / program).write_text(f'#!/bin/sh\necho "$#" >>{log}\nexec {real} "$@"\n')
+    for each in folder.iterdir():
+        each.chmod(0o755)
+    path = f"{folder}:{os.environ['PATH']}"
     done = call("mlcr_print_checksums", str(tmp_path), *names, PATH=path)
-    assert done.stdout.count(b"\0") == 50
-    assert log.read_text() == "50\n"
+    expected = [hashlib.sha256(name.encode()).hexdigest() for name in names]
+    assert done.stdout.decode().split("\0")[:-1] == expected
+    assert log.read_text() == {"openssl": "53\n", "sha256sum": "50\n"}[program]
 
 
 def test_checksums_of_a_missing_folder_fail(call: Call, tmp_path: Path) -> None:
