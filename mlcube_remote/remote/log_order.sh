@@ -68,9 +68,11 @@ mlcr_record_order() {
 # mlcr_look_last: record what came since the last look. The writers have ended, so that the sizes of
 # the files are their positions.
 mlcr_look_last() {
-    # shellcheck disable=SC2046 # words: SIZE, name, SIZE, name
-    set -- $(cd -- "$mlcr_dir" && wc -c stdout stderr)
-    [ $# -lt 4 ] || mlcr_note_growth "$1" "$3"
+    if [ -f "$mlcr_dir/stdout" ] && [ -f "$mlcr_dir/stderr" ]; then
+        # shellcheck disable=SC2046 # words: SIZE, name, SIZE, name
+        set -- $(cd -- "$mlcr_dir" && wc -c stdout stderr)
+        [ $# -lt 4 ] || mlcr_note_growth "$1" "$3"
+    fi
     mlcr_write_entry
     mlcr_write_time
 }
