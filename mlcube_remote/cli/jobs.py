@@ -14,7 +14,7 @@ from mlcube_remote.cli import display_options as screen
 from mlcube_remote.cli import options as shared
 from mlcube_remote.cli.help import HelpfulCommand
 from mlcube_remote.cli.option_groups import CredentialPrompts, Display
-from mlcube_remote.cli.parameter_types import Duration, SinceTime
+from mlcube_remote.cli.parameter_types import Duration, SinceTime, WholeNumber
 from mlcube_remote.cli.printing import print_warning
 from mlcube_remote.cli.run_target import RunTarget, run_target
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _tail_option = click.option(
     "--tail",
     "-n",
-    type=click.IntRange(min=0),
+    type=WholeNumber(min=0),
     metavar="N",
     help="Start with the last N lines of each task.",
 )

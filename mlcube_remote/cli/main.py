@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import re
 import sys
 from importlib import import_module
 from typing import Any, NoReturn
@@ -53,11 +52,6 @@ _COMMANDS = {
     ),
     "completion": ("mlcube_remote.cli.completion", "Print the shell completion script."),
 }
-
-
-_OUT_OF_RANGE = re.compile(
-    r" is not in the range (?:(?P<low>\d+)<=)?x(?:>=(?P<least>\d+))?(?:<=(?P<high>\d+))?(?=\.$)"
-)
 
 
 class _LazyGroup(click.Group):
@@ -202,16 +196,7 @@ def _print_misuse(problem: click.ClickException, args: list[str] | None) -> None
         return
     context = problem.ctx if isinstance(problem, click.UsageError) else None
     command = context.command_path if context else "mlcube-remote"
-    text = _OUT_OF_RANGE.sub(_expected_range, problem.format_message())
-    _print_failure(UsageError(text, hint=f"{command} --help"), args)
-
-
-def _expected_range(found: re.Match[str]) -> str:
-    """Return the range of a number in words instead of click's notation."""
-    low, high = found["low"] or found["least"], found["high"]
-    if low and high:
-        return f": expected {low} to {high}"
-    return f": expected at least {low}" if low else f": expected at most {high}"
+    _print_failure(UsageError(problem.format_message(), hint=f"{command} --help"), args)
 
 
 def _leave_at_once() -> NoReturn:

@@ -32,7 +32,7 @@ from mlcube_remote.cli.completers import (
     complete_tasks,
 )
 from mlcube_remote.cli.option_groups import CredentialPrompts, F, combine, group
-from mlcube_remote.cli.parameter_types import Duration, single_value
+from mlcube_remote.cli.parameter_types import Duration, WholeNumber, single_value
 from mlcube_remote.commands.model import Options
 
 
@@ -217,7 +217,7 @@ def _retry_options(retries: int | None) -> tuple[Callable[[Any], Any], ...]:
     return (
         click.option(
             "--retries",
-            type=click.IntRange(min=0),
+            type=WholeNumber(min=0),
             default=retries,
             metavar="N",
             help=f"Maximum retries per sweep job.  [default: {default}]",
@@ -268,13 +268,13 @@ sweep_options = group(
     ),
     click.option(
         "--sample",
-        type=click.IntRange(min=1),
+        type=WholeNumber(min=1),
         metavar="N",
         help="Run N random points of the sweep; ranges such as lr=log:1e-4..1e-1 give any value.",
     ),
     click.option(
         "--seed",
-        type=click.IntRange(min=0),
+        type=WholeNumber(min=0),
         metavar="NUMBER",
         help="Choose the same points as another run with --sample.  [default: a new number]",
     ),
@@ -294,7 +294,7 @@ reconnect_option = click.option(
 
 parallel_option = click.option(
     "--parallel",
-    type=click.IntRange(min=1),
+    type=WholeNumber(min=1),
     default=DEFAULT_PARALLEL,
     show_default=True,
     metavar="N",
@@ -325,7 +325,7 @@ start_options = combine(
         click.option("--fail-fast", is_flag=True, help="Cancel all other jobs if one fails."),
         click.option(
             "--max-failures",
-            type=click.IntRange(min=1),
+            type=WholeNumber(min=1),
             metavar="N",
             help="Cancel all other jobs if N jobs fail.",
         ),

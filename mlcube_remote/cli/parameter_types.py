@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Types of option values: time spans, files to write, options that occur once."""
+"""Types of option values: numbers, time spans, files to write, options that occur once."""
 
 from __future__ import annotations
 
@@ -14,6 +14,24 @@ import click
 from mlcube_remote.errors import UsageError
 from mlcube_remote.formatting import parse_duration
 from mlcube_remote.jobs.since import Since
+
+
+class WholeNumber(click.IntRange):
+    """A whole number in a range, which an error gives in words instead of click's notation."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number, or fail with the range."""
+        number = int(click.INT.convert(value, param, ctx))
+        is_low = self.min is not None and number < self.min
+        is_high = self.max is not None and number > self.max
+        if is_low or is_high:
+            self.fail(f"{number}: expected {self._range()}.", param, ctx)
+        return number
+
+    def _range(self) -> str:
+        if self.min is not None and self.max is not None:
+            return f"{self.min} to {self.max}"
+        return f"at most {self.max}" if self.min is None else f"at least {self.min}"
 
 
 class Duration(click.ParamType[float]):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlcube_remote.cli.output_formats import output_option
+from mlcube_remote.cli.parameter_types import WholeNumber
 from mlcube_remote.cli.printing import print_value
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def sandbox() -> None:
 @click.option(
     "--hosts",
     "count",
-    type=click.IntRange(1, 64),
+    type=WholeNumber(1, 64),
     help="Number of hosts  [default: two, or one of each kind if that is more]",
 )
 @click.option(
