@@ -8,6 +8,7 @@ import os
 from mlcube_remote.cube.host_paths import contains, host_path
 from mlcube_remote.dispatch.context import JobContext
 from mlcube_remote.errors import PlanError
+from mlcube_remote.facts.path_kind import read_kind
 from mlcube_remote.plan.job_plan import JobPlan
 from mlcube_remote.plan.placement import DataLocation, find_makers
 
@@ -59,7 +60,7 @@ def require_mirrored_inputs(job: JobContext, plan: JobPlan) -> None:
         if not makers or item.may_be_missing(plan.spec.request.allow_missing):
             continue
         path = plan.paths.mirror(item.local, cube)
-        if job.connection.current.call("mlcr_print_kind", path).text.strip() == "-":
+        if read_kind(job.connection.current, path) == "-":
             raise PlanError(
                 f"{plan.spec.host.name}: {task}.{name}: input {value!r} is "
                 "neither on this machine nor on the host",

@@ -30,6 +30,7 @@ from mlcube_remote.errors import (
 from mlcube_remote.events.model import Stage
 from mlcube_remote.events.outcome import OPEN, Status, TaskOutcome
 from mlcube_remote.events.output_state import unchanged_outputs
+from mlcube_remote.facts.path_kind import read_kind
 from mlcube_remote.jobs.follow import follow_task
 from mlcube_remote.jobs.handle import JobHandle, TaskHandle
 from mlcube_remote.jobs.state import TaskReport, derive_outcome, read_task
@@ -135,13 +136,9 @@ def _find_missing(
     for folder in select_outputs(handle.folders, succeeded):
         for item in folder.outputs:
             path = posixpath.join(folder.remote, item.path)
-            kind = job.connection.retrying(partial(_read_kind, path))
+            kind = job.connection.retrying(partial(read_kind, path=path))
             missing += [item] if kind == "-" else []
     return missing
-
-
-def _read_kind(path: str, connection: Connection) -> str:
-    return connection.call("mlcr_print_kind", path).text.strip()
 
 
 def _follow_tasks(

@@ -7,6 +7,7 @@ import time
 from functools import partial
 
 from mlcube_remote.dispatch.context import JobContext
+from mlcube_remote.facts.path_kind import read_kind
 from mlcube_remote.inventory.model import Launcher
 from mlcube_remote.jobs.handle import JobHandle
 from mlcube_remote.jobs.state import TaskReport, read_task
@@ -43,12 +44,8 @@ def _rest(job: JobContext, handle: JobHandle, seconds: float) -> None:
     while True:
         time.sleep(min(_GLANCE_S, seconds))
         seconds -= _GLANCE_S
-        if seconds <= 0 or job.connection.retrying(partial(_read_kind, stop)) != "-":
+        if seconds <= 0 or job.connection.retrying(partial(read_kind, path=stop)) != "-":
             return
-
-
-def _read_kind(path: str, connection: Connection) -> str:
-    return connection.call("mlcr_print_kind", path).text.strip()
 
 
 def _read_first(handle: JobHandle, connection: Connection) -> TaskReport:

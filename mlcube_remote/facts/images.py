@@ -11,6 +11,7 @@ from mlcube_remote.commands.model import ImageCommands
 from mlcube_remote.errors import HostUnfitError
 from mlcube_remote.events.provenance import ImageIdentity
 from mlcube_remote.facts.engine_errors import engine_error
+from mlcube_remote.facts.path_kind import read_kind
 from mlcube_remote.facts.probe import HostFacts
 from mlcube_remote.plan.host_paths import HostPaths
 from mlcube_remote.platforms import CONTAINER_ENGINES
@@ -124,7 +125,7 @@ def require_architecture(
         image.architecture, image.architecture
     )
     binfmt = f"/proc/sys/fs/binfmt_misc/qemu-{emulated}"
-    if connection.call("mlcr_print_kind", binfmt).text.strip() == "f":
+    if read_kind(connection, binfmt) == "f":
         return (
             f"image {name} is for {image.architecture}, the host is {facts.architecture}: "
             "it runs emulated, which is slow"

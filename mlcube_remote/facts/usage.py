@@ -10,7 +10,7 @@ import attrs
 from mlcube_remote.budgets import parse_whole
 from mlcube_remote.errors import HostError, HostUnfitError
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.transport.ask_hosts import ask_hosts
+from mlcube_remote.transport.ask_hosts import AT_ONCE, ask_hosts
 from mlcube_remote.transport.base import Connection
 
 _TIMEOUT_S = 120.0
@@ -69,7 +69,7 @@ class HostUsage:
 
 
 def read_usage_of_all(
-    hosts: Iterable[Host], connect: Callable[[Host], Connection], *, parallel: int = 32
+    hosts: Iterable[Host], connect: Callable[[Host], Connection], *, parallel: int = AT_ONCE
 ) -> tuple[HostUsage, ...]:
     """Ask hosts in parallel for their usage; a host that gives no answer has an ``error``."""
     return ask_hosts(

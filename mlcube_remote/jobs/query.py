@@ -15,7 +15,7 @@ from mlcube_remote.events.outcome import Status
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.jobs.handle import HandleError, JobHandle, from_host
 from mlcube_remote.jobs.slurm import ended_by_slurm
-from mlcube_remote.transport.ask_hosts import ask_hosts
+from mlcube_remote.transport.ask_hosts import AT_ONCE, ask_hosts
 from mlcube_remote.transport.base import Connection
 
 LIVE = ("preparing", "queued", "running", "orphaned", "elsewhere", "unknown")
@@ -134,7 +134,7 @@ def query_all(
     connect: Callable[[Host], Connection],
     *,
     everything: bool,
-    parallel: int = 32,
+    parallel: int = AT_ONCE,
 ) -> tuple[HostJobs, ...]:
     """Ask hosts in parallel for their jobs; a host that gives no answer has an ``error``.
 

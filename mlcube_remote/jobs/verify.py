@@ -22,7 +22,7 @@ from mlcube_remote.jobs.lookup import RecordedJob
 from mlcube_remote.plan.host_paths import data_directory
 from mlcube_remote.runs.ids import slug
 from mlcube_remote.runs.manifests import Manifests
-from mlcube_remote.transport.ask_hosts import ask_hosts
+from mlcube_remote.transport.ask_hosts import AT_ONCE, ask_hosts
 from mlcube_remote.transport.base import Connection
 
 Document = Mapping[str, Any]
@@ -56,7 +56,7 @@ def verify_on_hosts(
     records: Mapping[str, Document],
     connect: Callable[[Host], Connection],
     *,
-    parallel: int = 32,
+    parallel: int = AT_ONCE,
 ) -> tuple[HostFindings, ...]:
     """Read what hosts still have of a run, in parallel.
 

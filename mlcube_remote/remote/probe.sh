@@ -120,8 +120,8 @@ mlcr_print_root_id() {
     printf '%s' "$mlcr_text"
 }
 
-# mlcr_print_machine: print what "uname -m" prints, without a newline; read it from the kernel if possible, which
-# starts no process.
+# mlcr_print_machine: print what "uname -m" prints, without a newline; read it from the kernel if
+# possible, which starts no process.
 mlcr_print_machine() {
     if [ -r /proc/sys/kernel/arch ]; then
         read -r mlcr_text </proc/sys/kernel/arch

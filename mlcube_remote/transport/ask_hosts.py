@@ -32,7 +32,7 @@ def ask_hosts(
         hosts: The hosts.
         connect: Opens a connection.
         ask: Asks a host; the connection is closed afterwards.
-        without_answer: Returns what stands for the answer of a host that gave none.
+        without_answer: Returns the result for a host that gives no answer.
         parallel: Maximum number of hosts asked at the same time.
     """
 

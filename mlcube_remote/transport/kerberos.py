@@ -34,13 +34,11 @@ def has_ticket() -> bool:
 
 def find_ticket() -> Ticket:
     """Ask ``klist`` for the user's ticket."""
-    klist = shutil.which("klist")
-    if klist is None:
-        return Ticket.NONE
     if has_ticket():
         return Ticket.VALID
+    klist = shutil.which("klist")
     # Without options, expired tickets are listed too.
-    return Ticket.EXPIRED if _succeeds(klist) else Ticket.NONE
+    return Ticket.EXPIRED if klist is not None and _succeeds(klist) else Ticket.NONE
 
 
 def _succeeds(*command: str) -> bool:
