@@ -27,6 +27,7 @@ from mlcube_remote.files.rsync import (
     local_version,
     parse_stats,
 )
+from mlcube_remote.files.sparse_files import may_have_holes
 from mlcube_remote.files.transfer_progress import ProgressSink, TransferProgress
 from mlcube_remote.files.upload import PARTIAL, UploadTree
 from mlcube_remote.formatting import readable_size
@@ -148,16 +149,16 @@ def upload(
         TransferError: The mirror is incomplete; no task may run on it.
     """
     make_reader = partial(TransferProgress, progress, sent=sent)
-    moved, unsafe = _send(connection, tree, tree.arguments(), make_reader)
     copies = tree.copies or LinkCopies(top=tree.local)
+    options = ["--sparse"] if may_have_holes([tree.local, *copies.followed.values()]) else []
+    moved, unsafe = _send(connection, tree, [*options, *tree.arguments()], make_reader)
     inside = rewrite_links(tree.local, unsafe)
     links = attrs.evolve(copies, links={**inside.links, **copies.links})
     if links:
         with tempfile.TemporaryDirectory(prefix="mlcube-remote-") as folder:
             links.write(Path(folder))
-            more, _ = _send(
-                connection, tree, tree.copies_arguments(Path(folder)), make_reader, folder
-            )
+            arguments = [*options, *tree.copies_arguments(Path(folder))]
+            more, _ = _send(connection, tree, arguments, make_reader, folder)
         moved = TransferStats(moved.files + more.files, moved.size + more.size)
     followed = {*inside.links, *copies.names}
     left_out = tuple(name for name in unsafe if name not in followed)

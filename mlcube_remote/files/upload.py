@@ -34,7 +34,6 @@ PARTIAL = ".mlcube-remote-partial"
 
 _OPTIONS = (
     "-rlpt",
-    "--sparse",
     "--hard-links",
     "--chmod=Du+rwx,u+rw,ug-s,o-t",
     # Compare nanoseconds: a file may change twice in one second, and keep its size.
