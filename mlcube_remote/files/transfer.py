@@ -238,14 +238,14 @@ def _changed_since(started: int, top: Path, stdout: bytes) -> Iterator[Path]:
     ctime counts, because a program cannot set it.
     """
     for name in _SENT.findall(stdout):
-        path = top / _decode(name)
+        path = os.path.join(top, _decode(name))
         try:
             # rsync has sent what a link leads to only with the option to follow links.
-            changed = path.stat().st_ctime_ns >= started - _CLOCK_STEP_NS
+            changed = os.stat(path).st_ctime_ns >= started - _CLOCK_STEP_NS
         except FileNotFoundError:
             changed = True
         if changed:
-            yield path
+            yield Path(path)
 
 
 def _decode(name: bytes) -> str:
