@@ -99,11 +99,11 @@ mlcr_write_task() {
     printf '%s' "$2" >"$1/name" &&
         printf 'set -- %s\n' "$3" >"$1/command" &&
         printf 'set -- %s "$@"\n' "$4" >"$1/engine" &&
-        : >"$1/stdout" &&
-        : >"$1/stderr" &&
-        : >"$1/exit.pending" &&
-        : >"$1/inspect.pending" &&
-        : >"$1/cut.pending" &&
+        true >"$1/stdout" &&
+        true >"$1/stderr" &&
+        true >"$1/exit.pending" &&
+        true >"$1/inspect.pending" &&
+        true >"$1/cut.pending" &&
         { [ -z "$5" ] || printf '%s' "$5" >"$1/container"; } &&
         { [ -z "$6" ] || printf '%s\n' "$6" >"$1/timeout"; } &&
         { [ -z "$7" ] || printf 'set -- %s\n' "$7" >"$1/own"; } &&
@@ -213,7 +213,7 @@ mlcr_launch_job() {
     mlcr_error=$(
         exec 2>&1
         set -C
-        : >"$1/launching"
+        true >"$1/launching"
     ) || {
         ! mlcr_is_launched "$1" || return 17
         printf '%s\n' "$mlcr_error" >&2
@@ -273,7 +273,7 @@ mlcr_is_launched() {
 # mlcr_job_directory.
 mlcr_write_tasks() {
     printf '%s' "$2" >"$1/supervise" && printf '%s\n' "$3" >"$1/log-limit" || return 1
-    [ "$4" != yes ] || : >"$1/secrets" || return 1
+    [ "$4" != yes ] || true >"$1/secrets" || return 1
     shift 6
     mlcr_make_task_directories "$mlcr_job_directory" $(($# / 9)) || return 1
     mlcr_count=0

@@ -75,9 +75,10 @@ mlcr_acquire_lock() {
         mlcr_choose_entry "$1" "$3"
         printf '%s\n' "$mlcr_entry${4:+ $4}" >"$mlcr_new_entry" || return 1
         mlcr_remove_empty_entry "$1" "$mlcr_place"
-        ln -- "$mlcr_new_entry" "$1/$mlcr_place" 2>/dev/null || {
-            [ -e "$1/$mlcr_place" ] || return 1
-            continue
+        mlcr_error=$(ln -- "$mlcr_new_entry" "$1/$mlcr_place" 2>&1) || {
+            [ ! -e "$1/$mlcr_place" ] || continue
+            printf '%s\n' "$mlcr_error" >&2
+            return 1
         }
         # The holder may shorten the chain: readers that started at an older entry get here too.
         if [ "$mlcr_place" = first ]; then

@@ -242,7 +242,7 @@ mlcr_require_fresh_outputs() (
     # shellcheck disable=SC1091 # made by mlcr_claim_job
     . "$1/outputs"
     [ "$1" = fresh ] || return 0
-    ! mlcr_has_state "$mlcr_task" unchanged || { : >"$mlcr_task/stale" && return 1; }
+    ! mlcr_has_state "$mlcr_task" unchanged || { true >"$mlcr_task/stale" && return 1; }
 )
 
 # mlcr_report_outputs JOB N: report the states of the Nth task's outputs; of a task without an end,

@@ -87,8 +87,8 @@ mlcr_save_image() {
     mlcr_archive=$mlcr_staging/image-$mlcr_omitted.tar.gz
     rm -f -- "$mlcr_staging/saved" "$mlcr_staging/reduced"
     # The status of a pipe is that of its last command.
-    { "$@" save "$mlcr_image_name" && : >"$mlcr_staging/saved"; } |
-        { mlcr_leave_out_layers && : >"$mlcr_staging/reduced"; } |
+    { "$@" save "$mlcr_image_name" && true >"$mlcr_staging/saved"; } |
+        { mlcr_leave_out_layers && true >"$mlcr_staging/reduced"; } |
         gzip -n -1 >"$mlcr_archive" &&
         [ -e "$mlcr_staging/saved" ] && [ -e "$mlcr_staging/reduced" ] || {
         rm -rf -- "$mlcr_staging"

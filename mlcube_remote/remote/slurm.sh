@@ -91,7 +91,7 @@ print_state() {
 print_end_or_wait() {
     mlcr_find_current_task "$1"
     # A change to its directory makes this machine read it again.
-    [ -z "$mlcr_dir" ] || { : >"$mlcr_dir/look.$$" && rm -f -- "$mlcr_dir/look.$$"; }
+    [ -z "$mlcr_dir" ] || { true >"$mlcr_dir/look.$$" && rm -f -- "$mlcr_dir/look.$$"; }
     mlcr_find_current_task "$1"
     if [ -z "$mlcr_dir" ] || [ "$mlcr_exit" != pending ]; then
         echo ended
@@ -124,7 +124,7 @@ print_end_or_wait() {
     fi
     [ "$state" != ABSENT ] || ask_accounting
     [ -s "$1/slurm/end" ] || mlcr_write_atomically "$1/slurm/end" "$state"
-    : >"$1/slurm/over"
+    true >"$1/slurm/over"
     rm -f -- "$1/slurm/environment"
     print_end "$1"
 }
@@ -166,7 +166,7 @@ report() {
 # stop JOB GRACE: end the batch job. A queued one is removed from the queue; the shell of a running
 # one stops the task as on any other host.
 stop() {
-    printf '%s\n' "$2" >"$1/slurm/grace" && : >"$1/stop" || return 1
+    printf '%s\n' "$2" >"$1/slurm/grace" && true >"$1/stop" || return 1
     if [ ! -s "$1/slurm/options" ] || [ -s "$1/slurm/leader" ]; then
         stop_one_of_several "$1" "$2"
         return

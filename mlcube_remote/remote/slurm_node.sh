@@ -15,7 +15,7 @@ run() {
         run_job "$1"
         return
     fi
-    : >"$1/slurm/started"
+    true >"$1/slurm/started"
     # The directory of the leader may be removed before its members end.
     members=$(cat "$1/slurm/members")
     for member in $members; do
@@ -50,7 +50,7 @@ run_job() {
         return 0
     fi
     rm -f -- "$1/slurm/environment"
-    : >"$1/slurm/done"
+    true >"$1/slurm/done"
 }
 
 # outlast_revocation: Slurm has ended this try of the batch job at the second ended_at, and a node refuses
@@ -65,14 +65,14 @@ leave_unstarted() {
     rm -f -- "$1/slurm/environment"
     word=NOT_REACHED
     [ "$cause" != CANCELLED ] || word=CANCELLED
-    mlcr_write_atomically "$1/slurm/end" "$word" && : >"$1/slurm/over"
+    mlcr_write_atomically "$1/slurm/end" "$word" && true >"$1/slurm/over"
 }
 
 # end_stopped_task JOB: somebody stopped one of several jobs, while this one runs. End it if it is
 # that one.
 end_stopped_task() {
     # A change to its directory makes this machine read it again.
-    : >"$1/look.$$" && rm -f -- "$1/look.$$"
+    true >"$1/look.$$" && rm -f -- "$1/look.$$"
     [ ! -e "$1/stop" ] || stop_tasks "$1"
 }
 
@@ -89,7 +89,7 @@ end_task() {
     fi
     if [ ! -e "$1/stop" ] && [ "$cause" != REQUEUED ]; then
         mlcr_write_atomically "$1/slurm/end" "$cause"
-        : >"$1/stop"
+        true >"$1/stop"
     fi
     stop_tasks "$1"
 }

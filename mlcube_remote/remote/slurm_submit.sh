@@ -97,7 +97,7 @@ submit_once() {
         2) return 22 ;;
         esac
     fi
-    : >"$1/slurm/submitting" && write_batch_script "$1" || return 1
+    true >"$1/slurm/submitting" && write_batch_script "$1" || return 1
     [ -s "$1/slurm/members" ] || save_environment "$1" || return 1
     tries=0
     while :; do

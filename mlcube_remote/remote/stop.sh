@@ -18,7 +18,7 @@ mlcr_stop_job() {
         return 0
         ;;
     esac
-    : >"$1/stop" || return 1
+    true >"$1/stop" || return 1
     mlcr_print_record stopped yes
     if [ -e "$1/scheduler" ] && [ -d "$1/tasks" ]; then
         /bin/sh "$1/scheduler" stop "$1" "$2"
@@ -55,7 +55,7 @@ mlcr_stop_task() {
 # engine has made one meanwhile. The supervisor looks again later.
 mlcr_stop_client() {
     [ -s "$1/client" ] || return 1
-    : >"$1/hung"
+    true >"$1/hung"
     mlcr_stop_group "$1" client "${mlcr_patience_s:-5}"
     mlcr_stopped_job=${1%/tasks/*}
     mlcr_timeout_s=${mlcr_patience_s:-5}

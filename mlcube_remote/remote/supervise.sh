@@ -95,7 +95,7 @@ enforce_timeout() {
     *) return ;;
     esac
     mlcr_has_ended "$1" && return
-    : >"$1/timedout"
+    true >"$1/timedout"
     mlcr_stop_task "$1" "$3"
 }
 
@@ -152,11 +152,11 @@ save_container_state() {
     case $state in
     running* | paused* | stopping*)
         # The engine's client lost its container, which is still running.
-        : >"$1/degraded"
+        true >"$1/degraded"
         mlcr_run_engine "$1" wait -- "$(mlcr_print_line "$1/cid")" >/dev/null || sleep 3
         save_container_state "$1"
         ;;
-    absent) : >"$1/removed" ;;
+    absent) true >"$1/removed" ;;
     unknown) ;;
     *)
         mlcr_write_atomically "$1/inspect" "$state" 2>/dev/null ||
@@ -204,14 +204,14 @@ run_to_end() {
     code=$?
     if [ $code -ne 0 ] && [ -e "$1/container" ]; then
         save_container_state "$1"
-        [ "$daemon_before" = "$(print_daemon_identity)" ] || : >"$1/restarted"
+        [ "$daemon_before" = "$(print_daemon_identity)" ] || true >"$1/restarted"
     fi
 }
 
 # adopt_task DIRECTORY: wait for the end of a task that another supervisor started; set code. Fail
 # if its exit code cannot be known.
 adopt_task() {
-    : >"$1/degraded"
+    true >"$1/degraded"
     start_timer "$1"
     code=1
     if [ -e "$1/container" ]; then
@@ -317,7 +317,7 @@ supervise() {
             publish_end "$task"
             adopts=
             # Only the dead supervisor had the secrets that the next tasks need.
-            [ ! -e "$1/secrets" ] || : >"$1/stop"
+            [ ! -e "$1/secrets" ] || true >"$1/stop" || return
         else
             [ ! -e "$1/stop" ] || return
             run_to_end "$task"

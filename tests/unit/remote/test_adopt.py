@@ -84,3 +84,14 @@ def test_a_state_saved_in_a_file_name_is_reported(
     call("mlcr_adopt_task", str(job), "1")
     wait_for((job / "tasks/1/exit.0").exists)
     assert task_report(call, job)["inspect"].split() == ["exited", "0", "false"]
+
+
+def test_an_adopting_supervisor_needs_no_mark(
+    call: Call, job: Path, engine: Path, gate: Path
+) -> None:
+    _in_container(call, job, engine, gate)
+    kill_supervisor(job)
+    (job / "tasks/1/degraded").mkdir()
+    (engine.parent / "state").write_text("exited 7 false \n")
+    call("mlcr_adopt_task", str(job), "1")
+    wait_for((job / "tasks/1/exit.7").exists)

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which part of the shell library a shell receives."""
+"""Which part of the shell library a shell receives, and what no part of it contains."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
+import mlcube_remote.remote
 from mlcube_remote.remote import definitions, library, supervisor
 
+FILES = sorted(Path(mlcube_remote.remote.__path__[0]).glob("*.sh"))
 ALL = re.findall(r"^(mlcr_[a-z_]+)\(\)", library(), re.MULTILINE)
 
 
@@ -46,3 +49,9 @@ def test_the_supervisor_contains_the_functions_that_it_uses() -> None:
     defined = set(re.findall(r"^(\w+)\(\)", supervisor(), re.MULTILINE))
     used = set(re.findall(r"\bmlcr_[a-z_]+", supervisor()))
     assert used & set(ALL) <= defined
+
+
+@pytest.mark.parametrize("path", FILES, ids=[path.name for path in FILES])
+def test_a_file_that_cannot_be_written_does_not_end_the_shell(path: Path) -> None:
+    """``:`` ends a POSIX shell if it cannot open a file, as on a full disk; ``true`` just fails."""
+    assert not re.findall(r"^[^#]*(?<![\w$}]):\s+[0-9]*>.*", path.read_text(), re.MULTILINE)

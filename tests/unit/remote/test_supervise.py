@@ -152,3 +152,15 @@ def test_a_time_limit_works_without_a_start_time(call: Call, job: Path) -> None:
     (job / "tasks/1/started").unlink(missing_ok=True)
     wait_for(lambda: state(call, job) == "ended")
     assert task_report(call, job)["timedout"] == "yes"
+
+
+@pytest.mark.parametrize("mark", ["timedout", "degraded", "removed"])
+def test_a_mark_that_cannot_be_written_ends_nothing_but_the_task(
+    call: Call, job: Path, mark: str
+) -> None:
+    """In dash, ``:`` ends the shell if its output cannot be opened, as on a full disk."""
+    claim(call, job)
+    launch(call, job, "sleep 60", timeout="2")
+    (job / "tasks/1" / mark).mkdir()
+    wait_for(lambda: state(call, job) == "ended")
+    assert task_report(call, job)["exit"] == "143"
