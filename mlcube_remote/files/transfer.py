@@ -27,9 +27,9 @@ from mlcube_remote.files.rsync import (
     local_version,
     parse_stats,
 )
-from mlcube_remote.files.sparse_files import may_have_holes
 from mlcube_remote.files.transfer_progress import ProgressSink, TransferProgress
 from mlcube_remote.files.upload import PARTIAL, UploadTree
+from mlcube_remote.files.upload_options import choose_options
 from mlcube_remote.formatting import readable_size
 from mlcube_remote.transport.base import Connection, RsyncResult
 
@@ -150,7 +150,7 @@ def upload(
     """
     make_reader = partial(TransferProgress, progress, sent=sent)
     copies = tree.copies or LinkCopies(top=tree.local)
-    options = ["--sparse"] if may_have_holes([tree.local, *copies.followed.values()]) else []
+    options = choose_options([tree.local, *copies.followed.values()])
     moved, unsafe = _send(connection, tree, [*options, *tree.arguments()], make_reader)
     inside = rewrite_links(tree.local, unsafe)
     links = attrs.evolve(copies, links={**inside.links, **copies.links})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An upload looks for holes only if a file that is sent has some."""
+"""An upload compares small files by content, and looks for holes only if a file has some."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from mlcube_remote.files import sparse_files
+from mlcube_remote.files import upload_options
 from mlcube_remote.files.link_copies import LinkCopies
-from mlcube_remote.files.sparse_files import may_have_holes
 from mlcube_remote.files.transfer import upload
 from mlcube_remote.files.upload import UploadTree
+from mlcube_remote.files.upload_options import MAX_COMPARED_SIZE, choose_options
 from mlcube_remote.transport.base import Reply
 from mlcube_remote.transport.fake import RSYNC, FakeConnection
 
@@ -26,11 +26,19 @@ def cube(tmp_path: Path) -> Path:
     return tmp_path / "cube"
 
 
-def make_sparse(path: Path) -> Path:
+def make_sparse(path: Path, size: int = HOLE) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
-        file.truncate(HOLE)
+        file.truncate(size)
     return path
+
+
+def has_holes(top: Path) -> bool:
+    return "--sparse" in choose_options([top])
+
+
+def are_compared(*tops: Path) -> bool:
+    return "--checksum" in choose_options(tops)
 
 
 @pytest.mark.parametrize(
@@ -40,38 +48,64 @@ def make_sparse(path: Path) -> Path:
 def test_a_file_with_holes_is_found_anywhere(cube: Path, name: str | None, expected: bool) -> None:
     if name:
         make_sparse(cube / name)
-    assert may_have_holes([cube]) is expected
+    assert has_holes(cube) is expected
 
 
 def test_a_file_can_be_the_top(cube: Path) -> None:
-    assert not may_have_holes([cube / "data/full"])
-    assert may_have_holes([make_sparse(cube / "data/sparse")])
+    assert not has_holes(cube / "data/full")
+    assert has_holes(make_sparse(cube / "data/sparse"))
 
 
 def test_the_top_can_be_a_link(cube: Path) -> None:
     make_sparse(cube / "data/sparse")
     (cube.parent / "link").symlink_to(cube)
-    assert may_have_holes([cube.parent / "link"])
+    assert has_holes(cube.parent / "link")
 
 
 def test_links_are_not_followed(cube: Path) -> None:
     (cube / "data/link").symlink_to(make_sparse(cube.parent / "elsewhere/sparse"))
     (cube / "data/loop").symlink_to(cube)
     (cube / "data/nothing").symlink_to("nowhere")
-    assert not may_have_holes([cube])
+    assert not has_holes(cube)
 
 
 def test_more_files_than_can_be_looked_at_may_have_holes(
     cube: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sparse_files, "MAX_FILES", 10)
+    monkeypatch.setattr(upload_options, "MAX_FILES", 10)
     for number in range(10):
         (cube / f"{number}").touch()
-    assert may_have_holes([cube])
+    assert has_holes(cube)
 
 
 def test_a_tree_that_is_gone_has_none(tmp_path: Path) -> None:
-    assert not may_have_holes([tmp_path / "gone"])
+    assert not has_holes(tmp_path / "gone")
+
+
+def test_small_files_are_compared_by_content(cube: Path, tmp_path: Path) -> None:
+    assert are_compared(cube)
+    assert are_compared(cube / "data/full")
+    assert are_compared(tmp_path / "gone")
+
+
+def test_large_files_are_compared_by_their_times(cube: Path) -> None:
+    make_sparse(cube / "large", size=MAX_COMPARED_SIZE)
+    assert not are_compared(cube)
+    assert not are_compared(cube / "data", cube / "large")
+
+
+def test_many_files_are_compared_by_their_times(
+    cube: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload_options, "MAX_COMPARED", 10)
+    for number in range(10):
+        (cube / f"{number}").touch()
+    assert not are_compared(cube)
+
+
+def test_what_is_never_sent_does_not_count(cube: Path) -> None:
+    make_sparse(cube / ".git/objects/pack", size=MAX_COMPARED_SIZE)
+    assert choose_options([cube]) == ("--checksum",)
 
 
 @pytest.mark.parametrize("place", ["nowhere", "in the cube", "behind a link"])
