@@ -45,7 +45,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ),
     ),
     "wait": (
-        ("Wait for the latest run, then do something else", "mlcube-remote wait && make plots"),
+        (
+            "Wait for the latest run, then pull its outputs",
+            "mlcube-remote wait && mlcube-remote pull",
+        ),
         ("Wait for three jobs of a sweep", "mlcube-remote wait sweep-a --job='[01-03]'"),
         ("Get the result as JSON", "mlcube-remote wait last --output=json"),
     ),

@@ -19,6 +19,8 @@ from mlcube_remote.cli.printing import print_warning
 from mlcube_remote.cli.run_target import RunTarget, run_target
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from mlcube_remote.app.follow import FoundRun
     from mlcube_remote.app.observer import Observe, RunReport
     from mlcube_remote.jobs.since import Since
@@ -86,19 +88,16 @@ def wait(
     credentials: CredentialPrompts,
     display: Display,
 ) -> int:
-    """Wait until a run has ended, and return its exit code.
+    """Wait until a run has ended, and return its exit code. Its outputs stay on the host.
 
     RUN is a run's name, a part of its id, or 'last'; RUN/03 and RUN/gpu01 are one of its jobs.
     Without RUN, the command takes the latest run of this machine, unless several can be meant.
     """
-    report = app.follow.follow_run(
-        _find(target, hosts, credentials),
-        app.follow.AttachOptions(shows_output=False, pulls=False),
-        _on_terminal(display),
-        is_recorded=False,
-        reconnect_timeout=reconnect_timeout,
-    )
-    return _print_report(report, display)
+    found = _find(target, hosts, credentials)
+    how = app.follow.AttachOptions(shows_output=False, pulls=False)
+    observe = _on_terminal(display)
+    report = app.follow.follow_run(found, how, observe, reconnect_timeout=reconnect_timeout)
+    return _print_report(report, display, found.on_host)
 
 
 @click.command(cls=HelpfulCommand)
@@ -239,7 +238,9 @@ def _on_terminal(display: Display) -> Observe:
     return on_terminal(display)
 
 
-def _print_report(report: RunReport, display: Display) -> int:
+def _print_report(
+    report: RunReport, display: Display, on_host: Collection[str] = frozenset()
+) -> int:
     from mlcube_remote.cli.report import print_report  # noqa: PLC0415 - slow to import
 
-    return print_report(report, display)
+    return print_report(report, display, on_host=on_host)

@@ -32,7 +32,12 @@ _SHARED_ERRORS = (DetachedError, CancelledError)
 
 
 def print_report(
-    report: RunReport, display: Display, *, is_detached: bool = False, is_recorded: bool = True
+    report: RunReport,
+    display: Display,
+    *,
+    is_detached: bool = False,
+    is_recorded: bool = True,
+    on_host: Collection[str] = frozenset(),
 ) -> int:
     """Print how the jobs ended, and return the exit code.
 
@@ -41,6 +46,7 @@ def print_report(
         display: What to print.
         is_detached: Whether the command was asked to detach from the jobs.
         is_recorded: Whether other commands can find the run by its id.
+        on_host: Names of the jobs whose outputs were not pulled.
     """
     outcomes = report.outcomes
     code = exit_code(outcomes)
@@ -53,7 +59,7 @@ def print_report(
         _print_table(report.run_id if is_recorded else None, table)
         if len(outcomes) > 1 and any(outcome.outputs for outcome in outcomes):
             click.echo(f"compare them: mlcube-remote results show {report.run_id}", err=True)
-    _print_problems(report, display)
+    _print_problems(report, display, on_host)
     if is_detached and not display.as_json and code == 0:
         click.echo(report.run_id)
     if display.notify is not None:
@@ -90,7 +96,7 @@ def print_status(report: RunReport, on_host: Collection[str], display: Display) 
     elif not display.quiet:
         width = terminal_width(sys.stderr)
         _print_table(report.run_id, status_text(outcomes, on_host, now=time.time(), width=width))
-    _print_problems(report, display)
+    _print_problems(report, display, on_host)
     return code
 
 
@@ -106,11 +112,13 @@ def with_name(run_id: str) -> str:
     return f"{run_id} ({name})" if name else run_id
 
 
-def _print_problems(report: RunReport, display: Display) -> None:
+def _print_problems(report: RunReport, display: Display, on_host: Collection[str]) -> None:
     """Print errors and the next steps."""
     outcomes = report.outcomes
     _print_errors(outcomes, display)
-    if steps := next_steps(report.run_id, outcomes, can_rerun=Store().has(report.run_id, RUN)):
+    can_rerun = Store().has(report.run_id, RUN)
+    steps = next_steps(report.run_id, outcomes, can_rerun=can_rerun, on_host=on_host)
+    if steps:
         click.echo(steps, err=True)
 
 

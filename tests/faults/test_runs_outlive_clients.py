@@ -17,6 +17,8 @@ import pytest
 import yaml
 
 from mlcube_remote.runs.ids import new_run_id
+from mlcube_remote.runs.results_index import compile_index
+from mlcube_remote.runs.store import Store
 from mlcube_remote.sandbox.engine import BASE_IMAGE, docker
 from tests.support.cubes import shell_task, write_cube
 from tests.support.interrupted_runs import (
@@ -221,7 +223,10 @@ def test_a_detached_run_is_found_followed_and_cleaned_away(gated: Scenario) -> N
     assert gated.made("runs.txt") == "x\n"
     assert not (gated.cube / "workspace/total.txt").exists()
     gated.go()
-    assert gated.call("wait", run_id).returncode == 0
+    waited = gated.call("wait", run_id)
+    assert waited.returncode == 0
+    assert f"pull them:  mlcube-remote pull {run_id}" in waited.stderr
+    assert [job["status"] for job in compile_index(run_id, Store(), print)["jobs"]] == ["succeeded"]
     assert gated.call("logs", "--follow", run_id).stdout == EXPECTED
     gated.require_one_whole_run(gated.call("attach", run_id))
     assert run_id not in gated.call("ps").stdout

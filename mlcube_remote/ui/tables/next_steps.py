@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from mlcube_remote.errors import UsageError
 from mlcube_remote.events.failure import FailureKind, failure_kind
@@ -25,13 +25,20 @@ _SENTENCES = (
 _REPEATABLE = frozenset(kind for kind, _, _ in _SENTENCES)
 
 
-def next_steps(run_id: str, outcomes: Sequence[JobOutcome], *, can_rerun: bool) -> str:
-    """Return which jobs did not succeed and how to continue; empty if all succeeded.
+def next_steps(
+    run_id: str,
+    outcomes: Sequence[JobOutcome],
+    *,
+    can_rerun: bool,
+    on_host: Collection[str] = frozenset(),
+) -> str:
+    """Return which jobs did not succeed and how to continue; empty if nothing is left to do.
 
     Args:
         run_id: The run.
         outcomes: The outcomes of its jobs.
         can_rerun: Whether the run is stored with its arguments.
+        on_host: Names of jobs whose outputs are still on their hosts, if they have ended.
     """
     lines = []
     faults = [(failure_kind(outcome), outcome) for outcome in outcomes]
@@ -47,7 +54,7 @@ def next_steps(run_id: str, outcomes: Sequence[JobOutcome], *, can_rerun: bool) 
         again = f"run {'it' if len(failed) == 1 else 'them'} again:"
         # Both commands begin in the same column.
         lines.append(f"  {again:<{16 if output else 0}}  mlcube-remote rerun {run_id} --failed")
-    lines += _pull_steps(run_id, outcomes)
+    lines += _pull_steps(run_id, outcomes, on_host)
     return "\n".join([*lines, *_running_steps(run_id, outcomes, can_rerun=can_rerun)])
 
 
@@ -60,20 +67,27 @@ def _output_step(run_id: str, failed: Sequence[JobOutcome], *, is_only: bool) ->
     return []
 
 
-def _pull_steps(run_id: str, outcomes: Sequence[JobOutcome]) -> list[str]:
-    """Return how to get the outputs of jobs that succeeded on their hosts."""
-    labels = [
+def _pull_steps(run_id: str, outcomes: Sequence[JobOutcome], on_host: Collection[str]) -> list[str]:
+    """Return how to get the outputs of jobs that have ended on their hosts."""
+    lines = []
+    failed = [
         each.label
         for each in outcomes
         # A wrong name on the command line says nothing about the other outputs.
         if failure_kind(each) is FailureKind.PULL and not isinstance(each.error, UsageError)
     ]
-    if not labels:
-        return []
-    return [
-        f"succeeded, but the outputs are still on the host: {shorten_names(labels)}",
-        f"  pull them:  mlcube-remote pull {run_id}",
-    ]
+    if failed:
+        names = shorten_names(failed)
+        lines.append(f"succeeded, but the outputs are still on the host: {names}")
+    if left := [each.label for each in outcomes if _has_left_outputs(each, on_host)]:
+        lines.append(f"the outputs are still on the host: {shorten_names(left)}")
+    return [*lines, f"  pull them:  mlcube-remote pull {run_id}"] if lines else []
+
+
+def _has_left_outputs(outcome: JobOutcome, on_host: Collection[str]) -> bool:
+    """Return whether a job has ended, and nothing has tried to pull its outputs."""
+    has_ended = outcome.status not in {*OPEN, Status.UNKNOWN, Status.NOT_STARTED}
+    return has_ended and outcome.name in on_host and failure_kind(outcome) is not FailureKind.PULL
 
 
 def _running_steps(run_id: str, outcomes: Sequence[JobOutcome], *, can_rerun: bool) -> list[str]:

@@ -289,3 +289,17 @@ def test_many_names_are_counted_instead_of_listed() -> None:
     found = [outcome(name * 3, Status.FAILED) for name in "abcdefghijkl"]
     line, _ = next_steps(RUN_ID, found, can_rerun=False).splitlines()
     assert line.endswith("ggg, hhh … (12 in all)")
+
+
+def test_outputs_that_nothing_pulled_yet_are_named() -> None:
+    found = [
+        outcome("a", Status.SUCCEEDED),
+        outcome("b", Status.SUCCEEDED),
+        outcome("c", Status.FAILED),
+        outcome("d", Status.RUNNING),
+    ]
+    steps = next_steps(RUN_ID, found, can_rerun=True, on_host={"a", "c", "d"}).splitlines()
+    assert steps[3:5] == [
+        "the outputs are still on the host: a, c",
+        f"  pull them:  mlcube-remote pull {RUN_ID}",
+    ]
