@@ -15,7 +15,7 @@ from mlcube_remote.formatting import readable_duration
 from mlcube_remote.jobs.records import PLANNED
 from mlcube_remote.runs.store import RUN, Store
 
-_MAY_RUN = frozenset({PLANNED, Status.RUNNING.value, Status.UNKNOWN.value})
+_MAY_RUN = frozenset({PLANNED, Status.QUEUED.value, Status.RUNNING.value, Status.UNKNOWN.value})
 
 _MAX_RUNS = 100
 """Runs that are looked at, newest first."""

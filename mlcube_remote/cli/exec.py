@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 import click
@@ -15,7 +16,10 @@ from mlcube_remote.cli.help import HelpfulCommand
 from mlcube_remote.cli.option_groups import CredentialPrompts
 from mlcube_remote.cli.printing import print_warning
 from mlcube_remote.cli.run_argument import complete_targets
-from mlcube_remote.cli.run_target import RunTarget, run_target
+from mlcube_remote.cli.run_target import RunTarget, choose_target, run_target
+from mlcube_remote.errors import UsageError
+
+_DASHES = "--"
 
 _job_option = click.option(
     "--job",
@@ -25,15 +29,33 @@ _job_option = click.option(
 )
 
 
-@click.command(cls=HelpfulCommand)
-@click.argument("run_text", metavar="RUN", shell_complete=complete_targets)
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+class _CommandAfterDashes(HelpfulCommand):
+    """A command of the shape ``[RUN] -- COMMAND...``, which may have been written without dashes.
+
+    Click drops the dashes, so that it could not tell COMMAND from RUN.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse what is before the dashes, and keep the rest as it is."""
+        at = args.index(_DASHES) if _DASHES in args else len(args)
+        ctx.params["after_dashes"] = tuple(args[at + 1 :]) if at < len(args) else None
+        return super().parse_args(ctx, args[:at])
+
+
+@click.command(cls=_CommandAfterDashes)
+@click.argument(
+    "words",
+    nargs=-1,
+    type=click.UNPROCESSED,
+    metavar="[RUN[/JOB]] -- COMMAND...",
+    shell_complete=complete_targets,
+)
 @_job_option
 @shared.host_options
 @shared.credential_options
 def exec(  # noqa: A001 - the name of the command
-    run_text: str,
-    command: tuple[str, ...],
+    words: tuple[str, ...],
+    after_dashes: tuple[str, ...] | None,
     job: str | None,
     hosts: HostOptions,
     credentials: CredentialPrompts,
@@ -41,11 +63,31 @@ def exec(  # noqa: A001 - the name of the command
     """Run a command in the container of a run's task, beside the task.
 
     RUN is a run's name, a part of its id, or 'last'; RUN/03 and RUN/gpu01 are one of its jobs.
-    Write two dashes before the command: mlcube-remote exec RUN -- nvidia-smi -l 5. The command has
-    this terminal, or the pipes of this command, and its exit code is the exit code of this one.
+    Without RUN, the command takes the run of this machine that may still run, unless several can
+    be meant. COMMAND has this terminal, or the pipes of this command, and its exit code is the
+    exit code of this one.
     """
+    run_text, command = _split(words, after_dashes)
     jobs = () if job is None else (job,)
-    return _enter(RunTarget(text=run_text, jobs=jobs), command, hosts, credentials)
+    return _enter(choose_target(run_text, jobs, Sensible.LIVE), command, hosts, credentials)
+
+
+def _split(
+    words: tuple[str, ...], after_dashes: tuple[str, ...] | None
+) -> tuple[str | None, tuple[str, ...]]:
+    """Return RUN, if there is one, and the command.
+
+    Raises:
+        UsageError: There is no command.
+    """
+    run_text = words[0] if words else None
+    command = (*words[1:], *(after_dashes or ()))
+    if not command:
+        raise UsageError(
+            "expected a command after two dashes",
+            hint=f"mlcube-remote exec {shlex.quote(run_text or 'last')} -- COMMAND",
+        )
+    return run_text, command
 
 
 @click.command()

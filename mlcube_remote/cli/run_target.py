@@ -24,6 +24,18 @@ class RunTarget:
     jobs: tuple[str, ...] = ()
 
 
+def choose_target(run_text: str | None, jobs: tuple[str, ...], sensible: Sensible) -> RunTarget:
+    """Return the run that the user named, or else the sensible one, and print which that is.
+
+    Raises:
+        UsageError: The user named none, and none or several can be meant.
+    """
+    if run_text is None:
+        run_text, about = app.latest_run.choose_run(sensible)
+        click.echo(f"run {about}", err=True)
+    return RunTarget(text=run_text, jobs=jobs)
+
+
 def run_target(sensible: Sensible) -> Callable[[F], F]:
     """Return the argument RUN and the option ``--job``, as one argument of the command.
 
@@ -32,10 +44,7 @@ def run_target(sensible: Sensible) -> Callable[[F], F]:
     """
 
     def target(*, run_text: str | None, jobs: tuple[str, ...]) -> RunTarget:
-        if run_text is None:
-            run_text, about = app.latest_run.choose_run(sensible)
-            click.echo(f"run {about}", err=True)
-        return RunTarget(text=run_text, jobs=jobs)
+        return choose_target(run_text, jobs, sensible)
 
     return group(
         "target",
