@@ -13,6 +13,7 @@ from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.events.emitter import JobEvents
 from mlcube_remote.events.model import Level, Stage
 from mlcube_remote.inventory.model import Host
+from mlcube_remote.inventory.typed_hints import hints_as_typed
 from mlcube_remote.transport.base import Connection
 from mlcube_remote.transport.reconnecting import ReconnectingConnection
 
@@ -116,5 +117,5 @@ def connect(host: Host, job: str, run: RunContext, events: JobEvents) -> Iterato
         timeout=run.reconnect_timeout,
         on_reconnect=steps,
     )
-    with connection.until_done(run.connections.give_back):
+    with hints_as_typed(host), connection.until_done(run.connections.give_back):
         yield JobContext(name=job, run=run, events=events, connection=connection, reconnect=steps)

@@ -7,14 +7,13 @@ Other packages use :func:`connect`. It imports the SSH libraries when it is call
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from mlcube_remote.errors import ConnectError
 from mlcube_remote.inventory.model import Host, Inventory, TransportKind
+from mlcube_remote.inventory.typed_hints import hints_as_typed
 from mlcube_remote.secret import Secret
 from mlcube_remote.transport.base import Connection
 from mlcube_remote.transport.questions import Answers
@@ -54,15 +53,8 @@ def connect(
     credentials = Credentials(
         password=password, passphrase=passphrase, answers=answers or Answers()
     )
-    try:
+    with hints_as_typed(host):
         return _connect(host, inventory, credentials, note)
-    except ConnectError as problem:
-        if host.typed is not None and problem.hint is not None:
-            # The name that tables and records have for what the user typed selects no host.
-            command = "mlcube-remote login"
-            typed = f"{command} {shlex.quote(host.typed)}"
-            problem.hint = problem.hint.replace(f"{command} {host.name}", typed)
-        raise
 
 
 def _connect(
