@@ -40,7 +40,8 @@ class MirrorRules:
     older_than: float
     """Minimum number of seconds since the last use."""
     cubes: bool = False
-    """Whether to remove mirrors of cubes and workspaces, with their SIF images, and data."""
+    """Whether to remove mirrors of cubes and workspaces, with their SIF images, data, and the
+    workspaces of trials whose jobs were removed."""
     images: bool = False
     """Whether to remove images that clients built with Docker or Podman."""
     with_outputs: bool = False
@@ -48,7 +49,7 @@ class MirrorRules:
 
     def concerns(self, item: StoredItem) -> bool:
         """Return whether an item is of a kind that is removed, and old enough."""
-        is_wanted = (item.kind in {"cube", "workspace", "data"} and self.cubes) or (
+        is_wanted = (item.kind in {"cube", "workspace", "data", "trial"} and self.cubes) or (
             item.kind == "image" and self.images
         )
         return is_wanted and item.age is not None and item.age >= self.older_than

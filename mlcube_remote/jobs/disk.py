@@ -22,7 +22,13 @@ MEASURING_S = 20
 
 _TIMEOUT_S = MEASURING_S + 240.0
 _KIB = 1024
-_KINDS = {"cubes": "cube", "workspaces": "workspace", "data": "data", "images": "image"}
+_KINDS = {
+    "cubes": "cube",
+    "workspaces": "workspace",
+    "data": "data",
+    "images": "image",
+    "trials": "trial",
+}
 
 
 @attrs.frozen(kw_only=True)
@@ -54,8 +60,14 @@ class StoredItem:
 
     @property
     def kind(self) -> str:
-        """Cube, workspace, data, image, jobs, trials, or removed: what a removal has left."""
+        """Cube, workspace, data, image, trial, jobs, trials, or removed: what a removal has left.
+
+        A trial is the workspace of a job that was removed; its size is a part of that of the
+        trials.
+        """
         first, _, name = self.key.partition("/")
+        if not name:
+            return first
         return "removed" if name.startswith(".") else _KINDS.get(first, first)
 
     @property

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2034,SC2154 # functions of other files set and read variables
 # SPDX-License-Identifier: Apache-2.0
-# Delete mirrors, data and images that no job has used for some time. Called by jobs/ for "clean".
+# Delete mirrors, data, images and forgotten trials that no job has used for some time. Called by jobs/ for "clean".
 #
 # A job may be claimed at the same moment, also by a client that does not wait for us. So a directory
 # is first renamed, to .removing.NAME.PID, and then the jobs are looked at again: if one of them uses
@@ -22,7 +22,7 @@ mlcr_remove_unused() {
     shift 4
     [ -d "$mlcr_root/jobs" ] && [ -d "$mlcr_root/locks" ] || return 1
     mlcr_make_private_directories "$mlcr_root" "$mlcr_root/used" "$mlcr_root/cubes" \
-        "$mlcr_root/workspaces" "$mlcr_root/data" "$mlcr_root/jobs" || return 1
+        "$mlcr_root/workspaces" "$mlcr_root/data" "$mlcr_root/trials" "$mlcr_root/jobs" || return 1
     mlcr_real_root=$(cd -P -- "$mlcr_root" && pwd -P) || return 1
     mlcr_finish_interrupted
     mlcr_cleaner=$mlcr_root/used/.clean.$$
@@ -89,7 +89,7 @@ mlcr_is_key() {
     *) return 1 ;;
     esac
     case $1 in
-    cubes/* | workspaces/* | data/* | images/*) ;;
+    cubes/* | workspaces/* | data/* | trials/* | images/*) ;;
     *) return 1 ;;
     esac
 }
@@ -124,7 +124,7 @@ mlcr_finish_interrupted() {
     for mlcr_path in "$mlcr_root"/used/.clean.*; do
         [ ! -d "$mlcr_path" ] || mlcr_is_live "$mlcr_path" || rm -rf -- "$mlcr_path"
     done
-    for mlcr_kind in cubes workspaces data; do
+    for mlcr_kind in cubes workspaces data trials; do
         for mlcr_path in "$mlcr_root/$mlcr_kind"/.removing.*; do
             [ -d "$mlcr_path" ] || continue
             mlcr_name=${mlcr_path##*/.removing.}

@@ -4,7 +4,7 @@
 # What is stored below ROOT, its size and its last use. Called by jobs/ for "hosts disk" and "clean".
 
 # mlcr_report_disk ROOT SECONDS: report each mirror, each directory of data, what jobs and trials
-# need, and the images that jobs used. Sizes are in KiB; measuring all of them takes SECONDS at most.
+# need, each workspace of a trial whose job was removed, and the images that jobs used. Sizes are in KiB; measuring all of them takes SECONDS at most.
 mlcr_report_disk() {
     mlcr_expand_home "$1"
     mlcr_root=$mlcr_expanded
@@ -23,11 +23,13 @@ mlcr_report_disk() {
             mlcr_report_size "$mlcr_root/$mlcr_item"
         }
     done
-    for mlcr_kind in cubes workspaces data; do
+    for mlcr_kind in cubes workspaces data trials; do
         # A link would lead to things that are not ours.
         [ ! -L "$mlcr_root/$mlcr_kind" ] || continue
         for mlcr_path in "$mlcr_root/$mlcr_kind"/* "$mlcr_root/$mlcr_kind"/.removed.*; do
             [ -d "$mlcr_path" ] && [ ! -L "$mlcr_path" ] || continue
+            # With its job, the workspace of a trial counts only in the sum of all.
+            [ $mlcr_kind != trials ] || [ ! -e "$mlcr_root/jobs/${mlcr_path##*/}" ] || continue
             mlcr_report_item "$mlcr_kind/${mlcr_path##*/}"
             mlcr_report_size "$mlcr_path"
             mlcr_report_sif_sizes "$mlcr_path"

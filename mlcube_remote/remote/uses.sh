@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Which mirrors, data and images jobs use, and when the last one did. The time of a mirror itself says
 # nothing: rsync gives it the time of the cube. Called by claims, "hosts disk" and "clean". A key is
-# KIND/NAME: a directory below ROOT (cubes/NAME, workspaces/NAME, data/NAME), or images/NAME.
+# KIND/NAME: a directory below ROOT (cubes/NAME, workspaces/NAME, data/NAME), or images/NAME; for
+# "hosts disk" and "clean" also trials/JOB, the workspace of a trial whose job was removed.
 #
 #   used/KIND/NAME           lines: the client, the name for people, the engine of an image; the time
 #                            of the file is that of the last claim
@@ -79,8 +80,12 @@ mlcr_note_unpulled() {
     done <"$1/uses"
 }
 
-# mlcr_is_in_use KEY: whether a live job uses KEY, as mlcr_read_uses found.
+# mlcr_is_in_use KEY: whether a live job uses KEY, as mlcr_read_uses found; or whether KEY is the
+# workspace of a trial whose job exists, live or not, below mlcr_root.
 mlcr_is_in_use() {
+    case $1 in
+    trials/*) [ ! -e "$mlcr_root/jobs/${1#*/}" ] || return 0 ;;
+    esac
     case $mlcr_live_keys in
     *" $1 "* | *' * '*) return 0 ;;
     esac

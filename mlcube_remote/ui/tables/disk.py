@@ -40,7 +40,8 @@ def _sorted(items: Sequence[StoredItem]) -> list[StoredItem]:
 
 
 def _total(host: HostDisk) -> str:
-    size = sum(item.size or 0 for item in host.items)
+    # A trial is a part of the trials.
+    size = sum(item.size or 0 for item in host.items if item.kind != "trial")
     is_least = any(item.is_at_least for item in host.items)
     where = one_line(host.root) or "the host"
     return (
@@ -89,7 +90,8 @@ def _note(item: StoredItem) -> str:
     if item.kind == "removed":
         return "not fully deleted"
     if item.may_have_outputs:
-        return "outputs not pulled" if item.unpulled else "no record of use"
+        is_known = item.unpulled or item.kind == "trial"
+        return "outputs not pulled" if is_known else "no record of use"
     return f"SIF {readable_size(item.sif_size)}" if item.sif_size else ""
 
 

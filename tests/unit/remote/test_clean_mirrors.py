@@ -15,6 +15,7 @@ from tests.support.waiting import wait_for
 
 CUBE = "cubes/mnist-0123456789ab"
 DATA = "data/set-ba9876543210"
+TRIAL = "trials/run1-0-0123456789ab"
 IMAGE = "images/mnist-00aa11bb22cc"
 ENGINE = r"""#!/bin/sh
 # An engine with one image, whose labels are in a file beside this script.
@@ -125,6 +126,23 @@ def test_a_mirror_without_a_record_may_have_outputs(call: Call, root: Path) -> N
     words = (str(root), "60", "0")
     assert facts(call("mlcr_remove_unused", *words, "", CUBE)) == [("kept", f"outputs {CUBE}")]
     assert facts(call("mlcr_remove_unused", *words, "yes", CUBE)) == [("removed", CUBE)]
+
+
+def test_a_trial_without_its_job_is_removed_if_its_outputs_are_not_wanted(
+    call: Call, root: Path
+) -> None:
+    job = root / "jobs" / TRIAL.partition("/")[2]
+    (root / TRIAL / "workspace").mkdir(parents=True)
+    job.mkdir()
+    assert ("item", TRIAL) not in facts(call("mlcr_report_disk", str(root), "60"))
+    words = ("mlcr_remove_unused", str(root), "60", "0")
+    assert facts(call(*words, "yes", TRIAL)) == [("kept", f"live {TRIAL}")]
+    job.rmdir()
+    assert ("item", TRIAL) in facts(call("mlcr_report_disk", str(root), "60"))
+    assert facts(call(*words, "", TRIAL)) == [("kept", f"outputs {TRIAL}")]
+    assert facts(call(*words[:3], str(30 * DAY), "yes", TRIAL)) == [("kept", f"age {TRIAL}")]
+    assert facts(call(*words, "yes", TRIAL)) == [("removed", TRIAL)]
+    assert list((root / "trials").iterdir()) == []
 
 
 def test_a_job_that_is_claimed_at_the_same_moment_keeps_its_mirror(call: Call, root: Path) -> None:
