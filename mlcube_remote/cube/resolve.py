@@ -138,7 +138,8 @@ def _resolve_all(merged: DictConfig, locate: Locate) -> dict[Any, Any]:
         path = _path_of(error)
         raise CubeError(
             f"{locate(path)}: {'.'.join(path) or 'interpolation'}: {_first_line(error)}",
-            hint="define the name in mlcube.yaml, or add -P NAME=VALUE",
+            hint="define the name in mlcube.yaml, or add -P NAME=VALUE; if it is a variable of a "
+            "shell, write \\${NAME}",
         ) from error
     assert isinstance(resolved, dict)  # noqa: S101 - for mypy: a mapping gives a mapping
     return resolved

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,20 @@ def test_a_broken_interpolation_is_one_line(tmp_path: Path, image: str, message:
         load()
     assert str(refused.value).startswith(message)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["${x}", "${x:-7}", "${1#*=}"])
+def test_a_variable_of_a_shell_is_written_with_a_backslash(tmp_path: Path, text: str) -> None:
+    def entrypoint_of(written: str) -> Any:
+        command = f"sh -c 'echo {written}'"
+        cube = {"docker": {"image": "i"}, "tasks": {"t": {"entrypoint": command}}}
+        (tmp_path / "mlcube.yaml").write_text(json.dumps(cube))
+        return load().tasks["t"].entrypoint
+
+    with pytest.raises(CubeError) as refused:
+        entrypoint_of(text)
+    assert r"write \${NAME}" in str(refused.value.hint)
+    assert entrypoint_of(f"\\{text}") == f"sh -c 'echo {text}'"
 
 
 def test_a_required_value_must_be_given(tmp_path: Path) -> None:
