@@ -143,12 +143,15 @@ def test_a_disk_without_room_is_reported_wherever_it_is_noticed(
         inventory = behind(host, wire, tmp_path)
         warm = WarmCube(Scenario(host=host, wire=wire, cube=cube, inventory=inventory))
         warm.run()
+        warm.run()  # the cube was new, so that the first run has remembered nothing
+        assert in_home(host, "rm -r .mlcube-remote/jobs/*").exit_code == 0  # their inodes
         for left in (0, 1, 2, 4, 9, 15):
             fill = "mkdir fill; cd fill; n=0; while true >$n; do n=$((n+1)); done"
             assert b"No space left" in in_home(host, f"{fill}; rm -f $(seq {left})").output
-            full = warm.scenario.call("run")
+            full = warm.scenario.call("run", "--verbose")
             assert in_home(host, "rm -r fill").exit_code == 0
             assert full.returncode in {121, 122}, full.stderr
+            assert "has changed since an earlier run" in full.stderr
             assert "No space left on device" in full.stderr
             assert full.stdout == ""
         warm.run()
