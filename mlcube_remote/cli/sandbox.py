@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -42,13 +43,17 @@ def sandbox() -> None:
 )
 @output_option
 def up_command(count: int | None, kinds: tuple[str, ...], output: str) -> None:
-    """Start hosts and write their inventory; hosts that already run stay."""
+    """Start hosts, and write their inventory.
+
+    Hosts that already run stay.
+    """
     from mlcube_remote.sandbox.lifecycle import up  # noqa: PLC0415 - only here
 
     made = up(count, ",".join(kinds), note=_note)
     lines = [
-        f"{', '.join(host.name for host in made.hosts)} ready; inventory: {made.inventory}",
-        f"try: mlcube-remote run --inventory {made.inventory} --host=sandbox --task=TASK",
+        f"{', '.join(host.name for host in made.hosts)} ready",
+        f"use them:  export MLCUBE_REMOTE_INVENTORY={shlex.quote(str(made.inventory))}",
+        "try:       mlcube-remote hosts check sandbox",
     ]
     print_value(made, output, document=_document, text=lambda _: "\n".join(lines))
 
