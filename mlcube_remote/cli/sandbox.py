@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlcube_remote.cli.help import HelpfulCommand
 from mlcube_remote.cli.output_formats import output_option
 from mlcube_remote.cli.parameter_types import WholeNumber
 from mlcube_remote.cli.printing import print_value
@@ -25,11 +26,12 @@ def sandbox() -> None:
     """Start throw-away SSH hosts on this machine, to try things out."""
 
 
-@sandbox.command("up")
+@sandbox.command("up", cls=HelpfulCommand)
 @click.option(
     "--hosts",
     "count",
     type=WholeNumber(1, 64),
+    metavar="N",
     help="Number of hosts  [default: two, or one of each kind if that is more]",
 )
 @click.option(

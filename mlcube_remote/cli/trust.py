@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     "-P", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting of mlcube.yaml."
 )
 @click.option(
-    "--inventory", type=click.Path(), metavar="FILE", help="An inventory in the cube, to run it."
+    "--inventory",
+    type=click.Path(),
+    metavar="FILE",
+    help="Also review this program of the cube, which lists hosts.",
 )
 @click.option("--yes", "-y", is_flag=True, help="Allow all requests without a question.")
 @click.option("--forget", is_flag=True, help="Withdraw your yes to this cube.")
