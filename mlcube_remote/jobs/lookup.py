@@ -322,6 +322,6 @@ def load_arguments(run_id: str, store: Store) -> RunArguments:
     if not Path(began["folder"]).is_dir():
         raise UsageError(
             f"run {run_id} was started in {began['folder']}, which no longer exists",
-            hint="its paths are relative to that directory",
+            hint="its paths are relative to that directory: create it again, or start a new run",
         )
     return RunArguments(folder=began["folder"], options=began["options"])
