@@ -77,6 +77,11 @@ class MLCubeRemoteError(Exception):
     def __str__(self) -> str:
         return self.message
 
+    @property
+    def __notes__(self) -> list[str]:
+        """What Python 3.11 and later print below a traceback: the hint."""
+        return [f"hint: {self.hint}"] if self.hint else []
+
 
 class UsageError(MLCubeRemoteError):
     """The command line, or a file named there, is wrong; nothing was changed."""

@@ -20,14 +20,25 @@ MAX_CANDIDATES = 4096
 
 
 def nearest(word: str, candidates: Iterable[str], similarity: float = SIMILAR) -> str | None:
-    """Return the candidate that is most similar to a word; ``None`` if none is similar enough."""
+    """Return the candidate that is most similar to a word; ``None`` if none is similar enough.
+
+    If none is, it is the first one that the word abbreviates: ``lr`` is ``learning_rate``.
+    """
     if len(word) > MAX_WORD_CHARS:
         return None
     import difflib  # noqa: PLC0415 - only for mistakes
 
-    short = (each for each in candidates if len(each) <= MAX_WORD_CHARS)
-    matches = difflib.get_close_matches(word, list(islice(short, MAX_CANDIDATES)), 1, similarity)
-    return matches[0] if matches else None
+    some = islice((each for each in candidates if len(each) <= MAX_WORD_CHARS), MAX_CANDIDATES)
+    compared = list(some)
+    matches = difflib.get_close_matches(word, compared, 1, similarity)
+    abbreviated = (each for each in compared if word and _initials(each) == word)
+    return matches[0] if matches else next(abbreviated, None)
+
+
+def _initials(name: str) -> str:
+    """Return the first letters of a name of several words; empty if it has one word."""
+    words = [word for word in name.replace("-", "_").split("_") if word]
+    return "".join(word[0] for word in words) if len(words) > 1 else ""
 
 
 def did_you_mean(word: object, candidates: Iterable[str], similarity: float = SIMILAR) -> str:

@@ -110,7 +110,7 @@ def program_request(path: Path) -> CubeRequest:
         what = f"the program {path.name} runs on this machine to list hosts (SHA-256 {digest})"
     else:
         what = f"ansible-inventory reads {path.name}, and may run programs of the cube"
-    return CubeRequest(where=shown_path(path), what=what)
+    return CubeRequest(where=shown_path(path), what=what, inventory=path)
 
 
 def _ask_ansible(path: Path, may_run: MayRun | None = None) -> Translation:

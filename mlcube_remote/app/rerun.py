@@ -136,7 +136,7 @@ def choose_jobs(text: str, which: JobFilter, warn: Warn) -> RerunChoice:
     if run_id is None:
         raise UsageError(
             f"no run {address.run!r} was started on this machine",
-            hint="only the machine that started a run has its arguments",
+            hint="use the machine that started it, which has its arguments; or start a new run",
         )
     arguments = load_arguments(run_id, store)
     recorded = attrs.evolve(read_options(arguments.options), name=store.name_of(run_id))

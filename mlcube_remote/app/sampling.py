@@ -23,8 +23,12 @@ def with_seed(options: RunOptions) -> RunOptions:
     """Return the options with a seed, if points are sampled and they have none.
 
     It is that of the run that is continued, or a new one.
+
+    Raises:
+        UsageError: There is nothing to sample from, or a number is too small.
     """
     sweep = options.sweep
+    check_sample(sweep)
     if sweep.sample is None or sweep.seed is not None:
         return options
     seed = _recorded_seed(options.run_id)

@@ -73,6 +73,7 @@ def review(options: CubeOptions, inventory: str | None = None) -> CubeReview:
         document = yamlsource.load(file, error=InventoryError)
         read(document)
         requests = (*requests, *inventory_requests(document))
+    requests = tuple(dict.fromkeys(requests))
     trust = read_trust(cube.root, everything=False)
     return CubeReview(root=cube.root, requests=requests, new=trust.missing(requests))
 

@@ -32,6 +32,7 @@ _GROUPS: dict[str, str] = {
 
 _GROUP_OF = {name: title for title, names in _GROUPS.items() for name in names.split()}
 _RANGE = re.compile(r"\bx>=(\d+)")
+_BOTH_ENDS = re.compile(r"\b(\d+)<=x<=(\d+)")
 _NO_RANGE = re.compile(r"  \[x>=0\]|; x>=0(?=\])")
 _ORDER = {name: place for place, name in enumerate(_GROUP_OF)}
 
@@ -73,7 +74,8 @@ def grouped(options: Sequence[click.Option]) -> dict[str, list[click.Option]]:
 
 def _readable(text: str) -> str:
     """Return a help text with click's note on the range of a number in words."""
-    return _RANGE.sub(r"at least \1", _NO_RANGE.sub("", text))
+    text = _BOTH_ENDS.sub(r"\1 to \2", _NO_RANGE.sub("", text))
+    return _RANGE.sub(r"at least \1", text)
 
 
 def _name(option: click.Option) -> str:

@@ -167,9 +167,10 @@ def top_hosts(
 def disk_of_hosts(
     named: tuple[str, ...], hosts: HostOptions, credentials: CredentialPrompts, output: str
 ) -> int:
-    """Show what cubes, data, jobs and images need on hosts, and when they were last used.
+    """Show what cubes, data, jobs and images need on hosts.
 
-    To remove what is no longer used: mlcube-remote clean --cubes --images.
+    The table says when each was last used. To remove what is no longer used:
+    mlcube-remote clean --cubes --images.
     """
     from mlcube_remote.ui.tables.disk import disk_document, disk_text  # noqa: PLC0415 - slow to import
 

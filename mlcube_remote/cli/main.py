@@ -15,7 +15,7 @@ import click
 from mlcube_remote._version import __version__
 from mlcube_remote.cli import COMPLETE
 from mlcube_remote.cli.standard_streams import LOST_OUTPUT, prepare_standard_streams
-from mlcube_remote.errors import MLCubeRemoteError, RecordError, UnexpectedError, UsageError
+from mlcube_remote.errors import MLCubeRemoteError, RecordError, UnexpectedError
 
 _COMMANDS = {
     "run": ("mlcube_remote.cli.run", "Run tasks of a cube on one or many hosts."),
@@ -75,17 +75,12 @@ class _LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find a command; suggest the nearest name for one that does not exist."""
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as problem:
-            from mlcube_remote.suggestions import nearest  # noqa: PLC0415 - only on a mistake
+        """Find a command; suggest another one for a name that does not exist."""
+        if args[0] not in _COMMANDS and not args[0].startswith("-"):
+            from mlcube_remote.cli.misuse import unknown_command  # noqa: PLC0415 - on a mistake
 
-            if near := nearest(args[0], _COMMANDS):
-                raise click.UsageError(
-                    f"No such command '{args[0]}'. Did you mean '{near}'?", ctx
-                ) from problem
-            raise
+            raise unknown_command(args[0], list(_COMMANDS))
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List the commands without importing any."""
@@ -194,9 +189,9 @@ def _print_misuse(problem: click.ClickException, args: list[str] | None) -> None
     if isinstance(problem, click.exceptions.NoArgsIsHelpError):
         problem.show()
         return
-    context = problem.ctx if isinstance(problem, click.UsageError) else None
-    command = context.command_path if context else "mlcube-remote"
-    _print_failure(UsageError(problem.format_message(), hint=f"{command} --help"), args)
+    from mlcube_remote.cli.misuse import misuse  # noqa: PLC0415 - only on a mistake
+
+    _print_failure(misuse(problem, sys.argv[1:] if args is None else args, cli), args)
 
 
 def _leave_at_once() -> NoReturn:

@@ -42,7 +42,9 @@ def add_host(
     credentials: CredentialPrompts,
     output: str,
 ) -> None:
-    """Add a host to your hosts.yaml, after you have compared the fingerprint of its key.
+    """Add a host to hosts.yaml, after you have compared its key.
+
+    The command shows the fingerprint of the host's key, and asks.
 
     ADDRESS is a host name or an IP address; ADDRESS:PORT if the port is not 22. Without
     USER@ADDRESS, ~/.ssh/config knows the name. Comments in the file stay. Without an inventory, the

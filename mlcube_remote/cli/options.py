@@ -128,7 +128,11 @@ container_options = group(
     click.option("--gpus", metavar="N", help="GPUs for the task: 2, all, device=0,1."),
     click.option("--memory", metavar="SIZE", help="Memory limit, such as 4g."),
     click.option("--cpu", metavar="CPUS", help="CPUs that the container may use, such as 0-3."),
-    click.option("--mount", type=click.Choice(["ro", "rw"]), help="How inputs are mounted."),
+    click.option(
+        "--mount",
+        type=click.Choice(["ro", "rw"]),
+        help="Mount inputs read-only (ro) or writable (rw).",
+    ),
     click.option(
         "--ship-image",
         metavar="HOST",

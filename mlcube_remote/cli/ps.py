@@ -160,7 +160,7 @@ def clean(
     from mlcube_remote.ui.tables.clean import clean_document, clean_text  # noqa: PLC0415 - slow
 
     if with_outputs and not cubes:
-        raise UsageError("--with-outputs: expected together with --cubes")
+        raise UsageError("--with-outputs: expected only with --cubes")
     rules = MirrorRules(
         older_than=older_than, cubes=cubes, images=images, with_outputs=with_outputs
     )

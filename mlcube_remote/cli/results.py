@@ -103,12 +103,15 @@ def _export(run_texts: Sequence[str], sort: str | None, output: str) -> None:
 @output_option_with_aliases("json")
 def list_runs(best: str | None, output: str) -> None:
     """List the runs of this machine: when, cube, hosts and state."""
-    from mlcube_remote.ui.tables.run_list import run_rows, runs_text  # noqa: PLC0415
+    from mlcube_remote.ui.tables import run_list  # noqa: PLC0415
 
-    rows = run_rows(app.results.list_results(print_warning), best)
+    indexes = app.results.list_results(print_warning)
+    if best is not None and (problem := run_list.best_problem(indexes, best)):
+        print_warning(problem)
+    rows = run_list.run_rows(indexes, best)
     print_value(
         rows,
         output,
         document=lambda found: {"runs": found},
-        text=lambda found: runs_text(found, best, width=terminal_width(sys.stdout)),
+        text=lambda found: run_list.runs_text(found, best, width=terminal_width(sys.stdout)),
     )

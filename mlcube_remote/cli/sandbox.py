@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlcube_remote.cli.help import HelpfulCommand
 from mlcube_remote.cli.output_formats import output_option
 from mlcube_remote.cli.parameter_types import WholeNumber
 from mlcube_remote.cli.printing import print_value
@@ -24,11 +26,12 @@ def sandbox() -> None:
     """Start throw-away SSH hosts on this machine, to try things out."""
 
 
-@sandbox.command("up")
+@sandbox.command("up", cls=HelpfulCommand)
 @click.option(
     "--hosts",
     "count",
     type=WholeNumber(1, 64),
+    metavar="N",
     help="Number of hosts  [default: two, or one of each kind if that is more]",
 )
 @click.option(
@@ -42,13 +45,17 @@ def sandbox() -> None:
 )
 @output_option
 def up_command(count: int | None, kinds: tuple[str, ...], output: str) -> None:
-    """Start hosts and write their inventory; hosts that already run stay."""
+    """Start hosts, and write their inventory.
+
+    Hosts that already run stay.
+    """
     from mlcube_remote.sandbox.lifecycle import up  # noqa: PLC0415 - only here
 
     made = up(count, ",".join(kinds), note=_note)
     lines = [
-        f"{', '.join(host.name for host in made.hosts)} ready; inventory: {made.inventory}",
-        f"try: mlcube-remote run --inventory {made.inventory} --host=sandbox --task=TASK",
+        f"{', '.join(host.name for host in made.hosts)} ready",
+        f"use them:  export MLCUBE_REMOTE_INVENTORY={shlex.quote(str(made.inventory))}",
+        "try:       mlcube-remote hosts check sandbox",
     ]
     print_value(made, output, document=_document, text=lambda _: "\n".join(lines))
 

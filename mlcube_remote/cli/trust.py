@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
     "-P", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting of mlcube.yaml."
 )
 @click.option(
-    "--inventory", type=click.Path(), metavar="FILE", help="An inventory in the cube, to run it."
+    "--inventory",
+    type=click.Path(),
+    metavar="FILE",
+    help="Also review this program of the cube, which lists hosts.",
 )
 @click.option("--yes", "-y", is_flag=True, help="Allow all requests without a question.")
 @click.option("--forget", is_flag=True, help="Withdraw your yes to this cube.")
@@ -63,22 +67,26 @@ def trust(
     if not review.new or (output == "json" and not yes):
         return
     if not yes:
-        _ask(directory)
+        _ask(directory, overrides, inventory)
     app.trust.allow(review)
     if output == "text":
-        click.echo(f"allowed; to take it back: mlcube-remote trust --forget {directory}")
+        forget_it = shlex.join(["mlcube-remote", "trust", "--forget", directory])
+        click.echo(f"allowed; to take it back: {forget_it}")
 
 
-def _ask(directory: str) -> None:
+def _ask(directory: str, overrides: tuple[str, ...], inventory: str | None) -> None:
     """Ask the user.
 
     Raises:
         UsageError: The answer is no, or there is no terminal.
     """
     if not sys.stdin.isatty():
+        more = [word for override in overrides for word in ("-P", override)]
+        more += [] if inventory is None else ["--inventory", inventory]
+        again = shlex.join(["mlcube-remote", "trust", "--yes", *more, directory])
         raise UsageError(
             "not allowed: there is no terminal for the question",
-            hint=f"read the list, then: mlcube-remote trust --yes {directory}",
+            hint=f"read the list, then: {again}",
         )
     if not click.confirm("Allow this?", default=False):
         raise UsageError("not allowed", hint="the cube can run if you give these values yourself")

@@ -50,7 +50,7 @@ class AttachOptions(FollowOptions):
 def attach_job(known: RecordedJob, how: AttachOptions, run: RunContext) -> JobOutcome:
     """Follow a job until it has ended, and pull its outputs."""
     with (
-        finishing(_identity(known), run, phase=Phase.LAUNCHED) as progress,
+        finishing(_identity(known), run, phase=_phase(known)) as progress,
         connect(known.host, known.name, run, progress.events) as job,
     ):
         handle = _find_handle(job, known, progress)
@@ -70,7 +70,7 @@ def attach_job(known: RecordedJob, how: AttachOptions, run: RunContext) -> JobOu
 def status_job(known: RecordedJob, run: RunContext) -> JobOutcome:
     """Return the state of a job as its outcome."""
     with (
-        finishing(_identity(known), run, phase=Phase.LAUNCHED) as progress,
+        finishing(_identity(known), run, phase=_phase(known)) as progress,
         connect(known.host, known.name, run, progress.events) as job,
     ):
         handle = _find_handle(job, known, progress)
@@ -88,7 +88,7 @@ def status_job(known: RecordedJob, run: RunContext) -> JobOutcome:
 def stop_job(known: RecordedJob, run: RunContext, *, grace: int | None = None) -> JobOutcome:
     """Ask a job to stop, wait until it has ended, and return its outcome."""
     with (
-        finishing(_identity(known), run, phase=Phase.LAUNCHED) as progress,
+        finishing(_identity(known), run, phase=_phase(known)) as progress,
         connect(known.host, known.name, run, progress.events) as job,
     ):
         handle = _find_handle(job, known, progress)
@@ -117,7 +117,7 @@ def pull_job(
         names: Outputs to pull; empty: all.
     """
     with (
-        finishing(_identity(known), run, phase=Phase.LAUNCHED) as progress,
+        finishing(_identity(known), run, phase=_phase(known)) as progress,
         connect(known.host, known.name, run, progress.events) as job,
     ):
         handle = _find_handle(job, known, progress)
@@ -130,6 +130,11 @@ def pull_job(
         _require_outputs(handle, names)
         pull_into(job, handle, progress, started, names=names)
     return progress.outcome
+
+
+def _phase(known: RecordedJob) -> Phase:
+    """Return what is known of a job before its host answers."""
+    return Phase.LAUNCHED if known.may_run else Phase.NOT_LAUNCHED
 
 
 def _identity(known: RecordedJob) -> JobIdentity:
@@ -151,6 +156,7 @@ def _find_handle(job: JobContext, known: RecordedJob, progress: JobProgress) -> 
     handle = known.handle or job.connection.retrying(partial(read_handle, known))
     job.connection.attach_hint = f"mlcube-remote attach {handle.run_id}"
     progress.handle = handle
+    progress.phase = Phase.LAUNCHED  # the host answers, and its answer counts
     return handle
 
 
@@ -227,7 +233,7 @@ def _require_started(handle: JobHandle, state: str) -> None:
         raise NotStartedError(
             handle.host,
             "the job was not started: its client exited before that",
-            hint=f"run it again, with --run-id={handle.run_id} on the machine that started it",
+            hint=f"on the machine that started it: mlcube-remote rerun {handle.run_id} --failed",
         )
 
 

@@ -105,8 +105,9 @@ def finishing(
     except MLCubeRemoteError as problem:
         error = problem
         # The error of a connection that an interrupt has closed is of no interest.
-        if not isinstance(problem, StoppedByUserError) and _was_ended(run.interrupts, progress):
-            error = run.interrupts.error()
+        is_said = isinstance(problem, (DetachedError, CancelledError))
+        if not is_said and _was_ended(run.interrupts, progress):
+            error = _interruption(run.interrupts, progress)
     except Exception as bug:  # noqa: BLE001 - reported with its traceback; other jobs continue
         error = UnexpectedError(job.host, f"a bug in mlcube-remote: {bug!r}")
         error.__cause__ = bug
@@ -126,6 +127,13 @@ def finishing(
 def _was_ended(interrupts: Interrupts, progress: JobProgress) -> bool:
     is_detached_early = interrupts.detaching.is_set() and not progress.is_launched
     return interrupts.stopping.is_set() or is_detached_early
+
+
+def _interruption(interrupts: Interrupts, progress: JobProgress) -> StoppedByUserError:
+    """Return the error of a job that an interrupt has ended."""
+    if interrupts.stopping.is_set() or progress.phase is not Phase.NOT_LAUNCHED:
+        return interrupts.error()
+    return StoppedByUserError("interrupted before the job had started, so it does not run")
 
 
 def _outcome(

@@ -135,7 +135,9 @@ def _shown_by(job: JobContext, source: str) -> JobEvents:
         elif isinstance(event, StageProgress):
             job.events.progress(Stage.CONFIGURE, f"{source}: {event.detail}", event.fraction)
 
-    job.events.note(Level.INFO, f"the image comes from {source}")
+    job.events.note(
+        Level.INFO, f"the image comes from {source}; if it is built there, the output is here"
+    )
     return JobEvents(host=source, began=job.run.began, sink=pass_on)
 
 

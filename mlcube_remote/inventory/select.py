@@ -197,7 +197,10 @@ def machine_name(host: Host) -> str:
 
 
 def _parse(name: str) -> Destination:
-    error = InventoryError(f"--host: expected a host's name, got {name!r}")
+    error = InventoryError(
+        f"--host: expected a host's name, got {name!r}",
+        hint="several hosts: A,B; without one of them: GROUP,!A; a port: USER@HOST:PORT",
+    )
     if len(name) > MAX_NAME_LENGTH:
         raise error
     try:

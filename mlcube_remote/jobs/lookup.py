@@ -40,6 +40,8 @@ class RecordedJob:
     """Whether this machine has followed it to its end and pulled its outputs."""
     is_pulled: bool = False
     """Whether this machine has all its outputs, or it has none to pull."""
+    may_run: bool = True
+    """Whether it may have started; false if this machine has recorded that it was not."""
 
     @property
     def name(self) -> str:
@@ -194,6 +196,7 @@ def load_recorded(run_id: str, store: Store, hosts: Iterable[Host]) -> RecordedR
             handle=placed[item["name"]].handle,
             is_seen=placed[item["name"]].is_seen,
             is_pulled=placed[item["name"]].is_pulled,
+            may_run=placed[item["name"]].status != Status.NOT_STARTED.value,
             job=str(item["name"]),
         )
         for item in _document(run_id, store)["jobs"]
@@ -213,6 +216,7 @@ def _single_job(run_id: str, item: Mapping[str, Any], host: Host, store: Store) 
         handle=handle,
         is_seen=was_seen(document),
         is_pulled=was_pulled(document, handle),
+        may_run=document.get("status") != Status.NOT_STARTED.value,
     )
 
 
@@ -318,6 +322,6 @@ def load_arguments(run_id: str, store: Store) -> RunArguments:
     if not Path(began["folder"]).is_dir():
         raise UsageError(
             f"run {run_id} was started in {began['folder']}, which no longer exists",
-            hint="its paths are relative to that directory",
+            hint="its paths are relative to that directory: create it again, or start a new run",
         )
     return RunArguments(folder=began["folder"], options=began["options"])

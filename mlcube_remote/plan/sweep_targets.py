@@ -228,12 +228,16 @@ class _SettingsFiles:
         raise _unknown(where, name, [*parameters, *keys, *short], [*parameters, *keys])
 
 
+_MAX_LISTED = 24
+"""Parameters and keys that an error lists."""
+
+
 def _unknown(where: str, name: str, known: Sequence[str], shown: Sequence[str]) -> PlanError:
     listed = list(dict.fromkeys(shown))
-    more = f", … ({len(listed)} in all)" if len(listed) > 12 else ""
+    more = f", … ({len(listed)} in all)" if len(listed) > _MAX_LISTED else ""
     return PlanError(
         f"{where}: unknown parameter '{name}'{did_you_mean(name, known)}",
-        hint=f"known: {', '.join(listed[:12]) or 'none'}{more}",
+        hint=f"known: {', '.join(listed[:_MAX_LISTED]) or 'none'}{more}",
     )
 
 

@@ -11,7 +11,8 @@ from enum import Enum
 
 import attrs
 
-from mlcube_remote.sandbox.engine import SandboxError
+from mlcube_remote.errors import UsageError
+from mlcube_remote.suggestions import did_you_mean
 
 
 class Engine(Enum):
@@ -103,13 +104,14 @@ def get_flavour(name: str) -> Flavour:
     """Return the flavour with this name.
 
     Raises:
-        SandboxError: It does not exist.
+        UsageError: It does not exist.
     """
     try:
         return FLAVOURS[name]
     except KeyError:
-        raise SandboxError(
-            f"no sandbox host of kind {name!r}", hint=f"known kinds: {', '.join(FLAVOURS)}"
+        raise UsageError(
+            f"no sandbox host of kind {name!r}{did_you_mean(name, FLAVOURS)}",
+            hint=f"known kinds: {', '.join(FLAVOURS)}",
         ) from None
 
 
@@ -117,6 +119,6 @@ def parse_flavours(names: str) -> tuple[Flavour, ...]:
     """Return the flavours in a comma-separated list.
 
     Raises:
-        SandboxError: A flavour does not exist.
+        UsageError: A flavour does not exist.
     """
     return tuple(get_flavour(name.strip()) for name in names.split(","))

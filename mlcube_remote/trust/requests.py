@@ -24,6 +24,8 @@ class CubeRequest:
     """Directory of this machine that is sent to the host if the user allows it."""
     instead: str | None = attrs.field(default=None, eq=False)
     """What the user can type instead of trusting the cube, if there is something."""
+    inventory: Path | None = attrs.field(default=None, eq=False)
+    """The inventory that asks for this, if the review shows it only if the user names it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -88,13 +90,21 @@ def check(
     more = f" ({others} more)" if others else ""
     raise error(
         f"{first.where}: a cube may not ask for this without your trust: {first.what}{more}",
-        hint=trust_hint(cube, first.instead, has_flag=has_flag),
+        hint=trust_hint(cube, first.instead, inventory=first.inventory, has_flag=has_flag),
     )
 
 
-def trust_hint(cube: Path, instead: str | None = None, *, has_flag: bool = True) -> str:
+def trust_hint(
+    cube: Path,
+    instead: str | None = None,
+    *,
+    inventory: Path | None = None,
+    has_flag: bool = True,
+) -> str:
     """Return how to allow what a cube asks for, or how to do without."""
-    review = f"mlcube-remote trust {shlex.quote(str(cube))} lists all requests and asks you"
+    named = () if inventory is None else ("--inventory", str(inventory))
+    command = shlex.join(["mlcube-remote", "trust", *named, str(cube)])
+    review = f"{command} lists all requests and asks you"
     other = f"{instead}; or " if instead else ""
     flag = "; or add --trust-cube for one command" if has_flag else ""
     return f"{other}{review}{flag}"

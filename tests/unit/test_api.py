@@ -224,11 +224,11 @@ def test_an_unknown_run_is_an_error(function: Any) -> None:
 
 
 @pytest.mark.parametrize("function", [attach, status, pull, stop])
-def test_a_run_on_an_unreachable_host_is_unknown(function: Any) -> None:
+def test_a_run_that_never_reached_its_host_does_not_become_doubtful(function: Any) -> None:
     done = run(hosts="a", tasks="t")
     found = function(done.run_id)
     assert isinstance(found.jobs[0], JobOutcome)
-    assert (found.jobs[0].status, found.exit_code) == (Status.UNKNOWN, 120)
+    assert (found.jobs[0].status, found.exit_code) == (Status.NOT_STARTED, 120)
 
 
 def test_unreachable_hosts_have_an_error_and_no_jobs(tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ def test_logs_of_an_unreachable_host_record_nothing() -> None:
     done = run(hosts="a", tasks="t")
     before = results(done.run_id).document
     events: list[Event] = []
-    assert logs(done.run_id, events.append).jobs[0].status is Status.UNKNOWN
+    assert logs(done.run_id, events.append).jobs[0].status is Status.NOT_STARTED
     assert any(isinstance(event, JobFinished) for event in events)
     assert results(done.run_id).document == before
 

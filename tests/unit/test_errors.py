@@ -7,13 +7,21 @@ import errno
 import importlib
 import pkgutil
 import re
+import sys
+import traceback
 from pathlib import Path
 
 import pytest
 
 import mlcube_remote
 from mlcube_remote import errors
-from mlcube_remote.errors import CancelledError, ConfigureError, MLCubeRemoteError, RecordError
+from mlcube_remote.errors import (
+    CancelledError,
+    ConfigureError,
+    MLCubeRemoteError,
+    RecordError,
+    UsageError,
+)
 
 _ROW = re.compile(r"^ {4}((?:[│ ] {3})*(?:[├└]── )?)(\w+Error) +(\d+)", re.MULTILINE)
 
@@ -44,6 +52,15 @@ def test_the_tree_has_every_error_with_its_exit_code() -> None:
         if module.name.rpartition(".")[2] not in {"runner", "__main__"}:
             importlib.import_module(module.name)
     assert documented() == defined(MLCubeRemoteError)
+
+
+def test_a_traceback_has_the_hint() -> None:
+    error = UsageError("no such host", hint="name another")
+    error.hint = "mlcube-remote hosts list"
+    with_note = sys.version_info >= (3, 11)
+    text = "".join(traceback.format_exception(error))
+    assert text.endswith("\nhint: mlcube-remote hosts list\n") == with_note
+    assert "hint" not in "".join(traceback.format_exception(UsageError("no such host")))
 
 
 def test_a_failed_build_repeats_the_output_unless_the_user_saw_it() -> None:

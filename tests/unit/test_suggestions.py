@@ -17,6 +17,14 @@ def test_the_nearest_word_is_found(word: str, expected: str | None) -> None:
     assert nearest(word, WORDS) == expected
 
 
+def test_an_abbreviation_means_the_whole_name() -> None:
+    names = ["config.learning_rate", "learning_rate", "batch", "x", ""]
+    assert nearest("lr", names) == "learning_rate"
+    assert nearest("lr", ["lt", *names], ALMOST_EQUAL) == "learning_rate"
+    assert nearest("b", names) is None
+    assert nearest("", names) is None
+
+
 def test_a_higher_similarity_finds_less() -> None:
     assert nearest("prot", WORDS, ALMOST_EQUAL) is None
     assert nearest("ports", WORDS, ALMOST_EQUAL) == "port"

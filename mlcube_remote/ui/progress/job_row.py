@@ -148,13 +148,20 @@ def apply_event(row: JobRow, event: Event, now: float) -> JobRow:
     if isinstance(event, ConnectionRestored):
         return attrs.evolve(row, lost="")
     if isinstance(event, StageFinished):
-        finished = f"{event.task or event.stage.value} {event.seconds:.1f}s"
-        return attrs.evolve(row, stage=None, done=(*row.done, finished), since=now)
+        return attrs.evolve(row, stage=None, done=_done(row, event), since=now)
     if isinstance(event, JobFinished):
         return _finish(row, event, now)
     if isinstance(event, JobRetried):
         return JobRow(event.name)
     return row
+
+
+def _done(row: JobRow, event: StageFinished) -> tuple[str, ...]:
+    """Return the finished stages after another one; a preparation that is repeated counts once."""
+    name = event.task or event.stage.value
+    is_preparation = event.stage in {Stage.CONNECT, Stage.SYNC, Stage.CONFIGURE}
+    others = [each for each in row.done if not (is_preparation and each.startswith(f"{name} "))]
+    return (*others, f"{name} {event.seconds:.1f}s")
 
 
 def _finish(row: JobRow, event: JobFinished, now: float) -> JobRow:

@@ -168,15 +168,20 @@ def find_column(name: str, columns: Sequence[Column], option: str = "--sort") ->
     Raises:
         UsageError: There is no such column, or there are several.
     """
-    exact = [column for column in columns if column.name == name]
-    ends = [column for column in columns if column.name.endswith(f".{name}")]
-    matches = exact or ends or [column for column in columns if name and name in column.name]
+    matches = matching_columns(name, columns)
     if len(matches) == 1:
         return matches[0]
     names = ", ".join(one_line(column.name) for column in matches or columns)
     if matches:
         raise UsageError(f"{option}={name} is ambiguous: {names}", hint="give the full name")
     raise UsageError(f"{option}={name}: no such column", hint=f"columns: {names}")
+
+
+def matching_columns(name: str, columns: Sequence[Column]) -> list[Column]:
+    """Return the columns that a name may mean; see :func:`find_column`."""
+    exact = [column for column in columns if column.name == name]
+    ends = [column for column in columns if column.name.endswith(f".{name}")]
+    return exact or ends or [column for column in columns if name and name in column.name]
 
 
 def choose_columns(jobs: Sequence[Job], names: Sequence[str]) -> tuple[Column, ...]:

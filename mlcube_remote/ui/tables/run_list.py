@@ -10,7 +10,7 @@ from typing import Any
 from mlcube_remote.errors import UsageError
 from mlcube_remote.ui.host_ranges import format_ranges
 from mlcube_remote.ui.tables.columns import format_table
-from mlcube_remote.ui.tables.results import find_column, job_columns, sort_jobs
+from mlcube_remote.ui.tables.results import find_column, job_columns, matching_columns, sort_jobs
 from mlcube_remote.ui.text import one_line
 
 Index = Mapping[str, Any]
@@ -56,6 +56,25 @@ def _best(jobs: Sequence[Mapping[str, Any]], column: str) -> Any:
     except UsageError:
         return None
     return cell(first[0]) if first else None
+
+
+def best_problem(indexes: Sequence[Index], best: str) -> str | None:
+    """Return why runs show no best value, if the name of the column is the reason.
+
+    Args:
+        indexes: As for :func:`run_rows`.
+        best: As for :func:`run_rows`.
+    """
+    name = best.removeprefix("-")
+    found = [matching_columns(name, job_columns(index["jobs"])) for index in indexes]
+    several = [matches for matches in found if len(matches) > 1]
+    if several:
+        names = dict.fromkeys(one_line(column.name) for matches in several for column in matches)
+        runs = "1 run has" if len(several) == 1 else f"{len(several)} runs have"
+        return f"--best={best}: {runs} several such columns: {', '.join(names)}"
+    if indexes and not any(found):
+        return f"--best={best}: no run has such a column"
+    return None
 
 
 def runs_text(

@@ -177,7 +177,7 @@ def test_an_earlier_run_is_followed_with_its_own_inventory(
     )
     report = app.follow.read_status(found, observed.observe, reconnect_timeout=0.0)
     assert observed.calls == ["credentials", "open b", "finish", "close"]
-    assert [outcome.status for outcome in report.outcomes] == [Status.UNKNOWN]
+    assert [outcome.status for outcome in report.outcomes] == [Status.NOT_STARTED]
 
 
 def test_a_module_of_app_is_imported_when_it_is_used() -> None:

@@ -298,6 +298,31 @@ def test_a_report_file_must_be_writable_before_a_run_starts(option: str, tmp_pat
             "error: No such command 'rnu'. Did you mean 'run'?\nhint: mlcube-remote --help\n",
         ),
         (
+            ["queue"],
+            "error: No such command 'queue'.\nhint: mlcube-remote ps\n",
+        ),
+        (
+            ["run", "--limit=gpu01"],
+            (
+                "error: No such option '--limit'. Did you mean --host?\n"
+                "hint: mlcube-remote run --help\n"
+            ),
+        ),
+        (
+            ["hosts", "top", "--json"],
+            (
+                "error: No such option '--json'. Did you mean --output=json?\n"
+                "hint: mlcube-remote hosts top --help\n"
+            ),
+        ),
+        (
+            ["sandbox", "up", "--hosts"],
+            (
+                "error: Option '--hosts' requires an argument.\n"
+                "hint: mlcube-remote sandbox up --help\n"
+            ),
+        ),
+        (
             ["run", "--sample=0"],
             (
                 "error: Invalid value for '--sample': 0: expected at least 1.\n"

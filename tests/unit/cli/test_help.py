@@ -43,6 +43,20 @@ def test_each_line_of_a_page_fits_80_columns(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", COMMANDS)
+def test_numbers_have_no_notation_of_click(path: str) -> None:
+    command, context = COMMANDS[path]
+    page = command.get_help(context)
+    assert not re.search("INTEGER|RANGE|x>=|<=x", page)
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_a_list_of_commands_has_whole_sentences(path: str) -> None:
+    command, context = COMMANDS[path]
+    if isinstance(command, click.Group):
+        assert "..." not in command.get_help(context).partition("\nCommands:\n")[2]
+
+
+@pytest.mark.parametrize("path", COMMANDS)
 def test_a_page_with_many_options_has_groups_and_examples(path: str) -> None:
     command, context = COMMANDS[path]
     options = [each for each in command.get_params(context) if isinstance(each, click.Option)]

@@ -103,6 +103,26 @@ def test_a_job_whose_host_cannot_be_reached(host: FakeHost, started: Client, com
 
 
 @pytest.mark.parametrize("command", COMMANDS)
+def test_a_job_that_never_started_does_not_become_doubtful(
+    host: FakeHost, started: Client, command: str
+) -> None:
+    host.refuse(always=DOWN)
+    known = started.known(with_ticket=False, may_run=False)
+    outcome = checked(COMMANDS[command](known, started.run))
+    assert (outcome.status, outcome.error, code(outcome)) == (Status.NOT_STARTED, DOWN, 120)
+    assert "may still run" not in next_steps(RUN_ID, [outcome], can_rerun=True)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_host_knows_better_than_the_record_of_a_job_that_never_started(
+    host: FakeHost, started: Client, command: str
+) -> None:
+    outcome = checked(COMMANDS[command](started.known(may_run=False), started.run))
+    assert outcome.error is None
+    assert outcome.status is not Status.NOT_STARTED
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_connection_that_breaks_is_made_again(
     host: FakeHost, started: Client, command: str
 ) -> None:

@@ -53,6 +53,8 @@ def test_a_job_that_is_ended_before_its_launch(
     host.when(function, end(getattr(work.run.interrupts, how)))
     outcome = work.do()
     assert type(outcome.error) is StoppedByUserError
+    is_said = outcome.error.message == "interrupted before the job had started, so it does not run"
+    assert is_said == (how == "detach"), "a user who detaches expects that it runs"
     assert (outcome.status, code(outcome)) == (Status.CANCELLED, 130)
     assert [task.status for task in outcome.tasks] == [Status.NOT_STARTED]
     assert len(host.connections) == 1, "no reconnection"

@@ -185,10 +185,11 @@ def test_a_record_gives_tickets_and_survives_a_damaged_one(tmp_path: Path) -> No
     jobs = [{"host": "gpu", "job": "j1"}, {"host": "cpu", "job": "j2"}, {"host": "x", "job": "j3"}]
     store.write(run_id, RUN, {"jobs": jobs})
     store.write(run_id, "j1", {"ticket": to_document(TICKET)})
-    store.write(run_id, "j2", {"ticket": {"format": 1}})
+    store.write(run_id, "j2", {"ticket": {"format": 1}, "status": "not-started"})
     assert find_run_id(run_id[:8], store) == run_id
     found = load_recorded(run_id, store, [GPU, Host(name="cpu")])
     assert [job.handle for job in found.jobs] == [TICKET, None]
+    assert [job.may_run for job in found.jobs] == [True, False]
     (tmp_path / run_id / "run.json").write_text("{")
     with pytest.raises(RecordError, match="damaged"):
         load_recorded(run_id, store, [GPU])

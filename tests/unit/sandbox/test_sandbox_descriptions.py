@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mlcube_remote.errors import UsageError
 from mlcube_remote.sandbox import (
     SandboxError,
     SandboxHost,
@@ -100,8 +101,8 @@ def test_the_user_without_permission_is_unknown_to_this_machine() -> None:
 
 
 def test_an_unknown_flavour_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(SandboxError, match="no sandbox host of kind 'nope'") as problem:
-        up(1, "nope")
+    with pytest.raises(UsageError, match=r"no sandbox host of kind 'dcker'.*'docker'") as problem:
+        up(1, "dcker")
     assert "docker" in str(problem.value.hint)
 
 

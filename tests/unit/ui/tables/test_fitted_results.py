@@ -10,7 +10,7 @@ import pytest
 from mlcube_remote.errors import UsageError
 from mlcube_remote.ui.tables.fitted import WIDTH, fit_table
 from mlcube_remote.ui.tables.results import results_text
-from mlcube_remote.ui.tables.run_list import run_rows, runs_text
+from mlcube_remote.ui.tables.run_list import best_problem, run_rows, runs_text
 
 
 def job(host: str = "gpu01", status: str = "succeeded", **changes: Any) -> dict[str, Any]:
@@ -107,3 +107,14 @@ def test_runs_are_listed_with_their_best_value() -> None:
     assert "gpu[01-02]" in text
     assert "1 succeeded, 1 failed" in text
     assert runs_text([], None) == "no run has a record on this machine"
+    assert best_problem([index, empty], "-accuracy") is None
+    assert best_problem([], "-accuracy") is None
+
+
+def test_a_best_value_that_no_run_shows_is_explained() -> None:
+    index = {"jobs": [job(metrics={"train_accuracy": 0.5, "test_accuracy": 0.25})]}
+    assert best_problem([index], "-accuracy") == (
+        "--best=-accuracy: 1 run has several such columns: train_accuracy, test_accuracy"
+    )
+    assert best_problem([index], "loss") == "--best=loss: no run has such a column"
+    assert best_problem([index], "-test_accuracy") is None
