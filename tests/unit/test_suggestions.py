@@ -18,7 +18,7 @@ def test_the_nearest_word_is_found(word: str, expected: str | None) -> None:
 
 
 def test_an_abbreviation_means_the_whole_name() -> None:
-    names = ["config.learning_rate", "learning_rate", "batch", "x", ""]
+    names = ["config.learning_rate", "learning_rate", "batch", "x", "_"]
     assert nearest("lr", names) == "learning_rate"
     assert nearest("lr", ["lt", *names], ALMOST_EQUAL) == "learning_rate"
     assert nearest("b", names) is None
