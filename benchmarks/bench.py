@@ -89,6 +89,9 @@ PARTS = {
         quick=("--jobs=8", "--hosts=2", "--slots=2"),
         limit_min=20,
     ),
+    "slurm": Part(
+        about="the first line of a batch job", script="slurm.py", quick=ONCE, limit_min=10
+    ),
     "growth": Part(
         about="planning 100, 1,000 and 10,000 jobs",
         script="growth.py",

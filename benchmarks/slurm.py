@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measure how long it takes until a batch job of Slurm shows its first line here.
+
+- ours: a warm, unchanged ``run`` of hello_world, until it prints the line of the task
+- by hand: ``ssh``, then ``sbatch`` of the same command of Apptainer and ``tail -F`` of its output
+- with a loop: the same, but a loop looks for the file 20 times a second, as ``tail`` does not
+
+Both log in to the login node of a sandbox cluster. They take turns, and a round waits until the
+queue is empty. The seconds are medians; the ratio is that of the medians of one run. Adds the
+figures to build/bench.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+from contenders import CUBE, ROOT
+from report import add_pairs, pairs
+from transfers import ADDRESS, Peer, time_in_turn
+
+from mlcube_remote.sandbox import down, up
+
+LINE = b"Hello, Alice! Nice to meet you.\n"
+_OWN_FILES = re.compile(r" --bind \S*/jobs/\S*| --pwd \S+")
+"""Options of our command for a home and a /tmp of each task; by hand, nobody has them."""
+_EMPTY_QUEUE = 'while [ -n "$(squeue --noheader)" ]; do sleep 0.1; done'
+_BY_HAND = """file=$HOME/by-hand.log
+rm -f "$file"
+sbatch --parsable --output="$file" --wrap={command} >&2
+{wait}
+exec timeout 30 tail -n +1 -F "$file" 2>/dev/null"""
+_LOOP = 'until [ -s "$file" ]; do sleep 0.05; done'
+
+
+@attrs.frozen(kw_only=True)
+class Way:
+    """A command that prints :data:`LINE` as soon as the job has started."""
+
+    argv: Sequence[str]
+    stdin: bytes = b""
+    env: dict[str, str] = attrs.field(factory=dict)
+    ends: bool
+    """Whether it ends with the job."""
+
+    def wait_for_line(self) -> None:
+        """Start it, and wait for the line; then let it end in the background.
+
+        Raises:
+            RuntimeError: It ended without the line.
+        """
+        child = subprocess.Popen(
+            self.argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | self.env,
+        )
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.write(self.stdin)
+        child.stdin.close()
+        line = child.stdout.readline()
+        if line != LINE:
+            raise RuntimeError(f"{shlex.join(self.argv)}: printed {line!r}")
+        _ending.append((child, self.ends))
+
+
+_ending: list[tuple[subprocess.Popen[bytes], bool]] = []
+
+
+def main() -> None:
+    """Start a cluster, measure, and print and write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=15, metavar="N")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="mlcube-remote-bench-") as temporary:
+        state = Path(temporary) / "sandbox"
+        sandbox = up(1, "slurm", state_dir=state)
+        try:
+            _measure(Peer(host=sandbox.hosts[0], state=state), options.rounds)
+        finally:
+            down(state_dir=state)
+
+
+def _measure(peer: Peer, rounds: int) -> None:
+    argv = [str(Path(sys.executable).with_name("mlcube-remote")), "run", "--task=hello"]
+    argv += [f"--inventory={peer.state / 'hosts.yaml'}", f"--host={peer.host.name}"]
+    argv += [f"--mlcube={_copy_cube(peer.state)}"]
+    env = {"XDG_STATE_HOME": str(peer.state / "client")}
+    first = subprocess.run(
+        [*argv, "--verbose"], env=os.environ | env, check=True, capture_output=True, text=True
+    )
+    (command,) = re.findall(r"run hello: (apptainer run .*)$", first.stderr, re.MULTILINE)
+
+    def by_hand(wait: str) -> Way:
+        plain = shlex.quote(_OWN_FILES.sub("", command))
+        script = _BY_HAND.format(command=plain, wait=wait)
+        return Way(argv=[*peer.ssh, ADDRESS, "sh -s"], stdin=script.encode(), ends=False)
+
+    ways = {
+        "ours": Way(argv=[*argv, "--quiet"], env=env, ends=True),
+        "sbatch and tail by hand": by_hand(""),
+        "sbatch and tail with a loop": by_hand(_LOOP),
+    }
+
+    def before_each() -> None:
+        while _ending:
+            child, ends = _ending.pop()
+            if not ends:
+                child.terminate()
+            child.wait()
+        peer.run(_EMPTY_QUEUE)
+        time.sleep(1)  # the node ends the job before
+
+    taken = time_in_turn(
+        {name: way.wait_for_line for name, way in ways.items()}, before_each, rounds
+    )
+    before_each()
+    add_pairs(pairs("first line of a batch job", taken))
+
+
+def _copy_cube(folder: Path) -> Path:
+    target = folder / "cube"
+    words = ["cp", "-R", str(CUBE), str(target)]
+    subprocess.run(words, check=True, cwd=ROOT)
+    return target
+
+
+if __name__ == "__main__":
+    main()
