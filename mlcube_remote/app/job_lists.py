@@ -11,8 +11,11 @@ import attrs
 
 from mlcube_remote.app.hosts import ChosenHosts, list_jobs
 from mlcube_remote.app.job_states import LIVE_STATES
+from mlcube_remote.errors import RecordError
+from mlcube_remote.jobs.lookup import last_attempts
 from mlcube_remote.jobs.query import FoundJob, HostJobs
 from mlcube_remote.jobs.watch import JobWatcher
+from mlcube_remote.runs.store import RUN, Store
 
 
 @attrs.frozen(kw_only=True)
@@ -39,10 +42,27 @@ class JobListFilter:
         )
 
     def _fits(self, job: FoundJob) -> bool:
+        if not self.everything and job.state == "abandoned" and was_repeated(job, Store()):
+            return False
         if self.states and job.shown_state.partition(" ")[0] not in self.states:
             return False
         cube = job.handle.cube if job.handle else ""
         return not self.cubes or any(fnmatch.fnmatchcase(cube, text) for text in self.cubes)
+
+
+def was_repeated(job: FoundJob, store: Store) -> bool:
+    """Return whether this machine has a record of a later attempt of a job."""
+    if job.handle is None:
+        return False
+    run_id, name = job.handle.run_id, job.handle.job
+    try:
+        if name:
+            last = last_attempts(run_id, store).get(name)
+            return last is not None and last.job_id != job.job_id
+        jobs = (store.read(run_id, RUN) or {}).get("jobs", [])
+    except RecordError:
+        return False
+    return any(each["name"] == job.host and each["job"] != job.job_id for each in jobs)
 
 
 def list_filtered(chosen: ChosenHosts, which: JobListFilter) -> tuple[HostJobs, ...]:

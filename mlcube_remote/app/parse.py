@@ -32,7 +32,7 @@ def parse_parameters(arguments: Iterable[str]) -> dict[str, str]:
         if not equals or not name:
             raise UsageError(
                 f"unexpected argument {argument!r}: expected NAME=VALUE",
-                hint="several tasks or hosts are one word: --task=A,B --host=A,B; "
+                hint="cube, tasks and hosts are options: --mlcube=PATH --task=A,B --host=A,B; "
                 "a parameter of the task is NAME=VALUE",
             )
         parameters[name] = value

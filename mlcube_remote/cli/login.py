@@ -13,7 +13,7 @@ from mlcube_remote.cli import options as shared
 from mlcube_remote.cli.option_groups import CredentialPrompts
 from mlcube_remote.cli.output_formats import output_option
 from mlcube_remote.cli.parameter_types import Duration
-from mlcube_remote.cli.printing import print_value, worst_exit_code
+from mlcube_remote.cli.printing import print_value, print_warning, worst_exit_code
 
 
 @click.command()
@@ -49,10 +49,19 @@ def login(
             print_error(result.error, sys.stderr)
         elif output == "text" and result.login is not None:
             click.echo(login_text(result.host, result.login, is_new=result.is_new))
+            if not result.is_new and _asks_for_other_time(idle, result.login.idle_s):
+                again = f"mlcube-remote logout {result.host}, then log in again"
+                print_warning(f"{result.host}: --for applies to new logins; to change it: {again}")
     if output == "json":
         rows = [(each.host, each.login, each.error) for each in results]
         print_value(rows, output, document=logins_document, text=str)
     return worst_exit_code(result.error for result in results)
+
+
+def _asks_for_other_time(idle: float, kept: float) -> bool:
+    """Return whether the user named a time that is not that of a login which is kept."""
+    source = click.get_current_context().get_parameter_source("idle")
+    return source is not click.core.ParameterSource.DEFAULT and round(idle) != round(kept)
 
 
 @click.command()

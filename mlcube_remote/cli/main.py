@@ -194,10 +194,16 @@ def _print_misuse(problem: click.ClickException, args: list[str] | None) -> None
     _print_failure(misuse(problem, sys.argv[1:] if args is None else args, cli), args)
 
 
-def _leave_at_once() -> NoReturn:
+_STARTS_OR_ENDS_JOBS = frozenset({"run", "rerun", "attach", "wait", "stop"})
+"""Commands whose interrupt leaves the user in doubt about jobs."""
+
+
+def _leave_at_once(args: list[str]) -> NoReturn:
     """Exit now: Python would wait for threads that still talk to hosts."""
     sys.stdout.flush()
-    click.echo("interrupted; jobs may still be running: mlcube-remote ps lists them", err=True)
+    is_in_doubt = bool(args) and args[0] in _STARTS_OR_ENDS_JOBS
+    doubt = "; jobs may still be running: mlcube-remote ps lists them" if is_in_doubt else ""
+    click.echo(f"interrupted{doubt}", err=True)
     os._exit(130)
 
 
@@ -221,7 +227,7 @@ def execute(args: list[str] | None = None) -> int:
         click.echo("interrupted", err=True)
         return 130
     except KeyboardInterrupt:
-        _leave_at_once()
+        _leave_at_once(sys.argv[1:] if args is None else args)
     except click.ClickException as problem:
         _print_misuse(problem, args)
         return problem.exit_code

@@ -40,9 +40,17 @@ _OPTIONS_OF_OTHERS = {
     **dict.fromkeys(("--cube", "--dir", "-C"), "--mlcube"),
     "--tasks": "--task",
     **dict.fromkeys(("--follow-symlinks", "-L"), "--copy-links"),
+    **dict.fromkeys(("--user", "--remote-user", "--port", "-u", "-p"), "--host=USER@HOST:PORT"),
+    "--image": "-P docker.image=NAME",
+    "--format": "--output",
     "--json": "--output=json",
 }
 """Option of another program, or a near miss → the option that does this here."""
+
+_KEY_OPTIONS = frozenset({"--key", "--key-file", "--private-key", "--identity", "--identity-file"})
+
+_SIMILAR = 0.75
+"""Similarity of two options that is enough for a suggestion; click's is lower, and misleads."""
 
 
 def unknown_command(name: str, known: Sequence[str]) -> UsageError:
@@ -65,13 +73,26 @@ def misuse(problem: click.ClickException, args: Sequence[str], root: click.Comma
     context = problem.ctx if isinstance(problem, click.UsageError) else None
     path = context.command_path if context else _path(args, root)
     hint = f"{path} --help"
-    if isinstance(problem, click.NoSuchOption) and context is not None:
-        name = problem.option_name
-        here = _OPTIONS_OF_OTHERS.get(name)
-        options = {each for option in context.command.params for each in option.opts}
-        if here and here.split("=")[0] in options:
-            return UsageError(f"No such option '{name}'. Did you mean {here}?", hint=hint)
+    if context is None:
+        return UsageError(problem.format_message(), hint=hint)
+    options = [each for option in context.command.params for each in option.opts]
+    if isinstance(problem, click.NoSuchOption):
+        return _unknown_option(problem.option_name, options, hint)
+    if "--mlcube" in options and "unexpected extra argument" in problem.message:
+        hint = f"the cube is an option: --mlcube=PATH; {hint}"
     return UsageError(problem.format_message(), hint=hint)
+
+
+def _unknown_option(name: str, options: Sequence[str], hint: str) -> UsageError:
+    """Return the error for an option that does not exist."""
+    if name in _KEY_OPTIONS and "--host" in options:
+        hint = "set identity_file in hosts.yaml, or IdentityFile in ~/.ssh/config"
+        return UsageError(f"No such option '{name}'.", hint=hint)
+    here = _OPTIONS_OF_OTHERS.get(name, "")
+    if here.replace("=", " ").partition(" ")[0] not in options:
+        here = nearest(name, options, _SIMILAR) or ""
+    meant = f" Did you mean {here}?" if here else ""
+    return UsageError(f"No such option '{name}'.{meant}", hint=hint)
 
 
 def _path(args: Sequence[str], root: click.Command) -> str:

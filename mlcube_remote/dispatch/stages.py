@@ -221,10 +221,8 @@ def _upload_trees(job: JobContext, plan: JobPlan, trees: Sequence[UploadTree]) -
         sent = upload_whole(job, tree)
         total = TransferStats(total.files + sent.moved.files, total.size + sent.moved.size)
         if links := sent.left_out:
-            what = "a link" if len(links) == 1 else f"{len(links)} links"
-            job.warn(
-                f"not sent: {list_first(links, 3)}: {what} that leads out of the cube or to nothing"
-            )
+            what = "a link that leads" if len(links) == 1 else f"{len(links)} links that lead"
+            job.warn(f"not sent: {list_first(links, 3)}: {what} out of the cube or to nothing")
     return total
 
 

@@ -284,9 +284,10 @@ def _describe_copies(given: _Input, links: Sequence[Link]) -> str:
         raise given.error(problem.message, problem.hint) from problem
     ends = Counter(str(end if end.is_dir() else end.parent) for end in copies.followed.values())
     shown = [f"{end} ({count} links)" if count > 1 else end for end, count in ends.most_common()]
+    verb = "leads" if len(copies.followed) == 1 else "lead"
     return (
         f"{given.label}: --copy-links: sends what {_count(len(copies.followed), 'link')} of "
-        f"this machine lead to: {list_first(shown, _PLACES_SHOWN)}"
+        f"this machine {verb} to: {list_first(shown, _PLACES_SHOWN)}"
     )
 
 

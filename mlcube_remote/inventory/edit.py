@@ -35,7 +35,11 @@ def add_host(text: str, path: Path, name: str, keys: Mapping[str, Any]) -> tuple
     if before.data is not None:
         known = read(before).hosts.get(name)
         if known is not None and known.source is not None:
-            raise InventoryError(f"{known.source}: there is already a host {name}")
+            raise InventoryError(
+                f"{known.source}: there is already a host {name}",
+                hint=f"look at it: mlcube-remote hosts show {name}; change it in an editor, "
+                "or add the host under another name",
+            )
     lines = text.splitlines(keepends=True)
     if lines and not lines[-1].endswith("\n"):
         lines[-1] += "\n"

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import attrs
 import pytest
 
 from mlcube_remote.app.job_lists import JobListFilter
 from mlcube_remote.app.job_states import JOB_STATES, LIVE_STATES
 from mlcube_remote.inventory.model import Host
+from mlcube_remote.jobs.handle import to_document
 from mlcube_remote.jobs.query import LIVE, FoundJob, FoundTask, HostJobs
+from mlcube_remote.runs.store import RUN, Store
 from tests.support.handles import TICKET
 
 
@@ -49,6 +53,28 @@ def test_jobs_are_listed_by_state_and_cube(
     (answer,) = which.apply([ANSWER])
     assert "".join(each.job_id for each in answer.jobs) == listed
     assert which.needs_ended is needs_ended
+
+
+@pytest.mark.parametrize("name", ["", "07"], ids=["one per host", "sweep"])
+def test_a_job_that_was_run_again_is_listed_only_among_all(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    handle = attrs.evolve(TICKET, job=name)
+    first = attrs.evolve(job("first", "abandoned"), handle=handle)
+    answer = HostJobs(host=Host(name="gpu"), jobs=(first,))
+
+    def listed(which: JobListFilter) -> int:
+        return len(which.apply([answer])[0].jobs)
+
+    assert listed(JobListFilter()) == 1, "no record"
+    for number, job_id in enumerate(("first", "second"), 1):
+        jobs = [{"name": name or "gpu", "host": None if name else "gpu", "job": job_id}]
+        Store().write(TICKET.run_id, RUN, {"jobs": jobs})
+        record = {"ticket": to_document(attrs.evolve(handle, job_id=job_id)), "attempt": number}
+        Store().write(TICKET.run_id, job_id, record)
+        assert listed(JobListFilter()) == 2 - number
+    assert listed(JobListFilter(everything=True)) == 1
 
 
 def test_every_state_that_a_host_reports_can_be_filtered() -> None:

@@ -309,6 +309,34 @@ def test_a_report_file_must_be_writable_before_a_run_starts(option: str, tmp_pat
             ),
         ),
         (
+            ["run", "--port=22"],
+            (
+                "error: No such option '--port'. Did you mean --host=USER@HOST:PORT?\n"
+                "hint: mlcube-remote run --help\n"
+            ),
+        ),
+        (
+            ["run", "--private-key=x"],
+            (
+                "error: No such option '--private-key'.\n"
+                "hint: set identity_file in hosts.yaml, or IdentityFile in ~/.ssh/config\n"
+            ),
+        ),
+        (
+            ["run", "--pasword"],
+            (
+                "error: No such option '--pasword'. Did you mean --ask-password?\n"
+                "hint: mlcube-remote run --help\n"
+            ),
+        ),
+        (
+            ["describe", "examples/mnist"],
+            (
+                "error: Got unexpected extra argument (examples/mnist)\n"
+                "hint: the cube is an option: --mlcube=PATH; mlcube-remote describe --help\n"
+            ),
+        ),
+        (
             ["hosts", "top", "--json"],
             (
                 "error: No such option '--json'. Did you mean --output=json?\n"

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from mlcube_remote import app
+from mlcube_remote.app.kept_logins import LoginResult
 from mlcube_remote.cli.main import run
 from mlcube_remote.errors import InventoryError, UsageError
 from mlcube_remote.inventory.load import empty
@@ -72,3 +74,21 @@ def test_logins_are_listed_and_ended(capsys: pytest.CaptureFixture[str], kept: K
     assert capsys.readouterr().out == "no host is logged in\n"
     with pytest.raises(InventoryError, match="gpu07"):
         run(["logout", "gpu07"])
+
+
+@pytest.mark.parametrize(
+    ("words", "warns"), [([], False), (["--for=1h"], False), (["--for=30m"], True)]
+)
+def test_a_time_for_a_login_that_is_kept_is_not_silently_ignored(
+    words: list[str],
+    warns: bool,
+    kept: KeptLogin,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    result = LoginResult(host="gpu07", login=kept, is_new=False)
+    monkeypatch.setattr(app.kept_logins, "log_in", lambda *_: [result])
+    assert run(["login", "gpu07", *words]) == 0
+    shown = capsys.readouterr()
+    assert "is logged in already" in shown.out
+    assert ("to change it: mlcube-remote logout gpu07" in shown.err) == warns

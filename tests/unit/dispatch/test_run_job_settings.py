@@ -181,12 +181,21 @@ def test_gpus_that_singularity_would_run_without(host: FakeHost, make_client: Ma
     assert any("the task runs without" in note for note in work.notes(Level.WARNING))
 
 
-def test_a_link_that_leaves_the_cube_is_named(host: FakeHost, make_client: MakeClient) -> None:
-    said = b'ignoring unsafe symlink "data/big" -> "/mnt/big"\n'
-    host.answer(RSYNC, Reply(0, said, b""))
+@pytest.mark.parametrize(
+    ("links", "expected"),
+    [
+        (["data/big"], "not sent: data/big: a link that leads out of the cube or to nothing"),
+        (["a", "b"], "not sent: a, b: 2 links that lead out of the cube or to nothing"),
+    ],
+)
+def test_a_link_that_leaves_the_cube_is_named(
+    host: FakeHost, make_client: MakeClient, links: list[str], expected: str
+) -> None:
+    said = "".join(f'ignoring unsafe symlink "{link}" -> "/mnt/big"\n' for link in links)
+    host.answer(RSYNC, Reply(0, said.encode(), b""))
     work = make_client("train")
     assert work.do().succeeded
-    assert work.notes() == ["not sent: data/big: a link that leads out of the cube or to nothing"]
+    assert work.notes() == [expected]
 
 
 def test_many_links_that_leave_the_cube_are_one_warning(
