@@ -137,7 +137,7 @@ def test_the_connection_may_go_silent_during_the_call(warm: WarmCube) -> None:
 def test_a_disk_without_room_is_reported_wherever_it_is_noticed(
     ssh_host: HostFactory, tmp_path: Path
 ) -> None:
-    host = ssh_host("few-inodes")
+    host = ssh_host("few-inodes", private=True)
     cube = write_cube(tmp_path / "cube", {"count": COUNT})
     with wire_to(host.port) as wire:
         inventory = behind(host, wire, tmp_path)

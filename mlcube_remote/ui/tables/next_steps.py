@@ -86,8 +86,10 @@ def _pull_steps(run_id: str, outcomes: Sequence[JobOutcome], on_host: Collection
 
 def _has_left_outputs(outcome: JobOutcome, on_host: Collection[str]) -> bool:
     """Return whether a job has ended, and nothing has tried to pull its outputs."""
-    has_ended = outcome.status not in {*OPEN, Status.UNKNOWN, Status.NOT_STARTED}
-    return has_ended and outcome.name in on_host and failure_kind(outcome) is not FailureKind.PULL
+    has_ended = outcome.status not in {*OPEN, Status.UNKNOWN}
+    has_made_some = any(task.exit_code is not None for task in outcome.tasks)
+    is_left = has_ended and has_made_some and outcome.name in on_host
+    return is_left and failure_kind(outcome) is not FailureKind.PULL
 
 
 def _running_steps(run_id: str, outcomes: Sequence[JobOutcome], *, can_rerun: bool) -> list[str]:

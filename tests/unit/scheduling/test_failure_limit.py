@@ -292,14 +292,20 @@ def test_many_names_are_counted_instead_of_listed() -> None:
 
 
 def test_outputs_that_nothing_pulled_yet_are_named() -> None:
+    def ended(host: str, status: Status, code: int) -> JobOutcome:
+        task = TaskOutcome(task="t", status=status, exit_code=code)
+        return attrs.evolve(outcome(host, status), tasks=(task,))
+
     found = [
-        outcome("a", Status.SUCCEEDED),
-        outcome("b", Status.SUCCEEDED),
-        outcome("c", Status.FAILED),
+        ended("a", Status.SUCCEEDED, 0),
+        ended("b", Status.SUCCEEDED, 0),
+        ended("c", Status.FAILED, 1),
         outcome("d", Status.RUNNING),
+        outcome("e", Status.CANCELLED),  # before it started
     ]
-    steps = next_steps(RUN_ID, found, can_rerun=True, on_host={"a", "c", "d"}).splitlines()
-    assert steps[3:5] == [
+    on_host = {"a", "c", "d", "e"}
+    steps = next_steps(RUN_ID, found, can_rerun=True, on_host=on_host).splitlines()
+    assert steps[4:6] == [
         "the outputs are still on the host: a, c",
         f"  pull them:  mlcube-remote pull {RUN_ID}",
     ]
