@@ -36,6 +36,12 @@ TASKS["trial"] = shell_task(
     inputs={"how": {"type": "file", "default": "how.yaml"}},
     outputs=OUT,
 )
+TASKS["hold_first"] = shell_task(
+    'cat "${0#*=}" >"${1#*=}"; '
+    'grep -q "n: 1$" "${0#*=}" && ! grep -q go "${0#*=}" && exec sleep 600; true',
+    inputs={"how": {"type": "file", "default": "how.yaml"}},
+    outputs=OUT,
+)
 TASKS["go_on"] = shell_task(
     'trap "echo saved; exit 0" TERM; echo "begin $(cat "${0#*=}" 2>/dev/null)"; '
     'grep -q saved "${0#*=}" && exit 0; echo saved >"${0#*=}"; '
@@ -184,6 +190,41 @@ def test_trials_share_batch_jobs_and_each_has_its_own_end(host: SshHost, cube: P
     assert len(set(batch_jobs[:3])) == len(set(batch_jobs[3:])) == 1
     assert len(set(batch_jobs)) == 2
     assert not any((folder / "slurm/environment").exists() for folder in folders)
+
+
+def test_forty_trials_are_each_run_once_although_a_batch_job_is_cancelled(
+    host: SshHost, cube: Path
+) -> None:
+    slots = host.inventory.with_name("slots.yaml")
+    slots.write_text(host.inventory.read_text().replace("launcher:", "slots: 40\n    launcher:"))
+    numbers = [str(number) for number in range(1, 41)]
+    sweep = f"--sweep=how.n={','.join(numbers)}"
+    began = again(
+        *("run", f"--inventory={slots}", f"--mlcube={cube}", f"--host={host.name}"),
+        *("--task=hold_first", QUICKLY, "--slurm=trials_per_job=8", sweep),
+        *("--detach", "--output=json"),
+    )
+    assert began.returncode == 0, began.stderr.decode()
+    run = str(json.loads(began.stdout)["run"])
+    jobs = host.home / ".mlcube-remote/jobs"
+    wait_for(lambda: list(jobs.glob(f"{run}-01-*/tasks/1/started")), seconds=60)
+    (leader,) = jobs.glob(f"{run}-01-*/slurm/id")
+    host.exec(["scancel", leader.read_text().split()[0]])
+    waited = json.loads(again("wait", run, "--output=json").stdout)
+    ends = {job["job"]: job["status"] for job in waited["jobs"]}
+    assert list(ends.values()) == ["cancelled"] * 8 + ["succeeded"] * 32
+    assert again("pull", run, "--quiet").returncode in {0, 130}
+    with (cube / "workspace/how.yaml").open("a") as how:
+        how.write("go: yes\n")
+    try:
+        done = again("rerun", run, "--failed", "--quiet")
+    finally:
+        (cube / "workspace/how.yaml").write_text("n: 0\n")
+    assert done.returncode == 0, done.stderr.decode()
+    made = (cube / "results" / run).glob("*/out")
+    shown = [path.read_text().partition("\n")[0] for path in made]
+    assert sorted(shown) == sorted(f"n: {number}" for number in numbers)
+    assert len(list(jobs.glob(f"{run}-*/tasks/1/exit.0"))) == 40
 
 
 def test_a_running_job_is_stopped_and_its_outputs_are_pulled(host: SshHost, cube: Path) -> None:
