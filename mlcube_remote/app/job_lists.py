@@ -42,7 +42,8 @@ class JobListFilter:
         )
 
     def _fits(self, job: FoundJob) -> bool:
-        if not self.everything and job.state == "abandoned" and was_repeated(job, Store()):
+        is_gone = job.state in {"abandoned", "lost"}
+        if is_gone and not self.everything and was_repeated(job, Store()):
             return False
         if self.states and job.shown_state.partition(" ")[0] not in self.states:
             return False

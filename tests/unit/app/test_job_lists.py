@@ -55,13 +55,14 @@ def test_jobs_are_listed_by_state_and_cube(
     assert which.needs_ended is needs_ended
 
 
+@pytest.mark.parametrize("state", ["abandoned", "lost"])
 @pytest.mark.parametrize("name", ["", "07"], ids=["one per host", "sweep"])
 def test_a_job_that_was_run_again_is_listed_only_among_all(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     handle = attrs.evolve(TICKET, job=name)
-    first = attrs.evolve(job("first", "abandoned"), handle=handle)
+    first = attrs.evolve(job("first", state), handle=handle)
     answer = HostJobs(host=Host(name="gpu"), jobs=(first,))
 
     def listed(which: JobListFilter) -> int:
