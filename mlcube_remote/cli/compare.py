@@ -13,6 +13,7 @@ import click
 from mlcube_remote import app
 from mlcube_remote.app.options import HostOptions
 from mlcube_remote.cli import options as shared
+from mlcube_remote.cli.help import HelpfulCommand
 from mlcube_remote.cli.option_groups import CredentialPrompts
 from mlcube_remote.cli.output_formats import output_option_with_aliases
 from mlcube_remote.cli.printing import print_value, print_warning, worst_exit_code
@@ -31,7 +32,7 @@ _ALL = ""
 _output_option = output_option_with_aliases("json")
 
 
-@click.command()
+@click.command(cls=HelpfulCommand)
 @run_argument
 @click.option(
     "--host",
@@ -77,7 +78,7 @@ def verify(run_text: str, hosts: str | None, credentials: CredentialPrompts, out
     return worst_exit_code(errors)
 
 
-@click.command()
+@click.command(cls=HelpfulCommand)
 @click.argument("first", metavar="RUN", shell_complete=complete_runs)
 @click.argument("second", metavar="RUN", shell_complete=complete_runs)
 @_output_option

@@ -10,6 +10,7 @@ import click
 from mlcube_remote import app
 from mlcube_remote.app.options import CubeOptions
 from mlcube_remote.cli import options as shared
+from mlcube_remote.cli.help import HelpfulCommand
 from mlcube_remote.cli.output_formats import output_option
 from mlcube_remote.cli.printing import print_value
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from mlcube_remote.cube.model import Cube
 
 
-@click.command()
+@click.command(cls=HelpfulCommand)
 @shared.cube_options
 @output_option
 def describe(cube: CubeOptions, output: str) -> None:

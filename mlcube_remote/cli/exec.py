@@ -90,7 +90,7 @@ def _split(
     return run_text, command
 
 
-@click.command()
+@click.command(cls=HelpfulCommand)
 @run_target(Sensible.LIVE)
 @shared.host_options
 @shared.credential_options

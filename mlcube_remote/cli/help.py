@@ -7,8 +7,10 @@ import re
 from collections.abc import Sequence
 
 import click
+from click.core import ParameterSource
 
 from mlcube_remote.cli.examples import EXAMPLES
+from mlcube_remote.errors import UsageError
 
 MANY_OPTIONS = 8
 """Number of options that are still one list."""
@@ -38,7 +40,27 @@ _ORDER = {name: place for place, name in enumerate(_GROUP_OF)}
 
 
 class HelpfulCommand(click.Command):
-    """A command whose help page has groups of options, and examples."""
+    """A command whose help page has groups of options, and examples.
+
+    It refuses empty values of options: the user's shell has made them from a variable that is not
+    set, and means something else than the default.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the command line.
+
+        Raises:
+            UsageError: An option has an empty value.
+        """
+        rest = super().parse_args(ctx, args)
+        if not ctx.resilient_parsing:
+            for option in self.params:
+                if isinstance(option, click.Option) and _is_empty(ctx, option):
+                    raise UsageError(
+                        f"{_name(option)}: expected a value, and it is empty",
+                        hint="set the variable in it, or omit the option",
+                    )
+        return rest
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options: in groups if there are many."""
@@ -70,6 +92,15 @@ def grouped(options: Sequence[click.Option]) -> dict[str, list[click.Option]]:
     for option in sorted(options, key=lambda each: _ORDER.get(_name(each), -1)):
         found[_GROUP_OF.get(_name(option), OTHERS)].append(option)
     return {title: members for title, members in found.items() if members}
+
+
+def _is_empty(ctx: click.Context, option: click.Option) -> bool:
+    """Return whether the command line has an empty value of an option."""
+    assert option.name is not None  # noqa: S101 - an option has one
+    if ctx.get_parameter_source(option.name) is not ParameterSource.COMMANDLINE:
+        return False
+    value = ctx.params.get(option.name)
+    return value == "" or (isinstance(value, tuple) and "" in value)
 
 
 def _readable(text: str) -> str:

@@ -39,7 +39,7 @@ def hosts() -> None:
 hosts.add_command(add_host)
 
 
-@hosts.command("list")
+@hosts.command("list", cls=HelpfulCommand)
 @shared.inventory_option
 @output_option
 def list_hosts(inventory: str | None, output: str) -> None:
@@ -61,7 +61,7 @@ def list_hosts(inventory: str | None, output: str) -> None:
     )
 
 
-@hosts.command("show")
+@hosts.command("show", cls=HelpfulCommand)
 @shared.hosts_argument(required=True)
 @shared.inventory_option
 @output_option
@@ -159,7 +159,7 @@ def top_hosts(
     return worst_exit_code(host.error for host in usage)
 
 
-@hosts.command("disk")
+@hosts.command("disk", cls=HelpfulCommand)
 @shared.hosts_argument()
 @shared.host_label_options
 @shared.credential_options
@@ -180,7 +180,7 @@ def disk_of_hosts(
     return worst_exit_code(host.error for host in disk)
 
 
-@hosts.command("forget")
+@hosts.command("forget", cls=HelpfulCommand)
 @click.argument("name", metavar="HOST", shell_complete=complete_reached_hosts)
 @shared.inventory_option
 def forget_host(name: str, inventory: str | None) -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 import click
 
 from mlcube_remote import app
+from mlcube_remote.cli.help import HelpfulCommand
 from mlcube_remote.cli.output_formats import output_option
 from mlcube_remote.cli.printing import print_value, print_warning
 from mlcube_remote.cli.run_argument import run_argument
 from mlcube_remote.errors import RecordError
 
 
-@click.command()
+@click.command(cls=HelpfulCommand)
 @run_argument
 @click.option(
     "--file",

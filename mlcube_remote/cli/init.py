@@ -53,7 +53,7 @@ def init(directory: str, script: str | None, dockerfile: str | None, output: str
     )
 
 
-@click.command()
+@click.command(cls=HelpfulCommand)
 @click.argument("name", metavar="mlcube|hosts", type=click.Choice(["mlcube", "hosts"]))
 def schema(name: str) -> None:
     """Print the JSON Schema of mlcube.yaml or hosts.yaml, for editors.

@@ -10,13 +10,14 @@ import click
 from mlcube_remote import app
 from mlcube_remote.app.options import HostOptions
 from mlcube_remote.cli import options as shared
+from mlcube_remote.cli.help import HelpfulCommand
 from mlcube_remote.cli.option_groups import CredentialPrompts
 from mlcube_remote.cli.output_formats import output_option
 from mlcube_remote.cli.parameter_types import Duration
 from mlcube_remote.cli.printing import print_value, print_warning, worst_exit_code
 
 
-@click.command()
+@click.command(cls=HelpfulCommand)
 @shared.hosts_argument(required=True)
 @click.option(
     "--for",
@@ -64,7 +65,7 @@ def _asks_for_other_time(idle: float, kept: float) -> bool:
     return source is not click.core.ParameterSource.DEFAULT and round(idle) != round(kept)
 
 
-@click.command()
+@click.command(cls=HelpfulCommand)
 @shared.hosts_argument()
 @shared.inventory_option
 @output_option

@@ -12,6 +12,7 @@ import click
 
 from mlcube_remote import app
 from mlcube_remote.cli import options as shared
+from mlcube_remote.cli.help import HelpfulCommand
 from mlcube_remote.cli.option_groups import CredentialPrompts
 from mlcube_remote.cli.output_formats import output_option
 from mlcube_remote.cli.printing import print_value
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from mlcube_remote.transport.offered_keys import OfferedKey
 
 
-@click.command("add")
+@click.command("add", cls=HelpfulCommand)
 @click.argument("name", metavar="NAME")
 @click.argument("destination", metavar="[USER@ADDRESS]", required=False)
 @click.option(

@@ -60,7 +60,7 @@ def up_command(count: int | None, kinds: tuple[str, ...], output: str) -> None:
     print_value(made, output, document=_document, text=lambda _: "\n".join(lines))
 
 
-@sandbox.command("status")
+@sandbox.command("status", cls=HelpfulCommand)
 @output_option
 def status_command(output: str) -> None:
     """Show the hosts that run."""
@@ -94,7 +94,7 @@ def _document(found: Sandbox) -> dict[str, Any]:
     }
 
 
-@sandbox.command("down")
+@sandbox.command("down", cls=HelpfulCommand)
 def down_command() -> None:
     """Remove the hosts and everything on them."""
     from mlcube_remote.sandbox.lifecycle import down  # noqa: PLC0415
