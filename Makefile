@@ -13,7 +13,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 unexport PYTHONDONTWRITEBYTECODE
 SHELL_FILES = $(shell find mlcube_remote scripts tests examples benchmarks -name '*.sh') \
     $(wildcard mlcube_remote/sandbox/images/host/sandbox-*) \
-    $(wildcard mlcube_remote/sandbox/images/slurm/sandbox-*) .ci/run
+    $(wildcard mlcube_remote/sandbox/images/slurm*/sandbox-*) .ci/run
 
 # Programs that the tests run on this machine, as PROGRAM=DEBIAN-PACKAGE.
 TEST_PROGRAMS := bash=bash busybox=busybox chromium=chromium dash=dash fish=fish git=git \

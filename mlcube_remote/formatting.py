@@ -44,9 +44,10 @@ def parse_duration(text: str) -> float:
     return float(match[1]) * _UNIT_SECONDS[match[2]]
 
 
-def list_first(names: Sequence[object], count: int) -> str:
+def list_first(names: Sequence[object], count: int, separator: str = ", ") -> str:
     """Return the first names, with commas; ``…`` at the end if there are more."""
-    return ", ".join(map(str, names[:count])) + (", …" if len(names) > count else "")
+    shown = [*map(str, names[:count]), *(["…"] if len(names) > count else [])]
+    return separator.join(shown)
 
 
 def escape_unprintable(text: str) -> str:

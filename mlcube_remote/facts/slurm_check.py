@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
 
@@ -16,6 +16,8 @@ from mlcube_remote.transport.base import Connection
 
 _MAX_PARTITIONS = 6
 """Number of partitions in one line of the report."""
+_MAX_LIMITS = 6
+_LIMITS = ("running", "queued or running", "each")
 _COLUMNS = 5
 """Of what ``mlcr_report_slurm`` asks about a partition."""
 
@@ -55,7 +57,7 @@ def check_slurm(connection: Connection, host: Host, root: str) -> tuple[CheckRes
         version,
         _partition(host, facts.get("partitions", "")),
         *_account(host, facts),
-        *_limits(facts.get("limits", "")),
+        *_limits(facts),
         *check_quota(facts.get("quota", ""), root),
     )
 
@@ -84,31 +86,64 @@ def _describe(row: list[str]) -> str:
     return f"{name} ({nodes} nodes, {limit}{gpus}{down})"
 
 
-def _account(host: Host, facts: dict[str, str]) -> Iterator[CheckResult]:
-    default = facts.get("account", "").strip()
-    if "account" in facts:
-        asked = host.slurm.get("account")
-        detail = f"{asked}, as configured" if asked else default or "no default account"
+def _account(host: Host, facts: Mapping[str, str]) -> Iterator[CheckResult]:
+    """Yield the account, and the QOS if one is configured and refused."""
+    if "account" not in facts:
+        return
+    default = facts["account"].strip()
+    asked = str(host.slurm.get("account", ""))
+    own = dict.fromkeys(line.split("|")[0] for line in facts.get("limits", "").splitlines())
+    enforced = facts.get("enforced", "").lower().split(",")
+    if asked and own and asked not in own and "associations" in enforced:
+        yield _refused("account", asked, own)
+    else:
         yield CheckResult(
             name="account",
             passed=bool(asked or default),
-            detail=detail,
+            detail=f"{asked}, as configured" if asked else default or "no default account",
             hint=None if asked or default else "set account: below slurm: in the inventory",
         )
+    qos = str(host.slurm.get("qos", ""))
+    permitted = _own_qos(facts)
+    if qos and permitted and qos not in permitted and "qos" in enforced:
+        yield _refused("qos", qos, permitted)
 
 
-def _limits(text: str) -> Iterator[CheckResult]:
-    """Yield the limits of the user's associations: ``ACCOUNT|PARTITION|JOBS|SUBMITTED|TIME``."""
-    rows = [line.split("|") for line in text.splitlines()]
+def _refused(key: str, asked: str, permitted: Iterable[str]) -> CheckResult:
+    return CheckResult(
+        name=key,
+        passed=False,
+        detail=f"{asked}: no such {key}, or not for you",
+        hint=f"choose one of: {', '.join(permitted)}",
+    )
+
+
+def _own_qos(facts: Mapping[str, str]) -> dict[str, None]:
+    """Return the names of the QOS that the user's associations have, in their order."""
+    lines = facts.get("qos_of", "").splitlines()
+    return dict.fromkeys(name for line in lines for name in line.strip("| ").split(",") if name)
+
+
+def _limits(facts: Mapping[str, str]) -> Iterator[CheckResult]:
+    """Yield the limits of the user's associations and of their QOS."""
     shown = []
-    for row in rows:
-        if len(row) != _COLUMNS:
-            continue
-        account, partition, *values = row
-        words = (" jobs run", " jobs wait or run", " each")
-        known = [f"{value}{word}" for value, word in zip(values, words, strict=True) if value]
+    for line in facts.get("limits", "").splitlines():
+        account, *more = line.split("|")
+        partition = more[0] if more else ""
         where = f"{account} in {partition}" if partition else account
-        shown += [f"{where}: {', '.join(known)}"] if known else []
+        shown += _describe_limits(where, more[1:])
+    own = _own_qos(facts)
+    for line in facts.get("qos", "").splitlines():
+        name, *values = line.split("|")
+        shown += _describe_limits(f"QOS {name}", values) if name in own else []
     if shown:
-        detail = f"at most {list_first(shown, _MAX_PARTITIONS)}"
+        detail = f"at most {list_first(shown, _MAX_LIMITS, '; ')}"
         yield CheckResult(name="limits", passed=True, detail=detail)
+
+
+def _describe_limits(where: str, values: list[str]) -> list[str]:
+    """Return the limits ``JOBS|SUBMITTED|TIME`` for the report; nothing if there are none."""
+    if len(values) != len(_LIMITS):
+        return []
+    known = [f"{value} {word}" for value, word in zip(values, _LIMITS, strict=True) if value]
+    return [f"{where}: {', '.join(known)}"] if known else []

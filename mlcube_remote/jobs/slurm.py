@@ -114,8 +114,8 @@ def submission_error(connection: Connection, handle: JobHandle, reply: Reply) ->
     return HostUnfitError(
         connection.name,
         f"Slurm refused the job: {reason}",
-        hint="partitions: sinfo; your accounts: sacctmgr show assoc user=$USER; change it with "
-        "slurm: in the inventory, or --slurm KEY=VALUE",
+        hint="your partitions, accounts and limits: mlcube-remote hosts check "
+        f"{connection.name}; change it with slurm: in the inventory, or --slurm KEY=VALUE",
     )
 
 

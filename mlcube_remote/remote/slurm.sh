@@ -122,7 +122,9 @@ print_end_or_wait() {
             return
         fi
     fi
-    [ "$state" != ABSENT ] || ask_accounting
+    case $state in
+    ABSENT | CANCELLED) ask_accounting ;;
+    esac
     [ -s "$1/slurm/end" ] || mlcr_write_atomically "$1/slurm/end" "$state"
     true >"$1/slurm/over"
     rm -f -- "$1/slurm/environment"

@@ -141,12 +141,21 @@ was_submitted_after_answer() {
 }
 
 # ask_accounting: set state to what the accounting says about the end of batch job id, if there is
-# an accounting.
+# an accounting, and it knows the end.
 ask_accounting() {
     command -v sacct >/dev/null 2>&1 || return 0
     told=$(mlcr_run_limited 30 sacct -n -X -P -j "$id" -o State 2>/dev/null) || return 0
     # "CANCELLED by 1000"; the last line is the last attempt.
     told=${told##*"
 "}
-    [ -z "$told" ] || state=$told
+    case $told in
+    # It learned of the start, and not yet of the end; or Slurm has lost the job.
+    '' | PENDING | RUNNING | REQUEUED | RESIZING | SUSPENDED) return 0 ;;
+    'CANCELLED by '*[!0-9]*) ;;
+    'CANCELLED by '*)
+        canceller=$(id -nu "${told##* }" 2>/dev/null) && told="CANCELLED by $canceller"
+        ;;
+    esac
+    [ "$state" = ABSENT ] || case $told in CANCELLED*) ;; *) return 0 ;; esac
+    state=$told
 }

@@ -20,7 +20,13 @@ mlcr_report_slurm() {
     }
     mlcr_print_record partitions "$mlcr_answer"
     mlcr_print_record quota "$(mlcr_print_quota "$1")"
-    command -v sacctmgr >/dev/null 2>&1 || return 0
+    ! command -v sacctmgr >/dev/null 2>&1 || mlcr_report_accounting
+}
+
+# mlcr_report_accounting: report the user's default account; as limits, qos_of and qos lines with those
+# of the user's associations, the QOS of these, and the limits of each QOS; as enforced, what of this
+# Slurm demands.
+mlcr_report_accounting() {
     mlcr_read_user
     mlcr_answer=$(mlcr_run_limited 30 sacctmgr -n -P show user "$mlcr_user" format=DefaultAccount \
         2>/dev/null) || return 0
@@ -28,6 +34,14 @@ mlcr_report_slurm() {
     mlcr_answer=$(mlcr_run_limited 30 sacctmgr -n -P show assoc where user="$mlcr_user" \
         format=Account,Partition,MaxJobs,MaxSubmit,MaxWall 2>/dev/null) || return 0
     mlcr_print_record limits "$mlcr_answer"
+    mlcr_answer=$(mlcr_run_limited 30 sacctmgr -n -P show assoc where user="$mlcr_user" \
+        format=QOS 2>/dev/null) || return 0
+    mlcr_print_record qos_of "$mlcr_answer"
+    mlcr_answer=$(mlcr_run_limited 30 sacctmgr -n -P show qos \
+        format=Name,MaxJobsPU,MaxSubmitPU,MaxWall 2>/dev/null) || return 0
+    mlcr_print_record qos "$mlcr_answer"
+    mlcr_print_record enforced "$(mlcr_run_limited 10 scontrol show config 2>/dev/null |
+        sed -n 's/^AccountingStorageEnforce *= *//p')"
 }
 
 # mlcr_print_quota ROOT: print lines "FILESYSTEM KIB QUOTA LIMIT GRACE FILES QUOTA LIMIT GRACE", among

@@ -71,6 +71,8 @@ class Flavour:
     """Options of mount(8) for a home in memory; ``None``: a home on disk."""
     is_cluster: bool = False
     """Whether it is the login node of a Slurm cluster with two compute nodes."""
+    has_accounting: bool = False
+    """Whether the cluster has an accounting, with slurmdbd."""
 
 
 FLAVOURS = {
@@ -80,6 +82,12 @@ FLAVOURS = {
         Flavour(name="podman", engine=Engine.PODMAN),
         Flavour(name="apptainer", engine=Engine.APPTAINER),
         Flavour(name="slurm", engine=Engine.APPTAINER, is_cluster=True),
+        Flavour(
+            name="slurm-accounting",
+            engine=Engine.APPTAINER,
+            is_cluster=True,
+            has_accounting=True,
+        ),
         Flavour(name="nested", engine=Engine.OWN),
         Flavour(name="rootless", engine=Engine.ROOTLESS),
         Flavour(name="dash", login_shell="/bin/dash"),

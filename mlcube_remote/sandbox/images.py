@@ -44,7 +44,7 @@ def ensure_image(flavour: Flavour, note: Callable[[str], None]) -> str:
     base = ""
     for name, (recipe, what) in built.items():
         if not engine.is_present(name):
-            note(f"building the image of {what} (once; under a minute)")
+            note(f"building the image of {what} (once; about a minute)")
             options = ("--build-arg", f"HOST_IMAGE={base}") if base else ()
             engine.docker("build", *options, "--tag", name, str(_recipe(recipe)))
         base = name
@@ -58,6 +58,8 @@ def _images(flavour: Flavour) -> dict[str, tuple[str, str]]:
         recipes.append(_ENGINE_RECIPES[flavour.engine])
     if flavour.is_cluster:
         recipes.append(("slurm", "a Slurm cluster"))
+    if flavour.has_accounting:
+        recipes.append(("slurm-accounting", "a Slurm cluster with accounting"))
     images: dict[str, tuple[str, str]] = {}
     base = engine.BASE_IMAGE
     for recipe, what in recipes:

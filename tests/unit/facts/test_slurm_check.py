@@ -89,15 +89,52 @@ def test_an_account_is_needed_where_there_is_an_accounting(
     [
         (
             "ab0123||10|100|2-00:00:00\n",
-            "ab0123: 10 jobs run, 100 jobs wait or run, 2-00:00:00 each",
+            "ab0123: 10 running, 100 queued or running, 2-00:00:00 each",
         ),
-        ("ab0123|gpu|2||\nab0123||||\n", "ab0123 in gpu: 2 jobs run"),
+        ("ab0123|gpu|2||\nab0123||||\n", "ab0123 in gpu: 2 running"),
     ],
 )
 def test_the_limits_of_the_accounts_are_shown(limits: str, detail: str) -> None:
     facts = {"version": "slurm 1", "partitions": SINFO, "account": "a", "limits": limits}
     row = checked(facts)[-1]
     assert (row.name, row.passed, row.detail) == ("limits", True, f"at most {detail}")
+
+
+ENFORCED = {
+    "version": "slurm 1",
+    "partitions": SINFO,
+    "account": "a",
+    "limits": "a||3||\n",
+    "qos_of": "normal,short\n",
+    "qos": "normal|4|40|\nshort|1||1:00:00\nother|9|9|\nlast|||\n",
+}
+
+
+def test_the_limits_of_the_users_qos_are_shown() -> None:
+    row = checked(ENFORCED)[-1]
+    assert row.detail == (
+        "at most a: 3 running; QOS normal: 4 running, 40 queued or running; "
+        "QOS short: 1 running, 1:00:00 each"
+    )
+
+
+@pytest.mark.parametrize(
+    ("slurm", "enforced", "failed"),
+    [
+        ({"account": "b", "qos": "other"}, "associations,limits,qos", ["account", "qos"]),
+        ({"account": "b", "qos": "other"}, "associations", ["account"]),
+        ({"account": "b", "qos": "other"}, "none", []),
+        ({"account": "a", "qos": "short"}, "associations,limits,qos", []),
+    ],
+)
+def test_what_slurm_would_refuse_fails_the_check(
+    slurm: Any, enforced: str, failed: list[str]
+) -> None:
+    rows = checked({**ENFORCED, "enforced": enforced}, **slurm)
+    refused = [row for row in rows if not row.passed]
+    assert [row.name for row in refused] == failed
+    hints = {"account": "choose one of: a", "qos": "choose one of: normal, short"}
+    assert [row.hint for row in refused] == [hints[name] for name in failed]
 
 
 def test_accounts_without_limits_have_no_row() -> None:

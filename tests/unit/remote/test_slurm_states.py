@@ -127,6 +127,20 @@ def test_the_accounting_is_asked_about_forgotten_jobs(
     assert dict(records(scheduler("report", job)))["scheduler"] == "CANCELLED by 4711"
 
 
+@pytest.mark.parametrize(
+    ("answer", "end"), [("CANCELLED by 4711", "CANCELLED by 4711"), ("RUNNING", "CANCELLED")]
+)
+def test_the_accounting_is_asked_who_cancelled_a_job(
+    scheduler: Scheduler, job: Path, slurm: FakeSlurm, answer: str, end: str
+) -> None:
+    submitted(job, owner="node1")
+    slurm.queue("7|CANCELLED|mlcr-j1|0:00|None")
+    (slurm.folder / "sacct").write_text(f"#!/bin/sh\necho '{answer}'\n")
+    (job / "slurm/missing").write_text(f"{int(time.time()) - 20}\n")
+    assert scheduler("state", job).stdout == b"lost\n"
+    assert dict(records(scheduler("report", job)))["scheduler"] == end
+
+
 def test_a_silent_controller_makes_the_state_unknown(
     scheduler: Scheduler, job: Path, slurm: FakeSlurm
 ) -> None:

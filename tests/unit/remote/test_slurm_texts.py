@@ -110,7 +110,9 @@ def test_listings_of_squeue(job: Path, slurm: FakeSlurm, shell: str, version: st
     ("lines", "end"),
     [
         (("COMPLETED",), "COMPLETED"),
-        (("CANCELLED by 1000",), "CANCELLED by 1000"),
+        (("CANCELLED by 4711",), "CANCELLED by 4711"),
+        (("CANCELLED by 0",), "CANCELLED by root"),
+        (("RUNNING",), "ABSENT"),
         (("NODE_FAIL", "TIMEOUT"), "TIMEOUT"),
         (("REQUEUED", "OUT_OF_MEMORY"), "OUT_OF_MEMORY"),
         ((), "ABSENT"),

@@ -310,7 +310,14 @@ def test_the_base_image_is_built_from_packages_if_no_registry_answers(
 
 @pytest.mark.parametrize(
     ("flavour", "extended"),
-    [("nested", 1), ("rootless", 1), ("podman", 1), ("apptainer", 1), ("slurm", 2)],
+    [
+        ("nested", 1),
+        ("rootless", 1),
+        ("podman", 1),
+        ("apptainer", 1),
+        ("slurm", 2),
+        ("slurm-accounting", 3),
+    ],
 )
 def test_missing_images_are_built_in_order_with_a_note_each(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flavour: str, extended: int
@@ -330,9 +337,9 @@ def test_missing_images_are_built_in_order_with_a_note_each(
 
 def test_shell_files_run_in_every_shell() -> None:
     folder = Path(engine.__file__).parent
-    images = [*folder.glob("images/host/sandbox-*"), *folder.glob("images/slurm/sandbox-*")]
+    images = [*folder.glob("images/host/sandbox-*"), *folder.glob("images/slurm*/sandbox-*")]
     scripts = [*folder.glob("*.sh"), *images]
-    assert len(scripts) == 6
+    assert len(scripts) == 7
     for script in scripts:
         for shell in (["dash", "-n"], ["bash", "-n"]):
             done = subprocess.run([*shell, str(script)], capture_output=True, check=False)
