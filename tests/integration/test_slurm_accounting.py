@@ -102,13 +102,13 @@ def test_what_the_user_may_not_use_is_refused_with_the_words_of_slurm(
 def test_a_limit_is_the_reason_of_a_queued_job(host: SshHost, cube: Path) -> None:
     slots = with_slots(host)
     run_id = start(slots, cube, "--slurm=qos=single", "--sweep=how.n=1,2")
-    wait_for(lambda: "QOSMaxJobsPerUserLimit" in sh(host, "squeue -h -o %r"))
+    wait_for(lambda: "QOSMaxJobsPerUserLimit" in sh(host, "squeue -h -o %r"), seconds=60)
     # The answer of squeue is shared, and may be older.
     (host.home / ".mlcube-remote/slurm-queue").unlink(missing_ok=True)
     listed = again("ps", f"--inventory={slots}", "--jobs").stdout
     assert b"queued (QOSMaxJobsPerUserLimit)" in listed
     assert again("stop", run_id).returncode == 0
-    wait_for(lambda: not sh(host, "squeue -h"))
+    wait_for(lambda: not sh(host, "squeue -h"), seconds=60)
 
 
 def test_the_accounting_says_how_jobs_ended_that_slurm_has_forgotten(
