@@ -5,14 +5,16 @@
 - by hand: ``ssh``, then ``sbatch`` of the same command of Apptainer and ``tail -F`` of its output
 - with a loop: the same, but a loop looks for the file 20 times a second, as ``tail`` does not
 
-Both log in to the login node of a sandbox cluster. They take turns, and a round waits until the
-queue is empty. The seconds are medians; the ratio is that of the medians of one run. Adds the
-figures to build/bench.json.
+All log in to the login node of a sandbox cluster. They take turns. Each waits until the queue is
+empty, and then one to two seconds: Slurm starts jobs in a rhythm of its own, so with a fixed pause
+one way could always hit a good moment. The seconds are medians; the ratio is that of the medians
+of one run. Adds the figures to build/bench.json.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import re
 import shlex
@@ -32,13 +34,15 @@ from mlcube_remote.sandbox import down, up
 
 LINE = b"Hello, Alice! Nice to meet you.\n"
 _OWN_FILES = re.compile(r" --bind \S*/jobs/\S*| --pwd \S+")
-"""Options of our command for a home and a /tmp of each task, which a user would omit."""
+"""Options of our command for a home and a /tmp of each task; which a user would omit."""
 _EMPTY_QUEUE = 'while [ -n "$(squeue --noheader)" ]; do sleep 0.1; done'
 _BY_HAND = """file=$HOME/by-hand.log
 rm -f "$file"
 sbatch --parsable --output="$file" --wrap={command} >&2
 {wait}
 exec timeout 30 tail -n +1 -F "$file" 2>/dev/null"""
+_GOLDEN = 0.618
+"""Multiples of it, without their whole part, are spread evenly."""
 _LOOP = 'until [ -s "$file" ]; do sleep 0.05; done'
 
 
@@ -113,6 +117,8 @@ def _measure(peer: Peer, rounds: int) -> None:
         "sbatch and tail with a loop": by_hand(_LOOP),
     }
 
+    turns = itertools.count()
+
     def before_each() -> None:
         while _ending:
             child, ends = _ending.pop()
@@ -120,7 +126,8 @@ def _measure(peer: Peer, rounds: int) -> None:
                 child.terminate()
             child.wait()
         peer.run(_EMPTY_QUEUE)
-        time.sleep(1)  # the node ends the job before
+        # The node ends the job before; the parts of a second are spread evenly.
+        time.sleep(1 + next(turns) * _GOLDEN % 1)
 
     taken = time_in_turn(
         {name: way.wait_for_line for name, way in ways.items()}, before_each, rounds

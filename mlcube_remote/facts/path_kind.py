@@ -13,3 +13,13 @@ def read_kind(connection: Connection, path: str) -> str:
         HostError: The connection is lost.
     """
     return connection.call("mlcr_print_kind", path).text.strip()
+
+
+def read_kinds(connection: Connection, *paths: str) -> list[str]:
+    """Return the same for several paths, in one round trip.
+
+    Raises:
+        HostError: The connection is lost.
+    """
+    kinds = connection.call("mlcr_print_kind", *paths).text.split()
+    return [*kinds, *["-"] * len(paths)][: len(paths)]

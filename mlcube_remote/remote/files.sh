@@ -15,10 +15,12 @@ mlcr_find_kind() {
     fi
 }
 
-# mlcr_print_kind PATH: print that.
+# mlcr_print_kind PATH...: print that, in a line for each.
 mlcr_print_kind() {
-    mlcr_find_kind "$1"
-    echo "$mlcr_kind"
+    for mlcr_path in "$@"; do
+        mlcr_find_kind "$mlcr_path"
+        echo "$mlcr_kind"
+    done
 }
 
 # mlcr_print_free_space PATH: print how many KiB are free on the file system of PATH.

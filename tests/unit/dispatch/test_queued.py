@@ -29,6 +29,8 @@ class Clock:
     """When the job was looked at."""
     stopped_at: float = math.inf
     """When somebody stops the job."""
+    began_at: float = math.inf
+    """When its supervisor starts."""
 
     def monotonic(self) -> float:
         return self.now
@@ -40,10 +42,12 @@ class Clock:
     def pauses(self) -> list[float]:
         return [later - earlier for earlier, later in itertools.pairwise(self.looks)]
 
-    def call(self, function: str, path: str) -> Reply:
-        """Answer whether the file exists that says that the job is stopped."""
-        assert (function, path) == ("mlcr_print_kind", f"{TICKET.job_dir}/stop")
-        return Reply(0, b"f" if self.now >= self.stopped_at else b"-", b"")
+    def call(self, function: str, *paths: str) -> Reply:
+        """Answer whether the files exist that say that the job is stopped, or has started."""
+        assert function == "mlcr_print_kind"
+        assert paths == (f"{TICKET.job_dir}/stop", f"{TICKET.job_dir}/owner")
+        kinds = ["f" if self.now >= since else "-" for since in (self.stopped_at, self.began_at)]
+        return Reply(0, "\n".join(kinds).encode(), b"")
 
 
 @pytest.fixture
@@ -95,6 +99,23 @@ def test_a_job_that_somebody_stops_is_looked_at_within_a_second(
     clock.stopped_at = 200.0
     wait(monkeypatch, clock, [*itertools.repeat("Priority", 80), None])
     assert any(200 <= look <= 201 for look in clock.looks)
+
+
+def test_a_start_is_noticed_within_a_second_even_after_a_long_wait(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    clock.began_at = 200.0
+    wait(monkeypatch, clock, [*itertools.repeat("Priority", 80), None])
+    assert any(200 <= look <= 201 for look in clock.looks)
+
+
+def test_the_supervisor_of_an_earlier_start_causes_no_further_looks(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    clock.began_at = 0.0
+    wait(monkeypatch, clock, [*itertools.repeat("BeginTime", 200), None])
+    assert clock.pauses[-1] == pytest.approx(10)
+    assert sum(pause < 9.9 for pause in clock.pauses) < 60, "within the first two minutes"
 
 
 def test_jobs_without_a_queue_are_not_asked(clock: Clock) -> None:
