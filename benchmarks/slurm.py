@@ -34,7 +34,7 @@ from mlcube_remote.sandbox import down, up
 
 LINE = b"Hello, Alice! Nice to meet you.\n"
 _OWN_FILES = re.compile(r" --bind \S*/jobs/\S*| --pwd \S+")
-"""Options of our command for a home and a /tmp of each task; which a user would omit."""
+"""Options of our command for a home and a /tmp of each task, which a user would omit."""
 _EMPTY_QUEUE = 'while [ -n "$(squeue --noheader)" ]; do sleep 0.1; done'
 _BY_HAND = """file=$HOME/by-hand.log
 rm -f "$file"
