@@ -32,7 +32,7 @@ def wait_in_queue(job: JobContext, handle: JobHandle) -> None:
     began, shown, has_owner = time.monotonic(), "", False
     while (reason := job.connection.retrying(partial(_read_first, handle)).queued) is not None:
         if reason != shown:
-            job.info(f"queued by Slurm: {reason}")
+            job.events.queued(reason)
             shown = reason
         waited = time.monotonic() - began
         has_owner = _rest(job, handle, waited * _SHARE, had_owner=has_owner)

@@ -16,6 +16,7 @@ from mlcube_remote.events.model import (
     Event,
     EventSink,
     JobFinished,
+    JobQueued,
     JobRetried,
     Level,
     Note,
@@ -99,6 +100,10 @@ class JobEvents:
     def note(self, level: Level, text: str) -> None:
         """Show the user one line of text."""
         self._emit(Note(**self._about(), level=level, text=text))
+
+    def queued(self, reason: str) -> None:
+        """Report that the job waits in the queue of its cluster, and why."""
+        self._emit(JobQueued(**self._about(), reason=reason))
 
     def connection_lost(self, reason: str, retry_in: float) -> None:
         """Report that there is no connection, and the seconds until the next attempt."""

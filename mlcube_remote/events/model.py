@@ -108,6 +108,14 @@ class Note(Event):
 
 
 @attrs.frozen(kw_only=True)
+class JobQueued(Event):
+    """The job waits in the queue of its cluster; again if the reason changes."""
+
+    reason: str
+    """In the words of Slurm: Priority, Resources."""
+
+
+@attrs.frozen(kw_only=True)
 class ConnectionLost(Event):
     """The connection to the host broke, or another attempt to replace it has failed."""
 

@@ -33,6 +33,7 @@ FIELDS: dict[type[Event], tuple[str, tuple[str, ...]]] = {
     events.StageFinished: ("stage-finished", ("stage", "task", "seconds", "detail", "skipped")),
     events.Output: ("output", ("stage", "task", "stream", "text")),
     events.Note: ("note", ("level", "text")),
+    events.JobQueued: ("job-queued", ("reason",)),
     events.ConnectionLost: ("connection-lost", ("reason", "retry_in")),
     events.ConnectionRestored: ("connection-restored", ("seconds",)),
     events.JobRetried: ("job-moved", ("reason",)),

@@ -13,6 +13,7 @@ from mlcube_remote.events.model import (
     ConnectionLost,
     ConnectionRestored,
     Event,
+    JobQueued,
     JobRetried,
     Level,
     Note,
@@ -106,6 +107,11 @@ def note_line(note: Note) -> str:
 def retry_line(event: JobRetried) -> str:
     """Return the warning that a job will be retried, as one line."""
     return f"warning: {event.label}: {one_line(event.reason)}; will be retried"
+
+
+def queued_line(event: JobQueued) -> str:
+    """Return the message that a job waits in the queue of its cluster, as one line."""
+    return f"{event.label}: queued by Slurm: {one_line(event.reason)}"
 
 
 def lost_line(event: ConnectionLost) -> str:

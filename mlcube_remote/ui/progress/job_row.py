@@ -14,6 +14,7 @@ from mlcube_remote.events.model import (
     ConnectionRestored,
     Event,
     JobFinished,
+    JobQueued,
     JobRetried,
     Stage,
     StageFinished,
@@ -53,10 +54,13 @@ class JobRow:
     """Why there is no connection to the host; empty if there is one."""
     retry_at: float = 0.0
     """Time on the monotonic clock of the next attempt to connect again."""
+    queued: str = ""
+    """Why it waits in the queue of its cluster; empty if it does not."""
     parameters: str = ""
     """The sweep point: ``lr=0.1 seed=2``."""
     began: float | None = None
-    """Time on the monotonic clock when the first stage started; ``None``: none has."""
+    """Time on the monotonic clock when the first stage started, or the first one after the queue;
+    ``None``: none has."""
     seconds: float | None = None
     """Duration of the job, if its tasks have run to their end."""
     since: float = 0.0
@@ -84,7 +88,7 @@ class JobRow:
         if self.result:
             done = "  ".join(self.done)
             return Text(f"{self.result}  {done}", style="red" if self.failed else "")
-        if self.stage is None:
+        if self.stage is None and not self.queued:
             return Text("  ".join(self.done) or "waiting", style="dim")
         current = self.render_current(now)
         # An unfinished line of a task may be cut; what this program says is short.
@@ -100,6 +104,10 @@ class JobRow:
         Between two stages, while the client queries the host, return the seconds since the last
         stage: queries of a busy host are slow.
         """
+        if self.queued:
+            text = Text(f"queued {now - self.since:.0f}s", style="bold")
+            about = self._render_lost(now) if self.lost else one_line(self.queued)
+            return text.append(f"  {about}", style="not bold yellow" if self.lost else "not bold")
         if self.stage is None:
             last = self.last_stage
             after = f"after {last.value} {now - self.since:.0f}s" if last else ""
@@ -139,10 +147,13 @@ def apply_event(row: JobRow, event: Event, now: float) -> JobRow:
             detail="",
             progress="",
             since=now,
-            began=now if row.began is None else row.began,
+            began=now if row.began is None or row.queued else row.began,
+            queued="",
         )
     if isinstance(event, StageProgress):
         return attrs.evolve(row, progress=event.detail)
+    if isinstance(event, JobQueued):
+        return attrs.evolve(row, queued=event.reason, since=row.since if row.queued else now)
     if isinstance(event, ConnectionLost):
         return attrs.evolve(row, lost=event.reason, retry_at=now + event.retry_in)
     if isinstance(event, ConnectionRestored):
@@ -172,6 +183,7 @@ def _finish(row: JobRow, event: JobFinished, now: float) -> JobRow:
         label=event.label,
         stage=None,
         lost="",
+        queued="",
         result=status.value,
         reason=failure_reason(event.outcome),
         seconds=now - row.began if row.began is not None and is_whole else None,

@@ -17,8 +17,8 @@ from mlcube_remote.ui.text import one_line
 MAX_LISTED = 3
 """Maximum number of slowest jobs, and of failed jobs, that are listed."""
 
-_WAITING, _LOST = "waiting", "no connection"
-_STAGES = (_WAITING, _LOST, *(stage.value for stage in Stage))
+_WAITING, _LOST, _QUEUED = "waiting", "no connection", "queued"
+_STAGES = (_WAITING, _LOST, _QUEUED, *(stage.value for stage in Stage))
 _STATUSES = tuple(status.value for status in Status)
 _STYLES = {Status.SUCCEEDED.value: "green", Status.RUNNING.value: "yellow"}
 
@@ -33,8 +33,9 @@ def render_overview(rows: Sequence[JobRow], now: float, *, unicode: bool) -> lis
     """
     lines = [render_progress(rows, now, unicode=unicode), *_counts(rows)]
     width = label_width(rows)
-    started = (row for row in rows if (row.stage or row.last_stage) and not row.result)
-    slowest = sorted(started, key=lambda row: row.since)
+    started = (row for row in rows if row.stage or row.last_stage)
+    busy = (row for row in started if not (row.result or row.queued))
+    slowest = sorted(busy, key=lambda row: row.since)
     for number, row in enumerate(slowest[:MAX_LISTED]):
         line = _listed_job("slowest" if number == 0 else "", row, width)
         lines.append(line.append_text(row.render_current(now)))
@@ -70,6 +71,8 @@ def _count_line(names: Sequence[str], counts: Counter[str], style: str) -> Text 
 def _stage_name(row: JobRow) -> str:
     if row.lost:
         return _LOST
+    if row.queued:
+        return _QUEUED
     stage = row.stage or row.last_stage
     return stage.value if stage else _WAITING
 

@@ -16,6 +16,7 @@ from mlcube_remote.events.model import (
     ConnectionRestored,
     Event,
     JobFinished,
+    JobQueued,
     JobRetried,
     Level,
     Note,
@@ -30,6 +31,7 @@ from mlcube_remote.ui.progress.base import (
     OutputLines,
     lost_line,
     note_line,
+    queued_line,
     restored_line,
     retry_line,
 )
@@ -45,7 +47,10 @@ _TOTAL = ""
 
 @attrs.define
 class _ProgressLines:
-    """Returns a line for some events: for each job, and for all, at most one in ten seconds."""
+    """Returns a line for some events: for each job, and for all, at most one in ten seconds.
+
+    A job that is queued always gets a line.
+    """
 
     total: int
     """Number of jobs."""
@@ -66,6 +71,8 @@ class _ProgressLines:
             # In configure, the output of the engine is printed, and says more.
             if event.stage is not Stage.CONFIGURE and self._is_due(event.label, now):
                 return f"{event.label}: {event.stage.value}: {one_line(event.detail)}"
+        elif isinstance(event, JobQueued):
+            return queued_line(event)
         elif isinstance(event, JobFinished):
             tally = self._counter.tally()
             if tally.done < self.total and self._is_due(_TOTAL, now):

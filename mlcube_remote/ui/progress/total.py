@@ -39,11 +39,13 @@ def render_total(rows: Collection[JobRow], now: float, *, unicode: bool) -> Text
 def count_rows(rows: Collection[JobRow]) -> Tally:
     """Return the jobs in numbers."""
     unfinished = [row for row in rows if not row.result]
-    began = tuple(row.began for row in unfinished if row.began is not None)
+    queued = sum(bool(row.queued) for row in unfinished)
+    began = tuple(row.began for row in unfinished if row.began is not None and not row.queued)
     return Tally(
         done=len(rows) - len(unfinished),
         failed=sum(row.failed for row in rows),
-        waiting=len(unfinished) - len(began),
+        queued=queued,
+        waiting=len(unfinished) - len(began) - queued,
         began=began,
         took=tuple(row.seconds for row in rows if row.seconds is not None),
     )

@@ -68,7 +68,7 @@ def wait(monkeypatch: pytest.MonkeyPatch, clock: Clock, reasons: list[str | None
     monkeypatch.setattr(queued, "read_task", look)
     shown: list[str] = []
     job: Any = Mock()
-    job.info = shown.append
+    job.events.queued = shown.append
     job.connection.retrying = lambda ask: ask(clock)
     queued.wait_in_queue(job, attrs.evolve(TICKET, launcher=Launcher.SLURM))
     return shown
@@ -76,10 +76,7 @@ def wait(monkeypatch: pytest.MonkeyPatch, clock: Clock, reasons: list[str | None
 
 def test_each_reason_is_shown_once(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
     reasons = ["Priority", "Priority", "Resources", "Resources", None]
-    assert wait(monkeypatch, clock, reasons) == [
-        "queued by Slurm: Priority",
-        "queued by Slurm: Resources",
-    ]
+    assert wait(monkeypatch, clock, reasons) == ["Priority", "Resources"]
     assert len(clock.looks) == 5
 
 

@@ -20,6 +20,7 @@ from mlcube_remote.events.model import (
     ConnectionRestored,
     Event,
     JobFinished,
+    JobQueued,
     JobRetried,
     Level,
     Note,
@@ -50,6 +51,7 @@ EVERY_EVENT: tuple[Event, ...] = (
     JobRetried(host="a", job="07", at=1.6, reason="lost"),
     JobFinished(host="a", at=2.0, outcome=outcome()),
     TrialStarted(host="a", job="07", at=2.1, parameters={"lr": "0.1"}),
+    JobQueued(host="a", at=2.15, reason="Priority"),
     ConnectionLost(host="a", at=2.2, reason="connection lost", retry_in=0.5),
     ConnectionRestored(host="a", at=2.3, seconds=2.0),
 )
@@ -105,6 +107,7 @@ def test_values_are_text_and_numbers() -> None:
         "job-moved",
         "job-finished",
         "trial-started",
+        "job-queued",
         "connection-lost",
         "connection-restored",
         "run-finished",
@@ -118,7 +121,8 @@ def test_values_are_text_and_numbers() -> None:
     assert (lines[5]["level"], lines[6]["job"]) == ("warning", "07")
     assert lines[7]["outcome"]["status"] == "succeeded"
     assert lines[8]["parameters"] == {"lr": "0.1"}
-    assert (lines[9]["reason"], lines[9]["retry_in"]) == ("connection lost", 0.5)
+    assert lines[9]["reason"] == "Priority"
+    assert (lines[10]["reason"], lines[10]["retry_in"]) == ("connection lost", 0.5)
     assert (lines[-1]["status"], lines[-1]["exit_code"], lines[-1]["at"]) == ("succeeded", 0, 3.0)
 
 

@@ -14,6 +14,7 @@ from mlcube_remote.events.model import (
     ConnectionLost,
     ConnectionRestored,
     Event,
+    JobQueued,
     JobRetried,
     Level,
     Note,
@@ -104,6 +105,15 @@ def test_a_lost_connection_is_one_line_and_its_replacement_another() -> None:
         b"warning: a: cut \\n; reconnecting",
     ]
     assert report(events, quiet=True)[1].count(b"\n") == 2
+
+
+def test_a_queued_job_is_one_line_for_each_reason() -> None:
+    events = [JobQueued(host="a", at=0.0, reason=text) for text in ("Priority", "\x1b[2JResources")]
+    assert report(events)[1].splitlines() == [
+        b"a: queued by Slurm: Priority",
+        b"a: queued by Slurm: Resources",
+    ]
+    assert report(events, quiet=True)[1] == b""
 
 
 class Clock:
