@@ -86,9 +86,15 @@ end_task() {
         cause=REQUEUED
     else
         cause=$(print_cause)
+        # Slurm may signal all processes of the job once more, as if somebody cancels it twice.
+        [ -n "$cause" ] || cause=$(print_cause)
+        [ -n "$cause" ] || cause=CANCELLED
     fi
     if [ ! -e "$1/stop" ] && [ "$cause" != REQUEUED ]; then
-        mlcr_write_atomically "$1/slurm/end" "$cause"
+        (
+            trap '' TERM
+            mlcr_write_atomically "$1/slurm/end" "$cause"
+        )
         true >"$1/stop"
     fi
     stop_tasks "$1"

@@ -276,6 +276,8 @@ remove_late_containers() {
 
 # publish_end DIRECTORY: publish how the task ended.
 publish_end() {
+    # Another signal to all processes of the job must not end these commands.
+    [ -z "$is_scheduled" ] || trap '' TERM
     date +%s%n%N >"$1/finished"
     # Before the owner is changed, which changes the times of the entries.
     mlcr_compare_outputs "${1%/tasks/*}" "${1##*/}" "$1"
@@ -289,6 +291,7 @@ publish_end() {
     [ ! -e "$1/container" ] || remove_container "$1"
     # The home and the /tmp of a task on Singularity or Apptainer, which may be large.
     [ ! -e "${1%/tasks/*}/private/${1##*/}" ] || rm -rf -- "${1%/tasks/*}/private/${1##*/}"
+    [ -z "$is_scheduled" ] || trap 'is_terminated=yes' TERM
 }
 
 # is_requeued JOB: whether the scheduler has ended the task to start the job again later: this is not

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -185,6 +187,22 @@ def test_a_signal_to_the_whole_job_ends_the_task_and_leaves_a_record(
     assert (job / "tasks/1/stdout").read_text() == "hi\nbye\n"
     wait_for(lambda: not Path(f"/proc/{pid}").exists())
     assert task_report(call, job, 2)["exit"] == "pending"
+
+
+def test_a_job_that_is_cancelled_twice_leaves_a_record(
+    call: Call, job: Path, slurm: FakeSlurm
+) -> None:
+    start(call, job, "trap 'echo bye; exit 3' TERM; echo hi; sleep 30 & wait")
+    wait_for(lambda: (job / "tasks/1/stdout").read_text() == "hi\n")
+    slurm.queue("7|RUNNING|mlcr-j1|10:58|None")
+    pid = int((slurm.folder / "pid.7").read_text())
+    with contextlib.suppress(ProcessLookupError):
+        for _ in range(20):
+            os.killpg(pid, signal.SIGTERM)
+            time.sleep(0.01)
+    wait_for((job / "tasks/1/exit.3").exists)
+    assert (job / "slurm/end").read_text() == "CANCELLED\n"
+    assert task_report(call, job)["scheduler"] == "CANCELLED"
 
 
 def test_a_cluster_is_reported(call: Call, slurm: FakeSlurm) -> None:
