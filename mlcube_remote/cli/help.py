@@ -43,7 +43,7 @@ class HelpfulCommand(click.Command):
     """A command whose help page has groups of options, and examples.
 
     It refuses empty values of options: the user's shell has made them from a variable that is not
-    set, and means something else than the default.
+    set, and an empty value is not the default.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -162,7 +162,7 @@ class HandshakeFailure:
         if isinstance(problem, ProtocolError):
             return self._unreachable(
                 f"{address} does not follow the SSH protocol: {problem}",
-                hint="check the address and the port; something else than an SSH server may "
+                hint="check the address and the port; another kind of server may "
                 "answer, or a device on the way changes the data",
             )
         if isinstance(problem, DisconnectedError):
