@@ -97,7 +97,9 @@ def grouped(options: Sequence[click.Option]) -> dict[str, list[click.Option]]:
 def _is_empty(ctx: click.Context, option: click.Option) -> bool:
     """Return whether the command line has an empty value of an option."""
     assert option.name is not None  # noqa: S101 - an option has one
-    if ctx.get_parameter_source(option.name) is not ParameterSource.COMMANDLINE:
+    has_optional_value = option.flag_value == ""
+    is_given = ctx.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
+    if has_optional_value or not is_given:
         return False
     value = ctx.params.get(option.name)
     return value == "" or (isinstance(value, tuple) and "" in value)

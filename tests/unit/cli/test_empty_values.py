@@ -67,6 +67,11 @@ def test_one_of_several_values_may_not_be_empty(option: str) -> None:
         run(["run", f"{option}=a=b", f"{option}="])
 
 
+def test_an_optional_value_may_be_omitted() -> None:
+    with pytest.raises(UsageError, match="no results of a run 'mine'"):
+        run(["verify", "mine", "--host"])
+
+
 @pytest.mark.usefixtures("cube_directory")
 def test_a_parameter_may_be_empty(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["run", "--host=a", "--task=t", "--dry-run", "-Pdocker.gpu_args="]) == 0
