@@ -15,12 +15,11 @@ import yaml
 from mlcube_remote.runs.ids import new_run_id
 from mlcube_remote.sandbox.engine import BASE_IMAGE
 from tests.support.command_line import command, mirror, run
-from tests.support.cubes import FILE, shell_task, write_cube
+from tests.support.cubes import FILE, QUICKLY, shell_task, write_cube
 
 if TYPE_CHECKING:
     from tests.support.hosts import HostFactory, SshHost
 
-QUICKLY = "-Psingularity.build_args=--fakeroot --mksquashfs-args='-noD -noI -noF'"
 """Nothing is compressed, which takes most of the time of a build."""
 RECIPE = f"Bootstrap: docker\nFrom: {BASE_IMAGE}\n"
 TRAIN = shell_task(

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from mlcube_remote.sandbox.engine import BASE_IMAGE
 from tests.support.command_line import on, run
-from tests.support.cubes import shell_task, write_cube
+from tests.support.cubes import QUICKLY, shell_task, write_cube, write_sif_cube
 
 if TYPE_CHECKING:
     from tests.support.hosts import HostFactory, SshHost
 
-QUICKLY = "-Psingularity.build_args=--fakeroot --mksquashfs-args='-noD -noI -noF'"
 LOOK = shell_task(
     'o=${0#*=}; for d in "$HOME" /tmp /var/tmp . ~root; do touch "$d/mark" && echo "writes $d"; '
     'done >"$o/written" 2>&1; cat "$HOME/secret" /tmp/secret >"$o/seen" 2>&1; '
@@ -39,9 +37,7 @@ def host(ssh_host: HostFactory) -> SshHost:
 
 @pytest.fixture
 def cube(tmp_path: Path) -> Path:
-    cube = write_cube(tmp_path / "cube", {"look": LOOK}, singularity={"build_file": "probe.def"})
-    (cube / "probe.def").write_text(f"Bootstrap: docker\nFrom: {BASE_IMAGE}\n")
-    return cube
+    return write_sif_cube(tmp_path / "cube", {"look": LOOK})
 
 
 def marks(host: SshHost) -> bytes:

@@ -15,7 +15,7 @@ import pytest
 
 from mlcube_remote.sandbox.engine import BASE_IMAGE, docker
 from tests.support.command_line import command, mirror, on
-from tests.support.cubes import shell_task, write_cube
+from tests.support.cubes import QUICKLY, shell_task, write_cube
 
 if TYPE_CHECKING:
     from tests.support.hosts import HostFactory, SshHost
@@ -26,7 +26,6 @@ From: {BASE_IMAGE}
 %files
     word.txt /word.txt
 """
-QUICKLY = "-Psingularity.build_args=--fakeroot --mksquashfs-args='-noD -noI -noF'"
 """Nothing is compressed, which takes most of the time of a build."""
 SAY = shell_task('cat /word.txt; cat /word.txt >"${0#*=}/word.txt"', outputs={"out": "out/"})
 

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlcube_remote.sandbox.engine import BASE_IMAGE
 from tests.support.command_line import again, command, on
-from tests.support.cubes import shell_task, write_cube
+from tests.support.cubes import QUICKLY, shell_task, write_sif_cube
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -48,7 +47,6 @@ TASKS["go_on"] = shell_task(
     "i=0; while [ $i -lt 600 ]; do sleep 0.1; i=$((i + 1)); done",
     outputs={"state": {"type": "file", "default": "state"}},
 )
-QUICKLY = "-Psingularity.build_args=--fakeroot --mksquashfs-args='-noD -noI -noF'"
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +58,7 @@ def host(ssh_host: HostFactory) -> SshHost:
 def cube(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a cube that all tests share, so that its image is built once."""
     folder = tmp_path_factory.mktemp("slurm-cube") / "cube"
-    cube = write_cube(folder, TASKS, singularity={"build_file": "probe.def"})
-    (cube / "probe.def").write_text(f"Bootstrap: docker\nFrom: {BASE_IMAGE}\n")
+    cube = write_sif_cube(folder, TASKS)
     (cube / "workspace/how.yaml").write_text("n: 0\n")
     return cube
 

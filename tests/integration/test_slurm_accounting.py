@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlcube_remote.sandbox.engine import BASE_IMAGE
 from tests.support.command_line import again, on, run
-from tests.support.cubes import shell_task, write_cube
+from tests.support.cubes import QUICKLY, shell_task, write_sif_cube
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 OUT = {"out": {"type": "file", "default": "out"}}
 WAIT = "echo waiting; while :; do sleep 0.2; done"
-QUICKLY = "-Psingularity.build_args=--fakeroot --mksquashfs-args='-noD -noI -noF'"
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +31,7 @@ def cube(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("accounting-cube") / "cube"
     how = {"how": {"type": "file", "default": "how.yaml"}}
     tasks = {"wait": shell_task(WAIT, inputs=how, outputs=OUT)}
-    cube = write_cube(folder, tasks, singularity={"build_file": "probe.def"})
-    (cube / "probe.def").write_text(f"Bootstrap: docker\nFrom: {BASE_IMAGE}\n")
+    cube = write_sif_cube(folder, tasks)
     (cube / "workspace/how.yaml").write_text("n: 0\n")
     return cube
 

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from tests.published.conftest import Published
+from tests.support.cubes import QUICKLY
 
-QUICKLY = "-Psingularity.build_args=--fakeroot --mksquashfs-args='-noD -noI -noF'"
 """Nothing is compressed, which takes most of the time of a build."""
 
 

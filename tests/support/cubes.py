@@ -13,6 +13,9 @@ from mlcube_remote.sandbox.engine import BASE_IMAGE
 
 FILE = {"type": "file"}
 
+QUICKLY = "-Psingularity.build_args=--fakeroot --mksquashfs-args='-noD -noI -noF'"
+"""Option of ``run``: build SIF images without root, and without compression."""
+
 
 def shell_task(script: str, **parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return a task that runs a shell script; its parameters are ``$0 $@``, in order."""
@@ -26,3 +29,10 @@ def write_cube(root: Path, tasks: Mapping[str, Any], **sections: Any) -> Path:
     (root / "mlcube.yaml").write_text(yaml.safe_dump({**described, **sections}))
     (root / "workspace").mkdir(exist_ok=True)
     return root
+
+
+def write_sif_cube(root: Path, tasks: Mapping[str, Any]) -> Path:
+    """Write a cube whose image Singularity or Apptainer builds from that of the sandbox."""
+    cube = write_cube(root, tasks, singularity={"build_file": "probe.def"})
+    (cube / "probe.def").write_text(f"Bootstrap: docker\nFrom: {BASE_IMAGE}\n")
+    return cube

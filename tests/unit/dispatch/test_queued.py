@@ -90,18 +90,11 @@ def test_the_longer_a_job_waits_the_less_often_its_host_is_asked(
     assert sum(pause < 9.9 for pause in clock.pauses) < 60, "within the first two minutes"
 
 
-def test_a_job_that_somebody_stops_is_looked_at_within_a_second(
-    monkeypatch: pytest.MonkeyPatch, clock: Clock
+@pytest.mark.parametrize("what", ["stopped_at", "began_at"])
+def test_a_stop_and_a_start_are_noticed_within_a_second_even_after_a_long_wait(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock, what: str
 ) -> None:
-    clock.stopped_at = 200.0
-    wait(monkeypatch, clock, [*itertools.repeat("Priority", 80), None])
-    assert any(200 <= look <= 201 for look in clock.looks)
-
-
-def test_a_start_is_noticed_within_a_second_even_after_a_long_wait(
-    monkeypatch: pytest.MonkeyPatch, clock: Clock
-) -> None:
-    clock.began_at = 200.0
+    setattr(clock, what, 200.0)
     wait(monkeypatch, clock, [*itertools.repeat("Priority", 80), None])
     assert any(200 <= look <= 201 for look in clock.looks)
 

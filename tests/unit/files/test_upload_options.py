@@ -69,13 +69,18 @@ def test_links_are_not_followed(cube: Path) -> None:
     assert not has_holes(cube)
 
 
-def test_more_files_than_can_be_looked_at_may_have_holes(
-    cube: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("limit", "options"),
+    [("MAX_FILES", ("--checksum", "--sparse")), ("MAX_COMPARED", ())],
+    ids=["they may have holes", "they are compared by their times"],
+)
+def test_there_may_be_too_many_files_to_look_at(
+    cube: Path, monkeypatch: pytest.MonkeyPatch, limit: str, options: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr(upload_options, "MAX_FILES", 10)
+    monkeypatch.setattr(upload_options, limit, 10)
     for number in range(10):
         (cube / f"{number}").touch()
-    assert has_holes(cube)
+    assert choose_options([cube]) == options
 
 
 def test_a_tree_that_is_gone_has_none(tmp_path: Path) -> None:
@@ -92,15 +97,6 @@ def test_large_files_are_compared_by_their_times(cube: Path) -> None:
     make_sparse(cube / "large", size=MAX_COMPARED_SIZE)
     assert not are_compared(cube)
     assert not are_compared(cube / "data", cube / "large")
-
-
-def test_many_files_are_compared_by_their_times(
-    cube: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(upload_options, "MAX_COMPARED", 10)
-    for number in range(10):
-        (cube / f"{number}").touch()
-    assert not are_compared(cube)
 
 
 def test_what_is_never_sent_does_not_count(cube: Path) -> None:

@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from tests.support.shell_library import (
     Call,
     kill_supervisor,
@@ -73,25 +75,15 @@ def test_an_adopting_supervisor_that_died_at_once_is_replaced(
     wait_for(lambda: state(call, job) == "ended")
 
 
-def test_a_state_saved_in_a_file_name_is_reported(
-    call: Call, job: Path, engine: Path, gate: Path
+@pytest.mark.parametrize(("name", "code"), [("inspect.new", "0"), ("degraded", "7")])
+def test_an_end_is_published_although_a_file_cannot_be_written(
+    call: Call, job: Path, engine: Path, gate: Path, name: str, code: str
 ) -> None:
     _in_container(call, job, engine, gate)
     kill_supervisor(job)
     # Nothing can be written to this name, as on a full disk.
-    (job / "tasks/1/inspect.new").mkdir()
-    (engine.parent / "state").write_text("exited 0 false \n")
+    (job / "tasks/1" / name).mkdir()
+    (engine.parent / "state").write_text(f"exited {code} false \n")
     call("mlcr_adopt_task", str(job), "1")
-    wait_for((job / "tasks/1/exit.0").exists)
-    assert task_report(call, job)["inspect"].split() == ["exited", "0", "false"]
-
-
-def test_an_adopting_supervisor_needs_no_mark(
-    call: Call, job: Path, engine: Path, gate: Path
-) -> None:
-    _in_container(call, job, engine, gate)
-    kill_supervisor(job)
-    (job / "tasks/1/degraded").mkdir()
-    (engine.parent / "state").write_text("exited 7 false \n")
-    call("mlcr_adopt_task", str(job), "1")
-    wait_for((job / "tasks/1/exit.7").exists)
+    wait_for((job / f"tasks/1/exit.{code}").exists)
+    assert task_report(call, job)["inspect"].split() == ["exited", code, "false"]
