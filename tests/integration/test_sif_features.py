@@ -20,7 +20,6 @@ from tests.support.cubes import FILE, QUICKLY, shell_task, write_cube
 if TYPE_CHECKING:
     from tests.support.hosts import HostFactory, SshHost
 
-"""Nothing is compressed, which takes most of the time of a build."""
 RECIPE = f"Bootstrap: docker\nFrom: {BASE_IMAGE}\n"
 TRAIN = shell_task(
     "d=${0#*=}; s=${1#*=}; m=${2#*=}; "

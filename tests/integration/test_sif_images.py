@@ -26,7 +26,6 @@ From: {BASE_IMAGE}
 %files
     word.txt /word.txt
 """
-"""Nothing is compressed, which takes most of the time of a build."""
 SAY = shell_task('cat /word.txt; cat /word.txt >"${0#*=}/word.txt"', outputs={"out": "out/"})
 
 

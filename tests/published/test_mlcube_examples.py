@@ -6,8 +6,6 @@ from __future__ import annotations
 from tests.published.conftest import Published
 from tests.support.cubes import QUICKLY
 
-"""Nothing is compressed, which takes most of the time of a build."""
-
 
 def test_hello_world(published: Published) -> None:
     cube = published("hello_world")

@@ -14,7 +14,8 @@ from mlcube_remote.sandbox.engine import BASE_IMAGE
 FILE = {"type": "file"}
 
 QUICKLY = "-Psingularity.build_args=--fakeroot --mksquashfs-args='-noD -noI -noF'"
-"""Option of ``run``: build SIF images without root, and without compression."""
+"""Option of ``run``: build SIF images without root, and without compression, which takes the most
+time of a build."""
 
 
 def shell_task(script: str, **parameters: Mapping[str, Any]) -> dict[str, Any]:
