@@ -5,17 +5,17 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 
 import attrs
 
 from mlcube_remote.app.hosts import ChosenHosts, list_jobs
 from mlcube_remote.app.job_states import LIVE_STATES
-from mlcube_remote.errors import RecordError
-from mlcube_remote.jobs.lookup import last_attempts
 from mlcube_remote.jobs.query import FoundJob, HostJobs
 from mlcube_remote.jobs.watch import JobWatcher
-from mlcube_remote.runs.store import RUN, Store
+from mlcube_remote.runs.results_index import compile_index
+from mlcube_remote.runs.store import Store
 
 
 @attrs.frozen(kw_only=True)
@@ -36,34 +36,35 @@ class JobListFilter:
 
     def apply(self, answers: Sequence[HostJobs]) -> tuple[HostJobs, ...]:
         """Return the answers with the jobs that are listed."""
+        last_attempts = cache(_last_attempts)  # a run is read once, however many jobs it has
+
+        def is_listed(job: FoundJob) -> bool:
+            return self._fits(job) and (self.everything or not _was_replaced(job, last_attempts))
+
         return tuple(
-            attrs.evolve(answer, jobs=tuple(job for job in answer.jobs if self._fits(job)))
+            attrs.evolve(answer, jobs=tuple(job for job in answer.jobs if is_listed(job)))
             for answer in answers
         )
 
     def _fits(self, job: FoundJob) -> bool:
-        is_gone = job.state in {"abandoned", "lost"}
-        if is_gone and not self.everything and was_repeated(job, Store()):
-            return False
         if self.states and job.shown_state.partition(" ")[0] not in self.states:
             return False
         cube = job.handle.cube if job.handle else ""
         return not self.cubes or any(fnmatch.fnmatchcase(cube, text) for text in self.cubes)
 
 
-def was_repeated(job: FoundJob, store: Store) -> bool:
-    """Return whether this machine has a record of a later attempt of a job."""
-    if job.handle is None:
+def _was_replaced(job: FoundJob, last_attempts: Callable[[str], Mapping[str, str]]) -> bool:
+    """Return whether a job was lost or never started, and this machine knows a later attempt."""
+    if job.state not in {"abandoned", "lost"} or job.handle is None:
         return False
-    run_id, name = job.handle.run_id, job.handle.job
-    try:
-        if name:
-            last = last_attempts(run_id, store).get(name)
-            return last is not None and last.job_id != job.job_id
-        jobs = (store.read(run_id, RUN) or {}).get("jobs", [])
-    except RecordError:
-        return False
-    return any(each["name"] == job.host and each["job"] != job.job_id for each in jobs)
+    last = last_attempts(job.handle.run_id).get(job.handle.job or job.host)
+    return last not in {None, job.job_id}
+
+
+def _last_attempts(run_id: str) -> Mapping[str, str]:
+    """Return job → id of its last attempt, of a run, as far as this machine has a record."""
+    jobs = compile_index(run_id, Store(), lambda _: None)["jobs"]
+    return {str(job["job"] or job["host"]): str(job["id"]) for job in jobs}
 
 
 def list_filtered(chosen: ChosenHosts, which: JobListFilter) -> tuple[HostJobs, ...]:

@@ -38,7 +38,7 @@ class _CommandAfterDashes(HelpfulCommand):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse what is before the dashes, and keep the rest as it is."""
         at = args.index(_DASHES) if _DASHES in args else len(args)
-        ctx.params["after_dashes"] = tuple(args[at + 1 :]) if at < len(args) else None
+        ctx.params["after_dashes"] = tuple(args[at + 1 :])
         return super().parse_args(ctx, args[:at])
 
 
@@ -55,7 +55,7 @@ class _CommandAfterDashes(HelpfulCommand):
 @shared.credential_options
 def exec(  # noqa: A001 - the name of the command
     words: tuple[str, ...],
-    after_dashes: tuple[str, ...] | None,
+    after_dashes: tuple[str, ...],
     job: str | None,
     hosts: HostOptions,
     credentials: CredentialPrompts,
@@ -73,7 +73,7 @@ def exec(  # noqa: A001 - the name of the command
 
 
 def _split(
-    words: tuple[str, ...], after_dashes: tuple[str, ...] | None
+    words: tuple[str, ...], after_dashes: tuple[str, ...]
 ) -> tuple[str | None, tuple[str, ...]]:
     """Return RUN, if there is one, and the command.
 
@@ -81,7 +81,7 @@ def _split(
         UsageError: There is no command.
     """
     run_text = words[0] if words else None
-    command = (*words[1:], *(after_dashes or ()))
+    command = (*words[1:], *after_dashes)
     if not command:
         raise UsageError(
             "expected a command after two dashes",

@@ -37,9 +37,12 @@ def choose_options(tops: Iterable[Path]) -> tuple[str, ...]:
     """
     found = list(islice((status for top in tops for status in _look(top)), MAX_FILES))
     size = sum(status.st_size for status in found)
-    is_small = len(found) <= MAX_COMPARED and size <= MAX_COMPARED_SIZE
-    may_have_holes = len(found) == MAX_FILES or any(map(_has_holes, found))
-    return (*(("--checksum",) if is_small else ()), *(("--sparse",) if may_have_holes else ()))
+    options = []
+    if len(found) <= MAX_COMPARED and size <= MAX_COMPARED_SIZE:
+        options.append("--checksum")
+    if len(found) == MAX_FILES or any(map(_has_holes, found)):
+        options.append("--sparse")
+    return tuple(options)
 
 
 def _look(top: Path) -> Iterator[os.stat_result]:

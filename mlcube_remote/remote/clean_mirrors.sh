@@ -1,7 +1,8 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2034,SC2154 # functions of other files set and read variables
 # SPDX-License-Identifier: Apache-2.0
-# Delete mirrors, data, images and forgotten trials that no job has used for some time. Called by jobs/ for "clean".
+# Delete mirrors, data, images and forgotten trials that no job has used for some time. Called by
+# jobs/ for "clean".
 #
 # A job may be claimed at the same moment, also by a client that does not wait for us. So a directory
 # is first renamed, to .removing.NAME.PID, and then the jobs are looked at again: if one of them uses

@@ -4,7 +4,8 @@
 # What is stored below ROOT, its size and its last use. Called by jobs/ for "hosts disk" and "clean".
 
 # mlcr_report_disk ROOT SECONDS: report each mirror, each directory of data, what jobs and trials
-# need, each workspace of a trial whose job was removed, and the images that jobs used. Sizes are in KiB; measuring all of them takes SECONDS at most.
+# need, each workspace of a trial whose job was removed, and the images that jobs used. Sizes are in
+# KiB; measuring all of them takes SECONDS at most.
 mlcr_report_disk() {
     mlcr_expand_home "$1"
     mlcr_root=$mlcr_expanded

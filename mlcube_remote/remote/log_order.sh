@@ -28,9 +28,9 @@ mlcr_read_position() {
 }
 
 # mlcr_record_order DIRECTORY: after mlcr_start_clock, record the order until this process is
-# terminated, or one of the writers has ended. The files are looked at every fifth of a second, in the first second more
-# often, and after ten seconds without output once a second. Times are recorded once a second, and
-# after some hours of output once in ten seconds.
+# terminated, or one of the writers has ended. The files are looked at every fifth of a second, in
+# the first second more often, and after ten seconds without output once a second. Times are recorded
+# once a second, and after some hours of output once in ten seconds.
 mlcr_record_order() {
     exec </dev/null >/dev/null 2>&1 9>&-
     mlcr_dir=$1
