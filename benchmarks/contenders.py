@@ -12,6 +12,7 @@ import json
 import os
 import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,6 +35,24 @@ class Contender:
     stdin: bytes = b""
     env: dict[str, str] = attrs.field(factory=dict)
 
+    def start(self, stdout: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+        """Start it, give it its input, and do not wait for it.
+
+        Args:
+            stdout: Where its output goes, as for :class:`subprocess.Popen`.
+        """
+        child = subprocess.Popen(
+            self.argv,
+            stdin=subprocess.PIPE,
+            stdout=stdout,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | self.env,
+        )
+        assert child.stdin is not None
+        with child.stdin as stdin:
+            stdin.write(self.stdin)
+        return child
+
 
 def contenders(
     hosts: Sequence[SandboxHost], state: Path, ansible: Path | None
@@ -45,10 +64,8 @@ def contenders(
         state: Directory of the sandbox, with its key and its inventory.
         ansible: The program ``ansible-playbook``; ``None``: omit Ansible.
     """
-    cube = state / "ours"
-    shutil.copytree(CUBE, cube, ignore=shutil.ignore_patterns("results"), dirs_exist_ok=True)
     ways = [
-        _ours(hosts, state, cube),
+        ours(hosts, state),
         _in_parallel("loop", [_loop(host, state) for host in hosts]),
         _in_parallel("bare", [_run(host, state) for host in hosts]),
         _docker_over_ssh(hosts, state),
@@ -58,7 +75,10 @@ def contenders(
     return tuple(ways)
 
 
-def _ours(hosts: Sequence[SandboxHost], state: Path, cube: Path) -> Contender:
+def ours(hosts: Sequence[SandboxHost], state: Path) -> Contender:
+    """Return ``mlcube-remote run`` on a copy of the cube; see :func:`contenders`."""
+    cube = state / "ours"
+    shutil.copytree(CUBE, cube, ignore=shutil.ignore_patterns("results"), dirs_exist_ok=True)
     program = Path(sys.executable).with_name("mlcube-remote")
     names = ",".join(host.name for host in hosts)
     argv = [str(program), "run", "--inventory", str(state / "hosts.yaml"), f"--host={names}"]

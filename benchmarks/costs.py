@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import resource
 import subprocess
 import time
@@ -35,7 +34,7 @@ def measure_cost(contender: Contender) -> Cost:
         CalledProcessError: It failed, so its cost means nothing.
     """
     cpu, machine, start = _cpu_of_children(), _machine_seconds(), time.monotonic()
-    _finish(_start(contender), contender)
+    _finish(contender.start(), contender)
     return Cost(time.monotonic() - start, _cpu_of_children() - cpu, _machine_seconds() - machine)
 
 
@@ -48,27 +47,13 @@ def measure_peak_memory(contender: Contender) -> int:
     Raises:
         CalledProcessError: It failed.
     """
-    child = _start(contender)
+    child = contender.start()
     root, peak = psutil.Process(child.pid), 0
     while child.poll() is None:
         peak = max(peak, _memory_below(root))
         time.sleep(POLL_INTERVAL_S)
     _finish(child, contender)
     return peak
-
-
-def _start(contender: Contender) -> subprocess.Popen[bytes]:
-    child = subprocess.Popen(
-        contender.argv,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=os.environ | contender.env,
-    )
-    assert child.stdin is not None
-    with child.stdin as stdin:
-        stdin.write(contender.stdin)
-    return child
 
 
 def _finish(child: subprocess.Popen[bytes], contender: Contender) -> None:

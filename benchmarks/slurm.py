@@ -19,14 +19,12 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
-from contenders import CUBE, ROOT
+from contenders import Contender, ours
 from report import add_pairs, pairs
 from transfers import ADDRESS, Peer, time_in_turn
 
@@ -46,40 +44,36 @@ _GOLDEN = 0.618
 _LOOP = 'until [ -s "$file" ]; do sleep 0.05; done'
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define
 class Way:
-    """A command that prints :data:`LINE` as soon as the job has started."""
+    """A contender that prints :data:`LINE` as soon as the job has started."""
 
-    argv: Sequence[str]
-    stdin: bytes = b""
-    env: dict[str, str] = attrs.field(factory=dict)
+    contender: Contender
     ends: bool
     """Whether it ends with the job."""
+    waiting: list[subprocess.Popen[bytes]] = attrs.field(factory=list, init=False)
+    """Processes that have printed the line, and were not waited for."""
 
     def wait_for_line(self) -> None:
-        """Start it, and wait for the line; then let it end in the background.
+        """Start it, and wait for the line; it continues until :meth:`end`.
 
         Raises:
             RuntimeError: It ended without the line.
         """
-        child = subprocess.Popen(
-            self.argv,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=os.environ | self.env,
-        )
-        assert child.stdin is not None
+        child = self.contender.start(subprocess.PIPE)
+        self.waiting.append(child)
         assert child.stdout is not None
-        child.stdin.write(self.stdin)
-        child.stdin.close()
         line = child.stdout.readline()
         if line != LINE:
-            raise RuntimeError(f"{shlex.join(self.argv)}: printed {line!r}")
-        _ending.append((child, self.ends))
+            raise RuntimeError(f"{shlex.join(self.contender.argv)}: printed {line!r}")
 
-
-_ending: list[tuple[subprocess.Popen[bytes], bool]] = []
+    def end(self) -> None:
+        """Wait for the end of its job, if it ends with it; or else end it."""
+        while self.waiting:
+            child = self.waiting.pop()
+            if not self.ends:
+                child.terminate()
+            child.wait()
 
 
 def main() -> None:
@@ -97,22 +91,21 @@ def main() -> None:
 
 
 def _measure(peer: Peer, rounds: int) -> None:
-    argv = [str(Path(sys.executable).with_name("mlcube-remote")), "run", "--task=hello"]
-    argv += [f"--inventory={peer.state / 'hosts.yaml'}", f"--host={peer.host.name}"]
-    argv += [f"--mlcube={_copy_cube(peer.state)}"]
-    env = {"XDG_STATE_HOME": str(peer.state / "client")}
+    run = ours([peer.host], peer.state)
+    verbose = [word for word in run.argv if word != "--quiet"] + ["--verbose"]
     first = subprocess.run(
-        [*argv, "--verbose"], env=os.environ | env, check=True, capture_output=True, text=True
+        verbose, env=os.environ | run.env, check=True, capture_output=True, text=True
     )
     (command,) = re.findall(r"run hello: (apptainer run .*)$", first.stderr, re.MULTILINE)
 
     def by_hand(wait: str) -> Way:
         plain = shlex.quote(_OWN_FILES.sub("", command))
         script = _BY_HAND.format(command=plain, wait=wait)
-        return Way(argv=[*peer.ssh, ADDRESS, "sh -s"], stdin=script.encode(), ends=False)
+        argv = [*peer.ssh, ADDRESS, "sh -s"]
+        return Way(Contender("by hand", argv, script.encode()), ends=False)
 
     ways = {
-        "ours": Way(argv=[*argv, "--quiet"], env=env, ends=True),
+        "ours": Way(run, ends=True),
         "sbatch and tail by hand": by_hand(""),
         "sbatch and tail with a loop": by_hand(_LOOP),
     }
@@ -120,11 +113,8 @@ def _measure(peer: Peer, rounds: int) -> None:
     turns = itertools.count()
 
     def before_each() -> None:
-        while _ending:
-            child, ends = _ending.pop()
-            if not ends:
-                child.terminate()
-            child.wait()
+        for way in ways.values():
+            way.end()
         peer.run(_EMPTY_QUEUE)
         # The node ends the job before; the parts of a second are spread evenly.
         time.sleep(1 + next(turns) * _GOLDEN % 1)
@@ -134,13 +124,6 @@ def _measure(peer: Peer, rounds: int) -> None:
     )
     before_each()
     add_pairs(pairs("first line of a batch job", taken))
-
-
-def _copy_cube(folder: Path) -> Path:
-    target = folder / "cube"
-    words = ["cp", "-R", str(CUBE), str(target)]
-    subprocess.run(words, check=True, cwd=ROOT)
-    return target
 
 
 if __name__ == "__main__":
