@@ -23,6 +23,9 @@ trap 'echo ended >end; exit 143' TERM
 wait
 """
 
+# A watcher that has not yet started its pause would exit at once.
+ENDS_WHILE_WATCHED = 'until pgrep -g "$1" -x sleep >/dev/null; do :; done; exit 7'
+
 
 def shell(name: str) -> list[str]:
     program, *options = SHELLS[name]
@@ -64,7 +67,7 @@ def run_attended(name: str, folder: Path, *, pause: int) -> int:
     script = folder / "session"
     script.write_text(
         f"{library()}\nmlcr_poll_interval_s={pause}\necho $$\n"
-        "mlcr_run_while_connected sh -c 'exit 7'\necho $?\n"
+        f"mlcr_run_while_connected sh -c {quote_words([ENDS_WHILE_WATCHED])} sh $$\necho $?\n"
     )
     done = subprocess.run(
         ["setsid", "--wait", *shell(name), str(script)],
