@@ -2,9 +2,9 @@
 """The POSIX sh that runs on hosts, as package data, and the loader that selects what to send.
 
 A host needs only ``/bin/sh`` and the usual tools: a connection sends these texts to the standard
-input of a shell there. Most files form a library of functions. ``supervise.sh`` is the program
-that runs one job; ``slurm.sh`` and its parts hand a job to Slurm. The exit statuses of the
-functions are in :mod:`mlcube_remote.remote.status`.
+input of a shell there. Most files form a library of functions. ``supervise.sh`` and its part are
+the program that runs one job; ``slurm.sh`` and its parts hand a job to Slurm. The exit statuses of
+the functions are in :mod:`mlcube_remote.remote.status`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from functools import cache
 from pathlib import Path
 
 _FOLDER = Path(__file__).parent
-_SUPERVISOR = "supervise.sh"
+_SUPERVISOR = ("supervise_task.sh", "supervise.sh")
 _SLURM = (
     *("slurm_submit.sh", "slurm_queue.sh", "slurm_several.sh", "slurm_node.sh"),
     *("slurm_requeue.sh", "slurm.sh"),
 )
-_PROGRAMS = frozenset({_SUPERVISOR, *_SLURM})
+_PROGRAMS = frozenset({*_SUPERVISOR, *_SLURM})
 # Both begin with what Python searches for quickly, and advance by lines: every run waits for this.
 _FUNCTION = re.compile(r"^(mlcr_[a-z_]+)\(\) [{(]\n(?:(?![})]\n).*\n)*[})]\n", re.MULTILINE)
 _NAME = re.compile(r"mlcr_[a-z_]+")
@@ -64,7 +64,7 @@ def definitions(words: Iterable[str], sent: Collection[str] = ()) -> dict[str, s
 @cache
 def supervisor() -> str:
     """Return the program that supervises a job."""
-    return _program(_SUPERVISOR)
+    return _program(*_SUPERVISOR)
 
 
 @cache

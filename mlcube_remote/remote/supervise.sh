@@ -3,87 +3,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # The supervisor of one job: runs its tasks in order, writes their logs, and publishes how each task
 # ended. It depends only on the job's directory and needs no client. The client prepends the library
-# functions that it uses, and mlcr_launch_job stores the text in the job's directory. The files of
-# that directory are listed in launch.sh.
+# functions that it uses and the parts, and mlcr_launch_job stores the text in the job's directory. The
+# files of that directory are listed in launch.sh.
 # Usage: sh supervise JOB            run the job
 #        sh supervise JOB adopt N    continue with its Nth task, whose supervisor died
 #        sh supervise JOB again N    run its Nth task and the next ones again
-
-# run_task DIRECTORY: run the task's command. The client quoted its words for /bin/sh.
-run_task() (
-    task=$1
-    # shellcheck disable=SC1091 # made by mlcr_write_task
-    . "$task/command"
-    exec </dev/null 9>&-
-    if [ -e "$task/container" ]; then
-        # The engine's client may hang; only a process group of its own can be stopped as a whole.
-        pid=
-        ! command -v setsid >/dev/null 2>&1 || read -r pid _ </proc/self/stat
-        [ -z "$pid" ] || echo "$pid" >"$task/client"
-        umask 022
-        [ -n "$pid" ] || exec "$@"
-        exec setsid "$@"
-    fi
-    # Without a container, only a process group of its own can be stopped as a whole.
-    # shellcheck disable=SC2016 # expanded by the inner shell
-    exec setsid sh -c 'echo $$ >"$0/group"; umask 022; exec "$@"' "$task" "$@"
-)
-
-# write_log FILE LIMIT: append standard input to FILE, at most LIMIT bytes; read and discard the
-# rest, so that the task neither blocks nor fails. FILE must never shrink: a client may already
-# follow it.
-write_log() {
-    # An open descriptor 9 means that the supervisor lives. exec closes it, because a shell keeps a
-    # copy of a descriptor that is closed for one command only.
-    exec 9>&-
-    [ -z "$is_scheduled" ] || trap '' TERM
-    # shellcheck disable=SC2094 # mlcr_note_writer only derives a name
-    (
-        trap '' XFSZ
-        ulimit -f $((($2 + 511) / 512))
-        mlcr_note_writer "$1"
-        exec cat
-    ) >>"$1" 2>/dev/null || {
-        # A rename needs no disk space.
-        mv -f -- "${1%/*}/cut.pending" "${1%/*}/cut"
-        printf '\n[mlcube-remote: the log is cut here: %s]\n' \
-            "its limit is $2 bytes, or the disk is full" >>"$1"
-        exec cat >/dev/null
-    } 2>/dev/null
-}
-
-# run_logged DIRECTORY LIMIT: run the task, and limit each of its logs to LIMIT bytes.
-run_logged() {
-    if [ "$2" -eq 0 ]; then
-        run_task "$1" >>"$1/stdout" 2>>"$1/stderr"
-        return
-    fi
-    write_log "$1/stdout" "$2" <"$1/out" &
-    log_writers=$!
-    write_log "$1/stderr" "$2" <"$1/err" &
-    log_writers="$log_writers $!"
-    mlcr_record_order "$1" &
-    order_recorder=$!
-    run_task "$1" >"$1/out" 2>"$1/err"
-    code=$?
-    killer=
-    if [ ! -e "$1/container" ] || [ -e "$1/hung" ]; then
-        # A process that the task left behind may hold its output open forever.
-        # shellcheck disable=SC2086 # pids, as words
-        (
-            exec 9>&-
-            sleep 5
-            kill -KILL $log_writers
-        ) 2>/dev/null &
-        killer=$!
-    fi
-    # shellcheck disable=SC2086
-    wait $log_writers
-    kill "$order_recorder" 2>/dev/null
-    wait "$order_recorder"
-    [ -z "$killer" ] || kill "$killer" 2>/dev/null
-    return $code
-}
 
 # enforce_timeout DIRECTORY SECONDS GRACE: stop the task after SECONDS. Standard input is the pipe that
 # the supervisor holds open, so this process exits when the task ends.
