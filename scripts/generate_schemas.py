@@ -146,6 +146,10 @@ _SLURM_KEYS: dict[str, dict[str, Any]] = {
         "description": "Whether Slurm may start a job again: for tasks that continue.",
     },
     "image_build": {"enum": ["login", "job"], "description": "Where the image is built."},
+    "scratch": {
+        "type": "string",
+        "description": "Directory of the compute nodes for copies of what tasks mount.",
+    },
 }
 _HOST_KEYS: dict[str, dict[str, Any]] = {
     "address": {**_TEXT, "description": "Name or IP address, without a port."},

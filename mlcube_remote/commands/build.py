@@ -18,6 +18,7 @@ from mlcube_remote.commands import engine, sif
 from mlcube_remote.commands.late_types import build_alternatives
 from mlcube_remote.commands.model import Argv, ImageCommands, Target, TaskCommands, Writable
 from mlcube_remote.commands.mounts import Bindings, Mount, bind
+from mlcube_remote.commands.scratch import ScratchCopies, on_scratch
 from mlcube_remote.commands.settings import SECTIONS, Settings, merge
 from mlcube_remote.commands.sif_home import private_home, private_variables
 from mlcube_remote.commands.sif_recipe import check_recipe
@@ -92,12 +93,13 @@ def _task(task: Task, target: Target, settings: Settings, image: ImageCommands) 
     mounts = tuple(_protected(mount, bindings, target, cube) for mount in bindings.mounts)
     environment = NO_VARIABLES
     writable: tuple[Writable, ...] = ()
-    home = ""
+    home, copied = "", ScratchCopies()
     if target.platform in CONTAINER_ENGINES:
         before, after = engine.container(settings, task, mounts)
         writable = engine.writable(settings, mounts)
     else:
-        before, after = sif.container(settings, task, mounts, target.options.gpus)
+        moved, copied = on_scratch(mounts, target.scratch)
+        before, after = sif.container(settings, task, moved, target.options.gpus)
         environment = sif.environment(target.platform, image.engine, target.options.gpus)
         home = private_home(settings, target.layout)
         if home:
@@ -117,6 +119,7 @@ def _task(task: Task, target: Target, settings: Settings, image: ImageCommands) 
         directories=tuple(directories),
         creates=missing_directories(directories, target.kind_of),
         copies=copies,
+        scratch=copied,
     )
 
 

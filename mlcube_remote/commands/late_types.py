@@ -14,6 +14,7 @@ from collections.abc import Callable
 import attrs
 
 from mlcube_remote.commands.model import LateInput, TaskCommands
+from mlcube_remote.commands.scratch import merge_copies
 from mlcube_remote.cube.host_paths import Layout, host_path
 from mlcube_remote.cube.model import Cube, Parameter, ParameterType, Task
 from mlcube_remote.errors import PlanError
@@ -60,6 +61,7 @@ def build_alternatives(
             x for x in first.directories if all(x in each.directories for each in every)
         ),
         creates=tuple(x for x in first.creates if all(x in each.creates for each in every)),
+        scratch=merge_copies(each.scratch for each in every),
         late_inputs=inputs,
         alternatives=built,
     )

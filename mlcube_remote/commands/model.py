@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from mlcube_remote.commands.scratch import ScratchCopies, ScratchTarget
 from mlcube_remote.cube.host_paths import NO_VARIABLES, KindOf, Layout, PathKind
 from mlcube_remote.cube.model import NOTHING
 from mlcube_remote.trust.requests import NO_TRUST, Trust
@@ -74,6 +75,8 @@ class Target:
     """What the cube may ask for beyond its own."""
     read: ReadFile | None = None
     """Reads the recipe of a SIF image, to find what it asks for. ``None``: no image is built."""
+    scratch: ScratchTarget | None = None
+    """Where tasks find copies of what they mount; ``None``: they mount it where it is."""
 
 
 @attrs.frozen(kw_only=True)
@@ -173,9 +176,11 @@ class TaskCommands(ImageCommands):
     creates: tuple[str, ...]
     """The directories to create for that, parents included, sorted."""
     copies: tuple[Copy, ...] = ()
+    scratch: ScratchCopies = ScratchCopies()
     late_inputs: tuple[LateInput, ...] = ()
     """Inputs whose type the host finds out when the task begins."""
     alternatives: Mapping[str, TaskCommands] = attrs.field(factory=dict)
     """The types of ``late_inputs``, one letter each (``f``: file, ``d``: directory) → the commands
     for these types. The fields above are those of the most likely types, except that ``outputs``,
-    ``directories`` and ``creates`` have only what all alternatives have."""
+    ``directories`` and ``creates`` have only what all alternatives have, and ``scratch`` has what
+    one of them has."""

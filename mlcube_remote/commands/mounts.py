@@ -27,6 +27,8 @@ class Mount:
     target: str
     opts: str | None = None
     """``ro`` or ``rw``; ``None``: the engine's default, which is ``rw``."""
+    is_parent: bool = False
+    """Whether it is mounted only for files in it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -68,10 +70,13 @@ def bind(
     arguments: list[str] = []
     from_cube: dict[str, Parameter] = {}
     outputs: dict[str, str] = {}
+    whole: set[str] = set()
     for parameter in task.parameters:
         path = host_path(parameter.value, layout)
         kind = _kind(cube, task, parameter, path, kind_of)
         directory, file = (path, None) if kind is PathKind.DIRECTORY else posixpath.split(path)
+        if file is None:
+            whole.add(directory)
         target = targets.setdefault(directory, f"/mlcube_io{len(targets)}")
         arguments.append(f"--{parameter.name}={target if file is None else f'{target}/{file}'}")
         if not parameter.given:
@@ -85,7 +90,12 @@ def bind(
             opts[directory] = option if opts.get(directory, option) == option else "rw"
     return Bindings(
         mounts=tuple(
-            Mount(source=source, target=target, opts=opts.get(source))
+            Mount(
+                source=source,
+                target=target,
+                opts=opts.get(source),
+                is_parent=source not in whole,
+            )
             for source, target in targets.items()
         ),
         arguments=tuple(arguments),

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -84,7 +84,14 @@ def launch_job(
 
     def hand_over(at: Connection) -> str:
         if plan.batch is not None:
-            schedule(at, handle, plan.batch, start.environment, together=together)
+            schedule(
+                at,
+                handle,
+                plan.batch,
+                start.environment,
+                scratch=_scratch_words(plan),
+                together=together,
+            )
         return launch(
             at,
             handle,
@@ -158,13 +165,16 @@ def container_engine(plan: JobPlan) -> tuple[str, ...]:
 
 
 def _task_starts(plan: JobPlan) -> list[TaskStart]:
-    starts: list[TaskStart] = []
-    earlier: list[str] = []
+    return [_task_start(plan, task, earlier) for task, earlier in _with_earlier(plan)]
+
+
+def _with_earlier(plan: JobPlan) -> Iterator[tuple[BuiltTask, Sequence[str]]]:
+    """Yield each task with the directories that earlier tasks can write to."""
+    earlier: tuple[str, ...] = ()
     for task in plan.tasks:
-        starts.append(_task_start(plan, task, earlier))
+        yield task, earlier
         for each in (task.commands, *task.commands.alternatives.values()):
-            earlier += [source for source, _ in each.outputs]
-    return starts
+            earlier += tuple(source for source, _ in each.outputs)
 
 
 def _task_start(plan: JobPlan, task: BuiltTask, earlier: Sequence[str]) -> TaskStart:
@@ -197,6 +207,22 @@ def _task_start(plan: JobPlan, task: BuiltTask, earlier: Sequence[str]) -> TaskS
         mounts=confined(commands.directories),
         image=_image_file(plan, commands, earlier),
     )
+
+
+def _scratch_words(plan: JobPlan) -> tuple[str, ...]:
+    """Return the arguments of ``mlcr_write_scratch``; nothing if the tasks get no copies."""
+    if plan.batch is None or not plan.batch.scratch:
+        return ()
+    words = [plan.batch.scratch]
+    for task, earlier in _with_earlier(plan):
+        copies = task.commands.scratch
+
+        def areas(paths: Iterable[str], earlier: Sequence[str] = earlier) -> str:
+            return mount_words(confine(path, plan.paths, earlier) for path in paths)
+
+        mounted = [path for pair in copies.mounted for path in pair]
+        words += [areas(copies.copied), quote_words(mounted), areas(copies.written)]
+    return tuple(words)
 
 
 def _image_file(plan: JobPlan, commands: TaskCommands, earlier: Sequence[str]) -> Confined | None:

@@ -16,6 +16,7 @@ from mlcube_remote.suggestions import did_you_mean
 _WORD = re.compile(r"[^\s\x00-\x1f\x7f-][^\s\x00-\x1f\x7f]*")
 _TIME = re.compile(r"\d+|\d+:\d\d|\d+:\d\d:\d\d|\d+-\d+(?::\d\d){0,2}|UNLIMITED|infinite", re.ASCII)
 _MODULE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+/@:=-]*")
+_SCRATCH = re.compile(r"(?:/|\$[A-Za-z_]|\$\{[A-Za-z_]\w*\})[^\x00-\x1f\x7f]*", re.ASCII)
 _MAX_NODES = 10_000
 _MAX_TRIALS = 1000
 
@@ -90,6 +91,12 @@ def _setup(value: Any) -> str:
     return value
 
 
+def _scratch(value: Any) -> str:
+    if not isinstance(value, str) or not _SCRATCH.fullmatch(value):
+        raise ValueError(f"expected a path such as /tmp or $TMPDIR, got {value!r}")
+    return value
+
+
 def _extra(value: Any) -> tuple[str, ...]:
     words = _items(value)
     for word in words:
@@ -119,6 +126,7 @@ CHECKS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "trials_per_job": _trials_per_job,
         "requeue": _flag,
         "image_build": _place,
+        "scratch": _scratch,
     }
 )
 """Each key with its check, which raises :class:`ValueError` with "expected …, got …"."""

@@ -28,6 +28,7 @@ _KILLED = {"time": "time limit reached", "memory": "out of memory", "engine": "e
 _FAILED = {
     "refused": "could not start",
     "unsafe": "link leads out",
+    "unreturned": "outputs not copied back",
     "stale": "output unchanged",
 }
 """Why a task failed without its program: a host's word → the words shown to users."""

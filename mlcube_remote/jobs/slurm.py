@@ -43,6 +43,7 @@ def schedule(
     batch: BatchJob,
     variables: Iterable[str],
     *,
+    scratch: Sequence[str] = (),
     together: bool = False,
 ) -> None:
     """Let Slurm start the job when it is launched; it is safe to repeat.
@@ -52,6 +53,7 @@ def schedule(
         handle: The job, which is reserved.
         batch: What Slurm gets.
         variables: Names of the variables that the launch gets.
+        scratch: Arguments of ``mlcr_write_scratch``; empty: the tasks get no copies.
         together: Whether it waits after its launch, for :func:`submit_together`.
 
     Raises:
@@ -63,6 +65,7 @@ def schedule(
         slurm_scheduler(),
         "" if together else quote_words(batch.options),
         batch.setup,
+        quote_words(scratch),
         *variables,
     )
     if not reply.ok:

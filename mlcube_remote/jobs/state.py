@@ -79,6 +79,8 @@ class TaskReport:
     """Why the host did not start the task when its turn came; ``None``: it started."""
     unsafe: str = ""
     """Where a directory that the task mounts leads, if it was not started for that reason."""
+    unreturned: str = ""
+    """Its exit code, and why its changes were not copied back from scratch; empty: they were."""
     outputs: OutputChanges | None = None
     """What it did to its outputs; ``None`` if its host has not said."""
     is_stale: bool = False
@@ -149,6 +151,7 @@ def parse_report(handle: JobHandle, number: int, facts: Mapping[str, str]) -> Ta
             foreign=facts.get("foreign", ""),
             refused=facts.get("refused"),
             unsafe=facts.get("unsafe", ""),
+            unreturned=facts.get("unreturned", ""),
             outputs=parse_changes(handle, number, facts),
             is_stale=facts.get("stale") == "yes",
             log_is_cut=facts.get("cut") == "yes",
@@ -195,7 +198,7 @@ def derive_outcome(handle: JobHandle, task: TaskHandle, report: TaskReport) -> T
         return _without_exit(handle, task, report)
     if report.unsafe:
         raise leads_out_error(handle.host, f"task {task.task} was not started: {report.unsafe}")
-    ended = _ended(handle, task, report, report.exit)
+    ended = _ended_and_returned(handle, task, report, report.exit)
     return attrs.evolve(
         ended,
         task=task.task,
@@ -241,6 +244,19 @@ def _without_exit(handle: JobHandle, task: TaskHandle, report: TaskReport) -> Ta
     else:
         ended = _outcome(Status.LOST, None, "its supervisor is gone and left no exit code")
     return attrs.evolve(ended, task=task.task)
+
+
+def _ended_and_returned(
+    handle: JobHandle, task: TaskHandle, report: TaskReport, exit_code: int
+) -> TaskOutcome:
+    code, _, why = report.unreturned.partition(" ")
+    lost = f"its outputs could not be copied back: {why}"
+    if code == "0":
+        return _outcome(Status.FAILED, 0, lost)
+    ended = _ended(handle, task, report, exit_code)
+    if not code:
+        return ended
+    return attrs.evolve(ended, reason=f"{ended.reason}; {lost}" if ended.reason else lost)
 
 
 def _ended(handle: JobHandle, task: TaskHandle, report: TaskReport, exit_code: int) -> TaskOutcome:

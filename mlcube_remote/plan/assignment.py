@@ -16,8 +16,7 @@ from mlcube_remote.cube.system_settings import SystemSettings, UserPlatform
 from mlcube_remote.errors import PlanError
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.plan.job import JobSpec, RunRequest
-from mlcube_remote.plan.job_plan import count_gpus
-from mlcube_remote.plan.slurm import trials_per_job
+from mlcube_remote.plan.slurm import count_gpus, trials_per_job
 from mlcube_remote.platforms import PLATFORMS
 from mlcube_remote.suggestions import did_you_mean
 

@@ -28,7 +28,7 @@ from mlcube_remote.commands.settings import Settings
 from mlcube_remote.commands.sif_home import private_directories
 from mlcube_remote.cube.host_paths import KindOf, contains, host_path
 from mlcube_remote.plan.build_context import BuildContext, outer_context
-from mlcube_remote.plan.gpu_requests import Device, format_devices, requested_gpus
+from mlcube_remote.plan.gpu_requests import Device, format_devices
 from mlcube_remote.plan.host_paths import HostPaths
 from mlcube_remote.plan.job import JobSpec
 from mlcube_remote.plan.late_paths import LatePaths, late_paths
@@ -44,7 +44,14 @@ from mlcube_remote.plan.placed_job import (
     place_job,
 )
 from mlcube_remote.plan.placement import DataLocation, PlacedParameter, with_placed_values
-from mlcube_remote.plan.slurm import BatchJob, batch_job, container_options, is_batch
+from mlcube_remote.plan.slurm import (
+    BatchJob,
+    batch_job,
+    container_options,
+    count_gpus,
+    is_batch,
+    scratch_target,
+)
 from mlcube_remote.plan.slurm_image import image_builder
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.runs.ids import container_name, slug
@@ -169,7 +176,7 @@ def plan_placed(
         devices=devices,
         gpus=count_gpus(spec),
         env=env,
-        batch=batch_job(spec, f"{paths.root}/jobs/{spec.id}") if is_batch(spec) else None,
+        batch=batch_job(spec, paths.job_dir) if is_batch(spec) else None,
         context=_context(job, built.settings, built.image),
         host_recipe=recipe,
         assumed_kinds=assumed,
@@ -180,14 +187,6 @@ def plan_placed(
         lock=f"{paths.root}/locks/{slug('workspace', of=paths.workspace)}",
         group="" if spec.trial is None else spec.request.run_id,
     )
-
-
-def count_gpus(spec: JobSpec) -> int:
-    """Return the number of GPUs to lease for a job; Slurm has leases of its own."""
-    if is_batch(spec):
-        return 0
-    sections = (*spec.host.settings.values(), *spec.cube.settings.values(), spec.user_settings)
-    return requested_gpus(spec.request.options, spec.cube, spec.platform, sections)
 
 
 def _host_path(item: PlacedParameter, paths: HostPaths) -> str:
@@ -226,6 +225,7 @@ def _build(
         sent_context=partial(_sent_context, job),
         read=partial(read_mirrored, spec.cube, job.paths),
         trust=request.trust,
+        scratch=scratch_target(spec, job.paths.root, job.paths.job_dir),
     )
     placed = [with_placed_values(spec.cube.tasks[name], items) for name, items in tasks]
     return build_all(spec.cube, placed, target)

@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 
 from mlcube_remote.commands.model import Argv, Options
+from mlcube_remote.commands.scratch import ScratchTarget
 from mlcube_remote.errors import PlanError
 from mlcube_remote.inventory.model import Host, Launcher
 from mlcube_remote.plan.gpu_requests import requested_gpus
@@ -34,6 +35,9 @@ class BatchJob:
     """Options of sbatch."""
     setup: str
     """Shell text that runs before the tasks; empty: none."""
+    scratch: str = ""
+    """Directory of the compute node for copies of what the tasks mount, which may have ``$NAME`` in
+    it; empty: the tasks get no copies."""
 
 
 def is_batch(spec: JobSpec) -> bool:
@@ -65,6 +69,26 @@ def container_options(spec: JobSpec) -> Options:
     # Slurm says which GPUs the job may use; a number would hide them.
     gpus = "all" if options.gpus and options.gpus != "0" else options.gpus
     return attrs.evolve(options, gpus=gpus, memory=None, cpu=None)
+
+
+def count_gpus(spec: JobSpec) -> int:
+    """Return the number of GPUs to lease for a job; Slurm has leases of its own."""
+    if is_batch(spec):
+        return 0
+    return _requested_gpus(spec)
+
+
+def scratch_target(spec: JobSpec, root: str, job_dir: str) -> ScratchTarget | None:
+    """Return where the tasks of a job find copies of what they mount, if the user wants copies.
+
+    Args:
+        spec: The job.
+        root: ``remote_root`` of its host.
+        job_dir: The job's directory on the host.
+    """
+    if not is_batch(spec) or "scratch" not in spec.host.slurm:
+        return None
+    return ScratchTarget(link=f"{job_dir}/slurm/scratch", own=root)
 
 
 def trials_per_job(host: Host) -> int:
@@ -102,6 +126,7 @@ def batch_job(spec: JobSpec, job_dir: str, *, jobs: int = 1) -> BatchJob:
     return BatchJob(
         options=tuple(options),
         setup="".join(loads) + (f"{setup.rstrip()}\n" if setup.strip() else ""),
+        scratch=given.get("scratch", ""),
     )
 
 
@@ -114,9 +139,13 @@ def _gpus(spec: JobSpec, given: Mapping[str, Any]) -> list[str]:
         )
     if "gres" in given:
         return [f"--gres={given['gres']}"]
-    sections = (*spec.host.settings.values(), *spec.cube.settings.values(), spec.user_settings)
-    count = requested_gpus(spec.request.options, spec.cube, spec.platform, sections)
+    count = _requested_gpus(spec)
     return [f"--gres=gpu:{count}"] if count else []
+
+
+def _requested_gpus(spec: JobSpec) -> int:
+    sections = (*spec.host.settings.values(), *spec.cube.settings.values(), spec.user_settings)
+    return requested_gpus(spec.request.options, spec.cube, spec.platform, sections)
 
 
 def _cpus(spec: JobSpec) -> list[str]:

@@ -19,7 +19,7 @@ _FOLDER = Path(__file__).parent
 _SUPERVISOR = ("supervise_task.sh", "supervise.sh")
 _SLURM = (
     *("slurm_submit.sh", "slurm_queue.sh", "slurm_several.sh", "slurm_node.sh"),
-    *("slurm_requeue.sh", "slurm.sh"),
+    *("slurm_requeue.sh", "slurm_scratch.sh", "slurm.sh"),
 )
 _PROGRAMS = frozenset({*_SUPERVISOR, *_SLURM})
 # Both begin with what Python searches for quickly, and advance by lines: every run waits for this.

@@ -37,6 +37,8 @@
 #   tasks/N/client    process group of the engine's client
 #   tasks/N/timedout, hung, cut, degraded, restarted, removed
 #                     marks: what happened to the task or its log (cut.pending becomes cut)
+#   tasks/N/unreturned
+#                     "CODE REASON": the exit code of a task whose changes could not be copied back
 #   tasks/N/foreign   why files of other users could not be given to the user
 #   tasks/N/alive     a pipe that the supervisor holds open until the task has ended
 #   tasks/N/out, err  pipes from the task to the processes that write its logs
@@ -112,19 +114,37 @@ mlcr_write_task() {
         { [ -z "${10}" ] || eval "mlcr_write_mounts \"\$1/image\" ${10}"; }
 }
 
-# mlcr_schedule_job JOB SCHEDULER OPTIONS SETUP [VARIABLE...]: let Slurm start the supervisor of a
-# claimed JOB that is not launched yet. SCHEDULER: the text of that program; OPTIONS: the options of
-# sbatch, quoted by the client (empty: mlcr_submit_together has them); SETUP: shell text that runs before the tasks; VARIABLE: names of the
-# variables that the tasks need.
+# mlcr_schedule_job JOB SCHEDULER OPTIONS SETUP SCRATCH [VARIABLE...]: let Slurm start the supervisor of
+# a claimed JOB that is not launched yet. SCHEDULER: the text of that program; OPTIONS: the options of
+# sbatch, quoted by the client (empty: mlcr_submit_together has them); SETUP: shell text that runs before
+# the tasks; SCRATCH: the arguments of mlcr_write_scratch, quoted by the client (empty: none); VARIABLE:
+# names of the variables that the tasks need.
 mlcr_schedule_job() {
     [ -d "$1/slurm" ] || mkdir -m 0700 -- "$1/slurm" || return 1
     [ -z "$3" ] || printf 'set -- %s\n' "$3" >"$1/slurm/options" || return 1
     printf '%s' "$4" >"$1/slurm/setup" || return 1
+    [ -z "$5" ] || (eval "mlcr_write_scratch \"\$1\" $5") || return 1
     mlcr_job_directory=$1
     mlcr_text=$2
-    shift 4
+    shift 5
     [ $# -eq 0 ] || printf '%s\n' "$*" >"$mlcr_job_directory/slurm/variables" || return 1
     mlcr_write_atomically "$mlcr_job_directory/scheduler" "$mlcr_text"
+}
+
+# mlcr_write_scratch JOB PATH [COPIED MOUNTED WRITTEN]...: write the files of slurm_scratch.sh. COPIED and
+# WRITTEN: for each task the arguments of mlcr_write_mounts; MOUNTED: words; all quoted by the client.
+mlcr_write_scratch() {
+    mlcr_files=$1/slurm
+    printf '%s\n' "$2" >"$mlcr_files/scratch.path" || return 1
+    shift 2
+    mlcr_count=0
+    while [ $# -ge 3 ]; do
+        mlcr_count=$((mlcr_count + 1))
+        eval "mlcr_write_mounts \"\$mlcr_files/copied.\$mlcr_count\" $1" &&
+            printf 'set -- %s\n' "$2" >"$mlcr_files/mounted.$mlcr_count" &&
+            eval "mlcr_write_mounts \"\$mlcr_files/written.\$mlcr_count\" $3" || return 1
+        shift 3
+    done
 }
 
 # mlcr_submit_together OPTIONS LEADER [JOB]...: submit one batch job for launched jobs that have no

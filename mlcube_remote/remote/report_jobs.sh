@@ -44,7 +44,7 @@ mlcr_report_task() {
     [ ! -e "$mlcr_dir/degraded" ] || mlcr_print_record log degraded
     [ ! -e "$mlcr_dir/foreign" ] ||
         mlcr_print_line_record foreign "$mlcr_dir/foreign"
-    for mlcr_item in refused unsafe; do
+    for mlcr_item in refused unsafe unreturned; do
         [ ! -e "$mlcr_dir/$mlcr_item" ] ||
             mlcr_print_line_record "$mlcr_item" "$mlcr_dir/$mlcr_item"
     done
@@ -181,7 +181,7 @@ mlcr_report_tasks() {
         0 | pending) ;;
         *)
             mlcr_report_killed "$mlcr_dir"
-            for mlcr_item in refused unsafe stale; do
+            for mlcr_item in refused unsafe unreturned stale; do
                 [ ! -e "$mlcr_dir/$mlcr_item" ] || mlcr_print_record failed "$mlcr_item"
             done
             ;;

@@ -13,6 +13,9 @@
 #                                 TERMINAL: "yes" if the standard streams are a terminal
 #   sh scheduler enter JOB TERMINAL WORD...  the same, on the compute node
 #   sh scheduler requeued JOB     on the compute node: status 0 if the task was ended to start again
+#   sh scheduler fetch JOB N      on the compute node: copy what the Nth task mounts to scratch
+#   sh scheduler give-back JOB N  on the compute node: copy back what the Nth task changed there. Both
+#                                 print the reason if they fail
 #   sh scheduler stop JOB GRACE   end it, queued or running; after GRACE seconds by force
 #
 # The job's directory stays the only record: Slurm is asked about what the directory cannot say. It
@@ -38,6 +41,7 @@
 #   slurm/missing      when Slurm first said that the job is over, while no end was recorded
 #   slurm/over         exists once the job counts as over although no end was recorded
 #   slurm/end          "STATE DETAIL": how Slurm ended the job
+#   slurm/scratch.path and others    copies on a disk of the compute node: see slurm_scratch.sh
 #
 # The answer of squeue is shared by all jobs of the user below one remote_root: see slurm_queue.sh.
 
@@ -194,6 +198,8 @@ stop() {
     esac
     mlcr_run_limited 30 scancel --batch --signal=TERM "$id" 2>/dev/null
     ! wait_for_end "$1" $(($2 + 5)) || return 0
+    # The job ends when what its task wrote is copied back.
+    ! is_returning "$1" || return 0
     mlcr_run_limited 30 scancel "$id"
 }
 
@@ -240,6 +246,8 @@ report) report "$2" ;;
 stop) stop "$2" "$3" ;;
 run) run "$2" ;;
 requeued) is_requeued "$2" ;;
+fetch) fetch "$2" "$3" ;;
+give-back) give_back "$2" "$3" ;;
 exec) shift && exec_on_node "$@" ;;
 enter) shift && mlcr_enter_job "$@" ;;
 esac

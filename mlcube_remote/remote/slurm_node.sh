@@ -33,6 +33,8 @@ run_job() {
     again=
     claim "$1" "$SLURM_JOB_ID" || start_again "$1" || return 0
     date +%s >"$1/slurm/began"
+    # Another node may have had copies.
+    rm -f -- "$1/slurm/scratch"
     job=$1
     (
         if [ -s "$1/slurm/environment" ]; then
@@ -45,6 +47,7 @@ run_job() {
     supervisor=$!
     # A signal ends wait(1), too.
     while kill -0 "$supervisor" 2>/dev/null; do wait "$supervisor"; done
+    leave_scratch "$1"
     if [ "$cause" = REQUEUED ]; then
         outlast_revocation
         return 0

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # functions of other files set variables
+# shellcheck disable=SC2034,SC2154 # functions of other files set and read variables
 # SPDX-License-Identifier: Apache-2.0
 # The supervisor of one job: runs its tasks in order, writes their logs, and publishes how each task
 # ended. It depends only on the job's directory and needs no client. The client prepends the library
@@ -25,6 +25,7 @@ enforce_timeout() {
 
 # start_timer DIRECTORY: enforce the rest of the task's time limit, if it has one.
 start_timer() {
+    timer=
     [ -s "$1/timeout" ] || return 0
     now=$(date +%s)
     started_at=$now
@@ -40,6 +41,7 @@ start_timer() {
         # The job of an earlier version has no grace.
         enforce_timeout "$1" "$remaining" "${grace:-10}"
     ) &
+    timer=$!
     exec 8<&-
 }
 
@@ -121,6 +123,10 @@ run_to_end() {
         code=1
         return
     }
+    copy_inputs "$1" || {
+        code=1
+        return
+    }
     start_timer "$1"
     daemon_before=
     [ ! -e "$1/container" ] || daemon_before=$(print_daemon_identity)
@@ -130,6 +136,7 @@ run_to_end() {
         save_container_state "$1"
         [ "$daemon_before" = "$(print_daemon_identity)" ] || true >"$1/restarted"
     fi
+    return_outputs "$1"
 }
 
 # adopt_task DIRECTORY: wait for the end of a task that another supervisor started; set code. Fail

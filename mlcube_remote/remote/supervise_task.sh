@@ -1,7 +1,8 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2034,SC2154 # functions of other files set and read variables
 # SPDX-License-Identifier: Apache-2.0
-# Run the command of a task, and write its logs. Part of the program supervise.sh.
+# Run the command of a task, and write its logs; copy what it mounts to another disk and back, if the
+# user wants that. Part of the program supervise.sh.
 
 # run_task DIRECTORY: run the task's command. The client quoted its words for /bin/sh.
 run_task() (
@@ -77,4 +78,38 @@ run_logged() {
     wait "$order_recorder"
     [ -z "$killer" ] || kill "$killer" 2>/dev/null
     return $code
+}
+
+# copy_inputs DIRECTORY: let the scheduler copy what the task mounts to a disk of this machine, if the
+# user wants that. The task starts after that. If it fails, save the reason, also in the task's log.
+copy_inputs() {
+    has_copies=
+    job=${1%/tasks/*}
+    [ -e "$job/slurm/copied.${1##*/}" ] || return 0
+    reason=$(exec 9>&- 2>&1 && exec setsid /bin/sh "$job/scheduler" fetch "$job" "${1##*/}") || {
+        # A signal may have ended it.
+        if [ -z "$is_terminated" ] && [ ! -e "$job/stop" ]; then
+            printf '%s\n' "$reason" >"$1/refused"
+            printf 'mlcube-remote: %s\n' "$reason" >>"$1/stderr"
+        fi
+        return 1
+    }
+    rm -f -- "$1/group"
+    [ ! -e "$job/stop" ] || return 1
+    has_copies=yes
+    date +%s%n%N >"$1/started"
+    mlcr_start_clock "$1/started"
+}
+
+# return_outputs DIRECTORY: let the scheduler copy back what the task wrote. If that fails, save the
+# task's exit code and the reason, also in its log; a task whose outputs are missing does not succeed.
+return_outputs() {
+    [ -n "$has_copies" ] || return 0
+    # The task has ended within its time limit.
+    [ -z "$timer" ] || kill "$timer" 2>/dev/null
+    reason=$(exec 9>&- 2>&1 && exec /bin/sh "$job/scheduler" give-back "$job" "${1##*/}") && return
+    reason="$reason (kept: $(mlcr_print_line "$job/slurm/unreturned"))"
+    printf '%s %s\n' "$code" "$reason" >"$1/unreturned"
+    printf 'mlcube-remote: %s\n' "$reason" >>"$1/stderr"
+    [ "$code" -ne 0 ] || code=1
 }

@@ -95,7 +95,7 @@ def test_the_commands_for_long_runs_work(tmp_path: Path) -> None:
 
 def test_the_commands_for_slurm_work(tmp_path: Path) -> None:
     clone, output = run_commands("docs/how-to/slurm.md", tmp_path)
-    assert output.count("Hello, Alice!") == 3, "two runs, and a job of a sweep"
+    assert output.count("Hello, Alice!") == 4, "three runs, and a job of a sweep"
     assert output.count("Hello, Bob!") == 1
     assert len(list((clone / "examples/hello_world/results").glob("*/*/chats/*"))) == 2
 

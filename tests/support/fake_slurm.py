@@ -156,11 +156,15 @@ def start(
     variables: str = "",
     together: bool = False,
     requeue: bool = False,
+    scratch: str = "",
 ) -> Completed:
-    """Claim a job, hand it to Slurm and launch it; with ``together``, it waits for others."""
+    """Claim a job, hand it to Slurm and launch it; with ``together``, it waits for others.
+
+    ``scratch`` has the arguments of ``mlcr_write_scratch``, quoted.
+    """
     claim(call, job)
     names = variables.split()
     options = "" if together else options_of(job) + " --requeue" * requeue
-    done = call("mlcr_schedule_job", str(job), slurm_scheduler(), options, setup, *names)
+    done = call("mlcr_schedule_job", str(job), slurm_scheduler(), options, setup, scratch, *names)
     assert done.returncode == 0, done.stderr
     return launch(call, job, *scripts)

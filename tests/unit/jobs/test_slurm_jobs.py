@@ -138,11 +138,12 @@ def test_options_of_sbatch_are_words_not_text_of_a_script() -> None:
     connection = FakeConnection("h")
     connection.answer("mlcr_schedule_job", Reply(0, b"", b""))
     options = ("--account=a b", "--comment=$(rm x)")
-    schedule(connection, HANDLE, BatchJob(options=options, setup="true\n"), ["TOKEN"])
+    batch = BatchJob(options=options, setup="true\n")
+    schedule(connection, HANDLE, batch, ["TOKEN"], scratch=["$TMPDIR", "a b"])
     (call,) = connection.calls
     assert call.args == (
         *("/root/jobs/r-h", slurm_scheduler()),
-        *("'--account=a b' '--comment=$(rm x)'", "true\n", "TOKEN"),
+        *("'--account=a b' '--comment=$(rm x)'", "true\n", "'$TMPDIR' 'a b'", "TOKEN"),
     )
 
 

@@ -58,6 +58,18 @@ def report(exit: int | None, inspect: str = "", **changes: Any) -> TaskReport:  
         (report(125, "exited 125 false "), Status.FAILED, 125, ""),
         (report(1, refused="input a: /a does not exist"), Status.FAILED, None, "input a: /a does"),
         (report(1, refused=""), Status.FAILED, None, "an input did not exist when it began"),
+        (
+            report(1, unreturned="0 /ws: no space (kept: /tmp/x on n1)"),
+            Status.FAILED,
+            0,
+            "its outputs could not be copied back: /ws: no space (kept: /tmp/x on n1)",
+        ),
+        (
+            report(143, "exited 143 false ", stopped=True, unreturned="143 /ws: no space"),
+            Status.CANCELLED,
+            143,
+            "stopped on request; its outputs could not be copied back: /ws: no space",
+        ),
         (report(127, "created 127 false no such file"), Status.FAILED, 127, "failed to start: no"),
         (
             report(126, "created 0 false "),

@@ -15,9 +15,9 @@ from mlcube_remote.errors import PlanError
 from mlcube_remote.inventory.model import Host, Launcher
 from mlcube_remote.inventory.slurm import check
 from mlcube_remote.plan.assignment import make_job
-from mlcube_remote.plan.job_plan import JobPlan, count_gpus, make_plan
+from mlcube_remote.plan.job_plan import JobPlan, make_plan
 from mlcube_remote.plan.plan import plan_jobs
-from mlcube_remote.plan.slurm import batch_job
+from mlcube_remote.plan.slurm import batch_job, count_gpus
 from tests.support.plans import request
 
 CUBE = """
@@ -194,3 +194,31 @@ def test_where_the_image_is_built(cube: Path, slurm: Any, builder: tuple[str, ..
 def test_the_place_of_a_build_is_one_of_two() -> None:
     with pytest.raises(ValueError, match="image_build: expected login or job, got 'node'"):
         check({"image_build": "node"})
+
+
+def test_tasks_mount_their_copies_below_a_link_of_the_job(tmp_path: Path) -> None:
+    (tmp_path / "mlcube.yaml").write_text(
+        "name: probe\nsingularity: {image: x.sif}\n"
+        "tasks: {a: {parameters: {outputs: {o: {type: directory, default: out}}}}, "
+        "b: {parameters: {}}}\n"
+    )
+    planned = plan(tmp_path, scratch="${TMPDIR}/x")
+    assert planned.batch is not None
+    assert planned.batch.scratch == "${TMPDIR}/x"
+    commands = planned.tasks[0].commands
+    out = f"{planned.paths.workspace}/out"
+    link = f"{planned.paths.job_dir}/slurm/scratch"
+    assert f"{link}{out}:/mlcube_io0" in commands.run[-1]
+    assert commands.scratch.written == (out,)
+    assert commands.outputs == ((out, "/mlcube_io0"),), "that is where they are at the end"
+
+
+@pytest.mark.parametrize("place", ["/tmp", "$TMPDIR", "${TMPDIR}", "/local/$USER/a b"])
+def test_places_for_copies(place: str) -> None:
+    assert check({"scratch": place})["scratch"] == place
+
+
+@pytest.mark.parametrize("place", ["", "tmp", "~/x", "$(id)", "${A-b}", "/tmp\n/x", 5])
+def test_what_is_no_place_for_copies(place: Any) -> None:
+    with pytest.raises(ValueError, match="scratch: expected a path such as"):
+        check({"scratch": place})
