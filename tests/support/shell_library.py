@@ -202,7 +202,8 @@ def connected(job: Path, lock: Path, group: str = "") -> Iterator[None]:
         assert client.stdin is not None
         with client.stdin as stdin:
             stdin.write(script)
-        wait_for((job / "request").exists)
+        # Before that, the claim would name another process if this one had ended.
+        wait_for((job / "preparing").exists)
         yield
     finally:
         client.kill()
