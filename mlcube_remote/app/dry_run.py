@@ -111,6 +111,12 @@ def _submission(plan: JobPlan) -> tuple[str, ...]:
     notes = [f"submitted with: sbatch {quote_words(plan.batch.options)}"]
     if plan.batch.setup:
         notes.append(f"before the tasks, on the compute node: {plan.batch.setup.strip()}")
+    notes += [
+        f"task {task.name}: the compute node copies {directory} to {plan.batch.scratch}"
+        + (", and what changes back" if directory in task.commands.scratch.written else "")
+        for task in plan.tasks
+        for directory in task.commands.scratch.copied
+    ]
     return tuple(notes)
 
 

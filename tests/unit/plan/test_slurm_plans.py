@@ -149,6 +149,22 @@ def test_a_dry_run_shows_what_slurm_would_get(cube: Path) -> None:
     assert "before the tasks, on the compute node: module load apptainer || exit 1" in shown
 
 
+def test_a_dry_run_shows_what_is_copied_to_the_node(tmp_path: Path) -> None:
+    (tmp_path / "mlcube.yaml").write_text(
+        "name: probe\nsingularity: {image: x.sif}\n"
+        "tasks: {a: {parameters: {inputs: {i: {type: directory, default: in, opts: ro}}, "
+        "outputs: {o: {type: directory, default: out}}}}}\n"
+    )
+    slurm = check({"scratch": "$TMPDIR"})
+    host = Host(name="login", platform="apptainer", launcher=Launcher.SLURM, slurm=slurm)
+    _, notes = dry_run(request(tmp_path, "a", hosts=(host,)))
+    copied = [note.partition(": ")[2] for note in notes["login"] if "copies" in note]
+    assert [note.rpartition("/")[2] for note in copied] == [
+        "in to $TMPDIR",
+        "out to $TMPDIR, and what changes back",
+    ]
+
+
 def test_other_hosts_get_nothing_of_it(cube: Path) -> None:
     host = Host(name="gpu01", platform="apptainer", slurm=check({"partition": "gpu"}))
     spec = make_job(request(cube, "a", hosts=(host,)), host)
