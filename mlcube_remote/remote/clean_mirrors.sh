@@ -147,7 +147,7 @@ mlcr_delete_removed() {
         ! mlcr_run_limited "$mlcr_seconds" rm -rf -- "$1" 2>/dev/null || break
         # A task may have made directories read-only.
         [ $mlcr_try = 2 ] ||
-            find "$1" -type d ! -perm -0700 -exec chmod u+rwx -- {} + 2>/dev/null
+            mlcr_unlock_directories "$1"
     done
     mlcr_result=removed
     [ ! -e "$1" ] || mlcr_result=left

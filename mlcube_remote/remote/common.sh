@@ -53,6 +53,12 @@ mlcr_make_directory() {
     [ -d "$1" ] || mkdir -m 0700 -- "$1" 2>/dev/null || [ -d "$1" ] || mkdir -m 0700 -- "$1"
 }
 
+# mlcr_unlock_directories DIRECTORY: let the user read and change it and all directories in it that are
+# the user's own. Each is changed before find(1) enters it.
+mlcr_unlock_directories() {
+    find "$1" -type d ! -perm -0700 -exec chmod u+rwx -- {} \; 2>/dev/null
+}
+
 # mlcr_read_line FILE: set mlcr_value to the first line of FILE.
 mlcr_read_line() {
     mlcr_value=

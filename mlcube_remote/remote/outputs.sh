@@ -98,14 +98,23 @@ mlcr_note_outputs() (
     # shellcheck disable=SC1091 # made by mlcr_claim_job
     . "$mlcr_job/outputs"
     shift
+    mlcr_note_entries "$mlcr_job/before" '' "$@"
+)
+
+# mlcr_note_entries DIRECTORY PREFIX [WORD PATH]...: write the entries of PREFIX and the Ith PATH to the
+# file I of DIRECTORY; there is no such file if not all of them can be listed.
+mlcr_note_entries() {
+    mlcr_notes=$1
+    mlcr_prefix=$2
+    shift 2
     mlcr_index=0
     while [ $# -ge 2 ]; do
         mlcr_index=$((mlcr_index + 1))
-        mlcr_list_entries "$2" "$mlcr_job/before/$mlcr_index" 2>/dev/null ||
-            rm -f -- "$mlcr_job/before/$mlcr_index"
+        mlcr_list_entries "$mlcr_prefix$2" "$mlcr_notes/$mlcr_index" 2>/dev/null ||
+            rm -f -- "$mlcr_notes/$mlcr_index"
         shift 2
     done
-)
+}
 
 # mlcr_compare_outputs JOB N DIRECTORY [again]: write to DIRECTORY how the outputs of the Nth task
 # differ from those before the first task; "again": their owner may have been changed since the task

@@ -117,13 +117,7 @@ check_copies() {
 list_copies() {
     # shellcheck disable=SC1090 # made by mlcr_write_scratch
     . "$1/slurm/written.$2"
-    index=0
-    while [ $# -ge 2 ]; do
-        index=$((index + 1))
-        mlcr_list_entries "$scratch$2" "${scratch%/*}/before/$index" 2>/dev/null ||
-            rm -f -- "${scratch%/*}/before/$index"
-        shift 2
-    done
+    mlcr_note_entries "${scratch%/*}/before" "$scratch" "$@"
 }
 
 # give_back JOB N: copy back what the Nth task changed. Print the reasons if that fails for some of its
@@ -221,7 +215,7 @@ leave_scratch() {
     fi
     # A task may leave directories that their owner cannot change.
     rm -rf -- "$made" 2>/dev/null || {
-        find "$made" -type d -exec chmod u+rwx {} \; 2>/dev/null
+        mlcr_unlock_directories "$made"
         rm -rf -- "$made"
     }
 }
