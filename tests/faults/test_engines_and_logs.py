@@ -16,7 +16,15 @@ import pytest
 
 from tests.support.both_paths import on_both_paths
 from tests.support.cubes import FILE, shell_task, write_cube
-from tests.support.interrupted_runs import COUNT, Scenario, behind, finish, read_client
+from tests.support.interrupted_runs import (
+    COUNT,
+    GATE,
+    GATED,
+    Scenario,
+    behind,
+    finish,
+    read_client,
+)
 from tests.support.wire import wire_to
 
 if TYPE_CHECKING:
@@ -28,11 +36,11 @@ def test_an_engine_that_was_restarted_is_no_failure_of_the_task(
     ssh_host: HostFactory, tmp_path: Path, how: str
 ) -> None:
     host = ssh_host("nested", private=True)
-    cube = write_cube(tmp_path / "cube", {"count": COUNT})
+    cube = write_cube(tmp_path / "cube", {"count": GATED})
     with wire_to(host.port) as wire:
         scenario = Scenario(host=host, wire=wire, cube=cube, inventory=behind(host, wire, tmp_path))
         with scenario.client("run") as client:
-            read_client(client, "line 5\n")
+            read_client(client, f"line {GATE}\n")
             restart = (
                 f"pkill -{how} -x dockerd; while pgrep -x dockerd; do sleep 0.2; done; "
                 "rm -f /var/run/docker.pid; setsid dockerd --group engine >/dev/null 2>&1 &"

@@ -15,6 +15,7 @@ from mlcube_remote.sandbox.engine import docker
 from tests.support.both_paths import on_both_paths
 from tests.support.cubes import shell_task, write_cube
 from tests.support.interrupted_runs import (
+    GATE,
     Scenario,
     finish,
     read_client,
@@ -39,26 +40,26 @@ def test_a_run_is_stopped_once_and_for_all(gated: Scenario) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_client_that_is_asked_to_end_leaves_its_jobs_alone(
-    scenario: Scenario, number: int
-) -> None:
-    with scenario.client("run") as client:
-        read_client(client, "line 2\n")
+def test_a_client_that_is_asked_to_end_leaves_its_jobs_alone(gated: Scenario, number: int) -> None:
+    with gated.client("run") as client:
+        read_client(client, f"line {GATE}\n")
         client.send_signal(number)
         done = finish(client)
     assert done.returncode == 130
     run_id = run_id_in(done.stderr)
     assert "still runs on" in done.stderr
-    scenario.require_one_whole_run(scenario.call("attach", run_id))
+    gated.go()
+    gated.require_one_whole_run(gated.call("attach", run_id))
 
 
-def test_an_interrupt_may_mean_to_detach(scenario: Scenario) -> None:
-    with scenario.client("run", "--on-interrupt=detach") as client:
-        read_client(client, "line 2\n")
+def test_an_interrupt_may_mean_to_detach(gated: Scenario) -> None:
+    with gated.client("run", "--on-interrupt=detach") as client:
+        read_client(client, f"line {GATE}\n")
         client.send_signal(signal.SIGINT)
         done = finish(client)
     assert done.returncode == 130
-    scenario.require_one_whole_run(scenario.call("attach", run_id_in(done.stderr)))
+    gated.go()
+    gated.require_one_whole_run(gated.call("attach", run_id_in(done.stderr)))
 
 
 @pytest.mark.parametrize(

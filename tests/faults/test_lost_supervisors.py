@@ -11,9 +11,9 @@ from mlcube_remote.sandbox.engine import docker
 from tests.support.both_paths import on_both_paths
 from tests.support.cubes import write_cube
 from tests.support.interrupted_runs import (
-    COUNT,
     EXPECTED,
     GATE,
+    GATED,
     Scenario,
     behind,
     finish,
@@ -46,21 +46,22 @@ def _pid_of_supervisor(scenario: Scenario) -> str:
 
 
 @on_both_paths
-def test_a_supervisor_that_was_killed_is_replaced(scenario: Scenario) -> None:
-    with scenario.client("run") as client:
-        read = read_client(client, "line 5\n")
-        scenario.host.exec(["kill", "-KILL", _pid_of_supervisor(scenario)])
+def test_a_supervisor_that_was_killed_is_replaced(gated: Scenario) -> None:
+    with gated.client("run") as client:
+        read = read_client(client, f"line {GATE}\n")
+        gated.host.exec(["kill", "-KILL", _pid_of_supervisor(gated)])
+        gated.go()
         done = finish(client, read)
     assert "a new one was started" in done.stderr
     assert "some of the task's output may be missing" in done.stderr
-    scenario.require_one_whole_run(done)
+    gated.require_one_whole_run(done)
 
 
 @on_both_paths
-def test_a_container_that_somebody_removed_is_lost(scenario: Scenario) -> None:
-    with scenario.client("run") as client:
-        read_client(client, "line 5\n")
-        docker("rm", "--force", *scenario.host.tasks())
+def test_a_container_that_somebody_removed_is_lost(gated: Scenario) -> None:
+    with gated.client("run") as client:
+        read_client(client, f"line {GATE}\n")
+        docker("rm", "--force", *gated.host.tasks())
         done = finish(client)
     assert done.returncode == 1
     assert "lost" in done.stderr
@@ -71,12 +72,12 @@ def test_after_a_reboot_a_job_is_lost_and_its_log_is_there(
     ssh_host: HostFactory, tmp_path: Path
 ) -> None:
     host = ssh_host(private=True)
-    cube = write_cube(tmp_path / "cube", {"count": COUNT})
+    cube = write_cube(tmp_path / "cube", {"count": GATED})
     with wire_to(host.port) as wire:
         inventory = behind(host, wire, tmp_path)
         scenario = Scenario(host=host, wire=wire, cube=cube, inventory=inventory)
         with scenario.client("run") as client:
-            read = read_client(client, "line 5\n")
+            read = read_client(client, f"line {GATE}\n")
             containers = host.tasks()
             wire.cut()
             host.container.get_wrapped_container().kill()
@@ -89,7 +90,7 @@ def test_after_a_reboot_a_job_is_lost_and_its_log_is_there(
     assert done.returncode == 1, done.stderr
     assert "the host rebooted while it ran (boot id changed)" in done.stderr
     assert EXPECTED.startswith(done.stdout), "no line twice"
-    assert "line 5\n" in done.stdout
+    assert f"line {GATE}\n" in done.stdout
 
 
 def test_a_job_of_another_machine_with_this_home_is_followed_and_not_called_lost(

@@ -143,10 +143,10 @@ def test_an_sshd_that_is_restarted_and_loses_its_sessions_costs_no_byte(gated: S
 
 
 @on_both_transports
-def test_a_client_that_gives_up_says_how_to_go_on(scenario: Scenario) -> None:
-    with scenario.client("run", "--reconnect-timeout=1s") as client:
-        read = read_client(client, "line 5\n")
-        scenario.wire.cut()
+def test_a_client_that_gives_up_says_how_to_go_on(gated: Scenario) -> None:
+    with gated.client("run", "--reconnect-timeout=1s") as client:
+        read = read_client(client, f"line {GATE}\n")
+        gated.wire.cut()
         done = finish(client, read)
     assert done.returncode == 123
     assert "unknown" in done.stderr
@@ -155,8 +155,9 @@ def test_a_client_that_gives_up_says_how_to_go_on(scenario: Scenario) -> None:
     lost = f"mlcube-remote rerun {run_id} --failed --gone="
     assert lost in done.stderr
     assert "failed" not in done.stderr.replace(lost, "")
-    scenario.wire.restore()
-    scenario.require_one_whole_run(scenario.call("attach", run_id))
+    gated.wire.restore()
+    gated.go()
+    gated.require_one_whole_run(gated.call("attach", run_id))
 
 
 @pytest.mark.parametrize(
