@@ -17,6 +17,7 @@ from mlcube_remote.dispatch.shared_images import SharedImages
 from mlcube_remote.dispatch.shared_roots import SharedRoots
 from mlcube_remote.events.emitter import JobEvents
 from mlcube_remote.events.model import EventSink
+from mlcube_remote.files.sent_names import SentNames
 from mlcube_remote.files.sources import Sources
 from mlcube_remote.runs.store import Store
 from mlcube_remote.transport.reconnecting import RECONNECT_TIMEOUT
@@ -56,6 +57,7 @@ class RunContext:
     interrupts: Interrupts = attrs.field(factory=Interrupts, init=False)
     roots: SharedRoots = attrs.field(factory=SharedRoots, init=False)
     images: SharedImages = attrs.field(factory=SharedImages, init=False)
+    names: SentNames = attrs.field(factory=SentNames, init=False)
     connections: ConnectionPool = attrs.field(init=False)
     _warned: set[str] = attrs.field(factory=set, init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)

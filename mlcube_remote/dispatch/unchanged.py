@@ -79,7 +79,7 @@ def recall(run: RunContext, spec: JobSpec) -> Known | None:
     if not _needs_no_question(plan):
         return None
     image = parse_image(remembered.image)
-    sent = begin(partial(_look, plan), "mlcr-look")
+    sent = begin(partial(_look, run, plan), "mlcr-look")
     return Known(remembered=remembered, facts=facts, image=image, plan=plan, sent=sent)
 
 
@@ -144,7 +144,7 @@ def start_as_before(job: JobContext, known: Known, handle: JobHandle) -> StartAn
         sent = known.sent()
         if sent is not None and not sent.is_current():
             # A login may take long, for instance if the user is asked for a password.
-            sent = _look(known.plan)
+            sent = _look(job.run, known.plan)
         if sent is None or sent.digest != known.remembered.sent:
             return StartAnswer(changed="cube")
         job.connection.current.expect_channel()
@@ -203,12 +203,13 @@ def _report_stages(job: JobContext, known: Known) -> None:
 def look_at_sent(job: JobContext, plan: JobPlan, facts: HostFacts) -> SentState | None:
     """Return the state of what will be sent, if the next run can use it."""
     is_useful = facts.lasting and _may_be_fast(job.run, plan.spec) and _needs_no_question(plan)
-    return _look(plan) if is_useful else None
+    return _look(job.run, plan) if is_useful else None
 
 
-def _look(plan: JobPlan) -> SentState | None:
+def _look(run: RunContext, plan: JobPlan) -> SentState | None:
+    outputs = _output_paths(plan)
     try:
-        return read_sent_state(job_trees(plan), plan.paths.workspace, _output_paths(plan))
+        return read_sent_state(job_trees(plan), plan.paths.workspace, outputs, names=run.names)
     except MLCubeRemoteError:
         return None  # the upload reports it
 

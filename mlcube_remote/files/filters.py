@@ -134,6 +134,12 @@ def exclude_path(relative: str, *, directory: bool) -> str:
     return f"- /{escape(relative)}{'/' if directory else ''}"
 
 
+def excluded_path(rule: str) -> str | None:
+    """Return the path that a rule excludes; ``None`` if it is no rule of :func:`exclude_path`."""
+    path = rule.removeprefix("- /")
+    return None if path == rule or _WILDCARD.search(path) else path.removesuffix("/")
+
+
 def escape(path: str) -> str:
     """Return ``path`` as an rsync pattern that matches only itself.
 

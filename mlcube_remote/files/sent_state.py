@@ -20,7 +20,7 @@ from pathlib import Path
 import attrs
 
 from mlcube_remote.cube.host_paths import contains
-from mlcube_remote.files.transfer import list_entries
+from mlcube_remote.files.sent_names import Sent, SentNames, is_settled, stamp
 from mlcube_remote.files.upload import UploadTree
 
 MAX_ENTRIES = 500
@@ -29,12 +29,7 @@ MAX_ENTRIES = 500
 _MAX_NAMES = 48 * 1024
 """Maximum size of the names, in characters."""
 
-_MAX_SEEN = 4 * MAX_ENTRIES
-"""Maximum number of entries of a directory, with those that are not sent."""
-
-_TICK_NS, _SECOND_NS = 20_000_000, 1_000_000_000
-"""Nanoseconds by which the clock of a file system may lag behind; and of one that counts seconds
-twice as much."""
+_SECOND_NS = 1_000_000_000
 
 
 @attrs.frozen(kw_only=True)
@@ -99,19 +94,17 @@ class SentState:
     def is_current(self) -> bool:
         """Return whether nothing has changed here since the state was read."""
         try:
-            return all(_stamp(entry.status) == _stamp(entry.local.lstat()) for entry in self.seen)
+            return all(stamp(entry.status) == stamp(entry.local.lstat()) for entry in self.seen)
         except OSError:
             return False
 
 
-def _stamp(status: os.stat_result) -> tuple[int, ...]:
-    """Return what differs after a change of a file, or of the names in a directory."""
-    times = (status.st_mtime_ns, status.st_ctime_ns)
-    return (status.st_mode, status.st_dev, status.st_ino, status.st_size, *times)
-
-
 def read_sent_state(
-    trees: Sequence[UploadTree], writable: str, outputs: Collection[str] = ()
+    trees: Sequence[UploadTree],
+    writable: str,
+    outputs: Collection[str] = (),
+    *,
+    names: SentNames | None = None,
 ) -> SentState | None:
     """Return the state of what an upload of the trees would send.
 
@@ -120,25 +113,28 @@ def read_sent_state(
         writable: The workspace on the host: an upload deletes nothing in it.
         outputs: Paths of the job's outputs on the host. Each launch creates the directories above
             them, so it does not matter whether this machine has them.
+        names: The trees that this run has listed for other hosts.
 
     Returns:
         ``None`` if that is too much to compare, or contains anything but files and directories.
     """
     began = time.time_ns()
-    if any(tree.copies for tree in trees) or not _are_few(trees):
+    if any(tree.copies for tree in trees):
         return None
     try:
-        found = [entry for tree in trees for entry in _entries(tree, writable)]
+        found = _entries(trees, writable, names or SentNames())
     except OSError:
         return None  # the upload reports it
+    if found is None:
+        return None
     made = {path for output in outputs for path in _above(output)}
     entries = [entry for entry in found if entry.rank < 2 or entry.remote not in made]
-    names = [entry.remote for entry in entries]
+    remote = [entry.remote for entry in entries]
     if (
         not all(stat.S_ISREG(at.status.st_mode) or at.is_directory for at in entries)
-        or len(names) > MAX_ENTRIES
-        or sum(map(len, names)) > _MAX_NAMES
-        or not all(name.isprintable() for name in names)
+        or len(remote) > MAX_ENTRIES
+        or sum(map(len, remote)) > _MAX_NAMES
+        or not all(name.isprintable() for name in remote)
     ):
         return None
     entries.sort(key=lambda entry: (entry.rank, entry.remote))
@@ -146,36 +142,33 @@ def read_sent_state(
     text = json.dumps([rules, [entry.here for entry in entries]])
     return SentState(
         digest=hashlib.sha256(text.encode()).hexdigest(),
-        is_settled=all(_is_settled(entry, began) for entry in entries),
+        is_settled=all(entry.is_directory or is_settled(entry.status, began) for entry in entries),
         entries=tuple(entries),
         seen=tuple(found),
     )
 
 
-def _are_few(trees: Iterable[UploadTree]) -> bool:
-    """Return whether the trees are small, so that it takes no time to list them."""
-    seen = 0
+def _entries(
+    trees: Iterable[UploadTree], writable: str, names: SentNames
+) -> list[SentEntry] | None:
+    entries = []
     for tree in trees:
-        for _, directories, files in os.walk(tree.local):
-            seen += len(directories) + len(files)
-            if seen > _MAX_SEEN:
-                return False
-    return True
+        found = names.read(tree)
+        if found is None:
+            return None
+        entries += [_entry(tree, writable, each) for each in found]
+    return entries
 
 
-def _entries(tree: UploadTree, writable: str) -> Iterator[SentEntry]:
-    remote = tree.remote if tree.is_directory else posixpath.dirname(tree.remote)
-    top = tree.local if tree.is_directory else tree.local.parent
-    for name in list_entries(tree):
-        target = posixpath.normpath(posixpath.join(remote, os.fsdecode(name)))
-        local = top / os.fsdecode(name)
-        yield SentEntry(
-            local=local,
-            remote=target,
-            status=local.lstat(),
-            deletes=tree.mirror and not contains(writable, target),
-            is_writable=contains(writable, target),
-        )
+def _entry(tree: UploadTree, writable: str, sent: Sent) -> SentEntry:
+    is_writable = contains(writable, sent.remote)
+    return SentEntry(
+        local=sent.local,
+        remote=sent.remote,
+        status=sent.status,
+        deletes=tree.mirror and not is_writable,
+        is_writable=is_writable,
+    )
 
 
 def _above(path: str) -> Iterator[str]:
@@ -183,15 +176,6 @@ def _above(path: str) -> Iterator[str]:
     while path not in {"", "/"}:
         yield path
         path = posixpath.dirname(path)
-
-
-def _is_settled(entry: SentEntry, now: int) -> bool:
-    if entry.is_directory:
-        return True
-    changed = entry.status.st_ctime_ns
-    # Without a fraction, the file system may count whole seconds.
-    step = _TICK_NS if changed % _SECOND_NS else 2 * _SECOND_NS
-    return changed < now - step
 
 
 def check_mirror(state: SentState, description: str) -> str | None:

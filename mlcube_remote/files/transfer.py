@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import attrs
@@ -68,8 +69,7 @@ def list_sent(tree: UploadTree) -> frozenset[str]:
         UsageError: This machine has no rsync.
     """
     # With this option, rsync does not list links that leave the tree.
-    arguments = [word for word in tree.arguments() if word != "--safe-links"]
-    result = _dry_run(arguments, "--out-format=%n", accepted=SOME_FILES)
+    result = _dry_run(_names_arguments(tree, "--safe-links"), accepted=SOME_FILES)
     return frozenset(map(_decode, result.stdout.split(b"\n")))
 
 
@@ -80,37 +80,56 @@ def list_files(tree: UploadTree) -> list[bytes]:
         UsageError: This machine has no rsync.
         TransferError: Not all of them could be listed.
     """
-    return [name for name in _list_names(tree) if not name.endswith(b"/")]
+    lines = _dry_run(_names_arguments(tree)).stdout.split(b"\n")
+    return [_unescape(line) for line in lines if line and not line.endswith(b"/")]
 
 
-def list_entries(tree: UploadTree) -> list[bytes]:
+def list_entries(tree: UploadTree, most: int) -> list[bytes] | None:
     """Return the names of all that an upload of the tree could send; links are never left out.
+
+    Returns:
+        ``None`` if these are more than ``most``, or not all of them can be listed.
 
     Raises:
         UsageError: This machine has no rsync.
-        TransferError: Not all of them could be listed.
     """
-    return _list_names(tree, "--safe-links")
+    with (
+        _dry_argv(_names_arguments(tree, "--safe-links")) as argv,
+        subprocess.Popen(
+            argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_plain_environment()
+        ) as process,
+    ):
+        lines = list(islice(process.stdout or (), most + 1))
+        if len(lines) > most:
+            process.terminate()
+            return None
+    if process.returncode not in {0, VANISHED}:
+        return None
+    return [_unescape(line.removesuffix(b"\n")) for line in lines]
 
 
-def _list_names(tree: UploadTree, *without: str) -> list[bytes]:
-    """Return what rsync would send of a tree if it ran without some of its options."""
-    arguments = [word for word in tree.arguments() if word not in {"--stats", *without}]
-    names = map(_unescape, _dry_run(arguments, "--out-format=%n").stdout.split(b"\n"))
-    return [name for name in names if name]
+def _names_arguments(tree: UploadTree, *without: str) -> list[str]:
+    """Return arguments that print the names of what is sent, without some of the options."""
+    options = [word for word in tree.arguments() if word not in {"--stats", *without}]
+    return ["--out-format=%n", *options]
 
 
-def _dry_run(arguments: Sequence[str], *more: str, accepted: int = 0) -> RsyncResult:
-    """Run rsync without a host: everything is new there."""
+@contextlib.contextmanager
+def _dry_argv(arguments: Sequence[str]) -> Iterator[list[str]]:
+    """Give the command of an rsync without a host: everything is new there."""
     local_version()
     with tempfile.TemporaryDirectory(prefix="mlcube-remote-") as nothing:
         *options, dashes, source, _ = arguments
-        done = subprocess.run(
-            ["rsync", "--dry-run", *options, *more, dashes, source, f"{nothing}/"],
-            capture_output=True,
-            check=False,
-            env={**os.environ, "LC_ALL": "C"},
-        )
+        yield ["rsync", "--dry-run", *options, dashes, source, f"{nothing}/"]
+
+
+def _plain_environment() -> dict[str, str]:
+    return {**os.environ, "LC_ALL": "C"}
+
+
+def _dry_run(arguments: Sequence[str], *, accepted: int = 0) -> RsyncResult:
+    with _dry_argv(arguments) as argv:
+        done = subprocess.run(argv, capture_output=True, check=False, env=_plain_environment())
     result = RsyncResult(done.returncode, done.stdout, done.stderr)
     # What vanishes during a dry run is not sent, and does not matter.
     if done.returncode not in {accepted, VANISHED}:
@@ -150,7 +169,7 @@ def upload(
     """
     make_reader = partial(TransferProgress, progress, sent=sent)
     copies = tree.copies or LinkCopies(top=tree.local)
-    options = choose_options([tree.local, *copies.followed.values()])
+    options = choose_options([tree.local, *copies.followed.values()], tree.excluded)
     moved, unsafe = _send(connection, tree, [*options, *tree.arguments()], make_reader)
     inside = rewrite_links(tree.local, unsafe)
     links = attrs.evolve(copies, links={**inside.links, **copies.links})

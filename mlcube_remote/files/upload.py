@@ -11,12 +11,19 @@ import os
 import posixpath
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 
 import attrs
 
 from mlcube_remote.cube.model import IO, Cube, ParameterType
-from mlcube_remote.files.filters import escape, exclude_path, filter_rules, read_patterns
+from mlcube_remote.files.filters import (
+    escape,
+    exclude_path,
+    excluded_path,
+    filter_rules,
+    read_patterns,
+)
 from mlcube_remote.files.link_copies import LinkCopies
 from mlcube_remote.files.rsync import IO_TIMEOUT
 from mlcube_remote.plan.host_paths import HostPaths, data_directory
@@ -67,6 +74,14 @@ class UploadTree:
     def is_directory(self) -> bool:
         """Whether it is a directory, whose contents are sent."""
         return self.local.is_dir()
+
+    @property
+    def excluded(self) -> frozenset[Path]:
+        """Paths that are not sent, for example outputs; patterns of the user may exclude more."""
+        # A rule after one that includes something does not exclude that.
+        first = takewhile(lambda rule: not rule.startswith("+"), self.rules)
+        names = filter(None, map(excluded_path, first))
+        return frozenset(self.local / name for name in names)
 
     def arguments(self) -> list[str]:
         """Return the arguments of the rsync that updates the mirror."""

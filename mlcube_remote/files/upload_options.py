@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -27,15 +27,17 @@ _BLOCK = 512
 """Unit of ``st_blocks``, in bytes."""
 
 
-def choose_options(tops: Iterable[Path]) -> tuple[str, ...]:
-    """Return the options for an upload of these directories and files.
+def choose_options(
+    tops: Iterable[Path], excluded: Collection[Path] = frozenset()
+) -> tuple[str, ...]:
+    """Return the options for an upload of these directories and files, without the excluded ones.
 
     - ``--checksum`` if they are small: rsync compares sizes and times, and some programs give each
       file the same time. Reading small files costs next to nothing.
     - ``--sparse`` if a file has holes, or there are too many to know: with it, rsync writes in
       pieces of a kilobyte to look for zeros, so that a large file takes a third more time.
     """
-    found = list(islice((status for top in tops for status in _look(top)), MAX_FILES))
+    found = list(islice((status for top in tops for status in _look(top, excluded)), MAX_FILES))
     size = sum(status.st_size for status in found)
     options = []
     if len(found) <= MAX_COMPARED and size <= MAX_COMPARED_SIZE:
@@ -45,13 +47,17 @@ def choose_options(tops: Iterable[Path]) -> tuple[str, ...]:
     return tuple(options)
 
 
-def _look(top: Path) -> Iterator[os.stat_result]:
+def _look(top: Path, excluded: Collection[Path]) -> Iterator[os.stat_result]:
     """Yield the status of everything in a tree; what cannot be read is an error of rsync later."""
     yield from _status(os.path.realpath(top))
     for folder, folders, files in os.walk(top):
-        folders[:] = [name for name in folders if not is_never_sent(name)]
+        at = Path(folder)
+        folders[:] = [
+            name for name in folders if not is_never_sent(name) and at / name not in excluded
+        ]
         for name in (*folders, *files):
-            yield from _status(os.path.join(folder, name))
+            if at / name not in excluded:
+                yield from _status(os.path.join(folder, name))
 
 
 def _status(path: str) -> Iterator[os.stat_result]:

@@ -23,7 +23,7 @@ from mlcube_remote.directories import state_home
 from mlcube_remote.errors import RecordError
 from mlcube_remote.runs.documents import FORMAT, read_document, write_document
 
-MAX_DOCUMENTS = 200
+MAX_DOCUMENTS = 2_000
 """Number of documents; those that were not written for the longest time are deleted."""
 
 _MAX_SIZE = 64 * 1024

@@ -10,11 +10,18 @@ import enum
 import shlex
 import shutil
 import subprocess
+import threading
+import time
 from collections.abc import Iterable
+
+import attrs
 
 from mlcube_remote.inventory.endpoint import Endpoint
 
 _KLIST_TIMEOUT_S = 5.0
+
+_ANSWER_LASTS_S = 10.0
+"""Seconds for which an answer of ``klist`` is used for further hosts."""
 
 
 class Ticket(enum.Enum):
@@ -30,6 +37,23 @@ def has_ticket() -> bool:
     """Ask ``klist`` whether the user has a ticket that has not expired."""
     klist = shutil.which("klist")
     return klist is not None and _succeeds(klist, "-s")
+
+
+@attrs.define
+class TicketCheck:
+    """Asks ``klist`` once for many hosts that are connected at the same time."""
+
+    _answer: bool = attrs.field(default=False, init=False)
+    _asked: float | None = attrs.field(default=None, init=False)
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+
+    def has_ticket(self) -> bool:
+        """Return whether the user had a valid ticket a few seconds ago."""
+        with self._lock:
+            now = time.monotonic()
+            if self._asked is None or now - self._asked > _ANSWER_LASTS_S:
+                self._answer, self._asked = has_ticket(), now
+            return self._answer
 
 
 def find_ticket() -> Ticket:

@@ -17,12 +17,14 @@ from mlcube_remote.transport import kept_logins, key_files
 from mlcube_remote.transport.algorithms import select_algorithms
 from mlcube_remote.transport.connect_errors import IncompatibleServerError
 from mlcube_remote.transport.credentials import Credentials
-from mlcube_remote.transport.kerberos import has_ticket
+from mlcube_remote.transport.kerberos import TicketCheck
 from mlcube_remote.transport.known_hosts import format_name, read_known_hosts
 from mlcube_remote.transport.login_keys import LoginKeys
 from mlcube_remote.transport.mux import find_master
 from mlcube_remote.transport.paramiko_link import open_paramiko_link
 from mlcube_remote.transport.ssh import SSHConnection
+
+_tickets = TicketCheck()
 
 
 def connect_over_ssh(
@@ -83,7 +85,7 @@ def _reason(endpoint: Endpoint) -> str | None:
     for option, names in endpoint.algorithms.items():
         if names and not select_algorithms(option, names):
             return f"ssh_config has only {option} that Paramiko does not have"
-    if endpoint.may_use_kerberos and has_ticket():
+    if endpoint.may_use_kerberos and _tickets.has_ticket():
         return "there is a Kerberos ticket"
     return _key_reason(endpoint) or _certificate_authority(endpoint)
 

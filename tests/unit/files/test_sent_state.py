@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mlcube_remote.files import sent_state
+from mlcube_remote.files import sent_names, sent_state
 from mlcube_remote.files.sent_state import SentState, check_mirror, read_sent_state
 from mlcube_remote.files.upload import UploadTree
 from mlcube_remote.remote import library
@@ -142,3 +142,13 @@ def test_a_clock_that_was_set_back_makes_nothing_settled(
 def test_what_cannot_be_compared_has_no_state(cube: Path, make: Callable[[Path], object]) -> None:
     make(cube)
     assert read(cube) is None
+
+
+def test_outputs_of_earlier_runs_do_not_count(cube: Path) -> None:
+    for number in range(sent_names.MAX_NAMES + 1):
+        (cube / f"results/run/host{number}").mkdir(parents=True)
+    assert read(cube) is None
+    tree = UploadTree(local=cube, remote="/mirror", rules=("- /results/",))
+    state = read_sent_state([tree], "/mirror/workspace")
+    assert state is not None
+    assert not any("results" in word for word in state.words)

@@ -104,6 +104,25 @@ def test_what_is_never_sent_does_not_count(cube: Path) -> None:
     assert choose_options([cube]) == ("--checksum",)
 
 
+@pytest.mark.parametrize(
+    ("rules", "options"),
+    [
+        (("- /results/",), ("--checksum",)),
+        (("P /**", "- /other/", "- /results/"), ("--checksum",)),
+        (("- /results/run/", "- /one"), ("--checksum",)),
+        (("+ /results/", "- /results/"), ("--sparse",)),
+        (("- /result[s]/",), ("--sparse",)),
+        ((), ("--sparse",)),
+    ],
+)
+def test_outputs_that_are_excluded_do_not_count(
+    cube: Path, rules: tuple[str, ...], options: tuple[str, ...]
+) -> None:
+    make_sparse(cube / "results/run/model", size=MAX_COMPARED_SIZE)
+    tree = UploadTree(local=cube, remote="/mirror", rules=rules)
+    assert choose_options([cube], tree.excluded) == options
+
+
 @pytest.mark.parametrize("place", ["nowhere", "in the cube", "behind a link"])
 def test_an_upload_has_the_option_if_it_is_needed(cube: Path, place: str) -> None:
     other = cube.parent / "other"

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import attrs
@@ -10,7 +12,7 @@ import pytest
 
 from mlcube_remote.errors import AuthenticationError
 from mlcube_remote.inventory.model import HostKeys
-from mlcube_remote.transport.kerberos import Ticket, find_ticket
+from mlcube_remote.transport.kerberos import Ticket, TicketCheck, find_ticket
 from mlcube_remote.transport.openssh_errors import explain_login
 from tests.support.ssh_server import Lab, Serve
 
@@ -49,6 +51,35 @@ def test_without_klist_there_is_no_ticket(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("PATH", "/nowhere")
 
     assert find_ticket() is Ticket.NONE
+
+
+def test_klist_is_asked_once_for_many_hosts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    klist, asked = tmp_path / "klist", tmp_path / "asked"
+    klist.write_text(f"#!/bin/sh\necho x >>'{asked}'; sleep 0.1\n")
+    klist.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    check = TicketCheck()
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(lambda _: check.has_ticket(), range(8)))
+    assert asked.read_text() == "x\n"
+
+
+def test_a_later_host_is_not_told_of_an_old_ticket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    klist = tmp_path / "klist"
+    klist.write_text("#!/bin/sh\n")
+    klist.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    check = TicketCheck()
+    assert check.has_ticket()
+    klist.unlink()
+    assert check.has_ticket()
+    later = time.monotonic() + 60
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert not check.has_ticket()
 
 
 METHODS = ("publickey", "gssapi-keyex", "gssapi-with-mic")
