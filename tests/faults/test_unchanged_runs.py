@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import attrs
 import pytest
 
+from mlcube_remote.files.sent_names import MAX_NAMES
 from mlcube_remote.runs.ids import new_run_id
 from tests.support.cubes import FILE, shell_task, write_cube
 from tests.support.interrupted_runs import (
@@ -99,6 +100,13 @@ def cut(scenario: Scenario) -> None:
     scenario.wire.cut()
     scenario.wire.holds_at = None
     scenario.wire.restore()
+
+
+def test_outputs_of_earlier_runs_on_many_hosts_are_no_change(warm: WarmCube) -> None:
+    for number in range(MAX_NAMES + 1):
+        (warm.scenario.cube / f"results/earlier/host{number}").mkdir(parents=True)
+    warm.run()
+    assert ONE_CALL in warm.run("--verbose").stderr
 
 
 @on_both_transports
