@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Try a compute node of Slurm: has it the engine, and the file system of the login node?"""
+"""Try a compute node of Slurm: its engine, its disk, and the file system of the login node."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from mlcube_remote.facts.check_result import CheckResult
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.plan.slurm_image import trial_words
+from mlcube_remote.remote import definitions
 from mlcube_remote.transport.base import Connection
 
 _WAIT_S = 300
@@ -28,7 +29,8 @@ def check_compute_node(
     Raises:
         HostError: The connection is lost.
     """
-    words = (root, str(_WAIT_S), engine, *trial_words(host))
+    place = host.slurm.get("scratch", "")
+    words = (root, str(_WAIT_S), engine, place, _script(), *trial_words(host))
     reply = connection.call("mlcr_try_compute_node", *words, timeout=_WAIT_S + 60.0)
     facts = dict(reply.records())
     node = facts.get("node", "")
@@ -55,4 +57,23 @@ def check_compute_node(
         passed=is_shared,
         detail=f"{root} is {'' if is_shared else 'not '}the same on {node}",
         hint=None if is_shared else "set remote_root to a directory that all nodes share",
+    )
+    if place:
+        yield _check_scratch(facts.get("scratch", ""), place, node)
+
+
+def _script() -> str:
+    """Return the program for the compute node."""
+    return "".join(definitions(["mlcr_show_node"]).values()) + 'mlcr_show_node "$@"\n'
+
+
+def _check_scratch(answer: str, place: str, node: str) -> CheckResult:
+    word, _, path = answer.partition(" ")
+    can_write = word == "yes"
+    reason = answer.removeprefix("scratch: ") or f"no answer about {place}"
+    return CheckResult(
+        name="scratch",
+        passed=can_write,
+        detail=f"{place} is {path} on {node}" if can_write else reason,
+        hint=None if can_write else "correct scratch: below slurm: in the inventory, or remove it",
     )

@@ -28,8 +28,8 @@ def image_builder(host: Host, platform: str) -> Argv:
 
 
 def trial_words(host: Host) -> Argv:
-    """Return the words that start a command on a compute node for at most a minute."""
-    return (*_job(host, "mlcr-check", "--time=1"), *_modules(host))
+    """Return the words that start a command on a compute node as tasks start, for one minute."""
+    return (*_job(host, "mlcr-check", "--time=1"), *_modules(host, host.slurm.get("setup", "")))
 
 
 def _job(host: Host, name: str, *options: str) -> Argv:
@@ -42,7 +42,8 @@ def _job(host: Host, name: str, *options: str) -> Argv:
     )
 
 
-def _modules(host: Host) -> Argv:
+def _modules(host: Host, setup: str = "") -> Argv:
     loads = "".join(f"module load {name} || exit 1\n" for name in host.slurm.get("modules", ()))
+    before = f"{loads}{setup.rstrip()}\n" if setup.strip() else loads
     # Sites define the command "module" in the profiles of login shells.
-    return ("/bin/bash", "-l", "-c", f'{loads}exec "$@"', "bash") if loads else ()
+    return ("/bin/bash", "-l", "-c", f'{before}exec "$@"', "bash") if before else ()

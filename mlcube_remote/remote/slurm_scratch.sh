@@ -15,45 +15,6 @@
 #   slurm/incoming      used while changes are copied back
 #   tasks/N/returning   exists while changes of the Nth task are copied back
 
-# expand_variables TEXT: set expanded to TEXT with the values of all $NAME and ${NAME} in it. Print which
-# one has none, and fail.
-expand_variables() {
-    expanded=
-    left=$1
-    while :; do
-        case $left in
-        *\$*) ;;
-        *) break ;;
-        esac
-        expanded=$expanded${left%%\$*}
-        left=${left#*\$}
-        case $left in
-        \{*\}*)
-            name=${left#\{}
-            left=${name#*\}}
-            name=${name%%\}*}
-            ;;
-        *)
-            name=${left%%[!A-Za-z0-9_]*}
-            left=${left#"$name"}
-            ;;
-        esac
-        case $name in
-        '' | [0-9]* | *[!A-Za-z0-9_]*)
-            echo "scratch: expected the name of a variable after \$ in $1"
-            return 1
-            ;;
-        esac
-        eval "value=\${$name-}"
-        if [ -z "$value" ]; then
-            echo "scratch: \$$name is not set on $(uname -n)"
-            return 1
-        fi
-        expanded=$expanded$value
-    done
-    expanded=$expanded$left
-}
-
 # make_scratch JOB: create a directory for copies, unless an earlier task of this job has one on this
 # node; set scratch to its path. Print the reason if that fails.
 make_scratch() {
@@ -62,15 +23,8 @@ make_scratch() {
         scratch=$mlcr_real_path
         return
     fi
-    expand_variables "$(mlcr_print_line "$1/slurm/scratch.path")" || return 1
-    case $expanded in
-    /*) ;;
-    *)
-        echo "scratch: expected an absolute path, got $expanded"
-        return 1
-        ;;
-    esac
-    mkdir -p -- "$expanded" && made=$(mktemp -d "${expanded%/}/mlcube-remote-${1##*/}.XXXXXX") &&
+    mlcr_find_scratch "$(mlcr_print_line "$1/slurm/scratch.path")" || return 1
+    made=$(mktemp -d "${mlcr_expanded%/}/mlcube-remote-${1##*/}.XXXXXX") &&
         mkdir -- "$made/copies" "$made/before" && mlcr_resolve_directory "$made/copies" || return 1
     scratch=$mlcr_real_path
     ln -s -- "$scratch" "$1/slurm/scratch"

@@ -55,23 +55,20 @@ mlcr_print_quota() {
     ! command -v quota >/dev/null 2>&1 || mlcr_run_limited 10 quota -w -p 2>/dev/null || :
 }
 
-# mlcr_try_compute_node ROOT SECONDS ENGINE WORD...: run a short command after WORD..., which start it
-# on a compute node, and wait SECONDS for it. Report as node its name; as sees and writes, yes or no:
-# whether both machines read in ROOT what the other one writes; as engine what
-# "ENGINE --version" prints. If it does not run, report what WORD... print as problem.
+# mlcr_try_compute_node ROOT SECONDS ENGINE SCRATCH SCRIPT WORD...: run SCRIPT, with the functions of
+# mlcr_show_node, after WORD..., which start it on a compute node, and wait SECONDS for it. Report what
+# mlcr_show_node prints there; as writes, yes or no: whether this machine reads what the node writes in
+# ROOT. If it does not run, report what WORD... print as problem.
 mlcr_try_compute_node() {
     mlcr_trial=$1/node-trial.$$
     mkdir -m 0700 -- "$mlcr_trial" && echo login >"$mlcr_trial/login" || return 1
     mlcr_seconds=$2
     mlcr_engine=$3
-    shift 3
-    # shellcheck disable=SC2016 # expanded on the compute node
-    mlcr_answer=$(mlcr_run_limited "$mlcr_seconds" "$@" /bin/sh -c \
-        'echo "node $(uname -n)"
-        if [ -s "$1/login" ]; then echo "sees yes"; else echo "sees no"; fi
-        (echo node >"$1/node") 2>/dev/null
-        "$2" --version 2>&1 | sed "s/^/engine /"' \
-        sh "$mlcr_trial" "$mlcr_engine" 2>"$mlcr_trial/errors")
+    mlcr_place=$4
+    mlcr_script=$5
+    shift 5
+    mlcr_answer=$(mlcr_run_limited "$mlcr_seconds" "$@" /bin/sh -c "$mlcr_script" \
+        sh "$mlcr_trial" "$mlcr_engine" "$mlcr_place" 2>"$mlcr_trial/errors")
     mlcr_code=$?
     case $mlcr_answer in
     node*) mlcr_report_compute_node "$mlcr_trial" ;;
@@ -98,4 +95,15 @@ EOF
     done
     if [ -s "$1/node" ]; then mlcr_value=yes; else mlcr_value=no; fi
     mlcr_print_record writes "$mlcr_value"
+}
+
+# mlcr_show_node TRIAL ENGINE SCRATCH: print lines "KEY VALUE" about this compute node: its name; as
+# sees, yes or no: whether it reads what the login node writes in TRIAL; as engine what "ENGINE
+# --version" prints; as scratch, whether the place SCRATCH can be used, unless it is empty.
+mlcr_show_node() {
+    echo "node $(uname -n)"
+    if [ -s "$1/login" ]; then echo "sees yes"; else echo "sees no"; fi
+    (echo node >"$1/node") 2>/dev/null
+    "$2" --version 2>&1 | sed 's/^/engine /'
+    [ -z "$3" ] || mlcr_try_scratch "$3" 2>&1 | sed 's/^/scratch /'
 }

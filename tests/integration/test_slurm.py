@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from tests.support.command_line import again, command, on
 from tests.support.cubes import QUICKLY, shell_task, write_sif_cube
@@ -120,11 +121,24 @@ def test_a_refused_job_is_reported_with_the_words_of_slurm(host: SshHost, cube: 
     assert "mlcr-" not in queue(host)
 
 
-def test_a_check_tries_a_compute_node(host: SshHost) -> None:
-    done = again("hosts", "check", f"--inventory={host.inventory}", host.name, "--job")
-    assert done.returncode == 0, done.stdout.decode()
-    assert b"compute node  node" in done.stdout
-    assert b".mlcube-remote is the same on node" in done.stdout
+@pytest.mark.parametrize(
+    ("place", "code", "row"),
+    [("$DISK", 0, "$DISK is /var/tmp on node"), ("$DISC", 122, "$DISC is not set on node")],
+)
+def test_a_check_tries_a_compute_node(
+    host: SshHost, tmp_path: Path, place: str, code: int, row: str
+) -> None:
+    described = yaml.safe_load(host.inventory.read_text())
+    slurm = {"scratch": place, "setup": "export DISK=/var/tmp"}
+    described["hosts"][host.name] |= {"slurm": slurm}
+    inventory = tmp_path / "hosts.yaml"
+    inventory.write_text(yaml.safe_dump(described))
+    done = again("hosts", "check", f"--inventory={inventory}", host.name, "--job")
+    shown = done.stdout.decode()
+    assert done.returncode == code, shown
+    assert "compute node  node" in shown
+    assert ".mlcube-remote is the same on node" in shown
+    assert row in shown
 
 
 def test_a_job_outlives_its_client_and_the_controller(host: SshHost, cube: Path) -> None:

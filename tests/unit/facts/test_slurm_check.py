@@ -208,3 +208,23 @@ def test_a_compute_node_is_tried(facts: dict[str, str], rows: list[tuple[str, bo
     host = Host(name="login", launcher=Launcher.SLURM, slurm=check({"modules": "apptainer"}))
     found = check_compute_node(connection, host, "/scratch/ada", "apptainer")
     assert [(row.name, row.passed, row.detail) for row in found] == rows
+
+
+@pytest.mark.parametrize(
+    ("answer", "passed", "detail"),
+    [
+        ("yes /local/7", True, "$TMPDIR is /local/7 on n1"),
+        ("scratch: $TMPDIR is not set on n1", False, "$TMPDIR is not set on n1"),
+        ("mkdir: /local: Permission denied", False, "mkdir: /local: Permission denied"),
+        ("", False, "no answer about $TMPDIR"),
+    ],
+)
+def test_the_disk_for_copies_is_tried(answer: str, passed: bool, detail: str) -> None:
+    connection = FakeConnection("login")
+    facts = {"node": "n1", "sees": "yes", "writes": "yes", "engine": "apptainer version 1"}
+    told = {**facts, "scratch": answer} if answer else facts
+    connection.answer("mlcr_try_compute_node", Reply(0, records(told), b""))
+    host = Host(name="login", launcher=Launcher.SLURM, slurm=check({"scratch": "$TMPDIR"}))
+    row = list(check_compute_node(connection, host, "/scratch/ada", "apptainer"))[-1]
+    assert (row.name, row.passed, row.detail) == ("scratch", passed, detail)
+    assert (row.hint is None) is passed

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.fake_slurm import FakeSlurm, start
-from tests.support.shell_library import Call, facts, launch, records, state, task_report
+from tests.support.shell_library import Call, facts, launch, state, task_report
 from tests.support.waiting import wait_for
 
 
@@ -203,39 +203,6 @@ def test_a_job_that_is_cancelled_twice_leaves_a_record(
     wait_for((job / "tasks/1/exit.3").exists)
     assert (job / "slurm/end").read_text() == "CANCELLED\n"
     assert task_report(call, job)["scheduler"] == "CANCELLED"
-
-
-def test_a_cluster_is_reported(call: Call, slurm: FakeSlurm) -> None:
-    sinfo = slurm.folder / "sinfo"
-    assert records(call("mlcr_report_slurm", "/tmp")) == [("missing", "sinfo")]
-    sinfo.write_text('#!/bin/sh\necho "main* up 1:00:00 2 (null)"\n')
-    sinfo.chmod(0o755)
-    told = dict(facts(call("mlcr_report_slurm", "/tmp")))
-    assert told["partitions"] == "main* up 1:00:00 2 (null)"
-    sinfo.write_text("#!/bin/sh\necho 'slurm_load_partitions: Unable to contact' >&2\nexit 1\n")
-    told = dict(facts(call("mlcr_report_slurm", "/tmp")))
-    assert told["problem"] == "slurm_load_partitions: Unable to contact"
-
-
-def test_a_compute_node_is_tried(call: Call, tmp_path: Path) -> None:
-    node = tmp_path / "node"
-    node.write_text('#!/bin/sh\n[ "$1" != refused ] || { echo "no: $1" >&2; exit 1; }\nexec "$@"\n')
-    engine = tmp_path / "engine"
-    engine.write_text("#!/bin/sh\necho apptainer version 1.4.5\n")
-    for program in (node, engine):
-        program.chmod(0o755)
-    words = ("mlcr_try_compute_node", str(tmp_path), "60", str(engine), "sh", str(node))
-    tried = dict(records(call(*words)))
-    assert tried.pop("node")
-    assert tried == {"sees": "yes", "writes": "yes", "engine": "apptainer version 1.4.5"}
-    engine.unlink()
-    assert "not found" in dict(records(call(*words)))["engine"]
-    # Another machine, whose directory is another one.
-    node.write_text('#!/bin/sh\nexec "$1" "$2" "$3" sh /nowhere/at-all /bin/echo\n')
-    apart = dict(records(call(*words)))
-    assert (apart["sees"], apart["writes"]) == ("no", "no")
-    assert records(call(*words[:-1], str(tmp_path / "absent")))[0][0] == "problem"
-    assert not list(tmp_path.glob("node-trial*"))
 
 
 def test_a_further_command_runs_in_a_step_beside_the_batch_script(
