@@ -34,12 +34,18 @@ mlcr_write_begin() {
 # that fails, save the reason, also in the task's log.
 mlcr_begin_task() {
     mlcr_reason=$(mlcr_check_begin "$1" 2>&1) && return 0
-    case $? in
-    20) printf '%s\n' "$mlcr_reason" >"$1/unsafe" ;;
-    *) printf '%s\n' "$mlcr_reason" >"$1/refused" ;;
-    esac
-    printf 'mlcube-remote: %s\n' "$mlcr_reason" >>"$1/stderr"
+    mlcr_save_refusal "$1" $? "$mlcr_reason"
     return 1
+}
+
+# mlcr_save_refusal DIRECTORY STATUS REASON: save why the task does not start, also in its log. STATUS
+# 20: a link leads out.
+mlcr_save_refusal() {
+    case $2 in
+    20) printf '%s\n' "$3" >"$1/unsafe" ;;
+    *) printf '%s\n' "$3" >"$1/refused" ;;
+    esac
+    printf 'mlcube-remote: %s\n' "$3" >>"$1/stderr"
 }
 
 # mlcr_check_begin DIRECTORY: do the work of mlcr_begin_task; print the reason if it fails. Status 20:

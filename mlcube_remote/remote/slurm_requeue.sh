@@ -60,6 +60,8 @@ start_again() {
     again=$mlcr_number
     # The processes that wrote the log were on another machine, or are gone.
     rm -f -- "$1/slurm/missing" "$mlcr_dir/stdout.writer" "$mlcr_dir/stderr.writer"
+    # The copies of the earlier try are on another disk; its log says where.
+    rm -f -- "$mlcr_dir/returning" "$mlcr_dir/unreturned"
     [ ! -e "$mlcr_dir/started" ] || printf '\n[mlcube-remote: %s]\n' \
         "Slurm started the task again on $(uname -n): restart $SLURM_RESTART_COUNT" \
         >>"$mlcr_dir/stderr"

@@ -87,10 +87,10 @@ copy_inputs() {
     job=${1%/tasks/*}
     [ -e "$job/slurm/copied.${1##*/}" ] || return 0
     reason=$(exec 9>&- 2>&1 && exec setsid /bin/sh "$job/scheduler" fetch "$job" "${1##*/}") || {
+        status=$?
         # A signal may have ended it.
         if [ -z "$is_terminated" ] && [ ! -e "$job/stop" ]; then
-            printf '%s\n' "$reason" >"$1/refused"
-            printf 'mlcube-remote: %s\n' "$reason" >>"$1/stderr"
+            mlcr_save_refusal "$1" "$status" "$reason"
         fi
         return 1
     }

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mlcube_remote.remote import slurm_scheduler
+from mlcube_remote.transport.quoting import quote_words
 from tests.support.fake_slurm import FakeSlurm, start
 from tests.support.shell_library import SHELLS, Call, state, task_report
 from tests.support.waiting import wait_for
@@ -87,6 +88,45 @@ def test_a_requeued_job_waits_again_and_continues_its_log(
     assert (job / "slurm/restarts").read_text() == "1\n"
     run_again(job, 1)
     assert (job / "tasks/2/stdout").read_text() == "second\n", "once"
+
+
+def test_a_job_that_is_requeued_does_not_fail_for_the_copies_of_its_first_try(
+    call: Call, job: Path, slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, disk = tmp_path / "workspace", tmp_path / "disk"
+    for path in (workspace, disk):
+        path.mkdir()
+    monkeypatch.setenv("NODE_DISK", str(disk))
+    area = quote_words([str(workspace), "", str(workspace)])
+    mounted = quote_words([str(workspace), str(workspace)])
+    script = f"""
+    cd '{job}/slurm/scratch{workspace}'
+    ! [ -e tried ] || exit 9
+    echo "$SLURM_RESTART_COUNT" >tried
+    [ "${{SLURM_RESTART_COUNT:-0}}" = 0 ] || exit 0
+    true >'{job}/slurm/incoming'
+    echo ready
+    trap 'exit 0' TERM; sleep 60 & wait
+    """
+    scratch = quote_words(["$NODE_DISK", area, mounted, area])
+    assert start(call, job, script, requeue=True, scratch=scratch).returncode == 0
+    wait_for(lambda: "ready" in (job / "tasks/1/stdout").read_text())
+    answer(slurm, "JobId=7 JobState=COMPLETING PreemptTime=None Restarts=1 Requeue=1")
+    terminate(slurm, "PENDING|mlcr-j1|1:00:00|BeginTime")
+    (kept,) = disk.iterdir()
+    assert f"kept: {kept}/copies on " in (job / "tasks/1/stderr").read_text()
+    # As if the node failed while it copied.
+    (job / "tasks/1/returning").touch()
+    (job / "slurm/incoming").unlink()
+    slurm.queue("7|RUNNING|mlcr-j1|1:00:00|None")
+    run_again(job, 1)
+    assert state(call, job) == "ended"
+    report = task_report(call, job)
+    assert report["exit"] == "0"
+    assert "unreturned" not in report
+    assert not (job / "tasks/1/returning").exists()
+    assert (workspace / "tried").read_text() == "1\n"
+    assert list(disk.iterdir()) == [kept], "these changes are nowhere else"
 
 
 def submitted(job: Path, options: str) -> None:
