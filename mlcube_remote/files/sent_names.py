@@ -49,7 +49,7 @@ def is_settled(status: os.stat_result, now: int) -> bool:
 
 
 @attrs.frozen(kw_only=True)
-class Sent:
+class SentPath:
     """A file or directory of this machine that is sent, and its path on the host."""
 
     local: Path
@@ -79,7 +79,7 @@ class SentNames:
     _listings: dict[tuple[str, ...], _Listing] = attrs.field(factory=dict, init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
-    def read(self, tree: UploadTree) -> list[Sent] | None:
+    def read(self, tree: UploadTree) -> list[SentPath] | None:
         """Return what an upload of the tree could send, as it is now.
 
         Returns:
@@ -97,7 +97,7 @@ class SentNames:
         if names is None:
             return None
         paths = ((top / name, posixpath.normpath(posixpath.join(remote, name))) for name in names)
-        return [Sent(local=at, remote=there, status=at.lstat()) for at, there in paths]
+        return [SentPath(local=at, remote=there, status=at.lstat()) for at, there in paths]
 
     def _names(self, tree: UploadTree, top: Path) -> list[str] | None:
         *options, _target = tree.arguments()

@@ -20,7 +20,7 @@ from pathlib import Path
 import attrs
 
 from mlcube_remote.cube.host_paths import contains
-from mlcube_remote.files.sent_names import Sent, SentNames, is_settled, stamp
+from mlcube_remote.files.sent_names import SentNames, SentPath, is_settled, stamp
 from mlcube_remote.files.upload import UploadTree
 
 MAX_ENTRIES = 500
@@ -160,7 +160,7 @@ def _entries(
     return entries
 
 
-def _entry(tree: UploadTree, writable: str, sent: Sent) -> SentEntry:
+def _entry(tree: UploadTree, writable: str, sent: SentPath) -> SentEntry:
     is_writable = contains(writable, sent.remote)
     return SentEntry(
         local=sent.local,
