@@ -71,7 +71,15 @@ mlcr_try_compute_node() {
         sh "$mlcr_trial" "$mlcr_engine" "$mlcr_place" 2>"$mlcr_trial/errors")
     mlcr_code=$?
     case $mlcr_answer in
-    node*) mlcr_report_compute_node "$mlcr_trial" ;;
+    *"
+$mlcr_trial
+node "*)
+        # The setup of the tasks may print something.
+        mlcr_answer=${mlcr_answer##*"
+$mlcr_trial
+"}
+        mlcr_report_compute_node "$mlcr_trial"
+        ;;
     *)
         [ $mlcr_code -ne 124 ] || echo "no node was free in $mlcr_seconds s" >>"$mlcr_trial/errors"
         mlcr_print_record problem "$(tail -n 3 -- "$mlcr_trial/errors" | tr -d '\000')"
@@ -97,11 +105,11 @@ EOF
     mlcr_print_record writes "$mlcr_value"
 }
 
-# mlcr_show_node TRIAL ENGINE SCRATCH: print lines "KEY VALUE" about this compute node: its name; as
-# sees, yes or no: whether it reads what the login node writes in TRIAL; as engine what "ENGINE
-# --version" prints; as scratch, whether the place SCRATCH can be used, unless it is empty.
+# mlcr_show_node TRIAL ENGINE SCRATCH: print the line TRIAL, and lines "KEY VALUE" about this compute
+# node: its name; as sees, yes or no: whether it reads what the login node writes in TRIAL; as engine
+# what "ENGINE --version" prints; as scratch, whether the place SCRATCH can be used, unless it is empty.
 mlcr_show_node() {
-    echo "node $(uname -n)"
+    printf '\n%s\nnode %s\n' "$1" "$(uname -n)"
     if [ -s "$1/login" ]; then echo "sees yes"; else echo "sees no"; fi
     (echo node >"$1/node") 2>/dev/null
     "$2" --version 2>&1 | sed 's/^/engine /'

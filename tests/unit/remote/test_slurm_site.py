@@ -59,8 +59,11 @@ def test_a_compute_node_is_tried(
     assert tried.pop("node")
     assert tried == {"sees": "yes", "writes": "yes", "engine": "apptainer version 1.4.5"}
     assert "not found" in trial(engine=tmp_path / "none")["engine"]
-    # Another machine, whose directory is another one.
-    node.write_text('#!/bin/sh\nexec "$1" "$2" "$3" sh /nowhere/at-all /bin/echo ""\n')
+    # The setup of the tasks may print something.
+    node.write_text('#!/bin/sh\necho module loaded; printf "node 1: ready"; exec "$@"\n')
+    assert trial()["engine"] == "apptainer version 1.4.5"
+    # A machine that does not have the directory.
+    node.write_text('#!/bin/sh\nmv "$5" "$5.away"; "$@"; mv "$5.away" "$5"\n')
     apart = trial()
     assert (apart["sees"], apart["writes"]) == ("no", "no")
     assert list(trial(node=tmp_path / "absent")) == ["problem"]
