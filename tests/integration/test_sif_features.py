@@ -165,7 +165,7 @@ def test_each_job_gets_a_gpu_of_its_own(host: SshHost, inventory: Path, tmp_path
     program = f"cat >{name} <<'END'\n{NVIDIA_SMI}END\nchmod 755 {name}"
     assert host.exec(["sh", "-c", program]).exit_code == 0
     task = shell_task(
-        'echo "$CUDA_VISIBLE_DEVICES" >"${1#*=}/gpu"; sleep 2',
+        'echo "$CUDA_VISIBLE_DEVICES" >"${1#*=}/gpu"; sleep 6',
         inputs={"settings": {**FILE, "default": "settings.yaml"}},
         outputs={"out": "out/"},
     )

@@ -29,7 +29,11 @@ TASKS = {
         "i=0; while [ $i -lt 600 ]; do sleep 0.1; i=$((i + 1)); done",
         outputs=OUT,
     ),
-    "nap": shell_task('echo begin; sleep 6; echo end >"${0#*=}"; echo ended', outputs=OUT),
+    "gated": shell_task(
+        'echo begin; until [ -e "${0#*=}.go" ]; do sleep 0.1; done; '
+        'echo end >"${0#*=}"; echo ended',
+        outputs=OUT,
+    ),
 }
 TASKS["trial"] = shell_task(
     'grep -q "n: 2" "${0#*=}" && exit 3; cat "${0#*=}" >"${1#*=}"',
@@ -142,10 +146,12 @@ def test_a_check_tries_a_compute_node(
 
 
 def test_a_job_outlives_its_client_and_the_controller(host: SshHost, cube: Path) -> None:
-    run = start(host, cube, "nap")
+    run = start(host, cube, "gated")
     wait_for(lambda: is_running(host, run))
     assert listed(host, run) == "running"
     host.exec(["sh", "-c", "scontrol shutdown slurmctld; sleep 1; slurmctld"])
+    for workspace in host.home.glob(".mlcube-remote/cubes/*/workspace"):
+        (workspace / "out.go").touch()
     done = again("attach", run)
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout == b"begin\nended\n"

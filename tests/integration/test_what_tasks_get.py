@@ -119,7 +119,8 @@ def test_containers_carry_our_labels_and_no_privileges(
     ssh_host: HostFactory, tmp_path: Path
 ) -> None:
     host = ssh_host()
-    task = shell_task("sleep 3", outputs={"out": "out/"})
+    gate = 'until [ -e "${0#*=}/go" ]; do sleep 0.1; done'
+    task = shell_task(gate, outputs={"out": "out/"})
     cube = write_cube(tmp_path / "cube", {"wait": task})
     run_id = new_run_id()
     running = subprocess.Popen(
@@ -129,6 +130,8 @@ def test_containers_carry_our_labels_and_no_privileges(
     )
     name = _wait_for_container(run_id)
     (about,) = json.loads(docker("inspect", name))
+    (out,) = [mount["Source"] for mount in about["Mounts"]]
+    Path(out, "go").touch()
     output, _ = running.communicate(timeout=60)
     assert running.returncode == 0, output
     labels = about["Config"]["Labels"]

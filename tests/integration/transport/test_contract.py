@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import threading
 import time
 
@@ -156,17 +157,22 @@ def test_calls_work_during_a_stream(connection: Connection) -> None:
         output(stream, data)
         started.set()
 
+    gate = f"/tmp/mlcr-test-{secrets.token_hex(8)}"
+    waits = f"until [ -e {gate} ]; do sleep 0.1; done"
     streaming = threading.Thread(
         target=connection.stream,
-        args=("mlcr_run_in", *sh("echo started; sleep 4; echo ended")),
+        args=("mlcr_run_in", *sh(f"echo started; {waits}; rm {gate}; echo ended")),
         kwargs={"sink": sink},
     )
     streaming.start()
     assert started.wait(20)
 
-    assert connection.call("mlcr_print_kind", "/etc").text == "d\n"
-    assert b"ended" not in output.stdout
-    streaming.join()
+    try:
+        assert connection.call("mlcr_print_kind", "/etc").text == "d\n"
+        assert b"ended" not in output.stdout
+    finally:
+        assert connection.call("mlcr_write_atomically", gate, "").ok
+        streaming.join()
     assert output.stdout == b"started\nended\n"
 
 
