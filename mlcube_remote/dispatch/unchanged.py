@@ -54,14 +54,14 @@ class Known:
     facts: HostFacts
     image: Image
     plan: JobPlan
-    sent: Callable[[], SentState | None]
-    """Returns what would be sent, as it was found after the call of :func:`recall`."""
+    listed: Callable[[], object]
+    """Waits until what would be sent is listed, which began with :func:`recall`."""
 
 
 def recall(run: RunContext, spec: JobSpec) -> Known | None:
     """Return what is known about the host and its mirror; ``None``: each stage is necessary.
 
-    A thread begins to look at what would be sent.
+    A thread begins to list what would be sent.
     """
     if not _may_be_fast(run, spec):
         return None
@@ -79,8 +79,8 @@ def recall(run: RunContext, spec: JobSpec) -> Known | None:
     if not _needs_no_question(plan):
         return None
     image = parse_image(remembered.image)
-    sent = begin(partial(_look, run, plan), "mlcr-look")
-    return Known(remembered=remembered, facts=facts, image=image, plan=plan, sent=sent)
+    listed = begin(partial(_look, run, plan), "mlcr-look")
+    return Known(remembered=remembered, facts=facts, image=image, plan=plan, listed=listed)
 
 
 def _may_be_fast(run: RunContext, spec: JobSpec) -> bool:
@@ -141,10 +141,9 @@ def start_as_before(job: JobContext, known: Known, handle: JobHandle) -> StartAn
         StateUnknownError: The host gave no answer.
     """
     with mirror_lock(job, known.plan):
-        sent = known.sent()
-        if sent is not None and not sent.is_current():
-            # A login may take long, for instance if the user is asked for a password.
-            sent = _look(job.run, known.plan)
+        known.listed()
+        # The login may have taken long, for instance if the user was asked for a password.
+        sent = _look(job.run, known.plan)
         if sent is None or sent.digest != known.remembered.sent:
             return StartAnswer(changed="cube")
         job.connection.current.expect_channel()

@@ -135,9 +135,12 @@ def exclude_path(relative: str, *, directory: bool) -> str:
 
 
 def excluded_path(rule: str) -> str | None:
-    """Return the path that a rule excludes; ``None`` if it is no rule of :func:`exclude_path`."""
+    """Return the path that a rule excludes; ``None`` if it is no rule of :func:`exclude_path`.
+
+    A slash at the end means that only a directory is excluded.
+    """
     path = rule.removeprefix("- /")
-    return None if path == rule or _WILDCARD.search(path) else path.removesuffix("/")
+    return None if path == rule or _WILDCARD.search(path) else path
 
 
 def escape(path: str) -> str:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The names of what a run sends, which are listed once and not for each of its hosts.
+"""The names of what a run sends, which rsync lists once and not for each of its hosts.
 
-A list is used again as long as no directory in it has changed: a new name changes the times of its
-directory.
+A list is used again as long as each directory in it has the same names of the same types. Rules are
+not compared, as other rules are another tree.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import posixpath
 import stat
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import attrs
@@ -22,17 +23,26 @@ from mlcube_remote.files.upload import UploadTree
 MAX_NAMES = 2_000
 """Maximum number of names in a tree."""
 
+_TRIES = 4
+"""How often a tree is listed whose directories have just changed."""
+
 _TICK_NS, _SECOND_NS = 20_000_000, 1_000_000_000
 """Nanoseconds by which the clock of a file system may lag behind; and of one that counts seconds
 twice as much."""
 
-Stamp = tuple[int, ...]
 
+@attrs.frozen(kw_only=True)
+class SentPath:
+    """A file or directory of this machine that is sent, and its path on the host."""
 
-def stamp(status: os.stat_result) -> Stamp:
-    """Return what differs after a change of a file, or of the names in a directory."""
-    times = (status.st_mtime_ns, status.st_ctime_ns)
-    return (status.st_mode, status.st_dev, status.st_ino, status.st_size, *times)
+    local: Path
+    remote: str
+    status: os.stat_result
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether it is a directory."""
+        return stat.S_ISDIR(self.status.st_mode)
 
 
 def is_settled(status: os.stat_result, now: int) -> bool:
@@ -49,73 +59,98 @@ def is_settled(status: os.stat_result, now: int) -> bool:
 
 
 @attrs.frozen(kw_only=True)
-class SentPath:
-    """A file or directory of this machine that is sent, and its path on the host."""
-
-    local: Path
-    remote: str
-    status: os.stat_result
-
-
-@attrs.frozen(kw_only=True)
 class _Listing:
-    """The names in a tree, and the state of its directories when they were listed."""
+    """The names in a tree, and what its directories contained when they were listed."""
 
     names: list[str]
-    directories: dict[Path, Stamp]
-    is_lasting: bool
-    """Whether a later change of a name would be seen."""
+    types: list[int]
+    contents: dict[Path, tuple[tuple[int, ...], frozenset[str]]]
 
-    def is_current(self) -> bool:
-        return self.is_lasting and all(
-            stamp(path.lstat()) == before for path, before in self.directories.items()
+    def is_of(self, found: Iterable[SentPath]) -> bool:
+        """Return whether a new list would have the same names."""
+        found = list(found)
+        return self.types == _types(found) and self.contents == _contents(found)
+
+
+def _types(found: Iterable[SentPath]) -> list[int]:
+    return [stat.S_IFMT(each.status.st_mode) for each in found]
+
+
+def _contents(
+    found: Iterable[SentPath],
+) -> dict[Path, tuple[tuple[int, ...], frozenset[str]]]:
+    """Return directory → what changes with a name in it; some file systems do not change times."""
+    return {
+        each.local: (
+            (each.status.st_dev, each.status.st_ino, each.status.st_mtime_ns),
+            frozenset(os.listdir(each.local)),
         )
+        for each in found
+        if each.is_directory
+    }
 
 
 @attrs.frozen
 class SentNames:
     """The listed trees of a run. Threads may share them."""
 
-    _listings: dict[tuple[str, ...], _Listing] = attrs.field(factory=dict, init=False)
+    _listings: dict[tuple[str, ...], _Listing | None] = attrs.field(factory=dict, init=False)
+    """``None``: a tree has too many names, or cannot be listed."""
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
     def read(self, tree: UploadTree) -> list[SentPath] | None:
         """Return what an upload of the tree could send, as it is now.
 
         Returns:
-            ``None`` if these are more than :data:`MAX_NAMES`, or cannot be listed.
+            ``None`` if these are more than :data:`MAX_NAMES`, or cannot be listed, or change at
+            this moment.
 
         Raises:
             OSError: A file was removed meanwhile.
             UsageError: This machine has no rsync.
         """
-        top, remote = tree.local, tree.remote
-        if not tree.is_directory:
-            top, remote = top.parent, posixpath.dirname(remote)
+        *key, _target = tree.arguments()
         with self._lock:
-            names = self._names(tree, top)
-        if names is None:
-            return None
-        paths = ((top / name, posixpath.normpath(posixpath.join(remote, name))) for name in names)
-        return [SentPath(local=at, remote=there, status=at.lstat()) for at, there in paths]
+            known = self._listings.get(tuple(key))
+            if known is not None:
+                found = _look_again(tree, known)
+                if found is not None:
+                    return found
+            elif tuple(key) in self._listings:
+                return None
+            return self._list(tree, tuple(key))
 
-    def _names(self, tree: UploadTree, top: Path) -> list[str] | None:
-        *options, _target = tree.arguments()
-        key = tuple(options)
-        known = self._listings.get(key)
-        if known is not None and known.is_current():
-            return known.names
-        began = time.time_ns()
-        found = list_entries(tree, MAX_NAMES)
-        if found is None:
-            self._listings.pop(key, None)
-            return None
-        names = [os.fsdecode(name) for name in found]
-        statuses = {top / name: (top / name).lstat() for name in names}
-        directories = {at: each for at, each in statuses.items() if stat.S_ISDIR(each.st_mode)}
-        self._listings[key] = _Listing(
-            names=names,
-            directories={path: stamp(status) for path, status in directories.items()},
-            is_lasting=all(is_settled(status, began) for status in directories.values()),
-        )
-        return names
+    def _list(self, tree: UploadTree, key: tuple[str, ...]) -> list[SentPath] | None:
+        for _ in range(_TRIES):
+            began = time.time_ns()
+            listed = list_entries(tree, MAX_NAMES)
+            if listed is None:
+                self._listings[key] = None
+                return None
+            names = [os.fsdecode(name) for name in listed]
+            contents = _contents(_look(tree, names))
+            # A name that appeared after the list began would have changed a directory since then.
+            found = _look(tree, names)
+            if all(is_settled(each.status, began) for each in found if each.is_directory):
+                listing = _Listing(names=names, types=_types(found), contents=contents)
+                self._listings[key] = listing
+                return found
+            time.sleep(_TICK_NS / _SECOND_NS)
+        return None
+
+
+def _look_again(tree: UploadTree, known: _Listing) -> list[SentPath] | None:
+    """Return what is known, as it is now; ``None`` if a new list might have other names."""
+    try:
+        found = _look(tree, known.names)
+        return found if known.is_of(found) else None
+    except OSError:
+        return None
+
+
+def _look(tree: UploadTree, names: Iterable[str]) -> list[SentPath]:
+    top, remote = tree.local, tree.remote
+    if not tree.is_directory:
+        top, remote = top.parent, posixpath.dirname(remote)
+    paths = ((top / name, posixpath.normpath(posixpath.join(remote, name))) for name in names)
+    return [SentPath(local=at, remote=there, status=at.lstat()) for at, there in paths]

@@ -20,7 +20,7 @@ from pathlib import Path
 import attrs
 
 from mlcube_remote.cube.host_paths import contains
-from mlcube_remote.files.sent_names import SentNames, SentPath, is_settled, stamp
+from mlcube_remote.files.sent_names import SentNames, SentPath, is_settled
 from mlcube_remote.files.upload import UploadTree
 
 MAX_ENTRIES = 500
@@ -81,8 +81,6 @@ class SentState:
     are."""
     entries: tuple[SentEntry, ...]
     """In the order of their ranks."""
-    seen: tuple[SentEntry, ...]
-    """The entries, and the directories that do not matter."""
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -90,13 +88,6 @@ class SentState:
         ranks = [entry.rank for entry in self.entries]
         names = (entry.remote for entry in self.entries)
         return (str(ranks.count(0)), str(ranks.count(1)), *names)
-
-    def is_current(self) -> bool:
-        """Return whether nothing has changed here since the state was read."""
-        try:
-            return all(stamp(entry.status) == stamp(entry.local.lstat()) for entry in self.seen)
-        except OSError:
-            return False
 
 
 def read_sent_state(
@@ -144,7 +135,6 @@ def read_sent_state(
         digest=hashlib.sha256(text.encode()).hexdigest(),
         is_settled=all(entry.is_directory or is_settled(entry.status, began) for entry in entries),
         entries=tuple(entries),
-        seen=tuple(found),
     )
 
 

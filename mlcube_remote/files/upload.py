@@ -76,12 +76,15 @@ class UploadTree:
         return self.local.is_dir()
 
     @property
-    def excluded(self) -> frozenset[Path]:
-        """Paths that are not sent, for example outputs; patterns of the user may exclude more."""
+    def excluded(self) -> frozenset[str]:
+        """Paths that are not sent, for example outputs; patterns of the user may exclude more.
+
+        A slash at the end means that only a directory is not sent.
+        """
         # A rule after one that includes something does not exclude that.
         first = takewhile(lambda rule: not rule.startswith("+"), self.rules)
         names = filter(None, map(excluded_path, first))
-        return frozenset(self.local / name for name in names)
+        return frozenset(os.path.join(self.local, name) for name in names)
 
     def arguments(self) -> list[str]:
         """Return the arguments of the rsync that updates the mirror."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -27,9 +27,7 @@ _BLOCK = 512
 """Unit of ``st_blocks``, in bytes."""
 
 
-def choose_options(
-    tops: Iterable[Path], excluded: Collection[Path] = frozenset()
-) -> tuple[str, ...]:
+def choose_options(tops: Iterable[Path], excluded: frozenset[str] = frozenset()) -> tuple[str, ...]:
     """Return the options for an upload of these directories and files, without the excluded ones.
 
     - ``--checksum`` if they are small: rsync compares sizes and times, and some programs give each
@@ -47,17 +45,19 @@ def choose_options(
     return tuple(options)
 
 
-def _look(top: Path, excluded: Collection[Path]) -> Iterator[os.stat_result]:
+def _look(top: Path, excluded: frozenset[str]) -> Iterator[os.stat_result]:
     """Yield the status of everything in a tree; what cannot be read is an error of rsync later."""
     yield from _status(os.path.realpath(top))
     for folder, folders, files in os.walk(top):
-        at = Path(folder)
+        paths = {name: os.path.join(folder, name) for name in (*folders, *files)}
         folders[:] = [
-            name for name in folders if not is_never_sent(name) and at / name not in excluded
+            name
+            for name in folders
+            if not is_never_sent(name) and excluded.isdisjoint((paths[name], f"{paths[name]}/"))
         ]
         for name in (*folders, *files):
-            if at / name not in excluded:
-                yield from _status(os.path.join(folder, name))
+            if paths[name] not in excluded:
+                yield from _status(paths[name])
 
 
 def _status(path: str) -> Iterator[os.stat_result]:

@@ -232,6 +232,38 @@ def test_a_file_that_was_edited_here_is_sent(
     assert shown.run().stdout == "lr=9\n"
 
 
+def edit_during_login(shown: ShownFile, change: Callable[[], object]) -> Completed:
+    """Change something while a run waits for its login, after it has looked at the cube."""
+    wire = shown.scenario.wire
+    wire.holds_at = wire.relayed
+    with shown.scenario.client("run") as client:
+        time.sleep(2)
+        change()
+        wire.holds_at = None
+        done = finish(client)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.mark.parametrize("change", [write_with_old_times, write_in_place])
+def test_a_file_that_is_edited_during_the_login_is_sent(
+    shown: ShownFile, change: Callable[[Path], None]
+) -> None:
+    assert edit_during_login(shown, lambda: change(shown.here)).stdout == "lr=9\n"
+
+
+def test_a_pattern_that_is_removed_during_the_login_does_not_count(shown: ShownFile) -> None:
+    ignored = shown.scenario.cube / ".mlcubeignore"
+    ignored.write_text(".*\n/workspace/more\n")
+    shown.here.with_name("more").write_text("more\n")
+    shown.run()
+    assert ONE_CALL in shown.run("--verbose").stderr
+    there = shown.there.with_name("more")
+    assert not there.exists()
+    edit_during_login(shown, lambda: ignored.write_text(".*\n"))
+    assert there.read_text() == "more\n"
+
+
 def test_a_backup_that_is_restored_there_is_noticed(shown: ShownFile) -> None:
     mirror = shown.there.parents[1]
     backup = mirror.with_name(f"{mirror.name}.backup")

@@ -7,13 +7,15 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from mlcube_remote.files import sent_names
-from mlcube_remote.files.sent_names import SentNames
+from mlcube_remote.files.sent_names import SentNames, is_settled
 from mlcube_remote.files.transfer import list_entries
 from mlcube_remote.files.upload import UploadTree
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture
@@ -48,16 +50,15 @@ def names(known: SentNames, sent: UploadTree) -> list[str]:
     return sorted(str(each.local.relative_to(sent.local)) for each in found)
 
 
-def settle(cube: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the clock of this machine be far from the last change."""
-    later = max(path.stat().st_ctime_ns for path in (cube, *cube.rglob("*"))) + 10**10
-    monkeypatch.setattr(time, "time_ns", lambda: later)
+def settle(cube: Path) -> None:
+    """Wait until the last change is so old that the cube is listed at once."""
+    wait_for(
+        lambda: all(is_settled(each.stat(), time.time_ns()) for each in (cube, *cube.rglob("*")))
+    )
 
 
-def test_a_tree_is_listed_once_for_several_hosts(
-    cube: Path, listed: list[UploadTree], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settle(cube, monkeypatch)
+def test_a_tree_is_listed_once_for_several_hosts(cube: Path, listed: list[UploadTree]) -> None:
+    settle(cube)
     known = SentNames()
     for number in range(3):
         found = known.read(tree(cube, number))
@@ -69,14 +70,17 @@ def test_a_tree_is_listed_once_for_several_hosts(
     assert len(listed) == 1
 
 
-def test_other_rules_are_another_list(
-    cube: Path, listed: list[UploadTree], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settle(cube, monkeypatch)
+def test_other_rules_are_another_list(cube: Path, listed: list[UploadTree]) -> None:
+    settle(cube)
     known = SentNames()
     assert "mlcube.yaml" in names(known, tree(cube))
     assert "mlcube.yaml" not in names(known, tree(cube, rules=("- /mlcube.yaml",)))
     assert len(listed) == 2
+
+
+def replace_by_directory(path: Path) -> None:
+    path.unlink()
+    (path / "below").mkdir(parents=True)
 
 
 CHANGES: dict[str, Callable[[Path], object]] = {
@@ -85,19 +89,12 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "another name": lambda cube: (cube / "data/deep/one").rename(cube / "data/deep/other"),
     "a directory more": lambda cube: (cube / "data/more").mkdir(),
     "a directory at another place": lambda cube: (cube / "data/deep").rename(cube / "deep"),
+    "a directory instead of a file": lambda cube: replace_by_directory(cube / "data/deep/one"),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-@pytest.mark.parametrize("is_settled", [True, False], ids=["settled", "just made"])
-def test_a_change_is_seen(
-    cube: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    change: Callable[[Path], object],
-    is_settled: bool,
-) -> None:
-    if is_settled:
-        settle(cube, monkeypatch)
+def test_a_change_is_seen(cube: Path, change: Callable[[Path], object]) -> None:
     known = SentNames()
     before = names(known, tree(cube))
     change(cube)
@@ -106,18 +103,53 @@ def test_a_change_is_seen(
     assert after == names(SentNames(), tree(cube))
 
 
-def test_a_list_of_a_directory_that_has_just_changed_is_not_used_again(
-    cube: Path, listed: list[UploadTree]
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_change_is_seen_where_times_do_not_change(
+    cube: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], object]
 ) -> None:
+    def without_times(path: Path) -> SimpleNamespace:
+        found = os.lstat(path)
+        mode, device, inode = found.st_mode, found.st_dev, found.st_ino
+        return SimpleNamespace(
+            st_mode=mode, st_dev=device, st_ino=inode, st_mtime_ns=0, st_ctime_ns=0
+        )
+
+    monkeypatch.setattr(Path, "lstat", without_times)
     known = SentNames()
-    for number in range(2):
-        os.utime(cube / "data/deep")
-        known.read(tree(cube, number))
-    assert len(listed) == 2
+    before = names(known, tree(cube))
+    change(cube)
+    after = names(known, tree(cube, 2))
+    assert after != before
+    assert after == names(SentNames(), tree(cube))
 
 
-def test_the_status_of_a_file_is_that_of_now(cube: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settle(cube, monkeypatch)
+def test_a_file_that_appears_while_the_tree_is_listed_is_seen(
+    cube: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def list_and_add(tree: UploadTree, most: int) -> list[bytes] | None:
+        found = list_entries(tree, most)
+        (cube / "data/late").touch()
+        return found
+
+    monkeypatch.setattr(sent_names, "list_entries", list_and_add)
+    known = SentNames()
+    assert "data/late" in names(known, tree(cube))
+    assert "data/late" in names(known, tree(cube, 2))
+
+
+def test_a_tree_that_changes_all_the_time_has_no_names(
+    cube: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def list_and_change(tree: UploadTree, most: int) -> list[bytes] | None:
+        os.utime(cube / "data")
+        return list_entries(tree, most)
+
+    monkeypatch.setattr(sent_names, "list_entries", list_and_change)
+    assert SentNames().read(tree(cube)) is None
+
+
+def test_the_status_of_a_file_is_that_of_now(cube: Path) -> None:
+    settle(cube)
     known = SentNames()
     known.read(tree(cube))
     (cube / "mlcube.yaml").write_text("name: longer\n")
@@ -133,11 +165,14 @@ def test_a_single_file_is_a_tree(cube: Path) -> None:
 
 
 def test_too_many_names_are_not_listed_to_the_end(
-    cube: Path, monkeypatch: pytest.MonkeyPatch
+    cube: Path, listed: list[UploadTree], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sent_names, "MAX_NAMES", 4)
-    assert SentNames().read(tree(cube)) is None
-    assert SentNames().read(tree(cube, rules=("- /mlcube.yaml",))) is not None
+    known = SentNames()
+    assert known.read(tree(cube)) is None
+    assert known.read(tree(cube, rules=("- /mlcube.yaml",))) is not None
+    assert known.read(tree(cube, 2)) is None
+    assert len(listed) == 2, "once for all hosts"
 
 
 def test_a_directory_that_cannot_be_listed_has_no_names(tmp_path: Path) -> None:

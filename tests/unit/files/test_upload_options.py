@@ -110,6 +110,8 @@ def test_what_is_never_sent_does_not_count(cube: Path) -> None:
         (("- /results/",), ("--checksum",)),
         (("P /**", "- /other/", "- /results/"), ("--checksum",)),
         (("- /results/run/", "- /one"), ("--checksum",)),
+        (("- /results/run/model",), ("--checksum",)),
+        (("- /results/run/model/",), ("--sparse",)),
         (("+ /results/", "- /results/"), ("--sparse",)),
         (("- /result[s]/",), ("--sparse",)),
         ((), ("--sparse",)),
