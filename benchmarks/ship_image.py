@@ -2,7 +2,8 @@
 """Measure how an image gets to hosts without a registry, in turn and on the same hosts.
 
 - ours: ``configure --ship-image``; the first host has the image, all others lack it
-- pipe: ``docker save | gzip | ssh HOST docker load`` from the first host to each other one, at once
+- pipe: ``docker save | gzip | ssh HOST docker load`` from the first host to each other one, to
+  eight at a time
 - pull: ``docker pull`` on each other host, at once, from a registry on this machine's loopback
   address, which the hosts reach through tunnels of ssh; ``push`` is the first host's push to it
 - build: ``configure`` without ``--ship-image``, so that each host builds the image
@@ -46,6 +47,8 @@ docker image prune --force >/dev/null"""
 _WAIT = """exec bash -c 'for try in $(seq 100); do
     (exec 3<>/dev/tcp/127.0.0.1/5000) 2>/dev/null && exit; sleep 0.1
 done; exit 1'"""
+_MAX_STARTUPS = 8
+"""Connections to one host that begin at once: by default sshd refuses some of more than ten."""
 Row = dict[str, float | str]
 _RECIPE = f"FROM {BASE_IMAGE}\nCOPY data /data\nCOPY edit /edit\n"
 _SENT = re.compile(r"image from \S+, ([\d.]+ \w+) sent")
@@ -87,7 +90,7 @@ class Fleet:
 
     def pipe(self) -> None:
         """Copy the image from the first host to each other one, as people do by hand."""
-        self._on_each(self._copy)
+        self._on_each(self._copy, at_once=_MAX_STARTUPS)
 
     def push(self) -> None:
         """Let the first host push the image to the registry."""
@@ -99,8 +102,8 @@ class Fleet:
         words = f"docker pull --quiet {IN_REGISTRY} && docker tag {IN_REGISTRY} {IMAGE}"
         self._on_each(lambda peer: self._run(peer, words))
 
-    def _on_each(self, work: Callable[[Peer], None]) -> None:
-        with ThreadPoolExecutor(len(self.peers)) as threads:
+    def _on_each(self, work: Callable[[Peer], None], at_once: int = 1000) -> None:
+        with ThreadPoolExecutor(min(at_once, len(self.peers))) as threads:
             list(threads.map(work, self.peers[1:]))
 
     def _run(self, peer: Peer, script: str) -> None:
