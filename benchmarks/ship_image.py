@@ -102,8 +102,8 @@ class Fleet:
         words = f"docker pull --quiet {IN_REGISTRY} && docker tag {IN_REGISTRY} {IMAGE}"
         self._on_each(lambda peer: self._run(peer, words))
 
-    def _on_each(self, work: Callable[[Peer], None], at_once: int = 1000) -> None:
-        with ThreadPoolExecutor(min(at_once, len(self.peers))) as threads:
+    def _on_each(self, work: Callable[[Peer], None], at_once: int | None = None) -> None:
+        with ThreadPoolExecutor(at_once or len(self.peers)) as threads:
             list(threads.map(work, self.peers[1:]))
 
     def _run(self, peer: Peer, script: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from mlcube_remote.facts.check_result import CheckResult
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.plan.slurm_image import trial_words
-from mlcube_remote.remote import definitions
+from mlcube_remote.remote import function_program
 from mlcube_remote.transport.base import Connection
 
 _WAIT_S = 300
@@ -29,8 +29,9 @@ def check_compute_node(
     Raises:
         HostError: The connection is lost.
     """
+    script = function_program("mlcr_show_node")
     place = host.slurm.get("scratch", "")
-    words = (root, str(_WAIT_S), engine, place, _script(), *trial_words(host))
+    words = (root, str(_WAIT_S), engine, place, script, *trial_words(host))
     reply = connection.call("mlcr_try_compute_node", *words, timeout=_WAIT_S + 60.0)
     facts = dict(reply.records())
     node = facts.get("node", "")
@@ -60,11 +61,6 @@ def check_compute_node(
     )
     if place:
         yield _check_scratch(facts.get("scratch", ""), place, node)
-
-
-def _script() -> str:
-    """Return the program for the compute node."""
-    return "".join(definitions(["mlcr_show_node"]).values()) + 'mlcr_show_node "$@"\n'
 
 
 def _check_scratch(answer: str, place: str, node: str) -> CheckResult:

@@ -58,36 +58,27 @@ def is_settled(status: os.stat_result, now: int) -> bool:
     return changed < now - step
 
 
+_Signature = list[tuple[int, ...] | frozenset[str]]
+
+
 @attrs.frozen(kw_only=True)
 class _Listing:
-    """The names in a tree, and what its directories contained when they were listed."""
+    """The names in a tree, and what they were when they were listed."""
 
     names: list[str]
-    types: list[int]
-    contents: dict[Path, tuple[tuple[int, ...], frozenset[str]]]
-
-    def is_of(self, found: Iterable[SentPath]) -> bool:
-        """Return whether a new list would have the same names."""
-        found = list(found)
-        return self.types == _types(found) and self.contents == _contents(found)
+    signature: _Signature
 
 
-def _types(found: Iterable[SentPath]) -> list[int]:
-    return [stat.S_IFMT(each.status.st_mode) for each in found]
-
-
-def _contents(
-    found: Iterable[SentPath],
-) -> dict[Path, tuple[tuple[int, ...], frozenset[str]]]:
-    """Return directory → what changes with a name in it; some file systems do not change times."""
-    return {
-        each.local: (
-            (each.status.st_dev, each.status.st_ino, each.status.st_mtime_ns),
-            frozenset(os.listdir(each.local)),
-        )
-        for each in found
-        if each.is_directory
-    }
+def _sign(found: Iterable[SentPath]) -> _Signature:
+    """Return what would differ if a new list had other names; some times never change."""
+    signature: _Signature = []
+    for each in found:
+        at = each.status
+        signature.append((stat.S_IFMT(at.st_mode),))
+        if each.is_directory:
+            signature.append((at.st_dev, at.st_ino, at.st_mtime_ns))
+            signature.append(frozenset(os.listdir(each.local)))
+    return signature
 
 
 @attrs.frozen
@@ -128,12 +119,10 @@ class SentNames:
                 self._listings[key] = None
                 return None
             names = [os.fsdecode(name) for name in listed]
-            contents = _contents(_look(tree, names))
-            # A name that appeared after the list began would have changed a directory since then.
             found = _look(tree, names)
+            # A name that appeared after the list began would have changed a directory since then.
             if all(is_settled(each.status, began) for each in found if each.is_directory):
-                listing = _Listing(names=names, types=_types(found), contents=contents)
-                self._listings[key] = listing
+                self._listings[key] = _Listing(names=names, signature=_sign(found))
                 return found
             time.sleep(_TICK_NS / _SECOND_NS)
         return None
@@ -143,7 +132,7 @@ def _look_again(tree: UploadTree, known: _Listing) -> list[SentPath] | None:
     """Return what is known, as it is now; ``None`` if a new list might have other names."""
     try:
         found = _look(tree, known.names)
-        return found if known.is_of(found) else None
+        return found if known.signature == _sign(found) else None
     except OSError:
         return None
 

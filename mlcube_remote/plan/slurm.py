@@ -121,13 +121,22 @@ def batch_job(spec: JobSpec, job_dir: str, *, jobs: int = 1) -> BatchJob:
         *(["--exclusive"] if given.get("exclusive") else []),
         *given.get("extra", ()),
     ]
-    loads = [f"module load {name} || exit 1\n" for name in given.get("modules", ())]
-    setup = given.get("setup", "")
     return BatchJob(
         options=tuple(options),
-        setup="".join(loads) + (f"{setup.rstrip()}\n" if setup.strip() else ""),
+        setup=setup_text(spec.host),
         scratch=given.get("scratch", ""),
     )
+
+
+def load_text(host: Host) -> str:
+    """Return the shell text that loads the modules of a cluster; empty: none."""
+    return "".join(f"module load {name} || exit 1\n" for name in host.slurm.get("modules", ()))
+
+
+def setup_text(host: Host) -> str:
+    """Return the shell text that runs before tasks on a compute node; empty: none."""
+    setup = host.slurm.get("setup", "")
+    return load_text(host) + (f"{setup.rstrip()}\n" if setup.strip() else "")
 
 
 def _gpus(spec: JobSpec, given: Mapping[str, Any]) -> list[str]:

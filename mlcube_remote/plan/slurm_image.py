@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from mlcube_remote.commands.model import Argv
 from mlcube_remote.inventory.model import Host, Launcher
+from mlcube_remote.plan.slurm import load_text, setup_text
 from mlcube_remote.platforms import CONTAINER_ENGINES
 
 _VALUED = ("partition", "account", "qos", "constraint")
@@ -22,14 +23,14 @@ def image_builder(host: Host, platform: str) -> Argv:
         return ()
     given = host.slurm
     if given.get("image_build") != "job":
-        return _modules(host)
+        return _after(load_text(host))
     time = (f"--time={given['time']}",) if "time" in given else ()
-    return (*_job(host, "mlcr-image", *time), *_modules(host))
+    return (*_job(host, "mlcr-image", *time), *_after(load_text(host)))
 
 
 def trial_words(host: Host) -> Argv:
     """Return the words that start a command on a compute node as tasks start, for one minute."""
-    return (*_job(host, "mlcr-check", "--time=1"), *_modules(host, host.slurm.get("setup", "")))
+    return (*_job(host, "mlcr-check", "--time=1"), *_after(setup_text(host)))
 
 
 def _job(host: Host, name: str, *options: str) -> Argv:
@@ -42,8 +43,7 @@ def _job(host: Host, name: str, *options: str) -> Argv:
     )
 
 
-def _modules(host: Host, setup: str = "") -> Argv:
-    loads = "".join(f"module load {name} || exit 1\n" for name in host.slurm.get("modules", ()))
-    before = f"{loads}{setup.rstrip()}\n" if setup.strip() else loads
+def _after(before: str) -> Argv:
+    """Return the words that run a command after this shell text; none if there is no text."""
     # Sites define the command "module" in the profiles of login shells.
     return ("/bin/bash", "-l", "-c", f'{before}exec "$@"', "bash") if before else ()

@@ -61,6 +61,11 @@ def definitions(words: Iterable[str], sent: Collection[str] = ()) -> dict[str, s
     return {name: text for name, (text, _) in known.items() if name in needed}
 
 
+def function_program(name: str) -> str:
+    """Return a program that calls one function with its arguments."""
+    return "".join(definitions([name]).values()) + f'{name} "$@"\n'
+
+
 @cache
 def supervisor() -> str:
     """Return the program that supervises a job."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mlcube_remote.remote import definitions
+from mlcube_remote.remote import function_program
 from tests.support.fake_slurm import FakeSlurm
 from tests.support.shell_library import Call, facts, records
 
@@ -41,7 +41,7 @@ def trial(call: Call, node: Path, tmp_path: Path) -> Callable[..., dict[str, str
     engine = tmp_path / "engine"
     engine.write_text("#!/bin/sh\necho apptainer version 1.4.5\n")
     engine.chmod(0o755)
-    script = "".join(definitions(["mlcr_show_node"]).values()) + 'mlcr_show_node "$@"\n'
+    script = function_program("mlcr_show_node")
 
     def report(place: str = "", engine: Path = engine, node: Path = node) -> dict[str, str]:
         words = (str(tmp_path), "60", str(engine), place, script, "sh", str(node))

@@ -28,6 +28,15 @@ HINTS = {
 }
 
 
+def put_klist(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> Path:
+    """Put a ``klist`` first on the PATH."""
+    klist = folder / "klist"
+    klist.write_text(f"#!/bin/sh\n{script}\n")
+    klist.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    return klist
+
+
 @pytest.fixture(params=Ticket)
 def ticket(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -36,10 +45,7 @@ def ticket(
     state: Ticket = request.param
     programs = tmp_path / "bin"
     programs.mkdir()
-    klist = programs / "klist"
-    klist.write_text(f"#!/bin/sh\n{KLIST[state]}\n")
-    klist.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    put_klist(programs, monkeypatch, KLIST[state])
     return state
 
 
@@ -56,10 +62,8 @@ def test_without_klist_there_is_no_ticket(monkeypatch: pytest.MonkeyPatch) -> No
 def test_klist_is_asked_once_for_many_hosts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    klist, asked = tmp_path / "klist", tmp_path / "asked"
-    klist.write_text(f"#!/bin/sh\necho x >>'{asked}'; sleep 0.1\n")
-    klist.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    asked = tmp_path / "asked"
+    put_klist(tmp_path, monkeypatch, f"echo x >>'{asked}'; sleep 0.1")
     check = TicketCheck()
     with ThreadPoolExecutor(8) as threads:
         assert all(threads.map(lambda _: check.has_ticket(), range(8)))
@@ -69,10 +73,7 @@ def test_klist_is_asked_once_for_many_hosts(
 def test_a_later_host_is_not_told_of_an_old_ticket(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    klist = tmp_path / "klist"
-    klist.write_text("#!/bin/sh\n")
-    klist.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    klist = put_klist(tmp_path, monkeypatch, "exit 0")
     check = TicketCheck()
     assert check.has_ticket()
     klist.unlink()
