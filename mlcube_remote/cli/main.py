@@ -15,7 +15,7 @@ import click
 from mlcube_remote._version import __version__
 from mlcube_remote.cli import COMPLETE
 from mlcube_remote.cli.standard_streams import LOST_OUTPUT, prepare_standard_streams
-from mlcube_remote.errors import MLCubeRemoteError, RecordError, UnexpectedError
+from mlcube_remote.errors import MLCubeRemoteError, RecordError, UnexpectedError, UsageError
 
 _COMMANDS = {
     "run": ("mlcube_remote.cli.run", "Run tasks of a cube on one or many hosts."),
@@ -207,6 +207,20 @@ def _leave_at_once(args: list[str]) -> NoReturn:
     os._exit(130)
 
 
+_REMOVED = UsageError(
+    "the current directory was removed", hint="change to a directory that exists: cd"
+)
+
+
+def _is_directory_removed() -> bool:
+    """Return whether the current directory does not exist any more."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
+
+
 def _complete(args: list[str] | None) -> int:
     """Print completions for a shell; whatever goes wrong, print nothing on the user's prompt."""
     try:
@@ -236,6 +250,8 @@ def execute(args: list[str] | None = None) -> int:
     except MLCubeRemoteError as problem:
         return _print_failure(problem, args)
     except Exception as problem:  # noqa: BLE001 - a bug: written to a file, reported in a line
+        if isinstance(problem, FileNotFoundError) and _is_directory_removed():
+            return _print_failure(_REMOVED, args)
         from mlcube_remote.ui.errors import report_crash  # noqa: PLC0415
 
         report_crash(problem, sys.stderr)

@@ -408,6 +408,24 @@ def test_what_the_system_refuses_is_no_bug(line: str) -> None:
     assert message in done.stderr if message else not done.stderr
 
 
+@pytest.mark.parametrize("line", ["run --host=local --task=one", "init x", "ps"])
+def test_a_current_directory_that_was_removed(line: str, tmp_path: Path) -> None:
+    program = shlex.join([sys.executable, "-m", "mlcube_remote"])
+    done = subprocess.run(
+        ["sh", "-c", f"mkdir gone && cd gone && rmdir ../gone && {program} {line}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd=tmp_path,
+    )
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert done.stderr.splitlines() == [
+        "error: the current directory was removed",
+        "hint: change to a directory that exists: cd",
+    ]
+
+
 def test_a_closed_pipe_is_no_failed_job(cube: Path) -> None:
     """Click ends with 1 then, which would say that a job had failed."""
     script = "from mlcube_remote.cli.main import main; main()"
