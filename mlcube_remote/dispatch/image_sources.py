@@ -32,6 +32,7 @@ from mlcube_remote.events.model import (
 )
 from mlcube_remote.facts.images import Image
 from mlcube_remote.facts.probe import require_program
+from mlcube_remote.files.build_sources import digest_build_sources
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.plan.job import JobSpec
 from mlcube_remote.plan.job_plan import make_plan
@@ -107,9 +108,10 @@ def _prepare(job: JobContext, spec: JobSpec, host: Host) -> Iterator[SavedImage]
             require_program(source.connection.current, facts, plan.image)
             check_recipe_on_host(plan)
             warn_about_commands(source, plan)
+            digest = digest_build_sources(plan, source.run.names)
             image = upload_and_find_image(source, plan)
             again = spec.request.configure_only
-            image = configure_image(source, plan, facts, image, again=again)
+            image = configure_image(source, plan, facts, image, digest, again=again)
         if plan.image.platform not in CONTAINER_ENGINES:
             # A SIF file does not say what it was built for; it was built there.
             image = attrs.evolve(image, architecture=image.architecture or facts.architecture)

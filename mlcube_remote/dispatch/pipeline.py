@@ -33,6 +33,7 @@ from mlcube_remote.errors import HostError, StateUnknownError, StoppedByUserErro
 from mlcube_remote.events.outcome import JobOutcome
 from mlcube_remote.facts.images import Image
 from mlcube_remote.facts.probe import HostFacts, logout_warning, require_program
+from mlcube_remote.files.build_sources import digest_build_sources
 from mlcube_remote.files.sent_state import SentState
 from mlcube_remote.jobs.handle import JobHandle
 from mlcube_remote.jobs.launch import ClaimLostError
@@ -238,6 +239,8 @@ def _prepare_mirror(job: JobContext, plan: JobPlan, facts: HostFacts, claim: Cla
 def _prepare(job: JobContext, plan: JobPlan, facts: HostFacts) -> Image:
     """Upload the cube and its data, bring the image to the host, and return it."""
     warn_about_commands(job, plan)
+    # If a file is edited after this, the image seems to be of another version, never of this one.
+    sources = digest_build_sources(plan, job.run.names)
     image = upload_and_find_image(job, plan)
     job.run.interrupts.check()
     if plan.tasks:
@@ -246,7 +249,7 @@ def _prepare(job: JobContext, plan: JobPlan, facts: HostFacts) -> Image:
     source = plan.spec.image_source
     if source is None:
         again = plan.spec.request.configure_only
-        image = configure_image(job, plan, facts, image, again=again)
+        image = configure_image(job, plan, facts, image, sources, again=again)
     else:
         from mlcube_remote.dispatch.ship import ship_image  # noqa: PLC0415 - few runs need it
 

@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import posixpath
+import shlex
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
+
+import attrs
 
 from mlcube_remote.dispatch.context import JobContext
 from mlcube_remote.dispatch.launch import container_engine
@@ -37,7 +40,7 @@ from mlcube_remote.plan.host_paths import cube_directory
 from mlcube_remote.plan.job import JobSpec
 from mlcube_remote.plan.job_plan import JobPlan, make_plan
 from mlcube_remote.plan.requirements import find_empty_inputs
-from mlcube_remote.plan.uses import image_labels
+from mlcube_remote.plan.uses import image_labels, sources_label
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.runs.ids import client_name, slug
 from mlcube_remote.runs.locks import exclusive
@@ -234,7 +237,7 @@ def _make_directories(directories: Sequence[Confined], connection: Connection) -
 
 
 def configure_image(
-    job: JobContext, plan: JobPlan, facts: HostFacts, image: Image, *, again: bool
+    job: JobContext, plan: JobPlan, facts: HostFacts, image: Image, sources: str, *, again: bool
 ) -> Image:
     """Pull or build the image if necessary, and check that the machine can run it.
 
@@ -243,6 +246,7 @@ def configure_image(
         plan: Its plan.
         facts: Its host.
         image: What the host has.
+        sources: The digest of what it is built from, as this machine had it before the upload.
         again: Whether an engine pulls or builds also an image that the host has.
 
     Returns:
@@ -253,7 +257,8 @@ def configure_image(
         HostUnfitError: It is for another architecture.
     """
     needed = plan.image
-    # A SIF file that fits its recipe is not built again: the result would be the same.
+    # A SIF file that fits its recipe is not built again: the result would be the same. An engine
+    # keeps the image that it has, as with MLCube.
     in_engine = needed.platform in CONTAINER_ENGINES
     is_forced = needed.before_each_run or (again and in_engine)
     if image.stale:
@@ -261,8 +266,9 @@ def configure_image(
     with job.events.stage(Stage.CONFIGURE) as notes:
         if image.present and not is_forced:
             notes.skipped, notes.detail = True, "image present"
+            image = _compare_sources(job, plan, image, sources)
         else:
-            image = _configure_again(job, plan)
+            image = _configure_again(job, plan, sources)
         warning = job.connection.retrying(
             lambda at: require_architecture(at, facts, image, needed.image)
         )
@@ -271,14 +277,31 @@ def configure_image(
     return image
 
 
-def _configure_again(job: JobContext, plan: JobPlan) -> Image:
+def _compare_sources(job: JobContext, plan: JobPlan, image: Image, sources: str) -> Image:
+    """Warn if the image that the host has was built from other files; return what it is."""
+    name, cube = plan.image.image, plan.spec.request.cube.root
+    if not image.sources.endswith(f" {name}") or not sources:
+        return image  # not ours, or not known
+    if image.sources == sources_label(name, sources):
+        return image
+    host = plan.spec.host.typed or plan.spec.host.name
+    where = () if cube.samefile(".") else (f"--mlcube={cube}",)
+    command = shlex.join(["mlcube-remote", "configure", f"--host={host}", *where])
+    job.warn(
+        f"image {name} was built from another version of the cube's files, and is used as it is; "
+        f"to build it again: {command}"
+    )
+    return attrs.evolve(image, stale=True)
+
+
+def _configure_again(job: JobContext, plan: JobPlan, sources: str) -> Image:
     """Configure, also if the connection breaks, but not again and again.
 
     Raises:
         ConfigureError: The image was not pulled or built.
     """
     try:
-        return job.connection.retrying(partial(_configure, job, plan))
+        return job.connection.retrying(partial(_configure, job, plan, sources))
     except StalledError as problem:
         raise ConfigureError(
             job.connection.name,
@@ -287,9 +310,9 @@ def _configure_again(job: JobContext, plan: JobPlan) -> Image:
         ) from problem
 
 
-def _configure(job: JobContext, plan: JobPlan, connection: Connection) -> Image:
+def _configure(job: JobContext, plan: JobPlan, sources: str, connection: Connection) -> Image:
     from mlcube_remote.dispatch.configure import configure  # noqa: PLC0415 - few runs need it
 
-    labels = image_labels(plan.uid, plan.image.image)
+    labels = image_labels(plan.uid, plan.image.image, sources)
     configure(connection, job.events, plan.paths, plan.image, labels)
     return find_image(connection, plan.image, plan.paths)

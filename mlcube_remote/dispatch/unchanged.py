@@ -233,8 +233,11 @@ def remember(
         sent: What was sent, as it was before the upload.
         described: What ``mlcr_describe_mirror`` has printed after the upload.
     """
-    is_usual = bool(image.answer) and image.architecture in {"", facts.architecture}
-    mirror = check_mirror(sent, described) if is_usual and sent.is_settled else None
+    # What deserves a warning at each run goes through each stage.
+    is_usual = image.architecture in {"", facts.architecture} and not image.stale
+    mirror = (
+        check_mirror(sent, described) if is_usual and image.answer and sent.is_settled else None
+    )
     if mirror is None:
         SentMirrors().forget(_key(plan.spec))
         return

@@ -31,7 +31,9 @@ class Image:
     architecture: str = ""
     """The machine that it was built for, such as ``amd64``; empty if unknown."""
     stale: bool = False
-    """Whether it was built from another version of the recipe."""
+    """Whether it was built from another version of the recipe, or of the files that it copies."""
+    sources: str = ""
+    """The label of an engine's image that says what it was built from; empty: it has none."""
     identity: ImageIdentity = ImageIdentity()
     """Its digests, for the record of the job."""
     answer: str = attrs.field(default="", eq=False, repr=False)
@@ -73,7 +75,7 @@ def find_image(connection: Connection, needed: ImageCommands, paths: HostPaths) 
 
 def parse_image(answer: str) -> Image:
     """Return the image that an engine has described."""
-    about, version = _lines(answer, 2)
+    about, sources, version = _lines(answer, 3)
     system, _, rest = about.partition(" ")
     name, _, digests = rest.partition(" ")
     identity = ImageIdentity(
@@ -82,7 +84,8 @@ def parse_image(answer: str) -> Image:
         engine_version=_version(version),
     )
     architecture = system.partition("/")[2]
-    return Image(True, architecture, identity=identity, answer=answer.rstrip("\n"))
+    answer = answer.rstrip("\n")
+    return Image(True, architecture, sources=sources, identity=identity, answer=answer)
 
 
 def _lines(text: str, count: int) -> list[str]:

@@ -12,7 +12,8 @@ from mlcube_remote.files.filters import filter_rules, read_ignore_file
 from mlcube_remote.files.upload import UploadTree
 from mlcube_remote.plan.build_context import BuildContext
 
-_IGNORE_FILES = ("Dockerfile.dockerignore", ".dockerignore")
+IGNORE_FILES = ("Dockerfile.dockerignore", ".dockerignore")
+"""Files of a context that say what the engine does not read."""
 
 
 def context_trees(context: BuildContext | None) -> tuple[UploadTree, ...]:
@@ -23,7 +24,7 @@ def context_trees(context: BuildContext | None) -> tuple[UploadTree, ...]:
     """
     if context is None:
         return ()
-    lines = [line for name in _IGNORE_FILES for line in read_ignore_file(context.local / name)]
+    lines = [line for name in IGNORE_FILES for line in read_ignore_file(context.local / name)]
     # The engine needs its own files, even if they are ignored.
     rules = ("+ /*ockerfile*", "+ /.dockerignore", *filter_rules(_anchored(lines)))
     return (UploadTree(local=context.local, remote=context.remote, rules=rules, mirror=True),)

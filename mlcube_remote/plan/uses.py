@@ -25,6 +25,9 @@ IMAGE_LABEL = "org.mlcommons.mlcube-remote.image"
 """The label with the name of the image: an image that is built from it inherits the label, but has
 another name."""
 
+SOURCES_LABEL = "org.mlcommons.mlcube-remote.sources"
+"""The label with the digest of what an image was built from, and its name."""
+
 
 def use_words(plan: JobPlan) -> tuple[str, ...]:
     """Return the arguments of ``mlcr_write_uses`` for a job, without the job."""
@@ -42,9 +45,21 @@ def image_key(image: ImageCommands) -> str:
     return f"images/{readable}-{digest}"
 
 
-def image_labels(uid: str, image: str) -> tuple[str, ...]:
-    """Return the options of a build that mark the image as ours."""
-    return ("--label", f"{OWNER_LABEL}={uid}", "--label", f"{IMAGE_LABEL}={image}")
+def image_labels(uid: str, image: str, sources: str) -> tuple[str, ...]:
+    """Return the options of a build that mark the image as ours.
+
+    Args:
+        uid: Id of the user on the host.
+        image: The image's name.
+        sources: The digest of what it is built from; "" if not known.
+    """
+    labels = {OWNER_LABEL: uid, IMAGE_LABEL: image, SOURCES_LABEL: sources_label(image, sources)}
+    return tuple(word for key, value in labels.items() for word in ("--label", f"{key}={value}"))
+
+
+def sources_label(image: str, sources: str) -> str:
+    """Return the value of the label; an image that is built from this one inherits it."""
+    return f"{sources} {image}" if sources else ""
 
 
 def _directories(plan: JobPlan) -> Iterator[tuple[str, str]]:

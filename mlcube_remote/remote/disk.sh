@@ -118,12 +118,12 @@ mlcr_read_image() {
         IFS= read -r mlcr_image
         read -r mlcr_engine
     } <"$mlcr_root/used/$1" || return 1
-    mlcr_label='index .Config.Labels "org.mlcommons.mlcube-remote'
+    mlcr_labels="$(mlcr_print_label_template owner) $(mlcr_print_label_template image)"
     # shellcheck disable=SC2086 # words
     mlcr_about=$(
         export GOMAXPROCS=1
         mlcr_limit_signal=KILL
         mlcr_run_limited 15 $mlcr_engine image inspect --format \
-            "{{.Size}} {{$mlcr_label.owner\"}} {{$mlcr_label.image\"}}" -- "$mlcr_image" 2>/dev/null
+            "{{.Size}} $mlcr_labels" -- "$mlcr_image" 2>/dev/null
     )
 }

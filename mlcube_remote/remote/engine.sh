@@ -3,9 +3,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # Questions to the container engine. Called by facts/.
 
-# mlcr_print_image_platform IMAGE ENGINE...: print "OS/ARCHITECTURE ID [REPOSITORY@DIGEST ...]" of
-# IMAGE, and on a second line the version of the engine; status 1 with the engine's message on stderr
-# if there is no such image or the engine does not answer, 127 if the engine is not installed.
+# mlcr_print_image_platform IMAGE ENGINE...: print three lines: "OS/ARCHITECTURE ID
+# [REPOSITORY@DIGEST ...]" of IMAGE, the label that says what it was built from, and the version of
+# the engine; status 1 with the engine's message on stderr if there is no such image or the engine
+# does not answer, 127 if the engine is not installed.
 mlcr_print_image_platform() {
     mlcr_name=$1
     shift
@@ -15,9 +16,16 @@ mlcr_print_image_platform() {
     fi
     # The clients are Go programs, which prepare for every core; a question needs one.
     export GOMAXPROCS=1
-    mlcr_run_limited 30 "$@" image inspect \
-        --format '{{.Os}}/{{.Architecture}} {{.Id}} {{.RepoDigests}}' -- "$mlcr_name" || return
+    mlcr_sources=$(mlcr_print_label_template sources)
+    mlcr_run_limited 30 "$@" image inspect --format "{{.Os}}/{{.Architecture}} {{.Id}} {{.RepoDigests}}
+$mlcr_sources" -- "$mlcr_name" || return
     mlcr_print_engine_version "$@"
+}
+
+# mlcr_print_label_template NAME: print the template for a label of ours; an image may have no labels.
+mlcr_print_label_template() {
+    mlcr_template="{{with index . \"org.mlcommons.mlcube-remote.$1\"}}{{.}}{{end}}"
+    printf '{{with .Config}}{{with .Labels}}%s{{end}}{{end}}' "$mlcr_template"
 }
 
 # mlcr_print_server_version ENGINE...: print the version of the engine's server; the error message

@@ -51,6 +51,8 @@ class HostState:
     name: str = "gpu01"
     has_image: bool = True
     image_id: str = "1" * 64
+    image_sources: str = ""
+    """The label that says what the image was built from."""
     architecture: str = "amd64"
     gpus: tuple[str, ...] = ()
     """UUIDs; none: the host has no ``nvidia-smi``."""

@@ -50,12 +50,14 @@ def _kind(host: HostState, _: HostConnection, path: str) -> Reply:
 def _image(host: HostState, _: HostConnection, image: str, *engine: str) -> Reply:
     if host.has_image:
         about = f"linux/{host.architecture} {host.image_id} []"
-        return Reply(0, f"{about}\n20.10.24\n".encode(), b"")
+        return Reply(0, f"{about}\n{host.image_sources}\n20.10.24\n".encode(), b"")
     return Reply(1, b"", f"Error: No such image: {image}\n".encode())
 
 
 def _attended(host: HostState, _: HostConnection, *words: str) -> Reply:
     host.has_image = host.build.ok
+    labels = dict(word.partition("=")[::2] for word in words)
+    host.image_sources = labels.get("org.mlcommons.mlcube-remote.sources", "")
     return host.build
 
 

@@ -171,10 +171,11 @@ def test_an_image_that_is_absent_is_made(
     assert work.do().succeeded
     ((inside, folder, engine, action, *more),) = host.args("mlcr_run_while_connected")
     assert (inside, engine, action) == ("mlcr_run_in", "docker", verb)
-    labels = [word for word in more if word.startswith("org.mlcommons.mlcube-remote.")]
+    labels = dict(word.partition("=")[::2] for word in more if word.startswith("org.mlcommons."))
     assert [label.partition(".mlcube-remote.")[2] for label in labels] == (
-        ["owner=1000", "image=example/mnist"] if dockerfile else []
+        ["owner", "image", "sources"] if dockerfile else []
     )
+    assert list(labels.values())[:2] == (["1000", "example/mnist"] if dockerfile else [])
     assert folder.startswith("/r/cubes/mnist-")
     assert work.output(task=None) == b"built\n"
     functions = host.functions()
