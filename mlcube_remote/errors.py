@@ -29,6 +29,7 @@
     │   ├── StaleOutputError         119    the task left an output as it was (--fresh-outputs)
     │   └── UnexpectedError           70    a bug in mlcube-remote; results of other hosts count
     ├── NoHostError                  120    all hosts of a run are excluded (pool)
+    │   ├── NoFitHostError           122    all of them because they are not fit (pool)
     │   └── AllBusyError             117    other runs use all remaining hosts (pool)
     ├── RecordError                    1    a record on this machine cannot be read or written
     ├── RunFailedError                 1    a job of the run failed (Python API)

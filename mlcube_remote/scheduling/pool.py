@@ -47,6 +47,12 @@ class NoHostError(MLCubeRemoteError):
     exit_code = 120
 
 
+class NoFitHostError(NoHostError):
+    """A job got no host: every one of the pool was excluded because it is not fit."""
+
+    exit_code = 122
+
+
 class AllBusyError(NoHostError):
     """A job got no host: every one that was not excluded was busy with other runs."""
 
@@ -169,11 +175,8 @@ class Pool:
     def _no_host_error(self) -> NoHostError:
         hosts = self.schedule.hosts.values()
         reasons = [f"{host}: {_reason(error)}" for host, error in self._excluded.items()]
-        reasons += [
-            f"{host.host}: its jobs may still be running"
-            for host in hosts
-            if host.held and not host.is_excluded
-        ]
+        held = [host.host for host in hosts if host.held and not host.is_excluded]
+        reasons += [f"{host}: its jobs may still be running" for host in held]
         if self.schedule.is_all_busy:
             reasons += [
                 f"{host.host}: {_reason(self._busy[host.host])}" for host in hosts if host.is_usable
@@ -182,7 +185,9 @@ class Pool:
                 f"no host is free ({'; '.join(reasons)})",
                 hint="wait for one (--wait), or repeat the command later with --run-id",
             )
-        return NoHostError(
+        codes = {error.exit_code for error in self._excluded.values()}
+        is_none_fit = not held and codes == {NoFitHostError.exit_code}
+        return (NoFitHostError if is_none_fit else NoHostError)(
             f"no usable host left ({'; '.join(reasons)})",
             hint="fix a host, then repeat the command with --run-id",
         )

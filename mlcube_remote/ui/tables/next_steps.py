@@ -43,10 +43,15 @@ def next_steps(
     lines = []
     faults = [(failure_kind(outcome), outcome) for outcome in outcomes]
     for fault, noun, verb in _SENTENCES:
-        labels = [outcome.label for found, outcome in faults if found is fault]
-        if labels and len(outcomes) > 1:
-            plural = "" if len(labels) == 1 else "s"
-            lines.append(f"{len(labels)} {noun}{plural} {verb}: {shorten_names(labels)}")
+        found = [outcome for each, outcome in faults if each is fault]
+        if not found or len(outcomes) == 1:
+            continue
+        # A host can have several jobs of a sweep, and some of them had no host.
+        are_jobs = fault is FailureKind.HOST and any(outcome.job for outcome in found)
+        who, what = ("job", "failed because of a host") if are_jobs else (noun, verb)
+        plural = "" if len(found) == 1 else "s"
+        names = shorten_names([outcome.label for outcome in found])
+        lines.append(f"{len(found)} {who}{plural} {what}: {names}")
     failed = [outcome for fault, outcome in faults if fault in _REPEATABLE]
     output = _output_step(run_id, failed, is_only=len(outcomes) == 1)
     lines += output

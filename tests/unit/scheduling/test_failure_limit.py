@@ -278,6 +278,16 @@ def test_a_failed_task_is_followed_by_what_to_do_next() -> None:
     ]
 
 
+def test_jobs_that_failed_because_of_a_host_are_not_counted_as_hosts() -> None:
+    error = UnreachableError("a", "no route")
+    found = [
+        attrs.evolve(outcome("a", Status.NOT_STARTED, error), job="01"),
+        attrs.evolve(outcome("", Status.NOT_STARTED, error), job="02"),
+    ]
+    line, _ = next_steps(RUN_ID, found, can_rerun=True).splitlines()
+    assert line == "2 jobs failed because of a host: 01@a, 02"
+
+
 def test_a_successful_run_has_no_next_steps() -> None:
     assert next_steps(RUN_ID, [outcome("a", Status.SUCCEEDED)] * 3, can_rerun=True) == ""
 

@@ -16,6 +16,7 @@ from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.errors import (
     AuthenticationError,
     BusyError,
+    HostError,
     HostUnfitError,
     MLCubeRemoteError,
     PlanError,
@@ -171,6 +172,15 @@ def test_jobs_without_a_usable_host_name_the_reasons() -> None:
     assert scenario.outcomes[2].parameters == {"x": "2"}
     finished = [event.job for event in scenario.events if isinstance(event, JobFinished)]
     assert finished[-1] == "j2"
+
+
+@pytest.mark.parametrize(("other", "code"), [(HostUnfitError, 122), (UnreachableError, 120)])
+def test_a_pool_of_unfit_hosts_has_their_exit_code(other: type[HostError], code: int) -> None:
+    errors = {"h0": other("h0", "not usable"), "h1": HostUnfitError("h1", "has 1 of 2 GPUs")}
+    scenario = Scenario(lambda start: (Status.NOT_STARTED, errors[start.host]))
+    scenario.do(4, 1, 1)
+    assert isinstance(scenario.outcomes[3].error, NoHostError)
+    assert exit_code(scenario.outcomes) == code
 
 
 def test_jobs_without_a_free_host_name_the_reasons() -> None:
