@@ -11,6 +11,7 @@ import attrs
 import click
 
 from mlcube_remote.app.options import Credentials
+from mlcube_remote.errors import UsageError
 from mlcube_remote.secret import Secret
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -70,14 +71,27 @@ class CredentialPrompts:
         from mlcube_remote.cli.questions import open_answers  # noqa: PLC0415 - not for --help
 
         return Credentials(
-            password=_prompt("Login password") if self.ask_password else None,
-            passphrase=_prompt("Passphrase of the private keys") if self.ask_passphrase else None,
+            password=_prompt("Login password", "--ask-password") if self.ask_password else None,
+            passphrase=(
+                _prompt("Passphrase of the private keys", "--ask-passphrase")
+                if self.ask_passphrase
+                else None
+            ),
             answers=open_answers(),
         )
 
 
-def _prompt(text: str) -> Secret:
-    return Secret(click.prompt(text, hide_input=True, err=True))
+def _prompt(text: str, option: str) -> Secret:
+    try:
+        return Secret(click.prompt(text, hide_input=True, err=True))
+    except click.Abort as aborted:
+        # Ctrl-C ends it in the same way.
+        if not isinstance(aborted.__context__, EOFError):
+            raise
+        raise UsageError(
+            f"{option}: expected an answer on a terminal, found the end of the input",
+            hint="use a terminal, or load the key into the agent (ssh-add)",
+        ) from None
 
 
 InterruptAction = Literal["ask", "stop", "detach"]

@@ -278,6 +278,22 @@ def test_passwords_are_prompted_once_and_never_shown(
     assert "hunter2" not in shown.out + shown.err
 
 
+@pytest.mark.parametrize("option", ["--ask-password", "--ask-passphrase"])
+def test_a_password_that_nobody_can_type_is_no_interrupt(option: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mlcube_remote", "login", "me@127.0.0.1:1", option],
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        start_new_session=True,  # without the terminal of the tests
+    )
+    assert done.returncode == 2, done.stderr
+    assert f"error: {option}: expected an answer on a terminal" in done.stderr
+    assert "interrupted" not in done.stderr
+
+
 @pytest.mark.parametrize("option", ["--events", "--junit"])
 def test_a_report_file_must_be_writable_before_a_run_starts(option: str, tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "absent" / "file"):
