@@ -16,6 +16,8 @@ from mlcube_remote.inventory.model import Inventory
 from mlcube_remote.yamlsource import shown_path
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.@-]*|\d{1,3}(?:\.\d{1,3}){3}", re.ASCII)
+_EMPTY = re.compile(r"(hosts\s*:)\s*\{\s*\}")
+"""A file without hosts, such as one that a user prepared."""
 _WORDS_OF_YAML = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 
 
@@ -47,6 +49,7 @@ def add_host(text: str, path: Path, name: str, keys: Mapping[str, Any]) -> tuple
     if start is None:
         at, indent, head = len(lines), "  ", ["hosts:\n"]
     else:
+        lines[start] = _EMPTY.sub(r"\1", lines[start])
         at, indent = _end_of_hosts(lines, start)
         head = []
     entry = _entry(indent, name, keys)

@@ -48,6 +48,7 @@ def test_comments_and_order_stay() -> None:
         ("# x\n", f"# x\nhosts:\n{ADDED}"),
         ("hosts:\n", f"hosts:\n{ADDED}"),
         ("hosts:", f"hosts:\n{ADDED}"),
+        ("hosts: {}  # none yet\ngroups: {}\n", f"hosts:  # none yet\n{ADDED}groups: {{}}\n"),
         ("groups: {}", f"groups: {{}}\nhosts:\n{ADDED}"),
         ("hosts:\n  a: {}", f"hosts:\n  a: {{}}\n{ADDED}"),
         (
