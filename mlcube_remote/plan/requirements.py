@@ -40,8 +40,8 @@ def check_isolation(request: RunRequest, jobs: Sequence[PlacedJob]) -> None:
     free = sum(slots(request, host) for host in request.hosts)
     if request.detach and len(jobs) > free:
         raise PlanError(
-            f"--detach: {len(jobs)} jobs, {free} slots: the client must keep running to start the "
-            f"other {len(jobs) - free}",
+            f"--detach: {len(jobs)} jobs for {free} slot{'' if free == 1 else 's'}: "
+            f"the client must keep running to start the other {len(jobs) - free}",
             hint="omit --detach and run the command under tmux or nohup; or give the hosts more "
             "slots: in the inventory",
         )

@@ -53,7 +53,9 @@ def next_steps(
         names = shorten_names([outcome.label for outcome in found])
         lines.append(f"{len(found)} {who}{plural} {what}: {names}")
     failed = [outcome for fault, outcome in faults if fault in _REPEATABLE]
-    output = _output_step(run_id, failed, is_only=len(outcomes) == 1)
+    # The jobs of a sweep have names. Of such a run, this command may have run only one job.
+    is_only = len(outcomes) == 1 and not outcomes[0].job
+    output = _output_step(run_id, failed, is_only=is_only)
     lines += output
     if failed and can_rerun:
         again = f"run {'it' if len(failed) == 1 else 'them'} again:"

@@ -170,7 +170,7 @@ def test_every_host_is_checked(root: Path) -> None:
         ({"options": Options(mount="rw")}, "--mount=rw: the jobs of a sweep share their inputs"),
         (
             {"detach": True},
-            "--detach: 2 jobs, 1 slots: the client must keep running to start the other 1",
+            "--detach: 2 jobs for 1 slot: the client must keep running to start the other 1",
         ),
     ],
 )

@@ -272,6 +272,8 @@ def test_a_failed_task_is_followed_by_what_to_do_next() -> None:
         f"  read its output:  mlcube-remote logs {RUN_ID}",
         f"  run it again:     mlcube-remote rerun {RUN_ID} --failed",
     ]
+    again = next_steps(RUN_ID, [attrs.evolve(only, job="02")], can_rerun=True)
+    assert f"mlcube-remote logs {RUN_ID}/02\n" in again, "one job of a sweep was run again"
     assert next_steps(RUN_ID, [only, second], can_rerun=True).splitlines()[1:] == [
         f"  read its output:  mlcube-remote logs {RUN_ID}/a",
         f"  run them again:   mlcube-remote rerun {RUN_ID} --failed",
