@@ -22,6 +22,15 @@ mlcube-remote sandbox up --hosts 1
 export MLCUBE_REMOTE_INVENTORY="$XDG_STATE_HOME/mlcube-remote/sandbox/hosts.yaml"
 """
 
+_HOST_OF_THE_LOGIN = """
+mlcube-remote sandbox up --hosts 1
+hosts="$XDG_STATE_HOME/mlcube-remote/sandbox/hosts.yaml"
+export MLCUBE_REMOTE_INVENTORY="$XDG_STATE_HOME/hosts.yaml"
+sed 's/sandbox1:/gpu01:/; s/- sandbox1/- gpu01/' "$hosts" >"$MLCUBE_REMOTE_INVENTORY"
+cd examples/mnist
+mlcube-remote run --host=gpu01 --task=download
+"""
+
 _HOSTS_OF_THE_README = """
 mlcube-remote sandbox up --hosts 3
 hosts="$XDG_STATE_HOME/mlcube-remote/sandbox/hosts.yaml"
@@ -31,10 +40,12 @@ sed 's/sandbox\\([1-3]\\):/gpu0\\1:/; s/- sandbox\\(.\\)/- gpu0\\1/; s/  sandbox
 """
 
 
-def run_commands(page: str, folder: Path, before: str = "", **variables: str) -> tuple[Path, str]:
+def run_commands(
+    page: str, folder: Path, before: str = "", at_least: int = 4, **variables: str
+) -> tuple[Path, str]:
     """Run a page's tested commands in a clone of the examples; return the clone and the output."""
     commands = _TESTED.findall((ROOT / page).read_text())
-    assert len(commands) >= 4
+    assert len(commands) >= at_least
     clone = folder / "clone"
     copy_tracked(ROOT / "examples", clone / "examples")
     environment = {
@@ -89,8 +100,17 @@ def test_a_first_cube_runs_on_a_host(tmp_path: Path) -> None:
 
 def test_the_commands_for_long_runs_work(tmp_path: Path) -> None:
     clone, output = run_commands("docs/how-to/long-runs.md", tmp_path, before=_SANDBOX)
-    assert output.count("Hello, Alice!") == 2, "once by logs, once by attach"
+    assert output.count("Hello, Alice!") == 5, "by logs, by attach, and three times with times"
+    assert re.search(r"^20\S+Z Hello, Alice!", output, re.MULTILINE)
     assert (clone / "examples/hello_world/workspace/chats/chat_with_alice.txt").exists()
+
+
+def test_the_commands_for_a_login_work(tmp_path: Path) -> None:
+    clone, output = run_commands("docs/how-to/login.md", tmp_path, _HOST_OF_THE_LOGIN, at_least=2)
+    assert (clone / "examples/mnist/workspace/metrics/train.json").exists()
+    assert "gpu01: logged in as mlcube@127.0.0.1" in output
+    assert "logged in: gpu01" in output, "hosts list shows it"
+    assert output.endswith("gpu01: logged out\n")
 
 
 def test_the_commands_for_slurm_work(tmp_path: Path) -> None:
