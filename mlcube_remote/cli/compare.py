@@ -41,7 +41,7 @@ _output_option = output_option_with_aliases("json")
     is_flag=False,
     flag_value=_ALL,
     metavar="[HOSTS]",
-    help="Also read what is still on the hosts of the run, or only on these.",
+    help="Also read the files that are still on the hosts; with HOSTS, only on these hosts.",
 )
 @shared.credential_options
 @_output_option

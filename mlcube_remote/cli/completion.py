@@ -134,7 +134,7 @@ class _Fish(FishComplete):
 @click.command(cls=HelpfulCommand)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the completion script of a shell; put one of the lines below into a file.
+    """Print the completion script of a shell. To use it, add one of the lines below to its file.
 
     It completes commands, options, hosts, tasks, parameters, runs and jobs.
     """

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import click
 
-from mlcube_remote.cli.option_groups import Display, group
+from mlcube_remote.cli.option_groups import Display, F, combine, group
 from mlcube_remote.cli.parameter_types import Notification, OutputFile
 
 _gather = click.option(
@@ -44,21 +46,29 @@ _watch = (
         "and as JSON on its input; 'desktop' shows a message.",
     ),
 )
-_talk = (
-    click.option("--quiet", "-q", is_flag=True, help="Print only the tasks' output, and errors."),
-    click.option(
-        "--verbose", "-v", is_flag=True, help="Also print each command that runs on a host."
-    ),
-)
+
+
+def _talk(quiet: str) -> Callable[[F], F]:
+    return combine(
+        click.option("--quiet", "-q", is_flag=True, help=quiet),
+        click.option(
+            "--verbose", "-v", is_flag=True, help="Also print each command that runs on a host."
+        ),
+    )
+
+
+_talk_without_tasks = _talk("Print only errors, and what to do about them.")
+_talk_with_tasks = _talk("Print only the tasks' output, errors, and what to do about them.")
 _output = click.option(
     "--output",
     "-o",
     type=click.Choice(["text", "json"]),
     default="text",
-    help="json: one document on stdout, everything else on stderr.",
+    show_default=True,
+    help="Print text, or one JSON document on stdout; then everything else goes to stderr.",
 )
 gather_options = group("display", Display, _gather)
-pull_display_options = group("display", Display, *_talk, _output)
-display_options = group("display", Display, *_talk, _output)
-watch_options = group("display", Display, *_watch, *_talk, _output)
-run_display_options = group("display", Display, _gather, *_watch, *_talk, _output)
+pull_display_options = group("display", Display, _talk_without_tasks, _output)
+display_options = group("display", Display, _talk_without_tasks, _output)
+watch_options = group("display", Display, *_watch, _talk_without_tasks, _output)
+run_display_options = group("display", Display, _gather, *_watch, _talk_with_tasks, _output)

@@ -29,7 +29,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
             "mlcube-remote rerun sweep-a/03 --verify",
         ),
         (
-            "Run the jobs of a host that is gone for good on other hosts",
+            "If a host is gone for good, run its jobs on other hosts",
             "mlcube-remote rerun sweep-a --failed --gone=gpu03",
         ),
     ),
@@ -135,7 +135,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "trust": (
         ("Show what a cube asks for, and be asked", "mlcube-remote trust examples/mnist"),
-        ("Take your yes back", "mlcube-remote trust --forget examples/mnist"),
+        ("No longer trust it", "mlcube-remote trust --forget examples/mnist"),
     ),
 }
 """Command → what each example does, and its command line."""

@@ -16,16 +16,13 @@ from mlcube_remote.cli.help import HelpfulCommand
 from mlcube_remote.cli.option_groups import CredentialPrompts
 from mlcube_remote.cli.printing import print_warning
 from mlcube_remote.cli.run_argument import complete_targets
-from mlcube_remote.cli.run_target import RunTarget, choose_target, run_target
+from mlcube_remote.cli.run_target import CHOOSE_ONE_JOB, RunTarget, choose_target, run_target
 from mlcube_remote.errors import UsageError
 
 _DASHES = "--"
 
 _job_option = click.option(
-    "--job",
-    metavar="JOB",
-    shell_complete=complete_jobs,
-    help="Choose the job if the run has several: name, number or host.",
+    "--job", metavar="JOB", shell_complete=complete_jobs, help=CHOOSE_ONE_JOB
 )
 
 
@@ -63,9 +60,8 @@ def exec(  # noqa: A001 - the name of the command
     """Run a command in the container of a run's task, beside the task.
 
     RUN is a run's name, a part of its id, or 'last'; RUN/03 and RUN/gpu01 are one of its jobs.
-    Without RUN, the command takes the run of this machine that may still run, unless several can
-    be meant. COMMAND has this terminal, or the pipes of this command, and its exit code is the
-    exit code of this one.
+    Without RUN, the command takes the only run of this machine that may still be running. COMMAND
+    reads from and writes to this terminal or pipe. The exit code is that of COMMAND.
     """
     run_text, command = _split(words, after_dashes)
     jobs = () if job is None else (job,)
@@ -91,16 +87,15 @@ def _split(
 
 
 @click.command(cls=HelpfulCommand)
-@run_target(Sensible.LIVE)
+@run_target(Sensible.LIVE, one_job=True)
 @shared.host_options
 @shared.credential_options
 def shell(target: RunTarget, hosts: HostOptions, credentials: CredentialPrompts) -> int:
     """Open a shell in the container of a run's task, beside the task.
 
     RUN is a run's name, a part of its id, or 'last'; RUN/03 and RUN/gpu01 are one of its jobs.
-    Without RUN, the command takes the run of this machine that may still run, unless several can
-    be meant. The shell is Bash if the image has it, otherwise sh. The task continues when you
-    leave it.
+    Without RUN, the command takes the only run of this machine that may still be running. The
+    shell is Bash if the image has it, otherwise sh. The task continues when you leave the shell.
     """
     return _enter(target, app.exec.SHELL, hosts, credentials)
 

@@ -88,7 +88,7 @@ def show_hosts(named: tuple[str, ...], inventory: str | None, output: str) -> No
     "--job",
     "runs_job",
     is_flag=True,
-    help="Run a job of seconds on a compute node of each Slurm cluster, too.",
+    help="Also run a job of a few seconds on a compute node of each Slurm cluster.",
 )
 @shared.credential_options
 @output_option
@@ -167,9 +167,9 @@ def top_hosts(
 def disk_of_hosts(
     named: tuple[str, ...], hosts: HostOptions, credentials: CredentialPrompts, output: str
 ) -> int:
-    """Show what cubes, data, jobs and images need on hosts.
+    """Show how much disk space cubes, data, jobs and images use on hosts.
 
-    The table says when each was last used. To remove what is no longer used:
+    The table shows when each was last used. To remove what is no longer used:
     mlcube-remote clean --cubes --images.
     """
     from mlcube_remote.ui.tables.disk import disk_document, disk_text  # noqa: PLC0415 - slow to import
@@ -189,7 +189,7 @@ def forget_host(name: str, inventory: str | None) -> None:
     Its runs stay recorded. If a new run uses the host, it is asked again.
     """
     app.known_hosts.forget_host(name, inventory, print_warning)
-    click.echo(f"{name} is no longer asked; a new run there makes it known again")
+    click.echo(f"{name} is no longer asked; if a new run uses it, it is asked again")
 
 
 def _choose(

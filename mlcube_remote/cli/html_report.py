@@ -21,15 +21,16 @@ from mlcube_remote.errors import RecordError
     "--file",
     "path",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Where to write it.  [default: report-RUN.html in the current directory]",
+    help="Write the report to this file.  [default: report-RUN.html in the current directory]",
 )
-@click.option("--open", "opens", is_flag=True, help="Open it in a browser.")
+@click.option("--open", "opens", is_flag=True, help="Open the report in a browser.")
 @output_option
 def report(run_text: str, path: Path | None, opens: bool, output: str) -> None:
     """Write a report of a run: one HTML file that needs no network and no other file.
 
     RUN is a run's name, a part of its id, 'last', or the path of its results. No host is asked.
-    The report has the ends of the logs, so only you can read it until you change its mode.
+    The report contains the ends of the logs. So only you can read the file, until you change its
+    mode.
     """
     from mlcube_remote.runs.atomic import write_atomically  # noqa: PLC0415 - slow to import
     from mlcube_remote.ui.report.page import render_report  # noqa: PLC0415

@@ -58,7 +58,8 @@ def attach(
     again.
 
     RUN is a run's name, a part of its id, or 'last'; RUN/03 and RUN/gpu01 are one of its jobs.
-    Without RUN, the command takes the latest run of this machine, unless several can be meant.
+    Without RUN, the command takes the latest run of this machine; if an earlier one may still be
+    running, name one.
     """
     found = _find(target, hosts, credentials)
     jobs = found.run.jobs
@@ -91,7 +92,8 @@ def wait(
     """Wait until a run has ended, and return its exit code. Its outputs stay on the host.
 
     RUN is a run's name, a part of its id, or 'last'; RUN/03 and RUN/gpu01 are one of its jobs.
-    Without RUN, the command takes the latest run of this machine, unless several can be meant.
+    Without RUN, the command takes the latest run of this machine; if an earlier one may still be
+    running, name one.
     """
     found = _find(target, hosts, credentials)
     how = app.follow.AttachOptions(shows_output=False, pulls=False)
@@ -108,14 +110,14 @@ def wait(
     "--since",
     type=SinceTime(),
     metavar="TIME",
-    help="Only output that came since then: a time span before now (15m, 8h), or a time "
-    "(2026-11-28T17:30, also with Z).",
+    help="Only output since TIME: a time span before now (15m, 8h), or a time "
+    "(2026-11-28T17:30; in UTC with a Z at the end).",
 )
 @click.option(
     "--timestamps",
     "-t",
     is_flag=True,
-    help="Write before each line when it came, by the host's clock, in UTC.",
+    help="Print the time of each line before it: the host's clock, in UTC.",
 )
 @screen.gather_options
 @shared.host_options
@@ -130,7 +132,7 @@ def logs(
     hosts: HostOptions,
     credentials: CredentialPrompts,
 ) -> int:
-    """Print the output of a run's tasks, job after job; with --follow, of all jobs as it comes.
+    """Print the output of a run's tasks: job after job, or with --follow all jobs as they print.
 
     RUN is a run's name, a part of its id, or 'last'; RUN/03 and RUN/gpu01 are one of its jobs.
     Without RUN, the command takes the latest run of this machine.
@@ -189,10 +191,10 @@ def stop(
     credentials: CredentialPrompts,
     display: Display,
 ) -> int:
-    """Stop a run's jobs. It is safe to stop them twice.
+    """Stop a run's jobs. It is safe to repeat the command.
 
     RUN is a run's name, a part of its id, or 'last'; RUN/03 and RUN/gpu01 are one of its jobs.
-    Without RUN, the command stops the only run that may still be running.
+    Without RUN, the command takes the only run of this machine that may still be running.
     """
     found = _find(target, hosts, credentials)
     observe = _on_terminal(display)

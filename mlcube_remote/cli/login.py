@@ -26,7 +26,7 @@ from mlcube_remote.cli.printing import print_value, print_warning, worst_exit_co
     default="8h",
     show_default=True,
     metavar="TIME",
-    help="End the login when it has not been used for this time.",
+    help="End the login if it is not used for this time.",
 )
 @shared.inventory_option
 @shared.credential_options
@@ -70,7 +70,7 @@ def _asks_for_other_time(idle: float, kept: float) -> bool:
 @shared.inventory_option
 @output_option
 def logout(named: tuple[str, ...], inventory: str | None, output: str) -> None:
-    """End the logins to hosts, or all of them; jobs on the hosts continue."""
+    """End the logins to hosts (without HOSTS: all logins); jobs on the hosts continue."""
     results = app.kept_logins.log_out(HostOptions(names=named, inventory=inventory))
     lines = [
         f"{each.host}: {'logged out' if each.login else 'is not logged in'}" for each in results

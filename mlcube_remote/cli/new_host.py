@@ -48,8 +48,8 @@ def add_host(
     The command shows the fingerprint of the host's key, and asks.
 
     ADDRESS is a host name or an IP address; ADDRESS:PORT if the port is not 22. Without
-    USER@ADDRESS, ~/.ssh/config knows the name. Comments in the file stay. Without an inventory, the
-    file is ~/.config/mlcube-remote/hosts.yaml.
+    USER@ADDRESS, NAME must be in ~/.ssh/config or in DNS. Comments in the file stay. Without an
+    inventory, the file is ~/.config/mlcube-remote/hosts.yaml.
     """
 
     def confirm(key: OfferedKey) -> bool:

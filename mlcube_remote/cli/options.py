@@ -63,7 +63,7 @@ _host_option = click.option(
     multiple=True,
     metavar="HOSTS",
     shell_complete=complete_hosts,
-    help="Names, groups, globs, ranges such as gpu[01-04], !exclusions; commas between.",
+    help="Names, groups, globs, ranges such as gpu[01-04], !exclusions; separated by commas.",
 )
 _where_option = click.option(
     "--where",
@@ -122,7 +122,7 @@ def _container(**given: Any) -> ContainerOptions:
 container_options = group(
     "container",
     _container,
-    platform_option("docker, podman, singularity, apptainer, or one of ~/mlcube.yaml."),
+    platform_option("docker, podman, singularity, apptainer, or a platform of ~/mlcube.yaml."),
     click.option("--network", metavar="NAME", help="Network of the container."),
     click.option("--security", metavar="OPT", help="Security option of the container."),
     click.option("--gpus", metavar="N", help="GPUs for the task: 2, all, device=0,1."),
@@ -142,7 +142,7 @@ container_options = group(
     click.option(
         "--trust-cube",
         is_flag=True,
-        help="Allow all that the cube asks for (see mlcube-remote trust).",
+        help="Allow everything that the cube asks for (see mlcube-remote trust).",
     ),
 )
 
@@ -162,7 +162,7 @@ task_options = group(
         multiple=True,
         metavar="TASKS",
         shell_complete=complete_tasks,
-        help="Tasks to run, in order; commas between.",
+        help="Tasks to run, in this order; separated by commas.",
     ),
     click.option(
         "--env",
@@ -200,12 +200,12 @@ task_options = group(
         "--slurm",
         multiple=True,
         metavar="KEY=VALUE",
-        help="Ask Slurm for this, such as partition=gpu; the keys of slurm: in hosts.yaml.",
+        help="Ask Slurm for this, such as partition=gpu; for the keys, see slurm: in hosts.yaml.",
     ),
     click.option(
         "--copy-links",
         is_flag=True,
-        help="Also send data outside the cube to which links in inputs lead.",
+        help="Also send the data that links in inputs lead to, if it is outside the cube.",
     ),
     click.argument(
         "parameters", nargs=-1, metavar="[NAME=VALUE]...", shell_complete=complete_parameters
@@ -274,7 +274,8 @@ sweep_options = group(
         "--sample",
         type=WholeNumber(min=1),
         metavar="N",
-        help="Run N random points of the sweep; ranges such as lr=log:1e-4..1e-1 give any value.",
+        help="Run N random points of the sweep; with a range such as lr=log:1e-4..1e-1, any value "
+        "in it.",
     ),
     click.option(
         "--seed",

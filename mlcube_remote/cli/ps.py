@@ -68,9 +68,9 @@ def ps(
     credentials: CredentialPrompts,
     output: str,
 ) -> int:
-    """List the jobs on all hosts, whichever client started them.
+    """List the jobs on all hosts, also those that other clients started.
 
-    These are the hosts of the inventory, and those where this machine has started runs.
+    The hosts are those of the inventory, and those where this machine has started runs.
     """
     from mlcube_remote.ui.tables.jobs import jobs_document, jobs_text  # noqa: PLC0415 - slow to import
 
@@ -129,7 +129,7 @@ def _watch(text: Callable[[], str]) -> int:
     default=f"{DEFAULT_CLEAN_AGE_S / 86_400:.0f}d",
     show_default=True,
     metavar="TIME",
-    help="Only jobs that were started longer ago, and what was last used longer ago.",
+    help="Only what is older: jobs by their start, everything else by its last use.",
 )
 @click.option("--cubes", is_flag=True, help="Also mirrors of cubes, their SIF images, and data.")
 @click.option("--images", is_flag=True, help="Also Docker and Podman images that were built.")
@@ -152,9 +152,9 @@ def clean(
 ) -> int:
     """Remove the logs and records of ended jobs; outputs stay.
 
-    With --cubes and --images, also remove what mlcube-remote has stored on the hosts and no job has
-    used for the same time. The next run of the cube sends and builds it again. What a job uses is
-    never removed. Outputs that were not pulled stay, unless you add --with-outputs.
+    With --cubes and --images, also remove what mlcube-remote has stored on the hosts, if no job has
+    used it for the time of --older-than. The next run of the cube sends and builds it again. What a
+    job uses is never removed. Outputs that were not pulled stay, unless you add --with-outputs.
     """
     from mlcube_remote.jobs.clean_mirrors import MirrorRules  # noqa: PLC0415 - slow to import
     from mlcube_remote.ui.tables.clean import clean_document, clean_text  # noqa: PLC0415 - slow

@@ -37,7 +37,7 @@ _job_filter_options = group(
         multiple=True,
         metavar="HOSTS",
         shell_complete=complete_run_hosts,
-        help="Only jobs on these hosts of the run: names and ranges, commas between.",
+        help="Only jobs on these hosts of the run: names and ranges, separated by commas.",
     ),
     click.option(
         "--gone",
@@ -85,13 +85,13 @@ _verify_options = group(
         "verifies",
         is_flag=True,
         help="Repeat with the same cube, inputs and image, and compare the new outputs with those "
-        "before; exit code 1 if they differ.",
+        "before; the exit code is 1 if they differ.",
     ),
     click.option(
         "--allow-changed",
         multiple=True,
         type=click.Choice(["cube", "input", "image"]),
-        help="With --verify, run also if the cube, an input or the image differs; repeatable.",
+        help="With --verify, run even if the cube, an input or the image differs; repeatable.",
     ),
     click.option(
         "--on",
@@ -99,8 +99,8 @@ _verify_options = group(
         multiple=True,
         metavar="HOSTS",
         shell_complete=complete_hosts,
-        help="With --verify, repeat it on these hosts of the inventory. A job that is no part of a "
-        "sweep becomes a new run.",
+        help="With --verify, repeat the job on these hosts of the inventory. If the job is not "
+        "part of a sweep, it becomes a new run.",
     ),
 )
 
@@ -221,11 +221,14 @@ def _print_skipped(choice: RerunChoice) -> None:
         click.echo(f"not started again: {name} may still be running", err=True)
     if selection.possibly_running:
         click.echo(f"  follow it:  mlcube-remote attach {choice.run_id}", err=True)
-        click.echo("  if its host is gone for good:  the same command with --gone=HOST", err=True)
+        click.echo(
+            "  if its host is gone for good:  repeat this command with --gone=HOST", err=True
+        )
     if selection.unassigned:
         names = shorten_names(selection.unassigned)
         click.echo(f"not started again: {names}, still queued by another client", err=True)
         click.echo(
-            f"  if that client is gone:  the command of the run, with --run-id={choice.run_id}",
+            "  if that client is gone:  repeat the command that started the run, with "
+            f"--run-id={choice.run_id}",
             err=True,
         )

@@ -29,13 +29,15 @@ def results() -> None:
     "run_texts", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_runs
 )
 @click.option(
-    "--sort", metavar="COLUMN", help="Sort by a column, such as accuracy; -accuracy: largest first."
+    "--sort",
+    metavar="COLUMN",
+    help="Sort by a column, such as loss: smallest first; -accuracy: largest first.",
 )
 @click.option(
     "--columns",
     metavar="NAMES",
     default="",
-    help="Show these columns, commas between; a part of a name is enough if it is unique.",
+    help="Show these columns, separated by commas; a part of a name is enough if it is unique.",
 )
 @click.option("--watch", is_flag=True, help="Show the table again every two seconds, until Ctrl-C.")
 @output_option_with_aliases("json", "csv")

@@ -14,6 +14,11 @@ from mlcube_remote.cli.completers import complete_jobs
 from mlcube_remote.cli.option_groups import F, group
 from mlcube_remote.cli.run_argument import complete_targets
 
+CHOOSE_ONE_JOB = "Choose the job if the run has several: name, number or host."
+_CHOOSE_JOBS = (
+    "Only these jobs: names, numbers or hosts, and ranges such as [01-04]; separated by commas."
+)
+
 
 @attrs.frozen(kw_only=True)
 class RunTarget:
@@ -36,11 +41,12 @@ def choose_target(run_text: str | None, jobs: tuple[str, ...], sensible: Sensibl
     return RunTarget(text=run_text, jobs=jobs)
 
 
-def run_target(sensible: Sensible) -> Callable[[F], F]:
+def run_target(sensible: Sensible, *, one_job: bool = False) -> Callable[[F], F]:
     """Return the argument RUN and the option ``--job``, as one argument of the command.
 
     Args:
         sensible: Which run is meant without RUN.
+        one_job: Whether the command is for one job, for the help text.
     """
 
     def target(*, run_text: str | None, jobs: tuple[str, ...]) -> RunTarget:
@@ -56,9 +62,8 @@ def run_target(sensible: Sensible) -> Callable[[F], F]:
             "--job",
             "jobs",
             multiple=True,
-            metavar="JOBS",
+            metavar="JOB" if one_job else "JOBS",
             shell_complete=complete_jobs,
-            help="Only these jobs: names, numbers or hosts, and ranges such as [01-04]; "
-            "commas between.",
+            help=CHOOSE_ONE_JOB if one_job else _CHOOSE_JOBS,
         ),
     )

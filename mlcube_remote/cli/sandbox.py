@@ -47,7 +47,7 @@ def sandbox() -> None:
 def up_command(count: int | None, kinds: tuple[str, ...], output: str) -> None:
     """Start hosts, and write their inventory.
 
-    Hosts that already run stay.
+    Hosts that are already running stay.
     """
     from mlcube_remote.sandbox.lifecycle import up  # noqa: PLC0415 - only here
 
@@ -63,7 +63,7 @@ def up_command(count: int | None, kinds: tuple[str, ...], output: str) -> None:
 @sandbox.command("status", cls=HelpfulCommand)
 @output_option
 def status_command(output: str) -> None:
-    """Show the hosts that run."""
+    """Show the hosts that are running."""
     from mlcube_remote.sandbox.lifecycle import status  # noqa: PLC0415
 
     print_value(status(), output, document=_document, text=_text)
@@ -73,7 +73,7 @@ def _text(found: Sandbox) -> str:
     from mlcube_remote.ui.tables.columns import format_table  # noqa: PLC0415
 
     if not found.hosts:
-        return "no sandbox host runs; start some: mlcube-remote sandbox up"
+        return "no sandbox host is running; start some: mlcube-remote sandbox up"
     rows = [[host.name, host.flavour, str(host.port), str(host.home)] for host in found.hosts]
     table = format_table(["host", "kind", "port", "home"], rows)
     return f"{table}\ninventory: {found.inventory}"

@@ -24,16 +24,20 @@ if TYPE_CHECKING:
 @click.command(cls=HelpfulCommand)
 @click.argument("directory", metavar="[CUBE]", default=".", type=click.Path())
 @click.option(
-    "-P", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting of mlcube.yaml."
+    "-P",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override a setting of mlcube.yaml, such as docker.image=NAME.",
 )
 @click.option(
     "--inventory",
     type=click.Path(),
     metavar="FILE",
-    help="Also review this program of the cube, which lists hosts.",
+    help="Also review this file of the cube: a program that lists hosts.",
 )
 @click.option("--yes", "-y", is_flag=True, help="Allow all requests without a question.")
-@click.option("--forget", is_flag=True, help="Withdraw your yes to this cube.")
+@click.option("--forget", is_flag=True, help="No longer trust this cube.")
 @output_option
 def trust(
     directory: str,
@@ -71,7 +75,7 @@ def trust(
     app.trust.allow(review)
     if output == "text":
         forget_it = shlex.join(["mlcube-remote", "trust", "--forget", directory])
-        click.echo(f"allowed; to take it back: {forget_it}")
+        click.echo(f"allowed; to withdraw it: {forget_it}")
 
 
 def _ask(directory: str, overrides: tuple[str, ...], inventory: str | None) -> None:
@@ -108,8 +112,8 @@ def _document(review: CubeReview) -> dict[str, Any]:
 
 def _text(review: CubeReview) -> str:
     if not review.requests:
-        return f"{review.root} asks for nothing beyond its own"
-    lines = [f"{review.root} asks for this beyond its directory, workspace and container:"]
+        return f"{review.root} asks for nothing outside its directory, workspace and container"
+    lines = [f"{review.root} asks for this outside its directory, workspace and container:"]
     for request in review.requests:
         mark = "new    " if request in review.new else "allowed"
         sent = app.trust.describe_upload(request)

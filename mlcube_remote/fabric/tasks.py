@@ -35,7 +35,7 @@ _CUBE_HELP = {
     **_HELP,
     "mlcube": "Directory of the cube, or its YAML file.",
     "platform": "Engine that runs the cube.",
-    "trust-cube": "Allow what the cube asks for beyond its own.",
+    "trust-cube": "Allow everything that the cube asks for.",
 }
 
 

@@ -81,7 +81,7 @@ def test_jobs_that_may_be_running_are_skipped_with_a_hint(
         "not started again: a may still be running",
         "not started again: b may still be running",
         f"  follow it:  mlcube-remote attach {run_id}",
-        "  if its host is gone for good:  the same command with --gone=HOST",
+        "  if its host is gone for good:  repeat this command with --gone=HOST",
         "no job to run again",
     ]
     assert run(["rerun", run_id, "--failed", "--gone=b", "--output=json"]) == 120
