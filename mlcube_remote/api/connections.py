@@ -26,7 +26,7 @@ def choose_connection(connection: CallersConnection, where: Access) -> tuple[Acc
         UsageError: Hosts are named too, or the connection is not open, or it is no connection.
     """
     if where.hosts.names or where.hosts.where:
-        raise UsageError("hosts and connection: expected one of them")
+        raise UsageError("hosts and connection cannot be combined", hint="omit one of them")
     missing = [
         name
         for name in ("original_host", "user", "port", "is_connected", "transport")

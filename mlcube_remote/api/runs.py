@@ -240,7 +240,7 @@ def _run_on(
         where, connect = choose_connection(connection, where)
         if options.container.ship_image:
             raise UsageError(
-                "connection and ship_image: expected one of them",
+                "connection and ship_image cannot be combined",
                 hint="name the hosts instead: hosts='gpu01,gpu02'",
             )
     return _run(attrs.evolve(options, hosts=where.hosts), where, on_event, connect)

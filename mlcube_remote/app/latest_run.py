@@ -45,7 +45,7 @@ def choose_run(sensible: Sensible) -> tuple[str, str]:
         lines = "".join(f"\n  {describe_run(store, name)}" for name in candidates)
         raise UsageError(
             f"RUN is missing, and it can be one of several:{lines}",
-            hint="name one, for example: last",
+            hint=f"name one, for example: {candidates[0]}",
         )
     return candidates[0], describe_run(store, candidates[0])
 

@@ -53,7 +53,7 @@ def create_cube(
         UsageError: A file exists already, or cannot be used or written.
     """
     if script is not None and dockerfile is not None:
-        raise UsageError("--script and --dockerfile: expected one of them")
+        raise UsageError("--script and --dockerfile cannot be combined", hint="omit one of them")
     directory = Path(os.path.abspath(directory))
     name = _to_name(directory.name)
     if script is not None:

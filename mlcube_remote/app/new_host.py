@@ -131,8 +131,9 @@ def _read(file: Path) -> str:
         return f"# yaml-language-server: $schema={_SCHEMA_FILE}\n"
     if is_program(file):
         raise InventoryError(
-            f"{shown_path(file)}: a program lists these hosts",
-            hint="add the host where the program finds it, or name another file: --inventory=FILE",
+            f"{shown_path(file)}: expected a hosts.yaml to write to, and it is a program",
+            hint="add the host where the program reads its list, or name another file: "
+            "--inventory=FILE",
         )
     try:
         text = file.read_text(encoding="utf-8")
@@ -142,7 +143,8 @@ def _read(file: Path) -> str:
         yamlsource.parse(text, path=file, error=InventoryError), load.TOP_KEYS
     ):
         raise InventoryError(
-            f"{shown_path(file)}: an inventory of Ansible",
+            f"{shown_path(file)}: expected a hosts.yaml to write to, and it is an inventory of "
+            "Ansible",
             hint="add the host there in an editor, or name another file: --inventory=FILE",
         )
     return text

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from mlcube_remote.errors import UsageError
 
 
-def split_names(values: Iterable[str]) -> tuple[str, ...]:
+def split_names(values: Iterable[str], option: str = "--task") -> tuple[str, ...]:
     """Split the ``a,b`` of a repeatable option into names.
 
     Raises:
@@ -16,7 +16,7 @@ def split_names(values: Iterable[str]) -> tuple[str, ...]:
     """
     names = tuple(name.strip() for value in values for name in value.split(",") if name.strip())
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise UsageError(f"--task: {', '.join(twice)} is named twice")
+        raise UsageError(f"{option}: {', '.join(twice)} is named twice", hint="name it once")
     return names
 
 

@@ -163,14 +163,18 @@ def _sweep_points(
     from mlcube_remote.plan.sweep_points import parse_shard, sweep_points  # noqa: PLC0415
 
     if sweep.shard and (sweep.axes or sweep.file):
-        raise UsageError("--shard and --sweep: expected one of them")
+        other = "--sweep" if sweep.axes else "--sweep-file"
+        raise UsageError(f"--shard and {other} cannot be combined", hint="omit one of them")
     if sweep.shard:
         points = parse_shard(sweep.shard, hosts)
     else:
         file = Path(sweep.file) if sweep.file else None
         points = sweep_points(sweep.axes, file, to_sample(sweep))
     if twice := sorted(parameters.keys() & points[0].values.keys()):
-        raise UsageError(f"{twice[0]}: has a value, and is swept too")
+        option = "--shard" if sweep.shard else "the sweep"
+        raise UsageError(
+            f"{twice[0]}: NAME=VALUE sets it, and {option} sets it too", hint="omit one of them"
+        )
     return points
 
 

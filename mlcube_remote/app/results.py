@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlcube_remote.app.observer import Warn
 from mlcube_remote.errors import UsageError
 from mlcube_remote.files.verify import Finding, verify
+from mlcube_remote.runs.addresses import LAST
 from mlcube_remote.runs.attempts import (
     DIRECTORY,
     compile_attempts,
@@ -86,10 +88,16 @@ def compare_results(first: str, second: str, warn: Warn) -> tuple[Difference, ..
 
 def _find_run(text: str, store: Store) -> str:
     found = store.matching(text)
+    if not found and text == LAST:
+        raise UsageError(
+            "no run was started on this machine",
+            hint="list the runs on all hosts: mlcube-remote ps --all",
+        )
     if not found:
         raise UsageError(
             f"no results of a run {text!r} on this machine",
-            hint="pull them: mlcube-remote pull RUN; list the runs: mlcube-remote results list",
+            hint=f"pull them: mlcube-remote pull {shlex.quote(text)}; "
+            "list the runs of this machine: mlcube-remote results list",
         )
     if len(found) > 1:
         names = f"{', '.join(found[:5])}{' …' if len(found) > 5 else ''}"

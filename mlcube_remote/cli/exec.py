@@ -79,10 +79,14 @@ def _split(
     run_text = words[0] if words else None
     command = (*words[1:], *after_dashes)
     if not command:
-        raise UsageError(
-            "expected a command after two dashes",
-            hint=f"mlcube-remote exec {shlex.quote(run_text or 'last')} -- COMMAND",
-        )
+        hint = "mlcube-remote exec last -- COMMAND"
+        if run_text is not None:
+            word = shlex.quote(run_text)
+            hint = (
+                f"if {word} is the run: mlcube-remote exec {word} -- COMMAND; "
+                f"if it is the command: mlcube-remote exec -- {word}"
+            )
+        raise UsageError("expected a command after two dashes (--)", hint=hint)
     return run_text, command
 
 

@@ -148,7 +148,8 @@ container_options = group(
 
 
 def _tasks(*, parameters: tuple[str, ...], **others: Any) -> TaskOptions:
-    names, missing = (split_names(others.pop(key)) for key in ("tasks", "allow_missing"))
+    names = split_names(others.pop("tasks"))
+    missing = split_names(others.pop("allow_missing"), "--allow-missing")
     parsed = parse_parameters(parameters)
     return TaskOptions(names=names, parameters=parsed, allow_missing=missing, **others)
 

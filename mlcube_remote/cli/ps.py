@@ -75,7 +75,7 @@ def ps(
     from mlcube_remote.ui.tables.jobs import jobs_document, jobs_text  # noqa: PLC0415 - slow to import
 
     if watch and output == "json":
-        raise UsageError("--watch and --output=json: expected one of them")
+        raise UsageError("--watch and --output=json cannot be combined", hint="omit one of them")
     which = app.job_lists.JobListFilter(
         everything=everything, states=frozenset(states), cubes=cubes
     )
@@ -160,7 +160,9 @@ def clean(
     from mlcube_remote.ui.tables.clean import clean_document, clean_text  # noqa: PLC0415 - slow
 
     if with_outputs and not cubes:
-        raise UsageError("--with-outputs: expected only with --cubes")
+        raise UsageError(
+            "--with-outputs: expected only with --cubes", hint="add --cubes, or omit --with-outputs"
+        )
     rules = MirrorRules(
         older_than=older_than, cubes=cubes, images=images, with_outputs=with_outputs
     )

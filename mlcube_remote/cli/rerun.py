@@ -71,7 +71,9 @@ def _verification(
     """Return how a run is verified; ``None``: it is not."""
     for name, value in (("allow-changed", allow_changed), ("on", other_hosts)):
         if value and not verifies:
-            raise UsageError(f"--{name}: expected only with --verify")
+            raise UsageError(
+                f"--{name}: expected only with --verify", hint=f"add --verify, or omit --{name}"
+            )
     if not verifies:
         return None
     return _Verification(allowed=frozenset(allow_changed), hosts=other_hosts)

@@ -51,7 +51,9 @@ def show(
     RUN is a run's name, a part of its id, 'last', or the path of its results.
     """
     if watch and output != "text":
-        raise UsageError(f"--watch and --output={output}: expected one of them")
+        raise UsageError(
+            f"--watch and --output={output} cannot be combined", hint="omit one of them"
+        )
     names = [name.strip() for name in columns.split(",") if name.strip()]
     if watch:
         from mlcube_remote.ui.progress.screen import show_repeatedly  # noqa: PLC0415 - slow to import

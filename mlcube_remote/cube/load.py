@@ -121,7 +121,7 @@ def select_tasks(cube: Cube, names: Sequence[str] = ()) -> tuple[Task, ...]:
     if len(cube.tasks) == 1:
         return tuple(cube.tasks.values())
     raise CubeError(
-        f"{cube.where('tasks')}: expected --task, the cube has several: {', '.join(cube.tasks)}",
+        f"{cube.where('tasks')}: --task is missing; the cube has: {', '.join(cube.tasks)}",
         hint=f"add --task={next(iter(cube.tasks))}",
     )
 
@@ -141,7 +141,7 @@ def _file(path: str | os.PathLike[str]) -> Path:
             f"{file}: no such file",
             hint="mlbox.yaml is the format of 2020; write an mlcube.yaml instead"
             if is_old
-            else "give the cube's directory or its YAML file: --mlcube=PATH; "
+            else "go to the cube's directory, or name it: --mlcube=PATH (trust takes PATH alone); "
             "or write a new cube: mlcube-remote init",
         )
     return Path(os.path.abspath(file))

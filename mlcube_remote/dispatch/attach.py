@@ -172,7 +172,7 @@ def read_handle(known: RecordedJob, connection: Connection) -> JobHandle:
     raise NotStartedError(
         known.host.name,
         "the job was not started: its client exited before that, or it was removed",
-        hint="run it again",
+        hint=f"run it again: mlcube-remote rerun {known.run_id} --failed",
     )
 
 

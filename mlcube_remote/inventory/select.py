@@ -95,7 +95,8 @@ def _all_or_fail(inventory: Inventory) -> list[Host]:
         return hosts
     problem = f"{inventory.path} has no hosts" if inventory.path else "no inventory found"
     raise InventoryError(
-        f"'{ALL}': {problem}", hint="name a host of ~/.ssh/config, or write a hosts.yaml"
+        f"'{ALL}': {problem}",
+        hint="name a host of ~/.ssh/config, or add one: mlcube-remote hosts add NAME USER@ADDRESS",
     )
 
 
@@ -149,7 +150,7 @@ def _one(inventory: Inventory, name: str, is_in_ssh_config: Callable[[str], bool
         )
     raise InventoryError(
         f"host '{name}' is not in hosts.yaml or ~/.ssh/config{suggestion}",
-        hint=_list_names(inventory),
+        hint=f"{_list_names(inventory)}; any other host: USER@ADDRESS",
     )
 
 

@@ -183,13 +183,13 @@ class Pool:
             ]
             return AllBusyError(
                 f"no host is free ({'; '.join(reasons)})",
-                hint="wait for one (--wait), or repeat the command later with --run-id",
+                hint="add --wait, or repeat the command later with --run-id and the id of this run",
             )
         codes = {error.exit_code for error in self._excluded.values()}
         is_none_fit = not held and codes == {NoFitHostError.exit_code}
         return (NoFitHostError if is_none_fit else NoHostError)(
             f"no usable host left ({'; '.join(reasons)})",
-            hint="fix a host, then repeat the command with --run-id",
+            hint="fix a host, then repeat the command with --run-id and the id of this run",
         )
 
 

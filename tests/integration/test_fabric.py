@@ -264,7 +264,7 @@ def test_a_cube_runs_on_a_connection_that_fabric_opened(ssh_host: HostFactory, c
 
 
 def test_a_connection_replaces_hosts_and_must_be_one(cube: Path, connection: Connection) -> None:
-    with pytest.raises(UsageError, match="hosts and connection: expected one of them"):
+    with pytest.raises(UsageError, match="hosts and connection cannot be combined"):
         mlcube_remote.run(cube, hosts="a", connection=connection, tasks="greet")
     wrong: Any = "gpu01"
     with pytest.raises(UsageError, match=r"expected a fabric\.Connection, got str"):

@@ -48,7 +48,7 @@ def test_two_sensible_runs_are_listed(new: str, sensible: Sensible) -> None:
     record(NEW, new)
     with pytest.raises(UsageError, match=rf"one of several:\n  {NEW} .*\n  {OLD} ") as caught:
         choose_run(sensible)
-    assert caught.value.hint == "name one, for example: last"
+    assert caught.value.hint == f"name one, for example: {NEW}"
 
 
 def test_nothing_is_stopped_that_is_not_known_to_run() -> None:

@@ -13,6 +13,8 @@ def test_names_may_have_commas_between() -> None:
     assert split_names(["a, b,", "c"]) == ("a", "b", "c")
     with pytest.raises(UsageError, match="--task: a is named twice"):
         split_names(["a,b", "a"])
+    with pytest.raises(UsageError, match="--allow-missing: a is named twice"):
+        split_names(["a", "a"], "--allow-missing")
 
 
 def test_a_parameter_is_everything_after_the_first_equals_sign() -> None:

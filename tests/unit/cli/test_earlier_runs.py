@@ -120,6 +120,8 @@ def test_results_are_found_after_they_are_moved(
 def test_unknown_and_ambiguous_results_are_different_errors() -> None:
     with pytest.raises(UsageError, match="no results of a run 'abc' on this machine"):
         run(["results", "show", "abc"])
+    with pytest.raises(UsageError, match="no run was started on this machine"):
+        run(["results", "show", "last"])
     for letter in "ab":
         record_results(f"261123-190233-{letter * 16}")
     with pytest.raises(UsageError, match="is ambiguous"):

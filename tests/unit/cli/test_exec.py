@@ -67,8 +67,20 @@ def test_the_run_that_was_chosen_is_named(
     [
         ([], "mlcube-remote exec last -- COMMAND"),
         (["--"], "mlcube-remote exec last -- COMMAND"),
-        (["mine"], "mlcube-remote exec mine -- COMMAND"),
-        (["a b", "--"], "mlcube-remote exec 'a b' -- COMMAND"),
+        (
+            ["mine"],
+            (
+                "if mine is the run: mlcube-remote exec mine -- COMMAND; "
+                "if it is the command: mlcube-remote exec -- mine"
+            ),
+        ),
+        (
+            ["a b", "--"],
+            (
+                "if 'a b' is the run: mlcube-remote exec 'a b' -- COMMAND; "
+                "if it is the command: mlcube-remote exec -- 'a b'"
+            ),
+        ),
     ],
 )
 def test_without_a_command_there_is_an_error(words: list[str], hint: str, entered: Entered) -> None:

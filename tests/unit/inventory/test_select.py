@@ -203,7 +203,9 @@ def test_any_text_selects_safe_hosts_or_is_refused_in_one_line(typed: str) -> No
 def test_all_needs_hosts(tmp_path: Path) -> None:
     with pytest.raises(InventoryError, match="'all': no inventory found") as caught:
         names(empty(), "all")
-    assert caught.value.hint == "name a host of ~/.ssh/config, or write a hosts.yaml"
+    assert caught.value.hint == (
+        "name a host of ~/.ssh/config, or add one: mlcube-remote hosts add NAME USER@ADDRESS"
+    )
     (tmp_path / "hosts.yaml").write_text("hosts:\n")
     with pytest.raises(InventoryError, match=r"'all': .*hosts\.yaml has no hosts"):
         names(load(tmp_path / "hosts.yaml"), "all")
