@@ -113,7 +113,11 @@ def _submission(plan: JobPlan) -> tuple[str, ...]:
         notes.append(f"before the tasks, on the compute node: {plan.batch.setup.strip()}")
     notes += [
         f"task {task.name}: the compute node copies {directory} to {plan.batch.scratch}"
-        + (", and what changes back" if directory in task.commands.scratch.written else "")
+        + (
+            ", and copies back what the task changes"
+            if directory in task.commands.scratch.written
+            else ""
+        )
         for task in plan.tasks
         for directory in task.commands.scratch.copied
     ]

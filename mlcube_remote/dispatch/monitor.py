@@ -171,8 +171,8 @@ def _follow(
 ) -> TaskReport:
     def on_other_node(node: str) -> None:
         job.warn(
-            f"the job runs on {node} (same home directory); if {node} goes down, this command will "
-            "not notice"
+            f"the job runs on {node} (same home directory); this command cannot see if {node} goes "
+            "down"
         )
 
     if not job.run.is_fast:
@@ -255,7 +255,7 @@ def _warn_about(job: JobContext, handle: JobHandle, task: str, report: TaskRepor
     if report.log_is_degraded:
         job.warn("a supervisor died: some of the task's output may be missing")
     if report.log_is_cut:
-        job.warn("the task wrote more than its log may hold: it was cut")
+        job.warn("the task's output is larger than the limit of its log: the log is incomplete")
     if report.foreign:
         places = " ".join(folder.remote for folder in handle.folders)
         job.warn(
@@ -273,10 +273,10 @@ def warn_of_unchanged(job: JobContext, handle: JobHandle, task: TaskOutcome) -> 
     pulled = {item.name for folder in handle.folders for item in folder.outputs}
     if not pulled.isdisjoint(names):
         options = " ".join(f"--only={name}" for name in names if name in pulled)
-        instead = f"; to pull it all the same: mlcube-remote pull {handle.run_id} {options}"
+        instead = f"; to pull it anyway: mlcube-remote pull {handle.run_id} {options}"
     job.warn(
-        f"{task.task} did not write its output {', '.join(names)}: what is there, if anything, is "
-        f"older than this run, and is no result of it{instead}"
+        f"{task.task} did not write its output {', '.join(names)}: files that are there are older "
+        f"than this run, and are not its results{instead}"
     )
 
 

@@ -271,13 +271,13 @@ def _run(connection: Connection, call: Argv, limit: int, engine: Argv) -> None:
     if code == status.TIMED_OUT:
         raise ConfigureError(
             name,
-            f"{' '.join(engine)} did not take the image within {limit} s, and was ended",
+            f"{' '.join(engine)} did not load the image within {limit} s, and was stopped",
             hint=f"try the engine on {name}: {' '.join(engine)} info",
         )
     said = [line.rstrip() for line in tail.lines() if line.strip()]
     raise ConfigureError(
         name,
-        f"{' '.join(engine)} does not take the image (status {code})",
+        f"{' '.join(engine)} could not load the image (status {code})",
         output=said[-MAX_LINES:],
     )
 

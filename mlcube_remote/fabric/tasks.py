@@ -24,7 +24,7 @@ _INVENTORY = "Inventory of hosts."
 _PASSWORD = "Ask for the login password."  # noqa: S105 - a help text
 _RUN = "A run's name, a part of its id, or 'last'; RUN/03 is one of its jobs."
 _CREDENTIALS = (
-    ("key_filename", "--identity", "identity_file in hosts.yaml, or IdentityFile in ssh_config"),
+    ("key_filename", "--identity", "identity_file in hosts.yaml, or IdentityFile in ~/.ssh/config"),
     ("password", "--prompt-for-login-password", "--ask-password after the name of the task"),
     ("passphrase", "--prompt-for-passphrase", "an ssh-agent: ssh-add"),
 )

@@ -48,7 +48,10 @@ _SETTINGS: tuple[tuple[re.Pattern[str], str, str], ...] = (
     (
         re.compile(r"\bproc->/proc\b|pid namespace", re.IGNORECASE),
         "--pid (processes of its own)",
-        "if you trust the cube with your files there, set {private_home: false} for the host",
+        (
+            "if you trust the cube with your files on the host, set "
+            "PLATFORM: {private_home: false} in the inventory"
+        ),
     ),
     (
         re.compile(r"cgroup|memory|requested cpus|cpuset", re.IGNORECASE),
@@ -98,7 +101,9 @@ def engine_start_error(
     if found := _setting(message):
         setting, hint = found
         return HostUnfitError(
-            host, f"{platform} cannot apply {setting} to task {task}: {message}", hint=hint
+            host,
+            f"{platform} cannot apply {setting} to task {task}: {message}",
+            hint=hint.replace("PLATFORM", platform),
         )
     return HostUnfitError(
         host,

@@ -200,7 +200,7 @@ class _Input:
                 f"name the data itself: {self.item.parameter.name}=local:{self.path}",
             )
         raise self.error(
-            f"input {self.path} is not sent: {never} is on the list of what stays here",
+            f"input {self.path} is not sent: by default, {never} stays on this machine",
             f"to send it, add this line to {ignored}: !{never}",
         )
 
@@ -297,7 +297,7 @@ def _warnings(given: _Input) -> Iterator[str]:
     if scan.special:
         yield (
             f"{given.label}: not sent: {list_first(sorted(scan.special), _SHOWN)}: "
-            "pipes, sockets and devices stay here"
+            "pipes, sockets and devices stay on this machine"
         )
     left = [name for name in scan.never_sent if not _is_expected(name)]
     if given.sent.tree.rules and left:

@@ -34,8 +34,8 @@ def check_isolation(request: RunRequest, jobs: Sequence[PlacedJob]) -> None:
     if request.options.mount == "rw":
         raise PlanError(
             "--mount=rw: the jobs of a sweep share their inputs, which are mounted read-only",
-            hint="an input that its task writes to: declare it with opts: rw, and each job has "
-            "a copy",
+            hint="if a task writes to an input, declare it with opts: rw in mlcube.yaml: each job "
+            "then has a copy",
         )
     free = sum(slots(request, host) for host in request.hosts)
     if request.detach and len(jobs) > free:

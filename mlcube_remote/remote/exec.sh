@@ -28,14 +28,14 @@ mlcr_enter_job() {
         fi
         return
     done
-    echo 'none of its tasks is running' >&2
+    echo 'no task of this job is running' >&2
     return 125
 }
 
 # mlcr_exec_in_container WORD...: run the command in the container of task mlcr_dir.
 mlcr_exec_in_container() {
     if ! mlcr_save_container_id "$mlcr_dir" "${mlcr_exec_job##*/}"; then
-        echo 'the container of its task cannot be found' >&2
+        echo 'the container of the task cannot be found' >&2
         return 125
     fi
     set -- "$(mlcr_print_line "$mlcr_dir/cid")" "$@"
@@ -57,7 +57,7 @@ mlcr_exec_in_namespace() {
     fi
     [ ! -s "$mlcr_dir/group" ] || read -r mlcr_group <"$mlcr_dir/group"
     if ! mlcr_find_contained_process "$mlcr_group"; then
-        echo 'the processes of its task cannot be found' >&2
+        echo 'the processes of the task cannot be found' >&2
         return 125
     fi
     mlcr_environment=$(mlcr_print_environment "$mlcr_contained")

@@ -60,7 +60,7 @@ mlcr_expand_variables() {
 # or the reason why tasks cannot have copies there.
 mlcr_try_scratch() {
     command -v rsync >/dev/null 2>&1 || {
-        echo "scratch: $(uname -n) has no rsync, which makes the copies"
+        echo "scratch: rsync, which copies the files, was not found on $(uname -n)"
         return 0
     }
     mlcr_find_scratch "$1" && mlcr_made=$(mktemp -d "${mlcr_expanded%/}/mlcube-remote-check.XXXXXX") &&

@@ -7,7 +7,7 @@
 # mlcr_copy_checked_file SOURCE TARGET DIGEST: copy a file; fail if its SHA-256 is another one.
 mlcr_copy_checked_file() {
     mlcr_find_checksum_command || {
-        echo "no program for SHA-256 to check $1 with" >&2
+        echo "no program for SHA-256, such as sha256sum, was found to check $1" >&2
         return 1
     }
     cp -- "$1" "$2" && mlcr_checksum=$($mlcr_checksum_command <"$2") || return 1

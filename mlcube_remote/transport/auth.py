@@ -27,7 +27,7 @@ from mlcube_remote.transport.monitored_socket import MonitoredSocket
 from mlcube_remote.transport.questions import no_terminal_hint
 
 _ASKING_METHODS = frozenset({"password", "keyboard-interactive"})
-_FEWER_KEYS = "set identity_file for the host (and IdentitiesOnly yes in ssh_config)"
+_FEWER_KEYS = "set identity_file for the host (and IdentitiesOnly yes in ~/.ssh/config)"
 
 
 @attrs.define

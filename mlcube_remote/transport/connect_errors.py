@@ -81,7 +81,7 @@ def tcp_error(host: str, endpoint: Endpoint, problem: OSError) -> Exception:
         return UnreachableError(
             host,
             f"the name {endpoint.hostname} does not resolve ({problem.strerror})",
-            hint="check address (or HostName in ssh_config) and your DNS or VPN",
+            hint="check address (or HostName in ~/.ssh/config) and your DNS or VPN",
         )
     if isinstance(problem, TimeoutError):
         error = UnreachableError(
@@ -147,7 +147,7 @@ class HandshakeFailure:
         if self.proxy_message and not self.sock.banner:
             return self._unreachable(
                 f"the proxy command to {address} failed: {self.proxy_message}",
-                hint="run the ProxyCommand of ssh_config by hand",
+                hint="run the ProxyCommand of ~/.ssh/config by hand",
             )
         refusal = self.sock.refusal
         if refusal.startswith("Not allowed at this time"):
@@ -186,7 +186,7 @@ class HandshakeFailure:
             f"{problem}",
             hint="its SSH server is too old to be safe: update it; if that is not possible, set "
             "`transport: openssh` for the host in hosts.yaml, and allow the old algorithm in "
-            "ssh_config",
+            "~/.ssh/config",
         )
 
     def _unreachable(self, message: str, *, hint: str) -> UnreachableError:

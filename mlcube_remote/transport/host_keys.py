@@ -213,7 +213,7 @@ def _format_line(name: str, key: paramiko.PKey) -> str:
 def _how_to_add(line: str, files: Sequence[str]) -> str:
     """Return how to add a line to the first file that is read for the host."""
     if not files:
-        return "then set UserKnownHostsFile in ssh_config to a file that keeps keys, and add it"
+        return "then set UserKnownHostsFile in ~/.ssh/config to a file that keeps keys, and add it"
     return f"then add it: echo {shlex.quote(line)} >> {shlex.quote(files[0])}"
 
 

@@ -89,7 +89,7 @@ class HostLogin:
                 f"{problem.reason}; only OpenSSH can use this login ({reason}), and Fabric uses "
                 "Paramiko",
                 hint="give Fabric a plain key: identity_file in hosts.yaml, or IdentityFile in "
-                f"ssh_config; mlcube-remote itself can log in: mlcube-remote hosts check {name}",
+                f"~/.ssh/config; mlcube-remote itself can log in: mlcube-remote hosts check {name}",
             ) from problem
 
     def open_connection(self) -> SSHConnection:

@@ -99,7 +99,7 @@ _RULES = (
         AuthenticationError,
         "login as {user} refused ({line})",
         "maybe too many keys: set identity_file for the host (and IdentitiesOnly yes in "
-        "ssh_config)",
+        "~/.ssh/config)",
     ),
     _Rule(
         r"Permission denied \(|No more authentication methods|sign_and_send_pubkey",
@@ -112,7 +112,7 @@ _RULES = (
         r"Could not resolve hostname",
         UnreachableError,
         "the name {hostname} does not resolve ({line})",
-        "check address (or HostName in ssh_config) and your DNS or VPN",
+        "check address (or HostName in ~/.ssh/config) and your DNS or VPN",
     ),
     _Rule(
         r"Connection refused",
@@ -140,7 +140,7 @@ _RULES = (
         UnreachableError,
         "its SSH server and ssh have no algorithm in common ({line})",
         "its SSH server is too old to be safe: update it, or allow the algorithm for this host in "
-        "ssh_config",
+        "~/.ssh/config",
     ),
     _Rule(
         r"Bad packet length|[Bb]ad .*padding|invalid format|not match|Protocol error",

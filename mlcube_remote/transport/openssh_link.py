@@ -88,7 +88,7 @@ class OpenSSHLink:
                 raise HostUnfitError(
                     self.host,
                     f"the control master of ssh refused a session ({problem})",
-                    hint="ControlMaster must not be ask or autoask in ssh_config",
+                    hint="ControlMaster must not be ask or autoask in ~/.ssh/config",
                 ) from problem
             raise SessionRefusedError(str(problem)) from problem
         except (MuxError, OSError) as problem:

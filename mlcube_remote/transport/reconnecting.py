@@ -228,7 +228,7 @@ def _without_host(connection: ReconnectingConnection, problem: HostError) -> Sta
     # Without a new ticket or code, attaching would fail too.
     first = problem.hint if isinstance(problem, AuthenticationError) else None
     hint = "\nthen: ".join(each for each in (first, connection.attach_hint) if each)
-    reason = f"cannot be reached any more: {problem.reason}"
+    reason = f"can no longer be reached: {problem.reason}"
     return StateUnknownError(connection.name, reason, hint=hint or None)
 
 

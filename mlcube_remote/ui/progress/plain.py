@@ -233,7 +233,7 @@ class PlainReporter:
             self.on_lost(problem)
             reason = problem.strerror or str(problem)
             self._print_message(
-                f"warning: the output cannot be written here any more ({reason}); jobs continue, "
+                f"warning: the output can no longer be written here ({reason}); jobs continue, "
                 "and mlcube-remote logs prints it all"
             )
 

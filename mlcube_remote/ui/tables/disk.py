@@ -86,7 +86,7 @@ def _note(item: StoredItem) -> str:
     if item.kind in {"jobs", "trials"}:
         return ""
     if item.kind == "image":
-        return "" if item.is_built else "not built by us"
+        return "" if item.is_built else "not built by mlcube-remote"
     if item.kind == "removed":
         return "not fully deleted"
     if item.may_have_outputs:

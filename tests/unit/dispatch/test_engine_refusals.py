@@ -169,7 +169,10 @@ def test_a_task_on_another_machine_with_this_home(host: FakeHost, make_client: M
 
 
 MARKS = {
-    "cut": ({"cut": "yes"}, "the task wrote more than its log may hold: it was cut"),
+    "cut": (
+        {"cut": "yes"},
+        "the task's output is larger than the limit of its log: the log is incomplete",
+    ),
     "degraded": (
         {"log": "degraded"},
         "a supervisor died: some of the task's output may be missing",

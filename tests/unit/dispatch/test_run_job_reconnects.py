@@ -218,7 +218,7 @@ def test_a_host_that_cannot_be_reached_again(
     work = make_client("train")
     outcome = work.do()
     assert isinstance(outcome.error, StateUnknownError)
-    assert outcome.error.message == f"gpu01: cannot be reached any more: {refusal.reason}"
+    assert outcome.error.message == f"gpu01: can no longer be reached: {refusal.reason}"
     assert outcome.error.hint == hint
     assert (outcome.status, code(outcome)) == (status, 123)
     assert outcome.status.value == work.record()["status"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlcube_remote.facts.engine_errors import engine_error
+from mlcube_remote.facts.engine_errors import engine_error, engine_start_error
 from mlcube_remote.transport.base import Reply
 from mlcube_remote.transport.fake import FakeConnection
 
@@ -93,3 +93,9 @@ def test_a_rootless_docker_that_hangs_is_asked_for_as_its_users_service() -> Non
     engine = ("docker", "--host=unix:///run/user/1000/docker.sock")
     problem = engine_error(host, "docker", engine, Reply(124, b"", b""))
     assert problem.hint == "on h: systemctl --user status docker"
+
+
+def test_the_hint_for_private_processes_names_the_platforms_section() -> None:
+    message = "FATAL: container creation failed: mount proc->/proc failed"
+    error = engine_start_error("gpu01", "apptainer", "train", 255, message)
+    assert (error.hint or "").endswith("set apptainer: {private_home: false} in the inventory")

@@ -90,7 +90,7 @@ def test_what_an_earlier_task_makes_may_be_excluded(root: Path, pattern: str) ->
 def test_an_input_with_a_name_that_stays_here_is_an_error(root: Path) -> None:
     (root / "workspace/key.pem").write_text("k")
     error = refused(root, config="key.pem")
-    assert "is not sent: key.pem is on the list" in str(error)
+    assert "is not sent: by default, key.pem stays" in str(error)
     (root / ".mlcubeignore").write_text(str(error.hint).rpartition(": ")[2] + "\n")
     assert check_complete([job(root, config="key.pem")]) == (), "the hint works"
 

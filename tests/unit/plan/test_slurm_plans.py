@@ -161,7 +161,7 @@ def test_a_dry_run_shows_what_is_copied_to_the_node(tmp_path: Path) -> None:
     copied = [note.partition(": ")[2] for note in notes["login"] if "copies" in note]
     assert [note.rpartition("/")[2] for note in copied] == [
         "in to $TMPDIR",
-        "out to $TMPDIR, and what changes back",
+        "out to $TMPDIR, and copies back what the task changes",
     ]
 
 

@@ -72,7 +72,7 @@ def test_without_a_running_task_nothing_is_entered(call: Call, job: Path) -> Non
     wait_for(lambda: state(call, job) == "ended")
     done = call("mlcr_exec_in_job", str(job), "", "echo", "x")
     assert done.returncode == 125
-    assert b"none of its tasks is running" in done.stderr
+    assert b"no task of this job is running" in done.stderr
 
 
 @pytest.mark.parametrize(

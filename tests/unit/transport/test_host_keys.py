@@ -334,6 +334,6 @@ def test_the_hint_is_a_command_for_the_file_that_is_read(tmp_path: Path, host_ke
     check = attrs.evolve(check, user_files=("/dev/null",))
     with pytest.raises(HostKeyError, match="no line for gpu01 in a file") as caught:
         check.verify(host_keys["ed25519"])
-    assert "set UserKnownHostsFile in ssh_config to a file that keeps keys" in (
+    assert "set UserKnownHostsFile in ~/.ssh/config to a file that keeps keys" in (
         caught.value.hint or ""
     )

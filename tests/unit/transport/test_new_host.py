@@ -134,7 +134,7 @@ def test_inventories_of_other_programs_and_cubes_are_not_changed(home: Path) -> 
     program = home / "list"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    for path, problem in ((ini, "of Ansible"), (program, "a program lists"), (home, "directory")):
+    for path, problem in ((ini, "of Ansible"), (program, "it is a program"), (home, "directory")):
         with pytest.raises(InventoryError, match=problem):
             run(["hosts", "add", "x", "127.0.0.1:1", "--inventory", str(path)])
     (home / "here" / "mlcube.yaml").write_text("")

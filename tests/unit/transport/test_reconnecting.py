@@ -55,7 +55,7 @@ def test_a_host_that_stays_unreachable_ends_with_the_next_step(
         fake(mlcr_print_boot_id=LOST, mlcr_print_kind=LOST), timeout
     )
     connection.attach_hint = "mlcube-remote attach x"
-    with pytest.raises(StateUnknownError, match="cannot be reached any more") as caught:
+    with pytest.raises(StateUnknownError, match="can no longer be reached") as caught:
         connection.retrying(lambda at: at.call("mlcr_print_kind", "/"))
     assert refused.reason in str(caught.value)
     assert caught.value.hint == "mlcube-remote attach x"
@@ -122,7 +122,7 @@ def test_a_host_that_accepts_logins_and_never_answers_is_caught() -> None:
         fake(mlcr_print_boot_id=LOST, mlcr_print_kind=LOST), timeout=0.02
     )
     connection.attach_hint = "mlcube-remote attach r"
-    with pytest.raises(StateUnknownError, match="cannot be reached any more") as caught:
+    with pytest.raises(StateUnknownError, match="can no longer be reached") as caught:
         connection.retrying(lambda at: at.call("mlcr_print_kind", "/"))
     assert caught.value.hint == "mlcube-remote attach r"
     assert exchange.notes == ["connection lost; reconnecting"]
