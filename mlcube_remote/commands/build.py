@@ -231,7 +231,10 @@ def _without_untrusted_build(settings: Settings, trust: Trust) -> Settings:
 def _no_image(cube: Cube, platform: str) -> PlanError:
     expected = " or ".join(f"`{section}: {{image: …}}`" for section in SECTIONS[platform])
     present = [section for section in SETTINGS if section in cube.settings]
+    own = [section for section in present if section in SECTIONS[platform]]
     hint = f"it has sections for {', '.join(present)}; choose one with --platform"
+    if own:
+        hint = f"add the image to its section: {own[0]}: {{image: NAME}}"
     return PlanError(
         f"{cube.where(*present[:1])}: the cube has no image for {platform}: expected {expected}",
         hint=hint if present else None,

@@ -104,7 +104,7 @@ def trust_hint(
     """Return how to allow what a cube asks for, or how to do without."""
     named = () if inventory is None else ("--inventory", str(inventory))
     command = shlex.join(["mlcube-remote", "trust", *named, str(cube)])
-    review = f"{command} lists all requests and asks you"
+    review = f"review and allow it: {command}"
     other = f"{instead}; or " if instead else ""
     flag = "; or add --trust-cube for one command" if has_flag else ""
     return f"{other}{review}{flag}"

@@ -119,6 +119,12 @@ def test_each_mistake_is_one_line(
     assert "\n" not in str(refused.value)
 
 
+def test_a_section_without_an_image_is_completed_not_avoided(make: Make) -> None:
+    with pytest.raises(PlanError) as refused:
+        make(cube(docker="build_file: D"), "docker")
+    assert refused.value.hint == "add the image to its section: docker: {image: NAME}"
+
+
 def test_another_workspace_starts_with_the_inputs_of_the_cube(make: Make) -> None:
     text = (
         "docker: {image: i}\ntasks:\n"
