@@ -51,8 +51,8 @@ def choose_hosts(
         hosts = known_hosts(inventory, warn)
     if needs_host and not hosts:
         raise UsageError(
-            "no host to ask: there is no inventory, and no run is recorded on this machine",
-            hint="name one: --host=NAME",
+            "no host to ask: no inventory was found, and no recorded run has a host to ask",
+            hint="name a host: --host=NAME; or an inventory: --inventory=FILE",
         )
     return ChosenHosts(hosts=hosts, logins=Logins(inventory=inventory, credentials=credentials()))
 

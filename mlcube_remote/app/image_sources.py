@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mlcube_remote.app.inventory import select_host
-from mlcube_remote.errors import InventoryError
+from mlcube_remote.errors import InventoryError, UsageError
 from mlcube_remote.inventory.model import Host, Inventory
 
 
@@ -24,12 +24,18 @@ def image_sources(
         ship_image: The value of ``--ship-image``, which overrides the inventory.
 
     Raises:
-        InventoryError: A source is unknown, or gets its image from another host.
-        UsageError: A name means several hosts.
+        InventoryError: A source is unknown, or gets its image from another host, or its name means
+            several hosts.
     """
     hosts = tuple(hosts)
     names = {host.name: ship_image or host.image_source for host in hosts}
-    known = {name: select_host(inventory, name) for name in dict.fromkeys(names.values()) if name}
+    option = "--ship-image" if ship_image else "image_source"
+    try:
+        known = {
+            name: select_host(inventory, name) for name in dict.fromkeys(names.values()) if name
+        }
+    except UsageError as problem:
+        raise InventoryError(f"{option}: {problem.message}", hint=problem.hint) from problem
     found = {host: known[name] for host, name in names.items() if name}
     for source in {source.name: source for source in found.values()}.values():
         other = found.setdefault(source.name, source)

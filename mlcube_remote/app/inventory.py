@@ -122,7 +122,7 @@ def select_host(inventory: Inventory, name: str) -> Host:
     if len(hosts) > 1:
         raise UsageError(
             f"{name}: means {len(hosts)} hosts, expected one",
-            hint=f"use one connection per host: {', '.join(host.name for host in hosts[:12])}",
+            hint=f"name one of them: {', '.join(host.name for host in hosts[:12])}",
         )
     return hosts[0]
 

@@ -71,7 +71,7 @@ def log_in(
 
 def _check(host: Host) -> None:
     if host.is_local:
-        raise UsageError(f"{host.name}: is this machine, expected a host that is reached over SSH")
+        raise UsageError(f"{host.name} is this machine; expected a host that is reached over SSH")
     if host.transport is TransportKind.PARAMIKO:
         raise UsageError(
             f"{host.name}: has transport: paramiko, and only OpenSSH keeps a login",

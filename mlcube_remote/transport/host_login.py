@@ -52,7 +52,7 @@ class HostLogin:
         """
         if host.is_local:
             raise UsageError(
-                f"{host.name}: is this machine, expected a host that is reached over SSH",
+                f"{host.name} is this machine; expected a host that is reached over SSH",
                 hint="for commands on this machine: fabric.Connection.local, or invoke.run",
             )
         path = None if inventory.cube is not None else inventory.path

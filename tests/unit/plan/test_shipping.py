@@ -79,8 +79,11 @@ def test_the_command_line_or_the_inventory_names_the_source() -> None:
         ("docker", "podman", "sif"), LOCAL_HOST
     ) | {"local": LOCAL_HOST}
     assert image_sources(known, (DOCKER, APPTAINER), None) == {}
-    with pytest.raises(InventoryError, match="no_such"):
+    with pytest.raises(InventoryError, match="--ship-image: host 'no_such' is not in"):
         image_sources(known, hosts, "no_such")
+    with pytest.raises(InventoryError, match="--ship-image: all: means 3 hosts") as caught:
+        image_sources(known, hosts, "all")
+    assert caught.value.hint == "name one of them: docker, podman, sif"
 
 
 def test_a_source_has_no_source_of_its_own() -> None:
