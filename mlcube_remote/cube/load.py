@@ -121,7 +121,8 @@ def select_tasks(cube: Cube, names: Sequence[str] = ()) -> tuple[Task, ...]:
     if len(cube.tasks) == 1:
         return tuple(cube.tasks.values())
     raise CubeError(
-        f"{cube.where('tasks')}: --task is missing; the cube has: {', '.join(cube.tasks)}",
+        f"{cube.where('tasks')}: expected --task; the cube has several tasks: "
+        f"{', '.join(cube.tasks)}",
         hint=f"add --task={next(iter(cube.tasks))}",
     )
 

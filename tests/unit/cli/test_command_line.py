@@ -57,7 +57,7 @@ def test_it_runs_as_a_module() -> None:
 
 REFUSED = {
     ("run", "--task=one"): "no host is named: expected --host=NAME",
-    ("run", "--host=local"): "--task is missing; the cube has: one, two",
+    ("run", "--host=local"): "expected --task; the cube has several tasks: one, two",
     ("run", "--host=local", "--task=one", "--gpus=-1"): "--gpus=-1: expected a number, all, or dev",
     ("run", "--host=local", "--task=one", "--shard=a=1,2", "--shard=a=3"): "--shard: is given 2 t",
     ("run", "--host=local", "--task=one", "--sweep-file=x", "--sweep-file=y"): (

@@ -133,7 +133,7 @@ def test_tasks_are_selected_in_the_given_order(write: Write) -> None:
     write(GOOD)
     cube = load()
     assert [task.name for task in select_tasks(cube, ["two", "one"])] == ["two", "one"]
-    with pytest.raises(CubeError, match="--task is missing; the cube has: one, two"):
+    with pytest.raises(CubeError, match="expected --task; the cube has several tasks: one, two"):
         select_tasks(cube)
     with pytest.raises(CubeError, match=r"unknown task 'tow' \(did you mean 'two'\?\)"):
         select_tasks(cube, ["tow"])
