@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,9 @@ from mlcube_remote.suggestions import ALMOST_EQUAL, did_you_mean
 from mlcube_remote.yamlsource import YamlDocument
 
 FILE_NAME = "mlcube.yaml"
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|storage:")
+"""What an address starts with: as a path it would be a directory such as ``s3:``."""
 
 
 def load(
@@ -102,7 +106,7 @@ def _tasks(
     tasks = reader.tasks(data, args)
     if args:
         chosen = [_known_task(tasks, name) for name in names] or list(tasks.values())
-        _reject_unknown_args(args, chosen)
+        _check_args(args, chosen)
     return tasks
 
 
@@ -134,6 +138,11 @@ def cube_directory(path: str | os.PathLike[str]) -> Path:
 
 
 def _file(path: str | os.PathLike[str]) -> Path:
+    if _ADDRESS.match(str(path)):
+        raise CubeError(
+            f"--mlcube={path}: expected a path, got an address",
+            hint="download the cube first, such as with git clone",
+        )
     given = Path(path).expanduser()
     file = given / FILE_NAME if given.is_dir() else given
     if not file.exists():
@@ -151,8 +160,11 @@ def _file(path: str | os.PathLike[str]) -> Path:
 def _workspace(given: str | os.PathLike[str] | None, root: Path) -> Path:
     if given is None:
         return root / "workspace"
-    if str(given).startswith("storage:"):
-        raise CubeError(f"--workspace={given}: storage URIs are not supported, expected a path")
+    if _ADDRESS.match(str(given)):
+        raise CubeError(
+            f"--workspace={given}: expected a path, got an address",
+            hint="a workspace is a directory of this machine",
+        )
     return Path(os.path.abspath(Path(given).expanduser()))
 
 
@@ -165,9 +177,9 @@ def with_arguments(cube: Cube, args: Mapping[str, str], tasks: Sequence[str]) ->
         tasks: The tasks that will run; each argument must be a parameter of at least one of them.
 
     Raises:
-        CubeError: An argument is unknown.
+        CubeError: An argument is unknown, or an address instead of a path.
     """
-    _reject_unknown_args(args, [cube.tasks[name] for name in tasks])
+    _check_args(args, [cube.tasks[name] for name in tasks])
     changed = {name: _with_values(task, args) for name, task in cube.tasks.items()}
     return attrs.evolve(cube, tasks=changed)
 
@@ -200,10 +212,16 @@ def _known_task(tasks: Mapping[str, Task], name: str) -> Task:
     )
 
 
-def _reject_unknown_args(args: Mapping[str, str], tasks: Sequence[Task]) -> None:
+def _check_args(args: Mapping[str, str], tasks: Sequence[Task]) -> None:
     known = [parameter.name for task in tasks for parameter in task.parameters]
     names = ", ".join(task.name for task in tasks)
-    for arg in args:
+    for arg, value in args.items():
+        if _ADDRESS.match(value):
+            raise CubeError(
+                f"{arg}={value}: expected a path, got an address",
+                hint="a task reads and writes paths: copy data from an address before the run, and "
+                "to an address after it, or in the task",
+            )
         if arg not in known:
             raise CubeError(
                 f"unknown parameter '{arg}' of task {names}{did_you_mean(arg, known)}",

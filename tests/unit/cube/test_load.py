@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mlcube_remote.cube.load import load, select_tasks
+from mlcube_remote.cube.load import load, select_tasks, with_arguments
 from mlcube_remote.cube.model import IO, Cube, Parameter, ParameterType
 from mlcube_remote.errors import CubeError
 
@@ -151,8 +152,23 @@ def test_the_workspace_may_be_elsewhere(
     monkeypatch.setenv("HOME", "/home/me")
     assert load(workspace="ws").workspace == tmp_path / "ws"
     assert load(workspace="~/ws/../x").workspace == Path("/home/me/x")
-    with pytest.raises(CubeError, match="storage"):
-        load(workspace="storage:home/x")
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/x", "HTTPS://host/x", "file:///x", "storage:x"])
+def test_an_address_is_no_path(write: Write, address: str) -> None:
+    """As a path, it would be a directory ``s3:`` that no one looks for."""
+    write(GOOD)
+    for arguments in ({"path": address}, {"workspace": address}, {"task_args": {"data": address}}):
+        with pytest.raises(CubeError, match=f"={re.escape(address)}: expected a path"):
+            load(**arguments)
+    with pytest.raises(CubeError, match=r"data=.*: expected a path, got an address"):
+        with_arguments(load(), {"data": address}, ["one"])
+
+
+@pytest.mark.parametrize("value", ["a:b", "c:/x", "x/s3://b", "local:/x", "remote:/x", "s3:/x"])
+def test_a_path_may_contain_a_colon(write: Write, value: str) -> None:
+    write(GOOD)
+    assert load(task_args={"data": value})
 
 
 def test_other_keys_of_published_cubes_are_ignored(write: Write) -> None:
