@@ -10,7 +10,7 @@ from mlcube_remote.dispatch.context import JobContext
 from mlcube_remote.errors import PlanError
 from mlcube_remote.facts.path_kind import read_kind
 from mlcube_remote.plan.job_plan import JobPlan
-from mlcube_remote.plan.placement import DataLocation, find_makers
+from mlcube_remote.plan.placement import DataLocation, find_other_makers
 
 
 def require_data_on_host(plan: JobPlan) -> None:
@@ -44,11 +44,13 @@ def require_data_on_host(plan: JobPlan) -> None:
 
 
 def require_mirrored_inputs(job: JobContext, plan: JobPlan) -> None:
-    """Reject inputs that are neither on this machine nor in the mirror.
+    """Reject inputs that are neither on this machine nor in the mirror on another host.
 
     Raises:
         PlanError: There is such an input.
     """
+    if plan.spec.host.is_local:
+        return  # the plan has rejected them
     cube = plan.spec.cube
     for task, item in plan.task_parameters():
         value, name = item.parameter.value, item.parameter.name
@@ -56,7 +58,7 @@ def require_mirrored_inputs(job: JobContext, plan: JobPlan) -> None:
             continue
         if item.local is None or item.local.exists():
             continue
-        makers = [each for each in find_makers(item, cube) if each != task or not item.is_directory]
+        makers = find_other_makers(task, item, cube)
         if not makers or item.may_be_missing(plan.spec.request.allow_missing):
             continue
         path = plan.paths.mirror(item.local, cube)

@@ -225,3 +225,12 @@ def find_makers(item: PlacedParameter, cube: Cube) -> tuple[str, ...]:
         and local.is_relative_to(path)
     )
     return tuple(dict.fromkeys(makers))
+
+
+def find_other_makers(task: str, item: PlacedParameter, cube: Cube) -> tuple[str, ...]:
+    """Return the tasks that must have run before ``task`` can read an input that does not exist.
+
+    A task may declare one directory as input and output: it starts with an empty one.
+    """
+    makers = find_makers(item, cube)
+    return tuple(each for each in makers if each != task or not item.is_directory)

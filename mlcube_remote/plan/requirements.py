@@ -15,7 +15,13 @@ from mlcube_remote.plan.job import RunRequest
 from mlcube_remote.plan.job_plan import JobPlan
 from mlcube_remote.plan.outputs import download_folders
 from mlcube_remote.plan.placed_job import PlacedJob
-from mlcube_remote.plan.placement import DataLocation, is_made_by_cube, missing_inputs
+from mlcube_remote.plan.placement import (
+    DataLocation,
+    PlacedParameter,
+    find_other_makers,
+    is_made_by_cube,
+    missing_inputs,
+)
 from mlcube_remote.plan.slurm import check_batch, container_options
 from mlcube_remote.platforms import CONTAINER_ENGINES
 from mlcube_remote.trust.cube_requests import task_requests
@@ -88,6 +94,9 @@ def check_inputs(job: PlacedJob, *, only_sent: bool = False) -> None:
                 f"{where}: {task}.{name}: expected a directory, and {item.local} is a file",
                 hint="give a directory, or declare the parameter with type: file in mlcube.yaml",
             )
+    if job.spec.host.is_local:
+        for task, item in job.task_parameters():
+            _require_made(job, task, item)
     for task, item in missing_inputs(job.data):
         if only_sent and item.where is not DataLocation.CLIENT:
             continue
@@ -101,6 +110,31 @@ def check_inputs(job: PlacedJob, *, only_sent: bool = False) -> None:
             f"{where}: {task}.{name}: input {item.local} does not exist",
             hint=f"create it, or give another: {name}=PATH"
             + ("" if is_sent else f"; if the task can do without it: --allow-missing={name}"),
+        )
+
+
+def _require_made(job: PlacedJob, task: str, item: PlacedParameter) -> None:
+    """Reject an input on this machine that another task makes, and has not made.
+
+    Raises:
+        PlanError: It is one.
+    """
+    cube, name = job.spec.cube, item.parameter.name
+    if (
+        item.is_output
+        or item.made_by
+        or item.where is not DataLocation.WORKSPACE
+        or item.local is None
+        or item.local.exists()
+        or item.may_be_missing(job.spec.request.allow_missing)
+    ):
+        return
+    if makers := find_other_makers(task, item, cube):
+        raise PlanError(
+            f"{cube.where_given(task, item.parameter)}: {task}.{name}: input {item.local} does not "
+            "exist",
+            hint=f"run the task that makes it first: --task={makers[0]},{task}; if this task can "
+            f"do without it: --allow-missing={name}",
         )
 
 

@@ -114,6 +114,39 @@ def test_a_missing_directory_is_created_with_a_warning(
     assert any(path.endswith("data") for path in task.commands.directories)
 
 
+MAKER = """
+docker: {image: example/x}
+tasks:
+  fetch: {parameters: {outputs: {data: data/}}}
+  infer:
+    parameters:
+      inputs: {data: data/, more: {type: file, default: data/more.txt}}
+      outputs: {out: out/}
+"""
+
+
+def made_by_fetch(root: Path, *tasks: str, allowed: frozenset[str] = frozenset()) -> RunRequest:
+    (root / "workspace").mkdir(exist_ok=True)
+    (root / "mlcube.yaml").write_text(MAKER)
+    usual = plans.request(root, *tasks, hosts=(LOCAL_HOST,))
+    return attrs.evolve(usual, allow_missing=allowed)
+
+
+def test_what_another_task_makes_must_be_there_before_a_run_on_this_machine(tmp_path: Path) -> None:
+    refused = made_by_fetch(tmp_path, "infer")
+    with pytest.raises(PlanError, match=r"infer\.data: input .*data does not exist") as caught:
+        plan_jobs(refused)
+    assert caught.value.hint == (
+        "run the task that makes it first: --task=fetch,infer; if this task can do without it: "
+        "--allow-missing=data"
+    )
+    assert plan_jobs(made_by_fetch(tmp_path, "fetch", "infer"))
+    assert plan_jobs(made_by_fetch(tmp_path, "infer", allowed=frozenset({"data", "more"})))
+    (tmp_path / "workspace/data").mkdir()
+    (tmp_path / "workspace/data/more.txt").touch()
+    assert plan_jobs(made_by_fetch(tmp_path, "infer"))
+
+
 def test_a_directory_that_exists_causes_no_warning(tmp_path: Path) -> None:
     run_request = request(tmp_path, "data: data/, there: there/", there="/on/host/")
     (tmp_path / "workspace/data").mkdir()
