@@ -17,7 +17,7 @@ from mlcube_remote.cli.help import HelpfulCommand
 from mlcube_remote.cli.option_groups import CredentialPrompts
 from mlcube_remote.cli.output_formats import output_option_with_aliases
 from mlcube_remote.cli.printing import print_value, print_warning, worst_exit_code
-from mlcube_remote.cli.run_argument import complete_runs, run_argument
+from mlcube_remote.cli.run_argument import complete_runs, run_argument, sensible_run
 from mlcube_remote.ui.errors import print_errors
 
 if TYPE_CHECKING:
@@ -45,14 +45,18 @@ _output_option = output_option_with_aliases("json")
 )
 @shared.credential_options
 @_output_option
-def verify(run_text: str, hosts: str | None, credentials: CredentialPrompts, output: str) -> int:
+def verify(
+    run_text: str | None, hosts: str | None, credentials: CredentialPrompts, output: str
+) -> int:
     """Read the outputs, inputs and cube of a run again, and compare them with its record.
 
-    RUN is a run's name, a part of its id, 'last', or the path of its results. Without --host, no
-    host is asked. The exit code is 1 if anything has changed, is missing or was added.
+    RUN is a run's name, a part of its id, 'last', or the path of its results. Without RUN, the
+    command takes the latest run of this machine. Without --host, no host is asked. The exit code is
+    1 if anything has changed, is missing or was added.
     """
     from mlcube_remote.ui.tables.comparison import findings_text  # noqa: PLC0415 - slow to import
 
+    run_text = run_text or sensible_run()
     attempts = app.results.find_attempts(run_text, print_warning)
     findings = app.results.verify_results(attempts)
     answers: Sequence[HostFindings] = ()

@@ -13,7 +13,7 @@ from mlcube_remote import app
 from mlcube_remote.cli.help import HelpfulCommand
 from mlcube_remote.cli.output_formats import output_option
 from mlcube_remote.cli.printing import print_value, print_warning
-from mlcube_remote.cli.run_argument import run_argument
+from mlcube_remote.cli.run_argument import run_argument, sensible_run
 from mlcube_remote.errors import UsageError
 
 
@@ -33,13 +33,15 @@ from mlcube_remote.errors import UsageError
     help="Log each job to this tracking URI of MLflow, such as http://127.0.0.1:5000.",
 )
 @output_option
-def export(run_text: str, directory: Path | None, uri: str | None, output: str) -> None:
+def export(run_text: str | None, directory: Path | None, uri: str | None, output: str) -> None:
     """Export a run: what ran, from what, with which results.
 
-    RUN is a run's name, a part of its id, 'last', or the path of its results. No host is asked.
+    RUN is a run's name, a part of its id, 'last', or the path of its results. Without RUN, the
+    command takes the latest run of this machine. No host is asked.
     """
     if directory is None and uri is None:
         raise UsageError("expected --ro-crate=DIRECTORY or --mlflow=URI")
+    run_text = run_text or sensible_run()
     index = app.results.find_results(run_text, print_warning)
     attempts = app.results.find_attempts(run_text, print_warning)
     document: dict[str, Any] = {}

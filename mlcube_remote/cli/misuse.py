@@ -28,6 +28,8 @@ _COMMANDS_OF_OTHERS = {
 }
 """Command of another program → what does this here."""
 
+_CUBE_OPTIONS = ("--mlcube", "--cube", "--dir", "-C")
+
 _OPTIONS_OF_OTHERS = {
     **dict.fromkeys(("--hosts", "--limit", "--on", "-l"), "--host"),
     **dict.fromkeys(("--check", "-n"), "--dry-run"),
@@ -37,7 +39,7 @@ _OPTIONS_OF_OTHERS = {
     **dict.fromkeys(("--environment", "-e"), "--env"),
     **dict.fromkeys(("--gpu", "--gres", "--num-gpus"), "--gpus"),
     **dict.fromkeys(("--grid", "--array", "--multirun", "-m"), "--sweep"),
-    **dict.fromkeys(("--cube", "--dir", "-C"), "--mlcube"),
+    **dict.fromkeys(_CUBE_OPTIONS[1:], "--mlcube"),
     "--tasks": "--task",
     **dict.fromkeys(("--follow-symlinks", "-L"), "--copy-links"),
     **dict.fromkeys(("--user", "--remote-user", "--port", "-u", "-p"), "--host=USER@HOST:PORT"),
@@ -77,6 +79,9 @@ def misuse(problem: click.ClickException, args: Sequence[str], root: click.Comma
         return UsageError(problem.format_message(), hint=hint)
     options = [each for option in context.command.params for each in option.opts]
     if isinstance(problem, click.NoSuchOption):
+        if problem.option_name in _CUBE_OPTIONS and "directory" in options:
+            hint = f"the directory of the cube is an argument: {path} PATH; {hint}"
+            return UsageError(f"No such option '{problem.option_name}'.", hint=hint)
         return _unknown_option(problem.option_name, options, hint)
     if "--mlcube" in options and "unexpected extra argument" in problem.message:
         hint = f"the cube is an option: --mlcube=PATH; {hint}"

@@ -13,7 +13,7 @@ from mlcube_remote import app
 from mlcube_remote.cli.help import HelpfulCommand
 from mlcube_remote.cli.output_formats import output_option_with_aliases
 from mlcube_remote.cli.printing import print_value, print_warning, terminal_width
-from mlcube_remote.cli.run_argument import complete_runs
+from mlcube_remote.cli.run_argument import complete_runs, sensible_run
 from mlcube_remote.errors import UsageError
 
 _WATCH_INTERVAL_S = 2.0
@@ -25,9 +25,7 @@ def results() -> None:
 
 
 @results.command(cls=HelpfulCommand)
-@click.argument(
-    "run_texts", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_runs
-)
+@click.argument("run_texts", metavar="[RUN]...", nargs=-1, shell_complete=complete_runs)
 @click.option(
     "--sort",
     metavar="COLUMN",
@@ -48,12 +46,14 @@ def show(
 
     The numbers are those in JSON and YAML files.
 
-    RUN is a run's name, a part of its id, 'last', or the path of its results.
+    RUN is a run's name, a part of its id, 'last', or the path of its results. Without RUN, the
+    command takes the latest run of this machine.
     """
     if watch and output != "text":
         raise UsageError(
             f"--watch and --output={output} cannot be combined", hint="omit one of them"
         )
+    run_texts = run_texts or (sensible_run(),)
     names = [name.strip() for name in columns.split(",") if name.strip()]
     if watch:
         from mlcube_remote.ui.progress.screen import show_repeatedly  # noqa: PLC0415 - slow to import

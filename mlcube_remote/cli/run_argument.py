@@ -7,9 +7,12 @@ classes of their values, which takes longer than everything else that ``results 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from mlcube_remote.app.options import Sensible
 
 _NAMED = 200
 """Number of the newest runs whose names are read: each is a file."""
@@ -51,6 +54,23 @@ def hosts_of_run(text: str) -> list[str]:
     return sorted(found[0]) if len(found) == 1 else []
 
 
+def sensible_run(which: Sensible | None = None) -> str:
+    """Return the id of the run that a command without RUN is about, and print which that is.
+
+    Args:
+        which: Which run is meant; ``None``: the newest.
+
+    Raises:
+        UsageError: This machine has no such run, or several.
+    """
+    from mlcube_remote.app.latest_run import choose_run  # noqa: PLC0415 - only without RUN
+    from mlcube_remote.app.options import Sensible  # noqa: PLC0415 - likewise
+
+    run_id, about = choose_run(which or Sensible.NEWEST)
+    click.echo(f"run {about}", err=True)
+    return run_id
+
+
 def _entries(text: str) -> list[dict[str, Any]]:
     from mlcube_remote.runs.store import RUN, Store  # noqa: PLC0415 - only on completion
 
@@ -64,4 +84,7 @@ def _ignore(_warning: str) -> None:
     """Print nothing: the command line is half typed."""
 
 
-run_argument = click.argument("run_text", metavar="RUN", shell_complete=complete_runs)
+run_argument = click.argument(
+    "run_text", metavar="[RUN]", required=False, shell_complete=complete_runs
+)
+"""The run of commands that ask no host; ``None``: see :func:`sensible_run`."""

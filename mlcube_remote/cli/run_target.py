@@ -8,11 +8,10 @@ from collections.abc import Callable
 import attrs
 import click
 
-from mlcube_remote import app
 from mlcube_remote.app.options import Sensible
 from mlcube_remote.cli.completers import complete_jobs
 from mlcube_remote.cli.option_groups import F, group
-from mlcube_remote.cli.run_argument import complete_targets
+from mlcube_remote.cli.run_argument import complete_targets, sensible_run
 
 CHOOSE_ONE_JOB = "Choose the job if the run has several: name, number or host."
 _CHOOSE_JOBS = (
@@ -35,10 +34,8 @@ def choose_target(run_text: str | None, jobs: tuple[str, ...], sensible: Sensibl
     Raises:
         UsageError: The user named none, and none or several can be meant.
     """
-    if run_text is None:
-        run_text, about = app.latest_run.choose_run(sensible)
-        click.echo(f"run {about}", err=True)
-    return RunTarget(text=run_text, jobs=jobs)
+    text = sensible_run(sensible) if run_text is None else run_text
+    return RunTarget(text=text, jobs=jobs)
 
 
 def run_target(sensible: Sensible, *, one_job: bool = False) -> Callable[[F], F]:

@@ -306,8 +306,8 @@ def test_a_report_file_must_be_writable_before_a_run_starts(option: str, tmp_pat
     [
         (["run", "--xyzzy"], "error: No such option '--xyzzy'.\nhint: mlcube-remote run --help\n"),
         (
-            ["results", "show"],
-            "error: Missing argument 'RUN...'.\nhint: mlcube-remote results show --help\n",
+            ["diff"],
+            "error: Missing argument 'RUN'.\nhint: mlcube-remote diff --help\n",
         ),
         (
             ["rnu"],
@@ -350,6 +350,14 @@ def test_a_report_file_must_be_writable_before_a_run_starts(option: str, tmp_pat
             (
                 "error: Got unexpected extra argument (examples/mnist)\n"
                 "hint: the cube is an option: --mlcube=PATH; mlcube-remote describe --help\n"
+            ),
+        ),
+        (
+            ["trust", "--mlcube=examples/mnist"],
+            (
+                "error: No such option '--mlcube'.\n"
+                "hint: the directory of the cube is an argument: mlcube-remote trust PATH; "
+                "mlcube-remote trust --help\n"
             ),
         ),
         (

@@ -153,6 +153,29 @@ def test_a_command_without_a_run_says_which_it_takes(capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.usefixtures("cube_directory")
+@pytest.mark.parametrize(
+    "command", ["results show", "results show --csv", "report", "verify", "export --ro-crate=crate"]
+)
+def test_the_results_of_the_latest_run_need_no_name(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("first", "second"):
+        run(["run", "--host=both", "--task=t", f"--name={name}", "--quiet"])
+    capsys.readouterr()
+    run(command.split())
+    shown = capsys.readouterr()
+    assert " (second), started " in shown.err.splitlines()[0]
+    assert "(second)" not in shown.out, "it would be part of the document"
+
+
+@pytest.mark.usefixtures("empty_directory")
+@pytest.mark.parametrize("command", ["results show", "report", "verify", "export --ro-crate=crate"])
+def test_a_machine_without_runs_has_no_results(command: str) -> None:
+    with pytest.raises(UsageError, match="RUN is missing, and no run was started on this machine"):
+        run(command.split())
+
+
+@pytest.mark.usefixtures("cube_directory")
 def test_logs_say_why_there_is_no_output(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["run", "--host=both", "--task=t", "--quiet"]) == 120
     capsys.readouterr()
