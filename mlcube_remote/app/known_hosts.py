@@ -75,6 +75,11 @@ def forget_host(name: str, inventory: str | None, warn: Warn) -> None:
         RecordError: It cannot be recorded.
     """
     listed = open_inventory(inventory).hosts.get(name)
+    if listed is not None and listed.is_local:
+        raise UsageError(
+            f"{name} is this machine, which is always asked",
+            hint="to ask other hosts only: mlcube-remote ps --host=NAMES",
+        )
     if listed is not None:
         raise UsageError(
             f"{name} is in the inventory ({listed.source or 'of this machine'})",

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from mlcube_remote import yamlsource
 from mlcube_remote.app.new_cube import read_schema
 from mlcube_remote.app.observer import Warn
 from mlcube_remote.app.options import AskCredentials
-from mlcube_remote.errors import HostKeyError, InventoryError, UsageError
+from mlcube_remote.errors import HostKeyError, InventoryError, UnreachableError, UsageError
 from mlcube_remote.inventory import load
 from mlcube_remote.inventory.ansible_files import is_ansible_yaml, looks_like_ini
 from mlcube_remote.inventory.edit import add_host
@@ -122,7 +123,16 @@ def _ask_for_key(
     secrets = Credentials(
         password=given.password, passphrase=given.passphrase, answers=given.answers or Answers()
     )
-    return offered_key(host, inventory, secrets, warn)
+    try:
+        return offered_key(host, inventory, secrets, warn)
+    except UnreachableError as problem:
+        if host.address is None:
+            usual = f"; {problem.hint}" if problem.hint else ""
+            problem.hint = (
+                f"give the address: mlcube-remote hosts add {shlex.quote(host.name)} USER@ADDRESS"
+                f"{usual}"
+            )
+        raise
 
 
 def _read(file: Path) -> str:

@@ -183,13 +183,19 @@ def disk_of_hosts(
 @hosts.command("forget", cls=HelpfulCommand)
 @click.argument("name", metavar="HOST", shell_complete=complete_reached_hosts)
 @shared.inventory_option
-def forget_host(name: str, inventory: str | None) -> None:
+@output_option
+def forget_host(name: str, inventory: str | None, output: str) -> None:
     """No longer ask a host of earlier runs for its jobs.
 
     Its runs stay recorded. If a new run uses the host, it is asked again.
     """
     app.known_hosts.forget_host(name, inventory, print_warning)
-    click.echo(f"{name} is no longer asked; if a new run uses it, it is asked again")
+    print_value(
+        name,
+        output,
+        document=lambda host: {"forgotten": host},
+        text=lambda host: f"{host} is no longer asked; if a new run uses it, it is asked again",
+    )
 
 
 def _choose(

@@ -95,8 +95,11 @@ def _document(found: Sandbox) -> dict[str, Any]:
 
 
 @sandbox.command("down", cls=HelpfulCommand)
-def down_command() -> None:
+@output_option
+def down_command(output: str) -> None:
     """Remove the hosts and everything on them."""
     from mlcube_remote.sandbox.lifecycle import down  # noqa: PLC0415
 
-    down(note=_note)
+    removed = down(note=_note)
+    if output == "json":
+        print_value(removed, output, document=lambda hosts: {"removed": list(hosts)}, text=str)

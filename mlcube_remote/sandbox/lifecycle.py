@@ -135,20 +135,24 @@ def status(*, state_dir: Path | None = None) -> Sandbox:
     return Sandbox(id=paths.id, inventory=paths.inventory, hosts=_find_running(paths))
 
 
-def down(*, state_dir: Path | None = None, note: Callable[[str], None] = _ignore) -> None:
-    """Remove the hosts with everything on them, and the sandbox's files.
+def down(
+    *, state_dir: Path | None = None, note: Callable[[str], None] = _ignore
+) -> tuple[str, ...]:
+    """Remove the hosts with everything on them, and the sandbox's files; return their names.
 
     Raises:
         SandboxError: No engine answers, or a file cannot be deleted.
     """
     paths = _paths(state_dir)
     if not paths.root.exists():
-        _remove(paths, _find_containers(paths))
-        return
+        found = _find_containers(paths)
+        _remove(paths, found)
+        return tuple(sorted(each.host for each in found))
     with _lock(paths):
         found = _find_containers(paths)
+        names = tuple(sorted(each.host for each in found))
         if found:
-            note(f"removing {_format_names(sorted(each.host for each in found))}")
+            note(f"removing {_format_names(names)}")
         _remove(paths, found)
         homes.delete_folder(paths.hosts, label=LABEL)
         for path in (paths.inventory, paths.known_hosts, paths.identity, paths.lock):
@@ -156,6 +160,7 @@ def down(*, state_dir: Path | None = None, note: Callable[[str], None] = _ignore
         paths.identity.with_name(paths.identity.name + ".pub").unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # it contains files of the user, which are kept
         paths.root.rmdir()
+    return names
 
 
 def _format_names(hosts: Sequence[str]) -> str:

@@ -112,7 +112,7 @@ def test_down_removes_its_own_and_nothing_else(sandbox_folder: Path, tmp_path: P
         sandbox = up(1, state_dir=sandbox_folder)
         (sandbox.hosts[0].home / "deep").mkdir()
         said: list[str] = []
-        down(state_dir=sandbox_folder, note=said.append)
+        assert down(state_dir=sandbox_folder, note=said.append) == ("sandbox1",)
         assert said == ["removing sandbox1"]
         assert labelled(sandbox) == []
         assert not sandbox_folder.exists()
@@ -146,7 +146,7 @@ def test_down_removes_what_only_root_may(
 
 
 def test_down_without_a_sandbox_is_fine(sandbox_folder: Path) -> None:
-    down(state_dir=sandbox_folder)
+    assert down(state_dir=sandbox_folder) == ()
     assert status(state_dir=sandbox_folder).hosts == ()
 
 

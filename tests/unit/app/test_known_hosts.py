@@ -70,6 +70,11 @@ def test_a_host_of_the_inventory_is_removed_there(tmp_path: Path) -> None:
         forget_host("gpu", None, pytest.fail)
 
 
+def test_this_machine_cannot_be_forgotten() -> None:
+    with pytest.raises(UsageError, match="local is this machine, which is always asked"):
+        forget_host("local", None, pytest.fail)
+
+
 def test_a_damaged_list_of_forgotten_hosts_is_reported() -> None:
     record(h1="succeeded")
     forget_host("10.0.0.1", None, pytest.fail)

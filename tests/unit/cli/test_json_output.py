@@ -11,13 +11,12 @@ import click
 import pytest
 
 from mlcube_remote.cli.main import cli, execute
+from mlcube_remote.runs.store import RUN, Store
 
 WITHOUT = {
     "completion",
     "exec",
-    "hosts forget",
     "logs",
-    "sandbox down",
     "schema",
     "shell",
 }
@@ -94,6 +93,20 @@ def test_the_results_of_a_run_are_documents(
     page = document_of(capsys, "report", "last", "-o", "json")
     assert (tmp_path / page["path"]).is_file()
     assert document_of(capsys, "pull", "last", "-o", "json")["run"] == run_id
+
+
+@pytest.mark.usefixtures("cube_directory")
+def test_what_was_forgotten_or_removed_is_a_document(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id, host = "261123-190233-" + "b" * 16, "10.0.0.1"
+    Store().write(run_id, RUN, {"jobs": [{"host": host, "job": f"{run_id}-x"}]})
+    Store().write(run_id, f"{run_id}-x", {"status": "succeeded", "host": host})
+    answer = document_of(capsys, "hosts", "forget", host, "--output=json")
+    assert answer == {"version": 1, "forgotten": host}
+    monkeypatch.setattr("mlcube_remote.sandbox.lifecycle.down", lambda **_: ("sandbox1",))
+    answer = document_of(capsys, "sandbox", "down", "--output=json")
+    assert answer == {"version": 1, "removed": ["sandbox1"]}
 
 
 @pytest.mark.parametrize(

@@ -145,3 +145,12 @@ def test_inventories_of_other_programs_and_cubes_are_not_changed(home: Path) -> 
         run(["hosts", "add", "x", "a b"])
     with pytest.raises(UsageError, match="is this machine"):
         run(["hosts", "add", "local"])
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("given", [[], ["ada@gpu01.invalid"]])
+def test_a_name_without_an_address_gets_one_as_the_hint(given: list[str]) -> None:
+    with pytest.raises(UnreachableError, match="does not resolve") as caught:
+        run(["hosts", "add", "gpu01.invalid", *given])
+    command = "give the address: mlcube-remote hosts add gpu01.invalid USER@ADDRESS; "
+    assert str(caught.value.hint).startswith(command) == (not given)
