@@ -126,6 +126,7 @@ def clean(
     hosts: Names = (),
     *,
     older_than: float = DEFAULT_CLEAN_AGE_S,
+    with_outputs: bool = False,
     dry_run: bool = False,
     where: Names = (),
     inventory: str | os.PathLike[str] | None = None,
@@ -137,6 +138,7 @@ def clean(
     Args:
         hosts: Hosts to clean; empty: as for :func:`ps`.
         older_than: Minimum age of a job in seconds.
+        with_outputs: Whether to remove also jobs whose outputs this machine has not pulled.
         dry_run: Whether to report what would be removed, and remove nothing.
         where: Only hosts with these labels.
         inventory: As for :func:`mlcube_remote.run`.
@@ -147,7 +149,9 @@ def clean(
         MLCubeRemoteError: A mistake in the arguments or in a file.
     """
     chosen = _choose(access(hosts, inventory, password, passphrase, where=where))
-    return app.host_queries.clean_jobs(chosen, older_than=older_than, dry_run=dry_run)
+    return app.host_queries.clean_jobs(
+        chosen, older_than=older_than, with_outputs=with_outputs, dry_run=dry_run
+    )
 
 
 def disk(

@@ -53,16 +53,24 @@ def read_usage(chosen: ChosenHosts) -> tuple[HostUsage, ...]:
     return read_usage_of_all(chosen.hosts, chosen.logins.connect)
 
 
-def clean_jobs(chosen: ChosenHosts, *, older_than: float, dry_run: bool) -> tuple[Cleaned, ...]:
+def clean_jobs(
+    chosen: ChosenHosts, *, older_than: float, with_outputs: bool, dry_run: bool
+) -> tuple[Cleaned, ...]:
     """Remove the logs and records of ended jobs from hosts, and from this machine.
 
     Args:
         chosen: The hosts.
         older_than: Minimum age of a job in seconds.
+        with_outputs: Whether to remove also jobs whose outputs were not pulled.
         dry_run: Whether to report what would be removed, and remove nothing.
     """
     return clean_old(
-        chosen.hosts, chosen.logins.connect, store=Store(), older_than=older_than, dry_run=dry_run
+        chosen.hosts,
+        chosen.logins.connect,
+        store=Store(),
+        older_than=older_than,
+        with_outputs=with_outputs,
+        dry_run=dry_run,
     )
 
 

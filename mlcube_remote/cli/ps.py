@@ -154,7 +154,8 @@ def clean(
 
     With --cubes and --images, also remove what mlcube-remote has stored on the hosts, if no job has
     used it for the time of --older-than. The next run of the cube sends and builds it again. What a
-    job uses is never removed. Outputs that were not pulled stay, unless you add --with-outputs.
+    job uses is never removed. Outputs that this machine has not pulled stay with their jobs, so
+    that pull finds them, unless you add --with-outputs.
     """
     from mlcube_remote.jobs.clean_mirrors import MirrorRules  # noqa: PLC0415 - slow to import
     from mlcube_remote.ui.tables.clean import clean_document, clean_text  # noqa: PLC0415 - slow
@@ -167,7 +168,9 @@ def clean(
         older_than=older_than, cubes=cubes, images=images, with_outputs=with_outputs
     )
     chosen = app.hosts.choose_hosts(hosts, credentials, print_warning, needs_host=True)
-    done = app.host_queries.clean_jobs(chosen, older_than=older_than, dry_run=dry_run)
+    done = app.host_queries.clean_jobs(
+        chosen, older_than=older_than, with_outputs=with_outputs, dry_run=dry_run
+    )
     mirrors = _clean_mirrors(chosen, done, rules, dry_run=dry_run)
     print_value(
         done,

@@ -3,22 +3,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import attrs
 
 from mlcube_remote.errors import HostError, RecordError
+from mlcube_remote.events.outcome import Status
 from mlcube_remote.files.staging import remove_staging
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.jobs.disk import is_pulled
 from mlcube_remote.jobs.handle import HandleError, from_document
 from mlcube_remote.jobs.query import FoundJob, HostJobs, query_all
-from mlcube_remote.runs.store import Store
+from mlcube_remote.runs.documents import Document
+from mlcube_remote.runs.store import RUN, Store
 from mlcube_remote.transport.base import Connection
 
 _TIMEOUT_S = 120.0
+
+_REMOVED = "removed"
+"""Key in the record of a job that was removed from its host, while its run has others."""
 
 
 @attrs.frozen(kw_only=True)
@@ -28,6 +33,8 @@ class Cleaned:
     host: str
     removed: tuple[FoundJob, ...] = ()
     """Jobs that were removed or, in a dry run, would be."""
+    kept: tuple[FoundJob, ...] = ()
+    """Jobs that are old enough, and have outputs that this machine has not pulled."""
     error: HostError | None = None
 
 
@@ -37,33 +44,55 @@ def clean_old(
     *,
     store: Store,
     older_than: float,
+    with_outputs: bool = False,
     dry_run: bool = False,
 ) -> tuple[Cleaned, ...]:
-    """Remove ended jobs from hosts, and the records of their runs from this machine.
+    """Remove ended jobs from hosts, and this machine's record of a run with its last job.
+
+    A job that has outputs which this machine has not pulled is kept: without it, no command finds
+    them.
 
     Args:
         hosts: The hosts.
         connect: Opens a connection.
         store: The records of this machine.
         older_than: Minimum age of a job in seconds, counted from its start.
+        with_outputs: Whether to remove also jobs whose outputs were not pulled.
         dry_run: Whether to report what would be removed, and remove nothing.
     """
     asked = tuple(hosts)
     surveys = query_all(asked, connect, everything=True)
     old = select_old(surveys, older_than)
-    done = {} if dry_run else {each.host: each for each in clean_all(asked, old, connect, store)}
-    for each in done.values():
-        for run_id in {job.handle.run_id for job in each.removed if job.handle}:
-            forget_run(store, run_id)
+    kept = {name: [] for name in old} if with_outputs else _select_unpulled(old, store)
+    chosen = {name: [job for job in jobs if job not in kept[name]] for name, jobs in old.items()}
+    done = {} if dry_run else {each.host: each for each in clean_all(asked, chosen, connect, store)}
+    _forget_runs(store, surveys, [job for each in done.values() for job in each.removed])
     found = {
         answer.host.name: Cleaned(
             host=answer.host.name,
-            removed=tuple(old.get(answer.host.name, ())) if dry_run else (),
+            removed=tuple(chosen.get(answer.host.name, ())) if dry_run else (),
             error=answer.error,
         )
         for answer in surveys
     }
-    return tuple({**found, **done}.values())
+    return tuple(
+        attrs.evolve(each, kept=tuple(kept.get(each.host, ())))
+        for each in {**found, **done}.values()
+    )
+
+
+def _select_unpulled(
+    jobs: Mapping[str, Sequence[FoundJob]], store: Store
+) -> dict[str, list[FoundJob]]:
+    """Return host → the jobs with outputs that this machine has not pulled."""
+    return {host: [job for job in each if _has_unpulled(job, store)] for host, each in jobs.items()}
+
+
+def _has_unpulled(job: FoundJob, store: Store) -> bool:
+    handle = job.handle
+    if handle is None or job.current is None or not any(each.outputs for each in handle.folders):
+        return False  # nothing to pull
+    return not is_pulled(store, job.job_id, handle)
 
 
 def select_old(surveys: Iterable[HostJobs], older_than: float) -> dict[str, list[FoundJob]]:
@@ -108,6 +137,64 @@ def _remove(connection: Connection, host: Host, job: FoundJob, store: Store) -> 
     if not is_pulled(store, job.job_id, job.handle):
         words.append("unpulled")
     return connection.call("mlcr_remove_job", *words, timeout=_TIMEOUT_S).ok
+
+
+def _forget_runs(store: Store, surveys: Iterable[HostJobs], removed: Sequence[FoundJob]) -> None:
+    """Delete this machine's records of the runs whose last job was removed.
+
+    The record of a run with other jobs is needed to follow them, to pull their outputs and to place
+    those that wait.
+    """
+    gone = {job.job_id for job in removed}
+    listed = {
+        answer.host.name: {job.job_id for job in answer.jobs} - gone
+        for answer in surveys
+        if answer.error is None
+    }
+    for run_id in {job.handle.run_id for job in removed if job.handle}:
+        records = {job: store.read_if_valid(run_id, job, _ignore) for job in store.jobs(run_id)}
+        if _has_more_jobs(store.read_if_valid(run_id, RUN, _ignore), records, gone, listed):
+            for job_id in gone & records.keys():
+                store.write(run_id, job_id, {**records[job_id], _REMOVED: True})
+        else:
+            forget_run(store, run_id)
+
+
+def _has_more_jobs(
+    run: Document,
+    records: Mapping[str, Document],
+    gone: Collection[str],
+    listed: Mapping[str, Collection[str]],
+) -> bool:
+    """Return whether a run has jobs that wait for a host, or that may be on one.
+
+    Args:
+        run: The record of the run.
+        records: Job → its record.
+        gone: The jobs that were removed.
+        listed: Host that gave an answer → the jobs that it has.
+    """
+    placed = set()
+    for job_id, record in records.items():
+        try:
+            handle = from_document(record["ticket"])
+        except (HandleError, KeyError):
+            continue  # no command could do anything with it
+        placed.add(handle.job)
+        is_gone = (
+            job_id in gone
+            or record.get(_REMOVED)
+            or job_id not in listed.get(handle.host, {job_id})
+        )
+        if not is_gone and record.get("status") != Status.NOT_STARTED.value:
+            return True
+    jobs = run.get("jobs")
+    waiting = [each for each in jobs if not each.get("host")] if isinstance(jobs, list) else []
+    return any(each.get("name") not in placed for each in waiting)
+
+
+def _ignore(_: str) -> None:
+    """Print nothing about a damaged record: it is deleted with its run."""
 
 
 def forget_run(store: Store, run_id: str) -> None:

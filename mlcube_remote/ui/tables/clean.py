@@ -13,7 +13,7 @@ from mlcube_remote.jobs.clean_mirrors import CleanedMirrors
 from mlcube_remote.jobs.disk import StoredItem
 from mlcube_remote.jobs.query import FoundJob
 from mlcube_remote.ui.tables.disk import item_document, item_name, shown_age, shown_size
-from mlcube_remote.ui.tables.jobs import removed_jobs_text
+from mlcube_remote.ui.tables.jobs import kept_jobs_text, removed_jobs_text
 from mlcube_remote.ui.text import one_line
 
 
@@ -29,6 +29,8 @@ def clean_text(
     """
     jobs = {each.host: each.removed for each in cleaned if each.removed}
     text = removed_jobs_text(jobs, dry_run=dry_run)
+    if kept := {each.host: each.kept for each in cleaned if each.kept}:
+        text += f"\n{kept_jobs_text(kept)}"
     return text if mirrors is None else f"{text}\n{cleaned_text(mirrors, dry_run=dry_run)}"
 
 
@@ -46,6 +48,7 @@ def clean_document(
                 "host": each.host,
                 "error": None if error is None else error_document(error),
                 "jobs": [_job_document(job) for job in each.removed],
+                "kept_jobs": [_job_document(job) for job in each.kept],
                 "removed": [item_document(item) for item in other.removed],
                 "kept": [{**item_document(kept.item), "why": kept.why} for kept in other.kept],
             }

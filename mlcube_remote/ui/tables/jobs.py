@@ -25,6 +25,10 @@ _SHRINK = ("parameters", "run", "job", "state")
 """Columns that are shortened if that is not enough."""
 
 
+_MAX_STEPS = 3
+"""Commands that pull outputs which ``clean`` lists."""
+
+
 def _same(text: str) -> str:
     return text
 
@@ -171,11 +175,27 @@ def removed_jobs_text(jobs: Mapping[str, Sequence[FoundJob]], *, dry_run: bool) 
     """Return the jobs that ``clean`` removed or, in a dry run, would remove."""
     verb = "would remove" if dry_run else "removed"
     lines = [
-        one_line(
-            f"{verb} {host}: {job.handle.run_id if job.handle else job.job_id} "
-            f"({job.shown_state}, {readable_duration(job.age)} old)"
-        )
-        for host, removed in jobs.items()
-        for job in removed
+        f"{verb} {host}: {_describe(job)}" for host, removed in jobs.items() for job in removed
     ]
     return "\n".join(lines) or "nothing to do"
+
+
+def kept_jobs_text(jobs: Mapping[str, Sequence[FoundJob]]) -> str:
+    """Return the jobs that ``clean`` kept because of their outputs, and how to pull these."""
+    lines = [
+        f"kept {host}: {_describe(job)}: its outputs were not pulled"
+        for host, kept in jobs.items()
+        for job in kept
+    ]
+    runs = list(dict.fromkeys(job.run_id for kept in jobs.values() for job in kept if job.run_id))
+    steps = [f"  pull them:      mlcube-remote pull {run_id}" for run_id in runs[:_MAX_STEPS]]
+    more = [f"  … and {len(runs) - _MAX_STEPS} more runs"] if len(runs) > _MAX_STEPS else []
+    end = ["  or remove them: mlcube-remote clean --cubes --with-outputs"]
+    return "\n".join([*lines, *steps, *more, *end])
+
+
+def _describe(job: FoundJob) -> str:
+    """Return the address of a job, its state and its age."""
+    handle = job.handle
+    address = job.job_id if handle is None else "/".join(filter(None, (handle.run_id, handle.job)))
+    return one_line(f"{address} ({job.shown_state}, {readable_duration(job.age)} old)")
