@@ -9,6 +9,7 @@ from datetime import datetime
 from itertools import islice
 
 from mlcube_remote.app.options import Sensible
+from mlcube_remote.app.running_jobs import find_live_runs
 from mlcube_remote.errors import RecordError, UsageError
 from mlcube_remote.events.outcome import Status
 from mlcube_remote.formatting import readable_duration
@@ -19,6 +20,11 @@ _MAY_RUN = frozenset({PLANNED, Status.QUEUED.value, Status.RUNNING.value, Status
 
 _MAX_RUNS = 100
 """Runs that are looked at, newest first."""
+
+_MAX_LIVE = 16
+"""Runs that may still run, as far as this machine knows, whose hosts are asked."""
+
+_MAX_LISTED = 4
 
 
 def choose_run(sensible: Sensible) -> tuple[str, str]:
@@ -33,8 +39,15 @@ def choose_run(sensible: Sensible) -> tuple[str, str]:
     if sensible is Sensible.NEWEST:
         candidates = newest
     else:
-        live = list(islice(_live(store, runs), 4))
-        candidates = live if sensible is Sensible.LIVE else sorted({*live, *newest}, reverse=True)
+        live = list(islice(_live(store, runs), _MAX_LIVE))
+        if sensible is Sensible.LIVE:
+            # Nothing has told this machine how a run ended that it started with --detach.
+            candidates = find_live_runs(live) if len(live) > 1 else live
+        else:
+            others = live[:_MAX_LISTED]
+            # A run that has reached no host is nothing to follow, if there is another one.
+            last = [name for name in newest if not others or _has_started(store, name)]
+            candidates = sorted({*others, *last}, reverse=True)
     if not candidates:
         known = "is known to be running" if sensible is Sensible.LIVE else "was started"
         raise UsageError(
@@ -42,7 +55,8 @@ def choose_run(sensible: Sensible) -> tuple[str, str]:
             hint="list the runs on all hosts: mlcube-remote ps --all",
         )
     if len(candidates) > 1:
-        lines = "".join(f"\n  {describe_run(store, name)}" for name in candidates)
+        listed = candidates[: _MAX_LISTED + 1]
+        lines = "".join(f"\n  {describe_run(store, name)}" for name in listed)
         raise UsageError(
             f"RUN is missing, and it can be one of several:{lines}",
             hint=f"name one, for example: {candidates[0]}",
@@ -52,15 +66,23 @@ def choose_run(sensible: Sensible) -> tuple[str, str]:
 
 def _live(store: Store, runs: list[str]) -> Iterator[str]:
     """Yield the runs that have a job which may still run, as far as this machine knows."""
-    for run_id in runs:
-        for job in store.jobs(run_id):
-            try:
-                document = store.read(run_id, job) or {}
-            except RecordError:
-                continue
-            if document.get("status") in _MAY_RUN:
-                yield run_id
-                break
+    return (run_id for run_id in runs if not _MAY_RUN.isdisjoint(_read_statuses(store, run_id)))
+
+
+def _has_started(store: Store, run_id: str) -> bool:
+    """Return whether a job of a run may have started, as far as this machine knows."""
+    statuses = set(_read_statuses(store, run_id))
+    return statuses != {Status.NOT_STARTED.value}
+
+
+def _read_statuses(store: Store, run_id: str) -> Iterator[str]:
+    """Yield the recorded states of a run's jobs."""
+    for job in store.jobs(run_id):
+        try:
+            document = store.read(run_id, job) or {}
+        except RecordError:
+            continue
+        yield str(document.get("status"))
 
 
 def describe_run(store: Store, run_id: str) -> str:

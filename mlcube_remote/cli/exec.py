@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from functools import partial
 
 import click
 
@@ -16,13 +17,16 @@ from mlcube_remote.cli.help import HelpfulCommand
 from mlcube_remote.cli.option_groups import CredentialPrompts
 from mlcube_remote.cli.printing import print_warning
 from mlcube_remote.cli.run_argument import complete_targets
-from mlcube_remote.cli.run_target import CHOOSE_ONE_JOB, RunTarget, choose_target, run_target
+from mlcube_remote.cli.run_target import RunTarget, choose_target
 from mlcube_remote.errors import UsageError
 
 _DASHES = "--"
 
 _job_option = click.option(
-    "--job", metavar="JOB", shell_complete=complete_jobs, help=CHOOSE_ONE_JOB
+    "--job",
+    metavar="JOB",
+    shell_complete=complete_jobs,
+    help="Choose the job if several are running: name, number or host.",
 )
 
 
@@ -60,8 +64,9 @@ def exec(  # noqa: A001 - the name of the command
     """Run a command in the container of a run's task, beside the task.
 
     RUN is a run's name, a part of its id, or 'last'; RUN/03 and RUN/gpu01 are one of its jobs.
-    Without RUN, the command takes the only run of this machine that may still be running. COMMAND
-    reads from and writes to this terminal or pipe. The exit code is that of COMMAND.
+    Without RUN, the command takes the only run of this machine that may still be running; and
+    without JOB, the only job of it. COMMAND reads from and writes to this terminal or pipe. The
+    exit code is that of COMMAND.
     """
     run_text, command = _split(words, after_dashes)
     jobs = () if job is None else (job,)
@@ -91,16 +96,22 @@ def _split(
 
 
 @click.command(cls=HelpfulCommand)
-@run_target(Sensible.LIVE, one_job=True)
+@click.argument("run_text", required=False, metavar="[RUN[/JOB]]", shell_complete=complete_targets)
+@_job_option
 @shared.host_options
 @shared.credential_options
-def shell(target: RunTarget, hosts: HostOptions, credentials: CredentialPrompts) -> int:
+def shell(
+    run_text: str | None, job: str | None, hosts: HostOptions, credentials: CredentialPrompts
+) -> int:
     """Open a shell in the container of a run's task, beside the task.
 
     RUN is a run's name, a part of its id, or 'last'; RUN/03 and RUN/gpu01 are one of its jobs.
-    Without RUN, the command takes the only run of this machine that may still be running. The
-    shell is Bash if the image has it, otherwise sh. The task continues when you leave the shell.
+    Without RUN, the command takes the only run of this machine that may still be running; and
+    without JOB, the only job of it. The shell is Bash if the image has it, otherwise sh. The task
+    continues when you leave the shell.
     """
+    jobs = () if job is None else (job,)
+    target = choose_target(run_text, jobs, Sensible.LIVE)
     return _enter(target, app.exec.SHELL, hosts, credentials)
 
 
@@ -111,4 +122,4 @@ def _enter(
     credentials: CredentialPrompts,
 ) -> int:
     found = app.follow.find_run(target.text, hosts, credentials, print_warning, jobs=target.jobs)
-    return app.exec.exec_in_run(found, command, print_warning)
+    return app.exec.exec_in_run(found, command, print_warning, partial(click.echo, err=True))

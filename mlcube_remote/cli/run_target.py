@@ -13,7 +13,6 @@ from mlcube_remote.cli.completers import complete_jobs
 from mlcube_remote.cli.option_groups import F, group
 from mlcube_remote.cli.run_argument import complete_targets, sensible_run
 
-CHOOSE_ONE_JOB = "Choose the job if the run has several: name, number or host."
 _CHOOSE_JOBS = (
     "Only these jobs: names, numbers or hosts, and ranges such as [01-04]; separated by commas."
 )
@@ -38,12 +37,11 @@ def choose_target(run_text: str | None, jobs: tuple[str, ...], sensible: Sensibl
     return RunTarget(text=text, jobs=jobs)
 
 
-def run_target(sensible: Sensible, *, one_job: bool = False) -> Callable[[F], F]:
+def run_target(sensible: Sensible) -> Callable[[F], F]:
     """Return the argument RUN and the option ``--job``, as one argument of the command.
 
     Args:
         sensible: Which run is meant without RUN.
-        one_job: Whether the command is for one job, for the help text.
     """
 
     def target(*, run_text: str | None, jobs: tuple[str, ...]) -> RunTarget:
@@ -59,8 +57,8 @@ def run_target(sensible: Sensible, *, one_job: bool = False) -> Callable[[F], F]
             "--job",
             "jobs",
             multiple=True,
-            metavar="JOB" if one_job else "JOBS",
+            metavar="JOBS",
             shell_complete=complete_jobs,
-            help=CHOOSE_ONE_JOB if one_job else _CHOOSE_JOBS,
+            help=_CHOOSE_JOBS,
         ),
     )

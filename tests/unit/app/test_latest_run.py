@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from mlcube_remote.app import latest_run
 from mlcube_remote.app.latest_run import choose_run
 from mlcube_remote.app.options import Sensible
 from mlcube_remote.errors import UsageError
@@ -24,6 +25,8 @@ def record(run_id: str, status: str) -> None:
     [
         ("succeeded", "failed", Sensible.LIVE_OR_NEWEST, NEW),
         ("succeeded", "running", Sensible.LIVE_OR_NEWEST, NEW),
+        ("succeeded", "not-started", Sensible.LIVE_OR_NEWEST, NEW),
+        ("running", "not-started", Sensible.LIVE_OR_NEWEST, OLD),
         ("running", "failed", Sensible.NEWEST, NEW),
         ("running", "failed", Sensible.LIVE, OLD),
         ("planned", "failed", Sensible.LIVE, OLD),
@@ -43,12 +46,36 @@ def test_the_only_sensible_run_is_taken(
 @pytest.mark.parametrize(
     ("new", "sensible"), [("failed", Sensible.LIVE_OR_NEWEST), ("running", Sensible.LIVE)]
 )
-def test_two_sensible_runs_are_listed(new: str, sensible: Sensible) -> None:
+def test_two_sensible_runs_are_listed(
+    new: str, sensible: Sensible, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(latest_run, "find_live_runs", list)
     record(OLD, "running")
     record(NEW, new)
     with pytest.raises(UsageError, match=rf"one of several:\n  {NEW} .*\n  {OLD} ") as caught:
         choose_run(sensible)
     assert caught.value.hint == f"name one, for example: {NEW}"
+
+
+@pytest.mark.parametrize(("live", "chosen"), [([OLD], OLD), ([NEW], NEW), ([], None)])
+def test_hosts_say_which_of_several_runs_has_ended(
+    live: list[str], chosen: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    def find_live_runs(runs: list[str]) -> list[str]:
+        asked.append(runs)
+        return live
+
+    monkeypatch.setattr(latest_run, "find_live_runs", find_live_runs)
+    record(OLD, "running")
+    record(NEW, "running")
+    if chosen is None:
+        with pytest.raises(UsageError, match="no run is known to be running"):
+            choose_run(Sensible.LIVE)
+    else:
+        assert choose_run(Sensible.LIVE)[0] == chosen
+    assert asked == [[NEW, OLD]]
 
 
 def test_nothing_is_stopped_that_is_not_known_to_run() -> None:

@@ -23,7 +23,7 @@ def entered(monkeypatch: pytest.MonkeyPatch) -> Entered:
         return text, jobs
 
     def exec_in_run(
-        found: tuple[str, tuple[str, ...]], command: tuple[str, ...], _warn: object
+        found: tuple[str, tuple[str, ...]], command: tuple[str, ...], *_: object
     ) -> int:
         entered.append((*found, tuple(command)))
         return 7
