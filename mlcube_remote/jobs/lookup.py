@@ -20,6 +20,7 @@ from mlcube_remote.runs.addresses import can_be_id, match_jobs
 from mlcube_remote.runs.documents import Document
 from mlcube_remote.runs.results_index import results_directory
 from mlcube_remote.runs.store import RUN, Store
+from mlcube_remote.suggestions import did_you_mean
 
 
 @attrs.frozen(kw_only=True)
@@ -261,7 +262,8 @@ def find_on_hosts(
     """
     found: dict[str, dict[str, RecordedJob]] = {}
     silent = []
-    for answer in surveys:
+    answers = tuple(surveys)
+    for answer in answers:
         if answer.error is not None:
             silent.append(answer.host.name)
         # The youngest last: a retried job leaves all its attempts on the host.
@@ -287,8 +289,10 @@ def find_on_hosts(
             hint="give more characters of its id",
         )
     without = f" ({', '.join(silent)}: no answer)" if silent else ""
+    names = {job.handle.run_name for answer in answers for job in answer.jobs if job.handle}
+    similar = did_you_mean(text, sorted(filter(None, names)))
     raise UsageError(
-        f"no run {text!r} on this machine or on the hosts that were asked{without}",
+        f"no run {text!r} on this machine or on the hosts that were asked{without}{similar}",
         hint="list all runs: mlcube-remote ps --all; or name the hosts to ask: --host=NAMES",
     )
 

@@ -126,7 +126,9 @@ def _limit(lines: Lines, at: int, most: int) -> Lines:
 def unreachable_lines(
     answers: Iterable[tuple[str, HostError | None]], last_runs: Mapping[str, str] | None = None
 ) -> list[str]:
-    """Return a line for each host that did not answer.
+    """Return a line for each host that did not answer: its age, then why.
+
+    The reason may be long, and is what a narrow terminal cuts off.
 
     Args:
         answers: Hosts, each with the error that prevented its answer, if any.
@@ -134,8 +136,9 @@ def unreachable_lines(
     """
     ages = last_runs or {}
     return [
-        f"{host}: no answer: {one_line(error.reason)}"
+        f"{host}: no answer"
         + (f" (last run {ages[host]} ago)" if host in ages else "")
+        + f": {one_line(error.reason)}"
         for host, error in answers
         if error is not None
     ]

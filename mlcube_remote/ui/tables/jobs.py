@@ -120,8 +120,13 @@ def _table(rows: Sequence[Mapping[str, str]], width: int | None) -> str:
     full = _format(rows, None)
     if width is None or max(map(columns_of, full.splitlines())) <= width:
         return full
-    # A name and the last part of an id are enough to address a run.
-    short = [{**row, "run": row["name"] or row["run"][-_ID_PART:], "name": ""} for row in rows]
+    # A name and the last part of an id are enough to address a run. A name means its newest run.
+    named = {row["name"]: row["run"] for row in sorted(rows, key=lambda row: row["run"])}
+    short = []
+    for row in rows:
+        is_named = row["name"] and named[row["name"]] == row["run"]
+        address = row["name"] if is_named else row["run"][-_ID_PART:]
+        short.append({**row, "run": address, "name": ""})
     return _format(short, width)
 
 

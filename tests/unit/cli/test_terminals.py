@@ -33,8 +33,8 @@ groups:
 """
 
 TABLES = {
-    "ps": ["run", "job", "state", "age", "no answer"],
-    "ps --jobs": ["run", "job", "state", "age", "no answer"],
+    "ps": ["run", "job", "state", "age", "no answer (last run 3d ago)"],
+    "ps --jobs": ["run", "job", "state", "age", "no answer (last run 3d ago)"],
     "hosts top": ["host", "memory free", "gpus free", "model", "no answer"],
     "hosts disk": ["host", "size"],
     "hosts list": ["host", "address"],

@@ -172,6 +172,14 @@ def test_a_run_is_found_by_asking_and_goes_below_the_results(tmp_path: Path) -> 
     assert job.handle.folders[0].target == tmp_path / TICKET.run_id / "07"
 
 
+def test_a_misspelled_name_of_a_run_gets_the_right_one(tmp_path: Path) -> None:
+    (job,) = query(report("running", RUNS))
+    assert job.handle is not None
+    named = attrs.evolve(job, handle=attrs.evolve(job.handle, run_name="sweep-a"))
+    with pytest.raises(UsageError, match=r"no run 'swep-a' .* \(did you mean 'sweep-a'\?\)"):
+        find_on_hosts("swep-a", _surveys(named, job), tmp_path.joinpath)
+
+
 def test_two_runs_that_fit_are_not_guessed_between(tmp_path: Path) -> None:
     (job,) = query(report("running", RUNS))
     assert job.handle is not None

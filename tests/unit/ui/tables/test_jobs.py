@@ -69,11 +69,23 @@ def test_a_narrow_terminal_has_the_last_part_of_the_id() -> None:
     assert lines[1].split()[0] == TICKET.run_id[-16:]
 
 
+def test_a_name_that_two_runs_have_is_shown_for_the_newer_one() -> None:
+    jobs = [trial("01", "running"), trial("02", "running", age=5)]
+    older = attrs.evolve(jobs[1], handle=attrs.evolve(TICKET, run_id="1" + "a" * 30, run_name="x"))
+    newer = attrs.evolve(jobs[0], handle=attrs.evolve(TICKET, run_id="2" + "b" * 30, run_name="x"))
+    lines = jobs_text([HostJobs(host=GPU, jobs=(newer, older))], JobsLayout(width=80)).splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["a" * 16, "x"]
+
+
 def test_a_silent_host_is_one_faint_line_with_its_age() -> None:
     silent = HostJobs(host=Host(name="down"), error=UnreachableError("down", "refused"))
     layout = JobsLayout(last_runs={"down": "3d"}, faint=lambda text: f"<{text}>")
     assert jobs_text([silent], layout).splitlines()[-1] == (
-        "<down: no answer: refused (last run 3d ago)>"
+        "<down: no answer (last run 3d ago): refused>"
+    )
+    narrow = attrs.evolve(layout, width=40)
+    assert (
+        jobs_text([silent], narrow).splitlines()[-1] == "<down: no answer (last run 3d ago): refu…>"
     )
 
 
