@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.support.command_line import mirror, on
+from tests.support.command_line import again, mirror, on
 from tests.support.cubes import FILE, shell_task, write_cube
 from tests.support.waiting import wait_for
 
@@ -85,3 +85,22 @@ def test_a_mirror_is_removed_once_no_job_needs_it(ssh_host: HostFactory, tmp_pat
     assert again.returncode == 0, "the next run sends everything again"
     (mirror(host) / "workspace" / "out").mkdir(exist_ok=True)
     (mirror(host) / "workspace" / "out" / "made.txt.go").touch()
+
+
+def test_a_job_stays_until_its_outputs_are_pulled(ssh_host: HostFactory, tmp_path: Path) -> None:
+    host = ssh_host("docker", private=True)
+    task = shell_task('echo made >"${0#*=}"', outputs={"made": {**FILE, "default": "made.txt"}})
+    cube = write_cube(tmp_path / "cube", {"make": task})
+    started = on(host, cube, "--task=make", "--detach")
+    assert started.returncode == 0, started.stderr
+
+    def clean_jobs() -> dict[str, list[str]]:
+        answer = ask(host, "clean", "--older-than=1s")
+        return {key: [job["state"] for job in answer[key]] for key in ("jobs", "kept_jobs")}
+
+    wait_for(lambda: clean_jobs() == {"jobs": [], "kept_jobs": ["succeeded"]})
+    pulled = again("pull")
+    assert pulled.returncode == 0, pulled.stderr
+    assert (cube / "workspace" / "made.txt").read_text() == "made\n"
+    assert clean_jobs() == {"jobs": ["succeeded"], "kept_jobs": []}
+    assert again("pull").returncode == 2, "the record is deleted with the last job"
