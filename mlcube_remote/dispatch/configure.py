@@ -34,6 +34,9 @@ _TRANSIENT = re.compile(
     re.IGNORECASE,
 )
 
+_NO_IMAGE = re.compile(r"manifest[_ ]unknown|name[_ ]unknown|not found|denied|unauthorized")
+"""What registries say about an image that they do not have; some ask for a login."""
+
 
 def configure(
     connection: Connection,
@@ -166,6 +169,10 @@ def _error(
         hint += f"{platform}.{setting}"
     elif verb == "pull" and ("not found" in lowered or "manifest unknown" in lowered):
         hint = f"check {platform}.image, or let the host build it: -P{platform}.build_strategy=auto"
+    if commands.source.startswith("docker://") and _NO_IMAGE.search(lowered):
+        # Mostly a cube that has only a Dockerfile, such as one that "init" has written.
+        hint = f"if no registry has it: {platform} builds no Dockerfile, so build the image with "
+        hint += "Docker or Podman, and send it: --ship-image=HOST (local: this machine)"
     if verb == "pull" and commands.source:
         hint = f"there is no recipe to build it from: {platform}.build_file: {commands.source}"
     return ConfigureError(

@@ -69,3 +69,36 @@ def test_a_failed_pull_has_a_hint(said: str, source: str, expected: str | None) 
     hint = refused(said, source=source).hint
     assert (hint or "").startswith(expected or "")
     assert (hint is None) == (expected is None)
+
+
+@pytest.mark.parametrize(
+    ("said", "source", "has_hint"),
+    [
+        (
+            "FATAL: GET http://r/v2/x/manifests/1: MANIFEST_UNKNOWN: manifest unknown",
+            "docker",
+            True,
+        ),
+        ("FATAL: requested access to the resource is denied", "docker", True),
+        ("FATAL: no space left on device", "docker", False),
+        ("FATAL: manifest unknown", "library", False),
+    ],
+)
+def test_a_cube_with_only_a_dockerfile_has_a_way_to_apptainer(
+    said: str, source: str, has_hint: bool
+) -> None:
+    host = FakeConnection("gpu01")
+    host.answer("mlcr_prepare_paths", Reply(0, b"", b""))
+    host.answer("mlcr_run_while_connected", Reply(255, b"", said.encode()))
+    needed = ImageCommands(
+        platform="apptainer",
+        image="/r/c/w/.image/x.sif",
+        engine=("apptainer",),
+        probe=("true",),
+        cwd="/r/c",
+        configure=(("apptainer", "build", "/r/c/w/.image/x.sif", f"{source}://x:1"),),
+        source=f"{source}://x:1",
+    )
+    with pytest.raises(ConfigureError) as caught:
+        configure(host, JobEvents(host="gpu01", began=0.0, sink=print), PATHS, needed)
+    assert ("--ship-image=HOST" in (caught.value.hint or "")) == has_hint
