@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ import yaml
 
 from tests.support.command_line import again, command, on
 from tests.support.cubes import QUICKLY, shell_task, write_sif_cube
+from tests.support.terminal import ClientOnTerminal
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -255,6 +257,26 @@ def test_a_running_job_is_stopped_and_its_outputs_are_pulled(host: SshHost, cube
     done = again("attach", run)
     assert done.returncode == 130, done.stderr.decode()
     assert b"told to stop" in done.stdout
+
+
+def test_a_shell_on_a_compute_node_has_the_terminal(
+    host: SshHost, cube: Path, request: pytest.FixtureRequest
+) -> None:
+    run = start(host, cube, "wait")
+    wait_for(lambda: is_running(host, run))
+    client = ClientOnTerminal([sys.executable, "-m", "mlcube_remote", "shell", run], size=(33, 101))
+    request.addfinalizer(client.kill)
+    # The echo of the command itself must not match.
+    client.type("until stty size | grep '33 1''01'; do sleep 0.2; done\r")
+    client.wait_for("33 101")
+    client.resize(44, 122)
+    client.type("until stty size | grep '44 1''22'; do sleep 0.2; done\r")
+    client.wait_for("44 122")
+    client.type("cat /proc/sys/kernel/host''name; exit 5\r")
+    client.wait_for("node")
+    assert client.end() == 5
+    assert listed(host, run) == "running", "the task continues"
+    assert again("stop", run).returncode == 0
 
 
 def test_a_job_that_others_cancel_leaves_a_record(host: SshHost, cube: Path) -> None:
