@@ -16,14 +16,12 @@ from mlcube_remote.inventory.model import Host
 from mlcube_remote.jobs.disk import is_pulled
 from mlcube_remote.jobs.handle import HandleError, from_document
 from mlcube_remote.jobs.query import FoundJob, HostJobs, query_all
+from mlcube_remote.jobs.records import REMOVED
 from mlcube_remote.runs.documents import Document
 from mlcube_remote.runs.store import RUN, Store
 from mlcube_remote.transport.base import Connection
 
 _TIMEOUT_S = 120.0
-
-_REMOVED = "removed"
-"""Key in the record of a job that was removed from its host, while its run has others."""
 
 
 @attrs.frozen(kw_only=True)
@@ -155,7 +153,7 @@ def _forget_runs(store: Store, surveys: Iterable[HostJobs], removed: Sequence[Fo
         records = {job: store.read_if_valid(run_id, job, _ignore) for job in store.jobs(run_id)}
         if _has_more_jobs(store.read_if_valid(run_id, RUN, _ignore), records, gone, listed):
             for job_id in gone & records.keys():
-                store.write(run_id, job_id, {**records[job_id], _REMOVED: True})
+                store.write(run_id, job_id, {**records[job_id], REMOVED: True})
         else:
             forget_run(store, run_id)
 
@@ -182,9 +180,7 @@ def _has_more_jobs(
             continue  # no command could do anything with it
         placed.add(handle.job)
         is_gone = (
-            job_id in gone
-            or record.get(_REMOVED)
-            or job_id not in listed.get(handle.host, {job_id})
+            job_id in gone or record.get(REMOVED) or job_id not in listed.get(handle.host, {job_id})
         )
         if not is_gone and record.get("status") != Status.NOT_STARTED.value:
             return True

@@ -15,7 +15,7 @@ from mlcube_remote.inventory.locate import FoundInventory
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.jobs.handle import HandleError, JobHandle, from_document, with_results_in
 from mlcube_remote.jobs.query import HostJobs
-from mlcube_remote.jobs.records import ENDED, was_pulled, was_seen
+from mlcube_remote.jobs.records import ENDED, REMOVED, was_pulled, was_seen
 from mlcube_remote.runs.addresses import can_be_id, match_jobs
 from mlcube_remote.runs.documents import Document
 from mlcube_remote.runs.results_index import results_directory
@@ -43,6 +43,8 @@ class RecordedJob:
     """Whether this machine has all its outputs, or it has none to pull."""
     may_run: bool = True
     """Whether it may have started; false if this machine has recorded that it was not."""
+    is_removed: bool = False
+    """Whether ``clean`` of this machine has removed it from its host."""
 
     @property
     def name(self) -> str:
@@ -146,6 +148,7 @@ class Attempt:
     handle: JobHandle
     is_seen: bool
     is_pulled: bool
+    is_removed: bool
 
 
 def last_attempts(run_id: str, store: Store) -> dict[str, Attempt]:
@@ -163,6 +166,7 @@ def last_attempts(run_id: str, store: Store) -> dict[str, Attempt]:
             handle=handle,
             is_seen=was_seen(document),
             is_pulled=was_pulled(document, handle),
+            is_removed=bool(document.get(REMOVED)),
         )
         if handle.job not in found or found[handle.job].number < attempt.number:
             found[handle.job] = attempt
@@ -179,7 +183,7 @@ def recorded_inventory(run_id: str, store: Store) -> FoundInventory | None:
 
 
 def load_recorded(run_id: str, store: Store, hosts: Iterable[Host]) -> RecordedRun:
-    """Return the jobs of a recorded run on these hosts.
+    """Return the jobs of a recorded run on these hosts; those that were removed are gone.
 
     Raises:
         RecordError: Its record is damaged.
@@ -198,12 +202,14 @@ def load_recorded(run_id: str, store: Store, hosts: Iterable[Host]) -> RecordedR
             is_seen=placed[item["name"]].is_seen,
             is_pulled=placed[item["name"]].is_pulled,
             may_run=placed[item["name"]].status != Status.NOT_STARTED.value,
+            is_removed=placed[item["name"]].is_removed,
             job=str(item["name"]),
         )
         for item in _document(run_id, store)["jobs"]
         if (item["host"] or _host_of(item, placed)) in by_name
     ]
-    return RecordedRun(run_id=run_id, jobs=tuple(jobs), results=results_directory(run_id, store))
+    left = tuple(job for job in jobs if not job.is_removed)
+    return RecordedRun(run_id=run_id, jobs=left, results=results_directory(run_id, store))
 
 
 def _single_job(run_id: str, item: Mapping[str, Any], host: Host, store: Store) -> RecordedJob:
@@ -218,6 +224,7 @@ def _single_job(run_id: str, item: Mapping[str, Any], host: Host, store: Store) 
         is_seen=was_seen(document),
         is_pulled=was_pulled(document, handle),
         may_run=document.get("status") != Status.NOT_STARTED.value,
+        is_removed=bool(document.get(REMOVED)),
     )
 
 

@@ -20,6 +20,9 @@ _NO_LOGS: Logs = {}
 PLANNED = "planned"
 """Status of a job that is about to start; written first, so that the job can be found again."""
 
+REMOVED = "removed"
+"""Key in the record of a job that ``clean`` has removed from its host, while its run has others."""
+
 ENDED = frozenset(
     status.value
     for status in (

@@ -13,6 +13,7 @@ import pytest
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.jobs.clean import Cleaned, clean_old
 from mlcube_remote.jobs.handle import JobHandle, to_document
+from mlcube_remote.jobs.lookup import load_recorded
 from mlcube_remote.jobs.query import FoundJob
 from mlcube_remote.runs.store import RUN, Store
 from mlcube_remote.transport.base import Reply
@@ -67,6 +68,7 @@ def test_a_run_is_forgotten_with_its_last_job(tmp_path: Path) -> None:
         record(store, trial(number), SEEN)
     assert names(clean(store, (trial(1), "ended"), (trial(2), "running")).removed) == ["01"]
     assert store.has(RUN_ID, RUN), "without it, nothing finds the job that runs"
+    assert [job.name for job in load_recorded(RUN_ID, store, [GPU]).jobs] == ["02"]
     assert names(clean(store, (trial(2), "ended")).removed) == ["02"]
     assert not list(store.runs())
 
