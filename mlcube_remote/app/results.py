@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,12 @@ def list_results(warn: Warn) -> list[dict[str, Any]]:
     """Return the index of the results of each run that has a record here, newest first."""
     store = Store()
     return [compile_index(run_id, store, warn) for run_id in store.runs()]
+
+
+def run_names(indexes: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return run → its name; empty if it has none."""
+    store = Store()
+    return {str(index["run"]): store.name_of(str(index["run"])) for index in indexes}
 
 
 def find_attempts(text: str, warn: Warn) -> list[dict[str, Any]]:

@@ -106,13 +106,13 @@ def _export(run_texts: Sequence[str], sort: str | None, output: str) -> None:
 )
 @output_option_with_aliases("json")
 def list_runs(best: str | None, output: str) -> None:
-    """List the runs of this machine: when, cube, hosts and state."""
+    """List the runs of this machine: name, when, cube, hosts and state."""
     from mlcube_remote.ui.tables import run_list  # noqa: PLC0415
 
     indexes = app.results.list_results(print_warning)
     if best is not None and (problem := run_list.best_problem(indexes, best)):
         print_warning(problem)
-    rows = run_list.run_rows(indexes, best)
+    rows = run_list.run_rows(indexes, best, app.results.run_names(indexes))
     print_value(
         rows,
         output,

@@ -22,13 +22,16 @@ _MAX_HOSTS = 24
 """Maximum number of characters of a list of hosts."""
 
 
-def run_rows(indexes: Sequence[Index], best: str | None) -> list[dict[str, Any]]:
-    """Return a row for each run: when, cube, hosts, state, best.
+def run_rows(
+    indexes: Sequence[Index], best: str | None, names: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Return a row for each run: name, when, cube, hosts, state, best.
 
     Args:
         indexes: The indexes of the results of the runs.
         best: The column whose best value is shown: the smallest, or with a leading ``-`` the
             largest; ``None``: no value is shown.
+        names: Run → its name, if it has one.
     """
     rows = []
     for index in indexes:
@@ -38,6 +41,7 @@ def run_rows(indexes: Sequence[Index], best: str | None) -> list[dict[str, Any]]
         rows.append(
             {
                 "run": index["run"],
+                "name": names.get(index["run"]) or None,
                 "when": index["created"],
                 "cube": (index["cube"] or {}).get("name"),
                 "hosts": hosts,
@@ -89,16 +93,22 @@ def runs_text(
     """
     if not rows:
         return "no run has a record on this machine"
-    header = ["run", "when", "cube", "hosts", "state"] + (
-        [f"best {best.lstrip('-')}"] if best else []
-    )
-    lines = [[*_cells(row), *([_format(row["best"])] if best else [])] for row in rows]
+    is_named = any(row["name"] for row in rows)
+    header = [
+        *("run", *(["name"] if is_named else []), "when", "cube", "hosts", "state"),
+        *([f"best {best.lstrip('-')}"] if best else []),
+    ]
+    lines = []
+    for row in rows:
+        run, *others = _cells(row)
+        name = [row["name"] or ""] if is_named else []
+        lines.append([run, *name, *others, *([_format(row["best"])] if best else [])])
     return format_table(
         header,
         [[one_line(cell) for cell in line] for line in lines],
         width=width,
         spare=("when",),
-        shrink=("hosts", "cube", "state"),
+        shrink=("hosts", "cube", "name", "state"),
     )
 
 

@@ -101,7 +101,7 @@ def test_runs_are_listed_with_their_best_value() -> None:
         ],
     }
     empty = {**index, "created": None, "cube": None, "jobs": []}
-    rows = run_rows([index, empty], "-accuracy")
+    rows = run_rows([index, empty], "-accuracy", {})
     assert [row["best"] for row in rows] == [0.75, None]
     text = runs_text(rows, "-accuracy")
     assert "gpu[01-02]" in text
@@ -109,6 +109,19 @@ def test_runs_are_listed_with_their_best_value() -> None:
     assert runs_text([], None) == "no run has a record on this machine"
     assert best_problem([index, empty], "-accuracy") is None
     assert best_problem([], "-accuracy") is None
+
+
+def test_runs_are_listed_with_their_names_if_they_have_some() -> None:
+    runs = [f"261123-190233-{letter * 16}" for letter in "ab"]
+    indexes = [{"run": run, "created": None, "cube": None, "jobs": [job()]} for run in runs]
+    rows = run_rows(indexes, None, {runs[0]: "sweep-a", runs[1]: ""})
+    assert [row["name"] for row in rows] == ["sweep-a", None]
+    for width in (None, 80):
+        header, named, other = runs_text(rows, None, width=width).splitlines()
+        assert header.split()[:2] == ["run", "name"]
+        assert named.split()[:2] == ["a" * 8, "sweep-a"]
+        assert other.split()[:2] == ["b" * 8, "gpu01"]
+    assert "name" not in runs_text(run_rows(indexes, None, {}), None)
 
 
 def test_a_best_value_that_no_run_shows_is_explained() -> None:
