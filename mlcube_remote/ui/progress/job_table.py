@@ -20,6 +20,9 @@ from mlcube_remote.ui.tables.columns import columns_of
 _MIN_COLUMN = 10
 """Columns for labels, and for parameters, on a narrow terminal."""
 
+_ECHO_COLUMNS = 2
+"""Columns that the terminal needs for ^C: if the last line were full, that would be below it."""
+
 
 def render_jobs(
     rows: Sequence[JobRow], now: float, *, width: int, unicode: bool, spinner: Spinner
@@ -36,8 +39,10 @@ def render_jobs(
     overflow: OverflowMethod = "ellipsis" if unicode else "crop"
     if len(rows) > MANY:
         return Group(*_unwrapped(render_overview(rows, now, unicode=unicode), overflow))
+    if len(rows) == 1:
+        width -= _ECHO_COLUMNS  # the line of the job is the last one
     labels_width = min(label_width(rows), max(width // 3, _MIN_COLUMN))
-    table = _start_table(labels_width, overflow)
+    table = _start_table(width, labels_width, overflow)
     parameters_width = _add_parameters(table, rows, width, labels_width, overflow)
     table.add_column(no_wrap=True, overflow=overflow, ratio=1)
     free = width - labels_width - 3 - parameters_width
@@ -50,9 +55,10 @@ def render_jobs(
     return Group(table, *_unwrapped([render_total(rows, now, unicode=unicode)], overflow))
 
 
-def _start_table(labels_width: int, overflow: OverflowMethod) -> Table:
+def _start_table(width: int, labels_width: int, overflow: OverflowMethod) -> Table:
     # The last column gets exactly the remaining width only if the table is expanded.
     table = Table.grid(padding=(0, 1), expand=True)
+    table.width = width
     table.add_column(width=1)
     table.add_column(no_wrap=True, overflow=overflow, width=labels_width)
     return table

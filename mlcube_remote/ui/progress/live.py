@@ -81,6 +81,11 @@ class LiveReporter:
         self._label_width = label_width(self._rows.values())
         self._console = Console(file=self.stream, highlight=False, markup=False, emoji=False)
         self._spinner = Spinner("dots" if self._is_unicode else "line")
+        self._show()
+        threading.Thread(target=self._print_blocks, name="mlcr-lines", daemon=True).start()
+
+    def _show(self) -> None:
+        """Start to draw below all that is on the terminal; a display that was stopped would not."""
         self._live = Live(
             console=self._console,
             refresh_per_second=_REFRESHES_PER_S,
@@ -89,7 +94,6 @@ class LiveReporter:
             redirect_stderr=False,
         )
         self._live.start()
-        threading.Thread(target=self._print_blocks, name="mlcr-lines", daemon=True).start()
 
     def close(self) -> None:
         """Print unfinished lines and restore the terminal."""
@@ -108,7 +112,7 @@ class LiveReporter:
             try:
                 yield
             finally:
-                self._live.start()
+                self._show()
 
     def handle(self, event: Event) -> None:
         """Show an event; may be called from many threads."""

@@ -33,6 +33,7 @@ from mlcube_remote.ui.progress.reporter import make_reporter
 from tests.support.outcomes import job_finished, output, stage_events
 
 _STYLES = re.compile(r"\x1b\[[0-9;]*m")
+_STEPS = re.compile(r"\x1b\[(\d*)([A-Za-z])|\x1b\[\?25[hl]|([\r\n])|([^\x1b\r\n]+)")
 
 
 class Screen:
@@ -69,6 +70,28 @@ def report(events: Iterable[Event], *hosts: str, encoding: str = "utf-8") -> str
         reporter.handle(event)
     reporter.close()
     return screen.text()
+
+
+def lines_on_screen(written: str, width: int) -> list[str]:
+    """Return what a terminal of this width shows at the end; what is too long continues below."""
+    lines, row, column = [""], 0, 0
+    for count, control, newline, text in _STEPS.findall(_STYLES.sub("", written)):
+        if newline == "\r":
+            column = 0
+        elif newline:
+            row += 1
+            lines += [""] * (row + 1 - len(lines))
+        elif control == "A":
+            row -= int(count or 1)
+        elif control == "K":
+            lines[row] = ""
+        for character in text:
+            if column == width:
+                row, column = row + 1, 0
+                lines += [""] * (row + 1 - len(lines))
+            lines[row] = lines[row][:column].ljust(column) + character + lines[row][column + 1 :]
+            column += 1
+    return [line.rstrip() for line in lines]
 
 
 @pytest.fixture(autouse=True)
@@ -206,6 +229,26 @@ def test_many_hosts_are_summarised() -> None:
     assert "run 29" in text
     assert "  slowest h0 " in text
     assert "  failed  h3 " in text
+
+
+@pytest.mark.parametrize("jobs", [("a",), ("a", "b", "c")])
+def test_a_question_and_its_answer_stay_on_the_screen(jobs: tuple[str, ...]) -> None:
+    screen = Screen()
+    reporter = LiveReporter(jobs=jobs, verbose=False, stream=screen.stream)
+    for job in jobs:
+        reporter.handle(StageStarted(host=job, at=0.0, stage=Stage.RUN))
+    reporter._live.refresh()
+    screen.stream.write("^C")  # what the terminal shows of the key
+    screen.stream.flush()
+    with reporter.paused():
+        print("\nfirst\nquestion? d\ndetaching", file=screen.stream, flush=True)
+    reporter.handle(output(b"line\n", jobs[0]))
+    reporter.close()
+    shown = lines_on_screen(screen.text(), 100)
+    at = shown.index("first")
+    assert shown[at : at + 3] == ["first", "question? d", "detaching"]
+    assert len([line for line in shown[:at] if " a " in line]) == 1, "each job once"
+    assert any("line" in line for line in shown[at + 3 :])
 
 
 def test_printing_and_drawing_do_not_deadlock() -> None:
