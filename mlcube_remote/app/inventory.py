@@ -69,7 +69,9 @@ def open_found(
             error=InventoryError,
             has_flag=trust is not None,
         )
-    return attrs.evolve(inventory, cube=found.cube, notes=source.notes)
+    return attrs.evolve(
+        inventory, cube=found.cube, notes=source.notes, trust_setting=source.trust_setting
+    )
 
 
 def _read_source(found: FoundInventory, trust: Trust | None, of: Path | None) -> Translation:

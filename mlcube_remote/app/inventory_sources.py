@@ -13,10 +13,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+import attrs
+
 from mlcube_remote import yamlsource
 from mlcube_remote.budgets import MAX_BYTES
 from mlcube_remote.errors import InventoryError
-from mlcube_remote.inventory.ansible import AnsibleInventory, Translation, read_listing, translate
+from mlcube_remote.inventory.ansible import (
+    OWN_VARIABLE,
+    AnsibleInventory,
+    Translation,
+    read_listing,
+    translate,
+)
 from mlcube_remote.inventory.ansible_files import (
     is_ansible_yaml,
     looks_like_ini,
@@ -62,7 +70,9 @@ def read_source(path: Path, *, may_run: MayRun | None) -> Translation:
     if path.suffix not in _YAML:
         text = _read_text(path)
         if path.suffix == ".ini" or looks_like_ini(text):
-            return _ask_ansible(path) if uses_ansible else _read_alone(read_ini(text, path), path)
+            return _as_ini(
+                _ask_ansible(path) if uses_ansible else _read_alone(read_ini(text, path), path)
+            )
     document = _load_yaml(path)
     top = document.data if isinstance(document.data, Mapping) else {}
     if "plugin" in top:
@@ -72,6 +82,13 @@ def read_source(path: Path, *, may_run: MayRun | None) -> Translation:
     if not is_ansible_yaml(document, TOP_KEYS):
         return Translation(document=document)
     return _ask_ansible(path) if uses_ansible else _read_alone(read_yaml(document), path)
+
+
+def _as_ini(source: Translation) -> Translation:
+    """Return the same with hints in the form of an INI file."""
+    variable = f'{OWN_VARIABLE}={{"host_keys": "accept-new"}}'
+    name = shown_path(source.document.path)
+    return attrs.evolve(source, trust_setting=f"`{variable}` under `[all:vars]` in {name}")
 
 
 def _load_yaml(path: Path) -> YamlDocument:
@@ -132,7 +149,9 @@ def _from_json(document: Any, path: Path) -> Translation:
         and document.keys() <= set(TOP_KEYS)
         and isinstance(document.get("hosts"), Mapping)
     ):
-        return Translation(document=YamlDocument(path=path, data=document, positions={}))
+        setting = f"`host_keys: accept-new` under `defaults:` of what {shown_path(path)} prints"
+        own = YamlDocument(path=path, data=document, positions={})
+        return Translation(document=own, trust_setting=setting)
     return translate(read_listing(document, path), path)
 
 

@@ -20,6 +20,7 @@ from mlcube_remote.budgets import Budget, OverBudgetError
 from mlcube_remote.errors import InventoryError
 from mlcube_remote.formatting import list_first
 from mlcube_remote.inventory.host_fields import MAX_NAME_LENGTH, NAME
+from mlcube_remote.inventory.model import TRUST_SETTING
 from mlcube_remote.inventory.ssh_arguments import read_ssh_arguments
 from mlcube_remote.yamlsource import Key, Position, YamlDocument, shown_path
 
@@ -81,6 +82,8 @@ class Translation:
     document: YamlDocument
     notes: tuple[str, ...] = ()
     """What was not used, one line each."""
+    trust_setting: str = TRUST_SETTING
+    """How the user sets in the file that new host keys are trusted, for hints."""
 
 
 def read_listing(document: Any, path: Path) -> AnsibleInventory:
@@ -170,7 +173,8 @@ def translate(inventory: AnsibleInventory, path: Path) -> Translation:
         ("hosts", host): Position(line, 1) for host, line in inventory.lines.items()
     }
     document = YamlDocument(path=path, data={"hosts": hosts, "groups": groups}, positions=lines)
-    return Translation(document=document, notes=tuple(notes))
+    setting = f"the variable `{OWN_VARIABLE}: {{host_keys: accept-new}}` in {name}"
+    return Translation(document=document, notes=tuple(notes), trust_setting=setting)
 
 
 def _list(names: list[str]) -> str:

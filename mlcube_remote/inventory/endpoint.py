@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import attrs
 
-from mlcube_remote.inventory.model import HostKeys
+from mlcube_remote.inventory.model import TRUST_SETTING, HostKeys
 
 _DESTINATION = re.compile(
     r"(?:(?P<user>[^@]+)@)?(?:\[(?P<ipv6>[^\]]+)\]|(?P<host>[^:]+))(?::(?P<port>\d{1,5}))?",
@@ -90,6 +90,8 @@ class Endpoint:
     connect_timeout: float = 10.0
     """Seconds for each step of connecting."""
     host_keys: HostKeys = HostKeys.STRICT
+    trust_setting: str = TRUST_SETTING
+    """How the user sets in the inventory that new keys are trusted, for hints."""
     is_check_disabled: bool = False
     """Whether ssh_config has ``StrictHostKeyChecking no``, which is not followed."""
     disabled_methods: frozenset[str] = frozenset()

@@ -13,6 +13,9 @@ import attrs
 
 from mlcube_remote.secret import Secret
 
+TRUST_SETTING = "`host_keys: accept-new` under `defaults:` in hosts.yaml"
+"""How the user sets in hosts.yaml that new host keys are trusted."""
+
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -125,5 +128,7 @@ class Inventory:
     """Directory of the cube that the file is part of; ``None``: the file is the user's own."""
     defaults: Host = LOCAL_HOST
     """``defaults:`` as a host; hosts that are only in ssh_config start from it."""
+    trust_setting: str = TRUST_SETTING
+    """How the user sets in this inventory that new host keys are trusted, for hints."""
     notes: tuple[str, ...] = ()
     """What of another program's inventory was not used, one line each."""

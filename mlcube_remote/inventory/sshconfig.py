@@ -166,6 +166,7 @@ def _resolve(host: Host, inventory: Inventory, query: Query, above: tuple[str, .
         host_key_alias=_unless_none(alias),
         algorithms=_algorithms(options),
         host_keys=_host_keys(host, options),
+        trust_setting=inventory.trust_setting,
         is_check_disabled=_first(options, "stricthostkeychecking") in {"no", "off", "false"},
         disabled_methods=disabled_methods(options),
         alias=address,

@@ -17,7 +17,7 @@ import attrs
 import paramiko
 
 from mlcube_remote.errors import HostKeyError
-from mlcube_remote.inventory.model import HostKeys
+from mlcube_remote.inventory.model import TRUST_SETTING, HostKeys
 from mlcube_remote.inventory.paths import describe_special_file
 from mlcube_remote.transport.known_hosts import (
     DEFAULT_PORT,
@@ -48,6 +48,8 @@ class HostKeyCheck:
     alias: str | None = None
     """HostKeyAlias: the name in known_hosts instead of hostname and port."""
     policy: HostKeys
+    trust_setting: str = TRUST_SETTING
+    """How the user sets in the inventory that new keys are trusted, for the hint."""
     is_check_disabled: bool = False
     """Whether ssh_config switches the check off, which is not followed."""
     user_files: tuple[str, ...]
@@ -190,7 +192,7 @@ def _unknown_error(check: HostKeyCheck, key: paramiko.PKey, files: Sequence[str]
         hint="ask the host's administrator for its fingerprint and compare, or print it from a "
         f"machine that you trust: {_scan_command(check.hostname, check.port, key)}\n"
         f"{_how_to_add(_format_line(check.name, key), files)}\n"
-        f"{how_to_trust(is_check_disabled=check.is_check_disabled)}",
+        f"{how_to_trust(check.trust_setting, is_check_disabled=check.is_check_disabled)}",
     )
 
 

@@ -172,14 +172,12 @@ def _parse_key(words: list[str], file: str, line: int, marker: str) -> KnownKey 
     )
 
 
-def how_to_trust(*, is_check_disabled: bool) -> str:
+def how_to_trust(setting: str, *, is_check_disabled: bool) -> str:
     """Return how to trust new keys, for a hint.
 
     Args:
+        setting: How the user sets it in the inventory.
         is_check_disabled: Whether ssh_config has ``StrictHostKeyChecking no``.
     """
-    trust = (
-        "or trust new keys: `host_keys: accept-new` under `defaults:` in hosts.yaml, or "
-        "`StrictHostKeyChecking accept-new` in ~/.ssh/config"
-    )
+    trust = f"or trust new keys: {setting}, or `StrictHostKeyChecking accept-new` in ~/.ssh/config"
     return trust + ("; the value no is not followed" if is_check_disabled else "")

@@ -173,7 +173,9 @@ def _fields(host: str, endpoint: Endpoint, line: str) -> Mapping[str, str]:
         "name": name,
         "quoted_name": shlex.quote(name),
         "files": ", ".join(endpoint.user_known_hosts_files) or "a file (ssh_config names none)",
-        "how_to_trust": how_to_trust(is_check_disabled=endpoint.is_check_disabled),
+        "how_to_trust": how_to_trust(
+            endpoint.trust_setting, is_check_disabled=endpoint.is_check_disabled
+        ),
     }
 
 

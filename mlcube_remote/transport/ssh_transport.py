@@ -200,6 +200,7 @@ def _make_key_check(hop: Endpoint, request: ConnectRequest) -> HostKeyCheck:
         port=hop.port,
         alias=hop.host_key_alias,
         policy=hop.host_keys,
+        trust_setting=hop.trust_setting,
         is_check_disabled=hop.is_check_disabled,
         user_files=hop.user_known_hosts_files,
         global_files=hop.global_known_hosts_files,

@@ -15,6 +15,8 @@ from mlcube_remote.app.inventory import open_inventory
 from mlcube_remote.app.options import CubeOptions
 from mlcube_remote.cli.main import run
 from mlcube_remote.errors import InventoryError, UsageError
+from mlcube_remote.inventory.model import HostKeys
+from mlcube_remote.inventory.sshconfig import resolve
 from mlcube_remote.trust.requests import FULL_TRUST
 
 ANSIBLE = {
@@ -188,3 +190,24 @@ def test_what_is_not_used_is_shown(home: Path, capsys: pytest.CaptureFixture[str
     path = program(home / "web.py", ANSIBLE)
     assert run(["hosts", "list", "--inventory", str(path)]) == 0
     assert "warning: web.py: variables not used: colour" in capsys.readouterr().err
+
+
+def test_the_hint_for_an_unknown_host_key_has_the_form_of_the_inventory(home: Path) -> None:
+    (home / "hosts.ini").write_text("[web]\nweb1 ansible_host=10.0.0.1\n")
+    (home / "web.yml").write_text("web: {hosts: {web1: {ansible_host: 10.0.0.1}}}\n")
+    (home / "hosts.yaml").write_text("hosts: {web1: {address: 10.0.0.1}}\n")
+    program(home / "list.py", {"hosts": {"web1": {"address": "10.0.0.1"}}})
+    settings = {}
+    for name in ("hosts.ini", "web.yml", "hosts.yaml", "list.py"):
+        inventory = open_inventory(name)
+        endpoint = resolve(inventory.hosts["web1"], inventory)
+        settings[name] = endpoint.trust_setting
+    assert settings == {
+        "hosts.ini": '`mlcube_remote={"host_keys": "accept-new"}` under `[all:vars]` in hosts.ini',
+        "web.yml": "the variable `mlcube_remote: {host_keys: accept-new}` in web.yml",
+        "hosts.yaml": "`host_keys: accept-new` under `defaults:` in hosts.yaml",
+        "list.py": "`host_keys: accept-new` under `defaults:` of what list.py prints",
+    }
+    with (home / "hosts.ini").open("a") as file:
+        file.write('[all:vars]\nmlcube_remote={"host_keys": "accept-new"}\n')
+    assert open_inventory("hosts.ini").hosts["web1"].host_keys is HostKeys.ACCEPT_NEW
