@@ -38,7 +38,7 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
 
 @add_completion_class
 class _Bash(BashComplete):
-    """Joins words that bash splits: ``--host=gpu`` is three words in bash."""
+    """Joins words that bash splits: ``--host=gpu`` and ``size=s.txt`` are three words in bash."""
 
     source_template = _BASH
 
@@ -46,7 +46,7 @@ class _Bash(BashComplete):
         args, incomplete = super().get_completion_args()
         words: list[str] = []
         for word in (*args, incomplete):
-            if words and words[-1].startswith("--") and (word == "=" or words[-1].endswith("=")):
+            if words and (word == "=" or words[-1].endswith("=")):
                 words[-1] += word
             else:
                 words.append(word)

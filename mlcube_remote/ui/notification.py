@@ -7,6 +7,7 @@ import contextlib
 import html
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -27,6 +28,8 @@ TIMEOUT_S = 60.0
 """Seconds after which a command is ended."""
 
 _PREFIX = "MLCUBE_REMOTE_"
+_OPERATOR = re.compile(r"\|\|?|&&?|;|[0-9]?(?:>>?|<)(?:&[0-9])?")
+"""A word that a shell would not give to the program."""
 _SESSION = ("DISPLAY", "WAYLAND_DISPLAY", "DBUS_SESSION_BUS_ADDRESS")
 _OSASCRIPT = (
     "on run argv",
@@ -90,11 +93,14 @@ def split_command(text: str) -> list[str]:
     """Return the words of a command; it is run without a shell.
 
     Raises:
-        ValueError: It is empty, has an open quote, or its program does not exist.
+        ValueError: It is empty, has an open quote or a word that only a shell understands, or its
+            program does not exist.
     """
     words = shlex.split(text)
     if not words:
         raise ValueError("expected a command, or desktop")
+    if operator := next((word for word in words if _OPERATOR.fullmatch(word)), None):
+        raise ValueError(f"{operator!r} is for a shell, and none runs it: sh -c 'COMMAND'")
     if shutil.which(words[0]) is None:
         raise ValueError(f"{words[0]!r}: no such program")
     return words

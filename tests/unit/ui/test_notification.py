@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import re
 import sys
 from pathlib import Path
 
@@ -86,11 +87,19 @@ def test_a_command_that_hangs_is_ended_with_its_children(
         ("", "expected a command"),
         ("a 'b", "No closing quotation"),
         ("no-such x", "no such program"),
+        ("cat | mail me", "'|' is for a shell, and none runs it: sh -c 'COMMAND'"),
+        ("true && true", "'&&' is for a shell"),
+        ("cat > x", "'>' is for a shell"),
     ],
 )
 def test_a_command_that_cannot_run_is_found_early(text: str, reason: str) -> None:
-    with pytest.raises(ValueError, match=reason):
+    with pytest.raises(ValueError, match=re.escape(reason)):
         split_command(text)
+
+
+def test_words_for_a_shell_that_the_user_names_are_its_own() -> None:
+    text = "sh -c 'cat > x && mail me'"
+    assert split_command(text) == ["sh", "-c", "cat > x && mail me"]
 
 
 def test_the_message_is_one_line() -> None:
