@@ -18,7 +18,7 @@ import attrs
 
 from mlcube_remote import yamlsource
 from mlcube_remote.errors import UsageError
-from mlcube_remote.plan.sweep_ranges import expand_axis, parse_axis
+from mlcube_remote.plan.sweep_ranges import expand_axis, is_range, parse_axis
 from mlcube_remote.plan.sweep_samples import sample_points
 
 MAX_POINTS = 10_000
@@ -265,6 +265,9 @@ class _SweepFile:
         if isinstance(value, (list, Mapping)) or value is None or value == "":
             raise self.fail(path, f"{name}: expected a value, got {_kind(value)}")
         text = self.document.written.get(path, value)
+        if is_range(str(text)):
+            problem = f"{name}: ranges are for the command line: --sweep {name}={text}"
+            raise self.fail(path, problem)
         if "\0" in str(text):
             raise self.fail(path, f"{name}: the value contains a NUL character")
         return str(text)

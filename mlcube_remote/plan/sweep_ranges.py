@@ -29,6 +29,8 @@ _LOOKS_LIKE_A_RANGE = re.compile(
     # 16:9 may be a value; three numbers with colons are the range of another language.
     rf"(?P<low>{_NUMBER})\.\.+(?P<high>{_NUMBER})|(?P<low3>{_NUMBER}):(?P<high3>{_NUMBER}):{_NUMBER}"
 )
+_SEPARATED = re.compile(rf"{_NUMBER}(?:\s*[;|/\s]\s*{_NUMBER})+")
+_TWO_ENDS = re.compile(rf"(?P<low>{_NUMBER})(?:-|:|\s*to\s*)(?P<high>{_NUMBER})")
 
 
 @attrs.frozen(kw_only=True)
@@ -98,6 +100,21 @@ def expand_axis(name: str, texts: Sequence[str]) -> tuple[str, ...]:
             )
         values += item.values()
     return tuple(values)
+
+
+def is_range(text: str) -> bool:
+    """Return whether a text has the form of a range."""
+    return _RANGE.fullmatch(text) is not None
+
+
+def form_of_numbers(name: str, text: str) -> str | None:
+    """Return how to write what is meant by a text with several numbers; ``None``: it has none."""
+    if _SEPARATED.fullmatch(text):
+        values = ",".join(re.findall(_NUMBER, text))
+        return f"put commas between values: --sweep {name}={values}"
+    if ends := _TWO_ENDS.fullmatch(text):
+        return f"a range is --sweep {name}=lin:{ends['low']}..{ends['high']}:5, with 5 values"
+    return None
 
 
 def _parse(name: str, text: str) -> Item:

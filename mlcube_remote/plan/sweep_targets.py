@@ -25,6 +25,7 @@ from mlcube_remote.cube.model import IO, Cube, Parameter, ParameterType
 from mlcube_remote.errors import PlanError
 from mlcube_remote.plan.placement import mirrored_path
 from mlcube_remote.plan.sweep_points import SweepPoint
+from mlcube_remote.plan.sweep_ranges import form_of_numbers
 from mlcube_remote.suggestions import did_you_mean
 
 _FORMATS = (".yaml", ".yml", ".json")
@@ -157,10 +158,11 @@ class _SettingsFiles:
                 try:
                     contents[path] = _replace_value(contents[path], inner, value)
                 except ValueError as problem:
+                    form = form_of_numbers(key, value)
                     text = f"; if a text is right, write it in quotes: {key}='\"{value}\"'"
                     raise PlanError(
                         f"{self.point.given(key)}={value}: {problem}",
-                        hint=f"expected numbers, as in {yamlsource.shown_path(path)}"
+                        hint=(form or f"expected numbers, as in {yamlsource.shown_path(path)}")
                         + (text if str(problem).startswith("a text") else ""),
                     ) from problem
                 touched |= {where for where, at in inputs.items() if at == path}

@@ -131,9 +131,9 @@ def test_bash_gets_the_last_word_after_an_equals_sign(folder: Path) -> None:
     assert output.splitlines() == ["local,gpu1", "size=", "momentum=", "nightly/03"]
 
 
-@pytest.mark.parametrize("begun", ["size=", "size=s", "--sweep momentum=", "--sweep=momentum="])
-def test_the_value_of_a_parameter_is_no_place_for_its_name(folder: Path, begun: str) -> None:
-    lines = [f"run --task=one {begun}", f"run --task=one {begun}0.1 siz"]
+@pytest.mark.parametrize("start", ["size=", "size=s", "--sweep momentum=", "--sweep=momentum="])
+def test_the_value_of_a_parameter_is_no_place_for_its_name(folder: Path, start: str) -> None:
+    lines = [f"run --task=one {start}", f"run --task=one {start}0.1 siz"]
     output = typed(["bash", "--norc", "-c", TYPE_IN_BASH, "bash"], folder, lines)
     assert output.splitlines() == ["", "size="]
 

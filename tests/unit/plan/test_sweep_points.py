@@ -100,6 +100,10 @@ def test_invalid_options_are_rejected(options: list[str], message: str) -> None:
         ("lr:\n- 1\n- {a: 1}", "grid.yaml:3:3: lr: expected a value, got a mapping"),
         ("lr:\n- 1\n-", "grid.yaml:3:2: lr: expected a value, got nothing"),
         ("lr: [[1]]", "grid.yaml:1:6: lr: expected a value, got a list"),
+        (
+            'lr: ["log:1e-4..1e-1:3"]',
+            "1:6: lr: ranges are for the command line: --sweep lr=log:1e-4..1e-1:3",
+        ),
         ("1: [2]", "grid.yaml:1:1: expected a name, got 1"),
         ("lr: [1, 2, 1]", "grid.yaml:1:12: lr: 1 is listed twice"),
         ("lr: [1]\nlr: [2]", "grid.yaml:2:1: duplicate key 'lr'"),

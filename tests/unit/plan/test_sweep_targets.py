@@ -100,6 +100,23 @@ def test_a_text_for_a_number_is_refused_with_the_right_form(cube: Cube, value: s
 
 
 @pytest.mark.parametrize(
+    ("value", "form"),
+    [
+        ("0.1;0.2", "put commas between values: --sweep lr=0.1,0.2"),
+        ("1e-3|1e-2 | 1e-1", "put commas between values: --sweep lr=1e-3,1e-2,1e-1"),
+        ("1-3", "a range is --sweep lr=lin:1..3:5, with 5 values"),
+        ("1e-4-1e-1", "a range is --sweep lr=lin:1e-4..1e-1:5, with 5 values"),
+        ("0.1:0.5", "a range is --sweep lr=lin:0.1..0.5:5, with 5 values"),
+        ("auto", "expected numbers, as in "),
+    ],
+)
+def test_the_hint_has_the_numbers_in_the_right_form(cube: Cube, value: str, form: str) -> None:
+    with pytest.raises(PlanError) as caught:
+        resolve_point(cube, SweepPoint(name="01", values={"lr": value}), ["train"])
+    assert str(caught.value.hint).startswith(form)
+
+
+@pytest.mark.parametrize(
     ("value", "found"),
     [("[0.1]", "a list"), ("{a: 1}", "a mapping"), ("true", "true or false"), ("nan", "not a n")],
 )
