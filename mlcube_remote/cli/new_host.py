@@ -53,7 +53,8 @@ def add_host(
     """
 
     def confirm(key: OfferedKey) -> bool:
-        click.echo(f"{key.server} has a new host key: {key.kind} {key.fingerprint}", err=True)
+        # On a line of its own, it is whole on any terminal, and easier to compare.
+        click.echo(f"{key.server} has a new host key:\n  {key.kind} {key.fingerprint}", err=True)
         if fingerprint is not None:
             return app.new_host.check_fingerprint(key, fingerprint, name)
         if yes or not sys.stdin.isatty():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All commands show the two streams of a task as one, in the order of their arrival."""
+"""The order of logs: the streams of a task as they arrived, and one job after the other."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.command_line import again, on
-from tests.support.cubes import shell_task, write_cube
+from tests.support.command_line import again, on, run
+from tests.support.cubes import FILE, shell_task, write_cube
+from tests.support.sweeps import Pool, jobs
 
 if TYPE_CHECKING:
     from tests.support.hosts import HostFactory
@@ -65,3 +66,47 @@ def test_the_order_of_arrival_is_served_everywhere(
     alone = again("logs", run_id)
     assert alone.stdout == b"".join(f"out {n}\n".encode() for n in range(1, 5))
     assert alone.stderr == b"".join(f"err {n}\n".encode() for n in range(1, 5))
+
+
+COUNT = shell_task(
+    's=${0#*=}; read -r line <"$s"; '
+    'for i in 1 2 3; do echo "number ${line#*: }, line $i"; sleep 0.3; done',
+    inputs={"settings": {**FILE, "default": "settings.yaml"}},
+)
+
+
+def test_jobs_are_printed_one_after_the_other_and_a_command_hears_of_their_end(
+    ssh_host: HostFactory, pool: Pool, tmp_path: Path
+) -> None:
+    cube = write_cube(tmp_path / "cube", {"count": COUNT})
+    (cube / "workspace/settings.yaml").write_text("number: 0\n")
+    host = ssh_host()
+    notified = tmp_path / "notified"
+    done = run(
+        pool(host, slots=3),
+        cube,
+        *(f"--host={host.name}", "--task=count", "--sweep", "number=7,8,9", "--output=json"),
+        f"--notify=sh -c 'echo $MLCUBE_REMOTE_MESSAGE >{notified}; cat >>{notified}'",
+    )
+    assert [job["job"] for job in jobs(done)] == ["01", "02", "03"]
+    message, given = notified.read_text().split("\n", 1)
+    assert message.endswith(": all 3 jobs succeeded")
+    assert json.loads(given) == json.loads(done.stdout)
+
+    def logs(*options: str) -> list[str]:
+        return again("logs", "last", *options).stdout.decode().splitlines()
+
+    printed = {
+        number: [
+            f"{number:02}@{host.name} | number {number + 6}, line {line}" for line in (1, 2, 3)
+        ]
+        for number in (1, 2, 3)
+    }
+    assert logs() == [*printed[1], *printed[2], *printed[3]], "although they ran at the same time"
+    assert logs("--job=03,01") == [*printed[1], *printed[3]]
+    assert logs("--job=[02-03]") == [*printed[2], *printed[3]]
+    assert logs("--job=2") == ["number 8, line 1", "number 8, line 2", "number 8, line 3"]
+    assert logs(f"--job={host.name}") == logs()
+    refused = again("logs", "last", "--job=4")
+    assert refused.returncode == 2
+    assert b"has no job '4'\nhint: its jobs: 01, 02, 03" in refused.stderr

@@ -49,7 +49,7 @@ def test_the_user_compares_the_key_on_the_terminal(
     server = serve()
     argv = [*PROGRAM, "hosts", "add", "gpu01", address(server)]
     with on_terminal(argv) as command:
-        command.expect(f"ssh-ed25519 {print_of(host_keys['ed25519'])}".encode())
+        command.expect(f"\n  ssh-ed25519 {print_of(host_keys['ed25519'])}\r\n".encode())
         command.expect(b"Is it the same?")
         command.type("n\n")
         assert command.finish() == 2
