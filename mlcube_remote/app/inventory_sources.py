@@ -8,6 +8,7 @@ cube, a program needs the user's trust, and so does ``ansible-inventory``: it ca
 from __future__ import annotations
 
 import hashlib
+import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -69,6 +70,7 @@ def read_source(path: Path, *, may_run: MayRun | None) -> Translation:
     uses_ansible = has_ansible() and (may_run is None or may_run(program_request(path), must=False))
     if path.suffix not in _YAML:
         text = _read_text(path)
+        _refuse_program(path, text)
         if path.suffix == ".ini" or looks_like_ini(text):
             return _as_ini(
                 _ask_ansible(path) if uses_ansible else _read_alone(read_ini(text, path), path)
@@ -153,6 +155,15 @@ def _from_json(document: Any, path: Path) -> Translation:
         own = YamlDocument(path=path, data=document, positions={})
         return Translation(document=own, trust_setting=setting)
     return translate(read_listing(document, path), path)
+
+
+def _refuse_program(path: Path, text: str) -> None:
+    """Refuse a program that would be read as a list of hosts."""
+    if text.startswith("#!") and not os.access(path, os.X_OK):
+        raise InventoryError(
+            f"{shown_path(path)}: is a program, and is not executable",
+            hint=f"if it lists hosts: chmod +x {shlex.quote(str(path))}",
+        )
 
 
 def _read_text(path: Path) -> str:

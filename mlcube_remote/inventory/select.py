@@ -17,6 +17,7 @@ from mlcube_remote.inventory.endpoint import Destination, is_ip_address, parse_d
 from mlcube_remote.inventory.host_fields import MAX_NAME_LENGTH
 from mlcube_remote.inventory.host_ranges import expand, is_range, split_all
 from mlcube_remote.inventory.load import ALL
+from mlcube_remote.inventory.locate import FILE_NAME
 from mlcube_remote.inventory.model import LOCAL_HOST, ConnectionKind, Host, Inventory
 from mlcube_remote.inventory.ssh_config_names import list_ssh_names
 from mlcube_remote.inventory.sshconfig import CONFIG_VARIABLE, is_configured
@@ -140,16 +141,17 @@ def _one(inventory: Inventory, name: str, is_in_ssh_config: Callable[[str], bool
             connection=ConnectionKind.SSH,
             source=None,
         )
+    file = inventory.path.name if inventory.path is not None else FILE_NAME
     in_ssh_config = list_ssh_names(os.environ.get(CONFIG_VARIABLE))
     suggestion = did_you_mean(name, (*inventory.hosts, *inventory.groups, *in_ssh_config))
     if shutil.which("ssh") is None:
         raise InventoryError(
-            f"host '{name}' is not in hosts.yaml, and ssh, which reads ~/.ssh/config, was not "
+            f"host '{name}' is not in {file}, and ssh, which reads ~/.ssh/config, was not "
             f"found on this machine{suggestion}",
             hint="install it (Debian, Ubuntu: apt-get install openssh-client)",
         )
     raise InventoryError(
-        f"host '{name}' is not in hosts.yaml or ~/.ssh/config{suggestion}",
+        f"host '{name}' is not in {file} or ~/.ssh/config{suggestion}",
         hint=f"{_list_names(inventory)}; any other host: USER@ADDRESS",
     )
 

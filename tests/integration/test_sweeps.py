@@ -220,3 +220,25 @@ def test_a_sweep_that_fits_is_left_alone(ssh_host: HostFactory, pool: Pool, cube
     assert [job["status"] for job in jobs(followed)] == ["succeeded"] * 2
     assert (results(cube) / "01/out/model.txt").read_text() == "data\nlr: 1\nsteps: 10\n"
     assert not (cube / "results" / run_id / host.name).exists()
+
+
+def test_random_points_of_a_range_are_run_and_found_again_by_their_seed(
+    ssh_host: HostFactory, pool: Pool, cube: Path
+) -> None:
+    host = ssh_host()
+    inventory = pool(host)
+    sweep = ("--sweep", "lr=log:1e-4..1e-1", "--sweep", "steps=int:1..8", "--sample=3")
+    done = run(inventory, cube, f"--host={host.name}", "--task=train", *sweep, "--output=json")
+    points = [job["parameters"] for job in jobs(done)]
+    assert len(points) == 3
+    for number, point in enumerate(points, 1):
+        assert 1e-4 <= float(point["lr"]) <= 1e-1
+        assert int(point["steps"]) in range(1, 9)
+        made = yaml.safe_load((results(cube) / f"0{number}/out/model.txt").read_text()[5:])
+        assert made == {"lr": float(point["lr"]), "steps": int(point["steps"])}
+    (seed,) = re.findall(r"--seed=(\d+) chooses the same ones again", done.stderr.decode())
+    call_again = (f"--host={host.name}", "--task=train", *sweep, f"--seed={seed}", "--output=json")
+    same = run(inventory, cube, *call_again)
+    assert [job["parameters"] for job in jobs(same)] == points
+    rerun = call(inventory, "rerun", json.loads(done.stdout)["run"], "--output=json")
+    assert [job["parameters"] for job in jobs(rerun)] == points

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mlcube_remote.app import trust
-from mlcube_remote.app.inventory import open_inventory
+from mlcube_remote.app.inventory import open_inventory, select_hosts
 from mlcube_remote.app.options import CubeOptions
 from mlcube_remote.cli.main import run
 from mlcube_remote.errors import InventoryError, UsageError
@@ -211,3 +211,16 @@ def test_the_hint_for_an_unknown_host_key_has_the_form_of_the_inventory(home: Pa
     with (home / "hosts.ini").open("a") as file:
         file.write('[all:vars]\nmlcube_remote={"host_keys": "accept-new"}\n')
     assert open_inventory("hosts.ini").hosts["web1"].host_keys is HostKeys.ACCEPT_NEW
+
+
+def test_a_program_that_is_not_executable_is_no_list_of_hosts(home: Path) -> None:
+    program(home / "list hosts.py", OWN).chmod(0o644)
+    with pytest.raises(InventoryError, match="is a program, and is not executable") as caught:
+        open_inventory("list hosts.py")
+    assert caught.value.hint == "if it lists hosts: chmod +x 'list hosts.py'"
+
+
+def test_an_unknown_host_is_not_in_the_file_that_was_named(home: Path) -> None:
+    (home / "lab.ini").write_text("[web]\nweb1 ansible_host=10.0.0.1\n")
+    with pytest.raises(InventoryError, match=r"'web2' is not in lab\.ini or ~/.ssh/config"):
+        select_hosts(open_inventory("lab.ini"), ["web2"])
