@@ -141,7 +141,13 @@ def _ask_ansible(path: Path, may_run: MayRun | None = None) -> Translation:
             f"{shown_path(path)}: {what} of Ansible, and ansible-inventory is not installed",
             hint="install it (pip install ansible-core), or name one INI or YAML file",
         )
-    return _from_json(run_ansible(path), path)
+    inventory = read_listing(run_ansible(path), path)
+    if not inventory.hosts:  # it only warns of what it cannot read
+        raise InventoryError(
+            f"{shown_path(path)}: ansible-inventory finds no host in it",
+            hint=f"it says why: ansible-inventory --list -i {shlex.quote(str(path))}",
+        )
+    return translate(inventory, path)
 
 
 def _from_json(document: Any, path: Path) -> Translation:

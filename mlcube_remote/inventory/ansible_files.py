@@ -29,7 +29,7 @@ MAX_VARIABLES = 500_000
 _SECTION = re.compile(r"\[([^\[\]:\s]+)(?::(vars|children))?\]\s*(?:#.*)?")
 _HOST_LINE = re.compile(r"[^\s:=]+(?:\[[^\]]*\][^\s=]*)*(?::\d+)?(?:\s+[\w.]+\s*=.*)?")
 _RANGE = re.compile(r"\[([0-9]{1,9}|[A-Za-z]):([0-9]{1,9}|[A-Za-z])(?::([0-9]{1,4}))?\]", re.ASCII)
-_PORT = re.compile(r"([^:\s]+):([0-9]{1,5})", re.ASCII)
+_PORT = re.compile(r"(\S+):([0-9]{1,5})", re.ASCII)
 _TAG = re.compile(r"(?<=[:-] )!(?:vault|vault-encrypted|unsafe)(?=\s)")
 _GROUP_KEYS = frozenset({"hosts", "children", "vars"})
 _ESCAPED = re.compile(r"\\(['\"\\])")
@@ -66,8 +66,9 @@ class _Groups:
 
     def add(self, group: str, pattern: str, variables: Mapping[str, Any], line: int | None) -> None:
         """Add the hosts that a pattern means to a group."""
-        port = _PORT.fullmatch(pattern) if _RANGE.sub("", pattern).count(":") == 1 else None
-        if (found := re.fullmatch(r"(.*\]):([0-9]{1,5})", pattern)) or (found := port):
+        # More than one colon outside of ranges is an address of IPv6.
+        has_one_colon = _RANGE.sub("", pattern).count(":") == 1
+        if (found := _PORT.fullmatch(pattern)) and (has_one_colon or found[1].endswith("]")):
             pattern, variables = found[1], {**variables, "ansible_port": int(found[2])}
         try:
             for host in _expand(pattern, self.count):

@@ -224,3 +224,11 @@ def test_an_unknown_host_is_not_in_the_file_that_was_named(home: Path) -> None:
     (home / "lab.ini").write_text("[web]\nweb1 ansible_host=10.0.0.1\n")
     with pytest.raises(InventoryError, match=r"'web2' is not in lab\.ini or ~/.ssh/config"):
         select_hosts(open_inventory("lab.ini"), ["web2"])
+
+
+def test_what_ansible_cannot_read_has_a_hint_to_its_reason(home: Path) -> None:
+    install_ansible(home, {"_meta": {"hostvars": {}}, "all": {"children": ["ungrouped"]}})
+    (home / "lab.ini").write_text("[web]\na b=1 ; comment\n")
+    with pytest.raises(InventoryError, match="ansible-inventory finds no host in it") as caught:
+        open_inventory("lab.ini")
+    assert caught.value.hint == "it says why: ansible-inventory --list -i lab.ini"

@@ -111,10 +111,11 @@ def test_own_keys_are_in_a_variable() -> None:
 
 
 def test_ranges() -> None:
-    found = from_ini("n[08:12:2].x\n[g]\nr[1:2]-[a:b]:2222\n")
+    found = from_ini("n[08:12:2].x\n[g]\nr[1:2]-[a:b]:2222\nw[1:5:3].x:2022\n")
     assert [name for name in found.hosts if name != "local"] == [
-        *("n08.x", "n10.x", "n12.x", "r1-a", "r1-b", "r2-a", "r2-b")
+        *("n08.x", "n10.x", "n12.x", "r1-a", "r1-b", "r2-a", "r2-b", "w1.x", "w4.x")
     ]
+    assert found.hosts["w4.x"].port == 2022
     assert found.hosts["r2-b"].port == 2222
 
 
