@@ -35,5 +35,7 @@ outputs = json.loads(asked.stdout)
 if "hosts" not in outputs:
     raise SystemExit("terraform: expected an output with the name hosts (see the top of this file)")
 addresses = outputs["hosts"]["value"]
+if not isinstance(addresses, dict):
+    raise SystemExit("terraform: expected a map of names to addresses as the output hosts")
 hosts = {name: {"address": address} for name, address in addresses.items()}
 print(json.dumps({"defaults": DEFAULTS, "hosts": hosts}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,8 @@ _TIMEOUT_S = 120.0
 _TAIL_BYTES = 64 * 1024
 _MAX_SHOWN = 300
 _ANSIBLE = "ansible-inventory"
+_REASON = re.compile(r"\W*(?:fatal )?error\b", re.IGNORECASE)
+"""The start of a line of gcloud, Terraform (in a frame) or Ansible with a reason."""
 
 
 def is_program(path: Path) -> bool:
@@ -93,7 +96,7 @@ def _run(argv: Sequence[str], name: str, folder: Path) -> Any:
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         if code != 0:
-            said = _last_line(errors)
+            said = _reason(errors)
             raise InventoryError(f"{name}: failed with exit code {code}{said and f': {said}'}")
         output.seek(0)
         raw = output.read(MAX_BYTES + 1)
@@ -106,8 +109,10 @@ def _run(argv: Sequence[str], name: str, folder: Path) -> Any:
         ) from problem
 
 
-def _last_line(errors: IO[bytes]) -> str:
+def _reason(errors: IO[bytes]) -> str:
+    """Return the last line that calls itself an error, or the last line: advice may follow."""
     errors.seek(max(0, errors.seek(0, os.SEEK_END) - _TAIL_BYTES))
     lines = errors.read().decode("utf-8", "replace").split("\n")
     said = [line.strip() for line in lines if line.strip()]
-    return escape_unprintable(said[-1])[:_MAX_SHOWN] if said else ""
+    reasons = [line for line in said if _REASON.match(line)] or said
+    return escape_unprintable(reasons[-1])[:_MAX_SHOWN] if said else ""

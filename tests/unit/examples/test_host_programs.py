@@ -148,3 +148,29 @@ def test_the_error_of_a_cloud_s_program_is_shown(home: Path, name: str, program:
     with pytest.raises(InventoryError) as caught:
         read(name)
     assert str(caught.value).endswith("failed with exit code 253: Unable to locate credentials")
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("ERROR: no account\nPlease run:\n\n  $ log in\n\nto choose one.", "ERROR: no account"),
+        ("\n╷\n│ Error: no state\n│ \n│ Run init.\n╵\n", "│ Error: no state"),
+        ("Error: the first\nTraceback\nKeyError: 'x'", "Error: the first"),
+        ("Traceback:\n  line\nKeyError: 'x'", "KeyError: 'x'"),
+    ],
+)
+def test_the_reason_is_shown_and_not_the_advice_below_it(
+    home: Path, said: str, reason: str
+) -> None:
+    path = home / "bin" / "gcloud"
+    path.write_text(f"#!/bin/sh\ncat >&2 <<'X'\n{said}\nX\nexit 1\n")
+    path.chmod(0o755)
+    with pytest.raises(InventoryError) as caught:
+        read("gcloud.py")
+    assert str(caught.value).endswith(f"failed with exit code 1: {reason}")
+
+
+def test_an_output_of_terraform_without_names_is_refused(home: Path) -> None:
+    answer(home, "terraform", "'output -json'", {"hosts": {"value": ["203.0.113.9"]}})
+    with pytest.raises(InventoryError, match="expected a map of names to addresses"):
+        read("terraform.py")
