@@ -21,7 +21,7 @@ from tests.support.interrupted_runs import (
     read_client,
     run_id_in,
 )
-from tests.support.terminal import ClientOnTerminal
+from tests.support.terminal import ClientOnTerminal, lines_on_screen
 
 
 @on_both_paths
@@ -63,14 +63,25 @@ def test_an_interrupt_may_mean_to_detach(gated: Scenario) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "meaning"),
-    [("s\r", "stopping"), ("d\r", "detaching"), ("\x03", "detaching")],
-    ids=["stop", "detach", "Ctrl-C again"],
+    ("answer", "meaning", "columns", "variables"),
+    [
+        ("s\r", "stopping", 80, {}),
+        ("d\r", "detaching", 120, {"NO_COLOR": "1"}),
+        ("\x03", "detaching", 80, {"NO_COLOR": "1"}),
+        ("d\r", "detaching", 120, {}),
+        ("d\r", "detaching", 80, {"TERM": "dumb"}),
+    ],
+    ids=["stop", "detach", "Ctrl-C again", "colours", "dumb"],
 )
 def test_an_interrupt_on_a_terminal_asks_first(
-    request: pytest.FixtureRequest, gated: Scenario, answer: str, meaning: str
+    request: pytest.FixtureRequest,
+    gated: Scenario,
+    answer: str,
+    meaning: str,
+    columns: int,
+    variables: dict[str, str],
 ) -> None:
-    terminal = ClientOnTerminal(gated.argv("run"))
+    terminal = ClientOnTerminal(gated.argv("run"), size=(40, columns), env=variables)
     request.addfinalizer(terminal.kill)
     terminal.wait_for("line 2")
     terminal.type("\x03")
@@ -79,6 +90,10 @@ def test_an_interrupt_on_a_terminal_asks_first(
     terminal.wait_for(meaning)
     assert terminal.end() == 130
     shown = terminal.shown
+    screen = lines_on_screen(terminal.everything, columns)
+    asked = screen.index("Interrupted: [d]etach and leave the jobs running, or [s]top them?")
+    assert "[d/s]" in screen[asked + 1]
+    assert screen[asked + 2].startswith(meaning), screen
     run_id = run_id_in(str(list(Path(os.environ["XDG_STATE_HOME"]).rglob("run.json"))))
     if meaning == "stopping":
         assert gated.call("wait", run_id).returncode == 130

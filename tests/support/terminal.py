@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import os
 import pty
+import re
 import select
 import struct
 import subprocess
@@ -15,6 +16,31 @@ import time
 from collections.abc import Mapping
 
 import attrs
+
+_STYLES = re.compile(r"\x1b\[[0-9;]*m")
+_STEPS = re.compile(r"\x1b\[(\d*)([A-Za-z])|\x1b\[\?25[hl]|([\r\n])|([^\x1b\r\n]+)")
+
+
+def lines_on_screen(written: str, width: int) -> list[str]:
+    """Return what a terminal of this width shows at the end; what is too long continues below."""
+    lines, row, column = [""], 0, 0
+    for count, control, newline, text in _STEPS.findall(_STYLES.sub("", written)):
+        if newline == "\r":
+            column = 0
+        elif newline:
+            row += 1
+            lines += [""] * (row + 1 - len(lines))
+        elif control == "A":
+            row -= int(count or 1)
+        elif control == "K":
+            lines[row] = ""
+        for character in text:
+            if column == width:
+                row, column = row + 1, 0
+                lines += [""] * (row + 1 - len(lines))
+            lines[row] = lines[row][:column].ljust(column) + character + lines[row][column + 1 :]
+            column += 1
+    return [line.rstrip() for line in lines]
 
 
 def require_text(shown: bytes) -> None:
@@ -34,6 +60,8 @@ class ClientOnTerminal:
     """Lines and columns."""
     env: Mapping[str, str] = attrs.field(factory=dict)
     """Variables besides those of this process."""
+    everything: str = attrs.field(default="", init=False)
+    """All that was ever shown."""
     _master: int = attrs.field(init=False)
     _client: subprocess.Popen[bytes] = attrs.field(init=False)
 
@@ -71,7 +99,9 @@ class ClientOnTerminal:
     def _read(self, deadline: float) -> str:
         ready, _, _ = select.select([self._master], [], [], max(deadline - time.monotonic(), 0))
         assert ready, self.shown
-        return os.read(self._master, 65_536).decode(errors="replace")
+        data = os.read(self._master, 65_536).decode(errors="replace")
+        self.everything += data
+        return data
 
     def end(self) -> int:
         deadline = time.monotonic() + 60

@@ -31,9 +31,9 @@ from mlcube_remote.ui.progress.live import LiveReporter
 from mlcube_remote.ui.progress.plain import PlainReporter
 from mlcube_remote.ui.progress.reporter import make_reporter
 from tests.support.outcomes import job_finished, output, stage_events
+from tests.support.terminal import lines_on_screen
 
 _STYLES = re.compile(r"\x1b\[[0-9;]*m")
-_STEPS = re.compile(r"\x1b\[(\d*)([A-Za-z])|\x1b\[\?25[hl]|([\r\n])|([^\x1b\r\n]+)")
 
 
 class Screen:
@@ -70,28 +70,6 @@ def report(events: Iterable[Event], *hosts: str, encoding: str = "utf-8") -> str
         reporter.handle(event)
     reporter.close()
     return screen.text()
-
-
-def lines_on_screen(written: str, width: int) -> list[str]:
-    """Return what a terminal of this width shows at the end; what is too long continues below."""
-    lines, row, column = [""], 0, 0
-    for count, control, newline, text in _STEPS.findall(_STYLES.sub("", written)):
-        if newline == "\r":
-            column = 0
-        elif newline:
-            row += 1
-            lines += [""] * (row + 1 - len(lines))
-        elif control == "A":
-            row -= int(count or 1)
-        elif control == "K":
-            lines[row] = ""
-        for character in text:
-            if column == width:
-                row, column = row + 1, 0
-                lines += [""] * (row + 1 - len(lines))
-            lines[row] = lines[row][:column].ljust(column) + character + lines[row][column + 1 :]
-            column += 1
-    return [line.rstrip() for line in lines]
 
 
 @pytest.fixture(autouse=True)
