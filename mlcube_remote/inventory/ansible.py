@@ -41,6 +41,12 @@ VARIABLES: Mapping[str, str] = MappingProxyType(
 )
 """Variable → key of ``hosts.yaml``. If a host has two for one key, the later one is used."""
 
+_MEANINGLESS = re.compile(
+    r"(?!ansible_).*|ansible_(python|shell|facts|distribution|os_family|architecture|remote_tmp|async"
+    r"|pipelining|ssh_pipelining|scp|sftp|ssh_transfer|.*_interpreter|.*_winrm).*"
+)
+"""Variables without a meaning here: those of playbooks, and those of how Ansible's modules run."""
+
 _ARGUMENTS = ("ansible_ssh_common_args", "ansible_ssh_extra_args")
 _SSH = frozenset({"ssh", "smart", "paramiko", "paramiko_ssh", "ansible.builtin.ssh"})
 _LOCAL = frozenset({"local", "ansible.builtin.local"})
@@ -240,7 +246,7 @@ def _keys(
         elif variable == "ansible_connection":
             if value in _LOCAL and host != "local":
                 yield "connection", "local"
-        elif variable not in VARIABLES and variable != OWN_VARIABLE:
+        elif variable not in VARIABLES and not _MEANINGLESS.fullmatch(str(variable)):
             unused.variables.setdefault(str(variable))
     for variable, key in VARIABLES.items():
         if variable in variables:

@@ -27,7 +27,8 @@ def ini(folder: Path, keys: Keys, own: Keys) -> Path:
         "[train:children]\ngpu\n"
         f"[all:vars]\nansible_user={keys['user']}\n"
         f"ansible_ssh_private_key_file={keys['identity_file']}\n"
-        f"ansible_python_interpreter=/usr/bin/python3\nmlcube_remote={json.dumps(own)}\n"
+        f"ansible_python_interpreter=/usr/bin/python3\nansible_become=true\n"
+        f"mlcube_remote={json.dumps(own)}\n"
     )
     return path
 
@@ -74,5 +75,5 @@ def test_a_task_runs_on_a_group_of_another_inventory(
     assert done.stdout == b"hello\n"
     assert b"node1: run hello: exit code 0" in done.stderr
     notes = [line for line in done.stderr.decode().splitlines() if line.startswith("warning: ")]
-    unused = "warning: lab.ini: variables not used: ansible_python_interpreter"
+    unused = "warning: lab.ini: variables not used: ansible_become"
     assert [note.replace(f"{folder}/", "") for note in notes] == ([unused] if write is ini else [])

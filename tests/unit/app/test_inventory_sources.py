@@ -20,7 +20,7 @@ from mlcube_remote.inventory.sshconfig import resolve
 from mlcube_remote.trust.requests import FULL_TRUST
 
 ANSIBLE = {
-    "_meta": {"hostvars": {"web1": {"ansible_host": "10.0.0.1", "colour": "red"}}},
+    "_meta": {"hostvars": {"web1": {"ansible_host": "10.0.0.1", "ansible_become": True}}},
     "web": {"hosts": ["web1"]},
 }
 OWN = {"defaults": {"user": "ada"}, "hosts": {"n[1-2]": {"slots": 2}}, "groups": {"all2": "n[1-2]"}}
@@ -66,7 +66,7 @@ def make_cube(home: Path) -> Path:
 def test_a_program_prints_ansibles_form_or_that_of_hosts_yaml(home: Path) -> None:
     found = open_inventory(str(program(home / "web.py", ANSIBLE)))
     assert found.hosts["web1"].address == "10.0.0.1"
-    assert found.notes == ("web.py: variables not used: colour",)
+    assert found.notes == ("web.py: variables not used: ansible_become",)
     assert found.path == home / "web.py"
     own = open_inventory(str(program(home / "own", OWN)))
     assert own.hosts["n2"].slots == 2
@@ -189,7 +189,7 @@ def test_ansible_is_not_run_for_a_cube_without_trust(home: Path) -> None:
 def test_what_is_not_used_is_shown(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = program(home / "web.py", ANSIBLE)
     assert run(["hosts", "list", "--inventory", str(path)]) == 0
-    assert "warning: web.py: variables not used: colour" in capsys.readouterr().err
+    assert "warning: web.py: variables not used: ansible_become" in capsys.readouterr().err
 
 
 def test_the_hint_for_an_unknown_host_key_has_the_form_of_the_inventory(home: Path) -> None:

@@ -28,7 +28,7 @@ from mlcube_remote.inventory.ansible_files import (
 from mlcube_remote.inventory.model import ConnectionKind, Host, Inventory
 
 FILES = Path(__file__).with_name("ansible")
-UNUSED = "variables not used: ansible_password, ansible_python_interpreter, some_var"
+UNUSED = "variables not used: ansible_password"
 
 
 def from_listing(document: Any) -> tuple[Inventory, tuple[str, ...]]:
@@ -219,7 +219,7 @@ def test_an_encrypted_value_is_refused_only_if_it_is_needed(tmp_path: Path) -> N
     done = read_source(path, may_run=None)
     assert load.read(done.document).hosts["web"].user == "ada"
     assert [note.partition(": ")[2] for note in done.notes] == [
-        "variables not used: ansible_become_pass, api_key"
+        "variables not used: ansible_become_pass"
     ]
     path.write_text(ENCRYPTED.replace("KEY", "ansible_host"))
     with pytest.raises(InventoryError, match="web: ansible_host is encrypted"):
@@ -284,3 +284,26 @@ def test_mistakes_in_yaml_are_refused(text: str) -> None:
     assert is_ansible_yaml(document, load.TOP_KEYS)
     with pytest.raises(InventoryError, match=r"i\.yaml"):
         read_yaml(document)
+
+
+@pytest.mark.parametrize(
+    ("variable", "is_named"),
+    [
+        ("ansible_python_interpreter", False),
+        ("ansible_perl_interpreter", False),
+        ("ansible_remote_tmp", False),
+        ("ansible_ssh_pipelining", False),
+        ("ansible_distribution_version", False),
+        ("nginx_port", False),
+        ("ansible", False),
+        ("ansible_become", True),
+        ("ansible_ssh_pass", True),
+        ("ansible_hots", True),
+        ("ansible_timeout", True),
+    ],
+)
+def test_only_variables_about_the_login_are_named_as_not_used(
+    variable: str, is_named: bool
+) -> None:
+    _, notes = from_listing({"_meta": {"hostvars": {"web": {variable: "x"}}}})
+    assert [note.partition("not used: ")[2] for note in notes] == [variable] * is_named
