@@ -69,8 +69,19 @@ def open_found(
             error=InventoryError,
             has_flag=trust is not None,
         )
+    notes = source.notes
+    if source.jump_keys and found.cube is not None:
+        name = found.path.name
+        notes = (
+            *notes,
+            f"{name}: keys for jump hosts not used, because a cube may not choose them",
+        )
     return attrs.evolve(
-        inventory, cube=found.cube, notes=source.notes, trust_setting=source.trust_setting
+        inventory,
+        cube=found.cube,
+        notes=notes,
+        trust_setting=source.trust_setting,
+        jump_keys={} if found.cube is not None else source.jump_keys,
     )
 
 

@@ -25,7 +25,7 @@ from mlcube_remote.yamlsource import YamlDocument
 
 FILE_NAME = "mlcube.yaml"
 
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|storage:")
+_ADDRESS = re.compile(r"(?!local:|remote:)[A-Za-z][A-Za-z0-9+.-]*://|storage:")
 """What an address starts with: as a path it would be a directory such as ``s3:``."""
 
 

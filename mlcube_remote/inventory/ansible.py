@@ -7,6 +7,7 @@ that Ansible does not know. All other variables are named in one note, never wit
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -21,7 +22,7 @@ from mlcube_remote.errors import InventoryError
 from mlcube_remote.formatting import list_first
 from mlcube_remote.inventory.host_fields import MAX_NAME_LENGTH, NAME
 from mlcube_remote.inventory.model import TRUST_SETTING
-from mlcube_remote.inventory.ssh_arguments import read_ssh_arguments
+from mlcube_remote.inventory.ssh_arguments import KEY_ONLY, read_ssh_arguments
 from mlcube_remote.yamlsource import Key, Position, YamlDocument, shown_path
 
 OWN_VARIABLE = "mlcube_remote"
@@ -47,6 +48,7 @@ _MEANINGLESS = re.compile(
 )
 """Variables without a meaning here: those of playbooks, and those of how Ansible's modules run."""
 
+_KEYS = frozenset(name for name, key in VARIABLES.items() if key == "identity_file")
 _ARGUMENTS = ("ansible_ssh_common_args", "ansible_ssh_extra_args")
 _SSH = frozenset({"ssh", "smart", "paramiko", "paramiko_ssh", "ansible.builtin.ssh"})
 _LOCAL = frozenset({"local", "ansible.builtin.local"})
@@ -73,12 +75,15 @@ class AnsibleInventory:
 
 
 @attrs.define
-class _Unused:
-    """What has no meaning here, in the order of its first use."""
+class _Collected:
+    """What the variables of all hosts have, in the order of its first use."""
 
     variables: dict[str, None] = attrs.field(factory=dict)
+    """Those that have no meaning here."""
     options: dict[str, None] = attrs.field(factory=dict)
-    """Options of ssh."""
+    """Options of ssh that have none."""
+    jump_keys: dict[str, str] = attrs.field(factory=dict)
+    """Jump host → file with the private key for it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -90,6 +95,8 @@ class Translation:
     """What was not used, one line each."""
     trust_setting: str = TRUST_SETTING
     """How the user sets in the file that new host keys are trusted, for hints."""
+    jump_keys: Mapping[str, str] = attrs.field(factory=dict)
+    """Jump host → file with the private key for it, if no host of the file says it."""
 
 
 def read_listing(document: Any, path: Path) -> AnsibleInventory:
@@ -146,13 +153,13 @@ def translate(inventory: AnsibleInventory, path: Path) -> Translation:
         InventoryError: There is no host, or a variable that is needed is a template.
     """
     name = shown_path(path)
-    unused = _Unused()
+    collected = _Collected()
     others: list[str] = []
     hosts: dict[Key, Any] = {}
     for host, variables in inventory.hosts.items():
         connection = variables.get("ansible_connection", "ssh")
         if connection in _LOCAL or connection in _SSH:
-            hosts[host] = dict(_keys(f"{name}: {host}", host, variables, unused))
+            hosts[host] = dict(_keys(f"{name}: {host}", host, variables, collected))
         else:
             others.append(f"{host} ({connection})")
     if not hosts:
@@ -168,19 +175,27 @@ def translate(inventory: AnsibleInventory, path: Path) -> Translation:
         raise InventoryError(f"{name}: {problem}") from problem
     if refused:
         notes.append(f"{name}: groups not used, because of their names: {_list(refused)}")
-    if unused.options:
+    if collected.options:
         notes.append(
-            f"{name}: options of ssh not used: {_list(sorted(unused.options))}; if hosts need "
+            f"{name}: options of ssh not used: {_list(sorted(collected.options))}; if hosts need "
             "them, put them into ~/.ssh/config"
         )
-    if unused.variables:
-        notes.append(f"{name}: variables not used: {_list(sorted(unused.variables))}")
+    if collected.variables:
+        notes.append(f"{name}: variables not used: {_list(sorted(collected.variables))}")
     lines: dict[tuple[Key, ...], Position] = {
         ("hosts", host): Position(line, 1) for host, line in inventory.lines.items()
     }
     document = YamlDocument(path=path, data={"hosts": hosts, "groups": groups}, positions=lines)
     setting = f"the variable `{OWN_VARIABLE}: {{host_keys: accept-new}}` in {name}"
-    return Translation(document=document, notes=tuple(notes), trust_setting=setting)
+    return Translation(
+        document=document,
+        notes=tuple(notes),
+        trust_setting=setting,
+        jump_keys={
+            jump: os.path.join(path.parent, os.path.expanduser(file))
+            for jump, file in collected.jump_keys.items()
+        },
+    )
 
 
 def _list(names: list[str]) -> str:
@@ -227,7 +242,7 @@ def _usable_members(
 
 
 def _keys(
-    where: str, host: str, variables: Mapping[str, Any], unused: _Unused
+    where: str, host: str, variables: Mapping[str, Any], collected: _Collected
 ) -> Iterator[tuple[str, Any]]:
     """Yield the keys of hosts.yaml that the variables of a host give."""
     known = {**variables, "inventory_hostname": host}
@@ -240,14 +255,21 @@ def _keys(
                     f"{where}: {variable}: expected at most {_MAX_ARGUMENTS:,} characters"
                 )
             found = read_ssh_arguments(arguments)
-            unused.options.update(dict.fromkeys(found.unused))
+            has_key = found.key or not _KEYS.isdisjoint(variables)
+            collected.options.update(
+                {each: None for each in found.unused if each != KEY_ONLY or not has_key}
+            )
             if found.jump:
                 yield "jump", found.jump
+            if found.jump and found.jump_key:
+                collected.jump_keys.setdefault(found.jump, found.jump_key)
+            if found.key:
+                yield "identity_file", found.key
         elif variable == "ansible_connection":
             if value in _LOCAL and host != "local":
                 yield "connection", "local"
         elif variable not in VARIABLES and not _MEANINGLESS.fullmatch(str(variable)):
-            unused.variables.setdefault(str(variable))
+            collected.variables.setdefault(str(variable))
     for variable, key in VARIABLES.items():
         if variable in variables:
             value = _plain(where, variable, known)

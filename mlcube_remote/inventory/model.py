@@ -130,5 +130,7 @@ class Inventory:
     """``defaults:`` as a host; hosts that are only in ssh_config start from it."""
     trust_setting: str = TRUST_SETTING
     """How the user sets in this inventory that new host keys are trusted, for hints."""
+    jump_keys: Mapping[str, str] = NOTHING
+    """Jump host, as ``jump`` of a host names it → file with the private key for it."""
     notes: tuple[str, ...] = ()
     """What of another program's inventory was not used, one line each."""

@@ -244,7 +244,9 @@ def _hop(
         typed = parse_destination(hop.removeprefix("ssh://").removesuffix("/"), is_checked=True)
     except ValueError as problem:
         raise InventoryError(f"jump: {problem}") from problem
-    known = inventory.hosts.get(typed.host, Host(name=typed.host))
+    key = inventory.jump_keys.get(hop)
+    unlisted = Host(name=typed.host, identity_file=(key,) if key else ())
+    known = inventory.hosts.get(typed.host, unlisted)
     if known.is_local:
         raise InventoryError(
             f"{above[-1]}: jump: '{typed.host}' is this machine, expected another host"

@@ -165,7 +165,9 @@ def test_an_address_is_no_path(write: Write, address: str) -> None:
         with_arguments(load(), {"data": address}, ["one"])
 
 
-@pytest.mark.parametrize("value", ["a:b", "c:/x", "x/s3://b", "local:/x", "remote:/x", "s3:/x"])
+@pytest.mark.parametrize(
+    "value", ["remote://etc/", "local://x", "local:/x", "a:b", "c:/x", "x/s3://b", "s3:/x"]
+)
 def test_a_path_may_contain_a_colon(write: Write, value: str) -> None:
     write(GOOD)
     assert load(task_args={"data": value})

@@ -8,6 +8,7 @@ and also, group by group, for ``ansible/lab.yaml``.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from mlcube_remote.inventory.ansible_files import (
     read_yaml,
 )
 from mlcube_remote.inventory.model import ConnectionKind, Host, Inventory
+from mlcube_remote.inventory.sshconfig import resolve
 
 FILES = Path(__file__).with_name("ansible")
 UNUSED = "variables not used: ansible_password"
@@ -165,7 +167,15 @@ def test_a_password_is_not_shown() -> None:
         ("-C -F x -o ForwardAgent=yes -J gate", "gate", "-C, -F, ForwardAgent"),
         ("-o ProxyCommand='ssh -W %h:%p -q ada@10.0.0.1'", "ada@10.0.0.1", ""),
         ("-o ProxyCommand='ssh -q -l ada -p 2222 gate -W %h:%p'", "ada@gate:2222", ""),
-        ("-o 'ProxyCommand=ssh -i k gate -W %h:%p'", "gate", "-i of ProxyCommand"),
+        ("-o 'ProxyCommand=ssh -i k gate -W %h:%p'", "gate", ""),
+        ("-o 'ProxyCommand=ssh -o IdentitiesOnly=yes -i k gate -W %h:%p'", "gate", ""),
+        (
+            "-o 'ProxyCommand=ssh -o IdentitiesOnly=yes -C gate -W %h:%p'",
+            "gate",
+            "-C of ProxyCommand, IdentitiesOnly of ProxyCommand",
+        ),
+        ("-i k -o IdentitiesOnly=yes", None, ""),
+        ("-o IdentitiesOnly=yes", None, "IdentitiesOnly"),
         ("-o ProxyCommand='nc %h %p'", None, "ProxyCommand"),
         ("-o ProxyCommand='ssh gate nc %h %p'", None, "ProxyCommand"),
         ("-o ProxyCommand='ssh -W h:22 gate'", None, "ProxyCommand"),
@@ -182,6 +192,38 @@ def test_jump_hosts_are_found_in_the_options_of_ssh(
     assert found.hosts["a"].jump == jump
     named = [note.partition("not used: ")[2].partition(";")[0] for note in notes]
     assert named == ([unused] if unused else [])
+
+
+def given_alone(_: str, given: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Stand for an empty ssh_config."""
+    return {key.lower(): (value,) for key, value in given.items()}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "ssh -W %h:%p -i ~/gate.pem ada@gate",
+        "ssh -i ~/gate.pem -i ~/other.pem -q -W %h:%p ada@gate",
+        "ssh -o IdentityFile=~/gate.pem -W %h:%p -l ada gate",
+    ],
+)
+def test_the_key_for_a_jump_host_is_used(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    arguments = f"-o ProxyCommand='{command}' -i host.pem"
+    listed = {"web": {"ansible_host": "10.0.0.1", "ansible_ssh_common_args": arguments}}
+    path = FILES / "lab.json"
+    done = translate(read_listing({"_meta": {"hostvars": listed}}, path), path)
+    assert done.notes == ()
+    inventory = attrs.evolve(load.read(done.document), jump_keys=done.jump_keys)
+    endpoint = resolve(inventory.hosts["web"], inventory, given_alone)
+    assert endpoint.identity_files == (str(FILES / "host.pem"),)
+    (gate,) = endpoint.proxy_jump
+    assert (gate.hostname, gate.user) == ("gate", "ada")
+    assert gate.identity_files == ("/home/ada/gate.pem",)
+    known = Host(name="gate", connection=ConnectionKind.SSH, identity_file=("/own",))
+    listed_too = attrs.evolve(inventory, hosts={**inventory.hosts, "gate": known})
+    (gate,) = resolve(inventory.hosts["web"], listed_too, given_alone).proxy_jump
+    assert gate.identity_files == ("/own",)
 
 
 def test_a_value_may_name_another_one() -> None:
