@@ -82,9 +82,12 @@ def ps(
     chosen = app.hosts.choose_hosts(hosts, credentials, print_warning, needs_host=True)
 
     def text(answers: Sequence[HostJobs]) -> str:
-        return jobs_text(
-            answers, _layout(answers, is_folded=not each, hides_ended=not everything and not states)
+        layout = attrs.evolve(
+            _layout(answers, is_folded=not each),
+            hides_ended=not everything and not states,
+            is_filtered=bool(states or cubes),
         )
+        return jobs_text(answers, layout)
 
     if watch:
         with app.job_lists.watching(chosen, which) as query:
@@ -94,14 +97,13 @@ def ps(
     return list_exit_code(answers, is_named=bool(hosts.names or hosts.where))
 
 
-def _layout(answers: Sequence[HostJobs], *, is_folded: bool, hides_ended: bool) -> JobsLayout:
+def _layout(answers: Sequence[HostJobs], *, is_folded: bool) -> JobsLayout:
     from mlcube_remote.ui.tables import jobs as tables  # noqa: PLC0415 - slow to import
 
     silent = [answer.host.name for answer in answers if answer.error is not None]
     return tables.JobsLayout(
         width=terminal_width(sys.stdout),
         is_folded=is_folded,
-        hides_ended=hides_ended,
         last_runs=app.known_hosts.last_runs(silent),
         faint=faint,
     )

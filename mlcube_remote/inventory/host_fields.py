@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from mlcube_remote.inventory import slurm as slurm_keys
 from mlcube_remote.inventory.endpoint import is_ip_address, parse_destination
 from mlcube_remote.inventory.model import ConnectionKind, HostKeys, Launcher, TransportKind
-from mlcube_remote.platforms import PLATFORMS
+from mlcube_remote.platforms import PLATFORMS, SETTINGS
 from mlcube_remote.secret import Secret
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -290,3 +290,11 @@ CHECKS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
     }
 )
 """All keys of a host except the platform sections, each with its check."""
+
+
+def describe_keys(unknown: Any, known: Sequence[str]) -> str:
+    """Return the hint for an unknown key: where an engine's setting belongs, or the known keys."""
+    sections = [name for name in PLATFORMS if name in known and unknown in SETTINGS[name]]
+    if sections:
+        return f"it is a setting of {' and '.join(sections)}: {sections[-1]}: {{{unknown}: …}}"
+    return f"known keys: {', '.join(known)}"

@@ -22,6 +22,7 @@ from mlcube_remote.inventory.host_fields import (
     NAME,
     NO_SECRETS,
     describe,
+    describe_keys,
     is_secret_key,
 )
 from mlcube_remote.inventory.host_ranges import expand, is_range, split_commas
@@ -115,9 +116,9 @@ class _File:
         self, path: tuple[Key, ...], owner: str, key: Key, known: Iterable[str]
     ) -> NoReturn:
         names = tuple(known)
-        expected = did_you_mean(key, names) or f" (expected: {', '.join(names)})"
-        prefix = f"{owner}: " if owner else ""
-        self.fail(path, f"{prefix}unknown key '{key}'{expected}")
+        near = did_you_mean(key, names)
+        problem = f"{f'{owner}: ' if owner else ''}unknown key '{key}'{near}"
+        self.fail(path, problem, None if near else describe_keys(key, names))
 
 
 @attrs.frozen

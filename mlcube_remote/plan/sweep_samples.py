@@ -46,7 +46,7 @@ def sample_points(
         if len(found) == count:
             return list(found.values())
     raise UsageError(
-        f"--sample={count}: the values have only {len(found)} combinations, or few more",
+        f"--sample={count}: a random choice has found only {len(found)} combinations of the values",
         hint="omit --sample to run all of them, or give ranges: --sweep lr=log:1e-4..1e-1",
     )
 

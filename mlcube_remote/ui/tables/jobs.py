@@ -43,6 +43,8 @@ class JobsLayout:
     """Whether the jobs of a sweep are one row."""
     hides_ended: bool = False
     """Whether jobs that have ended are not in the list."""
+    is_filtered: bool = False
+    """Whether only some jobs were asked for."""
     last_runs: Mapping[str, str] = attrs.field(factory=dict)
     """Host → how long ago the newest run was started there."""
     faint: Callable[[str], str] = _same
@@ -58,7 +60,8 @@ def jobs_text(surveys: Sequence[HostJobs], layout: JobsLayout = JobsLayout()) ->
     else:
         answers = sum(survey.error is None for survey in surveys)
         ended = " (--all shows those that have ended)" if layout.hides_ended else ""
-        parts = [f"no jobs on {answers} host{'' if answers == 1 else 's'}{ended}"]
+        which = "matching jobs" if layout.is_filtered else "jobs"
+        parts = [f"no {which} on {answers} host{'' if answers == 1 else 's'}{ended}"]
     answers_of = ((survey.host.name, survey.error) for survey in surveys)
     if lines := unreachable_lines(answers_of, layout.last_runs):
         if layout.width is not None:

@@ -336,3 +336,30 @@ def test_an_empty_file_is_a_mistake(tmp_path: Path, text: str) -> None:
 
 def test_a_file_without_hosts_has_only_the_local_host(tmp_path: Path) -> None:
     assert list(read(tmp_path, "hosts:\n").hosts) == ["local"]
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        (
+            "hosts: {a: {private_home: false}}",
+            "setting of singularity and apptainer: apptainer: {private_home: …}",
+        ),
+        (
+            "defaults: {build_strategy: always}",
+            "a setting of docker and podman: podman: {build_strategy: …}",
+        ),
+        ("hosts: {a: {xyzzy: 1}}", "known keys: address, "),
+        ("hosts: {a: {docker: {xyzzy: 1}}}", "known keys: image, docker, "),
+        ("xyzzy: 1", "known keys: "),
+    ],
+)
+def test_an_unknown_key_gets_its_place_or_all_keys_as_the_hint(
+    tmp_path: Path, text: str, hint: str
+) -> None:
+    path = tmp_path / "hosts.yaml"
+    path.write_text(text)
+    with pytest.raises(InventoryError) as caught:
+        load(path)
+    assert hint in str(caught.value.hint)
+    assert len(caught.value.message.splitlines()[0]) < 200

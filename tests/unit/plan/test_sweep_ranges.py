@@ -115,5 +115,7 @@ def test_the_points_of_a_seed_never_change() -> None:
 def test_more_samples_than_combinations_are_refused() -> None:
     axes = parse_axes(["n=1,2"])
     assert len(sweep_points(axes, sample=Sample(count=2, seed=0))) == 2
-    with pytest.raises(UsageError, match="--sample=3: the values have only 2 combinations"):
+    with pytest.raises(
+        UsageError, match="--sample=3: a random choice has found only 2 combinations"
+    ):
         sweep_points(axes, sample=Sample(count=3, seed=0))

@@ -89,6 +89,15 @@ def test_a_silent_host_is_one_faint_line_with_its_age() -> None:
     )
 
 
+def test_an_empty_list_says_if_a_filter_made_it_empty() -> None:
+    empty = [HostJobs(host=GPU), HostJobs(host=CPU)]
+    assert jobs_text(empty) == "no jobs on 2 hosts"
+    filtered = JobsLayout(is_filtered=True, hides_ended=True)
+    assert jobs_text(empty[:1], filtered) == (
+        "no matching jobs on 1 host (--all shows those that have ended)"
+    )
+
+
 def test_the_document_has_names_and_parameters() -> None:
     (job, _) = jobs_document(SURVEYS)["hosts"][0]["jobs"]
     assert (job["run_name"], job["job_name"], job["parameters"]) == (
