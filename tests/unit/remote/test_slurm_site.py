@@ -99,4 +99,4 @@ def test_a_compute_node_without_rsync_makes_no_copies(
     for name in ("sh", "uname", "sed"):
         (programs / name).symlink_to(shutil.which(name) or "")
     node.write_text(f'#!/bin/sh\nPATH={programs} exec "$@"\n')
-    assert "has no rsync" in trial("/tmp")["scratch"]
+    assert "rsync, which copies the files, was not found on" in trial("/tmp")["scratch"]
