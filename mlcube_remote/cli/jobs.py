@@ -137,7 +137,7 @@ def logs(
     RUN is a run's name, a part of its id, or 'last'; RUN/03 and RUN/gpu01 are one of its jobs.
     Without RUN, the command takes the latest run of this machine.
     """
-    display = attrs.evolve(display, quiet=True, ordered=not follow)
+    display = attrs.evolve(display, quiet=True, ordered=not follow, only_prints=True)
     report = app.follow.follow_run(
         _find(target, hosts, credentials),
         app.follow.AttachOptions(

@@ -14,7 +14,7 @@ import click
 
 from mlcube_remote._version import __version__
 from mlcube_remote.cli import COMPLETE
-from mlcube_remote.cli.standard_streams import LOST_OUTPUT, prepare_standard_streams
+from mlcube_remote.cli.standard_streams import LOST_OUTPUT, READER_GONE, prepare_standard_streams
 from mlcube_remote.errors import MLCubeRemoteError, RecordError, UnexpectedError, UsageError
 
 _COMMANDS = {
@@ -246,7 +246,7 @@ def execute(args: list[str] | None = None) -> int:
         _print_misuse(problem, args)
         return problem.exit_code
     except BrokenPipeError:
-        return 141
+        return READER_GONE
     except MLCubeRemoteError as problem:
         return _print_failure(problem, args)
     except Exception as problem:  # noqa: BLE001 - a bug: written to a file, reported in a line

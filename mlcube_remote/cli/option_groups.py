@@ -121,6 +121,8 @@ class Display:
     notify: str | None = None
     """``desktop``, or a command to run when the run has ended."""
     on_interrupt: InterruptAction = "detach"
+    only_prints: bool = False
+    """Whether the command has nothing else to do if nobody reads its output any more."""
 
     @property
     def as_json(self) -> bool:

@@ -6,13 +6,21 @@ from __future__ import annotations
 import io
 import os
 import sys
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 LOST_OUTPUT: list[OSError] = []
 """Why output of tasks could not be written to standard output; such a command does not succeed."""
+
+READER_GONE = 141
+"""Exit code of a command whose reader has closed the pipe (``| head``)."""
+
+
+def leave_with_reader() -> NoReturn:
+    """Exit now: nobody reads the output any more. Threads may still follow logs of hosts."""
+    os._exit(READER_GONE)
 
 
 def prepare_standard_streams() -> None:

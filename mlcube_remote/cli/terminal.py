@@ -18,13 +18,14 @@ from mlcube_remote.cli.option_groups import Display, InterruptAction
 from mlcube_remote.cli.printing import print_warning
 from mlcube_remote.cli.questions import current_terminal
 from mlcube_remote.cli.report_files import ReportFiles, open_report_files
-from mlcube_remote.cli.standard_streams import LOST_OUTPUT
+from mlcube_remote.cli.standard_streams import LOST_OUTPUT, leave_with_reader
 from mlcube_remote.events.model import Event
 from mlcube_remote.events.outcome import JobOutcome
 from mlcube_remote.scheduling.fanout import Hangup, OnInterrupt
 from mlcube_remote.ui.progress.base import Reporter
 from mlcube_remote.ui.progress.interrupt import ask_to_stop
 from mlcube_remote.ui.progress.reporter import make_reporter
+from mlcube_remote.ui.terminal import has_terminal, terminal_streams
 
 
 @attrs.frozen(kw_only=True)
@@ -47,10 +48,18 @@ class TerminalObserver:
         """Return what an interrupt does; ask if that was chosen and there is a terminal."""
         if self.on_interrupt != "ask":
             return OnInterrupt(self.on_interrupt)
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        is_direct = sys.stdin.isatty() and sys.stderr.isatty()
+        if not is_direct and not has_terminal():
             return OnInterrupt.STOP
-        with self.reporter.paused():
-            return OnInterrupt.STOP if ask_to_stop(sys.stdin, sys.stderr) else OnInterrupt.DETACH
+        try:
+            with self.reporter.paused():
+                if is_direct:
+                    return _answer(ask_to_stop(sys.stdin, sys.stderr))
+                # Of `2>&1 | tee FILE`, the same Ctrl-C has ended the reader.
+                with terminal_streams() as (answers, screen):
+                    return _answer(ask_to_stop(answers, screen))
+        except OSError:  # the terminal is gone
+            return OnInterrupt.DETACH
 
     def finish(self, outcomes: Sequence[JobOutcome], seconds: float) -> None:
         """Complete the report files."""
@@ -75,6 +84,7 @@ def on_terminal(display: Display) -> Observe:
             gather=display.gather,
             ordered=display.ordered,
             on_lost=LOST_OUTPUT.append,
+            on_gone=leave_with_reader if display.only_prints else lambda: None,
         )
         warnings: list[str] = []
         with open_report_files(run_id, display, jobs) as files:
@@ -91,6 +101,10 @@ def on_terminal(display: Display) -> Observe:
                     print_warning(text)
 
     return observe
+
+
+def _answer(stops: bool) -> OnInterrupt:
+    return OnInterrupt.STOP if stops else OnInterrupt.DETACH
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import attrs
 
@@ -168,6 +168,21 @@ def has_terminal() -> bool:
             return True
     except OSError:
         return False
+
+
+@contextlib.contextmanager
+def terminal_streams() -> Iterator[tuple[TextIO, TextIO]]:
+    """Open the terminal, for answers and for what is shown.
+
+    Raises:
+        OSError: There is none, or this is a background job.
+    """
+    with (
+        _open_tty() as tty,
+        open(tty, encoding="utf-8", errors="replace", closefd=False) as answers,
+        open(tty, "w", encoding="utf-8", errors="replace", closefd=False) as screen,
+    ):
+        yield answers, screen
 
 
 @contextlib.contextmanager

@@ -98,6 +98,8 @@ class PlainReporter:
     stderr: TextIO
     on_lost: Callable[[OSError], None] = lambda _: None
     """Takes the error if output of tasks cannot be written, such as on a full disk."""
+    on_gone: Callable[[], None] = lambda: None
+    """Called if the reader of the tasks' output has gone, such as ``head``."""
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
     _output_lines: OutputLines = attrs.field(factory=OutputLines, init=False)
     _disconnected: set[str] = attrs.field(factory=set, init=False)
@@ -228,6 +230,8 @@ class PlainReporter:
             yield target not in self._lost
         except BrokenPipeError:
             self._lost.add(target)
+            if target is self.stdout:
+                self.on_gone()
         except OSError as problem:
             self._lost.add(target)
             self.on_lost(problem)

@@ -22,6 +22,7 @@ def make_reporter(
     stdout: TextIO | None = None,
     stderr: TextIO | None = None,
     on_lost: Callable[[OSError], None] = lambda _: None,
+    on_gone: Callable[[], None] = lambda: None,
 ) -> Reporter:
     """Return a reporter that fits the terminal and the options.
 
@@ -35,11 +36,19 @@ def make_reporter(
         stdout: Stream for the tasks' output; default: standard output.
         stderr: Stream for everything else; default: standard error.
         on_lost: Takes the error if output of tasks cannot be written, such as on a full disk.
+        on_gone: Called if the reader of that output has gone, such as ``head``.
     """
     out, err = stdout or sys.stdout, stderr or sys.stderr
     names = tuple(hosts)
     reporter = _make_inner(
-        names, out, err, on_lost=on_lost, quiet=quiet, verbose=verbose, json=json
+        names,
+        out,
+        err,
+        on_lost=on_lost,
+        on_gone=on_gone,
+        quiet=quiet,
+        verbose=verbose,
+        json=json,
     )
     if ordered and not gather and len(names) > 1:
         from mlcube_remote.ui.progress.ordered import OrderedReporter  # noqa: PLC0415
@@ -58,6 +67,7 @@ def _make_inner(
     err: TextIO,
     *,
     on_lost: Callable[[OSError], None],
+    on_gone: Callable[[], None],
     quiet: bool,
     verbose: bool,
     json: bool,
@@ -76,4 +86,5 @@ def _make_inner(
         stdout=err if json else out,
         stderr=err,
         on_lost=on_lost,
+        on_gone=on_gone,
     )

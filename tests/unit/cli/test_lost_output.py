@@ -96,3 +96,39 @@ def test_a_reader_that_has_gone_ends_no_run(tmp_path: Path) -> None:
 
     assert result.stdout == "line\n"
     assert code.read_text() == "0\n"
+
+
+# `logs --follow` of a task that goes on for ever, behind threads that talk to hosts.
+LOGS = """
+import threading
+from mlcube_remote.cli.option_groups import Display
+from mlcube_remote.cli.terminal import on_terminal
+from mlcube_remote.events.model import Output, Stage
+from mlcube_remote.transport.base import Stream
+
+display = Display(quiet=True, only_prints=True)
+names = ["gpu01", "gpu02"]
+with on_terminal(display)("run", names) as observer:
+    threading.Thread(target=threading.Event().wait).start()
+    while True:
+        for name in names:
+            observer.handle(
+                Output(host=name, at=0.0, stage=Stage.RUN, task="t", stream=Stream.STDOUT,
+                       data=b"line\\n" * 5000)
+            )
+"""
+
+
+def test_a_command_that_only_prints_ends_with_its_reader(tmp_path: Path) -> None:
+    code = tmp_path / "code"
+
+    result = subprocess.run(
+        ["sh", "-c", '{ "$0" -c "$1"; echo $? >"$2"; } | head -1', sys.executable, LOGS, str(code)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (result.stdout, result.stderr) == ("gpu01 | line\n", "")
+    assert code.read_text() == "141\n"
