@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from mlcube_remote.errors import UsageError
@@ -40,7 +41,7 @@ def parse_parameters(arguments: Iterable[str]) -> dict[str, str]:
 
 
 def parse_axes(options: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Read the axes of a sweep: ``NAME=VALUE,VALUE``.
+    """Read the axes of a sweep: ``NAME=VALUE,VALUE``. Quotes and brackets keep commas together.
 
     Raises:
         UsageError: An option has no name or no ``=``, or a name occurs twice.
@@ -58,5 +59,37 @@ def parse_axes(options: Iterable[str]) -> dict[str, tuple[str, ...]]:
             raise UsageError(
                 f"--sweep {name}: is given twice", hint=f"put all values into one: {name}=A,B,C"
             )
-        axes[name] = tuple(value.strip() for value in values.split(","))
+        axes[name] = _split_values(values)
     return axes
+
+
+def _split_values(text: str) -> tuple[str, ...]:
+    """Split values at commas; a value in quotes, or in brackets, is one value."""
+    values: list[str] = []
+    rest: str | None = text
+    while rest is not None:
+        enclosed = _ENCLOSED.match(rest) or _end_of_list(rest)
+        end = enclosed if isinstance(enclosed, int) else enclosed.end() if enclosed else 0
+        comma = rest.find(",", end)
+        values.append((rest if comma < 0 else rest[:comma]).strip())
+        rest = None if comma < 0 else rest[comma + 1 :]
+    return tuple(values)
+
+
+_END = r"(?=\s*(?:,|$))"
+_ENCLOSED = re.compile(rf"""\s*(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'){_END}""")
+"""A text in quotes, as YAML reads it."""
+_PIECE = re.compile(
+    r"""(?P<open>[\[{])|(?P<close>[\]}])|"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|.""", re.DOTALL
+)
+
+
+def _end_of_list(text: str) -> int:
+    """Return where a list or mapping that a text begins with ends; 0: it begins with none."""
+    depth = 0
+    for piece in _PIECE.finditer(text):
+        depth += (piece["open"] is not None) - (piece["close"] is not None)
+        if depth <= 0 and not piece[0].isspace():
+            is_whole = piece["close"] is not None and re.match(_END, text[piece.end() :])
+            return piece.end() if is_whole else 0
+    return 0

@@ -140,7 +140,7 @@ def _check_axis(name: str, values: Sequence[str]) -> None:
         found = "an empty value" if text else "no value"
         raise UsageError(
             f"--sweep {name}={text}: {found}; expected NAME=VALUE,VALUE",
-            hint="for example: --sweep lr=0.1,0.01",
+            hint='for example: --sweep lr=0.1,0.01; an empty text is "" in quotes: lr=\'""\'',
         )
     seen: set[str] = set()
     for value in values:
@@ -263,7 +263,8 @@ class _SweepFile:
     def value(self, path: tuple[yamlsource.Key, ...], name: str, value: Any) -> str:
         """Return the value as written in the file: 0.10 is not 0.1, and yes is not a boolean."""
         if isinstance(value, (list, Mapping)) or value is None or value == "":
-            raise self.fail(path, f"{name}: expected a value, got {_kind(value)}")
+            quoted = "; write a list in quotes" if isinstance(value, list) else ""
+            raise self.fail(path, f"{name}: expected a value, got {_kind(value)}{quoted}")
         text = self.document.written.get(path, value)
         if is_range(str(text)):
             problem = f"{name}: ranges are for the command line: --sweep {name}={text}"

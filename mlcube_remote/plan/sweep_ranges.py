@@ -29,7 +29,7 @@ _LOOKS_LIKE_A_RANGE = re.compile(
     # 16:9 may be a value; three numbers with colons are the range of another language.
     rf"(?P<low>{_NUMBER})\.\.+(?P<high>{_NUMBER})|(?P<low3>{_NUMBER}):(?P<high3>{_NUMBER}):{_NUMBER}"
 )
-_SEPARATED = re.compile(rf"{_NUMBER}(?:\s*[;|/\s]\s*{_NUMBER})+")
+_SEPARATED = re.compile(rf"{_NUMBER}(?:\s*[;|\s]\s*{_NUMBER})+")
 _TWO_ENDS = re.compile(rf"(?P<low>{_NUMBER})(?:-|:|\s*to\s*)(?P<high>{_NUMBER})")
 
 
@@ -112,7 +112,8 @@ def form_of_numbers(name: str, text: str) -> str | None:
     if _SEPARATED.fullmatch(text):
         values = ",".join(re.findall(_NUMBER, text))
         return f"put commas between values: --sweep {name}={values}"
-    if ends := _TWO_ENDS.fullmatch(text):
+    ends = _TWO_ENDS.fullmatch(text)
+    if ends and float(ends["low"]) < float(ends["high"]):
         return f"a range is --sweep {name}=lin:{ends['low']}..{ends['high']}:5, with 5 values"
     return None
 

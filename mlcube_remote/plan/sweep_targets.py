@@ -10,7 +10,6 @@ changed.
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from mlcube_remote.errors import PlanError
 from mlcube_remote.plan.placement import mirrored_path
 from mlcube_remote.plan.sweep_points import SweepPoint
 from mlcube_remote.plan.sweep_ranges import form_of_numbers
+from mlcube_remote.plan.sweep_values import WrongValueError, as_text, replace_value
 from mlcube_remote.suggestions import did_you_mean
 
 _FORMATS = (".yaml", ".yml", ".json")
@@ -75,13 +75,24 @@ def resolve_point(
     """
     every = _parameters(cube, tasks)
     names = {parameter.name for _, parameter in every}
-    arguments = {name: value for name, value in point.values.items() if name in names}
+    arguments = {
+        name: _argument(point, name, value) for name, value in point.values.items() if name in names
+    }
     keys = {name: value for name, value in point.values.items() if name not in names}
     if point.items:
         return ResolvedPoint(cube=cube, files=_make_piece_files(cube, point, tasks))
     changed = with_arguments(cube, arguments, tasks) if arguments else cube
     settings = _SettingsFiles(changed, tasks, point, {} if read is None else read)
     return ResolvedPoint(cube=changed, files=settings.changed(keys))
+
+
+def _argument(point: SweepPoint, name: str, value: str) -> str:
+    try:
+        return as_text(value)
+    except WrongValueError as problem:
+        raise PlanError(
+            f"{point.given(name)}={value}: {problem}", hint=problem.hint(name, "")
+        ) from problem
 
 
 def sweepable_names(cube: Cube, tasks: Sequence[str]) -> list[str]:
@@ -156,14 +167,15 @@ class _SettingsFiles:
             paths = self._resolve(key, inputs, contents)
             for path, inner in paths.items():
                 try:
-                    contents[path] = _replace_value(contents[path], inner, value)
-                except ValueError as problem:
-                    form = form_of_numbers(key, value)
-                    text = f"; if a text is right, write it in quotes: {key}='\"{value}\"'"
+                    contents[path] = replace_value(contents[path], inner, value)
+                except WrongValueError as problem:
+                    hints = (
+                        problem.hint(key, yamlsource.shown_path(path)),
+                        form_of_numbers(key, value),
+                    )
                     raise PlanError(
                         f"{self.point.given(key)}={value}: {problem}",
-                        hint=(form or f"expected numbers, as in {yamlsource.shown_path(path)}")
-                        + (text if str(problem).startswith("a text") else ""),
+                        hint="; ".join(filter(None, hints)),
                     ) from problem
                 touched |= {where for where, at in inputs.items() if at == path}
         return tuple(
@@ -261,54 +273,6 @@ def _require_key(where: str, path: Path, content: Mapping[str, Any], keys: Seque
                 hint=f"it has: {', '.join(known[:12])}" if known else None,
             )
         inner = inner[key]
-
-
-def _replace_value(
-    content: Mapping[str, Any], keys: Sequence[str], value: str
-) -> Mapping[str, Any]:
-    first, *rest = keys
-    old = content[first]
-    return {**content, first: _replace_value(old, rest, value) if rest else _convert(value, old)}
-
-
-def _convert(text: str, old: Any) -> Any:
-    """Convert a value to the type that it has in the file. For YAML, 1e-3 is text.
-
-    Raises:
-        ValueError: The file has a number, and the value is something else.
-    """
-    if isinstance(old, str):
-        return text
-    value: Any = _number(text) if not isinstance(old, bool) else None
-    if value is None:
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            value = text
-    if isinstance(old, (int, float)) and not isinstance(old, bool):
-        _refuse_other_type(text, value, old)
-    return value
-
-
-def _number(text: str) -> int | float | None:
-    for number in (int, float):
-        try:
-            return number(text)
-        except ValueError:
-            continue
-    return None
-
-
-def _refuse_other_type(text: str, value: Any, old: float) -> None:
-    """Refuse what cannot be meant for a key that has a number; null may mean a default."""
-    kinds = {bool: "true or false", list: "a list", dict: "a mapping"}
-    kind = kinds.get(type(value))
-    if isinstance(value, float) and math.isnan(value):
-        kind = "not a number"
-    elif value == text:  # a text in quotes is meant as one
-        kind = "a text"
-    if kind is not None:
-        raise ValueError(f"{kind}, and the file has the number {old}")
 
 
 def _format(path: Path, content: Mapping[str, Any]) -> str:

@@ -32,3 +32,30 @@ def test_an_axis_has_a_name_and_values() -> None:
     }
     with pytest.raises(UsageError, match="--sweep lr: is given twice"):
         parse_axes(["lr=1", "lr=2"])
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("[64,64],[32]", ("[64,64]", "[32]")),
+        ("[[1,2],[3]], [4]", ("[[1,2],[3]]", "[4]")),
+        ('["a]",2],3', ('["a]",2]', "3")),
+        ("{a: 1, b: 2},{}", ("{a: 1, b: 2}", "{}")),
+        ('"a, b",c', ('"a, b"', "c")),
+        ("'it''s, so',x", ("'it''s, so'", "x")),
+        (r'"a\",b",c', (r'"a\",b"', "c")),
+        ('"",x', ('""', "x")),
+        ("it's,isn't", ("it's", "isn't")),
+        ('5",6"', ('5"', '6"')),
+        ('"a,b', ('"a', "b")),
+        ('"a"b,c', ('"a"b', "c")),
+        ("[1,2", ("[1", "2")),
+        ("[1,2]x,3", ("[1", "2]x", "3")),
+        ("]1,[2", ("]1", "[2")),
+        ("local:[a],b", ("local:[a]", "b")),
+    ],
+)
+def test_a_comma_in_quotes_or_brackets_separates_no_values(
+    text: str, values: tuple[str, ...]
+) -> None:
+    assert parse_axes([f"x={text}"]) == {"x": values}

@@ -45,7 +45,6 @@ def test_a_range_is_a_list_of_values(text: str, values: tuple[str, ...]) -> None
     ("text", "problem", "hint"),
     [
         ("lr=0.1 0.2", "blanks between numbers", "--sweep lr=0.1,0.2"),
-        ("lr=[0.1,0.2]", "brackets around the values", "--sweep lr=0.1,0.2"),
         ("lr=(0.1, 0.2)", "brackets around the values", "--sweep lr=0.1,0.2"),
         ("lr=0.1:0.5:0.1", "not a number", "--sweep lr=lin:0.1..0.5:5"),
         ("lr=0.1..0.5", "not a number", "--sweep lr=lin:0.1..0.5:5"),

@@ -38,6 +38,7 @@ steps: 1000
 flip: true
 name: first
 both: 1
+layers: [64]
 optimizer: {momentum: 0.9}
 """
 
@@ -81,6 +82,19 @@ def test_a_parameter_is_an_argument_of_the_task(cube: Cube) -> None:
         ("optimizer.momentum", "0.5", "optimizer", {"momentum": 0.5}),
         ("settings.optimizer.momentum", "0", "optimizer", {"momentum": 0}),
         ("settings.both", "'['", "both", "["),
+        ("name", '"a, b"', "name", "a, b"),
+        ("name", "'it''s'", "name", "it's"),
+        ("name", '""', "name", ""),
+        ("name", '"[1,2]"', "name", "[1,2]"),
+        ("name", 'say "hi"', "name", 'say "hi"'),
+        ("name", '"hi" and "ho"', "name", '"hi" and "ho"'),
+        ("flip", "no", "flip", False),
+        ("flip", "null", "flip", None),
+        ("flip", '"auto"', "flip", "auto"),
+        ("layers", "[64, 32]", "layers", [64, 32]),
+        ("layers", "[]", "layers", []),
+        ("layers", '"auto"', "layers", "auto"),
+        ("optimizer", "{momentum: 0}", "optimizer", {"momentum": 0}),
     ],
 )
 def test_a_key_of_a_settings_file_is_changed_in_a_copy(
@@ -107,13 +121,19 @@ def test_a_text_for_a_number_is_refused_with_the_right_form(cube: Cube, value: s
         ("1-3", "a range is --sweep lr=lin:1..3:5, with 5 values"),
         ("1e-4-1e-1", "a range is --sweep lr=lin:1e-4..1e-1:5, with 5 values"),
         ("0.1:0.5", "a range is --sweep lr=lin:0.1..0.5:5, with 5 values"),
-        ("auto", "expected numbers, as in "),
+        ("2026-11", None),
+        ("1/3", None),
+        ("auto", None),
     ],
 )
-def test_the_hint_has_the_numbers_in_the_right_form(cube: Cube, value: str, form: str) -> None:
+def test_the_hint_has_the_numbers_in_the_right_form(
+    cube: Cube, value: str, form: str | None
+) -> None:
     with pytest.raises(PlanError) as caught:
         resolve_point(cube, SweepPoint(name="01", values={"lr": value}), ["train"])
-    assert str(caught.value.hint).startswith(form)
+    hint = str(caught.value.hint)
+    assert hint.startswith("expected numbers, as in ")
+    assert form in hint if form else "--sweep" not in hint
 
 
 @pytest.mark.parametrize(
@@ -124,6 +144,40 @@ def test_no_other_value_is_taken_for_a_number(cube: Cube, value: str, found: str
     with pytest.raises(PlanError, match=f"{found}.*, and the file has the number") as caught:
         resolve_point(cube, SweepPoint(name="01", values={"lr": value}), ["train"])
     assert str(caught.value.hint).startswith("expected numbers, as in ")
+
+
+@pytest.mark.parametrize("value", ["[0.1,0.2]", "[0.1, 0.2]", "{0.1,0.2}"])
+@pytest.mark.parametrize("name", ["lr", "name", "data"])
+def test_brackets_around_the_values_are_refused(cube: Cube, name: str, value: str) -> None:
+    with pytest.raises(PlanError, match="brackets around the values") as caught:
+        resolve_point(cube, SweepPoint(name="01", values={name: value}), ["train"])
+    assert f"--sweep {name}=0.1,0.2" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message", "hint"),
+    [
+        ("flip", "ture", "a text, and the file has true or false", "expected true or false, as in"),
+        ("flip", "[true]", "a list, and the file has true or false", "expected true or false"),
+        ("layers", "[64", "a text, and the file has a list", "expected lists, as in"),
+        ("layers", "true", "true or false, and the file has a list", "expected lists"),
+        ("optimizer", "adam", "a text, and the file has a mapping", "expected mappings"),
+        ("lr", "12:30", "a text, and the file has the number 0.1", "expected numbers"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused(
+    cube: Cube, name: str, value: str, message: str, hint: str
+) -> None:
+    with pytest.raises(PlanError) as caught:
+        resolve_point(cube, SweepPoint(name="01", values={name: value}), ["train"])
+    assert f"--sweep {name}={value}: {message}" in str(caught.value)
+    assert hint in str(caught.value.hint)
+
+
+def test_a_parameter_in_quotes_may_have_a_comma(cube: Cube) -> None:
+    point = SweepPoint(name="01", values={"data": '"a,b/"'})
+    aim = resolve_point(cube, point, ["train"])
+    assert aim.cube.tasks["train"].parameters[0].value == "a,b/"
 
 
 def test_several_keys_and_files_can_change_at_once(cube: Cube) -> None:
