@@ -122,7 +122,7 @@ class Display:
     """``desktop``, or a command to run when the run has ended."""
     on_interrupt: InterruptAction = "detach"
     only_prints: bool = False
-    """Whether the command has nothing else to do if nobody reads its output any more."""
+    """Whether the command has nothing else to do if its output has no reader any more."""
 
     @property
     def as_json(self) -> bool:

@@ -19,7 +19,7 @@ READER_GONE = 141
 
 
 def leave_with_reader() -> NoReturn:
-    """Exit now: nobody reads the output any more. Threads may still follow logs of hosts."""
+    """Exit now: the output has no reader any more. Threads may still follow logs of hosts."""
     os._exit(READER_GONE)
 
 

@@ -128,13 +128,11 @@ class PlainReporter:
             if isinstance(event, Output):
                 self._print_output(event)
                 return
+            if isinstance(event, (StageFinished, JobFinished, JobRetried)):
+                self._print_unfinished(event.label)
             if isinstance(event, StageFinished):
-                self._print_unfinished(event.label)
                 self._print_stage(event)
-            elif isinstance(event, JobFinished):
-                self._print_unfinished(event.label)
             elif isinstance(event, JobRetried):
-                self._print_unfinished(event.label)
                 self._print_message(retry_line(event))
             elif isinstance(event, Note):
                 self._print_note(event)
@@ -235,10 +233,9 @@ class PlainReporter:
         except OSError as problem:
             self._lost.add(target)
             self.on_lost(problem)
-            reason = problem.strerror or str(problem)
             self._print_message(
-                f"warning: the output can no longer be written here ({reason}); jobs continue, "
-                "and mlcube-remote logs prints it all"
+                f"warning: the output can no longer be written here ({problem.strerror or problem}); "
+                "jobs continue, and mlcube-remote logs prints it all"
             )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ctrl-C asks whoever sits at the terminal, also if the output goes through a pipe."""
+"""Ctrl-C asks on the terminal, also if the output goes through a pipe."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def test_a_reader_that_has_gone_ends_no_run(tmp_path: Path) -> None:
     assert code.read_text() == "0\n"
 
 
-# `logs --follow` of a task that goes on for ever, behind threads that talk to hosts.
+# `logs --follow` of a task that continues for ever, behind threads that talk to hosts.
 LOGS = """
 import threading
 from mlcube_remote.cli.option_groups import Display
