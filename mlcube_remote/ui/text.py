@@ -69,11 +69,18 @@ class LineAssembler:
     _line: str = attrs.field(default="", init=False)
     _returned: bool = attrs.field(default=False, init=False)
     """Whether the last character was a carriage return: text after it restarts the line."""
+    _is_redrawn: bool = attrs.field(default=False, init=False)
+    """Whether the line was restarted."""
 
     @property
     def unfinished(self) -> str:
         """The last state of the incomplete line."""
         return self._line
+
+    @property
+    def redrawn(self) -> str:
+        """The last state of the incomplete line if it is restarted again and again."""
+        return self._line if self._is_redrawn else ""
 
     def feed(self, data: bytes) -> list[str]:
         """Add bytes and return the lines that are now complete."""
@@ -90,10 +97,11 @@ class LineAssembler:
         for piece in _BREAKS.split(text):
             if piece == "\n":
                 lines.append(self._line)
-                self._line, self._returned = "", False
+                self._line, self._returned, self._is_redrawn = "", False, False
             elif piece == "\r":
                 self._returned = True
             elif piece:
+                self._is_redrawn |= self._returned
                 self._line = piece if self._returned else self._line + piece
                 self._returned = False
                 while len(self._line) > MAX_LINE:

@@ -96,6 +96,11 @@ class OutputLines:
                 return text
         return ""
 
+    def redrawn(self, event: Output) -> str:
+        """Return the line of this stream if its task draws it again and again."""
+        key = OutputKey(event.label, event.stage, event.task, event.stream)
+        return self._assemblers[key].redrawn if key in self._assemblers else ""
+
 
 def note_line(note: Note) -> str:
     """Return a note as one line."""

@@ -41,6 +41,9 @@ from mlcube_remote.ui.text import one_line, sanitise
 PROGRESS_INTERVAL_S = 10.0
 """A job's stage, and the whole run, get at most one line of progress in this time."""
 
+BAR_INTERVAL_S = 60.0
+"""The progress bar that a task draws gets at most one line in this time."""
+
 _TOTAL = ""
 """The label of the whole run; jobs have others."""
 
@@ -57,6 +60,8 @@ class _ProgressLines:
     _counter: JobCounter = attrs.field(init=False)
     _next: dict[str, float] = attrs.field(factory=dict, init=False)
     """Label → time on the monotonic clock from which on it gets another line."""
+    _next_bar: dict[str, float] = attrs.field(factory=dict, init=False)
+    """The same for the progress bar of its task."""
 
     def __attrs_post_init__(self) -> None:
         self._counter = JobCounter(self.total)
@@ -79,6 +84,17 @@ class _ProgressLines:
                 done = f"{tally.done} of {self.total} done"
                 return ", ".join([done, *tally.counts(now)])
         return ""
+
+    def bar(self, event: Output, lines: OutputLines) -> list[str]:
+        """Return a task's progress bar if there is one, and it is time to print it.
+
+        CI systems end a command that prints nothing for some minutes.
+        """
+        label, text, now = event.label, lines.redrawn(event), time.monotonic()
+        if not text or now < self._next_bar.setdefault(label, now + BAR_INTERVAL_S):
+            return []
+        self._next_bar[label] = now + BAR_INTERVAL_S
+        return [text]
 
     def _is_due(self, label: str, now: float) -> bool:
         is_due = now >= self._next.get(label, now)
@@ -161,7 +177,7 @@ class PlainReporter:
         if len(self.jobs) == 1 and is_from_task and not target.isatty():
             self._write_bytes(target, event.data)
             return
-        for line in self._output_lines.feed(event):
+        for line in self._output_lines.feed(event) or self._progress.bar(event, self._output_lines):
             self._print_line(target, event.label, line)
 
     def _print_unfinished(self, label: str | None) -> None:

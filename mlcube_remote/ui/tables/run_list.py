@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from mlcube_remote.errors import UsageError
@@ -120,11 +121,19 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     ]
     return [
         str(row["run"])[-_SHORT_ID:],
-        str(row["when"] or "")[:16].replace("T", " "),
+        _local_time(str(row["when"] or "")),
         str(row["cube"] or ""),
         hosts if len(hosts) <= _MAX_HOSTS else f"{len(row['hosts'])} hosts",
         ", ".join(states),
     ]
+
+
+def _local_time(written: str) -> str:
+    """Return a time of a record by the clock of this machine, as ``status`` shows it."""
+    try:
+        return f"{datetime.fromisoformat(written).astimezone():%Y-%m-%d %H:%M}"
+    except (ValueError, OverflowError, OSError):  # a record that was changed by hand
+        return written[:16].replace("T", " ")
 
 
 def _format(value: Any) -> str:

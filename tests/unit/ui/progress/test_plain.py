@@ -22,6 +22,7 @@ from mlcube_remote.events.model import (
     StageProgress,
     StageStarted,
 )
+from mlcube_remote.transport.base import Stream
 from mlcube_remote.ui.progress import plain
 from mlcube_remote.ui.progress.plain import PlainReporter
 from mlcube_remote.ui.progress.reporter import make_reporter
@@ -152,6 +153,32 @@ def test_long_transfers_and_sweeps_get_a_line_every_ten_seconds(
         "a: sync: 30 B \\n",
     ]
     assert out.data.getvalue() == b""
+
+
+def test_a_progress_bar_of_several_jobs_gets_a_line_each_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(plain, "time", clock)
+    out, err = Pipe(), Pipe()
+    reporter = PlainReporter(jobs=("a", "b"), quiet=True, verbose=False, stdout=out, stderr=err)
+
+    def report(host: str, data: bytes) -> None:
+        reporter.handle(output(data, host, Stream.STDERR))
+
+    for second in range(131):
+        clock.now = float(second)
+        report("a", b"\r%3d%%|#" % second)
+        if second in {0, 70}:
+            report("b", b"one, ")
+    report("a", b"\rdone\n")
+    reporter.close()
+    assert err.data.getvalue().decode().splitlines() == [
+        "a |  60%|#",
+        "a | 120%|#",
+        "a | done",
+        "b | one, one, ",
+    ]
 
 
 def test_json_keeps_standard_output_free() -> None:

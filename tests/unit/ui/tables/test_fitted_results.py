@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -131,3 +132,24 @@ def test_a_best_value_that_no_run_shows_is_explained() -> None:
     )
     assert best_problem([index], "loss") == "--best=loss: no run has such a column"
     assert best_problem([index], "-test_accuracy") is None
+
+
+@pytest.mark.parametrize(
+    ("created", "shown"),
+    [
+        ("2026-11-23T19:02:33+00:00", "2026-11-24 04:02"),
+        ("2026-11-23T19:02:33", "2026-11-23 19:02"),
+        ("yesterday", "yesterday"),
+    ],
+)
+def test_runs_are_listed_with_the_time_of_this_machine(
+    monkeypatch: pytest.MonkeyPatch, created: str, shown: str
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        index: dict[str, Any] = {"created": created, "cube": None, "jobs": [], "run": "k3j5"}
+        assert shown in runs_text(run_rows([index], None), None)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
