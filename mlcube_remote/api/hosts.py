@@ -133,7 +133,7 @@ def clean(
     password: str | None = None,
     passphrase: str | None = None,
 ) -> tuple[Cleaned, ...]:
-    """Remove the logs and records of ended jobs; outputs stay.
+    """Remove the logs and records of ended jobs, here and on hosts; outputs stay.
 
     Args:
         hosts: Hosts to clean; empty: as for :func:`ps`.

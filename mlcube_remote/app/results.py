@@ -104,7 +104,8 @@ def _find_run(text: str, store: Store) -> str:
         raise UsageError(
             f"no results of a run {text!r} on this machine",
             hint=f"pull them: mlcube-remote pull {shlex.quote(text)}; "
-            "list the runs of this machine: mlcube-remote results list",
+            "list the runs of this machine: mlcube-remote results list; "
+            "after 'clean', name their directory: mlcube-remote results show results/RUN",
         )
     if len(found) > 1:
         names = f"{', '.join(found[:5])}{' …' if len(found) > 5 else ''}"

@@ -152,7 +152,10 @@ def clean(
     credentials: CredentialPrompts,
     output: str,
 ) -> int:
-    """Remove the logs and records of ended jobs; outputs stay.
+    """Remove the logs and records of ended jobs, here and on hosts; outputs stay.
+
+    Other commands do not find such a run any more by its name; 'results show DIRECTORY' shows the
+    results that were pulled.
 
     With --cubes and --images, also remove what mlcube-remote has stored on the hosts, if no job has
     used it for the time of --older-than. The next run of the cube sends and builds it again. What a

@@ -67,7 +67,10 @@ def read_ignore_file(path: Path) -> tuple[str, ...]:
                 raise CubeError(f"{path}: expected a file")
             raw = file.read(MAX_IGNORE_BYTES + 1)
         if len(raw) > MAX_IGNORE_BYTES:
-            raise CubeError(f"{path}: expected a file of at most {MAX_IGNORE_BYTES // 1024} KiB")
+            raise CubeError(
+                f"{path}: expected a file of at most {MAX_IGNORE_BYTES // 1024} KiB",
+                hint="write patterns instead of names, such as *.bin, or name whole directories",
+            )
         # Like git, ignore a byte order mark.
         lines = tuple(raw.decode("utf-8-sig").splitlines())
     except FileNotFoundError:

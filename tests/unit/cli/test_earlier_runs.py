@@ -118,8 +118,9 @@ def test_results_are_found_after_they_are_moved(
 
 @pytest.mark.usefixtures("empty_directory")
 def test_unknown_and_ambiguous_results_are_different_errors() -> None:
-    with pytest.raises(UsageError, match="no results of a run 'abc' on this machine"):
+    with pytest.raises(UsageError, match="no results of a run 'abc' on this machine") as caught:
         run(["results", "show", "abc"])
+    assert "after 'clean', name their directory" in str(caught.value.hint)
     with pytest.raises(UsageError, match="no run was started on this machine"):
         run(["results", "show", "last"])
     for letter in "ab":

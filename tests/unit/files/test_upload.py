@@ -112,6 +112,13 @@ def test_only_patterns_are_escaped() -> None:
     assert escape("a[1]*\\?") == "a\\[1]\\*\\\\\\?"
 
 
+def test_a_long_list_of_names_gets_the_advice_to_write_patterns(tmp_path: Path) -> None:
+    (tmp_path / ".mlcubeignore").write_text("/data/image.bin\n" * 5_000)
+    with pytest.raises(CubeError, match="at most 64 KiB") as caught:
+        read_patterns(tmp_path)
+    assert "patterns instead of names" in str(caught.value.hint)
+
+
 def test_an_unreadable_ignore_file_is_named(tmp_path: Path) -> None:
     (tmp_path / ".mlcubeignore").write_bytes(b"\xff")
     with pytest.raises(CubeError, match="mlcubeignore: cannot be read"):
