@@ -265,9 +265,15 @@ def _expand(pattern: str, count: Budget) -> Iterator[str]:
     """Yield the hosts that a pattern means; ``[01:10:2]`` and ``[a:f]`` are ranges.
 
     Raises:
-        ValueError: A range is empty.
+        ValueError: A range is empty, or the pattern is an IPv6 address: it can name no host.
         OverBudgetError: There are too many hosts.
     """
+    if _RANGE.sub("", pattern).count(":") > 1:
+        address = pattern.removeprefix("[").partition("]")[0]
+        raise ValueError(
+            f"expected the name of a host, got the address {pattern[:80]!r}; "
+            f"write NAME ansible_host={address[:80]}"
+        )
     names = [""]
     at = 0
     for found in _RANGE.finditer(pattern):

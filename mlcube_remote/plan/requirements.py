@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mlcube_remote.commands.sif import unsupported_option
 from mlcube_remote.cube.host_paths import contains, expand_runtime, host_path, layout_here
+from mlcube_remote.cube.model import Cube
 from mlcube_remote.errors import PlanError
 from mlcube_remote.plan.assignment import slots
 from mlcube_remote.plan.job import RunRequest
@@ -77,6 +78,19 @@ def check_trust(request: RunRequest) -> None:
     check(requests, request.trust, cube=cube.root)
 
 
+def _found_elsewhere(item: PlacedParameter, cube: Cube) -> str:
+    """Return a hint if a relative path exists, but in another directory than the workspace."""
+    if item.local is None or not item.local.is_relative_to(cube.workspace):
+        return ""
+    path, name = item.local.relative_to(cube.workspace), item.parameter.name
+    meant = cube.root / path
+    if meant.is_relative_to(cube.workspace) and meant.exists():
+        return f"paths begin in the workspace: {name}={meant.relative_to(cube.workspace)}"
+    if path.exists():
+        return f"paths begin in the workspace; for the one here: {name}=local:{path}"
+    return ""
+
+
 def check_inputs(job: PlacedJob, *, only_sent: bool = False) -> None:
     """Reject inputs that do not exist, or are files instead of directories.
 
@@ -108,7 +122,10 @@ def check_inputs(job: PlacedJob, *, only_sent: bool = False) -> None:
         where, name = job.spec.cube.where_given(task, item.parameter), item.parameter.name
         raise PlanError(
             f"{where}: {task}.{name}: input {item.local} does not exist",
-            hint=f"create it, or give another: {name}=PATH"
+            hint=(
+                ("" if is_sent else _found_elsewhere(item, job.spec.cube))
+                or f"create it, or give another: {name}=PATH"
+            )
             + ("" if is_sent else f"; if the task can do without it: --allow-missing={name}"),
         )
 

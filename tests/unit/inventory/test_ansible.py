@@ -132,6 +132,11 @@ def test_ranges() -> None:
         ("n[1:99999999]", "x.ini:1: the range"),
         ("n[1:9999]-[1:9999]", "x.ini:1: more than 20,000 hosts"),
         ("n[x", "expected a host, or a range"),
+        (
+            "a\nfe80::1",
+            "x.ini:2: expected the name of a host, got the address 'fe80::1'; write NAME",
+        ),
+        ("a\n[::1]:22", "got the address '[::1]'; write NAME ansible_host=::1"),
         ("[a:children]\nb\n[b:children]\na", "x.ini: groups contain each other"),
         ("a ansible_host={{base}}", "a: ansible_host is a template"),
         ("a ansible_port=http", "expected a port"),

@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import attrs
+import pytest
 
 from mlcube_remote.app.dry_run import dry_run
 from mlcube_remote.inventory.model import LOCAL_HOST
@@ -27,6 +28,19 @@ def test_a_missing_input_is_reported_with_its_path(root: Path) -> None:
     error = refused(request(root, "train", config="gone"))
     missing = f"train.config: input {root}/workspace/gone does not exist"
     assert str(error) == f"on the command line: {missing}"
+
+
+def test_a_path_that_begins_elsewhere_gets_the_right_form(
+    root: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = refused(request(root, "train", config="workspace/conf.yaml"))
+    assert str(error.hint).startswith("paths begin in the workspace: config=conf.yaml; if ")
+
+    here = tmp_path_factory.mktemp("here")
+    (here / "mine.yaml").touch()
+    monkeypatch.chdir(here)
+    error = refused(request(root, "train", config="mine.yaml"))
+    assert "for the one here: config=local:mine.yaml; if " in str(error.hint)
 
 
 def test_a_missing_input_without_a_type_is_reported_by_the_client(root: Path) -> None:
