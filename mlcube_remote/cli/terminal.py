@@ -32,6 +32,7 @@ from mlcube_remote.ui.terminal import has_terminal, terminal_streams
 class TerminalObserver:
     """Passes events to the display and to report files, and asks the user on Ctrl-C."""
 
+    run_id: str
     reporter: Reporter
     files: ReportFiles
     on_interrupt: InterruptAction
@@ -57,7 +58,10 @@ class TerminalObserver:
                     return _answer(ask_to_stop(sys.stdin, sys.stderr))
                 # Of `2>&1 | tee FILE`, the same Ctrl-C has ended the reader.
                 with terminal_streams() as (answers, screen):
-                    return _answer(ask_to_stop(answers, screen))
+                    decision = _answer(ask_to_stop(answers, screen))
+                    if decision is OnInterrupt.DETACH and not sys.stderr.isatty():
+                        print(f"  follow it:  mlcube-remote attach {self.run_id}", file=screen)
+                    return decision
         except OSError:  # the terminal is gone
             return OnInterrupt.DETACH
 
@@ -91,6 +95,7 @@ def on_terminal(display: Display) -> Observe:
             try:
                 with current_terminal().display(open_reporter) as reporter, _detach_on_signals():
                     yield TerminalObserver(
+                        run_id=run_id,
                         reporter=reporter,
                         files=files,
                         on_interrupt=display.on_interrupt,

@@ -16,7 +16,7 @@ import sys
 from mlcube_remote.cli.option_groups import Display
 from mlcube_remote.cli.terminal import on_terminal
 
-with on_terminal(Display(on_interrupt="ask"))("run", ["gpu01"]) as observer:
+with on_terminal(Display(on_interrupt="ask"))("k3j5", ["gpu01"]) as observer:
     decision = observer.decide()
 open(sys.argv[1], "w").write(decision.value)
 """
@@ -38,6 +38,8 @@ def test_output_in_a_pipe_stops_no_job_unasked(
         client.kill()
 
     assert decided.read_text() == expected
+    is_hint_lost = expected == "detach" and pipe.startswith("2>")
+    assert ("mlcube-remote attach k3j5" in client.shown) == is_hint_lost
 
 
 def test_without_a_terminal_nobody_is_asked(tmp_path: Path) -> None:
