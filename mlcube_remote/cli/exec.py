@@ -30,7 +30,24 @@ _job_option = click.option(
 )
 
 
-class _CommandAfterDashes(HelpfulCommand):
+_TERMINAL_OPTIONS = frozenset({"-it", "-ti"})
+"""Options that users of ``docker exec`` type; here ``-i`` is the inventory, and ``t`` its file."""
+
+
+class _OnThisTerminal(HelpfulCommand):
+    """A command that has this terminal without an option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse the options of other programs for a terminal, and parse the rest."""
+        for option in () if ctx.resilient_parsing else _TERMINAL_OPTIONS.intersection(args):
+            raise UsageError(
+                f"{option}: expected no option for a terminal",
+                hint=f"omit it: {ctx.command_path} uses this terminal, or the pipes that it has",
+            )
+        return super().parse_args(ctx, args)
+
+
+class _CommandAfterDashes(_OnThisTerminal):
     """A command of the shape ``[RUN] -- COMMAND...``, which may have been written without dashes.
 
     Click drops the dashes, so that it could not tell COMMAND from RUN.
@@ -95,7 +112,7 @@ def _split(
     return run_text, command
 
 
-@click.command(cls=HelpfulCommand)
+@click.command(cls=_OnThisTerminal)
 @click.argument("run_text", required=False, metavar="[RUN[/JOB]]", shell_complete=complete_targets)
 @_job_option
 @shared.host_options

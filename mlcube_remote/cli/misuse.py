@@ -14,6 +14,7 @@ _COMMANDS_OF_OTHERS = {
     "help": "a page for each command: mlcube-remote COMMAND --help",
     "version": "mlcube-remote --version",
     "ssh": "in a task's container: mlcube-remote shell RUN; on a host: ssh HOST",
+    "cp": "outputs: mlcube-remote pull RUN; other files: mlcube-remote exec RUN -- cat FILE > FILE",
     **dict.fromkeys(("submit", "launch", "apply", "start"), "mlcube-remote run"),
     **dict.fromkeys(("list", "ls", "queue", "jobs"), "mlcube-remote ps"),
     **dict.fromkeys(("cancel", "kill", "abort", "scancel"), "mlcube-remote stop RUN"),
@@ -35,7 +36,7 @@ _OPTIONS_OF_OTHERS = {
     **dict.fromkeys(("--check", "-n"), "--dry-run"),
     **dict.fromkeys(("--forks", "--jobs", "--workers", "-f", "-j"), "--parallel"),
     **dict.fromkeys(("--time", "--time-limit", "-t"), "--timeout"),
-    **dict.fromkeys(("--background", "--detached", "-b"), "--detach"),
+    **dict.fromkeys(("--background", "--detached", "--no-wait", "-b"), "--detach"),
     **dict.fromkeys(("--environment", "-e"), "--env"),
     **dict.fromkeys(("--gpu", "--gres", "--num-gpus"), "--gpus"),
     **dict.fromkeys(("--grid", "--array", "--multirun", "-m"), "--sweep"),
@@ -94,6 +95,9 @@ def _unknown_option(name: str, options: Sequence[str], hint: str) -> UsageError:
         hint = "set identity_file in hosts.yaml, or IdentityFile in ~/.ssh/config"
         return UsageError(f"No such option '{name}'.", hint=hint)
     here = _OPTIONS_OF_OTHERS.get(name, "")
+    opposite = f"--{name.removeprefix('--no-')}"
+    if not here and name.startswith("--no-") and opposite in options:
+        return UsageError(f"No such option '{name}'.", hint=f"omit {opposite}; {hint}")
     if here.replace("=", " ").partition(" ")[0] not in options:
         here = nearest(name, options, _SIMILAR) or ""
     meant = f" Did you mean {here}?" if here else ""

@@ -318,6 +318,27 @@ def test_a_report_file_must_be_writable_before_a_run_starts(option: str, tmp_pat
             "error: No such command 'queue'.\nhint: mlcube-remote ps\n",
         ),
         (
+            ["cp", "a", "b"],
+            (
+                "error: No such command 'cp'.\nhint: outputs: mlcube-remote pull RUN; "
+                "other files: mlcube-remote exec RUN -- cat FILE > FILE\n"
+            ),
+        ),
+        (
+            ["logs", "--no-follow"],
+            (
+                "error: No such option '--no-follow'.\n"
+                "hint: omit --follow; mlcube-remote logs --help\n"
+            ),
+        ),
+        (
+            ["run", "--no-wait"],
+            (
+                "error: No such option '--no-wait'. Did you mean --detach?\n"
+                "hint: mlcube-remote run --help\n"
+            ),
+        ),
+        (
             ["run", "--limit=gpu01"],
             (
                 "error: No such option '--limit'. Did you mean --host?\n"

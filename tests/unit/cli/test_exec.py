@@ -88,3 +88,22 @@ def test_without_a_command_there_is_an_error(words: list[str], hint: str, entere
         run(["exec", *words])
     assert caught.value.hint == hint
     assert not entered
+
+
+@pytest.mark.parametrize(
+    "words", [["exec", "-it", "mine", "--", "sh"], ["exec", "-ti", "mine", "ls"], ["shell", "-it"]]
+)
+def test_the_options_of_docker_exec_for_a_terminal_are_not_needed(
+    words: list[str], entered: Entered
+) -> None:
+    with pytest.raises(UsageError, match="expected no option for a terminal") as caught:
+        run(words)
+    assert str(caught.value.hint).startswith(
+        f"omit it: mlcube-remote {words[0]} uses this terminal"
+    )
+    assert not entered
+
+
+def test_the_command_may_have_such_options(entered: Entered) -> None:
+    run(["exec", "mine", "--", "docker", "run", "-it"])
+    assert len(entered) == 1
