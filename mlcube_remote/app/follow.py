@@ -95,7 +95,12 @@ def find_run(
             select_hosts(inventory, hosts.names) if hosts.names else known_hosts(inventory, warn)
         )
         answers = query_all(chosen, logins.connect, everything=True)
-        run = find_on_hosts(address.run, answers, lambda name: Path.cwd() / "results" / name)
+        run = find_on_hosts(
+            address.run,
+            answers,
+            lambda name: Path.cwd() / "results" / name,
+            map(store.name_of, store.runs()),
+        )
     if not run.jobs:
         raise UsageError(
             f"run {run.run_id} has no job on {', '.join(hosts.names)}",

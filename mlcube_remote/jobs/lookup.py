@@ -255,7 +255,10 @@ def _read_job(run_id: str, job_id: str, store: Store) -> tuple[JobHandle | None,
 
 
 def find_on_hosts(
-    text: str, surveys: Iterable[HostJobs], results: Callable[[str], Path]
+    text: str,
+    surveys: Iterable[HostJobs],
+    results: Callable[[str], Path],
+    names: Iterable[str] = (),
 ) -> RecordedRun:
     """Return the run that ``text`` means among the jobs that hosts reported.
 
@@ -263,6 +266,7 @@ def find_on_hosts(
         text: The run's id or a part of it, or its name.
         surveys: The answers of the hosts.
         results: Run id → directory for the outputs to pull.
+        names: Names of recorded runs; text may be a misspelling of one.
 
     Raises:
         UsageError: No run matches, or several do.
@@ -296,8 +300,8 @@ def find_on_hosts(
             hint="give more characters of its id",
         )
     without = f" ({', '.join(silent)}: no answer)" if silent else ""
-    names = {job.handle.run_name for answer in answers for job in answer.jobs if job.handle}
-    similar = did_you_mean(text, sorted(filter(None, names)))
+    there = (job.handle.run_name for answer in answers for job in answer.jobs if job.handle)
+    similar = did_you_mean(text, sorted({*names, *there} - {""}))
     raise UsageError(
         f"no run {text!r} on this machine or on the hosts that were asked{without}{similar}",
         hint="list all runs: mlcube-remote ps --all; or name the hosts to ask: --host=NAMES",

@@ -14,6 +14,7 @@ from mlcube_remote.cli.option_groups import Display
 from mlcube_remote.cli.ps import list_exit_code
 from mlcube_remote.errors import UnreachableError, UsageError
 from mlcube_remote.inventory.model import Host
+from mlcube_remote.jobs.lookup import find_on_hosts
 from mlcube_remote.jobs.query import HostJobs
 from mlcube_remote.runs.results_index import write_index
 from mlcube_remote.runs.store import RUN, Store
@@ -215,3 +216,15 @@ def test_ps_without_names_fails_only_if_no_host_answers() -> None:
 def test_a_list_that_is_repeated_is_no_document() -> None:
     with pytest.raises(UsageError, match="--watch and --output=json"):
         run(["ps", "--watch", "--output=json"])
+
+
+def test_a_misspelled_name_of_a_run_gets_a_suggestion() -> None:
+    some = [HostJobs(host=Host(name="a"))]
+    with pytest.raises(UsageError, match=r"no run 'swep-a' .* \(did you mean 'sweep-a'\?\)"):
+        find_on_hosts("swep-a", some, Path, ["", "other", "sweep-a"])
+
+
+def test_a_suggestion_comes_from_the_runs_of_this_machine(cube_directory: Path) -> None:
+    assert run(["run", "--host=both", "--task=t", "--name=night-3", "--quiet"]) == 120
+    with pytest.raises(UsageError, match=r"did you mean 'night-3'\?"):
+        run(["status", "night-4", f"--inventory={cube_directory}/hosts.yaml"])
