@@ -250,8 +250,8 @@ class PlainReporter:
             self._lost.add(target)
             self.on_lost(problem)
             self._print_message(
-                f"warning: the output can no longer be written here ({problem.strerror or problem}); "
-                "jobs continue, and mlcube-remote logs prints it all"
+                f"warning: the output can no longer be written here ({problem.strerror or problem})"
+                "; jobs continue, and mlcube-remote logs prints it all"
             )
 
 
