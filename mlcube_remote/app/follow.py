@@ -101,6 +101,12 @@ def find_run(
             lambda name: Path.cwd() / "results" / name,
             map(store.name_of, store.runs()),
         )
+    if not run.jobs and not hosts.names:
+        raise UsageError(
+            f"run {run.run_id} has no job on any host: clean removed them, or they got no host",
+            hint=f"its results: mlcube-remote results show {run.run_id}; run jobs again: "
+            f"mlcube-remote rerun {run.run_id}",
+        )
     if not run.jobs:
         raise UsageError(
             f"run {run.run_id} has no job on {', '.join(hosts.names)}",

@@ -3,22 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import attrs
 
 from mlcube_remote.errors import HostError, RecordError
-from mlcube_remote.events.outcome import Status
-from mlcube_remote.files.staging import remove_staging
 from mlcube_remote.inventory.model import Host
 from mlcube_remote.jobs.disk import is_pulled
-from mlcube_remote.jobs.handle import HandleError, from_document
+from mlcube_remote.jobs.forget import forget_cleaned_runs
+from mlcube_remote.jobs.lookup import current_jobs
 from mlcube_remote.jobs.query import FoundJob, HostJobs, query_all
-from mlcube_remote.jobs.records import REMOVED
-from mlcube_remote.runs.documents import Document
-from mlcube_remote.runs.store import RUN, Store
+from mlcube_remote.runs.store import Store
 from mlcube_remote.transport.base import Connection
 
 _TIMEOUT_S = 120.0
@@ -26,7 +23,7 @@ _TIMEOUT_S = 120.0
 
 @attrs.frozen(kw_only=True)
 class Cleaned:
-    """The jobs removed from one host."""
+    """The jobs that were removed from one host, and those that were kept."""
 
     host: str
     removed: tuple[FoundJob, ...] = ()
@@ -59,12 +56,14 @@ def clean_old(
         dry_run: Whether to report what would be removed, and remove nothing.
     """
     asked = tuple(hosts)
+    before = {run_id: frozenset(store.jobs(run_id)) for run_id in store.runs()}
     surveys = query_all(asked, connect, everything=True)
     old = select_old(surveys, older_than)
     kept = {name: [] for name in old} if with_outputs else _select_unpulled(old, store)
-    chosen = {name: [job for job in jobs if job not in kept[name]] for name, jobs in old.items()}
+    chosen = {name: _without(jobs, kept[name]) for name, jobs in old.items()}
     done = {} if dry_run else {each.host: each for each in clean_all(asked, chosen, connect, store)}
-    _forget_runs(store, surveys, [job for each in done.values() for job in each.removed])
+    removed = [job for each in done.values() for job in each.removed]
+    forget_cleaned_runs(store, before, surveys, removed)
     found = {
         answer.host.name: Cleaned(
             host=answer.host.name,
@@ -79,6 +78,11 @@ def clean_old(
     )
 
 
+def _without(jobs: Sequence[FoundJob], others: Sequence[FoundJob]) -> list[FoundJob]:
+    names = {job.job_id for job in others}
+    return [job for job in jobs if job.job_id not in names]
+
+
 def _select_unpulled(
     jobs: Mapping[str, Sequence[FoundJob]], store: Store
 ) -> dict[str, list[FoundJob]]:
@@ -90,7 +94,14 @@ def _has_unpulled(job: FoundJob, store: Store) -> bool:
     handle = job.handle
     if handle is None or job.current is None or not any(each.outputs for each in handle.folders):
         return False  # nothing to pull
-    return not is_pulled(store, job.job_id, handle)
+    if is_pulled(store, job.job_id, handle):
+        return False
+    # No command pulls the outputs of an attempt that another one has replaced.
+    try:
+        current = current_jobs(handle.run_id, store)
+    except RecordError:
+        return True
+    return current is None or job.job_id in current
 
 
 def select_old(surveys: Iterable[HostJobs], older_than: float) -> dict[str, list[FoundJob]]:
@@ -135,72 +146,3 @@ def _remove(connection: Connection, host: Host, job: FoundJob, store: Store) -> 
     if not is_pulled(store, job.job_id, job.handle):
         words.append("unpulled")
     return connection.call("mlcr_remove_job", *words, timeout=_TIMEOUT_S).ok
-
-
-def _forget_runs(store: Store, surveys: Iterable[HostJobs], removed: Sequence[FoundJob]) -> None:
-    """Delete this machine's records of the runs whose last job was removed.
-
-    The record of a run with other jobs is needed to follow them, to pull their outputs and to place
-    those that wait.
-    """
-    gone = {job.job_id for job in removed}
-    listed = {
-        answer.host.name: {job.job_id for job in answer.jobs} - gone
-        for answer in surveys
-        if answer.error is None
-    }
-    for run_id in {job.handle.run_id for job in removed if job.handle}:
-        records = {job: store.read_if_valid(run_id, job, _ignore) for job in store.jobs(run_id)}
-        if _has_more_jobs(store.read_if_valid(run_id, RUN, _ignore), records, gone, listed):
-            for job_id in gone & records.keys():
-                store.write(run_id, job_id, {**records[job_id], REMOVED: True})
-        else:
-            forget_run(store, run_id)
-
-
-def _has_more_jobs(
-    run: Document,
-    records: Mapping[str, Document],
-    gone: Collection[str],
-    listed: Mapping[str, Collection[str]],
-) -> bool:
-    """Return whether a run has jobs that wait for a host, or that may be on one.
-
-    Args:
-        run: The record of the run.
-        records: Job → its record.
-        gone: The jobs that were removed.
-        listed: Host that gave an answer → the jobs that it has.
-    """
-    placed = set()
-    for job_id, record in records.items():
-        try:
-            handle = from_document(record["ticket"])
-        except (HandleError, KeyError):
-            continue  # no command could do anything with it
-        placed.add(handle.job)
-        is_gone = (
-            job_id in gone or record.get(REMOVED) or job_id not in listed.get(handle.host, {job_id})
-        )
-        if not is_gone and record.get("status") != Status.NOT_STARTED.value:
-            return True
-    jobs = run.get("jobs")
-    waiting = [each for each in jobs if not each.get("host")] if isinstance(jobs, list) else []
-    return any(each.get("name") not in placed for each in waiting)
-
-
-def _ignore(_: str) -> None:
-    """Print nothing about a damaged record: it is deleted with its run."""
-
-
-def forget_run(store: Store, run_id: str) -> None:
-    """Delete this machine's record of a run, and the staging directories of unfinished pulls."""
-    for name in store.jobs(run_id):
-        try:
-            document = store.read(run_id, name) or {}
-            folders = from_document(document["ticket"]).folders if "ticket" in document else ()
-        except (RecordError, HandleError):
-            continue  # an unreadable record names no directories; it is deleted all the same
-        for folder in folders:
-            remove_staging(folder.target, f"{run_id}-")
-    store.forget(run_id)

@@ -173,6 +173,19 @@ def last_attempts(run_id: str, store: Store) -> dict[str, Attempt]:
     return found
 
 
+def current_jobs(run_id: str, store: Store) -> frozenset[str] | None:
+    """Return the jobs of a recorded run that no later attempt has replaced; ``None``: no record.
+
+    Raises:
+        RecordError: Its record is damaged.
+    """
+    if not store.has(run_id, RUN):
+        return None
+    alone = {str(item["job"]) for item in _document(run_id, store)["jobs"] if item["host"]}
+    last = {attempt.job_id for attempt in last_attempts(run_id, store).values()}
+    return frozenset(alone | last)
+
+
 def recorded_inventory(run_id: str, store: Store) -> FoundInventory | None:
     """Return the inventory file that a recorded run used, if it still exists."""
     document = _document(run_id, store)

@@ -42,7 +42,7 @@ def build_queue(
         store: This machine's records.
 
     Raises:
-        PlanError: The host where a job was launched is not among the hosts.
+        PlanError: The host where a job was launched is not among the hosts, or a job was removed.
     """
     hosts = {host.name for host in request.hosts}
     # A rerun may start its jobs on any host.
@@ -53,6 +53,12 @@ def build_queue(
 def _pool_job(
     request: RunRequest, job: JobSpec, hosts: set[str], last: Attempt | None, store: Store
 ) -> PoolJob:
+    if last is not None and last.is_removed:
+        raise PlanError(
+            f"job {job.name} of run {request.run_id} has ended, and clean has removed it from "
+            f"{last.host}",
+            hint=f"run the other jobs: mlcube-remote rerun {request.run_id} --failed",
+        )
     # A job that was claimed but not launched can go to any host.
     was_launched = last is not None and last.status != Status.NOT_STARTED.value
     host = last.host if last is not None and was_launched else None

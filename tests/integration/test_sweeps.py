@@ -212,7 +212,7 @@ def test_a_sweep_that_fits_is_left_alone(ssh_host: HostFactory, pool: Pool, cube
     to = (f"--host={host.name}", "--task=train", "--detach")
     refused = run(inventory, cube, *to, "--sweep=lr=1,2,3")
     assert refused.returncode == 2
-    assert b"--detach: 3 jobs, 2 slots" in refused.stderr
+    assert b"--detach: 3 jobs for 2 slots" in refused.stderr
     started = run(inventory, cube, *to, "--sweep=lr=1,2")
     assert started.returncode == 0, started.stderr.decode()
     run_id = started.stdout.decode().strip()

@@ -191,7 +191,7 @@ def removed_jobs_text(jobs: Mapping[str, Sequence[FoundJob]], *, dry_run: bool) 
 def kept_jobs_text(jobs: Mapping[str, Sequence[FoundJob]]) -> str:
     """Return the jobs that ``clean`` kept because of their outputs, and how to pull these."""
     lines = [
-        f"kept {host}: {_describe(job)}: its outputs were not pulled"
+        f"kept {host}: {_describe(job)}: this machine has not pulled its outputs"
         for host, kept in jobs.items()
         for job in kept
     ]

@@ -13,7 +13,8 @@ import pytest
 from mlcube_remote.errors import HostUnfitError, RecordError, UnreachableError, UsageError
 from mlcube_remote.formatting import readable_duration
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.jobs.clean import clean_all, forget_run, select_old
+from mlcube_remote.jobs.clean import clean_all, select_old
+from mlcube_remote.jobs.forget import forget_run
 from mlcube_remote.jobs.handle import to_document
 from mlcube_remote.jobs.lookup import find_on_hosts, find_run_id, load_recorded
 from mlcube_remote.jobs.query import FoundJob, HostJobs, query_all, query_host

@@ -149,7 +149,7 @@ def test_runs_are_listed_with_the_time_of_this_machine(
     time.tzset()
     try:
         index: dict[str, Any] = {"created": created, "cube": None, "jobs": [], "run": "k3j5"}
-        assert shown in runs_text(run_rows([index], None), None)
+        assert shown in runs_text(run_rows([index], None, {}), None)
     finally:
         monkeypatch.undo()
         time.tzset()
