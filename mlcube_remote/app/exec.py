@@ -60,7 +60,7 @@ def _choose_job(found: FoundRun, say: Callable[[str], None]) -> RecordedJob:
     running = find_live_jobs(found, without=_NOT_YET)
     if len(running) == 1:
         (job,) = running
-        say(f"job {label(job.job, job.host.name)}, the only one that runs")
+        say(f"job {label(job.job, job.host.name)}, the only one that may run")
         return job
     names = [job.name for job in running or run.jobs]
     listed = list_first(names, _MAX_NAMES)

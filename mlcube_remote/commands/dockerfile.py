@@ -17,6 +17,8 @@ EVERYTHING = (".",)
 
 _OTHER_ESCAPE = re.compile(r"#\s*escape\s*=\s*[^\s\\]", re.IGNORECASE)
 _MOUNT = re.compile(r"--mount=(\S+)")
+_NOT_READ_HERE = ("$", "\\", "[^")
+"""Parts of sources that only the build understands: variables, escapes, patterns of Go."""
 _ELSEWHERE = ("http://", "https://", "git@", "git://", "ssh://", "<<")
 """What a source starts with that is not a file of the context."""
 
@@ -42,7 +44,7 @@ def read_sources(text: str) -> tuple[str, ...]:
             return EVERYTHING
         if word.upper() in {"COPY", "ADD"}:
             sources += _copied(rest.strip())
-    if any("$" in source for source in sources):
+    if any(mark in source for source in sources for mark in _NOT_READ_HERE):
         return EVERYTHING
     local = [each for each in sources if not each.startswith(_ELSEWHERE)]
     return tuple(dict.fromkeys(posixpath.normpath(each.lstrip("/") or ".") for each in local))
@@ -90,7 +92,7 @@ def _copied(arguments: str) -> list[str]:
         return arguments.split(" ")[:-1]
     try:
         return [str(word) for word in json.loads(arguments)][:-1]
-    except ValueError:
+    except (ValueError, RecursionError):
         return list(EVERYTHING)
 
 

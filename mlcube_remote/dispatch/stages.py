@@ -285,13 +285,15 @@ def _compare_sources(job: JobContext, plan: JobPlan, image: Image, sources: str)
     if image.sources == sources_label(name, sources):
         return image
     host = plan.spec.host.typed or plan.spec.host.name
-    where = () if cube.samefile(".") else (f"--mlcube={cube}",)
-    command = shlex.join(["mlcube-remote", "configure", f"--host={host}", *where])
+    platform = plan.spec.request.platform
+    options = [f"--host={host}", *([f"--platform={platform}"] if platform else [])]
+    options += [] if cube.samefile(".") else [f"--mlcube={cube}"]
+    command = shlex.join(["mlcube-remote", "configure", *options])
     job.warn(
         f"image {name} was built from another version of the cube's files, and is used as it is; "
         f"to build it again: {command}"
     )
-    return attrs.evolve(image, stale=True)
+    return attrs.evolve(image, is_other=True)
 
 
 def _configure_again(job: JobContext, plan: JobPlan, sources: str) -> Image:

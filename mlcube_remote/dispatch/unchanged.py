@@ -234,7 +234,7 @@ def remember(
         described: What ``mlcr_describe_mirror`` has printed after the upload.
     """
     # What deserves a warning at each run goes through each stage.
-    is_usual = image.architecture in {"", facts.architecture} and not image.stale
+    is_usual = image.architecture in {"", facts.architecture} and not image.is_other
     mirror = (
         check_mirror(sent, described) if is_usual and image.answer and sent.is_settled else None
     )

@@ -31,7 +31,9 @@ class Image:
     architecture: str = ""
     """The machine that it was built for, such as ``amd64``; empty if unknown."""
     stale: bool = False
-    """Whether it was built from another version of the recipe, or of the files that it copies."""
+    """Whether it was built from another version of the recipe, and will be built again."""
+    is_other: bool = False
+    """Whether an engine built it from other files than the cube has now, and uses it as it is."""
     sources: str = ""
     """The label of an engine's image that says what it was built from; empty: it has none."""
     identity: ImageIdentity = ImageIdentity()

@@ -27,7 +27,7 @@ from mlcube_remote.platforms import CONTAINER_ENGINES
 MAX_BYTES = 64 * 1024 * 1024
 """Maximum size of the files; more would take too long to read before each run."""
 
-_NOT_PROGRAMS = frozenset({"mlcube.yaml", "hosts.yaml"})
+_NOT_PROGRAMS = frozenset({"mlcube.yaml", "hosts.yaml", "hosts.ini", "hosts.json"})
 """Files of a cube that say how to run it; a build that copies everything does not need them."""
 
 
@@ -56,6 +56,7 @@ def digest_build_sources(plan: JobPlan, names: SentNames) -> str:
 
 
 def _digest(plan: JobPlan, names: SentNames) -> str:
+    cube = plan.spec.request.cube
     sent = _list_context(plan, names)
     recipe = sent.get(plan.image.source)
     if recipe is None:
@@ -65,6 +66,8 @@ def _digest(plan: JobPlan, names: SentNames) -> str:
     inside = posixpath.relpath(plan.paths.workspace, plan.image.context)
     if any(source != inside and contains(f"/{inside}", f"/{source}") for source in sources):
         return ""  # what is sent of the workspace depends on the task
+    if "." in sources and cube.workspace != cube.root / "workspace":
+        return ""  # the usual workspace may be in the cube, too
     copied = [each for each in sent.values() if _is_read(plan, each.remote, sources)]
     if sum(each.status.st_size for each in copied) > MAX_BYTES:
         return ""

@@ -82,8 +82,8 @@ class _Collected:
     """Those that have no meaning here."""
     options: dict[str, None] = attrs.field(factory=dict)
     """Options of ssh that have none."""
-    jump_keys: dict[str, str] = attrs.field(factory=dict)
-    """Jump host → file with the private key for it."""
+    jump_keys: dict[str, dict[str | None, None]] = attrs.field(factory=dict)
+    """Jump host → files with the private key for it; ``None``: a host names none."""
 
 
 @attrs.frozen(kw_only=True)
@@ -180,6 +180,12 @@ def translate(inventory: AnsibleInventory, path: Path) -> Translation:
             f"{name}: options of ssh not used: {_list(sorted(collected.options))}; if hosts need "
             "them, put them into ~/.ssh/config"
         )
+    ambiguous = [jump for jump, files in collected.jump_keys.items() if len(files) > 1]
+    if ambiguous:
+        notes.append(
+            f"{name}: keys for jump hosts not used, because hosts name different ones: "
+            f"{_list(ambiguous)}; put them into ~/.ssh/config"
+        )
     if collected.variables:
         notes.append(f"{name}: variables not used: {_list(sorted(collected.variables))}")
     lines: dict[tuple[Key, ...], Position] = {
@@ -193,7 +199,9 @@ def translate(inventory: AnsibleInventory, path: Path) -> Translation:
         trust_setting=setting,
         jump_keys={
             jump: os.path.join(path.parent, os.path.expanduser(file))
-            for jump, file in collected.jump_keys.items()
+            for jump, files in collected.jump_keys.items()
+            for file in files
+            if file is not None and jump not in ambiguous
         },
     )
 
@@ -261,8 +269,8 @@ def _keys(
             )
             if found.jump:
                 yield "jump", found.jump
-            if found.jump and found.jump_key:
-                collected.jump_keys.setdefault(found.jump, found.jump_key)
+            if found.jump:
+                collected.jump_keys.setdefault(found.jump, {})[found.jump_key] = None
             if found.key:
                 yield "identity_file", found.key
         elif variable == "ansible_connection":

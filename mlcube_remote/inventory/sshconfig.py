@@ -245,8 +245,9 @@ def _hop(
     except ValueError as problem:
         raise InventoryError(f"jump: {problem}") from problem
     key = inventory.jump_keys.get(hop)
-    unlisted = Host(name=typed.host, identity_file=(key,) if key else ())
-    known = inventory.hosts.get(typed.host, unlisted)
+    known = inventory.hosts.get(typed.host, Host(name=typed.host))
+    if key and not known.identity_file:
+        known = attrs.evolve(known, identity_file=(key,))
     if known.is_local:
         raise InventoryError(
             f"{above[-1]}: jump: '{typed.host}' is this machine, expected another host"

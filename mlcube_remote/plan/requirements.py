@@ -108,7 +108,7 @@ def check_inputs(job: PlacedJob, *, only_sent: bool = False) -> None:
                 f"{where}: {task}.{name}: expected a directory, and {item.local} is a file",
                 hint="give a directory, or declare the parameter with type: file in mlcube.yaml",
             )
-    if job.spec.host.is_local:
+    if job.spec.host.is_local and not only_sent:
         for task, item in job.task_parameters():
             _require_made(job, task, item)
     for task, item in missing_inputs(job.data):
@@ -146,7 +146,8 @@ def _require_made(job: PlacedJob, task: str, item: PlacedParameter) -> None:
         or item.may_be_missing(job.spec.request.allow_missing)
     ):
         return
-    if makers := find_other_makers(task, item, cube):
+    makers = [each for each in find_other_makers(task, item, cube) if each != task]
+    if makers:
         raise PlanError(
             f"{cube.where_given(task, item.parameter)}: {task}.{name}: input {item.local} does not "
             "exist",

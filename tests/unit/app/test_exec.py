@@ -72,7 +72,7 @@ def test_the_only_job_that_runs_is_entered_and_named(other: str, entered: list[s
     said: list[str] = []
     assert entering.exec_in_run(run, ["ls"], print, said.append) == 7
     assert entered == ["02"]
-    assert said == ["job 02@gpu2, the only one that runs"]
+    assert said == ["job 02@gpu2, the only one that may run"]
 
 
 def test_jobs_that_may_run_are_listed(entered: list[str]) -> None:

@@ -45,6 +45,9 @@ def test_the_sources_of_a_dockerfile(text: str, sources: tuple[str, ...]) -> Non
         "RUN --mount=type=bind,source=src,target=/src \\\n make\n",
         '# escape=`\nCOPY a `\n "b" /x\n',
         'COPY ["a", \n',
+        f"COPY {'[' * 100_000}\n",
+        "COPY foo[^a].py /x\n",
+        "COPY a\\ b /x\n",
     ],
 )
 def test_a_dockerfile_that_may_read_any_file(text: str) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import attrs
 import pytest
 
 from mlcube_remote.files import build_sources
@@ -124,6 +125,15 @@ def test_a_build_that_copies_everything(root: Path) -> None:
         assert digest(root) == before, name
     write(root, "README.md", "more")
     assert digest(root) != before
+
+
+def test_a_build_that_copies_everything_and_another_workspace(root: Path) -> None:
+    write(root, "mlcube.yaml", CUBE.replace("build_context: project", "build_context: ."))
+    write(root, "Dockerfile", "FROM debian\nCOPY . /opt/\n")
+    (job,) = plan_jobs(request(root, "test"))
+    cube = attrs.evolve(job.request.cube, workspace=root / "ws1")
+    (job,) = plan_jobs(attrs.evolve(job.request, cube=cube))
+    assert digest_build_sources(probed(job), SentNames()) == ""
 
 
 def test_a_context_beside_the_cube(root: Path) -> None:

@@ -225,10 +225,24 @@ def test_the_key_for_a_jump_host_is_used(command: str, monkeypatch: pytest.Monke
     (gate,) = endpoint.proxy_jump
     assert (gate.hostname, gate.user) == ("gate", "ada")
     assert gate.identity_files == ("/home/ada/gate.pem",)
-    known = Host(name="gate", connection=ConnectionKind.SSH, identity_file=("/own",))
-    listed_too = attrs.evolve(inventory, hosts={**inventory.hosts, "gate": known})
-    (gate,) = resolve(inventory.hosts["web"], listed_too, given_alone).proxy_jump
-    assert gate.identity_files == ("/own",)
+    for own, used in (((), ("/home/ada/gate.pem",)), (("/own",), ("/own",))):
+        known = Host(name="gate", connection=ConnectionKind.SSH, identity_file=own)
+        listed_too = attrs.evolve(inventory, hosts={**inventory.hosts, "gate": known})
+        (gate,) = resolve(inventory.hosts["web"], listed_too, given_alone).proxy_jump
+        assert gate.identity_files == used
+
+
+@pytest.mark.parametrize("other", ["-i other.pem ", ""])
+def test_different_keys_for_one_jump_host_are_named_and_not_used(other: str) -> None:
+    listed = {
+        name: {"ansible_ssh_common_args": f"-o ProxyCommand='ssh {key}-W %h:%p gate'"}
+        for name, key in (("a", "-i one.pem "), ("b", other))
+    }
+    path = FILES / "lab.json"
+    done = translate(read_listing({"_meta": {"hostvars": listed}}, path), path)
+    assert done.jump_keys == {}
+    (note,) = done.notes
+    assert "keys for jump hosts not used, because hosts name different ones: gate" in note
 
 
 def test_a_value_may_name_another_one() -> None:

@@ -140,11 +140,24 @@ def test_what_another_task_makes_must_be_there_before_a_run_on_this_machine(tmp_
         "run the task that makes it first: --task=fetch,infer; if this task can do without it: "
         "--allow-missing=data"
     )
+    assert dry_run(refused), "it shows the commands"
     assert plan_jobs(made_by_fetch(tmp_path, "fetch", "infer"))
     assert plan_jobs(made_by_fetch(tmp_path, "infer", allowed=frozenset({"data", "more"})))
     (tmp_path / "workspace/data").mkdir()
     (tmp_path / "workspace/data/more.txt").touch()
     assert plan_jobs(made_by_fetch(tmp_path, "infer"))
+
+
+def test_a_file_that_the_task_itself_makes_gets_the_usual_hint(tmp_path: Path) -> None:
+    (tmp_path / "workspace").mkdir()
+    state = "{type: file, default: state.json}"
+    (tmp_path / "mlcube.yaml").write_text(
+        "docker: {image: example/x}\ntasks:\n  infer:\n    parameters:\n"
+        f"      inputs: {{state: {state}}}\n      outputs: {{after: {state}}}\n"
+    )
+    with pytest.raises(PlanError) as caught:
+        plan_jobs(plans.request(tmp_path, "infer", hosts=(LOCAL_HOST,)))
+    assert str(caught.value.hint).startswith("create it, or give another: state=PATH")
 
 
 def test_a_directory_that_exists_causes_no_warning(tmp_path: Path) -> None:
