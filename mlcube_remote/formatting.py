@@ -10,6 +10,7 @@ from typing import Any
 _SIZE_UNITS = ("B", "kB", "MB", "GB", "TB")
 _TIME_UNITS = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw]?)")
+_LONG_DURATION = re.compile(r"\s*".join(rf"(?:(\d+)\s*{unit})?" for unit in "wdhms"))
 _UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -33,15 +34,21 @@ def readable_duration(seconds: int) -> str:
 
 
 def parse_duration(text: str) -> float:
-    """Return the seconds of a time span: ``90``, ``90s``, ``15m``, ``8h``, ``7d`` or ``2w``.
+    """Return the seconds of a time span: ``90``, ``90s``, ``1.5h``, ``7d``, ``1h30m`` or ``2d 3h``.
 
     Raises:
         ValueError: The text is not a time span, or the time span is 0.
     """
-    match = _DURATION.fullmatch(text.strip().lower())
-    if match is None or float(match[1]) == 0:
-        raise ValueError(f"{text!r}: expected a time span such as 90s, 15m, 8h or 7d")
-    return float(match[1]) * _UNIT_SECONDS[match[2]]
+    written = text.strip().lower()
+    match, seconds = _DURATION.fullmatch(written), 0.0
+    if match is not None:
+        seconds = float(match[1]) * _UNIT_SECONDS[match[2]]
+    elif written and (match := _LONG_DURATION.fullmatch(written)):
+        counts = zip("wdhms", match.groups(), strict=True)
+        seconds = sum(int(count or 0) * _UNIT_SECONDS[unit] for unit, count in counts)
+    if not seconds:
+        raise ValueError(f"{text!r}: expected a time span such as 90s, 15m, 8h, 1h30m or 7d")
+    return seconds
 
 
 def list_first(names: Sequence[object], count: int, separator: str = ", ") -> str:

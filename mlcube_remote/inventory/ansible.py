@@ -85,6 +85,30 @@ class _Collected:
     jump_keys: dict[str, dict[str | None, None]] = attrs.field(factory=dict)
     """Jump host → files with the private key for it; ``None``: a host names none."""
 
+    def notes(self, name: str) -> Iterator[str]:
+        """Yield what is not used; ``name`` is the inventory."""
+        if self.options:
+            yield (
+                f"{name}: options of ssh not used: {_list(sorted(self.options))}; if hosts need "
+                "them, put them into ~/.ssh/config"
+            )
+        if ambiguous := [jump for jump, files in self.jump_keys.items() if len(files) > 1]:
+            yield (
+                f"{name}: keys for jump hosts not used, because hosts name different ones: "
+                f"{_list(ambiguous)}; put them into ~/.ssh/config"
+            )
+        if self.variables:
+            yield f"{name}: variables not used: {_list(sorted(self.variables))}"
+
+    def keys_below(self, directory: Path) -> dict[str, str]:
+        """Return jump host → the key that all hosts name; relative paths start at a directory."""
+        return {
+            jump: os.path.join(directory, os.path.expanduser(file))
+            for jump, files in self.jump_keys.items()
+            for file in files
+            if file is not None and len(files) == 1
+        }
+
 
 @attrs.frozen(kw_only=True)
 class Translation:
@@ -175,19 +199,7 @@ def translate(inventory: AnsibleInventory, path: Path) -> Translation:
         raise InventoryError(f"{name}: {problem}") from problem
     if refused:
         notes.append(f"{name}: groups not used, because of their names: {_list(refused)}")
-    if collected.options:
-        notes.append(
-            f"{name}: options of ssh not used: {_list(sorted(collected.options))}; if hosts need "
-            "them, put them into ~/.ssh/config"
-        )
-    ambiguous = [jump for jump, files in collected.jump_keys.items() if len(files) > 1]
-    if ambiguous:
-        notes.append(
-            f"{name}: keys for jump hosts not used, because hosts name different ones: "
-            f"{_list(ambiguous)}; put them into ~/.ssh/config"
-        )
-    if collected.variables:
-        notes.append(f"{name}: variables not used: {_list(sorted(collected.variables))}")
+    notes += collected.notes(name)
     lines: dict[tuple[Key, ...], Position] = {
         ("hosts", host): Position(line, 1) for host, line in inventory.lines.items()
     }
@@ -197,12 +209,7 @@ def translate(inventory: AnsibleInventory, path: Path) -> Translation:
         document=document,
         notes=tuple(notes),
         trust_setting=setting,
-        jump_keys={
-            jump: os.path.join(path.parent, os.path.expanduser(file))
-            for jump, files in collected.jump_keys.items()
-            for file in files
-            if file is not None and jump not in ambiguous
-        },
+        jump_keys=collected.keys_below(path.parent),
     )
 
 

@@ -11,9 +11,9 @@ import attrs
 
 from mlcube_remote.errors import HostError, RecordError
 from mlcube_remote.inventory.model import Host
+from mlcube_remote.jobs.attempts import current_jobs
 from mlcube_remote.jobs.disk import is_pulled
 from mlcube_remote.jobs.forget import forget_cleaned_runs
-from mlcube_remote.jobs.lookup import current_jobs
 from mlcube_remote.jobs.query import FoundJob, HostJobs, query_all
 from mlcube_remote.runs.store import Store
 from mlcube_remote.transport.base import Connection

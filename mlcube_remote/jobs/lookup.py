@@ -9,15 +9,15 @@ from typing import Any
 
 import attrs
 
-from mlcube_remote.errors import RecordError, UsageError
+from mlcube_remote.errors import UsageError
 from mlcube_remote.events.outcome import Status
 from mlcube_remote.inventory.locate import FoundInventory
 from mlcube_remote.inventory.model import Host
-from mlcube_remote.jobs.handle import HandleError, JobHandle, from_document, with_results_in
+from mlcube_remote.jobs.attempts import Attempt, last_attempts, read_job, read_run
+from mlcube_remote.jobs.handle import JobHandle, with_results_in
 from mlcube_remote.jobs.query import HostJobs
 from mlcube_remote.jobs.records import ENDED, REMOVED, was_pulled, was_seen
 from mlcube_remote.runs.addresses import can_be_id, match_jobs
-from mlcube_remote.runs.documents import Document
 from mlcube_remote.runs.results_index import results_directory
 from mlcube_remote.runs.store import RUN, Store
 from mlcube_remote.suggestions import did_you_mean
@@ -103,7 +103,7 @@ def recorded_hosts(run_id: str, store: Store) -> list[str]:
         RecordError: Its record is damaged.
     """
     placed = last_attempts(run_id, store)
-    document = _document(run_id, store)
+    document = read_run(run_id, store)
     names = [item["host"] or _host_of(item, placed) for item in document["jobs"]]
     return [_selector(document, name) for name in dict.fromkeys(names) if name is not None]
 
@@ -124,11 +124,11 @@ def reached_hosts(run_id: str, store: Store) -> dict[str, bool]:
     """
     if not store.has(run_id, RUN):
         return {}
-    run = _document(run_id, store)
+    run = read_run(run_id, store)
     planned = {str(item["job"]): item["host"] for item in run["jobs"]}
     hosts: dict[str, bool] = {}
     for job_id in store.jobs(run_id):
-        handle, document = _read_job(run_id, job_id, store)
+        handle, document = read_job(run_id, job_id, store)
         host = handle.host if handle else planned.get(job_id)
         if host is not None and document.get("status") != Status.NOT_STARTED.value:
             may_run = document.get("status") not in ENDED
@@ -137,58 +137,9 @@ def reached_hosts(run_id: str, store: Store) -> dict[str, bool]:
     return hosts
 
 
-@attrs.frozen(kw_only=True)
-class Attempt:
-    """The recorded attempt of one job of a sweep."""
-
-    job_id: str
-    number: int
-    host: str
-    status: str
-    handle: JobHandle
-    is_seen: bool
-    is_pulled: bool
-    is_removed: bool
-
-
-def last_attempts(run_id: str, store: Store) -> dict[str, Attempt]:
-    """Return job name → last attempt, for the jobs of a sweep that were placed on a host."""
-    found: dict[str, Attempt] = {}
-    for job_id in store.jobs(run_id):
-        handle, document = _read_job(run_id, job_id, store)
-        if handle is None or not handle.job:
-            continue
-        attempt = Attempt(
-            job_id=job_id,
-            number=int(document.get("attempt", 1)),
-            host=handle.host,
-            status=str(document.get("status")),
-            handle=handle,
-            is_seen=was_seen(document),
-            is_pulled=was_pulled(document, handle),
-            is_removed=bool(document.get(REMOVED)),
-        )
-        if handle.job not in found or found[handle.job].number < attempt.number:
-            found[handle.job] = attempt
-    return found
-
-
-def current_jobs(run_id: str, store: Store) -> frozenset[str] | None:
-    """Return the jobs of a recorded run that no later attempt has replaced; ``None``: no record.
-
-    Raises:
-        RecordError: Its record is damaged.
-    """
-    if not store.has(run_id, RUN):
-        return None
-    alone = {str(item["job"]) for item in _document(run_id, store)["jobs"] if item["host"]}
-    last = {attempt.job_id for attempt in last_attempts(run_id, store).values()}
-    return frozenset(alone | last)
-
-
 def recorded_inventory(run_id: str, store: Store) -> FoundInventory | None:
     """Return the inventory file that a recorded run used, if it still exists."""
-    document = _document(run_id, store)
+    document = read_run(run_id, store)
     path, cube = document.get("inventory"), document.get("inventory_cube")
     if not isinstance(path, str) or not Path(path).is_file():
         return None
@@ -218,7 +169,7 @@ def load_recorded(run_id: str, store: Store, hosts: Iterable[Host]) -> RecordedR
             is_removed=placed[item["name"]].is_removed,
             job=str(item["name"]),
         )
-        for item in _document(run_id, store)["jobs"]
+        for item in read_run(run_id, store)["jobs"]
         if (item["host"] or _host_of(item, placed)) in by_name
     ]
     left = tuple(job for job in jobs if not job.is_removed)
@@ -227,7 +178,7 @@ def load_recorded(run_id: str, store: Store, hosts: Iterable[Host]) -> RecordedR
 
 def _single_job(run_id: str, item: Mapping[str, Any], host: Host, store: Store) -> RecordedJob:
     """Return the only job of the run on a host."""
-    handle, document = _read_job(run_id, str(item["job"]), store)
+    handle, document = read_job(run_id, str(item["job"]), store)
     return RecordedJob(
         run_id=run_id,
         host=host,
@@ -244,27 +195,6 @@ def _single_job(run_id: str, item: Mapping[str, Any], host: Host, store: Store) 
 def _host_of(item: Mapping[str, Any], placed: Mapping[str, Attempt]) -> str | None:
     attempt = placed.get(item["name"])
     return None if attempt is None else attempt.host
-
-
-def _document(run_id: str, store: Store) -> dict[str, Any]:
-    document = store.read(run_id, RUN)
-    if document is None or not isinstance(document.get("jobs"), list):
-        raise RecordError(
-            f"the record of run {run_id} is incomplete",
-            hint="name its hosts to ask them: --host=NAMES",
-        )
-    return document
-
-
-def _read_job(run_id: str, job_id: str, store: Store) -> tuple[JobHandle | None, Document]:
-    """Return a job's handle, or ``None`` if it cannot be read, and the rest of its record."""
-    document: Document = {}
-    try:
-        document = store.read(run_id, job_id) or {}
-        return from_document(document["ticket"]), document
-    except (RecordError, HandleError, KeyError):
-        # The host has another copy.
-        return None, document
 
 
 def find_on_hosts(
@@ -341,7 +271,7 @@ def load_arguments(run_id: str, store: Store) -> RunArguments:
     Raises:
         UsageError: Its record does not contain them.
     """
-    began = _document(run_id, store).get("began")
+    began = read_run(run_id, store).get("began")
     if not isinstance(began, dict) or not {"folder", "options"} <= began.keys():
         raise UsageError(
             f"run {run_id} was started by a version that did not record its arguments",

@@ -146,8 +146,7 @@ def _require_made(job: PlacedJob, task: str, item: PlacedParameter) -> None:
         or item.may_be_missing(job.spec.request.allow_missing)
     ):
         return
-    makers = [each for each in find_other_makers(task, item, cube) if each != task]
-    if makers:
+    if makers := [each for each in find_other_makers(task, item, cube) if each != task]:
         raise PlanError(
             f"{cube.where_given(task, item.parameter)}: {task}.{name}: input {item.local} does not "
             "exist",

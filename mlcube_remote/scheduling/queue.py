@@ -11,7 +11,7 @@ from mlcube_remote.dispatch.pipeline import run_job
 from mlcube_remote.dispatch.run_context import RunContext
 from mlcube_remote.errors import PlanError
 from mlcube_remote.events.outcome import JobOutcome, Status
-from mlcube_remote.jobs.lookup import Attempt, last_attempts
+from mlcube_remote.jobs.attempts import Attempt, last_attempts
 from mlcube_remote.jobs.records import record_outcome
 from mlcube_remote.plan.assignment import make_job, slots
 from mlcube_remote.plan.job import JobSpec, RunRequest

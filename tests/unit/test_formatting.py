@@ -56,15 +56,22 @@ def test_time_spans_have_at_most_two_units(seconds: int, expected: str) -> None:
         ("8h", 28_800),
         ("7d", 604_800),
         ("2w", 1_209_600),
+        ("1h30m", 5_400),
+        ("2d 3h", 183_600),
+        ("1w 1d 1h 1m 1s", 694_861),
+        ("0h 5m", 300),
     ],
 )
 def test_time_spans_can_be_typed_with_a_unit(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "soon", "0", "0.0h", "-1s", "1y", "1h30m", "1 2"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "soon", "0", "0.0h", "0h0m", "-1s", "1y", "30m1h", "1h1h", "1h30", "1.5h30m", "1 2"],
+)
 def test_other_texts_are_refused_with_the_expected_form(text: str) -> None:
-    with pytest.raises(ValueError, match="expected a time span such as 90s, 15m, 8h or 7d"):
+    with pytest.raises(ValueError, match="expected a time span such as 90s, 15m, 8h, 1h30m or 7d"):
         parse_duration(text)
 
 

@@ -21,7 +21,7 @@ def test_a_time_span_is_read(text: str, seconds: float) -> None:
     assert Duration().convert(text, None, None) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "0", "-1s", "1y", "soon", "1h30m", "nan", "1e3"])
+@pytest.mark.parametrize("text", ["", "0", "-1s", "1y", "soon", "30m1h", "nan", "1e3"])
 def test_a_wrong_time_span_is_refused(text: str) -> None:
     with pytest.raises(click.BadParameter, match="expected a time span such as"):
         Duration().convert(text, None, None)
