@@ -21,6 +21,9 @@ ProgressSink = Callable[[str, float | None], None]
 """Receives a text for people, and a fraction between 0 and 1."""
 
 _INTERVAL_S = 0.5
+_LEAP = 10
+"""Percent of a file that are reported at its end, whatever the interval: if the buffers of a slow
+connection have taken it, rsync prints nothing more for a long time."""
 _MAX_LINE = 64 * 1024
 
 _LINE = re.compile(
@@ -66,6 +69,8 @@ class TransferProgress:
     _total: tuple[float, float] | None = attrs.field(default=None, init=False)
     """The smallest and the largest size that fit what was printed so far."""
     _reported_at: float | None = attrs.field(default=None, init=False)
+    _reported: int = attrs.field(default=0, init=False)
+    """Percent."""
 
     def read(self, data: bytes) -> None:
         """Take a part of what rsync prints."""
@@ -97,8 +102,10 @@ class TransferProgress:
     def _note(self, state: _State, report: ProgressSink) -> None:
         self._narrow(state)
         now = time.monotonic()
-        if self._reported_at is None or now >= self._reported_at + _INTERVAL_S:
-            self._reported_at = now
+        is_due = self._reported_at is None or now >= self._reported_at + _INTERVAL_S
+        is_end = state.left is None and state.percent >= self._reported + _LEAP
+        if is_due or is_end:
+            self._reported_at, self._reported = now, state.percent
             report(self._describe(state), state.percent / 100)
 
     def _narrow(self, state: _State) -> None:
