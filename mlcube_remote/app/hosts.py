@@ -51,7 +51,7 @@ def choose_hosts(
         hosts = known_hosts(inventory, warn)
     if needs_host and not hosts:
         raise UsageError(
-            "no host to ask: no inventory was found, and no recorded run has a host to ask",
+            "no host to ask: neither an inventory nor a recorded run names one",
             hint="name a host: --host=NAME; or an inventory: --inventory=FILE",
         )
     return ChosenHosts(hosts=hosts, logins=Logins(inventory=inventory, credentials=credentials()))
