@@ -34,7 +34,7 @@ from mlcube_remote.jobs.lookup import (
     recorded_inventory,
 )
 from mlcube_remote.jobs.query import query_all
-from mlcube_remote.runs.addresses import LAST, parse_address
+from mlcube_remote.runs.addresses import LAST, no_run_error, parse_address
 from mlcube_remote.runs.store import Store
 
 
@@ -80,10 +80,7 @@ def find_run(
     address = parse_address(text)
     run_id = find_run_id(address.run, store)
     if run_id is None and address.run == LAST:
-        raise UsageError(
-            "no run was started on this machine",
-            hint="list the runs on all hosts: mlcube-remote ps --all",
-        )
+        raise no_run_error()
     recorded = None if run_id is None or hosts.inventory else recorded_inventory(run_id, store)
     inventory = open_found(recorded) if recorded else open_inventory(hosts.inventory)
     logins = Logins(inventory=inventory, credentials=credentials())

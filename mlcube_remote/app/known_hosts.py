@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 
 import attrs
 
@@ -15,6 +13,7 @@ from mlcube_remote.errors import InventoryError, RecordError, UsageError
 from mlcube_remote.formatting import readable_duration
 from mlcube_remote.inventory.model import Host, Inventory
 from mlcube_remote.jobs.lookup import reached_hosts
+from mlcube_remote.runs.documents import age_of
 from mlcube_remote.runs.forgotten_hosts import forget, read_forgotten
 from mlcube_remote.runs.store import RUN, Store
 from mlcube_remote.suggestions import did_you_mean
@@ -49,11 +48,9 @@ def last_runs(names: Iterable[str]) -> dict[str, str]:
         return ages
     for reached in _reached(lambda _: None):
         if reached.host in wanted and reached.host not in ages:
-            try:
-                started = datetime.fromisoformat(reached.created).timestamp()
-            except ValueError:
-                continue
-            ages[reached.host] = readable_duration(max(0, int(time.time() - started)))
+            age = age_of(reached.created)
+            if age is not None:
+                ages[reached.host] = readable_duration(max(0, int(age)))
     return ages
 
 

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from datetime import datetime
 from itertools import islice
 
 from mlcube_remote.app.options import Sensible
@@ -14,6 +12,7 @@ from mlcube_remote.errors import RecordError, UsageError
 from mlcube_remote.events.outcome import Status
 from mlcube_remote.formatting import readable_duration
 from mlcube_remote.jobs.records import PLANNED
+from mlcube_remote.runs.documents import age_of
 from mlcube_remote.runs.store import RUN, Store
 
 _MAY_RUN = frozenset({PLANNED, Status.QUEUED.value, Status.RUNNING.value, Status.UNKNOWN.value})
@@ -89,9 +88,10 @@ def describe_run(store: Store, run_id: str) -> str:
     """Return a run's id, its name, and when it was started."""
     try:
         document = store.read(run_id, RUN) or {}
-        started = datetime.fromisoformat(document["created"]).timestamp()
-    except (RecordError, KeyError, TypeError, ValueError):
+    except RecordError:
+        return run_id
+    age = age_of(document.get("created"))
+    if age is None:
         return run_id
     name = f" ({document['name']})" if document.get("name") else ""
-    age = readable_duration(max(0, int(time.time() - started)))
-    return f"{run_id}{name}, started {age} ago"
+    return f"{run_id}{name}, started {readable_duration(max(0, int(age)))} ago"

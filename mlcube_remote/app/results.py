@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mlcube_remote.app.observer import Warn
 from mlcube_remote.errors import UsageError
 from mlcube_remote.files.verify import Finding, verify
-from mlcube_remote.runs.addresses import LAST
+from mlcube_remote.runs.addresses import LAST, no_run_error
 from mlcube_remote.runs.attempts import (
     DIRECTORY,
     compile_attempts,
@@ -96,10 +96,7 @@ def compare_results(first: str, second: str, warn: Warn) -> tuple[Difference, ..
 def _find_run(text: str, store: Store) -> str:
     found = store.matching(text)
     if not found and text == LAST:
-        raise UsageError(
-            "no run was started on this machine",
-            hint="list the runs on all hosts: mlcube-remote ps --all",
-        )
+        raise no_run_error()
     if not found:
         raise UsageError(
             f"no results of a run {text!r} on this machine",

@@ -17,7 +17,7 @@ from mlcube_remote.cli.help import HelpfulCommand
 from mlcube_remote.cli.option_groups import CredentialPrompts
 from mlcube_remote.cli.printing import print_warning
 from mlcube_remote.cli.run_argument import complete_targets
-from mlcube_remote.cli.run_target import RunTarget, choose_target
+from mlcube_remote.cli.run_target import choose_target
 from mlcube_remote.errors import UsageError
 
 _DASHES = "--"
@@ -86,8 +86,7 @@ def exec(  # noqa: A001 - the name of the command
     exit code is that of COMMAND.
     """
     run_text, command = _split(words, after_dashes)
-    jobs = () if job is None else (job,)
-    return _enter(choose_target(run_text, jobs, Sensible.LIVE), command, hosts, credentials)
+    return _enter(run_text, job, command, hosts, credentials)
 
 
 def _split(
@@ -127,16 +126,16 @@ def shell(
     without JOB, the only job of it. The shell is Bash if the image has it, otherwise sh. The task
     continues when you leave the shell.
     """
-    jobs = () if job is None else (job,)
-    target = choose_target(run_text, jobs, Sensible.LIVE)
-    return _enter(target, app.exec.SHELL, hosts, credentials)
+    return _enter(run_text, job, app.exec.SHELL, hosts, credentials)
 
 
 def _enter(
-    target: RunTarget,
+    run_text: str | None,
+    job: str | None,
     command: Sequence[str],
     hosts: HostOptions,
     credentials: CredentialPrompts,
 ) -> int:
+    target = choose_target(run_text, () if job is None else (job,), Sensible.LIVE)
     found = app.follow.find_run(target.text, hosts, credentials, print_warning, jobs=target.jobs)
     return app.exec.exec_in_run(found, command, print_warning, partial(click.echo, err=True))

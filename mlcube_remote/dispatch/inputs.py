@@ -10,7 +10,7 @@ from mlcube_remote.dispatch.context import JobContext
 from mlcube_remote.errors import PlanError
 from mlcube_remote.facts.path_kind import read_kind
 from mlcube_remote.plan.job_plan import JobPlan
-from mlcube_remote.plan.placement import DataLocation, find_other_makers
+from mlcube_remote.plan.placement import DataLocation, find_missing_makers
 
 
 def require_data_on_host(plan: JobPlan) -> None:
@@ -54,12 +54,8 @@ def require_mirrored_inputs(job: JobContext, plan: JobPlan) -> None:
     cube = plan.spec.cube
     for task, item in plan.task_parameters():
         value, name = item.parameter.value, item.parameter.name
-        if item.is_output or item.made_by or item.where is not DataLocation.WORKSPACE:
-            continue
-        if item.local is None or item.local.exists():
-            continue
-        makers = find_other_makers(task, item, cube)
-        if not makers or item.may_be_missing(plan.spec.request.allow_missing):
+        makers = find_missing_makers(task, item, cube, plan.spec.request.allow_missing)
+        if not makers or item.local is None:
             continue
         path = plan.paths.mirror(item.local, cube)
         if read_kind(job.connection.current, path) == "-":

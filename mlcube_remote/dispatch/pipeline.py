@@ -239,14 +239,15 @@ def _prepare_mirror(job: JobContext, plan: JobPlan, facts: HostFacts, claim: Cla
 def _prepare(job: JobContext, plan: JobPlan, facts: HostFacts) -> Image:
     """Upload the cube and its data, bring the image to the host, and return it."""
     warn_about_commands(job, plan)
-    # If a file is edited after this, the image seems to be of another version, never of this one.
-    sources = digest_build_sources(plan, job.run.names)
+    source, sources = plan.spec.image_source, ""
+    if source is None:
+        # If a file is edited after this, the image seems to be of another version, never of this.
+        sources = digest_build_sources(plan, job.run.names)
     image = upload_and_find_image(job, plan)
     job.run.interrupts.check()
     if plan.tasks:
         # Before the image, which may take long to build.
         require_mirrored_inputs(job, plan)
-    source = plan.spec.image_source
     if source is None:
         again = plan.spec.request.configure_only
         image = configure_image(job, plan, facts, image, sources, again=again)

@@ -276,7 +276,6 @@ def _keys(
             )
             if found.jump:
                 yield "jump", found.jump
-            if found.jump:
                 collected.jump_keys.setdefault(found.jump, {})[found.jump_key] = None
             if found.key:
                 yield "identity_file", found.key

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import cache, partial
 
 import attrs
 
@@ -87,21 +88,32 @@ def _select_unpulled(
     jobs: Mapping[str, Sequence[FoundJob]], store: Store
 ) -> dict[str, list[FoundJob]]:
     """Return host → the jobs with outputs that this machine has not pulled."""
-    return {host: [job for job in each if _has_unpulled(job, store)] for host, each in jobs.items()}
+    current = cache(partial(_read_current, store))  # a run is read once, however many jobs it has
+    return {
+        host: [job for job in each if _has_unpulled(job, store, current)]
+        for host, each in jobs.items()
+    }
 
 
-def _has_unpulled(job: FoundJob, store: Store) -> bool:
+def _has_unpulled(
+    job: FoundJob, store: Store, current: Callable[[str], frozenset[str] | None]
+) -> bool:
     handle = job.handle
     if handle is None or job.current is None or not any(each.outputs for each in handle.folders):
         return False  # nothing to pull
     if is_pulled(store, job.job_id, handle):
         return False
     # No command pulls the outputs of an attempt that another one has replaced.
+    names = current(handle.run_id)
+    return names is None or job.job_id in names
+
+
+def _read_current(store: Store, run_id: str) -> frozenset[str] | None:
+    """Return the jobs of a run that none has replaced; ``None``: no record tells."""
     try:
-        current = current_jobs(handle.run_id, store)
+        return current_jobs(run_id, store)
     except RecordError:
-        return True
-    return current is None or job.job_id in current
+        return None
 
 
 def select_old(surveys: Iterable[HostJobs], older_than: float) -> dict[str, list[FoundJob]]:

@@ -7,9 +7,7 @@ wait. So it stays as long as a job of the run may be on a host, or may start.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
 
 from mlcube_remote.errors import RecordError
 from mlcube_remote.events.outcome import Status
@@ -17,7 +15,7 @@ from mlcube_remote.files.staging import remove_staging
 from mlcube_remote.jobs.handle import HandleError, from_document
 from mlcube_remote.jobs.query import FoundJob, HostJobs
 from mlcube_remote.jobs.records import REMOVED
-from mlcube_remote.runs.documents import Document
+from mlcube_remote.runs.documents import Document, age_of
 from mlcube_remote.runs.store import RUN, Store
 
 _MAY_START_S = 30 * 86_400
@@ -87,15 +85,8 @@ def _may_start(run: Document, records: Mapping[str, Document]) -> bool:
         each.get("job") not in records if each.get("host") else each.get("name") not in names
         for each in jobs
     )
-    return waits and _age(run) < _MAY_START_S
-
-
-def _age(run: Document) -> float:
-    """Return the age of a run in seconds; 0 if it is not known."""
-    try:
-        return time.time() - datetime.fromisoformat(str(run.get("created"))).timestamp()
-    except ValueError:
-        return 0.0
+    age = age_of(run.get("created"))
+    return waits and (age is None or age < _MAY_START_S)
 
 
 def _ignore(_: str) -> None:

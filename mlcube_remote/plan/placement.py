@@ -227,10 +227,30 @@ def find_makers(item: PlacedParameter, cube: Cube) -> tuple[str, ...]:
     return tuple(dict.fromkeys(makers))
 
 
-def find_other_makers(task: str, item: PlacedParameter, cube: Cube) -> tuple[str, ...]:
-    """Return the tasks that must have run before ``task`` can read an input that does not exist.
+def find_missing_makers(
+    task: str, item: PlacedParameter, cube: Cube, allowed: Collection[str]
+) -> tuple[str, ...]:
+    """Return the tasks that make an input of the workspace which this machine does not have.
 
     A task may declare one directory as input and output: it starts with an empty one.
+
+    Args:
+        task: The task that reads it.
+        item: The parameter.
+        cube: The cube.
+        allowed: Names of inputs without which a task may start.
+
+    Returns:
+        None if the input is here, if an earlier task of the job makes it, or if it may be missing.
     """
+    if (
+        item.is_output
+        or item.made_by
+        or item.where is not DataLocation.WORKSPACE
+        or item.local is None
+        or item.local.exists()
+        or item.may_be_missing(allowed)
+    ):
+        return ()
     makers = find_makers(item, cube)
     return tuple(each for each in makers if each != task or not item.is_directory)

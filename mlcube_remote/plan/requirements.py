@@ -19,7 +19,7 @@ from mlcube_remote.plan.placed_job import PlacedJob
 from mlcube_remote.plan.placement import (
     DataLocation,
     PlacedParameter,
-    find_other_makers,
+    find_missing_makers,
     is_made_by_cube,
     missing_inputs,
 )
@@ -137,16 +137,8 @@ def _require_made(job: PlacedJob, task: str, item: PlacedParameter) -> None:
         PlanError: It is one.
     """
     cube, name = job.spec.cube, item.parameter.name
-    if (
-        item.is_output
-        or item.made_by
-        or item.where is not DataLocation.WORKSPACE
-        or item.local is None
-        or item.local.exists()
-        or item.may_be_missing(job.spec.request.allow_missing)
-    ):
-        return
-    if makers := [each for each in find_other_makers(task, item, cube) if each != task]:
+    missing = find_missing_makers(task, item, cube, job.spec.request.allow_missing)
+    if makers := [each for each in missing if each != task]:
         raise PlanError(
             f"{cube.where_given(task, item.parameter)}: {task}.{name}: input {item.local} does not "
             "exist",

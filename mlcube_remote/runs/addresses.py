@@ -27,6 +27,14 @@ class RunAddress:
     jobs: tuple[str, ...] = ()
 
 
+def no_run_error() -> UsageError:
+    """Return the error of a machine that has started no run."""
+    return UsageError(
+        "no run was started on this machine",
+        hint="list the runs on all hosts: mlcube-remote ps --all",
+    )
+
+
 def parse_address(text: str) -> RunAddress:
     """Return the parts of ``RUN`` or ``RUN/JOB``.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import shlex
+import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,14 @@ FORMAT = 1
 """Format of the documents; a newer mlcube-remote may write a higher one."""
 
 Document = dict[str, Any]
+
+
+def age_of(written: object) -> float | None:
+    """Return the seconds since a time that a document has; ``None``: it is no time."""
+    try:
+        return time.time() - datetime.fromisoformat(str(written)).timestamp()
+    except ValueError:
+        return None
 
 
 def write_document(

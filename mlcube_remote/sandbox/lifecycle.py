@@ -147,10 +147,10 @@ def down(
     if not paths.root.exists():
         found = _find_containers(paths)
         _remove(paths, found)
-        return tuple(sorted(each.host for each in found))
+        return _names_of(found)
     with _lock(paths):
         found = _find_containers(paths)
-        names = tuple(sorted(each.host for each in found))
+        names = _names_of(found)
         if found:
             note(f"removing {_format_names(names)}")
         _remove(paths, found)
@@ -161,6 +161,10 @@ def down(
     with contextlib.suppress(OSError):  # it contains files of the user, which are kept
         paths.root.rmdir()
     return names
+
+
+def _names_of(found: Sequence[_FoundContainer]) -> tuple[str, ...]:
+    return tuple(sorted(each.host for each in found))
 
 
 def _format_names(hosts: Sequence[str]) -> str:

@@ -51,7 +51,7 @@ def test_the_sources_of_a_dockerfile(text: str, sources: tuple[str, ...]) -> Non
     ],
 )
 def test_a_dockerfile_that_may_read_any_file(text: str) -> None:
-    """A source that only the build knows stands for the whole context."""
+    """If only the build knows a source, all files of the context count."""
     assert read_sources(text) == EVERYTHING
 
 
@@ -72,5 +72,5 @@ def test_a_dockerfile_that_may_read_any_file(text: str) -> None:
     ],
 )
 def test_a_source_names_files(path: str, sources: tuple[str, ...], expected: bool) -> None:
-    """A pattern names files and directories; a directory stands for all that is in it."""
+    """A pattern names files and directories; all files in such a directory are copied."""
     assert is_copied(path, sources) is expected
