@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 from typing import TextIO
 
@@ -15,20 +16,20 @@ def ask_to_stop(answers: TextIO, screen: TextIO, timeout: float = TIMEOUT_S) -> 
 
     Args:
         answers: The terminal's input.
-        screen: Where to print the question.
+        screen: Where to print the question: a file that has a descriptor.
         timeout: Seconds to wait for an answer.
 
     Returns:
         Whether to stop them; false without a clear answer, and after a second Ctrl-C.
     """
     try:
-        print(
+        question = (
             "\nInterrupted: [d]etach and leave the jobs running, or [s]top them?\n"
-            f"Without an answer in {timeout:.0f} s, or with Ctrl-C, it detaches. [d/s] ",
-            end="",
-            file=screen,
-            flush=True,
+            f"Without an answer in {timeout:.0f} s, or with Ctrl-C, it detaches. [d/s] "
         )
+        screen.flush()
+        # Ctrl-C just after a buffered write can leave the text in the buffer, to appear twice.
+        os.write(screen.fileno(), question.encode())
         ready, _, _ = select.select([answers], [], [], timeout)
         answer = answers.readline() if ready else ""
     except KeyboardInterrupt:

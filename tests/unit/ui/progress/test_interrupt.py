@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 from collections.abc import Iterator
-from typing import TextIO
+from pathlib import Path
+from typing import Any, TextIO
 
 import pytest
 
@@ -18,6 +20,17 @@ def pipe() -> Iterator[tuple[TextIO, TextIO]]:
     reader, writer = os.pipe()
     with os.fdopen(reader) as answers, os.fdopen(writer, "w", buffering=1) as typed:
         yield answers, typed
+
+
+@pytest.fixture
+def screen(tmp_path: Path) -> Iterator[TextIO]:
+    with (tmp_path / "screen").open("w+") as screen:
+        yield screen
+
+
+def shown(screen: TextIO) -> str:
+    screen.seek(0)
+    return screen.read()
 
 
 @pytest.mark.parametrize(
@@ -32,37 +45,54 @@ def pipe() -> Iterator[tuple[TextIO, TextIO]]:
     ],
 )
 def test_only_a_clear_answer_stops_the_jobs(
-    pipe: tuple[TextIO, TextIO], typed: str, stops: bool
+    pipe: tuple[TextIO, TextIO], screen: TextIO, typed: str, stops: bool
 ) -> None:
     pipe[1].write(typed)
-    screen = io.StringIO()
     assert ask_to_stop(pipe[0], screen) is stops
-    assert screen.getvalue().endswith("stopping the jobs\n" if stops else "detaching\n")
+    assert shown(screen).endswith("stopping the jobs\n" if stops else "detaching\n")
 
 
-def test_the_question_names_both_answers_and_the_default(pipe: tuple[TextIO, TextIO]) -> None:
+def test_the_question_names_both_answers_and_the_default(
+    pipe: tuple[TextIO, TextIO], screen: TextIO
+) -> None:
     pipe[1].write("d\n")
-    screen = io.StringIO()
     ask_to_stop(pipe[0], screen)
-    assert screen.getvalue() == (
+    assert shown(screen) == (
         "\nInterrupted: [d]etach and leave the jobs running, or [s]top them?\n"
         "Without an answer in 10 s, or with Ctrl-C, it detaches. [d/s] detaching\n"
     )
 
 
-def test_without_an_answer_the_jobs_continue(pipe: tuple[TextIO, TextIO]) -> None:
-    screen = io.StringIO()
+def test_without_an_answer_the_jobs_continue(pipe: tuple[TextIO, TextIO], screen: TextIO) -> None:
     assert ask_to_stop(pipe[0], screen, timeout=0.01) is False
-    assert screen.getvalue().endswith("[d/s] \ndetaching\n"), "on a line of its own"
+    assert shown(screen).endswith("[d/s] \ndetaching\n"), "on a line of its own"
 
 
 def test_after_a_second_interrupt_the_jobs_continue(
-    pipe: tuple[TextIO, TextIO], monkeypatch: pytest.MonkeyPatch
+    pipe: tuple[TextIO, TextIO], screen: TextIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("select.select", interrupted)
-    screen = io.StringIO()
     assert ask_to_stop(pipe[0], screen) is False
-    assert screen.getvalue().endswith("[d/s] \ndetaching\n"), "after the ^C of the terminal"
+    assert shown(screen).endswith("[d/s] \ndetaching\n"), "after the ^C of the terminal"
+
+
+class ScreenOfAFastUser(io.FileIO):
+    """Interrupts this process as soon as a text that ends with "[d/s] " was written."""
+
+    def write(self, text: Any, /) -> int:
+        size = super().write(text)
+        if bytes(text).endswith(b"[d/s] "):
+            os.kill(os.getpid(), signal.SIGINT)
+        return size
+
+
+def test_the_question_is_shown_once_if_the_second_interrupt_comes_at_once(
+    pipe: tuple[TextIO, TextIO], tmp_path: Path
+) -> None:
+    file = tmp_path / "screen"
+    with io.TextIOWrapper(io.BufferedWriter(ScreenOfAFastUser(file, "w"))) as screen:
+        assert ask_to_stop(pipe[0], screen, timeout=0.01) is False
+    assert file.read_text().count("Interrupted:") == 1
