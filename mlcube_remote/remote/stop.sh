@@ -67,7 +67,7 @@ mlcr_stop_client() {
 # first, then SIGKILL.
 mlcr_stop_group() {
     read -r mlcr_group <"$1/$2"
-    mlcr_signal_group "$1" TERM || return 0
+    mlcr_terminate_group "$1" || return 0
     mlcr_waited_s=0
     while mlcr_signal_group "$1" 0; do
         [ $mlcr_waited_s -lt "$3" ] || {
@@ -77,6 +77,28 @@ mlcr_stop_group() {
         mlcr_waited_s=$((mlcr_waited_s + 1))
         sleep 1
     done
+}
+
+# mlcr_terminate_group DIRECTORY: send SIGTERM to each process of process group mlcr_group once. The
+# processes of Singularity and Apptainer themselves forward a signal to the task, which would get it a
+# second time while it saves its work; they get it only if there is no other process.
+mlcr_terminate_group() {
+    mlcr_members=
+    for mlcr_entry in /proc/[0-9]*; do
+        mlcr_pid=${mlcr_entry#/proc/}
+        mlcr_read_start_time "$mlcr_pid" || continue
+        case ${mlcr_stat%) *} in
+        *'(starter' | *'(starter-suid' | *'(appinit' | *'(sinit') continue ;;
+        esac
+        # shellcheck disable=SC2086 # words; the line is what mlcr_read_start_time read
+        set -- "$1" ${mlcr_stat##*) }
+        [ "$4" != "$mlcr_group" ] || mlcr_members="$mlcr_members $mlcr_pid"
+    done
+    mlcr_has_signalled=
+    for mlcr_pid in $mlcr_members; do
+        ! kill -TERM "$mlcr_pid" 2>/dev/null || mlcr_has_signalled=yes
+    done
+    [ -n "$mlcr_has_signalled" ] || mlcr_signal_group "$1" TERM
 }
 
 # mlcr_signal_group DIRECTORY SIGNAL: send a signal to process group mlcr_group. A client that runs

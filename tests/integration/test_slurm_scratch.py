@@ -32,7 +32,9 @@ TASKS = {
         outputs=OUT,
     ),
     "wait": shell_task(
-        'trap "echo saved >>${0#*=}/state; exit 3" TERM; cat "${0#*=}/state" && exit 0; '
+        # If Slurm cancels a job, it signals all its processes, and Apptainer forwards that.
+        'trap "trap : TERM; echo saved >>${0#*=}/state; exit 3" TERM; '
+        'cat "${0#*=}/state" && exit 0; '
         "echo waiting; i=0; while [ $i -lt 600 ]; do sleep 0.1; i=$((i + 1)); done",
         outputs=OUT,
     ),

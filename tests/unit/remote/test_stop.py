@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
+
+import pytest
 
 from tests.support.shell_library import (
     Call,
@@ -53,3 +56,46 @@ def test_a_stop_ends_the_process_group_and_starts_no_further_task(
     assert report["exit"] == "143"
     assert task_report(call, job, 2)["exit"] == "pending"
     assert call("mlcr_stop_job", str(job), "5").returncode == 0, "a second call does no harm"
+
+
+STARTER = """\
+#!/bin/sh
+trap 'sleep 0.3; kill -TERM $task' TERM
+sh -c "$1" & task=$!
+while kill -0 $task 2>/dev/null; do wait $task; done
+exit 3
+"""
+"""What Singularity and Apptainer do with signals."""
+TASK = """
+(trap "echo child; exit" TERM; while :; do sleep 0.1; done) &
+trap "echo task" TERM; touch ready
+i=0; while [ $i -lt 15 ]; do sleep 0.1; i=$((i + 1)); done
+"""
+
+
+@pytest.mark.parametrize("name", ["starter", "starter-suid"])
+def test_a_task_gets_the_signal_once_if_its_engine_forwards_signals(
+    call: Call, job: Path, tmp_path: Path, name: str
+) -> None:
+    program = tmp_path / name
+    program.write_text(STARTER)
+    program.chmod(0o755)
+    launch(call, job, f"cd {tmp_path}; exec ./{name} {shlex.quote(TASK)}")
+    wait_for((tmp_path / "ready").exists)
+    assert call("mlcr_stop_job", str(job), "5").returncode == 0
+    wait_for(lambda: state(call, job) == "ended")
+    assert sorted((job / "tasks/1/stdout").read_text().split()) == ["child", "task"]
+    assert task_report(call, job)["exit"] == "3"
+
+
+def test_an_engine_that_has_not_started_its_container_gets_the_signal(
+    call: Call, job: Path, tmp_path: Path
+) -> None:
+    program = tmp_path / "starter"
+    program.write_text("#!/bin/sh\ntrap 'exit 4' TERM\ntouch ready\nwhile :; do :; done\n")
+    program.chmod(0o755)
+    launch(call, job, f"cd {tmp_path}; exec ./starter")
+    wait_for((tmp_path / "ready").exists)
+    assert call("mlcr_stop_job", str(job), "30").returncode == 0
+    wait_for(lambda: state(call, job) == "ended")
+    assert task_report(call, job)["exit"] == "4"
