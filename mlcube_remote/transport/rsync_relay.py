@@ -301,9 +301,11 @@ def _communicate(
             assert pipe is not None  # noqa: S101 - for the type checker
             selector.register(pipe, selectors.EVENT_READ, name)
         while selector.get_map():
+            # Asked before the pipes are looked at: the last message comes just before the end.
+            has_ended = process.poll() is not None
             ready = selector.select(_WATCH_INTERVAL_S)
             check()
-            if not ready and process.poll() is not None:
+            if not ready and has_ended:
                 # The remote shell keeps the pipes open, because it may still wait for the host.
                 break
             for key, _ in ready:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ctrl-C on the terminal does not reach the rsync of a transfer."""
+"""The rsync of a transfer: Ctrl-C does not reach it, and its last message is kept."""
 
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,20 @@ def test_rsync_is_not_in_the_process_group_of_the_terminal(
     finally:
         process.communicate(b"")
         pipes.close()
+
+
+def test_a_message_is_kept_that_comes_just_before_the_end() -> None:
+    process = subprocess.Popen(
+        # The remote shell keeps the pipes open.
+        ["sh", "-c", "sleep 5 & sleep 0.5; echo why >&2; exit 12"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+    def wait_for_end() -> None:
+        if process.returncode is None:
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+
+    shown = rsync_relay._communicate(process, b"", None, wait_for_end)
+    assert (process.returncode, shown) == (12, (b"", b"why\n"))
