@@ -58,7 +58,9 @@ def changed(host: SshHost) -> str:
     """Return what the second tasks left outside of mlcube-remote's directory."""
     root = f"{host.home}/.mlcube-remote"
     names = f"-name {MARK} -o -path /tmp/new -o -path /tmp/nothing"
-    done = host.exec(["sh", "-c", f"find / -xdev -path {root} -prune -o \\( {names} \\) -print"])
+    # Temporary files of engines may vanish meanwhile.
+    script = f"find / -xdev -ignore_readdir_race -path {root} -prune -o \\( {names} \\) -print"
+    done = host.exec(["sh", "-c", script])
     home = host.exec(["ls", "-A", str(host.home)]).output.decode()
     return done.output.decode() + home
 
