@@ -37,6 +37,11 @@ mlcr_is_task_running() {
     ! mlcr_has_ended "$1" && { [ -e "$1/started" ] || [ -s "$1/cid" ] || [ -s "$1/group" ]; }
 }
 
+# mlcr_is_told_to_end DIRECTORY: whether the task was stopped, or has reached its time limit.
+mlcr_is_told_to_end() {
+    [ -e "${1%/tasks/*}/stop" ] || [ -e "$1/timedout" ]
+}
+
 # mlcr_stop_task DIRECTORY GRACE: stop the running task. The container is the one whose id the
 # engine wrote for the task, or that has its name and its labels, never one that merely has the name.
 # Without a container, the engine's client is stopped.
@@ -84,16 +89,20 @@ mlcr_stop_group() {
 # second time while it saves its work; they get it only if there is no other process.
 mlcr_terminate_group() {
     mlcr_members=
+    mlcr_forwards=
     for mlcr_entry in /proc/[0-9]*; do
         mlcr_pid=${mlcr_entry#/proc/}
         mlcr_read_start_time "$mlcr_pid" || continue
-        case ${mlcr_stat%) *} in
-        *'(starter' | *'(starter-suid' | *'(appinit' | *'(sinit') continue ;;
-        esac
         # shellcheck disable=SC2086 # words; the line is what mlcr_read_start_time read
         set -- "$1" ${mlcr_stat##*) }
-        [ "$4" != "$mlcr_group" ] || mlcr_members="$mlcr_members $mlcr_pid"
+        [ "$4" = "$mlcr_group" ] || continue
+        case ${mlcr_stat%) *} in
+        *'(starter' | *'(starter-suid' | *'(appinit' | *'(sinit') mlcr_forwards=yes ;;
+        *) mlcr_members="$mlcr_members $mlcr_pid" ;;
+        esac
     done
+    # A signal to the group also reaches what was started meanwhile.
+    [ -n "$mlcr_forwards" ] || mlcr_members=
     mlcr_has_signalled=
     for mlcr_pid in $mlcr_members; do
         ! kill -TERM "$mlcr_pid" 2>/dev/null || mlcr_has_signalled=yes

@@ -118,6 +118,11 @@ run_to_end() {
     # A few bytes, which a reader sees completely or not at all: no rename is needed.
     date +%s%n%N >"$1/started"
     mlcr_start_clock "$1/started"
+    # A stop that came just before has seen no task that runs.
+    ! mlcr_is_told_to_end "$1" || {
+        code=143
+        return
+    }
     # Directly before the start, because an earlier task may have changed the directories.
     mlcr_begin_task "$1" || {
         code=1
@@ -132,6 +137,8 @@ run_to_end() {
     [ ! -e "$1/container" ] || daemon_before=$(print_daemon_identity)
     run_logged "$1" "$limit"
     code=$?
+    # A task that has ended has not reached its time limit.
+    [ -z "$timer" ] || [ -e "$1/timedout" ] || kill "$timer" 2>/dev/null
     if [ $code -ne 0 ] && [ -e "$1/container" ]; then
         save_container_state "$1"
         [ "$daemon_before" = "$(print_daemon_identity)" ] || true >"$1/restarted"

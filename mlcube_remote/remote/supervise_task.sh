@@ -15,13 +15,17 @@ run_task() (
         pid=
         ! command -v setsid >/dev/null 2>&1 || read -r pid _ </proc/self/stat
         [ -z "$pid" ] || echo "$pid" >"$task/client"
+        # A stop that comes later sees the file "client"; one that came before has seen no process.
+        ! mlcr_is_told_to_end "$task" || exit 143
         umask 022
         [ -n "$pid" ] || exec "$@"
         exec setsid "$@"
     fi
     # Without a container, only a process group of its own can be stopped as a whole.
     # shellcheck disable=SC2016 # expanded by the inner shell
-    exec setsid sh -c 'echo $$ >"$0/group"; umask 022; exec "$@"' "$task" "$@"
+    exec setsid sh -c 'echo $$ >"$0/group"
+        [ ! -e "${0%/tasks/*}/stop" ] && [ ! -e "$0/timedout" ] || exit 143
+        umask 022; exec "$@"' "$task" "$@"
 )
 
 # write_log FILE LIMIT: append standard input to FILE, at most LIMIT bytes; read and discard the
@@ -105,8 +109,6 @@ copy_inputs() {
 # task's exit code and the reason, also in its log; a task whose outputs are missing does not succeed.
 return_outputs() {
     [ -n "$has_copies" ] || return 0
-    # The task has ended within its time limit.
-    [ -z "$timer" ] || kill "$timer" 2>/dev/null
     reason=$(exec 9>&- 2>&1 && exec /bin/sh "$job/scheduler" give-back "$job" "${1##*/}") && return
     reason="$reason (kept: $(mlcr_print_line "$job/slurm/unreturned"))"
     printf '%s %s\n' "$code" "$reason" >"$1/unreturned"

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -68,7 +70,8 @@ exit 3
 """What Singularity and Apptainer do with signals."""
 TASK = """
 (trap "echo child; exit" TERM; while :; do sleep 0.1; done) &
-trap "echo task" TERM; touch ready
+trap "echo task; asked=yes" TERM; touch ready
+until [ -n "$asked" ]; do sleep 0.1; done
 i=0; while [ $i -lt 15 ]; do sleep 0.1; i=$((i + 1)); done
 """
 
@@ -99,3 +102,42 @@ def test_an_engine_that_has_not_started_its_container_gets_the_signal(
     assert call("mlcr_stop_job", str(job), "30").returncode == 0
     wait_for(lambda: state(call, job) == "ended")
     assert task_report(call, job)["exit"] == "4"
+
+
+STOPS_FIRST = """\
+#!/bin/sh
+[ "$1" != sh ] || touch "$(dirname "$0")/jobs/j/{file}"
+exec {setsid} "$@"
+"""
+"""setsid(1), before which a task has no process, and after which it runs."""
+
+
+@pytest.mark.parametrize("file", ["stop", "tasks/1/timedout"])
+def test_a_stop_is_not_lost_before_the_process_of_the_task_is_known(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    program = tmp_path / "setsid"
+    program.write_text(STOPS_FIRST.format(file=file, setsid=shutil.which("setsid")))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    job = tmp_path / "jobs" / "j"
+    launch(call, job, "echo never", "echo never")
+    wait_for(lambda: state(call, job) == "ended")
+    report = task_report(call, job)
+    assert (report["exit"], report["stdout"]) == ("143", "0")
+
+
+def test_a_task_that_was_stopped_while_it_started_is_not_started(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = tmp_path / "jobs" / "j"
+    program = tmp_path / "date"
+    # The supervisor asks for the time after it has looked for a stop.
+    program.write_text(f'#!/bin/sh\ntouch {job}/stop\nexec {shutil.which("date")} "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    launch(call, job, "echo never", begins=[f"touch {tmp_path}/prepared"])
+    wait_for(lambda: state(call, job) == "ended")
+    report = task_report(call, job)
+    assert (report["exit"], report["stdout"]) == ("143", "0")
+    assert not (tmp_path / "prepared").exists()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -85,6 +86,22 @@ def test_a_task_that_ignores_sigterm_is_killed_after_its_grace(call: Call, job: 
     assert 2.5 < time.monotonic() - began < 40, "one second, and two for the grace"
     report = task_report(call, job)
     assert (report["exit"], report["timedout"]) == ("137", "yes")
+
+
+def test_a_task_that_ended_does_not_reach_its_limit_while_its_end_is_recorded(
+    call: Call, job: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The supervisor asks for the time at the end of a task.
+    date = tmp_path / "date"
+    date.write_text(
+        f'#!/bin/sh\n[ ! -e {tmp_path}/slow ] || sleep 3\nexec {shutil.which("date")} "$@"\n'
+    )
+    date.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    launch(call, job, f"touch {tmp_path}/slow; exit 3", timeout="1")
+    wait_for(lambda: state(call, job) == "ended")
+    report = task_report(call, job)
+    assert (report["exit"], report.get("timedout")) == ("3", None)
 
 
 def test_a_short_task_leaves_no_timer_behind(call: Call, job: Path) -> None:
