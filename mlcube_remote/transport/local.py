@@ -6,7 +6,9 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
+import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO
@@ -21,6 +23,56 @@ from mlcube_remote.transport.command_text import render_script
 from mlcube_remote.transport.standard_streams import StandardStreams
 
 _CHUNK = 64 * 1024
+_CHECK_INTERVAL_S = 0.5
+"""Interval for checking whether the connection was closed."""
+
+
+@attrs.frozen
+class _Reader:
+    """Reads the output of a shell until its end, or until the connection is closed."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    is_closed: threading.Event
+
+    def read(self, sink: OutputSink, silence: Timeout | None, within: float | None) -> None:
+        deadline = None if within is None else time.monotonic() + within
+        with selectors.DefaultSelector() as selector:
+            pipes: tuple[tuple[IO[bytes] | None, Stream], ...] = (
+                (self.process.stdout, Stream.STDOUT),
+                (self.process.stderr, Stream.STDERR),
+            )
+            for pipe, stream in pipes:
+                assert pipe is not None  # noqa: S101 - for the type checker
+                selector.register(pipe, selectors.EVENT_READ, stream)
+            while selector.get_map():
+                limit = within if silence is None else silence()
+                until = deadline
+                if until is None and limit is not None:
+                    until = time.monotonic() + limit
+                ready = self._wait(selector, until)
+                if not ready:
+                    raise StateUnknownError(self.name, f"no answer within {limit:g} s")
+                for key, _ in ready:
+                    data = os.read(key.fd, _CHUNK)
+                    if data:
+                        sink(key.data, data)
+                    else:
+                        selector.unregister(key.fileobj)
+
+    def _wait(
+        self, selector: selectors.BaseSelector, until: float | None
+    ) -> list[tuple[selectors.SelectorKey, int]]:
+        """Wait for output, or the end of it; empty if there is none until that time."""
+        while True:
+            if self.is_closed.is_set() and self.process.poll() is not None:
+                # A command that it started may keep the pipes open.
+                raise _closed_error(self.name)
+            left = _CHECK_INTERVAL_S if until is None else until - time.monotonic()
+            if left <= 0:
+                return []
+            if ready := selector.select(min(left, _CHECK_INTERVAL_S)):
+                return ready
 
 
 @attrs.define
@@ -29,6 +81,7 @@ class LocalConnection:
 
     host: Host
     _running: set[subprocess.Popen[bytes]] = attrs.field(factory=set, init=False)
+    _is_closed: threading.Event = attrs.field(factory=threading.Event, init=False)
 
     @property
     def name(self) -> str:
@@ -72,57 +125,40 @@ class LocalConnection:
         silence: Timeout | None = None,
         within: float | None = None,
     ) -> int:
+        if self._is_closed.is_set():
+            raise _closed_error(self.name)
         try:
             process = subprocess.Popen(
                 ["/bin/sh", "-s"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
+                # Ctrl-C on the terminal is a question to this program, and must not end a step.
+                start_new_session=True,
             )
         except OSError as problem:
             raise HostUnfitError(self.name, f"/bin/sh cannot be started: {problem}") from problem
         self._running.add(process)
+        if self._is_closed.is_set():
+            # close() may have come before the process was added.
+            _terminate(process)
         try:
             with process:
                 try:
                     _write_input(process, text)
-                    self._pump(process, sink, silence, within)
+                    self._reader(process).read(sink, silence, within)
                 except BaseException:
                     # Its output is no longer read, so it could run for ever.
                     process.kill()
                     raise
-            return _shell_status(process.returncode)
         finally:
             self._running.discard(process)
+        if self._is_closed.is_set():
+            raise _closed_error(self.name)
+        return _shell_status(process.returncode)
 
-    def _pump(
-        self,
-        process: subprocess.Popen[bytes],
-        sink: OutputSink,
-        silence: Timeout | None,
-        within: float | None,
-    ) -> None:
-        deadline = None if within is None else time.monotonic() + within
-        with selectors.DefaultSelector() as selector:
-            pipes: tuple[tuple[IO[bytes] | None, Stream], ...] = (
-                (process.stdout, Stream.STDOUT),
-                (process.stderr, Stream.STDERR),
-            )
-            for pipe, stream in pipes:
-                assert pipe is not None  # noqa: S101 - for the type checker
-                selector.register(pipe, selectors.EVENT_READ, stream)
-            while selector.get_map():
-                limit = within if silence is None else silence()
-                wait = limit if deadline is None else deadline - time.monotonic()
-                ready = selector.select(wait) if wait is None or wait > 0 else []
-                if not ready:
-                    raise StateUnknownError(self.name, f"no answer within {limit:g} s")
-                for key, _ in ready:
-                    data = os.read(key.fd, _CHUNK)
-                    if data:
-                        sink(key.data, data)
-                    else:
-                        selector.unregister(key.fileobj)
+    def _reader(self, process: subprocess.Popen[bytes]) -> _Reader:
+        return _Reader(self.name, process, self._is_closed)
 
     def interact(self, function: str, *args: str, terminal: StandardStreams) -> int:
         """See :meth:`Connection.interact <mlcube_remote.transport.base.Connection.interact>`."""
@@ -151,9 +187,20 @@ class LocalConnection:
         """Do nothing: processes start quickly."""
 
     def close(self) -> None:
-        """End all running processes."""
+        """End all running processes; what calls and streams would return then means nothing."""
+        self._is_closed.set()
         for process in list(self._running):
-            process.terminate()
+            _terminate(process)
+
+
+def _closed_error(name: str) -> StateUnknownError:
+    return StateUnknownError(name, "the connection was closed")
+
+
+def _terminate(process: subprocess.Popen[bytes]) -> None:
+    """End a shell and the commands that it waits for, such as a build."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGTERM)
 
 
 def _script(function: str, args: Sequence[str], env: Mapping[str, str] | None) -> bytes:
