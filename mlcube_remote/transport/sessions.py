@@ -7,6 +7,7 @@ limit, idle sessions are closed, and a new one waits for the others to end.
 
 from __future__ import annotations
 
+import concurrent.futures
 import queue
 import threading
 import time
@@ -161,7 +162,11 @@ class Sessions:
 
     def _take_early(self) -> ShellChannel | None:
         try:
-            shell = self._early.get_nowait().result(_OPEN_TIMEOUT_S)
+            future = self._early.get_nowait()
+            shell = future.result(_OPEN_TIMEOUT_S)
+        except concurrent.futures.TimeoutError:
+            future.add_done_callback(_close_late)
+            return None
         except (queue.Empty, HostError, SessionRefusedError):
             return None
         return None if shell.is_closed else shell
@@ -180,3 +185,9 @@ class Sessions:
         shell = ShellChannel(self.host, session)
         shell.start(text)
         return shell
+
+
+def _close_late(opened: Future[ShellChannel]) -> None:
+    """Close a shell that came when it was no longer expected."""
+    if opened.exception() is None:
+        opened.result().close()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from unittest.mock import Mock
 
 import paramiko
@@ -12,9 +13,11 @@ from mlcube_remote.errors import StateUnknownError
 from mlcube_remote.transport import sessions as sessions_module
 from mlcube_remote.transport.channel import ShellChannel
 from mlcube_remote.transport.keepalive import Keepalive
+from mlcube_remote.transport.link import Link, Session
 from mlcube_remote.transport.paramiko_link import ParamikoLink, ParamikoSession
 from mlcube_remote.transport.sessions import NoSessionAvailableError, Sessions
 from mlcube_remote.transport.ssh_transport import AuthenticatedTransport
+from tests.support.waiting import wait_for
 
 
 def failing_with(problem: Exception, *, is_active: bool = True) -> tuple[Sessions, Mock]:
@@ -72,3 +75,24 @@ def test_a_connection_that_breaks_during_a_message_is_lost() -> None:
     with pytest.raises(StateUnknownError, match="h1: connection lost"):
         shell.end_input()
     shell.close()
+
+
+def test_a_shell_that_was_opened_early_and_hangs_is_replaced_and_closed_when_it_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sessions_module, "_OPEN_TIMEOUT_S", 0.2)
+    comes = threading.Event()
+    late, at_once = Mock(spec=Session), Mock(spec=Session)
+
+    def open_session(*_: object) -> Session:
+        if threading.current_thread().name == "mlcr-early":
+            comes.wait(60)
+            return late
+        return at_once
+
+    sessions = Sessions("h1", Mock(spec=Link, open_session=open_session), lambda: True)
+    sessions.open_early()
+    assert sessions.acquire().session is at_once
+    comes.set()
+    wait_for(lambda: late.close.called)
+    at_once.close.assert_not_called()
