@@ -100,7 +100,9 @@ def test_a_hostile_server_cannot_control_the_terminal() -> None:
 
 def test_what_was_typed_before_the_question_is_no_answer() -> None:
     slow = _ASK.format(asker="h", about="", questions="Question(text='Code: '),")
-    slow = slow.replace("answers =", "import time; print('READY'); time.sleep(1); answers =")
+    slow = slow.replace(
+        "answers =", "import select; print('READY'); select.select([0], [], [], 20); answers ="
+    )
 
     with on_terminal([sys.executable, "-c", slow]) as command:
         command.expect(b"READY")
