@@ -28,7 +28,7 @@ def known_hosts(inventory: Inventory, warn: Warn) -> tuple[Host, ...]:
     forgotten = read_forgotten()
     names = dict.fromkeys(name for name in inventory.hosts if name != "local")
     for reached in _reached(warn):
-        if reached.created > forgotten.get(reached.host, ""):
+        if reached.run_id > forgotten.get(reached.host, ""):
             names.setdefault(reached.host)
     hosts: list[Host] = []
     for name in names:
@@ -92,7 +92,7 @@ def forget_host(name: str, inventory: str | None, warn: Warn) -> None:
     for reached in runs:
         if reached.may_run:
             warn(f"run {reached.run_id} may still be running on {name}")
-    forget(name)
+    forget(name, runs[0].run_id)
 
 
 @attrs.frozen(kw_only=True)

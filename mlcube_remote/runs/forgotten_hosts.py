@@ -3,7 +3,7 @@
 
 ::
 
-    $XDG_STATE_HOME/mlcube-remote/forgotten-hosts.json     host → when it was forgotten
+    $XDG_STATE_HOME/mlcube-remote/forgotten-hosts.json     host → its last run until then
 
 Runs that were started on a host later make it known again.
 """
@@ -11,7 +11,6 @@ Runs that were started on a host later make it known again.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timezone
 
 from mlcube_remote.directories import state_home
 from mlcube_remote.runs.documents import damaged_record, read_document, write_document
@@ -21,7 +20,7 @@ _FILE = "forgotten-hosts.json"
 
 
 def read_forgotten() -> Mapping[str, str]:
-    """Return host → when it was forgotten, in the form of :func:`now`.
+    """Return host → the id of its last run when it was forgotten; sorted ids are in order of time.
 
     Raises:
         RecordError: The list is damaged, or a newer mlcube-remote has written it.
@@ -30,11 +29,11 @@ def read_forgotten() -> Mapping[str, str]:
     hosts = (read_document(path) or {}).get("hosts", {})
     if not isinstance(hosts, dict):
         raise damaged_record(path, "no list of hosts")
-    return {str(name): str(when) for name, when in hosts.items()}
+    return {str(name): str(run_id) for name, run_id in hosts.items()}
 
 
-def forget(host: str) -> None:
-    """Add a host to the list.
+def forget(host: str, last_run: str) -> None:
+    """Add a host, and the id of its last run, to the list.
 
     Raises:
         RecordError: The list cannot be written.
@@ -42,13 +41,8 @@ def forget(host: str) -> None:
     with exclusive("forgotten-hosts"):
         write_document(
             state_home() / _FILE,
-            {"hosts": {**read_forgotten(), host: now()}},
+            {"hosts": {**read_forgotten(), host: last_run}},
             failed="the host cannot be forgotten",
             root=state_home(),
             indent=1,
         )
-
-
-def now() -> str:
-    """Return the time, in the form in which records have it: texts compare like times."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -15,6 +15,7 @@ from mlcube_remote.runs.store import RUN, Store
 
 RUN_ID = "261123-190233-k3j5h2g7x4q6w2ez"
 LATER_ID = "991123-190233-k3j5h2g7x4q6w2ez"
+SAME_SECOND_ID = "261123-190233-k4aaaaaaaaaaaaaa"
 
 
 @pytest.fixture(autouse=True)
@@ -42,12 +43,13 @@ def test_a_host_that_no_run_has_reached_is_not_asked() -> None:
     assert asked() == ["10.0.0.1", "10.0.0.4"]
 
 
-def test_a_forgotten_host_is_asked_again_after_a_new_run() -> None:
+@pytest.mark.parametrize("later", [LATER_ID, SAME_SECOND_ID])
+def test_a_forgotten_host_is_asked_again_after_a_new_run(later: str) -> None:
     record(h1="succeeded", h2="succeeded")
     forget_host("10.0.0.1", None, pytest.fail)
     assert asked() == ["10.0.0.2"]
     assert list(read_forgotten()) == ["10.0.0.1"]
-    record(LATER_ID, h1="succeeded")
+    record(later, h1="succeeded")
     assert "10.0.0.1" in asked()
 
 
