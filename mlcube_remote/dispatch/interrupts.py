@@ -52,10 +52,12 @@ class Interrupts:
         """
         with self._guard:
             self._handlers[job] = _Handlers(stop, detach)
+            # An end that comes later calls them.
+            is_stopping, is_detaching = self.stopping.is_set(), self.detaching.is_set()
         try:
-            if self.stopping.is_set():
+            if is_stopping:
                 stop()
-            if self.detaching.is_set():
+            if is_detaching:
                 detach()
             yield
         finally:
@@ -64,8 +66,7 @@ class Interrupts:
 
     def stop(self) -> None:
         """Stop every job: running tasks are ended, and nothing new is started."""
-        self.stopping.set()
-        self._call(lambda handlers: handlers.stop)
+        self._begin(self.stopping, lambda handlers: handlers.stop)
 
     def cancel(self, reason: str) -> None:
         """Stop every job because others have failed; ``reason`` is reported for each."""
@@ -74,8 +75,7 @@ class Interrupts:
 
     def detach(self) -> None:
         """Stop following every job: running tasks continue, and nothing new is started."""
-        self.detaching.set()
-        self._call(lambda handlers: handlers.detach)
+        self._begin(self.detaching, lambda handlers: handlers.detach)
 
     def error(self) -> StoppedByUserError:
         """Return the error for a job that was ended."""
@@ -90,8 +90,14 @@ class Interrupts:
         if self.is_ending:
             raise self.error()
 
-    def _call(self, which: Callable[[_Handlers], Callable[[], None]]) -> None:
+    def _begin(
+        self, end: threading.Event, which: Callable[[_Handlers], Callable[[], None]]
+    ) -> None:
+        """Set the event, and call each handler; both only once."""
         with self._guard:
+            if end.is_set():
+                return
+            end.set()
             functions = [which(handlers) for handlers in self._handlers.values()]
         for function in functions:
             threading.Thread(target=function, daemon=True).start()

@@ -293,8 +293,6 @@ class _Stopper:
 
     def stop(self) -> None:
         with self._lock:
-            if self.is_asked.is_set():
-                return
             self.is_asked.set()
             if self._ended is not None:
                 self._report_late(self._ended)
