@@ -61,7 +61,7 @@ def test_a_silent_host_is_lost_after_three_intervals() -> None:
 
 def test_a_busy_link_gets_no_requests_and_stays_open() -> None:
     peer = _Peer(answers=False)
-    keepalive, sock = _watch(peer, interval_s=2.0)
+    keepalive, sock = _watch(peer, interval_s=1.0)
 
     keepalive.start()
     for _ in range(40):
