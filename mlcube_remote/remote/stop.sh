@@ -101,8 +101,11 @@ mlcr_terminate_group() {
         *) mlcr_members="$mlcr_members $mlcr_pid" ;;
         esac
     done
-    # A signal to the group also reaches what was started meanwhile.
-    [ -n "$mlcr_forwards" ] || mlcr_members=
+    if [ -z "$mlcr_forwards" ]; then
+        # This also reaches what was started meanwhile.
+        mlcr_signal_group "$1" TERM
+        return
+    fi
     mlcr_has_signalled=
     for mlcr_pid in $mlcr_members; do
         ! kill -TERM "$mlcr_pid" 2>/dev/null || mlcr_has_signalled=yes

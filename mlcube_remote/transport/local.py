@@ -146,7 +146,8 @@ class LocalConnection:
             with process:
                 try:
                     _write_input(process, text)
-                    self._reader(process).read(sink, silence, within)
+                    reader = _Reader(self.name, process, self._is_closed)
+                    reader.read(sink, silence, within)
                 except BaseException:
                     # Its output is no longer read, so it could run for ever.
                     process.kill()
@@ -156,9 +157,6 @@ class LocalConnection:
         if self._is_closed.is_set():
             raise _closed_error(self.name)
         return _shell_status(process.returncode)
-
-    def _reader(self, process: subprocess.Popen[bytes]) -> _Reader:
-        return _Reader(self.name, process, self._is_closed)
 
     def interact(self, function: str, *args: str, terminal: StandardStreams) -> int:
         """See :meth:`Connection.interact <mlcube_remote.transport.base.Connection.interact>`."""

@@ -135,14 +135,18 @@ def task_report(call: Call, job: Path, number: int = 1) -> dict[str, str]:
     return dict(facts(call("mlcr_report_task", str(job), str(number))))
 
 
+def write_program(path: Path, text: str) -> Path:
+    """Write a program of this text."""
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
 @pytest.fixture
 def engine(tmp_path: Path) -> Path:
     folder = tmp_path / "engine"
     folder.mkdir()
-    program = folder / "docker"
-    program.write_text(FAKE_ENGINE)
-    program.chmod(0o755)
-    return program
+    return write_program(folder / "docker", FAKE_ENGINE)
 
 
 @pytest.fixture

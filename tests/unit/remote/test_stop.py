@@ -18,6 +18,7 @@ from tests.support.shell_library import (
     launch,
     state,
     task_report,
+    write_program,
 )
 from tests.support.waiting import wait_for
 
@@ -80,9 +81,7 @@ i=0; while [ $i -lt 15 ]; do sleep 0.1; i=$((i + 1)); done
 def test_a_task_gets_the_signal_once_if_its_engine_forwards_signals(
     call: Call, job: Path, tmp_path: Path, name: str
 ) -> None:
-    program = tmp_path / name
-    program.write_text(STARTER)
-    program.chmod(0o755)
+    write_program(tmp_path / name, STARTER)
     launch(call, job, f"cd {tmp_path}; exec ./{name} {shlex.quote(TASK)}")
     wait_for((tmp_path / "ready").exists)
     assert call("mlcr_stop_job", str(job), "5").returncode == 0
@@ -94,9 +93,8 @@ def test_a_task_gets_the_signal_once_if_its_engine_forwards_signals(
 def test_an_engine_that_has_not_started_its_container_gets_the_signal(
     call: Call, job: Path, tmp_path: Path
 ) -> None:
-    program = tmp_path / "starter"
-    program.write_text("#!/bin/sh\ntrap 'exit 4' TERM\ntouch ready\nwhile :; do :; done\n")
-    program.chmod(0o755)
+    text = "#!/bin/sh\ntrap 'exit 4' TERM\ntouch ready\nwhile :; do :; done\n"
+    write_program(tmp_path / "starter", text)
     launch(call, job, f"cd {tmp_path}; exec ./starter")
     wait_for((tmp_path / "ready").exists)
     assert call("mlcr_stop_job", str(job), "30").returncode == 0
@@ -116,9 +114,8 @@ exec {setsid} "$@"
 def test_a_stop_is_not_lost_before_the_process_of_the_task_is_known(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
 ) -> None:
-    program = tmp_path / "setsid"
-    program.write_text(STOPS_FIRST.format(file=file, setsid=shutil.which("setsid")))
-    program.chmod(0o755)
+    text = STOPS_FIRST.format(file=file, setsid=shutil.which("setsid"))
+    write_program(tmp_path / "setsid", text)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     job = tmp_path / "jobs" / "j"
     launch(call, job, "echo never", "echo never")
@@ -131,10 +128,9 @@ def test_a_task_that_was_stopped_while_it_started_is_not_started(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = tmp_path / "jobs" / "j"
-    program = tmp_path / "date"
     # The supervisor asks for the time after it has looked for a stop.
-    program.write_text(f'#!/bin/sh\ntouch {job}/stop\nexec {shutil.which("date")} "$@"\n')
-    program.chmod(0o755)
+    text = f'#!/bin/sh\ntouch {job}/stop\nexec {shutil.which("date")} "$@"\n'
+    write_program(tmp_path / "date", text)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     launch(call, job, "echo never", begins=[f"touch {tmp_path}/prepared"])
     wait_for(lambda: state(call, job) == "ended")

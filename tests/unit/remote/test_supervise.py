@@ -17,6 +17,7 @@ from tests.support.shell_library import (
     launch,
     state,
     task_report,
+    write_program,
 )
 from tests.support.waiting import wait_for
 
@@ -92,11 +93,8 @@ def test_a_task_that_ended_does_not_reach_its_limit_while_its_end_is_recorded(
     call: Call, job: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The supervisor asks for the time at the end of a task.
-    date = tmp_path / "date"
-    date.write_text(
-        f'#!/bin/sh\n[ ! -e {tmp_path}/slow ] || sleep 3\nexec {shutil.which("date")} "$@"\n'
-    )
-    date.chmod(0o755)
+    text = f'#!/bin/sh\n[ ! -e {tmp_path}/slow ] || sleep 3\nexec {shutil.which("date")} "$@"\n'
+    write_program(tmp_path / "date", text)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     launch(call, job, f"touch {tmp_path}/slow; exit 3", timeout="1")
     wait_for(lambda: state(call, job) == "ended")
